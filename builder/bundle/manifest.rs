@@ -1,0 +1,139 @@
+//! `bundle.json`: what the bundle promises about the cluster, and what every file in it is.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::failure::{Failure, Result};
+
+/// The only manifest schema that this Kiln writes and reads.
+pub const SCHEMA: u32 = 1;
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Manifest {
+    pub schema: u32,
+    /// `kiln 0.1.0`.
+    pub builder: String,
+    /// Seconds since 1970 that every timestamp in the archives has.
+    pub epoch: u64,
+    pub cluster: Cluster,
+    pub etcd: Etcd,
+    pub network: Network,
+    /// In the order of the profile.
+    pub nodes: Vec<Node>,
+    /// `tar`, `initramfs`, `cloud-init`, `ignition`.
+    pub carriers: Vec<String>,
+    /// `embedded` or `shared`.
+    pub binaries: String,
+    pub certificates: Vec<Certificate>,
+    /// Every file of the bundle but this one and SHA256SUMS, by its path in the bundle.
+    pub files: BTreeMap<String, File>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Cluster {
+    pub name: String,
+    pub token: String,
+    /// 16 hex digits, as `etcdctl` prints it.
+    pub id: String,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Etcd {
+    /// `3.5.16`.
+    pub version: String,
+    pub arch: String,
+    /// `etcd`, `etcdctl`, `etcdutl`.
+    pub binaries: BTreeMap<String, Binary>,
+    /// The release files that the binaries were taken from.
+    pub sources: Vec<Source>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Binary {
+    /// Where it lies in the guest: `usr/local/bin/etcdctl`.
+    pub path: String,
+    pub size: u64,
+    pub sha256: String,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Source {
+    pub file: String,
+    pub sha256: String,
+    /// `catalogue`, `profile` or `trusted by hand`.
+    pub trust: String,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Network {
+    /// `10.240.0.0/16`.
+    pub cidr: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub gateway: Option<IpAddr>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Node {
+    pub name: String,
+    pub address: IpAddr,
+    pub mac: String,
+    /// 16 hex digits.
+    pub member_id: String,
+    pub peer_urls: Vec<String>,
+    pub client_urls: Vec<String>,
+    /// Files in `nodes/NAME/`, by name.
+    pub files: Vec<String>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Certificate {
+    /// The path in the guest (`etc/etcd/pki/server.pem`), or in the bundle for `client/…`.
+    pub file: String,
+    /// The node whose files hold it; absent for the CA and for the client certificates of the bundle.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub node: Option<String>,
+    pub subject: String,
+    pub sans: Vec<String>,
+    /// Hex.
+    pub serial: String,
+    /// Seconds since 1970.
+    pub not_before: u64,
+    pub not_after: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct File {
+    pub size: u64,
+    /// Four octal digits.
+    pub mode: String,
+    pub sha256: String,
+}
+
+impl Manifest {
+    /// Pretty JSON with a newline at its end.
+    pub fn to_json(&self) -> Vec<u8> {
+        let mut bytes = serde_json::to_vec_pretty(self).unwrap_or_default();
+        bytes.push(b'\n');
+        bytes
+    }
+
+    /// # Errors
+    /// `Exit::Wrong` when it is not a manifest of this schema.
+    pub fn from_json(bytes: &[u8]) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct Schema {
+            schema: u32,
+        }
+        let Schema { schema } = serde_json::from_slice(bytes)
+            .map_err(|error| Failure::wrong(format!("it is not a bundle's manifest: {error}")))?;
+        if schema != SCHEMA {
+            return Err(Failure::wrong(format!(
+                "manifest schema {schema} is not supported; this kiln reads schema {SCHEMA}"
+            )));
+        }
+        serde_json::from_slice(bytes)
+            .map_err(|error| Failure::wrong(format!("it is not a whole manifest: {error}")))
+    }
+}

@@ -1,0 +1,116 @@
+//! The one error type: a sentence for a person and an exit code for a script.
+
+use std::fmt;
+
+/// What `kiln` exits with. Part of the command line's contract (README, "Exit codes").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// The cluster or the bundle is not what it should be.
+    Wrong = 1,
+    /// The command line is not one that Kiln knows.
+    Usage = 2,
+    /// The profile has mistakes.
+    Profile = 3,
+    /// An artifact, key or certificate cannot be trusted, or is missing a part.
+    Untrusted = 4,
+    /// Reading or writing went wrong.
+    Io = 5,
+    /// Refused because it would be unsafe.
+    Unsafe = 6,
+    /// Another run of Kiln holds the lock.
+    Locked = 7,
+    /// Ctrl-C, SIGTERM, or the reader of standard output went away.
+    Interrupted = 130,
+}
+
+/// A refusal or a fault. Its text never holds a secret: rooms that handle keys put names and paths in it only.
+#[derive(Debug)]
+pub struct Failure {
+    exit: Exit,
+    reason: String,
+    /// Innermost first: what was being done, as lower-case gerunds ("reading profiles/ha3.toml").
+    doing: Vec<String>,
+}
+
+pub type Result<T> = std::result::Result<T, Failure>;
+
+impl Failure {
+    pub fn new(exit: Exit, reason: impl Into<String>) -> Self {
+        Self { exit, reason: reason.into(), doing: Vec::new() }
+    }
+
+    pub fn wrong(reason: impl Into<String>) -> Self {
+        Self::new(Exit::Wrong, reason)
+    }
+
+    pub fn untrusted(reason: impl Into<String>) -> Self {
+        Self::new(Exit::Untrusted, reason)
+    }
+
+    pub fn unsafe_to(reason: impl Into<String>) -> Self {
+        Self::new(Exit::Unsafe, reason)
+    }
+
+    pub fn io(reason: impl Into<String>) -> Self {
+        Self::new(Exit::Io, reason)
+    }
+
+    pub fn interrupted() -> Self {
+        Self::new(Exit::Interrupted, "interrupted; nothing was left behind")
+    }
+
+    pub fn exit(&self) -> Exit {
+        self.exit
+    }
+
+    /// The reason alone, without what was being done.
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    /// Says what was being done, outermost last.
+    pub fn while_doing(mut self, doing: impl Into<String>) -> Self {
+        self.doing.push(doing.into());
+        self
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for doing in self.doing.iter().rev() {
+            write!(f, "{doing}: ")?;
+        }
+        f.write_str(&self.reason)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// Adds what was being done to an error on its way out.
+pub trait Doing<T> {
+    fn doing(self, what: impl FnOnce() -> String) -> Result<T>;
+}
+
+impl<T> Doing<T> for Result<T> {
+    fn doing(self, what: impl FnOnce() -> String) -> Result<T> {
+        self.map_err(|failure| failure.while_doing(what()))
+    }
+}
+
+impl<T> Doing<T> for std::io::Result<T> {
+    fn doing(self, what: impl FnOnce() -> String) -> Result<T> {
+        self.map_err(|error| Failure::io(error.to_string()).while_doing(what()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn context_reads_from_the_outside_in() {
+        let failure = Failure::io("No such file").while_doing("reading a.toml").while_doing("building ha3");
+        assert_eq!(failure.to_string(), "building ha3: reading a.toml: No such file");
+        assert_eq!(failure.exit(), Exit::Io);
+    }
+}

@@ -1,0 +1,14 @@
+//! Kiln bakes etcd nodes: from one TOML profile to payloads that machines boot from as a formed TLS cluster.
+//!
+//! ARCHITECTURE.md is the map. The rooms below know of each other only as `tests/tidy.rs` allows.
+
+pub mod bundle;
+pub mod disk;
+pub mod etcd;
+pub mod failure;
+pub mod interrupt;
+pub mod pack;
+pub mod plan;
+pub mod profile;
+pub mod tree;
+pub mod values;

@@ -1,0 +1,148 @@
+//! TOML text -> `Profile`: what the user wants, checked, with every mistake pointed at.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::ops::Range;
+
+use ipnet::IpNet;
+
+use crate::etcd::Release;
+use crate::values::{Arch, ClientName, ClusterName, Domain, GuestPath, Lifetime, Mac, NodeName, Token};
+
+/// A profile, as true: every value checked, every default that needs nothing but the profile filled in.
+#[derive(Clone, Debug)]
+pub struct Profile {
+    /// The file's stem, which also names the bundle: `ha3`.
+    pub name: ClusterName,
+    pub cluster: Cluster,
+    pub etcd: Etcd,
+    pub network: Network,
+    /// At least one, in the order of the file.
+    pub nodes: Vec<Node>,
+    /// Besides the one for etcdctl.
+    pub clients: Vec<ClientName>,
+    pub pki: Pki,
+    pub machine: Machine,
+    pub bundle: Bundle,
+}
+
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    pub name: ClusterName,
+    pub domain: Option<Domain>,
+    /// Otherwise derived from the keystore.
+    pub token: Option<Token>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Etcd {
+    pub release: Release,
+    /// Whether the profile names the release, or it is the newest in the artifact store.
+    pub pinned: bool,
+    pub arch: Arch,
+    /// Digests of the release files that the profile accepts; empty: those that the store has accepted.
+    pub sha256: Vec<crate::values::Digest>,
+    pub config_style: ConfigStyle,
+    /// `/var/lib/etcd`, as a guest path.
+    pub data_dir: GuestPath,
+    /// The `[etcd.config]` table in the order of the file, checked against the keys of this release.
+    pub options: Vec<OptionSet>,
+}
+
+/// One option of `[etcd.config]`.
+#[derive(Clone, Debug)]
+pub struct OptionSet {
+    /// By etcd's own name; nested ones with a dot: `peer-transport-security.allowed-hostname`.
+    pub key: String,
+    pub value: crate::etcd::Value,
+    /// Line in the profile, from 1.
+    pub line: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConfigStyle {
+    /// `--config-file /etc/etcd/etcd.conf`, YAML.
+    File,
+    /// Every option as a flag in the unit's ExecStart, where kube-bench looks for them.
+    Flags,
+    /// `ETCD_*` variables in `/etc/etcd/etcd.env`.
+    Env,
+}
+
+#[derive(Clone, Debug)]
+pub struct Network {
+    pub cidr: IpNet,
+    pub gateway: Option<IpAddr>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Node {
+    pub name: NodeName,
+    pub address: IpAddr,
+    /// As the profile says, or derived from the cluster's and the node's name.
+    pub mac: Mac,
+}
+
+#[derive(Clone, Debug)]
+pub struct Pki {
+    pub ca_algorithm: Algorithm,
+    pub leaf_algorithm: Algorithm,
+    pub ca_lifetime: Lifetime,
+    pub leaf_lifetime: Lifetime,
+    /// Where they lie in the guest: `etc/etcd/pki`.
+    pub directory: GuestPath,
+    pub certificates: Certificates,
+}
+
+/// A key's algorithm; the signature hash follows from it (RFC 5480, RFC 8410).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Algorithm {
+    P256,
+    P384,
+    P521,
+    Ed25519,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Certificates {
+    /// server, peer and etcdctl, each with a key of its own.
+    PerUse,
+    /// One key and certificate per node for all uses: etcd.pem, etcd-key.pem.
+    OnePerNode,
+}
+
+/// The virtual machine that `domain.xml` describes.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    pub memory_mib: u32,
+    pub vcpus: u16,
+}
+
+#[derive(Clone, Debug)]
+pub struct Bundle {
+    pub carriers: BTreeSet<Carrier>,
+    pub binaries: Binaries,
+    /// Directories of the user's own, as written, relative to the profile's directory; layered in this order.
+    pub overlays: Vec<std::path::PathBuf>,
+    /// Paths that an overlay may put in the place of an earlier one.
+    pub replace: BTreeSet<GuestPath>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Carrier {
+    Tar,
+    Initramfs,
+    CloudInit,
+    Ignition,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Binaries {
+    /// Each host's files are complete.
+    Embedded,
+    /// One layer for all hosts.
+    Shared,
+}
+
+/// A place in the profile's text, in bytes.
+pub type Span = Range<usize>;

@@ -1,0 +1,262 @@
+//! Everything that a node will see, as one sorted value that refuses to be overwritten.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::failure::{Failure, Result};
+use crate::values::{Digest, GuestPath, Mode};
+
+/// Bytes that several nodes share: read, hashed and compressed once.
+pub struct Blob {
+    bytes: Vec<u8>,
+    digest: Digest,
+}
+
+impl Blob {
+    pub fn new(bytes: Vec<u8>) -> Self {
+        let digest = Digest::of(&bytes);
+        Self { bytes, digest }
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+}
+
+/// A file's content.
+#[derive(Clone)]
+pub enum Content {
+    Own(Vec<u8>),
+    Shared(Arc<Blob>),
+}
+
+impl Content {
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Content::Own(bytes) => bytes,
+            Content::Shared(blob) => blob.bytes(),
+        }
+    }
+
+    pub fn len(&self) -> u64 {
+        self.bytes().len() as u64
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.bytes().is_empty()
+    }
+
+    pub fn digest(&self) -> Digest {
+        match self {
+            Content::Own(bytes) => Digest::of(bytes),
+            Content::Shared(blob) => blob.digest(),
+        }
+    }
+}
+
+/// A content may be a private key: it shows its length only.
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.len())
+    }
+}
+
+#[derive(Clone, Debug)]
+pub enum Kind {
+    Directory,
+    File(Content),
+    /// A symbolic link and what it points at, as written.
+    Link(String),
+}
+
+/// One entry of a tree. Every entry belongs to root (0:0): the etcd account gets its number on the node,
+/// at boot, and systemd-tmpfiles gives it what is its own.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    pub kind: Kind,
+    pub mode: Mode,
+    /// Where it comes from, for messages: `overlay "etcd"`, `the certificates`.
+    pub origin: String,
+}
+
+impl Entry {
+    pub fn file(content: Vec<u8>, mode: Mode, origin: impl Into<String>) -> Self {
+        Self { kind: Kind::File(Content::Own(content)), mode, origin: origin.into() }
+    }
+
+    pub fn shared(blob: Arc<Blob>, mode: Mode, origin: impl Into<String>) -> Self {
+        Self { kind: Kind::File(Content::Shared(blob)), mode, origin: origin.into() }
+    }
+
+    pub fn directory(mode: Mode, origin: impl Into<String>) -> Self {
+        Self { kind: Kind::Directory, mode, origin: origin.into() }
+    }
+
+    pub fn link(target: impl Into<String>, origin: impl Into<String>) -> Self {
+        // Linux shows 0777 for every symbolic link and ignores it (symlink(7)).
+        Self { kind: Kind::Link(target.into()), mode: Mode::from_bits(0o777), origin: origin.into() }
+    }
+}
+
+/// Sorted by path, so that a directory always comes before what is in it.
+#[derive(Clone, Debug, Default)]
+pub struct Tree {
+    entries: BTreeMap<GuestPath, Entry>,
+}
+
+impl Tree {
+    /// # Errors
+    /// `Exit::Unsafe` when the path is taken, or when something above it is not a directory. Two overlays
+    /// may name the same directory with the same mode.
+    pub fn insert(&mut self, path: GuestPath, entry: Entry) -> Result<()> {
+        self.check_parents(&path, &entry)?;
+        if let Some(there) = self.entries.get(&path) {
+            let same_directory = matches!((&there.kind, &entry.kind), (Kind::Directory, Kind::Directory));
+            if same_directory && there.mode == entry.mode {
+                return Ok(());
+            }
+            return Err(Failure::unsafe_to(format!(
+                "{path} is already in the tree, from {}, and {} brings it again",
+                there.origin, entry.origin
+            )));
+        }
+        self.entries.insert(path, entry);
+        Ok(())
+    }
+
+    /// Puts an entry in the place of one that is there.
+    ///
+    /// # Errors
+    /// `Exit::Unsafe` when nothing is there to be replaced, or the kinds differ.
+    pub fn replace(&mut self, path: GuestPath, entry: Entry) -> Result<()> {
+        match self.entries.get_mut(&path) {
+            Some(there) if matches!(there.kind, Kind::Directory) == matches!(entry.kind, Kind::Directory) => {
+                *there = entry;
+                Ok(())
+            }
+            Some(there) => Err(Failure::unsafe_to(format!(
+                "{path} from {} is a directory or a file where {} has the other",
+                entry.origin, there.origin
+            ))),
+            None => Err(Failure::unsafe_to(format!("{path} from {} replaces nothing", entry.origin))),
+        }
+    }
+
+    fn check_parents(&self, path: &GuestPath, entry: &Entry) -> Result<()> {
+        for parent in path.parents() {
+            if let Some(above) = self.entries.get(&parent)
+                && !matches!(above.kind, Kind::Directory)
+            {
+                return Err(Failure::unsafe_to(format!(
+                    "{path} from {} lies below {parent}, which is not a directory, from {}",
+                    entry.origin, above.origin
+                )));
+            }
+        }
+        // The other way round: what becomes a file or a link must not have anything below it yet.
+        let below = format!("{path}/");
+        if !matches!(entry.kind, Kind::Directory)
+            && let Some((child, there)) = self.entries.iter().find(|(p, _)| p.as_str().starts_with(&below))
+        {
+            return Err(Failure::unsafe_to(format!(
+                "{path} from {} is not a directory, but {child} from {} lies below it",
+                entry.origin, there.origin
+            )));
+        }
+        Ok(())
+    }
+
+    pub fn get(&self, path: &str) -> Option<&Entry> {
+        path.parse().ok().and_then(|path: GuestPath| self.entries.get(&path))
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&GuestPath, &Entry)> {
+        self.entries.iter()
+    }
+
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The same tree with every parent directory listed (root, 0755), as an initramfs needs it: the kernel
+    /// makes no directory that the archive does not name (kernel docs, early-userspace/buffer-format).
+    pub fn with_parents(&self) -> Tree {
+        let mut all = self.clone();
+        for parent in self.entries.keys().flat_map(GuestPath::parents) {
+            all.entries.entry(parent).or_insert_with(|| Entry::directory(Mode::DIRECTORY, "a parent"));
+        }
+        all
+    }
+
+    /// The readable twin, a line per entry: mode, owner, size in bytes, path.
+    pub fn listing(&self) -> String {
+        let mut text = String::new();
+        for (path, entry) in &self.entries {
+            let (size, tail) = match &entry.kind {
+                Kind::Directory => (0, "/".to_owned()),
+                Kind::File(content) => (content.len(), String::new()),
+                Kind::Link(target) => (target.len() as u64, format!(" -> {target}")),
+            };
+            text.push_str(&format!("{} root root {size:>9} {path}{tail}\n", entry.mode));
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(text: &str) -> GuestPath {
+        text.parse().unwrap()
+    }
+
+    fn file(origin: &str) -> Entry {
+        Entry::file(b"x".to_vec(), Mode::FILE, origin)
+    }
+
+    #[test]
+    fn a_taken_path_is_refused_and_both_origins_are_named() {
+        let mut tree = Tree::default();
+        tree.insert(path("etc/a"), file("overlay \"one\"")).unwrap();
+        let error = tree.insert(path("etc/a"), file("overlay \"two\"")).unwrap_err().to_string();
+        assert!(error.contains("one") && error.contains("two"), "{error}");
+        assert!(tree.insert(path("etc/a/b"), file("x")).is_err(), "a file has nothing below it");
+        tree.insert(path("usr/b/c"), file("x")).unwrap();
+        assert!(tree.insert(path("usr/b"), file("x")).is_err(), "a directory is not covered by a file");
+    }
+
+    #[test]
+    fn replacing_needs_something_to_replace() {
+        let mut tree = Tree::default();
+        assert!(tree.replace(path("a"), file("x")).is_err());
+        tree.insert(path("a"), file("x")).unwrap();
+        tree.replace(path("a"), file("y")).unwrap();
+        assert_eq!(tree.get("a").unwrap().origin, "y");
+    }
+
+    #[test]
+    fn parents_come_first_and_once() {
+        let mut tree = Tree::default();
+        tree.insert(path("etc/etcd/a"), file("x")).unwrap();
+        tree.insert(path("etc/b"), file("x")).unwrap();
+        let all = tree.with_parents();
+        let names: Vec<_> = all.iter().map(|(p, _)| p.as_str().to_owned()).collect();
+        assert_eq!(names, ["etc", "etc/b", "etc/etcd", "etc/etcd/a"]);
+    }
+
+    #[test]
+    fn debug_shows_no_content() {
+        let text = format!("{:?}", Entry::file(b"PRIVATE".to_vec(), Mode::SECRET, "keys"));
+        assert!(!text.contains("PRIVATE") && text.contains("7 bytes"), "{text}");
+    }
+}
