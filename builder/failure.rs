@@ -30,13 +30,26 @@ pub struct Failure {
     reason: String,
     /// Innermost first: what was being done, as lower-case gerunds ("reading profiles/ha3.toml").
     doing: Vec<String>,
+    /// Whether the reason is a whole text with a heading of its own for each mistake.
+    report: bool,
 }
 
 pub type Result<T> = std::result::Result<T, Failure>;
 
 impl Failure {
     pub fn new(exit: Exit, reason: impl Into<String>) -> Self {
-        Self { exit, reason: reason.into(), doing: Vec::new() }
+        Self { exit, reason: reason.into(), doing: Vec::new(), report: false }
+    }
+
+    /// A text of several lines that already says `error:` where it has to, and where the mistakes are: to be
+    /// printed as it is.
+    pub fn report(exit: Exit, text: impl Into<String>) -> Self {
+        Self { report: true, ..Self::new(exit, text) }
+    }
+
+    /// Whether to print it as it is, without `error:` before it.
+    pub fn is_report(&self) -> bool {
+        self.report
     }
 
     pub fn wrong(reason: impl Into<String>) -> Self {
@@ -77,8 +90,8 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for doing in self.doing.iter().rev() {
-            write!(f, "{doing}: ")?;
+        if !self.report {
+            self.doing.iter().rev().try_for_each(|doing| write!(f, "{doing}: "))?;
         }
         f.write_str(&self.reason)
     }
@@ -112,5 +125,13 @@ mod tests {
         let failure = Failure::io("No such file").while_doing("reading a.toml").while_doing("building ha3");
         assert_eq!(failure.to_string(), "building ha3: reading a.toml: No such file");
         assert_eq!(failure.exit(), Exit::Io);
+    }
+
+    #[test]
+    fn a_report_is_printed_as_it_is() {
+        let failure =
+            Failure::report(Exit::Profile, "error: x\n  --> a.toml:1:1").while_doing("building ha3");
+        assert_eq!(failure.to_string(), "error: x\n  --> a.toml:1:1");
+        assert!(failure.is_report());
     }
 }

@@ -10,5 +10,6 @@ pub mod interrupt;
 pub mod pack;
 pub mod plan;
 pub mod profile;
+pub mod suggest;
 pub mod tree;
 pub mod values;

@@ -22,6 +22,11 @@ fn invalid<T>(reason: impl Into<String>) -> Result<T, Invalid> {
     Err(Invalid(reason.into()))
 }
 
+/// A character in quotes, with its number when it may look like another one: `'а' (U+0430)`.
+fn shown(c: char) -> String {
+    if c.is_ascii() { format!("{c:?}") } else { format!("{c:?} (U+{:04X})", u32::from(c)) }
+}
+
 /// `[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?`: one DNS label (RFC 1123 2.1), safe in a path, a unit and a URL.
 fn check_label(text: &str) -> Result<(), Invalid> {
     let edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
@@ -31,7 +36,7 @@ fn check_label(text: &str) -> Result<(), Invalid> {
     } else if text.len() > 63 {
         invalid(format!("it has {} characters; at most 63 are allowed", text.chars().count()))
     } else if let Some(bad) = text.chars().find(|c| !inner(*c)) {
-        invalid(format!("{bad:?} is not allowed; use a-z, 0-9 and - only"))
+        invalid(format!("{} is not allowed; use a-z, 0-9 and - only", shown(bad)))
     } else if !text.starts_with(edge) || !text.ends_with(edge) {
         invalid("it must begin and end with a letter or a digit")
     } else {
@@ -114,7 +119,7 @@ text_value!(
             return invalid("it must have 1 to 128 characters");
         }
         match text.chars().find(|c| !(c.is_ascii_alphanumeric() || "._-".contains(*c))) {
-            Some(bad) => invalid(format!("{bad:?} is not allowed; use A-Z, a-z, 0-9, '.', '_' and '-'")),
+            Some(bad) => invalid(format!("{} is not allowed; use A-Z, a-z, 0-9, '.', '_' and '-'", shown(bad))),
             None => Ok(()),
         }
     }

@@ -1,18 +1,10 @@
 //! What Kiln knows of etcd itself: its releases, the options of each, and how it computes identities.
 
+pub mod gates;
+pub mod ids;
+pub mod keys;
 mod release;
+mod value;
 
-pub use release::Release;
-
-/// A value of an etcd option, typed as etcd's config file takes it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Value {
-    Bool(bool),
-    Int(i64),
-    Text(String),
-    List(Vec<String>),
-    /// Go's `time.Duration`: nanoseconds in the YAML file, `1h0m0s`-like text as a flag.
-    Duration {
-        nanos: i64,
-    },
-}
+pub use release::{AllowedCn, Release};
+pub use value::{Value, parse_duration};

@@ -1,5 +1,15 @@
 //! TOML text -> `Profile`: what the user wants, checked, with every mistake pointed at.
 
+mod embedded;
+mod mistake;
+mod nodes;
+mod options;
+mod reader;
+mod release;
+mod sections;
+mod source;
+mod syntax;
+
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::ops::Range;
@@ -8,6 +18,48 @@ use ipnet::IpNet;
 
 use crate::etcd::Release;
 use crate::values::{Arch, ClientName, ClusterName, Domain, GuestPath, Lifetime, Mac, NodeName, Token};
+
+pub use embedded::{embedded, names};
+pub use mistake::{Mistakes, Warning};
+pub use source::{LIMIT, Source};
+
+/// The client certificate that every bundle has: its name and its common name.
+pub const OPERATOR: &str = "etcdctl";
+
+/// The common name of every peer certificate. etcd is told to let no other one onto the peer port, so that no
+/// client certificate may have it.
+pub const PEER_COMMON_NAME: &str = "etcd-peer";
+
+/// The only profile schema that this Kiln reads.
+pub const SCHEMA: u32 = 1;
+
+/// Reads a profile and checks everything that can be checked without any other input. `available` is what the
+/// artifact store holds: the newest release of it is taken when the profile names none.
+///
+/// # Errors
+/// All mistakes of the file at once.
+pub fn read(source: &Source, available: &[(Release, Arch)]) -> Result<(Profile, Vec<Warning>), Mistakes> {
+    let (text, wrong) = source::decode(&source.bytes);
+    if let Some(mistake) = wrong {
+        return Err(Mistakes::new(&source.path, text, vec![mistake]));
+    }
+    let (document, mut mistakes) = syntax::parse(&text);
+    let mut profile = None;
+    let mut warnings = Vec::new();
+    if let Some(document) = &document {
+        let mut desk = mistake::Desk::new(&text);
+        profile = sections::profile(&mut desk, source, document.table(), available);
+        warnings = desk.warnings;
+        // What follows from a broken line would only hide it.
+        let broken: Vec<Span> = mistakes.iter().filter_map(|mistake| mistake.span.clone()).collect();
+        mistakes.extend(desk.mistakes.into_iter().filter(|mistake| syntax::stands(mistake, &broken, &text)));
+    }
+    drop(document);
+    match profile {
+        Some(profile) if mistakes.is_empty() => Ok((profile, warnings)),
+        _ => Err(Mistakes::new(&source.path, text, mistakes)),
+    }
+}
 
 /// A profile, as true: every value checked, every default that needs nothing but the profile filled in.
 #[derive(Clone, Debug)]
@@ -122,7 +174,7 @@ pub struct Machine {
 pub struct Bundle {
     pub carriers: BTreeSet<Carrier>,
     pub binaries: Binaries,
-    /// Directories of the user's own, as written, relative to the profile's directory; layered in this order.
+    /// Directories of the user's own, below the profile's directory unless absolute; layered in this order.
     pub overlays: Vec<std::path::PathBuf>,
     /// Paths that an overlay may put in the place of an earlier one.
     pub replace: BTreeSet<GuestPath>,

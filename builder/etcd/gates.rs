@@ -1,0 +1,179 @@
+//! Releases that a cluster should not be built with, and why.
+
+use crate::etcd::{Release, keys};
+
+/// When a fault is a reason to refuse; otherwise it is one to warn.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Refuse {
+    Always,
+    /// A single member has nobody who still has the write that it loses.
+    WithOneMember,
+    WithAuthentication,
+    Never,
+}
+
+struct Gate {
+    /// First and last release with the fault.
+    first: Release,
+    last: Release,
+    refuse: Refuse,
+    why: &'static str,
+}
+
+const fn gate(first: [u16; 3], last: [u16; 3], refuse: Refuse, why: &'static str) -> Gate {
+    let [a, b, c] = first;
+    let [d, e, f] = last;
+    Gate { first: Release::new(a, b, c), last: Release::new(d, e, f), refuse, why }
+}
+
+/// The worst first. Numbers are etcd's issues; each row names the release that has the fix.
+const GATES: [Gate; 13] = [
+    // Fixed in 3.5.3, April 2022.
+    gate([3, 5, 0], [3, 5, 2], Refuse::Always, "its members' data can differ after a crash (#13766)"),
+    // Fixed in 3.5.6, November 2022.
+    gate(
+        [3, 5, 0],
+        [3, 5, 5],
+        Refuse::Always,
+        "a crash during defragmentation leaves a wrong revision (#14685)",
+    ),
+    // Fixed in 3.5.5 and 3.4.21, September 2022.
+    gate(
+        [3, 5, 0],
+        [3, 5, 4],
+        Refuse::WithOneMember,
+        "a single member can lose an acknowledged write in a crash (#14370)",
+    ),
+    gate(
+        [3, 4, 0],
+        [3, 4, 20],
+        Refuse::WithOneMember,
+        "a single member can lose an acknowledged write in a crash (#14370)",
+    ),
+    // Fixed in 3.5.17, November 2024.
+    gate([3, 5, 0], [3, 5, 16], Refuse::Never, "part of a transaction can be applied (#18799)"),
+    // Fixed in 3.5.26.
+    gate([3, 5, 0], [3, 5, 25], Refuse::Never, "removed members can come back, which blocks the way to 3.6"),
+    // Fixed in 3.5.28, March 2026.
+    gate(
+        [3, 5, 0],
+        [3, 5, 27],
+        Refuse::WithAuthentication,
+        "users with few rights can get at all keys once authentication is on (CVE-2026-33413, CVE-2026-33343)",
+    ),
+    // Fixed in 3.5.31, 3.5.32 and 3.5.33, 2026.
+    gate([3, 5, 0], [3, 5, 30], Refuse::Never, "a member update can promote a learner"),
+    gate(
+        [3, 5, 0],
+        [3, 5, 31],
+        Refuse::Never,
+        "revoked certificates pass where listen-client-http-urls is set",
+    ),
+    gate(
+        [3, 5, 0],
+        [3, 5, 32],
+        Refuse::Never,
+        "half-open TLS handshakes can use up its memory (CVE-2026-73500)",
+    ),
+    // The same fault, fixed in 3.6.14 and 3.7.1.
+    gate(
+        [3, 6, 0],
+        [3, 6, 13],
+        Refuse::Never,
+        "half-open TLS handshakes can use up its memory (CVE-2026-73500)",
+    ),
+    gate(
+        [3, 7, 0],
+        [3, 7, 0],
+        Refuse::Never,
+        "half-open TLS handshakes can use up its memory (CVE-2026-73500)",
+    ),
+    gate([3, 4, 0], [3, 4, u16::MAX], Refuse::Never, "3.4 gets no fixes any more"),
+];
+
+/// What is known against a release for a cluster of this shape: one message for all of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// Otherwise it is a warning.
+    pub refused: bool,
+    /// A sentence, the worst fault first.
+    pub message: String,
+    /// The nearest later release without any of these faults.
+    pub fixed: Option<Release>,
+}
+
+/// `None` when nothing is known against the release.
+pub fn judge(release: Release, members: usize, authentication: bool) -> Option<Verdict> {
+    let refuses = |gate: &Gate| match gate.refuse {
+        Refuse::Always => true,
+        Refuse::WithOneMember => members == 1,
+        Refuse::WithAuthentication => authentication,
+        Refuse::Never => false,
+    };
+    let against = faults(release, members);
+    let (first, rest): (Vec<&Gate>, Vec<&Gate>) = against.iter().partition(|gate| refuses(gate));
+    let refused = !first.is_empty();
+    let reasons: Vec<&str> = first.into_iter().chain(rest).map(|gate| gate.why).collect();
+    let (worst, others) = reasons.split_first()?;
+    let mut message = format!("etcd {release} has known faults: {worst}");
+    for other in others {
+        message.push_str("; ");
+        message.push_str(other);
+    }
+    let fixed = keys::known_releases()
+        .iter()
+        .flat_map(|(first, last)| {
+            (first.patch..=last.patch).map(|patch| Release::new(first.major, first.minor, patch))
+        })
+        .find(|later| *later > release && faults(*later, members).is_empty());
+    Some(Verdict { refused, message, fixed })
+}
+
+/// A fault that needs a single member is none of a larger cluster's.
+fn faults(release: Release, members: usize) -> Vec<&'static Gate> {
+    let has = |gate: &&Gate| {
+        (gate.first..=gate.last).contains(&release) && (gate.refuse != Refuse::WithOneMember || members == 1)
+    };
+    GATES.iter().filter(has).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(release: &str, members: usize, authentication: bool) -> Option<Verdict> {
+        judge(release.parse().unwrap(), members, authentication)
+    }
+
+    #[test]
+    fn releases_are_refused_or_warned_about_as_the_table_says() {
+        let cases = [
+            ("3.5.2", 3, false, Some((true, "3.5.33", "differ after a crash"))),
+            ("3.5.4", 3, false, Some((true, "3.5.33", "defragmentation"))),
+            ("3.5.5", 3, false, Some((true, "3.5.33", "defragmentation"))),
+            ("3.5.6", 3, false, Some((false, "3.5.33", "transaction"))),
+            ("3.5.16", 3, false, Some((false, "3.5.33", "transaction"))),
+            ("3.5.16", 3, true, Some((true, "3.5.33", "authentication"))),
+            ("3.5.27", 3, true, Some((true, "3.5.33", "authentication"))),
+            ("3.5.28", 3, true, Some((false, "3.5.33", "learner"))),
+            ("3.5.32", 3, false, Some((false, "3.5.33", "handshakes"))),
+            ("3.5.33", 3, true, None),
+            ("3.4.20", 3, false, Some((false, "3.5.33", "no fixes"))),
+            ("3.4.20", 1, false, Some((true, "3.5.33", "acknowledged write"))),
+            ("3.4.23", 1, false, Some((false, "3.5.33", "no fixes"))),
+            ("3.6.13", 3, false, Some((false, "3.6.14", "handshakes"))),
+            ("3.6.14", 3, false, None),
+            ("3.7.0", 3, false, Some((false, "3.7.1", "handshakes"))),
+            ("3.7.1", 3, false, None),
+        ];
+        for (release, members, authentication, want) in cases {
+            let got = verdict(release, members, authentication);
+            let shape = got.as_ref().map(|v| (v.refused, v.fixed.unwrap().to_string()));
+            assert_eq!(shape, want.map(|(refused, fixed, _)| (refused, fixed.into())), "{release}");
+            if let (Some(got), Some((_, _, worst))) = (got, want) {
+                let first = got.message.split("; ").next().unwrap();
+                assert!(first.contains(worst), "{release}: {first}");
+            }
+        }
+    }
+}

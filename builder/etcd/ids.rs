@@ -1,0 +1,83 @@
+//! The identities that etcd computes for a new cluster: known before anything boots.
+//!
+//! Source: `computeMemberID` and `genID` in server/etcdserver/api/membership of etcd.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+use sha1::{Digest, Sha1};
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub u64);
+
+        impl fmt::Display for $name {
+            /// Lower-case hex without leading zeros, as `etcdctl member list` prints it (Go's `%x`).
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{:x}", self.0)
+            }
+        }
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+    };
+}
+
+id!(
+    /// A founding member's identity. Members that are added later also hash the time.
+    MemberId
+);
+id!(
+    /// A cluster's identity: its founding members' identities, hashed.
+    ClusterId
+);
+
+/// The ID of a founding member from its advertised peer URLs, in any order, and the cluster's token.
+pub fn member_id<S: AsRef<str>>(peer_urls: &[S], token: &str) -> MemberId {
+    let mut urls: Vec<&str> = peer_urls.iter().map(AsRef::as_ref).collect();
+    urls.sort_unstable();
+    let mut hash = Sha1::new();
+    urls.iter().for_each(|url| hash.update(url));
+    hash.update(token);
+    MemberId(first_eight(&hash.finalize()))
+}
+
+/// The ID of the cluster that these founding members, in any order, form.
+pub fn cluster_id(members: &[MemberId]) -> ClusterId {
+    let mut members = members.to_vec();
+    members.sort_unstable();
+    let mut hash = Sha1::new();
+    members.iter().for_each(|id| hash.update(id.0.to_be_bytes()));
+    ClusterId(first_eight(&hash.finalize()))
+}
+
+fn first_eight(digest: &[u8]) -> u64 {
+    digest.iter().take(8).fold(0, |id, byte| id << 8 | u64::from(*byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The example of etcd's own documentation (op-guide, "Clustering guide").
+    #[test]
+    fn the_documented_cluster_has_the_documented_ids() {
+        let id = |port: u16| member_id(&[format!("http://127.0.0.1:{port}")], "etcd-cluster-1");
+        let members = [id(12380), id(22380), id(32380)];
+        let shown = members.map(|id| id.to_string());
+        assert_eq!(shown, ["8211f1d0f64f3269", "91bc3c398fb3c146", "fd422379fda50e48"]);
+        let [a, b, c] = members;
+        assert_eq!(cluster_id(&[c, a, b]).to_string(), "ef37ad9dc622a7c4");
+    }
+
+    #[test]
+    fn url_order_does_not_matter_and_zeros_are_not_padded() {
+        assert_eq!(member_id(&["http://b", "http://a"], "t"), member_id(&["http://a", "http://b"], "t"));
+        assert_ne!(member_id(&["http://a"], "t"), member_id(&["http://a"], "u"));
+        assert_eq!(MemberId(0x0a).to_string(), "a");
+    }
+}

@@ -1,0 +1,404 @@
+//! The options of each etcd release: which keys its config file knows, of which type, and the flag of each.
+//!
+//! etcd ignores a key that it does not know without a word, so that a check for corruption that a release has
+//! renamed would be off and nobody would hear of it. Kiln refuses such a key instead.
+
+use std::sync::LazyLock;
+
+use crate::etcd::{Release, Value, parse_duration};
+use crate::suggest;
+use crate::values::Invalid;
+
+/// The type of a key's Go field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GoType {
+    Bool,
+    /// A whole number with its least and its greatest value.
+    Int {
+        min: i64,
+        max: i64,
+    },
+    Text,
+    Strings,
+    Duration,
+    /// A structure that Kiln cannot check.
+    Struct,
+}
+
+struct Row {
+    key: String,
+    go_type: GoType,
+    /// First and last release, both included.
+    ranges: Vec<(Release, Release)>,
+}
+
+impl Row {
+    fn knows(&self, release: Release) -> bool {
+        within(&self.ranges, release)
+    }
+}
+
+fn within(ranges: &[(Release, Release)], release: Release) -> bool {
+    ranges.iter().any(|(first, last)| (*first..=*last).contains(&release))
+}
+
+struct Table {
+    releases: Vec<(Release, Release)>,
+    rows: Vec<Row>,
+}
+
+static TABLE: LazyLock<Table> = LazyLock::new(|| read_table(include_str!("keys.txt")));
+
+/// A line that cannot be read is left out: its key is then unknown, and refused. A test reads every line.
+fn read_table(text: &str) -> Table {
+    let mut table = Table { releases: Vec::new(), rows: Vec::new() };
+    for line in text.lines() {
+        let Some((key, go_type, ranges)) = read_line(line) else { continue };
+        match (go_type, key.strip_prefix('*')) {
+            (None, _) => table.releases = ranges,
+            (Some(go_type), None) => table.rows.push(Row { key: key.into(), go_type, ranges }),
+            (Some(go_type), Some(rest)) => {
+                for side in ["client", "peer"] {
+                    table.rows.push(Row { key: format!("{side}{rest}"), go_type, ranges: ranges.clone() });
+                }
+            }
+        }
+    }
+    table
+}
+
+type Line<'t> = (&'t str, Option<GoType>, Vec<(Release, Release)>);
+
+fn read_line(line: &str) -> Option<Line<'_>> {
+    let mut words = line.split(' ');
+    let key = words.next().filter(|key| !key.starts_with('#'))?;
+    let unsigned = |max| GoType::Int { min: 0, max };
+    let go_type = match words.next()? {
+        "-" => None,
+        "bool" => Some(GoType::Bool),
+        "string" => Some(GoType::Text),
+        "[]string" => Some(GoType::Strings),
+        "duration" => Some(GoType::Duration),
+        "struct" => Some(GoType::Struct),
+        "int" | "int64" => Some(GoType::Int { min: i64::MIN, max: i64::MAX }),
+        // Every architecture that etcd is released for has 64-bit integers; TOML's own end at i64.
+        "uint" | "uint64" => Some(unsigned(i64::MAX)),
+        "uint32" => Some(unsigned(i64::from(u32::MAX))),
+        _ => return None,
+    };
+    let range = |word: &str| {
+        let (first, last) = word.split_once('-')?;
+        Some((first.parse().ok()?, last.parse().ok()?))
+    };
+    Some((key, go_type, words.map(range).collect::<Option<_>>()?))
+}
+
+/// Whether Kiln has this release's keys.
+pub fn known_release(release: Release) -> bool {
+    within(&TABLE.releases, release)
+}
+
+/// The first and the last release of each minor that Kiln has the keys of.
+pub fn known_releases() -> &'static [(Release, Release)] {
+    &TABLE.releases
+}
+
+/// The releases that know a key, from the first to the last; empty for a key that none knows.
+pub fn releases_with(key: &str) -> Vec<(Release, Release)> {
+    TABLE.rows.iter().filter(|row| row.key == key).flat_map(|row| row.ranges.iter().copied()).collect()
+}
+
+/// The type of a key in this release's config file; `None` when the release does not know it. Nested keys are
+/// written with a dot: `peer-transport-security.allowed-hostname`, `socket-options.reuse-port`.
+pub fn lookup(release: Release, key: &str) -> Option<GoType> {
+    TABLE.rows.iter().find(|row| row.key == key && row.knows(release)).map(|row| row.go_type)
+}
+
+/// What this release calls the option that was probably meant by a key that it does not know: the name after
+/// or before etcd dropped `experimental-`, the config file's name of a flag, or the nearest name.
+pub fn suggest(release: Release, key: &str) -> Option<&'static str> {
+    let known = || TABLE.rows.iter().filter(|row| row.knows(release)).map(|row| row.key.as_str());
+    let find = |wanted: &str| known().find(|name| *name == wanted);
+    // etcd 3.6 turned these two into feature gates (CHANGELOG-3.6).
+    let became_gates = ["experimental-initial-corrupt-check", "experimental-compact-hash-check-enabled"];
+    key.strip_prefix("experimental-")
+        .and_then(find)
+        .or_else(|| find(&format!("experimental-{key}")))
+        .or_else(|| became_gates.contains(&key).then(|| find("feature-gates")).flatten())
+        .or_else(|| known().find(|name| flag_name(name).is_some_and(|flag| flag == key)))
+        .or_else(|| suggest::nearest(key, known()))
+}
+
+/// The flag of a key, without its dashes; `None` for the few that only the config file knows.
+///
+/// Source: `newConfig` in server/etcdmain/config.go, `AddFlags` in server/embed/config.go from 3.6 on.
+pub fn flag_name(key: &str) -> Option<String> {
+    let flag = match key {
+        "discovery-config"
+        | "client-transport-security.allowed-cn"
+        | "client-transport-security.skip-client-san-verification" => return None,
+        "client-transport-security.allowed-hostname" => "client-cert-allowed-hostname".into(),
+        "peer-transport-security.allowed-cn" => "peer-cert-allowed-cn".into(),
+        "peer-transport-security.allowed-hostname" => "peer-cert-allowed-hostname".into(),
+        // One word in the flag, two in the file: etcd#15033.
+        "experimental-snapshot-catch-up-entries" => "experimental-snapshot-catchup-entries".into(),
+        _ => match key.split_once('.') {
+            Some(("client-transport-security", rest)) => rest.into(),
+            Some(("peer-transport-security", rest)) => format!("peer-{rest}"),
+            Some(("socket-options", rest)) => format!("socket-{rest}"),
+            _ => key.into(),
+        },
+    };
+    Some(flag)
+}
+
+/// The environment variable of a key: `ETCD_` and its flag in capitals (`FlagToEnv` in pkg/flags).
+pub fn variable_name(key: &str) -> Option<String> {
+    flag_name(key).map(|flag| format!("ETCD_{}", flag.to_ascii_uppercase().replace('-', "_")))
+}
+
+/// A value as a TOML document gives it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Given<'t> {
+    Bool(bool),
+    Int(i128),
+    Text(&'t str),
+    List(Vec<&'t str>),
+    /// Anything else, with its article: `a table`, `a date`.
+    Other(&'static str),
+}
+
+impl Given<'_> {
+    fn what(&self) -> &'static str {
+        match self {
+            Given::Bool(_) => "true or false",
+            Given::Int(_) => "a number",
+            Given::Text(_) => "text",
+            Given::List(_) => "a list",
+            Given::Other(what) => what,
+        }
+    }
+}
+
+/// Turns a value into what etcd's config file takes for a key of this type.
+///
+/// # Errors
+/// A sentence that says what the key takes.
+pub fn value(key: &str, go_type: GoType, given: &Given<'_>) -> Result<Value, Invalid> {
+    let wrong = |wanted: &str| Err(Invalid(format!("it takes {wanted}, not {}", given.what())));
+    match (go_type, given) {
+        (GoType::Bool, Given::Bool(value)) => Ok(Value::Bool(*value)),
+        (GoType::Bool, _) => wrong("true or false, without quotes"),
+        (GoType::Int { min, max }, Given::Int(value)) => match i64::try_from(*value) {
+            Ok(value) if (min..=max).contains(&value) => Ok(Value::Int(value)),
+            _ => Err(Invalid(format!("it takes a whole number from {min} to {max}"))),
+        },
+        (GoType::Int { .. }, Given::Text(_)) => wrong("a whole number, without quotes or unit"),
+        (GoType::Int { .. }, _) => wrong("a whole number"),
+        (GoType::Text, Given::Text(text)) => text_value(key, text),
+        (GoType::Text, Given::Int(_)) => wrong("text, so put it in quotes"),
+        (GoType::Text, _) => wrong("text in quotes"),
+        (GoType::Strings, Given::List(items)) => {
+            items.iter().map(|item| list_item(item)).collect::<Result<Vec<_>, _>>().map(Value::List)
+        }
+        (GoType::Strings, _) => wrong("a list, as in [\"one\", \"two\"]"),
+        (GoType::Duration, Given::Text(text)) => parse_duration(text).map(|nanos| Value::Duration { nanos }),
+        // The file would take a number, of nanoseconds. Nobody who writes 5 means those.
+        (GoType::Duration, _) => wrong("a duration in quotes, as in \"100ms\" or \"5m\""),
+        (GoType::Struct, _) => {
+            Err(Invalid("kiln cannot check this structure, and so does not write it".into()))
+        }
+    }
+}
+
+/// A control character would end the line of a unit or of an environment file.
+fn no_control(text: &str) -> Result<(), Invalid> {
+    match text.chars().find(|c| c.is_control()) {
+        Some(bad) => Err(Invalid(format!("{bad:?} is a control character, which is not allowed"))),
+        None => Ok(()),
+    }
+}
+
+fn text_value(key: &str, text: &str) -> Result<Value, Invalid> {
+    no_control(text)?;
+    let choices = choices(key);
+    if choices.is_empty() || choices.contains(&text) {
+        return Ok(Value::Text(text.into()));
+    }
+    let quoted: Vec<_> = choices.iter().map(|choice| format!("{choice:?}")).collect();
+    Err(Invalid(format!("it takes one of {}", quoted.join(", "))))
+}
+
+fn list_item(item: &str) -> Result<String, Invalid> {
+    no_control(item)?;
+    match item.contains(',') {
+        true => Err(Invalid("an item must not have a comma; write it as an item of its own".into())),
+        false => Ok(item.into()),
+    }
+}
+
+/// The values that etcd takes for a key, where it takes a few only; with any other one it does not start, or
+/// goes on with its default.
+fn choices(key: &str) -> &'static [&'static str] {
+    match key {
+        "auto-compaction-mode" => &["periodic", "revision"],
+        "backend-bbolt-freelist-type" | "experimental-backend-bbolt-freelist-type" => &["array", "map"],
+        "log-format" => &["json", "console"],
+        "log-level" => &["debug", "info", "warn", "error", "panic", "fatal"],
+        "metrics" => &["basic", "extensive"],
+        "tls-min-version" => &["TLS1.2", "TLS1.3"],
+        "tls-max-version" => &["", "TLS1.2", "TLS1.3"],
+        // The fourth one, write-only-drop-data, deletes data.
+        "v2-deprecation" => &["not-yet", "write-only", "gone"],
+        _ => &[],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn release(text: &str) -> Release {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn every_line_of_the_table_is_read() {
+        let text = include_str!("keys.txt");
+        for line in text.lines().filter(|line| !line.starts_with('#')) {
+            let (key, _, ranges) = read_line(line).unwrap_or_else(|| panic!("{line}"));
+            assert!(!ranges.is_empty(), "{line}");
+            assert!(ranges.iter().all(|(first, last)| first <= last), "{key}");
+            assert!(
+                ranges.iter().all(|(first, last)| known_release(*first) && known_release(*last)),
+                "{key}"
+            );
+        }
+        assert!(TABLE.rows.len() > 120, "{} rows", TABLE.rows.len());
+    }
+
+    #[test]
+    fn keys_come_and_go_with_the_releases() {
+        let cases = [
+            ("3.5.4", "experimental-compact-hash-check-enabled", false),
+            ("3.5.5", "experimental-compact-hash-check-enabled", true),
+            ("3.7.0", "experimental-compact-hash-check-enabled", false),
+            ("3.5.7", "tls-min-version", false),
+            ("3.5.8", "tls-min-version", true),
+            ("3.6.0", "feature-gates", true),
+            ("3.5.33", "feature-gates", false),
+            ("3.5.16", "peer-transport-security.allowed-cn", true),
+            ("3.5.9", "socket-options.reuse-port", false),
+            ("3.5.10", "socket-options.reuse-port", true),
+            ("3.5.16", "heartbeat-intervall", false),
+            ("3.5.99", "name", false),
+        ];
+        for (number, key, known) in cases {
+            assert_eq!(lookup(release(number), key).is_some(), known, "{key} in {number}");
+        }
+        assert!(known_release(release("3.7.1")) && !known_release(release("3.3.27")));
+    }
+
+    #[test]
+    fn a_misspelt_or_renamed_key_is_recognised() {
+        let cases = [
+            ("3.5.16", "heartbeet-interval", Some("heartbeat-interval")),
+            ("3.5.16", "compact-hash-check-time", Some("experimental-compact-hash-check-time")),
+            ("3.7.0", "experimental-compaction-batch-limit", Some("compaction-batch-limit")),
+            ("3.7.0", "experimental-initial-corrupt-check", Some("feature-gates")),
+            ("3.5.16", "peer-cert-allowed-hostname", Some("peer-transport-security.allowed-hostname")),
+            ("3.5.16", "socket-reuse-port", Some("socket-options.reuse-port")),
+            ("3.5.16", "quota_backend_bytes", Some("quota-backend-bytes")),
+            ("3.5.16", "wibble", None),
+        ];
+        for (number, key, want) in cases {
+            assert_eq!(suggest(release(number), key), want, "{key} in {number}");
+        }
+    }
+
+    #[test]
+    fn flags_and_variables_have_their_own_names() {
+        let cases = [
+            ("heartbeat-interval", Some("heartbeat-interval")),
+            ("client-transport-security.cert-file", Some("cert-file")),
+            ("client-transport-security.client-cert-auth", Some("client-cert-auth")),
+            ("client-transport-security.allowed-hostname", Some("client-cert-allowed-hostname")),
+            ("client-transport-security.allowed-cn", None),
+            ("peer-transport-security.cert-file", Some("peer-cert-file")),
+            ("peer-transport-security.trusted-ca-file", Some("peer-trusted-ca-file")),
+            ("peer-transport-security.client-cert-auth", Some("peer-client-cert-auth")),
+            ("peer-transport-security.allowed-cn", Some("peer-cert-allowed-cn")),
+            ("socket-options.reuse-address", Some("socket-reuse-address")),
+        ];
+        for (key, want) in cases {
+            assert_eq!(flag_name(key).as_deref(), want, "{key}");
+        }
+        let variable = variable_name("peer-transport-security.cert-file");
+        assert_eq!(variable.as_deref(), Some("ETCD_PEER_CERT_FILE"));
+    }
+
+    #[test]
+    fn values_are_of_the_type_that_the_key_takes() {
+        let uint = GoType::Int { min: 0, max: i64::MAX };
+        let good = [
+            ("pre-vote", GoType::Bool, Given::Bool(true), Value::Bool(true)),
+            ("max-wals", uint, Given::Int(5), Value::Int(5)),
+            ("log-level", GoType::Text, Given::Text("warn"), Value::Text("warn".into())),
+            ("log-outputs", GoType::Strings, Given::List(vec!["stderr"]), Value::List(vec!["stderr".into()])),
+            ("x", GoType::Duration, Given::Text("1ms"), Value::Duration { nanos: 1_000_000 }),
+        ];
+        for (key, go_type, given, want) in good {
+            assert_eq!(value(key, go_type, &given), Ok(want), "{key}");
+        }
+        let bad = [
+            (
+                "pre-vote",
+                GoType::Bool,
+                Given::Text("true"),
+                "it takes true or false, without quotes, not text",
+            ),
+            ("max-wals", uint, Given::Int(-1), "it takes a whole number from 0 to 9223372036854775807"),
+            ("max-wals", uint, Given::Text("5"), "it takes a whole number, without quotes or unit, not text"),
+            (
+                "auto-compaction-retention",
+                GoType::Text,
+                Given::Int(8),
+                "it takes text, so put it in quotes, not a number",
+            ),
+            (
+                "log-level",
+                GoType::Text,
+                Given::Text("loud"),
+                "it takes one of \"debug\", \"info\", \"warn\", \"error\", \"panic\", \"fatal\"",
+            ),
+            ("cors", GoType::Text, Given::Text("a\nb"), "'\\n' is a control character, which is not allowed"),
+            (
+                "log-outputs",
+                GoType::Strings,
+                Given::Text("stderr"),
+                "it takes a list, as in [\"one\", \"two\"], not text",
+            ),
+            (
+                "log-outputs",
+                GoType::Strings,
+                Given::List(vec!["a,b"]),
+                "an item must not have a comma; write it as an item of its own",
+            ),
+            (
+                "x",
+                GoType::Duration,
+                Given::Int(5),
+                "it takes a duration in quotes, as in \"100ms\" or \"5m\", not a number",
+            ),
+            (
+                "discovery-config",
+                GoType::Struct,
+                Given::Other("a table"),
+                "kiln cannot check this structure, and so does not write it",
+            ),
+        ];
+        for (key, go_type, given, want) in bad {
+            assert_eq!(value(key, go_type, &given), Err(Invalid(want.into())), "{key}");
+        }
+    }
+}

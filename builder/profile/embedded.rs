@@ -1,0 +1,52 @@
+//! The ready profiles that come with the program.
+
+const PROFILES: [(&str, &str); 2] = [
+    ("ha3", include_str!("../../profiles/ha3.toml")),
+    ("single", include_str!("../../profiles/single.toml")),
+];
+
+/// The text of a ready profile.
+pub fn embedded(name: &str) -> Option<&'static str> {
+    PROFILES.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
+}
+
+/// The names of the ready profiles, sorted.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    PROFILES.iter().map(|(name, _)| *name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::etcd::Release;
+    use crate::profile::{Certificates, ConfigStyle, Source, read};
+    use crate::values::Arch;
+
+    #[test]
+    fn every_ready_profile_is_right_and_fits_one_screen() {
+        let available = [(Release::new(3, 5, 33), Arch::Amd64)];
+        for name in names() {
+            let text = embedded(name).unwrap();
+            assert!(text.lines().count() <= 50, "{name}");
+            let path = format!("profiles/{name}.toml");
+            let source = Source::file(path.as_ref(), text.into());
+            let (profile, warnings) =
+                read(&source, &available).unwrap_or_else(|m| panic!("{}", m.render(false)));
+            assert_eq!(profile.name.as_str(), name);
+            assert_eq!(warnings, [], "{name}");
+            assert_eq!((profile.etcd.release, profile.etcd.pinned), (Release::new(3, 5, 33), false));
+        }
+        assert!(names().is_sorted());
+    }
+
+    #[test]
+    fn the_single_node_keeps_what_it_replaces() {
+        let source = Source::file("single.toml".as_ref(), embedded("single").unwrap().into());
+        let (profile, _) = read(&source, &[(Release::new(3, 5, 33), Arch::Amd64)]).unwrap();
+        assert_eq!(profile.etcd.config_style, ConfigStyle::Flags);
+        assert_eq!(profile.pki.certificates, Certificates::OnePerNode);
+        assert_eq!(profile.pki.directory.as_str(), "etc/etcd");
+        assert_eq!(profile.cluster.token.unwrap().as_str(), "etcd-cluster-k8s");
+        assert_eq!(profile.nodes[0].address.to_string(), "10.0.0.4");
+    }
+}

@@ -1,0 +1,316 @@
+//! `[network]`, `[[node]]` and `[[client]]`: who is in the cluster, and where.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use toml::Spanned;
+
+use super::mistake::{Desk, Mistake};
+use super::reader::Section;
+use super::{Network, Node, OPERATOR, PEER_COMMON_NAME, Span};
+use crate::values::{ClientName, Invalid, Mac, NodeName};
+
+/// The network and where the profile has it.
+pub(super) struct Placed {
+    pub network: Network,
+    cidr_span: Span,
+    gateway_span: Option<Span>,
+}
+
+pub(super) fn network(desk: &mut Desk, table: &mut Section) -> Option<Placed> {
+    table.require(desk, "cidr", "[network] cidr = \"10.240.0.0/16\"");
+    let cidr = table.value_with(desk, "cidr", cidr);
+    let gateway = table.value_with(desk, "gateway", address);
+    let cidr = cidr?;
+    if let Some(gateway) = &gateway
+        && let Err(why) = fit(*gateway.get_ref(), cidr.get_ref())
+    {
+        let reason = format!("[network] gateway cannot be {}: {}", gateway.get_ref(), why.reason);
+        let mistake = Mistake::new(gateway.span(), reason);
+        desk.mistake(if why.about_cidr { mistake.other(cidr.span(), "the network") } else { mistake });
+    }
+    let gateway_span = gateway.as_ref().map(Spanned::span);
+    let network = Network { cidr: *cidr.get_ref(), gateway: gateway.map(Spanned::into_inner) };
+    Some(Placed { network, cidr_span: cidr.span(), gateway_span })
+}
+
+fn cidr(text: &str) -> Result<IpNet, Invalid> {
+    let cidr: IpNet = text
+        .parse()
+        .map_err(|_| Invalid("write an address and a prefix length, as in 10.240.0.0/16".into()))?;
+    if cidr.trunc() != cidr {
+        return Err(Invalid(format!("it has bits after its prefix; the network is {}", cidr.trunc())));
+    }
+    Ok(cidr)
+}
+
+fn address(text: &str) -> Result<IpAddr, Invalid> {
+    text.parse().map_err(|_| {
+        Invalid(match text.split_once('/').map(|(address, _)| address.parse::<IpAddr>()) {
+            Some(Ok(address)) => format!("write it without the prefix length, as {address}"),
+            _ => "write an address, as in 10.240.16.10 or fd00::10".into(),
+        })
+    })
+}
+
+/// Why an address is no host of a network, and whether the network is part of the reason.
+struct Unfit {
+    reason: String,
+    about_cidr: bool,
+}
+
+/// Whether a host can have this address in this network.
+fn fit(address: IpAddr, cidr: &IpNet) -> Result<(), Unfit> {
+    let unfit = |reason: &str| Err(Unfit { reason: reason.into(), about_cidr: false });
+    let outside = |reason: String| Err(Unfit { reason, about_cidr: true });
+    match address {
+        IpAddr::V4(v4) if v4.is_link_local() => {
+            return unfit("a link-local address is none that peers can dial");
+        }
+        IpAddr::V4(v4) if v4.is_broadcast() => return unfit("it is the broadcast address of every network"),
+        IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some() => {
+            return unfit("it is an IPv4 address in IPv6's clothes; write the IPv4 address");
+        }
+        IpAddr::V6(v6) if v6.is_unicast_link_local() => {
+            return unfit("a link-local address is none that peers can dial");
+        }
+        _ => {}
+    }
+    if address.is_unspecified() {
+        return unfit("it means \"any address\", not one");
+    }
+    if address.is_loopback() {
+        return unfit("it is a loopback address, which only the node itself can reach");
+    }
+    if address.is_multicast() {
+        return unfit("it is a multicast address");
+    }
+    if !cidr.contains(&address) {
+        return outside(format!("it lies outside {cidr}"));
+    }
+    // Networks of one or two addresses have neither (RFC 3021, RFC 6164).
+    if cidr.max_prefix_len() - cidr.prefix_len() >= 2 {
+        if address == cidr.network() {
+            return outside(format!("it is the address of the network {cidr} itself"));
+        }
+        if address.is_ipv4() && address == cidr.broadcast() {
+            return outside(format!("it is the broadcast address of {cidr}"));
+        }
+    }
+    Ok(())
+}
+
+/// The nodes that could be read, and how many the profile names.
+pub(super) struct Nodes {
+    pub list: Vec<Node>,
+    pub count: usize,
+}
+
+pub(super) fn nodes(
+    desk: &mut Desk,
+    tables: Vec<Section>,
+    network: Option<&Placed>,
+    cluster: Option<&str>,
+    two_allowed: Option<Span>,
+) -> Nodes {
+    let count = tables.len();
+    member_count(desk, &tables, two_allowed);
+    let (mut names, mut addresses, mut macs) = (Seen::new("name"), Seen::new("address"), Seen::new("MAC"));
+    let mut list = Vec::new();
+    for mut table in tables {
+        table.require(desk, "name", "name = \"cp-a\"");
+        let name = table.value_with(desk, "name", node_name);
+        table.require(desk, "address", "address = \"10.240.16.10\"");
+        let address = table.value_with(desk, "address", address);
+        let mac = table.value::<Mac>(desk, "mac");
+        if let Some(name) = &name {
+            names.see(desk, name);
+        }
+        if let Some(address) = &address {
+            addresses.see(desk, address);
+            if let Some(network) = network {
+                check_address(desk, address, network);
+            }
+        }
+        if let Some(mac) = &mac {
+            macs.see(desk, mac);
+        }
+        if let (Some(name), Some(address)) = (name, address) {
+            let label = format!("{}/{}", cluster.unwrap_or_default(), name.get_ref());
+            let place = name.span();
+            let mac = mac.unwrap_or_else(|| {
+                let derived = Spanned::new(place, Mac::derived(&label));
+                // Two of 2^24 can be the same one.
+                macs.see(desk, &derived);
+                derived
+            });
+            list.push(Node { name: name.into_inner(), address: address.into_inner(), mac: mac.into_inner() });
+        }
+        table.finish(desk);
+    }
+    Nodes { list, count }
+}
+
+/// A node's name is a host name, and this one is every host's.
+fn node_name(text: &str) -> Result<NodeName, Invalid> {
+    match text {
+        "localhost" => Err(Invalid("every node calls itself that".into())),
+        _ => text.parse(),
+    }
+}
+
+fn check_address(desk: &mut Desk, address: &Spanned<IpAddr>, placed: &Placed) {
+    let shown = address.get_ref();
+    if let Err(why) = fit(*shown, &placed.network.cidr) {
+        let reason = format!("[[node]] address cannot be {shown}: {}", why.reason);
+        let mistake = Mistake::new(address.span(), reason);
+        desk.mistake(match why.about_cidr {
+            true => mistake.other(placed.cidr_span.clone(), "the network"),
+            false => mistake,
+        });
+    } else if placed.network.gateway == Some(*shown) {
+        let reason = format!("[[node]] address cannot be {shown}: it is the gateway's");
+        let mistake = Mistake::new(address.span(), reason);
+        desk.mistake(match &placed.gateway_span {
+            Some(span) => mistake.other(span.clone(), "the gateway"),
+            None => mistake,
+        });
+    }
+}
+
+/// How many members agree, and how many may fail: the reason for every rule here.
+fn member_count(desk: &mut Desk, tables: &[Section], two_allowed: Option<Span>) {
+    let count = tables.len();
+    let majority = count / 2 + 1;
+    let last = tables.last().and_then(|table| table.span.clone());
+    if let (Some(span), true) = (&two_allowed, count != 2) {
+        desk.warn(Some(span), format!("allow-two-members has no effect: the cluster has {count} members"));
+    }
+    match count {
+        0 => desk.mistake(Mistake::missing(None, "the profile names no node").help(
+            "write, for example, [[node]] name = \"cp-a\" address = \"10.240.16.10\", each on a line of its own",
+        )),
+        2 if two_allowed.is_some() => {
+            desk.warn(two_allowed.as_ref(), "two members stop serving as soon as either is lost");
+        }
+        2 => desk.mistake(
+            Mistake::unsafe_unless_allowed(
+                last,
+                "a cluster of two members stops serving as soon as either is lost, which one member does half as often",
+            )
+            .help("use three members or one, or write allow-two-members = true in [cluster]"),
+        ),
+        10.. => desk.mistake(
+            Mistake::new(last, format!("a cluster of {count} members is too large: every write waits for {majority} of them"))
+                .help("use five or seven members; more bear no more load, and nine are the most that kiln builds"),
+        ),
+        _ if count.is_multiple_of(2) => desk.warn(
+            last.as_ref(),
+            format!(
+                "{count} members need {majority} to agree, so they bear the loss of {}, which {} would too",
+                count - majority,
+                count - 1
+            ),
+        ),
+        8.. => desk.warn(
+            last.as_ref(),
+            format!("{count} members: every write waits for {majority} of them; seven are advised at the most"),
+        ),
+        _ => {}
+    }
+}
+
+pub(super) fn clients(desk: &mut Desk, tables: Vec<Section>) -> Vec<ClientName> {
+    let mut names = Seen::new("name");
+    let mut list = Vec::new();
+    for mut table in tables {
+        table.require(desk, "name", "name = \"kube-apiserver\"");
+        if let Some(name) = table.value_with(desk, "name", client_name) {
+            names.see(desk, &name);
+            list.push(name.into_inner());
+        }
+        table.finish(desk);
+    }
+    list
+}
+
+/// A client's name is also its files' name, beside those that every bundle has.
+fn client_name(text: &str) -> Result<ClientName, Invalid> {
+    let name: ClientName = text.parse()?;
+    let taken = |why: &str| Err(Invalid(why.into()));
+    match text {
+        OPERATOR => taken("every bundle has that one already; leave it out"),
+        PEER_COMMON_NAME => taken("it is the members' own, and would open the peer port to this client"),
+        "ca" => taken("ca.pem is the CA's certificate"),
+        _ if text.ends_with("-key") => taken("its certificate would have the name of a key file"),
+        _ => Ok(name),
+    }
+}
+
+/// Values that may be there once.
+struct Seen<T> {
+    what: &'static str,
+    first: BTreeMap<T, Span>,
+}
+
+impl<T: Ord + Clone + Display> Seen<T> {
+    fn new(what: &'static str) -> Self {
+        Self { what, first: BTreeMap::new() }
+    }
+
+    fn see(&mut self, desk: &mut Desk, value: &Spanned<T>) {
+        let Some(first) = self.first.get(value.get_ref()) else {
+            self.first.insert(value.get_ref().clone(), value.span());
+            return;
+        };
+        let reason = format!("the {} {} is there twice", self.what, value.get_ref());
+        desk.mistake(
+            Mistake::new(value.span(), reason).other(first.clone(), "first here").help("give each its own"),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_of_hosts_in_the_network() {
+        let cases = [
+            ("10.240.0.0/16", "10.240.16.10", ""),
+            ("10.240.0.0/16", "10.240.0.0", "itself"),
+            ("10.240.0.0/16", "10.240.255.255", "broadcast"),
+            ("10.240.0.0/16", "10.241.0.1", "outside"),
+            ("10.240.0.0/16", "fd00::1", "outside"),
+            ("10.240.0.0/16", "127.0.0.1", "loopback"),
+            ("10.240.0.0/16", "224.0.0.1", "multicast"),
+            ("10.240.0.0/16", "0.0.0.0", "any address"),
+            ("10.240.0.0/16", "169.254.1.1", "link-local"),
+            ("10.240.0.0/16", "255.255.255.255", "broadcast"),
+            ("0.0.0.0/0", "255.255.255.255", "broadcast"),
+            ("10.0.0.0/31", "10.0.0.0", ""),
+            ("10.0.0.0/31", "10.0.0.1", ""),
+            ("10.0.0.7/32", "10.0.0.7", ""),
+            ("fd00::/64", "fd00::10", ""),
+            ("fd00::/64", "fd00::", "itself"),
+            ("fd00::/64", "fd00::ffff:ffff:ffff:ffff", ""),
+            ("fd00::/64", "fe80::1", "link-local"),
+            ("fd00::/64", "::1", "loopback"),
+            ("fd00::/64", "::", "any address"),
+            ("fd00::/64", "ff02::1", "multicast"),
+            ("::/0", "::ffff:10.0.0.1", "IPv4"),
+        ];
+        for (cidr, address, want) in cases {
+            let got = fit(address.parse().unwrap(), &cidr.parse().unwrap()).err().map(|why| why.reason);
+            match want {
+                "" => assert_eq!(got, None, "{address} in {cidr}"),
+                _ => assert!(
+                    got.as_ref().is_some_and(|got| got.contains(want)),
+                    "{address} in {cidr}: {got:?}"
+                ),
+            }
+        }
+    }
+}

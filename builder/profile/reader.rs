@@ -1,0 +1,330 @@
+//! Reading a parsed TOML document: each key once, by name and type, and what nobody asked for is unknown.
+
+use std::str::FromStr;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::Span;
+use super::mistake::{Desk, Mistake};
+use crate::etcd::keys::Given;
+use crate::suggest;
+use crate::values::Invalid;
+
+/// A table of the profile. A table that is not there reads like an empty one.
+pub(super) struct Section<'t> {
+    /// As it is written: `[cluster]`, `[[node]]`; empty for the top of the file.
+    title: &'static str,
+    /// Its header.
+    pub span: Option<Span>,
+    table: Option<&'t DeTable<'t>>,
+    /// Keys that somebody has asked for, which are thereby those that it takes.
+    known: Vec<&'static str>,
+}
+
+impl<'t> Section<'t> {
+    pub fn top(table: &'t DeTable<'t>) -> Self {
+        Self { title: "", span: None, table: Some(table), known: Vec::new() }
+    }
+
+    /// `[cluster] name`, or only `schema` at the top.
+    fn name(&self, key: &str) -> String {
+        if self.title.is_empty() { key.into() } else { format!("{} {key}", self.title) }
+    }
+
+    pub fn has(&self, key: &str) -> bool {
+        self.table.is_some_and(|table| table.contains_key(key))
+    }
+
+    /// Where a key's value is.
+    pub fn place(&self, key: &str) -> Option<Span> {
+        self.table.and_then(|table| table.get(key)).map(Spanned::span)
+    }
+
+    pub fn is_empty_list(&self, key: &str) -> bool {
+        let value = self.table.and_then(|table| table.get(key)).map(Spanned::get_ref);
+        matches!(value, Some(DeValue::Array(items)) if items.is_empty())
+    }
+
+    fn item(&mut self, key: &'static str) -> Option<&'t Spanned<DeValue<'t>>> {
+        self.known.push(key);
+        self.table.and_then(|table| table.get(key))
+    }
+
+    fn wrong_type(&self, desk: &mut Desk, key: &str, item: &Spanned<DeValue>, wanted: &str) {
+        let reason = format!("{} takes {wanted}, not {}", self.name(key), what(item.get_ref()));
+        desk.mistake(Mistake::new(item.span(), reason));
+    }
+
+    pub fn text(&mut self, desk: &mut Desk, key: &'static str) -> Option<Spanned<&'t str>> {
+        let item = self.item(key)?;
+        match item.get_ref() {
+            DeValue::String(text) => Some(Spanned::new(item.span(), text)),
+            _ => {
+                self.wrong_type(desk, key, item, "text in quotes");
+                None
+            }
+        }
+    }
+
+    /// A text that is a value of its own kind.
+    pub fn value<T: FromStr<Err = Invalid>>(
+        &mut self,
+        desk: &mut Desk,
+        key: &'static str,
+    ) -> Option<Spanned<T>> {
+        self.value_with(desk, key, |text| text.parse())
+    }
+
+    pub fn value_with<T>(
+        &mut self,
+        desk: &mut Desk,
+        key: &'static str,
+        read: impl Fn(&str) -> Result<T, Invalid>,
+    ) -> Option<Spanned<T>> {
+        let text = self.text(desk, key)?;
+        self.read(desk, key, text, &read)
+    }
+
+    /// A list of texts, each a value of its own kind; a single text is a list of one.
+    pub fn values<T>(
+        &mut self,
+        desk: &mut Desk,
+        key: &'static str,
+        read: impl Fn(&str) -> Result<T, Invalid>,
+    ) -> Option<Vec<Spanned<T>>> {
+        let item = self.item(key)?;
+        let items = match item.get_ref() {
+            DeValue::Array(items) => items.as_ref(),
+            DeValue::String(_) => std::slice::from_ref(item),
+            _ => {
+                self.wrong_type(desk, key, item, "a list of texts in quotes");
+                return None;
+            }
+        };
+        let mut values = Vec::new();
+        for item in items {
+            match item.get_ref() {
+                DeValue::String(text) => {
+                    values.extend(self.read(desk, key, Spanned::new(item.span(), text), &read));
+                }
+                _ => self.wrong_type(desk, key, item, "a list of texts in quotes"),
+            }
+        }
+        Some(values)
+    }
+
+    fn read<T>(
+        &self,
+        desk: &mut Desk,
+        key: &str,
+        text: Spanned<&str>,
+        read: &impl Fn(&str) -> Result<T, Invalid>,
+    ) -> Option<Spanned<T>> {
+        match read(text.get_ref()) {
+            Ok(value) => Some(Spanned::new(text.span(), value)),
+            Err(Invalid(why)) => {
+                let reason = format!("{} cannot be {}: {why}", self.name(key), quoted(text.get_ref()));
+                desk.mistake(Mistake::new(text.span(), reason));
+                None
+            }
+        }
+    }
+
+    /// One of a few words, each with what it stands for.
+    pub fn choice<T: Copy>(
+        &mut self,
+        desk: &mut Desk,
+        key: &'static str,
+        choices: &[(&'static str, T)],
+    ) -> Option<T> {
+        self.value_with(desk, key, |text| choose(text, choices)).map(Spanned::into_inner)
+    }
+
+    pub fn bool(&mut self, desk: &mut Desk, key: &'static str) -> Option<Spanned<bool>> {
+        let item = self.item(key)?;
+        match item.get_ref() {
+            DeValue::Boolean(value) => Some(Spanned::new(item.span(), *value)),
+            _ => {
+                self.wrong_type(desk, key, item, "true or false");
+                None
+            }
+        }
+    }
+
+    pub fn number(&mut self, desk: &mut Desk, key: &'static str, min: u32, max: u32) -> Option<u32> {
+        let item = self.item(key)?;
+        match integer(item.get_ref()).map(u32::try_from) {
+            Some(Ok(value)) if (min..=max).contains(&value) => return Some(value),
+            Some(_) => {
+                let reason = format!("{} takes a number from {min} to {max}", self.name(key));
+                desk.mistake(Mistake::new(item.span(), reason));
+            }
+            None => self.wrong_type(desk, key, item, "a whole number"),
+        }
+        None
+    }
+
+    /// The schema is read by itself: what other numbers mean is not known.
+    pub fn integer(&mut self, desk: &mut Desk, key: &'static str) -> Option<Spanned<i128>> {
+        let item = self.item(key)?;
+        let value = integer(item.get_ref());
+        if value.is_none() {
+            self.wrong_type(desk, key, item, "a whole number");
+        }
+        value.map(|value| Spanned::new(item.span(), value))
+    }
+
+    /// The raw entries of this table in the order of the file; all of them then count as known.
+    pub fn entries(&self) -> Vec<(&'t str, Span, &'t Spanned<DeValue<'t>>)> {
+        let mut entries: Vec<_> = self
+            .table
+            .into_iter()
+            .flat_map(|table| table.iter().map(|(key, value)| (key.get_ref().as_ref(), key.span(), value)))
+            .collect();
+        entries.sort_by_key(|(_, span, _)| span.start);
+        entries
+    }
+
+    /// A table below this one, by its key and by the title that its header has.
+    pub fn table(&mut self, desk: &mut Desk, key: &'static str, title: &'static str) -> Section<'t> {
+        let empty = Section { title, span: None, table: None, known: Vec::new() };
+        let Some(item) = self.item(key) else { return empty };
+        match item.get_ref() {
+            DeValue::Table(table) => Section { span: Some(item.span()), table: Some(table), ..empty },
+            _ => {
+                let reason = format!("{key} is a table, not {}", what(item.get_ref()));
+                desk.mistake(Mistake::new(item.span(), reason).help(format!("write it as {title}")));
+                empty
+            }
+        }
+    }
+
+    /// The tables of a list, `[[node]]`, in the order of the file.
+    pub fn tables(&mut self, desk: &mut Desk, key: &'static str, title: &'static str) -> Vec<Section<'t>> {
+        let Some(item) = self.item(key) else { return Vec::new() };
+        let single = std::slice::from_ref(item);
+        let items = match item.get_ref() {
+            DeValue::Array(items) => items.as_ref(),
+            _ => {
+                let reason = format!("{key} is a list of tables, not {}", what(item.get_ref()));
+                desk.mistake(Mistake::new(item.span(), reason).help(format!("write each one as {title}")));
+                single
+            }
+        };
+        let mut sections = Vec::new();
+        for item in items {
+            match item.get_ref() {
+                DeValue::Table(table) => sections.push(Section {
+                    title,
+                    span: Some(item.span()),
+                    table: Some(table),
+                    known: Vec::new(),
+                }),
+                other if items.len() > 1 || !std::ptr::eq(items, single) => {
+                    let reason = format!("{key} is a list of tables, not of {}", what(other));
+                    desk.mistake(
+                        Mistake::new(item.span(), reason).help(format!("write each one as {title}")),
+                    );
+                }
+                _ => {}
+            }
+        }
+        sections
+    }
+
+    /// Says that a key must be there when it is not.
+    pub fn require(&self, desk: &mut Desk, key: &str, example: &str) {
+        if !self.has(key) {
+            let reason = format!("{} is missing", self.name(key));
+            desk.mistake(
+                Mistake::missing(self.span.clone(), reason).help(format!("write, for example, {example}")),
+            );
+        }
+    }
+
+    /// Refuses every key that nobody has asked for.
+    pub fn finish(self, desk: &mut Desk) {
+        for (key, span, _) in self.entries() {
+            if self.known.contains(&key) {
+                continue;
+            }
+            let place = if self.title.is_empty() { String::new() } else { format!(" in {}", self.title) };
+            let place_name = if self.title.is_empty() { "the top of a profile" } else { self.title };
+            let takes = format!("{place_name} takes {}", listed(&self.known));
+            let help = match suggest::nearest(key, self.known.iter().copied()) {
+                Some(meant) => format!("did you mean {meant}? {takes}"),
+                None => takes,
+            };
+            desk.mistake(Mistake::new(span, format!("unknown key {}{place}", quoted(key))).help(help));
+        }
+    }
+}
+
+/// One of a few words.
+pub(super) fn choose<T: Copy>(text: &str, choices: &[(&'static str, T)]) -> Result<T, Invalid> {
+    let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
+    choices.iter().find(|(word, _)| *word == text).map(|(_, value)| *value).ok_or_else(|| {
+        let meant = suggest::nearest(text, words.iter().copied());
+        let meant = meant.map(|word| format!("; did you mean {word}?")).unwrap_or_default();
+        Invalid(format!("it takes {}{meant}", or_listed(&words)))
+    })
+}
+
+/// A user's own text in quotes, its control characters escaped, and no longer than a line bears.
+pub(super) fn quoted(text: &str) -> String {
+    match text.char_indices().nth(60) {
+        Some((end, _)) => format!("{:?}", format!("{}…", &text[..end])),
+        None => format!("{text:?}"),
+    }
+}
+
+fn listed(words: &[&str]) -> String {
+    joined(words, "and")
+}
+
+fn or_listed(words: &[&str]) -> String {
+    joined(words, "or")
+}
+
+fn joined(words: &[&str], last: &str) -> String {
+    match words {
+        [] => "nothing".into(),
+        [one] => (*one).into(),
+        [first @ .., end] => format!("{} {last} {end}", first.join(", ")),
+    }
+}
+
+fn integer(value: &DeValue) -> Option<i128> {
+    value.as_integer().map(|integer| {
+        // Out of 128 bits is out of every range that follows.
+        i128::from_str_radix(integer.as_str(), integer.radix()).unwrap_or(i128::MAX)
+    })
+}
+
+/// A value's kind with its article.
+pub(super) fn what(value: &DeValue) -> &'static str {
+    match value {
+        DeValue::String(_) => "text",
+        DeValue::Integer(_) => "a whole number",
+        DeValue::Float(_) => "a number with a fraction",
+        DeValue::Boolean(_) => "true or false",
+        DeValue::Datetime(_) => "a date or time",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
+    }
+}
+
+/// A value for the table of etcd's options, which knows nothing of TOML.
+pub(super) fn given<'t>(value: &'t DeValue) -> Given<'t> {
+    match value {
+        DeValue::String(text) => Given::Text(text),
+        DeValue::Integer(_) => Given::Int(integer(value).unwrap_or(i128::MAX)),
+        DeValue::Boolean(value) => Given::Bool(*value),
+        DeValue::Array(items) => match items.iter().map(|item| item.get_ref().as_str()).collect() {
+            Some(texts) => Given::List(texts),
+            None => Given::Other("a list of something else than texts"),
+        },
+        other => Given::Other(what(other)),
+    }
+}

@@ -1,0 +1,87 @@
+//! `[etcd]`: which release, and whether it is fit for this cluster.
+
+use toml::Spanned;
+
+use super::mistake::{Desk, Mistake};
+use super::reader::Section;
+use crate::etcd::{Release, gates, keys};
+use crate::values::Arch;
+
+/// A release that Kiln knows, and where the profile names it.
+pub(super) struct Chosen {
+    pub release: Release,
+    /// `None` when it is the newest of the store.
+    pub pinned: Option<super::Span>,
+}
+
+/// The release that the profile names, or the newest of the store.
+pub(super) fn choose(
+    desk: &mut Desk,
+    etcd: &mut Section,
+    arch: Arch,
+    available: &[(Release, Arch)],
+) -> Option<Chosen> {
+    let named = etcd.value::<Release>(desk, "version");
+    if let Some(named) = named {
+        let release = *named.get_ref();
+        if keys::known_release(release) {
+            return Some(Chosen { release, pinned: Some(named.span()) });
+        }
+        let reason = format!("kiln does not know the options of etcd {release}");
+        desk.mistake(Mistake::new(named.span(), reason).help(known_releases()));
+        return None;
+    }
+    if etcd.has("version") {
+        return None;
+    }
+    let newest = available
+        .iter()
+        .filter(|(release, of)| *of == arch && keys::known_release(*release))
+        .map(|(release, _)| *release)
+        .max();
+    if newest.is_none() {
+        let reason = format!("no etcd release for {arch} has been imported, and the profile names none");
+        desk.mistake(Mistake::missing(None, reason).help(
+            "import one with kiln artifacts add FILE…, where FILE is a release tarball or a .deb package",
+        ));
+    }
+    newest.map(|release| Chosen { release, pinned: None })
+}
+
+fn known_releases() -> String {
+    let ranges: Vec<String> =
+        keys::known_releases().iter().map(|(first, last)| format!("{first} to {last}")).collect();
+    format!("this kiln knows {}", ranges.join(", "))
+}
+
+/// Refuses or warns about what is known against the release, unless the profile accepts it.
+pub(super) fn judge(desk: &mut Desk, chosen: &Chosen, members: usize, accepted: &[Spanned<Release>]) {
+    let release = chosen.release;
+    // A profile has no switch that turns etcd's authentication on.
+    let verdict = gates::judge(release, members, false);
+    let refused = verdict.as_ref().is_some_and(|verdict| verdict.refused);
+    for entry in accepted {
+        if !(refused && *entry.get_ref() == release) {
+            let text = format!(
+                "accept-risk names {}, which has no effect: the release is {release}{}",
+                entry.get_ref(),
+                if *entry.get_ref() == release { ", and kiln does not refuse it" } else { "" }
+            );
+            desk.warn(Some(&entry.span()), text);
+        }
+    }
+    let Some(verdict) = verdict else { return };
+    let is_accepted = accepted.iter().any(|entry| *entry.get_ref() == release);
+    let fixed = match verdict.fixed {
+        Some(fixed) => format!("etcd {fixed} has none of them"),
+        None => "no later release that kiln knows is without them".into(),
+    };
+    if refused && !is_accepted {
+        desk.mistake(Mistake::unsafe_unless_allowed(chosen.pinned.clone(), verdict.message).help(format!(
+            "{fixed}; to build with {release} all the same, write accept-risk = [\"{release}\"] in [etcd]"
+        )));
+    } else {
+        let accepted = if refused { " (accepted by accept-risk)" } else { "" };
+        desk.warn(chosen.pinned.as_ref(), format!("{}; {fixed}{accepted}", verdict.message));
+    }
+}

@@ -1,0 +1,257 @@
+//! The tables of a profile, one after the other.
+
+use std::collections::BTreeSet;
+
+use toml::Spanned;
+use toml::de::DeTable;
+
+use super::mistake::{Desk, Mistake};
+use super::reader::{Section, choose};
+use super::source::Source;
+use super::{
+    Algorithm, Binaries, Bundle, Carrier, Certificates, Cluster, ConfigStyle, Etcd, Machine, Pki, Profile,
+    SCHEMA, Span, nodes, options, release,
+};
+use crate::etcd::Release;
+use crate::values::{Arch, Digest, GuestPath, Invalid, Lifetime};
+
+/// `None` when something without which there is no profile is wrong; every mistake is then on the desk. It may
+/// also be there beside a profile.
+pub(super) fn profile(
+    desk: &mut Desk,
+    source: &Source,
+    document: &DeTable,
+    available: &[(Release, Arch)],
+) -> Option<Profile> {
+    let mut top = Section::top(document);
+    schema(desk, &mut top)?;
+    let name = source.name.parse();
+    if let Err(Invalid(why)) = &name {
+        let reason = format!("the file's name, which names the bundle, cannot be {:?}: {why}", source.name);
+        desk.mistake(Mistake::missing(None, reason).help("rename the file, as in ha3.toml"));
+    }
+    let mut table = top.table(desk, "cluster", "[cluster]");
+    let (cluster, two_allowed) = cluster(desk, &mut table);
+    table.finish(desk);
+    let mut table = top.table(desk, "network", "[network]");
+    let network = nodes::network(desk, &mut table);
+    table.finish(desk);
+    let tables = top.tables(desk, "node", "[[node]]");
+    let cluster_name = cluster.as_ref().map(|cluster| cluster.name.as_str());
+    let nodes = nodes::nodes(desk, tables, network.as_ref(), cluster_name, two_allowed);
+    let tables = top.tables(desk, "client", "[[client]]");
+    let clients = nodes::clients(desk, tables);
+    let mut table = top.table(desk, "pki", "[pki]");
+    let pki = pki(desk, &mut table);
+    table.finish(desk);
+    let mut table = top.table(desk, "etcd", "[etcd]");
+    let etcd = etcd(desk, &mut table, nodes.count, available, pki.as_ref());
+    table.finish(desk);
+    let mut table = top.table(desk, "machine", "[machine]");
+    let machine = Machine {
+        // Below that a Linux distribution with systemd does not boot.
+        memory_mib: table.number(desk, "memory-mib", 256, 4_194_304).unwrap_or(1024),
+        vcpus: table.number(desk, "vcpus", 1, 512).and_then(|n| u16::try_from(n).ok()).unwrap_or(2),
+    };
+    table.finish(desk);
+    let mut table = top.table(desk, "bundle", "[bundle]");
+    let bundle = bundle(desk, &mut table, source);
+    table.finish(desk);
+    top.finish(desk);
+    let network = network?.network;
+    Some(Profile {
+        name: name.ok()?,
+        cluster: cluster?,
+        etcd: etcd?,
+        network,
+        nodes: nodes.list,
+        clients,
+        pki: pki?.0,
+        machine,
+        bundle,
+    })
+}
+
+/// Read first: a file of another schema may have other keys, of which nothing can be said.
+fn schema(desk: &mut Desk, top: &mut Section) -> Option<()> {
+    top.require(desk, "schema", &format!("schema = {SCHEMA} at the top of the file"));
+    let schema = top.integer(desk, "schema");
+    if !top.has("schema") {
+        return Some(());
+    }
+    let schema = schema?;
+    if *schema.get_ref() == i128::from(SCHEMA) {
+        return Some(());
+    }
+    let reason = format!("schema {} is not supported; this kiln reads schema {SCHEMA}", schema.get_ref());
+    desk.mistake(
+        Mistake::new(schema.span(), reason)
+            .help("use the kiln that this profile was written for, or a newer one"),
+    );
+    None
+}
+
+/// And where `allow-two-members` stands, when it is true.
+fn cluster(desk: &mut Desk, table: &mut Section) -> (Option<Cluster>, Option<Span>) {
+    table.require(desk, "name", "[cluster] name = \"ha3\"");
+    let name = table.value(desk, "name");
+    let domain = table.value(desk, "domain").map(Spanned::into_inner);
+    let token = table.value(desk, "token").map(Spanned::into_inner);
+    let two = table.bool(desk, "allow-two-members").filter(|two| *two.get_ref());
+    let cluster = name.map(|name| Cluster { name: name.into_inner(), domain, token });
+    (cluster, two.map(|two| two.span()))
+}
+
+fn etcd(
+    desk: &mut Desk,
+    table: &mut Section,
+    members: usize,
+    available: &[(Release, Arch)],
+    pki: Option<&(Pki, Option<Span>)>,
+) -> Option<Etcd> {
+    let arch = table.value::<Arch>(desk, "arch").map_or(Arch::Amd64, Spanned::into_inner);
+    let chosen = release::choose(desk, table, arch, available);
+    let sha256 = table.values(desk, "sha256", |text| text.parse::<Digest>()).unwrap_or_default();
+    let styles = [("file", ConfigStyle::File), ("flags", ConfigStyle::Flags), ("env", ConfigStyle::Env)];
+    let config_style = table.choice(desk, "config-style", &styles).unwrap_or(ConfigStyle::File);
+    let data_dir = data_dir(desk, table, pki);
+    let accepted = table.values(desk, "accept-risk", |text| text.parse()).unwrap_or_default();
+    if let Some(chosen) = &chosen {
+        release::judge(desk, chosen, members, &accepted);
+    }
+    let config = table.table(desk, "config", "[etcd.config]");
+    let release = chosen.as_ref().map(|chosen| chosen.release);
+    let options = options::options(desk, &config, release, config_style);
+    let chosen = chosen?;
+    Some(Etcd {
+        release: chosen.release,
+        pinned: chosen.pinned.is_some(),
+        arch,
+        sha256: sha256.into_iter().map(Spanned::into_inner).collect(),
+        config_style,
+        data_dir: data_dir?,
+        options,
+    })
+}
+
+fn data_dir(desk: &mut Desk, table: &mut Section, pki: Option<&(Pki, Option<Span>)>) -> Option<GuestPath> {
+    let given = table.value_with(desk, "data-dir", |text| {
+        let path = directory(text)?;
+        let volatile = ["dev", "proc", "run", "sys", "tmp", "var/tmp"];
+        match volatile.into_iter().find(|top| is_within(&path, top)) {
+            Some(top) => Err(Invalid(format!("what is in /{top} does not outlive a reboot"))),
+            None => Ok(path),
+        }
+    });
+    let (path, span) = match given {
+        Some(given) => (given.get_ref().clone(), Some(given.span())),
+        None if table.has("data-dir") => return None,
+        None => ("var/lib/etcd".parse().ok()?, None),
+    };
+    let (pki, keys_span) = pki?;
+    let keys = &pki.directory;
+    if is_within(&path, keys.as_str()) || is_within(keys, path.as_str()) {
+        let reason = format!(
+            "the data directory {} and the certificates' directory {} lie in one another",
+            path.absolute(),
+            keys.absolute()
+        );
+        let help = "etcd wants its data directory for itself; move one of the two";
+        desk.mistake(Mistake::new(span.or(keys_span.clone()), reason).help(help));
+    }
+    Some(path)
+}
+
+/// Whether a path is this directory or below it.
+fn is_within(path: &GuestPath, directory: &str) -> bool {
+    path.as_str().strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// An absolute path in the guest.
+fn guest_path(text: &str) -> Result<GuestPath, Invalid> {
+    match text.strip_prefix('/') {
+        Some(relative) => relative.parse(),
+        None => Err(Invalid("it must begin with /".into())),
+    }
+}
+
+/// A directory whose owner and mode Kiln sets on the node. The path also goes into systemd units, environment
+/// files and etcd's flags, each of which has its own idea of what a blank or a % is.
+fn directory(text: &str) -> Result<GuestPath, Invalid> {
+    let path = guest_path(text)?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-/".contains(c);
+    if let Some(bad) = text.chars().find(|c| !plain(*c)) {
+        return Err(Invalid(format!("{bad:?} is not allowed; use letters, digits, '.', '_', '-' and '/'")));
+    }
+    let shared = ["etc/systemd", "usr/local", "var/lib", "var/log"];
+    if !text[1..].contains('/') && text != "/data" || shared.contains(&path.as_str()) {
+        return Err(Invalid("other programs use it; name a directory of etcd's own in it".into()));
+    }
+    Ok(path)
+}
+
+/// And where its directory is named.
+fn pki(desk: &mut Desk, table: &mut Section) -> Option<(Pki, Option<Span>)> {
+    let algorithms = [
+        ("p256", Algorithm::P256),
+        ("p384", Algorithm::P384),
+        ("p521", Algorithm::P521),
+        ("ed25519", Algorithm::Ed25519),
+    ];
+    let both = table.choice(desk, "algorithm", &algorithms).unwrap_or(Algorithm::P256);
+    let ca_algorithm = table.choice(desk, "ca-algorithm", &algorithms).unwrap_or(both);
+    let leaf_algorithm = table.choice(desk, "leaf-algorithm", &algorithms).unwrap_or(both);
+    let ca = table.value::<Lifetime>(desk, "ca-lifetime");
+    let leaf = table.value::<Lifetime>(desk, "leaf-lifetime");
+    let place = leaf.as_ref().or(ca.as_ref()).map(Spanned::span);
+    let ca_lifetime = ca.map_or(Lifetime::days(3650), Spanned::into_inner);
+    let leaf_lifetime = leaf.map_or(Lifetime::days(365), Spanned::into_inner);
+    if leaf_lifetime > ca_lifetime {
+        let reason = format!("leaf-lifetime {leaf_lifetime} is longer than ca-lifetime {ca_lifetime}");
+        let help = "a certificate ends with the CA that issued it; make leaf-lifetime shorter, or ca-lifetime longer";
+        desk.mistake(Mistake::new(place, reason).help(help));
+    }
+    let given = table.value_with(desk, "directory", directory);
+    let span = given.as_ref().map(Spanned::span);
+    let directory = match given {
+        Some(given) => given.into_inner(),
+        None => "etc/etcd/pki".parse().ok()?,
+    };
+    let kinds = [("per-use", Certificates::PerUse), ("one-per-node", Certificates::OnePerNode)];
+    let certificates = table.choice(desk, "certificates", &kinds).unwrap_or(Certificates::PerUse);
+    let pki = Pki { ca_algorithm, leaf_algorithm, ca_lifetime, leaf_lifetime, directory, certificates };
+    Some((pki, span))
+}
+
+fn bundle(desk: &mut Desk, table: &mut Section, source: &Source) -> Bundle {
+    let known = [
+        ("tar", Carrier::Tar),
+        ("initramfs", Carrier::Initramfs),
+        ("cloud-init", Carrier::CloudInit),
+        ("ignition", Carrier::Ignition),
+    ];
+    let carriers = match table.values(desk, "carriers", |text| choose(text, &known)) {
+        Some(carriers) => carriers.into_iter().map(Spanned::into_inner).collect(),
+        None => known.iter().map(|(_, carrier)| *carrier).collect::<BTreeSet<_>>(),
+    };
+    if table.is_empty_list("carriers") {
+        let help =
+            "name at least one of tar, initramfs, cloud-init and ignition, or leave the key out for all";
+        let reason = "[bundle] carriers is empty: nothing would bring the files to the machines";
+        desk.mistake(Mistake::new(table.place("carriers"), reason).help(help));
+    }
+    let kinds = [("embedded", Binaries::Embedded), ("shared", Binaries::Shared)];
+    let binaries = table.choice(desk, "binaries", &kinds).unwrap_or(Binaries::Embedded);
+    let overlay = |text: &str| match text.is_empty() || text.contains('\0') {
+        true => Err(Invalid("it is no path".into())),
+        false => Ok(source.directory.join(text)),
+    };
+    let overlays = table.values(desk, "overlays", overlay).unwrap_or_default();
+    let replace = table.values(desk, "replace", guest_path).unwrap_or_default();
+    Bundle {
+        carriers,
+        binaries,
+        overlays: overlays.into_iter().map(Spanned::into_inner).collect(),
+        replace: replace.into_iter().map(Spanned::into_inner).collect(),
+    }
+}

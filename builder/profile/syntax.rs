@@ -1,0 +1,182 @@
+//! TOML itself: parsing with every syntax mistake collected, in bounded time, memory and stack.
+
+use toml::de::{DeTable, DeValue};
+
+use super::Span;
+use super::mistake::Mistake;
+use super::source::line_of;
+
+/// A profile needs four: `etcd.config.peer-transport-security.allowed-hostname`.
+const DEPTH: usize = 16;
+
+/// A parsed document that takes itself apart without recursion: a key such as `a.a.a.a…` makes it deeper than
+/// the stack.
+pub(super) struct Document<'t>(DeTable<'t>);
+
+impl<'t> Document<'t> {
+    pub fn table(&self) -> &DeTable<'t> {
+        &self.0
+    }
+}
+
+impl Drop for Document<'_> {
+    fn drop(&mut self) {
+        let mut left = vec![DeValue::Table(std::mem::take(&mut self.0))];
+        while let Some(value) = left.pop() {
+            match value {
+                DeValue::Table(table) => left.extend(table.into_iter().map(|(_, value)| value.into_inner())),
+                DeValue::Array(items) => left.extend(items.into_iter().map(|item| item.into_inner())),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// The document, as far as it can be understood, and what is wrong with its syntax.
+///
+/// `None` when what is wrong makes everything after it guesswork: a broken table header, or a document of
+/// absurd depth.
+pub(super) fn parse(text: &str) -> (Option<Document<'_>>, Vec<Mistake>) {
+    let (table, errors) = DeTable::parse_recoverable(text);
+    let document = Document(table.into_inner());
+    let mut mistakes: Vec<Mistake> = Vec::new();
+    let mut last_line = None;
+    let mut header_broken = false;
+    for error in errors {
+        let span = error.span().unwrap_or(0..0);
+        let line = line_of(text, &span);
+        let duplicate = error.message() == "duplicate key";
+        header_broken |= !duplicate && text[line.clone()].trim_start().starts_with('[');
+        // The parser finds several reasons for one slip; the first one is the nearest to it.
+        if last_line.as_ref() != Some(&line) {
+            let mistake =
+                if duplicate { duplicate_key(text, &document, span) } else { broken(error.message(), span) };
+            mistakes.push(mistake);
+        }
+        last_line = Some(line);
+    }
+    if let Some(span) = too_deep(document.table()) {
+        let reason = format!("keys are nested more than {DEPTH} deep here");
+        mistakes.push(Mistake::new(span, reason).help("a profile needs four levels at the most"));
+        return (None, mistakes);
+    }
+    ((!header_broken).then_some(document), mistakes)
+}
+
+fn broken(message: &str, span: Span) -> Mistake {
+    let (what, expected) = message.split_once(", expected ").unwrap_or((message, ""));
+    let mistake = Mistake::new(span, format!("this is not TOML: {what}"));
+    match (what, expected) {
+        ("string values must be quoted", _) => mistake.help("put the value in quotes, as in name = \"cp-a\""),
+        (_, "") => mistake,
+        (_, "nothing") => mistake.help("remove it, or begin a new line before it"),
+        _ => mistake.help(format!("expected {expected}")),
+    }
+}
+
+fn duplicate_key(text: &str, document: &Document, span: Span) -> Mistake {
+    let line = line_of(text, &span);
+    let key = text.get(span.clone()).unwrap_or_default().trim();
+    let header = text[line.clone()].trim_start().starts_with('[');
+    let (reason, first) = if header {
+        let written = text[line.clone()].trim();
+        let first =
+            lines(text).take_while(|at| at.start < line.start).find(|at| text[at.clone()].trim() == written);
+        (format!("the table {key:?} is there twice"), first)
+    } else {
+        (format!("the key {key:?} is there twice"), key_before(document.table(), key, span.start))
+    };
+    let mistake = Mistake::new(span, reason).help("keep one of the two");
+    match first {
+        Some(first) => mistake.other(first, "first here"),
+        None => mistake,
+    }
+}
+
+fn lines(text: &str) -> impl Iterator<Item = Span> {
+    text.split_inclusive('\n').scan(0, |at, line| {
+        let start = *at;
+        *at += line.len();
+        Some(start..start + line.trim_end_matches(['\n', '\r']).len())
+    })
+}
+
+/// The last key of this name that stands before a place: keys of one table stand together.
+fn key_before(table: &DeTable, key: &str, before: usize) -> Option<Span> {
+    let mut best: Option<Span> = None;
+    walk(table, |name, span, _| {
+        let nearer = best.as_ref().is_none_or(|best| best.start < span.start);
+        if name == key && span.start < before && nearer {
+            best = Some(span);
+        }
+        true
+    });
+    best
+}
+
+fn too_deep(table: &DeTable) -> Option<Span> {
+    let mut found = None;
+    walk(table, |_, span, depth| {
+        if depth > DEPTH && found.is_none() {
+            found = Some(span);
+        }
+        found.is_none()
+    });
+    found
+}
+
+/// Every key with its span and its depth, from 1, until `look` says no; without recursion.
+fn walk(table: &DeTable, mut look: impl FnMut(&str, Span, usize) -> bool) {
+    let mut left: Vec<(&DeTable, usize)> = vec![(table, 1)];
+    let mut lists: Vec<(&DeValue, usize)> = Vec::new();
+    while let Some((table, depth)) = left.pop() {
+        for (key, value) in table {
+            if !look(key.get_ref(), key.span(), depth) {
+                return;
+            }
+            lists.push((value.get_ref(), depth));
+        }
+        while let Some((value, depth)) = lists.pop() {
+            match value {
+                DeValue::Table(below) => left.push((below, depth + 1)),
+                DeValue::Array(items) => lists.extend(items.iter().map(|item| (item.get_ref(), depth + 1))),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Whether a mistake of meaning stands beside mistakes of syntax: it has a place, that place is on none of the
+/// broken lines, and it does not say that something is missing.
+pub(super) fn stands(mistake: &Mistake, broken: &[Span], text: &str) -> bool {
+    if broken.is_empty() {
+        return true;
+    }
+    let on = |span: &Span| {
+        let line = line_of(text, span);
+        broken.iter().any(|broken| line.start <= broken.start && broken.start <= line.end)
+    };
+    mistake.is_local() && !mistake.span.as_ref().is_some_and(on)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_deeper_than_the_stack_is_refused() {
+        let text = format!("{} = 1", "a.".repeat(100_000) + "a");
+        let (document, mistakes) = parse(&text);
+        assert!(document.is_none());
+        assert_eq!(mistakes.len(), 1);
+    }
+
+    #[test]
+    fn nested_lists_are_bounded_too() {
+        let text = format!("a = {}{}", "[".repeat(60), "]".repeat(60));
+        let (document, mistakes) = parse(&text);
+        assert!(document.is_some() && mistakes.is_empty(), "lists alone have no keys");
+        let text = format!("a = {}{}", "[".repeat(100_000), "]".repeat(100_000));
+        assert!(!parse(&text).1.is_empty());
+    }
+}
