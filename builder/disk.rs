@@ -344,9 +344,14 @@ impl Staging {
     /// Syncs everything and puts the directory in its place, in exchange for what may be there.
     ///
     /// The caller has looked at what is there and found it fit to be replaced.
-    pub fn publish(mut self) -> Result<()> {
+    pub fn publish(self) -> Result<()> {
+        self.publish_as(Mode::DIRECTORY)
+    }
+
+    /// The same, with another mode for the directory itself.
+    pub fn publish_as(mut self, mode: Mode) -> Result<()> {
         let publishing = || format!("publishing {}", self.target.display());
-        rustix::fs::fchmod(&self.root, Bits::from_raw_mode(0o755))
+        rustix::fs::fchmod(&self.root, Bits::from_raw_mode(mode.bits()))
             .map_err(io::Error::from)
             .doing(publishing)?;
         // One call for all files; since Linux 5.8 it also reports their write errors (syncfs(2)).

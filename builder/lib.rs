@@ -8,6 +8,7 @@ pub mod etcd;
 pub mod failure;
 pub mod interrupt;
 pub mod pack;
+pub mod pki;
 pub mod plan;
 pub mod profile;
 pub mod suggest;

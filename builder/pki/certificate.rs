@@ -1,0 +1,254 @@
+//! One certificate: written field by field, and read back with the exact bytes that matter.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use x509_cert::Certificate as Decoded;
+use x509_cert::SubjectPublicKeyInfo;
+use x509_cert::der::asn1::{Any, BitString, GeneralizedTime, OctetString, SetOfVec, UtcTime, Utf8StringRef};
+use x509_cert::der::oid::{AssociatedOid, ObjectIdentifier};
+use x509_cert::der::{Decode, Encode, Reader, SliceReader, Tag, TagNumber};
+use x509_cert::ext::Extension;
+use x509_cert::serial_number::SerialNumber;
+use x509_cert::time::Time;
+
+use super::key::Key;
+use super::secret::{Secret, hex};
+use crate::failure::{Failure, Result};
+use crate::values::{Digest, Epoch};
+
+const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
+
+/// The first second of the year 2050, from which on dates are GeneralizedTime (RFC 5280 4.1.2.5).
+const YEAR_2050: u64 = 2_524_608_000;
+
+/// What a certificate says, but for its serial number and signature.
+pub(super) struct Content<'a> {
+    /// DER, byte for byte as the CA's own certificate has it: verifiers compare names as bytes.
+    pub issuer: &'a [u8],
+    /// DER.
+    pub subject: &'a [u8],
+    pub not_before: Epoch,
+    pub not_after: Epoch,
+    pub public_key: &'a SubjectPublicKeyInfo,
+    pub extensions: Vec<Extension>,
+}
+
+impl Content<'_> {
+    /// The signed certificate in DER. Its serial number is derived from the label and from all that it says.
+    pub fn sign(&self, signer: &Key, secret: &Secret, label: &[&str]) -> Result<Vec<u8>> {
+        let algorithm = signer.signature_algorithm().to_der().map_err(encoding)?;
+        let version = wrap(context(0), &2u8.to_der().map_err(encoding)?)?;
+        let validity = sequence(&[&time(self.not_before)?, &time(self.not_after)?])?;
+        let key = self.public_key.to_der().map_err(encoding)?;
+        let extensions = wrap(context(3), &self.extensions.to_der().map_err(encoding)?)?;
+        let after_serial = [&algorithm, self.issuer, &validity, self.subject, &key, &extensions].concat();
+
+        let number = serial(secret, label, &after_serial)?;
+        let number = SerialNumber::<x509_cert::certificate::Rfc5280>::new(&number)
+            .and_then(|number| number.to_der())
+            .map_err(encoding)?;
+        let body = sequence(&[&version, &number, &after_serial])?;
+        let signature =
+            BitString::from_bytes(&signer.sign(&body)?).and_then(|bits| bits.to_der()).map_err(encoding)?;
+        sequence(&[&body, &algorithm, &signature])
+    }
+}
+
+/// A serial number: positive, and always 20 octets, the most that RFC 5280 4.1.2.2 allows. A certificate that
+/// says something else, if only a name more, never shares it.
+///
+/// Part of the format: changing it changes every certificate.
+pub(super) fn serial(secret: &Secret, label: &[&str], content: &[u8]) -> Result<[u8; 20]> {
+    let digest = Digest::of(content).to_string();
+    let mut number = *secret.derive::<20>(&[&["serial"], label, &[&digest]].concat())?;
+    // The top bit clear makes it positive, the next one set makes it neither zero nor short.
+    number[0] = (number[0] & 0x3f) | 0x40;
+    Ok(number)
+}
+
+/// An extension with its value in DER.
+pub(super) fn extension<T: Encode + AssociatedOid>(value: &T, critical: bool) -> Result<Extension> {
+    let extn_value = value.to_der().and_then(OctetString::new).map_err(encoding)?;
+    Ok(Extension { extn_id: T::OID, critical, extn_value })
+}
+
+/// A distinguished name of one common name, in DER.
+///
+/// # Errors
+/// `Exit::Untrusted` when it is empty or has more than 64 characters (ub-common-name, RFC 5280 appendix A.1).
+pub(super) fn common_name(text: &str) -> Result<Vec<u8>> {
+    if text.is_empty() || text.chars().count() > 64 {
+        return Err(Failure::untrusted("a certificate's common name has 1 to 64 characters (RFC 5280)"));
+    }
+    let attribute = x509_cert::attr::AttributeTypeAndValue {
+        oid: COMMON_NAME,
+        value: Utf8StringRef::new(text).and_then(|text| Any::encode_from(&text)).map_err(encoding)?,
+    };
+    let set = SetOfVec::try_from(vec![attribute]).and_then(|set| set.to_der()).map_err(encoding)?;
+    sequence(&[&set])
+}
+
+fn time(epoch: Epoch) -> Result<Vec<u8>> {
+    let since_1970 = Duration::from_secs(epoch.seconds());
+    let time = if epoch.seconds() < YEAR_2050 {
+        UtcTime::from_unix_duration(since_1970).map(Time::UtcTime)
+    } else {
+        GeneralizedTime::from_unix_duration(since_1970).map(Time::GeneralTime)
+    };
+    time.and_then(|time| time.to_der()).map_err(encoding)
+}
+
+fn context(number: u32) -> Tag {
+    TagNumber(number).context_specific(true)
+}
+
+fn sequence(parts: &[&[u8]]) -> Result<Vec<u8>> {
+    wrap(Tag::Sequence, &parts.concat())
+}
+
+fn wrap(tag: Tag, content: &[u8]) -> Result<Vec<u8>> {
+    Any::new(tag, content).and_then(|any| any.to_der()).map_err(encoding)
+}
+
+pub(super) fn encoding(error: x509_cert::der::Error) -> Failure {
+    Failure::untrusted(format!("the certificate cannot be encoded: {error}"))
+}
+
+/// A certificate as it was read, together with its own bytes. Names and the signed part are never encoded
+/// again: another encoder might order or spell something differently than the CA did.
+#[derive(Clone)]
+pub(super) struct Certificate {
+    der: Vec<u8>,
+    decoded: Decoded,
+    not_before: Epoch,
+    not_after: Epoch,
+    signed: Range<usize>,
+    issuer: Range<usize>,
+    subject: Range<usize>,
+}
+
+impl Certificate {
+    /// # Errors
+    /// `Exit::Untrusted` when it is not an X.509 certificate in DER.
+    pub fn from_der(der: &[u8]) -> Result<Self> {
+        let broken = |error: x509_cert::der::Error| {
+            Failure::untrusted(format!("it is not an X.509 certificate: {error}"))
+        };
+        let decoded = Decoded::from_der(der).map_err(broken)?;
+        let [signed, issuer, subject] = ranges(der).map_err(broken)?;
+        let validity = decoded.tbs_certificate().validity();
+        let (not_before, not_after) = (epoch(validity.not_before)?, epoch(validity.not_after)?);
+        Ok(Self { der: der.to_vec(), decoded, not_before, not_after, signed, issuer, subject })
+    }
+
+    pub fn der(&self) -> &[u8] {
+        &self.der
+    }
+
+    pub fn pem(&self) -> Result<String> {
+        x509_cert::der::pem::encode_string("CERTIFICATE", x509_cert::der::pem::LineEnding::LF, &self.der)
+            .map_err(|_| Failure::untrusted("the certificate cannot be written as PEM"))
+    }
+
+    /// The part that the signature covers.
+    pub fn signed(&self) -> &[u8] {
+        &self.der[self.signed.clone()]
+    }
+
+    pub fn issuer(&self) -> &[u8] {
+        &self.der[self.issuer.clone()]
+    }
+
+    pub fn subject(&self) -> &[u8] {
+        &self.der[self.subject.clone()]
+    }
+
+    /// The subject for people, as in RFC 4514, without control characters.
+    pub fn name(&self) -> String {
+        printable(&self.decoded.tbs_certificate().subject().to_string())
+    }
+
+    pub fn issuer_name(&self) -> String {
+        printable(&self.decoded.tbs_certificate().issuer().to_string())
+    }
+
+    pub fn serial(&self) -> String {
+        hex(self.decoded.tbs_certificate().serial_number().as_bytes())
+    }
+
+    pub fn not_before(&self) -> Epoch {
+        self.not_before
+    }
+
+    pub fn not_after(&self) -> Epoch {
+        self.not_after
+    }
+
+    pub fn public_key(&self) -> &SubjectPublicKeyInfo {
+        self.decoded.tbs_certificate().subject_public_key_info()
+    }
+
+    pub fn algorithm(&self) -> &x509_cert::AlgorithmIdentifier {
+        self.decoded.signature_algorithm()
+    }
+
+    pub fn signature(&self) -> &[u8] {
+        self.decoded.signature().raw_bytes()
+    }
+
+    /// Whether the algorithm inside the signed part is the one outside (RFC 5280 4.1.1.2).
+    pub fn names_one_algorithm(&self) -> bool {
+        self.decoded.tbs_certificate().signature() == self.decoded.signature_algorithm()
+    }
+
+    pub fn extensions(&self) -> &[Extension] {
+        self.decoded.tbs_certificate().extensions().map_or(&[], Vec::as_slice)
+    }
+
+    /// An extension's value, where the certificate has it.
+    ///
+    /// # Errors
+    /// `Exit::Untrusted` when it is there but not what it should be, or there twice.
+    pub fn extension<T: for<'a> Decode<'a, Error = x509_cert::der::Error> + AssociatedOid>(
+        &self,
+    ) -> Result<Option<T>> {
+        let mut all = self.extensions().iter().filter(|extension| extension.extn_id == T::OID);
+        let broken = || Failure::untrusted(format!("{} has a broken extension {}", self.name(), T::OID));
+        match (all.next(), all.next()) {
+            (None, _) => Ok(None),
+            (Some(one), None) => T::from_der(one.extn_value.as_bytes()).map(Some).map_err(|_| broken()),
+            (Some(_), Some(_)) => Err(broken()),
+        }
+    }
+}
+
+/// Where the signed part, the issuer and the subject lie in the bytes.
+fn ranges(der: &[u8]) -> std::result::Result<[Range<usize>; 3], x509_cert::der::Error> {
+    let at = |part: &[u8]| {
+        let start = part.as_ptr() as usize - der.as_ptr() as usize;
+        start..start + part.len()
+    };
+    let outer = x509_cert::der::asn1::AnyRef::from_der(der)?;
+    let signed = SliceReader::new(outer.value())?.tlv_bytes()?;
+    let mut fields = SliceReader::new(x509_cert::der::asn1::AnyRef::from_der(signed)?.value())?;
+    if Tag::peek(&fields)? == context(0) {
+        fields.tlv_bytes()?;
+    }
+    let _serial = fields.tlv_bytes()?;
+    let _algorithm = fields.tlv_bytes()?;
+    let issuer = fields.tlv_bytes()?;
+    let _validity = fields.tlv_bytes()?;
+    let subject = fields.tlv_bytes()?;
+    Ok([at(signed), at(issuer), at(subject)])
+}
+
+fn epoch(time: Time) -> Result<Epoch> {
+    Epoch::from_seconds(time.to_unix_duration().as_secs())
+        .map_err(|why| Failure::untrusted(format!("its validity is wrong: {why}")))
+}
+
+/// A name from a stranger's certificate must not steer the terminal.
+pub(super) fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}

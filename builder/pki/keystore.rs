@@ -1,0 +1,461 @@
+//! The directory that keeps a cluster's secret, its dates of issue, and the CA that was imported, if one was.
+//!
+//! It is the one place where chance and today's date enter: from the same keystore come the same bytes.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use hmac::{Hmac, KeyInit, Mac};
+use serde::Deserialize;
+use sha2::Sha256;
+use zeroize::Zeroizing;
+
+use super::certificate::printable;
+use super::chain::Chain;
+use super::keyfile;
+use super::secret::{Secret, hex};
+use crate::disk::{self, Kind, Lock, Staging};
+use crate::failure::{Doing, Exit, Failure, Result};
+use crate::values::{ClusterName, Digest, Epoch, Mode, Token};
+
+/// The only keystore schema that this Kiln writes and reads.
+pub const SCHEMA: u32 = 1;
+
+const LIST: &str = "keystore.toml";
+const SECRET: &str = "secret";
+const CA: &str = "ca.pem";
+const CA_KEY: &str = "ca-key.pem";
+
+/// The largest file that belongs into a keystore: the list with some ten thousand issues.
+const LIMIT: u64 = 1 << 20;
+
+/// A keystore, checked and locked: no other run of Kiln uses it while this value lives.
+pub struct Keystore {
+    cluster: ClusterName,
+    secret: Secret,
+    issues: Issues,
+    imported: Option<Imported>,
+    token: Token,
+    _lock: Option<Lock>,
+}
+
+/// One round of leaf certificates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Issue {
+    /// From 1.
+    pub number: u32,
+    pub date: Epoch,
+}
+
+/// Numbered from 1 without a gap, none dated before the one that it follows.
+#[derive(Clone)]
+struct Issues {
+    first: Issue,
+    later: Vec<Issue>,
+}
+
+struct Imported {
+    /// PEM.
+    chain: Vec<u8>,
+    key: ImportedKey,
+}
+
+/// PKCS#8, DER and PEM.
+struct ImportedKey {
+    der: Zeroizing<Vec<u8>>,
+    pem: Zeroizing<Vec<u8>>,
+}
+
+impl Keystore {
+    /// Makes a new keystore with a secret from the kernel, or with one given (`--seed-file`).
+    ///
+    /// # Errors
+    /// `Exit::Unsafe` when something is at the path already; `Exit::Locked` when another run makes it.
+    pub fn create(dir: &Path, cluster: &ClusterName, seed: Option<&[u8; 32]>, issued: Epoch) -> Result<Self> {
+        refuse_existing(dir)?;
+        let staging = Staging::begin(dir)?;
+        // Once more: another run may have made it before the lock was ours.
+        refuse_existing(dir)?;
+        let secret = match seed {
+            Some(seed) => Secret::new(seed),
+            None => Secret::random()?,
+        };
+        let issues = Issues { first: Issue { number: 1, date: issued }, later: Vec::new() };
+        Self::assemble(cluster.clone(), secret, issues, None)?.store(staging)?;
+        Self::open(dir, cluster)
+    }
+
+    /// Reads a keystore and checks every byte of it.
+    ///
+    /// # Errors
+    /// `Exit::Unsafe` when others may read or write it, or it is another cluster's; `Exit::Untrusted` when it, or
+    /// a part of it, is missing or changed; `Exit::Locked` when another run uses it.
+    pub fn open(dir: &Path, cluster: &ClusterName) -> Result<Self> {
+        check_place(dir)?;
+        let lock = Lock::exclusive(&lock_path(dir)?)?;
+        let mut keystore = Self::load(dir, cluster)?;
+        keystore._lock = Some(lock);
+        Ok(keystore)
+    }
+
+    /// Begins a new round: from now on leaves have new keys, new dates and the next number. The CA stays.
+    ///
+    /// # Errors
+    /// As `open`, and `Exit::Unsafe` when the date lies before the latest issue.
+    pub fn renew(dir: &Path, cluster: &ClusterName, issued: Epoch) -> Result<Self> {
+        check_place(dir)?;
+        let staging = Staging::begin(dir)?;
+        let mut keystore = Self::load(dir, cluster)?;
+        keystore.issues = keystore.issues.and(issued)?;
+        keystore.store(staging)?;
+        Self::open(dir, cluster)
+    }
+
+    /// Takes over a CA: its certificate first, then the chain above it up to the root, all PEM, and its key.
+    /// Begins a new round of leaves, for none may carry over from another CA.
+    ///
+    /// # Errors
+    /// As `renew`; `Exit::Untrusted` when the CA is not fit to issue (FAULTS: each reason has its sentence);
+    /// `Exit::Unsafe` when a CA has been imported before.
+    pub fn import_ca(
+        dir: &Path,
+        cluster: &ClusterName,
+        certificates: &[u8],
+        key: &[u8],
+        passphrase: Option<&str>,
+        issued: Epoch,
+    ) -> Result<Self> {
+        let chain = Chain::from_pem(certificates).doing(|| "reading the CA's certificate".into())?;
+        chain.check_dates(issued)?;
+        let key = keyfile::read(key, passphrase, chain.ca().public_key())
+            .doing(|| "reading the CA's key".into())?;
+        chain.check_key(&key)?;
+
+        check_place(dir)?;
+        let staging = Staging::begin(dir)?;
+        let mut keystore = Self::load(dir, cluster)?;
+        if keystore.imported.is_some() {
+            return Err(Failure::unsafe_to(format!(
+                "{} has an imported CA already, and nodes trust it; make another keystore for another CA",
+                dir.display()
+            )));
+        }
+        keystore.issues = keystore.issues.and(issued)?;
+        keystore.imported = Some(Imported {
+            chain: chain.pem()?.into_bytes(),
+            key: ImportedKey {
+                der: key.to_pkcs8()?.to_bytes(),
+                pem: Zeroizing::new(key.to_pem()?.as_bytes().to_vec()),
+            },
+        });
+        keystore.store(staging)?;
+        Self::open(dir, cluster)
+    }
+
+    pub fn cluster(&self) -> &ClusterName {
+        &self.cluster
+    }
+
+    /// The date of the latest issue: what build takes for today.
+    pub fn issued(&self) -> Epoch {
+        self.latest().date
+    }
+
+    /// From 1; one more with each renewal.
+    pub fn issue_number(&self) -> u32 {
+        self.latest().number
+    }
+
+    /// Every date of issue, oldest first.
+    pub fn dates(&self) -> Vec<Epoch> {
+        self.issues.all().map(|issue| issue.date).collect()
+    }
+
+    pub fn has_imported_ca(&self) -> bool {
+        self.imported.is_some()
+    }
+
+    /// etcd's initial-cluster-token, `<cluster>-<8 hex digits>`: another keystore, another cluster ID. A renewal
+    /// does not change it.
+    pub fn token(&self) -> &Token {
+        &self.token
+    }
+
+    pub(super) fn secret(&self) -> &Secret {
+        &self.secret
+    }
+
+    pub(super) fn latest(&self) -> &Issue {
+        self.issues.later.last().unwrap_or(&self.issues.first)
+    }
+
+    pub(super) fn first_issued(&self) -> Epoch {
+        self.issues.first.date
+    }
+
+    /// The imported CA: its chain in PEM, its key in PKCS#8 DER.
+    pub(super) fn imported(&self) -> Option<(&[u8], &[u8])> {
+        self.imported.as_ref().map(|ca| (&*ca.chain, &**ca.key.der))
+    }
+
+    fn assemble(
+        cluster: ClusterName,
+        secret: Secret,
+        issues: Issues,
+        imported: Option<Imported>,
+    ) -> Result<Self> {
+        let digits = hex(&*secret.derive::<4>(&["token", cluster.as_str()])?);
+        let token = format!("{cluster}-{digits}")
+            .parse()
+            .map_err(|why| Failure::untrusted(format!("the cluster's token is wrong: {why}")))?;
+        Ok(Self { cluster, secret, issues, imported, token, _lock: None })
+    }
+
+    fn load(dir: &Path, cluster: &ClusterName) -> Result<Self> {
+        Self::read(dir, cluster).doing(|| format!("reading the keystore {}", dir.display()))
+    }
+
+    fn read(dir: &Path, cluster: &ClusterName) -> Result<Self> {
+        let text = part(dir, LIST)?;
+        let secret = Secret::from_text(&part(dir, SECRET)?).ok_or_else(|| {
+            Failure::untrusted("the file secret is not 64 lower-case hex digits and a newline; restore it")
+        })?;
+        let text = std::str::from_utf8(&text).map_err(|_| changed())?;
+        let list = List::parse(text)?;
+        let imported = match list.ca {
+            Origin::Derived => None,
+            Origin::Imported => {
+                let (chain, pem) = (part(dir, CA)?, part(dir, CA_KEY)?);
+                let der = super::pem::blocks(&pem).ok().and_then(|blocks| blocks.into_iter().next());
+                let der = der.ok_or_else(changed)?.der;
+                Some(Imported { chain: chain.to_vec(), key: ImportedKey { der, pem } })
+            }
+        };
+        let issues = list.issues()?;
+        let name: ClusterName = list.cluster.parse().map_err(|_| changed())?;
+        let keystore = Self::assemble(name, secret, issues, imported)?;
+        // The file may say nothing but what Kiln would write: then a changed byte has no place to hide.
+        if keystore.render()? != text {
+            return Err(changed());
+        }
+        if keystore.cluster != *cluster {
+            return Err(Failure::unsafe_to(format!(
+                "it is the keystore of cluster {}, not of {cluster}; every cluster has its own, so choose another \
+                 --keystore",
+                keystore.cluster
+            )));
+        }
+        Ok(keystore)
+    }
+
+    fn store(&self, staging: Staging) -> Result<()> {
+        let write = |name: &str, bytes: &[u8]| staging.create(name, Mode::SECRET)?.write(bytes);
+        write(LIST, self.render()?.as_bytes())?;
+        write(SECRET, self.secret.to_text().as_bytes())?;
+        if let Some(ca) = &self.imported {
+            write(CA, &ca.chain)?;
+            write(CA_KEY, &ca.key.pem)?;
+        }
+        staging.publish_as(Mode::SECRET_DIRECTORY)
+    }
+
+    /// `keystore.toml`.
+    fn render(&self) -> Result<String> {
+        let ca = if self.imported.is_some() { "imported" } else { "derived" };
+        let head = format!("schema = {SCHEMA}\ncluster = \"{}\"\nca = \"{ca}\"\n", self.cluster);
+        let mut rounds = String::new();
+        for issue in self.issues.all() {
+            rounds.push_str(&format!("\n[[issue]]\nnumber = {}\ndate = \"{}\"\n", issue.number, issue.date));
+        }
+        let key = self.secret.derive::<32>(&["check"])?;
+        let mut check = Hmac::<Sha256>::new_from_slice(&*key)
+            .map_err(|_| Failure::untrusted("the keystore's check cannot be computed"))?;
+        check.update(head.as_bytes());
+        check.update(rounds.as_bytes());
+        if let Some(ca) = &self.imported {
+            check.update(Digest::of(&ca.chain).bytes());
+            check.update(Digest::of(&ca.key.pem).bytes());
+        }
+        let check = hex(&check.finalize().into_bytes());
+        Ok(format!(
+            "# Written by kiln, and read only as it wrote it: a change by hand is refused.\n\
+             {head}check = \"{check}\"\n{rounds}"
+        ))
+    }
+}
+
+impl fmt::Debug for Keystore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keystore")
+            .field("cluster", &self.cluster)
+            .field("latest", self.latest())
+            .field("imported", &self.imported.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Issues {
+    fn all(&self) -> impl Iterator<Item = &Issue> {
+        std::iter::once(&self.first).chain(&self.later)
+    }
+
+    /// With one more.
+    fn and(mut self, date: Epoch) -> Result<Self> {
+        let last = self.later.last().unwrap_or(&self.first);
+        if date < last.date {
+            return Err(Failure::unsafe_to(format!(
+                "the keystore's latest issue is dated {}, after {date}; look at the clock, or give a later date",
+                last.date
+            )));
+        }
+        let number = last.number.checked_add(1).ok_or_else(changed)?;
+        self.later.push(Issue { number, date });
+        Ok(self)
+    }
+}
+
+/// `keystore.toml`, as written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct List {
+    #[serde(rename = "schema")]
+    _schema: u32,
+    cluster: String,
+    ca: Origin,
+    #[serde(rename = "check")]
+    _check: String,
+    issue: Vec<RawIssue>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Origin {
+    Derived,
+    Imported,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawIssue {
+    number: u32,
+    date: String,
+}
+
+impl List {
+    fn parse(text: &str) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct Schema {
+            schema: u32,
+        }
+        let Schema { schema } = toml::from_str(text).map_err(|_| changed())?;
+        if schema != SCHEMA {
+            return Err(Failure::untrusted(format!(
+                "keystore schema {schema} is not supported; this kiln reads schema {SCHEMA}"
+            )));
+        }
+        toml::from_str(text).map_err(|_| changed())
+    }
+
+    fn issues(&self) -> Result<Issues> {
+        let mut issues: Option<Issues> = None;
+        for raw in &self.issue {
+            let date: Epoch = raw.date.parse().map_err(|_| changed())?;
+            let next = match issues {
+                None => Issues { first: Issue { number: 1, date }, later: Vec::new() },
+                Some(issues) => issues.and(date).map_err(|_| changed())?,
+            };
+            if next.all().last().is_none_or(|issue| issue.number != raw.number) {
+                return Err(changed());
+            }
+            issues = Some(next);
+        }
+        issues.ok_or_else(changed)
+    }
+}
+
+fn changed() -> Failure {
+    Failure::untrusted(
+        "a part of it was changed since kiln wrote it; restore the whole directory from a backup, and do not \
+         build from it as it is",
+    )
+}
+
+fn refuse_existing(dir: &Path) -> Result<()> {
+    match disk::look(dir)? {
+        None => Ok(()),
+        Some(_) => Err(Failure::unsafe_to(format!(
+            "{} is there already; a keystore that is overwritten is a cluster that is lost, so choose another \
+             --keystore",
+            dir.display()
+        ))),
+    }
+}
+
+/// Whether the directory and its parts are there for their owner alone.
+fn check_place(dir: &Path) -> Result<()> {
+    let shown = dir.display();
+    match disk::look(dir)? {
+        None => {
+            return Err(Failure::untrusted(format!(
+                "there is no keystore at {shown}; make one with `kiln keystore init`, or name it with --keystore"
+            )));
+        }
+        Some(found) if found.kind == Kind::Link => {
+            return Err(Failure::unsafe_to(format!(
+                "{shown} is a symbolic link, which others may be able to turn; name the keystore's directory itself"
+            )));
+        }
+        Some(found) if found.kind != Kind::Directory => {
+            return Err(Failure::untrusted(format!("{shown} is not a directory, so it is not a keystore")));
+        }
+        Some(found) => check_private(dir, found.mode)?,
+    }
+    for name in [LIST, SECRET, CA, CA_KEY] {
+        let path = dir.join(name);
+        match disk::look(&path)? {
+            Some(found) if found.kind == Kind::File => check_private(&path, found.mode)?,
+            Some(_) => {
+                return Err(Failure::unsafe_to(format!(
+                    "{} is not a regular file; a keystore holds nothing else",
+                    path.display()
+                )));
+            }
+            None => {}
+        }
+    }
+    Ok(())
+}
+
+fn check_private(path: &Path, mode: Mode) -> Result<()> {
+    if mode.bits() & 0o077 == 0 {
+        return Ok(());
+    }
+    let path = path.display();
+    Err(Failure::unsafe_to(format!(
+        "{path} has mode {mode}: others than its owner may reach the keys; close it with `chmod go= {path}`, and \
+         make a new keystore if someone did"
+    )))
+}
+
+/// One file of a keystore.
+fn part(dir: &Path, name: &str) -> Result<Zeroizing<Vec<u8>>> {
+    let path = dir.join(name);
+    if disk::look(&path)?.is_none() {
+        return Err(Failure::untrusted(format!("its file {name} is missing; restore it from a backup")));
+    }
+    disk::read(&path, LIMIT).map(Zeroizing::new)
+}
+
+/// The lock that `Staging` takes too, so that nobody replaces a keystore while it is read.
+fn lock_path(dir: &Path) -> Result<PathBuf> {
+    match dir.file_name().and_then(|name| name.to_str()) {
+        Some(name) => Ok(dir.with_file_name(format!(".{name}.lock"))),
+        None => Err(Failure::new(
+            Exit::Usage,
+            format!(
+                "{} has no name of its own; give the keystore's directory by its name",
+                printable(&dir.display().to_string())
+            ),
+        )),
+    }
+}

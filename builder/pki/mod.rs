@@ -1,0 +1,19 @@
+//! The keystore, and the certificates that come out of it.
+//!
+//! Everything here is derived: the same keystore, profile and program give the same keys, serial numbers,
+//! dates and signatures. Today's date is the caller's to say, and only when a keystore is made or renewed.
+
+mod authority;
+mod certificate;
+mod chain;
+mod key;
+mod keyfile;
+mod keystore;
+mod names;
+mod pem;
+mod secret;
+mod signature;
+
+pub use authority::{Authority, Issued};
+pub use key::KeyPem;
+pub use keystore::{Keystore, SCHEMA};

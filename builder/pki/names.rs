@@ -1,0 +1,135 @@
+//! A CA's name constraints (RFC 5280 4.2.1.10), read as Go's crypto/x509 reads them, because etcd will.
+
+use std::net::IpAddr;
+
+use x509_cert::ext::pkix::NameConstraints;
+use x509_cert::ext::pkix::constraints::name::{GeneralSubtree, GeneralSubtrees};
+use x509_cert::ext::pkix::name::GeneralName;
+
+use super::certificate::Certificate;
+use crate::failure::{Failure, Result};
+use crate::plan::CertificateSpec;
+
+/// # Errors
+/// `Exit::Untrusted` when they constrain a kind of name that etcd would refuse to judge.
+pub(super) fn limits(certificate: &Certificate) -> Result<Option<NameConstraints>> {
+    let Some(limits) = certificate.extension::<NameConstraints>()? else { return Ok(None) };
+    let all = subtrees(&limits.permitted_subtrees).chain(subtrees(&limits.excluded_subtrees));
+    for subtree in all {
+        let known = match &subtree.base {
+            GeneralName::DnsName(_) => true,
+            GeneralName::IpAddress(range) => matches!(range.as_bytes().len(), 8 | 32),
+            // Leaves have no such names, so nothing can be wrong with them.
+            GeneralName::Rfc822Name(_) | GeneralName::UniformResourceIdentifier(_) => true,
+            _ => false,
+        };
+        if !known || subtree.minimum != 0 || subtree.maximum.is_some() {
+            return Err(Failure::untrusted(format!(
+                "{} has name constraints of a kind that etcd refuses; only DNS names, IP ranges, mail domains \
+                 and URIs are judged by it",
+                certificate.name()
+            )));
+        }
+    }
+    Ok(Some(limits))
+}
+
+/// # Errors
+/// `Exit::Untrusted` for the first name that is not permitted or that is excluded.
+pub(super) fn check(limits: &NameConstraints, spec: &CertificateSpec) -> Result<()> {
+    let names = spec.dns.iter().map(|name| Name::Dns(name)).chain(spec.ips.iter().map(|ip| Name::Ip(*ip)));
+    for name in names {
+        let excluded =
+            subtrees(&limits.excluded_subtrees).any(|tree| matches(&tree.base, &name) == Some(true));
+        let verdicts: Vec<bool> =
+            subtrees(&limits.permitted_subtrees).filter_map(|tree| matches(&tree.base, &name)).collect();
+        // Without any permitted tree of its kind, a name is free.
+        if excluded || (!verdicts.is_empty() && !verdicts.contains(&true)) {
+            let name = match name {
+                Name::Dns(name) => name.to_owned(),
+                Name::Ip(ip) => ip.to_string(),
+            };
+            return Err(Failure::untrusted(format!(
+                "the CA's name constraints do not allow {name}, which the {} certificate of {} has to carry; \
+                 use another CA or other names",
+                spec.file, spec.common_name
+            )));
+        }
+    }
+    Ok(())
+}
+
+enum Name<'a> {
+    Dns(&'a str),
+    Ip(IpAddr),
+}
+
+fn subtrees(trees: &Option<GeneralSubtrees>) -> impl Iterator<Item = &GeneralSubtree> {
+    trees.iter().flatten()
+}
+
+/// `None` when the tree is about another kind of name.
+fn matches(tree: &GeneralName, name: &Name<'_>) -> Option<bool> {
+    match (tree, name) {
+        (GeneralName::DnsName(domain), Name::Dns(name)) => Some(below(domain.as_str(), name)),
+        (GeneralName::IpAddress(range), Name::Ip(ip)) => Some(within(range.as_bytes(), *ip)),
+        _ => None,
+    }
+}
+
+/// A domain covers itself and what is below it; with a leading dot only what is below; empty, everything.
+fn below(domain: &str, name: &str) -> bool {
+    let (domain, name) = (domain.to_ascii_lowercase(), name.to_ascii_lowercase());
+    match domain.strip_prefix('.') {
+        _ if domain.is_empty() => true,
+        Some(_) => name.ends_with(&domain),
+        None => name == domain || name.ends_with(&format!(".{domain}")),
+    }
+}
+
+/// An address and a mask of the same length, one after the other.
+fn within(range: &[u8], ip: IpAddr) -> bool {
+    let octets = match ip {
+        IpAddr::V4(ip) => ip.octets().to_vec(),
+        IpAddr::V6(ip) => ip.octets().to_vec(),
+    };
+    let (network, mask) = range.split_at(range.len() / 2);
+    octets.len() == network.len()
+        && octets.iter().zip(network).zip(mask).all(|((octet, network), mask)| octet & mask == network & mask)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn domains_cover_what_is_below_them() {
+        let cases = [
+            ("kloud.lan", "kloud.lan", true),
+            ("kloud.lan", "cp-a.kloud.lan", true),
+            ("kloud.lan", "CP-A.Kloud.Lan", true),
+            ("kloud.lan", "akloud.lan", false),
+            (".kloud.lan", "kloud.lan", false),
+            (".kloud.lan", "cp-a.kloud.lan", true),
+            ("kloud.lan", "localhost", false),
+            ("", "anything", true),
+        ];
+        for (domain, name, want) in cases {
+            assert_eq!(below(domain, name), want, "{domain} {name}");
+        }
+    }
+
+    #[test]
+    fn ranges_cover_what_has_their_bits() {
+        let ten = [10, 240, 0, 0, 255, 255, 0, 0];
+        assert!(within(&ten, "10.240.16.10".parse().unwrap()));
+        assert!(!within(&ten, "10.241.0.1".parse().unwrap()));
+        assert!(!within(&ten, "::1".parse().unwrap()));
+        let mut six = [0; 32];
+        six[0] = 0xfd;
+        six[16] = 0xff;
+        assert!(within(&six, "fd00::1".parse().unwrap()));
+        assert!(!within(&six, "fe80::1".parse().unwrap()));
+        assert!(!within(&six, "10.240.0.1".parse().unwrap()));
+    }
+}

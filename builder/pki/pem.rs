@@ -1,0 +1,121 @@
+//! PEM as people keep it (RFC 7468, leniently): text between the blocks, any line width, CR LF.
+
+use x509_cert::der::pem;
+use zeroize::Zeroizing;
+
+use crate::failure::{Failure, Result};
+
+/// How much text of a file is looked at: a bundle of all public CAs of the world has a quarter of it.
+const LIMIT: usize = 1 << 20;
+
+/// One `-----BEGIN label-----` block.
+pub(super) struct Block {
+    pub label: String,
+    pub der: Zeroizing<Vec<u8>>,
+    /// Whether it has a `Proc-Type: 4,ENCRYPTED` header (RFC 1421): then `der` is empty.
+    pub encrypted: bool,
+}
+
+/// All blocks of a text, in their order; at least one.
+///
+/// # Errors
+/// `Exit::Untrusted` with a sentence; the text itself is not quoted.
+pub(super) fn blocks(text: &[u8]) -> Result<Vec<Block>> {
+    if text.len() > LIMIT {
+        return Err(Failure::untrusted(
+            "the file is larger than a mebibyte; it is not a certificate or a key",
+        ));
+    }
+    let not_pem = || {
+        Failure::untrusted(
+            "the file is not PEM: it has no -----BEGIN line; convert a DER file with `openssl x509 -inform der` \
+             or `openssl pkey -inform der`",
+        )
+    };
+    let text = std::str::from_utf8(text).map_err(|_| not_pem())?;
+    let mut found = Vec::new();
+    let mut lines = text.lines().map(str::trim);
+    while let Some(line) = lines.next() {
+        let Some(label) = line.strip_prefix("-----BEGIN ").and_then(|l| l.strip_suffix("-----")) else {
+            continue;
+        };
+        let end = format!("-----END {label}-----");
+        let mut body = Zeroizing::new(String::new());
+        let mut headers = Vec::new();
+        loop {
+            match lines.next() {
+                None => return Err(Failure::untrusted(format!("a PEM block has no line {end}"))),
+                Some(line) if line == end => break,
+                Some(line) if line.contains(':') => headers.push(line),
+                Some(line) => body.push_str(line),
+            }
+        }
+        let encrypted = headers.iter().any(|h| h.starts_with("Proc-Type:") && h.ends_with("ENCRYPTED"));
+        let der = if encrypted { Zeroizing::default() } else { decode(label, &body)? };
+        found.push(Block { label: label.to_owned(), der, encrypted });
+    }
+    if found.is_empty() { Err(not_pem()) } else { Ok(found) }
+}
+
+fn decode(label: &str, body: &str) -> Result<Zeroizing<Vec<u8>>> {
+    let junk = || Failure::untrusted("a PEM block holds something else than base64");
+    if !body.is_ascii() {
+        return Err(junk());
+    }
+    // Brought to 64 characters a line, which is all that the decoder reads.
+    let mut strict = Zeroizing::new(format!("-----BEGIN {label}-----\n"));
+    for start in (0..body.len()).step_by(64) {
+        strict.push_str(&body[start..body.len().min(start + 64)]);
+        strict.push('\n');
+    }
+    strict.push_str(&format!("-----END {label}-----\n"));
+    pem::decode_vec(strict.as_bytes()).map(|(_, der)| Zeroizing::new(der)).map_err(|_| junk())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_keep_their_pem_in_many_ways() {
+        let base64 =
+            "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUmJygpKissLS4vMDEyMzQ1Njc4OTo7PD0+Pw==";
+        let cases = [
+            format!("-----BEGIN X-----\n{base64}\n-----END X-----\n"),
+            format!("a text: before\n-----BEGIN X-----\r\n{base64}\r\n-----END X-----"),
+            format!("-----BEGIN X-----\n{}\n{}\n-----END X-----\nafter", &base64[..76], &base64[76..]),
+            format!("-----BEGIN X-----\nName: value\n\n {base64} \n-----END X-----\n"),
+        ];
+        for text in cases {
+            let found = blocks(text.as_bytes()).unwrap();
+            assert_eq!(found.len(), 1);
+            assert_eq!(found[0].label, "X");
+            assert_eq!(*found[0].der, (0..64).collect::<Vec<u8>>(), "{text}");
+        }
+    }
+
+    #[test]
+    fn junk_is_refused_and_not_quoted() {
+        for junk in [
+            "",
+            "SECRET",
+            "-----BEGIN X-----\nSECRET",
+            "-----BEGIN X-----\nSECRET!\n-----END X-----",
+            "-----BEGIN X-----\nSÉCRET\n-----END X-----",
+            "-----BEGIN X-----\nSECRET\n-----END Y-----",
+            "-----BEGIN X-----\nAAA\n-----END X-----",
+        ] {
+            let error = blocks(junk.as_bytes()).err().unwrap().to_string();
+            assert!(!error.contains("CRET"), "{error}");
+        }
+        assert!(blocks(&[0x30, 0x82, 0xff]).is_err());
+        assert!(blocks(&vec![b'x'; LIMIT + 1]).is_err());
+    }
+
+    #[test]
+    fn legacy_encryption_is_recognised() {
+        let text = "-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\nAAAA\n\
+                    -----END EC PRIVATE KEY-----\n";
+        assert!(blocks(text.as_bytes()).unwrap()[0].encrypted);
+    }
+}
