@@ -3,6 +3,8 @@
 //! ARCHITECTURE.md is the map. The rooms below know of each other only as `tests/tidy.rs` allows.
 
 pub mod bundle;
+pub mod cli;
+pub mod clock;
 pub mod disk;
 pub mod etcd;
 pub mod failure;
@@ -11,6 +13,8 @@ pub mod pack;
 pub mod pki;
 pub mod plan;
 pub mod profile;
+pub mod render;
 pub mod suggest;
 pub mod tree;
 pub mod values;
+pub mod yaml;

@@ -147,6 +147,13 @@ text_value!(
     }
 );
 
+impl Token {
+    /// For a plan that is only looked at, before there is a keystore to derive the real one from.
+    pub fn placeholder() -> Self {
+        Self("placeholder".to_owned())
+    }
+}
+
 impl GuestPath {
     /// The directories above it, outermost first: `etc`, `etc/etcd`.
     pub fn parents(&self) -> impl Iterator<Item = GuestPath> + '_ {
@@ -209,6 +216,9 @@ pub struct Epoch(u64);
 
 impl Epoch {
     const END: u64 = 253_402_300_799;
+
+    /// 1970-01-01T00:00:00Z.
+    pub const START: Epoch = Epoch(0);
 
     pub fn from_seconds(seconds: u64) -> Result<Self, Invalid> {
         if seconds > Self::END { invalid("it lies after the year 9999") } else { Ok(Self(seconds)) }

@@ -63,13 +63,8 @@ impl Key {
     ///
     /// Part of the format: changing it changes every key of every cluster.
     pub fn derive(secret: &Secret, algorithm: Algorithm, label: &[&str]) -> Result<Self> {
-        let name = match algorithm {
-            Algorithm::P256 => "p256",
-            Algorithm::P384 => "p384",
-            Algorithm::P521 => "p521",
-            Algorithm::Ed25519 => "ed25519",
-        };
-        let label = [&["key", name], label].concat();
+        let name = algorithm.to_string();
+        let label = [&["key", name.as_str()], label].concat();
         match algorithm {
             Algorithm::P256 => {
                 sample::<32, _>(secret, &label, |b| p256::ecdsa::SigningKey::from_slice(b).ok())

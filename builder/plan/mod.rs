@@ -1,5 +1,165 @@
-//! `Profile` -> `Plan`: every default filled in, every decision made, per node.
+//! `Profile` -> `Plan`: every default filled in, every decision made, per node. A plan can be printed before
+//! anything is built, and rendering adds nothing to it but bytes.
 
 mod certificate;
+mod settings;
+mod view;
 
-pub use certificate::{CertificateSpec, Usage};
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::etcd::ids::{ClusterId, MemberId, cluster_id, member_id};
+use crate::etcd::{AllowedCn, Release};
+use crate::profile::{Bundle, Certificates, ConfigStyle, Machine, Pki, Profile};
+use crate::values::{Arch, ClusterName, Domain, GuestPath, Mac, NodeName, Token};
+
+pub use certificate::{CertificateSpec, Usage, Uses, uses};
+pub use settings::{Origin, Setting};
+pub use view::View;
+
+/// Where etcd listens (IANA: etcd-client, etcd-server).
+pub const CLIENT_PORT: u16 = 2379;
+pub const PEER_PORT: u16 = 2380;
+
+/// A resolved cluster. Nothing in it is optional that a renderer would have to decide.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The profile's name, which is also the bundle's.
+    pub name: ClusterName,
+    pub cluster: Cluster,
+    pub release: Release,
+    pub arch: Arch,
+    pub config_style: ConfigStyle,
+    pub data_dir: GuestPath,
+    pub network: Network,
+    pub nodes: Vec<Node>,
+    /// Certificates in the bundle's `client/`, the one for etcdctl first.
+    pub clients: Vec<CertificateSpec>,
+    pub pki: Pki,
+    pub machine: Machine,
+    pub bundle: Bundle,
+}
+
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    pub name: ClusterName,
+    pub domain: Option<Domain>,
+    pub token: Token,
+    pub id: ClusterId,
+}
+
+#[derive(Clone, Debug)]
+pub struct Network {
+    pub cidr: IpNet,
+    pub gateway: Option<IpAddr>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Node {
+    pub name: NodeName,
+    /// `cp-a.kloud.lan` where the cluster has a domain, else the name alone.
+    pub fqdn: String,
+    pub address: IpAddr,
+    pub mac: Mac,
+    pub member_id: MemberId,
+    /// The one on its own address; peers and clients are told of these.
+    pub peer_url: String,
+    pub client_url: String,
+    /// etcd's options in the order in which they are written.
+    pub settings: Vec<Setting>,
+    /// The certificates in its own files.
+    pub certificates: Vec<CertificateSpec>,
+}
+
+/// Resolves a profile. The token is the profile's own, else the keystore's.
+pub fn resolve(profile: &Profile, derived_token: &Token) -> Plan {
+    let token = profile.cluster.token.as_ref().unwrap_or(derived_token).clone();
+    let peer_urls: Vec<String> = profile.nodes.iter().map(|node| url(node.address, PEER_PORT)).collect();
+    let member_ids: Vec<MemberId> =
+        peer_urls.iter().map(|url| member_id(std::slice::from_ref(url), token.as_str())).collect();
+    let cluster = Cluster {
+        name: profile.cluster.name.clone(),
+        domain: profile.cluster.domain.clone(),
+        id: cluster_id(&member_ids),
+        token,
+    };
+    let initial_cluster = profile
+        .nodes
+        .iter()
+        .zip(&peer_urls)
+        .map(|(node, url)| format!("{}={url}", node.name))
+        .collect::<Vec<_>>()
+        .join(",");
+    let nodes = profile
+        .nodes
+        .iter()
+        .zip(member_ids)
+        .map(|(node, member_id)| {
+            let fqdn = match &cluster.domain {
+                Some(domain) => format!("{}.{domain}", node.name),
+                None => node.name.to_string(),
+            };
+            Node {
+                settings: settings::of_node(profile, node, &cluster, &initial_cluster),
+                certificates: certificate::of_node(&profile.pki, node, &fqdn),
+                name: node.name.clone(),
+                fqdn,
+                address: node.address,
+                mac: node.mac,
+                member_id,
+                peer_url: url(node.address, PEER_PORT),
+                client_url: url(node.address, CLIENT_PORT),
+            }
+        })
+        .collect();
+    Plan {
+        name: profile.name.clone(),
+        cluster,
+        release: profile.etcd.release,
+        arch: profile.etcd.arch,
+        config_style: profile.etcd.config_style,
+        data_dir: profile.etcd.data_dir.clone(),
+        network: Network { cidr: profile.network.cidr, gateway: profile.network.gateway },
+        nodes,
+        clients: certificate::of_clients(&profile.clients),
+        pki: profile.pki.clone(),
+        machine: profile.machine.clone(),
+        bundle: profile.bundle.clone(),
+    }
+}
+
+impl Plan {
+    /// An address of the network for whoever hosts it: the gateway, else the first that no node has.
+    pub fn host_address(&self) -> IpAddr {
+        let cidr = self.network.cidr;
+        let free = |address: &IpAddr| {
+            *address != cidr.network() && self.nodes.iter().all(|node| node.address != *address)
+        };
+        match self.network.gateway {
+            Some(gateway) => gateway,
+            // A network with room for the nodes only has none left; its own address then says so to libvirt.
+            None => cidr.hosts().find(free).unwrap_or(cidr.network()),
+        }
+    }
+}
+
+/// How the peer port is told the name that peers' certificates have; `None` where it cannot be: with one
+/// certificate for all uses, and in the config file of a release that would ignore the key.
+fn peer_name(profile: &Profile) -> Option<AllowedCn> {
+    let allowed = profile.etcd.release.peer_allowed_cn();
+    let ignored = allowed == AllowedCn::FlagOnly && profile.etcd.config_style == ConfigStyle::File;
+    (profile.pki.certificates == Certificates::PerUse && !ignored).then_some(allowed)
+}
+
+fn url(address: IpAddr, port: u16) -> String {
+    format!("https://{}", std::net::SocketAddr::new(address, port))
+}
+
+/// The loopback address of the same family.
+fn loopback(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+    }
+}

@@ -198,3 +198,25 @@ pub enum Binaries {
 
 /// A place in the profile's text, in bytes.
 pub type Span = Range<usize>;
+
+/// What a profile writes for each variant, and what is printed for it.
+macro_rules! choices {
+    ($($name:ident { $($variant:ident = $text:literal),+ })+) => {$(
+        impl $name {
+            pub const CHOICES: &[(&str, Self)] = &[$(($text, Self::$variant)),+];
+        }
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.pad(match self { $(Self::$variant => $text),+ })
+            }
+        }
+    )+};
+}
+
+choices! {
+    ConfigStyle { File = "file", Flags = "flags", Env = "env" }
+    Algorithm { P256 = "p256", P384 = "p384", P521 = "p521", Ed25519 = "ed25519" }
+    Certificates { PerUse = "per-use", OnePerNode = "one-per-node" }
+    Carrier { Tar = "tar", Initramfs = "initramfs", CloudInit = "cloud-init", Ignition = "ignition" }
+    Binaries { Embedded = "embedded", Shared = "shared" }
+}

@@ -112,8 +112,7 @@ fn etcd(
     let arch = table.value::<Arch>(desk, "arch").map_or(Arch::Amd64, Spanned::into_inner);
     let chosen = release::choose(desk, table, arch, available);
     let sha256 = table.values(desk, "sha256", |text| text.parse::<Digest>()).unwrap_or_default();
-    let styles = [("file", ConfigStyle::File), ("flags", ConfigStyle::Flags), ("env", ConfigStyle::Env)];
-    let config_style = table.choice(desk, "config-style", &styles).unwrap_or(ConfigStyle::File);
+    let config_style = table.choice(desk, "config-style", ConfigStyle::CHOICES).unwrap_or(ConfigStyle::File);
     let data_dir = data_dir(desk, table, pki);
     let accepted = table.values(desk, "accept-risk", |text| text.parse()).unwrap_or_default();
     if let Some(chosen) = &chosen {
@@ -192,15 +191,9 @@ fn directory(text: &str) -> Result<GuestPath, Invalid> {
 
 /// And where its directory is named.
 fn pki(desk: &mut Desk, table: &mut Section) -> Option<(Pki, Option<Span>)> {
-    let algorithms = [
-        ("p256", Algorithm::P256),
-        ("p384", Algorithm::P384),
-        ("p521", Algorithm::P521),
-        ("ed25519", Algorithm::Ed25519),
-    ];
-    let both = table.choice(desk, "algorithm", &algorithms).unwrap_or(Algorithm::P256);
-    let ca_algorithm = table.choice(desk, "ca-algorithm", &algorithms).unwrap_or(both);
-    let leaf_algorithm = table.choice(desk, "leaf-algorithm", &algorithms).unwrap_or(both);
+    let both = table.choice(desk, "algorithm", Algorithm::CHOICES).unwrap_or(Algorithm::P256);
+    let ca_algorithm = table.choice(desk, "ca-algorithm", Algorithm::CHOICES).unwrap_or(both);
+    let leaf_algorithm = table.choice(desk, "leaf-algorithm", Algorithm::CHOICES).unwrap_or(both);
     let ca = table.value::<Lifetime>(desk, "ca-lifetime");
     let leaf = table.value::<Lifetime>(desk, "leaf-lifetime");
     let place = leaf.as_ref().or(ca.as_ref()).map(Spanned::span);
@@ -217,22 +210,16 @@ fn pki(desk: &mut Desk, table: &mut Section) -> Option<(Pki, Option<Span>)> {
         Some(given) => given.into_inner(),
         None => "etc/etcd/pki".parse().ok()?,
     };
-    let kinds = [("per-use", Certificates::PerUse), ("one-per-node", Certificates::OnePerNode)];
-    let certificates = table.choice(desk, "certificates", &kinds).unwrap_or(Certificates::PerUse);
+    let certificates =
+        table.choice(desk, "certificates", Certificates::CHOICES).unwrap_or(Certificates::PerUse);
     let pki = Pki { ca_algorithm, leaf_algorithm, ca_lifetime, leaf_lifetime, directory, certificates };
     Some((pki, span))
 }
 
 fn bundle(desk: &mut Desk, table: &mut Section, source: &Source) -> Bundle {
-    let known = [
-        ("tar", Carrier::Tar),
-        ("initramfs", Carrier::Initramfs),
-        ("cloud-init", Carrier::CloudInit),
-        ("ignition", Carrier::Ignition),
-    ];
-    let carriers = match table.values(desk, "carriers", |text| choose(text, &known)) {
+    let carriers = match table.values(desk, "carriers", |text| choose(text, Carrier::CHOICES)) {
         Some(carriers) => carriers.into_iter().map(Spanned::into_inner).collect(),
-        None => known.iter().map(|(_, carrier)| *carrier).collect::<BTreeSet<_>>(),
+        None => Carrier::CHOICES.iter().map(|(_, carrier)| *carrier).collect::<BTreeSet<_>>(),
     };
     if table.is_empty_list("carriers") {
         let help =
@@ -240,8 +227,7 @@ fn bundle(desk: &mut Desk, table: &mut Section, source: &Source) -> Bundle {
         let reason = "[bundle] carriers is empty: nothing would bring the files to the machines";
         desk.mistake(Mistake::new(table.place("carriers"), reason).help(help));
     }
-    let kinds = [("embedded", Binaries::Embedded), ("shared", Binaries::Shared)];
-    let binaries = table.choice(desk, "binaries", &kinds).unwrap_or(Binaries::Embedded);
+    let binaries = table.choice(desk, "binaries", Binaries::CHOICES).unwrap_or(Binaries::Embedded);
     let overlay = |text: &str| match text.is_empty() || text.contains('\0') {
         true => Err(Invalid("it is no path".into())),
         false => Ok(source.directory.join(text)),

@@ -1,0 +1,108 @@
+//! The etcd options of one member, each with where it came from.
+
+use std::fmt;
+
+use super::{CLIENT_PORT, Cluster, PEER_PORT, certificate, loopback, url};
+use crate::etcd::Value;
+use crate::profile::{Node, PEER_COMMON_NAME, Profile};
+
+/// One option by etcd's own name; what is nested in the config file has a dot.
+#[derive(Clone, Debug)]
+pub struct Setting {
+    pub key: String,
+    pub value: Value,
+    pub origin: Origin,
+}
+
+/// Where a setting came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Kiln's decision, and what it follows from.
+    Kiln(&'static str),
+    /// `[etcd.config]`, with the line.
+    Profile { line: usize },
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::Kiln(why) => write!(f, "kiln: {why}"),
+            Origin::Profile { line } => write!(f, "profile: line {line}"),
+        }
+    }
+}
+
+pub fn of_node(profile: &Profile, node: &Node, cluster: &Cluster, initial_cluster: &str) -> Vec<Setting> {
+    let mut settings: Vec<Setting> = own(profile, node, cluster, initial_cluster)
+        .into_iter()
+        .map(|(key, value, why)| Setting { key: key.to_owned(), value, origin: Origin::Kiln(why) })
+        .collect();
+    for option in &profile.etcd.options {
+        let setting = Setting {
+            key: option.key.clone(),
+            value: option.value.clone(),
+            origin: Origin::Profile { line: option.line },
+        };
+        // The profile may overrule a default such as a corruption check, but not what makes the member what
+        // it is: those keys were refused when the profile was read.
+        match settings.iter_mut().find(|there| there.key == setting.key) {
+            Some(there) => *there = setting,
+            None => settings.push(setting),
+        }
+    }
+    settings
+}
+
+type Own = (&'static str, Value, &'static str);
+
+fn own(profile: &Profile, node: &Node, cluster: &Cluster, initial_cluster: &str) -> Vec<Own> {
+    let text = |text: String| Value::Text(text);
+    let address = "the node's address";
+    let mut own = vec![
+        ("name", text(node.name.to_string()), "the node's name"),
+        ("data-dir", text(profile.etcd.data_dir.absolute()), "etcd.data-dir"),
+        ("listen-peer-urls", text(url(node.address, PEER_PORT)), address),
+        (
+            "listen-client-urls",
+            text(format!("{},{}", url(node.address, CLIENT_PORT), url(loopback(node.address), CLIENT_PORT))),
+            "the node's address and loopback",
+        ),
+        ("initial-advertise-peer-urls", text(url(node.address, PEER_PORT)), address),
+        ("advertise-client-urls", text(url(node.address, CLIENT_PORT)), address),
+        ("initial-cluster", text(initial_cluster.to_owned()), "all nodes"),
+        ("initial-cluster-token", text(cluster.token.to_string()), "cluster.token or the keystore"),
+        ("initial-cluster-state", text("new".into()), "founding members"),
+    ];
+    own.extend(transport_security(profile));
+    own.extend(
+        profile
+            .etcd
+            .release
+            .corruption_checks()
+            .into_iter()
+            .map(|(key, value)| (key, value, "a member that has diverged must not serve")),
+    );
+    own
+}
+
+fn transport_security(profile: &Profile) -> Vec<Own> {
+    let uses = certificate::uses(profile.pki.certificates);
+    let in_pki = |file: &str| Value::Text(format!("{}/{file}", profile.pki.directory.absolute()));
+    let certificates = "the certificates";
+    let mutual = "only holders of this CA's certificates get in";
+    let mut own = vec![
+        ("client-transport-security.cert-file", in_pki(&format!("{}.pem", uses.server)), certificates),
+        ("client-transport-security.key-file", in_pki(&format!("{}-key.pem", uses.server)), certificates),
+        ("client-transport-security.trusted-ca-file", in_pki("ca.pem"), certificates),
+        ("client-transport-security.client-cert-auth", Value::Bool(true), mutual),
+        ("peer-transport-security.cert-file", in_pki(&format!("{}.pem", uses.peer)), certificates),
+        ("peer-transport-security.key-file", in_pki(&format!("{}-key.pem", uses.peer)), certificates),
+        ("peer-transport-security.trusted-ca-file", in_pki("ca.pem"), certificates),
+        ("peer-transport-security.client-cert-auth", Value::Bool(true), mutual),
+    ];
+    if let Some(allowed) = super::peer_name(profile) {
+        let name = allowed.value(PEER_COMMON_NAME);
+        own.push(("peer-transport-security.allowed-cn", name, "client certificates stay off the peer port"));
+    }
+    own
+}

@@ -1,0 +1,116 @@
+//! A plan for people and for programs.
+
+use std::fmt;
+
+use serde_json::{Value, json};
+
+use super::{CertificateSpec, Node, Plan};
+
+/// A plan as it is printed. Without a keystore the token is not known yet, nor are the IDs that follow from it.
+pub struct View<'a> {
+    pub plan: &'a Plan,
+    pub identity_known: bool,
+}
+
+const LATER: &str = "known once the keystore is made";
+
+impl View<'_> {
+    fn identity(&self, text: String) -> String {
+        if self.identity_known { text } else { LATER.to_owned() }
+    }
+
+    pub fn json(&self) -> Value {
+        let known = |text: String| if self.identity_known { Value::from(text) } else { Value::Null };
+        let plan = self.plan;
+        json!({
+            "profile": plan.name,
+            "cluster": {
+                "name": plan.cluster.name,
+                "domain": plan.cluster.domain,
+                "token": known(plan.cluster.token.to_string()),
+                "id": known(plan.cluster.id.to_string()),
+            },
+            "etcd": { "version": plan.release, "arch": plan.arch },
+            "network": { "cidr": plan.network.cidr.to_string(), "gateway": plan.network.gateway },
+            "nodes": plan.nodes.iter().map(|node| json!({
+                "name": node.name,
+                "fqdn": node.fqdn,
+                "address": node.address,
+                "mac": node.mac,
+                "member_id": known(node.member_id.to_string()),
+                "peer_url": node.peer_url,
+                "client_url": node.client_url,
+                "config": node.settings.iter().map(|setting| json!({
+                    "key": setting.key,
+                    "value": self.setting_value(&setting.key, setting.value.to_json()),
+                    "from": setting.origin.to_string(),
+                })).collect::<Vec<_>>(),
+                "certificates": node.certificates,
+            })).collect::<Vec<_>>(),
+            "client_certificates": plan.clients,
+        })
+    }
+
+    fn setting_value(&self, key: &str, value: Value) -> Value {
+        if key == "initial-cluster-token" && !self.identity_known { Value::Null } else { value }
+    }
+
+    fn node(&self, f: &mut fmt::Formatter<'_>, node: &Node) -> fmt::Result {
+        writeln!(f, "\nnode {} ({})", node.name, node.fqdn)?;
+        writeln!(f, "  address    {}  mac {}", node.address, node.mac)?;
+        writeln!(f, "  member ID  {}", self.identity(node.member_id.to_string()))?;
+        writeln!(f, "  clients    {}", node.client_url)?;
+        writeln!(f, "  peers      {}", node.peer_url)?;
+        writeln!(f, "  certificates")?;
+        let directory = self.plan.pki.directory.absolute();
+        for certificate in &node.certificates {
+            writeln!(f, "    {directory}/{}.pem  {}", certificate.file, describe(certificate))?;
+        }
+        writeln!(f, "  config")?;
+        let width = node.settings.iter().map(|setting| setting.key.len()).max().unwrap_or(0);
+        for setting in &node.settings {
+            let text = match self.setting_value(&setting.key, setting.value.to_json()) {
+                Value::Null => format!("({LATER})"),
+                _ => setting.value.to_flag(),
+            };
+            writeln!(f, "    {:width$}  {text}  # {}", setting.key, setting.origin)?;
+        }
+        Ok(())
+    }
+}
+
+fn describe(certificate: &CertificateSpec) -> String {
+    let names = certificate.dns.iter().cloned().chain(certificate.ips.iter().map(ToString::to_string));
+    let names: Vec<_> = names.collect();
+    let names = if names.is_empty() { String::new() } else { format!(" for {}", names.join(", ")) };
+    format!("CN={}{names}", certificate.common_name)
+}
+
+impl fmt::Display for View<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Plan { cluster, release, arch, network, nodes, pki, .. } = self.plan;
+        writeln!(f, "cluster {}", cluster.name)?;
+        writeln!(f, "  etcd       {release} {arch}")?;
+        writeln!(f, "  token      {}", self.identity(cluster.token.to_string()))?;
+        writeln!(f, "  cluster ID {}", self.identity(cluster.id.to_string()))?;
+        match network.gateway {
+            Some(gateway) => writeln!(f, "  network    {}, gateway {gateway}", network.cidr)?,
+            None => writeln!(f, "  network    {}", network.cidr)?,
+        }
+        writeln!(f, "  CA         {}, {}", pki.ca_algorithm, pki.ca_lifetime)?;
+        writeln!(f, "  leaves     {}, {}", pki.leaf_algorithm, pki.leaf_lifetime)?;
+        let majority = nodes.len() / 2 + 1;
+        writeln!(
+            f,
+            "  members    {}, of which {majority} must be up: {} may be down",
+            nodes.len(),
+            nodes.len() - majority
+        )?;
+        nodes.iter().try_for_each(|node| self.node(f, node))?;
+        writeln!(f, "\nclient certificates, in the bundle's client/")?;
+        self.plan
+            .clients
+            .iter()
+            .try_for_each(|certificate| writeln!(f, "  {}.pem  {}", certificate.file, describe(certificate)))
+    }
+}
