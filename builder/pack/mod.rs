@@ -1,5 +1,9 @@
 //! Tree -> bytes. Every format is a pure function: no path, no clock, no disk.
 
+pub mod cloud_init;
+pub mod ignition;
+pub mod libvirt;
+
 use std::sync::Arc;
 
 use crate::tree::Blob;

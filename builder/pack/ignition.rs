@@ -1,0 +1,96 @@
+//! An Ignition config (specification 3.3.0): small, because Ignition reads fw_cfg a byte at a time; the
+//! binaries travel on the seed.
+
+use ignition_config::v3_3::{Config, File, Resource, Storage, Systemd, Unit};
+
+use crate::failure::{Failure, Result};
+use crate::plan::{Node, Plan};
+
+/// # Errors
+/// None that input can cause: the config's own types refuse nothing that is put into them here.
+pub fn config(plan: &Plan, node: &Node, script: &str, unit: &str) -> Result<Vec<u8>> {
+    let mut config = Config::default();
+    config.storage = Some(Storage {
+        files: Some(vec![
+            file("/etc/hostname", 0o644, &format!("{}\n", node.name)),
+            file("/etc/kiln/unpack-seed.sh", 0o755, script),
+            // systemd-networkd (Flatcar, Debian) reads the one, NetworkManager (Fedora CoreOS) the other.
+            file("/etc/systemd/network/10-kiln.network", 0o644, &networkd(plan, node)),
+            file(
+                "/etc/NetworkManager/system-connections/kiln.nmconnection",
+                0o600,
+                &network_manager(plan, node),
+            ),
+        ]),
+        ..Storage::default()
+    });
+    let mut seed = Unit::new("kiln-seed.service".to_owned());
+    seed.enabled = Some(true);
+    seed.contents = Some(unit.to_owned());
+    config.systemd = Some(Systemd { units: Some(vec![seed]) });
+    let mut bytes = serde_json::to_vec_pretty(&config)
+        .map_err(|error| Failure::io(format!("writing the Ignition config of {}: {error}", node.name)))?;
+    bytes.push(b'\n');
+    Ok(bytes)
+}
+
+fn file(path: &str, mode: i64, text: &str) -> File {
+    let mut file = File::new(path.to_owned());
+    file.mode = Some(mode);
+    file.overwrite = Some(true);
+    let mut contents = Resource::default();
+    contents.source = Some(data_url(text));
+    file.contents = Some(contents);
+    file
+}
+
+/// RFC 2397, everything but RFC 3986's unreserved characters percent-encoded.
+fn data_url(text: &str) -> String {
+    let mut url = String::from("data:,");
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => url.push(char::from(byte)),
+            other => url.push_str(&format!("%{other:02X}")),
+        }
+    }
+    url
+}
+
+fn networkd(plan: &Plan, node: &Node) -> String {
+    let mut text = format!(
+        "[Match]\nMACAddress={}\n\n[Network]\nAddress={}/{}\n",
+        node.mac,
+        node.address,
+        plan.network.cidr.prefix_len()
+    );
+    if let Some(gateway) = plan.network.gateway {
+        text.push_str(&format!("Gateway={gateway}\n"));
+    }
+    text
+}
+
+/// nm-settings-keyfile(5).
+fn network_manager(plan: &Plan, node: &Node) -> String {
+    let gateway = plan.network.gateway.map_or(String::new(), |gateway| format!(",{gateway}"));
+    let address =
+        format!("method=manual\naddress1={}/{}{gateway}\n", node.address, plan.network.cidr.prefix_len());
+    let (ipv4, ipv6) = if node.address.is_ipv4() {
+        (address.as_str(), "method=disabled\n")
+    } else {
+        ("method=disabled\n", address.as_str())
+    };
+    format!(
+        "[connection]\nid=kiln\ntype=ethernet\n\n[ethernet]\nmac-address={}\n\n[ipv4]\n{ipv4}\n[ipv6]\n{ipv6}",
+        node.mac
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_urls_hold_any_text() {
+        assert_eq!(data_url("a b\n%é"), "data:,a%20b%0A%25%C3%A9");
+    }
+}

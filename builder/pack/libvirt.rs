@@ -1,0 +1,169 @@
+//! libvirt's description of the network and of a node's machine. Disks are volumes of a storage pool named
+//! like the cluster, so that neither file holds a path.
+
+use quick_xml::events::BytesText;
+use quick_xml::writer::Writer;
+
+use crate::failure::{Failure, Result};
+use crate::plan::{Node, Plan};
+use crate::profile::{Binaries, Carrier};
+use crate::values::Arch;
+
+/// An XML element: attributes in order, then text or children.
+struct Element {
+    name: &'static str,
+    attributes: Vec<(&'static str, String)>,
+    text: Option<String>,
+    children: Vec<Element>,
+}
+
+fn element(name: &'static str) -> Element {
+    Element { name, attributes: Vec::new(), text: None, children: Vec::new() }
+}
+
+impl Element {
+    fn with(mut self, attribute: &'static str, value: impl ToString) -> Self {
+        self.attributes.push((attribute, value.to_string()));
+        self
+    }
+
+    fn text(mut self, text: impl ToString) -> Self {
+        self.text = Some(text.to_string());
+        self
+    }
+
+    fn containing(mut self, children: impl IntoIterator<Item = Element>) -> Self {
+        self.children.extend(children);
+        self
+    }
+
+    fn write(&self, writer: &mut Writer<Vec<u8>>) -> std::io::Result<()> {
+        let attributes = self.attributes.iter().map(|(name, value)| (*name, value.as_str()));
+        let start = writer.create_element(self.name).with_attributes(attributes);
+        match &self.text {
+            Some(text) => start.write_text_content(BytesText::new(text))?,
+            None if self.children.is_empty() => start.write_empty()?,
+            None => {
+                start.write_inner_content(|writer| self.children.iter().try_for_each(|c| c.write(writer)))?
+            }
+        };
+        Ok(())
+    }
+
+    fn document(&self) -> Result<Vec<u8>> {
+        let mut writer = Writer::new_with_indent(Vec::new(), b' ', 2);
+        self.write(&mut writer).map_err(|error| Failure::io(format!("writing XML: {error}")))?;
+        let mut bytes = writer.into_inner();
+        bytes.push(b'\n');
+        Ok(bytes)
+    }
+}
+
+/// `network.xml`: a bridge on which the host has an address too, so that `kiln verify` runs there. Without a
+/// gateway in the profile nothing is forwarded.
+///
+/// # Errors
+/// None that input can cause.
+pub fn network(plan: &Plan) -> Result<Vec<u8>> {
+    let cidr = plan.network.cidr;
+    let family = if cidr.addr().is_ipv6() { "ipv6" } else { "ipv4" };
+    let forward = plan.network.gateway.map(|_| element("forward").with("mode", "nat"));
+    let names = plan.nodes.iter().map(|node| {
+        let mut names = vec![element("hostname").text(&node.name)];
+        if node.fqdn != node.name.as_str() {
+            names.push(element("hostname").text(&node.fqdn));
+        }
+        element("host").with("ip", node.address).containing(names)
+    });
+    let host = element("ip")
+        .with("family", family)
+        .with("address", plan.host_address())
+        .with("prefix", cidr.prefix_len());
+    element("network")
+        .containing([element("name").text(&plan.cluster.name)])
+        .containing(forward)
+        .containing([element("dns").containing(names), host])
+        .document()
+}
+
+/// `domain.xml`: one machine with a system disk, a data disk for etcd and, for the carriers that need it,
+/// the seed.
+///
+/// # Errors
+/// None that input can cause.
+pub fn domain(plan: &Plan, node: &Node, ignition: Option<&[u8]>) -> Result<Vec<u8>> {
+    let carriers = &plan.bundle.carriers;
+    let has_seed = carriers.contains(&Carrier::CloudInit) || carriers.contains(&Carrier::Ignition);
+    let pool = plan.cluster.name.as_str();
+    let mut disks = vec![
+        disk(pool, &format!("{}.qcow2", node.name), "vda", None),
+        disk(pool, &format!("{}-data.qcow2", node.name), "vdb", Some(&format!("kiln-{}", node.name))),
+    ];
+    if has_seed {
+        disks.push(seed(pool, &format!("{}-seed.iso", node.name), "sda"));
+        if plan.bundle.binaries == Binaries::Shared {
+            disks.push(seed(pool, "layer.iso", "sdb"));
+        }
+    }
+    let (arch, machine) = match plan.arch {
+        Arch::Amd64 => ("x86_64", "q35"),
+        Arch::Arm64 => ("aarch64", "virt"),
+        Arch::Ppc64le => ("ppc64le", "pseries"),
+        Arch::S390x => ("s390x", "s390-ccw-virtio"),
+    };
+    // The config goes inline: it is small, and a file would need a path.
+    let ignition = ignition.and_then(|config| std::str::from_utf8(config).ok()).map(|config| {
+        let entry = element("entry").with("name", "opt/com.coreos/config").text(config);
+        element("sysinfo").with("type", "fwcfg").containing([entry])
+    });
+    let system = element("os").containing([
+        element("type").with("arch", arch).with("machine", machine).text("hvm"),
+        element("boot").with("dev", "hd"),
+    ]);
+    let network = element("interface").with("type", "network").containing([
+        element("mac").with("address", node.mac),
+        element("source").with("network", pool),
+        element("model").with("type", "virtio"),
+    ]);
+    let console = element("console").with("type", "pty");
+    let entropy = element("rng")
+        .with("model", "virtio")
+        .containing([element("backend").with("model", "random").text("/dev/urandom")]);
+    element("domain")
+        .with("type", "kvm")
+        .containing([
+            element("name").text(format!("{}-{}", plan.cluster.name, node.name)),
+            element("title").text(format!("etcd member {} of {}", node.name, plan.cluster.name)),
+            element("memory").with("unit", "MiB").text(plan.machine.memory_mib),
+            element("vcpu").text(plan.machine.vcpus),
+        ])
+        .containing(ignition)
+        .containing([system])
+        .containing(
+            matches!(plan.arch, Arch::Amd64).then(|| element("features").containing([element("acpi")])),
+        )
+        .containing([element("devices").containing(disks).containing([network, console, entropy])])
+        .document()
+}
+
+fn disk(pool: &str, volume: &str, target: &str, serial: Option<&str>) -> Element {
+    element("disk")
+        .with("type", "volume")
+        .with("device", "disk")
+        .containing([
+            element("driver").with("name", "qemu").with("type", "qcow2"),
+            element("source").with("pool", pool).with("volume", volume),
+            element("target").with("dev", target).with("bus", "virtio"),
+        ])
+        .containing(serial.map(|serial| element("serial").text(serial)))
+}
+
+/// A read-only disc; the guest finds it by its label.
+fn seed(pool: &str, volume: &str, target: &str) -> Element {
+    element("disk").with("type", "volume").with("device", "cdrom").containing([
+        element("driver").with("name", "qemu").with("type", "raw"),
+        element("source").with("pool", pool).with("volume", volume),
+        element("target").with("dev", target).with("bus", "scsi"),
+        element("readonly"),
+    ])
+}

@@ -1,0 +1,163 @@
+//! Overlays: files in the place they have in the guest. A name ending in `.hbs` is filled in per node and
+//! loses the ending.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::template::Templates;
+use crate::disk;
+use crate::failure::{Doing, Exit, Failure, Result};
+use crate::tree::{Blob, Entry};
+use crate::values::{GuestPath, Mode};
+
+/// One overlay, read once and filled in for every node.
+pub struct Overlay {
+    /// As messages name it: `overlay "etcd"`.
+    pub origin: String,
+    files: Vec<OverlayFile>,
+}
+
+struct OverlayFile {
+    path: GuestPath,
+    mode: Mode,
+    /// The file as messages name it: `overlays/etcd/etc/x.hbs`.
+    shown: String,
+    body: Body,
+}
+
+enum Body {
+    Template(String),
+    Bytes(Arc<Blob>),
+    Link(String),
+    Directory,
+}
+
+/// The largest file that an overlay may hold, in bytes.
+const LIMIT: u64 = 1 << 30;
+
+macro_rules! embedded {
+    ($($overlay:literal: [$($path:literal),+ $(,)?]),+ $(,)?) => {
+        /// Overlay, path in it, text. `tests/tidy.rs` compares this with the directory.
+        pub const EMBEDDED: &[(&str, &[(&str, &str)])] = &[
+            $(($overlay, &[$(($path, include_str!(concat!("../../overlays/", $overlay, "/", $path)))),+])),+
+        ];
+    };
+}
+
+embedded! {
+    "etcd": [
+        "etc/etcd/etcdctl.env.hbs",
+        "etc/profile.d/etcdctl.sh",
+        "etc/systemd/system/etcd.service.hbs",
+        "etc/sysusers.d/etcd.conf.hbs",
+        "etc/tmpfiles.d/etcd.conf.hbs",
+    ],
+    "network": ["etc/systemd/network/10-kiln.network.hbs"],
+}
+
+/// Kiln's own overlays.
+pub fn embedded() -> Result<Vec<Overlay>> {
+    EMBEDDED
+        .iter()
+        .map(|(name, files)| {
+            let files = files.iter().map(|(path, text)| {
+                file(
+                    path,
+                    format!("overlays/{name}/{path}"),
+                    Mode::FILE,
+                    Source::Bytes(text.as_bytes().to_vec()),
+                )
+            });
+            Ok(Overlay { origin: format!("overlay {name:?}"), files: files.collect::<Result<_>>()? })
+        })
+        .collect()
+}
+
+/// A directory of the user's own. Modes are 0755 where the owner may execute and 0644 elsewhere: other bits
+/// depend on the umask of whoever checked the files out. A directory is an entry only when it is empty.
+///
+/// # Errors
+/// `Exit::Profile` for what a tree cannot hold (devices, names that are not UTF-8), `Exit::Io` for the rest.
+pub fn load(directory: &Path) -> Result<Overlay> {
+    let mut files = Vec::new();
+    let walked = disk::walk(directory)?;
+    for (at, found) in walked.iter().enumerate() {
+        let shown = directory.join(&found.path);
+        let refuse = |reason: &str| Failure::new(Exit::Profile, format!("{}: {reason}", shown.display()));
+        let path = found.path.to_str().ok_or_else(|| refuse("its name is not UTF-8"))?;
+        let source = match found.kind {
+            disk::Kind::Directory => {
+                let empty = walked.get(at + 1).is_none_or(|next| !next.path.starts_with(&found.path));
+                if !empty {
+                    continue;
+                }
+                Source::Directory
+            }
+            disk::Kind::File => Source::Bytes(disk::read(&shown, LIMIT)?),
+            disk::Kind::Link => {
+                let target = found.target.as_ref().and_then(|t| t.to_str());
+                Source::Link(
+                    target.ok_or_else(|| refuse("it points at a name that is not UTF-8"))?.to_owned(),
+                )
+            }
+            disk::Kind::Other => {
+                return Err(refuse("only files, directories and symbolic links can be baked"));
+            }
+        };
+        let executable = matches!(found.kind, disk::Kind::Directory) || found.mode.bits() & 0o100 != 0;
+        let mode = if executable { Mode::PROGRAM } else { Mode::FILE };
+        files.push(file(path, shown.display().to_string(), mode, source)?);
+    }
+    Ok(Overlay { origin: format!("overlay {:?}", directory.display().to_string()), files })
+}
+
+enum Source {
+    Bytes(Vec<u8>),
+    Link(String),
+    Directory,
+}
+
+fn file(path: &str, shown: String, mode: Mode, source: Source) -> Result<OverlayFile> {
+    let refuse = |reason: String| Failure::new(Exit::Profile, format!("{shown}: {reason}"));
+    let (path, body) = match source {
+        Source::Bytes(bytes) => match path.strip_suffix(".hbs") {
+            Some(path) => {
+                let text = String::from_utf8(bytes).map_err(|_| refuse("a template must be UTF-8".into()))?;
+                (path, Body::Template(text))
+            }
+            None => (path, Body::Bytes(Arc::new(Blob::new(bytes)))),
+        },
+        Source::Link(target) => (path, Body::Link(target)),
+        Source::Directory => (path, Body::Directory),
+    };
+    let path = path.parse().map_err(|error| refuse(format!("as a path in the guest, {error}")))?;
+    Ok(OverlayFile { path, mode, shown, body })
+}
+
+impl Overlay {
+    /// Its entries for one node.
+    ///
+    /// # Errors
+    /// `Exit::Profile` with file and line when a template names an unknown variable.
+    pub fn fill(&self, templates: &Templates, values: &Value) -> Result<Vec<(GuestPath, Entry)>> {
+        self.files
+            .iter()
+            .map(|file| {
+                let entry = match &file.body {
+                    Body::Template(text) => {
+                        let text = templates
+                            .fill(&file.shown, text, values)
+                            .doing(|| "filling in a template".into())?;
+                        Entry::file(text.into_bytes(), file.mode, &self.origin)
+                    }
+                    Body::Bytes(blob) => Entry::shared(blob.clone(), file.mode, &self.origin),
+                    Body::Link(target) => Entry::link(target, &self.origin),
+                    Body::Directory => Entry::directory(file.mode, &self.origin),
+                };
+                Ok((file.path.clone(), entry))
+            })
+            .collect()
+    }
+}

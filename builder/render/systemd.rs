@@ -1,0 +1,52 @@
+//! Quoting for systemd's own files.
+
+/// One argument of ExecStart= so that systemd reads back exactly this text (systemd.service(5) "Command
+/// lines", systemd.unit(5) "Specifiers", systemd.syntax(7) "Quoting").
+pub fn argument(text: &str) -> String {
+    let escaped = text.replace('%', "%%").replace('$', "$$");
+    let bare = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@+$%[]".contains(c);
+    if !escaped.is_empty() && escaped.chars().all(bare) { escaped } else { quoted(&escaped) }
+}
+
+/// One `NAME="value"` line of an EnvironmentFile= (systemd.exec(5)). No specifiers are expanded there.
+pub fn environment(name: &str, value: &str) -> String {
+    format!("{name}={}", quoted(value))
+}
+
+fn quoted(text: &str) -> String {
+    let mut quoted = String::from('"');
+    for c in text.chars() {
+        if matches!(c, '"' | '\\') {
+            quoted.push('\\');
+        }
+        quoted.push(c);
+    }
+    quoted.push('"');
+    quoted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_survive_systemd() {
+        let cases = [
+            ("--name=cp-a", "--name=cp-a"),
+            ("--x=100%", "--x=100%%"),
+            ("--x=$HOME", "--x=$$HOME"),
+            ("--x=a b", "\"--x=a b\""),
+            ("--x=a\"b\\c", "\"--x=a\\\"b\\\\c\""),
+            ("", "\"\""),
+            ("https://[::1]:2379", "https://[::1]:2379"),
+        ];
+        for (text, want) in cases {
+            assert_eq!(argument(text), want);
+        }
+    }
+
+    #[test]
+    fn environment_values_are_quoted() {
+        assert_eq!(environment("ETCD_NAME", "a \"b\" \\ $c"), r#"ETCD_NAME="a \"b\" \\ $c""#);
+    }
+}
