@@ -10,6 +10,9 @@ use crate::failure::{Failure, Result};
 /// The only manifest schema that this Kiln writes and reads.
 pub const SCHEMA: u32 = 1;
 
+/// The largest manifest or list of sums that is read, in bytes: ten thousand nodes take about 40 MB.
+pub const LIMIT: u64 = 256 << 20;
+
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Manifest {
     pub schema: u32,
@@ -35,7 +38,7 @@ pub struct Manifest {
 pub struct Cluster {
     pub name: String,
     pub token: String,
-    /// 16 hex digits, as `etcdctl` prints it.
+    /// Hex without leading zeros, as `etcdctl` prints it.
     pub id: String,
 }
 
@@ -79,7 +82,7 @@ pub struct Node {
     pub name: String,
     pub address: IpAddr,
     pub mac: String,
-    /// 16 hex digits.
+    /// Hex without leading zeros.
     pub member_id: String,
     pub peer_urls: Vec<String>,
     pub client_urls: Vec<String>,

@@ -1,0 +1,129 @@
+//! Reading a bundle back and holding it to its manifest.
+
+use std::collections::BTreeSet;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+use super::manifest::{self, Manifest, Node};
+use super::write::{MANIFEST, SUMS, sums};
+use crate::disk::{self, Input, Kind};
+use crate::failure::{Doing, Exit, Failure, Result};
+use crate::values::Digest;
+
+/// A bundle on disk.
+pub struct Bundle {
+    pub path: PathBuf,
+    pub manifest: Manifest,
+}
+
+/// Something in a bundle that is not as its manifest says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    pub path: String,
+    pub problem: String,
+}
+
+impl Bundle {
+    /// # Errors
+    /// `Exit::Wrong` when it is not a bundle of this schema.
+    pub fn open(path: &Path) -> Result<Self> {
+        let manifest = path.join(MANIFEST);
+        if disk::look(&manifest)?.is_none() {
+            return Err(Failure::wrong(format!(
+                "{} is not a bundle: it has no {MANIFEST}; make one with kiln build",
+                path.display()
+            )));
+        }
+        let bytes = disk::read(&manifest, manifest::LIMIT)?;
+        let manifest = Manifest::from_json(&bytes).doing(|| format!("reading {}", manifest.display()))?;
+        Ok(Self { path: path.to_owned(), manifest })
+    }
+
+    /// # Errors
+    /// `Exit::Usage` when there is no such node, with those that there are.
+    pub fn node(&self, name: &str) -> Result<&Node> {
+        self.manifest.nodes.iter().find(|node| node.name == name).ok_or_else(|| {
+            let names: Vec<_> = self.manifest.nodes.iter().map(|node| node.name.as_str()).collect();
+            Failure::new(Exit::Usage, format!("no node {name:?} in this bundle; it has {}", names.join(", ")))
+        })
+    }
+
+    /// Recomputes every digest; compares sizes, modes and what is there with what should be.
+    ///
+    /// # Errors
+    /// `Exit::Io` only when a directory cannot be read; what is wrong with the bundle is in the result.
+    pub fn check(&self) -> Result<Vec<Problem>> {
+        let mut problems = Vec::new();
+        let mut problem =
+            |path: &str, problem: String| problems.push(Problem { path: path.to_owned(), problem });
+        let mut seen = BTreeSet::new();
+        for found in disk::walk(&self.path)? {
+            let path = found.path.to_string_lossy().into_owned();
+            match found.kind {
+                Kind::Directory => continue,
+                Kind::File => {}
+                _ => problem(&path, "is neither a file nor a directory".into()),
+            }
+            match self.manifest.files.get(&path) {
+                Some(want) if found.mode.to_string() != want.mode => {
+                    problem(&path, format!("has mode {}, not {}", found.mode, want.mode));
+                }
+                None if path != MANIFEST && path != SUMS => problem(&path, "is not in the manifest".into()),
+                _ => {}
+            }
+            seen.insert(path);
+        }
+        for (path, want) in &self.manifest.files {
+            if !seen.contains(path) {
+                problem(path, "is missing".into());
+                continue;
+            }
+            match digest(&self.path.join(path)) {
+                Ok((size, _)) if size != want.size => {
+                    problem(path, format!("has {size} bytes, not {}", want.size));
+                }
+                Ok((_, sha256)) if sha256.to_string() != want.sha256 => {
+                    problem(path, format!("has the SHA-256 {sha256}, not {}", want.sha256));
+                }
+                Ok(_) => {}
+                Err(error) => problem(path, error.to_string()),
+            }
+        }
+        self.check_sums(&mut problem)?;
+        Ok(problems)
+    }
+
+    fn check_sums(&self, problem: &mut impl FnMut(&str, String)) -> Result<()> {
+        if disk::look(&self.path.join(SUMS))?.is_none() {
+            problem(SUMS, "is missing".into());
+            return Ok(());
+        }
+        let mut files = self.manifest.files.clone();
+        let (size, sha256) = digest(&self.path.join(MANIFEST))?;
+        let manifest = manifest::File { size, mode: String::new(), sha256: sha256.to_string() };
+        files.insert(MANIFEST.to_owned(), manifest);
+        if disk::read(&self.path.join(SUMS), manifest::LIMIT)? != sums(&files).into_bytes() {
+            problem(SUMS, "does not list exactly the manifest and the files in it".into());
+        }
+        Ok(())
+    }
+}
+
+/// A file's size in bytes and its SHA-256.
+fn digest(path: &Path) -> Result<(u64, Digest)> {
+    let mut input = Input::open(path)?;
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 1 << 18];
+    let mut size = 0;
+    loop {
+        let count = input.read(&mut buffer).doing(|| format!("reading {}", path.display()))?;
+        if count == 0 {
+            return Ok((size, Digest::from_bytes(hash.finalize().into())));
+        }
+        size += count as u64;
+        hash.update(&buffer[..count]);
+    }
+}
