@@ -1,0 +1,254 @@
+//! The command line: clap's types and the help texts.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::values::{Digest, Epoch};
+
+/// Bakes etcd nodes offline: one TOML profile in, payloads that machines boot from as a formed TLS cluster out.
+#[derive(Parser, Debug)]
+#[command(name = "kiln", version, max_term_width = 100, disable_help_subcommand = true)]
+#[command(
+    after_help = "Exit codes: 0 done; 1 the cluster or bundle is not what it should be; 2 usage; 3 the profile is \
+wrong; 4 an artifact or certificate cannot be trusted; 5 input/output; 6 refused because it would be unsafe; \
+7 locked by another run; 130 interrupted.\nResults go to stdout, messages to stderr."
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub verb: Verb,
+
+    /// Say nothing but results and errors
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum Verb {
+    /// Make the bundle that a profile describes
+    Build(Build),
+    /// Make every check that build makes, or check a finished bundle; writes nothing
+    Check(Check),
+    /// Print the resolved cluster: nodes, URLs, IDs, certificates, configuration
+    Plan(Plan),
+    /// Print what is inside a bundle, read back from its archives, down to modes and owners
+    Show(Show),
+    /// Form the cluster here, from the baked bytes, in network namespaces, and verify it
+    Rehearse(Rehearse),
+    /// Ask the running cluster with the baked etcdctl whether it is the one that was promised
+    Verify(Verify),
+    /// Run the baked etcdctl with the right endpoints and certificates
+    Etcdctl(Etcdctl),
+    /// Import etcd releases for offline use
+    #[command(subcommand)]
+    Artifacts(Artifacts),
+    /// Make, renew and look at a cluster's keys
+    #[command(subcommand)]
+    Keystore(Keystore),
+}
+
+#[derive(Args, Debug)]
+pub struct Source {
+    /// A profile's name (./profiles/NAME.toml, then those that kiln carries) or a file (with a / or ending in .toml)
+    #[arg(long, short, value_name = "NAME|FILE")]
+    pub profile: String,
+}
+
+#[derive(Args, Debug)]
+pub struct Store {
+    /// Where imported etcd releases are kept
+    #[arg(long, value_name = "DIR", default_value = "artifacts")]
+    pub artifacts: PathBuf,
+}
+
+#[derive(Args, Debug)]
+pub struct Keys {
+    /// The cluster's keystore [default: keystore/<cluster name>]
+    #[arg(long, value_name = "DIR")]
+    pub keystore: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub struct Build {
+    #[command(flatten)]
+    pub source: Source,
+    /// The bundle's directory [default: out/<profile name>]
+    #[arg(long, short, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    #[command(flatten)]
+    pub keys: Keys,
+    #[command(flatten)]
+    pub store: Store,
+    /// Another overlay directory, after those of the profile; may be given several times
+    #[arg(long, value_name = "DIR")]
+    pub overlays: Vec<PathBuf>,
+    /// Print the result as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct Check {
+    /// A finished bundle, whose every digest, size and mode is then compared with its manifest
+    #[arg(conflicts_with = "profile", required_unless_present = "profile")]
+    pub bundle: Option<PathBuf>,
+    /// A profile's name or file, as for build
+    #[arg(long, short, value_name = "NAME|FILE")]
+    pub profile: Option<String>,
+    #[command(flatten)]
+    pub keys: Keys,
+    #[command(flatten)]
+    pub store: Store,
+    /// Another overlay directory, as for build
+    #[arg(long, value_name = "DIR")]
+    pub overlays: Vec<PathBuf>,
+    /// Print the result as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct Plan {
+    #[command(flatten)]
+    pub source: Source,
+    #[command(flatten)]
+    pub keys: Keys,
+    #[command(flatten)]
+    pub store: Store,
+    /// Print the plan as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct Show {
+    pub bundle: PathBuf,
+    /// One node, with every file in its archives
+    pub node: Option<String>,
+    /// Print the result as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct Rehearse {
+    pub bundle: PathBuf,
+    /// Hold the cluster until Ctrl-C and print the command that enters it
+    #[arg(long)]
+    pub keep: bool,
+    /// Seconds until the cluster must have formed
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub deadline: u64,
+    /// Print the report as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Also write the report as JUnit XML
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+    /// The half that runs inside the namespaces
+    #[arg(long, hide = true, value_name = "DIR")]
+    pub inside: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub struct Verify {
+    pub bundle: PathBuf,
+    /// Print the report as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Also write the report as JUnit XML
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub struct Etcdctl {
+    pub bundle: PathBuf,
+    /// What etcdctl is to do: -- member list -w table
+    #[arg(last = true, required = true)]
+    pub arguments: Vec<String>,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum Artifacts {
+    /// Check release tarballs or Debian packages (etcd-server and etcd-client) and keep their binaries
+    Add {
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        #[command(flatten)]
+        store: Store,
+        /// Accept files that no catalogue knows, once; their digests are recorded
+        #[arg(long)]
+        trust: bool,
+        /// Accept a file with this SHA-256; may be given several times
+        #[arg(long, value_name = "HEX")]
+        sha256: Vec<Digest>,
+        /// Accept the digests that this profile's [etcd] sha256 pins
+        #[arg(long, short, value_name = "NAME|FILE")]
+        profile: Option<String>,
+        /// Put other binaries in the place of those of the same release
+        #[arg(long)]
+        replace: bool,
+        /// Print the result as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print what is in the store
+    List {
+        #[command(flatten)]
+        store: Store,
+        /// Print the result as JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Subcommand, Debug)]
+pub enum Keystore {
+    /// Make a keystore: a secret from the kernel, or from a seed that two people share
+    Init {
+        /// The cluster's name
+        cluster: crate::values::ClusterName,
+        #[command(flatten)]
+        keys: Keys,
+        /// A file with 32 bytes, or 64 hex digits, to be the secret
+        #[arg(long, value_name = "FILE")]
+        seed_file: Option<PathBuf>,
+        /// The date of issue [default: SOURCE_DATE_EPOCH, else now]
+        #[arg(long, value_name = "DATE")]
+        issued: Option<Epoch>,
+    },
+    /// Write down a new date of issue: the next build makes new leaf keys and certificates under the same CA
+    Renew {
+        cluster: crate::values::ClusterName,
+        #[command(flatten)]
+        keys: Keys,
+        /// The date of issue [default: SOURCE_DATE_EPOCH, else now]
+        #[arg(long, value_name = "DATE")]
+        issued: Option<Epoch>,
+    },
+    /// Sign with a CA of your own (cfssl, openssl, step: PEM) instead of the derived one
+    ImportCa {
+        cluster: crate::values::ClusterName,
+        #[command(flatten)]
+        keys: Keys,
+        /// The CA's certificate, followed by the rest of its chain up to the root
+        #[arg(long, value_name = "FILE")]
+        cert: PathBuf,
+        /// Its private key: PKCS#8, SEC1 or PKCS#1
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+        /// A file whose first line is the key's passphrase
+        #[arg(long, value_name = "FILE")]
+        passphrase_file: Option<PathBuf>,
+    },
+    /// Print what a keystore holds: dates and certificates, no secret
+    Show {
+        cluster: crate::values::ClusterName,
+        #[command(flatten)]
+        keys: Keys,
+        /// Print the result as JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
