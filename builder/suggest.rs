@@ -12,10 +12,10 @@ pub fn nearest<'k>(given: &str, known: impl IntoIterator<Item = &'k str>) -> Opt
     let distance = |word: &str| strsim::damerau_levenshtein(&given, &plain(word));
     known
         .into_iter()
-        .map(|word| (distance(word), word))
-        .filter(|(distance, word)| *distance <= (word.len().max(given.len()) / 3).max(1))
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, word)| word)
+        .map(|word| (distance(word), !word.starts_with(&given), word))
+        .filter(|(distance, _, word)| *distance <= (word.len().max(given.len()) / 3).max(1))
+        .min_by_key(|(distance, is_other, _)| (*distance, *is_other))
+        .map(|(_, _, word)| word)
 }
 
 #[cfg(test)]

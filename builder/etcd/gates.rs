@@ -96,8 +96,10 @@ const GATES: [Gate; 13] = [
 pub struct Verdict {
     /// Otherwise it is a warning.
     pub refused: bool,
-    /// A sentence, the worst fault first.
-    pub message: String,
+    /// The worst fault, as a clause with the release as "it".
+    pub worst: &'static str,
+    /// The other ones, the worst first.
+    pub others: Vec<&'static str>,
     /// The nearest later release without any of these faults.
     pub fixed: Option<Release>,
 }
@@ -113,20 +115,15 @@ pub fn judge(release: Release, members: usize, authentication: bool) -> Option<V
     let against = faults(release, members);
     let (first, rest): (Vec<&Gate>, Vec<&Gate>) = against.iter().partition(|gate| refuses(gate));
     let refused = !first.is_empty();
-    let reasons: Vec<&str> = first.into_iter().chain(rest).map(|gate| gate.why).collect();
+    let reasons: Vec<&'static str> = first.into_iter().chain(rest).map(|gate| gate.why).collect();
     let (worst, others) = reasons.split_first()?;
-    let mut message = format!("etcd {release} has known faults: {worst}");
-    for other in others {
-        message.push_str("; ");
-        message.push_str(other);
-    }
     let fixed = keys::known_releases()
         .iter()
         .flat_map(|(first, last)| {
             (first.patch..=last.patch).map(|patch| Release::new(first.major, first.minor, patch))
         })
         .find(|later| *later > release && faults(*later, members).is_empty());
-    Some(Verdict { refused, message, fixed })
+    Some(Verdict { refused, worst, others: others.to_vec(), fixed })
 }
 
 /// A fault that needs a single member is none of a larger cluster's.
@@ -171,8 +168,7 @@ mod tests {
             let shape = got.as_ref().map(|v| (v.refused, v.fixed.unwrap().to_string()));
             assert_eq!(shape, want.map(|(refused, fixed, _)| (refused, fixed.into())), "{release}");
             if let (Some(got), Some((_, _, worst))) = (got, want) {
-                let first = got.message.split("; ").next().unwrap();
-                assert!(first.contains(worst), "{release}: {first}");
+                assert!(got.worst.contains(worst), "{release}: {}", got.worst);
             }
         }
     }

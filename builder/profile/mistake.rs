@@ -27,13 +27,16 @@ pub struct Mistake {
     reason: String,
     /// The other place of two that do not go together, and what it is.
     other: Option<(Span, String)>,
+    /// More about the reason, a line each.
+    notes: Vec<String>,
     help: Option<String>,
     kind: Kind,
 }
 
 impl Mistake {
     pub(super) fn new(span: impl Into<Option<Span>>, reason: impl Into<String>) -> Self {
-        Self { span: span.into(), reason: reason.into(), other: None, help: None, kind: Kind::Wrong }
+        let (span, reason) = (span.into(), reason.into());
+        Self { span, reason, other: None, notes: Vec::new(), help: None, kind: Kind::Wrong }
     }
 
     pub(super) fn missing(span: impl Into<Option<Span>>, reason: impl Into<String>) -> Self {
@@ -46,6 +49,11 @@ impl Mistake {
 
     pub(super) fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
+        self
+    }
+
+    pub(super) fn notes<N: Into<String>>(mut self, notes: impl IntoIterator<Item = N>) -> Self {
+        self.notes.extend(notes.into_iter().map(Into::into));
         self
     }
 
@@ -71,7 +79,9 @@ pub struct Mistakes {
 impl Mistakes {
     pub(super) fn new(path: &str, text: String, mut list: Vec<Mistake>) -> Self {
         list.sort_by_key(|mistake| mistake.span.as_ref().map(|span| (span.start, span.end)));
-        Self { path: path.into(), text, list }
+        // A file's name can hold what a terminal obeys.
+        let path = path.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+        Self { path, text, list }
     }
 
     pub fn count(&self) -> usize {
@@ -121,8 +131,9 @@ impl Mistakes {
             }
             None => title.element(annotate_snippets::Origin::path(self.path.as_str())),
         };
+        let notes = mistake.notes.iter().map(|note| Level::NOTE.message(note.as_str()));
         let help = mistake.help.as_ref().map(|help| Level::HELP.message(help.as_str()));
-        renderer.render(&[group.elements(help)])
+        renderer.render(&[group.elements(notes).elements(help)])
     }
 
     /// A span inside the text, on the borders of characters, and one line long, which is all that a caret needs.
@@ -145,7 +156,7 @@ impl Mistakes {
 }
 
 impl Serialize for Mistakes {
-    /// A list of `{file, line, column, reason, help, also: {line, column, what}, unsafe}`; what there is none of
+    /// A list of `{file, line, column, reason, notes, help, also: {line, column, what}, unsafe}`; what there is none of
     /// is null.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(self.list.iter().map(|mistake| {
@@ -160,6 +171,7 @@ impl Serialize for Mistakes {
                 "line": line,
                 "column": column,
                 "reason": mistake.reason,
+                "notes": mistake.notes,
                 "help": mistake.help,
                 "also": also,
                 "unsafe": mistake.kind == Kind::Unsafe,
@@ -190,6 +202,11 @@ impl<'t> Desk<'t> {
 
     pub fn line(&self, span: &Span) -> usize {
         position(self.text, span.start).0
+    }
+
+    /// What is written at a place.
+    pub fn written(&self, span: &Span) -> &'t str {
+        self.text.get(span.clone()).unwrap_or_default()
     }
 
     pub fn mistake(&mut self, mistake: Mistake) {

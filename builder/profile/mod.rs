@@ -9,6 +9,8 @@ mod release;
 mod sections;
 mod source;
 mod syntax;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -41,6 +43,11 @@ pub const SCHEMA: u32 = 1;
 pub fn read(source: &Source, available: &[(Release, Arch)]) -> Result<(Profile, Vec<Warning>), Mistakes> {
     let (text, wrong) = source::decode(&source.bytes);
     if let Some(mistake) = wrong {
+        return Err(Mistakes::new(&source.path, text, vec![mistake]));
+    }
+    if text.trim().is_empty() {
+        let mistake = mistake::Mistake::new(None, "the file is empty")
+            .help("begin with a copy of a ready profile, such as ha3");
         return Err(Mistakes::new(&source.path, text, vec![mistake]));
     }
     let (document, mut mistakes) = syntax::parse(&text);

@@ -20,14 +20,14 @@ pub(super) struct Placed {
 }
 
 pub(super) fn network(desk: &mut Desk, table: &mut Section) -> Option<Placed> {
-    table.require(desk, "cidr", "[network] cidr = \"10.240.0.0/16\"");
+    table.require(desk, "cidr", "cidr = \"10.240.0.0/16\"");
     let cidr = table.value_with(desk, "cidr", cidr);
     let gateway = table.value_with(desk, "gateway", address);
     let cidr = cidr?;
     if let Some(gateway) = &gateway
         && let Err(why) = fit(*gateway.get_ref(), cidr.get_ref())
     {
-        let reason = format!("[network] gateway cannot be {}: {}", gateway.get_ref(), why.reason);
+        let reason = format!("[network] gateway cannot be \"{}\": {}", gateway.get_ref(), why.reason);
         let mistake = Mistake::new(gateway.span(), reason);
         desk.mistake(if why.about_cidr { mistake.other(cidr.span(), "the network") } else { mistake });
     }
@@ -125,9 +125,7 @@ pub(super) fn nodes(
         table.require(desk, "address", "address = \"10.240.16.10\"");
         let address = table.value_with(desk, "address", address);
         let mac = table.value::<Mac>(desk, "mac");
-        if let Some(name) = &name {
-            names.see(desk, name);
-        }
+        let is_new = name.as_ref().is_some_and(|name| names.see(desk, name));
         if let Some(address) = &address {
             addresses.see(desk, address);
             if let Some(network) = network {
@@ -143,7 +141,9 @@ pub(super) fn nodes(
             let mac = mac.unwrap_or_else(|| {
                 let derived = Spanned::new(place, Mac::derived(&label));
                 // Two of 2^24 can be the same one.
-                macs.see(desk, &derived);
+                if is_new {
+                    macs.see(desk, &derived);
+                }
                 derived
             });
             list.push(Node { name: name.into_inner(), address: address.into_inner(), mac: mac.into_inner() });
@@ -164,14 +164,14 @@ fn node_name(text: &str) -> Result<NodeName, Invalid> {
 fn check_address(desk: &mut Desk, address: &Spanned<IpAddr>, placed: &Placed) {
     let shown = address.get_ref();
     if let Err(why) = fit(*shown, &placed.network.cidr) {
-        let reason = format!("[[node]] address cannot be {shown}: {}", why.reason);
+        let reason = format!("[[node]] address cannot be \"{shown}\": {}", why.reason);
         let mistake = Mistake::new(address.span(), reason);
         desk.mistake(match why.about_cidr {
             true => mistake.other(placed.cidr_span.clone(), "the network"),
             false => mistake,
         });
     } else if placed.network.gateway == Some(*shown) {
-        let reason = format!("[[node]] address cannot be {shown}: it is the gateway's");
+        let reason = format!("[[node]] address cannot be \"{shown}\": it is the gateway's");
         let mistake = Mistake::new(address.span(), reason);
         desk.mistake(match &placed.gateway_span {
             Some(span) => mistake.other(span.clone(), "the gateway"),
@@ -190,7 +190,10 @@ fn member_count(desk: &mut Desk, tables: &[Section], two_allowed: Option<Span>) 
     }
     match count {
         0 => desk.mistake(Mistake::missing(None, "the profile names no node").help(
-            "write, for example, [[node]] name = \"cp-a\" address = \"10.240.16.10\", each on a line of its own",
+            "write, for example:
+[[node]]
+name = \"cp-a\"
+address = \"10.240.16.10\"",
         )),
         2 if two_allowed.is_some() => {
             desk.warn(two_allowed.as_ref(), "two members stop serving as soon as either is lost");
@@ -198,7 +201,7 @@ fn member_count(desk: &mut Desk, tables: &[Section], two_allowed: Option<Span>) 
         2 => desk.mistake(
             Mistake::unsafe_unless_allowed(
                 last,
-                "a cluster of two members stops serving as soon as either is lost, which one member does half as often",
+                "a cluster of two members stops as soon as either is lost: one member alone would serve longer",
             )
             .help("use three members or one, or write allow-two-members = true in [cluster]"),
         ),
@@ -260,15 +263,17 @@ impl<T: Ord + Clone + Display> Seen<T> {
         Self { what, first: BTreeMap::new() }
     }
 
-    fn see(&mut self, desk: &mut Desk, value: &Spanned<T>) {
+    /// Whether it is there for the first time; otherwise that is a mistake.
+    fn see(&mut self, desk: &mut Desk, value: &Spanned<T>) -> bool {
         let Some(first) = self.first.get(value.get_ref()) else {
             self.first.insert(value.get_ref().clone(), value.span());
-            return;
+            return true;
         };
         let reason = format!("the {} {} is there twice", self.what, value.get_ref());
         desk.mistake(
             Mistake::new(value.span(), reason).other(first.clone(), "first here").help("give each its own"),
         );
+        false
     }
 }
 

@@ -94,11 +94,16 @@ pub(super) fn options(
             let reason =
                 "kiln does not turn strict-reconfig-check off: changing members could then cost the quorum";
             desk.mistake(Mistake::new(entry.value.span(), reason).help("leave it out; it is on by default"));
-        } else if let Some(release) = release
-            && let Some(value) = checked(desk, &entry, release, style)
+        } else if let Some(release) = release {
+            if let Some(value) = checked(desk, &entry, release, style) {
+                let line = desk.line(&entry.span);
+                set.push((OptionSet { key: entry.key, value, line }, entry.value.span()));
+            }
+        } else if keys::releases_with(&entry.key).is_empty()
+            && let Some((_, newest)) = keys::known_releases().last()
         {
-            let line = desk.line(&entry.span);
-            set.push((OptionSet { key: entry.key, value, line }, entry.value.span()));
+            // Of which release it should be is not known; that none has it is.
+            desk.mistake(unknown(&entry, *newest, "etcd"));
         }
     }
     if let Some(release) = release {
@@ -140,7 +145,7 @@ fn checked(desk: &mut Desk, entry: &Entry, release: Release, style: ConfigStyle)
     // A nested key in quotes, "socket-options.reuse-port", is a flat one for etcd, which knows none such.
     let flat_in_quotes = entry.key.contains('.') && !NESTED.iter().any(|table| is_below(entry, table));
     let Some(go_type) = keys::lookup(release, &entry.key).filter(|_| !flat_in_quotes) else {
-        desk.mistake(unknown(entry, release));
+        desk.mistake(unknown(entry, release, &format!("etcd {release}")));
         return None;
     };
     if keys::lookup(release, "feature-gates").is_some() && CORRUPTION_CHECKS.contains(&entry.key.as_str()) {
@@ -173,23 +178,27 @@ fn is_below(entry: &Entry, table: &str) -> bool {
     name.is_some_and(|name| entry.span.len() <= name.len() + 2)
 }
 
-fn unknown(entry: &Entry, release: Release) -> Mistake {
-    let reason = format!("etcd {release} knows no option {}", quoted(&entry.key));
-    let elsewhere: Vec<String> = keys::releases_with(&entry.key)
-        .iter()
-        .map(|(first, last)| if first == last { first.to_string() } else { format!("{first} to {last}") })
-        .collect();
-    let mut help = match keys::suggest(release, &entry.key) {
+fn unknown(entry: &Entry, release: Release, who: &str) -> Mistake {
+    let mistake = Mistake::new(entry.span.clone(), format!("{who} knows no option {}", quoted(&entry.key)));
+    let meant = match keys::suggest(release, &entry.key) {
         Some("feature-gates") => {
             "this release has feature-gates for it, and kiln turns the check on; leave it out".into()
         }
-        Some(meant) => format!("did you mean {}?", written(meant)),
-        None => "etcd would ignore it without a word; see the options of this release".to_owned(),
+        Some(meant) => match OWNED.into_iter().find(|(key, _)| *key == meant) {
+            Some((_, help)) => format!("etcd's config file calls it {meant}, which kiln sets itself: {help}"),
+            None => format!("did you mean {}?", written(meant)),
+        },
+        None => "etcd would ignore it without a word; leave it out".into(),
     };
-    if !elsewhere.is_empty() {
-        help.push_str(&format!(" ({} has it in etcd {})", entry.key, elsewhere.join(", ")));
+    let elsewhere: Vec<String> = keys::releases_with(&entry.key)
+        .iter()
+        .filter(|_| keys::lookup(release, &entry.key).is_none())
+        .map(|(first, last)| if first == last { first.to_string() } else { format!("{first} to {last}") })
+        .collect();
+    match elsewhere.is_empty() {
+        true => mistake.help(meant),
+        false => mistake.notes([format!("it is an option of etcd {}", elsewhere.join(", "))]).help(meant),
     }
-    Mistake::new(entry.span.clone(), reason).help(help)
 }
 
 /// A key as it is written in a profile.

@@ -20,11 +20,13 @@ pub(super) struct Section<'t> {
     table: Option<&'t DeTable<'t>>,
     /// Keys that somebody has asked for, which are thereby those that it takes.
     known: Vec<&'static str>,
+    /// Something else than a table stands there: nothing in it is missed.
+    wrong: bool,
 }
 
 impl<'t> Section<'t> {
     pub fn top(table: &'t DeTable<'t>) -> Self {
-        Self { title: "", span: None, table: Some(table), known: Vec::new() }
+        Self { title: "", span: None, table: Some(table), known: Vec::new(), wrong: false }
     }
 
     /// `[cluster] name`, or only `schema` at the top.
@@ -108,7 +110,11 @@ impl<'t> Section<'t> {
                 DeValue::String(text) => {
                     values.extend(self.read(desk, key, Spanned::new(item.span(), text), &read));
                 }
-                _ => self.wrong_type(desk, key, item, "a list of texts in quotes"),
+                other => {
+                    let reason =
+                        format!("{} takes texts in quotes; this item is {}", self.name(key), what(other));
+                    desk.mistake(Mistake::new(item.span(), reason));
+                }
             }
         }
         Some(values)
@@ -188,14 +194,14 @@ impl<'t> Section<'t> {
 
     /// A table below this one, by its key and by the title that its header has.
     pub fn table(&mut self, desk: &mut Desk, key: &'static str, title: &'static str) -> Section<'t> {
-        let empty = Section { title, span: None, table: None, known: Vec::new() };
+        let empty = Section { title, span: None, table: None, known: Vec::new(), wrong: false };
         let Some(item) = self.item(key) else { return empty };
         match item.get_ref() {
             DeValue::Table(table) => Section { span: Some(item.span()), table: Some(table), ..empty },
             _ => {
                 let reason = format!("{key} is a table, not {}", what(item.get_ref()));
                 desk.mistake(Mistake::new(item.span(), reason).help(format!("write it as {title}")));
-                empty
+                Section { wrong: true, ..empty }
             }
         }
     }
@@ -220,6 +226,7 @@ impl<'t> Section<'t> {
                     span: Some(item.span()),
                     table: Some(table),
                     known: Vec::new(),
+                    wrong: false,
                 }),
                 other if items.len() > 1 || !std::ptr::eq(items, single) => {
                     let reason = format!("{key} is a list of tables, not of {}", what(other));
@@ -235,12 +242,16 @@ impl<'t> Section<'t> {
 
     /// Says that a key must be there when it is not.
     pub fn require(&self, desk: &mut Desk, key: &str, example: &str) {
-        if !self.has(key) {
-            let reason = format!("{} is missing", self.name(key));
-            desk.mistake(
-                Mistake::missing(self.span.clone(), reason).help(format!("write, for example, {example}")),
-            );
+        if self.has(key) || self.wrong {
+            return;
         }
+        let help = match (&self.span, self.title) {
+            (Some(_), _) => format!("write, for example, {example}"),
+            (None, "") => format!("write {example} at the top of the file"),
+            (None, title) => format!("write, for example:\n{title}\n{example}"),
+        };
+        let reason = format!("{} is missing", self.name(key));
+        desk.mistake(Mistake::missing(self.span.clone(), reason).help(help));
     }
 
     /// Refuses every key that nobody has asked for.

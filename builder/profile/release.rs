@@ -72,16 +72,23 @@ pub(super) fn judge(desk: &mut Desk, chosen: &Chosen, members: usize, accepted: 
     }
     let Some(verdict) = verdict else { return };
     let is_accepted = accepted.iter().any(|entry| *entry.get_ref() == release);
-    let fixed = match verdict.fixed {
-        Some(fixed) => format!("etcd {fixed} has none of them"),
-        None => "no later release that kiln knows is without them".into(),
+    let fixed = match (verdict.fixed, verdict.others.is_empty()) {
+        (Some(fixed), true) => format!("etcd {fixed} has it fixed"),
+        (Some(fixed), false) => format!("etcd {fixed} has them all fixed"),
+        (None, _) => "no release that kiln knows has it fixed".into(),
     };
     if refused && !is_accepted {
-        desk.mistake(Mistake::unsafe_unless_allowed(chosen.pinned.clone(), verdict.message).help(format!(
+        let reason = format!("kiln refuses etcd {release}: {}", verdict.worst);
+        let help = format!(
             "{fixed}; to build with {release} all the same, write accept-risk = [\"{release}\"] in [etcd]"
-        )));
-    } else {
-        let accepted = if refused { " (accepted by accept-risk)" } else { "" };
-        desk.warn(chosen.pinned.as_ref(), format!("{}; {fixed}{accepted}", verdict.message));
+        );
+        let others = verdict.others.iter().map(|other| format!("also: {other}"));
+        let mistake = Mistake::unsafe_unless_allowed(chosen.pinned.clone(), reason);
+        desk.mistake(mistake.notes(others).help(help));
+        return;
     }
+    let accepted = if refused { " (accepted by accept-risk)" } else { "" };
+    let also: String = verdict.others.iter().map(|other| format!("; {other}")).collect();
+    let text = format!("etcd {release}: {}{also}; {fixed}{accepted}", verdict.worst);
+    desk.warn(chosen.pinned.as_ref(), text);
 }

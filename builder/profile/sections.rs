@@ -74,7 +74,7 @@ pub(super) fn profile(
 
 /// Read first: a file of another schema may have other keys, of which nothing can be said.
 fn schema(desk: &mut Desk, top: &mut Section) -> Option<()> {
-    top.require(desk, "schema", &format!("schema = {SCHEMA} at the top of the file"));
+    top.require(desk, "schema", &format!("schema = {SCHEMA}"));
     let schema = top.integer(desk, "schema");
     if !top.has("schema") {
         return Some(());
@@ -83,7 +83,8 @@ fn schema(desk: &mut Desk, top: &mut Section) -> Option<()> {
     if *schema.get_ref() == i128::from(SCHEMA) {
         return Some(());
     }
-    let reason = format!("schema {} is not supported; this kiln reads schema {SCHEMA}", schema.get_ref());
+    let reason =
+        format!("schema {} is not supported; this kiln reads schema {SCHEMA}", desk.written(&schema.span()));
     desk.mistake(
         Mistake::new(schema.span(), reason)
             .help("use the kiln that this profile was written for, or a newer one"),
@@ -93,7 +94,7 @@ fn schema(desk: &mut Desk, top: &mut Section) -> Option<()> {
 
 /// And where `allow-two-members` stands, when it is true.
 fn cluster(desk: &mut Desk, table: &mut Section) -> (Option<Cluster>, Option<Span>) {
-    table.require(desk, "name", "[cluster] name = \"ha3\"");
+    table.require(desk, "name", "name = \"ha3\"");
     let name = table.value(desk, "name");
     let domain = table.value(desk, "domain").map(Spanned::into_inner);
     let token = table.value(desk, "token").map(Spanned::into_inner);
