@@ -257,7 +257,6 @@ const PIECES: [&str; 40] = [
 
 // PROPTEST_CASES sets how many of each.
 proptest! {
-
     #[test]
     fn random_bytes_do_no_harm(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
         survive(bytes);
