@@ -209,13 +209,16 @@ impl<'t> Section<'t> {
     /// The tables of a list, `[[node]]`, in the order of the file.
     pub fn tables(&mut self, desk: &mut Desk, key: &'static str, title: &'static str) -> Vec<Section<'t>> {
         let Some(item) = self.item(key) else { return Vec::new() };
-        let single = std::slice::from_ref(item);
+        let wrong = |item: &Spanned<DeValue>| {
+            let reason = format!("{key} is a list of tables, not {}", what(item.get_ref()));
+            Mistake::new(item.span(), reason).help(format!("write each one as {title}"))
+        };
         let items = match item.get_ref() {
             DeValue::Array(items) => items.as_ref(),
-            _ => {
-                let reason = format!("{key} is a list of tables, not {}", what(item.get_ref()));
-                desk.mistake(Mistake::new(item.span(), reason).help(format!("write each one as {title}")));
-                single
+            other => {
+                desk.mistake(wrong(item));
+                // What is in a single [node] can be checked all the same.
+                if other.is_table() { std::slice::from_ref(item) } else { &[] }
             }
         };
         let mut sections = Vec::new();
@@ -228,13 +231,7 @@ impl<'t> Section<'t> {
                     known: Vec::new(),
                     wrong: false,
                 }),
-                other if items.len() > 1 || !std::ptr::eq(items, single) => {
-                    let reason = format!("{key} is a list of tables, not of {}", what(other));
-                    desk.mistake(
-                        Mistake::new(item.span(), reason).help(format!("write each one as {title}")),
-                    );
-                }
-                _ => {}
+                _ => desk.mistake(wrong(item)),
             }
         }
         sections
