@@ -2,7 +2,7 @@
 //! appears, appears whole.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -11,6 +11,9 @@ use rustix::fs::{AtFlags, CWD, Mode as Bits, OFlags, RenameFlags};
 
 use crate::failure::{Doing, Exit, Failure, Result};
 use crate::values::Mode;
+
+/// What the names of files begin with that `write_whole` has not put in their place yet.
+pub const TEMPORARY: &str = ".kiln-";
 
 /// What stands at a path, without following a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +76,11 @@ impl Input {
 
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Back to the first byte, for a second reading through the same handle.
+    pub fn rewind(&mut self) -> Result<()> {
+        self.file.rewind().doing(|| format!("reading {}", self.path.display()))
     }
 }
 
@@ -157,7 +165,7 @@ pub fn write_whole(path: &Path, bytes: &[u8], mode: Mode) -> Result<()> {
     let writing = || format!("writing {}", path.display());
     let parent = parent_of(path);
     let mut file = tempfile::Builder::new()
-        .prefix(".kiln-")
+        .prefix(TEMPORARY)
         .permissions(fs::Permissions::from_mode(mode.bits()))
         .tempfile_in(parent)
         .doing(writing)?;
@@ -179,7 +187,8 @@ pub fn remove_directory(path: &Path) -> Result<()> {
     }
 }
 
-fn remove_file(path: &Path) -> Result<()> {
+/// Removes a file; nothing there is fine.
+pub fn remove_file(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(error).doing(|| format!("removing {}", path.display()))

@@ -2,6 +2,7 @@
 //!
 //! ARCHITECTURE.md is the map. The rooms below know of each other only as `tests/tidy.rs` allows.
 
+pub mod artifact;
 pub mod bundle;
 pub mod cli;
 pub mod clock;

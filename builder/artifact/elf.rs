@@ -1,0 +1,354 @@
+//! Whether a program is one for this architecture, and of this release, by its ELF header (elf(5)) and by
+//! etcd's own version variable in it.
+
+use std::collections::BTreeSet;
+
+use crate::etcd::Release;
+use crate::failure::{Failure, Result};
+use crate::values::Arch;
+
+const ET_EXEC: u16 = 2;
+const ET_DYN: u16 = 3;
+const PT_LOAD: u32 = 1;
+const PT_INTERP: u32 = 3;
+const PF_W: u32 = 2;
+
+/// `version.MinClusterVersion`, the other version that every etcd carries in a variable of its own
+/// (etcd's api/version/version.go); it has been 3.0.0 since etcd 3.0.
+const MIN_CLUSTER_VERSION: Release = Release::new(3, 0, 0);
+
+/// Checks one program and returns its interpreter (the dynamic loader), which a static one does not have.
+///
+/// # Errors
+/// `Exit::Untrusted` when it is no 64-bit ELF program for the architecture, or not of the release.
+pub fn check(bytes: &[u8], arch: Arch, release: Release) -> Result<Option<String>> {
+    let elf = Elf::parse(bytes)?;
+    if (elf.machine, elf.big_endian) != machine_of(arch) {
+        let found = Arch::ALL.into_iter().find(|arch| machine_of(*arch) == (elf.machine, elf.big_endian));
+        let found = found.map_or(format!("machine type {}", elf.machine), |arch| arch.to_string());
+        return Err(Failure::untrusted(format!("it is a program for {found}, not for {arch}")));
+    }
+    let interpreter = elf.interpreter()?;
+    elf.check_release(release)?;
+    Ok(interpreter)
+}
+
+/// `e_machine` and whether the byte order is big-endian.
+fn machine_of(arch: Arch) -> (u16, bool) {
+    match arch {
+        Arch::Amd64 => (62, false),
+        Arch::Arm64 => (183, false),
+        Arch::Ppc64le => (21, false),
+        Arch::S390x => (22, true),
+    }
+}
+
+struct Elf<'b> {
+    bytes: &'b [u8],
+    big_endian: bool,
+    kind: u16,
+    machine: u16,
+    segments: Vec<Segment>,
+}
+
+#[derive(Clone, Copy)]
+struct Segment {
+    kind: u32,
+    flags: u32,
+    offset: u64,
+    address: u64,
+    size: u64,
+}
+
+fn damaged() -> Failure {
+    Failure::untrusted("its ELF header is damaged")
+}
+
+impl<'b> Elf<'b> {
+    fn parse(bytes: &'b [u8]) -> Result<Self> {
+        // Class 64, and a byte order that there is.
+        if !bytes.starts_with(b"\x7fELF\x02") || !matches!(bytes.get(5), Some(1 | 2)) {
+            return Err(Failure::untrusted("it is not a 64-bit ELF program"));
+        }
+        let mut elf = Self { bytes, big_endian: bytes[5] == 2, kind: 0, machine: 0, segments: Vec::new() };
+        elf.kind = elf.u16(16).ok_or_else(damaged)?;
+        elf.machine = elf.u16(18).ok_or_else(damaged)?;
+        if !matches!(elf.kind, ET_EXEC | ET_DYN) {
+            return Err(Failure::untrusted("it is an ELF file, but not a program"));
+        }
+        elf.segments = elf.read_segments().ok_or_else(damaged)?;
+        // Loaded parts do not overlap. Where they claim to, looking through them could take for ever.
+        let loaded = elf.segments.iter().filter(|segment| segment.kind == PT_LOAD);
+        if loaded.map(|segment| segment.size).sum::<u64>() > bytes.len() as u64 {
+            return Err(damaged());
+        }
+        Ok(elf)
+    }
+
+    fn read_segments(&self) -> Option<Vec<Segment>> {
+        let (start, size, count) = (self.u64(32)?, self.u16(54)?, self.u16(56)?);
+        // A Go program has about ten.
+        if size != 56 || count == 0 || count > 128 {
+            return None;
+        }
+        (0..u64::from(count))
+            .map(|index| {
+                let at = start.checked_add(index * 56)?;
+                let segment = Segment {
+                    kind: self.u32(at)?,
+                    flags: self.u32(at.checked_add(4)?)?,
+                    offset: self.u64(at.checked_add(8)?)?,
+                    address: self.u64(at.checked_add(16)?)?,
+                    size: self.u64(at.checked_add(32)?)?,
+                };
+                // Every segment lies in the file; a program that was cut short ends here.
+                self.slice(segment.offset, segment.size).map(|_| segment)
+            })
+            .collect()
+    }
+
+    fn interpreter(&self) -> Result<Option<String>> {
+        let Some(segment) = self.segments.iter().find(|segment| segment.kind == PT_INTERP) else {
+            return Ok(None);
+        };
+        let bytes = self.slice(segment.offset, segment.size).ok_or_else(damaged)?;
+        let path = bytes.strip_suffix(b"\0").and_then(|path| std::str::from_utf8(path).ok());
+        match path
+            .filter(|path| path.len() < 4096 && path.starts_with('/') && !path.contains(char::is_control))
+        {
+            Some(path) => Ok(Some(path.to_owned())),
+            None => Err(damaged()),
+        }
+    }
+
+    /// etcd's version is a variable (`version.Version`), so the Go compiler puts a string header, an address
+    /// and a length, into the writable data, and the linker fills them in. Following these headers gives the
+    /// exact text. Looking for the bytes alone would not: Go packs its string constants one after another
+    /// without anything between them (`…fences3.5.16sysmon…`), and 3.5.1 would be found in 3.5.16.
+    /// Go's own build information does not name the release: etcd is built from its main module, `(devel)`.
+    ///
+    /// What this sees is a mix-up: a file under another release's name, a package built from another
+    /// source. It is no defence against somebody who makes a program to pass it; the digest of the file is.
+    /// In a position-independent program the loader fills the headers in, so there the text is all to go by.
+    fn check_release(&self, release: Release) -> Result<()> {
+        let text = release.to_string();
+        if self.kind == ET_DYN {
+            let found = self.bytes.windows(text.len()).any(|window| window == text.as_bytes());
+            return if found { Ok(()) } else { Err(no_release(release)) };
+        }
+        let found = self.releases();
+        if found.contains(&release) {
+            return Ok(());
+        }
+        match found.last() {
+            Some(other) => Err(Failure::untrusted(format!("it is of etcd {other}, not of {release}"))),
+            None => Err(no_release(release)),
+        }
+    }
+
+    /// The release numbers that string variables hold.
+    fn releases(&self) -> BTreeSet<Release> {
+        let writable = self.segments.iter().filter(|s| s.kind == PT_LOAD && s.flags & PF_W != 0);
+        let mut found = BTreeSet::new();
+        for segment in writable {
+            let end = segment.offset.saturating_add(segment.size).saturating_sub(15);
+            // Go aligns pointers to their size.
+            for at in (segment.offset..end).step_by(8) {
+                let release = self.u64(at).zip(self.u64(at + 8)).and_then(|(address, length)| {
+                    // From `3.5.0` to `3.65535.65535`.
+                    let text = self.at_address(address, length).filter(|_| (5..=13).contains(&length))?;
+                    std::str::from_utf8(text).ok()?.parse().ok()
+                });
+                found.extend(release.filter(|release: &Release| *release != MIN_CLUSTER_VERSION));
+            }
+        }
+        found
+    }
+
+    fn at_address(&self, address: u64, length: u64) -> Option<&'b [u8]> {
+        let end = address.checked_add(length)?;
+        let holds = |s: &&Segment| {
+            s.kind == PT_LOAD
+                && s.address <= address
+                && s.address.checked_add(s.size).is_some_and(|e| end <= e)
+        };
+        let segment = self.segments.iter().find(holds)?;
+        self.slice(segment.offset + (address - segment.address), length)
+    }
+
+    fn slice(&self, offset: u64, size: u64) -> Option<&'b [u8]> {
+        let start = usize::try_from(offset).ok()?;
+        self.bytes.get(start..start.checked_add(usize::try_from(size).ok()?)?)
+    }
+
+    fn number<const N: usize>(&self, offset: u64) -> Option<[u8; N]> {
+        let mut bytes: [u8; N] = self.slice(offset, N as u64)?.try_into().ok()?;
+        if self.big_endian {
+            bytes.reverse();
+        }
+        Some(bytes)
+    }
+
+    fn u16(&self, offset: u64) -> Option<u16> {
+        self.number(offset).map(u16::from_le_bytes)
+    }
+
+    fn u32(&self, offset: u64) -> Option<u32> {
+        self.number(offset).map(u32::from_le_bytes)
+    }
+
+    fn u64(&self, offset: u64) -> Option<u64> {
+        self.number(offset).map(u64::from_le_bytes)
+    }
+}
+
+fn no_release(release: Release) -> Failure {
+    Failure::untrusted(format!("it does not say that it is of etcd {release}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A small program: a header, a loaded part with strings, a writable part with string headers.
+    struct Made {
+        arch: Arch,
+        kind: u16,
+        interpreter: Option<&'static [u8]>,
+        /// All texts, packed as Go packs them, and which of them (place and length) have a header.
+        texts: &'static [u8],
+        headers: &'static [(u64, u64)],
+    }
+
+    const GOOD: Made = Made {
+        arch: Arch::Amd64,
+        kind: ET_EXEC,
+        interpreter: None,
+        texts: b"fences3.5.163.0.0sysmon",
+        headers: &[(12, 5), (6, 6), (0, 6)],
+    };
+
+    impl Made {
+        fn bytes(&self) -> Vec<u8> {
+            const TEXTS: u64 = 0x400;
+            const DATA: u64 = 0x600;
+            const BASE: u64 = 0x40_0000;
+            let (machine, big) = machine_of(self.arch);
+            let put = |bytes: &mut Vec<u8>, at: u64, number: u64, size: usize| {
+                let number = if big {
+                    number.to_be_bytes()[8 - size..].to_vec()
+                } else {
+                    number.to_le_bytes()[..size].to_vec()
+                };
+                let at = at as usize;
+                bytes.resize(bytes.len().max(at + size), 0);
+                bytes[at..at + size].copy_from_slice(&number);
+            };
+            let mut bytes = b"\x7fELF\x02\x01\x01".to_vec();
+            bytes[5] = if big { 2 } else { 1 };
+            put(&mut bytes, 16, u64::from(self.kind), 2);
+            put(&mut bytes, 18, u64::from(machine), 2);
+            put(&mut bytes, 32, 64, 8);
+            put(&mut bytes, 54, 56, 2);
+            let interpreter = self.interpreter.unwrap_or_default();
+            let mut segments = vec![
+                (PT_LOAD, 4, TEXTS, self.texts.len() as u64),
+                (PT_LOAD, 6, DATA, 16 * self.headers.len() as u64),
+            ];
+            if self.interpreter.is_some() {
+                segments.push((PT_INTERP, 4, 0x300, interpreter.len() as u64));
+            }
+            put(&mut bytes, 56, segments.len() as u64, 2);
+            for (index, (kind, flags, offset, size)) in segments.into_iter().enumerate() {
+                let at = 64 + 56 * index as u64;
+                put(&mut bytes, at, u64::from(kind), 4);
+                put(&mut bytes, at + 4, flags, 4);
+                put(&mut bytes, at + 8, offset, 8);
+                put(&mut bytes, at + 16, BASE + offset, 8);
+                put(&mut bytes, at + 32, size, 8);
+            }
+            bytes.resize(DATA as usize, 0);
+            bytes[0x300..0x300 + interpreter.len()].copy_from_slice(interpreter);
+            bytes[TEXTS as usize..][..self.texts.len()].copy_from_slice(self.texts);
+            for (index, (place, length)) in self.headers.iter().enumerate() {
+                put(&mut bytes, DATA + 16 * index as u64, BASE + TEXTS + place, 8);
+                put(&mut bytes, DATA + 16 * index as u64 + 8, *length, 8);
+            }
+            bytes
+        }
+
+        fn check(&self, release: &str) -> std::result::Result<Option<String>, String> {
+            check(&self.bytes(), self.arch, release.parse().unwrap()).map_err(|failure| failure.to_string())
+        }
+    }
+
+    #[test]
+    fn the_version_variable_is_followed_exactly() {
+        for arch in Arch::ALL {
+            let made = Made { arch, ..GOOD };
+            assert_eq!(made.check("3.5.16"), Ok(None), "{arch}");
+            for (claim, want) in [
+                ("3.5.1", "it is of etcd 3.5.16, not of 3.5.1"),
+                ("3.5.163", "it is of etcd 3.5.16, not of 3.5.163"),
+                ("3.0.0", "it is of etcd 3.5.16, not of 3.0.0"),
+            ] {
+                assert_eq!(made.check(claim), Err(want.to_owned()), "{arch}");
+            }
+        }
+        let silent = Made { headers: &[(0, 6), (12, 5)], ..GOOD };
+        assert_eq!(silent.check("3.5.16"), Err("it does not say that it is of etcd 3.5.16".into()));
+        let outside = Made { headers: &[(1 << 40, 6), (u64::MAX, 6), (6, u64::MAX), (20, 6)], ..GOOD };
+        assert!(outside.check("3.5.16").is_err());
+        let independent = Made { kind: ET_DYN, headers: &[(0, 6)], ..GOOD };
+        assert_eq!(independent.check("3.5.16"), Ok(None));
+        assert!(independent.check("3.5.17").is_err());
+    }
+
+    #[test]
+    fn the_interpreter_is_a_path() {
+        let with = |interpreter| Made { interpreter: Some(interpreter), ..GOOD }.check("3.5.16");
+        assert_eq!(with(b"/lib64/ld-linux-x86-64.so.2\0"), Ok(Some("/lib64/ld-linux-x86-64.so.2".into())));
+        for bad in [&b""[..], b"\0", b"/lib", b"lib\0", b"/a\nb\0", b"/a\0b\0", b"/\xff\0"] {
+            assert_eq!(with(bad), Err("its ELF header is damaged".into()), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_program_for_it_is_refused() {
+        let good = GOOD.bytes();
+        let check =
+            |bytes: &[u8], arch| check(bytes, arch, Release::new(3, 5, 16)).map_err(|f| f.to_string());
+        assert_eq!(check(&good, Arch::Arm64), Err("it is a program for amd64, not for arm64".into()));
+        let cases: [(usize, u8, &str); 8] = [
+            (0, 0, "it is not a 64-bit ELF program"),
+            (4, 1, "it is not a 64-bit ELF program"),
+            (5, 3, "it is not a 64-bit ELF program"),
+            (5, 2, "it is an ELF file, but not a program"),
+            (16, 1, "it is an ELF file, but not a program"),
+            (18, 3, "it is a program for machine type 3, not for amd64"),
+            (54, 32, "its ELF header is damaged"),
+            (57, 1, "its ELF header is damaged"),
+        ];
+        for (at, byte, want) in cases {
+            let mut bytes = good.clone();
+            bytes[at] = byte;
+            assert_eq!(check(&bytes, Arch::Amd64), Err(want.into()), "byte {at}");
+        }
+        assert!(check(b"#!/bin/sh\n", Arch::Amd64).is_err());
+    }
+
+    #[test]
+    fn damage_never_panics() {
+        let good = Made { interpreter: Some(b"/lib/ld.so\0"), ..GOOD }.bytes();
+        for cut in 0..good.len() {
+            assert!(check(&good[..cut], Arch::Amd64, Release::new(3, 5, 16)).is_err(), "cut at {cut}");
+        }
+        for at in 0..good.len() {
+            for byte in [0, 1, 0x7f, 0x80, 0xff] {
+                let mut bytes = good.clone();
+                bytes[at] = byte;
+                let _ = check(&bytes, Arch::Amd64, Release::new(3, 5, 16));
+            }
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! A limit on everything that a release file can claim, and the gauge that holds a reading to it.
+//!
+//! The real thing, for comparison: a tarball of 3.5.16 has 20 MB, about 60 entries, 65 MB unpacked (3.3 : 1).
+
+use std::cell::{Cell, RefCell};
+use std::io::{self, Read};
+
+use crate::failure::{Failure, Result};
+
+pub struct Limits {
+    /// Bytes of the file itself.
+    pub file: u64,
+    /// Bytes that it unpacks to, all entries and all headers together.
+    pub unpacked: u64,
+    /// Bytes of one program.
+    pub program: u64,
+    /// Headers of the archive, those of long names included.
+    pub entries: u32,
+    /// Bytes out for one byte in, once `slack` bytes are out.
+    pub ratio: u64,
+    pub slack: u64,
+    /// KiB of memory for unpacking xz; `xz -9` needs 65 MiB (xz(1)).
+    pub xz_kib: u32,
+    /// The zstd window as a power of two: 128 MiB, what zstd itself accepts without `--long` (zstd(1)).
+    pub zstd_window: u32,
+}
+
+impl Limits {
+    pub const RELEASE: Limits = Limits {
+        file: 1 << 30,
+        unpacked: 2 << 30,
+        program: 512 << 20,
+        entries: 10_000,
+        ratio: 64,
+        slack: 64 << 20,
+        xz_kib: 128 << 10,
+        zstd_window: 27,
+    };
+
+    /// Bytes of a package's `control` file, of a long path, and of the other small things that are read whole.
+    pub const SMALL: u64 = 64 << 10;
+}
+
+/// Counts one file's bytes on both sides of its compression.
+///
+/// Decompressors only carry an `io::Error` through, some of them as text; the gauge keeps what really
+/// happened, so that the message can say it.
+pub struct Gauge<'l> {
+    pub limits: &'l Limits,
+    packed: Cell<u64>,
+    unpacked: Cell<u64>,
+    entries: Cell<u32>,
+    happened: RefCell<Option<Failure>>,
+}
+
+impl<'l> Gauge<'l> {
+    pub fn new(limits: &'l Limits) -> Self {
+        Self {
+            limits,
+            packed: Cell::default(),
+            unpacked: Cell::default(),
+            entries: Cell::default(),
+            happened: RefCell::default(),
+        }
+    }
+
+    /// What a failed reading means: what the gauge has seen, or else that the file is not what it should be.
+    pub fn explain(&self, error: io::Error) -> Failure {
+        self.happened.borrow_mut().take().unwrap_or_else(|| {
+            Failure::untrusted(format!("it is damaged or cut short ({error}); get the file again"))
+        })
+    }
+
+    /// Another header of the archive.
+    pub fn entry(&self) -> Result<()> {
+        self.entries.set(self.entries.get() + 1);
+        if self.entries.get() > self.limits.entries {
+            return Err(Failure::untrusted(format!(
+                "it has more than {} entries, and no release of etcd has",
+                self.limits.entries
+            )));
+        }
+        Ok(())
+    }
+
+    /// More bytes of the file itself.
+    pub fn took(&self, result: io::Result<usize>) -> io::Result<usize> {
+        match result {
+            Ok(count) => {
+                self.packed.set(self.packed.get() + count as u64);
+                Ok(count)
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(error),
+            Err(error) => {
+                *self.happened.borrow_mut() = Some(Failure::io(error.to_string()));
+                Err(error)
+            }
+        }
+    }
+
+    fn gave(&self, count: usize) -> io::Result<()> {
+        let unpacked = self.unpacked.get() + count as u64;
+        self.unpacked.set(unpacked);
+        let reason = if unpacked > self.limits.unpacked {
+            format!("it unpacks to more than {} bytes", self.limits.unpacked)
+        } else if unpacked > self.limits.slack && unpacked / self.limits.ratio > self.packed.get() {
+            format!("it unpacks to more than {} times its size", self.limits.ratio)
+        } else {
+            return Ok(());
+        };
+        let failure = Failure::untrusted(format!("{reason}, and no release of etcd does"));
+        let error = io::Error::other(failure.to_string());
+        *self.happened.borrow_mut() = Some(failure);
+        Err(error)
+    }
+}
+
+/// A decompressor, held to the limits.
+pub struct Unpacked<'g, R> {
+    inner: R,
+    gauge: &'g Gauge<'g>,
+}
+
+impl<'g, R: Read> Unpacked<'g, R> {
+    pub fn new(inner: R, gauge: &'g Gauge<'g>) -> Self {
+        Self { inner, gauge }
+    }
+}
+
+impl<R: Read> Read for Unpacked<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.gauge.gave(count)?;
+        Ok(count)
+    }
+}

@@ -1,0 +1,93 @@
+//! One trusted file -> the programs in it, checked.
+
+use std::collections::BTreeMap;
+use std::io::BufRead;
+use std::sync::Arc;
+
+use super::control::{Control, Half};
+use super::limits::{Gauge, Limits};
+use super::record::{Binary, Source};
+use super::source::Trusted;
+use super::{Program, deb, elf, tarball};
+use crate::etcd::Release;
+use crate::failure::{Doing, Failure, Result};
+use crate::tree::Blob;
+use crate::values::Arch;
+
+/// What the file is of its release.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    Whole,
+    /// One of two Debian packages, and its Debian version.
+    Half(Half, String),
+}
+
+pub struct ReleaseFile {
+    pub release: Release,
+    pub arch: Arch,
+    pub part: Part,
+    pub source: Source,
+    pub programs: BTreeMap<Program, Checked>,
+}
+
+/// A program that is for the architecture and of the release.
+pub struct Checked {
+    pub blob: Arc<Blob>,
+    pub interpreter: Option<String>,
+}
+
+impl Checked {
+    pub fn describe(&self) -> Binary {
+        Binary {
+            sha256: self.blob.digest(),
+            size: self.blob.bytes().len() as u64,
+            interpreter: self.interpreter.clone(),
+        }
+    }
+}
+
+impl ReleaseFile {
+    /// # Errors
+    /// `Exit::Untrusted` for everything that is wrong with the file; `Exit::Io`.
+    pub fn open(mut file: Trusted) -> Result<Self> {
+        let expected = file.expected();
+        let (release, arch, part, programs) = file.unpack(&Limits::RELEASE, |packed, gauge| {
+            let (release, arch, part, programs) = unpack(packed, gauge)?;
+            if let Some((known, known_arch)) = expected.filter(|known| *known != (release, arch)) {
+                return Err(Failure::untrusted(format!(
+                    "the catalogue has it as etcd {known} for {known_arch}, but in it is {release} for {arch}"
+                )));
+            }
+            let programs = programs
+                .into_iter()
+                .map(|(program, bytes)| {
+                    let interpreter =
+                        elf::check(&bytes, arch, release).doing(|| format!("checking {program} in it"))?;
+                    Ok((program, Checked { blob: Arc::new(Blob::new(bytes)), interpreter }))
+                })
+                .collect::<Result<_>>()?;
+            Ok((release, arch, part, programs))
+        })?;
+        Ok(Self { release, arch, part, source: file.source, programs })
+    }
+}
+
+type Unpacked = (Release, Arch, Part, BTreeMap<Program, Vec<u8>>);
+
+/// The format is told from the first bytes, not from the name.
+fn unpack(packed: &mut impl BufRead, gauge: &Gauge<'_>) -> Result<Unpacked> {
+    let start = packed.fill_buf().map_err(|error| gauge.explain(error))?;
+    if start.starts_with(deb::MAGIC) {
+        let deb::Package { control: Control { half, version, release, arch }, programs } =
+            deb::open(packed, gauge)?;
+        Ok((release, arch, Part::Half(half, version), programs))
+    } else if start.starts_with(&[0x1f, 0x8b]) {
+        let tarball::Tarball { release, arch, programs } = tarball::open(packed, gauge)?;
+        Ok((release, arch, Part::Whole, programs))
+    } else {
+        Err(Failure::untrusted(
+            "it is neither a release tarball of etcd (.tar.gz) nor one of the Debian packages etcd-server and \
+             etcd-client",
+        ))
+    }
+}

@@ -1,0 +1,235 @@
+//! A release file whose digest is trusted, opened once: what was hashed is what is read.
+
+use std::io::{self, BufReader, Read};
+use std::path::Path;
+
+use sha2::{Digest as _, Sha256};
+
+use super::limits::{Gauge, Limits};
+use super::record::{Source, Trust};
+use super::{Accept, catalogue};
+use crate::disk::Input;
+use crate::etcd::Release;
+use crate::failure::{Doing, Failure, Result};
+use crate::values::{Arch, Digest};
+
+const CHUNK: usize = 256 << 10;
+
+/// A file that may be unpacked.
+pub struct Trusted {
+    input: Input,
+    pub source: Source,
+}
+
+impl Trusted {
+    /// Hashes a file and decides about its digest; nothing else of it is looked at.
+    ///
+    /// # Errors
+    /// `Exit::Untrusted` when nobody vouches for the digest, or the file is empty or larger than any release.
+    pub fn check(path: &Path, accept: &Accept<'_>) -> Result<Self> {
+        let checking = || format!("checking {}", path.display());
+        let mut input = Input::open(path)?;
+        let size = input.size();
+        if size == 0 {
+            return Err(Failure::untrusted("it is empty; get the file again").while_doing(checking()));
+        }
+        if size > Limits::RELEASE.file {
+            let reason =
+                format!("it has {size} bytes, and no release of etcd has more than {}", Limits::RELEASE.file);
+            return Err(Failure::untrusted(reason).while_doing(checking()));
+        }
+        let sha256 = digest_of(&mut input, size).doing(checking)?;
+        let file = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+        let trust = trust_in(sha256, &file, accept).doing(checking)?;
+        Ok(Self { input, source: Source { file, sha256, size, trust } })
+    }
+
+    /// The release that the catalogue knows this file to be.
+    pub fn expected(&self) -> Option<(Release, Arch)> {
+        catalogue::release_of(self.source.sha256)
+    }
+
+    /// Reads the file a second time, through the same handle, and hashes it again on the way.
+    ///
+    /// # Errors
+    /// What `how` refuses; `Exit::Untrusted` when the file is no longer what was hashed, whatever `how` saw
+    /// in it; `Exit::Io`.
+    pub fn unpack<T>(
+        &mut self,
+        limits: &Limits,
+        how: impl FnOnce(&mut BufReader<Again<'_>>, &Gauge<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let unpacking = format!("unpacking {}", self.input.path().display());
+        self.input.rewind()?;
+        let gauge = Gauge::new(limits);
+        let again = Again {
+            input: (&mut self.input).take(self.source.size + 1),
+            hasher: Sha256::new(),
+            gauge: &gauge,
+        };
+        let mut reader = BufReader::with_capacity(CHUNK, again);
+        let result = how(&mut reader, &gauge);
+        io::copy(&mut reader, &mut io::sink())
+            .map_err(|error| gauge.explain(error))
+            .doing(|| unpacking.clone())?;
+        let digest = Digest::from_bytes(reader.into_inner().hasher.finalize().into());
+        if digest != self.source.sha256 {
+            return Err(changed().while_doing(unpacking));
+        }
+        result.doing(|| unpacking)
+    }
+}
+
+fn changed() -> Failure {
+    Failure::untrusted("it was changed while it was being read; try again when nothing writes to it")
+}
+
+/// The second reading.
+pub struct Again<'s> {
+    input: io::Take<&'s mut Input>,
+    hasher: Sha256,
+    gauge: &'s Gauge<'s>,
+}
+
+impl Read for Again<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let result = self.input.read(buffer);
+        let count = self.gauge.took(result)?;
+        self.hasher.update(&buffer[..count]);
+        Ok(count)
+    }
+}
+
+fn digest_of(input: &mut Input, size: u64) -> Result<Digest> {
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; CHUNK];
+    let mut left = input.take(size + 1);
+    let mut seen = 0;
+    loop {
+        match left.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => {
+                seen += count as u64;
+                hasher.update(&buffer[..count]);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(Failure::io(error.to_string())),
+        }
+    }
+    if seen == size { Ok(Digest::from_bytes(hasher.finalize().into())) } else { Err(changed()) }
+}
+
+fn trust_in(sha256: Digest, file: &str, accept: &Accept<'_>) -> Result<Trust> {
+    if catalogue::release_of(sha256).is_some() {
+        return Ok(Trust::Catalogue);
+    }
+    if accept.pinned.contains(&sha256) {
+        return Ok(Trust::Profile);
+    }
+    if accept.trust {
+        return Ok(Trust::ByHand);
+    }
+    let named = catalogue::release_named(file);
+    let published = named.and_then(|(release, arch)| catalogue::digest_of(release, arch));
+    let reason = match (named, published) {
+        (Some((release, arch)), Some(published)) => format!(
+            "its sha256 is {sha256}, but etcd {release} for {arch} was published with {published}; get the \
+             file again"
+        ),
+        (Some((release, arch)), None) => format!(
+            "its sha256 is {sha256}, and etcd {release} for {arch} is not in this kiln's catalogue{}; compare \
+             it with the SHA256SUMS of that release",
+            catalogue::span().map_or(String::new(), |(from, to)| format!(" of {from} to {to}"))
+        ),
+        (None, _) => format!(
+            "its sha256 is {sha256}, which this kiln does not know; compare it with what its publisher says"
+        ),
+    };
+    Err(Failure::untrusted(format!(
+        "{reason}. A file that you trust all the same is let in by [etcd] sha256 in the profile, or by --trust"
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::BufRead;
+
+    use super::*;
+    use crate::disk::Scratch;
+    use crate::failure::Exit;
+    use crate::values::Mode;
+
+    const TRUST: Accept<'_> = Accept { pinned: &[], trust: true, replace: false };
+
+    #[test]
+    fn a_digest_is_trusted_for_a_reason() {
+        let known = catalogue::digest_of(Release::new(3, 5, 16), Arch::Amd64).unwrap();
+        let other = Digest::of(b"other");
+        let pin = Accept { pinned: &[other], ..Accept::default() };
+        let cases = [
+            (known, Accept::default(), Some(Trust::Catalogue)),
+            (known, TRUST, Some(Trust::Catalogue)),
+            (other, pin, Some(Trust::Profile)),
+            (other, Accept { trust: true, ..pin }, Some(Trust::Profile)),
+            (other, TRUST, Some(Trust::ByHand)),
+            (other, Accept::default(), None),
+            (Digest::of(b"third"), pin, None),
+        ];
+        for (digest, accept, want) in cases {
+            assert_eq!(trust_in(digest, "x", &accept).ok(), want, "{accept:?}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_shows_both_digests_and_the_ways_out() {
+        let found = Digest::of(b"x").to_string();
+        let published = catalogue::digest_of(Release::new(3, 5, 16), Arch::Amd64).unwrap().to_string();
+        let cases: [(&str, &[&str]); 3] = [
+            ("etcd-v3.5.16-linux-amd64.tar.gz", &[&published, "get the file again"]),
+            (
+                "etcd-v3.5.999-linux-amd64.tar.gz",
+                &["3.5.999 for amd64 is not in", "3.5.3 to 3.6.14", "SHA256SUMS"],
+            ),
+            ("etcd-server_3.5.16-4_amd64.deb", &["does not know"]),
+        ];
+        for (file, want) in cases {
+            let failure = trust_in(Digest::of(b"x"), file, &Accept::default()).unwrap_err();
+            assert_eq!(failure.exit(), Exit::Untrusted);
+            for part in want.iter().chain(&[&*found, "[etcd] sha256", "--trust"]) {
+                assert!(failure.to_string().contains(part), "{failure}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_that_changes_after_it_was_hashed_is_noticed() {
+        let scratch = Scratch::new("test").unwrap();
+        let write = |bytes: &[u8]| scratch.write("file", bytes, Mode::FILE).unwrap();
+        // In place, as somebody would who holds the same file open.
+        let overwrite = |path: &Path, bytes: &[u8]| {
+            let flags = rustix::fs::OFlags::WRONLY | rustix::fs::OFlags::TRUNC;
+            let fd = rustix::fs::open(path, flags, rustix::fs::Mode::empty()).unwrap();
+            assert_eq!(rustix::io::write(&fd, bytes).unwrap(), bytes.len());
+        };
+        for other in [&b"AbcdeF"[..], b"abcde", b"abcdefg", b""] {
+            let path = write(b"abcdef");
+            let mut trusted = Trusted::check(&path, &TRUST).unwrap();
+            overwrite(&path, other);
+            for refuse in [false, true] {
+                let failure = trusted.unpack(&Limits::RELEASE, |reader, _| {
+                    reader.fill_buf().unwrap();
+                    if refuse { Err(Failure::untrusted("it is damaged")) } else { Ok(()) }
+                });
+                let failure = failure.unwrap_err();
+                assert_eq!(failure.exit(), Exit::Untrusted);
+                assert!(failure.to_string().contains("was changed while"), "{failure}");
+            }
+        }
+        // Another file under the same name is no matter: the handle stays with the one that was hashed.
+        let path = write(b"abcdef");
+        let mut trusted = Trusted::check(&path, &TRUST).unwrap();
+        write(b"ghijkl");
+        let read = trusted.unpack(&Limits::RELEASE, |reader, _| Ok(reader.fill_buf().unwrap().to_vec()));
+        assert_eq!(read.unwrap(), b"abcdef");
+    }
+}

@@ -1,0 +1,311 @@
+//! The artifact store: a directory of releases that later builds read.
+//!
+//! `blobs/sha256/<hex>` are the programs, by their digest; `releases/<version>-<arch>.json` says which of them
+//! make a release. Blobs are written first and the record last, each whole or not at all, so a release is
+//! there with everything or not there. The store guards against damage and mix-ups: what is loaded is
+//! hashed again. It is not signed, so whoever may write to it decides what it holds.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::group::{self, Draft};
+use super::record::Record;
+use super::release_file::ReleaseFile;
+use super::source::Trusted;
+use super::{Accept, Program};
+use crate::disk::{self, Lock};
+use crate::etcd::Release;
+use crate::failure::{Doing, Failure, Result};
+use crate::interrupt;
+use crate::tree::Blob;
+use crate::values::{Arch, Digest, Mode};
+
+/// Bytes of programs that one call may hold in memory; a release has 65 MB.
+const CALL_LIMIT: u64 = 1 << 30;
+
+pub struct Store {
+    directory: PathBuf,
+}
+
+/// What became of one release.
+#[derive(Clone, Debug, Serialize)]
+pub struct Added {
+    pub outcome: Outcome,
+    #[serde(flatten)]
+    pub record: Record,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    Added,
+    /// The same programs from the same files; a blob that was damaged has been mended.
+    AlreadyThere,
+    /// The same programs from other files, which the record now names.
+    SourcesUpdated,
+    /// Other programs are in the place of the old ones.
+    Replaced,
+}
+
+/// The programs of one release, as they were when they were added.
+#[derive(Clone)]
+pub struct Binaries {
+    pub record: Record,
+    pub blobs: BTreeMap<Program, Arc<Blob>>,
+}
+
+impl Store {
+    /// A directory that is not there is an empty store.
+    pub fn at(directory: &Path) -> Self {
+        Self { directory: directory.to_owned() }
+    }
+
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Checks release files and stores what is in them. The files may be of several releases, and in any
+    /// order: a tarball is a release, and so are `etcd-server` and `etcd-client` of one version together.
+    /// Nothing is written before all of them are checked.
+    ///
+    /// # Errors
+    /// `Exit::Untrusted` for everything that is wrong with a file; `Exit::Unsafe` when the store has other
+    /// programs for a release and `accept.replace` is not set; `Exit::Locked`; `Exit::Io`.
+    pub fn add(&self, files: &[PathBuf], accept: &Accept<'_>) -> Result<Vec<Added>> {
+        let drafts = group::releases(open_all(files, accept)?)?;
+        if drafts.is_empty() {
+            return Ok(Vec::new());
+        }
+        // A look before the directory is made, and again under the lock.
+        self.outcomes(&drafts, accept)?;
+        for directory in [self.blobs(), self.records()] {
+            disk::make_directories(&directory, Mode::DIRECTORY)?;
+        }
+        let _lock = Lock::exclusive(&self.directory.join(".lock"))?;
+        let outcomes = self.outcomes(&drafts, accept)?;
+        self.remove_remains()?;
+        drafts.into_iter().zip(outcomes).map(|(draft, outcome)| self.write(draft, outcome)).collect()
+    }
+
+    fn outcomes(&self, drafts: &[Draft], accept: &Accept<'_>) -> Result<Vec<Outcome>> {
+        drafts.iter().map(|draft| self.outcome(&draft.record, accept)).collect()
+    }
+
+    fn outcome(&self, new: &Record, accept: &Accept<'_>) -> Result<Outcome> {
+        let there = match self.record(new.version, new.arch) {
+            // A record that cannot be read has nothing to lose.
+            Err(_) if accept.replace => return Ok(Outcome::Replaced),
+            there => there?,
+        };
+        match there {
+            None => Ok(Outcome::Added),
+            Some(old) if old.has_same_binaries(new) && old.has_same_sources(new) => Ok(Outcome::AlreadyThere),
+            Some(old) if old.has_same_binaries(new) => Ok(Outcome::SourcesUpdated),
+            Some(_) if accept.replace => Ok(Outcome::Replaced),
+            Some(old) => Err(Failure::unsafe_to(format!(
+                "{} has other programs for etcd {} on {}, from {}; a bundle that is built with them would no \
+                 longer come out the same. Use --replace, or another --artifacts",
+                self.directory.display(),
+                new.version,
+                new.arch,
+                old.sources.iter().map(|s| s.file.as_str()).collect::<Vec<_>>().join(" and ")
+            ))),
+        }
+    }
+
+    fn write(&self, draft: Draft, outcome: Outcome) -> Result<Added> {
+        for blob in &draft.blobs {
+            interrupt::check()?;
+            let size = blob.bytes().len() as u64;
+            if self.load_blob(blob.digest(), size).is_err() {
+                // Not executable: these are a build's inputs. The mode they have on a node is in the tree.
+                disk::write_whole(&self.blob(blob.digest()), blob.bytes(), Mode::FILE)?;
+            }
+        }
+        // Blobs that a replaced record named stay: a build that runs at the same time may be about to read
+        // them, and the store takes no lock from readers so that it can lie on a read-only medium.
+        let record = match self.record(draft.record.version, draft.record.arch) {
+            Ok(Some(there)) if outcome == Outcome::AlreadyThere => there,
+            _ => {
+                let path = self.record_path(draft.record.version, draft.record.arch);
+                disk::write_whole(&path, &draft.record.to_json(), Mode::FILE)?;
+                draft.record
+            }
+        };
+        Ok(Added { outcome, record })
+    }
+
+    /// What a killed run was writing.
+    fn remove_remains(&self) -> Result<()> {
+        for directory in [self.blobs(), self.records()] {
+            for name in disk::list(&directory)? {
+                if name.starts_with(disk::TEMPORARY) {
+                    disk::remove_file(&directory.join(name))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Every release, newest first.
+    ///
+    /// # Errors
+    /// `Exit::Untrusted` when a record is not what Kiln wrote.
+    pub fn list(&self) -> Result<Vec<Record>> {
+        let mut records = Vec::new();
+        for (release, arch) in self.available()? {
+            records.extend(self.record(release, arch)?);
+        }
+        Ok(records)
+    }
+
+    /// What there is, newest first.
+    pub fn available(&self) -> Result<Vec<(Release, Arch)>> {
+        if disk::look(&self.records())?.is_none() {
+            return Ok(Vec::new());
+        }
+        let mut all: Vec<(Release, Arch)> = disk::list(&self.records())?
+            .iter()
+            .filter_map(|name| {
+                let (release, arch) = name.strip_suffix(".json")?.split_once('-')?;
+                Some((release.parse().ok()?, arch.parse().ok()?))
+            })
+            .collect();
+        all.sort_by_key(|(release, arch)| (std::cmp::Reverse(*release), *arch));
+        Ok(all)
+    }
+
+    /// The programs of a release, hashed again.
+    ///
+    /// With `pinned`, a profile's `[etcd] sha256`, the release must come from those files only.
+    ///
+    /// # Errors
+    /// `Exit::Untrusted` when the release is not there, is damaged, or comes from other files.
+    pub fn load(&self, release: Release, arch: Arch, pinned: &[Digest]) -> Result<Binaries> {
+        let Some(record) = self.record(release, arch)? else { return Err(self.missing(release, arch)?) };
+        if let Some(other) = record.sources.iter().find(|s| !pinned.is_empty() && !pinned.contains(&s.sha256))
+        {
+            return Err(Failure::untrusted(format!(
+                "etcd {release} for {arch} in {} comes from {} with sha256 {}, which is not in the profile's \
+                 [etcd] sha256; add the file that the profile means, with --replace",
+                self.directory.display(),
+                other.file,
+                other.sha256
+            )));
+        }
+        // Reading and hashing is nearly all of what a small build does, and the blobs are independent.
+        let blobs = std::thread::scope(|scope| {
+            let reading: Vec<_> = record
+                .binaries
+                .iter()
+                .map(|(program, binary)| {
+                    (*program, scope.spawn(|| self.load_blob(binary.sha256, binary.size)))
+                })
+                .collect();
+            reading
+                .into_iter()
+                .map(|(program, thread)| {
+                    let blob =
+                        thread.join().unwrap_or_else(|_| Err(Failure::io("a reading thread panicked")));
+                    blob.map(|blob| (program, blob))
+                        .doing(|| format!("loading {program} {release} for {arch}"))
+                })
+                .collect::<Result<_>>()
+        })?;
+        Ok(Binaries { record, blobs })
+    }
+
+    fn load_blob(&self, sha256: Digest, size: u64) -> Result<Arc<Blob>> {
+        let path = self.blob(sha256);
+        let damaged = |what: &str| {
+            Failure::untrusted(format!("{} {what}; add the release file again to mend it", path.display()))
+        };
+        match disk::look(&path)? {
+            None => return Err(damaged("is missing")),
+            Some(found) if found.size != size => {
+                return Err(damaged("is damaged: it does not have the size that it had"));
+            }
+            Some(_) => {}
+        }
+        let blob = Blob::new(disk::read(&path, size)?);
+        if blob.digest() != sha256 {
+            return Err(damaged("is damaged: its sha256 is not the one that it had"));
+        }
+        Ok(Arc::new(blob))
+    }
+
+    fn missing(&self, release: Release, arch: Arch) -> Result<Failure> {
+        let there: Vec<_> = self.available()?.iter().map(|(r, a)| format!("{r} ({a})")).collect();
+        let there = if there.is_empty() { "nothing".to_owned() } else { there.join(", ") };
+        let directory = self.directory.display();
+        Ok(Failure::untrusted(format!(
+            "etcd {release} for {arch} is not in the artifact store {directory}, which has {there}; add it: kiln \
+             artifacts add --artifacts {directory} etcd-v{release}-linux-{arch}.tar.gz"
+        )))
+    }
+
+    /// `None` when the release is not there.
+    fn record(&self, release: Release, arch: Arch) -> Result<Option<Record>> {
+        let path = self.record_path(release, arch);
+        if disk::look(&path)?.is_none() {
+            return Ok(None);
+        }
+        let reading = || format!("reading {}", path.display());
+        let record = Record::from_json(&disk::read(&path, 1 << 20)?).doing(reading)?;
+        if (record.version, record.arch) != (release, arch) {
+            let reason = format!(
+                "it is the record of {} for {}; remove it and add the release again",
+                record.version, record.arch
+            );
+            return Err(Failure::untrusted(reason).while_doing(reading()));
+        }
+        Ok(Some(record))
+    }
+
+    fn record_path(&self, release: Release, arch: Arch) -> PathBuf {
+        self.records().join(Record::file_name(release, arch))
+    }
+
+    fn records(&self) -> PathBuf {
+        self.directory.join("releases")
+    }
+
+    fn blobs(&self) -> PathBuf {
+        self.directory.join("blobs/sha256")
+    }
+
+    fn blob(&self, digest: Digest) -> PathBuf {
+        self.blobs().join(digest.to_string())
+    }
+}
+
+/// Every digest is decided before the first file is unpacked.
+fn open_all(files: &[PathBuf], accept: &Accept<'_>) -> Result<Vec<ReleaseFile>> {
+    let mut seen = BTreeSet::new();
+    let mut trusted = Vec::new();
+    for path in files {
+        interrupt::check()?;
+        let file = Trusted::check(path, accept)?;
+        // The same file twice is the same file.
+        if seen.insert(file.source.sha256) {
+            trusted.push(file);
+        }
+    }
+    let mut opened = Vec::new();
+    let mut held = 0;
+    for file in trusted {
+        interrupt::check()?;
+        let file = ReleaseFile::open(file)?;
+        held += file.programs.values().map(|program| program.blob.bytes().len() as u64).sum::<u64>();
+        if held > CALL_LIMIT {
+            return Err(Failure::untrusted(format!(
+                "the files hold more than {CALL_LIMIT} bytes of programs; add them in several calls"
+            )));
+        }
+        opened.push(file);
+    }
+    Ok(opened)
+}
