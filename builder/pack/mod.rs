@@ -1,12 +1,19 @@
 //! Tree -> bytes. Every format is a pure function: no path, no clock, no disk.
 
 pub mod cloud_init;
+pub mod cpio;
+pub mod gzip;
 pub mod ignition;
+pub mod iso;
 pub mod libvirt;
+pub mod read;
+pub mod tar;
 
 use std::sync::Arc;
 
-use crate::tree::Blob;
+use crate::failure::{Failure, Result};
+use crate::tree::{Blob, Content};
+use crate::values::GuestPath;
 
 /// A part of an output file. Large parts are shared between formats and nodes instead of being copied.
 #[derive(Clone)]
@@ -33,4 +40,150 @@ pub type Stream = Vec<Piece>;
 /// How long it is, in bytes.
 pub fn length(stream: &[Piece]) -> u64 {
     stream.iter().map(|piece| piece.bytes().len() as u64).sum()
+}
+
+/// The whole as one buffer: for small files and for reading back.
+pub fn joined(stream: &[Piece]) -> Vec<u8> {
+    stream.iter().flat_map(Piece::bytes).copied().collect()
+}
+
+/// Puts a stream together: bytes of its own are joined, shared ones stay shared.
+#[derive(Default)]
+struct Joiner {
+    done: Stream,
+    own: Vec<u8>,
+    length: u64,
+}
+
+impl Joiner {
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.own.extend_from_slice(bytes);
+        self.length += bytes.len() as u64;
+    }
+
+    fn piece(&mut self, piece: &Piece) {
+        if let Piece::Own(bytes) = piece {
+            return self.bytes(bytes);
+        }
+        self.length += piece.bytes().len() as u64;
+        self.end_own();
+        self.done.push(piece.clone());
+    }
+
+    fn content(&mut self, content: &Content) {
+        match content {
+            Content::Own(bytes) => self.bytes(bytes),
+            Content::Shared(blob) => self.piece(&Piece::Blob(Arc::clone(blob))),
+        }
+    }
+
+    /// Zeros up to the next multiple of `unit` bytes.
+    fn pad(&mut self, unit: u64) {
+        let missing = self.length.next_multiple_of(unit) - self.length;
+        self.own.extend(std::iter::repeat_n(0, missing as usize));
+        self.length += missing;
+    }
+
+    fn end_own(&mut self) {
+        if !self.own.is_empty() {
+            self.done.push(Piece::Own(std::mem::take(&mut self.own)));
+        }
+    }
+
+    fn finish(mut self) -> Stream {
+        self.end_own();
+        self.done
+    }
+}
+
+/// A link's target goes into a header or body that ends where a NUL is, and Linux follows none of PATH_MAX
+/// (4096 with its NUL) bytes or more (path_resolution(7)).
+fn check_target(path: &GuestPath, target: &str) -> Result<()> {
+    if target.is_empty() || target.len() > 4095 || target.contains('\0') {
+        return Err(Failure::unsafe_to(format!(
+            "the link {path} points at something that is not a path of 1 to 4095 bytes; give it another target"
+        )));
+    }
+    Ok(())
+}
+
+/// What the tests of this room share.
+#[cfg(test)]
+mod samples {
+    use std::sync::Arc;
+
+    use crate::tree::{Blob, Entry, Tree};
+    use crate::values::{Epoch, Mode};
+
+    pub fn epoch() -> Epoch {
+        "2026-11-21".parse().unwrap()
+    }
+
+    pub fn tree<const N: usize>(entries: [(&str, Entry); N]) -> Tree {
+        let mut tree = Tree::default();
+        for (path, entry) in entries {
+            tree.insert(path.parse().unwrap(), entry).unwrap();
+        }
+        tree
+    }
+
+    /// Bytes that compress a little, the same ones each time.
+    pub fn noise(size: usize) -> Vec<u8> {
+        let mut state = 1_u32;
+        let next = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 28) as u8
+        };
+        std::iter::repeat_with(next).take(size).collect()
+    }
+
+    pub fn blob(size: usize) -> Arc<Blob> {
+        Arc::new(Blob::new(noise(size)))
+    }
+
+    /// One of everything.
+    pub fn sample() -> Tree {
+        let long = format!("opt/{}/{}", "d".repeat(120), "f".repeat(200));
+        tree([
+            ("etc/etcd", Entry::directory(Mode::DIRECTORY, "t")),
+            ("etc/etcd/pki", Entry::directory(Mode::SECRET_DIRECTORY, "t")),
+            ("etc/etcd/pki/server-key.pem", Entry::file(b"key\n".to_vec(), Mode::SECRET, "t")),
+            ("etc/etcd/empty", Entry::file(Vec::new(), Mode::FILE, "t")),
+            ("etc/systemd/system/a.service", Entry::link("../../../usr/lib/a.service", "t")),
+            ("long", Entry::link("l".repeat(150), "t")),
+            (&long, Entry::file(noise(513), Mode::from_bits(0o4750), "t")),
+            ("usr/local/bin/etcd", Entry::shared(blob(70_000), Mode::PROGRAM, "t")),
+        ])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_bytes_are_joined_and_shared_ones_are_not_copied() {
+        let blob = Arc::new(Blob::new(b"shared".to_vec()));
+        let mut joiner = Joiner::default();
+        joiner.bytes(b"a");
+        joiner.content(&Content::Own(b"b".to_vec()));
+        joiner.content(&Content::Shared(Arc::clone(&blob)));
+        joiner.pad(4);
+        joiner.bytes(b"");
+        let stream = joiner.finish();
+        assert_eq!(joined(&stream), b"abshared");
+        assert_eq!(length(&stream), 8);
+        assert!(matches!(&stream[..], [Piece::Own(_), Piece::Blob(same)] if Arc::ptr_eq(same, &blob)));
+        assert!(Joiner::default().finish().is_empty());
+    }
+
+    #[test]
+    fn padding_reaches_the_next_multiple() {
+        for (length, want) in [(0, 0), (1, 4), (3, 4), (4, 4), (5, 8)] {
+            let mut joiner = Joiner::default();
+            joiner.bytes(&vec![1; length]);
+            joiner.pad(4);
+            assert_eq!(joined(&joiner.finish()).len(), want, "{length}");
+        }
+    }
 }

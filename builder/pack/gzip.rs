@@ -1,0 +1,305 @@
+//! One gzip member (RFC 1952) put together from parts that were compressed apart, so that a file which many
+//! nodes and formats share is compressed once.
+//!
+//! Each part is deflated on its own and ends in a full flush (RFC 1951 3.2.4: an empty stored block, which
+//! ends at a byte), so that parts can be joined in any order. An empty last block ends the whole, and the
+//! CRC-32s of the parts are combined into one.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread;
+
+use crc32fast::Hasher;
+use flate2::{Compress, Compression, FlushCompress};
+
+use super::{Piece, Stream, length};
+use crate::tree::Blob;
+use crate::values::Digest;
+
+/// Of zlib-rs, which chooses by processor how it compares and moves bytes, and never what it writes.
+/// Part of the format: changing it changes the digest of every bundle.
+const LEVEL: u32 = 6;
+
+/// Cores work on one file at once, a chunk each. Chunks of 1 MiB make the etcd binaries 0.2 % larger than one
+/// piece would be. Fixed, so that the bytes are the same on any number of cores.
+/// Part of the format: changing it changes the digest of every bundle.
+const CHUNK: usize = 1 << 20;
+
+/// Shared content below this size is compressed together with its neighbours: apart it would cost more bytes
+/// than it saves time.
+/// Part of the format: changing it changes the digest of every bundle.
+const WORTH_SHARING: usize = 64 << 10;
+
+/// Deflate, no flags, no time, no hint, and no operating system (RFC 1952 2.3).
+const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
+
+/// An empty stored block that is not the last one, when it begins at a byte.
+const EMPTY_BLOCK: [u8; 5] = [0, 0, 0, 0xff, 0xff];
+
+/// An empty block of fixed codes that is the last one, when it begins at a byte.
+const LAST_BLOCK: [u8; 2] = [3, 0];
+
+/// Compresses streams, and remembers what it has made of the content that they share.
+///
+/// May be used by several threads at once: content that two of them need is compressed by the first, and the
+/// second waits for it.
+pub struct Compressor {
+    threads: NonZeroUsize,
+    shared: Mutex<BTreeMap<Digest, Arc<OnceLock<Packed>>>>,
+}
+
+/// Raw deflate that ends in a full flush, with what the CRC-32 of the whole needs.
+#[derive(Clone)]
+struct Packed {
+    parts: Vec<Arc<Vec<u8>>>,
+    crc: Hasher,
+}
+
+impl Default for Compressor {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Compressor {
+    /// Works on as many cores as this process may use.
+    pub fn new() -> Self {
+        Self::with_threads(thread::available_parallelism().unwrap_or(NonZeroUsize::MIN))
+    }
+
+    pub fn with_threads(threads: NonZeroUsize) -> Self {
+        Self { threads, shared: Mutex::default() }
+    }
+
+    /// One gzip member. Its length is a multiple of four, so that Linux finds an uncompressed cpio archive
+    /// behind it (init/initramfs.c looks for one at such places only).
+    pub fn compress(&self, stream: &[Piece]) -> Stream {
+        let mut member = vec![Piece::Own(HEADER.to_vec())];
+        let mut crc = Hasher::new();
+        for segment in segments(stream) {
+            let packed = match segment {
+                Segment::Own(bytes) => self.pack(&bytes),
+                Segment::Shared(blob) => self.pack_once(blob),
+            };
+            crc.combine(&packed.crc);
+            member.extend(packed.parts.into_iter().map(Piece::Packed));
+        }
+        let end = ending(length(&member), crc);
+        member.push(Piece::Own(end));
+        member
+    }
+
+    fn pack_once(&self, blob: &Blob) -> Packed {
+        let cell = {
+            // Whoever panicked while holding the lock has left a whole map behind: it is only ever added to.
+            let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(shared.entry(blob.digest()).or_default())
+        };
+        cell.get_or_init(|| self.pack(blob.bytes())).clone()
+    }
+
+    fn pack(&self, bytes: &[u8]) -> Packed {
+        let chunks: Vec<(&[u8], OnceLock<(Vec<u8>, Hasher)>)> =
+            bytes.chunks(CHUNK).map(|chunk| (chunk, OnceLock::new())).collect();
+        let next = AtomicUsize::new(0);
+        let work = || {
+            while let Some((chunk, cell)) = chunks.get(next.fetch_add(1, Ordering::Relaxed)) {
+                cell.get_or_init(|| deflate(chunk));
+            }
+        };
+        thread::scope(|scope| {
+            for _ in 1..self.threads.get().min(chunks.len()) {
+                // A thread that the system does not give is one less; this one does the rest.
+                let _ = thread::Builder::new().spawn_scoped(scope, work);
+            }
+            work();
+        });
+        let mut packed = Packed { parts: Vec::with_capacity(chunks.len()), crc: Hasher::new() };
+        for (chunk, cell) in chunks {
+            let (part, crc) = cell.into_inner().unwrap_or_else(|| deflate(chunk));
+            packed.parts.push(Arc::new(part));
+            packed.crc.combine(&crc);
+        }
+        packed
+    }
+}
+
+enum Segment<'a> {
+    Own(Vec<u8>),
+    Shared(&'a Blob),
+}
+
+/// Large shared content by itself, and everything between two of them joined: how the rest was cut into
+/// pieces does not reach the bytes.
+fn segments(stream: &[Piece]) -> Vec<Segment<'_>> {
+    let mut all = Vec::new();
+    let mut own = Vec::new();
+    for piece in stream {
+        match piece {
+            Piece::Blob(blob) if blob.bytes().len() >= WORTH_SHARING => {
+                all.push(Segment::Own(std::mem::take(&mut own)));
+                all.push(Segment::Shared(blob));
+            }
+            other => own.extend_from_slice(other.bytes()),
+        }
+    }
+    all.push(Segment::Own(own));
+    all
+}
+
+/// A chunk as raw deflate that ends in a full flush, and its CRC-32.
+fn deflate(chunk: &[u8]) -> (Vec<u8>, Hasher) {
+    let mut crc = Hasher::new();
+    crc.update(chunk);
+    let mut state = Compress::new(Compression::new(LEVEL), false);
+    let mut packed = Vec::with_capacity(chunk.len() / 2);
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        let (read, written) = (state.total_in() as usize, state.total_out());
+        if state.compress(&chunk[read..], &mut buffer, FlushCompress::Full).is_err() {
+            return (stored(chunk), crc);
+        }
+        let new = (state.total_out() - written) as usize;
+        packed.extend_from_slice(&buffer[..new]);
+        // Room was left: everything is out, the flush as well (zlib.h, deflate).
+        if new < buffer.len() {
+            return (packed, crc);
+        }
+    }
+}
+
+/// Uncompressed, in blocks of at most 65535 bytes. A deflater's only error is a state that was tampered
+/// with, so nothing is known to lead here; and this is a right answer where there is no better one.
+fn stored(chunk: &[u8]) -> Vec<u8> {
+    let blocks = chunk.chunks(usize::from(u16::MAX)).flat_map(|block| {
+        let size = block.len() as u16;
+        let [a, b] = size.to_le_bytes();
+        let [c, d] = (!size).to_le_bytes();
+        [0, a, b, c, d].into_iter().chain(block.iter().copied())
+    });
+    blocks.collect()
+}
+
+/// Empty blocks until the member's length is a multiple of four, the last block, CRC-32 and size.
+fn ending(before: u64, crc: Hasher) -> Vec<u8> {
+    let mut end = Vec::new();
+    let rest = LAST_BLOCK.len() as u64 + 8;
+    // Each is five bytes long: one more than a multiple of four.
+    while (before + end.len() as u64 + rest) % 4 != 0 {
+        end.extend(EMPTY_BLOCK);
+    }
+    end.extend(LAST_BLOCK);
+    // The size modulo 2^32 (RFC 1952 2.3.1).
+    let size = crc.total_len() as u32;
+    end.extend(crc.finalize().to_le_bytes());
+    end.extend(size.to_le_bytes());
+    end
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::super::joined;
+    use super::super::samples::{blob, noise};
+    use super::*;
+
+    fn unpack(member: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        // Reads one member, and checks its CRC and size against what it has read.
+        let mut rest = member;
+        flate2::bufread::GzDecoder::new(&mut rest).read_to_end(&mut bytes).unwrap();
+        assert!(rest.is_empty(), "one member is all there is");
+        bytes
+    }
+
+    fn threads(count: usize) -> Compressor {
+        Compressor::with_threads(NonZeroUsize::new(count).unwrap())
+    }
+
+    #[test]
+    fn every_length_around_the_borders_comes_back() {
+        for size in [0, 1, WORTH_SHARING - 1, WORTH_SHARING, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 5] {
+            for stream in [vec![Piece::Own(noise(size))], vec![Piece::Blob(blob(size))]] {
+                let member = joined(&threads(2).compress(&stream));
+                assert_eq!(unpack(&member), noise(size), "{size}");
+                assert_eq!(member.len() % 4, 0, "{size}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_end_makes_a_multiple_of_four_out_of_any_length() {
+        for before in 0..8 {
+            let end = ending(before, Hasher::new());
+            assert_eq!((before + end.len() as u64) % 4, 0, "{before}");
+            assert!(end.len() <= 25, "no more padding than it takes");
+        }
+    }
+
+    #[test]
+    fn the_bytes_depend_neither_on_cores_nor_on_cuts_nor_on_what_came_before() {
+        let shared = blob(2 * CHUNK + 77);
+        let stream = |cut: usize| {
+            let own = noise(90_000);
+            let mut all: Stream = own.chunks(cut).map(|part| Piece::Own(part.to_vec())).collect();
+            all.push(Piece::Blob(Arc::clone(&shared)));
+            all.push(Piece::Blob(blob(100)));
+            all.push(Piece::Packed(Arc::new(noise(10))));
+            all
+        };
+        let want = joined(&threads(1).compress(&stream(90_000)));
+        let used = threads(8);
+        for cut in [7, 512, 65_536, 90_000] {
+            assert_eq!(joined(&used.compress(&stream(cut))), want, "{cut}");
+        }
+    }
+
+    #[test]
+    fn shared_content_is_compressed_once() {
+        let shared = blob(CHUNK + 1);
+        let compressor = threads(3);
+        let packed: Vec<Stream> = thread::scope(|scope| {
+            let runs: Vec<_> = (0..4)
+                .map(|own| {
+                    let stream = [Piece::Own(vec![own; 9]), Piece::Blob(Arc::clone(&shared))];
+                    let compressor = &compressor;
+                    scope.spawn(move || compressor.compress(&stream))
+                })
+                .collect();
+            runs.into_iter().map(|run| run.join().unwrap()).collect()
+        });
+        // Header, own bytes, two chunks, end.
+        let chunk = |stream: &Stream| match &stream[2] {
+            Piece::Packed(part) => Arc::as_ptr(part),
+            _ => panic!("the chunk is not shared"),
+        };
+        assert!(packed.iter().all(|stream| stream.len() == 5 && chunk(stream) == chunk(&packed[0])));
+        assert_eq!(compressor.shared.lock().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn the_combined_crc_is_that_of_the_whole() {
+        let whole = noise(3 * CHUNK + 1);
+        let member = joined(&threads(2).compress(&[Piece::Blob(Arc::new(Blob::new(whole.clone())))]));
+        let (crc, size) = member[member.len() - 8..].split_at(4);
+        assert_eq!(crc, crc32fast::hash(&whole).to_le_bytes());
+        assert_eq!(size, (whole.len() as u32).to_le_bytes());
+        assert_eq!(member[..10], HEADER);
+    }
+
+    #[test]
+    fn stored_blocks_are_an_answer_too() {
+        for size in [0, 1, 65_535, 65_536, 200_000] {
+            let bytes = noise(size);
+            let mut member = HEADER.to_vec();
+            member.extend(stored(&bytes));
+            let mut crc = Hasher::new();
+            crc.update(&bytes);
+            member.extend(ending(member.len() as u64, crc));
+            assert_eq!(unpack(&member), bytes, "{size}");
+        }
+    }
+}
