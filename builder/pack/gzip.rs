@@ -101,7 +101,7 @@ impl Compressor {
     }
 
     fn pack(&self, bytes: &[u8]) -> Packed {
-        let chunks: Vec<(&[u8], OnceLock<(Vec<u8>, Hasher)>)> =
+        let chunks: Vec<(&[u8], OnceLock<_>)> =
             bytes.chunks(CHUNK).map(|chunk| (chunk, OnceLock::new())).collect();
         let next = AtomicUsize::new(0);
         let work = || {
@@ -187,7 +187,7 @@ fn ending(before: u64, crc: Hasher) -> Vec<u8> {
     let mut end = Vec::new();
     let rest = LAST_BLOCK.len() as u64 + 8;
     // Each is five bytes long: one more than a multiple of four.
-    while (before + end.len() as u64 + rest) % 4 != 0 {
+    while !(before + end.len() as u64 + rest).is_multiple_of(4) {
         end.extend(EMPTY_BLOCK);
     }
     end.extend(LAST_BLOCK);
