@@ -1,0 +1,212 @@
+//! `rehearse`: the cluster of a bundle, formed on this machine from the baked bytes, in namespaces that vanish
+//! with it. This is the outer half; `inside` is what runs in there.
+
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use super::inside::{self, Answer, Order};
+use crate::bundle::Manifest;
+use crate::disk::{self, Lock, Scratch};
+use crate::failure::{Exit, Failure, Result};
+use crate::interrupt;
+use crate::process::{self, Program, Running};
+use crate::values::{Arch, Epoch, Mode};
+use crate::verify::{Report, Stranger};
+
+const GLANCE: Duration = Duration::from_millis(10);
+
+/// Killing a few etcds takes the kernel milliseconds; their pages have to be given back, too.
+const ENDING: Duration = Duration::from_secs(10);
+
+/// Also the beginning of the names of dead runs' directories, so that they are recognised.
+const PURPOSE: &str = "rehearse";
+
+pub struct Rehearsal {
+    /// How long the cluster may take to form.
+    pub deadline: Duration,
+    pub quiet: bool,
+    /// Today, which certificates are measured against.
+    pub now: Epoch,
+    /// A client certificate of another CA, which every port has to refuse.
+    pub stranger: Option<Stranger>,
+}
+
+/// A formed and verified cluster; it is gone when this is dropped.
+pub struct Rehearsed {
+    pub report: Report,
+    /// A command line that enters the cluster's network, as the user who runs the rehearsal.
+    pub enter: String,
+    running: Running,
+    scratch: Scratch,
+    _lock: Lock,
+}
+
+/// Forms the cluster and verifies it.
+///
+/// # Errors
+/// `Exit::Wrong` when the bundle does not start; `Exit::Io` when this machine does not let it; `Exit::Interrupted`.
+/// A cluster that starts and is not what it should be gives a report that says so.
+pub fn rehearse(bundle: &Path, manifest: &Manifest, options: &Rehearsal) -> Result<Rehearsed> {
+    let here = Arch::host().map_or(std::env::consts::ARCH, Arch::as_str);
+    if manifest.etcd.arch != here {
+        return Err(Failure::new(
+            Exit::Usage,
+            format!(
+                "the bundle is for {} and this machine is {here}; rehearse it on one of its kind",
+                manifest.etcd.arch
+            ),
+        ));
+    }
+    let unshare = process::find("unshare")?;
+    for program in ["ip", "nsenter", "tar", "gzip"] {
+        process::find(program)?;
+    }
+    sweep();
+    let (scratch, lock) = own_scratch()?;
+    let root = rustix::process::geteuid().is_root();
+    write_order(bundle, options, root, &scratch)?;
+
+    let mut program = Program::new(unshare)
+        .args(["--net", "--mount", "--propagation=private", "--pid", "--uts", "--ipc"])
+        .args(["--mount-proc", "--fork", "--kill-child"]);
+    if !root {
+        program = program.args(["--user", "--map-root-user"]);
+    }
+    let program =
+        program.arg("--").arg(process::this_program()?).args(["rehearse", "--inside"]).arg(scratch.path());
+    let mut running = program.spawn_on_a_lifeline()?;
+    match wait_for_answer(&mut running, scratch.path()) {
+        Ok(report) => {
+            let enter = enter_command(running.id(), root)?;
+            Ok(Rehearsed { report, enter, running, scratch, _lock: lock })
+        }
+        Err(failure) => {
+            // Before the directory goes: nobody may still write there.
+            let _ = running.stop(ENDING);
+            Err(failure)
+        }
+    }
+}
+
+impl Rehearsed {
+    /// Keeps the cluster running until Ctrl-C.
+    ///
+    /// # Errors
+    /// `Exit::Io` when the namespaces end by themselves.
+    pub fn hold(&mut self) -> Result<()> {
+        while !interrupt::asked() {
+            if let Some(ended) = self.running.ended()? {
+                return Err(Failure::io(format!("the rehearsal ended by itself with {ended}")));
+            }
+            thread::sleep(GLANCE);
+        }
+        Ok(())
+    }
+
+    /// Stops every member and removes every file of it.
+    ///
+    /// # Errors
+    /// `Exit::Io` when something would be left behind.
+    pub fn stop(mut self) -> Result<Report> {
+        self.running.stop(ENDING)?;
+        disk::remove_directory(self.scratch.path())?;
+        Ok(self.report.clone())
+    }
+}
+
+impl Drop for Rehearsed {
+    fn drop(&mut self) {
+        // The fields are dropped after this, and with them the directory.
+        let _ = self.running.stop(ENDING);
+    }
+}
+
+fn write_order(bundle: &Path, options: &Rehearsal, root: bool, scratch: &Scratch) -> Result<()> {
+    let pem = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let order = Order {
+        bundle: std::path::absolute(bundle).unwrap_or_else(|_| bundle.to_owned()),
+        deadline_seconds: options.deadline.as_secs(),
+        quiet: options.quiet,
+        root,
+        now: options.now.seconds(),
+        stranger: options.stranger.as_ref().map(|s| (pem(&s.certificate), pem(&s.key))),
+    };
+    let json =
+        serde_json::to_vec(&order).map_err(|error| Failure::io(format!("writing the order: {error}")))?;
+    disk::write_whole(&inside::order_file(scratch.path()), &json, Mode::SECRET)
+}
+
+fn wait_for_answer(running: &mut Running, scratch: &Path) -> Result<Report> {
+    let file = inside::answer_file(scratch);
+    loop {
+        interrupt::check()?;
+        let ended = running.ended()?;
+        // In this order: an answer that was written just before the end is still read.
+        if disk::look(&file)?.is_some() {
+            return read_answer(&file);
+        }
+        if let Some(ended) = ended {
+            return Err(Failure::io(format!(
+                "the namespaces of the rehearsal were not made, or ended early ({ended}); without root it needs \
+                 user namespaces: see user.max_user_namespaces and \
+                 kernel.apparmor_restrict_unprivileged_userns in `sysctl -a`, or run it as root"
+            )));
+        }
+        thread::sleep(GLANCE);
+    }
+}
+
+fn read_answer(file: &Path) -> Result<Report> {
+    let answer = serde_json::from_slice(&disk::read(file, inside::LIMIT)?)
+        .map_err(|error| Failure::io(format!("reading the rehearsal's answer: {error}")))?;
+    match answer {
+        Answer::Report(report) => Ok(*report),
+        Answer::Failed { exit, text } => {
+            let all = [Exit::Usage, Exit::Untrusted, Exit::Io, Exit::Unsafe, Exit::Locked, Exit::Interrupted];
+            let exit = all.into_iter().find(|one| *one as u8 == exit).unwrap_or(Exit::Wrong);
+            Err(Failure::new(exit, text))
+        }
+    }
+}
+
+fn enter_command(unshare: u32, root: bool) -> Result<String> {
+    // proc_pid_task_children(5): unshare has the one child that is process 1 in there.
+    let children = disk::read(Path::new(&format!("/proc/{unshare}/task/{unshare}/children")), 4096)?;
+    let inner = String::from_utf8_lossy(&children).trim().to_owned();
+    let user = if root { "" } else { " --user --preserve-credentials" };
+    Ok(format!("nsenter --target {inner}{user} --mount --net --pid --uts --ipc"))
+}
+
+/// A scratch directory and the lock in it that says it is in use.
+fn own_scratch() -> Result<(Scratch, Lock)> {
+    let mut tries = 0;
+    loop {
+        let scratch = Scratch::new(PURPOSE)?;
+        match Lock::shared(&inside::lock_file(scratch.path())) {
+            Ok(lock) => return Ok((scratch, lock)),
+            // Another run's sweep came between the making and the locking.
+            Err(_) if tries < 3 => tries += 1,
+            Err(failure) => return Err(failure),
+        }
+    }
+}
+
+/// Removes what runs left that were killed before they could: directories whose lock nobody holds. What cannot be
+/// looked at or removed belongs to somebody else and is left alone.
+fn sweep() {
+    let base = std::env::temp_dir();
+    let beginning = format!("kiln-{PURPOSE}-");
+    for name in disk::list(&base).unwrap_or_default().into_iter().filter(|name| name.starts_with(&beginning))
+    {
+        let directory: PathBuf = base.join(name);
+        let lock = inside::lock_file(&directory);
+        // Without a lock file it may be a run that is just beginning.
+        if !matches!(disk::look(&lock), Ok(Some(found)) if found.kind == disk::Kind::File) {
+            continue;
+        }
+        if let Ok(_held) = Lock::exclusive(&lock) {
+            let _ = disk::remove_directory(&directory);
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! One bridge, and for every node a network namespace with its real address on it.
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use ipnet::IpNet;
+
+use crate::bundle::Manifest;
+use crate::disk;
+use crate::failure::{Failure, Result};
+use crate::process::{self, Program};
+use crate::values::Mode;
+
+/// Where a node's network namespace is kept, to be entered by `nsenter --net=FILE`.
+pub fn namespace_of(scratch: &Path, node: &str) -> PathBuf {
+    scratch.join("net").join(node)
+}
+
+/// Makes all of it inside the network namespace that this process is alone in. The bridge has an address of the
+/// cluster's network, so that the members are reached from here.
+pub fn build(scratch: &Path, manifest: &Manifest) -> Result<()> {
+    let ip = process::find("ip")?;
+    let unshare = process::find("unshare")?;
+    let network: IpNet = manifest.network.cidr.parse().map_err(|_| {
+        Failure::wrong(format!("the manifest's network {} is not an address range", manifest.network.cidr))
+    })?;
+    let own = own_address(manifest, network)?;
+    disk::make_directories(&scratch.join("net"), Mode::SECRET_DIRECTORY)?;
+    for node in &manifest.nodes {
+        let file = namespace_of(scratch, &node.name);
+        disk::write_whole(&file, b"", Mode::SECRET)?;
+        // A file that a namespace is bound to keeps it alive without a process.
+        Program::new(&unshare).arg(format!("--net={}", file.display())).arg("true").must()?;
+    }
+    batch(Program::new(&ip), scratch, "bridge", &bridge(scratch, manifest, network, own))?;
+    let nsenter = process::find("nsenter")?;
+    for node in &manifest.nodes {
+        let net = format!("--net={}", namespace_of(scratch, &node.name).display());
+        let within = Program::new(&nsenter).arg(net).arg("--").arg(&ip);
+        batch(within, scratch, &node.name, &station(node.address, network, manifest.network.gateway))?;
+    }
+    Ok(())
+}
+
+fn batch(program: Program, scratch: &Path, name: &str, lines: &str) -> Result<()> {
+    let file = scratch.join(format!("ip-{name}"));
+    disk::write_whole(&file, lines.as_bytes(), Mode::SECRET)?;
+    program.arg("-batch").arg(&file).must().map(|_| ())
+}
+
+/// The gateway's address, so that the nodes' default route leads somewhere, or else a free one.
+fn own_address(manifest: &Manifest, network: IpNet) -> Result<IpAddr> {
+    let taken = |address: &IpAddr| manifest.nodes.iter().any(|node| node.address == *address);
+    let free = manifest.network.gateway.into_iter().chain(network.hosts()).find(|address| !taken(address));
+    free.ok_or_else(|| Failure::wrong(format!("{network} has no free address to ask the members from")))
+}
+
+/// IPv6 addresses are used at once: nobody else is on this network who might have the same.
+fn address_line(address: IpAddr, network: IpNet, device: &str) -> String {
+    let nodad = if address.is_ipv6() { " nodad" } else { "" };
+    format!("address add {address}/{} dev {device}{nodad}\n", network.prefix_len())
+}
+
+fn bridge(scratch: &Path, manifest: &Manifest, network: IpNet, own: IpAddr) -> String {
+    let mut lines = String::from("link set lo up\nlink add kiln0 type bridge\n");
+    lines.push_str(&address_line(own, network, "kiln0"));
+    lines.push_str("link set kiln0 up\n");
+    for (at, node) in manifest.nodes.iter().enumerate() {
+        let file = namespace_of(scratch, &node.name);
+        // Writing to a String does not go wrong.
+        let _ = writeln!(
+            lines,
+            "link add kiln-p{at} type veth peer name eth0 address {} netns {}\nlink set kiln-p{at} master kiln0 up",
+            node.mac,
+            file.display()
+        );
+    }
+    lines
+}
+
+fn station(address: IpAddr, network: IpNet, gateway: Option<IpAddr>) -> String {
+    let mut lines = String::from("link set lo up\n");
+    lines.push_str(&address_line(address, network, "eth0"));
+    lines.push_str("link set eth0 up\n");
+    if let Some(gateway) = gateway {
+        let _ = writeln!(lines, "route add default via {gateway}");
+    }
+    lines
+}

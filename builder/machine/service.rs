@@ -1,0 +1,421 @@
+//! What a baked unit starts, and how: program, arguments, environment, account.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::unit::{self, Assignment, Specifiers};
+use crate::disk;
+use crate::failure::{Doing, Failure, Result};
+
+/// Configuration files are small; a larger one is not what it seems.
+const LIMIT: u64 = 1 << 20;
+
+/// Where systemd looks for units that a bundle may bake, in its order of preference (systemd.unit(5)).
+const DIRECTORIES: [&str; 4] =
+    ["etc/systemd/system", "usr/local/lib/systemd/system", "usr/lib/systemd/system", "lib/systemd/system"];
+
+/// A line of the node's own /etc/passwd.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    pub name: String,
+    pub uid: u32,
+    pub gid: u32,
+    pub home: String,
+}
+
+impl Account {
+    fn root() -> Self {
+        Self { name: "root".into(), uid: 0, gid: 0, home: "/root".into() }
+    }
+}
+
+/// A process as the unit describes it.
+#[derive(Debug)]
+pub struct Service {
+    /// The program first.
+    pub command: Vec<String>,
+    pub environment: BTreeMap<String, String>,
+    pub account: Account,
+    pub working_directory: String,
+}
+
+/// The one unit below `root` whose ExecStart runs `program` (`/usr/local/bin/etcd`), with its drop-ins.
+///
+/// Without `accounts` the node's account database is not consulted and the process is root: so it has to be
+/// where only one account exists, in a user namespace.
+///
+/// # Errors
+/// `Exit::Wrong` when there is none, more than one, or one that a rehearsal cannot start as systemd would.
+pub fn service(root: &Path, host: &str, program: &str, accounts: bool) -> Result<Service> {
+    let mut found = Vec::new();
+    for (name, directory) in unit_files(root)? {
+        let assignments = read_unit(root, directory, &name)?;
+        let runs = |a: &&str| a.trim_start_matches(PREFIXES).split_ascii_whitespace().next() == Some(program);
+        if values(&assignments, "ExecStart").iter().any(runs) {
+            found.push((name, assignments));
+        }
+    }
+    match <[_; 1]>::try_from(found) {
+        Ok([(name, assignments)]) => {
+            let reading = || format!("reading the unit {name} of {host}");
+            build(root, host, &name, &assignments, accounts).doing(reading)
+        }
+        Err(found) if found.is_empty() => Err(Failure::wrong(format!(
+            "{host} has no unit that starts {program}; a rehearsal starts etcd by its baked unit"
+        ))),
+        Err(found) => {
+            let names: Vec<_> = found.into_iter().map(|(name, _)| name).collect();
+            Err(Failure::wrong(format!(
+                "{host} has several units that start {program}: {}",
+                names.join(", ")
+            )))
+        }
+    }
+}
+
+/// Every service below `root`, the preferred one where a name occurs twice.
+fn unit_files(root: &Path) -> Result<BTreeMap<String, &'static str>> {
+    let mut units = BTreeMap::new();
+    for directory in DIRECTORIES {
+        if !is(&root.join(directory), disk::Kind::Directory)? {
+            continue;
+        }
+        for name in disk::list(&root.join(directory))? {
+            if name.ends_with(".service") && is(&root.join(directory).join(&name), disk::Kind::File)? {
+                units.entry(name).or_insert(directory);
+            }
+        }
+    }
+    Ok(units)
+}
+
+fn read_unit(root: &Path, directory: &str, name: &str) -> Result<Vec<Assignment>> {
+    let mut assignments = parse_file(&root.join(directory).join(name))?;
+    let mut drop_ins = BTreeMap::new();
+    for directory in DIRECTORIES {
+        let path = root.join(directory).join(format!("{name}.d"));
+        if is(&path, disk::Kind::Directory)? {
+            for file in disk::list(&path)?.into_iter().filter(|file| file.ends_with(".conf")) {
+                drop_ins.entry(file.clone()).or_insert(path.join(file));
+            }
+        }
+    }
+    // Sorted by file name, wherever they are.
+    for path in drop_ins.into_values() {
+        assignments.extend(parse_file(&path)?);
+    }
+    Ok(assignments)
+}
+
+fn parse_file(path: &Path) -> Result<Vec<Assignment>> {
+    unit::parse(&text(path)?).doing(|| format!("reading {}", path.display()))
+}
+
+fn text(path: &Path) -> Result<String> {
+    String::from_utf8(disk::read(path, LIMIT)?)
+        .map_err(|_| Failure::wrong(format!("{} is not UTF-8 text", path.display())))
+}
+
+fn is(path: &Path, kind: disk::Kind) -> Result<bool> {
+    Ok(disk::look(path)?.is_some_and(|found| found.kind == kind))
+}
+
+/// The values of a list in [Service]: an empty assignment forgets those before it.
+fn values<'a>(assignments: &'a [Assignment], key: &str) -> Vec<&'a str> {
+    let mut list = Vec::new();
+    for a in assignments.iter().filter(|a| a.section == "Service" && a.key == key) {
+        if a.value.is_empty() {
+            list.clear();
+        } else {
+            list.push(a.value.as_str());
+        }
+    }
+    list
+}
+
+/// The last value of a plain setting in [Service].
+fn value<'a>(assignments: &'a [Assignment], key: &str) -> Option<&'a str> {
+    values(assignments, key).pop()
+}
+
+fn build(root: &Path, host: &str, unit: &str, assignments: &[Assignment], accounts: bool) -> Result<Service> {
+    let account = match value(assignments, "User") {
+        Some(user) if accounts => account(root, user, value(assignments, "Group"))?,
+        _ => Account::root(),
+    };
+    let specifiers = Specifiers { unit, host, user: &account.name, uid: account.uid, home: &account.home };
+    let mut environment = base_environment(&account);
+    for line in values(assignments, "Environment") {
+        for word in unit::words(&specifiers.expand(line)?)? {
+            let (name, value) = word.split_once('=').ok_or_else(|| {
+                Failure::wrong(format!("Environment={word} is not NAME=VALUE; systemd would ignore it"))
+            })?;
+            environment.insert(name.to_owned(), value.to_owned());
+        }
+    }
+    for file in values(assignments, "EnvironmentFile") {
+        environment.extend(environment_file(root, &specifiers.expand(file)?)?);
+    }
+    let [command] = values(assignments, "ExecStart")[..] else {
+        return Err(Failure::wrong("it has more than one ExecStart; a rehearsal starts one process"));
+    };
+    let command = command_line(command, &specifiers, &environment)?;
+    let working_directory = match value(assignments, "WorkingDirectory") {
+        Some("~") => account.home.clone(),
+        Some(path) => specifiers.expand(path.trim_start_matches('-'))?,
+        None => "/".into(),
+    };
+    Ok(Service { command, environment, account, working_directory })
+}
+
+/// What systemd sets for a system service with User= (systemd.exec(5), "Environment variables in spawned
+/// processes").
+fn base_environment(account: &Account) -> BTreeMap<String, String> {
+    let pairs = [
+        ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin"),
+        ("LANG", "C.UTF-8"),
+        ("USER", &account.name),
+        ("LOGNAME", &account.name),
+        ("HOME", &account.home),
+        ("SHELL", "/bin/sh"),
+    ];
+    pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+}
+
+fn account(root: &Path, user: &str, group: Option<&str>) -> Result<Account> {
+    let missing = |what: &str, name: &str, file: &str| {
+        Failure::wrong(format!(
+            "{what} {name} is not in the node's /etc/{file}; a file in /etc/sysusers.d has to declare it"
+        ))
+    };
+    let fields = |file: &str, name: &str| -> Result<Option<Vec<String>>> {
+        let path = root.join("etc").join(file);
+        if !is(&path, disk::Kind::File)? {
+            return Ok(None);
+        }
+        let text = text(&path)?;
+        let line = text.lines().find(|line| line.split(':').next() == Some(name));
+        Ok(line.map(|line| line.split(':').map(str::to_owned).collect()))
+    };
+    let number = |fields: &[String], at: usize| fields.get(at).and_then(|field| field.parse().ok());
+    let passwd = fields("passwd", user)?.ok_or_else(|| missing("User", user, "passwd"))?;
+    let (Some(uid), Some(mut gid)) = (number(&passwd, 2), number(&passwd, 3)) else {
+        return Err(Failure::wrong(format!("the line of {user} in /etc/passwd has no numbers")));
+    };
+    if let Some(group) = group {
+        let line = fields("group", group)?.ok_or_else(|| missing("Group", group, "group"))?;
+        gid = number(&line, 2).ok_or_else(|| missing("Group", group, "group"))?;
+    }
+    let home = passwd.get(5).filter(|home| !home.is_empty()).cloned().unwrap_or_else(|| "/".into());
+    Ok(Account { name: user.to_owned(), uid, gid, home })
+}
+
+/// An EnvironmentFile (systemd.exec(5)): `-` before a path that may be missing.
+fn environment_file(root: &Path, value: &str) -> Result<Vec<(String, String)>> {
+    let (path, optional) = match value.strip_prefix('-') {
+        Some(path) => (path, true),
+        None => (value, false),
+    };
+    if path.contains(['*', '?', '[']) {
+        return Err(Failure::wrong(format!("EnvironmentFile={value} is a pattern; name each file")));
+    }
+    let inside: PathBuf = root.join(path.trim_start_matches('/'));
+    if !is(&inside, disk::Kind::File)? {
+        return if optional {
+            Ok(Vec::new())
+        } else {
+            Err(Failure::wrong(format!(
+                "EnvironmentFile={value} is not on the node; systemd would refuse to start"
+            )))
+        };
+    }
+    Ok(environment_lines(&text(&inside)?))
+}
+
+/// `NAME=VALUE` lines. A value may be quoted; a backslash at a line's end continues it; comments begin with
+/// `#` or `;`; what is no assignment is ignored, as systemd does.
+fn environment_lines(text: &str) -> Vec<(String, String)> {
+    let mut pairs = Vec::new();
+    let joined = text.replace("\\\n", "");
+    for line in joined.lines().map(str::trim).filter(|line| !line.starts_with(['#', ';'])) {
+        if let Some((name, value)) = line.split_once('=') {
+            pairs.push((name.trim().to_owned(), unquote(value.trim())));
+        }
+    }
+    pairs
+}
+
+fn unquote(value: &str) -> String {
+    let mut text = String::with_capacity(value.len());
+    let mut quote = None;
+    let mut rest = value.chars();
+    while let Some(c) = rest.next() {
+        match (c, quote) {
+            (c, Some(open)) if c == open => quote = None,
+            ('"' | '\'', None) => quote = Some(c),
+            // In double quotes only these can be escaped; outside of quotes, anything (env-file.c).
+            ('\\', Some('"')) => match rest.next() {
+                Some(c @ ('"' | '\\' | '`' | '$')) => text.push(c),
+                Some(c) => text.extend(['\\', c]),
+                None => text.push('\\'),
+            },
+            ('\\', None) => text.extend(rest.next()),
+            (c, _) => text.push(c),
+        }
+    }
+    text
+}
+
+/// What systemd allows before the program (systemd.service(5), "Command lines").
+const PREFIXES: [char; 5] = ['@', '-', ':', '+', '!'];
+
+fn command_line(
+    line: &str,
+    specifiers: &Specifiers<'_>,
+    environment: &BTreeMap<String, String>,
+) -> Result<Vec<String>> {
+    let bare = line.trim_start_matches(PREFIXES);
+    let prefixes = &line[..line.len() - bare.len()];
+    if prefixes.contains(['@', '+', '!']) {
+        return Err(Failure::wrong(format!(
+            "ExecStart begins with {prefixes}, which changes the account or the program's name; \
+             a rehearsal starts it without"
+        )));
+    }
+    let mut command = Vec::new();
+    for word in unit::words(bare)? {
+        if word == ";" {
+            return Err(Failure::wrong("ExecStart has several commands; a rehearsal starts one process"));
+        }
+        let word = specifiers.expand(&word)?;
+        if command.is_empty() || prefixes.contains(':') {
+            command.push(word);
+        } else {
+            command.extend(variables(&word, environment));
+        }
+    }
+    Ok(command)
+}
+
+/// `${NAME}` anywhere gives the value, `$NAME` as a word of its own gives the value's words, `$$` a dollar sign.
+fn variables(word: &str, environment: &BTreeMap<String, String>) -> Vec<String> {
+    let value = |name: &str| environment.get(name).map(String::as_str).unwrap_or_default();
+    if let Some(name) = word.strip_prefix('$')
+        && !name.starts_with(['{', '$'])
+        && !name.is_empty()
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+    {
+        return value(name).split_ascii_whitespace().map(str::to_owned).collect();
+    }
+    let mut text = String::with_capacity(word.len());
+    let mut rest = word;
+    while let Some(at) = rest.find('$') {
+        let (before, after) = (&rest[..at], &rest[at + 1..]);
+        text.push_str(before);
+        if let Some(after) = after.strip_prefix('$') {
+            text.push('$');
+            rest = after;
+        } else if let Some((name, after)) = after.strip_prefix('{').and_then(|after| after.split_once('}')) {
+            text.push_str(value(name));
+            rest = after;
+        } else {
+            text.push('$');
+            rest = after;
+        }
+    }
+    text.push_str(rest);
+    vec![text]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::values::Mode;
+
+    const UNIT: &str = "[Service]\nType=notify\nUser=etcd\nGroup=kv\nEnvironment=A=1 \"B=two words\"\n\
+        EnvironmentFile=/etc/etcd/etcd.env\nEnvironmentFile=-/etc/missing\n\
+        ExecStart=/usr/local/bin/etcd --name=%H \\\n  --a=${A} $LIST '--b=x y' $$C\n";
+
+    fn node(files: &[(&str, &str)]) -> disk::Scratch {
+        let scratch = disk::Scratch::new("test").unwrap();
+        let base = [
+            ("etc/passwd", "etcd:x:998:997:etcd:/var/lib/etcd:/usr/sbin/nologin\n"),
+            ("etc/group", "etcd:x:997:\nkv:x:500:\n"),
+            (
+                "etc/etcd/etcd.env",
+                "# c\nA=file\nLIST=\"p q\"\nLONG=a\\\nb\nS='$x'\nE=\"\\\"q\\n\"\nnonsense\n",
+            ),
+            ("etc/systemd/system/etcd.service", UNIT),
+            ("etc/systemd/system/backup.service", "[Service]\nExecStart=/usr/local/bin/etcdctl snapshot\n"),
+        ];
+        for (path, text) in base.iter().chain(files) {
+            let path = scratch.path().join(path);
+            disk::make_directories(path.parent().unwrap(), Mode::DIRECTORY).unwrap();
+            disk::write_whole(&path, text.as_bytes(), Mode::FILE).unwrap();
+        }
+        scratch
+    }
+
+    fn read(scratch: &disk::Scratch, accounts: bool) -> Result<Service> {
+        service(scratch.path(), "cp-a", "/usr/local/bin/etcd", accounts)
+    }
+
+    #[test]
+    fn a_unit_becomes_a_process() {
+        let scratch = node(&[]);
+        let service = read(&scratch, true).unwrap();
+        let want = ["/usr/local/bin/etcd", "--name=cp-a", "--a=file", "p", "q", "--b=x y", "$C"];
+        assert_eq!(service.command, want);
+        let account = Account { name: "etcd".into(), uid: 998, gid: 500, home: "/var/lib/etcd".into() };
+        assert_eq!(service.account, account);
+        let environment = |name: &str| service.environment.get(name).map(String::as_str);
+        for (name, value) in [
+            ("A", Some("file")),
+            ("B", Some("two words")),
+            ("LONG", Some("ab")),
+            ("S", Some("$x")),
+            ("E", Some("\"q\\n")),
+            ("HOME", Some("/var/lib/etcd")),
+            ("nonsense", None),
+        ] {
+            assert_eq!(environment(name), value, "{name}");
+        }
+        assert_eq!(read(&scratch, false).unwrap().account, Account::root());
+    }
+
+    #[test]
+    fn drop_ins_change_it() {
+        let scratch = node(&[(
+            "etc/systemd/system/etcd.service.d/10-x.conf",
+            "[Service]\nExecStart=\nExecStart=-/usr/local/bin/etcd --config-file /etc/c\nUser=\nWorkingDirectory=/var\n",
+        )]);
+        let service = read(&scratch, true).unwrap();
+        assert_eq!(service.command, ["/usr/local/bin/etcd", "--config-file", "/etc/c"]);
+        assert_eq!((service.account.uid, service.working_directory.as_str()), (0, "/var"));
+    }
+
+    #[test]
+    fn what_cannot_be_started_the_same_way_is_refused() {
+        let unit = "etc/systemd/system/etcd.service";
+        let other = "etc/systemd/system/other.service";
+        let start = |line: &str| format!("[Service]\n{line}\nExecStart=/usr/local/bin/etcd\n");
+        let cases: &[(&str, String, &str)] = &[
+            (unit, "[Service]\nExecStart=/bin/true\n".into(), "has no unit"),
+            (other, start("User=etcd"), "several units"),
+            (unit, start("User=nobody"), "User nobody"),
+            (unit, start("User=etcd\nGroup=none"), "Group none"),
+            (unit, start("EnvironmentFile=/etc/no"), "/etc/no"),
+            (unit, start("EnvironmentFile=/etc/*.env"), "pattern"),
+            (unit, start("Environment=JUNK"), "JUNK"),
+            (unit, start("ExecStart=/bin/other"), "more than one"),
+            (unit, "[Service]\nExecStart=+/usr/local/bin/etcd\n".into(), "begins with +"),
+            (unit, "[Service]\nExecStart=/usr/local/bin/etcd --id=%m\n".into(), "%m"),
+            (unit, "[Service]\nExecStart=/usr/local/bin/etcd 'x\n".into(), "quote"),
+            (unit, "[Service]\nExecStart=/usr/local/bin/etcd ; /bin/true\n".into(), "several commands"),
+        ];
+        for (path, text, want) in cases {
+            let error = read(&node(&[(path, text)]), true).unwrap_err().to_string();
+            assert!(error.contains(want), "{error} lacks {want}");
+        }
+    }
+}

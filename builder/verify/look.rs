@@ -1,0 +1,171 @@
+//! Everything that is asked of one member, all at once; what it means is decided in `checks`.
+
+use super::Target;
+use super::causes::Fault;
+use super::etcdctl::{Etcdctl, MemberList, Status, StatusRow, Trouble};
+use super::probe::{self, Answer, Identity};
+use super::report::Member;
+
+/// As whom the ports are tried.
+pub struct Visitors {
+    pub client: Identity,
+    pub stranger: Option<Identity>,
+}
+
+type Told<T> = Result<T, Trouble>;
+
+/// One try of one port as somebody who has to be refused.
+pub struct Door {
+    /// `plain HTTP is refused on the client port`.
+    pub check: &'static str,
+    /// `None`: there was nothing to try it with; the reason.
+    pub answer: Result<Answer, &'static str>,
+}
+
+/// What one member showed.
+pub struct Seen<'a> {
+    pub target: &'a Target<'a>,
+    pub endpoint: String,
+    pub status: Told<Status>,
+    /// The same trouble as above when it does not answer at all.
+    pub list: Told<MemberList>,
+    pub health: Told<()>,
+    pub doors: Vec<Door>,
+    /// The server certificate, in DER.
+    pub presented: Option<Vec<u8>>,
+}
+
+impl Seen<'_> {
+    pub fn name(&self) -> &str {
+        &self.target.node.name
+    }
+
+    pub fn member(&self) -> Member {
+        let mut member =
+            Member { node: self.name().to_owned(), endpoint: self.endpoint.clone(), ..Member::default() };
+        if let Ok(status) = &self.status {
+            member.member_id = Some(hex(status.header.member_id));
+            member.cluster_id = Some(hex(status.header.cluster_id));
+            member.version = Some(status.version.clone());
+            member.db_size = Some(status.db_size);
+            member.is_leader = Some(status.leader != 0 && status.leader == status.header.member_id);
+            member.is_learner = Some(status.is_learner);
+            member.raft_term = Some(status.raft_term);
+            member.raft_index = Some(status.raft_index);
+            member.raft_applied_index = Some(status.raft_applied_index);
+            member.healthy = Some(self.health.is_ok());
+        }
+        member
+    }
+}
+
+/// An ID as etcdctl prints it in its tables.
+pub fn hex(id: u64) -> String {
+    format!("{id:016x}")
+}
+
+pub fn look<'a>(target: &'a Target<'a>, etcdctl: &Etcdctl, visitors: &Visitors) -> Seen<'a> {
+    std::thread::scope(|scope| {
+        let doors = scope.spawn(|| doors(target, visitors));
+        let endpoint = target.endpoint();
+        let (answers, presented) = questions(target, &endpoint, etcdctl, visitors);
+        let doors = doors.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let Answers { status, list, health } = answers;
+        Seen { target, endpoint, status, list, health, doors, presented }
+    })
+}
+
+struct Answers {
+    status: Told<Status>,
+    list: Told<MemberList>,
+    health: Told<()>,
+}
+
+fn questions(
+    target: &Target<'_>,
+    endpoint: &str,
+    etcdctl: &Etcdctl,
+    visitors: &Visitors,
+) -> (Answers, Option<Vec<u8>>) {
+    // A closed or silent port answers a probe sooner, and says more exactly what is the matter, than etcdctl.
+    let visit = probe::tls(target.client, Some(&visitors.client), true);
+    if let Answer::Trouble(trouble) = &visit.answer
+        && matches!(trouble.fault, Fault::Stopped | Fault::Unreachable | Fault::Waiting)
+    {
+        let answers = Answers {
+            status: Err(trouble.clone()),
+            list: Err(trouble.clone()),
+            health: Err(trouble.clone()),
+        };
+        return (answers, visit.presented);
+    }
+    let ask = || -> Told<Status> {
+        let rows: Vec<StatusRow> = etcdctl.ask(endpoint, &["endpoint", "status"])?;
+        let silent = || Trouble { fault: Fault::Unknown, said: "an empty status".into() };
+        rows.into_iter().next().map(|row| row.status).ok_or_else(silent)
+    };
+    let status = ask();
+    let answers = match &status {
+        Err(trouble) => Answers { list: Err(trouble.clone()), health: Err(trouble.clone()), status },
+        // Both need a quorum and would only wait out their deadlines.
+        Ok(known) if known.leader == 0 => {
+            let none = Trouble { fault: Fault::NoLeader, said: "it knows of no leader".into() };
+            Answers { list: Err(none.clone()), health: Err(none), status }
+        }
+        Ok(_) => std::thread::scope(|scope| {
+            let list = scope.spawn(|| etcdctl.ask(endpoint, &["member", "list"]));
+            let health = etcdctl.health(endpoint);
+            let list = list.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            Answers { list, health, status }
+        }),
+    };
+    (answers, visit.presented)
+}
+
+#[derive(Clone, Copy)]
+enum Visitor {
+    Plain,
+    Nobody,
+    Stranger,
+    Client,
+}
+
+#[derive(Clone, Copy)]
+enum Port {
+    Client,
+    Peer,
+}
+
+/// Whoever must stay outside, port by port.
+const DOORS: [(&str, Port, Visitor); 7] = [
+    ("client port refuses plain HTTP", Port::Client, Visitor::Plain),
+    ("client port refuses no certificate", Port::Client, Visitor::Nobody),
+    ("client port refuses another CA", Port::Client, Visitor::Stranger),
+    ("peer port refuses plain HTTP", Port::Peer, Visitor::Plain),
+    ("peer port refuses no certificate", Port::Peer, Visitor::Nobody),
+    ("peer port refuses another CA", Port::Peer, Visitor::Stranger),
+    ("peer port refuses a client", Port::Peer, Visitor::Client),
+];
+
+fn doors(target: &Target<'_>, visitors: &Visitors) -> Vec<Door> {
+    super::each(&DOORS, |(check, port, visitor)| {
+        let address = match port {
+            Port::Client => Some(target.client),
+            Port::Peer => target.peer,
+        };
+        let Some(address) = address else {
+            return Door { check, answer: Err("only the client port of this node was given") };
+        };
+        let tls = |identity| probe::tls(address, identity, false).answer;
+        let answer = match visitor {
+            Visitor::Plain => Ok(probe::plain(address)),
+            Visitor::Nobody => Ok(tls(None)),
+            Visitor::Client => Ok(tls(Some(&visitors.client))),
+            Visitor::Stranger => match &visitors.stranger {
+                Some(stranger) => Ok(tls(Some(stranger))),
+                None => Err("there is no certificate of another CA to try"),
+            },
+        };
+        Door { check, answer }
+    })
+}

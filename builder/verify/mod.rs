@@ -1,0 +1,170 @@
+//! Asking a running cluster whether it is what the bundle promises, and saying what is wrong and why.
+
+mod causes;
+mod certificates;
+mod checks;
+mod etcdctl;
+mod junit;
+mod look;
+mod p521;
+mod probe;
+mod report;
+mod writes;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+
+pub use causes::Fault;
+pub use etcdctl::{Etcdctl, baked_etcdctl};
+pub use junit::junit;
+pub use report::{Check, Member, Outcome, Report};
+
+use crate::bundle::Manifest;
+use crate::bundle::manifest::Node;
+use crate::disk::{self, Scratch};
+use crate::failure::{Doing, Failure, Result};
+use crate::interrupt;
+use crate::values::Epoch;
+use probe::Identity;
+
+/// PEM files in a bundle are a few kilobytes.
+const PEM_LIMIT: u64 = 1 << 20;
+
+pub struct Options {
+    /// Today, which certificates are measured against.
+    pub now: Epoch,
+    /// Where a node's client port is reached instead of at its own address, by node: behind a forwarded port.
+    pub endpoints: BTreeMap<String, SocketAddr>,
+    /// A client certificate of another CA, which every port has to refuse.
+    pub stranger: Option<Stranger>,
+}
+
+/// A certificate that this cluster has never heard of, in PEM, with its key.
+#[derive(Clone)]
+pub struct Stranger {
+    pub certificate: Vec<u8>,
+    pub key: Vec<u8>,
+}
+
+/// A node and where its ports are reached from here.
+struct Target<'a> {
+    node: &'a Node,
+    client: SocketAddr,
+    /// Not known when the client port was given from outside.
+    peer: Option<SocketAddr>,
+}
+
+impl Target<'_> {
+    fn endpoint(&self) -> String {
+        format!("https://{}", self.client)
+    }
+}
+
+/// The client ports of a bundle's nodes as etcdctl's `--endpoints` takes them, by address, in the bundle's order.
+///
+/// # Errors
+/// `Exit::Wrong` when a node has no https URL with a port.
+pub fn endpoints(manifest: &Manifest) -> Result<Vec<String>> {
+    Ok(targets(manifest, &BTreeMap::new())?.iter().map(Target::endpoint).collect())
+}
+
+fn targets<'a>(manifest: &'a Manifest, given: &BTreeMap<String, SocketAddr>) -> Result<Vec<Target<'a>>> {
+    if let Some(unknown) = given.keys().find(|name| manifest.nodes.iter().all(|node| node.name != **name)) {
+        return Err(Failure::new(
+            crate::failure::Exit::Usage,
+            format!("the bundle has no node {unknown} to take an endpoint for"),
+        ));
+    }
+    let all = manifest.nodes.iter().map(|node| {
+        // By address: the name in a URL may be one that only the nodes themselves resolve.
+        let at = |urls: &[String], what| match urls.iter().find_map(|url| https_port(url)) {
+            Some(port) => Ok(SocketAddr::new(node.address, port)),
+            None => Err(Failure::wrong(format!("the manifest gives {} no https {what} URL", node.name))),
+        };
+        Ok(match given.get(&node.name) {
+            Some(client) => Target { node, client: *client, peer: None },
+            None => Target {
+                node,
+                client: at(&node.client_urls, "client")?,
+                peer: Some(at(&node.peer_urls, "peer")?),
+            },
+        })
+    });
+    all.collect()
+}
+
+fn https_port(url: &str) -> Option<u16> {
+    url.strip_prefix("https://")?.trim_end_matches('/').rsplit_once(':')?.1.parse().ok()
+}
+
+/// Makes every check. What could not be checked is in the report as skipped.
+///
+/// # Errors
+/// `Exit::Wrong` or `Exit::Untrusted` when the bundle itself is not fit to ask with; `Exit::Interrupted`.
+pub fn run(bundle: &Path, manifest: &Manifest, options: &Options) -> Result<Report> {
+    let scratch = Scratch::new("verify")?;
+    let etcdctl = Etcdctl::new(bundle, manifest, scratch.path())?;
+    let read = |name: &str| disk::read(&bundle.join("client").join(name), PEM_LIMIT);
+    let visitors = look::Visitors {
+        client: Identity::from_pem(&read("etcdctl.pem")?, &read("etcdctl-key.pem")?)
+            .doing(|| "reading client/etcdctl.pem".into())?,
+        stranger: match &options.stranger {
+            Some(stranger) => Some(Identity::from_pem(&stranger.certificate, &stranger.key)?),
+            None => None,
+        },
+    };
+    let targets = targets(manifest, &options.endpoints)?;
+    let seen = each(&targets, |target| look::look(target, &etcdctl, &visitors));
+    interrupt::check()?;
+
+    let mut checks = checks::all(manifest, &seen, &etcdctl);
+    interrupt::check()?;
+    // The scratch directory's name is the only one of its kind on this machine, by chance elsewhere too.
+    let unique = scratch.path().file_name().and_then(|name| name.to_str()).unwrap_or("kiln-verify");
+    checks.extend(writes::check(&seen, &etcdctl, unique));
+    interrupt::check()?;
+    checks.extend(checks::doors(&seen));
+    checks.extend(certificates::check(manifest, &seen, options.now));
+
+    let mut notes: Vec<String> = etcdctl.note.iter().cloned().collect();
+    notes.extend(certificates::note(manifest, options.now));
+    Ok(Report {
+        cluster: manifest.cluster.name.clone(),
+        cluster_id: manifest.cluster.id.clone(),
+        passed: checks.iter().all(|check| check.outcome != Outcome::Failed),
+        members: seen.iter().map(look::Seen::member).collect(),
+        checks,
+        notes,
+    })
+}
+
+/// Does the same with every item at once, a thread for each, and keeps their order.
+fn each<'a, T: Sync, R: Send>(items: &'a [T], work: impl Fn(&'a T) -> R + Sync) -> Vec<R> {
+    std::thread::scope(|scope| {
+        let handles: Vec<_> = items.iter().map(|item| scope.spawn(|| work(item))).collect();
+        handles
+            .into_iter()
+            .map(|handle| handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_come_from_https_urls() {
+        let cases = [
+            ("https://10.0.0.4:2379", Some(2379)),
+            ("https://[fd00::1]:2379/", Some(2379)),
+            ("https://cp-a.kloud.lan:12379", Some(12379)),
+            ("http://10.0.0.4:2379", None),
+            ("https://10.0.0.4", None),
+        ];
+        for (url, want) in cases {
+            assert_eq!(https_port(url), want, "{url}");
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! The verdict on a cluster: a row per member, a row per check, for people and for programs.
+
+use serde::{Deserialize, Serialize};
+
+use super::causes::Fault;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    Ok,
+    Failed,
+    /// The check could not be made; the reason is another check's failure, or stands in the detail.
+    Skipped,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Check {
+    /// What was to be shown: `versions as baked`.
+    pub check: String,
+    /// Absent for what concerns the cluster as a whole.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub node: Option<String>,
+    pub outcome: Outcome,
+    /// What was seen.
+    pub detail: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub fault: Option<Fault>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cause: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub way_out: Option<String>,
+}
+
+impl Check {
+    pub fn ok(check: &str, node: Option<&str>, detail: impl Into<String>) -> Self {
+        Self::plain(check, node, Outcome::Ok, detail.into())
+    }
+
+    pub fn skipped(check: &str, node: Option<&str>, why: impl Into<String>) -> Self {
+        Self::plain(check, node, Outcome::Skipped, why.into())
+    }
+
+    pub fn failed(check: &str, node: Option<&str>, fault: Fault, detail: impl Into<String>) -> Self {
+        Self {
+            fault: Some(fault),
+            cause: Some(fault.cause().to_owned()),
+            way_out: Some(fault.way_out().to_owned()),
+            ..Self::plain(check, node, Outcome::Failed, detail.into())
+        }
+    }
+
+    fn plain(check: &str, node: Option<&str>, outcome: Outcome, detail: String) -> Self {
+        let node = node.map(str::to_owned);
+        Self { check: check.to_owned(), node, outcome, detail, fault: None, cause: None, way_out: None }
+    }
+}
+
+/// What `etcdctl endpoint status` says of one member, and whether it is healthy.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Member {
+    pub node: String,
+    pub endpoint: String,
+    /// 16 hex digits, as are all IDs; `None` here and below when it did not answer.
+    pub member_id: Option<String>,
+    pub cluster_id: Option<String>,
+    pub version: Option<String>,
+    /// Bytes.
+    pub db_size: Option<u64>,
+    pub is_leader: Option<bool>,
+    pub is_learner: Option<bool>,
+    pub raft_term: Option<u64>,
+    pub raft_index: Option<u64>,
+    pub raft_applied_index: Option<u64>,
+    pub healthy: Option<bool>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Report {
+    pub cluster: String,
+    pub cluster_id: String,
+    /// No check has failed.
+    pub passed: bool,
+    pub members: Vec<Member>,
+    pub checks: Vec<Check>,
+    /// What the reader should know besides: `the bundle is for arm64, so …`.
+    pub notes: Vec<String>,
+}
+
+impl Report {
+    pub fn count(&self, outcome: Outcome) -> usize {
+        self.checks.iter().filter(|check| check.outcome == outcome).count()
+    }
+
+    /// The table, a line per check, the verdict. Ends with a newline.
+    pub fn table(&self) -> String {
+        let mut text = grid(&self.rows());
+        text.push('\n');
+        for group in self.checks.chunk_by(|a, b| a.check == b.check) {
+            text.push_str(&lines_of(group));
+        }
+        text.push_str(&self.skipped_lines());
+        for note in &self.notes {
+            text.push_str(&format!("note     {note}\n"));
+        }
+        text.push_str(&format!("\n{}\n", self.verdict()));
+        text
+    }
+
+    /// One sentence.
+    pub fn verdict(&self) -> String {
+        let (total, failed) = (self.checks.len(), self.count(Outcome::Failed));
+        let skipped = match self.count(Outcome::Skipped) {
+            0 => String::new(),
+            n => format!(", {n} skipped"),
+        };
+        if self.passed {
+            format!(
+                "{}: the cluster is what the bundle promises ({} checks passed{skipped}).",
+                self.cluster,
+                self.count(Outcome::Ok)
+            )
+        } else {
+            format!(
+                "{}: the cluster is NOT what the bundle promises ({failed} of {total} checks failed{skipped}).",
+                self.cluster
+            )
+        }
+    }
+
+    /// A member that is away makes many checks impossible; the table says so in one line.
+    fn skipped_lines(&self) -> String {
+        let mut reasons: Vec<(String, Vec<&str>)> = Vec::new();
+        for check in self.checks.iter().filter(|check| check.outcome == Outcome::Skipped) {
+            let node = check.node.as_ref().map(|node| format!("{node}: ")).unwrap_or_default();
+            let reason = format!("{node}{}", check.detail);
+            match reasons.iter_mut().find(|(there, _)| *there == reason) {
+                Some((_, checks)) => checks.push(&check.check),
+                None => reasons.push((reason, vec![&check.check])),
+            }
+        }
+        let line = |(reason, checks): &(String, Vec<&str>)| {
+            let what = match checks[..] {
+                [one] => one.to_owned(),
+                _ => format!("{} checks", checks.len()),
+            };
+            format!("skipped  {what:<34} {reason}\n")
+        };
+        reasons.iter().map(line).collect()
+    }
+
+    fn rows(&self) -> Vec<Vec<String>> {
+        let header = [
+            "NODE",
+            "ENDPOINT",
+            "MEMBER ID",
+            "VERSION",
+            "DB SIZE",
+            "LEADER",
+            "LEARNER",
+            "RAFT TERM",
+            "RAFT INDEX",
+            "APPLIED",
+            "HEALTH",
+        ];
+        let mut rows = vec![header.map(str::to_owned).to_vec()];
+        rows.extend(self.members.iter().map(|m| {
+            let flag = |value: Option<bool>| show(value);
+            vec![
+                m.node.clone(),
+                m.endpoint.clone(),
+                show(m.member_id.as_deref()),
+                show(m.version.as_deref()),
+                show(m.db_size.map(human_size)),
+                flag(m.is_leader),
+                flag(m.is_learner),
+                show(m.raft_term),
+                show(m.raft_index),
+                show(m.raft_applied_index),
+                show(m.healthy),
+            ]
+        }));
+        rows
+    }
+}
+
+fn show(value: Option<impl ToString>) -> String {
+    value.map_or_else(|| "-".into(), |value| value.to_string())
+}
+
+/// Decimal units, as etcdctl's table has them (`humanize.Bytes`): `20 kB`, `2.1 MB`.
+fn human_size(bytes: u64) -> String {
+    let mut value = bytes as f64;
+    let mut units = ["B", "kB", "MB", "GB", "TB"].into_iter().peekable();
+    let mut unit = units.next().unwrap_or("B");
+    while value >= 1000.0
+        && let Some(next) = units.next()
+    {
+        value /= 1000.0;
+        unit = next;
+    }
+    if unit == "B" || value >= 10.0 { format!("{value:.0} {unit}") } else { format!("{value:.1} {unit}") }
+}
+
+/// A table as etcdctl draws it: the first row is the header, every cell in the middle of its column.
+fn grid(rows: &[Vec<String>]) -> String {
+    let columns = rows.first().map_or(0, Vec::len);
+    let width = |column: usize| rows.iter().map(|row| row.get(column).map_or(0, |c| c.chars().count())).max();
+    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
+    let rule: String =
+        widths.iter().map(|w| format!("+{}", "-".repeat(w + 2))).chain(["+\n".into()]).collect();
+    let mut text = rule.clone();
+    for (at, row) in rows.iter().enumerate() {
+        for (cell, width) in row.iter().zip(&widths) {
+            text.push_str(&format!("| {cell:^width$} "));
+        }
+        text.push_str("|\n");
+        if at == 0 {
+            text.push_str(&rule);
+        }
+    }
+    text.push_str(&rule);
+    text
+}
+
+/// One line for all members that do well in a check, and a line for each that does not.
+fn lines_of(group: &[Check]) -> String {
+    let mut text = String::new();
+    let good: Vec<_> = group.iter().filter(|check| check.outcome == Outcome::Ok).collect();
+    if let Some(first) = good.first() {
+        let same = good.iter().all(|check| check.detail == first.detail);
+        let nodes: Vec<_> = good.iter().filter_map(|check| check.node.as_deref()).collect();
+        let detail = match (same, nodes.len()) {
+            (true, 0) => first.detail.clone(),
+            (true, _) => format!("{}: {}", nodes.join(", "), first.detail),
+            (false, _) => good
+                .iter()
+                .map(|c| format!("{}: {}", c.node.as_deref().unwrap_or("cluster"), c.detail))
+                .collect::<Vec<_>>()
+                .join("; "),
+        };
+        text.push_str(&format!("ok       {:<34} {detail}\n", first.check));
+    }
+    for check in group.iter().filter(|check| check.outcome == Outcome::Failed) {
+        let node = check.node.as_ref().map(|node| format!("{node}: ")).unwrap_or_default();
+        text.push_str(&format!("FAILED   {:<34} {node}{}\n", check.check, check.detail));
+        if let (Some(cause), Some(way_out)) = (&check.cause, &check.way_out) {
+            text.push_str(&format!("         {cause} {way_out}\n"));
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    pub fn sample() -> Report {
+        let member = |node: &str, leader| Member {
+            node: node.into(),
+            endpoint: "https://10.240.16.10:2379".into(),
+            version: Some("3.5.16".into()),
+            db_size: Some(20_480),
+            is_leader: leader,
+            ..Member::default()
+        };
+        Report {
+            cluster: "ha3".into(),
+            cluster_id: "0".repeat(16),
+            passed: false,
+            members: vec![member("cp-a", Some(true)), member("cp-b", None)],
+            checks: vec![
+                Check::ok("reachable", Some("cp-a"), "yes"),
+                Check::failed("reachable", Some("cp-b"), Fault::Stopped, "connection refused <&>"),
+                Check::skipped("one leader", None, "too few answered"),
+            ],
+            notes: vec!["a note".into()],
+        }
+    }
+
+    #[test]
+    fn the_table_is_aligned_and_tells_cause_and_way_out() {
+        let text = sample().table();
+        let lines: Vec<_> = text.lines().collect();
+        assert!(lines[0].starts_with("+------+--"), "{text}");
+        assert!(lines[..6].iter().all(|line| line.len() == lines[0].len()), "{text}");
+        assert!(lines[3].contains("| cp-a |") && lines[3].contains("20 kB"), "{text}");
+        for want in [
+            "ok       reachable                          cp-a: yes",
+            "FAILED   reachable                          cp-b: connection refused",
+            Fault::Stopped.cause(),
+            Fault::Stopped.way_out(),
+            "skipped  one leader",
+            "note     a note",
+            "ha3: the cluster is NOT what the bundle promises (1 of 3 checks failed, 1 skipped).",
+        ] {
+            assert!(text.contains(want), "{text}\nlacks {want}");
+        }
+    }
+
+    #[test]
+    fn sizes_read_as_in_etcdctl() {
+        let cases = [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (20_480, "20 kB"), (2_100_000, "2.1 MB")];
+        for (bytes, want) in cases {
+            assert_eq!(human_size(bytes), want);
+        }
+    }
+
+    #[test]
+    fn json_gives_the_same_report_back() {
+        let json = serde_json::to_string(&sample()).unwrap();
+        let back: Report = serde_json::from_str(&json).unwrap();
+        assert_eq!(back.table(), sample().table());
+        assert!(json.contains("\"fault\":\"stopped\""), "{json}");
+    }
+}
