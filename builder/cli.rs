@@ -132,7 +132,8 @@ pub struct Show {
 
 #[derive(Args, Debug)]
 pub struct Rehearse {
-    pub bundle: PathBuf,
+    #[arg(required_unless_present = "inside")]
+    pub bundle: Option<PathBuf>,
     /// Hold the cluster until Ctrl-C and print the command that enters it
     #[arg(long)]
     pub keep: bool,

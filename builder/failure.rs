@@ -72,6 +72,11 @@ impl Failure {
         Self::new(Exit::Interrupted, "interrupted; nothing was left behind")
     }
 
+    /// The reader of standard output went away, as in `kiln plan … | head`: nobody wants to be told.
+    pub fn unheard() -> Self {
+        Self::report(Exit::Interrupted, "")
+    }
+
     pub fn exit(&self) -> Exit {
         self.exit
     }

@@ -6,6 +6,7 @@ pub mod artifact;
 pub mod bundle;
 pub mod cli;
 pub mod clock;
+pub mod commands;
 pub mod disk;
 pub mod etcd;
 pub mod failure;

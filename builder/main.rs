@@ -1,5 +1,42 @@
+//! Parse, dispatch, print the error, return the exit code.
+
 use std::process::ExitCode;
 
+use clap::Parser;
+use kiln::cli::Cli;
+use kiln::failure::{Exit, Failure};
+use kiln::{commands, interrupt};
+
 fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are results, everything else is a message; clap knows which goes where.
+            let _ = error.print();
+            return if error.use_stderr() { exit(Exit::Usage) } else { ExitCode::SUCCESS };
+        }
+    };
+    match interrupt::listen().and_then(|()| commands::run(cli)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            report(&failure);
+            exit(failure.exit())
+        }
+    }
+}
+
+fn report(failure: &Failure) {
+    use std::io::Write;
+    let mut stderr = std::io::stderr().lock();
+    let text = failure.to_string();
+    // Nobody can be told that stderr is closed.
+    let _ = match failure.is_report() {
+        true if text.is_empty() => Ok(()),
+        true => writeln!(stderr, "{}", text.trim_end()),
+        false => writeln!(stderr, "error: {text}"),
+    };
+}
+
+fn exit(exit: Exit) -> ExitCode {
+    ExitCode::from(exit as u8)
 }

@@ -237,6 +237,19 @@ impl Program {
         })
     }
 
+    /// Runs it in Kiln's place: with its terminal, its environment besides what was put in, and for as long as
+    /// it likes. Ctrl-C reaches it as well; Kiln waits for it in any case, so that it can clear up.
+    ///
+    /// # Errors
+    /// `Exit::Io` when it does not start.
+    pub fn attached(&self) -> Result<Ended> {
+        let mut command = Command::new(&self.path);
+        command.args(&self.arguments).envs(self.environment.iter().map(|(n, v)| (n, v)));
+        command.env("LC_ALL", std::env::var_os("LC_ALL").unwrap_or_default());
+        let mut child = self.start(&mut command)?;
+        child.wait().map(Ended::from).doing(|| format!("running {}", self.name()))
+    }
+
     /// Runs it and insists on exit code 0.
     ///
     /// # Errors

@@ -11,9 +11,11 @@ pub mod tar;
 
 use std::sync::Arc;
 
+use sha2::{Digest as _, Sha256};
+
 use crate::failure::{Failure, Result};
 use crate::tree::{Blob, Content};
-use crate::values::GuestPath;
+use crate::values::{Digest, GuestPath};
 
 /// A part of an output file. Large parts are shared between formats and nodes instead of being copied.
 #[derive(Clone)]
@@ -40,6 +42,13 @@ pub type Stream = Vec<Piece>;
 /// How long it is, in bytes.
 pub fn length(stream: &[Piece]) -> u64 {
     stream.iter().map(|piece| piece.bytes().len() as u64).sum()
+}
+
+/// The SHA-256 of the whole.
+pub fn digest(stream: &[Piece]) -> Digest {
+    let mut hash = Sha256::new();
+    stream.iter().for_each(|piece| hash.update(piece.bytes()));
+    Digest::from_bytes(hash.finalize().into())
 }
 
 /// The whole as one buffer: for small files and for reading back.

@@ -67,21 +67,37 @@ struct ImportedKey {
 }
 
 impl Keystore {
-    /// Makes a new keystore with a secret from the kernel, or with one given (`--seed-file`).
+    /// A new keystore in memory, with a secret from the kernel, or with one given (`--seed-file`).
     ///
     /// # Errors
-    /// `Exit::Unsafe` when something is at the path already; `Exit::Locked` when another run makes it.
-    pub fn create(dir: &Path, cluster: &ClusterName, seed: Option<&[u8; 32]>, issued: Epoch) -> Result<Self> {
-        refuse_existing(dir)?;
-        let staging = Staging::begin(dir)?;
-        // Once more: another run may have made it before the lock was ours.
-        refuse_existing(dir)?;
+    /// `Exit::Io` when the kernel gives no random bytes.
+    pub fn draft(cluster: &ClusterName, seed: Option<&[u8; 32]>, issued: Epoch) -> Result<Self> {
         let secret = match seed {
             Some(seed) => Secret::new(seed),
             None => Secret::random()?,
         };
         let issues = Issues { first: Issue { number: 1, date: issued }, later: Vec::new() };
-        Self::assemble(cluster.clone(), secret, issues, None)?.store(staging)?;
+        Self::assemble(cluster.clone(), secret, issues, None)
+    }
+
+    /// Writes a draft down: whole, or not at all.
+    ///
+    /// # Errors
+    /// `Exit::Unsafe` when something is at the path already; `Exit::Locked` when another run makes it.
+    pub fn save(&self, dir: &Path) -> Result<()> {
+        refuse_existing(dir)?;
+        let staging = Staging::begin(dir)?;
+        // Once more: another run may have made it before the lock was ours.
+        refuse_existing(dir)?;
+        self.store(staging)
+    }
+
+    /// A draft that is written down at once.
+    ///
+    /// # Errors
+    /// As `draft` and `save`.
+    pub fn create(dir: &Path, cluster: &ClusterName, seed: Option<&[u8; 32]>, issued: Epoch) -> Result<Self> {
+        Self::draft(cluster, seed, issued)?.save(dir)?;
         Self::open(dir, cluster)
     }
 

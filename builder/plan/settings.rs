@@ -46,11 +46,23 @@ pub fn of_node(profile: &Profile, node: &Node, cluster: &Cluster, initial_cluste
         // The profile may overrule a default such as a corruption check, but not what makes the member what
         // it is: those keys were refused when the profile was read.
         match settings.iter_mut().find(|there| there.key == setting.key) {
+            Some(there) if there.key == "feature-gates" => add_gates(there, setting),
             Some(there) => *there = setting,
             None => settings.push(setting),
         }
     }
     settings
+}
+
+/// One option holds all gates: those that the profile does not mention stay as Kiln sets them.
+fn add_gates(there: &mut Setting, given: Setting) {
+    if let (Value::Text(own), Value::Text(theirs)) = (&there.value, &given.value) {
+        let name = |gate: &str| gate.split('=').next().unwrap_or(gate).trim().to_owned();
+        let named: Vec<_> = theirs.split(',').map(name).collect();
+        let kept = own.split(',').filter(|gate| !named.contains(&name(gate)));
+        let all: Vec<_> = kept.chain([theirs.as_str()]).collect();
+        *there = Setting { value: Value::Text(all.join(",")), ..given };
+    }
 }
 
 type Own = (&'static str, Value, &'static str);

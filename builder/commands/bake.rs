@@ -1,0 +1,323 @@
+//! The recipe: what `build` writes and `check` makes only to see that it can be made.
+
+use super::parallel;
+use crate::artifact::Binaries;
+use crate::bundle::Writer;
+use crate::bundle::manifest::{self, Manifest};
+use crate::failure::{Doing, Result};
+use crate::pack::{self, Piece, Stream, cloud_init, cpio, gzip::Compressor, ignition, iso, libvirt, tar};
+use crate::pki::{Authority, Issued};
+use crate::plan::{CertificateSpec, Node, Plan};
+use crate::profile::{Binaries as Placement, Carrier};
+use crate::render::{self, Kitchen, NodeKeys, Overlay, Program, SeedArchive, Templates};
+use crate::tree::Tree;
+use crate::values::{Digest, Epoch, Mode};
+
+/// The label of the disc that holds the layer which all hosts share.
+const LAYER_LABEL: &str = "KILNLAYER";
+const SEED_ARCHIVE: &str = "overlay.tar.gz";
+const LAYER_ARCHIVE: &str = "etcd.tar.gz";
+
+/// Where the baked files go.
+pub enum Sink<'a> {
+    Bundle(&'a Writer),
+    /// Everything is made and nothing is kept.
+    Nowhere,
+}
+
+impl Sink<'_> {
+    fn directory(&self, path: &str, mode: Mode) -> Result<()> {
+        match self {
+            Sink::Bundle(writer) => writer.directory(path, mode),
+            Sink::Nowhere => Ok(()),
+        }
+    }
+
+    fn put(&self, path: &str, mode: Mode, stream: &[Piece]) -> Result<()> {
+        match self {
+            Sink::Bundle(writer) => writer.put(path, mode, stream).map(|_| ()),
+            Sink::Nowhere => Ok(()),
+        }
+    }
+
+    fn text(&self, path: &str, text: impl Into<Vec<u8>>) -> Result<()> {
+        self.put(path, Mode::FILE, &[Piece::Own(text.into())])
+    }
+}
+
+/// Everything that a bundle follows from.
+pub struct Inputs<'a> {
+    pub plan: &'a Plan,
+    pub authority: &'a Authority,
+    pub overlays: &'a [Overlay],
+    pub binaries: &'a Binaries,
+    pub epoch: Epoch,
+}
+
+struct Oven<'a> {
+    inputs: &'a Inputs<'a>,
+    kitchen: Kitchen<'a>,
+    programs: Vec<Program>,
+    compressor: Compressor,
+    /// The CA and what is above it.
+    trust_pem: String,
+    /// SHA-256 of the shared layer's archive, where there is one.
+    layer: Option<Digest>,
+    sink: Sink<'a>,
+}
+
+/// Makes the whole bundle but its manifest, which it returns.
+///
+/// # Errors
+/// The first thing that is in the way; the sink's owner drops what was written so far.
+pub fn bake(inputs: &Inputs<'_>, sink: Sink<'_>) -> Result<Manifest> {
+    let templates = Templates::new();
+    let mut oven = Oven {
+        inputs,
+        kitchen: Kitchen { plan: inputs.plan, overlays: inputs.overlays, templates: &templates },
+        programs: programs(inputs.binaries),
+        compressor: Compressor::new(),
+        trust_pem: inputs.authority.trust_pem()?,
+        layer: None,
+        sink,
+    };
+    oven.layer = oven.layer()?;
+    oven.sink.text("network.xml", libvirt::network(inputs.plan)?)?;
+    oven.sink.directory("nodes", Mode::DIRECTORY)?;
+    let nodes =
+        parallel::each(&inputs.plan.nodes, |node| oven.node(node).doing(|| format!("baking {}", node.name)))?;
+    let mut certificates = vec![oven.authority_certificate()];
+    let mut baked = Vec::new();
+    for (node, mut issued) in nodes {
+        baked.push(node);
+        certificates.append(&mut issued);
+    }
+    certificates.append(&mut oven.clients()?);
+    Ok(oven.manifest(baked, certificates))
+}
+
+impl Oven<'_> {
+    fn has(&self, carrier: Carrier) -> bool {
+        self.inputs.plan.bundle.carriers.contains(&carrier)
+    }
+
+    fn has_seed(&self) -> bool {
+        self.has(Carrier::CloudInit) || self.has(Carrier::Ignition)
+    }
+
+    fn tar_gz(&self, tree: &Tree) -> Result<Stream> {
+        Ok(self.compressor.compress(&tar::tar(tree, self.inputs.epoch)?))
+    }
+
+    fn cpio_gz(&self, tree: &Tree) -> Result<Stream> {
+        Ok(self.compressor.compress(&cpio::cpio(tree, self.inputs.epoch)?))
+    }
+
+    /// The part that is the same for every host, where the profile wants it apart.
+    fn layer(&self) -> Result<Option<Digest>> {
+        if self.inputs.plan.bundle.binaries == Placement::Embedded {
+            return Ok(None);
+        }
+        let tree = render::programs_tree(&self.programs)?;
+        let archive = self.tar_gz(&tree)?;
+        self.sink.directory("layers", Mode::DIRECTORY)?;
+        self.sink.put(&format!("layers/{LAYER_ARCHIVE}"), Mode::FILE, &archive)?;
+        if self.has(Carrier::Initramfs) {
+            self.sink.put("layers/etcd.cpio.gz", Mode::FILE, &self.cpio_gz(&tree)?)?;
+        }
+        let digest = pack::digest(&archive);
+        if self.has_seed() {
+            let files = [(LAYER_ARCHIVE.to_owned(), archive)];
+            let image = iso::iso(&files, LAYER_LABEL, self.inputs.epoch)?;
+            self.sink.put("layers/layer.iso", Mode::FILE, &image)?;
+        }
+        Ok(Some(digest))
+    }
+
+    /// One host: its certificates, its tree, its tree in every packing.
+    fn node(&self, node: &Node) -> Result<(manifest::Node, Vec<manifest::Certificate>)> {
+        let leaves = self.issue(&node.certificates)?;
+        let keys = NodeKeys { trust_pem: &self.trust_pem, leaves: &leaves };
+        let mut tree = self.kitchen.node_tree(node, &keys)?;
+        if self.layer.is_none() {
+            render::insert_programs(&mut tree, &self.programs)?;
+        }
+        let directory = format!("nodes/{}", node.name);
+        self.sink.directory(&directory, Mode::SECRET_DIRECTORY)?;
+        let mut files = Vec::new();
+        let mut put = |name: &str, mode: Mode, stream: &[Piece]| {
+            files.push(name.to_owned());
+            self.sink.put(&format!("{directory}/{name}"), mode, stream)
+        };
+        let archive = self.tar_gz(&tree)?;
+        put(SEED_ARCHIVE, Mode::SECRET, &archive)?;
+        if self.has(Carrier::Initramfs) {
+            put("overlay.cpio.gz", Mode::SECRET, &self.cpio_gz(&tree)?)?;
+        }
+        let ignition = self.seed(node, archive, &mut put)?;
+        put("domain.xml", Mode::FILE, &own(libvirt::domain(self.inputs.plan, node, ignition.as_deref())?))?;
+        put("listing.txt", Mode::FILE, &own(tree.listing()))?;
+        let certificates = node.certificates.iter().zip(&leaves).map(|(spec, leaf)| {
+            let file = format!("{}/{}.pem", self.inputs.plan.pki.directory, spec.file);
+            certificate(file, Some(node.name.to_string()), leaf)
+        });
+        Ok((self.manifest_node(node, files), certificates.collect()))
+    }
+
+    /// cloud-init's files, the Ignition config (which is returned) and the disc that both read.
+    fn seed(
+        &self,
+        node: &Node,
+        archive: Stream,
+        put: &mut impl FnMut(&str, Mode, &[Piece]) -> Result<()>,
+    ) -> Result<Option<Vec<u8>>> {
+        if !self.has_seed() {
+            return Ok(None);
+        }
+        let plan = self.inputs.plan;
+        let own_archive =
+            SeedArchive { label: cloud_init::SEED_LABEL, file: SEED_ARCHIVE, sha256: pack::digest(&archive) };
+        let layer = self.layer.map(|sha256| SeedArchive { label: LAYER_LABEL, file: LAYER_ARCHIVE, sha256 });
+        let archives: Vec<_> = layer.into_iter().chain([own_archive]).collect();
+        let seed = render::seed(plan, node, &archives, self.kitchen.templates)?;
+        let mut on_disc = Vec::new();
+        if self.has(Carrier::CloudInit) {
+            let files = cloud_init::no_cloud(plan, node, &seed.script);
+            let named = [
+                ("user-data", files.user_data),
+                ("meta-data", files.meta_data),
+                ("network-config", files.network_config),
+            ];
+            for (name, text) in named {
+                put(name, Mode::FILE, &own(text.clone()))?;
+                on_disc.push((name.to_owned(), own(text).to_vec()));
+            }
+        }
+        on_disc.push((SEED_ARCHIVE.to_owned(), archive));
+        put("seed.iso", Mode::SECRET, &iso::iso(&on_disc, cloud_init::SEED_LABEL, self.inputs.epoch)?)?;
+        if !self.has(Carrier::Ignition) {
+            return Ok(None);
+        }
+        let config = ignition::config(plan, node, &seed.script, &seed.unit)?;
+        put("config.ign", Mode::FILE, &own(config.clone()))?;
+        Ok(Some(config))
+    }
+
+    fn issue(&self, specs: &[CertificateSpec]) -> Result<Vec<Issued>> {
+        let pki = &self.inputs.plan.pki;
+        specs
+            .iter()
+            .map(|spec| self.inputs.authority.issue(spec, pki.leaf_algorithm, pki.leaf_lifetime))
+            .collect()
+    }
+
+    /// What an operator's own machine needs: the trust anchor, client certificates, etcdctl's variables.
+    fn clients(&self) -> Result<Vec<manifest::Certificate>> {
+        let plan = self.inputs.plan;
+        self.sink.directory("client", Mode::SECRET_DIRECTORY)?;
+        self.sink.text("client/ca.pem", self.trust_pem.clone())?;
+        let endpoints: Vec<_> = plan.nodes.iter().map(|node| node.client_url.as_str()).collect();
+        let environment = format!(
+            "# Made by Kiln for {}. In this directory: set -a; . ./etcdctl.env\nETCDCTL_API=3\nETCDCTL_ENDPOINTS={}\n\
+             ETCDCTL_CACERT=ca.pem\nETCDCTL_CERT=etcdctl.pem\nETCDCTL_KEY=etcdctl-key.pem\n",
+            plan.cluster.name,
+            endpoints.join(",")
+        );
+        self.sink.text("client/etcdctl.env", environment)?;
+        let issued = self.issue(&plan.clients)?;
+        let mut listed = Vec::new();
+        for (spec, leaf) in plan.clients.iter().zip(&issued) {
+            let file = format!("client/{}.pem", spec.file);
+            self.sink.text(&file, leaf.cert_pem.clone())?;
+            let key = leaf.key_pem.as_bytes().to_vec();
+            self.sink.put(&format!("client/{}-key.pem", spec.file), Mode::SECRET, &[Piece::Own(key)])?;
+            listed.push(certificate(file, None, leaf));
+        }
+        Ok(listed)
+    }
+
+    fn authority_certificate(&self) -> manifest::Certificate {
+        let authority = self.inputs.authority;
+        let (not_before, not_after) = authority.validity();
+        manifest::Certificate {
+            file: "client/ca.pem".to_owned(),
+            node: None,
+            subject: authority.subject(),
+            sans: Vec::new(),
+            serial: authority.serial(),
+            not_before: not_before.seconds(),
+            not_after: not_after.seconds(),
+        }
+    }
+
+    fn manifest_node(&self, node: &Node, mut files: Vec<String>) -> manifest::Node {
+        files.sort_unstable();
+        manifest::Node {
+            name: node.name.to_string(),
+            address: node.address,
+            mac: node.mac.to_string(),
+            member_id: node.member_id.to_string(),
+            peer_urls: vec![node.peer_url.clone()],
+            client_urls: vec![node.client_url.clone()],
+            files,
+        }
+    }
+
+    fn manifest(&self, nodes: Vec<manifest::Node>, certificates: Vec<manifest::Certificate>) -> Manifest {
+        let plan = self.inputs.plan;
+        let record = &self.inputs.binaries.record;
+        let binaries = self.programs.iter().map(|(name, blob)| {
+            let path = format!("{}/{name}", render::PROGRAMS);
+            let binary =
+                manifest::Binary { path, size: blob.bytes().len() as u64, sha256: blob.digest().to_string() };
+            (name.clone(), binary)
+        });
+        let sources = record.sources.iter().map(|source| manifest::Source {
+            file: source.file.clone(),
+            sha256: source.sha256.to_string(),
+            trust: source.trust.to_string(),
+        });
+        Manifest {
+            schema: manifest::SCHEMA,
+            builder: concat!("kiln ", env!("CARGO_PKG_VERSION")).to_owned(),
+            epoch: self.inputs.epoch.seconds(),
+            cluster: manifest::Cluster {
+                name: plan.cluster.name.to_string(),
+                token: plan.cluster.token.to_string(),
+                id: plan.cluster.id.to_string(),
+            },
+            etcd: manifest::Etcd {
+                version: plan.release.to_string(),
+                arch: plan.arch.to_string(),
+                binaries: binaries.collect(),
+                sources: sources.collect(),
+            },
+            network: manifest::Network { cidr: plan.network.cidr.to_string(), gateway: plan.network.gateway },
+            nodes,
+            carriers: plan.bundle.carriers.iter().map(ToString::to_string).collect(),
+            binaries: plan.bundle.binaries.to_string(),
+            certificates,
+            files: Default::default(),
+        }
+    }
+}
+
+fn programs(binaries: &Binaries) -> Vec<Program> {
+    binaries.blobs.iter().map(|(program, blob)| (program.to_string(), blob.clone())).collect()
+}
+
+fn own(bytes: impl Into<Vec<u8>>) -> [Piece; 1] {
+    [Piece::Own(bytes.into())]
+}
+
+fn certificate(file: String, node: Option<String>, leaf: &Issued) -> manifest::Certificate {
+    manifest::Certificate {
+        file,
+        node,
+        subject: leaf.subject.clone(),
+        sans: leaf.sans.clone(),
+        serial: leaf.serial.clone(),
+        not_before: leaf.not_before.seconds(),
+        not_after: leaf.not_after.seconds(),
+    }
+}

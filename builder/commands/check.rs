@@ -1,0 +1,77 @@
+//! `kiln check`: a profile, by making everything and keeping nothing; or a finished bundle.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use super::bake::{self, Inputs, Sink};
+use super::{build, inputs, output::Output};
+use crate::artifact::Store;
+use crate::bundle::Bundle;
+use crate::cli;
+use crate::failure::{Failure, Result};
+use crate::pki::Authority;
+use crate::plan;
+
+pub fn run(args: &cli::Check, out: &Output) -> Result<()> {
+    match (&args.bundle, &args.profile) {
+        (Some(path), _) => bundle(path, args.json, out),
+        (None, Some(name)) => profile(name, args, out),
+        // clap asks for one of the two.
+        (None, None) => Ok(()),
+    }
+}
+
+fn profile(name: &str, args: &cli::Check, out: &Output) -> Result<()> {
+    let store = Store::at(&args.store.artifacts);
+    let profile = inputs::profile(name, &store, out, args.json)?;
+    let binaries = store.load(profile.etcd.release, profile.etcd.arch, &profile.etcd.sha256)?;
+    let overlays = inputs::overlays(&profile, &args.overlays)?;
+    let path = inputs::keystore_path(args.keys.keystore.as_ref(), &profile.cluster.name);
+    let (keystore, _) = build::keystore(&path, &profile.cluster.name)?;
+    let authority = Authority::new(&keystore, profile.pki.ca_algorithm, profile.pki.ca_lifetime)?;
+    let plan = plan::resolve(&profile, keystore.token());
+    let epoch = inputs::source_date_epoch()?.unwrap_or_else(|| keystore.issued());
+    let inputs =
+        Inputs { plan: &plan, authority: &authority, overlays: &overlays, binaries: &binaries, epoch };
+    let manifest = bake::bake(&inputs, Sink::Nowhere)?;
+    if args.json {
+        return out.json(&json!({
+            "profile": plan.name, "nodes": plan.nodes.len(), "certificates": manifest.certificates.len(),
+            "etcd": plan.release, "ok": true,
+        }));
+    }
+    out.print(format_args!(
+        "{}: a bundle of {} nodes with etcd {} and {} certificates can be built from it",
+        plan.name,
+        plan.nodes.len(),
+        plan.release,
+        manifest.certificates.len()
+    ))
+}
+
+fn bundle(path: &Path, json: bool, out: &Output) -> Result<()> {
+    let bundle = Bundle::open(path)?;
+    let problems = bundle.check()?;
+    if json {
+        out.json(&json!({ "bundle": path, "files": bundle.manifest.files.len(), "problems": problems }))?;
+    }
+    if problems.is_empty() {
+        return if json {
+            Ok(())
+        } else {
+            out.print(format_args!(
+                "{}: all {} files are as the manifest says",
+                path.display(),
+                bundle.manifest.files.len()
+            ))
+        };
+    }
+    let lines: Vec<_> =
+        problems.iter().map(|problem| format!("{} {}", problem.path, problem.problem)).collect();
+    Err(Failure::wrong(format!(
+        "{} is not as it was built; build it again or copy it again\n  {}",
+        path.display(),
+        lines.join("\n  ")
+    )))
+}

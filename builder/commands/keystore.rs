@@ -1,0 +1,92 @@
+//! `kiln keystore init`, `renew`, `import-ca` and `show`.
+
+use std::path::Path;
+
+use serde_json::json;
+use zeroize::Zeroizing;
+
+use super::{inputs, output::Output};
+use crate::cli::Keystore as Verb;
+use crate::disk;
+use crate::failure::{Doing, Failure, Result};
+use crate::pki::Keystore;
+use crate::values::Digest;
+
+/// The largest key or certificate file that is read, in bytes.
+const LIMIT: u64 = 1 << 20;
+
+pub fn run(verb: &Verb, out: &Output) -> Result<()> {
+    match verb {
+        Verb::Init { cluster, keys, seed_file, issued } => {
+            let path = inputs::keystore_path(keys.keystore.as_ref(), cluster);
+            let seed = seed_file.as_deref().map(seed).transpose()?;
+            let keystore =
+                Keystore::create(&path, cluster, seed.as_deref(), inputs::date_of_issue(*issued)?)?;
+            out.print(format_args!(
+                "made the keystore {} of {cluster}, issued {}, token {}: every key of this cluster comes from it; \
+                 keep it safe and back it up",
+                path.display(),
+                keystore.issued(),
+                keystore.token()
+            ))
+        }
+        Verb::Renew { cluster, keys, issued } => {
+            let path = inputs::keystore_path(keys.keystore.as_ref(), cluster);
+            let keystore = Keystore::renew(&path, cluster, inputs::date_of_issue(*issued)?)?;
+            out.print(format_args!(
+                "issue {} of {cluster}, dated {}: build again, and bring the new leaf keys and certificates to the nodes",
+                keystore.issue_number(),
+                keystore.issued()
+            ))
+        }
+        Verb::ImportCa { cluster, keys, cert, key, passphrase_file } => {
+            let path = inputs::keystore_path(keys.keystore.as_ref(), cluster);
+            let certificates = disk::read(cert, LIMIT)?;
+            let key = Zeroizing::new(disk::read(key, LIMIT)?);
+            let passphrase = passphrase_file.as_deref().map(first_line).transpose()?;
+            let date = inputs::date_of_issue(None)?;
+            let passphrase = passphrase.as_deref().map(String::as_str);
+            Keystore::import_ca(&path, cluster, &certificates, &key, passphrase, date)?;
+            out.print(format_args!("{} now signs with the CA of {}", path.display(), cert.display()))
+        }
+        Verb::Show { cluster, keys, json } => {
+            let path = inputs::keystore_path(keys.keystore.as_ref(), cluster);
+            let keystore = Keystore::open(&path, cluster)?;
+            let ca = if keystore.has_imported_ca() { "imported" } else { "derived" };
+            if *json {
+                return out.json(&json!({
+                    "path": path, "cluster": cluster, "token": keystore.token(), "ca": ca,
+                    "issues": keystore.dates().iter().map(ToString::to_string).collect::<Vec<_>>(),
+                }));
+            }
+            let dates: Vec<_> = keystore.dates().iter().map(ToString::to_string).collect();
+            out.print(format_args!(
+                "keystore {} of {cluster}\n  token  {}\n  CA     {ca}\n  issued {}",
+                path.display(),
+                keystore.token(),
+                dates.join("\n         ")
+            ))
+        }
+    }
+}
+
+/// 32 bytes, as they are or as 64 hex digits.
+fn seed(path: &Path) -> Result<Zeroizing<[u8; 32]>> {
+    let bytes = Zeroizing::new(disk::read(path, 1024)?);
+    if let Ok(seed) = <[u8; 32]>::try_from(bytes.as_slice()) {
+        return Ok(Zeroizing::new(seed));
+    }
+    // A digest's notation is the same: 64 hex digits for 32 bytes.
+    let hex = std::str::from_utf8(&bytes).ok().and_then(|text| text.trim().parse::<Digest>().ok());
+    hex.map(|digest| Zeroizing::new(*digest.bytes()))
+        .ok_or_else(|| Failure::untrusted("a seed is 32 bytes, or 64 hex digits"))
+        .doing(|| format!("reading {}", path.display()))
+}
+
+fn first_line(path: &Path) -> Result<Zeroizing<String>> {
+    let bytes = Zeroizing::new(disk::read(path, 64 * 1024)?);
+    let text = std::str::from_utf8(&bytes)
+        .map_err(|_| Failure::untrusted("it is not UTF-8"))
+        .doing(|| format!("reading {}", path.display()))?;
+    Ok(Zeroizing::new(text.lines().next().unwrap_or_default().to_owned()))
+}

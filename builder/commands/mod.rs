@@ -1,0 +1,37 @@
+//! One file per verb: the only place where rooms meet.
+
+mod artifacts;
+mod bake;
+mod build;
+mod check;
+mod etcdctl;
+mod inputs;
+mod keystore;
+mod output;
+mod parallel;
+mod plan;
+mod rehearse;
+mod show;
+mod verify;
+
+use crate::cli::{Cli, Verb};
+use crate::failure::Result;
+
+/// Runs a verb. Results are on stdout when it returns.
+///
+/// # Errors
+/// What `main` prints and exits with.
+pub fn run(cli: Cli) -> Result<()> {
+    let out = output::Output::new(cli.quiet);
+    match cli.verb {
+        Verb::Build(args) => build::run(&args, &out),
+        Verb::Check(args) => check::run(&args, &out),
+        Verb::Plan(args) => plan::run(&args, &out),
+        Verb::Show(args) => show::run(&args, &out),
+        Verb::Rehearse(args) => rehearse::run(&args, &out),
+        Verb::Verify(args) => verify::run(&args, &out),
+        Verb::Etcdctl(args) => etcdctl::run(&args),
+        Verb::Artifacts(verb) => artifacts::run(&verb, &out),
+        Verb::Keystore(verb) => keystore::run(&verb, &out),
+    }
+}

@@ -1,0 +1,36 @@
+//! `kiln rehearse`.
+
+use std::time::Duration;
+
+use super::output::Output;
+use super::verify::{conclude, options};
+use crate::bundle::Bundle;
+use crate::cli;
+use crate::failure::Result;
+use crate::machine::{self, Rehearsal};
+
+pub fn run(args: &cli::Rehearse, out: &Output) -> Result<()> {
+    if let Some(scratch) = &args.inside {
+        return machine::inside(scratch);
+    }
+    // clap asks for a bundle where there is no --inside.
+    let Some(path) = &args.bundle else { return Ok(()) };
+    let bundle = Bundle::open(path)?;
+    let questions = options(&bundle)?;
+    let rehearsal = Rehearsal {
+        deadline: Duration::from_secs(args.deadline),
+        quiet: out.is_quiet(),
+        now: questions.now,
+        stranger: questions.stranger,
+    };
+    let mut rehearsed = machine::rehearse(&bundle.path, &bundle.manifest, &rehearsal)?;
+    if !args.keep {
+        let report = rehearsed.stop()?;
+        return conclude(&report, args.json, args.junit.as_deref(), out);
+    }
+    let concluded = conclude(&rehearsed.report, args.json, args.junit.as_deref(), out);
+    out.say(format_args!("the cluster runs until Ctrl-C; a shell in its network:\n  {}", rehearsed.enter));
+    rehearsed.hold()?;
+    rehearsed.stop()?;
+    concluded
+}

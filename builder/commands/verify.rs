@@ -1,0 +1,59 @@
+//! `kiln verify`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::output::Output;
+use crate::bundle::Bundle;
+use crate::cli;
+use crate::clock;
+use crate::disk;
+use crate::failure::{Failure, Result};
+use crate::pki::Authority;
+use crate::plan::{CertificateSpec, Usage};
+use crate::profile::Algorithm;
+use crate::values::{ClusterName, Lifetime, Mode};
+use crate::verify::{self, Options, Report, Stranger};
+
+pub fn run(args: &cli::Verify, out: &Output) -> Result<()> {
+    let bundle = Bundle::open(&args.bundle)?;
+    let report = verify::run(&bundle.path, &bundle.manifest, &options(&bundle)?)?;
+    conclude(&report, args.json, args.junit.as_deref(), out)
+}
+
+/// Everything is asked at its own address, with today's date, and with a stranger at the door.
+pub fn options(bundle: &Bundle) -> Result<Options> {
+    let now = clock::now();
+    let cluster: ClusterName = bundle
+        .manifest
+        .cluster
+        .name
+        .parse()
+        .map_err(|error| Failure::wrong(format!("the manifest's cluster name: {error}")))?;
+    let spec = CertificateSpec {
+        file: "stranger".to_owned(),
+        label: "client/stranger".to_owned(),
+        common_name: "etcdctl".to_owned(),
+        dns: Vec::new(),
+        ips: Vec::new(),
+        usages: vec![Usage::ClientAuth],
+        read_by_etcd: false,
+    };
+    let issued = Authority::throwaway(&cluster, now)?.issue(&spec, Algorithm::P256, Lifetime::hours(1))?;
+    let stranger =
+        Stranger { certificate: issued.cert_pem.into_bytes(), key: issued.key_pem.as_bytes().to_vec() };
+    Ok(Options { now, endpoints: BTreeMap::new(), stranger: Some(stranger) })
+}
+
+/// Prints a report, writes it as JUnit XML where asked, and fails when the cluster did.
+pub fn conclude(report: &Report, json: bool, junit: Option<&Path>, out: &Output) -> Result<()> {
+    if let Some(path) = junit {
+        disk::write_whole(path, verify::junit(report)?.as_bytes(), Mode::FILE)?;
+    }
+    if json {
+        out.json(report)?;
+    } else {
+        out.print(report.table())?;
+    }
+    if report.passed { Ok(()) } else { Err(Failure::wrong(report.verdict())) }
+}

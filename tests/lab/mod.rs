@@ -1,0 +1,137 @@
+//! What the tests that run `kiln` share: a directory of their own, and a store with real etcd releases.
+#![allow(dead_code, reason = "every test program uses another part of it")]
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Where ci/etcd puts Debian's packages.
+pub fn lab() -> PathBuf {
+    std::env::var_os("KILN_LAB").map_or_else(|| root().join("target/lab"), PathBuf::from)
+}
+
+/// etcd's packages of a Debian suite.
+pub fn debs(suite: &str) -> Vec<PathBuf> {
+    let list = lab().join("debs").join(format!(".{suite}"));
+    let text = fs::read_to_string(&list).unwrap_or_else(|_| panic!("run ci/setup and ci/etcd --tests first"));
+    text.lines().map(|line| lab().join("debs").join(line[64..].trim())).collect()
+}
+
+/// A store with the releases of trixie (3.5.16), bookworm (3.4) and sid (newer), made once per machine.
+pub fn store() -> &'static Path {
+    static STORE: OnceLock<PathBuf> = OnceLock::new();
+    STORE.get_or_init(|| {
+        let path = lab().join("store");
+        fs::create_dir_all(lab()).unwrap();
+        let guard = fs::File::create(lab().join("store.guard")).unwrap();
+        guard.lock().unwrap();
+        for suite in ["trixie", "bookworm", "sid"] {
+            let mut command = kiln();
+            command
+                .args(["artifacts", "add", "--quiet", "--trust", "--artifacts"])
+                .arg(&path)
+                .args(debs(suite));
+            run(&mut command);
+        }
+        path
+    })
+}
+
+/// The newest release in the store that is not trixie's: sid's moves.
+pub fn newer_release() -> String {
+    let mut command = kiln();
+    command.args(["artifacts", "list", "--json", "--artifacts"]).arg(store());
+    let listed: serde_json::Value = serde_json::from_str(&run(&mut command)).unwrap();
+    let versions: Vec<_> =
+        listed.as_array().unwrap().iter().map(|r| r["version"].as_str().unwrap()).collect();
+    versions[0].to_owned()
+}
+
+pub fn kiln() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kiln"));
+    command.env_remove("SOURCE_DATE_EPOCH").env("NO_COLOR", "1");
+    command
+}
+
+/// Runs a program that must succeed; its stdout.
+#[track_caller]
+pub fn run(command: &mut Command) -> String {
+    let output =
+        command.output().unwrap_or_else(|error| panic!("{command:?}: {error}; run ci/setup --tests first"));
+    assert!(output.status.success(), "{command:?}: {}\n{}", output.status, both(&output));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Runs a program that must exit with this code; its stderr.
+#[track_caller]
+pub fn refused(command: &mut Command, code: i32) -> String {
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(code), "{command:?}\n{}", both(&output));
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn both(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// A directory in which a user works: profiles, keystores, bundles. Below the target directory, which is on a
+/// real file system.
+pub struct Workshop {
+    directory: tempfile::TempDir,
+}
+
+impl Workshop {
+    pub fn new() -> Self {
+        let directory =
+            tempfile::Builder::new().prefix("workshop-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        Self { directory }
+    }
+
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    pub fn file(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// `kiln` in this directory; verbs that take a store are given the shared one with `build` and the like.
+    pub fn kiln<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(&self, arguments: I) -> Command {
+        let mut command = kiln();
+        command.current_dir(self.path()).args(arguments);
+        command
+    }
+
+    /// A keystore that is the same everywhere.
+    pub fn keystore(&self, cluster: &str) {
+        self.file("seed", "07".repeat(32));
+        run(&mut self.kiln(["keystore", "init", cluster, "--seed-file", "seed", "--issued", "2026-01-01"]));
+    }
+
+    /// Builds a profile from the shared store and returns the bundle.
+    pub fn build(&self, profile: &str) -> PathBuf {
+        let mut command = self.kiln(["build", "--profile", profile, "--artifacts"]);
+        command.arg(store());
+        let printed = run(&mut command);
+        self.path().join(printed.split(':').next().unwrap())
+    }
+}
+
+/// Three members with one change to the text of the embedded profile: every pair is (from, to).
+pub fn ha3_with(changes: &[(&str, &str)]) -> String {
+    let mut text = fs::read_to_string(root().join("profiles/ha3.toml")).unwrap();
+    for (from, to) in changes {
+        assert!(text.contains(from), "{from:?} is not in profiles/ha3.toml");
+        text = text.replace(from, to);
+    }
+    text
+}

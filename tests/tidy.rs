@@ -1,0 +1,143 @@
+//! House rules that no compiler checks.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Room -> the rooms that it may use. `failure`, `interrupt` and `values` are open to all.
+const ROOMS: &[(&str, &[&str])] = &[
+    ("artifact", &["disk", "etcd", "tree"]),
+    ("bundle", &["disk", "pack"]),
+    ("clock", &[]),
+    ("commands", &["*"]),
+    ("cli", &[]),
+    ("disk", &[]),
+    ("etcd", &["suggest"]),
+    ("failure", &[]),
+    ("interrupt", &[]),
+    ("machine", &["bundle", "disk", "process", "verify"]),
+    ("main", &["*"]),
+    ("pack", &["plan", "profile", "tree", "yaml"]),
+    ("pki", &["disk", "plan", "profile"]),
+    ("plan", &["etcd", "profile"]),
+    ("process", &["disk"]),
+    ("profile", &["etcd", "suggest"]),
+    ("render", &["disk", "etcd", "pki", "plan", "profile", "tree", "yaml"]),
+    ("suggest", &[]),
+    ("tree", &[]),
+    ("values", &[]),
+    ("verify", &["bundle", "disk", "pack", "process"]),
+    ("yaml", &[]),
+];
+
+const OPEN: &[&str] = &["failure", "interrupt", "values"];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn files(below: &str, ending: &str) -> Vec<PathBuf> {
+    let mut files: Vec<_> = walkdir::WalkDir::new(root().join(below))
+        .into_iter()
+        .map(|entry| entry.unwrap().into_path())
+        .filter(|path| path.is_file() && path.to_string_lossy().ends_with(ending))
+        .collect();
+    files.sort();
+    assert!(!files.is_empty(), "nothing below {below}");
+    files
+}
+
+fn room_of(path: &Path) -> String {
+    let inside = path.strip_prefix(root().join("builder")).unwrap();
+    inside.components().next().unwrap().as_os_str().to_str().unwrap().trim_end_matches(".rs").to_owned()
+}
+
+#[test]
+fn rooms_use_only_the_rooms_that_their_row_names() {
+    let allowed: BTreeMap<_, _> = ROOMS.iter().copied().collect();
+    let mut wrong = Vec::new();
+    for path in files("builder", ".rs") {
+        let room = room_of(&path);
+        if room == "lib" {
+            continue;
+        }
+        let row =
+            allowed.get(room.as_str()).unwrap_or_else(|| panic!("room {room} has no row in tests/tidy.rs"));
+        let text = fs::read_to_string(&path).unwrap();
+        for (number, line) in
+            text.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//"))
+        {
+            for (at, _) in line.match_indices("crate::") {
+                let used: String =
+                    line[at + 7..].chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect();
+                let fine = used.is_empty()
+                    || used == room
+                    || OPEN.contains(&used.as_str())
+                    || row.contains(&"*")
+                    || row.contains(&used.as_str());
+                if !fine {
+                    wrong.push(format!("{}:{}: {room} uses {used}", path.display(), number + 1));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn embedded_overlays_are_the_directory() {
+    let embedded: BTreeSet<String> = kiln::render::EMBEDDED
+        .iter()
+        .flat_map(|(overlay, files)| files.iter().map(move |(path, _)| format!("{overlay}/{path}")))
+        .collect();
+    let top = root().join("overlays");
+    let on_disk: BTreeSet<String> = files("overlays", "")
+        .iter()
+        .map(|path| path.strip_prefix(&top).unwrap().to_str().unwrap().to_owned())
+        .filter(|path| !path.starts_with("carrier/"))
+        .collect();
+    assert_eq!(embedded, on_disk);
+}
+
+#[test]
+fn embedded_profiles_are_the_directory() {
+    let on_disk: BTreeSet<String> = files("profiles", ".toml")
+        .iter()
+        .map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned())
+        .collect();
+    let embedded: BTreeSet<String> = kiln::profile::names().map(str::to_owned).collect();
+    assert_eq!(embedded, on_disk);
+}
+
+#[test]
+fn messages_do_not_hedge() {
+    for path in files("builder", ".rs") {
+        let text = fs::read_to_string(&path).unwrap();
+        for (number, line) in text.lines().enumerate() {
+            let lower = line.to_lowercase();
+            for phrase in ["failed to", "unable to", "could not"] {
+                let is_message =
+                    lower.contains(phrase) && line.contains('"') && !line.trim_start().starts_with("//");
+                assert!(!is_message, "{}:{}: {line}", path.display(), number + 1);
+            }
+        }
+    }
+}
+
+#[test]
+fn no_file_is_too_long() {
+    for path in files("builder", ".rs") {
+        let lines = fs::read_to_string(&path).unwrap().lines().count();
+        assert!(lines <= 600, "{} has {lines} lines; split it", path.display());
+    }
+}
+
+#[test]
+fn scripts_can_be_run() {
+    use std::os::unix::fs::PermissionsExt;
+    for path in files("ci", "") {
+        let is_library = path.extension().is_some_and(|e| e == "sh");
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o111 != 0, !is_library, "{}", path.display());
+    }
+}
