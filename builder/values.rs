@@ -215,6 +215,7 @@ impl Serialize for Mode {
 pub struct Epoch(u64);
 
 impl Epoch {
+    const START: jiff::civil::DateTime = jiff::civil::DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
     const END: u64 = 253_402_300_799;
 
     /// 1970-01-01T00:00:00Z.
@@ -238,18 +239,18 @@ impl Epoch {
         Self(self.0.saturating_sub(lifetime.seconds()))
     }
 
-    fn timestamp(self) -> jiff::Timestamp {
-        i64::try_from(self.0)
-            .ok()
-            .and_then(|s| jiff::Timestamp::from_second(s).ok())
-            .unwrap_or(jiff::Timestamp::MAX)
+    /// Without a time zone, because `jiff` ends its timestamps a day before the year 9999 does, and certificates
+    /// without an end carry that last second (RFC 5280 4.1.2.5).
+    fn civil(self) -> jiff::civil::DateTime {
+        let since = i64::try_from(self.0).map_or(jiff::SignedDuration::MAX, jiff::SignedDuration::from_secs);
+        Self::START.checked_add(since).unwrap_or(jiff::civil::DateTime::MAX)
     }
 }
 
 impl fmt::Display for Epoch {
     /// RFC 3339 in UTC: `2026-11-21T00:00:00Z`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.timestamp())
+        write!(f, "{}Z", self.civil())
     }
 }
 
@@ -262,10 +263,19 @@ impl FromStr for Epoch {
             return Self::from_seconds(seconds);
         }
         let full = if text.len() == 10 { format!("{text}T00:00:00Z") } else { text.to_owned() };
-        let parsed: jiff::Timestamp = full
-            .parse()
-            .map_err(|_| Invalid("it is neither seconds since 1970 nor a date such as 2026-11-21".into()))?;
-        match u64::try_from(parsed.as_second()) {
+        let parsed = match full.parse::<jiff::Timestamp>() {
+            Ok(timestamp) => Ok(timestamp.as_second()),
+            // The last day of all.
+            Err(_) if full.len() == "9999-12-31T23:59:59Z".len() => full
+                .strip_suffix('Z')
+                .and_then(|text| text.parse::<jiff::civil::DateTime>().ok())
+                .map(|time| time.duration_since(Self::START).as_secs())
+                .ok_or(()),
+            Err(_) => Err(()),
+        };
+        let parsed = parsed
+            .map_err(|()| Invalid("it is neither seconds since 1970 nor a date such as 2026-11-21".into()))?;
+        match u64::try_from(parsed) {
             Ok(seconds) => Self::from_seconds(seconds),
             Err(_) => invalid("it lies before 1970"),
         }
@@ -531,6 +541,11 @@ mod tests {
             ("-1", None),
             ("junk", None),
             ("1969-12-31", None),
+            ("253402300799", Some("9999-12-31T23:59:59Z")),
+            ("9999-12-31T23:59:59Z", Some("9999-12-31T23:59:59Z")),
+            ("9999-12-31", Some("9999-12-31T00:00:00Z")),
+            ("2026-11-21T02:00:00+02:00", Some("2026-11-21T00:00:00Z")),
+            ("2026-02-29", None),
             ("253402300800", None),
             ("99999999999999999999", None),
         ];
