@@ -235,7 +235,15 @@ impl Scratch {
 
 /// An advisory lock on a file, held until dropped or until the process ends, however it ends (flock(2)).
 pub struct Lock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing is not enough: a child that another thread has forked, and that has not yet reached its exec,
+        // holds the same open file, and the lock with it.
+        let _ = self.file.unlock();
+    }
 }
 
 impl Lock {
@@ -256,7 +264,7 @@ impl Lock {
             .doing(|| format!("opening the lock {}", path.display()))?;
         let file = File::from(fd);
         match how(&file) {
-            Ok(()) => Ok(Self { _file: file }),
+            Ok(()) => Ok(Self { file }),
             Err(TryLockError::WouldBlock) => Err(Failure::new(
                 Exit::Locked,
                 format!("another run of kiln holds {}; wait for it to end", path.display()),
@@ -275,7 +283,7 @@ pub struct Staging {
     partial: PathBuf,
     target: PathBuf,
     published: bool,
-    _lock: Lock,
+    lock: Option<Lock>,
 }
 
 impl Staging {
@@ -307,7 +315,7 @@ impl Staging {
         rustix::fs::mkdir(&partial, Bits::from_raw_mode(0o700)).map_err(io::Error::from).doing(making)?;
         let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY;
         let root = rustix::fs::open(&partial, flags, Bits::empty()).map_err(io::Error::from).doing(making)?;
-        Ok(Self { root, parent, partial, target: target.to_owned(), published: false, _lock: lock })
+        Ok(Self { root, parent, partial, target: target.to_owned(), published: false, lock: Some(lock) })
     }
 
     /// Makes one directory; those above it must be there.
@@ -354,11 +362,11 @@ impl Staging {
     ///
     /// The caller has looked at what is there and found it fit to be replaced.
     pub fn publish(self) -> Result<()> {
-        self.publish_as(Mode::DIRECTORY)
+        self.publish_as(Mode::DIRECTORY).map(drop)
     }
 
-    /// The same, with another mode for the directory itself.
-    pub fn publish_as(mut self, mode: Mode) -> Result<()> {
+    /// The same, with another mode for the directory itself. The lock on the target comes back, still held.
+    pub fn publish_as(mut self, mode: Mode) -> Result<Option<Lock>> {
         let publishing = || format!("publishing {}", self.target.display());
         rustix::fs::fchmod(&self.root, Bits::from_raw_mode(mode.bits()))
             .map_err(io::Error::from)
@@ -367,7 +375,8 @@ impl Staging {
         rustix::fs::syncfs(&self.root).map_err(io::Error::from).doing(publishing)?;
         self.swap()?;
         self.published = true;
-        sync_directory(&self.parent)
+        sync_directory(&self.parent)?;
+        Ok(self.lock.take())
     }
 
     fn swap(&self) -> Result<()> {
