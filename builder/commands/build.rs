@@ -41,7 +41,7 @@ pub fn run(args: &cli::Build, out: &Output) -> Result<()> {
     let expires = manifest.certificates.iter().map(|certificate| certificate.not_after).min();
     // The keystore is saved when nothing is left that could be refused: a bundle whose keys nobody has any
     // more could never be built again.
-    writer.publish(manifest, || if is_new { keystore.save(&keystore_path) } else { Ok(()) })?;
+    writer.publish(manifest, || if is_new { keystore.save(&keystore_path).map(drop) } else { Ok(()) })?;
 
     if is_new {
         out.say(format_args!(

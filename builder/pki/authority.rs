@@ -13,7 +13,8 @@ use x509_cert::ext::pkix::{
 use super::certificate::{Certificate, Content, common_name, encoding, extension};
 use super::chain::{self, CLIENT_AUTH, Chain, SERVER_AUTH};
 use super::key::{self, Key, KeyPem};
-use super::keystore::{Issue, Keystore};
+use super::keystore::Keystore;
+use super::list::Issue;
 use super::secret::Secret;
 use super::signature;
 use crate::failure::{Doing, Failure, Result};
@@ -287,5 +288,61 @@ fn readable(name: &GeneralName) -> String {
             },
         },
         _ => "?".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each thing that could be wrong with a certificate is made wrong, and has to be noticed.
+    #[test]
+    fn what_was_issued_is_compared_with_what_was_asked() {
+        let secret = Secret::new(&[7; 32]);
+        let at: Epoch = "2030-01-01".parse().unwrap();
+        let name: ClusterName = "ha3".parse().unwrap();
+        let (ca_key, chain) = derived(&secret, &name, Algorithm::P256, at, Lifetime::years(1)).unwrap();
+        let key = Key::derive(&secret, Algorithm::P256, &["leaf"]).unwrap();
+        let other = Key::derive(&secret, Algorithm::P256, &["other"]).unwrap();
+        let (public, other_public) = (key.public().unwrap(), other.public().unwrap());
+        let (subject, other_subject) = (common_name("a").unwrap(), common_name("b").unwrap());
+        let asked = || Content {
+            issuer: chain.ca().subject(),
+            subject: &subject,
+            not_before: at,
+            not_after: at.plus(Lifetime::days(1)),
+            public_key: &public,
+            extensions: vec![extension(&KeyUsage(KeyUsages::DigitalSignature.into()), true).unwrap()],
+        };
+        let judge = |given: &Content<'_>, signer: &Key, key: &Key| {
+            let leaf = Certificate::from_der(&given.sign(signer, &secret, &["leaf"]).unwrap()).unwrap();
+            let verdict = check(&leaf, chain.ca(), &asked(), &key.to_pem().unwrap());
+            verdict.err().map(|failure| failure.to_string()).unwrap_or_default()
+        };
+        assert_eq!(judge(&asked(), &ca_key, &key), "");
+        let later = at.plus(Lifetime::hours(1));
+        let cases: [(&str, Content<'_>, &Key, &Key); 8] = [
+            ("its signature is wrong", asked(), &other, &key),
+            ("its issuer is not", Content { issuer: &other_subject, ..asked() }, &ca_key, &key),
+            ("its subject differs", Content { subject: &other_subject, ..asked() }, &ca_key, &key),
+            ("its start differs", Content { not_before: later, ..asked() }, &ca_key, &key),
+            ("its end differs", Content { not_after: later, ..asked() }, &ca_key, &key),
+            ("its extensions differ", Content { extensions: Vec::new(), ..asked() }, &ca_key, &key),
+            ("its public key differs", Content { public_key: &other_public, ..asked() }, &ca_key, &other),
+            ("the private key is another", asked(), &ca_key, &other),
+        ];
+        for (why, given, signer, key) in cases {
+            let said = judge(&given, signer, key);
+            assert!(said.contains(why), "{why}: {said}");
+        }
+    }
+
+    #[test]
+    fn a_long_cluster_name_is_cut_but_stays_its_own() {
+        let name = |text: String| ca_name(&text.parse().unwrap());
+        assert_eq!(name("ha3".into()), "ha3 etcd CA");
+        assert_eq!(name("a".repeat(56)), format!("{} etcd CA", "a".repeat(56)));
+        assert_eq!(name("a".repeat(57)).len(), 64);
+        assert_ne!(name("a".repeat(57)), name("a".repeat(58)));
     }
 }

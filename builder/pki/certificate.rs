@@ -252,3 +252,57 @@ fn epoch(time: Time) -> Result<Epoch> {
 pub(super) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn serial_numbers_are_positive_and_have_20_octets(
+            seed: [u8; 32], label in ".{0,80}", content in prop::collection::vec(any::<u8>(), 0..200)
+        ) {
+            let secret = Secret::new(&seed);
+            let number = serial(&secret, &[&label], &content).unwrap();
+            prop_assert!((0x40..0x80).contains(&number[0]), "{number:02x?}");
+            let der = SerialNumber::<x509_cert::certificate::Rfc5280>::new(&number).unwrap().to_der().unwrap();
+            prop_assert_eq!(&der[..2], &[2, 20]);
+            prop_assert_eq!(&der[2..], &number[..]);
+            prop_assert_eq!(number, serial(&secret, &[&label], &content).unwrap());
+
+            let mut other = content.clone();
+            other.push(0);
+            prop_assert_ne!(number, serial(&secret, &[&label], &other).unwrap());
+            prop_assert_ne!(number, serial(&secret, &[&label, ""], &content).unwrap());
+            let mut seed = seed;
+            seed[31] ^= 1;
+            prop_assert_ne!(number, serial(&Secret::new(&seed), &[&label], &content).unwrap());
+        }
+
+        #[test]
+        fn junk_is_no_certificate_and_no_panic(junk in prop::collection::vec(any::<u8>(), 0..400)) {
+            prop_assert!(Certificate::from_der(&junk).is_err());
+        }
+    }
+
+    #[test]
+    fn times_change_their_type_where_rfc_5280_says() {
+        let cases = [
+            ("2049-12-31T23:59:59Z", 0x17, "491231235959Z"),
+            ("2050-01-01T00:00:00Z", 0x18, "20500101000000Z"),
+            ("1970-01-01T00:00:00Z", 0x17, "700101000000Z"),
+            ("9999-12-31T23:59:59Z", 0x18, "99991231235959Z"),
+        ];
+        for (text, tag, want) in cases {
+            let der = time(text.parse().unwrap()).unwrap();
+            assert_eq!((der[0], std::str::from_utf8(&der[2..]).unwrap()), (tag, want));
+        }
+    }
+
+    #[test]
+    fn names_from_strangers_do_not_steer_the_terminal() {
+        assert_eq!(printable("a\u{1b}[2Jb\nc\u{9b}d"), "a\u{fffd}[2Jb\u{fffd}c\u{fffd}d");
+    }
+}

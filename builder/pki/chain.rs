@@ -131,7 +131,8 @@ impl Chain {
     pub fn check_dates(&self, at: Epoch) -> Result<()> {
         for certificate in self.all() {
             let name = certificate.name();
-            if certificate.not_after() <= at {
+            // The last second is part of it (RFC 5280 4.1.2.5).
+            if certificate.not_after() < at {
                 return Err(Failure::untrusted(format!(
                     "{name} expired on {}, and certificates are issued as of {at}; renew the CA",
                     certificate.not_after()

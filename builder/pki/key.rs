@@ -267,3 +267,84 @@ pub(super) fn rsa_bits(key: &SubjectPublicKeyInfo) -> Option<usize> {
     let first = modulus.iter().position(|byte| *byte != 0)?;
     Some((modulus.len() - first) * 8 - modulus[first].leading_zeros() as usize)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pki::secret::hex;
+
+    const ALGORITHMS: [Algorithm; 4] =
+        [Algorithm::P256, Algorithm::P384, Algorithm::P521, Algorithm::Ed25519];
+
+    fn bytes(hex: &str) -> Vec<u8> {
+        (0..hex.len() / 2).map(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap()).collect()
+    }
+
+    /// RFC 6979 A.2.5 to A.2.7, the message "sample" with each curve's own hash: key, r, s.
+    #[test]
+    fn ec_signatures_are_those_of_rfc_6979() {
+        let p256 = "C9AFA9D845BA75166B5C215767B1D6934E50C3DB36E89B127B8A622B120F6721";
+        let key = Key::P256(p256::ecdsa::SigningKey::from_slice(&bytes(p256)).unwrap());
+        let signature = p256::ecdsa::Signature::from_der(&key.sign(b"sample").unwrap()).unwrap();
+        assert_eq!(
+            hex(&signature.to_bytes()).to_uppercase(),
+            "EFD48B2AACB6A8FD1140DD9CD45E81D69D2C877B56AAF991C34D0EA84EAF3716\
+             F7CB1C942D657C41D436C7A1B6E29F65F3E900DBB9AFF4064DC4AB2F843ACDA8"
+        );
+        let p384 = "6B9D3DAD2E1B8C1C05B19875B6659F4DE23C3B667BF297BA9AA47740787137D8\
+                    96D5724E4C70A825F872C9EA60D2EDF5";
+        let key = Key::P384(p384::ecdsa::SigningKey::from_slice(&bytes(p384)).unwrap());
+        let signature = p384::ecdsa::Signature::from_der(&key.sign(b"sample").unwrap()).unwrap();
+        assert_eq!(
+            hex(&signature.to_bytes()).to_uppercase(),
+            "94EDBB92A5ECB8AAD4736E56C691916B3F88140666CE9FA73D64C4EA95AD133C\
+             81A648152E44ACF96E36DD1E80FABE46\
+             99EF4AEB15F178CEA1FE40DB2603138F130E740A19624526203B6351D0A3A94F\
+             A329C145786E679E7B82C71A38628AC8"
+        );
+        let p521 = "00FAD06DAA62BA3B25D2FB40133DA757205DE67F5BB0018FEE8C86E1B68C7E75\
+                    CAA896EB32F1F47C70855836A6D16FCC1466F6D8FBEC67DB89EC0C08B0E996B83538";
+        let key = Key::P521(p521::ecdsa::SigningKey::from_slice(&bytes(p521)).unwrap());
+        let signature = p521::ecdsa::Signature::from_der(&key.sign(b"sample").unwrap()).unwrap();
+        assert_eq!(
+            hex(&signature.to_bytes()).to_uppercase(),
+            "00C328FAFCBD79DD77850370C46325D987CB525569FB63C5D3BC53950E6D4C5F174E\
+             25A1EE9017B5D450606ADD152B534931D7D4E8455CC91F9B15BF05EC36E377FA\
+             00617CCE7CF5064806C467F678D3B4080D6F1CC50AF26CA209417308281B68AF2826\
+             23EAA63E5B5C0723D8B8C37FF0777B1A20F8CCB1DCCC43997F1EE0E44DA4A67A"
+        );
+    }
+
+    #[test]
+    fn keys_come_back_from_pkcs8() {
+        let secret = Secret::new(&[7; 32]);
+        for algorithm in ALGORITHMS {
+            let key = Key::derive(&secret, algorithm, &["x"]).unwrap();
+            let again = Key::from_pkcs8(key.to_pkcs8().unwrap().as_bytes()).unwrap();
+            assert_eq!(key.public().unwrap(), again.public().unwrap());
+            assert_eq!(key.sign(b"x").unwrap(), again.sign(b"x").unwrap());
+            let other = Key::derive(&secret, algorithm, &["y"]).unwrap();
+            assert!(!same(&key.public().unwrap(), &other.public().unwrap()));
+        }
+    }
+
+    #[test]
+    fn sampling_goes_on_until_a_number_fits() {
+        let secret = Secret::new(&[7; 32]);
+        let tried = std::cell::RefCell::new(Vec::new());
+        let third = sample::<32, _>(&secret, &["x"], |bytes| {
+            tried.borrow_mut().push(*bytes);
+            (tried.borrow().len() == 3).then_some(*bytes)
+        });
+        let tried = tried.into_inner();
+        assert_eq!(third.unwrap(), tried[2]);
+        assert!(tried[0] != tried[1] && tried[1] != tried[2]);
+        assert!(sample::<32, ()>(&secret, &["x"], |_| None).is_err(), "and gives up in the end");
+    }
+
+    #[test]
+    fn debug_shows_no_key() {
+        let key = Key::derive(&Secret::new(&[7; 32]), Algorithm::P256, &["x"]).unwrap();
+        assert_eq!(format!("{:?}", key.to_pem().unwrap()), "KeyPem(…)");
+    }
+}

@@ -3,31 +3,20 @@
 //! It is the one place where chance and today's date enter: from the same keystore come the same bytes.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use hmac::{Hmac, KeyInit, Mac};
-use serde::Deserialize;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use super::certificate::printable;
 use super::chain::Chain;
 use super::keyfile;
+use super::list::{Issue, Issues, List, Origin, SCHEMA, changed};
+use super::place::{CA, CA_KEY, LIST, SECRET, check_place, lock_path, part, refuse_existing};
 use super::secret::{Secret, hex};
-use crate::disk::{self, Kind, Lock, Staging};
-use crate::failure::{Doing, Exit, Failure, Result};
+use crate::disk::{Lock, Staging};
+use crate::failure::{Doing, Failure, Result};
 use crate::values::{ClusterName, Digest, Epoch, Mode, Token};
-
-/// The only keystore schema that this Kiln writes and reads.
-pub const SCHEMA: u32 = 1;
-
-const LIST: &str = "keystore.toml";
-const SECRET: &str = "secret";
-const CA: &str = "ca.pem";
-const CA_KEY: &str = "ca-key.pem";
-
-/// The largest file that belongs into a keystore: the list with some ten thousand issues.
-const LIMIT: u64 = 1 << 20;
 
 /// A keystore, checked and locked: no other run of Kiln uses it while this value lives.
 pub struct Keystore {
@@ -37,21 +26,6 @@ pub struct Keystore {
     imported: Option<Imported>,
     token: Token,
     _lock: Option<Lock>,
-}
-
-/// One round of leaf certificates.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Issue {
-    /// From 1.
-    pub number: u32,
-    pub date: Epoch,
-}
-
-/// Numbered from 1 without a gap, none dated before the one that it follows.
-#[derive(Clone)]
-struct Issues {
-    first: Issue,
-    later: Vec<Issue>,
 }
 
 struct Imported {
@@ -76,15 +50,14 @@ impl Keystore {
             Some(seed) => Secret::new(seed),
             None => Secret::random()?,
         };
-        let issues = Issues { first: Issue { number: 1, date: issued }, later: Vec::new() };
-        Self::assemble(cluster.clone(), secret, issues, None)
+        Self::assemble(cluster.clone(), secret, Issues::begin(issued), None)
     }
 
     /// Writes a draft down: whole, or not at all.
     ///
     /// # Errors
     /// `Exit::Unsafe` when something is at the path already; `Exit::Locked` when another run makes it.
-    pub fn save(&self, dir: &Path) -> Result<()> {
+    pub fn save(self, dir: &Path) -> Result<Self> {
         refuse_existing(dir)?;
         let staging = Staging::begin(dir)?;
         // Once more: another run may have made it before the lock was ours.
@@ -97,8 +70,7 @@ impl Keystore {
     /// # Errors
     /// As `draft` and `save`.
     pub fn create(dir: &Path, cluster: &ClusterName, seed: Option<&[u8; 32]>, issued: Epoch) -> Result<Self> {
-        Self::draft(cluster, seed, issued)?.save(dir)?;
-        Self::open(dir, cluster)
+        Self::draft(cluster, seed, issued)?.save(dir)
     }
 
     /// Reads a keystore and checks every byte of it.
@@ -123,15 +95,14 @@ impl Keystore {
         let staging = Staging::begin(dir)?;
         let mut keystore = Self::load(dir, cluster)?;
         keystore.issues = keystore.issues.and(issued)?;
-        keystore.store(staging)?;
-        Self::open(dir, cluster)
+        keystore.store(staging)
     }
 
     /// Takes over a CA: its certificate first, then the chain above it up to the root, all PEM, and its key.
     /// Begins a new round of leaves, for none may carry over from another CA.
     ///
     /// # Errors
-    /// As `renew`; `Exit::Untrusted` when the CA is not fit to issue (FAULTS: each reason has its sentence);
+    /// As `renew`; `Exit::Untrusted` when the CA is not fit to issue, with a sentence for each reason;
     /// `Exit::Unsafe` when a CA has been imported before.
     pub fn import_ca(
         dir: &Path,
@@ -164,8 +135,7 @@ impl Keystore {
                 pem: Zeroizing::new(key.to_pem()?.as_bytes().to_vec()),
             },
         });
-        keystore.store(staging)?;
-        Self::open(dir, cluster)
+        keystore.store(staging)
     }
 
     pub fn cluster(&self) -> &ClusterName {
@@ -202,11 +172,11 @@ impl Keystore {
     }
 
     pub(super) fn latest(&self) -> &Issue {
-        self.issues.later.last().unwrap_or(&self.issues.first)
+        self.issues.latest()
     }
 
     pub(super) fn first_issued(&self) -> Epoch {
-        self.issues.first.date
+        self.issues.first().date
     }
 
     /// The imported CA: its chain in PEM, its key in PKCS#8 DER.
@@ -264,7 +234,8 @@ impl Keystore {
         Ok(keystore)
     }
 
-    fn store(&self, staging: Staging) -> Result<()> {
+    /// Puts it in its place, whole; the lock stays with it.
+    fn store(mut self, staging: Staging) -> Result<Self> {
         let write = |name: &str, bytes: &[u8]| staging.create(name, Mode::SECRET)?.write(bytes);
         write(LIST, self.render()?.as_bytes())?;
         write(SECRET, self.secret.to_text().as_bytes())?;
@@ -272,7 +243,8 @@ impl Keystore {
             write(CA, &ca.chain)?;
             write(CA_KEY, &ca.key.pem)?;
         }
-        staging.publish_as(Mode::SECRET_DIRECTORY)
+        self._lock = staging.publish_as(Mode::SECRET_DIRECTORY)?;
+        Ok(self)
     }
 
     /// `keystore.toml`.
@@ -307,171 +279,5 @@ impl fmt::Debug for Keystore {
             .field("latest", self.latest())
             .field("imported", &self.imported.is_some())
             .finish_non_exhaustive()
-    }
-}
-
-impl Issues {
-    fn all(&self) -> impl Iterator<Item = &Issue> {
-        std::iter::once(&self.first).chain(&self.later)
-    }
-
-    /// With one more.
-    fn and(mut self, date: Epoch) -> Result<Self> {
-        let last = self.later.last().unwrap_or(&self.first);
-        if date < last.date {
-            return Err(Failure::unsafe_to(format!(
-                "the keystore's latest issue is dated {}, after {date}; look at the clock, or give a later date",
-                last.date
-            )));
-        }
-        let number = last.number.checked_add(1).ok_or_else(changed)?;
-        self.later.push(Issue { number, date });
-        Ok(self)
-    }
-}
-
-/// `keystore.toml`, as written.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct List {
-    #[serde(rename = "schema")]
-    _schema: u32,
-    cluster: String,
-    ca: Origin,
-    #[serde(rename = "check")]
-    _check: String,
-    issue: Vec<RawIssue>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Origin {
-    Derived,
-    Imported,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawIssue {
-    number: u32,
-    date: String,
-}
-
-impl List {
-    fn parse(text: &str) -> Result<Self> {
-        #[derive(Deserialize)]
-        struct Schema {
-            schema: u32,
-        }
-        let Schema { schema } = toml::from_str(text).map_err(|_| changed())?;
-        if schema != SCHEMA {
-            return Err(Failure::untrusted(format!(
-                "keystore schema {schema} is not supported; this kiln reads schema {SCHEMA}"
-            )));
-        }
-        toml::from_str(text).map_err(|_| changed())
-    }
-
-    fn issues(&self) -> Result<Issues> {
-        let mut issues: Option<Issues> = None;
-        for raw in &self.issue {
-            let date: Epoch = raw.date.parse().map_err(|_| changed())?;
-            let next = match issues {
-                None => Issues { first: Issue { number: 1, date }, later: Vec::new() },
-                Some(issues) => issues.and(date).map_err(|_| changed())?,
-            };
-            if next.all().last().is_none_or(|issue| issue.number != raw.number) {
-                return Err(changed());
-            }
-            issues = Some(next);
-        }
-        issues.ok_or_else(changed)
-    }
-}
-
-fn changed() -> Failure {
-    Failure::untrusted(
-        "a part of it was changed since kiln wrote it; restore the whole directory from a backup, and do not \
-         build from it as it is",
-    )
-}
-
-fn refuse_existing(dir: &Path) -> Result<()> {
-    match disk::look(dir)? {
-        None => Ok(()),
-        Some(_) => Err(Failure::unsafe_to(format!(
-            "{} is there already; a keystore that is overwritten is a cluster that is lost, so choose another \
-             --keystore",
-            dir.display()
-        ))),
-    }
-}
-
-/// Whether the directory and its parts are there for their owner alone.
-fn check_place(dir: &Path) -> Result<()> {
-    let shown = dir.display();
-    match disk::look(dir)? {
-        None => {
-            return Err(Failure::untrusted(format!(
-                "there is no keystore at {shown}; make one with `kiln keystore init`, or name it with --keystore"
-            )));
-        }
-        Some(found) if found.kind == Kind::Link => {
-            return Err(Failure::unsafe_to(format!(
-                "{shown} is a symbolic link, which others may be able to turn; name the keystore's directory itself"
-            )));
-        }
-        Some(found) if found.kind != Kind::Directory => {
-            return Err(Failure::untrusted(format!("{shown} is not a directory, so it is not a keystore")));
-        }
-        Some(found) => check_private(dir, found.mode)?,
-    }
-    for name in [LIST, SECRET, CA, CA_KEY] {
-        let path = dir.join(name);
-        match disk::look(&path)? {
-            Some(found) if found.kind == Kind::File => check_private(&path, found.mode)?,
-            Some(_) => {
-                return Err(Failure::unsafe_to(format!(
-                    "{} is not a regular file; a keystore holds nothing else",
-                    path.display()
-                )));
-            }
-            None => {}
-        }
-    }
-    Ok(())
-}
-
-fn check_private(path: &Path, mode: Mode) -> Result<()> {
-    if mode.bits() & 0o077 == 0 {
-        return Ok(());
-    }
-    let path = path.display();
-    Err(Failure::unsafe_to(format!(
-        "{path} has mode {mode}: others than its owner may reach the keys; close it with `chmod go= {path}`, and \
-         make a new keystore if someone did"
-    )))
-}
-
-/// One file of a keystore.
-fn part(dir: &Path, name: &str) -> Result<Zeroizing<Vec<u8>>> {
-    let path = dir.join(name);
-    if disk::look(&path)?.is_none() {
-        return Err(Failure::untrusted(format!("its file {name} is missing; restore it from a backup")));
-    }
-    disk::read(&path, LIMIT).map(Zeroizing::new)
-}
-
-/// The lock that `Staging` takes too, so that nobody replaces a keystore while it is read.
-fn lock_path(dir: &Path) -> Result<PathBuf> {
-    match dir.file_name().and_then(|name| name.to_str()) {
-        Some(name) => Ok(dir.with_file_name(format!(".{name}.lock"))),
-        None => Err(Failure::new(
-            Exit::Usage,
-            format!(
-                "{} has no name of its own; give the keystore's directory by its name",
-                printable(&dir.display().to_string())
-            ),
-        )),
     }
 }

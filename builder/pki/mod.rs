@@ -9,11 +9,14 @@ mod chain;
 mod key;
 mod keyfile;
 mod keystore;
+mod list;
 mod names;
 mod pem;
+mod place;
 mod secret;
 mod signature;
 
 pub use authority::{Authority, Issued};
 pub use key::KeyPem;
-pub use keystore::{Keystore, SCHEMA};
+pub use keystore::Keystore;
+pub use list::SCHEMA;

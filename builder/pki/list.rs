@@ -1,0 +1,125 @@
+//! `keystore.toml`: whose keystore it is, and the rounds of certificates that were issued from it.
+
+use serde::Deserialize;
+
+use crate::failure::{Failure, Result};
+use crate::values::Epoch;
+
+/// The only keystore schema that this Kiln writes and reads.
+pub const SCHEMA: u32 = 1;
+
+/// One round of leaf certificates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Issue {
+    /// From 1.
+    pub number: u32,
+    pub date: Epoch,
+}
+
+/// Numbered from 1 without a gap, none dated before the one that it follows.
+#[derive(Clone)]
+pub(super) struct Issues {
+    first: Issue,
+    later: Vec<Issue>,
+}
+
+impl Issues {
+    pub fn begin(date: Epoch) -> Self {
+        Self { first: Issue { number: 1, date }, later: Vec::new() }
+    }
+
+    pub fn first(&self) -> &Issue {
+        &self.first
+    }
+
+    pub fn latest(&self) -> &Issue {
+        self.later.last().unwrap_or(&self.first)
+    }
+
+    pub fn all(&self) -> impl Iterator<Item = &Issue> {
+        std::iter::once(&self.first).chain(&self.later)
+    }
+
+    /// With one more.
+    ///
+    /// # Errors
+    /// `Exit::Unsafe` when it is dated before the latest.
+    pub fn and(mut self, date: Epoch) -> Result<Self> {
+        let last = self.latest();
+        if date < last.date {
+            return Err(Failure::unsafe_to(format!(
+                "the keystore's latest issue is dated {}, after {date}; look at the clock, or give a later date",
+                last.date
+            )));
+        }
+        let number = last.number.checked_add(1).ok_or_else(changed)?;
+        self.later.push(Issue { number, date });
+        Ok(self)
+    }
+}
+
+/// `keystore.toml`, as written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct List {
+    #[serde(rename = "schema")]
+    _schema: u32,
+    pub cluster: String,
+    pub ca: Origin,
+    #[serde(rename = "check")]
+    _check: String,
+    issue: Vec<RawIssue>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Origin {
+    Derived,
+    Imported,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawIssue {
+    number: u32,
+    date: String,
+}
+
+impl List {
+    pub fn parse(text: &str) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct Schema {
+            schema: u32,
+        }
+        let Schema { schema } = toml::from_str(text).map_err(|_| changed())?;
+        if schema != SCHEMA {
+            return Err(Failure::untrusted(format!(
+                "keystore schema {schema} is not supported; this kiln reads schema {SCHEMA}"
+            )));
+        }
+        toml::from_str(text).map_err(|_| changed())
+    }
+
+    pub fn issues(&self) -> Result<Issues> {
+        let mut issues: Option<Issues> = None;
+        for raw in &self.issue {
+            let date: Epoch = raw.date.parse().map_err(|_| changed())?;
+            let next = match issues {
+                None => Issues::begin(date),
+                Some(issues) => issues.and(date).map_err(|_| changed())?,
+            };
+            if next.latest().number != raw.number {
+                return Err(changed());
+            }
+            issues = Some(next);
+        }
+        issues.ok_or_else(changed)
+    }
+}
+
+pub(super) fn changed() -> Failure {
+    Failure::untrusted(
+        "a part of it was changed since kiln wrote it; restore the whole directory from a backup, and do not \
+         build from it as it is",
+    )
+}

@@ -1,0 +1,7 @@
+//! The certificates, judged by strangers: openssl, cfssl (which is Go's crypto/x509, as etcd is) and rcgen.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
+
+mod derived;
+mod imported;
+mod refused;
+mod tools;
