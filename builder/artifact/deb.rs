@@ -91,10 +91,7 @@ fn member(packed: &mut impl BufRead, gauge: &Gauge<'_>) -> Result<Option<(String
 
 /// Members begin at even places.
 fn pad(packed: &mut impl BufRead, gauge: &Gauge<'_>, size: u64) -> Result<()> {
-    if size % 2 == 1 && !packed.fill_buf().map_err(|error| gauge.explain(error))?.is_empty() {
-        packed.consume(1);
-    }
-    Ok(())
+    read(packed, gauge, (size % 2) as usize).map(drop)
 }
 
 /// Exactly so many bytes; for small parts only.

@@ -297,7 +297,8 @@ mod tests {
         }
         let silent = Made { headers: &[(0, 6), (12, 5)], ..GOOD };
         assert_eq!(silent.check("3.5.16"), Err("it does not say that it is of etcd 3.5.16".into()));
-        let outside = Made { headers: &[(1 << 40, 6), (u64::MAX, 6), (6, u64::MAX), (20, 6)], ..GOOD };
+        let outside =
+            Made { headers: &[(1 << 40, 6), (u64::MAX - 0x40_0400, 6), (6, u64::MAX), (20, 6)], ..GOOD };
         assert!(outside.check("3.5.16").is_err());
         let independent = Made { kind: ET_DYN, headers: &[(0, 6)], ..GOOD };
         assert_eq!(independent.check("3.5.16"), Ok(None));
