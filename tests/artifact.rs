@@ -107,7 +107,7 @@ fn a_real_program_under_another_releases_name_is_refused() {
     let desk = Desk::new();
     for version in versions {
         for (program, bytes) in real_programs(version) {
-            for claimed in versions.into_iter().chain(["3.5.1", "3.5.0", "3.0.0"]) {
+            for claimed in versions.into_iter().chain(["3.5.1"]) {
                 let top = format!("etcd-v{claimed}-linux-amd64");
                 let tar = Tar::new().file(&format!("{top}/{program}"), &bytes).end();
                 let file = [desk.put("claimed.tar.gz", &gz_stored(&tar))];

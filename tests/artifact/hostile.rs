@@ -24,12 +24,14 @@ fn a_flipped_bit_or_a_cut_in_a_trusted_file_is_noticed() {
     for (name, good) in
         [(TARBALL, good_tar().gz()), ("gz.deb", gz_deb), ("zst.deb", zst_deb), ("xz.deb", xz_deb)]
     {
-        for cut in 0..good.len() {
+        // Every reading of xz sets aside a dictionary of 8 MiB and more, so there only some places.
+        let step = if name == "xz.deb" { 23 } else { 1 };
+        for cut in (0..good.len()).step_by(step) {
             let failure = desk.add_one(name, &good[..cut]).unwrap_err();
             assert_eq!(failure.exit(), Exit::Untrusted, "{name} cut at {cut}: {failure}");
             assert!(!failure.to_string().contains("one half of"), "{name} cut at {cut} went unnoticed");
         }
-        for at in 0..good.len() {
+        for at in (0..good.len()).step_by(step) {
             let mut bytes = good.clone();
             bytes[at] ^= 1 << (at % 8);
             match desk.add_one(name, &bytes) {
