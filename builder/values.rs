@@ -215,7 +215,7 @@ impl Serialize for Mode {
 pub struct Epoch(u64);
 
 impl Epoch {
-    const START: jiff::civil::DateTime = jiff::civil::DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
+    const CIVIL_START: jiff::civil::DateTime = jiff::civil::DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
     const END: u64 = 253_402_300_799;
 
     /// 1970-01-01T00:00:00Z.
@@ -243,7 +243,7 @@ impl Epoch {
     /// without an end carry that last second (RFC 5280 4.1.2.5).
     fn civil(self) -> jiff::civil::DateTime {
         let since = i64::try_from(self.0).map_or(jiff::SignedDuration::MAX, jiff::SignedDuration::from_secs);
-        Self::START.checked_add(since).unwrap_or(jiff::civil::DateTime::MAX)
+        Self::CIVIL_START.checked_add(since).unwrap_or(jiff::civil::DateTime::MAX)
     }
 }
 
@@ -269,7 +269,7 @@ impl FromStr for Epoch {
             Err(_) if full.len() == "9999-12-31T23:59:59Z".len() => full
                 .strip_suffix('Z')
                 .and_then(|text| text.parse::<jiff::civil::DateTime>().ok())
-                .map(|time| time.duration_since(Self::START).as_secs())
+                .map(|time| time.duration_since(Self::CIVIL_START).as_secs())
                 .ok_or(()),
             Err(_) => Err(()),
         };

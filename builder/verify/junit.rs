@@ -99,7 +99,7 @@ mod tests {
         let mut names = Vec::new();
         loop {
             match reader.read_event().unwrap() {
-                Event::Start(start) => names.push(String::from_utf8(start.name().0.to_vec()).unwrap()),
+                Event::Start(start) => names.push(start.name().0.to_owned()),
                 Event::Eof => break,
                 _ => {}
             }

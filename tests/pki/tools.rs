@@ -32,6 +32,7 @@ pub fn server() -> CertificateSpec {
         dns: vec!["cp-a".into(), "cp-a.kloud.lan".into(), "localhost".into()],
         ips: ["10.240.16.10", "fd00::10", "127.0.0.1", "::1"].map(|ip| ip.parse().unwrap()).to_vec(),
         usages: vec![Usage::ClientAuth, Usage::ServerAuth],
+        read_by_etcd: true,
     }
 }
 
@@ -43,6 +44,7 @@ pub fn client() -> CertificateSpec {
         dns: Vec::new(),
         ips: Vec::new(),
         usages: vec![Usage::ClientAuth],
+        read_by_etcd: true,
     }
 }
 
