@@ -19,7 +19,11 @@ fn masked(text: &str) -> String {
             run.push(c);
             continue;
         }
-        out.push_str(if run.len() == 64 { "<sha256>" } else { &run });
+        // In a percent-encoded text the two digits of an escape stand before a digest.
+        match run.len().checked_sub(64).filter(|before| *before <= 2) {
+            Some(before) => out.push_str(&format!("{}<sha256>", &run[..before])),
+            None => out.push_str(&run),
+        }
         run.clear();
         out.push(c);
     }

@@ -111,8 +111,10 @@ fn embedded_profiles_are_the_directory() {
 
 #[test]
 fn messages_do_not_hedge() {
-    for path in files("builder", ".rs") {
-        let text = fs::read_to_string(&path).unwrap();
+    // These two hold what other programs say, to be recognised.
+    let quoting = ["machine/journal.rs", "verify/causes.rs"];
+    for path in files("builder", ".rs").iter().filter(|path| !quoting.iter().any(|q| path.ends_with(q))) {
+        let text = fs::read_to_string(path).unwrap();
         for (number, line) in text.lines().enumerate() {
             let lower = line.to_lowercase();
             for phrase in ["failed to", "unable to", "could not"] {

@@ -100,9 +100,9 @@ pub fn domain(plan: &Plan, node: &Node, ignition: Option<&[u8]>) -> Result<Vec<u
         disk(pool, &format!("{}-data.qcow2", node.name), "vdb", Some(&format!("kiln-{}", node.name))),
     ];
     if has_seed {
-        disks.push(seed(pool, &format!("{}-seed.iso", node.name), "sda"));
+        disks.push(seed(pool, &format!("{}-seed.iso", node.name), "vdc"));
         if plan.bundle.binaries == Binaries::Shared {
-            disks.push(seed(pool, "layer.iso", "sdb"));
+            disks.push(seed(pool, "layer.iso", "vdd"));
         }
     }
     let (arch, machine) = match plan.arch {
@@ -158,12 +158,13 @@ fn disk(pool: &str, volume: &str, target: &str, serial: Option<&str>) -> Element
         .containing(serial.map(|serial| element("serial").text(serial)))
 }
 
-/// A read-only disc; the guest finds it by its label.
+/// A read-only disk; the guest finds it by its label. Not a CD-ROM: distributions give those to a group that
+/// their first user is in, and the seed holds keys.
 fn seed(pool: &str, volume: &str, target: &str) -> Element {
-    element("disk").with("type", "volume").with("device", "cdrom").containing([
+    element("disk").with("type", "volume").with("device", "disk").containing([
         element("driver").with("name", "qemu").with("type", "raw"),
         element("source").with("pool", pool).with("volume", volume),
-        element("target").with("dev", target).with("bus", "scsi"),
+        element("target").with("dev", target).with("bus", "virtio"),
         element("readonly"),
     ])
 }

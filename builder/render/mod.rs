@@ -10,10 +10,10 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::pki::Issued;
 use crate::plan::{self, Node, Plan};
-use crate::tree::{Blob, Entry, Tree};
+use crate::tree::{Blob, Entry, Kind, Tree};
 use crate::values::{GuestPath, Mode};
 
 pub use carrier::{Seed, SeedArchive, seed};
@@ -64,10 +64,12 @@ impl Kitchen<'_> {
         let values = self.values(node, &config);
         for overlay in self.overlays {
             for (path, entry) in overlay.fill(self.templates, &values)? {
-                if plan.bundle.replace.contains(&path) && tree.get(path.as_str()).is_some() {
-                    tree.replace(path, entry)?;
-                } else {
-                    tree.insert(path, entry)?;
+                match tree.get(path.as_str()) {
+                    Some(_) if plan.bundle.replace.contains(&path) => tree.replace(path, entry)?,
+                    Some(there) if !both_directories(there, &entry) => {
+                        return Err(collision(&path, there, &entry));
+                    }
+                    _ => tree.insert(path, entry)?,
                 }
             }
         }
@@ -126,6 +128,17 @@ impl Kitchen<'_> {
     }
 }
 
+fn both_directories(one: &Entry, other: &Entry) -> bool {
+    matches!((&one.kind, &other.kind), (Kind::Directory, Kind::Directory))
+}
+
+fn collision(path: &GuestPath, there: &Entry, entry: &Entry) -> Failure {
+    Failure::unsafe_to(format!(
+        "{path} comes from {} and again from {}; if the latter is to win, add \"/{path}\" to [bundle] replace",
+        there.origin, entry.origin
+    ))
+}
+
 /// The programs as a tree of their own: the layer that is the same for every host.
 pub fn programs_tree(programs: &[Program]) -> Result<Tree> {
     let mut tree = Tree::default();
@@ -143,6 +156,5 @@ pub fn insert_programs(tree: &mut Tree, programs: &[Program]) -> Result<()> {
 }
 
 fn path(text: &str) -> Result<GuestPath> {
-    text.parse()
-        .map_err(|error| crate::failure::Failure::io(format!("{text} as a path in the guest: {error}")))
+    text.parse().map_err(|error| Failure::io(format!("{text} as a path in the guest: {error}")))
 }
