@@ -3,7 +3,7 @@
 //!
 //! A program that is missing is named and left out, except where `CI` is set.
 
-#![allow(clippy::disallowed_methods, reason = "the tests stand outside the house and look at real files")]
+#![allow(clippy::disallowed_methods, reason = "tests use files and programs as people do")]
 
 use std::fs;
 use std::io::Write;

@@ -1,5 +1,7 @@
 //! `kiln build` under bad conditions: FAULTS.md's B8 to B14, B20 and B21, through the program.
 
+#![allow(clippy::disallowed_methods, reason = "tests use files and programs as people do")]
+
 mod lab;
 
 use std::fs;

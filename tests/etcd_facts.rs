@@ -2,6 +2,8 @@
 //!
 //! The packages are those that `ci/setup` puts into `$KILN_LAB/debs` (by default target/lab/debs).
 
+#![allow(clippy::disallowed_methods, reason = "tests use files and programs as people do")]
+
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};

@@ -1,6 +1,8 @@
 //! tests/golden/CASE/profile.toml -> every readable file that a node gets, in CASE/want/. Keys are left out;
 //! digests that follow from the etcd packages are masked. `KILN_BLESS=1` rewrites.
 
+#![allow(clippy::disallowed_methods, reason = "tests use files and programs as people do")]
+
 mod lab;
 
 use std::collections::BTreeMap;

@@ -1,6 +1,8 @@
 //! A directory is a test: `tests/reject/CASE/profile.toml` is refused with exactly the text of `error.txt`, whose
 //! first line is the exit code. `KILN_BLESS=1` writes the texts anew; read the difference before committing it.
 
+#![allow(clippy::disallowed_methods, reason = "tests use files and programs as people do")]
+
 use std::fs;
 use std::path::Path;
 

@@ -9,8 +9,7 @@ use crate::plan::{Node, Plan};
 /// # Errors
 /// None that input can cause: the config's own types refuse nothing that is put into them here.
 pub fn config(plan: &Plan, node: &Node, script: &str, unit: &str) -> Result<Vec<u8>> {
-    let mut config = Config::default();
-    config.storage = Some(Storage {
+    let storage = Storage {
         files: Some(vec![
             file("/etc/hostname", 0o644, &format!("{}\n", node.name)),
             file("/etc/kiln/unpack-seed.sh", 0o755, script),
@@ -23,11 +22,12 @@ pub fn config(plan: &Plan, node: &Node, script: &str, unit: &str) -> Result<Vec<
             ),
         ]),
         ..Storage::default()
-    });
+    };
     let mut seed = Unit::new("kiln-seed.service".to_owned());
     seed.enabled = Some(true);
     seed.contents = Some(unit.to_owned());
-    config.systemd = Some(Systemd { units: Some(vec![seed]) });
+    let systemd = Systemd { units: Some(vec![seed]) };
+    let config = Config { storage: Some(storage), systemd: Some(systemd), ..Config::default() };
     let mut bytes = serde_json::to_vec_pretty(&config)
         .map_err(|error| Failure::io(format!("writing the Ignition config of {}: {error}", node.name)))?;
     bytes.push(b'\n');
@@ -38,9 +38,7 @@ fn file(path: &str, mode: i64, text: &str) -> File {
     let mut file = File::new(path.to_owned());
     file.mode = Some(mode);
     file.overwrite = Some(true);
-    let mut contents = Resource::default();
-    contents.source = Some(data_url(text));
-    file.contents = Some(contents);
+    file.contents = Some(Resource { source: Some(data_url(text)), ..Resource::default() });
     file
 }
 
