@@ -73,20 +73,20 @@ pub fn inside(scratch: &Path) -> Result<()> {
     let _lock = Lock::shared(&lock_file(scratch))?;
     let order: Order = serde_json::from_slice(&disk::read(&order_file(scratch), LIMIT)?)
         .map_err(|error| Failure::new(Exit::Usage, format!("this is not a rehearsal's order: {error}")))?;
+    let steps = Steps { begun: Instant::now(), quiet: order.quiet };
     let mut members = Vec::new();
-    let answer = match form(scratch, &order, &mut members) {
+    let answer = match form(scratch, &order, &steps, &mut members) {
         Ok(report) => Answer::Report(Box::new(report)),
         Err(failure) => Answer::Failed { exit: failure.exit() as u8, text: failure.to_string() },
     };
     let json = serde_json::to_vec(&answer)
         .map_err(|error| Failure::io(format!("writing the rehearsal's answer: {error}")))?;
     disk::write_whole(&answer_file(scratch), &json, Mode::SECRET)?;
-    hold(members, &order)
+    hold(members, &steps)
 }
 
 /// Until the lifeline ends this process. Says when a member ends by itself meanwhile.
-fn hold(mut members: Vec<Member>, order: &Order) -> Result<()> {
-    let steps = Steps { begun: Instant::now(), quiet: order.quiet };
+fn hold(mut members: Vec<Member>, steps: &Steps) -> Result<()> {
     loop {
         thread::sleep(PAUSE);
         let mut left = Vec::new();
@@ -115,8 +115,7 @@ impl Steps {
     }
 }
 
-fn form(scratch: &Path, order: &Order, members: &mut Vec<Member>) -> Result<Report> {
-    let steps = Steps { begun: Instant::now(), quiet: order.quiet };
+fn form(scratch: &Path, order: &Order, steps: &Steps, members: &mut Vec<Member>) -> Result<Report> {
     let bytes = disk::read(&order.bundle.join("bundle.json"), LIMIT)?;
     let manifest = Manifest::from_json(&bytes)?;
     let accounts = if order.root { Accounts::find() } else { None };
@@ -152,9 +151,16 @@ fn form(scratch: &Path, order: &Order, members: &mut Vec<Member>) -> Result<Repo
             key: key.clone().into_bytes(),
         }),
     };
+    // Before verify knocks at the doors, which the members complain about as well.
+    let complaints = if formed { Vec::new() } else { complaints(members)? };
     let mut report = verify::run(&order.bundle, &manifest, &options)?;
     steps.say("verified");
-    notes.extend(complaints(&report, members)?);
+    let failed = |name: &str| {
+        let of = |check: &&verify::Check| check.node.as_deref() == Some(name);
+        report.checks.iter().filter(of).any(|check| check.outcome == Outcome::Failed)
+    };
+    let told = complaints.into_iter().filter(|(name, _)| failed(name));
+    notes.extend(told.map(|(name, line)| format!("{name} logged last: {line}")));
     report.notes.extend(notes);
     Ok(report)
 }
@@ -231,18 +237,11 @@ fn wait_for_all(
     }
 }
 
-/// What the members that failed a check have logged last.
-fn complaints(report: &Report, members: &[Member]) -> Result<Vec<String>> {
-    let mut notes = Vec::new();
+/// What each member has complained about last.
+fn complaints(members: &[Member]) -> Result<Vec<(String, String)>> {
+    let mut all = Vec::new();
     for member in members {
-        let failed = |check: &verify::Check| {
-            check.outcome == Outcome::Failed && check.node.as_deref() == Some(member.name.as_str())
-        };
-        if report.checks.iter().any(failed)
-            && let Some(line) = journal::complaint(&member.log)?
-        {
-            notes.push(format!("{} logged last: {line}", member.name));
-        }
+        all.extend(journal::complaint(&member.log)?.map(|line| (member.name.clone(), line)));
     }
-    Ok(notes)
+    Ok(all)
 }

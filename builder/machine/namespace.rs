@@ -175,7 +175,7 @@ fn enter_command(unshare: u32, root: bool) -> Result<String> {
     let children = disk::read(Path::new(&format!("/proc/{unshare}/task/{unshare}/children")), 4096)?;
     let inner = String::from_utf8_lossy(&children).trim().to_owned();
     let user = if root { "" } else { " --user --preserve-credentials" };
-    Ok(format!("nsenter --target {inner}{user} --mount --net --pid --uts --ipc"))
+    Ok(format!("nsenter --target {inner}{user} --net"))
 }
 
 /// A scratch directory and the lock in it that says it is in use.

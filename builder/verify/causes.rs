@@ -129,7 +129,7 @@ const TABLE: &[Row] = &[
     row(
         Fault::Waiting,
         &["context deadline exceeded", "deadlineexceeded", "tls handshake timeout"],
-        "etcd runs but answers nobody: until a majority of the members has met, it serves no client.",
+        "etcd is there and answers nobody: it has not yet met a majority of the members, or it hangs.",
         "Start the other members, check the peer port between them, and read the journal of etcd's unit on the node.",
     ),
     row(
@@ -171,7 +171,7 @@ const TABLE: &[Row] = &[
     row(
         Fault::Unstarted,
         &[],
-        "The member was added but has never reported for duty, so it has no name yet.",
+        "The member is on the list but has never reported for duty.",
         "Start it, and look at its journal if it does not come.",
     ),
     row(
@@ -213,8 +213,8 @@ const TABLE: &[Row] = &[
     row(
         Fault::Open,
         &[],
-        "The port lets in somebody whom the baked configuration keeps out: the configuration was changed.",
-        "Put the baked configuration back and start the member again; who could reach the port could read the data.",
+        "The port lets in somebody it has to keep out: client-cert-auth or allowed-cn is missing in its configuration.",
+        "Put the baked configuration back and restart etcd; if it was baked so, this etcd has allowed-cn only as a flag.",
     ),
     row(
         Fault::Program,

@@ -10,7 +10,7 @@ use super::report::Check;
 use crate::bundle::Manifest;
 
 /// For checks of a member that does not answer: its first failed check says why.
-const SILENT: &str = "it does not answer";
+pub const SILENT: &str = "it does not answer";
 
 /// How often data is compared again when a compaction came in between.
 const HASH_TRIES: usize = 3;
@@ -103,6 +103,9 @@ fn member_list(manifest: &Manifest, one: &Seen<'_>) -> Check {
     let list = match (&one.list, &one.status) {
         (Ok(list), _) => list,
         (Err(_), Err(_)) => return Check::skipped(check, node, SILENT),
+        (Err(trouble), Ok(_)) if trouble.fault == Fault::NoLeader => {
+            return Check::skipped(check, node, "there is no leader to vouch for it");
+        }
         (Err(trouble), Ok(_)) => return Check::failed(check, node, trouble.fault, trouble.said.as_str()),
     };
     let differences = compare(manifest, list);
@@ -146,7 +149,8 @@ fn compare_member(
 ) -> Option<(Fault, String)> {
     let set = |urls: &[String]| urls.iter().cloned().collect::<BTreeSet<_>>();
     let name = &promised.name;
-    if member.name.is_empty() {
+    // A founding member has its name from the start, and its client URLs only once it has come up.
+    if member.name.is_empty() || member.client_urls.is_empty() {
         return Some((Fault::Unstarted, format!("{name} is not started")));
     }
     if member.name != *name {

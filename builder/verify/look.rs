@@ -1,9 +1,11 @@
 //! Everything that is asked of one member, all at once; what it means is decided in `checks`.
 
+use std::net::SocketAddr;
+
 use super::Target;
 use super::causes::Fault;
 use super::etcdctl::{Etcdctl, MemberList, Status, StatusRow, Trouble};
-use super::probe::{self, Answer, Identity};
+use super::probe::{self, Answer, Identity, Visit};
 use super::report::Member;
 
 /// As whom the ports are tried.
@@ -16,9 +18,9 @@ type Told<T> = Result<T, Trouble>;
 
 /// One try of one port as somebody who has to be refused.
 pub struct Door {
-    /// `plain HTTP is refused on the client port`.
+    /// `client port refuses plain HTTP`.
     pub check: &'static str,
-    /// `None`: there was nothing to try it with; the reason.
+    /// Or why it could not be tried.
     pub answer: Result<Answer, &'static str>,
 }
 
@@ -122,7 +124,7 @@ fn questions(
     (answers, visit.presented)
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Visitor {
     Plain,
     Nobody,
@@ -130,7 +132,7 @@ enum Visitor {
     Client,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Port {
     Client,
     Peer,
@@ -148,24 +150,44 @@ const DOORS: [(&str, Port, Visitor); 7] = [
 ];
 
 fn doors(target: &Target<'_>, visitors: &Visitors) -> Vec<Door> {
-    super::each(&DOORS, |(check, port, visitor)| {
+    let tried = super::each(&DOORS, |(_, port, visitor)| {
         let address = match port {
-            Port::Client => Some(target.client),
-            Port::Peer => target.peer,
+            Port::Client => Ok(target.client),
+            Port::Peer => target.peer.ok_or("only the client port of this node was given"),
         };
-        let Some(address) = address else {
-            return Door { check, answer: Err("only the client port of this node was given") };
-        };
-        let tls = |identity| probe::tls(address, identity, false).answer;
-        let answer = match visitor {
-            Visitor::Plain => Ok(probe::plain(address)),
-            Visitor::Nobody => Ok(tls(None)),
-            Visitor::Client => Ok(tls(Some(&visitors.client))),
-            Visitor::Stranger => match &visitors.stranger {
-                Some(stranger) => Ok(tls(Some(stranger))),
-                None => Err("there is no certificate of another CA to try"),
-            },
+        address.and_then(|address| try_as(*visitor, address, visitors))
+    });
+    let speaks_tls = |port| {
+        let same = DOORS.iter().zip(&tried).filter(|((_, other, _), _)| *other == port);
+        same.filter_map(|(_, visit)| visit.as_ref().ok()).any(|visit| visit.presented.is_some())
+    };
+    let judge = |((check, port, visitor), visit): (&(&'static str, Port, Visitor), &_)| {
+        let visit: &Result<Visit, _> = visit;
+        let answer = match visit {
+            // Whoever closes a connection without a word has refused it only if it serves TLS to others.
+            Ok(Visit { answer: Answer::Refused(how), .. })
+                if *visitor == Visitor::Plain && !speaks_tls(*port) =>
+            {
+                let said = format!("{how}, but nobody speaks TLS there either");
+                Ok(Answer::Trouble(Trouble { fault: Fault::Unknown, said }))
+            }
+            Ok(visit) => Ok(visit.answer.clone()),
+            Err(why) => Err(*why),
         };
         Door { check, answer }
+    };
+    DOORS.iter().zip(&tried).map(judge).collect()
+}
+
+fn try_as(visitor: Visitor, address: SocketAddr, visitors: &Visitors) -> Result<Visit, &'static str> {
+    Ok(match visitor {
+        Visitor::Plain => Visit { answer: probe::plain(address), presented: None },
+        Visitor::Nobody => probe::tls(address, None, false),
+        Visitor::Client => probe::tls(address, Some(&visitors.client), false),
+        Visitor::Stranger => {
+            let stranger =
+                visitors.stranger.as_ref().ok_or("there is no certificate of another CA to try")?;
+            probe::tls(address, Some(stranger), false)
+        }
     })
 }

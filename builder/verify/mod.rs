@@ -122,7 +122,7 @@ pub fn run(bundle: &Path, manifest: &Manifest, options: &Options) -> Result<Repo
     interrupt::check()?;
     // The scratch directory's name is the only one of its kind on this machine, by chance elsewhere too.
     let unique = scratch.path().file_name().and_then(|name| name.to_str()).unwrap_or("kiln-verify");
-    checks.extend(writes::check(&seen, &etcdctl, unique));
+    checks.extend(writes::check(manifest, &seen, &etcdctl, unique));
     interrupt::check()?;
     checks.extend(checks::doors(&seen));
     checks.extend(certificates::check(manifest, &seen, options.now));

@@ -56,7 +56,7 @@ impl Identity {
 }
 
 /// How a port answered.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Answer {
     /// It let the visitor in; the status line of what it then answered, or "nothing".
     LetIn(String),

@@ -240,10 +240,13 @@ fn lines_of(group: &[Check]) -> String {
         };
         text.push_str(&format!("ok       {:<34} {detail}\n", first.check));
     }
-    for check in group.iter().filter(|check| check.outcome == Outcome::Failed) {
+    let bad: Vec<_> = group.iter().filter(|check| check.outcome == Outcome::Failed).collect();
+    for (at, check) in bad.iter().enumerate() {
         let node = check.node.as_ref().map(|node| format!("{node}: ")).unwrap_or_default();
         text.push_str(&format!("FAILED   {:<34} {node}{}\n", check.check, check.detail));
-        if let (Some(cause), Some(way_out)) = (&check.cause, &check.way_out) {
+        // The same advice for several members is given once, after the last of them.
+        let again = bad.get(at + 1).is_some_and(|next| next.fault == check.fault);
+        if let (Some(cause), Some(way_out), false) = (&check.cause, &check.way_out, again) {
             text.push_str(&format!("         {cause} {way_out}\n"));
         }
     }

@@ -1,18 +1,19 @@
 //! Writing through each member, reading it at all others, and taking it away again.
 
 use super::causes::Fault;
+use super::checks::SILENT;
 use super::etcdctl::{Etcdctl, Range, Trouble, Written};
-use super::look::Seen;
+use super::look::{Seen, hex};
 use super::report::Check;
+use crate::bundle::Manifest;
 
 /// Every key that verify ever writes begins with this.
 const PREFIX: &str = "kiln/verify/";
 
 /// A row per member that was written through, and one for the clearing up.
-pub fn check(seen: &[Seen<'_>], etcdctl: &Etcdctl, unique: &str) -> Vec<Check> {
+pub fn check(manifest: &Manifest, seen: &[Seen<'_>], etcdctl: &Etcdctl, unique: &str) -> Vec<Check> {
     let prefix = format!("{PREFIX}{unique}/");
-    // Without a quorum a write would only wait for its deadline.
-    let able: Vec<_> = seen.iter().filter(|one| one.health.is_ok()).collect();
+    let able: Vec<_> = seen.iter().filter(|one| reason_against(manifest, one).is_none()).collect();
     let put = super::each(&able, |one| {
         etcdctl.ask::<Written>(&one.endpoint, &["put", &format!("{prefix}{}", one.name()), unique])
     });
@@ -24,7 +25,10 @@ pub fn check(seen: &[Seen<'_>], etcdctl: &Etcdctl, unique: &str) -> Vec<Check> {
     for one in seen {
         let at = able.iter().position(|other| other.name() == one.name());
         checks.push(match at.and_then(|at| Some((at, put.get(at)?))) {
-            None => Check::skipped(READ, Some(one.name()), reason(one)),
+            None => {
+                let reason = reason_against(manifest, one).unwrap_or_default();
+                Check::skipped(READ, Some(one.name()), reason)
+            }
             Some((_, Err(trouble))) => {
                 Check::failed(READ, Some(one.name()), trouble.fault, trouble.said.as_str())
             }
@@ -51,8 +55,18 @@ pub fn check(seen: &[Seen<'_>], etcdctl: &Etcdctl, unique: &str) -> Vec<Check> {
 const READ: &str = "a write is read at all others";
 const CLEARED: &str = "test keys deleted";
 
-fn reason(one: &Seen<'_>) -> &'static str {
-    if one.status.is_err() { "it does not answer" } else { "it is not healthy" }
+/// Why nothing is written through a member.
+fn reason_against(manifest: &Manifest, one: &Seen<'_>) -> Option<&'static str> {
+    match (&one.status, &one.health) {
+        (Err(_), _) => Some(SILENT),
+        // What is somebody else's is not written to.
+        (Ok(status), _) if hex(status.header.cluster_id) != manifest.cluster.id => {
+            Some("it belongs to another cluster")
+        }
+        // Without a quorum a write would only wait for its deadline.
+        (_, Err(_)) => Some("it is not healthy"),
+        (Ok(_), Ok(())) => None,
+    }
 }
 
 /// A write that was acknowledged: through whom, that member's place among the able ones, the revision it made.
