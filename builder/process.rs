@@ -181,7 +181,8 @@ impl Program {
         self
     }
 
-    fn name(&self) -> String {
+    /// Its file's name.
+    pub fn name(&self) -> String {
         self.path.file_name().unwrap_or(self.path.as_os_str()).display().to_string()
     }
 

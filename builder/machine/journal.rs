@@ -55,13 +55,19 @@ fn tell(text: &str) -> Story {
     let bad = |line: &&str| matches!(level(line).as_deref(), Some("fatal" | "panic" | "dpanic" | "error"));
     let mut chosen: Vec<&str> = text.lines().filter(bad).collect();
     if chosen.is_empty() {
-        // Text that is not etcd's log was written by whatever kept it from starting.
+        // Text that is not etcd's log was written by whatever kept it from starting, help texts included.
+        let telling = |line: &&str| CAUSES.iter().any(|(text, _)| line.contains(text));
+        chosen = text.lines().filter(telling).collect();
+    }
+    if chosen.is_empty() {
         chosen = text.lines().filter(|line| !line.trim().is_empty()).collect();
     }
     let tail = &chosen[chosen.len().saturating_sub(TAIL)..];
     let said = tail.join("\n");
     let cause = CAUSES.iter().find(|(text, _)| said.contains(text)).map(|(_, cause)| *cause);
-    Story { lines: tail.iter().map(|line| readable(line)).collect(), cause }
+    let mut lines: Vec<_> = tail.iter().map(|line| readable(line)).collect();
+    lines.dedup();
+    Story { lines, cause }
 }
 
 /// The last complaint of a member that still runs.

@@ -105,7 +105,7 @@ fn unpack(bundle: &Path, manifest: &Manifest, node: &manifest::Node, root: &Path
             )));
         }
         let tar = Program::new(&tar).arg("-xpzf").arg(&archive).arg("-C").arg(root).within(UNPACKING);
-        tar.must().doing(|| format!("unpacking {}", archive.display()))?;
+        baked_well(&tar, root).doing(|| format!("unpacking {}", archive.display()))?;
     }
     Ok(())
 }
@@ -113,10 +113,20 @@ fn unpack(bundle: &Path, manifest: &Manifest, node: &manifest::Node, root: &Path
 impl Accounts {
     fn apply(&self, root: &Path) -> Result<()> {
         let on = |program: &Path| Program::new(program).arg(format!("--root={}", root.display()));
-        on(&self.sysusers).must()?;
-        on(&self.tmpfiles).args(["--create", "--boot"]).must()?;
-        Ok(())
+        baked_well(&on(&self.sysusers), root)?;
+        baked_well(&on(&self.tmpfiles).args(["--create", "--boot"]), root)
     }
+}
+
+/// Runs what works on the baked files: that it goes wrong is the bundle's fault.
+fn baked_well(program: &Program, root: &Path) -> Result<()> {
+    let finished = program.run()?;
+    if finished.success() {
+        return Ok(());
+    }
+    // With the paths as the node has them.
+    let said = finished.stderr_text().replace(&root.display().to_string(), "");
+    Err(Failure::wrong(format!("{} ended with {}: {said}", program.name(), finished.ended)))
 }
 
 /// What a booted system has besides the baked files: /proc, /dev, /tmp, /run, a hosts file, and for a program that

@@ -137,7 +137,8 @@ fn compare(manifest: &Manifest, list: &MemberList) -> Vec<(Fault, String)> {
     for member in &list.members {
         if manifest.nodes.iter().all(|promised| promised.member_id != hex(member.id)) {
             let name = if member.name.is_empty() { "a member without a name" } else { &member.name };
-            differences.push((Fault::Extra, format!("it has {name} ({}) besides", hex(member.id))));
+            let learner = if member.is_learner { ", a learner" } else { "" };
+            differences.push((Fault::Extra, format!("it has {name} ({}{learner}) besides", hex(member.id))));
         }
     }
     differences
@@ -240,30 +241,33 @@ fn healthy(one: &Seen<'_>) -> Check {
 
 fn no_alarm(seen: &[Seen<'_>], etcdctl: &Etcdctl) -> Check {
     let check = "no alarm";
-    let alive: Vec<_> = seen.iter().filter(|one| one.health.is_ok() || one.status.is_ok()).collect();
-    // A status names its member's alarms even without a quorum.
-    let told = alive.iter().flat_map(|one| one.status.iter().flat_map(|status| &status.errors));
-    let mut alarms: BTreeSet<String> = told.filter(|error| error.contains("alarm")).cloned().collect();
-    let asked = alive.iter().find_map(|one| {
-        (one.list.is_ok()).then(|| etcdctl.ask::<Alarms>(&one.endpoint, &["alarm", "list"]).ok()).flatten()
-    });
-    for Alarm { member_id, alarm } in asked.iter().flat_map(|answer| &answer.alarms) {
-        let node = seen.iter().find(|one| one.target.node.member_id == hex(*member_id));
-        let name = node.map_or_else(|| hex(*member_id), |one| one.name().to_owned());
-        let kind = match alarm {
-            1 => "NOSPACE".to_owned(),
-            2 => "CORRUPT".to_owned(),
-            other => format!("number {other}"),
-        };
-        alarms.insert(format!("{name}: {kind}"));
-    }
+    // Alarms are the cluster's: any member that has its leader's ear knows them all.
+    let able = seen.iter().filter(|one| one.list.is_ok());
+    let asked =
+        able.into_iter().find_map(|one| etcdctl.ask::<Alarms>(&one.endpoint, &["alarm", "list"]).ok());
+    let alarms: BTreeSet<String> = match &asked {
+        Some(answer) => answer.alarms.iter().map(|alarm| alarm_text(seen, alarm)).collect(),
+        // Without a quorum a status still names the alarms that its member knows of.
+        None => seen.iter().flat_map(|one| one.status.iter().flat_map(|s| s.errors.clone())).collect(),
+    };
+    let alarms: Vec<_> = alarms.into_iter().filter(|text| text.to_lowercase().contains("alarm")).collect();
     if !alarms.is_empty() {
-        let text = alarms.into_iter().collect::<Vec<_>>().join(", ");
+        let text = alarms.join(", ");
         return Check::failed(check, None, Fault::named_in(&text), text);
     }
     match asked {
         Some(_) => Check::ok(check, None, "none"),
         None => Check::skipped(check, None, "no member could be asked"),
+    }
+}
+
+fn alarm_text(seen: &[Seen<'_>], alarm: &Alarm) -> String {
+    let node = seen.iter().find(|one| one.target.node.member_id == hex(alarm.member_id));
+    let name = node.map_or_else(|| hex(alarm.member_id), |one| one.name().to_owned());
+    match alarm.alarm {
+        1 => format!("alarm NOSPACE of {name}"),
+        2 => format!("alarm CORRUPT of {name}"),
+        other => format!("alarm {other} of {name}"),
     }
 }
 
@@ -319,4 +323,89 @@ fn hash_at(etcdctl: &Etcdctl, endpoint: &str, revision: u64) -> Result<Hash, Str
     let rows: Vec<HashRow> =
         etcdctl.ask(endpoint, &["endpoint", "hashkv", &at]).map_err(|trouble| trouble.said)?;
     rows.into_iter().next().map(|row| row.hash).ok_or_else(|| "an empty answer".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bundle::manifest::{Cluster, Etcd, Network, Node};
+    use crate::verify::etcdctl::Header;
+
+    fn manifest() -> Manifest {
+        let node = |name: &str, last: u8| Node {
+            name: name.into(),
+            address: [10, 0, 0, last].into(),
+            mac: "52:54:00:00:00:01".into(),
+            member_id: hex(last.into()),
+            peer_urls: vec![format!("https://10.0.0.{last}:2380")],
+            client_urls: vec![format!("https://10.0.0.{last}:2379"), format!("https://{name}:2379")],
+            files: Vec::new(),
+        };
+        Manifest {
+            schema: 1,
+            builder: "kiln".into(),
+            epoch: 0,
+            cluster: Cluster { name: "ha3".into(), token: "t".into(), id: hex(7) },
+            etcd: Etcd {
+                version: "3.5.16".into(),
+                arch: "amd64".into(),
+                binaries: Default::default(),
+                sources: Vec::new(),
+            },
+            network: Network { cidr: "10.0.0.0/24".into(), gateway: None },
+            nodes: vec![node("cp-a", 1), node("cp-b", 2)],
+            carriers: Vec::new(),
+            binaries: "embedded".into(),
+            certificates: Vec::new(),
+            files: Default::default(),
+        }
+    }
+
+    fn promised() -> MemberList {
+        let member = |node: &Node| ListedMember {
+            id: u64::from_str_radix(&node.member_id, 16).unwrap(),
+            name: node.name.clone(),
+            peer_urls: node.peer_urls.clone(),
+            // In another order than the manifest has them.
+            client_urls: node.client_urls.iter().rev().cloned().collect(),
+            is_learner: false,
+        };
+        let header = Header { cluster_id: 7, ..Header::default() };
+        MemberList { header, members: manifest().nodes.iter().map(member).collect() }
+    }
+
+    #[test]
+    fn a_list_as_promised_has_no_differences() {
+        assert_eq!(compare(&manifest(), &promised()), []);
+    }
+
+    #[test]
+    fn every_kind_of_difference_is_named() {
+        type Change = fn(&mut MemberList);
+        let cases: &[(Change, Fault, &str)] = &[
+            (|list| list.header.cluster_id = 8, Fault::OtherCluster, "0000000000000008"),
+            (|list| _ = list.members.pop(), Fault::Missing, "cp-b (0000000000000002) is not in it"),
+            (|list| list.members[1].name = String::new(), Fault::Unstarted, "cp-b is not started"),
+            (|list| list.members[1].client_urls.clear(), Fault::Unstarted, "cp-b is not started"),
+            (|list| list.members[1].name = "x".into(), Fault::NameDiffers, "cp-b is called x"),
+            (|list| list.members[1].is_learner = true, Fault::Learner, "cp-b is a learner"),
+            (|list| _ = list.members[0].client_urls.pop(), Fault::UrlDiffers, "cp-a has the client URLs"),
+            (|list| list.members[0].peer_urls[0].push('1'), Fault::UrlDiffers, "cp-a has the peer URLs"),
+            (
+                |list| {
+                    let id = 3;
+                    list.members.push(ListedMember { id, is_learner: true, ..ListedMember::default() });
+                },
+                Fault::Extra,
+                "a member without a name (0000000000000003, a learner)",
+            ),
+        ];
+        for (change, fault, text) in cases {
+            let mut list = promised();
+            change(&mut list);
+            let differences = compare(&manifest(), &list);
+            assert_eq!(differences.len(), 1, "{differences:?}");
+            assert!(differences[0].0 == *fault && differences[0].1.contains(text), "{differences:?}");
+        }
+    }
 }

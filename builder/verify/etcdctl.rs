@@ -157,7 +157,7 @@ impl Etcdctl {
         match rows.into_iter().next() {
             Some(row) if row.health => Ok(()),
             Some(row) if !row.error.is_empty() => {
-                Err(Trouble { fault: Fault::named_in(&row.error), said: row.error })
+                Err(Trouble { fault: Fault::named_in(&row.error), said: row.error.trim().to_owned() })
             }
             _ => {
                 let text = finished.stderr_text();
