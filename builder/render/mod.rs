@@ -107,6 +107,7 @@ impl Kitchen<'_> {
             "node": node.name,
             "fqdn": node.fqdn,
             "address": node.address,
+            "ipv4": node.address.is_ipv4(),
             "mac": node.mac,
             "prefix": plan.network.cidr.prefix_len(),
             "gateways": plan.network.gateway.iter().collect::<Vec<_>>(),

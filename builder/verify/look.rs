@@ -63,7 +63,7 @@ impl Seen<'_> {
 
 /// An ID as etcdctl prints it in its tables.
 pub fn hex(id: u64) -> String {
-    format!("{id:016x}")
+    format!("{id:x}")
 }
 
 pub fn look<'a>(target: &'a Target<'a>, etcdctl: &Etcdctl, visitors: &Visitors) -> Seen<'a> {
@@ -190,4 +190,16 @@ fn try_as(visitor: Visitor, address: SocketAddr, visitors: &Visitors) -> Result<
             probe::tls(address, Some(stranger), false)
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One ID in sixteen begins with a zero, and verify took it for another cluster's.
+    #[test]
+    fn an_id_with_a_leading_zero_is_written_as_etcdctl_writes_it() {
+        assert_eq!(hex(0x060a_2f48_8ab1_9660), "60a2f488ab19660");
+        assert_eq!(hex(0xe33f_550d_f7f5_d6bb), "e33f550df7f5d6bb");
+    }
 }

@@ -1,64 +1,21 @@
-//! Bundles made without Kiln's own pipeline, of real etcd releases, so that they can be wrong in every way.
+//! Bundles that `kiln build` made of real etcd releases under a CA that the test holds the key of, and that can
+//! then be made wrong in every way.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::process::Command;
 
-use kiln::bundle::Manifest;
-use kiln::bundle::manifest::{Binary, Certificate, Cluster, Etcd, Network, Node};
-use kiln::values::{Arch, Digest, Mac};
-use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
-use sha1::Digest as _;
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
+};
 
-pub const NODES: [(&str, &str); 3] =
-    [("cp-a", "10.240.16.10"), ("cp-b", "10.240.48.10"), ("cp-c", "10.240.80.10")];
-
-const TOKEN: &str = "ha3-0badcafe";
-
-const UNIT: &str = "[Unit]\nDescription=etcd\n\n[Service]\nType=notify\nUser=etcd\nGroup=etcd\n\
-    Environment=CONFIG=/etc/etcd/etcd.conf\n\
-    ExecStart=/usr/local/bin/etcd \\\n    --config-file ${CONFIG}\nRestart=always\n\n\
-    [Install]\nWantedBy=multi-user.target\n";
+use crate::lab::{Workshop, ha3_with, run, store};
 
 /// A node's files: path in the guest, content, mode.
 pub type Files = BTreeMap<String, (Vec<u8>, u32)>;
-
-/// The programs of one release, out of the Debian packages.
-pub fn release(version: &str) -> BTreeMap<String, Vec<u8>> {
-    let lab = std::env::var_os("KILN_LAB").map(PathBuf::from);
-    let lab = lab.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/lab"));
-    let debs = lab.join("debs");
-    let names =
-        fs::read_dir(&debs).into_iter().flatten().flatten().map(|e| e.file_name().into_string().unwrap());
-    let begins = [format!("etcd-server_{version}-"), format!("etcd-client_{version}-")];
-    let packages: Vec<_> = names.filter(|name| begins.iter().any(|begin| name.starts_with(begin))).collect();
-    assert!(packages.len() == 2, "run ci/setup first: no etcd {version} in {}", debs.display());
-    packages.iter().flat_map(|name| programs(&debs.join(name))).collect()
-}
-
-fn programs(deb: &Path) -> BTreeMap<String, Vec<u8>> {
-    let mut archive = ar::Archive::new(fs::File::open(deb).unwrap());
-    let mut found = BTreeMap::new();
-    while let Some(entry) = archive.next_entry() {
-        let entry = entry.unwrap();
-        if entry.header().identifier() != b"data.tar.xz" {
-            continue;
-        }
-        let mut tar = tar::Archive::new(lzma_rust2::XzReader::new(entry, false));
-        for file in tar.entries().unwrap() {
-            let mut file = file.unwrap();
-            let path = file.path().unwrap().into_owned();
-            if path.starts_with("./usr/bin") && file.header().entry_type().is_file() {
-                let mut bytes = Vec::new();
-                file.read_to_end(&mut bytes).unwrap();
-                found.insert(path.file_name().unwrap().to_str().unwrap().to_owned(), bytes);
-            }
-        }
-    }
-    found
-}
 
 /// A certificate and its key in PEM.
 pub struct Pair {
@@ -68,6 +25,7 @@ pub struct Pair {
 
 pub struct Authority {
     pem: String,
+    key: String,
     issuer: Issuer<'static, KeyPair>,
 }
 
@@ -75,13 +33,15 @@ impl Authority {
     pub fn new(name: &str) -> Self {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::default();
+        params.distinguished_name = Default::default();
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let pem = params.self_signed(&key).unwrap().pem();
-        Self { pem, issuer: Issuer::new(params, key) }
+        Self { pem, key: key.serialize_pem(), issuer: Issuer::new(params, key) }
     }
 
-    /// Valid from a year ago to next year, or to a week ago.
+    /// Valid from 2020 to 2049, or to a month after its beginning.
     pub fn leaf(&self, name: &str, sans: &[&str], expired: bool) -> Pair {
         let key = KeyPair::generate().unwrap();
         let mut params =
@@ -98,163 +58,92 @@ impl Authority {
     }
 }
 
-/// What a bundle is made of, to be altered before it is written.
+/// A bundle, and the nodes' files to be altered before it is written where it is wanted.
 pub struct Recipe {
     pub authority: Authority,
-    pub binaries: BTreeMap<String, Vec<u8>>,
-    pub version: String,
-    pub shared: bool,
-    pub expired: bool,
-    pub nodes: BTreeMap<String, Files>,
+    work: Workshop,
+    nodes: BTreeMap<String, Files>,
 }
 
 impl Recipe {
-    pub fn new(version: &str) -> Self {
-        Self::with(version, false)
+    /// ha3 with etcd 3.5.16 and certificates that are good today.
+    pub fn new() -> Self {
+        Self::with("", None)
     }
 
-    pub fn with(version: &str, expired: bool) -> Self {
+    pub fn shared() -> Self {
+        Self::with("[bundle]\nbinaries = \"shared\"\n\n", None)
+    }
+
+    /// Everything was issued in 2020, for a year.
+    pub fn expired() -> Self {
+        Self::with("", Some("1577836800"))
+    }
+
+    fn with(more: &str, issued: Option<&str>) -> Self {
         let authority = Authority::new("a lab CA");
-        let nodes =
-            NODES.iter().map(|(n, a)| ((*n).to_owned(), node_files(&authority, n, a, expired))).collect();
-        let binaries = release(version);
-        Self { authority, binaries, version: version.to_owned(), shared: false, expired, nodes }
+        let work = Workshop::new();
+        let etcd = format!("{more}[etcd]\nversion = \"3.5.16\"\n\n# Client certificates");
+        work.file("ha3.toml", ha3_with(&[("# Client certificates", &etcd)]));
+        work.file("ca.pem", &authority.pem);
+        work.file("ca-key.pem", &authority.key);
+        let import = ["keystore", "import-ca", "ha3", "--cert", "ca.pem", "--key", "ca-key.pem"];
+        for arguments in [&["keystore", "init", "ha3"][..], &import] {
+            let mut command = work.kiln(arguments);
+            run(command.envs(issued.map(|seconds| ("SOURCE_DATE_EPOCH", seconds))));
+        }
+        let bundle = work.build("./ha3.toml");
+        let nodes = fs::read_dir(bundle.join("nodes")).unwrap().map(|entry| entry.unwrap());
+        let nodes = nodes
+            .map(|node| (node.file_name().into_string().unwrap(), files(&node.path().join("overlay.tar.gz"))))
+            .collect();
+        Self { authority, work, nodes }
     }
 
+    /// The content of a node's file.
     pub fn file(&mut self, node: &str, path: &str) -> &mut Vec<u8> {
-        &mut self.nodes.get_mut(node).unwrap().get_mut(path).unwrap().0
+        let files = self.nodes.get_mut(node).unwrap();
+        &mut files.get_mut(path).unwrap_or_else(|| panic!("{node} has no {path}")).0
     }
 
-    /// Writes the bundle into `directory`.
-    pub fn write(&self, directory: &Path) {
-        let manifest = self.manifest();
-        fs::create_dir_all(directory.join("client")).unwrap();
-        let client = self.authority.leaf("etcdctl", &[], self.expired);
-        fs::write(directory.join("client/ca.pem"), &self.authority.pem).unwrap();
-        fs::write(directory.join("client/etcdctl.pem"), client.certificate).unwrap();
-        fs::write(directory.join("client/etcdctl-key.pem"), client.key).unwrap();
-        let programs = |name: &String| format!("usr/local/bin/{name}");
-        let layer: Files = self.binaries.iter().map(|(n, b)| (programs(n), (b.clone(), 0o755))).collect();
-        if self.shared {
-            fs::create_dir(directory.join("layers")).unwrap();
-            pack(&directory.join("layers/etcd.tar.gz"), &layer);
-        }
-        for (name, files) in &self.nodes {
-            let place = directory.join("nodes").join(name);
-            fs::create_dir_all(&place).unwrap();
-            // A node's own files win over the release's: an altered recipe may bring another etcd.
-            let mut all = if self.shared { Files::new() } else { layer.clone() };
-            all.extend(files.clone());
-            pack(&place.join("overlay.tar.gz"), &all);
-        }
-        fs::write(directory.join("bundle.json"), manifest.to_json()).unwrap();
-    }
-
-    fn manifest(&self) -> Manifest {
-        let id = |bytes: &[u8]| sha1::Sha1::digest(bytes)[..8].to_vec();
-        let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
-        let members: Vec<_> =
-            NODES.iter().map(|(_, a)| id(format!("https://{a}:2380{TOKEN}").as_bytes())).collect();
-        let mut sorted = members.clone();
-        sorted.sort();
-        let node = |((name, address), member): (&(&str, &str), &Vec<u8>)| Node {
-            name: (*name).into(),
-            address: address.parse().unwrap(),
-            mac: Mac::derived(name).to_string(),
-            member_id: hex(member),
-            peer_urls: vec![format!("https://{address}:2380")],
-            client_urls: vec![format!("https://{address}:2379")],
-            files: vec!["overlay.tar.gz".into()],
-        };
-        let binary = |(name, bytes): (&String, &Vec<u8>)| {
-            let path = format!("usr/local/bin/{name}");
-            (name.clone(), Binary { path, size: bytes.len() as u64, sha256: Digest::of(bytes).to_string() })
-        };
-        let certificate = Certificate {
-            file: "etc/etcd/pki/server.pem".into(),
-            node: Some("cp-a".into()),
-            subject: "CN=cp-a".into(),
-            sans: Vec::new(),
-            serial: "01".into(),
-            not_before: 1_577_836_800,
-            not_after: if self.expired { 1_580_515_200 } else { 2_493_072_000 },
-        };
-        Manifest {
-            schema: 1,
-            builder: "a test".into(),
-            epoch: 0,
-            cluster: Cluster { name: "ha3".into(), token: TOKEN.into(), id: hex(&id(&sorted.concat())) },
-            etcd: Etcd {
-                version: self.version.clone(),
-                arch: Arch::host().unwrap().to_string(),
-                binaries: self.binaries.iter().map(binary).collect(),
-                sources: Vec::new(),
-            },
-            network: Network { cidr: "10.240.0.0/16".into(), gateway: Some("10.240.0.1".parse().unwrap()) },
-            nodes: NODES.iter().zip(&members).map(node).collect(),
-            carriers: vec!["tar".into()],
-            binaries: if self.shared { "shared" } else { "embedded" }.into(),
-            certificates: vec![certificate],
-            files: BTreeMap::new(),
+    /// Writes the bundle with the nodes' files as they are now.
+    pub fn write(&self, to: &Path) {
+        run(Command::new("cp").arg("-a").arg(self.work.path().join("out/ha3")).arg(to));
+        for (node, files) in &self.nodes {
+            let archive = to.join("nodes").join(node).join("overlay.tar.gz");
+            let packed = flate2::write::GzEncoder::new(
+                fs::File::create(archive).unwrap(),
+                flate2::Compression::fast(),
+            );
+            let mut tar = tar::Builder::new(packed);
+            for (path, (content, mode)) in files {
+                let mut header = tar::Header::new_gnu();
+                header.set_mode(*mode);
+                header.set_size(content.len() as u64);
+                tar.append_data(&mut header, path, content.as_slice()).unwrap();
+            }
+            tar.into_inner().unwrap().finish().unwrap();
         }
     }
 }
 
-/// What etcd reads; `members` as `name=url`.
-pub fn config(name: &str, address: &str, members: &str) -> Vec<u8> {
-    let tls = |file: &str, more: &str| {
-        format!(
-            "  cert-file: /etc/etcd/pki/{file}.pem\n  key-file: /etc/etcd/pki/{file}-key.pem\n  \
-             trusted-ca-file: /etc/etcd/pki/ca.pem\n  client-cert-auth: true\n{more}"
-        )
-    };
-    format!(
-        "name: {name}\ndata-dir: /var/lib/etcd\nlisten-client-urls: https://{address}:2379\n\
-         advertise-client-urls: https://{address}:2379\nlisten-peer-urls: https://{address}:2380\n\
-         initial-advertise-peer-urls: https://{address}:2380\ninitial-cluster: {members}\n\
-         initial-cluster-token: {TOKEN}\ninitial-cluster-state: new\n\
-         client-transport-security:\n{}peer-transport-security:\n{}",
-        tls("server", ""),
-        tls("peer", "  allowed-cn: [etcd-peer]\n"),
-    )
-    .into_bytes()
+/// The regular files of an archive.
+fn files(archive: &Path) -> Files {
+    let mut tar = tar::Archive::new(flate2::read::GzDecoder::new(fs::File::open(archive).unwrap()));
+    let entries = tar.entries().unwrap().map(|entry| entry.unwrap());
+    let files = entries.filter(|entry| entry.header().entry_type().is_file()).map(|mut entry| {
+        let path = entry.path().unwrap().to_str().unwrap().to_owned();
+        let mut content = Vec::new();
+        entry.read_to_end(&mut content).unwrap();
+        (path, (content, entry.header().mode().unwrap()))
+    });
+    files.collect()
 }
 
-fn node_files(authority: &Authority, name: &str, address: &str, expired: bool) -> Files {
-    let members: Vec<_> = NODES.iter().map(|(n, a)| format!("{n}=https://{a}:2380")).collect();
-    let sans = [name, "localhost", address, "127.0.0.1"];
-    let server = authority.leaf(name, &sans, expired);
-    let peer = authority.leaf("etcd-peer", &sans, expired);
-    let text = |text: &str| (text.as_bytes().to_vec(), 0o644);
-    let secret = |text: String| (text.into_bytes(), 0o600);
-    let files = [
-        ("etc/etcd/etcd.conf", (config(name, address, &members.join(",")), 0o644)),
-        ("etc/etcd/pki/ca.pem", text(&authority.pem)),
-        ("etc/etcd/pki/server.pem", text(&server.certificate)),
-        ("etc/etcd/pki/server-key.pem", secret(server.key)),
-        ("etc/etcd/pki/peer.pem", text(&peer.certificate)),
-        ("etc/etcd/pki/peer-key.pem", secret(peer.key)),
-        ("etc/systemd/system/etcd.service", text(UNIT)),
-        ("etc/sysusers.d/etcd.conf", text("u etcd - \"etcd\" /var/lib/etcd\n")),
-        (
-            "etc/tmpfiles.d/etcd.conf",
-            text("d /var/lib/etcd 0700 etcd etcd\nz /etc/etcd/pki/*-key.pem 0600 etcd etcd\n"),
-        ),
-    ];
-    files.into_iter().map(|(path, file)| (path.to_owned(), file)).collect()
-}
-
-fn pack(path: &Path, files: &Files) {
-    let output = fs::File::create(path).unwrap();
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
-    let mut tar = tar::Builder::new(flate2::write::GzEncoder::new(output, flate2::Compression::fast()));
-    for (name, (bytes, mode)) in files {
-        let mut header = tar::Header::new_gnu();
-        header.set_size(bytes.len() as u64);
-        header.set_mode(*mode);
-        header.set_uid(0);
-        header.set_gid(0);
-        tar.append_data(&mut header, name, bytes.as_slice()).unwrap();
-    }
-    tar.into_inner().unwrap().finish().unwrap();
+/// The etcd program of a release in the store.
+pub fn etcd(version: &str) -> Vec<u8> {
+    let record = fs::read(store().join(format!("releases/{version}-amd64.json"))).unwrap();
+    let record: serde_json::Value = serde_json::from_slice(&record).unwrap();
+    let digest = record["binaries"]["etcd"]["sha256"].as_str().unwrap();
+    fs::read(store().join("blobs/sha256").join(digest)).unwrap()
 }
