@@ -26,6 +26,11 @@ pub fn run(args: &cli::Build, out: &Output) -> Result<()> {
         ));
     }
     let binaries = store.load(profile.etcd.release, profile.etcd.arch, &profile.etcd.sha256)?;
+    if let Some(loader) = binaries.record.binaries.values().find_map(|binary| binary.interpreter.as_ref()) {
+        out.say(format_args!(
+            "these programs are linked dynamically: the nodes need {loader} and its C library"
+        ));
+    }
     let overlays = inputs::overlays(&profile, &args.overlays)?;
     let keystore_path = inputs::keystore_path(args.keys.keystore.as_ref(), &profile.cluster.name);
     let (keystore, is_new) = keystore(&keystore_path, &profile.cluster.name)?;
