@@ -68,13 +68,9 @@ pub struct Keys {
     pub keystore: Option<PathBuf>,
 }
 
+/// Where the things are that a bundle is made of, besides the profile.
 #[derive(Args, Debug)]
-pub struct Build {
-    #[command(flatten)]
-    pub source: Source,
-    /// The bundle's directory [default: out/<profile name>]
-    #[arg(long, short, value_name = "DIR")]
-    pub out: Option<PathBuf>,
+pub struct Ingredients {
     #[command(flatten)]
     pub keys: Keys,
     #[command(flatten)]
@@ -88,6 +84,17 @@ pub struct Build {
 }
 
 #[derive(Args, Debug)]
+pub struct Build {
+    #[command(flatten)]
+    pub source: Source,
+    /// The bundle's directory [default: out/<profile name>]
+    #[arg(long, short, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    #[command(flatten)]
+    pub ingredients: Ingredients,
+}
+
+#[derive(Args, Debug)]
 pub struct Check {
     /// A finished bundle, whose every digest, size and mode is then compared with its manifest
     #[arg(conflicts_with = "profile", required_unless_present = "profile")]
@@ -96,15 +103,7 @@ pub struct Check {
     #[arg(long, short, value_name = "NAME|FILE")]
     pub profile: Option<String>,
     #[command(flatten)]
-    pub keys: Keys,
-    #[command(flatten)]
-    pub store: Store,
-    /// Another overlay directory, as for build
-    #[arg(long, value_name = "DIR")]
-    pub overlays: Vec<PathBuf>,
-    /// Print the result as JSON
-    #[arg(long)]
-    pub json: bool,
+    pub ingredients: Ingredients,
 }
 
 #[derive(Args, Debug)]

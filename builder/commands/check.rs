@@ -4,18 +4,16 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::bake::{self, Inputs, Sink};
-use super::{build, inputs, output::Output};
-use crate::artifact::Store;
+use super::bake::{self, Sink};
+use super::output::Output;
+use super::prepare::Prepared;
 use crate::bundle::Bundle;
 use crate::cli;
 use crate::failure::{Failure, Result};
-use crate::pki::Authority;
-use crate::plan;
 
 pub fn run(args: &cli::Check, out: &Output) -> Result<()> {
     match (&args.bundle, &args.profile) {
-        (Some(path), _) => bundle(path, args.json, out),
+        (Some(path), _) => bundle(path, args.ingredients.json, out),
         (None, Some(name)) => profile(name, args, out),
         // clap asks for one of the two.
         (None, None) => Ok(()),
@@ -23,19 +21,10 @@ pub fn run(args: &cli::Check, out: &Output) -> Result<()> {
 }
 
 fn profile(name: &str, args: &cli::Check, out: &Output) -> Result<()> {
-    let store = Store::at(&args.store.artifacts);
-    let profile = inputs::profile(name, &store, out, args.json)?;
-    let binaries = store.load(profile.etcd.release, profile.etcd.arch, &profile.etcd.sha256)?;
-    let overlays = inputs::overlays(&profile, &args.overlays)?;
-    let path = inputs::keystore_path(args.keys.keystore.as_ref(), &profile.cluster.name);
-    let (keystore, _) = build::keystore(&path, &profile.cluster.name)?;
-    let authority = Authority::new(&keystore, profile.pki.ca_algorithm, profile.pki.ca_lifetime)?;
-    let plan = plan::resolve(&profile, keystore.token());
-    let epoch = inputs::source_date_epoch()?.unwrap_or_else(|| keystore.issued());
-    let inputs =
-        Inputs { plan: &plan, authority: &authority, overlays: &overlays, binaries: &binaries, epoch };
-    let manifest = bake::bake(&inputs, Sink::Nowhere)?;
-    if args.json {
+    let prepared = Prepared::new(name, &args.ingredients, out)?;
+    let plan = &prepared.plan;
+    let manifest = bake::bake(&prepared.inputs(), Sink::Nowhere)?;
+    if args.ingredients.json {
         return out.json(&json!({
             "profile": plan.name, "nodes": plan.nodes.len(), "certificates": manifest.certificates.len(),
             "etcd": plan.release, "ok": true,

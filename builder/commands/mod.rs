@@ -10,6 +10,7 @@ mod keystore;
 mod output;
 mod parallel;
 mod plan;
+mod prepare;
 mod rehearse;
 mod show;
 mod verify;

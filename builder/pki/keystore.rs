@@ -57,12 +57,13 @@ impl Keystore {
     ///
     /// # Errors
     /// `Exit::Unsafe` when something is at the path already; `Exit::Locked` when another run makes it.
-    pub fn save(self, dir: &Path) -> Result<Self> {
+    pub fn save(&mut self, dir: &Path) -> Result<()> {
         refuse_existing(dir)?;
         let staging = Staging::begin(dir)?;
         // Once more: another run may have made it before the lock was ours.
         refuse_existing(dir)?;
-        self.store(staging)
+        self._lock = self.store(staging)?;
+        Ok(())
     }
 
     /// A draft that is written down at once.
@@ -70,7 +71,9 @@ impl Keystore {
     /// # Errors
     /// As `draft` and `save`.
     pub fn create(dir: &Path, cluster: &ClusterName, seed: Option<&[u8; 32]>, issued: Epoch) -> Result<Self> {
-        Self::draft(cluster, seed, issued)?.save(dir)
+        let mut keystore = Self::draft(cluster, seed, issued)?;
+        keystore.save(dir)?;
+        Ok(keystore)
     }
 
     /// Reads a keystore and checks every byte of it.
@@ -95,7 +98,8 @@ impl Keystore {
         let staging = Staging::begin(dir)?;
         let mut keystore = Self::load(dir, cluster)?;
         keystore.issues = keystore.issues.and(issued)?;
-        keystore.store(staging)
+        keystore._lock = keystore.store(staging)?;
+        Ok(keystore)
     }
 
     /// Takes over a CA: its certificate first, then the chain above it up to the root, all PEM, and its key.
@@ -135,7 +139,8 @@ impl Keystore {
                 pem: Zeroizing::new(key.to_pem()?.as_bytes().to_vec()),
             },
         });
-        keystore.store(staging)
+        keystore._lock = keystore.store(staging)?;
+        Ok(keystore)
     }
 
     pub fn cluster(&self) -> &ClusterName {
@@ -235,7 +240,8 @@ impl Keystore {
     }
 
     /// Puts it in its place, whole; the lock stays with it.
-    fn store(mut self, staging: Staging) -> Result<Self> {
+    /// The lock goes on being held, where the staging directory's is the keystore's.
+    fn store(&self, staging: Staging) -> Result<Option<Lock>> {
         let write = |name: &str, bytes: &[u8]| staging.create(name, Mode::SECRET)?.write(bytes);
         write(LIST, self.render()?.as_bytes())?;
         write(SECRET, self.secret.to_text().as_bytes())?;
@@ -243,8 +249,7 @@ impl Keystore {
             write(CA, &ca.chain)?;
             write(CA_KEY, &ca.key.pem)?;
         }
-        self._lock = staging.publish_as(Mode::SECRET_DIRECTORY)?;
-        Ok(self)
+        staging.publish_as(Mode::SECRET_DIRECTORY)
     }
 
     /// `keystore.toml`.

@@ -7,11 +7,9 @@ mod view;
 
 use std::net::IpAddr;
 
-use ipnet::IpNet;
-
 use crate::etcd::ids::{ClusterId, MemberId, cluster_id, member_id};
 use crate::etcd::{AllowedCn, Release};
-use crate::profile::{Bundle, Certificates, ConfigStyle, Machine, Pki, Profile};
+use crate::profile::{Bundle, Certificates, ConfigStyle, Machine, Network, Pki, Profile};
 use crate::values::{Arch, ClusterName, Domain, GuestPath, Mac, NodeName, Token};
 
 pub use certificate::{CertificateSpec, Usage, Uses, uses};
@@ -47,12 +45,6 @@ pub struct Cluster {
     pub domain: Option<Domain>,
     pub token: Token,
     pub id: ClusterId,
-}
-
-#[derive(Clone, Debug)]
-pub struct Network {
-    pub cidr: IpNet,
-    pub gateway: Option<IpAddr>,
 }
 
 #[derive(Clone, Debug)]
@@ -120,7 +112,7 @@ pub fn resolve(profile: &Profile, derived_token: &Token) -> Plan {
         arch: profile.etcd.arch,
         config_style: profile.etcd.config_style,
         data_dir: profile.etcd.data_dir.clone(),
-        network: Network { cidr: profile.network.cidr, gateway: profile.network.gateway },
+        network: profile.network.clone(),
         nodes,
         clients: certificate::of_clients(&profile.clients),
         pki: profile.pki.clone(),
