@@ -259,12 +259,23 @@ impl Lock {
         Self::take(path, File::try_lock_shared)
     }
 
-    fn take(path: &Path, how: fn(&File) -> std::result::Result<(), TryLockError>) -> Result<Self> {
+    /// `None` where this user may not write: what is locked there is only read then, as on a read-only mount.
+    pub fn exclusive_where_writable(path: &Path) -> Result<Option<Self>> {
+        match Self::open(path) {
+            Err(rustix::io::Errno::ROFS | rustix::io::Errno::ACCESS) => Ok(None),
+            _ => Self::exclusive(path).map(Some),
+        }
+    }
+
+    fn open(path: &Path) -> rustix::io::Result<File> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let fd = rustix::fs::open(path, flags, Bits::from_raw_mode(0o600))
+        rustix::fs::open(path, flags, Bits::from_raw_mode(0o600)).map(File::from)
+    }
+
+    fn take(path: &Path, how: fn(&File) -> std::result::Result<(), TryLockError>) -> Result<Self> {
+        let file = Self::open(path)
             .map_err(io::Error::from)
             .doing(|| format!("opening the lock {}", path.display()))?;
-        let file = File::from(fd);
         match how(&file) {
             Ok(()) => Ok(Self { file }),
             Err(TryLockError::WouldBlock) => Err(Failure::new(

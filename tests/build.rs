@@ -200,6 +200,20 @@ fn the_second_of_two_runs_is_told_at_once() {
 }
 
 #[test]
+fn a_keystore_on_a_read_only_mount_can_be_used() {
+    let work = small();
+    let script = format!(
+        "mount --bind keystore keystore && mount -o remount,bind,ro keystore && \
+         exec {} build --quiet --profile small.toml --artifacts {}",
+        env!("CARGO_BIN_EXE_kiln"),
+        store().display()
+    );
+    let mut command = Command::new("unshare");
+    run(command.args(["--user", "--map-root-user", "--mount", "sh", "-c", &script]).current_dir(work.path()));
+    assert!(work.path().join("out/small/bundle.json").exists());
+}
+
+#[test]
 fn bytes_do_not_depend_on_who_builds_where() {
     let work = small();
     run(&mut build(&work));

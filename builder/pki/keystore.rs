@@ -83,9 +83,9 @@ impl Keystore {
     /// a part of it, is missing or changed; `Exit::Locked` when another run uses it.
     pub fn open(dir: &Path, cluster: &ClusterName) -> Result<Self> {
         check_place(dir)?;
-        let lock = Lock::exclusive(&lock_path(dir)?)?;
+        let lock = Lock::exclusive_where_writable(&lock_path(dir)?)?;
         let mut keystore = Self::load(dir, cluster)?;
-        keystore._lock = Some(lock);
+        keystore._lock = lock;
         Ok(keystore)
     }
 
