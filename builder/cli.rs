@@ -137,7 +137,7 @@ pub struct Rehearse {
     #[arg(long)]
     pub keep: bool,
     /// Seconds until the cluster must have formed
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub deadline: u64,
     /// Print the report as JSON
     #[arg(long)]

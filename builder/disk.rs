@@ -405,8 +405,12 @@ impl Staging {
             Err(error) => return Err(io::Error::from(error)).doing(publishing),
         }
         match rename(RenameFlags::EXCHANGE) {
-            // The old bundle now has the partial name.
-            Ok(()) => remove_directory(&self.partial),
+            // The old bundle now has the partial name. The new one stands: what cannot be removed now is removed
+            // by the next run.
+            Ok(()) => {
+                let _ = remove_directory(&self.partial);
+                Ok(())
+            }
             Err(rustix::io::Errno::INVAL) => {
                 let replaced = self.partial.with_extension("replaced");
                 fs::rename(&self.target, &replaced).doing(publishing)?;

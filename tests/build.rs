@@ -88,6 +88,33 @@ fn a_bundle_with_a_link_in_it_is_not_replaced() {
     assert_eq!(snapshot(&out), before);
 }
 
+/// The old bundle is removed when the new one is in its place, and once took a keystore along.
+#[test]
+fn what_somebody_put_into_a_bundle_is_not_removed_with_it() {
+    let work = small();
+    run(&mut build(&work));
+    for stray in ["notes.txt", "nodes/a/notes.txt", "keys/secret"] {
+        let path = work.file(&format!("out/small/{stray}"), "mine");
+        let message = refused(&mut build(&work), 6);
+        assert!(message.contains("no build put there"), "{message}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "mine");
+        fs::remove_file(&path).unwrap();
+    }
+    fs::remove_dir(work.path().join("out/small/keys")).unwrap();
+    run(&mut build(&work));
+}
+
+#[test]
+fn a_date_of_issue_that_is_still_to_come_is_refused() {
+    let work = small();
+    for verb in ["init", "renew"] {
+        let cluster = if verb == "init" { "other" } else { "small" };
+        let message = refused(&mut work.kiln(["keystore", verb, cluster, "--issued", "2062-01-01"]), 6);
+        assert!(message.contains("still to come"), "{message}");
+    }
+    run(&mut build(&work));
+}
+
 #[test]
 fn a_full_or_read_only_disk_leaves_the_old_bundle_alone() {
     let work = small();

@@ -309,7 +309,7 @@ fn the_peer_port_is_for_peers() {
             ("peer-transport-security.trusted-ca-file", Value::Text("ca.pem".into())),
             ("peer-transport-security.client-cert-auth", Value::Bool(true)),
         ];
-        values.push(("peer-transport-security.allowed-cn", allowed.value("etcd-peer")));
+        values.push(("peer-transport-security.allowed-cn", allowed.value(&["etcd-peer"]).unwrap()));
         fs::write(place.path().join("etcd.conf"), config(values.into_iter())).unwrap();
         let _running = Running(
             etcd.command("etcd")

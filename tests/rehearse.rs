@@ -15,7 +15,7 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use fixture::{Recipe, etcd};
-use lab::newer_release;
+use lab::{Workshop, ha3_with, newer_release, run};
 use serde_json::Value;
 
 /// One cluster at a time: three members are enough for a small machine.
@@ -145,6 +145,25 @@ fn a_good_bundle_forms_and_is_what_it_promises() {
         let skipped = report["checks"].as_array().unwrap().iter().filter(|c| c["outcome"] == "skipped");
         assert_eq!(skipped.count(), 0, "{report}");
         stage.assert_nothing_left();
+    }
+}
+
+/// One certificate per node for all uses: the peer port knows the members by their names.
+#[test]
+fn one_certificate_per_node_still_keeps_clients_off_the_peer_port() {
+    let _turn = TURN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let three = ha3_with(&[(
+        "# Client certificates",
+        "[etcd]\nconfig-style = \"flags\"\nversion = \"3.5.16\"\n[pki]\ncertificates = \"one-per-node\"\n# Client certificates",
+    )]);
+    for (profile, text) in [("single", None), ("./three.toml", Some(three))] {
+        let work = Workshop::new();
+        text.map(|text| work.file("three.toml", text));
+        let bundle = work.build(profile);
+        let report: Value =
+            serde_json::from_str(&run(work.kiln(["rehearse", "--json"]).arg(bundle))).unwrap();
+        let shut = |check: &Value| check["check"] == "peer port refuses a client" && check["outcome"] == "ok";
+        assert!(report["checks"].as_array().unwrap().iter().any(shut), "{report}");
     }
 }
 

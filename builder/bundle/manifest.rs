@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::{Failure, Result};
+use crate::values::{GuestPath, Invalid, NodeName};
 
 /// The only manifest schema that this Kiln writes and reads.
 pub const SCHEMA: u32 = 1;
@@ -49,6 +50,8 @@ pub struct Etcd {
     pub arch: String,
     /// `etcd`, `etcdctl`, `etcdutl`.
     pub binaries: BTreeMap<String, Binary>,
+    /// Whether the peer port lets in the members' certificates only, or any of this CA's.
+    pub peers_by_name: bool,
     /// The release files that the binaries were taken from.
     pub sources: Vec<Source>,
 }
@@ -136,7 +139,24 @@ impl Manifest {
                 "manifest schema {schema} is not supported; this kiln reads schema {SCHEMA}"
             )));
         }
-        serde_json::from_slice(bytes)
-            .map_err(|error| Failure::wrong(format!("it is not a whole manifest: {error}")))
+        let manifest: Self = serde_json::from_slice(bytes)
+            .map_err(|error| Failure::wrong(format!("it is not a whole manifest: {error}")))?;
+        manifest.check()?;
+        Ok(manifest)
+    }
+
+    /// Names become paths when a bundle is read, so that they must be what Kiln writes.
+    fn check(&self) -> Result<()> {
+        let refuse = |what: &str, error: Invalid| {
+            Failure::wrong(format!("{what:?} in the manifest is nothing that kiln writes: {error}"))
+        };
+        for node in &self.nodes {
+            node.name.parse::<NodeName>().map_err(|error| refuse(&node.name, error))?;
+        }
+        let paths = self.files.keys().chain(self.etcd.binaries.values().map(|binary| &binary.path));
+        for path in paths {
+            path.parse::<GuestPath>().map_err(|error| refuse(path, error))?;
+        }
+        Ok(())
     }
 }

@@ -11,6 +11,7 @@ use super::manifest::{self, Manifest, Node};
 use super::write::{MANIFEST, SUMS, sums};
 use crate::disk::{self, Input, Kind};
 use crate::failure::{Doing, Exit, Failure, Result};
+use crate::interrupt;
 use crate::values::Digest;
 
 /// A bundle on disk.
@@ -77,6 +78,7 @@ impl Bundle {
             seen.insert(path);
         }
         for (path, want) in &self.manifest.files {
+            interrupt::check()?;
             if !seen.contains(path) {
                 problem(path, "is missing".into());
                 continue;

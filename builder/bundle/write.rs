@@ -95,14 +95,28 @@ fn check_replaceable(target: &Path) -> Result<()> {
         Some(_) => return refuse(format!("{shown} is not a directory; remove it or choose another --out")),
     }
     let manifest = target.join(MANIFEST);
-    let is_bundle = matches!(disk::look(&manifest)?, Some(found) if found.kind == Kind::File)
-        && Manifest::from_json(&disk::read(&manifest, manifest::LIMIT)?).is_ok();
-    if !is_bundle {
+    let manifest = match disk::look(&manifest)? {
+        Some(found) if found.kind == Kind::File => {
+            Manifest::from_json(&disk::read(&manifest, manifest::LIMIT)?).ok()
+        }
+        _ => None,
+    };
+    let Some(manifest) = manifest else {
         return refuse(format!("{shown} is not a bundle; remove it or choose another --out"));
-    }
-    match disk::walk(target)?.into_iter().find(|found| !matches!(found.kind, Kind::File | Kind::Directory)) {
+    };
+    // The old bundle goes when the new one is in its place, and whatever lies in it would go along: somebody's
+    // notes, or a keystore.
+    let is_its_own = |found: &disk::Walked| match (found.kind, found.path.to_str()) {
+        (Kind::Directory, Some(path)) => {
+            let below = format!("{path}/");
+            manifest.files.keys().any(|file| file.starts_with(&below))
+        }
+        (Kind::File, Some(path)) => path == MANIFEST || path == SUMS || manifest.files.contains_key(path),
+        _ => false,
+    };
+    match disk::walk(target)?.into_iter().find(|found| !is_its_own(found)) {
         Some(odd) => refuse(format!(
-            "{shown} holds {}, which no build puts there; remove it or choose another --out",
+            "{shown} holds {}, which no build put there; move it away or choose another --out",
             odd.path.display()
         )),
         None => Ok(()),

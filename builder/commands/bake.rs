@@ -5,6 +5,7 @@ use crate::artifact::Binaries;
 use crate::bundle::Writer;
 use crate::bundle::manifest::{self, Manifest};
 use crate::failure::{Doing, Result};
+use crate::interrupt;
 use crate::pack::{self, Piece, Stream, cloud_init, cpio, gzip::Compressor, ignition, iso, libvirt, tar};
 use crate::pki::{Authority, Issued};
 use crate::plan::{CertificateSpec, Node, Plan};
@@ -36,7 +37,7 @@ impl Sink<'_> {
     fn put(&self, path: &str, mode: Mode, stream: &[Piece]) -> Result<()> {
         match self {
             Sink::Bundle(writer) => writer.put(path, mode, stream).map(|_| ()),
-            Sink::Nowhere => Ok(()),
+            Sink::Nowhere => interrupt::check(),
         }
     }
 
@@ -136,6 +137,7 @@ impl Oven<'_> {
 
     /// One host: its certificates, its tree, its tree in every packing.
     fn node(&self, node: &Node) -> Result<(manifest::Node, Vec<manifest::Certificate>)> {
+        interrupt::check()?;
         let leaves = self.issue(&node.certificates)?;
         let keys = NodeKeys { trust_pem: &self.trust_pem, leaves: &leaves };
         let mut tree = self.kitchen.node_tree(node, &keys)?;
@@ -290,6 +292,7 @@ impl Oven<'_> {
                 version: plan.release.to_string(),
                 arch: plan.arch.to_string(),
                 binaries: binaries.collect(),
+                peers_by_name: plan.peers_by_name,
                 sources: sources.collect(),
             },
             network: manifest::Network { cidr: plan.network.cidr.to_string(), gateway: plan.network.gateway },

@@ -17,6 +17,13 @@ pub fn run(args: &cli::Build, out: &Output) -> Result<()> {
     let target = args.out.clone().unwrap_or_else(|| PathBuf::from("out").join(prepared.plan.name.as_str()));
     let writer = Writer::begin(&target)?;
     let manifest = bake::bake(&prepared.inputs(), Sink::Bundle(&writer))?;
+    if !prepared.plan.peers_by_name {
+        out.warn(format_args!(
+            "etcd {} cannot be told the peers' names this way: any certificate of the CA gets onto the peer port; \
+             use config-style = \"flags\" with certificates = \"per-use\", or a release from 3.5.15 on",
+            prepared.plan.release
+        ));
+    }
     let expires = manifest.certificates.iter().map(|certificate| certificate.not_after).min();
 
     let Prepared { plan, mut keystore, keystore_path, keystore_is_new, .. } = prepared;
@@ -31,8 +38,9 @@ pub fn run(args: &cli::Build, out: &Output) -> Result<()> {
     }
     if expires.is_some_and(|expires| expires <= clock::now().seconds()) {
         out.warn(format_args!(
-            "certificates in this bundle have expired; kiln keystore renew {} and build again",
-            plan.cluster.name
+            "certificates in this bundle have expired; kiln keystore renew {} --keystore {} and build again",
+            plan.cluster.name,
+            keystore_path.display()
         ));
     }
     if args.ingredients.json {

@@ -15,14 +15,23 @@ pub fn run(args: &cli::Etcdctl) -> Result<()> {
     let etcdctl = Etcdctl::new(&bundle.path, &bundle.manifest, scratch.path())?;
     let client = |file: &str| Path::new(&bundle.path).join("client").join(file);
     // By variables, so that a flag on the command line has its way.
-    let ended = Program::new(etcdctl.program())
-        .env("ETCDCTL_API", "3")
-        .env("ETCDCTL_ENDPOINTS", verify::endpoints(&bundle.manifest)?.join(","))
-        .env("ETCDCTL_CACERT", client("ca.pem"))
-        .env("ETCDCTL_CERT", client("etcdctl.pem"))
-        .env("ETCDCTL_KEY", client("etcdctl-key.pem"))
-        .args(&args.arguments)
-        .attached()?;
+    let variables = [
+        ("endpoints", "ETCDCTL_ENDPOINTS", verify::endpoints(&bundle.manifest)?.join(",").into()),
+        ("cacert", "ETCDCTL_CACERT", client("ca.pem")),
+        ("cert", "ETCDCTL_CERT", client("etcdctl.pem")),
+        ("key", "ETCDCTL_KEY", client("etcdctl-key.pem")),
+    ];
+    let mut program = Program::new(etcdctl.program()).env("ETCDCTL_API", "3").args(&args.arguments);
+    for (flag, variable, value) in variables {
+        // etcdctl refuses to be told the same thing twice.
+        let given = |argument: &String| {
+            argument.strip_prefix("--").is_some_and(|rest| rest.split('=').next() == Some(flag))
+        };
+        if !args.arguments.iter().any(given) {
+            program = program.env(variable, value);
+        }
+    }
+    let ended = program.attached()?;
     match ended {
         Ended::Code(0) => Ok(()),
         ended => Err(Failure::new(Exit::Wrong, format!("etcdctl ended with {ended}"))),

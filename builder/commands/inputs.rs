@@ -6,11 +6,11 @@ use super::output::{Output, colour};
 use crate::artifact::Store;
 use crate::clock;
 use crate::disk;
-use crate::failure::{Doing, Exit, Failure, Result};
+use crate::failure::{Exit, Failure, Result};
 use crate::pki::Keystore;
 use crate::profile::{self, Profile, Source};
 use crate::render::{self, Overlay};
-use crate::values::{ClusterName, Epoch};
+use crate::values::{ClusterName, Epoch, Lifetime};
 
 /// Finds a profile by DESIGN's rule: something with a `/` or ending in `.toml` is a file; a name is looked for
 /// in ./profiles, then among those that Kiln carries.
@@ -96,7 +96,7 @@ pub fn keystore(path: &Path, cluster: &ClusterName) -> Result<Option<Keystore>> 
 pub fn overlays(profile: &Profile, more: &[PathBuf]) -> Result<Vec<Overlay>> {
     let mut overlays = render::embedded()?;
     for directory in profile.bundle.overlays.iter().chain(more) {
-        overlays.push(render::load(directory).doing(|| "reading an overlay".into())?);
+        overlays.push(render::load(directory)?);
     }
     Ok(overlays)
 }
@@ -115,9 +115,21 @@ pub fn source_date_epoch() -> Result<Option<Epoch>> {
 }
 
 /// The date that is written into a keystore: given, else `SOURCE_DATE_EPOCH`, else now.
+///
+/// # Errors
+/// `Exit::Unsafe` for a date that is still to come: no node would take the certificates, and the next issue
+/// would have to be later still.
 pub fn date_of_issue(given: Option<Epoch>) -> Result<Epoch> {
-    Ok(match given {
-        Some(date) => date,
-        None => source_date_epoch()?.unwrap_or_else(clock::now),
-    })
+    let date = match given {
+        Some(date) => Some(date),
+        None => source_date_epoch()?,
+    };
+    let Some(date) = date else { return Ok(clock::now()) };
+    // Clocks of two machines may differ by a time zone's mistake.
+    if date > clock::now().plus(Lifetime::days(1)) {
+        let reason =
+            format!("the date of issue {date} is still to come; no node would take the certificates");
+        return Err(Failure::unsafe_to(reason));
+    }
+    Ok(date)
 }

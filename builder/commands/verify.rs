@@ -47,13 +47,18 @@ pub fn options(bundle: &Bundle) -> Result<Options> {
 
 /// Prints a report, writes it as JUnit XML where asked, and fails when the cluster did.
 pub fn conclude(report: &Report, json: bool, junit: Option<&Path>, out: &Output) -> Result<()> {
-    if let Some(path) = junit {
-        disk::write_whole(path, verify::junit(report)?.as_bytes(), Mode::FILE)?;
-    }
     if json {
         out.json(report)?;
     } else {
         out.print(report.table())?;
+    }
+    if let Some(path) = junit {
+        let kind = disk::look(path)?.map(|found| found.kind);
+        if kind.is_some_and(|kind| kind != disk::Kind::File) {
+            let reason = format!("{} is not a regular file; name another for --junit", path.display());
+            return Err(Failure::unsafe_to(reason));
+        }
+        disk::write_whole(path, verify::junit(report)?.as_bytes(), Mode::FILE)?;
     }
     if report.passed { Ok(()) } else { Err(Failure::wrong(report.verdict())) }
 }

@@ -35,11 +35,13 @@ pub enum AllowedCn {
 }
 
 impl AllowedCn {
-    /// The value of `peer-transport-security.allowed-cn`. As a flag both forms are the same text.
-    pub fn value(self, name: &str) -> Value {
-        match self {
-            AllowedCn::FlagOnly | AllowedCn::Text => Value::Text(name.into()),
-            AllowedCn::List => Value::List(vec![name.into()]),
+    /// The value of `peer-transport-security.allowed-cn`, which as a flag is the same text; `None` when there are
+    /// several names and only one is taken.
+    pub fn value(self, names: &[&str]) -> Option<Value> {
+        match (self, names) {
+            (AllowedCn::List, names) => Some(Value::List(names.iter().map(|name| (*name).into()).collect())),
+            (AllowedCn::FlagOnly | AllowedCn::Text, [name]) => Some(Value::Text((*name).into())),
+            _ => None,
         }
     }
 }

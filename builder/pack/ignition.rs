@@ -61,6 +61,9 @@ fn networkd(plan: &Plan, node: &Node) -> String {
         node.address,
         plan.network.cidr.prefix_len()
     );
+    if node.address.is_ipv4() {
+        text.push_str("LinkLocalAddressing=no\n");
+    }
     if let Some(gateway) = plan.network.gateway {
         text.push_str(&format!("Gateway={gateway}\n"));
     }

@@ -8,8 +8,8 @@ mod view;
 use std::net::IpAddr;
 
 use crate::etcd::ids::{ClusterId, MemberId, cluster_id, member_id};
-use crate::etcd::{AllowedCn, Release};
-use crate::profile::{Bundle, Certificates, ConfigStyle, Machine, Network, Pki, Profile};
+use crate::etcd::{AllowedCn, Release, Value};
+use crate::profile::{Bundle, Certificates, ConfigStyle, Machine, Network, PEER_COMMON_NAME, Pki, Profile};
 use crate::values::{Arch, ClusterName, Domain, GuestPath, Mac, NodeName, Token};
 
 pub use certificate::{CertificateSpec, Usage, Uses, uses};
@@ -29,6 +29,8 @@ pub struct Plan {
     pub release: Release,
     pub arch: Arch,
     pub config_style: ConfigStyle,
+    /// Whether the peer port lets in peers' certificates only, or any of this CA's.
+    pub peers_by_name: bool,
     pub data_dir: GuestPath,
     pub network: Network,
     pub nodes: Vec<Node>,
@@ -111,6 +113,7 @@ pub fn resolve(profile: &Profile, derived_token: &Token) -> Plan {
         release: profile.etcd.release,
         arch: profile.etcd.arch,
         config_style: profile.etcd.config_style,
+        peers_by_name: peer_names(profile).is_some(),
         data_dir: profile.etcd.data_dir.clone(),
         network: profile.network.clone(),
         nodes,
@@ -136,12 +139,19 @@ impl Plan {
     }
 }
 
-/// How the peer port is told the name that peers' certificates have; `None` where it cannot be: with one
-/// certificate for all uses, and in the config file of a release that would ignore the key.
-fn peer_name(profile: &Profile) -> Option<AllowedCn> {
+/// The common names that peers' certificates have, as the peer port is told them; `None` where it cannot be
+/// told: in the config file of a release that would ignore the key, and where several names are needed and the
+/// release takes one.
+fn peer_names(profile: &Profile) -> Option<Value> {
     let allowed = profile.etcd.release.peer_allowed_cn();
-    let ignored = allowed == AllowedCn::FlagOnly && profile.etcd.config_style == ConfigStyle::File;
-    (profile.pki.certificates == Certificates::PerUse && !ignored).then_some(allowed)
+    if allowed == AllowedCn::FlagOnly && profile.etcd.config_style == ConfigStyle::File {
+        return None;
+    }
+    let names: Vec<&str> = match profile.pki.certificates {
+        Certificates::PerUse => vec![PEER_COMMON_NAME],
+        Certificates::OnePerNode => profile.nodes.iter().map(|node| node.name.as_str()).collect(),
+    };
+    allowed.value(&names)
 }
 
 fn url(address: IpAddr, port: u16) -> String {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{CLIENT_PORT, Cluster, PEER_PORT, certificate, loopback, url};
 use crate::etcd::Value;
-use crate::profile::{Node, PEER_COMMON_NAME, Profile};
+use crate::profile::{Node, Profile};
 
 /// One option by etcd's own name; what is nested in the config file has a dot.
 #[derive(Clone, Debug)]
@@ -112,9 +112,8 @@ fn transport_security(profile: &Profile) -> Vec<Own> {
         ("peer-transport-security.trusted-ca-file", in_pki("ca.pem"), certificates),
         ("peer-transport-security.client-cert-auth", Value::Bool(true), mutual),
     ];
-    if let Some(allowed) = super::peer_name(profile) {
-        let name = allowed.value(PEER_COMMON_NAME);
-        own.push(("peer-transport-security.allowed-cn", name, "client certificates stay off the peer port"));
+    if let Some(names) = super::peer_names(profile) {
+        own.push(("peer-transport-security.allowed-cn", names, "client certificates stay off the peer port"));
     }
     own
 }

@@ -110,6 +110,7 @@ pub(super) fn options(
         check_timing(desk, &set);
         check_compaction(desk, &set);
         check_pairs(desk, &set);
+        check_http(desk, &set);
         warn(desk, &set, release);
     }
     set.into_iter().map(|(option, _)| option).collect()
@@ -264,6 +265,19 @@ fn check_compaction(desk: &mut Desk, set: &Set) {
     if !right {
         let reason = format!("auto-compaction-retention cannot be {} in {mode} mode", quoted(retention));
         desk.mistake(Mistake::new(span, reason).help(format!("it takes {takes}")));
+    }
+}
+
+/// This listener asks nobody for a certificate when it speaks plain HTTP, and it serves every key (etcd's gRPC gateway).
+fn check_http(desk: &mut Desk, set: &Set) {
+    if let Some((option, span)) = find(set, "listen-client-http-urls")
+        && let Value::Text(urls) = &option.value
+        && urls.split(',').any(|url| !url.trim_start().starts_with("https://"))
+    {
+        let reason = "[etcd.config] listen-client-http-urls would serve every key without TLS to anyone";
+        desk.mistake(
+            Mistake::new(span.clone(), reason).help("write https:// in each of its URLs, or leave it out"),
+        );
     }
 }
 

@@ -175,6 +175,32 @@ fn guest_path(text: &str) -> Result<GuestPath, Invalid> {
     }
 }
 
+/// Nothing of etcd's belongs below these: owners and modes would change under other programs.
+const SYSTEM: [&str; 19] = [
+    "bin",
+    "sbin",
+    "lib",
+    "lib32",
+    "lib64",
+    "usr/bin",
+    "usr/sbin",
+    "usr/lib",
+    "usr/lib64",
+    "usr/libexec",
+    "usr/share",
+    "usr/local/bin",
+    "usr/local/sbin",
+    "usr/local/lib",
+    "boot",
+    "etc/systemd",
+    "etc/ssh",
+    "etc/ssl",
+    "etc/pam.d",
+];
+
+/// What the unit cannot see (ProtectHome=, PrivateTmp=), or what is empty after a reboot.
+const HIDDEN: [&str; 8] = ["home", "root", "tmp", "var/tmp", "run", "proc", "sys", "dev"];
+
 /// A directory whose owner and mode Kiln sets on the node. The path also goes into systemd units, environment
 /// files and etcd's flags, each of which has its own idea of what a blank or a % is.
 fn directory(text: &str) -> Result<GuestPath, Invalid> {
@@ -186,6 +212,17 @@ fn directory(text: &str) -> Result<GuestPath, Invalid> {
     let shared = ["etc/systemd", "usr/local", "var/lib", "var/log"];
     if !text[1..].contains('/') && text != "/data" || shared.contains(&path.as_str()) {
         return Err(Invalid("other programs use it; name a directory of etcd's own in it".into()));
+    }
+    let within = |place: &&str| {
+        path.as_str().strip_prefix(*place).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    if let Some(place) = SYSTEM.into_iter().find(within) {
+        return Err(Invalid(format!(
+            "/{place} is the system's; name a directory below /var/lib, /etc or /srv"
+        )));
+    }
+    if let Some(place) = HIDDEN.into_iter().find(within) {
+        return Err(Invalid(format!("/{place} is not there for a sandboxed unit, or not after a reboot")));
     }
     Ok(path)
 }

@@ -63,9 +63,15 @@ impl Kitchen<'_> {
         tree.insert(path(enabled)?, Entry::link("/etc/systemd/system/etcd.service", "the enabled unit"))?;
         let values = self.values(node, &config);
         for overlay in self.overlays {
-            for (path, entry) in overlay.fill(self.templates, &values)? {
+            for (path, mut entry) in overlay.fill(self.templates, &values)? {
                 match tree.get(path.as_str()) {
-                    Some(_) if plan.bundle.replace.contains(&path) => tree.replace(path, entry)?,
+                    Some(there) if plan.bundle.replace.contains(&path) => {
+                        // A key that is replaced stays as secret as it was.
+                        if there.mode == Mode::SECRET {
+                            entry.mode = Mode::SECRET;
+                        }
+                        tree.replace(path, entry)?;
+                    }
                     Some(there) if !both_directories(there, &entry) => {
                         return Err(collision(&path, there, &entry));
                     }

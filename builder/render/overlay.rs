@@ -81,6 +81,12 @@ pub fn embedded() -> Result<Vec<Overlay>> {
 /// # Errors
 /// `Exit::Profile` for what a tree cannot hold (devices, names that are not UTF-8), `Exit::Io` for the rest.
 pub fn load(directory: &Path) -> Result<Overlay> {
+    if disk::look(directory)?
+        .is_none_or(|found| !matches!(found.kind, disk::Kind::Directory | disk::Kind::Link))
+    {
+        let reason = format!("the overlay {} is not a directory; see [bundle] overlays", directory.display());
+        return Err(Failure::new(Exit::Profile, reason));
+    }
     let mut files = Vec::new();
     let walked = disk::walk(directory)?;
     for (at, found) in walked.iter().enumerate() {

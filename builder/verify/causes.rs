@@ -77,7 +77,7 @@ const TABLE: &[Row] = &[
         Fault::Expired,
         &["certificate has expired", "certificate expired", "CertificateExpired", "expired certificate"],
         "A certificate is past its end, or the clock that judged it runs ahead.",
-        "Check both clocks; then build the bundle again from the same keystore and put the new certificates in place.",
+        "Check both clocks; then run `kiln keystore renew`, build again and put the new certificates in place.",
     ),
     row(
         Fault::UnknownAuthority,

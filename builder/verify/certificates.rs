@@ -38,7 +38,7 @@ pub fn check(manifest: &Manifest, seen: &[Seen<'_>], now: Epoch) -> Vec<Check> {
 pub fn note(manifest: &Manifest, now: Epoch) -> Option<String> {
     let (_, to, what) = first(manifest)?;
     let days = to.checked_sub(now.seconds())? / DAY;
-    (days < SOON_DAYS).then(|| format!("{what} ends in {days} days; build the bundle again before that"))
+    (days < SOON_DAYS).then(|| format!("{what} ends in {days} days; before that, run kiln keystore renew, build again and bring the nodes their new certificates"))
 }
 
 /// The certificate of the manifest that ends first: not before, not after, and which it is.

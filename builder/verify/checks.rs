@@ -347,6 +347,7 @@ mod tests {
             epoch: 0,
             cluster: Cluster { name: "ha3".into(), token: "t".into(), id: hex(7) },
             etcd: Etcd {
+                peers_by_name: true,
                 version: "3.5.16".into(),
                 arch: "amd64".into(),
                 binaries: Default::default(),
@@ -383,8 +384,8 @@ mod tests {
     fn every_kind_of_difference_is_named() {
         type Change = fn(&mut MemberList);
         let cases: &[(Change, Fault, &str)] = &[
-            (|list| list.header.cluster_id = 8, Fault::OtherCluster, "0000000000000008"),
-            (|list| _ = list.members.pop(), Fault::Missing, "cp-b (0000000000000002) is not in it"),
+            (|list| list.header.cluster_id = 8, Fault::OtherCluster, "8"),
+            (|list| _ = list.members.pop(), Fault::Missing, "cp-b (2) is not in it"),
             (|list| list.members[1].name = String::new(), Fault::Unstarted, "cp-b is not started"),
             (|list| list.members[1].client_urls.clear(), Fault::Unstarted, "cp-b is not started"),
             (|list| list.members[1].name = "x".into(), Fault::NameDiffers, "cp-b is called x"),
@@ -397,7 +398,7 @@ mod tests {
                     list.members.push(ListedMember { id, is_learner: true, ..ListedMember::default() });
                 },
                 Fault::Extra,
-                "a member without a name (0000000000000003, a learner)",
+                "a member without a name (3, a learner)",
             ),
         ];
         for (change, fault, text) in cases {

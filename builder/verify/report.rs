@@ -60,7 +60,7 @@ impl Check {
 pub struct Member {
     pub node: String,
     pub endpoint: String,
-    /// 16 hex digits, as are all IDs; `None` here and below when it did not answer.
+    /// Hex without leading zeros, as are all IDs; `None` here and below when it did not answer.
     pub member_id: Option<String>,
     pub cluster_id: Option<String>,
     pub version: Option<String>,
