@@ -24,6 +24,36 @@ install() {
     fi
 }
 
+# install_backported PACKAGE…: what bookworm has too old and its backports, or trixie itself, have new. Only QEMU and
+# libvirt come from there; `-t bookworm-backports` would bring another systemd as well.
+install_backported() {
+    dpkg-query -W -f '${Package} ${Status}\n' "$@" 2>/dev/null | grep -c 'ok installed' | grep -qx $# && return
+    if ! grep -q '^VERSION_CODENAME=bookworm' /etc/os-release; then install "$@" && return; fi
+    local own=$LAB/apt-backports
+    mkdir -p "$own/sources" "$own/lists/partial" "$own/archives/partial"
+    printf "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $(archive) %s main\n" \
+        bookworm bookworm-backports >"$own/sources/debian.list"
+    printf 'Package: src:qemu src:libvirt src:seabios\nPin: release n=bookworm-backports\nPin-Priority: 900\n' >"$own/preferences"
+    local options=(-o Dir::Etc::SourceList=/dev/null -o Dir::Etc::SourceParts="$own/sources" -o Dir::State::Lists="$own/lists"
+        -o Dir::Etc::Preferences="$own/preferences" -o Dir::Cache::Archives="$own/archives" -o APT::Sandbox::User=root
+        -o Acquire::Languages=none)
+    say "installing $* from backports"
+    as_root apt-get "${options[@]}" update -qq
+    # No service is started: ci/lab starts its own.
+    as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get "${options[@]}" install -y -qq --no-install-recommends "$@" >/dev/null
+    as_root apt-get "${options[@]}" clean
+}
+
+# archive: the Debian archive that this machine already uses, whichever mirror that is.
+archive() {
+    local archive
+    archive=$(sed -n 's/^URIs: *//p' /etc/apt/sources.list.d/debian.sources 2>/dev/null | grep -v security | head -n 1 || true)
+    if [ -z "$archive" ]; then
+        archive=$(sed -nE 's/^deb( \[[^]]*\])? +([^ ]+) .*/\2/p' /etc/apt/sources.list 2>/dev/null | grep -v security | head -n 1)
+    fi
+    echo "${archive%% *}"
+}
+
 # debs SUITE: etcd's packages of that Debian suite, as ci/etcd downloaded them.
 debs() {
     sed "s|^[0-9a-f]*  |$LAB/debs/|" "$LAB/debs/.$1"
