@@ -33,7 +33,7 @@ install_backported() {
     mkdir -p "$own/sources" "$own/lists/partial" "$own/archives/partial"
     printf "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $(archive) %s main\n" \
         bookworm bookworm-backports >"$own/sources/debian.list"
-    printf 'Package: src:qemu src:libvirt src:seabios\nPin: release n=bookworm-backports\nPin-Priority: 900\n' >"$own/preferences"
+    printf 'Package: src:qemu src:libvirt src:seabios src:mmdebstrap\nPin: release n=bookworm-backports\nPin-Priority: 900\n' >"$own/preferences"
     local options=(-o Dir::Etc::SourceList=/dev/null -o Dir::Etc::SourceParts="$own/sources" -o Dir::State::Lists="$own/lists"
         -o Dir::Etc::Preferences="$own/preferences" -o Dir::Cache::Archives="$own/archives" -o APT::Sandbox::User=root
         -o Acquire::Languages=none)
