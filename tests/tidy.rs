@@ -139,7 +139,8 @@ fn no_file_is_too_long() {
 #[test]
 fn scripts_can_be_run() {
     use std::os::unix::fs::PermissionsExt;
-    for path in files("ci", "") {
+    // Deeper down lie the files of base systems, with the modes that they get there.
+    for path in files("ci", "").into_iter().filter(|path| path.parent() == Some(&root().join("ci"))) {
         let is_library = path.extension().is_some_and(|e| e == "sh");
         let mode = fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o111 != 0, !is_library, "{}", path.display());
