@@ -146,9 +146,13 @@ fn a_full_or_read_only_disk_leaves_the_old_bundle_alone() {
 fn a_build_that_is_killed_leaves_the_old_bundle_or_the_new_one() {
     let work = small();
     run(&mut build(&work));
-    let begun = std::time::Instant::now();
-    run(&mut build(&work));
-    let whole = begun.elapsed();
+    // The quickest of three: on a busy machine the others say more about the machine.
+    let timed = |_| {
+        let begun = std::time::Instant::now();
+        run(&mut build(&work));
+        begun.elapsed()
+    };
+    let whole = (0..3).map(timed).min().unwrap();
     let out = work.path().join("out/small");
     let points = 200;
     let mut killed = 0;

@@ -292,6 +292,14 @@ impl Kept {
     }
 }
 
+/// A test that fails must not leave its cluster running.
+impl Drop for Kept {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 #[test]
 fn a_running_cluster_is_told_from_a_wrong_one() {
     let recipe = Recipe::new();

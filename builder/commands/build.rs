@@ -7,7 +7,7 @@ use serde_json::json;
 use super::bake::{self, Sink};
 use super::output::Output;
 use super::prepare::Prepared;
-use crate::bundle::Writer;
+use crate::bundle::{Manifest, Writer};
 use crate::cli;
 use crate::clock;
 use crate::failure::Result;
@@ -23,6 +23,10 @@ pub fn run(args: &cli::Build, out: &Output) -> Result<()> {
              use config-style = \"flags\" with certificates = \"per-use\", or a release from 3.5.15 on",
             prepared.plan.release
         ));
+    }
+    let (ca_end, leaf_end) = ends(&manifest);
+    if leaf_end >= ca_end {
+        out.warn("certificates end with the CA, sooner than leaf-lifetime says");
     }
     let expires = manifest.certificates.iter().map(|certificate| certificate.not_after).min();
 
@@ -63,4 +67,11 @@ pub fn run(args: &cli::Build, out: &Output) -> Result<()> {
         plan.cluster.id,
         plan.cluster.token
     ))
+}
+
+/// When the CA, which is listed first, and the last of the leaves end.
+fn ends(manifest: &Manifest) -> (u64, u64) {
+    let mut ends = manifest.certificates.iter().map(|certificate| certificate.not_after);
+    let ca = ends.next().unwrap_or(u64::MAX);
+    (ca, ends.max().unwrap_or(0))
 }

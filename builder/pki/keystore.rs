@@ -15,7 +15,7 @@ use super::list::{Issue, Issues, List, Origin, SCHEMA, changed};
 use super::place::{CA, CA_KEY, LIST, SECRET, check_place, lock_path, part, refuse_existing};
 use super::secret::{Secret, hex};
 use crate::disk::{Lock, Staging};
-use crate::failure::{Doing, Failure, Result};
+use crate::failure::{Doing, Exit, Failure, Result};
 use crate::values::{ClusterName, Digest, Epoch, Mode, Token};
 
 /// A keystore, checked and locked: no other run of Kiln uses it while this value lives.
@@ -56,12 +56,14 @@ impl Keystore {
     /// Writes a draft down: whole, or not at all.
     ///
     /// # Errors
-    /// `Exit::Unsafe` when something is at the path already; `Exit::Locked` when another run makes it.
+    /// `Exit::Locked` when another run makes the same keystore, or made it since it was looked for.
     pub fn save(&mut self, dir: &Path) -> Result<()> {
-        refuse_existing(dir)?;
         let staging = Staging::begin(dir)?;
-        // Once more: another run may have made it before the lock was ours.
-        refuse_existing(dir)?;
+        if refuse_existing(dir).is_err() {
+            let reason =
+                format!("another run made {} meanwhile; do the same once more with it", dir.display());
+            return Err(Failure::new(Exit::Locked, reason));
+        }
         self._lock = self.store(staging)?;
         Ok(())
     }
@@ -69,8 +71,9 @@ impl Keystore {
     /// A draft that is written down at once.
     ///
     /// # Errors
-    /// As `draft` and `save`.
+    /// As `draft` and `save`; `Exit::Unsafe` when something is at the path already.
     pub fn create(dir: &Path, cluster: &ClusterName, seed: Option<&[u8; 32]>, issued: Epoch) -> Result<Self> {
+        refuse_existing(dir)?;
         let mut keystore = Self::draft(cluster, seed, issued)?;
         keystore.save(dir)?;
         Ok(keystore)

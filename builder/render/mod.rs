@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::failure::{Failure, Result};
+use crate::failure::{Exit, Failure, Result};
 use crate::pki::Issued;
 use crate::plan::{self, Node, Plan};
 use crate::tree::{Blob, Entry, Kind, Tree};
@@ -62,10 +62,12 @@ impl Kitchen<'_> {
         let enabled = "etc/systemd/system/multi-user.target.wants/etcd.service";
         tree.insert(path(enabled)?, Entry::link("/etc/systemd/system/etcd.service", "the enabled unit"))?;
         let values = self.values(node, &config);
+        let mut unused = plan.bundle.replace.clone();
         for overlay in self.overlays {
             for (path, mut entry) in overlay.fill(self.templates, &values)? {
                 match tree.get(path.as_str()) {
                     Some(there) if plan.bundle.replace.contains(&path) => {
+                        unused.remove(&path);
                         // A key that is replaced stays as secret as it was.
                         if there.mode == Mode::SECRET {
                             entry.mode = Mode::SECRET;
@@ -79,7 +81,15 @@ impl Kitchen<'_> {
                 }
             }
         }
-        Ok(tree)
+        match unused.first() {
+            None => Ok(tree),
+            Some(path) => Err(Failure::new(
+                Exit::Profile,
+                format!(
+                    "[bundle] replace names /{path}, but no overlay puts anything in the place of another there"
+                ),
+            )),
+        }
     }
 
     fn insert_keys(&self, tree: &mut Tree, node: &Node, keys: &NodeKeys<'_>) -> Result<()> {

@@ -1,0 +1,261 @@
+//! The only door to the file system. Errors name the path; nothing is written through a symbolic link; what
+//! appears, appears whole.
+
+#![allow(clippy::disallowed_methods, reason = "this is the door")]
+
+mod lock;
+mod staging;
+
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode as Bits, OFlags};
+
+use crate::failure::{Doing, Failure, Result};
+use crate::values::Mode;
+
+pub use lock::Lock;
+pub use staging::{Output, Staging};
+
+/// What the names of files begin with that `write_whole` has not put in their place yet.
+pub const TEMPORARY: &str = ".kiln-";
+
+/// What stands at a path, without following a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    File,
+    Directory,
+    Link,
+    Other,
+}
+
+pub struct Found {
+    pub kind: Kind,
+    pub mode: Mode,
+    pub size: u64,
+}
+
+/// `None` when nothing is there.
+pub fn look(path: &Path) -> Result<Option<Found>> {
+    match fs::symlink_metadata(path) {
+        Ok(meta) => {
+            let kind = match meta.file_type() {
+                t if t.is_symlink() => Kind::Link,
+                t if t.is_dir() => Kind::Directory,
+                t if t.is_file() => Kind::File,
+                _ => Kind::Other,
+            };
+            Ok(Some(Found { kind, mode: Mode::from_bits(meta.mode()), size: meta.len() }))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).doing(|| format!("looking at {}", path.display())),
+    }
+}
+
+/// A file opened for reading once: what is hashed is what is read.
+pub struct Input {
+    file: File,
+    path: PathBuf,
+    size: u64,
+}
+
+impl Input {
+    /// # Errors
+    /// `Exit::Io` when it cannot be opened or is not a regular file.
+    pub fn open(path: &Path) -> Result<Self> {
+        let reading = || format!("reading {}", path.display());
+        // Without O_NONBLOCK, opening a FIFO would wait for a writer for ever.
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let fd = rustix::fs::open(path, flags, Bits::empty()).map_err(io::Error::from).doing(reading)?;
+        let file = File::from(fd);
+        let meta = file.metadata().doing(reading)?;
+        if !meta.is_file() {
+            return Err(Failure::io("it is not a regular file").while_doing(reading()));
+        }
+        Ok(Self { size: meta.len(), file, path: path.to_owned() })
+    }
+
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Back to the first byte, for a second reading through the same handle.
+    pub fn rewind(&mut self) -> Result<()> {
+        self.file.rewind().doing(|| format!("reading {}", self.path.display()))
+    }
+}
+
+impl Read for Input {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.file.read(buffer)
+    }
+}
+
+/// A whole file of at most `limit` bytes.
+///
+/// # Errors
+/// `Exit::Io`, also when it is larger than the limit.
+pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
+    let reading = || format!("reading {}", path.display());
+    let input = Input::open(path)?;
+    let mut bytes = Vec::with_capacity(input.size().min(limit) as usize);
+    input.file.take(limit + 1).read_to_end(&mut bytes).doing(reading)?;
+    if bytes.len() as u64 > limit {
+        return Err(Failure::io(format!("it is larger than {limit} bytes")).while_doing(reading()));
+    }
+    Ok(bytes)
+}
+
+/// The names in a directory, sorted by their bytes.
+pub fn list(path: &Path) -> Result<Vec<String>> {
+    let reading = || format!("reading the directory {}", path.display());
+    let mut names = Vec::new();
+    for entry in fs::read_dir(path).doing(reading)? {
+        let name = entry.doing(reading)?.file_name();
+        names.push(name.into_string().map_err(|name| {
+            Failure::io(format!("{} is not a UTF-8 name", name.display())).while_doing(reading())
+        })?);
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// One entry below a walked directory.
+pub struct Walked {
+    /// Relative to where the walk began.
+    pub path: PathBuf,
+    pub kind: Kind,
+    pub mode: Mode,
+    /// Where a link points.
+    pub target: Option<PathBuf>,
+}
+
+/// Everything below a directory, sorted, links not followed.
+pub fn walk(root: &Path) -> Result<Vec<Walked>> {
+    let mut all = Vec::new();
+    for entry in walkdir::WalkDir::new(root).min_depth(1).sort_by_file_name() {
+        let entry = entry.map_err(|error| {
+            Failure::io(error.to_string()).while_doing(format!("reading the directory {}", root.display()))
+        })?;
+        let path = entry.path().strip_prefix(root).unwrap_or(entry.path()).to_owned();
+        let Some(found) = look(entry.path())? else { continue };
+        let target = match found.kind {
+            Kind::Link => Some(
+                fs::read_link(entry.path())
+                    .doing(|| format!("reading the link {}", entry.path().display()))?,
+            ),
+            _ => None,
+        };
+        all.push(Walked { path, kind: found.kind, mode: found.mode, target });
+    }
+    Ok(all)
+}
+
+/// Makes a directory and those above it; an existing one stays as it is.
+pub fn make_directories(path: &Path, mode: Mode) -> Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(mode.bits())
+        .create(path)
+        .doing(|| format!("making the directory {}", path.display()))
+}
+
+/// Writes a file so that it appears whole, with this mode, or not at all; synced before it appears.
+pub fn write_whole(path: &Path, bytes: &[u8], mode: Mode) -> Result<()> {
+    let writing = || format!("writing {}", path.display());
+    let parent = parent_of(path);
+    let mut file = tempfile::Builder::new()
+        .prefix(TEMPORARY)
+        .permissions(fs::Permissions::from_mode(mode.bits()))
+        .tempfile_in(parent)
+        .doing(writing)?;
+    file.write_all(bytes).doing(writing)?;
+    // The umask has cut the mode that the file was made with.
+    file.as_file().set_permissions(fs::Permissions::from_mode(mode.bits())).doing(writing)?;
+    file.as_file().sync_all().doing(writing)?;
+    file.persist(path).map_err(|error| error.error).doing(writing)?;
+    sync_directory(parent)
+}
+
+/// Removes a directory and what is in it; nothing there is fine.
+pub fn remove_directory(path: &Path) -> Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).doing(|| format!("removing {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Removes a file; nothing there is fine.
+pub fn remove_file(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).doing(|| format!("removing {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn sync_directory(path: &Path) -> Result<()> {
+    File::open(path).and_then(|d| d.sync_all()).doing(|| format!("syncing {}", path.display()))
+}
+
+fn parent_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// A directory for the time of one run, below TMPDIR, mode 0700; it goes away with the value.
+pub struct Scratch(tempfile::TempDir);
+
+impl Scratch {
+    pub fn new(purpose: &str) -> Result<Self> {
+        tempfile::Builder::new()
+            .prefix(&format!("kiln-{purpose}-"))
+            .permissions(fs::Permissions::from_mode(0o700))
+            .tempdir()
+            .map(Self)
+            .doing(|| format!("making a directory in {}", std::env::temp_dir().display()))
+    }
+
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Writes a file of its own into it.
+    pub fn write(&self, name: &str, bytes: &[u8], mode: Mode) -> Result<PathBuf> {
+        let path = self.path().join(name);
+        write_whole(&path, bytes, mode)?;
+        Ok(path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fifo_is_no_input() {
+        let scratch = Scratch::new("test").unwrap();
+        let path = scratch.path().join("fifo");
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &path,
+            rustix::fs::FileType::Fifo,
+            Bits::from_raw_mode(0o600),
+            0,
+        )
+        .unwrap();
+        assert!(Input::open(&path).is_err());
+    }
+}

@@ -1,0 +1,176 @@
+//! Times and spans of time, in whole seconds.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Serialize, Serializer};
+
+use super::{Invalid, invalid};
+
+/// Seconds since 1970-01-01T00:00:00Z; up to the end of the year 9999, where X.509 ends (RFC 5280 4.1.2.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Epoch(u64);
+
+impl Epoch {
+    const CIVIL_START: jiff::civil::DateTime = jiff::civil::DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
+    const END: u64 = 253_402_300_799;
+
+    /// 1970-01-01T00:00:00Z.
+    pub const START: Epoch = Epoch(0);
+
+    pub fn from_seconds(seconds: u64) -> Result<Self, Invalid> {
+        if seconds > Self::END { invalid("it lies after the year 9999") } else { Ok(Self(seconds)) }
+    }
+
+    pub fn seconds(self) -> u64 {
+        self.0
+    }
+
+    /// Later by a lifetime, and never past the end of the year 9999.
+    pub fn plus(self, lifetime: Lifetime) -> Self {
+        Self((self.0 + lifetime.seconds()).min(Self::END))
+    }
+
+    /// Earlier by a lifetime, and never before 1970.
+    pub fn minus(self, lifetime: Lifetime) -> Self {
+        Self(self.0.saturating_sub(lifetime.seconds()))
+    }
+
+    /// Without a time zone, because `jiff` ends its timestamps a day before the year 9999 does, and certificates
+    /// without an end carry that last second (RFC 5280 4.1.2.5).
+    fn civil(self) -> jiff::civil::DateTime {
+        let since = i64::try_from(self.0).map_or(jiff::SignedDuration::MAX, jiff::SignedDuration::from_secs);
+        Self::CIVIL_START.checked_add(since).unwrap_or(jiff::civil::DateTime::MAX)
+    }
+}
+
+impl fmt::Display for Epoch {
+    /// RFC 3339 in UTC: `2026-11-21T00:00:00Z`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}Z", self.civil())
+    }
+}
+
+impl FromStr for Epoch {
+    type Err = Invalid;
+
+    /// A count of seconds (as in SOURCE_DATE_EPOCH), a date (`2026-11-21`) or an RFC 3339 time.
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        if let Ok(seconds) = text.parse() {
+            return Self::from_seconds(seconds);
+        }
+        let full = if text.len() == 10 { format!("{text}T00:00:00Z") } else { text.to_owned() };
+        let parsed = match full.parse::<jiff::Timestamp>() {
+            Ok(timestamp) => Ok(timestamp.as_second()),
+            // The last day of all.
+            Err(_) if full.len() == "9999-12-31T23:59:59Z".len() => full
+                .strip_suffix('Z')
+                .and_then(|text| text.parse::<jiff::civil::DateTime>().ok())
+                .map(|time| time.duration_since(Self::CIVIL_START).as_secs())
+                .ok_or(()),
+            Err(_) => Err(()),
+        };
+        let parsed = parsed
+            .map_err(|()| Invalid("it is neither seconds since 1970 nor a date such as 2026-11-21".into()))?;
+        match u64::try_from(parsed) {
+            Ok(seconds) => Self::from_seconds(seconds),
+            Err(_) => invalid("it lies before 1970"),
+        }
+    }
+}
+
+/// A span of time in whole seconds: `90d`, `10y`, `12h`. A year is 365 days, as in openssl's `-days 365`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Lifetime(u64);
+
+impl Lifetime {
+    pub const fn hours(hours: u64) -> Self {
+        Self(hours * 3600)
+    }
+
+    pub const fn days(days: u64) -> Self {
+        Self::hours(days * 24)
+    }
+
+    pub const fn years(years: u64) -> Self {
+        Self::days(years * 365)
+    }
+
+    pub fn seconds(self) -> u64 {
+        self.0
+    }
+}
+
+impl FromStr for Lifetime {
+    type Err = Invalid;
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let unit = text.chars().last().unwrap_or(' ');
+        let scale = match unit {
+            'h' => 3600,
+            'd' => 86_400,
+            'y' => 365 * 86_400,
+            _ => return invalid("write a number and a unit: 12h, 90d or 10y"),
+        };
+        let number = &text[..text.len() - 1];
+        if number.is_empty() || !number.bytes().all(|b| b.is_ascii_digit()) {
+            return invalid("write a number and a unit: 12h, 90d or 10y");
+        }
+        match number.parse::<u64>().ok().and_then(|n| n.checked_mul(scale)) {
+            Some(0) => invalid("it must be more than nothing"),
+            Some(seconds) if seconds <= 100 * 365 * 86_400 => Ok(Self(seconds)),
+            _ => invalid("it must be 100y or less"),
+        }
+    }
+}
+
+impl fmt::Display for Lifetime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            s if s % (365 * 86_400) == 0 => write!(f, "{}y", s / (365 * 86_400)),
+            s if s % 86_400 == 0 => write!(f, "{}d", s / 86_400),
+            s => write!(f, "{}h", s / 3600),
+        }
+    }
+}
+
+impl Serialize for Lifetime {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn epochs_read_and_write() {
+        let cases = [
+            ("0", Some("1970-01-01T00:00:00Z")),
+            ("2026-11-21", Some("2026-11-21T00:00:00Z")),
+            ("2051-01-02T03:04:05Z", Some("2051-01-02T03:04:05Z")),
+            ("-1", None),
+            ("junk", None),
+            ("1969-12-31", None),
+            ("253402300799", Some("9999-12-31T23:59:59Z")),
+            ("9999-12-31T23:59:59Z", Some("9999-12-31T23:59:59Z")),
+            ("9999-12-31", Some("9999-12-31T00:00:00Z")),
+            ("2026-11-21T02:00:00+02:00", Some("2026-11-21T00:00:00Z")),
+            ("2026-02-29", None),
+            ("253402300800", None),
+            ("99999999999999999999", None),
+        ];
+        for (text, want) in cases {
+            assert_eq!(text.parse::<Epoch>().ok().map(|e| e.to_string()).as_deref(), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn lifetimes_have_a_unit_and_an_end() {
+        assert_eq!("90d".parse::<Lifetime>(), Ok(Lifetime::days(90)));
+        assert_eq!("10y".parse::<Lifetime>().unwrap().to_string(), "10y");
+        for bad in ["", "90", "d", "0h", "-1d", "1w", "101y", "1.5h", "99999999999999999999y", "é"] {
+            assert!(bad.parse::<Lifetime>().is_err(), "{bad}");
+        }
+    }
+}
