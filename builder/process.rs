@@ -241,7 +241,8 @@ impl Program {
     }
 
     /// Runs it in Kiln's place: with its terminal, its environment besides what was put in, and for as long as
-    /// it likes. Ctrl-C reaches it as well; Kiln waits for it in any case, so that it can clear up.
+    /// it likes. Ctrl-C at the terminal reaches it as well, and what reaches Kiln alone is passed on; Kiln waits
+    /// for it in any case, so that it can clear up.
     ///
     /// # Errors
     /// `Exit::Io` when it does not start.
@@ -250,7 +251,18 @@ impl Program {
         command.args(&self.arguments).envs(self.environment.iter().map(|(n, v)| (n, v)));
         command.env("LC_ALL", std::env::var_os("LC_ALL").unwrap_or_default());
         let mut child = self.start(&mut command)?;
-        child.wait().map(Ended::from).doing(|| format!("running {}", self.name()))
+        let mut told = false;
+        loop {
+            if let Some(status) = child.try_wait().doing(|| format!("running {}", self.name()))? {
+                return Ok(status.into());
+            }
+            if interrupt::asked() && !told {
+                told = true;
+                // It may have ended meanwhile, which is what was wanted.
+                let _ = rustix::process::kill_process(Pid::from_child(&child), Signal::TERM);
+            }
+            thread::sleep(GLANCE);
+        }
     }
 
     /// Runs it and insists on exit code 0.
