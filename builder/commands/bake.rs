@@ -75,7 +75,12 @@ pub fn bake(inputs: &Inputs<'_>, sink: Sink<'_>) -> Result<Manifest> {
     let templates = Templates::new();
     let mut oven = Oven {
         inputs,
-        kitchen: Kitchen { plan: inputs.plan, overlays: inputs.overlays, templates: &templates },
+        kitchen: Kitchen {
+            plan: inputs.plan,
+            overlays: inputs.overlays,
+            templates: &templates,
+            epoch: inputs.epoch,
+        },
         programs: programs(inputs.binaries),
         compressor: Compressor::new(),
         trust_pem: inputs.authority.trust_pem()?,

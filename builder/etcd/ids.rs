@@ -36,6 +36,20 @@ id!(
     ClusterId
 );
 
+impl ClusterId {
+    /// As every segment of etcd's log has it near its beginning, in hex: field 2, a varint, of the protobuf message
+    /// `Metadata` in server/etcdserver/etcdserverpb.
+    pub fn in_log(self) -> String {
+        let mut hex = String::from("10");
+        let mut rest = self.0;
+        while rest >= 0x80 {
+            hex.push_str(&format!("{:02x}", rest & 0x7f | 0x80));
+            rest >>= 7;
+        }
+        hex + &format!("{rest:02x}")
+    }
+}
+
 /// The ID of a founding member from its advertised peer URLs, in any order, and the cluster's token.
 pub fn member_id<S: AsRef<str>>(peer_urls: &[S], token: &str) -> MemberId {
     let mut urls: Vec<&str> = peer_urls.iter().map(AsRef::as_ref).collect();
@@ -64,6 +78,15 @@ mod tests {
     use super::*;
 
     /// The example of etcd's own documentation (op-guide, "Clustering guide").
+    #[test]
+    fn the_log_has_it_as_a_varint() {
+        let cases =
+            [(0x180374b6f9774200, "108084ddcbef96dd8118"), (0, "1000"), (0x7f, "107f"), (0x80, "108001")];
+        for (id, want) in cases {
+            assert_eq!(ClusterId(id).in_log(), want);
+        }
+    }
+
     #[test]
     fn the_documented_cluster_has_the_documented_ids() {
         let id = |port: u16| member_id(&[format!("http://127.0.0.1:{port}")], "etcd-cluster-1");

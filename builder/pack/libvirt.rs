@@ -97,7 +97,7 @@ pub fn domain(plan: &Plan, node: &Node, ignition: Option<&[u8]>) -> Result<Vec<u
     let pool = plan.cluster.name.as_str();
     let mut disks = vec![
         disk(pool, &format!("{}.qcow2", node.name), "vda", None),
-        disk(pool, &format!("{}-data.qcow2", node.name), "vdb", Some(&format!("kiln-{}", node.name))),
+        disk(pool, &format!("{}-data.qcow2", node.name), "vdb", Some(&node.disk_serial)),
     ];
     if has_seed {
         disks.push(seed(pool, &format!("{}-seed.iso", node.name), "vdc"));

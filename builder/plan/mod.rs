@@ -47,6 +47,8 @@ pub struct Cluster {
     pub domain: Option<Domain>,
     pub token: Token,
     pub id: ClusterId,
+    /// Whether it has served before, so that an empty disk founds nothing any more.
+    pub formed: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -56,6 +58,8 @@ pub struct Node {
     pub fqdn: String,
     pub address: IpAddr,
     pub mac: Mac,
+    /// By which the node finds its data disk.
+    pub disk_serial: String,
     pub member_id: MemberId,
     /// The one on its own address; peers and clients are told of these.
     pub peer_url: String,
@@ -76,6 +80,7 @@ pub fn resolve(profile: &Profile, derived_token: &Token) -> Plan {
         name: profile.cluster.name.clone(),
         domain: profile.cluster.domain.clone(),
         id: cluster_id(&member_ids),
+        formed: profile.cluster.formed,
         token,
     };
     let initial_cluster = profile
@@ -97,6 +102,7 @@ pub fn resolve(profile: &Profile, derived_token: &Token) -> Plan {
             Node {
                 settings: settings::of_node(profile, node, &cluster, &initial_cluster),
                 certificates: certificate::of_node(&profile.pki, node, &fqdn),
+                disk_serial: disk_serial(&node.name),
                 name: node.name.clone(),
                 fqdn,
                 address: node.address,
@@ -152,6 +158,11 @@ fn peer_names(profile: &Profile) -> Option<Value> {
         Certificates::OnePerNode => profile.nodes.iter().map(|node| node.name.as_str()).collect(),
     };
     allowed.value(&names)
+}
+
+/// virtio-blk has room for 20 bytes (VIRTIO_BLK_ID_BYTES in linux/virtio_blk.h); names are ASCII.
+fn disk_serial(name: &NodeName) -> String {
+    format!("kiln-{name}").chars().take(20).collect()
 }
 
 fn url(address: IpAddr, port: u16) -> String {

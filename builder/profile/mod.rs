@@ -91,6 +91,8 @@ pub struct Cluster {
     pub domain: Option<Domain>,
     /// Otherwise derived from the keystore.
     pub token: Option<Token>,
+    /// It has served before: an empty disk founds nothing any more.
+    pub formed: bool,
 }
 
 #[derive(Clone, Debug)]

@@ -98,8 +98,9 @@ fn cluster(desk: &mut Desk, table: &mut Section) -> (Option<Cluster>, Option<Spa
     let name = table.value(desk, "name");
     let domain = table.value(desk, "domain").map(Spanned::into_inner);
     let token = table.value(desk, "token").map(Spanned::into_inner);
+    let formed = table.bool(desk, "formed").is_some_and(|formed| *formed.get_ref());
     let two = table.bool(desk, "allow-two-members").filter(|two| *two.get_ref());
-    let cluster = name.map(|name| Cluster { name: name.into_inner(), domain, token });
+    let cluster = name.map(|name| Cluster { name: name.into_inner(), domain, token, formed });
     (cluster, two.map(|two| two.span()))
 }
 

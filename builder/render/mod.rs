@@ -14,7 +14,7 @@ use crate::failure::{Exit, Failure, Result};
 use crate::pki::Issued;
 use crate::plan::{self, Node, Plan};
 use crate::tree::{Blob, Entry, Kind, Tree};
-use crate::values::{GuestPath, Mode};
+use crate::values::{Epoch, GuestPath, Mode};
 
 pub use carrier::{Seed, SeedArchive, seed};
 pub use overlay::{EMBEDDED, Overlay, embedded, load};
@@ -41,6 +41,8 @@ pub struct Kitchen<'a> {
     pub plan: &'a Plan,
     pub overlays: &'a [Overlay],
     pub templates: &'a Templates,
+    /// The build's own time: etcd waits for a clock that is past it.
+    pub epoch: Epoch,
 }
 
 impl Kitchen<'_> {
@@ -133,10 +135,21 @@ impl Kitchen<'_> {
                 "name": node.name, "fqdn": node.fqdn, "address": node.address,
                 "client_url": node.client_url, "peer_url": node.peer_url,
             })).collect::<Vec<_>>(),
+            "peers": plan.nodes.iter().filter(|peer| peer.name != node.name).map(|peer| json!({
+                "name": peer.name, "peer_url": peer.peer_url,
+            })).collect::<Vec<_>>(),
+            "program": format!("/{PROGRAMS}/etcd"),
+            "member_id": node.member_id.to_string(),
+            "cluster_id": plan.cluster.id.to_string(),
+            "cluster_record": plan.cluster.id.in_log(),
+            "formed": plan.cluster.formed,
+            "epoch": self.epoch.seconds(),
+            "data_serial": node.disk_serial,
             "user": USER,
             "data_dir": plan.data_dir.absolute(),
             "pki_dir": pki,
             "client_file": plan::uses(plan.pki.certificates).client,
+            "peer_file": plan::uses(plan.pki.certificates).peer,
             "exec_start": config.exec_start,
             "environment_files": config.environment_files,
             "etcd_keys": keys(true),

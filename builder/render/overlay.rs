@@ -49,8 +49,13 @@ macro_rules! embedded {
 embedded! {
     "etcd": [
         "etc/etcd/etcdctl.env.hbs",
+        "etc/kiln/data-disk.sh.hbs",
+        "etc/kiln/formed.sh.hbs",
+        "etc/kiln/guard.sh.hbs",
         "etc/profile.d/etcdctl.sh",
         "etc/systemd/system/etcd.service.hbs",
+        "etc/systemd/system/kiln-formed.service.hbs",
+        "etc/systemd/system/kiln-guard.service.hbs",
         "etc/sysusers.d/etcd.conf.hbs",
         "etc/tmpfiles.d/etcd.conf.hbs",
     ],

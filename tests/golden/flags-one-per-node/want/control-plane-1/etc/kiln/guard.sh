@@ -1,0 +1,62 @@
+# Made by Kiln for control-plane-1 of golden: a first boot happens once. Decides whether etcd may start here.
+set -u
+data=/srv/etcd
+cluster=fd8d4e484be2856c
+say() {
+    echo "kiln: $*"
+    { echo "kiln: $*" >/dev/console; } 2>/dev/null || :
+}
+refuse() {
+    code=$1
+    shift
+    say "control-plane-1 does not start etcd: $*"
+    exit "$code"
+}
+
+# Certificates are not valid yet at a time before they were made, and etcd's leases count on a clock that does not jump.
+waited=
+until [ "$(date +%s)" -ge 1767225600 ]; do
+    [ -n "$waited" ] || say "control-plane-1 waits for the clock: it shows $(date -u '+%Y-%m-%d %H:%M') UTC, which is before this node was built"
+    waited=yes
+    sleep 1
+done
+[ -z "$waited" ] || say "control-plane-1 has the time: $(date -u '+%Y-%m-%d %H:%M') UTC"
+
+# Every segment of etcd's log begins with the IDs of the member and of its cluster.
+for segment in "$data"/member/wal/*.wal; do
+    [ -e "$segment" ] || continue
+    case $(od -An -v -tx1 -N 512 "$segment" | tr -d ' \n') in
+    *10ec8a8adf84c9d3c6fd01*) exit 0 ;;
+    esac
+    refuse 65 "$data belongs to another cluster than golden ($cluster); bring this node's own disk, or empty this one if nobody needs it"
+done
+if [ -e "$data/kiln-cluster" ]; then
+    was=$(cat "$data/kiln-cluster")
+    [ "$was" = "$cluster" ] || refuse 65 "$data belonged to the cluster $was, not to golden ($cluster); empty it if nobody needs it"
+    refuse 66 "$data served golden and its data is gone; put it back, or remove this member and add it anew"
+fi
+
+# An empty disk may found or join once. Whether it has before, every peer knows without a majority: a member's client
+# URLs are recorded when it first serves. Only HTTP/1.1 on the peer port tells, and etcd itself is the one program
+# that is surely here and speaks it: told of a cluster that cannot be, it prints the peer's members and exits.
+asked=$(mktemp -d) || refuse 74 "there is no room for a temporary directory"
+trap 'rm -rf "$asked"' EXIT
+wait
+known=
+for peer in; do
+    answer=$(grep -o "ClusterID:$cluster Members:.*RemovedMemberIDs:" "$asked/$peer.log" | tail -n 1)
+    [ -n "$answer" ] || continue
+    own=${answer#*"&{ID:e325df25d1f7af04 "}
+    [ "$own" != "$answer" ] || refuse 66 "$peer says that control-plane-1 is no member of golden any more; its place has to be added anew"
+    case ${own%%"}}"*} in
+    *"ClientURLs:[]") known=yes ;;
+    *) refuse 66 "$peer says that control-plane-1 has served golden before, but $data is empty; put its data back, or remove this member and add it anew" ;;
+    esac
+done
+[ -z "$known" ] || exit 0
+formed=false
+# What the host remembers, where it says so: QEMU's -fw_cfg name=opt/kiln/formed,string=yes.
+modprobe -q qemu_fw_cfg 2>/dev/null || :
+[ "$(cat /sys/firmware/qemu_fw_cfg/by_name/opt/kiln/formed/raw 2>/dev/null)" != yes ] || formed=true
+[ "$formed" = false ] || refuse 66 "golden has formed before, but $data is empty and no peer answers; start the other members first, or put its data back"
+exit 0

@@ -1,0 +1,112 @@
+//! What runs on a node before etcd, with real members: a first boot happens once.
+
+#![allow(clippy::disallowed_methods, reason = "tests use files and programs as people do")]
+
+mod lab;
+
+use std::process::Command;
+
+use lab::{Workshop, ha3_with, run};
+
+const CLUSTER: (&str, &str) = ("# [etcd] version = \"3.5.33\"", "[etcd]\nversion = \"3.5.16\" #");
+
+/// Runs steps in the words of tests/guard/nodes.sh, in namespaces that end with them.
+#[track_caller]
+fn play(changes: &[(&str, &str)], steps: &str) {
+    if !rustix::process::geteuid().is_root() {
+        assert!(std::env::var_os("CI").is_none_or(|ci| ci.is_empty()), "CI runs this as root");
+        eprintln!("skipped: a root directory of its own for each node needs root");
+        return;
+    }
+    let work = Workshop::new();
+    work.file("ha3.toml", ha3_with(&[&[CLUSTER], changes].concat()));
+    work.keystore("ha3");
+    let bundle = work.build("./ha3.toml");
+    let nodes = lab::root().join("tests/guard/nodes.sh");
+    let machines = "node cp-a 10.240.16.10\nnode cp-b 10.240.48.10\nnode cp-c 10.240.80.10\n";
+    let script = format!(". {}\n{machines}{steps}", nodes.display());
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "bash", "-c"]);
+    run(command.arg(script).env("lab", work.path().join("lab")).env("bundle", bundle));
+}
+
+#[test]
+fn members_found_once_and_go_on_with_their_own_data() {
+    play(
+        &[],
+        "
+        # All three at once, empty: nobody waits for anybody.
+        for node in cp-a cp-b cp-c; do guard $node 0; done
+        grep -q '10.240.48.10 cp-b.kloud.lan cp-b' $lab/cp-a/root/etc/hosts
+        grep -q localhost $lab/cp-a/root/etc/hosts
+        # Forming begins and is cut short; then it goes on.
+        etcd cp-a; sleep 1; etcd_stop cp-a; guard cp-a 0; etcd cp-a
+        guard cp-b 0; etcd cp-b; serves cp-b
+        [ \"$(grep -c 'kiln: ha3' $lab/cp-a/root/etc/hosts)\" = 1 ]
+        # Two serve already; the third has never been there and may come.
+        guard cp-c 0; etcd cp-c; serves cp-c
+        # A reboot with data.
+        etcd_stop cp-c; guard cp-c 0; says cp-c ''; etcd cp-c; serves cp-c
+        ",
+    );
+}
+
+#[test]
+fn an_empty_disk_founds_nothing_after_the_cluster_has_formed() {
+    play(
+        &[],
+        "
+        for node in cp-a cp-b cp-c; do etcd $node; done
+        for node in cp-a cp-b cp-c; do serves $node; done
+        etcd_stop cp-a; rm -rf $(data cp-a)/member
+        guard cp-a 66; says cp-a 'says that cp-a has served ha3 before, but /var/lib/etcd is empty'
+        # A majority comes back empty: the one that is left knows, without a quorum.
+        etcd_stop cp-b; etcd_stop cp-c; rm -rf $(data cp-b)/member; etcd cp-c; sleep 2
+        guard cp-a 66; says cp-a 'cp-c says that cp-a has served'
+        guard cp-b 66; says cp-b 'cp-c says that cp-b has served'
+        # The directory itself remembers as well.
+        etcd_stop cp-c
+        sed -n 's/^cluster=//p' $lab/cp-a/root/etc/kiln/guard.sh >$(data cp-a)/kiln-cluster
+        guard cp-a 66; says cp-a 'served ha3 and its data is gone'
+        echo 1234 >$(data cp-a)/kiln-cluster
+        guard cp-a 65; says cp-a 'belonged to the cluster 1234'
+        ",
+    );
+}
+
+#[test]
+fn the_data_of_another_cluster_is_left_alone() {
+    play(
+        &[],
+        "
+        on cp-a timeout 3 /usr/local/bin/etcd --data-dir /var/lib/etcd >/dev/null 2>&1 || :
+        before=$(cd $(data cp-a) && find . -type f -exec sha256sum {} +)
+        guard cp-a 65; says cp-a 'belongs to another cluster than ha3'
+        [ \"$before\" = \"$(cd $(data cp-a) && find . -type f -exec sha256sum {} +)\" ]
+        ",
+    );
+}
+
+#[test]
+fn a_sealed_build_founds_nothing() {
+    play(
+        &[("name = \"ha3\"", "name = \"ha3\"\nformed = true")],
+        "guard cp-a 66; says cp-a 'ha3 has formed before, but /var/lib/etcd is empty and no peer answers'",
+    );
+}
+
+#[test]
+fn etcd_waits_for_a_plausible_clock() {
+    play(
+        &[],
+        "
+        # A build of tomorrow.
+        tomorrow=$(($(date +%s) + 86400)); soon=$(($(date +%s) + 4))
+        sed -i \"s/-ge [0-9]*/-ge $tomorrow/\" $lab/cp-a/root/etc/kiln/guard.sh
+        code=0; on cp-a timeout 3 /bin/sh /etc/kiln/guard.sh >/dev/null || code=$?
+        [ $code = 124 ]; says cp-a 'cp-a waits for the clock'
+        sed -i \"s/-ge [0-9]*/-ge $soon/\" $lab/cp-a/root/etc/kiln/guard.sh
+        guard cp-a 0; says cp-a 'cp-a has the time'
+        ",
+    );
+}

@@ -1,0 +1,74 @@
+# Real members on this machine, each in namespaces and on a root of its own: sourced by the tests of the guard.
+# Run in a network and mount namespace of its own; $lab is a directory on a real file system, $bundle a bundle.
+set -eu
+mkdir -p "$lab"
+mount -t tmpfs none /run
+ip link set lo up
+ip link add br0 type bridge
+ip link set br0 up
+
+# node NAME ADDRESS: a machine that has the node's files, and no process yet.
+node() {
+    mkdir -p "$lab/$1/upper" "$lab/$1/work" "$lab/$1/root"
+    mount -t overlay overlay -o "lowerdir=/,upperdir=$lab/$1/upper,workdir=$lab/$1/work" "$lab/$1/root"
+    tar -xpzf "$bundle/nodes/$1/overlay.tar.gz" -C "$lab/$1/root"
+    mount --bind /dev "$lab/$1/root/dev"
+    : >"$lab/$1/console"
+    mount --bind "$lab/$1/console" "$lab/$1/root/dev/console"
+    mkdir -p "$lab/$1/root/var/lib/etcd"
+    chmod 700 "$lab/$1/root/var/lib/etcd"
+    ip netns add "$1"
+    ip link add "$1" type veth peer name eth0 netns "$1"
+    ip link set "$1" master br0 up
+    ip -n "$1" link set lo up
+    ip -n "$1" address add "$2/16" dev eth0
+    ip -n "$1" link set eth0 up
+}
+
+# on NAME COMMAND…: on that machine.
+on() { local where
+    where=$1
+    shift
+    ip netns exec "$where" env -i PATH="$PATH" chroot "$lab/$where/root" "$@"
+}
+
+# etcd NAME: starts the member; etcd_stop NAME ends it.
+etcd() {
+    ip netns exec "$1" env -i PATH="$PATH" chroot "$lab/$1/root" /usr/local/bin/etcd --config-file /etc/etcd/etcd.conf >>"$lab/$1/log" 2>&1 &
+    echo $! >"$lab/$1/pid"
+}
+etcd_stop() {
+    kill -KILL "$(cat "$lab/$1/pid")"
+    wait "$(cat "$lab/$1/pid")" 2>/dev/null || :
+}
+
+# guard NAME CODE: what runs before etcd, and the code that it must exit with.
+guard() {
+    code=0
+    on "$1" /bin/sh /etc/kiln/guard.sh >/dev/null 2>>"$lab/$1/stderr" || code=$?
+    [ "$code" = "$2" ] || { echo "the guard of $1 exits with $code, not $2" && cat "$lab/$1/console" "$lab/$1/stderr" && exit 1; }
+    [ ! -s "$lab/$1/stderr" ] || { cat "$lab/$1/stderr" && exit 1; }
+}
+
+# says NAME WORDS: the last line on its console, which is then forgotten; nothing where WORDS is empty.
+says() {
+    line=$(tail -n 1 "$lab/$1/console")
+    : >"$lab/$1/console"
+    case $line in
+    *"$2"*) [ -n "$2" ] || [ -z "$line" ] || { echo "$1 says: $line" && exit 1; } ;;
+    *) echo "$1 says: $line, and not: $2" && exit 1 ;;
+    esac
+}
+
+# serves NAME: waits until the member answers.
+serves() {
+    for _ in $(seq 60); do
+        on "$1" /bin/sh -c 'set -a; . /etc/etcd/etcdctl.env; /usr/local/bin/etcdctl endpoint health' >/dev/null 2>&1 && return
+        sleep 0.5
+    done
+    tail -n 5 "$lab/$1/log"
+    echo "$1 does not serve"
+    exit 1
+}
+
+data() { echo "$lab/$1/root/var/lib/etcd"; }
