@@ -24,6 +24,9 @@ pub struct Manifest {
     pub cluster: Cluster,
     pub etcd: Etcd,
     pub network: Network,
+    /// Absent in bundles of Kiln 0.1 from before it started machines.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub machine: Option<Machine>,
     /// In the order of the profile.
     pub nodes: Vec<Node>,
     /// `tar`, `initramfs`, `cloud-init`, `ignition`.
@@ -78,6 +81,17 @@ pub struct Network {
     pub cidr: String,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub gateway: Option<IpAddr>,
+}
+
+/// What a node's machine is made of.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Machine {
+    pub memory_mib: u32,
+    pub vcpus: u16,
+    pub data_disk_mib: u32,
+    /// `live`, `cloud`, `ignition`, or an absolute path.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub base: Option<String>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

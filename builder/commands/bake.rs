@@ -301,6 +301,12 @@ impl Oven<'_> {
                 sources: sources.collect(),
             },
             network: manifest::Network { cidr: plan.network.cidr.to_string(), gateway: plan.network.gateway },
+            machine: Some(manifest::Machine {
+                memory_mib: plan.machine.memory_mib,
+                vcpus: plan.machine.vcpus,
+                data_disk_mib: plan.machine.data_disk_mib,
+                base: plan.machine.base.clone(),
+            }),
             nodes,
             carriers: plan.bundle.carriers.iter().map(ToString::to_string).collect(),
             binaries: plan.bundle.binaries.to_string(),

@@ -172,11 +172,16 @@ pub enum Certificates {
     OnePerNode,
 }
 
-/// The virtual machine that `domain.xml` describes.
+/// The virtual machine that `domain.xml` describes and `kiln up` makes.
 #[derive(Clone, Debug)]
 pub struct Machine {
     pub memory_mib: u32,
     pub vcpus: u16,
+    /// Of the disk that etcd's data is on. It takes only the space that is written to.
+    pub data_disk_mib: u32,
+    /// The base system that `kiln up` takes unless it is told another: one of those that `ci/base` makes, by its
+    /// name (`live`), or the absolute path of a directory with a kernel, an initrd and what they are started with.
+    pub base: Option<String>,
 }
 
 #[derive(Clone, Debug)]

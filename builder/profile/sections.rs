@@ -15,6 +15,9 @@ use super::{
 use crate::etcd::Release;
 use crate::values::{Arch, Digest, GuestPath, Invalid, Lifetime};
 
+/// The base systems that `ci/base` makes.
+const BASES: [&str; 3] = ["live", "cloud", "ignition"];
+
 /// `None` when something without which there is no profile is wrong; every mistake is then on the desk. It may
 /// also be there beside a profile.
 pub(super) fn profile(
@@ -48,11 +51,7 @@ pub(super) fn profile(
     let etcd = etcd(desk, &mut table, nodes.count, available, pki.as_ref());
     table.finish(desk);
     let mut table = top.table(desk, "machine", "[machine]");
-    let machine = Machine {
-        // Below that a Linux distribution with systemd does not boot.
-        memory_mib: table.number(desk, "memory-mib", 256, 4_194_304).unwrap_or(1024),
-        vcpus: table.number(desk, "vcpus", 1, 512).and_then(|n| u16::try_from(n).ok()).unwrap_or(2),
-    };
+    let machine = machine(desk, &mut table);
     table.finish(desk);
     let mut table = top.table(desk, "bundle", "[bundle]");
     let bundle = bundle(desk, &mut table, source);
@@ -226,6 +225,24 @@ fn directory(text: &str) -> Result<GuestPath, Invalid> {
         return Err(Invalid(format!("/{place} is not there for a sandboxed unit, or not after a reboot")));
     }
     Ok(path)
+}
+
+fn machine(desk: &mut Desk, table: &mut Section) -> Machine {
+    let base = table.value_with(desk, "base", |text| {
+        let plain = |c: char| !c.is_control();
+        if BASES.contains(&text) || text.starts_with('/') && text.len() > 1 && text.chars().all(plain) {
+            return Ok(text.to_owned());
+        }
+        Err(Invalid(format!("it is {} or an absolute path", BASES.join(", "))))
+    });
+    Machine {
+        // Below that a Linux distribution with systemd does not boot.
+        memory_mib: table.number(desk, "memory-mib", 256, 4_194_304).unwrap_or(1024),
+        vcpus: table.number(desk, "vcpus", 1, 512).and_then(|n| u16::try_from(n).ok()).unwrap_or(2),
+        // etcd writes its log in files of 64 MB, makes the next one ahead of time and keeps five.
+        data_disk_mib: table.number(desk, "data-disk-mib", 256, 16_777_216).unwrap_or(8192),
+        base: base.map(Spanned::into_inner),
+    }
 }
 
 /// And where its directory is named.

@@ -92,6 +92,7 @@ fn defaults_are_filled_in() {
         ("10y".into(), "1y".into())
     );
     assert_eq!((profile.machine.memory_mib, profile.machine.vcpus), (1024, 2));
+    assert_eq!((profile.machine.data_disk_mib, profile.machine.base), (8192, None));
     assert_eq!(profile.bundle.carriers.len(), 4);
     let macs: BTreeSet<_> = profile.nodes.iter().map(|node| node.mac.to_string()).collect();
     assert_eq!(macs.len(), 3);
@@ -137,6 +138,8 @@ fn everything_that_a_profile_can_say_is_read() {
         [machine]
         memory-mib = 4096
         vcpus = 4
+        base = "/srv/base"
+        data-disk-mib = 512
         [bundle]
         carriers = ["ignition", "tar"]
         binaries = "shared"
