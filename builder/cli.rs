@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::machine::{Accel, Carrier, Driver};
 use crate::values::{Digest, Epoch};
 
 /// Bakes etcd nodes offline: one TOML profile in, payloads that machines boot from as a formed TLS cluster out.
@@ -35,6 +36,14 @@ pub enum Verb {
     Show(Show),
     /// Form the cluster here, from the baked bytes, in network namespaces, and verify it
     Rehearse(Rehearse),
+    /// Start the cluster's machines here, and return when it has formed; a second time, continue
+    Up(Up),
+    /// Print where each machine that up started stands
+    Status(Status),
+    /// Follow what a machine writes to its console, until Ctrl-C
+    Console(Console),
+    /// End the machines that up started; their disks stay
+    Down(Down),
     /// Ask the running cluster with the baked etcdctl whether it is the one that was promised
     Verify(Verify),
     /// Run the baked etcdctl with the right endpoints and certificates
@@ -148,6 +157,58 @@ pub struct Rehearse {
     /// The half that runs inside the namespaces
     #[arg(long, hide = true, value_name = "DIR")]
     pub inside: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub struct Up {
+    pub bundle: PathBuf,
+    /// What runs the machines: QEMU by itself (needs root for the network), or libvirt
+    #[arg(long, value_enum, default_value_t = Driver::Qemu)]
+    pub driver: Driver,
+    /// How a machine is given its files
+    #[arg(long, value_enum, default_value_t = Carrier::Initramfs)]
+    pub carrier: Carrier,
+    /// auto takes KVM when a guest really starts in it
+    #[arg(long, value_enum, default_value_t = Accel::Auto)]
+    pub accel: Accel,
+    /// The base system: a directory as ci/base makes them [default: the profile's, else that of the carrier in
+    /// $KILN_LAB/base or target/lab/base]
+    #[arg(long, value_name = "DIR")]
+    pub base: Option<PathBuf>,
+    /// libvirt's address
+    #[arg(long, value_name = "URI", default_value = "qemu:///system")]
+    pub connect: String,
+    /// Seconds until the cluster must have formed
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    pub deadline: u64,
+    /// Print the result as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct Status {
+    pub bundle: PathBuf,
+    /// Print the result as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct Console {
+    pub bundle: PathBuf,
+    pub node: String,
+}
+
+#[derive(Args, Debug)]
+pub struct Down {
+    pub bundle: PathBuf,
+    /// Also remove their disks, etcd's data among them
+    #[arg(long)]
+    pub purge: bool,
+    /// Do not ask
+    #[arg(long, requires = "purge")]
+    pub yes: bool,
 }
 
 #[derive(Args, Debug)]

@@ -12,7 +12,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("bundle", &["disk", "pack"]),
     ("clock", &[]),
     ("commands", &["*"]),
-    ("cli", &[]),
+    ("cli", &["machine"]),
     ("disk", &[]),
     ("etcd", &["suggest"]),
     ("failure", &[]),

@@ -4,6 +4,7 @@ mod artifacts;
 mod bake;
 mod build;
 mod check;
+mod down;
 mod etcdctl;
 mod inputs;
 mod keystore;
@@ -13,6 +14,7 @@ mod plan;
 mod prepare;
 mod rehearse;
 mod show;
+mod up;
 mod verify;
 
 use crate::cli::{Cli, Verb};
@@ -30,6 +32,10 @@ pub fn run(cli: Cli) -> Result<()> {
         Verb::Plan(args) => plan::run(&args, &out),
         Verb::Show(args) => show::run(&args, &out),
         Verb::Rehearse(args) => rehearse::run(&args, &out),
+        Verb::Up(args) => up::run(&args, &out),
+        Verb::Status(args) => up::status(&args, &out),
+        Verb::Console(args) => up::console(&args),
+        Verb::Down(args) => down::run(&args, &out),
         Verb::Verify(args) => verify::run(&args, &out),
         Verb::Etcdctl(args) => etcdctl::run(&args),
         Verb::Artifacts(verb) => artifacts::run(&verb, &out),

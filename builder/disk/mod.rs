@@ -112,6 +112,17 @@ pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// The last bytes of a file, at most `limit` of them, and where in the file they begin.
+pub fn read_end(path: &Path, limit: u64) -> Result<(Vec<u8>, u64)> {
+    let reading = || format!("reading {}", path.display());
+    let mut input = Input::open(path)?;
+    let begin = input.size().saturating_sub(limit);
+    input.file.seek(io::SeekFrom::Start(begin)).doing(reading)?;
+    let mut bytes = Vec::new();
+    input.file.take(limit).read_to_end(&mut bytes).doing(reading)?;
+    Ok((bytes, begin))
+}
+
 /// The names in a directory, sorted by their bytes.
 pub fn list(path: &Path) -> Result<Vec<String>> {
     let reading = || format!("reading the directory {}", path.display());
@@ -182,6 +193,12 @@ pub fn write_whole(path: &Path, bytes: &[u8], mode: Mode) -> Result<()> {
     file.as_file().sync_all().doing(writing)?;
     file.persist(path).map_err(|error| error.error).doing(writing)?;
     sync_directory(parent)
+}
+
+/// Puts a finished file in its place.
+pub fn rename(from: &Path, to: &Path) -> Result<()> {
+    fs::rename(from, to).doing(|| format!("writing {}", to.display()))?;
+    sync_directory(parent_of(to))
 }
 
 /// Removes a directory and what is in it; nothing there is fine.

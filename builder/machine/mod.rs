@@ -1,13 +1,28 @@
-//! Running the nodes of a bundle. `namespace` forms the cluster on this machine without virtual machines.
+//! Running the nodes of a bundle. `namespace` forms the cluster on this machine without virtual machines; `fleet`
+//! starts a virtual machine for each node.
 
+mod accel;
+mod base;
+mod bridge;
+mod domain;
 mod elf;
+mod fleet;
+mod follow;
 mod inside;
 mod journal;
+mod libvirt;
 mod namespace;
 mod network;
 mod node;
+mod qemu;
 mod service;
+mod state;
 mod unit;
 
+pub use accel::Accel;
+pub use base::{Base, Carrier};
+pub use fleet::{Order, Standing, down, runs, status, up};
+pub use follow::Phase;
 pub use inside::inside;
 pub use namespace::{Rehearsal, Rehearsed, rehearse};
+pub use state::{Driver, State, plain};

@@ -50,14 +50,14 @@ fn batch(program: Program, scratch: &Path, name: &str, lines: &str) -> Result<()
 }
 
 /// The gateway's address, so that the nodes' default route leads somewhere, or else a free one.
-fn own_address(manifest: &Manifest, network: IpNet) -> Result<IpAddr> {
+pub(super) fn own_address(manifest: &Manifest, network: IpNet) -> Result<IpAddr> {
     let taken = |address: &IpAddr| manifest.nodes.iter().any(|node| node.address == *address);
     let free = manifest.network.gateway.into_iter().chain(network.hosts()).find(|address| !taken(address));
     free.ok_or_else(|| Failure::wrong(format!("{network} has no free address to ask the members from")))
 }
 
 /// IPv6 addresses are used at once: nobody else is on this network who might have the same.
-fn address_line(address: IpAddr, network: IpNet, device: &str) -> String {
+pub(super) fn address_line(address: IpAddr, network: IpNet, device: &str) -> String {
     let nodad = if address.is_ipv6() { " nodad" } else { "" };
     format!("address add {address}/{} dev {device}{nodad}\n", network.prefix_len())
 }

@@ -1,0 +1,157 @@
+//! One QEMU per node, in the background: a process id in a file, the console in another.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::accel::Accel;
+use super::base::{Base, Carrier};
+use super::bridge;
+use super::state::State;
+use crate::bundle::{Bundle, manifest};
+use crate::disk;
+use crate::failure::{Doing, Exit, Failure, Result};
+use crate::process::{self, Daemon, Program};
+use crate::values::Mode;
+
+/// Asked to end, QEMU writes out what it holds of its disks' tables first.
+const GRACE: Duration = Duration::from_secs(20);
+
+pub const PROGRAM: &str = "qemu-system-x86_64";
+
+/// # Errors
+/// `Exit::Usage` for nodes of another architecture; `Exit::Io` when QEMU is not on this machine.
+pub fn find(arch: &str) -> Result<PathBuf> {
+    if arch != "amd64" {
+        let reason = format!("the bundle is for {arch}; kiln up starts machines for amd64 only");
+        return Err(Failure::new(Exit::Usage, reason));
+    }
+    process::find(PROGRAM)
+}
+
+/// Memory and the like of the machines.
+pub fn machine(bundle: &Bundle) -> manifest::Machine {
+    let default = manifest::Machine { memory_mib: 1024, vcpus: 2, data_disk_mib: 8192, base: None };
+    bundle.manifest.machine.clone().unwrap_or(default)
+}
+
+fn pid_file(state: &State, node: &str) -> PathBuf {
+    state.node(node).join("pid")
+}
+
+/// The machine of a node, if it runs. Its pid file's path is an argument that no other program has.
+pub fn running(state: &State, node: &str) -> Option<Daemon> {
+    let file = pid_file(state, node);
+    Daemon::find(&file, file.as_os_str())
+}
+
+/// Ends the machine of a node as a power cut would; nothing of the guest is asked.
+pub fn stop(state: &State, node: &str) -> Result<()> {
+    match running(state, node) {
+        Some(daemon) => daemon.end(GRACE).doing(|| format!("ending the machine of {node}")),
+        None => Ok(()),
+    }
+}
+
+/// Makes what the machine needs and does not have yet, and starts it.
+pub fn start(state: &State, bundle: &Bundle, base: &Base, at: usize) -> Result<()> {
+    let node = &bundle.manifest.nodes[at];
+    let own = state.node(&node.name);
+    disk::make_directories(&own, Mode::SECRET_DIRECTORY)?;
+    let machine = machine(bundle);
+    let data = own.join("data.qcow2");
+    create(&data, &["-f", "qcow2"], None, Some(machine.data_disk_mib))?;
+    let mut disks = Vec::new();
+    let mut initrd = base.initrd.clone();
+    if let Some(shared) = &base.disk {
+        let system = own.join("system.qcow2");
+        create(&system, &["-f", "qcow2", "-F", "qcow2"], Some(shared), None)?;
+        disks.push((system, "qcow2", None));
+    }
+    disks.push((data, "qcow2", Some(format!("kiln-{}", node.name))));
+    let files = std::path::absolute(bundle.path.join("nodes").join(&node.name))
+        .doing(|| format!("finding {}", bundle.path.display()))?;
+    let mut fw_cfg = None;
+    if state.record.carrier == Carrier::Initramfs {
+        initrd = own.join("initrd.img");
+        base.write_initrd(&bundle.path, &bundle.manifest, &node.name, &initrd)?;
+    } else {
+        disks.push((files.join("seed.iso"), "raw", None));
+        if bundle.manifest.binaries == "shared" {
+            disks.push((files.join("../../layers/layer.iso"), "raw", None));
+        }
+        fw_cfg = (state.record.carrier == Carrier::Ignition).then(|| files.join("config.ign"));
+    }
+    let first = !state.record.formed.contains(&node.name);
+    let tcg = state.record.accel == Accel::Tcg;
+    // Emulated processors are threads that wait for one another: two are slower than one.
+    let vcpus = if tcg { 1 } else { machine.vcpus };
+    let mut program = Program::new(find(&bundle.manifest.etcd.arch)?)
+        .args(["-name", &format!("kiln-{}-{}", bundle.manifest.cluster.name, node.name)])
+        .args(["-nodefaults", "-no-user-config", "-display", "none", "-daemonize", "-M", "pc"])
+        .args(["-accel", state.record.accel.as_str(), "-cpu", if tcg { "max" } else { "host" }])
+        .args(["-m", &machine.memory_mib.to_string(), "-smp", &vcpus.to_string()])
+        .arg("-pidfile")
+        .arg(pid_file(state, &node.name))
+        .arg("-kernel")
+        .arg(&base.kernel)
+        .arg("-initrd")
+        .arg(&initrd)
+        .args(["-append", &base.cmdline(first)])
+        .args([
+            "-netdev",
+            &format!("tap,id=n0,ifname={},script=no,downscript=no", bridge::tap(&bundle.manifest, at)),
+        ])
+        .args(["-device", &format!("virtio-net-pci,netdev=n0,mac={},romfile=", node.mac)])
+        .arg("-chardev")
+        .arg(option("file,id=c0,append=on,path=", &state.console(&node.name)))
+        .args(["-serial", "chardev:c0"]);
+    for (number, (file, format, serial)) in disks.iter().enumerate() {
+        let read_only = if *format == "raw" { "on" } else { "off" };
+        let kind = format!("if=none,id=d{number},format={format},readonly={read_only},discard=unmap,file=");
+        let serial = serial.as_ref().map(|serial| format!(",serial={serial}")).unwrap_or_default();
+        program = program
+            .arg("-drive")
+            .arg(option(&kind, file))
+            .args(["-device", &format!("virtio-blk-pci,drive=d{number}{serial}")]);
+    }
+    if let Some(config) = fw_cfg {
+        program = program.arg("-fw_cfg").arg(option("name=opt/com.coreos/config,file=", &config));
+    }
+    program.must().map(|_| ()).doing(|| format!("starting the machine of {}", node.name))
+}
+
+/// QEMU's options are lists with commas; one in a value is written twice (qemu(1)).
+pub fn option(before: &str, path: &Path) -> OsString {
+    let path = path.to_string_lossy().replace(',', ",,");
+    format!("{before}{path}").into()
+}
+
+/// A thin disk. One that is there already is kept: it may hold the only copy of something.
+fn create(file: &Path, format: &[&str], backing: Option<&Path>, mib: Option<u32>) -> Result<()> {
+    if disk::look(file)?.is_some() {
+        return Ok(());
+    }
+    // Made under another name first: a run that is interrupted here leaves no half of a disk to be kept.
+    let partial = file.with_extension("partial");
+    let mut program = Program::new(process::find("qemu-img")?).args(["create", "-q"]).args(format);
+    if let Some(backing) = backing {
+        program = program.arg("-b").arg(backing);
+    }
+    program = program.arg(&partial);
+    if let Some(mib) = mib {
+        program = program.arg(format!("{mib}M"));
+    }
+    program.must().doing(|| format!("making {}", file.display()))?;
+    disk::rename(&partial, file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commas_in_paths_do_not_end_options() {
+        assert_eq!(option("file=", Path::new("/a,b/c")), "file=/a,,b/c");
+    }
+}
