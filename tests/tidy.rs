@@ -142,7 +142,7 @@ fn scripts_can_be_run() {
     // Deeper down lie the files of base systems, with the modes that they get there.
     for path in files("ci", "").into_iter().filter(|path| path.parent() == Some(&root().join("ci"))) {
         let is_library = path.extension().is_some_and(|e| e == "sh");
-        let mode = fs::metadata(path).unwrap().permissions().mode();
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o111 != 0, !is_library, "{}", path.display());
     }
 }
