@@ -37,17 +37,29 @@ id!(
 );
 
 impl ClusterId {
-    /// As every segment of etcd's log has it near its beginning, in hex: field 2, a varint, of the protobuf message
-    /// `Metadata` in server/etcdserver/etcdserverpb.
+    /// As every segment of etcd's log has it near its beginning, in hex: field 2 of the protobuf message `Metadata` in
+    /// server/etcdserver/etcdserverpb. Field 1, before it, is the member's ID.
     pub fn in_log(self) -> String {
-        let mut hex = String::from("10");
-        let mut rest = self.0;
-        while rest >= 0x80 {
-            hex.push_str(&format!("{:02x}", rest & 0x7f | 0x80));
-            rest >>= 7;
-        }
-        hex + &format!("{rest:02x}")
+        varint(2, self.0)
     }
+}
+
+impl MemberId {
+    /// A member of a cluster in the same place.
+    pub fn in_log(self, cluster: ClusterId) -> String {
+        varint(1, self.0) + &cluster.in_log()
+    }
+}
+
+/// A protobuf field of that type, in hex (protobuf.dev, "Encoding").
+fn varint(field: u8, value: u64) -> String {
+    let mut hex = format!("{:02x}", field << 3);
+    let mut rest = value;
+    while rest >= 0x80 {
+        hex.push_str(&format!("{:02x}", rest & 0x7f | 0x80));
+        rest >>= 7;
+    }
+    hex + &format!("{rest:02x}")
 }
 
 /// The ID of a founding member from its advertised peer URLs, in any order, and the cluster's token.
@@ -77,7 +89,6 @@ fn first_eight(digest: &[u8]) -> u64 {
 mod tests {
     use super::*;
 
-    /// The example of etcd's own documentation (op-guide, "Clustering guide").
     #[test]
     fn the_log_has_it_as_a_varint() {
         let cases =
@@ -85,8 +96,10 @@ mod tests {
         for (id, want) in cases {
             assert_eq!(ClusterId(id).in_log(), want);
         }
+        assert_eq!(MemberId(0x80).in_log(ClusterId(1)), "0880011001");
     }
 
+    /// The example of etcd's own documentation (op-guide, "Clustering guide").
     #[test]
     fn the_documented_cluster_has_the_documented_ids() {
         let id = |port: u16| member_id(&[format!("http://127.0.0.1:{port}")], "etcd-cluster-1");

@@ -12,7 +12,7 @@ use crate::bundle::{Bundle, manifest};
 use crate::disk;
 use crate::failure::{Doing, Exit, Failure, Result};
 use crate::process::{self, Daemon, Program};
-use crate::values::Mode;
+use crate::values::{Mode, disk_serial};
 
 /// Asked to end, QEMU writes out what it holds of its disks' tables first.
 const GRACE: Duration = Duration::from_secs(20);
@@ -68,7 +68,7 @@ pub fn start(state: &State, bundle: &Bundle, base: &Base, at: usize) -> Result<(
         create(&system, &["-f", "qcow2", "-F", "qcow2"], Some(shared), None)?;
         disks.push((system, "qcow2", None));
     }
-    disks.push((data, "qcow2", Some(format!("kiln-{}", node.name))));
+    disks.push((data, "qcow2", Some(disk_serial(&node.name))));
     let files = std::path::absolute(bundle.path.join("nodes").join(&node.name))
         .doing(|| format!("finding {}", bundle.path.display()))?;
     let mut fw_cfg = None;

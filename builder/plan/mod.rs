@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use crate::etcd::ids::{ClusterId, MemberId, cluster_id, member_id};
 use crate::etcd::{AllowedCn, Release, Value};
 use crate::profile::{Bundle, Certificates, ConfigStyle, Machine, Network, PEER_COMMON_NAME, Pki, Profile};
-use crate::values::{Arch, ClusterName, Domain, GuestPath, Mac, NodeName, Token};
+use crate::values::{Arch, ClusterName, Domain, GuestPath, Mac, NodeName, Token, disk_serial};
 
 pub use certificate::{CertificateSpec, Usage, Uses, uses};
 pub use settings::{Origin, Setting};
@@ -102,7 +102,7 @@ pub fn resolve(profile: &Profile, derived_token: &Token) -> Plan {
             Node {
                 settings: settings::of_node(profile, node, &cluster, &initial_cluster),
                 certificates: certificate::of_node(&profile.pki, node, &fqdn),
-                disk_serial: disk_serial(&node.name),
+                disk_serial: disk_serial(node.name.as_str()),
                 name: node.name.clone(),
                 fqdn,
                 address: node.address,
@@ -158,11 +158,6 @@ fn peer_names(profile: &Profile) -> Option<Value> {
         Certificates::OnePerNode => profile.nodes.iter().map(|node| node.name.as_str()).collect(),
     };
     allowed.value(&names)
-}
-
-/// virtio-blk has room for 20 bytes (VIRTIO_BLK_ID_BYTES in linux/virtio_blk.h); names are ASCII.
-fn disk_serial(name: &NodeName) -> String {
-    format!("kiln-{name}").chars().take(20).collect()
 }
 
 fn url(address: IpAddr, port: u16) -> String {

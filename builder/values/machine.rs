@@ -209,9 +209,21 @@ impl Serialize for Mac {
     }
 }
 
+/// By which a node finds its data disk. virtio-blk has room for 20 bytes (VIRTIO_BLK_ID_BYTES in
+/// linux/virtio_blk.h); nodes' names are ASCII.
+pub fn disk_serial(node: &str) -> String {
+    format!("kiln-{node}").chars().take(20).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn serials_fit_a_virtio_disk() {
+        assert_eq!(disk_serial("cp-a"), "kiln-cp-a");
+        assert_eq!(disk_serial("control-plane-number-12"), "kiln-control-plane-n");
+    }
 
     #[test]
     fn macs_are_unicast() {

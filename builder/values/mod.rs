@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
-pub use machine::{Arch, Digest, Mac, Mode};
+pub use machine::{Arch, Digest, Mac, Mode, disk_serial};
 pub use time::{Epoch, Lifetime};
 
 /// Why a text is not the value it should be. A sentence, without the text itself.

@@ -39,6 +39,8 @@ done
 for segment in "$data"/member/wal/*.wal; do
     [ -e "$segment" ] || continue
     case $(od -An -v -tx1 -N 512 "$segment" | tr -d ' \n') in
+    *08b6bead86cdf0f5be4510eacf9dcdd5f7a7c015*) refuse 65 "$data is that of cp-a; bring this node's own disk" ;;
+    *08d9e9ae9ed985a991cb0110eacf9dcdd5f7a7c015*) refuse 65 "$data is that of cp-c; bring this node's own disk" ;;
     *10eacf9dcdd5f7a7c015*) exit 0 ;;
     esac
     refuse 65 "$data belongs to another cluster than golden ($cluster); bring this node's own disk, or empty this one if nobody needs it"
@@ -49,37 +51,44 @@ if [ -e "$data/kiln-cluster" ]; then
     refuse 66 "$data served golden and its data is gone; put it back, or remove this member and add it anew"
 fi
 
+formed=false
+# What the host remembers, where it says so: QEMU's -fw_cfg name=opt/kiln/formed,string=yes.
+modprobe -q qemu_fw_cfg 2>/dev/null || :
+[ "$(cat /sys/firmware/qemu_fw_cfg/by_name/opt/kiln/formed/raw 2>/dev/null)" != yes ] || formed=true
+
 # An empty disk may found or join once. Whether it has before, every peer knows without a majority: a member's client
 # URLs are recorded when it first serves. Only HTTP/1.1 on the peer port tells, and etcd itself is the one program
 # that is surely here and speaks it: told of a cluster that cannot be, it prints the peer's members and exits.
 asked=$(mktemp -d) || refuse 74 "there is no room for a temporary directory"
 trap 'rm -rf "$asked"' EXIT
-timeout 20 /usr/local/bin/etcd --name=ask --data-dir="$asked/cp-a" --initial-cluster-state=existing \
-    --initial-cluster=ask=https://127.0.0.1:1,peer=https://10.240.16.10:2380 --initial-advertise-peer-urls=https://127.0.0.1:1 \
-    --listen-peer-urls=http://127.0.0.1:0 --listen-client-urls=http://127.0.0.1:0 --advertise-client-urls=http://127.0.0.1:1 \
-    --peer-trusted-ca-file=/etc/etcd/pki/ca.pem --peer-cert-file=/etc/etcd/pki/peer.pem \
-    --peer-key-file=/etc/etcd/pki/peer-key.pem >"$asked/cp-a.log" 2>&1 &
-timeout 20 /usr/local/bin/etcd --name=ask --data-dir="$asked/cp-c" --initial-cluster-state=existing \
-    --initial-cluster=ask=https://127.0.0.1:1,peer=https://10.240.80.10:2380 --initial-advertise-peer-urls=https://127.0.0.1:1 \
-    --listen-peer-urls=http://127.0.0.1:0 --listen-client-urls=http://127.0.0.1:0 --advertise-client-urls=http://127.0.0.1:1 \
-    --peer-trusted-ca-file=/etc/etcd/pki/ca.pem --peer-cert-file=/etc/etcd/pki/peer.pem \
-    --peer-key-file=/etc/etcd/pki/peer-key.pem >"$asked/cp-c.log" 2>&1 &
-wait
-known=
-for peer in cp-a cp-c; do
-    answer=$(grep -o "ClusterID:$cluster Members:.*RemovedMemberIDs:" "$asked/$peer.log" | tail -n 1)
-    [ -n "$answer" ] || continue
-    own=${answer#*"&{ID:bdc1964875c2c0c8 "}
-    [ "$own" != "$answer" ] || refuse 66 "$peer says that cp-b is no member of golden any more; its place has to be added anew"
-    case ${own%%"}}"*} in
-    *"ClientURLs:[]") known=yes ;;
-    *) refuse 66 "$peer says that cp-b has served golden before, but $data is empty; put its data back, or remove this member and add it anew" ;;
-    esac
+waited=
+while :; do
+    timeout 20 /usr/local/bin/etcd --name=ask --data-dir="$asked/cp-a" --initial-cluster-state=existing \
+        --initial-cluster=ask=https://127.0.0.1:1,peer=https://10.240.16.10:2380 --initial-advertise-peer-urls=https://127.0.0.1:1 \
+        --listen-peer-urls=http://127.0.0.1:0 --listen-client-urls=http://127.0.0.1:0 --advertise-client-urls=http://127.0.0.1:1 \
+        --peer-trusted-ca-file=/etc/etcd/pki/ca.pem --peer-cert-file=/etc/etcd/pki/peer.pem \
+        --peer-key-file=/etc/etcd/pki/peer-key.pem >"$asked/cp-a.log" 2>&1 &
+    timeout 20 /usr/local/bin/etcd --name=ask --data-dir="$asked/cp-c" --initial-cluster-state=existing \
+        --initial-cluster=ask=https://127.0.0.1:1,peer=https://10.240.80.10:2380 --initial-advertise-peer-urls=https://127.0.0.1:1 \
+        --listen-peer-urls=http://127.0.0.1:0 --listen-client-urls=http://127.0.0.1:0 --advertise-client-urls=http://127.0.0.1:1 \
+        --peer-trusted-ca-file=/etc/etcd/pki/ca.pem --peer-cert-file=/etc/etcd/pki/peer.pem \
+        --peer-key-file=/etc/etcd/pki/peer-key.pem >"$asked/cp-c.log" 2>&1 &
+    wait
+    known=
+    for peer in cp-a cp-c; do
+        answer=$(grep -o "ClusterID:$cluster Members:.*RemovedMemberIDs:" "$asked/$peer.log" | tail -n 1)
+        [ -n "$answer" ] || continue
+        own=${answer#*"&{ID:bdc1964875c2c0c8 "}
+        [ "$own" != "$answer" ] || refuse 66 "$peer says that cp-b is no member of golden any more; its place has to be added anew"
+        case ${own%%"}}"*} in
+        *"ClientURLs:[]") known=yes ;;
+        *) refuse 66 "$peer says that cp-b has served golden before, but $data is empty; put its data back, or remove this member and add it anew" ;;
+        esac
+    done
+    [ -z "$known" ] && [ "$formed" = true ] || exit 0
+    # A peer that answers can still say that this member is new.
+    [ -n "$waited" ] || say "cp-b founds nothing: golden has formed before, but $data is empty and no peer answers; start the other members, or put its data back"
+    waited=yes
+    sleep 5
+    rm -rf "${asked:?}"/*
 done
-[ -z "$known" ] || exit 0
-formed=false
-# What the host remembers, where it says so: QEMU's -fw_cfg name=opt/kiln/formed,string=yes.
-modprobe -q qemu_fw_cfg 2>/dev/null || :
-[ "$(cat /sys/firmware/qemu_fw_cfg/by_name/opt/kiln/formed/raw 2>/dev/null)" != yes ] || formed=true
-[ "$formed" = false ] || refuse 66 "golden has formed before, but $data is empty and no peer answers; start the other members first, or put its data back"
-exit 0

@@ -36,27 +36,9 @@ if [ -e "$data/kiln-cluster" ]; then
     refuse 66 "$data served golden and its data is gone; put it back, or remove this member and add it anew"
 fi
 
-# An empty disk may found or join once. Whether it has before, every peer knows without a majority: a member's client
-# URLs are recorded when it first serves. Only HTTP/1.1 on the peer port tells, and etcd itself is the one program
-# that is surely here and speaks it: told of a cluster that cannot be, it prints the peer's members and exits.
-asked=$(mktemp -d) || refuse 74 "there is no room for a temporary directory"
-trap 'rm -rf "$asked"' EXIT
-wait
-known=
-for peer in; do
-    answer=$(grep -o "ClusterID:$cluster Members:.*RemovedMemberIDs:" "$asked/$peer.log" | tail -n 1)
-    [ -n "$answer" ] || continue
-    own=${answer#*"&{ID:1181d24911ab1fcc "}
-    [ "$own" != "$answer" ] || refuse 66 "$peer says that a is no member of golden any more; its place has to be added anew"
-    case ${own%%"}}"*} in
-    *"ClientURLs:[]") known=yes ;;
-    *) refuse 66 "$peer says that a has served golden before, but $data is empty; put its data back, or remove this member and add it anew" ;;
-    esac
-done
-[ -z "$known" ] || exit 0
 formed=false
 # What the host remembers, where it says so: QEMU's -fw_cfg name=opt/kiln/formed,string=yes.
 modprobe -q qemu_fw_cfg 2>/dev/null || :
 [ "$(cat /sys/firmware/qemu_fw_cfg/by_name/opt/kiln/formed/raw 2>/dev/null)" != yes ] || formed=true
-[ "$formed" = false ] || refuse 66 "golden has formed before, but $data is empty and no peer answers; start the other members first, or put its data back"
+[ "$formed" = false ] || refuse 66 "golden has formed before, but $data is empty; put its data back"
 exit 0
