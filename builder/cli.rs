@@ -178,6 +178,12 @@ pub struct Up {
     /// libvirt's address
     #[arg(long, value_name = "URI", default_value = "qemu:///system")]
     pub connect: String,
+    /// Start this node's machine only; may be given more than once
+    #[arg(long, value_name = "NODE")]
+    pub node: Vec<String>,
+    /// Return once the machines run, without waiting for the cluster
+    #[arg(long)]
+    pub no_wait: bool,
     /// Seconds until the cluster must have formed
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     pub deadline: u64,

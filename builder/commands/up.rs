@@ -18,6 +18,9 @@ const GLANCE: Duration = Duration::from_millis(100);
 pub fn run(args: &cli::Up, out: &Output) -> Result<()> {
     let bundle = Bundle::open(&args.bundle)?;
     let base = Base::open(&base_directory(args, &bundle)?, args.carrier)?;
+    for node in &args.node {
+        bundle.node(node)?;
+    }
     let standing = machine::up(&Order {
         bundle: &bundle,
         base: &base,
@@ -25,7 +28,8 @@ pub fn run(args: &cli::Up, out: &Output) -> Result<()> {
         carrier: args.carrier,
         accel: args.accel,
         connect: &args.connect,
-        deadline: Duration::from_secs(args.deadline),
+        only: &args.node,
+        deadline: if args.no_wait { Duration::ZERO } else { Duration::from_secs(args.deadline) },
         quiet: out.is_quiet(),
     })?;
     if args.json {
@@ -37,10 +41,16 @@ pub fn run(args: &cli::Up, out: &Output) -> Result<()> {
             if members == 1 { "" } else { "s" }
         ))?;
     }
-    let ended = standing.nodes.iter().any(|node| node.phase == machine::Phase::Off);
-    let heading = match ended {
-        true => "a machine has ended by itself".to_owned(),
-        false => format!("after {} s not every member serves", args.deadline),
+    if args.no_wait {
+        return Ok(());
+    }
+    let is = |phase| standing.nodes.iter().any(|node| node.phase == phase);
+    let heading = if is(machine::Phase::Held) {
+        "a node must not start etcd".to_owned()
+    } else if is(machine::Phase::Off) {
+        "not every machine runs".to_owned()
+    } else {
+        format!("after {} s not every member serves", args.deadline)
     };
     conclude(&standing, &heading)
 }
@@ -51,8 +61,10 @@ pub fn status(args: &cli::Status, out: &Output) -> Result<()> {
     if args.json {
         out.json(&standing)?;
     } else {
-        let lines =
-            standing.nodes.iter().map(|node| format!("{}  {}  {}", node.name, node.address, node.phase));
+        let lines = standing.nodes.iter().map(|node| {
+            let said = node.said.as_ref().map_or(String::new(), |said| format!("  {said}"));
+            format!("{}  {}  {}{said}", node.name, node.address, node.phase)
+        });
         out.print(lines.collect::<Vec<_>>().join("\n"))?;
     }
     conclude(&standing, "not every member serves")

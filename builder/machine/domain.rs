@@ -8,6 +8,7 @@ use quick_xml::events::{BytesStart, Event};
 
 use super::accel::Accel;
 use super::base::Carrier;
+use super::qemu::FORMED;
 use crate::failure::{Failure, Result};
 
 /// What the host adds to it.
@@ -17,6 +18,8 @@ pub struct Host<'a> {
     pub kernel: &'a str,
     pub initrd: &'a str,
     pub cmdline: &'a str,
+    /// Whether this member has served before.
+    pub formed: bool,
     /// Where the guest's first serial port is written to.
     pub console: &'a Path,
     /// The volume that every carrier needs.
@@ -63,6 +66,14 @@ fn name(element: &BytesStart) -> String {
 }
 
 impl Host<'_> {
+    /// What the host remembers, as QEMU's fw_cfg brings it to the guest.
+    fn memory(&self) -> String {
+        match self.formed {
+            true => format!("<entry name=\"{FORMED}\">yes</entry>"),
+            false => String::new(),
+        }
+    }
+
     /// What to write for an element; `None`: itself.
     fn instead(&self, name: &str, there: &str) -> Option<String> {
         let emulated = self.accel == Accel::Tcg;
@@ -80,7 +91,13 @@ impl Host<'_> {
                 let mode = if emulated { "maximum" } else { "host-passthrough" };
                 Some(format!("<cpu mode=\"{mode}\"/>\n  <devices>"))
             }
-            "sysinfo" if self.carrier != Carrier::Ignition => Some(String::new()),
+            "sysinfo" if self.carrier == Carrier::Ignition => {
+                Some(there.replace("</sysinfo>", &format!("{}</sysinfo>", self.memory())))
+            }
+            "sysinfo" => Some(String::new()),
+            "os" if self.formed && self.carrier != Carrier::Ignition => {
+                Some(format!("<sysinfo type=\"fwcfg\">{}</sysinfo>\n  <os>", self.memory()))
+            }
             "disk"
                 if self.carrier == Carrier::Initramfs && !there.contains(&format!("\"{}\"", self.data)) =>
             {
@@ -111,15 +128,25 @@ mod tests {
 </domain>
 "#;
 
-    fn host(accel: Accel, carrier: Carrier) -> String {
+    fn host(accel: Accel, carrier: Carrier, formed: bool) -> String {
         let console = Path::new("/c&d");
         let (kernel, initrd, cmdline, data) = ("/k", "/i", "a=\"<b>\"", "a-data.qcow2");
-        define(DOMAIN, &Host { accel, carrier, kernel, initrd, cmdline, console, data }).unwrap()
+        define(DOMAIN, &Host { accel, carrier, kernel, initrd, cmdline, formed, console, data }).unwrap()
+    }
+
+    #[test]
+    fn what_the_host_remembers_is_told_by_each_carrier() {
+        for carrier in [Carrier::Initramfs, Carrier::CloudInit, Carrier::Ignition] {
+            let entry = "<entry name=\"opt/kiln/formed\">yes</entry>";
+            let (told, first) = (host(Accel::Tcg, carrier, true), host(Accel::Tcg, carrier, false));
+            assert!(told.contains(entry) && told.matches("<sysinfo type=\"fwcfg\">").count() == 1, "{told}");
+            assert!(!first.contains("opt/kiln"), "{first}");
+        }
     }
 
     #[test]
     fn the_hosts_part_is_put_in() {
-        let text = host(Accel::Tcg, Carrier::Initramfs);
+        let text = host(Accel::Tcg, Carrier::Initramfs, false);
         for want in
             ["<domain type=\"qemu\">", "<vcpu>1</vcpu>", "volume=\"a-data.qcow2\"", "path=\"/c&amp;d\""]
         {
@@ -128,7 +155,7 @@ mod tests {
         for gone in ["sysinfo", "volume=\"a.qcow2\"", "<boot", "pty", "a=\"<b>\""] {
             assert!(!text.contains(gone), "{gone}:\n{text}");
         }
-        let text = host(Accel::Kvm, Carrier::Ignition);
+        let text = host(Accel::Kvm, Carrier::Ignition, false);
         for want in [
             "<domain type=\"kvm\">",
             "<vcpu>2</vcpu>",
@@ -149,6 +176,7 @@ mod tests {
             kernel: "",
             initrd: "",
             cmdline: "",
+            formed: false,
             console,
             data: "",
         };

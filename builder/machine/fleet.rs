@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::accel::{self, Accel};
 use super::base::{Base, Carrier};
-use super::follow::{self, Phase, Progress, Voice};
+use super::follow::{self, Glimpse, Member, Phase, Progress, Voice};
 use super::libvirt::Libvirt;
 use super::state::{self, Driver, State};
 use super::{bridge, qemu};
@@ -28,7 +28,9 @@ pub struct Order<'a> {
     pub accel: Accel,
     /// libvirt's address.
     pub connect: &'a str,
-    /// How long the cluster may take to form.
+    /// The nodes whose machines are started; empty: all.
+    pub only: &'a [String],
+    /// How long the cluster may take to form; zero: nobody waits for it.
     pub deadline: Duration,
     pub quiet: bool,
 }
@@ -55,6 +57,9 @@ pub struct Node {
     /// Since when, from the beginning of `up`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seconds: Option<f64>,
+    /// What its own units have last said, for nodes that have not formed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub said: Option<String>,
     /// The end of its console, for nodes that have not formed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub console: Vec<String>,
@@ -88,10 +93,10 @@ pub fn up(order: &Order) -> Result<Standing> {
     let _lock = state::lock(&directory)?;
     let wanted = state::wanted(manifest, order.driver, *carrier, accel, order.connect);
     let mut state = State::begin(&bundle.path, wanted)?;
-    start(&mut state, order)?;
-    let runs = |name: &str| runs(&state, name);
+    start(&mut state, order, &mut voice)?;
+    let look = |name: &str| glimpse(&state, name);
     let members = follow::members(manifest)?;
-    let progress = follow::follow(&members, &etcdctl, &runs, order.deadline, &mut voice)?;
+    let progress = follow::follow(&members, &etcdctl, &look, order.deadline, &mut voice)?;
     let formed = members.iter().zip(&progress).filter(|(_, one)| one.phase == Phase::Formed);
     let formed: Vec<_> = formed.map(|(member, _)| member.name.clone()).collect();
     state.record.formed.extend(formed);
@@ -105,40 +110,45 @@ pub fn up(order: &Order) -> Result<Standing> {
     Ok(standing)
 }
 
-fn start(state: &mut State, order: &Order) -> Result<()> {
+fn start(state: &mut State, order: &Order, voice: &mut Voice) -> Result<()> {
     let bundle = order.bundle;
-    if order.driver == Driver::Libvirt && !state.record.defined {
-        Libvirt::new(state)?.begin(bundle)?;
-        state.record.defined = true;
-        state.save()?;
-    }
-    match order.driver {
-        Driver::Qemu => {
-            bridge::lay(&state.directory, &bundle.manifest)?;
-            for (at, node) in bundle.manifest.nodes.iter().enumerate() {
-                if qemu::running(state, &node.name).is_none() {
-                    qemu::start(state, bundle, order.base, at)?;
-                }
-            }
+    let nodes = &bundle.manifest.nodes;
+    let is_wanted = |name: &String| order.only.is_empty() || order.only.contains(name);
+    if order.driver == Driver::Libvirt {
+        if !state.record.defined {
+            Libvirt::new(state)?.begin(bundle)?;
+            state.record.defined = true;
+            state.save()?;
         }
-        Driver::Libvirt => {
-            let libvirt = Libvirt::new(state)?;
-            libvirt.prepare(bundle)?;
-            let mut absent = Vec::new();
-            for node in &bundle.manifest.nodes {
-                if !libvirt.runs(&node.name)? {
-                    absent.push(node);
-                }
-            }
-            if absent.len() == bundle.manifest.nodes.len() {
-                libvirt.share(bundle, order.base)?;
-            }
-            for node in absent {
-                libvirt.start(bundle, order.base, &node.name)?;
-            }
+        Libvirt::new(state)?.prepare(bundle)?;
+    } else {
+        bridge::lay(&state.directory, &bundle.manifest)?;
+    }
+    let mut absent = Vec::new();
+    for (at, node) in nodes.iter().enumerate() {
+        if !runs(state, &node.name)? {
+            absent.push(at);
+        }
+    }
+    if order.driver == Driver::Libvirt && absent.len() == nodes.len() {
+        Libvirt::new(state)?.share(bundle, order.base)?;
+    }
+    absent.retain(|at| is_wanted(&nodes[*at].name));
+    let names: Vec<_> = nodes.iter().map(|node| node.name.as_str()).collect();
+    let mut progress = vec![Progress::new(Phase::Off, voice.elapsed(), None); names.len()];
+    for at in &absent {
+        progress[*at] = Progress::new(Phase::Defined, voice.elapsed(), None);
+        voice.tell(&names, &progress, *at);
+        match order.driver {
+            Driver::Qemu => qemu::start(state, bundle, order.base, *at)?,
+            Driver::Libvirt => Libvirt::new(state)?.start(bundle, order.base, &nodes[*at].name)?,
         }
     }
     Ok(())
+}
+
+fn glimpse(state: &State, node: &str) -> Result<Glimpse> {
+    Ok(Glimpse { runs: runs(state, node)?, said: state.said(node) })
 }
 
 /// Whether the machine of a node runs.
@@ -154,10 +164,11 @@ fn standing(state: &State, bundle: &Bundle, progress: &[Progress]) -> Result<Sta
     for (node, one) in bundle.manifest.nodes.iter().zip(progress) {
         let console = match one.phase {
             Phase::Formed => Vec::new(),
-            _ => state.console_end(&node.name, TAIL)?,
+            // A console that cannot be read must not hide the rest.
+            _ => state.console_end(&node.name, TAIL).unwrap_or_else(|failure| vec![failure.to_string()]),
         };
-        let (name, address) = (node.name.clone(), node.address);
-        nodes.push(Node { name, address, phase: one.phase, seconds: None, console });
+        let (name, address, said) = (node.name.clone(), node.address, one.said.clone());
+        nodes.push(Node { name, address, phase: one.phase, seconds: None, said, console });
     }
     Ok(Standing {
         cluster: bundle.manifest.cluster.name.clone(),
@@ -179,21 +190,17 @@ pub fn status(bundle: &Bundle) -> Result<Standing> {
     let scratch = Scratch::new("status")?;
     let etcdctl = Etcdctl::new(&bundle.path, &bundle.manifest, scratch.path())?;
     let members = follow::members(&bundle.manifest)?;
-    let phases: Result<Vec<Phase>> = std::thread::scope(|scope| {
-        let asked: Vec<_> = members
-            .iter()
-            .map(|member| {
-                scope.spawn(|| match runs(&state, &member.name)? {
-                    true => Ok(member.ask(&etcdctl)),
-                    false => Ok(Phase::Off),
-                })
-            })
-            .collect();
+    let ask = |member: &Member| -> Result<Progress> {
+        let Glimpse { runs, said } = glimpse(&state, &member.name)?;
+        let phase = if runs { member.ask(&etcdctl) } else { Phase::Off };
+        Ok(Progress::new(phase, Duration::ZERO, said))
+    };
+    let progress: Result<Vec<_>> = std::thread::scope(|scope| {
+        let asked: Vec<_> = members.iter().map(|member| scope.spawn(|| ask(member))).collect();
         let lost = |_| Failure::io("a thread that asks a member panicked");
         asked.into_iter().map(|one| one.join().map_err(lost)?).collect()
     });
-    let progress: Vec<_> = phases?.into_iter().map(|phase| Progress { phase, at: Duration::ZERO }).collect();
-    standing(&state, bundle, &progress)
+    standing(&state, bundle, &progress?)
 }
 
 /// Ends the machines and removes their network. Their disks stay, unless `purge`.

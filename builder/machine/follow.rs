@@ -1,7 +1,8 @@
-//! Watching members come up, from outside: does the machine run, does its client port answer, does etcd serve.
+//! Watching members come up, from outside: does the machine run, what does its console say, does its client port answer,
+//! does etcd serve.
 
 use std::fmt;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -33,7 +34,11 @@ const PULSE: Duration = Duration::from_secs(1);
 pub enum Phase {
     /// Its machine does not run.
     Off,
+    /// Its machine is there and about to be started.
+    Defined,
     Booting,
+    /// Its own guard has decided that etcd must not start there.
+    Held,
     /// Its client port accepts connections.
     EtcdStarted,
     /// Its member commits proposals.
@@ -44,7 +49,9 @@ impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Phase::Off => "off",
+            Phase::Defined => "defined",
             Phase::Booting => "booting",
+            Phase::Held => "held",
             Phase::EtcdStarted => "etcd started",
             Phase::Formed => "formed",
         })
@@ -83,23 +90,52 @@ impl Member {
 }
 
 /// What a node has come to, and when it came there, counted from the beginning.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct Progress {
     pub phase: Phase,
     pub at: Duration,
+    /// What its units have last said on its console.
+    pub said: Option<String>,
+}
+
+impl Progress {
+    pub fn new(phase: Phase, at: Duration, said: Option<String>) -> Self {
+        let refused = said.as_ref().is_some_and(|said| said.starts_with("does not start etcd"));
+        let phase = if refused && phase == Phase::Booting { Phase::Held } else { phase };
+        Self { phase, at, said: said.filter(|_| phase != Phase::Formed) }
+    }
+
+    /// Nothing more comes of it by itself.
+    fn is_settled(&self) -> bool {
+        matches!(self.phase, Phase::Formed | Phase::Held | Phase::Off)
+    }
+
+    fn note(&self) -> String {
+        self.said.as_ref().map_or(String::new(), |said| format!("  {said}"))
+    }
+}
+
+/// What is seen of a machine from its host.
+pub struct Glimpse {
+    pub runs: bool,
+    pub said: Option<String>,
 }
 
 /// One line per node: rewritten in place on a terminal, else one whenever something changed.
 pub struct Voice {
     begun: Instant,
     quiet: bool,
-    in_place: bool,
+    /// Of the terminal, where there is one.
+    columns: Option<usize>,
     written: bool,
 }
 
 impl Voice {
     pub fn new(quiet: bool) -> Self {
-        Self { begun: Instant::now(), quiet, in_place: std::io::stderr().is_terminal(), written: false }
+        let columns = rustix::termios::tcgetwinsize(std::io::stderr()).ok().map(|size| size.ws_col.into());
+        // A terminal that does not know its width says 0.
+        let columns = columns.map(|columns: usize| if columns == 0 { 80 } else { columns });
+        Self { begun: Instant::now(), quiet, columns, written: false }
     }
 
     pub fn elapsed(&self) -> Duration {
@@ -113,29 +149,34 @@ impl Voice {
         }
     }
 
-    fn tell(&mut self, members: &[Member], progress: &[Progress], changed: usize) {
-        if !self.in_place {
-            let Progress { phase, at } = progress[changed];
-            self.say(format_args!("{:6.1} s  {}  {phase}", at.as_secs_f64(), members[changed].name));
+    /// Where a node stands now; `progress` is every node's, in the same order as `names`.
+    pub fn tell(&mut self, names: &[&str], progress: &[Progress], changed: usize) {
+        let Some(columns) = self.columns else {
+            let Progress { phase, at, .. } = &progress[changed];
+            let note = progress[changed].note();
+            self.say(format_args!("{:6.1} s  {}  {phase}{note}", at.as_secs_f64(), names[changed]));
             return;
-        }
-        let up = if self.written { format!("\u{1b}[{}A", members.len()) } else { String::new() };
-        let lines = members.iter().zip(progress).map(|(member, now)| {
-            format!("\r\u{1b}[2K{}  {} ({:.1} s)", member.name, now.phase, now.at.as_secs_f64())
+        };
+        let up = if self.written { format!("\u{1b}[{}A", names.len()) } else { String::new() };
+        let lines = names.iter().zip(progress).map(|(name, now)| {
+            let line = format!("{name}  {} ({:.1} s){}", now.phase, now.at.as_secs_f64(), now.note());
+            // A line that wraps would be two of those that are gone up.
+            let line: String = line.chars().take(columns.saturating_sub(1)).collect();
+            format!("\r\u{1b}[2K{line}")
         });
         self.say(format_args!("{up}{}", lines.collect::<Vec<_>>().join("\n")));
         self.written = true;
     }
 }
 
-/// Follows the members until all have formed or the deadline has come; what each has come to.
+/// Follows the members until nothing more is to come of any, or the deadline has come; what each has come to.
 ///
 /// # Errors
-/// `Exit::Interrupted`; `Exit::Wrong` when a machine ends by itself.
+/// `Exit::Interrupted`; `Exit::Io` when the machines cannot be looked at.
 pub fn follow(
     members: &[Member],
     etcdctl: &Etcdctl,
-    runs: &dyn Fn(&str) -> Result<bool>,
+    look: &dyn Fn(&str) -> Result<Glimpse>,
     deadline: Duration,
     voice: &mut Voice,
 ) -> Result<Vec<Progress>> {
@@ -154,7 +195,7 @@ pub fn follow(
                 }
             });
         }
-        let outcome = watch(members, &told, runs, deadline, voice);
+        let outcome = watch(members, &told, look, deadline, voice);
         stop.store(true, Ordering::Relaxed);
         outcome
     })
@@ -163,13 +204,14 @@ pub fn follow(
 fn watch(
     members: &[Member],
     told: &mpsc::Receiver<(usize, Phase)>,
-    runs: &dyn Fn(&str) -> Result<bool>,
+    look: &dyn Fn(&str) -> Result<Glimpse>,
     deadline: Duration,
     voice: &mut Voice,
 ) -> Result<Vec<Progress>> {
-    let mut progress = vec![Progress { phase: Phase::Off, at: voice.elapsed() }; members.len()];
-    let mut looked = Instant::now();
-    while progress.iter().any(|one| one.phase != Phase::Formed) && voice.elapsed() < deadline {
+    let names: Vec<_> = members.iter().map(|member| member.name.as_str()).collect();
+    let mut progress = vec![Progress::new(Phase::Defined, voice.elapsed(), None); members.len()];
+    let mut looked: Option<Instant> = None;
+    while !progress.iter().all(Progress::is_settled) && voice.elapsed() < deadline {
         if interrupt::asked() {
             return Err(Failure::new(
                 crate::failure::Exit::Interrupted,
@@ -177,23 +219,61 @@ fn watch(
             ));
         }
         match told.recv_timeout(GLANCE) {
-            Ok((at, phase)) if phase != progress[at].phase => {
-                progress[at] = Progress { phase, at: voice.elapsed() };
-                voice.tell(members, &progress, at);
+            Ok((at, phase)) => {
+                let said = progress[at].said.clone();
+                step(&mut progress, at, phase, said, &names, voice);
             }
-            Ok(_) | Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
         }
-        if looked.elapsed() >= PULSE {
-            looked = Instant::now();
-            for (at, member) in members.iter().enumerate() {
-                if !runs(&member.name)? {
-                    progress[at] = Progress { phase: Phase::Off, at: voice.elapsed() };
-                    voice.tell(members, &progress, at);
-                    return Ok(progress);
-                }
+        if looked.is_none_or(|looked| looked.elapsed() >= PULSE) {
+            looked = Some(Instant::now());
+            for (at, name) in names.iter().enumerate() {
+                let Glimpse { runs, said } = look(name)?;
+                let phase = if runs { progress[at].phase } else { Phase::Off };
+                step(&mut progress, at, phase, said, &names, voice);
             }
         }
     }
     Ok(progress)
+}
+
+/// Notes where a node stands, and says so when that is new.
+fn step(
+    progress: &mut [Progress],
+    at: usize,
+    phase: Phase,
+    said: Option<String>,
+    names: &[&str],
+    voice: &mut Voice,
+) {
+    let now = Progress::new(phase, voice.elapsed(), said);
+    let was = &progress[at];
+    if was.phase == Phase::Formed || (now.phase, &now.said) == (was.phase, &was.said) {
+        return;
+    }
+    progress[at] = now;
+    voice.tell(names, progress, at);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_whose_guard_refuses_is_held_unless_it_serves() {
+        let refusal = || Some("does not start etcd: its data is gone".to_owned());
+        let cases = [
+            (Phase::Booting, refusal(), Phase::Held),
+            (Phase::Booting, Some("waits for the clock".to_owned()), Phase::Booting),
+            (Phase::Booting, None, Phase::Booting),
+            // What was said before it was put right.
+            (Phase::Formed, refusal(), Phase::Formed),
+            (Phase::EtcdStarted, refusal(), Phase::EtcdStarted),
+            (Phase::Off, refusal(), Phase::Off),
+        ];
+        for (seen, said, want) in cases {
+            assert_eq!(Progress::new(seen, Duration::ZERO, said.clone()).phase, want, "{seen:?} {said:?}");
+        }
+    }
 }

@@ -160,11 +160,13 @@ impl<'a> Libvirt<'a> {
                 carrier: record.carrier,
                 kernel: &path("kernel")?,
                 initrd: &path(&initrd_volume)?,
-                cmdline: &base.cmdline(!record.formed.contains(node)),
+                cmdline: &base.cmdline(!self.state.has_formed(node)),
+                formed: self.state.has_formed(node),
                 console: &self.state.console(node),
                 data: &data,
             },
         )?;
+        self.state.begin_console(node)?;
         let file = own.join("domain.xml");
         disk::write_whole(&file, xml.as_bytes(), Mode::SECRET)?;
         self.virsh(["define"]).arg(&file).must()?;

@@ -35,6 +35,9 @@ pub fn machine(bundle: &Bundle) -> manifest::Machine {
     bundle.manifest.machine.clone().unwrap_or(default)
 }
 
+/// Where a node is told that its member has served before, and what by: `yes` (guard.sh).
+pub const FORMED: &str = "opt/kiln/formed";
+
 fn pid_file(state: &State, node: &str) -> PathBuf {
     state.node(node).join("pid")
 }
@@ -82,7 +85,8 @@ pub fn start(state: &State, bundle: &Bundle, base: &Base, at: usize) -> Result<(
         }
         fw_cfg = (state.record.carrier == Carrier::Ignition).then(|| files.join("config.ign"));
     }
-    let first = !state.record.formed.contains(&node.name);
+    let formed = state.has_formed(&node.name);
+    state.begin_console(&node.name)?;
     let tcg = state.record.accel == Accel::Tcg;
     // Emulated processors are threads that wait for one another: two are slower than one.
     let vcpus = if tcg { 1 } else { machine.vcpus };
@@ -97,7 +101,7 @@ pub fn start(state: &State, bundle: &Bundle, base: &Base, at: usize) -> Result<(
         .arg(&base.kernel)
         .arg("-initrd")
         .arg(&initrd)
-        .args(["-append", &base.cmdline(first)])
+        .args(["-append", &base.cmdline(!formed)])
         .args([
             "-netdev",
             &format!("tap,id=n0,ifname={},script=no,downscript=no", bridge::tap(&bundle.manifest, at)),
@@ -114,6 +118,9 @@ pub fn start(state: &State, bundle: &Bundle, base: &Base, at: usize) -> Result<(
             .arg("-drive")
             .arg(option(&kind, file))
             .args(["-device", &format!("virtio-blk-pci,drive=d{number}{serial}")]);
+    }
+    if formed {
+        program = program.args(["-fw_cfg", &format!("name={FORMED},string=yes")]);
     }
     if let Some(config) = fw_cfg {
         program = program.arg("-fw_cfg").arg(option("name=opt/com.coreos/config,file=", &config));

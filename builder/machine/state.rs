@@ -16,6 +16,9 @@ use crate::values::Mode;
 const RECORD: &str = "machines.json";
 const LIMIT: u64 = 1 << 20;
 
+/// As much of a console's end as is looked at, in bytes.
+const CONSOLE: u64 = 64 << 10;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Driver {
@@ -149,16 +152,48 @@ impl State {
         self.node(name).join("console.log")
     }
 
-    /// The last lines of a node's console, fit for a terminal: a guest may write anything there.
-    pub fn console_end(&self, name: &str, lines: usize) -> Result<Vec<String>> {
-        let file = self.console(name);
-        if disk::look(&file)?.is_none() {
-            return Ok(Vec::new());
+    /// Whether the host remembers that this node's member has served: its disk must not come back empty.
+    pub fn has_formed(&self, name: &str) -> bool {
+        self.record.formed.contains(name)
+    }
+
+    /// A console begins anew with its machine; the one before it stays beside it.
+    pub fn begin_console(&self, name: &str) -> Result<()> {
+        let console = self.console(name);
+        match disk::look(&console)? {
+            Some(_) => disk::rename(&console, &console.with_extension("before.log")),
+            None => Ok(()),
         }
-        let (bytes, _) = disk::read_end(&file, 64 << 10)?;
-        let text = plain(&String::from_utf8_lossy(&bytes));
+    }
+
+    /// The last lines of a node's console, fit for a terminal: a guest may write anything there.
+    ///
+    /// # Errors
+    /// `Exit::Io`, also where the console belongs to libvirt and this account may not read it.
+    pub fn console_end(&self, name: &str, lines: usize) -> Result<Vec<String>> {
+        let text = self.console_text(name)?;
         let all: Vec<_> = text.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
         Ok(all[all.len().saturating_sub(lines)..].iter().map(|line| (*line).to_owned()).collect())
+    }
+
+    /// What Kiln's units have last said of a node on its console, without its name; `None` where it is not read.
+    pub fn said(&self, name: &str) -> Option<String> {
+        let text = self.console_text(name).ok()?;
+        let of_it = |line: &str| {
+            // systemd or the kernel may have been in the middle of a line.
+            let (_, said) = line.split_once(&format!("kiln: {name} "))?;
+            Some(said.trim_end().to_owned())
+        };
+        text.lines().rev().find_map(of_it)
+    }
+
+    fn console_text(&self, name: &str) -> Result<String> {
+        let file = self.console(name);
+        if disk::look(&file)?.is_none() {
+            return Ok(String::new());
+        }
+        let (bytes, _) = disk::read_end(&file, CONSOLE)?;
+        Ok(plain(&String::from_utf8_lossy(&bytes)))
     }
 }
 
