@@ -161,8 +161,8 @@ impl Oven<'_> {
         if self.has(Carrier::Initramfs) {
             put("overlay.cpio.gz", Mode::SECRET, &self.cpio_gz(&tree)?)?;
         }
-        let ignition = self.seed(node, archive, &mut put)?;
-        put("domain.xml", Mode::FILE, &own(libvirt::domain(self.inputs.plan, node, ignition.as_deref())?))?;
+        self.seed(node, archive, &mut put)?;
+        put("domain.xml", Mode::FILE, &own(libvirt::domain(self.inputs.plan, node)?))?;
         put("listing.txt", Mode::FILE, &own(tree.listing()))?;
         let certificates = node.certificates.iter().zip(&leaves).map(|(spec, leaf)| {
             let file = format!("{}/{}.pem", self.inputs.plan.pki.directory, spec.file);
@@ -171,15 +171,15 @@ impl Oven<'_> {
         Ok((self.manifest_node(node, files), certificates.collect()))
     }
 
-    /// cloud-init's files, the Ignition config (which is returned) and the disc that both read.
+    /// cloud-init's files, the Ignition config and the disc that both read.
     fn seed(
         &self,
         node: &Node,
         archive: Stream,
         put: &mut impl FnMut(&str, Mode, &[Piece]) -> Result<()>,
-    ) -> Result<Option<Vec<u8>>> {
+    ) -> Result<()> {
         if !self.has_seed() {
-            return Ok(None);
+            return Ok(());
         }
         let plan = self.inputs.plan;
         let own_archive =
@@ -202,12 +202,10 @@ impl Oven<'_> {
         }
         on_disc.push((SEED_ARCHIVE.to_owned(), archive));
         put("seed.iso", Mode::SECRET, &iso::iso(&on_disc, cloud_init::SEED_LABEL, self.inputs.epoch)?)?;
-        if !self.has(Carrier::Ignition) {
-            return Ok(None);
+        if self.has(Carrier::Ignition) {
+            put("config.ign", Mode::FILE, &own(ignition::config(plan, node, &seed.script, &seed.unit)?))?;
         }
-        let config = ignition::config(plan, node, &seed.script, &seed.unit)?;
-        put("config.ign", Mode::FILE, &own(config.clone()))?;
-        Ok(Some(config))
+        Ok(())
     }
 
     fn issue(&self, specs: &[CertificateSpec]) -> Result<Vec<Issued>> {

@@ -18,6 +18,8 @@ pub struct Host<'a> {
     pub kernel: &'a str,
     pub initrd: &'a str,
     pub cmdline: &'a str,
+    /// Ignition's config, for its carrier.
+    pub ignition: Option<&'a str>,
     /// Whether this member has served before.
     pub formed: bool,
     /// Where the guest's first serial port is written to.
@@ -66,11 +68,19 @@ fn name(element: &BytesStart) -> String {
 }
 
 impl Host<'_> {
-    /// What the host remembers, as QEMU's fw_cfg brings it to the guest.
-    fn memory(&self) -> String {
-        match self.formed {
-            true => format!("<entry name=\"{FORMED}\">yes</entry>"),
-            false => String::new(),
+    /// What QEMU's fw_cfg brings to the guest.
+    fn firmware_config(&self) -> String {
+        let mut entries = String::new();
+        if let Some(file) = self.ignition {
+            let file = escape(file);
+            entries.push_str(&format!("<entry name=\"opt/com.coreos/config\" file=\"{file}\"/>"));
+        }
+        if self.formed {
+            entries.push_str(&format!("<entry name=\"{FORMED}\">yes</entry>"));
+        }
+        match entries.as_str() {
+            "" => entries,
+            entries => format!("<sysinfo type=\"fwcfg\">{entries}</sysinfo>\n  "),
         }
     }
 
@@ -87,16 +97,11 @@ impl Host<'_> {
                 escape(self.initrd),
                 escape(self.cmdline)
             )),
+            "sysinfo" => Some(String::new()),
+            "os" => Some(format!("{}<os>", self.firmware_config())),
             "devices" => {
                 let mode = if emulated { "maximum" } else { "host-passthrough" };
                 Some(format!("<cpu mode=\"{mode}\"/>\n  <devices>"))
-            }
-            "sysinfo" if self.carrier == Carrier::Ignition => {
-                Some(there.replace("</sysinfo>", &format!("{}</sysinfo>", self.memory())))
-            }
-            "sysinfo" => Some(String::new()),
-            "os" if self.formed && self.carrier != Carrier::Ignition => {
-                Some(format!("<sysinfo type=\"fwcfg\">{}</sysinfo>\n  <os>", self.memory()))
             }
             "disk"
                 if self.carrier == Carrier::Initramfs && !there.contains(&format!("\"{}\"", self.data)) =>
@@ -118,7 +123,7 @@ mod tests {
 
     const DOMAIN: &str = r#"<domain type="kvm">
   <vcpu>2</vcpu>
-  <sysinfo type="fwcfg"><entry name="x">{}</entry></sysinfo>
+  <sysinfo type="fwcfg"><entry name="opt/com.coreos/config" file="/elsewhere"/></sysinfo>
   <os><type>hvm</type><boot dev="hd"/></os>
   <devices>
     <disk type="volume"><source pool="p" volume="a.qcow2"/></disk>
@@ -131,7 +136,9 @@ mod tests {
     fn host(accel: Accel, carrier: Carrier, formed: bool) -> String {
         let console = Path::new("/c&d");
         let (kernel, initrd, cmdline, data) = ("/k", "/i", "a=\"<b>\"", "a-data.qcow2");
-        define(DOMAIN, &Host { accel, carrier, kernel, initrd, cmdline, formed, console, data }).unwrap()
+        let ignition = (carrier == Carrier::Ignition).then_some("/p/a.ign");
+        define(DOMAIN, &Host { accel, carrier, kernel, initrd, cmdline, ignition, formed, console, data })
+            .unwrap()
     }
 
     #[test]
@@ -159,7 +166,7 @@ mod tests {
         for want in [
             "<domain type=\"kvm\">",
             "<vcpu>2</vcpu>",
-            "sysinfo",
+            "<entry name=\"opt/com.coreos/config\" file=\"/p/a.ign\"/>",
             "volume=\"a.qcow2\"",
             "<kernel>/k</kernel>",
         ] {
@@ -176,6 +183,7 @@ mod tests {
             kernel: "",
             initrd: "",
             cmdline: "",
+            ignition: None,
             formed: false,
             console,
             data: "",

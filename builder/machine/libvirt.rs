@@ -152,6 +152,14 @@ impl<'a> Libvirt<'a> {
             let finished = self.virsh(["vol-path", "--pool", self.name, volume]).must()?;
             Ok(String::from_utf8_lossy(&finished.stdout).trim().to_owned())
         };
+        let ignition = format!("{node}.ign");
+        let ignition = match record.carrier {
+            Carrier::Ignition => {
+                self.upload(&ignition, &files.join("config.ign"), "raw")?;
+                Some(path(&ignition)?)
+            }
+            _ => None,
+        };
         let xml = disk::read(&files.join("domain.xml"), DOMAIN_LIMIT)?;
         let xml = domain::define(
             &String::from_utf8_lossy(&xml),
@@ -161,6 +169,7 @@ impl<'a> Libvirt<'a> {
                 kernel: &path("kernel")?,
                 initrd: &path(&initrd_volume)?,
                 cmdline: &base.cmdline(!self.state.has_formed(node)),
+                ignition: ignition.as_deref(),
                 formed: self.state.has_formed(node),
                 console: &self.state.console(node),
                 data: &data,

@@ -1,5 +1,5 @@
 //! libvirt's description of the network and of a node's machine. Disks are volumes of a storage pool named
-//! like the cluster, so that neither file holds a path.
+//! like the cluster, so that neither file holds a path to them.
 
 use quick_xml::events::BytesText;
 use quick_xml::writer::Writer;
@@ -8,6 +8,9 @@ use crate::failure::{Failure, Result};
 use crate::plan::{Node, Plan};
 use crate::profile::{Binaries, Carrier};
 use crate::values::Arch;
+
+/// Where libvirt keeps disks, and its QEMU may read (its default pool).
+const POOLS: &str = "/var/lib/libvirt/images";
 
 /// An XML element: attributes in order, then text or children.
 struct Element {
@@ -91,7 +94,7 @@ pub fn network(plan: &Plan) -> Result<Vec<u8>> {
 ///
 /// # Errors
 /// None that input can cause.
-pub fn domain(plan: &Plan, node: &Node, ignition: Option<&[u8]>) -> Result<Vec<u8>> {
+pub fn domain(plan: &Plan, node: &Node) -> Result<Vec<u8>> {
     let carriers = &plan.bundle.carriers;
     let has_seed = carriers.contains(&Carrier::CloudInit) || carriers.contains(&Carrier::Ignition);
     let pool = plan.cluster.name.as_str();
@@ -111,9 +114,11 @@ pub fn domain(plan: &Plan, node: &Node, ignition: Option<&[u8]>) -> Result<Vec<u
         Arch::Ppc64le => ("ppc64le", "pseries"),
         Arch::S390x => ("s390x", "s390-ccw-virtio"),
     };
-    // The config goes inline: it is small, and a file would need a path.
-    let ignition = ignition.and_then(|config| std::str::from_utf8(config).ok()).map(|config| {
-        let entry = element("entry").with("name", "opt/com.coreos/config").text(config);
+    // By its path, the one in either file: libvirt (11.3) hands text to QEMU with its quotes escaped as for XML and its
+    // commas not at all.
+    let ignition = carriers.contains(&Carrier::Ignition).then(|| {
+        let file = format!("{POOLS}/kiln-{pool}/{}.ign", node.name);
+        let entry = element("entry").with("name", "opt/com.coreos/config").with("file", file);
         element("sysinfo").with("type", "fwcfg").containing([entry])
     });
     let system = element("os").containing([
