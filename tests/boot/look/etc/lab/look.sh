@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Prints what the tests want to know of a node whose member serves. `look: ` begins every line, `look: end` the last.
 systemctl --failed --no-legend | sed 's/^/look: failed: /'
 systemd-analyze security etcd.service 2>&1 | tail -n 1 | sed 's/^[^O]*/look: /'
@@ -11,10 +12,8 @@ for file in /var/lib/etcd /dev/disk/by-label/CIDATA /sys/firmware/qemu_fw_cfg/by
     if [ -e "$file" ]; then echo "look: mode: $(stat -L -c '%a %U:%G' "$file") $file"; fi
 done
 echo "look: hosts: $(grep -c 'kloud.lan' /etc/hosts)"
-for unit in etcd.service; do
-    echo "look: started: $(systemctl show -P ExecMainStartTimestampMonotonic $unit)"
-    echo "look: serves: $(systemctl show -P ActiveEnterTimestampMonotonic $unit)"
-done
+echo "look: started: $(systemctl show -P ExecMainStartTimestampMonotonic etcd.service)"
+echo "look: serves: $(systemctl show -P ActiveEnterTimestampMonotonic etcd.service)"
 echo "look: userspace: $(systemctl show -P UserspaceTimestampMonotonic)"
 echo "look: initrd: $(systemctl show -P InitRDTimestampMonotonic)"
 echo "look: memory: $(sed -n 's/^MemTotal: *//p; s/^MemAvailable: */of which is free: /p' /proc/meminfo | tr '\n' ' ')"
