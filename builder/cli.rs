@@ -44,6 +44,8 @@ pub enum Verb {
     Console(Console),
     /// End the machines that up started; their disks stay
     Down(Down),
+    /// Write down in the keystore that the cluster has formed, so that no later build founds it anew
+    Seal(Seal),
     /// Ask the running cluster with the baked etcdctl whether it is the one that was promised
     Verify(Verify),
     /// Run the baked etcdctl with the right endpoints and certificates
@@ -215,6 +217,22 @@ pub struct Down {
     /// Do not ask
     #[arg(long, requires = "purge")]
     pub yes: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(
+    after_help = "A node whose disk comes back empty asks its peers whether the cluster has formed, and kiln up tells \
+it what the host remembers. For machines that kiln up does not start, seal the cluster once it has formed and build \
+again: where a sealed build's node has an empty disk and no peer answers, it waits and founds nothing. To found a new \
+cluster in its place, make another keystore."
+)]
+pub struct Seal {
+    pub bundle: PathBuf,
+    #[command(flatten)]
+    pub keys: Keys,
+    /// Print the result as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Args, Debug)]

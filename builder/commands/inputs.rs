@@ -8,9 +8,10 @@ use crate::clock;
 use crate::disk;
 use crate::failure::{Exit, Failure, Result};
 use crate::pki::Keystore;
+use crate::plan::{self, Plan};
 use crate::profile::{self, Profile, Source};
 use crate::render::{self, Overlay};
-use crate::values::{ClusterName, Epoch, Lifetime};
+use crate::values::{ClusterName, Epoch, Lifetime, Token};
 
 /// Finds a profile by DESIGN's rule: something with a `/` or ending in `.toml` is a file; a name is looked for
 /// in ./profiles, then among those that Kiln carries.
@@ -90,6 +91,15 @@ pub fn keystore(path: &Path, cluster: &ClusterName) -> Result<Option<Keystore>> 
         Some(_) => Keystore::open(path, cluster).map(Some),
         None => Ok(None),
     }
+}
+
+/// The plan of a profile, with what its keystore remembers. Without one any token serves: what follows from it is not
+/// shown.
+pub fn plan(profile: &Profile, keystore: Option<&Keystore>) -> Plan {
+    let token = keystore.map_or_else(Token::placeholder, |keystore| keystore.token().clone());
+    let mut plan = plan::resolve(profile, &token);
+    plan.cluster.formed |= keystore.is_some_and(|keystore| keystore.is_sealed(&plan.cluster.token));
+    plan
 }
 
 /// Kiln's own overlays, the profile's, then those of the command line.

@@ -56,15 +56,18 @@ pub fn run(verb: &Verb, out: &Output) -> Result<()> {
             if *json {
                 return out.json(&json!({
                     "path": path, "cluster": cluster, "token": keystore.token(), "ca": ca,
+                    "sealed": keystore.sealed().map(ToString::to_string).collect::<Vec<_>>(),
                     "issues": keystore.dates().iter().map(ToString::to_string).collect::<Vec<_>>(),
                 }));
             }
             let dates: Vec<_> = keystore.dates().iter().map(ToString::to_string).collect();
+            let sealed: Vec<_> = keystore.sealed().map(|token| format!("\n  sealed {token}")).collect();
             out.print(format_args!(
-                "keystore {} of {cluster}\n  token  {}\n  CA     {ca}\n  issued {}",
+                "keystore {} of {cluster}\n  token  {}\n  CA     {ca}\n  issued {}{}",
                 path.display(),
                 keystore.token(),
-                dates.join("\n         ")
+                dates.join("\n         "),
+                sealed.concat()
             ))
         }
     }

@@ -13,6 +13,7 @@ mod parallel;
 mod plan;
 mod prepare;
 mod rehearse;
+mod seal;
 mod show;
 mod up;
 mod verify;
@@ -36,6 +37,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Verb::Status(args) => up::status(&args, &out),
         Verb::Console(args) => up::console(&args),
         Verb::Down(args) => down::run(&args, &out),
+        Verb::Seal(args) => seal::run(&args, &out),
         Verb::Verify(args) => verify::run(&args, &out),
         Verb::Etcdctl(args) => etcdctl::run(&args),
         Verb::Artifacts(verb) => artifacts::run(&verb, &out),

@@ -8,7 +8,7 @@ use crate::artifact::{Binaries, Store};
 use crate::cli::Ingredients;
 use crate::failure::Result;
 use crate::pki::{Authority, Keystore};
-use crate::plan::{self, Plan};
+use crate::plan::Plan;
 use crate::render::Overlay;
 use crate::values::Epoch;
 
@@ -51,8 +51,12 @@ impl Prepared {
             Some(keystore) => keystore,
             None => Keystore::draft(&profile.cluster.name, None, inputs::date_of_issue(None)?)?,
         };
+        let plan = inputs::plan(&profile, Some(&keystore));
+        if plan.cluster.formed {
+            out.say("the cluster has formed: a node of this build whose disk is empty founds nothing");
+        }
         Ok(Self {
-            plan: plan::resolve(&profile, keystore.token()),
+            plan,
             authority: Authority::new(&keystore, profile.pki.ca_algorithm, profile.pki.ca_lifetime)?,
             epoch: inputs::source_date_epoch()?.unwrap_or_else(|| keystore.issued()),
             keystore,

@@ -2,6 +2,7 @@
 //!
 //! It is the one place where chance and today's date enter: from the same keystore come the same bytes.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 
@@ -25,6 +26,8 @@ pub struct Keystore {
     issues: Issues,
     imported: Option<Imported>,
     token: Token,
+    /// The tokens of clusters that have formed.
+    sealed: BTreeSet<Token>,
     _lock: Option<Lock>,
 }
 
@@ -146,6 +149,38 @@ impl Keystore {
         Ok(keystore)
     }
 
+    /// Writes down that the cluster with this token has formed: from now on nothing that is built for it founds it. The
+    /// keystore, and whether that was new.
+    ///
+    /// # Errors
+    /// As `open`; `Exit::Unsafe` when the token is one that another keystore of a cluster of this name gives.
+    pub fn seal(dir: &Path, cluster: &ClusterName, token: &Token) -> Result<(Self, bool)> {
+        check_place(dir)?;
+        let staging = Staging::begin(dir)?;
+        let mut keystore = Self::load(dir, cluster)?;
+        if *token != keystore.token && is_derived(token, cluster) {
+            return Err(Failure::unsafe_to(format!(
+                "{} gives the token {}, and the bundle has {token}: it was built with another keystore, so name that \
+                 with --keystore",
+                dir.display(),
+                keystore.token
+            )));
+        }
+        let is_new = keystore.sealed.insert(token.clone());
+        keystore._lock = keystore.store(staging)?;
+        Ok((keystore, is_new))
+    }
+
+    /// Whether the cluster with this token has formed.
+    pub fn is_sealed(&self, token: &Token) -> bool {
+        self.sealed.contains(token)
+    }
+
+    /// The tokens of clusters that have formed, sorted.
+    pub fn sealed(&self) -> impl Iterator<Item = &Token> {
+        self.sealed.iter()
+    }
+
     pub fn cluster(&self) -> &ClusterName {
         &self.cluster
     }
@@ -202,7 +237,7 @@ impl Keystore {
         let token = format!("{cluster}-{digits}")
             .parse()
             .map_err(|why| Failure::untrusted(format!("the cluster's token is wrong: {why}")))?;
-        Ok(Self { cluster, secret, issues, imported, token, _lock: None })
+        Ok(Self { cluster, secret, issues, imported, token, sealed: BTreeSet::new(), _lock: None })
     }
 
     fn load(dir: &Path, cluster: &ClusterName) -> Result<Self> {
@@ -227,7 +262,9 @@ impl Keystore {
         };
         let issues = list.issues()?;
         let name: ClusterName = list.cluster.parse().map_err(|_| changed())?;
-        let keystore = Self::assemble(name, secret, issues, imported)?;
+        let mut keystore = Self::assemble(name, secret, issues, imported)?;
+        let sealed: std::result::Result<_, _> = list.sealed.iter().map(|token| token.parse()).collect();
+        keystore.sealed = sealed.map_err(|_| changed())?;
         // The file may say nothing but what Kiln would write: then a changed byte has no place to hide.
         if keystore.render()? != text {
             return Err(changed());
@@ -258,7 +295,11 @@ impl Keystore {
     /// `keystore.toml`.
     fn render(&self) -> Result<String> {
         let ca = if self.imported.is_some() { "imported" } else { "derived" };
-        let head = format!("schema = {SCHEMA}\ncluster = \"{}\"\nca = \"{ca}\"\n", self.cluster);
+        let mut head = format!("schema = {SCHEMA}\ncluster = \"{}\"\nca = \"{ca}\"\n", self.cluster);
+        if !self.sealed.is_empty() {
+            let tokens: Vec<_> = self.sealed.iter().map(|token| format!("\"{token}\"")).collect();
+            head.push_str(&format!("sealed = [{}]\n", tokens.join(", ")));
+        }
         let mut rounds = String::new();
         for issue in self.issues.all() {
             rounds.push_str(&format!("\n[[issue]]\nnumber = {}\ndate = \"{}\"\n", issue.number, issue.date));
@@ -278,6 +319,12 @@ impl Keystore {
              {head}check = \"{check}\"\n{rounds}"
         ))
     }
+}
+
+/// Whether it has the form of a token that a keystore gives, `<cluster>-<8 hex digits>`; else a profile has set it.
+fn is_derived(token: &Token, cluster: &ClusterName) -> bool {
+    let digits = token.as_str().strip_prefix(cluster.as_str()).and_then(|rest| rest.strip_prefix('-'));
+    digits.is_some_and(|digits| digits.len() == 8 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 impl fmt::Debug for Keystore {

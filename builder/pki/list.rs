@@ -66,6 +66,9 @@ pub(super) struct List {
     _schema: u32,
     pub cluster: String,
     pub ca: Origin,
+    /// Absent until the first cluster is sealed.
+    #[serde(default)]
+    pub sealed: Vec<String>,
     #[serde(rename = "check")]
     _check: String,
     issue: Vec<RawIssue>,

@@ -29,6 +29,7 @@ impl View<'_> {
                 "domain": plan.cluster.domain,
                 "token": known(plan.cluster.token.to_string()),
                 "id": known(plan.cluster.id.to_string()),
+                "formed": plan.cluster.formed,
             },
             "etcd": { "version": plan.release, "arch": plan.arch },
             "network": { "cidr": plan.network.cidr.to_string(), "gateway": plan.network.gateway },
@@ -93,6 +94,9 @@ impl fmt::Display for View<'_> {
         writeln!(f, "  etcd       {release} {arch}")?;
         writeln!(f, "  token      {}", self.identity(cluster.token.to_string()))?;
         writeln!(f, "  cluster ID {}", self.identity(cluster.id.to_string()))?;
+        if cluster.formed {
+            writeln!(f, "  has formed: an empty disk founds nothing")?;
+        }
         match network.gateway {
             Some(gateway) => writeln!(f, "  network    {}, gateway {gateway}", network.cidr)?,
             None => writeln!(f, "  network    {}", network.cidr)?,

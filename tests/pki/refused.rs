@@ -251,6 +251,7 @@ fn keystores_with_a_flipped_byte() {
     lab.ca("ca", "ED25519", "/CN=fine", None, &[]);
     drop(lab.import("ca", &["ca"]).unwrap());
     let dir = lab.path("ca.keystore");
+    drop(Keystore::seal(&dir, &cluster(), &"own-token".parse().unwrap()).unwrap());
     let files = keystore_files(&dir);
     assert_eq!(
         files.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
