@@ -89,6 +89,10 @@ pub struct Ingredients {
     /// Another overlay directory, after those of the profile; may be given several times
     #[arg(long, value_name = "DIR")]
     pub overlays: Vec<PathBuf>,
+    /// Write boot files as well, with the kernel and initrd of this directory, as ci/base live makes them [default:
+    /// the profile's [machine] base, in $KILN_LAB/base or target/lab/base]
+    #[arg(long, value_name = "DIR")]
+    pub base: Option<PathBuf>,
     /// Print the result as JSON
     #[arg(long)]
     pub json: bool,

@@ -27,6 +27,9 @@ pub struct Manifest {
     /// Absent in bundles of Kiln 0.1 from before it started machines.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub machine: Option<Machine>,
+    /// Absent where the bundle has no boot files.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub base: Option<Base>,
     /// In the order of the profile.
     pub nodes: Vec<Node>,
     /// `tar`, `initramfs`, `cloud-init`, `ignition`.
@@ -92,6 +95,22 @@ pub struct Machine {
     /// `live`, `cloud`, `ignition`, or an absolute path.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub base: Option<String>,
+}
+
+/// The base system that `boot/` and the nodes' `initrd.img` were made with.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Base {
+    pub kernel: Input,
+    /// As it was: in a node's `initrd.img`, zeros up to a multiple of four and the node's own files follow it.
+    pub initrd: Input,
+    pub cmdline: String,
+}
+
+/// A file that the bundle was made from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Input {
+    pub size: u64,
+    pub sha256: String,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -5,5 +5,5 @@ mod read;
 mod write;
 
 pub use manifest::Manifest;
-pub use read::{Bundle, Problem};
+pub use read::{Bundle, Problem, digest};
 pub use write::{MANIFEST, SUMS, Writer};

@@ -115,17 +115,27 @@ impl Bundle {
 }
 
 /// A file's size in bytes and its SHA-256.
-fn digest(path: &Path) -> Result<(u64, Digest)> {
-    let mut input = Input::open(path)?;
+pub fn digest(path: &Path) -> Result<(u64, Digest)> {
     let mut hash = Sha256::new();
-    let mut buffer = vec![0; 1 << 18];
     let mut size = 0;
+    each_piece(path, |bytes| {
+        size += bytes.len() as u64;
+        hash.update(bytes);
+        Ok(())
+    })?;
+    Ok((size, Digest::from_bytes(hash.finalize().into())))
+}
+
+/// Reads a file from its beginning to its end, without ever holding more than a piece of it.
+pub(super) fn each_piece(path: &Path, mut take: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    let mut input = Input::open(path)?;
+    let mut buffer = vec![0; 1 << 18];
     loop {
+        interrupt::check()?;
         let count = input.read(&mut buffer).doing(|| format!("reading {}", path.display()))?;
         if count == 0 {
-            return Ok((size, Digest::from_bytes(hash.finalize().into())));
+            return Ok(());
         }
-        size += count as u64;
-        hash.update(&buffer[..count]);
+        take(&buffer[..count])?;
     }
 }

@@ -7,10 +7,11 @@ use std::sync::{Mutex, PoisonError};
 use sha2::{Digest as _, Sha256};
 
 use super::manifest::{self, Manifest};
-use crate::disk::{self, Kind, Staging};
+use super::read::each_piece;
+use crate::disk::{self, Kind, Output, Staging};
 use crate::failure::{Failure, Result};
 use crate::interrupt;
-use crate::pack::{self, Piece};
+use crate::pack::Piece;
 use crate::values::{Digest, Mode};
 
 /// The manifest and the list for `sha256sum -c`, in the bundle's top directory.
@@ -44,17 +45,42 @@ impl Writer {
     /// `Exit::Io`, or `Exit::Interrupted` after Ctrl-C.
     pub fn put(&self, path: &str, mode: Mode, stream: &[Piece]) -> Result<Digest> {
         interrupt::check()?;
-        let mut output = self.staging.create(path, mode)?;
-        let mut hash = Sha256::new();
-        for piece in stream {
-            hash.update(piece.bytes());
-            output.write(piece.bytes())?;
-        }
-        let digest = Digest::from_bytes(hash.finalize().into());
-        let file =
-            manifest::File { size: pack::length(stream), mode: mode.to_string(), sha256: digest.to_string() };
-        self.files.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), file);
-        Ok(digest)
+        let mut file = self.begin_file(path, mode)?;
+        stream.iter().try_for_each(|piece| file.write(piece.bytes()))?;
+        Ok(self.end_file(path, mode, file))
+    }
+
+    /// Writes one file that is a copy of `head`, zeros up to a multiple of `unit` bytes, and `stream`. Returns what
+    /// `head` was: the size in bytes and the SHA-256 of what was read of it and written.
+    ///
+    /// It is streamed, because nobody knows how large it is, and a file of its size per core may not fit into memory.
+    pub fn put_behind(
+        &self,
+        path: &str,
+        mode: Mode,
+        head: &Path,
+        unit: u64,
+        stream: &[Piece],
+    ) -> Result<(u64, Digest)> {
+        let mut file = self.begin_file(path, mode)?;
+        each_piece(head, |bytes| file.write(bytes))?;
+        let was = (file.size, file.digest());
+        let missing = file.size.next_multiple_of(unit) - file.size;
+        file.write(&vec![0; missing as usize])?;
+        stream.iter().try_for_each(|piece| file.write(piece.bytes()))?;
+        self.end_file(path, mode, file);
+        Ok(was)
+    }
+
+    fn begin_file(&self, path: &str, mode: Mode) -> Result<Hashed> {
+        Ok(Hashed { output: self.staging.create(path, mode)?, hash: Sha256::new(), size: 0 })
+    }
+
+    fn end_file(&self, path: &str, mode: Mode, file: Hashed) -> Digest {
+        let digest = file.digest();
+        let entry = manifest::File { size: file.size, mode: mode.to_string(), sha256: digest.to_string() };
+        self.files.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), entry);
+        digest
     }
 
     pub fn put_bytes(&self, path: &str, mode: Mode, bytes: Vec<u8>) -> Result<Digest> {
@@ -74,6 +100,26 @@ impl Writer {
         // Once more: somebody may have put something else there meanwhile.
         check_replaceable(&self.target)?;
         self.staging.publish()
+    }
+}
+
+/// A file being written and hashed.
+struct Hashed {
+    output: Output,
+    hash: Sha256,
+    size: u64,
+}
+
+impl Hashed {
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.hash.update(bytes);
+        self.size += bytes.len() as u64;
+        self.output.write(bytes)
+    }
+
+    /// Of what has been written so far.
+    fn digest(&self) -> Digest {
+        Digest::from_bytes(self.hash.clone().finalize().into())
     }
 }
 

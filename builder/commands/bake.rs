@@ -1,12 +1,17 @@
 //! The recipe: what `build` writes and `check` makes only to see that it can be made.
 
+use std::path::Path;
+
 use super::parallel;
 use crate::artifact::Binaries;
-use crate::bundle::Writer;
 use crate::bundle::manifest::{self, Manifest};
-use crate::failure::{Doing, Result};
+use crate::bundle::{self, Writer};
+use crate::failure::{Doing, Failure, Result};
 use crate::interrupt;
-use crate::pack::{self, Piece, Stream, cloud_init, cpio, gzip::Compressor, ignition, iso, libvirt, tar};
+use crate::machine::Base;
+use crate::pack::{
+    self, Piece, Stream, cloud_init, cpio, gzip::Compressor, ignition, ipxe, iso, libvirt, tar,
+};
 use crate::pki::{Authority, Issued};
 use crate::plan::{CertificateSpec, Node, Plan};
 use crate::profile::{Binaries as Placement, Carrier};
@@ -16,8 +21,12 @@ use crate::values::{Digest, Epoch, Mode};
 
 /// The label of the disc that holds the layer which all hosts share.
 const LAYER_LABEL: &str = "KILNLAYER";
+const INITRD: &str = "initrd.img";
 const SEED_ARCHIVE: &str = "overlay.tar.gz";
 const LAYER_ARCHIVE: &str = "etcd.tar.gz";
+
+/// The kernel looks for an archive in an initramfs only at a multiple of it (init/initramfs.c, unpack_to_rootfs).
+const INITRD_UNIT: u64 = 4;
 
 /// Where the baked files go.
 pub enum Sink<'a> {
@@ -41,6 +50,22 @@ impl Sink<'_> {
         }
     }
 
+    /// A copy of a file, filled up to a multiple of `unit`, and `stream` behind it; what that file was.
+    fn put_behind(
+        &self,
+        path: &str,
+        mode: Mode,
+        head: &Path,
+        unit: u64,
+        stream: &[Piece],
+    ) -> Result<manifest::Input> {
+        let (size, sha256) = match self {
+            Sink::Bundle(writer) => writer.put_behind(path, mode, head, unit, stream)?,
+            Sink::Nowhere => bundle::digest(head)?,
+        };
+        Ok(manifest::Input { size, sha256: sha256.to_string() })
+    }
+
     fn text(&self, path: &str, text: impl Into<Vec<u8>>) -> Result<()> {
         self.put(path, Mode::FILE, &[Piece::Own(text.into())])
     }
@@ -52,6 +77,8 @@ pub struct Inputs<'a> {
     pub authority: &'a Authority,
     pub overlays: &'a [Overlay],
     pub binaries: &'a Binaries,
+    /// What the boot files are made with, where the bundle has them.
+    pub base: Option<&'a Base>,
     pub epoch: Epoch,
 }
 
@@ -62,9 +89,23 @@ struct Oven<'a> {
     compressor: Compressor,
     /// The CA and what is above it.
     trust_pem: String,
-    /// SHA-256 of the shared layer's archive, where there is one.
-    layer: Option<Digest>,
+    /// What is the same for every host, where it is apart.
+    layer: Option<Layer>,
     sink: Sink<'a>,
+}
+
+struct Layer {
+    sha256: Digest,
+    /// As a segment of an initramfs; empty without that carrier.
+    segment: Stream,
+}
+
+/// A host that is done.
+struct Baked {
+    node: manifest::Node,
+    certificates: Vec<manifest::Certificate>,
+    /// What the base system's initrd was while it was copied.
+    initrd: Option<manifest::Input>,
 }
 
 /// Makes the whole bundle but its manifest, which it returns.
@@ -92,14 +133,15 @@ pub fn bake(inputs: &Inputs<'_>, sink: Sink<'_>) -> Result<Manifest> {
     oven.sink.directory("nodes", Mode::DIRECTORY)?;
     let nodes =
         parallel::each(&inputs.plan.nodes, |node| oven.node(node).doing(|| format!("baking {}", node.name)))?;
+    let base = oven.boot(&nodes)?;
     let mut certificates = vec![oven.authority_certificate()];
     let mut baked = Vec::new();
-    for (node, mut issued) in nodes {
-        baked.push(node);
-        certificates.append(&mut issued);
+    for mut done in nodes {
+        baked.push(done.node);
+        certificates.append(&mut done.certificates);
     }
     certificates.append(&mut oven.clients()?);
-    Ok(oven.manifest(baked, certificates))
+    Ok(Manifest { base, ..oven.manifest(baked, certificates) })
 }
 
 impl Oven<'_> {
@@ -120,7 +162,7 @@ impl Oven<'_> {
     }
 
     /// The part that is the same for every host, where the profile wants it apart.
-    fn layer(&self) -> Result<Option<Digest>> {
+    fn layer(&self) -> Result<Option<Layer>> {
         if self.inputs.plan.bundle.binaries == Placement::Embedded {
             return Ok(None);
         }
@@ -128,20 +170,43 @@ impl Oven<'_> {
         let archive = self.tar_gz(&tree)?;
         self.sink.directory("layers", Mode::DIRECTORY)?;
         self.sink.put(&format!("layers/{LAYER_ARCHIVE}"), Mode::FILE, &archive)?;
+        let mut segment = Stream::new();
         if self.has(Carrier::Initramfs) {
-            self.sink.put("layers/etcd.cpio.gz", Mode::FILE, &self.cpio_gz(&tree)?)?;
+            segment = self.cpio_gz(&tree)?;
+            self.sink.put("layers/etcd.cpio.gz", Mode::FILE, &segment)?;
         }
-        let digest = pack::digest(&archive);
+        let sha256 = pack::digest(&archive);
         if self.has_seed() {
             let files = [(LAYER_ARCHIVE.to_owned(), archive)];
             let image = iso::iso(&files, LAYER_LABEL, self.inputs.epoch)?;
             self.sink.put("layers/layer.iso", Mode::FILE, &image)?;
         }
-        Ok(Some(digest))
+        Ok(Some(Layer { sha256, segment }))
+    }
+
+    /// What the machines of all hosts boot from: the kernel, what it is told, and which of them gets which initrd.
+    fn boot(&self, nodes: &[Baked]) -> Result<Option<manifest::Base>> {
+        let Some(base) = self.inputs.base else { return Ok(None) };
+        let plan = self.inputs.plan;
+        self.sink.directory("boot", Mode::DIRECTORY)?;
+        let kernel = base.check_kernel(plan.arch)?;
+        let kernel = self.sink.put_behind("boot/vmlinuz", Mode::FILE, kernel, 1, &[])?;
+        self.sink.text("boot/cmdline", format!("{}\n", base.cmdline))?;
+        self.sink.text("boot/boot.ipxe", ipxe::script(plan, &base.cmdline))?;
+        // Every host's was read by itself, and all must have got the same.
+        let initrds: Vec<_> = nodes.iter().filter_map(|done| done.initrd.as_ref()).collect();
+        match initrds[..] {
+            [first, ref others @ ..] if others.iter().all(|other| *other == first) => {
+                Ok(Some(manifest::Base { kernel, initrd: first.clone(), cmdline: base.cmdline.clone() }))
+            }
+            _ => {
+                Err(Failure::io(format!("{} changed while it was read; build again", base.initrd.display())))
+            }
+        }
     }
 
     /// One host: its certificates, its tree, its tree in every packing.
-    fn node(&self, node: &Node) -> Result<(manifest::Node, Vec<manifest::Certificate>)> {
+    fn node(&self, node: &Node) -> Result<Baked> {
         interrupt::check()?;
         let leaves = self.issue(&node.certificates)?;
         let keys = NodeKeys { trust_pem: &self.trust_pem, leaves: &leaves };
@@ -158,8 +223,11 @@ impl Oven<'_> {
         };
         let archive = self.tar_gz(&tree)?;
         put(SEED_ARCHIVE, Mode::SECRET, &archive)?;
+        let mut segments = self.layer.as_ref().map(|layer| layer.segment.clone()).unwrap_or_default();
         if self.has(Carrier::Initramfs) {
-            put("overlay.cpio.gz", Mode::SECRET, &self.cpio_gz(&tree)?)?;
+            let segment = self.cpio_gz(&tree)?;
+            put("overlay.cpio.gz", Mode::SECRET, &segment)?;
+            segments.extend(segment);
         }
         self.seed(node, archive, &mut put)?;
         put("domain.xml", Mode::FILE, &own(libvirt::domain(self.inputs.plan, node)?))?;
@@ -168,7 +236,15 @@ impl Oven<'_> {
             let file = format!("{}/{}.pem", self.inputs.plan.pki.directory, spec.file);
             certificate(file, Some(node.name.to_string()), leaf)
         });
-        Ok((self.manifest_node(node, files), certificates.collect()))
+        let certificates = certificates.collect();
+        let mut initrd = None;
+        if let Some(base) = self.inputs.base {
+            let path = format!("{directory}/{INITRD}");
+            let was = self.sink.put_behind(&path, Mode::SECRET, &base.initrd, INITRD_UNIT, &segments)?;
+            files.push(INITRD.to_owned());
+            initrd = Some(was);
+        }
+        Ok(Baked { node: self.manifest_node(node, files), certificates, initrd })
     }
 
     /// cloud-init's files, the Ignition config and the disc that both read.
@@ -184,7 +260,11 @@ impl Oven<'_> {
         let plan = self.inputs.plan;
         let own_archive =
             SeedArchive { label: cloud_init::SEED_LABEL, file: SEED_ARCHIVE, sha256: pack::digest(&archive) };
-        let layer = self.layer.map(|sha256| SeedArchive { label: LAYER_LABEL, file: LAYER_ARCHIVE, sha256 });
+        let layer = self.layer.as_ref().map(|layer| SeedArchive {
+            label: LAYER_LABEL,
+            file: LAYER_ARCHIVE,
+            sha256: layer.sha256,
+        });
         let archives: Vec<_> = layer.into_iter().chain([own_archive]).collect();
         let seed = render::seed(plan, node, &archives, self.kitchen.templates)?;
         let mut on_disc = Vec::new();
@@ -305,6 +385,7 @@ impl Oven<'_> {
                 data_disk_mib: plan.machine.data_disk_mib,
                 base: plan.machine.base.clone(),
             }),
+            base: None,
             nodes,
             carriers: plan.bundle.carriers.iter().map(ToString::to_string).collect(),
             binaries: plan.bundle.binaries.to_string(),

@@ -2,6 +2,7 @@
 
 mod artifacts;
 mod bake;
+mod base;
 mod build;
 mod check;
 mod down;

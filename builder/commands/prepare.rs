@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use super::bake::Inputs;
-use super::{inputs, output::Output};
+use super::{base, inputs, output::Output};
 use crate::artifact::{Binaries, Store};
 use crate::cli::Ingredients;
 use crate::failure::Result;
+use crate::machine::Base;
 use crate::pki::{Authority, Keystore};
 use crate::plan::Plan;
 use crate::render::Overlay;
@@ -22,13 +23,14 @@ pub struct Prepared {
     authority: Authority,
     overlays: Vec<Overlay>,
     binaries: Binaries,
+    base: Option<Base>,
     epoch: Epoch,
 }
 
 impl Prepared {
     /// # Errors
-    /// The first of: a wrong profile, a missing or damaged release, a wrong overlay, a keystore or a CA that
-    /// cannot be trusted.
+    /// The first of: a wrong profile, a missing or damaged release, a wrong overlay, a missing base system, a
+    /// keystore or a CA that cannot be trusted.
     pub fn new(profile: &str, ingredients: &Ingredients, out: &Output) -> Result<Self> {
         let store = Store::at(&ingredients.store.artifacts);
         let profile = inputs::profile(profile, &store, out, ingredients.json)?;
@@ -44,6 +46,7 @@ impl Prepared {
             ));
         }
         let overlays = inputs::overlays(&profile, &ingredients.overlays)?;
+        let base = base::of_build(&profile, ingredients.base.as_deref())?;
         let keystore_path = inputs::keystore_path(ingredients.keys.keystore.as_ref(), &profile.cluster.name);
         let found = inputs::keystore(&keystore_path, &profile.cluster.name)?;
         let keystore_is_new = found.is_none();
@@ -64,6 +67,7 @@ impl Prepared {
             keystore_is_new,
             overlays,
             binaries,
+            base,
         })
     }
 
@@ -73,6 +77,7 @@ impl Prepared {
             authority: &self.authority,
             overlays: &self.overlays,
             binaries: &self.binaries,
+            base: self.base.as_ref(),
             epoch: self.epoch,
         }
     }

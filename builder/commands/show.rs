@@ -40,6 +40,16 @@ fn summary(bundle: &Bundle) -> String {
     for source in &manifest.etcd.sources {
         let _ = writeln!(text, "  from {} ({}), sha256 {}", source.file, source.trust, source.sha256);
     }
+    if let Some(base) = &manifest.base {
+        let _ = writeln!(
+            text,
+            "boots from\n  kernel sha256 {}\n  initrd sha256 {}\n  told {}",
+            base.kernel.sha256, base.initrd.sha256, base.cmdline
+        );
+        for (path, entry) in manifest.files.iter().filter(|(path, _)| path.starts_with("boot/")) {
+            let _ = writeln!(text, "  {} {:>10} {path}", entry.mode, entry.size);
+        }
+    }
     for node in &manifest.nodes {
         let _ = writeln!(text, "node {}  {}  member {}", node.name, node.address, node.member_id);
         for file in &node.files {
@@ -77,7 +87,28 @@ fn node(bundle: &Bundle, name: &str, json: bool, out: &Output) -> Result<()> {
         }
         all.push(json!({ "archive": archive, "members": members.iter().map(entry).collect::<Vec<_>>() }));
     }
+    if let Some((initrd, members)) = initrd(bundle, name)? {
+        let _ = writeln!(text, "{initrd}, behind the base system's own");
+        for member in &members {
+            let _ = writeln!(text, "  {}", line(member));
+        }
+        all.push(json!({ "archive": initrd, "members": members.iter().map(entry).collect::<Vec<_>>() }));
+    }
     if json { out.json(&all) } else { out.print(text) }
+}
+
+/// What a node's initrd holds of Kiln's; what is before that is the base system's, packed in any way that Linux knows.
+fn initrd(bundle: &Bundle, name: &str) -> Result<Option<(String, Vec<Member>)>> {
+    let file = format!("nodes/{name}/initrd.img");
+    let (Some(base), Some(_)) = (&bundle.manifest.base, bundle.manifest.files.get(&file)) else {
+        return Ok(None);
+    };
+    let path = bundle.path.join(&file);
+    let size = disk::look(&path)?.map_or(0, |found| found.size);
+    let own = size.saturating_sub(base.initrd.size.checked_next_multiple_of(4).unwrap_or(u64::MAX));
+    let (bytes, _) = disk::read_end(&path, own.min(LIMIT))?;
+    let members = Archive::Initramfs.members(&bytes).doing(|| format!("reading {}", path.display()))?;
+    Ok(Some((file, members)))
 }
 
 /// Mode, owner, size in bytes, path: the same columns as listing.txt, with the numbers that the archive has.

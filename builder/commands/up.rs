@@ -1,10 +1,11 @@
 //! `kiln up`, `kiln status` and `kiln console`.
 
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
+use super::base;
 use super::output::Output;
 use crate::bundle::Bundle;
 use crate::cli;
@@ -90,27 +91,18 @@ fn conclude(standing: &Standing, heading: &str) -> Result<()> {
     Err(Failure::wrong(text))
 }
 
-/// The command line's, else the profile's, else the carrier's. A name is one of those that ci/base makes.
+/// The command line's, else the profile's, else the carrier's.
 fn base_directory(args: &cli::Up, bundle: &Bundle) -> Result<PathBuf> {
     if let Some(base) = &args.base {
         return Ok(base.clone());
     }
     let profile = bundle.manifest.machine.as_ref().and_then(|machine| machine.base.as_deref());
     let name = profile.unwrap_or(args.carrier.base());
-    let path = Path::new(name);
-    if path.is_absolute() {
-        return Ok(path.to_owned());
+    let directory = base::directory(name);
+    match disk::look(&directory)? {
+        Some(_) => Ok(directory),
+        None => Err(base::missing(Exit::Usage, name)),
     }
-    let lab = std::env::var_os("KILN_LAB").map_or_else(|| PathBuf::from("target/lab"), PathBuf::from);
-    let directory = lab.join("base").join(name);
-    if disk::look(&directory)?.is_none() {
-        let reason = format!(
-            "there is no base system {}; ci/base {name} makes one, or name another with --base",
-            directory.display()
-        );
-        return Err(Failure::new(Exit::Usage, reason));
-    }
-    Ok(directory)
 }
 
 /// Prints what a machine has written to its console and goes on until Ctrl-C, or until there is no machine.

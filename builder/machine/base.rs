@@ -10,11 +10,14 @@ use serde::{Deserialize, Serialize};
 use crate::bundle::Manifest;
 use crate::disk::{self, Input};
 use crate::failure::{Doing, Exit, Failure, Result};
-use crate::values::Mode;
+use crate::values::{Arch, Mode};
 
 const CMDLINE_LIMIT: u64 = 64 << 10;
 /// An initramfs is unpacked into memory; nobody has one of this size.
 const INITRD_LIMIT: u64 = 2 << 30;
+/// What a packed kernel for x86 has at 0x202, and where that ends (kernel documentation, arch/x86/boot).
+const X86_KERNEL: &[u8] = b"HdrS";
+const KERNEL_HEADER: u64 = 0x206;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
@@ -46,11 +49,16 @@ impl Carrier {
 
 /// What every machine is started from.
 pub struct Base {
+    /// As QEMU starts it soonest: unpacked, where there is one.
     pub kernel: PathBuf,
+    /// As boot loaders want it.
+    pub packed_kernel: Option<PathBuf>,
     pub initrd: PathBuf,
     pub cmdline: String,
     /// Read by all machines, written by none.
     pub disk: Option<PathBuf>,
+    /// Whether it has a disk at all, also where the carrier does without: it then does not run from RAM.
+    pub has_disk: bool,
 }
 
 impl Base {
@@ -72,9 +80,10 @@ impl Base {
             Ok(disk::look(&file)?.map(|_| file))
         };
         // The unpacked kernel first: QEMU starts it without a decompression in the guest.
+        let packed_kernel = there("vmlinuz")?;
         let kernel = match there("vmlinux")? {
             Some(kernel) => kernel,
-            None => there("vmlinuz")?.ok_or_else(|| lacks("vmlinuz"))?,
+            None => packed_kernel.clone().ok_or_else(|| lacks("vmlinuz"))?,
         };
         let initrd = there("initrd.img")?.ok_or_else(|| lacks("initrd.img"))?;
         let cmdline = there("cmdline")?.ok_or_else(|| lacks("cmdline"))?;
@@ -83,7 +92,36 @@ impl Base {
         if carrier != Carrier::Initramfs && disk.is_none() {
             return Err(lacks("disk.qcow2"));
         }
-        Ok(Self { kernel, initrd, cmdline, disk: disk.filter(|_| carrier != Carrier::Initramfs) })
+        let has_disk = disk.is_some();
+        let disk = disk.filter(|_| carrier != Carrier::Initramfs);
+        Ok(Self { kernel, packed_kernel, initrd, cmdline, disk, has_disk })
+    }
+
+    /// Whether its packed kernel is one that a boot loader starts on machines of this architecture.
+    ///
+    /// # Errors
+    /// `Exit::Usage` when there is none, or when it is for another kind of machine.
+    pub fn check_kernel(&self, arch: Arch) -> Result<&Path> {
+        let Some(kernel) = &self.packed_kernel else {
+            let reason = format!(
+                "{} has no vmlinuz beside it, the packed kernel that boot loaders start; ci/base live makes both",
+                self.kernel.display()
+            );
+            return Err(Failure::new(Exit::Usage, reason));
+        };
+        let mut header = Vec::new();
+        Input::open(kernel)?
+            .take(KERNEL_HEADER)
+            .read_to_end(&mut header)
+            .doing(|| format!("reading {}", kernel.display()))?;
+        if header.ends_with(X86_KERNEL) == (arch == Arch::Amd64) {
+            return Ok(kernel);
+        }
+        let reason = format!(
+            "{} is no Linux kernel for {arch}; name a base system for it with --base",
+            kernel.display()
+        );
+        Err(Failure::new(Exit::Usage, reason))
     }
 
     /// What the kernel is told: Ignition runs at the first start only.
@@ -122,9 +160,11 @@ mod tests {
     fn ignition_runs_at_the_first_start_only() {
         let base = Base {
             kernel: PathBuf::new(),
+            packed_kernel: None,
             initrd: PathBuf::new(),
             cmdline: "root=/dev/vda ignition.firstboot quiet".into(),
             disk: None,
+            has_disk: true,
         };
         assert_eq!(base.cmdline(true), "root=/dev/vda ignition.firstboot quiet");
         assert_eq!(base.cmdline(false), "root=/dev/vda quiet");

@@ -4,6 +4,7 @@ pub mod cloud_init;
 pub mod cpio;
 pub mod gzip;
 pub mod ignition;
+pub mod ipxe;
 pub mod iso;
 pub mod libvirt;
 pub mod read;

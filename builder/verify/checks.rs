@@ -355,6 +355,7 @@ mod tests {
             },
             network: Network { cidr: "10.0.0.0/24".into(), gateway: None },
             machine: None,
+            base: None,
             nodes: vec![node("cp-a", 1), node("cp-b", 2)],
             carriers: Vec::new(),
             binaries: "embedded".into(),

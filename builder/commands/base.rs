@@ -1,0 +1,80 @@
+//! Where the base system is that a node's machine starts from.
+
+use std::path::{Path, PathBuf};
+
+use crate::disk;
+use crate::failure::{Exit, Failure, Result};
+use crate::machine::{self, Base};
+use crate::pack::ipxe;
+use crate::profile::{Carrier, Profile};
+
+/// The directory of a base system that a profile or a carrier names: an absolute path is one, and any other name is
+/// one of those that ci/base makes.
+pub fn directory(name: &str) -> PathBuf {
+    let path = Path::new(name);
+    if path.is_absolute() {
+        return path.to_owned();
+    }
+    let lab = std::env::var_os("KILN_LAB").map_or_else(|| PathBuf::from("target/lab"), PathBuf::from);
+    lab.join("base").join(name)
+}
+
+pub fn missing(exit: Exit, name: &str) -> Failure {
+    let directory = directory(name);
+    let way_out = match Path::new(name).is_absolute() {
+        true => "ci/base live makes one".to_owned(),
+        false => format!("ci/base {name} makes one"),
+    };
+    let reason =
+        format!("there is no base system {}; {way_out}, or name another with --base", directory.display());
+    Failure::new(exit, reason)
+}
+
+/// The base system whose kernel and initrd go into the bundle: the command line's, else the profile's. `None` where
+/// neither names one that runs from RAM, or where no carrier puts a node's files into an initrd.
+///
+/// # Errors
+/// `Exit::Profile` when the profile's is not there; `Exit::Usage` when it is not one for boot files.
+pub fn of_build(profile: &Profile, given: Option<&Path>) -> Result<Option<Base>> {
+    let has_initramfs = profile.bundle.carriers.contains(&Carrier::Initramfs);
+    let directory = match (given, &profile.machine.base) {
+        (Some(_), _) if !has_initramfs => {
+            let reason =
+                "--base is for boot files, which hold the carrier initramfs; add it to [bundle] carriers";
+            return Err(Failure::new(Exit::Usage, reason));
+        }
+        (Some(given), _) => given.to_owned(),
+        (None, Some(name)) if has_initramfs => {
+            let directory = directory(name);
+            match disk::look(&directory)? {
+                Some(_) => directory,
+                // These two start from a disk, whose machine has no use for boot files.
+                None if name == "cloud" || name == "ignition" => return Ok(None),
+                None => return Err(missing(Exit::Profile, name)),
+            }
+        }
+        (None, _) => return Ok(None),
+    };
+    let base = Base::open(&directory, machine::Carrier::Initramfs)?;
+    if base.has_disk {
+        return match given {
+            None => Ok(None),
+            Some(_) => Err(Failure::new(
+                Exit::Usage,
+                format!(
+                    "{} starts from its disk.qcow2, and boot files are for a base system that runs from RAM; \
+                     leave --base out, or name one that ci/base live makes",
+                    directory.display()
+                ),
+            )),
+        };
+    }
+    base.check_kernel(profile.etcd.arch)?;
+    ipxe::check_cmdline(&base.cmdline).map_err(|why| {
+        Failure::new(
+            Exit::Usage,
+            format!("{} is no kernel command line: {why}", directory.join("cmdline").display()),
+        )
+    })?;
+    Ok(Some(base))
+}
