@@ -177,9 +177,9 @@ pub struct Up {
     /// auto takes KVM when a guest really starts in it
     #[arg(long, value_enum, default_value_t = Accel::Auto)]
     pub accel: Accel,
-    /// The base system: a directory as ci/base makes them [default: the profile's, else that of the carrier in
-    /// $KILN_LAB/base or target/lab/base]
-    #[arg(long, value_name = "DIR")]
+    /// The base system: a directory as ci/base makes them, or a disk image with a boot loader [default: the profile's,
+    /// else that of the carrier in $KILN_LAB/base or target/lab/base]
+    #[arg(long, value_name = "PATH")]
     pub base: Option<PathBuf>,
     /// libvirt's address
     #[arg(long, value_name = "URI", default_value = "qemu:///system")]

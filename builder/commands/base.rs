@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::disk;
+use crate::disk::{self, Kind};
 use crate::failure::{Exit, Failure, Result};
 use crate::machine::{self, Base};
 use crate::pack::ipxe;
@@ -47,6 +47,8 @@ pub fn of_build(profile: &Profile, given: Option<&Path>) -> Result<Option<Base>>
         (None, Some(name)) if has_initramfs => {
             let directory = directory(name);
             match disk::look(&directory)? {
+                // An image starts its own kernel.
+                Some(found) if found.kind == Kind::File => return Ok(None),
                 Some(_) => directory,
                 // These two start from a disk, whose machine has no use for boot files.
                 None if name == "cloud" || name == "ignition" => return Ok(None),

@@ -12,19 +12,19 @@ use crate::cli;
 use crate::disk;
 use crate::failure::{Doing, Exit, Failure, Result};
 use crate::interrupt;
-use crate::machine::{self, Base, Order, Standing, State};
+use crate::machine::{self, Order, Standing, State, System};
 
 const GLANCE: Duration = Duration::from_millis(100);
 
 pub fn run(args: &cli::Up, out: &Output) -> Result<()> {
     let bundle = Bundle::open(&args.bundle)?;
-    let base = Base::open(&base_directory(args, &bundle)?, args.carrier)?;
+    let system = System::open(&base_path(args, &bundle)?, args.carrier)?;
     for node in &args.node {
         bundle.node(node)?;
     }
     let standing = machine::up(&Order {
         bundle: &bundle,
-        base: &base,
+        system: &system,
         driver: args.driver,
         carrier: args.carrier,
         accel: args.accel,
@@ -92,7 +92,7 @@ fn conclude(standing: &Standing, heading: &str) -> Result<()> {
 }
 
 /// The command line's, else the profile's, else the carrier's.
-fn base_directory(args: &cli::Up, bundle: &Bundle) -> Result<PathBuf> {
+fn base_path(args: &cli::Up, bundle: &Bundle) -> Result<PathBuf> {
     if let Some(base) = &args.base {
         return Ok(base.clone());
     }

@@ -11,13 +11,19 @@ use super::base::Carrier;
 use super::qemu::FORMED;
 use crate::failure::{Failure, Result};
 
+/// What is started directly: volumes' paths, and the kernel's command line.
+pub struct Kernel {
+    pub file: String,
+    pub initrd: String,
+    pub cmdline: String,
+}
+
 /// What the host adds to it.
 pub struct Host<'a> {
     pub accel: Accel,
     pub carrier: Carrier,
-    pub kernel: &'a str,
-    pub initrd: &'a str,
-    pub cmdline: &'a str,
+    /// `None` where the disk starts its own.
+    pub kernel: Option<&'a Kernel>,
     /// Ignition's config, for its carrier.
     pub ignition: Option<&'a str>,
     /// Whether this member has served before.
@@ -91,12 +97,14 @@ impl Host<'_> {
             "domain" => Some(format!("<domain type=\"{}\">", if emulated { "qemu" } else { "kvm" })),
             // As for QEMU by itself: emulated processors wait for one another.
             "vcpu" if emulated => Some("<vcpu>1</vcpu>".to_owned()),
-            "boot" => Some(format!(
-                "<kernel>{}</kernel><initrd>{}</initrd><cmdline>{}</cmdline>",
-                escape(self.kernel),
-                escape(self.initrd),
-                escape(self.cmdline)
-            )),
+            "boot" => self.kernel.map(|kernel| {
+                format!(
+                    "<kernel>{}</kernel><initrd>{}</initrd><cmdline>{}</cmdline>",
+                    escape(&kernel.file),
+                    escape(&kernel.initrd),
+                    escape(&kernel.cmdline)
+                )
+            }),
             "sysinfo" => Some(String::new()),
             "os" => Some(format!("{}<os>", self.firmware_config())),
             "devices" => {
@@ -135,10 +143,10 @@ mod tests {
 
     fn host(accel: Accel, carrier: Carrier, formed: bool) -> String {
         let console = Path::new("/c&d");
-        let (kernel, initrd, cmdline, data) = ("/k", "/i", "a=\"<b>\"", "a-data.qcow2");
+        let kernel = Kernel { file: "/k".into(), initrd: "/i".into(), cmdline: "a=\"<b>\"".into() };
+        let (kernel, data) = (Some(&kernel), "a-data.qcow2");
         let ignition = (carrier == Carrier::Ignition).then_some("/p/a.ign");
-        define(DOMAIN, &Host { accel, carrier, kernel, initrd, cmdline, ignition, formed, console, data })
-            .unwrap()
+        define(DOMAIN, &Host { accel, carrier, kernel, ignition, formed, console, data }).unwrap()
     }
 
     #[test]
@@ -180,9 +188,7 @@ mod tests {
         let host = Host {
             accel: Accel::Tcg,
             carrier: Carrier::Initramfs,
-            kernel: "",
-            initrd: "",
-            cmdline: "",
+            kernel: None,
             ignition: None,
             formed: false,
             console,

@@ -5,10 +5,11 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::accel::{self, Accel};
-use super::base::{Base, Carrier};
+use super::base::Carrier;
 use super::follow::{self, Glimpse, Member, Phase, Progress, Voice};
 use super::libvirt::Libvirt;
 use super::state::{self, Driver, State};
+use super::system::System;
 use super::{bridge, qemu};
 use crate::bundle::Bundle;
 use crate::disk::{self, Scratch};
@@ -22,7 +23,8 @@ const TAIL: usize = 12;
 /// What is asked of `up`.
 pub struct Order<'a> {
     pub bundle: &'a Bundle,
-    pub base: &'a Base,
+    /// What the machines are started from.
+    pub system: &'a System,
     pub driver: Driver,
     pub carrier: Carrier,
     pub accel: Accel,
@@ -131,7 +133,7 @@ fn start(state: &mut State, order: &Order, voice: &mut Voice) -> Result<()> {
         }
     }
     if order.driver == Driver::Libvirt && absent.len() == nodes.len() {
-        Libvirt::new(state)?.share(bundle, order.base)?;
+        Libvirt::new(state)?.share(bundle, order.system)?;
     }
     absent.retain(|at| is_wanted(&nodes[*at].name));
     let names: Vec<_> = nodes.iter().map(|node| node.name.as_str()).collect();
@@ -140,8 +142,8 @@ fn start(state: &mut State, order: &Order, voice: &mut Voice) -> Result<()> {
         progress[*at] = Progress::new(Phase::Defined, voice.elapsed(), None);
         voice.tell(&names, &progress, *at);
         match order.driver {
-            Driver::Qemu => qemu::start(state, bundle, order.base, *at)?,
-            Driver::Libvirt => Libvirt::new(state)?.start(bundle, order.base, &nodes[*at].name)?,
+            Driver::Qemu => qemu::start(state, bundle, order.system, *at)?,
+            Driver::Libvirt => Libvirt::new(state)?.start(bundle, order.system, &nodes[*at].name)?,
         }
     }
     Ok(())

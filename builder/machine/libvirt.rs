@@ -5,12 +5,11 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::Deserialize;
-
-use super::base::{Base, Carrier};
-use super::domain::{self, Host};
+use super::base::Carrier;
+use super::domain::{self, Host, Kernel};
 use super::qemu;
 use super::state::State;
+use super::system::System;
 use crate::bundle::Bundle;
 use crate::disk::{self, Input};
 use crate::failure::{Doing, Failure, Result};
@@ -24,6 +23,9 @@ const COPYING: Duration = Duration::from_secs(300);
 
 /// libvirt's own directory for disks (its default pool). Its QEMU reaches nothing in anybody's home.
 const IMAGES: &str = "/var/lib/libvirt/images";
+
+/// The volume that the machines' system disks are differences to.
+const BASE: &str = "base";
 
 pub struct Libvirt<'a> {
     virsh: PathBuf,
@@ -124,7 +126,7 @@ impl<'a> Libvirt<'a> {
     }
 
     /// Gives the machine its volumes, defines it and starts it.
-    pub fn start(&self, bundle: &Bundle, base: &Base, node: &str) -> Result<()> {
+    pub fn start(&self, bundle: &Bundle, system: &System, node: &str) -> Result<()> {
         let record = &self.state.record;
         let own = self.state.node(node);
         disk::make_directories(&own, Mode::SECRET_DIRECTORY)?;
@@ -133,20 +135,23 @@ impl<'a> Libvirt<'a> {
         let size = format!("{}M", qemu::machine(bundle).data_disk_mib);
         self.create(&data, &size, &["--format", "qcow2"])?;
         let initrd_volume = format!("{node}-initrd.img");
-        if record.carrier == Carrier::Initramfs {
-            let initrd = own.join("initrd.img");
-            base.write_initrd(&bundle.path, &bundle.manifest, node, &initrd)?;
-            self.upload(&initrd_volume, &initrd, "raw")?;
-            disk::remove_file(&initrd)?;
-        } else {
-            self.upload(&initrd_volume, &base.initrd, "raw")?;
+        if let Some(base) = system.kernel() {
+            if record.carrier == Carrier::Initramfs {
+                let initrd = own.join("initrd.img");
+                base.write_initrd(&bundle.path, &bundle.manifest, node, &initrd)?;
+                self.upload(&initrd_volume, &initrd, "raw")?;
+                disk::remove_file(&initrd)?;
+            } else {
+                self.upload(&initrd_volume, &base.initrd, "raw")?;
+            }
+        }
+        if record.carrier != Carrier::Initramfs {
             self.upload(&format!("{node}-seed.iso"), &files.join("seed.iso"), "raw")?;
         }
-        if let Some(shared) = &base.disk {
-            let size = virtual_size(shared)?;
+        if let Some(shared) = system.image()? {
             let backing =
-                ["--format", "qcow2", "--backing-vol", "base.qcow2", "--backing-vol-format", "qcow2"];
-            self.create(&format!("{node}.qcow2"), &size, &backing)?;
+                ["--format", "qcow2", "--backing-vol", BASE, "--backing-vol-format", &shared.format];
+            self.create(&format!("{node}.qcow2"), &shared.size.to_string(), &backing)?;
         }
         let path = |volume: &str| -> Result<String> {
             let finished = self.virsh(["vol-path", "--pool", self.name, volume]).must()?;
@@ -160,15 +165,21 @@ impl<'a> Libvirt<'a> {
             }
             _ => None,
         };
+        let kernel = match system.kernel() {
+            Some(base) => Some(Kernel {
+                file: path("kernel")?,
+                initrd: path(&initrd_volume)?,
+                cmdline: base.cmdline(!self.state.has_formed(node)),
+            }),
+            None => None,
+        };
         let xml = disk::read(&files.join("domain.xml"), DOMAIN_LIMIT)?;
         let xml = domain::define(
             &String::from_utf8_lossy(&xml),
             &Host {
                 accel: record.accel,
                 carrier: record.carrier,
-                kernel: &path("kernel")?,
-                initrd: &path(&initrd_volume)?,
-                cmdline: &base.cmdline(!self.state.has_formed(node)),
+                kernel: kernel.as_ref(),
                 ignition: ignition.as_deref(),
                 formed: self.state.has_formed(node),
                 console: &self.state.console(node),
@@ -186,12 +197,14 @@ impl<'a> Libvirt<'a> {
     }
 
     /// What all machines read. Only when none of them runs: it may be another than before.
-    pub fn share(&self, bundle: &Bundle, base: &Base) -> Result<()> {
-        self.upload("kernel", &base.kernel, "raw")?;
-        if let Some(shared) = &base.disk {
+    pub fn share(&self, bundle: &Bundle, system: &System) -> Result<()> {
+        if let Some(base) = system.kernel() {
+            self.upload("kernel", &base.kernel, "raw")?;
+        }
+        if let Some(shared) = system.image()? {
             // Disks that are there are differences to this one.
-            if !self.names(["vol-list", self.name])?.contains("base.qcow2") {
-                self.upload("base.qcow2", shared, "qcow2")?;
+            if !self.names(["vol-list", self.name])?.contains(BASE) {
+                self.upload(BASE, &shared.file, &shared.format)?;
             }
             if bundle.manifest.binaries == "shared" {
                 self.upload("layer.iso", &bundle.path.join("layers/layer.iso"), "raw")?;
@@ -273,18 +286,4 @@ impl<'a> Libvirt<'a> {
     fn end<const N: usize>(&self, arguments: [&str; N]) -> Result<()> {
         self.virsh(arguments).through_interrupt().must().map(|_| ())
     }
-}
-
-/// Of a disk, in bytes.
-fn virtual_size(file: &Path) -> Result<String> {
-    #[derive(Deserialize)]
-    struct Image {
-        #[serde(rename = "virtual-size")]
-        virtual_size: u64,
-    }
-    let finished =
-        Program::new(process::find("qemu-img")?).args(["info", "--output=json"]).arg(file).must()?;
-    let image: Image = serde_json::from_slice(&finished.stdout)
-        .map_err(|error| Failure::io(format!("reading what qemu-img says of {}: {error}", file.display())))?;
-    Ok(image.virtual_size.to_string())
 }

@@ -17,6 +17,7 @@ mod node;
 mod qemu;
 mod service;
 mod state;
+mod system;
 mod unit;
 
 pub use accel::Accel;
@@ -26,3 +27,4 @@ pub use follow::Phase;
 pub use inside::inside;
 pub use namespace::{Rehearsal, Rehearsed, rehearse};
 pub use state::{Driver, State, plain};
+pub use system::System;

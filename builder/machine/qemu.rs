@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::accel::Accel;
-use super::base::{Base, Carrier};
+use super::base::Carrier;
 use super::bridge;
 use super::state::State;
+use super::system::System;
 use crate::bundle::{Bundle, manifest};
 use crate::disk;
 use crate::failure::{Doing, Exit, Failure, Result};
@@ -57,7 +58,7 @@ pub fn stop(state: &State, node: &str) -> Result<()> {
 }
 
 /// Makes what the machine needs and does not have yet, and starts it.
-pub fn start(state: &State, bundle: &Bundle, base: &Base, at: usize) -> Result<()> {
+pub fn start(state: &State, bundle: &Bundle, system: &System, at: usize) -> Result<()> {
     let node = &bundle.manifest.nodes[at];
     let own = state.node(&node.name);
     disk::make_directories(&own, Mode::SECRET_DIRECTORY)?;
@@ -65,19 +66,22 @@ pub fn start(state: &State, bundle: &Bundle, base: &Base, at: usize) -> Result<(
     let data = own.join("data.qcow2");
     create(&data, &["-f", "qcow2"], None, Some(machine.data_disk_mib))?;
     let mut disks = Vec::new();
-    let mut initrd = base.initrd.clone();
-    if let Some(shared) = &base.disk {
-        let system = own.join("system.qcow2");
-        create(&system, &["-f", "qcow2", "-F", "qcow2"], Some(shared), None)?;
-        disks.push((system, "qcow2", None));
+    if let Some(shared) = system.image()? {
+        let own = own.join("system.qcow2");
+        create(&own, &["-f", "qcow2", "-F", &shared.format], Some(&shared.file), None)?;
+        disks.push((own, "qcow2", None));
     }
     disks.push((data, "qcow2", Some(disk_serial(&node.name))));
     let files = std::path::absolute(bundle.path.join("nodes").join(&node.name))
         .doing(|| format!("finding {}", bundle.path.display()))?;
     let mut fw_cfg = None;
+    let mut initrd = None;
     if state.record.carrier == Carrier::Initramfs {
-        initrd = own.join("initrd.img");
-        base.write_initrd(&bundle.path, &bundle.manifest, &node.name, &initrd)?;
+        if let Some(base) = system.kernel() {
+            let file = own.join("initrd.img");
+            base.write_initrd(&bundle.path, &bundle.manifest, &node.name, &file)?;
+            initrd = Some(file);
+        }
     } else {
         disks.push((files.join("seed.iso"), "raw", None));
         if bundle.manifest.binaries == "shared" {
@@ -97,11 +101,6 @@ pub fn start(state: &State, bundle: &Bundle, base: &Base, at: usize) -> Result<(
         .args(["-m", &machine.memory_mib.to_string(), "-smp", &vcpus.to_string()])
         .arg("-pidfile")
         .arg(pid_file(state, &node.name))
-        .arg("-kernel")
-        .arg(&base.kernel)
-        .arg("-initrd")
-        .arg(&initrd)
-        .args(["-append", &base.cmdline(!formed)])
         .args([
             "-netdev",
             &format!("tap,id=n0,ifname={},script=no,downscript=no", bridge::tap(&bundle.manifest, at)),
@@ -118,6 +117,14 @@ pub fn start(state: &State, bundle: &Bundle, base: &Base, at: usize) -> Result<(
             .arg("-drive")
             .arg(option(&kind, file))
             .args(["-device", &format!("virtio-blk-pci,drive=d{number}{serial}")]);
+    }
+    if let Some(base) = system.kernel() {
+        program = program
+            .arg("-kernel")
+            .arg(&base.kernel)
+            .arg("-initrd")
+            .arg(initrd.as_ref().unwrap_or(&base.initrd))
+            .args(["-append", &base.cmdline(!formed)]);
     }
     if formed {
         program = program.args(["-fw_cfg", &format!("name={FORMED},string=yes")]);
