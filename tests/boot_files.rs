@@ -344,6 +344,30 @@ fn a_machine_boots_from_kernel_and_initrd_without_kiln() {
     machine.must_say(SERVES);
 }
 
+/// FAULTS.md C9.
+#[test]
+fn a_machine_whose_clock_is_at_1970_waits_until_it_is_right() {
+    let work = Workshop::new();
+    let overlay = lab::root().join("tests/boot/clock");
+    work.file("single.toml", single(&format!("overlays = [\"{}\"]", overlay.display())));
+    run(&mut build(&work, "./single.toml"));
+    let bundle = work.path().join("out/single");
+    let mac = json(&bundle.join("bundle.json"))["nodes"][0]["mac"].as_str().unwrap().to_owned();
+    let _turn = TURN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let cmdline = fs::read_to_string(bundle.join("boot/cmdline")).unwrap();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let (now, card) =
+        (format!("name=opt/lab/now,string={now}"), format!("virtio-net-pci,netdev=n,mac={mac}"));
+    let mut arguments =
+        vec!["-M", "pc", "-rtc", "base=1970-01-01T00:00:00", "-kernel", "boot/vmlinuz", "-initrd"];
+    arguments.extend(["nodes/control-plane-1/initrd.img", "-append", cmdline.trim(), "-fw_cfg", &now]);
+    arguments.extend(["-netdev", "user,id=n,restrict=on", "-device", &card]);
+    let mut machine = Machine::start(&bundle, &arguments);
+    machine.must_say("kiln: control-plane-1 waits for the clock: it shows ");
+    machine.must_say("kiln: control-plane-1 has the time: ");
+    machine.must_say(SERVES);
+}
+
 /// The real iPXE, which QEMU's cards carry, loads the script and what it names over the network.
 #[test]
 fn a_machine_boots_over_the_network_by_the_card_that_it_has() {
