@@ -1,11 +1,9 @@
 //! The recipe: what `build` writes and `check` makes only to see that it can be made.
 
-use std::path::Path;
-
 use super::parallel;
+use super::sink::Sink;
 use crate::artifact::Binaries;
 use crate::bundle::manifest::{self, Manifest};
-use crate::bundle::{self, Writer};
 use crate::failure::{Doing, Failure, Result};
 use crate::interrupt;
 use crate::machine::Base;
@@ -27,49 +25,6 @@ const LAYER_ARCHIVE: &str = "etcd.tar.gz";
 
 /// The kernel looks for an archive in an initramfs only at a multiple of it (init/initramfs.c, unpack_to_rootfs).
 const INITRD_UNIT: u64 = 4;
-
-/// Where the baked files go.
-pub enum Sink<'a> {
-    Bundle(&'a Writer),
-    /// Everything is made and nothing is kept.
-    Nowhere,
-}
-
-impl Sink<'_> {
-    fn directory(&self, path: &str, mode: Mode) -> Result<()> {
-        match self {
-            Sink::Bundle(writer) => writer.directory(path, mode),
-            Sink::Nowhere => Ok(()),
-        }
-    }
-
-    fn put(&self, path: &str, mode: Mode, stream: &[Piece]) -> Result<()> {
-        match self {
-            Sink::Bundle(writer) => writer.put(path, mode, stream).map(|_| ()),
-            Sink::Nowhere => interrupt::check(),
-        }
-    }
-
-    /// A copy of a file, filled up to a multiple of `unit`, and `stream` behind it; what that file was.
-    fn put_behind(
-        &self,
-        path: &str,
-        mode: Mode,
-        head: &Path,
-        unit: u64,
-        stream: &[Piece],
-    ) -> Result<manifest::Input> {
-        let (size, sha256) = match self {
-            Sink::Bundle(writer) => writer.put_behind(path, mode, head, unit, stream)?,
-            Sink::Nowhere => bundle::digest(head)?,
-        };
-        Ok(manifest::Input { size, sha256: sha256.to_string() })
-    }
-
-    fn text(&self, path: &str, text: impl Into<Vec<u8>>) -> Result<()> {
-        self.put(path, Mode::FILE, &[Piece::Own(text.into())])
-    }
-}
 
 /// Everything that a bundle follows from.
 pub struct Inputs<'a> {

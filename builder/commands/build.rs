@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::bake::{self, Sink};
+use super::bake;
 use super::output::Output;
 use super::prepare::Prepared;
+use super::sink::Sink;
 use crate::bundle::{Manifest, Writer};
 use crate::cli;
 use crate::clock;

@@ -4,9 +4,10 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::bake::{self, Sink};
+use super::bake;
 use super::output::Output;
 use super::prepare::Prepared;
+use super::sink::Sink;
 use crate::bundle::Bundle;
 use crate::cli;
 use crate::failure::{Failure, Result};

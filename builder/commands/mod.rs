@@ -16,6 +16,7 @@ mod prepare;
 mod rehearse;
 mod seal;
 mod show;
+mod sink;
 mod up;
 mod verify;
 
