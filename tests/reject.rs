@@ -54,6 +54,7 @@ fn check_fitness(case: &Path, text: &str) {
     for word in ["failed to", "unable to", "could not", "Could not", "None", "Some("] {
         assert!(!text.contains(word), "{case}: {word}");
     }
+    assert!(!text.contains("c2VjcmV0"), "{case}: a part of a private key");
     for mistake in text.split("\nerror: ").skip(1) {
         assert!(mistake.contains("profile.toml:") || mistake.contains("help: "), "{case}: {mistake}");
     }

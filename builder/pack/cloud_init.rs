@@ -18,7 +18,7 @@ pub struct NoCloud {
 
 /// `script` unpacks the seed; it names the digest of what it unpacks, so a changed payload changes the text.
 pub fn no_cloud(plan: &Plan, node: &Node, script: &str) -> NoCloud {
-    let user_data = user_data(node, script);
+    let user_data = user_data(plan, node, script);
     let network_config = network_config(plan, node);
     // cloud-init acts again only on a new instance-id: it follows from everything that the node is given.
     let payload = Digest::of(format!("{user_data}\0{network_config}").as_bytes()).to_string();
@@ -29,13 +29,24 @@ pub fn no_cloud(plan: &Plan, node: &Node, script: &str) -> NoCloud {
     NoCloud { user_data, meta_data, network_config }
 }
 
-fn user_data(node: &Node, script: &str) -> String {
-    let document = json!({
+fn user_data(plan: &Plan, node: &Node, script: &str) -> String {
+    let mut document = json!({
         "hostname": node.name,
         "fqdn": node.fqdn,
         "prefer_fqdn_over_hostname": false,
         "runcmd": [["/bin/sh", "-c", script]],
     });
+    if let (Some(login), Value::Object(document)) = (&plan.machine.login, &mut document) {
+        // Without "default" in the list the image's own user is not made.
+        let user = json!({
+            "name": login.user,
+            "lock_passwd": true,
+            "shell": "/bin/bash",
+            "sudo": "ALL=(ALL) NOPASSWD:ALL",
+            "ssh_authorized_keys": login.keys,
+        });
+        document.insert("users".into(), json!([user]));
+    }
     format!("#cloud-config\n{}", yaml::document(&document))
 }
 

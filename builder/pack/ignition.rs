@@ -1,37 +1,44 @@
 //! An Ignition config (specification 3.3.0): small, because Ignition reads fw_cfg a byte at a time; the
 //! binaries travel on the seed.
 
-use ignition_config::v3_3::{Config, File, Resource, Storage, Systemd, Unit};
+use ignition_config::v3_3::{Config, File, Passwd, Resource, Storage, Systemd, Unit, User};
 
 use crate::failure::{Failure, Result};
 use crate::plan::{Node, Plan};
+use crate::profile::Login;
 
 /// # Errors
 /// None that input can cause: the config's own types refuse nothing that is put into them here.
 pub fn config(plan: &Plan, node: &Node, script: &str, unit: &str) -> Result<Vec<u8>> {
-    let storage = Storage {
-        files: Some(vec![
-            file("/etc/hostname", 0o644, &format!("{}\n", node.name)),
-            file("/etc/kiln/unpack-seed.sh", 0o755, script),
-            // systemd-networkd (Flatcar, Debian) reads the one, NetworkManager (Fedora CoreOS) the other.
-            file("/etc/systemd/network/10-kiln.network", 0o644, &networkd(plan, node)),
-            file(
-                "/etc/NetworkManager/system-connections/kiln.nmconnection",
-                0o600,
-                &network_manager(plan, node),
-            ),
-        ]),
-        ..Storage::default()
-    };
+    let mut files = vec![
+        file("/etc/hostname", 0o644, &format!("{}\n", node.name)),
+        file("/etc/kiln/unpack-seed.sh", 0o755, script),
+        // systemd-networkd (Flatcar, Debian) reads the one, NetworkManager (Fedora CoreOS) the other.
+        file("/etc/systemd/network/10-kiln.network", 0o644, &networkd(plan, node)),
+        file("/etc/NetworkManager/system-connections/kiln.nmconnection", 0o600, &network_manager(plan, node)),
+    ];
+    let login = plan.machine.login.as_ref();
+    let passwd = login.map(|login| Passwd { users: Some(vec![user(login)]), ..Passwd::default() });
+    // Not a group: which one may use sudo differs between distributions, and Ignition stops at one that is not there.
+    files.extend(login.map(|login| {
+        file("/etc/sudoers.d/90-kiln", 0o440, &format!("{} ALL=(ALL) NOPASSWD:ALL\n", login.user))
+    }));
+    let storage = Storage { files: Some(files), ..Storage::default() };
     let mut seed = Unit::new("kiln-seed.service".to_owned());
     seed.enabled = Some(true);
     seed.contents = Some(unit.to_owned());
     let systemd = Systemd { units: Some(vec![seed]) };
-    let config = Config { storage: Some(storage), systemd: Some(systemd), ..Config::default() };
+    let config = Config { passwd, storage: Some(storage), systemd: Some(systemd), ..Config::default() };
     let mut bytes = serde_json::to_vec_pretty(&config)
         .map_err(|error| Failure::io(format!("writing the Ignition config of {}: {error}", node.name)))?;
     bytes.push(b'\n');
     Ok(bytes)
+}
+
+fn user(login: &Login) -> User {
+    let mut user = User::new(login.user.to_string());
+    user.ssh_authorized_keys = Some(login.keys.iter().map(|key| key.as_str().to_owned()).collect());
+    user
 }
 
 fn file(path: &str, mode: i64, text: &str) -> File {

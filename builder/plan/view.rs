@@ -22,7 +22,7 @@ impl View<'_> {
     pub fn json(&self) -> Value {
         let known = |text: String| if self.identity_known { Value::from(text) } else { Value::Null };
         let plan = self.plan;
-        json!({
+        let mut view = json!({
             "profile": plan.name,
             "cluster": {
                 "name": plan.cluster.name,
@@ -49,7 +49,11 @@ impl View<'_> {
                 "certificates": node.certificates,
             })).collect::<Vec<_>>(),
             "client_certificates": plan.clients,
-        })
+        });
+        if let (Some(login), Value::Object(view)) = (&plan.machine.login, &mut view) {
+            view.insert("login".into(), json!({ "user": login.user, "keys": login.keys }));
+        }
+        view
     }
 
     fn setting_value(&self, key: &str, value: Value) -> Value {
@@ -103,6 +107,10 @@ impl fmt::Display for View<'_> {
         }
         writeln!(f, "  CA         {}, {}", pki.ca_algorithm, pki.ca_lifetime)?;
         writeln!(f, "  leaves     {}, {}", pki.leaf_algorithm, pki.leaf_lifetime)?;
+        if let Some(login) = &self.plan.machine.login {
+            let keys = login.keys.len();
+            writeln!(f, "  login      {}, {keys} key{}", login.user, if keys == 1 { "" } else { "s" })?;
+        }
         let majority = nodes.len() / 2 + 1;
         writeln!(
             f,

@@ -7,6 +7,7 @@ use serde_json::json;
 use super::Span;
 use super::source::position;
 use crate::failure::{Exit, Failure};
+use crate::values::without_private_keys;
 
 /// More would only scroll the first ones away.
 const SHOWN: usize = 64;
@@ -81,6 +82,8 @@ impl Mistakes {
         list.sort_by_key(|mistake| mistake.span.as_ref().map(|span| (span.start, span.end)));
         // A file's name can hold what a terminal obeys.
         let path = path.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+        // Also where the text is no TOML, so that nobody knows what is a value in it.
+        let text = without_private_keys(&text);
         Self { path, text, list }
     }
 

@@ -19,7 +19,10 @@ use std::ops::Range;
 use ipnet::IpNet;
 
 use crate::etcd::Release;
-use crate::values::{Arch, ClientName, ClusterName, Domain, GuestPath, Lifetime, Mac, NodeName, Token};
+use crate::values;
+use crate::values::{
+    Arch, ClientName, ClusterName, Domain, GuestPath, Lifetime, LoginName, Mac, NodeName, SshKey, Token,
+};
 
 pub use embedded::{embedded, names};
 pub use mistake::{Mistakes, Warning};
@@ -61,10 +64,15 @@ pub fn read(source: &Source, available: &[(Release, Arch)]) -> Result<(Profile, 
         let broken: Vec<Span> = mistakes.iter().filter_map(|mistake| mistake.span.clone()).collect();
         mistakes.extend(desk.mistakes.into_iter().filter(|mistake| syntax::stands(mistake, &broken, &text)));
     }
+    let secrets = document.as_ref().map(|document| document.private_keys()).unwrap_or_default();
     drop(document);
     match profile {
         Some(profile) if mistakes.is_empty() => Ok((profile, warnings)),
-        _ => Err(Mistakes::new(&source.path, text, mistakes)),
+        _ => {
+            let mut text = text;
+            secrets.into_iter().for_each(|secret| values::hide(&mut text, secret));
+            Err(Mistakes::new(&source.path, text, mistakes))
+        }
     }
 }
 
@@ -182,6 +190,16 @@ pub struct Machine {
     /// The base system that `kiln up` takes unless it is told another: one of those that `ci/base` makes, by its
     /// name (`live`), or the absolute path of a directory with a kernel, an initrd and what they are started with.
     pub base: Option<String>,
+    /// Who may log in besides nobody.
+    pub login: Option<Login>,
+}
+
+/// An account with sudo, without a password, on nodes whose base system has a login service.
+#[derive(Clone, Debug)]
+pub struct Login {
+    pub user: LoginName,
+    /// At least one.
+    pub keys: Vec<SshKey>,
 }
 
 #[derive(Clone, Debug)]

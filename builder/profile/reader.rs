@@ -9,7 +9,7 @@ use super::Span;
 use super::mistake::{Desk, Mistake};
 use crate::etcd::keys::Given;
 use crate::suggest;
-use crate::values::Invalid;
+use crate::values::{Invalid, looks_private};
 
 /// A table of the profile. A table that is not there reads like an empty one.
 pub(super) struct Section<'t> {
@@ -281,6 +281,9 @@ pub(super) fn choose<T: Copy>(text: &str, choices: &[(&'static str, T)]) -> Resu
 
 /// A user's own text in quotes, its control characters escaped, and no longer than a line bears.
 pub(super) fn quoted(text: &str) -> String {
+    if looks_private(text) {
+        return "what looks like a private key".into();
+    }
     match text.char_indices().nth(60) {
         Some((end, _)) => format!("{:?}", format!("{}…", &text[..end])),
         None => format!("{text:?}"),

@@ -9,11 +9,11 @@ use super::mistake::{Desk, Mistake};
 use super::reader::{Section, choose};
 use super::source::Source;
 use super::{
-    Algorithm, Binaries, Bundle, Carrier, Certificates, Cluster, ConfigStyle, Etcd, Machine, Pki, Profile,
-    SCHEMA, Span, nodes, options, release,
+    Algorithm, Binaries, Bundle, Carrier, Certificates, Cluster, ConfigStyle, Etcd, Login, Machine, Pki,
+    Profile, SCHEMA, Span, nodes, options, release,
 };
 use crate::etcd::Release;
-use crate::values::{Arch, Digest, GuestPath, Invalid, Lifetime};
+use crate::values::{Arch, Digest, GuestPath, Invalid, Lifetime, LoginName, SshKey};
 
 /// The base systems that `ci/base` makes.
 const BASES: [&str; 3] = ["live", "cloud", "ignition"];
@@ -52,11 +52,13 @@ pub(super) fn profile(
     table.finish(desk);
     let mut table = top.table(desk, "machine", "[machine]");
     let machine = machine(desk, &mut table);
+    let login_place = table.place("login-user");
     table.finish(desk);
     let mut table = top.table(desk, "bundle", "[bundle]");
     let bundle = bundle(desk, &mut table, source);
     table.finish(desk);
     top.finish(desk);
+    check_login(desk, &machine, login_place, &bundle);
     let network = network?.network;
     Some(Profile {
         name: name.ok()?,
@@ -242,6 +244,33 @@ fn machine(desk: &mut Desk, table: &mut Section) -> Machine {
         // etcd writes its log in files of 64 MB, makes the next one ahead of time and keeps five.
         data_disk_mib: table.number(desk, "data-disk-mib", 256, 16_777_216).unwrap_or(8192),
         base: base.map(Spanned::into_inner),
+        login: login(desk, table),
+    }
+}
+
+/// A user without a key could not log in, and a key without a user is nobody's.
+fn login(desk: &mut Desk, table: &mut Section) -> Option<Login> {
+    let user = table.value::<LoginName>(desk, "login-user");
+    let keys = table.values(desk, "ssh-keys", |text| text.parse::<SshKey>());
+    let both = "write both login-user and ssh-keys, or neither: nobody has to log in";
+    if table.has("login-user") && (!table.has("ssh-keys") || table.is_empty_list("ssh-keys")) {
+        let reason = "[machine] login-user has no ssh-keys, and there is no password";
+        desk.mistake(Mistake::new(table.place("login-user"), reason).help(both));
+    } else if table.has("ssh-keys") && !table.has("login-user") {
+        let reason = "[machine] ssh-keys are nobody's: there is no login-user";
+        desk.mistake(Mistake::new(table.place("ssh-keys"), reason).help(both));
+    }
+    let keys = keys?.into_iter().map(Spanned::into_inner).collect();
+    Some(Login { user: user?.into_inner(), keys })
+}
+
+/// Tells of a login that no machine will have.
+fn check_login(desk: &mut Desk, machine: &Machine, place: Option<Span>, bundle: &Bundle) {
+    let makes_users = |carrier: &Carrier| matches!(carrier, Carrier::CloudInit | Carrier::Ignition);
+    if machine.login.is_some() && !bundle.carriers.iter().any(makes_users) {
+        let text = "login-user has no effect: of the carriers, cloud-init and ignition make accounts, and tar and \
+                    initramfs do not";
+        desk.warn(place.as_ref(), text);
     }
 }
 

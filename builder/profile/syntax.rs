@@ -5,6 +5,7 @@ use toml::de::{DeTable, DeValue};
 use super::Span;
 use super::mistake::Mistake;
 use super::source::line_of;
+use crate::values::looks_private;
 
 /// A profile needs four: `etcd.config.peer-transport-security.allowed-hostname`.
 const DEPTH: usize = 16;
@@ -16,6 +17,21 @@ pub(super) struct Document<'t>(DeTable<'t>);
 impl<'t> Document<'t> {
     pub fn table(&self) -> &DeTable<'t> {
         &self.0
+    }
+
+    /// Where somebody has written a private key, whatever the key that it is the value of: no message may show it.
+    pub fn private_keys(&self) -> Vec<Span> {
+        let mut found = Vec::new();
+        let mut left: Vec<_> = self.0.values().collect();
+        while let Some(value) = left.pop() {
+            match value.get_ref() {
+                DeValue::Table(table) => left.extend(table.values()),
+                DeValue::Array(items) => left.extend(items.iter()),
+                DeValue::String(text) if looks_private(text) => found.push(value.span()),
+                _ => {}
+            }
+        }
+        found
     }
 }
 

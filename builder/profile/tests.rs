@@ -140,6 +140,8 @@ fn everything_that_a_profile_can_say_is_read() {
         vcpus = 4
         base = "/srv/base"
         data-disk-mib = 512
+        login-user = "ops"
+        ssh-keys = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJhej/NiB6Jfs2zc3KbGHYNuARN+cfQwkCb/M0BGrU1e ops@desk"
         [bundle]
         carriers = ["ignition", "tar"]
         binaries = "shared"
@@ -166,6 +168,12 @@ fn everything_that_a_profile_can_say_is_read() {
     assert_eq!(profile.etcd.config_style, ConfigStyle::Env);
     assert_eq!(profile.etcd.data_dir.absolute(), "/data/etcd");
     assert_eq!((profile.pki.ca_algorithm, profile.pki.leaf_algorithm), (Algorithm::P384, Algorithm::Ed25519));
+    let login = profile.machine.login.unwrap();
+    assert_eq!((login.user.as_str(), login.keys.len()), ("ops", 1));
+    assert_eq!(
+        login.keys[0].as_str(),
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJhej/NiB6Jfs2zc3KbGHYNuARN+cfQwkCb/M0BGrU1e ops@desk"
+    );
     assert_eq!(profile.bundle.carriers, BTreeSet::from([Carrier::Tar, Carrier::Ignition]));
     assert_eq!(profile.bundle.overlays, ["profiles/site", "/srv/overlay"].map(std::path::PathBuf::from));
     assert_eq!(profile.network.gateway.map(|gateway| gateway.to_string()).as_deref(), Some("fd00:10::1"));

@@ -1,6 +1,7 @@
 //! Small checked values. A name that could be wrong is a type that cannot: `FromStr` is the only way in, and
 //! its error is a sentence that says what is allowed.
 
+mod login;
 mod machine;
 mod time;
 
@@ -9,6 +10,7 @@ use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
+pub use login::{LoginName, SshKey, hide, looks_private, without_private_keys};
 pub use machine::{Arch, Digest, Mac, Mode, disk_serial};
 pub use time::{Epoch, Lifetime};
 
