@@ -228,7 +228,7 @@ pub struct Down {
     after_help = "A node whose disk comes back empty asks its peers whether the cluster has formed, and kiln up tells \
 it what the host remembers. For machines that kiln up does not start, seal the cluster once it has formed and build \
 again: where a sealed build's node has an empty disk and no peer answers, it waits and founds nothing. To found a new \
-cluster in its place, make another keystore."
+cluster in its place, make another keystore, or set another [cluster] token in the profile."
 )]
 pub struct Seal {
     pub bundle: PathBuf,

@@ -124,7 +124,7 @@ impl Authority {
         lifetime: Lifetime,
     ) -> Result<Issued> {
         self.chain.check_names(spec)?;
-        let issue = format!("issue {}", self.issue.number);
+        let issue = self.issue.label();
         let label = [self.cluster.as_str(), &issue, &spec.label];
         let key = Key::derive(&self.secret, algorithm, &label)?;
         let public_key = key.public()?;

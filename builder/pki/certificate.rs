@@ -142,6 +142,17 @@ impl Certificate {
         Ok(Self { der: der.to_vec(), decoded, not_before, not_after, signed, issuer, subject })
     }
 
+    /// The first of a text.
+    ///
+    /// # Errors
+    /// `Exit::Untrusted` when that is not a certificate.
+    pub fn from_pem(text: &[u8]) -> Result<Self> {
+        match super::pem::blocks(text)?.first() {
+            Some(block) if block.label == "CERTIFICATE" => Self::from_der(&block.der),
+            _ => Err(Failure::untrusted("it is PEM of something else than a certificate")),
+        }
+    }
+
     pub fn der(&self) -> &[u8] {
         &self.der
     }

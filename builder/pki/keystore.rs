@@ -10,13 +10,17 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
+use super::certificate::Certificate;
 use super::chain::Chain;
+use super::key::Key;
 use super::keyfile;
 use super::list::{Issue, Issues, List, Origin, SCHEMA, changed};
 use super::place::{CA, CA_KEY, LIST, SECRET, check_place, lock_path, part, refuse_existing};
 use super::secret::{Secret, hex};
 use crate::disk::{Lock, Staging};
 use crate::failure::{Doing, Exit, Failure, Result};
+use crate::plan;
+use crate::profile::Algorithm;
 use crate::values::{ClusterName, Digest, Epoch, Mode, Token};
 
 /// A keystore, checked and locked: no other run of Kiln uses it while this value lives.
@@ -149,26 +153,46 @@ impl Keystore {
         Ok(keystore)
     }
 
-    /// Writes down that the cluster with this token has formed: from now on nothing that is built for it founds it. The
-    /// keystore, and whether that was new.
+    /// Writes down that the cluster with this token has formed: from now on nothing that is built for it founds it. Says
+    /// whether that is new; what is sealed already is not written again.
+    ///
+    /// The certificate, PEM, is the one for etcdctl in the cluster's bundle. It shows whose bundle that is: a token does not,
+    /// because a profile may set it, and a CA does not, because two keystores may have imported the same one.
     ///
     /// # Errors
-    /// As `open`; `Exit::Unsafe` when the token is one that another keystore of a cluster of this name gives.
-    pub fn seal(dir: &Path, cluster: &ClusterName, token: &Token) -> Result<(Self, bool)> {
+    /// As `open`; `Exit::Untrusted` when the certificate is none; `Exit::Unsafe` when it has a key that this keystore
+    /// has never given.
+    pub fn seal(dir: &Path, cluster: &ClusterName, token: &Token, certificate: &[u8]) -> Result<bool> {
         check_place(dir)?;
         let staging = Staging::begin(dir)?;
         let mut keystore = Self::load(dir, cluster)?;
-        if *token != keystore.token && is_derived(token, cluster) {
+        let certificate =
+            Certificate::from_pem(certificate).doing(|| "reading the bundle's certificate".into())?;
+        if !keystore.has_keyed(&plan::operator().label, &certificate)? {
             return Err(Failure::unsafe_to(format!(
-                "{} gives the token {}, and the bundle has {token}: it was built with another keystore, so name that \
-                 with --keystore",
-                dir.display(),
-                keystore.token
+                "no key in the bundle comes from {}: the bundle was built with another keystore, so name that with \
+                 --keystore",
+                dir.display()
             )));
         }
         let is_new = keystore.sealed.insert(token.clone());
-        keystore._lock = keystore.store(staging)?;
-        Ok((keystore, is_new))
+        if is_new {
+            keystore.store(staging)?;
+        }
+        Ok(is_new)
+    }
+
+    /// Whether the key of this certificate was derived here under this label, at any issue.
+    fn has_keyed(&self, label: &str, certificate: &Certificate) -> Result<bool> {
+        for issue in self.issues.all() {
+            let label = [self.cluster.as_str(), &issue.label(), label];
+            for algorithm in [Algorithm::P256, Algorithm::P384, Algorithm::P521, Algorithm::Ed25519] {
+                if Key::derive(&self.secret, algorithm, &label)?.public()? == *certificate.public_key() {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
     }
 
     /// Whether the cluster with this token has formed.
@@ -319,12 +343,6 @@ impl Keystore {
              {head}check = \"{check}\"\n{rounds}"
         ))
     }
-}
-
-/// Whether it has the form of a token that a keystore gives, `<cluster>-<8 hex digits>`; else a profile has set it.
-fn is_derived(token: &Token, cluster: &ClusterName) -> bool {
-    let digits = token.as_str().strip_prefix(cluster.as_str()).and_then(|rest| rest.strip_prefix('-'));
-    digits.is_some_and(|digits| digits.len() == 8 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 impl fmt::Debug for Keystore {

@@ -16,6 +16,13 @@ pub(super) struct Issue {
     pub date: Epoch,
 }
 
+impl Issue {
+    /// Part of the label of every key of this round.
+    pub fn label(&self) -> String {
+        format!("issue {}", self.number)
+    }
+}
+
 /// Numbered from 1 without a gap, none dated before the one that it follows.
 #[derive(Clone)]
 pub(super) struct Issues {

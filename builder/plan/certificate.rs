@@ -150,16 +150,22 @@ fn names(names: Names, node: &Node, fqdn: &str) -> (Vec<String>, Vec<IpAddr>) {
 
 /// The bundle's own client certificates.
 pub fn of_clients(clients: &[ClientName]) -> Vec<CertificateSpec> {
-    std::iter::once(OPERATOR)
-        .chain(clients.iter().map(ClientName::as_str))
-        .map(|name| CertificateSpec {
-            file: name.to_owned(),
-            label: format!("client/{name}"),
-            common_name: name.to_owned(),
-            dns: Vec::new(),
-            ips: Vec::new(),
-            usages: vec![Usage::ClientAuth],
-            read_by_etcd: false,
-        })
-        .collect()
+    std::iter::once(operator()).chain(clients.iter().map(|name| client(name.as_str()))).collect()
+}
+
+/// The client certificate that is in every bundle, for etcdctl.
+pub fn operator() -> CertificateSpec {
+    client(OPERATOR)
+}
+
+fn client(name: &str) -> CertificateSpec {
+    CertificateSpec {
+        file: name.to_owned(),
+        label: format!("client/{name}"),
+        common_name: name.to_owned(),
+        dns: Vec::new(),
+        ips: Vec::new(),
+        usages: vec![Usage::ClientAuth],
+        read_by_etcd: false,
+    }
 }

@@ -12,7 +12,7 @@ use crate::etcd::{AllowedCn, Release, Value};
 use crate::profile::{Bundle, Certificates, ConfigStyle, Machine, Network, PEER_COMMON_NAME, Pki, Profile};
 use crate::values::{Arch, ClusterName, Domain, GuestPath, Mac, NodeName, Token, disk_serial};
 
-pub use certificate::{CertificateSpec, Usage, Uses, uses};
+pub use certificate::{CertificateSpec, Usage, Uses, operator, uses};
 pub use settings::{Origin, Setting};
 pub use view::View;
 

@@ -5,4 +5,5 @@
 mod derived;
 mod imported;
 mod refused;
+mod sealed;
 mod tools;

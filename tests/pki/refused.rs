@@ -251,7 +251,8 @@ fn keystores_with_a_flipped_byte() {
     lab.ca("ca", "ED25519", "/CN=fine", None, &[]);
     drop(lab.import("ca", &["ca"]).unwrap());
     let dir = lab.path("ca.keystore");
-    drop(Keystore::seal(&dir, &cluster(), &"own-token".parse().unwrap()).unwrap());
+    let witness = lab.witness("ca.keystore", Algorithm::P256);
+    assert!(lab.seal("ca.keystore", "own-token", &witness).unwrap());
     let files = keystore_files(&dir);
     assert_eq!(
         files.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),

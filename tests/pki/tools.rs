@@ -92,6 +92,18 @@ impl Lab {
         Keystore::create(&self.path(name), &cluster(), Some(&[7; 32]), epoch(ISSUED)).unwrap()
     }
 
+    /// The certificate for etcdctl that a bundle of this keystore holds.
+    pub fn witness(&self, name: &str, algorithm: Algorithm) -> Vec<u8> {
+        let keystore = Keystore::open(&self.path(name), &cluster()).unwrap();
+        let authority = Authority::new(&keystore, Algorithm::P256, Lifetime::years(10)).unwrap();
+        authority.issue(&client(), algorithm, Lifetime::years(1)).unwrap().cert_pem.into_bytes()
+    }
+
+    /// Seals a token in this keystore; whether that is new.
+    pub fn seal(&self, name: &str, token: &str, witness: &[u8]) -> Result<bool> {
+        Keystore::seal(&self.path(name), &cluster(), &token.parse().unwrap(), witness)
+    }
+
     /// Makes `NAME.key` and `NAME.pem`, a CA, signed by itself or by another one made so.
     ///
     /// `key` is what follows `genpkey -algorithm`; `extensions` replace the usual ones.
