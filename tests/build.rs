@@ -339,48 +339,6 @@ fn a_keystore_is_made_only_with_a_bundle() {
 }
 
 #[test]
-fn a_sealed_cluster_is_built_so_that_it_founds_nothing() {
-    let work = small();
-    run(&mut build(&work));
-    let guard = || unpacked(&work.path().join("out/small/nodes/a/overlay.tar.gz"));
-    assert!(contains(&guard(), b"\nformed=false\n") && !contains(&guard(), b"\nformed=true\n"));
-    let before = fs::read(work.path().join("out/small/client/ca.pem")).unwrap();
-
-    // A keystore of the same name that the bundle does not come from.
-    run(&mut work.kiln(["keystore", "init", "small", "--keystore", "other"]));
-    let message = refused(&mut work.kiln(["seal", "out/small", "--keystore", "other"]), 6);
-    assert!(message.contains("it was built with another keystore"), "{message}");
-
-    assert!(run(&mut work.kiln(["seal", "out/small"])).starts_with("sealed small (small-"));
-    assert!(run(&mut work.kiln(["seal", "out/small"])).contains("was sealed in keystore/small already"));
-    assert!(run(&mut work.kiln(["keystore", "show", "small"])).contains("sealed small-"));
-    run(&mut build(&work));
-    assert!(contains(&guard(), b"\nformed=true\n") && !contains(&guard(), b"\nformed=false\n"));
-    assert_eq!(fs::read(work.path().join("out/small/client/ca.pem")).unwrap(), before);
-    let mut plan = work.kiln(["plan", "--profile", "small.toml", "--artifacts"]);
-    assert!(run(plan.arg(store())).contains("has formed: an empty disk founds nothing"));
-    // What is renewed stays sealed.
-    run(&mut work.kiln(["keystore", "renew", "small"]));
-    run(&mut build(&work));
-    assert!(contains(&guard(), b"\nformed=true\n"));
-}
-
-/// The profile's own token is sealed by itself: with another one the cluster is another.
-#[test]
-fn a_seal_holds_for_one_token() {
-    let work = small();
-    work.file("small.toml", SMALL.replace("\"small\" }", "\"small\", token = \"first\" }"));
-    run(&mut build(&work));
-    run(&mut work.kiln(["seal", "out/small"]));
-    let archive = work.path().join("out/small/nodes/a/overlay.tar.gz");
-    run(&mut build(&work));
-    assert!(contains(&unpacked(&archive), b"\nformed=true\n"));
-    work.file("small.toml", SMALL.replace("\"small\" }", "\"small\", token = \"second\" }"));
-    run(&mut build(&work));
-    assert!(contains(&unpacked(&archive), b"\nformed=false\n"));
-}
-
-#[test]
 fn a_collision_of_overlays_needs_the_profiles_word() {
     let work = Workshop::new();
     let unit = "etc/systemd/system/etcd.service";

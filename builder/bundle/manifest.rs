@@ -47,6 +47,10 @@ pub struct Cluster {
     pub token: String,
     /// Hex without leading zeros, as `etcdctl` prints it.
     pub id: String,
+    /// Whether its nodes were told that the cluster has served before, so that an empty disk founds nothing. Absent in
+    /// bundles of Kiln 0.1 from before it told them.
+    #[serde(default)]
+    pub formed: bool,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

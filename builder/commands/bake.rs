@@ -325,6 +325,7 @@ impl Oven<'_> {
                 name: plan.cluster.name.to_string(),
                 token: plan.cluster.token.to_string(),
                 id: plan.cluster.id.to_string(),
+                formed: plan.cluster.formed,
             },
             etcd: manifest::Etcd {
                 version: plan.release.to_string(),

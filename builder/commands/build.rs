@@ -51,7 +51,10 @@ pub fn run(args: &cli::Build, out: &Output) -> Result<()> {
     if args.ingredients.json {
         return out.json(&json!({
             "bundle": target,
-            "cluster": { "name": plan.cluster.name, "token": plan.cluster.token, "id": plan.cluster.id },
+            "cluster": {
+                "name": plan.cluster.name, "token": plan.cluster.token, "id": plan.cluster.id,
+                "formed": plan.cluster.formed,
+            },
             "etcd": plan.release,
             "nodes": plan.nodes.iter().map(|node| &node.name).collect::<Vec<_>>(),
             "keystore": keystore_path,

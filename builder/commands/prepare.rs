@@ -56,7 +56,13 @@ impl Prepared {
         };
         let plan = inputs::plan(&profile, Some(&keystore));
         if plan.cluster.formed {
-            out.say("the cluster has formed: a node of this build whose disk is empty founds nothing");
+            let name = &plan.cluster.name;
+            let why = if keystore.is_sealed(&plan.cluster.token) {
+                format!("{name} is sealed in {}", keystore_path.display())
+            } else {
+                format!("the profile says that {name} has formed")
+            };
+            out.say(format_args!("{why}: a node of this build whose disk is empty founds nothing"));
         }
         Ok(Self {
             plan,

@@ -37,6 +37,9 @@ fn summary(bundle: &Bundle) -> String {
         manifest.etcd.version,
         manifest.etcd.arch
     );
+    if manifest.cluster.formed {
+        text.push_str("has formed: an empty disk founds nothing\n");
+    }
     for source in &manifest.etcd.sources {
         let _ = writeln!(text, "  from {} ({}), sha256 {}", source.file, source.trust, source.sha256);
     }

@@ -345,7 +345,7 @@ mod tests {
             schema: 1,
             builder: "kiln".into(),
             epoch: 0,
-            cluster: Cluster { name: "ha3".into(), token: "t".into(), id: hex(7) },
+            cluster: Cluster { name: "ha3".into(), token: "t".into(), id: hex(7), formed: false },
             etcd: Etcd {
                 peers_by_name: true,
                 version: "3.5.16".into(),
