@@ -3,10 +3,12 @@
 
 #![allow(clippy::disallowed_methods, reason = "this is the door")]
 
+mod daemon;
+mod find;
+
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
@@ -18,59 +20,15 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 use crate::failure::{Doing, Failure, Result};
 use crate::interrupt;
 
+pub use daemon::Daemon;
+pub use find::{find, look_for, this_program};
+
 /// How often a running program is looked at. Its end is seen at most this late.
 const GLANCE: Duration = Duration::from_millis(4);
 
 /// What a captured stream may hold unless the caller says otherwise; the rest is read and thrown away, so that
 /// the program does not block on a full pipe.
 const OUTPUT_LIMIT: u64 = 4 << 20;
-
-/// Where Debian keeps the programs that Kiln calls, for the sentence that says how to get a missing one.
-const PACKAGES: &[(&str, &str)] = &[
-    ("etcdctl", "etcd-client"),
-    ("gzip", "gzip"),
-    ("ip", "iproute2"),
-    ("nsenter", "util-linux"),
-    ("qemu-img", "qemu-utils"),
-    ("qemu-system-aarch64", "qemu-system-arm"),
-    ("qemu-system-x86_64", "qemu-system-x86"),
-    ("systemd-sysusers", "systemd"),
-    ("systemd-tmpfiles", "systemd"),
-    ("tar", "tar"),
-    ("unshare", "util-linux"),
-    ("virsh", "libvirt-clients"),
-];
-
-/// Where administrators' programs are; PATH leaves these out for other users on Debian.
-const SYSTEM_DIRECTORIES: [&str; 3] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
-
-/// A program on PATH, or in the system directories, that may be executed.
-pub fn look_for(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        // A relative entry would depend on where Kiln happens to stand.
-        .filter(|directory| directory.is_absolute())
-        .chain(SYSTEM_DIRECTORIES.map(PathBuf::from))
-        .map(|directory| directory.join(name))
-        .find(|file| file.is_file() && rustix::fs::access(file, rustix::fs::Access::EXEC_OK).is_ok())
-}
-
-/// # Errors
-/// `Exit::Io` with the Debian package that has it.
-pub fn find(name: &str) -> Result<PathBuf> {
-    look_for(name).ok_or_else(|| {
-        let way_out = match PACKAGES.iter().find(|(program, _)| *program == name) {
-            Some((_, package)) => format!("on Debian it is in the package {package}"),
-            None => "install it".to_owned(),
-        };
-        Failure::io(format!("the program {name} is not on this machine; {way_out}"))
-    })
-}
-
-/// The file of the program that is running now.
-pub fn this_program() -> Result<PathBuf> {
-    std::env::current_exe().doing(|| "finding the file of this program".into())
-}
 
 /// How a program came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -344,55 +302,6 @@ impl Drop for Running {
     fn drop(&mut self) {
         // A second wait after `stop` answers with the status that the first has kept.
         let _ = end(&mut self.child);
-    }
-}
-
-/// A program that an earlier run of Kiln started and left running, known by an argument that no other program has.
-pub struct Daemon {
-    /// Stays with this process: its number may be given to another one later (pidfd_open(2)).
-    handle: OwnedFd,
-}
-
-impl Daemon {
-    /// The process that the file names, if it runs and was started with this argument.
-    pub fn find(pid_file: &Path, argument: &OsStr) -> Option<Self> {
-        let number = std::fs::read_to_string(pid_file).ok()?;
-        let pid = Pid::from_raw(number.trim().parse().ok()?)?;
-        let handle = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).ok()?;
-        let line = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-        let found = line.split(|byte| *byte == 0).any(|part| part == argument.as_encoded_bytes());
-        // Asked after the reading: what was read then belongs to the process that the handle is for.
-        (found && rustix::process::pidfd_send_signal(&handle, Signal::CONT).is_ok())
-            .then_some(Self { handle })
-    }
-
-    /// Asks it to end and gives it `grace` to do so, then kills it.
-    ///
-    /// # Errors
-    /// `Exit::Io` when it is not ours to end, or does not end.
-    pub fn end(self, grace: Duration) -> Result<()> {
-        let ending = || "ending a program".to_owned();
-        for signal in [Signal::TERM, Signal::KILL] {
-            match rustix::process::pidfd_send_signal(&self.handle, signal) {
-                Err(rustix::io::Errno::SRCH) => return Ok(()),
-                other => other.map_err(io::Error::from).doing(ending)?,
-            }
-            let until = Instant::now() + grace;
-            while Instant::now() < until {
-                // A pidfd becomes readable when its process has ended.
-                if !self.runs() {
-                    return Ok(());
-                }
-                thread::sleep(GLANCE);
-            }
-        }
-        Err(Failure::io("it does not end even when killed; it waits for a device").while_doing(ending()))
-    }
-
-    fn runs(&self) -> bool {
-        let mut polled = [rustix::event::PollFd::new(&self.handle, rustix::event::PollFlags::IN)];
-        let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
-        matches!(rustix::event::poll(&mut polled, Some(&now)), Ok(0) | Err(_))
     }
 }
 
