@@ -96,13 +96,8 @@ pub fn up(order: &Order) -> Result<Standing> {
     let wanted = state::wanted(manifest, order.driver, *carrier, accel, order.connect);
     let mut state = State::begin(&bundle.path, wanted)?;
     start(&mut state, order, &mut voice)?;
-    let look = |name: &str| glimpse(&state, name);
     let members = follow::members(manifest)?;
-    let progress = follow::follow(&members, &etcdctl, &look, order.deadline, &mut voice)?;
-    let formed = members.iter().zip(&progress).filter(|(_, one)| one.phase == Phase::Formed);
-    let formed: Vec<_> = formed.map(|(member, _)| member.name.clone()).collect();
-    state.record.formed.extend(formed);
-    state.save()?;
+    let progress = follow::follow(&members, &etcdctl, &mut state, glimpse, order.deadline, &mut voice)?;
     let mut standing = standing(&state, bundle, &progress)?;
     standing.seconds =
         standing.formed.then(|| progress.iter().map(|one| one.at.as_secs_f64()).fold(0.0, f64::max));
@@ -202,7 +197,15 @@ pub fn status(bundle: &Bundle) -> Result<Standing> {
         let lost = |_| Failure::io("a thread that asks a member panicked");
         asked.into_iter().map(|one| one.join().map_err(lost)?).collect()
     });
-    standing(&state, bundle, &progress?)
+    let progress = progress?;
+    // After up --no-wait nobody else has seen it. Another run that holds the lock is up itself, which remembers.
+    if let Ok(_lock) = state::lock(&state.directory) {
+        let mut state = State::need(&bundle.path)?;
+        for (member, _) in members.iter().zip(&progress).filter(|(_, one)| one.phase == Phase::Formed) {
+            state.note_formed(&member.name)?;
+        }
+    }
+    standing(&state, bundle, &progress)
 }
 
 /// Ends the machines and removes their network. Their disks stay, unless `purge`.

@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use super::state::State;
 use crate::bundle::Manifest;
-use crate::failure::{Failure, Result};
+use crate::failure::{Exit, Failure, Result};
 use crate::interrupt;
 use crate::verify::{self, Etcdctl};
 
@@ -169,14 +170,19 @@ impl Voice {
     }
 }
 
-/// Follows the members until nothing more is to come of any, or the deadline has come; what each has come to.
+/// How a machine is seen.
+pub type Look = fn(&State, &str) -> Result<Glimpse>;
+
+/// Follows the members until nothing more is to come of any, or the deadline has come; what each has come to. That a
+/// member serves is remembered as soon as it is seen.
 ///
 /// # Errors
 /// `Exit::Interrupted`; `Exit::Io` when the machines cannot be looked at.
 pub fn follow(
     members: &[Member],
     etcdctl: &Etcdctl,
-    look: &dyn Fn(&str) -> Result<Glimpse>,
+    state: &mut State,
+    look: Look,
     deadline: Duration,
     voice: &mut Voice,
 ) -> Result<Vec<Progress>> {
@@ -195,65 +201,82 @@ pub fn follow(
                 }
             });
         }
-        let outcome = watch(members, &told, look, deadline, voice);
+        let names = members.iter().map(|member| member.name.as_str()).collect();
+        let outcome = Watch::new(names, state, voice).until(deadline, &told, look);
         stop.store(true, Ordering::Relaxed);
         outcome
     })
 }
 
-fn watch(
-    members: &[Member],
-    told: &mpsc::Receiver<(usize, Phase)>,
-    look: &dyn Fn(&str) -> Result<Glimpse>,
-    deadline: Duration,
-    voice: &mut Voice,
-) -> Result<Vec<Progress>> {
-    let names: Vec<_> = members.iter().map(|member| member.name.as_str()).collect();
-    let mut progress = vec![Progress::new(Phase::Defined, voice.elapsed(), None); members.len()];
-    let mut looked: Option<Instant> = None;
-    while !progress.iter().all(Progress::is_settled) && voice.elapsed() < deadline {
-        if interrupt::asked() {
-            return Err(Failure::new(
-                crate::failure::Exit::Interrupted,
-                "interrupted; the machines go on, kiln status shows where they stand and kiln down ends them",
-            ));
-        }
-        match told.recv_timeout(GLANCE) {
-            Ok((at, phase)) => {
-                let said = progress[at].said.clone();
-                step(&mut progress, at, phase, said, &names, voice);
-            }
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => break,
-        }
-        if looked.is_none_or(|looked| looked.elapsed() >= PULSE) {
-            looked = Some(Instant::now());
-            for (at, name) in names.iter().enumerate() {
-                let Glimpse { runs, said } = look(name)?;
-                let phase = if runs { progress[at].phase } else { Phase::Off };
-                step(&mut progress, at, phase, said, &names, voice);
-            }
-        }
-    }
-    Ok(progress)
+struct Watch<'a> {
+    names: Vec<&'a str>,
+    progress: Vec<Progress>,
+    /// Whether its machine ran when it was last looked at.
+    runs: Vec<bool>,
+    state: &'a mut State,
+    voice: &'a mut Voice,
 }
 
-/// Notes where a node stands, and says so when that is new.
-fn step(
-    progress: &mut [Progress],
-    at: usize,
-    phase: Phase,
-    said: Option<String>,
-    names: &[&str],
-    voice: &mut Voice,
-) {
-    let now = Progress::new(phase, voice.elapsed(), said);
-    let was = &progress[at];
-    if was.phase == Phase::Formed || (now.phase, &now.said) == (was.phase, &was.said) {
-        return;
+impl<'a> Watch<'a> {
+    fn new(names: Vec<&'a str>, state: &'a mut State, voice: &'a mut Voice) -> Self {
+        let progress = vec![Progress::new(Phase::Defined, voice.elapsed(), None); names.len()];
+        Self { runs: vec![true; names.len()], names, progress, state, voice }
     }
-    progress[at] = now;
-    voice.tell(names, progress, at);
+
+    fn until(
+        mut self,
+        deadline: Duration,
+        told: &mpsc::Receiver<(usize, Phase)>,
+        look: Look,
+    ) -> Result<Vec<Progress>> {
+        let mut looked: Option<Instant> = None;
+        while !self.progress.iter().all(Progress::is_settled) && self.voice.elapsed() < deadline {
+            if interrupt::asked() {
+                return Err(Failure::new(
+                    Exit::Interrupted,
+                    "interrupted; the machines go on, kiln status shows where they stand and kiln down ends them",
+                ));
+            }
+            match told.recv_timeout(GLANCE) {
+                Ok((at, phase)) => {
+                    let said = self.progress[at].said.clone();
+                    self.step(at, phase, said)?;
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            if looked.is_none_or(|looked| looked.elapsed() >= PULSE) {
+                looked = Some(Instant::now());
+                for at in 0..self.names.len() {
+                    let Glimpse { runs, said } = look(self.state, self.names[at])?;
+                    self.runs[at] = runs;
+                    self.step(at, self.progress[at].phase, said)?;
+                }
+            }
+        }
+        Ok(self.progress)
+    }
+
+    /// Notes where a node stands, and says so when that is new. A port that does not answer looks the same whether the
+    /// machine boots or is off.
+    fn step(&mut self, at: usize, phase: Phase, said: Option<String>) -> Result<()> {
+        let phase = match (self.runs[at], phase) {
+            (false, _) => Phase::Off,
+            (true, Phase::Off) => Phase::Booting,
+            (true, phase) => phase,
+        };
+        let now = Progress::new(phase, self.voice.elapsed(), said);
+        let was = &self.progress[at];
+        if was.phase == Phase::Formed || (now.phase, &now.said) == (was.phase, &was.said) {
+            return Ok(());
+        }
+        if now.phase == Phase::Formed {
+            self.state.note_formed(self.names[at])?;
+        }
+        self.progress[at] = now;
+        self.voice.tell(&self.names, &self.progress, at);
+        Ok(())
+    }
 }
 
 #[cfg(test)]

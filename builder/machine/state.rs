@@ -157,6 +157,14 @@ impl State {
         self.record.formed.contains(name)
     }
 
+    /// Remembers that a node's member serves.
+    pub fn note_formed(&mut self, name: &str) -> Result<()> {
+        match self.record.formed.insert(name.to_owned()) {
+            true => self.save(),
+            false => Ok(()),
+        }
+    }
+
     /// A console begins anew with its machine; the one before it stays beside it.
     pub fn begin_console(&self, name: &str) -> Result<()> {
         let console = self.console(name);
