@@ -112,6 +112,44 @@ fn the_data_of_another_cluster_is_left_alone() {
     );
 }
 
+/// What the README says of a member that is replaced.
+#[test]
+fn a_member_that_was_added_anew_goes_on_with_what_it_got() {
+    play(
+        &[],
+        "
+        ctl() { on cp-b /bin/sh -c \"set -a; . /etc/etcd/etcdctl.env; /usr/local/bin/etcdctl $*\"; }
+        for node in cp-a cp-b cp-c; do etcd $node; done
+        for node in cp-a cp-b cp-c; do serves $node; done
+        # etcd wants all members connected for five seconds before it lets one go, and again before it takes one.
+        patiently() { for _ in $(seq 30); do \"$@\" && return; sleep 1; done; exit 1; }
+        patiently ctl member remove $(ctl member list | sed -n 's/, started, cp-a,.*//p')
+        wait $(cat $lab/cp-a/pid) || :
+        rm -rf $(data cp-a)/member
+        guard cp-a 66; says cp-a 'says that cp-a is no member of ha3 any more; its place has to be added anew'
+        patiently ctl member add cp-a --peer-urls=https://10.240.16.10:2380
+        cd $lab/cp-a/root/etc/etcd; cp etcd.conf etcd.conf.build
+        sed -i 's/^initial-cluster-state:.*/initial-cluster-state: existing/' etcd.conf; grep -q existing etcd.conf
+        etcd cp-a; serves cp-a; etcd_stop cp-a
+        mv etcd.conf.build etcd.conf
+        guard cp-a 0; etcd cp-a; serves cp-a
+        ",
+    );
+}
+
+#[test]
+fn a_data_disk_that_is_gone_is_missed() {
+    play(
+        &[],
+        "
+        on cp-a /bin/sh /etc/kiln/data-disk.sh; says cp-a ''
+        : >$lab/cp-a/root/etc/kiln/has-data-disk
+        code=0; on cp-a /bin/sh /etc/kiln/data-disk.sh >/dev/null || code=$?
+        [ $code = 74 ]; says cp-a 'its data disk /dev/disk/by-id/virtio-kiln-cp-a is not there'
+        ",
+    );
+}
+
 #[test]
 fn a_sealed_build_founds_nothing() {
     play(

@@ -9,7 +9,11 @@ refuse() {
     exit 74
 }
 if command -v udevadm >/dev/null; then udevadm settle --exit-if-exists="$disk" --timeout=30; fi
-[ -e "$disk" ] || exit 0
+if [ ! -e "$disk" ]; then
+    # Late or pulled out is not the same as never there: an empty directory would take its place.
+    [ ! -e /etc/kiln/has-data-disk ] || refuse "its data disk $disk is not there"
+    exit 0
+fi
 while read -r _ where _; do
     [ "$where" != "$data" ] || exit 0
 done </proc/self/mounts
@@ -24,6 +28,7 @@ if zeros 0 && zeros $((size / 2048 - 1)); then
 fi
 mount -t ext4 -o nodev,nosuid,noexec "$disk" "$data" ||
     refuse "$disk is not empty and holds no ext4 file system; bring this node's own disk, or wipe this one if nobody needs it"
+: >/etc/kiln/has-data-disk
 # etcd warns of files that it does not know; fsck makes it again when it is wanted.
 rmdir "$data/lost+found" 2>/dev/null
 chown etcd:etcd "$data" && chmod 0700 "$data" || refuse "$data cannot be given to etcd"
