@@ -7,6 +7,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::num::NonZeroUsize;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -97,7 +98,7 @@ fn overlay() -> Tree {
 }
 
 fn gzip(stream: &[Piece]) -> Vec<u8> {
-    joined(&Compressor::new().compress(stream))
+    joined(&Compressor::new(NonZeroUsize::MIN).compress(stream))
 }
 
 fn tar_gz(tree: &Tree) -> Vec<u8> {
@@ -268,7 +269,7 @@ fn gzip_finds_one_whole_member() {
 }
 
 fn seed() -> Vec<(String, Stream)> {
-    let overlay = Compressor::new().compress(&tar::tar(&overlay(), epoch()).unwrap());
+    let overlay = Compressor::new(NonZeroUsize::MIN).compress(&tar::tar(&overlay(), epoch()).unwrap());
     let mut files = vec![
         ("user-data".to_owned(), vec![Piece::Own(b"#cloud-config\n{}\n".to_vec())]),
         ("meta-data".to_owned(), vec![Piece::Own(b"{\"instance-id\": \"i\"}\n".to_vec())]),

@@ -12,11 +12,11 @@ use crate::failure::Exit;
 use crate::tree::{self, Blob, Entry, Tree};
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
-    joined(&Compressor::with_threads(NonZeroUsize::MIN).compress(&[Piece::Own(bytes.to_vec())]))
+    joined(&Compressor::new(NonZeroUsize::MIN).compress(&[Piece::Own(bytes.to_vec())]))
 }
 
 fn tar_gz_of(tree: &Tree) -> Vec<u8> {
-    joined(&Compressor::new().compress(&tar::tar(tree, epoch()).unwrap()))
+    joined(&Compressor::new(NonZeroUsize::MIN).compress(&tar::tar(tree, epoch()).unwrap()))
 }
 
 fn plain_cpio(tree: &Tree) -> Vec<u8> {
