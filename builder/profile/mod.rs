@@ -25,7 +25,7 @@ use crate::values::{
 };
 
 pub use embedded::{embedded, names};
-pub use mistake::{Mistakes, Warning};
+pub use mistake::{Mistakes, Warning, failure_of_all};
 pub use source::{LIMIT, Source};
 
 /// The client certificate that every bundle has: its name and its common name.
@@ -34,6 +34,9 @@ pub const OPERATOR: &str = "etcdctl";
 /// The common name of every peer certificate. etcd is told to let no other one onto the peer port, so that no
 /// client certificate may have it.
 pub const PEER_COMMON_NAME: &str = "etcd-peer";
+
+/// The key that names the profile which has what this one leaves out.
+const EXTENDS: &str = "extends";
 
 /// The only profile schema that this Kiln reads.
 pub const SCHEMA: u32 = 1;
@@ -44,36 +47,72 @@ pub const SCHEMA: u32 = 1;
 /// # Errors
 /// All mistakes of the file at once.
 pub fn read(source: &Source, available: &[(Release, Arch)]) -> Result<(Profile, Vec<Warning>), Mistakes> {
-    let (text, wrong) = source::decode(&source.bytes);
-    if let Some(mistake) = wrong {
-        return Err(Mistakes::new(&source.path, text, vec![mistake]));
+    let mut texts = source::Texts::default();
+    let mut mistakes = Vec::new();
+    for file in source.chain() {
+        let (text, wrong) = source::decode(&file.bytes);
+        let start = texts.push(file, &text);
+        let empty = || {
+            mistake::Mistake::new(None, "the file is empty")
+                .help("begin with a copy of a ready profile, such as ha3")
+        };
+        if let Some(mistake) = wrong.or_else(|| text.trim().is_empty().then(empty)) {
+            mistakes.push(mistake.moved(start));
+        }
     }
-    if text.trim().is_empty() {
-        let mistake = mistake::Mistake::new(None, "the file is empty")
-            .help("begin with a copy of a ready profile, such as ha3");
-        return Err(Mistakes::new(&source.path, text, vec![mistake]));
+    if !mistakes.is_empty() {
+        return Err(Mistakes::new(texts, mistakes));
     }
-    let (document, mut mistakes) = syntax::parse(&text);
+    let mut secrets = Vec::new();
     let mut profile = None;
     let mut warnings = Vec::new();
-    if let Some(document) = &document {
-        let mut desk = mistake::Desk::new(&text);
+    let alone = texts.alone();
+    let (documents, mut mistakes) = parse_all(&alone);
+    if let Some(document) = &documents {
+        secrets = document.private_keys();
+        let mut desk = mistake::Desk::new(&texts);
         profile = sections::profile(&mut desk, source, document.table(), available);
         warnings = desk.warnings;
         // What follows from a broken line would only hide it.
         let broken: Vec<Span> = mistakes.iter().filter_map(|mistake| mistake.span.clone()).collect();
-        mistakes.extend(desk.mistakes.into_iter().filter(|mistake| syntax::stands(mistake, &broken, &text)));
+        let stands = |mistake: &mistake::Mistake| syntax::stands(mistake, &broken, texts.whole());
+        mistakes.extend(desk.mistakes.into_iter().filter(stands));
     }
-    let secrets = document.as_ref().map(|document| document.private_keys()).unwrap_or_default();
-    drop(document);
     match profile {
         Some(profile) if mistakes.is_empty() => Ok((profile, warnings)),
         _ => {
-            let mut text = text;
-            secrets.into_iter().for_each(|secret| values::hide(&mut text, secret));
-            Err(Mistakes::new(&source.path, text, mistakes))
+            texts.change(|text| secrets.into_iter().for_each(|secret| values::hide(text, secret)));
+            Err(Mistakes::new(texts, mistakes))
         }
     }
+}
+
+/// The documents as one, as far as they can be understood: what the first says wins, and so on.
+fn parse_all(texts: &[String]) -> (Option<syntax::Document<'_>>, Vec<mistake::Mistake>) {
+    let mut all: Option<syntax::Document<'_>> = None;
+    let mut mistakes = Vec::new();
+    let mut whole = true;
+    for text in texts {
+        let (document, mut wrong) = syntax::parse(text);
+        mistakes.append(&mut wrong);
+        match (&mut all, document) {
+            (Some(all), Some(base)) => all.extend(base),
+            (None, Some(document)) => all = Some(document),
+            // Without a part of it, what is missing cannot be told.
+            (_, None) => whole = false,
+        }
+    }
+    (all.filter(|_| whole), mistakes)
+}
+
+/// What a profile says that it extends, before anything else of it is read.
+pub fn extends(bytes: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    // Most profiles extend nothing, and need not be read twice for that.
+    if !text.contains(EXTENDS) || bytes.len() as u64 > LIMIT {
+        return None;
+    }
+    syntax::parse(text).0?.text(EXTENDS)
 }
 
 /// A profile, as true: every value checked, every default that needs nothing but the profile filled in.

@@ -1,16 +1,17 @@
 //! The tables of a profile, one after the other.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use toml::Spanned;
 use toml::de::DeTable;
 
 use super::mistake::{Desk, Mistake};
-use super::reader::{Section, choose};
+use super::reader::{Section, choose, quoted};
 use super::source::Source;
 use super::{
-    Algorithm, Binaries, Bundle, Carrier, Certificates, Cluster, ConfigStyle, Etcd, Login, Machine, Pki,
-    Profile, SCHEMA, Span, nodes, options, release,
+    Algorithm, Binaries, Bundle, Carrier, Certificates, Cluster, ConfigStyle, EXTENDS, Etcd, Login, Machine,
+    Pki, Profile, SCHEMA, Span, nodes, options, release,
 };
 use crate::etcd::Release;
 use crate::values::{Arch, Digest, GuestPath, Invalid, Lifetime, LoginName, SshKey};
@@ -28,6 +29,7 @@ pub(super) fn profile(
 ) -> Option<Profile> {
     let mut top = Section::top(document);
     schema(desk, &mut top)?;
+    extended(desk, &mut top, source);
     let name = source.name.parse();
     if let Err(Invalid(why)) = &name {
         let reason = format!("the file's name, which names the bundle, cannot be {:?}: {why}", source.name);
@@ -55,7 +57,7 @@ pub(super) fn profile(
     let login_place = table.place("login-user");
     table.finish(desk);
     let mut table = top.table(desk, "bundle", "[bundle]");
-    let bundle = bundle(desk, &mut table, source);
+    let bundle = bundle(desk, &mut table);
     table.finish(desk);
     top.finish(desk);
     check_login(desk, &machine, login_place, &bundle);
@@ -91,6 +93,16 @@ fn schema(desk: &mut Desk, top: &mut Section) -> Option<()> {
             .help("use the kiln that this profile was written for, or a newer one"),
     );
     None
+}
+
+/// What is extended has been read; here is only said why it could not be.
+fn extended(desk: &mut Desk, top: &mut Section, source: &Source) {
+    let Some(named) = top.text(desk, EXTENDS) else { return };
+    // In the text that names it, which may itself be extended.
+    if let Some(Err(why)) = source.chain().last().and_then(|last| last.base.as_ref()) {
+        let reason = format!("extends = {} cannot be had: {why}", quoted(named.get_ref()));
+        desk.mistake(Mistake::new(named.span(), reason));
+    }
 }
 
 /// And where `allow-two-members` stands, when it is true.
@@ -301,7 +313,7 @@ fn pki(desk: &mut Desk, table: &mut Section) -> Option<(Pki, Option<Span>)> {
     Some((pki, span))
 }
 
-fn bundle(desk: &mut Desk, table: &mut Section, source: &Source) -> Bundle {
+fn bundle(desk: &mut Desk, table: &mut Section) -> Bundle {
     let carriers = match table.values(desk, "carriers", |text| choose(text, Carrier::CHOICES)) {
         Some(carriers) => carriers.into_iter().map(Spanned::into_inner).collect(),
         None => Carrier::CHOICES.iter().map(|(_, carrier)| *carrier).collect::<BTreeSet<_>>(),
@@ -315,14 +327,11 @@ fn bundle(desk: &mut Desk, table: &mut Section, source: &Source) -> Bundle {
     let binaries = table.choice(desk, "binaries", Binaries::CHOICES).unwrap_or(Binaries::Embedded);
     let overlay = |text: &str| match text.is_empty() || text.contains('\0') {
         true => Err(Invalid("it is no path".into())),
-        false => Ok(source.directory.join(text)),
+        false => Ok(PathBuf::from(text)),
     };
     let overlays = table.values(desk, "overlays", overlay).unwrap_or_default();
+    let below = |path: Spanned<PathBuf>| desk.directory(&path.span()).join(path.into_inner());
+    let overlays = overlays.into_iter().map(below).collect();
     let replace = table.values(desk, "replace", guest_path).unwrap_or_default();
-    Bundle {
-        carriers,
-        binaries,
-        overlays: overlays.into_iter().map(Spanned::into_inner).collect(),
-        replace: replace.into_iter().map(Spanned::into_inner).collect(),
-    }
+    Bundle { carriers, binaries, overlays, replace: replace.into_iter().map(Spanned::into_inner).collect() }
 }

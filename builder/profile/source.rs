@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::Span;
 use super::mistake::Mistake;
+use crate::values::Digest;
 
 /// What a profile was read from.
 #[derive(Clone, Debug)]
@@ -15,6 +16,8 @@ pub struct Source {
     pub bytes: Vec<u8>,
     /// What relative paths in the profile begin at.
     pub directory: PathBuf,
+    /// The profile that it extends, where it says so, or why that cannot be had.
+    pub base: Option<Result<Box<Source>, String>>,
 }
 
 impl Source {
@@ -25,7 +28,86 @@ impl Source {
             path: path.display().to_string(),
             bytes,
             directory: path.parent().map(Path::to_owned).unwrap_or_default(),
+            base: None,
         }
+    }
+
+    /// Of its bytes and of those of the profiles that it extends.
+    pub fn digest(&self) -> Digest {
+        let digests: Vec<_> = self.chain().map(|source| Digest::of(&source.bytes).to_string()).collect();
+        Digest::of(digests.join("\n").as_bytes())
+    }
+
+    /// Itself, the one that it extends, the one that that extends, and so on.
+    pub(super) fn chain(&self) -> impl Iterator<Item = &Source> {
+        std::iter::successors(Some(self), |source| match &source.base {
+            Some(Ok(base)) => Some(base),
+            _ => None,
+        })
+    }
+}
+
+/// The texts of a profile and of those that it extends, one behind the other, so that one number says where in which of
+/// them something stands.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Texts {
+    whole: String,
+    files: Vec<File>,
+}
+
+/// One of the texts.
+#[derive(Clone, Debug)]
+pub(super) struct File {
+    /// As shown to the user.
+    pub path: String,
+    pub directory: PathBuf,
+    /// Where it is in the whole.
+    pub span: Span,
+}
+
+impl Texts {
+    /// Adds a text behind those that there are; where it begins.
+    pub fn push(&mut self, source: &Source, text: &str) -> usize {
+        if !self.files.is_empty() {
+            self.whole.push('\n');
+        }
+        let start = self.whole.len();
+        self.whole.push_str(text);
+        // A file's name can hold what a terminal obeys.
+        let path = source.path.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+        self.files.push(File { path, directory: source.directory.clone(), span: start..self.whole.len() });
+        start
+    }
+
+    pub fn whole(&self) -> &str {
+        &self.whole
+    }
+
+    /// Changes the text, but not its length.
+    pub fn change(&mut self, change: impl FnOnce(&mut String)) {
+        change(&mut self.whole);
+    }
+
+    /// Each text at its own place, with blank lines where the others are: what is parsed of it is where it is in the whole.
+    pub fn alone(&self) -> Vec<String> {
+        self.files.iter().map(|file| "\n".repeat(file.span.start) + &self.whole[file.span.clone()]).collect()
+    }
+
+    /// The text that a place is in; the profile's own where that is nowhere.
+    pub fn file(&self, at: usize) -> Option<&File> {
+        self.files.iter().find(|file| at <= file.span.end).or(self.files.last())
+    }
+
+    /// The file, and line and column in it, both from 1, the column in characters.
+    pub fn position(&self, at: usize) -> (&str, usize, usize) {
+        let Some(file) = self.file(at) else { return ("", 1, 1) };
+        let (line, column) = position(&self.whole[file.span.clone()], at.saturating_sub(file.span.start));
+        (&file.path, line, column)
+    }
+
+    /// What the whole is named by: the profile itself.
+    pub fn name(&self) -> &str {
+        self.files.first().map_or("", |file| &file.path)
     }
 }
 

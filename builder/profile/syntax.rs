@@ -19,6 +19,17 @@ impl<'t> Document<'t> {
         &self.0
     }
 
+    /// A text at the top.
+    pub fn text(&self, key: &str) -> Option<String> {
+        self.0.get(key)?.get_ref().as_str().map(str::to_owned)
+    }
+
+    /// Takes over what this document does not say itself: tables are joined key by key, and everything else, lists too,
+    /// is there as a whole or not at all.
+    pub fn extend(&mut self, mut base: Document<'t>) {
+        join(&mut self.0, std::mem::take(&mut base.0));
+    }
+
     /// Where somebody has written a private key, whatever the key that it is the value of: no message may show it.
     pub fn private_keys(&self) -> Vec<Span> {
         let mut found = Vec::new();
@@ -32,6 +43,23 @@ impl<'t> Document<'t> {
             }
         }
         found
+    }
+}
+
+/// No deeper than `DEPTH`, beyond which there is no document.
+fn join<'t>(own: &mut DeTable<'t>, base: DeTable<'t>) {
+    for (key, value) in base {
+        match own.get_mut(key.get_ref().as_ref()).map(toml::Spanned::get_mut) {
+            Some(DeValue::Table(own)) => {
+                if let DeValue::Table(base) = value.into_inner() {
+                    join(own, base);
+                }
+            }
+            Some(_) => {}
+            None => {
+                own.insert(key, value);
+            }
+        }
     }
 }
 
