@@ -2,10 +2,9 @@
 
 use serde_json::json;
 
-use super::template::Templates;
+use super::template::{Template, Templates, context};
 use crate::failure::Result;
 use crate::plan::{Node, Plan};
-use crate::values::Digest;
 
 const SCRIPT: (&str, &str) =
     ("overlays/carrier/unpack-seed.sh.hbs", include_str!("../../overlays/carrier/unpack-seed.sh.hbs"));
@@ -16,7 +15,21 @@ const UNIT: (&str, &str) =
 pub struct SeedArchive {
     pub label: &'static str,
     pub file: &'static str,
-    pub sha256: Digest,
+    /// In hex.
+    pub sha256: String,
+}
+
+/// The templates of what the carriers run, parsed once.
+pub struct SeedTemplates {
+    script: Template,
+    unit: Template,
+}
+
+impl SeedTemplates {
+    pub(super) fn new() -> Result<Self> {
+        let parse = |(name, text): (&str, &str)| Template::new(name, text.to_owned());
+        Ok(Self { script: parse(SCRIPT)?, unit: parse(UNIT)? })
+    }
 }
 
 /// A shell script that mounts, checks and unpacks the archives in this order and starts etcd, and a unit
@@ -29,15 +42,15 @@ pub struct Seed {
 /// # Errors
 /// None with the templates that Kiln carries; a template with a mistake is named with its line.
 pub fn seed(plan: &Plan, node: &Node, archives: &[SeedArchive], templates: &Templates) -> Result<Seed> {
-    let values = json!({
+    let values = context(json!({
         "cluster": plan.cluster.name,
         "node": node.name,
         "archives": archives.iter().map(|archive| json!({
             "label": archive.label, "file": archive.file, "sha256": archive.sha256,
         })).collect::<Vec<_>>(),
-    });
+    }))?;
     Ok(Seed {
-        script: templates.fill(SCRIPT.0, SCRIPT.1, &values)?,
-        unit: templates.fill(UNIT.0, UNIT.1, &values)?,
+        script: templates.fill(&templates.seed.script, &values)?,
+        unit: templates.fill(&templates.seed.unit, &values)?,
     })
 }

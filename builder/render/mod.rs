@@ -63,7 +63,7 @@ impl Kitchen<'_> {
         self.insert_keys(&mut tree, node, keys)?;
         let enabled = "etc/systemd/system/multi-user.target.wants/etcd.service";
         tree.insert(path(enabled)?, Entry::link("/etc/systemd/system/etcd.service", "the enabled unit"))?;
-        let values = self.values(node, &config);
+        let values = template::context(self.values(node, &config))?;
         let mut unused = plan.bundle.replace.clone();
         for overlay in self.overlays {
             for (path, mut entry) in overlay.fill(self.templates, &values)? {

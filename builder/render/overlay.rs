@@ -4,13 +4,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use serde_json::Value;
-
-use super::template::Templates;
+use super::template::{Context, Template, Templates};
 use crate::disk;
 use crate::failure::{Doing, Exit, Failure, Result};
 use crate::tree::{Blob, Entry};
-use crate::values::{GuestPath, Mode};
+use crate::values::{Digest, GuestPath, Mode};
 
 /// One overlay, read once and filled in for every node.
 pub struct Overlay {
@@ -22,13 +20,11 @@ pub struct Overlay {
 struct OverlayFile {
     path: GuestPath,
     mode: Mode,
-    /// The file as messages name it: `overlays/etcd/etc/x.hbs`.
-    shown: String,
     body: Body,
 }
 
 enum Body {
-    Template(String),
+    Template(Template),
     Bytes(Arc<Blob>),
     Link(String),
     Directory,
@@ -136,7 +132,7 @@ fn file(path: &str, shown: String, mode: Mode, source: Source) -> Result<Overlay
         Source::Bytes(bytes) => match path.strip_suffix(".hbs") {
             Some(path) => {
                 let text = String::from_utf8(bytes).map_err(|_| refuse("a template must be UTF-8".into()))?;
-                (path, Body::Template(text))
+                (path, Body::Template(Template::new(&shown, text)?))
             }
             None => (path, Body::Bytes(Arc::new(Blob::new(bytes)))),
         },
@@ -144,23 +140,37 @@ fn file(path: &str, shown: String, mode: Mode, source: Source) -> Result<Overlay
         Source::Directory => (path, Body::Directory),
     };
     let path = path.parse().map_err(|error| refuse(format!("as a path in the guest, {error}")))?;
-    Ok(OverlayFile { path, mode, shown, body })
+    Ok(OverlayFile { path, mode, body })
 }
 
 impl Overlay {
+    /// Of all that goes into a node.
+    pub fn digest(&self) -> Digest {
+        let mut text = String::new();
+        for file in &self.files {
+            let body = match &file.body {
+                Body::Template(template) => ("template", Digest::of(template.text().as_bytes()).to_string()),
+                Body::Bytes(blob) => ("file", blob.digest().to_string()),
+                Body::Link(target) => ("link", target.clone()),
+                Body::Directory => ("directory", String::new()),
+            };
+            text.push_str(&format!("{:?} {} {body:?}\n", file.path, file.mode));
+        }
+        Digest::of(text.as_bytes())
+    }
+
     /// Its entries for one node.
     ///
     /// # Errors
     /// `Exit::Profile` with file and line when a template names an unknown variable.
-    pub fn fill(&self, templates: &Templates, values: &Value) -> Result<Vec<(GuestPath, Entry)>> {
+    pub fn fill(&self, templates: &Templates, values: &Context) -> Result<Vec<(GuestPath, Entry)>> {
         self.files
             .iter()
             .map(|file| {
                 let entry = match &file.body {
-                    Body::Template(text) => {
-                        let text = templates
-                            .fill(&file.shown, text, values)
-                            .doing(|| "filling in a template".into())?;
+                    Body::Template(template) => {
+                        let text =
+                            templates.fill(template, values).doing(|| "filling in a template".into())?;
                         Entry::file(text.into_bytes(), file.mode, &self.origin)
                     }
                     Body::Bytes(blob) => Entry::shared(blob.clone(), file.mode, &self.origin),

@@ -1,56 +1,85 @@
 //! Filling in `.hbs` files, strictly: a variable that is not there is an error, also in a condition.
 
+pub use handlebars::Context;
 use handlebars::{
-    Context, Handlebars, Helper, HelperResult, JsonTruthy, Output, RenderContext, RenderError,
-    RenderErrorReason, Renderable,
+    Handlebars, Helper, HelperResult, JsonTruthy, Output, RenderContext, RenderError, RenderErrorReason,
+    Renderable,
 };
 use serde_json::Value;
 
 use crate::failure::{Exit, Failure, Result};
 
-pub struct Templates(Handlebars<'static>);
+/// What fills templates in.
+pub struct Templates {
+    engine: Handlebars<'static>,
+    pub(super) seed: super::carrier::SeedTemplates,
+}
 
-impl Default for Templates {
-    fn default() -> Self {
-        Self::new()
+/// A template that has been parsed.
+pub struct Template {
+    /// The file as messages name it: `overlays/etcd/etc/x.hbs`.
+    name: String,
+    text: String,
+    parsed: handlebars::Template,
+}
+
+impl Template {
+    /// # Errors
+    /// `Exit::Profile`, with the template's name, the line and the column.
+    pub fn new(name: &str, text: String) -> Result<Self> {
+        // Parsed by hand, because an unnamed template's errors have no position.
+        let parsed = handlebars::Template::compile_with_name(&text, name.to_owned()).map_err(|error| {
+            let (line, column) = error.pos().unzip();
+            refuse(name, line, column, error.reason().to_string())
+        })?;
+        Ok(Self { name: name.to_owned(), text, parsed })
+    }
+
+    pub fn text(&self) -> &str {
+        &self.text
     }
 }
 
 impl Templates {
-    pub fn new() -> Self {
+    /// # Errors
+    /// None with the templates that Kiln carries.
+    pub fn new() -> Result<Self> {
         let mut engine = Handlebars::new();
         engine.set_strict_mode(true);
         engine.register_escape_fn(handlebars::no_escape);
         // Strict mode does not reach into the conditions of the built-in helpers.
         engine.register_helper("if", Box::new(Conditional { when: true }));
         engine.register_helper("unless", Box::new(Conditional { when: false }));
-        Self(engine)
+        Ok(Self { engine, seed: super::carrier::SeedTemplates::new()? })
     }
 
     /// # Errors
     /// `Exit::Profile`, with the template's name, the line and the column.
-    pub fn fill(&self, name: &str, text: &str, values: &Value) -> Result<String> {
-        let refuse = |line: Option<usize>, column: Option<usize>, reason: String| {
-            let at = line.map_or(String::new(), |line| format!(":{line}:{}", column.unwrap_or(1)));
-            Failure::new(Exit::Profile, format!("{name}{at}: {reason}"))
-        };
-        // Parsed by hand, because an unnamed template's errors have no position.
-        let template = handlebars::Template::compile_with_name(text, name.to_owned()).map_err(|error| {
-            refuse(error.pos().map(|p| p.0), error.pos().map(|p| p.1), error.reason().to_string())
-        })?;
-        let context = Context::wraps(values)
-            .map_err(|error| refuse(error.line_no, error.column_no, error.reason().to_string()))?;
+    pub fn fill(&self, template: &Template, values: &Context) -> Result<String> {
         let mut render = RenderContext::new(None);
-        template.renders(&self.0, &context, &mut render).map_err(|error| {
+        template.parsed.renders(&self.engine, values, &mut render).map_err(|error| {
             let reason = match error.reason() {
                 RenderErrorReason::MissingVariable(Some(variable)) => {
                     format!("there is no variable {variable}; the README lists those that there are")
                 }
                 other => other.to_string(),
             };
-            refuse(error.line_no, error.column_no, reason)
+            refuse(&template.name, error.line_no, error.column_no, reason)
         })
     }
+}
+
+/// Values as templates take them.
+///
+/// # Errors
+/// None: what is JSON already is taken as it is.
+pub fn context(values: Value) -> Result<Context> {
+    Context::wraps(values).map_err(|error| refuse("the variables", None, None, error.reason().to_string()))
+}
+
+fn refuse(name: &str, line: Option<usize>, column: Option<usize>, reason: String) -> Failure {
+    let at = line.map_or(String::new(), |line| format!(":{line}:{}", column.unwrap_or(1)));
+    Failure::new(Exit::Profile, format!("{name}{at}: {reason}"))
 }
 
 /// `{{#if}}` and `{{#unless}}`.
@@ -89,11 +118,15 @@ mod tests {
 
     use super::*;
 
+    fn fill(name: &str, text: &str, values: Value) -> Result<String> {
+        Templates::new()?.fill(&Template::new(name, text.to_owned())?, &context(values)?)
+    }
+
     #[test]
     fn values_are_filled_in_unescaped() {
         let values = json!({"a": "<&\"'>", "list": ["x", "y"], "yes": true});
         let text = "{{a}}\n{{#each list}}\n- {{this}} {{../a}}\n{{/each}}\n{{#if yes}}on{{else}}off{{/if}}{{#unless yes}}no{{/unless}}\n";
-        let filled = Templates::new().fill("t", text, &values).unwrap();
+        let filled = fill("t", text, values).unwrap();
         assert_eq!(filled, "<&\"'>\n- x <&\"'>\n- y <&\"'>\non\n");
     }
 
@@ -109,7 +142,7 @@ mod tests {
             ("{{frobnicate a}}", ":1:", "frobnicate"),
         ];
         for (text, place, name) in cases {
-            let error = Templates::new().fill("my/file.hbs", text, &json!({"a": 1})).unwrap_err();
+            let error = fill("my/file.hbs", text, json!({"a": 1})).unwrap_err();
             let shown = error.to_string();
             assert!(
                 shown.starts_with(&format!("my/file.hbs{place}")) && shown.contains(name),
