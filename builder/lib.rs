@@ -4,6 +4,7 @@
 
 pub mod artifact;
 pub mod bundle;
+pub mod cache;
 pub mod cli;
 pub mod clock;
 pub mod commands;

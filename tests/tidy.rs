@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 const ROOMS: &[(&str, &[&str])] = &[
     ("artifact", &["disk", "etcd", "tree"]),
     ("bundle", &["disk", "pack"]),
+    ("cache", &["disk"]),
     ("clock", &[]),
     ("commands", &["*"]),
     ("cli", &["machine"]),

@@ -11,7 +11,7 @@ use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode as Bits, OFlags};
+use rustix::fs::{AtFlags, CWD, Mode as Bits, OFlags};
 
 use crate::failure::{Doing, Failure, Result};
 use crate::values::Mode;
@@ -59,6 +59,8 @@ pub struct Input {
     file: File,
     path: PathBuf,
     size: u64,
+    mode: Mode,
+    shared: Option<(u64, u64)>,
 }
 
 impl Input {
@@ -74,11 +76,27 @@ impl Input {
         if !meta.is_file() {
             return Err(Failure::io("it is not a regular file").while_doing(reading()));
         }
-        Ok(Self { size: meta.len(), file, path: path.to_owned() })
+        Ok(Self {
+            size: meta.len(),
+            mode: Mode::from_bits(meta.mode()),
+            shared: (meta.nlink() > 1).then(|| (meta.dev(), meta.ino())),
+            file,
+            path: path.to_owned(),
+        })
     }
 
     pub fn size(&self) -> u64 {
         self.size
+    }
+
+    /// The file system and the number there of a file that has several names; `None` for one that has one.
+    pub fn shared_identity(&self) -> Option<(u64, u64)> {
+        self.shared
+    }
+
+    /// Of the open file itself, whatever stands at its path by now.
+    pub fn mode(&self) -> Mode {
+        self.mode
     }
 
     pub fn path(&self) -> &Path {
@@ -195,6 +213,62 @@ pub fn write_whole(path: &Path, bytes: &[u8], mode: Mode) -> Result<()> {
     sync_directory(parent)
 }
 
+/// Writes a file that appears whole, or not at all, but may be short after a power cut: for what is checked when it is read.
+pub fn write_unsynced(path: &Path, pieces: &[&[u8]], mode: Mode) -> Result<()> {
+    let writing = || format!("writing {}", path.display());
+    let mut file = tempfile::Builder::new()
+        .prefix(TEMPORARY)
+        .permissions(fs::Permissions::from_mode(mode.bits()))
+        .tempfile_in(parent_of(path))
+        .doing(writing)?;
+    pieces.iter().try_for_each(|piece| file.write_all(piece)).doing(writing)?;
+    file.persist(path).map_err(|error| error.error).doing(writing)?;
+    Ok(())
+}
+
+/// A whole file of at most `limit` bytes, whose time of change becomes now: so it is known when it was used.
+pub fn read_and_mark(path: &Path, limit: u64) -> Result<Vec<u8>> {
+    let bytes = read(path, limit)?;
+    let now = rustix::fs::Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW };
+    let times = rustix::fs::Timestamps { last_access: now, last_modification: now };
+    // Where that is not allowed, it is not known.
+    let _ = rustix::fs::utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW);
+    Ok(bytes)
+}
+
+/// A file in a directory of files.
+pub struct Stored {
+    pub path: PathBuf,
+    pub size: u64,
+    /// Seconds and nanoseconds since 1970.
+    pub modified: (i64, i64),
+}
+
+/// The files in a directory, in no order.
+pub fn stored(directory: &Path) -> Result<Vec<Stored>> {
+    let reading = || format!("reading the directory {}", directory.display());
+    let mut all = Vec::new();
+    for entry in fs::read_dir(directory).doing(reading)? {
+        let entry = entry.doing(reading)?;
+        // Another run may have removed it meanwhile.
+        let Ok(meta) = entry.metadata() else { continue };
+        if meta.is_file() {
+            all.push(Stored {
+                path: entry.path(),
+                size: meta.len(),
+                modified: (meta.mtime(), meta.mtime_nsec()),
+            });
+        }
+    }
+    Ok(all)
+}
+
+/// Whether it belongs to the user that this process runs as.
+pub fn is_own(path: &Path) -> Result<bool> {
+    let meta = fs::symlink_metadata(path).doing(|| format!("looking at {}", path.display()))?;
+    Ok(meta.uid() == rustix::process::geteuid().as_raw())
+}
+
 /// Puts a finished file in its place.
 pub fn rename(from: &Path, to: &Path) -> Result<()> {
     fs::rename(from, to).doing(|| format!("writing {}", to.display()))?;
@@ -255,6 +329,19 @@ impl Scratch {
         write_whole(&path, bytes, mode)?;
         Ok(path)
     }
+}
+
+/// Sets the time of change, in seconds since 1970.
+#[cfg(test)]
+pub fn set_modified(path: &Path, seconds: i64) -> io::Result<()> {
+    let time = rustix::fs::Timespec { tv_sec: seconds, tv_nsec: 0 };
+    let times = rustix::fs::Timestamps { last_access: time, last_modification: time };
+    Ok(rustix::fs::utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW)?)
+}
+
+#[cfg(test)]
+pub fn set_mode(path: &Path, mode: Mode) -> io::Result<()> {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode.bits()))
 }
 
 #[cfg(test)]

@@ -1,14 +1,16 @@
 //! Making a directory that appears whole.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Mode as Bits, OFlags, RenameFlags};
 
 use super::{
-    Found, Kind, Lock, look, make_directories, parent_of, remove_directory, remove_file, sync_directory,
+    Found, Input, Kind, Lock, look, make_directories, parent_of, remove_directory, remove_file,
+    sync_directory,
 };
 use crate::failure::{Doing, Exit, Failure, Result};
 use crate::values::Mode;
@@ -80,6 +82,30 @@ impl Staging {
         Ok(Output { file: File::from(fd), path: self.target.join(path) })
     }
 
+    /// Removes one file.
+    pub fn remove(&self, path: &str) -> Result<()> {
+        let (above, name) = self.open_above(path)?;
+        rustix::fs::unlinkat(&above, name, AtFlags::empty())
+            .map_err(io::Error::from)
+            .doing(|| format!("removing {}", self.target.join(path).display()))
+    }
+
+    /// Another name for a file that is open, so that what was read through that handle is what appears here. `false` where the
+    /// file cannot have one more name: it is on another file system, is another user's, or has all that it may have.
+    pub fn link(&self, from: &Input, path: &str) -> Result<bool> {
+        let (above, name) = self.open_above(path)?;
+        // The handle's own entry in /proc: by its path it could be another file by now (open(2), O_TMPFILE).
+        let handle = format!("/proc/self/fd/{}", from.file.as_raw_fd());
+        Ok(rustix::fs::linkat(CWD, handle, &above, name, AtFlags::SYMLINK_FOLLOW).is_ok())
+    }
+
+    /// Another name for a file in this directory, with the same answer as `link`.
+    pub fn link_within(&self, from: &str, path: &str) -> Result<bool> {
+        let (from, from_name) = self.open_above(from)?;
+        let (above, name) = self.open_above(path)?;
+        Ok(rustix::fs::linkat(&from, from_name, &above, name, AtFlags::empty()).is_ok())
+    }
+
     fn open_above<'p>(&self, path: &'p str) -> Result<(OwnedFd, &'p str)> {
         let opening = || format!("opening {}", self.target.join(path).display());
         let mut above = self.root.try_clone().doing(opening)?;
@@ -106,16 +132,46 @@ impl Staging {
 
     /// The same, with another mode for the directory itself. The lock on the target comes back, still held.
     pub fn publish_as(mut self, mode: Mode) -> Result<Option<Lock>> {
-        let publishing = || format!("publishing {}", self.target.display());
-        rustix::fs::fchmod(&self.root, Bits::from_raw_mode(mode.bits()))
-            .map_err(io::Error::from)
-            .doing(publishing)?;
-        // One call for all files; since Linux 5.8 it also reports their write errors (syncfs(2)).
-        rustix::fs::syncfs(&self.root).map_err(io::Error::from).doing(publishing)?;
+        self.open_to(mode)?;
+        self.sync()?;
         self.swap()?;
         self.published = true;
         sync_directory(&self.parent)?;
         Ok(self.lock.take())
+    }
+
+    /// The same for several, which may be on several file systems; each appears whole, one after the other.
+    pub fn publish_all(mut all: Vec<Self>, mode: Mode) -> Result<()> {
+        let mut synced = BTreeSet::new();
+        for staging in &all {
+            staging.open_to(mode)?;
+        }
+        for staging in &all {
+            let device = rustix::fs::fstat(&staging.root).map_err(io::Error::from);
+            if synced.insert(device.doing(|| format!("publishing {}", staging.target.display()))?.st_dev) {
+                staging.sync()?;
+            }
+        }
+        let mut parents = BTreeSet::new();
+        for staging in &mut all {
+            staging.swap()?;
+            staging.published = true;
+            parents.insert(staging.parent.clone());
+        }
+        parents.iter().try_for_each(|parent| sync_directory(parent))
+    }
+
+    fn open_to(&self, mode: Mode) -> Result<()> {
+        rustix::fs::fchmod(&self.root, Bits::from_raw_mode(mode.bits()))
+            .map_err(io::Error::from)
+            .doing(|| format!("publishing {}", self.target.display()))
+    }
+
+    /// One call for all files; since Linux 5.8 it also reports their write errors (syncfs(2)).
+    fn sync(&self) -> Result<()> {
+        rustix::fs::syncfs(&self.root)
+            .map_err(io::Error::from)
+            .doing(|| format!("publishing {}", self.target.display()))
     }
 
     fn swap(&self) -> Result<()> {
@@ -223,6 +279,27 @@ mod tests {
         let target = scratch.path().join("ha3");
         let _first = Staging::begin(&target).unwrap();
         assert_eq!(Staging::begin(&target).err().unwrap().exit(), Exit::Locked);
+    }
+
+    #[test]
+    fn a_file_gets_another_name_and_keeps_its_mode() {
+        let scratch = scratch();
+        let old = scratch.write("old", b"x", Mode::SECRET).unwrap();
+        let staging = Staging::begin(&scratch.path().join("ha3")).unwrap();
+        let input = Input::open(&old).unwrap();
+        // What has its name afterwards is not what was opened.
+        fs::rename(&old, scratch.path().join("moved")).unwrap();
+        fs::write(&old, "other").unwrap();
+        assert!(staging.link(&input, "a").unwrap());
+        assert!(staging.link_within("a", "b").unwrap());
+        assert!(!staging.link_within("a", "b").unwrap(), "the name is taken");
+        assert!(!staging.link_within("none", "c").unwrap());
+        staging.publish().unwrap();
+        for name in ["a", "b"] {
+            let path = scratch.path().join("ha3").join(name);
+            assert_eq!(fs::read(&path).unwrap(), b"x");
+            assert_eq!(look(&path).unwrap().unwrap().mode, Mode::SECRET);
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 mod login;
 mod machine;
+mod shard;
 mod time;
 
 use std::fmt;
@@ -12,6 +13,7 @@ use serde::{Serialize, Serializer};
 
 pub use login::{LoginName, SshKey, hide, looks_private, without_private_keys};
 pub use machine::{Arch, Digest, Mac, Mode, disk_serial};
+pub use shard::Shard;
 pub use time::{Epoch, Lifetime};
 
 /// Why a text is not the value it should be. A sentence, without the text itself.
