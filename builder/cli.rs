@@ -1,11 +1,12 @@
 //! The command line: clap's types and the help texts.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::machine::{Accel, Carrier, Driver};
-use crate::values::{Digest, Epoch};
+use crate::values::{Digest, Epoch, Shard};
 
 /// Bakes etcd nodes offline: one TOML profile in, payloads that machines boot from as a formed TLS cluster out.
 #[derive(Parser, Debug)]
@@ -50,9 +51,14 @@ pub enum Verb {
     Verify(Verify),
     /// Run the baked etcdctl with the right endpoints and certificates
     Etcdctl(Etcdctl),
+    /// Put the parts of a fleet, built apart, together
+    Join(Join),
     /// Import etcd releases for offline use
     #[command(subcommand)]
     Artifacts(Artifacts),
+    /// Look at what earlier builds have left for later ones, or make it smaller
+    #[command(subcommand)]
+    Cache(CacheVerb),
     /// Make, renew and look at a cluster's keys
     #[command(subcommand)]
     Keystore(Keystore),
@@ -60,6 +66,85 @@ pub enum Verb {
 
 #[derive(Args, Debug)]
 pub struct Source {
+    /// A profile's name (./profiles/NAME.toml, then those that kiln carries) or a file (with a / or ending in .toml);
+    /// given several times, all of them are built as a fleet
+    #[arg(long, short, value_name = "NAME|FILE", required_unless_present = "fleet")]
+    pub profile: Vec<String>,
+    /// Every profile in this directory: *.toml, but for those whose names begin with _, which others extend
+    #[arg(long, value_name = "DIR", conflicts_with = "profile")]
+    pub fleet: Option<PathBuf>,
+    /// Only this part of the fleet, as in 3/16; kiln join puts the parts together
+    #[arg(long, value_name = "K/N")]
+    pub shard: Option<Shard>,
+}
+
+#[derive(Args, Debug)]
+pub struct Cache {
+    /// Where earlier builds have left what later ones need not make again [default: $KILN_CACHE, else
+    /// $XDG_CACHE_HOME/kiln, else ~/.cache/kiln]
+    #[arg(long, value_name = "DIR")]
+    pub cache: Option<PathBuf>,
+    /// Make everything, and leave nothing for later builds
+    #[arg(long, conflicts_with = "cache")]
+    pub no_cache: bool,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum CacheVerb {
+    /// Print how much of what is in the cache
+    Show {
+        /// The cache's directory [default: $KILN_CACHE, else $XDG_CACHE_HOME/kiln, else ~/.cache/kiln]
+        #[arg(long, value_name = "DIR")]
+        cache: Option<PathBuf>,
+        /// Print the result as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Remove what has not been used for the longest time
+    Prune {
+        /// The cache's directory [default: $KILN_CACHE, else $XDG_CACHE_HOME/kiln, else ~/.cache/kiln]
+        #[arg(long, value_name = "DIR")]
+        cache: Option<PathBuf>,
+        /// How many bytes may be left, as in 0, 512M or 1G
+        #[arg(long, value_name = "SIZE", default_value = "0", value_parser = size)]
+        max_size: u64,
+        /// Print the result as JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// A count of bytes, with K, M or G for the powers of 1024.
+fn size(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(['K', 'M', 'G']);
+    let unit = match &text[digits.len()..] {
+        "" => 0,
+        "K" => 10,
+        "M" => 20,
+        "G" => 30,
+        _ => return Err("a size has at most one unit: K, M or G".into()),
+    };
+    let number: u64 =
+        digits.parse().map_err(|_| "a size is a number of bytes, as in 512M or 1G".to_owned())?;
+    number.checked_mul(1 << unit).ok_or_else(|| "that is too large".to_owned())
+}
+
+#[derive(Args, Debug)]
+pub struct Join {
+    /// The directories that kiln build --shard 1/N to N/N made
+    #[arg(required = true, value_name = "PART")]
+    pub parts: Vec<PathBuf>,
+    /// The fleet's directory
+    #[arg(long, short, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Print the result as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// One profile.
+#[derive(Args, Debug)]
+pub struct One {
     /// A profile's name (./profiles/NAME.toml, then those that kiln carries) or a file (with a / or ending in .toml)
     #[arg(long, short, value_name = "NAME|FILE")]
     pub profile: String,
@@ -74,7 +159,8 @@ pub struct Store {
 
 #[derive(Args, Debug)]
 pub struct Keys {
-    /// The cluster's keystore [default: keystore/<cluster name>]
+    /// The cluster's keystore [default: keystore/<cluster name>]; of several clusters, the directory with theirs
+    /// [default: keystore]
     #[arg(long, value_name = "DIR")]
     pub keystore: Option<PathBuf>,
 }
@@ -86,6 +172,11 @@ pub struct Ingredients {
     pub keys: Keys,
     #[command(flatten)]
     pub store: Store,
+    #[command(flatten)]
+    pub cache: Cache,
+    /// How many nodes or clusters are made at once [default: one per core]
+    #[arg(long, value_name = "N")]
+    pub jobs: Option<NonZeroUsize>,
     /// Another overlay directory, after those of the profile; may be given several times
     #[arg(long, value_name = "DIR")]
     pub overlays: Vec<PathBuf>,
@@ -102,7 +193,7 @@ pub struct Ingredients {
 pub struct Build {
     #[command(flatten)]
     pub source: Source,
-    /// The bundle's directory [default: out/<profile name>]
+    /// The bundle's directory [default: out/<profile name>], or the fleet's [default: out/<name of --fleet's directory>]
     #[arg(long, short, value_name = "DIR")]
     pub out: Option<PathBuf>,
     #[command(flatten)]
@@ -111,12 +202,15 @@ pub struct Build {
 
 #[derive(Args, Debug)]
 pub struct Check {
-    /// A finished bundle, whose every digest, size and mode is then compared with its manifest
-    #[arg(conflicts_with = "profile", required_unless_present = "profile")]
+    /// A finished bundle or fleet, whose every digest, size and mode is then compared with its manifest
+    #[arg(conflicts_with_all = ["profile", "fleet"], required_unless_present_any = ["profile", "fleet"])]
     pub bundle: Option<PathBuf>,
-    /// A profile's name or file, as for build
+    /// A profile's name or file, as for build; may be given several times
     #[arg(long, short, value_name = "NAME|FILE")]
-    pub profile: Option<String>,
+    pub profile: Vec<String>,
+    /// Every profile in this directory, as for build
+    #[arg(long, value_name = "DIR", conflicts_with = "profile")]
+    pub fleet: Option<PathBuf>,
     #[command(flatten)]
     pub ingredients: Ingredients,
 }
@@ -124,7 +218,7 @@ pub struct Check {
 #[derive(Args, Debug)]
 pub struct Plan {
     #[command(flatten)]
-    pub source: Source,
+    pub source: One,
     #[command(flatten)]
     pub keys: Keys,
     #[command(flatten)]

@@ -45,13 +45,13 @@ fn debians_packages_become_releases() {
     assert_eq!(store.list().unwrap().len(), 2);
     let mut seen = 0;
     for (release, arch) in newest_first {
-        let binaries = store.load(release, arch, &[]).unwrap();
-        assert_eq!(binaries.record.sources[0].trust, Trust::ByHand);
-        assert!(binaries.record.sources[0].file.starts_with("etcd-server_"), "the server comes first");
-        for (program, blob) in &binaries.blobs {
+        let record = store.find(release, arch, &[]).unwrap();
+        assert_eq!(record.sources[0].trust, Trust::ByHand);
+        assert!(record.sources[0].file.starts_with("etcd-server_"), "the server comes first");
+        for (program, blob) in &store.load(&record).unwrap() {
             let want = DEBIAN.iter().find(|(v, p, _)| *v == release.to_string() && p == program).unwrap().2;
             assert_eq!(blob.digest().to_string(), want, "{program} {release}");
-            let interpreter = binaries.record.binaries[program].interpreter.as_deref();
+            let interpreter = record.binaries[program].interpreter.as_deref();
             assert_eq!(interpreter, Some("/lib64/ld-linux-x86-64.so.2"));
             seen += 1;
         }
@@ -86,20 +86,20 @@ fn a_tarball_in_upstreams_layout_is_let_in_by_its_pin() {
     let added = desk.add(&file, &pinned).unwrap();
     assert_eq!((added[0].outcome, added[0].record.sources[0].trust), (Outcome::Added, Trust::Profile));
     let store = desk.store();
-    let loaded = store.load(release("3.5.16"), Arch::Amd64, &pin).unwrap();
+    let loaded = store.load(&store.find(release("3.5.16"), Arch::Amd64, &pin).unwrap()).unwrap();
     for (program, bytes) in &programs {
-        assert!(loaded.blobs[program].bytes() == bytes, "{program}");
+        assert!(loaded[program].bytes() == bytes, "{program}");
     }
 
     // The same programs out of Debian's packages: no harm done, but then the pin says another source.
     let added = desk.add(&debs("3.5.16"), &TRUST).unwrap();
     assert_eq!(added[0].outcome, Outcome::SourcesUpdated);
-    let failure = store.load(release("3.5.16"), Arch::Amd64, &pin).err().unwrap();
+    let failure = store.find(release("3.5.16"), Arch::Amd64, &pin).err().unwrap();
     assert_eq!(failure.exit(), Exit::Untrusted);
     assert!(failure.to_string().contains("etcd-server_3.5.16"), "{failure}");
     let both: Vec<_> = added[0].record.sources.iter().map(|source| source.sha256).collect();
-    assert!(store.load(release("3.5.16"), Arch::Amd64, &both).is_ok());
-    assert!(store.load(release("3.5.16"), Arch::Amd64, &both[..1]).is_err(), "half of the sources");
+    assert!(store.find(release("3.5.16"), Arch::Amd64, &both).is_ok());
+    assert!(store.find(release("3.5.16"), Arch::Amd64, &both[..1]).is_err(), "half of the sources");
 }
 
 #[test]
@@ -220,7 +220,7 @@ fn unusual_but_honest_files_are_taken() {
             files.iter().enumerate().map(|(at, bytes)| desk.put(&at.to_string(), bytes)).collect();
         let added = desk.add(&files, &TRUST).unwrap_or_else(|failure| panic!("{what}: {failure}"));
         assert_eq!(added.len(), 1, "{what}");
-        assert!(desk.store().load(added[0].record.version, Arch::Amd64, &[]).is_ok(), "{what}");
+        assert!(desk.store().load(&added[0].record).is_ok(), "{what}");
     }
 }
 
@@ -238,8 +238,8 @@ fn other_programs_for_a_release_need_replace() {
     assert_eq!(desk.listing(), before);
     let added = desk.add(&file, &Accept { replace: true, ..TRUST }).unwrap();
     assert_eq!(added[0].outcome, Outcome::Replaced);
-    let loaded = desk.store().load(release("3.5.16"), Arch::Amd64, &[]).unwrap();
-    assert!(loaded.blobs.values().all(|blob| blob.bytes() == other));
+    let loaded = desk.store().load(&added[0].record).unwrap();
+    assert!(loaded.values().all(|blob| blob.bytes() == other));
 }
 
 #[test]
@@ -274,7 +274,10 @@ fn damage_in_the_store_is_noticed_and_mended() {
     let file = [desk.put(TARBALL, &good_tar().gz())];
     desk.add(&file, &TRUST).unwrap();
     let blob = desk.scratch.path().join("artifacts/blobs/sha256").join(Digest::of(&small()).to_string());
-    let load = || desk.store().load(release("3.5.16"), Arch::Amd64, &[]);
+    let load = || {
+        let store = desk.store();
+        store.find(release("3.5.16"), Arch::Amd64, &[]).and_then(|record| store.load(&record))
+    };
     let flip = |path: &Path| {
         let mut bytes = fs::read(path).unwrap();
         bytes[7] ^= 1;
@@ -325,12 +328,12 @@ fn what_is_not_there_is_said_with_what_is() {
     let desk = Desk::new();
     let store = desk.store();
     assert!(store.available().unwrap().is_empty() && store.list().unwrap().is_empty());
-    let say = || desk.store().load(release("3.5.30"), Arch::Arm64, &[]).err().unwrap().to_string();
+    let say = || desk.store().find(release("3.5.30"), Arch::Arm64, &[]).err().unwrap().to_string();
     assert!(say().contains("which has nothing; add it: kiln artifacts add --artifacts"), "{}", say());
     desk.add_one(TARBALL, &good_tar().gz()).unwrap();
     assert!(say().contains("which has 3.5.16 (amd64); add it"), "{}", say());
     assert!(say().contains("etcd-v3.5.30-linux-arm64.tar.gz"), "{}", say());
-    assert_eq!(store.load(release("3.5.30"), Arch::Arm64, &[]).err().unwrap().exit(), Exit::Untrusted);
+    assert_eq!(store.find(release("3.5.30"), Arch::Arm64, &[]).err().unwrap().exit(), Exit::Untrusted);
     assert!(desk.add(&[], &TRUST).unwrap().is_empty());
 }
 
@@ -346,7 +349,8 @@ fn a_second_run_waits_for_nobody_and_a_killed_one_leaves_nothing() {
     let lock = Lock::exclusive(&root.join(".lock")).unwrap();
     let failure = desk.add_one(TARBALL, &good_tar().gz()).unwrap_err();
     assert_eq!(failure.exit(), Exit::Locked);
-    assert!(desk.store().load(release("3.5.16"), Arch::Amd64, &[]).is_ok(), "reading needs no lock");
+    let record = desk.store().find(release("3.5.16"), Arch::Amd64, &[]).unwrap();
+    assert!(desk.store().load(&record).is_ok(), "reading needs no lock");
     drop(lock);
     desk.add_one(TARBALL, &good_tar().gz()).unwrap();
     assert!(desk.listing().iter().all(|path| !path.to_string_lossy().contains(".kiln-")));

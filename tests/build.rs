@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use lab::{Workshop, ha3_with, refused, run, store};
+use lab::{Workshop, ha3_with, refused, run, snapshot, store};
 
 /// One node, binaries apart: the least that a build writes.
 const SMALL: &str = r#"
@@ -36,22 +36,6 @@ fn build(work: &Workshop) -> Command {
     let mut command = work.kiln(["build", "--quiet", "--profile", "small.toml", "--artifacts"]);
     command.arg(store());
     command
-}
-
-/// Every file and directory below, with mode, size and content.
-fn snapshot(path: &Path) -> Vec<(String, u32, Vec<u8>)> {
-    let mut all: Vec<_> = walkdir::WalkDir::new(path)
-        .into_iter()
-        .map(|entry| entry.unwrap())
-        .map(|entry| {
-            let name = entry.path().strip_prefix(path).unwrap().display().to_string();
-            let content =
-                if entry.file_type().is_file() { fs::read(entry.path()).unwrap() } else { Vec::new() };
-            (name, entry.metadata().unwrap().mode(), content)
-        })
-        .collect();
-    all.sort();
-    all
 }
 
 #[test]

@@ -27,7 +27,7 @@ use crate::etcd::Release;
 use crate::values::Digest;
 
 pub use record::{Binary, Record, Source, Trust};
-pub use store::{Added, Binaries, Outcome, Store};
+pub use store::{Added, Outcome, Store};
 
 /// The programs that an etcd release is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

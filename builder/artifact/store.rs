@@ -50,13 +50,6 @@ pub enum Outcome {
     Replaced,
 }
 
-/// The programs of one release, as they were when they were added.
-#[derive(Clone)]
-pub struct Binaries {
-    pub record: Record,
-    pub blobs: BTreeMap<Program, Arc<Blob>>,
-}
-
 impl Store {
     /// A directory that is not there is an empty store.
     pub fn at(directory: &Path) -> Self {
@@ -178,13 +171,13 @@ impl Store {
         Ok(all)
     }
 
-    /// The programs of a release, hashed again.
+    /// A release as it was added.
     ///
     /// With `pinned`, a profile's `[etcd] sha256`, the release must come from those files only.
     ///
     /// # Errors
-    /// `Exit::Untrusted` when the release is not there, is damaged, or comes from other files.
-    pub fn load(&self, release: Release, arch: Arch, pinned: &[Digest]) -> Result<Binaries> {
+    /// `Exit::Untrusted` when the release is not there, or comes from other files.
+    pub fn find(&self, release: Release, arch: Arch, pinned: &[Digest]) -> Result<Record> {
         let Some(record) = self.record(release, arch)? else { return Err(self.missing(release, arch)?) };
         if let Some(other) = record.sources.iter().find(|s| !pinned.is_empty() && !pinned.contains(&s.sha256))
         {
@@ -196,8 +189,16 @@ impl Store {
                 other.sha256
             )));
         }
+        Ok(record)
+    }
+
+    /// The programs of a release, hashed again.
+    ///
+    /// # Errors
+    /// `Exit::Untrusted` when one is missing or damaged.
+    pub fn load(&self, record: &Record) -> Result<BTreeMap<Program, Arc<Blob>>> {
         // Reading and hashing is nearly all of what a small build does, and the blobs are independent.
-        let blobs = std::thread::scope(|scope| {
+        std::thread::scope(|scope| {
             let reading: Vec<_> = record
                 .binaries
                 .iter()
@@ -211,11 +212,10 @@ impl Store {
                     let blob =
                         thread.join().unwrap_or_else(|_| Err(Failure::io("a reading thread panicked")));
                     blob.map(|blob| (program, blob))
-                        .doing(|| format!("loading {program} {release} for {arch}"))
+                        .doing(|| format!("loading {program} {} for {}", record.version, record.arch))
                 })
-                .collect::<Result<_>>()
-        })?;
-        Ok(Binaries { record, blobs })
+                .collect()
+        })
     }
 
     fn load_blob(&self, sha256: Digest, size: u64) -> Result<Arc<Blob>> {

@@ -1,9 +1,13 @@
-//! The bundle on disk: its manifest, publishing it whole, reading it back and checking it.
+//! The bundle on disk: its manifest, publishing it whole, reading it back and checking it; and fleets of bundles.
 
+mod fleet;
 pub mod manifest;
+mod place;
 mod read;
 mod write;
 
+pub use fleet::{Entry, Fleet, INDEX, Index, join};
 pub use manifest::Manifest;
+pub use place::{Holds, Place};
 pub use read::{Bundle, Problem, digest};
-pub use write::{MANIFEST, SUMS, Writer};
+pub use write::{MANIFEST, SUMS, Shared, Writer};

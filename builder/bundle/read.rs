@@ -1,6 +1,6 @@
 //! Reading a bundle back and holding it to its manifest.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -57,6 +57,11 @@ impl Bundle {
     /// # Errors
     /// `Exit::Io` only when a directory cannot be read; what is wrong with the bundle is in the result.
     pub fn check(&self) -> Result<Vec<Problem>> {
+        self.check_with(&mut Memory::default())
+    }
+
+    /// The same, for one of many bundles that share files.
+    pub(super) fn check_with(&self, memory: &mut Memory) -> Result<Vec<Problem>> {
         let mut problems = Vec::new();
         let mut problem =
             |path: &str, problem: String| problems.push(Problem { path: path.to_owned(), problem });
@@ -83,7 +88,7 @@ impl Bundle {
                 problem(path, "is missing".into());
                 continue;
             }
-            match digest(&self.path.join(path)) {
+            match memory.digest(&self.path.join(path)) {
                 Ok((size, _)) if size != want.size => {
                     problem(path, format!("has {size} bytes, not {}", want.size));
                 }
@@ -114,11 +119,32 @@ impl Bundle {
     }
 }
 
+/// What files with several names have been found to be, by the file itself.
+#[derive(Default)]
+pub(super) struct Memory(BTreeMap<(u64, u64), (u64, Digest)>);
+
+impl Memory {
+    fn digest(&mut self, path: &Path) -> Result<(u64, Digest)> {
+        let mut input = Input::open(path)?;
+        let Some(identity) = input.shared_identity() else { return digest_of(&mut input) };
+        if let Some(known) = self.0.get(&identity) {
+            return Ok(*known);
+        }
+        let found = digest_of(&mut input)?;
+        self.0.insert(identity, found);
+        Ok(found)
+    }
+}
+
 /// A file's size in bytes and its SHA-256.
 pub fn digest(path: &Path) -> Result<(u64, Digest)> {
+    digest_of(&mut Input::open(path)?)
+}
+
+fn digest_of(input: &mut Input) -> Result<(u64, Digest)> {
     let mut hash = Sha256::new();
     let mut size = 0;
-    each_piece(path, |bytes| {
+    each_piece_of(input, |bytes| {
         size += bytes.len() as u64;
         hash.update(bytes);
         Ok(())
@@ -127,12 +153,16 @@ pub fn digest(path: &Path) -> Result<(u64, Digest)> {
 }
 
 /// Reads a file from its beginning to its end, without ever holding more than a piece of it.
-pub(super) fn each_piece(path: &Path, mut take: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
-    let mut input = Input::open(path)?;
-    let mut buffer = vec![0; 1 << 18];
+pub(super) fn each_piece(path: &Path, take: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    each_piece_of(&mut Input::open(path)?, take)
+}
+
+pub(super) fn each_piece_of(input: &mut Input, mut take: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    // Most files are small, and there may be a hundred thousand of them.
+    let mut buffer = vec![0; (input.size() as usize).clamp(1, 1 << 18)];
     loop {
         interrupt::check()?;
-        let count = input.read(&mut buffer).doing(|| format!("reading {}", path.display()))?;
+        let count = input.read(&mut buffer).doing(|| format!("reading {}", input.path().display()))?;
         if count == 0 {
             return Ok(());
         }

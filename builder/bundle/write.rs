@@ -1,15 +1,15 @@
-//! Writing a bundle: whole, or not at all.
+//! Writing the files of one bundle, each hashed as it is written.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use sha2::{Digest as _, Sha256};
 
 use super::manifest::{self, Manifest};
-use super::read::each_piece;
-use crate::disk::{self, Kind, Output, Staging};
-use crate::failure::{Failure, Result};
+use super::read::{each_piece, each_piece_of};
+use crate::disk::{Input, Output, Staging};
+use crate::failure::Result;
 use crate::interrupt;
 use crate::pack::Piece;
 use crate::values::{Digest, Mode};
@@ -18,25 +18,25 @@ use crate::values::{Digest, Mode};
 pub const MANIFEST: &str = "bundle.json";
 pub const SUMS: &str = "SHA256SUMS";
 
-/// A bundle being written. Shared between threads: every file is its own.
-pub struct Writer {
-    staging: Staging,
-    target: PathBuf,
+/// A bundle being written, into a `Place`. Shared between threads: every file is its own.
+pub struct Writer<'p> {
+    staging: &'p Staging,
+    /// What its paths in the staging directory begin with: nothing, or `ha3/`.
+    prefix: String,
     files: Mutex<BTreeMap<String, manifest::File>>,
 }
 
-impl Writer {
-    /// # Errors
-    /// `Exit::Unsafe` when something that is not a bundle stands at the target, `Exit::Locked` when another
-    /// run is writing it.
-    pub fn begin(target: &Path) -> Result<Self> {
-        check_replaceable(target)?;
-        let staging = Staging::begin(target)?;
-        Ok(Self { staging, target: target.to_owned(), files: Mutex::default() })
+/// A file that bundles of one place share: the first that needs it writes it, the others get another name for it.
+#[derive(Default)]
+pub struct Shared(Mutex<Option<(String, manifest::File)>>);
+
+impl<'p> Writer<'p> {
+    pub(super) fn new(staging: &'p Staging, prefix: String) -> Self {
+        Self { staging, prefix, files: Mutex::default() }
     }
 
     pub fn directory(&self, path: &str, mode: Mode) -> Result<()> {
-        self.staging.directory(path, mode)
+        self.staging.directory(&self.inside(path), mode)
     }
 
     /// Writes one file and returns the SHA-256 of its bytes.
@@ -47,7 +47,26 @@ impl Writer {
         interrupt::check()?;
         let mut file = self.begin_file(path, mode)?;
         stream.iter().try_for_each(|piece| file.write(piece.bytes()))?;
-        Ok(self.end_file(path, mode, file))
+        Ok(self.end_file(path, mode, file).1)
+    }
+
+    /// The same for a file that other bundles of this place have as well.
+    pub fn put_shared(&self, path: &str, mode: Mode, stream: &[Piece], shared: &Shared) -> Result<()> {
+        interrupt::check()?;
+        // Whoever comes second waits: a layer takes longer to write than to name.
+        let mut shared = shared.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((first, file)) = &*shared
+            && self.staging.link_within(first, &self.inside(path))?
+        {
+            self.files().insert(path.to_owned(), file.clone());
+            return Ok(());
+        }
+        let mut file = self.begin_file(path, mode)?;
+        stream.iter().try_for_each(|piece| file.write(piece.bytes()))?;
+        let (entry, _) = self.end_file(path, mode, file);
+        // Also where the first can have no more names: then this one can.
+        *shared = Some((self.inside(path), entry));
+        Ok(())
     }
 
     /// Writes one file that is a copy of `head`, zeros up to a multiple of `unit` bytes, and `stream`. Returns what
@@ -72,35 +91,81 @@ impl Writer {
         Ok(was)
     }
 
-    fn begin_file(&self, path: &str, mode: Mode) -> Result<Hashed> {
-        Ok(Hashed { output: self.staging.create(path, mode)?, hash: Sha256::new(), size: 0 })
+    /// Takes files over from another bundle, by giving each one more name, when every byte of all of them is as it has to
+    /// be. `false`, and nothing here, when it is not, or when one cannot have another name.
+    pub fn take_over(&self, from: &Path, files: &BTreeMap<String, manifest::File>) -> Result<bool> {
+        let mut inputs = Vec::with_capacity(files.len());
+        for (path, want) in files {
+            match open_as(&from.join(path), want)? {
+                Some(input) => inputs.push((path, input)),
+                None => return Ok(false),
+            }
+        }
+        for (at, (path, input)) in inputs.iter().enumerate() {
+            if !self.staging.link(input, &self.inside(path))? {
+                for (path, _) in &inputs[..at] {
+                    self.staging.remove(&self.inside(path))?;
+                }
+                return Ok(false);
+            }
+        }
+        self.files().extend(files.iter().map(|(path, file)| (path.clone(), file.clone())));
+        Ok(true)
     }
 
-    fn end_file(&self, path: &str, mode: Mode, file: Hashed) -> Digest {
+    /// The files that have been written below a directory, by their path in the bundle.
+    pub fn below(&self, directory: &str) -> BTreeMap<String, manifest::File> {
+        let below = format!("{directory}/");
+        let files = self.files();
+        let from_there = files.range(below.clone()..).take_while(|(path, _)| path.starts_with(&below));
+        from_there.map(|(path, file)| (path.clone(), file.clone())).collect()
+    }
+
+    /// Adds the manifest and the sums; the SHA-256 of each.
+    pub fn finish(self, mut manifest: Manifest) -> Result<[Digest; 2]> {
+        manifest.files = std::mem::take(&mut *self.files());
+        let described = self.put(MANIFEST, Mode::FILE, &[Piece::Own(manifest.to_json())])?;
+        let mut listed = manifest.files;
+        listed.append(&mut self.files());
+        let sums = self.put(SUMS, Mode::FILE, &[Piece::Own(sums(&listed).into_bytes())])?;
+        Ok([described, sums])
+    }
+
+    fn inside(&self, path: &str) -> String {
+        format!("{}{path}", self.prefix)
+    }
+
+    fn files(&self) -> MutexGuard<'_, BTreeMap<String, manifest::File>> {
+        // Whoever panicked while holding the lock has left a whole map behind: it is only ever added to.
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn begin_file(&self, path: &str, mode: Mode) -> Result<Hashed> {
+        let output = self.staging.create(&self.inside(path), mode)?;
+        Ok(Hashed { output, hash: Sha256::new(), size: 0 })
+    }
+
+    fn end_file(&self, path: &str, mode: Mode, file: Hashed) -> (manifest::File, Digest) {
         let digest = file.digest();
         let entry = manifest::File { size: file.size, mode: mode.to_string(), sha256: digest.to_string() };
-        self.files.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), entry);
-        digest
+        self.files().insert(path.to_owned(), entry.clone());
+        (entry, digest)
     }
+}
 
-    pub fn put_bytes(&self, path: &str, mode: Mode, bytes: Vec<u8>) -> Result<Digest> {
-        self.put(path, mode, &[Piece::Own(bytes)])
+/// An open file that has this size, mode and digest; `None` when there is no such one at the path.
+fn open_as(path: &Path, want: &manifest::File) -> Result<Option<Input>> {
+    let Ok(mut input) = Input::open(path) else { return Ok(None) };
+    if input.size() != want.size || input.mode().to_string() != want.mode {
+        return Ok(None);
     }
-
-    /// Adds the manifest and the sums; `last` runs when every byte is written, just before the bundle appears.
-    pub fn publish(self, mut manifest: Manifest, last: impl FnOnce() -> Result<()>) -> Result<()> {
-        let files = std::mem::take(&mut *self.files.lock().unwrap_or_else(PoisonError::into_inner));
-        manifest.files = files;
-        self.put_bytes(MANIFEST, Mode::FILE, manifest.to_json())?;
-        let mut listed = manifest.files;
-        listed.append(&mut self.files.lock().unwrap_or_else(PoisonError::into_inner));
-        self.put_bytes(SUMS, Mode::FILE, sums(&listed).into_bytes())?;
-        interrupt::check()?;
-        last()?;
-        // Once more: somebody may have put something else there meanwhile.
-        check_replaceable(&self.target)?;
-        self.staging.publish()
-    }
+    let mut hash = Sha256::new();
+    each_piece_of(&mut input, |bytes| {
+        hash.update(bytes);
+        Ok(())
+    })?;
+    let found = Digest::from_bytes(hash.finalize().into());
+    Ok((found.to_string() == want.sha256).then_some(input))
 }
 
 /// A file being written and hashed.
@@ -126,45 +191,4 @@ impl Hashed {
 /// The text of SHA256SUMS.
 pub fn sums(files: &BTreeMap<String, manifest::File>) -> String {
     files.iter().map(|(path, file)| format!("{}  {path}\n", file.sha256)).collect()
-}
-
-/// A bundle may stand in the place of a bundle, and of nothing else.
-fn check_replaceable(target: &Path) -> Result<()> {
-    let shown = target.display();
-    let refuse = |reason: String| Err(Failure::unsafe_to(reason));
-    match disk::look(target)?.map(|found| found.kind) {
-        None => return Ok(()),
-        Some(Kind::Directory) => {}
-        Some(Kind::Link) => {
-            return refuse(format!("{shown} is a symbolic link; remove it or choose another --out"));
-        }
-        Some(_) => return refuse(format!("{shown} is not a directory; remove it or choose another --out")),
-    }
-    let manifest = target.join(MANIFEST);
-    let manifest = match disk::look(&manifest)? {
-        Some(found) if found.kind == Kind::File => {
-            Manifest::from_json(&disk::read(&manifest, manifest::LIMIT)?).ok()
-        }
-        _ => None,
-    };
-    let Some(manifest) = manifest else {
-        return refuse(format!("{shown} is not a bundle; remove it or choose another --out"));
-    };
-    // The old bundle goes when the new one is in its place, and whatever lies in it would go along: somebody's
-    // notes, or a keystore.
-    let is_its_own = |found: &disk::Walked| match (found.kind, found.path.to_str()) {
-        (Kind::Directory, Some(path)) => {
-            let below = format!("{path}/");
-            manifest.files.keys().any(|file| file.starts_with(&below))
-        }
-        (Kind::File, Some(path)) => path == MANIFEST || path == SUMS || manifest.files.contains_key(path),
-        _ => false,
-    };
-    match disk::walk(target)?.into_iter().find(|found| !is_its_own(found)) {
-        Some(odd) => refuse(format!(
-            "{shown} holds {}, which no build put there; move it away or choose another --out",
-            odd.path.display()
-        )),
-        None => Ok(()),
-    }
 }

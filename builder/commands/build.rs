@@ -4,20 +4,38 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::bake;
 use super::output::Output;
+use super::pantry::Pantry;
 use super::prepare::Prepared;
+use super::progress::Progress;
 use super::sink::Sink;
-use crate::bundle::{Manifest, Writer};
+use super::{bake, fleet, inputs};
+use crate::bundle::{Holds, Manifest, Place};
+use crate::cache;
 use crate::cli;
 use crate::clock;
+use crate::disk;
 use crate::failure::Result;
 
 pub fn run(args: &cli::Build, out: &Output) -> Result<()> {
-    let prepared = Prepared::new(&args.source.profile, &args.ingredients, out)?;
+    match &args.source.profile[..] {
+        [name] if args.source.shard.is_none() => one(name, args, out),
+        _ => fleet::run(args, out),
+    }
+}
+
+fn one(name: &str, args: &cli::Build, out: &Output) -> Result<()> {
+    let pantry = Pantry::new(&args.ingredients, out)?;
+    let profile = inputs::profile(name, &pantry.store, out, args.ingredients.json)?;
+    let path = inputs::keystore_path(args.ingredients.keys.keystore.as_ref(), &profile.cluster.name);
+    let prepared = Prepared::new(&profile, &pantry, path)?;
     let target = args.out.clone().unwrap_or_else(|| PathBuf::from("out").join(prepared.plan.name.as_str()));
-    let writer = Writer::begin(&target)?;
-    let manifest = bake::bake(&prepared.inputs(), Sink::Bundle(&writer))?;
+    let place = Place::begin(&target, Holds::Bundle)?;
+    let writer = place.bundle();
+    let replaced = disk::look(&target)?.map(|_| place.replaced(None));
+    let progress = Progress::begin(out, prepared.plan.nodes.len());
+    let sink = Sink::Bundle { writer: &writer, replaced: replaced.as_deref(), progress: &progress };
+    let manifest = bake::bake(&prepared, &pantry, sink, pantry.jobs)?;
     if !prepared.plan.peers_by_name {
         out.warn(format_args!(
             "etcd {} cannot be told the peers' names this way: any certificate of the CA gets onto the peer port; \
@@ -32,9 +50,14 @@ pub fn run(args: &cli::Build, out: &Output) -> Result<()> {
     let expires = manifest.certificates.iter().map(|certificate| certificate.not_after).min();
 
     let Prepared { plan, mut keystore, keystore_path, keystore_is_new, .. } = prepared;
+    writer.finish(manifest)?;
     // The keystore is saved when nothing is left that could be refused: a bundle whose keys nobody has any
     // more could never be built again.
-    writer.publish(manifest, || if keystore_is_new { keystore.save(&keystore_path) } else { Ok(()) })?;
+    place.publish(|| if keystore_is_new { keystore.save(&keystore_path) } else { Ok(()) })?;
+    drop(progress);
+    if let Some(cache) = &pantry.cache {
+        cache.keep_within(cache::LIMIT)?;
+    }
     if keystore_is_new {
         out.say(format_args!(
             "made the keystore {}: every key of this cluster comes from it; keep it safe and back it up",

@@ -1,30 +1,35 @@
 //! `kiln check`: a profile, by making everything and keeping nothing; or a finished bundle.
 
+use std::num::NonZeroUsize;
 use std::path::Path;
 
 use serde_json::json;
 
-use super::bake;
 use super::output::Output;
+use super::pantry::Pantry;
 use super::prepare::Prepared;
 use super::sink::Sink;
-use crate::bundle::Bundle;
+use super::{bake, inputs, parallel};
+use crate::bundle::{Bundle, Fleet, INDEX};
 use crate::cli;
-use crate::failure::{Failure, Result};
+use crate::disk;
+use crate::failure::{Doing, Failure, Result};
 
 pub fn run(args: &cli::Check, out: &Output) -> Result<()> {
-    match (&args.bundle, &args.profile) {
-        (Some(path), _) => bundle(path, args.ingredients.json, out),
-        (None, Some(name)) => profile(name, args, out),
-        // clap asks for one of the two.
-        (None, None) => Ok(()),
+    match (&args.bundle, &args.profile[..]) {
+        (Some(path), _) => directory(path, args.ingredients.json, out),
+        (None, [name]) => profile(name, args, out),
+        (None, _) => fleet(args, out),
     }
 }
 
 fn profile(name: &str, args: &cli::Check, out: &Output) -> Result<()> {
-    let prepared = Prepared::new(name, &args.ingredients, out)?;
+    let pantry = Pantry::new(&args.ingredients, out)?;
+    let profile = inputs::profile(name, &pantry.store, out, args.ingredients.json)?;
+    let path = inputs::keystore_path(args.ingredients.keys.keystore.as_ref(), &profile.cluster.name);
+    let prepared = Prepared::new(&profile, &pantry, path)?;
     let plan = &prepared.plan;
-    let manifest = bake::bake(&prepared.inputs(), Sink::Nowhere)?;
+    let manifest = bake::bake(&prepared, &pantry, Sink::Nowhere, pantry.jobs)?;
     if args.ingredients.json {
         return out.json(&json!({
             "profile": plan.name, "nodes": plan.nodes.len(), "certificates": manifest.certificates.len(),
@@ -40,22 +45,48 @@ fn profile(name: &str, args: &cli::Check, out: &Output) -> Result<()> {
     ))
 }
 
-fn bundle(path: &Path, json: bool, out: &Output) -> Result<()> {
-    let bundle = Bundle::open(path)?;
-    let problems = bundle.check()?;
-    if json {
-        out.json(&json!({ "bundle": path, "files": bundle.manifest.files.len(), "problems": problems }))?;
-    }
-    if problems.is_empty() {
-        return if json {
-            Ok(())
-        } else {
-            out.print(format_args!(
-                "{}: all {} files are as the manifest says",
-                path.display(),
-                bundle.manifest.files.len()
-            ))
+fn fleet(args: &cli::Check, out: &Output) -> Result<()> {
+    let pantry = Pantry::new(&args.ingredients, out)?;
+    let source = cli::Source { profile: args.profile.clone(), fleet: args.fleet.clone(), shard: None };
+    let sources = inputs::sources(&source)?;
+    let (profiles, _) = inputs::profiles(&sources, &pantry)?;
+    let keystores = inputs::keystores(&args.ingredients.keys);
+    let nodes = parallel::each(&profiles, pantry.jobs, |profile| {
+        let check = || {
+            let path = keystores.join(profile.cluster.name.as_str());
+            let prepared = Prepared::new(profile, &pantry, path)?;
+            bake::bake(&prepared, &pantry, Sink::Nowhere, NonZeroUsize::MIN)
         };
+        check().map(|manifest| manifest.nodes.len()).doing(|| format!("checking {}", profile.name))
+    })?;
+    let (bundles, nodes) = (nodes.len(), nodes.iter().sum::<usize>());
+    if args.ingredients.json {
+        return out.json(&json!({ "profiles": bundles, "nodes": nodes, "ok": true }));
+    }
+    out.print(format_args!("{bundles} bundles with {nodes} nodes can be built from these profiles"))
+}
+
+/// A finished bundle, or a fleet of them.
+fn directory(path: &Path, json: bool, out: &Output) -> Result<()> {
+    let (problems, whole) = if disk::look(&path.join(INDEX))?.is_some() {
+        let fleet = Fleet::open(path)?;
+        let bundles = fleet.index.bundles.len();
+        let problems = fleet.check()?;
+        if json {
+            out.json(&json!({ "fleet": path, "bundles": bundles, "problems": problems }))?;
+        }
+        (problems, format!("all {bundles} bundles are as the index and their manifests say"))
+    } else {
+        let bundle = Bundle::open(path)?;
+        let files = bundle.manifest.files.len();
+        let problems = bundle.check()?;
+        if json {
+            out.json(&json!({ "bundle": path, "files": files, "problems": problems }))?;
+        }
+        (problems, format!("all {files} files are as the manifest says"))
+    };
+    if problems.is_empty() {
+        return if json { Ok(()) } else { out.print(format_args!("{}: {whole}", path.display())) };
     }
     let lines: Vec<_> =
         problems.iter().map(|problem| format!("{} {}", problem.path, problem.problem)).collect();

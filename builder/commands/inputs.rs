@@ -1,17 +1,23 @@
 //! What several verbs begin with: the profile, the store, the keystore, the overlays, the epoch.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::output::{Output, colour};
+use super::pantry::Pantry;
+use super::parallel;
 use crate::artifact::Store;
+use crate::cli;
 use crate::clock;
 use crate::disk;
 use crate::failure::{Exit, Failure, Result};
 use crate::pki::Keystore;
 use crate::plan::{self, Plan};
 use crate::profile::{self, Profile, Source};
-use crate::render::{self, Overlay};
-use crate::values::{ClusterName, Epoch, Lifetime, Token};
+use crate::values::{ClusterName, Digest, Epoch, Lifetime, Token};
+
+/// How many profiles may extend one another.
+const DEPTH: usize = 8;
 
 /// Finds a profile by DESIGN's rule: something with a `/` or ending in `.toml` is a file; a name is looked for
 /// in ./profiles, then among those that Kiln carries.
@@ -29,6 +35,7 @@ pub fn source(name: &str) -> Result<Source> {
             path: format!("{name} (a profile that kiln carries)"),
             bytes: text.as_bytes().to_vec(),
             directory: PathBuf::new(),
+            base: None,
         }),
         None => {
             let known: Vec<_> = profile::names().collect();
@@ -45,6 +52,11 @@ pub fn source(name: &str) -> Result<Source> {
 }
 
 fn file(path: &Path) -> Result<Source> {
+    file_at(path, 0)
+}
+
+/// A profile with those that it extends; so many extend this one.
+fn file_at(path: &Path, depth: usize) -> Result<Source> {
     // One byte more than the limit, so that the desk can say itself that the file is too large.
     let bytes = match disk::look(path)? {
         Some(found) if found.size > profile::LIMIT => {
@@ -55,7 +67,114 @@ fn file(path: &Path) -> Result<Source> {
         }
         _ => disk::read(path, profile::LIMIT)?,
     };
-    Ok(Source::file(path, bytes))
+    let base = profile::extends(&bytes).map(|named| base(path, &named, depth));
+    Ok(Source { base, ..Source::file(path, bytes) })
+}
+
+/// What a profile extends, or why that cannot be had; `depth` is how many extend it already.
+fn base(path: &Path, named: &str, depth: usize) -> std::result::Result<Box<Source>, String> {
+    if depth == DEPTH {
+        return Err(format!(
+            "{} is the {DEPTH}th profile that extends another; do they extend one another?",
+            path.display()
+        ));
+    }
+    let base = path.parent().unwrap_or(Path::new("")).join(named);
+    file_at(&base, depth + 1).map(Box::new).map_err(|failure| failure.to_string())
+}
+
+/// Every profile that the command line names, sorted by name.
+///
+/// # Errors
+/// `Exit::Usage` when there is none.
+pub fn sources(named: &cli::Source) -> Result<Vec<Source>> {
+    let mut sources: Vec<Source> = named.profile.iter().map(|name| source(name)).collect::<Result<_>>()?;
+    if let Some(directory) = &named.fleet {
+        let is_profile = |name: &String| name.ends_with(".toml") && !name.starts_with(['_', '.']);
+        for name in disk::list(directory)?.into_iter().filter(is_profile) {
+            sources.push(file(&directory.join(name))?);
+        }
+        if sources.is_empty() {
+            let reason = format!(
+                "there is no profile in {}: no *.toml that does not begin with _",
+                directory.display()
+            );
+            return Err(Failure::new(Exit::Usage, reason));
+        }
+    }
+    sources.sort_by(|a, b| (&a.name, &a.path).cmp(&(&b.name, &b.path)));
+    Ok(sources)
+}
+
+/// Reads and checks profiles that are built together; and the digest of all of them.
+///
+/// # Errors
+/// `Exit::Profile` with all mistakes of all of them, and with names that two of them have.
+pub fn profiles(sources: &[Source], pantry: &Pantry<'_>) -> Result<(Vec<Profile>, Digest)> {
+    let available = pantry.store.available()?;
+    let read = parallel::each(sources, pantry.jobs, |source| Ok(profile::read(source, &available)))?;
+    let mut profiles = Vec::with_capacity(sources.len());
+    let mut mistakes = Vec::new();
+    let mut warned: BTreeMap<String, (String, usize)> = BTreeMap::new();
+    for read in read {
+        match read {
+            Ok((profile, warnings)) => {
+                for warning in warnings {
+                    let place = match warning.line {
+                        Some(line) => format!("{}:{line}", warning.file),
+                        None => warning.file,
+                    };
+                    warned.entry(warning.text).or_insert((place, 0)).1 += 1;
+                }
+                profiles.push(profile);
+            }
+            Err(wrong) => mistakes.push(wrong),
+        }
+    }
+    for (text, (place, count)) in warned {
+        match count {
+            1 => pantry.out.warn(format_args!("{place}: {text}")),
+            _ => pantry.out.warn(format_args!("{place} and {} more: {text}", count - 1)),
+        }
+    }
+    if !mistakes.is_empty() {
+        if pantry.ingredients.json {
+            pantry.out.json(&mistakes)?;
+        }
+        return Err(profile::failure_of_all(&mistakes, colour()));
+    }
+    check_names(sources, &profiles)?;
+    let digests: Vec<_> =
+        sources.iter().map(|source| format!("{} {}\n", source.name, source.digest())).collect();
+    Ok((profiles, Digest::of(digests.concat().as_bytes())))
+}
+
+/// Two profiles of one name would be one bundle, and two of one cluster would share keys and, where their addresses are
+/// the same, an identity.
+fn check_names(sources: &[Source], profiles: &[Profile]) -> Result<()> {
+    let mut twice = Vec::new();
+    for (pair, paths) in profiles.windows(2).zip(sources.windows(2)) {
+        if pair[0].name == pair[1].name {
+            twice.push(format!(
+                "{} and {} have the same name; rename one of them",
+                paths[0].path, paths[1].path
+            ));
+        }
+    }
+    let mut clusters = BTreeMap::new();
+    for (profile, source) in profiles.iter().zip(sources) {
+        if let Some(other) = clusters.insert(&profile.cluster.name, &source.path) {
+            let name = &profile.cluster.name;
+            twice.push(format!(
+                "{other} and {} are both of the cluster {name}; give one another [cluster] name",
+                source.path
+            ));
+        }
+    }
+    match twice.is_empty() {
+        true => Ok(()),
+        false => Err(Failure::new(Exit::Profile, twice.join("\n       "))),
+    }
 }
 
 /// Reads and checks a profile; warnings go to stderr. `json` chooses the form of its mistakes.
@@ -65,8 +184,8 @@ pub fn profile(name: &str, store: &Store, out: &Output, json: bool) -> Result<Pr
         Ok((profile, warnings)) => {
             for warning in warnings {
                 match warning.line {
-                    Some(line) => out.warn(format_args!("{}:{line}: {}", source.path, warning.text)),
-                    None => out.warn(format_args!("{}: {}", source.path, warning.text)),
+                    Some(line) => out.warn(format_args!("{}:{line}: {}", warning.file, warning.text)),
+                    None => out.warn(format_args!("{}: {}", warning.file, warning.text)),
                 }
             }
             Ok(profile)
@@ -78,6 +197,11 @@ pub fn profile(name: &str, store: &Store, out: &Output, json: bool) -> Result<Pr
             Err(mistakes.into_failure(colour()))
         }
     }
+}
+
+/// Where the keystores of several clusters are.
+pub fn keystores(given: &cli::Keys) -> PathBuf {
+    given.keystore.clone().unwrap_or_else(|| PathBuf::from("keystore"))
 }
 
 /// Where a cluster's keystore is unless the command line says otherwise.
@@ -100,15 +224,6 @@ pub fn plan(profile: &Profile, keystore: Option<&Keystore>) -> Plan {
     let mut plan = plan::resolve(profile, &token);
     plan.cluster.formed |= keystore.is_some_and(|keystore| keystore.is_sealed(&plan.cluster.token));
     plan
-}
-
-/// Kiln's own overlays, the profile's, then those of the command line.
-pub fn overlays(profile: &Profile, more: &[PathBuf]) -> Result<Vec<Overlay>> {
-    let mut overlays = render::embedded()?;
-    for directory in profile.bundle.overlays.iter().chain(more) {
-        overlays.push(render::load(directory)?);
-    }
-    Ok(overlays)
 }
 
 /// `SOURCE_DATE_EPOCH` (reproducible-builds.org), where it is set.

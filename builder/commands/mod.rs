@@ -4,15 +4,22 @@ mod artifacts;
 mod bake;
 mod base;
 mod build;
+mod cache;
 mod check;
+mod describe;
 mod down;
 mod etcdctl;
+mod fleet;
 mod inputs;
+mod join;
 mod keystore;
 mod output;
+mod pantry;
 mod parallel;
+mod part;
 mod plan;
 mod prepare;
+mod progress;
 mod rehearse;
 mod seal;
 mod show;
@@ -43,6 +50,8 @@ pub fn run(cli: Cli) -> Result<()> {
         Verb::Verify(args) => verify::run(&args, &out),
         Verb::Etcdctl(args) => etcdctl::run(&args),
         Verb::Artifacts(verb) => artifacts::run(&verb, &out),
+        Verb::Join(args) => join::run(&args, &out),
+        Verb::Cache(verb) => cache::run(&verb, &out),
         Verb::Keystore(verb) => keystore::run(&verb, &out),
     }
 }

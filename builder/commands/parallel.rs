@@ -1,16 +1,20 @@
-//! The same work for many nodes, on every core.
+//! The same work for many nodes or clusters, several at once.
 
-use std::num::NonZero;
+use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use crate::failure::{Failure, Result};
 
-/// Calls `work` for every item and returns the results in the items' order. No new item is begun after the
+/// Calls `work` for every item, for so many at once, and returns the results in the items' order. No new item is begun after the
 /// first fault; of several faults the one of the earliest item is returned.
-pub fn each<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> Result<R> + Sync) -> Result<Vec<R>> {
-    let workers = thread::available_parallelism().map_or(1, NonZero::get).min(items.len());
+pub fn each<T: Sync, R: Send>(
+    items: &[T],
+    jobs: NonZeroUsize,
+    work: impl Fn(&T) -> Result<R> + Sync,
+) -> Result<Vec<R>> {
+    let workers = jobs.get().min(items.len());
     let next = AtomicUsize::new(0);
     let done: Mutex<Vec<(usize, R)>> = Mutex::default();
     let fault: Mutex<Option<(usize, Failure)>> = Mutex::default();
@@ -46,18 +50,23 @@ pub fn each<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> Result<R> + Sync
 mod tests {
     use super::*;
 
+    const JOBS: NonZeroUsize = NonZeroUsize::new(3).unwrap();
+
     #[test]
     fn results_keep_the_order_of_the_items() {
         let items: Vec<u32> = (0..1000).collect();
-        assert_eq!(each(&items, |n| Ok(n * 2)).unwrap(), items.iter().map(|n| n * 2).collect::<Vec<_>>());
-        assert!(each(&[] as &[u32], |_| Ok(())).unwrap().is_empty());
+        assert_eq!(
+            each(&items, JOBS, |n| Ok(n * 2)).unwrap(),
+            items.iter().map(|n| n * 2).collect::<Vec<_>>()
+        );
+        assert!(each(&[] as &[u32], JOBS, |_| Ok(())).unwrap().is_empty());
     }
 
     #[test]
     fn a_fault_ends_the_work() {
         let items: Vec<u32> = (0..100_000).collect();
         let begun = AtomicUsize::new(0);
-        let error = each(&items, |n| {
+        let error = each(&items, JOBS, |n| {
             begun.fetch_add(1, Ordering::Relaxed);
             if *n == 3 { Err(Failure::io("three")) } else { Ok(()) }
         });

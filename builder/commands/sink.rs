@@ -2,15 +2,22 @@
 
 use std::path::Path;
 
-use crate::bundle::{self, Writer, manifest};
+use super::progress::Progress;
+use crate::bundle::{self, Shared, Writer, manifest};
 use crate::failure::Result;
 use crate::interrupt;
-use crate::pack::Piece;
-use crate::values::Mode;
+use crate::pack::{Piece, digest, length};
+use crate::values::{Digest, Mode};
 
 /// Where the baked files go.
+#[derive(Clone, Copy)]
 pub enum Sink<'a> {
-    Bundle(&'a Writer),
+    Bundle {
+        writer: &'a Writer<'a>,
+        /// The bundle that stands where this one will, if one does.
+        replaced: Option<&'a Path>,
+        progress: &'a Progress,
+    },
     /// Everything is made and nothing is kept.
     Nowhere,
 }
@@ -18,14 +25,33 @@ pub enum Sink<'a> {
 impl Sink<'_> {
     pub fn directory(&self, path: &str, mode: Mode) -> Result<()> {
         match self {
-            Sink::Bundle(writer) => writer.directory(path, mode),
+            Sink::Bundle { writer, .. } => writer.directory(path, mode),
             Sink::Nowhere => Ok(()),
         }
     }
 
-    pub fn put(&self, path: &str, mode: Mode, stream: &[Piece]) -> Result<()> {
+    /// The SHA-256 of what was put.
+    pub fn put(&self, path: &str, mode: Mode, stream: &[Piece]) -> Result<Digest> {
         match self {
-            Sink::Bundle(writer) => writer.put(path, mode, stream).map(|_| ()),
+            Sink::Bundle { writer, progress, .. } => {
+                progress.bytes(length(stream));
+                writer.put(path, mode, stream)
+            }
+            Sink::Nowhere => interrupt::check().map(|()| digest(stream)),
+        }
+    }
+
+    /// Another node is done.
+    pub fn node(&self) {
+        if let Sink::Bundle { progress, .. } = self {
+            progress.node();
+        }
+    }
+
+    /// A file that other bundles of the same place have as well.
+    pub fn put_shared(&self, path: &str, mode: Mode, stream: &[Piece], shared: &Shared) -> Result<()> {
+        match self {
+            Sink::Bundle { writer, .. } => writer.put_shared(path, mode, stream, shared),
             Sink::Nowhere => interrupt::check(),
         }
     }
@@ -40,13 +66,13 @@ impl Sink<'_> {
         stream: &[Piece],
     ) -> Result<manifest::Input> {
         let (size, sha256) = match self {
-            Sink::Bundle(writer) => writer.put_behind(path, mode, head, unit, stream)?,
+            Sink::Bundle { writer, .. } => writer.put_behind(path, mode, head, unit, stream)?,
             Sink::Nowhere => bundle::digest(head)?,
         };
         Ok(manifest::Input { size, sha256: sha256.to_string() })
     }
 
     pub fn text(&self, path: &str, text: impl Into<Vec<u8>>) -> Result<()> {
-        self.put(path, Mode::FILE, &[Piece::Own(text.into())])
+        self.put(path, Mode::FILE, &[Piece::Own(text.into())]).map(drop)
     }
 }

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -22,6 +22,9 @@ use crate::failure::{Doing, Exit, Failure, Result};
 use crate::plan;
 use crate::profile::Algorithm;
 use crate::values::{ClusterName, Digest, Epoch, Mode, Token};
+
+/// Each takes two open files while it is written, of which a process may have 1024.
+const SAVED_AT_ONCE: usize = 200;
 
 /// A keystore, checked and locked: no other run of Kiln uses it while this value lives.
 pub struct Keystore {
@@ -66,13 +69,32 @@ impl Keystore {
     /// `Exit::Locked` when another run makes the same keystore, or made it since it was looked for.
     pub fn save(&mut self, dir: &Path) -> Result<()> {
         let staging = Staging::begin(dir)?;
-        if refuse_existing(dir).is_err() {
-            let reason =
-                format!("another run made {} meanwhile; do the same once more with it", dir.display());
-            return Err(Failure::new(Exit::Locked, reason));
-        }
+        self.refuse_other(dir)?;
         self._lock = self.store(staging)?;
         Ok(())
+    }
+
+    /// The same for many, with one wait for the disk for every few of them.
+    pub fn save_all(drafts: Vec<(Self, PathBuf)>) -> Result<()> {
+        for some in drafts.chunks(SAVED_AT_ONCE) {
+            let mut staged = Vec::with_capacity(some.len());
+            for (keystore, dir) in some {
+                let staging = Staging::begin(dir)?;
+                keystore.refuse_other(dir)?;
+                keystore.write(&staging)?;
+                staged.push(staging);
+            }
+            Staging::publish_all(staged, Mode::SECRET_DIRECTORY)?;
+        }
+        Ok(())
+    }
+
+    fn refuse_other(&self, dir: &Path) -> Result<()> {
+        refuse_existing(dir).map_err(|_| {
+            let reason =
+                format!("another run made {} meanwhile; do the same once more with it", dir.display());
+            Failure::new(Exit::Locked, reason)
+        })
     }
 
     /// A draft that is written down at once.
@@ -228,6 +250,15 @@ impl Keystore {
         self.imported.is_some()
     }
 
+    /// Tells it from every other keystore, and from itself before it was changed, and nothing of its secret.
+    ///
+    /// # Errors
+    /// As `save`.
+    pub fn fingerprint(&self) -> Result<Digest> {
+        // What `render` writes has a check in it that is derived from the secret and covers all the rest.
+        self.render().map(|text| Digest::of(text.as_bytes()))
+    }
+
     /// etcd's initial-cluster-token, `<cluster>-<8 hex digits>`: another keystore, another cluster ID. A renewal
     /// does not change it.
     pub fn token(&self) -> &Token {
@@ -306,6 +337,11 @@ impl Keystore {
     /// Puts it in its place, whole; the lock stays with it.
     /// The lock goes on being held, where the staging directory's is the keystore's.
     fn store(&self, staging: Staging) -> Result<Option<Lock>> {
+        self.write(&staging)?;
+        staging.publish_as(Mode::SECRET_DIRECTORY)
+    }
+
+    fn write(&self, staging: &Staging) -> Result<()> {
         let write = |name: &str, bytes: &[u8]| staging.create(name, Mode::SECRET)?.write(bytes);
         write(LIST, self.render()?.as_bytes())?;
         write(SECRET, self.secret.to_text().as_bytes())?;
@@ -313,7 +349,7 @@ impl Keystore {
             write(CA, &ca.chain)?;
             write(CA_KEY, &ca.key.pem)?;
         }
-        staging.publish_as(Mode::SECRET_DIRECTORY)
+        Ok(())
     }
 
     /// `keystore.toml`.

@@ -78,6 +78,7 @@ pub fn good_tar() -> Tar {
 pub fn real_programs(version: &str) -> Vec<(Program, Vec<u8>)> {
     let desk = Desk::new();
     desk.add(&debs(version), &TRUST).unwrap();
-    let binaries = desk.store().load(release(version), Arch::Amd64, &[]).unwrap();
-    binaries.blobs.into_iter().map(|(program, blob)| (program, blob.bytes().to_vec())).collect()
+    let store = desk.store();
+    let blobs = store.load(&store.find(release(version), Arch::Amd64, &[]).unwrap()).unwrap();
+    blobs.into_iter().map(|(program, blob)| (program, blob.bytes().to_vec())).collect()
 }

@@ -3,6 +3,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
@@ -55,7 +56,8 @@ pub fn newer_release() -> String {
 
 pub fn kiln() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kiln"));
-    command.env_remove("SOURCE_DATE_EPOCH").env("NO_COLOR", "1");
+    // Without a cache, so that what a test sees is what its own build made.
+    command.env_remove("SOURCE_DATE_EPOCH").env("NO_COLOR", "1").env("KILN_CACHE", "");
     command
 }
 
@@ -124,6 +126,22 @@ impl Workshop {
         let printed = run(&mut command);
         self.path().join(printed.split(':').next().unwrap())
     }
+}
+
+/// Every file and directory below, with mode, size and content.
+pub fn snapshot(path: &Path) -> Vec<(String, u32, Vec<u8>)> {
+    let mut all: Vec<_> = walkdir::WalkDir::new(path)
+        .into_iter()
+        .map(|entry| entry.unwrap())
+        .map(|entry| {
+            let name = entry.path().strip_prefix(path).unwrap().display().to_string();
+            let content =
+                if entry.file_type().is_file() { fs::read(entry.path()).unwrap() } else { Vec::new() };
+            (name, entry.metadata().unwrap().permissions().mode(), content)
+        })
+        .collect();
+    all.sort();
+    all
 }
 
 /// Three members with one change to the text of the embedded profile: every pair is (from, to).

@@ -1,0 +1,221 @@
+//! A fleet: many bundles in one directory, with an index of what each is.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::manifest;
+use super::read::{Bundle, Memory, Problem};
+use super::write::{MANIFEST, SUMS};
+use crate::disk;
+use crate::failure::{Doing, Failure, Result};
+use crate::values::{ClusterName, Digest, Shard};
+
+/// The index's file.
+pub const INDEX: &str = "fleet.json";
+
+/// The only index schema that this Kiln writes and reads.
+const SCHEMA: u32 = 1;
+
+/// What a fleet's directory holds. It names its bundles by the digests of their manifests, which name all else.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Index {
+    pub schema: u32,
+    /// `kiln 0.1.0`.
+    pub builder: String,
+    /// The SHA-256 of all its profiles: parts of one fleet have the same.
+    pub profiles: String,
+    /// Which part of the fleet this is; absent when it is all of it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub shard: Option<Shard>,
+    /// Sorted by name.
+    pub bundles: Vec<Entry>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Of the profile, and of the bundle's directory.
+    pub name: String,
+    pub cluster: String,
+    pub token: String,
+    /// Hex without leading zeros.
+    pub id: String,
+    pub nodes: usize,
+    /// The SHA-256 of the bundle's manifest and of its list of sums.
+    pub manifest: String,
+    pub sums: String,
+}
+
+impl Index {
+    pub fn new(profiles: Digest, shard: Option<Shard>, mut bundles: Vec<Entry>) -> Self {
+        bundles.sort_by(|a, b| a.name.cmp(&b.name));
+        let builder = concat!("kiln ", env!("CARGO_PKG_VERSION")).to_owned();
+        Self { schema: SCHEMA, builder, profiles: profiles.to_string(), shard, bundles }
+    }
+
+    /// Pretty JSON with a newline at its end.
+    pub fn to_json(&self) -> Vec<u8> {
+        let mut bytes = serde_json::to_vec_pretty(self).unwrap_or_default();
+        bytes.push(b'\n');
+        bytes
+    }
+
+    /// The text of the fleet's SHA256SUMS.
+    pub fn sums(&self) -> String {
+        let index = format!("{}  {INDEX}\n", Digest::of(&self.to_json()));
+        let bundles = self.bundles.iter().map(|bundle| format!("{}  {}/{SUMS}\n", bundle.sums, bundle.name));
+        std::iter::once(index).chain(bundles).collect()
+    }
+
+    /// # Errors
+    /// `Exit::Wrong` when there is none, or none of this schema.
+    pub fn read(directory: &Path) -> Result<Self> {
+        let path = directory.join(INDEX);
+        if disk::look(&path)?.is_none() {
+            return Err(Failure::wrong(format!(
+                "{} is not a fleet's directory: it has no {INDEX}; make one with kiln build --fleet",
+                directory.display()
+            )));
+        }
+        let bytes = disk::read(&path, manifest::LIMIT)?;
+        Self::from_json(&bytes).doing(|| format!("reading {}", path.display()))
+    }
+
+    fn from_json(bytes: &[u8]) -> Result<Self> {
+        let index: Self = serde_json::from_slice(bytes)
+            .map_err(|error| Failure::wrong(format!("it is not a fleet's index: {error}")))?;
+        if index.schema != SCHEMA {
+            return Err(Failure::wrong(format!(
+                "index schema {} is not supported; this kiln reads schema {SCHEMA}",
+                index.schema
+            )));
+        }
+        // Names become paths when a fleet is read, so that they must be what Kiln writes.
+        for name in index.bundles.iter().map(|bundle| &bundle.name) {
+            name.parse::<ClusterName>().map_err(|error| {
+                Failure::wrong(format!("{name:?} in the index is nothing that kiln writes: {error}"))
+            })?;
+        }
+        Ok(index)
+    }
+}
+
+/// A fleet on disk.
+pub struct Fleet {
+    pub path: PathBuf,
+    pub index: Index,
+}
+
+impl Fleet {
+    /// # Errors
+    /// `Exit::Wrong` when it is not a fleet's directory.
+    pub fn open(path: &Path) -> Result<Self> {
+        Ok(Self { path: path.to_owned(), index: Index::read(path)? })
+    }
+
+    pub fn bundle(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Every bundle against the index, and every file against its bundle's manifest.
+    ///
+    /// # Errors
+    /// `Exit::Io` only when a directory cannot be read; what is wrong is in the result.
+    pub fn check(&self) -> Result<Vec<Problem>> {
+        let mut problems = Vec::new();
+        let mut memory = Memory::default();
+        let listed: BTreeSet<&str> = self.index.bundles.iter().map(|entry| entry.name.as_str()).collect();
+        for name in disk::list(&self.path)? {
+            if name != INDEX && name != SUMS && !listed.contains(name.as_str()) {
+                problems.push(Problem { path: name, problem: "is not in the index".into() });
+            }
+        }
+        let sums = disk::read(&self.path.join(SUMS), manifest::LIMIT);
+        if sums.ok().as_deref() != Some(self.index.sums().as_bytes()) {
+            let problem = "does not list exactly the index and the bundles in it".into();
+            problems.push(Problem { path: SUMS.into(), problem });
+        }
+        for entry in &self.index.bundles {
+            match self.check_one(entry, &mut memory) {
+                Ok(found) => {
+                    problems.extend(found.into_iter().map(|problem| Problem {
+                        path: format!("{}/{}", entry.name, problem.path),
+                        ..problem
+                    }))
+                }
+                Err(failure) if failure.exit() == crate::failure::Exit::Interrupted => return Err(failure),
+                Err(failure) => {
+                    problems.push(Problem { path: entry.name.clone(), problem: failure.to_string() });
+                }
+            }
+        }
+        Ok(problems)
+    }
+
+    fn check_one(&self, entry: &Entry, memory: &mut Memory) -> Result<Vec<Problem>> {
+        let path = self.bundle(&entry.name);
+        let bundle = Bundle::open(&path)?;
+        let mut problems = bundle.check_with(memory)?;
+        for (file, want) in [(MANIFEST, &entry.manifest), (SUMS, &entry.sums)] {
+            match super::read::digest(&path.join(file)) {
+                Ok((_, found)) if found.to_string() == *want => {}
+                Ok(_) => problems
+                    .push(Problem { path: file.into(), problem: "is not the one in the index".into() }),
+                Err(_) => {}
+            }
+        }
+        Ok(problems)
+    }
+}
+
+/// Puts the parts of a fleet together: which part each of its bundles is in, and the index of all.
+///
+/// # Errors
+/// `Exit::Wrong` when a part is missing, there twice, of another fleet, or made by another Kiln.
+pub fn join(parts: &[Fleet]) -> Result<(Index, BTreeMap<String, PathBuf>)> {
+    let Some(first) = parts.first() else { return Err(Failure::wrong("there are no parts to join")) };
+    let mut numbers = BTreeMap::new();
+    let mut places = BTreeMap::new();
+    let mut bundles = Vec::new();
+    for part in parts {
+        let shown = part.path.display();
+        let Some(shard) = part.index.shard else {
+            return Err(Failure::wrong(format!(
+                "{shown} is no part of a fleet but all of one; use it as it is"
+            )));
+        };
+        let same = |what: &str, a: &str, b: &str| match a == b {
+            true => Ok(()),
+            false => Err(Failure::wrong(format!(
+                "{shown} and {} have {what}; build the parts of a fleet from the same profiles with the same kiln",
+                first.path.display()
+            ))),
+        };
+        same("different profiles", &part.index.profiles, &first.index.profiles)?;
+        same("different builders", &part.index.builder, &first.index.builder)?;
+        let of = |index: &Index| index.shard.map(|shard| shard.of.to_string()).unwrap_or_default();
+        same("different numbers of parts", &of(&part.index), &of(&first.index))?;
+        if let Some(other) = numbers.insert(shard.number, &part.path) {
+            return Err(Failure::wrong(format!("{shown} and {} are both part {shard}", other.display())));
+        }
+        for entry in &part.index.bundles {
+            if let Some(other) = places.insert(entry.name.clone(), part.bundle(&entry.name)) {
+                return Err(Failure::wrong(format!(
+                    "{} is in {shown} and is {} too",
+                    entry.name,
+                    other.display()
+                )));
+            }
+            bundles.push(entry.clone());
+        }
+    }
+    let of = first.index.shard.map_or(1, |shard| shard.of);
+    let missing: Vec<_> =
+        (1..=of).filter(|number| !numbers.contains_key(number)).map(|n| format!("{n}/{of}")).collect();
+    if !missing.is_empty() {
+        return Err(Failure::wrong(format!("part {} is missing", missing.join(", "))));
+    }
+    bundles.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok((Index { shard: None, bundles, ..first.index.clone() }, places))
+}

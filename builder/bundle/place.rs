@@ -1,0 +1,168 @@
+//! Where a build's output appears: one bundle, or a fleet of them, whole or not at all.
+
+use std::path::{Path, PathBuf};
+
+use super::fleet::{INDEX, Index};
+use super::manifest::{self, Manifest};
+use super::write::{MANIFEST, SUMS, Writer};
+use crate::disk::{self, Kind, Staging};
+use crate::failure::{Failure, Result};
+use crate::interrupt;
+use crate::values::{ClusterName, Mode};
+
+/// A directory in the making. Its lock is held until it is published or dropped.
+pub struct Place {
+    staging: Staging,
+    target: PathBuf,
+    holds: Holds,
+}
+
+/// What a place holds, and so what it may take the place of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Holds {
+    Bundle,
+    Fleet,
+}
+
+impl Holds {
+    fn name(self) -> &'static str {
+        match self {
+            Holds::Bundle => "a bundle",
+            Holds::Fleet => "a fleet's directory",
+        }
+    }
+}
+
+impl Place {
+    /// # Errors
+    /// `Exit::Unsafe` when something else stands at the target, `Exit::Locked` when another run is writing it.
+    pub fn begin(target: &Path, holds: Holds) -> Result<Self> {
+        check_replaceable(target, holds)?;
+        let staging = Staging::begin(target)?;
+        Ok(Self { staging, target: target.to_owned(), holds })
+    }
+
+    /// The bundle that this place is.
+    pub fn bundle(&self) -> Writer<'_> {
+        Writer::new(&self.staging, String::new())
+    }
+
+    /// One bundle of the fleet that this place is.
+    pub fn bundle_of_fleet(&self, name: &ClusterName) -> Result<Writer<'_>> {
+        self.staging.directory(name.as_str(), Mode::DIRECTORY)?;
+        Ok(Writer::new(&self.staging, format!("{name}/")))
+    }
+
+    /// Where the bundle with this name stands now, which may be taken over from; the only one has no name.
+    pub fn replaced(&self, name: Option<&ClusterName>) -> PathBuf {
+        name.map_or_else(|| self.target.clone(), |name| self.target.join(name.as_str()))
+    }
+
+    /// The fleet's index, and the list for `sha256sum -c` of it and of its bundles' lists.
+    pub fn index(&self, index: &Index) -> Result<()> {
+        let writer = self.bundle();
+        let text = index.to_json();
+        writer.put(INDEX, Mode::FILE, &[crate::pack::Piece::Own(text)])?;
+        writer.put(SUMS, Mode::FILE, &[crate::pack::Piece::Own(index.sums().into_bytes())])?;
+        Ok(())
+    }
+
+    /// Takes a file over from another place, by another name for it or as a copy; the caller has checked it.
+    pub fn take(&self, from: &Path, path: &str, mode: Mode) -> Result<()> {
+        interrupt::check()?;
+        let mut input = disk::Input::open(from)?;
+        if self.staging.link(&input, path)? {
+            return Ok(());
+        }
+        let mut output = self.staging.create(path, mode)?;
+        super::read::each_piece_of(&mut input, |bytes| output.write(bytes))
+    }
+
+    pub fn directory(&self, path: &str, mode: Mode) -> Result<()> {
+        self.staging.directory(path, mode)
+    }
+
+    /// `last` runs when every byte is written, just before all of it appears.
+    pub fn publish(self, last: impl FnOnce() -> Result<()>) -> Result<()> {
+        interrupt::check()?;
+        last()?;
+        // Once more: somebody may have put something else there meanwhile.
+        check_replaceable(&self.target, self.holds)?;
+        self.staging.publish()
+    }
+}
+
+/// A bundle may stand in the place of a bundle, a fleet in that of a fleet, and nothing in that of anything else.
+fn check_replaceable(target: &Path, holds: Holds) -> Result<()> {
+    let shown = target.display();
+    let refuse = |reason: String| Err(Failure::unsafe_to(reason));
+    match disk::look(target)?.map(|found| found.kind) {
+        None => return Ok(()),
+        Some(Kind::Directory) => {}
+        Some(Kind::Link) => {
+            return refuse(format!("{shown} is a symbolic link; remove it or choose another --out"));
+        }
+        Some(_) => return refuse(format!("{shown} is not a directory; remove it or choose another --out")),
+    }
+    let odd = match holds {
+        Holds::Bundle => odd_in_bundle(target)?,
+        Holds::Fleet => odd_in_fleet(target)?,
+    };
+    match odd {
+        Odd::Nothing => Ok(()),
+        Odd::All => refuse(format!("{shown} is not {}; remove it or choose another --out", holds.name())),
+        Odd::Path(path) => refuse(format!(
+            "{shown} holds {}, which no build put there; move it away or choose another --out",
+            path.display()
+        )),
+    }
+}
+
+/// What keeps a directory from being replaced. The old one goes when the new one is in its place, and whatever lies in it
+/// would go along: somebody's notes, or a keystore.
+enum Odd {
+    Nothing,
+    /// It is not what it should be at all.
+    All,
+    Path(PathBuf),
+}
+
+fn odd_in_bundle(target: &Path) -> Result<Odd> {
+    let manifest = target.join(MANIFEST);
+    let manifest = match disk::look(&manifest)? {
+        Some(found) if found.kind == Kind::File => {
+            Manifest::from_json(&disk::read(&manifest, manifest::LIMIT)?).ok()
+        }
+        _ => None,
+    };
+    let Some(manifest) = manifest else { return Ok(Odd::All) };
+    let is_its_own = |found: &disk::Walked| match (found.kind, found.path.to_str()) {
+        (Kind::Directory, Some(path)) => {
+            let below = format!("{path}/");
+            manifest.files.keys().any(|file| file.starts_with(&below))
+        }
+        (Kind::File, Some(path)) => path == MANIFEST || path == SUMS || manifest.files.contains_key(path),
+        _ => false,
+    };
+    let odd = disk::walk(target)?.into_iter().find(|found| !is_its_own(found));
+    Ok(odd.map_or(Odd::Nothing, |odd| Odd::Path(odd.path)))
+}
+
+fn odd_in_fleet(target: &Path) -> Result<Odd> {
+    let Ok(index) = Index::read(target) else { return Ok(Odd::All) };
+    for name in disk::list(target)? {
+        interrupt::check()?;
+        if name == INDEX || name == SUMS {
+            continue;
+        }
+        if !index.bundles.iter().any(|bundle| bundle.name == name) {
+            return Ok(Odd::Path(name.into()));
+        }
+        match odd_in_bundle(&target.join(&name))? {
+            Odd::Nothing => {}
+            Odd::All => return Ok(Odd::Path(name.into())),
+            Odd::Path(path) => return Ok(Odd::Path(Path::new(&name).join(path))),
+        }
+    }
+    Ok(Odd::Nothing)
+}

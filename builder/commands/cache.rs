@@ -1,0 +1,79 @@
+//! `kiln cache show` and `prune`, and where the cache is.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use super::output::Output;
+use crate::cache::{Cache, LIMIT};
+use crate::cli;
+use crate::disk;
+use crate::failure::{Exit, Failure, Result};
+
+/// Where it is: as the command line says, else `KILN_CACHE`, else where caches are (XDG Base Directory Specification).
+/// `None` where there is no home to have one in, and with an empty `KILN_CACHE`.
+fn directory(given: Option<&Path>) -> Result<Option<PathBuf>> {
+    if let Some(given) = given {
+        return Ok(Some(given.to_owned()));
+    }
+    let named = |name: &str| std::env::var_os(name).map(PathBuf::from);
+    if let Some(named) = named("KILN_CACHE") {
+        return Ok(Some(named).filter(|path| !path.as_os_str().is_empty()));
+    }
+    // The specification wants paths that are not absolute to be ignored.
+    if let Some(caches) = named("XDG_CACHE_HOME").filter(|path| path.is_absolute()) {
+        return Ok(Some(caches.join("kiln")));
+    }
+    match named("HOME").filter(|home| home.is_absolute()) {
+        // A home that is not there is not made.
+        Some(home) if disk::look(&home)?.is_some() => Ok(Some(home.join(".cache/kiln"))),
+        _ => Ok(None),
+    }
+}
+
+/// The cache that builds use.
+///
+/// # Errors
+/// `Exit::Unsafe` when others may write to it, `Exit::Io` when it cannot be made.
+pub fn open(args: &cli::Cache) -> Result<Option<Cache>> {
+    if args.no_cache {
+        return Ok(None);
+    }
+    directory(args.cache.as_deref())?.map(|path| Cache::open(&path)).transpose()
+}
+
+pub fn run(verb: &cli::CacheVerb, out: &Output) -> Result<()> {
+    let (cli::CacheVerb::Show { cache, json } | cli::CacheVerb::Prune { cache, json, .. }) = verb;
+    let Some(path) = directory(cache.as_deref())? else {
+        let reason = "there is no place for a cache: name one with --cache or KILN_CACHE";
+        return Err(Failure::new(Exit::Usage, reason));
+    };
+    let cache = Cache::at(&path);
+    match verb {
+        cli::CacheVerb::Show { .. } => {
+            let held = cache.held()?;
+            if *json {
+                return out.json(&json!({ "cache": path, "limit": LIMIT, "held": held }));
+            }
+            let total: u64 = held.iter().map(|held| held.bytes).sum();
+            let lines: Vec<_> = held
+                .iter()
+                .map(|held| format!("\n  {:<8} {:>6} {:>12} bytes", held.of, held.entries, held.bytes))
+                .collect();
+            out.print(format_args!("{}: {total} of {LIMIT} bytes{}", path.display(), lines.concat()))
+        }
+        cli::CacheVerb::Prune { max_size, .. } => {
+            let pruned = cache.prune(*max_size)?;
+            if *json {
+                return out.json(&pruned);
+            }
+            out.print(format_args!(
+                "{}: removed {} entries of {} bytes; {} bytes are left",
+                path.display(),
+                pruned.removed,
+                pruned.removed_bytes,
+                pruned.kept_bytes
+            ))
+        }
+    }
+}

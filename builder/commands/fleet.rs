@@ -1,0 +1,138 @@
+//! `kiln build` of many profiles: all of them checked before the first is built, and all bundles published at once.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use super::output::Output;
+use super::pantry::Pantry;
+use super::prepare::Prepared;
+use super::progress::Progress;
+use super::sink::Sink;
+use super::{bake, inputs, parallel};
+use crate::bundle::{Entry, Holds, Index, Place};
+use crate::cache;
+use crate::cli;
+use crate::clock;
+use crate::disk;
+use crate::failure::{Doing, Result};
+use crate::pki::Keystore;
+use crate::profile::Profile;
+use crate::values::Digest;
+
+/// A bundle that is done.
+struct Built {
+    entry: Entry,
+    /// Saved when all are done.
+    new_keystore: Option<(Keystore, PathBuf)>,
+    expires: u64,
+}
+
+pub fn run(args: &cli::Build, out: &Output) -> Result<()> {
+    let pantry = Pantry::new(&args.ingredients, out)?;
+    let sources = inputs::sources(&args.source)?;
+    let (profiles, whole) = inputs::profiles(&sources, &pantry)?;
+    let mine: Vec<&Profile> = profiles
+        .iter()
+        .enumerate()
+        .filter(|(at, _)| args.source.shard.is_none_or(|shard| shard.has(*at)))
+        .map(|(_, profile)| profile)
+        .collect();
+    // What is missing for one of them is said before another one is built.
+    for profile in &mine {
+        pantry
+            .stock(profile)
+            .and_then(|_| pantry.overlays(profile))
+            .and_then(|_| pantry.base(profile))
+            .doing(|| format!("building {}", profile.name))?;
+    }
+    let target = args.out.clone().unwrap_or_else(|| PathBuf::from("out").join(name(args)));
+    let place = Place::begin(&target, Holds::Fleet)?;
+    let replaces = disk::look(&target)?.is_some();
+    let progress = Progress::begin(out, mine.iter().map(|profile| profile.nodes.len()).sum());
+    // One cluster has few nodes: there are enough of them to keep every core busy.
+    let inner = if mine.len() >= pantry.jobs.get() { NonZeroUsize::MIN } else { pantry.jobs };
+    let built = parallel::each(&mine, pantry.jobs, |profile| {
+        build(profile, &pantry, &place, replaces, &progress, inner)
+            .doing(|| format!("building {}", profile.name))
+    })?;
+    let mut entries = Vec::with_capacity(built.len());
+    let mut new_keystores = Vec::new();
+    let expires = built.iter().map(|built| built.expires).min();
+    for one in built {
+        entries.push(one.entry);
+        new_keystores.extend(one.new_keystore);
+    }
+    let index = Index::new(whole, args.source.shard, entries);
+    place.index(&index)?;
+    let made = new_keystores.len();
+    // The keystores are saved when nothing is left that could be refused: a bundle whose keys nobody has any more could
+    // never be built again.
+    place.publish(|| Keystore::save_all(new_keystores))?;
+    drop(progress);
+    if let Some(cache) = &pantry.cache {
+        cache.keep_within(cache::LIMIT)?;
+    }
+    let keystores = inputs::keystores(&args.ingredients.keys);
+    if made > 0 {
+        out.say(format_args!(
+            "made {made} keystore{} in {}: every key of these clusters comes from them; keep them safe and back them up",
+            if made == 1 { "" } else { "s" },
+            keystores.display()
+        ));
+    }
+    if expires.is_some_and(|expires| expires <= clock::now().seconds()) {
+        out.warn("certificates in some of these bundles have expired; kiln keystore renew, and build again");
+    }
+    say(args, &target, &index, made, out)
+}
+
+fn say(args: &cli::Build, target: &std::path::Path, index: &Index, made: usize, out: &Output) -> Result<()> {
+    let nodes: usize = index.bundles.iter().map(|bundle| bundle.nodes).sum();
+    if args.ingredients.json {
+        return out.json(&json!({
+            "fleet": target, "shard": index.shard, "bundles": index.bundles.len(), "nodes": nodes, "keystores_made": made,
+        }));
+    }
+    let part = index.shard.map(|shard| format!(", part {shard}")).unwrap_or_default();
+    out.print(format_args!("{}: {} bundles with {nodes} nodes{part}", target.display(), index.bundles.len()))
+}
+
+/// `out/NAME`, where the fleet is a directory of this name; else `out/fleet`.
+fn name(args: &cli::Build) -> String {
+    let directory = args.source.fleet.as_deref().and_then(|fleet| fleet.file_name());
+    directory.map_or_else(|| "fleet".to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
+fn build(
+    profile: &Profile,
+    pantry: &Pantry<'_>,
+    place: &Place,
+    replaces: bool,
+    progress: &Progress,
+    jobs: NonZeroUsize,
+) -> Result<Built> {
+    let path = inputs::keystores(&pantry.ingredients.keys).join(profile.cluster.name.as_str());
+    let prepared = Prepared::new(profile, pantry, path)?;
+    let writer = place.bundle_of_fleet(&prepared.plan.name)?;
+    let replaced = replaces.then(|| place.replaced(Some(&prepared.plan.name)));
+    let sink = Sink::Bundle { writer: &writer, replaced: replaced.as_deref(), progress };
+    let manifest = bake::bake(&prepared, pantry, sink, jobs)?;
+    let expires = manifest.certificates.iter().map(|certificate| certificate.not_after).min();
+    let Prepared { plan, keystore, keystore_path, keystore_is_new, .. } = prepared;
+    let [manifest, sums]: [Digest; 2] = writer.finish(manifest)?;
+    Ok(Built {
+        entry: Entry {
+            name: plan.name.to_string(),
+            cluster: plan.cluster.name.to_string(),
+            token: plan.cluster.token.to_string(),
+            id: plan.cluster.id.to_string(),
+            nodes: plan.nodes.len(),
+            manifest: manifest.to_string(),
+            sums: sums.to_string(),
+        },
+        new_keystore: keystore_is_new.then_some((keystore, keystore_path)),
+        expires: expires.unwrap_or(u64::MAX),
+    })
+}

@@ -1,0 +1,69 @@
+//! `kiln join`: the parts of a fleet, built apart, as one.
+
+use serde_json::json;
+
+use super::output::Output;
+use crate::bundle::{Bundle, Fleet, Holds, INDEX, Index, MANIFEST, Place, SUMS, join};
+use crate::cli;
+use crate::disk;
+use crate::failure::{Doing, Failure, Result};
+use crate::interrupt;
+use crate::values::{ClusterName, Mode};
+
+pub fn run(args: &cli::Join, out: &Output) -> Result<()> {
+    let parts: Vec<_> = args.parts.iter().map(|path| Fleet::open(path)).collect::<Result<_>>()?;
+    let (index, _) = join(&parts)?;
+    let place = Place::begin(&args.out, Holds::Fleet)?;
+    for part in &parts {
+        let problems = part.check()?;
+        if let Some(first) = problems.first() {
+            return Err(Failure::wrong(format!(
+                "{} is not as it was built: {} {}; copy it again or build it again",
+                part.path.display(),
+                first.path,
+                first.problem
+            )));
+        }
+        for entry in &part.index.bundles {
+            interrupt::check()?;
+            bring(part, &entry.name, &place).doing(|| format!("taking {}", entry.name))?;
+        }
+    }
+    place.index(&index)?;
+    let Index { bundles, .. } = &index;
+    let nodes: usize = bundles.iter().map(|bundle| bundle.nodes).sum();
+    let count = bundles.len();
+    place.publish(|| Ok(()))?;
+    if args.json {
+        return out.json(
+            &json!({ "fleet": args.out, "index": args.out.join(INDEX), "bundles": count, "nodes": nodes }),
+        );
+    }
+    out.print(format_args!(
+        "{}: {count} bundles with {nodes} nodes, of {} parts",
+        args.out.display(),
+        parts.len()
+    ))
+}
+
+/// One bundle, file by file: by another name for it where both are on one file system.
+fn bring(part: &Fleet, name: &str, place: &Place) -> Result<()> {
+    let from = part.bundle(name);
+    let bundle = Bundle::open(&from)?;
+    let name: ClusterName = name.parse().map_err(|why| Failure::wrong(format!("{why}")))?;
+    place.bundle_of_fleet(&name)?;
+    for found in disk::walk(&from)? {
+        let Some(path) = found.path.to_str() else { continue };
+        let mode = match bundle.manifest.files.get(path) {
+            _ if found.kind == disk::Kind::Directory => {
+                place.directory(&format!("{name}/{path}"), found.mode)?;
+                continue;
+            }
+            Some(_) => found.mode,
+            None if path == MANIFEST || path == SUMS => Mode::FILE,
+            None => continue,
+        };
+        place.take(&from.join(path), &format!("{name}/{path}"), mode)?;
+    }
+    Ok(())
+}

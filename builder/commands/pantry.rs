@@ -1,0 +1,193 @@
+//! What the clusters of one run share: looked up, read, checked and compressed once.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use super::output::Output;
+use super::{base, inputs};
+use crate::artifact::{Record, Store};
+use crate::bundle::{self, Shared};
+use crate::cache::{Cache, Of};
+use crate::cli::Ingredients;
+use crate::failure::Result;
+use crate::machine::Base;
+use crate::pack::gzip::Compressor;
+use crate::pack::{Piece, Stream};
+use crate::profile::Profile;
+use crate::render::{self, Overlay, Program, Templates};
+use crate::values::{Digest, Epoch};
+
+pub struct Pantry<'a> {
+    pub out: &'a Output,
+    pub ingredients: &'a Ingredients,
+    pub store: Store,
+    pub compressor: Compressor,
+    pub templates: Templates,
+    pub cache: Option<Cache>,
+    pub jobs: NonZeroUsize,
+    stocks: Once<String, Stock>,
+    overlays: Once<Vec<PathBuf>, Overlays>,
+    bases: Once<Option<String>, Option<Base>>,
+    today: Once<(), Epoch>,
+    program: Once<(), Digest>,
+    layers: Once<(Vec<Digest>, Epoch), Layers>,
+}
+
+/// A release from the artifact store. Its programs are read when somebody needs their bytes.
+pub struct Stock {
+    pub record: Record,
+    programs: OnceLock<Vec<Program>>,
+    reading: Mutex<()>,
+}
+
+/// Overlays in the order in which they are laid, and the digest of all that is in them.
+pub struct Overlays {
+    pub list: Vec<Overlay>,
+    pub digest: Digest,
+}
+
+/// The programs as a layer of their own, in its packings: tar.gz, cpio.gz and a disc.
+pub struct Layers {
+    /// Of the tar.gz.
+    pub sha256: Digest,
+    pub files: [(Stream, Shared); 3],
+}
+
+impl<'a> Pantry<'a> {
+    /// A cache that cannot be used is said so, and is none.
+    ///
+    /// # Errors
+    /// None with the templates that Kiln carries.
+    pub fn new(ingredients: &'a Ingredients, out: &'a Output) -> Result<Self> {
+        let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        let jobs = ingredients.jobs.unwrap_or(cores);
+        let cache = super::cache::open(&ingredients.cache).unwrap_or_else(|failure| {
+            out.warn(failure);
+            None
+        });
+        Ok(Self {
+            out,
+            ingredients,
+            store: Store::at(&ingredients.store.artifacts),
+            compressor: Compressor::new(jobs),
+            templates: Templates::new()?,
+            cache,
+            jobs,
+            stocks: Once::default(),
+            overlays: Once::default(),
+            bases: Once::default(),
+            today: Once::default(),
+            program: Once::default(),
+            layers: Once::default(),
+        })
+    }
+
+    /// The release that a profile wants.
+    ///
+    /// # Errors
+    /// `Exit::Untrusted` when it is not there, or comes from other files than the profile says.
+    pub fn stock(&self, profile: &Profile) -> Result<Arc<Stock>> {
+        let etcd = &profile.etcd;
+        let (release, arch) = (etcd.release, etcd.arch);
+        self.stocks.get(format!("{release} {arch} {} {:?}", etcd.pinned, etcd.sha256), || {
+            if !etcd.pinned {
+                self.out
+                    .say(format_args!("etcd {release}: the newest in {}", self.store.directory().display()));
+            }
+            let record = self.store.find(release, arch, &etcd.sha256)?;
+            if let Some(loader) = record.binaries.values().find_map(|binary| binary.interpreter.as_ref()) {
+                self.out.say(format_args!(
+                    "these programs are linked dynamically: the nodes need {loader} and its C library"
+                ));
+            }
+            Ok(Stock { record, programs: OnceLock::new(), reading: Mutex::default() })
+        })
+    }
+
+    pub fn overlays(&self, profile: &Profile) -> Result<Arc<Overlays>> {
+        let directories: Vec<_> =
+            profile.bundle.overlays.iter().chain(&self.ingredients.overlays).cloned().collect();
+        self.overlays.get(directories.clone(), || {
+            let mut list = render::embedded()?;
+            for directory in &directories {
+                list.push(render::load(directory)?);
+            }
+            let digests: Vec<_> = list.iter().map(|overlay| overlay.digest().to_string()).collect();
+            Ok(Overlays { list, digest: Digest::of(digests.concat().as_bytes()) })
+        })
+    }
+
+    pub fn base(&self, profile: &Profile) -> Result<Arc<Option<Base>>> {
+        let has_initramfs = profile.bundle.carriers.contains(&crate::profile::Carrier::Initramfs);
+        let key = format!("{has_initramfs} {:?}", profile.machine.base);
+        self.bases.get(Some(key), || base::of_build(profile, self.ingredients.base.as_deref()))
+    }
+
+    /// A release's programs, and the compressor ready for them: with what the cache has, or with what is now made for it.
+    pub fn programs<'s>(&self, stock: &'s Stock) -> Result<&'s [Program]> {
+        let _one = stock.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(programs) = stock.programs.get() {
+            return Ok(programs);
+        }
+        let blobs = self.store.load(&stock.record)?;
+        for blob in blobs.values() {
+            let key = Digest::of(format!("{} deflated by {}", blob.digest(), self.program()?).as_bytes());
+            let kept = self.cache.as_ref().and_then(|cache| cache.get(Of::Packed, key));
+            if kept.is_some_and(|kept| self.compressor.learn(blob.digest(), kept)) {
+                continue;
+            }
+            let pieces = self.compressor.teach(blob);
+            if let Some(cache) = &self.cache {
+                let pieces: Vec<&[u8]> = pieces.iter().map(Piece::bytes).collect();
+                cache.put(Of::Packed, key, &pieces);
+            }
+        }
+        let programs = blobs.into_iter().map(|(program, blob)| (program.to_string(), blob)).collect();
+        Ok(stock.programs.get_or_init(|| programs))
+    }
+
+    /// A release's layer; its files are as old as the epoch says.
+    pub fn layers(
+        &self,
+        stock: &Stock,
+        epoch: Epoch,
+        make: impl FnOnce() -> Result<Layers>,
+    ) -> Result<Arc<Layers>> {
+        let binaries = stock.record.binaries.values().map(|binary| binary.sha256).collect();
+        self.layers.get((binaries, epoch), make)
+    }
+
+    /// The date that new keystores of this run get: one for all.
+    pub fn today(&self) -> Result<Epoch> {
+        self.today.get((), || inputs::date_of_issue(None)).map(|date| *date)
+    }
+
+    /// The SHA-256 of this program itself, on which all that it makes depends.
+    pub fn program(&self) -> Result<Digest> {
+        let this = || bundle::digest(Path::new("/proc/self/exe")).map(|(_, digest)| digest);
+        self.program.get((), this).map(|digest| *digest)
+    }
+}
+
+/// Values by what they follow from, each made once; whoever needs one that is being made waits.
+struct Once<K, V>(Mutex<BTreeMap<K, Arc<V>>>);
+
+impl<K, V> Default for Once<K, V> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<K: Ord, V> Once<K, V> {
+    fn get(&self, key: K, make: impl FnOnce() -> Result<V>) -> Result<Arc<V>> {
+        let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(value) = made.get(&key) {
+            return Ok(Arc::clone(value));
+        }
+        let value = Arc::new(make()?);
+        made.insert(key, Arc::clone(&value));
+        Ok(value)
+    }
+}

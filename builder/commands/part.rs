@@ -1,0 +1,59 @@
+//! Parts of a bundle - a node's files, the layer, the clients' - which are not made again when nothing that they follow
+//! from has changed: they are taken over from the bundle that is about to be replaced.
+
+use std::collections::BTreeMap;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::sink::Sink;
+use crate::bundle::manifest;
+use crate::cache::{Cache, Of};
+use crate::failure::Result;
+use crate::values::{Digest, Mode};
+
+/// The parts of one bundle.
+pub struct Parts<'a> {
+    pub cache: Option<&'a Cache>,
+    pub sink: Sink<'a>,
+    /// Of everything that all parts follow from.
+    pub common: Digest,
+}
+
+/// What is remembered of a part: no byte of its files, among which are keys.
+#[derive(Serialize, Deserialize)]
+struct Known<T> {
+    files: BTreeMap<String, manifest::File>,
+    made: T,
+}
+
+impl Parts<'_> {
+    /// The files below one directory of the bundle, which `make` puts there, and what is to be said of them.
+    ///
+    /// `inputs` is all that they follow from besides what is common.
+    pub fn part<T: Serialize + DeserializeOwned>(
+        &self,
+        directory: &str,
+        mode: Mode,
+        inputs: &str,
+        make: impl FnOnce() -> Result<T>,
+    ) -> Result<T> {
+        self.sink.directory(directory, mode)?;
+        let (Some(cache), Sink::Bundle { writer, replaced, .. }) = (self.cache, &self.sink) else {
+            return make();
+        };
+        let key = Digest::of(format!("{}\n{directory}\n{inputs}", self.common).as_bytes());
+        if let Some(from) = replaced
+            && let Some(known) = cache.get(Of::Part, key)
+            && let Ok(known) = serde_json::from_slice::<Known<T>>(&known)
+            && writer.take_over(from, &known.files)?
+        {
+            return Ok(known.made);
+        }
+        let known = Known { made: make()?, files: writer.below(directory) };
+        if let Ok(text) = serde_json::to_vec(&known) {
+            cache.put(Of::Part, key, &[&text]);
+        }
+        Ok(known.made)
+    }
+}
