@@ -391,9 +391,16 @@ pub enum Keystore {
     /// Make a keystore: a secret from the kernel, or from a seed that two people share
     Init {
         /// The cluster's name
-        cluster: crate::values::ClusterName,
+        #[arg(required_unless_present = "fleet")]
+        cluster: Option<crate::values::ClusterName>,
+        /// One for every cluster of the profiles in this directory that has none yet: before parts of the fleet are built
+        /// on several machines, which all need the same ones
+        #[arg(long, value_name = "DIR", conflicts_with_all = ["cluster", "seed_file"])]
+        fleet: Option<PathBuf>,
         #[command(flatten)]
         keys: Keys,
+        #[command(flatten)]
+        store: Store,
         /// A file with 32 bytes, or 64 hex digits, to be the secret
         #[arg(long, value_name = "FILE")]
         seed_file: Option<PathBuf>,

@@ -150,6 +150,26 @@ fn two_profiles_are_never_one_bundle_or_one_cluster() {
 }
 
 #[test]
+fn keystores_are_made_for_all_clusters_that_have_none() {
+    let work = sites(2);
+    work.file("sites/c2.toml", profile(2));
+    let before = snapshot(&work.path().join("keystore"));
+    let init = || {
+        let mut command =
+            work.kiln(["keystore", "init", "--fleet", "sites", "--issued", "2026-01-01", "--artifacts"]);
+        command.arg(store());
+        command
+    };
+    let printed = run(&mut init());
+    assert!(printed.starts_with("made 1 keystores in keystore, where 2 were already"), "{printed}");
+    let after = snapshot(&work.path().join("keystore"));
+    assert!(before.iter().all(|file| after.contains(file)) && after.len() > before.len());
+    run(&mut build(&work, &["--fleet", "sites"]));
+    assert_eq!(snapshot(&work.path().join("keystore")), after);
+    assert!(run(&mut init()).starts_with("made 0 keystores"));
+}
+
+#[test]
 fn what_is_extended_has_to_be_there_and_to_end() {
     let work = sites(1);
     work.file("sites/c0.toml", profile(0).replace("_base.toml", "gone.toml"));
@@ -267,18 +287,14 @@ fn whatever_changes_a_cached_build_comes_out_as_a_fresh_one() {
         ("version = \"3.5.16\"", "version = \"3.5.16\"\nconfig-style = \"flags\""),
         ("name = \"b\"", "name = \"bb\""),
     ];
-    let mut accepted = 0;
     for (from, to) in changes {
         assert!(THREE.contains(from));
         // From the plain one to the changed one and back again.
         work.file("three.toml", THREE);
         cached(&work, "three.toml");
         work.file("three.toml", THREE.replacen(from, to, 1));
-        let mut check = work.kiln(["check", "--quiet", "--profile", "three.toml", "--artifacts"]);
-        accepted += usize::from(check.arg(store()).output().unwrap().status.success());
         assert!(cached(&work, "three.toml") == fresh(&work, "three.toml"), "{to}");
     }
-    assert_eq!(accepted, changes.len());
     work.file("three.toml", THREE);
     cached(&work, "three.toml");
     for change in ["overlay", "keystore", "epoch", "program"] {

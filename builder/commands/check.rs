@@ -49,7 +49,7 @@ fn fleet(args: &cli::Check, out: &Output) -> Result<()> {
     let pantry = Pantry::new(&args.ingredients, out)?;
     let source = cli::Source { profile: args.profile.clone(), fleet: args.fleet.clone(), shard: None };
     let sources = inputs::sources(&source)?;
-    let (profiles, _) = inputs::profiles(&sources, &pantry)?;
+    let (profiles, _) = inputs::profiles(&sources, &pantry.store, out, args.ingredients.json)?;
     let keystores = inputs::keystores(&args.ingredients.keys);
     let nodes = parallel::each(&profiles, pantry.jobs, |profile| {
         let check = || {

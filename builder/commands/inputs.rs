@@ -1,10 +1,10 @@
 //! What several verbs begin with: the profile, the store, the keystore, the overlays, the epoch.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use super::output::{Output, colour};
-use super::pantry::Pantry;
 use super::parallel;
 use crate::artifact::Store;
 use crate::cli;
@@ -110,9 +110,15 @@ pub fn sources(named: &cli::Source) -> Result<Vec<Source>> {
 ///
 /// # Errors
 /// `Exit::Profile` with all mistakes of all of them, and with names that two of them have.
-pub fn profiles(sources: &[Source], pantry: &Pantry<'_>) -> Result<(Vec<Profile>, Digest)> {
-    let available = pantry.store.available()?;
-    let read = parallel::each(sources, pantry.jobs, |source| Ok(profile::read(source, &available)))?;
+pub fn profiles(
+    sources: &[Source],
+    store: &Store,
+    out: &Output,
+    json: bool,
+) -> Result<(Vec<Profile>, Digest)> {
+    let available = store.available()?;
+    let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let read = parallel::each(sources, cores, |source| Ok(profile::read(source, &available)))?;
     let mut profiles = Vec::with_capacity(sources.len());
     let mut mistakes = Vec::new();
     let mut warned: BTreeMap<String, (String, usize)> = BTreeMap::new();
@@ -133,13 +139,13 @@ pub fn profiles(sources: &[Source], pantry: &Pantry<'_>) -> Result<(Vec<Profile>
     }
     for (text, (place, count)) in warned {
         match count {
-            1 => pantry.out.warn(format_args!("{place}: {text}")),
-            _ => pantry.out.warn(format_args!("{place} and {} more: {text}", count - 1)),
+            1 => out.warn(format_args!("{place}: {text}")),
+            _ => out.warn(format_args!("{place} and {} more: {text}", count - 1)),
         }
     }
     if !mistakes.is_empty() {
-        if pantry.ingredients.json {
-            pantry.out.json(&mistakes)?;
+        if json {
+            out.json(&mistakes)?;
         }
         return Err(profile::failure_of_all(&mistakes, colour()));
     }

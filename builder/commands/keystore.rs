@@ -6,18 +6,28 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::{inputs, output::Output};
-use crate::cli::Keystore as Verb;
+use crate::artifact::Store;
+use crate::cli::{Keystore as Verb, Source};
 use crate::disk;
 use crate::failure::{Doing, Failure, Result};
 use crate::pki::Keystore;
-use crate::values::Digest;
+use crate::values::{Digest, Epoch};
 
 /// The largest key or certificate file that is read, in bytes.
 const LIMIT: u64 = 1 << 20;
 
 pub fn run(verb: &Verb, out: &Output) -> Result<()> {
     match verb {
-        Verb::Init { cluster, keys, seed_file, issued } => {
+        Verb::Init { fleet: Some(fleet), keys, store, issued, .. } => init_all(
+            fleet,
+            &inputs::keystores(keys),
+            &Store::at(&store.artifacts),
+            inputs::date_of_issue(*issued)?,
+            out,
+        ),
+        // clap asks for one of the two.
+        Verb::Init { cluster: None, .. } => Ok(()),
+        Verb::Init { cluster: Some(cluster), keys, seed_file, issued, .. } => {
             let path = inputs::keystore_path(keys.keystore.as_ref(), cluster);
             let seed = seed_file.as_deref().map(seed).transpose()?;
             let keystore =
@@ -71,6 +81,27 @@ pub fn run(verb: &Verb, out: &Output) -> Result<()> {
             ))
         }
     }
+}
+
+/// A keystore for every cluster of a fleet that has none.
+fn init_all(fleet: &Path, keystores: &Path, store: &Store, issued: Epoch, out: &Output) -> Result<()> {
+    let named = Source { profile: Vec::new(), fleet: Some(fleet.to_owned()), shard: None };
+    let (profiles, _) = inputs::profiles(&inputs::sources(&named)?, store, out, false)?;
+    let mut drafts = Vec::new();
+    for profile in &profiles {
+        let (name, path) = (&profile.cluster.name, keystores.join(profile.cluster.name.as_str()));
+        // What is there has to be one that the build can use.
+        if inputs::keystore(&path, name)?.is_none() {
+            drafts.push((Keystore::draft(name, None, issued)?, path));
+        }
+    }
+    let (made, there) = (drafts.len(), profiles.len() - drafts.len());
+    Keystore::save_all(drafts)?;
+    out.print(format_args!(
+        "made {made} keystores in {}, where {there} were already: every key of these clusters comes from them; keep them \
+         safe and back them up",
+        keystores.display()
+    ))
 }
 
 /// 32 bytes, as they are or as 64 hex digits.
