@@ -1,9 +1,11 @@
 //! Where a build's output appears: one bundle, or a fleet of them, whole or not at all.
 
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use super::fleet::{INDEX, Index};
 use super::manifest::{self, Manifest};
+use super::read::Memory;
 use super::write::{MANIFEST, SUMS, Writer};
 use crate::disk::{self, Kind, Staging};
 use crate::failure::{Failure, Result};
@@ -15,6 +17,8 @@ pub struct Place {
     staging: Staging,
     target: PathBuf,
     holds: Holds,
+    /// What has been found of files with several names that were taken over.
+    memory: Mutex<Memory>,
 }
 
 /// What a place holds, and so what it may take the place of.
@@ -39,18 +43,18 @@ impl Place {
     pub fn begin(target: &Path, holds: Holds) -> Result<Self> {
         check_replaceable(target, holds)?;
         let staging = Staging::begin(target)?;
-        Ok(Self { staging, target: target.to_owned(), holds })
+        Ok(Self { staging, target: target.to_owned(), holds, memory: Mutex::default() })
     }
 
     /// The bundle that this place is.
     pub fn bundle(&self) -> Writer<'_> {
-        Writer::new(&self.staging, String::new())
+        Writer::new(&self.staging, &self.memory, String::new())
     }
 
     /// One bundle of the fleet that this place is.
     pub fn bundle_of_fleet(&self, name: &ClusterName) -> Result<Writer<'_>> {
         self.staging.directory(name.as_str(), Mode::DIRECTORY)?;
-        Ok(Writer::new(&self.staging, format!("{name}/")))
+        Ok(Writer::new(&self.staging, &self.memory, format!("{name}/")))
     }
 
     /// Where the bundle with this name stands now, which may be taken over from; the only one has no name.

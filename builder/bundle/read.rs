@@ -124,14 +124,23 @@ impl Bundle {
 pub(super) struct Memory(BTreeMap<(u64, u64), (u64, Digest)>);
 
 impl Memory {
+    pub fn known(&self, input: &Input) -> Option<(u64, Digest)> {
+        self.0.get(&input.shared_identity()?).copied()
+    }
+
+    pub fn remember(&mut self, input: &Input, found: (u64, Digest)) {
+        if let Some(identity) = input.shared_identity() {
+            self.0.insert(identity, found);
+        }
+    }
+
     fn digest(&mut self, path: &Path) -> Result<(u64, Digest)> {
         let mut input = Input::open(path)?;
-        let Some(identity) = input.shared_identity() else { return digest_of(&mut input) };
-        if let Some(known) = self.0.get(&identity) {
-            return Ok(*known);
+        if let Some(known) = self.known(&input) {
+            return Ok(known);
         }
         let found = digest_of(&mut input)?;
-        self.0.insert(identity, found);
+        self.remember(&input, found);
         Ok(found)
     }
 }
@@ -141,7 +150,7 @@ pub fn digest(path: &Path) -> Result<(u64, Digest)> {
     digest_of(&mut Input::open(path)?)
 }
 
-fn digest_of(input: &mut Input) -> Result<(u64, Digest)> {
+pub(super) fn digest_of(input: &mut Input) -> Result<(u64, Digest)> {
     let mut hash = Sha256::new();
     let mut size = 0;
     each_piece_of(input, |bytes| {

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use sha2::{Digest as _, Sha256};
 
 use super::manifest::{self, Manifest};
-use super::read::{each_piece, each_piece_of};
+use super::read::{Memory, digest_of, each_piece};
 use crate::disk::{Input, Output, Staging};
 use crate::failure::Result;
 use crate::interrupt;
@@ -21,6 +21,7 @@ pub const SUMS: &str = "SHA256SUMS";
 /// A bundle being written, into a `Place`. Shared between threads: every file is its own.
 pub struct Writer<'p> {
     staging: &'p Staging,
+    memory: &'p Mutex<Memory>,
     /// What its paths in the staging directory begin with: nothing, or `ha3/`.
     prefix: String,
     files: Mutex<BTreeMap<String, manifest::File>>,
@@ -31,8 +32,8 @@ pub struct Writer<'p> {
 pub struct Shared(Mutex<Option<(String, manifest::File)>>);
 
 impl<'p> Writer<'p> {
-    pub(super) fn new(staging: &'p Staging, prefix: String) -> Self {
-        Self { staging, prefix, files: Mutex::default() }
+    pub(super) fn new(staging: &'p Staging, memory: &'p Mutex<Memory>, prefix: String) -> Self {
+        Self { staging, memory, prefix, files: Mutex::default() }
     }
 
     pub fn directory(&self, path: &str, mode: Mode) -> Result<()> {
@@ -96,7 +97,7 @@ impl<'p> Writer<'p> {
     pub fn take_over(&self, from: &Path, files: &BTreeMap<String, manifest::File>) -> Result<bool> {
         let mut inputs = Vec::with_capacity(files.len());
         for (path, want) in files {
-            match open_as(&from.join(path), want)? {
+            match self.open_as(&from.join(path), want)? {
                 Some(input) => inputs.push((path, input)),
                 None => return Ok(false),
             }
@@ -111,6 +112,26 @@ impl<'p> Writer<'p> {
         }
         self.files().extend(files.iter().map(|(path, file)| (path.clone(), file.clone())));
         Ok(true)
+    }
+
+    /// An open file that has this size, mode and digest; `None` when there is no such one at the path.
+    fn open_as(&self, path: &Path, want: &manifest::File) -> Result<Option<Input>> {
+        let Ok(mut input) = Input::open(path) else { return Ok(None) };
+        if input.size() != want.size || input.mode().to_string() != want.mode {
+            return Ok(None);
+        }
+        // A fleet has thousands of names for one layer.
+        let memory = || self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = memory().known(&input);
+        let (_, found) = match known {
+            Some(known) => known,
+            None => {
+                let found = digest_of(&mut input)?;
+                memory().remember(&input, found);
+                found
+            }
+        };
+        Ok((found.to_string() == want.sha256).then_some(input))
     }
 
     /// The files that have been written below a directory, by their path in the bundle.
@@ -151,21 +172,6 @@ impl<'p> Writer<'p> {
         self.files().insert(path.to_owned(), entry.clone());
         (entry, digest)
     }
-}
-
-/// An open file that has this size, mode and digest; `None` when there is no such one at the path.
-fn open_as(path: &Path, want: &manifest::File) -> Result<Option<Input>> {
-    let Ok(mut input) = Input::open(path) else { return Ok(None) };
-    if input.size() != want.size || input.mode().to_string() != want.mode {
-        return Ok(None);
-    }
-    let mut hash = Sha256::new();
-    each_piece_of(&mut input, |bytes| {
-        hash.update(bytes);
-        Ok(())
-    })?;
-    let found = Digest::from_bytes(hash.finalize().into());
-    Ok((found.to_string() == want.sha256).then_some(input))
 }
 
 /// A file being written and hashed.

@@ -95,8 +95,12 @@ fn say(args: &cli::Build, target: &std::path::Path, index: &Index, made: usize, 
             "fleet": target, "shard": index.shard, "bundles": index.bundles.len(), "nodes": nodes, "keystores_made": made,
         }));
     }
+    let bundles = match index.bundles.len() {
+        1 => "1 bundle".to_owned(),
+        count => format!("{count} bundles"),
+    };
     let part = index.shard.map(|shard| format!(", part {shard}")).unwrap_or_default();
-    out.print(format_args!("{}: {} bundles with {nodes} nodes{part}", target.display(), index.bundles.len()))
+    out.print(format_args!("{}: {bundles} with {nodes} nodes{part}", target.display()))
 }
 
 /// `out/NAME`, where the fleet is a directory of this name; else `out/fleet`.
