@@ -1,6 +1,6 @@
 //! What earlier builds have made, by a digest of all that it follows from. It may be deleted at any time.
 //!
-//! `1/<kind>/<64 hex digits>` is an entry: the SHA-256 of its key and its bytes, then the bytes. Entries appear by a rename
+//! `1/<kind>/<64 hex digits>` is an entry: its bytes, then the SHA-256 of its key and its bytes. Entries appear by a rename
 //! and never change, so that any number of builds may use one cache at once. They are not synced: after a power cut one may
 //! be short, and what does not have its digest is not there. The digest guards against damage; against others it is the
 //! directory that does, which has to be its user's alone.
@@ -112,8 +112,10 @@ impl Cache {
     pub fn get(&self, of: Of, key: Digest) -> Option<Vec<u8>> {
         let path = self.entry(of, key);
         let mut bytes = disk::read_and_mark(&path, ENTRY_LIMIT).ok()?;
-        if bytes.len() >= DIGEST && bytes[..DIGEST] == seal(key, &[&bytes[DIGEST..]]) {
-            bytes.drain(..DIGEST);
+        if let Some((rest, sum)) = bytes.split_last_chunk::<DIGEST>()
+            && *sum == seal(key, &[rest])
+        {
+            bytes.truncate(bytes.len() - DIGEST);
             return Some(bytes);
         }
         let _ = disk::remove_file(&path);
@@ -123,7 +125,7 @@ impl Cache {
     /// Keeps bytes, given in pieces. A cache that cannot be written to is one that keeps nothing: a build does not fail by it.
     pub fn put(&self, of: Of, key: Digest, pieces: &[&[u8]]) {
         let sum = seal(key, pieces);
-        let all: Vec<&[u8]> = std::iter::once(&sum[..]).chain(pieces.iter().copied()).collect();
+        let all: Vec<&[u8]> = pieces.iter().copied().chain([&sum[..]]).collect();
         if disk::write_unsynced(&self.entry(of, key), &all, FILE).is_ok() {
             self.grown.store(true, Ordering::Relaxed);
         }

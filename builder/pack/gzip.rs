@@ -67,22 +67,19 @@ impl Compressor {
     /// Compresses a content, where that has not been done yet, and returns what `learn` takes.
     pub fn teach(&self, blob: &Blob) -> Stream {
         let packed = self.pack_once(blob);
-        let head = [
-            packed.crc.clone().finalize().to_le_bytes().to_vec(),
-            (packed.crc.total_len()).to_le_bytes().to_vec(),
-        ];
-        std::iter::once(Piece::Own(head.concat()))
-            .chain(packed.parts.into_iter().map(Piece::Packed))
-            .collect()
+        let length = packed.crc.total_len().to_le_bytes();
+        let tail = [&packed.crc.clone().finalize().to_le_bytes()[..], &length].concat();
+        packed.parts.into_iter().map(Piece::Packed).chain([Piece::Own(tail)]).collect()
     }
 
     /// Takes over what a compressor of the same kind has made of a content. `false` when it is nothing of that kind. The
     /// caller has seen to it that it is whole.
-    pub fn learn(&self, of: Digest, taught: Vec<u8>) -> bool {
-        let Some((crc, rest)) = taught.split_first_chunk::<4>() else { return false };
-        let Some((length, part)) = rest.split_first_chunk::<8>() else { return false };
+    pub fn learn(&self, of: Digest, mut taught: Vec<u8>) -> bool {
+        let Some((rest, length)) = taught.split_last_chunk::<8>() else { return false };
+        let Some((part, crc)) = rest.split_last_chunk::<4>() else { return false };
         let crc = Hasher::new_with_initial_len(u32::from_le_bytes(*crc), u64::from_le_bytes(*length));
-        let packed = Packed { parts: vec![Arc::new(part.to_vec())], crc };
+        taught.truncate(part.len());
+        let packed = Packed { parts: vec![Arc::new(taught)], crc };
         let cell = Arc::clone(self.shared().entry(of).or_default());
         cell.get_or_init(|| packed);
         true
@@ -255,7 +252,7 @@ mod tests {
         let learnt = threads(2);
         assert!(learnt.learn(shared.digest(), joined(&made.teach(&shared))));
         assert_eq!(joined(&learnt.compress(&stream)), want);
-        assert!(!threads(1).learn(shared.digest(), vec![0; 11]), "too short for its head");
+        assert!(!threads(1).learn(shared.digest(), vec![0; 11]), "too short for its tail");
     }
 
     #[test]
