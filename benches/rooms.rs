@@ -1,0 +1,162 @@
+//! What each room costs by itself: `cargo bench --bench rooms`, or `cargo bench --bench rooms -- pack` for those with
+//! that in their names. The inputs are fixed: ha3's profile, a secret of 32 sevens, a date, and the programs of etcd
+//! 3.5.16 from the lab.
+
+#![allow(clippy::disallowed_methods, reason = "it reads the lab's files as people do")]
+
+#[path = "../tests/lab/mod.rs"]
+mod lab;
+
+use std::hint::black_box;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main, measurement::WallTime};
+use kiln::artifact::{Binaries, Program, Store};
+use kiln::pack::gzip::Compressor;
+use kiln::pack::{Piece, Stream, cpio, iso, length, tar};
+use kiln::pki::{Authority, Issued, Keystore};
+use kiln::plan::{self, Node, Plan};
+use kiln::profile::{self, Algorithm, Profile, Source};
+use kiln::render::{self, Kitchen, NodeKeys, Overlay, Templates};
+use kiln::tree::{Blob, Tree};
+use kiln::values::{Arch, Digest, Epoch};
+
+/// A cluster with everything that its nodes' trees follow from.
+struct Cluster {
+    plan: Plan,
+    authority: Authority,
+    overlays: Vec<Overlay>,
+    templates: Templates,
+    epoch: Epoch,
+    trust_pem: String,
+}
+
+impl Cluster {
+    fn ha3() -> Self {
+        let profile = read(&ha3());
+        let epoch: Epoch = "2026-01-01".parse().unwrap();
+        let keystore = Keystore::draft(&profile.cluster.name, Some(&[7; 32]), epoch).unwrap();
+        let authority = Authority::new(&keystore, profile.pki.ca_algorithm, profile.pki.ca_lifetime).unwrap();
+        Self {
+            plan: plan::resolve(&profile, keystore.token()),
+            trust_pem: authority.trust_pem().unwrap(),
+            authority,
+            overlays: render::embedded().unwrap(),
+            templates: Templates::new(),
+            epoch,
+        }
+    }
+
+    fn node(&self) -> &Node {
+        &self.plan.nodes[0]
+    }
+
+    fn leaves(&self, algorithm: Algorithm) -> Vec<Issued> {
+        let lifetime = self.plan.pki.leaf_lifetime;
+        let specs = &self.node().certificates;
+        specs.iter().map(|spec| self.authority.issue(spec, algorithm, lifetime).unwrap()).collect()
+    }
+
+    /// A node's files without the programs, as in a bundle with `binaries = "shared"`.
+    fn tree(&self, leaves: &[Issued]) -> Tree {
+        let kitchen = Kitchen {
+            plan: &self.plan,
+            overlays: &self.overlays,
+            templates: &self.templates,
+            epoch: self.epoch,
+        };
+        kitchen.node_tree(self.node(), &NodeKeys { trust_pem: &self.trust_pem, leaves }).unwrap()
+    }
+}
+
+/// The text of ha3 with a release, so that no store is asked.
+fn ha3() -> Source {
+    let text = lab::ha3_with(&[("[network]", "[etcd]\nversion = \"3.5.16\"\n\n[network]")]);
+    Source::file(&lab::root().join("profiles/ha3.toml"), text.into_bytes())
+}
+
+fn read(source: &Source) -> Profile {
+    profile::read(source, &[]).unwrap_or_else(|mistakes| panic!("{}", mistakes.render(false))).0
+}
+
+fn binaries() -> Binaries {
+    Store::at(lab::store()).load("3.5.16".parse().unwrap(), Arch::Amd64, &[]).unwrap()
+}
+
+fn reading(criterion: &mut Criterion) {
+    let source = ha3();
+    let text = String::from_utf8(source.bytes.clone()).unwrap();
+    let mut group = criterion.benchmark_group("profile");
+    group.throughput(Throughput::Bytes(text.len() as u64));
+    // What the parser of the format takes of the next one.
+    group.bench_function("toml", |bench| bench.iter(|| black_box(&text).parse::<toml::Table>().unwrap()));
+    group.bench_function("read and check ha3", |bench| bench.iter(|| read(black_box(&source))));
+    group.finish();
+    let (profile, cluster) = (read(&source), Cluster::ha3());
+    let mut group = criterion.benchmark_group("plan");
+    group.bench_function("resolve ha3", |bench| {
+        bench.iter(|| plan::resolve(black_box(&profile), &cluster.plan.cluster.token));
+    });
+    group.finish();
+}
+
+fn certificates(criterion: &mut Criterion) {
+    let cluster = Cluster::ha3();
+    let mut group = criterion.benchmark_group("certificates");
+    group.throughput(Throughput::Elements(cluster.node().certificates.len() as u64));
+    for (name, algorithm) in [("P-256", Algorithm::P256), ("Ed25519", Algorithm::Ed25519)] {
+        group.bench_function(name, |bench| bench.iter(|| cluster.leaves(black_box(algorithm))));
+    }
+    group.finish();
+}
+
+fn rendering(criterion: &mut Criterion) {
+    let cluster = Cluster::ha3();
+    let leaves = cluster.leaves(Algorithm::P256);
+    let mut group = criterion.benchmark_group("render");
+    group.bench_function("a node's tree", |bench| bench.iter(|| cluster.tree(black_box(&leaves))));
+    group.finish();
+}
+
+fn packing(criterion: &mut Criterion) {
+    let cluster = Cluster::ha3();
+    let tree = cluster.tree(&cluster.leaves(Algorithm::P256));
+    let archive = Compressor::new().compress(&tar::tar(&tree, cluster.epoch).unwrap());
+    let disc = [
+        ("user-data".to_owned(), vec![Piece::Own(vec![b'u'; 1500])]),
+        ("meta-data".to_owned(), vec![Piece::Own(vec![b'm'; 100])]),
+        ("overlay.tar.gz".to_owned(), archive),
+    ];
+    let mut group = criterion.benchmark_group("pack");
+    let epoch = cluster.epoch;
+    pack(&mut group, "tar", || tar::tar(black_box(&tree), epoch).unwrap());
+    pack(&mut group, "cpio", || cpio::cpio(black_box(&tree), epoch).unwrap());
+    pack(&mut group, "iso", || iso::iso(black_box(&disc), "CIDATA", epoch).unwrap());
+    group.finish();
+}
+
+/// In bytes of what comes out.
+fn pack(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, work: impl Fn() -> Stream) {
+    group.throughput(Throughput::Bytes(length(&work())));
+    group.bench_function(name, |bench| bench.iter(&work));
+}
+
+fn bulk(criterion: &mut Criterion) {
+    let etcd: Arc<Blob> = Arc::clone(&binaries().blobs[&Program::Etcd]);
+    let mut group = criterion.benchmark_group("etcd's binary");
+    group.throughput(Throughput::Bytes(etcd.bytes().len() as u64)).sample_size(10);
+    group.bench_function("SHA-256", |bench| bench.iter(|| Digest::of(black_box(etcd.bytes()))));
+    let stream = [Piece::Blob(Arc::clone(&etcd))];
+    // A compressor of its own each time, because it remembers what it has compressed.
+    group.bench_function("gzip on one core", |bench| {
+        bench.iter(|| Compressor::with_threads(NonZeroUsize::MIN).compress(black_box(&stream)));
+    });
+    group.bench_function("gzip on every core", |bench| {
+        bench.iter(|| Compressor::new().compress(black_box(&stream)));
+    });
+    group.finish();
+}
+
+criterion_group!(rooms, reading, certificates, rendering, packing, bulk);
+criterion_main!(rooms);
