@@ -11,7 +11,9 @@ use std::hint::black_box;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main, measurement::WallTime};
+use criterion::{
+    BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main, measurement::WallTime,
+};
 use kiln::artifact::{Binaries, Program, Store};
 use kiln::pack::gzip::Compressor;
 use kiln::pack::{Piece, Stream, cpio, iso, length, tar};
