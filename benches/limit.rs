@@ -11,15 +11,14 @@ mod lab;
 use std::fs;
 use std::num::NonZeroUsize;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
 
-use kiln::artifact::{Binaries, Store};
+use kiln::artifact::Store;
 use kiln::disk::Staging;
 use kiln::pack::gzip::Compressor;
-use kiln::pack::{Piece, Stream};
+use kiln::pack::{Piece, Stream, length};
 use kiln::values::{Arch, Mode};
 
 fn main() {
@@ -32,8 +31,9 @@ fn main() {
     let text = lab::ha3_with(&[("[network]", "[etcd]\nversion = \"3.5.16\"\n\n[network]")]);
     work.file("ha3.toml", text);
     let (directories, files) = layout(&work.build("./ha3.toml"));
-    let bytes: usize = files.iter().map(|(_, size)| size).sum();
+    let bytes: u64 = files.iter().map(|(_, size)| size).sum();
 
+    let store = Store::at(lab::store());
     let mut times = Vec::new();
     let mut read = 0;
     for number in 0..runs {
@@ -41,14 +41,15 @@ fn main() {
         // What earlier runs left to be written is not this one's.
         lab::run(&mut std::process::Command::new("sync"));
         let begun = Instant::now();
-        let binaries = Store::at(lab::store()).load("3.5.16".parse().unwrap(), Arch::Amd64, &[]).unwrap();
+        let record = store.find("3.5.16".parse().unwrap(), Arch::Amd64, &[]).unwrap();
+        let programs: Stream = store.load(&record).unwrap().into_values().map(Piece::Blob).collect();
         let hashed = begun.elapsed();
-        let packed = compress(&binaries);
+        let packed = Compressor::new(cores()).compress(&programs);
         let compressed = begun.elapsed();
         write(&target, &directories, &files, &packed);
         let written = begun.elapsed();
         times.push([hashed, compressed - hashed, written - compressed, written]);
-        read = binaries.blobs.values().map(|blob| blob.bytes().len()).sum();
+        read = length(&programs);
         fs::remove_dir_all(&target).unwrap();
     }
     let median = |part: usize| {
@@ -57,51 +58,46 @@ fn main() {
         all[all.len() / 2]
     };
     println!("seconds, medians of {runs} on {} cores", cores());
-    let megabytes = |bytes: usize| bytes as f64 / 1e6;
+    let megabytes = |bytes: u64| bytes as f64 / 1e6;
     println!("read and hash {:.1} MB{:8.3}", megabytes(read), median(0));
     println!("compress them once{:10.3}", median(1));
     println!("write {} files, {:.1} MB{:8.3}", files.len(), megabytes(bytes), median(2));
     println!("sum{:25.3}", median(3));
 }
 
-fn cores() -> usize {
-    thread::available_parallelism().map_or(1, NonZeroUsize::get)
+fn cores() -> NonZeroUsize {
+    thread::available_parallelism().unwrap()
 }
 
 /// A bundle's directories, and its files with their sizes.
-fn layout(bundle: &Path) -> (Vec<String>, Vec<(String, usize)>) {
+fn layout(bundle: &Path) -> (Vec<String>, Vec<(String, u64)>) {
     let (mut directories, mut files) = (Vec::new(), Vec::new());
     for entry in walkdir::WalkDir::new(bundle).min_depth(1).sort_by_file_name() {
         let entry = entry.unwrap();
         let path = entry.path().strip_prefix(bundle).unwrap().to_str().unwrap().to_owned();
         match entry.file_type().is_dir() {
             true => directories.push(path),
-            false => files.push((path, entry.metadata().unwrap().len() as usize)),
+            false => files.push((path, entry.metadata().unwrap().len())),
         }
     }
     (directories, files)
 }
 
-fn compress(binaries: &Binaries) -> Stream {
-    let stream: Stream = binaries.blobs.values().map(|blob| Piece::Blob(Arc::clone(blob))).collect();
-    Compressor::new().compress(&stream)
-}
-
 /// The same files with other bytes in them: those that were compressed, again and again.
-fn write(target: &Path, directories: &[String], files: &[(String, usize)], packed: &[Piece]) {
+fn write(target: &Path, directories: &[String], files: &[(String, u64)], packed: &[Piece]) {
     let staging = Staging::begin(target).unwrap();
     directories.iter().for_each(|path| staging.directory(path, Mode::DIRECTORY).unwrap());
     let next = AtomicUsize::new(0);
     thread::scope(|scope| {
-        for _ in 0..cores() {
+        for _ in 0..cores().get() {
             scope.spawn(|| {
                 while let Some((path, size)) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let mut file = staging.create(path, Mode::FILE).unwrap();
                     let mut left = *size;
                     for piece in packed.iter().cycle() {
                         let bytes = piece.bytes();
-                        let part = left.min(bytes.len());
-                        file.write(&bytes[..part]).unwrap();
+                        let part = left.min(bytes.len() as u64);
+                        file.write(&bytes[..part as usize]).unwrap();
                         left -= part;
                         if left == 0 {
                             break;

@@ -10,11 +10,12 @@ mod lab;
 use std::hint::black_box;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::thread;
 
 use criterion::{
     BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main, measurement::WallTime,
 };
-use kiln::artifact::{Binaries, Program, Store};
+use kiln::artifact::{Program, Store};
 use kiln::pack::gzip::Compressor;
 use kiln::pack::{Piece, Stream, cpio, iso, length, tar};
 use kiln::pki::{Authority, Issued, Keystore};
@@ -45,7 +46,7 @@ impl Cluster {
             trust_pem: authority.trust_pem().unwrap(),
             authority,
             overlays: render::embedded().unwrap(),
-            templates: Templates::new(),
+            templates: Templates::new().unwrap(),
             epoch,
         }
     }
@@ -82,8 +83,14 @@ fn read(source: &Source) -> Profile {
     profile::read(source, &[]).unwrap_or_else(|mistakes| panic!("{}", mistakes.render(false))).0
 }
 
-fn binaries() -> Binaries {
-    Store::at(lab::store()).load("3.5.16".parse().unwrap(), Arch::Amd64, &[]).unwrap()
+fn etcd() -> Arc<Blob> {
+    let store = Store::at(lab::store());
+    let record = store.find("3.5.16".parse().unwrap(), Arch::Amd64, &[]).unwrap();
+    Arc::clone(&store.load(&record).unwrap()[&Program::Etcd])
+}
+
+fn cores() -> NonZeroUsize {
+    thread::available_parallelism().unwrap()
 }
 
 fn reading(criterion: &mut Criterion) {
@@ -124,7 +131,7 @@ fn rendering(criterion: &mut Criterion) {
 fn packing(criterion: &mut Criterion) {
     let cluster = Cluster::ha3();
     let tree = cluster.tree(&cluster.leaves(Algorithm::P256));
-    let archive = Compressor::new().compress(&tar::tar(&tree, cluster.epoch).unwrap());
+    let archive = Compressor::new(cores()).compress(&tar::tar(&tree, cluster.epoch).unwrap());
     let disc = [
         ("user-data".to_owned(), vec![Piece::Own(vec![b'u'; 1500])]),
         ("meta-data".to_owned(), vec![Piece::Own(vec![b'm'; 100])]),
@@ -145,17 +152,17 @@ fn pack(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, work: impl Fn() ->
 }
 
 fn bulk(criterion: &mut Criterion) {
-    let etcd: Arc<Blob> = Arc::clone(&binaries().blobs[&Program::Etcd]);
+    let etcd = etcd();
     let mut group = criterion.benchmark_group("etcd's binary");
     group.throughput(Throughput::Bytes(etcd.bytes().len() as u64)).sample_size(10);
     group.bench_function("SHA-256", |bench| bench.iter(|| Digest::of(black_box(etcd.bytes()))));
     let stream = [Piece::Blob(Arc::clone(&etcd))];
     // A compressor of its own each time, because it remembers what it has compressed.
     group.bench_function("gzip on one core", |bench| {
-        bench.iter(|| Compressor::with_threads(NonZeroUsize::MIN).compress(black_box(&stream)));
+        bench.iter(|| Compressor::new(NonZeroUsize::MIN).compress(black_box(&stream)));
     });
     group.bench_function("gzip on every core", |bench| {
-        bench.iter(|| Compressor::new().compress(black_box(&stream)));
+        bench.iter(|| Compressor::new(cores()).compress(black_box(&stream)));
     });
     group.finish();
 }
