@@ -41,13 +41,9 @@ fn fleet() -> (Workshop, PathBuf) {
         let cluster = format!("extends = \"_base.toml\"\n\n[cluster]\nname = \"{name}\"\n");
         let node = format!("\n[[node]]\nname = \"{name}-a\"\naddress = \"10.0.{number}.4\"\n");
         work.file(&format!("profiles/{name}.toml"), cluster + &node);
-        let keystore = format!("keystores/{name}");
-        let seed = work.file("seed", format!("{number:064}"));
-        let mut init =
-            work.kiln(["keystore", "init", name, "--issued", "2026-01-01", "--keystore", &keystore]);
-        run(init.arg("--seed-file").arg(seed));
     }
     symlink(store(), work.path().join("artifacts")).unwrap();
+    run(&mut work.kiln(["keystore", "init", "--fleet", "profiles", "--keystore", "keystores"]));
     let whole = [
         "build",
         "--fleet",
