@@ -53,6 +53,10 @@ pub enum Verb {
     Etcdctl(Etcdctl),
     /// Put the parts of a fleet, built apart, together
     Join(Join),
+    /// Send a bundle to an OCI registry; what the registry has already is not sent again
+    Push(Push),
+    /// Fetch a bundle from an OCI registry, whole or not at all
+    Pull(Pull),
     /// Import etcd releases for offline use
     #[command(subcommand)]
     Artifacts(Artifacts),
@@ -350,6 +354,54 @@ pub struct Etcdctl {
     /// What etcdctl is to do: -- member list -w table
     #[arg(last = true, required = true)]
     pub arguments: Vec<String>,
+}
+
+/// How a registry is reached.
+#[derive(Args, Debug)]
+pub struct Registry {
+    /// The user's name [default: what docker login or podman login wrote down]
+    #[arg(long, value_name = "NAME", requires = "password_file")]
+    pub username: Option<String>,
+    /// A file whose one line is that user's password
+    #[arg(long, value_name = "FILE", requires = "username")]
+    pub password_file: Option<PathBuf>,
+    /// Trust the CAs in this PEM file instead of the system's
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+    /// Speak HTTP without TLS: everyone on the way can read the nodes' private keys (loopback addresses need no leave)
+    #[arg(long, conflicts_with = "ca_file")]
+    pub plain_http: bool,
+    /// Print the result as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(
+    after_help = "A bundle holds its nodes' private keys: whoever can read the repository has them. Credentials come from \
+$REGISTRY_AUTH_FILE, $DOCKER_CONFIG/config.json or $HOME/.docker/config.json, whichever is set first; credential helpers \
+are not asked."
+)]
+pub struct Push {
+    pub bundle: PathBuf,
+    /// oci://HOST[:PORT]/REPOSITORY:TAG
+    #[arg(value_name = "ADDRESS")]
+    pub to: String,
+    #[command(flatten)]
+    pub registry: Registry,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Credentials are found as for kiln push.")]
+pub struct Pull {
+    /// oci://HOST[:PORT]/REPOSITORY:TAG, or …@sha256:DIGEST for exactly one bundle
+    #[arg(value_name = "ADDRESS")]
+    pub from: String,
+    /// The bundle's directory [default: out/<the repository's last part>]
+    #[arg(long, short, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    #[command(flatten)]
+    pub registry: Registry,
 }
 
 #[derive(Subcommand, Debug)]

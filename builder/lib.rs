@@ -18,6 +18,8 @@ pub mod pki;
 pub mod plan;
 pub mod process;
 pub mod profile;
+#[cfg(feature = "oci")]
+pub mod registry;
 pub mod render;
 pub mod suggest;
 pub mod tree;

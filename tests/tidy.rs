@@ -25,6 +25,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("plan", &["etcd", "profile"]),
     ("process", &["disk"]),
     ("profile", &["etcd", "suggest"]),
+    ("registry", &["bundle", "disk"]),
     ("render", &["disk", "etcd", "pki", "plan", "profile", "tree", "yaml"]),
     ("suggest", &[]),
     ("tree", &[]),

@@ -97,7 +97,7 @@ impl Place {
 }
 
 /// A bundle may stand in the place of a bundle, a fleet in that of a fleet, and nothing in that of anything else.
-fn check_replaceable(target: &Path, holds: Holds) -> Result<()> {
+pub(super) fn check_replaceable(target: &Path, holds: Holds) -> Result<()> {
     let shown = target.display();
     let refuse = |reason: String| Err(Failure::unsafe_to(reason));
     match disk::look(target)?.map(|found| found.kind) {

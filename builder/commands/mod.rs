@@ -13,6 +13,8 @@ mod fleet;
 mod inputs;
 mod join;
 mod keystore;
+#[cfg(not(feature = "oci"))]
+mod no_registry;
 mod output;
 mod pantry;
 mod parallel;
@@ -20,6 +22,10 @@ mod part;
 mod plan;
 mod prepare;
 mod progress;
+#[cfg(feature = "oci")]
+mod pull;
+#[cfg(feature = "oci")]
+mod push;
 mod rehearse;
 mod seal;
 mod show;
@@ -29,6 +35,8 @@ mod verify;
 
 use crate::cli::{Cli, Verb};
 use crate::failure::Result;
+#[cfg(not(feature = "oci"))]
+use {no_registry as pull, no_registry as push};
 
 /// Runs a verb. Results are on stdout when it returns.
 ///
@@ -49,6 +57,8 @@ pub fn run(cli: Cli) -> Result<()> {
         Verb::Seal(args) => seal::run(&args, &out),
         Verb::Verify(args) => verify::run(&args, &out),
         Verb::Etcdctl(args) => etcdctl::run(&args),
+        Verb::Push(args) => push::run(&args, &out),
+        Verb::Pull(args) => pull::run(&args, &out),
         Verb::Artifacts(verb) => artifacts::run(&verb, &out),
         Verb::Join(args) => join::run(&args, &out),
         Verb::Cache(verb) => cache::run(&verb, &out),

@@ -59,6 +59,11 @@ impl Staging {
         Ok(Self { root, parent, partial, target: target.to_owned(), published: false, lock: Some(lock) })
     }
 
+    /// Where it lies until it is published.
+    pub fn path(&self) -> &Path {
+        &self.partial
+    }
+
     /// Makes one directory; those above it must be there.
     pub fn directory(&self, path: &str, mode: Mode) -> Result<()> {
         let making = || format!("making the directory {}", self.target.join(path).display());

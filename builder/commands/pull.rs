@@ -1,0 +1,37 @@
+//! `kiln pull`.
+
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use super::output::Output;
+use super::push::{address, client, megabytes};
+use crate::cli;
+use crate::failure::Result;
+use crate::registry;
+
+pub fn run(args: &cli::Pull, out: &Output) -> Result<()> {
+    let address = address(&args.from)?;
+    let target = args.out.clone().unwrap_or_else(|| PathBuf::from("out").join(address.name()));
+    let pulled = registry::pull(&client(&address, &args.registry, false)?, &target)?;
+    let (manifest, pinned) = (&pulled.manifest, address.pinned(pulled.digest));
+    if args.registry.json {
+        return out.json(&json!({
+            "bundle": target, "address": address.to_string(), "pinned": pinned.to_string(),
+            "cluster": manifest.cluster, "etcd": manifest.etcd.version,
+            "files": pulled.files, "bytes": pulled.bytes,
+        }));
+    }
+    out.print(format_args!(
+        "{}: {} member{} of etcd {} {}, cluster ID {}, token {}\n{} files ({}) from {pinned}",
+        target.display(),
+        manifest.nodes.len(),
+        if manifest.nodes.len() == 1 { "" } else { "s" },
+        manifest.etcd.version,
+        manifest.etcd.arch,
+        manifest.cluster.id,
+        manifest.cluster.token,
+        pulled.files,
+        megabytes(pulled.bytes),
+    ))
+}

@@ -1,0 +1,82 @@
+//! What goes wrong between here and a registry, in sentences.
+
+use std::io::Read as _;
+
+use serde::Deserialize;
+use ureq::http::{Response, StatusCode};
+use ureq::{Body, Error};
+
+use super::client::PATIENCE;
+use crate::failure::{Failure, Result};
+use crate::interrupt;
+
+/// An answer that nobody asked for.
+///
+/// Of its text only the error codes are told: a registry may send back what it was sent, passwords too.
+pub fn refused(host: &str, response: Response<Body>) -> Failure {
+    let status = response.status();
+    let codes = codes(response.into_body());
+    let codes = if codes.is_empty() { String::new() } else { format!(": {}", codes.join(", ")) };
+    Failure::io(match status {
+        StatusCode::FORBIDDEN => format!("{host} does not allow it{codes}"),
+        StatusCode::TOO_MANY_REQUESTS => format!("{host} has had too many requests{codes}; try again later"),
+        _ => format!("{host} answered {status}{codes}"),
+    })
+}
+
+/// The codes in the body of an error (distribution-spec 1.1, "Error Codes"), as far as they look like ones.
+fn codes(body: Body) -> Vec<String> {
+    #[derive(Deserialize)]
+    struct Errors {
+        errors: Vec<Coded>,
+    }
+    #[derive(Deserialize)]
+    struct Coded {
+        code: String,
+    }
+    let mut bytes = Vec::new();
+    let read = body.into_reader().take(1 << 16).read_to_end(&mut bytes);
+    let errors: Option<Errors> = read.ok().and_then(|_| serde_json::from_slice(&bytes).ok());
+    let plausible = |code: &String| {
+        (1..=40).contains(&code.len()) && code.bytes().all(|b| b.is_ascii_uppercase() || b == b'_')
+    };
+    let all = errors.map(|errors| errors.errors).unwrap_or_default();
+    all.into_iter().map(|error| error.code).filter(plausible).take(4).collect()
+}
+
+/// What the connection says of itself.
+///
+/// # Errors
+/// Always: `Exit::Untrusted` for a certificate that is not trusted, `Exit::Interrupted` after Ctrl-C, else `Exit::Io`.
+pub fn broken<T>(host: &str, error: Error) -> Result<T> {
+    interrupt::check()?;
+    Err(match error {
+        Error::Io(error) => match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            Some(error) => tls(host, error),
+            None => Failure::io(format!("{host}: {error}")),
+        },
+        Error::Rustls(error) => tls(host, &error),
+        Error::HostNotFound => Failure::io(format!("no host is known by the name of {host}")),
+        Error::Timeout(_) => {
+            Failure::io(format!("{host} has said nothing for {} seconds", PATIENCE.as_secs()))
+        }
+        error => Failure::io(format!("{host}: {error}")),
+    })
+}
+
+fn tls(host: &str, error: &rustls::Error) -> Failure {
+    match error {
+        rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer) => {
+            Failure::untrusted(format!(
+                "{host} shows a certificate of a CA that is not trusted here; name that CA with --ca-file"
+            ))
+        }
+        rustls::Error::InvalidCertificate(why) => {
+            Failure::untrusted(format!("{host} shows a certificate that cannot be trusted: {why}"))
+        }
+        rustls::Error::InvalidMessage(_) => {
+            Failure::io(format!("{host} does not speak TLS; where the network is your own, use --plain-http"))
+        }
+        error => Failure::io(format!("{host}: {error}")),
+    }
+}

@@ -1,0 +1,137 @@
+//! A bundle out of a registry.
+
+use std::io::Read;
+use std::path::Path;
+
+use sha2::{Digest as _, Sha256};
+use ureq::http::{Method, StatusCode};
+
+use super::address::Reference;
+use super::artifact::{self, Blob, IMAGE_TYPE, Image};
+use super::client::Client;
+use super::pool;
+use crate::bundle::{self, Manifest, Receiver};
+use crate::failure::{Doing, Exit, Failure, Result};
+use crate::interrupt;
+use crate::values::{Digest, Mode};
+
+#[derive(Debug)]
+pub struct Pulled {
+    /// Of the image manifest.
+    pub digest: Digest,
+    pub manifest: Manifest,
+    pub files: u64,
+    pub bytes: u64,
+}
+
+/// Fetches a bundle and lets it appear at the target, whole or not at all. What stands there is replaced as `kiln build`
+/// replaces it.
+///
+/// # Errors
+/// `Exit::Untrusted` for anything but the bundle that the registry's manifest promises, `Exit::Io` for what the registry
+/// or the way there does, `Exit::Unsafe` and `Exit::Locked` as for a build.
+pub fn pull(client: &Client, target: &Path) -> Result<Pulled> {
+    client
+        .watched(|| {
+            let (image, digest) = manifest(client)?;
+            let config = whole(client, image.config()?).doing(|| "reading its bundle.json".into())?;
+            let manifest = Manifest::from_json(&config).map_err(distrust)?;
+            let files = image.files(&manifest)?;
+            let receiver = Receiver::begin(target, &manifest)?;
+            let files: Vec<_> = files.into_iter().collect();
+            pool::each(&files, |(path, blob)| {
+                let mode = match manifest.files.get(path) {
+                    Some(file) => bundle::mode(path, file)?,
+                    None => Mode::FILE,
+                };
+                let mut output = receiver.create(path, mode)?;
+                receive(client, *blob, |bytes| output.write(bytes)).doing(|| format!("pulling {path}"))
+            })?;
+            receiver.publish()?;
+            let bytes = files.iter().map(|(_, blob)| blob.size).sum();
+            Ok(Pulled { digest, manifest, files: files.len() as u64, bytes })
+        })
+        .map_err(|failure| match failure.exit() {
+            Exit::Interrupted | Exit::Unsafe | Exit::Locked => failure,
+            _ => failure.while_doing(format!("pulling {}", client.address)),
+        })
+}
+
+/// What is wrong with a manifest from elsewhere is a reason not to trust it.
+fn distrust(failure: Failure) -> Failure {
+    Failure::untrusted(failure.to_string())
+}
+
+fn manifest(client: &Client) -> Result<(Image, Digest)> {
+    let response = client.manifest(Method::GET, IMAGE_TYPE)?;
+    if response.status() == StatusCode::NOT_FOUND {
+        let address = &client.address;
+        return Err(Failure::io(format!(
+            "{} has no {} in {}",
+            address.host, address.reference, address.repository
+        )));
+    }
+    let body = client.expect(StatusCode::OK, response)?.into_body().into_reader();
+    let mut bytes = Vec::new();
+    body.take(artifact::LIMIT + 1).read_to_end(&mut bytes).doing(|| "reading its manifest".into())?;
+    if bytes.len() as u64 > artifact::LIMIT {
+        return Err(Failure::untrusted(format!("its manifest is larger than {} bytes", artifact::LIMIT)));
+    }
+    let digest = Digest::of(&bytes);
+    match client.address.reference {
+        Reference::Digest(want) if want != digest => {
+            Err(Failure::untrusted(format!("the manifest that came has the digest sha256:{digest}")))
+        }
+        _ => Ok((Image::from_json(&bytes)?, digest)),
+    }
+}
+
+/// A blob that is small enough to be held.
+fn whole(client: &Client, blob: Blob) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    receive(client, blob, |piece| {
+        bytes.extend_from_slice(piece);
+        Ok(())
+    })?;
+    Ok(bytes)
+}
+
+/// Takes a blob as it comes, not a byte more than promised.
+///
+/// # Errors
+/// `Exit::Untrusted` when it is another.
+fn receive(client: &Client, blob: Blob, mut take: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    let mut body = client.blob(blob)?;
+    let (mut hash, mut size) = (Sha256::new(), 0);
+    let mut buffer = vec![0; 1 << 17];
+    loop {
+        interrupt::check()?;
+        let count = match body.read(&mut buffer) {
+            Ok(count) => count,
+            Err(_) if interrupt::asked() => return Err(Failure::interrupted()),
+            Err(error) => {
+                let left = blob.size.saturating_sub(size);
+                return Err(Failure::io(format!(
+                    "the connection ended {left} bytes before the end: {error}"
+                )));
+            }
+        };
+        if count == 0 {
+            break;
+        }
+        size += count as u64;
+        if size > blob.size {
+            return Err(Failure::untrusted(format!("the registry sends more than its {} bytes", blob.size)));
+        }
+        hash.update(&buffer[..count]);
+        take(&buffer[..count])?;
+    }
+    let digest = Digest::from_bytes(hash.finalize().into());
+    if size != blob.size {
+        return Err(Failure::untrusted(format!("the registry has {size} bytes of it, not {}", blob.size)));
+    }
+    if digest != blob.digest {
+        return Err(Failure::untrusted(format!("it came with the SHA-256 {digest}, not {}", blob.digest)));
+    }
+    Ok(())
+}
