@@ -153,7 +153,7 @@ impl Image {
         if files.get(MANIFEST) != Some(&self.config()?) {
             return Err(Failure::untrusted(format!("its config is not its {MANIFEST}")));
         }
-        if !files.get(SUMS).is_some_and(|blob| blob.size <= manifest::LIMIT) {
+        if files.get(SUMS).is_none_or(|blob| blob.size > manifest::LIMIT) {
             return Err(Failure::untrusted(format!("it has no {SUMS}")));
         }
         let known = |path: &String| path == MANIFEST || path == SUMS || bundle.files.contains_key(path);

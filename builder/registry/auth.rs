@@ -79,7 +79,9 @@ mod tests {
             (&[], None),
         ] {
             let mut map = HeaderMap::new();
-            headers.iter().for_each(|text| drop(map.append(WWW_AUTHENTICATE, text.parse().unwrap())));
+            for text in headers {
+                map.append(WWW_AUTHENTICATE, text.parse().unwrap());
+            }
             assert_eq!(challenge(&map), want, "{headers:?}");
         }
     }

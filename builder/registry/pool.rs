@@ -40,7 +40,11 @@ mod tests {
     fn every_item_is_worked_on_once_until_a_fault() {
         let seen = Mutex::new(Vec::new());
         let items: Vec<u32> = (0..1000).collect();
-        each(&items, |n| Ok(seen.lock().unwrap().push(*n))).unwrap();
+        each(&items, |n| {
+            seen.lock().unwrap().push(*n);
+            Ok(())
+        })
+        .unwrap();
         let mut seen = seen.into_inner().unwrap();
         seen.sort_unstable();
         assert_eq!(seen, items);
