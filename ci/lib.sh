@@ -20,8 +20,16 @@ install() {
     if [ ${#missing[@]} -gt 0 ]; then
         say "installing ${missing[*]}"
         as_root apt-get update -qq
-        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+        as_root env DEBIAN_FRONTEND=noninteractive ${RUNLEVEL:+"RUNLEVEL=$RUNLEVEL"} \
+            apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
     fi
+}
+
+# install_stopped PACKAGE: the tests start its program themselves; the service of that name stays off.
+install_stopped() {
+    dpkg-query -W -f '${Status}' "$1" 2>/dev/null | grep -q 'ok installed' && return
+    RUNLEVEL=1 install "$1"
+    as_root systemctl --quiet disable "$1.service"
 }
 
 # install_backported PACKAGE…: what bookworm has too old and its backports, or trixie itself, have new. Only QEMU and
