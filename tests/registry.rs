@@ -330,7 +330,7 @@ fn only_what_is_as_it_was_built_is_pushed() {
     fs::create_dir(work.path().join("fleet")).unwrap();
     work.file("fleet/fleet.json", "{}");
     let said = refused(&mut kiln(&work, &["push", "fleet", &address]), 2);
-    assert!(said.contains("kiln push fleet/sites/NAME"), "{said}");
+    assert!(said.contains("kiln push fleet/NAME"), "{said}");
     refused(&mut kiln(&work, &["push", "nowhere", &address]), 1);
     for (address, want) in [
         (registry.address("ha3"), "it names no tag"),

@@ -57,7 +57,7 @@ fn checked(path: &Path) -> Result<Bundle> {
         return Err(Failure::new(
             Exit::Usage,
             format!(
-                "{0} holds several bundles; push one after the other: kiln push {0}/sites/NAME oci://…",
+                "{0} holds several bundles; push one after the other: kiln push {0}/NAME oci://…",
                 path.display()
             ),
         ));
