@@ -1,5 +1,6 @@
 //! `kiln build`.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use serde_json::json;
@@ -35,7 +36,10 @@ fn one(name: &str, args: &cli::Build, out: &Output) -> Result<()> {
     let replaced = disk::look(&target)?.map(|_| place.replaced(None));
     let progress = Progress::begin(out, prepared.plan.nodes.len());
     let sink = Sink::Bundle { writer: &writer, replaced: replaced.as_deref(), progress: &progress };
-    let manifest = bake::bake(&prepared, &pantry, sink, pantry.jobs)?;
+    // One for each node, unless somebody wants fewer: on two cores the third of three would otherwise be left alone with one.
+    let each =
+        NonZeroUsize::new(prepared.plan.nodes.len()).map_or(pantry.jobs, |nodes| nodes.max(pantry.jobs));
+    let manifest = bake::bake(&prepared, &pantry, sink, args.ingredients.jobs.unwrap_or(each))?;
     if !prepared.plan.peers_by_name {
         out.warn(format_args!(
             "etcd {} cannot be told the peers' names this way: any certificate of the CA gets onto the peer port; \

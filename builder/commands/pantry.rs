@@ -1,6 +1,6 @@
 //! What the clusters of one run share: looked up, read, checked and compressed once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -131,17 +131,29 @@ impl<'a> Pantry<'a> {
         if let Some(programs) = stock.programs.get() {
             return Ok(programs);
         }
-        let blobs = self.store.load(&stock.record)?;
-        for blob in blobs.values() {
-            let key = Digest::of(format!("{} deflated by {}", blob.digest(), self.program()?).as_bytes());
-            let kept = self.cache.as_ref().and_then(|cache| cache.get(Of::Packed, key));
-            if kept.is_some_and(|kept| self.compressor.learn(blob.digest(), kept)) {
-                continue;
-            }
+        let program = self.program()?;
+        let key = |digest: Digest| Digest::of(format!("{digest} deflated by {program}").as_bytes());
+        let learn = |digest: Digest| {
+            let kept = self.cache.as_ref().and_then(|cache| cache.get(Of::Packed, key(digest)));
+            kept.is_some_and(|kept| self.compressor.learn(digest, kept))
+        };
+        // Both read and hash what is large, and neither needs the other.
+        let (blobs, unknown) = std::thread::scope(|scope| {
+            let binaries = stock.record.binaries.values();
+            let learning: Vec<_> =
+                binaries.map(|binary| (binary.sha256, scope.spawn(|| learn(binary.sha256)))).collect();
+            let blobs = self.store.load(&stock.record);
+            let known = learning.into_iter().map(|(digest, thread)| (digest, thread.join().unwrap_or(false)));
+            let unknown =
+                known.filter(|(_, known)| !known).map(|(digest, _)| digest).collect::<BTreeSet<_>>();
+            (blobs, unknown)
+        });
+        let blobs = blobs?;
+        for blob in blobs.values().filter(|blob| unknown.contains(&blob.digest())) {
             let pieces = self.compressor.teach(blob);
             if let Some(cache) = &self.cache {
                 let pieces: Vec<&[u8]> = pieces.iter().map(Piece::bytes).collect();
-                cache.put(Of::Packed, key, &pieces);
+                cache.put(Of::Packed, key(blob.digest()), &pieces);
             }
         }
         let programs = blobs.into_iter().map(|(program, blob)| (program.to_string(), blob)).collect();
