@@ -74,9 +74,13 @@ fn base_with(work: &Workshop, name: &str, others: &[(&str, &[u8])]) -> PathBuf {
 
 #[test]
 fn an_initrd_is_the_base_systems_and_behind_it_the_nodes_own() {
-    for (binaries, layers) in [("embedded", 0), ("shared", 1)] {
+    let cases =
+        [("embedded", "gzip", 0), ("shared", "gzip", 1), ("embedded", "zstd", 1), ("shared", "zstd", 1)];
+    for (binaries, compression, more) in cases {
         let work = Workshop::new();
-        work.file("ha3.toml", ha3(&format!("binaries = \"{binaries}\"\ncarriers = [\"initramfs\"]")));
+        let chosen = format!("binaries = \"{binaries}\"\ninitramfs-compression = \"{compression}\"");
+        work.file("ha3.toml", ha3(&format!("{chosen}\ncarriers = [\"initramfs\"]")));
+        let ending = if compression == "zstd" { "zst" } else { "gz" };
         work.keystore("ha3");
         run(&mut build(&work, "./ha3.toml"));
         let bundle = work.path().join("out/ha3");
@@ -87,21 +91,21 @@ fn an_initrd_is_the_base_systems_and_behind_it_the_nodes_own() {
             let mut want = base.clone();
             want.resize(base.len().next_multiple_of(4), 0);
             let begin = want.len();
-            if layers > 0 {
-                want.extend(fs::read(bundle.join("layers/etcd.cpio.gz")).unwrap());
+            if binaries == "shared" {
+                want.extend(fs::read(bundle.join(format!("layers/etcd.cpio.{ending}"))).unwrap());
             }
-            want.extend(fs::read(directory.join("overlay.cpio.gz")).unwrap());
-            assert!(initrd == want, "{binaries} {node}");
+            want.extend(fs::read(directory.join(format!("overlay.cpio.{ending}"))).unwrap());
+            assert!(initrd == want, "{binaries} {compression} {node}");
             let mode = fs::metadata(directory.join("initrd.img")).unwrap().permissions().mode();
             assert_eq!(mode & 0o7777, 0o600);
 
             // Somebody else's reader, told only where the base system ends, and Kiln's own.
-            let script = "tail -c +$(($2 + 1)) \"$1\" | gzip -dc | \
+            let script = "tail -c +$(($2 + 1)) \"$1\" | $4 -dc | \
                           (cpio -t --quiet && if [ \"$3\" = 1 ]; then cpio -t --quiet; fi)";
             let listed = run(Command::new("sh")
                 .args(["-c", script, "sh"])
                 .arg(directory.join("initrd.img"))
-                .args([begin.to_string(), layers.to_string()]));
+                .args([begin.to_string(), more.to_string(), compression.to_owned()]));
             let members = Archive::Initramfs.members(&initrd[begin..]).unwrap();
             let names: Vec<_> = members.iter().map(|member| member.path.as_str()).collect();
             assert_eq!(listed.lines().collect::<Vec<_>>(), names);
@@ -246,6 +250,7 @@ fn a_large_base_system_is_streamed() {
             "--artifacts",
         ])
         .arg(store())
+        .env("KILN_CACHE", "")
         .arg("--base")
         .arg(base)
         .current_dir(work.path()));
@@ -309,8 +314,8 @@ impl Machine {
 
 const SERVES: &str = "kiln: control-plane-1 serves as a member of single";
 
-fn single_bundle(work: &Workshop) -> (PathBuf, String) {
-    work.file("single.toml", single("carriers = [\"initramfs\"]"));
+fn single_bundle(work: &Workshop, bundle: &str) -> (PathBuf, String) {
+    work.file("single.toml", single(&format!("carriers = [\"initramfs\"]\n{bundle}")));
     work.keystore("single");
     run(&mut build(work, "./single.toml"));
     let bundle = work.path().join("out/single");
@@ -321,7 +326,8 @@ fn single_bundle(work: &Workshop) -> (PathBuf, String) {
 #[test]
 fn a_machine_boots_from_kernel_and_initrd_without_kiln() {
     let work = Workshop::new();
-    let (bundle, mac) = single_bundle(&work);
+    // The others boot from gzip.
+    let (bundle, mac) = single_bundle(&work, "initramfs-compression = \"zstd\"");
     let _turn = TURN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     let cmdline = fs::read_to_string(bundle.join("boot/cmdline")).unwrap();
     let mut machine = Machine::start(
@@ -372,7 +378,7 @@ fn a_machine_whose_clock_is_at_1970_waits_until_it_is_right() {
 #[test]
 fn a_machine_boots_over_the_network_by_the_card_that_it_has() {
     let work = Workshop::new();
-    let (bundle, mac) = single_bundle(&work);
+    let (bundle, mac) = single_bundle(&work, "");
     let _turn = TURN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     let served = format!("user,id=n,restrict=on,tftp={},bootfile=boot/boot.ipxe", bundle.display());
     let first = "virtio-net-pci,netdev=n,mac=52:54:00:00:00:99";

@@ -283,6 +283,8 @@ fn whatever_changes_a_cached_build_comes_out_as_a_fresh_one() {
         ("[bundle]", "[bundle]\ncarriers = [\"tar\"]"),
         ("[bundle]", "[bundle]\ncarriers = [\"tar\", \"ignition\"]"),
         ("binaries = \"shared\"", ""),
+        ("binaries = \"shared\"", "initramfs-compression = \"zstd\""),
+        ("[bundle]", "[bundle]\ninitramfs-compression = \"zstd\""),
         ("version = \"3.5.16\"", "version = \"3.4.23\""),
         ("version = \"3.5.16\"", "version = \"3.5.16\"\nconfig-style = \"flags\""),
         ("name = \"b\"", "name = \"bb\""),

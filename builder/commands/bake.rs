@@ -14,10 +14,10 @@ use super::sink::Sink;
 use crate::bundle::manifest::{self, Manifest};
 use crate::failure::{Doing, Failure, Result};
 use crate::interrupt;
-use crate::pack::{self, Piece, Stream, cloud_init, cpio, ignition, ipxe, iso, libvirt, tar};
+use crate::pack::{self, Piece, Stream, cloud_init, cpio, ignition, ipxe, iso, libvirt, tar, zstd};
 use crate::pki::Issued;
 use crate::plan::{CertificateSpec, Node, Plan};
-use crate::profile::{Binaries as Placement, Carrier};
+use crate::profile::{Binaries as Placement, Carrier, Compression};
 use crate::render::{self, Kitchen, NodeKeys, SeedArchive};
 use crate::tree::Tree;
 use crate::values::{Digest, Mode};
@@ -37,6 +37,8 @@ struct Oven<'a> {
     plan: &'a Plan,
     kitchen: Kitchen<'a>,
     parts: Parts<'a>,
+    /// Of what nodes and clients follow from besides what is their own.
+    common: Digest,
     sink: Sink<'a>,
     /// The CA and what is above it, in PEM.
     trust: OnceLock<String>,
@@ -81,7 +83,8 @@ pub fn bake(
             templates: &pantry.templates,
             epoch: prepared.epoch,
         },
-        parts: Parts { cache, sink, common: common(prepared, pantry)? },
+        parts: Parts { cache, sink },
+        common: common(prepared, pantry)?,
         sink,
         trust: OnceLock::new(),
     };
@@ -115,7 +118,7 @@ fn common(prepared: &Prepared, pantry: &Pantry<'_>) -> Result<Digest> {
         |node: &Node| (node.name.clone(), node.fqdn.clone(), node.address, node.mac, node.peer_url.clone());
     let nodes: Vec<_> = plan.nodes.iter().map(told).collect();
     let rest = Plan { nodes: Vec::new(), clients: Vec::new(), ..plan.clone() };
-    let binaries: Vec<_> = prepared.stock.record.binaries.values().map(|binary| binary.sha256).collect();
+    let binaries = binaries(prepared);
     let text = format!(
         "{}\n{}\n{}\n{}\n{binaries:?}\n{rest:?}\n{nodes:?}",
         pantry.program()?,
@@ -139,8 +142,17 @@ impl Oven<'_> {
         Ok(self.pantry.compressor.compress(&tar::tar(tree, self.prepared.epoch)?))
     }
 
-    fn cpio_gz(&self, tree: &Tree) -> Result<Stream> {
-        Ok(self.pantry.compressor.compress(&cpio::cpio(tree, self.prepared.epoch)?))
+    /// A segment of an initramfs.
+    fn cpio(&self, tree: &Tree) -> Result<Stream> {
+        let archive = cpio::cpio(tree, self.prepared.epoch)?;
+        match self.plan.bundle.initramfs_compression {
+            Compression::Gzip => Ok(self.pantry.compressor.compress(&archive)),
+            Compression::Zstd => zstd::zstd(&archive),
+        }
+    }
+
+    fn cpio_name(&self, stem: &str) -> String {
+        format!("{stem}.cpio.{}", self.plan.bundle.initramfs_compression.ending())
     }
 
     /// The part that is the same for every host, where the profile wants it apart.
@@ -148,7 +160,16 @@ impl Oven<'_> {
         if self.plan.bundle.binaries == Placement::Embedded {
             return Ok(None);
         }
-        let inputs = format!("{:?}", self.plan.bundle.carriers);
+        // Whatever else the profile says, the programs are the same.
+        let binaries = binaries(self.prepared);
+        let bundle = &self.plan.bundle;
+        let inputs = format!(
+            "{}\n{}\n{binaries:?}\n{:?}\n{}",
+            self.pantry.program()?,
+            self.prepared.epoch.seconds(),
+            bundle.carriers,
+            bundle.initramfs_compression,
+        );
         self.parts.part("layers", Mode::DIRECTORY, &inputs, || self.make_layer()).map(Some)
     }
 
@@ -160,7 +181,7 @@ impl Oven<'_> {
         };
         put(LAYER_ARCHIVE, 0)?;
         if self.has(Carrier::Initramfs) {
-            put("etcd.cpio.gz", 1)?;
+            put(&self.cpio_name("etcd"), 1)?;
         }
         if self.has_seed() {
             put("layer.iso", 2)?;
@@ -171,10 +192,11 @@ impl Oven<'_> {
     /// The layer in all packings, which clusters with the same programs and the same epoch share.
     fn layers(&self) -> Result<Arc<Layers>> {
         let (stock, epoch) = (&self.prepared.stock, self.prepared.epoch);
-        self.pantry.layers(stock, epoch, || {
+        let compression = self.plan.bundle.initramfs_compression;
+        self.pantry.layers(stock, epoch, compression, || {
             let tree = render::programs_tree(self.pantry.programs(stock)?)?;
             let archive = self.tar_gz(&tree)?;
-            let segment = self.cpio_gz(&tree)?;
+            let segment = self.cpio(&tree)?;
             let sha256 = pack::digest(&archive);
             let image = iso::iso(&[(LAYER_ARCHIVE.to_owned(), archive.clone())], LAYER_LABEL, epoch)?;
             let files = [archive, segment, image].map(|stream| (stream, Default::default()));
@@ -207,7 +229,7 @@ impl Oven<'_> {
     fn node(&self, node: &Node, layer: Option<&Layer>) -> Result<Baked> {
         interrupt::check()?;
         let directory = format!("nodes/{}", node.name);
-        let inputs = format!("{node:?}");
+        let inputs = format!("{}\n{node:?}", self.common);
         self.parts
             .part(&directory, Mode::SECRET_DIRECTORY, &inputs, || self.make_node(node, &directory, layer))
     }
@@ -217,6 +239,7 @@ impl Oven<'_> {
         let leaves = self.issue(&node.certificates)?;
         let keys = NodeKeys { trust_pem: self.trust()?, leaves: &leaves };
         let mut tree = self.kitchen.node_tree(node, &keys)?;
+        let without = tree.clone();
         if layer.is_none() {
             render::insert_programs(&mut tree, self.pantry.programs(&self.prepared.stock)?)?;
         }
@@ -229,8 +252,8 @@ impl Oven<'_> {
         let digest = put(SEED_ARCHIVE, Mode::SECRET, &archive)?;
         let mut segment = Stream::new();
         if self.has(Carrier::Initramfs) {
-            segment = self.cpio_gz(&tree)?;
-            put("overlay.cpio.gz", Mode::SECRET, &segment)?;
+            segment = self.segment(&tree, &without, layer)?;
+            put(&self.cpio_name("overlay"), Mode::SECRET, &segment)?;
         }
         self.seed(node, archive, digest, layer, &mut put)?;
         put("domain.xml", Mode::FILE, &own(libvirt::domain(self.plan, node)?))?;
@@ -253,6 +276,17 @@ impl Oven<'_> {
             initrd = Some(was);
         }
         Ok(Baked { node: describe::node(node, files), certificates, initrd })
+    }
+
+    /// A node's files as Linux unpacks them. A gzip member can be put together from parts and a zstd frame cannot, so that
+    /// there the programs, which are compressed once, are a segment of their own.
+    fn segment(&self, whole: &Tree, own: &Tree, layer: Option<&Layer>) -> Result<Stream> {
+        if self.plan.bundle.initramfs_compression == Compression::Gzip || layer.is_some() {
+            return self.cpio(whole);
+        }
+        let mut segments = self.layers()?.files[1].0.clone();
+        segments.extend(self.cpio(own)?);
+        Ok(segments)
     }
 
     /// cloud-init's files, the Ignition config and the disc that both read.
@@ -317,7 +351,7 @@ impl Oven<'_> {
     /// What an operator's own machine needs: the trust anchor, client certificates, etcdctl's variables. The CA's
     /// certificate is the first of those that are said of it.
     fn clients(&self) -> Result<Vec<manifest::Certificate>> {
-        let inputs = format!("{:?}", self.plan.clients);
+        let inputs = format!("{}\n{:?}", self.common, self.plan.clients);
         self.parts.part("client", Mode::SECRET_DIRECTORY, &inputs, || self.make_clients())
     }
 
@@ -343,6 +377,10 @@ impl Oven<'_> {
         }
         Ok(listed)
     }
+}
+
+fn binaries(prepared: &Prepared) -> Vec<Digest> {
+    prepared.stock.record.binaries.values().map(|binary| binary.sha256).collect()
 }
 
 fn own(bytes: impl Into<Vec<u8>>) -> [Piece; 1] {

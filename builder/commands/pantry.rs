@@ -15,7 +15,7 @@ use crate::failure::Result;
 use crate::machine::Base;
 use crate::pack::gzip::Compressor;
 use crate::pack::{Piece, Stream};
-use crate::profile::Profile;
+use crate::profile::{Compression, Profile};
 use crate::render::{self, Overlay, Program, Templates};
 use crate::values::{Digest, Epoch};
 
@@ -32,7 +32,7 @@ pub struct Pantry<'a> {
     bases: Once<Option<String>, Option<Base>>,
     today: Once<(), Epoch>,
     program: Once<(), Digest>,
-    layers: Once<(Vec<Digest>, Epoch), Layers>,
+    layers: Once<(Vec<Digest>, Epoch, &'static str), Layers>,
 }
 
 /// A release from the artifact store. Its programs are read when somebody needs their bytes.
@@ -165,10 +165,11 @@ impl<'a> Pantry<'a> {
         &self,
         stock: &Stock,
         epoch: Epoch,
+        compression: Compression,
         make: impl FnOnce() -> Result<Layers>,
     ) -> Result<Arc<Layers>> {
         let binaries = stock.record.binaries.values().map(|binary| binary.sha256).collect();
-        self.layers.get((binaries, epoch), make)
+        self.layers.get((binaries, epoch, compression.ending()), make)
     }
 
     /// The date that new keystores of this run get: one for all.

@@ -16,8 +16,6 @@ use crate::values::{Digest, Mode};
 pub struct Parts<'a> {
     pub cache: Option<&'a Cache>,
     pub sink: Sink<'a>,
-    /// Of everything that all parts follow from.
-    pub common: Digest,
 }
 
 /// What is remembered of a part: no byte of its files, among which are keys.
@@ -30,7 +28,7 @@ struct Known<T> {
 impl Parts<'_> {
     /// The files below one directory of the bundle, which `make` puts there, and what is to be said of them.
     ///
-    /// `inputs` is all that they follow from besides what is common.
+    /// `inputs` is all that they follow from.
     pub fn part<T: Serialize + DeserializeOwned>(
         &self,
         directory: &str,
@@ -42,7 +40,7 @@ impl Parts<'_> {
         let (Some(cache), Sink::Bundle { writer, replaced, .. }) = (self.cache, &self.sink) else {
             return make();
         };
-        let key = Digest::of(format!("{}\n{directory}\n{inputs}", self.common).as_bytes());
+        let key = Digest::of(format!("{directory}\n{inputs}").as_bytes());
         if let Some(from) = replaced
             && let Some(known) = cache.get(Of::Part, key)
             && let Ok(known) = serde_json::from_slice::<Known<T>>(&known)

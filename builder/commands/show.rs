@@ -71,11 +71,11 @@ fn summary(bundle: &Bundle) -> String {
 /// The node's own archive, and the shared layer below it.
 fn node(bundle: &Bundle, name: &str, json: bool, out: &Output) -> Result<()> {
     let own = format!("nodes/{name}/overlay.tar.gz");
-    let cpio = format!("nodes/{name}/overlay.cpio.gz");
+    let [cpio, zstd] = ["gz", "zst"].map(|ending| format!("nodes/{name}/overlay.cpio.{ending}"));
     let layers = bundle.manifest.files.keys().filter(|path| path.starts_with("layers/")).cloned();
     let archives = layers
-        .chain([own, cpio])
-        .filter(|path| path.ends_with(".tar.gz") || path.ends_with(".cpio.gz"))
+        .chain([own, cpio, zstd])
+        .filter(|path| path.ends_with(".tar.gz") || path.contains(".cpio."))
         .filter(|path| bundle.manifest.files.contains_key(path));
     let mut all = Vec::new();
     let mut text = String::new();

@@ -136,17 +136,24 @@ impl Base {
         let mut initrd = disk::read(&self.initrd, INITRD_LIMIT)?;
         let mut segments = Vec::new();
         if manifest.binaries == "shared" {
-            segments.push(bundle.join("layers/etcd.cpio.gz"));
+            segments.push("layers/etcd.cpio".to_owned());
         }
-        segments.push(bundle.join("nodes").join(node).join("overlay.cpio.gz"));
+        segments.push(format!("nodes/{node}/overlay.cpio"));
         for segment in segments {
+            let zstd = format!("{segment}.zst");
+            let is_zstd = manifest.files.contains_key(&zstd);
+            let segment = bundle.join(if is_zstd { zstd } else { format!("{segment}.gz") });
+            let reading = || format!("reading {}", segment.display());
+            let input = Input::open(&segment)?;
+            // Both read what stands one behind the other.
+            let unpacked: Box<dyn Read> = match is_zstd {
+                true => Box::new(zstd::Decoder::new(input).doing(reading)?),
+                false => Box::new(MultiGzDecoder::new(input)),
+            };
             // The kernel finds an archive that is not compressed only at a multiple of four bytes
             // (init/initramfs.c, unpack_to_rootfs).
             initrd.resize(initrd.len().next_multiple_of(4), 0);
-            MultiGzDecoder::new(Input::open(&segment)?)
-                .take(INITRD_LIMIT)
-                .read_to_end(&mut initrd)
-                .doing(|| format!("reading {}", segment.display()))?;
+            unpacked.take(INITRD_LIMIT).read_to_end(&mut initrd).doing(reading)?;
         }
         disk::write_whole(to, &initrd, Mode::SECRET)
     }

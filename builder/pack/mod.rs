@@ -9,6 +9,7 @@ pub mod iso;
 pub mod libvirt;
 pub mod read;
 pub mod tar;
+pub mod zstd;
 
 use std::sync::Arc;
 

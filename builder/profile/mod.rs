@@ -245,6 +245,8 @@ pub struct Login {
 pub struct Bundle {
     pub carriers: BTreeSet<Carrier>,
     pub binaries: Binaries,
+    /// Of the segments that Linux unpacks as its initramfs; everything else is gzip, which every guest reads.
+    pub initramfs_compression: Compression,
     /// Directories of the user's own, below the profile's directory unless absolute; layered in this order.
     pub overlays: Vec<std::path::PathBuf>,
     /// Paths that an overlay may put in the place of an earlier one.
@@ -265,6 +267,23 @@ pub enum Binaries {
     Embedded,
     /// One layer for all hosts.
     Shared,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    Gzip,
+    /// The kernel needs `CONFIG_RD_ZSTD` (Linux 5.9).
+    Zstd,
+}
+
+impl Compression {
+    /// The ending of a file that is compressed by it.
+    pub fn ending(self) -> &'static str {
+        match self {
+            Compression::Gzip => "gz",
+            Compression::Zstd => "zst",
+        }
+    }
 }
 
 /// A place in the profile's text, in bytes.
@@ -289,5 +308,6 @@ choices! {
     Algorithm { P256 = "p256", P384 = "p384", P521 = "p521", Ed25519 = "ed25519" }
     Certificates { PerUse = "per-use", OnePerNode = "one-per-node" }
     Carrier { Tar = "tar", Initramfs = "initramfs", CloudInit = "cloud-init", Ignition = "ignition" }
+    Compression { Gzip = "gzip", Zstd = "zstd" }
     Binaries { Embedded = "embedded", Shared = "shared" }
 }

@@ -10,8 +10,8 @@ use super::mistake::{Desk, Mistake};
 use super::reader::{Section, choose, quoted};
 use super::source::Source;
 use super::{
-    Algorithm, Binaries, Bundle, Carrier, Certificates, Cluster, ConfigStyle, EXTENDS, Etcd, Login, Machine,
-    Pki, Profile, SCHEMA, Span, nodes, options, release,
+    Algorithm, Binaries, Bundle, Carrier, Certificates, Cluster, Compression, ConfigStyle, EXTENDS, Etcd,
+    Login, Machine, Pki, Profile, SCHEMA, Span, nodes, options, release,
 };
 use crate::etcd::Release;
 use crate::values::{Arch, Digest, GuestPath, Invalid, Lifetime, LoginName, SshKey};
@@ -325,6 +325,8 @@ fn bundle(desk: &mut Desk, table: &mut Section) -> Bundle {
         desk.mistake(Mistake::new(table.place("carriers"), reason).help(help));
     }
     let binaries = table.choice(desk, "binaries", Binaries::CHOICES).unwrap_or(Binaries::Embedded);
+    let initramfs_compression =
+        table.choice(desk, "initramfs-compression", Compression::CHOICES).unwrap_or(Compression::Gzip);
     let overlay = |text: &str| match text.is_empty() || text.contains('\0') {
         true => Err(Invalid("it is no path".into())),
         false => Ok(PathBuf::from(text)),
@@ -333,5 +335,11 @@ fn bundle(desk: &mut Desk, table: &mut Section) -> Bundle {
     let below = |path: Spanned<PathBuf>| desk.directory(&path.span()).join(path.into_inner());
     let overlays = overlays.into_iter().map(below).collect();
     let replace = table.values(desk, "replace", guest_path).unwrap_or_default();
-    Bundle { carriers, binaries, overlays, replace: replace.into_iter().map(Spanned::into_inner).collect() }
+    Bundle {
+        carriers,
+        binaries,
+        initramfs_compression,
+        overlays,
+        replace: replace.into_iter().map(Spanned::into_inner).collect(),
+    }
 }

@@ -82,7 +82,7 @@ impl Read for Body<'_> {
 pub enum Archive {
     /// `overlay.tar.gz`: one gzip member with one tar archive in it.
     TarGz,
-    /// `overlay.cpio.gz`, or any row of `newc` archives, compressed with gzip or not, as Linux reads it.
+    /// `overlay.cpio.gz`, or any row of `newc` archives, compressed with gzip, zstd or not, as Linux reads it.
     Initramfs,
 }
 
@@ -155,20 +155,28 @@ fn initramfs(bytes: &[u8], visit: &mut Visit) -> Result<()> {
             cpio::read(&mut Bounded::new(&mut rest), visit)?
         } else if rest.starts_with(&[0x1f, 0x8b]) {
             let mut reader = Bounded::new(GzDecoder::new(&mut rest));
-            match cpio::read(&mut reader, visit)? {
-                ControlFlow::Continue(()) => {
-                    only_zeros(&mut reader)?;
-                    ControlFlow::Continue(())
-                }
-                stop => stop,
-            }
+            whole(&mut reader, visit)?
+        } else if rest.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
+            let decoder = zstd::Decoder::with_buffer(&mut rest).map_err(damaged)?;
+            whole(&mut Bounded::new(decoder.single_frame()), visit)?
         } else {
-            return Err(Failure::wrong(format!("byte {at} begins neither a cpio archive nor a gzip member")));
+            let reason =
+                format!("byte {at} begins neither a cpio archive nor a gzip member nor a zstd frame");
+            return Err(Failure::wrong(reason));
         };
         if flow.is_break() {
             return Ok(());
         }
     }
+}
+
+/// An archive that is compressed by itself, down to the checksum behind it.
+fn whole(reader: &mut impl Read, visit: &mut Visit) -> Result<ControlFlow<()>> {
+    let flow = cpio::read(reader, visit)?;
+    if flow.is_continue() {
+        only_zeros(reader)?;
+    }
+    Ok(flow)
 }
 
 /// Reads to the end, where a decoder checks what it has read.
