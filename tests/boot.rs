@@ -553,6 +553,7 @@ fn five_members_form() {
     }
     let mut profile =
         ha3_with(&[("# Client certificates", "[machine]\nmemory-mib = 512\n\n# Client certificates")]);
+    profile.push_str("\n[bundle]\ninitramfs-compression = \"zstd\"\n");
     profile = profile.replace("\"ha3\"", "\"ha5\"");
     profile.push_str("\n[[node]]\nname = \"cp-d\"\naddress = \"10.240.112.10\"\n\n[[node]]\nname = \"cp-e\"\naddress = \"10.240.144.10\"\n");
     let nodes = ["cp-a", "cp-b", "cp-c", "cp-d", "cp-e"].map(str::to_owned).to_vec();
