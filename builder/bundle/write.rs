@@ -18,6 +18,9 @@ use crate::values::{Digest, Mode};
 pub const MANIFEST: &str = "bundle.json";
 pub const SUMS: &str = "SHA256SUMS";
 
+/// From here on a file is worth a thread, or a word to the kernel, of its own; in bytes.
+const LARGE: u64 = 1 << 20;
+
 /// A bundle being written, into a `Place`. Shared between threads: every file is its own.
 pub struct Writer<'p> {
     staging: &'p Staging,
@@ -95,9 +98,24 @@ impl<'p> Writer<'p> {
     /// Takes files over from another bundle, by giving each one more name, when every byte of all of them is as it has to
     /// be. `false`, and nothing here, when it is not, or when one cannot have another name.
     pub fn take_over(&self, from: &Path, files: &BTreeMap<String, manifest::File>) -> Result<bool> {
+        // Large ones each by a thread of its own, as there are few of them.
+        let opened: Vec<Result<Option<Input>>> = std::thread::scope(|scope| {
+            let open = |path: &String, want| self.open_as(&from.join(path), want);
+            let large = |file: &manifest::File| file.size >= LARGE;
+            let threads: Vec<_> = files
+                .iter()
+                .map(|(path, want)| large(want).then(|| scope.spawn(move || open(path, want))))
+                .collect();
+            let join = |thread: std::thread::ScopedJoinHandle<'_, _>| thread.join().unwrap_or(Ok(None));
+            files
+                .iter()
+                .zip(threads)
+                .map(|((path, want), thread)| thread.map_or_else(|| open(path, want), join))
+                .collect()
+        });
         let mut inputs = Vec::with_capacity(files.len());
-        for (path, want) in files {
-            match self.open_as(&from.join(path), want)? {
+        for (path, input) in files.keys().zip(opened) {
+            match input? {
                 Some(input) => inputs.push((path, input)),
                 None => return Ok(false),
             }
@@ -167,6 +185,9 @@ impl<'p> Writer<'p> {
     }
 
     fn end_file(&self, path: &str, mode: Mode, file: Hashed) -> (manifest::File, Digest) {
+        if file.size >= LARGE {
+            file.output.begin_writeback();
+        }
         let digest = file.digest();
         let entry = manifest::File { size: file.size, mode: mode.to_string(), sha256: digest.to_string() };
         self.files().insert(path.to_owned(), entry.clone());

@@ -225,6 +225,12 @@ pub struct Output {
 }
 
 impl Output {
+    /// Has the kernel begin to write it to the disk, so that less is left for the sync at the end. It is a hint: what comes of
+    /// it, that sync finds out.
+    pub fn begin_writeback(&self) {
+        let _ = rustix::fs::fadvise(&self.file, 0, None, rustix::fs::Advice::DontNeed);
+    }
+
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
         self.file.write_all(bytes).doing(|| format!("writing {}", self.path.display()))
     }
