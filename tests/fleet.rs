@@ -400,6 +400,10 @@ fn a_cache_is_shared_pruned_and_only_its_users() {
     }
     let show = || run(&mut work.kiln(["cache", "show", "--cache", "cache"]));
     assert!(show().contains("packed        3") && show().contains("part          5"), "{}", show());
+    // A check leaves nothing anywhere.
+    let mut check = work.kiln(["check", "--profile", "three.toml", "--cache", "none", "--artifacts"]);
+    run(check.arg(store()));
+    assert!(!work.path().join("none").exists());
     let mode = |path: &str| fs::metadata(work.path().join(path)).unwrap().mode() & 0o7777;
     assert_eq!(mode("cache"), 0o700);
     let pruned = run(&mut work.kiln(["cache", "prune", "--cache", "cache", "--max-size", "10K"]));

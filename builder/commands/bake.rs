@@ -105,7 +105,7 @@ pub fn bake(
     }
     // The CA first, and the clients last.
     let mut client = oven.clients()?;
-    certificates.splice(0..0, client.drain(..1));
+    certificates.splice(0..0, client.drain(..client.len().min(1)));
     certificates.append(&mut client);
     Ok(Manifest { base, nodes: baked, certificates, ..describe::bundle(prepared) })
 }

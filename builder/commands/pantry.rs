@@ -56,24 +56,32 @@ pub struct Layers {
 }
 
 impl<'a> Pantry<'a> {
-    /// A cache that cannot be used is said so, and is none.
+    /// For a build. A cache that cannot be used is said so, and is none.
     ///
     /// # Errors
     /// None with the templates that Kiln carries.
     pub fn new(ingredients: &'a Ingredients, out: &'a Output) -> Result<Self> {
-        let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        let jobs = ingredients.jobs.unwrap_or(cores);
         let cache = super::cache::open(&ingredients.cache).unwrap_or_else(|failure| {
             out.warn(failure);
             None
         });
+        Ok(Self { cache, ..Self::without_cache(ingredients, out)? })
+    }
+
+    /// For what leaves nothing anywhere.
+    ///
+    /// # Errors
+    /// As `new`.
+    pub fn without_cache(ingredients: &'a Ingredients, out: &'a Output) -> Result<Self> {
+        let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        let jobs = ingredients.jobs.unwrap_or(cores);
         Ok(Self {
             out,
             ingredients,
             store: Store::at(&ingredients.store.artifacts),
             compressor: Compressor::new(jobs),
             templates: Templates::new()?,
-            cache,
+            cache: None,
             jobs,
             stocks: Once::default(),
             overlays: Once::default(),
