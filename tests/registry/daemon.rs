@@ -181,8 +181,16 @@ pub fn answering<A: Into<Vec<u8>>>(answer: impl Fn(&str) -> A + Send + 'static) 
             while !head.ends_with(b"\r\n\r\n") && connection.read(&mut byte).unwrap() == 1 {
                 head.extend(byte);
             }
+            let mut answer: Vec<u8> = answer(&String::from_utf8_lossy(&head)).into();
+            // Only this one is answered here: who would ask once more over the same connection is told so, and hears the
+            // answer to its end before the connection goes.
+            if let Some(end) = answer.windows(2).position(|two| two == b"\r\n") {
+                answer.splice(end + 2..end + 2, *b"Connection: close\r\n");
+            }
             // Whoever asked may have heard enough.
-            let _ = connection.write_all(&answer(&String::from_utf8_lossy(&head)).into());
+            let _ = connection.write_all(&answer).and_then(|()| connection.shutdown(Shutdown::Write));
+            let _ = connection.set_read_timeout(Some(Duration::from_secs(2)));
+            let _ = std::io::copy(&mut connection, &mut std::io::sink());
         }
     });
     host
