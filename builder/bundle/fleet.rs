@@ -169,11 +169,11 @@ impl Fleet {
     }
 }
 
-/// Puts the parts of a fleet together: which part each of its bundles is in, and the index of all.
+/// The index of a fleet whose parts these are.
 ///
 /// # Errors
 /// `Exit::Wrong` when a part is missing, there twice, of another fleet, or made by another Kiln.
-pub fn join(parts: &[Fleet]) -> Result<(Index, BTreeMap<String, PathBuf>)> {
+pub fn join(parts: &[Fleet]) -> Result<Index> {
     let Some(first) = parts.first() else { return Err(Failure::wrong("there are no parts to join")) };
     let mut numbers = BTreeMap::new();
     let mut places = BTreeMap::new();
@@ -217,5 +217,5 @@ pub fn join(parts: &[Fleet]) -> Result<(Index, BTreeMap<String, PathBuf>)> {
         return Err(Failure::wrong(format!("part {} is missing", missing.join(", "))));
     }
     bundles.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok((Index { shard: None, bundles, ..first.index.clone() }, places))
+    Ok(Index { shard: None, bundles, ..first.index.clone() })
 }

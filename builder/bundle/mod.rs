@@ -10,6 +10,6 @@ mod write;
 pub use fleet::{Entry, Fleet, INDEX, Index, join};
 pub use manifest::Manifest;
 pub use place::{Holds, Place};
-pub use read::{Bundle, Problem, digest};
+pub use read::{Bundle, Problem, digest, listed};
 pub use receive::{Receiver, mode};
 pub use write::{MANIFEST, SUMS, Shared, Writer};

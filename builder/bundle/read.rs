@@ -27,6 +27,11 @@ pub struct Problem {
     pub problem: String,
 }
 
+/// A line for each, to stand below a sentence that says what follows from them.
+pub fn listed(problems: &[Problem]) -> String {
+    problems.iter().map(|found| format!("\n  {} {}", found.path, found.problem)).collect()
+}
+
 impl Bundle {
     /// # Errors
     /// `Exit::Wrong` when it is not a bundle of this schema.

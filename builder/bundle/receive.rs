@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::manifest::{self, Manifest};
 use super::place::{Holds, check_replaceable};
-use super::read::Bundle;
+use super::read::{Bundle, listed};
 use super::write::{MANIFEST, SUMS};
 use crate::disk::{Output, Staging};
 use crate::failure::{Failure, Result};
@@ -46,8 +46,7 @@ impl Receiver {
     pub fn publish(self) -> Result<()> {
         let problems = Bundle::open(self.staging.path())?.check()?;
         if !problems.is_empty() {
-            let lines: Vec<_> = problems.iter().map(|p| format!("{} {}", p.path, p.problem)).collect();
-            return Err(Failure::untrusted(format!("it is not as it was built\n  {}", lines.join("\n  "))));
+            return Err(Failure::untrusted(format!("it is not as it was built{}", listed(&problems))));
         }
         interrupt::check()?;
         // Once more: somebody may have put something else there meanwhile.

@@ -10,7 +10,7 @@ use super::pantry::Pantry;
 use super::prepare::Prepared;
 use super::sink::Sink;
 use super::{bake, inputs, parallel};
-use crate::bundle::{Bundle, Fleet, INDEX};
+use crate::bundle::{Bundle, Fleet, INDEX, listed};
 use crate::cli;
 use crate::disk;
 use crate::failure::{Doing, Failure, Result};
@@ -88,11 +88,9 @@ fn directory(path: &Path, json: bool, out: &Output) -> Result<()> {
     if problems.is_empty() {
         return if json { Ok(()) } else { out.print(format_args!("{}: {whole}", path.display())) };
     }
-    let lines: Vec<_> =
-        problems.iter().map(|problem| format!("{} {}", problem.path, problem.problem)).collect();
     Err(Failure::wrong(format!(
-        "{} is not as it was built; build it again or copy it again\n  {}",
+        "{} is not as it was built; build it again or copy it again{}",
         path.display(),
-        lines.join("\n  ")
+        listed(&problems)
     )))
 }

@@ -12,7 +12,7 @@ use crate::values::{ClusterName, Mode};
 
 pub fn run(args: &cli::Join, out: &Output) -> Result<()> {
     let parts: Vec<_> = args.parts.iter().map(|path| Fleet::open(path)).collect::<Result<_>>()?;
-    let (index, _) = join(&parts)?;
+    let index = join(&parts)?;
     let place = Place::begin(&args.out, Holds::Fleet)?;
     for part in &parts {
         let problems = part.check()?;

@@ -5,14 +5,11 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::output::Output;
-use crate::bundle::Bundle;
+use crate::bundle::{Bundle, INDEX, MANIFEST, listed};
 use crate::cli;
 use crate::disk;
 use crate::failure::{Exit, Failure, Result};
 use crate::registry::{self, Address, Client, Count, Credentials, Reference, Trust};
-
-/// What a directory with several bundles has instead of a manifest.
-const FLEET: &str = "fleet.json";
 
 pub fn run(args: &cli::Push, out: &Output) -> Result<()> {
     let address = address(&args.to)?;
@@ -52,8 +49,7 @@ pub fn run(args: &cli::Push, out: &Output) -> Result<()> {
 
 /// A bundle that is as it was built.
 fn checked(path: &Path) -> Result<Bundle> {
-    if disk::look(&path.join(FLEET))?.is_some() && disk::look(&path.join(crate::bundle::MANIFEST))?.is_none()
-    {
+    if disk::look(&path.join(INDEX))?.is_some() && disk::look(&path.join(MANIFEST))?.is_none() {
         return Err(Failure::new(
             Exit::Usage,
             format!(
@@ -67,12 +63,10 @@ fn checked(path: &Path) -> Result<Bundle> {
     if problems.is_empty() {
         return Ok(bundle);
     }
-    let lines: Vec<_> =
-        problems.iter().map(|problem| format!("{} {}", problem.path, problem.problem)).collect();
     Err(Failure::wrong(format!(
-        "{} is not as it was built, so nothing was pushed; build it again\n  {}",
+        "{} is not as it was built, so nothing was pushed; build it again{}",
         path.display(),
-        lines.join("\n  ")
+        listed(&problems)
     )))
 }
 
