@@ -150,6 +150,22 @@ fn two_profiles_are_never_one_bundle_or_one_cluster() {
 }
 
 #[test]
+fn a_fleet_with_open_peer_ports_says_so_once_as_a_single_build_does() {
+    let work = sites(2);
+    work.file("sites/_base.toml", BASE.replace("3.5.16", "3.4.23"));
+    let said = |arguments: &[&str]| {
+        let mut command = work.kiln(["build", "--artifacts"]);
+        let output = command.arg(store()).args(arguments).output().unwrap();
+        assert!(output.status.success());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let warning = "etcd 3.4.23 cannot be told the peers' names this way";
+    for arguments in [["--fleet", "sites"], ["--profile", "sites/c0.toml"]] {
+        assert_eq!(said(&arguments).matches(warning).count(), 1, "{arguments:?}");
+    }
+}
+
+#[test]
 fn keystores_are_made_for_all_clusters_that_have_none() {
     let work = sites(2);
     work.file("sites/c2.toml", profile(2));

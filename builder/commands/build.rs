@@ -16,6 +16,7 @@ use crate::cache;
 use crate::cli;
 use crate::clock;
 use crate::disk;
+use crate::etcd::Release;
 use crate::failure::Result;
 
 pub fn run(args: &cli::Build, out: &Output) -> Result<()> {
@@ -41,11 +42,7 @@ fn one(name: &str, args: &cli::Build, out: &Output) -> Result<()> {
         NonZeroUsize::new(prepared.plan.nodes.len()).map_or(pantry.jobs, |nodes| nodes.max(pantry.jobs));
     let manifest = bake::bake(&prepared, &pantry, sink, args.ingredients.jobs.unwrap_or(each))?;
     if !prepared.plan.peers_by_name {
-        out.warn(format_args!(
-            "etcd {} cannot be told the peers' names this way: any certificate of the CA gets onto the peer port; \
-             use config-style = \"flags\" with certificates = \"per-use\", or a release from 3.5.15 on",
-            prepared.plan.release
-        ));
+        warn_of_peers(prepared.plan.release, out);
     }
     let (ca_end, leaf_end) = ends(&manifest);
     if leaf_end >= ca_end {
@@ -98,6 +95,14 @@ fn one(name: &str, args: &cli::Build, out: &Output) -> Result<()> {
         plan.cluster.id,
         plan.cluster.token
     ))
+}
+
+/// That the peer port of this release lets in more than peers.
+pub fn warn_of_peers(release: Release, out: &Output) {
+    out.warn(format_args!(
+        "etcd {release} cannot be told the peers' names this way: any certificate of the CA gets onto the peer port; \
+         use config-style = \"flags\" with certificates = \"per-use\", or a release from 3.5.15 on"
+    ));
 }
 
 /// When the CA, which is listed first, and the last of the leaves end.

@@ -1,5 +1,6 @@
 //! `kiln build` of many profiles: all of them checked before the first is built, and all bundles published at once.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
@@ -10,12 +11,13 @@ use super::pantry::Pantry;
 use super::prepare::Prepared;
 use super::progress::Progress;
 use super::sink::Sink;
-use super::{bake, inputs, parallel};
+use super::{bake, build, inputs, parallel};
 use crate::bundle::{Entry, Holds, Index, Place};
 use crate::cache;
 use crate::cli;
 use crate::clock;
 use crate::disk;
+use crate::etcd::Release;
 use crate::failure::{Doing, Result};
 use crate::pki::Keystore;
 use crate::profile::Profile;
@@ -27,6 +29,8 @@ struct Built {
     /// Saved when all are done.
     new_keystore: Option<(Keystore, PathBuf)>,
     expires: u64,
+    /// The release, where it lets in more than peers on the peer port.
+    open_peers: Option<Release>,
 }
 
 pub fn run(args: &cli::Build, out: &Output) -> Result<()> {
@@ -54,12 +58,14 @@ pub fn run(args: &cli::Build, out: &Output) -> Result<()> {
     // One cluster has few nodes: there are enough of them to keep every core busy.
     let inner = if mine.len() >= pantry.jobs.get() { NonZeroUsize::MIN } else { pantry.jobs };
     let built = parallel::each(&mine, pantry.jobs, |profile| {
-        build(profile, &pantry, &place, replaces, &progress, inner)
+        bundle(profile, &pantry, &place, replaces, &progress, inner)
             .doing(|| format!("building {}", profile.name))
     })?;
     let mut entries = Vec::with_capacity(built.len());
     let mut new_keystores = Vec::new();
     let expires = built.iter().map(|built| built.expires).min();
+    let open_peers: BTreeSet<Release> = built.iter().filter_map(|built| built.open_peers).collect();
+    open_peers.into_iter().for_each(|release| build::warn_of_peers(release, out));
     for one in built {
         entries.push(one.entry);
         new_keystores.extend(one.new_keystore);
@@ -109,7 +115,7 @@ fn name(args: &cli::Build) -> String {
     directory.map_or_else(|| "fleet".to_owned(), |name| name.to_string_lossy().into_owned())
 }
 
-fn build(
+fn bundle(
     profile: &Profile,
     pantry: &Pantry<'_>,
     place: &Place,
@@ -138,5 +144,6 @@ fn build(
         },
         new_keystore: keystore_is_new.then_some((keystore, keystore_path)),
         expires: expires.unwrap_or(u64::MAX),
+        open_peers: (!plan.peers_by_name).then_some(plan.release),
     })
 }
