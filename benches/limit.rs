@@ -18,7 +18,8 @@ use std::time::Instant;
 use kiln::artifact::Store;
 use kiln::disk::Staging;
 use kiln::pack::gzip::Compressor;
-use kiln::pack::{Piece, Stream, length};
+use kiln::pack::{Archive, Piece};
+use kiln::tree::Content;
 use kiln::values::{Arch, Mode};
 
 fn main() {
@@ -42,14 +43,19 @@ fn main() {
         lab::run(&mut std::process::Command::new("sync"));
         let begun = Instant::now();
         let record = store.find("3.5.16".parse().unwrap(), Arch::Amd64, &[]).unwrap();
-        let programs: Stream = store.load(&record).unwrap().into_values().map(Piece::Blob).collect();
+        let programs: Archive = store.load(&record).unwrap().into_values().map(Content::Shared).collect();
+        thread::scope(|scope| {
+            for program in &programs {
+                scope.spawn(|| program.bytes().unwrap());
+            }
+        });
         let hashed = begun.elapsed();
-        let packed = Compressor::new(cores()).compress(&programs);
+        let packed = Compressor::new(cores()).compress(&programs).unwrap();
         let compressed = begun.elapsed();
         write(&target, &directories, &files, &packed);
         let written = begun.elapsed();
         times.push([hashed, compressed - hashed, written - compressed, written]);
-        read = length(&programs);
+        read = programs.iter().map(Content::len).sum();
         fs::remove_dir_all(&target).unwrap();
     }
     let median = |part: usize| {

@@ -2,25 +2,53 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::failure::{Failure, Result};
 use crate::values::{Digest, GuestPath, Mode};
 
-/// Bytes that several nodes share: read, hashed and compressed once.
+/// Bytes that several nodes share: read, hashed and compressed once, and not read at all where nobody needs them.
 pub struct Blob {
-    bytes: Vec<u8>,
     digest: Digest,
+    size: u64,
+    bytes: OnceLock<Vec<u8>>,
+    read: Option<Box<Read>>,
 }
+
+type Read = dyn Fn() -> Result<Vec<u8>> + Send + Sync;
 
 impl Blob {
     pub fn new(bytes: Vec<u8>) -> Self {
-        let digest = Digest::of(&bytes);
-        Self { bytes, digest }
+        Self {
+            digest: Digest::of(&bytes),
+            size: bytes.len() as u64,
+            bytes: OnceLock::from(bytes),
+            read: None,
+        }
     }
 
-    pub fn bytes(&self) -> &[u8] {
-        &self.bytes
+    /// Bytes that lie elsewhere. `read` brings them and answers for their size and digest.
+    pub fn elsewhere(
+        digest: Digest,
+        size: u64,
+        read: impl Fn() -> Result<Vec<u8>> + Send + Sync + 'static,
+    ) -> Self {
+        Self { digest, size, bytes: OnceLock::new(), read: Some(Box::new(read)) }
+    }
+
+    /// # Errors
+    /// Those of reading them, where that has not been done yet.
+    pub fn bytes(&self) -> Result<&[u8]> {
+        if let (None, Some(read)) = (self.bytes.get(), &self.read) {
+            let bytes = read()?;
+            return Ok(self.bytes.get_or_init(|| bytes));
+        }
+        Ok(self.bytes.get().map_or(&[], Vec::as_slice))
+    }
+
+    /// In bytes.
+    pub fn size(&self) -> u64 {
+        self.size
     }
 
     pub fn digest(&self) -> Digest {
@@ -36,19 +64,25 @@ pub enum Content {
 }
 
 impl Content {
-    pub fn bytes(&self) -> &[u8] {
+    /// # Errors
+    /// Those of reading what is shared.
+    pub fn bytes(&self) -> Result<&[u8]> {
         match self {
-            Content::Own(bytes) => bytes,
+            Content::Own(bytes) => Ok(bytes),
             Content::Shared(blob) => blob.bytes(),
         }
     }
 
+    /// In bytes.
     pub fn len(&self) -> u64 {
-        self.bytes().len() as u64
+        match self {
+            Content::Own(bytes) => bytes.len() as u64,
+            Content::Shared(blob) => blob.size(),
+        }
     }
 
     pub fn is_empty(&self) -> bool {
-        self.bytes().is_empty()
+        self.len() == 0
     }
 
     pub fn digest(&self) -> Digest {
@@ -56,6 +90,12 @@ impl Content {
             Content::Own(bytes) => Digest::of(bytes),
             Content::Shared(blob) => blob.digest(),
         }
+    }
+}
+
+impl From<Vec<u8>> for Content {
+    fn from(bytes: Vec<u8>) -> Self {
+        Content::Own(bytes)
     }
 }
 

@@ -38,11 +38,7 @@ pub struct Checked {
 
 impl Checked {
     pub fn describe(&self) -> Binary {
-        Binary {
-            sha256: self.blob.digest(),
-            size: self.blob.bytes().len() as u64,
-            interpreter: self.interpreter.clone(),
-        }
+        Binary { sha256: self.blob.digest(), size: self.blob.size(), interpreter: self.interpreter.clone() }
     }
 }
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::group::{self, Draft};
-use super::record::Record;
+use super::record::{Binary, Record};
 use super::release_file::ReleaseFile;
 use super::source::Trusted;
 use super::{Accept, Program};
@@ -112,10 +112,10 @@ impl Store {
     fn write(&self, draft: Draft, outcome: Outcome) -> Result<Added> {
         for blob in &draft.blobs {
             interrupt::check()?;
-            let size = blob.bytes().len() as u64;
-            if self.load_blob(blob.digest(), size).is_err() {
+            let size = blob.size();
+            if read_blob(&self.blob(blob.digest()), blob.digest(), size).is_err() {
                 // Not executable: these are a build's inputs. The mode they have on a node is in the tree.
-                disk::write_whole(&self.blob(blob.digest()), blob.bytes(), Mode::FILE)?;
+                disk::write_whole(&self.blob(blob.digest()), blob.bytes()?, Mode::FILE)?;
             }
         }
         // Blobs that a replaced record named stay: a build that runs at the same time may be about to read
@@ -192,49 +192,19 @@ impl Store {
         Ok(record)
     }
 
-    /// The programs of a release, hashed again.
+    /// The programs of a release. Each is read and hashed again when somebody needs its bytes.
     ///
     /// # Errors
-    /// `Exit::Untrusted` when one is missing or damaged.
+    /// `Exit::Untrusted` when one is missing or has another size; from reading one, when it is damaged.
     pub fn load(&self, record: &Record) -> Result<BTreeMap<Program, Arc<Blob>>> {
-        // Reading and hashing is nearly all of what a small build does, and the blobs are independent.
-        std::thread::scope(|scope| {
-            let reading: Vec<_> = record
-                .binaries
-                .iter()
-                .map(|(program, binary)| {
-                    (*program, scope.spawn(|| self.load_blob(binary.sha256, binary.size)))
-                })
-                .collect();
-            reading
-                .into_iter()
-                .map(|(program, thread)| {
-                    let blob =
-                        thread.join().unwrap_or_else(|_| Err(Failure::io("a reading thread panicked")));
-                    blob.map(|blob| (program, blob))
-                        .doing(|| format!("loading {program} {} for {}", record.version, record.arch))
-                })
-                .collect()
-        })
-    }
-
-    fn load_blob(&self, sha256: Digest, size: u64) -> Result<Arc<Blob>> {
-        let path = self.blob(sha256);
-        let damaged = |what: &str| {
-            Failure::untrusted(format!("{} {what}; add the release file again to mend it", path.display()))
+        let load = |(program, binary): (&Program, &Binary)| {
+            let loading = format!("loading {program} {} for {}", record.version, record.arch);
+            let (path, sha256, size) = (self.blob(binary.sha256), binary.sha256, binary.size);
+            check_size(&path, size).doing(|| loading.clone())?;
+            let read = move || read_blob(&path, sha256, size).doing(|| loading.clone());
+            Ok((*program, Arc::new(Blob::elsewhere(sha256, size, read))))
         };
-        match disk::look(&path)? {
-            None => return Err(damaged("is missing")),
-            Some(found) if found.size != size => {
-                return Err(damaged("is damaged: it does not have the size that it had"));
-            }
-            Some(_) => {}
-        }
-        let blob = Blob::new(disk::read(&path, size)?);
-        if blob.digest() != sha256 {
-            return Err(damaged("is damaged: its sha256 is not the one that it had"));
-        }
-        Ok(Arc::new(blob))
+        record.binaries.iter().map(load).collect()
     }
 
     fn missing(&self, release: Release, arch: Arch) -> Result<Failure> {
@@ -299,7 +269,7 @@ fn open_all(files: &[PathBuf], accept: &Accept<'_>) -> Result<Vec<ReleaseFile>> 
     for file in trusted {
         interrupt::check()?;
         let file = ReleaseFile::open(file)?;
-        held += file.programs.values().map(|program| program.blob.bytes().len() as u64).sum::<u64>();
+        held += file.programs.values().map(|program| program.blob.size()).sum::<u64>();
         if held > CALL_LIMIT {
             return Err(Failure::untrusted(format!(
                 "the files hold more than {CALL_LIMIT} bytes of programs; add them in several calls"
@@ -308,4 +278,26 @@ fn open_all(files: &[PathBuf], accept: &Accept<'_>) -> Result<Vec<ReleaseFile>> 
         opened.push(file);
     }
     Ok(opened)
+}
+
+fn check_size(path: &Path, size: u64) -> Result<()> {
+    match disk::look(path)? {
+        None => Err(damaged(path, "is missing")),
+        Some(found) if found.size != size => {
+            Err(damaged(path, "is damaged: it does not have the size that it had"))
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+fn read_blob(path: &Path, sha256: Digest, size: u64) -> Result<Vec<u8>> {
+    let bytes = disk::read(path, size)?;
+    if Digest::of(&bytes) != sha256 {
+        return Err(damaged(path, "is damaged: its sha256 is not the one that it had"));
+    }
+    Ok(bytes)
+}
+
+fn damaged(path: &Path, what: &str) -> Failure {
+    Failure::untrusted(format!("{} {what}; add the release file again to mend it", path.display()))
 }

@@ -21,6 +21,9 @@ pub const SUMS: &str = "SHA256SUMS";
 /// From here on a file is worth a thread, or a word to the kernel, of its own; in bytes.
 const LARGE: u64 = 1 << 20;
 
+/// What fits into a core's own cache; in bytes.
+const NEAR: usize = 256 << 10;
+
 /// A bundle being written, into a `Place`. Shared between threads: every file is its own.
 pub struct Writer<'p> {
     staging: &'p Staging,
@@ -204,9 +207,13 @@ struct Hashed {
 
 impl Hashed {
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.hash.update(bytes);
         self.size += bytes.len() as u64;
-        self.output.write(bytes)
+        // What has just been hashed is still near when it is written.
+        for near in bytes.chunks(NEAR) {
+            self.hash.update(near);
+            self.output.write(near)?;
+        }
+        Ok(())
     }
 
     /// Of what has been written so far.

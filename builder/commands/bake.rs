@@ -139,14 +139,14 @@ impl Oven<'_> {
     }
 
     fn tar_gz(&self, tree: &Tree) -> Result<Stream> {
-        Ok(self.pantry.compressor.compress(&tar::tar(tree, self.prepared.epoch)?))
+        self.pantry.compressor.compress(&tar::tar(tree, self.prepared.epoch)?)
     }
 
     /// A segment of an initramfs.
     fn cpio(&self, tree: &Tree) -> Result<Stream> {
         let archive = cpio::cpio(tree, self.prepared.epoch)?;
         match self.plan.bundle.initramfs_compression {
-            Compression::Gzip => Ok(self.pantry.compressor.compress(&archive)),
+            Compression::Gzip => self.pantry.compressor.compress(&archive),
             Compression::Zstd => zstd::zstd(&archive),
         }
     }

@@ -1,12 +1,12 @@
 //! What the clusters of one run share: looked up, read, checked and compressed once.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::output::Output;
-use super::{base, inputs};
+use super::{base, inputs, parallel};
 use crate::artifact::{Record, Store};
 use crate::bundle::{self, Shared};
 use crate::cache::{Cache, Of};
@@ -17,6 +17,7 @@ use crate::pack::gzip::Compressor;
 use crate::pack::{Piece, Stream};
 use crate::profile::{Compression, Profile};
 use crate::render::{self, Overlay, Program, Templates};
+use crate::tree::Blob;
 use crate::values::{Digest, Epoch};
 
 pub struct Pantry<'a> {
@@ -133,7 +134,8 @@ impl<'a> Pantry<'a> {
         self.bases.get(Some(key), || base::of_build(profile, self.ingredients.base.as_deref()))
     }
 
-    /// A release's programs, and the compressor ready for them: with what the cache has, or with what is now made for it.
+    /// A release's programs, and the compressor ready for them: with what the cache has, or with what is now made for it. A
+    /// program that the compressor knows is not read.
     pub fn programs<'s>(&self, stock: &'s Stock) -> Result<&'s [Program]> {
         let _one = stock.reading.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(programs) = stock.programs.get() {
@@ -141,24 +143,18 @@ impl<'a> Pantry<'a> {
         }
         let program = self.program()?;
         let key = |digest: Digest| Digest::of(format!("{digest} deflated by {program}").as_bytes());
-        let learn = |digest: Digest| {
-            let kept = self.cache.as_ref().and_then(|cache| cache.get(Of::Packed, key(digest)));
-            kept.is_some_and(|kept| self.compressor.learn(digest, kept))
+        let kept = |blob: &Blob| self.cache.as_ref()?.get(Of::Packed, key(blob.digest()));
+        let blobs = self.store.load(&stock.record)?;
+        // What has to be read is large either way, and neither needs the other: the cache's entry, or the program itself.
+        let ready = |blob: &Arc<Blob>| {
+            let known = kept(blob).is_some_and(|kept| self.compressor.learn(blob.digest(), kept));
+            if known { Ok(true) } else { blob.bytes().map(|_| false) }
         };
-        // Both read and hash what is large, and neither needs the other.
-        let (blobs, unknown) = std::thread::scope(|scope| {
-            let binaries = stock.record.binaries.values();
-            let learning: Vec<_> =
-                binaries.map(|binary| (binary.sha256, scope.spawn(|| learn(binary.sha256)))).collect();
-            let blobs = self.store.load(&stock.record);
-            let known = learning.into_iter().map(|(digest, thread)| (digest, thread.join().unwrap_or(false)));
-            let unknown =
-                known.filter(|(_, known)| !known).map(|(digest, _)| digest).collect::<BTreeSet<_>>();
-            (blobs, unknown)
-        });
-        let blobs = blobs?;
-        for blob in blobs.values().filter(|blob| unknown.contains(&blob.digest())) {
-            let pieces = self.compressor.teach(blob);
+        let all: Vec<Arc<Blob>> = blobs.values().map(Arc::clone).collect();
+        let jobs = NonZeroUsize::new(all.len()).unwrap_or(NonZeroUsize::MIN);
+        let known = parallel::each(&all, jobs, ready)?;
+        for (blob, _) in all.iter().zip(known).filter(|(_, known)| !known) {
+            let pieces = self.compressor.teach(blob)?;
             if let Some(cache) = &self.cache {
                 let pieces: Vec<&[u8]> = pieces.iter().map(Piece::bytes).collect();
                 cache.put(Of::Packed, key(blob.digest()), &pieces);

@@ -4,9 +4,9 @@
 //! The header is written here and not by the `cpio` crate, whose writer wants the content in the same buffer
 //! and takes a content that is too short for the whole; it reads the archives back (`read`).
 
-use super::{Joiner, Stream, check_target};
+use super::{Archive, Joiner, check_target};
 use crate::failure::{Exit, Failure, Result};
-use crate::tree::{Kind, Tree};
+use crate::tree::{Content, Kind, Tree};
 use crate::values::Epoch;
 
 /// The name of the entry that ends an archive.
@@ -30,7 +30,7 @@ const BLOCK: u64 = 512;
 /// # Errors
 /// `Exit::Unsafe` for what the format has no room for: a file of 4 GiB or more, a file with the trailer's
 /// name, a link without a target. `Exit::Profile` for an epoch after 2106-02-07, where 32 bits end.
-pub fn cpio(tree: &Tree, epoch: Epoch) -> Result<Stream> {
+pub fn cpio(tree: &Tree, epoch: Epoch) -> Result<Archive> {
     let mtime = u32::try_from(epoch.seconds()).map_err(|_| {
         Failure::new(
             Exit::Profile,
@@ -77,7 +77,15 @@ fn field_size(path: &str, size: u64) -> Result<u32> {
 }
 
 /// Thirteen numbers of eight hex digits after the magic number, then the name with its NUL, then padding.
-fn header(archive: &mut Joiner, name: &str, inode: u32, mode: u32, links: u32, mtime: u32, size: u32) {
+fn header(
+    archive: &mut Joiner<Content>,
+    name: &str,
+    inode: u32,
+    mode: u32,
+    links: u32,
+    mtime: u32,
+    size: u32,
+) {
     // No device has a number: neither that of the file's own file system nor, for no file is one, of a device.
     let (owner, device, checksum) = (0, 0, 0);
     let name_size = name.len() as u32 + 1;
@@ -90,8 +98,7 @@ fn header(archive: &mut Joiner, name: &str, inode: u32, mode: u32, links: u32, m
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples::{blob, epoch, sample, tree};
-    use super::super::{Piece, joined};
+    use super::super::samples::{blob, epoch, plain, sample, tree};
     use super::*;
     use crate::tree::Entry;
     use crate::values::{Digest, Mode};
@@ -119,7 +126,7 @@ mod tests {
             ("etc/a", Entry::file(b"12345".to_vec(), Mode::SECRET, "t")),
             ("etc/b", Entry::link("a", "t")),
         ]);
-        let bytes = joined(&cpio(&tree, epoch()).unwrap());
+        let bytes = plain(&cpio(&tree, epoch()).unwrap());
         assert_eq!(
             entries(&bytes),
             [
@@ -134,7 +141,7 @@ mod tests {
 
     #[test]
     fn an_empty_tree_is_a_trailer() {
-        let bytes = joined(&cpio(&Tree::default(), epoch()).unwrap());
+        let bytes = plain(&cpio(&Tree::default(), epoch()).unwrap());
         assert_eq!(entries(&bytes), [(0, 0, 1, TRAILER.into(), 0)]);
         assert_eq!(bytes.len(), 512);
     }
@@ -142,8 +149,8 @@ mod tests {
     #[test]
     fn shared_content_is_not_copied() {
         let stream = cpio(&tree([("a", Entry::shared(blob(70_001), Mode::FILE, "t"))]), epoch()).unwrap();
-        assert!(matches!(&stream[..], [Piece::Own(_), Piece::Blob(_), Piece::Own(_)]));
-        assert_eq!(entries(&joined(&stream))[0].4, 70_001);
+        assert!(matches!(&stream[..], [Content::Own(_), Content::Shared(_), Content::Own(_)]));
+        assert_eq!(entries(&plain(&stream))[0].4, 70_001);
     }
 
     #[test]
@@ -165,7 +172,7 @@ mod tests {
     /// A digest here guards the format: when it changes on purpose, every bundle's digest changes too.
     #[test]
     fn the_format_stays_as_it_is() {
-        let digest = Digest::of(&joined(&cpio(&sample(), epoch()).unwrap()));
+        let digest = Digest::of(&plain(&cpio(&sample(), epoch()).unwrap()));
         assert_eq!(digest.to_string(), "cf9754b7677fbd7f5f8f08c72c83d46be9cede141b8eba1e7d9139cdb74220c8");
     }
 }

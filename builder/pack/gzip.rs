@@ -15,7 +15,8 @@ use crc32fast::Hasher;
 use flate2::{Compress, Compression, FlushCompress};
 
 use super::{Piece, Stream, length};
-use crate::tree::Blob;
+use crate::failure::Result;
+use crate::tree::{Blob, Content};
 use crate::values::Digest;
 
 /// Of zlib-rs, which chooses by processor how it compares and moves bytes, and never what it writes. Level 6 makes a
@@ -31,7 +32,7 @@ const CHUNK: usize = 1 << 20;
 /// Shared content below this size is compressed together with its neighbours: apart it would cost more bytes
 /// than it saves time.
 /// Part of the format: changing it changes the digest of every bundle.
-const WORTH_SHARING: usize = 64 << 10;
+const WORTH_SHARING: u64 = 64 << 10;
 
 /// Deflate, no flags, no time, no hint, and no operating system (RFC 1952 2.3).
 const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
@@ -65,11 +66,14 @@ impl Compressor {
     }
 
     /// Compresses a content, where that has not been done yet, and returns what `learn` takes.
-    pub fn teach(&self, blob: &Blob) -> Stream {
-        let packed = self.pack_once(blob);
+    ///
+    /// # Errors
+    /// Those of reading it.
+    pub fn teach(&self, blob: &Blob) -> Result<Stream> {
+        let packed = self.pack_once(blob)?;
         let length = packed.crc.total_len().to_le_bytes();
         let tail = [&packed.crc.clone().finalize().to_le_bytes()[..], &length].concat();
-        packed.parts.into_iter().map(Piece::Packed).chain([Piece::Own(tail)]).collect()
+        Ok(packed.parts.into_iter().map(Piece::Packed).chain([Piece::Own(tail)]).collect())
     }
 
     /// Takes over what a compressor of the same kind has made of a content. `false` when it is nothing of that kind. The
@@ -87,25 +91,32 @@ impl Compressor {
 
     /// One gzip member. Its length is a multiple of four, so that Linux finds an uncompressed cpio archive
     /// behind it (init/initramfs.c looks for one at such places only).
-    pub fn compress(&self, stream: &[Piece]) -> Stream {
+    ///
+    /// # Errors
+    /// Those of reading a shared content of which it has not learnt what it compresses to.
+    pub fn compress(&self, archive: &[Content]) -> Result<Stream> {
         let mut member = vec![Piece::Own(HEADER.to_vec())];
         let mut crc = Hasher::new();
-        for segment in segments(stream) {
+        for segment in segments(archive)? {
             let packed = match segment {
                 Segment::Own(bytes) => self.pack(&bytes),
-                Segment::Shared(blob) => self.pack_once(blob),
+                Segment::Shared(blob) => self.pack_once(blob)?,
             };
             crc.combine(&packed.crc);
             member.extend(packed.parts.into_iter().map(Piece::Packed));
         }
         let end = ending(length(&member), crc);
         member.push(Piece::Own(end));
-        member
+        Ok(member)
     }
 
-    fn pack_once(&self, blob: &Blob) -> Packed {
+    fn pack_once(&self, blob: &Blob) -> Result<Packed> {
         let cell = Arc::clone(self.shared().entry(blob.digest()).or_default());
-        cell.get_or_init(|| self.pack(blob.bytes())).clone()
+        if let Some(packed) = cell.get() {
+            return Ok(packed.clone());
+        }
+        let bytes = blob.bytes()?;
+        Ok(cell.get_or_init(|| self.pack(bytes)).clone())
     }
 
     fn shared(&self) -> MutexGuard<'_, BTreeMap<Digest, Arc<OnceLock<Packed>>>> {
@@ -146,20 +157,20 @@ enum Segment<'a> {
 
 /// Large shared content by itself, and everything between two of them joined: how the rest was cut into
 /// pieces does not reach the bytes.
-fn segments(stream: &[Piece]) -> Vec<Segment<'_>> {
+fn segments(archive: &[Content]) -> Result<Vec<Segment<'_>>> {
     let mut all = Vec::new();
     let mut own = Vec::new();
-    for piece in stream {
-        match piece {
-            Piece::Blob(blob) if blob.bytes().len() >= WORTH_SHARING => {
+    for content in archive {
+        match content {
+            Content::Shared(blob) if blob.size() >= WORTH_SHARING => {
                 all.push(Segment::Own(std::mem::take(&mut own)));
                 all.push(Segment::Shared(blob));
             }
-            other => own.extend_from_slice(other.bytes()),
+            other => own.extend_from_slice(other.bytes()?),
         }
     }
     all.push(Segment::Own(own));
-    all
+    Ok(all)
 }
 
 /// A chunk as raw deflate that ends in a full flush, and its CRC-32.
@@ -215,8 +226,8 @@ fn ending(before: u64, crc: Hasher) -> Vec<u8> {
 mod tests {
     use std::io::Read;
 
-    use super::super::joined;
     use super::super::samples::{blob, noise};
+    use super::super::{Archive, joined};
     use super::*;
 
     fn unpack(member: &[u8]) -> Vec<u8> {
@@ -234,9 +245,10 @@ mod tests {
 
     #[test]
     fn every_length_around_the_borders_comes_back() {
-        for size in [0, 1, WORTH_SHARING - 1, WORTH_SHARING, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 5] {
-            for stream in [vec![Piece::Own(noise(size))], vec![Piece::Blob(blob(size))]] {
-                let member = joined(&threads(2).compress(&stream));
+        let shared = WORTH_SHARING as usize;
+        for size in [0, 1, shared - 1, shared, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 5] {
+            for stream in [vec![Content::Own(noise(size))], vec![Content::Shared(blob(size))]] {
+                let member = joined(&threads(2).compress(&stream).unwrap());
                 assert_eq!(unpack(&member), noise(size), "{size}");
                 assert_eq!(member.len() % 4, 0, "{size}");
             }
@@ -246,12 +258,13 @@ mod tests {
     #[test]
     fn what_was_taught_is_the_same_as_what_was_made() {
         let shared = blob(3 * CHUNK + 5);
-        let stream = vec![Piece::Own(noise(10)), Piece::Blob(Arc::clone(&shared)), Piece::Own(noise(7))];
+        let stream =
+            vec![Content::Own(noise(10)), Content::Shared(Arc::clone(&shared)), Content::Own(noise(7))];
         let made = threads(2);
-        let want = joined(&made.compress(&stream));
+        let want = joined(&made.compress(&stream).unwrap());
         let learnt = threads(2);
-        assert!(learnt.learn(shared.digest(), joined(&made.teach(&shared))));
-        assert_eq!(joined(&learnt.compress(&stream)), want);
+        assert!(learnt.learn(shared.digest(), joined(&made.teach(&shared).unwrap())));
+        assert_eq!(joined(&learnt.compress(&stream).unwrap()), want);
         assert!(!threads(1).learn(shared.digest(), vec![0; 11]), "too short for its tail");
     }
 
@@ -269,16 +282,16 @@ mod tests {
         let shared = blob(2 * CHUNK + 77);
         let stream = |cut: usize| {
             let own = noise(90_000);
-            let mut all: Stream = own.chunks(cut).map(|part| Piece::Own(part.to_vec())).collect();
-            all.push(Piece::Blob(Arc::clone(&shared)));
-            all.push(Piece::Blob(blob(100)));
-            all.push(Piece::Packed(Arc::new(noise(10))));
+            let mut all: Archive = own.chunks(cut).map(|part| Content::Own(part.to_vec())).collect();
+            all.push(Content::Shared(Arc::clone(&shared)));
+            all.push(Content::Shared(blob(100)));
+            all.push(Content::Own(noise(10)));
             all
         };
-        let want = joined(&threads(1).compress(&stream(90_000)));
+        let want = joined(&threads(1).compress(&stream(90_000)).unwrap());
         let used = threads(8);
         for cut in [7, 512, 65_536, 90_000] {
-            assert_eq!(joined(&used.compress(&stream(cut))), want, "{cut}");
+            assert_eq!(joined(&used.compress(&stream(cut)).unwrap()), want, "{cut}");
         }
     }
 
@@ -289,12 +302,12 @@ mod tests {
         let packed: Vec<Stream> = thread::scope(|scope| {
             let runs: Vec<_> = (0..4)
                 .map(|own| {
-                    let stream = [Piece::Own(vec![own; 9]), Piece::Blob(Arc::clone(&shared))];
+                    let stream = [Content::Own(vec![own; 9]), Content::Shared(Arc::clone(&shared))];
                     let compressor = &compressor;
                     scope.spawn(move || compressor.compress(&stream))
                 })
                 .collect();
-            runs.into_iter().map(|run| run.join().unwrap()).collect()
+            runs.into_iter().map(|run| run.join().unwrap().unwrap()).collect()
         });
         // Header, own bytes, two chunks, end.
         let chunk = |stream: &Stream| match &stream[2] {
@@ -308,7 +321,8 @@ mod tests {
     #[test]
     fn the_combined_crc_is_that_of_the_whole() {
         let whole = noise(3 * CHUNK + 1);
-        let member = joined(&threads(2).compress(&[Piece::Blob(Arc::new(Blob::new(whole.clone())))]));
+        let member =
+            joined(&threads(2).compress(&[Content::Shared(Arc::new(Blob::new(whole.clone())))]).unwrap());
         let (crc, size) = member[member.len() - 8..].split_at(4);
         assert_eq!(crc, crc32fast::hash(&whole).to_le_bytes());
         assert_eq!(size, (whole.len() as u32).to_le_bytes());

@@ -16,23 +16,30 @@ use std::sync::Arc;
 use sha2::{Digest as _, Sha256};
 
 use crate::failure::{Failure, Result};
-use crate::tree::{Blob, Content};
+use crate::tree::Content;
 use crate::values::{Digest, GuestPath};
+
+/// An uncompressed archive: headers, and contents as they are in the tree.
+pub type Archive = Vec<Content>;
 
 /// A part of an output file. Large parts are shared between formats and nodes instead of being copied.
 #[derive(Clone)]
 pub enum Piece {
     Own(Vec<u8>),
-    Blob(Arc<Blob>),
     /// Compressed once, used in several archives.
     Packed(Arc<Vec<u8>>),
+}
+
+impl From<Vec<u8>> for Piece {
+    fn from(bytes: Vec<u8>) -> Self {
+        Piece::Own(bytes)
+    }
 }
 
 impl Piece {
     pub fn bytes(&self) -> &[u8] {
         match self {
             Piece::Own(bytes) => bytes,
-            Piece::Blob(blob) => blob.bytes(),
             Piece::Packed(bytes) => bytes,
         }
     }
@@ -58,34 +65,29 @@ pub fn joined(stream: &[Piece]) -> Vec<u8> {
     stream.iter().flat_map(Piece::bytes).copied().collect()
 }
 
-/// Puts a stream together: bytes of its own are joined, shared ones stay shared.
-#[derive(Default)]
-struct Joiner {
-    done: Stream,
+/// Puts a stream or an archive together: bytes of its own are joined, shared ones stay shared.
+struct Joiner<T> {
+    done: Vec<T>,
     own: Vec<u8>,
     length: u64,
 }
 
-impl Joiner {
+impl<T> Default for Joiner<T> {
+    fn default() -> Self {
+        Self { done: Vec::new(), own: Vec::new(), length: 0 }
+    }
+}
+
+impl<T: From<Vec<u8>>> Joiner<T> {
     fn bytes(&mut self, bytes: &[u8]) {
         self.own.extend_from_slice(bytes);
         self.length += bytes.len() as u64;
     }
 
-    fn piece(&mut self, piece: &Piece) {
-        if let Piece::Own(bytes) = piece {
-            return self.bytes(bytes);
-        }
-        self.length += piece.bytes().len() as u64;
+    fn shared(&mut self, shared: T, length: u64) {
         self.end_own();
-        self.done.push(piece.clone());
-    }
-
-    fn content(&mut self, content: &Content) {
-        match content {
-            Content::Own(bytes) => self.bytes(bytes),
-            Content::Shared(blob) => self.piece(&Piece::Blob(Arc::clone(blob))),
-        }
+        self.done.push(shared);
+        self.length += length;
     }
 
     /// Zeros up to the next multiple of `unit` bytes.
@@ -97,13 +99,31 @@ impl Joiner {
 
     fn end_own(&mut self) {
         if !self.own.is_empty() {
-            self.done.push(Piece::Own(std::mem::take(&mut self.own)));
+            self.done.push(std::mem::take(&mut self.own).into());
         }
     }
 
-    fn finish(mut self) -> Stream {
+    fn finish(mut self) -> Vec<T> {
         self.end_own();
         self.done
+    }
+}
+
+impl Joiner<Piece> {
+    fn piece(&mut self, piece: &Piece) {
+        match piece {
+            Piece::Own(bytes) => self.bytes(bytes),
+            Piece::Packed(bytes) => self.shared(piece.clone(), bytes.len() as u64),
+        }
+    }
+}
+
+impl Joiner<Content> {
+    fn content(&mut self, content: &Content) {
+        match content {
+            Content::Own(bytes) => self.bytes(bytes),
+            Content::Shared(blob) => self.shared(content.clone(), blob.size()),
+        }
     }
 }
 
@@ -123,7 +143,7 @@ fn check_target(path: &GuestPath, target: &str) -> Result<()> {
 mod samples {
     use std::sync::Arc;
 
-    use crate::tree::{Blob, Entry, Tree};
+    use crate::tree::{Blob, Content, Entry, Tree};
     use crate::values::{Epoch, Mode};
 
     pub fn epoch() -> Epoch {
@@ -152,6 +172,11 @@ mod samples {
         Arc::new(Blob::new(noise(size)))
     }
 
+    /// An archive as one buffer.
+    pub fn plain(archive: &[Content]) -> Vec<u8> {
+        archive.iter().flat_map(|content| content.bytes().unwrap()).copied().collect()
+    }
+
     /// One of everything.
     pub fn sample() -> Tree {
         let long = format!("opt/{}/{}", "d".repeat(120), "f".repeat(200));
@@ -171,6 +196,7 @@ mod samples {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tree::Blob;
 
     #[test]
     fn own_bytes_are_joined_and_shared_ones_are_not_copied() {
@@ -182,16 +208,23 @@ mod tests {
         joiner.pad(4);
         joiner.bytes(b"");
         let stream = joiner.finish();
-        assert_eq!(joined(&stream), b"abshared");
-        assert_eq!(length(&stream), 8);
-        assert!(matches!(&stream[..], [Piece::Own(_), Piece::Blob(same)] if Arc::ptr_eq(same, &blob)));
-        assert!(Joiner::default().finish().is_empty());
+        assert_eq!(samples::plain(&stream), b"abshared");
+        assert!(matches!(&stream[..], [Content::Own(_), Content::Shared(same)] if Arc::ptr_eq(same, &blob)));
+        let packed = Arc::new(b"packed".to_vec());
+        let mut joiner = Joiner::default();
+        joiner.piece(&Piece::Own(b"c".to_vec()));
+        joiner.piece(&Piece::Packed(Arc::clone(&packed)));
+        let stream = joiner.finish();
+        assert_eq!(joined(&stream), b"cpacked");
+        assert_eq!(length(&stream), 7);
+        assert!(matches!(&stream[..], [Piece::Own(_), Piece::Packed(same)] if Arc::ptr_eq(same, &packed)));
+        assert!(Joiner::<Piece>::default().finish().is_empty());
     }
 
     #[test]
     fn padding_reaches_the_next_multiple() {
         for (length, want) in [(0, 0), (1, 4), (3, 4), (4, 4), (5, 8)] {
-            let mut joiner = Joiner::default();
+            let mut joiner = Joiner::<Piece>::default();
             joiner.bytes(&vec![1; length]);
             joiner.pad(4);
             assert_eq!(joined(&joiner.finish()).len(), want, "{length}");

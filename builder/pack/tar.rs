@@ -6,9 +6,9 @@
 
 use ::tar::{EntryType, Header};
 
-use super::{Joiner, Stream, check_target};
+use super::{Archive, Joiner, check_target};
 use crate::failure::{Doing, Result};
-use crate::tree::{Kind, Tree};
+use crate::tree::{Content, Kind, Tree};
 use crate::values::{Epoch, GuestPath};
 
 /// tar's unit (POSIX.1-2024, pax, "ustar Interchange Format").
@@ -29,7 +29,7 @@ const NAME: usize = 100;
 ///
 /// # Errors
 /// `Exit::Unsafe` for a link whose target no system follows.
-pub fn tar(tree: &Tree, epoch: Epoch) -> Result<Stream> {
+pub fn tar(tree: &Tree, epoch: Epoch) -> Result<Archive> {
     let mut archive = Joiner::default();
     for (path, entry) in tree.iter() {
         let (kind, size, name, target) = match &entry.kind {
@@ -61,7 +61,7 @@ pub fn tar(tree: &Tree, epoch: Epoch) -> Result<Stream> {
 }
 
 /// A pseudo entry that carries a name which is too long for the header of the entry after it.
-fn long_name(archive: &mut Joiner, kind: EntryType, name: &str, path: &GuestPath) -> Result<()> {
+fn long_name(archive: &mut Joiner<Content>, kind: EntryType, name: &str, path: &GuestPath) -> Result<()> {
     if name.len() <= NAME {
         return Ok(());
     }
@@ -95,15 +95,14 @@ fn put(field: &mut [u8], value: &[u8]) {
     }
 }
 
-fn seal(archive: &mut Joiner, header: &mut Header) {
+fn seal(archive: &mut Joiner<Content>, header: &mut Header) {
     header.set_cksum();
     archive.bytes(header.as_bytes());
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples::{blob, epoch, sample, tree};
-    use super::super::{Piece, joined, length};
+    use super::super::samples::{blob, epoch, plain, sample, tree};
     use super::*;
     use crate::tree::Entry;
     use crate::values::{Digest, Mode};
@@ -116,9 +115,8 @@ mod tests {
 
     #[test]
     fn headers_say_exactly_what_the_tree_says() {
-        let bytes = joined(
-            &tar(&tree([("etc/key", Entry::file(vec![7; 513], Mode::SECRET, "t"))]), epoch()).unwrap(),
-        );
+        let bytes =
+            plain(&tar(&tree([("etc/key", Entry::file(vec![7; 513], Mode::SECRET, "t"))]), epoch()).unwrap());
         let want = [
             (0, 100, "etc/key"),
             (100, 8, "0000600"),
@@ -140,12 +138,12 @@ mod tests {
 
     #[test]
     fn an_empty_tree_is_one_record_of_zeros() {
-        assert_eq!(joined(&tar(&Tree::default(), epoch()).unwrap()), vec![0; 10240]);
+        assert_eq!(plain(&tar(&Tree::default(), epoch()).unwrap()), vec![0; 10240]);
     }
 
     #[test]
     fn no_parent_is_listed() {
-        let bytes = joined(
+        let bytes = plain(
             &tar(&tree([("usr/local/bin/etcd", Entry::file(vec![], Mode::PROGRAM, "t"))]), epoch()).unwrap(),
         );
         assert_eq!(field(&bytes, 0, 0, 100), "usr/local/bin/etcd");
@@ -157,10 +155,10 @@ mod tests {
         for (length, long) in [(99, false), (100, false), (101, true), (255, true)] {
             let name = "n".repeat(length);
             let files = tree([(name.as_str(), Entry::file(vec![], Mode::FILE, "t"))]);
-            let bytes = joined(&tar(&files, epoch()).unwrap());
+            let bytes = plain(&tar(&files, epoch()).unwrap());
             assert_eq!(field(&bytes, 0, 156, 1) == "L", long, "{length}");
             let links = tree([("l", Entry::link(name, "t"))]);
-            let bytes = joined(&tar(&links, epoch()).unwrap());
+            let bytes = plain(&tar(&links, epoch()).unwrap());
             assert_eq!(field(&bytes, 0, 156, 1) == "K", long, "{length}");
         }
     }
@@ -168,8 +166,8 @@ mod tests {
     #[test]
     fn shared_content_is_not_copied() {
         let stream = tar(&tree([("a", Entry::shared(blob(100_000), Mode::FILE, "t"))]), epoch()).unwrap();
-        assert!(matches!(&stream[..], [Piece::Own(_), Piece::Blob(_), Piece::Own(_)]));
-        assert_eq!(length(&stream) % RECORD, 0);
+        assert!(matches!(&stream[..], [Content::Own(_), Content::Shared(_), Content::Own(_)]));
+        assert_eq!(stream.iter().map(Content::len).sum::<u64>() % RECORD, 0);
     }
 
     #[test]
@@ -182,7 +180,7 @@ mod tests {
     /// A digest here guards the format: when it changes on purpose, every bundle's digest changes too.
     #[test]
     fn the_format_stays_as_it_is() {
-        let digest = Digest::of(&joined(&tar(&sample(), epoch()).unwrap()));
+        let digest = Digest::of(&plain(&tar(&sample(), epoch()).unwrap()));
         assert_eq!(digest.to_string(), "5aa9f61f89d349af4d614c745aa6eac511a0b64f1b1719c632bd9388b51f6c27");
     }
 }

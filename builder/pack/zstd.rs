@@ -3,8 +3,9 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use super::{Piece, Stream, length};
+use super::{Piece, Stream};
 use crate::failure::{Doing, Result};
+use crate::tree::Content;
 
 /// Part of the format: changing it changes the digest of every bundle that has something compressed by it.
 const LEVEL: i32 = 3;
@@ -13,33 +14,35 @@ const LEVEL: i32 = 3;
 /// one behind it (lib/decompress_unzstd.c).
 ///
 /// # Errors
-/// `Exit::Io` when there is no memory for it.
-pub fn zstd(stream: &[Piece]) -> Result<Stream> {
+/// `Exit::Io` when there is no memory for it; those of reading what is shared.
+pub fn zstd(archive: &[Content]) -> Result<Stream> {
     let packing = || "compressing with zstd".to_owned();
     let mut encoder = ::zstd::Encoder::new(Vec::new(), LEVEL).doing(packing)?;
     encoder.include_checksum(true).doing(packing)?;
-    encoder.set_pledged_src_size(Some(length(stream))).doing(packing)?;
+    encoder.set_pledged_src_size(Some(archive.iter().map(Content::len).sum())).doing(packing)?;
     // How it is cut into writes does not reach the bytes: the encoder fills a block before it looks at it.
-    stream.iter().try_for_each(|piece| encoder.write_all(piece.bytes())).doing(packing)?;
+    for content in archive {
+        encoder.write_all(content.bytes()?).doing(packing)?;
+    }
     Ok(vec![Piece::Packed(Arc::new(encoder.finish().doing(packing)?))])
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::joined;
     use super::super::samples::{blob, noise};
-    use super::super::{Piece, joined};
     use super::*;
 
     #[test]
     fn it_comes_back_and_cuts_do_not_matter() {
         let bytes = noise(3_000_000);
-        let want = joined(&zstd(&[Piece::Own(bytes.clone())]).unwrap());
+        let want = joined(&zstd(&[Content::Own(bytes.clone())]).unwrap());
         assert_eq!(::zstd::decode_all(&want[..]).unwrap(), bytes);
         for cut in [7_919, 65_536, 1_000_000] {
-            let pieces: Vec<_> = bytes.chunks(cut).map(|part| Piece::Own(part.to_vec())).collect();
+            let pieces: Vec<_> = bytes.chunks(cut).map(|part| Content::Own(part.to_vec())).collect();
             assert_eq!(joined(&zstd(&pieces).unwrap()), want, "{cut}");
         }
-        let shared = joined(&zstd(&[Piece::Blob(blob(3_000_000))]).unwrap());
+        let shared = joined(&zstd(&[Content::Shared(blob(3_000_000))]).unwrap());
         assert_eq!(shared, want);
         assert!(!zstd(&[]).unwrap()[0].bytes().is_empty(), "nothing is a frame, too");
     }

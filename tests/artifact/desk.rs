@@ -80,5 +80,5 @@ pub fn real_programs(version: &str) -> Vec<(Program, Vec<u8>)> {
     desk.add(&debs(version), &TRUST).unwrap();
     let store = desk.store();
     let blobs = store.load(&store.find(release(version), Arch::Amd64, &[]).unwrap()).unwrap();
-    blobs.into_iter().map(|(program, blob)| (program, blob.bytes().to_vec())).collect()
+    blobs.into_iter().map(|(program, blob)| (program, blob.bytes().unwrap().to_vec())).collect()
 }

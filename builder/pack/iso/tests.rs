@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use super::super::samples::{blob, epoch, noise};
+use super::super::samples::{epoch, noise};
 use super::super::{Piece, joined, read};
 use super::*;
 use crate::values::{Digest, Mode};
@@ -11,7 +11,10 @@ fn files(all: &[(&str, &[u8])]) -> Vec<(String, Stream)> {
 
 fn seed() -> Vec<(String, Stream)> {
     let mut all = files(&[("user-data", b"#cloud-config\n"), ("meta-data", b"{}"), ("vendor-data", b"")]);
-    all.push(("overlay.tar.gz".into(), vec![Piece::Blob(blob(70_000)), Piece::Own(b"end".to_vec())]));
+    all.push((
+        "overlay.tar.gz".into(),
+        vec![Piece::Packed(Arc::new(noise(70_000))), Piece::Own(b"end".to_vec())],
+    ));
     all
 }
 
@@ -48,10 +51,10 @@ fn both_descriptors_agree_on_the_volume() {
 
 #[test]
 fn shared_content_is_not_copied() {
-    let shared = blob(70_000);
-    let image = iso(&[("a".into(), vec![Piece::Blob(Arc::clone(&shared))])], "A", epoch()).unwrap();
+    let shared = Arc::new(noise(70_000));
+    let image = iso(&[("a".into(), vec![Piece::Packed(Arc::clone(&shared))])], "A", epoch()).unwrap();
     assert!(
-        matches!(&image[..], [Piece::Own(_), Piece::Blob(same), Piece::Own(_)] if Arc::ptr_eq(same, &shared))
+        matches!(&image[..], [Piece::Own(_), Piece::Packed(same), Piece::Own(_)] if Arc::ptr_eq(same, &shared))
     );
 }
 
