@@ -5,6 +5,7 @@ pub mod manifest;
 mod place;
 mod read;
 mod receive;
+mod seen;
 mod write;
 
 pub use fleet::{Entry, Fleet, INDEX, Index, join};
@@ -12,4 +13,5 @@ pub use manifest::Manifest;
 pub use place::{Holds, Place};
 pub use read::{Bundle, Problem, digest, listed};
 pub use receive::{Receiver, mode};
-pub use write::{MANIFEST, SUMS, Shared, Writer};
+pub use seen::{Seen, digest_as_seen};
+pub use write::{Laid, MANIFEST, SUMS, Writer};

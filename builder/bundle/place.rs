@@ -1,11 +1,10 @@
 //! Where a build's output appears: one bundle, or a fleet of them, whole or not at all.
 
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 
 use super::fleet::{INDEX, Index};
 use super::manifest::{self, Manifest};
-use super::read::Memory;
+use super::seen::Seen;
 use super::write::{MANIFEST, SUMS, Writer};
 use crate::disk::{self, Kind, Staging};
 use crate::failure::{Failure, Result};
@@ -17,8 +16,7 @@ pub struct Place {
     staging: Staging,
     target: PathBuf,
     holds: Holds,
-    /// What has been found of files with several names that were taken over.
-    memory: Mutex<Memory>,
+    seen: Seen,
 }
 
 /// What a place holds, and so what it may take the place of.
@@ -43,18 +41,23 @@ impl Place {
     pub fn begin(target: &Path, holds: Holds) -> Result<Self> {
         check_replaceable(target, holds)?;
         let staging = Staging::begin(target)?;
-        Ok(Self { staging, target: target.to_owned(), holds, memory: Mutex::default() })
+        Ok(Self { staging, target: target.to_owned(), holds, seen: Seen::default() })
+    }
+
+    /// With what is known of the files of the place that this one replaces.
+    pub fn having_seen(self, seen: Seen) -> Self {
+        Self { seen, ..self }
     }
 
     /// The bundle that this place is.
     pub fn bundle(&self) -> Writer<'_> {
-        Writer::new(&self.staging, &self.memory, String::new())
+        Writer::new(&self.staging, &self.seen, String::new())
     }
 
     /// One bundle of the fleet that this place is.
     pub fn bundle_of_fleet(&self, name: &ClusterName) -> Result<Writer<'_>> {
         self.staging.directory(name.as_str(), Mode::DIRECTORY)?;
-        Ok(Writer::new(&self.staging, &self.memory, format!("{name}/")))
+        Ok(Writer::new(&self.staging, &self.seen, format!("{name}/")))
     }
 
     /// Where the bundle with this name stands now, which may be taken over from; the only one has no name.
@@ -86,13 +89,14 @@ impl Place {
         self.staging.directory(path, mode)
     }
 
-    /// `last` runs when every byte is written, just before all of it appears.
-    pub fn publish(self, last: impl FnOnce() -> Result<()>) -> Result<()> {
+    /// `last` runs when every byte is written, just before all of it appears. What `Seen` has noted down of it comes back.
+    pub fn publish(self, last: impl FnOnce() -> Result<()>) -> Result<Vec<u8>> {
         interrupt::check()?;
         last()?;
         // Once more: somebody may have put something else there meanwhile.
         check_replaceable(&self.target, self.holds)?;
-        self.staging.publish()
+        self.staging.publish()?;
+        Ok(self.seen.note(&self.target))
     }
 }
 

@@ -7,7 +7,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use sha2::{Digest as _, Sha256};
 
 use super::manifest::{self, Manifest};
-use super::read::{Memory, digest_of, each_piece};
+use super::read::{digest_of, each_piece};
+use super::seen::{LARGE, Seen};
 use crate::disk::{Input, Output, Staging};
 use crate::failure::Result;
 use crate::interrupt;
@@ -18,28 +19,27 @@ use crate::values::{Digest, Mode};
 pub const MANIFEST: &str = "bundle.json";
 pub const SUMS: &str = "SHA256SUMS";
 
-/// From here on a file is worth a thread, or a word to the kernel, of its own; in bytes.
-const LARGE: u64 = 1 << 20;
-
 /// What fits into a core's own cache; in bytes.
 const NEAR: usize = 256 << 10;
 
 /// A bundle being written, into a `Place`. Shared between threads: every file is its own.
 pub struct Writer<'p> {
     staging: &'p Staging,
-    memory: &'p Mutex<Memory>,
+    seen: &'p Seen,
     /// What its paths in the staging directory begin with: nothing, or `ha3/`.
     prefix: String,
     files: Mutex<BTreeMap<String, manifest::File>>,
 }
 
-/// A file that bundles of one place share: the first that needs it writes it, the others get another name for it.
-#[derive(Default)]
-pub struct Shared(Mutex<Option<(String, manifest::File)>>);
+/// The files below one directory of a bundle, as other bundles of the same place may have them too.
+pub struct Laid {
+    prefix: String,
+    files: BTreeMap<String, manifest::File>,
+}
 
 impl<'p> Writer<'p> {
-    pub(super) fn new(staging: &'p Staging, memory: &'p Mutex<Memory>, prefix: String) -> Self {
-        Self { staging, memory, prefix, files: Mutex::default() }
+    pub(super) fn new(staging: &'p Staging, seen: &'p Seen, prefix: String) -> Self {
+        Self { staging, seen, prefix, files: Mutex::default() }
     }
 
     pub fn directory(&self, path: &str, mode: Mode) -> Result<()> {
@@ -54,26 +54,7 @@ impl<'p> Writer<'p> {
         interrupt::check()?;
         let mut file = self.begin_file(path, mode)?;
         stream.iter().try_for_each(|piece| file.write(piece.bytes()))?;
-        Ok(self.end_file(path, mode, file).1)
-    }
-
-    /// The same for a file that other bundles of this place have as well.
-    pub fn put_shared(&self, path: &str, mode: Mode, stream: &[Piece], shared: &Shared) -> Result<()> {
-        interrupt::check()?;
-        // Whoever comes second waits: a layer takes longer to write than to name.
-        let mut shared = shared.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((first, file)) = &*shared
-            && self.staging.link_within(first, &self.inside(path))?
-        {
-            self.files().insert(path.to_owned(), file.clone());
-            return Ok(());
-        }
-        let mut file = self.begin_file(path, mode)?;
-        stream.iter().try_for_each(|piece| file.write(piece.bytes()))?;
-        let (entry, _) = self.end_file(path, mode, file);
-        // Also where the first can have no more names: then this one can.
-        *shared = Some((self.inside(path), entry));
-        Ok(())
+        self.end_file(path, mode, file)
     }
 
     /// Writes one file that is a copy of `head`, zeros up to a multiple of `unit` bytes, and `stream`. Returns what
@@ -94,7 +75,7 @@ impl<'p> Writer<'p> {
         let missing = file.size.next_multiple_of(unit) - file.size;
         file.write(&vec![0; missing as usize])?;
         stream.iter().try_for_each(|piece| file.write(piece.bytes()))?;
-        self.end_file(path, mode, file);
+        self.end_file(path, mode, file)?;
         Ok(was)
     }
 
@@ -102,7 +83,7 @@ impl<'p> Writer<'p> {
     /// be. `false`, and nothing here, when it is not, or when one cannot have another name.
     pub fn take_over(&self, from: &Path, files: &BTreeMap<String, manifest::File>) -> Result<bool> {
         // Large ones each by a thread of its own, as there are few of them.
-        let opened: Vec<Result<Option<Input>>> = std::thread::scope(|scope| {
+        let opened: Vec<Result<Option<(Input, Digest)>>> = std::thread::scope(|scope| {
             let open = |path: &String, want| self.open_as(&from.join(path), want);
             let large = |file: &manifest::File| file.size >= LARGE;
             let threads: Vec<_> = files
@@ -116,18 +97,46 @@ impl<'p> Writer<'p> {
                 .map(|((path, want), thread)| thread.map_or_else(|| open(path, want), join))
                 .collect()
         });
-        let mut inputs = Vec::with_capacity(files.len());
+        let mut inputs = BTreeMap::new();
         for (path, input) in files.keys().zip(opened) {
             match input? {
-                Some(input) => inputs.push((path, input)),
+                Some(input) => inputs.insert(path.as_str(), input),
                 None => return Ok(false),
-            }
+            };
         }
-        for (at, (path, input)) in inputs.iter().enumerate() {
-            if !self.staging.link(input, &self.inside(path))? {
-                for (path, _) in &inputs[..at] {
-                    self.staging.remove(&self.inside(path))?;
-                }
+        let taken = self.name_all(files, |path| match inputs.get(path) {
+            Some((input, _)) => self.staging.link(input, &self.inside(path)),
+            None => Ok(false),
+        })?;
+        for (path, (input, digest)) in inputs.iter().filter(|(_, (input, _))| taken && input.size() >= LARGE)
+        {
+            self.seen.lies(self.inside(path), input.stamp(), *digest);
+        }
+        Ok(taken)
+    }
+
+    /// What lies below a directory by now.
+    pub fn laid(&self, directory: &str) -> Laid {
+        Laid { prefix: self.prefix.clone(), files: self.below(directory) }
+    }
+
+    /// The files of another bundle of this place, by one more name for each. `false`, and nothing here, when one cannot have
+    /// another: file systems have a limit.
+    pub fn share(&self, laid: &Laid) -> Result<bool> {
+        self.name_all(&laid.files, |path| {
+            self.staging.link_within(&format!("{}{path}", laid.prefix), &self.inside(path))
+        })
+    }
+
+    /// Has each of these files get its name here, all or none.
+    fn name_all(
+        &self,
+        files: &BTreeMap<String, manifest::File>,
+        mut name: impl FnMut(&str) -> Result<bool>,
+    ) -> Result<bool> {
+        for (at, path) in files.keys().enumerate() {
+            if !name(path)? {
+                files.keys().take(at).try_for_each(|path| self.staging.remove(&self.inside(path)))?;
                 return Ok(false);
             }
         }
@@ -136,23 +145,16 @@ impl<'p> Writer<'p> {
     }
 
     /// An open file that has this size, mode and digest; `None` when there is no such one at the path.
-    fn open_as(&self, path: &Path, want: &manifest::File) -> Result<Option<Input>> {
+    fn open_as(&self, path: &Path, want: &manifest::File) -> Result<Option<(Input, Digest)>> {
         let Ok(mut input) = Input::open(path) else { return Ok(None) };
         if input.size() != want.size || input.mode().to_string() != want.mode {
             return Ok(None);
         }
-        // A fleet has thousands of names for one layer.
-        let memory = || self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = memory().known(&input);
-        let (_, found) = match known {
-            Some(known) => known,
-            None => {
-                let found = digest_of(&mut input)?;
-                memory().remember(&input, found);
-                found
-            }
+        let digest = match self.seen.digest(&input) {
+            Some(digest) => digest,
+            None => digest_of(&mut input)?.1,
         };
-        Ok((found.to_string() == want.sha256).then_some(input))
+        Ok((digest.to_string() == want.sha256).then_some((input, digest)))
     }
 
     /// The files that have been written below a directory, by their path in the bundle.
@@ -187,14 +189,15 @@ impl<'p> Writer<'p> {
         Ok(Hashed { output, hash: Sha256::new(), size: 0 })
     }
 
-    fn end_file(&self, path: &str, mode: Mode, file: Hashed) -> (manifest::File, Digest) {
+    fn end_file(&self, path: &str, mode: Mode, file: Hashed) -> Result<Digest> {
+        let digest = file.digest();
         if file.size >= LARGE {
             file.output.begin_writeback();
+            self.seen.lies(self.inside(path), file.output.stamp()?, digest);
         }
-        let digest = file.digest();
         let entry = manifest::File { size: file.size, mode: mode.to_string(), sha256: digest.to_string() };
-        self.files().insert(path.to_owned(), entry.clone());
-        (entry, digest)
+        self.files().insert(path.to_owned(), entry);
+        Ok(digest)
     }
 }
 

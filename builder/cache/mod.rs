@@ -1,13 +1,13 @@
 //! What earlier builds have made, by a digest of all that it follows from. It may be deleted at any time.
 //!
-//! `1/<kind>/<64 hex digits>` is an entry: its bytes, then the SHA-256 of its key and its bytes. Entries appear by a rename
-//! and never change, so that any number of builds may use one cache at once. They are not synced: after a power cut one may
+//! `1/<kind>/<64 hex digits>` is an entry: its bytes, then the SHA-256 of its key and its bytes. Entries appear whole, by a
+//! rename, so that any number of builds may use one cache at once. They are not synced: after a power cut one may
 //! be short, and what does not have its digest is not there. The digest guards against damage; against others it is the
 //! directory that does, which has to be its user's alone.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -31,6 +31,9 @@ const FILE: Mode = Mode::SECRET;
 
 const DIGEST: usize = 32;
 
+/// The file that says how many bytes have been added since all entries were last looked at.
+const ADDED: &str = "added";
+
 /// What an entry is of, which is where it lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -39,15 +42,18 @@ pub enum Of {
     Packed,
     /// What the files of a part of a bundle were.
     Part,
+    /// What large files were when they were last read.
+    Seen,
 }
 
 impl Of {
-    pub const ALL: [Of; 2] = [Of::Packed, Of::Part];
+    pub const ALL: [Of; 3] = [Of::Packed, Of::Part, Of::Seen];
 
     fn directory(self) -> &'static str {
         match self {
             Of::Packed => "packed",
             Of::Part => "part",
+            Of::Seen => "seen",
         }
     }
 }
@@ -60,8 +66,8 @@ impl fmt::Display for Of {
 
 pub struct Cache {
     directory: PathBuf,
-    /// Whether this value has added something, so that the size is worth a look.
-    grown: AtomicBool,
+    /// The bytes that this value has added.
+    grown: AtomicU64,
 }
 
 /// How much of one kind there is.
@@ -101,7 +107,7 @@ impl Cache {
 
     /// One that is only looked at, or made smaller: a directory that is not there is an empty cache.
     pub fn at(directory: &Path) -> Self {
-        Self { directory: directory.to_owned(), grown: AtomicBool::new(false) }
+        Self { directory: directory.to_owned(), grown: AtomicU64::new(0) }
     }
 
     pub fn directory(&self) -> &Path {
@@ -127,16 +133,29 @@ impl Cache {
         let sum = seal(key, pieces);
         let all: Vec<&[u8]> = pieces.iter().copied().chain([&sum[..]]).collect();
         if disk::write_unsynced(&self.entry(of, key), &all, FILE).is_ok() {
-            self.grown.store(true, Ordering::Relaxed);
+            self.grown.fetch_add(pieces.iter().map(|piece| piece.len() as u64).sum(), Ordering::Relaxed);
         }
     }
 
-    /// Makes it smaller again where this value has made it larger than it may be.
+    /// Makes it smaller again where runs have made it larger than it may be, give or take a part in 64: to look at every entry
+    /// takes longer than a small build does, so that is done only when so much has been added since the last time.
     pub fn keep_within(&self, limit: u64) -> Result<()> {
-        match self.grown.swap(false, Ordering::Relaxed) {
-            true => self.prune(limit).map(drop),
-            false => Ok(()),
+        let grown = self.grown.swap(0, Ordering::Relaxed);
+        if grown == 0 {
+            return Ok(());
         }
+        let path = self.directory.join(LAYOUT).join(ADDED);
+        // What cannot be read says nothing, and so it may be much. Runs that meet here may lose one another's few.
+        let before = match disk::look(&path)? {
+            None => Some(0),
+            Some(_) => disk::read(&path, 64).ok().and_then(|text| String::from_utf8(text).ok()?.parse().ok()),
+        };
+        let added = before.map_or(u64::MAX, |before: u64| before.saturating_add(grown));
+        let is_much = added > limit / 64;
+        let rest = if is_much { 0 } else { added };
+        // A cache that cannot be written to does not grow.
+        let _ = disk::write_unsynced(&path, &[rest.to_string().as_bytes()], FILE);
+        if is_much { self.prune(limit).map(drop) } else { Ok(()) }
     }
 
     pub fn held(&self) -> Result<Vec<Held>> {
@@ -279,6 +298,24 @@ mod tests {
         cache.keep_within(0).unwrap();
         assert!(cache.get(Of::Part, key("old")).is_none());
         assert_eq!(cache.held().unwrap().iter().map(|held| held.entries).sum::<usize>(), 0);
+    }
+
+    #[test]
+    fn it_grows_past_its_limit_by_little_however_little_each_run_adds() {
+        let (_scratch, cache) = cache();
+        let limit = 6_400;
+        for run in 0..200 {
+            let another = Cache::at(cache.directory());
+            another.put(Of::Part, key(&run.to_string()), &[&[0; 68]]);
+            another.keep_within(limit).unwrap();
+            let held: u64 = cache.held().unwrap().iter().map(|held| held.bytes).sum();
+            assert!(held <= limit + limit / 64 + 2 * 100, "{held} after {run}");
+        }
+        // Whatever stands there.
+        disk::write_whole(&cache.directory().join(LAYOUT).join(ADDED), b"many", Mode::SECRET).unwrap();
+        cache.put(Of::Part, key("one"), &[b"x"]);
+        cache.keep_within(200).unwrap();
+        assert!(cache.held().unwrap().iter().map(|held| held.bytes).sum::<u64>() <= 200);
     }
 
     #[test]

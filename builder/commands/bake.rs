@@ -1,12 +1,12 @@
 //! The recipe: what `build` writes and `check` makes only to see that it can be made.
 
 use std::num::NonZeroUsize;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
 use super::describe;
-use super::pantry::{Layers, Pantry};
+use super::pantry::{Layer, Layers, Pantry};
 use super::parallel;
 use super::part::Parts;
 use super::prepare::Prepared;
@@ -42,13 +42,6 @@ struct Oven<'a> {
     sink: Sink<'a>,
     /// The CA and what is above it, in PEM.
     trust: OnceLock<String>,
-}
-
-/// What is the same for every host, where it is apart.
-#[derive(Serialize, Deserialize)]
-struct Layer {
-    /// Of the archive that is on the disc.
-    sha256: String,
 }
 
 /// A host that is done.
@@ -170,14 +163,25 @@ impl Oven<'_> {
             bundle.carriers,
             bundle.initramfs_compression,
         );
-        self.parts.part("layers", Mode::DIRECTORY, &inputs, || self.make_layer()).map(Some)
+        // Many clusters have the same one: the first makes it or takes it over, and the others get another name for it.
+        let laid = self.pantry.laid_layer(Digest::of(inputs.as_bytes()))?;
+        let mut laid = laid.lock().unwrap_or_else(PoisonError::into_inner);
+        self.sink.directory("layers", Mode::DIRECTORY)?;
+        if let Some((laid, layer)) = &*laid
+            && self.sink.share(laid)?
+        {
+            return Ok(Some(layer.clone()));
+        }
+        let layer = self.parts.part("layers", &inputs, || self.make_layer())?;
+        // Also where the first can have no more names: then this one can.
+        *laid = self.sink.laid("layers").map(|laid| (laid, layer.clone()));
+        Ok(Some(layer))
     }
 
     fn make_layer(&self) -> Result<Layer> {
         let layers = self.layers()?;
         let put = |name: &str, at: usize| {
-            let (stream, shared) = &layers.files[at];
-            self.sink.put_shared(&format!("layers/{name}"), Mode::FILE, stream, shared)
+            self.sink.put(&format!("layers/{name}"), Mode::FILE, &layers.files[at]).map(drop)
         };
         put(LAYER_ARCHIVE, 0)?;
         if self.has(Carrier::Initramfs) {
@@ -199,8 +203,7 @@ impl Oven<'_> {
             let segment = self.cpio(&tree)?;
             let sha256 = pack::digest(&archive);
             let image = iso::iso(&[(LAYER_ARCHIVE.to_owned(), archive.clone())], LAYER_LABEL, epoch)?;
-            let files = [archive, segment, image].map(|stream| (stream, Default::default()));
-            Ok(Layers { sha256, files })
+            Ok(Layers { sha256, files: [archive, segment, image] })
         })
     }
 
@@ -230,8 +233,8 @@ impl Oven<'_> {
         interrupt::check()?;
         let directory = format!("nodes/{}", node.name);
         let inputs = format!("{}\n{node:?}", self.common);
-        self.parts
-            .part(&directory, Mode::SECRET_DIRECTORY, &inputs, || self.make_node(node, &directory, layer))
+        self.sink.directory(&directory, Mode::SECRET_DIRECTORY)?;
+        self.parts.part(&directory, &inputs, || self.make_node(node, &directory, layer))
     }
 
     /// Its certificates, its tree, its tree in every packing.
@@ -266,7 +269,7 @@ impl Oven<'_> {
         let mut initrd = None;
         if let Some(base) = self.prepared.base.as_ref() {
             let mut segments = match layer {
-                Some(_) => self.layers()?.files[1].0.clone(),
+                Some(_) => self.layers()?.files[1].clone(),
                 None => Stream::new(),
             };
             segments.extend(segment);
@@ -284,7 +287,7 @@ impl Oven<'_> {
         if self.plan.bundle.initramfs_compression == Compression::Gzip || layer.is_some() {
             return self.cpio(whole);
         }
-        let mut segments = self.layers()?.files[1].0.clone();
+        let mut segments = self.layers()?.files[1].clone();
         segments.extend(self.cpio(own)?);
         Ok(segments)
     }
@@ -352,7 +355,8 @@ impl Oven<'_> {
     /// certificate is the first of those that are said of it.
     fn clients(&self) -> Result<Vec<manifest::Certificate>> {
         let inputs = format!("{}\n{:?}", self.common, self.plan.clients);
-        self.parts.part("client", Mode::SECRET_DIRECTORY, &inputs, || self.make_clients())
+        self.sink.directory("client", Mode::SECRET_DIRECTORY)?;
+        self.parts.part("client", &inputs, || self.make_clients())
     }
 
     fn make_clients(&self) -> Result<Vec<manifest::Certificate>> {

@@ -12,7 +12,6 @@ use super::progress::Progress;
 use super::sink::Sink;
 use super::{bake, fleet, inputs};
 use crate::bundle::{Holds, Manifest, Place};
-use crate::cache;
 use crate::cli;
 use crate::clock;
 use crate::disk;
@@ -32,7 +31,7 @@ fn one(name: &str, args: &cli::Build, out: &Output) -> Result<()> {
     let path = inputs::keystore_path(args.ingredients.keys.keystore.as_ref(), &profile.cluster.name);
     let prepared = Prepared::new(&profile, &pantry, path)?;
     let target = args.out.clone().unwrap_or_else(|| PathBuf::from("out").join(prepared.plan.name.as_str()));
-    let place = Place::begin(&target, Holds::Bundle)?;
+    let place = Place::begin(&target, Holds::Bundle)?.having_seen(pantry.seen(&target));
     let writer = place.bundle();
     let replaced = disk::look(&target)?.map(|_| place.replaced(None));
     let progress = Progress::begin(out, prepared.plan.nodes.len());
@@ -54,11 +53,9 @@ fn one(name: &str, args: &cli::Build, out: &Output) -> Result<()> {
     writer.finish(manifest)?;
     // The keystore is saved when nothing is left that could be refused: a bundle whose keys nobody has any
     // more could never be built again.
-    place.publish(|| if keystore_is_new { keystore.save(&keystore_path) } else { Ok(()) })?;
+    let noted = place.publish(|| if keystore_is_new { keystore.save(&keystore_path) } else { Ok(()) })?;
     drop(progress);
-    if let Some(cache) = &pantry.cache {
-        cache.keep_within(cache::LIMIT)?;
-    }
+    pantry.close(&target, &noted)?;
     if keystore_is_new {
         out.say(format_args!(
             "made the keystore {}: every key of this cluster comes from it; keep it safe and back it up",

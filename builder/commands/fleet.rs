@@ -13,7 +13,6 @@ use super::progress::Progress;
 use super::sink::Sink;
 use super::{bake, build, inputs, parallel};
 use crate::bundle::{Entry, Holds, Index, Place};
-use crate::cache;
 use crate::cli;
 use crate::clock;
 use crate::disk;
@@ -52,7 +51,7 @@ pub fn run(args: &cli::Build, out: &Output) -> Result<()> {
             .doing(|| format!("building {}", profile.name))?;
     }
     let target = args.out.clone().unwrap_or_else(|| PathBuf::from("out").join(name(args)));
-    let place = Place::begin(&target, Holds::Fleet)?;
+    let place = Place::begin(&target, Holds::Fleet)?.having_seen(pantry.seen(&target));
     let replaces = disk::look(&target)?.is_some();
     let progress = Progress::begin(out, mine.iter().map(|profile| profile.nodes.len()).sum());
     // One cluster has few nodes: there are enough of them to keep every core busy.
@@ -75,11 +74,9 @@ pub fn run(args: &cli::Build, out: &Output) -> Result<()> {
     let made = new_keystores.len();
     // The keystores are saved when nothing is left that could be refused: a bundle whose keys nobody has any more could
     // never be built again.
-    place.publish(|| Keystore::save_all(new_keystores))?;
+    let noted = place.publish(|| Keystore::save_all(new_keystores))?;
     drop(progress);
-    if let Some(cache) = &pantry.cache {
-        cache.keep_within(cache::LIMIT)?;
-    }
+    pantry.close(&target, &noted)?;
     let keystores = inputs::keystores(&args.ingredients.keys);
     if made > 0 {
         out.say(format_args!(

@@ -7,10 +7,13 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::output::Output;
 use super::{base, inputs, parallel};
+use serde::{Deserialize, Serialize};
+
 use crate::artifact::{Record, Store};
-use crate::bundle::{self, Shared};
-use crate::cache::{Cache, Of};
+use crate::bundle::{self, Laid, Seen};
+use crate::cache::{self, Cache, Of};
 use crate::cli::Ingredients;
+use crate::clock;
 use crate::failure::Result;
 use crate::machine::Base;
 use crate::pack::gzip::Compressor;
@@ -34,6 +37,7 @@ pub struct Pantry<'a> {
     today: Once<(), Epoch>,
     program: Once<(), Digest>,
     layers: Once<(Vec<Digest>, Epoch, &'static str), Layers>,
+    laid: Once<Digest, Mutex<Option<(Laid, Layer)>>>,
 }
 
 /// A release from the artifact store. Its programs are read when somebody needs their bytes.
@@ -53,7 +57,17 @@ pub struct Overlays {
 pub struct Layers {
     /// Of the tar.gz.
     pub sha256: Digest,
-    pub files: [(Stream, Shared); 3],
+    pub files: [Stream; 3],
+}
+
+/// The layer of a bundle that is being made, once one has it.
+pub type LaidLayer = Arc<Mutex<Option<(Laid, Layer)>>>;
+
+/// What is said of a layer.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Layer {
+    /// Of the archive that is on the disc.
+    pub sha256: String,
 }
 
 impl<'a> Pantry<'a> {
@@ -90,6 +104,7 @@ impl<'a> Pantry<'a> {
             today: Once::default(),
             program: Once::default(),
             layers: Once::default(),
+            laid: Once::default(),
         })
     }
 
@@ -176,6 +191,11 @@ impl<'a> Pantry<'a> {
         self.layers.get((binaries, epoch, compression.ending()), make)
     }
 
+    /// Where the first of those bundles that have the same layer says where it lies.
+    pub fn laid_layer(&self, inputs: Digest) -> Result<LaidLayer> {
+        self.laid.get(inputs, || Ok(Mutex::default()))
+    }
+
     /// The date that new keystores of this run get: one for all.
     pub fn today(&self) -> Result<Epoch> {
         self.today.get((), || inputs::date_of_issue(None)).map(|date| *date)
@@ -183,9 +203,36 @@ impl<'a> Pantry<'a> {
 
     /// The SHA-256 of this program itself, on which all that it makes depends.
     pub fn program(&self) -> Result<Digest> {
-        let this = || bundle::digest(Path::new("/proc/self/exe")).map(|(_, digest)| digest);
-        self.program.get((), this).map(|digest| *digest)
+        let this = Path::new("/proc/self/exe");
+        let digest = || {
+            let noted = self.cache.as_ref().and_then(|cache| cache.get(Of::Seen, key_of(this)));
+            let (digest, new) = bundle::digest_as_seen(this, noted.as_deref(), clock::now())?;
+            if let (Some(cache), Some(new)) = (&self.cache, new) {
+                cache.put(Of::Seen, key_of(this), &[&new]);
+            }
+            Ok(digest)
+        };
+        self.program.get((), digest).map(|digest| *digest)
     }
+
+    /// What was seen of the files at a target when they were put there.
+    pub fn seen(&self, target: &Path) -> Seen {
+        let noted = self.cache.as_ref().and_then(|cache| cache.get(Of::Seen, key_of(target)));
+        Seen::new(noted.as_deref(), clock::now())
+    }
+
+    /// Ends a run: keeps what is to be known of what now stands at the target, and the cache within its limit.
+    pub fn close(&self, target: &Path, noted: &[u8]) -> Result<()> {
+        let Some(cache) = &self.cache else { return Ok(()) };
+        cache.put(Of::Seen, key_of(target), &[noted]);
+        cache.keep_within(cache::LIMIT)
+    }
+}
+
+/// There is one entry for a target, so that they do not pile up.
+fn key_of(target: &Path) -> Digest {
+    let target = std::path::absolute(target).unwrap_or_else(|_| target.to_owned());
+    Digest::of(target.as_os_str().as_encoded_bytes())
 }
 
 /// Values by what they follow from, each made once; whoever needs one that is being made waits.

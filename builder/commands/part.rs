@@ -10,7 +10,7 @@ use super::sink::Sink;
 use crate::bundle::manifest;
 use crate::cache::{Cache, Of};
 use crate::failure::Result;
-use crate::values::{Digest, Mode};
+use crate::values::Digest;
 
 /// The parts of one bundle.
 pub struct Parts<'a> {
@@ -26,17 +26,15 @@ struct Known<T> {
 }
 
 impl Parts<'_> {
-    /// The files below one directory of the bundle, which `make` puts there, and what is to be said of them.
+    /// The files below one directory of the bundle, which is there and which `make` puts there, and what is to be said of them.
     ///
     /// `inputs` is all that they follow from.
     pub fn part<T: Serialize + DeserializeOwned>(
         &self,
         directory: &str,
-        mode: Mode,
         inputs: &str,
         make: impl FnOnce() -> Result<T>,
     ) -> Result<T> {
-        self.sink.directory(directory, mode)?;
         let (Some(cache), Sink::Bundle { writer, replaced, .. }) = (self.cache, &self.sink) else {
             return make();
         };

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::progress::Progress;
-use crate::bundle::{self, Shared, Writer, manifest};
+use crate::bundle::{self, Laid, Writer, manifest};
 use crate::failure::Result;
 use crate::interrupt;
 use crate::pack::{Piece, digest, length};
@@ -48,11 +48,19 @@ impl Sink<'_> {
         }
     }
 
-    /// A file that other bundles of the same place have as well.
-    pub fn put_shared(&self, path: &str, mode: Mode, stream: &[Piece], shared: &Shared) -> Result<()> {
+    /// What lies below a directory, for other bundles of the same place.
+    pub fn laid(&self, directory: &str) -> Option<Laid> {
         match self {
-            Sink::Bundle { writer, .. } => writer.put_shared(path, mode, stream, shared),
-            Sink::Nowhere => interrupt::check(),
+            Sink::Bundle { writer, .. } => Some(writer.laid(directory)),
+            Sink::Nowhere => None,
+        }
+    }
+
+    /// Takes what lies in another bundle of the same place. `false` when that cannot be.
+    pub fn share(&self, laid: &Laid) -> Result<bool> {
+        match self {
+            Sink::Bundle { writer, .. } => writer.share(laid),
+            Sink::Nowhere => Ok(false),
         }
     }
 

@@ -12,6 +12,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Mode as Bits, OFlags};
+use serde::{Deserialize, Serialize};
 
 use crate::failure::{Doing, Failure, Result};
 use crate::values::Mode;
@@ -61,6 +62,35 @@ pub struct Input {
     size: u64,
     mode: Mode,
     shared: Option<(u64, u64)>,
+    stamp: Stamp,
+}
+
+/// Which file it is and when it was last changed, in seconds and nanoseconds since 1970: its bytes (mtime), and anything of it
+/// (ctime).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Stamp {
+    device: u64,
+    inode: u64,
+    size: u64,
+    pub modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    fn of(meta: &fs::Metadata) -> Self {
+        Self {
+            device: meta.dev(),
+            inode: meta.ino(),
+            size: meta.len(),
+            modified: (meta.mtime(), meta.mtime_nsec()),
+            changed: (meta.ctime(), meta.ctime_nsec()),
+        }
+    }
+
+    /// Whether the two differ at most in when something else than the bytes was changed.
+    pub fn is_same_content(&self, other: &Self) -> bool {
+        *self == Self { changed: self.changed, ..*other }
+    }
 }
 
 impl Input {
@@ -80,6 +110,7 @@ impl Input {
             size: meta.len(),
             mode: Mode::from_bits(meta.mode()),
             shared: (meta.nlink() > 1).then(|| (meta.dev(), meta.ino())),
+            stamp: Stamp::of(&meta),
             file,
             path: path.to_owned(),
         })
@@ -92,6 +123,11 @@ impl Input {
     /// The file system and the number there of a file that has several names; `None` for one that has one.
     pub fn shared_identity(&self) -> Option<(u64, u64)> {
         self.shared
+    }
+
+    /// As it was when the file was opened.
+    pub fn stamp(&self) -> Stamp {
+        self.stamp
     }
 
     /// Of the open file itself, whatever stands at its path by now.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, Mode as Bits, OFlags, RenameFlags};
 
 use super::{
-    Found, Input, Kind, Lock, look, make_directories, parent_of, remove_directory, remove_file,
+    Found, Input, Kind, Lock, Stamp, look, make_directories, parent_of, remove_directory, remove_file,
     sync_directory,
 };
 use crate::failure::{Doing, Exit, Failure, Result};
@@ -229,6 +229,11 @@ impl Output {
     /// it, that sync finds out.
     pub fn begin_writeback(&self) {
         let _ = rustix::fs::fadvise(&self.file, 0, None, rustix::fs::Advice::DontNeed);
+    }
+
+    pub fn stamp(&self) -> Result<Stamp> {
+        let meta = self.file.metadata().doing(|| format!("looking at {}", self.path.display()))?;
+        Ok(Stamp::of(&meta))
     }
 
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
