@@ -29,7 +29,7 @@ use kiln::values::{Arch, Digest, Epoch};
 struct Cluster {
     plan: Plan,
     authority: Authority,
-    overlays: Vec<Overlay>,
+    overlays: Vec<Arc<Overlay>>,
     templates: Templates,
     epoch: Epoch,
     trust_pem: String,

@@ -389,6 +389,48 @@ fn what_has_not_changed_is_taken_over_and_what_is_damaged_is_not() {
 }
 
 #[test]
+fn a_layer_that_nobody_wrote_to_is_known_and_one_that_somebody_did_is_not() {
+    let work = Workshop::new();
+    work.keystore("three");
+    work.file("mine/etc/motd", "x\n");
+    work.file("three.toml", THREE);
+    let good = cached(&work, "three.toml");
+    let layer = work.path().join("cached/layers/etcd.tar.gz");
+    let was = inode(layer.clone());
+    let set_back = || run(std::process::Command::new("touch").args(["-d", "1 hour ago"]).arg(&layer));
+    // What has just been written is not yet noted down, and what has rested is by the build that reads it.
+    set_back();
+    assert!(cached(&work, "three.toml") == good);
+    assert!(cached(&work, "three.toml") == good);
+    assert_eq!(inode(layer.clone()), was);
+    let mut bytes = fs::read(&layer).unwrap();
+    bytes[1_000_000] ^= 1;
+    fs::write(&layer, bytes).unwrap();
+    // The same size, and the time set back: the file system still knows.
+    set_back();
+    assert!(cached(&work, "three.toml") == good);
+    assert_ne!(inode(layer), was);
+}
+
+#[test]
+fn a_layer_is_one_file_in_a_fleet_also_where_only_some_clusters_were_built_before() {
+    let work = sites(4);
+    let cached = ["--fleet", "sites", "--cache", "cache"];
+    run(&mut build(&work, &cached));
+    let layers = || -> Vec<u64> {
+        let layer = |number| work.path().join(format!("out/sites/c{number}/layers/etcd.tar.gz"));
+        (0..4).map(layer).map(inode).collect()
+    };
+    // The first cluster finds nothing in the cache, makes the layer, and puts it there for the second.
+    run(&mut work.kiln(["cache", "prune", "--max-size", "0", "--cache", "cache"]));
+    for change in ["", "[[client]]\nname = \"more\"\n"] {
+        work.file("sites/_base.toml", format!("{BASE}{change}"));
+        run(&mut build(&work, &cached));
+        assert!(layers().iter().all(|layer| *layer == layers()[0]), "{:?}", layers());
+    }
+}
+
+#[test]
 fn a_cache_is_shared_pruned_and_only_its_users() {
     let work = Workshop::new();
     work.keystore("three");

@@ -94,8 +94,7 @@ impl Place {
         interrupt::check()?;
         last()?;
         // Once more: somebody may have put something else there meanwhile.
-        check_replaceable(&self.target, self.holds)?;
-        self.staging.publish()?;
+        self.staging.publish(|| check_replaceable(&self.target, self.holds))?;
         Ok(self.seen.note(&self.target))
     }
 }

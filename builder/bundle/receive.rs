@@ -50,8 +50,7 @@ impl Receiver {
         }
         interrupt::check()?;
         // Once more: somebody may have put something else there meanwhile.
-        check_replaceable(&self.target, Holds::Bundle)?;
-        self.staging.publish()
+        self.staging.publish(|| check_replaceable(&self.target, Holds::Bundle))
     }
 }
 

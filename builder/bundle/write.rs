@@ -22,6 +22,9 @@ pub const SUMS: &str = "SHA256SUMS";
 /// What fits into a core's own cache; in bytes.
 const NEAR: usize = 256 << 10;
 
+/// What a disk is given at once while the rest is made; in bytes.
+const BEGIN: u64 = 4 << 20;
+
 /// A bundle being written, into a `Place`. Shared between threads: every file is its own.
 pub struct Writer<'p> {
     staging: &'p Staging,
@@ -186,13 +189,13 @@ impl<'p> Writer<'p> {
 
     fn begin_file(&self, path: &str, mode: Mode) -> Result<Hashed> {
         let output = self.staging.create(&self.inside(path), mode)?;
-        Ok(Hashed { output, hash: Sha256::new(), size: 0 })
+        Ok(Hashed { output, hash: Sha256::new(), size: 0, begun: 0 })
     }
 
-    fn end_file(&self, path: &str, mode: Mode, file: Hashed) -> Result<Digest> {
+    fn end_file(&self, path: &str, mode: Mode, mut file: Hashed) -> Result<Digest> {
         let digest = file.digest();
         if file.size >= LARGE {
-            file.output.begin_writeback();
+            file.begin_writeback();
             self.seen.lies(self.inside(path), file.output.stamp()?, digest);
         }
         let entry = manifest::File { size: file.size, mode: mode.to_string(), sha256: digest.to_string() };
@@ -206,17 +209,27 @@ struct Hashed {
     output: Output,
     hash: Sha256,
     size: u64,
+    /// As far as this, the kernel has been told to write it to the disk.
+    begun: u64,
 }
 
 impl Hashed {
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.size += bytes.len() as u64;
         // What has just been hashed is still near when it is written.
         for near in bytes.chunks(NEAR) {
             self.hash.update(near);
             self.output.write(near)?;
+            self.size += near.len() as u64;
+            if self.size - self.begun >= BEGIN {
+                self.begin_writeback();
+            }
         }
         Ok(())
+    }
+
+    fn begin_writeback(&mut self) {
+        self.output.begin_writeback(self.begun, self.size - self.begun);
+        self.begun = self.size;
     }
 
     /// Of what has been written so far.

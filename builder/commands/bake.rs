@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::sync::{Arc, OnceLock, PoisonError};
+use std::thread;
 
 use serde::{Deserialize, Serialize};
 
@@ -84,11 +85,16 @@ pub fn bake(
     let layer = oven.layer()?;
     oven.sink.text("network.xml", libvirt::network(plan)?)?;
     oven.sink.directory("nodes", Mode::DIRECTORY)?;
-    let nodes = parallel::each(&plan.nodes, jobs, |node| {
-        let baked = oven.node(node, layer.as_ref()).doing(|| format!("baking {}", node.name));
-        sink.node();
-        baked
-    })?;
+    let (nodes, clients) = thread::scope(|scope| {
+        let clients = scope.spawn(|| oven.clients());
+        let nodes = parallel::each(&plan.nodes, jobs, |node| {
+            let baked = oven.node(node, layer.as_ref()).doing(|| format!("baking {}", node.name));
+            sink.node();
+            baked
+        });
+        (nodes, clients.join().unwrap_or_else(|_| Err(Failure::io("a baking thread panicked"))))
+    });
+    let nodes = nodes?;
     let base = oven.boot(&nodes)?;
     let mut certificates = Vec::new();
     let mut baked = Vec::new();
@@ -97,7 +103,7 @@ pub fn bake(
         certificates.append(&mut done.certificates);
     }
     // The CA first, and the clients last.
-    let mut client = oven.clients()?;
+    let mut client = clients?;
     certificates.splice(0..0, client.drain(..client.len().min(1)));
     certificates.append(&mut client);
     Ok(Manifest { base, nodes: baked, certificates, ..describe::bundle(prepared) })

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::thread;
 
 use serde_json::json;
 
@@ -17,12 +18,20 @@ use crate::clock;
 use crate::disk;
 use crate::etcd::Release;
 use crate::failure::Result;
+use crate::{pki, render};
 
 pub fn run(args: &cli::Build, out: &Output) -> Result<()> {
-    match &args.source.profile[..] {
-        [name] if args.source.shard.is_none() => one(name, args, out),
-        _ => fleet::run(args, out),
-    }
+    thread::scope(|scope| {
+        // To read and check everything is work for one core; the others have none yet.
+        scope.spawn(|| {
+            pki::warm_up();
+            render::embedded().map(drop)
+        });
+        match &args.source.profile[..] {
+            [name] if args.source.shard.is_none() => one(name, args, out),
+            _ => fleet::run(args, out),
+        }
+    })
 }
 
 fn one(name: &str, args: &cli::Build, out: &Output) -> Result<()> {

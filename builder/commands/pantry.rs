@@ -49,7 +49,7 @@ pub struct Stock {
 
 /// Overlays in the order in which they are laid, and the digest of all that is in them.
 pub struct Overlays {
-    pub list: Vec<Overlay>,
+    pub list: Vec<Arc<Overlay>>,
     pub digest: Digest,
 }
 
@@ -136,7 +136,7 @@ impl<'a> Pantry<'a> {
         self.overlays.get(directories.clone(), || {
             let mut list = render::embedded()?;
             for directory in &directories {
-                list.push(render::load(directory)?);
+                list.push(Arc::new(render::load(directory)?));
             }
             let digests: Vec<_> = list.iter().map(|overlay| overlay.digest().to_string()).collect();
             Ok(Overlays { list, digest: Digest::of(digests.concat().as_bytes()) })

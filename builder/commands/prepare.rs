@@ -30,10 +30,9 @@ pub struct Prepared {
 
 impl Prepared {
     /// # Errors
-    /// The first of: a missing release, a wrong overlay, a missing base system, a keystore that cannot be trusted.
+    /// The first of: a missing release, a missing base system, a keystore that cannot be trusted, a wrong overlay.
     pub fn new(profile: &Profile, pantry: &Pantry<'_>, keystore_path: PathBuf) -> Result<Self> {
         let stock = pantry.stock(profile)?;
-        let overlays = pantry.overlays(profile)?;
         let base = pantry.base(profile)?;
         let found = inputs::keystore(&keystore_path, &profile.cluster.name)?;
         let keystore_is_new = found.is_none();
@@ -51,6 +50,7 @@ impl Prepared {
             };
             pantry.out.say(format_args!("{why}: a node of this build whose disk is empty founds nothing"));
         }
+        let overlays = pantry.overlays(profile)?;
         Ok(Self {
             plan,
             epoch: inputs::source_date_epoch()?.unwrap_or_else(|| keystore.issued()),

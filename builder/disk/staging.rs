@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::num::NonZeroU64;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use rustix::fs::{AtFlags, CWD, Mode as Bits, OFlags, RenameFlags};
 
@@ -130,15 +132,21 @@ impl Staging {
 
     /// Syncs everything and puts the directory in its place, in exchange for what may be there.
     ///
-    /// The caller has looked at what is there and found it fit to be replaced.
-    pub fn publish(self) -> Result<()> {
-        self.publish_as(Mode::DIRECTORY).map(drop)
+    /// `meanwhile` runs while the disk works. It looks at what is there and whether it is fit to be replaced: where it is not,
+    /// nothing appears.
+    pub fn publish(self, meanwhile: impl FnOnce() -> Result<()>) -> Result<()> {
+        self.publish_as(Mode::DIRECTORY, meanwhile).map(drop)
     }
 
     /// The same, with another mode for the directory itself. The lock on the target comes back, still held.
-    pub fn publish_as(mut self, mode: Mode) -> Result<Option<Lock>> {
+    pub fn publish_as(mut self, mode: Mode, meanwhile: impl FnOnce() -> Result<()>) -> Result<Option<Lock>> {
         self.open_to(mode)?;
-        self.sync()?;
+        thread::scope(|scope| {
+            let syncing = scope.spawn(|| self.sync());
+            let looked = meanwhile();
+            let synced = syncing.join().unwrap_or_else(|_| Err(Failure::io("the syncing thread panicked")));
+            looked.and(synced)
+        })?;
         self.swap()?;
         self.published = true;
         sync_directory(&self.parent)?;
@@ -225,10 +233,12 @@ pub struct Output {
 }
 
 impl Output {
-    /// Has the kernel begin to write it to the disk, so that less is left for the sync at the end. It is a hint: what comes of
-    /// it, that sync finds out.
-    pub fn begin_writeback(&self) {
-        let _ = rustix::fs::fadvise(&self.file, 0, None, rustix::fs::Advice::DontNeed);
+    /// Has the kernel begin to write a part of it to the disk, so that less is left for the sync at the end. It is a hint: what
+    /// comes of it, that sync finds out.
+    pub fn begin_writeback(&self, from: u64, length: u64) {
+        if let Some(length) = NonZeroU64::new(length) {
+            let _ = rustix::fs::fadvise(&self.file, from, Some(length), rustix::fs::Advice::DontNeed);
+        }
     }
 
     pub fn stamp(&self) -> Result<Stamp> {
@@ -268,7 +278,7 @@ mod tests {
             let staging = Staging::begin(&target).unwrap();
             staging.directory("nodes", Mode::SECRET_DIRECTORY).unwrap();
             staging.create(&format!("nodes/{name}"), Mode::SECRET).unwrap().write(b"x").unwrap();
-            staging.publish().unwrap();
+            staging.publish(|| Ok(())).unwrap();
         }
         assert_eq!(list(&target).unwrap(), ["nodes"]);
         assert_eq!(list(&target.join("nodes")).unwrap(), ["two"]);
@@ -310,7 +320,7 @@ mod tests {
         assert!(staging.link_within("a", "b").unwrap());
         assert!(!staging.link_within("a", "b").unwrap(), "the name is taken");
         assert!(!staging.link_within("none", "c").unwrap());
-        staging.publish().unwrap();
+        staging.publish(|| Ok(())).unwrap();
         for name in ["a", "b"] {
             let path = scratch.path().join("ha3").join(name);
             assert_eq!(fs::read(&path).unwrap(), b"x");

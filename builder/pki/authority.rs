@@ -256,7 +256,7 @@ fn check(issued: &Certificate, by: &Certificate, content: &Content<'_>, key_pem:
         signature::verify(by.public_key(), issued.algorithm(), issued.signed(), issued.signature()).is_ok();
     let key = super::pem::blocks(key_pem.as_bytes())?;
     let key = key.first().ok_or_else(|| Failure::untrusted("the key file that was written is empty"))?;
-    let key = Key::from_pkcs8(&key.der)?.public()?;
+    let key = key::public_bits(&key.der, content.public_key)?;
     let checks = [
         ("its signature is wrong", verified && issued.names_one_algorithm()),
         ("its issuer is not the CA's subject", issued.issuer() == by.subject()),
@@ -266,7 +266,7 @@ fn check(issued: &Certificate, by: &Certificate, content: &Content<'_>, key_pem:
         ("it ends before it begins", content.not_before < content.not_after),
         ("its extensions differ", issued.extensions() == content.extensions),
         ("its public key differs", issued.public_key() == content.public_key),
-        ("the private key is another one's", &key == content.public_key),
+        ("the private key is another one's", key == content.public_key.subject_public_key.raw_bytes()),
     ];
     match checks.iter().find(|(_, good)| !good) {
         Some((why, _)) => Err(Failure::untrusted(format!(

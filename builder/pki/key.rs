@@ -42,6 +42,12 @@ pub(super) struct Rsa {
     pkcs1: Zeroizing<Vec<u8>>,
 }
 
+/// Has the table made by which P-256 multiplies, which the first key would make: it takes as long as ten certificates, and may be
+/// made beside what comes before them.
+pub fn warm_up() {
+    let _ = p256::ecdsa::SigningKey::from_slice(&[1; 32]);
+}
+
 /// A private key as PKCS#8 PEM, the form that etcd reads. Its `Debug` shows nothing of it.
 #[derive(Clone)]
 pub struct KeyPem(Zeroizing<String>);
@@ -247,6 +253,21 @@ pub(super) fn identifier(key: &SubjectPublicKeyInfo) -> Vec<u8> {
     digest.bytes()[..20].to_vec()
 }
 
+/// The bits of the public key that belongs to a private one in PKCS#8, which is to be of the same kind as `like`. Where `ring`
+/// reads such keys it does, which had no part in making them; it looks whether the two halves belong together.
+pub(super) fn public_bits(pkcs8: &[u8], like: &SubjectPublicKeyInfo) -> Result<Vec<u8>> {
+    let by_ring = match curve(like) {
+        Some(P256) => &ring::signature::ECDSA_P256_SHA256_ASN1_SIGNING,
+        Some(P384) => &ring::signature::ECDSA_P384_SHA384_ASN1_SIGNING,
+        _ => return Ok(Key::from_pkcs8(pkcs8)?.public()?.subject_public_key.raw_bytes().to_vec()),
+    };
+    // Chance is for signatures, and none is made.
+    let chance = ring::rand::SystemRandom::new();
+    ring::signature::EcdsaKeyPair::from_pkcs8(by_ring, pkcs8, &chance)
+        .map(|pair| pair.public_key().as_ref().to_vec())
+        .map_err(|rejected| Failure::untrusted(format!("the private key is refused ({rejected})")))
+}
+
 /// Whether two are the same key, whatever their parameters look like.
 pub(super) fn same(one: &SubjectPublicKeyInfo, other: &SubjectPublicKeyInfo) -> bool {
     one.algorithm.oid == other.algorithm.oid && one.subject_public_key == other.subject_public_key
@@ -325,6 +346,25 @@ mod tests {
             assert_eq!(key.sign(b"x").unwrap(), again.sign(b"x").unwrap());
             let other = Key::derive(&secret, algorithm, &["y"]).unwrap();
             assert!(!same(&key.public().unwrap(), &other.public().unwrap()));
+        }
+    }
+
+    #[test]
+    fn a_private_key_gives_the_public_one_of_its_kind_and_no_other() {
+        let secret = Secret::new(&[7; 32]);
+        for algorithm in ALGORITHMS {
+            let [key, other] = ["a", "b"].map(|name| Key::derive(&secret, algorithm, &[name]).unwrap());
+            let (pkcs8, public) = (key.to_pkcs8().unwrap(), key.public().unwrap());
+            let bits = public_bits(pkcs8.as_bytes(), &public).unwrap();
+            assert_eq!(bits, public.subject_public_key.raw_bytes(), "{algorithm}");
+            assert_ne!(bits, other.public().unwrap().subject_public_key.raw_bytes(), "{algorithm}");
+            if matches!(algorithm, Algorithm::P256 | Algorithm::P384) {
+                // Its own public half, which comes last, with a bit flipped.
+                let mut damaged = pkcs8.as_bytes().to_vec();
+                *damaged.last_mut().unwrap() ^= 1;
+                let refused = public_bits(&damaged, &public).unwrap_err().to_string();
+                assert!(refused.contains("the private key is refused"), "{refused}");
+            }
         }
     }
 

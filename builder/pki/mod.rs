@@ -17,6 +17,6 @@ mod secret;
 mod signature;
 
 pub use authority::{Authority, Issued};
-pub use key::KeyPem;
+pub use key::{KeyPem, warm_up};
 pub use keystore::Keystore;
 pub use list::SCHEMA;

@@ -39,7 +39,7 @@ pub struct NodeKeys<'a> {
 /// Everything that rendering needs besides the node itself.
 pub struct Kitchen<'a> {
     pub plan: &'a Plan,
-    pub overlays: &'a [Overlay],
+    pub overlays: &'a [Arc<Overlay>],
     pub templates: &'a Templates,
     /// The build's own time: etcd waits for a clock that is past it.
     pub epoch: Epoch,

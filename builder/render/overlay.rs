@@ -2,7 +2,7 @@
 //! loses the ending.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::template::{Context, Template, Templates};
 use crate::disk;
@@ -58,8 +58,20 @@ embedded! {
     "network": ["etc/systemd/network/10-kiln.network.hbs"],
 }
 
-/// Kiln's own overlays.
-pub fn embedded() -> Result<Vec<Overlay>> {
+/// Kiln's own overlays. They are parsed once in a run: it takes two milliseconds, so that a run which is going to need them
+/// may begin with it while it still reads.
+///
+/// # Errors
+/// None with the templates that Kiln carries.
+pub fn embedded() -> Result<Vec<Arc<Overlay>>> {
+    static PARSED: OnceLock<Result<Vec<Arc<Overlay>>>> = OnceLock::new();
+    match PARSED.get_or_init(parse_embedded) {
+        Ok(overlays) => Ok(overlays.clone()),
+        Err(failure) => Err(Failure::new(failure.exit(), failure.to_string())),
+    }
+}
+
+fn parse_embedded() -> Result<Vec<Arc<Overlay>>> {
     EMBEDDED
         .iter()
         .map(|(name, files)| {
@@ -71,7 +83,8 @@ pub fn embedded() -> Result<Vec<Overlay>> {
                     Source::Bytes(text.as_bytes().to_vec()),
                 )
             });
-            Ok(Overlay { origin: format!("overlay {name:?}"), files: files.collect::<Result<_>>()? })
+            let files = files.collect::<Result<_>>()?;
+            Ok(Arc::new(Overlay { origin: format!("overlay {name:?}"), files }))
         })
         .collect()
 }
