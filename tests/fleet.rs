@@ -166,6 +166,17 @@ fn a_fleet_with_open_peer_ports_says_so_once_as_a_single_build_does() {
 }
 
 #[test]
+fn a_fleet_whose_certificates_end_with_the_ca_says_so_once() {
+    let work = sites(3);
+    work.file("sites/_base.toml", format!("{BASE}[pki]\nca-lifetime = \"300d\"\nleaf-lifetime = \"300d\"\n"));
+    let mut command = work.kiln(["build", "--fleet", "sites", "--artifacts"]);
+    let output = command.arg(store()).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{said}");
+    assert_eq!(said.matches("certificates of c0 and 2 more end with the CA").count(), 1, "{said}");
+}
+
+#[test]
 fn keystores_are_made_for_all_clusters_that_have_none() {
     let work = sites(2);
     work.file("sites/c2.toml", profile(2));

@@ -52,8 +52,7 @@ fn one(name: &str, args: &cli::Build, out: &Output) -> Result<()> {
     if !prepared.plan.peers_by_name {
         warn_of_peers(prepared.plan.release, out);
     }
-    let (ca_end, leaf_end) = ends(&manifest);
-    if leaf_end >= ca_end {
+    if end_with_the_ca(&manifest) {
         out.warn("certificates end with the CA, sooner than leaf-lifetime says");
     }
     let expires = manifest.certificates.iter().map(|certificate| certificate.not_after).min();
@@ -111,9 +110,9 @@ pub fn warn_of_peers(release: Release, out: &Output) {
     ));
 }
 
-/// When the CA, which is listed first, and the last of the leaves end.
-fn ends(manifest: &Manifest) -> (u64, u64) {
+/// Whether the last of the leaves ends when the CA does, which is listed first.
+pub fn end_with_the_ca(manifest: &Manifest) -> bool {
     let mut ends = manifest.certificates.iter().map(|certificate| certificate.not_after);
     let ca = ends.next().unwrap_or(u64::MAX);
-    (ca, ends.max().unwrap_or(0))
+    ends.any(|leaf| leaf >= ca)
 }

@@ -28,6 +28,8 @@ struct Built {
     /// Saved when all are done.
     new_keystore: Option<(Keystore, PathBuf)>,
     expires: u64,
+    /// Whether leaves end with the CA.
+    shortened: bool,
     /// The release, where it lets in more than peers on the peer port.
     open_peers: Option<Release>,
 }
@@ -65,6 +67,14 @@ pub fn run(args: &cli::Build, out: &Output) -> Result<()> {
     let expires = built.iter().map(|built| built.expires).min();
     let open_peers: BTreeSet<Release> = built.iter().filter_map(|built| built.open_peers).collect();
     open_peers.into_iter().for_each(|release| build::warn_of_peers(release, out));
+    let shortened: Vec<&str> =
+        built.iter().filter(|built| built.shortened).map(|built| built.entry.name.as_str()).collect();
+    if let [first, ref others @ ..] = shortened[..] {
+        let others = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
+        out.warn(format_args!(
+            "certificates of {first}{others} end with the CA, sooner than leaf-lifetime says"
+        ));
+    }
     for one in built {
         entries.push(one.entry);
         new_keystores.extend(one.new_keystore);
@@ -127,6 +137,7 @@ fn bundle(
     let sink = Sink::Bundle { writer: &writer, replaced: replaced.as_deref(), progress };
     let manifest = bake::bake(&prepared, pantry, sink, jobs)?;
     let expires = manifest.certificates.iter().map(|certificate| certificate.not_after).min();
+    let shortened = build::end_with_the_ca(&manifest);
     let Prepared { plan, keystore, keystore_path, keystore_is_new, .. } = prepared;
     let [manifest, sums]: [Digest; 2] = writer.finish(manifest)?;
     Ok(Built {
@@ -141,6 +152,7 @@ fn bundle(
         },
         new_keystore: keystore_is_new.then_some((keystore, keystore_path)),
         expires: expires.unwrap_or(u64::MAX),
+        shortened,
         open_peers: (!plan.peers_by_name).then_some(plan.release),
     })
 }

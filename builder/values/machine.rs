@@ -124,7 +124,8 @@ impl FromStr for Digest {
     type Err = Invalid;
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let wrong = || Invalid("a SHA-256 digest is 64 hex digits".into());
-        if text.len() != 64 || !text.is_ascii() {
+        // from_str_radix would take a plus sign as well.
+        if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err(wrong());
         }
         let mut bytes = [0; 32];
@@ -248,5 +249,6 @@ mod tests {
         assert_eq!(digest.to_string().parse(), Ok(digest));
         assert!("e3b0".parse::<Digest>().is_err());
         assert!("é".repeat(32).parse::<Digest>().is_err());
+        assert!("+f".repeat(32).parse::<Digest>().is_err());
     }
 }
