@@ -18,7 +18,7 @@ use std::time::Instant;
 use kiln::artifact::Store;
 use kiln::disk::Staging;
 use kiln::pack::gzip::Compressor;
-use kiln::pack::{Archive, Piece};
+use kiln::pack::{Archive, Piece, plain_length};
 use kiln::tree::Content;
 use kiln::values::{Arch, Mode};
 
@@ -55,7 +55,7 @@ fn main() {
         write(&target, &directories, &files, &packed);
         let written = begun.elapsed();
         times.push([hashed, compressed - hashed, written - compressed, written]);
-        read = programs.iter().map(Content::len).sum();
+        read = plain_length(&programs);
         fs::remove_dir_all(&target).unwrap();
     }
     let median = |part: usize| {

@@ -17,7 +17,7 @@ use criterion::{
 };
 use kiln::artifact::{Program, Store};
 use kiln::pack::gzip::Compressor;
-use kiln::pack::{Archive, Piece, Stream, cpio, iso, length, tar};
+use kiln::pack::{Archive, Piece, Stream, cpio, iso, length, plain_length, tar};
 use kiln::pki::{Authority, Issued, Keystore};
 use kiln::plan::{self, Node, Plan};
 use kiln::profile::{self, Algorithm, Profile, Source};
@@ -139,7 +139,7 @@ fn packing(criterion: &mut Criterion) {
     ];
     let mut group = criterion.benchmark_group("pack");
     let epoch = cluster.epoch;
-    let plain = |archive: &Archive| archive.iter().map(Content::len).sum();
+    let plain = |archive: &Archive| plain_length(archive);
     let stream = |stream: &Stream| length(stream);
     pack(&mut group, "tar", plain, || tar::tar(black_box(&tree), epoch).unwrap());
     pack(&mut group, "cpio", plain, || cpio::cpio(black_box(&tree), epoch).unwrap());

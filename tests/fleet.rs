@@ -47,6 +47,15 @@ fn build(work: &Workshop, arguments: &[&str]) -> std::process::Command {
     command
 }
 
+/// What a build that succeeds says besides its result.
+fn warned(work: &Workshop, arguments: &[&str]) -> String {
+    let mut command = work.kiln(["build", "--artifacts"]);
+    let output = command.arg(store()).args(arguments).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{said}");
+    said
+}
+
 fn inode(path: PathBuf) -> u64 {
     fs::metadata(path).unwrap().ino()
 }
@@ -153,15 +162,9 @@ fn two_profiles_are_never_one_bundle_or_one_cluster() {
 fn a_fleet_with_open_peer_ports_says_so_once_as_a_single_build_does() {
     let work = sites(2);
     work.file("sites/_base.toml", BASE.replace("3.5.16", "3.4.23"));
-    let said = |arguments: &[&str]| {
-        let mut command = work.kiln(["build", "--artifacts"]);
-        let output = command.arg(store()).args(arguments).output().unwrap();
-        assert!(output.status.success());
-        String::from_utf8(output.stderr).unwrap()
-    };
     let warning = "etcd 3.4.23 cannot be told the peers' names this way";
     for arguments in [["--fleet", "sites"], ["--profile", "sites/c0.toml"]] {
-        assert_eq!(said(&arguments).matches(warning).count(), 1, "{arguments:?}");
+        assert_eq!(warned(&work, &arguments).matches(warning).count(), 1, "{arguments:?}");
     }
 }
 
@@ -169,10 +172,7 @@ fn a_fleet_with_open_peer_ports_says_so_once_as_a_single_build_does() {
 fn a_fleet_whose_certificates_end_with_the_ca_says_so_once() {
     let work = sites(3);
     work.file("sites/_base.toml", format!("{BASE}[pki]\nca-lifetime = \"300d\"\nleaf-lifetime = \"300d\"\n"));
-    let mut command = work.kiln(["build", "--fleet", "sites", "--artifacts"]);
-    let output = command.arg(store()).output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.success(), "{said}");
+    let said = warned(&work, &["--fleet", "sites"]);
     assert_eq!(said.matches("certificates of c0 and 2 more end with the CA").count(), 1, "{said}");
 }
 
@@ -284,6 +284,14 @@ name = "c"
 address = "10.0.0.6"
 "#;
 
+fn three() -> Workshop {
+    let work = Workshop::new();
+    work.keystore("three");
+    work.file("mine/etc/motd", "x\n");
+    work.file("three.toml", THREE);
+    work
+}
+
 #[test]
 fn whatever_changes_a_cached_build_comes_out_as_a_fresh_one() {
     let work = Workshop::new();
@@ -346,10 +354,7 @@ fn whatever_changes_a_cached_build_comes_out_as_a_fresh_one() {
 
 #[test]
 fn what_has_not_changed_is_taken_over_and_what_is_damaged_is_not() {
-    let work = Workshop::new();
-    work.keystore("three");
-    work.file("mine/etc/motd", "x\n");
-    work.file("three.toml", THREE);
+    let work = three();
     let first = cached(&work, "three.toml");
     run(&mut build(&work, &["--profile", "three.toml", "--out", "without"]));
     assert!(snapshot(&work.path().join("without")) == first);
@@ -401,10 +406,7 @@ fn what_has_not_changed_is_taken_over_and_what_is_damaged_is_not() {
 
 #[test]
 fn a_layer_that_nobody_wrote_to_is_known_and_one_that_somebody_did_is_not() {
-    let work = Workshop::new();
-    work.keystore("three");
-    work.file("mine/etc/motd", "x\n");
-    work.file("three.toml", THREE);
+    let work = three();
     let good = cached(&work, "three.toml");
     let layer = work.path().join("cached/layers/etcd.tar.gz");
     let was = inode(layer.clone());
@@ -443,10 +445,7 @@ fn a_layer_is_one_file_in_a_fleet_also_where_only_some_clusters_were_built_befor
 
 #[test]
 fn a_cache_is_shared_pruned_and_only_its_users() {
-    let work = Workshop::new();
-    work.keystore("three");
-    work.file("mine/etc/motd", "x\n");
-    work.file("three.toml", THREE);
+    let work = three();
     let want = fresh(&work, "three.toml");
     let running: Vec<_> = (0..4)
         .map(|number| {

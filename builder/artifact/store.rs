@@ -291,6 +291,7 @@ fn check_size(path: &Path, size: u64) -> Result<()> {
 }
 
 fn read_blob(path: &Path, sha256: Digest, size: u64) -> Result<Vec<u8>> {
+    check_size(path, size)?;
     let bytes = disk::read(path, size)?;
     if Digest::of(&bytes) != sha256 {
         return Err(damaged(path, "is damaged: its sha256 is not the one that it had"));

@@ -129,23 +129,14 @@ impl Bundle {
 pub(super) struct Memory(BTreeMap<(u64, u64), (u64, Digest)>);
 
 impl Memory {
-    pub fn known(&self, input: &Input) -> Option<(u64, Digest)> {
-        self.0.get(&input.shared_identity()?).copied()
-    }
-
-    pub fn remember(&mut self, input: &Input, found: (u64, Digest)) {
-        if let Some(identity) = input.shared_identity() {
-            self.0.insert(identity, found);
-        }
-    }
-
     fn digest(&mut self, path: &Path) -> Result<(u64, Digest)> {
         let mut input = Input::open(path)?;
-        if let Some(known) = self.known(&input) {
-            return Ok(known);
+        let Some(identity) = input.shared_identity() else { return digest_of(&mut input) };
+        if let Some(known) = self.0.get(&identity) {
+            return Ok(*known);
         }
         let found = digest_of(&mut input)?;
-        self.remember(&input, found);
+        self.0.insert(identity, found);
         Ok(found)
     }
 }

@@ -205,7 +205,7 @@ impl<'a> Pantry<'a> {
     pub fn program(&self) -> Result<Digest> {
         let this = Path::new("/proc/self/exe");
         let digest = || {
-            let noted = self.cache.as_ref().and_then(|cache| cache.get(Of::Seen, key_of(this)));
+            let noted = self.noted(this);
             let (digest, new) = bundle::digest_as_seen(this, noted.as_deref(), clock::now())?;
             if let (Some(cache), Some(new)) = (&self.cache, new) {
                 cache.put(Of::Seen, key_of(this), &[&new]);
@@ -217,8 +217,11 @@ impl<'a> Pantry<'a> {
 
     /// What was seen of the files at a target when they were put there.
     pub fn seen(&self, target: &Path) -> Seen {
-        let noted = self.cache.as_ref().and_then(|cache| cache.get(Of::Seen, key_of(target)));
-        Seen::new(noted.as_deref(), clock::now())
+        Seen::new(self.noted(target).as_deref(), clock::now())
+    }
+
+    fn noted(&self, of: &Path) -> Option<Vec<u8>> {
+        self.cache.as_ref()?.get(Of::Seen, key_of(of))
     }
 
     /// Ends a run: keeps what is to be known of what now stands at the target, and the cache within its limit.

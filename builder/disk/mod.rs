@@ -59,9 +59,9 @@ pub fn look(path: &Path) -> Result<Option<Found>> {
 pub struct Input {
     file: File,
     path: PathBuf,
-    size: u64,
     mode: Mode,
-    shared: Option<(u64, u64)>,
+    /// Whether it has several names.
+    names: bool,
     stamp: Stamp,
 }
 
@@ -107,9 +107,8 @@ impl Input {
             return Err(Failure::io("it is not a regular file").while_doing(reading()));
         }
         Ok(Self {
-            size: meta.len(),
             mode: Mode::from_bits(meta.mode()),
-            shared: (meta.nlink() > 1).then(|| (meta.dev(), meta.ino())),
+            names: meta.nlink() > 1,
             stamp: Stamp::of(&meta),
             file,
             path: path.to_owned(),
@@ -117,12 +116,12 @@ impl Input {
     }
 
     pub fn size(&self) -> u64 {
-        self.size
+        self.stamp.size
     }
 
     /// The file system and the number there of a file that has several names; `None` for one that has one.
     pub fn shared_identity(&self) -> Option<(u64, u64)> {
-        self.shared
+        self.names.then_some((self.stamp.device, self.stamp.inode))
     }
 
     /// As it was when the file was opened.

@@ -53,6 +53,11 @@ pub fn length(stream: &[Piece]) -> u64 {
     stream.iter().map(|piece| piece.bytes().len() as u64).sum()
 }
 
+/// How long an archive is, in bytes.
+pub fn plain_length(archive: &[Content]) -> u64 {
+    archive.iter().map(Content::len).sum()
+}
+
 /// The SHA-256 of the whole.
 pub fn digest(stream: &[Piece]) -> Digest {
     let mut hash = Sha256::new();

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use super::{Piece, Stream};
+use super::{Piece, Stream, plain_length};
 use crate::failure::{Doing, Result};
 use crate::tree::Content;
 
@@ -19,7 +19,7 @@ pub fn zstd(archive: &[Content]) -> Result<Stream> {
     let packing = || "compressing with zstd".to_owned();
     let mut encoder = ::zstd::Encoder::new(Vec::new(), LEVEL).doing(packing)?;
     encoder.include_checksum(true).doing(packing)?;
-    encoder.set_pledged_src_size(Some(archive.iter().map(Content::len).sum())).doing(packing)?;
+    encoder.set_pledged_src_size(Some(plain_length(archive))).doing(packing)?;
     // How it is cut into writes does not reach the bytes: the encoder fills a block before it looks at it.
     for content in archive {
         encoder.write_all(content.bytes()?).doing(packing)?;
