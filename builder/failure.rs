@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::values::{printable, printable_lines};
+
 /// What `kiln` exits with. Part of the command line's contract (README, "Exit codes").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
@@ -95,10 +97,12 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !self.report {
-            self.doing.iter().rev().try_for_each(|doing| write!(f, "{doing}: "))?;
+        if self.report {
+            // It may be coloured; whoever makes a report has made its parts printable.
+            return f.write_str(&self.reason);
         }
-        f.write_str(&self.reason)
+        self.doing.iter().rev().try_for_each(|doing| write!(f, "{}: ", printable(doing)))?;
+        f.write_str(&printable_lines(&self.reason))
     }
 }
 
@@ -130,6 +134,12 @@ mod tests {
         let failure = Failure::io("No such file").while_doing("reading a.toml").while_doing("building ha3");
         assert_eq!(failure.to_string(), "building ha3: reading a.toml: No such file");
         assert_eq!(failure.exit(), Exit::Io);
+    }
+
+    #[test]
+    fn what_others_wrote_does_not_steer_the_terminal() {
+        let failure = Failure::io("no \u{1b}[2J\u{9b}31m\nhere").while_doing("reading a\nerror: b");
+        assert_eq!(failure.to_string(), "reading a\u{fffd}error: b: no \u{fffd}[2J\u{fffd}31m\nhere");
     }
 
     #[test]

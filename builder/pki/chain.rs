@@ -13,7 +13,7 @@ use super::pem;
 use super::signature::{self, Refused};
 use crate::failure::{Doing, Failure, Result};
 use crate::plan::CertificateSpec;
-use crate::values::Epoch;
+use crate::values::{Epoch, printable};
 
 pub(super) const SERVER_AUTH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.1");
 pub(super) const CLIENT_AUTH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.2");
@@ -51,7 +51,7 @@ impl Chain {
             if block.label != "CERTIFICATE" {
                 return Err(Failure::untrusted(format!(
                     "it is a {} block; the certificate file holds CERTIFICATE blocks only",
-                    super::certificate::printable(&block.label)
+                    printable(&block.label)
                 ))
                 .while_doing(reading()));
             }

@@ -4,10 +4,9 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use super::certificate::printable;
 use crate::disk::{self, Kind};
 use crate::failure::{Exit, Failure, Result};
-use crate::values::Mode;
+use crate::values::{Mode, printable};
 
 pub(super) const LIST: &str = "keystore.toml";
 pub(super) const SECRET: &str = "secret";

@@ -3,6 +3,7 @@
 
 mod login;
 mod machine;
+mod printable;
 mod shard;
 mod time;
 
@@ -13,6 +14,7 @@ use serde::{Serialize, Serializer};
 
 pub use login::{LoginName, SshKey, hide, looks_private, without_private_keys};
 pub use machine::{Arch, Digest, Mac, Mode, disk_serial};
+pub use printable::{printable, printable_lines, steers};
 pub use shard::Shard;
 pub use time::{Epoch, Lifetime};
 

@@ -1,0 +1,43 @@
+//! What others wrote (names in certificates, manifests, archives, answers), made fit for a terminal.
+
+use std::borrow::Cow;
+
+/// One line: each control character and each character that changes the direction or the lines of a text becomes U+FFFD.
+///
+/// Those are C0, DEL and C1 (ECMA-48), the line and paragraph separators, and the marks of the Unicode Bidirectional
+/// Algorithm (UAX #9 section 2), by which a name can be made to look like another one.
+pub fn printable(text: &str) -> Cow<'_, str> {
+    replace(text, steers)
+}
+
+/// The same for a text of several lines: line ends and tabs stay.
+pub fn printable_lines(text: &str) -> Cow<'_, str> {
+    replace(text, |c| c != '\n' && c != '\t' && steers(c))
+}
+
+fn replace(text: &str, bad: impl Fn(char) -> bool) -> Cow<'_, str> {
+    match text.contains(&bad) {
+        true => text.chars().map(|c| if bad(c) { '\u{fffd}' } else { c }).collect::<String>().into(),
+        false => text.into(),
+    }
+}
+
+/// Whether a character does something to a terminal or to the text around it instead of being seen.
+pub fn steers(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_from_strangers_do_not_steer_the_terminal() {
+        let nasty = "a\u{1b}[2Jb\nc\u{9b}d\u{202e}e\u{2028}f\u{2066}g\u{7f}\r";
+        let one_line = "a\u{fffd}[2Jb\u{fffd}c\u{fffd}d\u{fffd}e\u{fffd}f\u{fffd}g\u{fffd}\u{fffd}";
+        assert_eq!(printable(nasty), one_line);
+        assert_eq!(printable_lines("a\n\tb\u{1b}"), "a\n\tb\u{fffd}");
+        assert!(matches!(printable("Ünïcode – fine"), Cow::Borrowed(_)));
+    }
+}
