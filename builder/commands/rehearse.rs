@@ -16,6 +16,7 @@ pub fn run(args: &cli::Rehearse, out: &Output) -> Result<()> {
     // clap asks for a bundle where there is no --inside.
     let Some(path) = &args.bundle else { return Ok(()) };
     let bundle = Bundle::open(path)?;
+    bundle.check_bytes()?;
     let questions = options(&bundle)?;
     let rehearsal = Rehearsal {
         deadline: Duration::from_secs(args.deadline),

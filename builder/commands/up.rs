@@ -18,6 +18,7 @@ const GLANCE: Duration = Duration::from_millis(100);
 
 pub fn run(args: &cli::Up, out: &Output) -> Result<()> {
     let bundle = Bundle::open(&args.bundle)?;
+    bundle.check_bytes()?;
     let system = System::open(&base_path(args, &bundle)?, args.carrier)?;
     for node in &args.node {
         bundle.node(node)?;

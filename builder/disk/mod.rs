@@ -36,6 +36,8 @@ pub struct Found {
     pub kind: Kind,
     pub mode: Mode,
     pub size: u64,
+    /// The user that it belongs to.
+    pub owner: u32,
 }
 
 /// `None` when nothing is there.
@@ -48,7 +50,7 @@ pub fn look(path: &Path) -> Result<Option<Found>> {
                 t if t.is_file() => Kind::File,
                 _ => Kind::Other,
             };
-            Ok(Some(Found { kind, mode: Mode::from_bits(meta.mode()), size: meta.len() }))
+            Ok(Some(Found { kind, mode: Mode::from_bits(meta.mode()), size: meta.len(), owner: meta.uid() }))
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).doing(|| format!("looking at {}", path.display())),
@@ -138,6 +140,12 @@ impl Input {
         &self.path
     }
 
+    /// Forward to a byte of the file.
+    pub fn skip_to(&mut self, at: u64) -> Result<()> {
+        let seeking = self.file.seek(io::SeekFrom::Start(at));
+        seeking.map(drop).doing(|| format!("reading {}", self.path.display()))
+    }
+
     /// Back to the first byte, for a second reading through the same handle.
     pub fn rewind(&mut self) -> Result<()> {
         self.file.rewind().doing(|| format!("reading {}", self.path.display()))
@@ -196,6 +204,10 @@ pub struct Walked {
     pub path: PathBuf,
     pub kind: Kind,
     pub mode: Mode,
+    /// In bytes.
+    pub size: u64,
+    /// The user that it belongs to.
+    pub owner: u32,
     /// Where a link points.
     pub target: Option<PathBuf>,
 }
@@ -216,7 +228,8 @@ pub fn walk(root: &Path) -> Result<Vec<Walked>> {
             ),
             _ => None,
         };
-        all.push(Walked { path, kind: found.kind, mode: found.mode, target });
+        let Found { kind, mode, size, owner } = found;
+        all.push(Walked { path, kind, mode, size, owner, target });
     }
     Ok(all)
 }
@@ -302,6 +315,11 @@ pub fn stored(directory: &Path) -> Result<Vec<Stored>> {
 pub fn is_own(path: &Path) -> Result<bool> {
     let meta = fs::symlink_metadata(path).doing(|| format!("looking at {}", path.display()))?;
     Ok(meta.uid() == rustix::process::geteuid().as_raw())
+}
+
+/// Whether what belongs to this user can be changed by nobody but root and whoever this process runs as.
+pub fn is_trusted_owner(owner: u32) -> bool {
+    owner == 0 || owner == rustix::process::geteuid().as_raw()
 }
 
 /// Puts a finished file in its place.

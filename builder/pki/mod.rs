@@ -6,6 +6,7 @@
 mod authority;
 mod certificate;
 mod chain;
+mod described;
 mod key;
 mod keyfile;
 mod keystore;
@@ -17,6 +18,7 @@ mod secret;
 mod signature;
 
 pub use authority::{Authority, Issued};
+pub use described::{Described, described};
 pub use key::{KeyPem, warm_up};
 pub use keystore::Keystore;
 pub use list::SCHEMA;
