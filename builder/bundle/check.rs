@@ -247,11 +247,12 @@ impl Check<'_> {
             }
         }
         // Once: in all others they are the same bytes, or it has been said.
-        let is_as_told = |inside: &Inside| {
-            manifest.etcd.binaries.iter().all(|(program, binary)| {
-                inside.programs.get(program) == Some(&(binary.size, binary.sha256))
-            })
-        };
+        let is_as_told =
+            |inside: &Inside| {
+                manifest.etcd.binaries.iter().all(|(program, binary)| {
+                    inside.programs.get(program) == Some(&(binary.size, binary.sha256))
+                })
+            };
         let Some((path, _)) = archives.iter().find(|(_, inside)| is_as_told(inside)) else {
             return Ok(());
         };

@@ -322,6 +322,16 @@ pub fn is_trusted_owner(owner: u32) -> bool {
     owner == 0 || owner == rustix::process::geteuid().as_raw()
 }
 
+/// Whether both paths lead to one file or directory, links followed; what is not there is the same as nothing.
+pub fn is_same(one: &Path, other: &Path) -> Result<bool> {
+    let identity = |path: &Path| match fs::metadata(path) {
+        Ok(meta) => Ok(Some((meta.dev(), meta.ino()))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).doing(|| format!("looking at {}", path.display())),
+    };
+    Ok(matches!((identity(one)?, identity(other)?), (Some(one), Some(other)) if one == other))
+}
+
 /// Puts a finished file in its place.
 pub fn rename(from: &Path, to: &Path) -> Result<()> {
     fs::rename(from, to).doing(|| format!("writing {}", to.display()))?;
