@@ -338,7 +338,7 @@ impl Keystore {
     /// The lock goes on being held, where the staging directory's is the keystore's.
     fn store(&self, staging: Staging) -> Result<Option<Lock>> {
         self.write(&staging)?;
-        staging.publish_as(Mode::SECRET_DIRECTORY, || Ok(()))
+        staging.publish_as(Mode::SECRET_DIRECTORY, || Ok(()), || Ok(()))
     }
 
     fn write(&self, staging: &Staging) -> Result<()> {
