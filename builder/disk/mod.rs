@@ -256,12 +256,13 @@ pub fn write_whole(path: &Path, bytes: &[u8], mode: Mode) -> Result<()> {
 }
 
 /// Writes a file that appears whole, or not at all, but may be short after a power cut: for what is checked when it is read.
-pub fn write_unsynced(path: &Path, pieces: &[&[u8]], mode: Mode) -> Result<()> {
+/// It is written in another directory of the same file system.
+pub fn write_unsynced(path: &Path, directory: &Path, pieces: &[&[u8]], mode: Mode) -> Result<()> {
     let writing = || format!("writing {}", path.display());
     let mut file = tempfile::Builder::new()
         .prefix(TEMPORARY)
         .permissions(fs::Permissions::from_mode(mode.bits()))
-        .tempfile_in(parent_of(path))
+        .tempfile_in(directory)
         .doing(writing)?;
     pieces.iter().try_for_each(|piece| file.write_all(piece)).doing(writing)?;
     file.persist(path).map_err(|error| error.error).doing(writing)?;

@@ -34,15 +34,23 @@ impl Staging {
     /// # Errors
     /// `Exit::Locked` when another run is making the same target; `Exit::Usage` when it has no name.
     pub fn begin(target: &Path) -> Result<Self> {
+        Self::begin_holding(target, None)
+    }
+
+    /// The same for a caller that may hold the lock already, which then goes to the staging directory.
+    pub fn begin_holding(target: &Path, lock: Option<Lock>) -> Result<Self> {
         let name = target.file_name().and_then(|n| n.to_str()).ok_or_else(|| {
             Failure::new(
                 Exit::Usage,
                 format!("{} has no name of its own; name a directory", target.display()),
             )
         })?;
-        let parent = parent_of(target).to_owned();
-        make_directories(&parent, Mode::DIRECTORY)?;
-        let lock = Lock::exclusive(&parent.join(format!(".{name}.lock")))?;
+        let parent = parent_of(target);
+        make_directories(parent, Mode::DIRECTORY)?;
+        let lock = match lock {
+            Some(lock) => lock,
+            None => Lock::exclusive(&parent.join(format!(".{name}.lock")))?,
+        };
         recover(target)?;
         let [partial, _] = remains(target);
         let making = || format!("making the directory {}", partial.display());
