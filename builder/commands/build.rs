@@ -44,7 +44,8 @@ pub fn default_out(name: &ClusterName) -> PathBuf {
 
 fn one(name: &str, args: &cli::Build, out: &Output) -> Result<()> {
     // Before the cache is made, and once more when it is known where all else is.
-    Places::new(&args.ingredients, args.out.as_deref())?;
+    let places = Places::new(&args.ingredients, args.out.as_deref())?;
+    args.ingredients.keys.keystore.iter().try_for_each(|path| places.refuse_keystore(path))?;
     let pantry = Pantry::new(&args.ingredients, out)?;
     let profile = inputs::profile(name, &pantry.store, out, args.ingredients.json)?;
     let path = inputs::keystore_path(args.ingredients.keys.keystore.as_ref(), &profile.cluster.name);
