@@ -85,7 +85,7 @@ fn one(name: &str, args: &cli::Build, out: &Output) -> Result<()> {
         Ok(())
     })?;
     pantry.close(&target, &noted)?;
-    if expires.is_some_and(|expires| expires <= clock::now().seconds()) {
+    if expires.is_some_and(|expires| expires <= clock::now()) {
         out.warn(format_args!(
             "certificates in this bundle have expired; kiln keystore renew {} --keystore {} and build again",
             plan.cluster.name,
@@ -129,8 +129,8 @@ pub fn warn_of_peers(release: Release, out: &Output) {
 
 /// The end of the first leaf that ends sooner than its lifetime asks, because the CA does.
 pub fn shortened(manifest: &Manifest, prepared: &Prepared) -> Option<Epoch> {
-    let asked = prepared.keystore.issued().plus(prepared.plan.pki.leaf_lifetime).seconds();
+    let asked = prepared.keystore.issued().plus(prepared.plan.pki.leaf_lifetime);
     // The CA is listed first.
     let leaves = manifest.certificates.iter().skip(1).map(|certificate| certificate.not_after);
-    leaves.filter(|end| *end < asked).min().and_then(|end| Epoch::from_seconds(end).ok())
+    leaves.filter(|end| *end < asked).min()
 }

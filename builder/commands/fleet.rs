@@ -30,7 +30,7 @@ struct Built {
     /// Where there is something to write down, which is done when all are done; and whether it is made by that.
     unsaved: Option<(Keystore, PathBuf)>,
     is_new: bool,
-    expires: u64,
+    expires: Option<Epoch>,
     /// When leaves end that end with the CA.
     shortened: Option<Epoch>,
     /// The release, where it lets in more than peers on the peer port.
@@ -72,7 +72,7 @@ pub fn run(args: &cli::Build, out: &Output) -> Result<()> {
     let mut entries = Vec::with_capacity(built.len());
     let mut unsaved = Vec::new();
     let made = built.iter().filter(|built| built.is_new).count();
-    let expires = built.iter().map(|built| built.expires).min();
+    let expires = built.iter().filter_map(|built| built.expires).min();
     let open_peers: BTreeSet<Release> = built.iter().filter_map(|built| built.open_peers).collect();
     open_peers.into_iter().for_each(|release| build::warn_of_peers(release, out));
     let shortened: Vec<(&str, Epoch)> =
@@ -105,7 +105,7 @@ pub fn run(args: &cli::Build, out: &Output) -> Result<()> {
         Ok(())
     })?;
     pantry.close(&target, &noted)?;
-    if expires.is_some_and(|expires| expires <= clock::now().seconds()) {
+    if expires.is_some_and(|expires| expires <= clock::now()) {
         out.warn("certificates in some of these bundles have expired; kiln keystore renew, and build again");
     }
     let said = say(args, &target, &index, made, out);
@@ -156,17 +156,17 @@ fn bundle(
     let [manifest, sums]: [Digest; 2] = writer.finish(manifest)?;
     Ok(Built {
         entry: Entry {
-            name: plan.name.to_string(),
-            cluster: plan.cluster.name.to_string(),
-            token: plan.cluster.token.to_string(),
-            id: plan.cluster.id.to_string(),
+            name: plan.name,
+            cluster: plan.cluster.name,
+            token: plan.cluster.token,
+            id: plan.cluster.id,
             nodes: plan.nodes.len(),
-            manifest: manifest.to_string(),
-            sums: sums.to_string(),
+            manifest,
+            sums,
         },
         unsaved: keystore.is_unsaved().then_some((keystore, keystore_path)),
         is_new: keystore_is_new,
-        expires: expires.unwrap_or(u64::MAX),
+        expires,
         shortened,
         open_peers: (!plan.peers_by_name).then_some(plan.release),
     })

@@ -11,7 +11,7 @@ use crate::etcd::ids::{MemberId, cluster_id, member_id};
 use crate::failure::{Failure, Result};
 use crate::pki::{Keystore, Sealed, Witness};
 use crate::plan;
-use crate::values::{ClusterName, Invalid};
+use crate::values::ClusterName;
 
 /// The largest certificate file that is read, in bytes: a leaf and the CAs above it.
 const LIMIT: u64 = 1 << 20;
@@ -56,30 +56,31 @@ pub fn run(args: &cli::Seal, out: &Output) -> Result<()> {
 pub fn witness(bundle: &Bundle) -> Result<(ClusterName, Witness)> {
     let manifest = &bundle.manifest;
     let cluster = &manifest.cluster;
-    let wrong = |what: &str, why: &str| {
-        let path = bundle.path.display();
-        Failure::wrong(format!("the {what} in {path}/bundle.json is nothing that kiln writes: {why}"))
+    let wrong = |why: &str| {
+        Failure::wrong(format!("{}/bundle.json says what no build does: {why}", bundle.path.display()))
     };
-    let parse = |what: &'static str| move |error: Invalid| (what, error.to_string());
-    let refuse = |(what, why): (&str, String)| wrong(what, &why);
-    let name: ClusterName = cluster.name.parse().map_err(parse("cluster's name")).map_err(refuse)?;
-    let token: crate::values::Token = cluster.token.parse().map_err(parse("token")).map_err(refuse)?;
-    let release = manifest.etcd.version.parse().map_err(parse("release")).map_err(refuse)?;
     let mut members = Vec::with_capacity(manifest.nodes.len());
     let mut ids: Vec<MemberId> = Vec::with_capacity(manifest.nodes.len());
     for node in &manifest.nodes {
-        let [url] = &node.peer_urls[..] else { return Err(wrong("peer URLs", "there is one of each node")) };
-        let id = member_id(std::slice::from_ref(url), token.as_str());
-        if id.to_string() != node.member_id {
-            return Err(wrong("member IDs", "they do not follow from the peer URLs and the token"));
+        let [url] = node.peer_urls[..] else { return Err(wrong("a node has one peer URL")) };
+        let id = member_id(&[url.to_string()], cluster.token.as_str());
+        if id != node.member_id {
+            return Err(wrong("a member's ID does not follow from its peer URL and the token"));
         }
         ids.push(id);
-        members.push((node.name.parse().map_err(parse("node's name")).map_err(refuse)?, url.clone()));
+        members.push((node.name.clone(), url));
     }
-    if cluster_id(&ids).to_string() != cluster.id {
-        return Err(wrong("cluster ID", "it does not follow from the members' IDs"));
+    if cluster_id(&ids) != cluster.id {
+        return Err(wrong("the cluster's ID does not follow from its members'"));
     }
     let client = |file: &str| disk::read(&bundle.path.join("client").join(file), LIMIT);
     let certificate = client(&format!("{}.pem", plan::operator().file))?;
-    Ok((name, Witness { token, release, members, certificate, trust: client("ca.pem")? }))
+    let witness = Witness {
+        token: cluster.token.clone(),
+        release: manifest.etcd.version,
+        members,
+        certificate,
+        trust: client("ca.pem")?,
+    };
+    Ok((cluster.name.clone(), witness))
 }

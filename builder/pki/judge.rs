@@ -120,11 +120,12 @@ fn other_signer(was: &Signer, is: &Signer) -> Vec<String> {
 fn other_members(formed: &Formed, plan: &Plan) -> Vec<String> {
     let mut reasons = Vec::new();
     let by_name = |name: &str| formed.members.iter().find(|member| member.name.as_str() == name);
-    let by_url = |url: &str| formed.members.iter().find(|member| member.peer_url == url);
+    let is_at = |member: &Member, url: &str| member.peer_url.to_string() == url;
+    let by_url = |url: &str| formed.members.iter().find(|member| is_at(member, url));
     for node in &plan.nodes {
         let (name, url) = (&node.name, &node.peer_url);
         match (by_name(name.as_str()), by_url(url)) {
-            (Some(member), _) if member.peer_url == *url => {}
+            (Some(member), _) if is_at(member, url) => {}
             (Some(Member { id, peer_url, .. }), _) => reasons.push(format!(
                 "{name} has the peer URL {peer_url}, not {url}: etcdctl member update {id} --peer-urls={url} tells the \
                  running cluster"
@@ -140,7 +141,7 @@ fn other_members(formed: &Formed, plan: &Plan) -> Vec<String> {
         }
     }
     let is_there = |member: &&Member| {
-        plan.nodes.iter().any(|node| node.name == member.name || node.peer_url == member.peer_url)
+        plan.nodes.iter().any(|node| node.name == member.name || is_at(member, &node.peer_url))
     };
     for Member { name, id, .. } in formed.members.iter().filter(|member| !is_there(member)) {
         reasons.push(format!(

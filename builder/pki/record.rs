@@ -13,7 +13,7 @@ use crate::etcd::Release;
 use crate::etcd::ids::{ClusterId, MemberId, cluster_id, member_id};
 use crate::failure::{Failure, Result};
 use crate::profile::Algorithm;
-use crate::values::{Digest, Invalid, Lifetime, NodeName, Token};
+use crate::values::{Digest, Invalid, Lifetime, NodeName, Token, Url};
 
 /// Which CA signs. Together with the secret and the first date of issue it fixes every byte of the CA's certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,7 +87,7 @@ pub struct Formed {
 pub struct Member {
     pub name: NodeName,
     pub id: MemberId,
-    pub peer_url: String,
+    pub peer_url: Url,
 }
 
 impl Formed {
@@ -99,18 +99,18 @@ impl Formed {
         token: &Token,
         release: Release,
         signer: Signer,
-        members: &[(NodeName, String)],
+        members: &[(NodeName, Url)],
     ) -> Result<Self> {
         let mut members: Vec<Member> = members
             .iter()
             .map(|(name, url)| Member {
                 name: name.clone(),
-                id: member_id(std::slice::from_ref(url), token.as_str()),
-                peer_url: url.clone(),
+                id: member_id(&[url.to_string()], token.as_str()),
+                peer_url: *url,
             })
             .collect();
         members.sort();
-        let mut urls: Vec<&str> = members.iter().map(|member| member.peer_url.as_str()).collect();
+        let mut urls: Vec<Url> = members.iter().map(|member| member.peer_url).collect();
         urls.sort_unstable();
         let is_twice = members.windows(2).any(|pair| pair[0].name == pair[1].name)
             || urls.windows(2).any(|pair| pair[0] == pair[1]);
@@ -178,29 +178,16 @@ impl RawFixed {
 impl RawFormed {
     pub fn read(&self) -> Result<Formed> {
         let signer = signer(&self.ca_algorithm, &self.ca_lifetime, &self.ca_sha256)?;
-        let members: Vec<(NodeName, String)> = self
+        let members: Vec<(NodeName, Url)> = self
             .member
             .iter()
-            .map(|raw| Ok((parsed(&raw.name)?, peer_url(&raw.peer_url)?)))
+            .map(|raw| Ok((parsed(&raw.name)?, parsed(&raw.peer_url)?)))
             .collect::<Result<_>>()?;
         let formed = Formed::of(&parsed(&self.token)?, parsed(&self.etcd)?, signer, &members)
             .map_err(|_| changed())?;
         let ids_as_written = formed.id.to_string() == self.id
             && formed.members.iter().zip(&self.member).all(|(member, raw)| member.id.to_string() == raw.id);
         if ids_as_written { Ok(formed) } else { Err(changed()) }
-    }
-}
-
-/// `https://ADDRESS:PORT`, in the one spelling that Kiln writes: etcd hashes the text.
-///
-/// # Errors
-/// `Exit::Untrusted` when it is anything else.
-pub(super) fn peer_url(text: &str) -> Result<String> {
-    let address: Option<std::net::SocketAddr> =
-        text.strip_prefix("https://").and_then(|text| text.parse().ok());
-    match address.filter(|address| format!("https://{address}") == text) {
-        Some(_) => Ok(text.to_owned()),
-        None => Err(changed()),
     }
 }
 
@@ -267,7 +254,7 @@ mod tests {
         let of = |members: &[(&str, &str)]| {
             let members: Vec<_> = members
                 .iter()
-                .map(|(name, url)| (name.parse().unwrap(), format!("https://{url}:2380")))
+                .map(|(name, url)| (name.parse().unwrap(), format!("https://{url}:2380").parse().unwrap()))
                 .collect();
             Formed::of(&token, Release::new(3, 5, 16), signer, &members)
         };
@@ -277,18 +264,6 @@ mod tests {
         for bad in [&[][..], &[("a", "10.0.0.1"), ("a", "10.0.0.2")], &[("a", "10.0.0.1"), ("b", "10.0.0.1")]]
         {
             assert!(of(bad).is_err(), "{bad:?}");
-        }
-    }
-
-    #[test]
-    fn a_peer_url_has_one_spelling() {
-        for good in ["https://10.0.0.1:2380", "https://[fd00::1]:2380"] {
-            assert_eq!(peer_url(good).unwrap(), good);
-        }
-        for bad in
-            ["", "http://10.0.0.1:2380", "https://a:2380", "https://10.0.0.1", "https://[fd00:0::1]:2380"]
-        {
-            assert!(peer_url(bad).is_err(), "{bad}");
         }
     }
 }

@@ -7,13 +7,13 @@ use super::certificate::Certificate;
 use super::chain::Chain;
 use super::key::Key;
 use super::keystore::Keystore;
-use super::record::{Fixed, Formed, Series, Signer, peer_url};
+use super::record::{Fixed, Formed, Series, Signer};
 use super::{pem, signature};
 use crate::etcd::Release;
 use crate::failure::{Doing, Failure, Result};
 use crate::plan;
 use crate::profile::Algorithm;
-use crate::values::{ClusterName, Digest, Lifetime, NodeName, Token};
+use crate::values::{ClusterName, Digest, Lifetime, NodeName, Token, Url};
 
 const ALGORITHMS: [Algorithm; 4] = [Algorithm::P256, Algorithm::P384, Algorithm::P521, Algorithm::Ed25519];
 
@@ -22,7 +22,7 @@ pub struct Witness {
     pub token: Token,
     pub release: Release,
     /// Name and peer URL of each.
-    pub members: Vec<(NodeName, String)>,
+    pub members: Vec<(NodeName, Url)>,
     /// The certificate for etcdctl, and the intermediate CAs where there are any; PEM.
     pub certificate: Vec<u8>,
     /// What clients trust, PEM.
@@ -130,10 +130,6 @@ impl Keystore {
                 dir.display()
             ))
         })?;
-        for (_, url) in &witness.members {
-            peer_url(url)
-                .map_err(|_| Failure::wrong("a peer URL in the bundle is nothing that kiln writes"))?;
-        }
         Formed::of(&witness.token, witness.release, signer, &witness.members)
             .doing(|| "reading the bundle's manifest".into())
     }

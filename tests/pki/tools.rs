@@ -106,7 +106,7 @@ impl Lab {
         let witness = Witness {
             token: token.parse().unwrap(),
             release: "3.5.16".parse().unwrap(),
-            members: vec![("cp-a".parse().unwrap(), "https://10.240.16.10:2380".into())],
+            members: vec![("cp-a".parse().unwrap(), "https://10.240.16.10:2380".parse().unwrap())],
             certificate: certificate.to_vec(),
             trust: self.read(&format!("{name}.trust")),
         };
