@@ -47,7 +47,7 @@ pub enum Verb {
     Down(Down),
     /// Write down in the keystore that the cluster has formed, so that no later build founds it anew
     Seal(Seal),
-    /// Ask the running cluster with the baked etcdctl whether it is the one that was promised
+    /// Check that the running cluster matches the bundle; writes test keys and deletes them again
     Verify(Verify),
     /// Run the baked etcdctl with the right endpoints and certificates
     Etcdctl(Etcdctl),
@@ -338,8 +338,15 @@ pub struct Seal {
 }
 
 #[derive(Args, Debug)]
+#[command(
+    after_help = "Besides what is read, a key below kiln/verify/ is written through each member, read at the others and \
+deleted; etcd deletes it after a minute if kiln cannot. Exit code 1: something differs, or could not be checked."
+)]
 pub struct Verify {
     pub bundle: PathBuf,
+    /// Write nothing: leave out the checks that need test keys
+    #[arg(long)]
+    pub read_only: bool,
     /// Print the report as JSON
     #[arg(long)]
     pub json: bool,

@@ -13,6 +13,7 @@ mod list;
 mod names;
 mod pem;
 mod place;
+mod presented;
 mod secret;
 mod signature;
 
@@ -20,3 +21,4 @@ pub use authority::{Authority, Issued};
 pub use key::{KeyPem, warm_up};
 pub use keystore::Keystore;
 pub use list::SCHEMA;
+pub use presented::Presented;

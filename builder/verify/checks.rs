@@ -1,35 +1,151 @@
-//! Holding what the members showed against what the manifest promises.
+//! Holding what the members showed against what the manifest says.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::causes::Fault;
-use super::etcdctl::{Alarm, Alarms, Etcdctl, Hash, HashRow, ListedMember, MemberList, Status, StatusRow};
+use super::etcdctl::{
+    Alarm, Alarms, Etcdctl, Hash, HashRow, ListedMember, MemberList, Status, StatusRow, Trouble,
+};
 use super::look::{Seen, hex};
 use super::probe::Answer;
-use super::report::Check;
+use super::report::{Check, count};
 use crate::bundle::Manifest;
-
-/// For checks of a member that does not answer: its first failed check says why.
-pub const SILENT: &str = "it does not answer";
+use crate::bundle::manifest::Node;
 
 /// How often data is compared again when a compaction came in between.
 const HASH_TRIES: usize = 3;
 
 /// Every check that needs no writing.
 pub fn all(manifest: &Manifest, seen: &[Seen<'_>], etcdctl: &Etcdctl) -> Vec<Check> {
+    let known = Known::new(manifest, seen);
     let mut checks: Vec<Check> = Vec::new();
     checks.extend(seen.iter().map(answers));
     checks.extend(
-        seen.iter().map(|one| on_status(one, "identity as promised", |s| identity(manifest, one, s))),
+        seen.iter().map(|one| on_status(one, "identity as baked", |s| identity(manifest, &known, one, s))),
     );
     checks.extend(seen.iter().map(|one| on_status(one, "version as baked", |s| version(manifest, one, s))));
-    checks.extend(seen.iter().map(|one| member_list(manifest, one)));
+    checks.extend(seen.iter().map(|one| member_list(manifest, &known, one)));
     checks.push(same_lists(seen));
     checks.push(one_leader(seen));
     checks.extend(seen.iter().map(healthy));
     checks.push(no_alarm(seen, etcdctl));
-    checks.push(same_data(seen, etcdctl));
+    checks.push(same_data(manifest, seen, etcdctl));
     checks
+}
+
+/// What only a look at all members together tells.
+struct Known<'a> {
+    /// Members of the bundle that the cluster has under another ID, by the ID in the bundle.
+    replaced: BTreeMap<&'a str, u64>,
+    /// All that answer are of one cluster, which is not the bundle's.
+    is_other_bundle: bool,
+}
+
+impl<'a> Known<'a> {
+    fn new(manifest: &'a Manifest, seen: &'a [Seen<'_>]) -> Self {
+        let lists = seen.iter().filter_map(|one| one.list.as_ref().ok());
+        let ours =
+            lists.filter(|list| hex(list.header.cluster_id) == manifest.cluster.id).max_by_key(|list| {
+                // Of two lists the one that knows more names is the later one.
+                list.members.iter().filter(|member| !member.name.is_empty()).count()
+            });
+        let clusters: BTreeSet<u64> =
+            seen.iter().filter_map(|one| Some(one.status.as_ref().ok()?.header.cluster_id)).collect();
+        let is_other_bundle =
+            matches!(clusters.first(), Some(id) if clusters.len() == 1 && hex(*id) != manifest.cluster.id);
+        Self { replaced: ours.map(|list| replaced(manifest, list)).unwrap_or_default(), is_other_bundle }
+    }
+
+    fn other_cluster(&self) -> Fault {
+        if self.is_other_bundle { Fault::OtherBundle } else { Fault::OtherCluster }
+    }
+}
+
+/// A member that was removed and added again has the peer URLs of the bundle, its name or none yet, and a new ID.
+fn replaced<'a>(manifest: &'a Manifest, list: &MemberList) -> BTreeMap<&'a str, u64> {
+    let has = |id: &str| list.members.iter().any(|member| hex(member.id) == id);
+    let heir = |node: &'a Node| {
+        let urls: BTreeSet<_> = node.peer_urls.iter().collect();
+        let is = |member: &&ListedMember| {
+            member.peer_urls.iter().collect::<BTreeSet<_>>() == urls
+                && (member.name.is_empty() || member.name == node.name)
+        };
+        Some((node.member_id.as_str(), list.members.iter().find(is)?.id))
+    };
+    manifest.nodes.iter().filter(|node| !has(&node.member_id)).filter_map(heir).collect()
+}
+
+/// How many failures the cluster still tolerates, when not every member is well. `None` when all are, or none answers.
+pub fn quorum(seen: &[Seen<'_>]) -> Option<String> {
+    // The members are those that the cluster counts; a learner has no vote.
+    let list = seen.iter().find_map(|one| one.list.as_ref().ok());
+    let voters =
+        list.map_or(seen.len(), |list| list.members.iter().filter(|member| !member.is_learner).count());
+    let healthy = seen.iter().filter(|one| one.health.is_ok()).count();
+    let answering = seen.iter().filter(|one| one.status.is_ok()).count();
+    if healthy == voters || answering == 0 {
+        return None;
+    }
+    let quorum = voters / 2 + 1;
+    let verb = if healthy == 1 { "is" } else { "are" };
+    let what = format!("{healthy} of {} {verb} healthy; the quorum is {quorum}", count(voters, "member"));
+    Some(match healthy.checked_sub(quorum) {
+        None => format!("{what}: the cluster takes no writes"),
+        Some(0) => format!("{what}: no further member may fail"),
+        Some(spare) => format!("{what}: {} may still fail", count(spare, "member")),
+    })
+}
+
+/// Whether each member runs with the options of the bundle; and what could not be compared, as notes.
+pub fn options(seen: &[Seen<'_>]) -> (Vec<Check>, Vec<String>) {
+    let check = "options as baked";
+    let mut checks = Vec::new();
+    let (mut untold, mut foreign) = (BTreeSet::new(), Vec::new());
+    for one in seen {
+        let node = Some(one.name());
+        let Some(baked) = &one.baked.options else {
+            foreign.push(one.name());
+            continue;
+        };
+        if one.status.is_err() && one.settings.command.is_none() {
+            checks.push(Check::skipped(check, node, one.silence()));
+            continue;
+        }
+        let compared = baked.compare(&one.settings);
+        untold.extend(compared.untold);
+        checks.push(if !compared.differences.is_empty() {
+            Check::failed(check, node, Fault::OtherOptions, compared.differences.join("; "))
+        } else if compared.held.is_empty() {
+            Check::skipped(check, node, "it tells nothing of its options")
+        } else {
+            Check::ok(check, node, compared.held.join(", "))
+        });
+    }
+    let mut notes = Vec::new();
+    if !foreign.is_empty() {
+        notes.push(format!(
+            "options of {} not checked: etcd is not started by a unit of Kiln's there",
+            foreign.join(", ")
+        ));
+    }
+    if !untold.is_empty() {
+        let list: Vec<_> = untold.into_iter().collect();
+        notes.push(format!("not checked, because etcd does not tell: {}", list.join(", ")));
+    }
+    (checks, notes)
+}
+
+/// Members whose etcd is older than the bundle: what it reads at its start only, the configuration and the CA, it has
+/// from an earlier one. Nothing is wrong with that as long as these are the same.
+pub fn started_before(manifest: &Manifest, seen: &[Seen<'_>]) -> Option<String> {
+    let is_before = |one: &&Seen<'_>| one.settings.started.is_some_and(|started| started < manifest.epoch);
+    let names: Vec<_> = seen.iter().filter(is_before).map(Seen::name).collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "etcd on {} was started before this bundle's date; what it reads at its start only is from then",
+            names.join(", ")
+        )
+    })
 }
 
 /// Who had to be kept out, and was.
@@ -40,11 +156,12 @@ pub fn doors(seen: &[Seen<'_>]) -> Vec<Check> {
         for (one, door) in seen.iter().filter_map(|one| Some((one, one.doors.get(at)?))) {
             let (check, node) = (door.check, Some(one.name()));
             checks.push(match &door.answer {
+                _ if one.is_stranger() => Check::skipped(check, node, one.silence()),
                 Ok(Answer::Refused(how)) => Check::ok(check, node, how.as_str()),
                 Ok(Answer::LetIn(said)) => {
                     Check::failed(check, node, Fault::Open, format!("it was let in and got: {said}"))
                 }
-                Ok(Answer::Trouble(_)) if one.status.is_err() => Check::skipped(check, node, SILENT),
+                Ok(Answer::Trouble(_)) if one.status.is_err() => Check::skipped(check, node, one.silence()),
                 Ok(Answer::Trouble(trouble)) => Check::skipped(check, node, trouble.said.as_str()),
                 Err(why) => Check::skipped(check, node, *why),
             });
@@ -56,7 +173,17 @@ pub fn doors(seen: &[Seen<'_>]) -> Vec<Check> {
 fn answers(one: &Seen<'_>) -> Check {
     match &one.status {
         Ok(_) => Check::ok("answers", Some(one.name()), "yes"),
-        Err(trouble) => Check::failed("answers", Some(one.name()), trouble.fault, trouble.said.as_str()),
+        Err(trouble) => {
+            Check::failed("answers", Some(one.name()), filtered(one, trouble), trouble.said.as_str())
+        }
+    }
+}
+
+/// A port that cannot be reached on a machine whose other port can is behind a firewall.
+fn filtered(one: &Seen<'_>, trouble: &Trouble) -> Fault {
+    match trouble.fault {
+        Fault::Unreachable if one.peer.is_ok() => Fault::Filtered,
+        fault => fault,
     }
 }
 
@@ -69,24 +196,28 @@ fn on_status(
     match one.status.as_ref().map(judge) {
         Ok(Ok(detail)) => Check::ok(check, node, detail),
         Ok(Err((fault, detail))) => Check::failed(check, node, fault, detail),
-        Err(_) => Check::skipped(check, node, SILENT),
+        Err(_) => Check::skipped(check, node, one.silence()),
     }
 }
 
-fn identity(manifest: &Manifest, one: &Seen<'_>, status: &Status) -> Result<String, (Fault, String)> {
+fn identity(
+    manifest: &Manifest,
+    known: &Known<'_>,
+    one: &Seen<'_>,
+    status: &Status,
+) -> Result<String, (Fault, String)> {
     let (cluster, member) = (hex(status.header.cluster_id), hex(status.header.member_id));
     if cluster != manifest.cluster.id {
         let detail = format!("its cluster ID is {cluster}; the bundle's is {}", manifest.cluster.id);
-        return Err((Fault::OtherCluster, detail));
+        return Err((known.other_cluster(), detail));
     }
-    let promised = &one.target.node.member_id;
-    if member != *promised {
-        return Err((
-            Fault::OtherMember,
-            format!("its member ID is {member}; the bundle promises {promised}"),
-        ));
+    let baked = &one.target.node.member_id;
+    if member == *baked {
+        return Ok(member);
     }
-    Ok(member)
+    let heir = known.replaced.get(baked.as_str());
+    let fault = if heir == Some(&status.header.member_id) { Fault::Replaced } else { Fault::OtherMember };
+    Err((fault, format!("its member ID is {member}; the bundle has {baked}")))
 }
 
 fn version(manifest: &Manifest, _: &Seen<'_>, status: &Status) -> Result<String, (Fault, String)> {
@@ -98,19 +229,26 @@ fn version(manifest: &Manifest, _: &Seen<'_>, status: &Status) -> Result<String,
     }
 }
 
-fn member_list(manifest: &Manifest, one: &Seen<'_>) -> Check {
-    let (check, node) = ("member list as promised", Some(one.name()));
+fn member_list(manifest: &Manifest, known: &Known<'_>, one: &Seen<'_>) -> Check {
+    let (check, node) = ("member list as baked", Some(one.name()));
     let list = match (&one.list, &one.status) {
         (Ok(list), _) => list,
-        (Err(_), Err(_)) => return Check::skipped(check, node, SILENT),
+        (Err(_), Err(_)) => return Check::skipped(check, node, one.silence()),
         (Err(trouble), Ok(_)) if trouble.fault == Fault::NoLeader => {
             return Check::skipped(check, node, "there is no leader to vouch for it");
         }
         (Err(trouble), Ok(_)) => return Check::failed(check, node, trouble.fault, trouble.said.as_str()),
     };
-    let differences = compare(manifest, list);
+    let differences = compare(manifest, known, list);
     match differences.first() {
-        None => Check::ok(check, node, format!("{} members, all started, all voting", list.members.len())),
+        None => {
+            let members = count(list.members.len(), "member");
+            let replaced = match known.replaced.len() {
+                0 => String::new(),
+                replaced => format!(", {replaced} of them replaced"),
+            };
+            Check::ok(check, node, format!("{members}, all started, all voting{replaced}"))
+        }
         Some((fault, _)) => {
             let details: Vec<_> = differences.iter().map(|(_, detail)| detail.as_str()).collect();
             Check::failed(check, node, *fault, details.join("; "))
@@ -118,24 +256,28 @@ fn member_list(manifest: &Manifest, one: &Seen<'_>) -> Check {
     }
 }
 
-fn compare(manifest: &Manifest, list: &MemberList) -> Vec<(Fault, String)> {
+fn compare(manifest: &Manifest, known: &Known<'_>, list: &MemberList) -> Vec<(Fault, String)> {
     let cluster = hex(list.header.cluster_id);
     if cluster != manifest.cluster.id {
         // Every member differs then; one sentence is enough.
-        return vec![(Fault::OtherCluster, format!("it is the list of the cluster {cluster}"))];
+        return vec![(known.other_cluster(), format!("it is the list of the cluster {cluster}"))];
     }
     let mut differences = Vec::new();
-    for promised in &manifest.nodes {
-        match list.members.iter().find(|member| hex(member.id) == promised.member_id) {
-            Some(member) => differences.extend(compare_member(promised, member)),
+    // A replaced member's own row says that its ID is another; here it is as good as the one in the bundle.
+    let is = |node: &Node, member: &ListedMember| {
+        hex(member.id) == node.member_id || known.replaced.get(node.member_id.as_str()) == Some(&member.id)
+    };
+    for node in &manifest.nodes {
+        match list.members.iter().find(|member| is(node, member)) {
+            Some(member) => differences.extend(compare_member(node, member)),
             None => {
-                let detail = format!("{} ({}) is not in it", promised.name, promised.member_id);
+                let detail = format!("{} ({}) is not in it", node.name, node.member_id);
                 differences.push((Fault::Missing, detail));
             }
         }
     }
     for member in &list.members {
-        if manifest.nodes.iter().all(|promised| promised.member_id != hex(member.id)) {
+        if manifest.nodes.iter().all(|node| !is(node, member)) {
             let name = if member.name.is_empty() { "a member without a name" } else { &member.name };
             let learner = if member.is_learner { ", a learner" } else { "" };
             differences.push((Fault::Extra, format!("it has {name} ({}{learner}) besides", hex(member.id))));
@@ -144,12 +286,9 @@ fn compare(manifest: &Manifest, list: &MemberList) -> Vec<(Fault, String)> {
     differences
 }
 
-fn compare_member(
-    promised: &crate::bundle::manifest::Node,
-    member: &ListedMember,
-) -> Option<(Fault, String)> {
+fn compare_member(node: &Node, member: &ListedMember) -> Option<(Fault, String)> {
     let set = |urls: &[String]| urls.iter().cloned().collect::<BTreeSet<_>>();
-    let name = &promised.name;
+    let name = &node.name;
     // A founding member has its name from the start, and its client URLs only once it has come up.
     if member.name.is_empty() || member.client_urls.is_empty() {
         return Some((Fault::Unstarted, format!("{name} is not started")));
@@ -157,10 +296,8 @@ fn compare_member(
     if member.name != *name {
         return Some((Fault::NameDiffers, format!("{name} is called {}", member.name)));
     }
-    let urls = [
-        ("peer", &promised.peer_urls, &member.peer_urls),
-        ("client", &promised.client_urls, &member.client_urls),
-    ];
+    let urls =
+        [("peer", &node.peer_urls, &member.peer_urls), ("client", &node.client_urls, &member.client_urls)];
     for (what, want, have) in urls {
         if set(want) != set(have) {
             let detail = format!("{name} has the {what} URLs {}, not {}", have.join(" "), want.join(" "));
@@ -193,7 +330,7 @@ fn same_lists(seen: &[Seen<'_>]) -> Check {
         None if rest.is_empty() && seen.len() > 1 => {
             Check::skipped(check, None, "only one member gave its list")
         }
-        None => Check::ok(check, None, format!("seen from {} members", lists.len())),
+        None => Check::ok(check, None, format!("seen from {}", count(lists.len(), "member"))),
     }
 }
 
@@ -206,8 +343,10 @@ fn one_leader(seen: &[Seen<'_>]) -> Check {
     let leaders: BTreeSet<u64> = told.iter().map(|(_, status)| status.leader).collect();
     let terms: BTreeSet<u64> = told.iter().map(|(_, status)| status.raft_term).collect();
     let names = |leader: u64| {
-        let node = seen.iter().find(|one| one.target.node.member_id == hex(leader));
-        node.map_or_else(|| hex(leader), |one| one.name().to_owned())
+        let is = |one: &&Seen<'_>| one.status.as_ref().is_ok_and(|status| status.header.member_id == leader);
+        let node = seen.iter().find(is);
+        node.or_else(|| seen.iter().find(|one| one.target.node.member_id == hex(leader)))
+            .map_or_else(|| hex(leader), |one| one.name().to_owned())
     };
     match leaders.iter().copied().collect::<Vec<_>>()[..] {
         [0] => Check::failed(check, None, Fault::NoLeader, "no member knows of a leader"),
@@ -234,7 +373,7 @@ fn healthy(one: &Seen<'_>) -> Check {
     let (check, node) = ("healthy", Some(one.name()));
     match (&one.health, &one.status) {
         (Ok(()), _) => Check::ok(check, node, "commits a proposal"),
-        (Err(_), Err(_)) => Check::skipped(check, node, SILENT),
+        (Err(_), Err(_)) => Check::skipped(check, node, one.silence()),
         (Err(trouble), Ok(_)) => Check::failed(check, node, trouble.fault, trouble.said.as_str()),
     }
 }
@@ -271,14 +410,12 @@ fn alarm_text(seen: &[Seen<'_>], alarm: &Alarm) -> String {
     }
 }
 
-fn same_data(seen: &[Seen<'_>], etcdctl: &Etcdctl) -> Check {
+fn same_data(manifest: &Manifest, seen: &[Seen<'_>], etcdctl: &Etcdctl) -> Check {
     let check = "same data everywhere";
-    let ours = |status: &Status, one: &Seen<'_>| hex(status.header.member_id) == one.target.node.member_id;
+    let ours = |status: &Status| hex(status.header.cluster_id) == manifest.cluster.id;
     let alive: Vec<_> = seen
         .iter()
-        .filter_map(|one| {
-            one.status.as_ref().ok().filter(|status| ours(status, one)).map(|status| (one, status))
-        })
+        .filter_map(|one| one.status.as_ref().ok().filter(|status| ours(status)).map(|status| (one, status)))
         .collect();
     if alive.len() < 2 && seen.len() > 1 {
         return Check::skipped(check, None, "fewer than two members of this cluster answer");
@@ -291,7 +428,13 @@ fn same_data(seen: &[Seen<'_>], etcdctl: &Etcdctl) -> Check {
         for ((one, _), hash) in alive.iter().zip(hashes) {
             match hash {
                 Ok(hash) => good.push((one.name(), hash)),
-                Err(said) => last = Check::skipped(check, None, format!("{}: {said}", one.name())),
+                Err(trouble) if matches!(trouble.fault, Fault::NoUser | Fault::Permission) => {
+                    let detail = format!("{}: {}", one.name(), trouble.said);
+                    return Check::failed(check, None, trouble.fault, detail);
+                }
+                Err(trouble) => {
+                    last = Check::skipped(check, None, format!("{}: {}", one.name(), trouble.said));
+                }
             }
         }
         let compactions: BTreeSet<i64> = good.iter().map(|(_, hash)| hash.compact_revision).collect();
@@ -318,17 +461,17 @@ fn same_data(seen: &[Seen<'_>], etcdctl: &Etcdctl) -> Check {
     last
 }
 
-fn hash_at(etcdctl: &Etcdctl, endpoint: &str, revision: u64) -> Result<Hash, String> {
+fn hash_at(etcdctl: &Etcdctl, endpoint: &str, revision: u64) -> Result<Hash, Trouble> {
     let at = format!("--rev={revision}");
-    let rows: Vec<HashRow> =
-        etcdctl.ask(endpoint, &["endpoint", "hashkv", &at]).map_err(|trouble| trouble.said)?;
-    rows.into_iter().next().map(|row| row.hash).ok_or_else(|| "an empty answer".into())
+    let rows: Vec<HashRow> = etcdctl.ask(endpoint, &["endpoint", "hashkv", &at])?;
+    let empty = || Trouble { fault: Fault::Unknown, said: "an empty answer".into() };
+    rows.into_iter().next().map(|row| row.hash).ok_or_else(empty)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bundle::manifest::{Cluster, Etcd, Network, Node};
+    use crate::bundle::manifest::{Cluster, Etcd, Network};
     use crate::verify::etcdctl::Header;
 
     fn manifest() -> Manifest {
@@ -364,7 +507,11 @@ mod tests {
         }
     }
 
-    fn promised() -> MemberList {
+    fn known(replaced: BTreeMap<&str, u64>) -> Known<'_> {
+        Known { replaced, is_other_bundle: false }
+    }
+
+    fn as_baked() -> MemberList {
         let member = |node: &Node| ListedMember {
             id: u64::from_str_radix(&node.member_id, 16).unwrap(),
             name: node.name.clone(),
@@ -378,8 +525,27 @@ mod tests {
     }
 
     #[test]
-    fn a_list_as_promised_has_no_differences() {
-        assert_eq!(compare(&manifest(), &promised()), []);
+    fn a_list_as_baked_has_no_differences() {
+        assert_eq!(compare(&manifest(), &known(BTreeMap::new()), &as_baked()), []);
+    }
+
+    #[test]
+    fn a_replaced_member_is_known_by_its_peer_urls() {
+        let manifest = manifest();
+        let mut list = as_baked();
+        assert!(replaced(&manifest, &list).is_empty());
+        list.members[1].id = 9;
+        let heirs = replaced(&manifest, &list);
+        assert_eq!(heirs, BTreeMap::from([("2", 9)]));
+        assert_eq!(compare(&manifest, &known(heirs), &list), []);
+        // Added, and not yet started.
+        list.members[1].name.clear();
+        let differences = compare(&manifest, &known(replaced(&manifest, &list)), &list);
+        assert_eq!(differences, [(Fault::Unstarted, "cp-b is not started".to_owned())]);
+        // Somebody else at another address is no replacement.
+        list.members[1].name = "cp-b".into();
+        list.members[1].peer_urls = vec!["https://10.0.0.9:2380".into()];
+        assert!(replaced(&manifest, &list).is_empty());
     }
 
     #[test]
@@ -404,9 +570,9 @@ mod tests {
             ),
         ];
         for (change, fault, text) in cases {
-            let mut list = promised();
+            let mut list = as_baked();
             change(&mut list);
-            let differences = compare(&manifest(), &list);
+            let differences = compare(&manifest(), &known(BTreeMap::new()), &list);
             assert_eq!(differences.len(), 1, "{differences:?}");
             assert!(differences[0].0 == *fault && differences[0].1.contains(text), "{differences:?}");
         }

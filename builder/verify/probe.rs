@@ -6,7 +6,7 @@
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustls::client::ResolvesClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -16,6 +16,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
 use rustls::{
     AlertDescription, ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, Stream,
+    SupportedProtocolVersion,
 };
 
 use super::causes::Fault;
@@ -25,6 +26,9 @@ use crate::failure::{Failure, Result};
 
 /// For connecting, and for every read.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// For all of a reply, so that a server which sends a byte now and then holds nobody up.
+const WHOLE_REPLY: Duration = Duration::from_secs(5);
 
 /// A member that lets somebody in says nothing until it is asked something; one that refuses says so at once.
 const REFUSAL_WAIT: Duration = Duration::from_millis(1200);
@@ -65,10 +69,24 @@ pub enum Answer {
     Trouble(Trouble),
 }
 
-/// A visit over TLS: the answer, and the leaf certificate that the port has shown, in DER.
+/// A visit over TLS: the answer, and the certificates that the port has shown, leaf first, in DER. None where the
+/// handshake did not get as far.
 pub struct Visit {
     pub answer: Answer,
-    pub presented: Option<Vec<u8>>,
+    pub presented: Vec<Vec<u8>>,
+}
+
+/// An answer over HTTP.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    pub status: u16,
+    pub body: Vec<u8>,
+}
+
+/// A question over TLS: the answer, or why there is none, and the certificates as in [`Visit`].
+pub struct Asked {
+    pub reply: std::result::Result<Reply, Answer>,
+    pub presented: Vec<Vec<u8>>,
 }
 
 fn trouble(fault: Fault, said: impl Into<String>) -> Answer {
@@ -90,6 +108,88 @@ fn connect(address: SocketAddr) -> std::result::Result<TcpStream, Answer> {
     })
 }
 
+/// Asks without TLS, as HTTP/1.0: the other side closes the connection behind its answer. `None` when that is no HTTP.
+pub fn ask_plainly(address: SocketAddr, path: &str, limit: u64) -> Option<Reply> {
+    let mut stream = connect(address).ok()?;
+    stream.write_all(request(path).as_bytes()).ok()?;
+    read_reply(&mut stream, limit)
+}
+
+fn request(path: &str) -> String {
+    format!("GET {path} HTTP/1.0\r\nHost: kiln\r\n\r\n")
+}
+
+/// At most `limit` bytes of a reply, head included.
+fn read_reply(stream: &mut impl Read, limit: u64) -> Option<Reply> {
+    let (mut bytes, mut piece) = (Vec::new(), [0; 16 << 10]);
+    let until = Instant::now() + WHOLE_REPLY;
+    while (bytes.len() as u64) < limit && Instant::now() < until {
+        match stream.read(&mut piece) {
+            // What came before an error is kept: not everybody ends TLS as it should be ended.
+            Ok(0) | Err(_) => break,
+            Ok(count) => bytes.extend_from_slice(&piece[..count]),
+        }
+    }
+    bytes.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
+    let head = String::from_utf8_lossy(&bytes[..end]);
+    let status = head.strip_prefix("HTTP/1.")?.split(' ').nth(1)?.parse().ok()?;
+    Some(Reply { status, body: bytes.split_off(end + 4) })
+}
+
+/// Asks as a client of this cluster. What is asked holds no secret, and the certificate is left to the caller to judge.
+pub fn ask(address: SocketAddr, identity: &Identity, path: &str, limit: u64) -> Asked {
+    let recorder = Arc::new(Recorder::default());
+    let reply =
+        connect(address).and_then(|stream| exchange(address, stream, identity, path, limit, &recorder));
+    let presented = recorder.seen();
+    let reply = reply.map_err(|answer| believed(answer, address, &presented));
+    Asked { reply, presented }
+}
+
+fn exchange(
+    address: SocketAddr,
+    mut stream: TcpStream,
+    identity: &Identity,
+    path: &str,
+    limit: u64,
+    recorder: &Arc<Recorder>,
+) -> std::result::Result<Reply, Answer> {
+    let mut connection = client(address, Some(identity), recorder.clone())
+        .map_err(|error| trouble(Fault::Unknown, format!("preparing TLS: {error}")))?;
+    let mut tls = Stream::new(&mut connection, &mut stream);
+    // Under TLS 1.3 a refusal may come with the first byte that is read.
+    tls.write_all(request(path).as_bytes()).map_err(|error| refusal(address, &error))?;
+    let mut first = [0; 1];
+    match tls.read(&mut first) {
+        Ok(0) => return Err(Answer::Refused("it closed the connection after the handshake".into())),
+        Ok(_) => {}
+        Err(error) if is_timeout(&error) => return Err(Answer::LetIn("nothing".into())),
+        Err(error) => return Err(refusal(address, &error)),
+    }
+    read_reply(&mut first.chain(tls), limit).ok_or_else(|| Answer::LetIn("something that is not HTTP".into()))
+}
+
+/// Whether a server takes this version of TLS alone. `None` where it answers neither with a hello nor with the alert that
+/// says no (RFC 8446 6.2, protocol_version).
+pub fn takes(address: SocketAddr, version: &'static SupportedProtocolVersion) -> Option<bool> {
+    let mut stream = connect(address).ok()?;
+    let config = config(None, Arc::new(Recorder::default()), &[version]).ok()?;
+    let mut connection = ClientConnection::new(config, ServerName::IpAddress(address.ip().into())).ok()?;
+    while connection.protocol_version().is_none() {
+        if let Err(error) = connection.complete_io(&mut stream) {
+            let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+            let said_no =
+                matches!(tls, Some(rustls::Error::AlertReceived(AlertDescription::ProtocolVersion)));
+            return match connection.protocol_version() {
+                Some(_) => Some(true),
+                None => said_no.then_some(false),
+            };
+        }
+    }
+    Some(true)
+}
+
 /// Speaks HTTP without TLS.
 pub fn plain(address: SocketAddr) -> Answer {
     let mut stream = match connect(address) {
@@ -97,7 +197,7 @@ pub fn plain(address: SocketAddr) -> Answer {
         Err(answer) => return answer,
     };
     let mut reply = [0; 512];
-    let asked = stream.write_all(b"GET /version HTTP/1.0\r\nHost: kiln\r\n\r\n");
+    let asked = stream.write_all(request("/version").as_bytes());
     match asked.and_then(|()| stream.read(&mut reply)) {
         Ok(0) => Answer::Refused("it closed the connection".into()),
         Ok(length) => read_plain(&reply[..length]),
@@ -120,31 +220,32 @@ fn read_plain(reply: &[u8]) -> Answer {
     }
 }
 
-/// Speaks TLS, with or without a certificate. With `expect_in` it asks for `/version` at once; otherwise it first
-/// waits for a refusal.
-pub fn tls(address: SocketAddr, identity: Option<&Identity>, expect_in: bool) -> Visit {
-    let recorder = Arc::new(Recorder(Mutex::new(None)));
+/// Speaks TLS, with or without a certificate, waits for a refusal, and then asks for `/version`.
+pub fn tls(address: SocketAddr, identity: Option<&Identity>) -> Visit {
+    let recorder = Arc::new(Recorder::default());
     let answer = match connect(address) {
-        Ok(stream) => visit(address, stream, identity, expect_in, recorder.clone()),
+        Ok(stream) => visit(address, stream, identity, recorder.clone()),
         Err(answer) => answer,
     };
-    let presented = recorder.0.lock().ok().and_then(|mut seen| seen.take());
-    // Closing is an answer only from somebody who has shown who he is.
-    let answer = match answer {
-        Answer::Refused(how) if presented.is_none() => trouble(
+    let presented = recorder.seen();
+    Visit { answer: believed(answer, address, &presented), presented }
+}
+
+/// Closing is an answer only from a server that has shown who it is.
+fn believed(answer: Answer, address: SocketAddr, presented: &[Vec<u8>]) -> Answer {
+    match answer {
+        Answer::Refused(how) if presented.is_empty() => trouble(
             Fault::Unknown,
             format!("{address} ended the handshake before showing a certificate: {how}"),
         ),
         other => other,
-    };
-    Visit { answer, presented }
+    }
 }
 
 fn visit(
     address: SocketAddr,
     mut stream: TcpStream,
     identity: Option<&Identity>,
-    expect_in: bool,
     recorder: Arc<Recorder>,
 ) -> Answer {
     let mut connection = match client(address, identity, recorder) {
@@ -157,19 +258,17 @@ fn visit(
         }
     }
     let mut reply = [0; 512];
-    if !expect_in {
-        // Under TLS 1.3 the client is done before the server has judged its certificate.
-        let _ = stream.set_read_timeout(Some(REFUSAL_WAIT));
-        match Stream::new(&mut connection, &mut stream).read(&mut reply) {
-            Ok(0) => return Answer::Refused("it closed the connection after the handshake".into()),
-            Ok(_) => return Answer::LetIn("data, unasked".into()),
-            Err(error) if is_timeout(&error) => {}
-            Err(error) => return refusal(address, &error),
-        }
-        let _ = stream.set_read_timeout(Some(PATIENCE));
+    // Under TLS 1.3 the client is done before the server has judged its certificate.
+    let _ = stream.set_read_timeout(Some(REFUSAL_WAIT));
+    match Stream::new(&mut connection, &mut stream).read(&mut reply) {
+        Ok(0) => return Answer::Refused("it closed the connection after the handshake".into()),
+        Ok(_) => return Answer::LetIn("data, unasked".into()),
+        Err(error) if is_timeout(&error) => {}
+        Err(error) => return refusal(address, &error),
     }
+    let _ = stream.set_read_timeout(Some(PATIENCE));
     let mut tls = Stream::new(&mut connection, &mut stream);
-    match tls.write_all(b"GET /version HTTP/1.0\r\nHost: kiln\r\n\r\n").and_then(|()| tls.read(&mut reply)) {
+    match tls.write_all(request("/version").as_bytes()).and_then(|()| tls.read(&mut reply)) {
         Ok(0) => Answer::Refused("it closed the connection after the handshake".into()),
         Ok(length) => Answer::LetIn(
             String::from_utf8_lossy(&reply[..length]).lines().next().unwrap_or_default().to_owned(),
@@ -192,6 +291,9 @@ fn refusal(address: SocketAddr, error: &io::Error) -> Answer {
         (Some(rustls::Error::AlertReceived(alert)), _) => {
             let said = format!("{address} ended the handshake with the TLS alert {alert:?}");
             trouble(Fault::named_in(&said), said)
+        }
+        (Some(rustls::Error::InvalidMessage(_)), _) => {
+            trouble(Fault::NotEtcd, format!("{address} answers, but does not speak TLS"))
         }
         (Some(other), _) => {
             trouble(Fault::Unknown, format!("{address} does not speak TLS as it should: {other}"))
@@ -225,15 +327,23 @@ fn client(
     identity: Option<&Identity>,
     recorder: Arc<Recorder>,
 ) -> std::result::Result<ClientConnection, rustls::Error> {
+    let config = config(identity, recorder, rustls::DEFAULT_VERSIONS)?;
+    ClientConnection::new(config, ServerName::IpAddress(address.ip().into()))
+}
+
+fn config(
+    identity: Option<&Identity>,
+    recorder: Arc<Recorder>,
+    versions: &[&'static SupportedProtocolVersion],
+) -> std::result::Result<Arc<ClientConfig>, rustls::Error> {
     let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()))
-        .with_safe_default_protocol_versions()?
+        .with_protocol_versions(versions)?
         .dangerous()
         .with_custom_certificate_verifier(recorder);
-    let config = match identity {
+    Ok(Arc::new(match identity {
         Some(identity) => builder.with_client_cert_resolver(Arc::new(Show(identity.clone()))),
         None => builder.with_no_client_auth(),
-    };
-    ClientConnection::new(Arc::new(config), ServerName::IpAddress(address.ip().into()))
+    }))
 }
 
 /// Shows the certificate whoever asks: the server's list of acceptable issuers must not keep another CA's
@@ -257,22 +367,27 @@ impl ResolvesClientCert for Show {
     }
 }
 
-/// Keeps the server's certificate and believes it: a probe sends no secret and trusts no answer, and whether the
-/// certificate is good is what etcdctl finds out.
-#[derive(Debug)]
-struct Recorder(Mutex<Option<Vec<u8>>>);
+/// Keeps the server's certificates and believes them: a probe sends no secret, and whether they are good is judged later.
+#[derive(Debug, Default)]
+struct Recorder(Mutex<Vec<Vec<u8>>>);
+
+impl Recorder {
+    fn seen(&self) -> Vec<Vec<u8>> {
+        self.0.lock().map(|seen| seen.clone()).unwrap_or_default()
+    }
+}
 
 impl ServerCertVerifier for Recorder {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
+        intermediates: &[CertificateDer<'_>],
         _server_name: &ServerName<'_>,
         _ocsp_response: &[u8],
         _now: UnixTime,
     ) -> std::result::Result<ServerCertVerified, rustls::Error> {
         if let Ok(mut seen) = self.0.lock() {
-            *seen = Some(end_entity.to_vec());
+            *seen = std::iter::once(end_entity).chain(intermediates).map(|one| one.to_vec()).collect();
         }
         Ok(ServerCertVerified::assertion())
     }
@@ -348,6 +463,17 @@ mod tests {
     }
 
     #[test]
+    fn a_reply_is_read_up_to_its_limit() {
+        let reply = |bytes: &[u8], limit| read_reply(&mut &*bytes, limit);
+        let good = reply(b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n{}\n", 1000).unwrap();
+        assert_eq!((good.status, &*good.body), (200, &b"{}\n"[..]));
+        assert_eq!(reply(b"HTTP/1.0 404 Not Found\r\n\r\n0123456789", 30).unwrap().body, b"0123");
+        for bad in [&b""[..], b"SSH-2.0-OpenSSH_9.2\r\n\r\n", b"HTTP/1.1 \r\n\r\n", b"HTTP/1.1 200 OK\r\n"] {
+            assert!(reply(bad, 1000).is_none());
+        }
+    }
+
+    #[test]
     fn nobody_and_silence_refuse_nothing() {
         let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let fault = |answer| match answer {
@@ -355,10 +481,10 @@ mod tests {
             other => panic!("{other:?}"),
         };
         assert_eq!(fault(plain(closed)), Fault::Stopped);
-        assert_eq!(fault(tls(closed, None, false).answer), Fault::Stopped);
+        assert_eq!(fault(tls(closed, None).answer), Fault::Stopped);
         assert_eq!(fault(plain(server(None))), Fault::Waiting);
-        assert_eq!(fault(tls(server(None), None, false).answer), Fault::Waiting);
+        assert_eq!(fault(tls(server(None), None).answer), Fault::Waiting);
         // Something that is no TLS server closes before it shows a certificate.
-        assert_eq!(fault(tls(server(Some(b"")), None, false).answer), Fault::Unknown);
+        assert_eq!(fault(tls(server(Some(b"")), None).answer), Fault::Unknown);
     }
 }
