@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::output::Output;
+use super::programs;
+use crate::artifact::Program;
 use crate::bundle::Bundle;
 use crate::cli;
 use crate::clock;
@@ -17,8 +19,10 @@ use crate::verify::{self, Options, Report, Stranger};
 
 pub fn run(args: &cli::Verify, out: &Output) -> Result<()> {
     let bundle = Bundle::open(&args.bundle)?;
+    let unknown = programs::check(&bundle, &[Program::Etcdctl], &args.trust)?;
     let options = Options { read_only: args.read_only, ..options(&bundle)? };
-    let report = verify::run(&bundle.path, &bundle.manifest, &options)?;
+    let mut report = verify::run(&bundle.path, &bundle.manifest, &options)?;
+    report.notes.extend(unknown);
     conclude(&report, args.json, args.junit.as_deref(), out)
 }
 

@@ -113,12 +113,17 @@ impl Expected<'_> {
         if leaf.der() == want.der() {
             return Some(self.judge_chain(baked, shown));
         }
-        let is =
-            format!("it shows the serial number {}, and the bundle holds {}", leaf.serial(), want.serial());
+        let is = format!("it shows serial {}; the bundle has {}", short(leaf), short(want));
         let others = self.all.iter().filter(|(name, _)| *name != self.node);
         let owner = others
             .filter(|(_, other)| self.port.baked(other).first().is_some_and(|one| one.der() == leaf.der()));
-        let dates = format!("{is}; issued {}, the bundle's {}", leaf.not_before(), want.not_before());
+        let dates = format!(
+            "it shows serial {}, valid from {}; the bundle has {}, valid from {}",
+            short(leaf),
+            leaf.not_before(),
+            short(want),
+            want.not_before()
+        );
         Some(Err(if let Some((owner, _)) = owner.into_iter().next() {
             (Fault::WrongName, format!("it shows the certificate of {owner}"))
         } else if !authorities.have_signed(leaf, baked.get(1..).unwrap_or_default()) {
@@ -126,7 +131,7 @@ impl Expected<'_> {
         } else if !leaf.names(self.address) {
             (Fault::WrongName, format!("{is}; it does not name {}", self.address))
         } else if leaf.not_after() < self.now {
-            (Fault::Expired, format!("{dates}, and ended on {}", leaf.not_after()))
+            (Fault::Expired, format!("{dates}; it ended on {}", leaf.not_after()))
         } else if leaf.not_before() < want.not_before() {
             (Fault::OlderCertificate, dates)
         } else if leaf.not_before() > want.not_before() {
@@ -143,13 +148,19 @@ impl Expected<'_> {
             above => above.iter().map(Presented::subject).collect::<Vec<_>>().join(", then "),
         };
         match same {
-            true => Ok(format!("serial {}", baked[0].serial())),
+            true => Ok(format!("serial {}", short(&baked[0]))),
             false => Err((
                 Fault::OtherChain,
                 format!("behind its own it shows {}; the bundle has {}", issuers(shown), issuers(baked)),
             )),
         }
     }
+}
+
+/// A serial number's beginning is enough to find it in `bundle.json`, and fits on a line.
+fn short(certificate: &Presented) -> String {
+    let serial: String = certificate.serial().chars().take(8).collect();
+    format!("{serial}…")
 }
 
 /// A word of warning when the first certificate is about to end.
@@ -236,15 +247,15 @@ mod tests {
         let (node, address) = ("a", "10.0.0.1".parse().unwrap());
         let expected = Expected { node, address, port: Port::Client, all: &all, now };
         let judge = |shown: &[Presented]| expected.judge(shown, &lab.1).unwrap();
-        assert_eq!(judge(&[copy(&a.server[0])]), Ok(format!("serial {}", a.server[0].serial())));
+        assert_eq!(judge(&[copy(&a.server[0])]), Ok(format!("serial {}", short(&a.server[0]))));
         let cases = [
             (vec![copy(&b.server[0])], Fault::WrongName, "it shows the certificate of b"),
             (vec![other.leaf("10.0.0.1", 2026)], Fault::UnknownAuthority, "of the CA"),
             (vec![lab.leaf("10.0.0.9", 2026)], Fault::WrongName, "does not name 10.0.0.1"),
             (vec![lab.leaf("10.0.0.1", 2020)], Fault::Expired, "ended on 2022-01-01"),
-            (vec![lab.leaf("10.0.0.1", 2025)], Fault::OlderCertificate, "issued 2025-01-01"),
-            (vec![lab.leaf("10.0.0.1", 2027)], Fault::NewerCertificate, "issued 2027-01-01"),
-            (vec![lab.leaf("10.0.0.1", 2026)], Fault::OtherCertificate, "the bundle holds"),
+            (vec![lab.leaf("10.0.0.1", 2025)], Fault::OlderCertificate, "valid from 2025-01-01"),
+            (vec![lab.leaf("10.0.0.1", 2027)], Fault::NewerCertificate, "valid from 2027-01-01"),
+            (vec![lab.leaf("10.0.0.1", 2026)], Fault::OtherCertificate, "the bundle has"),
             (vec![copy(&a.server[0]), copy(&b.server[0])], Fault::OtherChain, "no intermediate"),
         ];
         for (shown, fault, text) in cases {

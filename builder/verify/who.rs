@@ -43,14 +43,20 @@ pub fn check(
     let trouble = |fault, said: String| Err(Trouble { fault, said });
     let Some(leaf) = asked.presented.first() else {
         return match &asked.reply {
-            Err(Answer::Trouble(known)) if known.fault == Fault::NotEtcd => {
-                let reply = probe::ask_plainly(address, "/version", LIMIT);
-                match reply.is_some_and(|reply| is_etcd(&reply)) {
-                    true => trouble(Fault::NotTls, format!("{address} is an etcd without TLS")),
-                    false => Err(known.clone()),
+            Err(Answer::Trouble(known)) if matches!(known.fault, Fault::Stopped | Fault::Unreachable) => {
+                Err(known.clone())
+            }
+            // An etcd without TLS closes the connection, or waits for the rest of what it takes for HTTP.
+            Err(Answer::Trouble(known)) => {
+                let plain = probe::ask_plainly(address, "/version", LIMIT);
+                match known.fault {
+                    _ if plain.is_some_and(|reply| is_etcd(&reply)) => {
+                        trouble(Fault::NotTls, format!("{address} is an etcd without TLS"))
+                    }
+                    Fault::Waiting | Fault::NotEtcd => Err(known.clone()),
+                    _ => Ok(()),
                 }
             }
-            Err(Answer::Trouble(known)) if is_silence(known.fault) => Err(known.clone()),
             _ => Ok(()),
         };
     };
