@@ -65,7 +65,8 @@ pub fn check(bundle: &Bundle, programs: &[Program], trust: &cli::Trust) -> Resul
 
 fn directory(trust: &cli::Trust) -> Result<Option<PathBuf>> {
     let path = trust.artifacts.clone().unwrap_or_else(|| STORE.into());
-    let is_there = disk::look(&path)?.is_some_and(|found| found.kind == disk::Kind::Directory);
+    // Below it, so that a link to the store is followed, as it is by a build.
+    let is_there = disk::look(&path.join("releases"))?.is_some();
     match (is_there, &trust.artifacts) {
         (true, _) => Ok(Some(path)),
         (false, None) => Ok(None),

@@ -88,11 +88,30 @@ pub fn quorum(seen: &[Seen<'_>]) -> Option<String> {
     }
     let quorum = voters / 2 + 1;
     let verb = if healthy == 1 { "is" } else { "are" };
-    let what = format!("{healthy} of {} {verb} healthy; the quorum is {quorum}", count(voters, "member"));
+    let what = format!(
+        "{healthy} of {} {verb} healthy as seen from here; the quorum is {quorum}",
+        count(voters, "member")
+    );
     Some(match healthy.checked_sub(quorum) {
         None => format!("{what}: the cluster takes no writes"),
         Some(0) => format!("{what}: no further member may fail"),
         Some(spare) => format!("{what}: {} may still fail", count(spare, "member")),
+    })
+}
+
+/// Members whose client port answers and whose peer port cannot be reached from here. Nothing has to be wrong with that.
+pub fn closed_peer_ports(seen: &[Seen<'_>]) -> Option<String> {
+    let is_closed = |one: &&Seen<'_>| {
+        let unreachable = |door: &super::look::Door| matches!(&door.answer, Ok(Answer::Trouble(trouble)) if trouble.fault == Fault::Unreachable);
+        one.status.is_ok() && one.peer.is_err() && one.doors.iter().any(unreachable)
+    };
+    let names: Vec<_> = seen.iter().filter(is_closed).map(Seen::name).collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "the peer port of {} is closed to this machine, as by a firewall: to check it, run kiln verify where both \
+             ports are open",
+            names.join(", ")
+        )
     })
 }
 

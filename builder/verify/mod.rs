@@ -148,6 +148,7 @@ pub fn run(bundle: &Path, manifest: &Manifest, options: &Options) -> Result<Repo
     know_the_user(&mut checks);
 
     notes.extend(checks::quorum(&seen));
+    notes.extend(checks::closed_peer_ports(&seen));
     notes.extend(checks::started_before(manifest, &seen));
     notes.extend(untold);
     notes.extend(certificates::note(manifest, options.now));
