@@ -8,7 +8,7 @@ use crate::cli;
 use crate::disk;
 use crate::etcd::Release;
 use crate::failure::{Exit, Failure, Result};
-use crate::values::{Arch, Digest};
+use crate::values::Arch;
 
 /// Where a build looks for releases when nothing is said.
 const STORE: &str = "artifacts";
@@ -21,8 +21,7 @@ const STORE: &str = "artifacts";
 /// a directory that is not there.
 pub fn check(bundle: &Bundle, programs: &[Program], trust: &cli::Trust) -> Result<Option<String>> {
     let etcd = &bundle.manifest.etcd;
-    let here = Arch::host().map_or(std::env::consts::ARCH, Arch::as_str);
-    if etcd.arch != here {
+    if Arch::host() != Some(etcd.arch) {
         // None of them can run here, and none is tried.
         return Ok(None);
     }
@@ -34,14 +33,14 @@ pub fn check(bundle: &Bundle, programs: &[Program], trust: &cli::Trust) -> Resul
     let Some(directory) = directory(trust)? else {
         return unknown(format!("there is no artifact store at {STORE}; name one with --artifacts"));
     };
-    let Some(record) = record(&directory, &etcd.version, &etcd.arch)? else {
+    let Some(record) = record(&directory, etcd.version, etcd.arch)? else {
         return unknown(format!("{} has no etcd {} for {}", directory.display(), etcd.version, etcd.arch));
     };
     for program in programs {
-        let held = etcd.binaries.get(&program.to_string()).map(|binary| binary.sha256.clone());
+        let held = etcd.binaries.get(program).map(|binary| binary.sha256);
         let known = record.binaries.get(program).map(|binary| binary.sha256);
         let (Some(held), Some(known)) = (held, known) else { continue };
-        if held.parse::<Digest>().ok() == Some(known) {
+        if held == known {
             continue;
         }
         let differs = format!(
@@ -76,8 +75,7 @@ fn directory(trust: &cli::Trust) -> Result<Option<PathBuf>> {
     }
 }
 
-fn record(directory: &Path, version: &str, arch: &str) -> Result<Option<Record>> {
-    let (Ok(release), Ok(arch)) = (version.parse::<Release>(), arch.parse::<Arch>()) else { return Ok(None) };
+fn record(directory: &Path, release: Release, arch: Arch) -> Result<Option<Record>> {
     let store = Store::at(directory);
     match store.available()?.contains(&(release, arch)) {
         true => store.find(release, arch, &[]).map(Some),

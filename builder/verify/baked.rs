@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::options::Options;
 use crate::bundle::Manifest;
-use crate::bundle::manifest::Node;
+use crate::bundle::manifest::{Node, Program};
 use crate::disk;
 use crate::failure::{Doing, Result};
 use crate::pack::read::{Archive, Kind};
@@ -38,7 +38,7 @@ pub struct Baked {
 /// # Errors
 /// `Exit::Io` when the node's archive cannot be read, `Exit::Wrong` when it is no archive of Kiln's.
 pub fn read(bundle: &Path, manifest: &Manifest, node: &Node) -> Result<Baked> {
-    let path = bundle.join("nodes").join(&node.name).join("overlay.tar.gz");
+    let path = bundle.join("nodes").join(node.name.as_str()).join("overlay.tar.gz");
     let own = |names: [&str; 2]| {
         let files = || manifest.certificates.iter().filter(|one| one.node.as_ref() == Some(&node.name));
         let named = |name: &&str| {
@@ -58,7 +58,7 @@ pub fn read(bundle: &Path, manifest: &Manifest, node: &Node) -> Result<Baked> {
         .filter(|name| name.starts_with(UNITS))
         .filter_map(|name| Some((name.clone(), text(name)?)))
         .collect();
-    let program = manifest.etcd.binaries.get("etcd").map(|binary| format!("/{}", binary.path));
+    let program = manifest.etcd.binaries.get(&Program::Etcd).map(|binary| format!("/{}", binary.path));
     let options = program.and_then(|program| {
         Options::read(&program, &units, |path| text(path.strip_prefix('/')?), text(CONFIGURATION[1]))
     });

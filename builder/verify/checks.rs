@@ -11,6 +11,8 @@ use super::probe::Answer;
 use super::report::{Check, count};
 use crate::bundle::Manifest;
 use crate::bundle::manifest::Node;
+use crate::etcd::ids::MemberId;
+use crate::values::Url;
 
 /// How often data is compared again when a compaction came in between.
 const HASH_TRIES: usize = 3;
@@ -34,25 +36,24 @@ pub fn all(manifest: &Manifest, seen: &[Seen<'_>], etcdctl: &Etcdctl) -> Vec<Che
 }
 
 /// What only a look at all members together tells.
-struct Known<'a> {
+struct Known {
     /// Members of the bundle that the cluster has under another ID, by the ID in the bundle.
-    replaced: BTreeMap<&'a str, u64>,
+    replaced: BTreeMap<MemberId, u64>,
     /// All that answer are of one cluster, which is not the bundle's.
     is_other_bundle: bool,
 }
 
-impl<'a> Known<'a> {
-    fn new(manifest: &'a Manifest, seen: &'a [Seen<'_>]) -> Self {
+impl Known {
+    fn new(manifest: &Manifest, seen: &[Seen<'_>]) -> Self {
         let lists = seen.iter().filter_map(|one| one.list.as_ref().ok());
-        let ours =
-            lists.filter(|list| hex(list.header.cluster_id) == manifest.cluster.id).max_by_key(|list| {
-                // Of two lists the one that knows more names is the later one.
-                list.members.iter().filter(|member| !member.name.is_empty()).count()
-            });
+        let ours = lists.filter(|list| list.header.cluster_id == manifest.cluster.id.0).max_by_key(|list| {
+            // Of two lists the one that knows more names is the later one.
+            list.members.iter().filter(|member| !member.name.is_empty()).count()
+        });
         let clusters: BTreeSet<u64> =
             seen.iter().filter_map(|one| Some(one.status.as_ref().ok()?.header.cluster_id)).collect();
         let is_other_bundle =
-            matches!(clusters.first(), Some(id) if clusters.len() == 1 && hex(*id) != manifest.cluster.id);
+            matches!(clusters.first(), Some(id) if clusters.len() == 1 && *id != manifest.cluster.id.0);
         Self { replaced: ours.map(|list| replaced(manifest, list)).unwrap_or_default(), is_other_bundle }
     }
 
@@ -62,17 +63,17 @@ impl<'a> Known<'a> {
 }
 
 /// A member that was removed and added again has the peer URLs of the bundle, its name or none yet, and a new ID.
-fn replaced<'a>(manifest: &'a Manifest, list: &MemberList) -> BTreeMap<&'a str, u64> {
-    let has = |id: &str| list.members.iter().any(|member| hex(member.id) == id);
-    let heir = |node: &'a Node| {
-        let urls: BTreeSet<_> = node.peer_urls.iter().collect();
+fn replaced(manifest: &Manifest, list: &MemberList) -> BTreeMap<MemberId, u64> {
+    let has = |id: MemberId| list.members.iter().any(|member| member.id == id.0);
+    let heir = |node: &Node| {
+        let urls: BTreeSet<_> = node.peer_urls.iter().map(ToString::to_string).collect();
         let is = |member: &&ListedMember| {
-            member.peer_urls.iter().collect::<BTreeSet<_>>() == urls
-                && (member.name.is_empty() || member.name == node.name)
+            member.peer_urls.iter().cloned().collect::<BTreeSet<_>>() == urls
+                && (member.name.is_empty() || member.name == node.name.as_str())
         };
-        Some((node.member_id.as_str(), list.members.iter().find(is)?.id))
+        Some((node.member_id, list.members.iter().find(is)?.id))
     };
-    manifest.nodes.iter().filter(|node| !has(&node.member_id)).filter_map(heir).collect()
+    manifest.nodes.iter().filter(|node| !has(node.member_id)).filter_map(heir).collect()
 }
 
 /// How many failures the cluster still tolerates, when not every member is well. `None` when all are, or none answers.
@@ -157,7 +158,8 @@ pub fn options(seen: &[Seen<'_>]) -> (Vec<Check>, Vec<String>) {
 /// Members whose etcd is older than the bundle: what it reads at its start only, the configuration and the CA, it has
 /// from an earlier one. Nothing is wrong with that as long as these are the same.
 pub fn started_before(manifest: &Manifest, seen: &[Seen<'_>]) -> Option<String> {
-    let is_before = |one: &&Seen<'_>| one.settings.started.is_some_and(|started| started < manifest.epoch);
+    let is_before =
+        |one: &&Seen<'_>| one.settings.started.is_some_and(|started| started < manifest.epoch.seconds());
     let names: Vec<_> = seen.iter().filter(is_before).map(Seen::name).collect();
     (!names.is_empty()).then(|| {
         format!(
@@ -221,34 +223,34 @@ fn on_status(
 
 fn identity(
     manifest: &Manifest,
-    known: &Known<'_>,
+    known: &Known,
     one: &Seen<'_>,
     status: &Status,
 ) -> Result<String, (Fault, String)> {
     let (cluster, member) = (hex(status.header.cluster_id), hex(status.header.member_id));
-    if cluster != manifest.cluster.id {
+    if status.header.cluster_id != manifest.cluster.id.0 {
         let detail = format!("its cluster ID is {cluster}; the bundle's is {}", manifest.cluster.id);
         return Err((known.other_cluster(), detail));
     }
-    let baked = &one.target.node.member_id;
-    if member == *baked {
+    let baked = one.target.node.member_id;
+    if status.header.member_id == baked.0 {
         return Ok(member);
     }
-    let heir = known.replaced.get(baked.as_str());
+    let heir = known.replaced.get(&baked);
     let fault = if heir == Some(&status.header.member_id) { Fault::Replaced } else { Fault::OtherMember };
     Err((fault, format!("its member ID is {member}; the bundle has {baked}")))
 }
 
 fn version(manifest: &Manifest, _: &Seen<'_>, status: &Status) -> Result<String, (Fault, String)> {
-    let baked = &manifest.etcd.version;
-    if status.version == *baked {
-        Ok(baked.clone())
+    let baked = manifest.etcd.version.to_string();
+    if status.version == baked {
+        Ok(baked)
     } else {
         Err((Fault::OtherVersion, format!("it runs {}; the bundle has {baked}", status.version)))
     }
 }
 
-fn member_list(manifest: &Manifest, known: &Known<'_>, one: &Seen<'_>) -> Check {
+fn member_list(manifest: &Manifest, known: &Known, one: &Seen<'_>) -> Check {
     let (check, node) = ("member list as baked", Some(one.name()));
     let list = match (&one.list, &one.status) {
         (Ok(list), _) => list,
@@ -275,16 +277,16 @@ fn member_list(manifest: &Manifest, known: &Known<'_>, one: &Seen<'_>) -> Check 
     }
 }
 
-fn compare(manifest: &Manifest, known: &Known<'_>, list: &MemberList) -> Vec<(Fault, String)> {
+fn compare(manifest: &Manifest, known: &Known, list: &MemberList) -> Vec<(Fault, String)> {
     let cluster = hex(list.header.cluster_id);
-    if cluster != manifest.cluster.id {
+    if list.header.cluster_id != manifest.cluster.id.0 {
         // Every member differs then; one sentence is enough.
         return vec![(known.other_cluster(), format!("it is the list of the cluster {cluster}"))];
     }
     let mut differences = Vec::new();
     // A replaced member's own row says that its ID is another; here it is as good as the one in the bundle.
     let is = |node: &Node, member: &ListedMember| {
-        hex(member.id) == node.member_id || known.replaced.get(node.member_id.as_str()) == Some(&member.id)
+        member.id == node.member_id.0 || known.replaced.get(&node.member_id) == Some(&member.id)
     };
     for node in &manifest.nodes {
         match list.members.iter().find(|member| is(node, member)) {
@@ -306,19 +308,22 @@ fn compare(manifest: &Manifest, known: &Known<'_>, list: &MemberList) -> Vec<(Fa
 }
 
 fn compare_member(node: &Node, member: &ListedMember) -> Option<(Fault, String)> {
+    let texts = |urls: &[Url]| urls.iter().map(ToString::to_string).collect::<Vec<_>>();
     let set = |urls: &[String]| urls.iter().cloned().collect::<BTreeSet<_>>();
     let name = &node.name;
     // A founding member has its name from the start, and its client URLs only once it has come up.
     if member.name.is_empty() || member.client_urls.is_empty() {
         return Some((Fault::Unstarted, format!("{name} is not started")));
     }
-    if member.name != *name {
+    if member.name != name.as_str() {
         return Some((Fault::NameDiffers, format!("{name} is called {}", member.name)));
     }
-    let urls =
-        [("peer", &node.peer_urls, &member.peer_urls), ("client", &node.client_urls, &member.client_urls)];
+    let urls = [
+        ("peer", texts(&node.peer_urls), member.peer_urls.as_slice()),
+        ("client", texts(&node.client_urls), member.client_urls.as_slice()),
+    ];
     for (what, want, have) in urls {
-        if set(want) != set(have) {
+        if set(&want) != set(have) {
             let detail = format!("{name} has the {what} URLs {}, not {}", have.join(" "), want.join(" "));
             return Some((Fault::UrlDiffers, detail));
         }
@@ -364,7 +369,7 @@ fn one_leader(seen: &[Seen<'_>]) -> Check {
     let names = |leader: u64| {
         let is = |one: &&Seen<'_>| one.status.as_ref().is_ok_and(|status| status.header.member_id == leader);
         let node = seen.iter().find(is);
-        node.or_else(|| seen.iter().find(|one| one.target.node.member_id == hex(leader)))
+        node.or_else(|| seen.iter().find(|one| one.target.node.member_id.0 == leader))
             .map_or_else(|| hex(leader), |one| one.name().to_owned())
     };
     match leaders.iter().copied().collect::<Vec<_>>()[..] {
@@ -420,7 +425,7 @@ fn no_alarm(seen: &[Seen<'_>], etcdctl: &Etcdctl) -> Check {
 }
 
 fn alarm_text(seen: &[Seen<'_>], alarm: &Alarm) -> String {
-    let node = seen.iter().find(|one| one.target.node.member_id == hex(alarm.member_id));
+    let node = seen.iter().find(|one| one.target.node.member_id.0 == alarm.member_id);
     let name = node.map_or_else(|| hex(alarm.member_id), |one| one.name().to_owned());
     match alarm.alarm {
         1 => format!("alarm NOSPACE of {name}"),
@@ -431,7 +436,7 @@ fn alarm_text(seen: &[Seen<'_>], alarm: &Alarm) -> String {
 
 fn same_data(manifest: &Manifest, seen: &[Seen<'_>], etcdctl: &Etcdctl) -> Check {
     let check = "same data everywhere";
-    let ours = |status: &Status| hex(status.header.cluster_id) == manifest.cluster.id;
+    let ours = |status: &Status| status.header.cluster_id == manifest.cluster.id.0;
     let alive: Vec<_> = seen
         .iter()
         .filter_map(|one| one.status.as_ref().ok().filter(|status| ours(status)).map(|status| (one, status)))
@@ -490,53 +495,63 @@ fn hash_at(etcdctl: &Etcdctl, endpoint: &str, revision: u64) -> Result<Hash, Tro
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bundle::manifest::{Cluster, Etcd, Network};
+    use crate::bundle::manifest::{Binaries, Cluster, Etcd, Network};
+    use crate::etcd::Release;
+    use crate::etcd::ids::{ClusterId, MemberId};
+    use crate::values::{Arch, Epoch, Line};
     use crate::verify::etcdctl::Header;
 
     fn manifest() -> Manifest {
         let node = |name: &str, last: u8| Node {
-            name: name.into(),
+            name: name.parse().unwrap(),
             address: [10, 0, 0, last].into(),
-            mac: "52:54:00:00:00:01".into(),
-            member_id: hex(last.into()),
-            peer_urls: vec![format!("https://10.0.0.{last}:2380")],
-            client_urls: vec![format!("https://10.0.0.{last}:2379"), format!("https://{name}:2379")],
+            mac: "52:54:00:00:00:01".parse().unwrap(),
+            member_id: MemberId(last.into()),
+            peer_urls: vec![format!("https://10.0.0.{last}:2380").parse().unwrap()],
+            client_urls: [2379, 12379]
+                .map(|port| format!("https://10.0.0.{last}:{port}").parse().unwrap())
+                .into(),
             files: Vec::new(),
         };
         Manifest {
             schema: 1,
-            builder: "kiln".into(),
-            epoch: 0,
-            cluster: Cluster { name: "ha3".into(), token: "t".into(), id: hex(7), formed: false },
+            builder: Line::of("kiln"),
+            epoch: Epoch::START,
+            cluster: Cluster {
+                name: "ha3".parse().unwrap(),
+                token: "t".parse().unwrap(),
+                id: ClusterId(7),
+                formed: false,
+            },
             etcd: Etcd {
                 peers_by_name: true,
-                version: "3.5.16".into(),
-                arch: "amd64".into(),
+                version: Release::new(3, 5, 16),
+                arch: Arch::Amd64,
                 binaries: Default::default(),
                 sources: Vec::new(),
             },
-            network: Network { cidr: "10.0.0.0/24".into(), gateway: None },
+            network: Network { cidr: "10.0.0.0/24".parse().unwrap(), gateway: None },
             machine: None,
             base: None,
             nodes: vec![node("cp-a", 1), node("cp-b", 2)],
-            carriers: Vec::new(),
-            binaries: "embedded".into(),
+            carriers: Default::default(),
+            binaries: Binaries::Embedded,
             certificates: Vec::new(),
             files: Default::default(),
         }
     }
 
-    fn known(replaced: BTreeMap<&str, u64>) -> Known<'_> {
+    fn known(replaced: BTreeMap<MemberId, u64>) -> Known {
         Known { replaced, is_other_bundle: false }
     }
 
     fn as_baked() -> MemberList {
         let member = |node: &Node| ListedMember {
-            id: u64::from_str_radix(&node.member_id, 16).unwrap(),
-            name: node.name.clone(),
-            peer_urls: node.peer_urls.clone(),
+            id: node.member_id.0,
+            name: node.name.to_string(),
+            peer_urls: node.peer_urls.iter().map(ToString::to_string).collect(),
             // In another order than the manifest has them.
-            client_urls: node.client_urls.iter().rev().cloned().collect(),
+            client_urls: node.client_urls.iter().rev().map(ToString::to_string).collect(),
             is_learner: false,
         };
         let header = Header { cluster_id: 7, ..Header::default() };
@@ -555,7 +570,7 @@ mod tests {
         assert!(replaced(&manifest, &list).is_empty());
         list.members[1].id = 9;
         let heirs = replaced(&manifest, &list);
-        assert_eq!(heirs, BTreeMap::from([("2", 9)]));
+        assert_eq!(heirs, BTreeMap::from([(MemberId(2), 9)]));
         assert_eq!(compare(&manifest, &known(heirs), &list), []);
         // Added, and not yet started.
         list.members[1].name.clear();

@@ -29,7 +29,7 @@ use crate::bundle::manifest::Node;
 use crate::disk::{self, Scratch};
 use crate::failure::{Doing, Failure, Result};
 use crate::interrupt;
-use crate::values::Epoch;
+use crate::values::{Epoch, Url};
 use probe::Identity;
 use who::Authorities;
 
@@ -77,19 +77,20 @@ pub fn endpoints(manifest: &Manifest) -> Result<Vec<String>> {
 }
 
 fn targets<'a>(manifest: &'a Manifest, given: &BTreeMap<String, SocketAddr>) -> Result<Vec<Target<'a>>> {
-    if let Some(unknown) = given.keys().find(|name| manifest.nodes.iter().all(|node| node.name != **name)) {
+    if let Some(unknown) =
+        given.keys().find(|name| manifest.nodes.iter().all(|node| node.name.as_str() != *name))
+    {
         return Err(Failure::new(
             crate::failure::Exit::Usage,
             format!("the bundle has no node {unknown} to take an endpoint for"),
         ));
     }
     let all = manifest.nodes.iter().map(|node| {
-        // By address: the name in a URL may be one that only the nodes themselves resolve.
-        let at = |urls: &[String], what| match urls.iter().find_map(|url| https_port(url)) {
-            Some(port) => Ok(SocketAddr::new(node.address, port)),
+        let at = |urls: &[Url], what: &str| match urls.first() {
+            Some(url) => Ok(url.address()),
             None => Err(Failure::wrong(format!("the manifest gives {} no https {what} URL", node.name))),
         };
-        Ok(match given.get(&node.name) {
+        Ok(match given.get(node.name.as_str()) {
             Some(client) => Target { node, client: *client, peer: None },
             None => Target {
                 node,
@@ -99,10 +100,6 @@ fn targets<'a>(manifest: &'a Manifest, given: &BTreeMap<String, SocketAddr>) -> 
         })
     });
     all.collect()
-}
-
-fn https_port(url: &str) -> Option<u16> {
-    url.strip_prefix("https://")?.trim_end_matches('/').rsplit_once(':')?.1.parse().ok()
 }
 
 /// Makes every check. What could not be checked is in the report as skipped.
@@ -156,7 +153,7 @@ pub fn run(bundle: &Path, manifest: &Manifest, options: &Options) -> Result<Repo
         let note = "any certificate of this CA gets onto the peer port: this release and configuration cannot tell peers by name";
         notes.push(note.to_owned());
     }
-    let cluster = (manifest.cluster.name.clone(), manifest.cluster.id.clone());
+    let cluster = (manifest.cluster.name.to_string(), manifest.cluster.id.to_string());
     Ok(Report::new(cluster, seen.iter().map(look::Seen::member).collect(), checks, notes))
 }
 
@@ -180,23 +177,4 @@ fn each<'a, T: Sync, R: Send>(items: &'a [T], work: impl Fn(&'a T) -> R + Sync) 
             .map(|handle| handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
             .collect()
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ports_come_from_https_urls() {
-        let cases = [
-            ("https://10.0.0.4:2379", Some(2379)),
-            ("https://[fd00::1]:2379/", Some(2379)),
-            ("https://cp-a.kloud.lan:12379", Some(12379)),
-            ("http://10.0.0.4:2379", None),
-            ("https://10.0.0.4", None),
-        ];
-        for (url, want) in cases {
-            assert_eq!(https_port(url), want, "{url}");
-        }
-    }
 }

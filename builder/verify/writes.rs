@@ -96,7 +96,7 @@ fn reason_against(manifest: &Manifest, one: &Seen<'_>) -> Option<&'static str> {
     match (&one.status, &one.health) {
         (Err(_), _) => Some(one.silence()),
         // What is somebody else's is not written to.
-        (Ok(status), _) if hex(status.header.cluster_id) != manifest.cluster.id => {
+        (Ok(status), _) if status.header.cluster_id != manifest.cluster.id.0 => {
             Some("it belongs to another cluster")
         }
         // Without a quorum a write would only wait for its deadline.
