@@ -356,7 +356,7 @@ pub struct Seal {
 #[derive(Args, Debug)]
 #[command(
     after_help = "Besides what is read, a key below kiln/verify/ is written through each member, read at the others and \
-deleted; etcd deletes it after a minute if kiln cannot. Exit code 1: something differs, or could not be checked."
+deleted; etcd deletes it after a minute if kiln cannot. Exit code 1: something differs, or was not checked."
 )]
 pub struct Verify {
     pub bundle: PathBuf,

@@ -1,18 +1,14 @@
 //! Holding what the members showed against what the manifest says.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::causes::Fault;
-use super::etcdctl::{
-    Alarm, Alarms, Etcdctl, Hash, HashRow, ListedMember, MemberList, Status, StatusRow, Trouble,
-};
+use super::etcdctl::{Alarm, Alarms, Etcdctl, Hash, HashRow, Status, StatusRow, Trouble};
 use super::look::{Seen, hex};
+use super::members::{self, Known};
 use super::probe::Answer;
-use super::report::{Check, count};
+use super::report::Check;
 use crate::bundle::Manifest;
-use crate::bundle::manifest::Node;
-use crate::etcd::ids::MemberId;
-use crate::values::Url;
 
 /// How often data is compared again when a compaction came in between.
 const HASH_TRIES: usize = 3;
@@ -23,150 +19,17 @@ pub fn all(manifest: &Manifest, seen: &[Seen<'_>], etcdctl: &Etcdctl) -> Vec<Che
     let mut checks: Vec<Check> = Vec::new();
     checks.extend(seen.iter().map(answers));
     checks.extend(
-        seen.iter().map(|one| on_status(one, "identity as baked", |s| identity(manifest, &known, one, s))),
+        seen.iter()
+            .map(|one| on_status(one, "identity as baked", |s| members::identity(manifest, &known, one, s))),
     );
     checks.extend(seen.iter().map(|one| on_status(one, "version as baked", |s| version(manifest, one, s))));
-    checks.extend(seen.iter().map(|one| member_list(manifest, &known, one)));
-    checks.push(same_lists(seen));
+    checks.extend(seen.iter().map(|one| members::check(manifest, &known, one)));
+    checks.push(members::same_lists(seen));
     checks.push(one_leader(seen));
     checks.extend(seen.iter().map(healthy));
     checks.push(no_alarm(seen, etcdctl));
     checks.push(same_data(manifest, seen, etcdctl));
     checks
-}
-
-/// What only a look at all members together tells.
-struct Known {
-    /// Members of the bundle that the cluster has under another ID, by the ID in the bundle.
-    replaced: BTreeMap<MemberId, u64>,
-    /// All that answer are of one cluster, which is not the bundle's.
-    is_other_bundle: bool,
-}
-
-impl Known {
-    fn new(manifest: &Manifest, seen: &[Seen<'_>]) -> Self {
-        let lists = seen.iter().filter_map(|one| one.list.as_ref().ok());
-        let ours = lists.filter(|list| list.header.cluster_id == manifest.cluster.id.0).max_by_key(|list| {
-            // Of two lists the one that knows more names is the later one.
-            list.members.iter().filter(|member| !member.name.is_empty()).count()
-        });
-        let clusters: BTreeSet<u64> =
-            seen.iter().filter_map(|one| Some(one.status.as_ref().ok()?.header.cluster_id)).collect();
-        let is_other_bundle =
-            matches!(clusters.first(), Some(id) if clusters.len() == 1 && *id != manifest.cluster.id.0);
-        Self { replaced: ours.map(|list| replaced(manifest, list)).unwrap_or_default(), is_other_bundle }
-    }
-
-    fn other_cluster(&self) -> Fault {
-        if self.is_other_bundle { Fault::OtherBundle } else { Fault::OtherCluster }
-    }
-}
-
-/// A member that was removed and added again has the peer URLs of the bundle, its name or none yet, and a new ID.
-fn replaced(manifest: &Manifest, list: &MemberList) -> BTreeMap<MemberId, u64> {
-    let has = |id: MemberId| list.members.iter().any(|member| member.id == id.0);
-    let heir = |node: &Node| {
-        let urls: BTreeSet<_> = node.peer_urls.iter().map(ToString::to_string).collect();
-        let is = |member: &&ListedMember| {
-            member.peer_urls.iter().cloned().collect::<BTreeSet<_>>() == urls
-                && (member.name.is_empty() || member.name == node.name.as_str())
-        };
-        Some((node.member_id, list.members.iter().find(is)?.id))
-    };
-    manifest.nodes.iter().filter(|node| !has(node.member_id)).filter_map(heir).collect()
-}
-
-/// How many failures the cluster still tolerates, when not every member is well. `None` when all are, or none answers.
-pub fn quorum(seen: &[Seen<'_>]) -> Option<String> {
-    // The members are those that the cluster counts; a learner has no vote.
-    let list = seen.iter().find_map(|one| one.list.as_ref().ok());
-    let voters =
-        list.map_or(seen.len(), |list| list.members.iter().filter(|member| !member.is_learner).count());
-    let healthy = seen.iter().filter(|one| one.health.is_ok()).count();
-    let answering = seen.iter().filter(|one| one.status.is_ok()).count();
-    if healthy == voters || answering == 0 {
-        return None;
-    }
-    let quorum = voters / 2 + 1;
-    let verb = if healthy == 1 { "is" } else { "are" };
-    let what = format!(
-        "{healthy} of {} {verb} healthy as seen from here; the quorum is {quorum}",
-        count(voters, "member")
-    );
-    Some(match healthy.checked_sub(quorum) {
-        None => format!("{what}: the cluster takes no writes"),
-        Some(0) => format!("{what}: no further member may fail"),
-        Some(spare) => format!("{what}: {} may still fail", count(spare, "member")),
-    })
-}
-
-/// Members whose client port answers and whose peer port cannot be reached from here. Nothing has to be wrong with that.
-pub fn closed_peer_ports(seen: &[Seen<'_>]) -> Option<String> {
-    let is_closed = |one: &&Seen<'_>| {
-        let unreachable = |door: &super::look::Door| matches!(&door.answer, Ok(Answer::Trouble(trouble)) if trouble.fault == Fault::Unreachable);
-        one.status.is_ok() && one.peer.is_err() && one.doors.iter().any(unreachable)
-    };
-    let names: Vec<_> = seen.iter().filter(is_closed).map(Seen::name).collect();
-    (!names.is_empty()).then(|| {
-        format!(
-            "the peer port of {} is closed to this machine, as by a firewall: to check it, run kiln verify where both \
-             ports are open",
-            names.join(", ")
-        )
-    })
-}
-
-/// Whether each member runs with the options of the bundle; and what could not be compared, as notes.
-pub fn options(seen: &[Seen<'_>]) -> (Vec<Check>, Vec<String>) {
-    let check = "options as baked";
-    let mut checks = Vec::new();
-    let (mut untold, mut foreign) = (BTreeSet::new(), Vec::new());
-    for one in seen {
-        let node = Some(one.name());
-        let Some(baked) = &one.baked.options else {
-            foreign.push(one.name());
-            continue;
-        };
-        if one.status.is_err() && one.settings.command.is_none() {
-            checks.push(Check::skipped(check, node, one.silence()));
-            continue;
-        }
-        let compared = baked.compare(&one.settings);
-        untold.extend(compared.untold);
-        checks.push(if !compared.differences.is_empty() {
-            Check::failed(check, node, Fault::OtherOptions, compared.differences.join("; "))
-        } else if compared.held.is_empty() {
-            Check::skipped(check, node, "it tells nothing of its options")
-        } else {
-            Check::ok(check, node, compared.held.join(", "))
-        });
-    }
-    let mut notes = Vec::new();
-    if !foreign.is_empty() {
-        notes.push(format!(
-            "options of {} not checked: etcd is not started by a unit of Kiln's there",
-            foreign.join(", ")
-        ));
-    }
-    if !untold.is_empty() {
-        let list: Vec<_> = untold.into_iter().collect();
-        notes.push(format!("not checked, because etcd does not tell: {}", list.join(", ")));
-    }
-    (checks, notes)
-}
-
-/// Members whose etcd is older than the bundle: what it reads at its start only, the configuration and the CA, it has
-/// from an earlier one. Nothing is wrong with that as long as these are the same.
-pub fn started_before(manifest: &Manifest, seen: &[Seen<'_>]) -> Option<String> {
-    let is_before =
-        |one: &&Seen<'_>| one.settings.started.is_some_and(|started| started < manifest.epoch.seconds());
-    let names: Vec<_> = seen.iter().filter(is_before).map(Seen::name).collect();
-    (!names.is_empty()).then(|| {
-        format!(
-            "etcd on {} was started before this bundle's date; what it reads at its start only is from then",
-            names.join(", ")
-        )
-    })
 }
 
 /// Who had to be kept out, and was.
@@ -221,140 +84,12 @@ fn on_status(
     }
 }
 
-fn identity(
-    manifest: &Manifest,
-    known: &Known,
-    one: &Seen<'_>,
-    status: &Status,
-) -> Result<String, (Fault, String)> {
-    let (cluster, member) = (hex(status.header.cluster_id), hex(status.header.member_id));
-    if status.header.cluster_id != manifest.cluster.id.0 {
-        let detail = format!("its cluster ID is {cluster}; the bundle's is {}", manifest.cluster.id);
-        return Err((known.other_cluster(), detail));
-    }
-    let baked = one.target.node.member_id;
-    if status.header.member_id == baked.0 {
-        return Ok(member);
-    }
-    let heir = known.replaced.get(&baked);
-    let fault = if heir == Some(&status.header.member_id) { Fault::Replaced } else { Fault::OtherMember };
-    Err((fault, format!("its member ID is {member}; the bundle has {baked}")))
-}
-
 fn version(manifest: &Manifest, _: &Seen<'_>, status: &Status) -> Result<String, (Fault, String)> {
     let baked = manifest.etcd.version.to_string();
     if status.version == baked {
         Ok(baked)
     } else {
         Err((Fault::OtherVersion, format!("it runs {}; the bundle has {baked}", status.version)))
-    }
-}
-
-fn member_list(manifest: &Manifest, known: &Known, one: &Seen<'_>) -> Check {
-    let (check, node) = ("member list as baked", Some(one.name()));
-    let list = match (&one.list, &one.status) {
-        (Ok(list), _) => list,
-        (Err(_), Err(_)) => return Check::skipped(check, node, one.silence()),
-        (Err(trouble), Ok(_)) if trouble.fault == Fault::NoLeader => {
-            return Check::skipped(check, node, "there is no leader to vouch for it");
-        }
-        (Err(trouble), Ok(_)) => return Check::failed(check, node, trouble.fault, trouble.said.as_str()),
-    };
-    let differences = compare(manifest, known, list);
-    match differences.first() {
-        None => {
-            let members = count(list.members.len(), "member");
-            let replaced = match known.replaced.len() {
-                0 => String::new(),
-                replaced => format!(", {replaced} of them replaced"),
-            };
-            Check::ok(check, node, format!("{members}, all started, all voting{replaced}"))
-        }
-        Some((fault, _)) => {
-            let details: Vec<_> = differences.iter().map(|(_, detail)| detail.as_str()).collect();
-            Check::failed(check, node, *fault, details.join("; "))
-        }
-    }
-}
-
-fn compare(manifest: &Manifest, known: &Known, list: &MemberList) -> Vec<(Fault, String)> {
-    let cluster = hex(list.header.cluster_id);
-    if list.header.cluster_id != manifest.cluster.id.0 {
-        // Every member differs then; one sentence is enough.
-        return vec![(known.other_cluster(), format!("it is the list of the cluster {cluster}"))];
-    }
-    let mut differences = Vec::new();
-    // A replaced member's own row says that its ID is another; here it is as good as the one in the bundle.
-    let is = |node: &Node, member: &ListedMember| {
-        member.id == node.member_id.0 || known.replaced.get(&node.member_id) == Some(&member.id)
-    };
-    for node in &manifest.nodes {
-        match list.members.iter().find(|member| is(node, member)) {
-            Some(member) => differences.extend(compare_member(node, member)),
-            None => {
-                let detail = format!("{} ({}) is not in it", node.name, node.member_id);
-                differences.push((Fault::Missing, detail));
-            }
-        }
-    }
-    for member in &list.members {
-        if manifest.nodes.iter().all(|node| !is(node, member)) {
-            let name = if member.name.is_empty() { "a member without a name" } else { &member.name };
-            let learner = if member.is_learner { ", a learner" } else { "" };
-            differences.push((Fault::Extra, format!("it has {name} ({}{learner}) besides", hex(member.id))));
-        }
-    }
-    differences
-}
-
-fn compare_member(node: &Node, member: &ListedMember) -> Option<(Fault, String)> {
-    let texts = |urls: &[Url]| urls.iter().map(ToString::to_string).collect::<Vec<_>>();
-    let set = |urls: &[String]| urls.iter().cloned().collect::<BTreeSet<_>>();
-    let name = &node.name;
-    // A founding member has its name from the start, and its client URLs only once it has come up.
-    if member.name.is_empty() || member.client_urls.is_empty() {
-        return Some((Fault::Unstarted, format!("{name} is not started")));
-    }
-    if member.name != name.as_str() {
-        return Some((Fault::NameDiffers, format!("{name} is called {}", member.name)));
-    }
-    let urls = [
-        ("peer", texts(&node.peer_urls), member.peer_urls.as_slice()),
-        ("client", texts(&node.client_urls), member.client_urls.as_slice()),
-    ];
-    for (what, want, have) in urls {
-        if set(&want) != set(have) {
-            let detail = format!("{name} has the {what} URLs {}, not {}", have.join(" "), want.join(" "));
-            return Some((Fault::UrlDiffers, detail));
-        }
-    }
-    member.is_learner.then(|| (Fault::Learner, format!("{name} is a learner")))
-}
-
-fn same_lists(seen: &[Seen<'_>]) -> Check {
-    let check = "same member list everywhere";
-    let lists: Vec<_> = seen
-        .iter()
-        .filter_map(|one| {
-            let mut members = one.list.as_ref().ok()?.members.clone();
-            members.sort();
-            Some((one.name(), members))
-        })
-        .collect();
-    let Some(((first, list), rest)) = lists.split_first() else {
-        return Check::skipped(check, None, "no member gave its list");
-    };
-    match rest.iter().find(|(_, other)| other != list) {
-        Some((other, _)) => Check::failed(
-            check,
-            None,
-            Fault::ListsDiffer,
-            format!("{first} and {other} list different members"),
-        ),
-        None if rest.is_empty() && seen.len() > 1 => {
-            Check::skipped(check, None, "only one member gave its list")
-        }
-        None => Check::ok(check, None, format!("seen from {}", count(lists.len(), "member"))),
     }
 }
 
@@ -490,125 +225,4 @@ fn hash_at(etcdctl: &Etcdctl, endpoint: &str, revision: u64) -> Result<Hash, Tro
     let rows: Vec<HashRow> = etcdctl.ask(endpoint, &["endpoint", "hashkv", &at])?;
     let empty = || Trouble { fault: Fault::Unknown, said: "an empty answer".into() };
     rows.into_iter().next().map(|row| row.hash).ok_or_else(empty)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::bundle::manifest::{Binaries, Cluster, Etcd, Network};
-    use crate::etcd::Release;
-    use crate::etcd::ids::{ClusterId, MemberId};
-    use crate::values::{Arch, Epoch, Line};
-    use crate::verify::etcdctl::Header;
-
-    fn manifest() -> Manifest {
-        let node = |name: &str, last: u8| Node {
-            name: name.parse().unwrap(),
-            address: [10, 0, 0, last].into(),
-            mac: "52:54:00:00:00:01".parse().unwrap(),
-            member_id: MemberId(last.into()),
-            peer_urls: vec![format!("https://10.0.0.{last}:2380").parse().unwrap()],
-            client_urls: [2379, 12379]
-                .map(|port| format!("https://10.0.0.{last}:{port}").parse().unwrap())
-                .into(),
-            files: Vec::new(),
-        };
-        Manifest {
-            schema: 1,
-            builder: Line::of("kiln"),
-            epoch: Epoch::START,
-            cluster: Cluster {
-                name: "ha3".parse().unwrap(),
-                token: "t".parse().unwrap(),
-                id: ClusterId(7),
-                formed: false,
-            },
-            etcd: Etcd {
-                peers_by_name: true,
-                version: Release::new(3, 5, 16),
-                arch: Arch::Amd64,
-                binaries: Default::default(),
-                sources: Vec::new(),
-            },
-            network: Network { cidr: "10.0.0.0/24".parse().unwrap(), gateway: None },
-            machine: None,
-            base: None,
-            nodes: vec![node("cp-a", 1), node("cp-b", 2)],
-            carriers: Default::default(),
-            binaries: Binaries::Embedded,
-            certificates: Vec::new(),
-            files: Default::default(),
-        }
-    }
-
-    fn known(replaced: BTreeMap<MemberId, u64>) -> Known {
-        Known { replaced, is_other_bundle: false }
-    }
-
-    fn as_baked() -> MemberList {
-        let member = |node: &Node| ListedMember {
-            id: node.member_id.0,
-            name: node.name.to_string(),
-            peer_urls: node.peer_urls.iter().map(ToString::to_string).collect(),
-            // In another order than the manifest has them.
-            client_urls: node.client_urls.iter().rev().map(ToString::to_string).collect(),
-            is_learner: false,
-        };
-        let header = Header { cluster_id: 7, ..Header::default() };
-        MemberList { header, members: manifest().nodes.iter().map(member).collect() }
-    }
-
-    #[test]
-    fn a_list_as_baked_has_no_differences() {
-        assert_eq!(compare(&manifest(), &known(BTreeMap::new()), &as_baked()), []);
-    }
-
-    #[test]
-    fn a_replaced_member_is_known_by_its_peer_urls() {
-        let manifest = manifest();
-        let mut list = as_baked();
-        assert!(replaced(&manifest, &list).is_empty());
-        list.members[1].id = 9;
-        let heirs = replaced(&manifest, &list);
-        assert_eq!(heirs, BTreeMap::from([(MemberId(2), 9)]));
-        assert_eq!(compare(&manifest, &known(heirs), &list), []);
-        // Added, and not yet started.
-        list.members[1].name.clear();
-        let differences = compare(&manifest, &known(replaced(&manifest, &list)), &list);
-        assert_eq!(differences, [(Fault::Unstarted, "cp-b is not started".to_owned())]);
-        // Somebody else at another address is no replacement.
-        list.members[1].name = "cp-b".into();
-        list.members[1].peer_urls = vec!["https://10.0.0.9:2380".into()];
-        assert!(replaced(&manifest, &list).is_empty());
-    }
-
-    #[test]
-    fn every_kind_of_difference_is_named() {
-        type Change = fn(&mut MemberList);
-        let cases: &[(Change, Fault, &str)] = &[
-            (|list| list.header.cluster_id = 8, Fault::OtherCluster, "8"),
-            (|list| _ = list.members.pop(), Fault::Missing, "cp-b (2) is not in it"),
-            (|list| list.members[1].name = String::new(), Fault::Unstarted, "cp-b is not started"),
-            (|list| list.members[1].client_urls.clear(), Fault::Unstarted, "cp-b is not started"),
-            (|list| list.members[1].name = "x".into(), Fault::NameDiffers, "cp-b is called x"),
-            (|list| list.members[1].is_learner = true, Fault::Learner, "cp-b is a learner"),
-            (|list| _ = list.members[0].client_urls.pop(), Fault::UrlDiffers, "cp-a has the client URLs"),
-            (|list| list.members[0].peer_urls[0].push('1'), Fault::UrlDiffers, "cp-a has the peer URLs"),
-            (
-                |list| {
-                    let id = 3;
-                    list.members.push(ListedMember { id, is_learner: true, ..ListedMember::default() });
-                },
-                Fault::Extra,
-                "a member without a name (3, a learner)",
-            ),
-        ];
-        for (change, fault, text) in cases {
-            let mut list = as_baked();
-            change(&mut list);
-            let differences = compare(&manifest(), &known(BTreeMap::new()), &list);
-            assert_eq!(differences.len(), 1, "{differences:?}");
-            assert!(differences[0].0 == *fault && differences[0].1.contains(text), "{differences:?}");
-        }
-    }
 }

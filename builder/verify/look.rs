@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use super::Target;
+use super::ask;
 use super::baked::Baked;
 use super::causes::Fault;
 use super::etcdctl::{Etcdctl, MemberList, Status, StatusRow, Trouble};
@@ -105,7 +106,7 @@ pub fn look<'a>(
     std::thread::scope(|scope| {
         let doors = scope.spawn(|| doors(target, visitors));
         let endpoint = target.endpoint();
-        let asked = probe::ask(target.client, &visitors.client, "/version", who::LIMIT);
+        let asked = ask::ask(target.client, &visitors.client, "/version", who::LIMIT);
         let intermediates = baked.server.get(1..).unwrap_or_default();
         let (answers, settings) =
             match who::check(target.client, &asked, &visitors.authorities, intermediates) {

@@ -1,5 +1,6 @@
 //! Asking a running cluster whether it is what the bundle holds, and saying what is wrong and why.
 
+mod ask;
 mod baked;
 mod causes;
 mod certificates;
@@ -7,6 +8,8 @@ mod checks;
 mod etcdctl;
 mod junit;
 mod look;
+mod members;
+mod notes;
 mod options;
 mod p521;
 mod probe;
@@ -139,14 +142,14 @@ pub fn run(bundle: &Path, manifest: &Manifest, options: &Options) -> Result<Repo
         interrupt::check()?;
     }
     checks.extend(checks::doors(&seen));
-    let (of_options, untold) = checks::options(&seen);
+    let (of_options, untold) = notes::options(&seen);
     checks.extend(of_options);
     checks.extend(certificates::check(manifest, &seen, &visitors.authorities, options.now));
     know_the_user(&mut checks);
 
-    notes.extend(checks::quorum(&seen));
-    notes.extend(checks::closed_peer_ports(&seen));
-    notes.extend(checks::started_before(manifest, &seen));
+    notes.extend(notes::quorum(&seen));
+    notes.extend(notes::closed_peer_ports(&seen));
+    notes.extend(notes::started_before(manifest, &seen));
     notes.extend(untold);
     notes.extend(certificates::note(manifest, options.now));
     if !manifest.etcd.peers_by_name {

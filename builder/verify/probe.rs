@@ -6,7 +6,7 @@
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustls::client::ResolvesClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -19,6 +19,7 @@ use rustls::{
     SupportedProtocolVersion,
 };
 
+use super::ask::request;
 use super::causes::Fault;
 use super::etcdctl::Trouble;
 use super::p521;
@@ -26,9 +27,6 @@ use crate::failure::{Failure, Result};
 
 /// For connecting, and for every read.
 const PATIENCE: Duration = Duration::from_secs(2);
-
-/// For all of a reply, so that a server which sends a byte now and then holds nobody up.
-const WHOLE_REPLY: Duration = Duration::from_secs(5);
 
 /// A member that lets somebody in says nothing until it is asked something; one that refuses says so at once.
 const REFUSAL_WAIT: Duration = Duration::from_millis(1200);
@@ -76,24 +74,11 @@ pub struct Visit {
     pub presented: Vec<Vec<u8>>,
 }
 
-/// An answer over HTTP.
-#[derive(Clone, Debug)]
-pub struct Reply {
-    pub status: u16,
-    pub body: Vec<u8>,
-}
-
-/// A question over TLS: the answer, or why there is none, and the certificates as in [`Visit`].
-pub struct Asked {
-    pub reply: std::result::Result<Reply, Answer>,
-    pub presented: Vec<Vec<u8>>,
-}
-
-fn trouble(fault: Fault, said: impl Into<String>) -> Answer {
+pub(super) fn trouble(fault: Fault, said: impl Into<String>) -> Answer {
     Answer::Trouble(Trouble { fault, said: said.into() })
 }
 
-fn connect(address: SocketAddr) -> std::result::Result<TcpStream, Answer> {
+pub(super) fn connect(address: SocketAddr) -> std::result::Result<TcpStream, Answer> {
     let stream = TcpStream::connect_timeout(&address, PATIENCE).and_then(|stream| {
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
@@ -106,88 +91,6 @@ fn connect(address: SocketAddr) -> std::result::Result<TcpStream, Answer> {
         };
         trouble(fault, format!("connecting to {address}: {error}"))
     })
-}
-
-/// Asks without TLS, as HTTP/1.0: the other side closes the connection behind its answer. `None` when that is no HTTP.
-pub fn ask_plainly(address: SocketAddr, path: &str, limit: u64) -> Option<Reply> {
-    let mut stream = connect(address).ok()?;
-    stream.write_all(request(path).as_bytes()).ok()?;
-    read_reply(&mut stream, limit)
-}
-
-fn request(path: &str) -> String {
-    format!("GET {path} HTTP/1.0\r\nHost: kiln\r\n\r\n")
-}
-
-/// At most `limit` bytes of a reply, head included.
-fn read_reply(stream: &mut impl Read, limit: u64) -> Option<Reply> {
-    let (mut bytes, mut piece) = (Vec::new(), [0; 16 << 10]);
-    let until = Instant::now() + WHOLE_REPLY;
-    while (bytes.len() as u64) < limit && Instant::now() < until {
-        match stream.read(&mut piece) {
-            // What came before an error is kept: not everybody ends TLS as it should be ended.
-            Ok(0) | Err(_) => break,
-            Ok(count) => bytes.extend_from_slice(&piece[..count]),
-        }
-    }
-    bytes.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-    let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
-    let head = String::from_utf8_lossy(&bytes[..end]);
-    let status = head.strip_prefix("HTTP/1.")?.split(' ').nth(1)?.parse().ok()?;
-    Some(Reply { status, body: bytes.split_off(end + 4) })
-}
-
-/// Asks as a client of this cluster. What is asked holds no secret, and the certificate is left to the caller to judge.
-pub fn ask(address: SocketAddr, identity: &Identity, path: &str, limit: u64) -> Asked {
-    let recorder = Arc::new(Recorder::default());
-    let reply =
-        connect(address).and_then(|stream| exchange(address, stream, identity, path, limit, &recorder));
-    let presented = recorder.seen();
-    let reply = reply.map_err(|answer| believed(answer, address, &presented));
-    Asked { reply, presented }
-}
-
-fn exchange(
-    address: SocketAddr,
-    mut stream: TcpStream,
-    identity: &Identity,
-    path: &str,
-    limit: u64,
-    recorder: &Arc<Recorder>,
-) -> std::result::Result<Reply, Answer> {
-    let mut connection = client(address, Some(identity), recorder.clone())
-        .map_err(|error| trouble(Fault::Unknown, format!("preparing TLS: {error}")))?;
-    let mut tls = Stream::new(&mut connection, &mut stream);
-    // Under TLS 1.3 a refusal may come with the first byte that is read.
-    tls.write_all(request(path).as_bytes()).map_err(|error| refusal(address, &error))?;
-    let mut first = [0; 1];
-    match tls.read(&mut first) {
-        Ok(0) => return Err(Answer::Refused("it closed the connection after the handshake".into())),
-        Ok(_) => {}
-        Err(error) if is_timeout(&error) => return Err(Answer::LetIn("nothing".into())),
-        Err(error) => return Err(refusal(address, &error)),
-    }
-    read_reply(&mut first.chain(tls), limit).ok_or_else(|| Answer::LetIn("something that is not HTTP".into()))
-}
-
-/// Whether a server takes this version of TLS alone. `None` where it answers neither with a hello nor with the alert that
-/// says no (RFC 8446 6.2, protocol_version).
-pub fn takes(address: SocketAddr, version: &'static SupportedProtocolVersion) -> Option<bool> {
-    let mut stream = connect(address).ok()?;
-    let config = config(None, Arc::new(Recorder::default()), &[version]).ok()?;
-    let mut connection = ClientConnection::new(config, ServerName::IpAddress(address.ip().into())).ok()?;
-    while connection.protocol_version().is_none() {
-        if let Err(error) = connection.complete_io(&mut stream) {
-            let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-            let said_no =
-                matches!(tls, Some(rustls::Error::AlertReceived(AlertDescription::ProtocolVersion)));
-            return match connection.protocol_version() {
-                Some(_) => Some(true),
-                None => said_no.then_some(false),
-            };
-        }
-    }
-    Some(true)
 }
 
 /// Speaks HTTP without TLS.
@@ -232,7 +135,7 @@ pub fn tls(address: SocketAddr, identity: Option<&Identity>) -> Visit {
 }
 
 /// Closing is an answer only from a server that has shown who it is.
-fn believed(answer: Answer, address: SocketAddr, presented: &[Vec<u8>]) -> Answer {
+pub(super) fn believed(answer: Answer, address: SocketAddr, presented: &[Vec<u8>]) -> Answer {
     match answer {
         Answer::Refused(how) if presented.is_empty() => trouble(
             Fault::Unknown,
@@ -278,11 +181,11 @@ fn visit(
     }
 }
 
-fn is_timeout(error: &io::Error) -> bool {
+pub(super) fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }
 
-fn refusal(address: SocketAddr, error: &io::Error) -> Answer {
+pub(super) fn refusal(address: SocketAddr, error: &io::Error) -> Answer {
     let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match (tls, error.kind()) {
         (Some(rustls::Error::AlertReceived(alert)), _) if is_about_certificates(*alert) => {
@@ -322,7 +225,7 @@ fn is_about_certificates(alert: AlertDescription) -> bool {
     )
 }
 
-fn client(
+pub(super) fn client(
     address: SocketAddr,
     identity: Option<&Identity>,
     recorder: Arc<Recorder>,
@@ -331,7 +234,7 @@ fn client(
     ClientConnection::new(config, ServerName::IpAddress(address.ip().into()))
 }
 
-fn config(
+pub(super) fn config(
     identity: Option<&Identity>,
     recorder: Arc<Recorder>,
     versions: &[&'static SupportedProtocolVersion],
@@ -369,10 +272,10 @@ impl ResolvesClientCert for Show {
 
 /// Keeps the server's certificates and believes them: a probe sends no secret, and whether they are good is judged later.
 #[derive(Debug, Default)]
-struct Recorder(Mutex<Vec<Vec<u8>>>);
+pub(super) struct Recorder(Mutex<Vec<Vec<u8>>>);
 
 impl Recorder {
-    fn seen(&self) -> Vec<Vec<u8>> {
+    pub(super) fn seen(&self) -> Vec<Vec<u8>> {
         self.0.lock().map(|seen| seen.clone()).unwrap_or_default()
     }
 }
@@ -459,17 +362,6 @@ mod tests {
             let answer = plain(server(Some(reply)));
             assert_eq!(matches!(answer, Answer::Refused(_)), refused, "{answer:?}");
             assert_eq!(matches!(answer, Answer::LetIn(_)), !refused, "{answer:?}");
-        }
-    }
-
-    #[test]
-    fn a_reply_is_read_up_to_its_limit() {
-        let reply = |bytes: &[u8], limit| read_reply(&mut &*bytes, limit);
-        let good = reply(b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n{}\n", 1000).unwrap();
-        assert_eq!((good.status, &*good.body), (200, &b"{}\n"[..]));
-        assert_eq!(reply(b"HTTP/1.0 404 Not Found\r\n\r\n0123456789", 30).unwrap().body, b"0123");
-        for bad in [&b""[..], b"SSH-2.0-OpenSSH_9.2\r\n\r\n", b"HTTP/1.1 \r\n\r\n", b"HTTP/1.1 200 OK\r\n"] {
-            assert!(reply(bad, 1000).is_none());
         }
     }
 

@@ -6,7 +6,8 @@ use std::net::SocketAddr;
 
 use serde::Deserialize;
 
-use super::probe::{self, Identity, Reply};
+use super::ask::{self, Reply};
+use super::probe::Identity;
 
 /// A member that has met many clients has some hundred kilobytes of metrics.
 const LIMIT: u64 = 16 << 20;
@@ -30,7 +31,7 @@ pub struct Told {
 }
 
 pub fn told(address: SocketAddr, client: &Identity) -> Told {
-    let get = |path: &&str| probe::ask(address, client, path, LIMIT).reply.ok();
+    let get = |path: &&str| ask::ask(address, client, path, LIMIT).reply.ok();
     let replies = super::each(&["/debug/vars", "/metrics", "/debug/pprof/cmdline"], get);
     let [vars, metrics, pprof] = &replies[..] else { return Told::default() };
     let metrics = metrics.as_ref().filter(|reply| reply.status == 200);
@@ -46,8 +47,8 @@ pub fn told(address: SocketAddr, client: &Identity) -> Told {
             404 => Some(false),
             _ => None,
         }),
-        tls12: probe::takes(address, &rustls::version::TLS12),
-        tls13: probe::takes(address, &rustls::version::TLS13),
+        tls12: ask::takes(address, &rustls::version::TLS12),
+        tls13: ask::takes(address, &rustls::version::TLS13),
         started: gauge("process_start_time_seconds").map(|seconds| seconds as u64),
     }
 }

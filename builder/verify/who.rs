@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 
 use serde::Deserialize;
 
+use super::ask::{self, Asked, Reply};
 use super::causes::Fault;
 use super::etcdctl::Trouble;
-use super::probe::{self, Answer, Asked, Reply};
+use super::probe::Answer;
 use crate::failure::Result;
 use crate::pki::Presented;
 
@@ -48,7 +49,7 @@ pub fn check(
             }
             // An etcd without TLS closes the connection, or waits for the rest of what it takes for HTTP.
             Err(Answer::Trouble(known)) => {
-                let plain = probe::ask_plainly(address, "/version", LIMIT);
+                let plain = ask::ask_plainly(address, "/version", LIMIT);
                 match known.fault {
                     _ if plain.is_some_and(|reply| is_etcd(&reply)) => {
                         trouble(Fault::NotTls, format!("{address} is an etcd without TLS"))
