@@ -30,7 +30,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("suggest", &[]),
     ("tree", &[]),
     ("values", &[]),
-    ("verify", &["bundle", "disk", "etcd", "pack", "process"]),
+    ("verify", &["bundle", "disk", "etcd", "pack", "pki", "process"]),
     ("yaml", &[]),
 ];
 
