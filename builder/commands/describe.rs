@@ -4,7 +4,6 @@ use super::prepare::Prepared;
 use crate::bundle::manifest::{self, Manifest};
 use crate::pki::{Authority, Issued};
 use crate::plan::Node;
-use crate::render;
 
 pub fn authority(authority: &Authority) -> manifest::Certificate {
     let (not_before, not_after) = authority.validity();
@@ -49,7 +48,7 @@ pub fn bundle(prepared: &Prepared) -> Manifest {
     let plan = &prepared.plan;
     let record = &prepared.stock.record;
     let binaries = record.binaries.iter().map(|(program, binary)| {
-        let path = format!("{}/{program}", render::PROGRAMS);
+        let path = format!("{}/{program}", plan.bin_dir);
         let binary = manifest::Binary { path, size: binary.size, sha256: binary.sha256.to_string() };
         (program.to_string(), binary)
     });
