@@ -64,12 +64,12 @@ fn data_disk_formats_nothing_that_is_not_known_to_be_empty() {
         refused 'the end of a disk of no whole MiB' \"$words\"
         blank $((64 * 1048576 + 512)); printf x | at $((64 * 1048576 + 511)); attach
         refused 'the last byte' \"$words\"
-        blank 300M; head -c 65536 /dev/urandom | at $((192 * 1048576)); attach
+        blank 200M; head -c 65536 /dev/urandom | at $((128 * 1048576)); attach
         refused 'the middle' \"$words\"
         # File systems in partitions whose table is lost.
         blank 64M; mkfs.ext4 -q -F -E offset=1048576 $image 60M 2>/dev/null; attach
         refused 'a partition at 1 MiB' \"$words\"
-        blank 600M; mkfs.ext4 -q -F -E offset=$((8 * 1048576)) $image 590M 2>/dev/null; attach
+        blank 96M; mkfs.ext4 -q -F -E offset=$((8 * 1048576)) $image 80M 2>/dev/null; attach
         refused 'a partition behind what is read whole' \"$words\"
         # Tables, swap, LUKS, RAID of several kinds.
         for table in dos gpt; do

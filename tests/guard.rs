@@ -231,7 +231,7 @@ fn root_writes_through_no_link() {
         says cp-a 'kiln-cluster is a link'
         rm $(data cp-a)/kiln-cluster
         printf '\\033[2Jnot hex' >$(data cp-a)/kiln-cluster
-        guard cp-a 65; says cp-a 'has served another cluster (e) than ha3'
+        guard cp-a 65; says cp-a 'has served another cluster (2e) than ha3'
         rm $(data cp-a)/kiln-cluster; as_etcd cp-a mkfifo /var/lib/etcd/kiln-cluster
         guard cp-a 74; says cp-a 'cannot read /var/lib/etcd/kiln-cluster'
         rm $(data cp-a)/kiln-cluster
@@ -278,6 +278,39 @@ fn names_are_written_beside_and_lose_no_line() {
         rm $hosts; printf '127.0.0.1 localhost\\n' >$hosts; mount --bind $hosts.real $hosts; prepare
         says cp-a 'into /etc/hosts in place'
         grep -q localhost $hosts.real; grep -q cp-b.kloud.lan $hosts.real; [ ! -e $lab/cp-a/root/etc/hosts.kiln ]
+        ",
+    );
+}
+
+/// A flag is heard beside what the shell already knows, on a node and on an operator's machine, in any shell.
+#[test]
+fn etcdctl_takes_flags_beside_its_environment() {
+    play(
+        &[],
+        "
+        for node in cp-a cp-b cp-c; do etcd $node; done
+        for node in cp-a cp-b cp-c; do serves $node; done
+        PATH=/usr/sbin:/usr/bin:/sbin:/bin
+        for shell in dash bash; do
+            ctl() { on cp-a $shell -c \". /etc/profile.d/etcdctl.sh; $*\"; }
+            [ $(ctl etcdctl member list | wc -l) = 3 ]
+            ctl etcdctl endpoint status | grep -q '^https://10.240.16.10:2379,'
+            ctl etcdctl --endpoints https://10.240.48.10:2379 endpoint status | grep -q '^https://10.240.48.10:2379,'
+            ctl etcdctl endpoint status --endpoints=https://10.240.80.10:2379 | grep -q '^https://10.240.80.10:2379,'
+            ctl etcdctl --cacert /etc/etcd/pki/ca.pem --cert=/etc/etcd/pki/etcdctl.pem --key=/etc/etcd/pki/etcdctl-key.pem endpoint health
+            # What was exported by hand has its way as well.
+            ctl 'ETCDCTL_ENDPOINTS=https://10.240.48.10:2379 etcdctl endpoint status' | grep -q '^https://10.240.48.10:2379,'
+            # stdin is etcdctl's, and what it exits with is seen.
+            ctl 'echo 42 | etcdctl put answer'; [ \"$(ctl etcdctl get --print-value-only answer)\" = 42 ]
+            ! ctl etcdctl --endpoints=https://10.240.16.99:2379 --command-timeout=1s endpoint health
+            # Nothing is left in the shell that other programs could stumble over.
+            ! ctl 'etcdctl member list >/dev/null; env' | grep ETCDCTL_
+
+            export PATH=$lab/cp-a/root/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+            operator() { ip netns exec cp-a $shell -c \"cd $bundle/client; . ./etcdctl.sh; cd /; $*\"; }
+            [ $(operator etcdctl endpoint status | wc -l) = 3 ]
+            operator etcdctl --endpoints https://10.240.48.10:2379 endpoint status | grep -q '^https://10.240.48.10:2379,'
+        done
         ",
     );
 }

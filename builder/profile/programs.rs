@@ -16,16 +16,16 @@ const USUAL: &str = "usr/local/bin";
 const READ_ONLY_USR: &str = "opt/bin";
 
 /// Where the programs go when the profile does not say it: a system that only Ignition sets up has a read-only /usr.
-pub(super) fn usual(carriers: &BTreeSet<Carrier>) -> &'static str {
-    if carriers.iter().eq([&Carrier::Ignition]) { READ_ONLY_USR } else { USUAL }
+pub(super) fn usual(carriers: &BTreeSet<Carrier>) -> Option<GuestPath> {
+    let path = if carriers.iter().eq([&Carrier::Ignition]) { READ_ONLY_USR } else { USUAL };
+    path.parse().ok()
 }
 
-/// `[etcd] bin-dir`.
+/// `[etcd] bin-dir`; the usual place where there is none.
 pub(super) fn bin_dir(
     desk: &mut Desk,
     table: &mut Section,
     data_dir: Option<&GuestPath>,
-    usual: &str,
 ) -> Option<GuestPath> {
     let given = table.value_with(desk, "bin-dir", |text| {
         let path = guest_path(text)?;
@@ -38,7 +38,7 @@ pub(super) fn bin_dir(
         }
     });
     let Some(given) = given else {
-        return if table.has("bin-dir") { None } else { usual.parse().ok() };
+        return if table.has("bin-dir") { None } else { USUAL.parse().ok() };
     };
     let path = given.get_ref();
     if let Some(data_dir) = data_dir

@@ -49,17 +49,20 @@ pub(super) fn profile(
     let mut table = top.table(desk, "pki", "[pki]");
     let pki = pki(desk, &mut table);
     table.finish(desk);
-    let mut table = top.table(desk, "bundle", "[bundle]");
-    let bundle = bundle(desk, &mut table);
-    table.finish(desk);
     let mut table = top.table(desk, "etcd", "[etcd]");
-    let bin_dir = programs::usual(&bundle.carriers);
-    let etcd = etcd(desk, &mut table, nodes.count, available, pki.as_ref(), bin_dir);
+    let mut etcd = etcd(desk, &mut table, nodes.count, available, pki.as_ref());
+    let names_bin_dir = table.has("bin-dir");
     table.finish(desk);
     let mut table = top.table(desk, "machine", "[machine]");
     let machine = machine(desk, &mut table);
     let login_place = table.place("login-user");
     table.finish(desk);
+    let mut table = top.table(desk, "bundle", "[bundle]");
+    let bundle = bundle(desk, &mut table);
+    table.finish(desk);
+    if let Some(etcd) = etcd.as_mut().filter(|_| !names_bin_dir) {
+        etcd.bin_dir = programs::usual(&bundle.carriers)?;
+    }
     top.finish(desk);
     check_login(desk, &machine, login_place, &bundle);
     let network = network?.network;
@@ -124,14 +127,13 @@ fn etcd(
     members: usize,
     available: &[(Release, Arch)],
     pki: Option<&(Pki, Option<Span>)>,
-    usual_bin_dir: &str,
 ) -> Option<Etcd> {
     let arch = table.value::<Arch>(desk, "arch").map_or(Arch::Amd64, Spanned::into_inner);
     let chosen = release::choose(desk, table, arch, available);
     let sha256 = table.values(desk, "sha256", |text| text.parse::<Digest>()).unwrap_or_default();
     let config_style = table.choice(desk, "config-style", ConfigStyle::CHOICES).unwrap_or(ConfigStyle::File);
     let data_dir = data_dir(desk, table, pki);
-    let bin_dir = programs::bin_dir(desk, table, data_dir.as_ref(), usual_bin_dir);
+    let bin_dir = programs::bin_dir(desk, table, data_dir.as_ref());
     let accepted = table.values(desk, "accept-risk", |text| text.parse()).unwrap_or_default();
     if let Some(chosen) = &chosen {
         release::judge(desk, chosen, members, &accepted);

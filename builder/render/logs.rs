@@ -18,13 +18,18 @@ pub struct Logs {
 /// Of what `log-outputs` names, the files below `/var/log` (zap takes a path or a `file:` URL; `log-output` is its name
 /// in etcd 3.4). A profile can name no others but those in the data directory.
 pub fn of_node(node: &Node) -> Logs {
-    let mut logs = Logs::default();
-    let outputs = node.settings.iter().filter(|setting| ["log-outputs", "log-output"].contains(&&*setting.key));
-    for output in outputs.flat_map(|setting| match &setting.value {
+    let outputs =
+        node.settings.iter().filter(|setting| ["log-outputs", "log-output"].contains(&&*setting.key));
+    of_outputs(outputs.flat_map(|setting| match &setting.value {
         Value::List(items) => items.as_slice(),
         Value::Text(text) => std::slice::from_ref(text),
         _ => &[],
-    }) {
+    }))
+}
+
+fn of_outputs<'a>(outputs: impl Iterator<Item = &'a String>) -> Logs {
+    let mut logs = Logs::default();
+    for output in outputs {
         let path = output.strip_prefix("file://").unwrap_or(output);
         if let Some(below) = path.strip_prefix("/var/log/") {
             match below.rsplit_once('/') {
@@ -50,6 +55,26 @@ fn is_plain(path: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_unit_opens_what_lies_below_var_log() {
+        let outputs = [
+            "stderr",
+            "default",
+            "systemd/journal",
+            "/var/log/etcd/etcd.log",
+            "/var/log/etcd/audit.log",
+            "file:///var/log/a/b/c.log",
+            "/var/log/etcd.log",
+            "/var/lib/etcd/etcd.log",
+            "/srv/etcd.log",
+            "/var/log/../lib/x/y",
+            "/var/log/a b/c",
+        ];
+        let logs = of_outputs(outputs.map(str::to_owned).iter());
+        assert_eq!(logs.directories.iter().collect::<Vec<_>>(), ["a/b", "etcd"]);
+        assert_eq!(logs.files.iter().collect::<Vec<_>>(), ["/var/log/etcd.log"]);
+    }
 
     #[test]
     fn only_plain_paths_reach_the_unit() {
