@@ -20,8 +20,8 @@ use crate::etcd::ids::{cluster_id, member_id};
 use crate::failure::{Doing, Exit, Failure, Result};
 use crate::interrupt;
 use crate::pack::read::Archive;
-use crate::pki::{self, Described};
-use crate::values::{AltName, Digest, GuestPath, Mode};
+use crate::pki::Presented;
+use crate::values::{AltName, Digest, GuestPath, Line, Mode};
 
 /// The largest certificate file that is read, in bytes: a leaf and the CAs above it.
 const CERTIFICATES: u64 = 1 << 20;
@@ -197,14 +197,12 @@ impl Check<'_> {
     fn certificates(&mut self, there: &BTreeMap<String, Walked>, archives: &Archives) {
         for certificate in &self.bundle.manifest.certificates {
             let Certificate { file, node, .. } = certificate;
-            let described = match node {
+            let found = match node {
                 Some(node) => {
                     let archive = format!("nodes/{node}/overlay.tar.gz");
                     let Some(inside) = archives.get(archive.as_str()) else { continue };
                     match inside.certificates.get(file) {
-                        Some(described) => {
-                            described.clone().map_err(|why| (format!("{archive}: {file}"), why))
-                        }
+                        Some(read) => read.clone().map_err(|why| (format!("{archive}: {file}"), why)),
                         None => Err((archive, format!("has no {file}, which the manifest lists"))),
                     }
                 }
@@ -212,11 +210,11 @@ impl Check<'_> {
                 None if !there.contains_key(file.as_str()) => continue,
                 None => {
                     let read = disk::read(&self.bundle.path.join(file.as_str()), CERTIFICATES);
-                    read.and_then(|text| pki::described(&text))
+                    read.and_then(|text| Presented::all_from_pem(&text))
                         .map_err(|why| (file.to_string(), why.to_string()))
                 }
             };
-            match described {
+            match found {
                 // A CA's file has the CAs above it as well.
                 Ok(all) if all.iter().any(|one| is(one, certificate)) => {}
                 Ok(_) => {
@@ -301,11 +299,14 @@ fn is_tar(path: &GuestPath) -> bool {
         || path.starts_with("nodes/") && path.file_name() == "overlay.tar.gz"
 }
 
-fn is(found: &Described, told: &Certificate) -> bool {
-    found.subject == told.subject.as_str()
-        && found.serial == told.serial.as_str()
-        && found.sans.iter().map(String::as_str).eq(told.sans.iter().map(AltName::as_str))
-        && (found.not_before, found.not_after) == (told.not_before, told.not_after)
+fn is(found: &Presented, told: &Certificate) -> bool {
+    // As the manifest has it: a subject may be longer, or have characters that it does not show.
+    Line::of(&found.subject()) == told.subject
+        && found.serial() == told.serial.as_str()
+        && found
+            .sans()
+            .is_ok_and(|sans| sans.iter().map(String::as_str).eq(told.sans.iter().map(AltName::as_str)))
+        && (found.not_before(), found.not_after()) == (told.not_before, told.not_after)
 }
 
 /// The programs that are not of the release and the processor that the manifest names.
@@ -352,7 +353,7 @@ impl Wanted {
 #[derive(Default)]
 struct Inside {
     programs: BTreeMap<Program, (u64, Digest)>,
-    certificates: BTreeMap<GuestPath, std::result::Result<Vec<Described>, String>>,
+    certificates: BTreeMap<GuestPath, std::result::Result<Vec<Presented>, String>>,
 }
 
 type Archives = BTreeMap<GuestPath, Arc<Inside>>;
@@ -406,8 +407,8 @@ fn look_into(input: Input, wanted: &Wanted) -> Result<Seen> {
             inside.programs.insert(*program, body.digest()?);
         } else if wanted.certificates.contains(&member.path) {
             let text = body.whole(CERTIFICATES).doing(|| format!("reading {}", member.path))?;
-            let described = pki::described(&text).map_err(|failure| failure.to_string());
-            inside.certificates.insert(member.path.clone(), described);
+            let read = Presented::all_from_pem(&text).map_err(|failure| failure.to_string());
+            inside.certificates.insert(member.path.clone(), read);
         }
         Ok(ControlFlow::Continue(()))
     });
