@@ -31,7 +31,7 @@ pub fn mode(path: &str) -> Option<Mode> {
         };
     }
     if let Some(file) = path.strip_prefix("client/") {
-        if file == "etcdctl.env" {
+        if ["etcdctl.env", "etcdctl.sh"].contains(&file) {
             return Some(Mode::FILE);
         }
         let stem = file.strip_suffix(".pem")?;
