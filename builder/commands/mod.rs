@@ -19,6 +19,7 @@ mod output;
 mod pantry;
 mod parallel;
 mod part;
+mod places;
 mod plan;
 mod prepare;
 mod programs;
