@@ -13,7 +13,7 @@ pub fn run(verb: &Artifacts, out: &Output) -> Result<()> {
             let store = Store::at(&store.artifacts);
             let mut pinned = sha256.clone();
             if let Some(name) = profile {
-                pinned.extend(inputs::profile(name, &store, out, *json)?.etcd.sha256);
+                pinned.extend(inputs::profile(name, &store, out)?.etcd.sha256);
             }
             let accept = Accept { pinned: &pinned, trust: *trust, replace: *replace };
             let added = store.add(files, &accept)?;

@@ -36,7 +36,7 @@ pub fn run(args: &cli::Build, out: &Output) -> Result<()> {
 
 fn one(name: &str, args: &cli::Build, out: &Output) -> Result<()> {
     let pantry = Pantry::new(&args.ingredients, out)?;
-    let profile = inputs::profile(name, &pantry.store, out, args.ingredients.json)?;
+    let profile = inputs::profile(name, &pantry.store, out)?;
     let path = inputs::keystore_path(args.ingredients.keys.keystore.as_ref(), &profile.cluster.name);
     let prepared = Prepared::new(&profile, &pantry, path)?;
     let target = args.out.clone().unwrap_or_else(|| PathBuf::from("out").join(prepared.plan.name.as_str()));

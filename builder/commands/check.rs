@@ -25,7 +25,7 @@ pub fn run(args: &cli::Check, out: &Output) -> Result<()> {
 
 fn profile(name: &str, args: &cli::Check, out: &Output) -> Result<()> {
     let pantry = Pantry::without_cache(&args.ingredients, out)?;
-    let profile = inputs::profile(name, &pantry.store, out, args.ingredients.json)?;
+    let profile = inputs::profile(name, &pantry.store, out)?;
     let path = inputs::keystore_path(args.ingredients.keys.keystore.as_ref(), &profile.cluster.name);
     let prepared = Prepared::new(&profile, &pantry, path)?;
     let plan = &prepared.plan;
@@ -49,7 +49,7 @@ fn fleet(args: &cli::Check, out: &Output) -> Result<()> {
     let pantry = Pantry::without_cache(&args.ingredients, out)?;
     let source = cli::Source { profile: args.profile.clone(), fleet: args.fleet.clone(), shard: None };
     let sources = inputs::sources(&source)?;
-    let (profiles, _) = inputs::profiles(&sources, &pantry.store, out, args.ingredients.json)?;
+    let (profiles, _) = inputs::profiles(&sources, &pantry.store, out)?;
     let keystores = inputs::keystores(&args.ingredients.keys);
     let nodes = parallel::each(&profiles, pantry.jobs, |profile| {
         let check = || {

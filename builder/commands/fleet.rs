@@ -37,7 +37,7 @@ struct Built {
 pub fn run(args: &cli::Build, out: &Output) -> Result<()> {
     let pantry = Pantry::new(&args.ingredients, out)?;
     let sources = inputs::sources(&args.source)?;
-    let (profiles, whole) = inputs::profiles(&sources, &pantry.store, out, args.ingredients.json)?;
+    let (profiles, whole) = inputs::profiles(&sources, &pantry.store, out)?;
     let mine: Vec<&Profile> = profiles
         .iter()
         .enumerate()

@@ -51,6 +51,16 @@ pub fn of_node(profile: &Profile, node: &Node, cluster: &Cluster, initial_cluste
             None => settings.push(setting),
         }
     }
+    // The flag's default is periodic, and the config file has none: etcd stops at "5m" and ignores "8" there
+    // (`parseCompactionRetention` in server/embed/etcd.go).
+    let has = |key: &str| settings.iter().any(|setting| setting.key == key);
+    if has("auto-compaction-retention") && !has("auto-compaction-mode") {
+        settings.push(Setting {
+            key: "auto-compaction-mode".to_owned(),
+            value: Value::Text("periodic".to_owned()),
+            origin: Origin::Kiln("what a retention means"),
+        });
+    }
     settings
 }
 

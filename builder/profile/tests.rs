@@ -65,7 +65,7 @@ fn what_works_but_hurts_later_is_warned_about() {
             3,
             "",
             "[etcd.config]\nexperimental-initial-corrupt-check = false\n",
-            "this turns a check for damaged data off that kiln turns on",
+            "this disables a corruption check that kiln enables",
         ),
     ];
     for (count, more, tables, want) in cases {
