@@ -349,10 +349,15 @@ pub struct Verify {
 }
 
 #[derive(Args, Debug)]
+#[command(
+    after_help = "ETCDCTL_* and proxy variables of the environment are not passed on: etcdctl gets this bundle's endpoints \
+and certificates, unless an argument gives others. The exit code is etcdctl's own, or 128 and the number of the signal that ended \
+it; errors of Kiln itself keep Kiln's. A snapshot is taken of the leader."
+)]
 pub struct Etcdctl {
     pub bundle: PathBuf,
-    /// What etcdctl is to do: -- member list -w table
-    #[arg(last = true, required = true)]
+    /// What etcdctl is to do, as in: member list -w table
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENT")]
     pub arguments: Vec<String>,
 }
 

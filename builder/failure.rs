@@ -36,13 +36,15 @@ pub struct Failure {
     report: bool,
     /// For programs, in the place of such a text: a sentence, and a list of what is wrong.
     details: Option<Box<(String, serde_json::Value)>>,
+    /// Instead of the exit's own number: what a program that ran in Kiln's place ended with.
+    code: Option<u8>,
 }
 
 pub type Result<T> = std::result::Result<T, Failure>;
 
 impl Failure {
     pub fn new(exit: Exit, reason: impl Into<String>) -> Self {
-        Self { exit, reason: reason.into(), doing: Vec::new(), report: false, details: None }
+        Self { exit, reason: reason.into(), doing: Vec::new(), report: false, details: None, code: None }
     }
 
     /// A text of several lines that already says `error:` where it has to, and where the mistakes are: to be
@@ -94,6 +96,16 @@ impl Failure {
     /// The reader of standard output went away, as in `kiln plan … | head`: nobody wants to be told.
     pub fn unheard() -> Self {
         Self::report(Exit::Interrupted, "")
+    }
+
+    /// A program that ran in Kiln's place, and has said itself what was wrong, ended with this code.
+    pub fn passed_on(code: u8) -> Self {
+        Self { code: Some(code), ..Self::report(Exit::Wrong, "") }
+    }
+
+    /// What the process exits with.
+    pub fn code(&self) -> u8 {
+        self.code.unwrap_or(self.exit as u8)
     }
 
     /// Whether there is nothing to say, and nobody to say it to.

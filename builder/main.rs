@@ -28,7 +28,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             report(&failure);
-            exit(failure.exit())
+            ExitCode::from(failure.code())
         }
     }
 }

@@ -43,6 +43,8 @@ use {no_registry as pull, no_registry as push};
 /// # Errors
 /// What `main` prints and exits with.
 pub fn run(cli: Cli, json: bool) -> Result<()> {
+    // What etcdctl prints is its own.
+    let json = json && !matches!(cli.verb, Verb::Etcdctl(_));
     let out = output::Output::new(cli.quiet, json);
     dispatch(cli.verb, &out).inspect_err(|failure| out.failed(failure))
 }
@@ -65,7 +67,7 @@ fn dispatch(verb: Verb, out: &output::Output) -> Result<()> {
         Verb::Down(args) => down::run(&args, out),
         Verb::Seal(args) => seal::run(&args, out),
         Verb::Verify(args) => verify::run(&args, out),
-        Verb::Etcdctl(args) => etcdctl::run(&args),
+        Verb::Etcdctl(args) => etcdctl::run(&args, out),
         Verb::Push(args) => push::run(&args, out),
         Verb::Pull(args) => pull::run(&args, out),
         Verb::Artifacts(verb) => artifacts::run(&verb, out),
