@@ -108,6 +108,12 @@ impl Failure {
         self.code.unwrap_or(self.exit as u8)
     }
 
+    /// The same, for another reason to exit.
+    pub fn with_exit(mut self, exit: Exit) -> Self {
+        self.exit = exit;
+        self
+    }
+
     /// Whether there is nothing to say, and nobody to say it to.
     pub fn is_unheard(&self) -> bool {
         self.report && self.reason.is_empty()

@@ -27,7 +27,7 @@ pub fn run(args: &cli::Build, out: &Output) -> Result<()> {
             pki::warm_up();
             render::embedded().map(drop)
         });
-        match &args.source.profile[..] {
+        match args.source.profiles() {
             [name] if args.source.shard.is_none() => one(name, args, out),
             _ => fleet::run(args, out),
         }

@@ -52,6 +52,12 @@ pub fn source(name: &str) -> Result<Source> {
     }
 }
 
+/// Whether a name without a directory is a profile's.
+pub fn is_profile(name: &str) -> bool {
+    let local = PathBuf::from(format!("profiles/{name}.toml"));
+    profile::embedded(name).is_some() || disk::look(&local).is_ok_and(|found| found.is_some())
+}
+
 /// A profile that the command line names.
 ///
 /// # Errors
@@ -126,8 +132,11 @@ fn is_below(path: &str) -> bool {
 /// # Errors
 /// `Exit::Usage` when there is none.
 pub fn sources(named: &cli::Source) -> Result<Vec<Source>> {
-    let mut sources: Vec<Source> = named.profile.iter().map(|name| source(name)).collect::<Result<_>>()?;
+    let mut sources: Vec<Source> = named.profiles().iter().map(|name| source(name)).collect::<Result<_>>()?;
     if let Some(directory) = &named.fleet {
+        if disk::look(directory)?.is_none() {
+            return Err(Failure::new(Exit::Usage, format!("there is no directory {}", directory.display())));
+        }
         let is_profile = |name: &String| name.ends_with(".toml") && !name.starts_with(['_', '.']);
         for name in disk::list(directory)?.into_iter().filter(is_profile) {
             sources.push(file(&directory.join(name))?);
@@ -150,6 +159,7 @@ pub fn sources(named: &cli::Source) -> Result<Vec<Source>> {
 /// `Exit::Profile` with all mistakes of all of them, and with names that two of them have.
 pub fn profiles(sources: &[Source], store: &Store, out: &Output) -> Result<(Vec<Profile>, Digest)> {
     let available = store.available()?;
+    let directory = looked_in(store);
     let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let read = parallel::each(sources, cores, |source| Ok(profile::read(source, &available)))?;
     let mut profiles = Vec::with_capacity(sources.len());
@@ -167,7 +177,7 @@ pub fn profiles(sources: &[Source], store: &Store, out: &Output) -> Result<(Vec<
                 }
                 profiles.push(profile);
             }
-            Err(wrong) => mistakes.push(wrong),
+            Err(wrong) => mistakes.push(wrong.looked_in(&directory)),
         }
     }
     for (text, (place, count)) in warned {
@@ -183,6 +193,12 @@ pub fn profiles(sources: &[Source], store: &Store, out: &Output) -> Result<(Vec<
     let digests: Vec<_> =
         sources.iter().map(|source| format!("{} {}\n", source.name, source.digest())).collect();
     Ok((profiles, Digest::of(digests.concat().as_bytes())))
+}
+
+/// The store's directory, for a message: whoever is in another directory than he thinks is told so.
+fn looked_in(store: &Store) -> String {
+    let path = std::path::absolute(store.directory()).unwrap_or_else(|_| store.directory().to_owned());
+    path.display().to_string()
 }
 
 /// Two profiles of one name would be one bundle, and two of one cluster would share keys and, where their addresses are
@@ -226,7 +242,7 @@ pub fn profile(name: &str, store: &Store, out: &Output) -> Result<Profile> {
             }
             Ok(profile)
         }
-        Err(mistakes) => Err(mistakes.into_failure(colour())),
+        Err(mistakes) => Err(mistakes.looked_in(&looked_in(store)).into_failure(colour())),
     }
 }
 

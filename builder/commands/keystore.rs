@@ -85,7 +85,7 @@ pub fn run(verb: &Verb, out: &Output) -> Result<()> {
 
 /// A keystore for every cluster of a fleet that has none.
 fn init_all(fleet: &Path, keystores: &Path, store: &Store, issued: Epoch, out: &Output) -> Result<()> {
-    let named = Source { profile: Vec::new(), fleet: Some(fleet.to_owned()), shard: None };
+    let named = Source { profile: Vec::new(), named: Vec::new(), fleet: Some(fleet.to_owned()), shard: None };
     let (profiles, _) = inputs::profiles(&inputs::sources(&named)?, store, out)?;
     let mut drafts = Vec::new();
     for profile in &profiles {

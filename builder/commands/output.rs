@@ -96,6 +96,11 @@ impl Output {
     }
 }
 
+/// `1 node`, `3 nodes`.
+pub fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
 /// Whether messages may have colour: a terminal, and a user who has not said no (no-color.org).
 pub fn colour() -> bool {
     io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())

@@ -46,9 +46,10 @@ impl Lock {
     }
 
     fn take(path: &Path, how: fn(&File) -> std::result::Result<(), TryLockError>) -> Result<Self> {
-        let file = Self::open(path)
-            .map_err(io::Error::from)
-            .doing(|| format!("opening the lock {}", path.display()))?;
+        let file = Self::open(path).map_err(io::Error::from).doing(|| {
+            let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            format!("writing to {}", directory.unwrap_or(Path::new(".")).display())
+        })?;
         match how(&file) {
             Ok(()) => Ok(Self { file }),
             Err(TryLockError::WouldBlock) => Err(Failure::new(

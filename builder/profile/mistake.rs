@@ -14,6 +14,9 @@ use super::source::{File, Texts};
 use crate::failure::{Exit, Failure};
 use crate::values::{printable_lines, without_private_keys};
 
+/// How the mistake begins that only an artifact store can mend.
+pub(super) const NO_RELEASE: &str = "no etcd release";
+
 /// More would only scroll the first ones away.
 const SHOWN: usize = 64;
 
@@ -102,6 +105,14 @@ impl Mistakes {
             mistake.notes = std::mem::take(&mut mistake.notes).into_iter().map(private::starred).collect();
         }
         Self { texts, list }
+    }
+
+    /// Adds to what is said of a missing release where it was looked for.
+    pub fn looked_in(mut self, directory: &str) -> Self {
+        for mistake in self.list.iter_mut().filter(|mistake| mistake.reason.starts_with(NO_RELEASE)) {
+            mistake.notes.push(format!("the artifact store is {directory}; --artifacts names another"));
+        }
+        self
     }
 
     pub fn count(&self) -> usize {

@@ -85,7 +85,7 @@ pub(super) fn options(
     for entry in entries(desk, config) {
         let shown = quoted(&entry.key);
         if let Some((_, help)) = OWNED.into_iter().find(|(key, _)| *key == entry.key) {
-            let reason = format!("kiln sets {shown} itself");
+            let reason = format!("{shown} is managed by Kiln");
             desk.mistake(Mistake::new(entry.span, reason).help(help));
         } else if let Some((_, why)) = REFUSED.into_iter().find(|(key, _)| is_of(key, &entry.key)) {
             let reason = format!("kiln does not write {shown}: {why}");
@@ -196,7 +196,7 @@ fn unknown(entry: &Entry, release: Release, who: &str) -> Mistake {
             "this release has feature-gates for it, and kiln turns the check on; leave it out".into()
         }
         Some(meant) => match OWNED.into_iter().find(|(key, _)| *key == meant) {
-            Some((_, help)) => format!("etcd's config file calls it {meant}, which kiln sets itself: {help}"),
+            Some((_, help)) => format!("etcd's config file calls it {meant}, which is managed by Kiln: {help}"),
             None => format!("did you mean {}?", written(meant)),
         },
         None => "etcd would ignore it without a word; leave it out".into(),
