@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// Room -> the rooms that it may use. `failure`, `interrupt` and `values` are open to all.
 const ROOMS: &[(&str, &[&str])] = &[
     ("artifact", &["disk", "etcd", "tree"]),
-    ("bundle", &["disk", "pack"]),
+    ("bundle", &["artifact", "disk", "etcd", "pack", "pki", "profile"]),
     ("cache", &["disk"]),
     ("clock", &[]),
     ("commands", &["*"]),
@@ -30,7 +30,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("suggest", &[]),
     ("tree", &[]),
     ("values", &[]),
-    ("verify", &["bundle", "disk", "pack", "process"]),
+    ("verify", &["bundle", "disk", "etcd", "pack", "process"]),
     ("yaml", &[]),
 ];
 
@@ -59,8 +59,11 @@ fn room_of(path: &Path) -> String {
 /// Each room that a text names after `crate::`, also in braces and over several lines, with its line.
 fn rooms_used(text: &str) -> Vec<(usize, String)> {
     // Comments are blanked, so that lines stay where they are.
-    let text: String =
-        text.lines().map(|line| if line.trim_start().starts_with("//") { "" } else { line }).collect::<Vec<_>>().join("\n");
+    let text: String = text
+        .lines()
+        .map(|line| if line.trim_start().starts_with("//") { "" } else { line })
+        .collect::<Vec<_>>()
+        .join("\n");
     let word = |text: &str| -> String {
         text.chars().take_while(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || *c == '_').collect()
     };

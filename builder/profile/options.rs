@@ -196,7 +196,9 @@ fn unknown(entry: &Entry, release: Release, who: &str) -> Mistake {
             "this release has feature-gates for it, and kiln turns the check on; leave it out".into()
         }
         Some(meant) => match OWNED.into_iter().find(|(key, _)| *key == meant) {
-            Some((_, help)) => format!("etcd's config file calls it {meant}, which is managed by Kiln: {help}"),
+            Some((_, help)) => {
+                format!("etcd's config file calls it {meant}, which is managed by Kiln: {help}")
+            }
             None => format!("did you mean {}?", written(meant)),
         },
         None => "etcd would ignore it without a word; leave it out".into(),
