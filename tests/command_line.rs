@@ -150,7 +150,7 @@ fn errors_for_programs_have_one_shape() {
     let risky = with_store(&mut shop.kiln(["plan", "--json", "-q", "-p", "./risky.toml"])).output().unwrap();
     let json: Value = serde_json::from_slice(&risky.stdout).unwrap();
     let warnings = json["warnings"].as_array().unwrap();
-    assert!(warnings[0].as_str().unwrap().contains("risky.toml:9: etcd 3.5.16"), "{json}");
+    assert!(warnings[0].as_str().unwrap().contains("risky.toml:10: etcd 3.5.16"), "{json}");
     assert!(
         String::from_utf8_lossy(&risky.stderr).contains("warning: "),
         "-q hides chatter, never a warning"
@@ -234,7 +234,7 @@ fn jwt_keys_come_with_an_overlay() {
     let token = "[etcd.config]\nauth-token = \"jwt,pub-key=/etc/etcd/jwt.pub,priv-key=/etc/etcd/jwt.key,sign-method=RS256\"\n";
     shop.file("t.toml", format!("{ONE}{token}"));
     let said = refused(with_store(&mut shop.kiln(["check", "--profile", "./t.toml"])), 3);
-    for part in ["t.toml:11", "/etc/etcd/jwt.pub", "/etc/etcd/jwt.key", "[bundle] overlays"] {
+    for part in ["t.toml:12", "/etc/etcd/jwt.pub", "/etc/etcd/jwt.key", "[bundle] overlays"] {
         assert!(said.contains(part), "{part}: {said}");
     }
     shop.file("o/etc/etcd/jwt.pub", "x");
@@ -292,4 +292,23 @@ fn an_import_that_moves_unpinned_profiles_says_so() {
     let said = add("sid");
     assert!(said.contains("that name no [etcd] version are built with etcd"), "{said}");
     assert!(said.contains("instead of 3.5.16"), "{said}");
+}
+
+#[test]
+fn a_full_disk_leaves_no_program_without_its_release() {
+    let shop = Workshop::new();
+    let disk = shop.path().join("disk");
+    fs::create_dir(&disk).unwrap();
+    // Room for one of the three programs.
+    let script = format!(
+        "mount -t tmpfs -o size=40m none {disk}; {kiln} artifacts add -q --trust --artifacts {disk}/store {debs}; code=$?; \
+         find {disk} -type f ! -name '.lock' >&2; exit $code",
+        disk = disk.display(),
+        kiln = env!("CARGO_BIN_EXE_kiln"),
+        debs = lab::debs("trixie").iter().map(|deb| deb.display().to_string()).collect::<Vec<_>>().join(" "),
+    );
+    let mut command = Command::new("unshare");
+    let said = refused(command.args(["--user", "--map-root-user", "--mount", "sh", "-c", &script]), 5);
+    assert!(said.contains("storing etcd 3.5.16, whose programs take 61 MiB"), "{said}");
+    assert_eq!(said.trim().lines().count(), 1, "nothing is left: {said}");
 }

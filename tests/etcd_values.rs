@@ -247,7 +247,7 @@ impl Lab {
         let log = config.with_extension("log");
         let out = fs::File::create(&log).unwrap();
         let script =
-            "ip link set lo up && ip address add 10.77.0.11/24 dev lo && exec \"$0\" --config-file \"$1\"";
+            "ip link set lo up && ip address add 10.77.0.11/32 dev lo && exec \"$0\" --config-file \"$1\"";
         let mut member = Command::new("unshare")
             .args(["--map-root-user", "--net", "sh", "-c", script])
             .args([program, config])

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{CLIENT_PORT, Cluster, PEER_PORT, certificate, loopback, url};
 use crate::etcd::Value;
-use crate::profile::{Node, Profile};
+use crate::profile::{ConfigStyle, Node, Profile};
 
 /// One option by etcd's own name; what is nested in the config file has a dot.
 #[derive(Clone, Debug)]
@@ -54,7 +54,10 @@ pub fn of_node(profile: &Profile, node: &Node, cluster: &Cluster, initial_cluste
     // The flag's default is periodic, and the config file has none: etcd stops at "5m" and ignores "8" there
     // (`parseCompactionRetention` in server/embed/etcd.go).
     let has = |key: &str| settings.iter().any(|setting| setting.key == key);
-    if has("auto-compaction-retention") && !has("auto-compaction-mode") {
+    if profile.etcd.config_style == ConfigStyle::File
+        && has("auto-compaction-retention")
+        && !has("auto-compaction-mode")
+    {
         settings.push(Setting {
             key: "auto-compaction-mode".to_owned(),
             value: Value::Text("periodic".to_owned()),

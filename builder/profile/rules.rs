@@ -306,6 +306,7 @@ fn check_logs(desk: &mut Desk, set: &Set, release: Release) {
 /// What etcd writes must be where its unit lets it write, and where there is a directory of its own.
 fn check_log_files(desk: &mut Desk, set: &Set, around: &Around) {
     let Some(data) = around.data_dir.map(GuestPath::absolute) else { return };
+    let rotates = on(set, "enable-log-rotation").is_some();
     let written = set.iter().filter(|(option, _)| keys::writes(&option.key));
     for (option, span) in written {
         let Value::List(items) = &option.value else { continue };
@@ -313,8 +314,8 @@ fn check_log_files(desk: &mut Desk, set: &Set, around: &Around) {
             let Ok(LogOutput::File(path)) = judge::log_output(item) else { continue };
             let in_data = path.strip_prefix(&data).and_then(|rest| rest.strip_prefix('/'));
             let why = match (path.strip_prefix("/var/log/"), in_data) {
-                (Some(rest), _) if rest.contains('/') => continue,
-                (Some(_), _) => "/var/log itself is root's",
+                (Some(rest), _) if rest.contains('/') || !rotates => continue,
+                (Some(_), _) => "/var/log itself is root's, so that etcd cannot rotate files in it",
                 (_, Some("member")) => "etcd keeps its data there",
                 (_, Some(file)) if file.contains('/') => "etcd makes no directories in its data directory",
                 (_, Some(file)) if file.starts_with("kiln") => "names that begin with kiln are Kiln's there",

@@ -22,12 +22,24 @@ pub fn log_output(text: &str) -> Result<LogOutput<'_>, Invalid> {
     match text {
         "default" | "stderr" | "stdout" => Ok(LogOutput::Stream),
         "systemd/journal" => Ok(LogOutput::Journal),
-        path => file(path).map(LogOutput::File).map_err(|Invalid(why)| match path.starts_with('/') {
+        path => plain(path).map(LogOutput::File).map_err(|Invalid(why)| match path.starts_with('/') {
             true => Invalid(why),
             false => Invalid(
                 "it is stderr, stdout, systemd/journal, default or the absolute path of a file".into(),
             ),
         }),
+    }
+}
+
+/// A path in letters that mean the same in a unit and in a URL, as which zap reads it.
+fn plain(path: &str) -> Result<&str, Invalid> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-/".contains(c);
+    let path = file(path)?;
+    match path.chars().find(|c| !plain(*c)) {
+        Some(bad) => {
+            Err(Invalid(format!("{bad:?} is not allowed; use letters, digits, '.', '_', '-' and '/'")))
+        }
+        None => Ok(path),
     }
 }
 
