@@ -195,6 +195,11 @@ fn what_is_not_there_has_one_exit_code() {
     fs::create_dir(shop.path().join("sites")).unwrap();
     let said = refused(with_store(&mut shop.kiln(["check", "--profile", "sites/"])), 2);
     assert!(said.contains("--fleet sites/"), "{said}");
+    // The name of a base system means the same as in a profile.
+    fs::create_dir_all(shop.path().join("lab/base/live")).unwrap();
+    let mut command = shop.kiln(["check", "--profile", "./one.toml", "--base", "live"]);
+    let said = refused(with_store(&mut command).env("KILN_LAB", shop.path().join("lab")), 2);
+    assert!(said.contains("lab/base/live is not a base system"), "{said}");
     let said = refused(&mut shop.kiln(["plan", "ha3"]), 3);
     let store = shop.path().join("artifacts");
     assert!(said.contains(&format!("the artifact store is {}", store.display())), "{said}");
