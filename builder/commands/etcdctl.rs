@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use super::output::Output;
+use super::programs;
+use crate::artifact;
 use crate::bundle::Bundle;
 use crate::cli;
 use crate::disk::Scratch;
@@ -14,6 +16,9 @@ use crate::verify::{self, Etcdctl};
 /// What etcdctl ended with, as it is: its exit code, or 128 and the signal's number.
 pub fn run(args: &cli::Etcdctl, out: &Output) -> Result<()> {
     let bundle = Bundle::open(&args.bundle)?;
+    if let Some(unknown) = programs::check(&bundle, &[artifact::Program::Etcdctl], &args.trust)? {
+        out.say(format_args!("note: {unknown}"));
+    }
     let scratch = Scratch::new("etcdctl")?;
     let etcdctl = Etcdctl::new(&bundle.path, &bundle.manifest, scratch.path())?;
     let client = |file: &str| Path::new(&bundle.path).join("client").join(file);

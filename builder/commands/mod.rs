@@ -19,8 +19,10 @@ mod output;
 mod pantry;
 mod parallel;
 mod part;
+mod places;
 mod plan;
 mod prepare;
+mod programs;
 mod progress;
 #[cfg(feature = "oci")]
 mod pull;

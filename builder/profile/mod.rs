@@ -5,6 +5,7 @@ mod mistake;
 mod nodes;
 mod options;
 mod private;
+mod programs;
 mod reader;
 mod release;
 mod rules;
@@ -175,6 +176,8 @@ pub struct Etcd {
     pub config_style: ConfigStyle,
     /// `/var/lib/etcd`, as a guest path.
     pub data_dir: GuestPath,
+    /// Where etcd, etcdctl and etcdutl lie in the guest: `usr/local/bin`.
+    pub bin_dir: GuestPath,
     /// The `[etcd.config]` table in the order of the file, checked against the keys of this release.
     pub options: Vec<OptionSet>,
 }

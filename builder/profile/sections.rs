@@ -12,7 +12,7 @@ use super::rules::Around;
 use super::source::Source;
 use super::{
     Algorithm, Binaries, Bundle, Carrier, Certificates, Cluster, Compression, ConfigStyle, EXTENDS, Etcd,
-    Login, Machine, Pki, Profile, SCHEMA, Span, nodes, options, release,
+    Login, Machine, Pki, Profile, SCHEMA, Span, nodes, options, programs, release,
 };
 use crate::etcd::Release;
 use crate::values::{Arch, BaseSystem, Digest, GuestPath, Invalid, Lifetime, LoginName, SshKey};
@@ -48,7 +48,8 @@ pub(super) fn profile(
     let pki = pki(desk, &mut table);
     table.finish(desk);
     let mut table = top.table(desk, "etcd", "[etcd]");
-    let etcd = etcd(desk, &mut table, &nodes, network.as_ref(), available, pki.as_ref());
+    let mut etcd = etcd(desk, &mut table, &nodes, network.as_ref(), available, pki.as_ref());
+    let names_bin_dir = table.has("bin-dir");
     table.finish(desk);
     let mut table = top.table(desk, "machine", "[machine]");
     let machine = machine(desk, &mut table);
@@ -57,6 +58,9 @@ pub(super) fn profile(
     let mut table = top.table(desk, "bundle", "[bundle]");
     let bundle = bundle(desk, &mut table);
     table.finish(desk);
+    if let Some(etcd) = etcd.as_mut().filter(|_| !names_bin_dir) {
+        etcd.bin_dir = programs::usual(&bundle.carriers)?;
+    }
     top.finish(desk);
     check_login(desk, &machine, login_place, &bundle);
     let network = network?.network;
@@ -130,6 +134,7 @@ fn etcd(
     let config_style =
         table.value_with(desk, "config-style", config_style).map_or(ConfigStyle::File, Spanned::into_inner);
     let data_dir = data_dir(desk, table, pki);
+    let bin_dir = programs::bin_dir(desk, table, data_dir.as_ref());
     let accepted = table.values(desk, "accept-risk", |text| text.parse()).unwrap_or_default();
     if let Some(chosen) = &chosen {
         release::judge(desk, chosen, nodes.count, &accepted);
@@ -152,6 +157,7 @@ fn etcd(
         sha256: sha256.into_iter().map(Spanned::into_inner).collect(),
         config_style,
         data_dir: data_dir?,
+        bin_dir: bin_dir?,
         options,
     })
 }
@@ -195,12 +201,12 @@ fn data_dir(desk: &mut Desk, table: &mut Section, pki: Option<&(Pki, Option<Span
 }
 
 /// Whether a path is this directory or below it.
-fn is_within(path: &GuestPath, directory: &str) -> bool {
+pub(super) fn is_within(path: &GuestPath, directory: &str) -> bool {
     path.as_str().strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// An absolute path in the guest.
-fn guest_path(text: &str) -> Result<GuestPath, Invalid> {
+pub(super) fn guest_path(text: &str) -> Result<GuestPath, Invalid> {
     match text.strip_prefix('/') {
         Some(relative) => relative.parse(),
         None => Err(Invalid("it must begin with /".into())),
