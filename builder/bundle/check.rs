@@ -319,6 +319,7 @@ fn wrong_programs(archive: &Path, manifest: &Manifest) -> Result<Vec<(Program, S
                 && binary.size <= PROGRAM
                 && let Err(failure) = artifact::check_program(
                     &body.whole(binary.size)?,
+                    *program,
                     manifest.etcd.arch,
                     manifest.etcd.version,
                 )

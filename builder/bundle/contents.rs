@@ -101,6 +101,7 @@ mod tests {
             ("network.xml", Some(Mode::FILE)),
             ("client/ca.pem", Some(Mode::FILE)),
             ("client/etcdctl.env", Some(Mode::FILE)),
+            ("client/etcdctl.sh", Some(Mode::FILE)),
             ("client/etcdctl.pem", Some(Mode::FILE)),
             ("client/etcdctl-key.pem", Some(Mode::SECRET)),
             ("nodes/a/overlay.tar.gz", Some(Mode::SECRET)),

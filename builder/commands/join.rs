@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::output::Output;
+use super::output::{Output, counted};
 use crate::bundle::{Bundle, Fleet, Holds, INDEX, Index, MANIFEST, Place, SUMS, join};
 use crate::cli;
 use crate::disk;
@@ -48,9 +48,11 @@ pub fn run(args: &cli::Join, out: &Output) -> Result<()> {
         );
     }
     out.print(format_args!(
-        "{}: {count} bundles with {nodes} nodes, of {} parts",
+        "{}: {} with {}, of {}",
         args.out.display(),
-        parts.len()
+        counted(count, "bundle"),
+        counted(nodes, "node"),
+        counted(parts.len(), "part")
     ))
 }
 

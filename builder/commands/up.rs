@@ -100,7 +100,7 @@ fn conclude(standing: &Standing, heading: &str) -> Result<()> {
 /// The command line's, else the profile's, else the carrier's.
 fn base_path(args: &cli::Up, bundle: &Bundle) -> Result<PathBuf> {
     if let Some(base) = &args.base {
-        return Ok(base.clone());
+        return base::named(base);
     }
     let profile = bundle.manifest.machine.as_ref().and_then(|machine| machine.base.as_deref());
     let name = profile.unwrap_or(args.carrier.base());

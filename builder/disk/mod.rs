@@ -221,7 +221,10 @@ pub fn walk(root: &Path) -> Result<Vec<Walked>> {
     let mut all = Vec::new();
     for entry in walkdir::WalkDir::new(root).min_depth(1).sort_by_file_name() {
         let entry = entry.map_err(|error| {
-            Failure::io(error.to_string()).while_doing(format!("reading the directory {}", root.display()))
+            // Its own text repeats the path.
+            let path = error.path().unwrap_or(root).display().to_string();
+            let reason = error.io_error().map_or_else(|| error.to_string(), ToString::to_string);
+            Failure::io(reason).while_doing(format!("reading {path}"))
         })?;
         let path = entry.path().strip_prefix(root).unwrap_or(entry.path()).to_owned();
         let Some(found) = look(entry.path())? else { continue };

@@ -130,6 +130,15 @@ impl Etcdctl {
         self.finish(self.call(endpoint, arguments).through_interrupt())
     }
 
+    /// The endpoint of the member that says that it leads.
+    pub fn leader(&self, endpoints: &[String]) -> Option<String> {
+        let leads = |endpoint: &&String| {
+            let rows: Vec<StatusRow> = self.ask(endpoint, &["endpoint", "status"]).unwrap_or_default();
+            rows.iter().any(|row| row.status.leader != 0 && row.status.leader == row.status.header.member_id)
+        };
+        endpoints.iter().find(leads).cloned()
+    }
+
     /// Whether every one of these endpoints commits a proposal.
     ///
     /// # Errors
