@@ -234,9 +234,9 @@ fn what_is_not_a_whole_bundle_is_not_sealed() {
         (
             "\"name\": \"ha3\"",
             "\"name\": \"../ha3\"",
-            "the cluster's name in ha3/bundle.json is nothing that kiln writes",
+            "reading ha3/bundle.json: it is not a manifest that kiln writes",
         ),
-        (token.as_str(), "a token", "the token in ha3/bundle.json is nothing that kiln writes"),
+        (token.as_str(), "a token", "reading ha3/bundle.json: it is not a manifest that kiln writes"),
     ] {
         assert!(good.contains(from));
         fs::write(bundle.join("bundle.json"), good.replace(from, to)).unwrap();
