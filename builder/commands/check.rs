@@ -11,7 +11,7 @@ use super::pantry::Pantry;
 use super::prepare::Prepared;
 use super::sink::Sink;
 use super::{bake, inputs, parallel};
-use crate::bundle::{Bundle, Fleet, INDEX, SHOWN, listed};
+use crate::bundle::{Bundle, Fleet, INDEX, Problem, SHOWN, listed};
 use crate::cli;
 use crate::disk;
 use crate::failure::{Doing, Failure, Result};
@@ -69,12 +69,14 @@ fn fleet(args: &cli::Check, out: &Output) -> Result<()> {
 
 /// A finished bundle, or a fleet of them.
 fn directory(path: &Path, json: bool, out: &Output) -> Result<()> {
-    let (problems, whole) = if disk::look(&path.join(INDEX))?.is_some() {
+    let (problems, whole) = if path.is_dir() && disk::look(&path.join(INDEX))?.is_some() {
         let fleet = Fleet::open(path)?;
         let bundles = fleet.index.bundles.len();
         let problems = fleet.check()?;
         if json {
-            out.json(&json!({ "fleet": path, "bundles": bundles, "problems": problems }))?;
+            out.json(&json!({
+                "fleet": path, "bundles": bundles, "problems": first(&problems), "problem_count": problems.len(),
+            }))?;
         }
         (problems, format!("all {bundles} bundles are as the index and their manifests say"))
     } else {
@@ -82,7 +84,9 @@ fn directory(path: &Path, json: bool, out: &Output) -> Result<()> {
         let files = bundle.manifest.files.len();
         let problems = bundle.check()?;
         if json {
-            out.json(&json!({ "bundle": path, "files": files, "problems": problems }))?;
+            out.json(&json!({
+                "bundle": path, "files": files, "problems": first(&problems), "problem_count": problems.len(),
+            }))?;
         }
         (problems, format!("all {files} files are as the manifest says"))
     };
@@ -94,4 +98,9 @@ fn directory(path: &Path, json: bool, out: &Output) -> Result<()> {
         path.display(),
         listed(&problems, SHOWN)
     )))
+}
+
+/// As many as fit into an answer: a manifest may list a million files that are not there.
+fn first(problems: &[Problem]) -> &[Problem] {
+    &problems[..problems.len().min(1000)]
 }
