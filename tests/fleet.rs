@@ -236,6 +236,10 @@ fn parts_of_a_fleet_come_together_as_the_whole() {
         let said = refused(&mut join(parts), 1);
         assert!(said.contains(part), "{said}");
     }
+    for out in ["1", "./2/", "3/../3"] {
+        let said = refused(&mut work.kiln(["join", "1", "2", "3", "--out", out]), 6);
+        assert!(said.contains("is one of the parts"), "{said}");
+    }
     assert_eq!(snapshot(work.path()), before);
     let damaged = work.path().join("2/c1/nodes/a/overlay.tar.gz");
     let mut bytes = fs::read(&damaged).unwrap();

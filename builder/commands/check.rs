@@ -5,12 +5,13 @@ use std::path::Path;
 
 use serde_json::json;
 
+use super::build::default_out;
 use super::output::Output;
 use super::pantry::Pantry;
 use super::prepare::Prepared;
 use super::sink::Sink;
 use super::{bake, inputs, parallel};
-use crate::bundle::{Bundle, Fleet, INDEX, SHOWN, listed};
+use crate::bundle::{Bundle, Fleet, INDEX, Problem, SHOWN, listed};
 use crate::cli;
 use crate::disk;
 use crate::failure::{Doing, Failure, Result};
@@ -27,7 +28,7 @@ fn profile(name: &str, args: &cli::Check, out: &Output) -> Result<()> {
     let pantry = Pantry::without_cache(&args.ingredients, out)?;
     let profile = inputs::profile(name, &pantry.store, out, args.ingredients.json)?;
     let path = inputs::keystore_path(args.ingredients.keys.keystore.as_ref(), &profile.cluster.name);
-    let prepared = Prepared::new(&profile, &pantry, path)?;
+    let prepared = Prepared::new(&profile, &pantry, path, &default_out(&profile.name))?;
     let plan = &prepared.plan;
     let manifest = bake::bake(&prepared, &pantry, Sink::Nowhere, pantry.jobs)?;
     if args.ingredients.json {
@@ -54,7 +55,7 @@ fn fleet(args: &cli::Check, out: &Output) -> Result<()> {
     let nodes = parallel::each(&profiles, pantry.jobs, |profile| {
         let check = || {
             let path = keystores.join(profile.cluster.name.as_str());
-            let prepared = Prepared::new(profile, &pantry, path)?;
+            let prepared = Prepared::new(profile, &pantry, path, &default_out(&profile.name))?;
             bake::bake(&prepared, &pantry, Sink::Nowhere, NonZeroUsize::MIN)
         };
         check().map(|manifest| manifest.nodes.len()).doing(|| format!("checking {}", profile.name))
@@ -68,12 +69,14 @@ fn fleet(args: &cli::Check, out: &Output) -> Result<()> {
 
 /// A finished bundle, or a fleet of them.
 fn directory(path: &Path, json: bool, out: &Output) -> Result<()> {
-    let (problems, whole) = if disk::look(&path.join(INDEX))?.is_some() {
+    let (problems, whole) = if path.is_dir() && disk::look(&path.join(INDEX))?.is_some() {
         let fleet = Fleet::open(path)?;
         let bundles = fleet.index.bundles.len();
         let problems = fleet.check()?;
         if json {
-            out.json(&json!({ "fleet": path, "bundles": bundles, "problems": problems }))?;
+            out.json(&json!({
+                "fleet": path, "bundles": bundles, "problems": first(&problems), "problem_count": problems.len(),
+            }))?;
         }
         (problems, format!("all {bundles} bundles are as the index and their manifests say"))
     } else {
@@ -81,7 +84,9 @@ fn directory(path: &Path, json: bool, out: &Output) -> Result<()> {
         let files = bundle.manifest.files.len();
         let problems = bundle.check()?;
         if json {
-            out.json(&json!({ "bundle": path, "files": files, "problems": problems }))?;
+            out.json(&json!({
+                "bundle": path, "files": files, "problems": first(&problems), "problem_count": problems.len(),
+            }))?;
         }
         (problems, format!("all {files} files are as the manifest says"))
     };
@@ -93,4 +98,9 @@ fn directory(path: &Path, json: bool, out: &Output) -> Result<()> {
         path.display(),
         listed(&problems, SHOWN)
     )))
+}
+
+/// As many as fit into an answer: a manifest may list a million files that are not there.
+fn first(problems: &[Problem]) -> &[Problem] {
+    &problems[..problems.len().min(1000)]
 }

@@ -11,6 +11,14 @@ use crate::interrupt;
 use crate::values::{ClusterName, Mode};
 
 pub fn run(args: &cli::Join, out: &Output) -> Result<()> {
+    for part in &args.parts {
+        if disk::is_same(part, &args.out)? {
+            return Err(Failure::unsafe_to(format!(
+                "{} is one of the parts, which would be replaced by the whole; choose another --out",
+                args.out.display()
+            )));
+        }
+    }
     let parts: Vec<_> = args.parts.iter().map(|path| Fleet::open(path)).collect::<Result<_>>()?;
     let index = join(&parts)?;
     let place = Place::begin(&args.out, Holds::Fleet)?;

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use super::base;
 use super::output::Output;
+use super::programs;
+use crate::artifact::Program;
 use crate::bundle::Bundle;
 use crate::cli;
 use crate::disk;
@@ -18,9 +20,13 @@ const GLANCE: Duration = Duration::from_millis(100);
 
 pub fn run(args: &cli::Up, out: &Output) -> Result<()> {
     let bundle = Bundle::open(&args.bundle)?;
+    bundle.check_bytes()?;
     let system = System::open(&base_path(args, &bundle)?, args.carrier)?;
     for node in &args.node {
         bundle.node(node)?;
+    }
+    if let Some(unknown) = programs::check(&bundle, &[Program::Etcdctl], &args.trust)? {
+        out.say(format_args!("note: {unknown}"));
     }
     let standing = machine::up(&Order {
         bundle: &bundle,

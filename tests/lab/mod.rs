@@ -113,10 +113,16 @@ impl Workshop {
         command
     }
 
-    /// A keystore that is the same everywhere.
+    /// A keystore that is the same everywhere. Its secret is one that `keystore init --seed-file` refuses, for good reason.
     pub fn keystore(&self, cluster: &str) {
-        self.file("seed", "07".repeat(32));
-        run(&mut self.kiln(["keystore", "init", cluster, "--seed-file", "seed", "--issued", "2026-01-01"]));
+        self.keystore_at(&format!("keystore/{cluster}"), cluster);
+    }
+
+    /// The same at another place.
+    pub fn keystore_at(&self, path: &str, cluster: &str) {
+        let (path, cluster) = (self.path().join(path), cluster.parse().unwrap());
+        let issued = "2026-01-01".parse().unwrap();
+        kiln::pki::Keystore::create(&path, &cluster, Some(&[7; 32]), issued).unwrap();
     }
 
     /// Builds a profile from the shared store and returns the bundle.
@@ -142,6 +148,30 @@ pub fn snapshot(path: &Path) -> Vec<(String, u32, Vec<u8>)> {
         .collect();
     all.sort();
     all
+}
+
+/// Changes the manifest's words, then has it and SHA256SUMS tell the sizes and digests of the files that are there: a bundle that
+/// is whole, and wrong.
+pub fn reseal(bundle: &Path, change: impl FnOnce(&mut serde_json::Value)) {
+    let path = bundle.join("bundle.json");
+    let mut manifest: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    change(&mut manifest);
+    let mut sums = std::collections::BTreeMap::new();
+    for (name, file) in manifest["files"].as_object_mut().unwrap() {
+        let Ok(bytes) = fs::read(bundle.join(name)) else { continue };
+        file["size"] = bytes.len().into();
+        file["sha256"] = kiln::values::Digest::of(&bytes).to_string().into();
+        sums.insert(name.clone(), kiln::values::Digest::of(&bytes));
+    }
+    let text = serde_json::to_vec_pretty(&manifest).unwrap();
+    sums.insert("bundle.json".to_owned(), kiln::values::Digest::of(&text));
+    let sums: String = sums.iter().map(|(name, digest)| format!("{digest}  {name}\n")).collect();
+    for (name, bytes) in [("bundle.json", text), ("SHA256SUMS", sums.into_bytes())] {
+        // Another file, not the same one with other bytes: bundles of a test may share it.
+        let _ = fs::remove_file(bundle.join(name));
+        fs::write(bundle.join(name), bytes).unwrap();
+        fs::set_permissions(bundle.join(name), fs::Permissions::from_mode(0o644)).unwrap();
+    }
 }
 
 /// Three members with one change to the text of the embedded profile: every pair is (from, to).

@@ -12,7 +12,7 @@ use rcgen::{
     KeyUsagePurpose,
 };
 
-use crate::lab::{Workshop, ha3_with, run, store};
+use crate::lab::{Workshop, ha3_with, reseal, run, store};
 
 /// A node's files: path in the guest, content, mode.
 pub type Files = BTreeMap<String, (Vec<u8>, u32)>;
@@ -119,11 +119,15 @@ impl Recipe {
             for (path, (content, mode)) in files {
                 let mut header = tar::Header::new_gnu();
                 header.set_mode(*mode);
+                header.set_uid(0);
+                header.set_gid(0);
+                header.set_mtime(0);
                 header.set_size(content.len() as u64);
                 tar.append_data(&mut header, path, content.as_slice()).unwrap();
             }
             tar.into_inner().unwrap().finish().unwrap();
         }
+        reseal(to, |_| {});
     }
 }
 
