@@ -171,7 +171,9 @@ fn check_misses_no_program_beside_the_shared_ones() {
     let mut header = tar::Header::new_gnu();
     header.set_size(1);
     header.set_mode(0o755);
-    (header.set_uid(0), header.set_gid(0), header.set_mtime(0));
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
     builder.append_data(&mut header, "usr/local/bin/etcd", &b"x"[..]).unwrap();
     put(&overlay, &gzip(&builder.into_inner().unwrap()), 0o600);
     reseal(&bundle, |_| {});
