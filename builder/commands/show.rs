@@ -44,6 +44,9 @@ struct Found<'b> {
     problems: Vec<Problem>,
 }
 
+/// What is wrong with which path.
+type Wrong<'p> = BTreeMap<&'p str, Vec<&'p str>>;
+
 impl Found<'_> {
     /// The manifest with the modes and sizes that were found, and with what is not as it says.
     fn json(&self) -> Result<Value> {
@@ -66,6 +69,10 @@ impl Found<'_> {
 
     fn text(&self) -> String {
         let manifest = &self.bundle.manifest;
+        let mut wrong = Wrong::new();
+        for problem in &self.problems {
+            wrong.entry(&problem.path).or_default().push(&problem.problem);
+        }
         let mut text = format!(
             "cluster {}  token {}  ID {}\netcd {} {}\n",
             manifest.cluster.name,
@@ -87,13 +94,13 @@ impl Found<'_> {
                 base.kernel.sha256, base.initrd.sha256, base.cmdline
             );
             for path in manifest.files.keys().filter(|path| path.starts_with("boot/")) {
-                self.file(&mut text, path, path);
+                self.file(&mut text, path, path, &wrong);
             }
         }
         for node in &manifest.nodes {
             let _ = writeln!(text, "node {}  {}  member {}", node.name, node.address, node.member_id);
             for file in &node.files {
-                self.file(&mut text, &format!("nodes/{}/{file}", node.name), file);
+                self.file(&mut text, &format!("nodes/{}/{file}", node.name), file, &wrong);
             }
         }
         if let Some(first) = manifest.certificates.iter().map(|c| c.not_after).min() {
@@ -104,10 +111,8 @@ impl Found<'_> {
     }
 
     /// As it lies there, with what is wrong with it.
-    fn file(&self, text: &mut String, path: &str, shown: &str) {
-        let wrong = self.problems.iter().filter(|problem| problem.path == path);
-        let wrong: Vec<_> = wrong.map(|problem| problem.problem.as_str()).collect();
-        let wrong = if wrong.is_empty() { String::new() } else { format!("  ({})", wrong.join("; ")) };
+    fn file(&self, text: &mut String, path: &str, shown: &str, wrong: &Wrong<'_>) {
+        let wrong = wrong.get(path).map(|all| format!("  ({})", all.join("; "))).unwrap_or_default();
         let _ = match self.there.get(path) {
             Some(found) => writeln!(text, "  {} {:>10} {shown}{wrong}", found.mode, found.size),
             None => writeln!(text, "     - {:>10} {shown}{wrong}", "-"),
