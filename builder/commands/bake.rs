@@ -41,7 +41,7 @@ struct Oven<'a> {
     /// Of what nodes and clients follow from besides what is their own.
     common: Digest,
     sink: Sink<'a>,
-    /// The CA and what is above it, in PEM.
+    /// The certificate of the CA that issues, in PEM.
     trust: OnceLock<String>,
 }
 
@@ -367,7 +367,7 @@ impl Oven<'_> {
 
     fn make_clients(&self) -> Result<Vec<manifest::Certificate>> {
         let plan = self.plan;
-        self.sink.text("client/ca.pem", self.trust()?)?;
+        self.sink.text("client/ca.pem", self.prepared.authority()?.root_pem()?)?;
         let endpoints: Vec<_> = plan.nodes.iter().map(|node| node.client_url.as_str()).collect();
         let environment = format!(
             "# Made by Kiln for {}. In this directory: set -a; . ./etcdctl.env\nETCDCTL_API=3\nETCDCTL_ENDPOINTS={}\n\

@@ -7,15 +7,15 @@ use crate::plan::Node;
 use crate::render;
 
 pub fn authority(authority: &Authority) -> manifest::Certificate {
-    let (not_before, not_after) = authority.validity();
+    let root = authority.root();
     manifest::Certificate {
         file: "client/ca.pem".to_owned(),
         node: None,
-        subject: authority.subject(),
+        subject: root.subject,
         sans: Vec::new(),
-        serial: authority.serial(),
-        not_before: not_before.seconds(),
-        not_after: not_after.seconds(),
+        serial: root.serial,
+        not_before: root.not_before.seconds(),
+        not_after: root.not_after.seconds(),
     }
 }
 

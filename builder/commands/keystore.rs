@@ -56,8 +56,18 @@ pub fn run(verb: &Verb, out: &Output) -> Result<()> {
             let passphrase = passphrase_file.as_deref().map(first_line).transpose()?;
             let date = inputs::date_of_issue(None)?;
             let passphrase = passphrase.as_deref().map(String::as_str);
-            Keystore::import_ca(&path, cluster, &certificates, &key, passphrase, date)?;
-            out.print(format_args!("{} now signs with the CA of {}", path.display(), cert.display()))
+            let keystore = Keystore::import_ca(&path, cluster, &certificates, &key, passphrase, date)?;
+            let ca = keystore.imported_ca()?;
+            if let Some(ca) = ca.as_ref().filter(|ca| !ca.is_rooted) {
+                out.warn(format_args!(
+                    "{} has no root: clients will trust {}, the topmost certificate in it; a client that uses OpenSSL \
+                     needs the root, so append its certificate if you have it",
+                    cert.display(),
+                    ca.clients_trust
+                ));
+            }
+            let ca = ca.map(|ca| format!(" ({})", ca.line())).unwrap_or_default();
+            out.print(format_args!("{} now signs with the CA of {}{ca}", path.display(), cert.display()))
         }
         Verb::Show { cluster, keys, json } => {
             let path = inputs::keystore_path(keys.keystore.as_ref(), cluster);

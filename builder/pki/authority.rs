@@ -42,7 +42,7 @@ pub struct Authority {
 /// A certificate with its key, issued and checked.
 #[derive(Clone, Debug)]
 pub struct Issued {
-    /// The leaf, then the intermediate CAs where there are any: what a TLS server sends.
+    /// The leaf, then the intermediate CAs where there are any: what a server or a client sends.
     pub cert_pem: String,
     pub key_pem: KeyPem,
     /// `CN=cp-a`.
@@ -55,6 +55,17 @@ pub struct Issued {
     pub not_after: Epoch,
     /// Whether it ends earlier than its lifetime asks, because the CA does.
     pub shortened: bool,
+}
+
+/// What a certificate says of itself.
+#[derive(Clone, Debug)]
+pub struct Root {
+    /// `CN=ha3 etcd CA`.
+    pub subject: String,
+    /// Hex.
+    pub serial: String,
+    pub not_before: Epoch,
+    pub not_after: Epoch,
 }
 
 impl Authority {
@@ -87,19 +98,32 @@ impl Authority {
         Ok(Self { secret, cluster, issue, key, chain, identifier })
     }
 
-    /// What nodes and clients trust: the CA's certificate, and those above it up to the root.
+    /// What members trust, and let in: the certificate of the CA that issues, alone. With one above it, they would let in
+    /// whoever another CA of the same root has issued a certificate to.
     pub fn trust_pem(&self) -> Result<String> {
-        self.chain.pem()
+        self.chain.ca().pem()
     }
 
-    /// The CA's subject, `CN=ha3 etcd CA`.
+    /// What clients trust: the root, to which members' certificates lead by the intermediates that members send; or the
+    /// topmost certificate that was imported.
+    pub fn root_pem(&self) -> Result<String> {
+        self.chain.top().pem()
+    }
+
+    /// The subject of the CA that issues, `CN=ha3 etcd CA`.
     pub fn subject(&self) -> String {
         self.chain.ca().name()
     }
 
-    /// Hex.
-    pub fn serial(&self) -> String {
-        self.chain.ca().serial()
+    /// Of what clients trust.
+    pub fn root(&self) -> Root {
+        let top = self.chain.top();
+        Root {
+            subject: top.name(),
+            serial: top.serial(),
+            not_before: top.not_before(),
+            not_after: top.not_after(),
+        }
     }
 
     /// From when to when the CA and all above it are valid; no leaf is valid outside of it.

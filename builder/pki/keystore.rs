@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 
 use super::certificate::Certificate;
 use super::chain::Chain;
+use super::import;
 use super::key::Key;
 use super::keyfile;
 use super::list::{Issue, Issues, List, Origin, SCHEMA, changed};
@@ -149,6 +150,7 @@ impl Keystore {
         issued: Epoch,
     ) -> Result<Self> {
         let chain = Chain::from_pem(certificates).doing(|| "reading the CA's certificate".into())?;
+        import::check(&chain)?;
         chain.check_dates(issued)?;
         let key = keyfile::read(key, passphrase, chain.ca().public_key())
             .doing(|| "reading the CA's key".into())?;

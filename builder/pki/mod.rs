@@ -6,6 +6,7 @@
 mod authority;
 mod certificate;
 mod chain;
+mod import;
 mod key;
 mod keyfile;
 mod keystore;
@@ -16,7 +17,7 @@ mod place;
 mod secret;
 mod signature;
 
-pub use authority::{Authority, Issued};
+pub use authority::{Authority, Issued, Root};
 pub use key::{KeyPem, warm_up};
 pub use keystore::Keystore;
 pub use list::SCHEMA;

@@ -14,7 +14,7 @@ use crate::values::{Arch, ClusterName, Domain, GuestPath, Mac, NodeName, Token, 
 
 pub use certificate::{CertificateSpec, Usage, Uses, operator, uses};
 pub use settings::{Origin, Setting};
-pub use view::View;
+pub use view::{ImportedCa, View};
 
 /// Where etcd listens (IANA: etcd-client, etcd-server).
 pub const CLIENT_PORT: u16 = 2379;

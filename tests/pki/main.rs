@@ -7,3 +7,4 @@ mod imported;
 mod refused;
 mod sealed;
 mod tools;
+mod trust;
