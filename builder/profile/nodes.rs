@@ -1,6 +1,6 @@
 //! `[network]`, `[[node]]` and `[[client]]`: who is in the cluster, and where.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::net::IpAddr;
 
@@ -150,7 +150,36 @@ pub(super) fn nodes(
         }
         table.finish(desk);
     }
+    if let Some(network) = network {
+        warn_of_sites(desk, network, &list);
+    }
     Nodes { list, count }
+}
+
+/// The widest networks that are one wire somewhere, as prefix lengths: larger ones are a site's, a region's or a company's.
+const WIDEST_WIRE: (u8, u8) = (16, 64);
+
+/// Warns where the network is so wide, and the nodes so far apart in it, that routers must stand between them.
+fn warn_of_sites(desk: &mut Desk, placed: &Placed, nodes: &[Node]) {
+    let cidr = &placed.network.cidr;
+    let wire = if cidr.addr().is_ipv4() { WIDEST_WIRE.0 } else { WIDEST_WIRE.1 };
+    let wires: BTreeSet<IpNet> = nodes
+        .iter()
+        .filter(|node| cidr.contains(&node.address))
+        .filter_map(|node| IpNet::new(node.address, wire).ok())
+        .map(|net| net.trunc())
+        .collect();
+    if cidr.prefix_len() >= wire || wires.len() < 2 {
+        return;
+    }
+    let wires: Vec<_> = wires.iter().map(IpNet::to_string).collect();
+    let text = format!(
+        "the nodes are in {}, but with {cidr} each takes the others for neighbours on its own wire and sends them nothing \
+         through a gateway; kiln cannot express a subnet for each node yet, so if routers stand between them, bring them \
+         the carrier tar and configure their network yourself",
+        wires.join(", ")
+    );
+    desk.warn(Some(&placed.cidr_span), text);
 }
 
 /// A node's name is a host name, and this one is every host's.

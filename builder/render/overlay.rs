@@ -55,7 +55,7 @@ embedded! {
         "etc/sysusers.d/etcd.conf.hbs",
         "etc/tmpfiles.d/etcd.conf.hbs",
     ],
-    "network": ["etc/systemd/network/10-kiln.network.hbs"],
+    "network": ["etc/systemd/network/05-kiln.network.hbs"],
 }
 
 /// Kiln's own overlays. They are parsed once in a run: it takes two milliseconds, so that a run which is going to need them
