@@ -13,6 +13,7 @@ mod fleet;
 mod inputs;
 mod join;
 mod keystore;
+mod left;
 #[cfg(not(feature = "oci"))]
 mod no_registry;
 mod output;
@@ -43,6 +44,14 @@ use {no_registry as pull, no_registry as push};
 /// # Errors
 /// What `main` prints and exits with.
 pub fn run(cli: Cli) -> Result<()> {
+    let left = left::behind(&cli.verb);
+    dispatch(cli).map_err(|failure| match left {
+        Some(what) => failure.leaving(what),
+        None => failure,
+    })
+}
+
+fn dispatch(cli: Cli) -> Result<()> {
     let out = output::Output::new(cli.quiet);
     match cli.verb {
         Verb::Build(args) => build::run(&args, &out),
