@@ -20,6 +20,7 @@ use crate::pki::Issued;
 use crate::plan::{CertificateSpec, Node, Plan};
 use crate::profile::{Binaries as Placement, Carrier, Compression};
 use crate::render::{self, Kitchen, NodeKeys, SeedArchive};
+use crate::threads;
 use crate::tree::Tree;
 use crate::values::{Digest, Mode};
 
@@ -86,13 +87,13 @@ pub fn bake(
     oven.sink.text("network.xml", libvirt::network(plan)?)?;
     oven.sink.directory("nodes", Mode::DIRECTORY)?;
     let (nodes, clients) = thread::scope(|scope| {
-        let clients = scope.spawn(|| oven.clients());
+        let clients = threads::beside(scope, || oven.clients());
         let nodes = parallel::each(&plan.nodes, jobs, |node| {
             let baked = oven.node(node, layer.as_ref()).doing(|| format!("baking {}", node.name));
             sink.node();
             baked
         });
-        (nodes, clients.join().unwrap_or_else(|_| Err(Failure::io("a baking thread panicked"))))
+        (nodes, clients.join().and_then(|clients| clients))
     });
     let nodes = nodes?;
     let base = oven.boot(&nodes)?;

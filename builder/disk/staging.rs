@@ -15,6 +15,7 @@ use super::{
     sync_directory,
 };
 use crate::failure::{Doing, Exit, Failure, Result};
+use crate::threads;
 use crate::values::Mode;
 
 /// A directory that is being made beside its final place and appears there whole, by one rename.
@@ -142,9 +143,9 @@ impl Staging {
     pub fn publish_as(mut self, mode: Mode, meanwhile: impl FnOnce() -> Result<()>) -> Result<Option<Lock>> {
         self.open_to(mode)?;
         thread::scope(|scope| {
-            let syncing = scope.spawn(|| self.sync());
+            let syncing = threads::beside(scope, || self.sync());
             let looked = meanwhile();
-            let synced = syncing.join().unwrap_or_else(|_| Err(Failure::io("the syncing thread panicked")));
+            let synced = syncing.join().and_then(|synced| synced);
             looked.and(synced)
         })?;
         self.swap()?;

@@ -9,13 +9,13 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::thread;
 
 use crc32fast::Hasher;
 use flate2::{Compress, Compression, FlushCompress};
 
 use super::{Piece, Stream, length};
 use crate::failure::Result;
+use crate::threads;
 use crate::tree::{Blob, Content};
 use crate::values::Digest;
 
@@ -133,13 +133,7 @@ impl Compressor {
                 cell.get_or_init(|| deflate(chunk));
             }
         };
-        thread::scope(|scope| {
-            for _ in 1..self.threads.get().min(chunks.len()) {
-                // A thread that the system does not give is one less; this one does the rest.
-                let _ = thread::Builder::new().spawn_scoped(scope, work);
-            }
-            work();
-        });
+        threads::crew(self.threads.get().min(chunks.len()), work);
         let mut packed = Packed { parts: Vec::with_capacity(chunks.len()), crc: Hasher::new() };
         for (chunk, cell) in chunks {
             let (part, crc) = cell.into_inner().unwrap_or_else(|| deflate(chunk));

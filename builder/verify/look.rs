@@ -7,6 +7,7 @@ use super::causes::Fault;
 use super::etcdctl::{Etcdctl, MemberList, Status, StatusRow, Trouble};
 use super::probe::{self, Answer, Identity, Visit};
 use super::report::Member;
+use crate::threads;
 
 /// As whom the ports are tried.
 pub struct Visitors {
@@ -70,10 +71,10 @@ pub fn hex(id: u64) -> String {
 
 pub fn look<'a>(target: &'a Target<'a>, etcdctl: &Etcdctl, visitors: &Visitors) -> Seen<'a> {
     std::thread::scope(|scope| {
-        let doors = scope.spawn(|| doors(target, visitors));
+        let doors = threads::beside(scope, || doors(target, visitors));
         let endpoint = target.endpoint();
         let (answers, presented) = questions(target, &endpoint, etcdctl, visitors);
-        let doors = doors.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let doors = doors.get();
         let Answers { status, list, health } = answers;
         Seen { target, endpoint, status, list, health, doors, presented }
     })
@@ -117,9 +118,9 @@ fn questions(
             Answers { list: Err(none.clone()), health: Err(none), status }
         }
         Ok(_) => std::thread::scope(|scope| {
-            let list = scope.spawn(|| etcdctl.ask(endpoint, &["member", "list"]));
+            let list = threads::beside(scope, || etcdctl.ask(endpoint, &["member", "list"]));
             let health = etcdctl.health(endpoint);
-            let list = list.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            let list = list.get();
             Answers { list, health, status }
         }),
     };

@@ -25,6 +25,7 @@ use crate::bundle::manifest::Node;
 use crate::disk::{self, Scratch};
 use crate::failure::{Doing, Failure, Result};
 use crate::interrupt;
+use crate::threads;
 use crate::values::Epoch;
 use probe::Identity;
 
@@ -148,11 +149,8 @@ pub fn run(bundle: &Path, manifest: &Manifest, options: &Options) -> Result<Repo
 /// Does the same with every item at once, a thread for each, and keeps their order.
 fn each<'a, T: Sync, R: Send>(items: &'a [T], work: impl Fn(&'a T) -> R + Sync) -> Vec<R> {
     std::thread::scope(|scope| {
-        let handles: Vec<_> = items.iter().map(|item| scope.spawn(|| work(item))).collect();
-        handles
-            .into_iter()
-            .map(|handle| handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            .collect()
+        let begun: Vec<_> = items.iter().map(|item| threads::beside(scope, || work(item))).collect();
+        begun.into_iter().map(threads::Beside::get).collect()
     })
 }
 
