@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// Room -> the rooms that it may use. `failure`, `interrupt`, `threads` and `values` are open to all.
 const ROOMS: &[(&str, &[&str])] = &[
     ("artifact", &["disk", "etcd", "tree"]),
-    ("bundle", &["disk", "pack"]),
+    ("bundle", &["artifact", "disk", "etcd", "pack", "pki", "profile"]),
     ("cache", &["disk"]),
     ("clock", &[]),
     ("commands", &["*"]),
@@ -31,7 +31,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("threads", &[]),
     ("tree", &[]),
     ("values", &[]),
-    ("verify", &["bundle", "disk", "pack", "process"]),
+    ("verify", &["bundle", "disk", "etcd", "pack", "process"]),
     ("yaml", &[]),
 ];
 

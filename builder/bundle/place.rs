@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::fleet::{INDEX, Index};
 use super::manifest::{self, Manifest};
 use super::seen::Seen;
-use super::write::{MANIFEST, SUMS, Writer};
+use super::write::{MANIFEST, SUMS, Writer, below};
 use crate::disk::{self, Kind, Staging};
 use crate::failure::{Failure, Result};
 use crate::interrupt;
@@ -68,9 +68,9 @@ impl Place {
     /// The fleet's index, and the list for `sha256sum -c` of it and of its bundles' lists.
     pub fn index(&self, index: &Index) -> Result<()> {
         let writer = self.bundle();
-        let text = index.to_json();
+        let text = index.to_json()?;
         writer.put(INDEX, Mode::FILE, &[crate::pack::Piece::Own(text)])?;
-        writer.put(SUMS, Mode::FILE, &[crate::pack::Piece::Own(index.sums().into_bytes())])?;
+        writer.put(SUMS, Mode::FILE, &[crate::pack::Piece::Own(index.sums()?.into_bytes())])?;
         Ok(())
     }
 
@@ -144,10 +144,7 @@ fn odd_in_bundle(target: &Path) -> Result<Odd> {
     };
     let Some(manifest) = manifest else { return Ok(Odd::All) };
     let is_its_own = |found: &disk::Walked| match (found.kind, found.path.to_str()) {
-        (Kind::Directory, Some(path)) => {
-            let below = format!("{path}/");
-            manifest.files.keys().any(|file| file.starts_with(&below))
-        }
+        (Kind::Directory, Some(path)) => below(&manifest.files, path).next().is_some(),
         (Kind::File, Some(path)) => path == MANIFEST || path == SUMS || manifest.files.contains_key(path),
         _ => false,
     };
@@ -162,7 +159,7 @@ fn odd_in_fleet(target: &Path) -> Result<Odd> {
         if name == INDEX || name == SUMS {
             continue;
         }
-        if !index.bundles.iter().any(|bundle| bundle.name == name) {
+        if !index.bundles.iter().any(|bundle| bundle.name.as_str() == name) {
             return Ok(Odd::Path(name.into()));
         }
         match odd_in_bundle(&target.join(&name))? {

@@ -13,7 +13,7 @@ use super::part::Parts;
 use super::prepare::Prepared;
 use super::sink::Sink;
 use crate::bundle::manifest::{self, Manifest};
-use crate::failure::{Doing, Failure, Result};
+use crate::failure::{Doing, Exit, Failure, Result};
 use crate::interrupt;
 use crate::pack::{self, Piece, Stream, cloud_init, cpio, ignition, ipxe, iso, libvirt, tar, zstd};
 use crate::pki::Issued;
@@ -107,7 +107,7 @@ pub fn bake(
     let mut client = clients?;
     certificates.splice(0..0, client.drain(..client.len().min(1)));
     certificates.append(&mut client);
-    Ok(Manifest { base, nodes: baked, certificates, ..describe::bundle(prepared) })
+    Ok(Manifest { base, nodes: baked, certificates, ..describe::bundle(prepared)? })
 }
 
 /// Of all that every part of the bundle follows from, besides what is its own.
@@ -227,7 +227,10 @@ impl Oven<'_> {
         let initrds: Vec<_> = nodes.iter().filter_map(|done| done.initrd.as_ref()).collect();
         match initrds[..] {
             [first, ref others @ ..] if others.iter().all(|other| *other == first) => {
-                Ok(Some(manifest::Base { kernel, initrd: first.clone(), cmdline: base.cmdline.clone() }))
+                let cmdline = base.cmdline.parse().map_err(|why| {
+                    Failure::new(Exit::Usage, format!("the kernel command line is none: {why}"))
+                })?;
+                Ok(Some(manifest::Base { kernel, initrd: first.clone(), cmdline }))
             }
             _ => {
                 Err(Failure::io(format!("{} changed while it was read; build again", base.initrd.display())))
@@ -270,9 +273,9 @@ impl Oven<'_> {
         put("listing.txt", Mode::FILE, &own(tree.listing()))?;
         let certificates = node.certificates.iter().zip(&leaves).map(|(spec, leaf)| {
             let file = format!("{}/{}.pem", self.plan.pki.directory, spec.file);
-            describe::certificate(file, Some(node.name.to_string()), leaf)
+            describe::certificate(&file, Some(&node.name), leaf)
         });
-        let certificates = certificates.collect();
+        let certificates = certificates.collect::<Result<_>>()?;
         let mut initrd = None;
         if let Some(base) = self.prepared.base.as_ref() {
             let mut segments = match layer {
@@ -285,7 +288,7 @@ impl Oven<'_> {
             files.push(INITRD.to_owned());
             initrd = Some(was);
         }
-        Ok(Baked { node: describe::node(node, files), certificates, initrd })
+        Ok(Baked { node: describe::node(node, files)?, certificates, initrd })
     }
 
     /// A node's files as Linux unpacks them. A gzip member can be put together from parts and a zstd frame cannot, so that
@@ -378,13 +381,13 @@ impl Oven<'_> {
         );
         self.sink.text("client/etcdctl.env", environment)?;
         let issued = self.issue(&plan.clients)?;
-        let mut listed = vec![describe::authority(self.prepared.authority()?)];
+        let mut listed = vec![describe::authority(self.prepared.authority()?)?];
         for (spec, leaf) in plan.clients.iter().zip(&issued) {
             let file = format!("client/{}.pem", spec.file);
             self.sink.text(&file, leaf.cert_pem.clone())?;
             let key = leaf.key_pem.as_bytes().to_vec();
             self.sink.put(&format!("client/{}-key.pem", spec.file), Mode::SECRET, &[Piece::Own(key)])?;
-            listed.push(describe::certificate(file, None, leaf));
+            listed.push(describe::certificate(&file, None, leaf)?);
         }
         Ok(listed)
     }

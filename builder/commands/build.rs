@@ -70,7 +70,7 @@ fn one(name: &str, args: &cli::Build, out: &Output) -> Result<()> {
             keystore_path.display()
         ));
     }
-    if expires.is_some_and(|expires| expires <= clock::now().seconds()) {
+    if expires.is_some_and(|expires| expires <= clock::now()) {
         out.warn(format_args!(
             "certificates in this bundle have expired; kiln keystore renew {} --keystore {} and build again",
             plan.cluster.name,
@@ -113,6 +113,5 @@ pub fn warn_of_peers(release: Release, out: &Output) {
 /// Whether the last of the leaves ends when the CA does, which is listed first.
 pub fn end_with_the_ca(manifest: &Manifest) -> bool {
     let mut ends = manifest.certificates.iter().map(|certificate| certificate.not_after);
-    let ca = ends.next().unwrap_or(u64::MAX);
-    ends.any(|leaf| leaf >= ca)
+    ends.next().is_some_and(|ca| ends.any(|leaf| leaf >= ca))
 }

@@ -10,7 +10,7 @@ use super::pantry::Pantry;
 use super::prepare::Prepared;
 use super::sink::Sink;
 use super::{bake, inputs, parallel};
-use crate::bundle::{Bundle, Fleet, INDEX, listed};
+use crate::bundle::{Bundle, Fleet, INDEX, SHOWN, listed};
 use crate::cli;
 use crate::disk;
 use crate::failure::{Doing, Failure, Result};
@@ -91,6 +91,6 @@ fn directory(path: &Path, json: bool, out: &Output) -> Result<()> {
     Err(Failure::wrong(format!(
         "{} is not as it was built; build it again or copy it again{}",
         path.display(),
-        listed(&problems)
+        listed(&problems, SHOWN)
     )))
 }

@@ -20,14 +20,14 @@ use crate::etcd::Release;
 use crate::failure::{Doing, Result};
 use crate::pki::Keystore;
 use crate::profile::Profile;
-use crate::values::Digest;
+use crate::values::{Digest, Epoch};
 
 /// A bundle that is done.
 struct Built {
     entry: Entry,
     /// Saved when all are done.
     new_keystore: Option<(Keystore, PathBuf)>,
-    expires: u64,
+    expires: Option<Epoch>,
     /// Whether leaves end with the CA.
     shortened: bool,
     /// The release, where it lets in more than peers on the peer port.
@@ -64,7 +64,7 @@ pub fn run(args: &cli::Build, out: &Output) -> Result<()> {
     })?;
     let mut entries = Vec::with_capacity(built.len());
     let mut new_keystores = Vec::new();
-    let expires = built.iter().map(|built| built.expires).min();
+    let expires = built.iter().filter_map(|built| built.expires).min();
     let open_peers: BTreeSet<Release> = built.iter().filter_map(|built| built.open_peers).collect();
     open_peers.into_iter().for_each(|release| build::warn_of_peers(release, out));
     let shortened: Vec<&str> =
@@ -95,7 +95,7 @@ pub fn run(args: &cli::Build, out: &Output) -> Result<()> {
             keystores.display()
         ));
     }
-    if expires.is_some_and(|expires| expires <= clock::now().seconds()) {
+    if expires.is_some_and(|expires| expires <= clock::now()) {
         out.warn("certificates in some of these bundles have expired; kiln keystore renew, and build again");
     }
     say(args, &target, &index, made, out)
@@ -142,16 +142,16 @@ fn bundle(
     let [manifest, sums]: [Digest; 2] = writer.finish(manifest)?;
     Ok(Built {
         entry: Entry {
-            name: plan.name.to_string(),
-            cluster: plan.cluster.name.to_string(),
-            token: plan.cluster.token.to_string(),
-            id: plan.cluster.id.to_string(),
+            name: plan.name,
+            cluster: plan.cluster.name,
+            token: plan.cluster.token,
+            id: plan.cluster.id,
             nodes: plan.nodes.len(),
-            manifest: manifest.to_string(),
-            sums: sums.to_string(),
+            manifest,
+            sums,
         },
         new_keystore: keystore_is_new.then_some((keystore, keystore_path)),
-        expires: expires.unwrap_or(u64::MAX),
+        expires,
         shortened,
         open_peers: (!plan.peers_by_name).then_some(plan.release),
     })

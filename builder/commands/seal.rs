@@ -6,10 +6,9 @@ use super::{inputs, output::Output};
 use crate::bundle::Bundle;
 use crate::cli;
 use crate::disk;
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
 use crate::pki::Keystore;
 use crate::plan;
-use crate::values::{ClusterName, Invalid, Token};
 
 /// The largest certificate file that is read, in bytes: a leaf and the CAs above it.
 const LIMIT: u64 = 1 << 20;
@@ -17,15 +16,10 @@ const LIMIT: u64 = 1 << 20;
 pub fn run(args: &cli::Seal, out: &Output) -> Result<()> {
     let bundle = Bundle::open(&args.bundle)?;
     let cluster = &bundle.manifest.cluster;
-    let wrong = |what: &str, error: Invalid| {
-        let path = bundle.path.display();
-        Failure::wrong(format!("the {what} in {path}/bundle.json is nothing that kiln writes: {error}"))
-    };
-    let name: ClusterName = cluster.name.parse().map_err(|error| wrong("cluster's name", error))?;
-    let token: Token = cluster.token.parse().map_err(|error| wrong("token", error))?;
+    let (name, token) = (&cluster.name, &cluster.token);
     let certificate = bundle.path.join("client").join(format!("{}.pem", plan::operator().file));
-    let path = inputs::keystore_path(args.keys.keystore.as_ref(), &name);
-    let is_new = Keystore::seal(&path, &name, &token, &disk::read(&certificate, LIMIT)?)?;
+    let path = inputs::keystore_path(args.keys.keystore.as_ref(), name);
+    let is_new = Keystore::seal(&path, name, token, &disk::read(&certificate, LIMIT)?)?;
     if args.json {
         return out.json(&json!({ "keystore": path, "cluster": name, "token": token, "new": is_new }));
     }

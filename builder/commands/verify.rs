@@ -12,7 +12,7 @@ use crate::failure::{Failure, Result};
 use crate::pki::Authority;
 use crate::plan::{CertificateSpec, Usage};
 use crate::profile::Algorithm;
-use crate::values::{ClusterName, Lifetime, Mode};
+use crate::values::{Lifetime, Mode};
 use crate::verify::{self, Options, Report, Stranger};
 
 pub fn run(args: &cli::Verify, out: &Output) -> Result<()> {
@@ -24,12 +24,6 @@ pub fn run(args: &cli::Verify, out: &Output) -> Result<()> {
 /// Everything is asked at its own address, with today's date, and with a stranger at the door.
 pub fn options(bundle: &Bundle) -> Result<Options> {
     let now = clock::now();
-    let cluster: ClusterName = bundle
-        .manifest
-        .cluster
-        .name
-        .parse()
-        .map_err(|error| Failure::wrong(format!("the manifest's cluster name: {error}")))?;
     let spec = CertificateSpec {
         file: "stranger".to_owned(),
         label: "client/stranger".to_owned(),
@@ -39,7 +33,11 @@ pub fn options(bundle: &Bundle) -> Result<Options> {
         usages: vec![Usage::ClientAuth],
         read_by_etcd: false,
     };
-    let issued = Authority::throwaway(&cluster, now)?.issue(&spec, Algorithm::P256, Lifetime::hours(1))?;
+    let issued = Authority::throwaway(&bundle.manifest.cluster.name, now)?.issue(
+        &spec,
+        Algorithm::P256,
+        Lifetime::hours(1),
+    )?;
     let stranger =
         Stranger { certificate: issued.cert_pem.into_bytes(), key: issued.key_pem.as_bytes().to_vec() };
     Ok(Options { now, endpoints: BTreeMap::new(), stranger: Some(stranger) })

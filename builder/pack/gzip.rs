@@ -293,12 +293,12 @@ mod tests {
     fn shared_content_is_compressed_once() {
         let shared = blob(CHUNK + 1);
         let compressor = threads(3);
-        let packed: Vec<Stream> = thread::scope(|scope| {
+        let packed: Vec<Stream> = std::thread::scope(|scope| {
             let runs: Vec<_> = (0..4)
                 .map(|own| {
                     let stream = [Content::Own(vec![own; 9]), Content::Shared(Arc::clone(&shared))];
                     let compressor = &compressor;
-                    scope.spawn(move || compressor.compress(&stream))
+                    crate::threads::need(scope, move || compressor.compress(&stream)).unwrap()
                 })
                 .collect();
             runs.into_iter().map(|run| run.join().unwrap().unwrap()).collect()

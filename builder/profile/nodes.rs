@@ -21,7 +21,7 @@ pub(super) struct Placed {
 
 pub(super) fn network(desk: &mut Desk, table: &mut Section) -> Option<Placed> {
     table.require(desk, "cidr", "cidr = \"10.240.0.0/16\"");
-    let cidr = table.value_with(desk, "cidr", cidr);
+    let cidr = table.value_with(desk, "cidr", network_range);
     let gateway = table.value_with(desk, "gateway", address);
     let cidr = cidr?;
     if let Some(gateway) = &gateway
@@ -36,7 +36,8 @@ pub(super) fn network(desk: &mut Desk, table: &mut Section) -> Option<Placed> {
     Some(Placed { network, cidr_span: cidr.span(), gateway_span })
 }
 
-fn cidr(text: &str) -> Result<IpNet, Invalid> {
+/// An address range without bits behind its prefix.
+pub fn network_range(text: &str) -> Result<IpNet, Invalid> {
     let cidr: IpNet = text
         .parse()
         .map_err(|_| Invalid("write an address and a prefix length, as in 10.240.0.0/16".into()))?;
@@ -100,6 +101,11 @@ fn fit(address: IpAddr, cidr: &IpNet) -> Result<(), Unfit> {
         }
     }
     Ok(())
+}
+
+/// Whether a member can have this address in this network.
+pub fn check_host(address: IpAddr, cidr: &IpNet) -> Result<(), Invalid> {
+    fit(address, cidr).map_err(|unfit| Invalid(unfit.reason))
 }
 
 /// The nodes that could be read, and how many the profile names.
@@ -184,9 +190,15 @@ fn warn_of_sites(desk: &mut Desk, placed: &Placed, nodes: &[Node]) {
 
 /// A node's name is a host name, and this one is every host's.
 fn node_name(text: &str) -> Result<NodeName, Invalid> {
-    match text {
+    let name = text.parse()?;
+    check_member_name(&name).map(|()| name)
+}
+
+/// Whether a member can be called so.
+pub fn check_member_name(name: &NodeName) -> Result<(), Invalid> {
+    match name.as_str() {
         "localhost" => Err(Invalid("every node calls itself that".into())),
-        _ => text.parse(),
+        _ => Ok(()),
     }
 }
 

@@ -14,10 +14,7 @@ use super::{
     Login, Machine, Pki, Profile, SCHEMA, Span, nodes, options, release,
 };
 use crate::etcd::Release;
-use crate::values::{Arch, Digest, GuestPath, Invalid, Lifetime, LoginName, SshKey};
-
-/// The base systems that `ci/base` makes.
-const BASES: [&str; 3] = ["live", "cloud", "ignition"];
+use crate::values::{Arch, BaseSystem, Digest, GuestPath, Invalid, Lifetime, LoginName, SshKey};
 
 /// `None` when something without which there is no profile is wrong; every mistake is then on the desk. It may
 /// also be there beside a profile.
@@ -242,19 +239,18 @@ fn directory(text: &str) -> Result<GuestPath, Invalid> {
 }
 
 fn machine(desk: &mut Desk, table: &mut Section) -> Machine {
-    let base = table.value_with(desk, "base", |text| {
-        let plain = |c: char| !c.is_control();
-        if BASES.contains(&text) || text.starts_with('/') && text.len() > 1 && text.chars().all(plain) {
-            return Ok(text.to_owned());
-        }
-        Err(Invalid(format!("it is {} or an absolute path", BASES.join(", "))))
-    });
+    let base = table.value::<BaseSystem>(desk, "base");
     Machine {
-        // Below that a Linux distribution with systemd does not boot.
-        memory_mib: table.number(desk, "memory-mib", 256, 4_194_304).unwrap_or(1024),
-        vcpus: table.number(desk, "vcpus", 1, 512).and_then(|n| u16::try_from(n).ok()).unwrap_or(2),
-        // etcd writes its log in files of 64 MB, makes the next one ahead of time and keeps five.
-        data_disk_mib: table.number(desk, "data-disk-mib", 256, 16_777_216).unwrap_or(8192),
+        memory_mib: table
+            .number(desk, "memory-mib", Machine::MEMORY_MIB.0, Machine::MEMORY_MIB.1)
+            .unwrap_or(1024),
+        vcpus: table
+            .number(desk, "vcpus", Machine::VCPUS.0, Machine::VCPUS.1)
+            .and_then(|n| u16::try_from(n).ok())
+            .unwrap_or(2),
+        data_disk_mib: table
+            .number(desk, "data-disk-mib", Machine::DATA_DISK_MIB.0, Machine::DATA_DISK_MIB.1)
+            .unwrap_or(8192),
         base: base.map(Spanned::into_inner),
         login: login(desk, table),
     }

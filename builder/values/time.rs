@@ -3,13 +3,21 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::{Invalid, invalid};
 
 /// Seconds since 1970-01-01T00:00:00Z; up to the end of the year 9999, where X.509 ends (RFC 5280 4.1.2.5).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "u64")]
 pub struct Epoch(u64);
+
+impl TryFrom<u64> for Epoch {
+    type Error = Invalid;
+    fn try_from(seconds: u64) -> Result<Self, Invalid> {
+        Self::from_seconds(seconds)
+    }
+}
 
 impl Epoch {
     const CIVIL_START: jiff::civil::DateTime = jiff::civil::DateTime::constant(1970, 1, 1, 0, 0, 0, 0);

@@ -47,7 +47,7 @@ fn first(manifest: &Manifest) -> Option<(u64, u64, String)> {
     let of = first.node.as_ref().map(|node| format!(" of {node}")).unwrap_or_default();
     // The one that begins last, so that a clock far behind is seen too.
     let begin = manifest.certificates.iter().map(|certificate| certificate.not_before).max()?;
-    Some((begin, first.not_after, format!("{}{of}", first.file)))
+    Some((begin.seconds(), first.not_after.seconds(), format!("{}{of}", first.file)))
 }
 
 fn judge(check: &str, node: Option<&str>, from: u64, to: u64, now: Epoch, what: &str) -> Check {

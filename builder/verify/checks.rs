@@ -8,6 +8,7 @@ use super::look::{Seen, hex};
 use super::probe::Answer;
 use super::report::Check;
 use crate::bundle::Manifest;
+use crate::values::Url;
 
 /// For checks of a member that does not answer: its first failed check says why.
 pub const SILENT: &str = "it does not answer";
@@ -75,12 +76,12 @@ fn on_status(
 
 fn identity(manifest: &Manifest, one: &Seen<'_>, status: &Status) -> Result<String, (Fault, String)> {
     let (cluster, member) = (hex(status.header.cluster_id), hex(status.header.member_id));
-    if cluster != manifest.cluster.id {
+    if status.header.cluster_id != manifest.cluster.id.0 {
         let detail = format!("its cluster ID is {cluster}; the bundle's is {}", manifest.cluster.id);
         return Err((Fault::OtherCluster, detail));
     }
-    let promised = &one.target.node.member_id;
-    if member != *promised {
+    let promised = one.target.node.member_id;
+    if status.header.member_id != promised.0 {
         return Err((
             Fault::OtherMember,
             format!("its member ID is {member}; the bundle promises {promised}"),
@@ -90,9 +91,9 @@ fn identity(manifest: &Manifest, one: &Seen<'_>, status: &Status) -> Result<Stri
 }
 
 fn version(manifest: &Manifest, _: &Seen<'_>, status: &Status) -> Result<String, (Fault, String)> {
-    let baked = &manifest.etcd.version;
-    if status.version == *baked {
-        Ok(baked.clone())
+    let baked = manifest.etcd.version.to_string();
+    if status.version == baked {
+        Ok(baked)
     } else {
         Err((Fault::OtherVersion, format!("it runs {}; the bundle has {baked}", status.version)))
     }
@@ -120,13 +121,13 @@ fn member_list(manifest: &Manifest, one: &Seen<'_>) -> Check {
 
 fn compare(manifest: &Manifest, list: &MemberList) -> Vec<(Fault, String)> {
     let cluster = hex(list.header.cluster_id);
-    if cluster != manifest.cluster.id {
+    if list.header.cluster_id != manifest.cluster.id.0 {
         // Every member differs then; one sentence is enough.
         return vec![(Fault::OtherCluster, format!("it is the list of the cluster {cluster}"))];
     }
     let mut differences = Vec::new();
     for promised in &manifest.nodes {
-        match list.members.iter().find(|member| hex(member.id) == promised.member_id) {
+        match list.members.iter().find(|member| member.id == promised.member_id.0) {
             Some(member) => differences.extend(compare_member(promised, member)),
             None => {
                 let detail = format!("{} ({}) is not in it", promised.name, promised.member_id);
@@ -135,7 +136,7 @@ fn compare(manifest: &Manifest, list: &MemberList) -> Vec<(Fault, String)> {
         }
     }
     for member in &list.members {
-        if manifest.nodes.iter().all(|promised| promised.member_id != hex(member.id)) {
+        if manifest.nodes.iter().all(|promised| promised.member_id.0 != member.id) {
             let name = if member.name.is_empty() { "a member without a name" } else { &member.name };
             let learner = if member.is_learner { ", a learner" } else { "" };
             differences.push((Fault::Extra, format!("it has {name} ({}{learner}) besides", hex(member.id))));
@@ -148,21 +149,22 @@ fn compare_member(
     promised: &crate::bundle::manifest::Node,
     member: &ListedMember,
 ) -> Option<(Fault, String)> {
+    let texts = |urls: &[Url]| urls.iter().map(ToString::to_string).collect::<Vec<_>>();
     let set = |urls: &[String]| urls.iter().cloned().collect::<BTreeSet<_>>();
     let name = &promised.name;
     // A founding member has its name from the start, and its client URLs only once it has come up.
     if member.name.is_empty() || member.client_urls.is_empty() {
         return Some((Fault::Unstarted, format!("{name} is not started")));
     }
-    if member.name != *name {
+    if member.name != name.as_str() {
         return Some((Fault::NameDiffers, format!("{name} is called {}", member.name)));
     }
     let urls = [
-        ("peer", &promised.peer_urls, &member.peer_urls),
-        ("client", &promised.client_urls, &member.client_urls),
+        ("peer", texts(&promised.peer_urls), member.peer_urls.as_slice()),
+        ("client", texts(&promised.client_urls), member.client_urls.as_slice()),
     ];
     for (what, want, have) in urls {
-        if set(want) != set(have) {
+        if set(&want) != set(have) {
             let detail = format!("{name} has the {what} URLs {}, not {}", have.join(" "), want.join(" "));
             return Some((Fault::UrlDiffers, detail));
         }
@@ -206,7 +208,7 @@ fn one_leader(seen: &[Seen<'_>]) -> Check {
     let leaders: BTreeSet<u64> = told.iter().map(|(_, status)| status.leader).collect();
     let terms: BTreeSet<u64> = told.iter().map(|(_, status)| status.raft_term).collect();
     let names = |leader: u64| {
-        let node = seen.iter().find(|one| one.target.node.member_id == hex(leader));
+        let node = seen.iter().find(|one| one.target.node.member_id.0 == leader);
         node.map_or_else(|| hex(leader), |one| one.name().to_owned())
     };
     match leaders.iter().copied().collect::<Vec<_>>()[..] {
@@ -262,7 +264,7 @@ fn no_alarm(seen: &[Seen<'_>], etcdctl: &Etcdctl) -> Check {
 }
 
 fn alarm_text(seen: &[Seen<'_>], alarm: &Alarm) -> String {
-    let node = seen.iter().find(|one| one.target.node.member_id == hex(alarm.member_id));
+    let node = seen.iter().find(|one| one.target.node.member_id.0 == alarm.member_id);
     let name = node.map_or_else(|| hex(alarm.member_id), |one| one.name().to_owned());
     match alarm.alarm {
         1 => format!("alarm NOSPACE of {name}"),
@@ -273,7 +275,7 @@ fn alarm_text(seen: &[Seen<'_>], alarm: &Alarm) -> String {
 
 fn same_data(seen: &[Seen<'_>], etcdctl: &Etcdctl) -> Check {
     let check = "same data everywhere";
-    let ours = |status: &Status, one: &Seen<'_>| hex(status.header.member_id) == one.target.node.member_id;
+    let ours = |status: &Status, one: &Seen<'_>| status.header.member_id == one.target.node.member_id.0;
     let alive: Vec<_> = seen
         .iter()
         .filter_map(|one| {
@@ -328,37 +330,47 @@ fn hash_at(etcdctl: &Etcdctl, endpoint: &str, revision: u64) -> Result<Hash, Str
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bundle::manifest::{Cluster, Etcd, Network, Node};
+    use crate::bundle::manifest::{Binaries, Cluster, Etcd, Network, Node};
+    use crate::etcd::Release;
+    use crate::etcd::ids::{ClusterId, MemberId};
+    use crate::values::{Arch, Epoch, Line};
     use crate::verify::etcdctl::Header;
 
     fn manifest() -> Manifest {
         let node = |name: &str, last: u8| Node {
-            name: name.into(),
+            name: name.parse().unwrap(),
             address: [10, 0, 0, last].into(),
-            mac: "52:54:00:00:00:01".into(),
-            member_id: hex(last.into()),
-            peer_urls: vec![format!("https://10.0.0.{last}:2380")],
-            client_urls: vec![format!("https://10.0.0.{last}:2379"), format!("https://{name}:2379")],
+            mac: "52:54:00:00:00:01".parse().unwrap(),
+            member_id: MemberId(last.into()),
+            peer_urls: vec![format!("https://10.0.0.{last}:2380").parse().unwrap()],
+            client_urls: [2379, 12379]
+                .map(|port| format!("https://10.0.0.{last}:{port}").parse().unwrap())
+                .into(),
             files: Vec::new(),
         };
         Manifest {
             schema: 1,
-            builder: "kiln".into(),
-            epoch: 0,
-            cluster: Cluster { name: "ha3".into(), token: "t".into(), id: hex(7), formed: false },
+            builder: Line::of("kiln"),
+            epoch: Epoch::START,
+            cluster: Cluster {
+                name: "ha3".parse().unwrap(),
+                token: "t".parse().unwrap(),
+                id: ClusterId(7),
+                formed: false,
+            },
             etcd: Etcd {
                 peers_by_name: true,
-                version: "3.5.16".into(),
-                arch: "amd64".into(),
+                version: Release::new(3, 5, 16),
+                arch: Arch::Amd64,
                 binaries: Default::default(),
                 sources: Vec::new(),
             },
-            network: Network { cidr: "10.0.0.0/24".into(), gateway: None },
+            network: Network { cidr: "10.0.0.0/24".parse().unwrap(), gateway: None },
             machine: None,
             base: None,
             nodes: vec![node("cp-a", 1), node("cp-b", 2)],
-            carriers: Vec::new(),
-            binaries: "embedded".into(),
+            carriers: Default::default(),
+            binaries: Binaries::Embedded,
             certificates: Vec::new(),
             files: Default::default(),
         }
@@ -366,11 +378,11 @@ mod tests {
 
     fn promised() -> MemberList {
         let member = |node: &Node| ListedMember {
-            id: u64::from_str_radix(&node.member_id, 16).unwrap(),
-            name: node.name.clone(),
-            peer_urls: node.peer_urls.clone(),
+            id: node.member_id.0,
+            name: node.name.to_string(),
+            peer_urls: node.peer_urls.iter().map(ToString::to_string).collect(),
             // In another order than the manifest has them.
-            client_urls: node.client_urls.iter().rev().cloned().collect(),
+            client_urls: node.client_urls.iter().rev().map(ToString::to_string).collect(),
             is_learner: false,
         };
         let header = Header { cluster_id: 7, ..Header::default() };

@@ -26,7 +26,7 @@ use crate::disk::{self, Scratch};
 use crate::failure::{Doing, Failure, Result};
 use crate::interrupt;
 use crate::threads;
-use crate::values::Epoch;
+use crate::values::{Epoch, Url};
 use probe::Identity;
 
 /// PEM files in a bundle are a few kilobytes.
@@ -71,19 +71,20 @@ pub fn endpoints(manifest: &Manifest) -> Result<Vec<String>> {
 }
 
 fn targets<'a>(manifest: &'a Manifest, given: &BTreeMap<String, SocketAddr>) -> Result<Vec<Target<'a>>> {
-    if let Some(unknown) = given.keys().find(|name| manifest.nodes.iter().all(|node| node.name != **name)) {
+    if let Some(unknown) =
+        given.keys().find(|name| manifest.nodes.iter().all(|node| node.name.as_str() != *name))
+    {
         return Err(Failure::new(
             crate::failure::Exit::Usage,
             format!("the bundle has no node {unknown} to take an endpoint for"),
         ));
     }
     let all = manifest.nodes.iter().map(|node| {
-        // By address: the name in a URL may be one that only the nodes themselves resolve.
-        let at = |urls: &[String], what| match urls.iter().find_map(|url| https_port(url)) {
-            Some(port) => Ok(SocketAddr::new(node.address, port)),
+        let at = |urls: &[Url], what: &str| match urls.first() {
+            Some(url) => Ok(url.address()),
             None => Err(Failure::wrong(format!("the manifest gives {} no https {what} URL", node.name))),
         };
-        Ok(match given.get(&node.name) {
+        Ok(match given.get(node.name.as_str()) {
             Some(client) => Target { node, client: *client, peer: None },
             None => Target {
                 node,
@@ -93,10 +94,6 @@ fn targets<'a>(manifest: &'a Manifest, given: &BTreeMap<String, SocketAddr>) -> 
         })
     });
     all.collect()
-}
-
-fn https_port(url: &str) -> Option<u16> {
-    url.strip_prefix("https://")?.trim_end_matches('/').rsplit_once(':')?.1.parse().ok()
 }
 
 /// Makes every check. What could not be checked is in the report as skipped.
@@ -136,8 +133,8 @@ pub fn run(bundle: &Path, manifest: &Manifest, options: &Options) -> Result<Repo
         notes.push(note.to_owned());
     }
     Ok(Report {
-        cluster: manifest.cluster.name.clone(),
-        cluster_id: manifest.cluster.id.clone(),
+        cluster: manifest.cluster.name.to_string(),
+        cluster_id: manifest.cluster.id.to_string(),
         // What was not seen is not believed.
         passed: checks.iter().all(|check| check.outcome == Outcome::Ok),
         members: seen.iter().map(look::Seen::member).collect(),
@@ -152,23 +149,4 @@ fn each<'a, T: Sync, R: Send>(items: &'a [T], work: impl Fn(&'a T) -> R + Sync) 
         let begun: Vec<_> = items.iter().map(|item| threads::beside(scope, || work(item))).collect();
         begun.into_iter().map(threads::Beside::get).collect()
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ports_come_from_https_urls() {
-        let cases = [
-            ("https://10.0.0.4:2379", Some(2379)),
-            ("https://[fd00::1]:2379/", Some(2379)),
-            ("https://cp-a.kloud.lan:12379", Some(12379)),
-            ("http://10.0.0.4:2379", None),
-            ("https://10.0.0.4", None),
-        ];
-        for (url, want) in cases {
-            assert_eq!(https_port(url), want, "{url}");
-        }
-    }
 }

@@ -3,7 +3,7 @@
 use super::causes::Fault;
 use super::checks::SILENT;
 use super::etcdctl::{Etcdctl, Range, Trouble, Written};
-use super::look::{Seen, hex};
+use super::look::Seen;
 use super::report::Check;
 use crate::bundle::Manifest;
 
@@ -60,7 +60,7 @@ fn reason_against(manifest: &Manifest, one: &Seen<'_>) -> Option<&'static str> {
     match (&one.status, &one.health) {
         (Err(_), _) => Some(SILENT),
         // What is somebody else's is not written to.
-        (Ok(status), _) if hex(status.header.cluster_id) != manifest.cluster.id => {
+        (Ok(status), _) if status.header.cluster_id != manifest.cluster.id.0 => {
             Some("it belongs to another cluster")
         }
         // Without a quorum a write would only wait for its deadline.
