@@ -166,9 +166,53 @@ fn intermediate_trust() {
         assert!(!answer.contains("200 OK"), "{name} at {port}: {answer}");
         assert!(answer.contains("alert") && !answer.contains("verify error"), "{name} at {port}: {answer}");
     }
-    let mut verify = kept.inside(env!("CARGO_BIN_EXE_kiln"), &["verify"]);
-    let output = verify.arg(&bundle).output().unwrap();
+    let output = verify(&kept, &bundle);
     assert!(output.status.success(), "{}", said(&output));
+    let names = "trusts the baked CA";
+    let text = String::from_utf8(output.stdout).unwrap();
+    let rows: Vec<_> = text.lines().filter(|line| line.contains(names)).collect();
+    assert_eq!(rows.len(), 2, "{rows:?}");
+    assert!(
+        rows.iter().all(|row| row.starts_with("ok ") && row.ends_with(": it names CN=etcd-CA")),
+        "{rows:?}"
+    );
+}
+
+fn verify(kept: &Kept, bundle: &Path) -> Output {
+    kept.inside(env!("CARGO_BIN_EXE_kiln"), &["verify"]).arg(bundle).output().unwrap()
+}
+
+/// As an earlier Kiln built it: with the root in what members trust.
+#[test]
+fn a_member_that_trusts_the_root_is_named() {
+    let work = Workshop::new();
+    let bundle = below_an_intermediate(&work);
+    let overlay = "overlay/etc/etcd/pki/ca.pem";
+    work.file(overlay, fs::read(work.path().join("ca.pem")).unwrap());
+    let replaced =
+        "[bundle]\noverlays = [\"./overlay\"]\nreplace = [\"/etc/etcd/pki/ca.pem\"]\n\n# Client certificates";
+    let profile = fs::read_to_string(work.path().join("ha3.toml")).unwrap();
+    work.file("old.toml", profile.replace("# Client certificates", replaced));
+    let old = work.build("./old.toml");
+    let kept = Kept::new(&work, &old);
+
+    let output = verify(&kept, &old);
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(said(&output).contains("let in certificates of every CA below CN=Corp"), "{}", said(&output));
+
+    let output = verify(&kept, &bundle);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    let detail = "it names CN=Corp and CN=etcd-CA; the bundle has CN=etcd-CA";
+    assert!(said(&output).contains(detail), "{}", said(&output));
+
+    // And it is so: a sibling's certificate opens the port.
+    let names = "extendedKeyUsage=clientAuth";
+    issue(&work, "etcdctl", "/CN=etcdctl", "staff", names);
+    let both = ["etcdctl.pem", "staff.pem"].map(|file| fs::read(work.path().join(file)).unwrap());
+    let chain = work.file("sibling.pem", both.concat()).display().to_string();
+    let key = work.path().join("etcdctl.key").display().to_string();
+    let answer = said(&kept.ask(2379, "/version", &["-cert", &chain, "-cert_chain", &chain, "-key", &key]));
+    assert!(answer.contains("200 OK"), "{answer}");
 }
 
 /// A bundle with leaves of this algorithm, for this release.

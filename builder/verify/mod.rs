@@ -9,6 +9,7 @@ mod look;
 mod p521;
 mod probe;
 mod report;
+mod trust;
 mod writes;
 
 use std::collections::BTreeMap;
@@ -124,10 +125,13 @@ pub fn run(bundle: &Path, manifest: &Manifest, options: &Options) -> Result<Repo
     checks.extend(writes::check(manifest, &seen, &etcdctl, unique));
     interrupt::check()?;
     checks.extend(checks::doors(&seen));
+    let (whom, trusts_more) = trust::check(bundle, manifest, &seen)?;
+    checks.extend(whom);
     checks.extend(certificates::check(manifest, &seen, options.now));
 
     let mut notes: Vec<String> = etcdctl.note.iter().cloned().collect();
     notes.extend(certificates::note(manifest, options.now));
+    notes.extend(trusts_more);
     if !manifest.etcd.peers_by_name {
         let note = "any certificate of this CA gets onto the peer port: this release and configuration cannot tell peers by name";
         notes.push(note.to_owned());
