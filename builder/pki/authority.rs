@@ -78,16 +78,32 @@ impl Authority {
         let (secret, cluster) = (keystore.secret().copy(), keystore.cluster().clone());
         let (key, chain) = match keystore.imported() {
             Some((chain, key)) => (Key::from_pkcs8(key)?, Chain::from_pem(chain)?),
-            None => derived(&secret, &cluster, algorithm, keystore.first_issued(), lifetime)?,
+            None => {
+                let subject = common_name(&ca_name(&cluster))?;
+                derived(&secret, &cluster, &subject, algorithm, keystore.first_issued(), lifetime)?
+            }
         };
         Self::with(secret, cluster, keystore.latest().clone(), key, chain)
     }
 
     /// A CA of a fresh random secret that is written nowhere, good for a day: `kiln verify` shows the cluster a
-    /// client certificate of a CA that it does not know.
+    /// client certificate of a CA that it does not know. Its name is that of a CA which the cluster does know: the issuer
+    /// of the first certificate in this PEM text.
+    ///
+    /// # Errors
+    /// `Exit::Untrusted` when the text does not begin with a certificate; `Exit::Io` when the kernel gives no random bytes.
+    pub fn namesake(cluster: &ClusterName, of: &[u8], at: Epoch) -> Result<Self> {
+        Self::throwaway_called(cluster, Certificate::from_pem(of)?.issuer(), at)
+    }
+
+    /// The same by the name of a CA that Kiln would make for the cluster.
     pub fn throwaway(cluster: &ClusterName, at: Epoch) -> Result<Self> {
+        Self::throwaway_called(cluster, &common_name(&ca_name(cluster))?, at)
+    }
+
+    fn throwaway_called(cluster: &ClusterName, subject: &[u8], at: Epoch) -> Result<Self> {
         let secret = Secret::random()?;
-        let (key, chain) = derived(&secret, cluster, Algorithm::P256, at, Lifetime::days(1))?;
+        let (key, chain) = derived(&secret, cluster, subject, Algorithm::P256, at, Lifetime::days(1))?;
         Self::with(secret, cluster.clone(), Issue { number: 1, date: at }, key, chain)
     }
 
@@ -185,10 +201,11 @@ impl Authority {
     }
 }
 
-/// The CA of this secret.
+/// The CA of this secret, by this name in DER.
 fn derived(
     secret: &Secret,
     cluster: &ClusterName,
+    subject: &[u8],
     algorithm: Algorithm,
     first: Epoch,
     lifetime: Lifetime,
@@ -197,10 +214,9 @@ fn derived(
     let key = Key::derive(secret, algorithm, &label)?;
     let public_key = key.public()?;
     let identifier = key::identifier(&public_key);
-    let subject = common_name(&ca_name(cluster))?;
     let content = Content {
-        issuer: &subject,
-        subject: &subject,
+        issuer: subject,
+        subject,
         not_before: first.minus(BACK_DATING),
         not_after: first.plus(lifetime),
         public_key: &public_key,
@@ -325,7 +341,8 @@ mod tests {
         let secret = Secret::new(&[7; 32]);
         let at: Epoch = "2030-01-01".parse().unwrap();
         let name: ClusterName = "ha3".parse().unwrap();
-        let (ca_key, chain) = derived(&secret, &name, Algorithm::P256, at, Lifetime::years(1)).unwrap();
+        let ca = common_name("ha3 etcd CA").unwrap();
+        let (ca_key, chain) = derived(&secret, &name, &ca, Algorithm::P256, at, Lifetime::years(1)).unwrap();
         let key = Key::derive(&secret, Algorithm::P256, &["leaf"]).unwrap();
         let other = Key::derive(&secret, Algorithm::P256, &["other"]).unwrap();
         let (public, other_public) = (key.public().unwrap(), other.public().unwrap());

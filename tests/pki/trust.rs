@@ -5,7 +5,7 @@ use kiln::pki::{Authority, Keystore};
 use kiln::profile::Algorithm;
 use kiln::values::Lifetime;
 
-use crate::tools::{ISSUED, Lab, client, epoch, server};
+use crate::tools::{ISSUED, Lab, client, cluster, epoch, server};
 
 const EC: &str = "EC -pkeyopt ec_paramgen_curve:P-256";
 const CA: [&str; 2] = ["basicConstraints=critical,CA:TRUE", "keyUsage=critical,keyCertSign"];
@@ -51,6 +51,24 @@ fn intermediate_trust() {
     }
     assert_eq!(ours.root().subject, "CN=Corp Root");
     assert_eq!(ours.subject(), "CN=etcd issuing CA");
+}
+
+#[test]
+fn a_stranger_has_the_name_of_the_ca_and_another_key() {
+    let lab = Lab::new();
+    lab.ca("ca", EC, "/O=Käse/O=Käse/CN=imported", None, &[]);
+    let ours = authority(&lab.import("ca", &["ca"]).unwrap());
+    lab.write("members.pem", ours.trust_pem().unwrap());
+    let leaf = ours.issue(&client(), Algorithm::P256, Lifetime::years(1)).unwrap().cert_pem;
+    let stranger = Authority::namesake(&cluster(), leaf.as_bytes(), epoch(ISSUED)).unwrap();
+    assert_eq!(stranger.subject(), ours.subject());
+    lab.judge(&stranger, Algorithm::P256);
+    let theirs = stranger.issue(&client(), Algorithm::P256, Lifetime::hours(1)).unwrap().cert_pem;
+    lab.write("ours.pem", leaf).write("theirs.pem", theirs).write("members.pem", ours.trust_pem().unwrap());
+    assert!(is_let_in(&lab, "ours.pem") && !is_let_in(&lab, "theirs.pem"));
+    let name =
+        |file: &str| lab.openssl(&format!("x509 -in {file} -noout -issuer -nameopt dump_all,dump_der"));
+    assert_eq!(name("ours.pem"), name("theirs.pem"));
 }
 
 #[test]
