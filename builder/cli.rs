@@ -326,10 +326,15 @@ pub struct Down {
     after_help = "A node whose disk comes back empty asks its peers whether the cluster has formed, and kiln up tells \
 it what the host remembers. For machines that kiln up does not start, seal the cluster once it has formed and build \
 again: where a sealed build's node has an empty disk and no peer answers, it waits and founds nothing. To found a new \
-cluster in its place, make another keystore, or set another [cluster] token in the profile."
+cluster in its place, make another keystore. The seal records the members, the cluster ID, the CA and the release of the \
+bundle: what does not fit them is not built any more. Seal a later bundle when all members run its minor release of etcd."
 )]
 pub struct Seal {
+    /// The bundle that the cluster's nodes run
     pub bundle: PathBuf,
+    /// The keystore was sealed by a Kiln that did not record what the cluster is: record it from this bundle
+    #[arg(long)]
+    pub adopt: bool,
     #[command(flatten)]
     pub keys: Keys,
     /// Print the result as JSON
@@ -459,6 +464,9 @@ pub enum Keystore {
         /// The date of issue [default: SOURCE_DATE_EPOCH, else now]
         #[arg(long, value_name = "DATE")]
         issued: Option<Epoch>,
+        /// Print the result as JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Write down a new date of issue: the next build makes new leaf keys and certificates under the same CA
     Renew {
@@ -468,8 +476,11 @@ pub enum Keystore {
         /// The date of issue [default: SOURCE_DATE_EPOCH, else now]
         #[arg(long, value_name = "DATE")]
         issued: Option<Epoch>,
+        /// Print the result as JSON
+        #[arg(long)]
+        json: bool,
     },
-    /// Sign with a CA of your own (cfssl, openssl, step: PEM) instead of the derived one
+    /// Sign with a CA of your own (cfssl, openssl, step: PEM) instead of the derived one; before the first build
     ImportCa {
         cluster: crate::values::ClusterName,
         #[command(flatten)]
@@ -483,8 +494,12 @@ pub enum Keystore {
         /// A file whose first line is the key's passphrase
         #[arg(long, value_name = "FILE")]
         passphrase_file: Option<PathBuf>,
+        /// Print the result as JSON
+        #[arg(long)]
+        json: bool,
     },
-    /// Print what a keystore holds: dates and certificates, no secret
+    /// Print what a keystore holds and records: its CA, its dates of issue, the members of a cluster that has formed; no
+    /// secret
     Show {
         cluster: crate::values::ClusterName,
         #[command(flatten)]

@@ -21,7 +21,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("machine", &["bundle", "disk", "process", "verify"]),
     ("main", &["*"]),
     ("pack", &["plan", "profile", "tree", "yaml"]),
-    ("pki", &["disk", "plan", "profile"]),
+    ("pki", &["disk", "etcd", "plan", "profile"]),
     ("plan", &["etcd", "profile"]),
     ("process", &["disk"]),
     ("profile", &["etcd", "suggest"]),

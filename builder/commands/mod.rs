@@ -20,6 +20,7 @@ mod output;
 mod pantry;
 mod parallel;
 mod part;
+mod places;
 mod plan;
 mod prepare;
 mod progress;

@@ -228,7 +228,7 @@ impl<'a> Pantry<'a> {
     pub fn close(&self, target: &Path, noted: &[u8]) -> Result<()> {
         let Some(cache) = &self.cache else { return Ok(()) };
         cache.put(Of::Seen, key_of(target), &[noted]);
-        cache.keep_within(cache::LIMIT)
+        cache.keep_within(cache::LIMIT, clock::now())
     }
 }
 

@@ -78,10 +78,7 @@ impl Authority {
         let (secret, cluster) = (keystore.secret().copy(), keystore.cluster().clone());
         let (key, chain) = match keystore.imported() {
             Some((chain, key)) => (Key::from_pkcs8(key)?, Chain::from_pem(chain)?),
-            None => {
-                let subject = common_name(&ca_name(&cluster))?;
-                derived(&secret, &cluster, &subject, algorithm, keystore.first_issued(), lifetime)?
-            }
+            None => derived(&secret, &cluster, algorithm, keystore.first_issued(), lifetime)?,
         };
         Self::with(secret, cluster, keystore.latest().clone(), key, chain)
     }
@@ -103,7 +100,7 @@ impl Authority {
 
     fn throwaway_called(cluster: &ClusterName, subject: &[u8], at: Epoch) -> Result<Self> {
         let secret = Secret::random()?;
-        let (key, chain) = derived(&secret, cluster, subject, Algorithm::P256, at, Lifetime::days(1))?;
+        let (key, chain) = self_signed(&secret, cluster, subject, Algorithm::P256, at, Lifetime::days(1))?;
         Self::with(secret, cluster.clone(), Issue { number: 1, date: at }, key, chain)
     }
 
@@ -201,8 +198,20 @@ impl Authority {
     }
 }
 
-/// The CA of this secret, by this name in DER.
-fn derived(
+/// The CA of this secret.
+pub(super) fn derived(
+    secret: &Secret,
+    cluster: &ClusterName,
+    algorithm: Algorithm,
+    first: Epoch,
+    lifetime: Lifetime,
+) -> Result<(Key, Chain)> {
+    let subject = common_name(&ca_name(cluster))?;
+    self_signed(secret, cluster, &subject, algorithm, first, lifetime)
+}
+
+/// The same, by this name in DER.
+fn self_signed(
     secret: &Secret,
     cluster: &ClusterName,
     subject: &[u8],
@@ -341,8 +350,7 @@ mod tests {
         let secret = Secret::new(&[7; 32]);
         let at: Epoch = "2030-01-01".parse().unwrap();
         let name: ClusterName = "ha3".parse().unwrap();
-        let ca = common_name("ha3 etcd CA").unwrap();
-        let (ca_key, chain) = derived(&secret, &name, &ca, Algorithm::P256, at, Lifetime::years(1)).unwrap();
+        let (ca_key, chain) = derived(&secret, &name, Algorithm::P256, at, Lifetime::years(1)).unwrap();
         let key = Key::derive(&secret, Algorithm::P256, &["leaf"]).unwrap();
         let other = Key::derive(&secret, Algorithm::P256, &["other"]).unwrap();
         let (public, other_public) = (key.public().unwrap(), other.public().unwrap());
