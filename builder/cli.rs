@@ -47,7 +47,7 @@ pub enum Verb {
     Down(Down),
     /// Write down in the keystore that the cluster has formed, so that no later build founds it anew
     Seal(Seal),
-    /// Ask the running cluster with the baked etcdctl whether it is the one that was promised
+    /// Check that the running cluster matches the bundle; writes test keys and deletes them again
     Verify(Verify),
     /// Run the baked etcdctl with the right endpoints and certificates
     Etcdctl(Etcdctl),
@@ -242,6 +242,18 @@ pub struct Show {
     pub json: bool,
 }
 
+/// How far the programs of a bundle are trusted to run on this machine.
+#[derive(Args, Debug)]
+pub struct Trust {
+    /// The artifact store that the bundle's programs are compared with before they run here [default: artifacts, where
+    /// it is there]
+    #[arg(long, value_name = "DIR")]
+    pub artifacts: Option<PathBuf>,
+    /// Run the bundle's programs though the artifact store has others for this release
+    #[arg(long)]
+    pub allow_unverified: bool,
+}
+
 #[derive(Args, Debug)]
 pub struct Rehearse {
     #[arg(required_unless_present = "inside")]
@@ -258,6 +270,8 @@ pub struct Rehearse {
     /// Also write the report as JUnit XML
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,
+    #[command(flatten)]
+    pub trust: Trust,
     /// The half that runs inside the namespaces
     #[arg(long, hide = true, value_name = "DIR")]
     pub inside: Option<PathBuf>,
@@ -285,6 +299,8 @@ pub struct Up {
     /// Start this node's machine only; may be given more than once
     #[arg(long, value_name = "NODE")]
     pub node: Vec<String>,
+    #[command(flatten)]
+    pub trust: Trust,
     /// Return once the machines run, without waiting for the cluster
     #[arg(long)]
     pub no_wait: bool,
@@ -343,8 +359,17 @@ pub struct Seal {
 }
 
 #[derive(Args, Debug)]
+#[command(
+    after_help = "Besides what is read, a key below kiln/verify/ is written through each member, read at the others and \
+deleted; etcd deletes it after a minute if kiln cannot. Exit code 1: something differs, or was not checked."
+)]
 pub struct Verify {
     pub bundle: PathBuf,
+    /// Write nothing: leave out the checks that need test keys
+    #[arg(long)]
+    pub read_only: bool,
+    #[command(flatten)]
+    pub trust: Trust,
     /// Print the report as JSON
     #[arg(long)]
     pub json: bool,
@@ -356,6 +381,8 @@ pub struct Verify {
 #[derive(Args, Debug)]
 pub struct Etcdctl {
     pub bundle: PathBuf,
+    #[command(flatten)]
+    pub trust: Trust,
     /// What etcdctl is to do: -- member list -w table
     #[arg(last = true, required = true)]
     pub arguments: Vec<String>,
