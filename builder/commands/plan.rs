@@ -12,6 +12,11 @@ pub fn run(args: &cli::Plan, out: &Output) -> Result<()> {
     let path = inputs::keystore_path(args.keys.keystore.as_ref(), &profile.cluster.name);
     let keystore = inputs::keystore(&path, &profile.cluster.name)?;
     let plan = inputs::plan(&profile, keystore.as_ref());
-    let view = View { plan: &plan, identity_known: keystore.is_some() || profile.cluster.token.is_some() };
+    let imported_ca = match &keystore {
+        Some(keystore) => keystore.imported_ca()?,
+        None => None,
+    };
+    let identity_known = keystore.is_some() || profile.cluster.token.is_some();
+    let view = View { plan: &plan, identity_known, imported_ca };
     if args.json { out.json(&view.json()) } else { out.print(&view) }
 }
