@@ -33,10 +33,14 @@ impl Record {
     }
 
     /// Pretty JSON with a newline at its end.
-    pub fn to_json(&self) -> Vec<u8> {
-        let mut bytes = serde_json::to_vec_pretty(self).unwrap_or_default();
+    ///
+    /// # Errors
+    /// `Exit::Io`, when it cannot be written as JSON.
+    pub fn to_json(&self) -> Result<Vec<u8>> {
+        let bytes = serde_json::to_vec_pretty(self);
+        let mut bytes = bytes.map_err(|error| Failure::io(format!("writing a release's record: {error}")))?;
         bytes.push(b'\n');
-        bytes
+        Ok(bytes)
     }
 
     /// # Errors
@@ -171,7 +175,7 @@ mod tests {
 
     #[test]
     fn a_record_comes_back() {
-        let json = record().to_json();
+        let json = record().to_json().unwrap();
         assert_eq!(Record::from_json(&json).unwrap(), record());
         let text = String::from_utf8(json).unwrap();
         for part in ["\"version\": \"3.5.16\"", "\"etcdutl\": {", "\"trust\": \"trusted by hand\""] {
@@ -181,7 +185,7 @@ mod tests {
 
     #[test]
     fn what_is_no_record_is_refused_with_the_way_out() {
-        let good = String::from_utf8(record().to_json()).unwrap();
+        let good = String::from_utf8(record().to_json().unwrap()).unwrap();
         let cases = [
             (String::new(), "remove it and add"),
             (good.replace("\"schema\": 1", "\"schema\": 2"), "this kiln reads schema 1"),
@@ -199,8 +203,8 @@ mod tests {
         }
         let mut lacking = record();
         lacking.binaries.remove(&Program::Etcdutl);
-        assert!(Record::from_json(&lacking.to_json()).is_err());
+        assert!(Record::from_json(&lacking.to_json().unwrap()).is_err());
         lacking.version = Release::new(3, 4, 23);
-        assert!(Record::from_json(&lacking.to_json()).is_ok(), "3.4 has no etcdutl");
+        assert!(Record::from_json(&lacking.to_json().unwrap()).is_ok(), "3.4 has no etcdutl");
     }
 }

@@ -144,7 +144,7 @@ impl Store {
             Ok(Some(there)) if outcome == Outcome::AlreadyThere => there,
             _ => {
                 let path = self.record_path(draft.record.version, draft.record.arch);
-                disk::write_whole(&path, &draft.record.to_json(), Mode::FILE)?;
+                disk::write_whole(&path, &draft.record.to_json()?, Mode::FILE)?;
                 draft.record.clone()
             }
         };
