@@ -39,8 +39,8 @@ struct Built {
 
 pub fn run(args: &cli::Build, out: &Output) -> Result<()> {
     let target = args.out.clone().unwrap_or_else(|| PathBuf::from("out").join(name(args)));
-    let places = Places::new(&args.ingredients, Some(&target))?;
-    let pantry = Pantry::new(&args.ingredients, out)?;
+    let places = Places::new(&args.ingredients, &target)?;
+    let mut pantry = Pantry::without_cache(&args.ingredients, out)?;
     let sources = inputs::sources(&args.source)?;
     let (profiles, whole) = inputs::profiles(&sources, &pantry.store, out)?;
     let mine: Vec<&Profile> = profiles
@@ -60,6 +60,7 @@ pub fn run(args: &cli::Build, out: &Output) -> Result<()> {
     let keystores = inputs::keystores(&args.ingredients.keys);
     mine.iter()
         .try_for_each(|profile| places.refuse_keystore(&keystores.join(profile.cluster.name.as_str())))?;
+    pantry.open_cache();
     let place = Place::begin(&target, Holds::Fleet)?.having_seen(pantry.seen(&target));
     let replaces = disk::look(&target)?.is_some();
     let progress = Progress::begin(out, mine.iter().map(|profile| profile.nodes.len()).sum());
