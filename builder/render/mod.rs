@@ -3,6 +3,7 @@
 mod carrier;
 mod config;
 mod overlay;
+mod scan;
 mod systemd;
 mod template;
 
