@@ -222,6 +222,11 @@ impl Tree {
         self.entries.range::<str, _>(from).take_while(move |(path, _)| path.as_str().starts_with(&below))
     }
 
+    /// Whether something is there, if only a directory that what lies below it needs.
+    pub fn has(&self, path: &GuestPath) -> bool {
+        self.entries.contains_key(path) || self.below(path).next().is_some()
+    }
+
     pub fn get(&self, path: &str) -> Option<&Entry> {
         self.entries.get(path)
     }

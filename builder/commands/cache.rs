@@ -31,15 +31,17 @@ fn directory(given: Option<&Path>) -> Result<Option<PathBuf>> {
     }
 }
 
+/// Where the cache is that builds use; `None` where they use none.
+pub fn place(args: &cli::Cache) -> Result<Option<PathBuf>> {
+    if args.no_cache { Ok(None) } else { directory(args.cache.as_deref()) }
+}
+
 /// The cache that builds use.
 ///
 /// # Errors
 /// `Exit::Unsafe` when others may write to it, `Exit::Io` when it cannot be made.
 pub fn open(args: &cli::Cache) -> Result<Option<Cache>> {
-    if args.no_cache {
-        return Ok(None);
-    }
-    directory(args.cache.as_deref())?.map(|path| Cache::open(&path)).transpose()
+    place(args)?.map(|path| Cache::open(&path)).transpose()
 }
 
 pub fn run(verb: &cli::CacheVerb, out: &Output) -> Result<()> {

@@ -9,7 +9,7 @@ use super::output::Output;
 use super::pantry::Pantry;
 use super::prepare::Prepared;
 use super::sink::Sink;
-use super::{bake, inputs, parallel};
+use super::{bake, inputs, overlays, parallel};
 use crate::bundle::{Bundle, Fleet, INDEX, listed};
 use crate::cli;
 use crate::disk;
@@ -27,6 +27,8 @@ fn profile(name: &str, args: &cli::Check, out: &Output) -> Result<()> {
     let pantry = Pantry::without_cache(&args.ingredients, out)?;
     let profile = inputs::profile(name, &pantry.store, out, args.ingredients.json)?;
     let path = inputs::keystore_path(args.ingredients.keys.keystore.as_ref(), &profile.cluster.name);
+    let target = Path::new("out").join(profile.name.as_str());
+    overlays::check(&[&profile], &pantry, &overlays::places(&pantry, path.clone(), target)?)?;
     let prepared = Prepared::new(&profile, &pantry, path)?;
     let plan = &prepared.plan;
     let manifest = bake::bake(&prepared, &pantry, Sink::Nowhere, pantry.jobs)?;
@@ -51,6 +53,8 @@ fn fleet(args: &cli::Check, out: &Output) -> Result<()> {
     let sources = inputs::sources(&source)?;
     let (profiles, _) = inputs::profiles(&sources, &pantry.store, out, args.ingredients.json)?;
     let keystores = inputs::keystores(&args.ingredients.keys);
+    let places = overlays::places(&pantry, keystores.clone(), "out".into())?;
+    overlays::check(&profiles.iter().collect::<Vec<_>>(), &pantry, &places)?;
     let nodes = parallel::each(&profiles, pantry.jobs, |profile| {
         let check = || {
             let path = keystores.join(profile.cluster.name.as_str());

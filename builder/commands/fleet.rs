@@ -11,7 +11,7 @@ use super::pantry::Pantry;
 use super::prepare::Prepared;
 use super::progress::Progress;
 use super::sink::Sink;
-use super::{bake, build, inputs, parallel};
+use super::{bake, build, inputs, overlays, parallel};
 use crate::bundle::{Entry, Holds, Index, Place};
 use crate::cli;
 use crate::clock;
@@ -44,6 +44,9 @@ pub fn run(args: &cli::Build, out: &Output) -> Result<()> {
         .filter(|(at, _)| args.source.shard.is_none_or(|shard| shard.has(*at)))
         .map(|(_, profile)| profile)
         .collect();
+    let target = args.out.clone().unwrap_or_else(|| PathBuf::from("out").join(name(args)));
+    let keystores = inputs::keystores(&args.ingredients.keys);
+    overlays::check(&mine, &pantry, &overlays::places(&pantry, keystores, target.clone())?)?;
     // What is missing for one of them is said before another one is built.
     for profile in &mine {
         pantry
@@ -52,7 +55,6 @@ pub fn run(args: &cli::Build, out: &Output) -> Result<()> {
             .and_then(|_| pantry.base(profile))
             .doing(|| format!("building {}", profile.name))?;
     }
-    let target = args.out.clone().unwrap_or_else(|| PathBuf::from("out").join(name(args)));
     let place = Place::begin(&target, Holds::Fleet)?.having_seen(pantry.seen(&target));
     let replaces = disk::look(&target)?.is_some();
     let progress = Progress::begin(out, mine.iter().map(|profile| profile.nodes.len()).sum());

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use super::output::{Output, colour};
-use super::parallel;
+use super::{overlays, parallel};
 use crate::artifact::Store;
 use crate::cli;
 use crate::clock;
@@ -134,7 +134,10 @@ pub fn profiles(
                 }
                 profiles.push(profile);
             }
-            Err(wrong) => mistakes.push(wrong),
+            Err(mut wrong) => {
+                overlays::add_findings(&mut wrong)?;
+                mistakes.push(wrong);
+            }
         }
     }
     for (text, (place, count)) in warned {
@@ -196,7 +199,8 @@ pub fn profile(name: &str, store: &Store, out: &Output, json: bool) -> Result<Pr
             }
             Ok(profile)
         }
-        Err(mistakes) => {
+        Err(mut mistakes) => {
+            overlays::add_findings(&mut mistakes)?;
             if json {
                 out.json(&mistakes)?;
             }

@@ -16,6 +16,7 @@ mod keystore;
 #[cfg(not(feature = "oci"))]
 mod no_registry;
 mod output;
+mod overlays;
 mod pantry;
 mod parallel;
 mod part;

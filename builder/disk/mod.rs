@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, reason = "this is the door")]
 
 mod lock;
+mod real;
 mod staging;
 
 use std::fs::{self, File};
@@ -18,6 +19,7 @@ use crate::failure::{Doing, Failure, Result};
 use crate::values::Mode;
 
 pub use lock::Lock;
+pub use real::real;
 pub use staging::{Output, Staging};
 
 /// What the names of files begin with that `write_whole` has not put in their place yet.
@@ -196,6 +198,8 @@ pub struct Walked {
     pub path: PathBuf,
     pub kind: Kind,
     pub mode: Mode,
+    /// In bytes; of a file with holes, what is read of it.
+    pub size: u64,
     /// Where a link points.
     pub target: Option<PathBuf>,
 }
@@ -216,7 +220,7 @@ pub fn walk(root: &Path) -> Result<Vec<Walked>> {
             ),
             _ => None,
         };
-        all.push(Walked { path, kind: found.kind, mode: found.mode, target });
+        all.push(Walked { path, kind: found.kind, mode: found.mode, size: found.size, target });
     }
     Ok(all)
 }

@@ -2,13 +2,14 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use serde::{Serialize, Serializer};
 use serde_json::json;
 
 use super::Span;
+use super::finding::{Finding, Marks};
 use super::source::{File, Texts};
 use crate::failure::{Exit, Failure};
 use crate::values::without_private_keys;
@@ -88,6 +89,7 @@ impl Mistake {
 pub struct Mistakes {
     texts: Texts,
     list: Vec<Mistake>,
+    marks: Marks,
 }
 
 impl Mistakes {
@@ -95,7 +97,22 @@ impl Mistakes {
         list.sort_by_key(|mistake| mistake.span.as_ref().map(|span| (span.start, span.end)));
         // Also where the text is no TOML, so that nobody knows what is a value in it.
         texts.change(|text| *text = without_private_keys(text));
-        Self { texts, list }
+        Self { texts, list, marks: Marks::default() }
+    }
+
+    pub(super) fn marked(self, marks: Marks) -> Self {
+        Self { marks, ..self }
+    }
+
+    /// The overlays that the profile names, as far as it could be read.
+    pub fn overlays(&self) -> impl Iterator<Item = &Path> {
+        self.marks.overlays.iter().map(|(path, _)| path.as_path())
+    }
+
+    /// Says what was found later beside what is wrong in the profile itself.
+    pub fn add(&mut self, findings: Vec<Finding>) {
+        self.list.extend(findings.into_iter().map(|finding| finding.mistake(&self.marks)));
+        self.list.sort_by_key(|mistake| mistake.span.as_ref().map(|span| (span.start, span.end)));
     }
 
     pub fn count(&self) -> usize {
@@ -243,11 +260,12 @@ pub(super) struct Desk<'t> {
     texts: &'t Texts,
     pub mistakes: Vec<Mistake>,
     pub warnings: Vec<Warning>,
+    pub marks: Marks,
 }
 
 impl<'t> Desk<'t> {
     pub fn new(texts: &'t Texts) -> Self {
-        Self { texts, mistakes: Vec::new(), warnings: Vec::new() }
+        Self { texts, mistakes: Vec::new(), warnings: Vec::new(), marks: Marks::default() }
     }
 
     pub fn line(&self, span: &Span) -> usize {

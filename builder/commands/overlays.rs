@@ -1,0 +1,158 @@
+//! Overlays, looked at before anything is made: that they hold nothing of Kiln's own, and what they come to on the nodes.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use super::output::{Output, colour};
+use super::pantry::Pantry;
+use super::{cache, inputs};
+use crate::disk;
+use crate::failure::{Exit, Failure, Result};
+use crate::profile::{self, About, Finding, Mistakes, Profile};
+use crate::render::{self, Kitchen, Laid, Overlay};
+use crate::values::Epoch;
+
+/// What the programs of a release are called that is not in the store.
+const PROGRAMS: [&str; 3] = ["etcd", "etcdctl", "etcdutl"];
+
+/// A directory of Kiln's own, which no overlay may hold or lie in.
+pub struct Place {
+    /// `the keystore`.
+    what: &'static str,
+    path: PathBuf,
+}
+
+/// The places of a build: the bundle or fleet goes to `out`.
+///
+/// # Errors
+/// `Exit::Io` when it cannot be told where the cache is.
+pub fn places(pantry: &Pantry<'_>, keystore: PathBuf, out: PathBuf) -> Result<Vec<Place>> {
+    let ingredients = pantry.ingredients;
+    let cache = cache::place(&ingredients.cache)?;
+    let mut places = vec![
+        Place { what: "the keystore", path: keystore },
+        Place { what: "the artifact store", path: pantry.store.directory().to_owned() },
+        Place { what: "what is built", path: out },
+    ];
+    places.extend(cache.map(|path| Place { what: "the cache", path }));
+    Ok(places)
+}
+
+/// Looks at the overlays of profiles, and refuses all of what is wrong with them at once.
+///
+/// # Errors
+/// `Exit::Usage` when one that the command line names is not there; `Exit::Unsafe` when a secret or another program would get
+/// to the nodes, `Exit::Profile` when something else is wrong as well.
+pub fn check(profiles: &[&Profile], pantry: &Pantry<'_>, places: &[Place]) -> Result<()> {
+    for directory in &pantry.ingredients.overlays {
+        if disk::look(directory)?.is_none() {
+            let reason = format!("--overlays {}: there is no such directory", directory.display());
+            return Err(Failure::new(Exit::Usage, reason));
+        }
+    }
+    let mut warnings = BTreeSet::new();
+    let mut wrong = Vec::new();
+    for profile in profiles {
+        let found = look(profile, pantry, places, &mut warnings)?;
+        if !found.is_empty() {
+            wrong.push(profile.written.mistakes(found));
+        }
+    }
+    warnings.iter().for_each(|warning| pantry.out.warn(warning));
+    match wrong.is_empty() {
+        true => Ok(()),
+        false => refuse(&wrong, pantry.out, pantry.ingredients.json),
+    }
+}
+
+fn refuse(wrong: &[Mistakes], out: &Output, json: bool) -> Result<()> {
+    match wrong {
+        [one] if json => out.json(one)?,
+        _ if json => out.json(&wrong)?,
+        _ => {}
+    }
+    Err(profile::failure_of_all(wrong, colour()))
+}
+
+fn look(
+    profile: &Profile,
+    pantry: &Pantry<'_>,
+    places: &[Place],
+    warnings: &mut BTreeSet<String>,
+) -> Result<Vec<Finding>> {
+    let named = profile.bundle.overlays.iter().chain(&pantry.ingredients.overlays);
+    let (mut found, mut apart) = (Vec::new(), Vec::new());
+    for directory in named {
+        match places.iter().find_map(|place| together(directory, place).transpose()) {
+            Some(finding) => found.push(finding?),
+            None => apart.push(directory.as_path()),
+        }
+    }
+    if !found.is_empty() {
+        // An overlay that is refused is not read, and the others alone do not say what a node gets.
+        for directory in apart {
+            found.extend(render::load(directory)?.findings);
+        }
+        return Ok(found);
+    }
+    let laid = trials(profile, pantry)?;
+    let overlays = pantry.overlays(profile)?;
+    let of_overlays = overlays.list.iter().flat_map(|overlay| overlay.findings.iter().cloned());
+    let mut all: BTreeSet<Finding> = of_overlays.collect();
+    for laid in laid {
+        all.extend(laid.findings);
+        warnings.extend(laid.warnings);
+    }
+    Ok(all.into_iter().collect())
+}
+
+/// Whether an overlay and a place of Kiln's hold one another, by where they really are.
+fn together(overlay: &Path, place: &Place) -> Result<Option<Finding>> {
+    let (real, other) = (disk::real(overlay)?, disk::real(&place.path)?);
+    let how = if other.starts_with(&real) {
+        "holds"
+    } else if real.starts_with(&other) {
+        "lies in"
+    } else {
+        return Ok(None);
+    };
+    let (shown, what) = (overlay.display(), place.what);
+    let reason =
+        format!("the overlay {shown} {how} {what}, {}, which would get to the nodes", place.path.display());
+    let finding = Finding::unsafe_to(About::Overlay(overlay.to_owned()), reason);
+    Ok(Some(finding.help("keep what nodes get in a directory of its own")))
+}
+
+/// What each node's files come to.
+///
+/// # Errors
+/// Those of reading the overlays.
+pub fn trials(profile: &Profile, pantry: &Pantry<'_>) -> Result<Vec<Laid>> {
+    let overlays = pantry.overlays(profile)?;
+    // Kiln's own are right, so that there is nothing to find with nothing else.
+    if overlays.list.iter().all(|overlay| overlay.directory.is_none()) && profile.bundle.replace.is_empty() {
+        return Ok(Vec::new());
+    }
+    let plan = inputs::plan(profile, None);
+    let etcd = &profile.etcd;
+    let programs = match pantry.store.find(etcd.release, etcd.arch, &etcd.sha256) {
+        Ok(record) => record.binaries.keys().map(ToString::to_string).collect(),
+        // What is missing is said by whoever needs it.
+        Err(_) => PROGRAMS.map(str::to_owned).to_vec(),
+    };
+    let epoch = Epoch::from_seconds(0).map_err(|error| Failure::io(error.to_string()))?;
+    let overlays = &overlays.list;
+    let kitchen = Kitchen { plan: &plan, overlays, templates: &pantry.templates, programs, epoch };
+    plan.nodes.iter().map(|node| kitchen.trial(node)).collect()
+}
+
+/// Says what is wrong with the overlays of a profile that is itself wrong, as far as they can be told.
+///
+/// # Errors
+/// Those of reading them.
+pub fn add_findings(mistakes: &mut Mistakes) -> Result<()> {
+    let named: Vec<PathBuf> = mistakes.overlays().map(Path::to_owned).collect();
+    let overlays: Vec<Overlay> = named.iter().map(|path| render::load(path)).collect::<Result<_>>()?;
+    mistakes.add(overlays.into_iter().flat_map(|overlay| overlay.findings).collect());
+    Ok(())
+}
