@@ -32,7 +32,7 @@ pub fn places(pantry: &Pantry<'_>, keystore: PathBuf, out: PathBuf) -> Result<Ve
     let mut places = vec![
         Place { what: "the keystore", path: keystore },
         Place { what: "the artifact store", path: pantry.store.directory().to_owned() },
-        Place { what: "what is built", path: out },
+        Place { what: "the output directory", path: out },
     ];
     places.extend(cache.map(|path| Place { what: "the cache", path }));
     Ok(places)
@@ -109,7 +109,9 @@ fn look(
 /// Whether an overlay and a place of Kiln's hold one another, by where they really are.
 fn together(overlay: &Path, place: &Place) -> Result<Option<Finding>> {
     let (real, other) = (disk::real(overlay)?, disk::real(&place.path)?);
-    let how = if other.starts_with(&real) {
+    let how = if other == real {
+        "is"
+    } else if other.starts_with(&real) {
         "holds"
     } else if real.starts_with(&other) {
         "lies in"

@@ -150,13 +150,13 @@ pub fn load(directory: &Path) -> Result<Overlay> {
 /// Of sizes alone, before anything is read.
 fn too_much(directory: &Path, walked: &[disk::Walked]) -> Option<String> {
     let shown = directory.display();
-    let large = |limit: u64, size: u64| format!("{} MiB, and has {}", limit >> 20, size.div_ceil(1 << 20));
     if walked.len() > ENTRIES {
         return Some(format!("the overlay {shown} has {} entries; {ENTRIES} is the most", walked.len()));
     }
     let files = walked.iter().filter(|found| found.kind == disk::Kind::File);
     let size: u64 = files.map(|found| found.size).fold(0, u64::saturating_add);
-    (size > BYTES).then(|| format!("the overlay {shown} may have {} MiB of files", large(BYTES, size)))
+    let (limit, has) = (BYTES >> 20, size.div_ceil(1 << 20));
+    (size > BYTES).then(|| format!("the overlay {shown} may have {limit} MiB of files, and has {has} MiB"))
 }
 
 /// An overlay that is being read.

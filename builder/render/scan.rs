@@ -62,8 +62,8 @@ struct Tag {
 pub(super) fn parts(text: &str, length: usize) -> Result<Vec<Range<usize>>, Refused> {
     let mut parts = Vec::new();
     let (mut begin, mut at) = (0, 0);
-    // Of each open block: how many blocks it is, with each {{else if}}, and how many of them are loops.
-    let mut open: Vec<(usize, usize)> = Vec::new();
+    // Of each open block: where it begins, how many blocks it is, with each {{else if}}, and how many of them are loops.
+    let mut open: Vec<(usize, usize, usize)> = Vec::new();
     let mut before = Kind::Other;
     let mut tilde_behind = false;
     loop {
@@ -82,23 +82,30 @@ pub(super) fn parts(text: &str, length: usize) -> Result<Vec<Range<usize>>, Refu
         }
         let (Some(start), Some(tag)) = (next, tag) else { break };
         match tag.kind {
-            Kind::Open { is_loop } => open.push((1, usize::from(is_loop))),
+            Kind::Open { is_loop } => open.push((start, 1, usize::from(is_loop))),
             Kind::Chain { is_loop } => {
-                if let Some((blocks, loops)) = open.last_mut() {
+                if let Some((_, blocks, loops)) = open.last_mut() {
                     *blocks += 1;
                     *loops += usize::from(is_loop);
                 }
             }
+            Kind::Close if open.is_empty() => {
+                return Err(Refused { at: start, reason: "no block is open that this could close".into() });
+            }
             Kind::Close => drop(open.pop()),
             Kind::Plain { .. } | Kind::Other => {}
         }
-        let (blocks, loops) = open.iter().fold((0, 0), |sum, next| (sum.0 + next.0, sum.1 + next.1));
+        let (blocks, loops) = open.iter().fold((0, 0), |sum, next| (sum.0 + next.1, sum.1 + next.2));
         if blocks > DEPTH || loops > LOOPS {
             let (what, limit) = if blocks > DEPTH { ("blocks", DEPTH) } else { ("{{#each}} blocks", LOOPS) };
             let reason = format!("{what} lie more than {limit} deep in each other here; make them fewer");
             return Err(Refused { at: start, reason });
         }
         (at, before, tilde_behind) = (tag.end, tag.kind, tag.tilde_behind);
+    }
+    if let Some((at, ..)) = open.last() {
+        let reason = "this block is not closed; write {{/…}} with its name at its end";
+        return Err(Refused { at: *at, reason: reason.into() });
     }
     check_length(begin..text.len())?;
     parts.push(begin..text.len());
@@ -293,6 +300,8 @@ mod tests {
             (chained(DEPTH), 9 + 14 * (DEPTH - 1), "deep"),
             (long, 0, "64 KiB"),
             ("{{#each a}}".repeat(LOOPS + 1), 11 * LOOPS, "each"),
+            ("x{{#if a}}{{#if b}}{{/if}}".into(), 1, "not closed"),
+            ("x{{/if}}".into(), 1, "no block"),
             ("ok {{> a}}".into(), 3, "partials"),
             ("{{#> a}}x{{/a}}".into(), 0, "partials"),
             ("{{ # * inline \"a\"}}{{/inline}}".into(), 0, "partials"),

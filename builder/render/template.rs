@@ -84,7 +84,11 @@ impl Template {
             let parsed = handlebars::Template::compile_with_name(part, name.to_owned()).map_err(|error| {
                 let place = error.pos().map(|(line, column)| moved(begin, line, column));
                 let reason = match error.reason() {
-                    TemplateErrorReason::InvalidSyntax(why) => format!("this is no template: {}", why.trim()),
+                    // What the grammar expects is named by its rules, which nobody knows.
+                    TemplateErrorReason::InvalidSyntax(_) => {
+                        "this tag cannot be read; write it as in {{node}}, {{#if ipv4}} or {{#each nodes}}"
+                            .into()
+                    }
                     other => other.to_string(),
                 };
                 refuse(name, place, reason)
