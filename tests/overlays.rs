@@ -92,30 +92,28 @@ fn overlay_that_holds_or_lies_in_a_place_of_kilns_is_refused() {
     for overlay in [".", "here"] {
         with(overlay);
         let message = refusal(&work, 6);
-        assert!(message.contains("holds the keystore, keystore/site,"), "{message}");
+        assert!(message.contains("holds --keystore (keystore/site)"), "{message}");
         assert!(message.contains("--> site.toml:15:13"), "{message}");
     }
     fs::create_dir(work.path().join("kept")).unwrap();
     with("kept");
     for (place, what) in [
-        (["--keystore", "kept/keys"], "the keystore, kept/keys"),
-        (["--out", "kept/out"], "the output directory, kept/out"),
-        (["--cache", "kept/cache"], "the cache, kept/cache"),
-        (["--out", "here/kept/x"], "the output directory, here/kept/x"),
+        (["--keystore", "kept/keys"], "--keystore (kept/keys)"),
+        (["--out", "kept/out"], "--out (kept/out)"),
+        (["--cache", "kept/cache"], "the cache (kept/cache)"),
+        (["--out", "here/kept/x"], "--out (here/kept/x)"),
     ] {
         let message = refused(&mut kiln(&work, "build", &["-q", place[0], place[1]]), 6);
         assert!(message.contains(&format!("holds {what}")), "{message}");
     }
     with(&store().display().to_string());
-    assert!(refused(&mut kiln(&work, "build", &["-q"]), 6).contains(" is the artifact store, "));
+    assert!(refused(&mut kiln(&work, "build", &["-q"]), 6).contains(" is --artifacts ("));
     // The other way round, and as a fleet.
     with("out/site/nodes");
-    assert!(
-        refused(&mut kiln(&work, "build", &["-q"]), 6).contains("lies in the output directory, out/site")
-    );
+    assert!(refused(&mut kiln(&work, "build", &["-q"]), 6).contains("lies in --out (out/site)"));
     work.file("fleet/one.toml", PROFILE.replace("mine", "../keystore/mine"));
     let mut command = work.kiln(["build", "-q", "--fleet", "fleet", "--artifacts"]);
-    assert!(refused(command.arg(store()), 6).contains("lies in the keystore, keystore,"));
+    assert!(refused(command.arg(store()), 6).contains("lies in --keystore (keystore)"));
     assert!(!work.path().join("out").exists() && !work.path().join("keystore").exists());
 }
 

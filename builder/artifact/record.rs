@@ -2,9 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 use super::Program;
 use super::limits::Limits;
@@ -19,9 +18,7 @@ pub const SCHEMA: u32 = 1;
 #[serde(deny_unknown_fields)]
 pub struct Record {
     pub schema: u32,
-    #[serde(deserialize_with = "parsed")]
     pub version: Release,
-    #[serde(deserialize_with = "parsed")]
     pub arch: Arch,
     /// Without etcdutl before 3.5.
     pub binaries: BTreeMap<Program, Binary>,
@@ -102,7 +99,6 @@ impl Record {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Binary {
-    #[serde(deserialize_with = "parsed")]
     pub sha256: Digest,
     /// In bytes.
     pub size: u64,
@@ -116,7 +112,6 @@ pub struct Binary {
 pub struct Source {
     /// The file's name, without where it lay.
     pub file: String,
-    #[serde(deserialize_with = "parsed")]
     pub sha256: Digest,
     /// In bytes.
     pub size: u64,
@@ -152,15 +147,6 @@ impl fmt::Display for Trust {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
     }
-}
-
-fn parsed<'de, D, T>(deserializer: D) -> std::result::Result<T, D::Error>
-where
-    D: Deserializer<'de>,
-    T: FromStr<Err: fmt::Display>,
-{
-    let text = String::deserialize(deserializer)?;
-    text.parse().map_err(serde::de::Error::custom)
 }
 
 #[cfg(test)]

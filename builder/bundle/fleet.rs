@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::manifest;
-use super::read::{Bundle, Memory, Problem};
+use super::read::{Bundle, Memory, Problem, SHOWN, listed};
 use super::write::{MANIFEST, SUMS};
 use crate::disk;
+use crate::etcd::ids::ClusterId;
 use crate::failure::{Doing, Failure, Result};
-use crate::values::{ClusterName, Digest, Shard};
+use crate::values::{ClusterName, Digest, Line, Shard, Token};
 
 /// The index's file.
 pub const INDEX: &str = "fleet.json";
@@ -20,52 +21,63 @@ const SCHEMA: u32 = 1;
 
 /// What a fleet's directory holds. It names its bundles by the digests of their manifests, which name all else.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Index {
     pub schema: u32,
     /// `kiln 0.1.0`.
-    pub builder: String,
+    pub builder: Line,
     /// The SHA-256 of all its profiles: parts of one fleet have the same.
-    pub profiles: String,
+    pub profiles: Digest,
     /// Which part of the fleet this is; absent when it is all of it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub shard: Option<Shard>,
     /// Sorted by name.
+    #[serde(deserialize_with = "crate::values::list::<_, _, { manifest::NODES }>")]
     pub bundles: Vec<Entry>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Entry {
     /// Of the profile, and of the bundle's directory.
-    pub name: String,
-    pub cluster: String,
-    pub token: String,
-    /// Hex without leading zeros.
-    pub id: String,
+    pub name: ClusterName,
+    pub cluster: ClusterName,
+    pub token: Token,
+    pub id: ClusterId,
+    #[serde(deserialize_with = "nodes")]
     pub nodes: usize,
     /// The SHA-256 of the bundle's manifest and of its list of sums.
-    pub manifest: String,
-    pub sums: String,
+    pub manifest: Digest,
+    pub sums: Digest,
+}
+
+fn nodes<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<usize, D::Error> {
+    let nodes: u32 = crate::values::number(deserializer, (1, manifest::NODES as u32))?;
+    Ok(nodes as usize)
 }
 
 impl Index {
     pub fn new(profiles: Digest, shard: Option<Shard>, mut bundles: Vec<Entry>) -> Self {
         bundles.sort_by(|a, b| a.name.cmp(&b.name));
-        let builder = concat!("kiln ", env!("CARGO_PKG_VERSION")).to_owned();
-        Self { schema: SCHEMA, builder, profiles: profiles.to_string(), shard, bundles }
+        Self { schema: SCHEMA, builder: manifest::builder(), profiles, shard, bundles }
     }
 
     /// Pretty JSON with a newline at its end.
-    pub fn to_json(&self) -> Vec<u8> {
-        let mut bytes = serde_json::to_vec_pretty(self).unwrap_or_default();
-        bytes.push(b'\n');
-        bytes
+    ///
+    /// # Errors
+    /// `Exit::Io`, when it cannot be written as JSON.
+    pub fn to_json(&self) -> Result<Vec<u8>> {
+        manifest::json(self)
     }
 
     /// The text of the fleet's SHA256SUMS.
-    pub fn sums(&self) -> String {
-        let index = format!("{}  {INDEX}\n", Digest::of(&self.to_json()));
+    ///
+    /// # Errors
+    /// As [`Index::to_json`].
+    pub fn sums(&self) -> Result<String> {
+        let index = format!("{}  {INDEX}\n", Digest::of(&self.to_json()?));
         let bundles = self.bundles.iter().map(|bundle| format!("{}  {}/{SUMS}\n", bundle.sums, bundle.name));
-        std::iter::once(index).chain(bundles).collect()
+        Ok(std::iter::once(index).chain(bundles).collect())
     }
 
     /// # Errors
@@ -82,22 +94,31 @@ impl Index {
         Self::from_json(&bytes).doing(|| format!("reading {}", path.display()))
     }
 
-    fn from_json(bytes: &[u8]) -> Result<Self> {
-        let index: Self = serde_json::from_slice(bytes)
-            .map_err(|error| Failure::wrong(format!("it is not a fleet's index: {error}")))?;
-        if index.schema != SCHEMA {
-            return Err(Failure::wrong(format!(
-                "index schema {} is not supported; this kiln reads schema {SCHEMA}",
-                index.schema
-            )));
+    /// # Errors
+    /// `Exit::Wrong` when it is not an index of this schema, or says what no build does.
+    pub fn from_json(bytes: &[u8]) -> Result<Self> {
+        manifest::check_schema(bytes, "a fleet's index", SCHEMA)?;
+        let index: Self =
+            serde_json::from_slice(bytes).map_err(|error| manifest::not_written("fleet's index", &error))?;
+        let mut problems = Vec::new();
+        let mut problem = |entry: &Entry, problem: String| {
+            problems.push(Problem { path: format!("bundle {}", entry.name), problem });
+        };
+        let mut clusters = BTreeMap::new();
+        for (entry, before) in
+            index.bundles.iter().zip(std::iter::once(None).chain(index.bundles.iter().map(Some)))
+        {
+            if before.is_some_and(|before| before.name >= entry.name) {
+                problem(entry, "is there twice, or not in the order of names".into());
+            }
+            if let Some(other) = clusters.insert(&entry.cluster, &entry.name) {
+                problem(entry, format!("is of the cluster {}, as {other} is", entry.cluster));
+            }
         }
-        // Names become paths when a fleet is read, so that they must be what Kiln writes.
-        for name in index.bundles.iter().map(|bundle| &bundle.name) {
-            name.parse::<ClusterName>().map_err(|error| {
-                Failure::wrong(format!("{name:?} in the index is nothing that kiln writes: {error}"))
-            })?;
+        if problems.is_empty() {
+            return Ok(index);
         }
-        Ok(index)
+        Err(Failure::wrong(format!("the index says what no build does{}", listed(&problems, SHOWN))))
     }
 }
 
@@ -132,7 +153,7 @@ impl Fleet {
             }
         }
         let sums = disk::read(&self.path.join(SUMS), manifest::LIMIT);
-        if sums.ok().as_deref() != Some(self.index.sums().as_bytes()) {
+        if sums.ok().as_deref() != Some(self.index.sums()?.as_bytes()) {
             let problem = "does not list exactly the index and the bundles in it".into();
             problems.push(Problem { path: SUMS.into(), problem });
         }
@@ -146,7 +167,7 @@ impl Fleet {
                 }
                 Err(failure) if failure.exit() == crate::failure::Exit::Interrupted => return Err(failure),
                 Err(failure) => {
-                    problems.push(Problem { path: entry.name.clone(), problem: failure.to_string() });
+                    problems.push(Problem { path: entry.name.to_string(), problem: failure.to_string() });
                 }
             }
         }
@@ -157,9 +178,9 @@ impl Fleet {
         let path = self.bundle(&entry.name);
         let bundle = Bundle::open(&path)?;
         let mut problems = bundle.check_with(memory)?;
-        for (file, want) in [(MANIFEST, &entry.manifest), (SUMS, &entry.sums)] {
+        for (file, want) in [(MANIFEST, entry.manifest), (SUMS, entry.sums)] {
             match super::read::digest(&path.join(file)) {
-                Ok((_, found)) if found.to_string() == *want => {}
+                Ok((_, found)) if found == want => {}
                 Ok(_) => problems
                     .push(Problem { path: file.into(), problem: "is not the one in the index".into() }),
                 Err(_) => {}
@@ -192,7 +213,7 @@ pub fn join(parts: &[Fleet]) -> Result<Index> {
                 first.path.display()
             ))),
         };
-        same("different profiles", &part.index.profiles, &first.index.profiles)?;
+        same("different profiles", &part.index.profiles.to_string(), &first.index.profiles.to_string())?;
         same("different builders", &part.index.builder, &first.index.builder)?;
         let of = |index: &Index| index.shard.map(|shard| shard.of.to_string()).unwrap_or_default();
         same("different numbers of parts", &of(&part.index), &of(&first.index))?;

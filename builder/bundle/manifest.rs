@@ -1,26 +1,45 @@
 //! `bundle.json`: what the bundle promises about the cluster, and what every file in it is.
+//!
+//! A bundle may come from anywhere, and its manifest's words go to ip, QEMU, libvirt and terminals. So every field has
+//! the type that the profile has for it, and what is no such value is not read at all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use serde::{Deserialize, Serialize};
+use ipnet::IpNet;
+use serde::{Deserialize, Deserializer, Serialize};
 
+use super::judge;
+use super::read::{SHOWN, listed};
+use crate::etcd::Release;
+use crate::etcd::ids::{ClusterId, MemberId};
 use crate::failure::{Failure, Result};
-use crate::values::{GuestPath, Invalid, NodeName};
+use crate::profile;
+use crate::values::{
+    self, AltName, Arch, BaseSystem, ClusterName, Digest, Epoch, FileName, GuestPath, Line, Mac, Mode,
+    NodeName, Serial, Token, Url,
+};
+
+pub use crate::artifact::{Program, Trust};
+pub use crate::profile::{Binaries, Carrier};
 
 /// The only manifest schema that this Kiln writes and reads.
 pub const SCHEMA: u32 = 1;
 
 /// The largest manifest or list of sums that is read, in bytes: ten thousand nodes take about 40 MB.
-pub const LIMIT: u64 = 256 << 20;
+pub const LIMIT: u64 = 96 << 20;
+
+/// More nodes than one cluster, or all clusters of a fleet, have.
+pub const NODES: usize = 100_000;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Manifest {
     pub schema: u32,
     /// `kiln 0.1.0`.
-    pub builder: String,
-    /// Seconds since 1970 that every timestamp in the archives has.
-    pub epoch: u64,
+    pub builder: Line,
+    /// That every timestamp in the archives has.
+    pub epoch: Epoch,
     pub cluster: Cluster,
     pub etcd: Etcd,
     pub network: Network,
@@ -30,23 +49,24 @@ pub struct Manifest {
     /// Absent where the bundle has no boot files.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub base: Option<Base>,
-    /// In the order of the profile.
+    /// At least one, in the order of the profile.
+    #[serde(deserialize_with = "values::list::<_, _, NODES>")]
     pub nodes: Vec<Node>,
-    /// `tar`, `initramfs`, `cloud-init`, `ignition`.
-    pub carriers: Vec<String>,
-    /// `embedded` or `shared`.
-    pub binaries: String,
+    #[serde(deserialize_with = "values::set")]
+    pub carriers: BTreeSet<Carrier>,
+    pub binaries: Binaries,
     pub certificates: Vec<Certificate>,
     /// Every file of the bundle but this one and SHA256SUMS, by its path in the bundle.
-    pub files: BTreeMap<String, File>,
+    #[serde(deserialize_with = "values::map")]
+    pub files: BTreeMap<GuestPath, File>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Cluster {
-    pub name: String,
-    pub token: String,
-    /// Hex without leading zeros, as `etcdctl` prints it.
-    pub id: String,
+    pub name: ClusterName,
+    pub token: Token,
+    pub id: ClusterId,
     /// Whether its nodes were told that the cluster has served before, so that an empty disk founds nothing. Absent in
     /// bundles of Kiln 0.1 from before it told them.
     #[serde(default)]
@@ -54,146 +74,206 @@ pub struct Cluster {
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Etcd {
-    /// `3.5.16`.
-    pub version: String,
-    pub arch: String,
-    /// `etcd`, `etcdctl`, `etcdutl`.
-    pub binaries: BTreeMap<String, Binary>,
+    pub version: Release,
+    pub arch: Arch,
+    #[serde(deserialize_with = "values::map")]
+    pub binaries: BTreeMap<Program, Binary>,
     /// Whether the peer port lets in the members' certificates only, or any of this CA's.
     pub peers_by_name: bool,
     /// The release files that the binaries were taken from.
+    #[serde(deserialize_with = "values::list::<_, _, 16>")]
     pub sources: Vec<Source>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Binary {
     /// Where it lies in the guest: `usr/local/bin/etcdctl`.
-    pub path: String,
+    pub path: GuestPath,
     pub size: u64,
-    pub sha256: String,
+    pub sha256: Digest,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Source {
-    pub file: String,
-    pub sha256: String,
-    /// `catalogue`, `profile` or `trusted by hand`.
-    pub trust: String,
+    pub file: Line,
+    pub sha256: Digest,
+    pub trust: Trust,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Network {
-    /// `10.240.0.0/16`.
-    pub cidr: String,
+    #[serde(serialize_with = "shown", deserialize_with = "range")]
+    pub cidr: IpNet,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub gateway: Option<IpAddr>,
 }
 
 /// What a node's machine is made of.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Machine {
+    #[serde(deserialize_with = "memory")]
     pub memory_mib: u32,
+    #[serde(deserialize_with = "vcpus")]
     pub vcpus: u16,
+    #[serde(deserialize_with = "data_disk")]
     pub data_disk_mib: u32,
-    /// `live`, `cloud`, `ignition`, or an absolute path.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub base: Option<String>,
+    pub base: Option<BaseSystem>,
 }
 
 /// The base system that `boot/` and the nodes' `initrd.img` were made with.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Base {
     pub kernel: Input,
     /// As it was: in a node's `initrd.img`, zeros up to a multiple of four and the node's own files follow it.
     pub initrd: Input,
-    pub cmdline: String,
+    pub cmdline: Line,
 }
 
 /// A file that the bundle was made from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Input {
     pub size: u64,
-    pub sha256: String,
+    pub sha256: Digest,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Node {
-    pub name: String,
+    pub name: NodeName,
     pub address: IpAddr,
-    pub mac: String,
-    /// Hex without leading zeros.
-    pub member_id: String,
-    pub peer_urls: Vec<String>,
-    pub client_urls: Vec<String>,
+    pub mac: Mac,
+    pub member_id: MemberId,
+    #[serde(deserialize_with = "values::list::<_, _, 8>")]
+    pub peer_urls: Vec<Url>,
+    #[serde(deserialize_with = "values::list::<_, _, 8>")]
+    pub client_urls: Vec<Url>,
     /// Files in `nodes/NAME/`, by name.
-    pub files: Vec<String>,
+    #[serde(deserialize_with = "values::list::<_, _, 64>")]
+    pub files: Vec<FileName>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Certificate {
     /// The path in the guest (`etc/etcd/pki/server.pem`), or in the bundle for `client/…`.
-    pub file: String,
+    pub file: GuestPath,
     /// The node whose files hold it; absent for the CA and for the client certificates of the bundle.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub node: Option<String>,
-    pub subject: String,
-    pub sans: Vec<String>,
-    /// Hex.
-    pub serial: String,
-    /// Seconds since 1970.
-    pub not_before: u64,
-    pub not_after: u64,
+    pub node: Option<NodeName>,
+    /// As in RFC 4514; it may be empty (RFC 5280 4.1.2.6).
+    pub subject: Line,
+    #[serde(deserialize_with = "values::list::<_, _, 64>")]
+    pub sans: Vec<AltName>,
+    pub serial: Serial,
+    pub not_before: Epoch,
+    pub not_after: Epoch,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct File {
     pub size: u64,
-    /// Four octal digits.
-    pub mode: String,
-    pub sha256: String,
+    pub mode: Mode,
+    pub sha256: Digest,
 }
 
 impl Manifest {
     /// Pretty JSON with a newline at its end.
-    pub fn to_json(&self) -> Vec<u8> {
-        let mut bytes = serde_json::to_vec_pretty(self).unwrap_or_default();
-        bytes.push(b'\n');
-        bytes
+    ///
+    /// # Errors
+    /// `Exit::Io`, when it cannot be written as JSON.
+    pub fn to_json(&self) -> Result<Vec<u8>> {
+        json(self)
     }
 
     /// # Errors
-    /// `Exit::Wrong` when it is not a manifest of this schema.
+    /// `Exit::Wrong` when it is not a manifest of this schema, or says what no build does.
     pub fn from_json(bytes: &[u8]) -> Result<Self> {
-        #[derive(Deserialize)]
-        struct Schema {
-            schema: u32,
-        }
-        let Schema { schema } = serde_json::from_slice(bytes)
-            .map_err(|error| Failure::wrong(format!("it is not a bundle's manifest: {error}")))?;
-        if schema != SCHEMA {
-            return Err(Failure::wrong(format!(
-                "manifest schema {schema} is not supported; this kiln reads schema {SCHEMA}"
-            )));
-        }
-        let manifest: Self = serde_json::from_slice(bytes)
-            .map_err(|error| Failure::wrong(format!("it is not a whole manifest: {error}")))?;
+        check_schema(bytes, "a bundle's manifest", SCHEMA)?;
+        let manifest: Self =
+            serde_json::from_slice(bytes).map_err(|error| not_written("manifest", &error))?;
         manifest.check()?;
         Ok(manifest)
     }
 
-    /// Names become paths when a bundle is read, so that they must be what Kiln writes.
-    fn check(&self) -> Result<()> {
-        let refuse = |what: &str, error: Invalid| {
-            Failure::wrong(format!("{what:?} in the manifest is nothing that kiln writes: {error}"))
-        };
-        for node in &self.nodes {
-            node.name.parse::<NodeName>().map_err(|error| refuse(&node.name, error))?;
+    /// What no type says of one field: that its parts fit together.
+    ///
+    /// # Errors
+    /// `Exit::Wrong` with what does not.
+    pub fn check(&self) -> Result<()> {
+        let problems = judge::judge(self);
+        if problems.is_empty() {
+            return Ok(());
         }
-        let paths = self.files.keys().chain(self.etcd.binaries.values().map(|binary| &binary.path));
-        for path in paths {
-            path.parse::<GuestPath>().map_err(|error| refuse(path, error))?;
-        }
-        Ok(())
+        Err(Failure::wrong(format!("the manifest says what no build does{}", listed(&problems, SHOWN))))
     }
+
+    /// Whether the programs are in a layer that all hosts share, instead of in each host's own files.
+    pub fn shares_binaries(&self) -> bool {
+        self.binaries == Binaries::Shared
+    }
+}
+
+/// Who makes a bundle.
+pub fn builder() -> Line {
+    Line::of(concat!("kiln ", env!("CARGO_PKG_VERSION")))
+}
+
+/// Pretty JSON with a newline at its end.
+pub(super) fn json(value: &impl Serialize) -> Result<Vec<u8>> {
+    let bytes = serde_json::to_vec_pretty(value);
+    let mut bytes = bytes.map_err(|error| Failure::io(format!("writing it as JSON: {error}")))?;
+    bytes.push(b'\n');
+    Ok(bytes)
+}
+
+/// Looks at the schema before all else: another one's fields may be others.
+pub(super) fn check_schema(bytes: &[u8], what: &str, known: u32) -> Result<()> {
+    #[derive(Deserialize)]
+    struct Schema {
+        schema: u32,
+    }
+    let Schema { schema } = serde_json::from_slice(bytes)
+        .map_err(|error| Failure::wrong(format!("it is not {what}: {error}")))?;
+    if schema != known {
+        return Err(Failure::wrong(format!(
+            "it is {what} of schema {schema}; this kiln reads schema {known}"
+        )));
+    }
+    Ok(())
+}
+
+/// A value that is none, with its place.
+pub(super) fn not_written(what: &str, error: &serde_json::Error) -> Failure {
+    Failure::wrong(format!("it is not a {what} that kiln writes: {error}"))
+}
+
+fn shown<S: serde::Serializer>(network: &IpNet, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    serializer.collect_str(network)
+}
+
+fn range<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<IpNet, D::Error> {
+    let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+    profile::network_range(&text).map_err(serde::de::Error::custom)
+}
+
+fn memory<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<u32, D::Error> {
+    values::number(deserializer, profile::Machine::MEMORY_MIB)
+}
+
+fn vcpus<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<u16, D::Error> {
+    values::number(deserializer, profile::Machine::VCPUS)
+}
+
+fn data_disk<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<u32, D::Error> {
+    values::number(deserializer, profile::Machine::DATA_DISK_MIB)
 }

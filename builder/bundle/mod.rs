@@ -1,6 +1,10 @@
 //! The bundle on disk: its manifest, publishing it whole, reading it back and checking it; and fleets of bundles.
 
+mod contents;
+#[cfg(test)]
+mod example;
 mod fleet;
+mod judge;
 pub mod manifest;
 mod place;
 mod read;
@@ -11,7 +15,7 @@ mod write;
 pub use fleet::{Entry, Fleet, INDEX, Index, join};
 pub use manifest::Manifest;
 pub use place::{Holds, Place};
-pub use read::{Bundle, Problem, digest, listed};
-pub use receive::{Receiver, mode};
+pub use read::{Bundle, Problem, SHOWN, digest, listed};
+pub use receive::Receiver;
 pub use seen::{Seen, digest_as_seen};
 pub use write::{Laid, MANIFEST, SUMS, Writer};

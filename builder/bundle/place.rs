@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::fleet::{INDEX, Index};
 use super::manifest::{self, Manifest};
 use super::seen::Seen;
-use super::write::{MANIFEST, SUMS, Writer};
+use super::write::{MANIFEST, SUMS, Writer, below};
 use crate::disk::{self, Kind, Staging};
 use crate::failure::{Failure, Result};
 use crate::interrupt;
@@ -68,9 +68,9 @@ impl Place {
     /// The fleet's index, and the list for `sha256sum -c` of it and of its bundles' lists.
     pub fn index(&self, index: &Index) -> Result<()> {
         let writer = self.bundle();
-        let text = index.to_json();
+        let text = index.to_json()?;
         writer.put(INDEX, Mode::FILE, &[crate::pack::Piece::Own(text)])?;
-        writer.put(SUMS, Mode::FILE, &[crate::pack::Piece::Own(index.sums().into_bytes())])?;
+        writer.put(SUMS, Mode::FILE, &[crate::pack::Piece::Own(index.sums()?.into_bytes())])?;
         Ok(())
     }
 
@@ -89,27 +89,30 @@ impl Place {
         self.staging.directory(path, mode)
     }
 
-    /// `last` runs when every byte is written, just before all of it appears. What `Seen` has noted down of it comes back.
+    /// `last` runs when every byte is on the disk and nothing is left that could be refused, just before all of it appears.
+    /// What `Seen` has noted down of it comes back.
     pub fn publish(self, last: impl FnOnce() -> Result<()>) -> Result<Vec<u8>> {
         interrupt::check()?;
-        last()?;
         // Once more: somebody may have put something else there meanwhile.
-        self.staging.publish(|| check_replaceable(&self.target, self.holds))?;
+        let look_again = || check_replaceable(&self.target, self.holds);
+        self.staging.publish_as(Mode::DIRECTORY, look_again, last)?;
         Ok(self.seen.note(&self.target))
     }
 }
 
 /// A bundle may stand in the place of a bundle, a fleet in that of a fleet, and nothing in that of anything else.
 pub(super) fn check_replaceable(target: &Path, holds: Holds) -> Result<()> {
-    let shown = target.display();
-    let refuse = |reason: String| Err(Failure::unsafe_to(reason));
+    let refuse = |what: &str| {
+        let shown = target.display();
+        Err(Failure::unsafe_to(format!(
+            "{shown} is {what}, and kiln replaces nothing but {}; choose another --out",
+            holds.name()
+        )))
+    };
     match disk::look(target)?.map(|found| found.kind) {
         None => return Ok(()),
         Some(Kind::Directory) => {}
-        Some(Kind::Link) => {
-            return refuse(format!("{shown} is a symbolic link; remove it or choose another --out"));
-        }
-        Some(_) => return refuse(format!("{shown} is not a directory; remove it or choose another --out")),
+        Some(_) => return refuse(&disk::what(target)),
     }
     let odd = match holds {
         Holds::Bundle => odd_in_bundle(target)?,
@@ -117,11 +120,16 @@ pub(super) fn check_replaceable(target: &Path, holds: Holds) -> Result<()> {
     };
     match odd {
         Odd::Nothing => Ok(()),
-        Odd::All => refuse(format!("{shown} is not {}; remove it or choose another --out", holds.name())),
-        Odd::Path(path) => refuse(format!(
-            "{shown} holds {}, which no build put there; move it away or choose another --out",
+        Odd::All => match disk::what(target) {
+            // It has the name of one in it, but cannot be read as one.
+            what if what == holds.name() => refuse(&format!("not {what} that this kiln can read")),
+            what => refuse(&what),
+        },
+        Odd::Path(path) => Err(Failure::unsafe_to(format!(
+            "{} holds {}, which no build put there and which would be lost; move it elsewhere, or choose another --out",
+            target.display(),
             path.display()
-        )),
+        ))),
     }
 }
 
@@ -144,10 +152,7 @@ fn odd_in_bundle(target: &Path) -> Result<Odd> {
     };
     let Some(manifest) = manifest else { return Ok(Odd::All) };
     let is_its_own = |found: &disk::Walked| match (found.kind, found.path.to_str()) {
-        (Kind::Directory, Some(path)) => {
-            let below = format!("{path}/");
-            manifest.files.keys().any(|file| file.starts_with(&below))
-        }
+        (Kind::Directory, Some(path)) => below(&manifest.files, path).next().is_some(),
         (Kind::File, Some(path)) => path == MANIFEST || path == SUMS || manifest.files.contains_key(path),
         _ => false,
     };
@@ -162,7 +167,7 @@ fn odd_in_fleet(target: &Path) -> Result<Odd> {
         if name == INDEX || name == SUMS {
             continue;
         }
-        if !index.bundles.iter().any(|bundle| bundle.name == name) {
+        if !index.bundles.iter().any(|bundle| bundle.name.as_str() == name) {
             return Ok(Odd::Path(name.into()));
         }
         match odd_in_bundle(&target.join(&name))? {

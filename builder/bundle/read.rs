@@ -12,7 +12,7 @@ use super::write::{MANIFEST, SUMS, sums};
 use crate::disk::{self, Input, Kind};
 use crate::failure::{Doing, Exit, Failure, Result};
 use crate::interrupt;
-use crate::values::Digest;
+use crate::values::{Digest, printable};
 
 /// A bundle on disk.
 pub struct Bundle {
@@ -27,9 +27,18 @@ pub struct Problem {
     pub problem: String,
 }
 
-/// A line for each, to stand below a sentence that says what follows from them.
-pub fn listed(problems: &[Problem]) -> String {
-    problems.iter().map(|found| format!("\n  {} {}", found.path, found.problem)).collect()
+/// As many problems as a person reads.
+pub const SHOWN: usize = 20;
+
+/// A line for each of the first `most`, and one for how many more there are, to stand below a sentence that says what
+/// follows from them. The pieces of a line may be a stranger's.
+pub fn listed(problems: &[Problem], most: usize) -> String {
+    let line = |found: &Problem| format!("\n  {} {}", printable(&found.path), printable(&found.problem));
+    let mut text: String = problems.iter().take(most).map(line).collect();
+    if problems.len() > most {
+        text.push_str(&format!("\n  and {} more", problems.len() - most));
+    }
+    text
 }
 
 impl Bundle {
@@ -51,7 +60,7 @@ impl Bundle {
     /// # Errors
     /// `Exit::Usage` when there is no such node, with those that there are.
     pub fn node(&self, name: &str) -> Result<&Node> {
-        self.manifest.nodes.iter().find(|node| node.name == name).ok_or_else(|| {
+        self.manifest.nodes.iter().find(|node| node.name.as_str() == name).ok_or_else(|| {
             let names: Vec<_> = self.manifest.nodes.iter().map(|node| node.name.as_str()).collect();
             Failure::new(Exit::Usage, format!("no node {name:?} in this bundle; it has {}", names.join(", ")))
         })
@@ -78,8 +87,8 @@ impl Bundle {
                 Kind::File => {}
                 _ => problem(&path, "is neither a file nor a directory".into()),
             }
-            match self.manifest.files.get(&path) {
-                Some(want) if found.mode.to_string() != want.mode => {
+            match self.manifest.files.get(path.as_str()) {
+                Some(want) if found.mode != want.mode => {
                     problem(&path, format!("has mode {}, not {}", found.mode, want.mode));
                 }
                 None if path != MANIFEST && path != SUMS => problem(&path, "is not in the manifest".into()),
@@ -89,15 +98,15 @@ impl Bundle {
         }
         for (path, want) in &self.manifest.files {
             interrupt::check()?;
-            if !seen.contains(path) {
+            if !seen.contains(path.as_str()) {
                 problem(path, "is missing".into());
                 continue;
             }
-            match memory.digest(&self.path.join(path)) {
+            match memory.digest(&self.path.join(path.as_str())) {
                 Ok((size, _)) if size != want.size => {
                     problem(path, format!("has {size} bytes, not {}", want.size));
                 }
-                Ok((_, sha256)) if sha256.to_string() != want.sha256 => {
+                Ok((_, sha256)) if sha256 != want.sha256 => {
                     problem(path, format!("has the SHA-256 {sha256}, not {}", want.sha256));
                 }
                 Ok(_) => {}
@@ -113,11 +122,10 @@ impl Bundle {
             problem(SUMS, "is missing".into());
             return Ok(());
         }
-        let mut files = self.manifest.files.clone();
-        let (size, sha256) = digest(&self.path.join(MANIFEST))?;
-        let manifest = manifest::File { size, mode: String::new(), sha256: sha256.to_string() };
-        files.insert(MANIFEST.to_owned(), manifest);
-        if disk::read(&self.path.join(SUMS), manifest::LIMIT)? != sums(&files).into_bytes() {
+        let (_, sha256) = digest(&self.path.join(MANIFEST))?;
+        if disk::read(&self.path.join(SUMS), manifest::LIMIT)?
+            != sums(&self.manifest.files, sha256).into_bytes()
+        {
             problem(SUMS, "does not list exactly the manifest and the files in it".into());
         }
         Ok(())

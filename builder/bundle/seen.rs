@@ -40,7 +40,7 @@ struct Sight {
 #[derive(Serialize, Deserialize)]
 struct Line {
     stamp: Stamp,
-    sha256: String,
+    sha256: Digest,
     read: u64,
 }
 
@@ -50,7 +50,7 @@ impl Seen {
         let now = now.seconds();
         let lines: Vec<Line> = noted.and_then(|noted| serde_json::from_slice(noted).ok()).unwrap_or_default();
         let holds = |line: Line| {
-            let sight = Sight { sha256: line.sha256.parse().ok()?, read: line.read };
+            let sight = Sight { sha256: line.sha256, read: line.read };
             (line.read..line.read.saturating_add(HOLDS)).contains(&now).then_some((line.stamp, sight))
         };
         Self { now, before: lines.into_iter().filter_map(holds).collect(), here: Mutex::default() }
@@ -80,7 +80,7 @@ impl Seen {
             let rests = stamp.modified.0.saturating_add_unsigned(STEP) <= self.now.cast_signed();
             (rests && was.is_same_content(&stamp)).then(|| Line {
                 stamp,
-                sha256: sight.sha256.to_string(),
+                sha256: sight.sha256,
                 read: sight.read,
             })
         };

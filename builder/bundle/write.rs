@@ -1,6 +1,7 @@
 //! Writing the files of one bundle, each hashed as it is written.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -10,10 +11,10 @@ use super::manifest::{self, Manifest};
 use super::read::{digest_of, each_piece};
 use super::seen::{LARGE, Seen};
 use crate::disk::{Input, Output, Staging};
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::interrupt;
 use crate::pack::Piece;
-use crate::values::{Digest, Mode};
+use crate::values::{Digest, GuestPath, Mode};
 
 /// The manifest and the list for `sha256sum -c`, in the bundle's top directory.
 pub const MANIFEST: &str = "bundle.json";
@@ -25,19 +26,22 @@ const NEAR: usize = 256 << 10;
 /// What a disk is given at once while the rest is made; in bytes.
 const BEGIN: u64 = 4 << 20;
 
+/// Files by their path in the bundle.
+pub type Files = BTreeMap<GuestPath, manifest::File>;
+
 /// A bundle being written, into a `Place`. Shared between threads: every file is its own.
 pub struct Writer<'p> {
     staging: &'p Staging,
     seen: &'p Seen,
     /// What its paths in the staging directory begin with: nothing, or `ha3/`.
     prefix: String,
-    files: Mutex<BTreeMap<String, manifest::File>>,
+    files: Mutex<Files>,
 }
 
 /// The files below one directory of a bundle, as other bundles of the same place may have them too.
 pub struct Laid {
     prefix: String,
-    files: BTreeMap<String, manifest::File>,
+    files: Files,
 }
 
 impl<'p> Writer<'p> {
@@ -84,10 +88,10 @@ impl<'p> Writer<'p> {
 
     /// Takes files over from another bundle, by giving each one more name, when every byte of all of them is as it has to
     /// be. `false`, and nothing here, when it is not, or when one cannot have another name.
-    pub fn take_over(&self, from: &Path, files: &BTreeMap<String, manifest::File>) -> Result<bool> {
+    pub fn take_over(&self, from: &Path, files: &Files) -> Result<bool> {
         // Large ones each by a thread of its own, as there are few of them.
         let opened: Vec<Result<Option<(Input, Digest)>>> = std::thread::scope(|scope| {
-            let open = |path: &String, want| self.open_as(&from.join(path), want);
+            let open = |path: &GuestPath, want| self.open_as(&from.join(path.as_str()), want);
             let large = |file: &manifest::File| file.size >= LARGE;
             let threads: Vec<_> = files
                 .iter()
@@ -132,11 +136,7 @@ impl<'p> Writer<'p> {
     }
 
     /// Has each of these files get its name here, all or none.
-    fn name_all(
-        &self,
-        files: &BTreeMap<String, manifest::File>,
-        mut name: impl FnMut(&str) -> Result<bool>,
-    ) -> Result<bool> {
+    fn name_all(&self, files: &Files, mut name: impl FnMut(&str) -> Result<bool>) -> Result<bool> {
         for (at, path) in files.keys().enumerate() {
             if !name(path)? {
                 files.keys().take(at).try_for_each(|path| self.staging.remove(&self.inside(path)))?;
@@ -150,31 +150,31 @@ impl<'p> Writer<'p> {
     /// An open file that has this size, mode and digest; `None` when there is no such one at the path.
     fn open_as(&self, path: &Path, want: &manifest::File) -> Result<Option<(Input, Digest)>> {
         let Ok(mut input) = Input::open(path) else { return Ok(None) };
-        if input.size() != want.size || input.mode().to_string() != want.mode {
+        if input.size() != want.size || input.mode() != want.mode {
             return Ok(None);
         }
         let digest = match self.seen.digest(&input) {
             Some(digest) => digest,
             None => digest_of(&mut input)?.1,
         };
-        Ok((digest.to_string() == want.sha256).then_some((input, digest)))
+        Ok((digest == want.sha256).then_some((input, digest)))
     }
 
     /// The files that have been written below a directory, by their path in the bundle.
-    pub fn below(&self, directory: &str) -> BTreeMap<String, manifest::File> {
-        let below = format!("{directory}/");
-        let files = self.files();
-        let from_there = files.range(below.clone()..).take_while(|(path, _)| path.starts_with(&below));
-        from_there.map(|(path, file)| (path.clone(), file.clone())).collect()
+    pub fn below(&self, directory: &str) -> Files {
+        below(&self.files(), directory).map(|(path, file)| (path.clone(), file.clone())).collect()
     }
 
     /// Adds the manifest and the sums; the SHA-256 of each.
+    ///
+    /// # Errors
+    /// `Exit::Wrong` when the bundle is not one that Kiln would read.
     pub fn finish(self, mut manifest: Manifest) -> Result<[Digest; 2]> {
         manifest.files = std::mem::take(&mut *self.files());
-        let described = self.put(MANIFEST, Mode::FILE, &[Piece::Own(manifest.to_json())])?;
-        let mut listed = manifest.files;
-        listed.append(&mut self.files());
-        let sums = self.put(SUMS, Mode::FILE, &[Piece::Own(sums(&listed).into_bytes())])?;
+        manifest.check()?;
+        let described = self.put(MANIFEST, Mode::FILE, &[Piece::Own(manifest.to_json()?)])?;
+        let sums = sums(&manifest.files, described).into_bytes();
+        let sums = self.put(SUMS, Mode::FILE, &[Piece::Own(sums)])?;
         Ok([described, sums])
     }
 
@@ -182,7 +182,7 @@ impl<'p> Writer<'p> {
         format!("{}{path}", self.prefix)
     }
 
-    fn files(&self) -> MutexGuard<'_, BTreeMap<String, manifest::File>> {
+    fn files(&self) -> MutexGuard<'_, Files> {
         // Whoever panicked while holding the lock has left a whole map behind: it is only ever added to.
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -198,10 +198,21 @@ impl<'p> Writer<'p> {
             file.begin_writeback();
             self.seen.lies(self.inside(path), file.output.stamp()?, digest);
         }
-        let entry = manifest::File { size: file.size, mode: mode.to_string(), sha256: digest.to_string() };
-        self.files().insert(path.to_owned(), entry);
+        let entry = manifest::File { size: file.size, mode, sha256: digest };
+        let inside = path.parse().map_err(|why| Failure::io(format!("{path:?} is no path: {why}")))?;
+        self.files().insert(inside, entry);
         Ok(digest)
     }
+}
+
+/// Those that lie below a directory.
+pub(super) fn below<'f>(
+    files: &'f Files,
+    directory: &str,
+) -> impl Iterator<Item = (&'f GuestPath, &'f manifest::File)> + use<'f> {
+    let beginning = format!("{directory}/");
+    let from = (Bound::Included(beginning.as_str()), Bound::Unbounded);
+    files.range::<str, _>(from).take_while(move |(path, _)| path.starts_with(&beginning))
 }
 
 /// A file being written and hashed.
@@ -238,7 +249,12 @@ impl Hashed {
     }
 }
 
-/// The text of SHA256SUMS.
-pub fn sums(files: &BTreeMap<String, manifest::File>) -> String {
-    files.iter().map(|(path, file)| format!("{}  {path}\n", file.sha256)).collect()
+/// The text of SHA256SUMS, sorted by path: of the manifest, and of the files in it.
+pub fn sums(files: &Files, manifest: Digest) -> String {
+    let line = |digest: Digest, path: &str| format!("{digest}  {path}\n");
+    let (before, behind): (Vec<_>, Vec<_>) = files.iter().partition(|(path, _)| path.as_str() < MANIFEST);
+    let of = |all: Vec<(&GuestPath, &manifest::File)>| -> String {
+        all.iter().map(|(path, file)| line(file.sha256, path)).collect()
+    };
+    of(before) + &line(manifest, MANIFEST) + &of(behind)
 }

@@ -13,7 +13,7 @@ use super::part::Parts;
 use super::prepare::Prepared;
 use super::sink::Sink;
 use crate::bundle::manifest::{self, Manifest};
-use crate::failure::{Doing, Failure, Result};
+use crate::failure::{Doing, Exit, Failure, Result};
 use crate::interrupt;
 use crate::pack::{self, Piece, Stream, cloud_init, cpio, ignition, ipxe, iso, libvirt, tar, zstd};
 use crate::pki::Issued;
@@ -107,7 +107,7 @@ pub fn bake(
     let mut client = clients?;
     certificates.splice(0..0, client.drain(..client.len().min(1)));
     certificates.append(&mut client);
-    Ok(Manifest { base, nodes: baked, certificates, ..describe::bundle(prepared) })
+    Ok(Manifest { base, nodes: baked, certificates, ..describe::bundle(prepared)? })
 }
 
 /// Of all that every part of the bundle follows from, besides what is its own.
@@ -164,9 +164,10 @@ impl Oven<'_> {
         let binaries = binaries(self.prepared);
         let bundle = &self.plan.bundle;
         let inputs = format!(
-            "{}\n{}\n{binaries:?}\n{:?}\n{}",
+            "{}\n{}\n{binaries:?}\n{}\n{:?}\n{}",
             self.pantry.program()?,
             self.prepared.epoch.seconds(),
+            self.plan.bin_dir,
             bundle.carriers,
             bundle.initramfs_compression,
         );
@@ -204,8 +205,9 @@ impl Oven<'_> {
     fn layers(&self) -> Result<Arc<Layers>> {
         let (stock, epoch) = (&self.prepared.stock, self.prepared.epoch);
         let compression = self.plan.bundle.initramfs_compression;
-        self.pantry.layers(stock, epoch, compression, || {
-            let tree = render::programs_tree(self.pantry.programs(stock)?)?;
+        let bin_dir = &self.plan.bin_dir;
+        self.pantry.layers(stock, epoch, compression, bin_dir, || {
+            let tree = render::programs_tree(self.pantry.programs(stock)?, bin_dir)?;
             let archive = self.tar_gz(&tree)?;
             let segment = self.cpio(&tree)?;
             let sha256 = pack::digest(&archive);
@@ -227,7 +229,10 @@ impl Oven<'_> {
         let initrds: Vec<_> = nodes.iter().filter_map(|done| done.initrd.as_ref()).collect();
         match initrds[..] {
             [first, ref others @ ..] if others.iter().all(|other| *other == first) => {
-                Ok(Some(manifest::Base { kernel, initrd: first.clone(), cmdline: base.cmdline.clone() }))
+                let cmdline = base.cmdline.parse().map_err(|why| {
+                    Failure::new(Exit::Usage, format!("the kernel command line is none: {why}"))
+                })?;
+                Ok(Some(manifest::Base { kernel, initrd: first.clone(), cmdline }))
             }
             _ => {
                 Err(Failure::io(format!("{} changed while it was read; build again", base.initrd.display())))
@@ -251,7 +256,8 @@ impl Oven<'_> {
         let mut tree = self.kitchen.node_tree(node, &keys)?;
         let without = tree.clone();
         if layer.is_none() {
-            render::insert_programs(&mut tree, self.pantry.programs(&self.prepared.stock)?)?;
+            let programs = self.pantry.programs(&self.prepared.stock)?;
+            render::insert_programs(&mut tree, programs, &self.plan.bin_dir)?;
         }
         let mut files = Vec::new();
         let mut put = |name: &str, mode: Mode, stream: &[Piece]| {
@@ -270,9 +276,9 @@ impl Oven<'_> {
         put("listing.txt", Mode::FILE, &own(tree.listing()))?;
         let certificates = node.certificates.iter().zip(&leaves).map(|(spec, leaf)| {
             let file = format!("{}/{}.pem", self.plan.pki.directory, spec.file);
-            describe::certificate(file, Some(node.name.to_string()), leaf)
+            describe::certificate(&file, Some(&node.name), leaf)
         });
-        let certificates = certificates.collect();
+        let certificates = certificates.collect::<Result<_>>()?;
         let mut initrd = None;
         if let Some(base) = self.prepared.base.as_ref() {
             let mut segments = match layer {
@@ -285,7 +291,7 @@ impl Oven<'_> {
             files.push(INITRD.to_owned());
             initrd = Some(was);
         }
-        Ok(Baked { node: describe::node(node, files), certificates, initrd })
+        Ok(Baked { node: describe::node(node, files)?, certificates, initrd })
     }
 
     /// A node's files as Linux unpacks them. A gzip member can be put together from parts and a zstd frame cannot, so that
@@ -371,20 +377,21 @@ impl Oven<'_> {
         self.sink.text("client/ca.pem", self.trust()?)?;
         let endpoints: Vec<_> = plan.nodes.iter().map(|node| node.client_url.as_str()).collect();
         let environment = format!(
-            "# Made by Kiln for {}. In this directory: set -a; . ./etcdctl.env\nETCDCTL_API=3\nETCDCTL_ENDPOINTS={}\n\
+            "# Made by Kiln for {}. In this directory: . ./etcdctl.sh\nETCDCTL_API=3\nETCDCTL_ENDPOINTS={}\n\
              ETCDCTL_CACERT=ca.pem\nETCDCTL_CERT=etcdctl.pem\nETCDCTL_KEY=etcdctl-key.pem\n",
             plan.cluster.name,
             endpoints.join(",")
         );
         self.sink.text("client/etcdctl.env", environment)?;
+        self.sink.text("client/etcdctl.sh", render::CLIENT_SCRIPT)?;
         let issued = self.issue(&plan.clients)?;
-        let mut listed = vec![describe::authority(self.prepared.authority()?)];
+        let mut listed = vec![describe::authority(self.prepared.authority()?)?];
         for (spec, leaf) in plan.clients.iter().zip(&issued) {
             let file = format!("client/{}.pem", spec.file);
             self.sink.text(&file, leaf.cert_pem.clone())?;
             let key = leaf.key_pem.as_bytes().to_vec();
             self.sink.put(&format!("client/{}-key.pem", spec.file), Mode::SECRET, &[Piece::Own(key)])?;
-            listed.push(describe::certificate(file, None, leaf));
+            listed.push(describe::certificate(&file, None, leaf)?);
         }
         Ok(listed)
     }

@@ -51,7 +51,7 @@ pub fn of_build(profile: &Profile, given: Option<&Path>) -> Result<Option<Base>>
                 Some(found) if found.kind == Kind::File => return Ok(None),
                 Some(_) => directory,
                 // These two start from a disk, whose machine has no use for boot files.
-                None if name == "cloud" || name == "ignition" => return Ok(None),
+                None if ["cloud", "ignition"].contains(&name.as_str()) => return Ok(None),
                 None => return Err(missing(Exit::Profile, name)),
             }
         }

@@ -5,12 +5,14 @@ use std::path::Path;
 
 use serde_json::json;
 
+use super::build::default_out;
 use super::output::Output;
 use super::pantry::Pantry;
+use super::places::Places;
 use super::prepare::Prepared;
 use super::sink::Sink;
 use super::{bake, inputs, overlays, parallel};
-use crate::bundle::{Bundle, Fleet, INDEX, listed};
+use crate::bundle::{Bundle, Fleet, INDEX, SHOWN, listed};
 use crate::cli;
 use crate::disk;
 use crate::failure::{Doing, Failure, Result};
@@ -27,9 +29,10 @@ fn profile(name: &str, args: &cli::Check, out: &Output) -> Result<()> {
     let pantry = Pantry::without_cache(&args.ingredients, out)?;
     let profile = inputs::profile(name, &pantry.store, out, args.ingredients.json)?;
     let path = inputs::keystore_path(args.ingredients.keys.keystore.as_ref(), &profile.cluster.name);
-    let target = Path::new("out").join(profile.name.as_str());
-    overlays::check(&[&profile], &pantry, &overlays::places(&pantry, path.clone(), target)?)?;
-    let prepared = Prepared::new(&profile, &pantry, path)?;
+    let target = default_out(&profile.name);
+    let places = Places::new(&args.ingredients, Some(&target))?.and_keystore(&path);
+    overlays::check(&[&profile], &pantry, &places)?;
+    let prepared = Prepared::new(&profile, &pantry, path, &target)?;
     let plan = &prepared.plan;
     let manifest = bake::bake(&prepared, &pantry, Sink::Nowhere, pantry.jobs)?;
     if args.ingredients.json {
@@ -53,12 +56,12 @@ fn fleet(args: &cli::Check, out: &Output) -> Result<()> {
     let sources = inputs::sources(&source)?;
     let (profiles, _) = inputs::profiles(&sources, &pantry.store, out, args.ingredients.json)?;
     let keystores = inputs::keystores(&args.ingredients.keys);
-    let places = overlays::places(&pantry, keystores.clone(), "out".into())?;
+    let places = Places::new(&args.ingredients, None)?.and_keystore(&keystores);
     overlays::check(&profiles.iter().collect::<Vec<_>>(), &pantry, &places)?;
     let nodes = parallel::each(&profiles, pantry.jobs, |profile| {
         let check = || {
             let path = keystores.join(profile.cluster.name.as_str());
-            let prepared = Prepared::new(profile, &pantry, path)?;
+            let prepared = Prepared::new(profile, &pantry, path, &default_out(&profile.name))?;
             bake::bake(&prepared, &pantry, Sink::Nowhere, NonZeroUsize::MIN)
         };
         check().map(|manifest| manifest.nodes.len()).doing(|| format!("checking {}", profile.name))
@@ -95,6 +98,6 @@ fn directory(path: &Path, json: bool, out: &Output) -> Result<()> {
     Err(Failure::wrong(format!(
         "{} is not as it was built; build it again or copy it again{}",
         path.display(),
-        listed(&problems)
+        listed(&problems, SHOWN)
     )))
 }

@@ -1,81 +1,89 @@
 //! What a bundle's manifest says of what was baked.
 
+use std::str::FromStr;
+
 use super::prepare::Prepared;
 use crate::bundle::manifest::{self, Manifest};
+use crate::failure::{Failure, Result};
 use crate::pki::{Authority, Issued};
 use crate::plan::Node;
-use crate::render;
+use crate::values::{Invalid, Line, NodeName};
 
-pub fn authority(authority: &Authority) -> manifest::Certificate {
+/// # Errors
+/// As for all here: `Exit::Io`, when what was baked has no place in a manifest.
+pub fn authority(authority: &Authority) -> Result<manifest::Certificate> {
     let (not_before, not_after) = authority.validity();
-    manifest::Certificate {
-        file: "client/ca.pem".to_owned(),
+    Ok(manifest::Certificate {
+        file: parse("client/ca.pem")?,
         node: None,
-        subject: authority.subject(),
+        subject: Line::of(&authority.subject()),
         sans: Vec::new(),
-        serial: authority.serial(),
-        not_before: not_before.seconds(),
-        not_after: not_after.seconds(),
-    }
+        serial: parse(&authority.serial())?,
+        not_before,
+        not_after,
+    })
 }
 
-pub fn certificate(file: String, node: Option<String>, leaf: &Issued) -> manifest::Certificate {
-    manifest::Certificate {
-        file,
-        node,
-        subject: leaf.subject.clone(),
-        sans: leaf.sans.clone(),
-        serial: leaf.serial.clone(),
-        not_before: leaf.not_before.seconds(),
-        not_after: leaf.not_after.seconds(),
-    }
+pub fn certificate(file: &str, node: Option<&NodeName>, leaf: &Issued) -> Result<manifest::Certificate> {
+    Ok(manifest::Certificate {
+        file: parse(file)?,
+        node: node.cloned(),
+        subject: Line::of(&leaf.subject),
+        sans: leaf.sans.iter().map(|san| parse(san)).collect::<Result<_>>()?,
+        serial: parse(&leaf.serial)?,
+        not_before: leaf.not_before,
+        not_after: leaf.not_after,
+    })
 }
 
-pub fn node(node: &Node, mut files: Vec<String>) -> manifest::Node {
+pub fn node(node: &Node, mut files: Vec<String>) -> Result<manifest::Node> {
     files.sort_unstable();
-    manifest::Node {
-        name: node.name.to_string(),
+    Ok(manifest::Node {
+        name: node.name.clone(),
         address: node.address,
-        mac: node.mac.to_string(),
-        member_id: node.member_id.to_string(),
-        peer_urls: vec![node.peer_url.clone()],
-        client_urls: vec![node.client_url.clone()],
-        files,
-    }
+        mac: node.mac,
+        member_id: node.member_id,
+        peer_urls: vec![parse(&node.peer_url)?],
+        client_urls: vec![parse(&node.client_url)?],
+        files: files.iter().map(|file| parse(file)).collect::<Result<_>>()?,
+    })
+}
+
+fn parse<T: FromStr<Err = Invalid>>(text: &str) -> Result<T> {
+    text.parse().map_err(|why| Failure::io(format!("{text:?} cannot be written into the manifest: {why}")))
 }
 
 /// All but its base system, its nodes, certificates and files.
-pub fn bundle(prepared: &Prepared) -> Manifest {
+pub fn bundle(prepared: &Prepared) -> Result<Manifest> {
     let plan = &prepared.plan;
     let record = &prepared.stock.record;
     let binaries = record.binaries.iter().map(|(program, binary)| {
-        let path = format!("{}/{program}", render::PROGRAMS);
-        let binary = manifest::Binary { path, size: binary.size, sha256: binary.sha256.to_string() };
-        (program.to_string(), binary)
+        let path = parse(&format!("{}/{program}", plan.bin_dir))?;
+        Ok((*program, manifest::Binary { path, size: binary.size, sha256: binary.sha256 }))
     });
     let sources = record.sources.iter().map(|source| manifest::Source {
-        file: source.file.clone(),
-        sha256: source.sha256.to_string(),
-        trust: source.trust.to_string(),
+        file: Line::of(&source.file),
+        sha256: source.sha256,
+        trust: source.trust,
     });
-    Manifest {
+    Ok(Manifest {
         schema: manifest::SCHEMA,
-        builder: concat!("kiln ", env!("CARGO_PKG_VERSION")).to_owned(),
-        epoch: prepared.epoch.seconds(),
+        builder: manifest::builder(),
+        epoch: prepared.epoch,
         cluster: manifest::Cluster {
-            name: plan.cluster.name.to_string(),
-            token: plan.cluster.token.to_string(),
-            id: plan.cluster.id.to_string(),
+            name: plan.cluster.name.clone(),
+            token: plan.cluster.token.clone(),
+            id: plan.cluster.id,
             formed: plan.cluster.formed,
         },
         etcd: manifest::Etcd {
-            version: plan.release.to_string(),
-            arch: plan.arch.to_string(),
-            binaries: binaries.collect(),
+            version: plan.release,
+            arch: plan.arch,
+            binaries: binaries.collect::<Result<_>>()?,
             peers_by_name: plan.peers_by_name,
             sources: sources.collect(),
         },
-        network: manifest::Network { cidr: plan.network.cidr.to_string(), gateway: plan.network.gateway },
+        network: manifest::Network { cidr: plan.network.cidr, gateway: plan.network.gateway },
         machine: Some(manifest::Machine {
             memory_mib: plan.machine.memory_mib,
             vcpus: plan.machine.vcpus,
@@ -84,9 +92,9 @@ pub fn bundle(prepared: &Prepared) -> Manifest {
         }),
         base: None,
         nodes: Vec::new(),
-        carriers: plan.bundle.carriers.iter().map(ToString::to_string).collect(),
-        binaries: plan.bundle.binaries.to_string(),
+        carriers: plan.bundle.carriers.clone(),
+        binaries: plan.bundle.binaries,
         certificates: Vec::new(),
         files: Default::default(),
-    }
+    })
 }

@@ -47,11 +47,10 @@ pub fn run(args: &cli::Join, out: &Output) -> Result<()> {
 }
 
 /// One bundle, file by file: by another name for it where both are on one file system.
-fn bring(part: &Fleet, name: &str, place: &Place) -> Result<()> {
+fn bring(part: &Fleet, name: &ClusterName, place: &Place) -> Result<()> {
     let from = part.bundle(name);
     let bundle = Bundle::open(&from)?;
-    let name: ClusterName = name.parse().map_err(|why| Failure::wrong(format!("{why}")))?;
-    place.bundle_of_fleet(&name)?;
+    place.bundle_of_fleet(name)?;
     for found in disk::walk(&from)? {
         let Some(path) = found.path.to_str() else { continue };
         let mode = match bundle.manifest.files.get(path) {

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use super::inputs;
 use super::output::{Output, colour};
 use super::pantry::Pantry;
-use super::{cache, inputs};
+use super::places::Places;
 use crate::disk;
 use crate::failure::{Exit, Failure, Result};
 use crate::profile::{self, About, Finding, Mistakes, Profile};
@@ -15,35 +16,12 @@ use crate::values::Epoch;
 /// What the programs of a release are called that is not in the store.
 const PROGRAMS: [&str; 3] = ["etcd", "etcdctl", "etcdutl"];
 
-/// A directory of Kiln's own, which no overlay may hold or lie in.
-pub struct Place {
-    /// `the keystore`.
-    what: &'static str,
-    path: PathBuf,
-}
-
-/// The places of a build: the bundle or fleet goes to `out`.
-///
-/// # Errors
-/// `Exit::Io` when it cannot be told where the cache is.
-pub fn places(pantry: &Pantry<'_>, keystore: PathBuf, out: PathBuf) -> Result<Vec<Place>> {
-    let ingredients = pantry.ingredients;
-    let cache = cache::place(&ingredients.cache)?;
-    let mut places = vec![
-        Place { what: "the keystore", path: keystore },
-        Place { what: "the artifact store", path: pantry.store.directory().to_owned() },
-        Place { what: "the output directory", path: out },
-    ];
-    places.extend(cache.map(|path| Place { what: "the cache", path }));
-    Ok(places)
-}
-
 /// Looks at the overlays of profiles, and refuses all of what is wrong with them at once.
 ///
 /// # Errors
 /// `Exit::Usage` when one that the command line names is not there; `Exit::Unsafe` when a secret or another program would get
 /// to the nodes, `Exit::Profile` when something else is wrong as well.
-pub fn check(profiles: &[&Profile], pantry: &Pantry<'_>, places: &[Place]) -> Result<()> {
+pub fn check(profiles: &[&Profile], pantry: &Pantry<'_>, places: &Places) -> Result<()> {
     for directory in &pantry.ingredients.overlays {
         if disk::look(directory)?.is_none() {
             let reason = format!("--overlays {}: there is no such directory", directory.display());
@@ -77,14 +55,19 @@ fn refuse(wrong: &[Mistakes], out: &Output, json: bool) -> Result<()> {
 fn look(
     profile: &Profile,
     pantry: &Pantry<'_>,
-    places: &[Place],
+    places: &Places,
     warnings: &mut BTreeSet<String>,
 ) -> Result<Vec<Finding>> {
     let named = profile.bundle.overlays.iter().chain(&pantry.ingredients.overlays);
     let (mut found, mut apart) = (Vec::new(), Vec::new());
     for directory in named {
-        match places.iter().find_map(|place| together(directory, place).transpose()) {
-            Some(finding) => found.push(finding?),
+        match places.around(directory) {
+            Some(how) => {
+                let shown = directory.display();
+                let reason = format!("the overlay {shown} {how}, which would get to the nodes");
+                let finding = Finding::unsafe_to(About::Overlay(directory.clone()), reason);
+                found.push(finding.help("keep what nodes get in a directory of its own"));
+            }
             None => apart.push(directory.as_path()),
         }
     }
@@ -104,25 +87,6 @@ fn look(
         warnings.extend(laid.warnings);
     }
     Ok(all.into_iter().collect())
-}
-
-/// Whether an overlay and a place of Kiln's hold one another, by where they really are.
-fn together(overlay: &Path, place: &Place) -> Result<Option<Finding>> {
-    let (real, other) = (disk::real(overlay)?, disk::real(&place.path)?);
-    let how = if other == real {
-        "is"
-    } else if other.starts_with(&real) {
-        "holds"
-    } else if real.starts_with(&other) {
-        "lies in"
-    } else {
-        return Ok(None);
-    };
-    let (shown, what) = (overlay.display(), place.what);
-    let reason =
-        format!("the overlay {shown} {how} {what}, {}, which would get to the nodes", place.path.display());
-    let finding = Finding::unsafe_to(About::Overlay(overlay.to_owned()), reason);
-    Ok(Some(finding.help("keep what nodes get in a directory of its own")))
 }
 
 /// What each node's files come to.

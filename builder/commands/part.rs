@@ -10,7 +10,7 @@ use super::sink::Sink;
 use crate::bundle::manifest;
 use crate::cache::{Cache, Of};
 use crate::failure::Result;
-use crate::values::Digest;
+use crate::values::{Digest, GuestPath};
 
 /// The parts of one bundle.
 pub struct Parts<'a> {
@@ -21,7 +21,7 @@ pub struct Parts<'a> {
 /// What is remembered of a part: no byte of its files, among which are keys.
 #[derive(Serialize, Deserialize)]
 struct Known<T> {
-    files: BTreeMap<String, manifest::File>,
+    files: BTreeMap<GuestPath, manifest::File>,
     made: T,
 }
 

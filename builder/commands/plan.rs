@@ -5,8 +5,10 @@ use std::fmt::Write as _;
 
 use serde_json::json;
 
+use super::build::default_out;
 use super::output::Output;
 use super::pantry::{Overlays, Pantry};
+use super::places::Places;
 use super::{inputs, overlays};
 use crate::cli;
 use crate::failure::Result;
@@ -26,8 +28,8 @@ pub fn run(args: &cli::Plan, out: &Output) -> Result<()> {
     let pantry = Pantry::without_cache(&ingredients, out)?;
     let profile = inputs::profile(&args.source.profile, &pantry.store, out, args.json)?;
     let path = inputs::keystore_path(args.keys.keystore.as_ref(), &profile.cluster.name);
-    let target = std::path::Path::new("out").join(profile.name.as_str());
-    overlays::check(&[&profile], &pantry, &overlays::places(&pantry, path.clone(), target)?)?;
+    let places = Places::new(&ingredients, Some(&default_out(&profile.name)))?.and_keystore(&path);
+    overlays::check(&[&profile], &pantry, &places)?;
     let replaced = overlays::trials(&profile, &pantry)?.into_iter().flat_map(|laid| laid.replaced).collect();
     let overlays = pantry.overlays(&profile)?;
     let keystore = inputs::keystore(&path, &profile.cluster.name)?;

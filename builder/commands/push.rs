@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::output::Output;
-use crate::bundle::{Bundle, INDEX, MANIFEST, listed};
+use crate::bundle::{Bundle, INDEX, MANIFEST, SHOWN, listed};
 use crate::cli;
 use crate::disk;
 use crate::failure::{Exit, Failure, Result};
@@ -66,7 +66,7 @@ fn checked(path: &Path) -> Result<Bundle> {
     Err(Failure::wrong(format!(
         "{} is not as it was built, so nothing was pushed; build it again{}",
         path.display(),
-        listed(&problems)
+        listed(&problems, SHOWN)
     )))
 }
 

@@ -10,7 +10,6 @@ use crate::cli;
 use crate::disk;
 use crate::failure::{Doing, Result};
 use crate::pack::read::{Archive, Kind, Member};
-use crate::values::Epoch;
 
 /// The largest archive that is read back, in bytes.
 const LIMIT: u64 = 4 << 30;
@@ -56,14 +55,13 @@ fn summary(bundle: &Bundle) -> String {
     for node in &manifest.nodes {
         let _ = writeln!(text, "node {}  {}  member {}", node.name, node.address, node.member_id);
         for file in &node.files {
-            if let Some(entry) = manifest.files.get(&format!("nodes/{}/{file}", node.name)) {
+            if let Some(entry) = manifest.files.get(format!("nodes/{}/{file}", node.name).as_str()) {
                 let _ = writeln!(text, "  {} {:>10} {file}", entry.mode, entry.size);
             }
         }
     }
     if let Some(first) = manifest.certificates.iter().map(|c| c.not_after).min() {
-        let date = Epoch::from_seconds(first).map_or_else(|error| error.to_string(), |date| date.to_string());
-        let _ = writeln!(text, "{} certificates, the first expires at {date}", manifest.certificates.len());
+        let _ = writeln!(text, "{} certificates, the first expires at {first}", manifest.certificates.len());
     }
     text
 }
@@ -72,11 +70,12 @@ fn summary(bundle: &Bundle) -> String {
 fn node(bundle: &Bundle, name: &str, json: bool, out: &Output) -> Result<()> {
     let own = format!("nodes/{name}/overlay.tar.gz");
     let [cpio, zstd] = ["gz", "zst"].map(|ending| format!("nodes/{name}/overlay.cpio.{ending}"));
-    let layers = bundle.manifest.files.keys().filter(|path| path.starts_with("layers/")).cloned();
+    let layers =
+        bundle.manifest.files.keys().filter(|path| path.starts_with("layers/")).map(ToString::to_string);
     let archives = layers
         .chain([own, cpio, zstd])
         .filter(|path| path.ends_with(".tar.gz") || path.contains(".cpio."))
-        .filter(|path| bundle.manifest.files.contains_key(path));
+        .filter(|path| bundle.manifest.files.contains_key(path.as_str()));
     let mut all = Vec::new();
     let mut text = String::new();
     for archive in archives {
@@ -103,7 +102,7 @@ fn node(bundle: &Bundle, name: &str, json: bool, out: &Output) -> Result<()> {
 /// What a node's initrd holds of Kiln's; what is before that is the base system's, packed in any way that Linux knows.
 fn initrd(bundle: &Bundle, name: &str) -> Result<Option<(String, Vec<Member>)>> {
     let file = format!("nodes/{name}/initrd.img");
-    let (Some(base), Some(_)) = (&bundle.manifest.base, bundle.manifest.files.get(&file)) else {
+    let (Some(base), Some(_)) = (&bundle.manifest.base, bundle.manifest.files.get(file.as_str())) else {
         return Ok(None);
     };
     let path = bundle.path.join(&file);

@@ -77,7 +77,7 @@ impl Sink<'_> {
             Sink::Bundle { writer, .. } => writer.put_behind(path, mode, head, unit, stream)?,
             Sink::Nowhere => bundle::digest(head)?,
         };
-        Ok(manifest::Input { size, sha256: sha256.to_string() })
+        Ok(manifest::Input { size, sha256 })
     }
 
     pub fn text(&self, path: &str, text: impl Into<Vec<u8>>) -> Result<()> {

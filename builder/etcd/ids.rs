@@ -3,9 +3,12 @@
 //! Source: `computeMemberID` and `genID` in server/etcdserver/api/membership of etcd.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 use sha1::{Digest, Sha1};
+
+use crate::values::{Invalid, deserialize_parsed};
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
@@ -19,6 +22,16 @@ macro_rules! id {
                 write!(f, "{:x}", self.0)
             }
         }
+        impl FromStr for $name {
+            type Err = Invalid;
+            /// As it is shown, and not zero, by which etcd means no member.
+            fn from_str(text: &str) -> Result<Self, Invalid> {
+                let id = u64::from_str_radix(text, 16).ok().filter(|id| *id != 0).map(Self);
+                id.filter(|id| id.to_string() == text)
+                    .ok_or_else(|| Invalid("an ID is 1 to 16 hex digits without zeros before them".into()))
+            }
+        }
+        deserialize_parsed!($name);
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.collect_str(self)
@@ -108,6 +121,14 @@ mod tests {
         assert_eq!(shown, ["8211f1d0f64f3269", "91bc3c398fb3c146", "fd422379fda50e48"]);
         let [a, b, c] = members;
         assert_eq!(cluster_id(&[c, a, b]).to_string(), "ef37ad9dc622a7c4");
+    }
+
+    #[test]
+    fn ids_are_read_as_they_are_shown() {
+        assert_eq!("8c2a02b3b2d63788".parse(), Ok(ClusterId(0x8c2a_02b3_b2d6_3788)));
+        for bad in ["", "0", "08", "8C", "+8", "8 ", "18c2a02b3b2d63788", "x"] {
+            assert!(bad.parse::<MemberId>().is_err(), "{bad}");
+        }
     }
 
     #[test]

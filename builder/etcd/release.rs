@@ -7,7 +7,9 @@ use serde::{Serialize, Serializer};
 
 use crate::etcd::Value;
 use crate::etcd::keys::{self, GoType};
-use crate::values::Invalid;
+use crate::values::{Invalid, deserialize_parsed};
+
+deserialize_parsed!(Release);
 
 /// `MAJOR.MINOR.PATCH`, without a leading `v`: what `etcd --version` prints. Ordered as numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -135,13 +135,13 @@ impl Base {
     pub fn write_initrd(&self, bundle: &Path, manifest: &Manifest, node: &str, to: &Path) -> Result<()> {
         let mut initrd = disk::read(&self.initrd, INITRD_LIMIT)?;
         let mut segments = Vec::new();
-        if manifest.binaries == "shared" {
+        if manifest.shares_binaries() {
             segments.push("layers/etcd.cpio".to_owned());
         }
         segments.push(format!("nodes/{node}/overlay.cpio"));
         for segment in segments {
             let zstd = format!("{segment}.zst");
-            let is_zstd = manifest.files.contains_key(&zstd);
+            let is_zstd = manifest.files.contains_key(zstd.as_str());
             let segment = bundle.join(if is_zstd { zstd } else { format!("{segment}.gz") });
             let reading = || format!("reading {}", segment.display());
             let input = Input::open(&segment)?;

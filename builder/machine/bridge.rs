@@ -52,9 +52,7 @@ fn links() -> Result<Vec<Link>> {
 /// # Errors
 /// `Exit::Unsafe` when this machine is in the cluster's network already; `Exit::Io` when it may not make interfaces.
 pub fn lay(scratch: &Path, manifest: &Manifest) -> Result<()> {
-    let network: IpNet = manifest.network.cidr.parse().map_err(|_| {
-        Failure::wrong(format!("the manifest's network {} is not an address range", manifest.network.cidr))
-    })?;
+    let network = manifest.network.cidr;
     let (bridge, taps) = names(manifest);
     let links = links()?;
     refuse_overlap(&links, &bridge, network)?;

@@ -50,7 +50,7 @@ pub fn define(xml: &str, host: &Host) -> Result<String> {
             _ => continue,
         };
         // Of what is replaced whole, the end is looked for; of the others only the tag is.
-        let whole = ["vcpu", "sysinfo", "disk", "console"].contains(&name(&element).as_str());
+        let whole = ["vcpu", "sysinfo", "cpu", "disk", "console"].contains(&name(&element).as_str());
         if whole && !empty {
             let end = element.to_end().into_owned();
             reader.read_to_end(end.name()).map_err(broken)?;
@@ -105,7 +105,7 @@ impl Host<'_> {
                     escape(&kernel.cmdline)
                 )
             }),
-            "sysinfo" => Some(String::new()),
+            "sysinfo" | "cpu" => Some(String::new()),
             "os" => Some(format!("{}<os>", self.firmware_config())),
             "devices" => {
                 let mode = if emulated { "maximum" } else { "host-passthrough" };

@@ -75,18 +75,18 @@ pub struct Node {
 pub fn up(order: &Order) -> Result<Standing> {
     let Order { bundle, carrier, .. } = order;
     let manifest = &bundle.manifest;
-    if manifest.carriers.iter().all(|one| one != carrier.as_str()) {
+    if manifest.carriers.iter().all(|one| one.to_string() != carrier.as_str()) {
         let reason = format!(
             "the bundle was built without {}; it has {}: choose with --carrier, or build it with another [bundle] carriers",
             carrier.as_str(),
-            manifest.carriers.join(", ")
+            manifest.carriers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
         );
         return Err(Failure::new(Exit::Usage, reason));
     }
     let scratch = Scratch::new("up")?;
     let etcdctl = Etcdctl::new(&bundle.path, manifest, scratch.path())?;
     let mut voice = Voice::new(order.quiet);
-    let (accel, why) = accel::choose(order.accel, &qemu::find(&manifest.etcd.arch)?)?;
+    let (accel, why) = accel::choose(order.accel, &qemu::find(manifest.etcd.arch)?)?;
     if let Some(why) = why {
         voice.say(format_args!("no guest runs in KVM here ({why}): the machines are emulated"));
     }
@@ -110,7 +110,7 @@ pub fn up(order: &Order) -> Result<Standing> {
 fn start(state: &mut State, order: &Order, voice: &mut Voice) -> Result<()> {
     let bundle = order.bundle;
     let nodes = &bundle.manifest.nodes;
-    let is_wanted = |name: &String| order.only.is_empty() || order.only.contains(name);
+    let is_wanted = |name: &str| order.only.is_empty() || order.only.iter().any(|only| only == name);
     if order.driver == Driver::Libvirt {
         if !state.record.defined {
             Libvirt::new(state)?.begin(bundle)?;
@@ -164,11 +164,11 @@ fn standing(state: &State, bundle: &Bundle, progress: &[Progress]) -> Result<Sta
             // A console that cannot be read must not hide the rest.
             _ => state.console_end(&node.name, TAIL).unwrap_or_else(|failure| vec![failure.to_string()]),
         };
-        let (name, address, said) = (node.name.clone(), node.address, one.said.clone());
+        let (name, address, said) = (node.name.to_string(), node.address, one.said.clone());
         nodes.push(Node { name, address, phase: one.phase, seconds: None, said, console });
     }
     Ok(Standing {
-        cluster: bundle.manifest.cluster.name.clone(),
+        cluster: bundle.manifest.cluster.name.to_string(),
         driver: state.record.driver,
         carrier: state.record.carrier,
         accel: state.record.accel,

@@ -71,7 +71,7 @@ pub struct Member {
 pub fn members(manifest: &Manifest) -> Result<Vec<Member>> {
     let endpoints = verify::endpoints(manifest)?;
     let members = manifest.nodes.iter().zip(endpoints).map(|(node, endpoint)| Member {
-        name: node.name.clone(),
+        name: node.name.to_string(),
         socket: endpoint.trim_start_matches("https://").parse().ok(),
         endpoint,
     });

@@ -206,7 +206,7 @@ impl<'a> Libvirt<'a> {
             if !self.names(["vol-list", self.name])?.contains(BASE) {
                 self.upload(BASE, &shared.file, &shared.format)?;
             }
-            if bundle.manifest.binaries == "shared" {
+            if bundle.manifest.shares_binaries() {
                 self.upload("layer.iso", &bundle.path.join("layers/layer.iso"), "raw")?;
             }
         }

@@ -48,8 +48,8 @@ pub struct Rehearsed {
 /// `Exit::Wrong` when the bundle does not start; `Exit::Io` when this machine does not let it; `Exit::Interrupted`.
 /// A cluster that starts and is not what it should be gives a report that says so.
 pub fn rehearse(bundle: &Path, manifest: &Manifest, options: &Rehearsal) -> Result<Rehearsed> {
-    let here = Arch::host().map_or(std::env::consts::ARCH, Arch::as_str);
-    if manifest.etcd.arch != here {
+    if Some(manifest.etcd.arch) != Arch::host() {
+        let here = std::env::consts::ARCH;
         return Err(Failure::new(
             Exit::Usage,
             format!(

@@ -22,9 +22,7 @@ pub fn namespace_of(scratch: &Path, node: &str) -> PathBuf {
 pub fn build(scratch: &Path, manifest: &Manifest) -> Result<()> {
     let ip = process::find("ip")?;
     let unshare = process::find("unshare")?;
-    let network: IpNet = manifest.network.cidr.parse().map_err(|_| {
-        Failure::wrong(format!("the manifest's network {} is not an address range", manifest.network.cidr))
-    })?;
+    let network = manifest.network.cidr;
     let own = own_address(manifest, network)?;
     disk::make_directories(&scratch.join("net"), Mode::SECRET_DIRECTORY)?;
     for node in &manifest.nodes {

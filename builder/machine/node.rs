@@ -63,7 +63,7 @@ pub fn prepare(
     node: &manifest::Node,
     accounts: Option<&Accounts>,
 ) -> Result<Stage> {
-    let root = scratch.join("nodes").join(&node.name);
+    let root = scratch.join("nodes").join(node.name.as_str());
     disk::make_directories(&root, Mode::DIRECTORY)?;
     // The directory becomes /, which etcd's account has to be able to enter whatever the umask is.
     permit(&root, 0o755)?;
@@ -74,29 +74,29 @@ pub fn prepare(
     let program = manifest
         .etcd
         .binaries
-        .get("etcd")
+        .get(&manifest::Program::Etcd)
         .ok_or_else(|| Failure::wrong("the bundle has no etcd; build it again with one"))?;
     // Read before anything of this machine covers the node's own files.
     let service = service::service(&root, &node.name, &format!("/{}", program.path), accounts.is_some())?;
-    let binary = root.join(&program.path);
+    let binary = root.join(program.path.as_str());
     if !disk::look(&binary)?.is_some_and(|found| found.kind == Kind::File) {
         return Err(Failure::wrong(format!("{} has no /{}", node.name, program.path)));
     }
     let borrows_libraries = elf::is_dynamic(&binary)?;
     furnish(&root, &node.name, borrows_libraries)?;
-    Ok(Stage { name: node.name.clone(), root, service, borrows_libraries })
+    Ok(Stage { name: node.name.to_string(), root, service, borrows_libraries })
 }
 
 /// As an operator would: the layers that all nodes share, then the node's own overlay on top.
 fn unpack(bundle: &Path, manifest: &Manifest, node: &manifest::Node, root: &Path) -> Result<()> {
     let tar = process::find("tar")?;
     let mut archives = Vec::new();
-    if manifest.binaries == "shared" {
+    if manifest.shares_binaries() {
         let layers = bundle.join("layers");
         let names = disk::list(&layers)?.into_iter().filter(|name| name.ends_with(".tar.gz"));
         archives.extend(names.map(|name| layers.join(name)));
     }
-    archives.push(bundle.join("nodes").join(&node.name).join("overlay.tar.gz"));
+    archives.push(bundle.join("nodes").join(node.name.as_str()).join("overlay.tar.gz"));
     for archive in archives {
         if disk::look(&archive)?.is_none() {
             return Err(Failure::wrong(format!(

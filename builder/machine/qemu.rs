@@ -13,7 +13,7 @@ use crate::bundle::{Bundle, manifest};
 use crate::disk;
 use crate::failure::{Doing, Exit, Failure, Result};
 use crate::process::{self, Daemon, Program};
-use crate::values::{Mode, disk_serial};
+use crate::values::{Arch, Mode, disk_serial};
 
 /// Asked to end, QEMU writes out what it holds of its disks' tables first.
 const GRACE: Duration = Duration::from_secs(20);
@@ -22,8 +22,8 @@ pub const PROGRAM: &str = "qemu-system-x86_64";
 
 /// # Errors
 /// `Exit::Usage` for nodes of another architecture; `Exit::Io` when QEMU is not on this machine.
-pub fn find(arch: &str) -> Result<PathBuf> {
-    if arch != "amd64" {
+pub fn find(arch: Arch) -> Result<PathBuf> {
+    if arch != Arch::Amd64 {
         let reason = format!("the bundle is for {arch}; kiln up starts machines for amd64 only");
         return Err(Failure::new(Exit::Usage, reason));
     }
@@ -72,7 +72,7 @@ pub fn start(state: &State, bundle: &Bundle, system: &System, at: usize) -> Resu
         disks.push((own, "qcow2", None));
     }
     disks.push((data, "qcow2", Some(disk_serial(&node.name))));
-    let files = std::path::absolute(bundle.path.join("nodes").join(&node.name))
+    let files = std::path::absolute(bundle.path.join("nodes").join(node.name.as_str()))
         .doing(|| format!("finding {}", bundle.path.display()))?;
     let mut fw_cfg = None;
     let mut initrd = None;
@@ -84,7 +84,7 @@ pub fn start(state: &State, bundle: &Bundle, system: &System, at: usize) -> Resu
         }
     } else {
         disks.push((files.join("seed.iso"), "raw", None));
-        if bundle.manifest.binaries == "shared" {
+        if bundle.manifest.shares_binaries() {
             disks.push((files.join("../../layers/layer.iso"), "raw", None));
         }
         fw_cfg = (state.record.carrier == Carrier::Ignition).then(|| files.join("config.ign"));
@@ -94,7 +94,7 @@ pub fn start(state: &State, bundle: &Bundle, system: &System, at: usize) -> Resu
     let tcg = state.record.accel == Accel::Tcg;
     // Emulated processors are threads that wait for one another: two are slower than one.
     let vcpus = if tcg { 1 } else { machine.vcpus };
-    let mut program = Program::new(find(&bundle.manifest.etcd.arch)?)
+    let mut program = Program::new(find(bundle.manifest.etcd.arch)?)
         .args(["-name", &format!("kiln-{}-{}", bundle.manifest.cluster.name, node.name)])
         .args(["-nodefaults", "-no-user-config", "-display", "none", "-daemonize", "-M", "pc"])
         .args(["-accel", state.record.accel.as_str(), "-cpu", if tcg { "max" } else { "host" }])

@@ -209,8 +209,8 @@ impl State {
 pub fn wanted(manifest: &Manifest, driver: Driver, carrier: Carrier, accel: Accel, connect: &str) -> Record {
     Record {
         schema: 1,
-        cluster: manifest.cluster.name.clone(),
-        cluster_id: manifest.cluster.id.clone(),
+        cluster: manifest.cluster.name.to_string(),
+        cluster_id: manifest.cluster.id.to_string(),
         driver,
         carrier,
         accel,

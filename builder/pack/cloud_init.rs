@@ -50,16 +50,32 @@ fn user_data(plan: &Plan, node: &Node, script: &str) -> String {
     format!("#cloud-config\n{}", yaml::document(&document))
 }
 
+/// The name that the node's card gets. Before 22.2, cloud-init's renderers for eni and sysconfig name the device by this
+/// instead of looking it up by the card's address, so the card has to have it.
+const CARD: &str = "kiln0";
+
 /// Version 2, matched by the card's address: interface names differ between distributions.
+///
+/// Of what version 2 knows, this takes only what every renderer of cloud-init 20.4 to 26 renders alike: a default route is
+/// written as a network, because `default` is taken for an address (22.4 to 25.1, all renderers but netplan).
 fn network_config(plan: &Plan, node: &Node) -> String {
     let mut card = json!({
         "match": { "macaddress": node.mac },
+        "set-name": CARD,
         "dhcp4": false,
         "dhcp6": false,
         "addresses": [format!("{}/{}", node.address, plan.network.cidr.prefix_len())],
     });
-    if let (Some(gateway), Value::Object(card)) = (plan.network.gateway, &mut card) {
-        card.insert("routes".into(), json!([{ "to": "default", "via": gateway }]));
+    if let Value::Object(card) = &mut card {
+        if node.address.is_ipv6() {
+            // An address that a router advertises would be the source of what the member sends, and peers refuse a
+            // certificate that does not name it.
+            card.insert("accept-ra".into(), false.into());
+        }
+        if let Some(gateway) = plan.network.gateway {
+            let everything = if gateway.is_ipv4() { "0.0.0.0/0" } else { "::/0" };
+            card.insert("routes".into(), json!([{ "to": everything, "via": gateway }]));
+        }
     }
-    yaml::document(&json!({ "version": 2, "ethernets": { "kiln0": card } }))
+    yaml::document(&json!({ "version": 2, "ethernets": { CARD: card } }))
 }

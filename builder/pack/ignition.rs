@@ -14,7 +14,7 @@ pub fn config(plan: &Plan, node: &Node, script: &str, unit: &str) -> Result<Vec<
         file("/etc/hostname", 0o644, &format!("{}\n", node.name)),
         file("/etc/kiln/unpack-seed.sh", 0o755, script),
         // systemd-networkd (Flatcar, Debian) reads the one, NetworkManager (Fedora CoreOS) the other.
-        file("/etc/systemd/network/10-kiln.network", 0o644, &networkd(plan, node)),
+        file("/etc/systemd/network/05-kiln.network", 0o644, &networkd(plan, node)),
         file("/etc/NetworkManager/system-connections/kiln.nmconnection", 0o600, &network_manager(plan, node)),
     ];
     let login = plan.machine.login.as_ref();
@@ -68,9 +68,11 @@ fn networkd(plan: &Plan, node: &Node) -> String {
         node.address,
         plan.network.cidr.prefix_len()
     );
-    if node.address.is_ipv4() {
-        text.push_str("LinkLocalAddressing=no\n");
-    }
+    text.push_str(match node.address.is_ipv4() {
+        true => "LinkLocalAddressing=no\n",
+        // A router's address would be the source of what the member sends, and peers refuse it.
+        false => "IPv6AcceptRA=no\n",
+    });
     if let Some(gateway) = plan.network.gateway {
         text.push_str(&format!("Gateway={gateway}\n"));
     }

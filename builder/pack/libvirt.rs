@@ -108,23 +108,28 @@ pub fn domain(plan: &Plan, node: &Node) -> Result<Vec<u8>> {
             disks.push(seed(pool, "layer.iso", "vdd"));
         }
     }
-    let (arch, machine) = match plan.arch {
-        Arch::Amd64 => ("x86_64", "q35"),
-        Arch::Arm64 => ("aarch64", "virt"),
-        Arch::Ppc64le => ("ppc64le", "pseries"),
-        Arch::S390x => ("s390x", "s390-ccw-virtio"),
-    };
-    // By its path, the one in either file: libvirt (11.3) hands text to QEMU with its quotes escaped as for XML and its
-    // commas not at all.
-    let ignition = carriers.contains(&Carrier::Ignition).then(|| {
-        let file = format!("{POOLS}/kiln-{pool}/{}.ign", node.name);
-        let entry = element("entry").with("name", "opt/com.coreos/config").with("file", file);
-        element("sysinfo").with("type", "fwcfg").containing([entry])
-    });
-    let system = element("os").containing([
-        element("type").with("arch", arch).with("machine", machine).text("hvm"),
+    let kind = Platform::of(plan.arch);
+    let mut ignition = None;
+    if carriers.contains(&Carrier::Ignition) {
+        if kind.has_fw_cfg {
+            // By its path, the one in either file: libvirt (11.3) hands text to QEMU with its quotes escaped as for XML
+            // and its commas not at all.
+            let file = format!("{POOLS}/kiln-{pool}/{}.ign", node.name);
+            let entry = element("entry").with("name", "opt/com.coreos/config").with("file", file);
+            ignition = Some(element("sysinfo").with("type", "fwcfg").containing([entry]));
+        } else {
+            // Ignition's provider for these machines (internal/providers/qemu/qemu_blockdev.go) looks for the serial.
+            let config = raw(pool, &format!("{}.ign", node.name), "vde", Some("ignition"));
+            disks.push(config);
+        }
+    }
+    let mut system = element("os").containing([
+        element("type").with("arch", kind.arch).with("machine", kind.machine).text("hvm"),
         element("boot").with("dev", "hd"),
     ]);
+    if kind.needs_efi {
+        system = system.with("firmware", "efi");
+    }
     let network = element("interface").with("type", "network").containing([
         element("mac").with("address", node.mac),
         element("source").with("network", pool),
@@ -144,9 +149,9 @@ pub fn domain(plan: &Plan, node: &Node) -> Result<Vec<u8>> {
         ])
         .containing(ignition)
         .containing([system])
-        .containing(
-            matches!(plan.arch, Arch::Amd64).then(|| element("features").containing([element("acpi")])),
-        )
+        .containing(kind.has_acpi.then(|| element("features").containing([element("acpi")])))
+        // Without one, libvirt takes QEMU's oldest (x86-64-v1 on amd64), on which EL 9 and its like do not start.
+        .containing([element("cpu").with("mode", "host-passthrough")])
         .containing([element("devices").containing(disks).containing([network, console, entropy])])
         .document()
 }
@@ -166,10 +171,47 @@ fn disk(pool: &str, volume: &str, target: &str, serial: Option<&str>) -> Element
 /// A read-only disk; the guest finds it by its label. Not a CD-ROM: distributions give those to a group that
 /// their first user is in, and the seed holds keys.
 fn seed(pool: &str, volume: &str, target: &str) -> Element {
-    element("disk").with("type", "volume").with("device", "disk").containing([
-        element("driver").with("name", "qemu").with("type", "raw"),
-        element("source").with("pool", pool).with("volume", volume),
-        element("target").with("dev", target).with("bus", "virtio"),
-        element("readonly"),
-    ])
+    raw(pool, volume, target, None)
+}
+
+/// A volume that the guest reads as it is.
+fn raw(pool: &str, volume: &str, target: &str, serial: Option<&str>) -> Element {
+    element("disk")
+        .with("type", "volume")
+        .with("device", "disk")
+        .containing([
+            element("driver").with("name", "qemu").with("type", "raw"),
+            element("source").with("pool", pool).with("volume", volume),
+            element("target").with("dev", target).with("bus", "virtio"),
+            element("readonly"),
+        ])
+        .containing(serial.map(|serial| element("serial").text(serial)))
+}
+
+/// What QEMU's machine for a processor is called, has and lacks.
+struct Platform {
+    arch: &'static str,
+    machine: &'static str,
+    /// Whether it has no firmware of its own that would start a disk.
+    needs_efi: bool,
+    has_acpi: bool,
+    /// QEMU's `-fw_cfg` (docs/specs/fw_cfg.rst); the others answer "fw_cfg device not available".
+    has_fw_cfg: bool,
+}
+
+impl Platform {
+    fn of(arch: Arch) -> Self {
+        let (needs_efi, has_acpi, has_fw_cfg) = match arch {
+            Arch::Amd64 => (false, true, true),
+            Arch::Arm64 => (true, true, true),
+            Arch::Ppc64le | Arch::S390x => (false, false, false),
+        };
+        let (arch, machine) = match arch {
+            Arch::Amd64 => ("x86_64", "q35"),
+            Arch::Arm64 => ("aarch64", "virt"),
+            Arch::Ppc64le => ("ppc64le", "pseries"),
+            Arch::S390x => ("s390x", "s390-ccw-virtio"),
+        };
+        Self { arch, machine, needs_efi, has_acpi, has_fw_cfg }
+    }
 }

@@ -6,6 +6,7 @@ mod finding;
 mod mistake;
 mod nodes;
 mod options;
+mod programs;
 mod reader;
 mod release;
 mod sections;
@@ -23,12 +24,14 @@ use ipnet::IpNet;
 use crate::etcd::Release;
 use crate::values;
 use crate::values::{
-    Arch, ClientName, ClusterName, Domain, GuestPath, Lifetime, LoginName, Mac, NodeName, SshKey, Token,
+    Arch, BaseSystem, ClientName, ClusterName, Domain, GuestPath, Invalid, Lifetime, LoginName, Mac,
+    NodeName, SshKey, Token, deserialize_parsed,
 };
 
 pub use embedded::{embedded, names};
 pub use finding::{About, Finding, Written};
 pub use mistake::{Mistakes, Warning, failure_of_all};
+pub use nodes::{check_host, check_member_name, network_range};
 pub use source::{LIMIT, Source};
 
 /// The client certificate that every bundle has: its name and its common name.
@@ -160,6 +163,8 @@ pub struct Etcd {
     pub config_style: ConfigStyle,
     /// `/var/lib/etcd`, as a guest path.
     pub data_dir: GuestPath,
+    /// Where etcd, etcdctl and etcdutl lie in the guest: `usr/local/bin`.
+    pub bin_dir: GuestPath,
     /// The `[etcd.config]` table in the order of the file, checked against the keys of this release.
     pub options: Vec<OptionSet>,
 }
@@ -235,9 +240,18 @@ pub struct Machine {
     pub data_disk_mib: u32,
     /// The base system that `kiln up` takes unless it is told another: one of those that `ci/base` makes, by its
     /// name (`live`), or the absolute path of a directory with a kernel, an initrd and what they are started with.
-    pub base: Option<String>,
+    pub base: Option<BaseSystem>,
     /// Who may log in besides nobody.
     pub login: Option<Login>,
+}
+
+impl Machine {
+    // What it may have: the least, and the most.
+    /// Below the least a Linux distribution with systemd does not boot.
+    pub const MEMORY_MIB: (u32, u32) = (256, 4_194_304);
+    pub const VCPUS: (u32, u32) = (1, 512);
+    /// etcd writes its log in files of 64 MB, makes the next one ahead of time and keeps five.
+    pub const DATA_DISK_MIB: (u32, u32) = (256, 16_777_216);
 }
 
 /// An account with sudo, without a password, on nodes whose base system has a login service.
@@ -307,6 +321,19 @@ macro_rules! choices {
                 f.pad(match self { $(Self::$variant => $text),+ })
             }
         }
+        impl std::str::FromStr for $name {
+            type Err = Invalid;
+            fn from_str(text: &str) -> Result<Self, Invalid> {
+                let known = Self::CHOICES.iter().find(|(name, _)| *name == text);
+                known.map(|(_, value)| *value).ok_or_else(|| Invalid(format!("it is {}", [$($text),+].join(" or "))))
+            }
+        }
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+        deserialize_parsed!($name);
     )+};
 }
 

@@ -1,6 +1,6 @@
 //! `[network]`, `[[node]]` and `[[client]]`: who is in the cluster, and where.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::net::IpAddr;
 
@@ -21,7 +21,7 @@ pub(super) struct Placed {
 
 pub(super) fn network(desk: &mut Desk, table: &mut Section) -> Option<Placed> {
     table.require(desk, "cidr", "cidr = \"10.240.0.0/16\"");
-    let cidr = table.value_with(desk, "cidr", cidr);
+    let cidr = table.value_with(desk, "cidr", network_range);
     let gateway = table.value_with(desk, "gateway", address);
     let cidr = cidr?;
     if let Some(gateway) = &gateway
@@ -36,7 +36,8 @@ pub(super) fn network(desk: &mut Desk, table: &mut Section) -> Option<Placed> {
     Some(Placed { network, cidr_span: cidr.span(), gateway_span })
 }
 
-fn cidr(text: &str) -> Result<IpNet, Invalid> {
+/// An address range without bits behind its prefix.
+pub fn network_range(text: &str) -> Result<IpNet, Invalid> {
     let cidr: IpNet = text
         .parse()
         .map_err(|_| Invalid("write an address and a prefix length, as in 10.240.0.0/16".into()))?;
@@ -102,6 +103,11 @@ fn fit(address: IpAddr, cidr: &IpNet) -> Result<(), Unfit> {
     Ok(())
 }
 
+/// Whether a member can have this address in this network.
+pub fn check_host(address: IpAddr, cidr: &IpNet) -> Result<(), Invalid> {
+    fit(address, cidr).map_err(|unfit| Invalid(unfit.reason))
+}
+
 /// The nodes that could be read, and how many the profile names.
 pub(super) struct Nodes {
     pub list: Vec<Node>,
@@ -150,14 +156,49 @@ pub(super) fn nodes(
         }
         table.finish(desk);
     }
+    if let Some(network) = network {
+        warn_of_sites(desk, network, &list);
+    }
     Nodes { list, count }
+}
+
+/// The widest networks that are one wire somewhere, as prefix lengths: larger ones are a site's, a region's or a company's.
+const WIDEST_WIRE: (u8, u8) = (16, 64);
+
+/// Warns where the network is so wide, and the nodes so far apart in it, that routers must stand between them.
+fn warn_of_sites(desk: &mut Desk, placed: &Placed, nodes: &[Node]) {
+    let cidr = &placed.network.cidr;
+    let wire = if cidr.addr().is_ipv4() { WIDEST_WIRE.0 } else { WIDEST_WIRE.1 };
+    let wires: BTreeSet<IpNet> = nodes
+        .iter()
+        .filter(|node| cidr.contains(&node.address))
+        .filter_map(|node| IpNet::new(node.address, wire).ok())
+        .map(|net| net.trunc())
+        .collect();
+    if cidr.prefix_len() >= wire || wires.len() < 2 {
+        return;
+    }
+    let wires: Vec<_> = wires.iter().map(IpNet::to_string).collect();
+    let text = format!(
+        "the nodes are in {}, but with {cidr} each takes the others for neighbours on its own wire and sends them nothing \
+         through a gateway; kiln cannot express a subnet for each node yet, so if routers stand between them, bring them \
+         the carrier tar and configure their network yourself",
+        wires.join(", ")
+    );
+    desk.warn(Some(&placed.cidr_span), text);
 }
 
 /// A node's name is a host name, and this one is every host's.
 fn node_name(text: &str) -> Result<NodeName, Invalid> {
-    match text {
+    let name = text.parse()?;
+    check_member_name(&name).map(|()| name)
+}
+
+/// Whether a member can be called so.
+pub fn check_member_name(name: &NodeName) -> Result<(), Invalid> {
+    match name.as_str() {
         "localhost" => Err(Invalid("every node calls itself that".into())),
-        _ => text.parse(),
+        _ => Ok(()),
     }
 }
 

@@ -11,13 +11,10 @@ use super::reader::{Section, choose, quoted};
 use super::source::Source;
 use super::{
     Algorithm, Binaries, Bundle, Carrier, Certificates, Cluster, Compression, ConfigStyle, EXTENDS, Etcd,
-    Login, Machine, Pki, Profile, SCHEMA, Span, Written, directories, nodes, options, release,
+    Login, Machine, Pki, Profile, SCHEMA, Span, Written, directories, nodes, options, programs, release,
 };
 use crate::etcd::Release;
-use crate::values::{Arch, Digest, GuestPath, Invalid, Lifetime, LoginName, SshKey};
-
-/// The base systems that `ci/base` makes.
-const BASES: [&str; 3] = ["live", "cloud", "ignition"];
+use crate::values::{Arch, BaseSystem, Digest, GuestPath, Invalid, Lifetime, LoginName, SshKey};
 
 /// `None` when something without which there is no profile is wrong; every mistake is then on the desk. It may
 /// also be there beside a profile.
@@ -50,7 +47,8 @@ pub(super) fn profile(
     let pki = pki(desk, &mut table);
     table.finish(desk);
     let mut table = top.table(desk, "etcd", "[etcd]");
-    let etcd = etcd(desk, &mut table, nodes.count, available, pki.as_ref());
+    let mut etcd = etcd(desk, &mut table, nodes.count, available, pki.as_ref());
+    let names_bin_dir = table.has("bin-dir");
     table.finish(desk);
     let mut table = top.table(desk, "machine", "[machine]");
     let machine = machine(desk, &mut table);
@@ -59,6 +57,9 @@ pub(super) fn profile(
     let mut table = top.table(desk, "bundle", "[bundle]");
     let bundle = bundle(desk, &mut table);
     table.finish(desk);
+    if let Some(etcd) = etcd.as_mut().filter(|_| !names_bin_dir) {
+        etcd.bin_dir = programs::usual(&bundle.carriers)?;
+    }
     top.finish(desk);
     check_login(desk, &machine, login_place, &bundle);
     let network = network?.network;
@@ -130,6 +131,7 @@ fn etcd(
     let sha256 = table.values(desk, "sha256", |text| text.parse::<Digest>()).unwrap_or_default();
     let config_style = table.choice(desk, "config-style", ConfigStyle::CHOICES).unwrap_or(ConfigStyle::File);
     let data_dir = data_dir(desk, table, pki);
+    let bin_dir = programs::bin_dir(desk, table, data_dir.as_ref());
     let accepted = table.values(desk, "accept-risk", |text| text.parse()).unwrap_or_default();
     if let Some(chosen) = &chosen {
         release::judge(desk, chosen, members, &accepted);
@@ -145,6 +147,7 @@ fn etcd(
         sha256: sha256.into_iter().map(Spanned::into_inner).collect(),
         config_style,
         data_dir: data_dir?,
+        bin_dir: bin_dir?,
         options,
     })
 }
@@ -172,19 +175,18 @@ fn data_dir(desk: &mut Desk, table: &mut Section, pki: Option<&(Pki, Option<Span
 }
 
 fn machine(desk: &mut Desk, table: &mut Section) -> Machine {
-    let base = table.value_with(desk, "base", |text| {
-        let plain = |c: char| !c.is_control();
-        if BASES.contains(&text) || text.starts_with('/') && text.len() > 1 && text.chars().all(plain) {
-            return Ok(text.to_owned());
-        }
-        Err(Invalid(format!("it is {} or an absolute path", BASES.join(", "))))
-    });
+    let base = table.value::<BaseSystem>(desk, "base");
     Machine {
-        // Below that a Linux distribution with systemd does not boot.
-        memory_mib: table.number(desk, "memory-mib", 256, 4_194_304).unwrap_or(1024),
-        vcpus: table.number(desk, "vcpus", 1, 512).and_then(|n| u16::try_from(n).ok()).unwrap_or(2),
-        // etcd writes its log in files of 64 MB, makes the next one ahead of time and keeps five.
-        data_disk_mib: table.number(desk, "data-disk-mib", 256, 16_777_216).unwrap_or(8192),
+        memory_mib: table
+            .number(desk, "memory-mib", Machine::MEMORY_MIB.0, Machine::MEMORY_MIB.1)
+            .unwrap_or(1024),
+        vcpus: table
+            .number(desk, "vcpus", Machine::VCPUS.0, Machine::VCPUS.1)
+            .and_then(|n| u16::try_from(n).ok())
+            .unwrap_or(2),
+        data_disk_mib: table
+            .number(desk, "data-disk-mib", Machine::DATA_DISK_MIB.0, Machine::DATA_DISK_MIB.1)
+            .unwrap_or(8192),
         base: base.map(Spanned::into_inner),
         login: login(desk, table),
     }

@@ -82,10 +82,44 @@ fn what_works_but_hurts_later_is_warned_about() {
 }
 
 #[test]
+fn three_subnets_in_one_wide_network_are_warned_about() {
+    let profile = |cidr: &str, addresses: [&str; 3]| {
+        let nodes: String = addresses
+            .iter()
+            .enumerate()
+            .map(|(at, address)| format!("[[node]]\nname = \"n{at}\"\naddress = \"{address}\"\n"))
+            .collect();
+        format!("schema = 1\n[cluster]\nname = \"x\"\n[network]\ncidr = \"{cidr}\"\n{nodes}")
+    };
+    let apart = [
+        ("10.0.0.0/8", ["10.1.0.10", "10.2.0.10", "10.3.0.10"], "10.1.0.0/16, 10.2.0.0/16, 10.3.0.0/16"),
+        ("fd00::/32", ["fd00:0:1::a", "fd00:0:2::a", "fd00:0:2::b"], "fd00:0:1::/64, fd00:0:2::/64"),
+    ];
+    for (cidr, addresses, wires) in apart {
+        let (_, warnings) = accepted(&profile(cidr, addresses));
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+        assert!(
+            warnings[0].text.starts_with(&format!("the nodes are in {wires}, but with {cidr}")),
+            "{warnings:?}"
+        );
+        assert_eq!(warnings[0].line, Some(5));
+    }
+    let together = [
+        ("10.0.0.0/8", ["10.1.0.10", "10.1.16.10", "10.1.32.10"]),
+        ("10.240.0.0/16", ["10.240.16.10", "10.240.48.10", "10.240.80.10"]),
+        ("fd00::/32", ["fd00:0:1::a", "fd00:0:1::b", "fd00:0:1::c"]),
+    ];
+    for (cidr, addresses) in together {
+        assert_eq!(accepted(&profile(cidr, addresses)).1, [], "{cidr}");
+    }
+}
+
+#[test]
 fn defaults_are_filled_in() {
     let (profile, _) = accepted(HA3);
     assert_eq!((profile.name.as_str(), profile.nodes.len()), ("ha3", 3));
     assert_eq!(profile.etcd.data_dir.absolute(), "/var/lib/etcd");
+    assert_eq!(profile.etcd.bin_dir.absolute(), "/usr/local/bin");
     assert_eq!(profile.pki.directory.absolute(), "/etc/etcd/pki");
     assert_eq!(
         (profile.pki.ca_lifetime.to_string(), profile.pki.leaf_lifetime.to_string()),
@@ -96,6 +130,21 @@ fn defaults_are_filled_in() {
     assert_eq!(profile.bundle.carriers.len(), 4);
     let macs: BTreeSet<_> = profile.nodes.iter().map(|node| node.mac.to_string()).collect();
     assert_eq!(macs.len(), 3);
+}
+
+/// A system that only Ignition sets up has a read-only /usr.
+#[test]
+fn programs_lie_where_the_system_can_be_written() {
+    let with = |etcd: &str, carriers: &str| {
+        let (profile, _) = accepted(&format!(
+            "{HA3}\n[etcd]\nversion = \"3.5.33\"\n{etcd}\n[bundle]\ncarriers = {carriers}\n"
+        ));
+        profile.etcd.bin_dir.absolute()
+    };
+    assert_eq!(with("", r#"["ignition"]"#), "/opt/bin");
+    assert_eq!(with("", r#"["ignition", "cloud-init"]"#), "/usr/local/bin");
+    assert_eq!(with(r#"bin-dir = "/usr/local/bin""#, r#"["ignition"]"#), "/usr/local/bin");
+    assert_eq!(with(r#"bin-dir = "/opt/etcd/bin""#, r#"["tar"]"#), "/opt/etcd/bin");
 }
 
 #[test]

@@ -94,7 +94,8 @@ impl Image {
     /// # Errors
     /// `Exit::Wrong` when it would be larger than what registries take.
     pub fn to_json(&self) -> Result<Vec<u8>> {
-        let bytes = serde_json::to_vec(self).unwrap_or_default();
+        let bytes = serde_json::to_vec(self)
+            .map_err(|error| Failure::io(format!("writing the manifest as JSON: {error}")))?;
         if bytes.len() as u64 > LIMIT {
             let reason =
                 format!("the bundle has {} files, which is more than registries take", self.layers.len());
@@ -145,8 +146,8 @@ impl Image {
             }
         }
         for (path, want) in &bundle.files {
-            let fits = |blob: &Blob| blob.size == want.size && blob.digest.to_string() == want.sha256;
-            if !files.get(path).is_some_and(fits) {
+            let fits = |blob: &Blob| blob.size == want.size && blob.digest == want.sha256;
+            if !files.get(path.as_str()).is_some_and(fits) {
                 return Err(Failure::untrusted(format!("its layer {path:?} is not what {MANIFEST} says")));
             }
         }
@@ -156,7 +157,8 @@ impl Image {
         if files.get(SUMS).is_none_or(|blob| blob.size > manifest::LIMIT) {
             return Err(Failure::untrusted(format!("it has no {SUMS}")));
         }
-        let known = |path: &String| path == MANIFEST || path == SUMS || bundle.files.contains_key(path);
+        let known =
+            |path: &String| path == MANIFEST || path == SUMS || bundle.files.contains_key(path.as_str());
         match files.keys().find(|path| !known(path)) {
             Some(odd) => Err(Failure::untrusted(format!("it has {odd:?}, which {MANIFEST} does not list"))),
             None => Ok(files),

@@ -10,7 +10,7 @@ use super::address::Reference;
 use super::artifact::{self, Blob, IMAGE_TYPE, Image};
 use super::client::Client;
 use super::pool;
-use crate::bundle::{self, Manifest, Receiver};
+use crate::bundle::{Manifest, Receiver};
 use crate::failure::{Doing, Exit, Failure, Result};
 use crate::interrupt;
 use crate::values::{Digest, Mode};
@@ -40,10 +40,7 @@ pub fn pull(client: &Client, target: &Path) -> Result<Pulled> {
             let receiver = Receiver::begin(target, &manifest)?;
             let files: Vec<_> = files.into_iter().collect();
             pool::each(&files, |(path, blob)| {
-                let mode = match manifest.files.get(path) {
-                    Some(file) => bundle::mode(path, file)?,
-                    None => Mode::FILE,
-                };
+                let mode = manifest.files.get(path.as_str()).map_or(Mode::FILE, |file| file.mode);
                 let mut output = receiver.create(path, mode)?;
                 receive(client, *blob, |bytes| output.write(bytes)).doing(|| format!("pulling {path}"))
             })?;

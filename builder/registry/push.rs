@@ -97,9 +97,7 @@ pub fn push(client: &Client, bundle: &Bundle) -> Result<Pushed> {
 fn files(bundle: &Bundle) -> Result<BTreeMap<String, Blob>> {
     let mut files = BTreeMap::new();
     for (path, file) in &bundle.manifest.files {
-        let digest =
-            file.sha256.parse().map_err(|_| Failure::wrong(format!("{path} has no digest in {MANIFEST}")))?;
-        files.insert(path.clone(), Blob { size: file.size, digest });
+        files.insert(path.to_string(), Blob { size: file.size, digest: file.sha256 });
     }
     for path in [MANIFEST, SUMS] {
         let (size, digest) = bundle::digest(&bundle.path.join(path))?;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::overlay::Overlay;
 use super::template::{self, Context};
-use super::{Kitchen, NodeKeys, PROGRAMS, config, path, unfit};
+use super::{Kitchen, NodeKeys, config, path, unfit};
 use crate::failure::{Exit, Result};
 use crate::plan::Node;
 use crate::profile::{About, Carrier, Finding};
@@ -31,7 +31,7 @@ pub struct Replaced {
 /// # Errors
 /// `Exit::Interrupted` once a signal has come.
 pub(super) fn node(kitchen: &Kitchen<'_>, node: &Node, keys: Option<&NodeKeys<'_>>) -> Result<Laid> {
-    let config = config::of_node(kitchen.plan.config_style, node, &format!("/{PROGRAMS}/etcd"))?;
+    let config = config::of_node(kitchen.plan.config_style, node, &kitchen.program())?;
     let mut tree = Tree::default();
     let origin = "etcd's configuration";
     tree.insert(path("etc/etcd")?, Entry::directory(Mode::DIRECTORY, origin))?;
@@ -42,7 +42,7 @@ pub(super) fn node(kitchen: &Kitchen<'_>, node: &Node, keys: Option<&NodeKeys<'_
     let enabled = "etc/systemd/system/multi-user.target.wants/etcd.service";
     tree.insert(path(enabled)?, Entry::link("/etc/systemd/system/etcd.service", "the enabled unit"))?;
     let values = template::context(kitchen.values(node, &config))?;
-    let programs = kitchen.programs.iter().map(|name| path(&format!("{PROGRAMS}/{name}")));
+    let programs = kitchen.programs.iter().map(|name| path(&format!("{}/{name}", kitchen.plan.bin_dir)));
     let mut laying = Laying {
         kitchen,
         programs: programs.collect::<Result<_>>()?,

@@ -59,14 +59,18 @@ embedded! {
         "etc/kiln/data-disk.sh.hbs",
         "etc/kiln/formed.sh.hbs",
         "etc/kiln/guard.sh.hbs",
-        "etc/profile.d/etcdctl.sh",
+        "etc/kiln/prepare.sh.hbs",
+        "etc/kiln/record.sh.hbs",
+        "etc/profile.d/etcdctl.sh.hbs",
         "etc/systemd/system/etcd.service.hbs",
+        "etc/systemd/system/kiln-data-disk.service.hbs",
         "etc/systemd/system/kiln-formed.service.hbs",
         "etc/systemd/system/kiln-guard.service.hbs",
+        "etc/systemd/system/kiln-prepare.service.hbs",
         "etc/sysusers.d/etcd.conf.hbs",
         "etc/tmpfiles.d/etcd.conf.hbs",
     ],
-    "network": ["etc/systemd/network/10-kiln.network.hbs"],
+    "network": ["etc/systemd/network/05-kiln.network.hbs"],
 }
 
 /// Kiln's own overlays. They are parsed once in a run: it takes two milliseconds, so that a run which is going to need them
@@ -113,7 +117,7 @@ pub fn load(directory: &Path) -> Result<Overlay> {
         findings: Vec::new(),
         warnings: Vec::new(),
     };
-    let real = disk::real(directory)?;
+    let real = disk::resolved(directory);
     let Some(top) = disk::look(&real)?.filter(|found| found.kind == disk::Kind::Directory) else {
         let reason = format!("the overlay {} is not a directory", directory.display());
         overlay.findings.push(overlay.finding(reason));

@@ -5,7 +5,9 @@ use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
-use super::{Invalid, invalid};
+use super::{Invalid, deserialize_parsed, invalid};
+
+deserialize_parsed!(Arch, Digest, Mac, Mode);
 
 /// Permission bits of a file, 0 to 0o7777, shown as four octal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -25,6 +27,16 @@ impl Mode {
     /// The low twelve bits of a file's mode.
     pub fn from_bits(bits: u32) -> Self {
         Self((bits & 0o7777) as u16)
+    }
+}
+
+impl FromStr for Mode {
+    type Err = Invalid;
+    /// Four octal digits, as it is shown.
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let bits = u16::from_str_radix(text, 8).ok().map(Self);
+        bits.filter(|mode| mode.0 <= 0o7777 && mode.to_string() == text)
+            .ok_or_else(|| Invalid("a mode is four octal digits, such as 0644".into()))
     }
 }
 
@@ -240,6 +252,15 @@ mod tests {
             assert!(bad.parse::<Mac>().is_err(), "{bad}");
         }
         assert_eq!(Mac::derived("ha3/cp-a"), Mac::derived("ha3/cp-a"));
+    }
+
+    #[test]
+    fn modes_are_four_octal_digits() {
+        assert_eq!("0644".parse(), Ok(Mode::FILE));
+        assert_eq!("4755".parse(), Ok(Mode::from_bits(0o4755)));
+        for bad in ["", "644", "+644", "0888", "rw-r", "00644", "17777", "0644 "] {
+            assert!(bad.parse::<Mode>().is_err(), "{bad}");
+        }
     }
 
     #[test]

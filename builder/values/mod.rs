@@ -3,11 +3,12 @@
 
 mod login;
 mod machine;
+mod parsed;
 mod printable;
 mod shard;
 mod time;
+mod url;
 
-use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -15,9 +16,12 @@ use serde::{Serialize, Serializer};
 
 pub use login::{LoginName, SshKey, hide, looks_private, without_private_keys};
 pub use machine::{Arch, Digest, Mac, Mode, disk_serial};
+pub(crate) use parsed::deserialize_parsed;
+pub use parsed::{list, map, number, parsed, set};
 pub use printable::{printable, printable_lines, steers};
 pub use shard::Shard;
 pub use time::{Epoch, Lifetime};
+pub use url::Url;
 
 /// Why a text is not the value it should be. A sentence, without the text itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,6 +95,19 @@ macro_rules! text_value {
                 serializer.serialize_str(&self.0)
             }
         }
+        deserialize_parsed!($name);
+        impl std::ops::Deref for $name {
+            type Target = str;
+            fn deref(&self) -> &str {
+                &self.0
+            }
+        }
+        /// Maps by it are asked with a text.
+        impl std::borrow::Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
     };
 }
 
@@ -160,17 +177,78 @@ text_value!(
     }
 );
 
+text_value!(
+    /// One line for people: no control character and none that changes a line's direction, at most 4096 bytes.
+    Line,
+    |text| match text.chars().find(|c| steers(*c)) {
+        _ if text.len() > 4096 => invalid("it is longer than 4096 bytes"),
+        Some(bad) => invalid(format!("it has the character U+{:04X}", u32::from(bad))),
+        None => Ok(()),
+    }
+);
+text_value!(
+    /// The name of a file in a directory: 1 to 255 bytes, no slash, not `.` or `..`, nothing that steers a terminal.
+    FileName,
+    |text| {
+        if text.contains('/') {
+            return invalid("it has a slash");
+        }
+        text.parse::<Line>()?;
+        text.parse::<GuestPath>().map(drop)
+    }
+);
+text_value!(
+    /// What a machine boots from: one of the base systems that `ci/base` makes, by its name, or the absolute path of one.
+    BaseSystem,
+    |text| {
+        let is_path = text.starts_with('/') && text.len() > 1 && text.parse::<Line>().is_ok();
+        match is_path || BaseSystem::MADE.contains(&text) {
+            true => Ok(()),
+            false => invalid(format!("it is {} or an absolute path", BaseSystem::MADE.join(", "))),
+        }
+    }
+);
+text_value!(
+    /// A certificate's serial number: 1 to 20 octets (RFC 5280 4.1.2.2), each as two hex digits in lower case; one more,
+    /// of zeros, may stand before them, as DER has it.
+    Serial,
+    |text| {
+        let digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        let is_long = text.len() == 42 && text.starts_with("00");
+        match text.bytes().all(digit) && text.len() % 2 == 0 && (is_long || (2..=40).contains(&text.len())) {
+            true => Ok(()),
+            false => invalid("a serial number is 1 to 20 pairs of hex digits"),
+        }
+    }
+);
+text_value!(
+    /// A subject alternative name of a node: `DNS:cp-a.kloud.lan` or `IP:10.240.16.10`.
+    AltName,
+    |text| match (text.strip_prefix("DNS:"), text.strip_prefix("IP:")) {
+        (Some(name), _) if name.len() <= 253 => name.split('.').try_for_each(check_label),
+        (_, Some(address)) if address.parse::<std::net::IpAddr>().is_ok() => Ok(()),
+        _ => invalid("write it as DNS:NAME or IP:ADDRESS"),
+    }
+);
+
+impl BaseSystem {
+    /// Those that `ci/base` makes.
+    pub const MADE: [&str; 3] = ["live", "cloud", "ignition"];
+}
+
+impl Line {
+    /// Of a text that others wrote: what would not be one is replaced or cut off.
+    pub fn of(text: &str) -> Self {
+        let mut text = printable(text).into_owned();
+        text.truncate(text.floor_char_boundary(4096));
+        Self(text)
+    }
+}
+
 impl Token {
     /// For a plan that is only looked at, before there is a keystore to derive the real one from.
     pub fn placeholder() -> Self {
         Self("placeholder".to_owned())
-    }
-}
-
-/// Ordered as its text is, so that a sorted collection can be searched by what a path begins with.
-impl Borrow<str> for GuestPath {
-    fn borrow(&self) -> &str {
-        &self.0
     }
 }
 
@@ -210,6 +288,35 @@ mod tests {
         for bad in bad.into_iter().chain([&*"a".repeat(64), &*"a".repeat(300)]) {
             assert!(bad.parse::<NodeName>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn lines_files_serials_and_alternative_names() {
+        fn reads<T: FromStr>(good: &[&str], bad: &[&str]) {
+            good.iter().for_each(|text| assert!(text.parse::<T>().is_ok(), "{text}"));
+            bad.iter().for_each(|text| assert!(text.parse::<T>().is_err(), "{text}"));
+        }
+        let long = "a".repeat(4097);
+        reads::<Line>(
+            &["", "CN=ha3 etcd CA", "Ünïcode"],
+            &["a\nb", "\u{1b}[2J", "\u{9b}", "\u{202e}", &long],
+        );
+        assert_eq!(Line::of("a\u{1b}b").as_str(), "a\u{fffd}b");
+        assert_eq!(Line::of(&"é".repeat(3000)).len(), 4096);
+        reads::<FileName>(
+            &["a", "etcd-v3.5.16.tar.gz"],
+            &["", ".", "..", "a/b", "/", "a\0", &"a".repeat(256)],
+        );
+        let digits = "7f".repeat(20);
+        reads::<Serial>(
+            &["01", &digits, &format!("00{digits}")],
+            &["", "1", "0g", "AB", &format!("01{digits}"), "-1"],
+        );
+        reads::<AltName>(
+            &["DNS:cp-a", "DNS:cp-a.kloud.lan", "IP:10.0.0.1", "IP:::1"],
+            &["", "cp-a", "DNS:", "DNS:a..b", "DNS:A", "IP:10.0.0", "IP:?", "?", "URI:a"],
+        );
+        reads::<BaseSystem>(&["live", "/srv/base"], &["", "/", "other", "./live", "/a\nb"]);
     }
 
     #[test]

@@ -9,10 +9,28 @@ use super::Invalid;
 
 /// `3/16`: the third of sixteen parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "Numbers")]
 pub struct Shard {
     /// From 1.
     pub number: u32,
     pub of: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Numbers {
+    number: u32,
+    of: u32,
+}
+
+impl TryFrom<Numbers> for Shard {
+    type Error = Invalid;
+    fn try_from(Numbers { number, of }: Numbers) -> Result<Self, Invalid> {
+        match (1..=of).contains(&number) {
+            true => Ok(Self { number, of }),
+            false => Err(Invalid("a part's number is from 1 to how many parts there are".into())),
+        }
+    }
 }
 
 impl Shard {
@@ -64,6 +82,11 @@ mod tests {
         assert_eq!("3/16".parse(), Ok(Shard { number: 3, of: 16 }));
         for bad in ["", "3", "0/4", "5/4", "1/0", "+1/2", "1/ 2", "1/2/3", "1/99999999999"] {
             assert!(bad.parse::<Shard>().is_err(), "{bad}");
+        }
+        let json = |number, of| serde_json::json!({ "number": number, "of": of });
+        assert_eq!(serde_json::from_value::<Shard>(json(3, 16)).unwrap(), Shard { number: 3, of: 16 });
+        for (number, of) in [(0, 4), (5, 4), (0, 0), (-1, 4)] {
+            assert!(serde_json::from_value::<Shard>(json(number, of)).is_err(), "{number}/{of}");
         }
     }
 }

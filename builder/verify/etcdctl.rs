@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::causes::Fault;
-use crate::bundle::Manifest;
+use crate::bundle::{Manifest, manifest};
 use crate::disk::{self, Input};
 use crate::failure::{Doing, Failure, Result};
 use crate::process::{self, Program};
@@ -32,17 +32,17 @@ pub fn baked_etcdctl(bundle: &Path, manifest: &Manifest, scratch: &Path) -> Resu
     let binary = manifest
         .etcd
         .binaries
-        .get("etcdctl")
+        .get(&manifest::Program::Etcdctl)
         .ok_or_else(|| Failure::wrong("the bundle has no etcdctl; build it again with one"))?;
-    let archive = if manifest.binaries == "shared" {
+    let archive = if manifest.shares_binaries() {
         bundle.join("layers/etcd.tar.gz")
     } else {
         let first = manifest.nodes.first().ok_or_else(|| Failure::wrong("the bundle has no node"))?;
-        bundle.join("nodes").join(&first.name).join("overlay.tar.gz")
+        bundle.join("nodes").join(first.name.as_str()).join("overlay.tar.gz")
     };
     let taking = || format!("taking {} out of {}", binary.path, archive.display());
     let bytes = take_out(&archive, &binary.path).doing(taking)?;
-    let digest = Digest::of(&bytes).to_string();
+    let digest = Digest::of(&bytes);
     if digest != binary.sha256 {
         return Err(Failure::untrusted(format!(
             "its SHA-256 is {digest} and the manifest says {}; the bundle was changed, build it again",
@@ -91,8 +91,8 @@ impl Etcdctl {
     /// As [`baked_etcdctl`]; for a foreign architecture `Exit::Io` when there is no etcdctl on PATH either.
     pub fn new(bundle: &Path, manifest: &Manifest, scratch: &Path) -> Result<Self> {
         let client = bundle.join("client");
-        let here = Arch::host().map_or(std::env::consts::ARCH, Arch::as_str);
-        if manifest.etcd.arch == here {
+        let here = std::env::consts::ARCH;
+        if Some(manifest.etcd.arch) == Arch::host() {
             return Ok(Self { program: baked_etcdctl(bundle, manifest, scratch)?, client, note: None });
         }
         let program = process::find("etcdctl")?;
@@ -288,7 +288,14 @@ pub struct Alarm {
     pub alarm: i64,
 }
 
-/// Of `put` and `del` only the header counts.
+/// `lease grant` has no header of its own, and its names begin with capitals.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Lease {
+    #[serde(rename = "ID")]
+    pub id: u64,
+}
+
+/// Of `put` and `lease revoke` only the header counts.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Written {
     pub header: Header,

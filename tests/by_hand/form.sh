@@ -19,7 +19,7 @@ for node in cp-a cp-b cp-c; do
     done
     mount --rbind /dev "$root/dev"
     # The address that the unpacked network file gives to the card.
-    address=$(sed -n 's/^Address=//p' "$root/etc/systemd/network/10-kiln.network")
+    address=$(sed -n 's/^Address=//p' "$root/etc/systemd/network/05-kiln.network")
     ip netns add "$node"
     ip link add "$node" type veth peer name eth0 netns "$node"
     ip link set "$node" master hosts up

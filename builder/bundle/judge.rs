@@ -1,0 +1,302 @@
+//! Whether the parts of a manifest fit together: what no type says of one field.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
+
+use super::contents;
+use super::manifest::{Manifest, Node};
+use super::read::Problem;
+use super::write::{MANIFEST, below};
+use crate::profile;
+
+/// Everything that no build writes.
+pub(super) fn judge(manifest: &Manifest) -> Vec<Problem> {
+    let mut judge = Judge { manifest, problems: Vec::new() };
+    judge.etcd();
+    judge.nodes();
+    judge.certificates();
+    judge.files();
+    judge.problems
+}
+
+struct Judge<'m> {
+    manifest: &'m Manifest,
+    problems: Vec<Problem>,
+}
+
+impl Judge<'_> {
+    fn problem(&mut self, path: impl Display, problem: impl Display) {
+        self.problems.push(Problem { path: path.to_string(), problem: problem.to_string() });
+    }
+
+    fn etcd(&mut self) {
+        let etcd = &self.manifest.etcd;
+        for program in crate::artifact::Program::ALL {
+            let binary = etcd.binaries.get(&program);
+            match binary {
+                Some(binary) if binary.path.file_name() != program.as_str() => {
+                    self.problem(program, format!("lies at {}, which has another name", binary.path));
+                }
+                None if program.is_part_of(etcd.version) => {
+                    self.problem(
+                        program,
+                        format!("is part of etcd {} and not in the manifest", etcd.version),
+                    );
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn nodes(&mut self) {
+        let manifest = self.manifest;
+        if manifest.nodes.is_empty() {
+            self.problem(MANIFEST, "names no node");
+        }
+        if let Some(gateway) = manifest.network.gateway
+            && let Err(why) = profile::check_host(gateway, &manifest.network.cidr)
+        {
+            self.problem("gateway", format!("cannot be {gateway}: {why}"));
+        }
+        let mut names = Seen::default();
+        let mut addresses = Seen::default();
+        let mut macs = Seen::default();
+        let mut ids = Seen::default();
+        for node in &manifest.nodes {
+            let shown = format!("node {}", node.name);
+            for twice in [
+                names.twice(&node.name, node, "name"),
+                addresses.twice(&node.address, node, "address"),
+                macs.twice(&node.mac, node, "MAC"),
+                ids.twice(&node.member_id, node, "member ID"),
+            ] {
+                twice.into_iter().for_each(|twice| self.problem(&shown, twice));
+            }
+            self.node(node, &shown);
+        }
+    }
+
+    fn node(&mut self, node: &Node, shown: &str) {
+        let network = &self.manifest.network;
+        if let Err(why) = profile::check_member_name(&node.name) {
+            self.problem(shown, format!("cannot be called so: {why}"));
+        }
+        if let Err(why) = profile::check_host(node.address, &network.cidr) {
+            self.problem(shown, format!("cannot have the address {}: {why}", node.address));
+        }
+        if network.gateway == Some(node.address) {
+            self.problem(shown, format!("cannot have the address {}: it is the gateway's", node.address));
+        }
+        for (what, urls) in [("peer", &node.peer_urls), ("client", &node.client_urls)] {
+            if urls.is_empty() {
+                self.problem(shown, format!("has no {what} URL"));
+            }
+            for url in urls.iter().filter(|url| url.address().ip() != node.address) {
+                self.problem(shown, format!("has the {what} URL {url}, and the address {}", node.address));
+            }
+        }
+        let there = below(&self.manifest.files, &format!("nodes/{}", node.name));
+        let there: Vec<_> = there.map(|(path, _)| path.file_name()).collect();
+        let listed: Vec<_> = node.files.iter().map(|file| file.as_str()).collect();
+        if there != listed {
+            self.problem(shown, "lists other files than the manifest has in its directory");
+        }
+    }
+
+    fn certificates(&mut self) {
+        let manifest = self.manifest;
+        let nodes: BTreeSet<&str> = manifest.nodes.iter().map(|node| node.name.as_str()).collect();
+        let mut seen = BTreeSet::new();
+        let mut with = BTreeSet::new();
+        for certificate in &manifest.certificates {
+            let file = &certificate.file;
+            let shown = match &certificate.node {
+                Some(node) => format!("certificate {file} of {node}"),
+                None => format!("certificate {file}"),
+            };
+            if !seen.insert((certificate.node.as_deref(), file.as_str())) {
+                self.problem(&shown, "is there twice");
+            }
+            if certificate.not_before >= certificate.not_after {
+                self.problem(&shown, "ends before it begins");
+            }
+            match certificate.node.as_deref() {
+                Some(node) if !nodes.contains(node) => self.problem(&shown, "is of no node"),
+                Some(node) => _ = with.insert(node),
+                None if !manifest.files.contains_key(file) => self.problem(&shown, "has no file"),
+                None => {}
+            }
+        }
+        for path in manifest.files.keys().filter(|path| {
+            path.starts_with("client/") && path.ends_with(".pem") && !path.ends_with("-key.pem")
+        }) {
+            if !seen.contains(&(None, path.as_str())) {
+                self.problem(path, "is a certificate that the manifest does not list as one");
+            }
+        }
+        for node in nodes.difference(&with) {
+            self.problem(format_args!("node {node}"), "has no certificate");
+        }
+    }
+
+    fn files(&mut self) {
+        let manifest = self.manifest;
+        let nodes: BTreeSet<&str> = manifest.nodes.iter().map(|node| node.name.as_str()).collect();
+        for (path, file) in &manifest.files {
+            let mut parts = path.split('/');
+            let stray =
+                parts.next() == Some("nodes") && !parts.next().is_some_and(|node| nodes.contains(node));
+            match contents::mode(path) {
+                Some(_) if stray => self.problem(path, "is of no node"),
+                Some(mode) if mode != file.mode => {
+                    self.problem(
+                        path,
+                        format!("has the mode {} in the manifest; it is {mode} in every bundle", file.mode),
+                    );
+                }
+                Some(_) => {}
+                None => self.problem(path, "is no file of a bundle"),
+            }
+        }
+        for names in contents::needed(manifest) {
+            if !names.iter().any(|name| manifest.files.contains_key(name.as_str())) {
+                self.problem(names.join(" or "), "is not in the manifest");
+            }
+        }
+    }
+}
+
+/// Which node has had a value first.
+struct Seen<'m, T>(BTreeMap<&'m T, &'m Node>);
+
+impl<T> Default for Seen<'_, T> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
+
+impl<'m, T: Ord + Display> Seen<'m, T> {
+    fn twice(&mut self, value: &'m T, node: &'m Node, what: &str) -> Option<String> {
+        match self.0.get(value) {
+            Some(first) => Some(format!("has the {what} {value}, which {} has", first.name)),
+            None => {
+                self.0.insert(value, node);
+                None
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::bundle::example;
+    use crate::failure::Exit;
+
+    fn refused(change: impl Fn(&mut Value)) -> String {
+        let mut value = example::json();
+        change(&mut value);
+        let failure = Manifest::from_json(value.to_string().as_bytes()).unwrap_err();
+        assert_eq!(failure.exit(), Exit::Wrong);
+        failure.to_string()
+    }
+
+    #[test]
+    fn a_manifest_comes_back_as_it_was_written() {
+        let written = example::manifest().to_json().unwrap();
+        assert_eq!(Manifest::from_json(&written).unwrap().to_json().unwrap(), written);
+    }
+
+    #[test]
+    fn a_manifest_from_before_some_fields_is_read() {
+        let mut value = example::json();
+        value.as_object_mut().unwrap().remove("machine");
+        value["cluster"].as_object_mut().unwrap().remove("formed");
+        assert!(!Manifest::from_json(value.to_string().as_bytes()).unwrap().cluster.formed);
+    }
+
+    #[test]
+    fn another_schema_is_named_before_its_fields_are_read() {
+        let why = refused(|value| *value = json!({ "schema": 2, "clusters": [] }));
+        assert!(why.contains("schema 2"), "{why}");
+    }
+
+    #[test]
+    fn parts_that_do_not_fit_together_are_refused() {
+        type Change = fn(&mut Value);
+        let cases: &[(Change, &str)] = &[
+            (|m| m["nodes"] = json!([]), "names no node"),
+            (|m| m["nodes"][1]["name"] = json!("a"), "has the name a, which a has"),
+            (
+                |m| m["nodes"][1]["address"] = m["nodes"][0]["address"].clone(),
+                "has the address 10.0.0.11, which a has",
+            ),
+            (|m| m["nodes"][1]["mac"] = m["nodes"][0]["mac"].clone(), "which a has"),
+            (|m| m["nodes"][1]["member_id"] = m["nodes"][0]["member_id"].clone(), "which a has"),
+            (|m| m["nodes"][0]["name"] = json!("localhost"), "cannot be called so"),
+            (|m| m["nodes"][0]["address"] = json!("127.0.0.1"), "loopback"),
+            (|m| m["nodes"][0]["address"] = json!("10.1.0.1"), "outside"),
+            (|m| m["network"]["gateway"] = json!("10.0.0.11"), "the gateway's"),
+            (|m| m["network"]["gateway"] = json!("10.9.0.1"), "gateway cannot be"),
+            (|m| m["nodes"][0]["peer_urls"] = json!([]), "has no peer URL"),
+            (
+                |m| m["nodes"][0]["client_urls"] = json!(["https://10.0.0.99:2379"]),
+                "client URL https://10.0.0.99:2379",
+            ),
+            (|m| m["nodes"][0]["files"] = json!([]), "lists other files"),
+            (|m| m["nodes"][0]["files"][0] = json!("domain.xml"), "lists other files"),
+            (|m| m["certificates"] = json!([]), "has no certificate"),
+            (|m| m["certificates"][1]["node"] = json!("c"), "is of no node"),
+            (|m| m["certificates"][2] = m["certificates"][1].clone(), "is there twice"),
+            (|m| m["certificates"][0]["file"] = json!("client/x.pem"), "has no file"),
+            (|m| m["certificates"][0]["not_after"] = json!(0), "ends before"),
+            (|m| _ = m["etcd"]["binaries"].as_object_mut().unwrap().remove("etcdctl"), "is part of etcd"),
+            (|m| m["etcd"]["binaries"]["etcd"]["path"] = json!("usr/bin/sh"), "which has another name"),
+            (|m| m["files"]["nodes/a/overlay.tar.gz"]["mode"] = json!("0644"), "it is 0600 in every bundle"),
+            (|m| m["files"]["network.xml"]["mode"] = json!("4755"), "it is 0644 in every bundle"),
+            (|m| m["files"]["notes"] = m["files"]["network.xml"].clone(), "no file of a bundle"),
+            (|m| m["files"]["bundle.json"] = m["files"]["network.xml"].clone(), "no file of a bundle"),
+            (
+                |m| m["files"]["nodes/c/overlay.tar.gz"] = m["files"]["nodes/a/overlay.tar.gz"].clone(),
+                "is of no node",
+            ),
+            (|m| m["files"]["client/x.pem"] = m["files"]["network.xml"].clone(), "does not list as one"),
+            (|m| m["carriers"] = json!(["ignition"]), "nodes/a/config.ign is not in the manifest"),
+            (|m| m["binaries"] = json!("shared"), "layers/etcd.tar.gz is not in the manifest"),
+            (|m| m["carriers"] = json!(["tar", "tar"]), "twice"),
+            (|m| m["carriers"] = json!(["floppy"]), "it is tar or initramfs"),
+            (|m| m["secret"] = json!(1), "unknown field"),
+        ];
+        for (change, want) in cases {
+            let why = refused(change);
+            assert!(why.contains(want), "{want}: {why}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_there_twice_is_refused() {
+        let text = example::json().to_string();
+        let twice = |from: &str, to: &str| {
+            assert_eq!(text.matches(from).count(), 1);
+            let why = Manifest::from_json(text.replace(from, to).as_bytes()).unwrap_err().to_string();
+            assert!(why.contains("twice") || why.contains("duplicate field"), "{why}");
+        };
+        let digest = "7f".repeat(32);
+        let file = format!(r#""network.xml":{{"size":1,"mode":"0644","sha256":"{digest}"}}"#);
+        twice(&file, &format!("{file},{file}"));
+        twice(r#""epoch":1767225600"#, r#""epoch":1767225600,"epoch":1767225600"#);
+    }
+
+    #[test]
+    fn only_the_first_problems_are_listed() {
+        let why = refused(|m| {
+            for n in 0..1000 {
+                m["files"][format!("notes/{n}")] = m["files"]["network.xml"].clone();
+            }
+        });
+        assert_eq!(why.lines().count(), 22, "{why}");
+        assert!(why.ends_with("and 980 more"), "{why}");
+    }
+}
