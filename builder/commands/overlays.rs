@@ -4,11 +4,10 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::inputs;
-use super::output::{Output, colour};
+use super::output::colour;
 use super::pantry::Pantry;
 use super::places::Places;
-use crate::disk;
-use crate::failure::{Exit, Failure, Result};
+use crate::failure::{Failure, Result};
 use crate::profile::{self, About, Finding, Mistakes, Profile};
 use crate::render::{self, Kitchen, Laid, Overlay};
 use crate::values::Epoch;
@@ -19,15 +18,9 @@ const PROGRAMS: [&str; 3] = ["etcd", "etcdctl", "etcdutl"];
 /// Looks at the overlays of profiles, and refuses all of what is wrong with them at once.
 ///
 /// # Errors
-/// `Exit::Usage` when one that the command line names is not there; `Exit::Unsafe` when a secret or another program would get
+/// `Exit::Unsafe` when a secret or another program would get
 /// to the nodes, `Exit::Profile` when something else is wrong as well.
 pub fn check(profiles: &[&Profile], pantry: &Pantry<'_>, places: &Places) -> Result<()> {
-    for directory in &pantry.ingredients.overlays {
-        if disk::look(directory)?.is_none() {
-            let reason = format!("--overlays {}: there is no such directory", directory.display());
-            return Err(Failure::new(Exit::Usage, reason));
-        }
-    }
     let mut warnings = BTreeSet::new();
     let mut wrong = Vec::new();
     for profile in profiles {
@@ -39,17 +32,8 @@ pub fn check(profiles: &[&Profile], pantry: &Pantry<'_>, places: &Places) -> Res
     warnings.iter().for_each(|warning| pantry.out.warn(warning));
     match wrong.is_empty() {
         true => Ok(()),
-        false => refuse(&wrong, pantry.out, pantry.ingredients.json),
+        false => Err(profile::failure_of_all(&wrong, colour())),
     }
-}
-
-fn refuse(wrong: &[Mistakes], out: &Output, json: bool) -> Result<()> {
-    match wrong {
-        [one] if json => out.json(one)?,
-        _ if json => out.json(&wrong)?,
-        _ => {}
-    }
-    Err(profile::failure_of_all(wrong, colour()))
 }
 
 fn look(

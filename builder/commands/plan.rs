@@ -26,7 +26,7 @@ pub fn run(args: &cli::Plan, out: &Output) -> Result<()> {
         json: args.json,
     };
     let pantry = Pantry::without_cache(&ingredients, out)?;
-    let profile = inputs::profile(&args.source.profile, &pantry.store, out, args.json)?;
+    let profile = inputs::profile(args.source.name(), &pantry.store, out)?;
     let path = inputs::keystore_path(args.keys.keystore.as_ref(), &profile.cluster.name);
     let places = Places::new(&ingredients, Some(&default_out(&profile.name)))?.and_keystore(&path);
     overlays::check(&[&profile], &pantry, &places)?;

@@ -20,6 +20,7 @@ const GLANCE: Duration = Duration::from_millis(100);
 
 pub fn run(args: &cli::Up, out: &Output) -> Result<()> {
     let bundle = Bundle::open(&args.bundle)?;
+    bundle.check_bytes()?;
     let system = System::open(&base_path(args, &bundle)?, args.carrier)?;
     for node in &args.node {
         bundle.node(node)?;
@@ -99,7 +100,7 @@ fn conclude(standing: &Standing, heading: &str) -> Result<()> {
 /// The command line's, else the profile's, else the carrier's.
 fn base_path(args: &cli::Up, bundle: &Bundle) -> Result<PathBuf> {
     if let Some(base) = &args.base {
-        return Ok(base.clone());
+        return base::named(base);
     }
     let profile = bundle.manifest.machine.as_ref().and_then(|machine| machine.base.as_deref());
     let name = profile.unwrap_or(args.carrier.base());
