@@ -355,6 +355,26 @@ fn what_is_not_sealed_is_not_adopted_and_a_seal_is_not_changed() {
     }
 }
 
+/// As README, "Changing a formed cluster", has the files of a fourth member made.
+#[test]
+fn a_second_keystore_with_the_same_secret_issues_under_the_same_ca() {
+    let work = workshop();
+    run(&mut work.kiln(["keystore", "renew", "small", "--issued", "2026-02-01"]));
+    run(&mut build(&work, &[]));
+    run(&mut work.kiln(["seal", "out/small"]));
+    // The test's secret is one that a seed must not be.
+    work.keystore_at("aside/small", "small");
+    work.file("small.toml", format!("{SMALL}{FOURTH}"));
+    run(&mut build(&work, &["--keystore", "aside/small", "--out", "aside/four"]));
+    let read = |path: &str| fs::read(work.path().join(path)).unwrap();
+    assert_eq!(read("out/small/client/ca.pem"), read("aside/four/client/ca.pem"));
+    let token = |path: &str| -> Value {
+        let manifest: Value = serde_json::from_slice(&read(path)).unwrap();
+        manifest["cluster"]["token"].clone()
+    };
+    assert_eq!(token("out/small/bundle.json"), token("aside/four/bundle.json"));
+}
+
 #[test]
 fn show_says_what_is_recorded() {
     let work = workshop();

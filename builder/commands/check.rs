@@ -11,7 +11,7 @@ use super::pantry::Pantry;
 use super::places::Places;
 use super::prepare::Prepared;
 use super::sink::Sink;
-use super::{bake, inputs, overlays, parallel};
+use super::{bake, fleet, inputs, overlays, parallel};
 use crate::bundle::{Bundle, Fleet, INDEX, Problem, SHOWN, listed};
 use crate::cli;
 use crate::disk;
@@ -21,7 +21,7 @@ pub fn run(args: &cli::Check, out: &Output) -> Result<()> {
     match (&args.bundle, &args.profile[..]) {
         (Some(path), _) => directory(path, args.ingredients.json, out),
         (None, [name]) => profile(name, args, out),
-        (None, _) => fleet(args, out),
+        (None, _) => profiles(args, out),
     }
 }
 
@@ -30,7 +30,7 @@ fn profile(name: &str, args: &cli::Check, out: &Output) -> Result<()> {
     let profile = inputs::profile(name, &pantry.store, out)?;
     let path = inputs::keystore_path(args.ingredients.keys.keystore.as_ref(), &profile.cluster.name);
     let target = default_out(&profile.name);
-    let places = Places::new(&args.ingredients, Some(&target))?.and_keystore(&path);
+    let places = Places::new(&args.ingredients, &target)?.and_keystore(&path);
     overlays::check(&[&profile], &pantry, &places)?;
     let prepared = Prepared::new(&profile, &pantry, path, &target)?;
     let plan = &prepared.plan;
@@ -50,7 +50,7 @@ fn profile(name: &str, args: &cli::Check, out: &Output) -> Result<()> {
     ))
 }
 
-fn fleet(args: &cli::Check, out: &Output) -> Result<()> {
+fn profiles(args: &cli::Check, out: &Output) -> Result<()> {
     let pantry = Pantry::without_cache(&args.ingredients, out)?;
     let source = cli::Source {
         profile: args.profile.clone(),
@@ -61,7 +61,7 @@ fn fleet(args: &cli::Check, out: &Output) -> Result<()> {
     let sources = inputs::sources(&source)?;
     let (profiles, _) = inputs::profiles(&sources, &pantry.store, out)?;
     let keystores = inputs::keystores(&args.ingredients.keys);
-    let places = Places::new(&args.ingredients, None)?.and_keystore(&keystores);
+    let places = Places::new(&args.ingredients, &fleet::default_out(&source))?.and_keystore(&keystores);
     overlays::check(&profiles.iter().collect::<Vec<_>>(), &pantry, &places)?;
     let nodes = parallel::each(&profiles, pantry.jobs, |profile| {
         let check = || {

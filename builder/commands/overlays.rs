@@ -18,8 +18,8 @@ const PROGRAMS: [&str; 3] = ["etcd", "etcdctl", "etcdutl"];
 /// Looks at the overlays of profiles, and refuses all of what is wrong with them at once.
 ///
 /// # Errors
-/// `Exit::Unsafe` when a secret or another program would get
-/// to the nodes, `Exit::Profile` when something else is wrong as well.
+/// `Exit::Unsafe` when a secret or another program would get to the nodes, `Exit::Profile` when something else is wrong as
+/// well.
 pub fn check(profiles: &[&Profile], pantry: &Pantry<'_>, places: &Places) -> Result<()> {
     let mut warnings = BTreeSet::new();
     let mut wrong = Vec::new();

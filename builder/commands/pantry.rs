@@ -73,19 +73,15 @@ pub struct Layer {
 }
 
 impl<'a> Pantry<'a> {
-    /// For a build. A cache that cannot be used is said so, and is none.
-    ///
-    /// # Errors
-    /// None with the templates that Kiln carries.
-    pub fn new(ingredients: &'a Ingredients, out: &'a Output) -> Result<Self> {
-        let cache = super::cache::open(&ingredients.cache).unwrap_or_else(|failure| {
-            out.warn(failure);
+    /// Opens the cache, or makes it. One that cannot be used is said so, and is none.
+    pub fn open_cache(&mut self) {
+        self.cache = super::cache::open(&self.ingredients.cache).unwrap_or_else(|failure| {
+            self.out.warn(failure);
             None
         });
-        Ok(Self { cache, ..Self::without_cache(ingredients, out)? })
     }
 
-    /// For what leaves nothing anywhere.
+    /// One without a cache: it leaves nothing anywhere, until the cache is opened.
     ///
     /// # Errors
     /// `Exit::Usage` when an overlay of the command line is not there.

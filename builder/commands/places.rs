@@ -20,14 +20,14 @@ pub struct Places(Vec<Place>);
 impl Places {
     /// # Errors
     /// `Exit::Unsafe` when one of them lies in another: the output and a keystore are replaced whole, with all that is in them.
-    pub fn new(ingredients: &Ingredients, out: Option<&Path>) -> Result<Self> {
-        if let Some(out) = out.filter(|out| disk::resolved(out) == Path::new("/")) {
+    pub fn new(ingredients: &Ingredients, out: &Path) -> Result<Self> {
+        if disk::resolved(out) == Path::new("/") {
             let reason = format!("{} is the root directory; choose another --out", out.display());
             return Err(Failure::unsafe_to(reason));
         }
         let cache = cache::place(&ingredients.cache)?;
         let all = [
-            ("--out", out),
+            ("--out", Some(out)),
             ("--artifacts", Some(ingredients.store.artifacts.as_path())),
             ("the cache", cache.as_deref()),
         ];

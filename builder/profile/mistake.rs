@@ -103,7 +103,7 @@ impl Mistake {
 pub struct Mistakes {
     texts: Texts,
     list: Vec<Mistake>,
-    marks: Marks,
+    marks: Box<Marks>,
 }
 
 impl Mistakes {
@@ -112,11 +112,11 @@ impl Mistakes {
         // Also where the text is no TOML, so that nobody knows what is a value in it.
         texts.change(|text| *text = private::tame(&without_private_keys(text)));
         let list = list.into_iter().map(Mistake::starred).collect();
-        Self { texts, list, marks: Marks::default() }
+        Self { texts, list, marks: Box::default() }
     }
 
     pub(super) fn marked(self, marks: Marks) -> Self {
-        Self { marks, ..self }
+        Self { marks: Box::new(marks), ..self }
     }
 
     /// The overlays that the profile names, as far as it could be read.

@@ -129,6 +129,7 @@ impl Kitchen<'_> {
             })).collect::<Vec<_>>(),
             "peers": plan.nodes.iter().filter(|peer| peer.name != node.name).map(|peer| json!({
                 "name": peer.name, "peer_url": peer.peer_url,
+                "member_id": peer.member_id.to_string(),
                 "record": peer.member_id.in_log(plan.cluster.id),
             })).collect::<Vec<_>>(),
             "program": self.program(),

@@ -44,6 +44,7 @@ enum Kind {
     Chain {
         is_loop: bool,
     },
+    Comment,
     Other,
 }
 
@@ -70,8 +71,9 @@ pub(super) fn parts(text: &str, length: usize) -> Result<Vec<Range<usize>>, Refu
         let next = opening(text, at, "{{");
         let tag = next.map(|start| tag(text, start)).transpose()?;
         let end = next.unwrap_or(text.len());
-        if open.is_empty() {
-            let tilde = tilde_behind || tag.as_ref().is_some_and(|tag| tag.tilde_before);
+        // A tilde takes away the blanks at the beginning of every text up to the next tag that is no comment.
+        if open.is_empty() && !tilde_behind {
+            let tilde = tag.as_ref().is_some_and(|tag| tag.tilde_before);
             let plain = |kind| kind == Kind::Plain { tilde: false };
             let between_values = !tilde && plain(before) && tag.as_ref().is_some_and(|tag| plain(tag.kind));
             while let Some(cut) = cut(text, at..end, begin + length, tilde, between_values) {
@@ -93,7 +95,7 @@ pub(super) fn parts(text: &str, length: usize) -> Result<Vec<Range<usize>>, Refu
                 return Err(Refused { at: start, reason: "no block is open that this could close".into() });
             }
             Kind::Close => drop(open.pop()),
-            Kind::Plain { .. } | Kind::Other => {}
+            Kind::Plain { .. } | Kind::Comment | Kind::Other => {}
         }
         let (blocks, loops) = open.iter().fold((0, 0), |sum, next| (sum.0 + next.1, sum.1 + next.2));
         if blocks > DEPTH || loops > LOOPS {
@@ -101,7 +103,8 @@ pub(super) fn parts(text: &str, length: usize) -> Result<Vec<Range<usize>>, Refu
             let reason = format!("{what} lie more than {limit} deep in each other here; make them fewer");
             return Err(Refused { at: start, reason });
         }
-        (at, before, tilde_behind) = (tag.end, tag.kind, tag.tilde_behind);
+        (at, before) = (tag.end, tag.kind);
+        tilde_behind = tag.tilde_behind || tag.kind == Kind::Comment && tilde_behind;
     }
     if let Some((at, ..)) = open.last() {
         let reason = "this block is not closed; write {{/…}} with its name at its end";
@@ -168,16 +171,18 @@ fn tag(text: &str, start: usize) -> Result<Tag, Refused> {
     let refuse = |reason: &str| Refused { at: start, reason: reason.to_owned() };
     let unclosed = || refuse("this tag is not closed; write }} at its end");
     let rest = &text[start..];
-    let other = |end: usize| Tag { kind: Kind::Other, tilde_before: false, tilde_behind: false, end };
     if rest.starts_with("{{!") {
-        return comment(rest).map(|length| other(start + length)).map_err(refuse);
+        let end = start + comment(rest).map_err(refuse)?;
+        return Ok(Tag { kind: Kind::Comment, tilde_before: false, tilde_behind: false, end });
     }
     if rest.starts_with("{{{{") {
         let head = start + rest.find("}}}}").ok_or_else(unclosed)? + 4;
         let tail = opening(text, head, "{{{{").ok_or_else(unclosed)?;
         let end = text[tail..].find("}}}}").ok_or_else(unclosed)?;
         check_inner(&text[start + 4..head - 4]).map_err(refuse)?;
-        return Ok(other(tail + end + 4));
+        let tilde_before = text[start + 4..head].trim_start().starts_with('~');
+        let tilde_behind = text[tail..tail + end].trim_end().ends_with('~');
+        return Ok(Tag { kind: Kind::Other, tilde_before, tilde_behind, end: tail + end + 4 });
     }
     let close = rest.find("}}").ok_or_else(unclosed)?;
     let mut inner = rest[2..close].trim();

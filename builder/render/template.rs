@@ -337,6 +337,8 @@ mod tests {
             "ä",
             "\\",
             "{{{{raw}}}} {{a}} {{{{/raw}}}}",
+            "{{{{~raw~}}}} x {{{{~/raw~}}}}",
+            "{{~! c }}",
             "{{lookup @root.list 0}}",
         ]);
         let leaves = prop::collection::vec(leaf, 0..40).prop_map(|all| all.concat());
