@@ -32,9 +32,18 @@ pub fn run(args: &cli::Plan, out: &Output) -> Result<()> {
     overlays::check(&[&profile], &pantry, &places)?;
     let replaced = overlays::trials(&profile, &pantry)?.into_iter().flat_map(|laid| laid.replaced).collect();
     let overlays = pantry.overlays(&profile)?;
-    let keystore = inputs::keystore(&path, &profile.cluster.name)?;
+    let mut keystore = inputs::keystore(&path, &profile.cluster.name)?;
     let plan = inputs::plan(&profile, keystore.as_ref());
-    let view = View { plan: &plan, identity_known: keystore.is_some() || profile.cluster.token.is_some() };
+    // In memory only.
+    if let Some(Err(failure)) = keystore.as_mut().map(|keystore| keystore.admit(&path, &plan)) {
+        out.warn(format_args!("kiln build refuses this: {failure}"));
+    }
+    let imported_ca = match &keystore {
+        Some(keystore) => keystore.imported_ca()?,
+        None => None,
+    };
+    let identity_known = keystore.is_some() || profile.cluster.token.is_some();
+    let view = View { plan: &plan, identity_known, imported_ca };
     if args.json {
         let mut view = view.json();
         view["overlays"] = own(&overlays)
@@ -45,18 +54,23 @@ pub fn run(args: &cli::Plan, out: &Output) -> Result<()> {
             .collect();
         return out.json(&view);
     }
-    let mut text = view.to_string();
-    for (at, overlay) in own(&overlays).enumerate() {
+    out.print(view.to_string() + &shown(&overlays, &replaced))
+}
+
+/// The user's overlays, for people.
+fn shown(overlays: &Overlays, replaced: &BTreeSet<Replaced>) -> String {
+    let mut text = String::new();
+    for (at, overlay) in own(overlays).enumerate() {
         if at == 0 {
             text.push_str("\noverlays\n");
         }
         let directory = overlay.directory.iter().map(|path| path.display().to_string()).collect::<String>();
         let _ = writeln!(text, "  {directory}  {}", overlay.contents());
-        for replaced in of(overlay, &replaced) {
+        for replaced in of(overlay, replaced) {
             let _ = writeln!(text, "    {}  replaces that of {}", replaced.path.absolute(), replaced.of);
         }
     }
-    out.print(text)
+    text
 }
 
 /// The user's.
