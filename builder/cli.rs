@@ -251,6 +251,9 @@ pub struct Plan {
     pub keys: Keys,
     #[command(flatten)]
     pub store: Store,
+    /// Another overlay directory, as for build
+    #[arg(long, value_name = "DIR")]
+    pub overlays: Vec<PathBuf>,
     /// Print the plan as JSON
     #[arg(long)]
     pub json: bool,

@@ -17,7 +17,7 @@ use crate::failure::{Doing, Exit, Failure, Result};
 use crate::interrupt;
 use crate::pack::{self, Piece, Stream, cloud_init, cpio, ignition, ipxe, iso, libvirt, tar, zstd};
 use crate::pki::Issued;
-use crate::plan::{CertificateSpec, Node, Plan};
+use crate::plan::{CertificateSpec, Node, Origin, Plan, Setting};
 use crate::profile::{Binaries as Placement, Carrier, Compression};
 use crate::render::{self, Kitchen, NodeKeys, SeedArchive};
 use crate::threads;
@@ -76,6 +76,7 @@ pub fn bake(
             plan,
             overlays: &prepared.overlays.list,
             templates: &pantry.templates,
+            programs: prepared.stock.record.binaries.keys().map(ToString::to_string).collect(),
             epoch: prepared.epoch,
         },
         parts: Parts { cache, sink },
@@ -244,7 +245,7 @@ impl Oven<'_> {
     fn node(&self, node: &Node, layer: Option<&Layer>) -> Result<Baked> {
         interrupt::check()?;
         let directory = format!("nodes/{}", node.name);
-        let inputs = format!("{}\n{node:?}", self.common);
+        let inputs = format!("{}\n{:?}", self.common, without_lines(node));
         self.sink.directory(&directory, Mode::SECRET_DIRECTORY)?;
         self.parts.part(&directory, &inputs, || self.make_node(node, &directory, layer))
     }
@@ -395,6 +396,16 @@ impl Oven<'_> {
         }
         Ok(listed)
     }
+}
+
+/// A node without the lines of the profile that its settings are from: they say nothing of its files.
+fn without_lines(node: &Node) -> Node {
+    let settings = node.settings.iter().cloned();
+    let settings = settings.map(|setting| match setting.origin {
+        Origin::Profile { .. } => Setting { origin: Origin::Profile { line: 0 }, ..setting },
+        Origin::Kiln(_) => setting,
+    });
+    Node { settings: settings.collect(), ..node.clone() }
 }
 
 fn binaries(prepared: &Prepared) -> Vec<Digest> {

@@ -17,6 +17,7 @@ mod left;
 #[cfg(not(feature = "oci"))]
 mod no_registry;
 mod output;
+mod overlays;
 mod pantry;
 mod parallel;
 mod part;

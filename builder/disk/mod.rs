@@ -209,7 +209,7 @@ pub struct Walked {
     pub path: PathBuf,
     pub kind: Kind,
     pub mode: Mode,
-    /// In bytes.
+    /// In bytes; of a file with holes, what is read of it.
     pub size: u64,
     /// The user that it belongs to.
     pub owner: u32,
