@@ -91,6 +91,13 @@ fn all_are_refused(work: &Workshop, changes: Changes<'_>) {
         }
         let mut check = work.kiln(["check", "--profile", "small.toml", "--artifacts"]);
         refused(check.arg(store()), 6);
+        let planned =
+            work.kiln(["plan", "--profile", "small.toml", "--artifacts"]).arg(store()).output().unwrap();
+        let said = String::from_utf8_lossy(&planned.stderr);
+        assert!(
+            planned.status.success() && said.contains("warning: kiln build refuses this: "),
+            "{what}: {said}"
+        );
         assert!(!work.path().join("elsewhere").exists(), "{what}");
         assert_eq!((snapshot(&work.path().join("out")), list(work)), before, "{what}");
     }

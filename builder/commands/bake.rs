@@ -20,6 +20,7 @@ use crate::pki::Issued;
 use crate::plan::{CertificateSpec, Node, Plan};
 use crate::profile::{Binaries as Placement, Carrier, Compression};
 use crate::render::{self, Kitchen, NodeKeys, SeedArchive};
+use crate::threads;
 use crate::tree::Tree;
 use crate::values::{Digest, Mode};
 
@@ -41,7 +42,7 @@ struct Oven<'a> {
     /// Of what nodes and clients follow from besides what is their own.
     common: Digest,
     sink: Sink<'a>,
-    /// The CA and what is above it, in PEM.
+    /// The certificate of the CA that issues, in PEM.
     trust: OnceLock<String>,
 }
 
@@ -86,13 +87,13 @@ pub fn bake(
     oven.sink.text("network.xml", libvirt::network(plan)?)?;
     oven.sink.directory("nodes", Mode::DIRECTORY)?;
     let (nodes, clients) = thread::scope(|scope| {
-        let clients = scope.spawn(|| oven.clients());
+        let clients = threads::beside(scope, || oven.clients());
         let nodes = parallel::each(&plan.nodes, jobs, |node| {
             let baked = oven.node(node, layer.as_ref()).doing(|| format!("baking {}", node.name));
             sink.node();
             baked
         });
-        (nodes, clients.join().unwrap_or_else(|_| Err(Failure::io("a baking thread panicked"))))
+        (nodes, clients.join().and_then(|clients| clients))
     });
     let nodes = nodes?;
     let base = oven.boot(&nodes)?;
@@ -373,7 +374,7 @@ impl Oven<'_> {
 
     fn make_clients(&self) -> Result<Vec<manifest::Certificate>> {
         let plan = self.plan;
-        self.sink.text("client/ca.pem", self.trust()?)?;
+        self.sink.text("client/ca.pem", self.prepared.authority()?.root_pem()?)?;
         let endpoints: Vec<_> = plan.nodes.iter().map(|node| node.client_url.as_str()).collect();
         let environment = format!(
             "# Made by Kiln for {}. In this directory: . ./etcdctl.sh\nETCDCTL_API=3\nETCDCTL_ENDPOINTS={}\n\

@@ -21,12 +21,12 @@ use crate::disk;
 use crate::etcd::Release;
 use crate::failure::Result;
 use crate::values::{ClusterName, Epoch};
-use crate::{pki, render};
+use crate::{pki, render, threads};
 
 pub fn run(args: &cli::Build, out: &Output) -> Result<()> {
     thread::scope(|scope| {
         // To read and check everything is work for one core; the others have none yet.
-        scope.spawn(|| {
+        let _early = threads::beside(scope, || {
             pki::warm_up();
             render::embedded().map(drop)
         });

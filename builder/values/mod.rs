@@ -240,7 +240,8 @@ impl Line {
     /// Of a text that others wrote: what would not be one is replaced or cut off.
     pub fn of(text: &str) -> Self {
         let mut text = printable(text).into_owned();
-        text.truncate(text.floor_char_boundary(4096));
+        let fits = (0..=text.len().min(4096)).rev().find(|at| text.is_char_boundary(*at));
+        text.truncate(fits.unwrap_or(0));
         Self(text)
     }
 }
