@@ -25,4 +25,5 @@ pub mod suggest;
 pub mod tree;
 pub mod values;
 pub mod verify;
+pub mod xml;
 pub mod yaml;

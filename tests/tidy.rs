@@ -18,9 +18,9 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("etcd", &["suggest"]),
     ("failure", &[]),
     ("interrupt", &[]),
-    ("machine", &["bundle", "disk", "process", "verify"]),
+    ("machine", &["bundle", "disk", "process", "verify", "xml"]),
     ("main", &["*"]),
-    ("pack", &["plan", "profile", "tree", "yaml"]),
+    ("pack", &["plan", "profile", "tree", "xml", "yaml"]),
     ("pki", &["disk", "plan", "profile"]),
     ("plan", &["etcd", "profile"]),
     ("process", &["disk"]),
@@ -31,6 +31,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("tree", &[]),
     ("values", &[]),
     ("verify", &["bundle", "disk", "etcd", "pack", "process"]),
+    ("xml", &[]),
     ("yaml", &[]),
 ];
 
