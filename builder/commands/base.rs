@@ -19,6 +19,21 @@ pub fn directory(name: &str) -> PathBuf {
     lab.join("base").join(name)
 }
 
+/// What `--base` names: a path, or one of those that ci/base makes where nothing of that name is here.
+pub fn given(path: &Path) -> Result<PathBuf> {
+    let is_word = path.components().count() == 1 && path.file_name().is_some() && !path.has_root();
+    match path.to_str() {
+        Some(name) if is_word && disk::look(path)?.is_none() => {
+            let directory = directory(name);
+            match disk::look(&directory)? {
+                Some(_) => Ok(directory),
+                None => Err(missing(Exit::Usage, name)),
+            }
+        }
+        _ => Ok(path.to_owned()),
+    }
+}
+
 pub fn missing(exit: Exit, name: &str) -> Failure {
     let directory = directory(name);
     let way_out = match Path::new(name).is_absolute() {
@@ -43,7 +58,7 @@ pub fn of_build(profile: &Profile, given: Option<&Path>) -> Result<Option<Base>>
                 "--base is for boot files, which hold the carrier initramfs; add it to [bundle] carriers";
             return Err(Failure::new(Exit::Usage, reason));
         }
-        (Some(given), _) => given.to_owned(),
+        (Some(path), _) => self::given(path)?,
         (None, Some(name)) if has_initramfs => {
             let directory = directory(name);
             match disk::look(&directory)? {

@@ -11,7 +11,7 @@ use crate::verify::{self, Etcdctl};
 
 pub fn run(args: &cli::Etcdctl) -> Result<()> {
     let bundle = Bundle::open(&args.bundle)?;
-    let scratch = Scratch::new("etcdctl")?;
+    let scratch = Scratch::swept("etcdctl")?;
     let etcdctl = Etcdctl::new(&bundle.path, &bundle.manifest, scratch.path())?;
     let client = |file: &str| Path::new(&bundle.path).join("client").join(file);
     // By variables, so that a flag on the command line has its way.
