@@ -6,6 +6,7 @@
 mod follow;
 mod lock;
 mod scratch;
+mod socket;
 mod staging;
 
 use std::fs::{self, File};
@@ -22,6 +23,7 @@ use crate::values::Mode;
 pub use follow::{Follow, More};
 pub use lock::Lock;
 pub use scratch::Scratch;
+pub use socket::{Datagrams, append_line};
 pub use staging::{Output, Staging};
 
 /// What the names of files begin with that `write_whole` has not put in their place yet.

@@ -45,8 +45,9 @@ fn links() -> Result<Vec<Link>> {
     let ip = process::find("ip")?;
     let ask = |object: &str| -> Result<Vec<Link>> {
         let finished = Program::new(&ip).args(["-json", object, "show"]).must()?;
-        serde_json::from_slice(&finished.stdout)
-            .map_err(|error| Failure::io(format!("reading what ip says of this machine's interfaces: {error}")))
+        serde_json::from_slice(&finished.stdout).map_err(|error| {
+            Failure::io(format!("reading what ip says of this machine's interfaces: {error}"))
+        })
     };
     let mut links = ask("link")?;
     for with_addresses in ask("address")? {
