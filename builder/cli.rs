@@ -47,7 +47,7 @@ pub enum Verb {
     Down(Down),
     /// Write down in the keystore that the cluster has formed, so that no later build founds it anew
     Seal(Seal),
-    /// Ask the running cluster with the baked etcdctl whether it is the one that was promised
+    /// Check that the running cluster matches the bundle; writes test keys and deletes them again
     Verify(Verify),
     /// Run the baked etcdctl with the right endpoints and certificates
     Etcdctl(Etcdctl),
@@ -242,6 +242,18 @@ pub struct Show {
     pub json: bool,
 }
 
+/// How far the programs of a bundle are trusted to run on this machine.
+#[derive(Args, Debug)]
+pub struct Trust {
+    /// The artifact store that the bundle's programs are compared with before they run here [default: artifacts, where
+    /// it is there]
+    #[arg(long, value_name = "DIR")]
+    pub artifacts: Option<PathBuf>,
+    /// Run the bundle's programs though the artifact store has others for this release
+    #[arg(long)]
+    pub allow_unverified: bool,
+}
+
 #[derive(Args, Debug)]
 pub struct Rehearse {
     #[arg(required_unless_present = "inside")]
@@ -258,6 +270,8 @@ pub struct Rehearse {
     /// Also write the report as JUnit XML
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,
+    #[command(flatten)]
+    pub trust: Trust,
     /// The half that runs inside the namespaces
     #[arg(long, hide = true, value_name = "DIR")]
     pub inside: Option<PathBuf>,
@@ -286,6 +300,8 @@ pub struct Up {
     /// Start this node's machine only, and wait for its member only; may be given more than once
     #[arg(long, value_name = "NODE")]
     pub node: Vec<NodeName>,
+    #[command(flatten)]
+    pub trust: Trust,
     /// Return once the machines run, without waiting for the cluster
     #[arg(long)]
     pub no_wait: bool,
@@ -327,10 +343,15 @@ pub struct Down {
     after_help = "A node whose disk comes back empty asks its peers whether the cluster has formed, and kiln up tells \
 it what the host remembers. For machines that kiln up does not start, seal the cluster once it has formed and build \
 again: where a sealed build's node has an empty disk and no peer answers, it waits and founds nothing. To found a new \
-cluster in its place, make another keystore, or set another [cluster] token in the profile."
+cluster in its place, make another keystore. The seal records the members, the cluster ID, the CA and the release of the \
+bundle: what does not fit them is not built any more. Seal a later bundle when all members run its minor release of etcd."
 )]
 pub struct Seal {
+    /// The bundle that the cluster's nodes run
     pub bundle: PathBuf,
+    /// The keystore was sealed by a Kiln that did not record what the cluster is: record it from this bundle
+    #[arg(long)]
+    pub adopt: bool,
     #[command(flatten)]
     pub keys: Keys,
     /// Print the result as JSON
@@ -339,8 +360,17 @@ pub struct Seal {
 }
 
 #[derive(Args, Debug)]
+#[command(
+    after_help = "Besides what is read, a key below kiln/verify/ is written through each member, read at the others and \
+deleted; etcd deletes it after a minute if kiln cannot. Exit code 1: something differs, or was not checked."
+)]
 pub struct Verify {
     pub bundle: PathBuf,
+    /// Write nothing: leave out the checks that need test keys
+    #[arg(long)]
+    pub read_only: bool,
+    #[command(flatten)]
+    pub trust: Trust,
     /// Print the report as JSON
     #[arg(long)]
     pub json: bool,
@@ -352,6 +382,8 @@ pub struct Verify {
 #[derive(Args, Debug)]
 pub struct Etcdctl {
     pub bundle: PathBuf,
+    #[command(flatten)]
+    pub trust: Trust,
     /// What etcdctl is to do: -- member list -w table
     #[arg(last = true, required = true)]
     pub arguments: Vec<String>,
@@ -460,6 +492,9 @@ pub enum Keystore {
         /// The date of issue [default: SOURCE_DATE_EPOCH, else now]
         #[arg(long, value_name = "DATE")]
         issued: Option<Epoch>,
+        /// Print the result as JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Write down a new date of issue: the next build makes new leaf keys and certificates under the same CA
     Renew {
@@ -469,8 +504,11 @@ pub enum Keystore {
         /// The date of issue [default: SOURCE_DATE_EPOCH, else now]
         #[arg(long, value_name = "DATE")]
         issued: Option<Epoch>,
+        /// Print the result as JSON
+        #[arg(long)]
+        json: bool,
     },
-    /// Sign with a CA of your own (cfssl, openssl, step: PEM) instead of the derived one
+    /// Sign with a CA of your own (cfssl, openssl, step: PEM) instead of the derived one; before the first build
     ImportCa {
         cluster: crate::values::ClusterName,
         #[command(flatten)]
@@ -484,8 +522,12 @@ pub enum Keystore {
         /// A file whose first line is the key's passphrase
         #[arg(long, value_name = "FILE")]
         passphrase_file: Option<PathBuf>,
+        /// Print the result as JSON
+        #[arg(long)]
+        json: bool,
     },
-    /// Print what a keystore holds: dates and certificates, no secret
+    /// Print what a keystore holds and records: its CA, its dates of issue, the members of a cluster that has formed; no
+    /// secret
     Show {
         cluster: crate::values::ClusterName,
         #[command(flatten)]

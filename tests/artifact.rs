@@ -249,9 +249,8 @@ fn what_is_stored_is_plain_data_with_a_record() {
     let added = desk.add_one(TARBALL, &good_tar().gz()).unwrap();
     let digest = Digest::of(&small());
     let root = desk.scratch.path().join("artifacts");
-    let mut want = [".lock", "blobs", "blobs/sha256", "releases", "releases/3.5.16-amd64.json"]
-        .map(PathBuf::from)
-        .to_vec();
+    let mut want =
+        ["blobs", "blobs/sha256", "releases", "releases/3.5.16-amd64.json"].map(PathBuf::from).to_vec();
     want.push(format!("blobs/sha256/{digest}").into());
     want.sort();
     let walked = kiln::disk::walk(&root).unwrap();

@@ -130,10 +130,7 @@ impl Site {
 
     fn verify(&self) {
         let said = run(&mut self.kiln("verify", &[]));
-        assert!(
-            said.contains("the cluster is what the bundle promises") && !said.contains("FAILED"),
-            "{said}"
-        );
+        assert!(said.contains("the cluster matches the bundle") && !said.contains("FAILED"), "{said}");
     }
 
     fn put(&self, key: &str, value: &str) -> bool {

@@ -40,12 +40,13 @@ fn members_found_once_and_go_on_with_their_own_data() {
         &[],
         "
         # All three at once, empty: nobody waits for anybody.
-        for node in cp-a cp-b cp-c; do guard $node 0; done
+        for node in cp-a cp-b cp-c; do on $node /bin/sh /etc/kiln/prepare.sh; guard $node 0; done
         grep -q '10.240.48.10 cp-b.kloud.lan cp-b' $lab/cp-a/root/etc/hosts
         grep -q localhost $lab/cp-a/root/etc/hosts
         # Forming begins and is cut short; then it goes on.
         etcd cp-a; sleep 1; etcd_stop cp-a; guard cp-a 0; etcd cp-a
         guard cp-b 0; etcd cp-b; serves cp-b
+        on cp-a /bin/sh /etc/kiln/prepare.sh
         [ \"$(grep -c 'kiln: ha3' $lab/cp-a/root/etc/hosts)\" = 1 ]
         # Two serve already; the third has never been there and may come.
         guard cp-c 0; etcd cp-c; serves cp-c
@@ -89,7 +90,12 @@ fn an_empty_disk_founds_nothing(release: &str) {
         sed -n 's/^cluster=//p' $lab/cp-a/root/etc/kiln/guard.sh >$(data cp-a)/kiln-cluster
         guard cp-a 66; says cp-a 'served ha3 and its data is gone'
         echo 1234 >$(data cp-a)/kiln-cluster
-        guard cp-a 65; says cp-a 'belonged to the cluster 1234'
+        guard cp-a 65; says cp-a 'has served another cluster (1234) than ha3'
+        rm $(data cp-a)/kiln-cluster
+        # So does root, whatever became of the directory.
+        mkdir -p $lab/cp-a/root/var/lib/kiln
+        : >$lab/cp-a/root/var/lib/kiln/served-$(sed -n 's/^cluster=//p' $lab/cp-a/root/etc/kiln/guard.sh)
+        guard cp-a 66; says cp-a 'cp-a has served ha3 before and its data is gone'
         ",
     );
 }
@@ -99,9 +105,11 @@ fn the_data_of_another_cluster_is_left_alone() {
     play(
         &[],
         "
-        on cp-a timeout 3 /usr/local/bin/etcd --data-dir /var/lib/etcd >/dev/null 2>&1 || :
+        as_etcd cp-a timeout 3 /usr/local/bin/etcd --data-dir /var/lib/etcd >/dev/null 2>&1 || :
         before=$(cd $(data cp-a) && find . -type f -exec sha256sum {} +)
-        guard cp-a 65; says cp-a 'belongs to another cluster than ha3'
+        # The ID of the cluster that etcd forms when it is told nothing.
+        guard cp-a 65
+        says cp-a 'belongs to another cluster than ha3: it holds the data of cluster cdf818194e3a8c32, and this node was built for'
         [ \"$before\" = \"$(cd $(data cp-a) && find . -type f -exec sha256sum {} +)\" ]
         # Of the same cluster, but another member's.
         for node in cp-b cp-c; do etcd $node; done
@@ -142,9 +150,9 @@ fn a_data_disk_that_is_gone_is_missed() {
     play(
         &[],
         "
-        on cp-a /bin/sh /etc/kiln/data-disk.sh; says cp-a ''
+        on cp-a /bin/sh /etc/kiln/data-disk.sh >>$lab/cp-a/console; says cp-a ''
         : >$lab/cp-a/root/etc/kiln/has-data-disk
-        code=0; on cp-a /bin/sh /etc/kiln/data-disk.sh >/dev/null || code=$?
+        code=0; on cp-a /bin/sh /etc/kiln/data-disk.sh >>$lab/cp-a/console || code=$?
         [ $code = 74 ]; says cp-a 'its data disk /dev/disk/by-id/virtio-kiln-cp-a is not there'
         ",
     );
@@ -156,7 +164,7 @@ fn a_sealed_build_founds_nothing() {
         &[("name = \"ha3\"", "name = \"ha3\"\nformed = true")],
         "
         founds_nothing() {
-            code=0; on $1 timeout 8 /bin/sh /etc/kiln/guard.sh >/dev/null || code=$?
+            code=0; as_etcd $1 timeout 8 /bin/sh /etc/kiln/guard.sh >>$lab/$1/console || code=$?
             [ $code = 124 ]; says $1 \"$1 founds nothing: ha3 has formed before, but /var/lib/etcd is empty and no peer answers\"
         }
         founds_nothing cp-a
@@ -176,10 +184,133 @@ fn etcd_waits_for_a_plausible_clock() {
         # A build of tomorrow.
         tomorrow=$(($(date +%s) + 86400)); soon=$(($(date +%s) + 4))
         sed -i \"s/-ge [0-9]*/-ge $tomorrow/\" $lab/cp-a/root/etc/kiln/guard.sh
-        code=0; on cp-a timeout 3 /bin/sh /etc/kiln/guard.sh >/dev/null || code=$?
+        code=0; as_etcd cp-a timeout 3 /bin/sh /etc/kiln/guard.sh >>$lab/cp-a/console || code=$?
         [ $code = 124 ]; says cp-a 'cp-a waits for the clock'
         sed -i \"s/-ge [0-9]*/-ge $soon/\" $lab/cp-a/root/etc/kiln/guard.sh
         guard cp-a 0; says cp-a 'cp-a has the time'
+        ",
+    );
+}
+
+#[test]
+fn data_that_etcd_cannot_read_is_not_taken_for_an_empty_directory() {
+    play(
+        &[],
+        "
+        etcd cp-a; for _ in $(seq 100); do ls $(data cp-a)/member/wal/*.wal >/dev/null 2>&1 && break; sleep 0.1; done
+        etcd_stop cp-a
+        # As after a restore by root, who forgot whose it is.
+        for path in member/wal/0000000000000000-0000000000000000.wal member/wal member .; do
+            chown root:root $(data cp-a)/$path; chmod go= $(data cp-a)/$path
+            guard cp-a 74; says cp-a 'the account etcd cannot read /var/lib/etcd'
+            chown etcd:etcd $(data cp-a)/$path 2>/dev/null || chown --reference=$lab/cp-a/root/etc/etcd/pki/peer-key.pem $(data cp-a)/$path
+        done
+        guard cp-a 0
+        ",
+    );
+}
+
+#[test]
+fn root_writes_through_no_link() {
+    play(
+        &[],
+        "
+        secret=$lab/cp-a/root/etc/secret
+        echo 'root:$6$secret-hash:1:' >$secret; chmod 600 $secret
+        link() { as_etcd cp-a ln -sf /etc/secret /var/lib/etcd/$1; }
+        # What is written beside the data is written as etcd, in the place of whatever lies there.
+        link kiln-cluster.new; link kiln-cluster
+        as_etcd cp-a /bin/sh /etc/kiln/record.sh
+        grep -q secret-hash $secret
+        [ ! -L $(data cp-a)/kiln-cluster ]
+        guard cp-a 66; says cp-a 'has served ha3 and its data is gone'
+        # Root itself would show nothing that it could read there: by a link, by a name, by a pipe.
+        link kiln-cluster
+        code=0; on cp-a /bin/sh /etc/kiln/guard.sh >>$lab/cp-a/console 2>&1 || code=$?; [ $code = 74 ]
+        ! grep -q secret-hash $lab/cp-a/console
+        says cp-a 'kiln-cluster is a link'
+        rm $(data cp-a)/kiln-cluster
+        printf '\\033[2Jnot hex' >$(data cp-a)/kiln-cluster
+        guard cp-a 65; says cp-a 'has served another cluster (2e) than ha3'
+        rm $(data cp-a)/kiln-cluster; as_etcd cp-a mkfifo /var/lib/etcd/kiln-cluster
+        guard cp-a 74; says cp-a 'cannot read /var/lib/etcd/kiln-cluster'
+        rm $(data cp-a)/kiln-cluster
+        # What else runs as root does not go there at all.
+        ! grep -n /var/lib/etcd $lab/cp-a/root/etc/kiln/formed.sh $lab/cp-a/root/etc/kiln/prepare.sh
+        ",
+    );
+}
+
+/// A torn block, a hand-made file, a container's mount: nothing is lost but what Kiln has written itself.
+#[test]
+fn names_are_written_beside_and_lose_no_line() {
+    play(
+        &[],
+        "
+        hosts=$lab/cp-a/root/etc/hosts
+        prepare() { on cp-a /bin/sh /etc/kiln/prepare.sh >>$lab/cp-a/console; }
+        block() { grep -A 3 '^# kiln: ha3$' $hosts | tail -n 3; }
+        # A file of its own mode, without a last line end.
+        printf '127.0.0.1 localhost\\n10.9.9.9 mine' >$hosts; chmod 640 $hosts; chgrp 12 $hosts
+        before=$(stat -c %i $hosts)
+        prepare
+        [ \"$(head -n 2 $hosts)\" = \"127.0.0.1 localhost
+10.9.9.9 mine\" ]
+        [ \"$(stat -c '%a %g' $hosts)\" = '640 12' ]; [ $(stat -c %i $hosts) != $before ]; block | grep -q cp-c.kloud.lan
+        [ ! -e $hosts.kiln ]
+        # Nothing to do is nothing done.
+        before=$(stat -c '%i %z' $hosts); prepare; [ \"$(stat -c '%i %z' $hosts)\" = \"$before\" ]
+        # Another node's address has changed: only the block does.
+        sed -i 's/^10.240.48.10 .*/10.240.48.99 old old/' $hosts; prepare
+        ! grep -q old $hosts; [ $(wc -l <$hosts) = 7 ]
+        # A begin mark without its end deletes nothing, now and the next time.
+        printf '# kiln: ha3\\n10.9.9.9 torn\\n127.0.0.1 localhost\\n' >$hosts
+        prepare; prepare
+        grep -q torn $hosts; grep -q localhost $hosts; [ $(grep -c cp-a.kloud.lan $hosts) = 1 ]; [ $(wc -l <$hosts) = 8 ]
+        # An end without a begin is a line like others.
+        printf '# kiln: end of ha3\\n127.0.0.1 localhost\\n' >$hosts
+        prepare; [ $(wc -l <$hosts) = 7 ]
+        says cp-a ''
+        # A link is somebody's decision.
+        mv $hosts $hosts.real; ln -s hosts.real $hosts; printf '127.0.0.1 localhost\\n' >$hosts.real; prepare
+        [ -L $hosts ]; [ $(wc -l <$hosts.real) = 1 ]; says cp-a 'leaves /etc/hosts as it is, because it is a link'
+        # A mount cannot be renamed over.
+        rm $hosts; printf '127.0.0.1 localhost\\n' >$hosts; mount --bind $hosts.real $hosts; prepare
+        says cp-a 'into /etc/hosts in place'
+        grep -q localhost $hosts.real; grep -q cp-b.kloud.lan $hosts.real; [ ! -e $lab/cp-a/root/etc/hosts.kiln ]
+        ",
+    );
+}
+
+/// A flag is heard beside what the shell already knows, on a node and on an operator's machine, in any shell.
+#[test]
+fn etcdctl_takes_flags_beside_its_environment() {
+    play(
+        &[],
+        "
+        for node in cp-a cp-b cp-c; do etcd $node; done
+        for node in cp-a cp-b cp-c; do serves $node; done
+        PATH=/usr/sbin:/usr/bin:/sbin:/bin
+        for shell in dash bash; do
+            ctl() { on cp-a $shell -c \". /etc/profile.d/etcdctl.sh; $*\"; }
+            [ $(ctl etcdctl member list | wc -l) = 3 ]
+            ctl etcdctl endpoint status | grep -q '^https://10.240.16.10:2379,'
+            ctl etcdctl --endpoints https://10.240.48.10:2379 endpoint status | grep -q '^https://10.240.48.10:2379,'
+            ctl etcdctl endpoint status --endpoints=https://10.240.80.10:2379 | grep -q '^https://10.240.80.10:2379,'
+            ctl etcdctl --cacert /etc/etcd/pki/ca.pem --cert=/etc/etcd/pki/etcdctl.pem --key=/etc/etcd/pki/etcdctl-key.pem endpoint health
+            # What was exported by hand has its way as well.
+            ctl 'ETCDCTL_ENDPOINTS=https://10.240.48.10:2379 etcdctl endpoint status' | grep -q '^https://10.240.48.10:2379,'
+            # stdin is etcdctl's, and what it exits with is seen.
+            ctl 'echo 42 | etcdctl put answer'; [ \"$(ctl etcdctl get --print-value-only answer)\" = 42 ]
+            ! ctl etcdctl --endpoints=https://10.240.16.99:2379 --command-timeout=1s endpoint health
+            # Nothing is left in the shell that other programs could stumble over.
+            ! ctl 'etcdctl member list >/dev/null; env' | grep ETCDCTL_
+
+            export PATH=$lab/cp-a/root/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+            operator() { ip netns exec cp-a $shell -c \"cd $bundle/client; . ./etcdctl.sh; cd /; $*\"; }
+            [ $(operator etcdctl endpoint status | wc -l) = 3 ]
+            operator etcdctl --endpoints https://10.240.48.10:2379 endpoint status | grep -q '^https://10.240.48.10:2379,'
+        done
         ",
     );
 }

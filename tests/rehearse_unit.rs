@@ -29,7 +29,9 @@ const DROP_IN: &str = "etc/systemd/system/etcd.service.d/50-test.conf";
 
 #[test]
 fn rehearse_ignores_sandbox() {
-    let cases: &[(&str, &[(&str, &str)], &[&str])] = &[
+    // A drop-in, files of the node, and what is said.
+    type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a [&'a str]);
+    let cases: &[Case] = &[
         // ProtectSystem=strict: only what is named may be written.
         (
             "[Service]\nReadWritePaths=\nReadOnlyPaths=/var/lib/etcd\n",

@@ -94,8 +94,9 @@ fn a_sealed_cluster_is_built_so_that_it_founds_nothing() {
 
     let printed = run(&mut work.kiln(["seal", "before", "--json"]));
     let printed: Value = serde_json::from_str(&printed).unwrap();
-    let want =
-        serde_json::json!({ "keystore": "keystore/ha3", "cluster": "ha3", "token": token, "new": true });
+    let want = serde_json::json!({
+        "keystore": "keystore/ha3", "cluster": "ha3", "token": token, "new": true, "recorded": true,
+    });
     assert_eq!(printed, want);
     let list = fs::read(work.path().join("keystore/ha3/keystore.toml")).unwrap();
     let again = run(&mut work.kiln(["seal", "before"]));
@@ -135,17 +136,7 @@ fn a_sealed_cluster_is_built_so_that_it_founds_nothing() {
     kiln(&work, &["build", "--keystore", "keystore/ha3", "--out", "sealed"]);
     let text = fs::read_to_string(work.path().join("ha3.toml")).unwrap();
     work.file("ha3.toml", text.replace("name = \"ha3\"", "name = \"ha3\"\nformed = true"));
-    run(&mut work.kiln([
-        "keystore",
-        "init",
-        "ha3",
-        "--seed-file",
-        "seed",
-        "--issued",
-        "2026-01-01",
-        "--keystore",
-        "new",
-    ]));
+    work.keystore_at("new", "ha3");
     let (_, said) = kiln(&work, &["build", "--keystore", "new", "--out", "by-profile"]);
     assert!(said.contains("the profile says that ha3 has formed: a node of this build"), "{said}");
     assert_eq!(contents(&work.path().join("sealed")), contents(&work.path().join("by-profile")));
@@ -168,19 +159,29 @@ fn a_seal_outlives_a_renewal_and_takes_bundles_from_before_it() {
     assert!(run(&mut work.kiln(["seal", "new"])).contains("already"));
 }
 
-/// The profile's own token is sealed by itself: with another one the cluster is another.
+/// Another token is another cluster, which needs another keystore; bundles that were built before the seal can be sealed all the
+/// same, each for itself.
 #[test]
 fn a_seal_holds_for_one_token() {
     // The second has the form of a keystore's own.
     for (first, second) in [("first", "ha3-20261121"), ("ha3-20261121", "")] {
         let work = workshop(first);
         kiln(&work, &["build", "--out", "a"]);
+        profile(&work, second);
+        kiln(&work, &["build", "--out", "b"]);
+        profile(&work, first);
         run(&mut work.kiln(["seal", "a"]));
         kiln(&work, &["build", "--out", "a"]);
         assert_formed(&work.path().join("a"), true);
         profile(&work, second);
-        kiln(&work, &["build", "--out", "b"]);
-        assert_formed(&work.path().join("b"), false);
+        let mut build = work.kiln(["build", "--out", "c", "--profile", "./ha3.toml", "--artifacts"]);
+        let message = refused(build.arg(store()), 6);
+        assert!(
+            message.contains(&format!("the cluster that formed has {first}: another token")),
+            "{message}"
+        );
+        assert!(message.contains(&format!("set [cluster] token = \"{first}\"")), "{message}");
+        assert!(!work.path().join("c").exists());
         run(&mut work.kiln(["seal", "b"]));
         kiln(&work, &["build", "--out", "b"]);
         assert_formed(&work.path().join("b"), true);
@@ -205,7 +206,7 @@ fn a_bundle_is_sealed_in_its_own_keystore_only() {
                 "no key in the bundle comes from same-name: the bundle was built with another keystore",
             ),
             ("other-name", 6, "it is the keystore of cluster ha4, not of ha3"),
-            ("none", 4, "there is no keystore at none"),
+            ("none", 2, "there is no keystore at none"),
         ] {
             let message = refused(&mut work.kiln(["seal", "ha3", "--keystore", keystore]), code);
             assert!(message.contains(sentence), "{message}");

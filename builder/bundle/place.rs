@@ -89,27 +89,30 @@ impl Place {
         self.staging.directory(path, mode)
     }
 
-    /// `last` runs when every byte is written, just before all of it appears. What `Seen` has noted down of it comes back.
+    /// `last` runs when every byte is on the disk and nothing is left that could be refused, just before all of it appears.
+    /// What `Seen` has noted down of it comes back.
     pub fn publish(self, last: impl FnOnce() -> Result<()>) -> Result<Vec<u8>> {
         interrupt::check()?;
-        last()?;
         // Once more: somebody may have put something else there meanwhile.
-        self.staging.publish(|| check_replaceable(&self.target, self.holds))?;
+        let look_again = || check_replaceable(&self.target, self.holds);
+        self.staging.publish_as(Mode::DIRECTORY, look_again, last)?;
         Ok(self.seen.note(&self.target))
     }
 }
 
 /// A bundle may stand in the place of a bundle, a fleet in that of a fleet, and nothing in that of anything else.
 pub(super) fn check_replaceable(target: &Path, holds: Holds) -> Result<()> {
-    let shown = target.display();
-    let refuse = |reason: String| Err(Failure::unsafe_to(reason));
+    let refuse = |what: &str| {
+        let shown = target.display();
+        Err(Failure::unsafe_to(format!(
+            "{shown} is {what}, and kiln replaces nothing but {}; choose another --out",
+            holds.name()
+        )))
+    };
     match disk::look(target)?.map(|found| found.kind) {
         None => return Ok(()),
         Some(Kind::Directory) => {}
-        Some(Kind::Link) => {
-            return refuse(format!("{shown} is a symbolic link; remove it or choose another --out"));
-        }
-        Some(_) => return refuse(format!("{shown} is not a directory; remove it or choose another --out")),
+        Some(_) => return refuse(&disk::what(target)),
     }
     let odd = match holds {
         Holds::Bundle => odd_in_bundle(target)?,
@@ -117,11 +120,16 @@ pub(super) fn check_replaceable(target: &Path, holds: Holds) -> Result<()> {
     };
     match odd {
         Odd::Nothing => Ok(()),
-        Odd::All => refuse(format!("{shown} is not {}; remove it or choose another --out", holds.name())),
-        Odd::Path(path) => refuse(format!(
-            "{shown} holds {}, which no build put there; move it away or choose another --out",
+        Odd::All => match disk::what(target) {
+            // It has the name of one in it, but cannot be read as one.
+            what if what == holds.name() => refuse(&format!("not {what} that this kiln can read")),
+            what => refuse(&what),
+        },
+        Odd::Path(path) => Err(Failure::unsafe_to(format!(
+            "{} holds {}, which no build put there and which would be lost; move it elsewhere, or choose another --out",
+            target.display(),
             path.display()
-        )),
+        ))),
     }
 }
 

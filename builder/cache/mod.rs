@@ -1,7 +1,7 @@
 //! What earlier builds have made, by a digest of all that it follows from. It may be deleted at any time.
 //!
 //! `1/<kind>/<64 hex digits>` is an entry: its bytes, then the SHA-256 of its key and its bytes. Entries appear whole, by a
-//! rename, so that any number of builds may use one cache at once. They are not synced: after a power cut one may
+//! rename out of `1/new`, so that any number of builds may use one cache at once. They are not synced: after a power cut one may
 //! be short, and what does not have its digest is not there. The digest guards against damage; against others it is the
 //! directory that does, which has to be its user's alone.
 
@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::disk::{self, Kind};
 use crate::failure::{Failure, Result};
-use crate::values::{Digest, Mode};
+use crate::values::{Digest, Epoch, Mode};
 
 /// How large the entries may become together unless somebody says otherwise, in bytes.
 pub const LIMIT: u64 = 2 << 30;
@@ -30,6 +30,12 @@ const DIRECTORY: Mode = Mode::SECRET_DIRECTORY;
 const FILE: Mode = Mode::SECRET;
 
 const DIGEST: usize = 32;
+
+/// Where entries are written before they get their place.
+const UNFINISHED: &str = "new";
+
+/// What has been unfinished for so long is of a run that was killed; in seconds.
+const ABANDONED: u64 = 3600;
 
 /// The file that says how many bytes have been added since all entries were last looked at.
 const ADDED: &str = "added";
@@ -87,22 +93,36 @@ pub struct Pruned {
 }
 
 impl Cache {
-    /// Opens or makes one.
+    /// Opens or makes one. What runs that were killed have left unfinished there goes away.
     ///
     /// # Errors
     /// `Exit::Unsafe` when others than this user may write there: what they put there would go into bundles.
-    pub fn open(directory: &Path) -> Result<Self> {
+    pub fn open(directory: &Path, now: Epoch) -> Result<Self> {
         let cache = Self::at(directory);
-        for of in Of::ALL {
-            disk::make_directories(&cache.place(of), DIRECTORY)?;
+        let places = Of::ALL.map(|of| cache.place(of)).into_iter().chain([cache.unfinished()]);
+        for place in places.clone() {
+            disk::make_directories(&place, DIRECTORY)?;
         }
-        for path in [directory.to_owned(), directory.join(LAYOUT)]
-            .into_iter()
-            .chain(Of::ALL.map(|of| cache.place(of)))
-        {
+        for path in [directory.to_owned(), directory.join(LAYOUT)].into_iter().chain(places) {
             check_private(&path)?;
         }
+        cache.sweep(&cache.unfinished(), now)?;
         Ok(cache)
+    }
+
+    /// Removes what killed runs have left unfinished in a directory.
+    fn sweep(&self, place: &Path, now: Epoch) -> Result<()> {
+        if disk::look(place)?.is_none() {
+            return Ok(());
+        }
+        for file in disk::stored(place)? {
+            let is_unfinished = is_temporary(&file.path);
+            let age = now.seconds().saturating_sub(u64::try_from(file.modified.0).unwrap_or(0));
+            if is_unfinished && age > ABANDONED {
+                disk::remove_file(&file.path)?;
+            }
+        }
+        Ok(())
     }
 
     /// One that is only looked at, or made smaller: a directory that is not there is an empty cache.
@@ -132,14 +152,14 @@ impl Cache {
     pub fn put(&self, of: Of, key: Digest, pieces: &[&[u8]]) {
         let sum = seal(key, pieces);
         let all: Vec<&[u8]> = pieces.iter().copied().chain([&sum[..]]).collect();
-        if disk::write_unsynced(&self.entry(of, key), &all, FILE).is_ok() {
+        if disk::write_unsynced(&self.entry(of, key), &self.unfinished(), &all, FILE).is_ok() {
             self.grown.fetch_add(pieces.iter().map(|piece| piece.len() as u64).sum(), Ordering::Relaxed);
         }
     }
 
     /// Makes it smaller again where runs have made it larger than it may be, give or take a part in 64: to look at every entry
     /// takes longer than a small build does, so that is done only when so much has been added since the last time.
-    pub fn keep_within(&self, limit: u64) -> Result<()> {
+    pub fn keep_within(&self, limit: u64, now: Epoch) -> Result<()> {
         let grown = self.grown.swap(0, Ordering::Relaxed);
         if grown == 0 {
             return Ok(());
@@ -154,8 +174,8 @@ impl Cache {
         let is_much = added > limit / 64;
         let rest = if is_much { 0 } else { added };
         // A cache that cannot be written to does not grow.
-        let _ = disk::write_unsynced(&path, &[rest.to_string().as_bytes()], FILE);
-        if is_much { self.prune(limit).map(drop) } else { Ok(()) }
+        let _ = disk::write_unsynced(&path, &self.unfinished(), &[rest.to_string().as_bytes()], FILE);
+        if is_much { self.prune(limit, now).map(drop) } else { Ok(()) }
     }
 
     pub fn held(&self) -> Result<Vec<Held>> {
@@ -167,9 +187,12 @@ impl Cache {
     }
 
     /// Removes what has not been used for the longest time until no more than `limit` bytes are left.
-    pub fn prune(&self, limit: u64) -> Result<Pruned> {
+    pub fn prune(&self, limit: u64, now: Epoch) -> Result<Pruned> {
         let mut all = Vec::new();
+        self.sweep(&self.unfinished(), now)?;
         for of in Of::ALL {
+            // Earlier versions of Kiln wrote entries where they were to stay.
+            self.sweep(&self.place(of), now)?;
             all.append(&mut self.entries(of)?);
         }
         // The latest used first; of two that were used at the same time the smaller one is kept.
@@ -190,9 +213,16 @@ impl Cache {
     fn entries(&self, of: Of) -> Result<Vec<disk::Stored>> {
         let place = self.place(of);
         match disk::look(&place)? {
-            Some(_) => disk::stored(&place),
+            // What is not whole yet is no entry.
+            Some(_) => {
+                Ok(disk::stored(&place)?.into_iter().filter(|file| !is_temporary(&file.path)).collect())
+            }
             None => Ok(Vec::new()),
         }
+    }
+
+    fn unfinished(&self) -> PathBuf {
+        self.directory.join(LAYOUT).join(UNFINISHED)
     }
 
     fn place(&self, of: Of) -> PathBuf {
@@ -202,6 +232,10 @@ impl Cache {
     fn entry(&self, of: Of, key: Digest) -> PathBuf {
         self.place(of).join(key.to_string())
     }
+}
+
+fn is_temporary(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(disk::TEMPORARY.as_bytes()))
 }
 
 /// Of the key as well: a file under the wrong name is no entry.
@@ -239,9 +273,13 @@ mod tests {
         Digest::of(text.as_bytes())
     }
 
+    fn now() -> Epoch {
+        crate::clock::now()
+    }
+
     fn cache() -> (Scratch, Cache) {
         let scratch = Scratch::new("test").unwrap();
-        let cache = Cache::open(&scratch.path().join("cache")).unwrap();
+        let cache = Cache::open(&scratch.path().join("cache"), now()).unwrap();
         (scratch, cache)
     }
 
@@ -291,11 +329,11 @@ mod tests {
             "which makes it the latest but one, or the latest"
         );
         let one = 100 + DIGEST as u64;
-        let pruned = cache.prune(2 * one).unwrap();
+        let pruned = cache.prune(2 * one, now()).unwrap();
         assert_eq!(pruned, Pruned { removed: 1, removed_bytes: one, kept_bytes: 2 * one });
         assert!(cache.get(Of::Part, key("old")).is_none());
         assert!(cache.get(Of::Part, key("older")).is_some() && cache.get(Of::Part, key("new")).is_some());
-        cache.keep_within(0).unwrap();
+        cache.keep_within(0, now()).unwrap();
         assert!(cache.get(Of::Part, key("old")).is_none());
         assert_eq!(cache.held().unwrap().iter().map(|held| held.entries).sum::<usize>(), 0);
     }
@@ -307,14 +345,14 @@ mod tests {
         for run in 0..200 {
             let another = Cache::at(cache.directory());
             another.put(Of::Part, key(&run.to_string()), &[&[0; 68]]);
-            another.keep_within(limit).unwrap();
+            another.keep_within(limit, now()).unwrap();
             let held: u64 = cache.held().unwrap().iter().map(|held| held.bytes).sum();
             assert!(held <= limit + limit / 64 + 2 * 100, "{held} after {run}");
         }
         // Whatever stands there.
         disk::write_whole(&cache.directory().join(LAYOUT).join(ADDED), b"many", Mode::SECRET).unwrap();
         cache.put(Of::Part, key("one"), &[b"x"]);
-        cache.keep_within(200).unwrap();
+        cache.keep_within(200, now()).unwrap();
         assert!(cache.held().unwrap().iter().map(|held| held.bytes).sum::<u64>() <= 200);
     }
 
@@ -324,16 +362,41 @@ mod tests {
         drop(cache);
         let path = scratch.path().join("cache");
         disk::set_mode(&path, Mode::from_bits(0o777)).unwrap();
-        let error = Cache::open(&path).err().unwrap();
+        let error = Cache::open(&path, now()).err().unwrap();
         assert_eq!(error.exit(), Exit::Unsafe);
         assert!(error.to_string().contains("mode 0777"), "{error}");
+    }
+
+    #[test]
+    fn what_a_killed_run_left_goes_away_and_what_another_run_writes_stays() {
+        let (_scratch, cache) = cache();
+        let place = |directory: &Path, name: &str| {
+            let path = directory.join(name);
+            disk::write_whole(&path, b"half", Mode::SECRET).unwrap();
+            path
+        };
+        let [old, old_layout] = [cache.unfinished(), cache.place(Of::Packed)].map(|d| place(&d, ".kiln-old"));
+        let [young, young_layout] =
+            [cache.unfinished(), cache.place(Of::Packed)].map(|d| place(&d, ".kiln-young"));
+        cache.put(Of::Packed, key("a"), &[b"entry"]);
+        let seconds = now().seconds().cast_signed();
+        for (path, age) in [(&old, 3700), (&old_layout, 3700), (&young, 3000), (&young_layout, 3000)] {
+            disk::set_modified(path, seconds - age).unwrap();
+        }
+        let is_there = |path: &Path| disk::look(path).unwrap().is_some();
+        Cache::open(cache.directory(), now()).unwrap();
+        assert!(!is_there(&old) && is_there(&young) && is_there(&young_layout));
+        assert_eq!(cache.held().unwrap().iter().map(|held| held.entries).sum::<usize>(), 1);
+        cache.prune(0, now()).unwrap();
+        assert!(!is_there(&old_layout) && is_there(&young_layout) && is_there(&young));
+        assert!(cache.get(Of::Packed, key("a")).is_none());
     }
 
     #[test]
     fn nothing_is_an_empty_cache() {
         let scratch = Scratch::new("test").unwrap();
         let cache = Cache::at(&scratch.path().join("none"));
-        assert_eq!(cache.prune(0).unwrap(), Pruned::default());
+        assert_eq!(cache.prune(0, now()).unwrap(), Pruned::default());
         assert!(cache.held().unwrap().iter().all(|held| held.entries == 0));
     }
 }

@@ -163,9 +163,10 @@ impl Oven<'_> {
         let binaries = binaries(self.prepared);
         let bundle = &self.plan.bundle;
         let inputs = format!(
-            "{}\n{}\n{binaries:?}\n{:?}\n{}",
+            "{}\n{}\n{binaries:?}\n{}\n{:?}\n{}",
             self.pantry.program()?,
             self.prepared.epoch.seconds(),
+            self.plan.bin_dir,
             bundle.carriers,
             bundle.initramfs_compression,
         );
@@ -203,8 +204,9 @@ impl Oven<'_> {
     fn layers(&self) -> Result<Arc<Layers>> {
         let (stock, epoch) = (&self.prepared.stock, self.prepared.epoch);
         let compression = self.plan.bundle.initramfs_compression;
-        self.pantry.layers(stock, epoch, compression, || {
-            let tree = render::programs_tree(self.pantry.programs(stock)?)?;
+        let bin_dir = &self.plan.bin_dir;
+        self.pantry.layers(stock, epoch, compression, bin_dir, || {
+            let tree = render::programs_tree(self.pantry.programs(stock)?, bin_dir)?;
             let archive = self.tar_gz(&tree)?;
             let segment = self.cpio(&tree)?;
             let sha256 = pack::digest(&archive);
@@ -253,7 +255,8 @@ impl Oven<'_> {
         let mut tree = self.kitchen.node_tree(node, &keys)?;
         let without = tree.clone();
         if layer.is_none() {
-            render::insert_programs(&mut tree, self.pantry.programs(&self.prepared.stock)?)?;
+            let programs = self.pantry.programs(&self.prepared.stock)?;
+            render::insert_programs(&mut tree, programs, &self.plan.bin_dir)?;
         }
         let mut files = Vec::new();
         let mut put = |name: &str, mode: Mode, stream: &[Piece]| {
@@ -373,12 +376,13 @@ impl Oven<'_> {
         self.sink.text("client/ca.pem", self.trust()?)?;
         let endpoints: Vec<_> = plan.nodes.iter().map(|node| node.client_url.as_str()).collect();
         let environment = format!(
-            "# Made by Kiln for {}. In this directory: set -a; . ./etcdctl.env\nETCDCTL_API=3\nETCDCTL_ENDPOINTS={}\n\
+            "# Made by Kiln for {}. In this directory: . ./etcdctl.sh\nETCDCTL_API=3\nETCDCTL_ENDPOINTS={}\n\
              ETCDCTL_CACERT=ca.pem\nETCDCTL_CERT=etcdctl.pem\nETCDCTL_KEY=etcdctl-key.pem\n",
             plan.cluster.name,
             endpoints.join(",")
         );
         self.sink.text("client/etcdctl.env", environment)?;
+        self.sink.text("client/etcdctl.sh", render::CLIENT_SCRIPT)?;
         let issued = self.issue(&plan.clients)?;
         let mut listed = vec![describe::authority(self.prepared.authority()?)?];
         for (spec, leaf) in plan.clients.iter().zip(&issued) {

@@ -1,13 +1,15 @@
 //! `kiln build`.
 
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 
 use serde_json::json;
 
+use super::keystore::{KEEP_IT, and_said};
 use super::output::Output;
 use super::pantry::Pantry;
+use super::places::Places;
 use super::prepare::Prepared;
 use super::progress::Progress;
 use super::sink::Sink;
@@ -18,6 +20,7 @@ use crate::clock;
 use crate::disk;
 use crate::etcd::Release;
 use crate::failure::Result;
+use crate::values::{ClusterName, Epoch};
 use crate::{pki, render};
 
 pub fn run(args: &cli::Build, out: &Output) -> Result<()> {
@@ -34,12 +37,21 @@ pub fn run(args: &cli::Build, out: &Output) -> Result<()> {
     })
 }
 
+/// Where a bundle is made unless the command line says otherwise.
+pub fn default_out(name: &ClusterName) -> PathBuf {
+    Path::new("out").join(name.as_str())
+}
+
 fn one(name: &str, args: &cli::Build, out: &Output) -> Result<()> {
+    // Before the cache is made, and once more when it is known where all else is.
+    let places = Places::new(&args.ingredients, args.out.as_deref())?;
+    args.ingredients.keys.keystore.iter().try_for_each(|path| places.refuse_keystore(path))?;
     let pantry = Pantry::new(&args.ingredients, out)?;
     let profile = inputs::profile(name, &pantry.store, out, args.ingredients.json)?;
     let path = inputs::keystore_path(args.ingredients.keys.keystore.as_ref(), &profile.cluster.name);
-    let prepared = Prepared::new(&profile, &pantry, path)?;
-    let target = args.out.clone().unwrap_or_else(|| PathBuf::from("out").join(prepared.plan.name.as_str()));
+    let target = args.out.clone().unwrap_or_else(|| default_out(&profile.name));
+    Places::new(&args.ingredients, Some(&target))?.refuse_keystore(&path)?;
+    let prepared = Prepared::new(&profile, &pantry, path, &target)?;
     let place = Place::begin(&target, Holds::Bundle)?.having_seen(pantry.seen(&target));
     let writer = place.bundle();
     let replaced = disk::look(&target)?.map(|_| place.replaced(None));
@@ -52,8 +64,8 @@ fn one(name: &str, args: &cli::Build, out: &Output) -> Result<()> {
     if !prepared.plan.peers_by_name {
         warn_of_peers(prepared.plan.release, out);
     }
-    if end_with_the_ca(&manifest) {
-        out.warn("certificates end with the CA, sooner than leaf-lifetime says");
+    if let Some(end) = shortened(&manifest, &prepared) {
+        out.warn(format_args!("certificates end on {end} with the CA, sooner than leaf-lifetime says"));
     }
     let expires = manifest.certificates.iter().map(|certificate| certificate.not_after).min();
 
@@ -61,15 +73,18 @@ fn one(name: &str, args: &cli::Build, out: &Output) -> Result<()> {
     writer.finish(manifest)?;
     // The keystore is saved when nothing is left that could be refused: a bundle whose keys nobody has any
     // more could never be built again.
-    let noted = place.publish(|| if keystore_is_new { keystore.save(&keystore_path) } else { Ok(()) })?;
     drop(progress);
+    let noted = place.publish(|| {
+        if keystore.is_unsaved() {
+            keystore.save(&keystore_path)?;
+        }
+        // Whatever comes now, the keystore is there.
+        if keystore_is_new {
+            out.announce(format_args!("made the keystore {}: {KEEP_IT}", keystore_path.display()));
+        }
+        Ok(())
+    })?;
     pantry.close(&target, &noted)?;
-    if keystore_is_new {
-        out.say(format_args!(
-            "made the keystore {}: every key of this cluster comes from it; keep it safe and back it up",
-            keystore_path.display()
-        ));
-    }
     if expires.is_some_and(|expires| expires <= clock::now()) {
         out.warn(format_args!(
             "certificates in this bundle have expired; kiln keystore renew {} --keystore {} and build again",
@@ -77,8 +92,8 @@ fn one(name: &str, args: &cli::Build, out: &Output) -> Result<()> {
             keystore_path.display()
         ));
     }
-    if args.ingredients.json {
-        return out.json(&json!({
+    let said = if args.ingredients.json {
+        out.json(&json!({
             "bundle": target,
             "cluster": {
                 "name": plan.cluster.name, "token": plan.cluster.token, "id": plan.cluster.id,
@@ -88,18 +103,20 @@ fn one(name: &str, args: &cli::Build, out: &Output) -> Result<()> {
             "nodes": plan.nodes.iter().map(|node| &node.name).collect::<Vec<_>>(),
             "keystore": keystore_path,
             "keystore_made": keystore_is_new,
-        }));
-    }
-    out.print(format_args!(
-        "{}: {} member{} of etcd {} {}, cluster ID {}, token {}",
-        target.display(),
-        plan.nodes.len(),
-        if plan.nodes.len() == 1 { "" } else { "s" },
-        plan.release,
-        plan.arch,
-        plan.cluster.id,
-        plan.cluster.token
-    ))
+        }))
+    } else {
+        out.print(format_args!(
+            "{}: {} member{} of etcd {} {}, cluster ID {}, token {}",
+            target.display(),
+            plan.nodes.len(),
+            if plan.nodes.len() == 1 { "" } else { "s" },
+            plan.release,
+            plan.arch,
+            plan.cluster.id,
+            plan.cluster.token
+        ))
+    };
+    and_said(&format!("{} is built", target.display()), said)
 }
 
 /// That the peer port of this release lets in more than peers.
@@ -110,8 +127,10 @@ pub fn warn_of_peers(release: Release, out: &Output) {
     ));
 }
 
-/// Whether the last of the leaves ends when the CA does, which is listed first.
-pub fn end_with_the_ca(manifest: &Manifest) -> bool {
-    let mut ends = manifest.certificates.iter().map(|certificate| certificate.not_after);
-    ends.next().is_some_and(|ca| ends.any(|leaf| leaf >= ca))
+/// The end of the first leaf that ends sooner than its lifetime asks, because the CA does.
+pub fn shortened(manifest: &Manifest, prepared: &Prepared) -> Option<Epoch> {
+    let asked = prepared.keystore.issued().plus(prepared.plan.pki.leaf_lifetime);
+    // The CA is listed first.
+    let leaves = manifest.certificates.iter().skip(1).map(|certificate| certificate.not_after);
+    leaves.filter(|end| *end < asked).min()
 }

@@ -7,6 +7,7 @@ use serde_json::json;
 use super::output::Output;
 use crate::cache::{Cache, LIMIT};
 use crate::cli;
+use crate::clock;
 use crate::disk;
 use crate::failure::{Exit, Failure, Result};
 
@@ -31,15 +32,17 @@ fn directory(given: Option<&Path>) -> Result<Option<PathBuf>> {
     }
 }
 
+/// Where the cache is that builds use; `None` where they use none.
+pub fn place(args: &cli::Cache) -> Result<Option<PathBuf>> {
+    if args.no_cache { Ok(None) } else { directory(args.cache.as_deref()) }
+}
+
 /// The cache that builds use.
 ///
 /// # Errors
 /// `Exit::Unsafe` when others may write to it, `Exit::Io` when it cannot be made.
 pub fn open(args: &cli::Cache) -> Result<Option<Cache>> {
-    if args.no_cache {
-        return Ok(None);
-    }
-    directory(args.cache.as_deref())?.map(|path| Cache::open(&path)).transpose()
+    place(args)?.map(|path| Cache::open(&path, clock::now())).transpose()
 }
 
 pub fn run(verb: &cli::CacheVerb, out: &Output) -> Result<()> {
@@ -63,7 +66,7 @@ pub fn run(verb: &cli::CacheVerb, out: &Output) -> Result<()> {
             out.print(format_args!("{}: {total} of {LIMIT} bytes{}", path.display(), lines.concat()))
         }
         cli::CacheVerb::Prune { max_size, .. } => {
-            let pruned = cache.prune(*max_size)?;
+            let pruned = cache.prune(*max_size, clock::now())?;
             if *json {
                 return out.json(&pruned);
             }

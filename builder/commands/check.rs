@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde_json::json;
 
+use super::build::default_out;
 use super::output::Output;
 use super::pantry::Pantry;
 use super::prepare::Prepared;
@@ -27,7 +28,7 @@ fn profile(name: &str, args: &cli::Check, out: &Output) -> Result<()> {
     let pantry = Pantry::without_cache(&args.ingredients, out)?;
     let profile = inputs::profile(name, &pantry.store, out, args.ingredients.json)?;
     let path = inputs::keystore_path(args.ingredients.keys.keystore.as_ref(), &profile.cluster.name);
-    let prepared = Prepared::new(&profile, &pantry, path)?;
+    let prepared = Prepared::new(&profile, &pantry, path, &default_out(&profile.name))?;
     let plan = &prepared.plan;
     let manifest = bake::bake(&prepared, &pantry, Sink::Nowhere, pantry.jobs)?;
     if args.ingredients.json {
@@ -54,7 +55,7 @@ fn fleet(args: &cli::Check, out: &Output) -> Result<()> {
     let nodes = parallel::each(&profiles, pantry.jobs, |profile| {
         let check = || {
             let path = keystores.join(profile.cluster.name.as_str());
-            let prepared = Prepared::new(profile, &pantry, path)?;
+            let prepared = Prepared::new(profile, &pantry, path, &default_out(&profile.name))?;
             bake::bake(&prepared, &pantry, Sink::Nowhere, NonZeroUsize::MIN)
         };
         check().map(|manifest| manifest.nodes.len()).doing(|| format!("checking {}", profile.name))

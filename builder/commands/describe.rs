@@ -7,7 +7,6 @@ use crate::bundle::manifest::{self, Manifest};
 use crate::failure::{Failure, Result};
 use crate::pki::{Authority, Issued};
 use crate::plan::Node;
-use crate::render;
 use crate::values::{Invalid, Line, NodeName};
 
 /// # Errors
@@ -59,7 +58,7 @@ pub fn bundle(prepared: &Prepared) -> Result<Manifest> {
     let plan = &prepared.plan;
     let record = &prepared.stock.record;
     let binaries = record.binaries.iter().map(|(program, binary)| {
-        let path = parse(&format!("{}/{program}", render::PROGRAMS))?;
+        let path = parse(&format!("{}/{program}", plan.bin_dir))?;
         Ok((*program, manifest::Binary { path, size: binary.size, sha256: binary.sha256 }))
     });
     let sources = record.sources.iter().map(|source| manifest::Source {

@@ -2,6 +2,9 @@
 
 use std::path::Path;
 
+use super::output::Output;
+use super::programs;
+use crate::artifact;
 use crate::bundle::Bundle;
 use crate::cli;
 use crate::disk::Scratch;
@@ -9,8 +12,11 @@ use crate::failure::{Exit, Failure, Result};
 use crate::process::{Ended, Program};
 use crate::verify::{self, Etcdctl};
 
-pub fn run(args: &cli::Etcdctl) -> Result<()> {
+pub fn run(args: &cli::Etcdctl, out: &Output) -> Result<()> {
     let bundle = Bundle::open(&args.bundle)?;
+    if let Some(unknown) = programs::check(&bundle, &[artifact::Program::Etcdctl], &args.trust)? {
+        out.say(format_args!("note: {unknown}"));
+    }
     let scratch = Scratch::swept("etcdctl")?;
     let etcdctl = Etcdctl::new(&bundle.path, &bundle.manifest, scratch.path())?;
     let client = |file: &str| Path::new(&bundle.path).join("client").join(file);

@@ -6,8 +6,10 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
+use super::keystore::and_said;
 use super::output::Output;
 use super::pantry::Pantry;
+use super::places::Places;
 use super::prepare::Prepared;
 use super::progress::Progress;
 use super::sink::Sink;
@@ -25,16 +27,19 @@ use crate::values::{Digest, Epoch};
 /// A bundle that is done.
 struct Built {
     entry: Entry,
-    /// Saved when all are done.
-    new_keystore: Option<(Keystore, PathBuf)>,
+    /// Where there is something to write down, which is done when all are done; and whether it is made by that.
+    unsaved: Option<(Keystore, PathBuf)>,
+    is_new: bool,
     expires: Option<Epoch>,
-    /// Whether leaves end with the CA.
-    shortened: bool,
+    /// When leaves end that end with the CA.
+    shortened: Option<Epoch>,
     /// The release, where it lets in more than peers on the peer port.
     open_peers: Option<Release>,
 }
 
 pub fn run(args: &cli::Build, out: &Output) -> Result<()> {
+    let target = args.out.clone().unwrap_or_else(|| PathBuf::from("out").join(name(args)));
+    let places = Places::new(&args.ingredients, Some(&target))?;
     let pantry = Pantry::new(&args.ingredients, out)?;
     let sources = inputs::sources(&args.source)?;
     let (profiles, whole) = inputs::profiles(&sources, &pantry.store, out, args.ingredients.json)?;
@@ -52,7 +57,9 @@ pub fn run(args: &cli::Build, out: &Output) -> Result<()> {
             .and_then(|_| pantry.base(profile))
             .doing(|| format!("building {}", profile.name))?;
     }
-    let target = args.out.clone().unwrap_or_else(|| PathBuf::from("out").join(name(args)));
+    let keystores = inputs::keystores(&args.ingredients.keys);
+    mine.iter()
+        .try_for_each(|profile| places.refuse_keystore(&keystores.join(profile.cluster.name.as_str())))?;
     let place = Place::begin(&target, Holds::Fleet)?.having_seen(pantry.seen(&target));
     let replaces = disk::look(&target)?.is_some();
     let progress = Progress::begin(out, mine.iter().map(|profile| profile.nodes.len()).sum());
@@ -63,42 +70,46 @@ pub fn run(args: &cli::Build, out: &Output) -> Result<()> {
             .doing(|| format!("building {}", profile.name))
     })?;
     let mut entries = Vec::with_capacity(built.len());
-    let mut new_keystores = Vec::new();
+    let mut unsaved = Vec::new();
+    let made = built.iter().filter(|built| built.is_new).count();
     let expires = built.iter().filter_map(|built| built.expires).min();
     let open_peers: BTreeSet<Release> = built.iter().filter_map(|built| built.open_peers).collect();
     open_peers.into_iter().for_each(|release| build::warn_of_peers(release, out));
-    let shortened: Vec<&str> =
-        built.iter().filter(|built| built.shortened).map(|built| built.entry.name.as_str()).collect();
-    if let [first, ref others @ ..] = shortened[..] {
-        let others = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
+    let shortened: Vec<(&str, Epoch)> =
+        built.iter().filter_map(|built| Some((built.entry.name.as_str(), built.shortened?))).collect();
+    if let [(first, end), ref others @ ..] = shortened[..] {
+        let others =
+            if others.is_empty() { String::new() } else { format!(" (and of {} more)", others.len()) };
         out.warn(format_args!(
-            "certificates of {first}{others} end with the CA, sooner than leaf-lifetime says"
+            "certificates of {first}{others} end on {end} with the CA, sooner than leaf-lifetime says"
         ));
     }
     for one in built {
         entries.push(one.entry);
-        new_keystores.extend(one.new_keystore);
+        unsaved.extend(one.unsaved);
     }
     let index = Index::new(whole, args.source.shard, entries);
     place.index(&index)?;
-    let made = new_keystores.len();
     // The keystores are saved when nothing is left that could be refused: a bundle whose keys nobody has any more could
     // never be built again.
-    let noted = place.publish(|| Keystore::save_all(new_keystores))?;
     drop(progress);
+    let noted = place.publish(|| {
+        Keystore::save_all(unsaved)?;
+        if made > 0 {
+            out.announce(format_args!(
+                "made {made} keystore{} in {}: every key of these clusters comes from them; keep them safe and back them up",
+                if made == 1 { "" } else { "s" },
+                keystores.display()
+            ));
+        }
+        Ok(())
+    })?;
     pantry.close(&target, &noted)?;
-    let keystores = inputs::keystores(&args.ingredients.keys);
-    if made > 0 {
-        out.say(format_args!(
-            "made {made} keystore{} in {}: every key of these clusters comes from them; keep them safe and back them up",
-            if made == 1 { "" } else { "s" },
-            keystores.display()
-        ));
-    }
     if expires.is_some_and(|expires| expires <= clock::now()) {
         out.warn("certificates in some of these bundles have expired; kiln keystore renew, and build again");
     }
-    say(args, &target, &index, made, out)
+    let said = say(args, &target, &index, made, out);
+    and_said(&format!("{} is built", target.display()), said)
 }
 
 fn say(args: &cli::Build, target: &std::path::Path, index: &Index, made: usize, out: &Output) -> Result<()> {
@@ -131,14 +142,17 @@ fn bundle(
     jobs: NonZeroUsize,
 ) -> Result<Built> {
     let path = inputs::keystores(&pantry.ingredients.keys).join(profile.cluster.name.as_str());
-    let prepared = Prepared::new(profile, pantry, path)?;
+    let replaced = place.replaced(Some(&profile.name));
+    let prepared = Prepared::new(profile, pantry, path, &replaced)?;
     let writer = place.bundle_of_fleet(&prepared.plan.name)?;
-    let replaced = replaces.then(|| place.replaced(Some(&prepared.plan.name)));
-    let sink = Sink::Bundle { writer: &writer, replaced: replaced.as_deref(), progress };
+    let replaced = replaces.then_some(replaced.as_path());
+    let sink = Sink::Bundle { writer: &writer, replaced, progress };
     let manifest = bake::bake(&prepared, pantry, sink, jobs)?;
     let expires = manifest.certificates.iter().map(|certificate| certificate.not_after).min();
-    let shortened = build::end_with_the_ca(&manifest);
-    let Prepared { plan, keystore, keystore_path, keystore_is_new, .. } = prepared;
+    let shortened = build::shortened(&manifest, &prepared);
+    let Prepared { plan, mut keystore, keystore_path, keystore_is_new, .. } = prepared;
+    // A fleet may have more of them than a process may have open files.
+    keystore.release();
     let [manifest, sums]: [Digest; 2] = writer.finish(manifest)?;
     Ok(Built {
         entry: Entry {
@@ -150,7 +164,8 @@ fn bundle(
             manifest,
             sums,
         },
-        new_keystore: keystore_is_new.then_some((keystore, keystore_path)),
+        unsaved: keystore.is_unsaved().then_some((keystore, keystore_path)),
+        is_new: keystore_is_new,
         expires,
         shortened,
         open_peers: (!plan.peers_by_name).then_some(plan.release),

@@ -217,10 +217,7 @@ pub fn keystore_path(given: Option<&PathBuf>, cluster: &ClusterName) -> PathBuf 
 
 /// The cluster's keystore; `None` when there is none yet.
 pub fn keystore(path: &Path, cluster: &ClusterName) -> Result<Option<Keystore>> {
-    match disk::look(path)? {
-        Some(_) => Keystore::open(path, cluster).map(Some),
-        None => Ok(None),
-    }
+    Keystore::find(path, cluster)
 }
 
 /// The plan of a profile, with what its keystore remembers. Without one any token serves: what follows from it is not

@@ -19,8 +19,10 @@ mod output;
 mod pantry;
 mod parallel;
 mod part;
+mod places;
 mod plan;
 mod prepare;
+mod programs;
 mod progress;
 #[cfg(feature = "oci")]
 mod pull;
@@ -56,7 +58,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Verb::Down(args) => down::run(&args, &out),
         Verb::Seal(args) => seal::run(&args, &out),
         Verb::Verify(args) => verify::run(&args, &out),
-        Verb::Etcdctl(args) => etcdctl::run(&args),
+        Verb::Etcdctl(args) => etcdctl::run(&args, &out),
         Verb::Push(args) => push::run(&args, &out),
         Verb::Pull(args) => pull::run(&args, &out),
         Verb::Artifacts(verb) => artifacts::run(&verb, &out),

@@ -21,7 +21,7 @@ use crate::pack::{Piece, Stream};
 use crate::profile::{Compression, Profile};
 use crate::render::{self, Overlay, Program, Templates};
 use crate::tree::Blob;
-use crate::values::{Digest, Epoch};
+use crate::values::{Digest, Epoch, GuestPath};
 
 pub struct Pantry<'a> {
     pub out: &'a Output,
@@ -36,7 +36,7 @@ pub struct Pantry<'a> {
     bases: Once<Option<String>, Option<Base>>,
     today: Once<(), Epoch>,
     program: Once<(), Digest>,
-    layers: Once<(Vec<Digest>, Epoch, &'static str), Layers>,
+    layers: Once<(Vec<Digest>, Epoch, &'static str, String), Layers>,
     laid: Once<Digest, Mutex<Option<(Laid, Layer)>>>,
 }
 
@@ -185,10 +185,11 @@ impl<'a> Pantry<'a> {
         stock: &Stock,
         epoch: Epoch,
         compression: Compression,
+        bin_dir: &GuestPath,
         make: impl FnOnce() -> Result<Layers>,
     ) -> Result<Arc<Layers>> {
         let binaries = stock.record.binaries.values().map(|binary| binary.sha256).collect();
-        self.layers.get((binaries, epoch, compression.ending()), make)
+        self.layers.get((binaries, epoch, compression.ending(), bin_dir.to_string()), make)
     }
 
     /// Where the first of those bundles that have the same layer says where it lies.
@@ -228,7 +229,7 @@ impl<'a> Pantry<'a> {
     pub fn close(&self, target: &Path, noted: &[u8]) -> Result<()> {
         let Some(cache) = &self.cache else { return Ok(()) };
         cache.put(Of::Seen, key_of(target), &[noted]);
-        cache.keep_within(cache::LIMIT)
+        cache.keep_within(cache::LIMIT, clock::now())
     }
 }
 

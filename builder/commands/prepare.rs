@@ -1,13 +1,14 @@
 //! What build and check have in common: everything up to the first baked byte.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use super::inputs;
 use super::pantry::{Overlays, Pantry, Stock};
-use crate::failure::Result;
+use super::{inputs, seal};
+use crate::bundle::Bundle;
+use crate::failure::{Exit, Failure, Result};
 use crate::machine::Base;
-use crate::pki::{Authority, Keystore};
+use crate::pki::{Authority, Keystore, Remark};
 use crate::plan::Plan;
 use crate::profile::{Pki, Profile};
 use crate::values::Epoch;
@@ -29,18 +30,28 @@ pub struct Prepared {
 }
 
 impl Prepared {
+    /// `out` is where the bundle stands that is to be replaced, if there is one.
+    ///
     /// # Errors
-    /// The first of: a missing release, a missing base system, a keystore that cannot be trusted, a wrong overlay.
-    pub fn new(profile: &Profile, pantry: &Pantry<'_>, keystore_path: PathBuf) -> Result<Self> {
+    /// The first of: a missing release, a missing base system, a keystore that cannot be trusted, a cluster that the keystore
+    /// says has formed as another one, a wrong overlay.
+    pub fn new(profile: &Profile, pantry: &Pantry<'_>, keystore_path: PathBuf, out: &Path) -> Result<Self> {
         let stock = pantry.stock(profile)?;
         let base = pantry.base(profile)?;
         let found = inputs::keystore(&keystore_path, &profile.cluster.name)?;
         let keystore_is_new = found.is_none();
-        let keystore = match found {
+        let mut keystore = match found {
             Some(keystore) => keystore,
             None => Keystore::draft(&profile.cluster.name, None, pantry.today()?)?,
         };
         let plan = inputs::plan(profile, Some(&keystore));
+        adopt(&mut keystore, &keystore_path, &plan, out)?;
+        for remark in keystore.admit(&keystore_path, &plan)? {
+            match remark {
+                Remark::Note(text) => pantry.out.say(text),
+                Remark::Warning(text) => pantry.out.warn(text),
+            }
+        }
         if plan.cluster.formed {
             let name = &plan.cluster.name;
             let why = if keystore.is_sealed(&plan.cluster.token) {
@@ -76,4 +87,33 @@ impl Prepared {
         let authority = Authority::new(&self.keystore, self.pki.ca_algorithm, self.pki.ca_lifetime)?;
         Ok(self.authority.get_or_init(|| authority))
     }
+}
+
+/// Learns what a cluster is that was sealed before keystores recorded it: from the bundle that stands at the output, and never
+/// from the profile that is being built.
+///
+/// # Errors
+/// `Exit::Unsafe` when no bundle of the cluster stands there.
+fn adopt(keystore: &mut Keystore, dir: &Path, plan: &Plan, out: &Path) -> Result<()> {
+    let (name, token) = (&plan.cluster.name, &plan.cluster.token);
+    if !keystore.lacks_record(token) {
+        return Ok(());
+    }
+    let mut read = || {
+        let (of, witness) = seal::witness(&Bundle::open(out)?)?;
+        match of == *name && witness.token == *token {
+            true => keystore.adopt(dir, &witness),
+            false => Err(Failure::wrong(format!("{} is a bundle of another cluster", out.display()))),
+        }
+    };
+    read().map_err(|failure| match failure.exit() {
+        Exit::Interrupted => failure,
+        _ => Failure::unsafe_to(format!(
+            "{name} ({token}) was sealed in {} before kiln recorded what formed, and {} does not say it ({failure}); record it \
+             from the bundle that the nodes run: kiln seal --adopt BUNDLE --keystore {}",
+            dir.display(),
+            out.display(),
+            dir.display()
+        )),
+    })
 }

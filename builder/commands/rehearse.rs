@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::output::Output;
+use super::programs;
 use super::verify::{conclude, options};
+use crate::artifact::Program;
 use crate::bundle::Bundle;
 use crate::cli;
 use crate::failure::Result;
@@ -16,6 +18,7 @@ pub fn run(args: &cli::Rehearse, out: &Output) -> Result<()> {
     // clap asks for a bundle where there is no --inside.
     let Some(path) = &args.bundle else { return Ok(()) };
     let bundle = Bundle::open(path)?;
+    let unknown = programs::check(&bundle, &[Program::Etcd, Program::Etcdctl], &args.trust)?;
     let questions = options(&bundle)?;
     let rehearsal = Rehearsal {
         deadline: Duration::from_secs(args.deadline),
@@ -24,6 +27,7 @@ pub fn run(args: &cli::Rehearse, out: &Output) -> Result<()> {
         stranger: questions.stranger,
     };
     let mut rehearsed = machine::rehearse(&bundle.path, &bundle.manifest, &rehearsal)?;
+    rehearsed.report.notes.extend(unknown);
     if !args.keep {
         let report = rehearsed.stop()?;
         return conclude(&report, args.json, args.junit.as_deref(), out);

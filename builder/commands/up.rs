@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use super::base;
 use super::output::Output;
+use super::programs;
+use crate::artifact::Program;
 use crate::bundle::Bundle;
 use crate::cli;
 use crate::disk::{self, Follow};
@@ -30,6 +32,9 @@ pub fn run(args: &cli::Up, out: &Output) -> Result<()> {
     let system = System::open(&base_path(args, carrier, &bundle)?, carrier)?;
     for node in &args.node {
         bundle.node(node)?;
+    }
+    if let Some(unknown) = programs::check(&bundle, &[Program::Etcdctl], &args.trust)? {
+        out.say(format_args!("note: {unknown}"));
     }
     let standing = machine::up(&Order {
         bundle: &bundle,

@@ -8,6 +8,8 @@ mod lock;
 mod scratch;
 mod socket;
 mod staging;
+mod swap;
+mod what;
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, Write};
@@ -24,7 +26,9 @@ pub use follow::{Follow, More};
 pub use lock::Lock;
 pub use scratch::Scratch;
 pub use socket::{Datagrams, append_line};
-pub use staging::{Output, Staging};
+pub use staging::{Output, Staging, left_of, recover};
+pub use swap::{beside, replace_all};
+pub use what::{is_below, resolved, what};
 
 /// What the names of files begin with that `write_whole` has not put in their place yet.
 pub const TEMPORARY: &str = ".kiln-";
@@ -42,6 +46,8 @@ pub struct Found {
     pub kind: Kind,
     pub mode: Mode,
     pub size: u64,
+    /// The number of the user that it belongs to.
+    pub owner: u32,
 }
 
 /// `None` when nothing is there.
@@ -54,7 +60,7 @@ pub fn look(path: &Path) -> Result<Option<Found>> {
                 t if t.is_file() => Kind::File,
                 _ => Kind::Other,
             };
-            Ok(Some(Found { kind, mode: Mode::from_bits(meta.mode()), size: meta.len() }))
+            Ok(Some(Found { kind, mode: Mode::from_bits(meta.mode()), size: meta.len(), owner: meta.uid() }))
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).doing(|| format!("looking at {}", path.display())),
@@ -207,11 +213,6 @@ pub fn list_utf8(path: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Where it really is, links followed.
-pub fn resolve(path: &Path) -> Result<PathBuf> {
-    fs::canonicalize(path).doing(|| format!("finding {}", path.display()))
-}
-
 /// One entry below a walked directory.
 pub struct Walked {
     /// Relative to where the walk began.
@@ -266,17 +267,19 @@ pub fn write_whole(path: &Path, bytes: &[u8], mode: Mode) -> Result<()> {
     // The umask has cut the mode that the file was made with.
     file.as_file().set_permissions(fs::Permissions::from_mode(mode.bits())).doing(writing)?;
     file.as_file().sync_all().doing(writing)?;
-    file.persist(path).map_err(|error| error.error).doing(writing)?;
-    sync_directory(parent)
+    // What had the name before goes with the temporary one; so does the new file where the disk does not confirm its name.
+    let file = file.into_temp_path();
+    swap::confirm(&[swap::Swap::make(&file, path)?])
 }
 
 /// Writes a file that appears whole, or not at all, but may be short after a power cut: for what is checked when it is read.
-pub fn write_unsynced(path: &Path, pieces: &[&[u8]], mode: Mode) -> Result<()> {
+/// It is written in another directory of the same file system.
+pub fn write_unsynced(path: &Path, directory: &Path, pieces: &[&[u8]], mode: Mode) -> Result<()> {
     let writing = || format!("writing {}", path.display());
     let mut file = tempfile::Builder::new()
         .prefix(TEMPORARY)
         .permissions(fs::Permissions::from_mode(mode.bits()))
-        .tempfile_in(parent_of(path))
+        .tempfile_in(directory)
         .doing(writing)?;
     pieces.iter().try_for_each(|piece| file.write_all(piece)).doing(writing)?;
     file.persist(path).map_err(|error| error.error).doing(writing)?;
@@ -322,14 +325,17 @@ pub fn stored(directory: &Path) -> Result<Vec<Stored>> {
 
 /// Whether it belongs to the user that this process runs as.
 pub fn is_own(path: &Path) -> Result<bool> {
-    let meta = fs::symlink_metadata(path).doing(|| format!("looking at {}", path.display()))?;
-    Ok(meta.uid() == rustix::process::geteuid().as_raw())
+    Ok(look(path)?.is_some_and(|found| found.owner == user()))
+}
+
+/// The number of the user that this process runs as.
+pub fn user() -> u32 {
+    rustix::process::geteuid().as_raw()
 }
 
 /// Puts a finished file in its place.
 pub fn rename(from: &Path, to: &Path) -> Result<()> {
-    fs::rename(from, to).doing(|| format!("writing {}", to.display()))?;
-    sync_directory(parent_of(to))
+    swap::confirm(&[swap::Swap::make(from, to)?])
 }
 
 /// Removes a directory and what is in it, links not followed; nothing there is fine.
@@ -373,10 +379,6 @@ pub fn remove_file(path: &Path) -> Result<()> {
         }
         _ => Ok(()),
     }
-}
-
-fn sync_directory(path: &Path) -> Result<()> {
-    File::open(path).and_then(|d| d.sync_all()).doing(|| format!("syncing {}", path.display()))
 }
 
 fn parent_of(path: &Path) -> &Path {

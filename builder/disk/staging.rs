@@ -8,11 +8,11 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use rustix::fs::{AtFlags, CWD, Mode as Bits, OFlags, RenameFlags};
+use rustix::fs::{AtFlags, CWD, Mode as Bits, OFlags};
 
+use super::swap::{Swap, confirm, undo};
 use super::{
     Found, Input, Kind, Lock, Stamp, look, make_directories, parent_of, remove_directory, remove_file,
-    sync_directory,
 };
 use crate::failure::{Doing, Exit, Failure, Result};
 use crate::values::Mode;
@@ -22,7 +22,6 @@ use crate::values::Mode;
 /// Every path below it is opened from its own handle, a part at a time, without following links.
 pub struct Staging {
     root: OwnedFd,
-    parent: PathBuf,
     partial: PathBuf,
     target: PathBuf,
     published: bool,
@@ -35,30 +34,30 @@ impl Staging {
     /// # Errors
     /// `Exit::Locked` when another run is making the same target; `Exit::Usage` when it has no name.
     pub fn begin(target: &Path) -> Result<Self> {
+        Self::begin_holding(target, None)
+    }
+
+    /// The same for a caller that may hold the lock already, which then goes to the staging directory.
+    pub fn begin_holding(target: &Path, lock: Option<Lock>) -> Result<Self> {
         let name = target.file_name().and_then(|n| n.to_str()).ok_or_else(|| {
-            Failure::new(Exit::Usage, format!("{} has no name to make a bundle under", target.display()))
+            Failure::new(
+                Exit::Usage,
+                format!("{} has no name of its own; name a directory", target.display()),
+            )
         })?;
-        let parent = parent_of(target).to_owned();
-        make_directories(&parent, Mode::DIRECTORY)?;
-        let lock = Lock::exclusive(&parent.join(format!(".{name}.lock")))?;
-        let partial = parent.join(format!(".{name}.partial"));
-        let replaced = parent.join(format!(".{name}.replaced"));
-        // A run that was killed between the two renames of `swap` left the good bundle under the other name.
-        if look(&replaced)?.is_some() && look(target)?.is_none() {
-            fs::rename(&replaced, target).doing(|| format!("bringing back {}", target.display()))?;
-        }
-        for left in [&partial, &replaced] {
-            match look(left)? {
-                Some(Found { kind: Kind::Directory, .. }) => remove_directory(left)?,
-                Some(_) => remove_file(left)?,
-                None => {}
-            }
-        }
+        let parent = parent_of(target);
+        make_directories(parent, Mode::DIRECTORY)?;
+        let lock = match lock {
+            Some(lock) => lock,
+            None => Lock::exclusive(&parent.join(format!(".{name}.lock")))?,
+        };
+        recover(target)?;
+        let [partial, _] = remains(target);
         let making = || format!("making the directory {}", partial.display());
         rustix::fs::mkdir(&partial, Bits::from_raw_mode(0o700)).map_err(io::Error::from).doing(making)?;
         let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY;
         let root = rustix::fs::open(&partial, flags, Bits::empty()).map_err(io::Error::from).doing(making)?;
-        Ok(Self { root, parent, partial, target: target.to_owned(), published: false, lock: Some(lock) })
+        Ok(Self { root, partial, target: target.to_owned(), published: false, lock: Some(lock) })
     }
 
     /// Where it lies until it is published.
@@ -134,12 +133,21 @@ impl Staging {
     ///
     /// `meanwhile` runs while the disk works. It looks at what is there and whether it is fit to be replaced: where it is not,
     /// nothing appears.
+    ///
+    /// # Errors
+    /// Also `Exit::Io` when the disk does not confirm the new name: then what was there before is there again.
     pub fn publish(self, meanwhile: impl FnOnce() -> Result<()>) -> Result<()> {
-        self.publish_as(Mode::DIRECTORY, meanwhile).map(drop)
+        self.publish_as(Mode::DIRECTORY, meanwhile, || Ok(())).map(drop)
     }
 
-    /// The same, with another mode for the directory itself. The lock on the target comes back, still held.
-    pub fn publish_as(mut self, mode: Mode, meanwhile: impl FnOnce() -> Result<()>) -> Result<Option<Lock>> {
+    /// The same, with another mode for the directory itself, and something to do when nothing is left that could be refused,
+    /// just before the directory appears. The lock on the target comes back, still held.
+    pub fn publish_as(
+        mut self,
+        mode: Mode,
+        meanwhile: impl FnOnce() -> Result<()>,
+        last: impl FnOnce() -> Result<()>,
+    ) -> Result<Option<Lock>> {
         self.open_to(mode)?;
         thread::scope(|scope| {
             let syncing = scope.spawn(|| self.sync());
@@ -147,13 +155,13 @@ impl Staging {
             let synced = syncing.join().unwrap_or_else(|_| Err(Failure::io("the syncing thread panicked")));
             looked.and(synced)
         })?;
-        self.swap()?;
+        last()?;
+        confirm(&[self.swap()?])?;
         self.published = true;
-        sync_directory(&self.parent)?;
         Ok(self.lock.take())
     }
 
-    /// The same for several, which may be on several file systems; each appears whole, one after the other.
+    /// The same for several, which may be on several file systems: all of them, or none.
     pub fn publish_all(mut all: Vec<Self>, mode: Mode) -> Result<()> {
         let mut synced = BTreeSet::new();
         for staging in &all {
@@ -165,13 +173,16 @@ impl Staging {
                 staging.sync()?;
             }
         }
-        let mut parents = BTreeSet::new();
-        for staging in &mut all {
-            staging.swap()?;
-            staging.published = true;
-            parents.insert(staging.parent.clone());
+        let mut swaps = Vec::with_capacity(all.len());
+        for staging in &all {
+            match staging.swap() {
+                Ok(swap) => swaps.push(swap),
+                Err(failure) => return Err(undo(&swaps, failure)),
+            }
         }
-        parents.iter().try_for_each(|parent| sync_directory(parent))
+        confirm(&swaps)?;
+        all.iter_mut().for_each(|staging| staging.published = true);
+        Ok(())
     }
 
     fn open_to(&self, mode: Mode) -> Result<()> {
@@ -187,34 +198,43 @@ impl Staging {
             .doing(|| format!("publishing {}", self.target.display()))
     }
 
-    fn swap(&self) -> Result<()> {
-        let publishing = || format!("publishing {}", self.target.display());
-        let rename = |flags| rustix::fs::renameat_with(CWD, &self.partial, CWD, &self.target, flags);
-        match rename(RenameFlags::NOREPLACE) {
-            Ok(()) => return Ok(()),
-            // Some file systems know no flags; `rename` onto a directory with files in it is refused anyway.
-            Err(rustix::io::Errno::INVAL) if look(&self.target)?.is_none() => {
-                return fs::rename(&self.partial, &self.target).doing(publishing);
-            }
-            Err(rustix::io::Errno::EXIST | rustix::io::Errno::INVAL) => {}
-            Err(error) => return Err(io::Error::from(error)).doing(publishing),
-        }
-        match rename(RenameFlags::EXCHANGE) {
-            // The old bundle now has the partial name. The new one stands: what cannot be removed now is removed
-            // by the next run.
-            Ok(()) => {
-                let _ = remove_directory(&self.partial);
-                Ok(())
-            }
-            Err(rustix::io::Errno::INVAL) => {
-                let replaced = self.partial.with_extension("replaced");
-                fs::rename(&self.target, &replaced).doing(publishing)?;
-                fs::rename(&self.partial, &self.target).doing(publishing)?;
-                remove_directory(&replaced)
-            }
-            Err(error) => Err(io::Error::from(error)).doing(publishing),
+    fn swap(&self) -> Result<Swap> {
+        Swap::make(&self.partial, &self.target)
+    }
+}
+
+/// Where a run makes something beside its place, and where it keeps what it takes from there.
+fn remains(target: &Path) -> [PathBuf; 2] {
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    ["partial", "replaced"].map(|ending| parent_of(target).join(format!(".{name}.{ending}")))
+}
+
+/// What a killed run has left of a target.
+pub fn left_of(target: &Path) -> Result<Vec<PathBuf>> {
+    let mut left = Vec::new();
+    for path in remains(target) {
+        if look(&path)?.is_some() {
+            left.push(path);
         }
     }
+    Ok(left)
+}
+
+/// Brings back what a killed run was replacing, and removes what it was making. The caller holds the target's lock.
+pub fn recover(target: &Path) -> Result<()> {
+    let [partial, replaced] = remains(target);
+    // A run that was killed between two renames left the good one under the other name.
+    if look(&replaced)?.is_some() && look(target)?.is_none() {
+        fs::rename(&replaced, target).doing(|| format!("bringing back {}", target.display()))?;
+    }
+    for left in [&partial, &replaced] {
+        match look(left)? {
+            Some(Found { kind: Kind::Directory, .. }) => remove_directory(left)?,
+            Some(_) => remove_file(left)?,
+            None => {}
+        }
+    }
+    Ok(())
 }
 
 impl Drop for Staging {
@@ -261,13 +281,13 @@ mod tests {
     }
 
     #[test]
-    fn a_dropped_staging_leaves_only_its_lock() {
+    fn a_dropped_staging_leaves_nothing() {
         let scratch = scratch();
         let target = scratch.path().join("out/ha3");
         let staging = Staging::begin(&target).unwrap();
         staging.create("a", Mode::FILE).unwrap().write(b"x").unwrap();
         drop(staging);
-        assert_eq!(list(&scratch.path().join("out")).unwrap(), [".ha3.lock"]);
+        assert!(list(&scratch.path().join("out")).unwrap().is_empty());
     }
 
     #[test]
@@ -284,7 +304,7 @@ mod tests {
         assert_eq!(list(&target.join("nodes")).unwrap(), ["two"]);
         assert_eq!(look(&target.join("nodes")).unwrap().unwrap().mode, Mode::SECRET_DIRECTORY);
         assert_eq!(look(&target.join("nodes/two")).unwrap().unwrap().mode, Mode::SECRET);
-        assert_eq!(list(scratch.path()).unwrap(), [".ha3.lock", "ha3"]);
+        assert_eq!(list(scratch.path()).unwrap(), ["ha3"]);
     }
 
     #[test]
@@ -296,7 +316,7 @@ mod tests {
         fs::write(scratch.path().join(".ha3.replaced/good"), "x").unwrap();
         drop(Staging::begin(&target).unwrap());
         assert_eq!(list(&target).unwrap(), ["good"], "the bundle that was being replaced is back");
-        assert_eq!(list(scratch.path()).unwrap(), [".ha3.lock", "ha3"]);
+        assert_eq!(list(scratch.path()).unwrap(), ["ha3"]);
     }
 
     #[test]

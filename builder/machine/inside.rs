@@ -153,6 +153,7 @@ fn form(scratch: &Path, order: &Order, steps: &Steps, members: &mut Vec<Member>)
     let options = verify::Options {
         now: Epoch::from_seconds(order.now).map_err(|invalid| Failure::wrong(invalid.0))?,
         endpoints: Default::default(),
+        read_only: false,
         stranger: order.stranger.as_ref().map(|(certificate, key)| Stranger {
             certificate: certificate.clone().into_bytes(),
             key: key.clone().into_bytes(),

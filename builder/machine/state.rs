@@ -174,7 +174,7 @@ impl State {
     /// it point at, which stays.
     pub fn forget(&self) -> Result<Vec<PathBuf>> {
         let is_link = disk::look(&self.directory)?.is_some_and(|found| found.kind == Kind::Link);
-        let real = if is_link { disk::resolve(&self.directory)? } else { self.directory.clone() };
+        let real = if is_link { disk::resolved(&self.directory) } else { self.directory.clone() };
         let links = disk::walk(&real)?.into_iter().filter_map(|entry| {
             let target = entry.target?;
             let at = real.join(&entry.path);

@@ -162,7 +162,7 @@ impl Authority {
 }
 
 /// The CA of this secret.
-fn derived(
+pub(super) fn derived(
     secret: &Secret,
     cluster: &ClusterName,
     algorithm: Algorithm,

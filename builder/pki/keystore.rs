@@ -10,17 +10,17 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use super::certificate::Certificate;
 use super::chain::Chain;
-use super::key::Key;
 use super::keyfile;
-use super::list::{Issue, Issues, List, Origin, SCHEMA, changed};
-use super::place::{CA, CA_KEY, LIST, SECRET, check_place, lock_path, part, refuse_existing};
+use super::list::{Issue, Issues, List, Origin, RECORDED, SCHEMA, changed};
+use super::place::{
+    CA, CA_KEY, LIST, SECRET, check_parent, check_place, is_there, lock_path, part, refuse_existing,
+    refuse_strangers, sweep,
+};
+use super::record::{self, Fixed, Formed};
 use super::secret::{Secret, hex};
-use crate::disk::{Lock, Staging};
+use crate::disk::{self, Lock, Staging};
 use crate::failure::{Doing, Exit, Failure, Result};
-use crate::plan;
-use crate::profile::Algorithm;
 use crate::values::{ClusterName, Digest, Epoch, Mode, Token};
 
 /// Each takes two open files while it is written, of which a process may have 1024.
@@ -35,7 +35,15 @@ pub struct Keystore {
     token: Token,
     /// The tokens of clusters that have formed.
     sealed: BTreeSet<Token>,
-    _lock: Option<Lock>,
+    /// Absent until the first build.
+    fixed: Option<Fixed>,
+    /// Sorted by token; of the sealed ones, those that are recorded.
+    formed: Vec<Formed>,
+    /// The fingerprint of what is in the directory; absent while it is in memory only.
+    stored: Option<Digest>,
+    /// Whether this user may write where it lies.
+    is_writable: bool,
+    lock: Option<Lock>,
 }
 
 struct Imported {
@@ -63,22 +71,45 @@ impl Keystore {
         Self::assemble(cluster.clone(), secret, Issues::begin(issued), None)
     }
 
-    /// Writes a draft down: whole, or not at all.
+    /// Whether there is something to write down, and a place for it.
+    pub fn is_unsaved(&self) -> bool {
+        match self.stored {
+            None => true,
+            Some(stored) => self.is_writable && self.fingerprint().is_ok_and(|now| now != stored),
+        }
+    }
+
+    /// Lets other runs use it until it is saved.
+    pub fn release(&mut self) {
+        self.lock = None;
+    }
+
+    /// Writes down a draft, or what has been recorded since it was opened: whole, or not at all.
     ///
     /// # Errors
-    /// `Exit::Locked` when another run makes the same keystore, or made it since it was looked for.
+    /// `Exit::Locked` when another run makes or changes the same keystore, or did so since it was looked for.
     pub fn save(&mut self, dir: &Path) -> Result<()> {
-        let staging = Staging::begin(dir)?;
-        self.refuse_other(dir)?;
-        self._lock = self.store(staging)?;
+        if self.stored.is_some() {
+            self.lock_again(dir)?;
+            disk::replace_all(&[(dir.join(LIST), self.render()?.into_bytes())], Mode::SECRET)?;
+        } else {
+            check_parent(dir)?;
+            let staging = Staging::begin(dir)?;
+            self.refuse_other(dir)?;
+            self.lock = self.store(staging)?;
+        }
+        self.stored = Some(self.fingerprint()?);
         Ok(())
     }
 
     /// The same for many, with one wait for the disk for every few of them.
-    pub fn save_all(drafts: Vec<(Self, PathBuf)>) -> Result<()> {
+    pub fn save_all(keystores: Vec<(Self, PathBuf)>) -> Result<()> {
+        let (mut there, drafts): (Vec<_>, Vec<_>) =
+            keystores.into_iter().partition(|(keystore, _)| keystore.stored.is_some());
         for some in drafts.chunks(SAVED_AT_ONCE) {
             let mut staged = Vec::with_capacity(some.len());
             for (keystore, dir) in some {
+                check_parent(dir)?;
                 let staging = Staging::begin(dir)?;
                 keystore.refuse_other(dir)?;
                 keystore.write(&staging)?;
@@ -86,15 +117,32 @@ impl Keystore {
             }
             Staging::publish_all(staged, Mode::SECRET_DIRECTORY)?;
         }
+        for some in there.chunks_mut(SAVED_AT_ONCE) {
+            let mut lists = Vec::with_capacity(some.len());
+            for (keystore, dir) in &mut *some {
+                keystore.lock_again(dir)?;
+                lists.push((dir.join(LIST), keystore.render()?.into_bytes()));
+            }
+            disk::replace_all(&lists, Mode::SECRET)?;
+            some.iter_mut().for_each(|(keystore, _)| keystore.release());
+        }
         Ok(())
     }
 
     fn refuse_other(&self, dir: &Path) -> Result<()> {
-        refuse_existing(dir).map_err(|_| {
-            let reason =
-                format!("another run made {} meanwhile; do the same once more with it", dir.display());
-            Failure::new(Exit::Locked, reason)
-        })
+        refuse_existing(dir).map_err(|_| changed_meanwhile(dir, "made"))
+    }
+
+    /// Holds the lock, and the directory has what was read from it.
+    fn lock_again(&mut self, dir: &Path) -> Result<()> {
+        if self.lock.is_none() {
+            let lock = Lock::exclusive(&lock_path(dir)?)?;
+            if Some(Self::load(dir, &self.cluster)?.fingerprint()?) != self.stored {
+                return Err(changed_meanwhile(dir, "changed"));
+            }
+            self.lock = Some(lock);
+        }
+        Ok(())
     }
 
     /// A draft that is written down at once.
@@ -108,29 +156,64 @@ impl Keystore {
         Ok(keystore)
     }
 
-    /// Reads a keystore and checks every byte of it.
+    /// Reads a keystore and checks every byte of it. What a killed run has left of it goes away.
     ///
     /// # Errors
-    /// `Exit::Unsafe` when others may read or write it, or it is another cluster's; `Exit::Untrusted` when it, or
-    /// a part of it, is missing or changed; `Exit::Locked` when another run uses it.
+    /// `Exit::Usage` when there is none; `Exit::Unsafe` when others may read or write it, or it is another cluster's;
+    /// `Exit::Untrusted` when a part of it is missing or changed; `Exit::Locked` when another run uses it.
     pub fn open(dir: &Path, cluster: &ClusterName) -> Result<Self> {
-        check_place(dir)?;
+        match Self::find(dir, cluster)? {
+            Some(keystore) => Ok(keystore),
+            None => Err(Failure::new(
+                Exit::Usage,
+                format!(
+                    "there is no keystore at {}; make one with `kiln keystore init {cluster}`, or name it with --keystore",
+                    dir.display()
+                ),
+            )),
+        }
+    }
+
+    /// The same; `None` when there is nothing at the path.
+    pub fn find(dir: &Path, cluster: &ClusterName) -> Result<Option<Self>> {
+        if !is_there(dir)? {
+            return Ok(None);
+        }
         let lock = Lock::exclusive_where_writable(&lock_path(dir)?)?;
+        if lock.is_some() {
+            sweep(dir)?;
+        }
+        if disk::look(dir)?.is_none() {
+            return Ok(None);
+        }
+        check_place(dir)?;
         let mut keystore = Self::load(dir, cluster)?;
-        keystore._lock = lock;
+        keystore.is_writable = lock.is_some();
+        keystore.lock = lock;
+        Ok(Some(keystore))
+    }
+
+    /// As `open`, for a verb that is there to change it.
+    ///
+    /// # Errors
+    /// Also `Exit::Io` where it cannot be written, and `Exit::Unsafe` when something else lies in its directory.
+    pub(super) fn open_to_change(dir: &Path, cluster: &ClusterName) -> Result<Self> {
+        let keystore = Self::open(dir, cluster)?;
+        if !keystore.is_writable {
+            return Err(Failure::io(format!("{} is read-only here", dir.display())));
+        }
+        refuse_strangers(dir)?;
         Ok(keystore)
     }
 
     /// Begins a new round: from now on leaves have new keys, new dates and the next number. The CA stays.
     ///
     /// # Errors
-    /// As `open`, and `Exit::Unsafe` when the date lies before the latest issue.
+    /// As `open`, and `Exit::Unsafe` when the date lies before the latest issue, or something else lies in its directory.
     pub fn renew(dir: &Path, cluster: &ClusterName, issued: Epoch) -> Result<Self> {
-        check_place(dir)?;
-        let staging = Staging::begin(dir)?;
-        let mut keystore = Self::load(dir, cluster)?;
-        keystore.issues = keystore.issues.and(issued)?;
-        keystore._lock = keystore.store(staging)?;
+        let mut keystore = Self::open_to_change(dir, cluster)?;
+        keystore.issues = keystore.issues.clone().and(issued)?;
+        keystore.save(dir)?;
         Ok(keystore)
     }
 
@@ -139,7 +222,7 @@ impl Keystore {
     ///
     /// # Errors
     /// As `renew`; `Exit::Untrusted` when the CA is not fit to issue, with a sentence for each reason;
-    /// `Exit::Unsafe` when a CA has been imported before.
+    /// `Exit::Unsafe` when a CA has been imported before, or has issued already.
     pub fn import_ca(
         dir: &Path,
         cluster: &ClusterName,
@@ -154,16 +237,9 @@ impl Keystore {
             .doing(|| "reading the CA's key".into())?;
         chain.check_key(&key)?;
 
-        check_place(dir)?;
-        let staging = Staging::begin(dir)?;
-        let mut keystore = Self::load(dir, cluster)?;
-        if keystore.imported.is_some() {
-            return Err(Failure::unsafe_to(format!(
-                "{} has an imported CA already, and nodes trust it; make another keystore for another CA",
-                dir.display()
-            )));
-        }
-        keystore.issues = keystore.issues.and(issued)?;
+        let mut keystore = Self::open_to_change(dir, cluster)?;
+        keystore.refuse_second_ca(dir)?;
+        keystore.issues = keystore.issues.clone().and(issued)?;
         keystore.imported = Some(Imported {
             chain: chain.pem()?.into_bytes(),
             key: ImportedKey {
@@ -171,50 +247,34 @@ impl Keystore {
                 pem: Zeroizing::new(key.to_pem()?.as_bytes().to_vec()),
             },
         });
-        keystore._lock = keystore.store(staging)?;
+        // Several files change, so that the whole directory is exchanged; under the same lock, which goes to the staging.
+        let lock = keystore.lock.take();
+        keystore.lock = keystore.store(Staging::begin_holding(dir, lock)?)?;
+        keystore.stored = Some(keystore.fingerprint()?);
         Ok(keystore)
     }
 
-    /// Writes down that the cluster with this token has formed: from now on nothing that is built for it founds it. Says
-    /// whether that is new; what is sealed already is not written again.
-    ///
-    /// The certificate, PEM, is the one for etcdctl in the cluster's bundle. It shows whose bundle that is: a token does not,
-    /// because a profile may set it, and a CA does not, because two keystores may have imported the same one.
-    ///
-    /// # Errors
-    /// As `open`; `Exit::Untrusted` when the certificate is none; `Exit::Unsafe` when it has a key that this keystore
-    /// has never given.
-    pub fn seal(dir: &Path, cluster: &ClusterName, token: &Token, certificate: &[u8]) -> Result<bool> {
-        check_place(dir)?;
-        let staging = Staging::begin(dir)?;
-        let mut keystore = Self::load(dir, cluster)?;
-        let certificate =
-            Certificate::from_pem(certificate).doing(|| "reading the bundle's certificate".into())?;
-        if !keystore.has_keyed(&plan::operator().label, &certificate)? {
-            return Err(Failure::unsafe_to(format!(
-                "no key in the bundle comes from {}: the bundle was built with another keystore, so name that with \
-                 --keystore",
-                dir.display()
-            )));
-        }
-        let is_new = keystore.sealed.insert(token.clone());
-        if is_new {
-            keystore.store(staging)?;
-        }
-        Ok(is_new)
-    }
-
-    /// Whether the key of this certificate was derived here under this label, at any issue.
-    fn has_keyed(&self, label: &str, certificate: &Certificate) -> Result<bool> {
-        for issue in self.issues.all() {
-            let label = [self.cluster.as_str(), &issue.label(), label];
-            for algorithm in [Algorithm::P256, Algorithm::P384, Algorithm::P521, Algorithm::Ed25519] {
-                if Key::derive(&self.secret, algorithm, &label)?.public()? == *certificate.public_key() {
-                    return Ok(true);
-                }
-            }
-        }
-        Ok(false)
+    /// Nodes and clients trust the first CA that issues to them, and no other one of the same keystore.
+    fn refuse_second_ca(&self, dir: &Path) -> Result<()> {
+        let dir = dir.display();
+        let why = if self.imported.is_some() {
+            format!("{dir} has an imported CA already, and nodes trust it")
+        } else if !self.sealed.is_empty() {
+            format!(
+                "{dir} is sealed: its cluster has formed under the CA that it has, and members would not trust another"
+            )
+        } else if self.fixed.is_some() {
+            format!(
+                "{dir} has issued certificates under its own CA, and nodes that have them would not trust another"
+            )
+        } else {
+            return Ok(());
+        };
+        Err(Failure::unsafe_to(format!(
+            "{why}; for a cluster under this CA make another keystore, and import the CA before the first build: kiln \
+             keystore init {} --keystore DIR",
+            self.cluster
+        )))
     }
 
     /// Whether the cluster with this token has formed.
@@ -225,6 +285,30 @@ impl Keystore {
     /// The tokens of clusters that have formed, sorted.
     pub fn sealed(&self) -> impl Iterator<Item = &Token> {
         self.sealed.iter()
+    }
+
+    /// What is recorded of the cluster with this token.
+    pub fn formed(&self, token: &Token) -> Option<&Formed> {
+        self.formed.iter().find(|formed| formed.token == *token)
+    }
+
+    pub(super) fn set_formed(&mut self, formed: Formed) {
+        self.sealed.insert(formed.token.clone());
+        self.formed.retain(|other| other.token != formed.token);
+        self.formed.push(formed);
+        self.formed.sort_by(|a, b| a.token.cmp(&b.token));
+    }
+
+    pub(super) fn fixed(&self) -> Option<&Fixed> {
+        self.fixed.as_ref()
+    }
+
+    pub(super) fn fix(&mut self, fixed: Fixed) {
+        self.fixed = Some(fixed);
+    }
+
+    pub(super) fn all_issues(&self) -> impl Iterator<Item = &Issue> {
+        self.issues.all()
     }
 
     pub fn cluster(&self) -> &ClusterName {
@@ -292,7 +376,19 @@ impl Keystore {
         let token = format!("{cluster}-{digits}")
             .parse()
             .map_err(|why| Failure::untrusted(format!("the cluster's token is wrong: {why}")))?;
-        Ok(Self { cluster, secret, issues, imported, token, sealed: BTreeSet::new(), _lock: None })
+        Ok(Self {
+            cluster,
+            secret,
+            issues,
+            imported,
+            token,
+            sealed: BTreeSet::new(),
+            fixed: None,
+            formed: Vec::new(),
+            stored: None,
+            is_writable: true,
+            lock: None,
+        })
     }
 
     fn load(dir: &Path, cluster: &ClusterName) -> Result<Self> {
@@ -320,6 +416,11 @@ impl Keystore {
         let mut keystore = Self::assemble(name, secret, issues, imported)?;
         let sealed: std::result::Result<_, _> = list.sealed.iter().map(|token| token.parse()).collect();
         keystore.sealed = sealed.map_err(|_| changed())?;
+        (keystore.fixed, keystore.formed) = list.record()?;
+        if !keystore.formed.iter().all(|formed| keystore.sealed.contains(&formed.token)) {
+            return Err(changed());
+        }
+        keystore.stored = Some(Digest::of(text.as_bytes()));
         // The file may say nothing but what Kiln would write: then a changed byte has no place to hide.
         if keystore.render()? != text {
             return Err(changed());
@@ -334,11 +435,10 @@ impl Keystore {
         Ok(keystore)
     }
 
-    /// Puts it in its place, whole; the lock stays with it.
-    /// The lock goes on being held, where the staging directory's is the keystore's.
+    /// Puts it in its place, whole. The staging directory's lock is the keystore's, and goes on being held.
     fn store(&self, staging: Staging) -> Result<Option<Lock>> {
         self.write(&staging)?;
-        staging.publish_as(Mode::SECRET_DIRECTORY, || Ok(()))
+        staging.publish_as(Mode::SECRET_DIRECTORY, || Ok(()), || Ok(()))
     }
 
     fn write(&self, staging: &Staging) -> Result<()> {
@@ -354,31 +454,63 @@ impl Keystore {
 
     /// `keystore.toml`.
     fn render(&self) -> Result<String> {
+        let schema = if self.fixed.is_some() || !self.formed.is_empty() { RECORDED } else { SCHEMA };
         let ca = if self.imported.is_some() { "imported" } else { "derived" };
-        let mut head = format!("schema = {SCHEMA}\ncluster = \"{}\"\nca = \"{ca}\"\n", self.cluster);
+        let mut head = format!("schema = {schema}\ncluster = \"{}\"\nca = \"{ca}\"\n", self.cluster);
         if !self.sealed.is_empty() {
             let tokens: Vec<_> = self.sealed.iter().map(|token| format!("\"{token}\"")).collect();
             head.push_str(&format!("sealed = [{}]\n", tokens.join(", ")));
         }
-        let mut rounds = String::new();
+        let mut rest = record::render(self.fixed.as_ref(), &self.formed);
         for issue in self.issues.all() {
-            rounds.push_str(&format!("\n[[issue]]\nnumber = {}\ndate = \"{}\"\n", issue.number, issue.date));
+            rest.push_str(&format!("\n[[issue]]\nnumber = {}\ndate = \"{}\"\n", issue.number, issue.date));
         }
-        let key = self.secret.derive::<32>(&["check"])?;
-        let mut check = Hmac::<Sha256>::new_from_slice(&*key)
-            .map_err(|_| Failure::untrusted("the keystore's check cannot be computed"))?;
-        check.update(head.as_bytes());
-        check.update(rounds.as_bytes());
-        if let Some(ca) = &self.imported {
-            check.update(Digest::of(&ca.chain).bytes());
-            check.update(Digest::of(&ca.key.pem).bytes());
-        }
-        let check = hex(&check.finalize().into_bytes());
-        Ok(format!(
-            "# Written by kiln, and read only as it wrote it: a change by hand is refused.\n\
-             {head}check = \"{check}\"\n{rounds}"
-        ))
+        let imported = self.imported.as_ref().map(|ca| (&*ca.chain, &**ca.key.pem));
+        let check = check(&self.secret, &head, &rest, imported)?;
+        Ok(format!("{HEADING}{head}check = \"{check}\"\n{rest}"))
     }
+}
+
+const HEADING: &str = "# Written by kiln, and read only as it wrote it: a change by hand is refused.\n";
+
+/// HMAC-SHA256 (RFC 2104) in hex, keyed by the secret, of the list's text before and after the line that holds it, and of
+/// the imported CA's two files.
+fn check(secret: &Secret, head: &str, rest: &str, imported: Option<(&[u8], &[u8])>) -> Result<String> {
+    let key = secret.derive::<32>(&["check"])?;
+    let mut check = Hmac::<Sha256>::new_from_slice(&*key)
+        .map_err(|_| Failure::untrusted("the keystore's check cannot be computed"))?;
+    check.update(head.as_bytes());
+    check.update(rest.as_bytes());
+    if let Some((chain, key)) = imported {
+        check.update(Digest::of(chain).bytes());
+        check.update(Digest::of(key).bytes());
+    }
+    Ok(hex(&check.finalize().into_bytes()))
+}
+
+/// A changed `keystore.toml` with the check that it would have if Kiln had written it: for tests, which want its reader to
+/// refuse it, and not its check. The rest of the keystore is in this directory.
+///
+/// # Errors
+/// `Exit::Untrusted` when a file is missing there, or the text has no line for the check.
+#[doc(hidden)]
+pub fn resealed(dir: &Path, text: &str) -> Result<String> {
+    let secret = Secret::from_text(&part(dir, SECRET)?).ok_or_else(changed)?;
+    let body = text.strip_prefix(HEADING).ok_or_else(changed)?;
+    let (head, after) = body.split_once("check = ").ok_or_else(changed)?;
+    let (_, rest) = after.split_once('\n').ok_or_else(changed)?;
+    let imported = match disk::look(&dir.join(CA))? {
+        Some(_) => Some((part(dir, CA)?, part(dir, CA_KEY)?)),
+        None => None,
+    };
+    let imported = imported.as_ref().map(|(chain, key)| (chain.as_slice(), key.as_slice()));
+    let check = check(&secret, head, rest, imported)?;
+    Ok(format!("{HEADING}{head}check = \"{check}\"\n{rest}"))
+}
+
+fn changed_meanwhile(dir: &Path, what: &str) -> Failure {
+    let reason = format!("another run {what} {} meanwhile; do the same once more with it", dir.display());
+    Failure::new(Exit::Locked, reason)
 }
 
 impl fmt::Debug for Keystore {

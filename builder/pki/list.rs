@@ -2,11 +2,14 @@
 
 use serde::Deserialize;
 
+use super::record::{Fixed, Formed, RawFixed, RawFormed};
 use crate::failure::{Failure, Result};
 use crate::values::Epoch;
 
-/// The only keystore schema that this Kiln writes and reads.
+/// The keystore schemas that this Kiln writes and reads: without a record of what was issued and what has formed, and with
+/// one. A Kiln that knows no record must not build from a keystore that has one.
 pub const SCHEMA: u32 = 1;
+pub const RECORDED: u32 = 2;
 
 /// One round of leaf certificates.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,6 +81,11 @@ pub(super) struct List {
     pub sealed: Vec<String>,
     #[serde(rename = "check")]
     _check: String,
+    /// Absent until the first build.
+    issued: Option<RawFixed>,
+    /// Absent until the first cluster is sealed, and of those that were sealed before there was a record.
+    #[serde(default)]
+    formed: Vec<RawFormed>,
     issue: Vec<RawIssue>,
 }
 
@@ -102,12 +110,18 @@ impl List {
             schema: u32,
         }
         let Schema { schema } = toml::from_str(text).map_err(|_| changed())?;
-        if schema != SCHEMA {
+        if ![SCHEMA, RECORDED].contains(&schema) {
             return Err(Failure::untrusted(format!(
-                "keystore schema {schema} is not supported; this kiln reads schema {SCHEMA}"
+                "keystore schema {schema} is not supported; this kiln reads the schemas {SCHEMA} and {RECORDED}"
             )));
         }
         toml::from_str(text).map_err(|_| changed())
+    }
+
+    /// What was issued and what has formed.
+    pub fn record(&self) -> Result<(Option<Fixed>, Vec<Formed>)> {
+        let fixed = self.issued.as_ref().map(RawFixed::read).transpose()?;
+        Ok((fixed, self.formed.iter().map(RawFormed::read).collect::<Result<_>>()?))
     }
 
     pub fn issues(&self) -> Result<Issues> {

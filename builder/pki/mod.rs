@@ -6,6 +6,7 @@
 mod authority;
 mod certificate;
 mod chain;
+mod judge;
 mod key;
 mod keyfile;
 mod keystore;
@@ -13,10 +14,19 @@ mod list;
 mod names;
 mod pem;
 mod place;
+mod presented;
+mod record;
+mod seal;
 mod secret;
+mod show;
 mod signature;
 
 pub use authority::{Authority, Issued};
+pub use judge::Remark;
 pub use key::{KeyPem, warm_up};
-pub use keystore::Keystore;
+pub use keystore::{Keystore, resealed};
 pub use list::SCHEMA;
+pub use presented::Presented;
+pub use record::{Formed, Member, Series};
+pub use seal::{Sealed, Witness};
+pub use show::Ca;

@@ -4,52 +4,77 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use crate::disk::{self, Kind};
+use crate::disk::{self, Found, Kind};
 use crate::failure::{Exit, Failure, Result};
-use crate::values::{Mode, printable};
+use crate::values::printable;
 
 pub(super) const LIST: &str = "keystore.toml";
 pub(super) const SECRET: &str = "secret";
 pub(super) const CA: &str = "ca.pem";
 pub(super) const CA_KEY: &str = "ca-key.pem";
 
-/// The largest file that belongs into a keystore: the list with some ten thousand issues.
-const LIMIT: u64 = 1 << 20;
+/// The largest file that belongs into a keystore: the list with thousands of issues, or of members.
+const LIMIT: u64 = 16 << 20;
+
+const PARTS: [&str; 4] = [LIST, SECRET, CA, CA_KEY];
 
 pub(super) fn refuse_existing(dir: &Path) -> Result<()> {
     match disk::look(dir)? {
         None => Ok(()),
         Some(_) => Err(Failure::unsafe_to(format!(
-            "{} is there already; a keystore that is overwritten is a cluster that is lost, so choose another \
-             --keystore",
-            dir.display()
+            "{} is there already, and is {}; a keystore is made where nothing is, so choose another --keystore",
+            dir.display(),
+            disk::what(dir)
         ))),
     }
 }
 
-/// Whether the directory and its parts are there for their owner alone.
+/// Whether a keystore, or what a killed run has left of one, is at the path; or anything else.
+pub(super) fn is_there(dir: &Path) -> Result<bool> {
+    Ok(disk::look(dir)?.is_some() || (dir.file_name().is_some() && !disk::left_of(dir)?.is_empty()))
+}
+
+/// Removes what a killed run has left of a keystore, copies of its secret among it, or brings back what that run was
+/// replacing. What is not all Kiln's stays. The caller holds the lock.
+pub(super) fn sweep(dir: &Path) -> Result<()> {
+    for left in disk::left_of(dir)? {
+        let is_directory = disk::look(&left)?.is_some_and(|found| found.kind == Kind::Directory);
+        if !is_directory || !disk::list(&left)?.iter().all(|name| PARTS.contains(&name.as_str())) {
+            return Ok(());
+        }
+    }
+    disk::recover(dir)?;
+    match disk::look(dir)? {
+        Some(found) if found.kind == Kind::Directory => disk::remove_file(&disk::beside(&dir.join(LIST))),
+        _ => Ok(()),
+    }
+}
+
+/// Whether the path is a keystore, and its directory and parts are there for its owner alone.
 pub(super) fn check_place(dir: &Path) -> Result<()> {
     let shown = dir.display();
     match disk::look(dir)? {
-        None => {
-            return Err(Failure::untrusted(format!(
-                "there is no keystore at {shown}; make one with `kiln keystore init`, or name it with --keystore"
-            )));
-        }
         Some(found) if found.kind == Kind::Link => {
             return Err(Failure::unsafe_to(format!(
                 "{shown} is a symbolic link, which others may be able to turn; name the keystore's directory itself"
             )));
         }
-        Some(found) if found.kind != Kind::Directory => {
-            return Err(Failure::untrusted(format!("{shown} is not a directory, so it is not a keystore")));
+        Some(found) if found.kind == Kind::Directory && is_keystore(dir)? => check_private(dir, &found)?,
+        _ => {
+            return Err(Failure::new(
+                Exit::Usage,
+                format!(
+                    "{shown} is {}, not a keystore; name the keystore of one cluster with --keystore",
+                    disk::what(dir)
+                ),
+            ));
         }
-        Some(found) => check_private(dir, found.mode)?,
     }
-    for name in [LIST, SECRET, CA, CA_KEY] {
+    check_parent(dir)?;
+    for name in PARTS {
         let path = dir.join(name);
         match disk::look(&path)? {
-            Some(found) if found.kind == Kind::File => check_private(&path, found.mode)?,
+            Some(found) if found.kind == Kind::File => check_private(&path, &found)?,
             Some(_) => {
                 return Err(Failure::unsafe_to(format!(
                     "{} is not a regular file; a keystore holds nothing else",
@@ -62,14 +87,68 @@ pub(super) fn check_place(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-fn check_private(path: &Path, mode: Mode) -> Result<()> {
-    if mode.bits() & 0o077 == 0 {
+/// Whether it has been one: with one of the two parts that all of them have.
+fn is_keystore(dir: &Path) -> Result<bool> {
+    Ok(disk::look(&dir.join(LIST))?.is_some() || disk::look(&dir.join(SECRET))?.is_some())
+}
+
+/// Whether nobody else can put another keystore in the place of this one. A directory that is still to be made is fine.
+pub(super) fn check_parent(dir: &Path) -> Result<()> {
+    const STICKY: u32 = 0o1000;
+    let parent = match dir.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    match disk::look(parent)? {
+        // By a link, the directory that counts is the one behind it.
+        Some(found) if found.kind == Kind::Link => check_parent(&disk::resolved(dir)),
+        Some(found) if found.mode.bits() & 0o002 != 0 && found.mode.bits() & STICKY == 0 => {
+            let parent = parent.display();
+            Err(Failure::unsafe_to(format!(
+                "{parent} has mode {}: every user may put another keystore in the place of {}; close it with `chmod o-w \
+                 {parent}`",
+                found.mode,
+                dir.display()
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether there is nothing in the directory but the keystore.
+///
+/// # Errors
+/// `Exit::Unsafe` with the name of what is: it would be lost where the directory is replaced whole.
+pub(super) fn refuse_strangers(dir: &Path) -> Result<()> {
+    let strangers: Vec<String> =
+        disk::list(dir)?.into_iter().filter(|name| !PARTS.contains(&name.as_str())).collect();
+    match strangers[..] {
+        [] => Ok(()),
+        [ref first, ref others @ ..] => Err(Failure::unsafe_to(format!(
+            "{} holds {}{}, which is not part of a keystore; move it elsewhere first",
+            dir.display(),
+            printable(first),
+            if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) }
+        ))),
+    }
+}
+
+fn check_private(path: &Path, found: &Found) -> Result<()> {
+    let path = path.display();
+    if found.owner != disk::user() && found.owner != 0 {
+        return Err(Failure::unsafe_to(format!(
+            "{path} belongs to another user (number {}), who may read and change the keys; run kiln as that user, or take it \
+             over with `chown`",
+            found.owner
+        )));
+    }
+    if found.mode.bits() & 0o077 == 0 {
         return Ok(());
     }
-    let path = path.display();
     Err(Failure::unsafe_to(format!(
-        "{path} has mode {mode}: others than its owner may reach the keys; close it with `chmod go= {path}`, and \
-         make a new keystore if someone did"
+        "{path} has mode {}: others than its owner may reach the keys; close it with `chmod go= {path}`, and if someone did, \
+         make a new keystore for a new cluster",
+        found.mode
     )))
 }
 

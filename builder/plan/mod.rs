@@ -32,6 +32,8 @@ pub struct Plan {
     /// Whether the peer port lets in peers' certificates only, or any of this CA's.
     pub peers_by_name: bool,
     pub data_dir: GuestPath,
+    /// Where etcd, etcdctl and etcdutl lie on a node.
+    pub bin_dir: GuestPath,
     pub network: Network,
     pub nodes: Vec<Node>,
     /// Certificates in the bundle's `client/`, the one for etcdctl first.
@@ -121,6 +123,7 @@ pub fn resolve(profile: &Profile, derived_token: &Token) -> Plan {
         config_style: profile.etcd.config_style,
         peers_by_name: peer_names(profile).is_some(),
         data_dir: profile.etcd.data_dir.clone(),
+        bin_dir: profile.etcd.bin_dir.clone(),
         network: profile.network.clone(),
         nodes,
         clients: certificate::of_clients(&profile.clients),

@@ -4,6 +4,7 @@ mod embedded;
 mod mistake;
 mod nodes;
 mod options;
+mod programs;
 mod reader;
 mod release;
 mod sections;
@@ -155,6 +156,8 @@ pub struct Etcd {
     pub config_style: ConfigStyle,
     /// `/var/lib/etcd`, as a guest path.
     pub data_dir: GuestPath,
+    /// Where etcd, etcdctl and etcdutl lie in the guest: `usr/local/bin`.
+    pub bin_dir: GuestPath,
     /// The `[etcd.config]` table in the order of the file, checked against the keys of this release.
     pub options: Vec<OptionSet>,
 }

@@ -11,7 +11,7 @@ use super::reader::{Section, choose, quoted};
 use super::source::Source;
 use super::{
     Algorithm, Binaries, Bundle, Carrier, Certificates, Cluster, Compression, ConfigStyle, EXTENDS, Etcd,
-    Login, Machine, Pki, Profile, SCHEMA, Span, nodes, options, release,
+    Login, Machine, Pki, Profile, SCHEMA, Span, nodes, options, programs, release,
 };
 use crate::etcd::Release;
 use crate::values::{Arch, BaseSystem, Digest, GuestPath, Invalid, Lifetime, LoginName, SshKey};
@@ -47,7 +47,8 @@ pub(super) fn profile(
     let pki = pki(desk, &mut table);
     table.finish(desk);
     let mut table = top.table(desk, "etcd", "[etcd]");
-    let etcd = etcd(desk, &mut table, nodes.count, available, pki.as_ref());
+    let mut etcd = etcd(desk, &mut table, nodes.count, available, pki.as_ref());
+    let names_bin_dir = table.has("bin-dir");
     table.finish(desk);
     let mut table = top.table(desk, "machine", "[machine]");
     let machine = machine(desk, &mut table);
@@ -56,6 +57,9 @@ pub(super) fn profile(
     let mut table = top.table(desk, "bundle", "[bundle]");
     let bundle = bundle(desk, &mut table);
     table.finish(desk);
+    if let Some(etcd) = etcd.as_mut().filter(|_| !names_bin_dir) {
+        etcd.bin_dir = programs::usual(&bundle.carriers)?;
+    }
     top.finish(desk);
     check_login(desk, &machine, login_place, &bundle);
     let network = network?.network;
@@ -126,6 +130,7 @@ fn etcd(
     let sha256 = table.values(desk, "sha256", |text| text.parse::<Digest>()).unwrap_or_default();
     let config_style = table.choice(desk, "config-style", ConfigStyle::CHOICES).unwrap_or(ConfigStyle::File);
     let data_dir = data_dir(desk, table, pki);
+    let bin_dir = programs::bin_dir(desk, table, data_dir.as_ref());
     let accepted = table.values(desk, "accept-risk", |text| text.parse()).unwrap_or_default();
     if let Some(chosen) = &chosen {
         release::judge(desk, chosen, members, &accepted);
@@ -141,6 +146,7 @@ fn etcd(
         sha256: sha256.into_iter().map(Spanned::into_inner).collect(),
         config_style,
         data_dir: data_dir?,
+        bin_dir: bin_dir?,
         options,
     })
 }
@@ -174,12 +180,12 @@ fn data_dir(desk: &mut Desk, table: &mut Section, pki: Option<&(Pki, Option<Span
 }
 
 /// Whether a path is this directory or below it.
-fn is_within(path: &GuestPath, directory: &str) -> bool {
+pub(super) fn is_within(path: &GuestPath, directory: &str) -> bool {
     path.as_str().strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// An absolute path in the guest.
-fn guest_path(text: &str) -> Result<GuestPath, Invalid> {
+pub(super) fn guest_path(text: &str) -> Result<GuestPath, Invalid> {
     match text.strip_prefix('/') {
         Some(relative) => relative.parse(),
         None => Err(Invalid("it must begin with /".into())),

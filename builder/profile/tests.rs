@@ -119,6 +119,7 @@ fn defaults_are_filled_in() {
     let (profile, _) = accepted(HA3);
     assert_eq!((profile.name.as_str(), profile.nodes.len()), ("ha3", 3));
     assert_eq!(profile.etcd.data_dir.absolute(), "/var/lib/etcd");
+    assert_eq!(profile.etcd.bin_dir.absolute(), "/usr/local/bin");
     assert_eq!(profile.pki.directory.absolute(), "/etc/etcd/pki");
     assert_eq!(
         (profile.pki.ca_lifetime.to_string(), profile.pki.leaf_lifetime.to_string()),
@@ -129,6 +130,21 @@ fn defaults_are_filled_in() {
     assert_eq!(profile.bundle.carriers.len(), 4);
     let macs: BTreeSet<_> = profile.nodes.iter().map(|node| node.mac.to_string()).collect();
     assert_eq!(macs.len(), 3);
+}
+
+/// A system that only Ignition sets up has a read-only /usr.
+#[test]
+fn programs_lie_where_the_system_can_be_written() {
+    let with = |etcd: &str, carriers: &str| {
+        let (profile, _) = accepted(&format!(
+            "{HA3}\n[etcd]\nversion = \"3.5.33\"\n{etcd}\n[bundle]\ncarriers = {carriers}\n"
+        ));
+        profile.etcd.bin_dir.absolute()
+    };
+    assert_eq!(with("", r#"["ignition"]"#), "/opt/bin");
+    assert_eq!(with("", r#"["ignition", "cloud-init"]"#), "/usr/local/bin");
+    assert_eq!(with(r#"bin-dir = "/usr/local/bin""#, r#"["ignition"]"#), "/usr/local/bin");
+    assert_eq!(with(r#"bin-dir = "/opt/etcd/bin""#, r#"["tar"]"#), "/opt/etcd/bin");
 }
 
 #[test]

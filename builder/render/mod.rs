@@ -2,6 +2,7 @@
 
 mod carrier;
 mod config;
+mod logs;
 mod overlay;
 mod systemd;
 mod template;
@@ -23,8 +24,8 @@ pub use template::Templates;
 /// The account that etcd runs as.
 pub const USER: &str = "etcd";
 
-/// Where the binaries lie in the guest.
-pub const PROGRAMS: &str = "usr/local/bin";
+/// What an operator's shell takes etcdctl's endpoints and certificates from, in a bundle's `client/`.
+pub const CLIENT_SCRIPT: &str = include_str!("../../overlays/client/etcdctl.sh");
 
 /// An etcd program and its bytes.
 pub type Program = (String, Arc<Blob>);
@@ -54,7 +55,7 @@ impl Kitchen<'_> {
     pub fn node_tree(&self, node: &Node, keys: &NodeKeys<'_>) -> Result<Tree> {
         let plan = self.plan;
         let mut tree = Tree::default();
-        let config = config::of_node(plan.config_style, node, &format!("/{PROGRAMS}/etcd"))?;
+        let config = config::of_node(plan.config_style, node, &self.program())?;
         let origin = "etcd's configuration";
         tree.insert(path("etc/etcd")?, Entry::directory(Mode::DIRECTORY, origin))?;
         if let Some((file, text)) = &config.file {
@@ -94,6 +95,10 @@ impl Kitchen<'_> {
         }
     }
 
+    fn program(&self) -> String {
+        format!("{}/etcd", self.plan.bin_dir.absolute())
+    }
+
     fn insert_keys(&self, tree: &mut Tree, node: &Node, keys: &NodeKeys<'_>) -> Result<()> {
         let origin = "the certificates";
         let directory = &self.plan.pki.directory;
@@ -113,6 +118,7 @@ impl Kitchen<'_> {
     fn values(&self, node: &Node, config: &config::Config) -> Value {
         let plan = self.plan;
         let pki = plan.pki.directory.absolute();
+        let logs = logs::of_node(node);
         let keys = |by_etcd: bool| -> Vec<String> {
             let wanted = node.certificates.iter().filter(|spec| spec.read_by_etcd == by_etcd);
             wanted.map(|spec| format!("{pki}/{}-key.pem", spec.file)).collect()
@@ -139,7 +145,8 @@ impl Kitchen<'_> {
                 "name": peer.name, "peer_url": peer.peer_url,
                 "record": peer.member_id.in_log(plan.cluster.id),
             })).collect::<Vec<_>>(),
-            "program": format!("/{PROGRAMS}/etcd"),
+            "program": self.program(),
+            "bin_dir": plan.bin_dir.absolute(),
             "member_id": node.member_id.to_string(),
             "cluster_id": plan.cluster.id.to_string(),
             "cluster_record": plan.cluster.id.in_log(),
@@ -153,6 +160,9 @@ impl Kitchen<'_> {
             "peer_file": plan::uses(plan.pki.certificates).peer,
             "exec_start": config.exec_start,
             "environment_files": config.environment_files,
+            "unset": systemd::UNSET.join(" "),
+            "log_directories": logs.directories,
+            "log_files": logs.files,
             "etcd_keys": keys(true),
             "root_keys": keys(false),
         })
@@ -171,17 +181,17 @@ fn collision(path: &GuestPath, there: &Entry, entry: &Entry) -> Failure {
 }
 
 /// The programs as a tree of their own: the layer that is the same for every host.
-pub fn programs_tree(programs: &[Program]) -> Result<Tree> {
+pub fn programs_tree(programs: &[Program], bin_dir: &GuestPath) -> Result<Tree> {
     let mut tree = Tree::default();
-    insert_programs(&mut tree, programs)?;
+    insert_programs(&mut tree, programs, bin_dir)?;
     Ok(tree)
 }
 
 /// Puts the programs into a node's own files.
-pub fn insert_programs(tree: &mut Tree, programs: &[Program]) -> Result<()> {
+pub fn insert_programs(tree: &mut Tree, programs: &[Program], bin_dir: &GuestPath) -> Result<()> {
     for (name, blob) in programs {
         let entry = Entry::shared(blob.clone(), Mode::PROGRAM, "the etcd release");
-        tree.insert(path(&format!("{PROGRAMS}/{name}"))?, entry)?;
+        tree.insert(path(&format!("{bin_dir}/{name}"))?, entry)?;
     }
     Ok(())
 }

@@ -1,4 +1,32 @@
-//! Quoting for systemd's own files.
+//! systemd's own files: what they quote, and what etcd's unit takes out of the environment.
+
+/// Variables that a machine may set for all of its services (`DefaultEnvironment=`) and that no member may see.
+///
+/// A proxy: members reach each other and nobody else, and Go sends what it can through one
+/// (golang.org/x/net/http/httpproxy). And those of etcd's options that no profile can set, because they make another
+/// member or lose data. Its other variables are left to a drop-in: in the style `file` they have no effect, and with
+/// `flags` etcd stops and names one that contradicts a flag.
+pub const UNSET: &[&str] = &[
+    "ALL_PROXY",
+    "FTP_PROXY",
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
+    "NO_PROXY",
+    "all_proxy",
+    "ftp_proxy",
+    "https_proxy",
+    "http_proxy",
+    "no_proxy",
+    "ETCD_CONFIG_FILE",
+    "ETCD_DISCOVERY",
+    "ETCD_DISCOVERY_PROXY",
+    "ETCD_DISCOVERY_SRV",
+    "ETCD_DISCOVERY_SRV_NAME",
+    "ETCD_FORCE_NEW_CLUSTER",
+    "ETCD_PROXY",
+    "ETCD_UNSAFE_NO_FSYNC",
+    "ETCD_WAL_DIR",
+];
 
 /// One argument of ExecStart= so that systemd reads back exactly this text (systemd.service(5) "Command
 /// lines", systemd.unit(5) "Specifiers", systemd.syntax(7) "Quoting").

@@ -62,10 +62,22 @@ impl fmt::Display for Epoch {
 impl FromStr for Epoch {
     type Err = Invalid;
 
-    /// A count of seconds (as in SOURCE_DATE_EPOCH), a date (`2026-11-21`) or an RFC 3339 time.
+    /// A date (`2026-11-21`), an RFC 3339 time, or a count of seconds since 1970, as in SOURCE_DATE_EPOCH. A number that may
+    /// as well be a year or a date without its dashes has to say that it is a count: `@2026`.
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        if let Ok(seconds) = text.parse() {
-            return Self::from_seconds(seconds);
+        if let Some(seconds) = text.strip_prefix('@') {
+            return match seconds.parse() {
+                Ok(count) if seconds.bytes().all(|b| b.is_ascii_digit()) => Self::from_seconds(count),
+                _ => invalid("after @ stands a count of seconds since 1970"),
+            };
+        }
+        if let Some(seconds) = text.parse().ok().filter(|_| text.bytes().all(|b| b.is_ascii_digit())) {
+            return match seconds {
+                0..1_000_000_000 => invalid(format!(
+                    "a date is written as 2026-11-21, and a count of seconds since 1970 as @{seconds}"
+                )),
+                _ => Self::from_seconds(seconds),
+            };
         }
         let full = if text.len() == 10 { format!("{text}T00:00:00Z") } else { text.to_owned() };
         let parsed = match full.parse::<jiff::Timestamp>() {
@@ -102,6 +114,18 @@ impl Lifetime {
 
     pub const fn years(years: u64) -> Self {
         Self::days(years * 365)
+    }
+
+    /// # Errors
+    /// When it cannot be written as one: nothing, more than 100 years, or no whole hours.
+    pub fn from_seconds(seconds: u64) -> Result<Self, Invalid> {
+        let lifetime = Self(seconds);
+        lifetime
+            .to_string()
+            .parse::<Self>()
+            .ok()
+            .filter(|read| *read == lifetime)
+            .ok_or_else(|| Invalid("it is not a lifetime".into()))
     }
 
     pub fn seconds(self) -> u64 {
@@ -154,7 +178,17 @@ mod tests {
     #[test]
     fn epochs_read_and_write() {
         let cases = [
-            ("0", Some("1970-01-01T00:00:00Z")),
+            ("@0", Some("1970-01-01T00:00:00Z")),
+            ("@2026", Some("1970-01-01T00:33:46Z")),
+            ("1000000000", Some("2001-09-09T01:46:40Z")),
+            ("0", None),
+            ("2026", None),
+            ("20261121", None),
+            ("999999999", None),
+            ("@", None),
+            ("@-1", None),
+            ("@+1", None),
+            ("@2026-11-21", None),
             ("2026-11-21", Some("2026-11-21T00:00:00Z")),
             ("2051-01-02T03:04:05Z", Some("2051-01-02T03:04:05Z")),
             ("-1", None),
@@ -177,6 +211,11 @@ mod tests {
     fn lifetimes_have_a_unit_and_an_end() {
         assert_eq!("90d".parse::<Lifetime>(), Ok(Lifetime::days(90)));
         assert_eq!("10y".parse::<Lifetime>().unwrap().to_string(), "10y");
+        for (seconds, want) in
+            [(3600, Some("1h")), (86_400 * 365, Some("1y")), (3601, None), (0, None), (u64::MAX, None)]
+        {
+            assert_eq!(Lifetime::from_seconds(seconds).ok().map(|l| l.to_string()).as_deref(), want);
+        }
         for bad in ["", "90", "d", "0h", "-1d", "1w", "101y", "1.5h", "99999999999999999999y", "é"] {
             assert!(bad.parse::<Lifetime>().is_err(), "{bad}");
         }

@@ -8,18 +8,30 @@ use serde::{Deserialize, Serialize};
 pub enum Fault {
     Stopped,
     Unreachable,
+    Filtered,
     Waiting,
+    NotEtcd,
+    NotTls,
+    Proxied,
     Expired,
     NotYetValid,
     UnknownAuthority,
     WrongName,
+    OlderCertificate,
+    NewerCertificate,
+    OtherCertificate,
+    OtherChain,
+    OtherOptions,
     NoLeader,
     SeveralLeaders,
     NoSpace,
     Corrupt,
+    NoUser,
     Permission,
+    OtherBundle,
     OtherCluster,
     OtherMember,
+    Replaced,
     OtherVersion,
     Missing,
     Extra,
@@ -59,31 +71,49 @@ const TABLE: &[Row] = &[
         Fault::NoSpace,
         &["mvcc: database space exceeded", "alarm:NOSPACE", "NOSPACE"],
         "Its database has reached quota-backend-bytes, so the cluster takes no more writes.",
-        "Compact the history, defragment one member after the other, then run `etcdctl alarm disarm`.",
+        "Take a snapshot; then compact, defragment one member after the other, and run `etcdctl alarm disarm`.",
     ),
     row(
         Fault::Corrupt,
         &["etcdserver: corrupt cluster", "alarm:CORRUPT", "CORRUPT"],
-        "Its data differs from the other members', which etcd's own check has found.",
-        "Stop that member, remove it, and add it again with an empty data directory.",
+        "Its data differs from the other members', as etcd's own check has found.",
+        "Take a snapshot from a member without the alarm and keep this member's data; only then replace the member.",
     ),
     row(
         Fault::NotYetValid,
         &["is before 19", "is before 20", "NotValidYet"],
-        "The clock that judged the certificate runs behind, or the certificate was issued with one that ran ahead.",
+        "The clock that judged the certificate is slow, or the clock that issued it was fast.",
         "Set the clock on the node and on this machine; nothing else has to change.",
     ),
     row(
         Fault::Expired,
         &["certificate has expired", "certificate expired", "CertificateExpired", "expired certificate"],
-        "A certificate is past its end, or the clock that judged it runs ahead.",
+        "A certificate has expired, or the clock that judged it is fast.",
         "Check both clocks; then run `kiln keystore renew`, build again and put the new certificates in place.",
     ),
     row(
         Fault::UnknownAuthority,
         &["unknown authority", "unknown certificate authority", "UnknownIssuer", "UnknownCA"],
-        "The machine at this address was made with another CA than this bundle's.",
-        "Use the bundle that the machine was booted from, or boot the machine from this bundle.",
+        "The machine at this address has a certificate of another CA than this bundle's.",
+        "Verify with the bundle that the machine was booted from, or find out which machine has this address.",
+    ),
+    row(
+        Fault::NotEtcd,
+        &[],
+        "Something that is not etcd listens at this address: a proxy, a port forward or another service.",
+        "Find out what listens there (`ss -ltnp` on the node), and verify from where etcd itself can be reached.",
+    ),
+    row(
+        Fault::NotTls,
+        &[],
+        "etcd serves plain HTTP at this address: it was started without the bundle's configuration.",
+        "Start it by the unit of this bundle; until then anyone who reaches the port can read and write all keys.",
+    ),
+    row(
+        Fault::Proxied,
+        &[],
+        "A proxy terminates TLS before etcd, or an etcd of another CA asks its clients for no certificate.",
+        "Verify from where etcd itself can be reached, or let the proxy pass TLS through.",
     ),
     row(
         Fault::WrongName,
@@ -92,10 +122,46 @@ const TABLE: &[Row] = &[
         "Compare the machine's address and files with this node's in the bundle, and boot it from its own.",
     ),
     row(
+        Fault::OlderCertificate,
+        &[],
+        "The node still serves the certificate of an earlier issue.",
+        "Bring it its certificates and keys from this bundle; etcd reads them at every handshake, without a restart.",
+    ),
+    row(
+        Fault::NewerCertificate,
+        &[],
+        "The node serves a certificate of a later issue than this bundle's.",
+        "Verify with the newest bundle of this cluster.",
+    ),
+    row(
+        Fault::OtherCertificate,
+        &[],
+        "The node serves a certificate of this CA that another build made.",
+        "Bring it its files from this bundle, or verify with the bundle that it was brought.",
+    ),
+    row(
+        Fault::OtherChain,
+        &[],
+        "The node sends other intermediate certificates than its file in the bundle holds.",
+        "Bring it its certificates from this bundle; clients that trust the root alone need the whole chain.",
+    ),
+    row(
+        Fault::OtherOptions,
+        &[],
+        "etcd runs with other options than the bundle holds: it was started by another unit or configuration.",
+        "Bring the node its files from this bundle and restart etcd there, one member at a time.",
+    ),
+    row(
+        Fault::NoUser,
+        &["user name not found", "auth: user not found"],
+        "Authentication is on, and etcd has no user etcdctl, the common name of the bundle's client certificate.",
+        "With a user that has the root role: `user add etcdctl --no-password`, then `user grant-role etcdctl root`.",
+    ),
+    row(
         Fault::Permission,
         &["permission denied", "user name is empty", "invalid auth token", "authentication is not enabled"],
-        "Authentication is on, and the certificate's common name is not a user with the rights for this.",
-        "Give the user of the etcdctl certificate the root role: `etcdctl user grant-role etcdctl root`.",
+        "Authentication is on, and the user of the client certificate has no right to do this.",
+        "With a user that has the root role: `user grant-role etcdctl root`.",
     ),
     row(
         Fault::NoLeader,
@@ -105,14 +171,20 @@ const TABLE: &[Row] = &[
             "etcdserver: request timed out",
             "unhealthy cluster",
         ],
-        "The members have elected no leader: less than a majority runs, or they do not reach each other's peer port.",
+        "The members have elected no leader: less than a quorum runs, or they do not reach each other's peer port.",
         "Start the other members, and check that every member reaches the others on the peer port.",
     ),
     row(
         Fault::Stopped,
         &["connection refused"],
-        "The machine is up, but etcd is stopped there, or has not come as far as opening this port.",
-        "Look at `systemctl status` and `journalctl -u` of etcd's unit on the node, and start it.",
+        "The machine is up, but etcd does not listen there: it is stopped, still waits to start, or a firewall rejects.",
+        "Read `systemctl status` of etcd's unit on the node; status 226/NAMESPACE means a container (LXC) without nesting.",
+    ),
+    row(
+        Fault::Filtered,
+        &[],
+        "The machine answers on another port: a firewall keeps this one closed (firewalld: \"No route to host\").",
+        "Open the client port (2379) to clients and the peer port (2380) to the other members.",
     ),
     row(
         Fault::Unreachable,
@@ -123,13 +195,13 @@ const TABLE: &[Row] = &[
             "i/o timeout",
             "connection timed out",
         ],
-        "The machine is off, has another address, or a firewall between here and there drops the packets.",
-        "Start the machine, and check its address and the way to it from here.",
+        "Nothing answers: the machine is off, has another address, or a firewall (firewalld, nftables) is in between.",
+        "Start the machine; check its address, the route to it and that its ports 2379 and 2380 are open.",
     ),
     row(
         Fault::Waiting,
         &["context deadline exceeded", "deadlineexceeded", "tls handshake timeout"],
-        "etcd is there and answers nobody: it has not yet met a majority of the members, or it hangs.",
+        "etcd is there but does not answer: it has not yet met a quorum of the members, or it hangs.",
         "Start the other members, check the peer port between them, and read the journal of etcd's unit on the node.",
     ),
     row(
@@ -139,16 +211,28 @@ const TABLE: &[Row] = &[
         "Ask again in a few seconds; if it stays so, compare the cluster IDs above.",
     ),
     row(
+        Fault::OtherBundle,
+        &[],
+        "A cluster of this CA runs here, but this bundle describes another: its nodes, addresses or token were changed.",
+        "Verify with the bundle that the cluster was made from, and boot no node from this one: it would not start.",
+    ),
+    row(
         Fault::OtherCluster,
         &["cluster ID mismatch"],
-        "It belongs to another cluster: booted from another bundle, or with a data directory from an earlier one.",
-        "Boot it from this bundle; if it was, move its old data directory away first.",
+        "It belongs to another cluster: booted from another bundle, or its data is from an earlier one.",
+        "Find out which bundle and whose data it has; keep the data until you know that nobody needs it.",
     ),
     row(
         Fault::OtherMember,
         &[],
-        "Another member answers at this address, or this one was removed and added again.",
-        "Compare with `etcdctl member list`; a member that was replaced on purpose needs a bundle that knows it.",
+        "Another member answers at this address.",
+        "Compare with `etcdctl member list`: the machine has another member's address, or another member's data.",
+    ),
+    row(
+        Fault::Replaced,
+        &[],
+        "The member was replaced: etcd gave it a new ID, and no bundle knows the IDs of replaced members yet.",
+        "If you replaced it, nothing has to be done: the other rows hold for the new member.",
     ),
     row(
         Fault::OtherVersion,
@@ -166,13 +250,13 @@ const TABLE: &[Row] = &[
         Fault::Extra,
         &[],
         "The cluster has a member that the bundle does not know.",
-        "If nobody added it on purpose, take it out with `etcdctl member remove`.",
+        "Find out who added it, and where it runs, before anything is changed.",
     ),
     row(
         Fault::Unstarted,
         &[],
-        "The member is on the list but has never reported for duty.",
-        "Start it, and look at its journal if it does not come.",
+        "The member is on the list but has never come up.",
+        "Start it, and read its journal if it does not come up.",
     ),
     row(
         Fault::Learner,
@@ -190,7 +274,7 @@ const TABLE: &[Row] = &[
         Fault::UrlDiffers,
         &[],
         "The member tells others to reach it elsewhere than the bundle says: its configuration was changed.",
-        "Put the baked configuration back, or run `etcdctl member update` with the promised peer URLs.",
+        "Put the baked configuration back, or run `etcdctl member update` with the peer URLs of the bundle.",
     ),
     row(
         Fault::ListsDiffer,
@@ -202,18 +286,18 @@ const TABLE: &[Row] = &[
         Fault::DataDiffers,
         &[],
         "The members hold different data at the same revision: one of them is damaged.",
-        "Take a snapshot now, find the odd one out, remove it and add it again with an empty data directory.",
+        "Take a snapshot of every member now, and keep all their data until you know which one is right.",
     ),
     row(
         Fault::NotRead,
         &[],
-        "What one member has acknowledged, another does not show.",
+        "One member does not show what another has acknowledged.",
         "Treat the data as suspect: compare cluster IDs and hashes before anything else writes.",
     ),
     row(
         Fault::Open,
         &[],
-        "The port lets in somebody it has to keep out: client-cert-auth or allowed-cn is missing in its configuration.",
+        "The port lets in a client that it has to refuse: client-cert-auth or allowed-cn is missing in its configuration.",
         "Put the baked configuration back and restart etcd; if it was baked so, this etcd has allowed-cn only as a flag.",
     ),
     row(
@@ -225,7 +309,7 @@ const TABLE: &[Row] = &[
     row(
         Fault::Unknown,
         &[],
-        "It answered in a way that Kiln has no name for.",
+        "Kiln does not know this answer.",
         "Read what was said, and the journal of etcd's unit on the node.",
     ),
 ];
@@ -269,6 +353,17 @@ mod tests {
         assert_eq!(TABLE.len(), Fault::Unknown as usize + 1);
     }
 
+    /// What a person does at night with the only copy there is must not be what a row says.
+    #[test]
+    fn no_advice_loses_data() {
+        for row in TABLE {
+            let advice = row.way_out.to_lowercase();
+            for word in ["remove", "empty", "delete", "move its", "wipe", "overwrite", "format"] {
+                assert!(!advice.contains(word), "{advice}");
+            }
+        }
+    }
+
     #[test]
     fn messages_are_recognised() {
         // As etcdctl 3.5.16 and rustls wrote them.
@@ -297,6 +392,9 @@ mod tests {
             ("Error: etcdserver: mvcc: database space exceeded", Fault::NoSpace),
             ("Error: context deadline exceeded", Fault::Waiting),
             ("etcdserver: permission denied", Fault::Permission),
+            // 3.5.30 and 3.5.16, for a user that there is not.
+            ("etcdserver: user name not found", Fault::NoUser),
+            ("rpc error: code = Unknown desc = auth: user not found", Fault::NoUser),
             ("received fatal alert: UnknownCA", Fault::UnknownAuthority),
             ("something new", Fault::Unknown),
         ];

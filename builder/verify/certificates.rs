@@ -1,12 +1,14 @@
-//! How long the cluster's certificates last: those of the manifest, and those that the members show.
+//! The certificates: those that the members show against those that the bundle holds, and how long they last.
 
-use x509_cert::Certificate;
-use x509_cert::der::Decode;
+use std::net::IpAddr;
 
+use super::baked::Baked;
 use super::causes::Fault;
 use super::look::Seen;
 use super::report::Check;
+use super::who::Authorities;
 use crate::bundle::Manifest;
+use crate::pki::Presented;
 use crate::values::Epoch;
 
 const DAY: u64 = 86_400;
@@ -14,24 +16,151 @@ const DAY: u64 = 86_400;
 /// A certificate that ends sooner is mentioned, though nothing is wrong yet.
 const SOON_DAYS: u64 = 30;
 
-/// A row for the manifest, and one for each member's server certificate.
-pub fn check(manifest: &Manifest, seen: &[Seen<'_>], now: Epoch) -> Vec<Check> {
+/// A row for each port's certificate, one for its dates, and one for the dates of the manifest.
+pub fn check(manifest: &Manifest, seen: &[Seen<'_>], authorities: &Authorities, now: Epoch) -> Vec<Check> {
+    let all: Vec<_> = seen.iter().map(|one| (one.name(), one.baked)).collect();
+    let judge_port = |one: &Seen<'_>, check: &str, presented: Result<&[Vec<u8>], &str>, port: Port| {
+        let node = Some(one.name());
+        let read =
+            |ders: &[Vec<u8>]| ders.iter().map(|der| Presented::from_der(der)).collect::<Result<Vec<_>, _>>();
+        let chain = match presented {
+            Err(why) => return Check::skipped(check, node, why),
+            Ok([]) => return Check::skipped(check, node, "it showed none"),
+            Ok(ders) => match read(ders) {
+                Ok(chain) => chain,
+                Err(failure) => return Check::failed(check, node, Fault::NotEtcd, failure.to_string()),
+            },
+        };
+        let expected = Expected { node: one.name(), address: one.target.node.address, port, all: &all, now };
+        match expected.judge(&chain, authorities) {
+            None => Check::skipped(check, node, "the bundle does not hold it"),
+            Some(Ok(detail)) => Check::ok(check, node, detail),
+            Some(Err((fault, detail))) => Check::failed(check, node, fault, detail),
+        }
+    };
     let mut checks: Vec<_> = seen
         .iter()
         .map(|one| {
-            let (check, node) = ("presented certificate in date", Some(one.name()));
-            match one.presented.as_deref().and_then(dates) {
-                Some((from, to)) => judge(check, node, from, to, now, "the server certificate"),
-                None if one.status.is_err() => Check::skipped(check, node, super::checks::SILENT),
-                None => Check::skipped(check, node, "it showed none"),
-            }
+            let presented = if one.is_stranger() { Err(one.silence()) } else { Ok(&one.presented[..]) };
+            let presented = match presented {
+                Ok([]) if one.status.is_err() => Err(one.silence()),
+                other => other,
+            };
+            judge_port(one, "certificate as baked", presented, Port::Client)
         })
         .collect();
+    checks.extend(seen.iter().map(|one| {
+        let presented =
+            if one.is_stranger() { Err(one.silence()) } else { one.peer.as_deref().map_err(String::as_str) };
+        judge_port(one, "peer certificate as baked", presented, Port::Peer)
+    }));
+    checks.extend(seen.iter().map(|one| {
+        let (check, node) = ("presented certificate in date", Some(one.name()));
+        if one.is_stranger() {
+            return Check::skipped(check, node, one.silence());
+        }
+        match one.presented.first().and_then(|der| Presented::from_der(der).ok()) {
+            Some(leaf) => {
+                let (from, to) = (leaf.not_before().seconds(), leaf.not_after().seconds());
+                judge(check, node, from, to, now, "the server certificate")
+            }
+            None if one.status.is_err() => Check::skipped(check, node, one.silence()),
+            None => Check::skipped(check, node, "it showed none"),
+        }
+    }));
     checks.push(match first(manifest) {
         Some((from, to, what)) => judge("all certificates in date", None, from, to, now, &what),
         None => Check::skipped("all certificates in date", None, "the manifest lists none"),
     });
     checks
+}
+
+#[derive(Clone, Copy)]
+enum Port {
+    Client,
+    Peer,
+}
+
+impl Port {
+    fn baked(self, baked: &Baked) -> &[Presented] {
+        match self {
+            Port::Client => &baked.server,
+            Port::Peer => &baked.peer,
+        }
+    }
+}
+
+/// What a port of a node has to show.
+struct Expected<'a> {
+    node: &'a str,
+    address: IpAddr,
+    port: Port,
+    /// Every node with what the bundle holds for it.
+    all: &'a [(&'a str, &'a Baked)],
+    now: Epoch,
+}
+
+impl Expected<'_> {
+    /// `None` when the bundle holds no certificate to compare with. `shown` is not empty.
+    fn judge(
+        &self,
+        shown: &[Presented],
+        authorities: &Authorities,
+    ) -> Option<Result<String, (Fault, String)>> {
+        let baked = self.all.iter().find(|(name, _)| *name == self.node)?;
+        let baked = self.port.baked(baked.1);
+        let (want, leaf) = (baked.first()?, shown.first()?);
+        if leaf.der() == want.der() {
+            return Some(self.judge_chain(baked, shown));
+        }
+        let is = format!("it shows serial {}; the bundle has {}", short(leaf), short(want));
+        let others = self.all.iter().filter(|(name, _)| *name != self.node);
+        let owner = others
+            .filter(|(_, other)| self.port.baked(other).first().is_some_and(|one| one.der() == leaf.der()));
+        let dates = format!(
+            "it shows serial {}, valid from {}; the bundle has {}, valid from {}",
+            short(leaf),
+            leaf.not_before(),
+            short(want),
+            want.not_before()
+        );
+        Some(Err(if let Some((owner, _)) = owner.into_iter().next() {
+            (Fault::WrongName, format!("it shows the certificate of {owner}"))
+        } else if !authorities.have_signed(leaf, baked.get(1..).unwrap_or_default()) {
+            (Fault::UnknownAuthority, format!("{is}; it is {} of the CA {}", leaf.subject(), leaf.issuer()))
+        } else if !leaf.names(self.address) {
+            (Fault::WrongName, format!("{is}; it does not name {}", self.address))
+        } else if leaf.not_after() < self.now {
+            (Fault::Expired, format!("{dates}; it ended on {}", leaf.not_after()))
+        } else if leaf.not_before() < want.not_before() {
+            (Fault::OlderCertificate, dates)
+        } else if leaf.not_before() > want.not_before() {
+            (Fault::NewerCertificate, dates)
+        } else {
+            (Fault::OtherCertificate, is)
+        }))
+    }
+
+    fn judge_chain(&self, baked: &[Presented], shown: &[Presented]) -> Result<String, (Fault, String)> {
+        let same = baked.len() == shown.len() && baked.iter().zip(shown).all(|(a, b)| a.der() == b.der());
+        let issuers = |chain: &[Presented]| match &chain[1..] {
+            [] => "no intermediate certificate".to_owned(),
+            above => above.iter().map(Presented::subject).collect::<Vec<_>>().join(", then "),
+        };
+        match same {
+            true => Ok(format!("serial {}", short(&baked[0]))),
+            false => Err((
+                Fault::OtherChain,
+                format!("behind its own it shows {}; the bundle has {}", issuers(shown), issuers(baked)),
+            )),
+        }
+    }
+}
+
+/// A serial number's beginning is enough to find it in `bundle.json`, and fits on a line.
+fn short(certificate: &Presented) -> String {
+    let serial: String = certificate.serial().chars().take(8).collect();
+    format!("{serial}…")
 }
 
 /// A word of warning when the first certificate is about to end.
@@ -62,13 +191,6 @@ fn judge(check: &str, node: Option<&str>, from: u64, to: u64, now: Epoch, what: 
     }
 }
 
-/// Not before and not after, in seconds since 1970.
-fn dates(der: &[u8]) -> Option<(u64, u64)> {
-    let certificate = Certificate::from_der(der).ok()?;
-    let validity = certificate.tbs_certificate().validity();
-    Some((validity.not_before.to_unix_duration().as_secs(), validity.not_after.to_unix_duration().as_secs()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,14 +211,58 @@ mod tests {
         }
     }
 
+    /// A CA, and what it issues.
+    struct Lab(rcgen::Issuer<'static, rcgen::KeyPair>, Authorities);
+
+    impl Lab {
+        fn new() -> Self {
+            let key = rcgen::KeyPair::generate().unwrap();
+            let mut params = rcgen::CertificateParams::default();
+            params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+            let pem = params.self_signed(&key).unwrap().pem();
+            Self(rcgen::Issuer::new(params, key), Authorities::from_pem(pem.as_bytes()).unwrap())
+        }
+
+        fn leaf(&self, address: &str, year: i32) -> Presented {
+            let key = rcgen::KeyPair::generate().unwrap();
+            let mut params = rcgen::CertificateParams::new(vec![address.into()]).unwrap();
+            params.not_before = rcgen::date_time_ymd(year, 1, 1);
+            params.not_after = rcgen::date_time_ymd(year + 2, 1, 1);
+            Presented::from_der(params.signed_by(&key, &self.0).unwrap().der()).unwrap()
+        }
+    }
+
+    fn copy(of: &Presented) -> Presented {
+        Presented::from_der(of.der()).unwrap()
+    }
+
     #[test]
-    fn dates_are_read_from_a_certificate() {
-        let key = rcgen::KeyPair::generate().unwrap();
-        let mut params = rcgen::CertificateParams::new(vec!["cp-a".into()]).unwrap();
-        params.not_before = rcgen::date_time_ymd(2026, 1, 1);
-        params.not_after = rcgen::date_time_ymd(2051, 1, 1);
-        let certificate = params.self_signed(&key).unwrap();
-        assert_eq!(dates(certificate.der()), Some((1_767_225_600, 2_556_144_000)));
-        assert_eq!(dates(b"junk"), None);
+    fn a_certificate_is_held_against_the_baked_one() {
+        let (lab, other) = (Lab::new(), Lab::new());
+        let baked =
+            |address: &str| Baked { server: vec![lab.leaf(address, 2026)], peer: Vec::new(), options: None };
+        let (a, b) = (baked("10.0.0.1"), baked("10.0.0.2"));
+        let all = [("a", &a), ("b", &b)];
+        let now: Epoch = "2026-06-01".parse().unwrap();
+        let (node, address) = ("a", "10.0.0.1".parse().unwrap());
+        let expected = Expected { node, address, port: Port::Client, all: &all, now };
+        let judge = |shown: &[Presented]| expected.judge(shown, &lab.1).unwrap();
+        assert_eq!(judge(&[copy(&a.server[0])]), Ok(format!("serial {}", short(&a.server[0]))));
+        let cases = [
+            (vec![copy(&b.server[0])], Fault::WrongName, "it shows the certificate of b"),
+            (vec![other.leaf("10.0.0.1", 2026)], Fault::UnknownAuthority, "of the CA"),
+            (vec![lab.leaf("10.0.0.9", 2026)], Fault::WrongName, "does not name 10.0.0.1"),
+            (vec![lab.leaf("10.0.0.1", 2020)], Fault::Expired, "ended on 2022-01-01"),
+            (vec![lab.leaf("10.0.0.1", 2025)], Fault::OlderCertificate, "valid from 2025-01-01"),
+            (vec![lab.leaf("10.0.0.1", 2027)], Fault::NewerCertificate, "valid from 2027-01-01"),
+            (vec![lab.leaf("10.0.0.1", 2026)], Fault::OtherCertificate, "the bundle has"),
+            (vec![copy(&a.server[0]), copy(&b.server[0])], Fault::OtherChain, "no intermediate"),
+        ];
+        for (shown, fault, text) in cases {
+            let (is, detail) = judge(&shown).unwrap_err();
+            assert!(is == fault && detail.contains(text), "{is:?} {detail}");
+        }
+        let expected = Expected { port: Port::Peer, ..expected };
+        assert!(expected.judge(&[copy(&a.server[0])], &lab.1).is_none());
     }
 }

@@ -288,7 +288,14 @@ pub struct Alarm {
     pub alarm: i64,
 }
 
-/// Of `put` and `del` only the header counts.
+/// `lease grant` has no header of its own, and its names begin with capitals.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Lease {
+    #[serde(rename = "ID")]
+    pub id: u64,
+}
+
+/// Of `put` and `lease revoke` only the header counts.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Written {
     pub header: Header,

@@ -82,18 +82,12 @@ mod tests {
 
     #[test]
     fn every_check_is_a_case_and_nothing_breaks_out_of_it() {
-        let report = Report {
-            cluster: "ha3".into(),
-            cluster_id: String::new(),
-            passed: false,
-            members: Vec::new(),
-            checks: vec![
-                Check::ok("versions", Some("cp-a"), "3.5.16"),
-                Check::failed("reachable", Some("cp-b"), Fault::Stopped, "said \"<a>&\u{1b}[0m\"</failure>"),
-                Check::skipped("one leader", None, "no answer"),
-            ],
-            notes: Vec::new(),
-        };
+        let checks = vec![
+            Check::ok("versions", Some("cp-a"), "3.5.16"),
+            Check::failed("reachable", Some("cp-b"), Fault::Stopped, "said \"<a>&\u{1b}[0m\"</failure>"),
+            Check::skipped("one leader", None, "no answer"),
+        ];
+        let report = Report::new(("ha3".into(), String::new()), Vec::new(), checks, Vec::new());
         let xml = junit(&report).unwrap();
         let mut reader = quick_xml::Reader::from_str(&xml);
         let mut names = Vec::new();

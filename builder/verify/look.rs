@@ -3,10 +3,14 @@
 use std::net::SocketAddr;
 
 use super::Target;
+use super::ask;
+use super::baked::Baked;
 use super::causes::Fault;
 use super::etcdctl::{Etcdctl, MemberList, Status, StatusRow, Trouble};
 use super::probe::{self, Answer, Identity, Visit};
 use super::report::Member;
+use super::running::{self, Told as Settings};
+use super::who::{self, Authorities};
 
 /// As whom the ports are tried.
 pub struct Visitors {
@@ -14,6 +18,7 @@ pub struct Visitors {
     pub stranger: Option<Identity>,
     /// Whether the peer port was told whom to let in.
     pub peers_by_name: bool,
+    pub authorities: Authorities,
 }
 
 type Told<T> = Result<T, Trouble>;
@@ -35,13 +40,37 @@ pub struct Seen<'a> {
     pub list: Told<MemberList>,
     pub health: Told<()>,
     pub doors: Vec<Door>,
-    /// The server certificate, in DER.
-    pub presented: Option<Vec<u8>>,
+    /// What the bundle holds for it.
+    pub baked: &'a Baked,
+    /// The client port's certificates, leaf first, in DER; empty when it showed none.
+    pub presented: Vec<Vec<u8>>,
+    /// The peer port's, or why there are none.
+    pub peer: Result<Vec<Vec<u8>>, String>,
+    /// What it says about its options.
+    pub settings: Settings,
 }
 
 impl Seen<'_> {
     pub fn name(&self) -> &str {
         &self.target.node.name
+    }
+
+    /// Why nothing more is known of a member whose first check has failed.
+    pub fn silence(&self) -> &'static str {
+        match self.status.as_ref().map_or_else(|trouble| trouble.fault, |_| Fault::Unknown) {
+            Fault::NotEtcd | Fault::NotTls | Fault::Proxied | Fault::UnknownAuthority => {
+                "what answers there is not a member of this cluster's CA"
+            }
+            Fault::NoUser | Fault::Permission => "etcd does not tell this user",
+            _ => "it does not answer",
+        }
+    }
+
+    /// Whether what answers at the client port is not a member at all, so that its other answers say nothing.
+    pub fn is_stranger(&self) -> bool {
+        self.status.as_ref().is_err_and(|trouble| {
+            matches!(trouble.fault, Fault::NotEtcd | Fault::NotTls | Fault::Proxied | Fault::UnknownAuthority)
+        })
     }
 
     pub fn member(&self) -> Member {
@@ -68,14 +97,41 @@ pub fn hex(id: u64) -> String {
     format!("{id:x}")
 }
 
-pub fn look<'a>(target: &'a Target<'a>, etcdctl: &Etcdctl, visitors: &Visitors) -> Seen<'a> {
+pub fn look<'a>(
+    target: &'a Target<'a>,
+    baked: &'a Baked,
+    etcdctl: &Etcdctl,
+    visitors: &Visitors,
+) -> Seen<'a> {
     std::thread::scope(|scope| {
         let doors = scope.spawn(|| doors(target, visitors));
         let endpoint = target.endpoint();
-        let (answers, presented) = questions(target, &endpoint, etcdctl, visitors);
-        let doors = doors.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let asked = ask::ask(target.client, &visitors.client, "/version", who::LIMIT);
+        let intermediates = baked.server.get(1..).unwrap_or_default();
+        let (answers, settings) =
+            match who::check(target.client, &asked, &visitors.authorities, intermediates) {
+                Err(trouble) => (Answers::none(&trouble), Settings::default()),
+                Ok(()) => {
+                    let settings = scope.spawn(|| running::told(target.client, &visitors.client));
+                    let answers = questions(&endpoint, etcdctl);
+                    let settings = settings.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                    (answers, settings)
+                }
+            };
+        let (doors, peer) = doors.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         let Answers { status, list, health } = answers;
-        Seen { target, endpoint, status, list, health, doors, presented }
+        Seen {
+            target,
+            endpoint,
+            status,
+            list,
+            health,
+            doors,
+            baked,
+            presented: asked.presented,
+            peer,
+            settings,
+        }
     })
 }
 
@@ -85,45 +141,37 @@ struct Answers {
     health: Told<()>,
 }
 
-fn questions(
-    target: &Target<'_>,
-    endpoint: &str,
-    etcdctl: &Etcdctl,
-    visitors: &Visitors,
-) -> (Answers, Option<Vec<u8>>) {
-    // A closed or silent port answers a probe sooner, and says more exactly what is the matter, than etcdctl.
-    let visit = probe::tls(target.client, Some(&visitors.client), true);
-    if let Answer::Trouble(trouble) = &visit.answer
-        && matches!(trouble.fault, Fault::Stopped | Fault::Unreachable | Fault::Waiting)
-    {
-        let answers = Answers {
-            status: Err(trouble.clone()),
-            list: Err(trouble.clone()),
-            health: Err(trouble.clone()),
-        };
-        return (answers, visit.presented);
+impl Answers {
+    fn none(trouble: &Trouble) -> Self {
+        let [status, list, health] = [(); 3].map(|()| trouble.clone());
+        Self { status: Err(status), list: Err(list), health: Err(health) }
     }
+}
+
+fn questions(endpoint: &str, etcdctl: &Etcdctl) -> Answers {
     let ask = || -> Told<Status> {
         let rows: Vec<StatusRow> = etcdctl.ask(endpoint, &["endpoint", "status"])?;
         let silent = || Trouble { fault: Fault::Unknown, said: "an empty status".into() };
         rows.into_iter().next().map(|row| row.status).ok_or_else(silent)
     };
     let status = ask();
-    let answers = match &status {
-        Err(trouble) => Answers { list: Err(trouble.clone()), health: Err(trouble.clone()), status },
+    match &status {
+        // A user without rights is told the status by some releases only, the list by all.
+        Err(trouble) if !matches!(trouble.fault, Fault::NoUser | Fault::Permission) => Answers::none(trouble),
         // Both need a quorum and would only wait out their deadlines.
         Ok(known) if known.leader == 0 => {
             let none = Trouble { fault: Fault::NoLeader, said: "it knows of no leader".into() };
             Answers { list: Err(none.clone()), health: Err(none), status }
         }
-        Ok(_) => std::thread::scope(|scope| {
-            let list = scope.spawn(|| etcdctl.ask(endpoint, &["member", "list"]));
-            let health = etcdctl.health(endpoint);
-            let list = list.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        _ => {
+            let (list, health) = std::thread::scope(|scope| {
+                let list = scope.spawn(|| etcdctl.ask(endpoint, &["member", "list"]));
+                let health = etcdctl.health(endpoint);
+                (list.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), health)
+            });
             Answers { list, health, status }
-        }),
-    };
-    (answers, visit.presented)
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -151,7 +199,8 @@ const DOORS: [(&str, Port, Visitor); 7] = [
     ("peer port refuses a client", Port::Peer, Visitor::Client),
 ];
 
-fn doors(target: &Target<'_>, visitors: &Visitors) -> Vec<Door> {
+/// What each visitor met, and the certificates that the peer port showed to any of them.
+fn doors(target: &Target<'_>, visitors: &Visitors) -> (Vec<Door>, Result<Vec<Vec<u8>>, String>) {
     // Where etcd cannot be told the peers' names, any certificate of the CA opens the peer port; a note says so.
     let shut = |(_, port, visitor): &(&str, Port, Visitor)| {
         visitors.peers_by_name || (*port, *visitor) != (Port::Peer, Visitor::Client)
@@ -166,7 +215,7 @@ fn doors(target: &Target<'_>, visitors: &Visitors) -> Vec<Door> {
     });
     let speaks_tls = |port| {
         let same = doors.iter().zip(&tried).filter(|((_, other, _), _)| *other == port);
-        same.filter_map(|(_, visit)| visit.as_ref().ok()).any(|visit| visit.presented.is_some())
+        same.filter_map(|(_, visit)| visit.as_ref().ok()).any(|visit| !visit.presented.is_empty())
     };
     let judge = |((check, port, visitor), visit): (&(&'static str, Port, Visitor), &_)| {
         let visit: &Result<Visit, _> = visit;
@@ -183,18 +232,34 @@ fn doors(target: &Target<'_>, visitors: &Visitors) -> Vec<Door> {
         };
         Door { check, answer }
     };
-    doors.iter().zip(&tried).map(judge).collect()
+    let peer = doors
+        .iter()
+        .zip(&tried)
+        .filter(|((_, port, visitor), _)| *port == Port::Peer && *visitor != Visitor::Plain);
+    let mut showed = Err("it showed none".to_owned());
+    for (_, visit) in peer {
+        match visit {
+            Ok(visit) if !visit.presented.is_empty() => {
+                showed = Ok(visit.presented.clone());
+                break;
+            }
+            Ok(Visit { answer: Answer::Trouble(trouble), .. }) => showed = Err(trouble.said.clone()),
+            Ok(_) => {}
+            Err(why) => showed = Err((*why).to_owned()),
+        }
+    }
+    (doors.iter().zip(&tried).map(judge).collect(), showed)
 }
 
 fn try_as(visitor: Visitor, address: SocketAddr, visitors: &Visitors) -> Result<Visit, &'static str> {
     Ok(match visitor {
-        Visitor::Plain => Visit { answer: probe::plain(address), presented: None },
-        Visitor::Nobody => probe::tls(address, None, false),
-        Visitor::Client => probe::tls(address, Some(&visitors.client), false),
+        Visitor::Plain => Visit { answer: probe::plain(address), presented: Vec::new() },
+        Visitor::Nobody => probe::tls(address, None),
+        Visitor::Client => probe::tls(address, Some(&visitors.client)),
         Visitor::Stranger => {
             let stranger =
                 visitors.stranger.as_ref().ok_or("there is no certificate of another CA to try")?;
-            probe::tls(address, Some(stranger), false)
+            probe::tls(address, Some(stranger))
         }
     })
 }

@@ -1,14 +1,21 @@
-//! Asking a running cluster whether it is what the bundle promises, and saying what is wrong and why.
+//! Asking a running cluster whether it is what the bundle holds, and saying what is wrong and why.
 
+mod ask;
+mod baked;
 mod causes;
 mod certificates;
 mod checks;
 mod etcdctl;
 mod junit;
 mod look;
+mod members;
+mod notes;
+mod options;
 mod p521;
 mod probe;
 mod report;
+mod running;
+mod who;
 mod writes;
 
 use std::collections::BTreeMap;
@@ -18,7 +25,7 @@ use std::path::Path;
 pub use causes::Fault;
 pub use etcdctl::{Etcdctl, baked_etcdctl};
 pub use junit::junit;
-pub use report::{Check, Member, Outcome, Report};
+pub use report::{Check, Member, Outcome, Report, Verdict};
 
 use crate::bundle::Manifest;
 use crate::bundle::manifest::Node;
@@ -27,6 +34,7 @@ use crate::failure::{Doing, Failure, Result};
 use crate::interrupt;
 use crate::values::{Epoch, Url};
 use probe::Identity;
+use who::Authorities;
 
 /// PEM files in a bundle are a few kilobytes.
 const PEM_LIMIT: u64 = 1 << 20;
@@ -38,6 +46,8 @@ pub struct Options {
     pub endpoints: BTreeMap<String, SocketAddr>,
     /// A client certificate of another CA, which every port has to refuse.
     pub stranger: Option<Stranger>,
+    /// Leaves out the checks that write.
+    pub read_only: bool,
 }
 
 /// A certificate that this cluster has never heard of, in PEM, with its key.
@@ -111,35 +121,54 @@ pub fn run(bundle: &Path, manifest: &Manifest, options: &Options) -> Result<Repo
             None => None,
         },
         peers_by_name: manifest.etcd.peers_by_name,
+        authorities: Authorities::from_pem(&read("ca.pem")?).doing(|| "reading client/ca.pem".into())?,
     };
     let targets = targets(manifest, &options.endpoints)?;
-    let seen = each(&targets, |target| look::look(target, &etcdctl, &visitors));
+    let baked = each(&targets, |target| baked::read(bundle, manifest, target.node));
+    let baked = baked.into_iter().collect::<Result<Vec<_>>>()?;
+    let pairs: Vec<_> = targets.iter().zip(&baked).collect();
+    let seen = each(&pairs, |(target, baked)| look::look(target, baked, &etcdctl, &visitors));
     interrupt::check()?;
 
     let mut checks = checks::all(manifest, &seen, &etcdctl);
     interrupt::check()?;
-    // The scratch directory's name is the only one of its kind on this machine, by chance elsewhere too.
-    let unique = scratch.path().file_name().and_then(|name| name.to_str()).unwrap_or("kiln-verify");
-    checks.extend(writes::check(manifest, &seen, &etcdctl, unique));
-    interrupt::check()?;
-    checks.extend(checks::doors(&seen));
-    checks.extend(certificates::check(manifest, &seen, options.now));
-
     let mut notes: Vec<String> = etcdctl.note.iter().cloned().collect();
+    if options.read_only {
+        notes.push("read-only: no test keys were written".to_owned());
+    } else {
+        // The scratch directory's name is the only one of its kind on this machine, by chance elsewhere too.
+        let unique = scratch.path().file_name().and_then(|name| name.to_str()).unwrap_or("kiln-verify");
+        checks.extend(writes::check(manifest, &seen, &etcdctl, unique));
+        interrupt::check()?;
+    }
+    checks.extend(checks::doors(&seen));
+    let (of_options, untold) = notes::options(&seen);
+    checks.extend(of_options);
+    checks.extend(certificates::check(manifest, &seen, &visitors.authorities, options.now));
+    know_the_user(&mut checks);
+
+    notes.extend(notes::quorum(&seen));
+    notes.extend(notes::closed_peer_ports(&seen));
+    notes.extend(notes::started_before(manifest, &seen));
+    notes.extend(untold);
     notes.extend(certificates::note(manifest, options.now));
     if !manifest.etcd.peers_by_name {
         let note = "any certificate of this CA gets onto the peer port: this release and configuration cannot tell peers by name";
         notes.push(note.to_owned());
     }
-    Ok(Report {
-        cluster: manifest.cluster.name.to_string(),
-        cluster_id: manifest.cluster.id.to_string(),
-        // What was not seen is not believed.
-        passed: checks.iter().all(|check| check.outcome == Outcome::Ok),
-        members: seen.iter().map(look::Seen::member).collect(),
-        checks,
-        notes,
-    })
+    let cluster = (manifest.cluster.name.to_string(), manifest.cluster.id.to_string());
+    Ok(Report::new(cluster, seen.iter().map(look::Seen::member).collect(), checks, notes))
+}
+
+/// Releases up to 3.5.27 say "permission denied" to most questions of a user that there is not; one answer that names the
+/// reason tells what the others mean.
+fn know_the_user(checks: &mut [Check]) {
+    if !checks.iter().any(|check| check.fault == Some(Fault::NoUser)) {
+        return;
+    }
+    for check in checks.iter_mut().filter(|check| check.fault == Some(Fault::Permission)) {
+        *check = Check::failed(&check.check, check.node.as_deref(), Fault::NoUser, check.detail.as_str());
+    }
 }
 
 /// Does the same with every item at once, a thread for each, and keeps their order.

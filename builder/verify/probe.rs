@@ -16,8 +16,10 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
 use rustls::{
     AlertDescription, ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, Stream,
+    SupportedProtocolVersion,
 };
 
+use super::ask::request;
 use super::causes::Fault;
 use super::etcdctl::Trouble;
 use super::p521;
@@ -65,17 +67,18 @@ pub enum Answer {
     Trouble(Trouble),
 }
 
-/// A visit over TLS: the answer, and the leaf certificate that the port has shown, in DER.
+/// A visit over TLS: the answer, and the certificates that the port has shown, leaf first, in DER. None where the
+/// handshake did not get as far.
 pub struct Visit {
     pub answer: Answer,
-    pub presented: Option<Vec<u8>>,
+    pub presented: Vec<Vec<u8>>,
 }
 
-fn trouble(fault: Fault, said: impl Into<String>) -> Answer {
+pub(super) fn trouble(fault: Fault, said: impl Into<String>) -> Answer {
     Answer::Trouble(Trouble { fault, said: said.into() })
 }
 
-fn connect(address: SocketAddr) -> std::result::Result<TcpStream, Answer> {
+pub(super) fn connect(address: SocketAddr) -> std::result::Result<TcpStream, Answer> {
     let stream = TcpStream::connect_timeout(&address, PATIENCE).and_then(|stream| {
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
@@ -97,7 +100,7 @@ pub fn plain(address: SocketAddr) -> Answer {
         Err(answer) => return answer,
     };
     let mut reply = [0; 512];
-    let asked = stream.write_all(b"GET /version HTTP/1.0\r\nHost: kiln\r\n\r\n");
+    let asked = stream.write_all(request("/version").as_bytes());
     match asked.and_then(|()| stream.read(&mut reply)) {
         Ok(0) => Answer::Refused("it closed the connection".into()),
         Ok(length) => read_plain(&reply[..length]),
@@ -120,31 +123,32 @@ fn read_plain(reply: &[u8]) -> Answer {
     }
 }
 
-/// Speaks TLS, with or without a certificate. With `expect_in` it asks for `/version` at once; otherwise it first
-/// waits for a refusal.
-pub fn tls(address: SocketAddr, identity: Option<&Identity>, expect_in: bool) -> Visit {
-    let recorder = Arc::new(Recorder(Mutex::new(None)));
+/// Speaks TLS, with or without a certificate, waits for a refusal, and then asks for `/version`.
+pub fn tls(address: SocketAddr, identity: Option<&Identity>) -> Visit {
+    let recorder = Arc::new(Recorder::default());
     let answer = match connect(address) {
-        Ok(stream) => visit(address, stream, identity, expect_in, recorder.clone()),
+        Ok(stream) => visit(address, stream, identity, recorder.clone()),
         Err(answer) => answer,
     };
-    let presented = recorder.0.lock().ok().and_then(|mut seen| seen.take());
-    // Closing is an answer only from somebody who has shown who he is.
-    let answer = match answer {
-        Answer::Refused(how) if presented.is_none() => trouble(
+    let presented = recorder.seen();
+    Visit { answer: believed(answer, address, &presented), presented }
+}
+
+/// Closing is an answer only from a server that has shown who it is.
+pub(super) fn believed(answer: Answer, address: SocketAddr, presented: &[Vec<u8>]) -> Answer {
+    match answer {
+        Answer::Refused(how) if presented.is_empty() => trouble(
             Fault::Unknown,
             format!("{address} ended the handshake before showing a certificate: {how}"),
         ),
         other => other,
-    };
-    Visit { answer, presented }
+    }
 }
 
 fn visit(
     address: SocketAddr,
     mut stream: TcpStream,
     identity: Option<&Identity>,
-    expect_in: bool,
     recorder: Arc<Recorder>,
 ) -> Answer {
     let mut connection = match client(address, identity, recorder) {
@@ -157,19 +161,17 @@ fn visit(
         }
     }
     let mut reply = [0; 512];
-    if !expect_in {
-        // Under TLS 1.3 the client is done before the server has judged its certificate.
-        let _ = stream.set_read_timeout(Some(REFUSAL_WAIT));
-        match Stream::new(&mut connection, &mut stream).read(&mut reply) {
-            Ok(0) => return Answer::Refused("it closed the connection after the handshake".into()),
-            Ok(_) => return Answer::LetIn("data, unasked".into()),
-            Err(error) if is_timeout(&error) => {}
-            Err(error) => return refusal(address, &error),
-        }
-        let _ = stream.set_read_timeout(Some(PATIENCE));
+    // Under TLS 1.3 the client is done before the server has judged its certificate.
+    let _ = stream.set_read_timeout(Some(REFUSAL_WAIT));
+    match Stream::new(&mut connection, &mut stream).read(&mut reply) {
+        Ok(0) => return Answer::Refused("it closed the connection after the handshake".into()),
+        Ok(_) => return Answer::LetIn("data, unasked".into()),
+        Err(error) if is_timeout(&error) => {}
+        Err(error) => return refusal(address, &error),
     }
+    let _ = stream.set_read_timeout(Some(PATIENCE));
     let mut tls = Stream::new(&mut connection, &mut stream);
-    match tls.write_all(b"GET /version HTTP/1.0\r\nHost: kiln\r\n\r\n").and_then(|()| tls.read(&mut reply)) {
+    match tls.write_all(request("/version").as_bytes()).and_then(|()| tls.read(&mut reply)) {
         Ok(0) => Answer::Refused("it closed the connection after the handshake".into()),
         Ok(length) => Answer::LetIn(
             String::from_utf8_lossy(&reply[..length]).lines().next().unwrap_or_default().to_owned(),
@@ -179,11 +181,11 @@ fn visit(
     }
 }
 
-fn is_timeout(error: &io::Error) -> bool {
+pub(super) fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }
 
-fn refusal(address: SocketAddr, error: &io::Error) -> Answer {
+pub(super) fn refusal(address: SocketAddr, error: &io::Error) -> Answer {
     let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match (tls, error.kind()) {
         (Some(rustls::Error::AlertReceived(alert)), _) if is_about_certificates(*alert) => {
@@ -192,6 +194,9 @@ fn refusal(address: SocketAddr, error: &io::Error) -> Answer {
         (Some(rustls::Error::AlertReceived(alert)), _) => {
             let said = format!("{address} ended the handshake with the TLS alert {alert:?}");
             trouble(Fault::named_in(&said), said)
+        }
+        (Some(rustls::Error::InvalidMessage(_)), _) => {
+            trouble(Fault::NotEtcd, format!("{address} answers, but does not speak TLS"))
         }
         (Some(other), _) => {
             trouble(Fault::Unknown, format!("{address} does not speak TLS as it should: {other}"))
@@ -220,20 +225,28 @@ fn is_about_certificates(alert: AlertDescription) -> bool {
     )
 }
 
-fn client(
+pub(super) fn client(
     address: SocketAddr,
     identity: Option<&Identity>,
     recorder: Arc<Recorder>,
 ) -> std::result::Result<ClientConnection, rustls::Error> {
+    let config = config(identity, recorder, rustls::DEFAULT_VERSIONS)?;
+    ClientConnection::new(config, ServerName::IpAddress(address.ip().into()))
+}
+
+pub(super) fn config(
+    identity: Option<&Identity>,
+    recorder: Arc<Recorder>,
+    versions: &[&'static SupportedProtocolVersion],
+) -> std::result::Result<Arc<ClientConfig>, rustls::Error> {
     let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()))
-        .with_safe_default_protocol_versions()?
+        .with_protocol_versions(versions)?
         .dangerous()
         .with_custom_certificate_verifier(recorder);
-    let config = match identity {
+    Ok(Arc::new(match identity {
         Some(identity) => builder.with_client_cert_resolver(Arc::new(Show(identity.clone()))),
         None => builder.with_no_client_auth(),
-    };
-    ClientConnection::new(Arc::new(config), ServerName::IpAddress(address.ip().into()))
+    }))
 }
 
 /// Shows the certificate whoever asks: the server's list of acceptable issuers must not keep another CA's
@@ -257,22 +270,27 @@ impl ResolvesClientCert for Show {
     }
 }
 
-/// Keeps the server's certificate and believes it: a probe sends no secret and trusts no answer, and whether the
-/// certificate is good is what etcdctl finds out.
-#[derive(Debug)]
-struct Recorder(Mutex<Option<Vec<u8>>>);
+/// Keeps the server's certificates and believes them: a probe sends no secret, and whether they are good is judged later.
+#[derive(Debug, Default)]
+pub(super) struct Recorder(Mutex<Vec<Vec<u8>>>);
+
+impl Recorder {
+    pub(super) fn seen(&self) -> Vec<Vec<u8>> {
+        self.0.lock().map(|seen| seen.clone()).unwrap_or_default()
+    }
+}
 
 impl ServerCertVerifier for Recorder {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
+        intermediates: &[CertificateDer<'_>],
         _server_name: &ServerName<'_>,
         _ocsp_response: &[u8],
         _now: UnixTime,
     ) -> std::result::Result<ServerCertVerified, rustls::Error> {
         if let Ok(mut seen) = self.0.lock() {
-            *seen = Some(end_entity.to_vec());
+            *seen = std::iter::once(end_entity).chain(intermediates).map(|one| one.to_vec()).collect();
         }
         Ok(ServerCertVerified::assertion())
     }
@@ -355,10 +373,10 @@ mod tests {
             other => panic!("{other:?}"),
         };
         assert_eq!(fault(plain(closed)), Fault::Stopped);
-        assert_eq!(fault(tls(closed, None, false).answer), Fault::Stopped);
+        assert_eq!(fault(tls(closed, None).answer), Fault::Stopped);
         assert_eq!(fault(plain(server(None))), Fault::Waiting);
-        assert_eq!(fault(tls(server(None), None, false).answer), Fault::Waiting);
+        assert_eq!(fault(tls(server(None), None).answer), Fault::Waiting);
         // Something that is no TLS server closes before it shows a certificate.
-        assert_eq!(fault(tls(server(Some(b"")), None, false).answer), Fault::Unknown);
+        assert_eq!(fault(tls(server(Some(b"")), None).answer), Fault::Unknown);
     }
 }

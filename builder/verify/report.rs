@@ -3,14 +3,27 @@
 use serde::{Deserialize, Serialize};
 
 use super::causes::Fault;
+use crate::values::printable;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
     Ok,
     Failed,
-    /// The check could not be made; the reason is another check's failure, or stands in the detail.
+    /// The check could not be made; the reason is another check's failure, or is in the detail.
     Skipped,
+}
+
+/// What all checks together say. The program exits with 0 for the first only: what was not seen is not believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// Every check was made, and each is good.
+    Matches,
+    /// A check has failed.
+    Differs,
+    /// Nothing has failed, but not every check could be made.
+    Unknown,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -51,6 +64,8 @@ impl Check {
 
     fn plain(check: &str, node: Option<&str>, outcome: Outcome, detail: String) -> Self {
         let node = node.map(str::to_owned);
+        // It may quote what a stranger's server said: one line, so that no row of the report can be forged.
+        let detail = printable(&detail).into_owned();
         Self { check: check.to_owned(), node, outcome, detail, fault: None, cause: None, way_out: None }
     }
 }
@@ -78,8 +93,9 @@ pub struct Member {
 pub struct Report {
     pub cluster: String,
     pub cluster_id: String,
-    /// No check has failed.
+    /// Every check was made, and each is good.
     pub passed: bool,
+    pub verdict: Verdict,
     pub members: Vec<Member>,
     pub checks: Vec<Check>,
     /// What the reader should know besides: `the bundle is for arm64, so …`.
@@ -87,6 +103,24 @@ pub struct Report {
 }
 
 impl Report {
+    pub fn new(
+        (cluster, cluster_id): (String, String),
+        members: Vec<Member>,
+        checks: Vec<Check>,
+        notes: Vec<String>,
+    ) -> Self {
+        let has = |outcome| checks.iter().any(|check| check.outcome == outcome);
+        let verdict = if has(Outcome::Failed) {
+            Verdict::Differs
+        } else if has(Outcome::Skipped) || checks.is_empty() {
+            Verdict::Unknown
+        } else {
+            Verdict::Matches
+        };
+        let notes = notes.iter().map(|note| printable(note).into_owned()).collect();
+        Self { cluster, cluster_id, passed: verdict == Verdict::Matches, verdict, members, checks, notes }
+    }
+
     pub fn count(&self, outcome: Outcome) -> usize {
         self.checks.iter().filter(|check| check.outcome == outcome).count()
     }
@@ -102,28 +136,29 @@ impl Report {
         for note in &self.notes {
             text.push_str(&format!("note     {note}\n"));
         }
-        text.push_str(&format!("\n{}\n", self.verdict()));
+        text.push_str(&format!("\n{}\n", self.sentence()));
         text
     }
 
     /// One sentence.
-    pub fn verdict(&self) -> String {
+    pub fn sentence(&self) -> String {
         let (total, failed) = (self.checks.len(), self.count(Outcome::Failed));
-        let skipped = match self.count(Outcome::Skipped) {
-            0 => String::new(),
-            n => format!(", {n} skipped"),
-        };
-        if self.passed {
-            format!(
-                "{}: the cluster is what the bundle promises ({} checks passed{skipped}).",
-                self.cluster,
-                self.count(Outcome::Ok)
-            )
-        } else {
-            format!(
-                "{}: the cluster is NOT what the bundle promises ({failed} of {total} checks failed{skipped}).",
-                self.cluster
-            )
+        let skipped = self.count(Outcome::Skipped);
+        let also = if skipped == 0 { String::new() } else { format!(", {skipped} skipped") };
+        let name = &self.cluster;
+        match self.verdict {
+            Verdict::Matches => {
+                format!("{name}: the cluster matches the bundle ({} passed).", count(total, "check"))
+            }
+            Verdict::Differs => format!(
+                "{name}: the cluster does NOT match the bundle ({failed} of {} failed{also}).",
+                count(total, "check")
+            ),
+            Verdict::Unknown => format!(
+                "{name}: nothing failed, but {skipped} of {} could not be made, so it is not known whether the cluster \
+                 matches the bundle.",
+                count(total, "check")
+            ),
         }
     }
 
@@ -184,7 +219,12 @@ impl Report {
 }
 
 fn show(value: Option<impl ToString>) -> String {
-    value.map_or_else(|| "-".into(), |value| value.to_string())
+    value.map_or_else(|| "-".into(), |value| printable(&value.to_string()).into_owned())
+}
+
+/// `1 member`, `3 members`.
+pub fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 /// Decimal units, as etcdctl's table has them (`humanize.Bytes`): `20 kB`, `2.1 MB`.
@@ -266,18 +306,48 @@ mod tests {
             is_leader: leader,
             ..Member::default()
         };
-        Report {
-            cluster: "ha3".into(),
-            cluster_id: "0".repeat(16),
-            passed: false,
-            members: vec![member("cp-a", Some(true)), member("cp-b", None)],
-            checks: vec![
+        Report::new(
+            ("ha3".into(), "0".repeat(16)),
+            vec![member("cp-a", Some(true)), member("cp-b", None)],
+            vec![
                 Check::ok("reachable", Some("cp-a"), "yes"),
                 Check::failed("reachable", Some("cp-b"), Fault::Stopped, "connection refused <&>"),
                 Check::skipped("one leader", None, "too few answered"),
             ],
-            notes: vec!["a note".into()],
+            vec!["a note".into()],
+        )
+    }
+
+    #[test]
+    fn each_verdict_has_its_sentence() {
+        let [ok, bad, skipped] = [
+            Check::ok("a", None, ""),
+            Check::failed("b", None, Fault::Stopped, ""),
+            Check::skipped("c", None, ""),
+        ];
+        let cases = [
+            (vec![&ok], "x: the cluster matches the bundle (1 check passed)."),
+            (vec![&ok, &ok], "x: the cluster matches the bundle (2 checks passed)."),
+            (vec![&ok, &bad], "x: the cluster does NOT match the bundle (1 of 2 checks failed)."),
+            (
+                vec![&bad, &skipped],
+                "x: the cluster does NOT match the bundle (1 of 2 checks failed, 1 skipped).",
+            ),
+            (vec![&ok, &skipped], "x: nothing failed, but 1 of 2 checks could not be made"),
+        ];
+        for (checks, want) in cases {
+            let passes = checks.iter().all(|check| check.outcome == Outcome::Ok);
+            let checks = checks.into_iter().cloned().collect();
+            let report = Report::new(("x".into(), String::new()), Vec::new(), checks, Vec::new());
+            assert!(report.sentence().starts_with(want), "{}", report.sentence());
+            assert_eq!(report.passed, passes);
         }
+    }
+
+    #[test]
+    fn a_strangers_words_are_one_line() {
+        let check = Check::failed("a", None, Fault::NotEtcd, "x\nok       all is well\u{1b}[2J");
+        assert_eq!(check.detail, "x\u{fffd}ok       all is well\u{fffd}[2J");
     }
 
     #[test]
@@ -294,7 +364,7 @@ mod tests {
             Fault::Stopped.way_out(),
             "skipped  one leader",
             "note     a note",
-            "ha3: the cluster is NOT what the bundle promises (1 of 3 checks failed, 1 skipped).",
+            "ha3: the cluster does NOT match the bundle (1 of 3 checks failed, 1 skipped).",
         ] {
             assert!(text.contains(want), "{text}\nlacks {want}");
         }

@@ -1,25 +1,40 @@
 //! Writing through each member, reading it at all others, and taking it away again.
+//!
+//! What is written hangs on a lease: whatever happens to this program, etcd deletes it when the lease ends.
 
 use super::causes::Fault;
-use super::checks::SILENT;
-use super::etcdctl::{Etcdctl, Range, Trouble, Written};
-use super::look::Seen;
-use super::report::Check;
+use super::etcdctl::{Etcdctl, Lease, Range, Trouble, Written};
+use super::look::{Seen, hex};
+use super::report::{Check, count};
 use crate::bundle::Manifest;
 
 /// Every key that verify ever writes begins with this.
-const PREFIX: &str = "kiln/verify/";
+pub const PREFIX: &str = "kiln/verify/";
+
+/// Seconds until etcd deletes the keys by itself. Writing and reading take a few, or as many as etcdctl's deadlines.
+const LEASE: &str = "60";
 
 /// A row per member that was written through, and one for the clearing up.
 pub fn check(manifest: &Manifest, seen: &[Seen<'_>], etcdctl: &Etcdctl, unique: &str) -> Vec<Check> {
     let prefix = format!("{PREFIX}{unique}/");
     let able: Vec<_> = seen.iter().filter(|one| reason_against(manifest, one).is_none()).collect();
-    let put = super::each(&able, |one| {
-        etcdctl.ask::<Written>(&one.endpoint, &["put", &format!("{prefix}{}", one.name()), unique])
-    });
+    // Ctrl-C stops no write: one that is stopped half-way may come after the clearing up.
+    let lease = first(&able, |one| etcdctl.clear_up::<Lease>(&one.endpoint, &["lease", "grant", LEASE]));
+    let put = |one: &&Seen<'_>| {
+        let lease = lease.as_ref().map_err(Trouble::clone)?;
+        let (lease, key) = (format!("--lease={}", hex(lease.id)), format!("{prefix}{}", one.name()));
+        etcdctl.clear_up::<Written>(&one.endpoint, &["put", &lease, &key, unique])
+    };
+    let put = super::each(&able, put);
     let read = super::each(&able, |one| etcdctl.ask::<Range>(&one.endpoint, &["get", "--prefix", &prefix]));
     // Whatever came of it: nothing that was written stays.
-    let cleared = clear(&able, etcdctl, &prefix);
+    let cleared = match &lease {
+        Ok(lease) => {
+            let revoke = ["lease", "revoke", &hex(lease.id)];
+            first(&able, |one| etcdctl.clear_up::<Written>(&one.endpoint, &revoke)).map(drop)
+        }
+        Err(_) => Ok(()),
+    };
 
     let mut checks = Vec::new();
     for one in seen {
@@ -40,25 +55,46 @@ pub fn check(manifest: &Manifest, seen: &[Seen<'_>], etcdctl: &Etcdctl, unique: 
         });
     }
     checks.push(match cleared {
-        _ if able.is_empty() => Check::skipped(CLEARED, None, "nothing was written"),
-        Ok(()) => Check::ok(CLEARED, None, "the test keys are gone"),
+        _ if put.iter().all(is_unwritten) => Check::skipped(CLEARED, None, "nothing was written"),
+        Ok(()) => Check::ok(CLEARED, None, "none is left"),
         Err(trouble) => Check::failed(
             CLEARED,
             None,
             trouble.fault,
-            format!("{prefix} is left; delete it with `etcdctl del --prefix {prefix}`: {}", trouble.said),
+            format!(
+                "keys below {prefix} may be there for another {LEASE} seconds; then etcd deletes them: {}",
+                trouble.said
+            ),
         ),
     });
     checks
 }
 
-const READ: &str = "a write is read at all others";
+const READ: &str = "a write reaches every member";
 const CLEARED: &str = "test keys deleted";
+
+/// The first good answer, or the last trouble.
+fn first<T>(able: &[&Seen<'_>], ask: impl Fn(&Seen<'_>) -> Result<T, Trouble>) -> Result<T, Trouble> {
+    let mut last = Err(Trouble { fault: Fault::Unknown, said: "no member could be asked".into() });
+    for one in able {
+        last = ask(one);
+        if last.is_ok() {
+            break;
+        }
+    }
+    last
+}
+
+/// Whether etcd has said that it did not write; after any other trouble it may have.
+fn is_unwritten(put: &Result<Written, Trouble>) -> bool {
+    put.as_ref()
+        .is_err_and(|trouble| matches!(trouble.fault, Fault::NoUser | Fault::Permission | Fault::NoSpace))
+}
 
 /// Why nothing is written through a member.
 fn reason_against(manifest: &Manifest, one: &Seen<'_>) -> Option<&'static str> {
     match (&one.status, &one.health) {
-        (Err(_), _) => Some(SILENT),
+        (Err(_), _) => Some(one.silence()),
         // What is somebody else's is not written to.
         (Ok(status), _) if status.header.cluster_id != manifest.cluster.id.0 => {
             Some("it belongs to another cluster")
@@ -101,19 +137,12 @@ fn read_everywhere(
             }
         }
     }
-    Check::ok(READ, Some(one.name()), format!("revision {}, by {readers}", write.revision))
-}
-
-/// Deletes the keys through the first member that does it.
-fn clear(able: &[&Seen<'_>], etcdctl: &Etcdctl, prefix: &str) -> Result<(), Trouble> {
-    let mut last = Ok(());
-    for one in able {
-        match etcdctl.clear_up::<Written>(&one.endpoint, &["del", "--prefix", prefix]) {
-            Ok(_) => return Ok(()),
-            Err(trouble) => last = Err(trouble),
-        }
-    }
-    last
+    let revision = write.revision;
+    let detail = match readers {
+        0 => format!("revision {revision}"),
+        _ => format!("revision {revision}, read at {}", count(readers, "other")),
+    };
+    Check::ok(READ, Some(one.name()), detail)
 }
 
 /// RFC 4648 with padding, as Go's JSON writes bytes.

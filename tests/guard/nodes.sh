@@ -15,8 +15,9 @@ node() {
     mount --bind /dev "$lab/$1/root/dev"
     : >"$lab/$1/console"
     mount --bind "$lab/$1/console" "$lab/$1/root/dev/console"
-    mkdir -p "$lab/$1/root/var/lib/etcd"
-    chmod 700 "$lab/$1/root/var/lib/etcd"
+    # As at a boot: the account, and what is its own.
+    systemd-sysusers --root="$lab/$1/root" etcd.conf >/dev/null 2>&1
+    systemd-tmpfiles --root="$lab/$1/root" --create --prefix=/etc/etcd --prefix=/var/lib/etcd etcd.conf
     ip netns add "$1"
     ip link add "$1" type veth peer name eth0 netns "$1"
     ip link set "$1" master br0 up
@@ -32,9 +33,27 @@ on() { local where
     ip netns exec "$where" env -i PATH="$PATH" chroot "$lab/$where/root" "$@"
 }
 
+# as_etcd NAME COMMAND…: there, as etcd's account.
+as_etcd() { local where
+    where=$1
+    shift
+    ip netns exec "$where" env -i PATH="$PATH" chroot --userspec=etcd:etcd "$lab/$where/root" "$@"
+}
+
+# as_unit NAME UNIT COMMAND…: the same, with the environment of a service on a machine that has a proxy for all of them.
+as_unit() { local where unset
+    where=$1
+    unset=$(sed -n 's/^UnsetEnvironment=//p' "$lab/$1/root/etc/systemd/system/$2" | sed 's/[^ ]*/-u &/g')
+    shift 2
+    # shellcheck disable=SC2086 # a word per variable
+    ip netns exec "$where" env -i PATH="$PATH" HTTPS_PROXY=http://127.0.0.1:9 https_proxy=http://127.0.0.1:9 \
+        ALL_PROXY=http://127.0.0.1:9 ETCD_FORCE_NEW_CLUSTER=true \
+        env $unset chroot --userspec=etcd:etcd "$lab/$where/root" "$@"
+}
+
 # etcd NAME: starts the member; etcd_stop NAME ends it.
 etcd() {
-    ip netns exec "$1" env -i PATH="$PATH" chroot "$lab/$1/root" /usr/local/bin/etcd --config-file /etc/etcd/etcd.conf >>"$lab/$1/log" 2>&1 &
+    as_unit "$1" etcd.service /usr/local/bin/etcd --config-file /etc/etcd/etcd.conf >>"$lab/$1/log" 2>&1 &
     echo $! >"$lab/$1/pid"
 }
 etcd_stop() {
@@ -45,7 +64,7 @@ etcd_stop() {
 # guard NAME CODE: what runs before etcd, and the code that it must exit with.
 guard() {
     code=0
-    on "$1" /bin/sh /etc/kiln/guard.sh >/dev/null 2>>"$lab/$1/stderr" || code=$?
+    as_unit "$1" kiln-guard.service /bin/sh /etc/kiln/guard.sh >>"$lab/$1/console" 2>>"$lab/$1/stderr" || code=$?
     [ "$code" = "$2" ] || { echo "the guard of $1 exits with $code, not $2" && cat "$lab/$1/console" "$lab/$1/stderr" && exit 1; }
     [ ! -s "$lab/$1/stderr" ] || { cat "$lab/$1/stderr" && exit 1; }
 }

@@ -113,10 +113,16 @@ impl Workshop {
         command
     }
 
-    /// A keystore that is the same everywhere.
+    /// A keystore that is the same everywhere. Its secret is one that `keystore init --seed-file` refuses, for good reason.
     pub fn keystore(&self, cluster: &str) {
-        self.file("seed", "07".repeat(32));
-        run(&mut self.kiln(["keystore", "init", cluster, "--seed-file", "seed", "--issued", "2026-01-01"]));
+        self.keystore_at(&format!("keystore/{cluster}"), cluster);
+    }
+
+    /// The same at another place.
+    pub fn keystore_at(&self, path: &str, cluster: &str) {
+        let (path, cluster) = (self.path().join(path), cluster.parse().unwrap());
+        let issued = "2026-01-01".parse().unwrap();
+        kiln::pki::Keystore::create(&path, &cluster, Some(&[7; 32]), issued).unwrap();
     }
 
     /// Builds a profile from the shared store and returns the bundle.

@@ -252,7 +252,7 @@ fn keystores_with_a_flipped_byte() {
     drop(lab.import("ca", &["ca"]).unwrap());
     let dir = lab.path("ca.keystore");
     let witness = lab.witness("ca.keystore", Algorithm::P256);
-    assert!(lab.seal("ca.keystore", "own-token", &witness).unwrap());
+    assert_eq!(lab.seal("ca.keystore", "own-token", &witness).unwrap(), kiln::pki::Sealed::New);
     let files = keystore_files(&dir);
     assert_eq!(
         files.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
@@ -300,7 +300,7 @@ fn keystores_that_miss_a_part() {
 fn keystores_in_the_wrong_place() {
     let lab = Lab::new();
     let dir = lab.path("keystore");
-    expect("none", Keystore::open(&dir, &cluster()), Exit::Untrusted, "there is no keystore at");
+    expect("none", Keystore::open(&dir, &cluster()), Exit::Usage, "there is no keystore at");
     assert!(kiln::disk::list(&lab.path("")).unwrap().is_empty(), "not even a lock is left");
     let keystore = lab.keystore("keystore");
     let create = |dir: &str| Keystore::create(&lab.path(dir), &cluster(), None, epoch(ISSUED));
@@ -326,7 +326,12 @@ fn keystores_in_the_wrong_place() {
     expect("link", Keystore::open(&lab.path("link"), &cluster()), Exit::Unsafe, "is a symbolic link");
     expect("link", create("link"), Exit::Unsafe, "is there already");
     lab.write("file", "");
-    expect("file", Keystore::open(&lab.path("file"), &cluster()), Exit::Untrusted, "is not a directory");
+    expect(
+        "file",
+        Keystore::open(&lab.path("file"), &cluster()),
+        Exit::Usage,
+        "file is a file, not a keystore",
+    );
     fs::create_dir(lab.path("empty")).unwrap();
     expect("empty", create("empty"), Exit::Unsafe, "is there already");
     assert_eq!(keystore_files(&dir), before);
@@ -337,7 +342,7 @@ fn keystores_in_the_wrong_place() {
         "schema",
         Keystore::open(&dir, &cluster()),
         Exit::Untrusted,
-        "keystore schema 7 is not supported; this kiln reads schema 1",
+        "keystore schema 7 is not supported; this kiln reads the schemas 1 and 2",
     );
 }
 

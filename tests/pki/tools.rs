@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 
 use kiln::disk::Scratch;
 use kiln::failure::Result;
-use kiln::pki::{Authority, Keystore};
+use kiln::pki::{Authority, Keystore, Sealed, Witness};
 use kiln::plan::{CertificateSpec, Usage};
 use kiln::profile::Algorithm;
 use kiln::values::{ClusterName, Epoch, Lifetime};
@@ -96,12 +96,21 @@ impl Lab {
     pub fn witness(&self, name: &str, algorithm: Algorithm) -> Vec<u8> {
         let keystore = Keystore::open(&self.path(name), &cluster()).unwrap();
         let authority = Authority::new(&keystore, Algorithm::P256, Lifetime::years(10)).unwrap();
+        // For `seal`.
+        self.write(&format!("{name}.trust"), authority.trust_pem().unwrap());
         authority.issue(&client(), algorithm, Lifetime::years(1)).unwrap().cert_pem.into_bytes()
     }
 
-    /// Seals a token in this keystore; whether that is new.
-    pub fn seal(&self, name: &str, token: &str, witness: &[u8]) -> Result<bool> {
-        Keystore::seal(&self.path(name), &cluster(), &token.parse().unwrap(), witness)
+    /// Seals a token in this keystore, with the certificate of a bundle and the CA that the latest witness had.
+    pub fn seal(&self, name: &str, token: &str, certificate: &[u8]) -> Result<Sealed> {
+        let witness = Witness {
+            token: token.parse().unwrap(),
+            release: "3.5.16".parse().unwrap(),
+            members: vec![("cp-a".parse().unwrap(), "https://10.240.16.10:2380".parse().unwrap())],
+            certificate: certificate.to_vec(),
+            trust: self.read(&format!("{name}.trust")),
+        };
+        Keystore::seal(&self.path(name), &cluster(), &witness, false)
     }
 
     /// Makes `NAME.key` and `NAME.pem`, a CA, signed by itself or by another one made so.

@@ -119,6 +119,9 @@ impl Recipe {
             for (path, (content, mode)) in files {
                 let mut header = tar::Header::new_gnu();
                 header.set_mode(*mode);
+                header.set_uid(0);
+                header.set_gid(0);
+                header.set_mtime(0);
                 header.set_size(content.len() as u64);
                 tar.append_data(&mut header, path, content.as_slice()).unwrap();
             }

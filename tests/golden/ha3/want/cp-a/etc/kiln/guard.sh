@@ -1,76 +1,91 @@
-# Made by Kiln for cp-a of golden: a first boot happens once. Decides whether etcd may start here.
+# Made by Kiln for cp-a of golden: a first boot happens once. Decides whether etcd may start here. It needs no more
+# rights than etcd has, and its unit gives it none: the directory is that of etcd's account.
 set -u
 data=/var/lib/etcd
 cluster=15809fbd59a767ea
-say() {
-    echo "kiln: $*"
-    { echo "kiln: $*" >/dev/console; } 2>/dev/null || :
-}
+say() { echo "kiln: cp-a $*"; }
 refuse() {
     code=$1
     shift
-    say "cp-a does not start etcd: $*"
+    say "does not start etcd: $*"
     exit "$code"
 }
-
-# Names without a DNS server. Only the block between the two marks is Kiln's.
-block() {
-    echo "# kiln: golden"
-    echo "10.240.16.10 cp-a.kloud.lan cp-a"
-    echo "10.240.48.10 cp-b.kloud.lan cp-b"
-    echo "10.240.80.10 cp-c.kloud.lan cp-c"
-    echo "# kiln: end of golden"
-}
-if [ "$(sed -n '/^# kiln: golden$/,/^# kiln: end of golden$/p' /etc/hosts 2>/dev/null)" != "$(block)" ]; then
-    others=$(sed '/^# kiln: golden$/,/^# kiln: end of golden$/d' /etc/hosts 2>/dev/null)
-    { printf '%s\n' "$others" && block; } >/etc/hosts || say "cp-a has no names of its peers: /etc/hosts cannot be written"
-fi
 
 # Certificates are not valid yet at a time before they were made, and etcd's leases count on a clock that does not jump.
 waited=
 until [ "$(date +%s)" -ge 1767225600 ]; do
-    [ -n "$waited" ] || say "cp-a waits for the clock: it shows $(date -u '+%Y-%m-%d %H:%M') UTC, which is before this node was built"
+    [ -n "$waited" ] || say "waits for the clock: it shows $(date -u '+%Y-%m-%d %H:%M') UTC, which is before this node was built"
     waited=yes
     sleep 1
 done
-[ -z "$waited" ] || say "cp-a has the time: $(date -u '+%Y-%m-%d %H:%M') UTC"
+[ -z "$waited" ] || say "has the time: $(date -u '+%Y-%m-%d %H:%M') UTC"
 
+# What this account cannot read is not empty.
+locked() { refuse 74 "the account etcd cannot read $1; give the data back to it (chown -R etcd:etcd $data)"; }
+for directory in "$data" "$data/member" "$data/member/wal"; do
+    [ ! -e "$directory" ] || { [ -r "$directory" ] && [ -x "$directory" ]; } || locked "$directory"
+done
+
+# number BYTE…: a varint of protobuf in hex; what follows it is left alone.
+number() {
+    value=0 shift=0
+    for byte in "$@"; do
+        value=$((value | (0x$byte & 127) << shift)) shift=$((shift + 7))
+        [ $((0x$byte)) -ge 128 ] || break
+    done
+    printf %x "$value"
+}
 # Every segment of etcd's log begins with the IDs of the member and of its cluster.
 for segment in "$data"/member/wal/*.wal; do
-    [ -e "$segment" ] || continue
-    case $(od -An -v -tx1 -N 512 "$segment" | tr -d ' \n') in
+    [ -e "$segment" ] || [ -L "$segment" ] || continue
+    [ -f "$segment" ] && [ -r "$segment" ] || locked "$segment"
+    begins=$(od -An -v -tx1 -N 512 "$segment") || locked "$segment"
+    case $(echo "$begins" | tr -d ' \n') in
     *08c8818bae87c9e5e0bd0110eacf9dcdd5f7a7c015*) refuse 65 "$data is that of cp-b; bring this node's own disk" ;;
     *08d9e9ae9ed985a991cb0110eacf9dcdd5f7a7c015*) refuse 65 "$data is that of cp-c; bring this node's own disk" ;;
     *10eacf9dcdd5f7a7c015*) exit 0 ;;
     esac
-    refuse 65 "$data belongs to another cluster than golden ($cluster); bring this node's own disk, or empty this one if nobody needs it"
+    # The second record, after one of 16 bytes (server/storage/wal): type 1, a checksum, and Metadata with its two fields.
+    varint='\( [89a-f].\)* [0-7].'
+    was=$(echo "$begins" | tr -d '\n' | cut -c 73- | sed -n "s/^ 08 01 10$varint 1a .. 08$varint 10\(.*\)/\3/p")
+    # shellcheck disable=SC2086 # a word per byte
+    [ -z "$was" ] || was=$(number $was)
+    refuse 65 "$data belongs to another cluster than golden: it holds the data of cluster ${was:-unknown}, and this node was built for $cluster; nothing is changed. Bring the bundle that cluster ${was:-unknown} was formed from, or build it again from its sealed keystore"
 done
-if [ -e "$data/kiln-cluster" ]; then
-    was=$(cat "$data/kiln-cluster")
-    [ "$was" = "$cluster" ] || refuse 65 "$data belonged to the cluster $was, not to golden ($cluster); empty it if nobody needs it"
-    refuse 66 "$data served golden and its data is gone; put it back, or remove this member and add it anew"
+record=$data/kiln-cluster
+if [ -e "$record" ] || [ -L "$record" ]; then
+    [ ! -L "$record" ] || refuse 74 "$record is a link, which neither Kiln nor etcd makes; look at what it leads to"
+    [ -f "$record" ] && [ -r "$record" ] || locked "$record"
+    was=$(head -c 16 "$record" | tr -cd 0-9a-f)
+    [ "$was" = "$cluster" ] ||
+        refuse 65 "$data has served another cluster (${was:-unknown}) than golden ($cluster), and its data is gone; put the data and its bundle back, or, to begin anew here, move $record elsewhere"
+    refuse 66 "$data has served golden and its data is gone; put it back, or have this member replaced (README: A first boot happens once)"
 fi
+[ ! -e "/var/lib/kiln/served-$cluster" ] ||
+    refuse 66 "cp-a has served golden before and its data is gone from $data; put it back, or have this member replaced (README: A first boot happens once)"
 
 formed=false
-# What the host remembers, where it says so: QEMU's -fw_cfg name=opt/kiln/formed,string=yes.
-modprobe -q qemu_fw_cfg 2>/dev/null || :
-[ "$(cat /sys/firmware/qemu_fw_cfg/by_name/opt/kiln/formed/raw 2>/dev/null)" != yes ] || formed=true
+[ ! -e /run/kiln/formed ] || formed=true
 
 # An empty disk may found or join once. Whether it has before, every peer knows without a majority: a member's client
 # URLs are recorded when it first serves. Only HTTP/1.1 on the peer port tells, and etcd itself is the one program
-# that is surely here and speaks it: told of a cluster that cannot be, it prints the peer's members and exits.
+# that is surely here and speaks it: told of a cluster that cannot be, it prints the peer's members and exits. It has to
+# listen somewhere: on sockets in a directory that nobody else can enter, which etcd 3.4 takes as NAME:NUMBER only.
 asked=$(mktemp -d) || refuse 74 "there is no room for a temporary directory"
-trap 'rm -rf "$asked"' EXIT
+trap 'cd / && rm -rf "$asked"' EXIT
+cd "$asked" || refuse 74 "$asked cannot be entered"
 waited=
 while :; do
     timeout 20 /usr/local/bin/etcd --name=ask --data-dir="$asked/cp-b" --initial-cluster-state=existing \
         --initial-cluster=ask=https://127.0.0.1:1,peer=https://10.240.48.10:2380 --initial-advertise-peer-urls=https://127.0.0.1:1 \
-        --listen-peer-urls=http://127.0.0.1:0 --listen-client-urls=http://127.0.0.1:0 --advertise-client-urls=http://127.0.0.1:1 \
+        --listen-peer-urls=unix://cp-b:1 --listen-client-urls=unix://cp-b:2 \
+        --advertise-client-urls=http://127.0.0.1:1 \
         --peer-trusted-ca-file=/etc/etcd/pki/ca.pem --peer-cert-file=/etc/etcd/pki/peer.pem \
         --peer-key-file=/etc/etcd/pki/peer-key.pem >"$asked/cp-b.log" 2>&1 &
     timeout 20 /usr/local/bin/etcd --name=ask --data-dir="$asked/cp-c" --initial-cluster-state=existing \
         --initial-cluster=ask=https://127.0.0.1:1,peer=https://10.240.80.10:2380 --initial-advertise-peer-urls=https://127.0.0.1:1 \
-        --listen-peer-urls=http://127.0.0.1:0 --listen-client-urls=http://127.0.0.1:0 --advertise-client-urls=http://127.0.0.1:1 \
+        --listen-peer-urls=unix://cp-c:1 --listen-client-urls=unix://cp-c:2 \
+        --advertise-client-urls=http://127.0.0.1:1 \
         --peer-trusted-ca-file=/etc/etcd/pki/ca.pem --peer-cert-file=/etc/etcd/pki/peer.pem \
         --peer-key-file=/etc/etcd/pki/peer-key.pem >"$asked/cp-c.log" 2>&1 &
     wait
@@ -82,12 +97,12 @@ while :; do
         [ "$own" != "$answer" ] || refuse 66 "$peer says that cp-a is no member of golden any more; its place has to be added anew"
         case ${own%%"}}"*} in
         *"ClientURLs:[]") known=yes ;;
-        *) refuse 66 "$peer says that cp-a has served golden before, but $data is empty; put its data back, or remove this member and add it anew" ;;
+        *) refuse 66 "$peer says that cp-a has served golden before, but $data is empty; put its data back, or have this member replaced (README: A first boot happens once)" ;;
         esac
     done
     [ -z "$known" ] && [ "$formed" = true ] || exit 0
     # A peer that answers can still say that this member is new.
-    [ -n "$waited" ] || say "cp-a founds nothing: golden has formed before, but $data is empty and no peer answers; start the other members, or put its data back"
+    [ -n "$waited" ] || say "founds nothing: golden has formed before, but $data is empty and no peer answers; start the other members, or put its data back"
     waited=yes
     sleep 5
     rm -rf "${asked:?}"/*

@@ -1,44 +1,68 @@
-# Made by Kiln for a of golden: a first boot happens once. Decides whether etcd may start here.
+# Made by Kiln for a of golden: a first boot happens once. Decides whether etcd may start here. It needs no more
+# rights than etcd has, and its unit gives it none: the directory is that of etcd's account.
 set -u
 data=/var/lib/etcd
 cluster=fadeff13ef5e54ea
-say() {
-    echo "kiln: $*"
-    { echo "kiln: $*" >/dev/console; } 2>/dev/null || :
-}
+say() { echo "kiln: a $*"; }
 refuse() {
     code=$1
     shift
-    say "a does not start etcd: $*"
+    say "does not start etcd: $*"
     exit "$code"
 }
 
 # Certificates are not valid yet at a time before they were made, and etcd's leases count on a clock that does not jump.
 waited=
 until [ "$(date +%s)" -ge 1767225600 ]; do
-    [ -n "$waited" ] || say "a waits for the clock: it shows $(date -u '+%Y-%m-%d %H:%M') UTC, which is before this node was built"
+    [ -n "$waited" ] || say "waits for the clock: it shows $(date -u '+%Y-%m-%d %H:%M') UTC, which is before this node was built"
     waited=yes
     sleep 1
 done
-[ -z "$waited" ] || say "a has the time: $(date -u '+%Y-%m-%d %H:%M') UTC"
+[ -z "$waited" ] || say "has the time: $(date -u '+%Y-%m-%d %H:%M') UTC"
 
+# What this account cannot read is not empty.
+locked() { refuse 74 "the account etcd cannot read $1; give the data back to it (chown -R etcd:etcd $data)"; }
+for directory in "$data" "$data/member" "$data/member/wal"; do
+    [ ! -e "$directory" ] || { [ -r "$directory" ] && [ -x "$directory" ]; } || locked "$directory"
+done
+
+# number BYTE…: a varint of protobuf in hex; what follows it is left alone.
+number() {
+    value=0 shift=0
+    for byte in "$@"; do
+        value=$((value | (0x$byte & 127) << shift)) shift=$((shift + 7))
+        [ $((0x$byte)) -ge 128 ] || break
+    done
+    printf %x "$value"
+}
 # Every segment of etcd's log begins with the IDs of the member and of its cluster.
 for segment in "$data"/member/wal/*.wal; do
-    [ -e "$segment" ] || continue
-    case $(od -An -v -tx1 -N 512 "$segment" | tr -d ' \n') in
+    [ -e "$segment" ] || [ -L "$segment" ] || continue
+    [ -f "$segment" ] && [ -r "$segment" ] || locked "$segment"
+    begins=$(od -An -v -tx1 -N 512 "$segment") || locked "$segment"
+    case $(echo "$begins" | tr -d ' \n') in
     *10eaa9f9fabee2bfeffa01*) exit 0 ;;
     esac
-    refuse 65 "$data belongs to another cluster than golden ($cluster); bring this node's own disk, or empty this one if nobody needs it"
+    # The second record, after one of 16 bytes (server/storage/wal): type 1, a checksum, and Metadata with its two fields.
+    varint='\( [89a-f].\)* [0-7].'
+    was=$(echo "$begins" | tr -d '\n' | cut -c 73- | sed -n "s/^ 08 01 10$varint 1a .. 08$varint 10\(.*\)/\3/p")
+    # shellcheck disable=SC2086 # a word per byte
+    [ -z "$was" ] || was=$(number $was)
+    refuse 65 "$data belongs to another cluster than golden: it holds the data of cluster ${was:-unknown}, and this node was built for $cluster; nothing is changed. Bring the bundle that cluster ${was:-unknown} was formed from, or build it again from its sealed keystore"
 done
-if [ -e "$data/kiln-cluster" ]; then
-    was=$(cat "$data/kiln-cluster")
-    [ "$was" = "$cluster" ] || refuse 65 "$data belonged to the cluster $was, not to golden ($cluster); empty it if nobody needs it"
-    refuse 66 "$data served golden and its data is gone; put it back, or remove this member and add it anew"
+record=$data/kiln-cluster
+if [ -e "$record" ] || [ -L "$record" ]; then
+    [ ! -L "$record" ] || refuse 74 "$record is a link, which neither Kiln nor etcd makes; look at what it leads to"
+    [ -f "$record" ] && [ -r "$record" ] || locked "$record"
+    was=$(head -c 16 "$record" | tr -cd 0-9a-f)
+    [ "$was" = "$cluster" ] ||
+        refuse 65 "$data has served another cluster (${was:-unknown}) than golden ($cluster), and its data is gone; put the data and its bundle back, or, to begin anew here, move $record elsewhere"
+    refuse 66 "$data has served golden and its data is gone; put it back, or have this member replaced (README: A first boot happens once)"
 fi
+[ ! -e "/var/lib/kiln/served-$cluster" ] ||
+    refuse 66 "a has served golden before and its data is gone from $data; put it back, or have this member replaced (README: A first boot happens once)"
 
 formed=false
-# What the host remembers, where it says so: QEMU's -fw_cfg name=opt/kiln/formed,string=yes.
-modprobe -q qemu_fw_cfg 2>/dev/null || :
-[ "$(cat /sys/firmware/qemu_fw_cfg/by_name/opt/kiln/formed/raw 2>/dev/null)" != yes ] || formed=true
+[ ! -e /run/kiln/formed ] || formed=true
 [ "$formed" = false ] || refuse 66 "golden has formed before, but $data is empty; put its data back"
 exit 0

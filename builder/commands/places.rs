@@ -1,0 +1,77 @@
+//! The directories that a build reads and writes: none of them may lie in another.
+
+use std::path::{Path, PathBuf};
+
+use super::cache;
+use crate::cli::Ingredients;
+use crate::disk;
+use crate::failure::{Failure, Result};
+
+/// What the command line calls a directory, where it is, and that without links.
+struct Place {
+    name: &'static str,
+    path: PathBuf,
+    resolved: PathBuf,
+}
+
+/// Those of one build besides its keystores.
+pub struct Places(Vec<Place>);
+
+impl Places {
+    /// # Errors
+    /// `Exit::Unsafe` when one of them lies in another: the output and a keystore are replaced whole, with all that is in them.
+    pub fn new(ingredients: &Ingredients, out: Option<&Path>) -> Result<Self> {
+        if let Some(out) = out.filter(|out| disk::resolved(out) == Path::new("/")) {
+            let reason = format!("{} is the root directory; choose another --out", out.display());
+            return Err(Failure::unsafe_to(reason));
+        }
+        let cache = cache::place(&ingredients.cache)?;
+        let all = [
+            ("--out", out),
+            ("--artifacts", Some(ingredients.store.artifacts.as_path())),
+            ("the cache", cache.as_deref()),
+        ];
+        let mut places = Self(Vec::new());
+        for (name, path) in all {
+            if let Some(path) = path {
+                let place = Place { name, path: path.to_owned(), resolved: disk::resolved(path) };
+                places.refuse_nested(&place)?;
+                places.0.push(place);
+            }
+        }
+        Ok(places)
+    }
+
+    /// # Errors
+    /// As `new`, for the keystore of one cluster.
+    pub fn refuse_keystore(&self, path: &Path) -> Result<()> {
+        let place = Place { name: "--keystore", path: path.to_owned(), resolved: disk::resolved(path) };
+        self.refuse_nested(&place)
+    }
+
+    fn refuse_nested(&self, new: &Place) -> Result<()> {
+        for there in &self.0 {
+            let (inner, outer) = match () {
+                () if new.resolved == there.resolved => {
+                    return Err(Failure::unsafe_to(format!(
+                        "{} and {} are both {}; each needs a directory of its own",
+                        there.name,
+                        new.name,
+                        new.path.display()
+                    )));
+                }
+                () if disk::is_below(&new.resolved, &there.resolved) => (new, there),
+                () if disk::is_below(&there.resolved, &new.resolved) => (there, new),
+                () => continue,
+            };
+            return Err(Failure::unsafe_to(format!(
+                "{} ({}) lies in {} ({}); each needs a directory of its own, so that none is replaced with another",
+                inner.name,
+                inner.path.display(),
+                outer.name,
+                outer.path.display()
+            )));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,125 @@
+//! What a path is, for messages: among the things that Kiln makes, by the names in them. And how paths lie to one another.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::{Kind, list, look};
+
+/// What each of Kiln's directories has in it, and nothing else has; the first that fits.
+const MARKS: &[(&str, &str)] = &[
+    ("bundle.json", "a bundle"),
+    ("fleet.json", "a fleet's directory"),
+    ("keystore.toml", "a keystore"),
+    ("blobs/sha256", "an artifact store"),
+    ("1/packed", "a cache"),
+];
+
+/// `a bundle`, `an empty directory`, `a directory with the keystores ha3 and ha4`. Never fails: it is for sentences.
+pub fn what(path: &Path) -> String {
+    let Ok(Some(found)) = look(path) else { return "nothing that can be looked at".into() };
+    match found.kind {
+        Kind::Directory => {}
+        Kind::File => return "a file".into(),
+        Kind::Link => return "a symbolic link".into(),
+        Kind::Other => return "neither a file nor a directory".into(),
+    }
+    let has = |path: &Path, name: &str| matches!(look(&path.join(name)), Ok(Some(_)));
+    if let Some((_, name)) = MARKS.iter().find(|(mark, _)| has(path, mark)) {
+        return (*name).to_owned();
+    }
+    if fs::canonicalize(path).is_ok_and(|path| path == Path::new("/")) {
+        return "the root directory".into();
+    }
+    let Ok(names) = list(path) else { return "a directory that kiln did not make".into() };
+    if names.is_empty() {
+        return "an empty directory".into();
+    }
+    for (mark, one, many) in
+        [("keystore.toml", "keystore", "keystores"), ("bundle.json", "bundle", "bundles")]
+    {
+        let inside: Vec<&str> =
+            names.iter().filter(|name| has(&path.join(name), mark)).map(String::as_str).collect();
+        match inside[..] {
+            [] => {}
+            [name] => return format!("a directory with the {one} {name}"),
+            [first, second] => return format!("a directory with the {many} {first} and {second}"),
+            [first, ref others @ ..] => {
+                return format!("a directory with {} {many}, {first} among them", others.len() + 1);
+            }
+        }
+    }
+    if names.iter().any(|name| name.ends_with(".toml")) {
+        return "a directory of profiles".into();
+    }
+    "a directory that kiln did not make".into()
+}
+
+/// An absolute path without links, as far as it is there.
+pub fn resolved(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let mut rest: Vec<&OsStr> = Vec::new();
+    for above in path.ancestors() {
+        if let Ok(there) = fs::canonicalize(above) {
+            return rest.iter().rev().fold(there, |path, part| path.join(part));
+        }
+        rest.extend(above.file_name());
+    }
+    path
+}
+
+/// Whether the one is the other or lies somewhere in it; both are resolved.
+pub fn is_below(path: &Path, other: &Path) -> bool {
+    path.starts_with(other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::{Scratch, make_directories};
+    use crate::values::Mode;
+
+    #[test]
+    fn what_kiln_makes_is_known_by_its_names() {
+        let scratch = Scratch::new("test").unwrap();
+        let make = |names: &[&str]| {
+            let top = scratch.path().join(format!("{names:?}").replace('/', "."));
+            make_directories(&top, Mode::DIRECTORY).unwrap();
+            names.iter().for_each(|name| make_directories(&top.join(name), Mode::DIRECTORY).unwrap());
+            what(&top)
+        };
+        for (names, want) in [
+            (&["bundle.json", "x.toml"][..], "a bundle"),
+            (&["fleet.json"], "a fleet's directory"),
+            (&["keystore.toml"], "a keystore"),
+            (&["blobs/sha256"], "an artifact store"),
+            (&["1/packed"], "a cache"),
+            (&[], "an empty directory"),
+            (&["a/keystore.toml"], "a directory with the keystore a"),
+            (&["a/keystore.toml", "b/keystore.toml", "c"], "a directory with the keystores a and b"),
+            (
+                &["a/bundle.json", "b/bundle.json", "c/bundle.json"],
+                "a directory with 3 bundles, a among them",
+            ),
+            (&["a.toml"], "a directory of profiles"),
+            (&["a"], "a directory that kiln did not make"),
+        ] {
+            assert_eq!(make(names), want);
+        }
+        assert_eq!(what(Path::new("/")), "the root directory");
+        assert_eq!(what(&scratch.write("file", b"", Mode::FILE).unwrap()), "a file");
+        assert_eq!(what(&scratch.path().join("none")), "nothing that can be looked at");
+    }
+
+    #[test]
+    fn paths_are_compared_without_links_and_before_they_are_there() {
+        let scratch = Scratch::new("test").unwrap();
+        let top = fs::canonicalize(scratch.path()).unwrap();
+        make_directories(&top.join("real"), Mode::DIRECTORY).unwrap();
+        std::os::unix::fs::symlink("real", top.join("link")).unwrap();
+        assert_eq!(resolved(&top.join("link/a/b")), top.join("real/a/b"));
+        assert_eq!(resolved(&top.join("real/../none")), top.join("none"));
+        assert!(is_below(&resolved(&top.join("link/a")), &resolved(&top.join("real"))));
+        assert!(!is_below(&top.join("real2"), &top.join("real")));
+    }
+}

@@ -1,0 +1,172 @@
+//! Whether a build may be made from a keystore: what it has issued, and what has formed, must stay true.
+
+use std::path::Path;
+
+use super::keystore::Keystore;
+use super::record::{Fixed, Formed, Member, Series, Signer};
+use crate::failure::{Failure, Result};
+use crate::plan::Plan;
+
+/// Something to tell whoever builds.
+pub enum Remark {
+    Note(String),
+    Warning(String),
+}
+
+impl Keystore {
+    /// Compares a plan with what is recorded here, and records what it is the first to fix; `is_unsaved` then says whether
+    /// there is something to write down. The keystore is the one in this directory.
+    ///
+    /// # Errors
+    /// `Exit::Unsafe` with every reason, when members of the cluster that has formed, or that this keystore has issued
+    /// certificates to, could not run with the bundle.
+    pub fn admit(&mut self, dir: &Path, plan: &Plan) -> Result<Vec<Remark>> {
+        let signer = self.signer(plan.pki.ca_algorithm, plan.pki.ca_lifetime)?;
+        let etcd = Series::from(plan.release);
+        let mut reasons = Vec::new();
+        let mut remarks = Vec::new();
+        if let Some(fixed) = self.fixed().filter(|fixed| fixed.signer != signer) {
+            reasons.extend(other_signer(&fixed.signer, &signer));
+        }
+        let formed = self.formed(&plan.cluster.token);
+        if let Some(formed) = formed {
+            reasons.extend(other_members(formed, plan));
+            reasons.extend(other_release(Series::from(formed.release), plan));
+        } else if let Some(other) = self.sealed().next()
+            && !self.is_sealed(&plan.cluster.token)
+        {
+            reasons.push(format!(
+                "the token is {}, and the cluster that formed has {other}: another token is another cluster; {}, and \
+                 found another cluster from another --keystore",
+                plan.cluster.token,
+                match other == self.token() {
+                    true => "take [cluster] token out of the profile".to_owned(),
+                    false => format!("set [cluster] token = \"{other}\""),
+                }
+            ));
+        }
+        if !reasons.is_empty() {
+            return Err(refusal(dir, plan, formed, &reasons));
+        }
+        match formed.map(|formed| Series::from(formed.release)) {
+            Some(from) if from != etcd => remarks.push(Remark::Note(format!(
+                "{} formed with etcd {from}: bring {etcd} to one member at a time, and when all of them run it, record that \
+                 with kiln seal",
+                plan.cluster.name
+            ))),
+            _ => {}
+        }
+        match self.fixed().map(|fixed| fixed.etcd) {
+            Some(newest) if etcd < newest => remarks.push(Remark::Warning(format!(
+                "an earlier build from {} had etcd {newest}, and etcd does not go back to {etcd}: members that run {newest} \
+                 would not start",
+                dir.display()
+            ))),
+            Some(newest) if etcd == newest => {}
+            _ => self.fix(Fixed { signer, etcd }),
+        }
+        Ok(remarks)
+    }
+}
+
+fn refusal(dir: &Path, plan: &Plan, formed: Option<&Formed>, reasons: &[String]) -> Failure {
+    let dir = dir.display();
+    let reasons: String = reasons.iter().map(|reason| format!("\n  {reason}")).collect();
+    let (name, new) = (&plan.cluster.name, plan.cluster.id);
+    Failure::unsafe_to(match formed {
+        Some(formed) if formed.id != new => format!(
+            "{name} has formed (sealed in {dir}) with the cluster ID {}; this profile describes another cluster, with \
+             {new}, whose bundle the nodes' data would not fit:{reasons}\n  \
+             How to change a running cluster by hand: README, \"Changing a formed cluster\"",
+            formed.id
+        ),
+        Some(_) => format!("{name} has formed (sealed in {dir}), and this profile does not fit it:{reasons}"),
+        None => format!("this profile does not fit the keystore {dir}:{reasons}"),
+    })
+}
+
+fn other_signer(was: &Signer, is: &Signer) -> Vec<String> {
+    let refuse = "nodes with the certificates that were issued before would refuse the new ones";
+    let (was, is) = match (was, is) {
+        (
+            Signer::Derived { algorithm, lifetime },
+            Signer::Derived { algorithm: new_algorithm, lifetime: new_lifetime },
+        ) => ((algorithm, lifetime), (new_algorithm, new_lifetime)),
+        _ => {
+            return vec![format!(
+                "certificates were issued under another CA than the one that it holds now: {refuse}; use the keystore as it \
+                 was then, from a backup, or another --keystore for a new cluster"
+            )];
+        }
+    };
+    let mut reasons = Vec::new();
+    if was.0 != is.0 {
+        reasons.push(format!(
+            "the CA's key would be {}, and certificates were issued under one of {}: {refuse}; set [pki] ca-algorithm = \
+             \"{}\" (leaf-algorithm may change), or use another --keystore for a new cluster",
+            is.0, was.0, was.0
+        ));
+    }
+    if was.1 != is.1 {
+        reasons.push(format!(
+            "the CA would be another certificate, made for {} instead of {}; set [pki] ca-lifetime = \"{}\" (leaf-lifetime \
+             may change), or use another --keystore for a new cluster",
+            is.1, was.1, was.1
+        ));
+    }
+    reasons
+}
+
+fn other_members(formed: &Formed, plan: &Plan) -> Vec<String> {
+    let mut reasons = Vec::new();
+    let by_name = |name: &str| formed.members.iter().find(|member| member.name.as_str() == name);
+    let is_at = |member: &Member, url: &str| member.peer_url.to_string() == url;
+    let by_url = |url: &str| formed.members.iter().find(|member| is_at(member, url));
+    for node in &plan.nodes {
+        let (name, url) = (&node.name, &node.peer_url);
+        match (by_name(name.as_str()), by_url(url)) {
+            (Some(member), _) if is_at(member, url) => {}
+            (Some(Member { id, peer_url, .. }), _) => reasons.push(format!(
+                "{name} has the peer URL {peer_url}, not {url}: etcdctl member update {id} --peer-urls={url} tells the \
+                 running cluster"
+            )),
+            (None, Some(member)) => reasons.push(format!(
+                "the member at {url} is {}, not {name}: members keep the names of their certificates",
+                member.name
+            )),
+            (None, None) => reasons.push(format!(
+                "{name} ({url}) is no member of it: etcdctl member add {name} --peer-urls={url} tells the running cluster, \
+                 and {name} then starts with initial-cluster-state: existing"
+            )),
+        }
+    }
+    let is_there = |member: &&Member| {
+        plan.nodes.iter().any(|node| node.name == member.name || is_at(member, &node.peer_url))
+    };
+    for Member { name, id, .. } in formed.members.iter().filter(|member| !is_there(member)) {
+        reasons.push(format!(
+            "its member {name} is missing: leave its [[node]] in the profile; etcdctl member remove {id} tells the running \
+             cluster that it is gone"
+        ));
+    }
+    reasons
+}
+
+fn other_release(from: Series, plan: &Plan) -> Option<String> {
+    let to = Series::from(plan.release);
+    if from.leads_to(to) {
+        return None;
+    }
+    Some(match to < from {
+        true => format!(
+            "etcd {} does not start with the data of {from}: set [etcd] version to a release of {from}",
+            plan.release
+        ),
+        false => format!(
+            "etcd goes up one minor release at a time, and {} is more than one from {from}: build with {} first, and when \
+             every member runs it, record that with kiln seal",
+            plan.release,
+            from.next()
+        ),
+    })
+}

@@ -1,0 +1,212 @@
+//! Sealing: recording, from a bundle, that its cluster has formed, and what it is.
+
+use std::path::Path;
+
+use super::authority::derived;
+use super::certificate::Certificate;
+use super::chain::Chain;
+use super::key::Key;
+use super::keystore::Keystore;
+use super::record::{Fixed, Formed, Series, Signer};
+use super::{pem, signature};
+use crate::etcd::Release;
+use crate::failure::{Doing, Failure, Result};
+use crate::plan;
+use crate::profile::Algorithm;
+use crate::values::{ClusterName, Digest, Lifetime, NodeName, Token, Url};
+
+const ALGORITHMS: [Algorithm; 4] = [Algorithm::P256, Algorithm::P384, Algorithm::P521, Algorithm::Ed25519];
+
+/// What a bundle says of its cluster, and the certificates in it that show whose it is.
+pub struct Witness {
+    pub token: Token,
+    pub release: Release,
+    /// Name and peer URL of each.
+    pub members: Vec<(NodeName, Url)>,
+    /// The certificate for etcdctl, and the intermediate CAs where there are any; PEM.
+    pub certificate: Vec<u8>,
+    /// What clients trust, PEM.
+    pub trust: Vec<u8>,
+}
+
+/// What became of a seal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sealed {
+    /// The cluster is sealed by this call.
+    New,
+    /// It was sealed before, and nothing is new.
+    Already,
+    /// It was sealed before, and its record now names a newer minor release of etcd.
+    Newer,
+    /// It was sealed before there was a record, and has one now.
+    Adopted,
+    /// It was sealed before there was a record, and still has none.
+    Unrecorded,
+}
+
+impl Keystore {
+    /// Writes down that the cluster of this bundle has formed, and what it is: from now on nothing that is built for it founds
+    /// it, and nothing else is built. What is there already is not written again.
+    ///
+    /// With `adopt`, a cluster that was sealed without a record gets one.
+    ///
+    /// The certificate shows whose bundle that is: a token does not, because a profile may set it, and a CA does not, because
+    /// two keystores may have imported the same one.
+    ///
+    /// # Errors
+    /// As `open`; `Exit::Untrusted` when a certificate is none; `Exit::Unsafe` when it has a key that this keystore has never
+    /// given, or the cluster was sealed as another one.
+    pub fn seal(dir: &Path, cluster: &ClusterName, witness: &Witness, adopt: bool) -> Result<Sealed> {
+        let mut keystore = Self::open_to_change(dir, cluster)?;
+        let formed = keystore.recognise(dir, witness)?;
+        let outcome = match (keystore.is_sealed(&witness.token), keystore.formed(&witness.token)) {
+            (false, _) if adopt => {
+                return Err(Failure::unsafe_to(format!(
+                    "{} is not sealed in {}, so there is nothing to adopt; seal it without --adopt",
+                    witness.token,
+                    dir.display()
+                )));
+            }
+            (false, _) => Sealed::New,
+            (true, None) if adopt => Sealed::Adopted,
+            (true, None) => return Ok(Sealed::Unrecorded),
+            (true, Some(there)) => {
+                check_same(dir, there, &formed)?;
+                match Series::from(formed.release) > Series::from(there.release) {
+                    true => Sealed::Newer,
+                    false => return Ok(Sealed::Already),
+                }
+            }
+        };
+        keystore.note_formed(formed);
+        keystore.save(dir)?;
+        Ok(outcome)
+    }
+
+    /// Takes what a bundle says of a cluster that was sealed without a record, if the bundle is one of it; `is_unsaved` then
+    /// says that there is something to write down. The keystore is the one in this directory.
+    ///
+    /// # Errors
+    /// As `seal`.
+    pub fn adopt(&mut self, dir: &Path, witness: &Witness) -> Result<()> {
+        if self.lacks_record(&witness.token) {
+            let formed = self.recognise(dir, witness)?;
+            self.note_formed(formed);
+        }
+        Ok(())
+    }
+
+    /// Whether the cluster with this token was sealed by a Kiln that did not record what it is.
+    pub fn lacks_record(&self, token: &Token) -> bool {
+        self.is_sealed(token) && self.formed(token).is_none()
+    }
+
+    fn note_formed(&mut self, formed: Formed) {
+        if self.fixed().is_none() {
+            self.fix(Fixed { signer: formed.signer, etcd: Series::from(formed.release) });
+        }
+        self.set_formed(formed);
+    }
+
+    /// The cluster that a bundle of this keystore forms.
+    fn recognise(&self, dir: &Path, witness: &Witness) -> Result<Formed> {
+        let leaf = Certificate::from_pem(&witness.certificate)
+            .doing(|| "reading the bundle's certificate".into())?;
+        if !self.has_keyed(&plan::operator().label, &leaf)? {
+            return Err(Failure::unsafe_to(format!(
+                "no key in the bundle comes from {}: the bundle was built with another keystore, so name that with \
+                 --keystore",
+                dir.display()
+            )));
+        }
+        let signer = self.signer_of(&leaf, witness)?.filter(|signer| {
+            // A CA that issues here now counts for more than one that did when the bundle was built.
+            self.fixed().is_none_or(|fixed| fixed.signer == *signer)
+        });
+        let signer = signer.ok_or_else(|| {
+            Failure::unsafe_to(format!(
+                "the bundle's certificates were issued under another CA than the one of {}; use the keystore as it was then, \
+                 from a backup",
+                dir.display()
+            ))
+        })?;
+        Formed::of(&witness.token, witness.release, signer, &witness.members)
+            .doing(|| "reading the bundle's manifest".into())
+    }
+
+    /// Whether the key of this certificate was derived here under this label, at any issue.
+    fn has_keyed(&self, label: &str, certificate: &Certificate) -> Result<bool> {
+        for issue in self.all_issues() {
+            let label = [self.cluster().as_str(), &issue.label(), label];
+            for algorithm in ALGORITHMS {
+                if Key::derive(self.secret(), algorithm, &label)?.public()? == *certificate.public_key() {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// The CA that issued a leaf, where this keystore has it: as it is now, or the derived one of any algorithm and lifetime.
+    fn signer_of(&self, leaf: &Certificate, witness: &Witness) -> Result<Option<Signer>> {
+        let mut issuer = None;
+        for text in [&witness.certificate, &witness.trust] {
+            for block in pem::blocks(text)? {
+                let Ok(ca) = Certificate::from_der(&block.der) else { continue };
+                let signed = || {
+                    signature::verify(ca.public_key(), leaf.algorithm(), leaf.signed(), leaf.signature())
+                        .is_ok()
+                };
+                if ca.subject() == leaf.issuer() && signed() {
+                    issuer = issuer.or(Some(ca));
+                }
+            }
+        }
+        let Some(issuer) = issuer else { return Ok(None) };
+        if let Some((chain, _)) = self.imported()
+            && Chain::from_pem(chain)?.ca().der() == issuer.der()
+        {
+            return Ok(Some(Signer::Imported(Digest::of(issuer.der()))));
+        }
+        let first = self.first_issued();
+        let seconds = issuer.not_after().seconds().saturating_sub(first.seconds());
+        let Ok(lifetime) = Lifetime::from_seconds(seconds) else { return Ok(None) };
+        for algorithm in ALGORITHMS {
+            let (_, chain) = derived(self.secret(), self.cluster(), algorithm, first, lifetime)?;
+            if chain.ca().der() == issuer.der() {
+                return Ok(Some(Signer::Derived { algorithm, lifetime }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The CA that a build with these settings signs with.
+    ///
+    /// # Errors
+    /// `Exit::Untrusted` when the imported one cannot be read.
+    pub(super) fn signer(&self, algorithm: Algorithm, lifetime: Lifetime) -> Result<Signer> {
+        Ok(match self.imported() {
+            Some((chain, _)) => Signer::Imported(Digest::of(Chain::from_pem(chain)?.ca().der())),
+            None => Signer::Derived { algorithm, lifetime },
+        })
+    }
+}
+
+/// The members of two records of one cluster must be the same: what differs was not in the cluster that formed.
+fn check_same(dir: &Path, there: &Formed, new: &Formed) -> Result<()> {
+    let names = |formed: &Formed| -> String {
+        let all: Vec<_> = formed.members.iter().map(|m| format!("{} ({})", m.name, m.peer_url)).collect();
+        all.join(", ")
+    };
+    if there.members == new.members && there.id == new.id {
+        return Ok(());
+    }
+    Err(Failure::unsafe_to(format!(
+        "{} is sealed in {} with other members than this bundle has: sealed {}; in the bundle {}. Only a bundle of the \
+         cluster that formed says what it is",
+        there.token,
+        dir.display(),
+        names(there),
+        names(new)
+    )))
+}

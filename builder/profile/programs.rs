@@ -1,0 +1,64 @@
+//! Where etcd's programs lie on a node.
+
+use std::collections::BTreeSet;
+
+use super::Carrier;
+use super::mistake::{Desk, Mistake};
+use super::reader::Section;
+use super::sections::{guest_path, is_within};
+use crate::values::{GuestPath, Invalid};
+
+/// In every PATH before the distribution's own.
+const USUAL: &str = "usr/local/bin";
+
+/// In the PATH of systems whose /usr is read-only: Flatcar, where /usr/local lies in it, and Fedora CoreOS, where both are
+/// links into /var.
+const READ_ONLY_USR: &str = "opt/bin";
+
+/// Where the programs go when the profile does not say it: a system that only Ignition sets up has a read-only /usr.
+pub(super) fn usual(carriers: &BTreeSet<Carrier>) -> Option<GuestPath> {
+    let path = if carriers.iter().eq([&Carrier::Ignition]) { READ_ONLY_USR } else { USUAL };
+    path.parse().ok()
+}
+
+/// `[etcd] bin-dir`; the usual place where there is none.
+pub(super) fn bin_dir(
+    desk: &mut Desk,
+    table: &mut Section,
+    data_dir: Option<&GuestPath>,
+) -> Option<GuestPath> {
+    let given = table.value_with(desk, "bin-dir", |text| {
+        let path = guest_path(text)?;
+        match [USUAL, READ_ONLY_USR].contains(&path.as_str()) || is_of_a_package(&path) {
+            true => Ok(path),
+            false => Err(Invalid(
+                "it must be /usr/local/bin, /opt/bin or /opt/NAME/bin; other directories belong to the distribution"
+                    .into(),
+            )),
+        }
+    });
+    let Some(given) = given else {
+        return if table.has("bin-dir") { None } else { USUAL.parse().ok() };
+    };
+    let path = given.get_ref();
+    if let Some(data_dir) = data_dir
+        && (is_within(path, data_dir.as_str()) || is_within(data_dir, path.as_str()))
+    {
+        let reason = format!(
+            "the directory of the programs {} and the data directory {} lie in one another",
+            path.absolute(),
+            data_dir.absolute()
+        );
+        let help =
+            "the data directory is etcd's own, and programs that root runs must not be; move one of the two";
+        desk.mistake(Mistake::new(given.span(), reason).help(help));
+    }
+    Some(given.into_inner())
+}
+
+/// `opt/NAME/bin` (Filesystem Hierarchy Standard, "/opt"). The name also goes into a unit and shell scripts.
+fn is_of_a_package(path: &GuestPath) -> bool {
+    let name = path.as_str().strip_prefix("opt/").and_then(|rest| rest.strip_suffix("/bin"));
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    name.is_some_and(|name| !name.is_empty() && name.chars().all(plain))
+}

@@ -1,0 +1,128 @@
+//! Questions to a member's client port over HTTP, and the certificates that it shows meanwhile.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustls::pki_types::ServerName;
+use rustls::{AlertDescription, ClientConnection, Stream, SupportedProtocolVersion};
+
+use super::causes::Fault;
+use super::probe::{
+    Answer, Identity, Recorder, believed, client, config, connect, is_timeout, refusal, trouble,
+};
+
+/// For all of a reply, so that a server which sends a byte now and then holds nobody up.
+const WHOLE_REPLY: Duration = Duration::from_secs(5);
+
+/// An answer over HTTP.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    pub status: u16,
+    pub body: Vec<u8>,
+}
+
+/// A question over TLS: the answer, or why there is none, and the certificates as in [`Visit`].
+pub struct Asked {
+    pub reply: std::result::Result<Reply, Answer>,
+    pub presented: Vec<Vec<u8>>,
+}
+
+/// Asks without TLS, as HTTP/1.0: the other side closes the connection behind its answer. `None` when that is no HTTP.
+pub fn ask_plainly(address: SocketAddr, path: &str, limit: u64) -> Option<Reply> {
+    let mut stream = connect(address).ok()?;
+    stream.write_all(request(path).as_bytes()).ok()?;
+    read_reply(&mut stream, limit)
+}
+
+pub(super) fn request(path: &str) -> String {
+    format!("GET {path} HTTP/1.0\r\nHost: kiln\r\n\r\n")
+}
+
+/// At most `limit` bytes of a reply, head included.
+fn read_reply(stream: &mut impl Read, limit: u64) -> Option<Reply> {
+    let (mut bytes, mut piece) = (Vec::new(), [0; 16 << 10]);
+    let until = Instant::now() + WHOLE_REPLY;
+    while (bytes.len() as u64) < limit && Instant::now() < until {
+        match stream.read(&mut piece) {
+            // What came before an error is kept: not everybody ends TLS as it should be ended.
+            Ok(0) | Err(_) => break,
+            Ok(count) => bytes.extend_from_slice(&piece[..count]),
+        }
+    }
+    bytes.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
+    let head = String::from_utf8_lossy(&bytes[..end]);
+    let status = head.strip_prefix("HTTP/1.")?.split(' ').nth(1)?.parse().ok()?;
+    Some(Reply { status, body: bytes.split_off(end + 4) })
+}
+
+/// Asks as a client of this cluster. What is asked holds no secret, and the certificate is left to the caller to judge.
+pub fn ask(address: SocketAddr, identity: &Identity, path: &str, limit: u64) -> Asked {
+    let recorder = Arc::new(Recorder::default());
+    let reply =
+        connect(address).and_then(|stream| exchange(address, stream, identity, path, limit, &recorder));
+    let presented = recorder.seen();
+    let reply = reply.map_err(|answer| believed(answer, address, &presented));
+    Asked { reply, presented }
+}
+
+fn exchange(
+    address: SocketAddr,
+    mut stream: TcpStream,
+    identity: &Identity,
+    path: &str,
+    limit: u64,
+    recorder: &Arc<Recorder>,
+) -> std::result::Result<Reply, Answer> {
+    let mut connection = client(address, Some(identity), recorder.clone())
+        .map_err(|error| trouble(Fault::Unknown, format!("preparing TLS: {error}")))?;
+    let mut tls = Stream::new(&mut connection, &mut stream);
+    // Under TLS 1.3 a refusal may come with the first byte that is read.
+    tls.write_all(request(path).as_bytes()).map_err(|error| refusal(address, &error))?;
+    let mut first = [0; 1];
+    match tls.read(&mut first) {
+        Ok(0) => return Err(Answer::Refused("it closed the connection after the handshake".into())),
+        Ok(_) => {}
+        Err(error) if is_timeout(&error) => return Err(Answer::LetIn("nothing".into())),
+        Err(error) => return Err(refusal(address, &error)),
+    }
+    read_reply(&mut first.chain(tls), limit).ok_or_else(|| Answer::LetIn("something that is not HTTP".into()))
+}
+
+/// Whether a server takes this version of TLS alone. `None` where it answers neither with a hello nor with the alert that
+/// says no (RFC 8446 6.2, protocol_version).
+pub fn takes(address: SocketAddr, version: &'static SupportedProtocolVersion) -> Option<bool> {
+    let mut stream = connect(address).ok()?;
+    let config = config(None, Arc::new(Recorder::default()), &[version]).ok()?;
+    let mut connection = ClientConnection::new(config, ServerName::IpAddress(address.ip().into())).ok()?;
+    while connection.protocol_version().is_none() {
+        if let Err(error) = connection.complete_io(&mut stream) {
+            let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+            let said_no =
+                matches!(tls, Some(rustls::Error::AlertReceived(AlertDescription::ProtocolVersion)));
+            return match connection.protocol_version() {
+                Some(_) => Some(true),
+                None => said_no.then_some(false),
+            };
+        }
+    }
+    Some(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reply_is_read_up_to_its_limit() {
+        let reply = |bytes: &[u8], limit| read_reply(&mut &*bytes, limit);
+        let good = reply(b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n{}\n", 1000).unwrap();
+        assert_eq!((good.status, &*good.body), (200, &b"{}\n"[..]));
+        assert_eq!(reply(b"HTTP/1.0 404 Not Found\r\n\r\n0123456789", 30).unwrap().body, b"0123");
+        for bad in [&b""[..], b"SSH-2.0-OpenSSH_9.2\r\n\r\n", b"HTTP/1.1 \r\n\r\n", b"HTTP/1.1 200 OK\r\n"] {
+            assert!(reply(bad, 1000).is_none());
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! What a bundle holds for a node: the certificates that its ports are to show, and the options that its etcd is to run
+//! with, read from the files that the node was given.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use super::options::Options;
+use crate::bundle::Manifest;
+use crate::bundle::manifest::{Node, Program};
+use crate::disk;
+use crate::failure::{Doing, Result};
+use crate::pack::read::{Archive, Kind};
+use crate::pki::Presented;
+
+/// An overlay with etcd's three programs has 25 MB.
+const ARCHIVE_LIMIT: u64 = 1 << 30;
+
+/// Units, configuration and certificates are small.
+const FILE_LIMIT: u64 = 1 << 20;
+
+const UNITS: &str = "etc/systemd/system/";
+const CONFIGURATION: [&str; 2] = ["etc/etcd/etcd.conf", "etc/etcd/etcd.env"];
+
+/// The certificate file of each port: one of its own, or one for both (`[pki] certificates`).
+const SERVER: [&str; 2] = ["server.pem", "etcd.pem"];
+const PEER: [&str; 2] = ["peer.pem", "etcd.pem"];
+
+pub struct Baked {
+    /// The client port's, leaf first; empty when the bundle holds none.
+    pub server: Vec<Presented>,
+    /// The peer port's.
+    pub peer: Vec<Presented>,
+    /// `None` when the node's unit is not one that Kiln wrote.
+    pub options: Option<Options>,
+}
+
+/// # Errors
+/// `Exit::Io` when the node's archive cannot be read, `Exit::Wrong` when it is no archive of Kiln's.
+pub fn read(bundle: &Path, manifest: &Manifest, node: &Node) -> Result<Baked> {
+    let path = bundle.join("nodes").join(node.name.as_str()).join("overlay.tar.gz");
+    let own = |names: [&str; 2]| {
+        let files = || manifest.certificates.iter().filter(|one| one.node.as_ref() == Some(&node.name));
+        let named = |name: &&str| {
+            files().map(|one| one.file.as_str()).find(|file| file.rsplit('/').next() == Some(*name))
+        };
+        names.iter().find_map(named)
+    };
+    let (server, peer) = (own(SERVER), own(PEER));
+    let files = files(&path, &[server, peer]).doing(|| format!("reading {}", path.display()))?;
+    let chain = |file: Option<&str>| match file.and_then(|file| files.get(file)) {
+        Some(pem) => Presented::all_from_pem(pem),
+        None => Ok(Vec::new()),
+    };
+    let text = |name: &str| files.get(name).map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+    let units: BTreeMap<String, String> = files
+        .keys()
+        .filter(|name| name.starts_with(UNITS))
+        .filter_map(|name| Some((name.clone(), text(name)?)))
+        .collect();
+    let program = manifest.etcd.binaries.get(&Program::Etcd).map(|binary| format!("/{}", binary.path));
+    let options = program.and_then(|program| {
+        Options::read(&program, &units, |path| text(path.strip_prefix('/')?), text(CONFIGURATION[1]))
+    });
+    Ok(Baked { server: chain(server)?, peer: chain(peer)?, options })
+}
+
+/// The files that matter. The tree in an archive is sorted, so nothing behind the last of them is unpacked.
+fn files(archive: &Path, certificates: &[Option<&str>]) -> Result<BTreeMap<String, Vec<u8>>> {
+    let certificates: Vec<&str> = certificates.iter().copied().flatten().collect();
+    let mut files = BTreeMap::new();
+    let bytes = disk::read(archive, ARCHIVE_LIMIT)?;
+    Archive::TarGz.visit(&bytes, |member, body| {
+        let path = member.path.as_str();
+        let wanted = path.starts_with(UNITS) || CONFIGURATION.contains(&path) || certificates.contains(&path);
+        if wanted && member.kind == Kind::File && member.size <= FILE_LIMIT {
+            files.insert(path.to_owned(), body.whole(FILE_LIMIT)?);
+        }
+        let is_behind = |last: &str| path > last && !path.starts_with(last);
+        let done = is_behind(UNITS) && certificates.iter().all(|last| is_behind(last));
+        Ok(if done { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    })?;
+    Ok(files)
+}

@@ -1,0 +1,102 @@
+//! What the reader of a report should know besides: the quorum that is left, and what was not, or could not be, compared.
+
+use std::collections::BTreeSet;
+
+use super::causes::Fault;
+use super::look::{Door, Seen};
+use super::probe::Answer;
+use super::report::{Check, count};
+use crate::bundle::Manifest;
+
+/// How many failures the cluster still tolerates, when not every member is well. `None` when all are, or none answers.
+pub fn quorum(seen: &[Seen<'_>]) -> Option<String> {
+    // The members are those that the cluster counts; a learner has no vote.
+    let list = seen.iter().find_map(|one| one.list.as_ref().ok());
+    let voters =
+        list.map_or(seen.len(), |list| list.members.iter().filter(|member| !member.is_learner).count());
+    let healthy = seen.iter().filter(|one| one.health.is_ok()).count();
+    let answering = seen.iter().filter(|one| one.status.is_ok()).count();
+    if healthy == voters || answering == 0 {
+        return None;
+    }
+    let quorum = voters / 2 + 1;
+    let verb = if healthy == 1 { "is" } else { "are" };
+    let what = format!(
+        "{healthy} of {} {verb} healthy as seen from here; the quorum is {quorum}",
+        count(voters, "member")
+    );
+    Some(match healthy.checked_sub(quorum) {
+        None => format!("{what}: the cluster takes no writes"),
+        Some(0) => format!("{what}: no further member may fail"),
+        Some(spare) => format!("{what}: {} may still fail", count(spare, "member")),
+    })
+}
+
+/// Members whose client port answers and whose peer port cannot be reached from here. Nothing has to be wrong with that.
+pub fn closed_peer_ports(seen: &[Seen<'_>]) -> Option<String> {
+    let is_closed = |one: &&Seen<'_>| {
+        let unreachable = |door: &Door| matches!(&door.answer, Ok(Answer::Trouble(trouble)) if trouble.fault == Fault::Unreachable);
+        one.status.is_ok() && one.peer.is_err() && one.doors.iter().any(unreachable)
+    };
+    let names: Vec<_> = seen.iter().filter(is_closed).map(Seen::name).collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "the peer port of {} is closed to this machine, as by a firewall: to check it, run kiln verify where both \
+             ports are open",
+            names.join(", ")
+        )
+    })
+}
+
+/// Whether each member runs with the options of the bundle; and what could not be compared, as notes.
+pub fn options(seen: &[Seen<'_>]) -> (Vec<Check>, Vec<String>) {
+    let check = "options as baked";
+    let mut checks = Vec::new();
+    let (mut untold, mut foreign) = (BTreeSet::new(), Vec::new());
+    for one in seen {
+        let node = Some(one.name());
+        let Some(baked) = &one.baked.options else {
+            foreign.push(one.name());
+            continue;
+        };
+        if one.status.is_err() && one.settings.command.is_none() {
+            checks.push(Check::skipped(check, node, one.silence()));
+            continue;
+        }
+        let compared = baked.compare(&one.settings);
+        untold.extend(compared.untold);
+        checks.push(if !compared.differences.is_empty() {
+            Check::failed(check, node, Fault::OtherOptions, compared.differences.join("; "))
+        } else if compared.held.is_empty() {
+            Check::skipped(check, node, "it tells nothing of its options")
+        } else {
+            Check::ok(check, node, compared.held.join(", "))
+        });
+    }
+    let mut notes = Vec::new();
+    if !foreign.is_empty() {
+        notes.push(format!(
+            "options of {} not checked: etcd is not started by a unit of Kiln's there",
+            foreign.join(", ")
+        ));
+    }
+    if !untold.is_empty() {
+        let list: Vec<_> = untold.into_iter().collect();
+        notes.push(format!("not checked, because etcd does not tell: {}", list.join(", ")));
+    }
+    (checks, notes)
+}
+
+/// Members whose etcd is older than the bundle: what it reads at its start only, the configuration and the CA, it has
+/// from an earlier one. Nothing is wrong with that as long as these are the same.
+pub fn started_before(manifest: &Manifest, seen: &[Seen<'_>]) -> Option<String> {
+    let is_before =
+        |one: &&Seen<'_>| one.settings.started.is_some_and(|started| started < manifest.epoch.seconds());
+    let names: Vec<_> = seen.iter().filter(is_before).map(Seen::name).collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "etcd on {} was started before this bundle's date; what it reads at its start only is from then",
+            names.join(", ")
+        )
+    })
+}

@@ -1,0 +1,105 @@
+//! Who answers at an address: a member of this cluster's CA, or something else, which no further question is put to.
+
+use std::net::SocketAddr;
+
+use serde::Deserialize;
+
+use super::ask::{self, Asked, Reply};
+use super::causes::Fault;
+use super::etcdctl::Trouble;
+use super::probe::Answer;
+use crate::failure::Result;
+use crate::pki::Presented;
+
+/// `/version` is a short line.
+pub const LIMIT: u64 = 64 << 10;
+
+/// The certificates of the CAs by which this cluster's members are known: those that clients trust, and the intermediates
+/// that the members send.
+pub struct Authorities(Vec<Presented>);
+
+impl Authorities {
+    /// # Errors
+    /// `Exit::Untrusted` when the text is not PEM certificates.
+    pub fn from_pem(text: &[u8]) -> Result<Self> {
+        Presented::all_from_pem(text).map(Self)
+    }
+
+    /// Whether one of them, or of the bundle's own `intermediates`, has signed a certificate.
+    pub fn have_signed(&self, leaf: &Presented, intermediates: &[Presented]) -> bool {
+        self.0.iter().chain(intermediates).any(|authority| authority.has_signed(leaf))
+    }
+}
+
+/// Judges the answer to a first `GET /version`.
+///
+/// # Errors
+/// What is known to be no member of this cluster, or not to answer at all. Where etcdctl may learn more, that is no error.
+pub fn check(
+    address: SocketAddr,
+    asked: &Asked,
+    authorities: &Authorities,
+    intermediates: &[Presented],
+) -> std::result::Result<(), Trouble> {
+    let trouble = |fault, said: String| Err(Trouble { fault, said });
+    let Some(leaf) = asked.presented.first() else {
+        return match &asked.reply {
+            Err(Answer::Trouble(known)) if matches!(known.fault, Fault::Stopped | Fault::Unreachable) => {
+                Err(known.clone())
+            }
+            // An etcd without TLS closes the connection, or waits for the rest of what it takes for HTTP.
+            Err(Answer::Trouble(known)) => {
+                let plain = ask::ask_plainly(address, "/version", LIMIT);
+                match known.fault {
+                    _ if plain.is_some_and(|reply| is_etcd(&reply)) => {
+                        trouble(Fault::NotTls, format!("{address} is an etcd without TLS"))
+                    }
+                    Fault::Waiting | Fault::NotEtcd => Err(known.clone()),
+                    _ => Ok(()),
+                }
+            }
+            _ => Ok(()),
+        };
+    };
+    let Ok(leaf) = Presented::from_der(leaf) else {
+        return trouble(Fault::NotEtcd, format!("the certificate of {address} cannot be read"));
+    };
+    let ours = authorities.have_signed(&leaf, intermediates);
+    let whose = match ours {
+        true => format!("its certificate is {}", leaf.subject()),
+        false => format!(
+            "its certificate is {} of the CA {}, not of this cluster's",
+            leaf.subject(),
+            leaf.issuer()
+        ),
+    };
+    match &asked.reply {
+        Ok(reply) if is_etcd(reply) && ours => Ok(()),
+        Ok(reply) if is_etcd(reply) => trouble(Fault::Proxied, whose),
+        Ok(Reply { status, .. }) => {
+            trouble(Fault::NotEtcd, format!("{whose}; GET /version gave {status} and not etcd's version"))
+        }
+        Err(Answer::LetIn(what)) if !ours => {
+            trouble(Fault::NotEtcd, format!("{whose}; to GET /version it answered {what}"))
+        }
+        Err(Answer::Trouble(known)) if ours && is_silence(known.fault) => Err(known.clone()),
+        Err(_) if ours => Ok(()),
+        Err(_) => trouble(Fault::UnknownAuthority, whose),
+    }
+}
+
+/// Faults for which etcdctl would only wait.
+fn is_silence(fault: Fault) -> bool {
+    matches!(fault, Fault::Stopped | Fault::Unreachable | Fault::Waiting)
+}
+
+/// etcd's `/version` (server/etcdserver/api/etcdhttp/version.go): `{"etcdserver":"3.5.16","etcdcluster":"3.5.0"}`.
+fn is_etcd(reply: &Reply) -> bool {
+    #[derive(Deserialize)]
+    struct Version {
+        etcdserver: String,
+        etcdcluster: String,
+    }
+    let version = serde_json::from_slice::<Version>(&reply.body);
+    reply.status == 200 && version.is_ok_and(|v| !v.etcdserver.is_empty() && !v.etcdcluster.is_empty())
+}
