@@ -26,4 +26,5 @@ pub mod threads;
 pub mod tree;
 pub mod values;
 pub mod verify;
+pub mod xml;
 pub mod yaml;

@@ -18,9 +18,9 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("etcd", &["suggest"]),
     ("failure", &[]),
     ("interrupt", &[]),
-    ("machine", &["bundle", "disk", "process", "verify"]),
+    ("machine", &["bundle", "disk", "process", "verify", "xml"]),
     ("main", &["*"]),
-    ("pack", &["plan", "profile", "tree", "yaml"]),
+    ("pack", &["plan", "profile", "tree", "xml", "yaml"]),
     ("pki", &["disk", "etcd", "plan", "profile"]),
     ("plan", &["etcd", "profile"]),
     ("process", &["disk"]),
@@ -32,6 +32,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("tree", &[]),
     ("values", &[]),
     ("verify", &["bundle", "disk", "etcd", "pack", "pki", "process"]),
+    ("xml", &[]),
     ("yaml", &[]),
 ];
 

@@ -1,6 +1,7 @@
 //! The inner half of a rehearsal: process 1 of namespaces of its own. When it ends, however it ends, the kernel
 //! removes every process, interface and mount that it made.
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -120,7 +121,7 @@ fn form(scratch: &Path, order: &Order, steps: &Steps, members: &mut Vec<Member>)
     let bytes = disk::read(&order.bundle.join("bundle.json"), LIMIT)?;
     let manifest = Manifest::from_json(&bytes)?;
     let accounts = if order.root { Accounts::find() } else { None };
-    let (stages, etcdctl) = stage(scratch, order, &manifest, accounts.as_ref())?;
+    let (mut stages, etcdctl) = stage(scratch, order, &manifest, accounts.as_ref())?;
     let mut notes = Vec::new();
     if accounts.is_none() {
         let why = if order.root { "this machine has no systemd-sysusers" } else { "kiln is not run by root" };
@@ -128,6 +129,12 @@ fn form(scratch: &Path, order: &Order, steps: &Steps, members: &mut Vec<Member>)
     }
     if stages.iter().any(|stage| stage.borrows_libraries) {
         notes.push("the baked etcd is linked dynamically and used this machine's C library".into());
+    }
+    stages.iter_mut().for_each(Stage::fit_limits);
+    let without: BTreeSet<_> = stages.iter().flat_map(|stage| stage.not_imitated().iter().cloned()).collect();
+    if !without.is_empty() {
+        let without: Vec<_> = without.into_iter().collect();
+        notes.push(format!("not imitated of the unit: {}", without.join(", ")));
     }
     let users: Vec<_> = stages.iter().map(|stage| format!("{} as {}", stage.name, stage.user())).collect();
     disk::make_directories(&scratch.join("logs"), Mode::SECRET_DIRECTORY)?;

@@ -267,11 +267,19 @@ impl Program {
     /// # Errors
     /// `Exit::Io` with what it said last on its standard error.
     pub fn must(&self) -> Result<Finished> {
+        self.must_telling(str::to_owned)
+    }
+
+    /// The same for a program that says more than what went wrong: `telling` leaves of its standard error what tells.
+    ///
+    /// # Errors
+    /// As `must`.
+    pub fn must_telling(&self, telling: fn(&str) -> String) -> Result<Finished> {
         let finished = self.run()?;
         if finished.success() {
             return Ok(finished);
         }
-        let said = finished.stderr_text();
+        let said = telling(&finished.stderr_text());
         let said = if said.is_empty() { "it said nothing".to_owned() } else { said };
         Err(Failure::io(format!("{} ended with {}: {said}", self.name(), finished.ended)))
     }

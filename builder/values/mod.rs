@@ -1,6 +1,7 @@
 //! Small checked values. A name that could be wrong is a type that cannot: `FromStr` is the only way in, and
 //! its error is a sentence that says what is allowed.
 
+mod host;
 mod login;
 mod machine;
 mod parsed;
@@ -14,6 +15,7 @@ use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
+pub use host::{Volume, host_address, libvirt_name, machine_uuid, short_id};
 pub use login::{LoginName, SshKey, hide, looks_private, without_private_keys};
 pub use machine::{Arch, Digest, Mac, Mode, disk_serial};
 pub(crate) use parsed::deserialize_parsed;

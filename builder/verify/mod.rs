@@ -112,7 +112,7 @@ fn targets<'a>(manifest: &'a Manifest, given: &BTreeMap<String, SocketAddr>) -> 
 /// # Errors
 /// `Exit::Wrong` or `Exit::Untrusted` when the bundle itself is not fit to ask with; `Exit::Interrupted`.
 pub fn run(bundle: &Path, manifest: &Manifest, options: &Options) -> Result<Report> {
-    let scratch = Scratch::new("verify")?;
+    let scratch = Scratch::swept("verify")?;
     let etcdctl = Etcdctl::new(bundle, manifest, scratch.path())?;
     let read = |name: &str| disk::read(&bundle.join("client").join(name), PEM_LIMIT);
     let visitors = look::Visitors {
