@@ -82,7 +82,7 @@ fn boot(work: &Workshop, carrier: &str) -> Run {
     let kiln = |arguments: &[&str]| work.kiln(arguments);
     let begun = SystemTime::now();
     run(&mut kiln(&["up", "out/ha3", "--quiet", "--accel", "tcg", "--carrier", carrier, "--no-wait"]));
-    let directory = work.path().join("out/.ha3.machines");
+    let directory = work.path().join("out/.ha3.machines/nodes");
     let started = |node: &str| fs::metadata(directory.join(node).join("pid")).unwrap().modified().unwrap();
     let power_on = NODES.iter().map(|(node, _)| started(node)).min().unwrap();
     let wrote = first_write(work);
@@ -127,7 +127,7 @@ fn first_write(work: &Workshop) -> SystemTime {
 /// What tests/boot/look says of a node, in seconds since its kernel began.
 fn look(work: &Workshop, node: &str) -> BTreeMap<String, f64> {
     let begun = Instant::now();
-    let path = work.path().join("out/.ha3.machines").join(node).join("console.log");
+    let path = work.path().join("out/.ha3.machines/nodes").join(node).join("console.log");
     loop {
         let console = String::from_utf8_lossy(&fs::read(&path).unwrap_or_default()).into_owned();
         if console.contains("look: end") {

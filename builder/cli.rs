@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::machine::{Accel, Carrier, Driver};
-use crate::values::{Digest, Epoch, Shard};
+use crate::machine::{Accel, Carrier, Connect, Driver};
+use crate::values::{Digest, Epoch, NodeName, Shard};
 
 /// Bakes etcd nodes offline: one TOML profile in, payloads that machines boot from as a formed TLS cluster out.
 #[derive(Parser, Debug)]
@@ -251,6 +251,9 @@ pub struct Plan {
     pub keys: Keys,
     #[command(flatten)]
     pub store: Store,
+    /// Another overlay directory, as for build
+    #[arg(long, value_name = "DIR")]
+    pub overlays: Vec<PathBuf>,
     /// Print the plan as JSON
     #[arg(long)]
     pub json: bool,
@@ -304,25 +307,26 @@ pub struct Rehearse {
 #[derive(Args, Debug)]
 pub struct Up {
     pub bundle: PathBuf,
-    /// What runs the machines: QEMU by itself (needs root for the network), or libvirt
-    #[arg(long, value_enum, default_value_t = Driver::Qemu)]
-    pub driver: Driver,
-    /// How a machine is given its files
-    #[arg(long, value_enum, default_value_t = Carrier::Initramfs)]
-    pub carrier: Carrier,
+    /// What runs the machines: QEMU by itself (needs root for the network), or libvirt [default: what they were made with,
+    /// else qemu]
+    #[arg(long, value_enum)]
+    pub driver: Option<Driver>,
+    /// How a machine is given its files [default: what they were made with, else initramfs]
+    #[arg(long, value_enum)]
+    pub carrier: Option<Carrier>,
     /// auto takes KVM when a guest really starts in it
     #[arg(long, value_enum, default_value_t = Accel::Auto)]
     pub accel: Accel,
-    /// The base system: a directory as ci/base makes them, or a disk image with a boot loader [default: the profile's,
-    /// else that of the carrier in $KILN_LAB/base or target/lab/base]
+    /// The base system: a directory as ci/base makes them, one of those by its name (live), or a disk image with a boot loader
+    /// [default: the profile's, else that of the carrier in $KILN_LAB/base or target/lab/base]
     #[arg(long, value_name = "PATH")]
     pub base: Option<PathBuf>,
-    /// libvirt's address
-    #[arg(long, value_name = "URI", default_value = "qemu:///system")]
-    pub connect: String,
-    /// Start this node's machine only; may be given more than once
+    /// libvirt's address, on this host [default: what they were made with, else qemu:///system]
+    #[arg(long, value_name = "URI")]
+    pub connect: Option<Connect>,
+    /// Start this node's machine only, and wait for its member only; may be given more than once
     #[arg(long, value_name = "NODE")]
-    pub node: Vec<String>,
+    pub node: Vec<NodeName>,
     #[command(flatten)]
     pub trust: Trust,
     /// Return once the machines run, without waiting for the cluster
@@ -347,7 +351,7 @@ pub struct Status {
 #[derive(Args, Debug)]
 pub struct Console {
     pub bundle: PathBuf,
-    pub node: String,
+    pub node: NodeName,
 }
 
 #[derive(Args, Debug)]

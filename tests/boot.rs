@@ -141,8 +141,24 @@ impl Site {
         run(&mut self.kiln("etcdctl", &["--", "get", "--print-value-only", key])).trim().to_owned()
     }
 
+    fn machines(&self) -> PathBuf {
+        self.work.path().join(format!("out/.{}.machines", self.cluster))
+    }
+
     fn own(&self, node: &str) -> PathBuf {
-        self.work.path().join(format!("out/.{}.machines", self.cluster)).join(node)
+        self.machines().join("nodes").join(node)
+    }
+
+    /// What libvirt calls the cluster's network and pool.
+    fn libvirt_name(&self) -> String {
+        let manifest = fs::read(self.work.path().join(format!("out/{}/bundle.json", self.cluster))).unwrap();
+        let manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
+        let id = manifest["cluster"]["id"].as_str().unwrap();
+        format!("{}-{}", self.cluster, id.get(..8).unwrap_or(id))
+    }
+
+    fn pool(&self) -> PathBuf {
+        Path::new("/var/lib/libvirt/images").join(format!("kiln-{}", self.libvirt_name()))
     }
 
     fn console(&self, node: &str) -> String {
@@ -190,7 +206,7 @@ impl Site {
     fn data_disk(&self, node: &str) -> PathBuf {
         match self.driver {
             "qemu" => self.own(node).join("data.qcow2"),
-            _ => Path::new("/var/lib/libvirt/images/kiln-ha3").join(format!("{node}-data.qcow2")),
+            _ => self.pool().join(format!("{node}.data.qcow2")),
         }
     }
 
@@ -271,7 +287,7 @@ fn take_away(site: &Site, bare: &BTreeSet<String>) {
         {
             assert_eq!(run(Command::new("virsh").args(listing)).trim(), "", "{listing:?}");
         }
-        assert!(!Path::new("/var/lib/libvirt/images/kiln-ha3").exists());
+        assert!(!site.pool().exists());
     }
 }
 
@@ -291,7 +307,7 @@ fn libvirt_and_initramfs() {
     // C5 in libvirt: one node's disk is lost. The others serve, it founds nothing and says what to do.
     run(&mut site.kiln("down", &[]));
     run(&mut site.up(&["--no-wait", "--node", "cp-b", "--node", "cp-c"]));
-    run(Command::new("virsh").args(["vol-delete", "--pool", "ha3", "cp-a-data.qcow2"]));
+    run(Command::new("virsh").args(["vol-delete", "--pool", &site.libvirt_name(), "cp-a.data.qcow2"]));
     let said = refused(&mut site.up(&["--deadline", DEADLINE]), 1);
     assert!(
         said.contains("a node must not start etcd") && said.contains("says that cp-a has served ha3 before"),
@@ -411,7 +427,7 @@ fn members_come_a_minute_apart_in_reverse() {
     assert!(site.put("two", "of three"));
     // Nobody waited for them: the host remembers since it was asked.
     site.status();
-    let record = fs::read_to_string(site.own("machines.json")).unwrap();
+    let record = fs::read_to_string(site.machines().join("machines.json")).unwrap();
     assert!(
         record.contains("\"cp-b\"") && record.contains("\"cp-c\"") && !record.contains("\"cp-a\""),
         "{record}"

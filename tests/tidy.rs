@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Room -> the rooms that it may use. `failure`, `interrupt` and `values` are open to all.
+/// Room -> the rooms that it may use. `failure`, `interrupt`, `threads` and `values` are open to all.
 const ROOMS: &[(&str, &[&str])] = &[
     ("artifact", &["disk", "etcd", "tree"]),
     ("bundle", &["artifact", "disk", "etcd", "pack", "pki", "profile"]),
@@ -18,9 +18,9 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("etcd", &["suggest"]),
     ("failure", &[]),
     ("interrupt", &[]),
-    ("machine", &["bundle", "disk", "process", "verify"]),
+    ("machine", &["bundle", "disk", "process", "verify", "xml"]),
     ("main", &["*"]),
-    ("pack", &["plan", "profile", "tree", "yaml"]),
+    ("pack", &["plan", "profile", "tree", "xml", "yaml"]),
     ("pki", &["disk", "etcd", "plan", "profile"]),
     ("plan", &["etcd", "profile"]),
     ("process", &["disk"]),
@@ -28,13 +28,15 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("registry", &["bundle", "disk"]),
     ("render", &["disk", "etcd", "pki", "plan", "profile", "tree", "yaml"]),
     ("suggest", &[]),
+    ("threads", &[]),
     ("tree", &[]),
     ("values", &[]),
     ("verify", &["bundle", "disk", "etcd", "pack", "pki", "process"]),
+    ("xml", &[]),
     ("yaml", &[]),
 ];
 
-const OPEN: &[&str] = &["failure", "interrupt", "values"];
+const OPEN: &[&str] = &["failure", "interrupt", "threads", "values"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

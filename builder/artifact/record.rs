@@ -52,7 +52,7 @@ impl Record {
         }
         let broken = |error| {
             Failure::untrusted(format!(
-                "it is not the record of a release ({error}); remove it and add the release again"
+                "it is not the record of a release ({error}); add the release again with --replace"
             ))
         };
         let Schema { schema } = serde_json::from_slice(bytes).map_err(broken)?;
@@ -76,12 +76,12 @@ impl Record {
     fn check(&self) -> Result<()> {
         if let Some(program) = self.missing() {
             return Err(Failure::untrusted(format!(
-                "it has no {program}; remove it and add the release again"
+                "it has no {program}; add the release again with --replace"
             )));
         }
         if self.sources.is_empty() || self.binaries.values().any(|b| b.size > Limits::RELEASE.program) {
             return Err(Failure::untrusted(
-                "it says what no record does; remove it and add the release again",
+                "it says what no record does; add the release again with --replace",
             ));
         }
         Ok(())
@@ -187,14 +187,17 @@ mod tests {
     fn what_is_no_record_is_refused_with_the_way_out() {
         let good = String::from_utf8(record().to_json().unwrap()).unwrap();
         let cases = [
-            (String::new(), "remove it and add"),
+            (String::new(), "add the release again with --replace"),
             (good.replace("\"schema\": 1", "\"schema\": 2"), "this kiln reads schema 1"),
             (good.replace("3.5.16", "3.5"), "three numbers"),
             (good.replace("amd64", "vax"), "use amd64"),
-            (good.replace("etcdutl", "bash"), "remove it and add"),
-            (good.replace("\"size\": 1,", "\"size\": 1000000000000,"), "remove it and add"),
-            (good.replace("trusted by hand", "trusted"), "remove it and add"),
-            (good.replace("\"file\"", "\"name\""), "remove it and add"),
+            (good.replace("etcdutl", "bash"), "add the release again with --replace"),
+            (
+                good.replace("\"size\": 1,", "\"size\": 1000000000000,"),
+                "add the release again with --replace",
+            ),
+            (good.replace("trusted by hand", "trusted"), "add the release again with --replace"),
+            (good.replace("\"file\"", "\"name\""), "add the release again with --replace"),
         ];
         for (text, want) in cases {
             let failure = Record::from_json(text.as_bytes()).unwrap_err();

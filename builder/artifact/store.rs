@@ -247,7 +247,7 @@ impl Store {
         let record = Record::from_json(&disk::read(&path, 1 << 20)?).doing(reading)?;
         if (record.version, record.arch) != (release, arch) {
             let reason = format!(
-                "it is the record of {} for {}; remove it and add the release again",
+                "it is the record of {} for {}; add the release again with --replace",
                 record.version, record.arch
             );
             return Err(Failure::untrusted(reason).while_doing(reading()));

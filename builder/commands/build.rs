@@ -13,7 +13,7 @@ use super::places::Places;
 use super::prepare::Prepared;
 use super::progress::Progress;
 use super::sink::Sink;
-use super::{bake, fleet, inputs};
+use super::{bake, fleet, inputs, overlays};
 use crate::bundle::{Holds, Manifest, Place};
 use crate::cli;
 use crate::clock;
@@ -21,12 +21,12 @@ use crate::disk;
 use crate::etcd::Release;
 use crate::failure::Result;
 use crate::values::{ClusterName, Epoch};
-use crate::{pki, render};
+use crate::{pki, render, threads};
 
 pub fn run(args: &cli::Build, out: &Output) -> Result<()> {
     thread::scope(|scope| {
         // To read and check everything is work for one core; the others have none yet.
-        scope.spawn(|| {
+        let _early = threads::beside(scope, || {
             pki::warm_up();
             render::embedded().map(drop)
         });
@@ -47,7 +47,9 @@ fn one(name: &str, args: &cli::Build, out: &Output) -> Result<()> {
     let profile = inputs::profile(name, &pantry.store, out)?;
     let path = inputs::keystore_path(args.ingredients.keys.keystore.as_ref(), &profile.cluster.name);
     let target = args.out.clone().unwrap_or_else(|| default_out(&profile.name));
-    Places::new(&args.ingredients, &target)?.refuse_keystore(&path)?;
+    let places = Places::new(&args.ingredients, &target)?;
+    places.refuse_keystore(&path)?;
+    overlays::check(&[&profile], &pantry, &places.and_keystore(&path))?;
     // Now that it is known to lie in none of the others.
     pantry.open_cache();
     let prepared = Prepared::new(&profile, &pantry, path, &target)?;

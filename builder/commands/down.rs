@@ -10,24 +10,30 @@ use crate::machine::{self, State};
 
 pub fn run(args: &cli::Down, out: &Output) -> Result<()> {
     let bundle = Bundle::open(&args.bundle)?;
-    let state = State::need(&bundle.path)?;
+    let state = State::need(&bundle)?;
     if args.purge && !args.yes {
-        ask(&bundle, &state)?;
+        ask(&state)?;
     }
-    machine::down(&bundle, args.purge)?;
+    let gone = machine::down(&bundle, args.purge)?;
+    let directory = gone.directory.display();
     match args.purge {
-        true => out.say("the machines and their disks are gone"),
+        true => out.say(format_args!("the machines and their disks in {directory} are gone")),
         false => out.say(format_args!(
-            "the machines are gone; their disks stay in {}: kiln up continues with them",
-            state.directory.display()
+            "the machines are gone; their disks stay in {directory}: kiln up continues with them"
         )),
+    }
+    if let Some(bridge) = &gone.bridge {
+        out.warn(format_args!("the bridge {bridge} stays, because other machines use it"));
+    }
+    for target in &gone.behind {
+        out.warn(format_args!("{} stays; only the link to it was removed", target.display()));
     }
     Ok(())
 }
 
-fn ask(bundle: &Bundle, state: &State) -> Result<()> {
+fn ask(state: &State) -> Result<()> {
     let asking = || "asking on the terminal".to_owned();
-    let name = &bundle.manifest.cluster.name;
+    let name = &state.record.names.cluster;
     let mut stderr = std::io::stderr();
     write!(
         stderr,

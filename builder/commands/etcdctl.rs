@@ -19,7 +19,7 @@ pub fn run(args: &cli::Etcdctl, out: &Output) -> Result<()> {
     if let Some(unknown) = programs::check(&bundle, &[artifact::Program::Etcdctl], &args.trust)? {
         out.say(format_args!("note: {unknown}"));
     }
-    let scratch = Scratch::new("etcdctl")?;
+    let scratch = Scratch::swept("etcdctl")?;
     let etcdctl = Etcdctl::new(&bundle.path, &bundle.manifest, scratch.path())?;
     let client = |file: &str| Path::new(&bundle.path).join("client").join(file);
     let endpoints = verify::endpoints(&bundle.manifest)?;

@@ -49,6 +49,27 @@ impl Places {
         self.refuse_nested(&place)
     }
 
+    /// With keystores, each of which was held against the others.
+    pub fn and_keystore(mut self, path: &Path) -> Self {
+        let resolved = disk::resolved(path);
+        self.0.insert(0, Place { name: "--keystore", path: path.to_owned(), resolved });
+        self
+    }
+
+    /// How a directory and one of these hold one another, if they do: `holds --out (out/ha3)`.
+    pub fn around(&self, path: &Path) -> Option<String> {
+        let resolved = disk::resolved(path);
+        self.0.iter().find_map(|place| {
+            let how = match () {
+                () if resolved == place.resolved => "is",
+                () if disk::is_below(&place.resolved, &resolved) => "holds",
+                () if disk::is_below(&resolved, &place.resolved) => "lies in",
+                () => return None,
+            };
+            Some(format!("{how} {} ({})", place.name, place.path.display()))
+        })
+    }
+
     fn refuse_nested(&self, new: &Place) -> Result<()> {
         for there in &self.0 {
             let (inner, outer) = match () {

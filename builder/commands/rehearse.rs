@@ -37,5 +37,6 @@ pub fn run(args: &cli::Rehearse, out: &Output) -> Result<()> {
     out.say(format_args!("the cluster runs until Ctrl-C; a shell in its network:\n  {}", rehearsed.enter));
     rehearsed.hold()?;
     rehearsed.stop()?;
+    out.say("the cluster has ended, and nothing of it is left");
     concluded
 }

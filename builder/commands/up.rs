@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::base;
 use super::output::Output;
@@ -11,17 +11,26 @@ use super::programs;
 use crate::artifact::Program;
 use crate::bundle::Bundle;
 use crate::cli;
-use crate::disk;
+use crate::disk::{self, Follow};
 use crate::failure::{Doing, Exit, Failure, Result};
 use crate::interrupt;
-use crate::machine::{self, Order, Standing, State, System};
+use crate::machine::{self, Carrier, Driver, Order, Plain, Standing, State, System};
 
 const GLANCE: Duration = Duration::from_millis(100);
+
+/// Between two questions whether a machine runs: virsh takes a tenth of a second.
+const PULSE: Duration = Duration::from_secs(1);
 
 pub fn run(args: &cli::Up, out: &Output) -> Result<()> {
     let bundle = Bundle::open(&args.bundle)?;
     bundle.check_bytes()?;
-    let system = System::open(&base_path(args, &bundle)?, args.carrier)?;
+    // What was begun in one way goes on in it, unless another one is asked for, which is then refused.
+    let there = State::open(&bundle)?.map(|state| state.record);
+    let there = there.as_ref();
+    let driver = args.driver.or(there.map(|there| there.driver)).unwrap_or(Driver::Qemu);
+    let carrier = args.carrier.or(there.map(|there| there.carrier)).unwrap_or(Carrier::Initramfs);
+    let connect = args.connect.clone().or(there.map(|there| there.connect.clone())).unwrap_or_default();
+    let system = System::open(&base_path(args, carrier, &bundle)?, carrier)?;
     for node in &args.node {
         bundle.node(node)?;
     }
@@ -31,10 +40,10 @@ pub fn run(args: &cli::Up, out: &Output) -> Result<()> {
     let standing = machine::up(&Order {
         bundle: &bundle,
         system: &system,
-        driver: args.driver,
-        carrier: args.carrier,
+        driver,
+        carrier,
         accel: args.accel,
-        connect: &args.connect,
+        connect,
         only: &args.node,
         deadline: if args.no_wait { Duration::ZERO } else { Duration::from_secs(args.deadline) },
         quiet: out.is_quiet(),
@@ -42,16 +51,16 @@ pub fn run(args: &cli::Up, out: &Output) -> Result<()> {
     if args.json {
         out.json(&standing)?;
     } else if let Some(seconds) = standing.seconds {
-        let (members, cluster) = (standing.nodes.len(), &standing.cluster);
-        out.print(format_args!(
-            "{cluster}: {members} member{} formed after {seconds:.1} s",
-            if members == 1 { "" } else { "s" }
-        ))?;
+        let formed = counted(&standing, |node| node.phase == machine::Phase::Formed);
+        out.print(format_args!("{}: {formed} formed after {seconds:.1} s", standing.cluster))?;
+    } else if args.no_wait {
+        let started = counted(&standing, |node| node.asked);
+        out.print(format_args!("{}: {started} started", standing.cluster))?;
     }
     if args.no_wait {
         return Ok(());
     }
-    let is = |phase| standing.nodes.iter().any(|node| node.phase == phase);
+    let is = |phase| standing.nodes.iter().any(|node| node.asked && node.phase == phase);
     let heading = if is(machine::Phase::Held) {
         "a node must not start etcd".to_owned()
     } else if is(machine::Phase::Off) {
@@ -60,6 +69,13 @@ pub fn run(args: &cli::Up, out: &Output) -> Result<()> {
         format!("after {} s not every member serves", args.deadline)
     };
     conclude(&standing, &heading)
+}
+
+/// `3 members`, or `2 of 3 members` where the others are not meant.
+fn counted(standing: &Standing, is_meant: impl Fn(&&machine::Node) -> bool) -> String {
+    let (all, meant) = (standing.nodes.len(), standing.nodes.iter().filter(is_meant).count());
+    let members = if all == 1 { "member" } else { "members" };
+    if meant == all { format!("{all} {members}") } else { format!("{meant} of {all} {members}") }
 }
 
 pub fn status(args: &cli::Status, out: &Output) -> Result<()> {
@@ -98,12 +114,12 @@ fn conclude(standing: &Standing, heading: &str) -> Result<()> {
 }
 
 /// The command line's, else the profile's, else the carrier's.
-fn base_path(args: &cli::Up, bundle: &Bundle) -> Result<PathBuf> {
+fn base_path(args: &cli::Up, carrier: Carrier, bundle: &Bundle) -> Result<PathBuf> {
     if let Some(base) = &args.base {
         return base::named(base);
     }
-    let profile = bundle.manifest.machine.as_ref().and_then(|machine| machine.base.as_deref());
-    let name = profile.unwrap_or(args.carrier.base());
+    let profile = bundle.manifest.machine.as_ref().and_then(|machine| machine.base.as_ref());
+    let name = profile.map_or(carrier.base(), |base| base.as_str());
     let directory = base::directory(name);
     match disk::look(&directory)? {
         Some(_) => Ok(directory),
@@ -115,28 +131,36 @@ fn base_path(args: &cli::Up, bundle: &Bundle) -> Result<PathBuf> {
 pub fn console(args: &cli::Console) -> Result<()> {
     let bundle = Bundle::open(&args.bundle)?;
     bundle.node(&args.node)?;
-    let state = State::need(&bundle.path)?;
-    let file = state.console(&args.node);
-    let mut at = 0;
+    let state = State::need(&bundle)?;
+    let mut follow = Follow::new(&state.console(&args.node));
+    let mut plain = Plain::default();
+    let mut looked: Option<Instant> = None;
+    let mut runs = true;
     while !interrupt::asked() {
-        if disk::look(&file)?.is_some() {
-            let (bytes, begin) = disk::read_end(&file, 16 << 20)?;
-            let end = begin + bytes.len() as u64;
-            let new = usize::try_from(end.saturating_sub(at.max(begin))).unwrap_or(0).min(bytes.len());
-            let text = machine::plain(&String::from_utf8_lossy(&bytes[bytes.len() - new..]));
-            let mut stdout = std::io::stdout().lock();
-            match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-                Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {
-                    return Err(Failure::unheard());
-                }
-                other => other.doing(|| "writing to standard output".into())?,
-            }
-            at = end;
+        // Before the reading: what it wrote at its end is then read all the same.
+        if looked.is_none_or(|looked| looked.elapsed() >= PULSE) {
+            runs = machine::runs(&state, &args.node)?;
+            looked = Some(Instant::now());
         }
-        if !machine::runs(&state, &args.node)? {
-            return Ok(());
+        let more = follow.more()?;
+        if more.anew {
+            plain = Plain::default();
         }
-        thread::sleep(GLANCE);
+        let is_end = more.bytes.is_empty();
+        print(&plain.feed(&more.bytes))?;
+        match (is_end, runs) {
+            (true, false) => return Ok(()),
+            (true, true) => thread::sleep(GLANCE),
+            (false, _) => {}
+        }
     }
     Ok(())
+}
+
+fn print(text: &str) -> Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Err(Failure::unheard()),
+        other => other.doing(|| "writing to standard output".into()),
+    }
 }

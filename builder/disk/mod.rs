@@ -3,7 +3,10 @@
 
 #![allow(clippy::disallowed_methods, reason = "this is the door")]
 
+mod follow;
 mod lock;
+mod scratch;
+mod socket;
 mod staging;
 mod swap;
 mod what;
@@ -17,9 +20,13 @@ use rustix::fs::{AtFlags, CWD, Mode as Bits, OFlags};
 use serde::{Deserialize, Serialize};
 
 use crate::failure::{Doing, Failure, Result};
+use crate::threads;
 use crate::values::Mode;
 
+pub use follow::{Follow, More};
 pub use lock::Lock;
+pub use scratch::Scratch;
+pub use socket::{Datagrams, append_line};
 pub use staging::{Output, Staging, left_of, recover};
 pub use swap::{beside, replace_all};
 pub use what::{is_below, resolved, what};
@@ -202,13 +209,24 @@ pub fn list(path: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
+/// The same, without those that are no UTF-8: for looking for names that Kiln gives.
+pub fn list_utf8(path: &Path) -> Result<Vec<String>> {
+    let reading = || format!("reading the directory {}", path.display());
+    let mut names = Vec::new();
+    for entry in fs::read_dir(path).doing(reading)? {
+        names.extend(entry.doing(reading)?.file_name().into_string());
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
 /// One entry below a walked directory.
 pub struct Walked {
     /// Relative to where the walk began.
     pub path: PathBuf,
     pub kind: Kind,
     pub mode: Mode,
-    /// In bytes.
+    /// In bytes; of a file with holes, what is read of it.
     pub size: u64,
     /// The user that it belongs to.
     pub owner: u32,
@@ -350,8 +368,15 @@ pub fn rename(from: &Path, to: &Path) -> Result<()> {
     swap::confirm(&[swap::Swap::make(from, to)?])
 }
 
-/// Removes a directory and what is in it; nothing there is fine.
+/// Removes a directory and what is in it, links not followed; nothing there is fine.
+///
+/// # Errors
+/// `Exit::Io`, also where a link is in the directory's place: what it leads to would stay.
 pub fn remove_directory(path: &Path) -> Result<()> {
+    if look(path)?.is_some_and(|found| found.kind == Kind::Link) {
+        return Err(Failure::io("it is a symbolic link, and what it leads to is left as it is")
+            .while_doing(format!("removing {}", path.display())));
+    }
     // A bundle's nodes, a fleet's bundles: each takes long where files are large or many, so two at a time. What cannot be
     // removed this way, is seen or said by the call below.
     let below = |path: &Path| -> Vec<PathBuf> {
@@ -364,9 +389,10 @@ pub fn remove_directory(path: &Path) -> Result<()> {
         if parts.len() > 8 { parts } else { parts.iter().flat_map(|part| below(part)).collect() };
     std::thread::scope(|scope| {
         let (one, other) = parts.split_at(parts.len() / 2);
-        for half in [one, other] {
-            scope.spawn(|| half.iter().for_each(|part| drop(fs::remove_dir_all(part))));
-        }
+        let remove = |half: &[PathBuf]| half.iter().for_each(|part| drop(fs::remove_dir_all(part)));
+        // Where there is no thread, the call below has more to do.
+        let _beside = threads::beside(scope, move || remove(one));
+        remove(other);
     });
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -393,31 +419,6 @@ fn parent_of(path: &Path) -> &Path {
     }
 }
 
-/// A directory for the time of one run, below TMPDIR, mode 0700; it goes away with the value.
-pub struct Scratch(tempfile::TempDir);
-
-impl Scratch {
-    pub fn new(purpose: &str) -> Result<Self> {
-        tempfile::Builder::new()
-            .prefix(&format!("kiln-{purpose}-"))
-            .permissions(fs::Permissions::from_mode(0o700))
-            .tempdir()
-            .map(Self)
-            .doing(|| format!("making a directory in {}", std::env::temp_dir().display()))
-    }
-
-    pub fn path(&self) -> &Path {
-        self.0.path()
-    }
-
-    /// Writes a file of its own into it.
-    pub fn write(&self, name: &str, bytes: &[u8], mode: Mode) -> Result<PathBuf> {
-        let path = self.path().join(name);
-        write_whole(&path, bytes, mode)?;
-        Ok(path)
-    }
-}
-
 /// Sets the time of change, in seconds since 1970.
 #[cfg(test)]
 pub fn set_modified(path: &Path, seconds: i64) -> io::Result<()> {
@@ -434,6 +435,21 @@ pub fn set_mode(path: &Path, mode: Mode) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_directory_is_not_removed_through_a_link() {
+        let scratch = Scratch::new("test").unwrap();
+        let (real, link) = (scratch.path().join("real"), scratch.path().join("link"));
+        for number in 0..9 {
+            fs::create_dir_all(real.join(number.to_string())).unwrap();
+        }
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        assert!(remove_directory(&link).is_err());
+        assert_eq!(list(&real).unwrap().len(), 9);
+        assert!(look(&link).unwrap().is_some());
+        remove_directory(&real).unwrap();
+        assert!(look(&real).unwrap().is_none());
+    }
 
     #[test]
     fn a_fifo_is_no_input() {

@@ -59,7 +59,7 @@ fn trouble(qemu: &Path) -> Result<Option<String>> {
     if disk::look(Path::new("/dev/kvm"))?.is_none() {
         return Ok(Some("there is no /dev/kvm".to_owned()));
     }
-    let scratch = Scratch::new("probe")?;
+    let scratch = Scratch::swept("probe")?;
     let sector = scratch.write("boot.img", &boot_sector(), Mode::SECRET)?;
     let guest = Program::new(qemu)
         .args(["-nodefaults", "-no-user-config", "-display", "none", "-accel", "kvm", "-cpu", "host"])

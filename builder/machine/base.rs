@@ -8,9 +8,10 @@ use flate2::read::MultiGzDecoder;
 use serde::{Deserialize, Serialize};
 
 use crate::bundle::Manifest;
+
 use crate::disk::{self, Input};
 use crate::failure::{Doing, Exit, Failure, Result};
-use crate::values::{Arch, Mode};
+use crate::values::{Arch, Mode, NodeName};
 
 const CMDLINE_LIMIT: u64 = 64 << 10;
 /// An initramfs is unpacked into memory; nobody has one of this size.
@@ -132,7 +133,7 @@ impl Base {
 
     /// Writes the initramfs of a node: the base system's and, where the carrier puts the node's files there, those.
     /// They are not compressed in it: a guest without KVM takes longer to unpack them than QEMU to read them.
-    pub fn write_initrd(&self, bundle: &Path, manifest: &Manifest, node: &str, to: &Path) -> Result<()> {
+    pub fn write_initrd(&self, bundle: &Path, manifest: &Manifest, node: &NodeName, to: &Path) -> Result<()> {
         let mut initrd = disk::read(&self.initrd, INITRD_LIMIT)?;
         let mut segments = Vec::new();
         if manifest.shares_binaries() {

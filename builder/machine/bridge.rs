@@ -10,27 +10,26 @@ use ipnet::IpNet;
 use serde::Deserialize;
 
 use super::network::{address_line, own_address};
+use super::record::Names;
+use super::state::State;
 use crate::bundle::Manifest;
 use crate::disk;
 use crate::failure::{Doing, Failure, Result};
 use crate::process::{self, Program};
 use crate::values::{Digest, Mode};
 
-/// Interfaces have at most 15 characters (IFNAMSIZ), clusters' names more: the name is a digest of it.
-fn names(manifest: &Manifest) -> (String, Vec<String>) {
-    let digest = Digest::of(manifest.cluster.name.as_bytes()).to_string();
-    let short = &digest[..8];
-    (format!("kiln-{short}"), (0..manifest.nodes.len()).map(|at| format!("kt{at}-{short}")).collect())
-}
-
-/// The tap of the node at this place in the bundle's order.
-pub fn tap(manifest: &Manifest, at: usize) -> String {
-    names(manifest).1.swap_remove(at)
-}
+/// An interface's alias has at most so many bytes (IFALIASZ with its zero).
+const ALIAS: usize = 255;
 
 #[derive(Deserialize)]
 struct Link {
     ifname: String,
+    #[serde(default)]
+    ifalias: Option<String>,
+    #[serde(default)]
+    master: Option<String>,
+    #[serde(default)]
+    flags: Vec<String>,
     #[serde(default)]
     addr_info: Vec<Address>,
 }
@@ -41,40 +40,86 @@ struct Address {
     prefixlen: Option<u8>,
 }
 
+/// This machine's interfaces. Their addresses and their aliases are in two answers of ip.
 fn links() -> Result<Vec<Link>> {
-    let finished = Program::new(process::find("ip")?).args(["-json", "address", "show"]).must()?;
-    serde_json::from_slice(&finished.stdout)
-        .map_err(|error| Failure::io(format!("reading what ip says of this machine's interfaces: {error}")))
+    let ip = process::find("ip")?;
+    let ask = |object: &str| -> Result<Vec<Link>> {
+        let finished = Program::new(&ip).args(["-json", object, "show"]).must()?;
+        serde_json::from_slice(&finished.stdout).map_err(|error| {
+            Failure::io(format!("reading what ip says of this machine's interfaces: {error}"))
+        })
+    };
+    let mut links = ask("link")?;
+    for with_addresses in ask("address")? {
+        if let Some(link) = links.iter_mut().find(|link| link.ifname == with_addresses.ifname) {
+            link.addr_info = with_addresses.addr_info;
+        }
+    }
+    Ok(links)
 }
 
-/// Makes what is not there yet.
+/// What the bridge is marked with: whose it is, also for people who look at it.
+fn mark(directory: &Path) -> String {
+    match directory.to_str() {
+        Some(path) if path.len() <= ALIAS && !path.contains(char::is_control) => path.to_owned(),
+        _ => Digest::of(directory.as_os_str().as_encoded_bytes()).to_string(),
+    }
+}
+
+/// Makes what is not there yet. That it is about to is saved before.
 ///
 /// # Errors
-/// `Exit::Unsafe` when this machine is in the cluster's network already; `Exit::Io` when it may not make interfaces.
-pub fn lay(scratch: &Path, manifest: &Manifest) -> Result<()> {
+/// `Exit::Unsafe` when this machine is in the cluster's network already, or the bridge is that of others; `Exit::Io` when
+/// it may not make interfaces.
+pub fn lay(state: &mut State, manifest: &Manifest) -> Result<()> {
     let network = manifest.network.cidr;
-    let (bridge, taps) = names(manifest);
+    let names = state.record.names.clone();
+    let bridge = names.bridge();
     let links = links()?;
     refuse_overlap(&links, &bridge, network)?;
     let there: BTreeSet<_> = links.iter().map(|link| link.ifname.as_str()).collect();
+    let mark = mark(&state.directory);
+    if let Some(link) = links.iter().find(|link| link.ifname == bridge) {
+        let is_ours = match &link.ifalias {
+            Some(alias) => *alias == mark,
+            // Kiln 0.1 marked none, and another run may have been killed before it could.
+            None => state.record.laid,
+        };
+        if !is_ours {
+            let whose = link.ifalias.as_ref().map_or(String::new(), |alias| format!(": they are in {alias}"));
+            return Err(Failure::unsafe_to(format!(
+                "the bridge {bridge} on this host is that of other machines of cluster {} with the ID {}{whose}; \
+                 end those first (kiln down)",
+                names.cluster, names.id
+            )));
+        }
+    }
+    state.record.laid = true;
+    state.save()?;
     let mut lines = String::new();
-    if !there.contains(bridge.as_str()) {
+    let is_new = !there.contains(bridge.as_str());
+    if is_new {
         // Writing to a String does not go wrong.
         let _ = writeln!(lines, "link add {bridge} type bridge");
-        lines.push_str(&address_line(own_address(manifest, network)?, network, &bridge));
+        lines.push_str(&address_line(own_address(manifest)?, network, &bridge));
         let _ = writeln!(lines, "link set {bridge} up");
     }
-    for tap in taps.iter().filter(|tap| !there.contains(tap.as_str())) {
+    let taps = manifest.nodes.iter().map(|node| names.tap(&node.name));
+    for tap in taps.filter(|tap| !there.contains(tap.as_str())) {
         let _ = writeln!(lines, "tuntap add dev {tap} mode tap\nlink set {tap} master {bridge} up");
     }
     if lines.is_empty() {
         return Ok(());
     }
-    let file = scratch.join("ip-batch");
+    let file = state.directory.join("ip-batch");
     disk::write_whole(&file, lines.as_bytes(), Mode::SECRET)?;
-    let finished = Program::new(process::find("ip")?).arg("-batch").arg(&file).run()?;
+    let ip = process::find("ip")?;
+    let finished = Program::new(&ip).arg("-batch").arg(&file).run()?;
     disk::remove_file(&file)?;
     if finished.success() {
+        if is_new {
+            Program::new(&ip).args(["link", "set", "dev", &bridge, "alias", &mark]).must()?;
+        }
         return Ok(());
     }
     let said = finished.stderr_text();
@@ -105,21 +150,56 @@ fn refuse_overlap(links: &[Link], bridge: &str, network: IpNet) -> Result<()> {
     Ok(())
 }
 
-/// Removes the bridge and the taps; that they are not there is fine.
-pub fn clear(manifest: &Manifest) -> Result<()> {
-    let (bridge, taps) = names(manifest);
-    let links = links()?;
-    let there: BTreeSet<_> = links.iter().map(|link| link.ifname.as_str()).collect();
+/// Removes the bridge and the taps that `lay` has made for these machines; that they are not there is fine. Returns the
+/// bridge's name where it stays, because other machines use it.
+pub fn clear(state: &State, manifest: &Manifest) -> Result<Option<String>> {
+    let names = &state.record.names;
+    let of_nodes = state.record.nodes.keys().chain(manifest.nodes.iter().map(|node| &node.name));
+    let mut own: BTreeSet<_> = of_nodes.map(|node| names.tap(node)).collect();
+    if names.by_name {
+        own.extend((0..manifest.nodes.len()).map(|at| names.numbered_tap(at)));
+    }
+    let all = links()?;
+    let Doomed { taps, bridge, stays } = doomed(&all, names, &own, &mark(&state.directory));
     let ip = process::find("ip")?;
-    for name in taps.iter().chain([&bridge]).filter(|name| there.contains(name.as_str())) {
+    for name in taps.into_iter().chain(bridge) {
         Program::new(&ip)
-            .args(["link", "delete", "dev"])
-            .arg(name)
+            .args(["link", "delete", "dev", name])
             .through_interrupt()
             .must()
             .doing(|| format!("removing the interface {name}"))?;
     }
-    Ok(())
+    Ok(stays.map(str::to_owned))
+}
+
+/// What of this machine's interfaces goes.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Doomed<'a> {
+    taps: Vec<&'a str>,
+    bridge: Option<&'a str>,
+    stays: Option<&'a str>,
+}
+
+fn doomed<'a>(links: &'a [Link], names: &Names, own: &BTreeSet<String>, mark: &str) -> Doomed<'a> {
+    // A tap has a carrier as long as a program holds it, and ours have ended. Kiln 0.1 gave one name to the bridges of two
+    // clusters.
+    let is_used = |link: &Link| link.flags.iter().any(|flag| flag == "LOWER_UP");
+    let bridge = names.bridge();
+    let Some(bridge) = links.iter().find(|link| link.ifname == bridge) else {
+        let is_left = |link: &&Link| own.contains(&link.ifname) && link.master.is_none() && !is_used(link);
+        let taps = links.iter().filter(is_left).map(|link| link.ifname.as_str()).collect();
+        return Doomed { taps, ..Doomed::default() };
+    };
+    let name = bridge.ifname.as_str();
+    if bridge.ifalias.as_ref().is_some_and(|alias| alias != mark) {
+        return Doomed { stays: Some(name), ..Doomed::default() };
+    }
+    let ports: Vec<_> = links.iter().filter(|link| link.master.as_deref() == Some(name)).collect();
+    if ports.iter().any(|link| is_used(link)) {
+        return Doomed { stays: Some(name), ..Doomed::default() };
+    }
+    let mine = ports.iter().map(|link| link.ifname.as_str()).filter(|name| own.contains(*name));
+    Doomed { taps: mine.collect(), bridge: Some(name), stays: None }
 }
 
 #[cfg(test)]
@@ -128,7 +208,42 @@ mod tests {
 
     fn link(name: &str, local: &str, prefixlen: u8) -> Link {
         let address = Address { local: local.parse().ok(), prefixlen: Some(prefixlen) };
-        Link { ifname: name.into(), addr_info: vec![address] }
+        Link { ifname: name.into(), addr_info: vec![address], ..none() }
+    }
+
+    fn none() -> Link {
+        Link { ifname: String::new(), ifalias: None, master: None, flags: Vec::new(), addr_info: Vec::new() }
+    }
+
+    #[test]
+    fn the_bridge_and_taps_of_others_stay() {
+        let names =
+            |by_name| Names { cluster: "ha3".parse().unwrap(), id: "e33f550df7f5d6bb".into(), by_name };
+        for by_name in [false, true] {
+            let names = names(by_name);
+            let tap = names.tap(&"cp-a".parse().unwrap());
+            let own = BTreeSet::from([tap.clone()]);
+            let make = |alias: Option<&str>, used: bool| {
+                let flags = vec![if used { "LOWER_UP" } else { "NO-CARRIER" }.to_owned()];
+                let master = Some(names.bridge());
+                vec![
+                    link("lo", "127.0.0.1", 8),
+                    Link { ifname: names.bridge(), ifalias: alias.map(str::to_owned), ..none() },
+                    Link { ifname: tap.clone(), flags, master, ..none() },
+                    Link { ifname: "eth0".into(), flags: vec!["LOWER_UP".into()], ..none() },
+                ]
+            };
+            let all = |alias, used| {
+                let links = make(alias, used);
+                let Doomed { taps, bridge, stays } = doomed(&links, &names, &own, "/out/.ha3.machines");
+                (taps.len(), bridge.is_some(), stays.is_some())
+            };
+            assert_eq!(all(Some("/out/.ha3.machines"), false), (1, true, false));
+            assert_eq!(all(None, false), (1, true, false));
+            assert_eq!(all(Some("/other/.ha3.machines"), false), (0, false, true));
+            assert_eq!(all(Some("/out/.ha3.machines"), true), (0, false, true));
+        }
+        assert_eq!(doomed(&[], &names(false), &BTreeSet::new(), "x"), Doomed::default());
     }
 
     #[test]

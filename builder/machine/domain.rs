@@ -1,15 +1,16 @@
-//! A bundle's `domain.xml`, which says nothing of this host, made into the definition of a machine on it.
+//! What libvirt is told of a machine and of its network, all of it made from values: a bundle's own `domain.xml` and
+//! `network.xml` are for people, and may come from anywhere.
 
+use std::net::IpAddr;
 use std::path::Path;
 
-use quick_xml::Reader;
-use quick_xml::escape::escape;
-use quick_xml::events::{BytesStart, Event};
+use ipnet::IpNet;
 
 use super::accel::Accel;
-use super::base::Carrier;
 use super::qemu::FORMED;
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
+use crate::values::Mac;
+use crate::xml::{Element, element};
 
 /// What is started directly: volumes' paths, and the kernel's command line.
 pub struct Kernel {
@@ -18,182 +19,204 @@ pub struct Kernel {
     pub cmdline: String,
 }
 
-/// What the host adds to it.
-pub struct Host<'a> {
+/// A volume of the pool as a disk.
+pub struct Disk {
+    pub volume: String,
+    pub serial: Option<String>,
+    /// A raw one that nobody writes.
+    pub is_seed: bool,
+}
+
+pub struct Domain<'a> {
+    pub name: String,
+    pub uuid: String,
+    pub title: String,
+    /// Also the pool.
+    pub network: &'a str,
+    pub memory_mib: u32,
+    pub vcpus: u16,
     pub accel: Accel,
-    pub carrier: Carrier,
     /// `None` where the disk starts its own.
     pub kernel: Option<&'a Kernel>,
-    /// Ignition's config, for its carrier.
+    pub disks: Vec<Disk>,
+    pub mac: Mac,
+    /// Ignition's config, for its carrier. By its path: libvirt (11.3) hands text for fw_cfg to QEMU escaped as for XML, and
+    /// its commas not escaped at all.
     pub ignition: Option<&'a str>,
     /// Whether this member has served before.
     pub formed: bool,
     /// Where the guest's first serial port is written to.
     pub console: &'a Path,
-    /// The volume that every carrier needs.
-    pub data: &'a str,
 }
 
-/// # Errors
-/// `Exit::Wrong` when it is not XML.
-pub fn define(xml: &str, host: &Host) -> Result<String> {
-    let broken = |error: quick_xml::Error| Failure::wrong(format!("domain.xml is not well-formed: {error}"));
-    let mut reader = Reader::from_str(xml);
-    let mut out = String::with_capacity(xml.len());
-    let mut copied = 0;
-    loop {
-        let begin = position(&reader);
-        let (element, empty) = match reader.read_event().map_err(broken)? {
-            Event::Eof => break,
-            Event::Start(element) => (element, false),
-            Event::Empty(element) => (element, true),
-            _ => continue,
-        };
-        // Of what is replaced whole, the end is looked for; of the others only the tag is.
-        let whole = ["vcpu", "sysinfo", "cpu", "disk", "console"].contains(&name(&element).as_str());
-        if whole && !empty {
-            let end = element.to_end().into_owned();
-            reader.read_to_end(end.name()).map_err(broken)?;
-        }
-        let there = &xml[begin..position(&reader)];
-        let Some(instead) = host.instead(&name(&element), there) else { continue };
-        out.push_str(&xml[copied..begin]);
-        out.push_str(&instead);
-        copied = position(&reader);
-    }
-    out.push_str(&xml[copied..]);
-    Ok(out)
-}
-
-fn position(reader: &Reader<&[u8]>) -> usize {
-    usize::try_from(reader.buffer_position()).unwrap_or(usize::MAX)
-}
-
-fn name(element: &BytesStart) -> String {
-    element.name().as_ref().to_owned()
-}
-
-impl Host<'_> {
-    /// What QEMU's fw_cfg brings to the guest.
-    fn firmware_config(&self) -> String {
-        let mut entries = String::new();
-        if let Some(file) = self.ignition {
-            let file = escape(file);
-            entries.push_str(&format!("<entry name=\"opt/com.coreos/config\" file=\"{file}\"/>"));
-        }
-        if self.formed {
-            entries.push_str(&format!("<entry name=\"{FORMED}\">yes</entry>"));
-        }
-        match entries.as_str() {
-            "" => entries,
-            entries => format!("<sysinfo type=\"fwcfg\">{entries}</sysinfo>\n  "),
-        }
-    }
-
-    /// What to write for an element; `None`: itself.
-    fn instead(&self, name: &str, there: &str) -> Option<String> {
+impl Domain<'_> {
+    /// # Errors
+    /// None that input can cause.
+    pub fn xml(&self) -> Result<Vec<u8>> {
         let emulated = self.accel == Accel::Tcg;
-        match name {
-            "domain" => Some(format!("<domain type=\"{}\">", if emulated { "qemu" } else { "kvm" })),
-            // As for QEMU by itself: emulated processors wait for one another.
-            "vcpu" if emulated => Some("<vcpu>1</vcpu>".to_owned()),
-            "boot" => self.kernel.map(|kernel| {
-                format!(
-                    "<kernel>{}</kernel><initrd>{}</initrd><cmdline>{}</cmdline>",
-                    escape(&kernel.file),
-                    escape(&kernel.initrd),
-                    escape(&kernel.cmdline)
-                )
-            }),
-            "sysinfo" | "cpu" => Some(String::new()),
-            "os" => Some(format!("{}<os>", self.firmware_config())),
-            "devices" => {
-                let mode = if emulated { "maximum" } else { "host-passthrough" };
-                Some(format!("<cpu mode=\"{mode}\"/>\n  <devices>"))
-            }
-            "disk"
-                if self.carrier == Carrier::Initramfs && !there.contains(&format!("\"{}\"", self.data)) =>
-            {
-                Some(String::new())
-            }
-            "console" => Some(format!(
-                "<serial type=\"file\"><source path=\"{}\" append=\"on\"/><target port=\"0\"/></serial>",
-                escape(self.console.to_string_lossy())
-            )),
-            _ => None,
-        }
+        // As for QEMU by itself: emulated processors wait for one another.
+        let vcpus = if emulated { 1 } else { self.vcpus };
+        let start = match self.kernel {
+            Some(kernel) => vec![
+                element("kernel").text(&kernel.file),
+                element("initrd").text(&kernel.initrd),
+                element("cmdline").text(&kernel.cmdline),
+            ],
+            None => vec![element("boot").with("dev", "hd")],
+        };
+        let kind = element("type").with("arch", "x86_64").with("machine", "q35").text("hvm");
+        let processor = if emulated { "maximum" } else { "host-passthrough" };
+        let network = element("interface").with("type", "network").containing([
+            element("mac").with("address", self.mac),
+            element("source").with("network", self.network),
+            element("model").with("type", "virtio"),
+        ]);
+        let console = element("serial").with("type", "file").containing([
+            element("source").with("path", self.console.to_string_lossy()).with("append", "on"),
+            element("target").with("port", 0),
+        ]);
+        let entropy = element("rng")
+            .with("model", "virtio")
+            .containing([element("backend").with("model", "random").text("/dev/urandom")]);
+        let disks = self.disks.iter().zip('a'..='z').map(|(disk, letter)| self.disk(disk, letter));
+        element("domain")
+            .with("type", if emulated { "qemu" } else { "kvm" })
+            .containing([
+                element("name").text(&self.name),
+                element("uuid").text(&self.uuid),
+                element("title").text(&self.title),
+                element("memory").with("unit", "MiB").text(self.memory_mib),
+                element("vcpu").text(vcpus),
+            ])
+            .containing(self.firmware_config())
+            .containing([
+                element("os").containing([kind]).containing(start),
+                element("features").containing([element("acpi")]),
+                element("cpu").with("mode", processor),
+                element("devices").containing(disks).containing([network, console, entropy]),
+            ])
+            .document()
     }
+
+    /// What QEMU's fw_cfg brings to the guest.
+    fn firmware_config(&self) -> Option<Element> {
+        let entry = |name: &str| element("entry").with("name", name);
+        let ignition = self.ignition.map(|file| entry("opt/com.coreos/config").with("file", file));
+        let formed = self.formed.then(|| entry(FORMED).text("yes"));
+        let entries: Vec<_> = ignition.into_iter().chain(formed).collect();
+        (!entries.is_empty()).then(|| element("sysinfo").with("type", "fwcfg").containing(entries))
+    }
+
+    fn disk(&self, disk: &Disk, letter: char) -> Element {
+        let format = if disk.is_seed { "raw" } else { "qcow2" };
+        element("disk")
+            .with("type", "volume")
+            .with("device", "disk")
+            .containing([
+                element("driver").with("name", "qemu").with("type", format),
+                element("source").with("pool", self.network).with("volume", &disk.volume),
+                element("target").with("dev", format!("vd{letter}")).with("bus", "virtio"),
+            ])
+            .containing(disk.serial.as_ref().map(|serial| element("serial").text(serial)))
+            .containing(disk.is_seed.then(|| element("readonly")))
+    }
+}
+
+/// A bridge on which this host has an address too. Without a gateway in the profile nothing is forwarded.
+///
+/// # Errors
+/// None that input can cause.
+pub fn network(name: &str, network: IpNet, own: IpAddr, is_forwarded: bool) -> Result<Vec<u8>> {
+    let family = if own.is_ipv6() { "ipv6" } else { "ipv4" };
+    element("network")
+        .containing([element("name").text(name)])
+        .containing(is_forwarded.then(|| element("forward").with("mode", "nat")))
+        .containing([element("ip")
+            .with("family", family)
+            .with("address", own)
+            .with("prefix", network.prefix_len())])
+        .document()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const DOMAIN: &str = r#"<domain type="kvm">
-  <vcpu>2</vcpu>
-  <sysinfo type="fwcfg"><entry name="opt/com.coreos/config" file="/elsewhere"/></sysinfo>
-  <os><type>hvm</type><boot dev="hd"/></os>
-  <devices>
-    <disk type="volume"><source pool="p" volume="a.qcow2"/></disk>
-    <disk type="volume"><source pool="p" volume="a-data.qcow2"/></disk>
-    <console type="pty"/>
-  </devices>
-</domain>
-"#;
-
-    fn host(accel: Accel, carrier: Carrier, formed: bool) -> String {
-        let console = Path::new("/c&d");
-        let kernel = Kernel { file: "/k".into(), initrd: "/i".into(), cmdline: "a=\"<b>\"".into() };
-        let (kernel, data) = (Some(&kernel), "a-data.qcow2");
-        let ignition = (carrier == Carrier::Ignition).then_some("/p/a.ign");
-        define(DOMAIN, &Host { accel, carrier, kernel, ignition, formed, console, data }).unwrap()
+    fn text(accel: Accel, kernel: bool, ignition: Option<&str>, formed: bool) -> String {
+        let kernel_there = Kernel { file: "/k".into(), initrd: "/i".into(), cmdline: "a=\"<b>\"".into() };
+        let disk = |volume: &str, serial: Option<&str>, is_seed| Disk {
+            volume: volume.into(),
+            serial: serial.map(str::to_owned),
+            is_seed,
+        };
+        let domain = Domain {
+            name: "ha3-e33f550d-a".into(),
+            uuid: "u".into(),
+            title: "t".into(),
+            network: "ha3-e33f550d",
+            memory_mib: 512,
+            vcpus: 2,
+            accel,
+            kernel: kernel.then_some(&kernel_there),
+            disks: vec![disk("a.data.qcow2", Some("kiln-a"), false), disk("a.seed.iso", None, true)],
+            mac: "52:54:00:d4:3c:35".parse().unwrap(),
+            ignition,
+            formed,
+            console: Path::new("/c&d"),
+        };
+        String::from_utf8(domain.xml().unwrap()).unwrap()
     }
 
     #[test]
-    fn what_the_host_remembers_is_told_by_each_carrier() {
-        for carrier in [Carrier::Initramfs, Carrier::CloudInit, Carrier::Ignition] {
-            let entry = "<entry name=\"opt/kiln/formed\">yes</entry>";
-            let (told, first) = (host(Accel::Tcg, carrier, true), host(Accel::Tcg, carrier, false));
+    fn what_the_host_remembers_is_told() {
+        let entry = "<entry name=\"opt/kiln/formed\">yes</entry>";
+        for ignition in [None, Some("/p/a.ign")] {
+            let told = text(Accel::Tcg, true, ignition, true);
             assert!(told.contains(entry) && told.matches("<sysinfo type=\"fwcfg\">").count() == 1, "{told}");
+            let first = text(Accel::Tcg, true, ignition, false);
             assert!(!first.contains("opt/kiln"), "{first}");
         }
     }
 
     #[test]
-    fn the_hosts_part_is_put_in() {
-        let text = host(Accel::Tcg, Carrier::Initramfs, false);
-        for want in
-            ["<domain type=\"qemu\">", "<vcpu>1</vcpu>", "volume=\"a-data.qcow2\"", "path=\"/c&amp;d\""]
-        {
-            assert!(text.contains(want), "{want}:\n{text}");
+    fn values_are_no_markup_and_each_disk_has_its_place() {
+        let said = text(Accel::Tcg, true, None, false);
+        for want in [
+            "<domain type=\"qemu\">",
+            "<vcpu>1</vcpu>",
+            "volume=\"a.data.qcow2\"",
+            "path=\"/c&amp;d\"",
+            "<serial>kiln-a</serial>",
+            "<target dev=\"vda\"",
+            "<target dev=\"vdb\"",
+            "<readonly/>",
+            "a=\"&lt;b&gt;\"",
+        ] {
+            assert!(said.replace("&quot;", "\"").contains(want), "{want}:\n{said}");
         }
-        for gone in ["sysinfo", "volume=\"a.qcow2\"", "<boot", "pty", "a=\"<b>\""] {
-            assert!(!text.contains(gone), "{gone}:\n{text}");
-        }
-        let text = host(Accel::Kvm, Carrier::Ignition, false);
+        assert!(!said.contains("sysinfo") && !said.contains("<boot"), "{said}");
+        let said = text(Accel::Kvm, false, Some("/p/a.ign"), false);
         for want in [
             "<domain type=\"kvm\">",
             "<vcpu>2</vcpu>",
             "<entry name=\"opt/com.coreos/config\" file=\"/p/a.ign\"/>",
-            "volume=\"a.qcow2\"",
-            "<kernel>/k</kernel>",
+            "<boot dev=\"hd\"/>",
+            "host-passthrough",
         ] {
-            assert!(text.contains(want), "{want}:\n{text}");
+            assert!(said.contains(want), "{want}:\n{said}");
         }
     }
 
     #[test]
-    fn what_is_not_xml_is_refused() {
-        let console = Path::new("/c");
-        let host = Host {
-            accel: Accel::Tcg,
-            carrier: Carrier::Initramfs,
-            kernel: None,
-            ignition: None,
-            formed: false,
-            console,
-            data: "",
+    fn a_network_without_a_gateway_is_not_forwarded() {
+        let said = |is_forwarded| {
+            let range = "fd00:77::/64".parse().unwrap();
+            let xml = network("ha3-e33f550d", range, "fd00:77::1".parse().unwrap(), is_forwarded).unwrap();
+            String::from_utf8(xml).unwrap()
         };
-        assert!(define("<domain><disk></domain>", &host).is_err());
+        assert!(said(true).contains("<forward mode=\"nat\"/>"));
+        let closed = said(false);
+        assert!(!closed.contains("forward"), "{closed}");
+        assert!(closed.contains("<ip family=\"ipv6\" address=\"fd00:77::1\" prefix=\"64\"/>"), "{closed}");
     }
 }

@@ -1,20 +1,23 @@
 //! `up`, `status` and `down`: a virtual machine for every node of a bundle.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Serialize;
 
 use super::accel::{self, Accel};
 use super::base::Carrier;
-use super::follow::{self, Glimpse, Member, Phase, Progress, Voice};
+use super::follow::{self, Begun, Glimpse, Member, Phase, Progress, Voice};
 use super::libvirt::Libvirt;
-use super::state::{self, Driver, State};
+use super::record::{Connect, Driver, Record};
+use super::state::{self, State};
 use super::system::System;
 use super::{bridge, qemu};
-use crate::bundle::Bundle;
+use crate::bundle::{Bundle, manifest};
 use crate::disk::{self, Scratch};
 use crate::failure::{Exit, Failure, Result};
-use crate::values::Mode;
+use crate::threads;
+use crate::values::{ClusterName, Digest, Mode, NodeName};
 use crate::verify::Etcdctl;
 
 /// How many lines of a console are shown of a node that did not make it.
@@ -28,10 +31,9 @@ pub struct Order<'a> {
     pub driver: Driver,
     pub carrier: Carrier,
     pub accel: Accel,
-    /// libvirt's address.
-    pub connect: &'a str,
+    pub connect: Connect,
     /// The nodes whose machines are started; empty: all.
-    pub only: &'a [String],
+    pub only: &'a [NodeName],
     /// How long the cluster may take to form; zero: nobody waits for it.
     pub deadline: Duration,
     pub quiet: bool,
@@ -40,20 +42,21 @@ pub struct Order<'a> {
 /// Where a bundle's machines stand.
 #[derive(Serialize)]
 pub struct Standing {
-    pub cluster: String,
+    pub cluster: ClusterName,
     pub driver: Driver,
     pub carrier: Carrier,
     pub accel: Accel,
     /// From the beginning of `up` until the last member was healthy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seconds: Option<f64>,
+    /// Whether every member that was asked for serves.
     pub formed: bool,
     pub nodes: Vec<Node>,
 }
 
 #[derive(Serialize)]
 pub struct Node {
-    pub name: String,
+    pub name: NodeName,
     pub address: std::net::IpAddr,
     pub phase: Phase,
     /// Since when, from the beginning of `up`.
@@ -65,6 +68,9 @@ pub struct Node {
     /// The end of its console, for nodes that have not formed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub console: Vec<String>,
+    /// Whether `up` was to start it.
+    #[serde(skip)]
+    pub asked: bool,
 }
 
 /// Starts the machines that do not run yet and follows them until the cluster has formed.
@@ -76,87 +82,186 @@ pub fn up(order: &Order) -> Result<Standing> {
     let Order { bundle, carrier, .. } = order;
     let manifest = &bundle.manifest;
     if manifest.carriers.iter().all(|one| one.to_string() != carrier.as_str()) {
+        let has: Vec<_> = manifest.carriers.iter().map(ToString::to_string).collect();
         let reason = format!(
             "the bundle was built without {}; it has {}: choose with --carrier, or build it with another [bundle] carriers",
             carrier.as_str(),
-            manifest.carriers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+            has.join(", ")
         );
         return Err(Failure::new(Exit::Usage, reason));
     }
-    let scratch = Scratch::new("up")?;
+    let scratch = Scratch::swept("up")?;
     let etcdctl = Etcdctl::new(&bundle.path, manifest, scratch.path())?;
     let mut voice = Voice::new(order.quiet);
     let (accel, why) = accel::choose(order.accel, &qemu::find(manifest.etcd.arch)?)?;
     if let Some(why) = why {
         voice.say(format_args!("no guest runs in KVM here ({why}): the machines are emulated"));
     }
-    let directory = state::directory(&bundle.path)?;
+    let own = state::directory(&bundle.path)?;
+    let directory = State::open(bundle)?.map_or_else(|| own.clone(), |state| state.directory);
+    if directory != own {
+        voice.say(format_args!(
+            "the machines are in {}, as they were before the bundle was renamed",
+            directory.display()
+        ));
+    }
     disk::make_directories(&directory, Mode::SECRET_DIRECTORY)?;
     let _lock = state::lock(&directory)?;
-    let wanted = state::wanted(manifest, order.driver, *carrier, accel, order.connect);
-    let mut state = State::begin(&bundle.path, wanted)?;
-    start(&mut state, order, &mut voice)?;
+    let wanted = Record::wanted(manifest, order.driver, *carrier, accel, order.connect.clone());
+    let mut state = State::begin(bundle, wanted)?;
     let members = follow::members(manifest)?;
-    let progress = follow::follow(&members, &etcdctl, &mut state, glimpse, order.deadline, &mut voice)?;
-    let mut standing = standing(&state, bundle, &progress)?;
-    standing.seconds =
-        standing.formed.then(|| progress.iter().map(|one| one.at.as_secs_f64()).fold(0.0, f64::max));
+    let progress = start(&mut state, order, &mut voice)
+        .and_then(|begun| {
+            follow::follow(&members, &etcdctl, &mut state, begun, glimpse, order.deadline, &mut voice)
+        })
+        // Wherever it was: what runs by now goes on.
+        .map_err(|failure| match failure.exit() {
+            Exit::Interrupted => follow::interrupted(),
+            _ => failure,
+        })?;
+    let mut standing = standing(&state, bundle, &progress, order.only)?;
+    let asked = standing.nodes.iter().zip(&progress).filter(|(node, _)| node.asked);
+    let last = asked.map(|(_, one)| one.at.as_secs_f64()).fold(0.0, f64::max);
+    standing.seconds = standing.formed.then_some(last);
     for (node, one) in standing.nodes.iter_mut().zip(&progress) {
         node.seconds = Some(one.at.as_secs_f64());
     }
     Ok(standing)
 }
 
-fn start(state: &mut State, order: &Order, voice: &mut Voice) -> Result<()> {
+/// Whether a node is among those that are asked for: all where none is named.
+fn is_asked(only: &[NodeName], node: &NodeName) -> bool {
+    only.is_empty() || only.contains(node)
+}
+
+/// Starts the machines that are asked for and do not run.
+fn start(state: &mut State, order: &Order, voice: &mut Voice) -> Result<Begun> {
     let bundle = order.bundle;
     let nodes = &bundle.manifest.nodes;
-    let is_wanted = |name: &str| order.only.is_empty() || order.only.iter().any(|only| only == name);
+    let made = Made { bundle: bundle_digest(bundle)?, system: order.system.identity()? };
     if order.driver == Driver::Libvirt {
-        if !state.record.defined {
+        if !state.record.laid {
             Libvirt::new(state)?.begin(bundle)?;
-            state.record.defined = true;
+            state.record.laid = true;
             state.save()?;
         }
         Libvirt::new(state)?.prepare(bundle)?;
     } else {
-        bridge::lay(&state.directory, &bundle.manifest)?;
+        bridge::lay(state, &bundle.manifest)?;
     }
-    let mut absent = Vec::new();
-    for (at, node) in nodes.iter().enumerate() {
-        if !runs(state, &node.name)? {
-            absent.push(at);
-        }
+    let mut running = Vec::new();
+    for node in nodes {
+        running.push(runs(state, &node.name)?);
     }
-    if order.driver == Driver::Libvirt && absent.len() == nodes.len() {
+    let asked: Vec<_> = nodes.iter().map(|node| is_asked(order.only, &node.name)).collect();
+    let starts = |at: &usize| asked[*at] && !running[*at];
+    let absent: Vec<_> = (0..nodes.len()).filter(starts).collect();
+    made.compare(state, order, &running, &absent, voice)?;
+    if order.driver == Driver::Libvirt && !running.contains(&true) {
         Libvirt::new(state)?.share(bundle, order.system)?;
     }
-    absent.retain(|at| is_wanted(&nodes[*at].name));
-    let names: Vec<_> = nodes.iter().map(|node| node.name.as_str()).collect();
-    let mut progress = vec![Progress::new(Phase::Off, voice.elapsed(), None); names.len()];
-    for at in &absent {
-        progress[*at] = Progress::new(Phase::Defined, voice.elapsed(), None);
-        voice.tell(&names, &progress, *at);
+    let names: Vec<_> = nodes.iter().map(|node| &node.name).collect();
+    let first = |runs: &bool| if *runs { Phase::Started } else { Phase::Off };
+    let mut progress: Vec<_> =
+        running.iter().map(|runs| Progress::new(first(runs), voice.elapsed(), None)).collect();
+    for at in absent {
+        let node = &nodes[at];
+        progress[at] = Progress::new(Phase::Defined, voice.elapsed(), None);
+        voice.tell(&names, &progress, at);
+        let started = state.record.nodes.entry(node.name.clone()).or_default();
+        (started.bundle, started.system) = (Some(made.bundle), Some(made.system));
+        state.save()?;
         match order.driver {
-            Driver::Qemu => qemu::start(state, bundle, order.system, *at)?,
-            Driver::Libvirt => Libvirt::new(state)?.start(bundle, order.system, &nodes[*at].name)?,
+            Driver::Qemu => qemu::start(state, bundle, order.system, node)?,
+            Driver::Libvirt => Libvirt::new(state)?.start(bundle, order.system, node)?,
         }
+        progress[at] = Progress::new(Phase::Started, voice.elapsed(), None);
     }
-    Ok(())
+    Ok(Begun { progress, asked })
 }
 
-fn glimpse(state: &State, node: &str) -> Result<Glimpse> {
+fn bundle_digest(bundle: &Bundle) -> Result<Digest> {
+    Ok(Digest::of(&disk::read(&bundle.path.join("bundle.json"), manifest::LIMIT)?))
+}
+
+/// What machines are started from now.
+struct Made {
+    bundle: Digest,
+    system: Digest,
+}
+
+impl Made {
+    /// Says what has changed since the machines were last started.
+    ///
+    /// # Errors
+    /// `Exit::Unsafe` when some run on another base system than others are to be started from.
+    fn compare(
+        &self,
+        state: &State,
+        order: &Order,
+        running: &[bool],
+        absent: &[usize],
+        voice: &Voice,
+    ) -> Result<()> {
+        let nodes = &order.bundle.manifest.nodes;
+        let started = |at: usize| state.record.nodes.get(&nodes[at].name);
+        let names = |all: Vec<usize>| {
+            all.into_iter().map(|at| nodes[at].name.as_str()).collect::<Vec<_>>().join(", ")
+        };
+        let other_bundle =
+            |at: &usize| started(*at).and_then(|one| one.bundle).is_some_and(|one| one != self.bundle);
+        let other_system =
+            |at: &usize| started(*at).and_then(|one| one.system).is_some_and(|one| one != self.system);
+        let run = || (0..nodes.len()).filter(|at| running[*at]);
+        let path = order.bundle.path.display();
+
+        let on_another: Vec<_> = run().filter(other_system).collect();
+        if !on_another.is_empty() && !absent.is_empty() {
+            return Err(Failure::unsafe_to(format!(
+                "the base system has changed since {} was started, and machines of one cluster run on one; stop them \
+                 with kiln down {path}, which keeps their disks, and start all with kiln up",
+                names(on_another)
+            )));
+        }
+        let old: Vec<_> = run().filter(other_bundle).collect();
+        if !old.is_empty() {
+            voice.warn(format_args!(
+                "the bundle has changed since {} was started, and a machine that runs keeps what it was started with; \
+                 kiln down {path} and kiln up {path} start all from the new one",
+                names(old)
+            ));
+        }
+        let old: Vec<_> = absent.iter().copied().filter(other_bundle).collect();
+        if !old.is_empty() {
+            voice.warn(format_args!(
+                "the bundle has changed since {} was last started; the disks keep what etcd has written",
+                names(old)
+            ));
+        }
+        let old: Vec<_> = absent.iter().copied().filter(other_system).collect();
+        if !old.is_empty() && order.system.image()?.is_some() {
+            voice.warn(format_args!(
+                "the base system has changed since {} was last started; system disks stay as they were made",
+                names(old)
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn glimpse(state: &State, node: &NodeName) -> Result<Glimpse> {
     Ok(Glimpse { runs: runs(state, node)?, said: state.said(node) })
 }
 
 /// Whether the machine of a node runs.
-pub fn runs(state: &State, node: &str) -> Result<bool> {
+pub fn runs(state: &State, node: &NodeName) -> Result<bool> {
     Ok(match state.record.driver {
         Driver::Qemu => qemu::running(state, node).is_some(),
         Driver::Libvirt => Libvirt::new(state)?.runs(node)?,
     })
 }
 
-fn standing(state: &State, bundle: &Bundle, progress: &[Progress]) -> Result<Standing> {
+fn standing(state: &State, bundle: &Bundle, progress: &[Progress], only: &[NodeName]) -> Result<Standing> {
     let mut nodes = Vec::new();
     for (node, one) in bundle.manifest.nodes.iter().zip(progress) {
         let console = match one.phase {
@@ -164,16 +269,17 @@ fn standing(state: &State, bundle: &Bundle, progress: &[Progress]) -> Result<Sta
             // A console that cannot be read must not hide the rest.
             _ => state.console_end(&node.name, TAIL).unwrap_or_else(|failure| vec![failure.to_string()]),
         };
-        let (name, address, said) = (node.name.to_string(), node.address, one.said.clone());
-        nodes.push(Node { name, address, phase: one.phase, seconds: None, said, console });
+        let (name, address, said) = (node.name.clone(), node.address, one.said.clone());
+        let asked = is_asked(only, &name);
+        nodes.push(Node { name, address, phase: one.phase, seconds: None, said, console, asked });
     }
     Ok(Standing {
-        cluster: bundle.manifest.cluster.name.to_string(),
+        cluster: bundle.manifest.cluster.name.clone(),
         driver: state.record.driver,
         carrier: state.record.carrier,
         accel: state.record.accel,
         seconds: None,
-        formed: progress.iter().all(|one| one.phase == Phase::Formed),
+        formed: nodes.iter().all(|node| !node.asked || node.phase == Phase::Formed),
         nodes,
     })
 }
@@ -183,8 +289,8 @@ fn standing(state: &State, bundle: &Bundle, progress: &[Progress]) -> Result<Sta
 /// # Errors
 /// `Exit::Wrong` when there are none.
 pub fn status(bundle: &Bundle) -> Result<Standing> {
-    let state = State::need(&bundle.path)?;
-    let scratch = Scratch::new("status")?;
+    let state = State::need(bundle)?;
+    let scratch = Scratch::swept("status")?;
     let etcdctl = Etcdctl::new(&bundle.path, &bundle.manifest, scratch.path())?;
     let members = follow::members(&bundle.manifest)?;
     let ask = |member: &Member| -> Result<Progress> {
@@ -193,41 +299,73 @@ pub fn status(bundle: &Bundle) -> Result<Standing> {
         Ok(Progress::new(phase, Duration::ZERO, said))
     };
     let progress: Result<Vec<_>> = std::thread::scope(|scope| {
-        let asked: Vec<_> = members.iter().map(|member| scope.spawn(|| ask(member))).collect();
-        let lost = |_| Failure::io("a thread that asks a member panicked");
-        asked.into_iter().map(|one| one.join().map_err(lost)?).collect()
+        let asked: Vec<_> = members.iter().map(|member| threads::beside(scope, || ask(member))).collect();
+        asked.into_iter().map(|one| one.join()?).collect()
     });
     let progress = progress?;
     // After up --no-wait nobody else has seen it. Another run that holds the lock is up itself, which remembers.
     if let Ok(_lock) = state::lock(&state.directory) {
-        let mut state = State::need(&bundle.path)?;
+        let mut state = State::need(bundle)?;
         for (member, _) in members.iter().zip(&progress).filter(|(_, one)| one.phase == Phase::Formed) {
             state.note_formed(&member.name)?;
         }
     }
-    standing(&state, bundle, &progress)
+    standing(&state, bundle, &progress, &[])
+}
+
+/// What `down` has left.
+pub struct Gone {
+    /// Where the disks are, or were.
+    pub directory: PathBuf,
+    /// The bridge, where other machines use it.
+    pub bridge: Option<String>,
+    /// What links among the disks point at, which stays.
+    pub behind: Vec<PathBuf>,
 }
 
 /// Ends the machines and removes their network. Their disks stay, unless `purge`.
 ///
 /// # Errors
-/// `Exit::Io` when something of them is left.
-pub fn down(bundle: &Bundle, purge: bool) -> Result<()> {
-    let state = State::need(&bundle.path)?;
-    let _lock = state::lock(&state.directory)?;
+/// `Exit::Unsafe` when the disks that are to be removed are another cluster's; `Exit::Io` when something of them is left.
+pub fn down(bundle: &Bundle, purge: bool) -> Result<Gone> {
+    let _lock = state::lock(&State::need(bundle)?.directory)?;
+    let mut state = State::need(bundle)?;
+    let (names, cluster) = (&state.record.names, &bundle.manifest.cluster);
+    if purge && names.id != cluster.id.to_string() {
+        return Err(Failure::unsafe_to(format!(
+            "{} has the disks of cluster {} with the ID {}, and {} is cluster {} with the ID {}; without --purge, \
+             kiln down stops the machines and keeps their disks",
+            state.directory.display(),
+            names.cluster,
+            names.id,
+            bundle.path.display(),
+            cluster.name,
+            cluster.id
+        )));
+    }
+    let mut bridge = None;
     match state.record.driver {
         Driver::Qemu => {
-            for node in &bundle.manifest.nodes {
-                qemu::stop(&state, &node.name)?;
+            for node in state.nodes(&bundle.manifest) {
+                qemu::stop(&state, &node)?;
             }
-            bridge::clear(&bundle.manifest)?;
+            if state.record.laid {
+                bridge = bridge::clear(&state, &bundle.manifest)?;
+            }
         }
         Driver::Libvirt => {
             // Otherwise nothing in libvirt is ours.
-            if state.record.defined {
+            if state.record.laid {
                 Libvirt::new(&state)?.clear(bundle, purge)?;
             }
         }
     }
-    if purge { state.forget() } else { Ok(()) }
+    let directory = state.directory.clone();
+    if purge {
+        return Ok(Gone { behind: state.forget()?, directory, bridge });
+    }
+    // libvirt's pool has disks that are known to be ours.
+    state.record.laid = bridge.is_some() || state.record.driver == Driver::Libvirt;
+    state.save()?;
+    Ok(Gone { directory, bridge, behind: Vec::new() })
 }

@@ -15,6 +15,8 @@ use super::state::State;
 use crate::bundle::Manifest;
 use crate::failure::{Exit, Failure, Result};
 use crate::interrupt;
+use crate::threads;
+use crate::values::NodeName;
 use crate::verify::{self, Etcdctl};
 
 /// Between two questions to a member: etcdctl takes a tenth of a second of processor time, which an emulated
@@ -37,6 +39,8 @@ pub enum Phase {
     Off,
     /// Its machine is there and about to be started.
     Defined,
+    /// Its machine was started, and nobody has looked further.
+    Started,
     Booting,
     /// Its own guard has decided that etcd must not start there.
     Held,
@@ -51,6 +55,7 @@ impl fmt::Display for Phase {
         f.pad(match self {
             Phase::Off => "off",
             Phase::Defined => "defined",
+            Phase::Started => "started",
             Phase::Booting => "booting",
             Phase::Held => "held",
             Phase::EtcdStarted => "etcd started",
@@ -61,7 +66,7 @@ impl fmt::Display for Phase {
 
 /// A member to ask.
 pub struct Member {
-    pub name: String,
+    pub name: NodeName,
     endpoint: String,
     socket: Option<SocketAddr>,
 }
@@ -71,7 +76,7 @@ pub struct Member {
 pub fn members(manifest: &Manifest) -> Result<Vec<Member>> {
     let endpoints = verify::endpoints(manifest)?;
     let members = manifest.nodes.iter().zip(endpoints).map(|(node, endpoint)| Member {
-        name: node.name.to_string(),
+        name: node.name.clone(),
         socket: endpoint.trim_start_matches("https://").parse().ok(),
         endpoint,
     });
@@ -103,7 +108,8 @@ impl Progress {
     pub fn new(phase: Phase, at: Duration, said: Option<String>) -> Self {
         let refused = said.as_ref().is_some_and(|said| said.starts_with("does not start etcd"));
         let phase = if refused && phase == Phase::Booting { Phase::Held } else { phase };
-        Self { phase, at, said: said.filter(|_| phase != Phase::Formed) }
+        // What a machine said before it went off says nothing of it now.
+        Self { phase, at, said: said.filter(|_| !matches!(phase, Phase::Formed | Phase::Off)) }
     }
 
     /// Nothing more comes of it by itself.
@@ -150,8 +156,14 @@ impl Voice {
         }
     }
 
+    /// What also `--quiet` does not hide.
+    pub fn warn(&self, text: impl fmt::Display) {
+        // Nobody can be told that stderr is closed.
+        let _ = writeln!(std::io::stderr(), "warning: {text}");
+    }
+
     /// Where a node stands now; `progress` is every node's, in the same order as `names`.
-    pub fn tell(&mut self, names: &[&str], progress: &[Progress], changed: usize) {
+    pub fn tell(&mut self, names: &[&NodeName], progress: &[Progress], changed: usize) {
         let Some(columns) = self.columns else {
             let Progress { phase, at, .. } = &progress[changed];
             let note = progress[changed].note();
@@ -171,9 +183,16 @@ impl Voice {
 }
 
 /// How a machine is seen.
-pub type Look = fn(&State, &str) -> Result<Glimpse>;
+pub type Look = fn(&State, &NodeName) -> Result<Glimpse>;
 
-/// Follows the members until nothing more is to come of any, or the deadline has come; what each has come to. That a
+/// What is known of the nodes before the following begins, in their order.
+pub struct Begun {
+    pub progress: Vec<Progress>,
+    /// Those that are waited for.
+    pub asked: Vec<bool>,
+}
+
+/// Follows the members until nothing more is to come of any that is waited for, or the deadline has come; what each has come to. That a
 /// member serves is remembered as soon as it is seen.
 ///
 /// # Errors
@@ -182,6 +201,7 @@ pub fn follow(
     members: &[Member],
     etcdctl: &Etcdctl,
     state: &mut State,
+    begun: Begun,
     look: Look,
     deadline: Duration,
     voice: &mut Voice,
@@ -190,9 +210,9 @@ pub fn follow(
     let (teller, told) = mpsc::channel();
     thread::scope(|scope| {
         for (at, member) in members.iter().enumerate() {
-            let (teller, stop) = (teller.clone(), &stop);
-            scope.spawn(move || {
-                while !stop.load(Ordering::Relaxed) {
+            let (teller, asked_to_stop) = (teller.clone(), &stop);
+            let begun = threads::need(scope, move || {
+                while !asked_to_stop.load(Ordering::Relaxed) {
                     let phase = member.ask(etcdctl);
                     if teller.send((at, phase)).is_err() || phase == Phase::Formed {
                         return;
@@ -200,29 +220,42 @@ pub fn follow(
                     thread::sleep(PAUSE);
                 }
             });
+            if let Err(failure) = begun {
+                stop.store(true, Ordering::Relaxed);
+                return Err(failure);
+            }
         }
-        let names = members.iter().map(|member| member.name.as_str()).collect();
-        let outcome = Watch::new(names, state, voice).until(deadline, &told, look);
+        let names = members.iter().map(|member| &member.name).collect();
+        let Begun { progress, asked } = begun;
+        let runs = progress.iter().map(|one| one.phase != Phase::Off).collect();
+        let outcome =
+            Watch { names, progress, asked: &asked, runs, state, voice }.until(deadline, &told, look);
         stop.store(true, Ordering::Relaxed);
         outcome
     })
 }
 
+/// Ctrl-C once machines may run: they are the user's to go on with.
+pub fn interrupted() -> Failure {
+    Failure::new(
+        Exit::Interrupted,
+        "interrupted; machines that were started go on: kiln status shows their state, kiln up continues with them and \
+         kiln down ends them",
+    )
+}
+
 struct Watch<'a> {
-    names: Vec<&'a str>,
+    names: Vec<&'a NodeName>,
     progress: Vec<Progress>,
+    /// Those that are waited for.
+    asked: &'a [bool],
     /// Whether its machine ran when it was last looked at.
     runs: Vec<bool>,
     state: &'a mut State,
     voice: &'a mut Voice,
 }
 
-impl<'a> Watch<'a> {
-    fn new(names: Vec<&'a str>, state: &'a mut State, voice: &'a mut Voice) -> Self {
-        let progress = vec![Progress::new(Phase::Defined, voice.elapsed(), None); names.len()];
-        Self { runs: vec![true; names.len()], names, progress, state, voice }
-    }
-
+impl Watch<'_> {
     fn until(
         mut self,
         deadline: Duration,
@@ -230,12 +263,9 @@ impl<'a> Watch<'a> {
         look: Look,
     ) -> Result<Vec<Progress>> {
         let mut looked: Option<Instant> = None;
-        while !self.progress.iter().all(Progress::is_settled) && self.voice.elapsed() < deadline {
+        while !self.is_settled() && self.voice.elapsed() < deadline {
             if interrupt::asked() {
-                return Err(Failure::new(
-                    Exit::Interrupted,
-                    "interrupted; the machines go on, kiln status shows where they stand and kiln down ends them",
-                ));
+                return Err(interrupted());
             }
             match told.recv_timeout(GLANCE) {
                 Ok((at, phase)) => {
@@ -257,12 +287,16 @@ impl<'a> Watch<'a> {
         Ok(self.progress)
     }
 
+    fn is_settled(&self) -> bool {
+        self.progress.iter().zip(self.asked).all(|(progress, asked)| !asked || progress.is_settled())
+    }
+
     /// Notes where a node stands, and says so when that is new. A port that does not answer looks the same whether the
     /// machine boots or is off.
     fn step(&mut self, at: usize, phase: Phase, said: Option<String>) -> Result<()> {
         let phase = match (self.runs[at], phase) {
             (false, _) => Phase::Off,
-            (true, Phase::Off) => Phase::Booting,
+            (true, Phase::Off | Phase::Started) => Phase::Booting,
             (true, phase) => phase,
         };
         let now = Progress::new(phase, self.voice.elapsed(), said);
@@ -294,9 +328,14 @@ mod tests {
             (Phase::Formed, refusal(), Phase::Formed),
             (Phase::EtcdStarted, refusal(), Phase::EtcdStarted),
             (Phase::Off, refusal(), Phase::Off),
+            (Phase::Off, Some("serves as a member of ha3".to_owned()), Phase::Off),
         ];
         for (seen, said, want) in cases {
-            assert_eq!(Progress::new(seen, Duration::ZERO, said.clone()).phase, want, "{seen:?} {said:?}");
+            let progress = Progress::new(seen, Duration::ZERO, said.clone());
+            assert_eq!(progress.phase, want, "{seen:?} {said:?}");
+            // A machine that is off serves nothing, whatever it said last.
+            let told = matches!(want, Phase::Booting | Phase::Held | Phase::EtcdStarted);
+            assert_eq!(progress.said, said.filter(|_| told));
         }
     }
 }

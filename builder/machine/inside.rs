@@ -1,6 +1,7 @@
 //! The inner half of a rehearsal: process 1 of namespaces of its own. When it ends, however it ends, the kernel
 //! removes every process, interface and mount that it made.
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -17,6 +18,7 @@ use crate::disk::{self, Lock};
 use crate::failure::{Doing, Exit, Failure, Result};
 use crate::interrupt;
 use crate::process;
+use crate::threads;
 use crate::values::{Epoch, Mode};
 use crate::verify::{self, Etcdctl, Outcome, Report, Stranger};
 
@@ -68,7 +70,7 @@ pub fn lock_file(scratch: &Path) -> PathBuf {
 /// # Errors
 /// Only when there is no order to do, or no place for the answer; everything else is in the answer.
 pub fn inside(scratch: &Path) -> Result<()> {
-    process::end_with_parent();
+    process::end_with_parent()?;
     // As long as anything in here lives, the directory is not swept away as a dead run's.
     let _lock = Lock::shared(&lock_file(scratch))?;
     let order: Order = serde_json::from_slice(&disk::read(&order_file(scratch), LIMIT)?)
@@ -119,7 +121,7 @@ fn form(scratch: &Path, order: &Order, steps: &Steps, members: &mut Vec<Member>)
     let bytes = disk::read(&order.bundle.join("bundle.json"), LIMIT)?;
     let manifest = Manifest::from_json(&bytes)?;
     let accounts = if order.root { Accounts::find() } else { None };
-    let (stages, etcdctl) = stage(scratch, order, &manifest, accounts.as_ref())?;
+    let (mut stages, etcdctl) = stage(scratch, order, &manifest, accounts.as_ref())?;
     let mut notes = Vec::new();
     if accounts.is_none() {
         let why = if order.root { "this machine has no systemd-sysusers" } else { "kiln is not run by root" };
@@ -127,6 +129,12 @@ fn form(scratch: &Path, order: &Order, steps: &Steps, members: &mut Vec<Member>)
     }
     if stages.iter().any(|stage| stage.borrows_libraries) {
         notes.push("the baked etcd is linked dynamically and used this machine's C library".into());
+    }
+    stages.iter_mut().for_each(Stage::fit_limits);
+    let without: BTreeSet<_> = stages.iter().flat_map(|stage| stage.not_imitated().iter().cloned()).collect();
+    if !without.is_empty() {
+        let without: Vec<_> = without.into_iter().collect();
+        notes.push(format!("not imitated of the unit: {}", without.join(", ")));
     }
     let users: Vec<_> = stages.iter().map(|stage| format!("{} as {}", stage.name, stage.user())).collect();
     disk::make_directories(&scratch.join("logs"), Mode::SECRET_DIRECTORY)?;
@@ -173,17 +181,20 @@ fn stage(
     manifest: &Manifest,
     accounts: Option<&Accounts>,
 ) -> Result<(Vec<Stage>, Etcdctl)> {
-    let lost = |_| Failure::io("a thread of the rehearsal panicked");
     thread::scope(|scope| {
-        let etcdctl = scope.spawn(|| Etcdctl::new(&order.bundle, manifest, scratch));
+        let etcdctl = threads::beside(scope, || Etcdctl::new(&order.bundle, manifest, scratch));
         let nodes: Vec<_> = manifest
             .nodes
             .iter()
-            .map(|node| scope.spawn(move || node::prepare(&order.bundle, scratch, manifest, node, accounts)))
+            .map(|node| {
+                threads::beside(scope, move || {
+                    node::prepare(&order.bundle, scratch, manifest, node, accounts)
+                })
+            })
             .collect();
         network::build(scratch, manifest).doing(|| "laying the network".into())?;
-        let stages = nodes.into_iter().map(|node| node.join().map_err(lost)?).collect::<Result<Vec<_>>>()?;
-        Ok((stages, etcdctl.join().map_err(lost)??))
+        let stages = nodes.into_iter().map(|node| node.join()?).collect::<Result<Vec<_>>>()?;
+        Ok((stages, etcdctl.join()??))
     })
 }
 
@@ -201,7 +212,7 @@ fn wait_for_all(
     let until = Instant::now() + Duration::from_secs(order.deadline_seconds);
     let (teller, told) = mpsc::channel();
     // On its own, because a question that waits for an election must not keep a member's end from being seen.
-    thread::spawn(move || {
+    threads::detached(move || {
         loop {
             let healthy = etcdctl.all_healthy(&endpoints);
             let done = !matches!(healthy, Ok(false));
@@ -210,7 +221,7 @@ fn wait_for_all(
             }
             thread::sleep(PAUSE);
         }
-    });
+    })?;
     loop {
         interrupt::check()?;
         for member in members.iter_mut() {

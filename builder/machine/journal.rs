@@ -13,7 +13,8 @@ const LIMIT: u64 = 256 << 20;
 /// How many lines of a log are shown.
 const TAIL: usize = 4;
 
-/// What etcd or the kernel says -> the likely cause. The special before the general.
+/// What etcd or the kernel says in an error -> the likely cause. The special before the general. Only errors are compared:
+/// etcd also logs its whole command line, with every option's name in it.
 const CAUSES: &[(&str, &str)] = &[
     ("private key does not match public key", "A certificate and its key do not belong together."),
     ("certificate is valid for", "A peer's certificate names another address than the one it comes from."),
@@ -23,7 +24,15 @@ const CAUSES: &[(&str, &str)] = &[
     ("address already in use", "Two of its listeners want the same port."),
     ("no space left on device", "The file system of TMPDIR is full; a member takes about 250 MB."),
     ("couldn't find local name", "Its name is not in its own initial-cluster."),
-    ("initial-advertise-peer-urls", "Its peer URLs differ from those that its initial-cluster gives it."),
+    (
+        "missing from --initial-advertise-peer-urls",
+        "Its peer URLs differ from those that its initial-cluster gives it.",
+    ),
+    (
+        "--initial-advertise-peer-urls has",
+        "Its peer URLs differ from those that its initial-cluster gives it.",
+    ),
+    ("read-only file system", "The unit's protection lets etcd write its data directory only."),
     (
         "has already been bootstrapped",
         "Its data directory is empty although the cluster knows it as a member.",
@@ -33,7 +42,10 @@ const CAUSES: &[(&str, &str)] = &[
         "The members' tokens or initial-cluster values differ, so they are different clusters.",
     ),
     ("failed to execute", "The program is not there, or is not for this machine or its libraries."),
-    ("permission denied", "A file or directory does not belong to the account that etcd runs as."),
+    (
+        "permission denied",
+        "The account that etcd runs as may not open a file: its owner or mode, or what the unit hides (ProtectHome=).",
+    ),
     ("no such file or directory", "A file that its configuration names is not on the node."),
     ("cannot unmarshal", "Its configuration file has a value of the wrong type."),
     ("flag provided but not defined", "This etcd does not know one of its flags."),
@@ -52,22 +64,63 @@ pub fn story(log: &Path) -> Result<Story> {
 }
 
 fn tell(text: &str) -> Story {
-    let bad = |line: &&str| matches!(level(line).as_deref(), Some("fatal" | "panic" | "dpanic" | "error"));
-    let mut chosen: Vec<&str> = text.lines().filter(bad).collect();
+    let lines: Vec<_> = text.lines().filter(|line| !line.trim().is_empty()).map(Line::of).collect();
+    let worse = |levels: &'static [&'static str]| {
+        lines.iter().filter(move |line| line.level().is_some_and(|level| levels.contains(&level))).collect()
+    };
+    let mut chosen: Vec<&Line> = worse(&["fatal", "panic", "dpanic", "error"]);
     if chosen.is_empty() {
         // Text that is not etcd's log was written by whatever kept it from starting, help texts included.
-        let telling = |line: &&str| CAUSES.iter().any(|(text, _)| line.contains(text));
-        chosen = text.lines().filter(telling).collect();
+        chosen = lines.iter().filter(|line| line.level().is_none() && line.cause().is_some()).collect();
     }
     if chosen.is_empty() {
-        chosen = text.lines().filter(|line| !line.trim().is_empty()).collect();
+        chosen = worse(&["warn"]);
+    }
+    if chosen.is_empty() {
+        chosen = lines.iter().collect();
     }
     let tail = &chosen[chosen.len().saturating_sub(TAIL)..];
-    let said = tail.join("\n");
-    let cause = CAUSES.iter().find(|(text, _)| said.contains(text)).map(|(_, cause)| *cause);
-    let mut lines: Vec<_> = tail.iter().map(|line| readable(line)).collect();
+    // The table's order, not the lines': the special before the general.
+    let cause = tail.iter().filter_map(|line| line.cause()).min().map(|at| CAUSES[at].1);
+    let mut lines: Vec<_> = tail.iter().map(|line| readable(line.text)).collect();
     lines.dedup();
     Story { lines, cause }
+}
+
+/// A line of a log: one of etcd's has fields, and any other is text.
+struct Line<'a> {
+    text: &'a str,
+    fields: Option<Map<String, Value>>,
+}
+
+impl<'a> Line<'a> {
+    fn of(text: &'a str) -> Self {
+        Self { text, fields: serde_json::from_str(text).ok() }
+    }
+
+    fn level(&self) -> Option<&str> {
+        self.fields.as_ref()?.get("level")?.as_str()
+    }
+
+    /// What it says of an error: of etcd's, the message and the error; of text, all.
+    fn error(&self) -> String {
+        match &self.fields {
+            None => self.text.to_owned(),
+            Some(_) if !matches!(self.level(), Some("warn" | "error" | "dpanic" | "panic" | "fatal")) => {
+                String::new()
+            }
+            Some(fields) => {
+                let said = |name: &&str| fields.get(*name).and_then(Value::as_str);
+                ["msg", "error"].iter().filter_map(said).collect::<Vec<_>>().join(": ")
+            }
+        }
+    }
+
+    /// The place in the table of the first cause that it is evidence of.
+    fn cause(&self) -> Option<usize> {
+        let error = self.error();
+        CAUSES.iter().position(|(text, _)| error.contains(text))
+    }
 }
 
 /// The last complaint of a member that still runs.
@@ -113,6 +166,27 @@ mod tests {
             ["fatal: discovery failed (error: tls: private key does not match public key)"]
         );
         assert!(story.cause.unwrap().contains("do not belong together"));
+    }
+
+    /// config-style = "flags" with tls-min-version above tls-max-version: etcd 3.5.30.
+    #[test]
+    fn likely_cause_in_flags() {
+        let log = r#"{"level":"info","ts":"x","caller":"etcdmain/etcd.go:64","msg":"Running: ","args":["/usr/local/bin/etcd","--initial-advertise-peer-urls=https://10.77.0.11:2380","--initial-cluster=db-1=https://10.77.0.11:2380","missing from --initial-advertise-peer-urls"]}
+{"level":"warn","ts":"x","caller":"etcdmain/etcd.go:75","msg":"failed to verify flags","error":"min version (TLS1.3) is greater than max version (TLS1.2)"}"#;
+        let story = tell(log);
+        assert_eq!(
+            story.lines,
+            [
+                "warn: failed to verify flags (error: min version (TLS1.3) is greater than max version (TLS1.2))"
+            ]
+        );
+        assert_eq!(story.cause, None);
+        // The same words in an error are evidence.
+        let log = r#"{"level":"fatal","msg":"discovery failed","error":"--initial-cluster has db-1=https://10.77.0.12:2380 but missing from --initial-advertise-peer-urls=https://10.77.0.11:2380 (\"x\")"}"#;
+        assert!(tell(log).cause.unwrap().contains("peer URLs differ"));
+        // And in what etcd only tells they are none.
+        let log = r#"{"level":"info","msg":"permission denied","error":"no space left on device"}"#;
+        assert_eq!(tell(log).cause, None);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Machines as libvirt's domains, with a network and a storage pool of the cluster's name. Everything goes through
+//! Machines as libvirt's domains, with a network and a storage pool of the cluster's name and ID. Everything goes through
 //! virsh, so that libvirt gives its QEMU the files, and the bundle's own are never touched.
 
 use std::collections::BTreeSet;
@@ -6,17 +6,17 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::base::Carrier;
-use super::domain::{self, Host, Kernel};
+use super::domain::{self, Disk, Domain, Kernel};
+use super::network::own_address;
 use super::qemu;
 use super::state::State;
 use super::system::System;
 use crate::bundle::Bundle;
+use crate::bundle::manifest::Node;
 use crate::disk::{self, Input};
 use crate::failure::{Doing, Failure, Result};
-use crate::process::{self, Program};
-use crate::values::Mode;
-
-const DOMAIN_LIMIT: u64 = 1 << 20;
+use crate::process::{self, Finished, Program};
+use crate::values::{Mode, NodeName, Volume, disk_serial, machine_uuid};
 
 /// Half a gigabyte goes into a volume within seconds; a busy disk may take longer.
 const COPYING: Duration = Duration::from_secs(300);
@@ -27,20 +27,25 @@ const IMAGES: &str = "/var/lib/libvirt/images";
 /// The volume that the machines' system disks are differences to.
 const BASE: &str = "base";
 
+/// Volumes that all machines read. Nodes' own have a dot behind the node's name, and a node is not called `layer.iso`.
+const KERNEL: &str = "kernel";
+const LAYER: &str = "layer.iso";
+
 pub struct Libvirt<'a> {
     virsh: PathBuf,
     state: &'a State,
     /// The network's, the pool's, and what the domains' names begin with.
-    name: &'a str,
+    name: String,
 }
 
 impl<'a> Libvirt<'a> {
     pub fn new(state: &'a State) -> Result<Self> {
-        Ok(Self { virsh: process::find("virsh")?, state, name: &state.record.cluster })
+        Ok(Self { virsh: process::find("virsh")?, state, name: state.record.names.libvirt() })
     }
 
-    fn virsh<const N: usize>(&self, arguments: [&str; N]) -> Program {
-        Program::new(&self.virsh).args(["--quiet", "--connect", &self.state.record.connect]).args(arguments)
+    fn virsh<const N: usize>(&self, arguments: [&str; N]) -> Virsh {
+        let connect = self.state.record.connect.as_str();
+        Virsh(Program::new(&self.virsh).args(["--quiet", "--connect", connect]).args(arguments))
     }
 
     /// The names that a listing prints, one on each line.
@@ -52,31 +57,37 @@ impl<'a> Libvirt<'a> {
         Ok(text.lines().filter_map(first).collect())
     }
 
-    fn domain(&self, node: &str) -> String {
-        format!("{}-{node}", self.name)
+    fn domain(&self, node: &NodeName) -> String {
+        self.state.record.names.domain(node)
     }
 
-    pub fn runs(&self, node: &str) -> Result<bool> {
+    fn volume(&self, node: &NodeName, volume: Volume) -> String {
+        self.state.record.names.volume(node, volume)
+    }
+
+    pub fn runs(&self, node: &NodeName) -> Result<bool> {
         Ok(self.names(["list", "--name"])?.contains(&self.domain(node)))
     }
 
     fn refuse_strangers(&self, bundle: &Bundle) -> Result<()> {
         let mut there = Vec::new();
-        if self.names(["net-list", "--all", "--name"])?.contains(self.name) {
-            there.push(format!("a network {}", self.name));
+        if self.names(["net-list", "--all", "--name"])?.contains(&self.name) {
+            there.push(format!("network {}", self.name));
         }
-        if self.names(["pool-list", "--all", "--name"])?.contains(self.name) {
-            there.push(format!("a pool {}", self.name));
+        if self.names(["pool-list", "--all", "--name"])?.contains(&self.name) {
+            there.push(format!("storage pool {}", self.name));
         }
         let domains = self.names(["list", "--all", "--name"])?;
         let of = bundle.manifest.nodes.iter().map(|node| self.domain(&node.name));
-        there.extend(of.filter(|name| domains.contains(name)).map(|name| format!("a domain {name}")));
+        there.extend(of.filter(|name| domains.contains(name)).map(|name| format!("domain {name}")));
         if there.is_empty() {
             return Ok(());
         }
         Err(Failure::unsafe_to(format!(
-            "libvirt has {} already, and not from this bundle; remove what it is, or give the cluster another name",
-            there.join(", ")
+            "libvirt has these already, and not from this bundle: {}; they belong to other machines of the cluster with \
+             the ID {}, so continue with the bundle that they were started from",
+            there.join(", "),
+            self.state.record.names.id
         )))
     }
 
@@ -87,26 +98,31 @@ impl<'a> Libvirt<'a> {
     pub fn begin(&self, bundle: &Bundle) -> Result<()> {
         self.refuse_strangers(bundle)?;
         self.open_pool()?;
-        let there = self.names(["vol-list", self.name])?;
+        let there = self.names(["vol-list", &self.name])?;
         if there.is_empty() {
             return Ok(());
         }
-        self.end(["pool-destroy", self.name])?;
-        self.end(["pool-undefine", self.name])?;
+        self.end(["pool-destroy", &self.name])?;
+        self.end(["pool-undefine", &self.name])?;
         Err(Failure::unsafe_to(format!(
-            "{IMAGES}/kiln-{} has the disks of other machines with this cluster's name; kiln down --purge with the \
-             bundle that they belong to, or give the cluster another name",
-            self.name
+            "{IMAGES}/kiln-{} has the disks of other machines of the cluster with the ID {}; continue with the bundle that \
+             they were started from",
+            self.name, self.state.record.names.id
         )))
     }
 
     /// The network and the pool; what is there already stays.
     pub fn prepare(&self, bundle: &Bundle) -> Result<()> {
-        if !self.names(["net-list", "--all", "--name"])?.contains(self.name) {
-            self.virsh(["net-define"]).arg(bundle.path.join("network.xml")).must()?;
+        if !self.names(["net-list", "--all", "--name"])?.contains(&self.name) {
+            let network = &bundle.manifest.network;
+            let own = own_address(&bundle.manifest)?;
+            let xml = domain::network(&self.name, network.cidr, own, network.gateway.is_some())?;
+            let file = self.state.directory.join("network.xml");
+            disk::write_whole(&file, &xml, Mode::SECRET)?;
+            self.virsh(["net-define"]).arg(&file).must()?;
         }
-        if !self.names(["net-list", "--name"])?.contains(self.name) {
-            self.virsh(["net-start", self.name])
+        if !self.names(["net-list", "--name"])?.contains(&self.name) {
+            self.virsh(["net-start", &self.name])
                 .must()
                 .doing(|| format!("starting the network {}", self.name))?;
         }
@@ -114,100 +130,131 @@ impl<'a> Libvirt<'a> {
     }
 
     fn open_pool(&self) -> Result<()> {
-        if !self.names(["pool-list", "--all", "--name"])?.contains(self.name) {
+        if !self.names(["pool-list", "--all", "--name"])?.contains(&self.name) {
             let target = format!("{IMAGES}/kiln-{}", self.name);
-            self.virsh(["pool-define-as", self.name, "dir", "--target", &target]).must()?;
-            self.virsh(["pool-build", self.name]).must()?;
+            self.virsh(["pool-define-as", &self.name, "dir", "--target", &target]).must()?;
+            self.virsh(["pool-build", &self.name]).must()?;
         }
-        if !self.names(["pool-list", "--name"])?.contains(self.name) {
-            self.virsh(["pool-start", self.name]).must()?;
+        if !self.names(["pool-list", "--name"])?.contains(&self.name) {
+            self.virsh(["pool-start", &self.name]).must()?;
         }
         Ok(())
     }
 
-    /// Gives the machine its volumes, defines it and starts it.
-    pub fn start(&self, bundle: &Bundle, system: &System, node: &str) -> Result<()> {
+    /// Gives the machine its volumes, defines it, also anew, and starts it.
+    pub fn start(&self, bundle: &Bundle, system: &System, node: &Node) -> Result<()> {
+        let name = &node.name;
+        let disks = self.fill(bundle, system, name)?;
         let record = &self.state.record;
-        let own = self.state.node(node);
-        disk::make_directories(&own, Mode::SECRET_DIRECTORY)?;
-        let files = bundle.path.join("nodes").join(node);
-        let data = format!("{node}-data.qcow2");
-        let size = format!("{}M", qemu::machine(bundle).data_disk_mib);
-        self.create(&data, &size, &["--format", "qcow2"])?;
-        let initrd_volume = format!("{node}-initrd.img");
-        if let Some(base) = system.kernel() {
-            if record.carrier == Carrier::Initramfs {
-                let initrd = own.join("initrd.img");
-                base.write_initrd(&bundle.path, &bundle.manifest, node, &initrd)?;
-                self.upload(&initrd_volume, &initrd, "raw")?;
-                disk::remove_file(&initrd)?;
-            } else {
-                self.upload(&initrd_volume, &base.initrd, "raw")?;
-            }
-        }
-        if record.carrier != Carrier::Initramfs {
-            self.upload(&format!("{node}-seed.iso"), &files.join("seed.iso"), "raw")?;
-        }
-        if let Some(shared) = system.image()? {
-            let backing =
-                ["--format", "qcow2", "--backing-vol", BASE, "--backing-vol-format", &shared.format];
-            self.create(&format!("{node}.qcow2"), &shared.size.to_string(), &backing)?;
-        }
         let path = |volume: &str| -> Result<String> {
-            let finished = self.virsh(["vol-path", "--pool", self.name, volume]).must()?;
+            let finished = self.virsh(["vol-path", "--pool", &self.name, volume]).must()?;
             Ok(String::from_utf8_lossy(&finished.stdout).trim().to_owned())
         };
-        let ignition = format!("{node}.ign");
-        let ignition = match record.carrier {
-            Carrier::Ignition => {
-                self.upload(&ignition, &files.join("config.ign"), "raw")?;
-                Some(path(&ignition)?)
-            }
-            _ => None,
-        };
+        let formed = self.state.has_formed(name);
         let kernel = match system.kernel() {
             Some(base) => Some(Kernel {
-                file: path("kernel")?,
-                initrd: path(&initrd_volume)?,
-                cmdline: base.cmdline(!self.state.has_formed(node)),
+                file: path(KERNEL)?,
+                initrd: path(&self.volume(name, Volume::Initrd))?,
+                cmdline: base.cmdline(!formed),
             }),
             None => None,
         };
-        let xml = disk::read(&files.join("domain.xml"), DOMAIN_LIMIT)?;
-        let xml = domain::define(
-            &String::from_utf8_lossy(&xml),
-            &Host {
-                accel: record.accel,
-                carrier: record.carrier,
-                kernel: kernel.as_ref(),
-                ignition: ignition.as_deref(),
-                formed: self.state.has_formed(node),
-                console: &self.state.console(node),
-                data: &data,
-            },
-        )?;
-        self.state.begin_console(node)?;
-        let file = own.join("domain.xml");
-        disk::write_whole(&file, xml.as_bytes(), Mode::SECRET)?;
+        let ignition = match record.carrier {
+            Carrier::Ignition => Some(path(&self.volume(name, Volume::Ignition))?),
+            _ => None,
+        };
+        let machine = qemu::machine(bundle);
+        let domain = Domain {
+            name: self.domain(name),
+            uuid: self.uuid(name)?,
+            title: format!("etcd member {name} of {}", record.names.cluster),
+            network: &self.name,
+            memory_mib: machine.memory_mib,
+            vcpus: machine.vcpus,
+            accel: record.accel,
+            kernel: kernel.as_ref(),
+            disks,
+            mac: node.mac,
+            ignition: ignition.as_deref(),
+            formed,
+            console: &self.state.console(name),
+        };
+        self.state.begin_console(name)?;
+        let file = self.state.node(name).join("domain.xml");
+        disk::write_whole(&file, &domain.xml()?, Mode::SECRET)?;
         self.virsh(["define"]).arg(&file).must()?;
-        self.virsh(["start", &self.domain(node)])
+        self.virsh(["start", &domain.name])
             .must()
-            .doing(|| format!("starting the machine of {node}"))?;
-        Ok(())
+            .map(|_| ())
+            .doing(|| format!("starting the machine of {name}"))
+    }
+
+    /// The machine's volumes, in the order of its disks. What etcd or the guest has written is kept.
+    fn fill(&self, bundle: &Bundle, system: &System, node: &NodeName) -> Result<Vec<Disk>> {
+        let own = self.state.node(node);
+        disk::make_directories(&own, Mode::SECRET_DIRECTORY)?;
+        let files = bundle.path.join("nodes").join(node.as_str());
+        let carrier = self.state.record.carrier;
+        let mut disks = Vec::new();
+        if let Some(shared) = system.image()? {
+            let volume = self.volume(node, Volume::System);
+            let backing =
+                ["--format", "qcow2", "--backing-vol", BASE, "--backing-vol-format", &shared.format];
+            self.create(&volume, &shared.size.to_string(), &backing)?;
+            disks.push(Disk { volume, serial: None, is_seed: false });
+        }
+        let data = self.volume(node, Volume::Data);
+        let size = format!("{}M", qemu::machine(bundle).data_disk_mib);
+        self.create(&data, &size, &["--format", "qcow2"])?;
+        disks.push(Disk { volume: data, serial: Some(disk_serial(node.as_str())), is_seed: false });
+        if let Some(base) = system.kernel() {
+            let volume = self.volume(node, Volume::Initrd);
+            if carrier == Carrier::Initramfs {
+                let initrd = own.join("initrd.img");
+                base.write_initrd(&bundle.path, &bundle.manifest, node, &initrd)?;
+                self.upload(&volume, &initrd, "raw")?;
+                disk::remove_file(&initrd)?;
+            } else {
+                self.upload(&volume, &base.initrd, "raw")?;
+            }
+        }
+        if carrier != Carrier::Initramfs {
+            let volume = self.volume(node, Volume::Seed);
+            self.upload(&volume, &files.join("seed.iso"), "raw")?;
+            disks.push(Disk { volume, serial: None, is_seed: true });
+            if bundle.manifest.shares_binaries() {
+                disks.push(Disk { volume: LAYER.to_owned(), serial: None, is_seed: true });
+            }
+        }
+        if carrier == Carrier::Ignition {
+            self.upload(&self.volume(node, Volume::Ignition), &files.join("config.ign"), "raw")?;
+        }
+        Ok(disks)
+    }
+
+    /// The UUID that libvirt has for the machine, or the one that it is to get: with another one, libvirt takes a
+    /// definition of the same name for another machine, and refuses it.
+    fn uuid(&self, node: &NodeName) -> Result<String> {
+        let domain = self.domain(node);
+        if !self.names(["list", "--all", "--name"])?.contains(&domain) {
+            return Ok(machine_uuid(&self.state.record.names.id, node));
+        }
+        let finished = self.virsh(["domuuid", &domain]).must()?;
+        Ok(String::from_utf8_lossy(&finished.stdout).trim().to_owned())
     }
 
     /// What all machines read. Only when none of them runs: it may be another than before.
     pub fn share(&self, bundle: &Bundle, system: &System) -> Result<()> {
         if let Some(base) = system.kernel() {
-            self.upload("kernel", &base.kernel, "raw")?;
+            self.upload(KERNEL, &base.kernel, "raw")?;
         }
         if let Some(shared) = system.image()? {
             // Disks that are there are differences to this one.
-            if !self.names(["vol-list", self.name])?.contains(BASE) {
+            if !self.names(["vol-list", &self.name])?.contains(BASE) {
                 self.upload(BASE, &shared.file, &shared.format)?;
             }
             if bundle.manifest.shares_binaries() {
-                self.upload("layer.iso", &bundle.path.join("layers/layer.iso"), "raw")?;
+                self.upload(LAYER, &bundle.path.join("layers/layer.iso"), "raw")?;
             }
         }
         Ok(())
@@ -215,10 +262,10 @@ impl<'a> Libvirt<'a> {
 
     /// An empty volume; one that is there is kept.
     fn create(&self, volume: &str, size: &str, format: &[&str]) -> Result<()> {
-        if self.names(["vol-list", self.name])?.contains(volume) {
+        if self.names(["vol-list", &self.name])?.contains(volume) {
             return Ok(());
         }
-        self.virsh(["vol-create-as", self.name, volume, size])
+        self.virsh(["vol-create-as", &self.name, volume, size])
             .args(format)
             .must()
             .map(|_| ())
@@ -228,19 +275,21 @@ impl<'a> Libvirt<'a> {
     /// A volume with a file's content, in the place of one that is there.
     fn upload(&self, volume: &str, file: &Path, format: &str) -> Result<()> {
         let uploading = || format!("putting {} into the pool {}", file.display(), self.name);
-        if self.names(["vol-list", self.name])?.contains(volume) {
-            self.virsh(["vol-delete", "--pool", self.name, volume]).must().doing(uploading)?;
+        if self.names(["vol-list", &self.name])?.contains(volume) {
+            self.virsh(["vol-delete", "--pool", &self.name, volume]).must().doing(uploading)?;
         }
         let size = Input::open(file)?.size().to_string();
         // As raw bytes: what they are is in them.
-        self.virsh(["vol-create-as", self.name, volume, &size, "--format", "raw"]).must().doing(uploading)?;
-        self.virsh(["vol-upload", "--pool", self.name, volume])
+        self.virsh(["vol-create-as", &self.name, volume, &size, "--format", "raw"])
+            .must()
+            .doing(uploading)?;
+        self.virsh(["vol-upload", "--pool", &self.name, volume])
             .arg(file)
             .within(COPYING)
             .must()
             .doing(uploading)?;
         if format != "raw" {
-            self.virsh(["pool-refresh", self.name]).must().doing(uploading)?;
+            self.virsh(["pool-refresh", &self.name]).must().doing(uploading)?;
         }
         Ok(())
     }
@@ -249,8 +298,8 @@ impl<'a> Libvirt<'a> {
     pub fn clear(&self, bundle: &Bundle, purge: bool) -> Result<()> {
         let running = self.names(["list", "--name"])?;
         let defined = self.names(["list", "--all", "--name"])?;
-        for node in &bundle.manifest.nodes {
-            let domain = self.domain(&node.name);
+        for node in self.state.nodes(&bundle.manifest) {
+            let domain = self.domain(&node);
             if running.contains(&domain) {
                 self.end(["destroy", &domain])?;
             }
@@ -258,32 +307,79 @@ impl<'a> Libvirt<'a> {
                 self.end(["undefine", &domain])?;
             }
         }
-        if self.names(["net-list", "--name"])?.contains(self.name) {
-            self.end(["net-destroy", self.name])?;
+        if self.names(["net-list", "--name"])?.contains(&self.name) {
+            self.end(["net-destroy", &self.name])?;
         }
-        if self.names(["net-list", "--all", "--name"])?.contains(self.name) {
-            self.end(["net-undefine", self.name])?;
+        if self.names(["net-list", "--all", "--name"])?.contains(&self.name) {
+            self.end(["net-undefine", &self.name])?;
         }
         if purge {
             // An earlier `down` has left the files and taken the pool away.
             self.open_pool()?;
-            for volume in self.names(["vol-list", self.name])? {
-                self.end(["vol-delete", "--pool", self.name, &volume])?;
+            for volume in self.names(["vol-list", &self.name])? {
+                self.end(["vol-delete", "--pool", &self.name, &volume])?;
             }
         }
-        if self.names(["pool-list", "--name"])?.contains(self.name) {
-            self.end(["pool-destroy", self.name])?;
+        if self.names(["pool-list", "--name"])?.contains(&self.name) {
+            self.end(["pool-destroy", &self.name])?;
         }
         if purge {
-            self.end(["pool-delete", self.name])?;
+            self.end(["pool-delete", &self.name])?;
         }
-        if self.names(["pool-list", "--all", "--name"])?.contains(self.name) {
-            self.end(["pool-undefine", self.name])?;
+        if self.names(["pool-list", "--all", "--name"])?.contains(&self.name) {
+            self.end(["pool-undefine", &self.name])?;
         }
         Ok(())
     }
 
     fn end<const N: usize>(&self, arguments: [&str; N]) -> Result<()> {
         self.virsh(arguments).through_interrupt().must().map(|_| ())
+    }
+}
+
+/// A call of virsh.
+struct Virsh(Program);
+
+impl Virsh {
+    fn arg(self, argument: impl AsRef<std::ffi::OsStr>) -> Self {
+        Self(self.0.arg(argument))
+    }
+
+    fn args<I: IntoIterator<Item: AsRef<std::ffi::OsStr>>>(self, arguments: I) -> Self {
+        Self(self.0.args(arguments))
+    }
+
+    fn within(self, deadline: Duration) -> Self {
+        Self(self.0.within(deadline))
+    }
+
+    fn through_interrupt(self) -> Self {
+        Self(self.0.through_interrupt())
+    }
+
+    fn must(&self) -> Result<Finished> {
+        self.0.must_telling(telling)
+    }
+}
+
+/// What virsh says before every answer where no polkit runs, which has nothing to do with the answer.
+const NOISE: &str = "Authorization not available. Check if polkit service is running";
+
+/// Of what virsh has said, what is about the call.
+fn telling(said: &str) -> String {
+    let lines: Vec<_> =
+        said.lines().filter(|line| !line.contains(NOISE) && !line.trim().is_empty()).collect();
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_virsh_is_without_its_noise() {
+        let said = "Authorization not available. Check if polkit service is running or see debug message for more \
+                    information.\nerror: no domain 'x'\n\n";
+        assert_eq!(telling(said), "error: no domain 'x'");
     }
 }

@@ -1,13 +1,13 @@
 //! `rehearse`: the cluster of a bundle, formed on this machine from the baked bytes, in namespaces that vanish
 //! with it. This is the outer half; `inside` is what runs in there.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
 use super::inside::{self, Answer, Order};
 use crate::bundle::Manifest;
-use crate::disk::{self, Lock, Scratch};
+use crate::disk::{self, Scratch};
 use crate::failure::{Exit, Failure, Result};
 use crate::interrupt;
 use crate::process::{self, Program, Running};
@@ -39,7 +39,6 @@ pub struct Rehearsed {
     pub enter: String,
     running: Running,
     scratch: Scratch,
-    _lock: Lock,
 }
 
 /// Forms the cluster and verifies it.
@@ -59,11 +58,10 @@ pub fn rehearse(bundle: &Path, manifest: &Manifest, options: &Rehearsal) -> Resu
         ));
     }
     let unshare = process::find("unshare")?;
-    for program in ["ip", "nsenter", "tar", "gzip"] {
+    for program in ["ip", "nsenter", "prlimit", "tar", "gzip"] {
         process::find(program)?;
     }
-    sweep();
-    let (scratch, lock) = own_scratch()?;
+    let scratch = Scratch::swept(PURPOSE)?;
     let root = rustix::process::geteuid().is_root();
     write_order(bundle, options, root, &scratch)?;
 
@@ -79,7 +77,7 @@ pub fn rehearse(bundle: &Path, manifest: &Manifest, options: &Rehearsal) -> Resu
     match wait_for_answer(&mut running, scratch.path()) {
         Ok(report) => {
             let enter = enter_command(running.id(), root)?;
-            Ok(Rehearsed { report, enter, running, scratch, _lock: lock })
+            Ok(Rehearsed { report, enter, running, scratch })
         }
         Err(failure) => {
             // Before the directory goes: nobody may still write there.
@@ -176,37 +174,4 @@ fn enter_command(unshare: u32, root: bool) -> Result<String> {
     let inner = String::from_utf8_lossy(&children).trim().to_owned();
     let user = if root { "" } else { " --user --preserve-credentials" };
     Ok(format!("nsenter --target {inner}{user} --net"))
-}
-
-/// A scratch directory and the lock in it that says it is in use.
-fn own_scratch() -> Result<(Scratch, Lock)> {
-    let mut tries = 0;
-    loop {
-        let scratch = Scratch::new(PURPOSE)?;
-        match Lock::shared(&inside::lock_file(scratch.path())) {
-            Ok(lock) => return Ok((scratch, lock)),
-            // Another run's sweep came between the making and the locking.
-            Err(_) if tries < 3 => tries += 1,
-            Err(failure) => return Err(failure),
-        }
-    }
-}
-
-/// Removes what runs left that were killed before they could: directories whose lock nobody holds. What cannot be
-/// looked at or removed belongs to somebody else and is left alone.
-fn sweep() {
-    let base = std::env::temp_dir();
-    let beginning = format!("kiln-{PURPOSE}-");
-    for name in disk::list(&base).unwrap_or_default().into_iter().filter(|name| name.starts_with(&beginning))
-    {
-        let directory: PathBuf = base.join(name);
-        let lock = inside::lock_file(&directory);
-        // Without a lock file it may be a run that is just beginning.
-        if !matches!(disk::look(&lock), Ok(Some(found)) if found.kind == disk::Kind::File) {
-            continue;
-        }
-        if let Ok(_held) = Lock::exclusive(&lock) {
-            let _ = disk::remove_directory(&directory);
-        }
-    }
 }

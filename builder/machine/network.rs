@@ -10,7 +10,7 @@ use crate::bundle::Manifest;
 use crate::disk;
 use crate::failure::{Failure, Result};
 use crate::process::{self, Program};
-use crate::values::Mode;
+use crate::values::{Mode, host_address};
 
 /// Where a node's network namespace is kept, to be entered by `nsenter --net=FILE`.
 pub fn namespace_of(scratch: &Path, node: &str) -> PathBuf {
@@ -23,7 +23,7 @@ pub fn build(scratch: &Path, manifest: &Manifest) -> Result<()> {
     let ip = process::find("ip")?;
     let unshare = process::find("unshare")?;
     let network = manifest.network.cidr;
-    let own = own_address(manifest, network)?;
+    let own = own_address(manifest)?;
     disk::make_directories(&scratch.join("net"), Mode::SECRET_DIRECTORY)?;
     for node in &manifest.nodes {
         let file = namespace_of(scratch, &node.name);
@@ -48,10 +48,11 @@ fn batch(program: Program, scratch: &Path, name: &str, lines: &str) -> Result<()
 }
 
 /// The gateway's address, so that the nodes' default route leads somewhere, or else a free one.
-pub(super) fn own_address(manifest: &Manifest, network: IpNet) -> Result<IpAddr> {
-    let taken = |address: &IpAddr| manifest.nodes.iter().any(|node| node.address == *address);
-    let free = manifest.network.gateway.into_iter().chain(network.hosts()).find(|address| !taken(address));
-    free.ok_or_else(|| Failure::wrong(format!("{network} has no free address to ask the members from")))
+pub(super) fn own_address(manifest: &Manifest) -> Result<IpAddr> {
+    let network = manifest.network.cidr;
+    let is_taken = |address: &IpAddr| manifest.nodes.iter().any(|node| node.address == *address);
+    host_address(network, manifest.network.gateway, is_taken)
+        .ok_or_else(|| Failure::wrong(format!("{network} has no free address to ask the members from")))
 }
 
 /// IPv6 addresses are used at once: nobody else is on this network who might have the same.

@@ -1,29 +1,25 @@
 //! One node of a rehearsal: its files in a directory of its own, and etcd started in there as its unit would.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::mount::{MountFlags, MountPropagationFlags};
+use rustix::process::{Resource, Rlimit};
 
 use super::elf;
+use super::journald;
+use super::mounts;
 use super::network;
 use super::service::{self, Service};
 use crate::bundle::Manifest;
 use crate::bundle::manifest;
-use crate::disk::{self, Kind};
+use crate::disk::{self, Datagrams, Kind};
 use crate::failure::{Doing, Failure, Result};
 use crate::process::{self, Program, Running};
 use crate::values::Mode;
 
 /// Unpacking 65 MB takes a second; a disk that needs longer than this is broken.
 const UNPACKING: Duration = Duration::from_secs(120);
-
-/// Where programs that are linked to this machine's C library find it and its dynamic linker.
-const LIBRARIES: [&str; 7] =
-    ["/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/lib/ld64.so.1", "/usr/lib/ld64.so.1"];
-
-/// What a program may expect in /dev.
-const DEVICES: [&str; 5] = ["full", "null", "random", "urandom", "zero"];
 
 /// The programs that give the node its accounts and owners, as they do at its boot.
 pub struct Accounts {
@@ -44,6 +40,7 @@ pub struct Stage {
     pub name: String,
     root: PathBuf,
     service: Service,
+    journal: Datagrams,
     /// Its etcd uses the libraries of this machine.
     pub borrows_libraries: bool,
 }
@@ -66,10 +63,13 @@ pub fn prepare(
     let root = scratch.join("nodes").join(node.name.as_str());
     disk::make_directories(&root, Mode::DIRECTORY)?;
     // The directory becomes /, which etcd's account has to be able to enter whatever the umask is.
-    permit(&root, 0o755)?;
+    mounts::permit(&root, 0o755)?;
     unpack(bundle, manifest, node, &root)?;
-    if let Some(accounts) = accounts {
-        accounts.apply(&root).doing(|| format!("giving the files of {} their owners", node.name))?;
+    match accounts {
+        Some(accounts) => {
+            accounts.apply(&root).doing(|| format!("giving the files of {} their owners", node.name))?
+        }
+        None => mounts::tmpfiles(&root).doing(|| format!("making the directories of {}", node.name))?,
     }
     let program = manifest
         .etcd
@@ -77,14 +77,19 @@ pub fn prepare(
         .get(&manifest::Program::Etcd)
         .ok_or_else(|| Failure::wrong("the bundle has no etcd; build it again with one"))?;
     // Read before anything of this machine covers the node's own files.
-    let service = service::service(&root, &node.name, &format!("/{}", program.path), accounts.is_some())?;
+    let service = service::service(&root, node.name.as_str(), &program.path.absolute(), accounts.is_some())?;
     let binary = root.join(program.path.as_str());
     if !disk::look(&binary)?.is_some_and(|found| found.kind == Kind::File) {
         return Err(Failure::wrong(format!("{} has no /{}", node.name, program.path)));
     }
     let borrows_libraries = elf::is_dynamic(&binary)?;
-    furnish(&root, &node.name, borrows_libraries)?;
-    Ok(Stage { name: node.name.to_string(), root, service, borrows_libraries })
+    mounts::own(&root)?;
+    mounts::furnish(&root, node.name.as_str(), borrows_libraries)?;
+    let journal = journald::bind(&root)?;
+    let spare = scratch.join("spare").join(node.name.as_str());
+    mounts::protect(&root, &spare, &service.sandbox, &service.account)
+        .doing(|| format!("laying the unit's protection over the files of {}", node.name))?;
+    Ok(Stage { name: node.name.to_string(), root, service, journal, borrows_libraries })
 }
 
 /// As an operator would: the layers that all nodes share, then the node's own overlay on top.
@@ -129,66 +134,26 @@ fn baked_well(program: &Program, root: &Path) -> Result<()> {
     Err(Failure::wrong(format!("{} ended with {}: {said}", program.name(), finished.ended)))
 }
 
-/// What a booted system has besides the baked files: /proc, /dev, /tmp, /run, a hosts file, and for a program that
-/// is linked dynamically this machine's libraries. All mounts are seen in this process's namespace only.
-fn furnish(root: &Path, name: &str, libraries: bool) -> Result<()> {
-    for (directory, mode) in
-        [("proc", 0o555), ("dev", 0o755), ("run", 0o755), ("tmp", 0o1777), ("var/tmp", 0o1777)]
-    {
-        let path = root.join(directory);
-        if disk::look(&path)?.is_none() {
-            disk::make_directories(&path, Mode::DIRECTORY)?;
-            permit(&path, mode)?;
+/// Up to where this process may raise a limit; `None` where nothing holds it. Whether it may is tried: a container's root or a
+/// user namespace's has the right by name only.
+fn highest(resource: Resource) -> Option<u64> {
+    let now = rustix::process::getrlimit(resource);
+    let most = now.maximum?;
+    let more = Rlimit { current: now.current, maximum: Some(most.saturating_add(1)) };
+    match rustix::process::setrlimit(resource, more) {
+        Ok(()) => {
+            // Back again: lowering is always allowed.
+            let _ = rustix::process::setrlimit(resource, now);
+            // Nobody has more open files than this; systemd then takes as many as there may be (setrlimit_closest).
+            (resource == Resource::Nofile).then(most_files).flatten()
         }
+        Err(_) => Some(most),
     }
-    let hosts = root.join("etc/hosts");
-    if disk::look(&hosts)?.is_none() {
-        let text = format!("127.0.0.1 localhost\n::1 localhost\n127.0.1.1 {name}\n");
-        disk::write_whole(&hosts, text.as_bytes(), Mode::FILE)?;
-    }
-    mount("/proc", &root.join("proc"))?;
-    let dev = root.join("dev");
-    let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
-    rustix::mount::mount("tmpfs", &dev, "tmpfs", flags, c"mode=0755,size=64k")
-        .map_err(std::io::Error::from)
-        .doing(|| format!("mounting {}", dev.display()))?;
-    for device in DEVICES {
-        let path = dev.join(device);
-        disk::write_whole(&path, b"", Mode::FILE)?;
-        mount(&format!("/dev/{device}"), &path)?;
-    }
-    if libraries {
-        for library in LIBRARIES {
-            borrow(root, library)?;
-        }
-    }
-    Ok(())
 }
 
-/// Puts a directory of this machine's libraries where the node has none of its own.
-fn borrow(root: &Path, library: &str) -> Result<()> {
-    let path = root.join(library.trim_start_matches('/'));
-    let here = Path::new(library);
-    if !here.is_dir() || disk::look(&path)?.is_some_and(|found| found.kind != Kind::Directory) {
-        return Ok(());
-    }
-    disk::make_directories(&path, Mode::DIRECTORY)?;
-    mount(library, &path)?;
-    // Nobody may write there: etcd's account cannot, and as root of a user namespace the files are not ours.
-    Ok(())
-}
-
-fn mount(what: &str, on: &Path) -> Result<()> {
-    let mounting = || format!("mounting {what} on {}", on.display());
-    rustix::mount::mount_bind_recursive(what, on).map_err(std::io::Error::from).doing(mounting)?;
-    let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
-    rustix::mount::mount_change(on, private).map_err(std::io::Error::from).doing(mounting)
-}
-
-fn permit(path: &Path, bits: u32) -> Result<()> {
-    rustix::fs::chmod(path, rustix::fs::Mode::from_raw_mode(bits))
-        .map_err(std::io::Error::from)
-        .doing(|| format!("setting the mode of {}", path.display()))
+fn most_files() -> Option<u64> {
+    let text = disk::read(Path::new("/proc/sys/fs/nr_open"), 64).ok()?;
+    String::from_utf8_lossy(&text).trim().parse().ok()
 }
 
 impl Stage {
@@ -197,11 +162,49 @@ impl Stage {
         &self.service.account.name
     }
 
+    /// Where this process may not raise its limits above what it has.
+    pub fn fit_limits(&mut self) {
+        self.service.sandbox.fit(|name| {
+            let resource = match name {
+                "as" => Resource::As,
+                "core" => Resource::Core,
+                "cpu" => Resource::Cpu,
+                "data" => Resource::Data,
+                "fsize" => Resource::Fsize,
+                "locks" => Resource::Locks,
+                "memlock" => Resource::Memlock,
+                "msgqueue" => Resource::Msgqueue,
+                "nice" => Resource::Nice,
+                "nofile" => Resource::Nofile,
+                "nproc" => Resource::Nproc,
+                "rss" => Resource::Rss,
+                "rtprio" => Resource::Rtprio,
+                "sigpending" => Resource::Sigpending,
+                "stack" => Resource::Stack,
+                _ => return None,
+            };
+            highest(resource)
+        });
+    }
+
+    /// What its unit has that this rehearsal is without.
+    pub fn not_imitated(&self) -> &BTreeSet<String> {
+        &self.service.sandbox.not_imitated
+    }
+
     /// Starts etcd in the node's network, with the node's directory as its root, as the unit's account.
     pub fn start(self, scratch: &Path) -> Result<Member> {
         let account = &self.service.account;
         let directory = self.root.join(self.service.working_directory.trim_start_matches('/'));
-        let mut program = Program::new(process::find("nsenter")?)
+        let sandbox = &self.service.sandbox;
+        let nsenter = process::find("nsenter")?;
+        let mut program = Program::new(&nsenter);
+        if !sandbox.limits.is_empty() {
+            // Without a limit it would print them all.
+            let limits = sandbox.limits.iter().map(|(name, pair)| format!("--{name}={pair}"));
+            program = Program::new(process::find("prlimit")?).args(limits).arg("--").arg(&nsenter);
+        }
+        program = program
             .bare_environment()
             .arg(format!("--net={}", network::namespace_of(scratch, &self.name).display()))
             .arg(format!("--root={}", self.root.display()))
@@ -215,7 +218,12 @@ impl Stage {
             program = program.env(name, value);
         }
         let log = scratch.join("logs").join(format!("{}.log", self.name));
-        let running = program.spawn_logging(&log).doing(|| format!("starting {}", self.name))?;
+        journald::read(self.journal, &log);
+        // Nothing else of this process makes files meanwhile.
+        let before = rustix::process::umask(rustix::fs::Mode::from_raw_mode(sandbox.umask));
+        let running = program.spawn_logging(&log).doing(|| format!("starting {}", self.name));
+        rustix::process::umask(before);
+        let running = running?;
         Ok(Member { name: self.name, log, running })
     }
 }

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use super::accel::Accel;
 use super::base::Carrier;
-use super::bridge;
 use super::state::State;
 use super::system::System;
-use crate::bundle::{Bundle, manifest};
+use crate::bundle::Bundle;
+use crate::bundle::manifest;
 use crate::disk;
 use crate::failure::{Doing, Exit, Failure, Result};
 use crate::process::{self, Daemon, Program};
-use crate::values::{Arch, Mode, disk_serial};
+use crate::values::{Arch, Mode, NodeName, disk_serial};
 
 /// Asked to end, QEMU writes out what it holds of its disks' tables first.
 const GRACE: Duration = Duration::from_secs(20);
@@ -39,18 +39,18 @@ pub fn machine(bundle: &Bundle) -> manifest::Machine {
 /// Where a node is told that its member has served before, and what by: `yes` (guard.sh).
 pub const FORMED: &str = "opt/kiln/formed";
 
-fn pid_file(state: &State, node: &str) -> PathBuf {
+fn pid_file(state: &State, node: &NodeName) -> PathBuf {
     state.node(node).join("pid")
 }
 
 /// The machine of a node, if it runs. Its pid file's path is an argument that no other program has.
-pub fn running(state: &State, node: &str) -> Option<Daemon> {
+pub fn running(state: &State, node: &NodeName) -> Option<Daemon> {
     let file = pid_file(state, node);
     Daemon::find(&file, file.as_os_str())
 }
 
 /// Ends the machine of a node as a power cut would; nothing of the guest is asked.
-pub fn stop(state: &State, node: &str) -> Result<()> {
+pub fn stop(state: &State, node: &NodeName) -> Result<()> {
     match running(state, node) {
         Some(daemon) => daemon.end(GRACE).doing(|| format!("ending the machine of {node}")),
         None => Ok(()),
@@ -58,8 +58,7 @@ pub fn stop(state: &State, node: &str) -> Result<()> {
 }
 
 /// Makes what the machine needs and does not have yet, and starts it.
-pub fn start(state: &State, bundle: &Bundle, system: &System, at: usize) -> Result<()> {
-    let node = &bundle.manifest.nodes[at];
+pub fn start(state: &State, bundle: &Bundle, system: &System, node: &manifest::Node) -> Result<()> {
     let own = state.node(&node.name);
     disk::make_directories(&own, Mode::SECRET_DIRECTORY)?;
     let machine = machine(bundle);
@@ -71,7 +70,7 @@ pub fn start(state: &State, bundle: &Bundle, system: &System, at: usize) -> Resu
         create(&own, &["-f", "qcow2", "-F", &shared.format], Some(&shared.file), None)?;
         disks.push((own, "qcow2", None));
     }
-    disks.push((data, "qcow2", Some(disk_serial(&node.name))));
+    disks.push((data, "qcow2", Some(disk_serial(node.name.as_str()))));
     let files = std::path::absolute(bundle.path.join("nodes").join(node.name.as_str()))
         .doing(|| format!("finding {}", bundle.path.display()))?;
     let mut fw_cfg = None;
@@ -103,7 +102,7 @@ pub fn start(state: &State, bundle: &Bundle, system: &System, at: usize) -> Resu
         .arg(pid_file(state, &node.name))
         .args([
             "-netdev",
-            &format!("tap,id=n0,ifname={},script=no,downscript=no", bridge::tap(&bundle.manifest, at)),
+            &format!("tap,id=n0,ifname={},script=no,downscript=no", state.record.names.tap(&node.name)),
         ])
         .args(["-device", &format!("virtio-net-pci,netdev=n0,mac={},romfile=", node.mac)])
         .arg("-chardev")

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::sandbox::Sandbox;
 use super::unit::{self, Assignment, Specifiers};
 use crate::disk;
 use crate::failure::{Doing, Failure, Result};
@@ -37,6 +38,7 @@ pub struct Service {
     pub environment: BTreeMap<String, String>,
     pub account: Account,
     pub working_directory: String,
+    pub sandbox: Sandbox,
 }
 
 /// The one unit below `root` whose ExecStart runs `program` (`/usr/local/bin/etcd`), with its drop-ins.
@@ -121,7 +123,7 @@ fn is(path: &Path, kind: disk::Kind) -> Result<bool> {
 }
 
 /// The values of a list in [Service]: an empty assignment forgets those before it.
-fn values<'a>(assignments: &'a [Assignment], key: &str) -> Vec<&'a str> {
+pub(super) fn values<'a>(assignments: &'a [Assignment], key: &str) -> Vec<&'a str> {
     let mut list = Vec::new();
     for a in assignments.iter().filter(|a| a.section == "Service" && a.key == key) {
         if a.value.is_empty() {
@@ -134,7 +136,7 @@ fn values<'a>(assignments: &'a [Assignment], key: &str) -> Vec<&'a str> {
 }
 
 /// The last value of a plain setting in [Service].
-fn value<'a>(assignments: &'a [Assignment], key: &str) -> Option<&'a str> {
+pub(super) fn value<'a>(assignments: &'a [Assignment], key: &str) -> Option<&'a str> {
     values(assignments, key).pop()
 }
 
@@ -144,18 +146,31 @@ fn build(root: &Path, host: &str, unit: &str, assignments: &[Assignment], accoun
         _ => Account::root(),
     };
     let specifiers = Specifiers { unit, host, user: &account.name, uid: account.uid, home: &account.home };
+    let manager = manager(root)?;
     let mut environment = base_environment(&account);
-    for line in values(assignments, "Environment") {
-        for word in unit::words(&specifiers.expand(line)?)? {
-            let (name, value) = word.split_once('=').ok_or_else(|| {
-                Failure::wrong(format!("Environment={word} is not NAME=VALUE; systemd would ignore it"))
-            })?;
-            environment.insert(name.to_owned(), value.to_owned());
+    let defaults = manager.iter().filter(|a| a.section == "Manager" && a.key == "DefaultEnvironment");
+    for assignment in defaults {
+        match assignment.value.as_str() {
+            "" => environment = base_environment(&account),
+            line => environment.extend(pairs("DefaultEnvironment", &specifiers.expand(line)?)?),
         }
+    }
+    for line in values(assignments, "Environment") {
+        environment.extend(pairs("Environment", &specifiers.expand(line)?)?);
     }
     for file in values(assignments, "EnvironmentFile") {
         environment.extend(environment_file(root, &specifiers.expand(file)?)?);
     }
+    // Last of all, whatever set it (systemd.exec(5)).
+    for line in values(assignments, "UnsetEnvironment") {
+        for word in unit::words(&specifiers.expand(line)?)? {
+            match word.split_once('=') {
+                Some((name, value)) => environment.retain(|n, v| n != name || v != value),
+                None => environment.retain(|name, _| *name != word),
+            }
+        }
+    }
+    let sandbox = Sandbox::of(assignments, &manager, &specifiers)?;
     let [command] = values(assignments, "ExecStart")[..] else {
         return Err(Failure::wrong("it has more than one ExecStart; a rehearsal starts one process"));
     };
@@ -165,7 +180,42 @@ fn build(root: &Path, host: &str, unit: &str, assignments: &[Assignment], accoun
         Some(path) => specifiers.expand(path.trim_start_matches('-'))?,
         None => "/".into(),
     };
-    Ok(Service { command, environment, account, working_directory })
+    Ok(Service { command, environment, account, working_directory, sandbox })
+}
+
+/// What the node's files say to systemd itself (systemd-system.conf(5)): the main file first.
+fn manager(root: &Path) -> Result<Vec<Assignment>> {
+    const PLACES: [&str; 3] = ["etc/systemd", "usr/local/lib/systemd", "usr/lib/systemd"];
+    let mut all = Vec::new();
+    for place in PLACES {
+        let main = root.join(place).join("system.conf");
+        if is(&main, disk::Kind::File)? {
+            all.extend(parse_file(&main)?);
+            break;
+        }
+    }
+    let mut drop_ins = BTreeMap::new();
+    for place in PLACES {
+        let path = root.join(place).join("system.conf.d");
+        if is(&path, disk::Kind::Directory)? {
+            for file in disk::list(&path)?.into_iter().filter(|file| file.ends_with(".conf")) {
+                drop_ins.entry(file.clone()).or_insert(path.join(file));
+            }
+        }
+    }
+    for path in drop_ins.into_values() {
+        all.extend(parse_file(&path)?);
+    }
+    Ok(all)
+}
+
+/// `NAME=VALUE` words.
+fn pairs(key: &str, line: &str) -> Result<Vec<(String, String)>> {
+    let pair = |word: String| match word.split_once('=') {
+        Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
+        None => Err(Failure::wrong(format!("{key}={word} is not NAME=VALUE; systemd would ignore it"))),
+    };
+    unit::words(line)?.into_iter().map(pair).collect()
 }
 
 /// What systemd sets for a system service with User= (systemd.exec(5), "Environment variables in spawned

@@ -1,56 +1,22 @@
-//! What `up` remembers of a bundle's machines, in a directory beside the bundle: `out/.ha3.machines` for `out/ha3`.
+//! What `up` keeps of a bundle's machines, in a directory beside the bundle: `out/.ha3.machines` for `out/ha3`.
 //! A bundle stays as it was built.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-
-use super::accel::Accel;
-use super::base::Carrier;
-use crate::bundle::Manifest;
-use crate::disk::{self, Lock};
+use super::plain::plain;
+use super::record::Record;
+use crate::bundle::{Bundle, Manifest};
+use crate::disk::{self, Kind, Lock};
 use crate::failure::{Doing, Failure, Result};
-use crate::values::Mode;
+use crate::values::{Mode, NodeName};
 
 const RECORD: &str = "machines.json";
-const LIMIT: u64 = 1 << 20;
+const ENDING: &str = ".machines";
+const LIMIT: u64 = 16 << 20;
 
 /// As much of a console's end as is looked at, in bytes.
 const CONSOLE: u64 = 64 << 10;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Driver {
-    Qemu,
-    Libvirt,
-}
-
-impl Driver {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Driver::Qemu => "qemu",
-            Driver::Libvirt => "libvirt",
-        }
-    }
-}
-
-/// How the machines were made: a second `up` must not mix two ways.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Record {
-    pub schema: u32,
-    pub cluster: String,
-    pub cluster_id: String,
-    pub driver: Driver,
-    pub carrier: Carrier,
-    pub accel: Accel,
-    /// libvirt's address.
-    pub connect: String,
-    /// What libvirt has under the cluster's name was made by `up`.
-    pub defined: bool,
-    /// The members that have been seen healthy.
-    pub formed: BTreeSet<String>,
-}
 
 /// A bundle's machines, as `up` left them.
 pub struct State {
@@ -65,7 +31,7 @@ pub struct State {
 pub fn directory(bundle: &Path) -> Result<PathBuf> {
     let path = std::path::absolute(bundle).doing(|| format!("finding {}", bundle.display()))?;
     match (path.parent(), path.file_name()) {
-        (Some(parent), Some(name)) => Ok(parent.join(format!(".{}.machines", name.display()))),
+        (Some(parent), Some(name)) => Ok(parent.join(format!(".{}{ENDING}", name.display()))),
         _ => {
             Err(Failure::io(format!("{} has no name; name the bundle's directory itself", bundle.display())))
         }
@@ -77,96 +43,195 @@ pub fn lock(directory: &Path) -> Result<Lock> {
     Lock::exclusive(&directory.join("lock"))
 }
 
+/// `None` where there is no record.
+fn read(directory: &Path) -> Result<Option<Record>> {
+    let file = directory.join(RECORD);
+    if disk::look(&file)?.is_none() {
+        return Ok(None);
+    }
+    let record = Record::from_json(&disk::read(&file, LIMIT)?);
+    record.map(Some).doing(|| format!("reading {}", file.display()))
+}
+
+/// Machines of the same cluster that another name's directory beside the bundle has.
+struct Elsewhere {
+    directory: PathBuf,
+    record: Record,
+    /// The bundle of that name.
+    bundle: PathBuf,
+    /// Whether something of that name is still there: else it was renamed.
+    is_there: bool,
+}
+
+fn elsewhere(own: &Path, cluster_id: &str) -> Result<Vec<Elsewhere>> {
+    let Some(parent) = own.parent() else { return Ok(Vec::new()) };
+    let mut all = Vec::new();
+    for name in disk::list_utf8(parent)? {
+        let Some(bundle) = name.strip_prefix('.').and_then(|rest| rest.strip_suffix(ENDING)) else {
+            continue;
+        };
+        let directory = parent.join(&name);
+        if directory == own || bundle.is_empty() {
+            continue;
+        }
+        // One that cannot be read is not this bundle's trouble.
+        let Ok(Some(record)) = read(&directory) else { continue };
+        if record.names.id == cluster_id {
+            let bundle = parent.join(bundle);
+            let is_there = disk::look(&bundle)?.is_some();
+            all.push(Elsewhere { directory, record, bundle, is_there });
+        }
+    }
+    Ok(all)
+}
+
 impl State {
-    /// `None` when there are no machines of this bundle.
-    pub fn open(bundle: &Path) -> Result<Option<Self>> {
-        let directory = directory(bundle)?;
-        let file = directory.join(RECORD);
-        if disk::look(&file)?.is_none() {
+    /// The machines of this bundle: those beside it, or those of its cluster that were started before the bundle was
+    /// renamed. `None` when there are none.
+    ///
+    /// # Errors
+    /// `Exit::Unsafe` when another bundle beside it has the machines of this cluster; `Exit::Wrong` for a record that no
+    /// Kiln up to this one writes.
+    pub fn open(bundle: &Bundle) -> Result<Option<Self>> {
+        let own = directory(&bundle.path)?;
+        if let Some(record) = read(&own)? {
+            return Ok(Some(Self { directory: own, record }));
+        }
+        let cluster = &bundle.manifest.cluster;
+        let mut found = elsewhere(&own, &cluster.id.to_string())?;
+        if found.len() == 1 && !found[0].is_there {
+            let Elsewhere { directory, record, .. } = found.remove(0);
+            return Ok(Some(Self { directory, record }));
+        }
+        if found.is_empty() {
             return Ok(None);
         }
-        let record = serde_json::from_slice(&disk::read(&file, LIMIT)?)
-            .map_err(|error| Failure::io(format!("reading {}: {error}", file.display())))?;
-        Ok(Some(Self { directory, record }))
+        let places: Vec<_> = found.iter().map(|one| one.directory.display().to_string()).collect();
+        let way_out = match found.iter().find(|one| one.is_there) {
+            Some(one) => format!("name that bundle: {}", one.bundle.display()),
+            None => "rename the bundle back to the name that these machines were started with".to_owned(),
+        };
+        Err(Failure::unsafe_to(format!(
+            "the machines of cluster {} with the ID {} are in {}; {way_out}",
+            cluster.name,
+            cluster.id,
+            places.join(" and ")
+        )))
     }
 
     /// The same, or a sentence about where machines come from.
-    pub fn need(bundle: &Path) -> Result<Self> {
+    pub fn need(bundle: &Bundle) -> Result<Self> {
+        let cluster = &bundle.manifest.cluster;
         Self::open(bundle)?.ok_or_else(|| {
-            Failure::wrong(format!("{} has no machines here; kiln up {0} starts them", bundle.display()))
+            Failure::wrong(format!(
+                "no VMs of cluster {} with the ID {} were started from {} or beside it; start them with kiln up {2}",
+                cluster.name,
+                cluster.id,
+                bundle.path.display()
+            ))
         })
     }
 
-    /// What is there already, when it was made in the same way and for the same cluster; otherwise new.
+    /// What is there already, when it was made in the same way and for the same cluster; otherwise new, and not saved yet.
     ///
     /// # Errors
     /// `Exit::Unsafe` when the disks that are there are another cluster's, or were made in another way.
-    pub fn begin(bundle: &Path, wanted: Record) -> Result<Self> {
-        let Some(mut state) = Self::open(bundle)? else {
-            let state = Self { directory: directory(bundle)?, record: wanted };
-            state.save()?;
-            return Ok(state);
+    pub fn begin(bundle: &Bundle, wanted: Record) -> Result<Self> {
+        let Some(state) = Self::open(bundle)? else {
+            return Ok(Self { directory: directory(&bundle.path)?, record: wanted });
         };
         let there = &state.record;
-        let differs = if (&there.cluster, &there.cluster_id) != (&wanted.cluster, &wanted.cluster_id) {
-            Some(format!("hold the disks of cluster {} with the ID {}", there.cluster, there.cluster_id))
-        } else if (there.driver, there.carrier) != (wanted.driver, wanted.carrier) {
-            Some(format!(
-                "were made with --driver {} --carrier {}",
-                there.driver.as_str(),
-                there.carrier.as_str()
-            ))
-        } else {
-            None
-        };
-        if let Some(differs) = differs {
+        if there.names.id != wanted.names.id || there.names.cluster != wanted.names.cluster {
             return Err(Failure::unsafe_to(format!(
-                "this bundle's machines in {} {differs}; continue with those, or remove them and their data with \
-                 kiln down --purge",
-                state.directory.display()
+                "{} has the machines of cluster {} with the ID {}, and {} is cluster {} with the ID {}; bring the \
+                 bundle that they were started from, or build this one under another name (--out)",
+                state.directory.display(),
+                there.names.cluster,
+                there.names.id,
+                bundle.path.display(),
+                wanted.names.cluster,
+                wanted.names.id,
             )));
         }
-        let formed = std::mem::take(&mut state.record.formed);
-        state.record = Record { formed, defined: state.record.defined, ..wanted };
-        state.save()?;
-        Ok(state)
+        if (there.driver, there.carrier) != (wanted.driver, wanted.carrier) {
+            let (driver, carrier) = (there.driver.as_str(), there.carrier.as_str());
+            return Err(Failure::unsafe_to(format!(
+                "this bundle's machines in {} were made with --driver {driver} --carrier {carrier}; continue with \
+                 kiln up {} --driver {driver} --carrier {carrier}",
+                state.directory.display(),
+                bundle.path.display(),
+            )));
+        }
+        let Record { names, laid, nodes, .. } = state.record;
+        Ok(Self { directory: state.directory, record: Record { names, laid, nodes, ..wanted } })
     }
 
     pub fn save(&self) -> Result<()> {
-        let mut json = serde_json::to_vec_pretty(&self.record)
-            .map_err(|error| Failure::io(format!("writing {RECORD}: {error}")))?;
-        json.push(b'\n');
-        disk::write_whole(&self.directory.join(RECORD), &json, Mode::SECRET)
+        disk::write_whole(&self.directory.join(RECORD), &self.record.to_json()?, Mode::SECRET)
     }
 
-    pub fn forget(&self) -> Result<()> {
-        disk::remove_directory(&self.directory)
+    /// Removes the directory with all disks in it; also where a link leads to it, as to a larger disk. Returns what links in
+    /// it point at, which stays.
+    pub fn forget(&self) -> Result<Vec<PathBuf>> {
+        let is_link = disk::look(&self.directory)?.is_some_and(|found| found.kind == Kind::Link);
+        let real = if is_link { disk::resolved(&self.directory) } else { self.directory.clone() };
+        let links = disk::walk(&real)?.into_iter().filter_map(|entry| {
+            let target = entry.target?;
+            let at = real.join(&entry.path);
+            Some(at.parent().unwrap_or(&real).join(target))
+        });
+        let mut behind = Vec::new();
+        for target in links {
+            if disk::look(&target)?.is_some() {
+                behind.push(target);
+            }
+        }
+        disk::remove_directory(&real)?;
+        if is_link {
+            disk::remove_file(&self.directory)?;
+        }
+        Ok(behind)
+    }
+
+    /// The nodes that may have a machine here: those that were started, whatever the bundle has by now. Kiln 0.1 wrote
+    /// down only those that had formed.
+    pub fn nodes(&self, manifest: &Manifest) -> BTreeSet<NodeName> {
+        let mut all: BTreeSet<_> = self.record.nodes.keys().cloned().collect();
+        if self.record.names.by_name {
+            all.extend(manifest.nodes.iter().map(|node| node.name.clone()));
+        }
+        all
     }
 
     /// A node's own directory: its disks, its console, what it is started from.
-    pub fn node(&self, name: &str) -> PathBuf {
-        self.directory.join(name)
+    pub fn node(&self, name: &NodeName) -> PathBuf {
+        match self.record.names.by_name {
+            // As Kiln 0.1 laid them.
+            true => self.directory.join(name.as_str()),
+            false => self.directory.join("nodes").join(name.as_str()),
+        }
     }
 
-    pub fn console(&self, name: &str) -> PathBuf {
+    pub fn console(&self, name: &NodeName) -> PathBuf {
         self.node(name).join("console.log")
     }
 
     /// Whether the host remembers that this node's member has served: its disk must not come back empty.
-    pub fn has_formed(&self, name: &str) -> bool {
-        self.record.formed.contains(name)
+    pub fn has_formed(&self, name: &NodeName) -> bool {
+        self.record.nodes.get(name).is_some_and(|started| started.formed)
     }
 
     /// Remembers that a node's member serves.
-    pub fn note_formed(&mut self, name: &str) -> Result<()> {
-        match self.record.formed.insert(name.to_owned()) {
-            true => self.save(),
-            false => Ok(()),
+    pub fn note_formed(&mut self, name: &NodeName) -> Result<()> {
+        let started = self.record.nodes.entry(name.clone()).or_default();
+        match std::mem::replace(&mut started.formed, true) {
+            true => Ok(()),
+            false => self.save(),
         }
     }
 
     /// A console begins anew with its machine; the one before it stays beside it.
-    pub fn begin_console(&self, name: &str) -> Result<()> {
+    pub fn begin_console(&self, name: &NodeName) -> Result<()> {
         let console = self.console(name);
         match disk::look(&console)? {
             Some(_) => disk::rename(&console, &console.with_extension("before.log")),
@@ -178,14 +243,14 @@ impl State {
     ///
     /// # Errors
     /// `Exit::Io`, also where the console belongs to libvirt and this account may not read it.
-    pub fn console_end(&self, name: &str, lines: usize) -> Result<Vec<String>> {
+    pub fn console_end(&self, name: &NodeName, lines: usize) -> Result<Vec<String>> {
         let text = self.console_text(name)?;
         let all: Vec<_> = text.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
         Ok(all[all.len().saturating_sub(lines)..].iter().map(|line| (*line).to_owned()).collect())
     }
 
     /// What Kiln's units have last said of a node on its console, without its name; `None` where it is not read.
-    pub fn said(&self, name: &str) -> Option<String> {
+    pub fn said(&self, name: &NodeName) -> Option<String> {
         let text = self.console_text(name).ok()?;
         let of_it = |line: &str| {
             // systemd or the kernel may have been in the middle of a line.
@@ -195,71 +260,24 @@ impl State {
         text.lines().rev().find_map(of_it)
     }
 
-    fn console_text(&self, name: &str) -> Result<String> {
+    fn console_text(&self, name: &NodeName) -> Result<String> {
         let file = self.console(name);
         if disk::look(&file)?.is_none() {
             return Ok(String::new());
         }
-        let (bytes, _) = disk::read_end(&file, CONSOLE)?;
-        Ok(plain(&String::from_utf8_lossy(&bytes)))
+        let (bytes, begin) = disk::read_end(&file, CONSOLE)?;
+        let text = plain(&bytes);
+        // Of a line that began before, the beginning may be that of an escape sequence.
+        Ok(match text.split_once('\n') {
+            Some((_, rest)) if begin > 0 => rest.to_owned(),
+            _ => text,
+        })
     }
-}
-
-/// The record of what is about to be made.
-pub fn wanted(manifest: &Manifest, driver: Driver, carrier: Carrier, accel: Accel, connect: &str) -> Record {
-    Record {
-        schema: 1,
-        cluster: manifest.cluster.name.to_string(),
-        cluster_id: manifest.cluster.id.to_string(),
-        driver,
-        carrier,
-        accel,
-        connect: connect.to_owned(),
-        defined: false,
-        formed: BTreeSet::new(),
-    }
-}
-
-/// Without what a terminal would obey: escape sequences (ECMA-48) and other control characters.
-pub fn plain(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text.chars().peekable();
-    while let Some(c) = rest.next() {
-        match c {
-            '\u{1b}' if rest.next_if_eq(&'[').is_some() => {
-                // Parameters and intermediates, up to the final byte.
-                while rest.next_if(|c| (' '..='?').contains(c)).is_some() {}
-                rest.next();
-            }
-            '\u{1b}' => {
-                rest.next();
-            }
-            '\n' | '\t' => out.push(c),
-            c if c.is_control() || ('\u{202a}'..='\u{202e}').contains(&c) => {}
-            c => out.push(c),
-        }
-    }
-    out
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_a_guest_writes_is_no_command_to_a_terminal() {
-        let cases = [
-            ("a\r\nb", "a\nb"),
-            ("\u{1b}[0;32mok\u{1b}[0m done", "ok done"),
-            ("\u{1b}c\u{1b}[2J\u{1b}[1;1Hx", "x"),
-            ("bell\u{7} back\u{8} \u{202e}turned", "bell back turned"),
-            ("ends in \u{1b}", "ends in "),
-            ("ends in \u{1b}[12", "ends in "),
-        ];
-        for (text, want) in cases {
-            assert_eq!(plain(text), want, "{text:?}");
-        }
-    }
 
     #[test]
     fn machines_are_remembered_beside_the_bundle() {

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::base::{Base, Carrier};
-use crate::disk::{self, Kind};
+use crate::disk::{self, Input, Kind};
 use crate::failure::{Doing, Exit, Failure, Result};
 use crate::process::{self, Program};
+use crate::values::Digest;
 
 pub enum System {
     /// A directory as `ci/base` makes them.
@@ -51,6 +52,28 @@ impl System {
             Self::Base(base) => Some(base),
             Self::Image(_) => None,
         }
+    }
+
+    /// What tells it from another: its files by path, size and time of change.
+    ///
+    /// # Errors
+    /// `Exit::Io` when a file is not there any more.
+    pub fn identity(&self) -> Result<Digest> {
+        let files: Vec<&Path> = match self {
+            Self::Base(base) => [Some(&base.kernel), Some(&base.initrd), base.disk.as_ref()]
+                .into_iter()
+                .flatten()
+                .map(|f| &**f)
+                .collect(),
+            Self::Image(image) => vec![&image.file],
+        };
+        let mut text = String::new();
+        for file in files {
+            let input = Input::open(file)?;
+            let (seconds, nanoseconds) = input.stamp().modified;
+            text.push_str(&format!("{:?} {} {seconds}.{nanoseconds}\n", file, input.size()));
+        }
+        Ok(Digest::of(text.as_bytes()))
     }
 
     /// The disk that the machines' own are differences to; `None` where they run from RAM.

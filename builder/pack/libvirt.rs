@@ -1,66 +1,14 @@
-//! libvirt's description of the network and of a node's machine. Disks are volumes of a storage pool named
-//! like the cluster, so that neither file holds a path to them.
+//! libvirt's description of the network and of a node's machine. Disks are volumes of a storage pool named by the
+//! cluster's name and ID, so that neither file holds a path to them and two clusters of one name share nothing.
 
-use quick_xml::events::BytesText;
-use quick_xml::writer::Writer;
-
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
 use crate::plan::{Node, Plan};
 use crate::profile::{Binaries, Carrier};
-use crate::values::Arch;
+use crate::values::{Arch, Volume, libvirt_name};
+use crate::xml::{Element, element};
 
 /// Where libvirt keeps disks, and its QEMU may read (its default pool).
 const POOLS: &str = "/var/lib/libvirt/images";
-
-/// An XML element: attributes in order, then text or children.
-struct Element {
-    name: &'static str,
-    attributes: Vec<(&'static str, String)>,
-    text: Option<String>,
-    children: Vec<Element>,
-}
-
-fn element(name: &'static str) -> Element {
-    Element { name, attributes: Vec::new(), text: None, children: Vec::new() }
-}
-
-impl Element {
-    fn with(mut self, attribute: &'static str, value: impl ToString) -> Self {
-        self.attributes.push((attribute, value.to_string()));
-        self
-    }
-
-    fn text(mut self, text: impl ToString) -> Self {
-        self.text = Some(text.to_string());
-        self
-    }
-
-    fn containing(mut self, children: impl IntoIterator<Item = Element>) -> Self {
-        self.children.extend(children);
-        self
-    }
-
-    fn write(&self, writer: &mut Writer<Vec<u8>>) -> std::io::Result<()> {
-        let attributes = self.attributes.iter().map(|(name, value)| (*name, value.as_str()));
-        let start = writer.create_element(self.name).with_attributes(attributes);
-        match &self.text {
-            Some(text) => start.write_text_content(BytesText::new(text))?,
-            None if self.children.is_empty() => start.write_empty()?,
-            None => {
-                start.write_inner_content(|writer| self.children.iter().try_for_each(|c| c.write(writer)))?
-            }
-        };
-        Ok(())
-    }
-
-    fn document(&self) -> Result<Vec<u8>> {
-        let mut writer = Writer::new_with_indent(Vec::new(), b' ', 2);
-        self.write(&mut writer).map_err(|error| Failure::io(format!("writing XML: {error}")))?;
-        let mut bytes = writer.into_inner();
-        bytes.push(b'\n');
-        Ok(bytes)
-    }
-}
 
 /// `network.xml`: a bridge on which the host has an address too, so that `kiln verify` runs there. Without a
 /// gateway in the profile nothing is forwarded.
@@ -83,7 +31,7 @@ pub fn network(plan: &Plan) -> Result<Vec<u8>> {
         .with("address", plan.host_address())
         .with("prefix", cidr.prefix_len());
     element("network")
-        .containing([element("name").text(&plan.cluster.name)])
+        .containing([element("name").text(name_of(plan))])
         .containing(forward)
         .containing([element("dns").containing(names), host])
         .document()
@@ -97,15 +45,16 @@ pub fn network(plan: &Plan) -> Result<Vec<u8>> {
 pub fn domain(plan: &Plan, node: &Node) -> Result<Vec<u8>> {
     let carriers = &plan.bundle.carriers;
     let has_seed = carriers.contains(&Carrier::CloudInit) || carriers.contains(&Carrier::Ignition);
-    let pool = plan.cluster.name.as_str();
+    let pool = name_of(plan);
+    let volume = |what: Volume| what.name(node.name.as_str());
     let mut disks = vec![
-        disk(pool, &format!("{}.qcow2", node.name), "vda", None),
-        disk(pool, &format!("{}-data.qcow2", node.name), "vdb", Some(&node.disk_serial)),
+        disk(&pool, &volume(Volume::System), "vda", None),
+        disk(&pool, &volume(Volume::Data), "vdb", Some(&node.disk_serial)),
     ];
     if has_seed {
-        disks.push(seed(pool, &format!("{}-seed.iso", node.name), "vdc"));
+        disks.push(seed(&pool, &volume(Volume::Seed), "vdc"));
         if plan.bundle.binaries == Binaries::Shared {
-            disks.push(seed(pool, "layer.iso", "vdd"));
+            disks.push(seed(&pool, "layer.iso", "vdd"));
         }
     }
     let kind = Platform::of(plan.arch);
@@ -114,12 +63,12 @@ pub fn domain(plan: &Plan, node: &Node) -> Result<Vec<u8>> {
         if kind.has_fw_cfg {
             // By its path, the one in either file: libvirt (11.3) hands text to QEMU with its quotes escaped as for XML
             // and its commas not at all.
-            let file = format!("{POOLS}/kiln-{pool}/{}.ign", node.name);
+            let file = format!("{POOLS}/kiln-{pool}/{}", volume(Volume::Ignition));
             let entry = element("entry").with("name", "opt/com.coreos/config").with("file", file);
             ignition = Some(element("sysinfo").with("type", "fwcfg").containing([entry]));
         } else {
             // Ignition's provider for these machines (internal/providers/qemu/qemu_blockdev.go) looks for the serial.
-            let config = raw(pool, &format!("{}.ign", node.name), "vde", Some("ignition"));
+            let config = raw(&pool, &volume(Volume::Ignition), "vde", Some("ignition"));
             disks.push(config);
         }
     }
@@ -132,7 +81,7 @@ pub fn domain(plan: &Plan, node: &Node) -> Result<Vec<u8>> {
     }
     let network = element("interface").with("type", "network").containing([
         element("mac").with("address", node.mac),
-        element("source").with("network", pool),
+        element("source").with("network", &pool),
         element("model").with("type", "virtio"),
     ]);
     let console = element("console").with("type", "pty");
@@ -142,7 +91,7 @@ pub fn domain(plan: &Plan, node: &Node) -> Result<Vec<u8>> {
     element("domain")
         .with("type", "kvm")
         .containing([
-            element("name").text(format!("{}-{}", plan.cluster.name, node.name)),
+            element("name").text(format!("{pool}-{}", node.name)),
             element("title").text(format!("etcd member {} of {}", node.name, plan.cluster.name)),
             element("memory").with("unit", "MiB").text(plan.machine.memory_mib),
             element("vcpu").text(plan.machine.vcpus),
@@ -154,6 +103,11 @@ pub fn domain(plan: &Plan, node: &Node) -> Result<Vec<u8>> {
         .containing([element("cpu").with("mode", "host-passthrough")])
         .containing([element("devices").containing(disks).containing([network, console, entropy])])
         .document()
+}
+
+/// What the network and the pool are called, and what the domains' names begin with.
+fn name_of(plan: &Plan) -> String {
+    libvirt_name(plan.cluster.name.as_str(), &plan.cluster.id.to_string())
 }
 
 fn disk(pool: &str, volume: &str, target: &str, serial: Option<&str>) -> Element {

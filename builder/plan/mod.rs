@@ -10,12 +10,12 @@ use std::net::IpAddr;
 use crate::etcd::ids::{ClusterId, MemberId, cluster_id, member_id};
 use crate::etcd::{AllowedCn, Release, Value};
 use crate::profile::{Bundle, Certificates, ConfigStyle, Machine, Network, PEER_COMMON_NAME, Pki, Profile};
-use crate::values::{Arch, ClusterName, Domain, GuestPath, Mac, NodeName, Token, disk_serial};
+use crate::values::{Arch, ClusterName, Domain, GuestPath, Mac, NodeName, Token, disk_serial, host_address};
 
 pub use crate::etcd::{CLIENT_PORT, PEER_PORT};
 pub use certificate::{CertificateSpec, Usage, Uses, operator, uses};
 pub use settings::{Origin, Setting};
-pub use view::View;
+pub use view::{ImportedCa, View};
 
 /// A resolved cluster. Nothing in it is optional that a renderer would have to decide.
 #[derive(Clone, Debug)]
@@ -133,15 +133,10 @@ pub fn resolve(profile: &Profile, derived_token: &Token) -> Plan {
 impl Plan {
     /// An address of the network for whoever hosts it: the gateway, else the first that no node has.
     pub fn host_address(&self) -> IpAddr {
-        let cidr = self.network.cidr;
-        let free = |address: &IpAddr| {
-            *address != cidr.network() && self.nodes.iter().all(|node| node.address != *address)
-        };
-        match self.network.gateway {
-            Some(gateway) => gateway,
-            // A network with room for the nodes only has none left; its own address then says so to libvirt.
-            None => cidr.hosts().find(free).unwrap_or(cidr.network()),
-        }
+        let is_taken = |address: &IpAddr| self.nodes.iter().any(|node| node.address == *address);
+        let free = host_address(self.network.cidr, self.network.gateway, is_taken);
+        // A network with room for the nodes only has none left; its own address then says so to libvirt.
+        free.unwrap_or(self.network.cidr.network())
     }
 }
 

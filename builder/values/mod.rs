@@ -1,6 +1,7 @@
 //! Small checked values. A name that could be wrong is a type that cannot: `FromStr` is the only way in, and
 //! its error is a sentence that says what is allowed.
 
+mod host;
 mod login;
 mod machine;
 mod parsed;
@@ -14,6 +15,7 @@ use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
+pub use host::{Volume, host_address, libvirt_name, machine_uuid, short_id};
 pub use login::{LoginName, SshKey, hide, looks_private, without_private_keys};
 pub use machine::{Arch, Digest, Mac, Mode, disk_serial};
 pub(crate) use parsed::deserialize_parsed;
@@ -155,8 +157,8 @@ text_value!(
     }
 );
 text_value!(
-    /// A path in the guest, relative to its root: no leading slash, no empty part, no `.` or `..`, no control
-    /// character, at most 255 bytes a part and 1024 in all. `etc/etcd/etcd.conf`.
+    /// A path in the guest, relative to its root: no leading slash, no empty part, no `.` or `..`, no character that
+    /// `steers`, at most 255 bytes a part and 1024 in all. `etc/etcd/etcd.conf`.
     GuestPath,
     |text| {
         if text.is_empty() || text.len() > 1024 {
@@ -165,8 +167,8 @@ text_value!(
         if text.starts_with('/') {
             return invalid("it must not begin with /; paths are relative to the guest's root");
         }
-        if text.chars().any(char::is_control) {
-            return invalid("it has a control character");
+        if text.chars().any(steers) {
+            return invalid("it has a character that is not to be seen but does something to the text around it");
         }
         text.split('/').try_for_each(|part| match part {
             "" => invalid("it has an empty part"),
@@ -259,6 +261,11 @@ impl GuestPath {
         self.0.match_indices('/').map(|(at, _)| GuestPath(self.0[..at].to_owned()))
     }
 
+    /// Whether it is this directory or lies below it.
+    pub fn is_within(&self, directory: &str) -> bool {
+        self.0.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+
     /// The last part.
     pub fn file_name(&self) -> &str {
         self.0.rsplit('/').next().unwrap_or(&self.0)
@@ -317,7 +324,7 @@ mod tests {
 
     #[test]
     fn guest_paths_stay_below_the_root() {
-        for bad in ["", "/etc", "a//b", "a/", "..", "a/../b", "./a", "a\nb"] {
+        for bad in ["", "/etc", "a//b", "a/", "..", "a/../b", "./a", "a\nb", "a\u{202e}b"] {
             assert!(bad.parse::<GuestPath>().is_err(), "{bad}");
         }
         let path: GuestPath = "etc/etcd/etcd.conf".parse().unwrap();

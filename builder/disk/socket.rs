@@ -1,0 +1,46 @@
+//! Sockets in the file system.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+
+use crate::failure::{Doing, Result};
+
+/// A socket that takes datagrams from everybody (unix(7)).
+pub struct Datagrams {
+    socket: UnixDatagram,
+    buffer: usize,
+}
+
+impl Datagrams {
+    /// # Errors
+    /// `Exit::Io`, also when something of that name is there.
+    pub fn bind(directory: &Path, name: &str) -> Result<Self> {
+        let binding = || format!("making the socket {}", directory.join(name).display());
+        // A socket's path has at most 108 bytes, wherever TMPDIR is: so by the open directory's number.
+        let open = fs::File::open(directory).doing(binding)?;
+        let socket =
+            UnixDatagram::bind(format!("/proc/self/fd/{}/{name}", open.as_raw_fd())).doing(binding)?;
+        fs::set_permissions(directory.join(name), fs::Permissions::from_mode(0o666)).doing(binding)?;
+        // As large as the kernel lets one be by default (net.core.wmem_max).
+        Ok(Self { socket, buffer: 256 << 10 })
+    }
+
+    /// Waits for the next one.
+    pub fn next(&self) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; self.buffer];
+        let length = self.socket.recv(&mut bytes)?;
+        bytes.truncate(length);
+        Ok(bytes)
+    }
+}
+
+/// Appends a line to a file that others append to as well.
+pub fn append_line(path: &Path, line: &[u8]) -> Result<()> {
+    let writing = || format!("writing {}", path.display());
+    let mut file = fs::File::options().append(true).create(true).open(path).doing(writing)?;
+    file.write_all(&[line, b"\n"].concat()).doing(writing)
+}

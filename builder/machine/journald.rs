@@ -1,0 +1,76 @@
+//! The journal's socket of a node: what etcd sends there with `log-outputs: [systemd/journal]` joins its log.
+
+use std::path::Path;
+use std::thread;
+
+use super::mounts;
+use crate::disk::{self, Datagrams};
+use crate::failure::Result;
+
+/// Where every systemd has it (sd_journal_sendv(3)), in two parts.
+const DIRECTORY: &str = "/run/systemd/journal";
+const NAME: &str = "socket";
+
+/// Binds the socket in a node's directory.
+pub fn bind(root: &Path) -> Result<Datagrams> {
+    Datagrams::bind(&mounts::directory(root, DIRECTORY, 0o755)?, NAME)
+}
+
+/// Takes what comes as long as this process lives.
+pub fn read(socket: Datagrams, log: &Path) {
+    let log = log.to_owned();
+    thread::spawn(move || {
+        while let Ok(datagram) = socket.next() {
+            if let Some(message) = message(&datagram) {
+                // The log is told about where it is read: a line that is lost is no reason to end the member.
+                let _ = disk::append_line(&log, message);
+            }
+        }
+    });
+}
+
+/// MESSAGE of a datagram in the journal's protocol (systemd.io/JOURNAL_NATIVE_PROTOCOL): fields as `NAME=value` and a line
+/// end, or as `NAME`, a line end, the value's length in eight bytes, little-endian, the value and a line end.
+fn message(mut rest: &[u8]) -> Option<&[u8]> {
+    while !rest.is_empty() {
+        let end = rest.iter().position(|byte| *byte == b'\n')?;
+        let line = &rest[..end];
+        rest = &rest[end + 1..];
+        let (name, value) = match line.iter().position(|byte| *byte == b'=') {
+            Some(at) => (&line[..at], &line[at + 1..]),
+            None => {
+                let length = usize::try_from(u64::from_le_bytes(rest.get(..8)?.try_into().ok()?)).ok()?;
+                let value = rest.get(8..8usize.checked_add(length)?)?;
+                rest = rest.get(8 + length + 1..)?;
+                (line, value)
+            }
+        };
+        if name == b"MESSAGE" {
+            return Some(value.trim_ascii_end());
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_message_of_a_datagram() {
+        let mut binary = b"PRIORITY=6\nMESSAGE\n".to_vec();
+        binary.extend(6u64.to_le_bytes());
+        binary.extend(b"a=b\nc\n\nX=y\n");
+        let cases: [(&[u8], Option<&[u8]>); 6] = [
+            (b"MESSAGE=hello\nPRIORITY=6\n", Some(b"hello")),
+            (&binary, Some(b"a=b\nc")),
+            (b"PRIORITY=6\n", None),
+            (b"", None),
+            (b"MESSAGE\n\xff\xff\xff\xff\xff\xff\xff\xffx", None),
+            (b"MESSAGE\n\x01", None),
+        ];
+        for (datagram, want) in cases {
+            assert_eq!(message(datagram), want, "{datagram:?}");
+        }
+    }
+}
