@@ -292,6 +292,7 @@ fn paths_that_are_something_else_are_named() {
     let mut build = work.kiln(["build", "--fleet", "sites", "--artifacts"]);
     run(build.arg(lab::store()));
     fs::create_dir(work.path().join("empty")).unwrap();
+    work.file("notes", "");
     let verbs: &[&[&str]] = &[
         &["show"],
         &["verify"],
@@ -307,7 +308,7 @@ fn paths_that_are_something_else_are_named() {
         ("out/sites", 2, "out/sites is a fleet; name one of its bundles: out/sites/a, out/sites/b"),
         ("keystore/ha3", 2, "keystore/ha3 is a keystore, not a bundle"),
         ("ha3.toml", 2, "ha3.toml is a profile, not a bundle; kiln build --profile ha3.toml makes one"),
-        ("seed", 2, "seed is not a bundle, which is a directory"),
+        ("notes", 2, "notes is not a bundle, which is a directory"),
         ("out", 2, "out is not a bundle but holds some; name one of its bundles: out/ha3"),
         ("ha3", 2, "there is no ha3; did you mean out/ha3?"),
         ("nope", 2, "there is no nope; kiln build makes a bundle"),

@@ -11,12 +11,13 @@ use super::read::{Bundle, Problem, SHOWN, digest, listed};
 use super::write::{MANIFEST, SUMS, below, sums};
 use crate::artifact;
 use crate::disk::{self, Input, Kind, Walked};
+use crate::etcd::Release;
 use crate::etcd::ids::{cluster_id, member_id};
 use crate::failure::{Doing, Failure, Result};
 use crate::interrupt;
 use crate::pack::read::Archive;
 use crate::pki::Presented;
-use crate::values::{AltName, GuestPath, Line, Mode};
+use crate::values::{AltName, Arch, Digest, GuestPath, Line, Mode};
 
 /// The largest program that is read, in bytes: etcd has 25 MB.
 const PROGRAM: u64 = 256 << 20;
@@ -28,17 +29,29 @@ impl Bundle {
     /// # Errors
     /// `Exit::Io` only when a directory cannot be read; what is wrong with the bundle is in the result.
     pub fn check(&self) -> Result<Vec<Problem>> {
-        self.check_with(&Memory::default())
+        self.check_with(&Memory::default(), None)
+    }
+
+    /// The same, and whether the programs are of the release and for the processor that the manifest names: for that, each is
+    /// held in memory.
+    ///
+    /// # Errors
+    /// As [`Bundle::check`].
+    pub fn check_with_releases(&self) -> Result<Vec<Problem>> {
+        self.check_with(&Memory::default(), Some(&mut Known::default()))
     }
 
     /// The same, for one of many bundles that share files.
-    pub(super) fn check_with(&self, memory: &Memory) -> Result<Vec<Problem>> {
+    pub(super) fn check_with(&self, memory: &Memory, known: Option<&mut Known>) -> Result<Vec<Problem>> {
         let mut check = Check { bundle: self, problems: Vec::new() };
         let there = check.places(true)?;
         let archives = check.files(&there, memory)?;
         check.sums(&there)?;
         check.certificates(&there, &archives);
-        check.programs(&archives)?;
+        check.programs(&archives);
+        if let Some(known) = known {
+            check.releases(&archives, known)?;
+        }
         check.ids();
         Ok(check.problems)
     }
@@ -219,7 +232,7 @@ impl Check<'_> {
     }
 
     /// The programs in every archive that has to have them.
-    fn programs(&mut self, archives: &Archives) -> Result<()> {
+    fn programs(&mut self, archives: &Archives) {
         let manifest = &self.bundle.manifest;
         for (path, inside) in archives {
             let has_them = manifest.shares_binaries() == path.starts_with("layers/");
@@ -236,6 +249,10 @@ impl Check<'_> {
                 }
             }
         }
+    }
+
+    fn releases(&mut self, archives: &Archives, known: &mut Known) -> Result<()> {
+        let manifest = &self.bundle.manifest;
         // Once: in all others they are the same bytes, or it has been said.
         let is_as_told =
             |inside: &Inside| {
@@ -246,7 +263,13 @@ impl Check<'_> {
         let Some((path, _)) = archives.iter().find(|(_, inside)| is_as_told(inside)) else {
             return Ok(());
         };
-        for (program, why) in wrong_programs(&self.bundle.path.join(path.as_str()), manifest)? {
+        let digests = manifest.etcd.binaries.values().map(|binary| binary.sha256).collect();
+        let key = (digests, manifest.etcd.version, manifest.etcd.arch);
+        if !known.contains_key(&key) {
+            let wrong = wrong_programs(&self.bundle.path.join(path.as_str()), manifest)?;
+            known.insert(key.clone(), wrong);
+        }
+        for (program, why) in &known[&key] {
             self.problem(program, why);
         }
         Ok(())
@@ -300,6 +323,9 @@ fn is(found: &Presented, told: &Certificate) -> bool {
             .is_ok_and(|sans| sans.iter().map(String::as_str).eq(told.sans.iter().map(AltName::as_str)))
         && (found.not_before(), found.not_after()) == (told.not_before, told.not_after)
 }
+
+/// What has been found of the programs of other bundles, which many share.
+pub(super) type Known = BTreeMap<(Vec<Digest>, Release, Arch), Vec<(Program, String)>>;
 
 /// The programs that are not of the release and the processor that the manifest names.
 fn wrong_programs(archive: &Path, manifest: &Manifest) -> Result<Vec<(Program, String)>> {

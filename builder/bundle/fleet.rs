@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::check::Known;
 use super::inside::Memory;
 use super::manifest;
 use super::read::{Bundle, Problem, SHOWN, listed};
@@ -154,6 +155,7 @@ impl Fleet {
     pub fn check(&self) -> Result<Vec<Problem>> {
         let mut problems = Vec::new();
         let memory = Memory::default();
+        let mut known = Known::default();
         let listed: BTreeSet<&str> = self.index.bundles.iter().map(|entry| entry.name.as_str()).collect();
         for name in disk::list(&self.path)? {
             if name != INDEX && name != SUMS && !listed.contains(name.as_str()) {
@@ -166,7 +168,7 @@ impl Fleet {
             problems.push(Problem { path: SUMS.into(), problem });
         }
         for entry in &self.index.bundles {
-            match self.check_one(entry, &memory) {
+            match self.check_one(entry, &memory, &mut known) {
                 Ok(found) => {
                     problems.extend(found.into_iter().map(|problem| Problem {
                         path: format!("{}/{}", entry.name, problem.path),
@@ -182,10 +184,10 @@ impl Fleet {
         Ok(problems)
     }
 
-    fn check_one(&self, entry: &Entry, memory: &Memory) -> Result<Vec<Problem>> {
+    fn check_one(&self, entry: &Entry, memory: &Memory, known: &mut Known) -> Result<Vec<Problem>> {
         let path = self.bundle(&entry.name);
         let bundle = Bundle::open(&path)?;
-        let mut problems = bundle.check_with(memory)?;
+        let mut problems = bundle.check_with(memory, Some(known))?;
         let cluster = &bundle.manifest.cluster;
         let told = (&entry.cluster, &entry.token, entry.id, entry.nodes);
         if told != (&cluster.name, &cluster.token, cluster.id, bundle.manifest.nodes.len()) {

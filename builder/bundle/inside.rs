@@ -17,6 +17,7 @@ use crate::failure::{Doing, Exit, Result};
 use crate::interrupt;
 use crate::pack::read::Archive;
 use crate::pki::Presented;
+use crate::threads;
 use crate::values::{Digest, GuestPath};
 
 /// The largest certificate file that is read, in bytes: a leaf and the CAs above it.
@@ -135,8 +136,7 @@ impl Read for Hashing {
     }
 }
 
-/// Calls `work` for every item, on all cores, and returns the results in the items' order. Where a thread cannot be had,
-/// those that there are do its work.
+/// Calls `work` for every item, on all cores, and returns the results in the items' order.
 pub(super) fn each<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let workers = thread::available_parallelism().map_or(1, usize::from).min(items.len());
     let next = AtomicUsize::new(0);
@@ -150,12 +150,7 @@ pub(super) fn each<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync)
             done.lock().unwrap_or_else(PoisonError::into_inner).push((at, result));
         }
     };
-    thread::scope(|scope| {
-        for _ in 1..workers {
-            let _ = thread::Builder::new().spawn_scoped(scope, run);
-        }
-        run();
-    });
+    threads::crew(workers, run);
     let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
     done.sort_unstable_by_key(|(at, _)| *at);
     done.into_iter().map(|(_, result)| result).collect()

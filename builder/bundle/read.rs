@@ -102,6 +102,9 @@ fn what_else(path: &Path) -> Result<Failure> {
             )));
         }
     };
+    if within.is_empty() {
+        return usage(format!("{shown} {what} that has no bundle"));
+    }
     let names: Vec<_> = within.iter().take(NAMED).map(|name| path.join(name).display().to_string()).collect();
     let more = within.len().saturating_sub(NAMED);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };

@@ -103,7 +103,7 @@ fn directory(path: &Path, json: bool, out: &Output) -> Result<()> {
     } else {
         let bundle = Bundle::open(path)?;
         let files = bundle.manifest.files.len();
-        let problems = bundle.check()?;
+        let problems = bundle.check_with_releases()?;
         if json {
             out.json(&json!({
                 "bundle": path, "files": files, "problems": first(&problems), "problem_count": problems.len(),
