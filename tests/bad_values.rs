@@ -1,4 +1,4 @@
-//! Values that no build writes, in every field of what Kiln reads back: bundles' manifests, fleets' indexes, keystores. The fields are
+//! Values that no build writes, in every field of what Kiln reads back: bundles' manifests, fleets' indexes, host states, keystores. The fields are
 //! found in what was written, so that a new one is tried as well. Digests and the keystore's check are made anew, so that it is
 //! the reader that refuses.
 
@@ -11,8 +11,9 @@ use std::fs;
 use std::path::Path;
 use std::process::Output;
 
-use kiln::bundle::{Index, Manifest};
+use kiln::bundle::{Bundle, Index, Manifest};
 use kiln::failure::{Exit, Failure};
+use kiln::machine::State;
 use kiln::pki::Keystore;
 use kiln::values::{Digest, steers};
 use lab::{Workshop, ha3_with, reseal, run};
@@ -170,8 +171,17 @@ fn changed(document: &Value, field: &Field) -> Vec<Value> {
 }
 
 fn may_be_left_out(kind: &str) -> bool {
-    ["/base", "/machine", "/machine/base", "/network/gateway", "/shard", "/certificates/*/node"]
-        .contains(&kind)
+    [
+        "/base",
+        "/machine",
+        "/machine/base",
+        "/network/gateway",
+        "/shard",
+        "/certificates/*/node",
+        "/nodes/cp-a/bundle",
+        "/nodes/cp-a/system",
+    ]
+    .contains(&kind)
 }
 
 #[track_caller]
@@ -295,6 +305,39 @@ fn no_bad_value_of_an_index_is_taken() {
         work.file("fleet/fleet.json", bad.to_string());
         assert_clean(&work.kiln(["check", "fleet"]).output().unwrap(), 1, &kind);
         assert_clean(&work.kiln(["join", "fleet", "--out", "all"]).output().unwrap(), 1, &kind);
+    }
+}
+
+/// What this host remembers of a bundle's machines, as every Kiln so far has written it.
+#[test]
+fn no_bad_value_of_a_host_state_is_taken() {
+    let work = Workshop::new();
+    work.keystore("ha3");
+    work.file(
+        "ha3.toml",
+        ha3_with(&[("# Client certificates", "[bundle]\nbinaries = \"shared\"\n\n# Client certificates")]),
+    );
+    let bundle = Bundle::open(&work.build("./ha3.toml")).unwrap();
+    let (id, digest) = (bundle.manifest.cluster.id.to_string(), "7f".repeat(32));
+    let second = json!({
+        "schema": 2, "cluster": "ha3", "cluster_id": id, "named_by": "id", "driver": "qemu", "carrier": "cloud-init",
+        "accel": "tcg", "connect": "qemu:///system", "laid": true,
+        "nodes": { "cp-a": { "formed": true, "bundle": digest, "system": digest } },
+    });
+    let first = json!({
+        "schema": 1, "cluster": "ha3", "cluster_id": id, "driver": "qemu", "carrier": "cloud-init", "accel": "tcg",
+        "connect": "qemu:///system", "defined": true, "formed": ["cp-a"],
+    });
+    for document in [second, first] {
+        let samples = try_all(&document, |bytes| {
+            work.file("out/.ha3.machines/machines.json", bytes);
+            State::open(&bundle)
+        });
+        assert!(samples.len() >= 9, "{} fields", samples.len());
+        for (kind, bad) in samples {
+            work.file("out/.ha3.machines/machines.json", bad.to_string());
+            assert_clean(&work.kiln(["status", "out/ha3"]).output().unwrap(), 1, &kind);
+        }
     }
 }
 

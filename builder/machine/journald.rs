@@ -1,11 +1,11 @@
 //! The journal's socket of a node: what etcd sends there with `log-outputs: [systemd/journal]` joins its log.
 
 use std::path::Path;
-use std::thread;
 
 use super::mounts;
 use crate::disk::{self, Datagrams};
 use crate::failure::Result;
+use crate::threads;
 
 /// Where every systemd has it (sd_journal_sendv(3)), in two parts.
 const DIRECTORY: &str = "/run/systemd/journal";
@@ -17,16 +17,19 @@ pub fn bind(root: &Path) -> Result<Datagrams> {
 }
 
 /// Takes what comes as long as this process lives.
-pub fn read(socket: Datagrams, log: &Path) {
+///
+/// # Errors
+/// `Exit::Io` when the system has no thread for it.
+pub fn read(socket: Datagrams, log: &Path) -> Result<()> {
     let log = log.to_owned();
-    thread::spawn(move || {
+    threads::detached(move || {
         while let Ok(datagram) = socket.next() {
             if let Some(message) = message(&datagram) {
                 // The log is told about where it is read: a line that is lost is no reason to end the member.
                 let _ = disk::append_line(&log, message);
             }
         }
-    });
+    })
 }
 
 /// MESSAGE of a datagram in the journal's protocol (systemd.io/JOURNAL_NATIVE_PROTOCOL): fields as `NAME=value` and a line

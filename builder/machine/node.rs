@@ -218,7 +218,7 @@ impl Stage {
             program = program.env(name, value);
         }
         let log = scratch.join("logs").join(format!("{}.log", self.name));
-        journald::read(self.journal, &log);
+        journald::read(self.journal, &log)?;
         // Nothing else of this process makes files meanwhile.
         let before = rustix::process::umask(rustix::fs::Mode::from_raw_mode(sandbox.umask));
         let running = program.spawn_logging(&log).doing(|| format!("starting {}", self.name));

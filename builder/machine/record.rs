@@ -11,7 +11,7 @@ use super::accel::Accel;
 use super::base::Carrier;
 use crate::bundle::Manifest;
 use crate::failure::{Failure, Result};
-use crate::values::{ClusterName, Digest, Invalid, NodeName, Volume, libvirt_name, short_id};
+use crate::values::{ClusterName, Digest, Invalid, NodeName, Volume, libvirt_name, printable, short_id};
 
 /// What this Kiln writes. It reads schema 1 as well, of Kiln 0.1, which named what it made by the cluster's name alone.
 const SCHEMA: u32 = 2;
@@ -209,7 +209,10 @@ impl Record {
             schema: u32,
         }
         let broken = |error: serde_json::Error| {
-            Failure::wrong(format!("it is not what kiln up writes: {error}; restore it from a backup"))
+            // It quotes names that it does not know.
+            let error = error.to_string();
+            let why = printable(&error);
+            Failure::wrong(format!("it is not what kiln up writes: {why}; restore it from a backup"))
         };
         match serde_json::from_slice(bytes).map_err(broken)? {
             Schema { schema: 1 } => Self::of_first(serde_json::from_slice(bytes).map_err(broken)?),
