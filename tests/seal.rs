@@ -96,6 +96,7 @@ fn a_sealed_cluster_is_built_so_that_it_founds_nothing() {
     let printed: Value = serde_json::from_str(&printed).unwrap();
     let want = serde_json::json!({
         "keystore": "keystore/ha3", "cluster": "ha3", "token": token, "new": true, "recorded": true,
+        "warnings": [],
     });
     assert_eq!(printed, want);
     let list = fs::read(work.path().join("keystore/ha3/keystore.toml")).unwrap();
