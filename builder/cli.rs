@@ -20,7 +20,7 @@ pub struct Cli {
     #[command(subcommand)]
     pub verb: Verb,
 
-    /// Say nothing but results and errors
+    /// Print only results, warnings and errors
     #[arg(long, short, global = true)]
     pub quiet: bool,
 }
@@ -72,8 +72,11 @@ pub enum Verb {
 pub struct Source {
     /// A profile's name (./profiles/NAME.toml, then those that kiln carries) or a file (with a / or ending in .toml);
     /// given several times, all of them are built as a fleet
-    #[arg(long, short, value_name = "NAME|FILE", required_unless_present = "fleet")]
+    #[arg(long, short, value_name = "NAME|FILE", required_unless_present_any = ["fleet", "named"])]
     pub profile: Vec<String>,
+    /// The same as --profile
+    #[arg(value_name = "PROFILE", conflicts_with_all = ["profile", "fleet"])]
+    pub named: Vec<String>,
     /// Every profile in this directory: *.toml, but for those whose names begin with _, which others extend
     #[arg(long, value_name = "DIR", conflicts_with = "profile")]
     pub fleet: Option<PathBuf>,
@@ -82,13 +85,20 @@ pub struct Source {
     pub shard: Option<Shard>,
 }
 
+impl Source {
+    /// The profiles, in whichever way they are named.
+    pub fn profiles(&self) -> &[String] {
+        if self.named.is_empty() { &self.profile } else { &self.named }
+    }
+}
+
 #[derive(Args, Debug)]
 pub struct Cache {
     /// Where earlier builds have left what later ones need not make again [default: $KILN_CACHE, else
     /// $XDG_CACHE_HOME/kiln, else ~/.cache/kiln]
     #[arg(long, value_name = "DIR")]
     pub cache: Option<PathBuf>,
-    /// Make everything, and leave nothing for later builds
+    /// Neither use the cache nor add to it
     #[arg(long, conflicts_with = "cache")]
     pub no_cache: bool,
 }
@@ -133,6 +143,10 @@ fn size(text: &str) -> Result<u64, String> {
     number.checked_mul(1 << unit).ok_or_else(|| "that is too large".to_owned())
 }
 
+fn jobs(text: &str) -> Result<NonZeroUsize, String> {
+    text.parse().map_err(|_| "it takes a whole number from 1 on".to_owned())
+}
+
 #[derive(Args, Debug)]
 pub struct Join {
     /// The directories that kiln build --shard 1/N to N/N made
@@ -150,8 +164,18 @@ pub struct Join {
 #[derive(Args, Debug)]
 pub struct One {
     /// A profile's name (./profiles/NAME.toml, then those that kiln carries) or a file (with a / or ending in .toml)
-    #[arg(long, short, value_name = "NAME|FILE")]
-    pub profile: String,
+    #[arg(long, short, value_name = "NAME|FILE", required_unless_present = "named")]
+    profile: Option<String>,
+    /// The same as --profile
+    #[arg(value_name = "PROFILE", conflicts_with = "profile")]
+    named: Option<String>,
+}
+
+impl One {
+    /// The profile, in whichever way it is named.
+    pub fn name(&self) -> &str {
+        self.named.as_deref().or(self.profile.as_deref()).unwrap_or_default()
+    }
 }
 
 #[derive(Args, Debug)]
@@ -179,14 +203,14 @@ pub struct Ingredients {
     #[command(flatten)]
     pub cache: Cache,
     /// How many nodes or clusters are made at once [default: one per core]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = jobs)]
     pub jobs: Option<NonZeroUsize>,
     /// Another overlay directory, after those of the profile; may be given several times
     #[arg(long, value_name = "DIR")]
     pub overlays: Vec<PathBuf>,
-    /// Write boot files as well, with the kernel and initrd of this directory, as ci/base live makes them [default:
-    /// the profile's [machine] base, in $KILN_LAB/base or target/lab/base]
-    #[arg(long, value_name = "DIR")]
+    /// A base system, by its name (live) or directory, whose kernel and initrd the bundle's boot files are made of
+    /// [default: the profile's [machine] base]; a name is one of $KILN_LAB/base or target/lab/base
+    #[arg(long, value_name = "NAME|DIR")]
     pub base: Option<PathBuf>,
     /// Print the result as JSON
     #[arg(long)]
@@ -380,12 +404,17 @@ pub struct Verify {
 }
 
 #[derive(Args, Debug)]
+#[command(
+    after_help = "ETCDCTL_* and proxy variables of the environment are not passed on: etcdctl gets this bundle's endpoints \
+and certificates, unless an argument gives others. The exit code is etcdctl's own, or 128 and the number of the signal that ended \
+it; errors of Kiln itself keep Kiln's. A snapshot is taken of the leader."
+)]
 pub struct Etcdctl {
     pub bundle: PathBuf,
     #[command(flatten)]
     pub trust: Trust,
-    /// What etcdctl is to do: -- member list -w table
-    #[arg(last = true, required = true)]
+    /// What etcdctl is to do, as in: member list -w table
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENT")]
     pub arguments: Vec<String>,
 }
 

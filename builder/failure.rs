@@ -34,19 +34,38 @@ pub struct Failure {
     doing: Vec<String>,
     /// Whether the reason is a whole text with a heading of its own for each mistake.
     report: bool,
+    /// For programs, in the place of such a text: a sentence, and a list of what is wrong.
+    details: Option<Box<(String, serde_json::Value)>>,
+    /// Instead of the exit's own number: what a program that ran in Kiln's place ended with.
+    code: Option<u8>,
 }
 
 pub type Result<T> = std::result::Result<T, Failure>;
 
 impl Failure {
     pub fn new(exit: Exit, reason: impl Into<String>) -> Self {
-        Self { exit, reason: reason.into(), doing: Vec::new(), report: false }
+        Self { exit, reason: reason.into(), doing: Vec::new(), report: false, details: None, code: None }
     }
 
     /// A text of several lines that already says `error:` where it has to, and where the mistakes are: to be
     /// printed as it is.
     pub fn report(exit: Exit, text: impl Into<String>) -> Self {
         Self { report: true, ..Self::new(exit, text) }
+    }
+
+    /// What a program is told instead of a report: a sentence, and a list of mistakes.
+    pub fn detailed(mut self, message: impl Into<String>, mistakes: serde_json::Value) -> Self {
+        self.details = Some(Box::new((message.into(), mistakes)));
+        self
+    }
+
+    /// `{exit, message, mistakes}`, for programs.
+    pub fn json(&self) -> serde_json::Value {
+        let (message, mistakes) = match &self.details {
+            Some(details) => (details.0.clone(), details.1.clone()),
+            None => (self.to_string(), serde_json::json!([])),
+        };
+        serde_json::json!({ "exit": self.exit as u8, "message": message, "mistakes": mistakes })
     }
 
     /// Whether to print it as it is, without `error:` before it.
@@ -77,6 +96,27 @@ impl Failure {
     /// The reader of standard output went away, as in `kiln plan … | head`: nobody wants to be told.
     pub fn unheard() -> Self {
         Self::report(Exit::Interrupted, "")
+    }
+
+    /// A program that ran in Kiln's place, and has said itself what was wrong, ended with this code.
+    pub fn passed_on(code: u8) -> Self {
+        Self { code: Some(code), ..Self::report(Exit::Wrong, "") }
+    }
+
+    /// What the process exits with.
+    pub fn code(&self) -> u8 {
+        self.code.unwrap_or(self.exit as u8)
+    }
+
+    /// The same, for another reason to exit.
+    pub fn with_exit(mut self, exit: Exit) -> Self {
+        self.exit = exit;
+        self
+    }
+
+    /// Whether there is nothing to say, and nobody to say it to.
+    pub fn is_unheard(&self) -> bool {
+        self.report && self.reason.is_empty()
     }
 
     pub fn exit(&self) -> Exit {

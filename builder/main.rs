@@ -8,19 +8,27 @@ use kiln::failure::{Exit, Failure};
 use kiln::{commands, interrupt};
 
 fn main() -> ExitCode {
+    // Asked here, so that a program also gets JSON for a command line that is wrong.
+    let json =
+        std::env::args_os().take_while(|argument| argument != "--").any(|argument| argument == "--json");
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are results, everything else is a message; clap knows which goes where.
             let _ = error.print();
+            if json && error.use_stderr() {
+                commands::refuse(
+                    error.to_string().lines().next().unwrap_or_default().trim_start_matches("error: "),
+                );
+            }
             return if error.use_stderr() { exit(Exit::Usage) } else { ExitCode::SUCCESS };
         }
     };
-    match interrupt::listen().and_then(|()| commands::run(cli)) {
+    match interrupt::listen().and_then(|()| commands::run(cli, json)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             report(&failure);
-            exit(failure.exit())
+            ExitCode::from(failure.code())
         }
     }
 }

@@ -236,7 +236,7 @@ fn initramfs_segments_may_stand_in_a_row() {
         [plain(&base), plain(&node)].concat(),
     ];
     for row in &rows {
-        let members = read::Archive::Initramfs.members(row).unwrap();
+        let members = read::Archive::Initramfs.members(&row[..]).unwrap();
         let names: String = members.iter().map(|member| format!("{}\n", member.path)).collect();
         assert_eq!(names, want);
     }

@@ -214,7 +214,7 @@ fn parts_of_a_fleet_come_together_as_the_whole() {
     for part in ["1", "2", "3"] {
         let printed =
             run(&mut build(&work, &["--fleet", "sites", "--shard", &format!("{part}/3"), "--out", part]));
-        assert!(printed.ends_with(&format!("nodes, part {part}/3\n")), "{printed}");
+        assert!(printed.ends_with(&format!(", part {part}/3\n")), "{printed}");
     }
     let join = |parts: &[&str]| work.kiln(["join", "--out", "joined"].iter().chain(parts));
     assert_eq!(run(&mut join(&["3", "1", "2"])), "joined: 5 bundles with 5 nodes, of 3 parts\n");
@@ -235,6 +235,10 @@ fn parts_of_a_fleet_come_together_as_the_whole() {
     ] {
         let said = refused(&mut join(parts), 1);
         assert!(said.contains(part), "{said}");
+    }
+    for out in ["1", "./2/", "3/../3"] {
+        let said = refused(&mut work.kiln(["join", "1", "2", "3", "--out", out]), 6);
+        assert!(said.contains("is one of the parts"), "{said}");
     }
     assert_eq!(snapshot(work.path()), before);
     let damaged = work.path().join("2/c1/nodes/a/overlay.tar.gz");

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use daemon::{Registry, Setup, answering, broken_way, htpasswd};
-use lab::{Workshop, ha3_with, refused, run, snapshot};
+use lab::{Workshop, ha3_with, refused, reseal, run, snapshot};
 
 /// Three nodes whose binaries lie apart, and the same with another token.
 fn workshop() -> Workshop {
@@ -89,9 +89,18 @@ fn what_is_pulled_is_what_was_pushed() {
     assert!(pinned.contains("/clusters/ha3@sha256:"), "{printed}");
 
     // By tag, by digest, and over an older bundle.
-    run(&mut kiln(&work, &["pull", &address]));
+    let output = kiln(&work, &["pull", &address]).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{said}");
+    assert!(
+        said.contains(&format!(
+            "the tag one can be moved to another bundle; pull {pinned} to get this one again"
+        )),
+        "{said}"
+    );
     assert_same(&one, &work.path().join("out/ha3"));
-    run(&mut kiln(&work, &["pull", &pinned, "--out", "elsewhere/deep"]));
+    let output = kiln(&work, &["pull", &pinned, "--out", "elsewhere/deep"]).output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty());
     assert_same(&one, &work.path().join("elsewhere/deep"));
     work.build("two.toml");
     let pulled = json(&mut kiln(&work, &["pull", &address, "--out", "out/two"]));
@@ -231,8 +240,8 @@ fn what_is_not_a_bundle_is_refused() {
     run(&mut kiln(&work, &["push", "out/one", &address]));
 
     // Unknown names, and a registry that is not there.
-    let said = refused(&mut kiln(&work, &["pull", &registry.address("ha3:two")]), 5);
-    assert!(said.contains("has no two in ha3"), "{said}");
+    let said = refused(&mut kiln(&work, &["pull", &registry.address("ha3:two")]), 2);
+    assert!(said.contains(&format!("tag two not found in {}/ha3", registry.host())), "{said}");
     let none = format!("oci://127.0.0.1:{}/ha3:one", daemon::free_port());
     for arguments in [["pull", &none].as_slice(), &["push", "out/one", &none]] {
         let said = refused(&mut kiln(&work, arguments), 5);
@@ -293,6 +302,56 @@ fn what_is_not_a_bundle_is_refused() {
     assert_eq!(list(&work.path().join("mine")), ["notes"]);
     assert_eq!(list(&work.path().join("out")), ["one"]);
     assert!(bundle.join("bundle.json").exists());
+}
+
+/// A manifest that a stranger has written; the image manifest and SHA256SUMS go with it.
+#[test]
+fn pull_modes_and_escapes_are_not_the_manifests_to_say() {
+    let (work, registry) = (workshop(), Registry::start(Setup::default()));
+    let bundle = work.build("one.toml");
+    run(&mut kiln(&work, &["push", "out/one", &registry.address("ha3:one")]));
+    type Change = fn(&mut Value);
+    let changes: [(&str, Change, &str); 5] = [
+        (
+            "open",
+            |m| {
+                m["files"].as_object_mut().unwrap().values_mut().for_each(|file| file["mode"] = "0666".into())
+            },
+            "client/etcdctl-key.pem has the mode 0666 in the manifest; it is 0600 in every bundle",
+        ),
+        ("setuid", |m| m["files"]["network.xml"]["mode"] = "4755".into(), "it is 0644 in every bundle"),
+        ("token", |m| m["cluster"]["token"] = "\u{1b}]0;x\u{7}".into(), "use A-Z"),
+        ("version", |m| m["etcd"]["version"] = "3.5.16\u{9b}31m".into(), "three numbers"),
+        ("ids", |m| m["nodes"][0]["member_id"] = "1".into(), "has the member ID 1"),
+    ];
+    for (tag, change, want) in changes {
+        let copy = work.path().join(tag);
+        run(Command::new("cp").arg("-al").arg(&bundle).arg(&copy));
+        reseal(&copy, change);
+        let files = ["bundle.json", "SHA256SUMS"].map(|name| {
+            let bytes = fs::read(copy.join(name)).unwrap();
+            (name, registry.put_blob("ha3", &bytes), bytes.len())
+        });
+        registry.put_manifest("ha3", tag, |image| {
+            for (name, digest, size) in files {
+                let layers = image["layers"].as_array_mut().unwrap();
+                let is = |layer: &&mut Value| layer["annotations"]["org.opencontainers.image.title"] == name;
+                let layer = layers.iter_mut().find(is).unwrap();
+                layer["digest"] = digest.clone().into();
+                layer["size"] = size.into();
+                if name == "bundle.json" {
+                    image["config"]["digest"] = digest.into();
+                    image["config"]["size"] = size.into();
+                }
+            }
+        });
+        let out = format!("pulled/{tag}");
+        let said =
+            refused(&mut kiln(&work, &["pull", &registry.address(&format!("ha3:{tag}")), "--out", &out]), 4);
+        assert!(said.contains(want), "{tag}: {said}");
+        assert!(!said.contains(|c| c != '\n' && kiln::values::steers(c)), "{tag}: {said:?}");
+        assert!(!work.path().join(&out).exists());
+    }
 }
 
 #[test]
@@ -434,6 +493,11 @@ fn a_registry_does_not_send_keys_into_the_open() {
         let said = refused(&mut kiln(&work, &["push", "out/one", &format!("oci://{host}/ha3:one")]), 6);
         assert!(said.contains("where others could read along"), "{said}");
     }
+    // A password in an address is not shown.
+    let answer = "HTTP/1.1 307 Temporary Redirect\r\nLocation: https://user:hunter2@registry.lan/blob\r\nContent-Length: 0\r\n\r\n";
+    let host = answering(move |_| answer);
+    let said = refused(&mut kiln(&work, &["push", "out/one", &format!("oci://{host}/ha3:one")]), 6);
+    assert!(said.contains("an address with a user name in it") && !said.contains("hunter2"), "{said}");
 }
 
 #[test]

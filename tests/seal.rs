@@ -234,9 +234,9 @@ fn what_is_not_a_whole_bundle_is_not_sealed() {
         (
             "\"name\": \"ha3\"",
             "\"name\": \"../ha3\"",
-            "the cluster's name in ha3/bundle.json is nothing that kiln writes",
+            "'.' is not allowed; use a-z, 0-9 and - only at line 6",
         ),
-        (token.as_str(), "a token", "the token in ha3/bundle.json is nothing that kiln writes"),
+        (token.as_str(), "a token", "' ' is not allowed; use A-Z"),
     ] {
         assert!(good.contains(from));
         fs::write(bundle.join("bundle.json"), good.replace(from, to)).unwrap();

@@ -57,6 +57,58 @@ fn room_of(path: &Path) -> String {
     inside.components().next().unwrap().as_os_str().to_str().unwrap().trim_end_matches(".rs").to_owned()
 }
 
+/// Each room that a text names after `crate::`, also in braces and over several lines, with its line.
+fn rooms_used(text: &str) -> Vec<(usize, String)> {
+    // Comments are blanked, so that lines stay where they are.
+    let text: String = text
+        .lines()
+        .map(|line| if line.trim_start().starts_with("//") { "" } else { line })
+        .collect::<Vec<_>>()
+        .join("\n");
+    let word = |text: &str| -> String {
+        text.chars().take_while(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || *c == '_').collect()
+    };
+    let mut used = Vec::new();
+    for (at, _) in text.match_indices("crate::") {
+        let rest = &text[at + 7..];
+        let line = text[..at].matches('\n').count() + 1;
+        let mut depth = 0;
+        let mut begins = true;
+        if !rest.starts_with('{') {
+            used.push((line, word(rest)));
+            continue;
+        }
+        for (place, c) in rest.char_indices() {
+            match c {
+                '{' => (depth, begins) = (depth + 1, depth == 0),
+                '}' => depth -= 1,
+                ',' => begins = depth == 1,
+                c if c.is_whitespace() => {}
+                _ => {
+                    if begins && depth == 1 {
+                        used.push((line, word(&rest[place..])));
+                    }
+                    begins = false;
+                }
+            }
+            if depth == 0 {
+                break;
+            }
+        }
+    }
+    // A type or a constant of the crate's root is no room.
+    used.retain(|(_, room)| !room.is_empty());
+    used
+}
+
+#[test]
+fn rooms_are_seen_in_braces() {
+    let text = "use crate::{pki, render::{self, x}};\n// use crate::disk;\nuse crate::{\n    plan::A,\n    clock,\n};\ncrate::yaml::x()";
+    let rooms: Vec<(usize, String)> = rooms_used(text);
+    let want = [(1, "pki"), (1, "render"), (3, "plan"), (3, "clock"), (7, "yaml")];
+    assert_eq!(rooms, want.map(|(line, room)| (line, room.to_owned())));
+}
+
 #[test]
 fn rooms_use_only_the_rooms_that_their_row_names() {
     let allowed: BTreeMap<_, _> = ROOMS.iter().copied().collect();
@@ -69,20 +121,13 @@ fn rooms_use_only_the_rooms_that_their_row_names() {
         let row =
             allowed.get(room.as_str()).unwrap_or_else(|| panic!("room {room} has no row in tests/tidy.rs"));
         let text = fs::read_to_string(&path).unwrap();
-        for (number, line) in
-            text.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//"))
-        {
-            for (at, _) in line.match_indices("crate::") {
-                let used: String =
-                    line[at + 7..].chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect();
-                let fine = used.is_empty()
-                    || used == room
-                    || OPEN.contains(&used.as_str())
-                    || row.contains(&"*")
-                    || row.contains(&used.as_str());
-                if !fine {
-                    wrong.push(format!("{}:{}: {room} uses {used}", path.display(), number + 1));
-                }
+        for (line, used) in rooms_used(&text) {
+            let fine = used == room
+                || OPEN.contains(&used.as_str())
+                || row.contains(&"*")
+                || row.contains(&used.as_str());
+            if !fine {
+                wrong.push(format!("{}:{line}: {room} uses {used}", path.display()));
             }
         }
     }

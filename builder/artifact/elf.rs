@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use super::Program;
 use crate::etcd::Release;
 use crate::failure::{Failure, Result};
 use crate::values::Arch;
@@ -20,8 +21,9 @@ const MIN_CLUSTER_VERSION: Release = Release::new(3, 0, 0);
 /// Checks one program and returns its interpreter (the dynamic loader), which a static one does not have.
 ///
 /// # Errors
-/// `Exit::Untrusted` when it is no 64-bit ELF program for the architecture, or not of the release.
-pub fn check(bytes: &[u8], arch: Arch, release: Release) -> Result<Option<String>> {
+/// `Exit::Untrusted` when it is no 64-bit ELF program for the architecture, not of the release, or another of etcd's
+/// programs.
+pub fn check(bytes: &[u8], program: Program, arch: Arch, release: Release) -> Result<Option<String>> {
     let elf = Elf::parse(bytes)?;
     if (elf.machine, elf.big_endian) != machine_of(arch) {
         let found = Arch::ALL.into_iter().find(|arch| machine_of(*arch) == (elf.machine, elf.big_endian));
@@ -30,7 +32,27 @@ pub fn check(bytes: &[u8], arch: Arch, release: Release) -> Result<Option<String
     }
     let interpreter = elf.interpreter()?;
     elf.check_release(release)?;
-    Ok(interpreter)
+    match built_from(bytes) {
+        Some(other) if other != program => {
+            Err(Failure::untrusted(format!("it is {other} under the name of {program}")))
+        }
+        _ => Ok(interpreter),
+    }
+}
+
+/// Which of etcd's programs it was built as: the path of the main package in Go's build information (`debug/buildinfo`,
+/// lines of words with tabs between them). `None` for programs that Go has not told it, as before Go 1.13.
+fn built_from(bytes: &[u8]) -> Option<Program> {
+    const PATH: &[u8] = b"path\tgo.etcd.io/etcd";
+    let at = bytes.windows(PATH.len()).position(|window| window[0] == b'p' && window == PATH)? + PATH.len();
+    let rest = &bytes[at..bytes.len().min(at + 64)];
+    let line = rest.split(|byte| *byte == b'\n').next()?;
+    match line.strip_suffix(b"/v3").unwrap_or(line) {
+        b"" | b"/server" => Some(Program::Etcd),
+        b"/etcdctl" => Some(Program::Etcdctl),
+        b"/etcdutl" => Some(Program::Etcdutl),
+        _ => None,
+    }
 }
 
 /// `e_machine` and whether the byte order is big-endian.
@@ -278,7 +300,12 @@ mod tests {
         }
 
         fn check(&self, release: &str) -> std::result::Result<Option<String>, String> {
-            check(&self.bytes(), self.arch, release.parse().unwrap()).map_err(|failure| failure.to_string())
+            self.check_as(Program::Etcd, release)
+        }
+
+        fn check_as(&self, program: Program, release: &str) -> std::result::Result<Option<String>, String> {
+            check(&self.bytes(), program, self.arch, release.parse().unwrap())
+                .map_err(|failure| failure.to_string())
         }
     }
 
@@ -306,6 +333,27 @@ mod tests {
     }
 
     #[test]
+    fn programs_with_exchanged_names_are_told_apart() {
+        let cases: [(&[u8], Option<Program>); 6] = [
+            (b"path\tgo.etcd.io/etcd/server/v3\nmod\t", Some(Program::Etcd)),
+            (b"path\tgo.etcd.io/etcd\ndep\t", Some(Program::Etcd)),
+            (b"path\tgo.etcd.io/etcd/etcdctl/v3\n", Some(Program::Etcdctl)),
+            (b"path\tgo.etcd.io/etcd/etcdutl\n", Some(Program::Etcdutl)),
+            (b"path\tgo.etcd.io/etcd/tools/benchmark\n", None),
+            (b"no build information", None),
+        ];
+        for (text, want) in cases {
+            assert_eq!(built_from(text), want, "{}", String::from_utf8_lossy(text));
+        }
+        let made = Made {
+            texts: b"fences3.5.163.0.0sysmon0w\xafpath\tgo.etcd.io/etcd/etcdctl/v3\nmod\tgo.etcd.io/etcd/etcdctl/v3\n",
+            ..GOOD
+        };
+        assert_eq!(made.check_as(Program::Etcdctl, "3.5.16"), Ok(None));
+        assert_eq!(made.check("3.5.16"), Err("it is etcdctl under the name of etcd".into()));
+    }
+
+    #[test]
     fn the_interpreter_is_a_path() {
         let with = |interpreter| Made { interpreter: Some(interpreter), ..GOOD }.check("3.5.16");
         assert_eq!(with(b"/lib64/ld-linux-x86-64.so.2\0"), Ok(Some("/lib64/ld-linux-x86-64.so.2".into())));
@@ -317,8 +365,9 @@ mod tests {
     #[test]
     fn what_is_no_program_for_it_is_refused() {
         let good = GOOD.bytes();
-        let check =
-            |bytes: &[u8], arch| check(bytes, arch, Release::new(3, 5, 16)).map_err(|f| f.to_string());
+        let check = |bytes: &[u8], arch| {
+            check(bytes, Program::Etcd, arch, Release::new(3, 5, 16)).map_err(|f| f.to_string())
+        };
         assert_eq!(check(&good, Arch::Arm64), Err("it is a program for amd64, not for arm64".into()));
         let cases: [(usize, u8, &str); 8] = [
             (0, 0, "it is not a 64-bit ELF program"),
@@ -342,13 +391,16 @@ mod tests {
     fn damage_never_panics() {
         let good = Made { interpreter: Some(b"/lib/ld.so\0"), ..GOOD }.bytes();
         for cut in 0..good.len() {
-            assert!(check(&good[..cut], Arch::Amd64, Release::new(3, 5, 16)).is_err(), "cut at {cut}");
+            assert!(
+                check(&good[..cut], Program::Etcd, Arch::Amd64, Release::new(3, 5, 16)).is_err(),
+                "cut at {cut}"
+            );
         }
         for at in 0..good.len() {
             for byte in [0, 1, 0x7f, 0x80, 0xff] {
                 let mut bytes = good.clone();
                 bytes[at] = byte;
-                let _ = check(&bytes, Arch::Amd64, Release::new(3, 5, 16));
+                let _ = check(&bytes, Program::Etcd, Arch::Amd64, Release::new(3, 5, 16));
             }
         }
     }

@@ -57,8 +57,8 @@ impl ReleaseFile {
             let programs = programs
                 .into_iter()
                 .map(|(program, bytes)| {
-                    let interpreter =
-                        elf::check(&bytes, arch, release).doing(|| format!("checking {program} in it"))?;
+                    let interpreter = elf::check(&bytes, program, arch, release)
+                        .doing(|| format!("checking {program} in it"))?;
                     Ok((program, Checked { blob: Arc::new(Blob::new(bytes)), interpreter }))
                 })
                 .collect::<Result<_>>()?;

@@ -110,12 +110,32 @@ impl Store {
     }
 
     fn write(&self, draft: Draft, outcome: Outcome) -> Result<Added> {
+        let mut new = Vec::new();
+        self.write_draft(&draft, outcome, &mut new).inspect_err(|_| {
+            // Programs without a record are no release, and a full disk has no room for them.
+            for path in new {
+                let _ = disk::remove_file(&path);
+            }
+        })
+    }
+
+    /// Which blobs were not there before is added to `new`.
+    fn write_draft(&self, draft: &Draft, outcome: Outcome, new: &mut Vec<PathBuf>) -> Result<Added> {
         for blob in &draft.blobs {
             interrupt::check()?;
-            let size = blob.size();
-            if read_blob(&self.blob(blob.digest()), blob.digest(), size).is_err() {
+            let (path, size) = (self.blob(blob.digest()), blob.size());
+            if read_blob(&path, blob.digest(), size).is_err() {
+                let is_new = disk::look(&path)?.is_none();
                 // Not executable: these are a build's inputs. The mode they have on a node is in the tree.
-                disk::write_whole(&self.blob(blob.digest()), blob.bytes()?, Mode::FILE)?;
+                disk::write_whole(&path, blob.bytes()?, Mode::FILE).doing(|| {
+                    let all: u64 = draft.blobs.iter().map(|blob| blob.size()).sum();
+                    format!(
+                        "storing etcd {}, whose programs take {} MiB",
+                        draft.record.version,
+                        all.div_ceil(1 << 20)
+                    )
+                })?;
+                new.extend(is_new.then_some(path));
             }
         }
         // Blobs that a replaced record named stay: a build that runs at the same time may be about to read
@@ -125,7 +145,7 @@ impl Store {
             _ => {
                 let path = self.record_path(draft.record.version, draft.record.arch);
                 disk::write_whole(&path, &draft.record.to_json(), Mode::FILE)?;
-                draft.record
+                draft.record.clone()
             }
         };
         Ok(Added { outcome, record })

@@ -31,7 +31,7 @@ pub fn mode(path: &str) -> Option<Mode> {
         };
     }
     if let Some(file) = path.strip_prefix("client/") {
-        if file == "etcdctl.env" {
+        if ["etcdctl.env", "etcdctl.sh"].contains(&file) {
             return Some(Mode::FILE);
         }
         let stem = file.strip_suffix(".pem")?;
@@ -101,6 +101,7 @@ mod tests {
             ("network.xml", Some(Mode::FILE)),
             ("client/ca.pem", Some(Mode::FILE)),
             ("client/etcdctl.env", Some(Mode::FILE)),
+            ("client/etcdctl.sh", Some(Mode::FILE)),
             ("client/etcdctl.pem", Some(Mode::FILE)),
             ("client/etcdctl-key.pem", Some(Mode::SECRET)),
             ("nodes/a/overlay.tar.gz", Some(Mode::SECRET)),

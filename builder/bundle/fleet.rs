@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::check::Memory;
 use super::manifest;
-use super::read::{Bundle, Memory, Problem, SHOWN, listed};
+use super::read::{Bundle, Problem, SHOWN, listed};
 use super::write::{MANIFEST, SUMS};
 use crate::disk;
 use crate::etcd::ids::ClusterId;
-use crate::failure::{Doing, Failure, Result};
+use crate::failure::{Doing, Exit, Failure, Result};
 use crate::values::{ClusterName, Digest, Line, Shard, Token};
 
 /// The index's file.
@@ -81,13 +82,20 @@ impl Index {
     }
 
     /// # Errors
-    /// `Exit::Wrong` when there is none, or none of this schema.
+    /// `Exit::Wrong` when there is none, or none of this schema; `Exit::Usage` when nothing is there, or a bundle.
     pub fn read(directory: &Path) -> Result<Self> {
         let path = directory.join(INDEX);
         if disk::look(&path)?.is_none() {
+            let shown = directory.display();
+            let usage = |text: String| Err(Failure::new(Exit::Usage, text));
+            if disk::look(directory)?.is_none() {
+                return usage(format!("there is no {shown}"));
+            }
+            if disk::look(&directory.join(MANIFEST))?.is_some() {
+                return usage(format!("{shown} is one bundle, not a fleet of them"));
+            }
             return Err(Failure::wrong(format!(
-                "{} is not a fleet's directory: it has no {INDEX}; make one with kiln build --fleet",
-                directory.display()
+                "{shown} is not a fleet's directory: it has no {INDEX}; kiln build --fleet makes one"
             )));
         }
         let bytes = disk::read(&path, manifest::LIMIT)?;
@@ -145,7 +153,7 @@ impl Fleet {
     /// `Exit::Io` only when a directory cannot be read; what is wrong is in the result.
     pub fn check(&self) -> Result<Vec<Problem>> {
         let mut problems = Vec::new();
-        let mut memory = Memory::default();
+        let memory = Memory::default();
         let listed: BTreeSet<&str> = self.index.bundles.iter().map(|entry| entry.name.as_str()).collect();
         for name in disk::list(&self.path)? {
             if name != INDEX && name != SUMS && !listed.contains(name.as_str()) {
@@ -158,14 +166,14 @@ impl Fleet {
             problems.push(Problem { path: SUMS.into(), problem });
         }
         for entry in &self.index.bundles {
-            match self.check_one(entry, &mut memory) {
+            match self.check_one(entry, &memory) {
                 Ok(found) => {
                     problems.extend(found.into_iter().map(|problem| Problem {
                         path: format!("{}/{}", entry.name, problem.path),
                         ..problem
                     }))
                 }
-                Err(failure) if failure.exit() == crate::failure::Exit::Interrupted => return Err(failure),
+                Err(failure) if failure.exit() == Exit::Interrupted => return Err(failure),
                 Err(failure) => {
                     problems.push(Problem { path: entry.name.to_string(), problem: failure.to_string() });
                 }
@@ -174,10 +182,16 @@ impl Fleet {
         Ok(problems)
     }
 
-    fn check_one(&self, entry: &Entry, memory: &mut Memory) -> Result<Vec<Problem>> {
+    fn check_one(&self, entry: &Entry, memory: &Memory) -> Result<Vec<Problem>> {
         let path = self.bundle(&entry.name);
         let bundle = Bundle::open(&path)?;
         let mut problems = bundle.check_with(memory)?;
+        let cluster = &bundle.manifest.cluster;
+        let told = (&entry.cluster, &entry.token, entry.id, entry.nodes);
+        if told != (&cluster.name, &cluster.token, cluster.id, bundle.manifest.nodes.len()) {
+            let problem = "is of another cluster than the index says".into();
+            problems.push(Problem { path: MANIFEST.into(), problem });
+        }
         for (file, want) in [(MANIFEST, entry.manifest), (SUMS, entry.sums)] {
             match super::read::digest(&path.join(file)) {
                 Ok((_, found)) if found == want => {}

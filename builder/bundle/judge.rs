@@ -237,7 +237,7 @@ mod tests {
             (|m| m["nodes"][1]["member_id"] = m["nodes"][0]["member_id"].clone(), "which a has"),
             (|m| m["nodes"][0]["name"] = json!("localhost"), "cannot be called so"),
             (|m| m["nodes"][0]["address"] = json!("127.0.0.1"), "loopback"),
-            (|m| m["nodes"][0]["address"] = json!("10.1.0.1"), "outside"),
+            (|m| m["nodes"][0]["address"] = json!("10.1.0.1"), "it is not in 10.0.0.0/24"),
             (|m| m["network"]["gateway"] = json!("10.0.0.11"), "the gateway's"),
             (|m| m["network"]["gateway"] = json!("10.9.0.1"), "gateway cannot be"),
             (|m| m["nodes"][0]["peer_urls"] = json!([]), "has no peer URL"),

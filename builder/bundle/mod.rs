@@ -1,5 +1,6 @@
 //! The bundle on disk: its manifest, publishing it whole, reading it back and checking it; and fleets of bundles.
 
+mod check;
 mod contents;
 #[cfg(test)]
 mod example;

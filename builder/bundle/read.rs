@@ -1,15 +1,15 @@
 //! Reading a bundle back and holding it to its manifest.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
+use super::fleet::INDEX;
 use super::manifest::{self, Manifest, Node};
-use super::write::{MANIFEST, SUMS, sums};
-use crate::disk::{self, Input, Kind};
+use super::write::MANIFEST;
+use crate::disk::{self, Input};
 use crate::failure::{Doing, Exit, Failure, Result};
 use crate::interrupt;
 use crate::values::{Digest, printable};
@@ -27,6 +27,12 @@ pub struct Problem {
     pub problem: String,
 }
 
+/// A file that every keystore has.
+const KEYSTORE: &str = "keystore.toml";
+
+/// As many bundles as are named where one has to be chosen.
+const NAMED: usize = 5;
+
 /// As many problems as a person reads.
 pub const SHOWN: usize = 20;
 
@@ -43,14 +49,12 @@ pub fn listed(problems: &[Problem], most: usize) -> String {
 
 impl Bundle {
     /// # Errors
-    /// `Exit::Wrong` when it is not a bundle of this schema.
+    /// `Exit::Wrong` when it is not a bundle of this schema; `Exit::Usage` when nothing is there, or something else that
+    /// Kiln makes.
     pub fn open(path: &Path) -> Result<Self> {
         let manifest = path.join(MANIFEST);
-        if disk::look(&manifest)?.is_none() {
-            return Err(Failure::wrong(format!(
-                "{} is not a bundle: it has no {MANIFEST}; make one with kiln build",
-                path.display()
-            )));
+        if !path.is_dir() || disk::look(&manifest)?.is_none() {
+            return Err(what_else(path)?);
         }
         let bytes = disk::read(&manifest, manifest::LIMIT)?;
         let manifest = Manifest::from_json(&bytes).doing(|| format!("reading {}", manifest.display()))?;
@@ -65,88 +69,43 @@ impl Bundle {
             Failure::new(Exit::Usage, format!("no node {name:?} in this bundle; it has {}", names.join(", ")))
         })
     }
-
-    /// Recomputes every digest; compares sizes, modes and what is there with what should be.
-    ///
-    /// # Errors
-    /// `Exit::Io` only when a directory cannot be read; what is wrong with the bundle is in the result.
-    pub fn check(&self) -> Result<Vec<Problem>> {
-        self.check_with(&mut Memory::default())
-    }
-
-    /// The same, for one of many bundles that share files.
-    pub(super) fn check_with(&self, memory: &mut Memory) -> Result<Vec<Problem>> {
-        let mut problems = Vec::new();
-        let mut problem =
-            |path: &str, problem: String| problems.push(Problem { path: path.to_owned(), problem });
-        let mut seen = BTreeSet::new();
-        for found in disk::walk(&self.path)? {
-            let path = found.path.to_string_lossy().into_owned();
-            match found.kind {
-                Kind::Directory => continue,
-                Kind::File => {}
-                _ => problem(&path, "is neither a file nor a directory".into()),
-            }
-            match self.manifest.files.get(path.as_str()) {
-                Some(want) if found.mode != want.mode => {
-                    problem(&path, format!("has mode {}, not {}", found.mode, want.mode));
-                }
-                None if path != MANIFEST && path != SUMS => problem(&path, "is not in the manifest".into()),
-                _ => {}
-            }
-            seen.insert(path);
-        }
-        for (path, want) in &self.manifest.files {
-            interrupt::check()?;
-            if !seen.contains(path.as_str()) {
-                problem(path, "is missing".into());
-                continue;
-            }
-            match memory.digest(&self.path.join(path.as_str())) {
-                Ok((size, _)) if size != want.size => {
-                    problem(path, format!("has {size} bytes, not {}", want.size));
-                }
-                Ok((_, sha256)) if sha256 != want.sha256 => {
-                    problem(path, format!("has the SHA-256 {sha256}, not {}", want.sha256));
-                }
-                Ok(_) => {}
-                Err(error) => problem(path, error.to_string()),
-            }
-        }
-        self.check_sums(&mut problem)?;
-        Ok(problems)
-    }
-
-    fn check_sums(&self, problem: &mut impl FnMut(&str, String)) -> Result<()> {
-        if disk::look(&self.path.join(SUMS))?.is_none() {
-            problem(SUMS, "is missing".into());
-            return Ok(());
-        }
-        let (_, sha256) = digest(&self.path.join(MANIFEST))?;
-        if disk::read(&self.path.join(SUMS), manifest::LIMIT)?
-            != sums(&self.manifest.files, sha256).into_bytes()
-        {
-            problem(SUMS, "does not list exactly the manifest and the files in it".into());
-        }
-        Ok(())
-    }
 }
 
-/// What files with several names have been found to be, by the file itself.
-#[derive(Default)]
-pub(super) struct Memory(BTreeMap<(u64, u64), (u64, Digest)>);
-
-impl Memory {
-    fn digest(&mut self, path: &Path) -> Result<(u64, Digest)> {
-        let mut input = Input::open(path)?;
-        let Some(identity) = input.shared_identity() else { return digest_of(&mut input) };
-        if let Some(known) = self.0.get(&identity) {
-            return Ok(*known);
-        }
-        let found = digest_of(&mut input)?;
-        self.0.insert(identity, found);
-        Ok(found)
+/// Says what stands where a bundle was looked for.
+fn what_else(path: &Path) -> Result<Failure> {
+    let shown = path.display();
+    let usage = |text: String| Ok(Failure::new(Exit::Usage, text));
+    if disk::look(path)?.is_none() {
+        let built = Path::new("out").join(path);
+        let hint = match disk::look(&built.join(MANIFEST)) {
+            Ok(Some(_)) => format!("; did you mean {}?", built.display()),
+            _ => "; kiln build makes a bundle".to_owned(),
+        };
+        return usage(format!("there is no {shown}{hint}"));
     }
+    if !path.is_dir() {
+        return usage(match path.extension().is_some_and(|ending| ending == "toml") {
+            true => format!("{shown} is a profile, not a bundle; kiln build --profile {shown} makes one"),
+            false => format!("{shown} is not a bundle, which is a directory"),
+        });
+    }
+    let has = |name: &str| disk::look(&path.join(name)).is_ok_and(|found| found.is_some());
+    let within: Vec<_> =
+        disk::list(path)?.into_iter().filter(|name| has(&format!("{name}/{MANIFEST}"))).collect();
+    let what = match () {
+        () if has(INDEX) => "is a fleet",
+        () if has(KEYSTORE) => return usage(format!("{shown} is a keystore, not a bundle")),
+        () if !within.is_empty() => "is not a bundle but holds some",
+        () => {
+            return Ok(Failure::wrong(format!(
+                "{shown} is not a bundle: it has no {MANIFEST}; kiln build makes one"
+            )));
+        }
+    };
+    let names: Vec<_> = within.iter().take(NAMED).map(|name| path.join(name).display().to_string()).collect();
+    let more = within.len().saturating_sub(NAMED);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    usage(format!("{shown} {what}; name one of its bundles: {}{more}", names.join(", ")))
 }
 
 /// A file's size in bytes and its SHA-256.

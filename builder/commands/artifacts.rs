@@ -5,7 +5,10 @@ use std::fmt::Write;
 use super::{inputs, output::Output};
 use crate::artifact::{Accept, Outcome, Record, Store};
 use crate::cli::Artifacts;
-use crate::failure::Result;
+use crate::disk;
+use crate::etcd::Release;
+use crate::failure::{Doing, Exit, Failure, Result};
+use crate::values::Arch;
 
 pub fn run(verb: &Artifacts, out: &Output) -> Result<()> {
     match verb {
@@ -13,10 +16,17 @@ pub fn run(verb: &Artifacts, out: &Output) -> Result<()> {
             let store = Store::at(&store.artifacts);
             let mut pinned = sha256.clone();
             if let Some(name) = profile {
-                pinned.extend(inputs::profile(name, &store, out, *json)?.etcd.sha256);
+                pinned.extend(inputs::profile(name, &store, out)?.etcd.sha256);
             }
             let accept = Accept { pinned: &pinned, trust: *trust, replace: *replace };
+            for path in files {
+                if disk::look(path)?.is_none() {
+                    return Err(Failure::new(Exit::Usage, format!("there is no file {}", path.display())));
+                }
+            }
+            let before = store.available()?;
             let added = store.add(files, &accept)?;
+            tell_of_newest(&before, &store.available()?, out);
             if *json {
                 return out.json(&added);
             }
@@ -26,6 +36,14 @@ pub fn run(verb: &Artifacts, out: &Output) -> Result<()> {
         }
         Artifacts::List { store, json } => {
             let store = Store::at(&store.artifacts);
+            let directory = std::path::absolute(store.directory()).doing(|| "finding the store".into())?;
+            if disk::look(&directory)?.is_none() {
+                let reason = format!(
+                    "there is no artifact store {}; kiln artifacts add FILE… makes one",
+                    directory.display()
+                );
+                return Err(Failure::new(Exit::Usage, reason));
+            }
             let records = store.list()?;
             if *json {
                 return out.json(&records);
@@ -37,6 +55,21 @@ pub fn run(verb: &Artifacts, out: &Output) -> Result<()> {
                 ));
             }
             records.iter().try_for_each(|record| out.print(describe(record)))
+        }
+    }
+}
+
+/// A profile without a version takes the newest release: an import may change what all of these are built with.
+fn tell_of_newest(before: &[(Release, Arch)], after: &[(Release, Arch)], out: &Output) {
+    for arch in Arch::ALL {
+        let newest =
+            |list: &[(Release, Arch)]| list.iter().filter(|(_, of)| *of == arch).map(|(r, _)| *r).max();
+        if let (Some(old), Some(new)) = (newest(before), newest(after))
+            && old != new
+        {
+            out.announce(format_args!(
+                "from now on, profiles for {arch} that name no [etcd] version are built with etcd {new} instead of {old}"
+            ));
         }
     }
 }

@@ -19,18 +19,21 @@ pub fn directory(name: &str) -> PathBuf {
     lab.join("base").join(name)
 }
 
-/// What `--base` names: a path, or one of those that ci/base makes where nothing of that name is here.
-pub fn given(path: &Path) -> Result<PathBuf> {
-    let is_word = path.components().count() == 1 && path.file_name().is_some() && !path.has_root();
-    match path.to_str() {
-        Some(name) if is_word && disk::look(path)?.is_none() => {
-            let directory = directory(name);
-            match disk::look(&directory)? {
-                Some(_) => Ok(directory),
-                None => Err(missing(Exit::Usage, name)),
-            }
+/// What `--base` names: a directory that is there, else the base system of this name, as in a profile.
+///
+/// # Errors
+/// `Exit::Usage` when neither is there.
+pub fn named(given: &Path) -> Result<PathBuf> {
+    if disk::look(given)?.is_some() {
+        return Ok(given.to_owned());
+    }
+    match given.to_str().filter(|name| !name.contains('/')) {
+        Some(name) if disk::look(&directory(name))?.is_some() => Ok(directory(name)),
+        Some(name) => Err(missing(Exit::Usage, name)),
+        None => {
+            let reason = format!("there is no base system {}; ci/base live makes one", given.display());
+            Err(Failure::new(Exit::Usage, reason))
         }
-        _ => Ok(path.to_owned()),
     }
 }
 
@@ -58,7 +61,7 @@ pub fn of_build(profile: &Profile, given: Option<&Path>) -> Result<Option<Base>>
                 "--base is for boot files, which hold the carrier initramfs; add it to [bundle] carriers";
             return Err(Failure::new(Exit::Usage, reason));
         }
-        (Some(path), _) => self::given(path)?,
+        (Some(given), _) => named(given)?,
         (None, Some(name)) if has_initramfs => {
             let directory = directory(name);
             match disk::look(&directory)? {
@@ -72,7 +75,13 @@ pub fn of_build(profile: &Profile, given: Option<&Path>) -> Result<Option<Base>>
         }
         (None, _) => return Ok(None),
     };
-    let base = Base::open(&directory, machine::Carrier::Initramfs)?;
+    // A directory that the profile names is the profile's mistake.
+    let exit = if given.is_some() { Exit::Usage } else { Exit::Profile };
+    let as_named = |failure: Failure| match failure.exit() {
+        Exit::Usage => failure.with_exit(exit),
+        _ => failure,
+    };
+    let base = Base::open(&directory, machine::Carrier::Initramfs).map_err(as_named)?;
     if base.has_disk {
         return match given {
             None => Ok(None),
@@ -86,10 +95,10 @@ pub fn of_build(profile: &Profile, given: Option<&Path>) -> Result<Option<Base>>
             )),
         };
     }
-    base.check_kernel(profile.etcd.arch)?;
+    base.check_kernel(profile.etcd.arch).map_err(as_named)?;
     ipxe::check_cmdline(&base.cmdline).map_err(|why| {
         Failure::new(
-            Exit::Usage,
+            exit,
             format!("{} is no kernel command line: {why}", directory.join("cmdline").display()),
         )
     })?;

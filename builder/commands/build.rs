@@ -30,7 +30,7 @@ pub fn run(args: &cli::Build, out: &Output) -> Result<()> {
             pki::warm_up();
             render::embedded().map(drop)
         });
-        match &args.source.profile[..] {
+        match args.source.profiles() {
             [name] if args.source.shard.is_none() => one(name, args, out),
             _ => fleet::run(args, out),
         }
@@ -47,7 +47,7 @@ fn one(name: &str, args: &cli::Build, out: &Output) -> Result<()> {
     let places = Places::new(&args.ingredients, args.out.as_deref())?;
     args.ingredients.keys.keystore.iter().try_for_each(|path| places.refuse_keystore(path))?;
     let pantry = Pantry::new(&args.ingredients, out)?;
-    let profile = inputs::profile(name, &pantry.store, out, args.ingredients.json)?;
+    let profile = inputs::profile(name, &pantry.store, out)?;
     let path = inputs::keystore_path(args.ingredients.keys.keystore.as_ref(), &profile.cluster.name);
     let target = args.out.clone().unwrap_or_else(|| default_out(&profile.name));
     Places::new(&args.ingredients, Some(&target))?.refuse_keystore(&path)?;

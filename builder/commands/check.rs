@@ -6,15 +6,15 @@ use std::path::Path;
 use serde_json::json;
 
 use super::build::default_out;
-use super::output::Output;
+use super::output::{Output, counted};
 use super::pantry::Pantry;
 use super::prepare::Prepared;
 use super::sink::Sink;
 use super::{bake, inputs, parallel};
-use crate::bundle::{Bundle, Fleet, INDEX, SHOWN, listed};
+use crate::bundle::{Bundle, Fleet, INDEX, Problem, SHOWN, listed};
 use crate::cli;
 use crate::disk;
-use crate::failure::{Doing, Failure, Result};
+use crate::failure::{Doing, Exit, Failure, Result};
 
 pub fn run(args: &cli::Check, out: &Output) -> Result<()> {
     match (&args.bundle, &args.profile[..]) {
@@ -26,7 +26,7 @@ pub fn run(args: &cli::Check, out: &Output) -> Result<()> {
 
 fn profile(name: &str, args: &cli::Check, out: &Output) -> Result<()> {
     let pantry = Pantry::without_cache(&args.ingredients, out)?;
-    let profile = inputs::profile(name, &pantry.store, out, args.ingredients.json)?;
+    let profile = inputs::profile(name, &pantry.store, out)?;
     let path = inputs::keystore_path(args.ingredients.keys.keystore.as_ref(), &profile.cluster.name);
     let prepared = Prepared::new(&profile, &pantry, path, &default_out(&profile.name))?;
     let plan = &prepared.plan;
@@ -38,19 +38,24 @@ fn profile(name: &str, args: &cli::Check, out: &Output) -> Result<()> {
         }));
     }
     out.print(format_args!(
-        "{}: a bundle of {} nodes with etcd {} and {} certificates can be built from it",
+        "{}: a bundle of {} with etcd {} and {} can be built from it",
         plan.name,
-        plan.nodes.len(),
+        counted(plan.nodes.len(), "node"),
         plan.release,
-        manifest.certificates.len()
+        counted(manifest.certificates.len(), "certificate")
     ))
 }
 
 fn fleet(args: &cli::Check, out: &Output) -> Result<()> {
     let pantry = Pantry::without_cache(&args.ingredients, out)?;
-    let source = cli::Source { profile: args.profile.clone(), fleet: args.fleet.clone(), shard: None };
+    let source = cli::Source {
+        profile: args.profile.clone(),
+        fleet: args.fleet.clone(),
+        named: Vec::new(),
+        shard: None,
+    };
     let sources = inputs::sources(&source)?;
-    let (profiles, _) = inputs::profiles(&sources, &pantry.store, out, args.ingredients.json)?;
+    let (profiles, _) = inputs::profiles(&sources, &pantry.store, out)?;
     let keystores = inputs::keystores(&args.ingredients.keys);
     let nodes = parallel::each(&profiles, pantry.jobs, |profile| {
         let check = || {
@@ -64,17 +69,29 @@ fn fleet(args: &cli::Check, out: &Output) -> Result<()> {
     if args.ingredients.json {
         return out.json(&json!({ "profiles": bundles, "nodes": nodes, "ok": true }));
     }
-    out.print(format_args!("{bundles} bundles with {nodes} nodes can be built from these profiles"))
+    out.print(format_args!(
+        "{} with {} can be built from these profiles",
+        counted(bundles, "bundle"),
+        counted(nodes, "node")
+    ))
 }
 
 /// A finished bundle, or a fleet of them.
 fn directory(path: &Path, json: bool, out: &Output) -> Result<()> {
-    let (problems, whole) = if disk::look(&path.join(INDEX))?.is_some() {
+    if disk::look(path)?.is_none()
+        && let Some(name) = path.to_str().filter(|name| inputs::is_profile(name))
+    {
+        let reason = format!("there is no bundle {name}; the profile is checked with --profile {name}");
+        return Err(Failure::new(Exit::Usage, reason));
+    }
+    let (problems, whole) = if path.is_dir() && disk::look(&path.join(INDEX))?.is_some() {
         let fleet = Fleet::open(path)?;
         let bundles = fleet.index.bundles.len();
         let problems = fleet.check()?;
         if json {
-            out.json(&json!({ "fleet": path, "bundles": bundles, "problems": problems }))?;
+            out.json(&json!({
+                "fleet": path, "bundles": bundles, "problems": first(&problems), "problem_count": problems.len(),
+            }))?;
         }
         (problems, format!("all {bundles} bundles are as the index and their manifests say"))
     } else {
@@ -82,7 +99,9 @@ fn directory(path: &Path, json: bool, out: &Output) -> Result<()> {
         let files = bundle.manifest.files.len();
         let problems = bundle.check()?;
         if json {
-            out.json(&json!({ "bundle": path, "files": files, "problems": problems }))?;
+            out.json(&json!({
+                "bundle": path, "files": files, "problems": first(&problems), "problem_count": problems.len(),
+            }))?;
         }
         (problems, format!("all {files} files are as the manifest says"))
     };
@@ -94,4 +113,9 @@ fn directory(path: &Path, json: bool, out: &Output) -> Result<()> {
         path.display(),
         listed(&problems, SHOWN)
     )))
+}
+
+/// As many as fit into an answer: a manifest may list a million files that are not there.
+fn first(problems: &[Problem]) -> &[Problem] {
+    &problems[..problems.len().min(1000)]
 }

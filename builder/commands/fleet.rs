@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::keystore::and_said;
-use super::output::Output;
+use super::output::{Output, counted};
 use super::pantry::Pantry;
 use super::places::Places;
 use super::prepare::Prepared;
@@ -42,7 +42,7 @@ pub fn run(args: &cli::Build, out: &Output) -> Result<()> {
     let places = Places::new(&args.ingredients, Some(&target))?;
     let pantry = Pantry::new(&args.ingredients, out)?;
     let sources = inputs::sources(&args.source)?;
-    let (profiles, whole) = inputs::profiles(&sources, &pantry.store, out, args.ingredients.json)?;
+    let (profiles, whole) = inputs::profiles(&sources, &pantry.store, out)?;
     let mine: Vec<&Profile> = profiles
         .iter()
         .enumerate()
@@ -119,12 +119,9 @@ fn say(args: &cli::Build, target: &std::path::Path, index: &Index, made: usize, 
             "fleet": target, "shard": index.shard, "bundles": index.bundles.len(), "nodes": nodes, "keystores_made": made,
         }));
     }
-    let bundles = match index.bundles.len() {
-        1 => "1 bundle".to_owned(),
-        count => format!("{count} bundles"),
-    };
+    let (bundles, nodes) = (counted(index.bundles.len(), "bundle"), counted(nodes, "node"));
     let part = index.shard.map(|shard| format!(", part {shard}")).unwrap_or_default();
-    out.print(format_args!("{}: {bundles} with {nodes} nodes{part}", target.display()))
+    out.print(format_args!("{}: {bundles} with {nodes}{part}", target.display()))
 }
 
 /// `out/NAME`, where the fleet is a directory of this name; else `out/fleet`.

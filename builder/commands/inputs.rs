@@ -2,18 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::output::{Output, colour};
 use super::parallel;
 use crate::artifact::Store;
 use crate::cli;
 use crate::clock;
-use crate::disk;
+use crate::disk::{self, Input, Kind};
 use crate::failure::{Exit, Failure, Result};
 use crate::pki::Keystore;
 use crate::plan::{self, Plan};
-use crate::profile::{self, Profile, Source};
+use crate::profile::{self, Lines, Profile, Source};
 use crate::values::{ClusterName, Digest, Epoch, Lifetime, Token};
 
 /// How many profiles may extend one another.
@@ -35,6 +35,7 @@ pub fn source(name: &str) -> Result<Source> {
             path: format!("{name} (a profile that kiln carries)"),
             bytes: text.as_bytes().to_vec(),
             directory: PathBuf::new(),
+            lines: Lines::Shown,
             base: None,
         }),
         None => {
@@ -51,36 +52,79 @@ pub fn source(name: &str) -> Result<Source> {
     }
 }
 
+/// Whether a name without a directory is a profile's.
+pub fn is_profile(name: &str) -> bool {
+    let local = PathBuf::from(format!("profiles/{name}.toml"));
+    profile::embedded(name).is_some() || disk::look(&local).is_ok_and(|found| found.is_some())
+}
+
+/// A profile that the command line names.
+///
+/// # Errors
+/// `Exit::Usage` when it is not there, or not a file.
 fn file(path: &Path) -> Result<Source> {
-    file_at(path, 0)
+    let refuse = |reason: String| Err(Failure::new(Exit::Usage, reason));
+    match disk::look(path)? {
+        None => refuse(format!("there is no profile {}", path.display())),
+        Some(found) if found.kind == Kind::Directory => refuse(format!(
+            "{} is a directory; --fleet {} builds every profile in it",
+            path.display(),
+            path.display()
+        )),
+        Some(_) => file_at(path, 0, Lines::Shown),
+    }
 }
 
 /// A profile with those that it extends; so many extend this one.
-fn file_at(path: &Path, depth: usize) -> Result<Source> {
-    // One byte more than the limit, so that the desk can say itself that the file is too large.
-    let bytes = match disk::look(path)? {
-        Some(found) if found.size > profile::LIMIT => {
+fn file_at(path: &Path, depth: usize, lines: Lines) -> Result<Source> {
+    let lines = match disk::look(path)? {
+        Some(found) if found.kind == Kind::File && found.size > profile::LIMIT => {
             let reason = format!("it has {} bytes; a profile has at most {}", found.size, profile::LIMIT);
             return Err(
                 Failure::new(Exit::Profile, reason).while_doing(format!("reading {}", path.display()))
             );
         }
-        _ => disk::read(path, profile::LIMIT)?,
+        // Whatever it points at is somewhere else.
+        Some(found) if found.kind == Kind::Link && depth > 0 => Lines::Elsewhere,
+        _ => lines,
     };
-    let base = profile::extends(&bytes).map(|named| base(path, &named, depth));
-    Ok(Source { base, ..Source::file(path, bytes) })
+    // Of the file itself, behind links.
+    let is_private = Input::open(path)?.mode().bits() & 0o077 == 0;
+    let lines = if is_private { Lines::Private } else { lines };
+    let bytes = disk::read(path, profile::LIMIT)?;
+    let base = profile::extends(&bytes).map(|named| base(path, &named, depth, lines));
+    Ok(Source { base, lines, ..Source::file(path, bytes) })
 }
 
 /// What a profile extends, or why that cannot be had; `depth` is how many extend it already.
-fn base(path: &Path, named: &str, depth: usize) -> std::result::Result<Box<Source>, String> {
+fn base(path: &Path, named: &str, depth: usize, lines: Lines) -> std::result::Result<Box<Source>, String> {
     if depth == DEPTH {
         return Err(format!(
             "{} is the {DEPTH}th profile that extends another; do they extend one another?",
             path.display()
         ));
     }
+    if !named.ends_with(".toml") {
+        return Err("the name of a profile ends in .toml".to_owned());
+    }
     let base = path.parent().unwrap_or(Path::new("")).join(named);
-    file_at(&base, depth + 1).map(Box::new).map_err(|failure| failure.to_string())
+    // Once outside, all that follows is.
+    let lines = match lines {
+        Lines::Shown | Lines::Private if is_below(named) => Lines::Shown,
+        _ => Lines::Elsewhere,
+    };
+    file_at(&base, depth + 1, lines).map(Box::new).map_err(|failure| failure.to_string())
+}
+
+/// Whether a path stays in the directory that it begins at.
+fn is_below(path: &str) -> bool {
+    let depth = Path::new(path).components().try_fold(0_usize, |depth, part| match part {
+        Component::Normal(_) => Some(depth + 1),
+        Component::CurDir => Some(depth),
+        Component::ParentDir => depth.checked_sub(1),
+        Component::RootDir | Component::Prefix(_) => None,
+    });
+    depth.is_some()
 }
 
 /// Every profile that the command line names, sorted by name.
@@ -88,8 +132,11 @@ fn base(path: &Path, named: &str, depth: usize) -> std::result::Result<Box<Sourc
 /// # Errors
 /// `Exit::Usage` when there is none.
 pub fn sources(named: &cli::Source) -> Result<Vec<Source>> {
-    let mut sources: Vec<Source> = named.profile.iter().map(|name| source(name)).collect::<Result<_>>()?;
+    let mut sources: Vec<Source> = named.profiles().iter().map(|name| source(name)).collect::<Result<_>>()?;
     if let Some(directory) = &named.fleet {
+        if disk::look(directory)?.is_none() {
+            return Err(Failure::new(Exit::Usage, format!("there is no directory {}", directory.display())));
+        }
         let is_profile = |name: &String| name.ends_with(".toml") && !name.starts_with(['_', '.']);
         for name in disk::list(directory)?.into_iter().filter(is_profile) {
             sources.push(file(&directory.join(name))?);
@@ -110,13 +157,9 @@ pub fn sources(named: &cli::Source) -> Result<Vec<Source>> {
 ///
 /// # Errors
 /// `Exit::Profile` with all mistakes of all of them, and with names that two of them have.
-pub fn profiles(
-    sources: &[Source],
-    store: &Store,
-    out: &Output,
-    json: bool,
-) -> Result<(Vec<Profile>, Digest)> {
+pub fn profiles(sources: &[Source], store: &Store, out: &Output) -> Result<(Vec<Profile>, Digest)> {
     let available = store.available()?;
+    let directory = looked_in(store);
     let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let read = parallel::each(sources, cores, |source| Ok(profile::read(source, &available)))?;
     let mut profiles = Vec::with_capacity(sources.len());
@@ -134,7 +177,7 @@ pub fn profiles(
                 }
                 profiles.push(profile);
             }
-            Err(wrong) => mistakes.push(wrong),
+            Err(wrong) => mistakes.push(wrong.looked_in(&directory)),
         }
     }
     for (text, (place, count)) in warned {
@@ -144,15 +187,18 @@ pub fn profiles(
         }
     }
     if !mistakes.is_empty() {
-        if json {
-            out.json(&mistakes)?;
-        }
         return Err(profile::failure_of_all(&mistakes, colour()));
     }
     check_names(sources, &profiles)?;
     let digests: Vec<_> =
         sources.iter().map(|source| format!("{} {}\n", source.name, source.digest())).collect();
     Ok((profiles, Digest::of(digests.concat().as_bytes())))
+}
+
+/// The store's directory, for a message: whoever is in another directory than he thinks is told so.
+fn looked_in(store: &Store) -> String {
+    let path = std::path::absolute(store.directory()).unwrap_or_else(|_| store.directory().to_owned());
+    path.display().to_string()
 }
 
 /// Two profiles of one name would be one bundle, and two of one cluster would share keys and, where their addresses are
@@ -183,8 +229,8 @@ fn check_names(sources: &[Source], profiles: &[Profile]) -> Result<()> {
     }
 }
 
-/// Reads and checks a profile; warnings go to stderr. `json` chooses the form of its mistakes.
-pub fn profile(name: &str, store: &Store, out: &Output, json: bool) -> Result<Profile> {
+/// Reads and checks a profile; warnings go to stderr.
+pub fn profile(name: &str, store: &Store, out: &Output) -> Result<Profile> {
     let source = source(name)?;
     match profile::read(&source, &store.available()?) {
         Ok((profile, warnings)) => {
@@ -196,12 +242,7 @@ pub fn profile(name: &str, store: &Store, out: &Output, json: bool) -> Result<Pr
             }
             Ok(profile)
         }
-        Err(mistakes) => {
-            if json {
-                out.json(&mistakes)?;
-            }
-            Err(mistakes.into_failure(colour()))
-        }
+        Err(mistakes) => Err(mistakes.looked_in(&looked_in(store)).into_failure(colour())),
     }
 }
 

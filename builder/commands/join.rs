@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::output::Output;
+use super::output::{Output, counted};
 use crate::bundle::{Bundle, Fleet, Holds, INDEX, Index, MANIFEST, Place, SUMS, join};
 use crate::cli;
 use crate::disk;
@@ -11,6 +11,14 @@ use crate::interrupt;
 use crate::values::{ClusterName, Mode};
 
 pub fn run(args: &cli::Join, out: &Output) -> Result<()> {
+    for part in &args.parts {
+        if disk::is_same(part, &args.out)? {
+            return Err(Failure::unsafe_to(format!(
+                "{} is one of the parts, which would be replaced by the whole; choose another --out",
+                args.out.display()
+            )));
+        }
+    }
     let parts: Vec<_> = args.parts.iter().map(|path| Fleet::open(path)).collect::<Result<_>>()?;
     let index = join(&parts)?;
     let place = Place::begin(&args.out, Holds::Fleet)?;
@@ -40,9 +48,11 @@ pub fn run(args: &cli::Join, out: &Output) -> Result<()> {
         );
     }
     out.print(format_args!(
-        "{}: {count} bundles with {nodes} nodes, of {} parts",
+        "{}: {} with {}, of {}",
         args.out.display(),
-        parts.len()
+        counted(count, "bundle"),
+        counted(nodes, "node"),
+        counted(parts.len(), "part")
     ))
 }
 

@@ -169,8 +169,8 @@ fn init_all(
     json: bool,
     out: &Output,
 ) -> Result<()> {
-    let named = Source { profile: Vec::new(), fleet: Some(fleet.to_owned()), shard: None };
-    let (profiles, _) = inputs::profiles(&inputs::sources(&named)?, store, out, json)?;
+    let named = Source { profile: Vec::new(), named: Vec::new(), fleet: Some(fleet.to_owned()), shard: None };
+    let (profiles, _) = inputs::profiles(&inputs::sources(&named)?, store, out)?;
     let mut drafts = Vec::new();
     let mut names: Vec<&ClusterName> = Vec::new();
     for profile in &profiles {

@@ -36,34 +36,45 @@ mod up;
 mod verify;
 
 use crate::cli::{Cli, Verb};
-use crate::failure::Result;
+use crate::failure::{Exit, Failure, Result};
 #[cfg(not(feature = "oci"))]
 use {no_registry as pull, no_registry as push};
 
-/// Runs a verb. Results are on stdout when it returns.
+/// Runs a verb; with `json` its result is JSON, also when it ends with an error. Results are on stdout when it returns.
 ///
 /// # Errors
 /// What `main` prints and exits with.
-pub fn run(cli: Cli) -> Result<()> {
-    let out = output::Output::new(cli.quiet);
-    match cli.verb {
-        Verb::Build(args) => build::run(&args, &out),
-        Verb::Check(args) => check::run(&args, &out),
-        Verb::Plan(args) => plan::run(&args, &out),
-        Verb::Show(args) => show::run(&args, &out),
-        Verb::Rehearse(args) => rehearse::run(&args, &out),
-        Verb::Up(args) => up::run(&args, &out),
-        Verb::Status(args) => up::status(&args, &out),
+pub fn run(cli: Cli, json: bool) -> Result<()> {
+    // What etcdctl prints is its own.
+    let json = json && !matches!(cli.verb, Verb::Etcdctl(_));
+    let out = output::Output::new(cli.quiet, json);
+    dispatch(cli.verb, &out).inspect_err(|failure| out.failed(failure))
+}
+
+/// A command line that clap does not take, told to a program.
+pub fn refuse(message: &str) {
+    output::Output::new(true, true).failed(&Failure::new(Exit::Usage, message));
+}
+
+fn dispatch(verb: Verb, out: &output::Output) -> Result<()> {
+    match verb {
+        Verb::Build(args) => build::run(&args, out),
+        Verb::Check(args) => check::run(&args, out),
+        Verb::Plan(args) => plan::run(&args, out),
+        Verb::Show(args) => show::run(&args, out),
+        Verb::Rehearse(args) => rehearse::run(&args, out),
+        Verb::Up(args) => up::run(&args, out),
+        Verb::Status(args) => up::status(&args, out),
         Verb::Console(args) => up::console(&args),
-        Verb::Down(args) => down::run(&args, &out),
-        Verb::Seal(args) => seal::run(&args, &out),
-        Verb::Verify(args) => verify::run(&args, &out),
-        Verb::Etcdctl(args) => etcdctl::run(&args, &out),
-        Verb::Push(args) => push::run(&args, &out),
-        Verb::Pull(args) => pull::run(&args, &out),
-        Verb::Artifacts(verb) => artifacts::run(&verb, &out),
-        Verb::Join(args) => join::run(&args, &out),
-        Verb::Cache(verb) => cache::run(&verb, &out),
-        Verb::Keystore(verb) => keystore::run(&verb, &out),
+        Verb::Down(args) => down::run(&args, out),
+        Verb::Seal(args) => seal::run(&args, out),
+        Verb::Verify(args) => verify::run(&args, out),
+        Verb::Etcdctl(args) => etcdctl::run(&args, out),
+        Verb::Push(args) => push::run(&args, out),
+        Verb::Pull(args) => pull::run(&args, out),
+        Verb::Artifacts(verb) => artifacts::run(&verb, out),
+        Verb::Join(args) => join::run(&args, out),
+        Verb::Cache(verb) => cache::run(&verb, out),
+        Verb::Keystore(verb) => keystore::run(&verb, out),
     }
 }

@@ -2,6 +2,8 @@
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
 
@@ -10,11 +12,16 @@ use crate::values::{printable_lines, steers};
 
 pub struct Output {
     quiet: bool,
+    /// Whether the result is JSON: exactly one document, also where the verb did not succeed.
+    json: bool,
+    /// Whether that document has been written.
+    written: AtomicBool,
+    warnings: Mutex<Vec<String>>,
 }
 
 impl Output {
-    pub fn new(quiet: bool) -> Self {
-        Self { quiet }
+    pub fn new(quiet: bool, json: bool) -> Self {
+        Self { quiet, json, written: AtomicBool::new(false), warnings: Mutex::default() }
     }
 
     pub fn is_quiet(&self) -> bool {
@@ -36,7 +43,17 @@ impl Output {
 
     /// `--quiet` hides chatter, never a warning.
     pub fn warn(&self, text: impl Display) {
+        let text = text.to_string();
         self.announce(format_args!("warning: {text}"));
+        self.warnings.lock().unwrap_or_else(PoisonError::into_inner).push(text);
+    }
+
+    /// What a program reads when a verb ends without a result of its own: `{error: {exit, message, mistakes}, warnings}`.
+    pub fn failed(&self, failure: &Failure) {
+        if self.json && !self.written.load(Ordering::Relaxed) && !failure.is_unheard() {
+            // The exit code tells it, too.
+            let _ = self.json(&serde_json::json!({ "error": failure.json() }));
+        }
     }
 
     /// A result for people, with a newline at its end.
@@ -56,9 +73,16 @@ impl Output {
         }
     }
 
+    /// The result, with the warnings so far where it is an object.
     pub fn json(&self, value: &impl Serialize) -> Result<()> {
-        let text = serde_json::to_string_pretty(value)
-            .map_err(|error| Failure::io(format!("writing the result as JSON: {error}")))?;
+        let failed = |error| Failure::io(format!("writing the result as JSON: {error}"));
+        let mut value = serde_json::to_value(value).map_err(failed)?;
+        if let serde_json::Value::Object(fields) = &mut value {
+            let warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+            fields.insert("warnings".to_owned(), warnings.as_slice().into());
+        }
+        let text = serde_json::to_string_pretty(&value).map_err(failed)?;
+        self.written.store(true, Ordering::Relaxed);
         // serde_json escapes C0 only. Outside of strings JSON has no such characters (RFC 8259 section 2).
         let mut escaped = String::with_capacity(text.len());
         for c in text.chars() {
@@ -70,6 +94,11 @@ impl Output {
         }
         self.write(&escaped)
     }
+}
+
+/// `1 node`, `3 nodes`.
+pub fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// Whether messages may have colour: a terminal, and a user who has not said no (no-color.org).

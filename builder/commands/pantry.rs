@@ -14,7 +14,8 @@ use crate::bundle::{self, Laid, Seen};
 use crate::cache::{self, Cache, Of};
 use crate::cli::Ingredients;
 use crate::clock;
-use crate::failure::Result;
+use crate::disk;
+use crate::failure::{Exit, Failure, Result};
 use crate::machine::Base;
 use crate::pack::gzip::Compressor;
 use crate::pack::{Piece, Stream};
@@ -86,10 +87,16 @@ impl<'a> Pantry<'a> {
     /// For what leaves nothing anywhere.
     ///
     /// # Errors
-    /// As `new`.
+    /// `Exit::Usage` when an overlay of the command line is not there.
     pub fn without_cache(ingredients: &'a Ingredients, out: &'a Output) -> Result<Self> {
         let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let jobs = ingredients.jobs.unwrap_or(cores);
+        for directory in &ingredients.overlays {
+            if disk::look(directory)?.is_none() {
+                let reason = format!("there is no directory {} for --overlays", directory.display());
+                return Err(Failure::new(Exit::Usage, reason));
+            }
+        }
         Ok(Self {
             out,
             ingredients,

@@ -8,7 +8,7 @@ use crate::plan::View;
 
 pub fn run(args: &cli::Plan, out: &Output) -> Result<()> {
     let store = Store::at(&args.store.artifacts);
-    let profile = inputs::profile(&args.source.profile, &store, out, args.json)?;
+    let profile = inputs::profile(args.source.name(), &store, out)?;
     let path = inputs::keystore_path(args.keys.keystore.as_ref(), &profile.cluster.name);
     let keystore = inputs::keystore(&path, &profile.cluster.name)?;
     let plan = inputs::plan(&profile, keystore.as_ref());

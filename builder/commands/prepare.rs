@@ -62,6 +62,7 @@ impl Prepared {
             pantry.out.say(format_args!("{why}: a node of this build whose disk is empty founds nothing"));
         }
         let overlays = pantry.overlays(profile)?;
+        check_files(profile, &overlays)?;
         Ok(Self {
             plan,
             epoch: inputs::source_date_epoch()?.unwrap_or_else(|| keystore.issued()),
@@ -86,6 +87,26 @@ impl Prepared {
         }
         let authority = Authority::new(&self.keystore, self.pki.ca_algorithm, self.pki.ca_lifetime)?;
         Ok(self.authority.get_or_init(|| authority))
+    }
+}
+
+/// etcd does not start without the files that its options name, and only overlays bring files of that kind.
+fn check_files(profile: &Profile, overlays: &Overlays) -> Result<()> {
+    let mut missing = Vec::new();
+    for option in &profile.etcd.options {
+        for path in option.reads() {
+            if !overlays.list.iter().any(|overlay| overlay.brings(path)) {
+                missing.push(format!(
+                    "{}: [etcd.config] {} names {path}, which no overlay brings, so that etcd would not start; put the \
+                     file into a directory of [bundle] overlays, where the account etcd can read it",
+                    option.place, option.key
+                ));
+            }
+        }
+    }
+    match missing.is_empty() {
+        true => Ok(()),
+        false => Err(Failure::new(Exit::Profile, missing.join("\n       "))),
     }
 }
 

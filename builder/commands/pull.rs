@@ -8,13 +8,18 @@ use super::output::Output;
 use super::push::{address, client, megabytes};
 use crate::cli;
 use crate::failure::Result;
-use crate::registry;
+use crate::registry::{self, Reference};
 
 pub fn run(args: &cli::Pull, out: &Output) -> Result<()> {
     let address = address(&args.from)?;
     let target = args.out.clone().unwrap_or_else(|| PathBuf::from("out").join(address.name()));
     let pulled = registry::pull(&client(&address, &args.registry, false)?, &target)?;
     let (manifest, pinned) = (&pulled.manifest, address.pinned(pulled.digest));
+    if let Reference::Tag(tag) = &address.reference {
+        out.warn(format_args!(
+            "the tag {tag} can be moved to another bundle; pull {pinned} to get this one again"
+        ));
+    }
     if args.registry.json {
         return out.json(&json!({
             "bundle": target, "address": address.to_string(), "pinned": pinned.to_string(),

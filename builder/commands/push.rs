@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::output::Output;
-use crate::bundle::{Bundle, INDEX, MANIFEST, SHOWN, listed};
+use crate::bundle::{Bundle, SHOWN, listed};
 use crate::cli;
 use crate::disk;
 use crate::failure::{Exit, Failure, Result};
@@ -49,15 +49,6 @@ pub fn run(args: &cli::Push, out: &Output) -> Result<()> {
 
 /// A bundle that is as it was built.
 fn checked(path: &Path) -> Result<Bundle> {
-    if disk::look(&path.join(INDEX))?.is_some() && disk::look(&path.join(MANIFEST))?.is_none() {
-        return Err(Failure::new(
-            Exit::Usage,
-            format!(
-                "{0} holds several bundles; push one after the other: kiln push {0}/NAME oci://…",
-                path.display()
-            ),
-        ));
-    }
     let bundle = Bundle::open(path)?;
     let problems = bundle.check()?;
     if problems.is_empty() {

@@ -18,6 +18,7 @@ pub fn run(args: &cli::Rehearse, out: &Output) -> Result<()> {
     // clap asks for a bundle where there is no --inside.
     let Some(path) = &args.bundle else { return Ok(()) };
     let bundle = Bundle::open(path)?;
+    bundle.check_bytes()?;
     let unknown = programs::check(&bundle, &[Program::Etcd, Program::Etcdctl], &args.trust)?;
     let questions = options(&bundle)?;
     let rehearsal = Rehearsal {

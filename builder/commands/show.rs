@@ -1,24 +1,22 @@
 //! `kiln show`: what is inside a bundle, from its archives and not from its manifest.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use serde_json::{Value, json};
 
 use super::output::Output;
-use crate::bundle::Bundle;
+use crate::bundle::{self, Bundle, Problem};
 use crate::cli;
-use crate::disk;
-use crate::failure::{Doing, Result};
+use crate::disk::{self, Input, Walked};
+use crate::failure::{Doing, Failure, Result};
 use crate::pack::read::{Archive, Kind, Member};
-
-/// The largest archive that is read back, in bytes.
-const LIMIT: u64 = 4 << 30;
+use crate::values::printable;
 
 pub fn run(args: &cli::Show, out: &Output) -> Result<()> {
     let bundle = Bundle::open(&args.bundle)?;
     match &args.node {
-        None if args.json => out.json(&bundle.manifest),
-        None => out.print(summary(&bundle)),
+        None => whole(&bundle, args.json, out),
         Some(name) => {
             bundle.node(name)?;
             node(&bundle, name, args.json, out)
@@ -26,44 +24,95 @@ pub fn run(args: &cli::Show, out: &Output) -> Result<()> {
     }
 }
 
-fn summary(bundle: &Bundle) -> String {
-    let manifest = &bundle.manifest;
-    let mut text = format!(
-        "cluster {}  token {}  ID {}\netcd {} {}\n",
-        manifest.cluster.name,
-        manifest.cluster.token,
-        manifest.cluster.id,
-        manifest.etcd.version,
-        manifest.etcd.arch
-    );
-    if manifest.cluster.formed {
-        text.push_str("has formed: an empty disk founds nothing\n");
+/// What lies there, file by file; the bytes are not read.
+fn whole(bundle: &Bundle, json: bool, out: &Output) -> Result<()> {
+    let (there, problems) = bundle.look()?;
+    let found = Found { bundle, there, problems };
+    match json {
+        true => out.json(&found.json()?)?,
+        false => out.print(found.text())?,
     }
-    for source in &manifest.etcd.sources {
-        let _ = writeln!(text, "  from {} ({}), sha256 {}", source.file, source.trust, source.sha256);
+    match found.problems.is_empty() {
+        true => Ok(()),
+        false => Err(bundle.differs(&found.problems)),
     }
-    if let Some(base) = &manifest.base {
-        let _ = writeln!(
-            text,
-            "boots from\n  kernel sha256 {}\n  initrd sha256 {}\n  told {}",
-            base.kernel.sha256, base.initrd.sha256, base.cmdline
-        );
-        for (path, entry) in manifest.files.iter().filter(|(path, _)| path.starts_with("boot/")) {
-            let _ = writeln!(text, "  {} {:>10} {path}", entry.mode, entry.size);
-        }
-    }
-    for node in &manifest.nodes {
-        let _ = writeln!(text, "node {}  {}  member {}", node.name, node.address, node.member_id);
-        for file in &node.files {
-            if let Some(entry) = manifest.files.get(format!("nodes/{}/{file}", node.name).as_str()) {
-                let _ = writeln!(text, "  {} {:>10} {file}", entry.mode, entry.size);
+}
+
+struct Found<'b> {
+    bundle: &'b Bundle,
+    there: BTreeMap<String, Walked>,
+    problems: Vec<Problem>,
+}
+
+impl Found<'_> {
+    /// The manifest with the modes and sizes that were found, and with what is not as it says.
+    fn json(&self) -> Result<Value> {
+        let mut value = serde_json::to_value(&self.bundle.manifest)
+            .map_err(|error| Failure::io(format!("writing the manifest as JSON: {error}")))?;
+        if let Some(files) = value["files"].as_object_mut() {
+            for (path, file) in files.iter_mut() {
+                match self.there.get(path) {
+                    Some(found) => {
+                        file["mode"] = json!(found.mode);
+                        file["size"] = json!(found.size);
+                    }
+                    None => file["missing"] = json!(true),
+                }
             }
         }
+        value["problems"] = json!(self.problems);
+        Ok(value)
     }
-    if let Some(first) = manifest.certificates.iter().map(|c| c.not_after).min() {
-        let _ = writeln!(text, "{} certificates, the first expires at {first}", manifest.certificates.len());
+
+    fn text(&self) -> String {
+        let manifest = &self.bundle.manifest;
+        let mut text = format!(
+            "cluster {}  token {}  ID {}\netcd {} {}\n",
+            manifest.cluster.name,
+            manifest.cluster.token,
+            manifest.cluster.id,
+            manifest.etcd.version,
+            manifest.etcd.arch
+        );
+        if manifest.cluster.formed {
+            text.push_str("has formed: an empty disk founds nothing\n");
+        }
+        for source in &manifest.etcd.sources {
+            let _ = writeln!(text, "  from {} ({}), sha256 {}", source.file, source.trust, source.sha256);
+        }
+        if let Some(base) = &manifest.base {
+            let _ = writeln!(
+                text,
+                "boots from\n  kernel sha256 {}\n  initrd sha256 {}\n  told {}",
+                base.kernel.sha256, base.initrd.sha256, base.cmdline
+            );
+            for path in manifest.files.keys().filter(|path| path.starts_with("boot/")) {
+                self.file(&mut text, path, path);
+            }
+        }
+        for node in &manifest.nodes {
+            let _ = writeln!(text, "node {}  {}  member {}", node.name, node.address, node.member_id);
+            for file in &node.files {
+                self.file(&mut text, &format!("nodes/{}/{file}", node.name), file);
+            }
+        }
+        if let Some(first) = manifest.certificates.iter().map(|c| c.not_after).min() {
+            let _ =
+                writeln!(text, "{} certificates, the first expires at {first}", manifest.certificates.len());
+        }
+        text
     }
-    text
+
+    /// As it lies there, with what is wrong with it.
+    fn file(&self, text: &mut String, path: &str, shown: &str) {
+        let wrong = self.problems.iter().filter(|problem| problem.path == path);
+        let wrong: Vec<_> = wrong.map(|problem| problem.problem.as_str()).collect();
+        let wrong = if wrong.is_empty() { String::new() } else { format!("  ({})", wrong.join("; ")) };
+        let _ = match self.there.get(path) {
+            Some(found) => writeln!(text, "  {} {:>10} {shown}{wrong}", found.mode, found.size),
+            None => writeln!(text, "     - {:>10} {shown}{wrong}", "-"),
+        };
+    }
 }
 
 /// The node's own archive, and the shared layer below it.
@@ -78,11 +127,15 @@ fn node(bundle: &Bundle, name: &str, json: bool, out: &Output) -> Result<()> {
         .filter(|path| bundle.manifest.files.contains_key(path.as_str()));
     let mut all = Vec::new();
     let mut text = String::new();
+    let mut problems = Vec::new();
     for archive in archives {
+        problems.extend(differs(bundle, &archive)?);
         let path = bundle.path.join(&archive);
-        let bytes = disk::read(&path, LIMIT)?;
+        if disk::look(&path)?.is_none() {
+            continue;
+        }
         let kind = if archive.ends_with(".tar.gz") { Archive::TarGz } else { Archive::Initramfs };
-        let members = kind.members(&bytes).doing(|| format!("reading {}", path.display()))?;
+        let members = kind.members(Input::open(&path)?).doing(|| format!("reading {}", path.display()))?;
         let _ = writeln!(text, "{archive}");
         for member in &members {
             let _ = writeln!(text, "  {}", line(member));
@@ -90,13 +143,31 @@ fn node(bundle: &Bundle, name: &str, json: bool, out: &Output) -> Result<()> {
         all.push(json!({ "archive": archive, "members": members.iter().map(entry).collect::<Vec<_>>() }));
     }
     if let Some((initrd, members)) = initrd(bundle, name)? {
+        problems.extend(differs(bundle, &initrd)?);
         let _ = writeln!(text, "{initrd}, behind the base system's own");
         for member in &members {
             let _ = writeln!(text, "  {}", line(member));
         }
         all.push(json!({ "archive": initrd, "members": members.iter().map(entry).collect::<Vec<_>>() }));
     }
-    if json { out.json(&all) } else { out.print(text) }
+    if json {
+        out.json(&all)?
+    } else {
+        out.print(text)?
+    }
+    if problems.is_empty() { Ok(()) } else { Err(bundle.differs(&problems)) }
+}
+
+/// Whether an archive is not the one that the manifest has.
+fn differs(bundle: &Bundle, archive: &str) -> Result<Option<Problem>> {
+    let path = bundle.path.join(archive);
+    let problem = match bundle.manifest.files.get(archive) {
+        None => return Ok(None),
+        Some(_) if disk::look(&path)?.is_none() => "is missing",
+        Some(want) if bundle::digest(&path)? != (want.size, want.sha256) => "is not what the manifest says",
+        Some(_) => return Ok(None),
+    };
+    Ok(Some(Problem { path: archive.to_owned(), problem: problem.to_owned() }))
 }
 
 /// What a node's initrd holds of Kiln's; what is before that is the base system's, packed in any way that Linux knows.
@@ -106,10 +177,9 @@ fn initrd(bundle: &Bundle, name: &str) -> Result<Option<(String, Vec<Member>)>> 
         return Ok(None);
     };
     let path = bundle.path.join(&file);
-    let size = disk::look(&path)?.map_or(0, |found| found.size);
-    let own = size.saturating_sub(base.initrd.size.checked_next_multiple_of(4).unwrap_or(u64::MAX));
-    let (bytes, _) = disk::read_end(&path, own.min(LIMIT))?;
-    let members = Archive::Initramfs.members(&bytes).doing(|| format!("reading {}", path.display()))?;
+    let mut input = Input::open(&path)?;
+    input.skip_to(base.initrd.size.checked_next_multiple_of(4).unwrap_or(u64::MAX).min(input.size()))?;
+    let members = Archive::Initramfs.members(input).doing(|| format!("reading {}", path.display()))?;
     Ok(Some((file, members)))
 }
 
@@ -118,9 +188,11 @@ fn line(member: &Member) -> String {
     let tail = match &member.kind {
         Kind::Directory => "/".to_owned(),
         Kind::File => String::new(),
-        Kind::Link(target) => format!(" -> {target}"),
+        // The archive may be a stranger's, and a line end would make a line of the list.
+        Kind::Link(target) => format!(" -> {}", printable(target)),
     };
-    format!("{} {}:{} {:>9} {}{tail}", member.mode, member.uid, member.gid, member.size, member.path)
+    let path = printable(&member.path);
+    format!("{} {}:{} {:>9} {path}{tail}", member.mode, member.uid, member.gid, member.size)
 }
 
 fn entry(member: &Member) -> Value {

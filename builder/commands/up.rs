@@ -23,6 +23,7 @@ const PULSE: Duration = Duration::from_secs(1);
 
 pub fn run(args: &cli::Up, out: &Output) -> Result<()> {
     let bundle = Bundle::open(&args.bundle)?;
+    bundle.check_bytes()?;
     // What was begun in one way goes on in it, unless another one is asked for, which is then refused.
     let there = State::open(&bundle)?.map(|state| state.record);
     let there = there.as_ref();
@@ -115,7 +116,7 @@ fn conclude(standing: &Standing, heading: &str) -> Result<()> {
 /// The command line's, else the profile's, else the carrier's.
 fn base_path(args: &cli::Up, carrier: Carrier, bundle: &Bundle) -> Result<PathBuf> {
     if let Some(base) = &args.base {
-        return base::given(base);
+        return base::named(base);
     }
     let profile = bundle.manifest.machine.as_ref().and_then(|machine| machine.base.as_ref());
     let name = profile.map_or(carrier.base(), |base| base.as_str());

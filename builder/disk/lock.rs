@@ -59,9 +59,10 @@ impl Lock {
 
     fn take(path: &Path, how: fn(&File) -> std::result::Result<(), TryLockError>) -> Result<File> {
         loop {
-            let file = Self::open(path)
-                .map_err(io::Error::from)
-                .doing(|| format!("opening the lock {}", path.display()))?;
+            let file = Self::open(path).map_err(io::Error::from).doing(|| {
+                let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+                format!("writing to {}", directory.unwrap_or(Path::new(".")).display())
+            })?;
             match how(&file) {
                 Ok(()) if is_at(&file, path) => return Ok(file),
                 // The run that held it has just ended, and has taken it away.

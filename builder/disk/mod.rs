@@ -150,6 +150,12 @@ impl Input {
         &self.path
     }
 
+    /// Forward to a byte of the file.
+    pub fn skip_to(&mut self, at: u64) -> Result<()> {
+        let seeking = self.file.seek(io::SeekFrom::Start(at));
+        seeking.map(drop).doing(|| format!("reading {}", self.path.display()))
+    }
+
     /// Back to the first byte, for a second reading through the same handle.
     pub fn rewind(&mut self) -> Result<()> {
         self.file.rewind().doing(|| format!("reading {}", self.path.display()))
@@ -219,6 +225,10 @@ pub struct Walked {
     pub path: PathBuf,
     pub kind: Kind,
     pub mode: Mode,
+    /// In bytes.
+    pub size: u64,
+    /// The user that it belongs to.
+    pub owner: u32,
     /// Where a link points.
     pub target: Option<PathBuf>,
 }
@@ -228,7 +238,10 @@ pub fn walk(root: &Path) -> Result<Vec<Walked>> {
     let mut all = Vec::new();
     for entry in walkdir::WalkDir::new(root).min_depth(1).sort_by_file_name() {
         let entry = entry.map_err(|error| {
-            Failure::io(error.to_string()).while_doing(format!("reading the directory {}", root.display()))
+            // Its own text repeats the path.
+            let path = error.path().unwrap_or(root).display().to_string();
+            let reason = error.io_error().map_or_else(|| error.to_string(), ToString::to_string);
+            Failure::io(reason).while_doing(format!("reading {path}"))
         })?;
         let path = entry.path().strip_prefix(root).unwrap_or(entry.path()).to_owned();
         let Some(found) = look(entry.path())? else { continue };
@@ -239,7 +252,8 @@ pub fn walk(root: &Path) -> Result<Vec<Walked>> {
             ),
             _ => None,
         };
-        all.push(Walked { path, kind: found.kind, mode: found.mode, target });
+        let Found { kind, mode, size, owner } = found;
+        all.push(Walked { path, kind, mode, size, owner, target });
     }
     Ok(all)
 }
@@ -331,6 +345,21 @@ pub fn is_own(path: &Path) -> Result<bool> {
 /// The number of the user that this process runs as.
 pub fn user() -> u32 {
     rustix::process::geteuid().as_raw()
+}
+
+/// Whether what belongs to this user can be changed by nobody but root and whoever this process runs as.
+pub fn is_trusted_owner(owner: u32) -> bool {
+    owner == 0 || owner == user()
+}
+
+/// Whether both paths lead to one file or directory, links followed; what is not there is the same as nothing.
+pub fn is_same(one: &Path, other: &Path) -> Result<bool> {
+    let identity = |path: &Path| match fs::metadata(path) {
+        Ok(meta) => Ok(Some((meta.dev(), meta.ino()))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).doing(|| format!("looking at {}", path.display())),
+    };
+    Ok(matches!((identity(one)?, identity(other)?), (Some(one), Some(other)) if one == other))
 }
 
 /// Puts a finished file in its place.

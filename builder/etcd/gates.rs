@@ -51,7 +51,7 @@ const GATES: [Gate; 13] = [
         "a single member can lose an acknowledged write in a crash (#14370)",
     ),
     // Fixed in 3.5.17, November 2024.
-    gate([3, 5, 0], [3, 5, 16], Refuse::Never, "part of a transaction can be applied (#18799)"),
+    gate([3, 5, 0], [3, 5, 16], Refuse::Never, "a transaction can be applied partially (#18799)"),
     // Fixed in 3.5.26.
     gate([3, 5, 0], [3, 5, 25], Refuse::Never, "removed members can come back, which blocks the way to 3.6"),
     // Fixed in 3.5.28, March 2026.
@@ -59,7 +59,7 @@ const GATES: [Gate; 13] = [
         [3, 5, 0],
         [3, 5, 27],
         Refuse::WithAuthentication,
-        "users with few rights can get at all keys once authentication is on (CVE-2026-33413, CVE-2026-33343)",
+        "with authentication enabled, low-privileged users can read any key (CVE-2026-33413, CVE-2026-33343)",
     ),
     // Fixed in 3.5.31, 3.5.32 and 3.5.33, 2026.
     gate([3, 5, 0], [3, 5, 30], Refuse::Never, "a member update can promote a learner"),

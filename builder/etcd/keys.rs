@@ -5,7 +5,7 @@
 
 use std::sync::LazyLock;
 
-use crate::etcd::{Release, Value, parse_duration};
+use crate::etcd::{Release, Value, judge, parse_duration};
 use crate::suggest;
 use crate::values::Invalid;
 
@@ -28,8 +28,20 @@ pub enum GoType {
 struct Row {
     key: String,
     go_type: GoType,
+    marks: Marks,
     /// First and last release, both included.
     ranges: Vec<(Release, Release)>,
+}
+
+/// What else the table says of an option, behind its type.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Marks {
+    /// `flag`: a flag and a variable only, which the config file of these releases ignores without a word.
+    flag: bool,
+    /// `reads`: it names files that etcd reads when it starts.
+    reads: bool,
+    /// `writes`: it names files that etcd writes.
+    writes: bool,
 }
 
 impl Row {
@@ -53,13 +65,16 @@ static TABLE: LazyLock<Table> = LazyLock::new(|| read_table(include_str!("keys.t
 fn read_table(text: &str) -> Table {
     let mut table = Table { releases: Vec::new(), rows: Vec::new() };
     for line in text.lines() {
-        let Some((key, go_type, ranges)) = read_line(line) else { continue };
-        match (go_type, key.strip_prefix('*')) {
+        let Some(Line { key, kind, ranges }) = read_line(line) else { continue };
+        match (kind, key.strip_prefix('*')) {
             (None, _) => table.releases = ranges,
-            (Some(go_type), None) => table.rows.push(Row { key: key.into(), go_type, ranges }),
-            (Some(go_type), Some(rest)) => {
+            (Some((go_type, marks)), None) => {
+                table.rows.push(Row { key: key.into(), go_type, marks, ranges });
+            }
+            (Some((go_type, marks)), Some(rest)) => {
                 for side in ["client", "peer"] {
-                    table.rows.push(Row { key: format!("{side}{rest}"), go_type, ranges: ranges.clone() });
+                    let key = format!("{side}{rest}");
+                    table.rows.push(Row { key, go_type, marks, ranges: ranges.clone() });
                 }
             }
         }
@@ -67,13 +82,19 @@ fn read_table(text: &str) -> Table {
     table
 }
 
-type Line<'t> = (&'t str, Option<GoType>, Vec<(Release, Release)>);
+struct Line<'t> {
+    key: &'t str,
+    /// `None` for the line that names the releases.
+    kind: Option<(GoType, Marks)>,
+    ranges: Vec<(Release, Release)>,
+}
 
 fn read_line(line: &str) -> Option<Line<'_>> {
     let mut words = line.split(' ');
     let key = words.next().filter(|key| !key.starts_with('#'))?;
     let unsigned = |max| GoType::Int { min: 0, max };
-    let go_type = match words.next()? {
+    let mut kind = words.next()?.split(',');
+    let go_type = match kind.next()? {
         "-" => None,
         "bool" => Some(GoType::Bool),
         "string" => Some(GoType::Text),
@@ -86,11 +107,21 @@ fn read_line(line: &str) -> Option<Line<'_>> {
         "uint32" => Some(unsigned(i64::from(u32::MAX))),
         _ => return None,
     };
+    let mut marks = Marks::default();
+    for mark in kind {
+        match mark {
+            "flag" => marks.flag = true,
+            "reads" => marks.reads = true,
+            "writes" => marks.writes = true,
+            _ => return None,
+        }
+    }
     let range = |word: &str| {
         let (first, last) = word.split_once('-')?;
         Some((first.parse().ok()?, last.parse().ok()?))
     };
-    Some((key, go_type, words.map(range).collect::<Option<_>>()?))
+    let ranges = words.map(range).collect::<Option<_>>()?;
+    Some(Line { key, kind: go_type.map(|go_type| (go_type, marks)), ranges })
 }
 
 /// Whether Kiln has this release's keys.
@@ -111,13 +142,35 @@ pub fn releases_with(key: &str) -> Vec<(Release, Release)> {
 /// The type of a key in this release's config file; `None` when the release does not know it. Nested keys are
 /// written with a dot: `peer-transport-security.allowed-hostname`, `socket-options.reuse-port`.
 pub fn lookup(release: Release, key: &str) -> Option<GoType> {
-    TABLE.rows.iter().find(|row| row.key == key && row.knows(release)).map(|row| row.go_type)
+    find(release, key, false).map(|row| row.go_type)
+}
+
+/// The type of an option that this release has as a flag and a variable only: its config file ignores the key.
+pub fn flag_only(release: Release, key: &str) -> Option<GoType> {
+    find(release, key, true).map(|row| row.go_type)
+}
+
+fn find(release: Release, key: &str, flag: bool) -> Option<&'static Row> {
+    TABLE.rows.iter().find(|row| row.key == key && row.marks.flag == flag && row.knows(release))
+}
+
+/// Whether an option names files that etcd reads when it starts.
+pub fn reads(key: &str) -> bool {
+    TABLE.rows.iter().any(|row| row.key == key && row.marks.reads)
+}
+
+/// Whether an option names files that etcd writes.
+pub fn writes(key: &str) -> bool {
+    TABLE.rows.iter().any(|row| row.key == key && row.marks.writes)
 }
 
 /// What this release calls the option that was probably meant by a key that it does not know: the name after
 /// or before etcd dropped `experimental-`, the config file's name of a flag, or the nearest name.
 pub fn suggest(release: Release, key: &str) -> Option<&'static str> {
-    let known = || TABLE.rows.iter().filter(|row| row.knows(release)).map(|row| row.key.as_str());
+    let known = || {
+        let rows = TABLE.rows.iter().filter(|row| row.knows(release) && !row.marks.flag);
+        rows.map(|row| row.key.as_str())
+    };
     let find = |wanted: &str| known().find(|name| *name == wanted);
     // etcd 3.6 turned these two into feature gates (CHANGELOG-3.6).
     let became_gates = ["experimental-initial-corrupt-check", "experimental-compact-hash-check-enabled"];
@@ -189,17 +242,22 @@ pub fn value(key: &str, go_type: GoType, given: &Given<'_>) -> Result<Value, Inv
     match (go_type, given) {
         (GoType::Bool, Given::Bool(value)) => Ok(Value::Bool(*value)),
         (GoType::Bool, _) => wrong("true or false, without quotes"),
-        (GoType::Int { min, max }, Given::Int(value)) => match i64::try_from(*value) {
-            Ok(value) if (min..=max).contains(&value) => Ok(Value::Int(value)),
-            _ => Err(Invalid(format!("it takes a whole number from {min} to {max}"))),
-        },
+        (GoType::Int { min, max }, Given::Int(value)) => {
+            let (min, max) = judge::bounds(key, min, max);
+            match i64::try_from(*value) {
+                Ok(value) if (min..=max).contains(&value) => Ok(Value::Int(value)),
+                _ => Err(Invalid(format!("it takes a whole number from {min} to {max}"))),
+            }
+        }
         (GoType::Int { .. }, Given::Text(_)) => wrong("a whole number, without quotes or unit"),
         (GoType::Int { .. }, _) => wrong("a whole number"),
         (GoType::Text, Given::Text(text)) => text_value(key, text),
         (GoType::Text, Given::Int(_)) => wrong("text, so put it in quotes"),
         (GoType::Text, _) => wrong("text in quotes"),
         (GoType::Strings, Given::List(items)) => {
-            items.iter().map(|item| list_item(item)).collect::<Result<Vec<_>, _>>().map(Value::List)
+            let items = items.iter().map(|item| list_item(item)).collect::<Result<Vec<_>, _>>()?;
+            judge::list(key, &items)?;
+            Ok(Value::List(items))
         }
         (GoType::Strings, _) => wrong("a list, as in [\"one\", \"two\"]"),
         (GoType::Duration, Given::Text(text)) => parse_duration(text).map(|nanos| Value::Duration { nanos }),
@@ -221,12 +279,8 @@ fn no_control(text: &str) -> Result<(), Invalid> {
 
 fn text_value(key: &str, text: &str) -> Result<Value, Invalid> {
     no_control(text)?;
-    let choices = choices(key);
-    if choices.is_empty() || choices.contains(&text) {
-        return Ok(Value::Text(text.into()));
-    }
-    let quoted: Vec<_> = choices.iter().map(|choice| format!("{choice:?}")).collect();
-    Err(Invalid(format!("it takes one of {}", quoted.join(", "))))
+    judge::text(key, text)?;
+    Ok(Value::Text(text.into()))
 }
 
 fn list_item(item: &str) -> Result<String, Invalid> {
@@ -234,23 +288,6 @@ fn list_item(item: &str) -> Result<String, Invalid> {
     match item.contains(',') {
         true => Err(Invalid("an item must not have a comma; write it as an item of its own".into())),
         false => Ok(item.into()),
-    }
-}
-
-/// The values that etcd takes for a key, where it takes a few only; with any other one it does not start, or
-/// goes on with its default.
-fn choices(key: &str) -> &'static [&'static str] {
-    match key {
-        "auto-compaction-mode" => &["periodic", "revision"],
-        "backend-bbolt-freelist-type" | "experimental-backend-bbolt-freelist-type" => &["array", "map"],
-        "log-format" => &["json", "console"],
-        "log-level" => &["debug", "info", "warn", "error", "panic", "fatal"],
-        "metrics" => &["basic", "extensive"],
-        "tls-min-version" => &["TLS1.2", "TLS1.3"],
-        "tls-max-version" => &["", "TLS1.2", "TLS1.3"],
-        // The fourth one, write-only-drop-data, deletes data.
-        "v2-deprecation" => &["not-yet", "write-only", "gone"],
-        _ => &[],
     }
 }
 
@@ -266,7 +303,7 @@ mod tests {
     fn every_line_of_the_table_is_read() {
         let text = include_str!("keys.txt");
         for line in text.lines().filter(|line| !line.starts_with('#')) {
-            let (key, _, ranges) = read_line(line).unwrap_or_else(|| panic!("{line}"));
+            let Line { key, ranges, .. } = read_line(line).unwrap_or_else(|| panic!("{line}"));
             assert!(!ranges.is_empty(), "{line}");
             assert!(ranges.iter().all(|(first, last)| first <= last), "{key}");
             assert!(

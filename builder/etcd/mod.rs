@@ -2,9 +2,14 @@
 
 pub mod gates;
 pub mod ids;
+pub mod judge;
 pub mod keys;
 mod release;
 mod value;
 
 pub use release::{AllowedCn, Release};
 pub use value::{Value, parse_duration};
+
+/// Where etcd listens (IANA: etcd-client, etcd-server).
+pub const CLIENT_PORT: u16 = 2379;
+pub const PEER_PORT: u16 = 2380;

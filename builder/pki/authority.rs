@@ -277,7 +277,7 @@ fn check(issued: &Certificate, by: &Certificate, content: &Content<'_>, key_pem:
     }
 }
 
-fn readable(name: &GeneralName) -> String {
+pub(super) fn readable(name: &GeneralName) -> String {
     match name {
         GeneralName::DnsName(name) => format!("DNS:{}", name.as_str()),
         GeneralName::IpAddress(octets) => match *octets.as_bytes() {

@@ -5,12 +5,14 @@ use std::net::IpAddr;
 use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
 
+use super::authority::readable;
 use super::certificate::Certificate;
-use super::{pem, signature};
+use super::{chain, pem, signature};
 use crate::failure::{Failure, Result};
 use crate::values::Epoch;
 
 /// A certificate of somebody who may be anybody. Its names are printable.
+#[derive(Clone)]
 pub struct Presented(Certificate);
 
 impl Presented {
@@ -56,6 +58,14 @@ impl Presented {
 
     pub fn not_after(&self) -> Epoch {
         self.0.not_after()
+    }
+
+    /// The subject alternative names, as a manifest has them: `DNS:cp-a`, `IP:10.0.0.1`.
+    ///
+    /// # Errors
+    /// `Exit::Untrusted` when the extension is broken.
+    pub fn sans(&self) -> Result<Vec<String>> {
+        Ok(chain::alternative_names(&self.0)?.iter().map(readable).collect())
     }
 
     /// Whether this is the other's issuer by name, and the signature is by its key.

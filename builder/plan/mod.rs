@@ -12,13 +12,10 @@ use crate::etcd::{AllowedCn, Release, Value};
 use crate::profile::{Bundle, Certificates, ConfigStyle, Machine, Network, PEER_COMMON_NAME, Pki, Profile};
 use crate::values::{Arch, ClusterName, Domain, GuestPath, Mac, NodeName, Token, disk_serial, host_address};
 
+pub use crate::etcd::{CLIENT_PORT, PEER_PORT};
 pub use certificate::{CertificateSpec, Usage, Uses, operator, uses};
 pub use settings::{Origin, Setting};
 pub use view::View;
-
-/// Where etcd listens (IANA: etcd-client, etcd-server).
-pub const CLIENT_PORT: u16 = 2379;
-pub const PEER_PORT: u16 = 2380;
 
 /// A resolved cluster. Nothing in it is optional that a renderer would have to decide.
 #[derive(Clone, Debug)]

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{CLIENT_PORT, Cluster, PEER_PORT, certificate, loopback, url};
 use crate::etcd::Value;
-use crate::profile::{Node, Profile};
+use crate::profile::{ConfigStyle, Node, Profile};
 
 /// One option by etcd's own name; what is nested in the config file has a dot.
 #[derive(Clone, Debug)]
@@ -50,6 +50,19 @@ pub fn of_node(profile: &Profile, node: &Node, cluster: &Cluster, initial_cluste
             Some(there) => *there = setting,
             None => settings.push(setting),
         }
+    }
+    // The flag's default is periodic, and the config file has none: etcd stops at "5m" and ignores "8" there
+    // (`parseCompactionRetention` in server/embed/etcd.go).
+    let has = |key: &str| settings.iter().any(|setting| setting.key == key);
+    if profile.etcd.config_style == ConfigStyle::File
+        && has("auto-compaction-retention")
+        && !has("auto-compaction-mode")
+    {
+        settings.push(Setting {
+            key: "auto-compaction-mode".to_owned(),
+            value: Value::Text("periodic".to_owned()),
+            origin: Origin::Kiln("what a retention means"),
+        });
     }
     settings
 }

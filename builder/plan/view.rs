@@ -114,9 +114,10 @@ impl fmt::Display for View<'_> {
         let majority = nodes.len() / 2 + 1;
         writeln!(
             f,
-            "  members    {}, of which {majority} must be up: {} may be down",
+            "  members    {} (quorum {majority}, tolerates {} failure{})",
             nodes.len(),
-            nodes.len() - majority
+            nodes.len() - majority,
+            if nodes.len() - majority == 1 { "" } else { "s" }
         )?;
         nodes.iter().try_for_each(|node| self.node(f, node))?;
         writeln!(f, "\nclient certificates, in the bundle's client/")?;

@@ -12,6 +12,8 @@ use std::io::{self, Read};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -83,6 +85,8 @@ pub struct Program {
     deadline: Duration,
     output_limit: u64,
     through_interrupt: bool,
+    /// Whether a variable of Kiln's own environment is kept from a program that runs in Kiln's place.
+    withheld: fn(&str) -> bool,
 }
 
 impl Program {
@@ -97,7 +101,14 @@ impl Program {
             deadline: Duration::from_secs(30),
             output_limit: OUTPUT_LIMIT,
             through_interrupt: false,
+            withheld: |_| false,
         }
+    }
+
+    /// For [`Program::attached`]: which variables of Kiln's own environment it must not see.
+    pub fn withholding(mut self, withheld: fn(&str) -> bool) -> Self {
+        self.withheld = withheld;
+        self
     }
 
     pub fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
@@ -199,26 +210,44 @@ impl Program {
         })
     }
 
-    /// Runs it in Kiln's place: with its terminal, its environment besides what was put in, and for as long as
-    /// it likes. Ctrl-C at the terminal reaches it as well, and what reaches Kiln alone is passed on; Kiln waits
+    /// Runs it in Kiln's place: with its terminal, its environment besides what was put in and withheld, and for as long as
+    /// it likes. Ctrl-C at the terminal reaches it as well, and the signal that reaches Kiln alone is passed on; Kiln waits
     /// for it in any case, so that it can clear up.
     ///
     /// # Errors
     /// `Exit::Io` when it does not start.
     pub fn attached(&self) -> Result<Ended> {
         let mut command = Command::new(&self.path);
+        for (name, _) in std::env::vars_os() {
+            if name.to_str().is_some_and(self.withheld) {
+                command.env_remove(name);
+            }
+        }
         command.args(&self.arguments).envs(self.environment.iter().map(|(n, v)| (n, v)));
         command.env("LC_ALL", std::env::var_os("LC_ALL").unwrap_or_default());
+        // The last signal that came, as a number.
+        let came = Arc::new(AtomicUsize::new(0));
+        for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+            let number = signal.as_raw();
+            signal_hook::flag::register_usize(number, Arc::clone(&came), number.unsigned_abs() as usize)
+                .doing(|| "listening for signals".into())?;
+        }
         let mut child = self.start(&mut command)?;
-        let mut told = false;
+        let mut told = 0;
         loop {
             if let Some(status) = child.try_wait().doing(|| format!("running {}", self.name()))? {
                 return Ok(status.into());
             }
-            if interrupt::asked() && !told {
-                told = true;
-                // It may have ended meanwhile, which is what was wanted.
-                let _ = rustix::process::kill_process(Pid::from_child(&child), Signal::TERM);
+            let now = came.load(Ordering::Relaxed);
+            if now != told {
+                told = now;
+                let signal = [Signal::INT, Signal::TERM, Signal::HUP].into_iter();
+                if let Some(signal) =
+                    signal.into_iter().find(|signal| signal.as_raw().unsigned_abs() as usize == now)
+                {
+                    // It may have ended meanwhile, which is what was wanted.
+                    let _ = rustix::process::kill_process(Pid::from_child(&child), signal);
+                }
             }
             thread::sleep(GLANCE);
         }

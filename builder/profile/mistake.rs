@@ -5,13 +5,17 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
-use serde::{Serialize, Serializer};
-use serde_json::json;
+use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::Span;
+use super::private::{self, Lines};
 use super::source::{File, Texts};
 use crate::failure::{Exit, Failure};
-use crate::values::without_private_keys;
+use crate::values::{printable_lines, without_private_keys};
+
+/// How the mistake begins that only an artifact store can mend.
+pub(super) const NO_RELEASE: &str = "no etcd release";
 
 /// More would only scroll the first ones away.
 const SHOWN: usize = 64;
@@ -94,8 +98,21 @@ impl Mistakes {
     pub(super) fn new(mut texts: Texts, mut list: Vec<Mistake>) -> Self {
         list.sort_by_key(|mistake| mistake.span.as_ref().map(|span| (span.start, span.end)));
         // Also where the text is no TOML, so that nobody knows what is a value in it.
-        texts.change(|text| *text = without_private_keys(text));
+        texts.change(|text| *text = private::tame(&without_private_keys(text)));
+        for mistake in &mut list {
+            mistake.reason = private::starred(std::mem::take(&mut mistake.reason));
+            mistake.help = mistake.help.take().map(private::starred);
+            mistake.notes = std::mem::take(&mut mistake.notes).into_iter().map(private::starred).collect();
+        }
         Self { texts, list }
+    }
+
+    /// Adds to what is said of a missing release where it was looked for.
+    pub fn looked_in(mut self, directory: &str) -> Self {
+        for mistake in self.list.iter_mut().filter(|mistake| mistake.reason.starts_with(NO_RELEASE)) {
+            mistake.notes.push(format!("the artifact store is {directory}; --artifacts names another"));
+        }
+        self
     }
 
     pub fn count(&self) -> usize {
@@ -115,12 +132,24 @@ impl Mistakes {
         report(std::slice::from_ref(self), color)
     }
 
-    fn render_one(&self, renderer: &Renderer, mistake: &Mistake) -> String {
-        let title = Level::ERROR.primary_title(mistake.reason.as_str());
+    /// Whose lines are not shown is added to `told`.
+    fn render_one<'m>(
+        &'m self,
+        renderer: &Renderer,
+        mistake: &'m Mistake,
+        told: &mut BTreeSet<&'m str>,
+    ) -> String {
+        let reason = printable_lines(&mistake.reason);
+        let title = Level::ERROR.primary_title(reason.as_ref());
         let mut notes: Vec<Cow<'_, str>> = mistake.notes.iter().map(|note| note.as_str().into()).collect();
         let group = match mistake.span.as_ref().and_then(|span| self.texts.file(span.start).zip(Some(span))) {
+            Some((file, span)) if file.lines != Lines::Shown => {
+                notes.extend(file.lines.why_not().filter(|_| told.insert(&file.path)).map(Into::into));
+                let (path, line, column) = self.texts.position(span.start);
+                title.element(annotate_snippets::Origin::path(path).line(line).char_column(column))
+            }
             Some((file, span)) => {
-                let text = &self.texts.whole()[file.span.clone()];
+                let text = self.texts.text(file);
                 let mut snippet = Snippet::source(text).path(file.path.as_str());
                 let mut primary = AnnotationKind::Primary.span(visible(text, file, span));
                 match &mistake.other {
@@ -139,50 +168,64 @@ impl Mistakes {
             }
             None => title.element(annotate_snippets::Origin::path(self.texts.name())),
         };
+        let notes: Vec<_> = notes.iter().map(|note| printable_lines(note)).collect();
         let notes = notes.iter().map(|note| Level::NOTE.message(note.as_ref()));
-        let help = mistake.help.as_ref().map(|help| Level::HELP.message(help.as_str()));
+        let help = mistake.help.as_deref().map(printable_lines);
+        let help = help.as_ref().map(|help| Level::HELP.message(help.as_ref()));
         renderer.render(&[group.elements(notes).elements(help)])
     }
 
     /// As an error for `main` to print as it is.
     pub fn into_failure(self, color: bool) -> Failure {
-        Failure::report(self.exit(), self.render(color))
+        failure_of_all(&[self], color)
     }
 }
 
-/// The mistakes of several profiles as one error for `main` to print as it is.
+/// The mistakes of one or several profiles as one error for `main` to print as it is; programs get one list of all.
 pub fn failure_of_all(all: &[Mistakes], color: bool) -> Failure {
     let exit = match all.iter().all(|mistakes| mistakes.exit() == Exit::Unsafe) {
         true => Exit::Unsafe,
         false => Exit::Profile,
     };
-    Failure::report(exit, report(all, color))
+    let mut list: Vec<Value> = Vec::new();
+    for mistake in all.iter().flat_map(|mistakes| mistakes.list.iter().map(|one| mistakes.json_one(one))) {
+        if !list.contains(&mistake) {
+            list.push(mistake);
+        }
+    }
+    let message = format!("{}; nothing was written", count_of(all, list.len()));
+    Failure::report(exit, report(all, color)).detailed(message, list.into())
+}
+
+/// `a.toml has 3 mistakes`.
+fn count_of(all: &[Mistakes], count: usize) -> String {
+    let who = match all {
+        [one] => format!("{} has", one.texts.name()),
+        _ => format!("{} profiles have", all.len()),
+    };
+    format!("{who} {count} mistake{}", if count == 1 { "" } else { "s" })
 }
 
 /// The text for a person. What many profiles take over from one file is wrong once.
 fn report(all: &[Mistakes], color: bool) -> String {
     let renderer = if color { Renderer::styled() } else { Renderer::plain() };
-    let mut seen = BTreeSet::new();
+    let (mut seen, mut told) = (BTreeSet::new(), BTreeSet::new());
     let mut text = String::new();
     for mistakes in all {
         for mistake in &mistakes.list {
             let place = mistake.span.as_ref().map(|span| mistakes.texts.position(span.start));
             let place = place.unwrap_or((mistakes.texts.name(), 0, 0));
             if seen.insert((place, mistake.reason.as_str())) && seen.len() <= SHOWN {
-                text.push_str(&mistakes.render_one(&renderer, mistake));
+                text.push_str(&mistakes.render_one(&renderer, mistake, &mut told));
                 text.push_str("\n\n");
             }
         }
     }
     let (count, more) = (seen.len(), seen.len().saturating_sub(SHOWN));
-    let who = match all {
-        [one] => format!("{} has", one.texts.name()),
-        _ => format!("{} profiles have", all.len()),
-    };
-    let mistakes = if count == 1 { "1 mistake".to_owned() } else { format!("{count} mistakes") };
+    let counted = count_of(all, count);
     match more {
-        0 => text.push_str(&format!("{who} {mistakes}; nothing was written\n")),
-        more => text.push_str(&format!("and {more} more: {who} {mistakes}; nothing was written\n")),
+        0 => text.push_str(&format!("{counted}; nothing was written\n")),
+        more => text.push_str(&format!("and {more} more: {counted}; nothing was written\n")),
     }
     text
 }
@@ -201,31 +244,28 @@ fn visible(text: &str, file: &File, span: &Span) -> Span {
     start..border(span.end).clamp(start, line.max(start))
 }
 
-impl Serialize for Mistakes {
-    /// A list of `{file, line, column, reason, notes, help, also: {file, line, column, what}, unsafe}`; what there is none
-    /// of is null.
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.list.iter().map(|mistake| {
-            let place = mistake.span.as_ref().map(|span| self.texts.position(span.start));
-            let (file, line, column) = match place {
-                Some((file, line, column)) => (file, Some(line), Some(column)),
-                None => (self.texts.name(), None, None),
-            };
-            let also = mistake.other.as_ref().map(|(span, what)| {
-                let (file, line, column) = self.texts.position(span.start);
-                json!({ "file": file, "line": line, "column": column, "what": what })
-            });
-            json!({
-                "file": file,
-                "line": line,
-                "column": column,
-                "reason": mistake.reason,
-                "notes": mistake.notes,
-                "help": mistake.help,
-                "also": also,
-                "unsafe": mistake.kind == Kind::Unsafe,
-            })
-        }))
+impl Mistakes {
+    /// `{file, line, column, reason, notes, help, also: {file, line, column, what}, unsafe}`; what there is none of is null.
+    fn json_one(&self, mistake: &Mistake) -> Value {
+        let place = mistake.span.as_ref().map(|span| self.texts.position(span.start));
+        let (file, line, column) = match place {
+            Some((file, line, column)) => (file, Some(line), Some(column)),
+            None => (self.texts.name(), None, None),
+        };
+        let also = mistake.other.as_ref().map(|(span, what)| {
+            let (file, line, column) = self.texts.position(span.start);
+            json!({ "file": file, "line": line, "column": column, "what": what })
+        });
+        json!({
+            "file": file,
+            "line": line,
+            "column": column,
+            "reason": mistake.reason,
+            "notes": mistake.notes,
+            "help": mistake.help,
+            "also": also,
+            "unsafe": mistake.kind == Kind::Unsafe,
+        })
     }
 }
 
@@ -252,6 +292,12 @@ impl<'t> Desk<'t> {
 
     pub fn line(&self, span: &Span) -> usize {
         self.texts.position(span.start).1
+    }
+
+    /// `FILE:LINE`, for what is found out once the profile has been read.
+    pub fn place(&self, span: &Span) -> String {
+        let (path, line, _) = self.texts.position(span.start);
+        format!("{path}:{line}")
     }
 
     /// What relative paths that are written at a place begin at.

@@ -4,9 +4,11 @@ mod embedded;
 mod mistake;
 mod nodes;
 mod options;
+mod private;
 mod programs;
 mod reader;
 mod release;
+mod rules;
 mod sections;
 mod source;
 mod syntax;
@@ -19,7 +21,7 @@ use std::ops::Range;
 
 use ipnet::IpNet;
 
-use crate::etcd::Release;
+use crate::etcd::{Release, Value, judge, keys};
 use crate::values;
 use crate::values::{
     Arch, BaseSystem, ClientName, ClusterName, Domain, GuestPath, Invalid, Lifetime, LoginName, Mac,
@@ -29,6 +31,7 @@ use crate::values::{
 pub use embedded::{embedded, names};
 pub use mistake::{Mistakes, Warning, failure_of_all};
 pub use nodes::{check_host, check_member_name, network_range};
+pub use private::Lines;
 pub use source::{LIMIT, Source};
 
 /// The client certificate that every bundle has: its name and its common name.
@@ -64,15 +67,17 @@ pub fn read(source: &Source, available: &[(Release, Arch)]) -> Result<(Profile, 
         }
     }
     if !mistakes.is_empty() {
+        // Bytes that are no text may be anything.
+        texts.hide_all();
         return Err(Mistakes::new(texts, mistakes));
     }
-    let mut secrets = Vec::new();
+    let (mut secrets, mut digests) = (Vec::new(), Vec::new());
     let mut profile = None;
     let mut warnings = Vec::new();
     let alone = texts.alone();
     let (documents, mut mistakes) = parse_all(&alone);
     if let Some(document) = &documents {
-        secrets = document.private_keys();
+        (secrets, digests) = (document.private_keys(), document.digests());
         let mut desk = mistake::Desk::new(&texts);
         profile = sections::profile(&mut desk, source, document.table(), available);
         warnings = desk.warnings;
@@ -85,18 +90,22 @@ pub fn read(source: &Source, available: &[(Release, Arch)]) -> Result<(Profile, 
         Some(profile) if mistakes.is_empty() => Ok((profile, warnings)),
         _ => {
             texts.change(|text| secrets.into_iter().for_each(|secret| values::hide(text, secret)));
+            private::hide_hex(&mut texts, &digests);
             Err(Mistakes::new(texts, mistakes))
         }
     }
 }
 
 /// The documents as one, as far as they can be understood: what the first says wins, and so on.
-fn parse_all(texts: &[String]) -> (Option<syntax::Document<'_>>, Vec<mistake::Mistake>) {
+fn parse_all(alone: &[String]) -> (Option<syntax::Document<'_>>, Vec<mistake::Mistake>) {
     let mut all: Option<syntax::Document<'_>> = None;
     let mut mistakes = Vec::new();
     let mut whole = true;
-    for text in texts {
+    for text in alone {
         let (document, mut wrong) = syntax::parse(text);
+        if let Some(first) = wrong.first().filter(|_| !private::is_profile(text)) {
+            wrong = vec![foreign(first, private::is_yaml(text))];
+        }
         mistakes.append(&mut wrong);
         match (&mut all, document) {
             (Some(all), Some(base)) => all.extend(base),
@@ -106,6 +115,17 @@ fn parse_all(texts: &[String]) -> (Option<syntax::Document<'_>>, Vec<mistake::Mi
         }
     }
     (all.filter(|_| whole), mistakes)
+}
+
+/// One mistake for all of a file that is no profile: what is said of broken syntax would quote it.
+fn foreign(first: &mistake::Mistake, yaml: bool) -> mistake::Mistake {
+    let (reason, help) = match yaml {
+        true => {
+            ("this is not TOML, but YAML", "write it as TOML, as in:\nschema = 1\n[cluster]\nname = \"ha3\"")
+        }
+        false => ("this is not TOML, and not a profile", "name a file that begins with schema = 1"),
+    };
+    mistake::Mistake::new(first.span.clone(), reason).help(help)
 }
 
 /// What a profile says that it extends, before anything else of it is read.
@@ -167,9 +187,22 @@ pub struct Etcd {
 pub struct OptionSet {
     /// By etcd's own name; nested ones with a dot: `peer-transport-security.allowed-hostname`.
     pub key: String,
-    pub value: crate::etcd::Value,
+    pub value: Value,
     /// Line in the profile, from 1.
     pub line: usize,
+    /// `FILE:LINE` of its value.
+    pub place: String,
+}
+
+impl OptionSet {
+    /// The files in the guest that etcd reads because of it.
+    pub fn reads(&self) -> Vec<&str> {
+        match &self.value {
+            Value::Text(text) if self.key == "auth-token" => judge::token_files(text).unwrap_or_default(),
+            Value::Text(path) if keys::reads(&self.key) && !path.is_empty() => vec![path],
+            _ => Vec::new(),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

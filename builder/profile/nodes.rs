@@ -89,7 +89,7 @@ fn fit(address: IpAddr, cidr: &IpNet) -> Result<(), Unfit> {
         return unfit("it is a multicast address");
     }
     if !cidr.contains(&address) {
-        return outside(format!("it lies outside {cidr}"));
+        return outside(format!("it is not in {cidr}"));
     }
     // Networks of one or two addresses have neither (RFC 3021, RFC 6164).
     if cidr.max_prefix_len() - cidr.prefix_len() >= 2 {
@@ -123,7 +123,8 @@ pub(super) fn nodes(
 ) -> Nodes {
     let count = tables.len();
     member_count(desk, &tables, two_allowed);
-    let (mut names, mut addresses, mut macs) = (Seen::new("name"), Seen::new("address"), Seen::new("MAC"));
+    let (mut names, mut addresses, mut macs) =
+        (Seen::new("node name"), Seen::new("address"), Seen::new("MAC"));
     let mut list = Vec::new();
     for mut table in tables {
         table.require(desk, "name", "name = \"cp-a\"");
@@ -253,8 +254,9 @@ address = \"10.240.16.10\"",
         _ if count.is_multiple_of(2) => desk.warn(
             last.as_ref(),
             format!(
-                "{count} members need {majority} to agree, so they bear the loss of {}, which {} would too",
+                "{count} members have a quorum of {majority} and tolerate {} failure{}, no more than {} members do",
                 count - majority,
+                if count - majority == 1 { "" } else { "s" },
                 count - 1
             ),
         ),
@@ -267,7 +269,7 @@ address = \"10.240.16.10\"",
 }
 
 pub(super) fn clients(desk: &mut Desk, tables: Vec<Section>) -> Vec<ClientName> {
-    let mut names = Seen::new("name");
+    let mut names = Seen::new("client name");
     let mut list = Vec::new();
     for mut table in tables {
         table.require(desk, "name", "name = \"kube-apiserver\"");
@@ -310,9 +312,11 @@ impl<T: Ord + Clone + Display> Seen<T> {
             self.first.insert(value.get_ref().clone(), value.span());
             return true;
         };
-        let reason = format!("the {} {} is there twice", self.what, value.get_ref());
+        let reason = format!("duplicate {} {}", self.what, value.get_ref());
         desk.mistake(
-            Mistake::new(value.span(), reason).other(first.clone(), "first here").help("give each its own"),
+            Mistake::new(value.span(), reason)
+                .other(first.clone(), "first here")
+                .help("each must be unique; change one of the two"),
         );
         false
     }
@@ -328,8 +332,8 @@ mod tests {
             ("10.240.0.0/16", "10.240.16.10", ""),
             ("10.240.0.0/16", "10.240.0.0", "itself"),
             ("10.240.0.0/16", "10.240.255.255", "broadcast"),
-            ("10.240.0.0/16", "10.241.0.1", "outside"),
-            ("10.240.0.0/16", "fd00::1", "outside"),
+            ("10.240.0.0/16", "10.241.0.1", "not in"),
+            ("10.240.0.0/16", "fd00::1", "not in"),
             ("10.240.0.0/16", "127.0.0.1", "loopback"),
             ("10.240.0.0/16", "224.0.0.1", "multicast"),
             ("10.240.0.0/16", "0.0.0.0", "any address"),

@@ -334,7 +334,7 @@ pub(super) fn given<'t>(value: &'t DeValue) -> Given<'t> {
         DeValue::Boolean(value) => Given::Bool(*value),
         DeValue::Array(items) => match items.iter().map(|item| item.get_ref().as_str()).collect() {
             Some(texts) => Given::List(texts),
-            None => Given::Other("a list of something else than texts"),
+            None => Given::Other("a list that contains a non-string"),
         },
         other => Given::Other(what(other)),
     }

@@ -2,7 +2,7 @@
 
 use toml::Spanned;
 
-use super::mistake::{Desk, Mistake};
+use super::mistake::{Desk, Mistake, NO_RELEASE};
 use super::reader::Section;
 use crate::etcd::{Release, gates, keys};
 use crate::values::Arch;
@@ -40,7 +40,7 @@ pub(super) fn choose(
         .map(|(release, _)| *release)
         .max();
     if newest.is_none() {
-        let reason = format!("no etcd release for {arch} has been imported, and the profile names none");
+        let reason = format!("{NO_RELEASE} for {arch} has been imported, and the profile names none");
         desk.mistake(Mistake::missing(None, reason).help(
             "import one with kiln artifacts add FILE…, where FILE is a release tarball or a .deb package",
         ));
@@ -73,9 +73,9 @@ pub(super) fn judge(desk: &mut Desk, chosen: &Chosen, members: usize, accepted: 
     let Some(verdict) = verdict else { return };
     let is_accepted = accepted.iter().any(|entry| *entry.get_ref() == release);
     let fixed = match (verdict.fixed, verdict.others.is_empty()) {
-        (Some(fixed), true) => format!("etcd {fixed} has it fixed"),
-        (Some(fixed), false) => format!("etcd {fixed} has them all fixed"),
-        (None, _) => "no release that kiln knows has it fixed".into(),
+        (Some(fixed), true) => format!("this is fixed in etcd {fixed}"),
+        (Some(fixed), false) => format!("all of these are fixed in etcd {fixed}"),
+        (None, _) => "no release that kiln knows fixes this".into(),
     };
     if refused && !is_accepted {
         let reason = format!("kiln refuses etcd {release}: {}", verdict.worst);

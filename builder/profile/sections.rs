@@ -8,6 +8,7 @@ use toml::de::DeTable;
 
 use super::mistake::{Desk, Mistake};
 use super::reader::{Section, choose, quoted};
+use super::rules::Around;
 use super::source::Source;
 use super::{
     Algorithm, Binaries, Bundle, Carrier, Certificates, Cluster, Compression, ConfigStyle, EXTENDS, Etcd,
@@ -47,7 +48,7 @@ pub(super) fn profile(
     let pki = pki(desk, &mut table);
     table.finish(desk);
     let mut table = top.table(desk, "etcd", "[etcd]");
-    let mut etcd = etcd(desk, &mut table, nodes.count, available, pki.as_ref());
+    let mut etcd = etcd(desk, &mut table, &nodes, network.as_ref(), available, pki.as_ref());
     let names_bin_dir = table.has("bin-dir");
     table.finish(desk);
     let mut table = top.table(desk, "machine", "[machine]");
@@ -83,7 +84,8 @@ fn schema(desk: &mut Desk, top: &mut Section) -> Option<()> {
     if !top.has("schema") {
         return Some(());
     }
-    let schema = schema?;
+    // What is no number at all is a slip, and the rest of the file is what it seems to be.
+    let Some(schema) = schema else { return Some(()) };
     if *schema.get_ref() == i128::from(SCHEMA) {
         return Some(());
     }
@@ -101,7 +103,7 @@ fn extended(desk: &mut Desk, top: &mut Section, source: &Source) {
     let Some(named) = top.text(desk, EXTENDS) else { return };
     // In the text that names it, which may itself be extended.
     if let Some(Err(why)) = source.chain().last().and_then(|last| last.base.as_ref()) {
-        let reason = format!("extends = {} cannot be had: {why}", quoted(named.get_ref()));
+        let reason = format!("cannot read the base profile {}: {why}", quoted(named.get_ref()));
         desk.mistake(Mistake::new(named.span(), reason));
     }
 }
@@ -121,23 +123,32 @@ fn cluster(desk: &mut Desk, table: &mut Section) -> (Option<Cluster>, Option<Spa
 fn etcd(
     desk: &mut Desk,
     table: &mut Section,
-    members: usize,
+    nodes: &nodes::Nodes,
+    network: Option<&nodes::Placed>,
     available: &[(Release, Arch)],
     pki: Option<&(Pki, Option<Span>)>,
 ) -> Option<Etcd> {
     let arch = table.value::<Arch>(desk, "arch").map_or(Arch::Amd64, Spanned::into_inner);
     let chosen = release::choose(desk, table, arch, available);
     let sha256 = table.values(desk, "sha256", |text| text.parse::<Digest>()).unwrap_or_default();
-    let config_style = table.choice(desk, "config-style", ConfigStyle::CHOICES).unwrap_or(ConfigStyle::File);
+    let config_style =
+        table.value_with(desk, "config-style", config_style).map_or(ConfigStyle::File, Spanned::into_inner);
     let data_dir = data_dir(desk, table, pki);
     let bin_dir = programs::bin_dir(desk, table, data_dir.as_ref());
     let accepted = table.values(desk, "accept-risk", |text| text.parse()).unwrap_or_default();
     if let Some(chosen) = &chosen {
-        release::judge(desk, chosen, members, &accepted);
+        release::judge(desk, chosen, nodes.count, &accepted);
     }
     let config = table.table(desk, "config", "[etcd.config]");
     let release = chosen.as_ref().map(|chosen| chosen.release);
-    let options = options::options(desk, &config, release, config_style);
+    let around = Around {
+        style: config_style,
+        leaf: pki.map(|(pki, _)| pki.leaf_algorithm),
+        data_dir: data_dir.as_ref(),
+        nodes: &nodes.list,
+        cidr: network.map(|placed| placed.network.cidr),
+    };
+    let options = options::options(desk, &config, release, &around);
     let chosen = chosen?;
     Some(Etcd {
         release: chosen.release,
@@ -148,6 +159,16 @@ fn etcd(
         data_dir: data_dir?,
         bin_dir: bin_dir?,
         options,
+    })
+}
+
+/// By Kiln's word; the ones that others use for the same are told from slips.
+fn config_style(text: &str) -> Result<ConfigStyle, Invalid> {
+    choose(text, ConfigStyle::CHOICES).map_err(|Invalid(why)| match text {
+        "yaml" | "yml" | "config-file" | "config" => Invalid(format!("{why}; did you mean file?")),
+        "args" | "arguments" | "cmdline" => Invalid(format!("{why}; did you mean flags?")),
+        "environment" | "variables" => Invalid(format!("{why}; did you mean env?")),
+        _ => Invalid(why),
     })
 }
 

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use super::Span;
 use super::mistake::Mistake;
-use crate::values::Digest;
+use super::private::{Lines, is_profile};
+use crate::values::{Digest, printable};
 
 /// What a profile was read from.
 #[derive(Clone, Debug)]
@@ -16,6 +17,8 @@ pub struct Source {
     pub bytes: Vec<u8>,
     /// What relative paths in the profile begin at.
     pub directory: PathBuf,
+    /// Whether mistakes are shown with its lines.
+    pub lines: Lines,
     /// The profile that it extends, where it says so, or why that cannot be had.
     pub base: Option<Result<Box<Source>, String>>,
 }
@@ -28,6 +31,7 @@ impl Source {
             path: path.display().to_string(),
             bytes,
             directory: path.parent().map(Path::to_owned).unwrap_or_default(),
+            lines: Lines::Shown,
             base: None,
         }
     }
@@ -61,6 +65,7 @@ pub(super) struct File {
     /// As shown to the user.
     pub path: String,
     pub directory: PathBuf,
+    pub lines: Lines,
     /// Where it is in the whole.
     pub span: Span,
 }
@@ -73,9 +78,12 @@ impl Texts {
         }
         let start = self.whole.len();
         self.whole.push_str(text);
-        // A file's name can hold what a terminal obeys.
-        let path = source.path.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
-        self.files.push(File { path, directory: source.directory.clone(), span: start..self.whole.len() });
+        self.files.push(File {
+            path: printable(&source.path).into_owned(),
+            directory: source.directory.clone(),
+            lines: if is_profile(text) { source.lines } else { Lines::Foreign },
+            span: start..self.whole.len(),
+        });
         start
     }
 
@@ -96,6 +104,16 @@ impl Texts {
     /// The text that a place is in; the profile's own where that is nowhere.
     pub fn file(&self, at: usize) -> Option<&File> {
         self.files.iter().find(|file| at <= file.span.end).or(self.files.last())
+    }
+
+    /// No line of any of them is shown.
+    pub fn hide_all(&mut self) {
+        self.files.iter_mut().for_each(|file| file.lines = Lines::Foreign);
+    }
+
+    /// The text of a file.
+    pub fn text(&self, file: &File) -> &str {
+        &self.whole[file.span.clone()]
     }
 
     /// The file, and line and column in it, both from 1, the column in characters.

@@ -30,6 +30,17 @@ impl<'t> Document<'t> {
         join(&mut self.0, std::mem::take(&mut base.0));
     }
 
+    /// Where `[etcd] sha256` pins release files: hex digits that are no secret.
+    pub fn digests(&self) -> Vec<Span> {
+        let etcd = self.0.get("etcd").map(toml::Spanned::get_ref);
+        let Some(DeValue::Table(etcd)) = etcd else { return Vec::new() };
+        match etcd.get("sha256").map(|value| (value.get_ref(), value.span())) {
+            Some((DeValue::Array(items), _)) => items.iter().map(toml::Spanned::span).collect(),
+            Some((_, span)) => vec![span],
+            None => Vec::new(),
+        }
+    }
+
     /// Where somebody has written a private key, whatever the key that it is the value of: no message may show it.
     pub fn private_keys(&self) -> Vec<Span> {
         let mut found = Vec::new();

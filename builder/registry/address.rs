@@ -78,7 +78,7 @@ impl FromStr for Address {
             (None, Some(_)) => {
                 return invalid("its tag has to be 1 to 128 of A-Z, a-z, 0-9, '.', '_' and '-'");
             }
-            (None, None) => return invalid("it names no tag; write :TAG at its end"),
+            (None, None) => return invalid("it names no tag; append :TAG"),
         };
         if repository.len() > 255 || !repository.split('/').all(is_part) {
             return invalid(

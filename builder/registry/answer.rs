@@ -7,6 +7,7 @@ use ureq::http::{Response, StatusCode};
 use ureq::{Body, Error};
 
 use super::client::PATIENCE;
+use super::pace::Paced;
 use crate::failure::{Failure, Result};
 use crate::interrupt;
 
@@ -35,7 +36,7 @@ fn codes(body: Body) -> Vec<String> {
         code: String,
     }
     let mut bytes = Vec::new();
-    let read = body.into_reader().take(1 << 16).read_to_end(&mut bytes);
+    let read = Paced::new(body.into_reader()).take(1 << 16).read_to_end(&mut bytes);
     let errors: Option<Errors> = read.ok().and_then(|_| serde_json::from_slice(&bytes).ok());
     let plausible = |code: &String| {
         (1..=40).contains(&code.len()) && code.bytes().all(|b| b.is_ascii_uppercase() || b == b'_')

@@ -17,6 +17,7 @@ use super::answer::{broken, refused};
 use super::artifact::Blob;
 use super::auth::{self, Challenge, Token};
 use super::credentials::Credentials;
+use super::pace::Paced;
 use crate::disk;
 use crate::failure::{Doing, Failure, Result};
 use crate::interrupt;
@@ -64,6 +65,8 @@ impl Client {
             .user_agent(concat!("kiln/", env!("CARGO_PKG_VERSION")))
             .timeout_resolve(Some(PATIENCE))
             .timeout_connect(Some(PATIENCE))
+            // The head of an answer as a whole: one byte at a time is never silent.
+            .timeout_recv_response(Some(PATIENCE))
             .timeout_per_read(Some(PATIENCE))
             .timeout_per_write(Some(PATIENCE));
         if !plain {
@@ -124,7 +127,7 @@ impl Client {
     /// A blob's bytes as they come, however many.
     pub(super) fn blob(&self, blob: Blob) -> Result<impl Read + use<>> {
         let response = self.ask(Method::GET, self.url(&format!("blobs/sha256:{}", blob.digest))?, &[])?;
-        Ok(self.expect(StatusCode::OK, response)?.into_body().into_reader())
+        Ok(Paced::new(self.expect(StatusCode::OK, response)?.into_body().into_reader()))
     }
 
     /// Sends a blob in one piece, as it is read ("POST then PUT").
@@ -243,7 +246,7 @@ impl Client {
             _ => return Err(refused(host, response)).doing(asking),
         }
         let mut bytes = zeroize::Zeroizing::new(Vec::new());
-        response.into_body().into_reader().take(1 << 20).read_to_end(&mut bytes).doing(asking)?;
+        Paced::new(response.into_body().into_reader()).take(1 << 20).read_to_end(&mut bytes).doing(asking)?;
         let token: Option<Token> = serde_json::from_slice(&bytes).ok();
         token
             .and_then(|token| token.bearer())
@@ -254,14 +257,18 @@ impl Client {
     /// Where a registry may send its client with private keys or a password: to HTTPS anywhere, and to plain HTTP only where
     /// the registry itself may be spoken to that way.
     fn permit(&self, url: &Uri) -> Result<()> {
+        let own = &self.address.host;
         let host = url.authority().map_or("", |authority| authority.as_str());
         let here = self.address.is_loopback() && is_loopback(host);
         match url.scheme_str() {
-            Some("https") if !host.is_empty() && !host.contains('@') => Ok(()),
+            // What is before the @ may be a password, which is not shown.
+            _ if host.contains('@') => Err(Failure::unsafe_to(format!(
+                "{own} sends its client to an address with a user name in it; let it answer with addresses without one",
+            ))),
+            Some("https") if !host.is_empty() => Ok(()),
             Some("http") if self.plain_http || here => Ok(()),
             _ => Err(Failure::unsafe_to(format!(
-                "{} sends its client to {:?} on {host:?}, where others could read along; let it answer with https addresses",
-                self.address.host,
+                "{own} sends its client to {:?} on {host:?}, where others could read along; let it answer with https addresses",
                 url.scheme_str().unwrap_or_default(),
             ))),
         }
@@ -301,8 +308,13 @@ impl Client {
 
 fn parse(text: &str) -> Result<Uri> {
     let url: Option<Uri> = text.parse().ok();
-    url.filter(|url| url.scheme().is_some() && url.host().is_some_and(|host| !host.is_empty()))
-        .ok_or_else(|| Failure::io(format!("{text:?} is not the address of anything")))
+    url.filter(|url| url.scheme().is_some() && url.host().is_some_and(|host| !host.is_empty())).ok_or_else(
+        || {
+            // There may be a password in it.
+            let shown = text.rsplit_once('@').map_or(text, |(_, rest)| rest);
+            Failure::io(format!("{shown:?} is not the address of anything"))
+        },
+    )
 }
 
 fn tls(trust: &Trust) -> Result<TlsConfig> {

@@ -13,6 +13,7 @@ mod artifact;
 mod auth;
 mod client;
 mod credentials;
+mod pace;
 mod pool;
 mod pull;
 mod push;

@@ -9,6 +9,7 @@ use ureq::http::{Method, StatusCode};
 use super::address::Reference;
 use super::artifact::{self, Blob, IMAGE_TYPE, Image};
 use super::client::Client;
+use super::pace::Paced;
 use super::pool;
 use crate::bundle::{Manifest, Receiver};
 use crate::failure::{Doing, Exit, Failure, Result};
@@ -28,7 +29,8 @@ pub struct Pulled {
 /// replaces it.
 ///
 /// # Errors
-/// `Exit::Untrusted` for anything but the bundle that the registry's manifest promises, `Exit::Io` for what the registry
+/// `Exit::Usage` when there is no such tag, `Exit::Untrusted` for anything but the bundle that the registry's manifest
+/// promises, `Exit::Io` for what the registry
 /// or the way there does, `Exit::Unsafe` and `Exit::Locked` as for a build.
 pub fn pull(client: &Client, target: &Path) -> Result<Pulled> {
     client
@@ -49,7 +51,7 @@ pub fn pull(client: &Client, target: &Path) -> Result<Pulled> {
             Ok(Pulled { digest, manifest, files: files.len() as u64, bytes })
         })
         .map_err(|failure| match failure.exit() {
-            Exit::Interrupted | Exit::Unsafe | Exit::Locked => failure,
+            Exit::Interrupted | Exit::Unsafe | Exit::Locked | Exit::Usage => failure,
             _ => failure.while_doing(format!("pulling {}", client.address)),
         })
 }
@@ -63,12 +65,16 @@ fn manifest(client: &Client) -> Result<(Image, Digest)> {
     let response = client.manifest(Method::GET, IMAGE_TYPE)?;
     if response.status() == StatusCode::NOT_FOUND {
         let address = &client.address;
-        return Err(Failure::io(format!(
-            "{} has no {} in {}",
-            address.host, address.reference, address.repository
-        )));
+        let what = match address.reference {
+            Reference::Tag(_) => "tag",
+            Reference::Digest(_) => "digest",
+        };
+        return Err(Failure::new(
+            Exit::Usage,
+            format!("{what} {} not found in {}/{}", address.reference, address.host, address.repository),
+        ));
     }
-    let body = client.expect(StatusCode::OK, response)?.into_body().into_reader();
+    let body = Paced::new(client.expect(StatusCode::OK, response)?.into_body().into_reader());
     let mut bytes = Vec::new();
     body.take(artifact::LIMIT + 1).read_to_end(&mut bytes).doing(|| "reading its manifest".into())?;
     if bytes.len() as u64 > artifact::LIMIT {

@@ -12,6 +12,7 @@ use ureq::http::{Method, StatusCode};
 use super::answer::refused;
 use super::artifact::{Blob, IMAGE_TYPE, Image};
 use super::client::Client;
+use super::pace::Pace;
 use super::pool;
 use crate::bundle::{self, Bundle, MANIFEST, SUMS};
 use crate::disk::Input;
@@ -121,8 +122,13 @@ fn is_tagged(client: &Client, digest: Digest) -> Result<bool> {
 }
 
 fn upload(client: &Client, path: &Path, blob: Blob) -> Result<()> {
-    let mut sending =
-        Sending { input: Input::open(path)?, hash: Sha256::new(), left: blob.size, fault: None };
+    let mut sending = Sending {
+        input: Input::open(path)?,
+        hash: Sha256::new(),
+        left: blob.size,
+        pace: Pace::new(),
+        fault: None,
+    };
     let result = client.upload(blob, &mut sending);
     if let Some(fault) = sending.fault {
         return Err(fault);
@@ -139,6 +145,7 @@ struct Sending {
     input: Input,
     hash: Sha256,
     left: u64,
+    pace: Pace,
     /// What went wrong on this side.
     fault: Option<Failure>,
 }
@@ -156,6 +163,7 @@ impl Sending {
         }
         self.hash.update(&buffer[..count]);
         self.left -= count as u64;
+        self.pace.moved(count as u64)?;
         Ok(count)
     }
 }

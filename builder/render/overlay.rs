@@ -161,6 +161,12 @@ fn file(path: &str, shown: String, mode: Mode, source: Source) -> Result<Overlay
 }
 
 impl Overlay {
+    /// Whether it has a file, or a link, at this absolute path of the guest.
+    pub fn brings(&self, path: &str) -> bool {
+        let is_there = |file: &&OverlayFile| !matches!(file.body, Body::Directory);
+        self.files.iter().filter(is_there).any(|file| path.strip_prefix('/') == Some(file.path.as_str()))
+    }
+
     /// Of all that goes into a node.
     pub fn digest(&self) -> Digest {
         let mut text = String::new();

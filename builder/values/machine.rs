@@ -96,7 +96,16 @@ impl FromStr for Arch {
     fn from_str(text: &str) -> Result<Self, Invalid> {
         match Self::ALL.into_iter().find(|arch| arch.as_str() == text) {
             Some(arch) => Ok(arch),
-            None => invalid("use amd64, arm64, ppc64le or s390x"),
+            None => {
+                // As uname, rustc and Debian write them.
+                let meant = match text {
+                    "x86_64" | "x86-64" | "x64" => "; did you mean amd64?",
+                    "aarch64" | "arm64v8" | "armv8" => "; did you mean arm64?",
+                    "ppc64el" | "powerpc64le" => "; did you mean ppc64le?",
+                    _ => "",
+                };
+                invalid(format!("use amd64, arm64, ppc64le or s390x{meant}"))
+            }
         }
     }
 }

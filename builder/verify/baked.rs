@@ -8,16 +8,16 @@ use std::path::Path;
 use super::options::Options;
 use crate::bundle::Manifest;
 use crate::bundle::manifest::{Node, Program};
-use crate::disk;
-use crate::failure::{Doing, Result};
+use crate::disk::Input;
+use crate::failure::{Doing, Failure, Result};
 use crate::pack::read::{Archive, Kind};
 use crate::pki::Presented;
 
-/// An overlay with etcd's three programs has 25 MB.
-const ARCHIVE_LIMIT: u64 = 1 << 30;
-
 /// Units, configuration and certificates are small.
 const FILE_LIMIT: u64 = 1 << 20;
+
+/// All of them that are looked at, in bytes.
+const FILES_LIMIT: u64 = 16 << 20;
 
 const UNITS: &str = "etc/systemd/system/";
 const CONFIGURATION: [&str; 2] = ["etc/etcd/etcd.conf", "etc/etcd/etcd.env"];
@@ -69,11 +69,14 @@ pub fn read(bundle: &Path, manifest: &Manifest, node: &Node) -> Result<Baked> {
 fn files(archive: &Path, certificates: &[Option<&str>]) -> Result<BTreeMap<String, Vec<u8>>> {
     let certificates: Vec<&str> = certificates.iter().copied().flatten().collect();
     let mut files = BTreeMap::new();
-    let bytes = disk::read(archive, ARCHIVE_LIMIT)?;
-    Archive::TarGz.visit(&bytes, |member, body| {
+    let mut left = FILES_LIMIT;
+    Archive::TarGz.visit(Input::open(archive)?, |member, body| {
         let path = member.path.as_str();
         let wanted = path.starts_with(UNITS) || CONFIGURATION.contains(&path) || certificates.contains(&path);
         if wanted && member.kind == Kind::File && member.size <= FILE_LIMIT {
+            left = left.checked_sub(member.size).ok_or_else(|| {
+                Failure::wrong(format!("its units and certificates have more than {FILES_LIMIT} bytes"))
+            })?;
             files.insert(path.to_owned(), body.whole(FILE_LIMIT)?);
         }
         let is_behind = |last: &str| path > last && !path.starts_with(last);

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::baked::Baked;
 use super::causes::Fault;
 use super::look::Seen;
-use super::report::Check;
+use super::report::{Check, count};
 use super::who::Authorities;
 use crate::bundle::Manifest;
 use crate::pki::Presented;
@@ -163,11 +163,21 @@ fn short(certificate: &Presented) -> String {
     format!("{serial}…")
 }
 
+fn days(number: u64) -> String {
+    count(usize::try_from(number).unwrap_or(usize::MAX), "day")
+}
+
 /// A word of warning when the first certificate is about to end.
 pub fn note(manifest: &Manifest, now: Epoch) -> Option<String> {
     let (_, to, what) = first(manifest)?;
-    let days = to.checked_sub(now.seconds())? / DAY;
-    (days < SOON_DAYS).then(|| format!("{what} ends in {days} days; before that, run kiln keystore renew, build again and bring the nodes their new certificates"))
+    let left = to.checked_sub(now.seconds())? / DAY;
+    (left < SOON_DAYS).then(|| {
+        format!(
+            "{what} ends in {}; before that, run kiln keystore renew, build again and bring the nodes their new \
+             certificates",
+            days(left)
+        )
+    })
 }
 
 /// The certificate of the manifest that ends first: not before, not after, and which it is.

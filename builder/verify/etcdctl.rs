@@ -1,6 +1,5 @@
 //! The baked `etcdctl`: taking it out of the bundle, calling it, and the shapes of its JSON.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use super::causes::Fault;
 use crate::bundle::{Manifest, manifest};
 use crate::disk::{self, Input};
 use crate::failure::{Doing, Failure, Result};
+use crate::pack::read::Archive;
 use crate::process::{self, Program};
 use crate::values::{Arch, Digest, Mode};
 
@@ -56,18 +56,8 @@ pub fn baked_etcdctl(bundle: &Path, manifest: &Manifest, scratch: &Path) -> Resu
 }
 
 fn take_out(archive: &Path, path: &str) -> Result<Vec<u8>> {
-    let reading = || "reading the archive".to_owned();
-    let mut tar = tar::Archive::new(flate2::read::GzDecoder::new(Input::open(archive)?));
-    for entry in tar.entries().doing(reading)? {
-        let entry = entry.doing(reading)?;
-        if entry.path_bytes().strip_prefix(b"./").unwrap_or(&entry.path_bytes()) != path.as_bytes() {
-            continue;
-        }
-        let mut bytes = Vec::new();
-        entry.take(PROGRAM_LIMIT).read_to_end(&mut bytes).doing(reading)?;
-        return Ok(bytes);
-    }
-    Err(Failure::wrong("it is not in there; build the bundle again"))
+    let found = Archive::TarGz.file(Input::open(archive)?, path, PROGRAM_LIMIT)?;
+    found.ok_or_else(|| Failure::wrong("it is not in there; build the bundle again"))
 }
 
 /// Why a question got no answer.
@@ -138,6 +128,15 @@ impl Etcdctl {
         arguments: &[&str],
     ) -> std::result::Result<T, Trouble> {
         self.finish(self.call(endpoint, arguments).through_interrupt())
+    }
+
+    /// The endpoint of the member that says that it leads.
+    pub fn leader(&self, endpoints: &[String]) -> Option<String> {
+        let leads = |endpoint: &&String| {
+            let rows: Vec<StatusRow> = self.ask(endpoint, &["endpoint", "status"]).unwrap_or_default();
+            rows.iter().any(|row| row.status.leader != 0 && row.status.leader == row.status.header.member_id)
+        };
+        endpoints.iter().find(leads).cloned()
     }
 
     /// Whether every one of these endpoints commits a proposal.

@@ -146,6 +146,7 @@ impl Report {
         let skipped = self.count(Outcome::Skipped);
         let also = if skipped == 0 { String::new() } else { format!(", {skipped} skipped") };
         let name = &self.cluster;
+        let were = if skipped == 1 { "was" } else { "were" };
         match self.verdict {
             Verdict::Matches => {
                 format!("{name}: the cluster matches the bundle ({} passed).", count(total, "check"))
@@ -155,7 +156,7 @@ impl Report {
                 count(total, "check")
             ),
             Verdict::Unknown => format!(
-                "{name}: nothing failed, but {skipped} of {} could not be made, so it is not known whether the cluster \
+                "{name}: nothing failed, but {skipped} of {} {were} skipped, so it is not known whether the cluster \
                  matches the bundle.",
                 count(total, "check")
             ),
@@ -333,7 +334,7 @@ mod tests {
                 vec![&bad, &skipped],
                 "x: the cluster does NOT match the bundle (1 of 2 checks failed, 1 skipped).",
             ),
-            (vec![&ok, &skipped], "x: nothing failed, but 1 of 2 checks could not be made"),
+            (vec![&ok, &skipped], "x: nothing failed, but 1 of 2 checks was skipped"),
         ];
         for (checks, want) in cases {
             let passes = checks.iter().all(|check| check.outcome == Outcome::Ok);

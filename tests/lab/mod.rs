@@ -150,6 +150,30 @@ pub fn snapshot(path: &Path) -> Vec<(String, u32, Vec<u8>)> {
     all
 }
 
+/// Changes the manifest's words, then has it and SHA256SUMS tell the sizes and digests of the files that are there: a bundle that
+/// is whole, and wrong.
+pub fn reseal(bundle: &Path, change: impl FnOnce(&mut serde_json::Value)) {
+    let path = bundle.join("bundle.json");
+    let mut manifest: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    change(&mut manifest);
+    let mut sums = std::collections::BTreeMap::new();
+    for (name, file) in manifest["files"].as_object_mut().unwrap() {
+        let Ok(bytes) = fs::read(bundle.join(name)) else { continue };
+        file["size"] = bytes.len().into();
+        file["sha256"] = kiln::values::Digest::of(&bytes).to_string().into();
+        sums.insert(name.clone(), kiln::values::Digest::of(&bytes));
+    }
+    let text = serde_json::to_vec_pretty(&manifest).unwrap();
+    sums.insert("bundle.json".to_owned(), kiln::values::Digest::of(&text));
+    let sums: String = sums.iter().map(|(name, digest)| format!("{digest}  {name}\n")).collect();
+    for (name, bytes) in [("bundle.json", text), ("SHA256SUMS", sums.into_bytes())] {
+        // Another file, not the same one with other bytes: bundles of a test may share it.
+        let _ = fs::remove_file(bundle.join(name));
+        fs::write(bundle.join(name), bytes).unwrap();
+        fs::set_permissions(bundle.join(name), fs::Permissions::from_mode(0o644)).unwrap();
+    }
+}
+
 /// Three members with one change to the text of the embedded profile: every pair is (from, to).
 pub fn ha3_with(changes: &[(&str, &str)]) -> String {
     let mut text = fs::read_to_string(root().join("profiles/ha3.toml")).unwrap();

@@ -139,7 +139,7 @@ impl Registry {
     }
 
     /// Gives a changed copy of the manifest `one` another tag, with curl's ten lines of HTTP.
-    pub fn put_manifest(&self, repository: &str, tag: &str, change: fn(&mut Value)) {
+    pub fn put_manifest(&self, repository: &str, tag: &str, change: impl FnOnce(&mut Value)) {
         let kind = "application/vnd.oci.image.manifest.v1+json";
         let get = format!("GET /v2/{repository}/manifests/one HTTP/1.0\r\nAccept: {kind}\r\n\r\n");
         let answer = self.ask(get.as_bytes());
@@ -152,6 +152,21 @@ impl Registry {
         );
         let answer = self.ask(put.as_bytes());
         assert!(answer.starts_with("HTTP/1.0 201"), "{answer}");
+    }
+
+    /// Puts a blob into a repository and returns its digest.
+    pub fn put_blob(&self, repository: &str, bytes: &[u8]) -> String {
+        let digest = format!("sha256:{}", kiln::values::Digest::of(bytes));
+        let post = format!("POST /v2/{repository}/blobs/uploads/ HTTP/1.0\r\nContent-Length: 0\r\n\r\n");
+        let answer = self.ask(post.as_bytes());
+        let place = answer.lines().find_map(|line| line.strip_prefix("Location: ")).unwrap();
+        // HTTP/1.0 has no Host, so that the place may begin with any.
+        let path = place.find("/v2/").map(|at| place[at..].trim()).unwrap();
+        let length = bytes.len();
+        let head = format!("PUT {path}&digest={digest} HTTP/1.0\r\nContent-Length: {length}\r\n\r\n");
+        let answer = self.ask(&[head.as_bytes(), bytes].concat());
+        assert!(answer.starts_with("HTTP/1.0 201"), "{answer}");
+        digest
     }
 
     fn ask(&self, request: &[u8]) -> String {

@@ -12,7 +12,7 @@ use rcgen::{
     KeyUsagePurpose,
 };
 
-use crate::lab::{Workshop, ha3_with, run, store};
+use crate::lab::{Workshop, ha3_with, reseal, run, store};
 
 /// A node's files: path in the guest, content, mode.
 pub type Files = BTreeMap<String, (Vec<u8>, u32)>;
@@ -127,6 +127,7 @@ impl Recipe {
             }
             tar.into_inner().unwrap().finish().unwrap();
         }
+        reseal(to, |_| {});
     }
 }
 

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use ::cpio::NewcReader;
 
 use super::super::cpio::{DIRECTORY, FILE, LINK, TRAILER};
-use super::{Body, Kind, Member, Seen, Visit, damaged, path};
+use super::{Body, Budget, Kind, Member, Seen, Visit, damaged, path};
 use crate::failure::{Failure, Result};
 use crate::values::Mode;
 
@@ -26,8 +26,8 @@ const TARGET: u64 = 4096;
 const TYPE: u32 = 0o170_000;
 
 /// Leaves the reader behind the trailer.
-pub fn read(reader: &mut impl Read, visit: &mut Visit) -> Result<ControlFlow<()>> {
-    let mut seen = Seen::default();
+pub fn read(reader: &mut impl Read, budget: &Budget, visit: &mut Visit) -> Result<ControlFlow<()>> {
+    let mut seen = Seen::new(budget);
     loop {
         // Looked at before the crate sees it, which would read a name of any length into memory.
         let mut header = [0; HEADER];
@@ -39,7 +39,7 @@ pub fn read(reader: &mut impl Read, visit: &mut Visit) -> Result<ControlFlow<()>
             return Ok(ControlFlow::Continue(()));
         }
         let member = member(&mut entry)?;
-        seen.check(&member.path)?;
+        seen.check(&member)?;
         let size = member.size;
         if visit(&member, &mut Body { reader: &mut entry, size })?.is_break() {
             return Ok(ControlFlow::Break(()));

@@ -1,10 +1,11 @@
 //! Archives read back: what `pack` wrote, and nothing that it would not write.
 //!
 //! The bytes may come from anywhere, so everything is checked and bounded here: paths, kinds, sizes, the
-//! number of members, and what they come to when unpacked.
+//! number of members, and what they come to when unpacked, each for the whole file.
 
 mod cpio;
 mod iso;
+mod source;
 mod tar;
 
 pub use iso::{Iso, IsoFile, iso};
@@ -14,15 +15,15 @@ use std::io::{self, BufRead, Read};
 use std::ops::ControlFlow;
 
 use flate2::bufread::GzDecoder;
+use sha2::{Digest as _, Sha256};
+
+use source::{Bounded, Budget, Source};
 
 use crate::failure::{Failure, Result};
-use crate::values::{GuestPath, Mode};
+use crate::values::{Digest, GuestPath, Mode};
 
-/// More than any overlay of a node has.
-const MEMBERS: usize = 100_000;
-
-/// What one archive may come to, in bytes, padding and headers included.
-const UNPACKED: u64 = 16 << 30;
+/// As many bytes as tell what begins there.
+const MAGIC: usize = 6;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -71,6 +72,30 @@ impl Body<'_> {
     }
 }
 
+impl Body<'_> {
+    /// Its size in bytes and its SHA-256, without holding it.
+    ///
+    /// # Errors
+    /// `Exit::Wrong` when the archive ends within it.
+    pub fn digest(&mut self) -> Result<(u64, Digest)> {
+        let mut hash = Sha256::new();
+        let mut buffer = vec![0; 1 << 16];
+        let mut size = 0;
+        loop {
+            let count = self.reader.read(&mut buffer).map_err(damaged)?;
+            if count == 0 {
+                break;
+            }
+            hash.update(&buffer[..count]);
+            size += count as u64;
+        }
+        match size == self.size {
+            true => Ok((size, Digest::from_bytes(hash.finalize().into()))),
+            false => Err(Failure::wrong("the archive ends within it")),
+        }
+    }
+}
+
 impl Read for Body<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.reader.read(buffer)
@@ -88,25 +113,30 @@ pub enum Archive {
 
 impl Archive {
     /// Shows each member to `visit`, in order, until it breaks off. What it does not read is passed over.
-    /// An archive that is visited to its end has been checked as a whole, down to its CRC-32.
+    /// An archive that is visited to its end has been checked as a whole, down to its CRC-32. However large it is, a few
+    /// hundred kilobytes of it are in memory at a time.
     ///
     /// # Errors
-    /// `Exit::Wrong` for anything that Kiln would not have written; and what `visit` returns.
+    /// `Exit::Wrong` for anything that Kiln would not have written; `Exit::Io` when `from` cannot be read; and what `visit`
+    /// returns.
     pub fn visit(
         self,
-        bytes: &[u8],
+        from: impl Read,
         mut visit: impl FnMut(&Member, &mut Body) -> Result<ControlFlow<()>>,
     ) -> Result<()> {
-        match self {
-            Archive::TarGz => tar_gz(bytes, &mut visit),
-            Archive::Initramfs => initramfs(bytes, &mut visit),
-        }
+        let budget = Budget::new();
+        let mut source = Source::new(from, &budget);
+        let result = match self {
+            Archive::TarGz => tar_gz(&mut source, &budget, &mut visit),
+            Archive::Initramfs => initramfs(&mut source, &budget, &mut visit),
+        };
+        result.map_err(|failure| budget.judge(failure))
     }
 
     /// What is inside, without the contents.
-    pub fn members(self, bytes: &[u8]) -> Result<Vec<Member>> {
+    pub fn members(self, from: impl Read) -> Result<Vec<Member>> {
         let mut all = Vec::new();
-        self.visit(bytes, |member, _| {
+        self.visit(from, |member, _| {
             all.push(member.clone());
             Ok(ControlFlow::Continue(()))
         })?;
@@ -114,9 +144,9 @@ impl Archive {
     }
 
     /// One file's content; nothing behind it is read. `None` when there is no such file.
-    pub fn file(self, bytes: &[u8], path: &str, limit: u64) -> Result<Option<Vec<u8>>> {
+    pub fn file(self, from: impl Read, path: &str, limit: u64) -> Result<Option<Vec<u8>>> {
         let mut found = None;
-        self.visit(bytes, |member, body| {
+        self.visit(from, |member, body| {
             if member.kind != Kind::File || member.path.as_str() != path {
                 return Ok(ControlFlow::Continue(()));
             }
@@ -129,13 +159,13 @@ impl Archive {
 
 type Visit<'a> = dyn FnMut(&Member, &mut Body) -> Result<ControlFlow<()>> + 'a;
 
-fn tar_gz(mut bytes: &[u8], visit: &mut Visit) -> Result<()> {
-    let mut reader = Bounded::new(GzDecoder::new(&mut bytes));
-    if tar::read(&mut reader, visit)?.is_break() {
+fn tar_gz<R: Read>(source: &mut Source<'_, R>, budget: &Budget, visit: &mut Visit) -> Result<()> {
+    let mut reader = Bounded::new(GzDecoder::new(&mut *source), budget);
+    if tar::read(&mut reader, budget, visit)?.is_break() {
         return Ok(());
     }
     only_zeros(&mut reader)?;
-    if !bytes.is_empty() {
+    if !source.peek(1).map_err(damaged)?.is_empty() {
         return Err(Failure::wrong("something follows the end of the archive"));
     }
     Ok(())
@@ -143,22 +173,24 @@ fn tar_gz(mut bytes: &[u8], visit: &mut Visit) -> Result<()> {
 
 /// As Linux goes about it (init/initramfs.c, unpack_to_rootfs): an archive that is not compressed begins at a
 /// multiple of four, zeros between archives are skipped, and everything else is compressed.
-fn initramfs(bytes: &[u8], visit: &mut Visit) -> Result<()> {
-    let mut rest = bytes;
+fn initramfs<R: Read>(source: &mut Source<'_, R>, budget: &Budget, visit: &mut Visit) -> Result<()> {
     loop {
-        let zeros = rest.iter().take_while(|byte| **byte == 0).count();
-        rest = &rest[zeros..];
-        let at = bytes.len() - rest.len();
-        let flow = if rest.is_empty() {
+        let at = source.position();
+        let next = source.peek(MAGIC).map_err(damaged)?;
+        let zeros = next.iter().take_while(|byte| **byte == 0).count();
+        let flow = if next.is_empty() {
             return Ok(());
-        } else if rest.starts_with(b"07070") && at.is_multiple_of(4) {
-            cpio::read(&mut Bounded::new(&mut rest), visit)?
-        } else if rest.starts_with(&[0x1f, 0x8b]) {
-            let mut reader = Bounded::new(GzDecoder::new(&mut rest));
-            whole(&mut reader, visit)?
-        } else if rest.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
-            let decoder = zstd::Decoder::with_buffer(&mut rest).map_err(damaged)?;
-            whole(&mut Bounded::new(decoder.single_frame()), visit)?
+        } else if zeros > 0 {
+            source.consume(zeros);
+            continue;
+        } else if next.starts_with(b"07070") && at.is_multiple_of(4) {
+            cpio::read(&mut Bounded::new(&mut *source, budget), budget, visit)?
+        } else if next.starts_with(&[0x1f, 0x8b]) {
+            let mut reader = Bounded::new(GzDecoder::new(&mut *source), budget);
+            whole(&mut reader, budget, visit)?
+        } else if next.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
+            let decoder = zstd::Decoder::with_buffer(&mut *source).map_err(damaged)?;
+            whole(&mut Bounded::new(decoder.single_frame(), budget), budget, visit)?
         } else {
             let reason =
                 format!("byte {at} begins neither a cpio archive nor a gzip member nor a zstd frame");
@@ -171,8 +203,8 @@ fn initramfs(bytes: &[u8], visit: &mut Visit) -> Result<()> {
 }
 
 /// An archive that is compressed by itself, down to the checksum behind it.
-fn whole(reader: &mut impl Read, visit: &mut Visit) -> Result<ControlFlow<()>> {
-    let flow = cpio::read(reader, visit)?;
+fn whole(reader: &mut impl Read, budget: &Budget, visit: &mut Visit) -> Result<ControlFlow<()>> {
+    let flow = cpio::read(reader, budget, visit)?;
     if flow.is_continue() {
         only_zeros(reader)?;
     }
@@ -195,7 +227,7 @@ fn only_zeros(reader: &mut impl Read) -> Result<()> {
     }
 }
 
-/// Every error while unpacking bytes from memory is the bytes' own.
+/// Every error while unpacking is the bytes' own; of the file's, the budget knows.
 fn damaged(error: io::Error) -> Failure {
     Failure::wrong(format!("the archive is damaged: {error}"))
 }
@@ -207,42 +239,24 @@ fn path(bytes: &[u8]) -> Result<GuestPath> {
     text.parse().map_err(|reason| Failure::wrong(format!("a member's path is not one of a node: {reason}")))
 }
 
-/// Which members an archive has had.
-#[derive(Default)]
-struct Seen(BTreeSet<GuestPath>);
+/// Which members one archive has had; there may be several of them in a file.
+struct Seen<'b> {
+    paths: BTreeSet<GuestPath>,
+    budget: &'b Budget,
+}
 
-impl Seen {
-    fn check(&mut self, path: &GuestPath) -> Result<()> {
-        if !self.0.insert(path.clone()) {
-            return Err(Failure::wrong(format!("{path} is in the archive twice")));
-        }
-        if self.0.len() > MEMBERS {
-            return Err(Failure::wrong(format!("the archive has more than {MEMBERS} members")));
-        }
-        Ok(())
+impl<'b> Seen<'b> {
+    fn new(budget: &'b Budget) -> Self {
+        Self { paths: BTreeSet::new(), budget }
     }
-}
 
-/// Ends with an error, and not as if the archive were over, where a bomb has unpacked to too much.
-struct Bounded<R> {
-    inner: R,
-    left: u64,
-}
-
-impl<R: Read> Bounded<R> {
-    fn new(inner: R) -> Self {
-        Self { inner, left: UNPACKED }
-    }
-}
-
-impl<R: Read> Read for Bounded<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(buffer)?;
-        self.left = self
-            .left
-            .checked_sub(count as u64)
-            .ok_or_else(|| io::Error::other(format!("it unpacks to more than {UNPACKED} bytes")))?;
-        Ok(count)
+    fn check(&mut self, member: &Member) -> Result<()> {
+        let target = if let Kind::Link(target) = &member.kind { target.len() } else { 0 };
+        self.budget.take_member(member.path.len() + target)?;
+        match self.paths.insert(member.path.clone()) {
+            true => Ok(()),
+            false => Err(Failure::wrong(format!("{} is in the archive twice", member.path))),
+        }
     }
 }
 

@@ -5,16 +5,16 @@ use std::ops::ControlFlow;
 
 use ::tar::{Entry, EntryType, Header};
 
-use super::{Body, Kind, Member, Seen, Visit, damaged, path};
+use super::{Body, Budget, Kind, Member, Seen, Visit, damaged, path};
 use crate::failure::{Failure, Result};
 use crate::values::Mode;
 
 /// A path of a node and a link's target are shorter, with the NUL behind them.
 const LONG_NAME: u64 = 4096;
 
-pub fn read(reader: &mut impl Read, visit: &mut Visit) -> Result<ControlFlow<()>> {
+pub fn read(reader: &mut impl Read, budget: &Budget, visit: &mut Visit) -> Result<ControlFlow<()>> {
     let mut archive = ::tar::Archive::new(reader);
-    let mut seen = Seen::default();
+    let mut seen = Seen::new(budget);
     let (mut long_name, mut long_target) = (None, None);
     // Raw, because the crate would read a long name of any length into memory.
     for entry in archive.entries().map_err(damaged)?.raw(true) {
@@ -24,7 +24,7 @@ pub fn read(reader: &mut impl Read, visit: &mut Visit) -> Result<ControlFlow<()>
             EntryType::GNULongLink => long_target = Some(long(&mut entry, long_target.is_some())?),
             _ => {
                 let member = member(entry.header(), long_name.take(), long_target.take())?;
-                seen.check(&member.path)?;
+                seen.check(&member)?;
                 let size = member.size;
                 if visit(&member, &mut Body { reader: &mut entry, size })?.is_break() {
                     return Ok(ControlFlow::Break(()));

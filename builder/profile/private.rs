@@ -1,0 +1,150 @@
+//! What of a file no message shows. A path on the command line, or in `extends`, can point at anything that the user, or a
+//! build machine, may read: another program's secrets, the keystore's own.
+
+use std::ops::Range;
+
+use super::source::Texts;
+use crate::values::steers;
+
+/// Whether a mistake is shown with its line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Lines {
+    #[default]
+    Shown,
+    /// Only its owner may read the file.
+    Private,
+    /// A base outside of the directory of the profile that was named.
+    Elsewhere,
+    /// It is no profile.
+    Foreign,
+}
+
+impl Lines {
+    /// Why not, as a sentence; for what is no profile the mistake itself says it.
+    pub(super) fn why_not(self) -> Option<&'static str> {
+        match self {
+            Lines::Shown | Lines::Foreign => None,
+            Lines::Private => Some("its lines are not shown, because only its owner may read the file"),
+            Lines::Elsewhere => Some(
+                "its lines are not shown, because it is outside of the directory of the profile that extends it",
+            ),
+        }
+    }
+}
+
+/// The tables of a profile.
+const TABLES: [&str; 7] = ["cluster", "network", "node", "etcd", "pki", "machine", "bundle"];
+
+/// Whether a text has a line that only profiles have, however broken the rest is.
+pub(super) fn is_profile(text: &str) -> bool {
+    let word = |line: &str, end: &[char]| line.split(end).next().unwrap_or_default().trim().to_owned();
+    text.lines().map(|line| line.trim_start_matches('\u{feff}').trim()).any(|line| {
+        match line.strip_prefix('[') {
+            Some(header) => {
+                let name = word(header.trim_start_matches('['), &[']', '.', ' ', '#']);
+                TABLES.contains(&name.as_str()) || name == "client"
+            }
+            None => line.contains('=') && ["schema", "extends"].contains(&word(line, &['=']).as_str()),
+        }
+    })
+}
+
+/// Whether a text seems to be a profile, but in YAML.
+pub(super) fn is_yaml(text: &str) -> bool {
+    let key =
+        |line: &str| line.split_once(':').is_some_and(|(key, _)| key == "schema" || TABLES.contains(&key));
+    text.lines().any(|line| key(line.trim_end()))
+}
+
+/// Runs of so many hex digits or more: a keystore's secret, a raw key.
+const HEX: usize = 64;
+
+/// Where a text has what may be a secret in hex.
+pub(super) fn hex(text: &str) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    let mut start = 0;
+    for (at, byte) in text.bytes().chain([b'\n']).enumerate() {
+        if !byte.is_ascii_hexdigit() {
+            if at - start >= HEX {
+                found.push(start..at);
+            }
+            start = at + 1;
+        }
+    }
+    found
+}
+
+/// Puts a character that is only seen in the place of each that a terminal would obey. It has as many bytes, so that every
+/// place in the text stays where it is.
+pub(super) fn tame(text: &str) -> String {
+    let tame = |c: char| match c.len_utf8() {
+        _ if matches!(c, '\n' | '\r' | '\t') || !steers(c) => c,
+        1 => '?',
+        2 => '\u{bf}',
+        _ => '\u{fffd}',
+    };
+    text.chars().map(tame).collect()
+}
+
+/// A sentence with asterisks in the place of what may be a secret in hex.
+pub(super) fn starred(mut text: String) -> String {
+    hex(&text).into_iter().for_each(|run| crate::values::hide(&mut text, run));
+    text
+}
+
+/// Hides in the texts what may be a secret, but for the digests that a profile pins.
+pub(super) fn hide_hex(texts: &mut Texts, spared: &[Range<usize>]) {
+    let spares =
+        |run: &Range<usize>| spared.iter().any(|spared| spared.start <= run.start && run.end <= spared.end);
+    texts.change(|text| {
+        for run in hex(text).into_iter().filter(|run| !spares(run)) {
+            crate::values::hide(text, run);
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_profile_is_known_by_its_lines() {
+        for good in [
+            "schema = 1",
+            "  [cluster]\n",
+            "[[node]]",
+            "[etcd.config]",
+            "x y z\n[network] # here",
+            "extends='x'",
+        ] {
+            assert!(is_profile(good), "{good}");
+        }
+        let shadow = "root:$6$x$y:19000:0:99999:7:::\ndaemon:*:19000:0:99999:7:::";
+        for bad in [
+            "",
+            &"ab".repeat(32),
+            shadow,
+            "schema: 1",
+            "{ \"schema\": 1 }",
+            "TOKEN=abc",
+            "[default]\nkey = x",
+        ] {
+            assert!(!is_profile(bad), "{bad}");
+        }
+        assert!(is_yaml("schema: 1\ncluster:\n  name: ha3") && !is_yaml(shadow));
+    }
+
+    #[test]
+    fn hex_is_found_wherever_it_stands() {
+        let secret = "0123456789abcdef".repeat(4);
+        assert_eq!(hex(&format!("a {secret}\n{secret}0 {}", &secret[1..])), [2..66, 67..132]);
+    }
+
+    #[test]
+    fn what_is_tamed_stays_where_it_is() {
+        let text = "a\u{1b}b\u{9b}c\u{202e}d\n\te\u{2028}\u{7f}";
+        let tamed = tame(text);
+        assert_eq!(tamed, "a?b\u{bf}c\u{fffd}d\n\te\u{fffd}?");
+        assert_eq!(tamed.len(), text.len());
+    }
+}
