@@ -64,6 +64,7 @@ impl Cluster {
     /// A node's files without the programs, as in a bundle with `binaries = "shared"`.
     fn tree(&self, leaves: &[Issued]) -> Tree {
         let kitchen = Kitchen {
+            programs: Vec::new(),
             plan: &self.plan,
             overlays: &self.overlays,
             templates: &self.templates,

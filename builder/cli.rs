@@ -33,7 +33,7 @@ pub enum Verb {
     Check(Check),
     /// Print the resolved cluster: nodes, URLs, IDs, certificates, configuration
     Plan(Plan),
-    /// Print what is inside a bundle, read back from its archives, down to modes and owners
+    /// Print the files of a bundle as they are there; with a node, what its archives hold, down to modes and owners
     Show(Show),
     /// Form the cluster here, from the baked bytes, in network namespaces, and verify it
     Rehearse(Rehearse),
@@ -230,7 +230,7 @@ pub struct Build {
 
 #[derive(Args, Debug)]
 pub struct Check {
-    /// A finished bundle or fleet, whose every digest, size and mode is then compared with its manifest
+    /// A finished bundle or fleet: its digests, modes, IDs, certificates and programs are compared with its manifest
     #[arg(conflicts_with_all = ["profile", "fleet"], required_unless_present_any = ["profile", "fleet"])]
     pub bundle: Option<PathBuf>,
     /// A profile's name or file, as for build; may be given several times
@@ -251,6 +251,9 @@ pub struct Plan {
     pub keys: Keys,
     #[command(flatten)]
     pub store: Store,
+    /// Another overlay directory, as for build
+    #[arg(long, value_name = "DIR")]
+    pub overlays: Vec<PathBuf>,
     /// Print the plan as JSON
     #[arg(long)]
     pub json: bool,

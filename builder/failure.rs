@@ -40,6 +40,8 @@ pub struct Failure {
     code: Option<u8>,
 }
 
+const INTERRUPTED: &str = "interrupted";
+
 pub type Result<T> = std::result::Result<T, Failure>;
 
 impl Failure {
@@ -89,8 +91,17 @@ impl Failure {
         Self::new(Exit::Io, reason)
     }
 
+    /// What stays of the work, only the verb knows: it is added on the way out.
     pub fn interrupted() -> Self {
-        Self::new(Exit::Interrupted, "interrupted; nothing was left behind")
+        Self::new(Exit::Interrupted, INTERRUPTED)
+    }
+
+    /// Says what an interruption leaves behind, unless it has been said.
+    pub fn leaving(mut self, what: &str) -> Self {
+        if self.reason == INTERRUPTED {
+            self.reason = format!("{INTERRUPTED}; {what}");
+        }
+        self
     }
 
     /// The reader of standard output went away, as in `kiln plan … | head`: nobody wants to be told.
@@ -174,6 +185,18 @@ mod tests {
         let failure = Failure::io("No such file").while_doing("reading a.toml").while_doing("building ha3");
         assert_eq!(failure.to_string(), "building ha3: reading a.toml: No such file");
         assert_eq!(failure.exit(), Exit::Io);
+    }
+
+    #[test]
+    fn what_an_interruption_leaves_is_said_once() {
+        let said =
+            |failure: Failure| failure.leaving("machines go on").leaving("nothing is left").to_string();
+        assert_eq!(said(Failure::interrupted()), "interrupted; machines go on");
+        assert_eq!(
+            said(Failure::new(Exit::Interrupted, "interrupted; a tag is there")),
+            "interrupted; a tag is there"
+        );
+        assert_eq!(said(Failure::io("full")), "full");
     }
 
     #[test]

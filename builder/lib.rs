@@ -22,6 +22,7 @@ pub mod profile;
 pub mod registry;
 pub mod render;
 pub mod suggest;
+pub mod threads;
 pub mod tree;
 pub mod values;
 pub mod verify;

@@ -5,9 +5,21 @@ use std::process::ExitCode;
 use clap::Parser;
 use kiln::cli::Cli;
 use kiln::failure::{Exit, Failure};
-use kiln::{commands, interrupt};
+use kiln::{commands, interrupt, process};
 
 fn main() -> ExitCode {
+    match std::panic::catch_unwind(guarded) {
+        Ok(code) => code,
+        // It has been said where it happened; what was being made has gone away on the way here.
+        Err(_) => exit(Exit::Io),
+    }
+}
+
+fn guarded() -> ExitCode {
+    if let Err(failure) = process::guard() {
+        report(&failure);
+        return exit(failure.exit());
+    }
     // Asked here, so that a program also gets JSON for a command line that is wrong.
     let json =
         std::env::args_os().take_while(|argument| argument != "--").any(|argument| argument == "--json");

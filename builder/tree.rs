@@ -1,11 +1,16 @@
 //! Everything that a node will see, as one sorted value that refuses to be overwritten.
 
+mod base;
+
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Bound;
 use std::sync::{Arc, OnceLock};
 
 use crate::failure::{Failure, Result};
 use crate::values::{Digest, GuestPath, Mode};
+
+pub use base::known_mode;
 
 /// Bytes that several nodes share: read, hashed and compressed once, and not read at all where nobody needs them.
 pub struct Blob {
@@ -199,9 +204,8 @@ impl Tree {
             }
         }
         // The other way round: what becomes a file or a link must not have anything below it yet.
-        let below = format!("{path}/");
         if !matches!(entry.kind, Kind::Directory)
-            && let Some((child, there)) = self.entries.iter().find(|(p, _)| p.as_str().starts_with(&below))
+            && let Some((child, there)) = self.below(path).next()
         {
             return Err(Failure::unsafe_to(format!(
                 "{path} from {} is not a directory, but {child} from {} lies below it",
@@ -211,8 +215,20 @@ impl Tree {
         Ok(())
     }
 
+    /// What lies below a directory.
+    pub fn below(&self, path: &GuestPath) -> impl Iterator<Item = (&GuestPath, &Entry)> {
+        let below = format!("{path}/");
+        let from = (Bound::Excluded(below.as_str()), Bound::Unbounded);
+        self.entries.range::<str, _>(from).take_while(move |(path, _)| path.as_str().starts_with(&below))
+    }
+
+    /// Whether something is there, if only a directory that what lies below it needs.
+    pub fn has(&self, path: &GuestPath) -> bool {
+        self.entries.contains_key(path) || self.below(path).next().is_some()
+    }
+
     pub fn get(&self, path: &str) -> Option<&Entry> {
-        path.parse().ok().and_then(|path: GuestPath| self.entries.get(&path))
+        self.entries.get(path)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (&GuestPath, &Entry)> {
@@ -227,12 +243,15 @@ impl Tree {
         self.entries.is_empty()
     }
 
-    /// The same tree with every parent directory listed (root, 0755), as an initramfs needs it: the kernel
-    /// makes no directory that the archive does not name (kernel docs, early-userspace/buffer-format).
+    /// The same tree with every parent directory listed, as an initramfs needs it: the kernel makes no directory that the
+    /// archive does not name. It also gives a directory that is there already the owner and mode that the archive says
+    /// (Linux 6.12, init/initramfs.c, `do_name`), so that each parent gets the mode that base systems have for it.
     pub fn with_parents(&self) -> Tree {
         let mut all = self.clone();
         for parent in self.entries.keys().flat_map(GuestPath::parents) {
-            all.entries.entry(parent).or_insert_with(|| Entry::directory(Mode::DIRECTORY, "a parent"));
+            all.entries
+                .entry(parent)
+                .or_insert_with_key(|path| Entry::directory(base::mode(path), "a parent"));
         }
         all
     }
@@ -292,6 +311,30 @@ mod tests {
         let all = tree.with_parents();
         let names: Vec<_> = all.iter().map(|(p, _)| p.as_str().to_owned()).collect();
         assert_eq!(names, ["etc", "etc/b", "etc/etcd", "etc/etcd/a"]);
+    }
+
+    #[test]
+    fn parents_have_the_modes_of_a_base_system() {
+        let mut tree = Tree::default();
+        for name in
+            ["root/keys/a", "var/spool/cron/crontabs/x", "etc/site/b", "var/lib/private/c", "opt/own/d"]
+        {
+            tree.insert(path(name), file("x")).unwrap();
+        }
+        tree.insert(path("opt/own"), Entry::directory(Mode::SECRET_DIRECTORY, "an overlay")).unwrap();
+        let all = tree.with_parents();
+        let mode = |name: &str| all.get(name).unwrap().mode.to_string();
+        for (name, want) in [
+            ("root", "0700"),
+            ("root/keys", "0755"),
+            ("var/spool/cron/crontabs", "1730"),
+            ("etc", "0755"),
+            ("etc/site", "0755"),
+            ("var/lib/private", "0700"),
+            ("opt/own", "0700"),
+        ] {
+            assert_eq!(mode(name), want, "{name}");
+        }
     }
 
     #[test]

@@ -318,7 +318,7 @@ fn damage_in_the_store_is_noticed_and_mended() {
             [load().err().unwrap(), desk.store().list().unwrap_err(), desk.add(&file, &TRUST).unwrap_err()]
         {
             assert_eq!(failure.exit(), Exit::Untrusted);
-            assert!(failure.to_string().contains("remove it and add the release again"), "{failure}");
+            assert!(failure.to_string().contains("add the release again with --replace"), "{failure}");
         }
     }
     desk.add(&file, &Accept { replace: true, ..TRUST }).unwrap();

@@ -331,7 +331,7 @@ fn a_collision_of_overlays_needs_the_profiles_word() {
     let unit = "etc/systemd/system/etcd.service";
     work.file(&format!("site/{unit}"), "[Service]\n");
     work.file("small.toml", SMALL.replace("carriers", "overlays = [\"site\"], carriers"));
-    let message = refused(&mut build(&work), 6);
+    let message = refused(&mut build(&work), 3);
     assert!(message.contains(unit) && message.contains("replace"), "{message}");
     let allowed = format!("overlays = [\"site\"], replace = [\"/{unit}\"], carriers");
     work.file("small.toml", SMALL.replace("carriers", &allowed));

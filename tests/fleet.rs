@@ -370,6 +370,13 @@ fn what_has_not_changed_is_taken_over_and_what_is_damaged_is_not() {
     assert!(cached(&work, "three.toml") == first);
     assert_eq!(inodes(), before);
     assert!(first.iter().all(|(path, ..)| path.is_empty() || place(path).exists()));
+    // Nothing follows from which line of the profile an option is in.
+    work.file(
+        "three.toml",
+        format!("# A remark.\n\n{THREE}").replace("[etcd.config]", "# Another.\n[etcd.config]"),
+    );
+    assert!(cached(&work, "three.toml") == first);
+    assert_eq!(inodes(), before);
     // One more client: no node and no layer knows of it.
     work.file("three.toml", THREE.replace("[bundle]", "[[client]]\nname = \"more\"\n[bundle]"));
     assert!(cached(&work, "three.toml") == fresh(&work, "three.toml"));

@@ -91,6 +91,13 @@ fn all_are_refused(work: &Workshop, changes: Changes<'_>) {
         }
         let mut check = work.kiln(["check", "--profile", "small.toml", "--artifacts"]);
         refused(check.arg(store()), 6);
+        let planned =
+            work.kiln(["plan", "--profile", "small.toml", "--artifacts"]).arg(store()).output().unwrap();
+        let said = String::from_utf8_lossy(&planned.stderr);
+        assert!(
+            planned.status.success() && said.contains("warning: kiln build refuses this: "),
+            "{what}: {said}"
+        );
         assert!(!work.path().join("elsewhere").exists(), "{what}");
         assert_eq!((snapshot(&work.path().join("out")), list(work)), before, "{what}");
     }
@@ -353,6 +360,45 @@ fn what_is_not_sealed_is_not_adopted_and_a_seal_is_not_changed() {
         fs::write(&path, text.replace(id.as_str().unwrap(), "abcdef")).unwrap();
         refused(&mut work.kiln(["seal", "four"]), 1);
     }
+}
+
+/// The bundle's clients trust the root, and members the intermediate: the seal finds the CA that issued.
+#[test]
+fn a_cluster_under_an_intermediate_ca_is_sealed_by_the_ca_that_issued() {
+    let work = workshop();
+    let script = "set -e; new() { openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out $1.key; }; new root; new ca; \
+                  openssl req -x509 -new -key root.key -subj /CN=root -days 3650 -out root.pem; \
+                  openssl req -x509 -new -key ca.key -CA root.pem -CAkey root.key -subj /CN=issuing -days 3650 \
+                  -addext basicConstraints=critical,CA:TRUE,pathlen:0 -addext keyUsage=critical,keyCertSign,cRLSign -out sub.pem; \
+                  cat sub.pem root.pem >ca.pem";
+    run(Command::new("sh").args(["-c", script]).current_dir(work.path()));
+    run(&mut import(&work));
+    run(&mut build(&work, &[]));
+    run(&mut work.kiln(["seal", "out/small"]));
+    run(&mut build(&work, &[]));
+    assert_eq!(list(&work).matches("ca-sha256 = ").count(), 2, "{}", list(&work));
+    work.file("small.toml", format!("{SMALL}{FOURTH}"));
+    refused(&mut build(&work, &[]), 6);
+}
+
+/// As README, "Changing a formed cluster", has the files of a fourth member made.
+#[test]
+fn a_second_keystore_with_the_same_secret_issues_under_the_same_ca() {
+    let work = workshop();
+    run(&mut work.kiln(["keystore", "renew", "small", "--issued", "2026-02-01"]));
+    run(&mut build(&work, &[]));
+    run(&mut work.kiln(["seal", "out/small"]));
+    // The test's secret is one that a seed must not be.
+    work.keystore_at("aside/small", "small");
+    work.file("small.toml", format!("{SMALL}{FOURTH}"));
+    run(&mut build(&work, &["--keystore", "aside/small", "--out", "aside/four"]));
+    let read = |path: &str| fs::read(work.path().join(path)).unwrap();
+    assert_eq!(read("out/small/client/ca.pem"), read("aside/four/client/ca.pem"));
+    let token = |path: &str| -> Value {
+        let manifest: Value = serde_json::from_slice(&read(path)).unwrap();
+        manifest["cluster"]["token"].clone()
+    };
+    assert_eq!(token("out/small/bundle.json"), token("aside/four/bundle.json"));
 }
 
 #[test]

@@ -79,10 +79,10 @@ fn an_empty_disk_founds_nothing(release: &str) {
         "
         for node in cp-a cp-b cp-c; do etcd $node; done
         for node in cp-a cp-b cp-c; do serves $node; done
-        etcd_stop cp-a; rm -rf $(data cp-a)/member
+        knows cp-c 3; etcd_stop cp-a; rm -rf $(data cp-a)/member
         guard cp-a 66; says cp-a 'says that cp-a has served ha3 before, but /var/lib/etcd is empty'
         # A majority comes back empty: the one that is left knows, without a quorum.
-        etcd_stop cp-b; etcd_stop cp-c; rm -rf $(data cp-b)/member; etcd cp-c; sleep 2
+        etcd_stop cp-b; etcd_stop cp-c; rm -rf $(data cp-b)/member; etcd cp-c; listens cp-c
         guard cp-a 66; says cp-a 'cp-c says that cp-a has served'
         guard cp-b 66; says cp-b 'cp-c says that cp-b has served'
         # The directory itself remembers as well.

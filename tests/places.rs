@@ -274,7 +274,7 @@ fn certificates_that_end_with_the_ca_are_told_by_what_was_asked() {
 #[test]
 fn messages_do_not_advise_to_destroy() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("builder");
-    for room in ["bundle", "cache", "commands", "disk", "pki"] {
+    for room in ["artifact", "bundle", "cache", "commands", "disk", "pki"] {
         for entry in walkdir::WalkDir::new(root.join(room)).into_iter().map(|entry| entry.unwrap()) {
             if !entry.file_type().is_file() {
                 continue;

@@ -374,6 +374,7 @@ fn ctrl_c_while_forming_leaves_nothing() {
         let mut stderr = String::new();
         child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
         assert_eq!(child.wait().unwrap().code(), Some(130), "{stderr}");
+        assert!(stderr.contains("interrupted; the members have ended"), "{stderr}");
         stage.assert_nothing_left();
     }
 }

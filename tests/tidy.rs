@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Room -> the rooms that it may use. `failure`, `interrupt` and `values` are open to all.
+/// Room -> the rooms that it may use. `failure`, `interrupt`, `threads` and `values` are open to all.
 const ROOMS: &[(&str, &[&str])] = &[
     ("artifact", &["disk", "etcd", "tree"]),
     ("bundle", &["artifact", "disk", "etcd", "pack", "pki", "profile"]),
@@ -28,6 +28,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("registry", &["bundle", "disk"]),
     ("render", &["disk", "etcd", "pki", "plan", "profile", "tree", "yaml"]),
     ("suggest", &[]),
+    ("threads", &[]),
     ("tree", &[]),
     ("values", &[]),
     ("verify", &["bundle", "disk", "etcd", "pack", "pki", "process"]),
@@ -35,7 +36,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("yaml", &[]),
 ];
 
-const OPEN: &[&str] = &["failure", "interrupt", "values"];
+const OPEN: &[&str] = &["failure", "interrupt", "threads", "values"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

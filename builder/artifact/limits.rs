@@ -6,6 +6,7 @@ use std::cell::{Cell, RefCell};
 use std::io::{self, Read};
 
 use crate::failure::{Failure, Result};
+use crate::interrupt;
 
 pub struct Limits {
     /// Bytes of the file itself.
@@ -101,6 +102,10 @@ impl<'l> Gauge<'l> {
     fn gave(&self, count: usize) -> io::Result<()> {
         let unpacked = self.unpacked.get() + count as u64;
         self.unpacked.set(unpacked);
+        if interrupt::asked() {
+            *self.happened.borrow_mut() = Some(Failure::interrupted());
+            return Err(io::Error::other("interrupted"));
+        }
         let reason = if unpacked > self.limits.unpacked {
             format!("it unpacks to more than {} bytes", self.limits.unpacked)
         } else if unpacked > self.limits.slack && unpacked / self.limits.ratio > self.packed.get() {

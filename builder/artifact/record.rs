@@ -33,10 +33,14 @@ impl Record {
     }
 
     /// Pretty JSON with a newline at its end.
-    pub fn to_json(&self) -> Vec<u8> {
-        let mut bytes = serde_json::to_vec_pretty(self).unwrap_or_default();
+    ///
+    /// # Errors
+    /// `Exit::Io`, when it cannot be written as JSON.
+    pub fn to_json(&self) -> Result<Vec<u8>> {
+        let bytes = serde_json::to_vec_pretty(self);
+        let mut bytes = bytes.map_err(|error| Failure::io(format!("writing a release's record: {error}")))?;
         bytes.push(b'\n');
-        bytes
+        Ok(bytes)
     }
 
     /// # Errors
@@ -48,7 +52,7 @@ impl Record {
         }
         let broken = |error| {
             Failure::untrusted(format!(
-                "it is not the record of a release ({error}); remove it and add the release again"
+                "it is not the record of a release ({error}); add the release again with --replace"
             ))
         };
         let Schema { schema } = serde_json::from_slice(bytes).map_err(broken)?;
@@ -72,12 +76,12 @@ impl Record {
     fn check(&self) -> Result<()> {
         if let Some(program) = self.missing() {
             return Err(Failure::untrusted(format!(
-                "it has no {program}; remove it and add the release again"
+                "it has no {program}; add the release again with --replace"
             )));
         }
         if self.sources.is_empty() || self.binaries.values().any(|b| b.size > Limits::RELEASE.program) {
             return Err(Failure::untrusted(
-                "it says what no record does; remove it and add the release again",
+                "it says what no record does; add the release again with --replace",
             ));
         }
         Ok(())
@@ -171,7 +175,7 @@ mod tests {
 
     #[test]
     fn a_record_comes_back() {
-        let json = record().to_json();
+        let json = record().to_json().unwrap();
         assert_eq!(Record::from_json(&json).unwrap(), record());
         let text = String::from_utf8(json).unwrap();
         for part in ["\"version\": \"3.5.16\"", "\"etcdutl\": {", "\"trust\": \"trusted by hand\""] {
@@ -181,16 +185,19 @@ mod tests {
 
     #[test]
     fn what_is_no_record_is_refused_with_the_way_out() {
-        let good = String::from_utf8(record().to_json()).unwrap();
+        let good = String::from_utf8(record().to_json().unwrap()).unwrap();
         let cases = [
-            (String::new(), "remove it and add"),
+            (String::new(), "add the release again with --replace"),
             (good.replace("\"schema\": 1", "\"schema\": 2"), "this kiln reads schema 1"),
             (good.replace("3.5.16", "3.5"), "three numbers"),
             (good.replace("amd64", "vax"), "use amd64"),
-            (good.replace("etcdutl", "bash"), "remove it and add"),
-            (good.replace("\"size\": 1,", "\"size\": 1000000000000,"), "remove it and add"),
-            (good.replace("trusted by hand", "trusted"), "remove it and add"),
-            (good.replace("\"file\"", "\"name\""), "remove it and add"),
+            (good.replace("etcdutl", "bash"), "add the release again with --replace"),
+            (
+                good.replace("\"size\": 1,", "\"size\": 1000000000000,"),
+                "add the release again with --replace",
+            ),
+            (good.replace("trusted by hand", "trusted"), "add the release again with --replace"),
+            (good.replace("\"file\"", "\"name\""), "add the release again with --replace"),
         ];
         for (text, want) in cases {
             let failure = Record::from_json(text.as_bytes()).unwrap_err();
@@ -199,8 +206,8 @@ mod tests {
         }
         let mut lacking = record();
         lacking.binaries.remove(&Program::Etcdutl);
-        assert!(Record::from_json(&lacking.to_json()).is_err());
+        assert!(Record::from_json(&lacking.to_json().unwrap()).is_err());
         lacking.version = Release::new(3, 4, 23);
-        assert!(Record::from_json(&lacking.to_json()).is_ok(), "3.4 has no etcdutl");
+        assert!(Record::from_json(&lacking.to_json().unwrap()).is_ok(), "3.4 has no etcdutl");
     }
 }

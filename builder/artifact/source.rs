@@ -11,6 +11,7 @@ use super::{Accept, catalogue};
 use crate::disk::Input;
 use crate::etcd::Release;
 use crate::failure::{Doing, Failure, Result};
+use crate::interrupt;
 use crate::values::{Arch, Digest};
 
 const CHUNK: usize = 256 << 10;
@@ -106,6 +107,7 @@ fn digest_of(input: &mut Input, size: u64) -> Result<Digest> {
     let mut left = input.take(size + 1);
     let mut seen = 0;
     loop {
+        interrupt::check()?;
         match left.read(&mut buffer) {
             Ok(0) => break,
             Ok(count) => {

@@ -144,7 +144,7 @@ impl Store {
             Ok(Some(there)) if outcome == Outcome::AlreadyThere => there,
             _ => {
                 let path = self.record_path(draft.record.version, draft.record.arch);
-                disk::write_whole(&path, &draft.record.to_json(), Mode::FILE)?;
+                disk::write_whole(&path, &draft.record.to_json()?, Mode::FILE)?;
                 draft.record.clone()
             }
         };
@@ -247,7 +247,7 @@ impl Store {
         let record = Record::from_json(&disk::read(&path, 1 << 20)?).doing(reading)?;
         if (record.version, record.arch) != (release, arch) {
             let reason = format!(
-                "it is the record of {} for {}; remove it and add the release again",
+                "it is the record of {} for {}; add the release again with --replace",
                 record.version, record.arch
             );
             return Err(Failure::untrusted(reason).while_doing(reading()));

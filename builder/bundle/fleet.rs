@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::check::Memory;
+use super::inside::Memory;
 use super::manifest;
 use super::read::{Bundle, Problem, SHOWN, listed};
 use super::write::{MANIFEST, SUMS};

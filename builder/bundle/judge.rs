@@ -8,6 +8,7 @@ use super::manifest::{Manifest, Node};
 use super::read::Problem;
 use super::write::{MANIFEST, below};
 use crate::profile;
+use crate::values::steers;
 
 /// Everything that no build writes.
 pub(super) fn judge(manifest: &Manifest) -> Vec<Problem> {
@@ -34,6 +35,13 @@ impl Judge<'_> {
         for program in crate::artifact::Program::ALL {
             let binary = etcd.binaries.get(&program);
             match binary {
+                Some(binary)
+                    if binary
+                        .path
+                        .contains(|c: char| !(c.is_ascii_alphanumeric() || "/._+-".contains(c))) =>
+                {
+                    self.problem(program, format!("lies at {}, which is no path of a program", binary.path));
+                }
                 Some(binary) if binary.path.file_name() != program.as_str() => {
                     self.problem(program, format!("lies at {}, which has another name", binary.path));
                 }
@@ -114,6 +122,9 @@ impl Judge<'_> {
                 Some(node) => format!("certificate {file} of {node}"),
                 None => format!("certificate {file}"),
             };
+            if file.contains(steers) {
+                self.problem(&shown, "has a path that cannot be shown");
+            }
             if !seen.insert((certificate.node.as_deref(), file.as_str())) {
                 self.problem(&shown, "is there twice");
             }

@@ -17,7 +17,7 @@ use crate::failure::{Failure, Result};
 use crate::profile;
 use crate::values::{
     self, AltName, Arch, BaseSystem, ClusterName, Digest, Epoch, FileName, GuestPath, Line, Mac, Mode,
-    NodeName, Serial, Token, Url,
+    NodeName, Serial, Token, Url, printable,
 };
 
 pub use crate::artifact::{Program, Trust};
@@ -243,7 +243,7 @@ pub(super) fn check_schema(bytes: &[u8], what: &str, known: u32) -> Result<()> {
         schema: u32,
     }
     let Schema { schema } = serde_json::from_slice(bytes)
-        .map_err(|error| Failure::wrong(format!("it is not {what}: {error}")))?;
+        .map_err(|error| Failure::wrong(format!("it is not {what}: {}", said(&error))))?;
     if schema != known {
         return Err(Failure::wrong(format!(
             "it is {what} of schema {schema}; this kiln reads schema {known}"
@@ -254,7 +254,16 @@ pub(super) fn check_schema(bytes: &[u8], what: &str, known: u32) -> Result<()> {
 
 /// A value that is none, with its place.
 pub(super) fn not_written(what: &str, error: &serde_json::Error) -> Failure {
-    Failure::wrong(format!("it is not a {what} that kiln writes: {error}"))
+    Failure::wrong(format!("it is not a {what} that kiln writes: {}", said(error)))
+}
+
+/// What serde_json says, which quotes names that it does not know, however long.
+fn said(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    let why = text.strip_suffix(&place).unwrap_or(&text);
+    let why: String = printable(why).chars().take(400).collect();
+    format!("{why}{place}")
 }
 
 fn shown<S: serde::Serializer>(network: &IpNet, serializer: S) -> std::result::Result<S::Ok, S::Error> {

@@ -5,6 +5,7 @@ mod contents;
 #[cfg(test)]
 mod example;
 mod fleet;
+mod inside;
 mod judge;
 pub mod manifest;
 mod place;

@@ -78,7 +78,7 @@ impl Seen {
         let line = |(path, (was, sight)): (String, (Stamp, Sight))| {
             let stamp = open(&path).ok()?.stamp();
             let rests = stamp.modified.0.saturating_add_unsigned(STEP) <= self.now.cast_signed();
-            (rests && was.is_same_content(&stamp)).then(|| Line {
+            (rests && was.is_same_content(&stamp)).then_some(Line {
                 stamp,
                 sha256: sight.sha256,
                 read: sight.read,

@@ -14,6 +14,7 @@ use crate::disk::{Input, Output, Staging};
 use crate::failure::{Failure, Result};
 use crate::interrupt;
 use crate::pack::Piece;
+use crate::threads;
 use crate::values::{Digest, GuestPath, Mode};
 
 /// The manifest and the list for `sha256sum -c`, in the bundle's top directory.
@@ -95,13 +96,14 @@ impl<'p> Writer<'p> {
             let large = |file: &manifest::File| file.size >= LARGE;
             let threads: Vec<_> = files
                 .iter()
-                .map(|(path, want)| large(want).then(|| scope.spawn(move || open(path, want))))
+                .map(|(path, want)| large(want).then(|| threads::beside(scope, move || open(path, want))))
                 .collect();
-            let join = |thread: std::thread::ScopedJoinHandle<'_, _>| thread.join().unwrap_or(Ok(None));
             files
                 .iter()
                 .zip(threads)
-                .map(|((path, want), thread)| thread.map_or_else(|| open(path, want), join))
+                .map(|((path, want), thread)| {
+                    thread.map_or_else(|| open(path, want), |thread| thread.join()?)
+                })
                 .collect()
         });
         let mut inputs = BTreeMap::new();
@@ -227,6 +229,7 @@ struct Hashed {
 impl Hashed {
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
         // What has just been hashed is still near when it is written.
+        interrupt::check()?;
         for near in bytes.chunks(NEAR) {
             self.hash.update(near);
             self.output.write(near)?;

@@ -274,7 +274,7 @@ mod tests {
     }
 
     fn now() -> Epoch {
-        crate::clock::now()
+        Epoch::from_seconds(1_800_000_000).unwrap()
     }
 
     fn cache() -> (Scratch, Cache) {

@@ -17,9 +17,10 @@ use crate::failure::{Doing, Exit, Failure, Result};
 use crate::interrupt;
 use crate::pack::{self, Piece, Stream, cloud_init, cpio, ignition, ipxe, iso, libvirt, tar, zstd};
 use crate::pki::Issued;
-use crate::plan::{CertificateSpec, Node, Plan};
+use crate::plan::{CertificateSpec, Node, Origin, Plan, Setting};
 use crate::profile::{Binaries as Placement, Carrier, Compression};
 use crate::render::{self, Kitchen, NodeKeys, SeedArchive};
+use crate::threads;
 use crate::tree::Tree;
 use crate::values::{Digest, Mode};
 
@@ -41,7 +42,7 @@ struct Oven<'a> {
     /// Of what nodes and clients follow from besides what is their own.
     common: Digest,
     sink: Sink<'a>,
-    /// The CA and what is above it, in PEM.
+    /// The certificate of the CA that issues, in PEM.
     trust: OnceLock<String>,
 }
 
@@ -75,6 +76,7 @@ pub fn bake(
             plan,
             overlays: &prepared.overlays.list,
             templates: &pantry.templates,
+            programs: prepared.stock.record.binaries.keys().map(ToString::to_string).collect(),
             epoch: prepared.epoch,
         },
         parts: Parts { cache, sink },
@@ -86,13 +88,13 @@ pub fn bake(
     oven.sink.text("network.xml", libvirt::network(plan)?)?;
     oven.sink.directory("nodes", Mode::DIRECTORY)?;
     let (nodes, clients) = thread::scope(|scope| {
-        let clients = scope.spawn(|| oven.clients());
+        let clients = threads::beside(scope, || oven.clients());
         let nodes = parallel::each(&plan.nodes, jobs, |node| {
             let baked = oven.node(node, layer.as_ref()).doing(|| format!("baking {}", node.name));
             sink.node();
             baked
         });
-        (nodes, clients.join().unwrap_or_else(|_| Err(Failure::io("a baking thread panicked"))))
+        (nodes, clients.join().and_then(|clients| clients))
     });
     let nodes = nodes?;
     let base = oven.boot(&nodes)?;
@@ -243,7 +245,7 @@ impl Oven<'_> {
     fn node(&self, node: &Node, layer: Option<&Layer>) -> Result<Baked> {
         interrupt::check()?;
         let directory = format!("nodes/{}", node.name);
-        let inputs = format!("{}\n{node:?}", self.common);
+        let inputs = format!("{}\n{:?}", self.common, without_lines(node));
         self.sink.directory(&directory, Mode::SECRET_DIRECTORY)?;
         self.parts.part(&directory, &inputs, || self.make_node(node, &directory, layer))
     }
@@ -373,7 +375,7 @@ impl Oven<'_> {
 
     fn make_clients(&self) -> Result<Vec<manifest::Certificate>> {
         let plan = self.plan;
-        self.sink.text("client/ca.pem", self.trust()?)?;
+        self.sink.text("client/ca.pem", self.prepared.authority()?.root_pem()?)?;
         let endpoints: Vec<_> = plan.nodes.iter().map(|node| node.client_url.as_str()).collect();
         let environment = format!(
             "# Made by Kiln for {}. In this directory: . ./etcdctl.sh\nETCDCTL_API=3\nETCDCTL_ENDPOINTS={}\n\
@@ -394,6 +396,16 @@ impl Oven<'_> {
         }
         Ok(listed)
     }
+}
+
+/// A node without the lines of the profile that its settings are from: they say nothing of its files.
+fn without_lines(node: &Node) -> Node {
+    let settings = node.settings.iter().cloned();
+    let settings = settings.map(|setting| match setting.origin {
+        Origin::Profile { .. } => Setting { origin: Origin::Profile { line: 0 }, ..setting },
+        Origin::Kiln(_) => setting,
+    });
+    Node { settings: settings.collect(), ..node.clone() }
 }
 
 fn binaries(prepared: &Prepared) -> Vec<Digest> {

@@ -13,7 +13,7 @@ use super::places::Places;
 use super::prepare::Prepared;
 use super::progress::Progress;
 use super::sink::Sink;
-use super::{bake, fleet, inputs};
+use super::{bake, fleet, inputs, overlays};
 use crate::bundle::{Holds, Manifest, Place};
 use crate::cli;
 use crate::clock;
@@ -21,12 +21,12 @@ use crate::disk;
 use crate::etcd::Release;
 use crate::failure::Result;
 use crate::values::{ClusterName, Epoch};
-use crate::{pki, render};
+use crate::{pki, render, threads};
 
 pub fn run(args: &cli::Build, out: &Output) -> Result<()> {
     thread::scope(|scope| {
         // To read and check everything is work for one core; the others have none yet.
-        scope.spawn(|| {
+        let _early = threads::beside(scope, || {
             pki::warm_up();
             render::embedded().map(drop)
         });
@@ -43,14 +43,15 @@ pub fn default_out(name: &ClusterName) -> PathBuf {
 }
 
 fn one(name: &str, args: &cli::Build, out: &Output) -> Result<()> {
-    // Before the cache is made, and once more when it is known where all else is.
-    let places = Places::new(&args.ingredients, args.out.as_deref())?;
-    args.ingredients.keys.keystore.iter().try_for_each(|path| places.refuse_keystore(path))?;
-    let pantry = Pantry::new(&args.ingredients, out)?;
+    let mut pantry = Pantry::without_cache(&args.ingredients, out)?;
     let profile = inputs::profile(name, &pantry.store, out)?;
     let path = inputs::keystore_path(args.ingredients.keys.keystore.as_ref(), &profile.cluster.name);
     let target = args.out.clone().unwrap_or_else(|| default_out(&profile.name));
-    Places::new(&args.ingredients, Some(&target))?.refuse_keystore(&path)?;
+    let places = Places::new(&args.ingredients, &target)?;
+    places.refuse_keystore(&path)?;
+    overlays::check(&[&profile], &pantry, &places.and_keystore(&path))?;
+    // Now that it is known to lie in none of the others.
+    pantry.open_cache();
     let prepared = Prepared::new(&profile, &pantry, path, &target)?;
     let place = Place::begin(&target, Holds::Bundle)?.having_seen(pantry.seen(&target));
     let writer = place.bundle();

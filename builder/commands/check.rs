@@ -8,9 +8,10 @@ use serde_json::json;
 use super::build::default_out;
 use super::output::{Output, counted};
 use super::pantry::Pantry;
+use super::places::Places;
 use super::prepare::Prepared;
 use super::sink::Sink;
-use super::{bake, inputs, parallel};
+use super::{bake, fleet, inputs, overlays, parallel};
 use crate::bundle::{Bundle, Fleet, INDEX, Problem, SHOWN, listed};
 use crate::cli;
 use crate::disk;
@@ -20,7 +21,7 @@ pub fn run(args: &cli::Check, out: &Output) -> Result<()> {
     match (&args.bundle, &args.profile[..]) {
         (Some(path), _) => directory(path, args.ingredients.json, out),
         (None, [name]) => profile(name, args, out),
-        (None, _) => fleet(args, out),
+        (None, _) => profiles(args, out),
     }
 }
 
@@ -28,7 +29,10 @@ fn profile(name: &str, args: &cli::Check, out: &Output) -> Result<()> {
     let pantry = Pantry::without_cache(&args.ingredients, out)?;
     let profile = inputs::profile(name, &pantry.store, out)?;
     let path = inputs::keystore_path(args.ingredients.keys.keystore.as_ref(), &profile.cluster.name);
-    let prepared = Prepared::new(&profile, &pantry, path, &default_out(&profile.name))?;
+    let target = default_out(&profile.name);
+    let places = Places::new(&args.ingredients, &target)?.and_keystore(&path);
+    overlays::check(&[&profile], &pantry, &places)?;
+    let prepared = Prepared::new(&profile, &pantry, path, &target)?;
     let plan = &prepared.plan;
     let manifest = bake::bake(&prepared, &pantry, Sink::Nowhere, pantry.jobs)?;
     if args.ingredients.json {
@@ -46,7 +50,7 @@ fn profile(name: &str, args: &cli::Check, out: &Output) -> Result<()> {
     ))
 }
 
-fn fleet(args: &cli::Check, out: &Output) -> Result<()> {
+fn profiles(args: &cli::Check, out: &Output) -> Result<()> {
     let pantry = Pantry::without_cache(&args.ingredients, out)?;
     let source = cli::Source {
         profile: args.profile.clone(),
@@ -57,6 +61,8 @@ fn fleet(args: &cli::Check, out: &Output) -> Result<()> {
     let sources = inputs::sources(&source)?;
     let (profiles, _) = inputs::profiles(&sources, &pantry.store, out)?;
     let keystores = inputs::keystores(&args.ingredients.keys);
+    let places = Places::new(&args.ingredients, &fleet::default_out(&source))?.and_keystore(&keystores);
+    overlays::check(&profiles.iter().collect::<Vec<_>>(), &pantry, &places)?;
     let nodes = parallel::each(&profiles, pantry.jobs, |profile| {
         let check = || {
             let path = keystores.join(profile.cluster.name.as_str());

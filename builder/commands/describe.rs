@@ -12,15 +12,15 @@ use crate::values::{Invalid, Line, NodeName};
 /// # Errors
 /// As for all here: `Exit::Io`, when what was baked has no place in a manifest.
 pub fn authority(authority: &Authority) -> Result<manifest::Certificate> {
-    let (not_before, not_after) = authority.validity();
+    let root = authority.root();
     Ok(manifest::Certificate {
         file: parse("client/ca.pem")?,
         node: None,
-        subject: Line::of(&authority.subject()),
+        subject: Line::of(&root.subject),
         sans: Vec::new(),
-        serial: parse(&authority.serial())?,
-        not_before,
-        not_after,
+        serial: parse(&root.serial)?,
+        not_before: root.not_before,
+        not_after: root.not_after,
     })
 }
 

@@ -13,7 +13,7 @@ use super::places::Places;
 use super::prepare::Prepared;
 use super::progress::Progress;
 use super::sink::Sink;
-use super::{bake, build, inputs, parallel};
+use super::{bake, build, inputs, overlays, parallel};
 use crate::bundle::{Entry, Holds, Index, Place};
 use crate::cli;
 use crate::clock;
@@ -38,9 +38,9 @@ struct Built {
 }
 
 pub fn run(args: &cli::Build, out: &Output) -> Result<()> {
-    let target = args.out.clone().unwrap_or_else(|| PathBuf::from("out").join(name(args)));
-    let places = Places::new(&args.ingredients, Some(&target))?;
-    let pantry = Pantry::new(&args.ingredients, out)?;
+    let target = args.out.clone().unwrap_or_else(|| default_out(&args.source));
+    let places = Places::new(&args.ingredients, &target)?;
+    let mut pantry = Pantry::without_cache(&args.ingredients, out)?;
     let sources = inputs::sources(&args.source)?;
     let (profiles, whole) = inputs::profiles(&sources, &pantry.store, out)?;
     let mine: Vec<&Profile> = profiles
@@ -49,6 +49,10 @@ pub fn run(args: &cli::Build, out: &Output) -> Result<()> {
         .filter(|(at, _)| args.source.shard.is_none_or(|shard| shard.has(*at)))
         .map(|(_, profile)| profile)
         .collect();
+    let keystores = inputs::keystores(&args.ingredients.keys);
+    mine.iter()
+        .try_for_each(|profile| places.refuse_keystore(&keystores.join(profile.cluster.name.as_str())))?;
+    overlays::check(&mine, &pantry, &places.and_keystore(&keystores))?;
     // What is missing for one of them is said before another one is built.
     for profile in &mine {
         pantry
@@ -57,9 +61,7 @@ pub fn run(args: &cli::Build, out: &Output) -> Result<()> {
             .and_then(|_| pantry.base(profile))
             .doing(|| format!("building {}", profile.name))?;
     }
-    let keystores = inputs::keystores(&args.ingredients.keys);
-    mine.iter()
-        .try_for_each(|profile| places.refuse_keystore(&keystores.join(profile.cluster.name.as_str())))?;
+    pantry.open_cache();
     let place = Place::begin(&target, Holds::Fleet)?.having_seen(pantry.seen(&target));
     let replaces = disk::look(&target)?.is_some();
     let progress = Progress::begin(out, mine.iter().map(|profile| profile.nodes.len()).sum());
@@ -124,10 +126,11 @@ fn say(args: &cli::Build, target: &std::path::Path, index: &Index, made: usize, 
     out.print(format_args!("{}: {bundles} with {nodes}{part}", target.display()))
 }
 
-/// `out/NAME`, where the fleet is a directory of this name; else `out/fleet`.
-fn name(args: &cli::Build) -> String {
-    let directory = args.source.fleet.as_deref().and_then(|fleet| fleet.file_name());
-    directory.map_or_else(|| "fleet".to_owned(), |name| name.to_string_lossy().into_owned())
+/// Where a fleet is made unless the command line says otherwise: `out/NAME`, where it is a directory of this name; else
+/// `out/fleet`.
+pub fn default_out(source: &cli::Source) -> PathBuf {
+    let name = source.fleet.as_deref().and_then(|fleet| fleet.file_name());
+    PathBuf::from("out").join(name.unwrap_or("fleet".as_ref()))
 }
 
 fn bundle(

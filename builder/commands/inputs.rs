@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::{Component, Path, PathBuf};
 
 use super::output::{Output, colour};
-use super::parallel;
+use super::{overlays, parallel};
 use crate::artifact::Store;
 use crate::cli;
 use crate::clock;
@@ -177,7 +177,10 @@ pub fn profiles(sources: &[Source], store: &Store, out: &Output) -> Result<(Vec<
                 }
                 profiles.push(profile);
             }
-            Err(wrong) => mistakes.push(wrong.looked_in(&directory)),
+            Err(mut wrong) => {
+                overlays::add_findings(&mut wrong)?;
+                mistakes.push(wrong.looked_in(&directory));
+            }
         }
     }
     for (text, (place, count)) in warned {
@@ -242,7 +245,10 @@ pub fn profile(name: &str, store: &Store, out: &Output) -> Result<Profile> {
             }
             Ok(profile)
         }
-        Err(mistakes) => Err(mistakes.looked_in(&looked_in(store)).into_failure(colour())),
+        Err(mut mistakes) => {
+            overlays::add_findings(&mut mistakes)?;
+            Err(mistakes.looked_in(&looked_in(store)).into_failure(colour()))
+        }
     }
 }
 

@@ -66,7 +66,17 @@ pub fn run(verb: &Verb, out: &Output) -> Result<()> {
             let date = inputs::date_of_issue(None)?;
             let passphrase = passphrase.as_deref().map(String::as_str);
             let keystore = Keystore::import_ca(&path, cluster, &certificates, &key, passphrase, date)?;
-            let done = format!("{} now signs with the CA of {}", path.display(), cert.display());
+            let ca = keystore.imported_ca()?;
+            if let Some(ca) = ca.as_ref().filter(|ca| !ca.is_rooted) {
+                out.warn(format_args!(
+                    "{} has no root: clients will trust {}, the topmost certificate in it; a client that uses OpenSSL \
+                     needs the root, so append its certificate if you have it",
+                    cert.display(),
+                    ca.clients_trust
+                ));
+            }
+            let ca = ca.map(|ca| format!(" ({})", ca.line())).unwrap_or_default();
+            let done = format!("{} now signs with the CA of {}{ca}", path.display(), cert.display());
             let said = match json {
                 true => out.json(&describe(&path, &keystore)?),
                 false => out.print(&done),

@@ -13,9 +13,11 @@ mod fleet;
 mod inputs;
 mod join;
 mod keystore;
+mod left;
 #[cfg(not(feature = "oci"))]
 mod no_registry;
 mod output;
+mod overlays;
 mod pantry;
 mod parallel;
 mod part;
@@ -48,7 +50,12 @@ pub fn run(cli: Cli, json: bool) -> Result<()> {
     // What etcdctl prints is its own.
     let json = json && !matches!(cli.verb, Verb::Etcdctl(_));
     let out = output::Output::new(cli.quiet, json);
-    dispatch(cli.verb, &out).inspect_err(|failure| out.failed(failure))
+    let left = left::behind(&cli.verb);
+    let done = dispatch(cli.verb, &out).map_err(|failure| match left {
+        Some(what) => failure.leaving(what),
+        None => failure,
+    });
+    done.inspect_err(|failure| out.failed(failure))
 }
 
 /// A command line that clap does not take, told to a program.

@@ -34,6 +34,7 @@ pub struct Pantry<'a> {
     pub jobs: NonZeroUsize,
     stocks: Once<String, Stock>,
     overlays: Once<Vec<PathBuf>, Overlays>,
+    overlay: Once<PathBuf, Overlay>,
     bases: Once<Option<String>, Option<Base>>,
     today: Once<(), Epoch>,
     program: Once<(), Digest>,
@@ -72,19 +73,15 @@ pub struct Layer {
 }
 
 impl<'a> Pantry<'a> {
-    /// For a build. A cache that cannot be used is said so, and is none.
-    ///
-    /// # Errors
-    /// None with the templates that Kiln carries.
-    pub fn new(ingredients: &'a Ingredients, out: &'a Output) -> Result<Self> {
-        let cache = super::cache::open(&ingredients.cache).unwrap_or_else(|failure| {
-            out.warn(failure);
+    /// Opens the cache, or makes it. One that cannot be used is said so, and is none.
+    pub fn open_cache(&mut self) {
+        self.cache = super::cache::open(&self.ingredients.cache).unwrap_or_else(|failure| {
+            self.out.warn(failure);
             None
         });
-        Ok(Self { cache, ..Self::without_cache(ingredients, out)? })
     }
 
-    /// For what leaves nothing anywhere.
+    /// One without a cache: it leaves nothing anywhere, until the cache is opened.
     ///
     /// # Errors
     /// `Exit::Usage` when an overlay of the command line is not there.
@@ -107,6 +104,7 @@ impl<'a> Pantry<'a> {
             jobs,
             stocks: Once::default(),
             overlays: Once::default(),
+            overlay: Once::default(),
             bases: Once::default(),
             today: Once::default(),
             program: Once::default(),
@@ -143,10 +141,22 @@ impl<'a> Pantry<'a> {
         self.overlays.get(directories.clone(), || {
             let mut list = render::embedded()?;
             for directory in &directories {
-                list.push(Arc::new(render::load(directory)?));
+                list.push(self.overlay(directory)?);
             }
             let digests: Vec<_> = list.iter().map(|overlay| overlay.digest().to_string()).collect();
             Ok(Overlays { list, digest: Digest::of(digests.concat().as_bytes()) })
+        })
+    }
+
+    /// One overlay, read by the first profile that names it.
+    fn overlay(&self, directory: &Path) -> Result<Arc<Overlay>> {
+        self.overlay.get(directory.to_owned(), || {
+            let overlay = render::load(directory)?;
+            if overlay.findings.is_empty() {
+                self.out.say(format_args!("overlay {}: {}", directory.display(), overlay.contents()));
+            }
+            overlay.warnings.iter().for_each(|warning| self.out.warn(warning));
+            Ok(overlay)
         })
     }
 

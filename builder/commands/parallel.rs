@@ -3,9 +3,9 @@
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::thread;
 
 use crate::failure::{Failure, Result};
+use crate::threads;
 
 /// Calls `work` for every item, for so many at once, and returns the results in the items' order. No new item is begun after the
 /// first fault; of several faults the one of the earliest item is returned.
@@ -19,23 +19,19 @@ pub fn each<T: Sync, R: Send>(
     let done: Mutex<Vec<(usize, R)>> = Mutex::default();
     let fault: Mutex<Option<(usize, Failure)>> = Mutex::default();
     let stopped = || fault.lock().unwrap_or_else(PoisonError::into_inner).is_some();
-    thread::scope(|scope| {
-        for _ in 0..workers {
-            scope.spawn(|| {
-                while !stopped() {
-                    let at = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(item) = items.get(at) else { return };
-                    match work(item) {
-                        Ok(result) => done.lock().unwrap_or_else(PoisonError::into_inner).push((at, result)),
-                        Err(failure) => {
-                            let mut fault = fault.lock().unwrap_or_else(PoisonError::into_inner);
-                            if fault.as_ref().is_none_or(|(earliest, _)| at < *earliest) {
-                                *fault = Some((at, failure));
-                            }
-                        }
+    threads::crew(workers, || {
+        while !stopped() {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some(item) = items.get(at) else { return };
+            match work(item) {
+                Ok(result) => done.lock().unwrap_or_else(PoisonError::into_inner).push((at, result)),
+                Err(failure) => {
+                    let mut fault = fault.lock().unwrap_or_else(PoisonError::into_inner);
+                    if fault.as_ref().is_none_or(|(earliest, _)| at < *earliest) {
+                        *fault = Some((at, failure));
                     }
                 }
-            });
+            }
         }
     });
     if let Some((_, failure)) = fault.into_inner().unwrap_or_else(PoisonError::into_inner) {

@@ -20,14 +20,14 @@ pub struct Places(Vec<Place>);
 impl Places {
     /// # Errors
     /// `Exit::Unsafe` when one of them lies in another: the output and a keystore are replaced whole, with all that is in them.
-    pub fn new(ingredients: &Ingredients, out: Option<&Path>) -> Result<Self> {
-        if let Some(out) = out.filter(|out| disk::resolved(out) == Path::new("/")) {
+    pub fn new(ingredients: &Ingredients, out: &Path) -> Result<Self> {
+        if disk::resolved(out) == Path::new("/") {
             let reason = format!("{} is the root directory; choose another --out", out.display());
             return Err(Failure::unsafe_to(reason));
         }
         let cache = cache::place(&ingredients.cache)?;
         let all = [
-            ("--out", out),
+            ("--out", Some(out)),
             ("--artifacts", Some(ingredients.store.artifacts.as_path())),
             ("the cache", cache.as_deref()),
         ];
@@ -47,6 +47,27 @@ impl Places {
     pub fn refuse_keystore(&self, path: &Path) -> Result<()> {
         let place = Place { name: "--keystore", path: path.to_owned(), resolved: disk::resolved(path) };
         self.refuse_nested(&place)
+    }
+
+    /// With keystores, each of which was held against the others.
+    pub fn and_keystore(mut self, path: &Path) -> Self {
+        let resolved = disk::resolved(path);
+        self.0.insert(0, Place { name: "--keystore", path: path.to_owned(), resolved });
+        self
+    }
+
+    /// How a directory and one of these hold one another, if they do: `holds --out (out/ha3)`.
+    pub fn around(&self, path: &Path) -> Option<String> {
+        let resolved = disk::resolved(path);
+        self.0.iter().find_map(|place| {
+            let how = match () {
+                () if resolved == place.resolved => "is",
+                () if disk::is_below(&place.resolved, &resolved) => "holds",
+                () if disk::is_below(&resolved, &place.resolved) => "lies in",
+                () => return None,
+            };
+            Some(format!("{how} {} ({})", place.name, place.path.display()))
+        })
     }
 
     fn refuse_nested(&self, new: &Place) -> Result<()> {

@@ -1,17 +1,83 @@
 //! `kiln plan`.
 
-use super::{inputs, output::Output};
-use crate::artifact::Store;
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use serde_json::json;
+
+use super::build::default_out;
+use super::output::Output;
+use super::pantry::{Overlays, Pantry};
+use super::places::Places;
+use super::{inputs, overlays};
 use crate::cli;
 use crate::failure::Result;
 use crate::plan::View;
+use crate::render::{Overlay, Replaced};
 
 pub fn run(args: &cli::Plan, out: &Output) -> Result<()> {
-    let store = Store::at(&args.store.artifacts);
-    let profile = inputs::profile(args.source.name(), &store, out)?;
+    let ingredients = cli::Ingredients {
+        keys: cli::Keys { keystore: args.keys.keystore.clone() },
+        store: cli::Store { artifacts: args.store.artifacts.clone() },
+        cache: cli::Cache { cache: None, no_cache: true },
+        jobs: None,
+        overlays: args.overlays.clone(),
+        base: None,
+        json: args.json,
+    };
+    let pantry = Pantry::without_cache(&ingredients, out)?;
+    let profile = inputs::profile(args.source.name(), &pantry.store, out)?;
     let path = inputs::keystore_path(args.keys.keystore.as_ref(), &profile.cluster.name);
-    let keystore = inputs::keystore(&path, &profile.cluster.name)?;
+    let places = Places::new(&ingredients, &default_out(&profile.name))?.and_keystore(&path);
+    overlays::check(&[&profile], &pantry, &places)?;
+    let replaced = overlays::trials(&profile, &pantry)?.into_iter().flat_map(|laid| laid.replaced).collect();
+    let overlays = pantry.overlays(&profile)?;
+    let mut keystore = inputs::keystore(&path, &profile.cluster.name)?;
     let plan = inputs::plan(&profile, keystore.as_ref());
-    let view = View { plan: &plan, identity_known: keystore.is_some() || profile.cluster.token.is_some() };
-    if args.json { out.json(&view.json()) } else { out.print(&view) }
+    // In memory only.
+    if let Some(Err(failure)) = keystore.as_mut().map(|keystore| keystore.admit(&path, &plan)) {
+        out.warn(format_args!("kiln build refuses this: {failure}"));
+    }
+    let imported_ca = match &keystore {
+        Some(keystore) => keystore.imported_ca()?,
+        None => None,
+    };
+    let identity_known = keystore.is_some() || profile.cluster.token.is_some();
+    let view = View { plan: &plan, identity_known, imported_ca };
+    if args.json {
+        let mut view = view.json();
+        view["overlays"] = own(&overlays)
+            .map(|overlay| {
+                json!({ "directory": overlay.directory, "files": overlay.count(), "replaces": of(overlay, &replaced)
+                    .map(|replaced| replaced.path.absolute()).collect::<Vec<_>>() })
+            })
+            .collect();
+        return out.json(&view);
+    }
+    out.print(view.to_string() + &shown(&overlays, &replaced))
+}
+
+/// The user's overlays, for people.
+fn shown(overlays: &Overlays, replaced: &BTreeSet<Replaced>) -> String {
+    let mut text = String::new();
+    for (at, overlay) in own(overlays).enumerate() {
+        if at == 0 {
+            text.push_str("\noverlays\n");
+        }
+        let directory = overlay.directory.iter().map(|path| path.display().to_string()).collect::<String>();
+        let _ = writeln!(text, "  {directory}  {}", overlay.contents());
+        for replaced in of(overlay, replaced) {
+            let _ = writeln!(text, "    {}  replaces that of {}", replaced.path.absolute(), replaced.of);
+        }
+    }
+    text
+}
+
+/// The user's.
+fn own(overlays: &Overlays) -> impl Iterator<Item = &Overlay> {
+    overlays.list.iter().map(AsRef::as_ref).filter(|overlay| overlay.directory.is_some())
+}
+
+fn of<'r>(overlay: &'r Overlay, replaced: &'r BTreeSet<Replaced>) -> impl Iterator<Item = &'r Replaced> {
+    replaced.iter().filter(|replaced| replaced.by == overlay.origin)
 }

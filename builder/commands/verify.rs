@@ -10,7 +10,7 @@ use crate::bundle::Bundle;
 use crate::cli;
 use crate::clock;
 use crate::disk;
-use crate::failure::{Exit, Failure, Result};
+use crate::failure::{Doing, Exit, Failure, Result};
 use crate::pki::Authority;
 use crate::plan::{CertificateSpec, Usage};
 use crate::profile::Algorithm;
@@ -26,6 +26,9 @@ pub fn run(args: &cli::Verify, out: &Output) -> Result<()> {
     conclude(&report, args.json, args.junit.as_deref(), out)
 }
 
+/// A certificate with its chain has a few kilobytes.
+const PEM_LIMIT: u64 = 1 << 20;
+
 /// Everything is asked at its own address, with today's date, and with a stranger at the door.
 pub fn options(bundle: &Bundle) -> Result<Options> {
     let now = clock::now();
@@ -38,11 +41,10 @@ pub fn options(bundle: &Bundle) -> Result<Options> {
         usages: vec![Usage::ClientAuth],
         read_by_etcd: false,
     };
-    let issued = Authority::throwaway(&bundle.manifest.cluster.name, now)?.issue(
-        &spec,
-        Algorithm::P256,
-        Lifetime::hours(1),
-    )?;
+    let ours = disk::read(&bundle.path.join("client/etcdctl.pem"), PEM_LIMIT)?;
+    let issued = Authority::namesake(&bundle.manifest.cluster.name, &ours, now)
+        .doing(|| "reading client/etcdctl.pem".into())?
+        .issue(&spec, Algorithm::P256, Lifetime::hours(1))?;
     let stranger =
         Stranger { certificate: issued.cert_pem.into_bytes(), key: issued.key_pem.as_bytes().to_vec() };
     Ok(Options { now, endpoints: BTreeMap::new(), stranger: Some(stranger), read_only: false })

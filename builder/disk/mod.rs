@@ -20,6 +20,7 @@ use rustix::fs::{AtFlags, CWD, Mode as Bits, OFlags};
 use serde::{Deserialize, Serialize};
 
 use crate::failure::{Doing, Failure, Result};
+use crate::threads;
 use crate::values::Mode;
 
 pub use follow::{Follow, More};
@@ -225,7 +226,7 @@ pub struct Walked {
     pub path: PathBuf,
     pub kind: Kind,
     pub mode: Mode,
-    /// In bytes.
+    /// In bytes; of a file with holes, what is read of it.
     pub size: u64,
     /// The user that it belongs to.
     pub owner: u32,
@@ -388,9 +389,10 @@ pub fn remove_directory(path: &Path) -> Result<()> {
         if parts.len() > 8 { parts } else { parts.iter().flat_map(|part| below(part)).collect() };
     std::thread::scope(|scope| {
         let (one, other) = parts.split_at(parts.len() / 2);
-        for half in [one, other] {
-            scope.spawn(|| half.iter().for_each(|part| drop(fs::remove_dir_all(part))));
-        }
+        let remove = |half: &[PathBuf]| half.iter().for_each(|part| drop(fs::remove_dir_all(part)));
+        // Where there is no thread, the call below has more to do.
+        let _beside = threads::beside(scope, move || remove(one));
+        remove(other);
     });
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {

@@ -15,6 +15,7 @@ use super::{
     Found, Input, Kind, Lock, Stamp, look, make_directories, parent_of, remove_directory, remove_file,
 };
 use crate::failure::{Doing, Exit, Failure, Result};
+use crate::threads;
 use crate::values::Mode;
 
 /// A directory that is being made beside its final place and appears there whole, by one rename.
@@ -150,9 +151,9 @@ impl Staging {
     ) -> Result<Option<Lock>> {
         self.open_to(mode)?;
         thread::scope(|scope| {
-            let syncing = scope.spawn(|| self.sync());
+            let syncing = threads::beside(scope, || self.sync());
             let looked = meanwhile();
-            let synced = syncing.join().unwrap_or_else(|_| Err(Failure::io("the syncing thread panicked")));
+            let synced = syncing.join().and_then(|synced| synced);
             looked.and(synced)
         })?;
         last()?;

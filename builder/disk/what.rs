@@ -1,8 +1,7 @@
 //! What a path is, for messages: among the things that Kiln makes, by the names in them. And how paths lie to one another.
 
-use std::ffi::OsStr;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::{Kind, list, look};
 
@@ -58,14 +57,19 @@ pub fn what(path: &Path) -> String {
 /// An absolute path without links, as far as it is there.
 pub fn resolved(path: &Path) -> PathBuf {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let mut rest: Vec<&OsStr> = Vec::new();
-    for above in path.ancestors() {
-        if let Ok(there) = fs::canonicalize(above) {
-            return rest.iter().rev().fold(there, |path, part| path.join(part));
+    let mut resolved = PathBuf::new();
+    for part in path.components() {
+        if part == Component::ParentDir {
+            // There is no link left in what is before it.
+            resolved.pop();
+            continue;
         }
-        rest.extend(above.file_name());
+        resolved.push(part);
+        if let Ok(there) = fs::canonicalize(&resolved) {
+            resolved = there;
+        }
     }
-    path
+    resolved
 }
 
 /// Whether the one is the other or lies somewhere in it; both are resolved.
@@ -119,6 +123,7 @@ mod tests {
         std::os::unix::fs::symlink("real", top.join("link")).unwrap();
         assert_eq!(resolved(&top.join("link/a/b")), top.join("real/a/b"));
         assert_eq!(resolved(&top.join("real/../none")), top.join("none"));
+        assert_eq!(resolved(&top.join("none/../link/../other")), top.join("other"));
         assert!(is_below(&resolved(&top.join("link/a")), &resolved(&top.join("real"))));
         assert!(!is_below(&top.join("real2"), &top.join("real")));
     }

@@ -16,6 +16,7 @@ use super::{bridge, qemu};
 use crate::bundle::{Bundle, manifest};
 use crate::disk::{self, Scratch};
 use crate::failure::{Exit, Failure, Result};
+use crate::threads;
 use crate::values::{ClusterName, Digest, Mode, NodeName};
 use crate::verify::Etcdctl;
 
@@ -298,9 +299,8 @@ pub fn status(bundle: &Bundle) -> Result<Standing> {
         Ok(Progress::new(phase, Duration::ZERO, said))
     };
     let progress: Result<Vec<_>> = std::thread::scope(|scope| {
-        let asked: Vec<_> = members.iter().map(|member| scope.spawn(|| ask(member))).collect();
-        let lost = |_| Failure::io("a thread that asks a member panicked");
-        asked.into_iter().map(|one| one.join().map_err(lost)?).collect()
+        let asked: Vec<_> = members.iter().map(|member| threads::beside(scope, || ask(member))).collect();
+        asked.into_iter().map(|one| one.join()?).collect()
     });
     let progress = progress?;
     // After up --no-wait nobody else has seen it. Another run that holds the lock is up itself, which remembers.

@@ -15,6 +15,7 @@ use super::state::State;
 use crate::bundle::Manifest;
 use crate::failure::{Exit, Failure, Result};
 use crate::interrupt;
+use crate::threads;
 use crate::values::NodeName;
 use crate::verify::{self, Etcdctl};
 
@@ -209,9 +210,9 @@ pub fn follow(
     let (teller, told) = mpsc::channel();
     thread::scope(|scope| {
         for (at, member) in members.iter().enumerate() {
-            let (teller, stop) = (teller.clone(), &stop);
-            scope.spawn(move || {
-                while !stop.load(Ordering::Relaxed) {
+            let (teller, asked_to_stop) = (teller.clone(), &stop);
+            let begun = threads::need(scope, move || {
+                while !asked_to_stop.load(Ordering::Relaxed) {
                     let phase = member.ask(etcdctl);
                     if teller.send((at, phase)).is_err() || phase == Phase::Formed {
                         return;
@@ -219,6 +220,10 @@ pub fn follow(
                     thread::sleep(PAUSE);
                 }
             });
+            if let Err(failure) = begun {
+                stop.store(true, Ordering::Relaxed);
+                return Err(failure);
+            }
         }
         let names = members.iter().map(|member| &member.name).collect();
         let Begun { progress, asked } = begun;

@@ -18,6 +18,7 @@ use crate::disk::{self, Lock};
 use crate::failure::{Doing, Exit, Failure, Result};
 use crate::interrupt;
 use crate::process;
+use crate::threads;
 use crate::values::{Epoch, Mode};
 use crate::verify::{self, Etcdctl, Outcome, Report, Stranger};
 
@@ -69,7 +70,7 @@ pub fn lock_file(scratch: &Path) -> PathBuf {
 /// # Errors
 /// Only when there is no order to do, or no place for the answer; everything else is in the answer.
 pub fn inside(scratch: &Path) -> Result<()> {
-    process::end_with_parent();
+    process::end_with_parent()?;
     // As long as anything in here lives, the directory is not swept away as a dead run's.
     let _lock = Lock::shared(&lock_file(scratch))?;
     let order: Order = serde_json::from_slice(&disk::read(&order_file(scratch), LIMIT)?)
@@ -180,17 +181,20 @@ fn stage(
     manifest: &Manifest,
     accounts: Option<&Accounts>,
 ) -> Result<(Vec<Stage>, Etcdctl)> {
-    let lost = |_| Failure::io("a thread of the rehearsal panicked");
     thread::scope(|scope| {
-        let etcdctl = scope.spawn(|| Etcdctl::new(&order.bundle, manifest, scratch));
+        let etcdctl = threads::beside(scope, || Etcdctl::new(&order.bundle, manifest, scratch));
         let nodes: Vec<_> = manifest
             .nodes
             .iter()
-            .map(|node| scope.spawn(move || node::prepare(&order.bundle, scratch, manifest, node, accounts)))
+            .map(|node| {
+                threads::beside(scope, move || {
+                    node::prepare(&order.bundle, scratch, manifest, node, accounts)
+                })
+            })
             .collect();
         network::build(scratch, manifest).doing(|| "laying the network".into())?;
-        let stages = nodes.into_iter().map(|node| node.join().map_err(lost)?).collect::<Result<Vec<_>>>()?;
-        Ok((stages, etcdctl.join().map_err(lost)??))
+        let stages = nodes.into_iter().map(|node| node.join()?).collect::<Result<Vec<_>>>()?;
+        Ok((stages, etcdctl.join()??))
     })
 }
 
@@ -208,7 +212,7 @@ fn wait_for_all(
     let until = Instant::now() + Duration::from_secs(order.deadline_seconds);
     let (teller, told) = mpsc::channel();
     // On its own, because a question that waits for an election must not keep a member's end from being seen.
-    thread::spawn(move || {
+    threads::detached(move || {
         loop {
             let healthy = etcdctl.all_healthy(&endpoints);
             let done = !matches!(healthy, Ok(false));
@@ -217,7 +221,7 @@ fn wait_for_all(
             }
             thread::sleep(PAUSE);
         }
-    });
+    })?;
     loop {
         interrupt::check()?;
         for member in members.iter_mut() {

@@ -9,13 +9,13 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::thread;
 
 use crc32fast::Hasher;
 use flate2::{Compress, Compression, FlushCompress};
 
 use super::{Piece, Stream, length};
 use crate::failure::Result;
+use crate::threads;
 use crate::tree::{Blob, Content};
 use crate::values::Digest;
 
@@ -133,13 +133,7 @@ impl Compressor {
                 cell.get_or_init(|| deflate(chunk));
             }
         };
-        thread::scope(|scope| {
-            for _ in 1..self.threads.get().min(chunks.len()) {
-                // A thread that the system does not give is one less; this one does the rest.
-                let _ = thread::Builder::new().spawn_scoped(scope, work);
-            }
-            work();
-        });
+        threads::crew(self.threads.get().min(chunks.len()), work);
         let mut packed = Packed { parts: Vec::with_capacity(chunks.len()), crc: Hasher::new() };
         for (chunk, cell) in chunks {
             let (part, crc) = cell.into_inner().unwrap_or_else(|| deflate(chunk));
@@ -299,12 +293,12 @@ mod tests {
     fn shared_content_is_compressed_once() {
         let shared = blob(CHUNK + 1);
         let compressor = threads(3);
-        let packed: Vec<Stream> = thread::scope(|scope| {
+        let packed: Vec<Stream> = std::thread::scope(|scope| {
             let runs: Vec<_> = (0..4)
                 .map(|own| {
                     let stream = [Content::Own(vec![own; 9]), Content::Shared(Arc::clone(&shared))];
                     let compressor = &compressor;
-                    scope.spawn(move || compressor.compress(&stream))
+                    crate::threads::need(scope, move || compressor.compress(&stream)).unwrap()
                 })
                 .collect();
             runs.into_iter().map(|run| run.join().unwrap().unwrap()).collect()

@@ -42,7 +42,7 @@ pub struct Authority {
 /// A certificate with its key, issued and checked.
 #[derive(Clone, Debug)]
 pub struct Issued {
-    /// The leaf, then the intermediate CAs where there are any: what a TLS server sends.
+    /// The leaf, then the intermediate CAs where there are any: what a server or a client sends.
     pub cert_pem: String,
     pub key_pem: KeyPem,
     /// `CN=cp-a`.
@@ -55,6 +55,17 @@ pub struct Issued {
     pub not_after: Epoch,
     /// Whether it ends earlier than its lifetime asks, because the CA does.
     pub shortened: bool,
+}
+
+/// What a certificate says of itself.
+#[derive(Clone, Debug)]
+pub struct Root {
+    /// `CN=ha3 etcd CA`.
+    pub subject: String,
+    /// Hex.
+    pub serial: String,
+    pub not_before: Epoch,
+    pub not_after: Epoch,
 }
 
 impl Authority {
@@ -73,10 +84,23 @@ impl Authority {
     }
 
     /// A CA of a fresh random secret that is written nowhere, good for a day: `kiln verify` shows the cluster a
-    /// client certificate of a CA that it does not know.
+    /// client certificate of a CA that it does not know. Its name is that of a CA which the cluster does know: the issuer
+    /// of the first certificate in this PEM text.
+    ///
+    /// # Errors
+    /// `Exit::Untrusted` when the text does not begin with a certificate; `Exit::Io` when the kernel gives no random bytes.
+    pub fn namesake(cluster: &ClusterName, of: &[u8], at: Epoch) -> Result<Self> {
+        Self::throwaway_called(cluster, Certificate::from_pem(of)?.issuer(), at)
+    }
+
+    /// The same by the name of a CA that Kiln would make for the cluster.
     pub fn throwaway(cluster: &ClusterName, at: Epoch) -> Result<Self> {
+        Self::throwaway_called(cluster, &common_name(&ca_name(cluster))?, at)
+    }
+
+    fn throwaway_called(cluster: &ClusterName, subject: &[u8], at: Epoch) -> Result<Self> {
         let secret = Secret::random()?;
-        let (key, chain) = derived(&secret, cluster, Algorithm::P256, at, Lifetime::days(1))?;
+        let (key, chain) = self_signed(&secret, cluster, subject, Algorithm::P256, at, Lifetime::days(1))?;
         Self::with(secret, cluster.clone(), Issue { number: 1, date: at }, key, chain)
     }
 
@@ -87,19 +111,32 @@ impl Authority {
         Ok(Self { secret, cluster, issue, key, chain, identifier })
     }
 
-    /// What nodes and clients trust: the CA's certificate, and those above it up to the root.
+    /// What members trust, and let in: the certificate of the CA that issues, alone. With one above it, they would let in
+    /// whoever another CA of the same root has issued a certificate to.
     pub fn trust_pem(&self) -> Result<String> {
-        self.chain.pem()
+        self.chain.ca().pem()
     }
 
-    /// The CA's subject, `CN=ha3 etcd CA`.
+    /// What clients trust: the root, to which members' certificates lead by the intermediates that members send; or the
+    /// topmost certificate that was imported.
+    pub fn root_pem(&self) -> Result<String> {
+        self.chain.top().pem()
+    }
+
+    /// The subject of the CA that issues, `CN=ha3 etcd CA`.
     pub fn subject(&self) -> String {
         self.chain.ca().name()
     }
 
-    /// Hex.
-    pub fn serial(&self) -> String {
-        self.chain.ca().serial()
+    /// Of what clients trust.
+    pub fn root(&self) -> Root {
+        let top = self.chain.top();
+        Root {
+            subject: top.name(),
+            serial: top.serial(),
+            not_before: top.not_before(),
+            not_after: top.not_after(),
+        }
     }
 
     /// From when to when the CA and all above it are valid; no leaf is valid outside of it.
@@ -169,14 +206,26 @@ pub(super) fn derived(
     first: Epoch,
     lifetime: Lifetime,
 ) -> Result<(Key, Chain)> {
+    let subject = common_name(&ca_name(cluster))?;
+    self_signed(secret, cluster, &subject, algorithm, first, lifetime)
+}
+
+/// The same, by this name in DER.
+fn self_signed(
+    secret: &Secret,
+    cluster: &ClusterName,
+    subject: &[u8],
+    algorithm: Algorithm,
+    first: Epoch,
+    lifetime: Lifetime,
+) -> Result<(Key, Chain)> {
     let label = [cluster.as_str(), "ca"];
     let key = Key::derive(secret, algorithm, &label)?;
     let public_key = key.public()?;
     let identifier = key::identifier(&public_key);
-    let subject = common_name(&ca_name(cluster))?;
     let content = Content {
-        issuer: &subject,
-        subject: &subject,
+        issuer: subject,
+        subject,
         not_before: first.minus(BACK_DATING),
         not_after: first.plus(lifetime),
         public_key: &public_key,

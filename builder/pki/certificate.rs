@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use x509_cert::Certificate as Decoded;
 use x509_cert::SubjectPublicKeyInfo;
-use x509_cert::der::asn1::{Any, BitString, GeneralizedTime, OctetString, SetOfVec, UtcTime, Utf8StringRef};
+use x509_cert::der::asn1::{
+    Any, AnyRef, BitString, GeneralizedTime, OctetString, SetOfVec, UtcTime, Utf8StringRef,
+};
 use x509_cert::der::oid::{AssociatedOid, ObjectIdentifier};
 use x509_cert::der::{Decode, Encode, Reader, SliceReader, Tag, TagNumber};
 use x509_cert::ext::Extension;
@@ -18,6 +20,9 @@ use crate::failure::{Failure, Result};
 use crate::values::{Digest, Epoch, printable};
 
 const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
+
+/// In octets, without one that is only there for the sign.
+const LONGEST_SERIAL: usize = 20;
 
 /// The first second of the year 2050, from which on dates are GeneralizedTime (RFC 5280 4.1.2.5).
 const YEAR_2050: u64 = 2_524_608_000;
@@ -124,6 +129,7 @@ pub(super) struct Certificate {
     not_before: Epoch,
     not_after: Epoch,
     signed: Range<usize>,
+    serial: Range<usize>,
     issuer: Range<usize>,
     subject: Range<usize>,
 }
@@ -135,11 +141,19 @@ impl Certificate {
         let broken = |error: x509_cert::der::Error| {
             Failure::untrusted(format!("it is not an X.509 certificate: {error}"))
         };
+        let Ranges { signed, serial, issuer, subject } = ranges(der).map_err(broken)?;
+        let number = der[serial.clone()].strip_prefix(&[0]).unwrap_or(&der[serial.clone()]);
+        if number.len() > LONGEST_SERIAL {
+            return Err(Failure::untrusted(format!(
+                "the certificate's serial number has {} bytes; X.509 allows {LONGEST_SERIAL} (RFC 5280 4.1.2.2), so have \
+                 it issued again",
+                number.len()
+            )));
+        }
         let decoded = Decoded::from_der(der).map_err(broken)?;
-        let [signed, issuer, subject] = ranges(der).map_err(broken)?;
         let validity = decoded.tbs_certificate().validity();
         let (not_before, not_after) = (epoch(validity.not_before)?, epoch(validity.not_after)?);
-        Ok(Self { der: der.to_vec(), decoded, not_before, not_after, signed, issuer, subject })
+        Ok(Self { der: der.to_vec(), decoded, not_before, not_after, signed, serial, issuer, subject })
     }
 
     /// The first of a text.
@@ -188,6 +202,16 @@ impl Certificate {
         hex(self.decoded.tbs_certificate().serial_number().as_bytes())
     }
 
+    /// Whether the serial number is below zero, which DER writes as a first bit that is set.
+    pub fn has_negative_serial(&self) -> bool {
+        self.der[self.serial.clone()].first().is_some_and(|byte| byte & 0x80 != 0)
+    }
+
+    /// Whether the subject has no attribute at all.
+    pub fn is_nameless(&self) -> bool {
+        self.decoded.tbs_certificate().subject().is_empty()
+    }
+
     pub fn not_before(&self) -> Epoch {
         self.not_before
     }
@@ -234,24 +258,31 @@ impl Certificate {
     }
 }
 
-/// Where the signed part, the issuer and the subject lie in the bytes.
-fn ranges(der: &[u8]) -> std::result::Result<[Range<usize>; 3], x509_cert::der::Error> {
+/// Where parts of a certificate lie in its bytes: each with its tag and length, but for the serial number.
+struct Ranges {
+    signed: Range<usize>,
+    serial: Range<usize>,
+    issuer: Range<usize>,
+    subject: Range<usize>,
+}
+
+fn ranges(der: &[u8]) -> std::result::Result<Ranges, x509_cert::der::Error> {
     let at = |part: &[u8]| {
         let start = part.as_ptr() as usize - der.as_ptr() as usize;
         start..start + part.len()
     };
-    let outer = x509_cert::der::asn1::AnyRef::from_der(der)?;
+    let outer = AnyRef::from_der(der)?;
     let signed = SliceReader::new(outer.value())?.tlv_bytes()?;
-    let mut fields = SliceReader::new(x509_cert::der::asn1::AnyRef::from_der(signed)?.value())?;
+    let mut fields = SliceReader::new(AnyRef::from_der(signed)?.value())?;
     if Tag::peek(&fields)? == context(0) {
         fields.tlv_bytes()?;
     }
-    let _serial = fields.tlv_bytes()?;
+    let serial = AnyRef::from_der(fields.tlv_bytes()?)?.value();
     let _algorithm = fields.tlv_bytes()?;
     let issuer = fields.tlv_bytes()?;
     let _validity = fields.tlv_bytes()?;
     let subject = fields.tlv_bytes()?;
-    Ok([at(signed), at(issuer), at(subject)])
+    Ok(Ranges { signed: at(signed), serial: at(serial), issuer: at(issuer), subject: at(subject) })
 }
 
 fn epoch(time: Time) -> Result<Epoch> {

@@ -17,7 +17,7 @@ use crate::values::{Epoch, printable};
 
 pub(super) const SERVER_AUTH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.1");
 pub(super) const CLIENT_AUTH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.2");
-const ANY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37.0");
+pub(super) const ANY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37.0");
 
 /// More certificates than this between a leaf and its root are a mistake.
 const LONGEST: usize = 8;
@@ -32,10 +32,11 @@ const UNDERSTOOD: [ObjectIdentifier; 6] = [
     SubjectKeyIdentifier::OID,
 ];
 
-/// The CA that signs, first, then its issuer, and so on up to the self-signed root. Never empty.
+/// The CA that signs, first, then its issuer, and so on up to the self-signed root, or as far up as is known. Never empty.
 pub(super) struct Chain {
     ca: Certificate,
     above: Vec<Certificate>,
+    is_rooted: bool,
     limits: Vec<NameConstraints>,
 }
 
@@ -76,45 +77,58 @@ impl Chain {
         let ca = all.remove(0);
         check_authority(&ca, 0)?;
         let mut above: Vec<Certificate> = Vec::new();
-        loop {
+        let is_rooted = loop {
             let last = above.last().unwrap_or(&ca);
-            if last.issuer() == last.subject() {
-                check_signature(last, last)?;
-                break;
+            if is_root(last)? {
+                break true;
             }
-            let next = take_issuer(last, &mut all)?;
-            check_authority(&next, above.len() + 1)?;
-            above.push(next);
-        }
-        if let Some(stray) = all.first() {
-            return Err(Failure::untrusted(format!(
-                "{} does not belong to the chain of {}; leave it out",
-                stray.name(),
-                ca.name()
-            )));
-        }
+            match take_issuer(last, &mut all)? {
+                Some(next) => {
+                    check_authority(&next, above.len() + 1)?;
+                    above.push(next);
+                }
+                None => break false,
+            }
+        };
+        check_end(&ca, &above, is_rooted, &all)?;
         let mut limits = Vec::new();
         for certificate in std::iter::once(&ca).chain(&above) {
             limits.extend(names::limits(certificate)?);
         }
-        Ok(Self { ca, above, limits })
+        Ok(Self { ca, above, is_rooted, limits })
     }
 
     pub fn ca(&self) -> &Certificate {
         &self.ca
     }
 
-    fn all(&self) -> impl Iterator<Item = &Certificate> {
+    /// The last one: the root, or the topmost that is there.
+    pub fn top(&self) -> &Certificate {
+        self.above.last().unwrap_or(&self.ca)
+    }
+
+    /// Whether the last one is signed by itself.
+    pub fn is_rooted(&self) -> bool {
+        self.is_rooted
+    }
+
+    pub fn all(&self) -> impl Iterator<Item = &Certificate> {
         std::iter::once(&self.ca).chain(&self.above)
     }
 
-    /// What a TLS server sends after its own certificate: all but the root, which the other side has.
+    /// What is sent after a leaf, so that it leads to the root: all but that, which the other side has. Where the root is not
+    /// known here, the other side may have one that lies above the topmost, so that is sent, too.
     pub fn intermediates(&self) -> impl Iterator<Item = &Certificate> {
-        self.all().take(self.above.len())
+        self.all().take(self.above.len() + usize::from(!self.is_rooted))
     }
 
     pub fn pem(&self) -> Result<String> {
         self.all().map(Certificate::pem).collect()
+    }
+
+    /// Of the CA and of those above it.
+    pub(super) fn limits(&self) -> &[NameConstraints] {
+        &self.limits
     }
 
     /// From when to when all of them are valid.
@@ -152,8 +166,16 @@ impl Chain {
     /// # Errors
     /// `Exit::Untrusted` when the key is not that of the CA's certificate.
     pub fn check_key(&self, key: &Key) -> Result<()> {
-        if key::same(&key.public()?, self.ca.public_key()) {
+        let public = key.public()?;
+        if key::same(&public, self.ca.public_key()) {
             return Ok(());
+        }
+        if let Some(owner) = self.above.iter().find(|above| key::same(&public, above.public_key())) {
+            return Err(Failure::untrusted(format!(
+                "the key belongs to {}, and the first certificate in the file is {}; the CA that signs comes first",
+                owner.name(),
+                self.ca.name()
+            )));
         }
         Err(Failure::untrusted(format!(
             "the key does not belong to the certificate of {}, the first in the file; it is another CA's",
@@ -168,33 +190,89 @@ impl Chain {
     }
 }
 
-fn take_issuer(of: &Certificate, from: &mut Vec<Certificate>) -> Result<Certificate> {
+/// Whether a certificate is signed by itself. One of its own name that another key has signed is not: CAs make such
+/// certificates when they change their key (RFC 4210 section 4.4).
+fn is_root(certificate: &Certificate) -> Result<bool> {
+    Ok(certificate.issuer() == certificate.subject() && is_signed(certificate, certificate)?)
+}
+
+/// The issuer of a certificate, taken from the others; `None` when it is not among them.
+fn take_issuer(of: &Certificate, from: &mut Vec<Certificate>) -> Result<Option<Certificate>> {
     // Two certificates may have the issuer's name, when it was renewed with another key.
-    let mut refused = None;
+    let mut namesake = None;
     for at in 0..from.len() {
         if from[at].subject() == of.issuer() {
-            match check_signature(of, &from[at]) {
-                Ok(()) => return Ok(from.remove(at)),
-                Err(failure) => refused = Some(failure),
+            if is_signed(of, &from[at])? {
+                return Ok(Some(from.remove(at)));
+            }
+            namesake = Some(&from[at]);
+        }
+    }
+    match namesake {
+        None => Ok(None),
+        Some(namesake) => Err(Failure::untrusted(format!(
+            "{} carries a signature that is not by {}: the chain does not lead to it",
+            of.name(),
+            namesake.name()
+        ))),
+    }
+}
+
+/// Whether a chain may end as it does, and whether everything in the file belongs to it.
+fn check_end(ca: &Certificate, above: &[Certificate], is_rooted: bool, left: &[Certificate]) -> Result<()> {
+    let refuse = |why: String| Err(Failure::untrusted(why));
+    let top = above.last().unwrap_or(ca);
+    if !is_rooted {
+        if top.issuer() == top.subject() {
+            return refuse(format!(
+                "{} names itself as its issuer, but is signed by another key: it is damaged, or it was made when the CA \
+                 changed its key; append the certificate of the key that signed it",
+                top.name()
+            ));
+        }
+        for below in std::iter::once(ca).chain(above) {
+            if below.subject() == top.issuer() && is_signed(top, below)? {
+                return refuse(format!(
+                    "{} and {} issue each other, so there is no root; import a CA whose chain has one",
+                    below.name(),
+                    top.name()
+                ));
             }
         }
     }
-    Err(refused.unwrap_or_else(|| {
-        Failure::untrusted(format!(
-            "the chain does not lead from {} to a root: the certificate of its issuer, {}, is missing; append it",
-            of.name(),
-            of.issuer_name()
-        ))
-    }))
+    let Some(stray) = left.first() else { return Ok(()) };
+    for issuer in std::iter::once(ca).chain(above) {
+        if stray.issuer() == issuer.subject() && is_signed(stray, issuer)? {
+            return refuse(format!(
+                "{} is issued by {}, which comes before it in the file; the CA that signs comes first, then its issuer, \
+                 and so on up to the root",
+                stray.name(),
+                issuer.name()
+            ));
+        }
+    }
+    if !is_rooted {
+        return refuse(format!(
+            "the chain does not lead from {} to {}: the certificate of its issuer, {}, is missing; append it",
+            top.name(),
+            stray.name(),
+            top.issuer_name()
+        ));
+    }
+    refuse(format!("{} does not belong to the chain of {}; leave it out", stray.name(), ca.name()))
 }
 
-fn check_signature(of: &Certificate, by: &Certificate) -> Result<()> {
+/// Whether the one has signed the other.
+///
+/// # Errors
+/// `Exit::Untrusted` when the kind of signature is not one to be trusted.
+fn is_signed(of: &Certificate, by: &Certificate) -> Result<bool> {
     let name = of.name();
     if !of.names_one_algorithm() {
         return Err(Failure::untrusted(format!("{name} names two different signature algorithms")));
     }
     match signature::verify(by.public_key(), of.algorithm(), of.signed(), of.signature()) {
-        Ok(()) => Ok(()),
+        Ok(()) => Ok(true),
         Err(Refused::Broken(hash)) => Err(Failure::untrusted(format!(
             "{name} is signed with {hash}, which can be forged; have it issued again with SHA-256"
         ))),
@@ -202,10 +280,7 @@ fn check_signature(of: &Certificate, by: &Certificate) -> Result<()> {
             "{name} is signed by an algorithm or key ({oid}) that kiln does not check; use ECDSA, Ed25519 or \
              RSA (PKCS#1 v1.5) with SHA-256, SHA-384 or SHA-512"
         ))),
-        Err(Refused::Wrong) => Err(Failure::untrusted(format!(
-            "{name} carries a signature that is not by {}: the chain does not lead to it",
-            by.name()
-        ))),
+        Err(Refused::Wrong) => Ok(false),
     }
 }
 
@@ -213,6 +288,9 @@ fn check_signature(of: &Certificate, by: &Certificate) -> Result<()> {
 fn check_authority(certificate: &Certificate, below: usize) -> Result<()> {
     let name = certificate.name();
     let refuse = |why: String| Err(Failure::untrusted(format!("{name} {why}")));
+    if let Err(why) = key::kind(certificate.public_key()) {
+        return refuse(format!("has {why}"));
+    }
     // Before anything is verified with it: `ring` would only say that verifying went wrong.
     if let Some(bits) = key::rsa_bits(certificate.public_key()) {
         if bits < 2048 {

@@ -6,9 +6,9 @@ use std::fmt;
 use p256::ecdsa::signature::Signer;
 use pkcs8::{EncodePrivateKey, PrivateKeyInfoRef, SecretDocument};
 use ring::signature::KeyPair;
-use x509_cert::der::Decode;
-use x509_cert::der::asn1::{Any, BitString, OctetStringRef};
+use x509_cert::der::asn1::{Any, AnyRef, BitString, OctetStringRef, Uint};
 use x509_cert::der::oid::ObjectIdentifier;
+use x509_cert::der::{Decode, Reader, SliceReader};
 use x509_cert::{AlgorithmIdentifier, SubjectPublicKeyInfo};
 use zeroize::Zeroizing;
 
@@ -26,6 +26,9 @@ pub(super) const RSA_SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.
 pub(super) const ECDSA_SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.2");
 pub(super) const ECDSA_SHA384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.3");
 pub(super) const ECDSA_SHA512: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.4");
+
+/// What `ring` signs with (FIPS 186-5 section A.1.1 has the same bound).
+const LEAST_EXPONENT: u64 = 65_537;
 
 /// Wiped from memory when dropped (`ring` keeps its RSA numbers to itself); it has no `Debug`.
 pub(super) enum Key {
@@ -130,6 +133,16 @@ impl Key {
 
     /// From an `RSAPrivateKey` (RFC 8017 A.1.2).
     pub fn from_pkcs1(der: &[u8]) -> Result<Self> {
+        // `ring` says "TooSmall" of a modulus and of an exponent alike.
+        if let Ok((bits, exponent)) = public_half(der)
+            && bits >= 2048
+            && exponent < LEAST_EXPONENT
+        {
+            return Err(Failure::untrusted(format!(
+                "the RSA private key is refused: its public exponent is {exponent}, and {LEAST_EXPONENT} is the least that \
+                 kiln signs with; make a CA with a new key"
+            )));
+        }
         let pair = ring::rsa::KeyPair::from_der(der).map_err(|rejected| {
             Failure::untrusted(format!(
                 "the RSA private key is refused ({rejected}); it must have two primes and 2048, 3072 or 4096 bits"
@@ -283,10 +296,55 @@ pub(super) fn rsa_bits(key: &SubjectPublicKeyInfo) -> Option<usize> {
     if key.algorithm.oid != RSA {
         return None;
     }
-    let numbers = Vec::<x509_cert::der::asn1::Uint>::from_der(key.subject_public_key.raw_bytes()).ok()?;
-    let modulus = numbers.first()?.as_bytes();
-    let first = modulus.iter().position(|byte| *byte != 0)?;
-    Some((modulus.len() - first) * 8 - modulus[first].leading_zeros() as usize)
+    let numbers = Vec::<Uint>::from_der(key.subject_public_key.raw_bytes()).ok()?;
+    bits(numbers.first()?)
+}
+
+fn bits(number: &Uint) -> Option<usize> {
+    let bytes = number.as_bytes();
+    let first = bytes.iter().position(|byte| *byte != 0)?;
+    Some((bytes.len() - first) * 8 - bytes[first].leading_zeros() as usize)
+}
+
+/// The bits of the modulus and the public exponent of an `RSAPrivateKey` (RFC 8017 A.1.2). Nothing of it is secret.
+fn public_half(pkcs1: &[u8]) -> std::result::Result<(usize, u64), x509_cert::der::Error> {
+    let mut fields = SliceReader::new(AnyRef::from_der(pkcs1)?.value())?;
+    let _version = fields.tlv_bytes()?;
+    let modulus = Uint::from_der(fields.tlv_bytes()?)?;
+    let exponent = Uint::from_der(fields.tlv_bytes()?)?;
+    let exponent = exponent
+        .as_bytes()
+        .iter()
+        .try_fold(0_u64, |sum, byte| sum.checked_mul(256).map(|sum| sum + u64::from(*byte)));
+    Ok((bits(&modulus).unwrap_or(0), exponent.unwrap_or(u64::MAX)))
+}
+
+/// A public key's kind for people: `P-256`, `Ed25519`, `RSA 2048`.
+///
+/// # Errors
+/// What it is instead, as in "has an EC key …", when it is not one that Kiln can verify signatures with.
+pub(super) fn kind(key: &SubjectPublicKeyInfo) -> std::result::Result<String, String> {
+    Ok(match (key.algorithm.oid, curve(key)) {
+        (EC_PUBLIC_KEY, Some(P256)) => "P-256".to_owned(),
+        (EC_PUBLIC_KEY, Some(P384)) => "P-384".to_owned(),
+        (EC_PUBLIC_KEY, Some(P521)) => "P-521".to_owned(),
+        (EC_PUBLIC_KEY, Some(other)) => {
+            return Err(format!("an EC key on the curve {other}; use P-256, P-384 or P-521"));
+        }
+        (EC_PUBLIC_KEY, None) => {
+            return Err("an EC key whose curve is written out as parameters instead of by its name, which etcd does not \
+                        read; make the CA with `-pkeyopt ec_param_enc:named_curve`"
+                .to_owned());
+        }
+        (ED25519, _) => "Ed25519".to_owned(),
+        (RSA, _) => match rsa_bits(key) {
+            Some(bits) => format!("RSA {bits}"),
+            None => return Err("a damaged RSA key".to_owned()),
+        },
+        (other, _) => {
+            return Err(format!("a key of the algorithm {other}; use ECDSA, Ed25519 or RSA"));
+        }
+    })
 }
 
 #[cfg(test)]

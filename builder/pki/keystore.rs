@@ -11,6 +11,7 @@ use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use super::chain::Chain;
+use super::import;
 use super::keyfile;
 use super::list::{Issue, Issues, List, Origin, RECORDED, SCHEMA, changed};
 use super::place::{
@@ -232,6 +233,7 @@ impl Keystore {
         issued: Epoch,
     ) -> Result<Self> {
         let chain = Chain::from_pem(certificates).doing(|| "reading the CA's certificate".into())?;
+        import::check(&chain)?;
         chain.check_dates(issued)?;
         let key = keyfile::read(key, passphrase, chain.ca().public_key())
             .doing(|| "reading the CA's key".into())?;

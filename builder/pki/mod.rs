@@ -6,6 +6,7 @@
 mod authority;
 mod certificate;
 mod chain;
+mod import;
 mod judge;
 mod key;
 mod keyfile;
@@ -21,7 +22,7 @@ mod secret;
 mod show;
 mod signature;
 
-pub use authority::{Authority, Issued};
+pub use authority::{Authority, Issued, Root};
 pub use judge::Remark;
 pub use key::{KeyPem, warm_up};
 pub use keystore::{Keystore, resealed};

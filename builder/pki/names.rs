@@ -1,6 +1,7 @@
 //! A CA's name constraints (RFC 5280 4.2.1.10), read as Go's crypto/x509 reads them, because etcd will.
 
-use std::net::IpAddr;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use x509_cert::ext::pkix::NameConstraints;
 use x509_cert::ext::pkix::constraints::name::{GeneralSubtree, GeneralSubtrees};
@@ -9,6 +10,7 @@ use x509_cert::ext::pkix::name::GeneralName;
 use super::certificate::Certificate;
 use crate::failure::{Failure, Result};
 use crate::plan::CertificateSpec;
+use crate::values::printable;
 
 /// # Errors
 /// `Exit::Untrusted` when they constrain a kind of name that etcd would refuse to judge.
@@ -39,18 +41,9 @@ pub(super) fn limits(certificate: &Certificate) -> Result<Option<NameConstraints
 pub(super) fn check(limits: &NameConstraints, spec: &CertificateSpec) -> Result<()> {
     let names = spec.dns.iter().map(|name| Name::Dns(name)).chain(spec.ips.iter().map(|ip| Name::Ip(*ip)));
     for name in names {
-        let excluded =
-            subtrees(&limits.excluded_subtrees).any(|tree| matches(&tree.base, &name) == Some(true));
-        let verdicts: Vec<bool> =
-            subtrees(&limits.permitted_subtrees).filter_map(|tree| matches(&tree.base, &name)).collect();
-        // Without any permitted tree of its kind, a name is free.
-        if excluded || (!verdicts.is_empty() && !verdicts.contains(&true)) {
-            let name = match name {
-                Name::Dns(name) => name.to_owned(),
-                Name::Ip(ip) => ip.to_string(),
-            };
+        if let Some(why) = objection(limits, &name) {
             return Err(Failure::untrusted(format!(
-                "the CA's name constraints do not allow {name}, which the {} certificate of {} has to carry; \
+                "the CA's name constraints do not allow {name}, which the {} certificate of {} has to carry: {why}; \
                  use another CA or other names",
                 spec.file, spec.common_name
             )));
@@ -59,9 +52,76 @@ pub(super) fn check(limits: &NameConstraints, spec: &CertificateSpec) -> Result<
     Ok(())
 }
 
+/// What can be said before any node is known: every server certificate carries these names.
+///
+/// # Errors
+/// `Exit::Untrusted` when one of them is not allowed, so that no node could have a certificate.
+pub(super) fn check_loopback(ca: &Certificate, limits: &NameConstraints) -> Result<()> {
+    let loopback = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+    for name in [Name::Dns("localhost")].into_iter().chain(loopback.map(Name::Ip)) {
+        if let Some(why) = objection(limits, &name) {
+            return Err(Failure::untrusted(format!(
+                "the name constraints of {}, or of a CA above it, do not allow {name}, which every node's server \
+                 certificate carries: {why}; use another CA",
+                ca.name()
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// The constraint that forbids a name.
+fn objection(limits: &NameConstraints, name: &Name<'_>) -> Option<String> {
+    let excluded = subtrees(&limits.excluded_subtrees).find(|tree| matches(&tree.base, name) == Some(true));
+    if let Some(tree) = excluded {
+        return Some(format!("{} is excluded", readable(&tree.base)));
+    }
+    let of_its_kind: Vec<_> = subtrees(&limits.permitted_subtrees)
+        .filter_map(|tree| matches(&tree.base, name).map(|fits| (tree, fits)))
+        .collect();
+    // Without any permitted tree of its kind, a name is free.
+    if of_its_kind.is_empty() || of_its_kind.iter().any(|(_, fits)| *fits) {
+        return None;
+    }
+    let permitted: Vec<_> = of_its_kind.iter().map(|(tree, _)| readable(&tree.base)).collect();
+    Some(format!("only {} permitted", are(&permitted)))
+}
+
+fn are(list: &[String]) -> String {
+    match list {
+        [one] => format!("{one} is"),
+        many => format!("{} are", many.join(", ")),
+    }
+}
+
+fn readable(tree: &GeneralName) -> String {
+    let bytes = match tree {
+        GeneralName::DnsName(domain) if domain.as_str().is_empty() => return "every DNS name".to_owned(),
+        GeneralName::DnsName(domain) => return format!("DNS:{}", printable(domain.as_str())),
+        GeneralName::IpAddress(range) => range.as_bytes(),
+        _ => return "another kind of name".to_owned(),
+    };
+    let ip = |octets: &[u8]| match (<[u8; 4]>::try_from(octets), <[u8; 16]>::try_from(octets)) {
+        (Ok(four), _) => IpAddr::from(four).to_string(),
+        (_, Ok(sixteen)) => IpAddr::from(sixteen).to_string(),
+        _ => "?".to_owned(),
+    };
+    let (network, mask) = bytes.split_at(bytes.len() / 2);
+    format!("IP:{}/{}", ip(network), ip(mask))
+}
+
 enum Name<'a> {
     Dns(&'a str),
     Ip(IpAddr),
+}
+
+impl fmt::Display for Name<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Name::Dns(name) => f.write_str(name),
+            Name::Ip(ip) => write!(f, "{ip}"),
+        }
+    }
 }
 
 fn subtrees(trees: &Option<GeneralSubtrees>) -> impl Iterator<Item = &GeneralSubtree> {

@@ -4,6 +4,10 @@ use x509_cert::der::pem;
 use zeroize::Zeroizing;
 
 use crate::failure::{Failure, Result};
+use crate::values::printable;
+
+/// Windows' editors write it at the beginning of UTF-8 files.
+const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
 
 /// How much text of a file is looked at: a bundle of all public CAs of the world has a quarter of it.
 const LIMIT: usize = 1 << 20;
@@ -32,10 +36,15 @@ pub(super) fn blocks(text: &[u8]) -> Result<Vec<Block>> {
              or `openssl pkey -inform der`",
         )
     };
-    let text = std::str::from_utf8(text).map_err(|_| not_pem())?;
+    if text.starts_with(&[0xff, 0xfe]) || text.starts_with(&[0xfe, 0xff]) {
+        return Err(Failure::untrusted("the file is UTF-16 text; save it as UTF-8 or ASCII"));
+    }
+    let text = text.strip_prefix(&BYTE_ORDER_MARK).unwrap_or(text);
     let mut found = Vec::new();
-    let mut lines = text.lines().map(str::trim);
+    // Text around the blocks may be in any encoding; in a block, a line that is not UTF-8 is junk.
+    let mut lines = text.split(|byte| *byte == b'\n').map(|line| std::str::from_utf8(line).map(str::trim));
     while let Some(line) = lines.next() {
+        let Ok(line) = line else { continue };
         let Some(label) = line.strip_prefix("-----BEGIN ").and_then(|l| l.strip_suffix("-----")) else {
             continue;
         };
@@ -44,10 +53,13 @@ pub(super) fn blocks(text: &[u8]) -> Result<Vec<Block>> {
         let mut headers = Vec::new();
         loop {
             match lines.next() {
-                None => return Err(Failure::untrusted(format!("a PEM block has no line {end}"))),
-                Some(line) if line == end => break,
-                Some(line) if line.contains(':') => headers.push(line),
-                Some(line) => body.push_str(line),
+                None => {
+                    return Err(Failure::untrusted(format!("a PEM block has no line {}", printable(&end))));
+                }
+                Some(Err(_)) => return Err(junk()),
+                Some(Ok(line)) if line == end => break,
+                Some(Ok(line)) if line.contains(':') => headers.push(line),
+                Some(Ok(line)) => body.push_str(line),
             }
         }
         let encrypted = headers.iter().any(|h| h.starts_with("Proc-Type:") && h.ends_with("ENCRYPTED"));
@@ -57,8 +69,11 @@ pub(super) fn blocks(text: &[u8]) -> Result<Vec<Block>> {
     if found.is_empty() { Err(not_pem()) } else { Ok(found) }
 }
 
+fn junk() -> Failure {
+    Failure::untrusted("a PEM block holds something else than base64")
+}
+
 fn decode(label: &str, body: &str) -> Result<Zeroizing<Vec<u8>>> {
-    let junk = || Failure::untrusted("a PEM block holds something else than base64");
     if !body.is_ascii() {
         return Err(junk());
     }
@@ -85,12 +100,14 @@ mod tests {
             format!("a text: before\n-----BEGIN X-----\r\n{base64}\r\n-----END X-----"),
             format!("-----BEGIN X-----\n{}\n{}\n-----END X-----\nafter", &base64[..76], &base64[76..]),
             format!("-----BEGIN X-----\nName: value\n\n {base64} \n-----END X-----\n"),
+            format!("\u{feff}-----BEGIN X-----\n{base64}\n-----END X-----\n"),
         ];
-        for text in cases {
-            let found = blocks(text.as_bytes()).unwrap();
+        let latin_1 = [b"Gesch\xfctzt\n", cases[0].as_bytes(), b"\xe4\n"].concat();
+        for text in cases.iter().map(String::as_bytes).chain([&latin_1[..]]) {
+            let found = blocks(text).unwrap();
             assert_eq!(found.len(), 1);
             assert_eq!(found[0].label, "X");
-            assert_eq!(*found[0].der, (0..64).collect::<Vec<u8>>(), "{text}");
+            assert_eq!(*found[0].der, (0..64).collect::<Vec<u8>>(), "{}", String::from_utf8_lossy(text));
         }
     }
 
@@ -109,6 +126,9 @@ mod tests {
             assert!(!error.contains("CRET"), "{error}");
         }
         assert!(blocks(&[0x30, 0x82, 0xff]).is_err());
+        assert!(blocks(b"-----BEGIN X-----\nAAAA\xfc\n-----END X-----").is_err());
+        let utf_16: Vec<u8> = "\u{feff}-----BEGIN X-----".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        assert!(blocks(&utf_16).err().unwrap().to_string().contains("UTF-16"));
         assert!(blocks(&vec![b'x'; LIMIT + 1]).is_err());
     }
 

@@ -52,6 +52,15 @@ impl Presented {
         self.0.issuer_name()
     }
 
+    /// As the certificate has it.
+    pub fn subject_der(&self) -> &[u8] {
+        self.0.subject()
+    }
+
+    pub fn issuer_der(&self) -> &[u8] {
+        self.0.issuer()
+    }
+
     pub fn not_before(&self) -> Epoch {
         self.0.not_before()
     }

@@ -1,13 +1,10 @@
 //! What there is to say of a keystore's CA.
 
-use x509_cert::SubjectPublicKeyInfo;
-
 use super::authority::derived;
-use super::chain::Chain;
-use super::key;
 use super::keystore::Keystore;
 use super::record::Signer;
 use crate::failure::Result;
+use crate::plan::ImportedCa;
 use crate::values::Epoch;
 
 /// The CA that issues, as its certificate says.
@@ -27,31 +24,15 @@ impl Keystore {
     /// # Errors
     /// `Exit::Untrusted` when the imported one cannot be read.
     pub fn ca(&self) -> Result<Option<Ca>> {
-        let (chain, algorithm) = match (self.imported(), self.fixed().map(|fixed| fixed.signer)) {
-            (Some((chain, _)), _) => {
-                let chain = Chain::from_pem(chain)?;
-                let algorithm = kind(chain.ca().public_key());
-                (chain, algorithm)
-            }
-            (None, Some(Signer::Derived { algorithm, lifetime })) => {
-                let first = self.first_issued();
-                let (_, chain) = derived(self.secret(), self.cluster(), algorithm, first, lifetime)?;
-                (chain, algorithm.to_string())
-            }
-            (None, _) => return Ok(None),
+        if let Some(ImportedCa { subject, algorithm, not_before, not_after, .. }) = self.imported_ca()? {
+            return Ok(Some(Ca { subject, algorithm, not_before, not_after }));
+        }
+        let Some(Signer::Derived { algorithm, lifetime }) = self.fixed().map(|fixed| fixed.signer) else {
+            return Ok(None);
         };
+        let first = self.first_issued();
+        let (_, chain) = derived(self.secret(), self.cluster(), algorithm, first, lifetime)?;
         let (not_before, not_after) = chain.validity();
-        Ok(Some(Ca { subject: chain.ca().name(), algorithm, not_before, not_after }))
-    }
-}
-
-fn kind(public: &SubjectPublicKeyInfo) -> String {
-    match (key::rsa_bits(public), public.algorithm.oid, key::curve(public)) {
-        (Some(bits), ..) => format!("RSA {bits}"),
-        (_, key::ED25519, _) => "Ed25519".to_owned(),
-        (.., Some(key::P256)) => "P-256".to_owned(),
-        (.., Some(key::P384)) => "P-384".to_owned(),
-        (.., Some(key::P521)) => "P-521".to_owned(),
-        (_, other, _) => other.to_string(),
+        Ok(Some(Ca { subject: chain.ca().name(), algorithm: algorithm.to_string(), not_before, not_after }))
     }
 }

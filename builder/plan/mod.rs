@@ -15,7 +15,7 @@ use crate::values::{Arch, ClusterName, Domain, GuestPath, Mac, NodeName, Token, 
 pub use crate::etcd::{CLIENT_PORT, PEER_PORT};
 pub use certificate::{CertificateSpec, Usage, Uses, operator, uses};
 pub use settings::{Origin, Setting};
-pub use view::View;
+pub use view::{ImportedCa, View};
 
 /// A resolved cluster. Nothing in it is optional that a renderer would have to decide.
 #[derive(Clone, Debug)]

@@ -110,6 +110,23 @@ fn own(profile: &Profile, node: &Node, cluster: &Cluster, initial_cluster: &str)
     own
 }
 
+/// The suites of TLS 1.2 that encrypt and authenticate in one, by names that every release has; TLS 1.3 has no others, and
+/// etcd's own list (Go's) also offers such with CBC. For ECDSA and Ed25519, which all keys of members are. HTTP/2 insists on the first
+/// (RFC 9113 section 9.2.2).
+const CIPHER_SUITES: [&str; 3] = [
+    "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+    "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
+    "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305",
+];
+
+/// etcd refuses to start with both (server/etcdmain/config.go: "cipher suites cannot be configured when only TLS1.3 is enabled").
+fn allows_tls_1_2(profile: &Profile) -> bool {
+    !profile.etcd.options.iter().any(|option| {
+        option.key == "tls-min-version"
+            && matches!(&option.value, Value::Text(version) if version == "TLS1.3")
+    })
+}
+
 fn transport_security(profile: &Profile) -> Vec<Own> {
     let uses = certificate::uses(profile.pki.certificates);
     let in_pki = |file: &str| Value::Text(format!("{}/{file}", profile.pki.directory.absolute()));
@@ -125,6 +142,10 @@ fn transport_security(profile: &Profile) -> Vec<Own> {
         ("peer-transport-security.trusted-ca-file", in_pki("ca.pem"), certificates),
         ("peer-transport-security.client-cert-auth", Value::Bool(true), mutual),
     ];
+    if allows_tls_1_2(profile) {
+        let suites = CIPHER_SUITES.map(str::to_owned).to_vec();
+        own.push(("cipher-suites", Value::List(suites), "TLS 1.2 without CBC"));
+    }
     if let Some(names) = super::peer_names(profile) {
         own.push(("peer-transport-security.allowed-cn", names, "client certificates stay off the peer port"));
     }

@@ -5,11 +5,46 @@ use std::fmt;
 use serde_json::{Value, json};
 
 use super::{CertificateSpec, Node, Plan};
+use crate::values::Epoch;
 
 /// A plan as it is printed. Without a keystore the token is not known yet, nor are the IDs that follow from it.
 pub struct View<'a> {
     pub plan: &'a Plan,
     pub identity_known: bool,
+    /// In the place of the CA that the profile describes.
+    pub imported_ca: Option<ImportedCa>,
+}
+
+/// A CA that was imported into the keystore.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImportedCa {
+    /// `CN=Example CA`.
+    pub subject: String,
+    /// `P-256`, `Ed25519`, `RSA 2048`.
+    pub algorithm: String,
+    /// From when to when it, and all above it, are valid: no certificate is valid outside of it.
+    pub not_before: Epoch,
+    pub not_after: Epoch,
+    /// The subject of the certificate that clients trust: the root, or the topmost that was imported.
+    pub clients_trust: String,
+    /// Whether that one is a root, signed by itself.
+    pub is_rooted: bool,
+}
+
+impl ImportedCa {
+    /// For people: `CN=Example CA, RSA 2048, ends 2035-01-01T00:00:00Z`.
+    pub fn line(&self) -> String {
+        let Self { subject, algorithm, not_after, .. } = self;
+        format!("{subject}, {algorithm}, ends {not_after}")
+    }
+
+    pub fn json(&self) -> Value {
+        json!({
+            "origin": "imported", "subject": self.subject, "algorithm": self.algorithm,
+            "not_before": self.not_before.to_string(), "not_after": self.not_after.to_string(),
+            "clients_trust": self.clients_trust, "is_rooted": self.is_rooted,
+        })
+    }
 }
 
 const LATER: &str = "known once the keystore is made";
@@ -30,6 +65,14 @@ impl View<'_> {
                 "token": known(plan.cluster.token.to_string()),
                 "id": known(plan.cluster.id.to_string()),
                 "formed": plan.cluster.formed,
+            },
+            "ca": match &self.imported_ca {
+                Some(ca) => ca.json(),
+                None => json!({
+                    "origin": "derived",
+                    "algorithm": plan.pki.ca_algorithm.to_string(),
+                    "lifetime": plan.pki.ca_lifetime.to_string(),
+                }),
             },
             "etcd": { "version": plan.release, "arch": plan.arch },
             "network": { "cidr": plan.network.cidr.to_string(), "gateway": plan.network.gateway },
@@ -105,7 +148,10 @@ impl fmt::Display for View<'_> {
             Some(gateway) => writeln!(f, "  network    {}, gateway {gateway}", network.cidr)?,
             None => writeln!(f, "  network    {}", network.cidr)?,
         }
-        writeln!(f, "  CA         {}, {}", pki.ca_algorithm, pki.ca_lifetime)?;
+        match &self.imported_ca {
+            Some(ca) => writeln!(f, "  CA         imported: {}", ca.line())?,
+            None => writeln!(f, "  CA         {}, {}", pki.ca_algorithm, pki.ca_lifetime)?,
+        }
         writeln!(f, "  leaves     {}, {}", pki.leaf_algorithm, pki.leaf_lifetime)?;
         if let Some(login) = &self.plan.machine.login {
             let keys = login.keys.len();

@@ -5,6 +5,7 @@
 
 mod daemon;
 mod find;
+mod own;
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -20,10 +21,11 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
 use crate::failure::{Doing, Failure, Result};
-use crate::interrupt;
+use crate::{interrupt, threads};
 
 pub use daemon::Daemon;
 pub use find::{find, look_for, this_program};
+pub use own::guard;
 
 /// How often a running program is looked at. Its end is seen at most this late.
 const GLANCE: Duration = Duration::from_millis(4);
@@ -197,15 +199,22 @@ impl Program {
         let (out, err) = (child.stdout.take(), child.stderr.take());
         let running = || format!("running {}", self.name());
         thread::scope(|scope| {
-            let stdout = scope.spawn(|| drain(out, self.output_limit));
-            let stderr = scope.spawn(|| drain(err, self.output_limit));
+            // It would block on a pipe that nobody reads, so without these threads it cannot run.
+            let drains = threads::need(scope, || drain(out, self.output_limit))
+                .and_then(|stdout| Ok((stdout, threads::need(scope, || drain(err, self.output_limit))?)));
+            let (stdout, stderr) = match drains {
+                Ok(drains) => drains,
+                Err(failure) => {
+                    end(&mut child)?;
+                    return Err(failure.while_doing(running()));
+                }
+            };
             let ended = self.wait(&mut child);
             let (stdout, stderr) = (stdout.join(), stderr.join());
-            let broken = || Failure::io("its output was lost").while_doing(running());
             Ok(Finished {
                 ended: ended?,
-                stdout: stdout.map_err(|_| broken())?.doing(running)?,
-                stderr: stderr.map_err(|_| broken())?.doing(running)?,
+                stdout: stdout.doing(running)?.doing(running)?,
+                stderr: stderr.doing(running)?.doing(running)?,
             })
         })
     }
@@ -379,11 +388,14 @@ fn drain(stream: Option<impl Read>, limit: u64) -> io::Result<Vec<u8>> {
 
 /// Ends this process once its standard input is at its end: the other side of [`Program::spawn_on_a_lifeline`].
 /// As process 1 of a namespace it takes everything in there with it (pid_namespaces(7)).
-pub fn end_with_parent() {
-    thread::spawn(|| {
+///
+/// # Errors
+/// `Exit::Io` when there is no thread to wait in.
+pub fn end_with_parent() -> Result<()> {
+    threads::detached(|| {
         let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
         std::process::exit(0);
-    });
+    })
 }
 
 #[cfg(test)]

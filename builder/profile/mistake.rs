@@ -2,13 +2,14 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::Span;
+use super::finding::{Finding, Marks};
 use super::private::{self, Lines};
 use super::source::{File, Texts};
 use crate::failure::{Exit, Failure};
@@ -81,6 +82,16 @@ impl Mistake {
         self
     }
 
+    /// The same without what may be a secret in its words.
+    fn starred(self) -> Self {
+        Self {
+            reason: private::starred(self.reason),
+            help: self.help.map(private::starred),
+            notes: self.notes.into_iter().map(private::starred).collect(),
+            ..self
+        }
+    }
+
     /// Whether it can be trusted when the text around it is not TOML.
     pub(super) fn is_local(&self) -> bool {
         self.kind == Kind::Wrong && self.span.is_some()
@@ -92,6 +103,7 @@ impl Mistake {
 pub struct Mistakes {
     texts: Texts,
     list: Vec<Mistake>,
+    marks: Box<Marks>,
 }
 
 impl Mistakes {
@@ -99,12 +111,23 @@ impl Mistakes {
         list.sort_by_key(|mistake| mistake.span.as_ref().map(|span| (span.start, span.end)));
         // Also where the text is no TOML, so that nobody knows what is a value in it.
         texts.change(|text| *text = private::tame(&without_private_keys(text)));
-        for mistake in &mut list {
-            mistake.reason = private::starred(std::mem::take(&mut mistake.reason));
-            mistake.help = mistake.help.take().map(private::starred);
-            mistake.notes = std::mem::take(&mut mistake.notes).into_iter().map(private::starred).collect();
-        }
-        Self { texts, list }
+        let list = list.into_iter().map(Mistake::starred).collect();
+        Self { texts, list, marks: Box::default() }
+    }
+
+    pub(super) fn marked(self, marks: Marks) -> Self {
+        Self { marks: Box::new(marks), ..self }
+    }
+
+    /// The overlays that the profile names, as far as it could be read.
+    pub fn overlays(&self) -> impl Iterator<Item = &Path> {
+        self.marks.overlays.iter().map(|(path, _)| path.as_path())
+    }
+
+    /// Says what was found later beside what is wrong in the profile itself.
+    pub fn add(&mut self, findings: Vec<Finding>) {
+        self.list.extend(findings.into_iter().map(|finding| finding.mistake(&self.marks).starred()));
+        self.list.sort_by_key(|mistake| mistake.span.as_ref().map(|span| (span.start, span.end)));
     }
 
     /// Adds to what is said of a missing release where it was looked for.
@@ -283,11 +306,12 @@ pub(super) struct Desk<'t> {
     texts: &'t Texts,
     pub mistakes: Vec<Mistake>,
     pub warnings: Vec<Warning>,
+    pub marks: Marks,
 }
 
 impl<'t> Desk<'t> {
     pub fn new(texts: &'t Texts) -> Self {
-        Self { texts, mistakes: Vec::new(), warnings: Vec::new() }
+        Self { texts, mistakes: Vec::new(), warnings: Vec::new(), marks: Marks::default() }
     }
 
     pub fn line(&self, span: &Span) -> usize {

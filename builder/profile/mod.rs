@@ -1,6 +1,8 @@
 //! TOML text -> `Profile`: what the user wants, checked, with every mistake pointed at.
 
+mod directories;
 mod embedded;
+mod finding;
 mod mistake;
 mod nodes;
 mod options;
@@ -29,6 +31,7 @@ use crate::values::{
 };
 
 pub use embedded::{embedded, names};
+pub use finding::{About, Finding, Written};
 pub use mistake::{Mistakes, Warning, failure_of_all};
 pub use nodes::{check_host, check_member_name, network_range};
 pub use private::Lines;
@@ -74,6 +77,7 @@ pub fn read(source: &Source, available: &[(Release, Arch)]) -> Result<(Profile, 
     let (mut secrets, mut digests) = (Vec::new(), Vec::new());
     let mut profile = None;
     let mut warnings = Vec::new();
+    let mut marks = finding::Marks::default();
     let alone = texts.alone();
     let (documents, mut mistakes) = parse_all(&alone);
     if let Some(document) = &documents {
@@ -81,18 +85,19 @@ pub fn read(source: &Source, available: &[(Release, Arch)]) -> Result<(Profile, 
         let mut desk = mistake::Desk::new(&texts);
         profile = sections::profile(&mut desk, source, document.table(), available);
         warnings = desk.warnings;
+        marks = desk.marks;
         // What follows from a broken line would only hide it.
         let broken: Vec<Span> = mistakes.iter().filter_map(|mistake| mistake.span.clone()).collect();
         let stands = |mistake: &mistake::Mistake| syntax::stands(mistake, &broken, texts.whole());
         mistakes.extend(desk.mistakes.into_iter().filter(stands));
     }
+    texts.change(|text| secrets.into_iter().for_each(|secret| values::hide(text, secret)));
+    private::hide_hex(&mut texts, &digests);
     match profile {
-        Some(profile) if mistakes.is_empty() => Ok((profile, warnings)),
-        _ => {
-            texts.change(|text| secrets.into_iter().for_each(|secret| values::hide(text, secret)));
-            private::hide_hex(&mut texts, &digests);
-            Err(Mistakes::new(texts, mistakes))
+        Some(profile) if mistakes.is_empty() => {
+            Ok((Profile { written: Written { texts, marks }, ..profile }, warnings))
         }
+        _ => Err(Mistakes::new(texts, mistakes).marked(marks)),
     }
 }
 
@@ -153,6 +158,8 @@ pub struct Profile {
     pub pki: Pki,
     pub machine: Machine,
     pub bundle: Bundle,
+    /// Its text, for what is found wrong later.
+    pub written: Written,
 }
 
 #[derive(Clone, Debug)]

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::Carrier;
+use super::directories::guest_path;
 use super::mistake::{Desk, Mistake};
 use super::reader::Section;
-use super::sections::{guest_path, is_within};
 use crate::values::{GuestPath, Invalid};
 
 /// In every PATH before the distribution's own.
@@ -42,7 +42,7 @@ pub(super) fn bin_dir(
     };
     let path = given.get_ref();
     if let Some(data_dir) = data_dir
-        && (is_within(path, data_dir.as_str()) || is_within(data_dir, path.as_str()))
+        && (path.is_within(data_dir.as_str()) || data_dir.is_within(path.as_str()))
     {
         let reason = format!(
             "the directory of the programs {} and the data directory {} lie in one another",

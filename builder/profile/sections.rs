@@ -12,7 +12,7 @@ use super::rules::Around;
 use super::source::Source;
 use super::{
     Algorithm, Binaries, Bundle, Carrier, Certificates, Cluster, Compression, ConfigStyle, EXTENDS, Etcd,
-    Login, Machine, Pki, Profile, SCHEMA, Span, nodes, options, programs, release,
+    Login, Machine, Pki, Profile, SCHEMA, Span, Written, directories, nodes, options, programs, release,
 };
 use crate::etcd::Release;
 use crate::values::{Arch, BaseSystem, Digest, GuestPath, Invalid, Lifetime, LoginName, SshKey};
@@ -74,6 +74,7 @@ pub(super) fn profile(
         pki: pki?.0,
         machine,
         bundle,
+        written: Written::default(),
     })
 }
 
@@ -173,22 +174,16 @@ fn config_style(text: &str) -> Result<ConfigStyle, Invalid> {
 }
 
 fn data_dir(desk: &mut Desk, table: &mut Section, pki: Option<&(Pki, Option<Span>)>) -> Option<GuestPath> {
-    let given = table.value_with(desk, "data-dir", |text| {
-        let path = directory(text)?;
-        let volatile = ["dev", "proc", "run", "sys", "tmp", "var/tmp"];
-        match volatile.into_iter().find(|top| is_within(&path, top)) {
-            Some(top) => Err(Invalid(format!("what is in /{top} does not outlive a reboot"))),
-            None => Ok(path),
-        }
-    });
+    let given = table.value_with(desk, "data-dir", directories::data);
     let (path, span) = match given {
         Some(given) => (given.get_ref().clone(), Some(given.span())),
         None if table.has("data-dir") => return None,
         None => ("var/lib/etcd".parse().ok()?, None),
     };
+    desk.marks.data_dir = span.clone();
     let (pki, keys_span) = pki?;
     let keys = &pki.directory;
-    if is_within(&path, keys.as_str()) || is_within(keys, path.as_str()) {
+    if path.is_within(keys.as_str()) || keys.is_within(path.as_str()) {
         let reason = format!(
             "the data directory {} and the certificates' directory {} lie in one another",
             path.absolute(),
@@ -198,71 +193,6 @@ fn data_dir(desk: &mut Desk, table: &mut Section, pki: Option<&(Pki, Option<Span
         desk.mistake(Mistake::new(span.or(keys_span.clone()), reason).help(help));
     }
     Some(path)
-}
-
-/// Whether a path is this directory or below it.
-pub(super) fn is_within(path: &GuestPath, directory: &str) -> bool {
-    path.as_str().strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
-/// An absolute path in the guest.
-pub(super) fn guest_path(text: &str) -> Result<GuestPath, Invalid> {
-    match text.strip_prefix('/') {
-        Some(relative) => relative.parse(),
-        None => Err(Invalid("it must begin with /".into())),
-    }
-}
-
-/// Nothing of etcd's belongs below these: owners and modes would change under other programs.
-const SYSTEM: [&str; 19] = [
-    "bin",
-    "sbin",
-    "lib",
-    "lib32",
-    "lib64",
-    "usr/bin",
-    "usr/sbin",
-    "usr/lib",
-    "usr/lib64",
-    "usr/libexec",
-    "usr/share",
-    "usr/local/bin",
-    "usr/local/sbin",
-    "usr/local/lib",
-    "boot",
-    "etc/systemd",
-    "etc/ssh",
-    "etc/ssl",
-    "etc/pam.d",
-];
-
-/// What the unit cannot see (ProtectHome=, PrivateTmp=), or what is empty after a reboot.
-const HIDDEN: [&str; 8] = ["home", "root", "tmp", "var/tmp", "run", "proc", "sys", "dev"];
-
-/// A directory whose owner and mode Kiln sets on the node. The path also goes into systemd units, environment
-/// files and etcd's flags, each of which has its own idea of what a blank or a % is.
-fn directory(text: &str) -> Result<GuestPath, Invalid> {
-    let path = guest_path(text)?;
-    let plain = |c: char| c.is_ascii_alphanumeric() || "._-/".contains(c);
-    if let Some(bad) = text.chars().find(|c| !plain(*c)) {
-        return Err(Invalid(format!("{bad:?} is not allowed; use letters, digits, '.', '_', '-' and '/'")));
-    }
-    let shared = ["etc/systemd", "usr/local", "var/lib", "var/log"];
-    if !text[1..].contains('/') && text != "/data" || shared.contains(&path.as_str()) {
-        return Err(Invalid("other programs use it; name a directory of etcd's own in it".into()));
-    }
-    let within = |place: &&str| {
-        path.as_str().strip_prefix(*place).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
-    if let Some(place) = SYSTEM.into_iter().find(within) {
-        return Err(Invalid(format!(
-            "/{place} is the system's; name a directory below /var/lib, /etc or /srv"
-        )));
-    }
-    if let Some(place) = HIDDEN.into_iter().find(within) {
-        return Err(Invalid(format!("/{place} is not there for a sandboxed unit, or not after a reboot")));
-    }
-    Ok(path)
 }
 
 fn machine(desk: &mut Desk, table: &mut Section) -> Machine {
@@ -324,7 +254,7 @@ fn pki(desk: &mut Desk, table: &mut Section) -> Option<(Pki, Option<Span>)> {
         let help = "a certificate ends with the CA that issued it; make leaf-lifetime shorter, or ca-lifetime longer";
         desk.mistake(Mistake::new(place, reason).help(help));
     }
-    let given = table.value_with(desk, "directory", directory);
+    let given = table.value_with(desk, "directory", directories::keys);
     let span = given.as_ref().map(Spanned::span);
     let directory = match given {
         Some(given) => given.into_inner(),
@@ -355,9 +285,14 @@ fn bundle(desk: &mut Desk, table: &mut Section) -> Bundle {
         false => Ok(PathBuf::from(text)),
     };
     let overlays = table.values(desk, "overlays", overlay).unwrap_or_default();
-    let below = |path: Spanned<PathBuf>| desk.directory(&path.span()).join(path.into_inner());
-    let overlays = overlays.into_iter().map(below).collect();
-    let replace = table.values(desk, "replace", guest_path).unwrap_or_default();
+    let below = |path: Spanned<PathBuf>| {
+        let span = path.span();
+        (desk.directory(&span).join(path.into_inner()), span)
+    };
+    desk.marks.overlays = overlays.into_iter().map(below).collect();
+    let overlays = desk.marks.overlays.iter().map(|(path, _)| path.clone()).collect();
+    let replace = table.values(desk, "replace", directories::guest_path).unwrap_or_default();
+    desk.marks.replace = replace.iter().map(|path| (path.get_ref().clone(), path.span())).collect();
     Bundle {
         carriers,
         binaries,

@@ -21,6 +21,7 @@ use super::pace::Paced;
 use crate::disk;
 use crate::failure::{Doing, Failure, Result};
 use crate::interrupt;
+use crate::threads;
 
 /// How long a connection may be silent.
 pub(super) const PATIENCE: Duration = Duration::from_secs(120);
@@ -91,14 +92,14 @@ impl Client {
     pub(super) fn watched<R>(&self, work: impl FnOnce() -> Result<R>) -> Result<R> {
         let (done, wait) = channel::<()>();
         thread::scope(|scope| {
-            scope.spawn(move || {
+            threads::need(scope, move || {
                 while wait.recv_timeout(Duration::from_millis(100)) == Err(RecvTimeoutError::Timeout) {
                     if interrupt::asked() {
                         self.agent.clone().shutdown();
                         return;
                     }
                 }
-            });
+            })?;
             let result = work();
             drop(done);
             result

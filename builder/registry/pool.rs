@@ -2,9 +2,9 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::thread;
 
 use crate::failure::{Failure, Result};
+use crate::threads;
 
 /// A registry answers each blob with a few round trips: a handful at a time hide them, more would look like an attack.
 const WORKERS: usize = 4;
@@ -14,16 +14,12 @@ pub fn each<T: Sync>(items: &[T], work: impl Fn(&T) -> Result<()> + Sync) -> Res
     let next = AtomicUsize::new(0);
     let fault: Mutex<Option<Failure>> = Mutex::default();
     let locked = || fault.lock().unwrap_or_else(PoisonError::into_inner);
-    thread::scope(|scope| {
-        for _ in 0..WORKERS.min(items.len()) {
-            scope.spawn(|| {
-                while locked().is_none() {
-                    let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) else { return };
-                    if let Err(failure) = work(item) {
-                        locked().get_or_insert(failure);
-                    }
-                }
-            });
+    threads::crew(WORKERS.min(items.len()), || {
+        while locked().is_none() {
+            let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) else { return };
+            if let Err(failure) = work(item) {
+                locked().get_or_insert(failure);
+            }
         }
     });
     match fault.into_inner().unwrap_or_else(PoisonError::into_inner) {

@@ -2,10 +2,13 @@
 
 mod carrier;
 mod config;
+mod lay;
 mod logs;
 mod overlay;
+mod scan;
 mod systemd;
 mod template;
+mod unfit;
 
 use std::sync::Arc;
 
@@ -14,10 +17,11 @@ use serde_json::{Value, json};
 use crate::failure::{Exit, Failure, Result};
 use crate::pki::Issued;
 use crate::plan::{self, Node, Plan};
-use crate::tree::{Blob, Entry, Kind, Tree};
+use crate::tree::{Blob, Entry, Tree};
 use crate::values::{Epoch, GuestPath, Mode};
 
 pub use carrier::{Seed, SeedArchive, seed};
+pub use lay::{Laid, Replaced};
 pub use overlay::{EMBEDDED, Overlay, embedded, load};
 pub use template::Templates;
 
@@ -42,6 +46,8 @@ pub struct Kitchen<'a> {
     pub plan: &'a Plan,
     pub overlays: &'a [Arc<Overlay>],
     pub templates: &'a Templates,
+    /// The names of the release's programs, whose places no overlay takes.
+    pub programs: Vec<String>,
     /// The build's own time: etcd waits for a clock that is past it.
     pub epoch: Epoch,
 }
@@ -50,66 +56,46 @@ impl Kitchen<'_> {
     /// A node's files, without the programs.
     ///
     /// # Errors
-    /// `Exit::Unsafe` when two sources bring the same path and the profile does not say which one wins;
-    /// `Exit::Profile` when a template is wrong.
+    /// What `trial` finds.
     pub fn node_tree(&self, node: &Node, keys: &NodeKeys<'_>) -> Result<Tree> {
-        let plan = self.plan;
-        let mut tree = Tree::default();
-        let config = config::of_node(plan.config_style, node, &self.program())?;
-        let origin = "etcd's configuration";
-        tree.insert(path("etc/etcd")?, Entry::directory(Mode::DIRECTORY, origin))?;
-        if let Some((file, text)) = &config.file {
-            tree.insert(path(file)?, Entry::file(text.clone().into_bytes(), Mode::FILE, origin))?;
-        }
-        self.insert_keys(&mut tree, node, keys)?;
-        let enabled = "etc/systemd/system/multi-user.target.wants/etcd.service";
-        tree.insert(path(enabled)?, Entry::link("/etc/systemd/system/etcd.service", "the enabled unit"))?;
-        let values = template::context(self.values(node, &config))?;
-        let mut unused = plan.bundle.replace.clone();
-        for overlay in self.overlays {
-            for (path, mut entry) in overlay.fill(self.templates, &values)? {
-                match tree.get(path.as_str()) {
-                    Some(there) if plan.bundle.replace.contains(&path) => {
-                        unused.remove(&path);
-                        // A key that is replaced stays as secret as it was.
-                        if there.mode == Mode::SECRET {
-                            entry.mode = Mode::SECRET;
-                        }
-                        tree.replace(path, entry)?;
-                    }
-                    Some(there) if !both_directories(there, &entry) => {
-                        return Err(collision(&path, there, &entry));
-                    }
-                    _ => tree.insert(path, entry)?,
-                }
+        let laid = lay::node(self, node, Some(keys))?;
+        match laid.findings.into_iter().next() {
+            None => Ok(laid.tree),
+            Some(finding) => {
+                let exit = if finding.is_unsafe { Exit::Unsafe } else { Exit::Profile };
+                let help = finding.help.map(|help| format!("; {help}")).unwrap_or_default();
+                Err(Failure::new(exit, finding.reason + &help))
             }
         }
-        match unused.first() {
-            None => Ok(tree),
-            Some(path) => Err(Failure::new(
-                Exit::Profile,
-                format!(
-                    "[bundle] replace names /{path}, but no overlay puts anything in the place of another there"
-                ),
-            )),
-        }
+    }
+
+    /// What laying the overlays comes to, without any key.
+    ///
+    /// # Errors
+    /// `Exit::Interrupted` once a signal has come.
+    pub fn trial(&self, node: &Node) -> Result<Laid> {
+        lay::node(self, node, None)
     }
 
     fn program(&self) -> String {
         format!("{}/etcd", self.plan.bin_dir.absolute())
     }
 
-    fn insert_keys(&self, tree: &mut Tree, node: &Node, keys: &NodeKeys<'_>) -> Result<()> {
+    /// Without keys, empty files in their places.
+    fn insert_keys(&self, tree: &mut Tree, node: &Node, keys: Option<&NodeKeys<'_>>) -> Result<()> {
         let origin = "the certificates";
         let directory = &self.plan.pki.directory;
         let file = |name: String| path(&format!("{directory}/{name}"));
         tree.insert(directory.clone(), Entry::directory(Mode::DIRECTORY, origin))?;
-        tree.insert(file("ca.pem".into())?, Entry::file(keys.trust_pem.into(), Mode::FILE, origin))?;
-        for (spec, leaf) in node.certificates.iter().zip(keys.leaves) {
-            let certificate = Entry::file(leaf.cert_pem.clone().into_bytes(), Mode::FILE, origin);
+        let trust = keys.map(|keys| keys.trust_pem.into()).unwrap_or_default();
+        tree.insert(file("ca.pem".into())?, Entry::file(trust, Mode::FILE, origin))?;
+        for (at, spec) in node.certificates.iter().enumerate() {
+            let leaf = keys.and_then(|keys| keys.leaves.get(at));
+            let certificate = leaf.map(|leaf| leaf.cert_pem.clone().into_bytes()).unwrap_or_default();
+            let certificate = Entry::file(certificate, Mode::FILE, origin);
             tree.insert(file(format!("{}.pem", spec.file))?, certificate)?;
-            let key = Entry::file(leaf.key_pem.as_bytes().to_vec(), Mode::SECRET, origin);
-            tree.insert(file(format!("{}-key.pem", spec.file))?, key)?;
+            let key = leaf.map(|leaf| leaf.key_pem.as_bytes().to_vec()).unwrap_or_default();
+            tree.insert(file(format!("{}-key.pem", spec.file))?, Entry::file(key, Mode::SECRET, origin))?;
         }
         Ok(())
     }
@@ -143,6 +129,7 @@ impl Kitchen<'_> {
             })).collect::<Vec<_>>(),
             "peers": plan.nodes.iter().filter(|peer| peer.name != node.name).map(|peer| json!({
                 "name": peer.name, "peer_url": peer.peer_url,
+                "member_id": peer.member_id.to_string(),
                 "record": peer.member_id.in_log(plan.cluster.id),
             })).collect::<Vec<_>>(),
             "program": self.program(),
@@ -167,17 +154,6 @@ impl Kitchen<'_> {
             "root_keys": keys(false),
         })
     }
-}
-
-fn both_directories(one: &Entry, other: &Entry) -> bool {
-    matches!((&one.kind, &other.kind), (Kind::Directory, Kind::Directory))
-}
-
-fn collision(path: &GuestPath, there: &Entry, entry: &Entry) -> Failure {
-    Failure::unsafe_to(format!(
-        "{path} comes from {} and again from {}; if the latter is to win, add \"/{path}\" to [bundle] replace",
-        there.origin, entry.origin
-    ))
 }
 
 /// The programs as a tree of their own: the layer that is the same for every host.

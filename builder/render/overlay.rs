@@ -1,24 +1,32 @@
 //! Overlays: files in the place they have in the guest. A name ending in `.hbs` is filled in per node and
 //! loses the ending.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use super::template::{Context, Template, Templates};
+use super::template::{self, Context, Template, Templates};
+use super::unfit::{self, Why};
 use crate::disk;
-use crate::failure::{Doing, Exit, Failure, Result};
-use crate::tree::{Blob, Entry};
-use crate::values::{Digest, GuestPath, Mode};
+use crate::failure::{Exit, Failure, Result};
+use crate::interrupt;
+use crate::profile::{About, Finding};
+use crate::tree::{Blob, Entry, known_mode};
+use crate::values::{Digest, GuestPath, Mode, printable, steers};
 
 /// One overlay, read once and filled in for every node.
 pub struct Overlay {
     /// As messages name it: `overlay "etcd"`.
     pub origin: String,
+    /// A user's own; Kiln's are in the program.
+    pub directory: Option<PathBuf>,
     files: Vec<OverlayFile>,
+    /// What is wrong with it, whatever else a profile says.
+    pub findings: Vec<Finding>,
+    pub warnings: Vec<String>,
 }
 
-struct OverlayFile {
-    path: GuestPath,
+pub(super) struct OverlayFile {
+    pub path: GuestPath,
     mode: Mode,
     body: Body,
 }
@@ -30,8 +38,11 @@ enum Body {
     Directory,
 }
 
-/// The largest file that an overlay may hold, in bytes.
-const LIMIT: u64 = 1 << 30;
+/// What the files of an overlay may have together, in bytes: they are in memory while bundles are built.
+const BYTES: u64 = 1 << 30;
+
+/// How many files, directories and links an overlay may have.
+const ENTRIES: usize = 200_000;
 
 macro_rules! embedded {
     ($($overlay:literal: [$($path:literal),+ $(,)?]),+ $(,)?) => {
@@ -79,85 +90,267 @@ fn parse_embedded() -> Result<Vec<Arc<Overlay>>> {
     EMBEDDED
         .iter()
         .map(|(name, files)| {
-            let files = files.iter().map(|(path, text)| {
-                file(
-                    path,
-                    format!("overlays/{name}/{path}"),
-                    Mode::FILE,
-                    Source::Bytes(text.as_bytes().to_vec()),
-                )
-            });
+            let files = files.iter().map(|(path, text)| embedded_file(name, path, text));
             let files = files.collect::<Result<_>>()?;
-            Ok(Arc::new(Overlay { origin: format!("overlay {name:?}"), files }))
+            let origin = format!("overlay {name:?}");
+            Ok(Arc::new(Overlay {
+                origin,
+                directory: None,
+                files,
+                findings: Vec::new(),
+                warnings: Vec::new(),
+            }))
         })
         .collect()
 }
 
-/// A directory of the user's own. Modes are 0755 where the owner may execute and 0644 elsewhere: other bits
-/// depend on the umask of whoever checked the files out. A directory is an entry only when it is empty.
+/// A directory of the user's own, with everything in it that cannot be baked. `unfit::mode` says which modes it gets. A
+/// directory is an entry when it is empty, or when it is closed and no base system has it.
 ///
 /// # Errors
-/// `Exit::Profile` for what a tree cannot hold (devices, names that are not UTF-8), `Exit::Io` for the rest.
+/// `Exit::Io` when it cannot be read; `Exit::Interrupted` once a signal has come.
 pub fn load(directory: &Path) -> Result<Overlay> {
-    if disk::look(directory)?
-        .is_none_or(|found| !matches!(found.kind, disk::Kind::Directory | disk::Kind::Link))
-    {
-        let reason = format!("the overlay {} is not a directory; see [bundle] overlays", directory.display());
-        return Err(Failure::new(Exit::Profile, reason));
+    let mut overlay = Overlay {
+        origin: format!("overlay {:?}", directory.display().to_string()),
+        directory: Some(directory.to_owned()),
+        files: Vec::new(),
+        findings: Vec::new(),
+        warnings: Vec::new(),
+    };
+    let real = disk::resolved(directory);
+    let Some(top) = disk::look(&real)?.filter(|found| found.kind == disk::Kind::Directory) else {
+        let reason = format!("the overlay {} is not a directory", directory.display());
+        overlay.findings.push(overlay.finding(reason));
+        return Ok(overlay);
+    };
+    if let Some(why) = of_kiln(directory)? {
+        let reason = format!("{}: {}", directory.display(), why.reason);
+        overlay.findings.push(Finding { is_unsafe: true, ..overlay.finding(reason).help(why.help) });
+        return Ok(overlay);
     }
-    let mut files = Vec::new();
     let walked = disk::walk(directory)?;
+    if let Some(reason) = too_much(directory, &walked) {
+        let help =
+            "bring large files to the nodes in another way, such as from a disk or a server of their own";
+        overlay.findings.push(overlay.finding(reason).help(help));
+        return Ok(overlay);
+    }
+    let mut reading = Reading { real, overlay, top: top.mode };
+    let mut refused: Option<&Path> = None;
     for (at, found) in walked.iter().enumerate() {
+        interrupt::check()?;
+        if refused.is_some_and(|refused| found.path.starts_with(refused)) {
+            continue;
+        }
+        let next = walked.get(at + 1).filter(|next| next.path.starts_with(&found.path));
+        match reading.take(directory, found, next.is_none())? {
+            Some(file) => reading.overlay.files.extend(file),
+            None => refused = Some(&found.path),
+        }
+    }
+    Ok(reading.finish(&walked))
+}
+
+/// Of sizes alone, before anything is read.
+fn too_much(directory: &Path, walked: &[disk::Walked]) -> Option<String> {
+    let shown = directory.display();
+    if walked.len() > ENTRIES {
+        return Some(format!("the overlay {shown} has {} entries; {ENTRIES} is the most", walked.len()));
+    }
+    let files = walked.iter().filter(|found| found.kind == disk::Kind::File);
+    let size: u64 = files.map(|found| found.size).fold(0, u64::saturating_add);
+    let (limit, has) = (BYTES >> 20, size.div_ceil(1 << 20));
+    (size > BYTES).then(|| format!("the overlay {shown} may have {limit} MiB of files, and has {has} MiB"))
+}
+
+/// An overlay that is being read.
+struct Reading {
+    overlay: Overlay,
+    /// Where it really lies on this machine.
+    real: PathBuf,
+    /// The mode of its own directory.
+    top: Mode,
+}
+
+impl Reading {
+    fn refuse(&mut self, shown: &Path, why: Why, is_unsafe: bool) {
+        let shown = shown.display().to_string();
+        let reason = format!("{}: {}", printable(&shown), why.reason);
+        let finding = Finding { is_unsafe, ..self.overlay.finding(reason).help(why.help) };
+        self.overlay.findings.push(finding);
+    }
+
+    /// `None` when it is refused, with everything below it; a file that is not wanted is an inner `None`.
+    fn take(
+        &mut self,
+        directory: &Path,
+        found: &disk::Walked,
+        is_last: bool,
+    ) -> Result<Option<Option<OverlayFile>>> {
         let shown = directory.join(&found.path);
-        let refuse = |reason: &str| Failure::new(Exit::Profile, format!("{}: {reason}", shown.display()));
-        let path = found.path.to_str().ok_or_else(|| refuse("its name is not UTF-8"))?;
-        let source = match found.kind {
-            disk::Kind::Directory => {
-                let empty = walked.get(at + 1).is_none_or(|next| !next.path.starts_with(&found.path));
-                if !empty {
-                    continue;
-                }
-                Source::Directory
-            }
-            disk::Kind::File => Source::Bytes(disk::read(&shown, LIMIT)?),
-            disk::Kind::Link => {
-                let target = found.target.as_ref().and_then(|t| t.to_str());
-                Source::Link(
-                    target.ok_or_else(|| refuse("it points at a name that is not UTF-8"))?.to_owned(),
-                )
-            }
-            disk::Kind::Other => {
-                return Err(refuse("only files, directories and symbolic links can be baked"));
+        let plain = |reason: &str, help: &str| Why { reason: reason.into(), help: help.into() };
+        let named = found.path.to_str().filter(|path| !path.contains(steers));
+        let Some(path) = named else {
+            let reason =
+                "its name is not UTF-8, or has characters that act on a terminal instead of being seen";
+            self.refuse(&shown, plain(reason, "rename it"), false);
+            return Ok(None);
+        };
+        let name = path.rsplit('/').next().unwrap_or(path);
+        let guest = path.strip_suffix(".hbs").filter(|_| found.kind == disk::Kind::File).unwrap_or(path);
+        let guest: GuestPath = match guest.parse() {
+            Ok(guest) => guest,
+            Err(error) => {
+                self.refuse(&shown, plain(&format!("as a path in the guest, {error}"), "rename it"), false);
+                return Ok(None);
             }
         };
-        let executable = matches!(found.kind, disk::Kind::Directory) || found.mode.bits() & 0o100 != 0;
-        let mode = if executable { Mode::PROGRAM } else { Mode::FILE };
-        files.push(file(path, shown.display().to_string(), mode, source)?);
+        if let Some(why) = unfit::by_name(name).or_else(|| unfit::by_place(&guest)) {
+            self.refuse(&shown, why, false);
+            return Ok(None);
+        }
+        if found.kind == disk::Kind::Directory
+            && let Some(why) = of_kiln(&shown)?
+        {
+            self.refuse(&shown, why, true);
+            return Ok(None);
+        }
+        if found.kind == disk::Kind::Link {
+            return Ok(Some(self.link(&shown, guest, found)));
+        }
+        let mode = match unfit::mode(found.kind, found.mode, self.top) {
+            Ok(mode) => mode,
+            Err(why) => {
+                self.refuse(&shown, why, false);
+                return Ok(Some(None));
+            }
+        };
+        match found.kind {
+            disk::Kind::Directory => {
+                let known = known_mode(&guest);
+                let is_entry = is_last || known.is_none() && mode != Mode::DIRECTORY;
+                let file = OverlayFile { path: guest, mode: known.unwrap_or(mode), body: Body::Directory };
+                Ok(Some(is_entry.then_some(file)))
+            }
+            disk::Kind::File => self.file(&shown, guest, name, mode, found.size).map(Some),
+            disk::Kind::Link | disk::Kind::Other => {
+                let reason = "this is a device, a socket or a pipe";
+                self.refuse(&shown, plain(reason, "bring files, directories and symbolic links only"), false);
+                Ok(Some(None))
+            }
+        }
     }
-    Ok(Overlay { origin: format!("overlay {:?}", directory.display().to_string()), files })
+
+    fn file(
+        &mut self,
+        shown: &Path,
+        path: GuestPath,
+        name: &str,
+        mode: Mode,
+        size: u64,
+    ) -> Result<Option<OverlayFile>> {
+        let is_template = name.ends_with(".hbs");
+        if is_template && size > template::LIMIT as u64 {
+            let reason =
+                format!("a template has at most {} KiB; this one has {}", template::LIMIT >> 10, size >> 10);
+            let help = "bring what has no variables as files of their own".into();
+            self.refuse(shown, Why { reason, help }, false);
+            return Ok(None);
+        }
+        let bytes = disk::read(shown, size)?;
+        if let Some(why) = unfit::by_content(&bytes, name, mode) {
+            self.refuse(shown, why, true);
+            return Ok(None);
+        }
+        let source = Source::of(bytes, is_template);
+        match body(&shown.display().to_string(), source) {
+            Ok(body) => Ok(Some(OverlayFile { path, mode, body })),
+            Err(failure) if failure.exit() == Exit::Profile => {
+                self.overlay.findings.push(self.overlay.finding(failure.reason()));
+                Ok(None)
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    fn link(&mut self, shown: &Path, path: GuestPath, found: &disk::Walked) -> Option<OverlayFile> {
+        let target = found.target.as_ref().and_then(|target| target.to_str());
+        let target = target.filter(|target| !target.is_empty() && !target.contains(steers));
+        let reason = match target {
+            None => "it points at a name that cannot be one on a node".into(),
+            Some(target) if unfit::leads_to(&path, target).is_none() => {
+                format!("it points at {target}, outside of the node's root")
+            }
+            Some(target) if Path::new(target).starts_with(&self.real) => {
+                format!("it points at {target}, which is on this machine")
+            }
+            Some(target) => {
+                return Some(OverlayFile { path, mode: Mode::FILE, body: Body::Link(target.to_owned()) });
+            }
+        };
+        let help = "let it point at the file's place on the node".into();
+        self.refuse(shown, Why { reason, help }, false);
+        None
+    }
+
+    fn finish(mut self, walked: &[disk::Walked]) -> Overlay {
+        let mut files = walked.iter().filter(|found| found.kind == disk::Kind::File).peekable();
+        let closed = |mode: Mode| mode.bits() & 0o004 == 0;
+        if files.peek().is_some() && closed(self.top) && files.all(|found| closed(found.mode)) {
+            let directory =
+                self.overlay.directory.iter().map(|path| path.display().to_string()).collect::<String>();
+            self.overlay.warnings.push(format!(
+                "no file in the overlay {directory} may be read by others, so that none may be on the nodes; if a umask                  has made it so, chmod -R go=u-w {directory}"
+            ));
+        }
+        self.overlay
+    }
+}
+
+/// A directory that Kiln itself has made, with keys in it.
+fn of_kiln(directory: &Path) -> Result<Option<Why>> {
+    let has = |name: &str| disk::look(&directory.join(name)).map(|found| found.is_some());
+    let what = if has("keystore.toml")? {
+        "a keystore, from which every key of a cluster follows"
+    } else if has("bundle.json")? && has("SHA256SUMS")? {
+        "a bundle, which holds private keys"
+    } else {
+        return Ok(None);
+    };
+    let help = "keep it outside of overlays; nodes get the keys that are their own".into();
+    Ok(Some(Why { reason: format!("this is {what}"), help }))
 }
 
 enum Source {
+    Template(Vec<u8>),
     Bytes(Vec<u8>),
-    Link(String),
-    Directory,
 }
 
-fn file(path: &str, shown: String, mode: Mode, source: Source) -> Result<OverlayFile> {
-    let refuse = |reason: String| Failure::new(Exit::Profile, format!("{shown}: {reason}"));
-    let (path, body) = match source {
-        Source::Bytes(bytes) => match path.strip_suffix(".hbs") {
-            Some(path) => {
-                let text = String::from_utf8(bytes).map_err(|_| refuse("a template must be UTF-8".into()))?;
-                (path, Body::Template(Template::new(&shown, text)?))
-            }
-            None => (path, Body::Bytes(Arc::new(Blob::new(bytes)))),
-        },
-        Source::Link(target) => (path, Body::Link(target)),
-        Source::Directory => (path, Body::Directory),
-    };
-    let path = path.parse().map_err(|error| refuse(format!("as a path in the guest, {error}")))?;
-    Ok(OverlayFile { path, mode, body })
+impl Source {
+    fn of(bytes: Vec<u8>, is_template: bool) -> Self {
+        if is_template { Source::Template(bytes) } else { Source::Bytes(bytes) }
+    }
+}
+
+fn body(shown: &str, source: Source) -> Result<Body> {
+    match source {
+        Source::Template(bytes) => {
+            let refuse = |_| Failure::new(Exit::Profile, format!("{shown}: a template must be UTF-8"));
+            let text = String::from_utf8(bytes).map_err(refuse)?;
+            Template::new(shown, text).map(Body::Template)
+        }
+        Source::Bytes(bytes) => Ok(Body::Bytes(Arc::new(Blob::new(bytes)))),
+    }
+}
+
+/// One of Kiln's own.
+fn embedded_file(overlay: &str, path: &str, text: &str) -> Result<OverlayFile> {
+    let shown = format!("overlays/{overlay}/{path}");
+    let guest = path.strip_suffix(".hbs");
+    let body = body(&shown, Source::of(text.as_bytes().to_vec(), guest.is_some()))?;
+    let path = guest.unwrap_or(path).parse();
+    let path = path.map_err(|error| Failure::io(format!("{shown} as a path in the guest: {error}")))?;
+    Ok(OverlayFile { path, mode: Mode::FILE, body })
 }
 
 impl Overlay {
@@ -182,26 +375,42 @@ impl Overlay {
         Digest::of(text.as_bytes())
     }
 
-    /// Its entries for one node.
+    /// How many files and links it brings.
+    pub fn count(&self) -> usize {
+        self.files.iter().filter(|file| !matches!(file.body, Body::Directory)).count()
+    }
+
+    /// `3 files`, for people.
+    pub fn contents(&self) -> String {
+        match self.count() {
+            1 => "1 file".into(),
+            count => format!("{count} files"),
+        }
+    }
+
+    pub(super) fn files(&self) -> &[OverlayFile] {
+        &self.files
+    }
+
+    /// Something that is wrong with it.
+    pub(super) fn finding(&self, reason: impl Into<String>) -> Finding {
+        Finding::new(About::Overlay(self.directory.clone().unwrap_or_default()), reason)
+    }
+}
+
+impl OverlayFile {
+    /// Its entry for one node.
     ///
     /// # Errors
     /// `Exit::Profile` with file and line when a template names an unknown variable.
-    pub fn fill(&self, templates: &Templates, values: &Context) -> Result<Vec<(GuestPath, Entry)>> {
-        self.files
-            .iter()
-            .map(|file| {
-                let entry = match &file.body {
-                    Body::Template(template) => {
-                        let text =
-                            templates.fill(template, values).doing(|| "filling in a template".into())?;
-                        Entry::file(text.into_bytes(), file.mode, &self.origin)
-                    }
-                    Body::Bytes(blob) => Entry::shared(blob.clone(), file.mode, &self.origin),
-                    Body::Link(target) => Entry::link(target, &self.origin),
-                    Body::Directory => Entry::directory(file.mode, &self.origin),
-                };
-                Ok((file.path.clone(), entry))
-            })
-            .collect()
+    pub fn entry(&self, overlay: &Overlay, templates: &Templates, values: &Context) -> Result<Entry> {
+        Ok(match &self.body {
+            Body::Template(template) => {
+                Entry::file(templates.fill(template, values)?.into_bytes(), self.mode, &overlay.origin)
+            }
+            Body::Bytes(blob) => Entry::shared(blob.clone(), self.mode, &overlay.origin),
+            Body::Link(target) => Entry::link(target, &overlay.origin),
+            Body::Directory => Entry::directory(self.mode, &overlay.origin),
+        })
     }
 }

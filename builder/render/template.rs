@@ -1,13 +1,27 @@
-//! Filling in `.hbs` files, strictly: a variable that is not there is an error, also in a condition.
+//! Filling in `.hbs` files, strictly: a variable that is not there is an error, also in a condition. A template takes
+//! time that grows with its length, and no more memory than its limits say.
+
+use std::io;
 
 pub use handlebars::Context;
 use handlebars::{
-    Handlebars, Helper, HelperResult, JsonTruthy, Output, RenderContext, RenderError, RenderErrorReason,
-    Renderable,
+    Handlebars, Helper, HelperDef, HelperResult, JsonTruthy, Output, RenderContext, RenderError,
+    RenderErrorReason, Renderable, TemplateErrorReason,
 };
 use serde_json::Value;
 
+use super::scan;
 use crate::failure::{Exit, Failure, Result};
+use crate::interrupt;
+
+/// The longest template, in bytes.
+pub const LIMIT: usize = 1 << 20;
+
+/// The longest text that a template may be filled in to, in bytes.
+const OUTPUT: usize = 16 << 20;
+
+/// How many texts, values and conditions may be filled in for one: lists in lists multiply.
+const STEPS: usize = 4 << 20;
 
 /// What fills templates in.
 pub struct Templates {
@@ -20,23 +34,81 @@ pub struct Template {
     /// The file as messages name it: `overlays/etcd/etc/x.hbs`.
     name: String,
     text: String,
+    parts: Vec<Part>,
+}
+
+/// A part that is parsed by itself, and where it begins in the whole, from 1.
+struct Part {
+    line: usize,
+    column: usize,
     parsed: handlebars::Template,
+}
+
+impl Part {
+    /// A place in it as a place in the whole.
+    fn place(&self, line: usize, column: usize) -> (usize, usize) {
+        moved((self.line, self.column), line, column)
+    }
+}
+
+fn moved(begin: (usize, usize), line: usize, column: usize) -> (usize, usize) {
+    let column = if line <= 1 { begin.1 + column.saturating_sub(1) } else { column };
+    (begin.0 + line.saturating_sub(1), column)
 }
 
 impl Template {
     /// # Errors
-    /// `Exit::Profile`, with the template's name, the line and the column.
+    /// `Exit::Profile`, with the template's name, the line and the column; also for one that is longer than `LIMIT`, or
+    /// that `scan` refuses. `Exit::Interrupted` once a signal has come.
     pub fn new(name: &str, text: String) -> Result<Self> {
-        // Parsed by hand, because an unnamed template's errors have no position.
-        let parsed = handlebars::Template::compile_with_name(&text, name.to_owned()).map_err(|error| {
-            let (line, column) = error.pos().unzip();
-            refuse(name, line, column, error.reason().to_string())
+        Self::in_parts(name, text, scan::PART)
+    }
+
+    fn in_parts(name: &str, text: String, length: usize) -> Result<Self> {
+        if text.len() > LIMIT {
+            let reason =
+                format!("a template has at most {} KiB; this one has {}", LIMIT >> 10, text.len() >> 10);
+            return Err(refuse(name, None, reason));
+        }
+        let ranges = scan::parts(&text, length).map_err(|scan::Refused { at, reason }| {
+            let before = &text[..at];
+            let (line, column) = behind((1, 1), before);
+            refuse(name, Some((line, column)), reason)
         })?;
-        Ok(Self { name: name.to_owned(), text, parsed })
+        let mut begin = (1, 1);
+        let mut parts = Vec::with_capacity(ranges.len());
+        for range in ranges {
+            interrupt::check()?;
+            let part = &text[range];
+            // With a name, because an unnamed template's errors have no position.
+            let parsed = handlebars::Template::compile_with_name(part, name.to_owned()).map_err(|error| {
+                let place = error.pos().map(|(line, column)| moved(begin, line, column));
+                let reason = match error.reason() {
+                    // What the grammar expects is named by its rules, which nobody knows.
+                    TemplateErrorReason::InvalidSyntax(_) => {
+                        "this tag cannot be read; write it as in {{node}}, {{#if ipv4}} or {{#each nodes}}"
+                            .into()
+                    }
+                    other => other.to_string(),
+                };
+                refuse(name, place, reason)
+            })?;
+            parts.push(Part { line: begin.0, column: begin.1, parsed });
+            begin = behind(begin, part);
+        }
+        Ok(Self { name: name.to_owned(), text, parts })
     }
 
     pub fn text(&self) -> &str {
         &self.text
+    }
+}
+
+/// The place behind a text that begins at a place: line and column, in characters.
+fn behind((line, column): (usize, usize), text: &str) -> (usize, usize) {
+    match text.rfind('\n') {
+        Some(last) => (line + text.matches('\n').count(), text[last + 1..].chars().count() + 1),
+        None => (line, column + text.chars().count()),
     }
 }
 
@@ -54,18 +126,64 @@ impl Templates {
     }
 
     /// # Errors
-    /// `Exit::Profile`, with the template's name, the line and the column.
+    /// `Exit::Profile`, with the template's name, the line and the column; also for a text that grows too long.
+    /// `Exit::Interrupted` once a signal has come.
     pub fn fill(&self, template: &Template, values: &Context) -> Result<String> {
-        let mut render = RenderContext::new(None);
-        template.parsed.renders(&self.engine, values, &mut render).map_err(|error| {
-            let reason = match error.reason() {
-                RenderErrorReason::MissingVariable(Some(variable)) => {
-                    format!("there is no variable {variable}; the README lists those that there are")
-                }
-                other => other.to_string(),
-            };
-            refuse(&template.name, error.line_no, error.column_no, reason)
-        })
+        let mut out = Filled::default();
+        for part in &template.parts {
+            let mut render = RenderContext::new(None);
+            part.parsed.render(&self.engine, values, &mut render, &mut out).map_err(|error| {
+                let place = error.line_no.map(|line| part.place(line, error.column_no.unwrap_or(1)));
+                let reason = match (out.stopped, error.reason()) {
+                    (Some(Stopped::Interrupted), _) => return Failure::interrupted(),
+                    (Some(Stopped::TooLong), _) => {
+                        format!("filled in, it would have more than {} MiB", OUTPUT >> 20)
+                    }
+                    (Some(Stopped::TooMuch), _) => "its lists in lists take too many steps".into(),
+                    (None, RenderErrorReason::MissingVariable(Some(variable))) => {
+                        format!("there is no variable {variable}; the README lists those that there are")
+                    }
+                    (None, RenderErrorReason::MissingVariable(None)) => {
+                        "what is looked up here is not there".into()
+                    }
+                    (None, other) => other.to_string(),
+                };
+                refuse(&template.name, place, reason)
+            })?;
+        }
+        Ok(out.text)
+    }
+}
+
+/// What a template is filled in to, within its limits.
+#[derive(Default)]
+struct Filled {
+    text: String,
+    steps: usize,
+    stopped: Option<Stopped>,
+}
+
+#[derive(Clone, Copy)]
+enum Stopped {
+    Interrupted,
+    TooLong,
+    TooMuch,
+}
+
+impl Output for Filled {
+    fn write(&mut self, segment: &str) -> io::Result<()> {
+        self.steps += 1;
+        self.stopped = if interrupt::asked() {
+            Some(Stopped::Interrupted)
+        } else if self.text.len() + segment.len() > OUTPUT {
+            Some(Stopped::TooLong)
+        } else if self.steps > STEPS {
+            Some(Stopped::TooMuch)
+        } else {
+            self.text.push_str(segment);
+            return Ok(());
+        };
+        Err(io::ErrorKind::Other.into())
     }
 }
 
@@ -74,11 +192,11 @@ impl Templates {
 /// # Errors
 /// None: what is JSON already is taken as it is.
 pub fn context(values: Value) -> Result<Context> {
-    Context::wraps(values).map_err(|error| refuse("the variables", None, None, error.reason().to_string()))
+    Context::wraps(values).map_err(|error| refuse("the variables", None, error.reason().to_string()))
 }
 
-fn refuse(name: &str, line: Option<usize>, column: Option<usize>, reason: String) -> Failure {
-    let at = line.map_or(String::new(), |line| format!(":{line}:{}", column.unwrap_or(1)));
+fn refuse(name: &str, place: Option<(usize, usize)>, reason: String) -> Failure {
+    let at = place.map_or(String::new(), |(line, column)| format!(":{line}:{column}"));
     Failure::new(Exit::Profile, format!("{name}{at}: {reason}"))
 }
 
@@ -87,7 +205,7 @@ struct Conditional {
     when: bool,
 }
 
-impl handlebars::HelperDef for Conditional {
+impl HelperDef for Conditional {
     fn call<'reg: 'rc, 'rc>(
         &self,
         helper: &Helper<'rc>,
@@ -96,6 +214,7 @@ impl handlebars::HelperDef for Conditional {
         render: &mut RenderContext<'reg, 'rc>,
         out: &mut dyn Output,
     ) -> HelperResult {
+        out.write("")?;
         let condition = helper
             .param(0)
             .ok_or_else(|| RenderError::from(RenderErrorReason::ParamNotFoundForIndex("if", 0)))?;
@@ -114,6 +233,7 @@ impl handlebars::HelperDef for Conditional {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
@@ -148,6 +268,124 @@ mod tests {
                 shown.starts_with(&format!("my/file.hbs{place}")) && shown.contains(name),
                 "{text}: {shown}"
             );
+        }
+    }
+
+    #[test]
+    fn a_template_that_calls_itself_or_is_nested_deeply_is_refused() {
+        let deep = format!("{}x{}", "{{#if a}}".repeat(5000), "{{/if}}".repeat(5000));
+        let one = "{{#*inline \"a\"}}{{> a}}{{/inline}}{{> a}}";
+        let two = "x\n{{#*inline \"a\"}}x{{> b}}{{/inline}}{{#*inline \"b\"}}y{{> a}}{{/inline}}{{> a}}";
+        for (text, want) in [(one, "t:1:1: partials"), (two, "t:2:1: partials"), (&deep, "t:1:289: blocks")] {
+            let error = fill("t", text, json!({"a": 1})).unwrap_err();
+            assert_eq!(error.exit(), Exit::Profile);
+            assert!(error.to_string().starts_with(want), "{error}");
+        }
+        // What is let through fits on the stack of a thread.
+        let deep = format!("{}x{}", "{{#if a}}".repeat(32), "{{/if}}".repeat(32));
+        assert_eq!(fill("t", &deep, json!({"a": 1})).unwrap(), "x");
+    }
+
+    #[test]
+    fn what_a_template_grows_to_is_bounded() {
+        let all: Vec<_> = (0..9).map(|_| "x".repeat(1000)).collect();
+        let loops = |inner: &str| {
+            let open = "{{#each @root.a}}".repeat(4);
+            format!("\n{open}{}{}", inner.repeat(2000), "{{/each}}".repeat(4))
+        };
+        let long = fill("t", &loops("{{this}}"), json!({ "a": all })).unwrap_err().to_string();
+        assert_eq!(long, "t:2:6285: filled in, it would have more than 16 MiB");
+        let much = fill("t", &loops("{{#if a}}{{/if}}"), json!({ "a": vec![json!({ "a": 1 }); 9] }));
+        let much = much.unwrap_err().to_string();
+        assert!(
+            much.starts_with("t:2:") && much.ends_with(": its lists in lists take too many steps"),
+            "{much}"
+        );
+        let large = fill("t", &"x".repeat(LIMIT + 1), json!({})).unwrap_err().to_string();
+        assert_eq!(large, "t: a template has at most 1024 KiB; this one has 1024");
+    }
+
+    #[test]
+    fn places_are_those_of_the_whole_template() {
+        for (filler, place) in [("{{a}}\n", ":3001:"), ("{{a}} x ", ":1:2400"), ("ä{{a}}", ":1:1800")] {
+            for bad in ["{{nope}}", "{{#if", "{{/each}}"] {
+                let error = fill("t", &(filler.repeat(3000) + bad), json!({"a": 1})).unwrap_err().to_string();
+                assert!(error.starts_with(&format!("t{place}")), "{bad}: {error}");
+            }
+        }
+    }
+
+    /// Text, tags, blocks, comments, escapes, blanks and line ends in any order, as far as blocks are closed.
+    fn template() -> impl Strategy<Value = String> {
+        let leaf = prop::sample::select(vec![
+            "word",
+            " ",
+            "\n",
+            "\r\n",
+            "  \n",
+            "\t",
+            "{{@root.a}}",
+            "{{{@root.a}}}",
+            "{{~@root.a}}",
+            "{{@root.a~}}",
+            "\\{{@root.a}}",
+            "\\\\{{@root.a}}",
+            "{{! c }}",
+            "{{!-- {{#if}} --}}",
+            "{ {",
+            "}}",
+            "ä",
+            "\\",
+            "{{{{raw}}}} {{a}} {{{{/raw}}}}",
+            "{{{{~raw~}}}} x {{{{~/raw~}}}}",
+            "{{~! c }}",
+            "{{lookup @root.list 0}}",
+        ]);
+        let leaves = prop::collection::vec(leaf, 0..40).prop_map(|all| all.concat());
+        let inner = leaves.clone().prop_recursive(3, 64, 6, |inner| {
+            let kinds = prop::sample::select(vec![
+                ("{{#if a}}", "{{/if}}"),
+                ("{{#if b}}\n", "{{else}}\nx{{/if}}\n"),
+                ("{{#each @root.list}}", "{{/each}}"),
+                ("{{~#if @root.a~}}", "{{~/if~}}"),
+                ("{{#if @root.b}}{{else if @root.a}}", "{{/if}}"),
+            ]);
+            (kinds, prop::collection::vec(inner, 1..4))
+                .prop_map(|((open, close), all)| format!("{open}{}{close}", all.concat()))
+        });
+        (leaves, prop::collection::vec(inner, 1..60)).prop_map(|(first, rest)| first + &rest.concat())
+    }
+
+    proptest! {
+        /// Also what is no template is refused with words.
+        #[test]
+        fn any_text_is_a_template_or_is_refused(
+            words in prop::collection::vec(prop::sample::select(vec![
+                "{{", "}}", "{{{", "}}}", "{{#", "{{/", "{{^", "{{~", "~}}", "{{!", "--", "{{else", "else", "if", "each", "as", "|",
+                "a", " ", "\n", "\\", "(", ")", "[", "]", "{", "}", "\"", "'", "=", ".", "/", "../", "@", "1", ":", ",", "&", "ä",
+                "{{{{", "}}}}", "{{{{/", "raw",
+            ]), 0..30)
+        ) {
+            let text = words.concat();
+            if let Err(refused) = fill("t", &text, json!({"a": [1]})) {
+                prop_assert_eq!(refused.exit(), Exit::Profile);
+            }
+        }
+
+        /// A template that is parsed in parts is filled in as one that is parsed in one piece.
+        #[test]
+        fn parts_make_the_whole(text in template(), length in 1_usize..100) {
+            let values = context(json!({"a": 1, "b": false, "list": ["x", "y"]})).unwrap();
+            let templates = Templates::new().unwrap();
+            let whole = handlebars::Template::compile_with_name(&text, "t".into());
+            match (whole, Template::in_parts("t", text.clone(), length)) {
+                (Ok(whole), Ok(parts)) => {
+                    let whole = whole.renders(&templates.engine, &values, &mut RenderContext::new(None));
+                    prop_assert_eq!(whole.ok(), templates.fill(&parts, &values).ok());
+                }
+                (Err(_), Ok(_)) => prop_assert!(false, "only the whole is refused"),
+                (_, Err(refused)) => prop_assert_eq!(refused.exit(), Exit::Profile),
+            }
         }
     }
 }

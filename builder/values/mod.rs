@@ -157,8 +157,8 @@ text_value!(
     }
 );
 text_value!(
-    /// A path in the guest, relative to its root: no leading slash, no empty part, no `.` or `..`, no control
-    /// character, at most 255 bytes a part and 1024 in all. `etc/etcd/etcd.conf`.
+    /// A path in the guest, relative to its root: no leading slash, no empty part, no `.` or `..`, no character that
+    /// `steers`, at most 255 bytes a part and 1024 in all. `etc/etcd/etcd.conf`.
     GuestPath,
     |text| {
         if text.is_empty() || text.len() > 1024 {
@@ -167,8 +167,8 @@ text_value!(
         if text.starts_with('/') {
             return invalid("it must not begin with /; paths are relative to the guest's root");
         }
-        if text.chars().any(char::is_control) {
-            return invalid("it has a control character");
+        if text.chars().any(steers) {
+            return invalid("it has a character that is not to be seen but does something to the text around it");
         }
         text.split('/').try_for_each(|part| match part {
             "" => invalid("it has an empty part"),
@@ -242,7 +242,8 @@ impl Line {
     /// Of a text that others wrote: what would not be one is replaced or cut off.
     pub fn of(text: &str) -> Self {
         let mut text = printable(text).into_owned();
-        text.truncate(text.floor_char_boundary(4096));
+        let fits = (0..=text.len().min(4096)).rev().find(|at| text.is_char_boundary(*at));
+        text.truncate(fits.unwrap_or(0));
         Self(text)
     }
 }
@@ -258,6 +259,11 @@ impl GuestPath {
     /// The directories above it, outermost first: `etc`, `etc/etcd`.
     pub fn parents(&self) -> impl Iterator<Item = GuestPath> + '_ {
         self.0.match_indices('/').map(|(at, _)| GuestPath(self.0[..at].to_owned()))
+    }
+
+    /// Whether it is this directory or lies below it.
+    pub fn is_within(&self, directory: &str) -> bool {
+        self.0.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
     /// The last part.
@@ -318,7 +324,7 @@ mod tests {
 
     #[test]
     fn guest_paths_stay_below_the_root() {
-        for bad in ["", "/etc", "a//b", "a/", "..", "a/../b", "./a", "a\nb"] {
+        for bad in ["", "/etc", "a//b", "a/", "..", "a/../b", "./a", "a\nb", "a\u{202e}b"] {
             assert!(bad.parse::<GuestPath>().is_err(), "{bad}");
         }
         let path: GuestPath = "etc/etcd/etcd.conf".parse().unwrap();

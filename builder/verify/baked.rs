@@ -31,6 +31,8 @@ pub struct Baked {
     pub server: Vec<Presented>,
     /// The peer port's.
     pub peer: Vec<Presented>,
+    /// Whose certificates both ports take.
+    pub trust: Vec<Presented>,
     /// `None` when the node's unit is not one that Kiln wrote.
     pub options: Option<Options>,
 }
@@ -47,7 +49,10 @@ pub fn read(bundle: &Path, manifest: &Manifest, node: &Node) -> Result<Baked> {
         names.iter().find_map(named)
     };
     let (server, peer) = (own(SERVER), own(PEER));
-    let files = files(&path, &[server, peer]).doing(|| format!("reading {}", path.display()))?;
+    let beside = |file: &str| Some(format!("{}/ca.pem", file.rsplit_once('/')?.0));
+    let trust = server.or(peer).and_then(beside);
+    let trust = trust.as_deref();
+    let files = files(&path, &[server, peer, trust]).doing(|| format!("reading {}", path.display()))?;
     let chain = |file: Option<&str>| match file.and_then(|file| files.get(file)) {
         Some(pem) => Presented::all_from_pem(pem),
         None => Ok(Vec::new()),
@@ -62,7 +67,7 @@ pub fn read(bundle: &Path, manifest: &Manifest, node: &Node) -> Result<Baked> {
     let options = program.and_then(|program| {
         Options::read(&program, &units, |path| text(path.strip_prefix('/')?), text(CONFIGURATION[1]))
     });
-    Ok(Baked { server: chain(server)?, peer: chain(peer)?, options })
+    Ok(Baked { server: chain(server)?, peer: chain(peer)?, trust: chain(trust)?, options })
 }
 
 /// The files that matter. The tree in an archive is sorted, so nothing behind the last of them is unpacked.

@@ -43,6 +43,7 @@ pub enum Fault {
     DataDiffers,
     NotRead,
     Open,
+    OtherTrust,
     Program,
     Unknown,
 }
@@ -293,6 +294,12 @@ const TABLE: &[Row] = &[
         &[],
         "One member does not show what another has acknowledged.",
         "Treat the data as suspect: compare cluster IDs and hashes before anything else writes.",
+    ),
+    row(
+        Fault::OtherTrust,
+        &[],
+        "Its trusted-ca-file is not the bundle's, so certificates of other CAs may get in.",
+        "Put the bundle's ca.pem in place and restart the member, which reads that file only at its start.",
     ),
     row(
         Fault::Open,

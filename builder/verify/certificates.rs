@@ -249,8 +249,12 @@ mod tests {
     #[test]
     fn a_certificate_is_held_against_the_baked_one() {
         let (lab, other) = (Lab::new(), Lab::new());
-        let baked =
-            |address: &str| Baked { server: vec![lab.leaf(address, 2026)], peer: Vec::new(), options: None };
+        let baked = |address: &str| Baked {
+            server: vec![lab.leaf(address, 2026)],
+            peer: Vec::new(),
+            trust: Vec::new(),
+            options: None,
+        };
         let (a, b) = (baked("10.0.0.1"), baked("10.0.0.2"));
         let all = [("a", &a), ("b", &b)];
         let now: Epoch = "2026-06-01".parse().unwrap();

@@ -11,6 +11,7 @@ use super::probe::{self, Answer, Identity, Visit};
 use super::report::Member;
 use super::running::{self, Told as Settings};
 use super::who::{self, Authorities};
+use crate::threads;
 
 /// As whom the ports are tried.
 pub struct Visitors {
@@ -104,7 +105,7 @@ pub fn look<'a>(
     visitors: &Visitors,
 ) -> Seen<'a> {
     std::thread::scope(|scope| {
-        let doors = scope.spawn(|| doors(target, visitors));
+        let doors = threads::beside(scope, || doors(target, visitors));
         let endpoint = target.endpoint();
         let asked = ask::ask(target.client, &visitors.client, "/version", who::LIMIT);
         let intermediates = baked.server.get(1..).unwrap_or_default();
@@ -112,13 +113,12 @@ pub fn look<'a>(
             match who::check(target.client, &asked, &visitors.authorities, intermediates) {
                 Err(trouble) => (Answers::none(&trouble), Settings::default()),
                 Ok(()) => {
-                    let settings = scope.spawn(|| running::told(target.client, &visitors.client));
+                    let settings = threads::beside(scope, || running::told(target.client, &visitors.client));
                     let answers = questions(&endpoint, etcdctl);
-                    let settings = settings.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-                    (answers, settings)
+                    (answers, settings.get())
                 }
             };
-        let (doors, peer) = doors.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let (doors, peer) = doors.get();
         let Answers { status, list, health } = answers;
         Seen {
             target,
@@ -165,9 +165,9 @@ fn questions(endpoint: &str, etcdctl: &Etcdctl) -> Answers {
         }
         _ => {
             let (list, health) = std::thread::scope(|scope| {
-                let list = scope.spawn(|| etcdctl.ask(endpoint, &["member", "list"]));
+                let list = threads::beside(scope, || etcdctl.ask(endpoint, &["member", "list"]));
                 let health = etcdctl.health(endpoint);
-                (list.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), health)
+                (list.get(), health)
             });
             Answers { list, health, status }
         }

@@ -15,6 +15,7 @@ mod p521;
 mod probe;
 mod report;
 mod running;
+mod trust;
 mod who;
 mod writes;
 
@@ -32,6 +33,7 @@ use crate::bundle::manifest::Node;
 use crate::disk::{self, Scratch};
 use crate::failure::{Doing, Failure, Result};
 use crate::interrupt;
+use crate::threads;
 use crate::values::{Epoch, Url};
 use probe::Identity;
 use who::Authorities;
@@ -142,6 +144,8 @@ pub fn run(bundle: &Path, manifest: &Manifest, options: &Options) -> Result<Repo
         interrupt::check()?;
     }
     checks.extend(checks::doors(&seen));
+    let (whom, trusts_more) = trust::check(bundle, &seen)?;
+    checks.extend(whom);
     let (of_options, untold) = notes::options(&seen);
     checks.extend(of_options);
     checks.extend(certificates::check(manifest, &seen, &visitors.authorities, options.now));
@@ -152,6 +156,7 @@ pub fn run(bundle: &Path, manifest: &Manifest, options: &Options) -> Result<Repo
     notes.extend(notes::started_before(manifest, &seen));
     notes.extend(untold);
     notes.extend(certificates::note(manifest, options.now));
+    notes.extend(trusts_more);
     if !manifest.etcd.peers_by_name {
         let note = "any certificate of this CA gets onto the peer port: this release and configuration cannot tell peers by name";
         notes.push(note.to_owned());
@@ -174,10 +179,7 @@ fn know_the_user(checks: &mut [Check]) {
 /// Does the same with every item at once, a thread for each, and keeps their order.
 fn each<'a, T: Sync, R: Send>(items: &'a [T], work: impl Fn(&'a T) -> R + Sync) -> Vec<R> {
     std::thread::scope(|scope| {
-        let handles: Vec<_> = items.iter().map(|item| scope.spawn(|| work(item))).collect();
-        handles
-            .into_iter()
-            .map(|handle| handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            .collect()
+        let begun: Vec<_> = items.iter().map(|item| threads::beside(scope, || work(item))).collect();
+        begun.into_iter().map(threads::Beside::get).collect()
     })
 }

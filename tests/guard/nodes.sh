@@ -40,20 +40,21 @@ as_etcd() { local where
     ip netns exec "$where" env -i PATH="$PATH" chroot --userspec=etcd:etcd "$lab/$where/root" "$@"
 }
 
-# as_unit NAME UNIT COMMAND…: the same, with the environment of a service on a machine that has a proxy for all of them.
-as_unit() { local where unset
+# become NAME UNIT COMMAND…: this process is that command of that unit, on a machine that has a proxy for all services.
+become() {
     where=$1
     unset=$(sed -n 's/^UnsetEnvironment=//p' "$lab/$1/root/etc/systemd/system/$2" | sed 's/[^ ]*/-u &/g')
     shift 2
     # shellcheck disable=SC2086 # a word per variable
-    ip netns exec "$where" env -i PATH="$PATH" HTTPS_PROXY=http://127.0.0.1:9 https_proxy=http://127.0.0.1:9 \
+    exec ip netns exec "$where" env -i PATH="$PATH" HTTPS_PROXY=http://127.0.0.1:9 https_proxy=http://127.0.0.1:9 \
         ALL_PROXY=http://127.0.0.1:9 ETCD_FORCE_NEW_CLUSTER=true \
         env $unset chroot --userspec=etcd:etcd "$lab/$where/root" "$@"
 }
+as_unit() { (become "$@"); }
 
 # etcd NAME: starts the member; etcd_stop NAME ends it.
 etcd() {
-    as_unit "$1" etcd.service /usr/local/bin/etcd --config-file /etc/etcd/etcd.conf >>"$lab/$1/log" 2>&1 &
+    become "$1" etcd.service /usr/local/bin/etcd --config-file /etc/etcd/etcd.conf >>"$lab/$1/log" 2>&1 &
     echo $! >"$lab/$1/pid"
 }
 etcd_stop() {
@@ -87,6 +88,30 @@ serves() {
     done
     tail -n 5 "$lab/$1/log"
     echo "$1 does not serve"
+    exit 1
+}
+
+# knows NAME COUNT: waits until the member itself has it on its disk that so many members have served. etcd writes how far its
+# log is agreed upon with the entry after.
+knows() {
+    tries=120
+    until [ "$(on "$1" /bin/sh -c 'set -a; . /etc/etcd/etcdctl.env; /usr/local/bin/etcdctl member list' 2>/dev/null | grep -c :2379)" = "$2" ]; do
+        tries=$((tries - 1))
+        [ "$tries" -gt 0 ] || { echo "$1 does not know that $2 members have served" && exit 1; }
+        sleep 0.5
+    done
+    for _ in 1 2 3; do
+        on "$1" /bin/sh -c 'set -a; . /etc/etcd/etcdctl.env; /usr/local/bin/etcdctl put later entry' >/dev/null
+    done
+}
+
+# listens NAME: waits until others can reach the member.
+listens() {
+    for _ in $(seq 600); do
+        [ -z "$(ip netns exec "$1" ss -Hltn 'sport = :2380')" ] || return 0
+        sleep 0.1
+    done
+    echo "$1 does not listen"
     exit 1
 }
 

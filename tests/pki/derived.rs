@@ -182,7 +182,7 @@ fn another_secret_cluster_label_or_name_is_another_certificate() {
         let keystore = Keystore::create(&lab.path(dir), &name, Some(&seed), epoch(ISSUED)).unwrap();
         tokens.insert(keystore.token().to_string());
         let authority = Authority::new(&keystore, Algorithm::P256, Lifetime::years(10)).unwrap();
-        serials.insert(authority.serial());
+        serials.insert(authority.root().serial);
         let mut renamed = server();
         renamed.dns.push("etcd.kloud.lan".into());
         let same_key = [server(), renamed]

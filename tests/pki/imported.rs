@@ -141,10 +141,8 @@ fn under_an_intermediate_ca_the_files_hold_the_chain() {
     for files in [&["low", "middle", "root"][..], &["low", "root", "low", "middle"]] {
         let authority = authority(&lab.import("low", files).unwrap());
         lab.judge(&authority, Algorithm::P256);
-        let trust = authority.trust_pem().unwrap();
-        let in_order: Vec<u8> =
-            ["low", "middle", "root"].iter().flat_map(|f| lab.read(&format!("{f}.pem"))).collect();
-        assert_eq!(trust.as_bytes(), in_order);
+        assert_eq!(authority.trust_pem().unwrap().as_bytes(), lab.read("low.pem"), "what members trust");
+        assert_eq!(authority.root_pem().unwrap().as_bytes(), lab.read("root.pem"), "what clients trust");
         let leaf = authority.issue(&server(), Algorithm::P256, Lifetime::years(1)).unwrap();
         assert_eq!(count(&leaf.cert_pem), 3, "leaf, low and middle");
         // With the root alone the leaf's file has to bring the rest.
@@ -211,7 +209,14 @@ fn go_refuses_what_it_should() {
 
 /// `cfssl bundle` verifies a server's certificate with Go's crypto/x509, as etcd's clients do.
 fn accepted_by_go(lab: &Lab, authority: &Authority) {
-    lab.write("trust.pem", authority.trust_pem().unwrap());
+    // As clients judge, and as members do.
+    for trust in [authority.root_pem().unwrap(), authority.trust_pem().unwrap()] {
+        lab.write("trust.pem", trust);
+        accepted_below(lab, authority);
+    }
+}
+
+fn accepted_below(lab: &Lab, authority: &Authority) {
     // cfssl itself refuses to bundle a leaf with an Ed25519 key.
     for algorithm in [Algorithm::P256, Algorithm::P384, Algorithm::P521] {
         let issued = authority.issue(&server(), algorithm, Lifetime::days(30)).unwrap();
@@ -268,10 +273,19 @@ fn a_ca_may_limit_names_and_is_obeyed() {
     let permits = |names: &str| format!("nameConstraints=critical,{names}");
     let cases = [
         ("permitted;DNS:kloud.lan,permitted;DNS:cp-a,permitted;DNS:localhost", None),
-        ("permitted;DNS:kloud.lan", Some("cp-a")),
-        ("excluded;DNS:kloud.lan", Some("cp-a.kloud.lan")),
-        ("permitted;IP:10.240.0.0/255.255.0.0", Some("fd00::10")),
-        ("excluded;IP:10.240.16.0/255.255.255.0", Some("10.240.16.10")),
+        (
+            "permitted;DNS:kloud.lan,permitted;DNS:localhost",
+            Some(("cp-a", "only DNS:kloud.lan, DNS:localhost are permitted")),
+        ),
+        ("excluded;DNS:kloud.lan", Some(("cp-a.kloud.lan", "DNS:kloud.lan is excluded"))),
+        (
+            "permitted;IP:10.240.0.0/255.255.0.0,permitted;IP:127.0.0.0/255.0.0.0,permitted;IP:::1/ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+            Some(("fd00::10", "only IP:10.240.0.0/255.255.0.0, IP:127.0.0.0/255.0.0.0, IP:::1/")),
+        ),
+        (
+            "excluded;IP:10.240.16.0/255.255.255.0",
+            Some(("10.240.16.10", "IP:10.240.16.0/255.255.255.0 is excluded")),
+        ),
         ("excluded;IP:10.241.0.0/255.255.0.0", None),
         ("permitted;email:kloud.lan", None),
     ];
@@ -283,10 +297,11 @@ fn a_ca_may_limit_names_and_is_obeyed() {
         let authority = authority(&lab.import("ca", &["ca"]).unwrap());
         match refused {
             None => lab.judge(&authority, Algorithm::P256),
-            Some(name) => {
+            Some((name, why)) => {
                 let failure = authority.issue(&server(), Algorithm::P256, Lifetime::years(1)).err().unwrap();
                 assert_eq!(failure.exit(), kiln::failure::Exit::Untrusted);
-                assert!(failure.to_string().contains(&format!("do not allow {name},")), "{failure}");
+                let said = failure.to_string();
+                assert!(said.contains(&format!("do not allow {name},")) && said.contains(why), "{said}");
                 assert!(authority.issue(&client(), Algorithm::P256, Lifetime::years(1)).is_ok());
             }
         }

@@ -8,3 +8,4 @@ mod place;
 mod refused;
 mod sealed;
 mod tools;
+mod trust;

@@ -165,13 +165,16 @@ impl Lab {
 
     /// Issues a server and a client certificate and has openssl judge them, chain, purposes, names and keys.
     pub fn judge(&self, authority: &Authority, algorithm: Algorithm) {
-        self.write("trust.pem", authority.trust_pem().unwrap());
+        self.write("trust.pem", authority.root_pem().unwrap());
         for (spec, purposes) in [(server(), "sslserver sslclient"), (client(), "sslclient")] {
             let issued = authority.issue(&spec, algorithm, Lifetime::years(1)).unwrap();
             self.write("leaf.pem", &issued.cert_pem).write("leaf.key", issued.key_pem.as_bytes());
             for purpose in purposes.split(' ') {
                 self.verify("leaf.pem", &format!("-purpose {purpose} -untrusted leaf.pem"));
             }
+            // As members judge: by the CA that issues, alone.
+            self.write("members.pem", authority.trust_pem().unwrap());
+            self.verify("leaf.pem", "-partial_chain -no-CApath -CAfile members.pem");
             let public = |from: &str| self.openssl(&format!("{from} -pubout"));
             assert_eq!(self.openssl("x509 -in leaf.pem -noout -pubkey"), public("pkey -in leaf.key"));
             for name in &spec.dns {

@@ -1,0 +1,79 @@
+//! What an imported CA has to be besides a CA that holds together, and what there is to say of it.
+//!
+//! A CA that was imported by an earlier Kiln is not judged again: its cluster runs.
+
+use x509_cert::der::oid::AssociatedOid;
+use x509_cert::ext::pkix::{ExtendedKeyUsage, SubjectKeyIdentifier};
+
+use super::certificate::Certificate;
+use super::chain::{ANY_USAGE, Chain};
+use super::keystore::Keystore;
+use super::{key, names};
+use crate::failure::{Failure, Result};
+use crate::plan::ImportedCa;
+
+/// # Errors
+/// `Exit::Untrusted` for what etcd, or a client, would refuse only when the cluster is to start.
+pub(super) fn check(chain: &Chain) -> Result<()> {
+    chain.all().try_for_each(check_one)?;
+    chain.limits().iter().try_for_each(|limits| names::check_loopback(chain.ca(), limits))
+}
+
+fn check_one(ca: &Certificate) -> Result<()> {
+    let refuse = |name: &str, why: &str| Err(Failure::untrusted(format!("{name} {why}")));
+    if ca.is_nameless() {
+        // Issuer and subject of a CA must not be empty (RFC 5280 4.1.2.4 and 4.1.2.6); chains are built by them.
+        return refuse(
+            "a certificate in the file",
+            "has an empty subject; have the CA issued again with a name",
+        );
+    }
+    let name = ca.name();
+    let identifier = ca.extensions().iter().find(|extension| extension.extn_id == SubjectKeyIdentifier::OID);
+    if identifier.is_some_and(|extension| extension.critical) {
+        // Go's crypto/x509, parser.go: "x509: subject key identifier incorrectly marked critical".
+        return refuse(
+            &name,
+            "has a subject key identifier that is marked critical, which etcd refuses (RFC 5280 4.2.1.2); have it issued \
+             again without that mark",
+        );
+    }
+    if ca.has_negative_serial() {
+        // The same, since Go 1.23: "x509: negative serial number". Not where a build sets GODEBUG=x509negativeserial=1.
+        return refuse(
+            &name,
+            "has a negative serial number, which etcd refuses (RFC 5280 4.1.2.2); have it issued again",
+        );
+    }
+    if let Some(ExtendedKeyUsage(usages)) = ca.extension::<ExtendedKeyUsage>()?
+        && usages.contains(&ANY_USAGE)
+    {
+        // OpenSSL looks for serverAuth and clientAuth by name, in crypto/x509/v3_purp.c.
+        return refuse(
+            &name,
+            "has the extended key usage anyExtendedKeyUsage, which OpenSSL refuses for TLS; have it issued again without \
+             extended key usages, or with serverAuth and clientAuth",
+        );
+    }
+    Ok(())
+}
+
+impl Keystore {
+    /// What there is to say of the CA that was imported; `None` where the CA is derived from the secret.
+    ///
+    /// # Errors
+    /// `Exit::Untrusted` when its certificates cannot be read.
+    pub fn imported_ca(&self) -> Result<Option<ImportedCa>> {
+        let Some((chain, _)) = self.imported() else { return Ok(None) };
+        let chain = Chain::from_pem(chain)?;
+        let (not_before, not_after) = chain.validity();
+        Ok(Some(ImportedCa {
+            subject: chain.ca().name(),
+            algorithm: key::kind(chain.ca().public_key()).map_err(Failure::untrusted)?,
+            not_before,
+            not_after,
+            clients_trust: chain.top().name(),
+            is_rooted: chain.is_rooted(),
+        }))
+    }
+}

@@ -1,0 +1,288 @@
+//! The directories of a node that a profile may name. What is allowed is listed, because a wrong one costs data or a machine:
+//! `data-dir` belongs to etcd's account, with everything that root may later run or read from it.
+
+use crate::values::{GuestPath, Invalid};
+
+/// Below these etcd's data may have a directory of its own.
+const DATA: [&str; 8] = ["mnt", "opt", "srv", "var/data", "var/lib", "var/mnt", "var/opt", "var/srv"];
+
+/// These may be etcd's as they are.
+const WHOLE: [&str; 2] = ["data", "var/etcd"];
+
+/// What is empty after a reboot, also by the other names that base systems have for it, or that etcd's unit cannot see
+/// (ProtectHome=, PrivateTmp=).
+const HIDDEN: [&str; 11] =
+    ["dev", "home", "proc", "root", "run", "sys", "tmp", "var/lock", "var/run", "var/tmp", "var/volatile"];
+
+/// Below /var/lib: what package managers, systemd and other services keep there, on Debian, Ubuntu, Fedora and Flatcar.
+const STATE: [&str; 76] = [
+    "AccountsService",
+    "NetworkManager",
+    "PackageKit",
+    "alternatives",
+    "apparmor",
+    "apport",
+    "apt",
+    "aptitude",
+    "authselect",
+    "bluetooth",
+    "boltd",
+    "ca-certificates",
+    "chrony",
+    "cloud",
+    "cni",
+    "containerd",
+    "containers",
+    "cri-o",
+    "crio",
+    "dbus",
+    "dhclient",
+    "dhcp",
+    "dhcpcd",
+    "dkms",
+    "dnf",
+    "docker",
+    "dpkg",
+    "flatpak",
+    "fwupd",
+    "games",
+    "git",
+    "grub",
+    "incus",
+    "initramfs-tools",
+    "initscripts",
+    "iscsi",
+    "kdump",
+    "kubelet",
+    "libvirt",
+    "lockdown",
+    "logrotate",
+    "lxc",
+    "lxcfs",
+    "lxd",
+    "machines",
+    "man-db",
+    "misc",
+    "munge",
+    "nfs",
+    "ntp",
+    "os-prober",
+    "pacman",
+    "pam",
+    "plymouth",
+    "polkit-1",
+    "portables",
+    "private",
+    "python",
+    "rpm",
+    "rpm-state",
+    "rsyslog",
+    "samba",
+    "selinux",
+    "shells.state",
+    "snapd",
+    "sss",
+    "stateless",
+    "sudo",
+    "swtpm",
+    "systemd",
+    "tpm2-tss",
+    "ucf",
+    "udisks2",
+    "update-engine",
+    "usbutils",
+    "vim",
+];
+
+/// Below /opt: programs.
+const PROGRAMS: [&str; 6] = ["bin", "cni", "containerd", "lib", "lib64", "sbin"];
+
+/// What directories of keys below /etc may be named: one of etcd's in one of these.
+const KEYS: [&str; 5] = ["etc/", "etc/kubernetes/", "etc/kubernetes/pki/", "etc/pki/", "etc/ssl/"];
+
+/// Kiln's own files beside the keys.
+const CONFIG: [&str; 3] = ["etc/etcd/etcd.conf", "etc/etcd/etcd.env", "etc/etcd/etcdctl.env"];
+
+/// An absolute path in the guest.
+pub(super) fn guest_path(text: &str) -> Result<GuestPath, Invalid> {
+    match text.strip_prefix('/') {
+        Some(relative) => relative.parse(),
+        None => Err(Invalid("it must begin with /".into())),
+    }
+}
+
+/// `data-dir`: its owner becomes etcd's account, its mode 0700.
+pub(super) fn data(text: &str) -> Result<GuestPath, Invalid> {
+    let path = plain(text)?;
+    if let Some(place) = HIDDEN.into_iter().find(|place| path.is_within(place)) {
+        return Err(Invalid(format!("/{place} is not there for a sandboxed unit, or not after a reboot")));
+    }
+    if WHOLE.into_iter().any(|place| path.is_within(place)) {
+        return Ok(path);
+    }
+    match DATA.into_iter().find(|place| path.is_within(place)) {
+        Some(place) => of_its_own(path, place),
+        None => Err(Invalid(
+            "other programs use what is there; use /data, or a directory of etcd's own below /var/lib, /srv, /mnt or /opt"
+                .into(),
+        )),
+    }
+}
+
+/// `[pki] directory`: it stays root's, and etcd's account gets its own key files in it.
+pub(super) fn keys(text: &str) -> Result<GuestPath, Invalid> {
+    let path = plain(text)?;
+    if let Some(file) = CONFIG.into_iter().find(|file| path.is_within(file)) {
+        return Err(Invalid(format!("/{file} is a file that Kiln writes")));
+    }
+    let of_etcd =
+        |place: &str| path.as_str().strip_prefix(place).is_some_and(|rest| rest.starts_with("etcd"));
+    if KEYS.into_iter().any(of_etcd) || WHOLE.into_iter().any(|place| path.is_within(place)) {
+        return Ok(path);
+    }
+    match DATA.into_iter().find(|place| path.is_within(place)) {
+        Some(place) => of_its_own(path, place),
+        None => Err(Invalid(
+            "other programs use what is there; use /etc/etcd or a directory in it, one named etcd in /etc/ssl, /etc/pki or \
+             /etc/kubernetes/pki, or one below /var/lib, /srv or /opt"
+                .into(),
+        )),
+    }
+}
+
+/// The path also goes into systemd units, environment files and etcd's flags, each of which has its own idea of what a
+/// blank or a % is.
+fn plain(text: &str) -> Result<GuestPath, Invalid> {
+    let path = guest_path(text)?;
+    match text.chars().find(|c| !(c.is_ascii_alphanumeric() || "._-/".contains(*c))) {
+        Some(bad) => {
+            Err(Invalid(format!("{bad:?} is not allowed; use letters, digits, '.', '_', '-' and '/'")))
+        }
+        None => Ok(path),
+    }
+}
+
+/// A directory below a place that others use too.
+fn of_its_own(path: GuestPath, place: &str) -> Result<GuestPath, Invalid> {
+    let below = path.as_str()[place.len()..].trim_start_matches('/');
+    let name = below.split('/').next().unwrap_or_default();
+    let taken: &[&str] = match place {
+        "var/lib" => &STATE,
+        "opt" | "var/opt" => &PROGRAMS,
+        _ => &[],
+    };
+    if name.is_empty() {
+        return Err(Invalid(format!("other programs use /{place}; name a directory of etcd's own in it")));
+    }
+    // A name of Kiln's own: what root runs or reads before etcd.
+    if taken.contains(&name) || name.starts_with("kiln") || name.starts_with("systemd") {
+        return Err(Invalid(format!("/{place}/{name} is another program's; name a directory of etcd's own")));
+    }
+    Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_has_a_directory_of_its_own() {
+        for good in [
+            "/var/lib/etcd",
+            "/var/lib/etcd/default",
+            "/var/lib/rancher/etcd",
+            "/srv/etcd",
+            "/data",
+            "/data/etcd",
+            "/mnt/x",
+            "/opt/etcd",
+            "/var/etcd/data",
+            "/var/mnt/etcd",
+            "/var/lib/aptly",
+        ] {
+            assert!(data(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "/",
+            "/etc",
+            "/etc/kiln",
+            "/etc/sudoers.d",
+            "/etc/cron.d",
+            "/etc/profile.d",
+            "/etc/tmpfiles.d",
+            "/etc/sysusers.d",
+            "/etc/init.d",
+            "/etc/ld.so.conf.d",
+            "/etc/etcd",
+            "/var",
+            "/var/lib",
+            "/var/lib/dpkg",
+            "/var/lib/dpkg/info",
+            "/var/lib/systemd",
+            "/var/lib/kiln",
+            "/var/lib/kiln-x",
+            "/var/lib/private/etcd",
+            "/var/spool/cron",
+            "/var/run/etcd",
+            "/var/lock/etcd",
+            "/var/tmp/etcd",
+            "/run/etcd",
+            "/tmp/etcd",
+            "/home/etcd",
+            "/usr/local/etcd",
+            "/usr/bin",
+            "/opt",
+            "/opt/bin",
+            "/opt/bin/etcd",
+            "/srv",
+            "/mnt",
+            "/var/log",
+            "/var/log/etcd",
+            "/boot/etcd",
+            "/etcd",
+            "/var/cache/etcd",
+        ] {
+            assert!(data(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn keys_may_lie_where_etcds_keys_do() {
+        for good in [
+            "/etc/etcd",
+            "/etc/etcd/pki",
+            "/etc/etcd/ssl/x",
+            "/etc/etcd-pki",
+            "/etc/kubernetes/pki/etcd",
+            "/etc/ssl/etcd",
+            "/etc/ssl/etcd/ssl",
+            "/etc/pki/etcd",
+            "/opt/etcd/pki",
+            "/var/lib/etcd-keys",
+        ] {
+            assert!(keys(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "/etc",
+            "/etc/kiln",
+            "/etc/sudoers.d",
+            "/etc/cron.d",
+            "/etc/ssl",
+            "/etc/ssl/certs",
+            "/etc/pki",
+            "/etc/kubernetes",
+            "/etc/kubernetes/pki",
+            "/etc/systemd/etcd",
+            "/etc/etcd/etcd.conf",
+            "/etc/etcd/etcd.env/x",
+            "/var/run/etcd",
+            "/run/etcd",
+            "/root/etcd",
+            "/var/lib/dpkg",
+            "/usr/local/bin",
+            "/opt/bin",
+        ] {
+            assert!(keys(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! What turns out wrong with something that a profile names after the profile itself was read: an overlay, a path of the
+//! node. It is said like every other mistake, at its place in the profile.
+
+use std::path::PathBuf;
+
+use super::Span;
+use super::mistake::{Mistake, Mistakes};
+use super::source::Texts;
+use crate::values::GuestPath;
+
+/// What of a profile it is about.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum About {
+    /// A directory of `[bundle] overlays`, or one that only the command line names.
+    Overlay(PathBuf),
+    /// A path of `[bundle] replace`.
+    Replace(GuestPath),
+    /// `[etcd] data-dir`.
+    DataDirectory,
+}
+
+/// Something wrong. Ordered by what it is about.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Finding {
+    pub about: About,
+    /// A sentence that names the file.
+    pub reason: String,
+    /// The way out.
+    pub help: Option<String>,
+    /// Whether it is refused because a secret or the wrong program would get to the nodes.
+    pub is_unsafe: bool,
+}
+
+impl Finding {
+    pub fn new(about: About, reason: impl Into<String>) -> Self {
+        Self { about, reason: reason.into(), help: None, is_unsafe: false }
+    }
+
+    pub fn unsafe_to(about: About, reason: impl Into<String>) -> Self {
+        Self { is_unsafe: true, ..Self::new(about, reason) }
+    }
+
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+/// Where in the text of a profile something stands that may turn out wrong later.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Marks {
+    /// As the profile names them, below its own directory.
+    pub overlays: Vec<(PathBuf, Span)>,
+    pub replace: Vec<(GuestPath, Span)>,
+    pub data_dir: Option<Span>,
+}
+
+impl Marks {
+    fn place(&self, about: &About) -> Option<Span> {
+        match about {
+            About::Overlay(path) => place(&self.overlays, path),
+            About::Replace(path) => place(&self.replace, path),
+            About::DataDirectory => self.data_dir.clone(),
+        }
+    }
+}
+
+fn place<T: PartialEq>(marks: &[(T, Span)], of: &T) -> Option<Span> {
+    marks.iter().find(|(marked, _)| marked == of).map(|(_, span)| span.clone())
+}
+
+/// A profile's own text, for what is found later.
+#[derive(Clone, Debug, Default)]
+pub struct Written {
+    pub(super) texts: Texts,
+    pub(super) marks: Marks,
+}
+
+impl Written {
+    pub fn mistakes(&self, findings: Vec<Finding>) -> Mistakes {
+        let mut mistakes = Mistakes::new(self.texts.clone(), Vec::new()).marked(self.marks.clone());
+        mistakes.add(findings);
+        mistakes
+    }
+}
+
+impl Finding {
+    pub(super) fn mistake(self, marks: &Marks) -> Mistake {
+        let span = marks.place(&self.about);
+        let mistake = match self.is_unsafe {
+            true => Mistake::unsafe_unless_allowed(span, self.reason),
+            false => Mistake::new(span, self.reason),
+        };
+        match self.help {
+            Some(help) => mistake.help(help),
+            None => mistake,
+        }
+    }
+}

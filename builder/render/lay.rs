@@ -1,0 +1,205 @@
+//! One node's tree: what Kiln brings, then overlay after overlay, each with what cannot be brought.
+
+use std::collections::BTreeSet;
+
+use super::overlay::Overlay;
+use super::template::{self, Context};
+use super::{Kitchen, NodeKeys, config, path, unfit};
+use crate::failure::{Exit, Result};
+use crate::plan::Node;
+use crate::profile::{About, Carrier, Finding};
+use crate::tree::{Entry, Kind, Tree};
+use crate::values::{GuestPath, Mode};
+
+/// A node's tree, and what is to be said of how it came about.
+pub struct Laid {
+    pub tree: Tree,
+    pub findings: Vec<Finding>,
+    pub warnings: BTreeSet<String>,
+    pub replaced: BTreeSet<Replaced>,
+}
+
+/// A file of an earlier overlay, or of Kiln's own, in whose place another one is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Replaced {
+    /// As messages name it: `overlay "site"`.
+    pub by: String,
+    pub path: GuestPath,
+    pub of: String,
+}
+
+/// # Errors
+/// `Exit::Interrupted` once a signal has come.
+pub(super) fn node(kitchen: &Kitchen<'_>, node: &Node, keys: Option<&NodeKeys<'_>>) -> Result<Laid> {
+    let config = config::of_node(kitchen.plan.config_style, node, &kitchen.program())?;
+    let mut tree = Tree::default();
+    let origin = "etcd's configuration";
+    tree.insert(path("etc/etcd")?, Entry::directory(Mode::DIRECTORY, origin))?;
+    if let Some((file, text)) = &config.file {
+        tree.insert(path(file)?, Entry::file(text.clone().into_bytes(), Mode::FILE, origin))?;
+    }
+    kitchen.insert_keys(&mut tree, node, keys)?;
+    let enabled = "etc/systemd/system/multi-user.target.wants/etcd.service";
+    tree.insert(path(enabled)?, Entry::link("/etc/systemd/system/etcd.service", "the enabled unit"))?;
+    let values = template::context(kitchen.values(node, &config))?;
+    let programs = kitchen.programs.iter().map(|name| path(&format!("{}/{name}", kitchen.plan.bin_dir)));
+    let mut laying = Laying {
+        kitchen,
+        programs: programs.collect::<Result<_>>()?,
+        laid: Laid { tree, findings: Vec::new(), warnings: BTreeSet::new(), replaced: BTreeSet::new() },
+    };
+    for overlay in kitchen.overlays {
+        laying.lay(overlay, &values)?;
+    }
+    laying.check_links();
+    laying.check_data_directory();
+    laying.check_replace();
+    Ok(laying.laid)
+}
+
+struct Laying<'a> {
+    kitchen: &'a Kitchen<'a>,
+    programs: Vec<GuestPath>,
+    laid: Laid,
+}
+
+impl Laying<'_> {
+    fn lay(&mut self, overlay: &Overlay, values: &Context) -> Result<()> {
+        for file in overlay.files() {
+            let entry = match file.entry(overlay, self.kitchen.templates, values) {
+                Ok(entry) => entry,
+                Err(failure) if failure.exit() == Exit::Profile => {
+                    self.laid.findings.push(overlay.finding(failure.reason()));
+                    continue;
+                }
+                Err(failure) => return Err(failure),
+            };
+            let finding = match overlay.directory.is_some() {
+                true => self.check_place(overlay, &file.path, &entry),
+                false => None,
+            };
+            if let Some(finding) = finding.or_else(|| self.insert(overlay, &file.path, entry)) {
+                self.laid.findings.push(finding);
+            }
+        }
+        Ok(())
+    }
+
+    /// Places that are somebody else's, whatever is there.
+    fn check_place(&mut self, overlay: &Overlay, path: &GuestPath, entry: &Entry) -> Option<Finding> {
+        let is_directory = matches!(entry.kind, Kind::Directory);
+        let takes = |place: &GuestPath| {
+            path.is_within(place.as_str()) || !is_directory && place.is_within(path.as_str())
+        };
+        if let Some(program) = self.programs.iter().find(|program| takes(program)) {
+            let reason =
+                format!("/{path} in {} would take the place of the release's /{program}", overlay.origin);
+            let help = "give it another name; another etcd is imported with kiln artifacts add";
+            let finding = overlay.finding(reason).help(help);
+            return Some(Finding { is_unsafe: true, ..finding });
+        }
+        let data = &self.kitchen.plan.data_dir;
+        if takes(data) {
+            let reason =
+                format!("/{path} in {} is etcd's data directory, or in it or above it", overlay.origin);
+            let help = "leave it to etcd, which does not start where others have put files";
+            return Some(overlay.finding(reason).help(help));
+        }
+        // A directory that an initramfs lists takes a link's place.
+        let linked = ["usr/sbin", "usr/lib64"].into_iter().find(|place| path.is_within(place));
+        if let Some(place) =
+            linked.filter(|_| self.kitchen.plan.bundle.carriers.contains(&Carrier::Initramfs))
+        {
+            let instead = if place == "usr/sbin" { "usr/bin" } else { "usr/lib" };
+            self.laid.warnings.insert(format!(
+                "{} has files in /{place}, which is a link in some distributions (Fedora 42, Arch) that an initramfs \
+                 would put a directory in place of; {instead} is one in all of them",
+                overlay.origin
+            ));
+        }
+        None
+    }
+
+    fn insert(&mut self, overlay: &Overlay, path: &GuestPath, mut entry: Entry) -> Option<Finding> {
+        let there = self.laid.tree.get(path.as_str());
+        let done = match there {
+            Some(there) if self.kitchen.plan.bundle.replace.contains(path) => {
+                // A key that is replaced stays as secret as it was.
+                if there.mode == Mode::SECRET {
+                    entry.mode = Mode::SECRET;
+                }
+                let (by, of) = (overlay.origin.clone(), there.origin.clone());
+                self.laid.replaced.insert(Replaced { by, path: path.clone(), of });
+                self.laid.tree.replace(path.clone(), entry)
+            }
+            Some(there) if !both_directories(there, &entry) => {
+                let reason = format!("/{path} comes from {} and again from {}", there.origin, entry.origin);
+                let help = format!("if the latter is to win, add \"/{path}\" to [bundle] replace");
+                return Some(overlay.finding(reason).help(help));
+            }
+            _ => self.laid.tree.insert(path.clone(), entry),
+        };
+        done.err().map(|failure| overlay.finding(failure.reason()))
+    }
+
+    /// Warns of links of a user's own to what neither an overlay nor, as far as can be known, a base system has.
+    fn check_links(&mut self) {
+        let own: BTreeSet<&str> = self
+            .kitchen
+            .overlays
+            .iter()
+            .filter(|overlay| overlay.directory.is_some())
+            .map(|overlay| overlay.origin.as_str())
+            .collect();
+        let tree = &self.laid.tree;
+        let mut warnings = Vec::new();
+        for (path, entry) in tree.iter().filter(|(_, entry)| own.contains(entry.origin.as_str())) {
+            let Kind::Link(target) = &entry.kind else { continue };
+            let Some(to) = unfit::leads_to(path, target) else { continue };
+            let is_there = || {
+                let is_program = self.programs.iter().any(|program| program.as_str() == to);
+                is_program || to.parse().is_ok_and(|to| tree.has(&to))
+            };
+            if !unfit::is_base_systems(&to) && !is_there() {
+                warnings.push(format!(
+                    "/{path} in {} points at /{to}, which no overlay brings; the base system must have it",
+                    entry.origin
+                ));
+            }
+        }
+        self.laid.warnings.extend(warnings);
+    }
+
+    /// What an overlay puts there has been refused; here it is about what Kiln itself brings.
+    fn check_data_directory(&mut self) {
+        let data = &self.kitchen.plan.data_dir;
+        let program = self.programs.iter().find(|program| program.is_within(data.as_str()));
+        let tree = &self.laid.tree;
+        let own =
+            tree.get(data.as_str()).map(|_| data).or_else(|| tree.below(data).next().map(|(path, _)| path));
+        if let Some(path) = program.or(own) {
+            let reason = format!(
+                "the data directory /{data} would belong to etcd's account, and /{path} is to lie there"
+            );
+            let help = "name a directory that is etcd's data's alone, such as /var/lib/etcd";
+            self.laid.findings.push(Finding::new(About::DataDirectory, reason).help(help));
+        }
+    }
+
+    fn check_replace(&mut self) {
+        let replaced = |path: &GuestPath| self.laid.replaced.iter().any(|replaced| replaced.path == *path);
+        let is_program = |path: &GuestPath| self.programs.contains(path);
+        let unused: Vec<_> = self.kitchen.plan.bundle.replace.iter().filter(|path| !replaced(path)).collect();
+        for path in unused.into_iter().filter(|path| !is_program(path)) {
+            let reason = format!(
+                "[bundle] replace names /{path}, but no overlay puts anything in the place of another there"
+            );
+            let help = "take it out of the list, or bring the file in an overlay";
+            self.laid.findings.push(Finding::new(About::Replace(path.clone()), reason).help(help));
+        }
+    }
+}
+
+fn both_directories(one: &Entry, other: &Entry) -> bool {
+    matches!((&one.kind, &other.kind), (Kind::Directory, Kind::Directory))
+}
