@@ -47,7 +47,7 @@ fn rehearse_ignores_sandbox() {
         // PrivateTmp=yes: a fresh one.
         (
             "[Service]\nExecStart=\nExecStart=/usr/local/bin/etcd --config-file /tmp/etcd.conf\n",
-            &[("tmp/etcd.conf", "name: x\n")],
+            &[("etc/tmpfiles.d/test.conf", "f /tmp/etcd.conf 0644 root root - name: x\n")],
             &["etcd on db-1 ended with", "/tmp/etcd.conf: no such file"],
         ),
         (

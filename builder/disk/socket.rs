@@ -12,6 +12,9 @@ use crate::failure::{Doing, Result};
 /// A socket that takes datagrams from everybody (unix(7)).
 pub struct Datagrams {
     socket: UnixDatagram,
+    /// Its own path, by the number of the open directory.
+    path: String,
+    _directory: fs::File,
     buffer: usize,
 }
 
@@ -22,11 +25,16 @@ impl Datagrams {
         let binding = || format!("making the socket {}", directory.join(name).display());
         // A socket's path has at most 108 bytes, wherever TMPDIR is: so by the open directory's number.
         let open = fs::File::open(directory).doing(binding)?;
-        let socket =
-            UnixDatagram::bind(format!("/proc/self/fd/{}/{name}", open.as_raw_fd())).doing(binding)?;
+        let path = format!("/proc/self/fd/{}/{name}", open.as_raw_fd());
+        let socket = UnixDatagram::bind(&path).doing(binding)?;
         fs::set_permissions(directory.join(name), fs::Permissions::from_mode(0o666)).doing(binding)?;
         // As large as the kernel lets one be by default (net.core.wmem_max).
-        Ok(Self { socket, buffer: 256 << 10 })
+        Ok(Self { socket, path, _directory: open, buffer: 256 << 10 })
+    }
+
+    /// Sends it a datagram without a byte, which comes behind all that were sent before.
+    pub fn send_empty(&self) -> io::Result<()> {
+        self.socket.send_to(&[], &self.path).map(|_| ())
     }
 
     /// Waits for the next one.
@@ -43,4 +51,22 @@ pub fn append_line(path: &Path, line: &[u8]) -> Result<()> {
     let writing = || format!("writing {}", path.display());
     let mut file = fs::File::options().append(true).create(true).open(path).doing(writing)?;
     file.write_all(&[line, b"\n"].concat()).doing(writing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_sent_before_comes_before_and_the_path_may_be_long() {
+        let scratch = crate::disk::Scratch::new("test").unwrap();
+        let directory = scratch.path().join("d".repeat(200));
+        fs::create_dir(&directory).unwrap();
+        let socket = Datagrams::bind(&directory, "socket").unwrap();
+        socket.socket.send_to(b"one", &socket.path).unwrap();
+        socket.send_empty().unwrap();
+        assert_eq!(socket.next().unwrap(), b"one");
+        assert!(socket.next().unwrap().is_empty());
+        assert!(Datagrams::bind(&directory, "socket").is_err());
+    }
 }

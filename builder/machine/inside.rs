@@ -226,6 +226,7 @@ fn wait_for_all(
         interrupt::check()?;
         for member in members.iter_mut() {
             if let Some(ended) = member.running.ended()? {
+                member.journal.flush();
                 let story = journal::story(&member.log)?;
                 let lines: String = story.lines.iter().map(|line| format!("\n  {line}")).collect();
                 let cause = story.cause.map(|cause| format!("\nlikely cause: {cause}")).unwrap_or_default();

@@ -1,11 +1,17 @@
 //! The journal's socket of a node: what etcd sends there with `log-outputs: [systemd/journal]` joins its log.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver};
+use std::time::Duration;
 
 use super::mounts;
 use crate::disk::{self, Datagrams};
 use crate::failure::Result;
 use crate::threads;
+
+/// For a thread that only has to write what is there.
+const FLUSHING: Duration = Duration::from_secs(5);
 
 /// Where every systemd has it (sd_journal_sendv(3)), in two parts.
 const DIRECTORY: &str = "/run/systemd/journal";
@@ -16,20 +22,43 @@ pub fn bind(root: &Path) -> Result<Datagrams> {
     Datagrams::bind(&mounts::directory(root, DIRECTORY, 0o755)?, NAME)
 }
 
+/// A socket that is being read.
+pub struct Journal {
+    socket: Arc<Datagrams>,
+    flushed: Receiver<()>,
+}
+
+impl Journal {
+    /// Returns once all that was sent so far is in the log.
+    pub fn flush(&self) {
+        // Datagrams come in the order in which they were sent, and an empty one is nobody's but ours.
+        if self.socket.send_empty().is_ok() {
+            let _ = self.flushed.recv_timeout(FLUSHING);
+        }
+    }
+}
+
 /// Takes what comes as long as this process lives.
 ///
 /// # Errors
 /// `Exit::Io` when the system has no thread for it.
-pub fn read(socket: Datagrams, log: &Path) -> Result<()> {
+pub fn read(socket: Datagrams, log: &Path) -> Result<Journal> {
     let log = log.to_owned();
+    let socket = Arc::new(socket);
+    let (teller, flushed) = mpsc::channel();
+    let reader = Arc::clone(&socket);
     threads::detached(move || {
-        while let Ok(datagram) = socket.next() {
+        while let Ok(datagram) = reader.next() {
+            if datagram.is_empty() && teller.send(()).is_err() {
+                return;
+            }
             if let Some(message) = message(&datagram) {
                 // The log is told about where it is read: a line that is lost is no reason to end the member.
                 let _ = disk::append_line(&log, message);
             }
         }
-    })
+    })?;
+    Ok(Journal { socket, flushed })
 }
 
 /// MESSAGE of a datagram in the journal's protocol (systemd.io/JOURNAL_NATIVE_PROTOCOL): fields as `NAME=value` and a line

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustix::process::{Resource, Rlimit};
 
 use super::elf;
-use super::journald;
+use super::journald::{self, Journal};
 use super::mounts;
 use super::network;
 use super::service::{self, Service};
@@ -50,6 +50,7 @@ pub struct Member {
     pub name: String,
     pub log: PathBuf,
     pub running: Running,
+    pub journal: Journal,
 }
 
 /// Unpacks a node and prepares its directory to be a root.
@@ -218,12 +219,12 @@ impl Stage {
             program = program.env(name, value);
         }
         let log = scratch.join("logs").join(format!("{}.log", self.name));
-        journald::read(self.journal, &log)?;
+        let journal = journald::read(self.journal, &log)?;
         // Nothing else of this process makes files meanwhile.
         let before = rustix::process::umask(rustix::fs::Mode::from_raw_mode(sandbox.umask));
         let running = program.spawn_logging(&log).doing(|| format!("starting {}", self.name));
         rustix::process::umask(before);
         let running = running?;
-        Ok(Member { name: self.name, log, running })
+        Ok(Member { name: self.name, log, running, journal })
     }
 }
