@@ -86,6 +86,8 @@ fn profiles(args: &cli::Check, out: &Output) -> Result<()> {
 fn directory(path: &Path, json: bool, out: &Output) -> Result<()> {
     if disk::look(path)?.is_none()
         && let Some(name) = path.to_str().filter(|name| inputs::is_profile(name))
+        // Where its bundle is, that is what was meant.
+        && disk::look(&Path::new("out").join(path))?.is_none()
     {
         let reason = format!("there is no bundle {name}; the profile is checked with --profile {name}");
         return Err(Failure::new(Exit::Usage, reason));
