@@ -600,7 +600,12 @@ fn large_files_are_not_held() {
     let (push, pull) = (peak(&work, &["push", "out/one", &address]), peak(&work, &["pull", &address]));
     let largest = fs::metadata(work.path().join("out/one/layers/layer.iso")).unwrap().len() / 1024;
     println!("push {push} KiB, pull {pull} KiB, largest file {largest} KiB");
-    assert!(push < 20_000 && pull < 20_000, "push {push} KiB, pull {pull} KiB, largest file {largest} KiB");
+    // Besides what the program takes anyway, which depends on how it was compiled.
+    let most = peak(&work, &["check", "--help"]) + 8_000;
+    assert!(
+        most < largest + 8_000 && push < most && pull < most,
+        "push {push} KiB, pull {pull} KiB, at most {most} KiB"
+    );
 }
 
 #[test]

@@ -166,10 +166,13 @@ fn node(bundle: &Bundle, name: &str, json: bool, out: &Output) -> Result<()> {
 /// Whether an archive is not the one that the manifest has.
 fn differs(bundle: &Bundle, archive: &str) -> Result<Option<Problem>> {
     let path = bundle.path.join(archive);
-    let problem = match bundle.manifest.files.get(archive) {
-        None => return Ok(None),
-        Some(_) if disk::look(&path)?.is_none() => "is missing",
-        Some(want) if bundle::digest(&path)? != (want.size, want.sha256) => "is not what the manifest says",
+    let Some(want) = bundle.manifest.files.get(archive) else { return Ok(None) };
+    let problem = match disk::look(&path)? {
+        None => "is missing",
+        // A file of another size need not be read for that.
+        Some(found) if found.size != want.size || bundle::digest(&path)?.1 != want.sha256 => {
+            "is not what the manifest says"
+        }
         Some(_) => return Ok(None),
     };
     Ok(Some(Problem { path: archive.to_owned(), problem: problem.to_owned() }))
