@@ -412,7 +412,7 @@ fn a_bundle_with_another_etcdctl_does_not_run_it() {
     let ran = work.path().join("ran");
     replace_etcdctl(&bundle, &evil, &format!("#!/bin/sh\n: >{}\nexit 1\n", ran.display()));
     let code = |arguments: &[&str], tail: &[&str]| {
-        let mut command = work.kiln(arguments);
+        let mut command = work.kiln_without_network(arguments);
         command.arg(&evil).args(tail);
         Said::of(&mut command)
     };

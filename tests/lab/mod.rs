@@ -113,6 +113,16 @@ impl Workshop {
         command
     }
 
+    /// `kiln` in this directory without a network: for verbs that would talk to a bundle's addresses if what they are to
+    /// refuse were let through.
+    pub fn kiln_without_network<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(&self, arguments: I) -> Command {
+        let mut command = Command::new("unshare");
+        command.args(["--map-root-user", "--net", env!("CARGO_BIN_EXE_kiln")]).args(arguments);
+        command.env_remove("SOURCE_DATE_EPOCH").env("NO_COLOR", "1").env("KILN_CACHE", "");
+        command.current_dir(self.path());
+        command
+    }
+
     /// A keystore that is the same everywhere. Its secret is one that `keystore init --seed-file` refuses, for good reason.
     pub fn keystore(&self, cluster: &str) {
         self.keystore_at(&format!("keystore/{cluster}"), cluster);
