@@ -15,33 +15,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use lab::{Workshop, ha3_with, refused, root, run, store};
-
-/// Says to the test that it runs inside the lab.
-const INSIDE: &str = "KILN_TEST_INSIDE";
+use lab::{Workshop, ha3_with, is_inside, refused, root, run};
 
 /// For machines that emulate three others on two busy cores.
 const DEADLINE: &str = "600";
-
-/// Three emulated machines at a time are enough for a small computer.
-static TURN: Mutex<()> = Mutex::new(());
-
-/// Outside the lab: runs the test of this name again in there and returns false.
-fn is_inside(test: &str) -> bool {
-    if std::env::var_os(INSIDE).is_some() {
-        return true;
-    }
-    let qemu = std::env::split_paths(&std::env::var_os("PATH").unwrap())
-        .any(|directory| directory.join("qemu-system-x86_64").exists());
-    let base = |kind: &str| lab::lab().join("base").join(kind).join("initrd.img").exists();
-    assert!(qemu && base("live") && base("cloud"), "run ci/setup --tests first");
-    store();
-    let _turn = TURN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    let mut command = Command::new(root().join("ci/lab"));
-    command.current_dir(root()).arg("env").arg(format!("{INSIDE}=1")).arg(std::env::current_exe().unwrap());
-    run(command.args(["--exact", test, "--nocapture"]).env("KILN_LAB", lab::lab()));
-    false
-}
 
 /// Whether a pair is among those that this run takes.
 fn is_taken(driver: &str, carrier: &str) -> bool {
@@ -293,7 +270,7 @@ fn take_away(site: &Site, bare: &BTreeSet<String>) {
 
 #[test]
 fn libvirt_and_initramfs() {
-    if !is_inside("libvirt_and_initramfs") {
+    if !is_inside("libvirt_and_initramfs", &["live", "cloud"]) {
         return;
     }
     let bare = links();
@@ -326,7 +303,7 @@ fn libvirt_and_initramfs() {
 /// C8, the second half: the seed is needed once.
 #[test]
 fn qemu_and_cloud_init() {
-    if !is_inside("qemu_and_cloud_init") {
+    if !is_inside("qemu_and_cloud_init", &["live", "cloud"]) {
         return;
     }
     let bare = links();
@@ -355,7 +332,7 @@ fn detach_the_seeds_and_cut_the_power(site: &Site) {
 
 #[test]
 fn qemu_and_initramfs() {
-    if is_taken("qemu", "initramfs") && is_inside("qemu_and_initramfs") {
+    if is_taken("qemu", "initramfs") && is_inside("qemu_and_initramfs", &["live", "cloud"]) {
         let bare = links();
         take_away(&from_power_on_to_nothing_left("qemu", "initramfs"), &bare);
     }
@@ -364,7 +341,7 @@ fn qemu_and_initramfs() {
 /// A whole disk with a boot loader, as distributions publish theirs.
 #[test]
 fn qemu_and_a_disk_image() {
-    if is_taken("qemu", "a disk image") && is_inside("qemu_and_a_disk_image") {
+    if is_taken("qemu", "a disk image") && is_inside("qemu_and_a_disk_image", &["live", "cloud"]) {
         let bare = links();
         let mut site = Site::ha3("qemu", "cloud-init", "look");
         site.base = Some(lab::lab().join("base/image/disk.qcow2"));
@@ -374,7 +351,7 @@ fn qemu_and_a_disk_image() {
 
 #[test]
 fn libvirt_and_a_disk_image() {
-    if is_taken("libvirt", "a disk image") && is_inside("libvirt_and_a_disk_image") {
+    if is_taken("libvirt", "a disk image") && is_inside("libvirt_and_a_disk_image", &["live", "cloud"]) {
         let bare = links();
         let mut site = Site::ha3("libvirt", "cloud-init", "look");
         site.base = Some(lab::lab().join("base/image/disk.qcow2"));
@@ -384,7 +361,7 @@ fn libvirt_and_a_disk_image() {
 
 #[test]
 fn qemu_and_ignition() {
-    if is_taken("qemu", "ignition") && is_inside("qemu_and_ignition") {
+    if is_taken("qemu", "ignition") && is_inside("qemu_and_ignition", &["live", "cloud"]) {
         let bare = links();
         take_away(&from_power_on_to_nothing_left("qemu", "ignition"), &bare);
     }
@@ -392,7 +369,7 @@ fn qemu_and_ignition() {
 
 #[test]
 fn libvirt_and_cloud_init() {
-    if is_taken("libvirt", "cloud-init") && is_inside("libvirt_and_cloud_init") {
+    if is_taken("libvirt", "cloud-init") && is_inside("libvirt_and_cloud_init", &["live", "cloud"]) {
         let bare = links();
         take_away(&from_power_on_to_nothing_left("libvirt", "cloud-init"), &bare);
     }
@@ -400,7 +377,7 @@ fn libvirt_and_cloud_init() {
 
 #[test]
 fn libvirt_and_ignition() {
-    if is_taken("libvirt", "ignition") && is_inside("libvirt_and_ignition") {
+    if is_taken("libvirt", "ignition") && is_inside("libvirt_and_ignition", &["live", "cloud"]) {
         let bare = links();
         take_away(&from_power_on_to_nothing_left("libvirt", "ignition"), &bare);
     }
@@ -409,7 +386,7 @@ fn libvirt_and_ignition() {
 /// C1: a minute apart and in reverse; two of three serve while the third has never been there.
 #[test]
 fn members_come_a_minute_apart_in_reverse() {
-    if !is_inside("members_come_a_minute_apart_in_reverse") {
+    if !is_inside("members_come_a_minute_apart_in_reverse", &["live", "cloud"]) {
         return;
     }
     let site = Site::ha3("qemu", "initramfs", "look");
@@ -443,7 +420,7 @@ fn members_come_a_minute_apart_in_reverse() {
 /// C3, then C5 for every disk at once.
 #[test]
 fn a_power_cut_on_every_node_loses_nothing() {
-    if !is_inside("a_power_cut_on_every_node_loses_nothing") {
+    if !is_inside("a_power_cut_on_every_node_loses_nothing", &["live", "cloud"]) {
         return;
     }
     let site = Site::ha3("qemu", "initramfs", "look");
@@ -508,7 +485,7 @@ fn a_power_cut_on_every_node_loses_nothing() {
 /// C5: the disk of a cluster of the same name and the same addresses, which another keystore made.
 #[test]
 fn the_disk_of_another_cluster_is_left_alone() {
-    if !is_inside("the_disk_of_another_cluster_is_left_alone") {
+    if !is_inside("the_disk_of_another_cluster_is_left_alone", &["live", "cloud"]) {
         return;
     }
     let single = || {
@@ -542,7 +519,7 @@ fn the_disk_of_another_cluster_is_left_alone() {
 /// C8: clean reboots, each of which ends all programs and unmounts the disk.
 #[test]
 fn five_reboots_found_nothing_anew() {
-    if !is_inside("five_reboots_found_nothing_anew") {
+    if !is_inside("five_reboots_found_nothing_anew", &["live", "cloud"]) {
         return;
     }
     let site = Site::ha3("qemu", "initramfs", "reboot");
@@ -561,7 +538,7 @@ fn five_reboots_found_nothing_anew() {
 
 #[test]
 fn five_members_form() {
-    if !is_inside("five_members_form") {
+    if !is_inside("five_members_form", &["live", "cloud"]) {
         return;
     }
     let mut profile =

@@ -11,19 +11,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use lab::{Workshop, ha3_with, refused, run, snapshot, store};
-
-/// One node, binaries apart: the least that a build writes.
-const SMALL: &str = r#"
-schema = 1
-cluster = { name = "small" }
-etcd = { version = "3.5.16" }
-network = { cidr = "10.0.0.0/24" }
-bundle = { carriers = ["tar"], binaries = "shared" }
-[[node]]
-name = "a"
-address = "10.0.0.4"
-"#;
+use lab::{SMALL, Workshop, ha3_with, refused, run, snapshot, store};
 
 fn small() -> Workshop {
     let work = Workshop::new();

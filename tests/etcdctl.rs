@@ -7,25 +7,12 @@ mod lab;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
 
-use lab::{Workshop, run};
+use lab::{Workshop, run, wait_for};
 
 const THREE: &str = "schema = 1\n[cluster]\nname = \"three\"\n[network]\ncidr = \"10.77.0.0/24\"\n\
     [[node]]\nname = \"a\"\naddress = \"10.77.0.11\"\n[[node]]\nname = \"b\"\naddress = \"10.77.0.12\"\n\
     [[node]]\nname = \"c\"\naddress = \"10.77.0.13\"\n[etcd]\nversion = \"3.5.16\"\n";
-
-#[track_caller]
-fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let begun = Instant::now();
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(begun.elapsed() < Duration::from_secs(120), "{what} did not come");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
 
 /// A rehearsal that is kept, and how to enter its network.
 struct Kept {

@@ -10,28 +10,8 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Mutex;
 
-use lab::{Workshop, refused, root, run, store};
-
-/// Says to the test that it runs inside the lab.
-const INSIDE: &str = "KILN_TEST_INSIDE";
-
-static TURN: Mutex<()> = Mutex::new(());
-
-/// Outside the lab: runs the test of this name again in there and returns false.
-fn is_inside(test: &str) -> bool {
-    if std::env::var_os(INSIDE).is_some() {
-        return true;
-    }
-    assert!(lab::lab().join("base/live/initrd.img").exists(), "run ci/setup --tests first");
-    store();
-    let _turn = TURN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    let mut command = Command::new(root().join("ci/lab"));
-    command.current_dir(root()).arg("env").arg(format!("{INSIDE}=1")).arg(std::env::current_exe().unwrap());
-    run(command.args(["--exact", test, "--nocapture"]).env("KILN_LAB", lab::lab()));
-    false
-}
+use lab::{Workshop, is_inside, refused, run};
 
 /// How many QEMUs run here, by what `-name` calls them.
 fn machines() -> BTreeSet<String> {
@@ -95,7 +75,7 @@ fn state(work: &Workshop) -> PathBuf {
 
 #[test]
 fn two_clusters_of_one_name_do_not_touch_each_other() {
-    if !is_inside("two_clusters_of_one_name_do_not_touch_each_other") {
+    if !is_inside("two_clusters_of_one_name_do_not_touch_each_other", &["live"]) {
         return;
     }
     let bare = links();
@@ -128,7 +108,7 @@ fn two_clusters_of_one_name_do_not_touch_each_other() {
 
 #[test]
 fn nodes_lock_and_a_and_a_data_have_machines_of_their_own() {
-    if !is_inside("nodes_lock_and_a_and_a_data_have_machines_of_their_own") {
+    if !is_inside("nodes_lock_and_a_and_a_data_have_machines_of_their_own", &["live"]) {
         return;
     }
     let work = built(3, &["lock", "a", "a-data"]);
@@ -163,7 +143,7 @@ fn nodes_lock_and_a_and_a_data_have_machines_of_their_own() {
 
 #[test]
 fn what_up_is_told_and_what_has_changed() {
-    if !is_inside("what_up_is_told_and_what_has_changed") {
+    if !is_inside("what_up_is_told_and_what_has_changed", &["live"]) {
         return;
     }
     let work = built(4, &["a", "b", "c"]);
@@ -213,7 +193,7 @@ fn what_up_is_told_and_what_has_changed() {
 /// What Kiln 0.1 laid by the cluster's name, and its record.
 #[test]
 fn machines_of_an_earlier_kiln_are_taken_away() {
-    if !is_inside("machines_of_an_earlier_kiln_are_taken_away") {
+    if !is_inside("machines_of_an_earlier_kiln_are_taken_away", &["live"]) {
         return;
     }
     let bare = links();

@@ -8,18 +8,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use lab::{Workshop, refused, run, snapshot, store};
-
-const SMALL: &str = r#"
-schema = 1
-cluster = { name = "small" }
-etcd = { version = "3.5.16" }
-network = { cidr = "10.0.0.0/24" }
-bundle = { carriers = ["tar"], binaries = "shared" }
-[[node]]
-name = "a"
-address = "10.0.0.4"
-"#;
+use lab::{SMALL, Workshop, refused, run, snapshot, store};
 
 fn small() -> Workshop {
     let work = Workshop::new();

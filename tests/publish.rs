@@ -10,19 +10,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use lab::{Workshop, debs, refused, run, snapshot, store};
-
-/// One node, binaries apart: the least that a build writes.
-const SMALL: &str = r#"
-schema = 1
-cluster = { name = "small" }
-etcd = { version = "3.5.16" }
-network = { cidr = "10.0.0.0/24" }
-bundle = { carriers = ["tar"], binaries = "shared" }
-[[node]]
-name = "a"
-address = "10.0.0.4"
-"#;
+use lab::{SMALL, Workshop, debs, refused, run, snapshot, store};
 
 /// What a publication ends with: the calls by which the disk is asked to confirm it.
 const SYNCS: &str = "fsync,syncfs";

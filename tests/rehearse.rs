@@ -15,7 +15,7 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use fixture::{Recipe, etcd};
-use lab::{Workshop, ha3_with, newer_release, run};
+use lab::{Workshop, ha3_with, newer_release, run, wait_for};
 use serde_json::Value;
 
 /// One cluster at a time: three members are enough for a small machine.
@@ -113,17 +113,6 @@ fn faults(report: &Value) -> Vec<String> {
     all.sort();
     all.dedup();
     all
-}
-
-fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let until = Instant::now() + Duration::from_secs(60);
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(Instant::now() < until, "{what} did not come");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 fn signal(pid: i32, signal: rustix::process::Signal) {

@@ -12,8 +12,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use lab::{Workshop, newer_release, run, store};
-use running::{Running, Said, failed, wait_for};
+use lab::{Workshop, newer_release, run, store, wait_for};
+use running::{Running, Said, failed};
 use serde_json::Value;
 
 /// A profile of members a, b and so on at 10.77.0.11 and up.

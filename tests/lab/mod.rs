@@ -6,7 +6,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
+use std::time::{Duration, Instant};
 
 pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -80,6 +81,54 @@ pub fn refused(command: &mut Command, code: i32) -> String {
 
 fn both(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// One node, binaries apart: the least that a build writes.
+pub const SMALL: &str = r#"
+schema = 1
+cluster = { name = "small" }
+etcd = { version = "3.5.16" }
+network = { cidr = "10.0.0.0/24" }
+bundle = { carriers = ["tar"], binaries = "shared" }
+[[node]]
+name = "a"
+address = "10.0.0.4"
+"#;
+
+/// Says to a test that it runs inside `ci/lab`.
+const INSIDE: &str = "KILN_TEST_INSIDE";
+
+/// One at a time: three emulated machines are enough for a small computer.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// Outside `ci/lab`: runs the test of this name again in there and returns false. It needs QEMU and these base systems.
+pub fn is_inside(test: &str, bases: &[&str]) -> bool {
+    if std::env::var_os(INSIDE).is_some() {
+        return true;
+    }
+    let qemu = std::env::split_paths(&std::env::var_os("PATH").unwrap())
+        .any(|directory| directory.join("qemu-system-x86_64").exists());
+    let base = |kind: &&str| lab().join("base").join(kind).join("initrd.img").exists();
+    assert!(qemu && bases.iter().all(base), "run ci/setup --tests first");
+    store();
+    let _turn = TURN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let mut command = Command::new(root().join("ci/lab"));
+    command.current_dir(root()).arg("env").arg(format!("{INSIDE}=1")).arg(std::env::current_exe().unwrap());
+    run(command.args(["--exact", test, "--nocapture"]).env("KILN_LAB", lab()));
+    false
+}
+
+/// Waits for a minute at most.
+#[track_caller]
+pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let until = Instant::now() + Duration::from_secs(60);
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < until, "{what} did not come");
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// A directory in which a user works: profiles, keystores, bundles. Below the target directory, which is on a

@@ -4,9 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard};
-use std::time::{Duration, Instant};
 
 use serde_json::Value;
+
+use super::lab::wait_for;
 
 /// One cluster at a time: three members are enough for a small machine.
 static TURN: Mutex<()> = Mutex::new(());
@@ -162,15 +163,4 @@ pub fn failed(report: &Value) -> Vec<String> {
     failed
         .map(|check| format!("{}: {} {}", text(check, "check"), text(check, "fault"), text(check, "node")))
         .collect()
-}
-
-pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let until = Instant::now() + Duration::from_secs(60);
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(Instant::now() < until, "{what} did not come");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
