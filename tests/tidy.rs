@@ -18,7 +18,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("etcd", &["suggest"]),
     ("failure", &[]),
     ("interrupt", &[]),
-    ("machine", &["bundle", "disk", "process", "verify", "xml"]),
+    ("machine", &["bundle", "disk", "etcd", "process", "verify", "xml"]),
     ("main", &["*"]),
     ("pack", &["plan", "profile", "tree", "xml", "yaml"]),
     ("pki", &["disk", "etcd", "plan", "profile"]),

@@ -217,8 +217,11 @@ mod tests {
 
     #[test]
     fn the_bridge_and_taps_of_others_stay() {
-        let names =
-            |by_name| Names { cluster: "ha3".parse().unwrap(), id: "e33f550df7f5d6bb".into(), by_name };
+        let names = |by_name| Names {
+            cluster: "ha3".parse().unwrap(),
+            id: "e33f550df7f5d6bb".parse().unwrap(),
+            by_name,
+        };
         for by_name in [false, true] {
             let names = names(by_name);
             let tap = names.tap(&"cp-a".parse().unwrap());

@@ -331,7 +331,7 @@ pub fn down(bundle: &Bundle, purge: bool) -> Result<Gone> {
     let _lock = state::lock(&State::need(bundle)?.directory)?;
     let mut state = State::need(bundle)?;
     let (names, cluster) = (&state.record.names, &bundle.manifest.cluster);
-    if purge && names.id != cluster.id.to_string() {
+    if purge && names.id != cluster.id {
         return Err(Failure::unsafe_to(format!(
             "{} has the disks of cluster {} with the ID {}, and {} is cluster {} with the ID {}; without --purge, \
              kiln down stops the machines and keeps their disks",

@@ -237,7 +237,7 @@ impl<'a> Libvirt<'a> {
     fn uuid(&self, node: &NodeName) -> Result<String> {
         let domain = self.domain(node);
         if !self.names(["list", "--all", "--name"])?.contains(&domain) {
-            return Ok(machine_uuid(&self.state.record.names.id, node));
+            return Ok(machine_uuid(&self.state.record.names.id.to_string(), node));
         }
         let finished = self.virsh(["domuuid", &domain]).must()?;
         Ok(String::from_utf8_lossy(&finished.stdout).trim().to_owned())

@@ -5,13 +5,17 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::accel::Accel;
 use super::base::Carrier;
 use crate::bundle::Manifest;
+use crate::etcd::ids::ClusterId;
 use crate::failure::{Failure, Result};
-use crate::values::{ClusterName, Digest, Invalid, NodeName, Volume, libvirt_name, printable, short_id};
+use crate::values::{
+    ClusterName, Digest, Invalid, NodeName, Volume, deserialize_parsed, libvirt_name, printable, short_id,
+};
 
 /// What this Kiln writes. It reads schema 1 as well, of Kiln 0.1, which named what it made by the cluster's name alone.
 const SCHEMA: u32 = 2;
@@ -72,6 +76,14 @@ impl FromStr for Connect {
     }
 }
 
+deserialize_parsed!(Connect);
+
+impl Serialize for Connect {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 impl fmt::Display for Connect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -82,8 +94,7 @@ impl fmt::Display for Connect {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Names {
     pub cluster: ClusterName,
-    /// Hex without leading zeros, as in the manifest.
-    pub id: String,
+    pub id: ClusterId,
     /// Made by Kiln 0.1: named by the cluster's name.
     pub by_name: bool,
 }
@@ -108,7 +119,7 @@ impl Names {
     fn interface_part(&self) -> String {
         match self.by_name {
             true => Digest::of(self.cluster.as_str().as_bytes()).to_string()[..8].to_owned(),
-            false => short_id(&self.id),
+            false => short_id(&self.id.to_string()),
         }
     }
 
@@ -116,7 +127,7 @@ impl Names {
     pub fn libvirt(&self) -> String {
         match self.by_name {
             true => self.cluster.to_string(),
-            false => libvirt_name(self.cluster.as_str(), &self.id),
+            false => libvirt_name(self.cluster.as_str(), &self.id.to_string()),
         }
     }
 
@@ -135,13 +146,16 @@ impl Names {
 }
 
 /// What is remembered of a machine that was started at least once.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Started {
     /// Its member has been seen healthy.
     pub formed: bool,
     /// Of the bundle.json that it was last started with; unknown of machines of Kiln 0.1.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub bundle: Option<Digest>,
     /// What it was last started from (`System::identity`).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub system: Option<Digest>,
 }
 
@@ -169,31 +183,22 @@ impl Record {
         connect: Connect,
     ) -> Self {
         let cluster = &manifest.cluster;
-        let names = Names { cluster: cluster.name.clone(), id: cluster.id.to_string(), by_name: false };
+        let names = Names { cluster: cluster.name.clone(), id: cluster.id, by_name: false };
         Self { names, driver, carrier, accel, connect, laid: false, nodes: BTreeMap::new() }
     }
 
     pub fn to_json(&self) -> Result<Vec<u8>> {
-        let started = |(node, started): (&NodeName, &Started)| {
-            let digest = |digest: Option<Digest>| digest.map(|digest| digest.to_string());
-            let written = WrittenNode {
-                formed: started.formed,
-                bundle: digest(started.bundle),
-                system: digest(started.system),
-            };
-            (node.to_string(), written)
-        };
         let written = Written {
             schema: SCHEMA,
-            cluster: self.names.cluster.to_string(),
-            cluster_id: self.names.id.clone(),
+            cluster: self.names.cluster.clone(),
+            cluster_id: self.names.id,
             named_by: if self.names.by_name { NamedBy::Name } else { NamedBy::Id },
             driver: self.driver,
             carrier: self.carrier,
             accel: self.accel,
-            connect: self.connect.to_string(),
+            connect: self.connect.clone(),
             laid: self.laid,
-            nodes: self.nodes.iter().map(started).collect(),
+            nodes: self.nodes.clone(),
         };
         let mut json = serde_json::to_vec_pretty(&written)
             .map_err(|error| Failure::io(format!("writing the record of the machines: {error}")))?;
@@ -215,54 +220,39 @@ impl Record {
             Failure::wrong(format!("it is not what kiln up writes: {why}; restore it from a backup"))
         };
         match serde_json::from_slice(bytes).map_err(broken)? {
-            Schema { schema: 1 } => Self::of_first(serde_json::from_slice(bytes).map_err(broken)?),
-            Schema { schema: SCHEMA } => Self::of(serde_json::from_slice(bytes).map_err(broken)?),
+            Schema { schema: 1 } => Ok(Self::of_first(serde_json::from_slice(bytes).map_err(broken)?)),
+            Schema { schema: SCHEMA } => Ok(Self::of(serde_json::from_slice(bytes).map_err(broken)?)),
             Schema { schema } => Err(Failure::wrong(format!(
                 "it has schema {schema}, and this kiln reads 1 and {SCHEMA}; use the kiln that started these machines"
             ))),
         }
     }
 
-    fn of(written: Written) -> Result<Self> {
-        let names = Names {
-            cluster: name(&written.cluster)?,
-            id: id(&written.cluster_id)?,
-            by_name: written.named_by == NamedBy::Name,
-        };
-        let digest = |text: Option<String>| -> Result<Option<Digest>> {
-            text.map(|text| text.parse().map_err(|error| bad("digest", &text, &error))).transpose()
-        };
-        let started = |(node, written): (String, WrittenNode)| -> Result<(NodeName, Started)> {
-            let node = node.parse().map_err(|error| bad("node", &node, &error))?;
-            let (bundle, system) = (digest(written.bundle)?, digest(written.system)?);
-            Ok((node, Started { formed: written.formed, bundle, system }))
-        };
-        Ok(Self {
-            names,
+    fn of(written: Written) -> Self {
+        let by_name = written.named_by == NamedBy::Name;
+        Self {
+            names: Names { cluster: written.cluster, id: written.cluster_id, by_name },
             driver: written.driver,
             carrier: written.carrier,
-            accel: chosen(written.accel)?,
-            connect: connect(&written.connect)?,
+            accel: written.accel,
+            connect: written.connect,
             laid: written.laid,
-            nodes: written.nodes.into_iter().map(started).collect::<Result<_>>()?,
-        })
+            nodes: written.nodes,
+        }
     }
 
-    fn of_first(first: First) -> Result<Self> {
-        let formed = |node: String| -> Result<(NodeName, Started)> {
-            let node = node.parse().map_err(|error| bad("node", &node, &error))?;
-            Ok((node, Started { formed: true, ..Started::default() }))
-        };
-        Ok(Self {
-            names: Names { cluster: name(&first.cluster)?, id: id(&first.cluster_id)?, by_name: true },
+    fn of_first(first: First) -> Self {
+        let formed = |node| (node, Started { formed: true, ..Started::default() });
+        Self {
+            names: Names { cluster: first.cluster, id: first.cluster_id, by_name: true },
             driver: first.driver,
             carrier: first.carrier,
-            accel: chosen(first.accel)?,
-            connect: connect(&first.connect)?,
+            accel: first.accel,
+            connect: first.connect,
             // Of the bridge nothing was written down.
             laid: first.defined || first.driver == Driver::Qemu,
-            nodes: first.formed.into_iter().map(formed).collect::<Result<_>>()?,
-        })
+            nodes: first.formed.into_iter().map(formed).collect(),
+        }
     }
 }
 
@@ -277,25 +267,17 @@ enum NamedBy {
 #[serde(deny_unknown_fields)]
 struct Written {
     schema: u32,
-    cluster: String,
-    cluster_id: String,
+    cluster: ClusterName,
+    cluster_id: ClusterId,
     named_by: NamedBy,
     driver: Driver,
     carrier: Carrier,
+    #[serde(deserialize_with = "chosen")]
     accel: Accel,
-    connect: String,
+    connect: Connect,
     laid: bool,
-    nodes: BTreeMap<String, WrittenNode>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WrittenNode {
-    formed: bool,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    bundle: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    system: Option<String>,
+    #[serde(deserialize_with = "crate::values::map")]
+    nodes: BTreeMap<NodeName, Started>,
 }
 
 /// Schema 1.
@@ -304,43 +286,20 @@ struct WrittenNode {
 struct First {
     #[serde(rename = "schema")]
     _schema: u32,
-    cluster: String,
-    cluster_id: String,
+    cluster: ClusterName,
+    cluster_id: ClusterId,
     driver: Driver,
     carrier: Carrier,
+    #[serde(deserialize_with = "chosen")]
     accel: Accel,
-    connect: String,
+    connect: Connect,
     defined: bool,
-    formed: Vec<String>,
+    formed: Vec<NodeName>,
 }
 
-fn bad(what: &str, text: &str, error: &Invalid) -> Failure {
-    Failure::wrong(format!("{what} {text:?}: {error}"))
-}
-
-fn name(text: &str) -> Result<ClusterName> {
-    text.parse().map_err(|error| bad("cluster", text, &error))
-}
-
-/// A cluster's ID as etcdctl prints it: at most 64 bits, without leading zeros.
-fn id(text: &str) -> Result<String> {
-    let digits = text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-    match digits && (1..=16).contains(&text.len()) && (text == "0" || !text.starts_with('0')) {
-        true => Ok(text.to_owned()),
-        false => {
-            let wanted = Invalid("it must have 1 to 16 hexadecimal digits in lower case".into());
-            Err(bad("cluster ID", text, &wanted))
-        }
-    }
-}
-
-fn connect(text: &str) -> Result<Connect> {
-    text.parse().map_err(|error| bad("libvirt's address", text, &error))
-}
-
-fn chosen(accel: Accel) -> Result<Accel> {
-    match accel {
-        Accel::Auto => Err(Failure::wrong("accel \"auto\": it must be kvm or tcg")),
+fn chosen<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Accel, D::Error> {
+    match Accel::deserialize(deserializer)? {
+        Accel::Auto => Err(D::Error::custom("accel must be kvm or tcg")),
         accel => Ok(accel),
     }
 }
@@ -353,7 +312,11 @@ mod tests {
         let node = |name: &str| name.parse::<NodeName>().unwrap();
         let digest = Some(Digest::of(b"x"));
         Record {
-            names: Names { cluster: "ha3".parse().unwrap(), id: "e33f550df7f5d6bb".into(), by_name },
+            names: Names {
+                cluster: "ha3".parse().unwrap(),
+                id: "e33f550df7f5d6bb".parse().unwrap(),
+                by_name,
+            },
             driver: Driver::Libvirt,
             carrier: Carrier::CloudInit,
             accel: Accel::Tcg,

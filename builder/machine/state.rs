@@ -8,6 +8,7 @@ use super::plain::plain;
 use super::record::Record;
 use crate::bundle::{Bundle, Manifest};
 use crate::disk::{self, Kind, Lock};
+use crate::etcd::ids::ClusterId;
 use crate::failure::{Doing, Failure, Result};
 use crate::values::{Mode, NodeName};
 
@@ -63,7 +64,7 @@ struct Elsewhere {
     is_there: bool,
 }
 
-fn elsewhere(own: &Path, cluster_id: &str) -> Result<Vec<Elsewhere>> {
+fn elsewhere(own: &Path, cluster_id: ClusterId) -> Result<Vec<Elsewhere>> {
     let Some(parent) = own.parent() else { return Ok(Vec::new()) };
     let mut all = Vec::new();
     for name in disk::list_utf8(parent)? {
@@ -98,7 +99,7 @@ impl State {
             return Ok(Some(Self { directory: own, record }));
         }
         let cluster = &bundle.manifest.cluster;
-        let mut found = elsewhere(&own, &cluster.id.to_string())?;
+        let mut found = elsewhere(&own, cluster.id)?;
         if found.len() == 1 && !found[0].is_there {
             let Elsewhere { directory, record, .. } = found.remove(0);
             return Ok(Some(Self { directory, record }));
