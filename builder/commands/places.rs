@@ -14,6 +14,23 @@ struct Place {
     resolved: PathBuf,
 }
 
+/// How one directory lies to another, both without links.
+enum Lies {
+    Same,
+    Above,
+    Below,
+}
+
+/// `None` for directories beside one another.
+fn lies(one: &Path, other: &Path) -> Option<Lies> {
+    match (other.starts_with(one), one.starts_with(other)) {
+        (true, true) => Some(Lies::Same),
+        (true, false) => Some(Lies::Above),
+        (false, true) => Some(Lies::Below),
+        (false, false) => None,
+    }
+}
+
 /// Those of one build besides its keystores.
 pub struct Places(Vec<Place>);
 
@@ -60,11 +77,10 @@ impl Places {
     pub fn around(&self, path: &Path) -> Option<String> {
         let resolved = disk::resolved(path);
         self.0.iter().find_map(|place| {
-            let how = match () {
-                () if resolved == place.resolved => "is",
-                () if disk::is_below(&place.resolved, &resolved) => "holds",
-                () if disk::is_below(&resolved, &place.resolved) => "lies in",
-                () => return None,
+            let how = match lies(&resolved, &place.resolved)? {
+                Lies::Same => "is",
+                Lies::Above => "holds",
+                Lies::Below => "lies in",
             };
             Some(format!("{how} {} ({})", place.name, place.path.display()))
         })
@@ -72,8 +88,9 @@ impl Places {
 
     fn refuse_nested(&self, new: &Place) -> Result<()> {
         for there in &self.0 {
-            let (inner, outer) = match () {
-                () if new.resolved == there.resolved => {
+            let (inner, outer) = match lies(&new.resolved, &there.resolved) {
+                None => continue,
+                Some(Lies::Same) => {
                     return Err(Failure::unsafe_to(format!(
                         "{} and {} are both {}; each needs a directory of its own",
                         there.name,
@@ -81,9 +98,8 @@ impl Places {
                         new.path.display()
                     )));
                 }
-                () if disk::is_below(&new.resolved, &there.resolved) => (new, there),
-                () if disk::is_below(&there.resolved, &new.resolved) => (there, new),
-                () => continue,
+                Some(Lies::Below) => (new, there),
+                Some(Lies::Above) => (there, new),
             };
             return Err(Failure::unsafe_to(format!(
                 "{} ({}) lies in {} ({}); each needs a directory of its own, so that none is replaced with another",
@@ -94,5 +110,19 @@ impl Places {
             )));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directories_lie_in_one_another_by_whole_parts() {
+        let how = |one: &str, other: &str| lies(Path::new(one), Path::new(other));
+        assert!(matches!(how("/a/real", "/a/real"), Some(Lies::Same)));
+        assert!(matches!(how("/a/real/a", "/a/real"), Some(Lies::Below)));
+        assert!(matches!(how("/a", "/a/real"), Some(Lies::Above)));
+        assert!(how("/a/real2", "/a/real").is_none());
     }
 }

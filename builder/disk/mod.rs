@@ -29,7 +29,7 @@ pub use scratch::Scratch;
 pub use socket::{Datagrams, append_line};
 pub use staging::{Output, Staging, left_of, recover};
 pub use swap::{beside, replace_all};
-pub use what::{is_below, resolved, what};
+pub use what::{resolved, what};
 
 /// What the names of files begin with that `write_whole` has not put in their place yet.
 pub const TEMPORARY: &str = ".kiln-";

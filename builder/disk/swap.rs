@@ -141,12 +141,17 @@ fn sync_parents(swaps: &[Swap]) -> Result<()> {
     if parents.len() <= SYNCED_ONE_BY_ONE {
         return parents.into_iter().try_for_each(sync_directory);
     }
+    sync_file_systems(parents)
+}
+
+/// Syncs the file systems that these directories are on, each once.
+fn sync_file_systems<'a>(directories: impl IntoIterator<Item = &'a Path>) -> Result<()> {
     let mut devices = BTreeSet::new();
-    for parent in parents {
-        let syncing = || format!("syncing {}", parent.display());
+    for directory in directories {
+        let syncing = || format!("syncing {}", directory.display());
         let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY;
         let opened =
-            rustix::fs::open(parent, flags, Bits::empty()).map_err(io::Error::from).doing(syncing)?;
+            rustix::fs::open(directory, flags, Bits::empty()).map_err(io::Error::from).doing(syncing)?;
         if devices.insert(rustix::fs::fstat(&opened).map_err(io::Error::from).doing(syncing)?.st_dev) {
             rustix::fs::syncfs(&opened).map_err(io::Error::from).doing(syncing)?;
         }
@@ -195,7 +200,7 @@ fn write_beside(
     new: &mut Vec<PathBuf>,
 ) -> Result<()> {
     use std::io::Write;
-    let mut devices = BTreeSet::new();
+    let one_by_one = files.len() <= SYNCED_ONE_BY_ONE;
     for (path, bytes) in files {
         let writing = || format!("writing {}", path.display());
         let partial = beside(path);
@@ -208,24 +213,14 @@ fn write_beside(
             .map_err(io::Error::from)
             .doing(writing)?;
         file.write_all(bytes).doing(writing)?;
-        if files.len() <= SYNCED_ONE_BY_ONE {
+        if one_by_one {
             file.sync_all().doing(writing)?;
-        } else {
-            devices.insert((rustix::fs::fstat(&file).map_err(io::Error::from).doing(writing)?.st_dev, path));
         }
     }
-    let mut synced = BTreeSet::new();
-    for (device, path) in devices {
-        if synced.insert(device) {
-            let syncing = || format!("syncing {}", path.display());
-            let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY;
-            let opened = rustix::fs::open(parent_of(path), flags, Bits::empty())
-                .map_err(io::Error::from)
-                .doing(syncing)?;
-            rustix::fs::syncfs(&opened).map_err(io::Error::from).doing(syncing)?;
-        }
+    match one_by_one {
+        true => Ok(()),
+        false => sync_file_systems(files.iter().map(|(path, _)| parent_of(path)).collect::<BTreeSet<_>>()),
     }
-    Ok(())
 }
 
 #[cfg(test)]
