@@ -3,6 +3,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "this is the door")]
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, Scope, ScopedJoinHandle};
 
@@ -63,6 +64,43 @@ pub fn crew(threads: usize, work: impl Fn() + Sync) {
     });
 }
 
+/// Calls `work` for every item, in so many threads at most, and returns the results in the items' order. No new item is begun
+/// after the first fault; of several faults the one of the earliest item is returned.
+///
+/// # Errors
+/// The fault.
+pub fn each<T: Sync, R: Send>(
+    items: &[T],
+    threads: usize,
+    work: impl Fn(&T) -> Result<R> + Sync,
+) -> Result<Vec<R>> {
+    let next = AtomicUsize::new(0);
+    let done: Mutex<Vec<(usize, R)>> = Mutex::default();
+    let fault: Mutex<Option<(usize, Failure)>> = Mutex::default();
+    let stopped = || fault.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+    crew(threads.min(items.len()), || {
+        while !stopped() {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some(item) = items.get(at) else { return };
+            match work(item) {
+                Ok(result) => done.lock().unwrap_or_else(PoisonError::into_inner).push((at, result)),
+                Err(failure) => {
+                    let mut fault = fault.lock().unwrap_or_else(PoisonError::into_inner);
+                    if fault.as_ref().is_none_or(|(earliest, _)| at < *earliest) {
+                        *fault = Some((at, failure));
+                    }
+                }
+            }
+        }
+    });
+    if let Some((_, failure)) = fault.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        return Err(failure);
+    }
+    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.sort_unstable_by_key(|(at, _)| *at);
+    Ok(done.into_iter().map(|(_, result)| result).collect())
+}
+
 /// Begins work that has to run at the same time as the caller's.
 ///
 /// # Errors
@@ -105,7 +143,6 @@ fn panicked() -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::thread;
 
     use super::*;
@@ -137,5 +174,38 @@ mod tests {
             }
         });
         assert_eq!(done.into_inner(), 1000);
+    }
+
+    #[test]
+    fn results_keep_the_order_of_the_items() {
+        let items: Vec<u32> = (0..1000).collect();
+        assert_eq!(each(&items, 3, |n| Ok(n * 2)).unwrap(), items.iter().map(|n| n * 2).collect::<Vec<_>>());
+        assert!(each(&[] as &[u32], 3, |_| Ok(())).unwrap().is_empty());
+    }
+
+    #[test]
+    fn every_item_is_worked_on_once() {
+        let seen = Mutex::new(Vec::new());
+        let items: Vec<u32> = (0..1000).collect();
+        each(&items, 4, |n| {
+            seen.lock().unwrap().push(*n);
+            Ok(())
+        })
+        .unwrap();
+        let mut seen = seen.into_inner().unwrap();
+        seen.sort_unstable();
+        assert_eq!(seen, items);
+    }
+
+    #[test]
+    fn a_fault_ends_the_work() {
+        let items: Vec<u32> = (0..100_000).collect();
+        let begun = AtomicUsize::new(0);
+        let error = each(&items, 3, |n| {
+            begun.fetch_add(1, Ordering::Relaxed);
+            if *n == 3 { Err(Failure::io("three")) } else { Ok(()) }
+        });
+        assert_eq!(error.unwrap_err().reason(), "three");
+        assert!(begun.into_inner() < items.len());
     }
 }

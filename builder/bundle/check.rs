@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use super::contents;
-use super::inside::{Archives, CERTIFICATES, Inside, Memory, Wanted, each};
+use super::inside::{Archives, CERTIFICATES, Inside, Memory, Wanted};
 use super::manifest::{self, Certificate, Manifest, Program};
 use super::read::{Bundle, Problem, SHOWN, digest, listed};
 use super::write::{MANIFEST, SUMS, below, sums};
@@ -17,6 +17,7 @@ use crate::failure::{Doing, Failure, Result};
 use crate::interrupt;
 use crate::pack::read::Archive;
 use crate::pki::Presented;
+use crate::threads;
 use crate::values::{AltName, Arch, Digest, GuestPath, Line, Mode};
 
 /// The largest program that is read, in bytes: etcd has 25 MB.
@@ -72,13 +73,9 @@ impl Bundle {
         }
     }
 
-    /// The sentence that says that it is not as it was built.
+    /// That it is not as it was built, and how.
     pub fn differs(&self, problems: &[Problem]) -> Failure {
-        Failure::wrong(format!(
-            "{} is not as it was built; build it again or copy it again{}",
-            self.path.display(),
-            listed(problems, SHOWN)
-        ))
+        differs(&self.path, problems)
     }
 
     /// What lies where, and what of it is not as it should be: kinds, modes, what is missing and what is too much. No file is
@@ -100,6 +97,15 @@ impl Bundle {
         }
         Ok((there, check.problems))
     }
+}
+
+/// That a bundle or a fleet is not as it was built, and how.
+pub fn differs(path: &Path, problems: &[Problem]) -> Failure {
+    Failure::wrong(format!(
+        "{} is not as it was built; build it again or copy it again{}",
+        path.display(),
+        listed(problems, SHOWN)
+    ))
 }
 
 struct Check<'b> {
@@ -170,13 +176,15 @@ impl Check<'_> {
         let manifest = &self.bundle.manifest;
         let wanted = Wanted::of(manifest);
         let files: Vec<_> = manifest.files.iter().collect();
-        let read = each(&files, |(path, _)| {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let read = threads::each(&files, cores, |(path, _)| {
             interrupt::check()?;
-            match there.contains_key(path.as_str()) {
+            // What is wrong with one file is told with what is wrong with the others.
+            Ok(match there.contains_key(path.as_str()) {
                 true => memory.read(&self.bundle.path.join(path.as_str()), is_tar(path).then_some(&wanted)),
                 false => Err(Failure::wrong("is missing")),
-            }
-        });
+            })
+        })?;
         interrupt::check()?;
         let mut archives = Archives::new();
         for ((path, want), read) in files.into_iter().zip(read) {

@@ -4,9 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
 
 use sha2::{Digest as _, Sha256};
 
@@ -17,7 +15,6 @@ use crate::failure::{Doing, Exit, Result};
 use crate::interrupt;
 use crate::pack::read::Archive;
 use crate::pki::Presented;
-use crate::threads;
 use crate::values::{Digest, GuestPath};
 
 /// The largest certificate file that is read, in bytes: a leaf and the CAs above it.
@@ -134,24 +131,4 @@ impl Read for Hashing {
         self.size += count as u64;
         Ok(count)
     }
-}
-
-/// Calls `work` for every item, on all cores, and returns the results in the items' order.
-pub(super) fn each<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let workers = thread::available_parallelism().map_or(1, usize::from).min(items.len());
-    let next = AtomicUsize::new(0);
-    let done: Mutex<Vec<(usize, R)>> = Mutex::default();
-    let run = || {
-        while let Some((at, item)) = {
-            let at = next.fetch_add(1, Ordering::Relaxed);
-            items.get(at).map(|item| (at, item))
-        } {
-            let result = work(item);
-            done.lock().unwrap_or_else(PoisonError::into_inner).push((at, result));
-        }
-    };
-    threads::crew(workers, run);
-    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-    done.sort_unstable_by_key(|(at, _)| *at);
-    done.into_iter().map(|(_, result)| result).collect()
 }

@@ -14,6 +14,7 @@ mod receive;
 mod seen;
 mod write;
 
+pub use check::differs;
 pub use fleet::{Entry, Fleet, INDEX, Index, join};
 pub use manifest::Manifest;
 pub use place::{Holds, Place};

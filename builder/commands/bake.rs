@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 
 use super::describe;
 use super::pantry::{Layer, Layers, Pantry};
-use super::parallel;
 use super::part::Parts;
 use super::prepare::Prepared;
 use super::sink::Sink;
@@ -89,7 +88,7 @@ pub fn bake(
     oven.sink.directory("nodes", Mode::DIRECTORY)?;
     let (nodes, clients) = thread::scope(|scope| {
         let clients = threads::beside(scope, || oven.clients());
-        let nodes = parallel::each(&plan.nodes, jobs, |node| {
+        let nodes = threads::each(&plan.nodes, jobs.get(), |node| {
             let baked = oven.node(node, layer.as_ref()).doing(|| format!("baking {}", node.name));
             sink.node();
             baked

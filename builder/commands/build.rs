@@ -6,8 +6,8 @@ use std::thread;
 
 use serde_json::json;
 
-use super::keystore::{KEEP_IT, and_said};
-use super::output::Output;
+use super::keystore::KEEP_IT;
+use super::output::{Output, and_said};
 use super::pantry::Pantry;
 use super::places::Places;
 use super::prepare::Prepared;
@@ -20,7 +20,7 @@ use crate::clock;
 use crate::disk;
 use crate::etcd::Release;
 use crate::failure::Result;
-use crate::values::{ClusterName, Epoch};
+use crate::values::{ClusterName, Epoch, counted};
 use crate::{pki, render, threads};
 
 pub fn run(args: &cli::Build, out: &Output) -> Result<()> {
@@ -107,10 +107,9 @@ fn one(name: &str, args: &cli::Build, out: &Output) -> Result<()> {
         }))
     } else {
         out.print(format_args!(
-            "{}: {} member{} of etcd {} {}, cluster ID {}, token {}",
+            "{}: {} of etcd {} {}, cluster ID {}, token {}",
             target.display(),
-            plan.nodes.len(),
-            if plan.nodes.len() == 1 { "" } else { "s" },
+            counted(plan.nodes.len(), "member"),
             plan.release,
             plan.arch,
             plan.cluster.id,

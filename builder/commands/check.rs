@@ -6,16 +6,18 @@ use std::path::Path;
 use serde_json::json;
 
 use super::build::default_out;
-use super::output::{Output, counted};
+use super::output::Output;
 use super::pantry::Pantry;
 use super::places::Places;
 use super::prepare::Prepared;
 use super::sink::Sink;
-use super::{bake, fleet, inputs, overlays, parallel};
-use crate::bundle::{Bundle, Fleet, INDEX, Problem, SHOWN, listed};
+use super::{bake, fleet, inputs, overlays};
+use crate::bundle::{Bundle, Fleet, INDEX, Problem, differs};
 use crate::cli;
 use crate::disk;
 use crate::failure::{Doing, Exit, Failure, Result};
+use crate::threads;
+use crate::values::counted;
 
 pub fn run(args: &cli::Check, out: &Output) -> Result<()> {
     match (&args.bundle, &args.profile[..]) {
@@ -63,7 +65,7 @@ fn profiles(args: &cli::Check, out: &Output) -> Result<()> {
     let keystores = inputs::keystores(&args.ingredients.keys);
     let places = Places::new(&args.ingredients, &fleet::default_out(&source))?.and_keystore(&keystores);
     overlays::check(&profiles.iter().collect::<Vec<_>>(), &pantry, &places)?;
-    let nodes = parallel::each(&profiles, pantry.jobs, |profile| {
+    let nodes = threads::each(&profiles, pantry.jobs.get(), |profile| {
         let check = || {
             let path = keystores.join(profile.cluster.name.as_str());
             let prepared = Prepared::new(profile, &pantry, path, &default_out(&profile.name))?;
@@ -116,11 +118,7 @@ fn directory(path: &Path, json: bool, out: &Output) -> Result<()> {
     if problems.is_empty() {
         return if json { Ok(()) } else { out.print(format_args!("{}: {whole}", path.display())) };
     }
-    Err(Failure::wrong(format!(
-        "{} is not as it was built; build it again or copy it again{}",
-        path.display(),
-        listed(&problems, SHOWN)
-    )))
+    Err(differs(path, &problems))
 }
 
 /// As many as fit into an answer: a manifest may list a million files that are not there.

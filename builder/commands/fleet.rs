@@ -6,14 +6,13 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::keystore::and_said;
-use super::output::{Output, counted};
+use super::output::{Output, and_said};
 use super::pantry::Pantry;
 use super::places::Places;
 use super::prepare::Prepared;
 use super::progress::Progress;
 use super::sink::Sink;
-use super::{bake, build, inputs, overlays, parallel};
+use super::{bake, build, inputs, overlays};
 use crate::bundle::{Entry, Holds, Index, Place};
 use crate::cli;
 use crate::clock;
@@ -22,7 +21,8 @@ use crate::etcd::Release;
 use crate::failure::{Doing, Result};
 use crate::pki::Keystore;
 use crate::profile::Profile;
-use crate::values::{Digest, Epoch};
+use crate::threads;
+use crate::values::{Digest, Epoch, counted};
 
 /// A bundle that is done.
 struct Built {
@@ -67,7 +67,7 @@ pub fn run(args: &cli::Build, out: &Output) -> Result<()> {
     let progress = Progress::begin(out, mine.iter().map(|profile| profile.nodes.len()).sum());
     // One cluster has few nodes: there are enough of them to keep every core busy.
     let inner = if mine.len() >= pantry.jobs.get() { NonZeroUsize::MIN } else { pantry.jobs };
-    let built = parallel::each(&mine, pantry.jobs, |profile| {
+    let built = threads::each(&mine, pantry.jobs.get(), |profile| {
         bundle(profile, &pantry, &place, replaces, &progress, inner)
             .doing(|| format!("building {}", profile.name))
     })?;
@@ -99,8 +99,8 @@ pub fn run(args: &cli::Build, out: &Output) -> Result<()> {
         Keystore::save_all(unsaved)?;
         if made > 0 {
             out.announce(format_args!(
-                "made {made} keystore{} in {}: every key of these clusters comes from them; keep them safe and back them up",
-                if made == 1 { "" } else { "s" },
+                "made {} in {}: every key of these clusters comes from them; keep them safe and back them up",
+                counted(made, "keystore"),
                 keystores.display()
             ));
         }

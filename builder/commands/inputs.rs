@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::{Component, Path, PathBuf};
 
 use super::output::{Output, colour};
-use super::{overlays, parallel};
+use super::overlays;
 use crate::artifact::Store;
 use crate::cli;
 use crate::clock;
@@ -14,6 +14,7 @@ use crate::failure::{Exit, Failure, Result};
 use crate::pki::Keystore;
 use crate::plan::{self, Plan};
 use crate::profile::{self, Lines, Profile, Source};
+use crate::threads;
 use crate::values::{ClusterName, Digest, Epoch, Lifetime, Token};
 
 /// How many profiles may extend one another.
@@ -161,7 +162,7 @@ pub fn profiles(sources: &[Source], store: &Store, out: &Output) -> Result<(Vec<
     let available = store.available()?;
     let directory = looked_in(store);
     let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let read = parallel::each(sources, cores, |source| Ok(profile::read(source, &available)))?;
+    let read = threads::each(sources, cores.get(), |source| Ok(profile::read(source, &available)))?;
     let mut profiles = Vec::with_capacity(sources.len());
     let mut mistakes = Vec::new();
     let mut warned: BTreeMap<String, (String, usize)> = BTreeMap::new();

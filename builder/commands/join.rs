@@ -2,13 +2,13 @@
 
 use serde_json::json;
 
-use super::output::{Output, counted};
+use super::output::Output;
 use crate::bundle::{Bundle, Fleet, Holds, INDEX, Index, MANIFEST, Place, SUMS, join};
 use crate::cli;
 use crate::disk;
 use crate::failure::{Doing, Failure, Result};
 use crate::interrupt;
-use crate::values::{ClusterName, Mode};
+use crate::values::{ClusterName, Mode, counted};
 
 pub fn run(args: &cli::Join, out: &Output) -> Result<()> {
     for part in &args.parts {

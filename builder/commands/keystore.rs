@@ -5,13 +5,14 @@ use std::path::Path;
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::{inputs, output::Output};
+use super::inputs;
+use super::output::{Output, and_said};
 use crate::artifact::Store;
 use crate::cli::{Keystore as Verb, Source};
 use crate::disk;
-use crate::failure::{Doing, Exit, Failure, Result};
+use crate::failure::{Doing, Failure, Result};
 use crate::pki::Keystore;
-use crate::values::{ClusterName, Digest, Epoch};
+use crate::values::{ClusterName, Digest, Epoch, counted};
 
 /// The largest key or certificate file that is read, in bytes.
 const LIMIT: u64 = 1 << 20;
@@ -93,14 +94,6 @@ pub fn run(verb: &Verb, out: &Output) -> Result<()> {
 
 /// What has to be said of a keystore that is made.
 pub const KEEP_IT: &str = "every key of this cluster comes from it; keep it safe and back it up";
-
-/// What came of printing a result: an error says that the work itself is done.
-pub fn and_said(done: &str, said: Result<()>) -> Result<()> {
-    match said {
-        Err(failure) if failure.exit() != Exit::Interrupted => Err(failure.while_doing(done.to_owned())),
-        said => said,
-    }
-}
 
 fn origin(keystore: &Keystore) -> &'static str {
     if keystore.has_imported_ca() { "imported" } else { "derived" }
@@ -193,7 +186,7 @@ fn init_all(
     }
     let (made, there) = (drafts.len(), profiles.len() - drafts.len());
     Keystore::save_all(drafts)?;
-    let done = format!("made {made} keystore{} in {}", if made == 1 { "" } else { "s" }, keystores.display());
+    let done = format!("made {} in {}", counted(made, "keystore"), keystores.display());
     let said = match json {
         true => out.json(&json!({ "keystores": keystores, "made": names, "there": there })),
         false => out.print(format_args!(

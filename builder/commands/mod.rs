@@ -19,7 +19,6 @@ mod no_registry;
 mod output;
 mod overlays;
 mod pantry;
-mod parallel;
 mod part;
 mod places;
 mod plan;

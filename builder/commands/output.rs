@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
 
-use crate::failure::{Doing, Failure, Result};
+use crate::failure::{Doing, Exit, Failure, Result};
 use crate::values::{printable_lines, steers};
 
 pub struct Output {
@@ -96,9 +96,15 @@ impl Output {
     }
 }
 
-/// `1 node`, `3 nodes`.
-pub fn counted(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+/// What came of printing a result: an error says that the work itself is done.
+///
+/// # Errors
+/// That of the printing.
+pub fn and_said(done: &str, said: Result<()>) -> Result<()> {
+    match said {
+        Err(failure) if failure.exit() != Exit::Interrupted => Err(failure.while_doing(done.to_owned())),
+        said => said,
+    }
 }
 
 /// Whether messages may have colour: a terminal, and a user who has not said no (no-color.org).

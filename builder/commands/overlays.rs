@@ -7,13 +7,11 @@ use super::inputs;
 use super::output::colour;
 use super::pantry::Pantry;
 use super::places::Places;
+use crate::artifact::Program;
 use crate::failure::{Failure, Result};
 use crate::profile::{self, About, Finding, Mistakes, Profile};
 use crate::render::{self, Kitchen, Laid, Overlay};
 use crate::values::Epoch;
-
-/// What the programs of a release are called that is not in the store.
-const PROGRAMS: [&str; 3] = ["etcd", "etcdctl", "etcdutl"];
 
 /// Looks at the overlays of profiles, and refuses all of what is wrong with them at once.
 ///
@@ -88,7 +86,7 @@ pub fn trials(profile: &Profile, pantry: &Pantry<'_>) -> Result<Vec<Laid>> {
     let programs = match pantry.store.find(etcd.release, etcd.arch, &etcd.sha256) {
         Ok(record) => record.binaries.keys().map(ToString::to_string).collect(),
         // What is missing is said by whoever needs it.
-        Err(_) => PROGRAMS.map(str::to_owned).to_vec(),
+        Err(_) => Program::ALL.map(|program| program.to_string()).to_vec(),
     };
     let epoch = Epoch::from_seconds(0).map_err(|error| Failure::io(error.to_string()))?;
     let overlays = &overlays.list;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::output::Output;
-use super::{base, inputs, parallel};
+use super::{base, inputs};
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::{Record, Store};
@@ -21,6 +21,7 @@ use crate::pack::gzip::Compressor;
 use crate::pack::{Piece, Stream};
 use crate::profile::{Compression, Profile};
 use crate::render::{self, Overlay, Program, Templates};
+use crate::threads;
 use crate::tree::Blob;
 use crate::values::{Digest, Epoch, GuestPath};
 
@@ -184,7 +185,7 @@ impl<'a> Pantry<'a> {
         };
         let all: Vec<Arc<Blob>> = blobs.values().map(Arc::clone).collect();
         let jobs = NonZeroUsize::new(all.len()).unwrap_or(NonZeroUsize::MIN);
-        let known = parallel::each(&all, jobs, ready)?;
+        let known = threads::each(&all, jobs.get(), ready)?;
         for (blob, _) in all.iter().zip(known).filter(|(_, known)| !known) {
             let pieces = self.compressor.teach(blob)?;
             if let Some(cache) = &self.cache {

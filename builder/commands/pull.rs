@@ -9,6 +9,7 @@ use super::push::{address, client, megabytes};
 use crate::cli;
 use crate::failure::Result;
 use crate::registry::{self, Reference};
+use crate::values::counted;
 
 pub fn run(args: &cli::Pull, out: &Output) -> Result<()> {
     let address = address(&args.from)?;
@@ -28,10 +29,9 @@ pub fn run(args: &cli::Pull, out: &Output) -> Result<()> {
         }));
     }
     out.print(format_args!(
-        "{}: {} member{} of etcd {} {}, cluster ID {}, token {}\n{} files ({}) from {pinned}",
+        "{}: {} of etcd {} {}, cluster ID {}, token {}\n{} files ({}) from {pinned}",
         target.display(),
-        manifest.nodes.len(),
-        if manifest.nodes.len() == 1 { "" } else { "s" },
+        counted(manifest.nodes.len(), "member"),
         manifest.etcd.version,
         manifest.etcd.arch,
         manifest.cluster.id,

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use super::keystore::and_said;
-use super::{inputs, output::Output};
+use super::inputs;
+use super::output::{Output, and_said};
 use crate::bundle::Bundle;
 use crate::cli;
 use crate::disk;

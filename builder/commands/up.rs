@@ -15,6 +15,7 @@ use crate::disk::{self, Follow};
 use crate::failure::{Doing, Exit, Failure, Result};
 use crate::interrupt;
 use crate::machine::{self, Carrier, Driver, Order, Plain, Standing, State, System};
+use crate::values::counted;
 
 const GLANCE: Duration = Duration::from_millis(100);
 
@@ -51,10 +52,10 @@ pub fn run(args: &cli::Up, out: &Output) -> Result<()> {
     if args.json {
         out.json(&standing)?;
     } else if let Some(seconds) = standing.seconds {
-        let formed = counted(&standing, |node| node.phase == machine::Phase::Formed);
+        let formed = members(&standing, |node| node.phase == machine::Phase::Formed);
         out.print(format_args!("{}: {formed} formed after {seconds:.1} s", standing.cluster))?;
     } else if args.no_wait {
-        let started = counted(&standing, |node| node.asked);
+        let started = members(&standing, |node| node.asked);
         out.print(format_args!("{}: {started} started", standing.cluster))?;
     }
     if args.no_wait {
@@ -72,10 +73,10 @@ pub fn run(args: &cli::Up, out: &Output) -> Result<()> {
 }
 
 /// `3 members`, or `2 of 3 members` where the others are not meant.
-fn counted(standing: &Standing, is_meant: impl Fn(&&machine::Node) -> bool) -> String {
+fn members(standing: &Standing, is_meant: impl Fn(&&machine::Node) -> bool) -> String {
     let (all, meant) = (standing.nodes.len(), standing.nodes.iter().filter(is_meant).count());
-    let members = if all == 1 { "member" } else { "members" };
-    if meant == all { format!("{all} {members}") } else { format!("{meant} of {all} {members}") }
+    let members = counted(all, "member");
+    if meant == all { members } else { format!("{meant} of {members}") }
 }
 
 pub fn status(args: &cli::Status, out: &Output) -> Result<()> {

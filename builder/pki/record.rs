@@ -160,8 +160,7 @@ fn parsed<T: FromStr>(text: &str) -> Result<T> {
 fn signer(algorithm: &Option<String>, lifetime: &Option<String>, sha256: &Option<String>) -> Result<Signer> {
     match (algorithm, lifetime, sha256) {
         (Some(algorithm), Some(lifetime), None) => {
-            let known = Algorithm::CHOICES.iter().find(|(text, _)| text == algorithm).ok_or_else(changed)?;
-            Ok(Signer::Derived { algorithm: known.1, lifetime: parsed(lifetime)? })
+            Ok(Signer::Derived { algorithm: parsed(algorithm)?, lifetime: parsed(lifetime)? })
         }
         (None, None, Some(sha256)) => Ok(Signer::Imported(parsed(sha256)?)),
         _ => Err(changed()),

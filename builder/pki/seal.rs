@@ -15,8 +15,6 @@ use crate::plan;
 use crate::profile::Algorithm;
 use crate::values::{ClusterName, Digest, Lifetime, NodeName, Token, Url};
 
-const ALGORITHMS: [Algorithm; 4] = [Algorithm::P256, Algorithm::P384, Algorithm::P521, Algorithm::Ed25519];
-
 /// What a bundle says of its cluster, and the certificates in it that show whose it is.
 pub struct Witness {
     pub token: Token,
@@ -138,8 +136,8 @@ impl Keystore {
     fn has_keyed(&self, label: &str, certificate: &Certificate) -> Result<bool> {
         for issue in self.all_issues() {
             let label = [self.cluster().as_str(), &issue.label(), label];
-            for algorithm in ALGORITHMS {
-                if Key::derive(self.secret(), algorithm, &label)?.public()? == *certificate.public_key() {
+            for (_, algorithm) in Algorithm::CHOICES {
+                if Key::derive(self.secret(), *algorithm, &label)?.public()? == *certificate.public_key() {
                     return Ok(true);
                 }
             }
@@ -171,10 +169,10 @@ impl Keystore {
         let first = self.first_issued();
         let seconds = issuer.not_after().seconds().saturating_sub(first.seconds());
         let Ok(lifetime) = Lifetime::from_seconds(seconds) else { return Ok(None) };
-        for algorithm in ALGORITHMS {
-            let (_, chain) = derived(self.secret(), self.cluster(), algorithm, first, lifetime)?;
+        for (_, algorithm) in Algorithm::CHOICES {
+            let (_, chain) = derived(self.secret(), self.cluster(), *algorithm, first, lifetime)?;
             if chain.ca().der() == issuer.der() {
-                return Ok(Some(Signer::Derived { algorithm, lifetime }));
+                return Ok(Some(Signer::Derived { algorithm: *algorithm, lifetime }));
             }
         }
         Ok(None)

@@ -5,7 +5,7 @@ use std::fmt;
 use serde_json::{Value, json};
 
 use super::{CertificateSpec, Node, Plan};
-use crate::values::Epoch;
+use crate::values::{Epoch, counted};
 
 /// A plan as it is printed. Without a keystore the token is not known yet, nor are the IDs that follow from it.
 pub struct View<'a> {
@@ -154,16 +154,14 @@ impl fmt::Display for View<'_> {
         }
         writeln!(f, "  leaves     {}, {}", pki.leaf_algorithm, pki.leaf_lifetime)?;
         if let Some(login) = &self.plan.machine.login {
-            let keys = login.keys.len();
-            writeln!(f, "  login      {}, {keys} key{}", login.user, if keys == 1 { "" } else { "s" })?;
+            writeln!(f, "  login      {}, {}", login.user, counted(login.keys.len(), "key"))?;
         }
         let majority = nodes.len() / 2 + 1;
         writeln!(
             f,
-            "  members    {} (quorum {majority}, tolerates {} failure{})",
+            "  members    {} (quorum {majority}, tolerates {})",
             nodes.len(),
-            nodes.len() - majority,
-            if nodes.len() - majority == 1 { "" } else { "s" }
+            counted(nodes.len() - majority, "failure")
         )?;
         nodes.iter().try_for_each(|node| self.node(f, node))?;
         writeln!(f, "\nclient certificates, in the bundle's client/")?;

@@ -13,7 +13,7 @@ use super::finding::{Finding, Marks};
 use super::private::{self, Lines};
 use super::source::{File, Texts};
 use crate::failure::{Exit, Failure};
-use crate::values::{printable_lines, without_private_keys};
+use crate::values::{counted, printable_lines, without_private_keys};
 
 /// How the mistake begins that only an artifact store can mend.
 pub(super) const NO_RELEASE: &str = "no etcd release";
@@ -226,7 +226,7 @@ fn count_of(all: &[Mistakes], count: usize) -> String {
         [one] => format!("{} has", one.texts.name()),
         _ => format!("{} profiles have", all.len()),
     };
-    format!("{who} {count} mistake{}", if count == 1 { "" } else { "s" })
+    format!("{who} {}", counted(count, "mistake"))
 }
 
 /// The text for a person. What many profiles take over from one file is wrong once.

@@ -10,7 +10,7 @@ use toml::Spanned;
 use super::mistake::{Desk, Mistake};
 use super::reader::Section;
 use super::{Network, Node, OPERATOR, PEER_COMMON_NAME, Span};
-use crate::values::{ClientName, Invalid, Mac, NodeName};
+use crate::values::{ClientName, Invalid, Mac, NodeName, counted};
 
 /// The network and where the profile has it.
 pub(super) struct Placed {
@@ -254,9 +254,8 @@ address = \"10.240.16.10\"",
         _ if count.is_multiple_of(2) => desk.warn(
             last.as_ref(),
             format!(
-                "{count} members have a quorum of {majority} and tolerate {} failure{}, no more than {} members do",
-                count - majority,
-                if count - majority == 1 { "" } else { "s" },
+                "{count} members have a quorum of {majority} and tolerate {}, no more than {} members do",
+                counted(count - majority, "failure"),
                 count - 1
             ),
         ),

@@ -20,7 +20,7 @@ pub use login::{LoginName, SshKey, hide, looks_private, without_private_keys};
 pub use machine::{Arch, Digest, Mac, Mode, disk_serial};
 pub(crate) use parsed::deserialize_parsed;
 pub use parsed::{list, map, number, parsed, set};
-pub use printable::{printable, printable_lines, steers};
+pub use printable::{counted, printable, printable_lines, steers};
 pub use shard::Shard;
 pub use time::{Epoch, Lifetime};
 pub use url::Url;

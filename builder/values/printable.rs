@@ -1,4 +1,5 @@
-//! What others wrote (names in certificates, manifests, archives, answers), made fit for a terminal.
+//! Texts for people: what others wrote (names in certificates, manifests, archives, answers), made fit for a terminal; and
+//! numbers of things.
 
 use std::borrow::Cow;
 
@@ -26,6 +27,11 @@ fn replace(text: &str, bad: impl Fn(char) -> bool) -> Cow<'_, str> {
 pub fn steers(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// `1 node`, `3 nodes`.
+pub fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]

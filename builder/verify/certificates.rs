@@ -5,11 +5,11 @@ use std::net::IpAddr;
 use super::baked::Baked;
 use super::causes::Fault;
 use super::look::Seen;
-use super::report::{Check, count};
+use super::report::Check;
 use super::who::Authorities;
 use crate::bundle::Manifest;
 use crate::pki::Presented;
-use crate::values::Epoch;
+use crate::values::{Epoch, counted};
 
 const DAY: u64 = 86_400;
 
@@ -164,7 +164,7 @@ fn short(certificate: &Presented) -> String {
 }
 
 fn days(number: u64) -> String {
-    count(usize::try_from(number).unwrap_or(usize::MAX), "day")
+    counted(usize::try_from(number).unwrap_or(usize::MAX), "day")
 }
 
 /// A word of warning when the first certificate is about to end.

@@ -22,7 +22,7 @@ pub fn all(manifest: &Manifest, seen: &[Seen<'_>], etcdctl: &Etcdctl) -> Vec<Che
         seen.iter()
             .map(|one| on_status(one, "identity as baked", |s| members::identity(manifest, &known, one, s))),
     );
-    checks.extend(seen.iter().map(|one| on_status(one, "version as baked", |s| version(manifest, one, s))));
+    checks.extend(seen.iter().map(|one| on_status(one, "version as baked", |s| version(manifest, s))));
     checks.extend(seen.iter().map(|one| members::check(manifest, &known, one)));
     checks.push(members::same_lists(seen));
     checks.push(one_leader(seen));
@@ -84,7 +84,7 @@ fn on_status(
     }
 }
 
-fn version(manifest: &Manifest, _: &Seen<'_>, status: &Status) -> Result<String, (Fault, String)> {
+fn version(manifest: &Manifest, status: &Status) -> Result<String, (Fault, String)> {
     let baked = manifest.etcd.version.to_string();
     if status.version == baked {
         Ok(baked)

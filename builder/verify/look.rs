@@ -58,11 +58,9 @@ impl Seen<'_> {
 
     /// Why nothing more is known of a member whose first check has failed.
     pub fn silence(&self) -> &'static str {
-        match self.status.as_ref().map_or_else(|trouble| trouble.fault, |_| Fault::Unknown) {
-            Fault::NotEtcd | Fault::NotTls | Fault::Proxied | Fault::UnknownAuthority => {
-                "what answers there is not a member of this cluster's CA"
-            }
-            Fault::NoUser | Fault::Permission => "etcd does not tell this user",
+        match &self.status {
+            _ if self.is_stranger() => "what answers there is not a member of this cluster's CA",
+            Err(Trouble { fault: Fault::NoUser | Fault::Permission, .. }) => "etcd does not tell this user",
             _ => "it does not answer",
         }
     }

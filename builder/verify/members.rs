@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::causes::Fault;
 use super::etcdctl::{ListedMember, MemberList, Status};
 use super::look::{Seen, hex};
-use super::report::{Check, count};
+use super::report::Check;
 use crate::bundle::Manifest;
 use crate::bundle::manifest::Node;
 use crate::etcd::ids::MemberId;
-use crate::values::Url;
+use crate::values::{Url, counted};
 
 /// What only a look at all members together tells.
 pub struct Known {
@@ -88,7 +88,7 @@ pub fn check(manifest: &Manifest, known: &Known, one: &Seen<'_>) -> Check {
     let differences = compare(manifest, known, list);
     match differences.first() {
         None => {
-            let members = count(list.members.len(), "member");
+            let members = counted(list.members.len(), "member");
             let replaced = match known.replaced.len() {
                 0 => String::new(),
                 replaced => format!(", {replaced} of them replaced"),
@@ -179,7 +179,7 @@ pub fn same_lists(seen: &[Seen<'_>]) -> Check {
         None if rest.is_empty() && seen.len() > 1 => {
             Check::skipped(check, None, "only one member gave its list")
         }
-        None => Check::ok(check, None, format!("seen from {}", count(lists.len(), "member"))),
+        None => Check::ok(check, None, format!("seen from {}", counted(lists.len(), "member"))),
     }
 }
 

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use super::causes::Fault;
 use super::look::{Door, Seen};
 use super::probe::Answer;
-use super::report::{Check, count};
+use super::report::Check;
 use crate::bundle::Manifest;
+use crate::values::counted;
 
 /// How many failures the cluster still tolerates, when not every member is well. `None` when all are, or none answers.
 pub fn quorum(seen: &[Seen<'_>]) -> Option<String> {
@@ -23,12 +24,12 @@ pub fn quorum(seen: &[Seen<'_>]) -> Option<String> {
     let verb = if healthy == 1 { "is" } else { "are" };
     let what = format!(
         "{healthy} of {} {verb} healthy as seen from here; the quorum is {quorum}",
-        count(voters, "member")
+        counted(voters, "member")
     );
     Some(match healthy.checked_sub(quorum) {
         None => format!("{what}: the cluster takes no writes"),
         Some(0) => format!("{what}: no further member may fail"),
-        Some(spare) => format!("{what}: {} may still fail", count(spare, "member")),
+        Some(spare) => format!("{what}: {} may still fail", counted(spare, "member")),
     })
 }
 

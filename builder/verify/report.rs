@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::causes::Fault;
-use crate::values::printable;
+use crate::values::{counted, printable};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -149,16 +149,16 @@ impl Report {
         let were = if skipped == 1 { "was" } else { "were" };
         match self.verdict {
             Verdict::Matches => {
-                format!("{name}: the cluster matches the bundle ({} passed).", count(total, "check"))
+                format!("{name}: the cluster matches the bundle ({} passed).", counted(total, "check"))
             }
             Verdict::Differs => format!(
                 "{name}: the cluster does NOT match the bundle ({failed} of {} failed{also}).",
-                count(total, "check")
+                counted(total, "check")
             ),
             Verdict::Unknown => format!(
                 "{name}: nothing failed, but {skipped} of {} {were} skipped, so it is not known whether the cluster \
                  matches the bundle.",
-                count(total, "check")
+                counted(total, "check")
             ),
         }
     }
@@ -221,11 +221,6 @@ impl Report {
 
 fn show(value: Option<impl ToString>) -> String {
     value.map_or_else(|| "-".into(), |value| printable(&value.to_string()).into_owned())
-}
-
-/// `1 member`, `3 members`.
-pub fn count(number: usize, what: &str) -> String {
-    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 /// Decimal units, as etcdctl's table has them (`humanize.Bytes`): `20 kB`, `2.1 MB`.

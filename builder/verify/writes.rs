@@ -5,8 +5,9 @@
 use super::causes::Fault;
 use super::etcdctl::{Etcdctl, Lease, Range, Trouble, Written};
 use super::look::{Seen, hex};
-use super::report::{Check, count};
+use super::report::Check;
 use crate::bundle::Manifest;
+use crate::values::counted;
 
 /// Every key that verify ever writes begins with this.
 pub const PREFIX: &str = "kiln/verify/";
@@ -140,7 +141,7 @@ fn read_everywhere(
     let revision = write.revision;
     let detail = match readers {
         0 => format!("revision {revision}"),
-        _ => format!("revision {revision}, read at {}", count(readers, "other")),
+        _ => format!("revision {revision}, read at {}", counted(readers, "other")),
     };
     Check::ok(READ, Some(one.name()), detail)
 }
