@@ -423,3 +423,21 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     packed.write_all(bytes).unwrap();
     packed.finish().unwrap()
 }
+
+/// A card's address with a line end in it was read by `ip -batch` as more commands, by root.
+#[test]
+fn manifest_mac_runs_commands() {
+    let work = workshop();
+    let bundle = copy(&work);
+    let ran = work.path().join("ran");
+    reseal(&bundle, |manifest| {
+        let mac = manifest["nodes"][0]["mac"].as_str().unwrap().to_owned();
+        let script = format!("{mac}\nnetns attach x 1\nnetns exec x /bin/sh -c \"touch {}\"", ran.display());
+        manifest["nodes"][0]["mac"] = script.into();
+    });
+    for verb in ["check", "show", "rehearse", "up", "status", "verify"] {
+        let said = refused(&mut work.kiln_without_network([verb, "b"]), 1);
+        assert!(said.contains("reading b/bundle.json") && !said.contains("netns"), "{verb}: {said}");
+    }
+    assert!(!ran.exists());
+}

@@ -192,97 +192,150 @@ fn cloud_init_ignition_and_libvirt_accept_their_files() {
     run(Command::new("virt-xml-validate").arg(bundle.join("network.xml")).arg("network"));
 }
 
-/// What cloud-init makes of a node's network-config for each family of distributions; `schema` says nothing about that.
-#[test]
-fn cloud_init_renders_the_network_for_every_distribution() {
-    const MAC: &str = "52:54:00:00:00:01";
-    let renderers = [
+const MAC: &str = "52:54:00:00:00:01";
+
+/// A network with three nodes, the first of which has the card `MAC`; its bundle.
+fn three_nodes(cidr: &str, gateway: &str, addresses: [&str; 3]) -> (Workshop, std::path::PathBuf) {
+    let nodes: String = addresses
+        .iter()
+        .zip(1..)
+        .map(|(address, at)| {
+            format!("[[node]]\nname = \"n{at}\"\naddress = \"{address}\"\nmac = \"52:54:00:00:00:0{at}\"\n")
+        })
+        .collect();
+    let work = Workshop::new();
+    work.file(
+        "t.toml",
+        format!(
+            "schema = 1\n[cluster]\nname = \"t\"\n[etcd]\nversion = \"3.5.16\"\n[network]\ncidr = \"{cidr}\"\n\
+             gateway = \"{gateway}\"\n{nodes}"
+        ),
+    );
+    work.keystore("t");
+    let bundle = work.build("./t.toml");
+    (work, bundle)
+}
+
+fn ipv4() -> (Workshop, std::path::PathBuf) {
+    three_nodes("10.77.0.0/24", "10.77.0.1", ["10.77.0.11", "10.77.0.12", "10.77.0.13"])
+}
+
+fn ipv6() -> (Workshop, std::path::PathBuf) {
+    three_nodes("fd77:1::/64", "fd77:1::1", ["fd77:1::11", "fd77:1::12", "fd77:1::13"])
+}
+
+/// What cloud-init makes of the first node's network-config for each family of distributions; `schema` says nothing about
+/// that.
+fn rendered(work: &Workshop, bundle: &std::path::Path) -> [(&'static str, String); 5] {
+    [
         ("eni", "debian"),
         ("sysconfig", "rhel"),
         ("networkd", "debian"),
         ("network-manager", "rhel"),
         ("netplan", "debian"),
-    ];
-    let networks = [
-        ("10.77.0.0/24", "10.77.0.1", ["10.77.0.11", "10.77.0.12", "10.77.0.13"]),
-        ("fd77:1::/64", "fd77:1::1", ["fd77:1::11", "fd77:1::12", "fd77:1::13"]),
-    ];
-    for (cidr, gateway, addresses) in networks {
-        let nodes: String = addresses
-            .iter()
-            .enumerate()
-            .map(|(at, address)| {
-                format!(
-                    "[[node]]\nname = \"n{at}\"\naddress = \"{address}\"\nmac = \"52:54:00:00:00:0{}\"\n",
-                    at + 1
-                )
-            })
+    ]
+    .map(|(renderer, distribution)| {
+        let made = work.path().join(renderer);
+        run(Command::new("cloud-init")
+            .args(["devel", "net-convert", "-k", "yaml", "-D", distribution, "-O", renderer, "-p"])
+            .arg(bundle.join("nodes/n1/network-config"))
+            .arg("-d")
+            .arg(&made)
+            .args(["-m", &format!("ens3,{MAC}")]));
+        let text = walkdir::WalkDir::new(&made)
+            .into_iter()
+            .filter_map(Result::ok)
+            .filter(|entry| entry.file_type().is_file())
+            .map(|entry| fs::read_to_string(entry.path()).unwrap())
             .collect();
-        let work = Workshop::new();
-        work.file(
-            "t.toml",
-            format!(
-                "schema = 1\n[cluster]\nname = \"t\"\n[etcd]\nversion = \"3.5.16\"\n[network]\ncidr = \"{cidr}\"\n\
-                 gateway = \"{gateway}\"\n{nodes}"
-            ),
-        );
-        work.keystore("t");
-        let config = work.build("./t.toml").join("nodes/n0/network-config");
-        for (renderer, distribution) in renderers {
-            let made = work.path().join(renderer);
-            run(Command::new("cloud-init")
-                .args(["devel", "net-convert", "-k", "yaml", "-D", distribution, "-O", renderer, "-p"])
-                .arg(&config)
-                .arg("-d")
-                .arg(&made)
-                .args(["-m", &format!("ens3,{MAC}")]));
-            let text: String = walkdir::WalkDir::new(&made)
-                .into_iter()
-                .filter_map(Result::ok)
-                .filter(|entry| entry.file_type().is_file())
-                .map(|entry| fs::read_to_string(entry.path()).unwrap())
-                .collect();
-            for wanted in [addresses[0], gateway] {
+        (renderer, text)
+    })
+}
+
+#[test]
+fn cloud_init_default_route() {
+    for ((work, bundle), address, gateway) in
+        [(ipv4(), "10.77.0.11", "10.77.0.1"), (ipv6(), "fd77:1::11", "fd77:1::1")]
+    {
+        for (renderer, text) in rendered(&work, &bundle) {
+            for wanted in [address, gateway] {
                 assert!(text.contains(wanted), "{renderer} has no {wanted}:\n{text}");
-            }
-            // By address or by the name that the card is given, never by a name that no card has.
-            assert!(text.to_lowercase().contains(MAC) || text.contains("kiln0"), "{renderer}:\n{text}");
-            let refused = ["accept_ra 0", "IPV6_FORCE_ACCEPT_RA=no", "accept-ra: false", "method=manual"];
-            // cloud-init's networkd renderer minds accept-ra from 24.1 on; until then Kiln's own file does.
-            if gateway.contains(':') && renderer != "networkd" {
-                assert!(
-                    refused.iter().any(|off| text.contains(off)),
-                    "{renderer} takes advertisements:\n{text}"
-                );
             }
         }
     }
 }
 
-/// The machine types of QEMU differ in what starts a disk, in what a CPU is called and in where Ignition looks.
+/// The device that a renderer names is the one that the card is made to be.
 #[test]
-fn domain_xml_starts_on_every_architecture() {
+fn cloud_init_no_set_name() {
+    let (work, bundle) = ipv4();
+    let config = fs::read_to_string(bundle.join("nodes/n1/network-config")).unwrap();
+    assert!(config.contains(MAC) && config.contains("set-name: \"kiln0\""), "{config}");
+    for (renderer, text) in rendered(&work, &bundle) {
+        let named = match renderer {
+            "eni" => "iface kiln0 inet static",
+            "sysconfig" => "DEVICE=kiln0",
+            "networkd" => "Name=kiln0",
+            "netplan" => "set-name: kiln0",
+            _ => MAC,
+        };
+        assert!(text.contains(named) || text.to_lowercase().contains(named), "{renderer}:\n{text}");
+    }
+}
+
+#[test]
+fn ipv6_router_advertisements() {
+    let (work, bundle) = ipv6();
+    let off = ["accept_ra 0", "IPV6_FORCE_ACCEPT_RA=no", "accept-ra: false", "method=manual"];
+    for (renderer, text) in rendered(&work, &bundle) {
+        // cloud-init's networkd renderer minds accept-ra from 24.1 on; until then Kiln's own file does.
+        let is_off = renderer == "networkd" || off.iter().any(|off| text.contains(off));
+        assert!(is_off, "{renderer} takes advertisements:\n{text}");
+    }
+    let mut tar = Command::new("tar");
+    tar.arg("-xzOf").arg(bundle.join("nodes/n1/overlay.tar.gz")).arg("etc/systemd/network/05-kiln.network");
+    assert!(run(&mut tar).contains("\nIPv6AcceptRA=no\n"));
+    let ignition = fs::read_to_string(bundle.join("nodes/n1/config.ign")).unwrap();
+    assert!(ignition.contains("IPv6AcceptRA%3Dno%0A"), "{ignition}");
+}
+
+/// The first node's domain.xml for a processor, as libvirt's schema takes it.
+fn domain_xml(arch: Arch) -> String {
     let work = Workshop::new();
-    let cases = [
-        ("amd64", Arch::Amd64, false, true),
-        ("arm64", Arch::Arm64, true, true),
-        ("ppc64le", Arch::Ppc64le, false, false),
-        ("s390x", Arch::S390x, false, false),
-    ];
-    for (name, arch, efi, fw_cfg) in cases {
-        let etcd = format!("[etcd]\nversion = \"3.5.16\"\narch = \"{name}\" #");
-        let text = ha3_with(&[("# [etcd] version = \"3.5.33\"", &etcd)]);
-        let source = kiln::profile::Source::file("ha3.toml".as_ref(), text.into_bytes());
-        let (profile, _) = kiln::profile::read(&source, &[(kiln::etcd::Release::new(3, 5, 16), arch)])
-            .unwrap_or_else(|_| panic!("{name}"));
-        let plan = kiln::plan::resolve(&profile, &"ha3-00000000".parse().unwrap());
-        let xml = kiln::pack::libvirt::domain(&plan, &plan.nodes[0]).unwrap();
-        let file = work.file(&format!("{name}.xml"), &xml);
-        run(Command::new("virt-xml-validate").arg(&file).arg("domain"));
-        let xml = String::from_utf8(xml).unwrap();
-        assert_eq!(xml.contains("<os firmware=\"efi\">"), efi, "{xml}");
-        assert_eq!(xml.contains("<sysinfo type=\"fwcfg\">"), fw_cfg, "{xml}");
-        assert_eq!(xml.contains("<serial>ignition</serial>"), !fw_cfg, "{xml}");
+    let etcd = format!("[etcd]\nversion = \"3.5.16\"\narch = \"{arch}\" #");
+    let text = ha3_with(&[("# [etcd] version = \"3.5.33\"", &etcd)]);
+    let source = kiln::profile::Source::file("ha3.toml".as_ref(), text.into_bytes());
+    let (profile, _) = kiln::profile::read(&source, &[(kiln::etcd::Release::new(3, 5, 16), arch)])
+        .unwrap_or_else(|_| panic!("{arch}"));
+    let plan = kiln::plan::resolve(&profile, &"ha3-00000000".parse().unwrap());
+    let xml = kiln::pack::libvirt::domain(&plan, &plan.nodes[0]).unwrap();
+    run(Command::new("virt-xml-validate").arg(work.file("domain.xml", &xml)).arg("domain"));
+    String::from_utf8(xml).unwrap()
+}
+
+/// QEMU's machine for it has no firmware of its own.
+#[test]
+fn domain_xml_arm64() {
+    for arch in Arch::ALL {
+        let xml = domain_xml(arch);
+        assert_eq!(xml.contains("<os firmware=\"efi\">"), arch == Arch::Arm64, "{xml}");
+    }
+}
+
+/// QEMU's machines for it and for s390x have no fw_cfg: there Ignition looks for a disk.
+#[test]
+fn domain_xml_ppc64le() {
+    for arch in Arch::ALL {
+        let (xml, has_fw_cfg) = (domain_xml(arch), matches!(arch, Arch::Amd64 | Arch::Arm64));
+        assert_eq!(xml.contains("<sysinfo type=\"fwcfg\">"), has_fw_cfg, "{xml}");
+        assert_eq!(xml.contains("<serial>ignition</serial>"), !has_fw_cfg, "{xml}");
+    }
+}
+
+#[test]
+fn domain_xml_cpu() {
+    for arch in Arch::ALL {
+        let xml = domain_xml(arch);
         assert!(xml.contains("<cpu mode=\"host-passthrough\"/>"), "{xml}");
     }
 }

@@ -211,7 +211,7 @@ fn data_that_etcd_cannot_read_is_not_taken_for_an_empty_directory() {
 }
 
 #[test]
-fn root_writes_through_no_link() {
+fn root_writes_through_link() {
     play(
         &[],
         "

@@ -136,7 +136,7 @@ fn a_seed_is_unpacked_whole_and_only_the_right_one() {
 }
 
 #[test]
-fn a_log_file_has_its_directory() {
+fn log_file_lost() {
     let options = "[etcd.config]\nlog-outputs = [\"/var/log/etcd/etcd.log\", \"stderr\"]";
     let (work, bundle) = built("", options);
     let tree = unpacked(&work, &bundle);

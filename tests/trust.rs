@@ -10,7 +10,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use lab::{Workshop, ha3_with, run};
+use lab::{Workshop, ha3_with, run, store};
 
 const NODE: &str = "10.240.16.10";
 
@@ -254,4 +254,22 @@ fn members_of_every_kind_of_key_shake_hands() {
             assert_eq!(answer.contains("200 OK"), is_let_in, "{algorithm} {release} {suite}: {answer}");
         }
     }
+}
+
+#[test]
+fn plan_of_an_imported_ca() {
+    let work = Workshop::new();
+    openssl(&work, "req -x509 -newkey rsa:2048 -nodes -keyout ca.key -subj /CN=Corp -days 3000 -out ca.pem");
+    let end = Command::new("openssl")
+        .args(["x509", "-in", "ca.pem", "-noout", "-enddate", "-dateopt", "iso_8601"])
+        .current_dir(work.path())
+        .output()
+        .unwrap();
+    let end = String::from_utf8(end.stdout).unwrap();
+    let end = end.trim().trim_start_matches("notAfter=").replace(' ', "T");
+    run(&mut work.kiln(["keystore", "init", "ha3"]));
+    run(&mut work.kiln(["keystore", "import-ca", "ha3", "--cert", "ca.pem", "--key", "ca.key"]));
+    let planned = run(work.kiln(["plan", "--profile", "ha3", "--artifacts"]).arg(store()));
+    let want = format!("  CA         imported: CN=Corp, RSA 2048, ends {end}\n");
+    assert!(planned.contains(&want), "{want}{planned}");
 }

@@ -233,7 +233,7 @@ fn a_member_that_is_down_leaves_a_quorum_that_is_said() {
 }
 
 #[test]
-fn authentication_without_the_user_is_told_how_to_be_mended() {
+fn auth_advice() {
     let newest = newer_release();
     for version in ["3.4.23", "3.5.16", newest.as_str()] {
         let work = Workshop::new();
@@ -405,7 +405,7 @@ exit $code
 
 /// A program out of a bundle is not run before it was compared with what the artifact store has.
 #[test]
-fn a_bundle_with_another_etcdctl_does_not_run_it() {
+fn verify_runs_the_bundle_only_as_the_store_has_it() {
     let work = Workshop::new();
     let bundle = build(&work, "one", &profile(1, "3.5.16", ""));
     let evil = work.path().join("evil");

@@ -1,4 +1,4 @@
-//! Everything that is asked of one member, all at once; what it means is decided in `checks`.
+//! Everything that is asked of one member; what it means is decided in `checks`.
 
 use std::net::SocketAddr;
 
@@ -96,41 +96,59 @@ pub fn hex(id: u64) -> String {
     format!("{id:x}")
 }
 
-pub fn look<'a>(
+/// What a member answered as one of a cluster, before its ports are tried.
+pub struct Asked<'a> {
+    target: &'a Target<'a>,
+    baked: &'a Baked,
+    presented: Vec<Vec<u8>>,
+    answers: Answers,
+    /// Whether it is a member of this cluster's CA, as far as is known.
+    is_known: bool,
+}
+
+/// Asks a member for its status, its list and its health.
+pub fn ask<'a>(
     target: &'a Target<'a>,
     baked: &'a Baked,
     etcdctl: &Etcdctl,
     visitors: &Visitors,
-) -> Seen<'a> {
-    std::thread::scope(|scope| {
-        let doors = threads::beside(scope, || doors(target, visitors));
+) -> Asked<'a> {
+    let asked = ask::ask(target.client, &visitors.client, "/version", who::LIMIT);
+    let intermediates = baked.server.get(1..).unwrap_or_default();
+    let known = who::check(target.client, &asked, &visitors.authorities, intermediates);
+    let is_known = known.is_ok();
+    let answers = match known {
+        Ok(()) => questions(&target.endpoint(), etcdctl),
+        Err(trouble) => Answers::none(&trouble),
+    };
+    Asked { target, baked, presented: asked.presented, answers, is_known }
+}
+
+/// How a member's ports behave, and what it tells of its options.
+pub struct Ports {
+    settings: Settings,
+    doors: Vec<Door>,
+    peer: Result<Vec<Vec<u8>>, String>,
+}
+
+impl<'a> Asked<'a> {
+    /// For when all members have answered: one on a slow machine that is busy with a dozen handshakes misses its leader's
+    /// heartbeats, and what is then seen is the trouble that the looking has made.
+    pub fn ports(&self, visitors: &Visitors) -> Ports {
+        let settings = match self.is_known {
+            true => running::told(self.target.client, &visitors.client),
+            false => Settings::default(),
+        };
+        let (doors, peer) = doors(self.target, visitors);
+        Ports { settings, doors, peer }
+    }
+
+    pub fn with(self, ports: Ports) -> Seen<'a> {
+        let Self { target, baked, presented, answers: Answers { status, list, health }, .. } = self;
+        let Ports { settings, doors, peer } = ports;
         let endpoint = target.endpoint();
-        let asked = ask::ask(target.client, &visitors.client, "/version", who::LIMIT);
-        let intermediates = baked.server.get(1..).unwrap_or_default();
-        let (answers, settings) =
-            match who::check(target.client, &asked, &visitors.authorities, intermediates) {
-                Err(trouble) => (Answers::none(&trouble), Settings::default()),
-                Ok(()) => {
-                    let settings = threads::beside(scope, || running::told(target.client, &visitors.client));
-                    let answers = questions(&endpoint, etcdctl);
-                    (answers, settings.get())
-                }
-            };
-        let (doors, peer) = doors.get();
-        let Answers { status, list, health } = answers;
-        Seen {
-            target,
-            endpoint,
-            status,
-            list,
-            health,
-            doors,
-            baked,
-            presented: asked.presented,
-            peer,
-            settings,
-        }
-    })
+        Seen { target, endpoint, status, list, health, doors, baked, presented, peer, settings }
+    }
 }
 
 struct Answers {

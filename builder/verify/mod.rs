@@ -129,7 +129,10 @@ pub fn run(bundle: &Path, manifest: &Manifest, options: &Options) -> Result<Repo
     let baked = each(&targets, |target| baked::read(bundle, manifest, target.node));
     let baked = baked.into_iter().collect::<Result<Vec<_>>>()?;
     let pairs: Vec<_> = targets.iter().zip(&baked).collect();
-    let seen = each(&pairs, |(target, baked)| look::look(target, baked, &etcdctl, &visitors));
+    let asked = each(&pairs, |(target, baked)| look::ask(target, baked, &etcdctl, &visitors));
+    interrupt::check()?;
+    let ports = each(&asked, |asked| asked.ports(&visitors));
+    let seen: Vec<_> = asked.into_iter().zip(ports).map(|(asked, ports)| asked.with(ports)).collect();
     interrupt::check()?;
 
     let mut checks = checks::all(manifest, &seen, &etcdctl);

@@ -204,7 +204,7 @@ fn name_constraints_are_judged_at_import() {
 }
 
 #[test]
-fn an_imported_ca_is_described() {
+fn plan_of_an_imported_ca() {
     let lab = Lab::new();
     lab.ca("ca", "RSA -pkeyopt rsa_keygen_bits:2048", "/CN=Example CA", None, &[]);
     assert!(lab.keystore("derived").imported_ca().unwrap().is_none());
