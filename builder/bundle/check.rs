@@ -57,16 +57,18 @@ impl Bundle {
         Ok(check.problems)
     }
 
-    /// Before the bundle is run on this machine: every byte is the manifest's. What the bytes mean, the run itself shows; and
-    /// whoever runs it as root may have built it as another user.
+    /// Before the bundle is run on this machine: every byte is the manifest's, and the programs in the archives are those that
+    /// it names. What else the bytes mean, the run itself shows; and whoever runs it as root may have built it as another user.
     ///
     /// # Errors
     /// `Exit::Wrong` when it is not as it was built.
     pub fn check_bytes(&self) -> Result<()> {
         let mut check = Check { bundle: self, problems: Vec::new() };
         let there = check.places(false)?;
-        check.files(&there, &Memory::default())?;
+        let archives = check.files(&there, &Memory::default())?;
         check.sums(&there)?;
+        // By the manifest's word on them the programs are compared with the artifact store.
+        check.programs(&archives);
         match check.problems.is_empty() {
             true => Ok(()),
             false => Err(self.differs(&check.problems)),

@@ -16,6 +16,7 @@ use crate::bundle::{Bundle, Fleet, INDEX, Problem, differs};
 use crate::cli;
 use crate::disk;
 use crate::failure::{Doing, Exit, Failure, Result};
+use crate::profile::Profile;
 use crate::threads;
 use crate::values::counted;
 
@@ -32,8 +33,9 @@ fn profile(name: &str, args: &cli::Check, out: &Output) -> Result<()> {
     let profile = inputs::profile(name, &pantry.store, out)?;
     let path = inputs::keystore_path(args.ingredients.keys.keystore.as_ref(), &profile.cluster.name);
     let target = default_out(&profile.name);
-    let places = Places::new(&args.ingredients, &target)?.and_keystore(&path);
-    overlays::check(&[&profile], &pantry, &places)?;
+    let places = Places::new(&args.ingredients, &target)?;
+    places.refuse_keystore(&path)?;
+    overlays::check(&[&profile], &pantry, &places.and_keystore(&path))?;
     let prepared = Prepared::new(&profile, &pantry, path, &target)?;
     let plan = &prepared.plan;
     let manifest = bake::bake(&prepared, &pantry, Sink::Nowhere, pantry.jobs)?;
@@ -63,12 +65,15 @@ fn profiles(args: &cli::Check, out: &Output) -> Result<()> {
     let sources = inputs::sources(&source)?;
     let (profiles, _) = inputs::profiles(&sources, &pantry.store, out)?;
     let keystores = inputs::keystores(&args.ingredients.keys);
-    let places = Places::new(&args.ingredients, &fleet::default_out(&source))?.and_keystore(&keystores);
-    overlays::check(&profiles.iter().collect::<Vec<_>>(), &pantry, &places)?;
+    let target = fleet::default_out(&source);
+    let places = Places::new(&args.ingredients, &target)?;
+    let of = |profile: &Profile| keystores.join(profile.cluster.name.as_str());
+    profiles.iter().try_for_each(|profile| places.refuse_keystore(&of(profile)))?;
+    overlays::check(&profiles.iter().collect::<Vec<_>>(), &pantry, &places.and_keystore(&keystores))?;
     let nodes = threads::each(&profiles, pantry.jobs.get(), |profile| {
         let check = || {
-            let path = keystores.join(profile.cluster.name.as_str());
-            let prepared = Prepared::new(profile, &pantry, path, &default_out(&profile.name))?;
+            let out = target.join(profile.name.as_str());
+            let prepared = Prepared::new(profile, &pantry, of(profile), &out)?;
             bake::bake(&prepared, &pantry, Sink::Nowhere, NonZeroUsize::MIN)
         };
         check().map(|manifest| manifest.nodes.len()).doing(|| format!("checking {}", profile.name))

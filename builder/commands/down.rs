@@ -5,6 +5,7 @@ use std::io::{BufRead as _, Write as _};
 use super::output::Output;
 use crate::bundle::Bundle;
 use crate::cli;
+use crate::disk;
 use crate::failure::{Doing, Failure, Result};
 use crate::machine::{self, State};
 
@@ -38,7 +39,7 @@ fn ask(state: &State) -> Result<()> {
     write!(
         stderr,
         "this removes the disks of {name} in {}, and all that etcd holds on them; go on? [y/N] ",
-        state.directory.display()
+        disk::resolved(&state.directory).display()
     )
     .and_then(|()| stderr.flush())
     .doing(asking)?;

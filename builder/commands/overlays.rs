@@ -10,72 +10,79 @@ use super::places::Places;
 use crate::artifact::Program;
 use crate::failure::{Failure, Result};
 use crate::profile::{self, About, Finding, Mistakes, Profile};
-use crate::render::{self, Kitchen, Laid, Overlay};
+use crate::render::{self, Kitchen, Laid, Overlay, Replaced};
+use crate::threads;
 use crate::values::Epoch;
 
-/// Looks at the overlays of profiles, and refuses all of what is wrong with them at once.
+/// Looks at the overlays of profiles, and refuses all of what is wrong with them at once. Returns what they put in the place
+/// of another file.
 ///
 /// # Errors
 /// `Exit::Unsafe` when a secret or another program would get to the nodes, `Exit::Profile` when something else is wrong as
 /// well.
-pub fn check(profiles: &[&Profile], pantry: &Pantry<'_>, places: &Places) -> Result<()> {
-    let mut warnings = BTreeSet::new();
+pub fn check(profiles: &[&Profile], pantry: &Pantry<'_>, places: &Places) -> Result<BTreeSet<Replaced>> {
+    let looked = threads::each(profiles, pantry.jobs.get(), |profile| look(profile, pantry, places))?;
+    let (mut warnings, mut replaced) = (BTreeSet::new(), BTreeSet::new());
     let mut wrong = Vec::new();
-    for profile in profiles {
-        let found = look(profile, pantry, places, &mut warnings)?;
-        if !found.is_empty() {
-            wrong.push(profile.written.mistakes(found));
+    for (profile, looked) in profiles.iter().zip(looked) {
+        warnings.extend(looked.warnings);
+        replaced.extend(looked.replaced);
+        if !looked.found.is_empty() {
+            wrong.push(profile.written.mistakes(looked.found.into_iter().collect()));
         }
     }
     warnings.iter().for_each(|warning| pantry.out.warn(warning));
     match wrong.is_empty() {
-        true => Ok(()),
+        true => Ok(replaced),
         false => Err(profile::failure_of_all(&wrong, colour())),
     }
 }
 
-fn look(
-    profile: &Profile,
-    pantry: &Pantry<'_>,
-    places: &Places,
-    warnings: &mut BTreeSet<String>,
-) -> Result<Vec<Finding>> {
+/// What is to be said of one profile's overlays.
+#[derive(Default)]
+struct Looked {
+    found: BTreeSet<Finding>,
+    warnings: BTreeSet<String>,
+    replaced: BTreeSet<Replaced>,
+}
+
+fn look(profile: &Profile, pantry: &Pantry<'_>, places: &Places) -> Result<Looked> {
     let named = profile.bundle.overlays.iter().chain(&pantry.ingredients.overlays);
-    let (mut found, mut apart) = (Vec::new(), Vec::new());
+    let (mut looked, mut apart) = (Looked::default(), Vec::new());
     for directory in named {
         match places.around(directory) {
             Some(how) => {
                 let shown = directory.display();
                 let reason = format!("the overlay {shown} {how}, which would get to the nodes");
                 let finding = Finding::unsafe_to(About::Overlay(directory.clone()), reason);
-                found.push(finding.help("keep what nodes get in a directory of its own"));
+                looked.found.insert(finding.help("keep what nodes get in a directory of its own"));
             }
             None => apart.push(directory.as_path()),
         }
     }
-    if !found.is_empty() {
+    if !looked.found.is_empty() {
         // An overlay that is refused is not read, and the others alone do not say what a node gets.
         for directory in apart {
-            found.extend(render::load(directory)?.findings);
+            looked.found.extend(render::load(directory)?.findings);
         }
-        return Ok(found);
+        return Ok(looked);
     }
     let laid = trials(profile, pantry)?;
     let overlays = pantry.overlays(profile)?;
-    let of_overlays = overlays.list.iter().flat_map(|overlay| overlay.findings.iter().cloned());
-    let mut all: BTreeSet<Finding> = of_overlays.collect();
+    looked.found.extend(overlays.list.iter().flat_map(|overlay| overlay.findings.iter().cloned()));
     for laid in laid {
-        all.extend(laid.findings);
-        warnings.extend(laid.warnings);
+        looked.found.extend(laid.findings);
+        looked.warnings.extend(laid.warnings);
+        looked.replaced.extend(laid.replaced);
     }
-    Ok(all.into_iter().collect())
+    Ok(looked)
 }
 
 /// What each node's files come to.
 ///
 /// # Errors
 /// Those of reading the overlays.
-pub fn trials(profile: &Profile, pantry: &Pantry<'_>) -> Result<Vec<Laid>> {
+fn trials(profile: &Profile, pantry: &Pantry<'_>) -> Result<Vec<Laid>> {
     let overlays = pantry.overlays(profile)?;
     // Kiln's own are right, so that there is nothing to find with nothing else.
     if overlays.list.iter().all(|overlay| overlay.directory.is_none()) && profile.bundle.replace.is_empty() {

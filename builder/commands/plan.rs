@@ -29,8 +29,7 @@ pub fn run(args: &cli::Plan, out: &Output) -> Result<()> {
     let profile = inputs::profile(args.source.name(), &pantry.store, out)?;
     let path = inputs::keystore_path(args.keys.keystore.as_ref(), &profile.cluster.name);
     let places = Places::new(&ingredients, &default_out(&profile.name))?.and_keystore(&path);
-    overlays::check(&[&profile], &pantry, &places)?;
-    let replaced = overlays::trials(&profile, &pantry)?.into_iter().flat_map(|laid| laid.replaced).collect();
+    let replaced = overlays::check(&[&profile], &pantry, &places)?;
     let overlays = pantry.overlays(&profile)?;
     let mut keystore = inputs::keystore(&path, &profile.cluster.name)?;
     let plan = inputs::plan(&profile, keystore.as_ref());

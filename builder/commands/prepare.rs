@@ -45,7 +45,20 @@ impl Prepared {
             None => Keystore::draft(&profile.cluster.name, None, pantry.today()?)?,
         };
         let plan = inputs::plan(profile, Some(&keystore));
-        adopt(&mut keystore, &keystore_path, &plan, out)?;
+        if adopt(&mut keystore, &keystore_path, &plan, out)?
+            && let Some(formed) = keystore.formed(&plan.cluster.token)
+        {
+            let members: Vec<_> = formed.members.iter().map(|member| member.name.as_str()).collect();
+            pantry.out.announce(format_args!(
+                "{} was sealed before kiln recorded what formed; from {} it is taken to be the cluster {} of {}. If the nodes \
+                 run another bundle, stop here, restore {} from a backup and name that bundle: kiln seal --adopt BUNDLE",
+                plan.cluster.name,
+                out.display(),
+                formed.id,
+                members.join(", "),
+                keystore_path.display()
+            ));
+        }
         for remark in keystore.admit(&keystore_path, &plan)? {
             match remark {
                 Remark::Note(text) => pantry.out.say(text),
@@ -111,14 +124,14 @@ fn check_files(profile: &Profile, overlays: &Overlays) -> Result<()> {
 }
 
 /// Learns what a cluster is that was sealed before keystores recorded it: from the bundle that stands at the output, and never
-/// from the profile that is being built.
+/// from the profile that is being built. Says whether there was something to learn.
 ///
 /// # Errors
 /// `Exit::Unsafe` when no bundle of the cluster stands there.
-fn adopt(keystore: &mut Keystore, dir: &Path, plan: &Plan, out: &Path) -> Result<()> {
+fn adopt(keystore: &mut Keystore, dir: &Path, plan: &Plan, out: &Path) -> Result<bool> {
     let (name, token) = (&plan.cluster.name, &plan.cluster.token);
     if !keystore.lacks_record(token) {
-        return Ok(());
+        return Ok(false);
     }
     let mut read = || {
         let (of, witness) = seal::witness(&Bundle::open(out)?)?;
@@ -127,7 +140,7 @@ fn adopt(keystore: &mut Keystore, dir: &Path, plan: &Plan, out: &Path) -> Result
             false => Err(Failure::wrong(format!("{} is a bundle of another cluster", out.display()))),
         }
     };
-    read().map_err(|failure| match failure.exit() {
+    read().map(|()| true).map_err(|failure| match failure.exit() {
         Exit::Interrupted => failure,
         _ => Failure::unsafe_to(format!(
             "{name} ({token}) was sealed in {} before kiln recorded what formed, and {} does not say it ({failure}); record it \

@@ -185,6 +185,9 @@ fn initrd(bundle: &Bundle, name: &str) -> Result<Option<(String, Vec<Member>)>> 
         return Ok(None);
     };
     let path = bundle.path.join(&file);
+    if disk::look(&path)?.is_none() {
+        return Ok(Some((file, Vec::new())));
+    }
     let mut input = Input::open(&path)?;
     input.skip_to(base.initrd.size.checked_next_multiple_of(4).unwrap_or(u64::MAX).min(input.size()))?;
     let members = Archive::Initramfs.members(input).doing(|| format!("reading {}", path.display()))?;

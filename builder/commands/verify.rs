@@ -50,13 +50,9 @@ pub fn options(bundle: &Bundle) -> Result<Options> {
     Ok(Options { now, endpoints: BTreeMap::new(), stranger: Some(stranger), read_only: false })
 }
 
-/// Prints a report, writes it as JUnit XML where asked, and fails when the cluster did.
+/// Writes a report as JUnit XML where asked, prints it, and fails when the cluster did. The file comes first: whoever reads
+/// the output may go away.
 pub fn conclude(report: &Report, json: bool, junit: Option<&Path>, out: &Output) -> Result<()> {
-    if json {
-        out.json(report)?;
-    } else {
-        out.print(report.table())?;
-    }
     if let Some(path) = junit {
         let kind = disk::look(path)?.map(|found| found.kind);
         if kind.is_some_and(|kind| kind != disk::Kind::File) {
@@ -64,6 +60,11 @@ pub fn conclude(report: &Report, json: bool, junit: Option<&Path>, out: &Output)
             return Err(Failure::unsafe_to(reason));
         }
         disk::write_whole(path, verify::junit(report)?.as_bytes(), Mode::FILE)?;
+    }
+    if json {
+        out.json(report)?;
+    } else {
+        out.print(report.table())?;
     }
     // The report has said why; said once more it would only stand twice on a terminal.
     if report.passed { Ok(()) } else { Err(Failure::report(Exit::Wrong, "")) }

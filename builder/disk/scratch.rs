@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use super::{Kind, Lock, list_utf8, look, remove_directory, write_whole};
+use super::{Found, Kind, Lock, list_utf8, look, remove_directory, user, write_whole};
 use crate::failure::{Doing, Result};
 use crate::values::Mode;
 
@@ -67,6 +67,12 @@ fn sweep(purpose: &str) {
     let names = list_utf8(&base).unwrap_or_default();
     for name in names.into_iter().filter(|name| name.starts_with(&beginning(purpose))) {
         let directory = base.join(name);
+        // Anyone may make a directory of this name. In one of another user, what is looked at now need not be what is
+        // removed then.
+        let is_own = |found: &Found| found.kind == Kind::Directory && found.owner == user();
+        if !matches!(look(&directory), Ok(Some(ref found)) if is_own(found)) {
+            continue;
+        }
         let lock = directory.join(LOCK);
         // Without a lock file it may be a run that is just beginning.
         if !matches!(look(&lock), Ok(Some(found)) if found.kind == Kind::File) {

@@ -343,6 +343,9 @@ pub fn down(bundle: &Bundle, purge: bool) -> Result<Gone> {
             cluster.id
         )));
     }
+    if purge {
+        state.refuse_strangers(&bundle.manifest)?;
+    }
     let mut bridge = None;
     match state.record.driver {
         Driver::Qemu => {

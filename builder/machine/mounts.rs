@@ -26,10 +26,15 @@ const TMPFILES: [&str; 3] = ["etc/tmpfiles.d", "usr/local/lib/tmpfiles.d", "usr/
 /// A path of the node on this machine, where it is there.
 ///
 /// # Errors
-/// `Exit::Wrong` when a part of it is a link.
-fn inside(root: &Path, path: &str) -> Result<Option<PathBuf>> {
+/// `Exit::Wrong` when a part of it is a link, or leads up.
+pub fn inside(root: &Path, path: &str) -> Result<Option<PathBuf>> {
     let mut at = root.to_owned();
     for part in path.split('/').filter(|part| !part.is_empty()) {
+        if part == ".." {
+            return Err(Failure::wrong(format!(
+                "{path} of the node leads up, and a rehearsal stays in the node"
+            )));
+        }
         at.push(part);
         match disk::look(&at)? {
             None => return Ok(None),
@@ -258,6 +263,10 @@ mod tests {
         for path in ["/var/log/etcd", "/var"] {
             assert!(directory(&root, path, 0o755).is_err(), "{path}");
             assert!(inside(&root, path).is_err(), "{path}");
+        }
+        assert!(disk::list(&outside).unwrap().is_empty());
+        for path in ["/srv/../../outside/x", "/.."] {
+            assert!(directory(&root, path, 0o755).is_err(), "{path}");
         }
         assert!(disk::list(&outside).unwrap().is_empty());
         let made = directory(&root, "/srv/a/b", 0o700).unwrap();

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::mounts;
 use super::sandbox::Sandbox;
 use super::unit::{self, Assignment, Specifiers};
 use crate::disk;
@@ -79,11 +80,12 @@ pub fn service(root: &Path, host: &str, program: &str, accounts: bool) -> Result
 fn unit_files(root: &Path) -> Result<BTreeMap<String, &'static str>> {
     let mut units = BTreeMap::new();
     for directory in DIRECTORIES {
-        if !is(&root.join(directory), disk::Kind::Directory)? {
+        let at = below(root, directory)?;
+        if !is(&at, disk::Kind::Directory)? {
             continue;
         }
-        for name in disk::list(&root.join(directory))? {
-            if name.ends_with(".service") && is(&root.join(directory).join(&name), disk::Kind::File)? {
+        for name in disk::list(&at)? {
+            if name.ends_with(".service") && is(&at.join(&name), disk::Kind::File)? {
                 units.entry(name).or_insert(directory);
             }
         }
@@ -92,10 +94,10 @@ fn unit_files(root: &Path) -> Result<BTreeMap<String, &'static str>> {
 }
 
 fn read_unit(root: &Path, directory: &str, name: &str) -> Result<Vec<Assignment>> {
-    let mut assignments = parse_file(&root.join(directory).join(name))?;
+    let mut assignments = parse_file(&below(root, directory)?.join(name))?;
     let mut drop_ins = BTreeMap::new();
     for directory in DIRECTORIES {
-        let path = root.join(directory).join(format!("{name}.d"));
+        let path = below(root, directory)?.join(format!("{name}.d"));
         if is(&path, disk::Kind::Directory)? {
             for file in disk::list(&path)?.into_iter().filter(|file| file.ends_with(".conf")) {
                 drop_ins.entry(file.clone()).or_insert(path.join(file));
@@ -188,7 +190,7 @@ fn manager(root: &Path) -> Result<Vec<Assignment>> {
     const PLACES: [&str; 3] = ["etc/systemd", "usr/local/lib/systemd", "usr/lib/systemd"];
     let mut all = Vec::new();
     for place in PLACES {
-        let main = root.join(place).join("system.conf");
+        let main = below(root, place)?.join("system.conf");
         if is(&main, disk::Kind::File)? {
             all.extend(parse_file(&main)?);
             break;
@@ -196,7 +198,7 @@ fn manager(root: &Path) -> Result<Vec<Assignment>> {
     }
     let mut drop_ins = BTreeMap::new();
     for place in PLACES {
-        let path = root.join(place).join("system.conf.d");
+        let path = below(root, place)?.join("system.conf.d");
         if is(&path, disk::Kind::Directory)? {
             for file in disk::list(&path)?.into_iter().filter(|file| file.ends_with(".conf")) {
                 drop_ins.entry(file.clone()).or_insert(path.join(file));
@@ -239,7 +241,7 @@ fn account(root: &Path, user: &str, group: Option<&str>) -> Result<Account> {
         ))
     };
     let fields = |file: &str, name: &str| -> Result<Option<Vec<String>>> {
-        let path = root.join("etc").join(file);
+        let path = below(root, "etc")?.join(file);
         if !is(&path, disk::Kind::File)? {
             return Ok(None);
         }
@@ -260,6 +262,14 @@ fn account(root: &Path, user: &str, group: Option<&str>) -> Result<Account> {
     Ok(Account { name: user.to_owned(), uid, gid, home })
 }
 
+/// A directory of the node on this machine, which may be missing.
+///
+/// # Errors
+/// `Exit::Wrong` when a link, or a part that leads up, would lead out of the node.
+fn below(root: &Path, directory: &str) -> Result<PathBuf> {
+    Ok(mounts::inside(root, directory)?.unwrap_or_else(|| root.join(directory.trim_start_matches('/'))))
+}
+
 /// An EnvironmentFile (systemd.exec(5)): `-` before a path that may be missing.
 fn environment_file(root: &Path, value: &str) -> Result<Vec<(String, String)>> {
     let (path, optional) = match value.strip_prefix('-') {
@@ -269,7 +279,8 @@ fn environment_file(root: &Path, value: &str) -> Result<Vec<(String, String)>> {
     if path.contains(['*', '?', '[']) {
         return Err(Failure::wrong(format!("EnvironmentFile={value} is a pattern; name each file")));
     }
-    let inside: PathBuf = root.join(path.trim_start_matches('/'));
+    let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
+    let inside: PathBuf = below(root, directory)?.join(name);
     if !is(&inside, disk::Kind::File)? {
         return if optional {
             Ok(Vec::new())

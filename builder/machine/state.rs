@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::plain::plain;
-use super::record::Record;
+use super::record::{Driver, Record};
 use crate::bundle::{Bundle, Manifest};
 use crate::disk::{self, Kind, Lock};
 use crate::etcd::ids::ClusterId;
@@ -154,11 +154,16 @@ impl State {
                 wanted.names.id,
             )));
         }
-        if (there.driver, there.carrier) != (wanted.driver, wanted.carrier) {
+        let other_libvirt = there.driver == Driver::Libvirt && there.connect != wanted.connect;
+        if (there.driver, there.carrier) != (wanted.driver, wanted.carrier) || other_libvirt {
             let (driver, carrier) = (there.driver.as_str(), there.carrier.as_str());
+            let connect = match other_libvirt {
+                true => format!(" --connect {}", there.connect),
+                false => String::new(),
+            };
             return Err(Failure::unsafe_to(format!(
-                "this bundle's machines in {} were made with --driver {driver} --carrier {carrier}; continue with \
-                 kiln up {} --driver {driver} --carrier {carrier}",
+                "this bundle's machines in {} were made with --driver {driver} --carrier {carrier}{connect}; continue with \
+                 kiln up {} --driver {driver} --carrier {carrier}{connect}",
                 state.directory.display(),
                 bundle.path.display(),
             )));
@@ -169,6 +174,32 @@ impl State {
 
     pub fn save(&self) -> Result<()> {
         disk::write_whole(&self.directory.join(RECORD), &self.record.to_json()?, Mode::SECRET)
+    }
+
+    /// Before anything of it is removed: that nothing but what `up` makes is in the directory, which may be a link to a disk
+    /// with other things on it.
+    ///
+    /// # Errors
+    /// `Exit::Unsafe` with the names of what else is there.
+    pub fn refuse_strangers(&self, manifest: &Manifest) -> Result<()> {
+        let nodes = self.nodes(manifest);
+        let is_own = |name: &str| {
+            let name = name.strip_prefix('.').and_then(|name| name.strip_suffix(".partial")).unwrap_or(name);
+            [RECORD, "ip-batch", "lock", "network.xml", "nodes"].contains(&name)
+                || self.record.names.by_name && nodes.iter().any(|node| node.as_str() == name)
+        };
+        // With a dot, so that a link is followed.
+        let strangers: Vec<_> =
+            disk::list(&self.directory.join("."))?.into_iter().filter(|name| !is_own(name)).collect();
+        match strangers.is_empty() {
+            true => Ok(()),
+            false => Err(Failure::unsafe_to(format!(
+                "{} has something that kiln up did not make: {}; move it elsewhere, and nothing but the machines' disks is \
+                 removed",
+                disk::resolved(&self.directory).display(),
+                strangers.join(", ")
+            ))),
+        }
     }
 
     /// Removes the directory with all disks in it; also where a link leads to it, as to a larger disk. Returns what links in

@@ -126,7 +126,11 @@ fn other_members(formed: &Formed, plan: &Plan) -> Vec<String> {
         let (name, url) = (&node.name, &node.peer_url);
         match (by_name(name.as_str()), by_url(url)) {
             (Some(member), _) if is_at(member, url) => {}
-            (Some(Member { id, peer_url, .. }), _) => reasons.push(format!(
+            (Some(Member { peer_url, .. }), Some(other)) => reasons.push(format!(
+                "{name} has the peer URL {peer_url}, and {url} is that of {}: give each node its own address back",
+                other.name
+            )),
+            (Some(Member { id, peer_url, .. }), None) => reasons.push(format!(
                 "{name} has the peer URL {peer_url}, not {url}: etcdctl member update {id} --peer-urls={url} tells the \
                  running cluster"
             )),
@@ -145,8 +149,8 @@ fn other_members(formed: &Formed, plan: &Plan) -> Vec<String> {
     };
     for Member { name, id, .. } in formed.members.iter().filter(|member| !is_there(member)) {
         reasons.push(format!(
-            "its member {name} is missing: leave its [[node]] in the profile; etcdctl member remove {id} tells the running \
-             cluster that it is gone"
+            "its member {name} is missing: put its [[node]] back; only for a node that is gone for good, etcdctl member remove \
+             {id} tells the running cluster"
         ));
     }
     reasons

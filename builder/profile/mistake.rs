@@ -210,12 +210,9 @@ pub fn failure_of_all(all: &[Mistakes], color: bool) -> Failure {
         true => Exit::Unsafe,
         false => Exit::Profile,
     };
-    let mut list: Vec<Value> = Vec::new();
-    for mistake in all.iter().flat_map(|mistakes| mistakes.list.iter().map(|one| mistakes.json_one(one))) {
-        if !list.contains(&mistake) {
-            list.push(mistake);
-        }
-    }
+    let mut seen = BTreeSet::new();
+    let each = all.iter().flat_map(|mistakes| mistakes.list.iter().map(|one| mistakes.json_one(one)));
+    let list: Vec<Value> = each.filter(|mistake| seen.insert(mistake.to_string())).collect();
     let message = format!("{}; nothing was written", count_of(all, list.len()));
     Failure::report(exit, report(all, color)).detailed(message, list.into())
 }

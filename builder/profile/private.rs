@@ -1,6 +1,7 @@
 //! What of a file no message shows. A path on the command line, or in `extends`, can point at anything that the user, or a
 //! build machine, may read: another program's secrets, the keystore's own.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::source::Texts;
@@ -35,16 +36,24 @@ impl Lines {
 /// The tables of a profile.
 const TABLES: [&str; 7] = ["cluster", "network", "node", "etcd", "pki", "machine", "bundle"];
 
-/// Whether a text has a line that only profiles have, however broken the rest is.
+/// Whether a text has what only profiles have, however broken the rest is: one of their own keys at its top, or two of their
+/// tables. One alone proves nothing: `[client]` begins the file with MySQL's password, and `[network]` many others.
 pub(super) fn is_profile(text: &str) -> bool {
     let word = |line: &str, end: &[char]| line.split(end).next().unwrap_or_default().trim().to_owned();
+    let (mut tables, mut is_top) = (BTreeSet::new(), true);
     text.lines().map(|line| line.trim_start_matches('\u{feff}').trim()).any(|line| {
         match line.strip_prefix('[') {
             Some(header) => {
+                is_top = false;
                 let name = word(header.trim_start_matches('['), &[']', '.', ' ', '#']);
-                TABLES.contains(&name.as_str()) || name == "client"
+                if TABLES.contains(&name.as_str()) || header.starts_with("[client]") {
+                    tables.insert(name);
+                }
+                tables.len() > 1
             }
-            None => line.contains('=') && ["schema", "extends"].contains(&word(line, &['=']).as_str()),
+            None => {
+                is_top && line.contains('=') && ["schema", "extends"].contains(&word(line, &['=']).as_str())
+            }
         }
     })
 }
@@ -111,10 +120,9 @@ mod tests {
     fn a_profile_is_known_by_its_lines() {
         for good in [
             "schema = 1",
-            "  [cluster]\n",
-            "[[node]]",
-            "[etcd.config]",
-            "x y z\n[network] # here",
+            "  [cluster]\n[[node]]\n",
+            "[[node]]\n[etcd.config]",
+            "x y z\n[network] # here\n[[client]]",
             "extends='x'",
         ] {
             assert!(is_profile(good), "{good}");
@@ -128,6 +136,9 @@ mod tests {
             "{ \"schema\": 1 }",
             "TOKEN=abc",
             "[default]\nkey = x",
+            "[cluster]\nkey = x\n[cluster.b]",
+            "[client]\npassword = x\n[network]",
+            "[default]\nschema = x",
         ] {
             assert!(!is_profile(bad), "{bad}");
         }

@@ -11,6 +11,12 @@ use crate::profile::{About, Carrier, Finding};
 use crate::tree::{Entry, Kind, Tree};
 use crate::values::{GuestPath, Mode};
 
+/// How many files, directories and links a node may have, all overlays together.
+const ENTRIES: usize = 200_000;
+
+/// How many bytes their paths may have.
+const NAMES: usize = 30 << 20;
+
 /// A node's tree, and what is to be said of how it came about.
 pub struct Laid {
     pub tree: Tree,
@@ -54,6 +60,7 @@ pub(super) fn node(kitchen: &Kitchen<'_>, node: &Node, keys: Option<&NodeKeys<'_
     laying.check_links();
     laying.check_data_directory();
     laying.check_replace();
+    laying.check_size();
     Ok(laying.laid)
 }
 
@@ -183,6 +190,24 @@ impl Laying<'_> {
             );
             let help = "name a directory that is etcd's data's alone, such as /var/lib/etcd";
             self.laid.findings.push(Finding::new(About::DataDirectory, reason).help(help));
+        }
+    }
+
+    /// A bundle is read back with a limit on what an archive has (`pack::read`), so that nothing larger may be built.
+    fn check_size(&mut self) {
+        let tree = &self.laid.tree;
+        let names: usize = tree.iter().map(|(path, _)| path.as_str().len()).sum();
+        let last = self.kitchen.overlays.iter().rev().find(|overlay| overlay.directory.is_some());
+        if let Some(overlay) = last
+            && (tree.len() > ENTRIES || names > NAMES)
+        {
+            let reason = format!(
+                "the overlays bring a node {} files and directories, with {names} bytes of paths; it may have {ENTRIES} and \
+                 {NAMES}",
+                tree.len()
+            );
+            let help = "bring what has so many files as one archive, and let the node unpack it";
+            self.laid.findings.push(overlay.finding(reason).help(help));
         }
     }
 

@@ -300,7 +300,7 @@ impl Reading {
             let directory =
                 self.overlay.directory.iter().map(|path| path.display().to_string()).collect::<String>();
             self.overlay.warnings.push(format!(
-                "no file in the overlay {directory} may be read by others, so that none may be on the nodes; if a umask                  has made it so, chmod -R go=u-w {directory}"
+                "no file in the overlay {directory} may be read by others, so that none may be on the nodes; if a umask has made it so, chmod -R go=u-w {directory}"
             ));
         }
         self.overlay

@@ -201,7 +201,13 @@ const TABLE: &[Row] = &[
     ),
     row(
         Fault::Waiting,
-        &["context deadline exceeded", "deadlineexceeded", "tls handshake timeout"],
+        // The last is what etcdctl says when a proposal was not committed in time (ctlv3/command/ep_command.go).
+        &[
+            "context deadline exceeded",
+            "deadlineexceeded",
+            "tls handshake timeout",
+            "unable to fetch the alarm list",
+        ],
         "etcd is there but does not answer: it has not yet met a quorum of the members, or it hangs.",
         "Start the other members, check the peer port between them, and read the journal of etcd's unit on the node.",
     ),
@@ -398,6 +404,7 @@ mod tests {
             ("x509: certificate is valid for 127.0.0.1, not 10.240.16.10", Fault::WrongName),
             ("Error: etcdserver: mvcc: database space exceeded", Fault::NoSpace),
             ("Error: context deadline exceeded", Fault::Waiting),
+            ("Unable to fetch the alarm list", Fault::Waiting),
             ("etcdserver: permission denied", Fault::Permission),
             // 3.5.30 and 3.5.16, for a user that there is not.
             ("etcdserver: user name not found", Fault::NoUser),

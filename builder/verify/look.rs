@@ -124,6 +124,19 @@ pub fn ask<'a>(
     Asked { target, baked, presented: asked.presented, answers, is_known }
 }
 
+/// Whether the members, as far as they answer, are choosing a leader: what they say now is not what they say in a second.
+pub fn is_in_motion(asked: &[Asked<'_>]) -> bool {
+    let known: Vec<_> = asked.iter().filter_map(|one| one.answers.status.as_ref().ok()).collect();
+    let cluster = |status: &&Status| status.header.cluster_id;
+    let view = |status: &&Status| (status.leader, status.raft_term);
+    let waits = |trouble: &Trouble| matches!(trouble.fault, Fault::Waiting | Fault::NoLeader);
+    known.windows(2).any(|two| cluster(&two[0]) == cluster(&two[1]) && view(&two[0]) != view(&two[1]))
+        || asked.iter().filter(|one| one.answers.status.is_ok()).any(|one| {
+            let Answers { list, health, .. } = &one.answers;
+            list.as_ref().err().is_some_and(waits) || health.as_ref().err().is_some_and(waits)
+        })
+}
+
 /// How a member's ports behave, and what it tells of its options.
 pub struct Ports {
     settings: Settings,

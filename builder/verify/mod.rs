@@ -22,6 +22,7 @@ mod writes;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 pub use causes::Fault;
 pub use etcdctl::{Etcdctl, baked_etcdctl};
@@ -35,6 +36,7 @@ use crate::failure::{Doing, Failure, Result};
 use crate::interrupt;
 use crate::threads;
 use crate::values::{Epoch, Url};
+use look::Asked;
 use probe::Identity;
 use who::Authorities;
 
@@ -129,8 +131,10 @@ pub fn run(bundle: &Path, manifest: &Manifest, options: &Options) -> Result<Repo
     let baked = each(&targets, |target| baked::read(bundle, manifest, target.node));
     let baked = baked.into_iter().collect::<Result<Vec<_>>>()?;
     let pairs: Vec<_> = targets.iter().zip(&baked).collect();
-    let asked = each(&pairs, |(target, baked)| look::ask(target, baked, &etcdctl, &visitors));
-    interrupt::check()?;
+    let (asked, times) = ask_until_at_rest(|| {
+        let asked = each(&pairs, |(target, baked)| look::ask(target, baked, &etcdctl, &visitors));
+        interrupt::check().map(|()| asked)
+    })?;
     let ports = each(&asked, |asked| asked.ports(&visitors));
     let seen: Vec<_> = asked.into_iter().zip(ports).map(|(asked, ports)| asked.with(ports)).collect();
     interrupt::check()?;
@@ -138,6 +142,9 @@ pub fn run(bundle: &Path, manifest: &Manifest, options: &Options) -> Result<Repo
     let mut checks = checks::all(manifest, &seen, &etcdctl);
     interrupt::check()?;
     let mut notes: Vec<String> = etcdctl.note.iter().cloned().collect();
+    if times > 1 {
+        notes.push(format!("the members were asked {times} times, for they were choosing a leader"));
+    }
     if options.read_only {
         notes.push("read-only: no test keys were written".to_owned());
     } else {
@@ -166,6 +173,27 @@ pub fn run(bundle: &Path, manifest: &Manifest, options: &Options) -> Result<Repo
     }
     let cluster = (manifest.cluster.name.to_string(), manifest.cluster.id.to_string());
     Ok(Report::new(cluster, seen.iter().map(look::Seen::member).collect(), checks, notes))
+}
+
+/// How long members may take to agree on a leader. An election ends within a few election timeouts (raft's are a second, and
+/// chance adds up to another); a cluster without a quorum stays as it is.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Between two questions.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// What the members answer, and how often they were asked.
+fn ask_until_at_rest<'a>(ask: impl Fn() -> Result<Vec<Asked<'a>>>) -> Result<(Vec<Asked<'a>>, usize)> {
+    let begun = Instant::now();
+    let mut times = 1;
+    loop {
+        let asked = ask()?;
+        if !look::is_in_motion(&asked) || begun.elapsed() >= PATIENCE {
+            return Ok((asked, times));
+        }
+        std::thread::sleep(PAUSE);
+        times += 1;
+    }
 }
 
 /// Releases up to 3.5.27 say "permission denied" to most questions of a user that there is not; one answer that names the

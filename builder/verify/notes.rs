@@ -53,11 +53,11 @@ pub fn closed_peer_ports(seen: &[Seen<'_>]) -> Option<String> {
 pub fn options(seen: &[Seen<'_>]) -> (Vec<Check>, Vec<String>) {
     let check = "options as baked";
     let mut checks = Vec::new();
-    let (mut untold, mut foreign) = (BTreeSet::new(), Vec::new());
+    let mut untold = BTreeSet::new();
     for one in seen {
         let node = Some(one.name());
         let Some(baked) = &one.baked.options else {
-            foreign.push(one.name());
+            checks.push(Check::skipped(check, node, "etcd is not started there as Kiln's unit starts it"));
             continue;
         };
         if one.status.is_err() && one.settings.command.is_none() {
@@ -75,12 +75,6 @@ pub fn options(seen: &[Seen<'_>]) -> (Vec<Check>, Vec<String>) {
         });
     }
     let mut notes = Vec::new();
-    if !foreign.is_empty() {
-        notes.push(format!(
-            "options of {} not checked: etcd is not started by a unit of Kiln's there",
-            foreign.join(", ")
-        ));
-    }
     if !untold.is_empty() {
         let list: Vec<_> = untold.into_iter().collect();
         notes.push(format!("not checked, because etcd does not tell: {}", list.join(", ")));

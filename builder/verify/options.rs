@@ -72,7 +72,12 @@ impl Options {
         let drop_ins = format!("{path}.d/");
         let drop_ins = units.iter().filter(|(other, _)| other.starts_with(&drop_ins));
         let changed = |(_, text): (&String, &String)| {
-            let line = |line: &str| line.trim_start().starts_with("ExecStart") || line.contains("ETCD_");
+            let line = |line: &str| {
+                let line = line.trim_start();
+                line.starts_with("ExecStart=")
+                    || line.starts_with("EnvironmentFile=")
+                    || line.contains("ETCD_")
+            };
             text.lines().any(line)
         };
         if found.next().is_some() || drop_ins.into_iter().any(changed) {
@@ -95,7 +100,10 @@ impl Options {
             compared.differences.extend(differences(&self.command, command));
             by_command = flags(&self.command[1..]).keys().any(|flag| flag != "config-file");
         }
-        let Some(values) = &self.values else { return compared };
+        let Some(values) = &self.values else {
+            compared.untold.insert("what is in its configuration, which Kiln did not write".to_owned());
+            return compared;
+        };
         let value = |flag: &str| values.get(flag).map_or("", String::as_str);
         let mut judge = |what: &'static str, is: Option<String>, want: &str| {
             let Some(is) = is else { return };

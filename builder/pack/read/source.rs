@@ -6,8 +6,8 @@ use std::io::{self, BufRead, Read};
 use crate::failure::{Exit, Failure, Result};
 use crate::interrupt;
 
-/// More than any overlay of a node has.
-const MEMBERS: u64 = 100_000;
+/// More than a node's tree may have (`render`), with the directories above its files.
+const MEMBERS: u64 = 1 << 18;
 
 /// What an archive may come to, in bytes, padding and headers included: packed, and again unpacked.
 const BYTES: u64 = 16 << 30;

@@ -87,7 +87,8 @@ if ! mount -t ext4 -o nodev,nosuid,noexec "$disk" "$data"; then
     [ "$first" != empty ] || refuse "$disk has a new file system that cannot be mounted; look at the kernel's log"
     refuse "$disk is not empty and holds no ext4 file system that can be mounted; it is left as it is: attach this node's own disk"
 fi
-: >/etc/kiln/has-data-disk
 # etcd warns of files that it does not know; fsck makes it again when it is wanted.
 rmdir "$data/lost+found" 2>/dev/null
 chown etcd:etcd "$data" && chmod 0700 "$data" || refuse "$data cannot be given to etcd"
+# Not `:`, which would end the shell here.
+true >/etc/kiln/has-data-disk || refuse "it cannot be noted in /etc/kiln that $disk is there; make room there"

@@ -1,9 +1,10 @@
 # Made by Kiln for cp-c of golden: what the guard needs of root.
 set -u
+# Below, `true >FILE` and not `: >FILE`: a special builtin that cannot open its file ends the shell (POSIX, 2.8.1).
 # What the host remembers, where it says so: QEMU's -fw_cfg name=opt/kiln/formed,string=yes. Only root can read it.
 mkdir -p /run/kiln || exit
 if [ "$(cat /sys/firmware/qemu_fw_cfg/by_name/opt/kiln/formed/raw 2>/dev/null)" = yes ]; then
-    : >/run/kiln/formed || exit
+    true >/run/kiln/formed || exit
 fi
 
 # Names without a DNS server. Only the block between the two marks is Kiln's.
@@ -44,7 +45,7 @@ if [ -L "$hosts" ]; then
     say "leaves $hosts as it is, because it is a link: write the names of its peers where it leads"
     exit 0
 fi
-[ -e "$hosts" ] || : >"$hosts" || { say "has no names of its peers: $hosts cannot be made" && exit 0; }
+[ -e "$hosts" ] || true >"$hosts" || { say "has no names of its peers: $hosts cannot be made" && exit 0; }
 there=$(cat "$hosts") || { say "has no names of its peers: $hosts cannot be read" && exit 0; }
 wanted=$({ [ -z "$there" ] || printf '%s\n' "$there"; } | others && block)
 [ "$there" != "$wanted" ] || exit 0

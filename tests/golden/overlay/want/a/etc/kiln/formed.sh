@@ -14,6 +14,6 @@ done
 # new at each boot, the record that etcd.service leaves beside the data says it.
 served=/var/lib/kiln/served-fadeff13ef5e54ea
 if [ ! -e "$served" ]; then
-    mkdir -p /var/lib/kiln && : >"$served" && sync || say "cannot note in /var/lib/kiln that it has served golden"
+    mkdir -p /var/lib/kiln && true >"$served" && sync || say "cannot note in /var/lib/kiln that it has served golden"
 fi
 say "serves as a member of golden"
