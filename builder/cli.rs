@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgGroup, Args, Parser, Subcommand};
 
 use crate::machine::{Accel, Carrier, Connect, Driver};
 use crate::values::{Digest, Epoch, NodeName, Shard};
@@ -69,10 +69,11 @@ pub enum Verb {
 }
 
 #[derive(Args, Debug)]
+#[command(group = any_of(["profile", "named", "fleet"]))]
 pub struct Source {
     /// A profile's name (./profiles/NAME.toml, then those that kiln carries) or a file (with a / or ending in .toml);
     /// given several times, all of them are built as a fleet
-    #[arg(long, short, value_name = "NAME|FILE", required_unless_present_any = ["fleet", "named"])]
+    #[arg(long, short, value_name = "NAME|FILE")]
     pub profile: Vec<String>,
     /// The same as --profile
     #[arg(value_name = "PROFILE", conflicts_with_all = ["profile", "fleet"])]
@@ -128,6 +129,11 @@ pub enum CacheVerb {
     },
 }
 
+/// What it is about has to be said in one of these ways; the arguments themselves say which exclude each other.
+fn any_of<const N: usize>(arguments: [&'static str; N]) -> ArgGroup {
+    ArgGroup::new("what").required(true).multiple(true).args(arguments)
+}
+
 /// A count of bytes, with K, M or G for the powers of 1024.
 fn size(text: &str) -> Result<u64, String> {
     let digits = text.trim_end_matches(['K', 'M', 'G']);
@@ -162,9 +168,10 @@ pub struct Join {
 
 /// One profile.
 #[derive(Args, Debug)]
+#[command(group = any_of(["profile", "named"]))]
 pub struct One {
     /// A profile's name (./profiles/NAME.toml, then those that kiln carries) or a file (with a / or ending in .toml)
-    #[arg(long, short, value_name = "NAME|FILE", required_unless_present = "named")]
+    #[arg(long, short, value_name = "NAME|FILE")]
     profile: Option<String>,
     /// The same as --profile
     #[arg(value_name = "PROFILE", conflicts_with = "profile")]
@@ -229,9 +236,10 @@ pub struct Build {
 }
 
 #[derive(Args, Debug)]
+#[command(group = any_of(["bundle", "profile", "fleet"]))]
 pub struct Check {
     /// A finished bundle or fleet: its digests, modes, IDs, certificates and programs are compared with its manifest
-    #[arg(conflicts_with_all = ["profile", "fleet"], required_unless_present_any = ["profile", "fleet"])]
+    #[arg(conflicts_with_all = ["profile", "fleet"])]
     pub bundle: Option<PathBuf>,
     /// A profile's name or file, as for build; may be given several times
     #[arg(long, short, value_name = "NAME|FILE")]
@@ -346,6 +354,8 @@ pub struct Status {
     /// Print the result as JSON
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    pub trust: Trust,
 }
 
 #[derive(Args, Debug)]

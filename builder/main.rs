@@ -1,10 +1,12 @@
 //! Parse, dispatch, print the error, return the exit code.
 
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
 use kiln::cli::Cli;
 use kiln::failure::{Exit, Failure};
+use kiln::values::printable_lines;
 use kiln::{commands, interrupt, process};
 
 fn main() -> ExitCode {
@@ -26,14 +28,24 @@ fn guarded() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            // Help and version are results, everything else is a message; clap knows which goes where.
-            let _ = error.print();
-            if json && error.use_stderr() {
+            // Help and version are results, everything else is a message.
+            if !error.use_stderr() {
+                return match error.print() {
+                    Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+                        report(&Failure::io(format!("writing to standard output: {error}")));
+                        exit(Exit::Io)
+                    }
+                    _ => ExitCode::SUCCESS,
+                };
+            }
+            // It quotes what was typed, or what a script has taken from elsewhere.
+            eprintln_quietly(&printable_lines(error.render().to_string().trim_end()));
+            if json {
                 commands::refuse(
                     error.to_string().lines().next().unwrap_or_default().trim_start_matches("error: "),
                 );
             }
-            return if error.use_stderr() { exit(Exit::Usage) } else { ExitCode::SUCCESS };
+            return exit(Exit::Usage);
         }
     };
     match interrupt::listen().and_then(|()| commands::run(cli, json)) {
@@ -46,15 +58,17 @@ fn guarded() -> ExitCode {
 }
 
 fn report(failure: &Failure) {
-    use std::io::Write;
-    let mut stderr = std::io::stderr().lock();
     let text = failure.to_string();
-    // Nobody can be told that stderr is closed.
-    let _ = match failure.is_report() {
-        true if text.is_empty() => Ok(()),
-        true => writeln!(stderr, "{}", text.trim_end()),
-        false => writeln!(stderr, "error: {text}"),
-    };
+    match failure.is_report() {
+        true if text.is_empty() => {}
+        true => eprintln_quietly(text.trim_end()),
+        false => eprintln_quietly(&format!("error: {text}")),
+    }
+}
+
+/// Nobody can be told that stderr is closed.
+fn eprintln_quietly(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
 fn exit(exit: Exit) -> ExitCode {

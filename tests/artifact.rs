@@ -78,7 +78,12 @@ fn a_tarball_in_upstreams_layout_is_let_in_by_its_pin() {
     let desk = Desk::new();
     let file = [desk.put(TARBALL, &bytes)];
     let pin = [Digest::of(&bytes)];
-    desk.refuses("not upstream's", &file, &Accept::default(), &[TARBALL, &pin[0].to_string(), "--trust"]);
+    desk.refuses(
+        "not upstream's",
+        &file,
+        &Accept::default(),
+        &[TARBALL, &pin[0].to_string(), "get the file again"],
+    );
     let other = Accept { pinned: &[Digest::of(b"other")], ..Accept::default() };
     desk.refuses("another pin", &file, &other, &[&pin[0].to_string(), "3.5.16 for amd64 was published with"]);
 

@@ -10,7 +10,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use lab::{Workshop, ha3_with, kiln, refused, reseal, run};
+use lab::{Workshop, ha3_with, kiln, peak, refused, reseal, run};
 use serde_json::{Value, json};
 
 /// Three nodes whose programs are in one layer: little to read.
@@ -292,6 +292,8 @@ fn paths_that_are_something_else_are_named() {
     let mut build = work.kiln(["build", "--fleet", "sites", "--artifacts"]);
     run(build.arg(lab::store()));
     fs::create_dir(work.path().join("empty")).unwrap();
+    fs::create_dir(work.path().join("fleets")).unwrap();
+    run(Command::new("cp").args(["-r", "out/sites", "fleets"]).current_dir(work.path()));
     work.file("notes", "");
     let verbs: &[&[&str]] = &[
         &["show"],
@@ -313,6 +315,7 @@ fn paths_that_are_something_else_are_named() {
         ("ha3", 2, "there is no ha3; did you mean out/ha3?"),
         ("nope", 2, "there is no nope; kiln build makes a bundle"),
         ("empty", 1, "empty is not a bundle: it has no bundle.json"),
+        ("fleets", 2, "fleets is not a bundle but holds the fleet fleets/sites; name a bundle in that"),
     ];
     for verb in verbs {
         for (path, code, want) in paths {
@@ -356,6 +359,60 @@ fn with_little_memory(work: &Workshop, arguments: &[&str]) -> Command {
     command
 }
 
+/// A `newc` archive of so many empty files.
+fn many(files: usize) -> Vec<u8> {
+    let mut archive = Vec::new();
+    for name in (0..files).map(|n| format!("f{n}")).chain(["TRAILER!!!".to_owned()]) {
+        let fields = [1, 0o100_644, 0, 0, 1, 0, 0, 0, 0, 0, 0, name.len() + 1, 0];
+        archive.extend(b"070701");
+        fields.iter().for_each(|field| archive.extend(format!("{field:08x}").bytes()));
+        archive.extend(name.bytes().chain([0]));
+        archive.resize(archive.len().next_multiple_of(4), 0);
+    }
+    archive
+}
+
+/// As many members as an archive may have, in two of them: shown a list at a time.
+#[test]
+fn archive_bombs_that_are_just_allowed_are_shown_in_little_memory() {
+    let work = with("[bundle]\ncarriers = [\"tar\", \"initramfs\"]\n\n");
+    let bundle = copy(&work);
+    put(&bundle.join("nodes/cp-a/overlay.cpio.gz"), &gzip(&many(262_000)), 0o600);
+    let mut made = tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast()));
+    for file in 0..262_000 {
+        let mut header = tar::Header::new_ustar();
+        header.set_mode(0o644);
+        header.set_size(0);
+        made.append_data(&mut header, format!("f{file}"), &b""[..]).unwrap();
+    }
+    let tar = made.into_inner().unwrap().finish().unwrap();
+    put(&bundle.join("nodes/cp-a/overlay.tar.gz"), &tar, 0o600);
+    reseal(&bundle, |_| {});
+    for arguments in [&["show", "b", "cp-a"][..], &["show", "b", "cp-a", "--json"]] {
+        let took = peak(&work, arguments);
+        println!("{arguments:?}: {took} KiB");
+        assert!(took < 500_000, "{arguments:?}: {took} KiB");
+    }
+    let shown: serde_json::Value =
+        serde_json::from_str(&run(&mut work.kiln(["show", "b", "cp-a", "--json"]))).unwrap();
+    let counts: Vec<_> =
+        shown.as_array().unwrap().iter().map(|one| one["members"].as_array().unwrap().len()).collect();
+    assert_eq!(counts, [262_000, 262_000]);
+}
+
+#[test]
+fn a_file_of_a_bundle_that_is_far_too_large_is_a_wrong_bundle() {
+    let work = with("");
+    let bundle = copy(&work);
+    for file in ["bundle.json", "SHA256SUMS"] {
+        let good = fs::read(bundle.join(file)).unwrap();
+        fs::File::options().write(true).open(bundle.join(file)).unwrap().set_len(1 << 40).unwrap();
+        let said = refused(&mut with_little_memory(&work, &["check", "b"]), 1);
+        assert!(said.contains(file) && said.contains("is larger than"), "{said}");
+        put(&bundle.join(file), &good, 0o644);
+    }
+}
+
 #[test]
 fn archive_bombs_take_neither_memory_nor_the_wrong_exit_code() {
     let work = with("[bundle]\ncarriers = [\"tar\", \"initramfs\"]\n\n");
@@ -384,16 +441,8 @@ fn archive_bombs_take_neither_memory_nor_the_wrong_exit_code() {
         assert!(said.contains("at most 4096 are expected"), "{arguments:?}: {said}");
     }
     // Thirty segments, each of which has as many members as an archive may have.
-    let mut segment = Vec::new();
-    for name in (0..99_000).map(|n| format!("f{n}")).chain(["TRAILER!!!".to_owned()]) {
-        let fields = [1, 0o100_644, 0, 0, 1, 0, 0, 0, 0, 0, 0, name.len() + 1, 0];
-        segment.extend(b"070701");
-        fields.iter().for_each(|field| segment.extend(format!("{field:08x}").bytes()));
-        segment.extend(name.bytes().chain([0]));
-        segment.resize(segment.len().next_multiple_of(4), 0);
-    }
     put(&tar, &good, 0o600);
-    put(&cpio, &gzip(&segment).repeat(30), 0o600);
+    put(&cpio, &gzip(&many(99_000)).repeat(30), 0o600);
     reseal(&bundle, |_| {});
     let said = refused(&mut with_little_memory(&work, &["show", "b", "cp-a"]), 1);
     assert!(said.contains("more than 262144 members"), "{said}");

@@ -220,8 +220,18 @@ fn a_profile_is_named_with_or_without_its_flag() {
     assert!(printed.starts_with("out/one: 1 member of etcd 3.5.16"), "{printed}");
     let said = refused(with_store(&mut shop.kiln(["build", "./one.toml", "--jobs", "0"])), 2);
     assert!(said.contains("a whole number from 1 on"), "{said}");
-    let said = refused(&mut shop.kiln(["build"]), 2);
-    assert!(said.contains("PROFILE"), "{said}");
+    for (verb, ways) in [
+        ("build", &["--profile", "[PROFILE]", "--fleet"][..]),
+        ("plan", &["--profile", "PROFILE"]),
+        ("check", &["BUNDLE", "--profile", "--fleet"]),
+    ] {
+        let said = refused(&mut shop.kiln([verb]), 2);
+        let usage = said.lines().find(|line| line.contains("Usage:")).unwrap_or_default();
+        assert!(ways.iter().all(|way| usage.contains(way.trim_matches(['[', ']']))), "{said}");
+    }
+    let said = refused(with_store(&mut shop.kiln(["build", "--profile", "two"])), 2);
+    assert!(said.contains("two.toml") && said.contains("ha3, single"), "{said}");
+    assert!(refused(&mut shop.kiln(["bulid"]), 2).contains("'build'"));
 }
 
 #[test]
@@ -239,9 +249,18 @@ fn jwt_keys_come_with_an_overlay() {
     let token = "[etcd.config]\nauth-token = \"jwt,pub-key=/etc/etcd/jwt.pub,priv-key=/etc/etcd/jwt.key,sign-method=RS256\"\n";
     shop.file("t.toml", format!("{ONE}{token}"));
     let said = refused(with_store(&mut shop.kiln(["check", "--profile", "./t.toml"])), 3);
-    for part in ["t.toml:12", "/etc/etcd/jwt.pub", "/etc/etcd/jwt.key", "[bundle] overlays"] {
+    for part in ["t.toml:12:14", "/etc/etcd/jwt.pub", "/etc/etcd/jwt.key", "[bundle] overlays"] {
         assert!(said.contains(part), "{part}: {said}");
     }
+    // With what is wrong in an overlay, and as JSON.
+    shop.file("broken/etc/x.hbs", "{{nope}}");
+    let mut both = shop.kiln(["check", "--profile", "./t.toml", "--overlays", "broken", "--json"]);
+    let output = with_store(&mut both).output().unwrap();
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let mistakes = told["error"]["mistakes"].as_array().unwrap();
+    let reasons: Vec<_> = mistakes.iter().map(|one| one["reason"].as_str().unwrap()).collect();
+    assert_eq!(reasons.len(), 3, "{told}");
+    assert!(reasons.iter().any(|reason| reason.contains("broken/etc/x.hbs")), "{told}");
     shop.file("o/etc/etcd/jwt.pub", "x");
     shop.file("o/etc/etcd/jwt.key.hbs", "x");
     run(with_store(&mut shop.kiln(["check", "--profile", "./t.toml", "--overlays", "o"])));
@@ -316,4 +335,33 @@ fn a_full_disk_leaves_no_program_without_its_release() {
     let said = refused(command.args(["--user", "--map-root-user", "--mount", "sh", "-c", &script]), 5);
     assert!(said.contains("storing etcd 3.5.16, whose programs take 61 MiB"), "{said}");
     assert_eq!(said.trim().lines().count(), 1, "nothing is left: {said}");
+}
+
+#[test]
+fn what_the_command_line_names_and_is_not_there_is_a_usage_error() {
+    let shop = Workshop::new();
+    shop.file("one.toml", ONE);
+    run(with_store(&mut shop.kiln(["build", "./one.toml"])));
+    for (arguments, want) in [
+        (
+            &["keystore", "import-ca", "x", "--cert", "no.pem", "--key", "no.key"][..],
+            "there is no file no.pem",
+        ),
+        (&["keystore", "init", "x", "--seed-file", "nope"], "there is no file nope"),
+        (&["keystore", "init", "x", "--seed-file", "out"], "a file is needed, not the directory out"),
+        (&["artifacts", "add", "nope.tar.gz"], "there is no file nope.tar.gz"),
+        (&["artifacts", "add", "out"], "a file is needed, not the directory out"),
+        (&["build", "--fleet", "one.toml"], "one.toml is a file, not a directory of profiles"),
+        (&["build", "out/one"], "out/one is a bundle, not a profile"),
+        (&["plan", "./keystore"], "./keystore is a directory with the keystore one, not a profile"),
+    ] {
+        let said = refused(&mut shop.kiln(arguments), 2);
+        assert!(said.contains(want), "{arguments:?}: {said}");
+    }
+    let mut build = shop.kiln(["build", "./one.toml"]);
+    let said = refused(with_store(&mut build).env("SOURCE_DATE_EPOCH", "abc"), 2);
+    assert!(said.contains("SOURCE_DATE_EPOCH"), "{said}");
+    // What is below a bundle would be lost with it.
+    let said = refused(with_store(&mut shop.kiln(["build", "./one.toml", "--out", "out/one/nodes/x"])), 6);
+    assert!(said.contains("out/one, which is a bundle"), "{said}");
 }

@@ -93,7 +93,7 @@ fn a_fleet_is_the_bundles_of_its_profiles() {
 
     assert_eq!(
         run(&mut work.kiln(["check", "out/sites"])),
-        "out/sites: all 3 bundles are as the index and their manifests say\n"
+        "out/sites: 3 bundles, each as the index and its manifest say\n"
     );
     let before = snapshot(&fleet);
     run(&mut build(

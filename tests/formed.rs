@@ -89,8 +89,11 @@ fn all_are_refused(work: &Workshop, changes: Changes<'_>) {
                 assert!(!message.contains(advice), "{what}: {message}");
             }
         }
-        let mut check = work.kiln(["check", "--profile", "small.toml", "--artifacts"]);
-        refused(check.arg(store()), 6);
+        work.file("sites/small.toml", profile);
+        for of in [["--profile", "small.toml"], ["--fleet", "sites"]] {
+            refused(work.kiln(["check", "--artifacts"]).arg(store()).args(of), 6);
+        }
+        refused(work.kiln(["build", "--fleet", "sites", "--artifacts"]).arg(store()), 6);
         let planned =
             work.kiln(["plan", "--profile", "small.toml", "--artifacts"]).arg(store()).output().unwrap();
         let said = String::from_utf8_lossy(&planned.stderr);
@@ -138,7 +141,7 @@ fn a_formed_cluster_is_not_rebuilt_as_another_one() {
                 .next()
                 .unwrap()
                 .to_owned(),
-            &[&has_formed, "its member c is missing: leave its [[node]] in the profile", by_hand],
+            &[&has_formed, "its member c is missing: put its [[node]] back", by_hand],
         ),
         (
             "another address",
@@ -549,4 +552,45 @@ fn many_keystores_are_recorded_at_once_and_none_over_another_runs_work() {
         .filter(|found| found.path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.')))
         .collect();
     assert!(left.is_empty());
+}
+
+/// Built in another directory, or after its keystore was lost: the bundle may be the only one that says what runs.
+#[test]
+fn the_bundle_of_a_formed_cluster_is_not_replaced_by_one_from_another_keystore() {
+    let work = workshop();
+    run(&mut build(&work, &[]));
+    // Until it has formed, it is said.
+    let output = build(&work, &["--quiet", "--keystore", "second"]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && said.contains("out/small is the bundle of another cluster"), "{said}");
+    run(&mut build(&work, &[]));
+    run(&mut work.kiln(["seal", "out/small"]));
+    run(&mut build(&work, &[]));
+    let before = snapshot(&work.path().join("out/small"));
+    fs::create_dir(work.path().join("sites")).unwrap();
+    fs::copy(work.path().join("small.toml"), work.path().join("sites/small.toml")).unwrap();
+    for keystore in ["second", "third"] {
+        let message = refused(&mut build(&work, &["--keystore", keystore]), 6);
+        assert!(message.contains("out/small is the bundle of a cluster that has formed"), "{message}");
+        let mut check =
+            work.kiln(["check", "--profile", "small.toml", "--keystore", keystore, "--artifacts"]);
+        refused(check.arg(store()), 6);
+    }
+    assert!(!work.path().join("third").exists());
+    assert!(snapshot(&work.path().join("out/small")) == before);
+}
+
+/// Leaves end with their CA: a renewal after that would only make a keystore from which nothing can be built.
+#[test]
+fn a_keystore_whose_ca_has_ended_is_not_renewed() {
+    let work = workshop();
+    run(&mut work.kiln(["keystore", "init", "old", "--issued", "2010-01-01"]));
+    work.file("old.toml", SMALL.replace("\"small\"", "\"old\""));
+    run(work.kiln(["build", "--profile", "old.toml", "--artifacts"]).arg(store()));
+    let path = work.path().join("keystore/old/keystore.toml");
+    let before = fs::read(&path).unwrap();
+    let message = refused(&mut work.kiln(["keystore", "renew", "old"]), 4);
+    assert!(message.contains("the CA of old ended on 2019-12-30") && message.contains("Nothing was changed"));
+    assert_eq!(fs::read(&path).unwrap(), before);
+    run(&mut work.kiln(["keystore", "renew", "old", "--issued", "2019-01-01"]));
 }

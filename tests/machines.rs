@@ -113,6 +113,17 @@ fn nodes_lock_and_a_and_a_data_have_machines_of_their_own() {
     }
     let work = built(3, &["lock", "a", "a-data"]);
     let pool = format!("twin-{}", &id(&work)[..8]);
+    // A pool that an interrupted beginning left is taken over, one with somebody's disk in it is not.
+    let images = format!("/var/lib/libvirt/images/kiln-{pool}");
+    virsh(&["pool-define-as", &pool, "dir", "--target", &images]);
+    virsh(&["pool-build", &pool]);
+    virsh(&["pool-start", &pool]);
+    virsh(&["vol-create-as", &pool, "stranger.img", "1M"]);
+    let said = refused(&mut up(&work, "libvirt"), 6);
+    assert!(said.contains(&images) && said.contains("disks of other machines"), "{said}");
+    assert!(virsh(&["vol-list", &pool]).contains("stranger.img"));
+    virsh(&["vol-delete", "--pool", &pool, "stranger.img"]);
+
     let said = run(up(&work, "libvirt").arg("--json"));
     assert_eq!(said.matches("\"phase\": \"started\"").count(), 3, "{said}");
     let volumes: BTreeSet<_> = virsh(&["vol-list", &pool])
@@ -183,6 +194,11 @@ fn what_up_is_told_and_what_has_changed() {
     symlink(&large, state(&work)).unwrap();
     fs::write(work.path().join("precious"), "x").unwrap();
     symlink(work.path().join("precious"), large.join("nodes/a/extra")).unwrap();
+    // With anything else on that disk, nothing goes.
+    fs::write(large.join("thesis.tex"), "x").unwrap();
+    let said = refused(&mut work.kiln(["down", "out/twin", "--purge", "--yes"]), 6);
+    assert!(said.contains("thesis.tex") && large.join("nodes/a/data.qcow2").exists(), "{said}");
+    fs::remove_file(large.join("thesis.tex")).unwrap();
     let output = work.kiln(["down", "out/twin", "--purge", "--yes"]).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success() && said.contains("precious stays"), "{said}");

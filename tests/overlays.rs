@@ -434,7 +434,17 @@ fn overlays_that_are_too_large_are_refused_before_they_are_read() {
     let file = fs::File::create(work.path().join("mine/etc/image")).unwrap();
     file.set_len(10 << 30).unwrap();
     let message = refusal(&work, 3);
-    assert!(message.contains("may have 1024 MiB of files, and has 10241 MiB"), "{message}");
+    assert!(message.contains("may have 1024 MiB of files together; mine has 10241 MiB"), "{message}");
+    assert!(message.contains("--> site.toml:15:13"), "{message}");
+
+    // Each by itself would do.
+    file.set_len(900 << 20).unwrap();
+    work.file("second/etc/image", "");
+    let second = fs::File::options().write(true).open(work.path().join("second/etc/image")).unwrap();
+    second.set_len(900 << 20).unwrap();
+    work.file("site.toml", PROFILE.replace("\"mine\"]", "\"mine\", \"second\"]"));
+    let message = refusal(&work, 3);
+    assert!(message.contains("second has 900 MiB, and the others 901 MiB"), "{message}");
 }
 
 #[test]

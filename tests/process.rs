@@ -5,6 +5,7 @@
 mod lab;
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -133,4 +134,24 @@ fn core_dump() {
     kill_process(Pid::from_child(&child), Signal::CONT).unwrap();
     let status = child.wait().unwrap();
     assert_eq!((status.code(), status.core_dumped()), (Some(5), false));
+}
+
+/// /proc/PID belongs to root where PR_SET_DUMPABLE is off (proc(5)); a process that may be dumped is its own user's.
+#[test]
+fn core_dump_and_trace_are_refused_to_the_user_itself() {
+    let work = Workshop::new();
+    std::os::unix::fs::chown(work.path(), Some(65534), Some(65534)).unwrap();
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    silent.set_nonblocking(true).unwrap();
+    let address = format!("oci://{}/a:t", silent.local_addr().unwrap());
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", KILN, "pull", &address]);
+    command.current_dir(work.path()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    // It has begun when it asks.
+    let _asking = lab::wait_for("its question", || silent.accept().ok());
+    let owner = fs::metadata(format!("/proc/{}", child.id())).unwrap().uid();
+    kill_process(Pid::from_child(&child), Signal::KILL).unwrap();
+    child.wait().unwrap();
+    assert_eq!(owner, 0);
 }

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use daemon::{Registry, Setup, answering, broken_way, htpasswd};
-use lab::{Workshop, ha3_with, refused, reseal, run, snapshot};
+use lab::{Workshop, ha3_with, peak, refused, reseal, run, snapshot};
 
 /// Three nodes whose binaries lie apart, and the same with another token.
 fn workshop() -> Workshop {
@@ -581,15 +581,6 @@ fn half_a_bundle_never_appears() {
     }
     run(&mut kiln(&work, &["pull", &registry.address("ha3:one")]));
     assert_same(&bundle, &work.path().join("out/ha3"));
-}
-
-/// The program's largest resident size in KiB, from wait4(2).
-fn peak(work: &Workshop, arguments: &[&str]) -> u64 {
-    let mut command = Command::new("python3");
-    let script = "import os,resource,subprocess,sys; subprocess.run(sys.argv[1:],check=True,stdout=subprocess.DEVNULL,\
-                  stderr=subprocess.DEVNULL); print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)";
-    command.args(["-c", script, env!("CARGO_BIN_EXE_kiln")]).args(arguments).current_dir(work.path());
-    run(command.env("HOME", work.path())).trim().parse().unwrap()
 }
 
 #[test]

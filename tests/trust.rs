@@ -268,7 +268,8 @@ fn plan_of_an_imported_ca() {
     let end = String::from_utf8(end.stdout).unwrap();
     let end = end.trim().trim_start_matches("notAfter=").replace(' ', "T");
     run(&mut work.kiln(["keystore", "init", "ha3"]));
-    run(&mut work.kiln(["keystore", "import-ca", "ha3", "--cert", "ca.pem", "--key", "ca.key"]));
+    let said = run(&mut work.kiln(["keystore", "import-ca", "ha3", "--cert", "ca.pem", "--key", "ca.key"]));
+    assert!(said.contains(&format!("(CN=Corp, RSA 2048, ends {end})")), "{said}");
     let planned = run(work.kiln(["plan", "--profile", "ha3", "--artifacts"]).arg(store()));
     let want = format!("  CA         imported: CN=Corp, RSA 2048, ends {end}\n");
     assert!(planned.contains(&want), "{want}{planned}");

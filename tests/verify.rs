@@ -417,12 +417,21 @@ fn verify_runs_the_bundle_only_as_the_store_has_it() {
         Said::of(&mut command)
     };
     let known = store().to_str().unwrap();
-    for (verb, tail) in [("verify", &[][..]), ("rehearse", &[]), ("etcdctl", &["--", "version"])] {
+    let base = lab::lab().join("base/live");
+    let of_up = ["--no-wait", "--base", base.to_str().unwrap()];
+    for (verb, tail) in [
+        ("verify", &[][..]),
+        ("rehearse", &[]),
+        ("etcdctl", &["--", "version"]),
+        ("status", &[]),
+        ("up", &of_up),
+    ] {
         let said = code(&[verb, "--artifacts", known], tail);
         assert_eq!(said.code, Some(4), "{verb}: {}", said.stderr);
         assert!(said.stderr.contains("etcdctl in the bundle is not the one that"), "{verb}: {}", said.stderr);
         assert!(!ran.exists(), "{verb} ran it");
     }
+    assert!(!work.path().join(".evil.machines").exists());
     // Explicitly allowed, and said.
     let said = code(&["etcdctl", "--artifacts", known, "--allow-unverified"], &["--", "version"]);
     assert!(ran.exists() && said.stderr.contains("because --allow-unverified is given"), "{}", said.stderr);

@@ -7,6 +7,7 @@ use std::io::{self, Read};
 
 use crate::failure::{Failure, Result};
 use crate::interrupt;
+use crate::values::printable;
 
 pub struct Limits {
     /// Bytes of the file itself.
@@ -68,7 +69,16 @@ impl<'l> Gauge<'l> {
     /// What a failed reading means: what the gauge has seen, or else that the file is not what it should be.
     pub fn explain(&self, error: io::Error) -> Failure {
         self.happened.borrow_mut().take().unwrap_or_else(|| {
-            Failure::untrusted(format!("it is damaged or cut short ({error}); get the file again"))
+            // liblzma's word for it comes as text alone.
+            if error.kind() == io::ErrorKind::OutOfMemory || error.to_string().contains("allocation") {
+                return Failure::io(format!("unpacking takes more memory than there is ({error})"));
+            }
+            // The error may quote a name from the archive.
+            let error = error.to_string();
+            Failure::untrusted(format!(
+                "it is damaged or cut short ({}); get the file again",
+                printable(&error)
+            ))
         })
     }
 

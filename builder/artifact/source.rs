@@ -147,9 +147,14 @@ fn trust_in(sha256: Digest, file: &str, accept: &Accept<'_>) -> Result<Trust> {
             "its sha256 is {sha256}, which this kiln does not know; compare it with what its publisher says"
         ),
     };
-    Err(Failure::untrusted(format!(
-        "{reason}. A file that you trust all the same is let in by [etcd] sha256 in the profile, or by --trust"
-    )))
+    let way = match published {
+        // It is not what it says it is: no way around.
+        Some(_) => "",
+        None => {
+            ". A file that you trust all the same is let in by [etcd] sha256 in the profile, or by --trust"
+        }
+    };
+    Err(Failure::untrusted(format!("{reason}{way}")))
 }
 
 #[cfg(test)]
@@ -197,9 +202,12 @@ mod tests {
         for (file, want) in cases {
             let failure = trust_in(Digest::of(b"x"), file, &Accept::default()).unwrap_err();
             assert_eq!(failure.exit(), Exit::Untrusted);
-            for part in want.iter().chain(&[&*found, "[etcd] sha256", "--trust"]) {
+            for part in want.iter().chain(&[&*found]) {
                 assert!(failure.to_string().contains(part), "{failure}");
             }
+            // A file that is not what it says it is has no way around.
+            let ways = ["[etcd] sha256", "--trust"].map(|way| failure.to_string().contains(way));
+            assert_eq!(ways, [want[0] != published; 2], "{failure}");
         }
     }
 

@@ -13,7 +13,7 @@ use crate::artifact;
 use crate::disk::{self, Input, Kind, Walked};
 use crate::etcd::Release;
 use crate::etcd::ids::{cluster_id, member_id};
-use crate::failure::{Doing, Failure, Result};
+use crate::failure::{Doing, Exit, Failure, Result};
 use crate::interrupt;
 use crate::pack::read::Archive;
 use crate::pki::Presented;
@@ -183,7 +183,13 @@ impl Check<'_> {
             interrupt::check()?;
             // What is wrong with one file is told with what is wrong with the others.
             Ok(match there.contains_key(path.as_str()) {
-                true => memory.read(&self.bundle.path.join(path.as_str()), is_tar(path).then_some(&wanted)),
+                true => match memory
+                    .read(&self.bundle.path.join(path.as_str()), is_tar(path).then_some(&wanted))
+                {
+                    // Of this machine, not of the bundle.
+                    Err(failure) if failure.exit() == Exit::Io => return Err(failure),
+                    read => read,
+                },
                 false => Err(Failure::wrong("is missing")),
             })
         })?;

@@ -39,9 +39,19 @@ impl Place {
     /// # Errors
     /// `Exit::Unsafe` when something else stands at the target, `Exit::Locked` when another run is writing it.
     pub fn begin(target: &Path, holds: Holds) -> Result<Self> {
-        check_replaceable(target, holds)?;
-        let staging = Staging::begin(target)?;
-        Ok(Self { staging, target: target.to_owned(), holds, seen: Seen::default() })
+        // A link on the way there may lead elsewhere by the time that the old one is removed.
+        let parent = target.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let target = match (parent, target.file_name()) {
+            (Some(parent), Some(name))
+                if std::path::absolute(parent).is_ok_and(|path| path != disk::resolved(parent)) =>
+            {
+                disk::resolved(parent).join(name)
+            }
+            _ => target.to_owned(),
+        };
+        check_replaceable(&target, holds)?;
+        let staging = Staging::begin(&target)?;
+        Ok(Self { staging, target, holds, seen: Seen::default() })
     }
 
     /// With what is known of the files of the place that this one replaces.

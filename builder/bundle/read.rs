@@ -90,8 +90,15 @@ fn what_else(path: &Path) -> Result<Failure> {
         });
     }
     let has = |name: &str| disk::look(&path.join(name)).is_ok_and(|found| found.is_some());
-    let within: Vec<_> =
-        disk::list(path)?.into_iter().filter(|name| has(&format!("{name}/{MANIFEST}"))).collect();
+    let holds = |file: &str| -> Result<Vec<String>> {
+        Ok(disk::list(path)?.into_iter().filter(|name| has(&format!("{name}/{file}"))).collect())
+    };
+    let (within, fleets) = (holds(MANIFEST)?, holds(INDEX)?);
+    if let ([], [fleet, ..]) = (&within[..], &fleets[..]) {
+        let fleet = path.join(fleet);
+        let fleet = fleet.display();
+        return usage(format!("{shown} is not a bundle but holds the fleet {fleet}; name a bundle in that"));
+    }
     let what = match () {
         () if has(INDEX) => "is a fleet",
         () if has(KEYSTORE) => return usage(format!("{shown} is a keystore, not a bundle")),

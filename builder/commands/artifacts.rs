@@ -20,9 +20,7 @@ pub fn run(verb: &Artifacts, out: &Output) -> Result<()> {
             }
             let accept = Accept { pinned: &pinned, trust: *trust, replace: *replace };
             for path in files {
-                if disk::look(path)?.is_none() {
-                    return Err(Failure::new(Exit::Usage, format!("there is no file {}", path.display())));
-                }
+                inputs::refuse_missing(path)?;
             }
             let before = store.available()?;
             let added = store.add(files, &accept)?;

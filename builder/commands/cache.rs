@@ -71,9 +71,10 @@ pub fn run(verb: &cli::CacheVerb, out: &Output) -> Result<()> {
                 return out.json(&pruned);
             }
             out.print(format_args!(
-                "{}: removed {} entries of {} bytes; {} bytes are left",
+                "{}: removed {} {} of {} bytes; {} bytes are left",
                 path.display(),
                 pruned.removed,
+                if pruned.removed == 1 { "entry" } else { "entries" },
                 pruned.removed_bytes,
                 pruned.kept_bytes
             ))

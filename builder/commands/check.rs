@@ -108,7 +108,7 @@ fn directory(path: &Path, json: bool, out: &Output) -> Result<()> {
                 "fleet": path, "bundles": bundles, "problems": first(&problems), "problem_count": problems.len(),
             }))?;
         }
-        (problems, format!("all {bundles} bundles are as the index and their manifests say"))
+        (problems, format!("{}, each as the index and its manifest say", counted(bundles, "bundle")))
     } else {
         let bundle = Bundle::open(path)?;
         let files = bundle.manifest.files.len();

@@ -16,9 +16,7 @@ use crate::verify::{self, Etcdctl};
 /// What etcdctl ended with, as it is: its exit code, or 128 and the signal's number.
 pub fn run(args: &cli::Etcdctl, out: &Output) -> Result<()> {
     let bundle = Bundle::open(&args.bundle)?;
-    if let Some(unknown) = programs::check(&bundle, &[artifact::Program::Etcdctl], &args.trust)? {
-        out.say(format_args!("note: {unknown}"));
-    }
+    programs::check_aloud(&bundle, &[artifact::Program::Etcdctl], &args.trust, out)?;
     let scratch = Scratch::swept("etcdctl")?;
     let etcdctl = Etcdctl::new(&bundle.path, &bundle.manifest, scratch.path())?;
     let client = |file: &str| Path::new(&bundle.path).join("client").join(file);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
@@ -13,16 +13,16 @@ use super::prepare::Prepared;
 use super::progress::Progress;
 use super::sink::Sink;
 use super::{bake, build, inputs, overlays};
-use crate::bundle::{Entry, Holds, Index, Place};
+use crate::bundle::{Bundle, Entry, Holds, Index, Place};
 use crate::cli;
 use crate::clock;
 use crate::disk;
 use crate::etcd::Release;
-use crate::failure::{Doing, Result};
+use crate::failure::{Doing, Failure, Result};
 use crate::pki::Keystore;
 use crate::profile::Profile;
 use crate::threads;
-use crate::values::{Digest, Epoch, counted};
+use crate::values::{Digest, Epoch, Shard, counted};
 
 /// A bundle that is done.
 struct Built {
@@ -60,6 +60,10 @@ pub fn run(args: &cli::Build, out: &Output) -> Result<()> {
             .and_then(|_| pantry.overlays(profile))
             .and_then(|_| pantry.base(profile))
             .doing(|| format!("building {}", profile.name))?;
+    }
+    look_at_replaced(&target, args.source.shard, &profiles, out)?;
+    if let Some(shard) = args.source.shard {
+        refuse_new_keystores(&mine, &keystores, shard)?;
     }
     pantry.open_cache();
     let place = Place::begin(&target, Holds::Fleet)?.having_seen(pantry.seen(&target));
@@ -112,6 +116,53 @@ pub fn run(args: &cli::Build, out: &Output) -> Result<()> {
     }
     let said = say(args, &target, &index, made, out);
     and_said(&format!("{} is built", target.display()), said)
+}
+
+/// Names the bundles that the new fleet has no more.
+///
+/// # Errors
+/// `Exit::Unsafe` when one of them has formed, or a part would take the place of the whole.
+fn look_at_replaced(target: &Path, shard: Option<Shard>, profiles: &[Profile], out: &Output) -> Result<()> {
+    let Ok(there) = Index::read(target) else { return Ok(()) };
+    let shown = target.display();
+    if let Some(shard) = shard
+        && there.shard.is_none()
+    {
+        return Err(Failure::unsafe_to(format!(
+            "{shown} is a whole fleet, and part {shard} alone would take its place; choose another --out"
+        )));
+    }
+    let is_here = |entry: &&Entry| profiles.iter().any(|profile| profile.name == entry.name);
+    for Entry { name, id, .. } in there.bundles.iter().filter(|entry| !is_here(entry)) {
+        let bundle = target.join(name.as_str());
+        let bundle = bundle.display();
+        if Bundle::open(&target.join(name.as_str())).is_ok_and(|bundle| bundle.manifest.cluster.formed) {
+            return Err(Failure::unsafe_to(format!(
+                "{bundle} is the bundle of a cluster that has formed ({id}), and no profile of this fleet is called {name}: \
+                 bring the profile back, move the bundle elsewhere, or choose another --out"
+            )));
+        }
+        out.announce(format_args!("{bundle} goes: no profile of this fleet is called {name}"));
+    }
+    Ok(())
+}
+
+/// Parts of a fleet are built on several machines, of which each would make other keys.
+///
+/// # Errors
+/// `Exit::Unsafe` when a keystore is missing.
+fn refuse_new_keystores(mine: &[&Profile], keystores: &Path, shard: Shard) -> Result<()> {
+    for profile in mine {
+        let path = keystores.join(profile.cluster.name.as_str());
+        if disk::look(&path)?.is_none() {
+            return Err(Failure::unsafe_to(format!(
+                "there is no keystore {}, and part {shard} of a fleet makes none: it would stay on this machine; make all \
+                 of them first with kiln keystore init --fleet, and bring them to every machine",
+                path.display()
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn say(args: &cli::Build, target: &std::path::Path, index: &Index, made: usize, out: &Output) -> Result<()> {

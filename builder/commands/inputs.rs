@@ -67,11 +67,14 @@ fn file(path: &Path) -> Result<Source> {
     let refuse = |reason: String| Err(Failure::new(Exit::Usage, reason));
     match disk::look(path)? {
         None => refuse(format!("there is no profile {}", path.display())),
-        Some(found) if found.kind == Kind::Directory => refuse(format!(
-            "{} is a directory; --fleet {} builds every profile in it",
-            path.display(),
-            path.display()
-        )),
+        Some(found) if found.kind == Kind::Directory => refuse(match disk::what(path) {
+            what if what == "a directory of profiles" => format!(
+                "{} is a directory; kiln build and check take every profile in it with --fleet {}",
+                path.display(),
+                path.display()
+            ),
+            what => format!("{} is {what}, not a profile", path.display()),
+        }),
         Some(_) => file_at(path, 0, Lines::Shown),
     }
 }
@@ -137,6 +140,11 @@ pub fn sources(named: &cli::Source) -> Result<Vec<Source>> {
     if let Some(directory) = &named.fleet {
         if disk::look(directory)?.is_none() {
             return Err(Failure::new(Exit::Usage, format!("there is no directory {}", directory.display())));
+        }
+        if !directory.is_dir() {
+            let reason =
+                format!("{} is {}, not a directory of profiles", directory.display(), disk::what(directory));
+            return Err(Failure::new(Exit::Usage, reason));
         }
         let is_profile = |name: &String| name.ends_with(".toml") && !name.starts_with(['_', '.']);
         for name in disk::list(directory)?.into_iter().filter(is_profile) {
@@ -277,13 +285,33 @@ pub fn plan(profile: &Profile, keystore: Option<&Keystore>) -> Plan {
     plan
 }
 
+/// Reads a file that the command line names.
+///
+/// # Errors
+/// Those of [`refuse_missing`] and of [`disk::read`].
+pub fn given(path: &Path, limit: u64) -> Result<Vec<u8>> {
+    refuse_missing(path)?;
+    disk::read(path, limit)
+}
+
+/// # Errors
+/// `Exit::Usage` when a file that the command line names is not there, or is a directory.
+pub fn refuse_missing(path: &Path) -> Result<()> {
+    let refuse = |what: &str| Err(Failure::new(Exit::Usage, format!("{what} {}", path.display())));
+    match disk::look(&disk::resolved(path))?.map(|found| found.kind) {
+        None => refuse("there is no file"),
+        Some(Kind::Directory) => refuse("a file is needed, not the directory"),
+        Some(_) => Ok(()),
+    }
+}
+
 /// `SOURCE_DATE_EPOCH` (reproducible-builds.org), where it is set.
 ///
 /// # Errors
-/// `Exit::Profile` when it is not a time that Kiln can write down.
+/// `Exit::Usage` when it is not a time that Kiln can write down.
 pub fn source_date_epoch() -> Result<Option<Epoch>> {
     let Some(text) = std::env::var_os("SOURCE_DATE_EPOCH") else { return Ok(None) };
-    let refuse = |reason: String| Failure::new(Exit::Profile, format!("SOURCE_DATE_EPOCH: {reason}"));
+    let refuse = |reason: String| Failure::new(Exit::Usage, format!("SOURCE_DATE_EPOCH: {reason}"));
     let seconds: Option<u64> =
         text.to_str().filter(|t| t.bytes().all(|b| b.is_ascii_digit())).and_then(|t| t.parse().ok());
     let seconds = seconds.ok_or_else(|| refuse("it must be a count of seconds since 1970".into()))?;

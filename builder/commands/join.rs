@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::output::Output;
+use super::places::refuse_inside;
 use crate::bundle::{Bundle, Fleet, Holds, INDEX, Index, MANIFEST, Place, SUMS, join};
 use crate::cli;
 use crate::disk;
@@ -11,6 +12,7 @@ use crate::interrupt;
 use crate::values::{ClusterName, Mode, counted};
 
 pub fn run(args: &cli::Join, out: &Output) -> Result<()> {
+    refuse_inside(&args.out)?;
     for part in &args.parts {
         if disk::is_same(part, &args.out)? {
             return Err(Failure::unsafe_to(format!(

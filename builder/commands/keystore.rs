@@ -9,7 +9,6 @@ use super::inputs;
 use super::output::{Output, and_said};
 use crate::artifact::Store;
 use crate::cli::{Keystore as Verb, Source};
-use crate::disk;
 use crate::failure::{Doing, Failure, Result};
 use crate::pki::Keystore;
 use crate::values::{ClusterName, Digest, Epoch, counted};
@@ -61,8 +60,8 @@ pub fn run(verb: &Verb, out: &Output) -> Result<()> {
         }
         Verb::ImportCa { cluster, keys, cert, key, passphrase_file, json } => {
             let path = inputs::keystore_path(keys.keystore.as_ref(), cluster);
-            let certificates = disk::read(cert, LIMIT)?;
-            let key = Zeroizing::new(disk::read(key, LIMIT)?);
+            let certificates = inputs::given(cert, LIMIT)?;
+            let key = Zeroizing::new(inputs::given(key, LIMIT)?);
             let passphrase = passphrase_file.as_deref().map(first_line).transpose()?;
             let date = inputs::date_of_issue(None)?;
             let passphrase = passphrase.as_deref().map(String::as_str);
@@ -187,10 +186,11 @@ fn init_all(
     let (made, there) = (drafts.len(), profiles.len() - drafts.len());
     Keystore::save_all(drafts)?;
     let done = format!("made {} in {}", counted(made, "keystore"), keystores.display());
+    let were = if there == 1 { "was" } else { "were" };
     let said = match json {
         true => out.json(&json!({ "keystores": keystores, "made": names, "there": there })),
         false => out.print(format_args!(
-            "{done}, where {there} were already: every key of these clusters comes from them; keep them safe and back them up"
+            "{done}, where {there} {were} already: every key of these clusters comes from them; keep them safe and back them up"
         )),
     };
     and_said(&done, said)
@@ -199,7 +199,7 @@ fn init_all(
 /// 32 bytes, as they are or as 64 hex digits.
 fn seed(path: &Path) -> Result<Zeroizing<[u8; 32]>> {
     let reading = || format!("reading {}", path.display());
-    let bytes = Zeroizing::new(disk::read(path, 1024)?);
+    let bytes = Zeroizing::new(inputs::given(path, 1024)?);
     let seed = match <[u8; 32]>::try_from(bytes.as_slice()) {
         Ok(seed) => Some(Zeroizing::new(seed)),
         // A digest's notation is the same: 64 hex digits for 32 bytes.
@@ -220,7 +220,7 @@ fn seed(path: &Path) -> Result<Zeroizing<[u8; 32]>> {
 }
 
 fn first_line(path: &Path) -> Result<Zeroizing<String>> {
-    let bytes = Zeroizing::new(disk::read(path, 64 * 1024)?);
+    let bytes = Zeroizing::new(inputs::given(path, 64 * 1024)?);
     let text = std::str::from_utf8(&bytes)
         .map_err(|_| Failure::untrusted("it is not UTF-8"))
         .doing(|| format!("reading {}", path.display()))?;

@@ -6,6 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
+use serde::ser::{SerializeSeq as _, Serializer as _};
+use serde_json::Serializer;
+use serde_json::ser::{Formatter, PrettyFormatter};
 
 use crate::failure::{Doing, Exit, Failure, Result};
 use crate::values::{printable_lines, steers};
@@ -66,11 +69,7 @@ impl Output {
 
     fn write(&self, text: &str) -> Result<()> {
         let mut stdout = io::stdout().lock();
-        match stdout.write_all(text.trim_end_matches('\n').as_bytes()).and_then(|()| stdout.write_all(b"\n"))
-        {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Failure::unheard()),
-            other => other.doing(|| "writing to standard output".into()),
-        }
+        heard(stdout.write_all(text.trim_end_matches('\n').as_bytes()).and_then(|()| stdout.write_all(b"\n")))
     }
 
     /// The result, with the warnings so far where it is an object.
@@ -81,18 +80,93 @@ impl Output {
             let warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
             fields.insert("warnings".to_owned(), warnings.as_slice().into());
         }
-        let text = serde_json::to_string_pretty(&value).map_err(failed)?;
+        self.document(|serializer| value.serialize(serializer))
+    }
+
+    /// A result as a JSON array, item by item, so that only one of them is in memory.
+    ///
+    /// # Errors
+    /// As [`Output::print`], and those of making an item; what was written before is then there.
+    pub fn json_items<T: Serialize>(&self, items: impl Iterator<Item = Result<T>>) -> Result<()> {
+        let mut failed = None;
+        let written = self.document(|serializer| {
+            let items = items.map_while(|item| item.map_err(|failure| failed = Some(failure)).ok());
+            let mut array = serializer.serialize_seq(None)?;
+            items.into_iter().try_for_each(|item| array.serialize_element(&item))?;
+            array.end()
+        });
+        failed.map_or(written, Err)
+    }
+
+    fn document(
+        &self,
+        write: impl FnOnce(&mut Serializer<&mut dyn Write, Steady<'_>>) -> serde_json::Result<()>,
+    ) -> Result<()> {
         self.written.store(true, Ordering::Relaxed);
-        // serde_json escapes C0 only. Outside of strings JSON has no such characters (RFC 8259 section 2).
-        let mut escaped = String::with_capacity(text.len());
-        for c in text.chars() {
-            match c {
-                '\n' => escaped.push(c),
-                c if steers(c) => escaped.push_str(&format!("\\u{:04x}", u32::from(c))),
-                c => escaped.push(c),
-            }
+        let mut stdout = io::BufWriter::new(io::stdout().lock());
+        let to: &mut dyn Write = &mut stdout;
+        let mut serializer = Serializer::with_formatter(to, Steady(PrettyFormatter::new()));
+        let written = write(&mut serializer).map_err(io::Error::from);
+        heard(written.and_then(|()| stdout.write_all(b"\n")).and_then(|()| stdout.flush()))
+    }
+}
+
+/// What came of writing to stdout.
+fn heard(written: io::Result<()>) -> Result<()> {
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Failure::unheard()),
+        other => other.doing(|| "writing to standard output".into()),
+    }
+}
+
+/// JSON in lines, in which nothing acts on a terminal: serde_json escapes C0 only.
+struct Steady<'i>(PrettyFormatter<'i>);
+
+impl Formatter for Steady<'_> {
+    fn write_string_fragment<W: ?Sized + Write>(&mut self, to: &mut W, fragment: &str) -> io::Result<()> {
+        let mut rest = fragment;
+        while let Some((at, c)) = rest.char_indices().find(|(_, c)| steers(*c)) {
+            to.write_all(&rest.as_bytes()[..at])?;
+            c.encode_utf16(&mut [0; 2]).iter().try_for_each(|unit| write!(to, "\\u{unit:04x}"))?;
+            rest = &rest[at + c.len_utf8()..];
         }
-        self.write(&escaped)
+        to.write_all(rest.as_bytes())
+    }
+
+    fn begin_array<W: ?Sized + Write>(&mut self, to: &mut W) -> io::Result<()> {
+        self.0.begin_array(to)
+    }
+
+    fn end_array<W: ?Sized + Write>(&mut self, to: &mut W) -> io::Result<()> {
+        self.0.end_array(to)
+    }
+
+    fn begin_array_value<W: ?Sized + Write>(&mut self, to: &mut W, first: bool) -> io::Result<()> {
+        self.0.begin_array_value(to, first)
+    }
+
+    fn end_array_value<W: ?Sized + Write>(&mut self, to: &mut W) -> io::Result<()> {
+        self.0.end_array_value(to)
+    }
+
+    fn begin_object<W: ?Sized + Write>(&mut self, to: &mut W) -> io::Result<()> {
+        self.0.begin_object(to)
+    }
+
+    fn end_object<W: ?Sized + Write>(&mut self, to: &mut W) -> io::Result<()> {
+        self.0.end_object(to)
+    }
+
+    fn begin_object_key<W: ?Sized + Write>(&mut self, to: &mut W, first: bool) -> io::Result<()> {
+        self.0.begin_object_key(to, first)
+    }
+
+    fn begin_object_value<W: ?Sized + Write>(&mut self, to: &mut W) -> io::Result<()> {
+        self.0.begin_object_value(to)
+    }
+
+    fn end_object_value<W: ?Sized + Write>(&mut self, to: &mut W) -> io::Result<()> {
+        self.0.end_object_value(to)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::inputs;
 use super::output::colour;
@@ -9,8 +10,8 @@ use super::pantry::Pantry;
 use super::places::Places;
 use crate::artifact::Program;
 use crate::failure::{Failure, Result};
-use crate::profile::{self, About, Finding, Mistakes, Profile};
-use crate::render::{self, Kitchen, Laid, Overlay, Replaced};
+use crate::profile::{self, About, Finding, Mistakes, OptionSet, Profile};
+use crate::render::{self, Kitchen, Laid, Overlay, Replaced, Room};
 use crate::threads;
 use crate::values::Epoch;
 
@@ -63,19 +64,35 @@ fn look(profile: &Profile, pantry: &Pantry<'_>, places: &Places) -> Result<Looke
     if !looked.found.is_empty() {
         // An overlay that is refused is not read, and the others alone do not say what a node gets.
         for directory in apart {
-            looked.found.extend(render::load(directory)?.findings);
+            looked.found.extend(render::load(directory, &Room::default())?.findings);
         }
         return Ok(looked);
     }
     let laid = trials(profile, pantry)?;
     let overlays = pantry.overlays(profile)?;
     looked.found.extend(overlays.list.iter().flat_map(|overlay| overlay.findings.iter().cloned()));
+    looked.found.extend(missing_files(profile, &overlays.list));
     for laid in laid {
         looked.found.extend(laid.findings);
         looked.warnings.extend(laid.warnings);
         looked.replaced.extend(laid.replaced);
     }
     Ok(looked)
+}
+
+/// etcd does not start without the files that its options name, and only overlays bring files of that kind.
+fn missing_files<'p>(
+    profile: &'p Profile,
+    overlays: &'p [Arc<Overlay>],
+) -> impl Iterator<Item = Finding> + use<'p> {
+    let reads = |option: &'p OptionSet| option.reads().into_iter().map(move |path| (option, path));
+    let named = profile.etcd.options.iter().flat_map(reads);
+    let missing = named.filter(|(_, path)| !overlays.iter().any(|overlay| overlay.brings(path)));
+    missing.map(|(OptionSet { key, .. }, path)| {
+        let reason = format!("{key} names {path}, which no overlay brings, so that etcd would not start");
+        let help = "put the file into a directory of [bundle] overlays, where etcd's account can read it";
+        Finding::new(About::Option(key.clone()), reason).help(help)
+    })
 }
 
 /// What each node's files come to.
@@ -107,7 +124,11 @@ fn trials(profile: &Profile, pantry: &Pantry<'_>) -> Result<Vec<Laid>> {
 /// Those of reading them.
 pub fn add_findings(mistakes: &mut Mistakes) -> Result<()> {
     let named: Vec<PathBuf> = mistakes.overlays().map(Path::to_owned).collect();
-    let overlays: Vec<Overlay> = named.iter().map(|path| render::load(path)).collect::<Result<_>>()?;
-    mistakes.add(overlays.into_iter().flat_map(|overlay| overlay.findings).collect());
+    // Each goes away when it has been looked at.
+    let found: Vec<_> = named
+        .iter()
+        .map(|path| Ok(render::load(path, &Room::default())?.findings))
+        .collect::<Result<Vec<_>>>()?;
+    mistakes.add(found.concat());
     Ok(())
 }

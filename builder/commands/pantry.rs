@@ -20,7 +20,7 @@ use crate::machine::Base;
 use crate::pack::gzip::Compressor;
 use crate::pack::{Piece, Stream};
 use crate::profile::{Compression, Profile};
-use crate::render::{self, Overlay, Program, Templates};
+use crate::render::{self, Overlay, Program, Room, Templates};
 use crate::threads;
 use crate::tree::Blob;
 use crate::values::{Digest, Epoch, GuestPath};
@@ -36,6 +36,7 @@ pub struct Pantry<'a> {
     stocks: Once<String, Stock>,
     overlays: Once<Vec<PathBuf>, Overlays>,
     overlay: Once<PathBuf, Overlay>,
+    room: Room,
     bases: Once<Option<String>, Option<Base>>,
     today: Once<(), Epoch>,
     program: Once<(), Digest>,
@@ -106,6 +107,7 @@ impl<'a> Pantry<'a> {
             stocks: Once::default(),
             overlays: Once::default(),
             overlay: Once::default(),
+            room: Room::default(),
             bases: Once::default(),
             today: Once::default(),
             program: Once::default(),
@@ -152,7 +154,7 @@ impl<'a> Pantry<'a> {
     /// One overlay, read by the first profile that names it.
     fn overlay(&self, directory: &Path) -> Result<Arc<Overlay>> {
         self.overlay.get(directory.to_owned(), || {
-            let overlay = render::load(directory)?;
+            let overlay = render::load(directory, &self.room)?;
             if overlay.findings.is_empty() {
                 self.out.say(format_args!("overlay {}: {}", directory.display(), overlay.contents()));
             }

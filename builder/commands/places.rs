@@ -31,6 +31,21 @@ fn lies(one: &Path, other: &Path) -> Option<Lies> {
     }
 }
 
+/// # Errors
+/// `Exit::Unsafe` when what is to be made would lie in something that Kiln has made, which is replaced whole.
+pub fn refuse_inside(out: &Path) -> Result<()> {
+    let resolved = disk::resolved(out);
+    let above = resolved.ancestors().skip(1).find_map(|above| Some((above, disk::made(above)?)));
+    match above {
+        None => Ok(()),
+        Some((above, what)) => Err(Failure::unsafe_to(format!(
+            "{} lies in {}, which is {what}; choose another --out",
+            out.display(),
+            above.display()
+        ))),
+    }
+}
+
 /// Those of one build besides its keystores.
 pub struct Places(Vec<Place>);
 
@@ -42,6 +57,7 @@ impl Places {
             let reason = format!("{} is the root directory; choose another --out", out.display());
             return Err(Failure::unsafe_to(reason));
         }
+        refuse_inside(out)?;
         let cache = cache::place(&ingredients.cache)?;
         let all = [
             ("--out", Some(out)),

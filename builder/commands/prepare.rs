@@ -65,6 +65,7 @@ impl Prepared {
                 Remark::Warning(text) => pantry.out.warn(text),
             }
         }
+        look_at_replaced(out, &plan, pantry)?;
         if plan.cluster.formed {
             let name = &plan.cluster.name;
             let why = if keystore.is_sealed(&plan.cluster.token) {
@@ -75,7 +76,6 @@ impl Prepared {
             pantry.out.say(format_args!("{why}: a node of this build whose disk is empty founds nothing"));
         }
         let overlays = pantry.overlays(profile)?;
-        check_files(profile, &overlays)?;
         Ok(Self {
             plan,
             epoch: inputs::source_date_epoch()?.unwrap_or_else(|| keystore.issued()),
@@ -103,24 +103,29 @@ impl Prepared {
     }
 }
 
-/// etcd does not start without the files that its options name, and only overlays bring files of that kind.
-fn check_files(profile: &Profile, overlays: &Overlays) -> Result<()> {
-    let mut missing = Vec::new();
-    for option in &profile.etcd.options {
-        for path in option.reads() {
-            if !overlays.list.iter().any(|overlay| overlay.brings(path)) {
-                missing.push(format!(
-                    "{}: [etcd.config] {} names {path}, which no overlay brings, so that etcd would not start; put the \
-                     file into a directory of [bundle] overlays, where the account etcd can read it",
-                    option.place, option.key
-                ));
-            }
-        }
+/// The bundle that is to be replaced may be another cluster's: one of the same name from another keystore.
+///
+/// # Errors
+/// `Exit::Unsafe` when that one has formed, and this build does not know of it.
+fn look_at_replaced(out: &Path, plan: &Plan, pantry: &Pantry<'_>) -> Result<()> {
+    // What stands there instead is said by whoever is to replace it.
+    let Ok(there) = Bundle::open(out) else { return Ok(()) };
+    let (old, new) = (&there.manifest.cluster, &plan.cluster);
+    let shown = out.display();
+    if old.formed && (old.id != new.id || !new.formed) {
+        return Err(Failure::unsafe_to(format!(
+            "{shown} is the bundle of a cluster that has formed ({}, {}), and this build would replace it by one that founds \
+             {} ({}): name the keystore that it was built from with --keystore, or choose another --out",
+            old.name, old.id, new.name, new.id
+        )));
     }
-    match missing.is_empty() {
-        true => Ok(()),
-        false => Err(Failure::new(Exit::Profile, missing.join("\n       "))),
+    if old.id != new.id && old.token != new.token {
+        pantry.out.announce(format_args!(
+            "{shown} is the bundle of another cluster, {} ({}); {} ({}) takes its place",
+            old.name, old.id, new.name, new.id
+        ));
     }
+    Ok(())
 }
 
 /// Learns what a cluster is that was sealed before keystores recorded it: from the bundle that stands at the output, and never

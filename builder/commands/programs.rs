@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::output::Output;
 use crate::artifact::{Program, Record, Store};
 use crate::bundle::Bundle;
 use crate::cli;
@@ -12,6 +13,16 @@ use crate::values::Arch;
 
 /// Where a build looks for releases when nothing is said.
 const STORE: &str = "artifacts";
+
+/// As [`check`], for verbs without a report: what there is nothing to compare with is said at once.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_aloud(bundle: &Bundle, programs: &[Program], trust: &cli::Trust, out: &Output) -> Result<()> {
+    let unknown = check(bundle, programs, trust)?;
+    unknown.into_iter().for_each(|unknown| out.say(format_args!("note: {unknown}")));
+    Ok(())
+}
 
 /// Compares the programs of a bundle with those of the same release in the store. What there is nothing to compare with
 /// gives a sentence that says so.

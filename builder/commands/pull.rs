@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::output::Output;
+use super::places::refuse_inside;
 use super::push::{address, client, megabytes};
 use crate::cli;
 use crate::failure::Result;
@@ -14,6 +15,7 @@ use crate::values::counted;
 pub fn run(args: &cli::Pull, out: &Output) -> Result<()> {
     let address = address(&args.from)?;
     let target = args.out.clone().unwrap_or_else(|| PathBuf::from("out").join(address.name()));
+    refuse_inside(&target)?;
     let pulled = registry::pull(&client(&address, &args.registry, false)?, &target)?;
     let (manifest, pinned) = (&pulled.manifest, address.pinned(pulled.digest));
     if let Reference::Tag(tag) = &address.reference {

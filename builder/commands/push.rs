@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+use super::inputs;
 use super::output::Output;
 use crate::bundle::{Bundle, SHOWN, listed};
 use crate::cli;
@@ -70,6 +71,7 @@ pub fn address(text: &str) -> Result<Address> {
 }
 
 pub fn client(address: &Address, args: &cli::Registry, writes: bool) -> Result<Client> {
+    args.password_file.iter().chain(&args.ca_file).try_for_each(|file| inputs::refuse_missing(file))?;
     let credentials = match (&args.username, &args.password_file) {
         (Some(user), Some(file)) => Credentials::given(user, file)?,
         _ => match config_file()? {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 use super::output::Output;
@@ -11,7 +12,7 @@ use crate::cli;
 use crate::disk::{self, Input, Walked};
 use crate::failure::{Doing, Failure, Result};
 use crate::pack::read::{Archive, Kind, Member};
-use crate::values::printable;
+use crate::values::{GuestPath, Mode, printable};
 
 pub fn run(args: &cli::Show, out: &Output) -> Result<()> {
     let bundle = Bundle::open(&args.bundle)?;
@@ -120,47 +121,64 @@ impl Found<'_> {
     }
 }
 
-/// The node's own archive, and the shared layer below it.
+/// The node's own archives, and the shared layers below them: one after another, because each may have a quarter of a million
+/// members.
 fn node(bundle: &Bundle, name: &str, json: bool, out: &Output) -> Result<()> {
-    let own = format!("nodes/{name}/overlay.tar.gz");
-    let [cpio, zstd] = ["gz", "zst"].map(|ending| format!("nodes/{name}/overlay.cpio.{ending}"));
-    let layers =
-        bundle.manifest.files.keys().filter(|path| path.starts_with("layers/")).map(ToString::to_string);
+    let files = &bundle.manifest.files;
+    let layers = files.keys().map(ToString::to_string).filter(|path| path.starts_with("layers/"));
+    let own = ["overlay.tar.gz", "overlay.cpio.gz", "overlay.cpio.zst", INITRD];
     let archives = layers
-        .chain([own, cpio, zstd])
         .filter(|path| path.ends_with(".tar.gz") || path.contains(".cpio."))
-        .filter(|path| bundle.manifest.files.contains_key(path.as_str()));
-    let mut all = Vec::new();
-    let mut text = String::new();
+        .chain(own.iter().map(|file| format!("nodes/{name}/{file}")))
+        .filter(|path| files.contains_key(path.as_str()));
     let mut problems = Vec::new();
-    for archive in archives {
-        problems.extend(differs(bundle, &archive)?);
-        let path = bundle.path.join(&archive);
-        if disk::look(&path)?.is_none() {
-            continue;
-        }
-        let kind = if archive.ends_with(".tar.gz") { Archive::TarGz } else { Archive::Initramfs };
-        let members = kind.members(Input::open(&path)?).doing(|| format!("reading {}", path.display()))?;
-        let _ = writeln!(text, "{archive}");
-        for member in &members {
-            let _ = writeln!(text, "  {}", line(member));
-        }
-        all.push(json!({ "archive": archive, "members": members.iter().map(entry).collect::<Vec<_>>() }));
-    }
-    if let Some((initrd, members)) = initrd(bundle, name)? {
-        problems.extend(differs(bundle, &initrd)?);
-        let _ = writeln!(text, "{initrd}, behind the base system's own");
-        for member in &members {
-            let _ = writeln!(text, "  {}", line(member));
-        }
-        all.push(json!({ "archive": initrd, "members": members.iter().map(entry).collect::<Vec<_>>() }));
-    }
-    if json {
-        out.json(&all)?
-    } else {
-        out.print(text)?
+    let mut listings = archives.filter_map(|archive| listing(bundle, archive, &mut problems).transpose());
+    match json {
+        true => out.json_items(listings)?,
+        false => listings.try_for_each(|listing| out.print(listing?.text()))?,
     }
     if problems.is_empty() { Ok(()) } else { Err(bundle.differs(&problems)) }
+}
+
+const INITRD: &str = "initrd.img";
+
+/// What is in one archive.
+#[derive(Serialize)]
+struct Listing {
+    archive: String,
+    #[serde(serialize_with = "entries")]
+    members: Vec<Member>,
+}
+
+/// Reads an archive. `None` where it is missing; what is wrong with it goes to the `problems`.
+fn listing(bundle: &Bundle, archive: String, problems: &mut Vec<Problem>) -> Result<Option<Listing>> {
+    problems.extend(differs(bundle, &archive)?);
+    let path = bundle.path.join(&archive);
+    if disk::look(&path)?.is_none() {
+        return Ok(None);
+    }
+    let mut input = Input::open(&path)?;
+    if archive.ends_with(INITRD)
+        && let Some(base) = &bundle.manifest.base
+    {
+        // What is before Kiln's own is the base system's, packed in any way that Linux knows.
+        let behind = base.initrd.size.checked_next_multiple_of(4).unwrap_or(u64::MAX);
+        input.skip_to(behind.min(input.size()))?;
+    }
+    let kind = if archive.ends_with(".tar.gz") { Archive::TarGz } else { Archive::Initramfs };
+    let members = kind.members(input).doing(|| format!("reading {}", path.display()))?;
+    Ok(Some(Listing { archive, members }))
+}
+
+impl Listing {
+    fn text(&self) -> String {
+        let of = if self.archive.ends_with(INITRD) { ", behind the base system's own" } else { "" };
+        let mut text = format!("{}{of}\n", self.archive);
+        for member in &self.members {
+            let _ = writeln!(text, "  {}", line(member));
+        }
+        text
+    }
 }
 
 /// Whether an archive is not the one that the manifest has.
@@ -178,22 +196,6 @@ fn differs(bundle: &Bundle, archive: &str) -> Result<Option<Problem>> {
     Ok(Some(Problem { path: archive.to_owned(), problem: problem.to_owned() }))
 }
 
-/// What a node's initrd holds of Kiln's; what is before that is the base system's, packed in any way that Linux knows.
-fn initrd(bundle: &Bundle, name: &str) -> Result<Option<(String, Vec<Member>)>> {
-    let file = format!("nodes/{name}/initrd.img");
-    let (Some(base), Some(_)) = (&bundle.manifest.base, bundle.manifest.files.get(file.as_str())) else {
-        return Ok(None);
-    };
-    let path = bundle.path.join(&file);
-    if disk::look(&path)?.is_none() {
-        return Ok(Some((file, Vec::new())));
-    }
-    let mut input = Input::open(&path)?;
-    input.skip_to(base.initrd.size.checked_next_multiple_of(4).unwrap_or(u64::MAX).min(input.size()))?;
-    let members = Archive::Initramfs.members(input).doing(|| format!("reading {}", path.display()))?;
-    Ok(Some((file, members)))
-}
-
 /// Mode, owner, size in bytes, path: the same columns as listing.txt, with the numbers that the archive has.
 fn line(member: &Member) -> String {
     let tail = match &member.kind {
@@ -206,14 +208,25 @@ fn line(member: &Member) -> String {
     format!("{} {}:{} {:>9} {path}{tail}", member.mode, member.uid, member.gid, member.size)
 }
 
-fn entry(member: &Member) -> Value {
-    let (kind, target) = match &member.kind {
-        Kind::Directory => ("directory", None),
-        Kind::File => ("file", None),
-        Kind::Link(target) => ("link", Some(target)),
-    };
-    json!({
-        "path": member.path, "kind": kind, "target": target, "mode": member.mode,
-        "uid": member.uid, "gid": member.gid, "size": member.size, "mtime": member.mtime,
-    })
+fn entries<S: Serializer>(members: &[Member], serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Entry<'m> {
+        gid: u64,
+        kind: &'static str,
+        mode: Mode,
+        mtime: u64,
+        path: &'m GuestPath,
+        size: u64,
+        target: Option<&'m str>,
+        uid: u64,
+    }
+    serializer.collect_seq(members.iter().map(|member| {
+        let Member { path, kind, mode, uid, gid, mtime, size } = member;
+        let (kind, target) = match kind {
+            Kind::Directory => ("directory", None),
+            Kind::File => ("file", None),
+            Kind::Link(target) => ("link", Some(target.as_str())),
+        };
+        Entry { gid: *gid, kind, mode: *mode, mtime: *mtime, path, size: *size, target, uid: *uid }
+    }))
 }

@@ -35,9 +35,7 @@ pub fn run(args: &cli::Up, out: &Output) -> Result<()> {
     for node in &args.node {
         bundle.node(node)?;
     }
-    if let Some(unknown) = programs::check(&bundle, &[Program::Etcdctl], &args.trust)? {
-        out.say(format_args!("note: {unknown}"));
-    }
+    programs::check_aloud(&bundle, &[Program::Etcdctl], &args.trust, out)?;
     let standing = machine::up(&Order {
         bundle: &bundle,
         system: &system,
@@ -81,6 +79,7 @@ fn members(standing: &Standing, is_meant: impl Fn(&&machine::Node) -> bool) -> S
 
 pub fn status(args: &cli::Status, out: &Output) -> Result<()> {
     let bundle = Bundle::open(&args.bundle)?;
+    programs::check_aloud(&bundle, &[Program::Etcdctl], &args.trust, out)?;
     let standing = machine::status(&bundle)?;
     if args.json {
         out.json(&standing)?;

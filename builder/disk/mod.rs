@@ -11,8 +11,10 @@ mod staging;
 mod swap;
 mod what;
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -29,7 +31,7 @@ pub use scratch::Scratch;
 pub use socket::{Datagrams, append_line};
 pub use staging::{Output, Staging, left_of, recover};
 pub use swap::{beside, replace_all};
-pub use what::{resolved, what};
+pub use what::{made, resolved, what};
 
 /// What the names of files begin with that `write_whole` has not put in their place yet.
 pub const TEMPORARY: &str = ".kiln-";
@@ -53,6 +55,7 @@ pub struct Found {
 
 /// `None` when nothing is there.
 pub fn look(path: &Path) -> Result<Option<Found>> {
+    // A name that is too long for any file is none either (ENAMETOOLONG).
     match fs::symlink_metadata(path) {
         Ok(meta) => {
             let kind = match meta.file_type() {
@@ -63,7 +66,9 @@ pub fn look(path: &Path) -> Result<Option<Found>> {
             };
             Ok(Some(Found { kind, mode: Mode::from_bits(meta.mode()), size: meta.len(), owner: meta.uid() }))
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidFilename) => {
+            Ok(None)
+        }
         Err(error) => Err(error).doing(|| format!("looking at {}", path.display())),
     }
 }
@@ -106,14 +111,47 @@ impl Stamp {
     }
 }
 
+/// Without O_NONBLOCK, opening a FIFO would wait for a writer for ever.
+const FOR_READING: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK);
+
 impl Input {
     /// # Errors
     /// `Exit::Io` when it cannot be opened or is not a regular file.
     pub fn open(path: &Path) -> Result<Self> {
         let reading = || format!("reading {}", path.display());
-        // Without O_NONBLOCK, opening a FIFO would wait for a writer for ever.
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        let fd = rustix::fs::open(path, flags, Bits::empty()).map_err(io::Error::from).doing(reading)?;
+        let fd =
+            rustix::fs::open(path, FOR_READING, Bits::empty()).map_err(io::Error::from).doing(reading)?;
+        Self::of(fd, path)
+    }
+
+    /// What a walk has found, and no other file: no link is followed below `root`, whatever has been put there since.
+    ///
+    /// # Errors
+    /// `Exit::Io` when something else stands there by now.
+    pub fn open_found(root: &Path, found: &Walked) -> Result<Self> {
+        let path = root.join(&found.path);
+        let reading = || format!("reading {}", path.display());
+        let open = |at: BorrowedFd<'_>, name: &OsStr, flags| {
+            rustix::fs::openat(at, name, flags | OFlags::CLOEXEC, Bits::empty()).map_err(io::Error::from)
+        };
+        let directory = OFlags::PATH | OFlags::DIRECTORY;
+        let mut at = open(rustix::fs::CWD, root.as_os_str(), directory).doing(reading)?;
+        if let Some(parent) = found.path.parent() {
+            for part in parent {
+                at = open(at.as_fd(), part, directory | OFlags::NOFOLLOW).doing(reading)?;
+            }
+        }
+        let name = found.path.file_name().unwrap_or_default();
+        let fd = open(at.as_fd(), name, FOR_READING | OFlags::NOFOLLOW).doing(reading)?;
+        let input = Self::of(fd, &path)?;
+        if (input.mode, input.size()) != (found.mode, found.size) {
+            return Err(Failure::io("it was changed meanwhile; run kiln again").while_doing(reading()));
+        }
+        Ok(input)
+    }
+
+    fn of(fd: OwnedFd, path: &Path) -> Result<Self> {
+        let reading = || format!("reading {}", path.display());
         let file = File::from(fd);
         let meta = file.metadata().doing(reading)?;
         if !meta.is_file() {
@@ -151,6 +189,20 @@ impl Input {
         &self.path
     }
 
+    /// All of it.
+    ///
+    /// # Errors
+    /// `Exit::Io`, or `Exit::Wrong` when it is larger than the limit.
+    pub fn whole(self, limit: u64) -> Result<Vec<u8>> {
+        let reading = || format!("reading {}", self.path.display());
+        let mut bytes = Vec::with_capacity(self.size().min(limit) as usize);
+        (&self.file).take(limit + 1).read_to_end(&mut bytes).doing(reading)?;
+        if bytes.len() as u64 > limit {
+            return Err(Failure::wrong(format!("it is larger than {limit} bytes")).while_doing(reading()));
+        }
+        Ok(bytes)
+    }
+
     /// Forward to a byte of the file.
     pub fn skip_to(&mut self, at: u64) -> Result<()> {
         let seeking = self.file.seek(io::SeekFrom::Start(at));
@@ -172,16 +224,9 @@ impl Read for Input {
 /// A whole file of at most `limit` bytes.
 ///
 /// # Errors
-/// `Exit::Io`, also when it is larger than the limit.
+/// `Exit::Io`, or `Exit::Wrong` when it is larger than the limit.
 pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
-    let reading = || format!("reading {}", path.display());
-    let input = Input::open(path)?;
-    let mut bytes = Vec::with_capacity(input.size().min(limit) as usize);
-    input.file.take(limit + 1).read_to_end(&mut bytes).doing(reading)?;
-    if bytes.len() as u64 > limit {
-        return Err(Failure::io(format!("it is larger than {limit} bytes")).while_doing(reading()));
-    }
-    Ok(bytes)
+    Input::open(path)?.whole(limit)
 }
 
 /// The last bytes of a file, at most `limit` of them, and where in the file they begin.

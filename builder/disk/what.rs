@@ -14,6 +14,15 @@ const MARKS: &[(&str, &str)] = &[
     ("1/packed", "a cache"),
 ];
 
+fn has(path: &Path, name: &str) -> bool {
+    matches!(look(&path.join(name)), Ok(Some(_)))
+}
+
+/// Which of the directories that Kiln makes a path is, if it is one.
+pub fn made(path: &Path) -> Option<&'static str> {
+    MARKS.iter().find(|(mark, _)| has(path, mark)).map(|(_, name)| *name)
+}
+
 /// `a bundle`, `an empty directory`, `a directory with the keystores ha3 and ha4`. Never fails: it is for sentences.
 pub fn what(path: &Path) -> String {
     let Ok(Some(found)) = look(path) else { return "nothing that can be looked at".into() };
@@ -23,9 +32,8 @@ pub fn what(path: &Path) -> String {
         Kind::Link => return "a symbolic link".into(),
         Kind::Other => return "neither a file nor a directory".into(),
     }
-    let has = |path: &Path, name: &str| matches!(look(&path.join(name)), Ok(Some(_)));
-    if let Some((_, name)) = MARKS.iter().find(|(mark, _)| has(path, mark)) {
-        return (*name).to_owned();
+    if let Some(name) = made(path) {
+        return name.to_owned();
     }
     if fs::canonicalize(path).is_ok_and(|path| path == Path::new("/")) {
         return "the root directory".into();

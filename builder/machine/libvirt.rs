@@ -74,9 +74,6 @@ impl<'a> Libvirt<'a> {
         if self.names(["net-list", "--all", "--name"])?.contains(&self.name) {
             there.push(format!("network {}", self.name));
         }
-        if self.names(["pool-list", "--all", "--name"])?.contains(&self.name) {
-            there.push(format!("storage pool {}", self.name));
-        }
         let domains = self.names(["list", "--all", "--name"])?;
         let of = bundle.manifest.nodes.iter().map(|node| self.domain(&node.name));
         there.extend(of.filter(|name| domains.contains(name)).map(|name| format!("domain {name}")));
@@ -91,19 +88,23 @@ impl<'a> Libvirt<'a> {
         )))
     }
 
-    /// Before anything is made: nothing of this name may be there, not even files of a pool that was removed.
+    /// Before anything is made: nothing of this name may be there, not even files of a pool that was removed. A pool without
+    /// files is what an interrupted beginning left.
     ///
     /// # Errors
     /// `Exit::Unsafe` when something is.
     pub fn begin(&self, bundle: &Bundle) -> Result<()> {
         self.refuse_strangers(bundle)?;
+        let had_pool = self.names(["pool-list", "--all", "--name"])?.contains(&self.name);
         self.open_pool()?;
         let there = self.names(["vol-list", &self.name])?;
         if there.is_empty() {
             return Ok(());
         }
-        self.end(["pool-destroy", &self.name])?;
-        self.end(["pool-undefine", &self.name])?;
+        if !had_pool {
+            self.end(["pool-destroy", &self.name])?;
+            self.end(["pool-undefine", &self.name])?;
+        }
         Err(Failure::unsafe_to(format!(
             "{IMAGES}/kiln-{} has the disks of other machines of the cluster with the ID {}; continue with the bundle that \
              they were started from",

@@ -148,7 +148,8 @@ impl Chain {
             // The last second is part of it (RFC 5280 4.1.2.5).
             if certificate.not_after() < at {
                 return Err(Failure::untrusted(format!(
-                    "{name} expired on {}, and certificates are issued as of {at}; renew the CA",
+                    "{name} expired on {}, and certificates are issued as of {at}; nothing can be issued by it any \
+                     more, and no verb renews a CA yet: a new cluster needs another keystore",
                     certificate.not_after()
                 )));
             }

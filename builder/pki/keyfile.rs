@@ -54,8 +54,9 @@ fn decrypt(block: &Block, passphrase: Option<&str>) -> Result<Key> {
         )
     };
     let info = EncryptedPrivateKeyInfoRef::from_der(&block.der).map_err(|_| unknown())?;
-    let passphrase =
-        passphrase.ok_or_else(|| Failure::untrusted("the key is encrypted, and no passphrase was given"))?;
+    let passphrase = passphrase.ok_or_else(|| {
+        Failure::untrusted("the key is encrypted; give its passphrase with --passphrase-file")
+    })?;
     let scheme = info.encryption_algorithm.pbes2().ok_or_else(unknown)?;
     if scheme.kdf.pbkdf2().is_some_and(|kdf| kdf.iteration_count > MOST_ROUNDS) {
         return Err(Failure::untrusted(format!(

@@ -18,7 +18,7 @@ use super::place::{
     CA, CA_KEY, LIST, SECRET, check_parent, check_place, is_there, lock_path, part, refuse_existing,
     refuse_strangers, sweep,
 };
-use super::record::{self, Fixed, Formed};
+use super::record::{self, Fixed, Formed, Signer};
 use super::secret::{Secret, hex};
 use crate::disk::{self, Lock, Staging};
 use crate::failure::{Doing, Exit, Failure, Result};
@@ -168,7 +168,8 @@ impl Keystore {
             None => Err(Failure::new(
                 Exit::Usage,
                 format!(
-                    "there is no keystore at {}; make one with `kiln keystore init {cluster}`, or name it with --keystore",
+                    "there is no keystore at {}; name that of {cluster} with --keystore (kiln build and kiln keystore init \
+                     make one)",
                     dir.display()
                 ),
             )),
@@ -213,9 +214,28 @@ impl Keystore {
     /// As `open`, and `Exit::Unsafe` when the date lies before the latest issue, or something else lies in its directory.
     pub fn renew(dir: &Path, cluster: &ClusterName, issued: Epoch) -> Result<Self> {
         let mut keystore = Self::open_to_change(dir, cluster)?;
+        keystore.check_ca(issued)?;
         keystore.issues = keystore.issues.clone().and(issued)?;
         keystore.save(dir)?;
         Ok(keystore)
+    }
+
+    /// That the CA has not ended by then, as far as that is recorded.
+    fn check_ca(&self, at: Epoch) -> Result<()> {
+        if let Some(imported) = &self.imported {
+            return Chain::from_pem(&imported.chain)?.check_dates(at);
+        }
+        match self.fixed().map(|fixed| &fixed.signer) {
+            Some(Signer::Derived { lifetime, .. }) if self.first_issued().plus(*lifetime) < at => {
+                Err(Failure::untrusted(format!(
+                    "the CA of {} ended on {}: nothing can be issued by it any more, and no verb renews a CA yet; a new \
+                     cluster needs another keystore. Nothing was changed",
+                    self.cluster,
+                    self.first_issued().plus(*lifetime)
+                )))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Takes over a CA: its certificate first, then the chain above it up to the root, all PEM, and its key.

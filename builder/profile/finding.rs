@@ -17,6 +17,8 @@ pub enum About {
     Replace(GuestPath),
     /// `[etcd] data-dir`.
     DataDirectory,
+    /// An option of etcd's, by its key.
+    Option(String),
 }
 
 /// Something wrong. Ordered by what it is about.
@@ -53,6 +55,7 @@ pub(super) struct Marks {
     pub overlays: Vec<(PathBuf, Span)>,
     pub replace: Vec<(GuestPath, Span)>,
     pub data_dir: Option<Span>,
+    pub options: Vec<(String, Span)>,
 }
 
 impl Marks {
@@ -61,6 +64,7 @@ impl Marks {
             About::Overlay(path) => place(&self.overlays, path),
             About::Replace(path) => place(&self.replace, path),
             About::DataDirectory => self.data_dir.clone(),
+            About::Option(key) => place(&self.options, key),
         }
     }
 }

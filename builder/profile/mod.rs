@@ -86,6 +86,10 @@ pub fn read(source: &Source, available: &[(Release, Arch)]) -> Result<(Profile, 
         profile = sections::profile(&mut desk, source, document.table(), available);
         warnings = desk.warnings;
         marks = desk.marks;
+        if matches!(source.chain().last().and_then(|last| last.base.as_ref()), Some(Err(_))) {
+            // What is missing may well stand in the base that cannot be read.
+            desk.mistakes.retain(|mistake| mistake.span.is_some());
+        }
         // What follows from a broken line would only hide it.
         let broken: Vec<Span> = mistakes.iter().filter_map(|mistake| mistake.span.clone()).collect();
         let stands = |mistake: &mistake::Mistake| syntax::stands(mistake, &broken, texts.whole());

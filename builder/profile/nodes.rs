@@ -267,18 +267,36 @@ address = \"10.240.16.10\"",
     }
 }
 
-pub(super) fn clients(desk: &mut Desk, tables: Vec<Section>) -> Vec<ClientName> {
+pub(super) fn clients(desk: &mut Desk, tables: Vec<Section>) -> Vec<Spanned<ClientName>> {
     let mut names = Seen::new("client name");
     let mut list = Vec::new();
     for mut table in tables {
         table.require(desk, "name", "name = \"kube-apiserver\"");
         if let Some(name) = table.value_with(desk, "name", client_name) {
             names.see(desk, &name);
-            list.push(name.into_inner());
+            list.push(name);
         }
         table.finish(desk);
     }
     list
+}
+
+/// Where members present the name of their node, a client of that name would be let onto the peer port (`allowed-cn`).
+pub(super) fn check_common_names(desk: &mut Desk, nodes: &Nodes, clients: &[Spanned<ClientName>]) {
+    const WHY: &str =
+        "with [pki] certificates = \"one-per-node\" the peer port lets in whoever has the name of a node";
+    let is = |name: &str| nodes.list.iter().any(|node| node.name.as_str() == name);
+    for client in clients.iter().filter(|client| is(client.get_ref().as_str())) {
+        let reason = format!("a client cannot have the name of the node {}", client.get_ref());
+        desk.mistake(
+            Mistake::new(client.span(), reason).help(format!("{WHY}; give one of them another name")),
+        );
+    }
+    if is(OPERATOR) {
+        let reason =
+            format!("a node cannot be called {OPERATOR}, as the client certificate of every bundle is");
+        desk.mistake(Mistake::new(None, reason).help(format!("{WHY}; give the node another name")));
+    }
 }
 
 /// A client's name is also its files' name, beside those that every bundle has.

@@ -97,6 +97,7 @@ pub(super) fn options(
         } else if let Some(release) = release {
             if let Some(value) = checked(desk, &entry, release, around.style) {
                 let (line, place) = (desk.line(&entry.span), desk.place(&entry.value.span()));
+                desk.marks.options.push((entry.key.clone(), entry.value.span()));
                 set.push((OptionSet { key: entry.key, value, line, place }, entry.value.span()));
             }
         } else if keys::releases_with(&entry.key).is_empty()

@@ -36,8 +36,9 @@ impl Lines {
 /// The tables of a profile.
 const TABLES: [&str; 7] = ["cluster", "network", "node", "etcd", "pki", "machine", "bundle"];
 
-/// Whether a text has what only profiles have, however broken the rest is: one of their own keys at its top, or two of their
-/// tables. One alone proves nothing: `[client]` begins the file with MySQL's password, and `[network]` many others.
+/// Whether a text has what only profiles have, however broken the rest is: one of their own keys at its top, one of their
+/// lists, or two of their tables. One table alone proves nothing: `[client]` begins the file with MySQL's password, and
+/// `[network]` many others.
 pub(super) fn is_profile(text: &str) -> bool {
     let word = |line: &str, end: &[char]| line.split(end).next().unwrap_or_default().trim().to_owned();
     let (mut tables, mut is_top) = (BTreeSet::new(), true);
@@ -46,10 +47,10 @@ pub(super) fn is_profile(text: &str) -> bool {
             Some(header) => {
                 is_top = false;
                 let name = word(header.trim_start_matches('['), &[']', '.', ' ', '#']);
-                if TABLES.contains(&name.as_str()) || header.starts_with("[client]") {
+                if TABLES.contains(&name.as_str()) {
                     tables.insert(name);
                 }
-                tables.len() > 1
+                header.starts_with("[node]]") || header.starts_with("[client]]") || tables.len() > 1
             }
             None => {
                 is_top && line.contains('=') && ["schema", "extends"].contains(&word(line, &['=']).as_str())
@@ -121,7 +122,8 @@ mod tests {
         for good in [
             "schema = 1",
             "  [cluster]\n[[node]]\n",
-            "[[node]]\n[etcd.config]",
+            "[[node]]",
+            "[etcd]\n[etcd.config]\n[pki]",
             "x y z\n[network] # here\n[[client]]",
             "extends='x'",
         ] {

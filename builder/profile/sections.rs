@@ -47,6 +47,10 @@ pub(super) fn profile(
     let mut table = top.table(desk, "pki", "[pki]");
     let pki = pki(desk, &mut table);
     table.finish(desk);
+    if pki.as_ref().is_some_and(|(pki, _)| pki.certificates == Certificates::OnePerNode) {
+        nodes::check_common_names(desk, &nodes, &clients);
+    }
+    let clients = clients.into_iter().map(Spanned::into_inner).collect();
     let mut table = top.table(desk, "etcd", "[etcd]");
     let mut etcd = etcd(desk, &mut table, &nodes, network.as_ref(), available, pki.as_ref());
     let names_bin_dir = table.has("bin-dir");

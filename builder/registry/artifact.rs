@@ -109,7 +109,13 @@ impl Image {
     pub fn from_json(bytes: &[u8]) -> Result<Self> {
         let image: Self = serde_json::from_slice(bytes)
             .map_err(|error| Failure::untrusted(format!("it is not an image manifest: {error}")))?;
-        if image.schema_version != 2 || image.artifact_type != ARTIFACT_TYPE {
+        if image.schema_version != 2 {
+            let version = image.schema_version;
+            return Err(Failure::untrusted(format!(
+                "it is an image manifest of version {version}; kiln reads 2"
+            )));
+        }
+        if image.artifact_type != ARTIFACT_TYPE {
             let kind = [&image.artifact_type, &image.media_type].into_iter().find(|kind| !kind.is_empty());
             return Err(Failure::untrusted(format!(
                 "it is not a bundle that kiln push wrote, but {:?}; name another tag",

@@ -130,7 +130,9 @@ impl Laying<'_> {
     fn insert(&mut self, overlay: &Overlay, path: &GuestPath, mut entry: Entry) -> Option<Finding> {
         let there = self.laid.tree.get(path.as_str());
         let done = match there {
-            Some(there) if self.kitchen.plan.bundle.replace.contains(path) => {
+            Some(there)
+                if there.origin != entry.origin && self.kitchen.plan.bundle.replace.contains(path) =>
+            {
                 // A key that is replaced stays as secret as it was.
                 if there.mode == Mode::SECRET {
                     entry.mode = Mode::SECRET;
@@ -138,6 +140,10 @@ impl Laying<'_> {
                 let (by, of) = (overlay.origin.clone(), there.origin.clone());
                 self.laid.replaced.insert(Replaced { by, path: path.clone(), of });
                 self.laid.tree.replace(path.clone(), entry)
+            }
+            Some(there) if there.origin == entry.origin && !both_directories(there, &entry) => {
+                let reason = format!("/{path} is in {} twice, as it is and as {path}.hbs", entry.origin);
+                return Some(overlay.finding(reason).help("keep one of the two"));
             }
             Some(there) if !both_directories(there, &entry) => {
                 let reason = format!("/{path} comes from {} and again from {}", there.origin, entry.origin);

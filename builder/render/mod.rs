@@ -22,7 +22,7 @@ use crate::values::{Epoch, GuestPath, Mode};
 
 pub use carrier::{Seed, SeedArchive, seed};
 pub use lay::{Laid, Replaced};
-pub use overlay::{EMBEDDED, Overlay, embedded, load};
+pub use overlay::{EMBEDDED, Overlay, Room, embedded, load};
 pub use template::Templates;
 
 /// The account that etcd runs as.

@@ -2,6 +2,7 @@
 //! loses the ending.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::template::{self, Context, Template, Templates};
@@ -38,8 +39,25 @@ enum Body {
     Directory,
 }
 
-/// What the files of an overlay may have together, in bytes: they are in memory while bundles are built.
+/// What the files of all overlays of a run may have together, in bytes: they are in memory while bundles are built.
 const BYTES: u64 = 1 << 30;
+
+/// What is left of it.
+pub struct Room(AtomicU64);
+
+impl Default for Room {
+    fn default() -> Self {
+        Self(BYTES.into())
+    }
+}
+
+impl Room {
+    /// Takes so many bytes of it, or says how many are left.
+    fn take(&self, bytes: u64) -> std::result::Result<(), u64> {
+        let less = |left: u64| left.checked_sub(bytes);
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).map(|_| ())
+    }
+}
 
 /// How many files, directories and links an overlay may have.
 const ENTRIES: usize = 200_000;
@@ -109,7 +127,7 @@ fn parse_embedded() -> Result<Vec<Arc<Overlay>>> {
 ///
 /// # Errors
 /// `Exit::Io` when it cannot be read; `Exit::Interrupted` once a signal has come.
-pub fn load(directory: &Path) -> Result<Overlay> {
+pub fn load(directory: &Path, room: &Room) -> Result<Overlay> {
     let mut overlay = Overlay {
         origin: format!("overlay {:?}", directory.display().to_string()),
         directory: Some(directory.to_owned()),
@@ -129,7 +147,7 @@ pub fn load(directory: &Path) -> Result<Overlay> {
         return Ok(overlay);
     }
     let walked = disk::walk(directory)?;
-    if let Some(reason) = too_much(directory, &walked) {
+    if let Some(reason) = too_much(directory, &walked, room) {
         let help =
             "bring large files to the nodes in another way, such as from a disk or a server of their own";
         overlay.findings.push(overlay.finding(reason).help(help));
@@ -152,15 +170,17 @@ pub fn load(directory: &Path) -> Result<Overlay> {
 }
 
 /// Of sizes alone, before anything is read.
-fn too_much(directory: &Path, walked: &[disk::Walked]) -> Option<String> {
+fn too_much(directory: &Path, walked: &[disk::Walked], room: &Room) -> Option<String> {
     let shown = directory.display();
     if walked.len() > ENTRIES {
         return Some(format!("the overlay {shown} has {} entries; {ENTRIES} is the most", walked.len()));
     }
     let files = walked.iter().filter(|found| found.kind == disk::Kind::File);
     let size: u64 = files.map(|found| found.size).fold(0, u64::saturating_add);
-    let (limit, has) = (BYTES >> 20, size.div_ceil(1 << 20));
-    (size > BYTES).then(|| format!("the overlay {shown} may have {limit} MiB of files, and has {has} MiB"))
+    let left = room.take(size).err()?;
+    let [limit, has, others] = [BYTES, size, BYTES - left].map(|bytes| bytes.div_ceil(1 << 20));
+    let others = if left == BYTES { String::new() } else { format!(", and the others {others} MiB") };
+    Some(format!("overlays may have {limit} MiB of files together; {shown} has {has} MiB{others}"))
 }
 
 /// An overlay that is being read.
@@ -232,7 +252,10 @@ impl Reading {
                 let file = OverlayFile { path: guest, mode: known.unwrap_or(mode), body: Body::Directory };
                 Ok(Some(is_entry.then_some(file)))
             }
-            disk::Kind::File => self.file(&shown, guest, name, mode, found.size).map(Some),
+            disk::Kind::File => {
+                let input = disk::Input::open_found(directory, found)?;
+                self.file(&shown, guest, mode, input).map(Some)
+            }
             disk::Kind::Link | disk::Kind::Other => {
                 let reason = "this is a device, a socket or a pipe";
                 self.refuse(&shown, plain(reason, "bring files, directories and symbolic links only"), false);
@@ -245,10 +268,11 @@ impl Reading {
         &mut self,
         shown: &Path,
         path: GuestPath,
-        name: &str,
         mode: Mode,
-        size: u64,
+        input: disk::Input,
     ) -> Result<Option<OverlayFile>> {
+        let name = &*shown.file_name().unwrap_or_default().to_string_lossy();
+        let size = input.size();
         let is_template = name.ends_with(".hbs");
         if is_template && size > template::LIMIT as u64 {
             let reason =
@@ -257,7 +281,7 @@ impl Reading {
             self.refuse(shown, Why { reason, help }, false);
             return Ok(None);
         }
-        let bytes = disk::read(shown, size)?;
+        let bytes = input.whole(size)?;
         if let Some(why) = unfit::by_content(&bytes, name, mode) {
             self.refuse(shown, why, true);
             return Ok(None);

@@ -5,8 +5,9 @@ use std::borrow::Cow;
 
 /// One line: each control character and each character that changes the direction or the lines of a text becomes U+FFFD.
 ///
-/// Those are C0, DEL and C1 (ECMA-48), the line and paragraph separators, and the marks of the Unicode Bidirectional
-/// Algorithm (UAX #9 section 2), by which a name can be made to look like another one.
+/// Those are C0, DEL and C1 (ECMA-48), the line and paragraph separators, the marks of the Unicode Bidirectional Algorithm
+/// (UAX #9 section 2), and what is not seen at all (Default_Ignorable_Code_Point of the Unicode Character Database), by which
+/// a name can be made to look like another one.
 pub fn printable(text: &str) -> Cow<'_, str> {
     replace(text, steers)
 }
@@ -26,7 +27,8 @@ fn replace(text: &str, bad: impl Fn(char) -> bool) -> Cow<'_, str> {
 /// Whether a character does something to a terminal or to the text around it instead of being seen.
 pub fn steers(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
+        || matches!(c, '\u{feff}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// `1 node`, `3 nodes`.
@@ -37,6 +39,11 @@ pub fn counted(count: usize, what: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_of_a_thing_is_not_many() {
+        assert_eq!([0, 1, 2].map(|count| counted(count, "day")), ["0 days", "1 day", "2 days"]);
+    }
 
     #[test]
     fn names_from_strangers_do_not_steer_the_terminal() {

@@ -197,7 +197,7 @@ fn judge(check: &str, node: Option<&str>, from: u64, to: u64, now: Epoch, what: 
     } else if now < from {
         Check::failed(check, node, Fault::NotYetValid, format!("{what} begins on {}", date(from)))
     } else {
-        Check::ok(check, node, format!("{what} ends in {} days", (to - now) / DAY))
+        Check::ok(check, node, format!("{what} ends in {}", days((to - now) / DAY)))
     }
 }
 

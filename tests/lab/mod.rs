@@ -193,6 +193,15 @@ impl Workshop {
     }
 }
 
+/// The largest resident size of a `kiln` that must succeed, in KiB, from wait4(2).
+pub fn peak(work: &Workshop, arguments: &[&str]) -> u64 {
+    let mut command = Command::new("python3");
+    let script = "import resource,subprocess,sys; subprocess.run(sys.argv[1:],check=True,stdout=subprocess.DEVNULL,\
+                  stderr=subprocess.DEVNULL); print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)";
+    command.args(["-c", script, env!("CARGO_BIN_EXE_kiln")]).args(arguments).current_dir(work.path());
+    run(command.env("HOME", work.path())).trim().parse().unwrap()
+}
+
 /// Every file and directory below, with mode, size and content.
 pub fn snapshot(path: &Path) -> Vec<(String, u32, Vec<u8>)> {
     let mut all: Vec<_> = walkdir::WalkDir::new(path)

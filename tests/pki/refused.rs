@@ -170,7 +170,7 @@ fn files_that_are_not_what_they_should_be() {
     let cases: [(&str, &str, Option<&str>, &str); 20] = [
         ("ca", "other", None, "it is another CA's"),
         ("ca", "rsa", None, "it is another CA's"),
-        ("ca", "hidden", None, "no passphrase was given"),
+        ("ca", "hidden", None, "give its passphrase with --passphrase-file"),
         ("ca", "hidden", wrong, "the passphrase is wrong"),
         ("ca", "hidden", Some(""), "the passphrase is wrong"),
         ("ca", "des3", Some("right"), "`openssl pkcs8 -topk8 -v2 aes-256-cbc"),

@@ -229,7 +229,12 @@ fn only_zeros(reader: &mut impl Read) -> Result<()> {
 
 /// Every error while unpacking is the bytes' own; of the file's, the budget knows.
 fn damaged(error: io::Error) -> Failure {
-    Failure::wrong(format!("the archive is damaged: {error}"))
+    match error.kind() {
+        io::ErrorKind::OutOfMemory => {
+            Failure::io(format!("unpacking takes more memory than there is ({error})"))
+        }
+        _ => Failure::wrong(format!("the archive is damaged: {error}")),
+    }
 }
 
 /// A path from an archive; directories may end in a slash.
