@@ -136,7 +136,7 @@ fn core_dump() {
     assert_eq!((status.code(), status.core_dumped()), (Some(5), false));
 }
 
-/// /proc/PID belongs to root where PR_SET_DUMPABLE is off (proc(5)); a process that may be dumped is its own user's.
+/// What is in /proc/PID belongs to root where PR_SET_DUMPABLE is off (proc(5)); a process that may be dumped is its own user's.
 #[test]
 fn core_dump_and_trace_are_refused_to_the_user_itself() {
     let work = Workshop::new();
@@ -146,11 +146,11 @@ fn core_dump_and_trace_are_refused_to_the_user_itself() {
     let address = format!("oci://{}/a:t", silent.local_addr().unwrap());
     let mut command = Command::new("setpriv");
     command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", KILN, "pull", &address]);
-    command.current_dir(work.path()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.current_dir(work.path()).env("HOME", work.path()).stdout(Stdio::null()).stderr(Stdio::null());
     let mut child = command.spawn().unwrap();
     // It has begun when it asks.
     let _asking = lab::wait_for("its question", || silent.accept().ok());
-    let owner = fs::metadata(format!("/proc/{}", child.id())).unwrap().uid();
+    let owner = fs::metadata(format!("/proc/{}/environ", child.id())).unwrap().uid();
     kill_process(Pid::from_child(&child), Signal::KILL).unwrap();
     child.wait().unwrap();
     assert_eq!(owner, 0);

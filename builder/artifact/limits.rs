@@ -69,15 +69,16 @@ impl<'l> Gauge<'l> {
     /// What a failed reading means: what the gauge has seen, or else that the file is not what it should be.
     pub fn explain(&self, error: io::Error) -> Failure {
         self.happened.borrow_mut().take().unwrap_or_else(|| {
-            // liblzma's word for it comes as text alone.
-            if error.kind() == io::ErrorKind::OutOfMemory || error.to_string().contains("allocation") {
-                return Failure::io(format!("unpacking takes more memory than there is ({error})"));
-            }
             // The error may quote a name from the archive.
-            let error = error.to_string();
+            let text = error.to_string();
+            // What the file asks for beyond our own limit is the file's fault.
+            let is_short = error.kind() == io::ErrorKind::OutOfMemory || text.contains("allocation");
+            if is_short && !text.contains("mem_limit") {
+                return Failure::io(format!("unpacking takes more memory than there is ({text})"));
+            }
             Failure::untrusted(format!(
                 "it is damaged or cut short ({}); get the file again",
-                printable(&error)
+                printable(&text)
             ))
         })
     }

@@ -68,7 +68,7 @@ fn file(path: &Path) -> Result<Source> {
     match disk::look(path)? {
         None => refuse(format!("there is no profile {}", path.display())),
         Some(found) if found.kind == Kind::Directory => refuse(match disk::what(path) {
-            what if what == "a directory of profiles" => format!(
+            what if disk::made(path).is_none() && !what.contains(" with ") => format!(
                 "{} is a directory; kiln build and check take every profile in it with --fleet {}",
                 path.display(),
                 path.display()

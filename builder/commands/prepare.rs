@@ -112,10 +112,11 @@ fn look_at_replaced(out: &Path, plan: &Plan, pantry: &Pantry<'_>) -> Result<()> 
     let Ok(there) = Bundle::open(out) else { return Ok(()) };
     let (old, new) = (&there.manifest.cluster, &plan.cluster);
     let shown = out.display();
-    if old.formed && (old.id != new.id || !new.formed) {
+    if old.formed && old.id != new.id {
         return Err(Failure::unsafe_to(format!(
-            "{shown} is the bundle of a cluster that has formed ({}, {}), and this build would replace it by one that founds \
-             {} ({}): name the keystore that it was built from with --keystore, or choose another --out",
+            "{shown} is the bundle of a cluster that has formed ({}, {}), and this build would replace it by that of another \
+             one, {} ({}): name the keystore that it was built from with --keystore, bring back what has changed in the \
+             profile, or choose another --out",
             old.name, old.id, new.name, new.id
         )));
     }
