@@ -118,7 +118,7 @@ fn other_options_than_baked_are_named_where_etcd_tells() {
         assert_eq!(failed(&report), Vec::<String>::new(), "{version}");
         let untold = notes(&report);
         assert_eq!(
-            untold.contains("not checked, because etcd does not tell: data-dir"),
+            untold.contains("not checked, because etcd does not tell: cipher-suites, data-dir"),
             style != "flags",
             "{untold}"
         );
