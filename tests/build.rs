@@ -286,7 +286,7 @@ fn an_account_without_a_name_or_a_home_builds_the_same() {
 fn epochs_are_checked_and_go_past_2050() {
     let work = small();
     for bad in ["junk", "-1", "", "253402300800", "1.5", " 1"] {
-        let message = refused(build(&work).env("SOURCE_DATE_EPOCH", bad), 3);
+        let message = refused(build(&work).env("SOURCE_DATE_EPOCH", bad), 2);
         assert!(message.contains("SOURCE_DATE_EPOCH"), "{bad}: {message}");
     }
     assert!(!work.path().join("out").exists(), "nothing is written");
