@@ -177,10 +177,12 @@ pub fn run(bundle: &Path, manifest: &Manifest, options: &Options) -> Result<Repo
 
 /// How long members may take to agree on a leader. An election ends within a few election timeouts (raft's are a second, and
 /// chance adds up to another); a cluster without a quorum stays as it is.
-const PATIENCE: Duration = Duration::from_secs(5);
+///
+/// Emulated machines without KVM need several tries of some seconds: being asked is itself much work for them.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Between two questions.
-const PAUSE: Duration = Duration::from_millis(500);
+const PAUSE: Duration = Duration::from_secs(2);
 
 /// What the members answer, and how often they were asked.
 fn ask_until_at_rest<'a>(ask: impl Fn() -> Result<Vec<Asked<'a>>>) -> Result<(Vec<Asked<'a>>, usize)> {
