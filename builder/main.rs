@@ -39,11 +39,10 @@ fn guarded() -> ExitCode {
                 };
             }
             // It quotes what was typed, or what a script has taken from elsewhere.
-            eprintln_quietly(&printable_lines(error.render().to_string().trim_end()));
+            let text = error.to_string();
+            eprintln_quietly(&printable_lines(text.trim_end()));
             if json {
-                commands::refuse(
-                    error.to_string().lines().next().unwrap_or_default().trim_start_matches("error: "),
-                );
+                commands::refuse(text.lines().next().unwrap_or_default().trim_start_matches("error: "));
             }
             return exit(Exit::Usage);
         }

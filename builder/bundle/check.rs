@@ -181,17 +181,16 @@ impl Check<'_> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let read = threads::each(&files, cores, |(path, _)| {
             interrupt::check()?;
-            // What is wrong with one file is told with what is wrong with the others.
-            Ok(match there.contains_key(path.as_str()) {
-                true => match memory
-                    .read(&self.bundle.path.join(path.as_str()), is_tar(path).then_some(&wanted))
-                {
-                    // Of this machine, not of the bundle.
-                    Err(failure) if failure.exit() == Exit::Io => return Err(failure),
-                    read => read,
-                },
+            let read = match there.contains_key(path.as_str()) {
+                true => memory.read(&self.bundle.path.join(path.as_str()), is_tar(path).then_some(&wanted)),
                 false => Err(Failure::wrong("is missing")),
-            })
+            };
+            match read {
+                // Of this machine, not of the bundle.
+                Err(failure) if failure.exit() == Exit::Io => Err(failure),
+                // What is wrong with one file is told with what is wrong with the others.
+                read => Ok(read),
+            }
         })?;
         interrupt::check()?;
         let mut archives = Archives::new();

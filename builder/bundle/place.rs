@@ -1,6 +1,6 @@
 //! Where a build's output appears: one bundle, or a fleet of them, whole or not at all.
 
-use std::path::{Path, PathBuf};
+use std::path::{Path, PathBuf, absolute};
 
 use super::fleet::{INDEX, Index};
 use super::manifest::{self, Manifest};
@@ -41,12 +41,10 @@ impl Place {
     pub fn begin(target: &Path, holds: Holds) -> Result<Self> {
         // A link on the way there may lead elsewhere by the time that the old one is removed.
         let parent = target.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let target = match (parent, target.file_name()) {
-            (Some(parent), Some(name))
-                if std::path::absolute(parent).is_ok_and(|path| path != disk::resolved(parent)) =>
-            {
-                disk::resolved(parent).join(name)
-            }
+        let has_link =
+            |real: &PathBuf| parent.and_then(|parent| absolute(parent).ok()).as_ref() != Some(real);
+        let target = match (parent.map(disk::resolved).filter(has_link), target.file_name()) {
+            (Some(real), Some(name)) => real.join(name),
             _ => target.to_owned(),
         };
         check_replaceable(&target, holds)?;

@@ -90,10 +90,9 @@ fn what_else(path: &Path) -> Result<Failure> {
         });
     }
     let has = |name: &str| disk::look(&path.join(name)).is_ok_and(|found| found.is_some());
-    let holds = |file: &str| -> Result<Vec<String>> {
-        Ok(disk::list(path)?.into_iter().filter(|name| has(&format!("{name}/{file}"))).collect())
-    };
-    let (within, fleets) = (holds(MANIFEST)?, holds(INDEX)?);
+    let names = disk::list(path)?;
+    let holding = |file| names.iter().filter(|name| has(&format!("{name}/{file}"))).collect::<Vec<_>>();
+    let (within, fleets) = (holding(MANIFEST), holding(INDEX));
     if let ([], [fleet, ..]) = (&within[..], &fleets[..]) {
         let fleet = path.join(fleet);
         let fleet = fleet.display();

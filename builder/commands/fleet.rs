@@ -134,15 +134,15 @@ fn look_at_replaced(target: &Path, shard: Option<Shard>, profiles: &[Profile], o
     }
     let is_here = |entry: &&Entry| profiles.iter().any(|profile| profile.name == entry.name);
     for Entry { name, id, .. } in there.bundles.iter().filter(|entry| !is_here(entry)) {
-        let bundle = target.join(name.as_str());
-        let bundle = bundle.display();
-        if Bundle::open(&target.join(name.as_str())).is_ok_and(|bundle| bundle.manifest.cluster.formed) {
+        let path = target.join(name.as_str());
+        let shown = path.display();
+        if Bundle::open(&path).is_ok_and(|bundle| bundle.manifest.cluster.formed) {
             return Err(Failure::unsafe_to(format!(
-                "{bundle} is the bundle of a cluster that has formed ({id}), and no profile of this fleet is called {name}: \
+                "{shown} is the bundle of a cluster that has formed ({id}), and no profile of this fleet is called {name}: \
                  bring the profile back, move the bundle elsewhere, or choose another --out"
             )));
         }
-        out.announce(format_args!("{bundle} goes: no profile of this fleet is called {name}"));
+        out.announce(format_args!("{shown} goes: no profile of this fleet is called {name}"));
     }
     Ok(())
 }

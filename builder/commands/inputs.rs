@@ -67,14 +67,16 @@ fn file(path: &Path) -> Result<Source> {
     let refuse = |reason: String| Err(Failure::new(Exit::Usage, reason));
     match disk::look(path)? {
         None => refuse(format!("there is no profile {}", path.display())),
-        Some(found) if found.kind == Kind::Directory => refuse(match disk::what(path) {
-            what if disk::made(path).is_none() && !what.contains(" with ") => format!(
-                "{} is a directory; kiln build and check take every profile in it with --fleet {}",
-                path.display(),
-                path.display()
-            ),
-            what => format!("{} is {what}, not a profile", path.display()),
-        }),
+        Some(found) if found.kind == Kind::Directory => {
+            let shown = path.display();
+            let way = match disk::made(path) {
+                Some(_) => String::new(),
+                None => {
+                    format!("; kiln build and check take every profile in a directory with --fleet {shown}")
+                }
+            };
+            refuse(format!("{shown} is {}, not a profile{way}", disk::what(path)))
+        }
         Some(_) => file_at(path, 0, Lines::Shown),
     }
 }

@@ -86,13 +86,14 @@ impl Output {
     /// A result as a JSON array, item by item, so that only one of them is in memory.
     ///
     /// # Errors
-    /// As [`Output::print`], and those of making an item; what was written before is then there.
-    pub fn json_items<T: Serialize>(&self, items: impl Iterator<Item = Result<T>>) -> Result<()> {
+    /// As [`Output::print`], and those of making an item; the array then ends before it, or is not begun.
+    pub fn json_items<T: Serialize>(&self, mut items: impl Iterator<Item = Result<T>>) -> Result<()> {
+        let first = items.next().transpose()?;
         let mut failed = None;
         let written = self.document(|serializer| {
-            let items = items.map_while(|item| item.map_err(|failure| failed = Some(failure)).ok());
+            let others = items.map_while(|item| item.map_err(|failure| failed = Some(failure)).ok());
             let mut array = serializer.serialize_seq(None)?;
-            items.into_iter().try_for_each(|item| array.serialize_element(&item))?;
+            first.into_iter().chain(others).try_for_each(|item| array.serialize_element(&item))?;
             array.end()
         });
         failed.map_or(written, Err)

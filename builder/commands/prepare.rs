@@ -34,7 +34,7 @@ impl Prepared {
     ///
     /// # Errors
     /// The first of: a missing release, a missing base system, a keystore that cannot be trusted, a cluster that the keystore
-    /// says has formed as another one, a wrong overlay.
+    /// says has formed as another one, a formed cluster's bundle at `out` that this one is not of.
     pub fn new(profile: &Profile, pantry: &Pantry<'_>, keystore_path: PathBuf, out: &Path) -> Result<Self> {
         let stock = pantry.stock(profile)?;
         let base = pantry.base(profile)?;

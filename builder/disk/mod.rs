@@ -55,7 +55,6 @@ pub struct Found {
 
 /// `None` when nothing is there.
 pub fn look(path: &Path) -> Result<Option<Found>> {
-    // A name that is too long for any file is none either (ENAMETOOLONG).
     match fs::symlink_metadata(path) {
         Ok(meta) => {
             let kind = match meta.file_type() {
@@ -66,6 +65,7 @@ pub fn look(path: &Path) -> Result<Option<Found>> {
             };
             Ok(Some(Found { kind, mode: Mode::from_bits(meta.mode()), size: meta.len(), owner: meta.uid() }))
         }
+        // A name that is too long is none of a file (ENAMETOOLONG).
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidFilename) => {
             Ok(None)
         }

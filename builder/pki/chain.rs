@@ -22,6 +22,10 @@ pub(super) const ANY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5
 /// More certificates than this between a leaf and its root are a mistake.
 const LONGEST: usize = 8;
 
+/// What follows from a CA's end.
+pub(super) const OVER: &str =
+    "nothing can be issued by it any more, and no verb renews a CA yet: a new cluster needs another keystore";
+
 /// Extensions whose meaning this room obeys; any other one that is critical must be refused (RFC 5280 4.2).
 const UNDERSTOOD: [ObjectIdentifier; 6] = [
     BasicConstraints::OID,
@@ -148,8 +152,7 @@ impl Chain {
             // The last second is part of it (RFC 5280 4.1.2.5).
             if certificate.not_after() < at {
                 return Err(Failure::untrusted(format!(
-                    "{name} expired on {}, and certificates are issued as of {at}; nothing can be issued by it any \
-                     more, and no verb renews a CA yet: a new cluster needs another keystore",
+                    "{name} expired on {}, and certificates are issued as of {at}; {OVER}",
                     certificate.not_after()
                 )));
             }

@@ -10,7 +10,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use super::chain::Chain;
+use super::chain::{Chain, OVER};
 use super::import;
 use super::keyfile;
 use super::list::{Issue, Issues, List, Origin, RECORDED, SCHEMA, changed};
@@ -225,16 +225,18 @@ impl Keystore {
         if let Some(imported) = &self.imported {
             return Chain::from_pem(&imported.chain)?.check_dates(at);
         }
-        match self.fixed().map(|fixed| &fixed.signer) {
-            Some(Signer::Derived { lifetime, .. }) if self.first_issued().plus(*lifetime) < at => {
+        let Some(Signer::Derived { lifetime, .. }) = self.fixed().map(|fixed| &fixed.signer) else {
+            return Ok(());
+        };
+        let end = self.first_issued().plus(*lifetime);
+        match end < at {
+            true => {
+                let cluster = &self.cluster;
                 Err(Failure::untrusted(format!(
-                    "the CA of {} ended on {}: nothing can be issued by it any more, and no verb renews a CA yet; a new \
-                     cluster needs another keystore. Nothing was changed",
-                    self.cluster,
-                    self.first_issued().plus(*lifetime)
+                    "the CA of {cluster} ended on {end}; {OVER}. Nothing was changed"
                 )))
             }
-            _ => Ok(()),
+            false => Ok(()),
         }
     }
 

@@ -86,7 +86,7 @@ pub fn read(source: &Source, available: &[(Release, Arch)]) -> Result<(Profile, 
         profile = sections::profile(&mut desk, source, document.table(), available);
         warnings = desk.warnings;
         marks = desk.marks;
-        if matches!(source.chain().last().and_then(|last| last.base.as_ref()), Some(Err(_))) {
+        if source.missing_base().is_some() {
             // What is missing may well stand in the base that cannot be read.
             desk.mistakes.retain(|mistake| mistake.span.is_some());
         }

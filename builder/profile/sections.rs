@@ -107,7 +107,7 @@ fn schema(desk: &mut Desk, top: &mut Section) -> Option<()> {
 fn extended(desk: &mut Desk, top: &mut Section, source: &Source) {
     let Some(named) = top.text(desk, EXTENDS) else { return };
     // In the text that names it, which may itself be extended.
-    if let Some(Err(why)) = source.chain().last().and_then(|last| last.base.as_ref()) {
+    if let Some(why) = source.missing_base() {
         let reason = format!("cannot read the base profile {}: {why}", quoted(named.get_ref()));
         desk.mistake(Mistake::new(named.span(), reason));
     }

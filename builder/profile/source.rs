@@ -49,6 +49,11 @@ impl Source {
             _ => None,
         })
     }
+
+    /// Why the last profile that this one is to extend cannot be had, if it cannot.
+    pub(super) fn missing_base(&self) -> Option<&str> {
+        self.chain().last()?.base.as_ref()?.as_ref().err().map(String::as_str)
+    }
 }
 
 /// The texts of a profile and of those that it extends, one behind the other, so that one number says where in which of

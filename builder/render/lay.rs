@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::overlay::Overlay;
+use super::overlay::{ENTRIES, Overlay};
 use super::template::{self, Context};
 use super::{Kitchen, NodeKeys, config, path, unfit};
 use crate::failure::{Exit, Result};
@@ -11,10 +11,7 @@ use crate::profile::{About, Carrier, Finding};
 use crate::tree::{Entry, Kind, Tree};
 use crate::values::{GuestPath, Mode};
 
-/// How many files, directories and links a node may have, all overlays together.
-const ENTRIES: usize = 200_000;
-
-/// How many bytes their paths may have.
+/// How many bytes the paths of a node may have.
 const NAMES: usize = 30 << 20;
 
 /// A node's tree, and what is to be said of how it came about.
@@ -130,9 +127,11 @@ impl Laying<'_> {
     fn insert(&mut self, overlay: &Overlay, path: &GuestPath, mut entry: Entry) -> Option<Finding> {
         let there = self.laid.tree.get(path.as_str());
         let done = match there {
-            Some(there)
-                if there.origin != entry.origin && self.kitchen.plan.bundle.replace.contains(path) =>
-            {
+            Some(there) if there.origin == entry.origin && !both_directories(there, &entry) => {
+                let reason = format!("/{path} is in {} twice, as it is and as {path}.hbs", entry.origin);
+                return Some(overlay.finding(reason).help("keep one of the two"));
+            }
+            Some(there) if self.kitchen.plan.bundle.replace.contains(path) => {
                 // A key that is replaced stays as secret as it was.
                 if there.mode == Mode::SECRET {
                     entry.mode = Mode::SECRET;
@@ -140,10 +139,6 @@ impl Laying<'_> {
                 let (by, of) = (overlay.origin.clone(), there.origin.clone());
                 self.laid.replaced.insert(Replaced { by, path: path.clone(), of });
                 self.laid.tree.replace(path.clone(), entry)
-            }
-            Some(there) if there.origin == entry.origin && !both_directories(there, &entry) => {
-                let reason = format!("/{path} is in {} twice, as it is and as {path}.hbs", entry.origin);
-                return Some(overlay.finding(reason).help("keep one of the two"));
             }
             Some(there) if !both_directories(there, &entry) => {
                 let reason = format!("/{path} comes from {} and again from {}", there.origin, entry.origin);

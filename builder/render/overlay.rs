@@ -59,8 +59,8 @@ impl Room {
     }
 }
 
-/// How many files, directories and links an overlay may have.
-const ENTRIES: usize = 200_000;
+/// How many files, directories and links an overlay may have, and a node from all of them.
+pub(super) const ENTRIES: usize = 200_000;
 
 macro_rules! embedded {
     ($($overlay:literal: [$($path:literal),+ $(,)?]),+ $(,)?) => {
