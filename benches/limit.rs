@@ -113,5 +113,5 @@ fn write(target: &Path, directories: &[String], files: &[(String, u64)], packed:
             });
         }
     });
-    staging.publish(|| Ok(())).unwrap();
+    staging.publish(|_| Ok(())).unwrap();
 }

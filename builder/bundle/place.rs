@@ -6,7 +6,7 @@ use super::fleet::{INDEX, Index};
 use super::manifest::{self, Manifest};
 use super::seen::Seen;
 use super::write::{MANIFEST, SUMS, Writer, below};
-use crate::disk::{self, Kind, Staging};
+use crate::disk::{self, Directory, Kind, Staging};
 use crate::failure::{Failure, Result};
 use crate::interrupt;
 use crate::values::{ClusterName, Mode};
@@ -47,8 +47,8 @@ impl Place {
             (Some(real), Some(name)) => real.join(name),
             _ => target.to_owned(),
         };
-        check_replaceable(&target, holds)?;
         let staging = Staging::begin(&target)?;
+        check_replaceable(&staging, &target, holds)?;
         Ok(Self { staging, target, holds, seen: Seen::default() })
     }
 
@@ -101,15 +101,15 @@ impl Place {
     /// What `Seen` has noted down of it comes back.
     pub fn publish(self, last: impl FnOnce() -> Result<()>) -> Result<Vec<u8>> {
         interrupt::check()?;
-        // Once more: somebody may have put something else there meanwhile.
-        let look_again = || check_replaceable(&self.target, self.holds);
+        // Once more: somebody may have put something into it meanwhile.
+        let look_again = |staging: &Staging| check_replaceable(staging, &self.target, self.holds);
         self.staging.publish_as(Mode::DIRECTORY, look_again, last)?;
         Ok(self.seen.note(&self.target))
     }
 }
 
 /// A bundle may stand in the place of a bundle, a fleet in that of a fleet, and nothing in that of anything else.
-pub(super) fn check_replaceable(target: &Path, holds: Holds) -> Result<()> {
+pub(super) fn check_replaceable(staging: &Staging, target: &Path, holds: Holds) -> Result<()> {
     let refuse = |what: &str| {
         let shown = target.display();
         Err(Failure::unsafe_to(format!(
@@ -117,14 +117,15 @@ pub(super) fn check_replaceable(target: &Path, holds: Holds) -> Result<()> {
             holds.name()
         )))
     };
-    match disk::look(target)?.map(|found| found.kind) {
-        None => return Ok(()),
-        Some(Kind::Directory) => {}
-        Some(_) => return refuse(&disk::what(target)),
-    }
+    let Some(old) = staging.old() else {
+        return match disk::look(target)? {
+            None => Ok(()),
+            Some(_) => refuse(&disk::what(target)),
+        };
+    };
     let odd = match holds {
-        Holds::Bundle => odd_in_bundle(target)?,
-        Holds::Fleet => odd_in_fleet(target)?,
+        Holds::Bundle => odd_in_bundle(old)?,
+        Holds::Fleet => odd_in_fleet(old)?,
     };
     match odd {
         Odd::Nothing => Ok(()),
@@ -150,38 +151,43 @@ enum Odd {
     Path(PathBuf),
 }
 
-fn odd_in_bundle(target: &Path) -> Result<Odd> {
-    let manifest = target.join(MANIFEST);
-    let manifest = match disk::look(&manifest)? {
+fn odd_in_bundle(bundle: &Directory) -> Result<Odd> {
+    let manifest = match bundle.look(MANIFEST)? {
         Some(found) if found.kind == Kind::File => {
-            Manifest::from_json(&disk::read(&manifest, manifest::LIMIT)?).ok()
+            Manifest::from_json(&bundle.input(MANIFEST)?.whole(manifest::LIMIT)?).ok()
         }
         _ => None,
     };
     let Some(manifest) = manifest else { return Ok(Odd::All) };
-    let is_its_own = |found: &disk::Walked| match (found.kind, found.path.to_str()) {
-        (Kind::Directory, Some(path)) => below(&manifest.files, path).next().is_some(),
-        (Kind::File, Some(path)) => path == MANIFEST || path == SUMS || manifest.files.contains_key(path),
-        _ => false,
-    };
-    let odd = disk::walk(target)?.into_iter().find(|found| !is_its_own(found));
-    Ok(odd.map_or(Odd::Nothing, |odd| Odd::Path(odd.path)))
+    let odd = bundle.find(&mut |path, kind| match (kind, path.to_str()) {
+        (Kind::Directory, Some(path)) => below(&manifest.files, path).next().is_none(),
+        (Kind::File, Some(path)) => path != MANIFEST && path != SUMS && !manifest.files.contains_key(path),
+        _ => true,
+    })?;
+    Ok(odd.map_or(Odd::Nothing, Odd::Path))
 }
 
-fn odd_in_fleet(target: &Path) -> Result<Odd> {
-    let Ok(index) = Index::read(target) else { return Ok(Odd::All) };
-    for name in disk::list(target)? {
+fn odd_in_fleet(fleet: &Directory) -> Result<Odd> {
+    let index = match fleet.look(INDEX)? {
+        Some(found) if found.kind == Kind::File => {
+            Index::from_json(&fleet.input(INDEX)?.whole(manifest::LIMIT)?).ok()
+        }
+        _ => None,
+    };
+    let Some(index) = index else { return Ok(Odd::All) };
+    for (name, kind) in fleet.entries()? {
         interrupt::check()?;
         if name == INDEX || name == SUMS {
             continue;
         }
-        if !index.bundles.iter().any(|bundle| bundle.name.as_str() == name) {
-            return Ok(Odd::Path(name.into()));
+        let path = Path::new(&name);
+        if kind != Kind::Directory || !index.bundles.iter().any(|bundle| name == bundle.name.as_str()) {
+            return Ok(Odd::Path(path.into()));
         }
-        match odd_in_bundle(&target.join(&name))? {
+        match odd_in_bundle(&fleet.below(path)?)? {
             Odd::Nothing => {}
-            Odd::All => return Ok(Odd::Path(name.into())),
-            Odd::Path(path) => return Ok(Odd::Path(Path::new(&name).join(path))),
+            Odd::All => return Ok(Odd::Path(path.into())),
+            Odd::Path(odd) => return Ok(Odd::Path(path.join(odd))),
         }
     }
     Ok(Odd::Nothing)

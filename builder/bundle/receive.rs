@@ -25,8 +25,8 @@ impl Receiver {
     /// `Exit::Unsafe` when something that is not a bundle stands at the target, `Exit::Locked` when another run is
     /// writing it.
     pub fn begin(target: &Path, manifest: &Manifest) -> Result<Self> {
-        check_replaceable(target, Holds::Bundle)?;
         let staging = Staging::begin(target)?;
+        check_replaceable(&staging, target, Holds::Bundle)?;
         for (path, mode) in directories(manifest) {
             staging.directory(path.as_str(), mode)?;
         }
@@ -48,8 +48,8 @@ impl Receiver {
             return Err(Failure::untrusted(format!("it is not as it was built{}", listed(&problems, SHOWN))));
         }
         interrupt::check()?;
-        // Once more: somebody may have put something else there meanwhile.
-        self.staging.publish(|| check_replaceable(&self.target, Holds::Bundle))
+        // Once more: somebody may have put something into it meanwhile.
+        self.staging.publish(|staging| check_replaceable(staging, &self.target, Holds::Bundle))
     }
 }
 

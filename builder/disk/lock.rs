@@ -1,12 +1,15 @@
 //! Advisory locks between runs of Kiln.
 
-use std::fs::{self, File, TryLockError};
+use std::ffi::{OsStr, OsString};
+use std::fs::{File, TryLockError};
 use std::io;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 
-use rustix::fs::{Mode as Bits, OFlags};
+use rustix::fs::{AtFlags, Mode as Bits, OFlags};
+use rustix::io::Errno;
 
+use super::Directory;
 use crate::failure::{Doing, Exit, Failure, Result};
 
 /// An advisory lock on a file, held until dropped or until the process ends, however it ends (flock(2)).
@@ -16,16 +19,16 @@ use crate::failure::{Doing, Exit, Failure, Result};
 pub struct Lock {
     file: File,
     /// Where it is held alone.
-    path: Option<PathBuf>,
+    at: Option<(Arc<Directory>, OsString)>,
 }
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        if let Some(path) = &self.path
-            && is_at(&self.file, path)
+        if let Some((directory, name)) = &self.at
+            && is_at(&self.file, directory, name)
         {
             // What cannot be removed does no harm.
-            let _ = fs::remove_file(path);
+            let _ = directory.remove_file(name);
         }
         // Closing is not enough: a child that another thread has forked, and that has not yet reached its exec,
         // holds the same open file, and the lock with it.
@@ -37,54 +40,71 @@ impl Lock {
     /// # Errors
     /// `Exit::Locked` at once when another run holds it.
     pub fn exclusive(path: &Path) -> Result<Self> {
-        Ok(Self { file: Self::take(path, File::try_lock)?, path: Some(path.to_owned()) })
+        let (directory, name) = split(path)?;
+        Self::exclusive_in(directory, name)
+    }
+
+    pub(super) fn exclusive_in(directory: Arc<Directory>, name: &OsStr) -> Result<Self> {
+        let file = Self::take(&directory, name, File::try_lock)?;
+        Ok(Self { file, at: Some((directory, name.to_owned())) })
     }
 
     pub fn shared(path: &Path) -> Result<Self> {
-        Ok(Self { file: Self::take(path, File::try_lock_shared)?, path: None })
+        let (directory, name) = split(path)?;
+        Ok(Self { file: Self::take(&directory, name, File::try_lock_shared)?, at: None })
     }
 
     /// `None` where this user may not write: what is locked there is only read then, as on a read-only mount.
     pub fn exclusive_where_writable(path: &Path) -> Result<Option<Self>> {
-        match Self::open(path) {
-            Err(rustix::io::Errno::ROFS | rustix::io::Errno::ACCESS) => Ok(None),
-            _ => Self::exclusive(path).map(Some),
+        let (directory, name) = split(path)?;
+        match Self::open(&directory, name) {
+            Err(Errno::ROFS | Errno::ACCESS) => Ok(None),
+            _ => Self::exclusive_in(directory, name).map(Some),
         }
     }
 
-    fn open(path: &Path) -> rustix::io::Result<File> {
+    fn open(directory: &Directory, name: &OsStr) -> rustix::io::Result<File> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        rustix::fs::open(path, flags, Bits::from_raw_mode(0o600)).map(File::from)
+        rustix::fs::openat(directory.fd(), name, flags, Bits::from_raw_mode(0o600)).map(File::from)
     }
 
-    fn take(path: &Path, how: fn(&File) -> std::result::Result<(), TryLockError>) -> Result<File> {
+    fn take(
+        directory: &Directory,
+        name: &OsStr,
+        how: fn(&File) -> std::result::Result<(), TryLockError>,
+    ) -> Result<File> {
+        let path = || directory.path().join(name);
         loop {
-            let file = Self::open(path).map_err(io::Error::from).doing(|| {
-                let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-                format!("writing to {}", directory.unwrap_or(Path::new(".")).display())
-            })?;
+            let file = Self::open(directory, name)
+                .map_err(io::Error::from)
+                .doing(|| format!("writing to {}", directory.path().display()))?;
             match how(&file) {
-                Ok(()) if is_at(&file, path) => return Ok(file),
+                Ok(()) if is_at(&file, directory, name) => return Ok(file),
                 // The run that held it has just ended, and has taken it away.
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => {
                     return Err(Failure::new(
                         Exit::Locked,
-                        format!("another run of kiln holds {}; wait for it to end", path.display()),
+                        format!("another run of kiln holds {}; wait for it to end", path().display()),
                     ));
                 }
                 Err(TryLockError::Error(error)) => {
-                    return Err(error).doing(|| format!("locking {}", path.display()));
+                    return Err(error).doing(|| format!("locking {}", path().display()));
                 }
             }
         }
     }
 }
 
-/// Whether the open file is the one at the path.
-fn is_at(file: &File, path: &Path) -> bool {
-    match (file.metadata(), fs::symlink_metadata(path)) {
-        (Ok(open), Ok(there)) => (open.dev(), open.ino()) == (there.dev(), there.ino()),
+fn split(path: &Path) -> Result<(Arc<Directory>, &OsStr)> {
+    Ok((Arc::new(Directory::above(path)?), path.file_name().unwrap_or_default()))
+}
+
+/// Whether the open file is the one that has the name.
+fn is_at(file: &File, directory: &Directory, name: &OsStr) -> bool {
+    let there = rustix::fs::statat(directory.fd(), name, AtFlags::SYMLINK_NOFOLLOW);
+    match (rustix::fs::fstat(file), there) {
+        (Ok(open), Ok(there)) => (open.st_dev, open.st_ino) == (there.st_dev, there.st_ino),
         _ => false,
     }
 }
@@ -116,13 +136,14 @@ mod tests {
     fn a_file_that_was_taken_away_is_no_lock() {
         let scratch = Scratch::new("test").unwrap();
         let path = scratch.path().join("lock");
+        let (directory, name) = split(&path).unwrap();
         // Opened before the holder ended, locked after it.
-        let opened = Lock::open(&path).unwrap();
-        fs::remove_file(&path).unwrap();
+        let opened = Lock::open(&directory, name).unwrap();
+        std::fs::remove_file(&path).unwrap();
         opened.try_lock().unwrap();
-        assert!(!is_at(&opened, &path));
+        assert!(!is_at(&opened, &directory, name));
         let held = Lock::exclusive(&path).unwrap();
-        assert!(is_at(&held.file, &path));
+        assert!(is_at(&held.file, &directory, name));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "this is the door")]
 
+mod directory;
 mod follow;
 mod lock;
 mod scratch;
@@ -18,13 +19,14 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Mode as Bits, OFlags};
+use rustix::fs::{AtFlags, CWD, FileType, Mode as Bits, OFlags};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::{Doing, Failure, Result};
-use crate::threads;
 use crate::values::Mode;
 
+pub use directory::Directory;
 pub use follow::{Follow, More};
 pub use lock::Lock;
 pub use scratch::Scratch;
@@ -53,23 +55,33 @@ pub struct Found {
     pub owner: u32,
 }
 
+impl Kind {
+    fn of(of: FileType) -> Self {
+        match of {
+            FileType::RegularFile => Kind::File,
+            FileType::Directory => Kind::Directory,
+            FileType::Symlink => Kind::Link,
+            _ => Kind::Other,
+        }
+    }
+}
+
 /// `None` when nothing is there.
 pub fn look(path: &Path) -> Result<Option<Found>> {
-    match fs::symlink_metadata(path) {
-        Ok(meta) => {
-            let kind = match meta.file_type() {
-                t if t.is_symlink() => Kind::Link,
-                t if t.is_dir() => Kind::Directory,
-                t if t.is_file() => Kind::File,
-                _ => Kind::Other,
-            };
-            Ok(Some(Found { kind, mode: Mode::from_bits(meta.mode()), size: meta.len(), owner: meta.uid() }))
-        }
-        // A name that is too long is none of a file (ENAMETOOLONG).
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidFilename) => {
-            Ok(None)
-        }
-        Err(error) => Err(error).doing(|| format!("looking at {}", path.display())),
+    found(CWD, path).doing(|| format!("looking at {}", path.display()))
+}
+
+fn found(at: BorrowedFd<'_>, path: &Path) -> io::Result<Option<Found>> {
+    match rustix::fs::statat(at, path, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) => Ok(Some(Found {
+            kind: Kind::of(FileType::from_raw_mode(stat.st_mode)),
+            mode: Mode::from_bits(stat.st_mode),
+            size: stat.st_size as u64,
+            owner: stat.st_uid,
+        })),
+        // A name that is too long is none of a file.
+        Err(Errno::NOENT | Errno::NAMETOOLONG) => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -329,7 +341,7 @@ pub fn write_whole(path: &Path, bytes: &[u8], mode: Mode) -> Result<()> {
     file.as_file().sync_all().doing(writing)?;
     // What had the name before goes with the temporary one; so does the new file where the disk does not confirm its name.
     let file = file.into_temp_path();
-    swap::confirm(&[swap::Swap::make(&file, path)?])
+    rename(&file, path)
 }
 
 /// Writes a file that appears whole, or not at all, but may be short after a power cut: for what is checked when it is read.
@@ -408,9 +420,11 @@ pub fn is_same(one: &Path, other: &Path) -> Result<bool> {
     Ok(matches!((identity(one)?, identity(other)?), (Some(one), Some(other)) if one == other))
 }
 
-/// Puts a finished file in its place.
+/// Puts a finished file in its place, in the directory that it is in.
 pub fn rename(from: &Path, to: &Path) -> Result<()> {
-    swap::confirm(&[swap::Swap::make(from, to)?])
+    let above = Directory::above(to)?;
+    let [from, to] = [from, to].map(|path| path.file_name().unwrap_or_default());
+    swap::confirm(&[swap::Swap::file(&above, from, to)?])
 }
 
 /// Removes a directory and what is in it, links not followed; nothing there is fine.
@@ -422,38 +436,25 @@ pub fn remove_directory(path: &Path) -> Result<()> {
         return Err(Failure::io("it is a symbolic link, and what it leads to is left as it is")
             .while_doing(format!("removing {}", path.display())));
     }
-    // A bundle's nodes, a fleet's bundles: each takes long where files are large or many, so two at a time. What cannot be
-    // removed this way, is seen or said by the call below.
-    let below = |path: &Path| -> Vec<PathBuf> {
-        let is_directory = |path: &PathBuf| fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir());
-        let entries = fs::read_dir(path).into_iter().flatten().flatten();
-        entries.map(|entry| entry.path()).filter(is_directory).collect()
-    };
-    let parts = below(path);
-    let parts: Vec<PathBuf> =
-        if parts.len() > 8 { parts } else { parts.iter().flat_map(|part| below(part)).collect() };
-    std::thread::scope(|scope| {
-        let (one, other) = parts.split_at(parts.len() / 2);
-        let remove = |half: &[PathBuf]| half.iter().for_each(|part| drop(fs::remove_dir_all(part)));
-        // Where there is no thread, the call below has more to do.
-        let _beside = threads::beside(scope, move || remove(one));
-        remove(other);
-    });
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(error).doing(|| format!("removing {}", path.display()))
+    match path.file_name() {
+        Some(_) if look(path)?.is_none() => Ok(()),
+        Some(name) => Directory::above(path)?.remove(name),
+        None => {
+            Err(Failure::io("it has no name of its own").while_doing(format!("removing {}", path.display())))
         }
-        _ => Ok(()),
     }
 }
 
 /// Removes a file; nothing there is fine.
 pub fn remove_file(path: &Path) -> Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(error).doing(|| format!("removing {}", path.display()))
-        }
-        _ => Ok(()),
+    gone(rustix::fs::unlink(path)).doing(|| format!("removing {}", path.display()))
+}
+
+/// What was to be removed and is not there is fine.
+fn gone(removed: rustix::io::Result<()>) -> io::Result<()> {
+    match removed {
+        Err(Errno::NOENT) => Ok(()),
+        removed => Ok(removed?),
     }
 }
 

@@ -1,29 +1,31 @@
 //! Making a directory that appears whole.
 
-use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Write};
 use std::num::NonZeroU64;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
 
-use rustix::fs::{AtFlags, CWD, Mode as Bits, OFlags};
+use rustix::fs::{AtFlags, CWD, Mode as Bits, OFlags, RenameFlags};
 
 use super::swap::{Swap, confirm, undo};
-use super::{
-    Found, Input, Kind, Lock, Stamp, look, make_directories, parent_of, remove_directory, remove_file,
-};
+use super::{Directory, Input, Kind, Lock, Stamp, look, make_directories, parent_of};
 use crate::failure::{Doing, Exit, Failure, Result};
 use crate::threads;
 use crate::values::Mode;
 
 /// A directory that is being made beside its final place and appears there whole, by one rename.
 ///
-/// Every path below it is opened from its own handle, a part at a time, without following links.
+/// Every path below it is opened from its own handle, a part at a time, without following links, and so is its place from that
+/// of the directory above: nobody who renames what leads there turns it elsewhere.
 pub struct Staging {
-    root: OwnedFd,
-    partial: PathBuf,
+    above: Arc<Directory>,
+    name: String,
+    root: Directory,
+    /// What is to be replaced.
+    old: Option<Directory>,
     target: PathBuf,
     published: bool,
     lock: Option<Lock>,
@@ -46,24 +48,35 @@ impl Staging {
                 format!("{} has no name of its own; name a directory", target.display()),
             )
         })?;
-        let parent = parent_of(target);
-        make_directories(parent, Mode::DIRECTORY)?;
+        make_directories(parent_of(target), Mode::DIRECTORY)?;
+        let above = Arc::new(Directory::above(target)?);
         let lock = match lock {
             Some(lock) => lock,
-            None => Lock::exclusive(&parent.join(format!(".{name}.lock")))?,
+            None => Lock::exclusive_in(Arc::clone(&above), format!(".{name}.lock").as_ref())?,
         };
-        recover(target)?;
-        let [partial, _] = remains(target);
-        let making = || format!("making the directory {}", partial.display());
-        rustix::fs::mkdir(&partial, Bits::from_raw_mode(0o700)).map_err(io::Error::from).doing(making)?;
-        let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY;
-        let root = rustix::fs::open(&partial, flags, Bits::empty()).map_err(io::Error::from).doing(making)?;
-        Ok(Self { root, partial, target: target.to_owned(), published: false, lock: Some(lock) })
+        recover_in(&above, name)?;
+        let old = match above.look(name)?.map(|found| found.kind) {
+            Some(Kind::Directory) => Some(above.below(Path::new(name))?),
+            _ => None,
+        };
+        let [partial, _] = remains(name);
+        let making = || format!("making the directory {}", above.path().join(&partial).display());
+        rustix::fs::mkdirat(above.fd(), &partial, Bits::from_raw_mode(0o700))
+            .map_err(io::Error::from)
+            .doing(making)?;
+        let root = above.below(Path::new(&partial))?;
+        let (name, target) = (name.to_owned(), target.to_owned());
+        Ok(Self { above, name, root, old, target, published: false, lock: Some(lock) })
     }
 
     /// Where it lies until it is published.
     pub fn path(&self) -> &Path {
-        &self.partial
+        self.root.path()
+    }
+
+    /// The directory that it takes the place of, as it was found when this began.
+    pub fn old(&self) -> Option<&Directory> {
+        self.old.as_ref()
     }
 
     /// Makes one directory; those above it must be there.
@@ -71,9 +84,9 @@ impl Staging {
         let making = || format!("making the directory {}", self.target.join(path).display());
         let (above, name) = self.open_above(path)?;
         let bits = Bits::from_raw_mode(mode.bits());
-        rustix::fs::mkdirat(&above, name, bits).map_err(io::Error::from).doing(making)?;
+        rustix::fs::mkdirat(above.fd(), name, bits).map_err(io::Error::from).doing(making)?;
         // Once more, because the umask has cut it.
-        rustix::fs::chmodat(&above, name, bits, AtFlags::empty()).map_err(io::Error::from).doing(making)
+        rustix::fs::chmodat(above.fd(), name, bits, AtFlags::empty()).map_err(io::Error::from).doing(making)
     }
 
     /// A new file, with its mode from the moment it exists.
@@ -82,7 +95,7 @@ impl Staging {
         let (above, name) = self.open_above(path)?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         // Begin without the bits that the umask might cut: fchmod then sets exactly the mode.
-        let fd = rustix::fs::openat(&above, name, flags, Bits::from_raw_mode(0o600))
+        let fd = rustix::fs::openat(above.fd(), name, flags, Bits::from_raw_mode(0o600))
             .map_err(io::Error::from)
             .doing(writing)?;
         rustix::fs::fchmod(&fd, Bits::from_raw_mode(mode.bits())).map_err(io::Error::from).doing(writing)?;
@@ -92,7 +105,7 @@ impl Staging {
     /// Removes one file.
     pub fn remove(&self, path: &str) -> Result<()> {
         let (above, name) = self.open_above(path)?;
-        rustix::fs::unlinkat(&above, name, AtFlags::empty())
+        rustix::fs::unlinkat(above.fd(), name, AtFlags::empty())
             .map_err(io::Error::from)
             .doing(|| format!("removing {}", self.target.join(path).display()))
     }
@@ -103,31 +116,19 @@ impl Staging {
         let (above, name) = self.open_above(path)?;
         // The handle's own entry in /proc: by its path it could be another file by now (open(2), O_TMPFILE).
         let handle = format!("/proc/self/fd/{}", from.file.as_raw_fd());
-        Ok(rustix::fs::linkat(CWD, handle, &above, name, AtFlags::SYMLINK_FOLLOW).is_ok())
+        Ok(rustix::fs::linkat(CWD, handle, above.fd(), name, AtFlags::SYMLINK_FOLLOW).is_ok())
     }
 
     /// Another name for a file in this directory, with the same answer as `link`.
     pub fn link_within(&self, from: &str, path: &str) -> Result<bool> {
         let (from, from_name) = self.open_above(from)?;
         let (above, name) = self.open_above(path)?;
-        Ok(rustix::fs::linkat(&from, from_name, &above, name, AtFlags::empty()).is_ok())
+        Ok(rustix::fs::linkat(from.fd(), from_name, above.fd(), name, AtFlags::empty()).is_ok())
     }
 
-    fn open_above<'p>(&self, path: &'p str) -> Result<(OwnedFd, &'p str)> {
-        let opening = || format!("opening {}", self.target.join(path).display());
-        let mut above = self.root.try_clone().doing(opening)?;
-        let mut parts = path.split('/').peekable();
-        let mut name = path;
-        while let Some(part) = parts.next() {
-            name = part;
-            if parts.peek().is_some() {
-                let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY;
-                above = rustix::fs::openat(&above, part, flags, Bits::empty())
-                    .map_err(io::Error::from)
-                    .doing(opening)?;
-            }
-        }
-        Ok((above, name))
+    fn open_above<'p>(&self, path: &'p str) -> Result<(Directory, &'p str)> {
+        let (above, name) = path.rsplit_once('/').unwrap_or(("", path));
+        Ok((self.root.below(Path::new(above))?, name))
     }
 
     /// Syncs everything and puts the directory in its place, in exchange for what may be there.
@@ -137,7 +138,7 @@ impl Staging {
     ///
     /// # Errors
     /// Also `Exit::Io` when the disk does not confirm the new name: then what was there before is there again.
-    pub fn publish(self, meanwhile: impl FnOnce() -> Result<()>) -> Result<()> {
+    pub fn publish(self, meanwhile: impl FnOnce(&Self) -> Result<()>) -> Result<()> {
         self.publish_as(Mode::DIRECTORY, meanwhile, || Ok(())).map(drop)
     }
 
@@ -146,13 +147,13 @@ impl Staging {
     pub fn publish_as(
         mut self,
         mode: Mode,
-        meanwhile: impl FnOnce() -> Result<()>,
+        meanwhile: impl FnOnce(&Self) -> Result<()>,
         last: impl FnOnce() -> Result<()>,
     ) -> Result<Option<Lock>> {
         self.open_to(mode)?;
         thread::scope(|scope| {
-            let syncing = threads::beside(scope, || self.sync());
-            let looked = meanwhile();
+            let syncing = threads::beside(scope, || self.root.sync_file_system());
+            let looked = meanwhile(&self);
             let synced = syncing.join().and_then(|synced| synced);
             looked.and(synced)
         })?;
@@ -164,16 +165,8 @@ impl Staging {
 
     /// The same for several, which may be on several file systems: all of them, or none.
     pub fn publish_all(mut all: Vec<Self>, mode: Mode) -> Result<()> {
-        let mut synced = BTreeSet::new();
-        for staging in &all {
-            staging.open_to(mode)?;
-        }
-        for staging in &all {
-            let device = rustix::fs::fstat(&staging.root).map_err(io::Error::from);
-            if synced.insert(device.doing(|| format!("publishing {}", staging.target.display()))?.st_dev) {
-                staging.sync()?;
-            }
-        }
+        all.iter().try_for_each(|staging| staging.open_to(mode))?;
+        Directory::sync_file_systems(all.iter().map(|staging| &staging.root))?;
         let mut swaps = Vec::with_capacity(all.len());
         for staging in &all {
             match staging.swap() {
@@ -187,33 +180,27 @@ impl Staging {
     }
 
     fn open_to(&self, mode: Mode) -> Result<()> {
-        rustix::fs::fchmod(&self.root, Bits::from_raw_mode(mode.bits()))
+        rustix::fs::fchmod(self.root.fd(), Bits::from_raw_mode(mode.bits()))
             .map_err(io::Error::from)
             .doing(|| format!("publishing {}", self.target.display()))
     }
 
-    /// One call for all files; since Linux 5.8 it also reports their write errors (syncfs(2)).
-    fn sync(&self) -> Result<()> {
-        rustix::fs::syncfs(&self.root)
-            .map_err(io::Error::from)
-            .doing(|| format!("publishing {}", self.target.display()))
-    }
-
-    fn swap(&self) -> Result<Swap> {
-        Swap::make(&self.partial, &self.target)
+    fn swap(&self) -> Result<Swap<'_>> {
+        let [partial, _] = remains(&self.name);
+        Swap::directory(&self.above, partial.as_ref(), self.name.as_ref(), self.old.as_ref())
     }
 }
 
 /// Where a run makes something beside its place, and where it keeps what it takes from there.
-fn remains(target: &Path) -> [PathBuf; 2] {
-    let name = target.file_name().unwrap_or_default().to_string_lossy();
-    ["partial", "replaced"].map(|ending| parent_of(target).join(format!(".{name}.{ending}")))
+fn remains(name: &str) -> [String; 2] {
+    ["partial", "replaced"].map(|ending| format!(".{name}.{ending}"))
 }
 
 /// What a killed run has left of a target.
 pub fn left_of(target: &Path) -> Result<Vec<PathBuf>> {
     let mut left = Vec::new();
-    for path in remains(target) {
+    for name in remains(&target.file_name().unwrap_or_default().to_string_lossy()) {
+        let path = parent_of(target).join(name);
         if look(&path)?.is_some() {
             left.push(path);
         }
@@ -223,15 +210,34 @@ pub fn left_of(target: &Path) -> Result<Vec<PathBuf>> {
 
 /// Brings back what a killed run was replacing, and removes what it was making. The caller holds the target's lock.
 pub fn recover(target: &Path) -> Result<()> {
-    let [partial, replaced] = remains(target);
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    recover_in(&Directory::above(target)?, &name)
+}
+
+/// # Errors
+/// `Exit::Unsafe` where somebody else may have given the name to a directory that no run of Kiln made.
+fn recover_in(above: &Directory, name: &str) -> Result<()> {
+    let [partial, replaced] = remains(name);
     // A run that was killed between two renames left the good one under the other name.
-    if look(&replaced)?.is_some() && look(target)?.is_none() {
-        fs::rename(&replaced, target).doing(|| format!("bringing back {}", target.display()))?;
+    if above.look(&replaced)?.is_some() && above.look(name)?.is_none() {
+        above
+            .rename(replaced.as_ref(), name.as_ref(), RenameFlags::empty())
+            .map_err(io::Error::from)
+            .doing(|| format!("bringing back {}", above.path().join(name).display()))?;
     }
     for left in [&partial, &replaced] {
-        match look(left)? {
-            Some(Found { kind: Kind::Directory, .. }) => remove_directory(left)?,
-            Some(_) => remove_file(left)?,
+        match above.look(left)?.map(|found| found.kind) {
+            Some(Kind::Directory) => {
+                if let Some(why) = above.open_to_others()? {
+                    return Err(Failure::unsafe_to(format!(
+                        "{why}; so {} may be what a killed run of kiln left, or what somebody else has given this name: look \
+                         at it, and move it elsewhere",
+                        above.path().join(left).display()
+                    )));
+                }
+                above.remove(left.as_ref())?;
+            }
+            Some(_) => above.remove_file(left.as_ref())?,
             None => {}
         }
     }
@@ -242,7 +248,8 @@ impl Drop for Staging {
     fn drop(&mut self) {
         if !self.published {
             // Best effort: what cannot be removed now is removed by the next run.
-            let _ = remove_directory(&self.partial);
+            let [partial, _] = remains(&self.name);
+            let _ = self.above.remove_held(&self.root, partial.as_ref());
         }
     }
 }
@@ -274,6 +281,8 @@ impl Output {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::disk::{Scratch, list};
 
@@ -299,7 +308,7 @@ mod tests {
             let staging = Staging::begin(&target).unwrap();
             staging.directory("nodes", Mode::SECRET_DIRECTORY).unwrap();
             staging.create(&format!("nodes/{name}"), Mode::SECRET).unwrap().write(b"x").unwrap();
-            staging.publish(|| Ok(())).unwrap();
+            staging.publish(|_| Ok(())).unwrap();
         }
         assert_eq!(list(&target).unwrap(), ["nodes"]);
         assert_eq!(list(&target.join("nodes")).unwrap(), ["two"]);
@@ -341,12 +350,54 @@ mod tests {
         assert!(staging.link_within("a", "b").unwrap());
         assert!(!staging.link_within("a", "b").unwrap(), "the name is taken");
         assert!(!staging.link_within("none", "c").unwrap());
-        staging.publish(|| Ok(())).unwrap();
+        staging.publish(|_| Ok(())).unwrap();
         for name in ["a", "b"] {
             let path = scratch.path().join("ha3").join(name);
             assert_eq!(fs::read(&path).unwrap(), b"x");
             assert_eq!(look(&path).unwrap().unwrap().mode, Mode::SECRET);
         }
+    }
+
+    #[test]
+    fn a_rename_above_leads_nowhere_else() {
+        let scratch = scratch();
+        let [above, moved] = ["above", "moved"].map(|name| scratch.path().join(name));
+        fs::create_dir_all(above.join("ha3/old")).unwrap();
+        let staging = Staging::begin(&above.join("ha3")).unwrap();
+        // Somebody else's, with the same names.
+        fs::rename(&above, &moved).unwrap();
+        for name in ["ha3", ".ha3.partial", ".ha3.replaced"] {
+            fs::create_dir_all(above.join(name).join("precious")).unwrap();
+        }
+        fs::write(above.join(".ha3.lock"), "precious").unwrap();
+        staging.directory("new", Mode::DIRECTORY).unwrap();
+        let looked = |staging: &Staging| {
+            assert_eq!(staging.old().unwrap().entries().unwrap(), [("old".into(), Kind::Directory)]);
+            Ok(())
+        };
+        staging.publish(looked).unwrap();
+        assert_eq!(list(&moved).unwrap(), ["ha3"]);
+        assert_eq!(list(&moved.join("ha3")).unwrap(), ["new"]);
+        assert_eq!(list(&above).unwrap(), [".ha3.lock", ".ha3.partial", ".ha3.replaced", "ha3"]);
+        for name in ["ha3", ".ha3.partial", ".ha3.replaced"] {
+            assert_eq!(list(&above.join(name)).unwrap(), ["precious"]);
+        }
+    }
+
+    #[test]
+    fn what_others_may_have_put_there_is_not_cleaned_up() {
+        let scratch = scratch();
+        let left = scratch.path().join(".ha3.partial");
+        fs::create_dir_all(left.join("precious")).unwrap();
+        let set_mode = |bits| crate::disk::set_mode(scratch.path(), Mode::from_bits(bits)).unwrap();
+        set_mode(0o777);
+        let refused = Staging::begin(&scratch.path().join("ha3")).err().unwrap();
+        assert_eq!(refused.exit(), Exit::Unsafe, "{refused}");
+        assert_eq!(list(&left).unwrap(), ["precious"]);
+        // There they cannot rename what is this user's.
+        set_mode(0o1777);
+        drop(Staging::begin(&scratch.path().join("ha3")).unwrap());
+        assert!(list(scratch.path()).unwrap().is_empty());
     }
 
     #[test]

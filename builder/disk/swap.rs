@@ -1,91 +1,139 @@
 //! Putting something new in the place of something old so that it can be undone, until the disk has confirmed it.
 
-use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Mode as Bits, OFlags, RenameFlags};
+use rustix::fs::{Mode as Bits, OFlags, RenameFlags};
+use rustix::io::Errno;
 
-use super::{Kind, look, parent_of, remove_directory, remove_file};
+use super::Kind;
+use super::directory::{Directory, SYNCED_ONE_BY_ONE};
 use crate::failure::{Doing, Failure, Result};
 
-/// More directories than this are synced with their whole file systems: one wait instead of one for each.
-const SYNCED_ONE_BY_ONE: usize = 4;
-
-/// What has a new name, and where that which had the name before is now.
-pub(super) struct Swap {
+/// What has a new name, and where that which had the name before is now. Both names are in one directory.
+pub(super) struct Swap<'a> {
+    directory: &'a Directory,
     /// The name that the new one had.
-    from: PathBuf,
-    to: PathBuf,
-    old: Old,
+    from: OsString,
+    to: OsString,
+    old: Old<'a>,
 }
 
-enum Old {
+enum Old<'a> {
     /// There was none.
     Absent,
-    /// At `from`.
-    Exchanged,
-    /// At a name of its own, because the file system cannot exchange two names.
-    Beside(PathBuf),
-    /// A file that is gone, for the same reason.
+    /// A file, at `from`.
+    File,
+    /// A file that is gone, because the file system cannot exchange two names.
     Gone,
+    /// At `from`, or for the same reason at a name of its own.
+    Directory(&'a Directory, Option<OsString>),
 }
 
-impl Swap {
-    /// Both paths are in one directory, and what is at `to`, if anything, is of the same kind as what is at `from`. A
-    /// directory that cannot be exchanged is moved to the name of `from` with the ending `replaced`.
-    pub fn make(from: &Path, to: &Path) -> Result<Self> {
-        let writing = || format!("writing {}", to.display());
-        let is_directory = |path: &Path| Ok(look(path)?.map(|found| found.kind == Kind::Directory));
-        let new_is_directory = is_directory(from)? == Some(true);
-        let swapped = |old| Ok(Self { from: from.to_owned(), to: to.to_owned(), old });
-        let rename = |flags| rustix::fs::renameat_with(CWD, from, CWD, to, flags);
+impl<'a> Swap<'a> {
+    /// Puts a file in the place of a file, or where there is none.
+    pub fn file(directory: &'a Directory, from: &OsStr, to: &OsStr) -> Result<Self> {
+        let writing = || format!("writing {}", directory.path().join(to).display());
+        let rename = |flags| directory.rename(from, to, flags);
+        let swapped = |old| Ok(Self { directory, from: from.to_owned(), to: to.to_owned(), old });
         match rename(RenameFlags::NOREPLACE) {
             Ok(()) => return swapped(Old::Absent),
-            Err(rustix::io::Errno::EXIST | rustix::io::Errno::INVAL) => {}
+            Err(Errno::EXIST | Errno::INVAL) => {}
             Err(error) => return Err(io::Error::from(error)).doing(writing),
         }
-        match is_directory(to)? {
+        let (flags, old) = match directory.look(to)?.map(|found| found.kind) {
+            Some(Kind::Directory) => return Err(Failure::io("it is a directory").while_doing(writing())),
+            Some(_) => (RenameFlags::EXCHANGE, Old::File),
             // Some file systems know no flags.
-            None => {
-                fs::rename(from, to).doing(writing)?;
-                return swapped(Old::Absent);
-            }
-            Some(old_is_directory) if old_is_directory != new_is_directory => {
-                let what = if old_is_directory { "a directory" } else { "not a directory" };
-                return Err(Failure::io(format!("it is {what}")).while_doing(writing()));
-            }
-            Some(_) => {}
-        }
-        match rename(RenameFlags::EXCHANGE) {
-            Ok(()) => swapped(Old::Exchanged),
-            Err(rustix::io::Errno::INVAL) if new_is_directory => {
-                let beside = from.with_extension("replaced");
-                fs::rename(to, &beside).doing(writing)?;
-                if let Err(error) = fs::rename(from, to) {
-                    let _ = fs::rename(&beside, to);
-                    return Err(error).doing(writing);
-                }
-                swapped(Old::Beside(beside))
-            }
-            Err(rustix::io::Errno::INVAL) => {
-                fs::rename(from, to).doing(writing)?;
+            None => (RenameFlags::empty(), Old::Absent),
+        };
+        match rename(flags) {
+            Ok(()) => swapped(old),
+            Err(Errno::INVAL) => {
+                rename(RenameFlags::empty()).map_err(io::Error::from).doing(writing)?;
                 swapped(Old::Gone)
             }
             Err(error) => Err(io::Error::from(error)).doing(writing),
         }
     }
 
-    fn undo(&self) -> io::Result<()> {
-        match &self.old {
-            Old::Absent => fs::rename(&self.to, &self.from),
-            Old::Exchanged => {
-                Ok(rustix::fs::renameat_with(CWD, &self.from, CWD, &self.to, RenameFlags::EXCHANGE)?)
+    /// Puts a directory in the place of one that the caller has looked at and holds, or where there is none. A directory that
+    /// cannot be exchanged is moved to the name of `from` with the ending `replaced`.
+    ///
+    /// # Errors
+    /// `Exit::Unsafe` when something else is there: it stays.
+    pub fn directory(
+        directory: &'a Directory,
+        from: &OsStr,
+        to: &OsStr,
+        old: Option<&'a Directory>,
+    ) -> Result<Self> {
+        let path = || directory.path().join(to);
+        let writing = || format!("writing {}", path().display());
+        let rename = |from: &OsStr, to: &OsStr, flags| {
+            directory.rename(from, to, flags).map_err(io::Error::from).doing(writing)
+        };
+        let swapped = |old| Ok(Self { directory, from: from.to_owned(), to: to.to_owned(), old });
+        let changed = || {
+            Err(Failure::unsafe_to(format!(
+                "something else has been put in the place of {} since this run looked at it, and stays there; run kiln again",
+                path().display()
+            )))
+        };
+        let is_old = |name: &OsStr, old: &Directory| -> Result<bool> {
+            match directory.look(name)?.map(|found| found.kind) {
+                Some(Kind::Directory) => Ok(directory.below(Path::new(name))?.identity()? == old.identity()?),
+                _ => Ok(false),
             }
-            Old::Beside(beside) => {
-                fs::rename(&self.to, &self.from)?;
-                fs::rename(beside, &self.to)
+        };
+        match directory.rename(from, to, RenameFlags::NOREPLACE) {
+            Ok(()) => return swapped(Old::Absent),
+            Err(Errno::EXIST | Errno::INVAL) => {}
+            Err(error) => return Err(io::Error::from(error)).doing(writing),
+        }
+        let Some(old) = old else {
+            // Some file systems know no flags.
+            return match directory.look(to)? {
+                None => rename(from, to, RenameFlags::empty()).and_then(|()| swapped(Old::Absent)),
+                Some(_) => changed(),
+            };
+        };
+        match directory.rename(from, to, RenameFlags::EXCHANGE) {
+            Ok(()) => {
+                if !is_old(from, old).unwrap_or(false) {
+                    rename(from, to, RenameFlags::EXCHANGE)?;
+                    return changed();
+                }
+                swapped(Old::Directory(old, None))
+            }
+            Err(Errno::INVAL) => {
+                let beside = PathBuf::from(from).with_extension("replaced").into_os_string();
+                rename(to, &beside, RenameFlags::empty())?;
+                let is_old = is_old(&beside, old).unwrap_or(false);
+                if !is_old || directory.rename(from, to, RenameFlags::empty()).is_err() {
+                    rename(&beside, to, RenameFlags::empty())?;
+                    return changed();
+                }
+                swapped(Old::Directory(old, Some(beside)))
+            }
+            Err(error) => Err(io::Error::from(error)).doing(writing),
+        }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.directory.path().join(&self.to)
+    }
+
+    fn undo(&self) -> io::Result<()> {
+        let rename = |from: &OsStr, to: &OsStr, flags| Ok(self.directory.rename(from, to, flags)?);
+        match &self.old {
+            Old::Absent => rename(&self.to, &self.from, RenameFlags::empty()),
+            Old::File | Old::Directory(_, None) => rename(&self.from, &self.to, RenameFlags::EXCHANGE),
+            Old::Directory(_, Some(beside)) => {
+                rename(&self.to, &self.from, RenameFlags::empty())?;
+                rename(beside, &self.to, RenameFlags::empty())
             }
             Old::Gone => Err(io::ErrorKind::NotFound.into()),
         }
@@ -93,14 +141,12 @@ impl Swap {
 
     /// Best effort: what cannot be removed now is removed by the next run.
     fn remove_old(&self) {
-        let old = match &self.old {
-            Old::Exchanged => &self.from,
-            Old::Beside(beside) => beside,
+        let _ = match &self.old {
+            Old::File => self.directory.remove_file(&self.from),
+            Old::Directory(old, beside) => {
+                self.directory.remove_held(old, beside.as_ref().unwrap_or(&self.from))
+            }
             Old::Absent | Old::Gone => return,
-        };
-        let _ = match look(old) {
-            Ok(Some(found)) if found.kind == Kind::Directory => remove_directory(old),
-            _ => remove_file(old),
         };
     }
 }
@@ -110,7 +156,7 @@ impl Swap {
 /// # Errors
 /// `Exit::Io` when the disk does not confirm it: then everything is as it was, or the message says what is not.
 pub(super) fn confirm(swaps: &[Swap]) -> Result<()> {
-    match sync_parents(swaps) {
+    match Directory::sync_all(swaps.iter().map(|swap| swap.directory)) {
         Ok(()) => {
             swaps.iter().for_each(Swap::remove_old);
             Ok(())
@@ -125,43 +171,15 @@ pub(super) fn undo(swaps: &[Swap], failure: Failure) -> Failure {
         .iter()
         .rev()
         .filter(|swap| swap.undo().is_err())
-        .map(|swap| swap.to.display().to_string())
+        .map(|swap| swap.path().display().to_string())
         .collect();
     let how = match (swaps, stuck.is_empty()) {
         ([], _) => return failure,
-        ([one], true) => format!("{} is as it was before", one.to.display()),
+        ([one], true) => format!("{} is as it was before", one.path().display()),
         (all, true) => format!("all {} are as they were before", all.len()),
         (_, false) => format!("{} is written, but may not be there after a power cut", stuck.join(" and ")),
     };
     failure.while_doing(how)
-}
-
-fn sync_parents(swaps: &[Swap]) -> Result<()> {
-    let parents: BTreeSet<&Path> = swaps.iter().map(|swap| parent_of(&swap.to)).collect();
-    if parents.len() <= SYNCED_ONE_BY_ONE {
-        return parents.into_iter().try_for_each(sync_directory);
-    }
-    sync_file_systems(parents)
-}
-
-/// Syncs the file systems that these directories are on, each once.
-fn sync_file_systems<'a>(directories: impl IntoIterator<Item = &'a Path>) -> Result<()> {
-    let mut devices = BTreeSet::new();
-    for directory in directories {
-        let syncing = || format!("syncing {}", directory.display());
-        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY;
-        let opened =
-            rustix::fs::open(directory, flags, Bits::empty()).map_err(io::Error::from).doing(syncing)?;
-        if devices.insert(rustix::fs::fstat(&opened).map_err(io::Error::from).doing(syncing)?.st_dev) {
-            rustix::fs::syncfs(&opened).map_err(io::Error::from).doing(syncing)?;
-        }
-    }
-    Ok(())
-}
-
-#[allow(clippy::disallowed_methods, reason = "this is the door")]
-fn sync_directory(path: &Path) -> Result<()> {
-    File::open(path).and_then(|d| d.sync_all()).doing(|| format!("syncing {}", path.display()))
 }
 
 /// Replaces files, each whole or not at all, with one wait for the disk for all of them. They have this mode; nobody else
@@ -170,12 +188,16 @@ fn sync_directory(path: &Path) -> Result<()> {
 /// # Errors
 /// `Exit::Io`: then every file is as it was, or the message says which is not.
 pub fn replace_all(files: &[(PathBuf, Vec<u8>)], mode: crate::values::Mode) -> Result<()> {
+    let mut directories = Vec::with_capacity(files.len());
+    for (path, _) in files {
+        directories.push(Directory::above(path)?);
+    }
     let mut new = Vec::with_capacity(files.len());
-    let made = write_beside(files, mode, &mut new);
+    let made = write_beside(files, mode, &directories, &mut new);
     let swapped = made.and_then(|()| {
         let mut swaps = Vec::with_capacity(files.len());
-        for ((path, _), new) in files.iter().zip(&new) {
-            match Swap::make(new, path) {
+        for ((directory, new), (path, _)) in new.iter().zip(files) {
+            match Swap::file(directory, new, path.file_name().unwrap_or_default()) {
                 Ok(swap) => swaps.push(swap),
                 Err(failure) => return Err(undo(&swaps, failure)),
             }
@@ -183,7 +205,7 @@ pub fn replace_all(files: &[(PathBuf, Vec<u8>)], mode: crate::values::Mode) -> R
         confirm(&swaps)
     });
     if swapped.is_err() {
-        new.iter().for_each(|path| drop(remove_file(path)));
+        new.iter().for_each(|(directory, name)| drop(directory.remove_file(name)));
     }
     swapped
 }
@@ -194,21 +216,22 @@ pub fn beside(path: &Path) -> PathBuf {
     path.with_file_name(format!(".{name}.partial"))
 }
 
-fn write_beside(
+fn write_beside<'a>(
     files: &[(PathBuf, Vec<u8>)],
     mode: crate::values::Mode,
-    new: &mut Vec<PathBuf>,
+    directories: &'a [Directory],
+    new: &mut Vec<(&'a Directory, OsString)>,
 ) -> Result<()> {
     use std::io::Write;
     let one_by_one = files.len() <= SYNCED_ONE_BY_ONE;
-    for (path, bytes) in files {
+    for ((path, bytes), directory) in files.iter().zip(directories) {
         let writing = || format!("writing {}", path.display());
-        let partial = beside(path);
-        remove_file(&partial)?;
+        let partial = beside(path).file_name().unwrap_or_default().to_owned();
+        directory.remove_file(&partial)?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = rustix::fs::open(&partial, flags, Bits::from_raw_mode(0o600));
+        let fd = rustix::fs::openat(directory.fd(), &partial, flags, Bits::from_raw_mode(0o600));
         let mut file = File::from(fd.map_err(io::Error::from).doing(writing)?);
-        new.push(partial);
+        new.push((directory, partial));
         rustix::fs::fchmod(&file, Bits::from_raw_mode(mode.bits()))
             .map_err(io::Error::from)
             .doing(writing)?;
@@ -219,71 +242,105 @@ fn write_beside(
     }
     match one_by_one {
         true => Ok(()),
-        false => sync_file_systems(files.iter().map(|(path, _)| parent_of(path)).collect::<BTreeSet<_>>()),
+        false => Directory::sync_file_systems(directories),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::disk::{Scratch, list, read};
+    use crate::disk::{Scratch, list, look, make_directories, read, remove_file};
     use crate::values::Mode;
 
     fn text(path: &Path) -> Vec<u8> {
         read(path, 100).unwrap()
     }
 
+    fn swap<'a>(directory: &'a Directory, from: &str, to: &str) -> Result<Swap<'a>> {
+        Swap::file(directory, from.as_ref(), to.as_ref())
+    }
+
     #[test]
     fn a_swap_of_any_kind_can_be_undone() {
         let scratch = Scratch::new("test").unwrap();
-        let new = scratch.path().join("new");
-        let old = scratch.path().join("old");
+        let top = Directory::open(scratch.path()).unwrap();
+        let [new, old] = ["new", "old"].map(|name| scratch.path().join(name));
         for there in [false, true] {
             scratch.write("new", b"new", Mode::FILE).unwrap();
             if there {
                 scratch.write("old", b"old", Mode::FILE).unwrap();
             }
-            let swap = Swap::make(&new, &old).unwrap();
+            let swapped = swap(&top, "new", "old").unwrap();
             assert_eq!(text(&old), b"new");
-            swap.undo().unwrap();
+            swapped.undo().unwrap();
             assert_eq!(text(&new), b"new");
             assert_eq!(look(&old).unwrap().map(|_| text(&old)), there.then(|| b"old".to_vec()));
-            confirm(&[Swap::make(&new, &old).unwrap()]).unwrap();
+            confirm(&[swap(&top, "new", "old").unwrap()]).unwrap();
             assert_eq!(list(scratch.path()).unwrap(), ["old"]);
         }
+        remove_file(&old).unwrap();
         // A directory moved aside, as on a file system that cannot exchange.
-        let [one, two] = ["one", "two"].map(|name| scratch.path().join(name));
-        for path in [&one, &two] {
-            fs::rename(&old, path).ok();
-            super::super::make_directories(path, Mode::DIRECTORY).ok();
+        for name in ["one", "aside"] {
+            make_directories(&scratch.path().join(name), Mode::DIRECTORY).unwrap();
         }
-        remove_file(&one).unwrap();
-        super::super::make_directories(&one, Mode::DIRECTORY).unwrap();
-        fs::rename(&one, scratch.path().join("aside")).unwrap();
-        fs::rename(&two, &one).unwrap();
-        let swap =
-            Swap { from: two.clone(), to: one.clone(), old: Old::Beside(scratch.path().join("aside")) };
-        swap.undo().unwrap();
+        let held = Directory::open(&scratch.path().join("aside")).unwrap();
+        let swapped = Swap {
+            directory: &top,
+            from: "two".into(),
+            to: "one".into(),
+            old: Old::Directory(&held, Some("aside".into())),
+        };
+        swapped.undo().unwrap();
         assert_eq!(list(scratch.path()).unwrap(), ["one", "two"]);
+        assert_eq!(top.below(Path::new("one")).unwrap().identity().unwrap(), held.identity().unwrap());
     }
 
     #[test]
-    fn a_file_takes_no_directorys_place() {
+    fn a_file_takes_no_directorys_place_and_no_directory_a_files() {
         let scratch = Scratch::new("test").unwrap();
+        let top = Directory::open(scratch.path()).unwrap();
         let new = scratch.write("new", b"new", Mode::FILE).unwrap();
-        let directory = scratch.path().join("directory");
-        super::super::make_directories(&directory, Mode::DIRECTORY).unwrap();
-        for (from, to) in [(&new, &directory), (&directory, &new)] {
-            assert!(Swap::make(from, to).is_err());
+        make_directories(&scratch.path().join("directory"), Mode::DIRECTORY).unwrap();
+        assert!(swap(&top, "new", "directory").is_err());
+        for old in [None, Some(&top)] {
+            assert!(Swap::directory(&top, "directory".as_ref(), "new".as_ref(), old).is_err());
         }
         assert_eq!(text(&new), b"new");
+        assert_eq!(list(scratch.path()).unwrap(), ["directory", "new"]);
+    }
+
+    #[test]
+    fn a_directory_takes_the_place_of_the_one_that_was_looked_at_and_of_no_other() {
+        let scratch = Scratch::new("test").unwrap();
+        let top = Directory::open(scratch.path()).unwrap();
+        for name in ["new", "old", "other"] {
+            make_directories(&scratch.path().join(name).join(format!("in-{name}")), Mode::DIRECTORY).unwrap();
+        }
+        let held = Directory::open(&scratch.path().join("old")).unwrap();
+        // Where nothing was, something is; where the old one was, another one is.
+        for (to, old) in [("old", None), ("other", Some(&held))] {
+            let swapped = Swap::directory(&top, "new".as_ref(), to.as_ref(), old);
+            assert_eq!(swapped.err().unwrap().exit(), crate::failure::Exit::Unsafe);
+            for name in ["new", "old", "other"] {
+                assert_eq!(list(&scratch.path().join(name)).unwrap(), [format!("in-{name}")]);
+            }
+        }
+        let swapped = Swap::directory(&top, "new".as_ref(), "old".as_ref(), Some(&held)).unwrap();
+        // Somebody moves it away before it is removed, and gives its name to something else.
+        top.rename("new".as_ref(), "moved".as_ref(), RenameFlags::NOREPLACE).unwrap();
+        top.rename("other".as_ref(), "new".as_ref(), RenameFlags::NOREPLACE).unwrap();
+        swapped.remove_old();
+        assert_eq!(list(&scratch.path().join("new")).unwrap(), ["in-other"]);
+        assert_eq!(list(&scratch.path().join("old")).unwrap(), ["in-new"]);
+        assert!(list(&scratch.path().join("moved")).unwrap().is_empty());
     }
 
     #[test]
     fn what_cannot_be_undone_is_said() {
         let scratch = Scratch::new("test").unwrap();
-        let path = scratch.write("a", b"new", Mode::FILE).unwrap();
-        let swap = Swap { from: scratch.path().join("b"), to: path, old: Old::Gone };
+        let top = Directory::open(scratch.path()).unwrap();
+        scratch.write("a", b"new", Mode::FILE).unwrap();
+        let swap = Swap { directory: &top, from: "b".into(), to: "a".into(), old: Old::Gone };
         let said = undo(&[swap], Failure::io("Input/output error")).to_string();
         assert!(
             said.contains("/a is written, but may not be there after a power cut: Input/output"),
@@ -297,14 +354,14 @@ mod tests {
         let mut files = Vec::new();
         for number in 0..9 {
             let directory = scratch.path().join(number.to_string());
-            super::super::make_directories(&directory, Mode::DIRECTORY).unwrap();
+            make_directories(&directory, Mode::DIRECTORY).unwrap();
             files.push((directory.join("list"), b"one".to_vec()));
         }
         replace_all(&files, Mode::SECRET).unwrap();
         files.iter_mut().for_each(|(_, bytes)| *bytes = b"two".to_vec());
         // The last one cannot take its place.
         remove_file(&files[8].0).unwrap();
-        super::super::make_directories(&files[8].0, Mode::DIRECTORY).unwrap();
+        make_directories(&files[8].0, Mode::DIRECTORY).unwrap();
         assert!(replace_all(&files, Mode::SECRET).is_err());
         for (path, _) in &files[..8] {
             assert_eq!(text(path), b"one");

@@ -343,9 +343,7 @@ pub fn down(bundle: &Bundle, purge: bool) -> Result<Gone> {
             cluster.id
         )));
     }
-    if purge {
-        state.refuse_strangers(&bundle.manifest)?;
-    }
+    let to_forget = purge.then(|| state.to_forget(&bundle.manifest)).transpose()?;
     let mut bridge = None;
     match state.record.driver {
         Driver::Qemu => {
@@ -364,8 +362,8 @@ pub fn down(bundle: &Bundle, purge: bool) -> Result<Gone> {
         }
     }
     let directory = state.directory.clone();
-    if purge {
-        return Ok(Gone { behind: state.forget()?, directory, bridge });
+    if let Some(held) = to_forget {
+        return Ok(Gone { behind: state.forget(&held)?, directory, bridge });
     }
     // libvirt's pool has disks that are known to be ours.
     state.record.laid = bridge.is_some() || state.record.driver == Driver::Libvirt;

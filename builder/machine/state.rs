@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::plain::plain;
 use super::record::{Driver, Record};
 use crate::bundle::{Bundle, Manifest};
-use crate::disk::{self, Kind, Lock};
+use crate::disk::{self, Directory, Kind, Lock};
 use crate::etcd::ids::ClusterId;
 use crate::failure::{Doing, Failure, Result};
 use crate::values::{Mode, NodeName};
@@ -176,41 +176,44 @@ impl State {
         disk::write_whole(&self.directory.join(RECORD), &self.record.to_json()?, Mode::SECRET)
     }
 
-    /// Before anything of it is removed: that nothing but what `up` makes is in the directory, which may be a link to a disk
-    /// with other things on it.
+    /// The directory, for `forget`, when nothing but what `up` makes is in it: it may be a link to a disk with other things on
+    /// it.
     ///
     /// # Errors
     /// `Exit::Unsafe` with the names of what else is there.
-    pub fn refuse_strangers(&self, manifest: &Manifest) -> Result<()> {
+    pub fn to_forget(&self, manifest: &Manifest) -> Result<Directory> {
         let nodes = self.nodes(manifest);
         let is_own = |name: &str| {
             let name = name.strip_prefix('.').and_then(|name| name.strip_suffix(".partial")).unwrap_or(name);
             [RECORD, "ip-batch", "lock", "network.xml", "nodes"].contains(&name)
                 || self.record.names.by_name && nodes.iter().any(|node| node.as_str() == name)
         };
-        // With a dot, so that a link is followed.
-        let strangers: Vec<_> =
-            disk::list(&self.directory.join("."))?.into_iter().filter(|name| !is_own(name)).collect();
+        // Also where a link leads to it, as to a larger disk.
+        let held = Directory::open(&disk::resolved(&self.directory))?;
+        let strangers: Vec<_> = held
+            .entries()?
+            .into_iter()
+            .map(|(name, _)| name.to_string_lossy().into_owned())
+            .filter(|name| !is_own(name))
+            .collect();
         match strangers.is_empty() {
-            true => Ok(()),
+            true => Ok(held),
             false => Err(Failure::unsafe_to(format!(
                 "{} has something that kiln up did not make: {}; move it elsewhere, and nothing but the machines' disks is \
                  removed",
-                disk::resolved(&self.directory).display(),
+                held.path().display(),
                 strangers.join(", ")
             ))),
         }
     }
 
-    /// Removes the directory with all disks in it; also where a link leads to it, as to a larger disk. Returns what links in
-    /// it point at, which stays.
-    pub fn forget(&self) -> Result<Vec<PathBuf>> {
-        let is_link = disk::look(&self.directory)?.is_some_and(|found| found.kind == Kind::Link);
-        let real = if is_link { disk::resolved(&self.directory) } else { self.directory.clone() };
-        let links = disk::walk(&real)?.into_iter().filter_map(|entry| {
+    /// Removes the directory with all disks in it. Returns what links in it point at, which stays.
+    pub fn forget(&self, held: &Directory) -> Result<Vec<PathBuf>> {
+        let real = held.path();
+        let links = disk::walk(real)?.into_iter().filter_map(|entry| {
             let target = entry.target?;
             let at = real.join(&entry.path);
-            Some(at.parent().unwrap_or(&real).join(target))
+            Some(at.parent().unwrap_or(real).join(target))
         });
         let mut behind = Vec::new();
         for target in links {
@@ -218,8 +221,8 @@ impl State {
                 behind.push(target);
             }
         }
-        disk::remove_directory(&real)?;
-        if is_link {
+        held.remove_itself()?;
+        if disk::look(&self.directory)?.is_some_and(|found| found.kind == Kind::Link) {
             disk::remove_file(&self.directory)?;
         }
         Ok(behind)

@@ -462,7 +462,7 @@ impl Keystore {
     /// Puts it in its place, whole. The staging directory's lock is the keystore's, and goes on being held.
     fn store(&self, staging: Staging) -> Result<Option<Lock>> {
         self.write(&staging)?;
-        staging.publish_as(Mode::SECRET_DIRECTORY, || Ok(()), || Ok(()))
+        staging.publish_as(Mode::SECRET_DIRECTORY, |_| Ok(()), || Ok(()))
     }
 
     fn write(&self, staging: &Staging) -> Result<()> {

@@ -94,7 +94,6 @@ fn is_keystore(dir: &Path) -> Result<bool> {
 
 /// Whether nobody else can put another keystore in the place of this one. A directory that is still to be made is fine.
 pub(super) fn check_parent(dir: &Path) -> Result<()> {
-    const STICKY: u32 = 0o1000;
     let parent = match dir.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -102,7 +101,7 @@ pub(super) fn check_parent(dir: &Path) -> Result<()> {
     match disk::look(parent)? {
         // By a link, the directory that counts is the one behind it.
         Some(found) if found.kind == Kind::Link => check_parent(&disk::resolved(dir)),
-        Some(found) if found.mode.bits() & 0o002 != 0 && found.mode.bits() & STICKY == 0 => {
+        Some(found) if found.mode.lets_all_rename() => {
             let parent = parent.display();
             Err(Failure::unsafe_to(format!(
                 "{parent} has mode {}: every user may put another keystore in the place of {}; close it with `chmod o-w \

@@ -28,6 +28,13 @@ impl Mode {
     pub fn from_bits(bits: u32) -> Self {
         Self((bits & 0o7777) as u16)
     }
+
+    /// Of a directory: whether every user may rename and remove what others have in it (chmod(1), restricted deletion flag).
+    pub fn lets_all_rename(self) -> bool {
+        const WRITE: u16 = 0o0002;
+        const STICKY: u16 = 0o1000;
+        self.0 & WRITE != 0 && self.0 & STICKY == 0
+    }
 }
 
 impl FromStr for Mode {

@@ -1,0 +1,265 @@
+//! Directories that are held open, so that a rename above them leads nowhere else.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, Dir, Mode as Bits, OFlags, RenameFlags};
+
+use super::{FOR_READING, Found, Input, Kind, found, gone, is_trusted_owner};
+use crate::failure::{Doing, Result};
+use crate::threads;
+
+/// More directories than this are synced with their whole file systems: one wait instead of one for each.
+pub(super) const SYNCED_ONE_BY_ONE: usize = 4;
+
+/// A directory, by its handle. Names are looked up in it and nowhere else, and never followed where they are links.
+pub struct Directory {
+    fd: OwnedFd,
+    /// Where it was when it was opened: for messages.
+    path: PathBuf,
+}
+
+/// A file system and the number of a directory there.
+pub type Identity = (u64, u64);
+
+impl Directory {
+    /// # Errors
+    /// `Exit::Io` when it is not there, or is not a directory; links on the way to it are followed.
+    pub fn open(path: &Path) -> Result<Self> {
+        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY;
+        let fd = rustix::fs::open(path, flags, Bits::empty()).map_err(io::Error::from);
+        Ok(Self { fd: fd.doing(|| format!("opening {}", path.display()))?, path: path.to_owned() })
+    }
+
+    /// The one that a path lies in.
+    pub fn above(path: &Path) -> Result<Self> {
+        Self::open(super::parent_of(path))
+    }
+
+    /// One below it, a part at a time.
+    pub fn below(&self, path: &Path) -> Result<Self> {
+        let mut at = None;
+        for part in path {
+            at = Some(at.as_ref().unwrap_or(self).child(part)?);
+        }
+        at.map_or_else(|| self.try_clone(), Ok)
+    }
+
+    fn child(&self, name: &OsStr) -> Result<Self> {
+        let path = self.path.join(name);
+        let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY;
+        let fd = rustix::fs::openat(&self.fd, name, flags, Bits::empty()).map_err(io::Error::from);
+        Ok(Self { fd: fd.doing(|| format!("opening {}", path.display()))?, path })
+    }
+
+    fn try_clone(&self) -> Result<Self> {
+        let fd = self.fd.try_clone().doing(|| format!("opening {}", self.path.display()))?;
+        Ok(Self { fd, path: self.path.clone() })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn fd(&self) -> &OwnedFd {
+        &self.fd
+    }
+
+    pub fn identity(&self) -> Result<Identity> {
+        let stat = rustix::fs::fstat(&self.fd).map_err(io::Error::from);
+        let stat = stat.doing(|| format!("looking at {}", self.path.display()))?;
+        Ok((stat.st_dev, stat.st_ino))
+    }
+
+    /// What stands at a name; `None` when nothing is there.
+    pub fn look(&self, name: impl AsRef<OsStr>) -> Result<Option<Found>> {
+        found(self.fd.as_fd(), Path::new(name.as_ref()))
+            .doing(|| format!("looking at {}", self.path.join(name.as_ref()).display()))
+    }
+
+    /// # Errors
+    /// `Exit::Io` when it is not there, or is not a regular file.
+    pub fn input(&self, name: impl AsRef<OsStr>) -> Result<Input> {
+        let path = self.path.join(name.as_ref());
+        let fd = rustix::fs::openat(&self.fd, name.as_ref(), FOR_READING | OFlags::NOFOLLOW, Bits::empty());
+        Input::of(fd.map_err(io::Error::from).doing(|| format!("reading {}", path.display()))?, &path)
+    }
+
+    /// The names in it and what stands there, sorted by their bytes.
+    pub fn entries(&self) -> Result<Vec<(OsString, Kind)>> {
+        use std::os::unix::ffi::OsStrExt as _;
+        let reading = || format!("reading the directory {}", self.path.display());
+        let mut all = Vec::new();
+        for entry in Dir::read_from(&self.fd).map_err(io::Error::from).doing(reading)? {
+            let entry = entry.map_err(io::Error::from).doing(reading)?;
+            let name = OsStr::from_bytes(entry.file_name().to_bytes());
+            if name == "." || name == ".." {
+                continue;
+            }
+            // Some file systems do not say it here (readdir(3)).
+            let kind = match Kind::of(entry.file_type()) {
+                Kind::Other => match self.look(name)? {
+                    Some(found) => found.kind,
+                    None => continue,
+                },
+                kind => kind,
+            };
+            all.push((name.to_owned(), kind));
+        }
+        all.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        Ok(all)
+    }
+
+    /// The first below it, by its path in it, that is not what it should be. A directory comes before what is in it.
+    pub fn find(&self, is_sought: &mut impl FnMut(&Path, Kind) -> bool) -> Result<Option<PathBuf>> {
+        self.find_below(Path::new(""), is_sought)
+    }
+
+    fn find_below(
+        &self,
+        path: &Path,
+        is_sought: &mut impl FnMut(&Path, Kind) -> bool,
+    ) -> Result<Option<PathBuf>> {
+        for (name, kind) in self.entries()? {
+            let path = path.join(&name);
+            if is_sought(&path, kind) {
+                return Ok(Some(path));
+            }
+            if kind == Kind::Directory
+                && let Some(found) = self.child(&name)?.find_below(&path, is_sought)?
+            {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Gives what is in it another name in it.
+    pub(super) fn rename(&self, from: &OsStr, to: &OsStr, flags: RenameFlags) -> rustix::io::Result<()> {
+        rustix::fs::renameat_with(&self.fd, from, &self.fd, to, flags)
+    }
+
+    /// Removes a file, or a link; nothing there is fine.
+    pub(super) fn remove_file(&self, name: &OsStr) -> Result<()> {
+        gone(rustix::fs::unlinkat(&self.fd, name, AtFlags::empty()))
+            .doing(|| format!("removing {}", self.path.join(name).display()))
+    }
+
+    /// Removes a directory and what is in it; nothing there is fine.
+    ///
+    /// # Errors
+    /// `Exit::Io`, also where something else has the name.
+    pub(super) fn remove(&self, name: &OsStr) -> Result<()> {
+        match self.look(name)? {
+            None => Ok(()),
+            Some(_) => self.remove_held(&self.child(name)?, name),
+        }
+    }
+
+    /// Removes a directory that is held: what is in it, wherever it may be by now, and its name here as far as that is its own.
+    pub(super) fn remove_held(&self, held: &Self, name: &OsStr) -> Result<()> {
+        held.clear()?;
+        // What is not empty stays (rmdir(2)).
+        gone(rustix::fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR))
+            .doing(|| format!("removing {}", self.path.join(name).display()))
+    }
+
+    /// Removes what is in it, wherever it may be by now, and the directory itself where it was opened.
+    pub fn remove_itself(&self) -> Result<()> {
+        Self::above(&self.path)?.remove_held(self, self.path.file_name().unwrap_or_default())
+    }
+
+    /// Removes everything in it.
+    fn clear(&self) -> Result<()> {
+        // A bundle's nodes, a fleet's bundles: each takes long where files are large or many, so two at a time. What cannot be
+        // removed this way, is said by the second pass.
+        let parts = self.directories()?;
+        let parts: Vec<PathBuf> = if parts.len() > 8 {
+            parts
+        } else {
+            let inside = |part: &PathBuf| {
+                let below = self.below(part).and_then(|part| part.directories()).unwrap_or_default();
+                below.into_iter().map(|name| part.join(name)).collect::<Vec<_>>()
+            };
+            parts.iter().flat_map(inside).collect()
+        };
+        std::thread::scope(|scope| {
+            let (one, other) = parts.split_at(parts.len() / 2);
+            let clear = |half: &[PathBuf]| {
+                half.iter().for_each(|part| drop(self.below(part).and_then(|part| part.clear_in_turn())));
+            };
+            // Where there is no thread, the call below has more to do.
+            let _beside = threads::beside(scope, move || clear(one));
+            clear(other);
+        });
+        self.clear_in_turn()
+    }
+
+    fn directories(&self) -> Result<Vec<PathBuf>> {
+        let entries = self.entries()?.into_iter();
+        Ok(entries.filter(|(_, kind)| *kind == Kind::Directory).map(|(name, _)| name.into()).collect())
+    }
+
+    fn clear_in_turn(&self) -> Result<()> {
+        for (name, kind) in self.entries()? {
+            let flags = match kind {
+                Kind::Directory => {
+                    self.child(&name)?.clear_in_turn()?;
+                    AtFlags::REMOVEDIR
+                }
+                _ => AtFlags::empty(),
+            };
+            gone(rustix::fs::unlinkat(&self.fd, &name, flags))
+                .doing(|| format!("removing {}", self.path.join(&name).display()))?;
+        }
+        Ok(())
+    }
+
+    /// Why others may have put something into it that this user made elsewhere, under a name of their choice; `None` where
+    /// they cannot. Who shares its group is trusted with what is in it.
+    pub fn open_to_others(&self) -> Result<Option<String>> {
+        let Some(found) = self.look(".")? else { return Ok(None) };
+        let shown = self.path.display();
+        Ok(if !is_trusted_owner(found.owner) {
+            Some(format!("{shown} belongs to another user (number {})", found.owner))
+        } else if found.mode.lets_all_rename() {
+            Some(format!("{shown} has mode {}, so that every user may write there", found.mode))
+        } else {
+            None
+        })
+    }
+
+    /// Waits until the disk has the names in these directories.
+    pub(super) fn sync_all<'a>(all: impl IntoIterator<Item = &'a Self>) -> Result<()> {
+        let mut by_identity = BTreeMap::new();
+        for directory in all {
+            by_identity.insert(directory.identity()?, directory);
+        }
+        let syncing = |directory: &Self| format!("syncing {}", directory.path.display());
+        if by_identity.len() <= SYNCED_ONE_BY_ONE {
+            return by_identity.into_values().try_for_each(|directory| {
+                rustix::fs::fsync(&directory.fd).map_err(io::Error::from).doing(|| syncing(directory))
+            });
+        }
+        Self::sync_file_systems(by_identity.into_values())
+    }
+
+    /// Syncs the file systems that these directories are on, each once.
+    pub(super) fn sync_file_systems<'a>(all: impl IntoIterator<Item = &'a Self>) -> Result<()> {
+        let mut devices = BTreeMap::new();
+        for directory in all {
+            devices.entry(directory.identity()?.0).or_insert(directory);
+        }
+        devices.into_values().try_for_each(Self::sync_file_system)
+    }
+
+    /// One call for all files; since Linux 5.8 it also reports their write errors (syncfs(2)).
+    pub(super) fn sync_file_system(&self) -> Result<()> {
+        rustix::fs::syncfs(&self.fd)
+            .map_err(io::Error::from)
+            .doing(|| format!("syncing {}", self.path.display()))
+    }
+}
