@@ -365,3 +365,63 @@ fn what_the_command_line_names_and_is_not_there_is_a_usage_error() {
     let said = refused(with_store(&mut shop.kiln(["build", "./one.toml", "--out", "out/one/nodes/x"])), 6);
     assert!(said.contains("out/one, which is a bundle"), "{said}");
 }
+
+#[test]
+fn places_where_nothing_can_be_and_files_of_others_are_named() {
+    let shop = Workshop::new();
+    shop.file("one.toml", ONE);
+    run(with_store(&mut shop.kiln(["build", "-q", "--profile", "one.toml"])));
+    for (out, sentence) in [
+        ("/proc/x", "writing to /proc: No such file or directory"),
+        ("/dev/null/x", "making the directory /dev/null: File exists"),
+        ("one.toml/x", "making the directory one.toml: File exists"),
+    ] {
+        let said = refused(with_store(&mut shop.kiln(["build", "--profile", "one.toml", "--out", out])), 5);
+        assert!(said.contains(sentence), "{said}");
+    }
+    // Where the disk is mounted read-only, nobody asked for a lock.
+    fs::create_dir(shop.path().join("mounted")).unwrap();
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", "mount -t tmpfs -o ro none mounted && exec \"$@\"", "sh"]);
+    command.arg(env!("CARGO_BIN_EXE_kiln")).args(["build", "--profile", "one.toml", "--out", "mounted/x"]);
+    let said = refused(with_store(command.current_dir(shop.path()).env("KILN_CACHE", "")), 5);
+    assert!(said.contains("writing to mounted: Read-only file system"), "{said}");
+
+    // root's bundle, read by somebody else: each file that they may not read by its name, once.
+    fs::set_permissions(shop.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let reader = |arguments: &[&str]| {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups", env!("CARGO_BIN_EXE_kiln")]);
+        command.args(arguments).current_dir(shop.path()).env("KILN_CACHE", "");
+        command
+    };
+    let said = refused(&mut reader(&["show", "out/one", "a"]), 5);
+    assert_eq!(said.matches("Permission denied").count(), 1, "{said}");
+    assert!(said.contains("out/one/nodes/a/overlay.tar.gz"), "{said}");
+    fs::set_permissions(shop.path().join("out/one"), fs::Permissions::from_mode(0o700)).unwrap();
+    for verb in ["show", "check", "verify", "rehearse"] {
+        let said = refused(&mut reader(&[verb, "out/one"]), 5);
+        assert!(
+            said.contains("looking at out/one/") && said.matches("Permission denied").count() == 1,
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn a_program_that_is_missing_is_named_with_its_package() {
+    let shop = Workshop::new();
+    shop.file("one.toml", ONE);
+    run(with_store(&mut shop.kiln(["build", "-q", "--profile", "one.toml"])));
+    let found = |program: &str| run(Command::new("sh").args(["-c", &format!("command -v {program}")]));
+    fs::create_dir(shop.path().join("bin")).unwrap();
+    for (program, package) in [("unshare", "util-linux"), ("tar", "tar")] {
+        let said = refused(shop.kiln(["rehearse", "out/one"]).env("PATH", shop.path().join("bin")), 5);
+        let want =
+            format!("the program {program} is not on this machine; on Debian it is in the package {package}");
+        assert!(said.contains(&want), "{said}");
+        for one in [program, "nsenter", "prlimit"] {
+            let _ = symlink(found(one).trim(), shop.path().join("bin").join(one));
+        }
+    }
+}

@@ -7,9 +7,13 @@ mod lab;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Read as _;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal};
 
 use lab::{Workshop, is_inside, refused, run};
 
@@ -55,6 +59,10 @@ fn built(net: u8, nodes: &[&str]) -> Workshop {
     work.file("twin.toml", profile(net, nodes));
     work.build("./twin.toml");
     work
+}
+
+fn interrupt(child: &Child) {
+    rustix::process::kill_process(Pid::from_child(child), Signal::INT).unwrap();
 }
 
 const UP: [&str; 6] = ["up", "out/twin", "--no-wait", "--accel", "tcg", "--driver"];
@@ -164,6 +172,25 @@ fn what_up_is_told_and_what_has_changed() {
     assert_eq!(machines().len(), 1);
     let mixed = refused(&mut up(&work, "libvirt"), 6);
     assert!(mixed.contains("kiln up out/twin --driver qemu --carrier initramfs"), "{mixed}");
+    // What it says goes on until Ctrl-C.
+    let mut console = work.kiln(["console", "out/twin", "a"]).stdout(Stdio::piped()).spawn().unwrap();
+    // Its first minute is silent.
+    fs::write(state(&work).join("nodes/a/console.log"), "it boots\n").unwrap();
+    let mut heard = [0; 9];
+    console.stdout.take().unwrap().read_exact(&mut heard).unwrap();
+    assert_eq!(&heard, b"it boots\n");
+    interrupt(&console);
+    assert_eq!(console.wait().unwrap().code(), Some(0));
+    // Whoever waits for it, and presses Ctrl-C, hears that it goes on.
+    let mut waiting = work.kiln([&["up", "out/twin", "--node", "a"][..], &UP[3..], &["qemu"]].concat());
+    let waiting = waiting.stderr(Stdio::piped()).spawn().unwrap();
+    std::thread::sleep(Duration::from_secs(3));
+    interrupt(&waiting);
+    let output = waiting.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(130), "{said}");
+    assert!(said.contains("interrupted; machines that were started go on"), "{said}");
+    assert_eq!(machines().len(), 1);
     // A machine that runs is not "off", and one that is off says nothing of what it was.
     fs::write(state(&work).join("nodes/a/console.log"), "kiln: a serves as a member of twin\n").unwrap();
     let said = refused(&mut work.kiln(["status", "out/twin"]), 1);

@@ -49,6 +49,78 @@ fn threads_panic() {
     }
 }
 
+/// What other verbs do side by side, they do in turn.
+#[test]
+fn no_verb_needs_a_second_thread() {
+    let work = workshop();
+    assert!(built(&work, "exec \"$@\"", "plain").status.success());
+    work.file("sites/ha3.toml", lab::ha3_with(&[]));
+    let store = store().to_str().unwrap();
+    let debs = lab::debs("trixie");
+    let debs = debs.iter().map(|path| path.to_str().unwrap());
+    let add: Vec<&str> =
+        ["artifacts", "add", "--trust", "--artifacts", "new"].into_iter().chain(debs).collect();
+    for arguments in [
+        &["check", "out/plain"][..],
+        &["check", "--profile", "ha3", "--artifacts", store],
+        &["show", "out/plain", "cp-a"],
+        &["plan", "--profile", "ha3", "--artifacts", store],
+        &["build", "--fleet", "sites", "--artifacts", store],
+        &["check", "--fleet", "sites", "--artifacts", store],
+        &add,
+        &["artifacts", "list", "--artifacts", "new"],
+        &["keystore", "init", "--fleet", "sites", "--keystore", "keys", "--artifacts", store],
+        &["keystore", "show", "ha3"],
+    ] {
+        let mut command = Command::new("strace");
+        command.args(["-f", "-qq", "-o", "/dev/null", "-e", "inject=clone3,clone:error=EAGAIN", KILN]);
+        command.args(arguments).current_dir(work.path()).env("KILN_CACHE", "cache");
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", said(&output));
+    }
+}
+
+/// Ctrl-C, at the first of these calls to the system.
+#[test]
+fn ctrl_c_says_what_stays() {
+    let work = workshop();
+    // As many keystores as are written at once, and one more.
+    for number in 1..=kiln::pki::Keystore::SAVED_AT_ONCE + 1 {
+        let text = lab::ha3_with(&[("name = \"ha3\"", &format!("name = \"ha3-{number}\""))]);
+        work.file(&format!("sites/{number}.toml"), text);
+    }
+    let store = store().to_str().unwrap();
+    let debs = lab::debs("trixie");
+    let debs = debs.iter().map(|path| path.to_str().unwrap());
+    let add: Vec<&str> =
+        ["artifacts", "add", "--trust", "--artifacts", "new"].into_iter().chain(debs).collect();
+    for (arguments, at, stays) in [
+        (&add[..], "fsync", "what was complete stays in the store; add the files again for the rest"),
+        (
+            &["keystore", "init", "--fleet", "sites", "--keystore", "keys", "--artifacts", store],
+            "mkdirat",
+            "keystores that were made before stay, and the same command makes the others",
+        ),
+        (
+            // Each thread would get one, and the second Ctrl-C ends a run at once.
+            &["build", "--fleet", "sites", "--keystore", "keys", "--artifacts", store, "--jobs", "1"],
+            "mkdirat",
+            "nothing was left behind",
+        ),
+    ] {
+        let mut command = Command::new("strace");
+        let inject = format!("inject={at}:signal=INT:when=1");
+        command.args(["-f", "-qq", "-o", "/dev/null", "-e", &inject, KILN]).args(arguments);
+        let output = command.current_dir(work.path()).env("KILN_CACHE", "").output().unwrap();
+        assert_eq!(output.status.code(), Some(130), "{arguments:?} {}", said(&output));
+        assert!(said(&output).contains(&format!("interrupted; {stays}")), "{}", said(&output));
+    }
+    // Whole ones, and no more.
+    let made = kiln::disk::list(&work.path().join("keys")).unwrap();
+    assert_eq!(made.len(), kiln::pki::Keystore::SAVED_AT_ONCE);
+    assert!(made.iter().all(|name| name.starts_with("ha3-")), "{made:?}");
+}
+
 #[test]
 fn a_limit_on_file_sizes_is_an_error() {
     let work = workshop();

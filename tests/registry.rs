@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use daemon::{Registry, Setup, answering, broken_way, htpasswd};
+use daemon::{Registry, Setup, answering, broken_way, dripping, htpasswd};
 use lab::{Workshop, ha3_with, peak, refused, reseal, run, snapshot};
 
 /// Three nodes whose binaries lie apart, and the same with another token.
@@ -254,6 +254,10 @@ fn what_is_not_a_bundle_is_refused() {
         said.contains("it is not a bundle that kiln push wrote, but \"application/vnd.other\""),
         "{said}"
     );
+    // More than is held, and nothing of it is asked for.
+    registry.put_manifest("ha3", "large", |image| image["config"]["size"] = ((96 << 20) + 1).into());
+    let said = refused(&mut kiln(&work, &["pull", &registry.address("ha3:large")]), 4);
+    assert!(said.contains("its bundle.json has 100663297 bytes"), "{said}");
     // Layers that differ from what bundle.json says.
     type Change = fn(&mut Value);
     let changes: [(&str, Change, &str); 5] = [
@@ -527,6 +531,43 @@ fn a_registry_that_misbehaves_is_told_from_one_that_is_down() {
     });
     let said = refused(&mut kiln(&work, &["pull", &format!("oci://{host}/ha3:one")]), 4);
     assert!(said.contains("its manifest is larger than 4194304 bytes"), "{said}");
+}
+
+/// Each kind of answer, all at once, because a minute has to pass.
+#[test]
+fn an_answer_that_drips_is_given_up() {
+    let work = workshop();
+    work.build("one.toml");
+    let login = ["--username", "ann", "--password-file", "password"];
+    work.file("password", "open sesame");
+    let long = "Content-Length: 4000000\r\n\r\n";
+    let manifest = dripping(move |_| format!("HTTP/1.1 200 OK\r\n{long}"));
+    let refusal = dripping(move |_| format!("HTTP/1.1 403 Forbidden\r\n{long}"));
+    let token = dripping(move |head| {
+        let host =
+            head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("host: ").map(str::to_owned));
+        match head.contains(" /token") {
+            true => format!("HTTP/1.1 200 OK\r\n{long}"),
+            false => format!(
+                "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Bearer realm=\"http://{}/token\",service=\"x\"\r\n\
+                 Content-Length: 0\r\nConnection: close\r\n\r\n",
+                host.unwrap()
+            ),
+        }
+    });
+    let begun = Instant::now();
+    std::thread::scope(|scope| {
+        for (host, want) in [(manifest, "too slow"), (refusal, "does not allow it"), (token, "too slow")] {
+            let work = &work;
+            scope.spawn(move || {
+                let address = format!("oci://{host}/ha3:one");
+                let said = refused(&mut kiln(work, &[&["pull", &address][..], &login].concat()), 5);
+                assert!(said.contains(want), "{said}");
+            });
+        }
+    });
+    assert!(begun.elapsed() >= Duration::from_secs(60), "it had less than its minute");
+    assert_eq!(list(&work.path().join("out")), ["one"]);
 }
 
 #[test]

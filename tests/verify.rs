@@ -101,6 +101,21 @@ fn a_renewal_is_followed_node_by_node() {
 }
 
 #[test]
+fn another_version_than_baked_is_named() {
+    let work = Workshop::new();
+    work.keystore("t");
+    let old = build(&work, "old", &profile(1, "3.5.16", ""));
+    let newer = lab::newer_release();
+    let new = build(&work, "new", &profile(1, &newer, ""));
+    let running = Running::new(&old);
+    assert_eq!(failed(&running.report(&old)), Vec::<String>::new());
+    assert_eq!(failed(&running.report(&new)), ["version as baked: other-version a"]);
+    let said = running.verify(&new, &[]);
+    assert_eq!(said.code, Some(1));
+    assert!(said.stdout.contains(&format!("it runs 3.5.16; the bundle has {newer}")), "{}", said.stdout);
+}
+
+#[test]
 fn other_options_than_baked_are_named_where_etcd_tells() {
     let newest = newer_release();
     for (version, style) in [("3.4.23", "flags"), ("3.5.16", "file"), (newest.as_str(), "env")] {

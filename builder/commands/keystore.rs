@@ -10,6 +10,7 @@ use super::output::{Output, and_said};
 use crate::artifact::Store;
 use crate::cli::{Keystore as Verb, Source};
 use crate::failure::{Doing, Failure, Result};
+use crate::interrupt;
 use crate::pki::Keystore;
 use crate::values::{ClusterName, Digest, Epoch, counted};
 
@@ -176,6 +177,7 @@ fn init_all(
     let mut drafts = Vec::new();
     let mut names: Vec<&ClusterName> = Vec::new();
     for profile in &profiles {
+        interrupt::check()?;
         let (name, path) = (&profile.cluster.name, keystores.join(profile.cluster.name.as_str()));
         // What is there has to be one that the build can use.
         if Keystore::find(&path, name)?.is_none() {
@@ -184,7 +186,11 @@ fn init_all(
         }
     }
     let (made, there) = (drafts.len(), profiles.len() - drafts.len());
-    Keystore::save_all(drafts)?;
+    let mut drafts = drafts.into_iter().peekable();
+    while drafts.peek().is_some() {
+        interrupt::check()?;
+        Keystore::save_all(drafts.by_ref().take(Keystore::SAVED_AT_ONCE).collect())?;
+    }
     let done = format!("made {} in {}", counted(made, "keystore"), keystores.display());
     let were = if there == 1 { "was" } else { "were" };
     let said = match json {

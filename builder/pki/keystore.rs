@@ -24,9 +24,6 @@ use crate::disk::{self, Lock, Staging};
 use crate::failure::{Doing, Exit, Failure, Result};
 use crate::values::{ClusterName, Digest, Epoch, Mode, Token};
 
-/// Each takes two open files while it is written, of which a process may have 1024.
-const SAVED_AT_ONCE: usize = 200;
-
 /// A keystore, checked and locked: no other run of Kiln uses it while this value lives.
 pub struct Keystore {
     cluster: ClusterName,
@@ -60,6 +57,9 @@ struct ImportedKey {
 }
 
 impl Keystore {
+    /// Each takes three open files while it is written, of which a process may have 1024.
+    pub const SAVED_AT_ONCE: usize = 200;
+
     /// A new keystore in memory, with a secret from the kernel, or with one given (`--seed-file`).
     ///
     /// # Errors
@@ -107,7 +107,7 @@ impl Keystore {
     pub fn save_all(keystores: Vec<(Self, PathBuf)>) -> Result<()> {
         let (mut there, drafts): (Vec<_>, Vec<_>) =
             keystores.into_iter().partition(|(keystore, _)| keystore.stored.is_some());
-        for some in drafts.chunks(SAVED_AT_ONCE) {
+        for some in drafts.chunks(Self::SAVED_AT_ONCE) {
             let mut staged = Vec::with_capacity(some.len());
             for (keystore, dir) in some {
                 check_parent(dir)?;
@@ -118,7 +118,7 @@ impl Keystore {
             }
             Staging::publish_all(staged, Mode::SECRET_DIRECTORY)?;
         }
-        for some in there.chunks_mut(SAVED_AT_ONCE) {
+        for some in there.chunks_mut(Self::SAVED_AT_ONCE) {
             let mut lists = Vec::with_capacity(some.len());
             for (keystore, dir) in &mut *some {
                 keystore.lock_again(dir)?;

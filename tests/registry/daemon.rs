@@ -211,6 +211,30 @@ pub fn answering<A: Into<Vec<u8>>>(answer: impl Fn(&str) -> A + Send + 'static) 
     host
 }
 
+/// A host whose answers begin like this and then come a byte at a time, for ever.
+pub fn dripping(begin: impl Fn(&str) -> String + Send + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let host = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for connection in listener.incoming() {
+            let mut connection = connection.unwrap();
+            let (mut head, mut byte) = (Vec::new(), [0]);
+            while !head.ends_with(b"\r\n\r\n") && connection.read(&mut byte).unwrap() == 1 {
+                head.extend(byte);
+            }
+            let begin = begin(&String::from_utf8_lossy(&head));
+            std::thread::spawn(move || {
+                let mut sent = connection.write_all(begin.as_bytes());
+                while sent.is_ok() {
+                    std::thread::sleep(Duration::from_millis(500));
+                    sent = connection.write_all(b" ");
+                }
+            });
+        }
+    });
+    host
+}
+
 /// A way to a registry that lets this many bytes of its answers through, and then says nothing more, or ends.
 pub fn broken_way(registry: &Registry, bytes: usize, ends: bool) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
