@@ -26,8 +26,12 @@ const fn gate(first: [u16; 3], last: [u16; 3], refuse: Refuse, why: &'static str
     Gate { first: Release::new(a, b, c), last: Release::new(d, e, f), refuse, why }
 }
 
+const IN_TRANSACTIONS: &str = "with authentication enabled, puts in transactions read the previous value and attach leases without permission \
+                               (CVE-2026-44283)";
+const HANDSHAKES: &str = "half-open TLS handshakes can use up its memory (CVE-2026-73500)";
+
 /// The worst first. Numbers are etcd's issues; each row names the release that has the fix.
-const GATES: [Gate; 13] = [
+const GATES: [Gate; 15] = [
     // Fixed in 3.5.3, April 2022.
     gate([3, 5, 0], [3, 5, 2], Refuse::Always, "its members' data can differ after a crash (#13766)"),
     // Fixed in 3.5.6, November 2022.
@@ -61,6 +65,9 @@ const GATES: [Gate; 13] = [
         Refuse::WithAuthentication,
         "with authentication enabled, low-privileged users can read any key (CVE-2026-33413, CVE-2026-33343)",
     ),
+    // Fixed in 3.5.30 and 3.6.11, May 2026.
+    gate([3, 5, 0], [3, 5, 29], Refuse::WithAuthentication, IN_TRANSACTIONS),
+    gate([3, 6, 0], [3, 6, 10], Refuse::WithAuthentication, IN_TRANSACTIONS),
     // Fixed in 3.5.31, 3.5.32 and 3.5.33, 2026.
     gate([3, 5, 0], [3, 5, 30], Refuse::Never, "a member update can promote a learner"),
     gate(
@@ -69,25 +76,10 @@ const GATES: [Gate; 13] = [
         Refuse::Never,
         "revoked certificates pass where listen-client-http-urls is set",
     ),
-    gate(
-        [3, 5, 0],
-        [3, 5, 32],
-        Refuse::Never,
-        "half-open TLS handshakes can use up its memory (CVE-2026-73500)",
-    ),
+    gate([3, 5, 0], [3, 5, 32], Refuse::Never, HANDSHAKES),
     // The same fault, fixed in 3.6.14 and 3.7.1.
-    gate(
-        [3, 6, 0],
-        [3, 6, 13],
-        Refuse::Never,
-        "half-open TLS handshakes can use up its memory (CVE-2026-73500)",
-    ),
-    gate(
-        [3, 7, 0],
-        [3, 7, 0],
-        Refuse::Never,
-        "half-open TLS handshakes can use up its memory (CVE-2026-73500)",
-    ),
+    gate([3, 6, 0], [3, 6, 13], Refuse::Never, HANDSHAKES),
+    gate([3, 7, 0], [3, 7, 0], Refuse::Never, HANDSHAKES),
     gate([3, 4, 0], [3, 4, u16::MAX], Refuse::Never, "3.4 gets no fixes any more"),
 ];
 
@@ -152,7 +144,10 @@ mod tests {
             ("3.5.16", 3, false, Some((false, "3.5.33", "transaction"))),
             ("3.5.16", 3, true, Some((true, "3.5.33", "authentication"))),
             ("3.5.27", 3, true, Some((true, "3.5.33", "authentication"))),
-            ("3.5.28", 3, true, Some((false, "3.5.33", "learner"))),
+            ("3.5.28", 3, true, Some((true, "3.5.33", "transactions"))),
+            ("3.5.29", 3, false, Some((false, "3.5.33", "transactions"))),
+            ("3.5.30", 3, true, Some((false, "3.5.33", "learner"))),
+            ("3.6.10", 3, true, Some((true, "3.6.14", "transactions"))),
             ("3.5.32", 3, false, Some((false, "3.5.33", "handshakes"))),
             ("3.5.33", 3, true, None),
             ("3.4.20", 3, false, Some((false, "3.5.33", "no fixes"))),
