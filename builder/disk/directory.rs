@@ -113,7 +113,7 @@ impl Directory {
         Ok(all)
     }
 
-    /// The first below it, by its path in it, that is not what it should be. A directory comes before what is in it.
+    /// The path below it of the first that is sought; a directory comes before what is in it.
     pub fn find(&self, is_sought: &mut impl FnMut(&Path, Kind) -> bool) -> Result<Option<PathBuf>> {
         self.find_below(Path::new(""), is_sought)
     }
