@@ -520,7 +520,7 @@ fn many_keystores_are_recorded_at_once_and_none_over_another_runs_work() {
     let path = |number: usize| work.path().join(format!("keystore/c{number}"));
     let issued = "2026-01-01".parse().unwrap();
     let drafts = (0..250).map(|n| (Keystore::draft(&name(n), None, issued).unwrap(), path(n))).collect();
-    Keystore::save_all(drafts).unwrap();
+    Keystore::save_all(drafts, || Ok(())).unwrap();
     let text = SMALL.replace("\"small\"", "\"c\"");
     let source = Source::file(Path::new("small.toml"), text.into_bytes());
     let available = [("3.5.16".parse().unwrap(), "amd64".parse().unwrap())];
@@ -537,14 +537,14 @@ fn many_keystores_are_recorded_at_once_and_none_over_another_runs_work() {
     let all = admitted();
     assert_eq!(all.len(), 250);
     drop(Keystore::renew(&path(249), &name(249), issued).unwrap());
-    let failure = Keystore::save_all(all).unwrap_err();
+    let failure = Keystore::save_all(all, || Ok(())).unwrap_err();
     assert_eq!(failure.exit(), Exit::Locked);
     assert!(failure.to_string().contains("another run changed"), "{failure}");
     assert_eq!(Keystore::open(&path(249), &name(249)).unwrap().issue_number(), 2);
     // The first two hundred are done, and the others none.
     let rest = admitted();
     assert_eq!(rest.len(), 50);
-    Keystore::save_all(rest).unwrap();
+    Keystore::save_all(rest, || Ok(())).unwrap();
     assert!(admitted().is_empty());
     let left: Vec<_> = kiln::disk::walk(&work.path().join("keystore"))
         .unwrap()

@@ -116,6 +116,51 @@ fn fsync_after_rename_of_a_bundle() {
     run(&mut work.kiln(["check", "out/small"]));
 }
 
+/// With these injections of strace.
+fn with(work: &Workshop, command: &Command, injections: &[&str]) -> Output {
+    let mut strace = Command::new("strace");
+    strace.current_dir(work.path()).args(["-f", "-qq", "-o", "/dev/null"]);
+    for inject in injections {
+        strace.arg("-e").arg(format!("inject={inject}"));
+    }
+    strace.arg(command.get_program()).args(command.get_args());
+    strace.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    strace.output().expect("run ci/setup --tests first")
+}
+
+/// As on NFS: no name can be exchanged, or be given only where there is none.
+#[test]
+fn a_file_system_without_exchange_does_as_well() {
+    let work = small();
+    run(&mut build(&work));
+    let bundle = work.path().join("out/small");
+    let before = state_of(&bundle);
+    work.file("small.toml", SMALL.replace("10.0.0.4", "10.0.0.5"));
+    let output = with(&work, &build(&work), &["renameat2:error=EINVAL:when=1..2"]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(state_of(&bundle) != before);
+    run(&mut work.kiln(["check", "out/small"]));
+    assert_eq!(kiln::disk::list(&work.path().join("out")).unwrap(), ["small"]);
+}
+
+/// The disk does not confirm the new name, and does not take it back either: what has the name stays whole.
+#[test]
+fn what_cannot_be_taken_back_stays_whole() {
+    let work = small();
+    run(&mut build(&work));
+    work.file("small.toml", SMALL.replace("10.0.0.4", "10.0.0.5"));
+    // First the one that finds something there, then the exchange, then that back.
+    let output = with(&work, &build(&work), &["fsync:error=EIO", "renameat2:error=EIO:when=3+"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(5), "{said}");
+    assert!(said.contains("out/small is written, but may not be there after a power cut"), "{said}");
+    run(&mut work.kiln(["check", "out/small"]));
+    let now = fs::read_to_string(work.path().join("out/small/bundle.json")).unwrap();
+    assert!(now.contains("10.0.0.5"), "the new one");
+    run(&mut build(&work));
+    assert_eq!(kiln::disk::list(&work.path().join("out")).unwrap(), ["small"]);
+}
+
 #[test]
 fn fsync_after_rename_of_an_artifact() {
     let work = small();

@@ -39,7 +39,7 @@ impl Place {
     /// # Errors
     /// `Exit::Unsafe` when something else stands at the target, `Exit::Locked` when another run is writing it.
     pub fn begin(target: &Path, holds: Holds) -> Result<Self> {
-        // A link on the way there may lead elsewhere by the time that the old one is removed.
+        // So that messages name what is meant: a link on the way may lead elsewhere later.
         let parent = target.parent().filter(|parent| !parent.as_os_str().is_empty());
         let has_link =
             |real: &PathBuf| parent.and_then(|parent| absolute(parent).ok()).as_ref() != Some(real);
@@ -47,8 +47,7 @@ impl Place {
             (Some(real), Some(name)) => real.join(name),
             _ => target.to_owned(),
         };
-        let staging = Staging::begin(&target)?;
-        check_replaceable(&staging, &target, holds)?;
+        let staging = begin(&target, holds)?;
         Ok(Self { staging, target, holds, seen: Seen::default() })
     }
 
@@ -102,27 +101,38 @@ impl Place {
     pub fn publish(self, last: impl FnOnce() -> Result<()>) -> Result<Vec<u8>> {
         interrupt::check()?;
         // Once more: somebody may have put something into it meanwhile.
-        let look_again = |staging: &Staging| check_replaceable(staging, &self.target, self.holds);
+        let look_again = |staging: &Staging| check_replaceable(staging, self.holds);
         self.staging.publish_as(Mode::DIRECTORY, look_again, last)?;
         Ok(self.seen.note(&self.target))
     }
 }
 
 /// A bundle may stand in the place of a bundle, a fleet in that of a fleet, and nothing in that of anything else.
-pub(super) fn check_replaceable(staging: &Staging, target: &Path, holds: Holds) -> Result<()> {
-    let refuse = |what: &str| {
-        let shown = target.display();
-        Err(Failure::unsafe_to(format!(
-            "{shown} is {what}, and kiln replaces nothing but {}; choose another --out",
-            holds.name()
-        )))
-    };
-    let Some(old) = staging.old() else {
-        return match disk::look(target)? {
-            None => Ok(()),
-            Some(_) => refuse(&disk::what(target)),
-        };
-    };
+///
+/// # Errors
+/// `Exit::Unsafe` when something else stands there, `Exit::Locked` when another run is writing it.
+pub(super) fn begin(target: &Path, holds: Holds) -> Result<Staging> {
+    // Before anything is made beside it.
+    if disk::look(target)?.is_some() && disk::made(target) != Some(holds.name()) {
+        return refuse(target, &disk::what(target), holds);
+    }
+    let staging = Staging::begin(target)?;
+    check_replaceable(&staging, holds)?;
+    Ok(staging)
+}
+
+fn refuse<T>(target: &Path, what: &str, holds: Holds) -> Result<T> {
+    let shown = target.display();
+    Err(Failure::unsafe_to(format!(
+        "{shown} is {what}, and kiln replaces nothing but {}; choose another --out",
+        holds.name()
+    )))
+}
+
+/// Whether all that is in what is replaced was put there by a build. Something that is no directory is never replaced.
+pub(super) fn check_replaceable(staging: &Staging, holds: Holds) -> Result<()> {
+    let Some(old) = staging.old() else { return Ok(()) };
+    let target = staging.target();
     let odd = match holds {
         Holds::Bundle => odd_in_bundle(old)?,
         Holds::Fleet => odd_in_fleet(old)?,
@@ -131,8 +141,10 @@ pub(super) fn check_replaceable(staging: &Staging, target: &Path, holds: Holds) 
         Odd::Nothing => Ok(()),
         Odd::All => match disk::what(target) {
             // It has the name of one in it, but cannot be read as one.
-            what if what == holds.name() => refuse(&format!("not {what} that this kiln can read")),
-            what => refuse(&what),
+            what if what == holds.name() => {
+                refuse(target, &format!("not {what} that this kiln can read"), holds)
+            }
+            what => refuse(target, &what, holds),
         },
         Odd::Path(path) => Err(Failure::unsafe_to(format!(
             "{} holds {}, which no build put there and which would be lost; move it elsewhere, or choose another --out",
@@ -151,15 +163,15 @@ enum Odd {
     Path(PathBuf),
 }
 
+/// `None` where there is none that this Kiln can read.
+fn read_as<T>(directory: &Directory, name: &str, parse: fn(&[u8]) -> Result<T>) -> Option<T> {
+    let bytes = directory.input(name).and_then(|input| input.whole(manifest::LIMIT)).ok()?;
+    parse(&bytes).ok()
+}
+
 fn odd_in_bundle(bundle: &Directory) -> Result<Odd> {
-    let manifest = match bundle.look(MANIFEST)? {
-        Some(found) if found.kind == Kind::File => {
-            Manifest::from_json(&bundle.input(MANIFEST)?.whole(manifest::LIMIT)?).ok()
-        }
-        _ => None,
-    };
-    let Some(manifest) = manifest else { return Ok(Odd::All) };
-    let odd = bundle.find(&mut |path, kind| match (kind, path.to_str()) {
+    let Some(manifest) = read_as(bundle, MANIFEST, Manifest::from_json) else { return Ok(Odd::All) };
+    let odd = bundle.find(&|path, kind| match (kind, path.to_str()) {
         (Kind::Directory, Some(path)) => below(&manifest.files, path).next().is_none(),
         (Kind::File, Some(path)) => path != MANIFEST && path != SUMS && !manifest.files.contains_key(path),
         _ => true,
@@ -168,13 +180,7 @@ fn odd_in_bundle(bundle: &Directory) -> Result<Odd> {
 }
 
 fn odd_in_fleet(fleet: &Directory) -> Result<Odd> {
-    let index = match fleet.look(INDEX)? {
-        Some(found) if found.kind == Kind::File => {
-            Index::from_json(&fleet.input(INDEX)?.whole(manifest::LIMIT)?).ok()
-        }
-        _ => None,
-    };
-    let Some(index) = index else { return Ok(Odd::All) };
+    let Some(index) = read_as(fleet, INDEX, Index::from_json) else { return Ok(Odd::All) };
     for (name, kind) in fleet.entries()? {
         interrupt::check()?;
         if name == INDEX || name == SUMS {

@@ -1,11 +1,11 @@
 //! Taking in a bundle that was built elsewhere: whole, or not at all.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::contents;
 use super::manifest::Manifest;
-use super::place::{Holds, check_replaceable};
+use super::place::{Holds, begin, check_replaceable};
 use super::read::{Bundle, SHOWN, listed};
 use crate::disk::{Output, Staging};
 use crate::failure::{Failure, Result};
@@ -15,7 +15,6 @@ use crate::values::{GuestPath, Mode};
 /// A bundle being received. Shared between threads: every file is its own.
 pub struct Receiver {
     staging: Staging,
-    target: PathBuf,
 }
 
 impl Receiver {
@@ -25,12 +24,11 @@ impl Receiver {
     /// `Exit::Unsafe` when something that is not a bundle stands at the target, `Exit::Locked` when another run is
     /// writing it.
     pub fn begin(target: &Path, manifest: &Manifest) -> Result<Self> {
-        let staging = Staging::begin(target)?;
-        check_replaceable(&staging, target, Holds::Bundle)?;
+        let staging = begin(target, Holds::Bundle)?;
         for (path, mode) in directories(manifest) {
             staging.directory(path.as_str(), mode)?;
         }
-        Ok(Self { staging, target: target.to_owned() })
+        Ok(Self { staging })
     }
 
     /// A new file, with its mode from the moment it exists.
@@ -43,13 +41,13 @@ impl Receiver {
     /// # Errors
     /// `Exit::Untrusted` when it is not what its manifest says.
     pub fn publish(self) -> Result<()> {
-        let problems = Bundle::open(self.staging.path())?.check()?;
+        let problems = Bundle::open(&self.staging.held_path()?)?.check()?;
         if !problems.is_empty() {
             return Err(Failure::untrusted(format!("it is not as it was built{}", listed(&problems, SHOWN))));
         }
         interrupt::check()?;
         // Once more: somebody may have put something into it meanwhile.
-        self.staging.publish(|staging| check_replaceable(staging, &self.target, Holds::Bundle))
+        self.staging.publish(|staging| check_replaceable(staging, Holds::Bundle))
     }
 }
 

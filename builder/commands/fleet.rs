@@ -100,7 +100,7 @@ pub fn run(args: &cli::Build, out: &Output) -> Result<()> {
     // never be built again.
     drop(progress);
     let noted = place.publish(|| {
-        Keystore::save_all(unsaved)?;
+        Keystore::save_all(unsaved, || Ok(()))?;
         if made > 0 {
             out.announce(format_args!(
                 "made {} in {}: every key of these clusters comes from them; keep them safe and back them up",

@@ -186,11 +186,7 @@ fn init_all(
         }
     }
     let (made, there) = (drafts.len(), profiles.len() - drafts.len());
-    let mut drafts = drafts.into_iter().peekable();
-    while drafts.peek().is_some() {
-        interrupt::check()?;
-        Keystore::save_all(drafts.by_ref().take(Keystore::SAVED_AT_ONCE).collect())?;
-    }
+    Keystore::save_all(drafts, interrupt::check)?;
     let done = format!("made {} in {}", counted(made, "keystore"), keystores.display());
     let were = if there == 1 { "was" } else { "were" };
     let said = match json {

@@ -3,27 +3,27 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, Dir, Mode as Bits, OFlags, RenameFlags};
+use rustix::io::Errno;
 
 use super::{FOR_READING, Found, Input, Kind, found, gone, is_trusted_owner};
 use crate::failure::{Doing, Result};
 use crate::threads;
+use crate::values::Mode;
 
 /// More directories than this are synced with their whole file systems: one wait instead of one for each.
 pub(super) const SYNCED_ONE_BY_ONE: usize = 4;
 
-/// A directory, by its handle. Names are looked up in it and nowhere else, and never followed where they are links.
+/// A directory, by its handle. Names (without a slash, and not `..`) are looked up in it and nowhere else, and never followed
+/// where they are links.
 pub struct Directory {
     fd: OwnedFd,
     /// Where it was when it was opened: for messages.
     path: PathBuf,
 }
-
-/// A file system and the number of a directory there.
-pub type Identity = (u64, u64);
 
 impl Directory {
     /// # Errors
@@ -39,6 +39,19 @@ impl Directory {
         Self::open(super::parent_of(path))
     }
 
+    /// The same, only for looking up names in it, which needs no permission to read it (open(2), O_PATH).
+    pub(super) fn reached(path: &Path) -> Result<Self> {
+        let path = super::parent_of(path);
+        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::PATH;
+        let fd = rustix::fs::open(path, flags, Bits::empty()).map_err(io::Error::from);
+        Ok(Self { fd: fd.doing(|| format!("opening {}", path.display()))?, path: path.to_owned() })
+    }
+
+    /// Messages call it by another path.
+    pub(super) fn known_as(self, path: &Path) -> Self {
+        Self { path: path.to_owned(), ..self }
+    }
+
     /// One below it, a part at a time.
     pub fn below(&self, path: &Path) -> Result<Self> {
         let mut at = None;
@@ -50,9 +63,19 @@ impl Directory {
 
     fn child(&self, name: &OsStr) -> Result<Self> {
         let path = self.path.join(name);
+        let missing = || io::Error::from(Errno::NOENT);
+        self.child_there(name)?.ok_or_else(missing).doing(|| format!("opening {}", path.display()))
+    }
+
+    /// `None` when nothing is there.
+    fn child_there(&self, name: &OsStr) -> Result<Option<Self>> {
+        let path = self.path.join(name);
         let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY;
-        let fd = rustix::fs::openat(&self.fd, name, flags, Bits::empty()).map_err(io::Error::from);
-        Ok(Self { fd: fd.doing(|| format!("opening {}", path.display()))?, path })
+        match rustix::fs::openat(&self.fd, name, flags, Bits::empty()) {
+            Ok(fd) => Ok(Some(Self { fd, path })),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(io::Error::from(error)).doing(|| format!("opening {}", path.display())),
+        }
     }
 
     fn try_clone(&self) -> Result<Self> {
@@ -68,10 +91,19 @@ impl Directory {
         &self.fd
     }
 
-    pub fn identity(&self) -> Result<Identity> {
+    fn device(&self) -> Result<u64> {
         let stat = rustix::fs::fstat(&self.fd).map_err(io::Error::from);
-        let stat = stat.doing(|| format!("looking at {}", self.path.display()))?;
-        Ok((stat.st_dev, stat.st_ino))
+        Ok(stat.doing(|| format!("looking at {}", self.path.display()))?.st_dev)
+    }
+
+    /// Whether what is open is what has the name.
+    pub(super) fn has(&self, name: &OsStr, open: impl AsFd) -> io::Result<bool> {
+        let open = rustix::fs::fstat(open)?;
+        match rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(there) => Ok((open.st_dev, open.st_ino) == (there.st_dev, there.st_ino)),
+            Err(Errno::NOENT) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// What stands at a name; `None` when nothing is there.
@@ -114,15 +146,11 @@ impl Directory {
     }
 
     /// The path below it of the first that is sought; a directory comes before what is in it.
-    pub fn find(&self, is_sought: &mut impl FnMut(&Path, Kind) -> bool) -> Result<Option<PathBuf>> {
+    pub fn find(&self, is_sought: &dyn Fn(&Path, Kind) -> bool) -> Result<Option<PathBuf>> {
         self.find_below(Path::new(""), is_sought)
     }
 
-    fn find_below(
-        &self,
-        path: &Path,
-        is_sought: &mut impl FnMut(&Path, Kind) -> bool,
-    ) -> Result<Option<PathBuf>> {
+    fn find_below(&self, path: &Path, is_sought: &dyn Fn(&Path, Kind) -> bool) -> Result<Option<PathBuf>> {
         for (name, kind) in self.entries()? {
             let path = path.join(&name);
             if is_sought(&path, kind) {
@@ -153,10 +181,7 @@ impl Directory {
     /// # Errors
     /// `Exit::Io`, also where something else has the name.
     pub(super) fn remove(&self, name: &OsStr) -> Result<()> {
-        match self.look(name)? {
-            None => Ok(()),
-            Some(_) => self.remove_held(&self.child(name)?, name),
-        }
+        self.child_there(name)?.map_or(Ok(()), |held| self.remove_held(&held, name))
     }
 
     /// Removes a directory that is held: what is in it, wherever it may be by now, and its name here as far as that is its own.
@@ -169,7 +194,7 @@ impl Directory {
 
     /// Removes what is in it, wherever it may be by now, and the directory itself where it was opened.
     pub fn remove_itself(&self) -> Result<()> {
-        Self::above(&self.path)?.remove_held(self, self.path.file_name().unwrap_or_default())
+        Self::reached(&self.path)?.remove_held(self, self.path.file_name().unwrap_or_default())
     }
 
     /// Removes everything in it.
@@ -207,7 +232,7 @@ impl Directory {
         for (name, kind) in self.entries()? {
             let flags = match kind {
                 Kind::Directory => {
-                    self.child(&name)?.clear_in_turn()?;
+                    self.child_there(&name)?.map_or(Ok(()), |child| child.clear_in_turn())?;
                     AtFlags::REMOVEDIR
                 }
                 _ => AtFlags::empty(),
@@ -221,12 +246,14 @@ impl Directory {
     /// Why others may have put something into it that this user made elsewhere, under a name of their choice; `None` where
     /// they cannot. Who shares its group is trusted with what is in it.
     pub fn open_to_others(&self) -> Result<Option<String>> {
-        let Some(found) = self.look(".")? else { return Ok(None) };
         let shown = self.path.display();
-        Ok(if !is_trusted_owner(found.owner) {
-            Some(format!("{shown} belongs to another user (number {})", found.owner))
-        } else if found.mode.lets_all_rename() {
-            Some(format!("{shown} has mode {}, so that every user may write there", found.mode))
+        let stat = rustix::fs::fstat(&self.fd).map_err(io::Error::from);
+        let stat = stat.doing(|| format!("looking at {shown}"))?;
+        let mode = Mode::from_bits(stat.st_mode);
+        Ok(if !is_trusted_owner(stat.st_uid) {
+            Some(format!("{shown} belongs to another user (number {})", stat.st_uid))
+        } else if mode.lets_all_rename() {
+            Some(format!("{shown} has mode {mode}, so that every user may write there"))
         } else {
             None
         })
@@ -236,7 +263,9 @@ impl Directory {
     pub(super) fn sync_all<'a>(all: impl IntoIterator<Item = &'a Self>) -> Result<()> {
         let mut by_identity = BTreeMap::new();
         for directory in all {
-            by_identity.insert(directory.identity()?, directory);
+            let stat = rustix::fs::fstat(&directory.fd).map_err(io::Error::from);
+            let stat = stat.doing(|| format!("looking at {}", directory.path.display()))?;
+            by_identity.insert((stat.st_dev, stat.st_ino), directory);
         }
         let syncing = |directory: &Self| format!("syncing {}", directory.path.display());
         if by_identity.len() <= SYNCED_ONE_BY_ONE {
@@ -251,7 +280,7 @@ impl Directory {
     pub(super) fn sync_file_systems<'a>(all: impl IntoIterator<Item = &'a Self>) -> Result<()> {
         let mut devices = BTreeMap::new();
         for directory in all {
-            devices.entry(directory.identity()?.0).or_insert(directory);
+            devices.entry(directory.device()?).or_insert(directory);
         }
         devices.into_values().try_for_each(Self::sync_file_system)
     }

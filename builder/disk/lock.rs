@@ -6,7 +6,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, Mode as Bits, OFlags};
+use rustix::fs::{Mode as Bits, OFlags};
 use rustix::io::Errno;
 
 use super::Directory;
@@ -25,7 +25,7 @@ pub struct Lock {
 impl Drop for Lock {
     fn drop(&mut self) {
         if let Some((directory, name)) = &self.at
-            && is_at(&self.file, directory, name)
+            && directory.has(name, &self.file).unwrap_or(false)
         {
             // What cannot be removed does no harm.
             let _ = directory.remove_file(name);
@@ -79,7 +79,7 @@ impl Lock {
                 .map_err(io::Error::from)
                 .doing(|| format!("writing to {}", directory.path().display()))?;
             match how(&file) {
-                Ok(()) if is_at(&file, directory, name) => return Ok(file),
+                Ok(()) if directory.has(name, &file).unwrap_or(false) => return Ok(file),
                 // The run that held it has just ended, and has taken it away.
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => {
@@ -97,16 +97,7 @@ impl Lock {
 }
 
 fn split(path: &Path) -> Result<(Arc<Directory>, &OsStr)> {
-    Ok((Arc::new(Directory::above(path)?), path.file_name().unwrap_or_default()))
-}
-
-/// Whether the open file is the one that has the name.
-fn is_at(file: &File, directory: &Directory, name: &OsStr) -> bool {
-    let there = rustix::fs::statat(directory.fd(), name, AtFlags::SYMLINK_NOFOLLOW);
-    match (rustix::fs::fstat(file), there) {
-        (Ok(open), Ok(there)) => (open.st_dev, open.st_ino) == (there.st_dev, there.st_ino),
-        _ => false,
-    }
+    Ok((Arc::new(Directory::reached(path)?), path.file_name().unwrap_or_default()))
 }
 
 #[cfg(test)]
@@ -141,9 +132,9 @@ mod tests {
         let opened = Lock::open(&directory, name).unwrap();
         std::fs::remove_file(&path).unwrap();
         opened.try_lock().unwrap();
-        assert!(!is_at(&opened, &directory, name));
+        assert!(!directory.has(name, &opened).unwrap());
         let held = Lock::exclusive(&path).unwrap();
-        assert!(is_at(&held.file, &directory, name));
+        assert!(directory.has(name, &held.file).unwrap());
     }
 
     #[test]

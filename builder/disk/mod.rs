@@ -438,7 +438,7 @@ pub fn remove_directory(path: &Path) -> Result<()> {
     }
     match path.file_name() {
         Some(_) if look(path)?.is_none() => Ok(()),
-        Some(name) => Directory::above(path)?.remove(name),
+        Some(name) => Directory::reached(path)?.remove(name),
         None => {
             Err(Failure::io("it has no name of its own").while_doing(format!("removing {}", path.display())))
         }

@@ -23,6 +23,7 @@ use crate::values::Mode;
 pub struct Staging {
     above: Arc<Directory>,
     name: String,
+    /// Messages call it by where it will be.
     root: Directory,
     /// What is to be replaced.
     old: Option<Directory>,
@@ -35,7 +36,8 @@ impl Staging {
     /// Locks the target, cleans up what a killed run left, and begins with an empty directory of mode 0755.
     ///
     /// # Errors
-    /// `Exit::Locked` when another run is making the same target; `Exit::Usage` when it has no name.
+    /// `Exit::Locked` when another run is making the same target; `Exit::Usage` when it has no name; `Exit::Unsafe` where what
+    /// looks like the remains of a killed run may be somebody else's.
     pub fn begin(target: &Path) -> Result<Self> {
         Self::begin_holding(target, None)
     }
@@ -64,14 +66,29 @@ impl Staging {
         rustix::fs::mkdirat(above.fd(), &partial, Bits::from_raw_mode(0o700))
             .map_err(io::Error::from)
             .doing(making)?;
-        let root = above.below(Path::new(&partial))?;
+        let root = above.below(Path::new(&partial))?.known_as(target);
+        // Whoever may rename here was quick enough to put something of theirs in its place.
+        if !root.entries()?.is_empty() {
+            return Err(Failure::unsafe_to(format!(
+                "{} has just been made, and something else is in its place; choose another place",
+                above.path().join(&partial).display()
+            )));
+        }
         let (name, target) = (name.to_owned(), target.to_owned());
         Ok(Self { above, name, root, old, target, published: false, lock: Some(lock) })
     }
 
-    /// Where it lies until it is published.
-    pub fn path(&self) -> &Path {
-        self.root.path()
+    /// Where it will be.
+    pub fn target(&self) -> &Path {
+        &self.target
+    }
+
+    /// A path by which it is reached until it is published, whatever is renamed above it: by its handle, where there is a /proc
+    /// (proc(5)).
+    pub fn held_path(&self) -> Result<PathBuf> {
+        let held = PathBuf::from(format!("/proc/self/fd/{}", self.root.fd().as_raw_fd()));
+        let [partial, _] = remains(&self.name);
+        Ok(if look(&held)?.is_some() { held } else { self.above.path().join(partial) })
     }
 
     /// The directory that it takes the place of, as it was found when this began.
@@ -230,8 +247,8 @@ fn recover_in(above: &Directory, name: &str) -> Result<()> {
             Some(Kind::Directory) => {
                 if let Some(why) = above.open_to_others()? {
                     return Err(Failure::unsafe_to(format!(
-                        "{why}; so {} may be what a killed run of kiln left, or what somebody else has given this name: look \
-                         at it, and move it elsewhere",
+                        "{why}; so {} may be what a killed run of kiln left, with keys in it, or what somebody else has \
+                         given this name: look at it, and move it elsewhere",
                         above.path().join(left).display()
                     )));
                 }
@@ -249,7 +266,10 @@ impl Drop for Staging {
         if !self.published {
             // Best effort: what cannot be removed now is removed by the next run.
             let [partial, _] = remains(&self.name);
-            let _ = self.above.remove_held(&self.root, partial.as_ref());
+            // One that got to its place, and could not be taken back from there, stays.
+            if self.above.has(partial.as_ref(), self.root.fd()).unwrap_or(false) {
+                let _ = self.above.remove_held(&self.root, partial.as_ref());
+            }
         }
     }
 }

@@ -77,46 +77,46 @@ impl<'a> Swap<'a> {
         };
         let swapped = |old| Ok(Self { directory, from: from.to_owned(), to: to.to_owned(), old });
         let changed = || {
-            Err(Failure::unsafe_to(format!(
+            Failure::unsafe_to(format!(
                 "something else has been put in the place of {} since this run looked at it, and stays there; run kiln again",
                 path().display()
-            )))
+            ))
         };
-        let is_old = |name: &OsStr, old: &Directory| -> Result<bool> {
-            match directory.look(name)?.map(|found| found.kind) {
-                Some(Kind::Directory) => Ok(directory.below(Path::new(name))?.identity()? == old.identity()?),
-                _ => Ok(false),
-            }
-        };
+        let is_at = |name: &OsStr, old: &Directory| directory.has(name, old.fd()).doing(writing);
         match directory.rename(from, to, RenameFlags::NOREPLACE) {
             Ok(()) => return swapped(Old::Absent),
             Err(Errno::EXIST | Errno::INVAL) => {}
             Err(error) => return Err(io::Error::from(error)).doing(writing),
         }
-        let Some(old) = old else {
+        let old = match (directory.look(to)?, old) {
             // Some file systems know no flags.
-            return match directory.look(to)? {
-                None => rename(from, to, RenameFlags::empty()).and_then(|()| swapped(Old::Absent)),
-                Some(_) => changed(),
-            };
-        };
-        match directory.rename(from, to, RenameFlags::EXCHANGE) {
-            Ok(()) => {
-                if !is_old(from, old).unwrap_or(false) {
-                    rename(from, to, RenameFlags::EXCHANGE)?;
-                    return changed();
-                }
-                swapped(Old::Directory(old, None))
+            (None, _) => {
+                return rename(from, to, RenameFlags::empty()).and_then(|()| swapped(Old::Absent));
             }
+            (Some(_), Some(old)) if is_at(to, old)? => old,
+            (Some(_), _) => return Err(changed()),
+        };
+        // Somebody may have been quicker than that look, so that what has come out is looked at once more.
+        match directory.rename(from, to, RenameFlags::EXCHANGE) {
+            Ok(()) => match is_at(from, old) {
+                Ok(true) => swapped(Old::Directory(old, None)),
+                looked => {
+                    rename(from, to, RenameFlags::EXCHANGE)?;
+                    Err(looked.err().unwrap_or_else(changed))
+                }
+            },
             Err(Errno::INVAL) => {
                 let beside = PathBuf::from(from).with_extension("replaced").into_os_string();
                 rename(to, &beside, RenameFlags::empty())?;
-                let is_old = is_old(&beside, old).unwrap_or(false);
-                if !is_old || directory.rename(from, to, RenameFlags::empty()).is_err() {
-                    rename(&beside, to, RenameFlags::empty())?;
-                    return changed();
+                let moved = match is_at(&beside, old) {
+                    Ok(true) => rename(from, to, RenameFlags::empty()),
+                    Ok(false) => Err(changed()),
+                    Err(failure) => Err(failure),
+                };
+                match moved {
+                    Ok(()) => swapped(Old::Directory(old, Some(beside))),
+                    Err(failure) => rename(&beside, to, RenameFlags::empty()).and(Err(failure)),
                 }
-                swapped(Old::Directory(old, Some(beside)))
             }
             Err(error) => Err(io::Error::from(error)).doing(writing),
         }
@@ -292,7 +292,7 @@ mod tests {
         };
         swapped.undo().unwrap();
         assert_eq!(list(scratch.path()).unwrap(), ["one", "two"]);
-        assert_eq!(top.below(Path::new("one")).unwrap().identity().unwrap(), held.identity().unwrap());
+        assert!(top.has("one".as_ref(), held.fd()).unwrap());
     }
 
     #[test]

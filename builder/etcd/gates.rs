@@ -31,7 +31,7 @@ const IN_TRANSACTIONS: &str = "with authentication enabled, puts in transactions
 const HANDSHAKES: &str = "half-open TLS handshakes can use up its memory (CVE-2026-73500)";
 
 /// The worst first. Numbers are etcd's issues; each row names the release that has the fix.
-const GATES: [Gate; 15] = [
+const GATES: [Gate; 16] = [
     // Fixed in 3.5.3, April 2022.
     gate([3, 5, 0], [3, 5, 2], Refuse::Always, "its members' data can differ after a crash (#13766)"),
     // Fixed in 3.5.6, November 2022.
@@ -65,7 +65,8 @@ const GATES: [Gate; 15] = [
         Refuse::WithAuthentication,
         "with authentication enabled, low-privileged users can read any key (CVE-2026-33413, CVE-2026-33343)",
     ),
-    // Fixed in 3.5.30 and 3.6.11, May 2026.
+    // Fixed in 3.4.44, 3.5.30 and 3.6.11, May 2026.
+    gate([3, 4, 0], [3, 4, 43], Refuse::WithAuthentication, IN_TRANSACTIONS),
     gate([3, 5, 0], [3, 5, 29], Refuse::WithAuthentication, IN_TRANSACTIONS),
     gate([3, 6, 0], [3, 6, 10], Refuse::WithAuthentication, IN_TRANSACTIONS),
     // Fixed in 3.5.31, 3.5.32 and 3.5.33, 2026.
@@ -150,9 +151,11 @@ mod tests {
             ("3.6.10", 3, true, Some((true, "3.6.14", "transactions"))),
             ("3.5.32", 3, false, Some((false, "3.5.33", "handshakes"))),
             ("3.5.33", 3, true, None),
-            ("3.4.20", 3, false, Some((false, "3.5.33", "no fixes"))),
+            ("3.4.20", 3, false, Some((false, "3.5.33", "transactions"))),
+            ("3.4.43", 3, true, Some((true, "3.5.33", "transactions"))),
+            ("3.4.44", 3, true, Some((false, "3.5.33", "no fixes"))),
             ("3.4.20", 1, false, Some((true, "3.5.33", "acknowledged write"))),
-            ("3.4.23", 1, false, Some((false, "3.5.33", "no fixes"))),
+            ("3.4.23", 1, false, Some((false, "3.5.33", "transactions"))),
             ("3.6.13", 3, false, Some((false, "3.6.14", "handshakes"))),
             ("3.6.14", 3, false, None),
             ("3.7.0", 3, false, Some((false, "3.7.1", "handshakes"))),

@@ -3,6 +3,7 @@
 //! It is the one place where chance and today's date enter: from the same keystore come the same bytes.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -15,8 +16,8 @@ use super::import;
 use super::keyfile;
 use super::list::{Issue, Issues, List, Origin, RECORDED, SCHEMA, changed};
 use super::place::{
-    CA, CA_KEY, LIST, SECRET, check_parent, check_place, is_there, lock_path, part, refuse_existing,
-    refuse_strangers, sweep,
+    CA, CA_KEY, LIMIT, LIST, PARTS, SECRET, check_parent, check_place, is_there, lock_path, part,
+    refuse_existing, refuse_strangers, sweep,
 };
 use super::record::{self, Fixed, Formed, Signer};
 use super::secret::{Secret, hex};
@@ -58,7 +59,7 @@ struct ImportedKey {
 
 impl Keystore {
     /// Each takes three open files while it is written, of which a process may have 1024.
-    pub const SAVED_AT_ONCE: usize = 200;
+    const SAVED_AT_ONCE: usize = 200;
 
     /// A new keystore in memory, with a secret from the kernel, or with one given (`--seed-file`).
     ///
@@ -96,7 +97,7 @@ impl Keystore {
         } else {
             check_parent(dir)?;
             let staging = Staging::begin(dir)?;
-            self.refuse_other(dir)?;
+            refuse_existing(dir).map_err(|_| changed_meanwhile(dir, "made"))?;
             self.lock = self.store(staging)?;
         }
         self.stored = Some(self.fingerprint()?);
@@ -104,21 +105,27 @@ impl Keystore {
     }
 
     /// The same for many, with one wait for the disk for every few of them.
-    pub fn save_all(keystores: Vec<(Self, PathBuf)>) -> Result<()> {
+    ///
+    /// # Errors
+    /// Also those of `between`, which is asked before each of those waits: then the keystores before it are there.
+    pub fn save_all(keystores: Vec<(Self, PathBuf)>, between: impl Fn() -> Result<()>) -> Result<()> {
         let (mut there, drafts): (Vec<_>, Vec<_>) =
             keystores.into_iter().partition(|(keystore, _)| keystore.stored.is_some());
         for some in drafts.chunks(Self::SAVED_AT_ONCE) {
+            between()?;
             let mut staged = Vec::with_capacity(some.len());
             for (keystore, dir) in some {
                 check_parent(dir)?;
                 let staging = Staging::begin(dir)?;
-                keystore.refuse_other(dir)?;
+                refuse_existing(dir).map_err(|_| changed_meanwhile(dir, "made"))?;
+                keystore.check_old(&staging)?;
                 keystore.write(&staging)?;
                 staged.push(staging);
             }
             Staging::publish_all(staged, Mode::SECRET_DIRECTORY)?;
         }
         for some in there.chunks_mut(Self::SAVED_AT_ONCE) {
+            between()?;
             let mut lists = Vec::with_capacity(some.len());
             for (keystore, dir) in &mut *some {
                 keystore.lock_again(dir)?;
@@ -128,10 +135,6 @@ impl Keystore {
             some.iter_mut().for_each(|(keystore, _)| keystore.release());
         }
         Ok(())
-    }
-
-    fn refuse_other(&self, dir: &Path) -> Result<()> {
-        refuse_existing(dir).map_err(|_| changed_meanwhile(dir, "made"))
     }
 
     /// Holds the lock, and the directory has what was read from it.
@@ -462,7 +465,19 @@ impl Keystore {
     /// Puts it in its place, whole. The staging directory's lock is the keystore's, and goes on being held.
     fn store(&self, staging: Staging) -> Result<Option<Lock>> {
         self.write(&staging)?;
-        staging.publish_as(Mode::SECRET_DIRECTORY, |_| Ok(()), || Ok(()))
+        staging.publish_as(Mode::SECRET_DIRECTORY, |staging| self.check_old(staging), || Ok(()))
+    }
+
+    /// Whether what is replaced is this keystore as it was read, and nothing else; a new one replaces nothing.
+    fn check_old(&self, staging: &Staging) -> Result<()> {
+        let Some(old) = staging.old() else { return Ok(()) };
+        let Some(stored) = self.stored else { return Err(changed_meanwhile(staging.target(), "made")) };
+        let list = Digest::of(&old.input(LIST)?.whole(LIMIT)?);
+        let is_part = |name: &OsString| PARTS.iter().any(|part| name == part);
+        match list == stored && old.entries()?.iter().all(|(name, _)| is_part(name)) {
+            true => Ok(()),
+            false => Err(changed_meanwhile(staging.target(), "changed")),
+        }
     }
 
     fn write(&self, staging: &Staging) -> Result<()> {

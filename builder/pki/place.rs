@@ -14,9 +14,9 @@ pub(super) const CA: &str = "ca.pem";
 pub(super) const CA_KEY: &str = "ca-key.pem";
 
 /// The largest file that belongs into a keystore: the list with thousands of issues, or of members.
-const LIMIT: u64 = 16 << 20;
+pub(super) const LIMIT: u64 = 16 << 20;
 
-const PARTS: [&str; 4] = [LIST, SECRET, CA, CA_KEY];
+pub(super) const PARTS: [&str; 4] = [LIST, SECRET, CA, CA_KEY];
 
 pub(super) fn refuse_existing(dir: &Path) -> Result<()> {
     match disk::look(dir)? {
