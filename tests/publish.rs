@@ -31,12 +31,18 @@ fn build(work: &Workshop) -> Command {
 
 /// The command with the n-th of these calls made to fail, or to be the last thing that it does.
 fn injected(work: &Workshop, command: &Command, calls: &str, what: &str, nth: usize) -> Output {
+    with(work, command, &[&format!("{calls}:{what}:when={nth}")])
+}
+
+/// With these injections of strace, which traces nothing else.
+fn with(work: &Workshop, command: &Command, injections: &[&str]) -> Output {
+    let calls: Vec<_> = injections.iter().filter_map(|inject| inject.split(':').next()).collect();
     let mut strace = Command::new("strace");
-    strace
-        .current_dir(work.path())
-        .args(["-f", "-qq", "-o", "/dev/null", "-e"])
-        .arg(format!("trace={calls}"));
-    strace.arg("-e").arg(format!("inject={calls}:{what}:when={nth}"));
+    strace.current_dir(work.path()).args(["-f", "-qq", "-o", "/dev/null", "-e"]);
+    strace.arg(format!("trace={}", calls.join(",")));
+    for inject in injections {
+        strace.arg("-e").arg(format!("inject={inject}"));
+    }
     strace.arg(command.get_program()).args(command.get_args());
     for (name, value) in command.get_envs() {
         match value {
@@ -114,18 +120,6 @@ fn fsync_after_rename_of_a_bundle() {
     fs::remove_dir_all(out.join("small")).unwrap();
     fails_whole(&work, || build(&work), || [state_of(&out), state_of(&keystore)].concat());
     run(&mut work.kiln(["check", "out/small"]));
-}
-
-/// With these injections of strace.
-fn with(work: &Workshop, command: &Command, injections: &[&str]) -> Output {
-    let mut strace = Command::new("strace");
-    strace.current_dir(work.path()).args(["-f", "-qq", "-o", "/dev/null"]);
-    for inject in injections {
-        strace.arg("-e").arg(format!("inject={inject}"));
-    }
-    strace.arg(command.get_program()).args(command.get_args());
-    strace.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    strace.output().expect("run ci/setup --tests first")
 }
 
 /// As on NFS: no name can be exchanged, or be given only where there is none.

@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Dir, Mode as Bits, OFlags, RenameFlags};
+use rustix::fs::{AtFlags, Dir, Mode as Bits, OFlags, RenameFlags, Stat};
 use rustix::io::Errno;
 
 use super::{FOR_READING, Found, Input, Kind, found, gone, is_trusted_owner};
@@ -29,9 +29,7 @@ impl Directory {
     /// # Errors
     /// `Exit::Io` when it is not there, or is not a directory; links on the way to it are followed.
     pub fn open(path: &Path) -> Result<Self> {
-        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY;
-        let fd = rustix::fs::open(path, flags, Bits::empty()).map_err(io::Error::from);
-        Ok(Self { fd: fd.doing(|| format!("opening {}", path.display()))?, path: path.to_owned() })
+        Self::open_for(path, OFlags::RDONLY)
     }
 
     /// The one that a path lies in.
@@ -41,8 +39,11 @@ impl Directory {
 
     /// The same, only for looking up names in it, which needs no permission to read it (open(2), O_PATH).
     pub(super) fn reached(path: &Path) -> Result<Self> {
-        let path = super::parent_of(path);
-        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::PATH;
+        Self::open_for(super::parent_of(path), OFlags::PATH)
+    }
+
+    fn open_for(path: &Path, what: OFlags) -> Result<Self> {
+        let flags = what | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = rustix::fs::open(path, flags, Bits::empty()).map_err(io::Error::from);
         Ok(Self { fd: fd.doing(|| format!("opening {}", path.display()))?, path: path.to_owned() })
     }
@@ -91,9 +92,10 @@ impl Directory {
         &self.fd
     }
 
-    fn device(&self) -> Result<u64> {
-        let stat = rustix::fs::fstat(&self.fd).map_err(io::Error::from);
-        Ok(stat.doing(|| format!("looking at {}", self.path.display()))?.st_dev)
+    fn stat(&self) -> Result<Stat> {
+        rustix::fs::fstat(&self.fd)
+            .map_err(io::Error::from)
+            .doing(|| format!("looking at {}", self.path.display()))
     }
 
     /// Whether what is open is what has the name.
@@ -184,7 +186,7 @@ impl Directory {
         self.child_there(name)?.map_or(Ok(()), |held| self.remove_held(&held, name))
     }
 
-    /// Removes a directory that is held: what is in it, wherever it may be by now, and its name here as far as that is its own.
+    /// Removes a directory that is held: what is in it, wherever it may be by now, and what has the name here, if that is empty.
     pub(super) fn remove_held(&self, held: &Self, name: &OsStr) -> Result<()> {
         held.clear()?;
         // What is not empty stays (rmdir(2)).
@@ -247,8 +249,7 @@ impl Directory {
     /// they cannot. Who shares its group is trusted with what is in it.
     pub fn open_to_others(&self) -> Result<Option<String>> {
         let shown = self.path.display();
-        let stat = rustix::fs::fstat(&self.fd).map_err(io::Error::from);
-        let stat = stat.doing(|| format!("looking at {shown}"))?;
+        let stat = self.stat()?;
         let mode = Mode::from_bits(stat.st_mode);
         Ok(if !is_trusted_owner(stat.st_uid) {
             Some(format!("{shown} belongs to another user (number {})", stat.st_uid))
@@ -263,14 +264,14 @@ impl Directory {
     pub(super) fn sync_all<'a>(all: impl IntoIterator<Item = &'a Self>) -> Result<()> {
         let mut by_identity = BTreeMap::new();
         for directory in all {
-            let stat = rustix::fs::fstat(&directory.fd).map_err(io::Error::from);
-            let stat = stat.doing(|| format!("looking at {}", directory.path.display()))?;
+            let stat = directory.stat()?;
             by_identity.insert((stat.st_dev, stat.st_ino), directory);
         }
-        let syncing = |directory: &Self| format!("syncing {}", directory.path.display());
         if by_identity.len() <= SYNCED_ONE_BY_ONE {
             return by_identity.into_values().try_for_each(|directory| {
-                rustix::fs::fsync(&directory.fd).map_err(io::Error::from).doing(|| syncing(directory))
+                rustix::fs::fsync(&directory.fd)
+                    .map_err(io::Error::from)
+                    .doing(|| format!("syncing {}", directory.path.display()))
             });
         }
         Self::sync_file_systems(by_identity.into_values())
@@ -280,7 +281,7 @@ impl Directory {
     pub(super) fn sync_file_systems<'a>(all: impl IntoIterator<Item = &'a Self>) -> Result<()> {
         let mut devices = BTreeMap::new();
         for directory in all {
-            devices.entry(directory.device()?).or_insert(directory);
+            devices.entry(directory.stat()?.st_dev).or_insert(directory);
         }
         devices.into_values().try_for_each(Self::sync_file_system)
     }

@@ -1,5 +1,6 @@
 //! Making a directory that appears whole.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Write};
 use std::num::NonZeroU64;
@@ -27,7 +28,6 @@ pub struct Staging {
     root: Directory,
     /// What is to be replaced.
     old: Option<Directory>,
-    target: PathBuf,
     published: bool,
     lock: Option<Lock>,
 }
@@ -74,21 +74,25 @@ impl Staging {
                 above.path().join(&partial).display()
             )));
         }
-        let (name, target) = (name.to_owned(), target.to_owned());
-        Ok(Self { above, name, root, old, target, published: false, lock: Some(lock) })
+        Ok(Self { above, name: name.to_owned(), root, old, published: false, lock: Some(lock) })
     }
 
     /// Where it will be.
     pub fn target(&self) -> &Path {
-        &self.target
+        self.root.path()
+    }
+
+    /// The name that it has until then.
+    fn partial(&self) -> OsString {
+        let [partial, _] = remains(&self.name);
+        partial.into()
     }
 
     /// A path by which it is reached until it is published, whatever is renamed above it: by its handle, where there is a /proc
     /// (proc(5)).
     pub fn held_path(&self) -> Result<PathBuf> {
         let held = PathBuf::from(format!("/proc/self/fd/{}", self.root.fd().as_raw_fd()));
-        let [partial, _] = remains(&self.name);
-        Ok(if look(&held)?.is_some() { held } else { self.above.path().join(partial) })
+        Ok(if look(&held)?.is_some() { held } else { self.above.path().join(self.partial()) })
     }
 
     /// The directory that it takes the place of, as it was found when this began.
@@ -98,7 +102,7 @@ impl Staging {
 
     /// Makes one directory; those above it must be there.
     pub fn directory(&self, path: &str, mode: Mode) -> Result<()> {
-        let making = || format!("making the directory {}", self.target.join(path).display());
+        let making = || format!("making the directory {}", self.target().join(path).display());
         let (above, name) = self.open_above(path)?;
         let bits = Bits::from_raw_mode(mode.bits());
         rustix::fs::mkdirat(above.fd(), name, bits).map_err(io::Error::from).doing(making)?;
@@ -108,7 +112,7 @@ impl Staging {
 
     /// A new file, with its mode from the moment it exists.
     pub fn create(&self, path: &str, mode: Mode) -> Result<Output> {
-        let writing = || format!("writing {}", self.target.join(path).display());
+        let writing = || format!("writing {}", self.target().join(path).display());
         let (above, name) = self.open_above(path)?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         // Begin without the bits that the umask might cut: fchmod then sets exactly the mode.
@@ -116,7 +120,7 @@ impl Staging {
             .map_err(io::Error::from)
             .doing(writing)?;
         rustix::fs::fchmod(&fd, Bits::from_raw_mode(mode.bits())).map_err(io::Error::from).doing(writing)?;
-        Ok(Output { file: File::from(fd), path: self.target.join(path) })
+        Ok(Output { file: File::from(fd), path: self.target().join(path) })
     }
 
     /// Removes one file.
@@ -124,7 +128,7 @@ impl Staging {
         let (above, name) = self.open_above(path)?;
         rustix::fs::unlinkat(above.fd(), name, AtFlags::empty())
             .map_err(io::Error::from)
-            .doing(|| format!("removing {}", self.target.join(path).display()))
+            .doing(|| format!("removing {}", self.target().join(path).display()))
     }
 
     /// Another name for a file that is open, so that what was read through that handle is what appears here. `false` where the
@@ -199,12 +203,11 @@ impl Staging {
     fn open_to(&self, mode: Mode) -> Result<()> {
         rustix::fs::fchmod(self.root.fd(), Bits::from_raw_mode(mode.bits()))
             .map_err(io::Error::from)
-            .doing(|| format!("publishing {}", self.target.display()))
+            .doing(|| format!("publishing {}", self.target().display()))
     }
 
     fn swap(&self) -> Result<Swap<'_>> {
-        let [partial, _] = remains(&self.name);
-        Swap::directory(&self.above, partial.as_ref(), self.name.as_ref(), self.old.as_ref())
+        Swap::directory(&self.above, &self.partial(), self.name.as_ref(), self.old.as_ref())
     }
 }
 
@@ -265,10 +268,10 @@ impl Drop for Staging {
     fn drop(&mut self) {
         if !self.published {
             // Best effort: what cannot be removed now is removed by the next run.
-            let [partial, _] = remains(&self.name);
+            let partial = self.partial();
             // One that got to its place, and could not be taken back from there, stays.
-            if self.above.has(partial.as_ref(), self.root.fd()).unwrap_or(false) {
-                let _ = self.above.remove_held(&self.root, partial.as_ref());
+            if self.above.has(&partial, self.root.fd()).unwrap_or(false) {
+                let _ = self.above.remove_held(&self.root, &partial);
             }
         }
     }

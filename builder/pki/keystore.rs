@@ -95,10 +95,7 @@ impl Keystore {
             self.lock_again(dir)?;
             disk::replace_all(&[(dir.join(LIST), self.render()?.into_bytes())], Mode::SECRET)?;
         } else {
-            check_parent(dir)?;
-            let staging = Staging::begin(dir)?;
-            refuse_existing(dir).map_err(|_| changed_meanwhile(dir, "made"))?;
-            self.lock = self.store(staging)?;
+            self.lock = self.store(begin_new(dir)?)?;
         }
         self.stored = Some(self.fingerprint()?);
         Ok(())
@@ -115,10 +112,7 @@ impl Keystore {
             between()?;
             let mut staged = Vec::with_capacity(some.len());
             for (keystore, dir) in some {
-                check_parent(dir)?;
-                let staging = Staging::begin(dir)?;
-                refuse_existing(dir).map_err(|_| changed_meanwhile(dir, "made"))?;
-                keystore.check_old(&staging)?;
+                let staging = begin_new(dir)?;
                 keystore.write(&staging)?;
                 staged.push(staging);
             }
@@ -545,6 +539,16 @@ pub fn resealed(dir: &Path, text: &str) -> Result<String> {
     let imported = imported.as_ref().map(|(chain, key)| (chain.as_slice(), key.as_slice()));
     let check = check(&secret, head, rest, imported)?;
     Ok(format!("{HEADING}{head}check = \"{check}\"\n{rest}"))
+}
+
+/// Begins a keystore where none is.
+fn begin_new(dir: &Path) -> Result<Staging> {
+    check_parent(dir)?;
+    let staging = Staging::begin(dir)?;
+    match (staging.old(), refuse_existing(dir)) {
+        (None, Ok(())) => Ok(staging),
+        _ => Err(changed_meanwhile(dir, "made")),
+    }
 }
 
 fn changed_meanwhile(dir: &Path, what: &str) -> Failure {

@@ -185,8 +185,8 @@ impl Drop for Registry {
     }
 }
 
-/// A host that answers every connection's first request with this, and closes it. It stays until the test ends.
-pub fn answering<A: Into<Vec<u8>>>(answer: impl Fn(&str) -> A + Send + 'static) -> String {
+/// A host that does this with every connection and the head of its first request. It stays until the test ends.
+fn serving(serve: impl Fn(TcpStream, &str) + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let host = listener.local_addr().unwrap().to_string();
     std::thread::spawn(move || {
@@ -196,43 +196,40 @@ pub fn answering<A: Into<Vec<u8>>>(answer: impl Fn(&str) -> A + Send + 'static) 
             while !head.ends_with(b"\r\n\r\n") && connection.read(&mut byte).unwrap() == 1 {
                 head.extend(byte);
             }
-            let mut answer: Vec<u8> = answer(&String::from_utf8_lossy(&head)).into();
-            // Only this one is answered here: who would ask once more over the same connection is told so, and hears the
-            // answer to its end before the connection goes.
-            if let Some(end) = answer.windows(2).position(|two| two == b"\r\n") {
-                answer.splice(end + 2..end + 2, *b"Connection: close\r\n");
-            }
-            // Whoever asked may have heard enough.
-            let _ = connection.write_all(&answer).and_then(|()| connection.shutdown(Shutdown::Write));
-            let _ = connection.set_read_timeout(Some(Duration::from_secs(2)));
-            let _ = std::io::copy(&mut connection, &mut std::io::sink());
+            serve(connection, &String::from_utf8_lossy(&head));
         }
     });
     host
 }
 
+/// A host that answers every connection's first request with this, and closes it.
+pub fn answering<A: Into<Vec<u8>>>(answer: impl Fn(&str) -> A + Send + 'static) -> String {
+    serving(move |mut connection, head| {
+        let mut answer: Vec<u8> = answer(head).into();
+        // Only this one is answered here: who would ask once more over the same connection is told so, and hears the
+        // answer to its end before the connection goes.
+        if let Some(end) = answer.windows(2).position(|two| two == b"\r\n") {
+            answer.splice(end + 2..end + 2, *b"Connection: close\r\n");
+        }
+        // Whoever asked may have heard enough.
+        let _ = connection.write_all(&answer).and_then(|()| connection.shutdown(Shutdown::Write));
+        let _ = connection.set_read_timeout(Some(Duration::from_secs(2)));
+        let _ = std::io::copy(&mut connection, &mut std::io::sink());
+    })
+}
+
 /// A host whose answers begin like this and then come a byte at a time, for ever.
 pub fn dripping(begin: impl Fn(&str) -> String + Send + 'static) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let host = listener.local_addr().unwrap().to_string();
-    std::thread::spawn(move || {
-        for connection in listener.incoming() {
-            let mut connection = connection.unwrap();
-            let (mut head, mut byte) = (Vec::new(), [0]);
-            while !head.ends_with(b"\r\n\r\n") && connection.read(&mut byte).unwrap() == 1 {
-                head.extend(byte);
+    serving(move |mut connection, head| {
+        let begin = begin(head);
+        std::thread::spawn(move || {
+            let mut sent = connection.write_all(begin.as_bytes());
+            while sent.is_ok() {
+                std::thread::sleep(Duration::from_millis(500));
+                sent = connection.write_all(b" ");
             }
-            let begin = begin(&String::from_utf8_lossy(&head));
-            std::thread::spawn(move || {
-                let mut sent = connection.write_all(begin.as_bytes());
-                while sent.is_ok() {
-                    std::thread::sleep(Duration::from_millis(500));
-                    sent = connection.write_all(b" ");
-                }
-            });
-        }
-    });
-    host
+        });
+    })
 }
 
 /// A way to a registry that lets this many bytes of its answers through, and then says nothing more, or ends.
