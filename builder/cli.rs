@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand};
 
-use crate::machine::{Accel, Carrier, Connect, Driver};
+use crate::base::Carrier;
+use crate::host::{Accel, Connect, Driver};
 use crate::values::{Digest, Epoch, NodeName, Shard};
 
 /// Bakes etcd nodes offline: one TOML profile in, payloads that machines boot from as a formed TLS cluster out.

@@ -3,6 +3,7 @@
 //! ARCHITECTURE.md is the map. The rooms below know of each other only as `tests/tidy.rs` allows.
 
 pub mod artifact;
+pub mod base;
 pub mod bundle;
 pub mod cache;
 pub mod cli;
@@ -11,8 +12,8 @@ pub mod commands;
 pub mod disk;
 pub mod etcd;
 pub mod failure;
+pub mod host;
 pub mod interrupt;
-pub mod machine;
 pub mod pack;
 pub mod pki;
 pub mod plan;
@@ -20,6 +21,7 @@ pub mod process;
 pub mod profile;
 #[cfg(feature = "oci")]
 pub mod registry;
+pub mod rehearse;
 pub mod render;
 pub mod suggest;
 pub mod threads;

@@ -13,7 +13,7 @@ use std::process::Output;
 
 use kiln::bundle::{Bundle, Index, Manifest};
 use kiln::failure::{Exit, Failure};
-use kiln::machine::State;
+use kiln::host::State;
 use kiln::pki::Keystore;
 use kiln::values::{Digest, steers};
 use lab::{Workshop, ha3_with, reseal, run};

@@ -17,7 +17,7 @@ use crate::failure::{Failure, Result};
 use crate::profile;
 use crate::values::{
     self, AltName, Arch, BaseSystem, ClusterName, Digest, Epoch, FileName, GuestPath, Line, Mac, Mode,
-    NodeName, Serial, Token, Url, printable,
+    NodeName, Serial, Token, Url, host_address, printable,
 };
 
 pub use crate::artifact::{Program, Trust};
@@ -215,6 +215,18 @@ impl Manifest {
             return Ok(());
         }
         Err(Failure::wrong(format!("the manifest says what no build does{}", listed(&problems, SHOWN))))
+    }
+
+    /// The address that the host of the nodes takes in their network: the gateway's, so that their default route leads somewhere, or
+    /// else a free one.
+    ///
+    /// # Errors
+    /// `Exit::Wrong` when none is free.
+    pub fn host_address(&self) -> Result<IpAddr> {
+        let network = self.network.cidr;
+        let is_taken = |address: &IpAddr| self.nodes.iter().any(|node| node.address == *address);
+        host_address(network, self.network.gateway, is_taken)
+            .ok_or_else(|| Failure::wrong(format!("{network} has no free address to ask the members from")))
     }
 
     /// Whether the programs are in a layer that all hosts share, instead of in each host's own files.

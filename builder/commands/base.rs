@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::base::{self, Base};
 use crate::disk::{self, Kind};
 use crate::failure::{Exit, Failure, Result};
-use crate::machine::{self, Base};
 use crate::pack::ipxe;
 use crate::profile::{Carrier, Profile};
 
@@ -81,7 +81,7 @@ pub fn of_build(profile: &Profile, given: Option<&Path>) -> Result<Option<Base>>
         Exit::Usage => failure.with_exit(exit),
         _ => failure,
     };
-    let base = Base::open(&directory, machine::Carrier::Initramfs).map_err(as_named)?;
+    let base = Base::open(&directory, base::Carrier::Initramfs).map_err(as_named)?;
     if base.has_disk {
         return match given {
             None => Ok(None),

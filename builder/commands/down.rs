@@ -7,7 +7,7 @@ use crate::bundle::Bundle;
 use crate::cli;
 use crate::disk;
 use crate::failure::{Doing, Failure, Result};
-use crate::machine::{self, State};
+use crate::host::{self, State};
 
 pub fn run(args: &cli::Down, out: &Output) -> Result<()> {
     let bundle = Bundle::open(&args.bundle)?;
@@ -15,7 +15,7 @@ pub fn run(args: &cli::Down, out: &Output) -> Result<()> {
     if args.purge && !args.yes {
         ask(&state)?;
     }
-    let gone = machine::down(&bundle, args.purge)?;
+    let gone = host::down(&bundle, args.purge)?;
     let directory = gone.directory.display();
     match args.purge {
         true => out.say(format_args!("the machines and their disks in {directory} are gone")),

@@ -10,13 +10,13 @@ use super::{base, inputs};
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::{Record, Store};
+use crate::base::Base;
 use crate::bundle::{self, Laid, Seen};
 use crate::cache::{self, Cache, Of};
 use crate::cli::Ingredients;
 use crate::clock;
 use crate::disk;
 use crate::failure::{Exit, Failure, Result};
-use crate::machine::Base;
 use crate::pack::gzip::Compressor;
 use crate::pack::{Piece, Stream};
 use crate::profile::{Compression, Profile};

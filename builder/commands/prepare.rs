@@ -5,9 +5,9 @@ use std::sync::{Arc, OnceLock};
 
 use super::pantry::{Overlays, Pantry, Stock};
 use super::{inputs, seal};
+use crate::base::Base;
 use crate::bundle::Bundle;
 use crate::failure::{Exit, Failure, Result};
-use crate::machine::Base;
 use crate::pki::{Authority, Keystore, Remark};
 use crate::plan::Plan;
 use crate::profile::{Pki, Profile};

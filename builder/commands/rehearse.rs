@@ -9,11 +9,11 @@ use crate::artifact::Program;
 use crate::bundle::Bundle;
 use crate::cli;
 use crate::failure::Result;
-use crate::machine::{self, Rehearsal};
+use crate::rehearse::{self, Rehearsal};
 
 pub fn run(args: &cli::Rehearse, out: &Output) -> Result<()> {
     if let Some(scratch) = &args.inside {
-        return machine::inside(scratch);
+        return rehearse::inside(scratch);
     }
     // clap asks for a bundle where there is no --inside.
     let Some(path) = &args.bundle else { return Ok(()) };
@@ -27,7 +27,7 @@ pub fn run(args: &cli::Rehearse, out: &Output) -> Result<()> {
         now: questions.now,
         stranger: questions.stranger,
     };
-    let mut rehearsed = machine::rehearse(&bundle.path, &bundle.manifest, &rehearsal)?;
+    let mut rehearsed = rehearse::rehearse(&bundle.path, &bundle.manifest, &rehearsal)?;
     rehearsed.report.notes.extend(unknown);
     if !args.keep {
         let report = rehearsed.stop()?;

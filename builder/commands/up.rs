@@ -9,12 +9,13 @@ use super::base;
 use super::output::Output;
 use super::programs;
 use crate::artifact::Program;
+use crate::base::{Carrier, System};
 use crate::bundle::Bundle;
 use crate::cli;
 use crate::disk::{self, Follow};
 use crate::failure::{Doing, Exit, Failure, Result};
+use crate::host::{self, Driver, Order, Plain, Standing, State};
 use crate::interrupt;
-use crate::machine::{self, Carrier, Driver, Order, Plain, Standing, State, System};
 use crate::values::counted;
 
 const GLANCE: Duration = Duration::from_millis(100);
@@ -36,7 +37,7 @@ pub fn run(args: &cli::Up, out: &Output) -> Result<()> {
         bundle.node(node)?;
     }
     programs::check_aloud(&bundle, &[Program::Etcdctl], &args.trust, out)?;
-    let standing = machine::up(&Order {
+    let standing = host::up(&Order {
         bundle: &bundle,
         system: &system,
         driver,
@@ -50,7 +51,7 @@ pub fn run(args: &cli::Up, out: &Output) -> Result<()> {
     if args.json {
         out.json(&standing)?;
     } else if let Some(seconds) = standing.seconds {
-        let formed = members(&standing, |node| node.phase == machine::Phase::Formed);
+        let formed = members(&standing, |node| node.phase == host::Phase::Formed);
         out.print(format_args!("{}: {formed} formed after {seconds:.1} s", standing.cluster))?;
     } else if args.no_wait {
         let started = members(&standing, |node| node.asked);
@@ -60,9 +61,9 @@ pub fn run(args: &cli::Up, out: &Output) -> Result<()> {
         return Ok(());
     }
     let is = |phase| standing.nodes.iter().any(|node| node.asked && node.phase == phase);
-    let heading = if is(machine::Phase::Held) {
+    let heading = if is(host::Phase::Held) {
         "a node must not start etcd".to_owned()
-    } else if is(machine::Phase::Off) {
+    } else if is(host::Phase::Off) {
         "not every machine runs".to_owned()
     } else {
         format!("after {} s not every member serves", args.deadline)
@@ -71,7 +72,7 @@ pub fn run(args: &cli::Up, out: &Output) -> Result<()> {
 }
 
 /// `3 members`, or `2 of 3 members` where the others are not meant.
-fn members(standing: &Standing, is_meant: impl Fn(&&machine::Node) -> bool) -> String {
+fn members(standing: &Standing, is_meant: impl Fn(&&host::Node) -> bool) -> String {
     let (all, meant) = (standing.nodes.len(), standing.nodes.iter().filter(is_meant).count());
     let members = counted(all, "member");
     if meant == all { members } else { format!("{meant} of {members}") }
@@ -80,7 +81,7 @@ fn members(standing: &Standing, is_meant: impl Fn(&&machine::Node) -> bool) -> S
 pub fn status(args: &cli::Status, out: &Output) -> Result<()> {
     let bundle = Bundle::open(&args.bundle)?;
     programs::check_aloud(&bundle, &[Program::Etcdctl], &args.trust, out)?;
-    let standing = machine::status(&bundle)?;
+    let standing = host::status(&bundle)?;
     if args.json {
         out.json(&standing)?;
     } else {
@@ -101,7 +102,7 @@ fn conclude(standing: &Standing, heading: &str) -> Result<()> {
     let mut text = heading.to_owned();
     for node in &standing.nodes {
         text.push_str(&format!("\n{}: {}", node.name, node.phase));
-        if node.phase != machine::Phase::Formed {
+        if node.phase != host::Phase::Formed {
             text.push_str(if node.console.is_empty() {
                 "; its console is empty"
             } else {
@@ -139,7 +140,7 @@ pub fn console(args: &cli::Console) -> Result<()> {
     while !interrupt::asked() {
         // Before the reading: what it wrote at its end is then read all the same.
         if looked.is_none_or(|looked| looked.elapsed() >= PULSE) {
-            runs = machine::runs(&state, &args.node)?;
+            runs = host::runs(&state, &args.node)?;
             looked = Some(Instant::now());
         }
         let more = follow.more()?;

@@ -5,6 +5,7 @@
 
 mod daemon;
 mod find;
+pub mod ip;
 mod own;
 
 use std::ffi::{OsStr, OsString};

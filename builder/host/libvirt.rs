@@ -5,12 +5,11 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::base::Carrier;
 use super::domain::{self, Disk, Domain, Kernel};
-use super::network::own_address;
 use super::qemu;
 use super::state::State;
-use super::system::System;
+use crate::base::Carrier;
+use crate::base::System;
 use crate::bundle::Bundle;
 use crate::bundle::manifest::Node;
 use crate::disk::{self, Input};
@@ -116,7 +115,7 @@ impl<'a> Libvirt<'a> {
     pub fn prepare(&self, bundle: &Bundle) -> Result<()> {
         if !self.names(["net-list", "--all", "--name"])?.contains(&self.name) {
             let network = &bundle.manifest.network;
-            let own = own_address(&bundle.manifest)?;
+            let own = bundle.manifest.host_address()?;
             let xml = domain::network(&self.name, network.cidr, own, network.gateway.is_some())?;
             let file = self.state.directory.join("network.xml");
             disk::write_whole(&file, &xml, Mode::SECRET)?;

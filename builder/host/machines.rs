@@ -6,13 +6,13 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::accel::{self, Accel};
-use super::base::Carrier;
 use super::follow::{self, Begun, Glimpse, Member, Phase, Progress, Voice};
 use super::libvirt::Libvirt;
 use super::record::{Connect, Driver, Record};
 use super::state::{self, State};
-use super::system::System;
 use super::{bridge, qemu};
+use crate::base::Carrier;
+use crate::base::System;
 use crate::bundle::{Bundle, manifest};
 use crate::disk::{self, Scratch};
 use crate::failure::{Exit, Failure, Result};

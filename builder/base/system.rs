@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::base::{Base, Carrier};
+use super::{Base, Carrier};
 use crate::disk::{self, Input, Kind};
 use crate::failure::{Doing, Exit, Failure, Result};
 use crate::process::{self, Program};

@@ -9,7 +9,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::accel::Accel;
-use super::base::Carrier;
+use crate::base::Carrier;
 use crate::bundle::Manifest;
 use crate::etcd::ids::ClusterId;
 use crate::failure::{Failure, Result};

@@ -1,6 +1,8 @@
 //! The base system that machines start: a directory with `vmlinux` or `vmlinuz`, `initrd.img`, `cmdline` and, for the
 //! carriers that need one, `disk.qcow2`. `ci/base` makes such directories.
 
+mod system;
+
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -8,10 +10,11 @@ use flate2::read::MultiGzDecoder;
 use serde::{Deserialize, Serialize};
 
 use crate::bundle::Manifest;
-
 use crate::disk::{self, Input};
 use crate::failure::{Doing, Exit, Failure, Result};
 use crate::values::{Arch, Mode, NodeName};
+
+pub use system::{Image, System};
 
 const CMDLINE_LIMIT: u64 = 64 << 10;
 /// An initramfs is unpacked into memory; nobody has one of this size.

@@ -8,9 +8,10 @@ use ipnet::IpNet;
 
 use crate::bundle::Manifest;
 use crate::disk;
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
+use crate::process::ip::address_line;
 use crate::process::{self, Program};
-use crate::values::{Mode, host_address};
+use crate::values::Mode;
 
 /// Where a node's network namespace is kept, to be entered by `nsenter --net=FILE`.
 pub fn namespace_of(scratch: &Path, node: &str) -> PathBuf {
@@ -23,7 +24,7 @@ pub fn build(scratch: &Path, manifest: &Manifest) -> Result<()> {
     let ip = process::find("ip")?;
     let unshare = process::find("unshare")?;
     let network = manifest.network.cidr;
-    let own = own_address(manifest)?;
+    let own = manifest.host_address()?;
     disk::make_directories(&scratch.join("net"), Mode::SECRET_DIRECTORY)?;
     for node in &manifest.nodes {
         let file = namespace_of(scratch, &node.name);
@@ -45,20 +46,6 @@ fn batch(program: Program, scratch: &Path, name: &str, lines: &str) -> Result<()
     let file = scratch.join(format!("ip-{name}"));
     disk::write_whole(&file, lines.as_bytes(), Mode::SECRET)?;
     program.arg("-batch").arg(&file).must().map(|_| ())
-}
-
-/// The gateway's address, so that the nodes' default route leads somewhere, or else a free one.
-pub(super) fn own_address(manifest: &Manifest) -> Result<IpAddr> {
-    let network = manifest.network.cidr;
-    let is_taken = |address: &IpAddr| manifest.nodes.iter().any(|node| node.address == *address);
-    host_address(network, manifest.network.gateway, is_taken)
-        .ok_or_else(|| Failure::wrong(format!("{network} has no free address to ask the members from")))
-}
-
-/// IPv6 addresses are used at once: nobody else is on this network who might have the same.
-pub(super) fn address_line(address: IpAddr, network: IpNet, device: &str) -> String {
-    let nodad = if address.is_ipv6() { " nodad" } else { "" };
-    format!("address add {address}/{} dev {device}{nodad}\n", network.prefix_len())
 }
 
 fn bridge(scratch: &Path, manifest: &Manifest, network: IpNet, own: IpAddr) -> String {

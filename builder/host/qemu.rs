@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::accel::Accel;
-use super::base::Carrier;
 use super::state::State;
-use super::system::System;
+use crate::base::Carrier;
+use crate::base::System;
 use crate::bundle::Bundle;
 use crate::bundle::manifest;
 use crate::disk;

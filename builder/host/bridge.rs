@@ -9,12 +9,12 @@ use std::path::Path;
 use ipnet::IpNet;
 use serde::Deserialize;
 
-use super::network::{address_line, own_address};
 use super::record::Names;
 use super::state::State;
 use crate::bundle::Manifest;
 use crate::disk;
 use crate::failure::{Doing, Failure, Result};
+use crate::process::ip::address_line;
 use crate::process::{self, Program};
 use crate::values::{Digest, Mode};
 
@@ -101,7 +101,7 @@ pub fn lay(state: &mut State, manifest: &Manifest) -> Result<()> {
     if is_new {
         // Writing to a String does not go wrong.
         let _ = writeln!(lines, "link add {bridge} type bridge");
-        lines.push_str(&address_line(own_address(manifest)?, network, &bridge));
+        lines.push_str(&address_line(manifest.host_address()?, network, &bridge));
         let _ = writeln!(lines, "link set {bridge} up");
     }
     let taps = manifest.nodes.iter().map(|node| names.tap(&node.name));

@@ -1,0 +1,19 @@
+//! Virtual machines on this host, one for each node of a bundle: started by QEMU or libvirt, watched, stopped, forgotten.
+
+mod accel;
+mod bridge;
+mod domain;
+mod follow;
+mod libvirt;
+mod machines;
+mod plain;
+mod qemu;
+mod record;
+mod state;
+
+pub use accel::Accel;
+pub use follow::Phase;
+pub use machines::{Gone, Node, Order, Standing, down, runs, status, up};
+pub use plain::Plain;
+pub use record::{Connect, Driver};
+pub use state::State;
