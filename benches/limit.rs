@@ -17,8 +17,8 @@ use std::time::Instant;
 
 use kiln::artifact::Store;
 use kiln::disk::Staging;
-use kiln::pack::gzip::Compressor;
-use kiln::pack::{Archive, Piece, plain_length};
+use kiln::format::gzip::Compressor;
+use kiln::format::{Archive, Piece, plain_length};
 use kiln::tree::Content;
 use kiln::values::{Arch, Mode};
 

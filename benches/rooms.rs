@@ -16,8 +16,8 @@ use criterion::{
     BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main, measurement::WallTime,
 };
 use kiln::artifact::{Program, Store};
-use kiln::pack::gzip::Compressor;
-use kiln::pack::{Archive, Piece, Stream, cpio, iso, length, plain_length, tar};
+use kiln::format::gzip::Compressor;
+use kiln::format::{Archive, Piece, Stream, cpio, iso, length, plain_length, tar};
 use kiln::pki::{Authority, Issued, Keystore};
 use kiln::plan::{self, Node, Plan};
 use kiln::profile::{self, Algorithm, Profile, Source};

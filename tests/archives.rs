@@ -13,8 +13,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use kiln::pack::gzip::Compressor;
-use kiln::pack::{Piece, Stream, cpio, iso, joined, read, tar};
+use kiln::format::gzip::Compressor;
+use kiln::format::{Piece, Stream, cpio, iso, joined, read, tar};
 use kiln::tree::{Blob, Content, Entry, Kind, Tree};
 use kiln::values::{Epoch, Mode};
 

@@ -12,7 +12,7 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use kiln::pack::read::Archive;
+use kiln::format::read::Archive;
 use lab::{Workshop, ha3_with, refused, run, store};
 
 /// An emulated machine takes a core for itself.

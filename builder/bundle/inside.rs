@@ -12,8 +12,8 @@ use super::manifest::{Manifest, Program};
 use super::read::digest_of;
 use crate::disk::Input;
 use crate::failure::{Doing, Exit, Result};
+use crate::format::read::Archive;
 use crate::interrupt;
-use crate::pack::read::Archive;
 use crate::pki::Presented;
 use crate::values::{Digest, GuestPath};
 

@@ -76,8 +76,8 @@ impl Place {
     pub fn index(&self, index: &Index) -> Result<()> {
         let writer = self.bundle();
         let text = index.to_json()?;
-        writer.put(INDEX, Mode::FILE, &[crate::pack::Piece::Own(text)])?;
-        writer.put(SUMS, Mode::FILE, &[crate::pack::Piece::Own(index.sums()?.into_bytes())])?;
+        writer.put(INDEX, Mode::FILE, &[crate::format::Piece::Own(text)])?;
+        writer.put(SUMS, Mode::FILE, &[crate::format::Piece::Own(index.sums()?.into_bytes())])?;
         Ok(())
     }
 

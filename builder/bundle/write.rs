@@ -12,8 +12,8 @@ use super::read::{digest_of, each_piece};
 use super::seen::{LARGE, Seen};
 use crate::disk::{Input, Output, Staging};
 use crate::failure::{Failure, Result};
+use crate::format::Piece;
 use crate::interrupt;
-use crate::pack::Piece;
 use crate::threads;
 use crate::values::{Digest, GuestPath, Mode};
 

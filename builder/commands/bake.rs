@@ -12,9 +12,10 @@ use super::part::Parts;
 use super::prepare::Prepared;
 use super::sink::Sink;
 use crate::bundle::manifest::{self, Manifest};
+use crate::carrier::{cloud_init, ignition, ipxe, libvirt};
 use crate::failure::{Doing, Exit, Failure, Result};
+use crate::format::{self, Piece, Stream, cpio, iso, tar, zstd};
 use crate::interrupt;
-use crate::pack::{self, Piece, Stream, cloud_init, cpio, ignition, ipxe, iso, libvirt, tar, zstd};
 use crate::pki::Issued;
 use crate::plan::{CertificateSpec, Node, Origin, Plan, Setting};
 use crate::profile::{Binaries as Placement, Carrier, Compression};
@@ -210,7 +211,7 @@ impl Oven<'_> {
             let tree = render::programs_tree(self.pantry.programs(stock)?, bin_dir)?;
             let archive = self.tar_gz(&tree)?;
             let segment = self.cpio(&tree)?;
-            let sha256 = pack::digest(&archive);
+            let sha256 = format::digest(&archive);
             let image = iso::iso(&[(LAYER_ARCHIVE.to_owned(), archive.clone())], LAYER_LABEL, epoch)?;
             Ok(Layers { sha256, files: [archive, segment, image] })
         })

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use crate::base::{self, Base};
+use crate::carrier::ipxe;
 use crate::disk::{self, Kind};
 use crate::failure::{Exit, Failure, Result};
-use crate::pack::ipxe;
 use crate::profile::{Carrier, Profile};
 
 /// The directory of a base system that a profile or a carrier names: an absolute path is one, and any other name is

@@ -11,7 +11,7 @@ use crate::bundle::{self, Bundle, Problem};
 use crate::cli;
 use crate::disk::{self, Input, Walked};
 use crate::failure::{Doing, Failure, Result};
-use crate::pack::read::{Archive, Kind, Member};
+use crate::format::read::{Archive, Kind, Member};
 use crate::values::{GuestPath, Mode, printable};
 
 pub fn run(args: &cli::Show, out: &Output) -> Result<()> {

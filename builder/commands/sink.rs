@@ -5,8 +5,8 @@ use std::path::Path;
 use super::progress::Progress;
 use crate::bundle::{self, Laid, Writer, manifest};
 use crate::failure::Result;
+use crate::format::{Piece, digest, length};
 use crate::interrupt;
-use crate::pack::{Piece, digest, length};
 use crate::values::{Digest, Mode};
 
 /// Where the baked files go.

@@ -194,7 +194,7 @@ impl Laying<'_> {
         }
     }
 
-    /// A bundle is read back with a limit on what an archive has (`pack::read`), so that nothing larger may be built.
+    /// A bundle is read back with a limit on what an archive has (`format::read`), so that nothing larger may be built.
     fn check_size(&mut self) {
         let tree = &self.laid.tree;
         let names: usize = tree.iter().map(|(path, _)| path.as_str().len()).sum();

@@ -10,7 +10,7 @@ use crate::bundle::Manifest;
 use crate::bundle::manifest::{Node, Program};
 use crate::disk::Input;
 use crate::failure::{Doing, Failure, Result};
-use crate::pack::read::{Archive, Kind};
+use crate::format::read::{Archive, Kind};
 use crate::pki::Presented;
 
 /// Units, configuration and certificates are small.

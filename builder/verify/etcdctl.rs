@@ -10,7 +10,7 @@ use super::causes::Fault;
 use crate::bundle::{Manifest, manifest};
 use crate::disk::{self, Input};
 use crate::failure::{Doing, Failure, Result};
-use crate::pack::read::Archive;
+use crate::format::read::Archive;
 use crate::process::{self, Program};
 use crate::values::{Arch, Digest, Mode};
 

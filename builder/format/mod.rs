@@ -1,12 +1,8 @@
-//! Tree -> bytes. Every format is a pure function: no path, no clock, no disk.
+//! Archive formats: a tree to bytes, and bytes back. Pure functions: no path, no clock, no disk.
 
-pub mod cloud_init;
 pub mod cpio;
 pub mod gzip;
-pub mod ignition;
-pub mod ipxe;
 pub mod iso;
-pub mod libvirt;
 pub mod read;
 pub mod tar;
 pub mod zstd;
