@@ -21,7 +21,7 @@ use kiln::format::{Archive, Piece, Stream, cpio, iso, length, plain_length, tar}
 use kiln::pki::{Authority, Issued, Keystore};
 use kiln::plan::{self, Node, Plan};
 use kiln::profile::{self, Algorithm, Profile, Source};
-use kiln::render::{self, Kitchen, NodeKeys, Overlay, Templates};
+use kiln::render::{self, NodeKeys, Overlay, Renderer, Templates};
 use kiln::tree::{Blob, Content, Tree};
 use kiln::values::{Arch, Digest, Epoch};
 
@@ -63,14 +63,14 @@ impl Cluster {
 
     /// A node's files without the programs, as in a bundle with `binaries = "shared"`.
     fn tree(&self, leaves: &[Issued]) -> Tree {
-        let kitchen = Kitchen {
+        let renderer = Renderer {
             programs: Vec::new(),
             plan: &self.plan,
             overlays: &self.overlays,
             templates: &self.templates,
             epoch: self.epoch,
         };
-        kitchen.node_tree(self.node(), &NodeKeys { trust_pem: &self.trust_pem, leaves }).unwrap()
+        renderer.node_tree(self.node(), &NodeKeys { trust_pem: &self.trust_pem, leaves }).unwrap()
     }
 }
 

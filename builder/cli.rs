@@ -203,7 +203,7 @@ pub struct Keys {
 
 /// Where the things are that a bundle is made of, besides the profile.
 #[derive(Args, Debug)]
-pub struct Ingredients {
+pub struct BuildInputs {
     #[command(flatten)]
     pub keys: Keys,
     #[command(flatten)]
@@ -233,7 +233,7 @@ pub struct Build {
     #[arg(long, short, value_name = "DIR")]
     pub out: Option<PathBuf>,
     #[command(flatten)]
-    pub ingredients: Ingredients,
+    pub inputs: BuildInputs,
 }
 
 #[derive(Args, Debug)]
@@ -249,7 +249,7 @@ pub struct Check {
     #[arg(long, value_name = "DIR", conflicts_with = "profile")]
     pub fleet: Option<PathBuf>,
     #[command(flatten)]
-    pub ingredients: Ingredients,
+    pub inputs: BuildInputs,
 }
 
 #[derive(Args, Debug)]

@@ -4,6 +4,7 @@
 
 pub mod artifact;
 pub mod base;
+pub mod build;
 pub mod bundle;
 pub mod cache;
 pub mod carrier;

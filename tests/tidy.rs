@@ -10,11 +10,24 @@ use std::path::{Path, PathBuf};
 const ROOMS: &[(&str, &[&str])] = &[
     ("artifact", &["disk", "etcd", "tree"]),
     ("base", &["bundle", "disk", "process"]),
+    (
+        "build",
+        &[
+            "artifact", "base", "bundle", "cache", "carrier", "clock", "disk", "etcd", "format", "pki",
+            "plan", "profile", "render", "tree",
+        ],
+    ),
     ("bundle", &["artifact", "disk", "etcd", "format", "pki", "profile"]),
     ("cache", &["disk"]),
     ("carrier", &["plan", "profile", "xml", "yaml"]),
     ("clock", &[]),
-    ("commands", &["*"]),
+    (
+        "commands",
+        &[
+            "artifact", "base", "build", "bundle", "cache", "cli", "clock", "disk", "etcd", "format", "host",
+            "pki", "plan", "process", "profile", "registry", "rehearse", "render", "verify",
+        ],
+    ),
     ("cli", &["base", "host"]),
     ("disk", &[]),
     ("etcd", &["suggest"]),

@@ -1,6 +1,7 @@
 //! The base system that machines start: a directory with `vmlinux` or `vmlinuz`, `initrd.img`, `cmdline` and, for the
 //! carriers that need one, `disk.qcow2`. `ci/base` makes such directories.
 
+mod bases;
 mod system;
 
 use std::io::Read;
@@ -14,6 +15,7 @@ use crate::disk::{self, Input};
 use crate::failure::{Doing, Exit, Failure, Result};
 use crate::values::{Arch, Mode, NodeName};
 
+pub use bases::Bases;
 pub use system::{Image, System};
 
 const CMDLINE_LIMIT: u64 = 64 << 10;

@@ -8,19 +8,17 @@ use serde_json::json;
 
 use super::keystore::KEEP_IT;
 use super::output::{Output, and_said};
-use super::pantry::Pantry;
 use super::places::Places;
-use super::prepare::Prepared;
 use super::progress::Progress;
-use super::sink::Sink;
-use super::{bake, fleet, inputs, overlays};
-use crate::bundle::{Holds, Manifest, Place};
+use super::{cache, fleet, inputs, overlays};
+use crate::build::{Prepared, Session, Sink};
+use crate::bundle::{Holds, Place};
 use crate::cli;
 use crate::clock;
 use crate::disk;
 use crate::etcd::Release;
 use crate::failure::Result;
-use crate::values::{ClusterName, Epoch, counted};
+use crate::values::{ClusterName, counted};
 use crate::{pki, render, threads};
 
 pub fn run(args: &cli::Build, out: &Output) -> Result<()> {
@@ -43,29 +41,31 @@ pub fn default_out(name: &ClusterName) -> PathBuf {
 }
 
 fn one(name: &str, args: &cli::Build, out: &Output) -> Result<()> {
-    let mut pantry = Pantry::without_cache(&args.ingredients, out)?;
-    let profile = inputs::profile(name, &pantry.store, out)?;
-    let path = inputs::keystore_path(args.ingredients.keys.keystore.as_ref(), &profile.cluster.name);
+    let tell = |note| out.tell(note);
+    let mut session = Session::new(inputs::options(&args.inputs)?, &tell)?;
+    let profile = inputs::profile(name, &session.store, out)?;
+    let path = inputs::keystore_path(args.inputs.keys.keystore.as_ref(), &profile.cluster.name);
     let target = args.out.clone().unwrap_or_else(|| default_out(&profile.name));
-    let places = Places::new(&args.ingredients, &target)?;
+    let places = Places::of(&args.inputs, &target)?;
     places.refuse_keystore(&path)?;
-    overlays::check(&[&profile], &pantry, &places.and_keystore(&path))?;
+    overlays::check(&[&profile], &session, &places.and_keystore(&path))?;
     // Now that it is known to lie in none of the others.
-    pantry.open_cache();
-    let prepared = Prepared::new(&profile, &pantry, path, &target)?;
-    let place = Place::begin(&target, Holds::Bundle)?.having_seen(pantry.seen(&target));
+    session.cache = cache::opened(&args.inputs.cache, out);
+    let prepared = Prepared::new(&profile, &session, path, &target)?;
+    let place = Place::begin(&target, Holds::Bundle)?.having_seen(session.seen(&target));
     let writer = place.bundle();
     let replaced = disk::look(&target)?.map(|_| place.replaced(None));
     let progress = Progress::begin(out, prepared.plan.nodes.len());
-    let sink = Sink::Bundle { writer: &writer, replaced: replaced.as_deref(), progress: &progress };
+    let done = |done| progress.tell(done);
+    let sink = Sink::Bundle { writer: &writer, replaced: replaced.as_deref(), progress: &done };
     // One for each node, unless somebody wants fewer: on two cores the third of three would otherwise be left alone with one.
     let each =
-        NonZeroUsize::new(prepared.plan.nodes.len()).map_or(pantry.jobs, |nodes| nodes.max(pantry.jobs));
-    let manifest = bake::bake(&prepared, &pantry, sink, args.ingredients.jobs.unwrap_or(each))?;
+        NonZeroUsize::new(prepared.plan.nodes.len()).map_or(session.jobs, |nodes| nodes.max(session.jobs));
+    let manifest = crate::build::build(&prepared, &session, sink, args.inputs.jobs.unwrap_or(each))?;
     if !prepared.plan.peers_by_name {
         warn_of_peers(prepared.plan.release, out);
     }
-    if let Some(end) = shortened(&manifest, &prepared) {
+    if let Some(end) = prepared.shortened(&manifest) {
         out.warn(format_args!("certificates end on {end} with the CA, sooner than leaf-lifetime says"));
     }
     let expires = manifest.certificates.iter().map(|certificate| certificate.not_after).min();
@@ -85,7 +85,7 @@ fn one(name: &str, args: &cli::Build, out: &Output) -> Result<()> {
         }
         Ok(())
     })?;
-    pantry.close(&target, &noted)?;
+    session.close(&target, &noted)?;
     if expires.is_some_and(|expires| expires <= clock::now()) {
         out.warn(format_args!(
             "certificates in this bundle have expired; kiln keystore renew {} --keystore {} and build again",
@@ -93,7 +93,7 @@ fn one(name: &str, args: &cli::Build, out: &Output) -> Result<()> {
             keystore_path.display()
         ));
     }
-    let said = if args.ingredients.json {
+    let said = if args.inputs.json {
         out.json(&json!({
             "bundle": target,
             "cluster": {
@@ -125,12 +125,4 @@ pub fn warn_of_peers(release: Release, out: &Output) {
         "etcd {release} cannot be told the peers' names this way: any certificate of the CA gets onto the peer port; \
          use config-style = \"flags\" with certificates = \"per-use\", or a release from 3.5.15 on"
     ));
-}
-
-/// The end of the first leaf that ends sooner than its lifetime asks, because the CA does.
-pub fn shortened(manifest: &Manifest, prepared: &Prepared) -> Option<Epoch> {
-    let asked = prepared.keystore.issued().plus(prepared.plan.pki.leaf_lifetime);
-    // The CA is listed first.
-    let leaves = manifest.certificates.iter().skip(1).map(|certificate| certificate.not_after);
-    leaves.filter(|end| *end < asked).min()
 }

@@ -41,8 +41,16 @@ pub fn place(args: &cli::Cache) -> Result<Option<PathBuf>> {
 ///
 /// # Errors
 /// `Exit::Unsafe` when others may write to it, `Exit::Io` when it cannot be made.
-pub fn open(args: &cli::Cache) -> Result<Option<Cache>> {
+fn open(args: &cli::Cache) -> Result<Option<Cache>> {
     place(args)?.map(|path| Cache::open(&path, clock::now())).transpose()
+}
+
+/// The same; one that cannot be used is said so, and is none.
+pub fn opened(args: &cli::Cache, out: &Output) -> Option<Cache> {
+    open(args).unwrap_or_else(|failure| {
+        out.warn(failure);
+        None
+    })
 }
 
 pub fn run(verb: &cli::CacheVerb, out: &Output) -> Result<()> {

@@ -7,11 +7,9 @@ use serde_json::json;
 
 use super::build::default_out;
 use super::output::Output;
-use super::pantry::Pantry;
 use super::places::Places;
-use super::prepare::Prepared;
-use super::sink::Sink;
-use super::{bake, fleet, inputs, overlays};
+use super::{fleet, inputs, overlays};
+use crate::build::{self, Prepared, Session, Sink};
 use crate::bundle::{Bundle, Fleet, INDEX, Problem, differs};
 use crate::cli;
 use crate::disk;
@@ -22,24 +20,25 @@ use crate::values::counted;
 
 pub fn run(args: &cli::Check, out: &Output) -> Result<()> {
     match (&args.bundle, &args.profile[..]) {
-        (Some(path), _) => directory(path, args.ingredients.json, out),
+        (Some(path), _) => directory(path, args.inputs.json, out),
         (None, [name]) => profile(name, args, out),
         (None, _) => profiles(args, out),
     }
 }
 
 fn profile(name: &str, args: &cli::Check, out: &Output) -> Result<()> {
-    let pantry = Pantry::without_cache(&args.ingredients, out)?;
-    let profile = inputs::profile(name, &pantry.store, out)?;
-    let path = inputs::keystore_path(args.ingredients.keys.keystore.as_ref(), &profile.cluster.name);
+    let tell = |note| out.tell(note);
+    let session = Session::new(inputs::options(&args.inputs)?, &tell)?;
+    let profile = inputs::profile(name, &session.store, out)?;
+    let path = inputs::keystore_path(args.inputs.keys.keystore.as_ref(), &profile.cluster.name);
     let target = default_out(&profile.name);
-    let places = Places::new(&args.ingredients, &target)?;
+    let places = Places::of(&args.inputs, &target)?;
     places.refuse_keystore(&path)?;
-    overlays::check(&[&profile], &pantry, &places.and_keystore(&path))?;
-    let prepared = Prepared::new(&profile, &pantry, path, &target)?;
+    overlays::check(&[&profile], &session, &places.and_keystore(&path))?;
+    let prepared = Prepared::new(&profile, &session, path, &target)?;
     let plan = &prepared.plan;
-    let manifest = bake::bake(&prepared, &pantry, Sink::Nowhere, pantry.jobs)?;
-    if args.ingredients.json {
+    let manifest = build::build(&prepared, &session, Sink::Nowhere, session.jobs)?;
+    if args.inputs.json {
         return out.json(&json!({
             "profile": plan.name, "nodes": plan.nodes.len(), "certificates": manifest.certificates.len(),
             "etcd": plan.release, "ok": true,
@@ -55,7 +54,8 @@ fn profile(name: &str, args: &cli::Check, out: &Output) -> Result<()> {
 }
 
 fn profiles(args: &cli::Check, out: &Output) -> Result<()> {
-    let pantry = Pantry::without_cache(&args.ingredients, out)?;
+    let tell = |note| out.tell(note);
+    let session = Session::new(inputs::options(&args.inputs)?, &tell)?;
     let source = cli::Source {
         profile: args.profile.clone(),
         fleet: args.fleet.clone(),
@@ -63,23 +63,23 @@ fn profiles(args: &cli::Check, out: &Output) -> Result<()> {
         shard: None,
     };
     let sources = inputs::sources(&source)?;
-    let (profiles, _) = inputs::profiles(&sources, &pantry.store, out)?;
-    let keystores = inputs::keystores(&args.ingredients.keys);
+    let (profiles, _) = inputs::profiles(&sources, &session.store, out)?;
+    let keystores = inputs::keystores(&args.inputs.keys);
     let target = fleet::default_out(&source);
-    let places = Places::new(&args.ingredients, &target)?;
+    let places = Places::of(&args.inputs, &target)?;
     let of = |profile: &Profile| keystores.join(profile.cluster.name.as_str());
     profiles.iter().try_for_each(|profile| places.refuse_keystore(&of(profile)))?;
-    overlays::check(&profiles.iter().collect::<Vec<_>>(), &pantry, &places.and_keystore(&keystores))?;
-    let nodes = threads::each(&profiles, pantry.jobs.get(), |profile| {
+    overlays::check(&profiles.iter().collect::<Vec<_>>(), &session, &places.and_keystore(&keystores))?;
+    let nodes = threads::each(&profiles, session.jobs.get(), |profile| {
         let check = || {
             let out = target.join(profile.name.as_str());
-            let prepared = Prepared::new(profile, &pantry, of(profile), &out)?;
-            bake::bake(&prepared, &pantry, Sink::Nowhere, NonZeroUsize::MIN)
+            let prepared = Prepared::new(profile, &session, of(profile), &out)?;
+            build::build(&prepared, &session, Sink::Nowhere, NonZeroUsize::MIN)
         };
         check().map(|manifest| manifest.nodes.len()).doing(|| format!("checking {}", profile.name))
     })?;
     let (bundles, nodes) = (nodes.len(), nodes.iter().sum::<usize>());
-    if args.ingredients.json {
+    if args.inputs.json {
         return out.json(&json!({ "profiles": bundles, "nodes": nodes, "ok": true }));
     }
     out.print(format_args!(

@@ -7,12 +7,10 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::output::{Output, and_said};
-use super::pantry::Pantry;
 use super::places::Places;
-use super::prepare::Prepared;
 use super::progress::Progress;
-use super::sink::Sink;
-use super::{bake, build, inputs, overlays};
+use super::{build as single, cache, inputs, overlays};
+use crate::build::{self, Prepared, Session, Sink};
 use crate::bundle::{Bundle, Entry, Holds, Index, Place};
 use crate::cli;
 use crate::clock;
@@ -39,48 +37,57 @@ struct Built {
 
 pub fn run(args: &cli::Build, out: &Output) -> Result<()> {
     let target = args.out.clone().unwrap_or_else(|| default_out(&args.source));
-    let places = Places::new(&args.ingredients, &target)?;
-    let mut pantry = Pantry::without_cache(&args.ingredients, out)?;
+    let places = Places::of(&args.inputs, &target)?;
+    let tell = |note| out.tell(note);
+    let mut session = Session::new(inputs::options(&args.inputs)?, &tell)?;
     let sources = inputs::sources(&args.source)?;
-    let (profiles, whole) = inputs::profiles(&sources, &pantry.store, out)?;
+    let (profiles, whole) = inputs::profiles(&sources, &session.store, out)?;
     let mine: Vec<&Profile> = profiles
         .iter()
         .enumerate()
         .filter(|(at, _)| args.source.shard.is_none_or(|shard| shard.has(*at)))
         .map(|(_, profile)| profile)
         .collect();
-    let keystores = inputs::keystores(&args.ingredients.keys);
+    let keystores = inputs::keystores(&args.inputs.keys);
     mine.iter()
         .try_for_each(|profile| places.refuse_keystore(&keystores.join(profile.cluster.name.as_str())))?;
-    overlays::check(&mine, &pantry, &places.and_keystore(&keystores))?;
+    overlays::check(&mine, &session, &places.and_keystore(&keystores))?;
     // What is missing for one of them is said before another one is built.
     for profile in &mine {
-        pantry
-            .stock(profile)
-            .and_then(|_| pantry.overlays(profile))
-            .and_then(|_| pantry.base(profile))
+        session
+            .release(profile)
+            .and_then(|_| session.overlays(profile))
+            .and_then(|_| session.base(profile))
             .doing(|| format!("building {}", profile.name))?;
     }
     look_at_replaced(&target, args.source.shard, &profiles, out)?;
     if let Some(shard) = args.source.shard {
         refuse_new_keystores(&mine, &keystores, shard)?;
     }
-    pantry.open_cache();
-    let place = Place::begin(&target, Holds::Fleet)?.having_seen(pantry.seen(&target));
+    session.cache = cache::opened(&args.inputs.cache, out);
+    let place = Place::begin(&target, Holds::Fleet)?.having_seen(session.seen(&target));
     let replaces = disk::look(&target)?.is_some();
     let progress = Progress::begin(out, mine.iter().map(|profile| profile.nodes.len()).sum());
     // One cluster has few nodes: there are enough of them to keep every core busy.
-    let inner = if mine.len() >= pantry.jobs.get() { NonZeroUsize::MIN } else { pantry.jobs };
-    let built = threads::each(&mine, pantry.jobs.get(), |profile| {
-        bundle(profile, &pantry, &place, replaces, &progress, inner)
-            .doing(|| format!("building {}", profile.name))
+    let inner = if mine.len() >= session.jobs.get() { NonZeroUsize::MIN } else { session.jobs };
+    let built = threads::each(&mine, session.jobs.get(), |profile| {
+        bundle(
+            profile,
+            keystores.join(profile.cluster.name.as_str()),
+            &session,
+            &place,
+            replaces,
+            &progress,
+            inner,
+        )
+        .doing(|| format!("building {}", profile.name))
     })?;
     let mut entries = Vec::with_capacity(built.len());
     let mut unsaved = Vec::new();
     let made = built.iter().filter(|built| built.is_new).count();
     let expires = built.iter().filter_map(|built| built.expires).min();
     let open_peers: BTreeSet<Release> = built.iter().filter_map(|built| built.open_peers).collect();
-    open_peers.into_iter().for_each(|release| build::warn_of_peers(release, out));
+    open_peers.into_iter().for_each(|release| single::warn_of_peers(release, out));
     let shortened: Vec<(&str, Epoch)> =
         built.iter().filter_map(|built| Some((built.entry.name.as_str(), built.shortened?))).collect();
     if let [(first, end), ref others @ ..] = shortened[..] {
@@ -110,7 +117,7 @@ pub fn run(args: &cli::Build, out: &Output) -> Result<()> {
         }
         Ok(())
     })?;
-    pantry.close(&target, &noted)?;
+    session.close(&target, &noted)?;
     if expires.is_some_and(|expires| expires <= clock::now()) {
         out.warn("certificates in some of these bundles have expired; kiln keystore renew, and build again");
     }
@@ -167,7 +174,7 @@ fn refuse_new_keystores(mine: &[&Profile], keystores: &Path, shard: Shard) -> Re
 
 fn say(args: &cli::Build, target: &std::path::Path, index: &Index, made: usize, out: &Output) -> Result<()> {
     let nodes: usize = index.bundles.iter().map(|bundle| bundle.nodes).sum();
-    if args.ingredients.json {
+    if args.inputs.json {
         return out.json(&json!({
             "fleet": target, "shard": index.shard, "bundles": index.bundles.len(), "nodes": nodes, "keystores_made": made,
         }));
@@ -186,21 +193,22 @@ pub fn default_out(source: &cli::Source) -> PathBuf {
 
 fn bundle(
     profile: &Profile,
-    pantry: &Pantry<'_>,
+    keystore: PathBuf,
+    session: &Session<'_>,
     place: &Place,
     replaces: bool,
     progress: &Progress,
     jobs: NonZeroUsize,
 ) -> Result<Built> {
-    let path = inputs::keystores(&pantry.ingredients.keys).join(profile.cluster.name.as_str());
     let replaced = place.replaced(Some(&profile.name));
-    let prepared = Prepared::new(profile, pantry, path, &replaced)?;
+    let prepared = Prepared::new(profile, session, keystore, &replaced)?;
     let writer = place.bundle_of_fleet(&prepared.plan.name)?;
     let replaced = replaces.then_some(replaced.as_path());
-    let sink = Sink::Bundle { writer: &writer, replaced, progress };
-    let manifest = bake::bake(&prepared, pantry, sink, jobs)?;
+    let done = |done| progress.tell(done);
+    let sink = Sink::Bundle { writer: &writer, replaced, progress: &done };
+    let manifest = build::build(&prepared, session, sink, jobs)?;
     let expires = manifest.certificates.iter().map(|certificate| certificate.not_after).min();
-    let shortened = build::shortened(&manifest, &prepared);
+    let shortened = prepared.shortened(&manifest);
     let Prepared { plan, mut keystore, keystore_path, keystore_is_new, .. } = prepared;
     // A fleet may have more of them than a process may have open files.
     keystore.release();

@@ -7,15 +7,14 @@ use std::path::{Component, Path, PathBuf};
 use super::output::{Output, colour};
 use super::overlays;
 use crate::artifact::Store;
+use crate::base::Bases;
+use crate::build::{self, Options};
 use crate::cli;
-use crate::clock;
 use crate::disk::{self, Input, Kind};
 use crate::failure::{Exit, Failure, Result};
-use crate::pki::Keystore;
-use crate::plan::{self, Plan};
 use crate::profile::{self, Lines, Profile, Source};
 use crate::threads;
-use crate::values::{ClusterName, Digest, Epoch, Lifetime, Token};
+use crate::values::{ClusterName, Digest, Epoch};
 
 /// How many profiles may extend one another.
 const DEPTH: usize = 8;
@@ -273,20 +272,6 @@ pub fn keystore_path(given: Option<&PathBuf>, cluster: &ClusterName) -> PathBuf 
     given.cloned().unwrap_or_else(|| Path::new("keystore").join(cluster.as_str()))
 }
 
-/// The cluster's keystore; `None` when there is none yet.
-pub fn keystore(path: &Path, cluster: &ClusterName) -> Result<Option<Keystore>> {
-    Keystore::find(path, cluster)
-}
-
-/// The plan of a profile, with what its keystore remembers. Without one any token serves: what follows from it is not
-/// shown.
-pub fn plan(profile: &Profile, keystore: Option<&Keystore>) -> Plan {
-    let token = keystore.map_or_else(Token::placeholder, |keystore| keystore.token().clone());
-    let mut plan = plan::resolve(profile, &token);
-    plan.cluster.formed |= keystore.is_some_and(|keystore| keystore.is_sealed(&plan.cluster.token));
-    plan
-}
-
 /// Reads a file that the command line names.
 ///
 /// # Errors
@@ -311,7 +296,7 @@ pub fn refuse_missing(path: &Path) -> Result<()> {
 ///
 /// # Errors
 /// `Exit::Usage` when it is not a time that Kiln can write down.
-pub fn source_date_epoch() -> Result<Option<Epoch>> {
+fn source_date_epoch() -> Result<Option<Epoch>> {
     let Some(text) = std::env::var_os("SOURCE_DATE_EPOCH") else { return Ok(None) };
     let refuse = |reason: String| Failure::new(Exit::Usage, format!("SOURCE_DATE_EPOCH: {reason}"));
     let seconds: Option<u64> =
@@ -323,19 +308,32 @@ pub fn source_date_epoch() -> Result<Option<Epoch>> {
 /// The date that is written into a keystore: given, else `SOURCE_DATE_EPOCH`, else now.
 ///
 /// # Errors
-/// `Exit::Unsafe` for a date that is still to come: no node would take the certificates, and the next issue
-/// would have to be later still.
+/// `Exit::Unsafe` for a date that is still to come.
 pub fn date_of_issue(given: Option<Epoch>) -> Result<Epoch> {
-    let date = match given {
+    let asked = match given {
         Some(date) => Some(date),
         None => source_date_epoch()?,
     };
-    let Some(date) = date else { return Ok(clock::now()) };
-    // Clocks of two machines may differ by a time zone's mistake.
-    if date > clock::now().plus(Lifetime::days(1)) {
-        let reason =
-            format!("the date of issue {date} is still to come; no node would take the certificates");
-        return Err(Failure::unsafe_to(reason));
-    }
-    Ok(date)
+    build::date_of_issue(asked)
+}
+
+/// Where `ci/base` makes base systems.
+pub fn bases() -> Bases {
+    let lab = std::env::var_os("KILN_LAB").map_or_else(|| PathBuf::from("target/lab"), PathBuf::from);
+    Bases { lab }
+}
+
+/// What a build is made from, as the command line and the environment say it.
+///
+/// # Errors
+/// Those of [`source_date_epoch`].
+pub fn options(args: &cli::BuildInputs) -> Result<Options> {
+    Ok(Options {
+        artifacts: args.store.artifacts.clone(),
+        overlays: args.overlays.clone(),
+        base: args.base.clone(),
+        bases: bases(),
+        jobs: args.jobs,
+        epoch: source_date_epoch()?,
+    })
 }

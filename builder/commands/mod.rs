@@ -1,12 +1,9 @@
 //! One file per verb: the only place where rooms meet.
 
 mod artifacts;
-mod bake;
-mod base;
 mod build;
 mod cache;
 mod check;
-mod describe;
 mod down;
 mod etcdctl;
 mod fleet;
@@ -18,11 +15,8 @@ mod left;
 mod no_registry;
 mod output;
 mod overlays;
-mod pantry;
-mod part;
 mod places;
 mod plan;
-mod prepare;
 mod programs;
 mod progress;
 #[cfg(feature = "oci")]
@@ -32,7 +26,6 @@ mod push;
 mod rehearse;
 mod seal;
 mod show;
-mod sink;
 mod up;
 mod verify;
 

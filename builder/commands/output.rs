@@ -10,6 +10,7 @@ use serde::ser::{SerializeSeq as _, Serializer as _};
 use serde_json::Serializer;
 use serde_json::ser::{Formatter, PrettyFormatter};
 
+use crate::build::Note;
 use crate::failure::{Doing, Exit, Failure, Result};
 use crate::values::{printable_lines, steers};
 
@@ -49,6 +50,14 @@ impl Output {
         let text = text.to_string();
         self.announce(format_args!("warning: {text}"));
         self.warnings.lock().unwrap_or_else(PoisonError::into_inner).push(text);
+    }
+
+    pub fn tell(&self, note: Note) {
+        match note {
+            Note::Detail(text) => self.say(text),
+            Note::Announcement(text) => self.announce(text),
+            Note::Warning(text) => self.warn(text),
+        }
     }
 
     /// What a program reads when a verb ends without a result of its own: `{error: {exit, message, mistakes}, warnings}`.

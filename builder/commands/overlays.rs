@@ -4,14 +4,13 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::inputs;
 use super::output::colour;
-use super::pantry::Pantry;
 use super::places::Places;
 use crate::artifact::Program;
+use crate::build::{Note, Session, plan_of};
 use crate::failure::{Failure, Result};
 use crate::profile::{self, About, Finding, Mistakes, OptionSet, Profile};
-use crate::render::{self, Kitchen, Laid, Overlay, Replaced, Room};
+use crate::render::{self, Laid, Overlay, Renderer, Replaced, Room};
 use crate::threads;
 use crate::values::Epoch;
 
@@ -21,8 +20,8 @@ use crate::values::Epoch;
 /// # Errors
 /// `Exit::Unsafe` when a secret or another program would get to the nodes, `Exit::Profile` when something else is wrong as
 /// well.
-pub fn check(profiles: &[&Profile], pantry: &Pantry<'_>, places: &Places) -> Result<BTreeSet<Replaced>> {
-    let looked = threads::each(profiles, pantry.jobs.get(), |profile| look(profile, pantry, places))?;
+pub fn check(profiles: &[&Profile], session: &Session<'_>, places: &Places) -> Result<BTreeSet<Replaced>> {
+    let looked = threads::each(profiles, session.jobs.get(), |profile| look(profile, session, places))?;
     let (mut warnings, mut replaced) = (BTreeSet::new(), BTreeSet::new());
     let mut wrong = Vec::new();
     for (profile, looked) in profiles.iter().zip(looked) {
@@ -32,7 +31,7 @@ pub fn check(profiles: &[&Profile], pantry: &Pantry<'_>, places: &Places) -> Res
             wrong.push(profile.written.mistakes(looked.found.into_iter().collect()));
         }
     }
-    warnings.iter().for_each(|warning| pantry.out.warn(warning));
+    warnings.iter().for_each(|warning| (session.tell)(Note::warning(warning)));
     match wrong.is_empty() {
         true => Ok(replaced),
         false => Err(profile::failure_of_all(&wrong, colour())),
@@ -47,8 +46,8 @@ struct Looked {
     replaced: BTreeSet<Replaced>,
 }
 
-fn look(profile: &Profile, pantry: &Pantry<'_>, places: &Places) -> Result<Looked> {
-    let named = profile.bundle.overlays.iter().chain(&pantry.ingredients.overlays);
+fn look(profile: &Profile, session: &Session<'_>, places: &Places) -> Result<Looked> {
+    let named = profile.bundle.overlays.iter().chain(&session.options.overlays);
     let (mut looked, mut apart) = (Looked::default(), Vec::new());
     for directory in named {
         match places.around(directory) {
@@ -68,8 +67,8 @@ fn look(profile: &Profile, pantry: &Pantry<'_>, places: &Places) -> Result<Looke
         }
         return Ok(looked);
     }
-    let laid = trials(profile, pantry)?;
-    let overlays = pantry.overlays(profile)?;
+    let laid = trials(profile, session)?;
+    let overlays = session.overlays(profile)?;
     looked.found.extend(overlays.list.iter().flat_map(|overlay| overlay.findings.iter().cloned()));
     looked.found.extend(missing_files(profile, &overlays.list));
     for laid in laid {
@@ -99,23 +98,23 @@ fn missing_files<'p>(
 ///
 /// # Errors
 /// Those of reading the overlays.
-fn trials(profile: &Profile, pantry: &Pantry<'_>) -> Result<Vec<Laid>> {
-    let overlays = pantry.overlays(profile)?;
+fn trials(profile: &Profile, session: &Session<'_>) -> Result<Vec<Laid>> {
+    let overlays = session.overlays(profile)?;
     // Kiln's own are right, so that there is nothing to find with nothing else.
     if overlays.list.iter().all(|overlay| overlay.directory.is_none()) && profile.bundle.replace.is_empty() {
         return Ok(Vec::new());
     }
-    let plan = inputs::plan(profile, None);
+    let plan = plan_of(profile, None);
     let etcd = &profile.etcd;
-    let programs = match pantry.store.find(etcd.release, etcd.arch, &etcd.sha256) {
+    let programs = match session.store.find(etcd.release, etcd.arch, &etcd.sha256) {
         Ok(record) => record.binaries.keys().map(ToString::to_string).collect(),
         // What is missing is said by whoever needs it.
         Err(_) => Program::ALL.map(|program| program.to_string()).to_vec(),
     };
     let epoch = Epoch::from_seconds(0).map_err(|error| Failure::io(error.to_string()))?;
     let overlays = &overlays.list;
-    let kitchen = Kitchen { plan: &plan, overlays, templates: &pantry.templates, programs, epoch };
-    plan.nodes.iter().map(|node| kitchen.trial(node)).collect()
+    let renderer = Renderer { plan: &plan, overlays, templates: &session.templates, programs, epoch };
+    plan.nodes.iter().map(|node| renderer.trial(node)).collect()
 }
 
 /// Says what is wrong with the overlays of a profile that is itself wrong, as far as they can be told.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::cache;
-use crate::cli::Ingredients;
+use crate::cli::BuildInputs;
 use crate::disk;
 use crate::failure::{Failure, Result};
 
@@ -50,20 +50,23 @@ pub fn refuse_inside(out: &Path) -> Result<()> {
 pub struct Places(Vec<Place>);
 
 impl Places {
+    /// Those that a command line names.
+    ///
+    /// # Errors
+    /// As `new`.
+    pub fn of(args: &BuildInputs, out: &Path) -> Result<Self> {
+        Self::new(&args.store.artifacts, cache::place(&args.cache)?.as_deref(), out)
+    }
+
     /// # Errors
     /// `Exit::Unsafe` when one of them lies in another: the output and a keystore are replaced whole, with all that is in them.
-    pub fn new(ingredients: &Ingredients, out: &Path) -> Result<Self> {
+    pub fn new(artifacts: &Path, cache: Option<&Path>, out: &Path) -> Result<Self> {
         if disk::resolved(out) == Path::new("/") {
             let reason = format!("{} is the root directory; choose another --out", out.display());
             return Err(Failure::unsafe_to(reason));
         }
         refuse_inside(out)?;
-        let cache = cache::place(&ingredients.cache)?;
-        let all = [
-            ("--out", Some(out)),
-            ("--artifacts", Some(ingredients.store.artifacts.as_path())),
-            ("the cache", cache.as_deref()),
-        ];
+        let all = [("--out", Some(out)), ("--artifacts", Some(artifacts)), ("the cache", cache)];
         let mut places = Self(Vec::new());
         for (name, path) in all {
             if let Some(path) = path {

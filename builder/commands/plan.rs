@@ -7,32 +7,33 @@ use serde_json::json;
 
 use super::build::default_out;
 use super::output::Output;
-use super::pantry::{Overlays, Pantry};
 use super::places::Places;
 use super::{inputs, overlays};
+use crate::build::{Options, Overlays, Session, plan_of};
 use crate::cli;
 use crate::failure::Result;
+use crate::pki::Keystore;
 use crate::plan::View;
 use crate::render::{Overlay, Replaced};
 
 pub fn run(args: &cli::Plan, out: &Output) -> Result<()> {
-    let ingredients = cli::Ingredients {
-        keys: cli::Keys { keystore: args.keys.keystore.clone() },
-        store: cli::Store { artifacts: args.store.artifacts.clone() },
-        cache: cli::Cache { cache: None, no_cache: true },
-        jobs: None,
+    let options = Options {
+        artifacts: args.store.artifacts.clone(),
         overlays: args.overlays.clone(),
         base: None,
-        json: args.json,
+        bases: inputs::bases(),
+        jobs: None,
+        epoch: None,
     };
-    let pantry = Pantry::without_cache(&ingredients, out)?;
-    let profile = inputs::profile(args.source.name(), &pantry.store, out)?;
+    let tell = |note| out.tell(note);
+    let session = Session::new(options, &tell)?;
+    let profile = inputs::profile(args.source.name(), &session.store, out)?;
     let path = inputs::keystore_path(args.keys.keystore.as_ref(), &profile.cluster.name);
-    let places = Places::new(&ingredients, &default_out(&profile.name))?.and_keystore(&path);
-    let replaced = overlays::check(&[&profile], &pantry, &places)?;
-    let overlays = pantry.overlays(&profile)?;
-    let mut keystore = inputs::keystore(&path, &profile.cluster.name)?;
-    let plan = inputs::plan(&profile, keystore.as_ref());
+    let places = Places::new(&args.store.artifacts, None, &default_out(&profile.name))?.and_keystore(&path);
+    let replaced = overlays::check(&[&profile], &session, &places)?;
+    let overlays = session.overlays(&profile)?;
+    let mut keystore = Keystore::find(&path, &profile.cluster.name)?;
+    let plan = plan_of(&profile, keystore.as_ref());
     // In memory only.
     if let Some(Err(failure)) = keystore.as_mut().map(|keystore| keystore.admit(&path, &plan)) {
         out.warn(format_args!("kiln build refuses this: {failure}"));

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::output::Output;
+use crate::build::Done;
 
 /// Before that nobody wants to know.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -33,13 +34,11 @@ impl Progress {
         }
     }
 
-    pub fn bytes(&self, count: u64) {
-        self.bytes.fetch_add(count, Ordering::Relaxed);
-        self.show();
-    }
-
-    pub fn node(&self) {
-        self.done.fetch_add(1, Ordering::Relaxed);
+    pub fn tell(&self, done: Done) {
+        match done {
+            Done::Bytes(count) => self.bytes.fetch_add(count, Ordering::Relaxed),
+            Done::Node => self.done.fetch_add(1, Ordering::Relaxed),
+        };
         self.show();
     }
 

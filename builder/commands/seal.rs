@@ -4,17 +4,11 @@ use serde_json::json;
 
 use super::inputs;
 use super::output::{Output, and_said};
+use crate::build::witness;
 use crate::bundle::Bundle;
 use crate::cli;
-use crate::disk;
-use crate::etcd::ids::{MemberId, cluster_id, member_id};
-use crate::failure::{Failure, Result};
-use crate::pki::{Keystore, Sealed, Witness};
-use crate::plan;
-use crate::values::ClusterName;
-
-/// The largest certificate file that is read, in bytes: a leaf and the CAs above it.
-const LIMIT: u64 = 1 << 20;
+use crate::failure::Result;
+use crate::pki::{Keystore, Sealed};
 
 pub fn run(args: &cli::Seal, out: &Output) -> Result<()> {
     let bundle = Bundle::open(&args.bundle)?;
@@ -50,37 +44,4 @@ pub fn run(args: &cli::Seal, out: &Output) -> Result<()> {
         }
     };
     and_said(&done, out.print(format_args!("{done}{advice}")))
-}
-
-/// What a bundle says of its cluster; the IDs in it have to be those that follow from the rest.
-pub fn witness(bundle: &Bundle) -> Result<(ClusterName, Witness)> {
-    let manifest = &bundle.manifest;
-    let cluster = &manifest.cluster;
-    let wrong = |why: &str| {
-        Failure::wrong(format!("{}/bundle.json says what no build does: {why}", bundle.path.display()))
-    };
-    let mut members = Vec::with_capacity(manifest.nodes.len());
-    let mut ids: Vec<MemberId> = Vec::with_capacity(manifest.nodes.len());
-    for node in &manifest.nodes {
-        let [url] = node.peer_urls[..] else { return Err(wrong("a node has one peer URL")) };
-        let id = member_id(&[url.to_string()], cluster.token.as_str());
-        if id != node.member_id {
-            return Err(wrong("a member's ID does not follow from its peer URL and the token"));
-        }
-        ids.push(id);
-        members.push((node.name.clone(), url));
-    }
-    if cluster_id(&ids) != cluster.id {
-        return Err(wrong("the cluster's ID does not follow from its members'"));
-    }
-    let client = |file: &str| disk::read(&bundle.path.join("client").join(file), LIMIT);
-    let certificate = client(&format!("{}.pem", plan::operator().file))?;
-    let witness = Witness {
-        token: cluster.token.clone(),
-        release: manifest.etcd.version,
-        members,
-        certificate,
-        trust: client("ca.pem")?,
-    };
-    Ok((cluster.name.clone(), witness))
 }

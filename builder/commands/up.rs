@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::base;
+use super::inputs;
 use super::output::Output;
 use super::programs;
 use crate::artifact::Program;
@@ -117,14 +117,15 @@ fn conclude(standing: &Standing, heading: &str) -> Result<()> {
 /// The command line's, else the profile's, else the carrier's.
 fn base_path(args: &cli::Up, carrier: Carrier, bundle: &Bundle) -> Result<PathBuf> {
     if let Some(base) = &args.base {
-        return base::named(base);
+        return inputs::bases().named(base);
     }
     let profile = bundle.manifest.machine.as_ref().and_then(|machine| machine.base.as_ref());
     let name = profile.map_or(carrier.base(), |base| base.as_str());
-    let directory = base::directory(name);
+    let bases = inputs::bases();
+    let directory = bases.directory(name);
     match disk::look(&directory)? {
         Some(_) => Ok(directory),
-        None => Err(base::missing(Exit::Usage, name)),
+        None => Err(bases.missing(Exit::Usage, name)),
     }
 }
 

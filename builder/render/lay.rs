@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::overlay::{ENTRIES, Overlay};
 use super::template::{self, Context};
-use super::{Kitchen, NodeKeys, config, path, unfit};
+use super::{NodeKeys, Renderer, config, path, unfit};
 use crate::failure::{Exit, Result};
 use crate::plan::Node;
 use crate::profile::{About, Carrier, Finding};
@@ -33,25 +33,25 @@ pub struct Replaced {
 
 /// # Errors
 /// `Exit::Interrupted` once a signal has come.
-pub(super) fn node(kitchen: &Kitchen<'_>, node: &Node, keys: Option<&NodeKeys<'_>>) -> Result<Laid> {
-    let config = config::of_node(kitchen.plan.config_style, node, &kitchen.program())?;
+pub(super) fn node(renderer: &Renderer<'_>, node: &Node, keys: Option<&NodeKeys<'_>>) -> Result<Laid> {
+    let config = config::of_node(renderer.plan.config_style, node, &renderer.program())?;
     let mut tree = Tree::default();
     let origin = "etcd's configuration";
     tree.insert(path("etc/etcd")?, Entry::directory(Mode::DIRECTORY, origin))?;
     if let Some((file, text)) = &config.file {
         tree.insert(path(file)?, Entry::file(text.clone().into_bytes(), Mode::FILE, origin))?;
     }
-    kitchen.insert_keys(&mut tree, node, keys)?;
+    renderer.insert_keys(&mut tree, node, keys)?;
     let enabled = "etc/systemd/system/multi-user.target.wants/etcd.service";
     tree.insert(path(enabled)?, Entry::link("/etc/systemd/system/etcd.service", "the enabled unit"))?;
-    let values = template::context(kitchen.values(node, &config))?;
-    let programs = kitchen.programs.iter().map(|name| path(&format!("{}/{name}", kitchen.plan.bin_dir)));
+    let values = template::context(renderer.values(node, &config))?;
+    let programs = renderer.programs.iter().map(|name| path(&format!("{}/{name}", renderer.plan.bin_dir)));
     let mut laying = Laying {
-        kitchen,
+        renderer,
         programs: programs.collect::<Result<_>>()?,
         laid: Laid { tree, findings: Vec::new(), warnings: BTreeSet::new(), replaced: BTreeSet::new() },
     };
-    for overlay in kitchen.overlays {
+    for overlay in renderer.overlays {
         laying.lay(overlay, &values)?;
     }
     laying.check_links();
@@ -62,7 +62,7 @@ pub(super) fn node(kitchen: &Kitchen<'_>, node: &Node, keys: Option<&NodeKeys<'_
 }
 
 struct Laying<'a> {
-    kitchen: &'a Kitchen<'a>,
+    renderer: &'a Renderer<'a>,
     programs: Vec<GuestPath>,
     laid: Laid,
 }
@@ -70,7 +70,7 @@ struct Laying<'a> {
 impl Laying<'_> {
     fn lay(&mut self, overlay: &Overlay, values: &Context) -> Result<()> {
         for file in overlay.files() {
-            let entry = match file.entry(overlay, self.kitchen.templates, values) {
+            let entry = match file.entry(overlay, self.renderer.templates, values) {
                 Ok(entry) => entry,
                 Err(failure) if failure.exit() == Exit::Profile => {
                     self.laid.findings.push(overlay.finding(failure.reason()));
@@ -102,7 +102,7 @@ impl Laying<'_> {
             let finding = overlay.finding(reason).help(help);
             return Some(Finding { is_unsafe: true, ..finding });
         }
-        let data = &self.kitchen.plan.data_dir;
+        let data = &self.renderer.plan.data_dir;
         if takes(data) {
             let reason =
                 format!("/{path} in {} is etcd's data directory, or in it or above it", overlay.origin);
@@ -112,7 +112,7 @@ impl Laying<'_> {
         // A directory that an initramfs lists takes a link's place.
         let linked = ["usr/sbin", "usr/lib64"].into_iter().find(|place| path.is_within(place));
         if let Some(place) =
-            linked.filter(|_| self.kitchen.plan.bundle.carriers.contains(&Carrier::Initramfs))
+            linked.filter(|_| self.renderer.plan.bundle.carriers.contains(&Carrier::Initramfs))
         {
             let instead = if place == "usr/sbin" { "usr/bin" } else { "usr/lib" };
             self.laid.warnings.insert(format!(
@@ -131,7 +131,7 @@ impl Laying<'_> {
                 let reason = format!("/{path} is in {} twice, as it is and as {path}.hbs", entry.origin);
                 return Some(overlay.finding(reason).help("keep one of the two"));
             }
-            Some(there) if self.kitchen.plan.bundle.replace.contains(path) => {
+            Some(there) if self.renderer.plan.bundle.replace.contains(path) => {
                 // A key that is replaced stays as secret as it was.
                 if there.mode == Mode::SECRET {
                     entry.mode = Mode::SECRET;
@@ -153,7 +153,7 @@ impl Laying<'_> {
     /// Warns of links of a user's own to what neither an overlay nor, as far as can be known, a base system has.
     fn check_links(&mut self) {
         let own: BTreeSet<&str> = self
-            .kitchen
+            .renderer
             .overlays
             .iter()
             .filter(|overlay| overlay.directory.is_some())
@@ -180,7 +180,7 @@ impl Laying<'_> {
 
     /// What an overlay puts there has been refused; here it is about what Kiln itself brings.
     fn check_data_directory(&mut self) {
-        let data = &self.kitchen.plan.data_dir;
+        let data = &self.renderer.plan.data_dir;
         let program = self.programs.iter().find(|program| program.is_within(data.as_str()));
         let tree = &self.laid.tree;
         let own =
@@ -198,7 +198,7 @@ impl Laying<'_> {
     fn check_size(&mut self) {
         let tree = &self.laid.tree;
         let names: usize = tree.iter().map(|(path, _)| path.as_str().len()).sum();
-        let last = self.kitchen.overlays.iter().rev().find(|overlay| overlay.directory.is_some());
+        let last = self.renderer.overlays.iter().rev().find(|overlay| overlay.directory.is_some());
         if let Some(overlay) = last
             && (tree.len() > ENTRIES || names > NAMES)
         {
@@ -215,7 +215,8 @@ impl Laying<'_> {
     fn check_replace(&mut self) {
         let replaced = |path: &GuestPath| self.laid.replaced.iter().any(|replaced| replaced.path == *path);
         let is_program = |path: &GuestPath| self.programs.contains(path);
-        let unused: Vec<_> = self.kitchen.plan.bundle.replace.iter().filter(|path| !replaced(path)).collect();
+        let unused: Vec<_> =
+            self.renderer.plan.bundle.replace.iter().filter(|path| !replaced(path)).collect();
         for path in unused.into_iter().filter(|path| !is_program(path)) {
             let reason = format!(
                 "[bundle] replace names /{path}, but no overlay puts anything in the place of another there"

@@ -42,7 +42,7 @@ pub struct NodeKeys<'a> {
 }
 
 /// Everything that rendering needs besides the node itself.
-pub struct Kitchen<'a> {
+pub struct Renderer<'a> {
     pub plan: &'a Plan,
     pub overlays: &'a [Arc<Overlay>],
     pub templates: &'a Templates,
@@ -52,7 +52,7 @@ pub struct Kitchen<'a> {
     pub epoch: Epoch,
 }
 
-impl Kitchen<'_> {
+impl Renderer<'_> {
     /// A node's files, without the programs.
     ///
     /// # Errors

@@ -56,7 +56,7 @@ fn parse<T: FromStr<Err = Invalid>>(text: &str) -> Result<T> {
 /// All but its base system, its nodes, certificates and files.
 pub fn bundle(prepared: &Prepared) -> Result<Manifest> {
     let plan = &prepared.plan;
-    let record = &prepared.stock.record;
+    let record = &prepared.release.record;
     let binaries = record.binaries.iter().map(|(program, binary)| {
         let path = parse(&format!("{}/{program}", plan.bin_dir))?;
         Ok((*program, manifest::Binary { path, size: binary.size, sha256: binary.sha256 }))

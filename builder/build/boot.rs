@@ -1,59 +1,19 @@
-//! Where the base system is that a node's machine starts from.
+//! The base system that a bundle's boot files are made of.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use crate::base::{self, Base};
+use crate::base::{self, Base, Bases};
 use crate::carrier::ipxe;
 use crate::disk::{self, Kind};
 use crate::failure::{Exit, Failure, Result};
 use crate::profile::{Carrier, Profile};
-
-/// The directory of a base system that a profile or a carrier names: an absolute path is one, and any other name is
-/// one of those that ci/base makes.
-pub fn directory(name: &str) -> PathBuf {
-    let path = Path::new(name);
-    if path.is_absolute() {
-        return path.to_owned();
-    }
-    let lab = std::env::var_os("KILN_LAB").map_or_else(|| PathBuf::from("target/lab"), PathBuf::from);
-    lab.join("base").join(name)
-}
-
-/// What `--base` names: a directory that is there, else the base system of this name, as in a profile.
-///
-/// # Errors
-/// `Exit::Usage` when neither is there.
-pub fn named(given: &Path) -> Result<PathBuf> {
-    if disk::look(given)?.is_some() {
-        return Ok(given.to_owned());
-    }
-    match given.to_str().filter(|name| !name.contains('/')) {
-        Some(name) if disk::look(&directory(name))?.is_some() => Ok(directory(name)),
-        Some(name) => Err(missing(Exit::Usage, name)),
-        None => {
-            let reason = format!("there is no base system {}; ci/base live makes one", given.display());
-            Err(Failure::new(Exit::Usage, reason))
-        }
-    }
-}
-
-pub fn missing(exit: Exit, name: &str) -> Failure {
-    let directory = directory(name);
-    let way_out = match Path::new(name).is_absolute() {
-        true => "ci/base live makes one".to_owned(),
-        false => format!("ci/base {name} makes one"),
-    };
-    let reason =
-        format!("there is no base system {}; {way_out}, or name another with --base", directory.display());
-    Failure::new(exit, reason)
-}
 
 /// The base system whose kernel and initrd go into the bundle: the command line's, else the profile's. `None` where
 /// neither names one that runs from RAM, or where no carrier puts a node's files into an initrd.
 ///
 /// # Errors
 /// `Exit::Profile` when the profile's is not there; `Exit::Usage` when it is not one for boot files.
-pub fn of_build(profile: &Profile, given: Option<&Path>) -> Result<Option<Base>> {
+pub fn base(profile: &Profile, given: Option<&Path>, bases: &Bases) -> Result<Option<Base>> {
     let has_initramfs = profile.bundle.carriers.contains(&Carrier::Initramfs);
     let directory = match (given, &profile.machine.base) {
         (Some(_), _) if !has_initramfs => {
@@ -61,16 +21,16 @@ pub fn of_build(profile: &Profile, given: Option<&Path>) -> Result<Option<Base>>
                 "--base is for boot files, which hold the carrier initramfs; add it to [bundle] carriers";
             return Err(Failure::new(Exit::Usage, reason));
         }
-        (Some(given), _) => named(given)?,
+        (Some(given), _) => bases.named(given)?,
         (None, Some(name)) if has_initramfs => {
-            let directory = directory(name);
+            let directory = bases.directory(name);
             match disk::look(&directory)? {
                 // An image starts its own kernel.
                 Some(found) if found.kind == Kind::File => return Ok(None),
                 Some(_) => directory,
                 // These two start from a disk, whose machine has no use for boot files.
                 None if ["cloud", "ignition"].contains(&name.as_str()) => return Ok(None),
-                None => return Err(missing(Exit::Profile, name)),
+                None => return Err(bases.missing(Exit::Profile, name)),
             }
         }
         (None, _) => return Ok(None),

@@ -1,19 +1,18 @@
 //! What the clusters of one run share: looked up, read, checked and compressed once.
 
-use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use super::output::Output;
-use super::{base, inputs};
 use serde::{Deserialize, Serialize};
 
+use super::boot;
+use super::note::{Note, Tell};
+use super::once::Once;
 use crate::artifact::{Record, Store};
-use crate::base::Base;
+use crate::base::{Base, Bases};
 use crate::bundle::{self, Laid, Seen};
 use crate::cache::{self, Cache, Of};
-use crate::cli::Ingredients;
 use crate::clock;
 use crate::disk;
 use crate::failure::{Exit, Failure, Result};
@@ -23,29 +22,45 @@ use crate::profile::{Compression, Profile};
 use crate::render::{self, Overlay, Program, Room, Templates};
 use crate::threads;
 use crate::tree::Blob;
-use crate::values::{Digest, Epoch, GuestPath};
+use crate::values::{Digest, Epoch, GuestPath, Lifetime};
 
-pub struct Pantry<'a> {
-    pub out: &'a Output,
-    pub ingredients: &'a Ingredients,
+/// What a build is made from besides profiles and keystores.
+pub struct Options {
+    /// The artifact store's directory.
+    pub artifacts: PathBuf,
+    /// More overlays than the profiles', after those.
+    pub overlays: Vec<PathBuf>,
+    /// The base system for boot files, instead of the profiles'.
+    pub base: Option<PathBuf>,
+    pub bases: Bases,
+    /// How many nodes or clusters are made at once; one per core where it is not said.
+    pub jobs: Option<NonZeroUsize>,
+    /// `SOURCE_DATE_EPOCH` (reproducible-builds.org).
+    pub epoch: Option<Epoch>,
+}
+
+/// The builds of one run.
+pub struct Session<'a> {
+    pub tell: Tell<'a>,
+    pub options: Options,
     pub store: Store,
     pub compressor: Compressor,
     pub templates: Templates,
     pub cache: Option<Cache>,
     pub jobs: NonZeroUsize,
-    stocks: Once<String, Stock>,
+    releases: Once<String, StoredRelease>,
     overlays: Once<Vec<PathBuf>, Overlays>,
     overlay: Once<PathBuf, Overlay>,
     room: Room,
     bases: Once<Option<String>, Option<Base>>,
     today: Once<(), Epoch>,
     program: Once<(), Digest>,
-    layers: Once<(Vec<Digest>, Epoch, &'static str, String), Layers>,
-    laid: Once<Digest, Mutex<Option<(Laid, Layer)>>>,
+    layers: Once<(Vec<Digest>, Epoch, &'static str, String), ProgramsLayer>,
+    laid: Once<Digest, Mutex<Option<(Laid, LayerDigest)>>>,
 }
 
 /// A release from the artifact store. Its programs are read when somebody needs their bytes.
-pub struct Stock {
+pub struct StoredRelease {
     pub record: Record,
     programs: OnceLock<Vec<Program>>,
     reading: Mutex<()>,
@@ -58,53 +73,45 @@ pub struct Overlays {
 }
 
 /// The programs as a layer of their own, in its packings: tar.gz, cpio.gz and a disc.
-pub struct Layers {
+pub struct ProgramsLayer {
     /// Of the tar.gz.
     pub sha256: Digest,
     pub files: [Stream; 3],
 }
 
 /// The layer of a bundle that is being made, once one has it.
-pub type LaidLayer = Arc<Mutex<Option<(Laid, Layer)>>>;
+pub type SharedLayer = Arc<Mutex<Option<(Laid, LayerDigest)>>>;
 
 /// What is said of a layer.
 #[derive(Clone, Serialize, Deserialize)]
-pub struct Layer {
+pub struct LayerDigest {
     /// Of the archive that is on the disc.
     pub sha256: String,
 }
 
-impl<'a> Pantry<'a> {
-    /// Opens the cache, or makes it. One that cannot be used is said so, and is none.
-    pub fn open_cache(&mut self) {
-        self.cache = super::cache::open(&self.ingredients.cache).unwrap_or_else(|failure| {
-            self.out.warn(failure);
-            None
-        });
-    }
-
-    /// One without a cache: it leaves nothing anywhere, until the cache is opened.
+impl<'a> Session<'a> {
+    /// One without a cache: it leaves nothing anywhere, until it is given one.
     ///
     /// # Errors
-    /// `Exit::Usage` when an overlay of the command line is not there.
-    pub fn without_cache(ingredients: &'a Ingredients, out: &'a Output) -> Result<Self> {
+    /// `Exit::Usage` when an overlay of the options is not there.
+    pub fn new(options: Options, tell: Tell<'a>) -> Result<Self> {
         let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        let jobs = ingredients.jobs.unwrap_or(cores);
-        for directory in &ingredients.overlays {
+        let jobs = options.jobs.unwrap_or(cores);
+        for directory in &options.overlays {
             if disk::look(directory)?.is_none() {
                 let reason = format!("there is no directory {} for --overlays", directory.display());
                 return Err(Failure::new(Exit::Usage, reason));
             }
         }
         Ok(Self {
-            out,
-            ingredients,
-            store: Store::at(&ingredients.store.artifacts),
+            tell,
+            store: Store::at(&options.artifacts),
+            options,
             compressor: Compressor::new(jobs),
             templates: Templates::new()?,
             cache: None,
             jobs,
-            stocks: Once::default(),
+            releases: Once::default(),
             overlays: Once::default(),
             overlay: Once::default(),
             room: Room::default(),
@@ -120,27 +127,27 @@ impl<'a> Pantry<'a> {
     ///
     /// # Errors
     /// `Exit::Untrusted` when it is not there, or comes from other files than the profile says.
-    pub fn stock(&self, profile: &Profile) -> Result<Arc<Stock>> {
+    pub fn release(&self, profile: &Profile) -> Result<Arc<StoredRelease>> {
         let etcd = &profile.etcd;
         let (release, arch) = (etcd.release, etcd.arch);
-        self.stocks.get(format!("{release} {arch} {} {:?}", etcd.pinned, etcd.sha256), || {
+        self.releases.get(format!("{release} {arch} {} {:?}", etcd.pinned, etcd.sha256), || {
             if !etcd.pinned {
-                self.out
-                    .say(format_args!("etcd {release}: the newest in {}", self.store.directory().display()));
+                let store = self.store.directory().display();
+                (self.tell)(Note::detail(format_args!("etcd {release}: the newest in {store}")));
             }
             let record = self.store.find(release, arch, &etcd.sha256)?;
             if let Some(loader) = record.binaries.values().find_map(|binary| binary.interpreter.as_ref()) {
-                self.out.say(format_args!(
+                (self.tell)(Note::detail(format_args!(
                     "these programs are linked dynamically: the nodes need {loader} and its C library"
-                ));
+                )));
             }
-            Ok(Stock { record, programs: OnceLock::new(), reading: Mutex::default() })
+            Ok(StoredRelease { record, programs: OnceLock::new(), reading: Mutex::default() })
         })
     }
 
     pub fn overlays(&self, profile: &Profile) -> Result<Arc<Overlays>> {
         let directories: Vec<_> =
-            profile.bundle.overlays.iter().chain(&self.ingredients.overlays).cloned().collect();
+            profile.bundle.overlays.iter().chain(&self.options.overlays).cloned().collect();
         self.overlays.get(directories.clone(), || {
             let mut list = render::embedded()?;
             for directory in &directories {
@@ -156,9 +163,10 @@ impl<'a> Pantry<'a> {
         self.overlay.get(directory.to_owned(), || {
             let overlay = render::load(directory, &self.room)?;
             if overlay.findings.is_empty() {
-                self.out.say(format_args!("overlay {}: {}", directory.display(), overlay.contents()));
+                let text = format!("overlay {}: {}", directory.display(), overlay.contents());
+                (self.tell)(Note::detail(text));
             }
-            overlay.warnings.iter().for_each(|warning| self.out.warn(warning));
+            overlay.warnings.iter().for_each(|warning| (self.tell)(Note::warning(warning)));
             Ok(overlay)
         })
     }
@@ -166,20 +174,20 @@ impl<'a> Pantry<'a> {
     pub fn base(&self, profile: &Profile) -> Result<Arc<Option<Base>>> {
         let has_initramfs = profile.bundle.carriers.contains(&crate::profile::Carrier::Initramfs);
         let key = format!("{has_initramfs} {:?}", profile.machine.base);
-        self.bases.get(Some(key), || base::of_build(profile, self.ingredients.base.as_deref()))
+        self.bases.get(Some(key), || boot::base(profile, self.options.base.as_deref(), &self.options.bases))
     }
 
     /// A release's programs, and the compressor ready for them: with what the cache has, or with what is now made for it. A
     /// program that the compressor knows is not read.
-    pub fn programs<'s>(&self, stock: &'s Stock) -> Result<&'s [Program]> {
-        let _one = stock.reading.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(programs) = stock.programs.get() {
+    pub fn programs<'s>(&self, release: &'s StoredRelease) -> Result<&'s [Program]> {
+        let _one = release.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(programs) = release.programs.get() {
             return Ok(programs);
         }
         let program = self.program()?;
         let key = |digest: Digest| Digest::of(format!("{digest} deflated by {program}").as_bytes());
         let kept = |blob: &Blob| self.cache.as_ref()?.get(Of::Packed, key(blob.digest()));
-        let blobs = self.store.load(&stock.record)?;
+        let blobs = self.store.load(&release.record)?;
         // What has to be read is large either way, and neither needs the other: the cache's entry, or the program itself.
         let ready = |blob: &Arc<Blob>| {
             let known = kept(blob).is_some_and(|kept| self.compressor.learn(blob.digest(), kept));
@@ -196,30 +204,30 @@ impl<'a> Pantry<'a> {
             }
         }
         let programs = blobs.into_iter().map(|(program, blob)| (program.to_string(), blob)).collect();
-        Ok(stock.programs.get_or_init(|| programs))
+        Ok(release.programs.get_or_init(|| programs))
     }
 
     /// A release's layer; its files are as old as the epoch says.
     pub fn layers(
         &self,
-        stock: &Stock,
+        release: &StoredRelease,
         epoch: Epoch,
         compression: Compression,
         bin_dir: &GuestPath,
-        make: impl FnOnce() -> Result<Layers>,
-    ) -> Result<Arc<Layers>> {
-        let binaries = stock.record.binaries.values().map(|binary| binary.sha256).collect();
+        make: impl FnOnce() -> Result<ProgramsLayer>,
+    ) -> Result<Arc<ProgramsLayer>> {
+        let binaries = release.record.binaries.values().map(|binary| binary.sha256).collect();
         self.layers.get((binaries, epoch, compression.ending(), bin_dir.to_string()), make)
     }
 
     /// Where the first of those bundles that have the same layer says where it lies.
-    pub fn laid_layer(&self, inputs: Digest) -> Result<LaidLayer> {
+    pub fn shared_layer(&self, inputs: Digest) -> Result<SharedLayer> {
         self.laid.get(inputs, || Ok(Mutex::default()))
     }
 
     /// The date that new keystores of this run get: one for all.
     pub fn today(&self) -> Result<Epoch> {
-        self.today.get((), || inputs::date_of_issue(None)).map(|date| *date)
+        self.today.get((), || date_of_issue(self.options.epoch)).map(|date| *date)
     }
 
     /// The SHA-256 of this program itself, on which all that it makes depends.
@@ -253,29 +261,24 @@ impl<'a> Pantry<'a> {
     }
 }
 
+/// The date that is written into a keystore: the one asked for, else now.
+///
+/// # Errors
+/// `Exit::Unsafe` for a date that is still to come: no node would take the certificates, and the next issue
+/// would have to be later still.
+pub fn date_of_issue(asked: Option<Epoch>) -> Result<Epoch> {
+    let Some(date) = asked else { return Ok(clock::now()) };
+    // Clocks of two machines may differ by a time zone's mistake.
+    if date > clock::now().plus(Lifetime::days(1)) {
+        let reason =
+            format!("the date of issue {date} is still to come; no node would take the certificates");
+        return Err(Failure::unsafe_to(reason));
+    }
+    Ok(date)
+}
+
 /// There is one entry for a target, so that they do not pile up.
 fn key_of(target: &Path) -> Digest {
     let target = std::path::absolute(target).unwrap_or_else(|_| target.to_owned());
     Digest::of(target.as_os_str().as_encoded_bytes())
-}
-
-/// Values by what they follow from, each made once; whoever needs one that is being made waits.
-struct Once<K, V>(Mutex<BTreeMap<K, Arc<V>>>);
-
-impl<K, V> Default for Once<K, V> {
-    fn default() -> Self {
-        Self(Mutex::default())
-    }
-}
-
-impl<K: Ord, V> Once<K, V> {
-    fn get(&self, key: K, make: impl FnOnce() -> Result<V>) -> Result<Arc<V>> {
-        let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(value) = made.get(&key) {
-            return Ok(Arc::clone(value));
-        }
-        let value = Arc::new(make()?);
-        made.insert(key, Arc::clone(&value));
-        Ok(value)
-    }
 }

@@ -2,12 +2,17 @@
 
 use std::path::Path;
 
-use super::progress::Progress;
 use crate::bundle::{self, Laid, Writer, manifest};
 use crate::failure::Result;
 use crate::format::{Piece, digest, length};
 use crate::interrupt;
 use crate::values::{Digest, Mode};
+
+/// What a build has done, told as it goes.
+pub enum Done {
+    Bytes(u64),
+    Node,
+}
 
 /// Where the baked files go.
 #[derive(Clone, Copy)]
@@ -16,7 +21,7 @@ pub enum Sink<'a> {
         writer: &'a Writer<'a>,
         /// The bundle that stands where this one will, if one does.
         replaced: Option<&'a Path>,
-        progress: &'a Progress,
+        progress: &'a (dyn Fn(Done) + Sync),
     },
     /// Everything is made and nothing is kept.
     Nowhere,
@@ -34,7 +39,7 @@ impl Sink<'_> {
     pub fn put(&self, path: &str, mode: Mode, stream: &[Piece]) -> Result<Digest> {
         match self {
             Sink::Bundle { writer, progress, .. } => {
-                progress.bytes(length(stream));
+                progress(Done::Bytes(length(stream)));
                 writer.put(path, mode, stream)
             }
             Sink::Nowhere => interrupt::check().map(|()| digest(stream)),
@@ -44,7 +49,7 @@ impl Sink<'_> {
     /// Another node is done.
     pub fn node(&self) {
         if let Sink::Bundle { progress, .. } = self {
-            progress.node();
+            progress(Done::Node);
         }
     }
 

@@ -7,9 +7,9 @@ use std::thread;
 use serde::{Deserialize, Serialize};
 
 use super::describe;
-use super::pantry::{Layer, Layers, Pantry};
-use super::part::Parts;
+use super::parts::Parts;
 use super::prepare::Prepared;
+use super::session::{LayerDigest, ProgramsLayer, Session};
 use super::sink::Sink;
 use crate::bundle::manifest::{self, Manifest};
 use crate::carrier::{cloud_init, ignition, ipxe, libvirt};
@@ -19,7 +19,7 @@ use crate::interrupt;
 use crate::pki::Issued;
 use crate::plan::{CertificateSpec, Node, Origin, Plan, Setting};
 use crate::profile::{Binaries as Placement, Carrier, Compression};
-use crate::render::{self, Kitchen, NodeKeys, SeedArchive};
+use crate::render::{self, NodeKeys, Renderer, SeedArchive};
 use crate::threads;
 use crate::tree::Tree;
 use crate::values::{Digest, Mode};
@@ -33,11 +33,11 @@ const LAYER_ARCHIVE: &str = "etcd.tar.gz";
 /// The kernel looks for an archive in an initramfs only at a multiple of it (init/initramfs.c, unpack_to_rootfs).
 const INITRD_UNIT: u64 = 4;
 
-struct Oven<'a> {
+struct Recipe<'a> {
     prepared: &'a Prepared,
-    pantry: &'a Pantry<'a>,
+    session: &'a Session<'a>,
     plan: &'a Plan,
-    kitchen: Kitchen<'a>,
+    renderer: Renderer<'a>,
     parts: Parts<'a>,
     /// Of what nodes and clients follow from besides what is their own.
     common: Digest,
@@ -48,7 +48,7 @@ struct Oven<'a> {
 
 /// A host that is done.
 #[derive(Serialize, Deserialize)]
-struct Baked {
+struct BuiltNode {
     node: manifest::Node,
     certificates: Vec<manifest::Certificate>,
     /// What the base system's initrd was while it was copied.
@@ -59,45 +59,45 @@ struct Baked {
 ///
 /// # Errors
 /// The first thing that is in the way; the sink's owner drops what was written so far.
-pub fn bake(
+pub fn build(
     prepared: &Prepared,
-    pantry: &Pantry<'_>,
+    session: &Session<'_>,
     sink: Sink<'_>,
     jobs: NonZeroUsize,
 ) -> Result<Manifest> {
     let plan = &prepared.plan;
     // Boot files have another base system's bytes in them, of which only a look at all of it would tell that they are the same.
-    let cache = pantry.cache.as_ref().filter(|_| prepared.base.is_none());
-    let oven = Oven {
+    let cache = session.cache.as_ref().filter(|_| prepared.base.is_none());
+    let recipe = Recipe {
         prepared,
-        pantry,
+        session,
         plan,
-        kitchen: Kitchen {
+        renderer: Renderer {
             plan,
             overlays: &prepared.overlays.list,
-            templates: &pantry.templates,
-            programs: prepared.stock.record.binaries.keys().map(ToString::to_string).collect(),
+            templates: &session.templates,
+            programs: prepared.release.record.binaries.keys().map(ToString::to_string).collect(),
             epoch: prepared.epoch,
         },
         parts: Parts { cache, sink },
-        common: common(prepared, pantry)?,
+        common: common(prepared, session)?,
         sink,
         trust: OnceLock::new(),
     };
-    let layer = oven.layer()?;
-    oven.sink.text("network.xml", libvirt::network(plan)?)?;
-    oven.sink.directory("nodes", Mode::DIRECTORY)?;
+    let layer = recipe.layer()?;
+    recipe.sink.text("network.xml", libvirt::network(plan)?)?;
+    recipe.sink.directory("nodes", Mode::DIRECTORY)?;
     let (nodes, clients) = thread::scope(|scope| {
-        let clients = threads::beside(scope, || oven.clients());
+        let clients = threads::beside(scope, || recipe.clients());
         let nodes = threads::each(&plan.nodes, jobs.get(), |node| {
-            let baked = oven.node(node, layer.as_ref()).doing(|| format!("baking {}", node.name));
+            let baked = recipe.node(node, layer.as_ref()).doing(|| format!("baking {}", node.name));
             sink.node();
             baked
         });
         (nodes, clients.join().and_then(|clients| clients))
     });
     let nodes = nodes?;
-    let base = oven.boot(&nodes)?;
+    let base = recipe.boot(&nodes)?;
     let mut certificates = Vec::new();
     let mut baked = Vec::new();
     for mut done in nodes {
@@ -112,7 +112,7 @@ pub fn bake(
 }
 
 /// Of all that every part of the bundle follows from, besides what is its own.
-fn common(prepared: &Prepared, pantry: &Pantry<'_>) -> Result<Digest> {
+fn common(prepared: &Prepared, session: &Session<'_>) -> Result<Digest> {
     // What a node is told of the others, and the rest of the plan without them.
     let plan = &prepared.plan;
     let told =
@@ -122,7 +122,7 @@ fn common(prepared: &Prepared, pantry: &Pantry<'_>) -> Result<Digest> {
     let binaries = binaries(prepared);
     let text = format!(
         "{}\n{}\n{}\n{}\n{binaries:?}\n{rest:?}\n{nodes:?}",
-        pantry.program()?,
+        session.program()?,
         prepared.keystore.fingerprint()?,
         prepared.epoch.seconds(),
         prepared.overlays.digest,
@@ -130,7 +130,7 @@ fn common(prepared: &Prepared, pantry: &Pantry<'_>) -> Result<Digest> {
     Ok(Digest::of(text.as_bytes()))
 }
 
-impl Oven<'_> {
+impl Recipe<'_> {
     fn has(&self, carrier: Carrier) -> bool {
         self.plan.bundle.carriers.contains(&carrier)
     }
@@ -140,14 +140,14 @@ impl Oven<'_> {
     }
 
     fn tar_gz(&self, tree: &Tree) -> Result<Stream> {
-        self.pantry.compressor.compress(&tar::tar(tree, self.prepared.epoch)?)
+        self.session.compressor.compress(&tar::tar(tree, self.prepared.epoch)?)
     }
 
     /// A segment of an initramfs.
     fn cpio(&self, tree: &Tree) -> Result<Stream> {
         let archive = cpio::cpio(tree, self.prepared.epoch)?;
         match self.plan.bundle.initramfs_compression {
-            Compression::Gzip => self.pantry.compressor.compress(&archive),
+            Compression::Gzip => self.session.compressor.compress(&archive),
             Compression::Zstd => zstd::zstd(&archive),
         }
     }
@@ -157,7 +157,7 @@ impl Oven<'_> {
     }
 
     /// The part that is the same for every host, where the profile wants it apart.
-    fn layer(&self) -> Result<Option<Layer>> {
+    fn layer(&self) -> Result<Option<LayerDigest>> {
         if self.plan.bundle.binaries == Placement::Embedded {
             return Ok(None);
         }
@@ -166,14 +166,14 @@ impl Oven<'_> {
         let bundle = &self.plan.bundle;
         let inputs = format!(
             "{}\n{}\n{binaries:?}\n{}\n{:?}\n{}",
-            self.pantry.program()?,
+            self.session.program()?,
             self.prepared.epoch.seconds(),
             self.plan.bin_dir,
             bundle.carriers,
             bundle.initramfs_compression,
         );
         // Many clusters have the same one: the first makes it or takes it over, and the others get another name for it.
-        let laid = self.pantry.laid_layer(Digest::of(inputs.as_bytes()))?;
+        let laid = self.session.shared_layer(Digest::of(inputs.as_bytes()))?;
         let mut laid = laid.lock().unwrap_or_else(PoisonError::into_inner);
         self.sink.directory("layers", Mode::DIRECTORY)?;
         if let Some((laid, layer)) = &*laid
@@ -187,7 +187,7 @@ impl Oven<'_> {
         Ok(Some(layer))
     }
 
-    fn make_layer(&self) -> Result<Layer> {
+    fn make_layer(&self) -> Result<LayerDigest> {
         let layers = self.layers()?;
         let put = |name: &str, at: usize| {
             self.sink.put(&format!("layers/{name}"), Mode::FILE, &layers.files[at]).map(drop)
@@ -199,26 +199,26 @@ impl Oven<'_> {
         if self.has_seed() {
             put("layer.iso", 2)?;
         }
-        Ok(Layer { sha256: layers.sha256.to_string() })
+        Ok(LayerDigest { sha256: layers.sha256.to_string() })
     }
 
     /// The layer in all packings, which clusters with the same programs and the same epoch share.
-    fn layers(&self) -> Result<Arc<Layers>> {
-        let (stock, epoch) = (&self.prepared.stock, self.prepared.epoch);
+    fn layers(&self) -> Result<Arc<ProgramsLayer>> {
+        let (release, epoch) = (&self.prepared.release, self.prepared.epoch);
         let compression = self.plan.bundle.initramfs_compression;
         let bin_dir = &self.plan.bin_dir;
-        self.pantry.layers(stock, epoch, compression, bin_dir, || {
-            let tree = render::programs_tree(self.pantry.programs(stock)?, bin_dir)?;
+        self.session.layers(release, epoch, compression, bin_dir, || {
+            let tree = render::programs_tree(self.session.programs(release)?, bin_dir)?;
             let archive = self.tar_gz(&tree)?;
             let segment = self.cpio(&tree)?;
             let sha256 = format::digest(&archive);
             let image = iso::iso(&[(LAYER_ARCHIVE.to_owned(), archive.clone())], LAYER_LABEL, epoch)?;
-            Ok(Layers { sha256, files: [archive, segment, image] })
+            Ok(ProgramsLayer { sha256, files: [archive, segment, image] })
         })
     }
 
     /// What the machines of all hosts boot from: the kernel, what it is told, and which of them gets which initrd.
-    fn boot(&self, nodes: &[Baked]) -> Result<Option<manifest::Base>> {
+    fn boot(&self, nodes: &[BuiltNode]) -> Result<Option<manifest::Base>> {
         let Some(base) = self.prepared.base.as_ref() else { return Ok(None) };
         let plan = self.plan;
         self.sink.directory("boot", Mode::DIRECTORY)?;
@@ -242,7 +242,7 @@ impl Oven<'_> {
     }
 
     /// One host, new or as it was.
-    fn node(&self, node: &Node, layer: Option<&Layer>) -> Result<Baked> {
+    fn node(&self, node: &Node, layer: Option<&LayerDigest>) -> Result<BuiltNode> {
         interrupt::check()?;
         let directory = format!("nodes/{}", node.name);
         let inputs = format!("{}\n{:?}", self.common, without_lines(node));
@@ -251,13 +251,13 @@ impl Oven<'_> {
     }
 
     /// Its certificates, its tree, its tree in every packing.
-    fn make_node(&self, node: &Node, directory: &str, layer: Option<&Layer>) -> Result<Baked> {
+    fn make_node(&self, node: &Node, directory: &str, layer: Option<&LayerDigest>) -> Result<BuiltNode> {
         let leaves = self.issue(&node.certificates)?;
         let keys = NodeKeys { trust_pem: self.trust()?, leaves: &leaves };
-        let mut tree = self.kitchen.node_tree(node, &keys)?;
+        let mut tree = self.renderer.node_tree(node, &keys)?;
         let without = tree.clone();
         if layer.is_none() {
-            let programs = self.pantry.programs(&self.prepared.stock)?;
+            let programs = self.session.programs(&self.prepared.release)?;
             render::insert_programs(&mut tree, programs, &self.plan.bin_dir)?;
         }
         let mut files = Vec::new();
@@ -292,12 +292,12 @@ impl Oven<'_> {
             files.push(INITRD.to_owned());
             initrd = Some(was);
         }
-        Ok(Baked { node: describe::node(node, files)?, certificates, initrd })
+        Ok(BuiltNode { node: describe::node(node, files)?, certificates, initrd })
     }
 
     /// A node's files as Linux unpacks them. A gzip member can be put together from parts and a zstd frame cannot, so that
     /// there the programs, which are compressed once, are a segment of their own.
-    fn segment(&self, whole: &Tree, own: &Tree, layer: Option<&Layer>) -> Result<Stream> {
+    fn segment(&self, whole: &Tree, own: &Tree, layer: Option<&LayerDigest>) -> Result<Stream> {
         if self.plan.bundle.initramfs_compression == Compression::Gzip || layer.is_some() {
             return self.cpio(whole);
         }
@@ -312,7 +312,7 @@ impl Oven<'_> {
         node: &Node,
         archive: Stream,
         digest: Digest,
-        layer: Option<&Layer>,
+        layer: Option<&LayerDigest>,
         put: &mut impl FnMut(&str, Mode, &[Piece]) -> Result<Digest>,
     ) -> Result<()> {
         if !self.has_seed() {
@@ -327,7 +327,7 @@ impl Oven<'_> {
             sha256: layer.sha256.clone(),
         });
         let archives: Vec<_> = layer.into_iter().chain([own_archive]).collect();
-        let seed = render::seed(plan, node, &archives, self.kitchen.templates)?;
+        let seed = render::seed(plan, node, &archives, self.renderer.templates)?;
         let mut on_disc = Vec::new();
         if self.has(Carrier::CloudInit) {
             let files = cloud_init::no_cloud(plan, node, &seed.script);
@@ -409,7 +409,7 @@ fn without_lines(node: &Node) -> Node {
 }
 
 fn binaries(prepared: &Prepared) -> Vec<Digest> {
-    prepared.stock.record.binaries.values().map(|binary| binary.sha256).collect()
+    prepared.release.record.binaries.values().map(|binary| binary.sha256).collect()
 }
 
 fn own(bytes: impl Into<Vec<u8>>) -> [Piece; 1] {

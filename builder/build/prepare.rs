@@ -3,15 +3,17 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use super::pantry::{Overlays, Pantry, Stock};
-use super::{inputs, seal};
+use super::note::Note;
+use super::session::{Overlays, Session, StoredRelease};
+use super::witness::witness;
 use crate::base::Base;
 use crate::bundle::Bundle;
+use crate::bundle::Manifest;
 use crate::failure::{Exit, Failure, Result};
 use crate::pki::{Authority, Keystore, Remark};
-use crate::plan::Plan;
+use crate::plan::{self, Plan};
 use crate::profile::{Pki, Profile};
-use crate::values::Epoch;
+use crate::values::{Epoch, Token};
 
 /// All that one bundle follows from, checked as far as it can be without baking.
 pub struct Prepared {
@@ -20,7 +22,7 @@ pub struct Prepared {
     pub keystore_path: PathBuf,
     /// The keystore is in memory only so far.
     pub keystore_is_new: bool,
-    pub stock: Arc<Stock>,
+    pub release: Arc<StoredRelease>,
     pub overlays: Arc<Overlays>,
     /// What the boot files are made with, where the bundle has them.
     pub base: Arc<Option<Base>>,
@@ -35,21 +37,21 @@ impl Prepared {
     /// # Errors
     /// The first of: a missing release, a missing base system, a keystore that cannot be trusted, a cluster that the keystore
     /// says has formed as another one, a formed cluster's bundle at `out` that this one is not of.
-    pub fn new(profile: &Profile, pantry: &Pantry<'_>, keystore_path: PathBuf, out: &Path) -> Result<Self> {
-        let stock = pantry.stock(profile)?;
-        let base = pantry.base(profile)?;
-        let found = inputs::keystore(&keystore_path, &profile.cluster.name)?;
+    pub fn new(profile: &Profile, session: &Session<'_>, keystore_path: PathBuf, out: &Path) -> Result<Self> {
+        let release = session.release(profile)?;
+        let base = session.base(profile)?;
+        let found = Keystore::find(&keystore_path, &profile.cluster.name)?;
         let keystore_is_new = found.is_none();
         let mut keystore = match found {
             Some(keystore) => keystore,
-            None => Keystore::draft(&profile.cluster.name, None, pantry.today()?)?,
+            None => Keystore::draft(&profile.cluster.name, None, session.today()?)?,
         };
-        let plan = inputs::plan(profile, Some(&keystore));
+        let plan = plan_of(profile, Some(&keystore));
         if adopt(&mut keystore, &keystore_path, &plan, out)?
             && let Some(formed) = keystore.formed(&plan.cluster.token)
         {
             let members: Vec<_> = formed.members.iter().map(|member| member.name.as_str()).collect();
-            pantry.out.announce(format_args!(
+            (session.tell)(Note::announcement(format_args!(
                 "{} was sealed before kiln recorded what formed; from {} it is taken to be the cluster {} of {}. If the nodes \
                  run another bundle, stop here, restore {} from a backup and name that bundle: kiln seal --adopt BUNDLE",
                 plan.cluster.name,
@@ -57,15 +59,15 @@ impl Prepared {
                 formed.id,
                 members.join(", "),
                 keystore_path.display()
-            ));
+            )));
         }
         for remark in keystore.admit(&keystore_path, &plan)? {
             match remark {
-                Remark::Note(text) => pantry.out.say(text),
-                Remark::Warning(text) => pantry.out.warn(text),
+                Remark::Note(text) => (session.tell)(Note::Detail(text)),
+                Remark::Warning(text) => (session.tell)(Note::Warning(text)),
             }
         }
-        look_at_replaced(out, &plan, pantry)?;
+        look_at_replaced(out, &plan, session)?;
         if plan.cluster.formed {
             let name = &plan.cluster.name;
             let why = if keystore.is_sealed(&plan.cluster.token) {
@@ -73,16 +75,18 @@ impl Prepared {
             } else {
                 format!("the profile says that {name} has formed")
             };
-            pantry.out.say(format_args!("{why}: a node of this build whose disk is empty founds nothing"));
+            (session.tell)(Note::detail(format_args!(
+                "{why}: a node of this build whose disk is empty founds nothing"
+            )));
         }
-        let overlays = pantry.overlays(profile)?;
+        let overlays = session.overlays(profile)?;
         Ok(Self {
             plan,
-            epoch: inputs::source_date_epoch()?.unwrap_or_else(|| keystore.issued()),
+            epoch: session.options.epoch.unwrap_or_else(|| keystore.issued()),
             keystore,
             keystore_path,
             keystore_is_new,
-            stock,
+            release,
             overlays,
             base,
             pki: profile.pki.clone(),
@@ -101,13 +105,30 @@ impl Prepared {
         let authority = Authority::new(&self.keystore, self.pki.ca_algorithm, self.pki.ca_lifetime)?;
         Ok(self.authority.get_or_init(|| authority))
     }
+
+    /// The end of the first leaf that ends sooner than its lifetime asks, because the CA does.
+    pub fn shortened(&self, manifest: &Manifest) -> Option<Epoch> {
+        let asked = self.keystore.issued().plus(self.plan.pki.leaf_lifetime);
+        // The CA is listed first.
+        let leaves = manifest.certificates.iter().skip(1).map(|certificate| certificate.not_after);
+        leaves.filter(|end| *end < asked).min()
+    }
+}
+
+/// The plan of a profile, with what its keystore remembers. Without one any token serves: what follows from it is not
+/// shown.
+pub fn plan_of(profile: &Profile, keystore: Option<&Keystore>) -> Plan {
+    let token = keystore.map_or_else(Token::placeholder, |keystore| keystore.token().clone());
+    let mut plan = plan::resolve(profile, &token);
+    plan.cluster.formed |= keystore.is_some_and(|keystore| keystore.is_sealed(&plan.cluster.token));
+    plan
 }
 
 /// The bundle that is to be replaced may be another cluster's: one of the same name from another keystore.
 ///
 /// # Errors
 /// `Exit::Unsafe` when that one has formed, and this build does not know of it.
-fn look_at_replaced(out: &Path, plan: &Plan, pantry: &Pantry<'_>) -> Result<()> {
+fn look_at_replaced(out: &Path, plan: &Plan, session: &Session<'_>) -> Result<()> {
     // What stands there instead is said by whoever is to replace it.
     let Ok(there) = Bundle::open(out) else { return Ok(()) };
     let (old, new) = (&there.manifest.cluster, &plan.cluster);
@@ -121,10 +142,10 @@ fn look_at_replaced(out: &Path, plan: &Plan, pantry: &Pantry<'_>) -> Result<()> 
         )));
     }
     if old.id != new.id && old.token != new.token {
-        pantry.out.announce(format_args!(
+        (session.tell)(Note::announcement(format_args!(
             "{shown} is the bundle of another cluster, {} ({}); {} ({}) takes its place",
             old.name, old.id, new.name, new.id
-        ));
+        )));
     }
     Ok(())
 }
@@ -140,7 +161,7 @@ fn adopt(keystore: &mut Keystore, dir: &Path, plan: &Plan, out: &Path) -> Result
         return Ok(false);
     }
     let mut read = || {
-        let (of, witness) = seal::witness(&Bundle::open(out)?)?;
+        let (of, witness) = witness(&Bundle::open(out)?)?;
         match of == *name && witness.token == *token {
             true => keystore.adopt(dir, &witness),
             false => Err(Failure::wrong(format!("{} is a bundle of another cluster", out.display()))),

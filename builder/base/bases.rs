@@ -1,0 +1,55 @@
+//! Base systems by name.
+
+use std::path::{Path, PathBuf};
+
+use crate::disk;
+use crate::failure::{Exit, Failure, Result};
+
+/// The directory below which `ci/base` makes base systems.
+#[derive(Clone)]
+pub struct Bases {
+    pub lab: PathBuf,
+}
+
+impl Bases {
+    /// The directory of a base system that a profile or a carrier names: an absolute path is one, and any other name is
+    /// one of those that ci/base makes.
+    pub fn directory(&self, name: &str) -> PathBuf {
+        let path = Path::new(name);
+        match path.is_absolute() {
+            true => path.to_owned(),
+            false => self.lab.join("base").join(name),
+        }
+    }
+
+    /// What `--base` names: a directory that is there, else the base system of this name, as in a profile.
+    ///
+    /// # Errors
+    /// `Exit::Usage` when neither is there.
+    pub fn named(&self, given: &Path) -> Result<PathBuf> {
+        if disk::look(given)?.is_some() {
+            return Ok(given.to_owned());
+        }
+        match given.to_str().filter(|name| !name.contains('/')) {
+            Some(name) if disk::look(&self.directory(name))?.is_some() => Ok(self.directory(name)),
+            Some(name) => Err(self.missing(Exit::Usage, name)),
+            None => {
+                let reason = format!("there is no base system {}; ci/base live makes one", given.display());
+                Err(Failure::new(Exit::Usage, reason))
+            }
+        }
+    }
+
+    pub fn missing(&self, exit: Exit, name: &str) -> Failure {
+        let directory = self.directory(name);
+        let way_out = match Path::new(name).is_absolute() {
+            true => "ci/base live makes one".to_owned(),
+            false => format!("ci/base {name} makes one"),
+        };
+        let reason = format!(
+            "there is no base system {}; {way_out}, or name another with --base",
+            directory.display()
+        );
+        Failure::new(exit, reason)
+    }
+}

@@ -1,0 +1,19 @@
+//! From a profile, a keystore, a release and overlays to a bundle: the recipe, without a command line and without a terminal.
+
+mod boot;
+mod describe;
+mod note;
+mod once;
+mod parts;
+mod prepare;
+mod recipe;
+mod session;
+mod sink;
+mod witness;
+
+pub use note::{Note, Tell};
+pub use prepare::{Prepared, plan_of};
+pub use recipe::build;
+pub use session::{Options, Overlays, Session, date_of_issue};
+pub use sink::{Done, Sink};
+pub use witness::witness;

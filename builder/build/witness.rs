@@ -1,0 +1,45 @@
+//! What a bundle says of its cluster, for the keystore to record.
+
+use crate::bundle::Bundle;
+use crate::disk;
+use crate::etcd::ids::{MemberId, cluster_id, member_id};
+use crate::failure::{Failure, Result};
+use crate::pki::Witness;
+use crate::plan;
+use crate::values::ClusterName;
+
+/// Of one certificate, or a chain of them.
+const MAX_CERTIFICATE_BYTES: u64 = 1 << 20;
+
+/// The IDs in it have to be those that follow from the rest.
+pub fn witness(bundle: &Bundle) -> Result<(ClusterName, Witness)> {
+    let manifest = &bundle.manifest;
+    let cluster = &manifest.cluster;
+    let wrong = |why: &str| {
+        Failure::wrong(format!("{}/bundle.json says what no build does: {why}", bundle.path.display()))
+    };
+    let mut members = Vec::with_capacity(manifest.nodes.len());
+    let mut ids: Vec<MemberId> = Vec::with_capacity(manifest.nodes.len());
+    for node in &manifest.nodes {
+        let [url] = node.peer_urls[..] else { return Err(wrong("a node has one peer URL")) };
+        let id = member_id(&[url.to_string()], cluster.token.as_str());
+        if id != node.member_id {
+            return Err(wrong("a member's ID does not follow from its peer URL and the token"));
+        }
+        ids.push(id);
+        members.push((node.name.clone(), url));
+    }
+    if cluster_id(&ids) != cluster.id {
+        return Err(wrong("the cluster's ID does not follow from its members'"));
+    }
+    let client = |file: &str| disk::read(&bundle.path.join("client").join(file), MAX_CERTIFICATE_BYTES);
+    let certificate = client(&format!("{}.pem", plan::operator().file))?;
+    let witness = Witness {
+        token: cluster.token.clone(),
+        release: manifest.etcd.version,
+        members,
+        certificate,
+        trust: client("ca.pem")?,
+    };
+    Ok((cluster.name.clone(), witness))
+}
