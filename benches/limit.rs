@@ -101,7 +101,7 @@ fn write(target: &Path, directories: &[String], files: &[(String, u64)], packed:
                     let mut file = staging.create(path, Mode::FILE).unwrap();
                     let mut left = *size;
                     for piece in packed.iter().cycle() {
-                        let bytes = piece.bytes();
+                        let Some(bytes) = piece.bytes() else { continue };
                         let part = left.min(bytes.len() as u64);
                         file.write(&bytes[..part as usize]).unwrap();
                         left -= part;

@@ -102,7 +102,7 @@ fn plain(archive: &[Content]) -> Vec<u8> {
 }
 
 fn gzip(archive: &[Content]) -> Vec<u8> {
-    joined(&Compressor::new(NonZeroUsize::MIN).compress(archive).unwrap())
+    joined(&Compressor::new(NonZeroUsize::MIN).compress(archive).unwrap()).unwrap()
 }
 
 fn tar_gz(tree: &Tree) -> Vec<u8> {
@@ -297,7 +297,7 @@ fn seed() -> Vec<(String, Stream)> {
 fn image() -> (tempfile::TempDir, std::path::PathBuf) {
     let directory = scratch();
     let path = directory.path().join("seed.iso");
-    fs::write(&path, joined(&iso::iso(&seed(), "CIDATA", epoch()).unwrap())).unwrap();
+    fs::write(&path, joined(&iso::iso(&seed(), "CIDATA", epoch()).unwrap()).unwrap()).unwrap();
     (directory, path)
 }
 
@@ -322,7 +322,10 @@ fn isoinfo_reads_both_trees_of_an_image() {
         assert_eq!(names.lines().count(), seed().len());
         for (name, content) in seed() {
             assert!(names.lines().any(|line| line == format!("/{name}")), "{name}: {names}");
-            assert!(isoinfo(&[tree, "-x", &format!("/{name}")]) == joined(&content), "{tree} {name}");
+            assert!(
+                isoinfo(&[tree, "-x", &format!("/{name}")]) == joined(&content).unwrap(),
+                "{tree} {name}"
+            );
         }
     }
     // And without either of them, by the names of 1988.
@@ -352,7 +355,7 @@ fn xorriso_finds_nothing_wrong_with_an_image() {
     assert!(listing.contains("'user-data'") && listing.contains("-r--------"), "{listing}");
     for (name, content) in seed() {
         let place = target.join(&name);
-        assert!(fs::read(&place).unwrap() == joined(&content), "{name}");
+        assert!(fs::read(&place).unwrap() == joined(&content).unwrap(), "{name}");
         let meta = fs::metadata(&place).unwrap();
         assert_eq!(meta.mtime(), epoch().seconds() as i64, "{name}");
         assert_eq!(meta.permissions().mode() & 0o7777, 0o400, "{name}");

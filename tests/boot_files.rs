@@ -5,7 +5,7 @@
 mod lab;
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::sync::Mutex;
@@ -225,6 +225,37 @@ fn a_base_system_that_is_not_fit_is_refused_before_anything_is_written() {
         let bundle = work.path().join("out").join(profile);
         assert!(!bundle.join("boot").exists() && json(&bundle.join("bundle.json")).get("base").is_none());
     }
+}
+
+/// A second build gives boot files that it would make again one more name, and makes them anew for another base system.
+#[test]
+fn boot_files_are_taken_over_until_the_base_system_changes() {
+    let work = Workshop::new();
+    work.file("single.toml", single("carriers = [\"initramfs\"]"));
+    let base = base_with(&work, "base", &[("initrd.img", b"a small one"), ("cmdline", b"quiet\n")]);
+    let build = || {
+        run(build(&work, "./single.toml")
+            .env("KILN_CACHE", work.path().join("cache"))
+            .arg("--base")
+            .arg(&base));
+        let bundle = work.path().join("out/single");
+        let files = ["boot/vmlinuz", "boot/boot.ipxe", "nodes/control-plane-1/initrd.img"];
+        let manifest = json(&bundle.join("bundle.json"));
+        for file in files {
+            assert_eq!(sha256(&bundle.join(file)), manifest["files"][file]["sha256"], "{file}");
+        }
+        assert_eq!(sha256(&base.join("initrd.img")), manifest["base"]["initrd"]["sha256"]);
+        files.map(|file| fs::metadata(bundle.join(file)).unwrap().ino())
+    };
+    let first = build();
+    assert_eq!(build(), first);
+    fs::write(base.join("initrd.img"), b"another").unwrap();
+    let other = build();
+    assert!(first.iter().zip(&other).all(|(first, other)| first != other), "{first:?} {other:?}");
+    fs::write(base.join("cmdline"), b"debug\n").unwrap();
+    let last = build();
+    assert!(other.iter().zip(&last).all(|(other, last)| other != last), "{other:?} {last:?}");
+    assert!(fs::read_to_string(work.path().join("out/single/boot/boot.ipxe")).unwrap().contains("debug"));
 }
 
 /// However large a base system is, a build does not hold it in memory; and where it ends in the middle of a word, the

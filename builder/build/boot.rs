@@ -1,19 +1,53 @@
 //! The base system that a bundle's boot files are made of.
 
 use std::path::Path;
+use std::sync::Arc;
 
+use super::session::Session;
 use crate::base::{self, Base, Bases};
 use crate::carrier::ipxe;
-use crate::disk::{self, Kind};
+use crate::disk::{self, Input, Kind};
 use crate::failure::{Exit, Failure, Result};
+use crate::format::DiskFile;
 use crate::profile::{Carrier, Profile};
+use crate::values::Line;
+
+/// What the machines of all hosts boot from.
+pub struct BootFiles {
+    /// As boot loaders want it.
+    pub kernel: Arc<DiskFile>,
+    /// The base system's, without any node's files.
+    pub initrd: Arc<DiskFile>,
+    /// The kernel's command line.
+    pub cmdline: Line,
+}
+
+/// Of the base system that the command line names, else the profile: `None` where neither names one that runs from RAM,
+/// or where no carrier puts a node's files into an initrd.
+///
+/// # Errors
+/// As `base`, and `Exit::Io` when its files cannot be read.
+pub fn files(profile: &Profile, session: &Session<'_>) -> Result<Option<BootFiles>> {
+    let (given, bases) = (session.options.base.as_deref(), &session.options.bases);
+    let Some(base) = base(profile, given, bases)? else { return Ok(None) };
+    let file = |path: &Path| -> Result<Arc<DiskFile>> {
+        let size = Input::open(path)?.size();
+        Ok(Arc::new(DiskFile { path: path.to_owned(), size, sha256: session.digest(path)? }))
+    };
+    let cmdline = base
+        .cmdline
+        .parse()
+        .map_err(|why| Failure::new(Exit::Usage, format!("the kernel command line is none: {why}")))?;
+    let kernel = file(base.check_kernel(profile.etcd.arch)?)?;
+    Ok(Some(BootFiles { kernel, initrd: file(&base.initrd)?, cmdline }))
+}
 
 /// The base system whose kernel and initrd go into the bundle: the command line's, else the profile's. `None` where
 /// neither names one that runs from RAM, or where no carrier puts a node's files into an initrd.
 ///
 /// # Errors
 /// `Exit::Profile` when the profile's is not there; `Exit::Usage` when it is not one for boot files.
-pub fn base(profile: &Profile, given: Option<&Path>, bases: &Bases) -> Result<Option<Base>> {
+fn base(profile: &Profile, given: Option<&Path>, bases: &Bases) -> Result<Option<Base>> {
     let has_initramfs = profile.bundle.carriers.contains(&Carrier::Initramfs);
     let directory = match (given, &profile.machine.base) {
         (Some(_), _) if !has_initramfs => {

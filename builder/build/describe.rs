@@ -5,6 +5,7 @@ use std::str::FromStr;
 use super::prepare::Prepared;
 use crate::bundle::manifest::{self, Manifest};
 use crate::failure::{Failure, Result};
+use crate::format::DiskFile;
 use crate::pki::{Authority, Issued};
 use crate::plan::Node;
 use crate::values::{Invalid, Line, NodeName};
@@ -53,7 +54,11 @@ fn parse<T: FromStr<Err = Invalid>>(text: &str) -> Result<T> {
     text.parse().map_err(|why| Failure::io(format!("{text:?} cannot be written into the manifest: {why}")))
 }
 
-/// All but its base system, its nodes, certificates and files.
+fn input(file: &DiskFile) -> manifest::Input {
+    manifest::Input { size: file.size, sha256: file.sha256 }
+}
+
+/// All but its nodes, certificates and files.
 pub fn bundle(prepared: &Prepared) -> Result<Manifest> {
     let plan = &prepared.plan;
     let record = &prepared.release.record;
@@ -90,7 +95,11 @@ pub fn bundle(prepared: &Prepared) -> Result<Manifest> {
             data_disk_mib: plan.machine.data_disk_mib,
             base: plan.machine.base.clone(),
         }),
-        base: None,
+        base: prepared.boot.as_ref().as_ref().map(|boot| manifest::Base {
+            kernel: input(&boot.kernel),
+            initrd: input(&boot.initrd),
+            cmdline: boot.cmdline.clone(),
+        }),
         nodes: Vec::new(),
         carriers: plan.bundle.carriers.clone(),
         binaries: plan.bundle.binaries,

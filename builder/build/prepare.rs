@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use super::boot::BootFiles;
 use super::note::Note;
 use super::session::{Overlays, Session, StoredRelease};
 use super::witness::witness;
-use crate::base::Base;
 use crate::bundle::Bundle;
 use crate::bundle::Manifest;
 use crate::failure::{Exit, Failure, Result};
@@ -25,7 +25,7 @@ pub struct Prepared {
     pub release: Arc<StoredRelease>,
     pub overlays: Arc<Overlays>,
     /// What the boot files are made with, where the bundle has them.
-    pub base: Arc<Option<Base>>,
+    pub boot: Arc<Option<BootFiles>>,
     pub epoch: Epoch,
     pki: Pki,
     authority: OnceLock<Authority>,
@@ -39,7 +39,7 @@ impl Prepared {
     /// says has formed as another one, a formed cluster's bundle at `out` that this one is not of.
     pub fn new(profile: &Profile, session: &Session<'_>, keystore_path: PathBuf, out: &Path) -> Result<Self> {
         let release = session.release(profile)?;
-        let base = session.base(profile)?;
+        let boot = session.boot(profile)?;
         let found = Keystore::find(&keystore_path, &profile.cluster.name)?;
         let keystore_is_new = found.is_none();
         let mut keystore = match found {
@@ -88,7 +88,7 @@ impl Prepared {
             keystore_is_new,
             release,
             overlays,
-            base,
+            boot,
             pki: profile.pki.clone(),
             authority: OnceLock::new(),
         })

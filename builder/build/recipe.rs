@@ -11,9 +11,10 @@ use super::parts::Parts;
 use super::prepare::Prepared;
 use super::session::{LayerDigest, ProgramsLayer, Session};
 use super::sink::Sink;
+use crate::bundle;
 use crate::bundle::manifest::{self, Manifest};
 use crate::carrier::{cloud_init, ignition, ipxe, libvirt};
-use crate::failure::{Doing, Exit, Failure, Result};
+use crate::failure::{Doing, Result};
 use crate::format::{self, Piece, Stream, cpio, iso, tar, zstd};
 use crate::interrupt;
 use crate::pki::Issued;
@@ -51,8 +52,6 @@ struct Recipe<'a> {
 struct BuiltNode {
     node: manifest::Node,
     certificates: Vec<manifest::Certificate>,
-    /// What the base system's initrd was while it was copied.
-    initrd: Option<manifest::Input>,
 }
 
 /// Makes the whole bundle but its manifest, which it returns. Its nodes are made by so many `jobs` at once.
@@ -66,8 +65,6 @@ pub fn build(
     jobs: NonZeroUsize,
 ) -> Result<Manifest> {
     let plan = &prepared.plan;
-    // Boot files have another base system's bytes in them, of which only a look at all of it would tell that they are the same.
-    let cache = session.cache.as_ref().filter(|_| prepared.base.is_none());
     let recipe = Recipe {
         prepared,
         session,
@@ -79,7 +76,7 @@ pub fn build(
             programs: prepared.release.record.binaries.keys().map(ToString::to_string).collect(),
             epoch: prepared.epoch,
         },
-        parts: Parts { cache, sink },
+        parts: Parts { cache: session.cache.as_ref(), sink },
         common: common(prepared, session)?,
         sink,
         trust: OnceLock::new(),
@@ -97,7 +94,7 @@ pub fn build(
         (nodes, clients.join().and_then(|clients| clients))
     });
     let nodes = nodes?;
-    let base = recipe.boot(&nodes)?;
+    recipe.boot()?;
     let mut certificates = Vec::new();
     let mut baked = Vec::new();
     for mut done in nodes {
@@ -108,7 +105,7 @@ pub fn build(
     let mut client = clients?;
     certificates.splice(0..0, client.drain(..client.len().min(1)));
     certificates.append(&mut client);
-    Ok(Manifest { base, nodes: baked, certificates, ..describe::bundle(prepared)? })
+    Ok(Manifest { nodes: baked, certificates, ..describe::bundle(prepared)? })
 }
 
 /// Of all that every part of the bundle follows from, besides what is its own.
@@ -120,8 +117,10 @@ fn common(prepared: &Prepared, session: &Session<'_>) -> Result<Digest> {
     let nodes: Vec<_> = plan.nodes.iter().map(told).collect();
     let rest = Plan { nodes: Vec::new(), clients: Vec::new(), ..plan.clone() };
     let binaries = binaries(prepared);
+    let boot = prepared.boot.as_ref().as_ref();
+    let boot = boot.map(|boot| (boot.kernel.sha256, boot.initrd.sha256, &boot.cmdline));
     let text = format!(
-        "{}\n{}\n{}\n{}\n{binaries:?}\n{rest:?}\n{nodes:?}",
+        "{}\n{}\n{}\n{}\n{binaries:?}\n{boot:?}\n{rest:?}\n{nodes:?}",
         session.program()?,
         prepared.keystore.fingerprint()?,
         prepared.epoch.seconds(),
@@ -189,9 +188,8 @@ impl Recipe<'_> {
 
     fn make_layer(&self) -> Result<LayerDigest> {
         let layers = self.layers()?;
-        let put = |name: &str, at: usize| {
-            self.sink.put(&format!("layers/{name}"), Mode::FILE, &layers.files[at]).map(drop)
-        };
+        let put =
+            |name: &str, at: usize| self.sink.put(&format!("layers/{name}"), Mode::FILE, &layers.files[at]);
         put(LAYER_ARCHIVE, 0)?;
         if self.has(Carrier::Initramfs) {
             put(&self.cpio_name("etcd"), 1)?;
@@ -211,34 +209,23 @@ impl Recipe<'_> {
             let tree = render::programs_tree(self.session.programs(release)?, bin_dir)?;
             let archive = self.tar_gz(&tree)?;
             let segment = self.cpio(&tree)?;
-            let sha256 = format::digest(&archive);
+            let sha256 = bundle::digest_of_stream(&archive)?;
             let image = iso::iso(&[(LAYER_ARCHIVE.to_owned(), archive.clone())], LAYER_LABEL, epoch)?;
             Ok(ProgramsLayer { sha256, files: [archive, segment, image] })
         })
     }
 
     /// What the machines of all hosts boot from: the kernel, what it is told, and which of them gets which initrd.
-    fn boot(&self, nodes: &[BuiltNode]) -> Result<Option<manifest::Base>> {
-        let Some(base) = self.prepared.base.as_ref() else { return Ok(None) };
-        let plan = self.plan;
+    fn boot(&self) -> Result<()> {
+        let Some(boot) = self.prepared.boot.as_ref() else { return Ok(()) };
         self.sink.directory("boot", Mode::DIRECTORY)?;
-        let kernel = base.check_kernel(plan.arch)?;
-        let kernel = self.sink.put_behind("boot/vmlinuz", Mode::FILE, kernel, 1, &[])?;
-        self.sink.text("boot/cmdline", format!("{}\n", base.cmdline))?;
-        self.sink.text("boot/boot.ipxe", ipxe::script(plan, &base.cmdline))?;
-        // Every host's was read by itself, and all must have got the same.
-        let initrds: Vec<_> = nodes.iter().filter_map(|done| done.initrd.as_ref()).collect();
-        match initrds[..] {
-            [first, ref others @ ..] if others.iter().all(|other| *other == first) => {
-                let cmdline = base.cmdline.parse().map_err(|why| {
-                    Failure::new(Exit::Usage, format!("the kernel command line is none: {why}"))
-                })?;
-                Ok(Some(manifest::Base { kernel, initrd: first.clone(), cmdline }))
-            }
-            _ => {
-                Err(Failure::io(format!("{} changed while it was read; build again", base.initrd.display())))
-            }
-        }
+        let inputs = self.common.to_string();
+        self.parts.part("boot", &inputs, || {
+            let kernel = [Piece::File(Arc::clone(&boot.kernel))];
+            self.sink.put("boot/vmlinuz", Mode::FILE, &kernel)?;
+            self.sink.text("boot/cmdline", format!("{}\n", boot.cmdline))?;
+            self.sink.text("boot/boot.ipxe", ipxe::script(self.plan, boot.cmdline.as_str()))
+        })
     }
 
     /// One host, new or as it was.
@@ -260,13 +247,13 @@ impl Recipe<'_> {
             let programs = self.session.programs(&self.prepared.release)?;
             render::insert_programs(&mut tree, programs, &self.plan.bin_dir)?;
         }
-        let mut files = Vec::new();
+        let mut files = vec![SEED_ARCHIVE.to_owned()];
         let mut put = |name: &str, mode: Mode, stream: &[Piece]| {
             files.push(name.to_owned());
             self.sink.put(&format!("{directory}/{name}"), mode, stream)
         };
         let archive = self.tar_gz(&tree)?;
-        let digest = put(SEED_ARCHIVE, Mode::SECRET, &archive)?;
+        let digest = self.sink.put_hashed(&format!("{directory}/{SEED_ARCHIVE}"), Mode::SECRET, &archive)?;
         let mut segment = Stream::new();
         if self.has(Carrier::Initramfs) {
             segment = self.segment(&tree, &without, layer)?;
@@ -280,19 +267,16 @@ impl Recipe<'_> {
             describe::certificate(&file, Some(&node.name), leaf)
         });
         let certificates = certificates.collect::<Result<_>>()?;
-        let mut initrd = None;
-        if let Some(base) = self.prepared.base.as_ref() {
-            let mut segments = match layer {
-                Some(_) => self.layers()?.files[1].clone(),
-                None => Stream::new(),
-            };
-            segments.extend(segment);
-            let path = format!("{directory}/{INITRD}");
-            let was = self.sink.put_behind(&path, Mode::SECRET, &base.initrd, INITRD_UNIT, &segments)?;
-            files.push(INITRD.to_owned());
-            initrd = Some(was);
+        if let Some(boot) = self.prepared.boot.as_ref() {
+            let mut initrd = vec![Piece::File(Arc::clone(&boot.initrd))];
+            initrd.extend(format::padding(boot.initrd.size, INITRD_UNIT));
+            if layer.is_some() {
+                initrd.extend(self.layers()?.files[1].iter().cloned());
+            }
+            initrd.extend(segment);
+            put(INITRD, Mode::SECRET, &initrd)?;
         }
-        Ok(BuiltNode { node: describe::node(node, files)?, certificates, initrd })
+        Ok(BuiltNode { node: describe::node(node, files)?, certificates })
     }
 
     /// A node's files as Linux unpacks them. A gzip member can be put together from parts and a zstd frame cannot, so that
@@ -313,7 +297,7 @@ impl Recipe<'_> {
         archive: Stream,
         digest: Digest,
         layer: Option<&LayerDigest>,
-        put: &mut impl FnMut(&str, Mode, &[Piece]) -> Result<Digest>,
+        put: &mut impl FnMut(&str, Mode, &[Piece]) -> Result<()>,
     ) -> Result<()> {
         if !self.has_seed() {
             return Ok(());

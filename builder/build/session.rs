@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use super::boot;
+use super::boot::{self, BootFiles};
 use super::note::{Note, Tell};
 use super::once::Once;
 use crate::artifact::{Record, Store};
-use crate::base::{Base, Bases};
+use crate::base::Bases;
 use crate::bundle::{self, Laid, Seen};
 use crate::cache::{self, Cache, Of};
 use crate::clock;
@@ -52,7 +52,7 @@ pub struct Session<'a> {
     overlays: Once<Vec<PathBuf>, Overlays>,
     overlay: Once<PathBuf, Overlay>,
     room: Room,
-    bases: Once<Option<String>, Option<Base>>,
+    boot: Once<String, Option<BootFiles>>,
     today: Once<(), Epoch>,
     program: Once<(), Digest>,
     layers: Once<(Vec<Digest>, Epoch, &'static str, String), ProgramsLayer>,
@@ -115,7 +115,7 @@ impl<'a> Session<'a> {
             overlays: Once::default(),
             overlay: Once::default(),
             room: Room::default(),
-            bases: Once::default(),
+            boot: Once::default(),
             today: Once::default(),
             program: Once::default(),
             layers: Once::default(),
@@ -171,10 +171,11 @@ impl<'a> Session<'a> {
         })
     }
 
-    pub fn base(&self, profile: &Profile) -> Result<Arc<Option<Base>>> {
+    /// The base system that a profile's boot files are made of.
+    pub fn boot(&self, profile: &Profile) -> Result<Arc<Option<BootFiles>>> {
         let has_initramfs = profile.bundle.carriers.contains(&crate::profile::Carrier::Initramfs);
-        let key = format!("{has_initramfs} {:?}", profile.machine.base);
-        self.bases.get(Some(key), || boot::base(profile, self.options.base.as_deref(), &self.options.bases))
+        let key = format!("{has_initramfs} {} {:?}", profile.etcd.arch, profile.machine.base);
+        self.boot.get(key, || boot::files(profile, self))
     }
 
     /// A release's programs, and the compressor ready for them: with what the cache has, or with what is now made for it. A
@@ -199,7 +200,8 @@ impl<'a> Session<'a> {
         for (blob, _) in all.iter().zip(known).filter(|(_, known)| !known) {
             let pieces = self.compressor.teach(blob)?;
             if let Some(cache) = &self.cache {
-                let pieces: Vec<&[u8]> = pieces.iter().map(Piece::bytes).collect();
+                let pieces: Vec<_> = pieces.iter().filter_map(Piece::bytes).collect();
+                let pieces: Vec<&[u8]> = pieces.iter().map(|bytes| &**bytes).collect();
                 cache.put(Of::Packed, key(blob.digest()), &pieces);
             }
         }
@@ -232,16 +234,20 @@ impl<'a> Session<'a> {
 
     /// The SHA-256 of this program itself, on which all that it makes depends.
     pub fn program(&self) -> Result<Digest> {
-        let this = Path::new("/proc/self/exe");
-        let digest = || {
-            let noted = self.noted(this);
-            let (digest, new) = bundle::digest_as_seen(this, noted.as_deref(), clock::now())?;
-            if let (Some(cache), Some(new)) = (&self.cache, new) {
-                cache.put(Of::Seen, key_of(this), &[&new]);
-            }
-            Ok(digest)
-        };
-        self.program.get((), digest).map(|digest| *digest)
+        self.program.get((), || self.digest(Path::new("/proc/self/exe"))).map(|digest| *digest)
+    }
+
+    /// The SHA-256 of a file, which is not read again while it is as it was (`bundle::Seen`).
+    ///
+    /// # Errors
+    /// `Exit::Io` when it cannot be read.
+    pub fn digest(&self, file: &Path) -> Result<Digest> {
+        let noted = self.noted(file);
+        let (digest, new) = bundle::digest_as_seen(file, noted.as_deref(), clock::now())?;
+        if let (Some(cache), Some(new)) = (&self.cache, new) {
+            cache.put(Of::Seen, key_of(file), &[&new]);
+        }
+        Ok(digest)
     }
 
     /// What was seen of the files at a target when they were put there.

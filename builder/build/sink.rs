@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use crate::bundle::{self, Laid, Writer, manifest};
+use crate::bundle::{self, Laid, Writer};
 use crate::failure::Result;
-use crate::format::{Piece, digest, length};
+use crate::format::{Piece, length};
 use crate::interrupt;
 use crate::values::{Digest, Mode};
 
@@ -35,14 +35,22 @@ impl Sink<'_> {
         }
     }
 
-    /// The SHA-256 of what was put.
-    pub fn put(&self, path: &str, mode: Mode, stream: &[Piece]) -> Result<Digest> {
+    /// Puts a file. Where nothing is kept, no piece of it is looked at.
+    pub fn put(&self, path: &str, mode: Mode, stream: &[Piece]) -> Result<()> {
+        match self {
+            Sink::Bundle { .. } => self.put_hashed(path, mode, stream).map(drop),
+            Sink::Nowhere => interrupt::check(),
+        }
+    }
+
+    /// The same, with the SHA-256 of what was put.
+    pub fn put_hashed(&self, path: &str, mode: Mode, stream: &[Piece]) -> Result<Digest> {
         match self {
             Sink::Bundle { writer, progress, .. } => {
                 progress(Done::Bytes(length(stream)));
                 writer.put(path, mode, stream)
             }
-            Sink::Nowhere => interrupt::check().map(|()| digest(stream)),
+            Sink::Nowhere => bundle::digest_of_stream(stream),
         }
     }
 
@@ -69,23 +77,7 @@ impl Sink<'_> {
         }
     }
 
-    /// A copy of a file, filled up to a multiple of `unit`, and `stream` behind it; what that file was.
-    pub fn put_behind(
-        &self,
-        path: &str,
-        mode: Mode,
-        head: &Path,
-        unit: u64,
-        stream: &[Piece],
-    ) -> Result<manifest::Input> {
-        let (size, sha256) = match self {
-            Sink::Bundle { writer, .. } => writer.put_behind(path, mode, head, unit, stream)?,
-            Sink::Nowhere => bundle::digest(head)?,
-        };
-        Ok(manifest::Input { size, sha256 })
-    }
-
     pub fn text(&self, path: &str, text: impl Into<Vec<u8>>) -> Result<()> {
-        self.put(path, Mode::FILE, &[Piece::Own(text.into())]).map(drop)
+        self.put(path, Mode::FILE, &[Piece::Own(text.into())])
     }
 }

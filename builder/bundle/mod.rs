@@ -21,4 +21,4 @@ pub use place::{Holds, Place};
 pub use read::{Bundle, Problem, SHOWN, digest, listed};
 pub use receive::Receiver;
 pub use seen::{Seen, digest_as_seen};
-pub use write::{Laid, MANIFEST, SUMS, Writer};
+pub use write::{Laid, MANIFEST, SUMS, Writer, digest_of_stream};

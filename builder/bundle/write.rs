@@ -12,7 +12,7 @@ use super::read::{digest_of, each_piece};
 use super::seen::{LARGE, Seen};
 use crate::disk::{Input, Output, Staging};
 use crate::failure::{Failure, Result};
-use crate::format::Piece;
+use crate::format::{DiskFile, Piece};
 use crate::interrupt;
 use crate::threads;
 use crate::values::{Digest, GuestPath, Mode};
@@ -57,34 +57,12 @@ impl<'p> Writer<'p> {
     /// Writes one file and returns the SHA-256 of its bytes.
     ///
     /// # Errors
-    /// `Exit::Io`, or `Exit::Interrupted` after Ctrl-C.
+    /// `Exit::Io`, also when a file among its pieces is not what it was; `Exit::Interrupted` after Ctrl-C.
     pub fn put(&self, path: &str, mode: Mode, stream: &[Piece]) -> Result<Digest> {
         interrupt::check()?;
         let mut file = self.begin_file(path, mode)?;
-        stream.iter().try_for_each(|piece| file.write(piece.bytes()))?;
+        each_bytes(stream, |bytes| file.write(bytes))?;
         self.end_file(path, mode, file)
-    }
-
-    /// Writes one file that is a copy of `head`, zeros up to a multiple of `unit` bytes, and `stream`. Returns what
-    /// `head` was: the size in bytes and the SHA-256 of what was read of it and written.
-    ///
-    /// It is streamed, because nobody knows how large it is, and a file of its size per core may not fit into memory.
-    pub fn put_behind(
-        &self,
-        path: &str,
-        mode: Mode,
-        head: &Path,
-        unit: u64,
-        stream: &[Piece],
-    ) -> Result<(u64, Digest)> {
-        let mut file = self.begin_file(path, mode)?;
-        each_piece(head, |bytes| file.write(bytes))?;
-        let was = (file.size, file.digest());
-        let missing = file.size.next_multiple_of(unit) - file.size;
-        file.write(&vec![0; missing as usize])?;
-        stream.iter().try_for_each(|piece| file.write(piece.bytes()))?;
-        self.end_file(path, mode, file)?;
-        Ok(was)
     }
 
     /// Takes files over from another bundle, by giving each one more name, when every byte of all of them is as it has to
@@ -249,6 +227,53 @@ impl Hashed {
     /// Of what has been written so far.
     fn digest(&self) -> Digest {
         Digest::from_bytes(self.hash.clone().finalize().into())
+    }
+}
+
+/// The SHA-256 of a whole stream.
+///
+/// # Errors
+/// `Exit::Io` when a file among its pieces cannot be read, or is not what it was.
+pub fn digest_of_stream(stream: &[Piece]) -> Result<Digest> {
+    let mut hash = Sha256::new();
+    each_bytes(stream, |bytes| {
+        hash.update(bytes);
+        interrupt::check()
+    })?;
+    Ok(Digest::from_bytes(hash.finalize().into()))
+}
+
+/// All bytes of a stream, piece by piece: a file among them may be larger than memory.
+fn each_bytes(stream: &[Piece], mut take: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    for piece in stream {
+        match piece {
+            Piece::File(file) => copy_of(file, &mut take)?,
+            Piece::Zeros(count) => {
+                let zeros = vec![0; (*count).min(NEAR as u64) as usize];
+                let mut left = *count;
+                while left > 0 {
+                    let part = left.min(NEAR as u64);
+                    take(&zeros[..part as usize])?;
+                    left -= part;
+                }
+            }
+            Piece::Own(bytes) => take(bytes)?,
+            Piece::Packed(bytes) => take(bytes)?,
+        }
+    }
+    Ok(())
+}
+
+/// What is in a file, if that is still what it was.
+fn copy_of(file: &DiskFile, take: &mut impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    let mut hash = Sha256::new();
+    each_piece(&file.path, |bytes| {
+        hash.update(bytes);
+        take(bytes)
+    })?;
+    match Digest::from_bytes(hash.finalize().into()) == file.sha256 {
+        true => Ok(()),
+        false => Err(Failure::io(format!("{} changed while it was read; build again", file.path.display()))),
     }
 }
 

@@ -57,7 +57,7 @@ pub fn run(args: &cli::Build, out: &Output) -> Result<()> {
         session
             .release(profile)
             .and_then(|_| session.overlays(profile))
-            .and_then(|_| session.base(profile))
+            .and_then(|_| session.boot(profile))
             .doing(|| format!("building {}", profile.name))?;
     }
     look_at_replaced(&target, args.source.shard, &profiles, out)?;

@@ -242,7 +242,7 @@ mod tests {
         let shared = WORTH_SHARING as usize;
         for size in [0, 1, shared - 1, shared, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 5] {
             for stream in [vec![Content::Own(noise(size))], vec![Content::Shared(blob(size))]] {
-                let member = joined(&threads(2).compress(&stream).unwrap());
+                let member = joined(&threads(2).compress(&stream).unwrap()).unwrap();
                 assert_eq!(unpack(&member), noise(size), "{size}");
                 assert_eq!(member.len() % 4, 0, "{size}");
             }
@@ -255,10 +255,10 @@ mod tests {
         let stream =
             vec![Content::Own(noise(10)), Content::Shared(Arc::clone(&shared)), Content::Own(noise(7))];
         let made = threads(2);
-        let want = joined(&made.compress(&stream).unwrap());
+        let want = joined(&made.compress(&stream).unwrap()).unwrap();
         let learnt = threads(2);
-        assert!(learnt.learn(shared.digest(), joined(&made.teach(&shared).unwrap())));
-        assert_eq!(joined(&learnt.compress(&stream).unwrap()), want);
+        assert!(learnt.learn(shared.digest(), joined(&made.teach(&shared).unwrap()).unwrap()));
+        assert_eq!(joined(&learnt.compress(&stream).unwrap()).unwrap(), want);
         assert!(!threads(1).learn(shared.digest(), vec![0; 11]), "too short for its tail");
     }
 
@@ -282,10 +282,10 @@ mod tests {
             all.push(Content::Own(noise(10)));
             all
         };
-        let want = joined(&threads(1).compress(&stream(90_000)).unwrap());
+        let want = joined(&threads(1).compress(&stream(90_000)).unwrap()).unwrap();
         let used = threads(8);
         for cut in [7, 512, 65_536, 90_000] {
-            assert_eq!(joined(&used.compress(&stream(cut)).unwrap()), want, "{cut}");
+            assert_eq!(joined(&used.compress(&stream(cut)).unwrap()).unwrap(), want, "{cut}");
         }
     }
 
@@ -316,7 +316,8 @@ mod tests {
     fn the_combined_crc_is_that_of_the_whole() {
         let whole = noise(3 * CHUNK + 1);
         let member =
-            joined(&threads(2).compress(&[Content::Shared(Arc::new(Blob::new(whole.clone())))]).unwrap());
+            joined(&threads(2).compress(&[Content::Shared(Arc::new(Blob::new(whole.clone())))]).unwrap())
+                .unwrap();
         let (crc, size) = member[member.len() - 8..].split_at(4);
         assert_eq!(crc, crc32fast::hash(&whole).to_le_bytes());
         assert_eq!(size, (whole.len() as u32).to_le_bytes());

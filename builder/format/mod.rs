@@ -7,9 +7,9 @@ pub mod read;
 pub mod tar;
 pub mod zstd;
 
+use std::borrow::Cow;
+use std::path::PathBuf;
 use std::sync::Arc;
-
-use sha2::{Digest as _, Sha256};
 
 use crate::failure::{Failure, Result};
 use crate::tree::Content;
@@ -24,6 +24,19 @@ pub enum Piece {
     Own(Vec<u8>),
     /// Compressed once, used in several archives.
     Packed(Arc<Vec<u8>>),
+    /// All of a file, which may be larger than memory; whoever writes the stream reads it.
+    File(Arc<DiskFile>),
+    /// So many zero bytes.
+    Zeros(u64),
+}
+
+/// A file on disk, as it was when it was last read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiskFile {
+    pub path: PathBuf,
+    /// In bytes.
+    pub size: u64,
+    pub sha256: Digest,
 }
 
 impl From<Vec<u8>> for Piece {
@@ -33,10 +46,23 @@ impl From<Vec<u8>> for Piece {
 }
 
 impl Piece {
-    pub fn bytes(&self) -> &[u8] {
+    /// In bytes.
+    pub fn size(&self) -> u64 {
         match self {
-            Piece::Own(bytes) => bytes,
-            Piece::Packed(bytes) => bytes,
+            Piece::Own(bytes) => bytes.len() as u64,
+            Piece::Packed(bytes) => bytes.len() as u64,
+            Piece::File(file) => file.size,
+            Piece::Zeros(count) => *count,
+        }
+    }
+
+    /// `None` for a file, which is not in memory.
+    pub fn bytes(&self) -> Option<Cow<'_, [u8]>> {
+        match self {
+            Piece::Own(bytes) => Some(Cow::Borrowed(bytes)),
+            Piece::Packed(bytes) => Some(Cow::Borrowed(bytes)),
+            Piece::File(_) => None,
+            Piece::Zeros(count) => Some(Cow::Owned(vec![0; *count as usize])),
         }
     }
 }
@@ -46,7 +72,7 @@ pub type Stream = Vec<Piece>;
 
 /// How long it is, in bytes.
 pub fn length(stream: &[Piece]) -> u64 {
-    stream.iter().map(|piece| piece.bytes().len() as u64).sum()
+    stream.iter().map(Piece::size).sum()
 }
 
 /// How long an archive is, in bytes.
@@ -54,16 +80,16 @@ pub fn plain_length(archive: &[Content]) -> u64 {
     archive.iter().map(Content::len).sum()
 }
 
-/// The SHA-256 of the whole.
-pub fn digest(stream: &[Piece]) -> Digest {
-    let mut hash = Sha256::new();
-    stream.iter().for_each(|piece| hash.update(piece.bytes()));
-    Digest::from_bytes(hash.finalize().into())
+/// The whole as one buffer, for small files and for reading back; `None` when a part of it is a file on disk.
+pub fn joined(stream: &[Piece]) -> Option<Vec<u8>> {
+    let parts: Vec<_> = stream.iter().map(Piece::bytes).collect::<Option<_>>()?;
+    Some(parts.concat())
 }
 
-/// The whole as one buffer: for small files and for reading back.
-pub fn joined(stream: &[Piece]) -> Vec<u8> {
-    stream.iter().flat_map(Piece::bytes).copied().collect()
+/// Zeros up to the next multiple of `unit` bytes, where there are any missing.
+pub fn padding(length: u64, unit: u64) -> Option<Piece> {
+    let missing = length.next_multiple_of(unit) - length;
+    (missing > 0).then_some(Piece::Zeros(missing))
 }
 
 /// Puts a stream or an archive together: bytes of its own are joined, shared ones stay shared.
@@ -114,7 +140,7 @@ impl Joiner<Piece> {
     fn piece(&mut self, piece: &Piece) {
         match piece {
             Piece::Own(bytes) => self.bytes(bytes),
-            Piece::Packed(bytes) => self.shared(piece.clone(), bytes.len() as u64),
+            Piece::Packed(_) | Piece::File(_) | Piece::Zeros(_) => self.shared(piece.clone(), piece.size()),
         }
     }
 }
@@ -216,7 +242,7 @@ mod tests {
         joiner.piece(&Piece::Own(b"c".to_vec()));
         joiner.piece(&Piece::Packed(Arc::clone(&packed)));
         let stream = joiner.finish();
-        assert_eq!(joined(&stream), b"cpacked");
+        assert_eq!(joined(&stream).unwrap(), b"cpacked");
         assert_eq!(length(&stream), 7);
         assert!(matches!(&stream[..], [Piece::Own(_), Piece::Packed(same)] if Arc::ptr_eq(same, &packed)));
         assert!(Joiner::<Piece>::default().finish().is_empty());
@@ -228,7 +254,7 @@ mod tests {
             let mut joiner = Joiner::<Piece>::default();
             joiner.bytes(&vec![1; length]);
             joiner.pad(4);
-            assert_eq!(joined(&joiner.finish()).len(), want, "{length}");
+            assert_eq!(joined(&joiner.finish()).unwrap().len(), want, "{length}");
         }
     }
 }

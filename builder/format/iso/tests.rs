@@ -20,14 +20,14 @@ fn seed() -> Vec<(String, Stream)> {
 
 #[test]
 fn what_goes_in_comes_out() {
-    let image = joined(&iso(&seed(), "CIDATA", epoch()).unwrap());
+    let image = joined(&iso(&seed(), "CIDATA", epoch()).unwrap()).unwrap();
     assert_eq!(image.len() % SECTOR, 0);
     let back = read::iso(&image).unwrap();
     assert_eq!(back.volume, "CIDATA");
     assert_eq!(back.files.len(), 4);
     for (name, stream) in seed() {
         let file = back.file(&name).unwrap();
-        assert_eq!(image[file.content.clone()], joined(&stream), "{name}");
+        assert_eq!(image[file.content.clone()], joined(&stream).unwrap(), "{name}");
         assert_eq!(file.mode, Mode::from_bits(0o400));
     }
     let names: Vec<_> = back.files.iter().map(|file| file.name.as_str()).collect();
@@ -36,7 +36,7 @@ fn what_goes_in_comes_out() {
 
 #[test]
 fn both_descriptors_agree_on_the_volume() {
-    let image = joined(&iso(&seed(), "CIDATA", epoch()).unwrap());
+    let image = joined(&iso(&seed(), "CIDATA", epoch()).unwrap()).unwrap();
     let primary = &image[16 * SECTOR..17 * SECTOR];
     let joliet = &image[17 * SECTOR..18 * SECTOR];
     assert_eq!(&primary[40..72], format!("{:32}", "CIDATA").as_bytes());
@@ -63,7 +63,7 @@ fn a_directory_of_many_sectors_has_no_record_across_a_border() {
     let names: Vec<String> = (0..100).map(|n| format!("{n:03}-{}", "x".repeat(60))).collect();
     let many: Vec<(String, Stream)> =
         names.iter().map(|name| (name.clone(), vec![Piece::Own(name.as_bytes().to_vec())])).collect();
-    let image = joined(&iso(&many, "MANY", epoch()).unwrap());
+    let image = joined(&iso(&many, "MANY", epoch()).unwrap()).unwrap();
     let back = read::iso(&image).unwrap();
     assert_eq!(back.files.len(), 100);
     for file in &back.files {
@@ -115,7 +115,7 @@ fn what_does_not_fit_is_refused() {
 fn the_order_of_the_files_does_not_matter() {
     let (mut one, two) = (seed(), seed());
     one.reverse();
-    let image = |files: &[_]| joined(&iso(files, "CIDATA", epoch()).unwrap());
+    let image = |files: &[_]| joined(&iso(files, "CIDATA", epoch()).unwrap()).unwrap();
     assert!(image(&one) == image(&two));
 }
 
@@ -126,6 +126,6 @@ fn the_format_stays_as_it_is() {
         ("user-data".to_owned(), vec![Piece::Own(noise(3000))]),
         ("meta-data".to_owned(), vec![Piece::Own(noise(10))]),
     ];
-    let digest = Digest::of(&joined(&iso(&files, "CIDATA", epoch()).unwrap()));
+    let digest = Digest::of(&joined(&iso(&files, "CIDATA", epoch()).unwrap()).unwrap());
     assert_eq!(digest.to_string(), "05420e61861073e0809d86ed55165393d1c99ee2a0ff53d9201ce146c131db8f");
 }

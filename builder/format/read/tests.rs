@@ -12,11 +12,11 @@ use crate::failure::Exit;
 use crate::tree::{self, Blob, Content, Entry, Tree};
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
-    joined(&Compressor::new(NonZeroUsize::MIN).compress(&[Content::Own(bytes.to_vec())]).unwrap())
+    joined(&Compressor::new(NonZeroUsize::MIN).compress(&[Content::Own(bytes.to_vec())]).unwrap()).unwrap()
 }
 
 fn tar_gz_of(tree: &Tree) -> Vec<u8> {
-    joined(&Compressor::new(NonZeroUsize::MIN).compress(&tar::tar(tree, epoch()).unwrap()).unwrap())
+    joined(&Compressor::new(NonZeroUsize::MIN).compress(&tar::tar(tree, epoch()).unwrap()).unwrap()).unwrap()
 }
 
 fn plain_cpio(tree: &Tree) -> Vec<u8> {
@@ -331,11 +331,11 @@ proptest! {
     ) {
         let files: Vec<(String, Vec<Piece>)> =
             files.into_iter().map(|(name, size)| (name, vec![Piece::Own(vec![size as u8; size])])).collect();
-        let image = joined(&iso::iso(&files, "CIDATA", epoch()).unwrap());
+        let image = joined(&iso::iso(&files, "CIDATA", epoch()).unwrap()).unwrap();
         let back = iso(&image).unwrap();
         assert_eq!(back.files.len(), files.len());
         for (name, stream) in &files {
-            assert_eq!(&image[back.file(name).unwrap().content.clone()], stream[0].bytes(), "{}", name);
+            assert_eq!(&image[back.file(name).unwrap().content.clone()], &*stream[0].bytes().unwrap(), "{}", name);
         }
     }
 
@@ -346,7 +346,7 @@ proptest! {
         end in any::<sample::Index>(),
         cut in any::<bool>(),
     ) {
-        let image = joined(&iso::iso(&[("a".into(), vec![Piece::Own(vec![1; 9])])], "A", epoch()).unwrap());
+        let image = joined(&iso::iso(&[("a".into(), vec![Piece::Own(vec![1; 9])])], "A", epoch()).unwrap()).unwrap();
         let damage = |mut bytes: Vec<u8>, from: usize| {
             let length = bytes.len() - from;
             for (at, byte) in &changes {
