@@ -81,7 +81,9 @@ fn ha3() -> Source {
 }
 
 fn read(source: &Source) -> Profile {
-    profile::read(source, &[]).unwrap_or_else(|mistakes| panic!("{}", mistakes.render(false))).0
+    profile::read(source, &[], &kiln::carrier::all())
+        .unwrap_or_else(|mistakes| panic!("{}", mistakes.render(false)))
+        .0
 }
 
 fn etcd() -> Arc<Blob> {

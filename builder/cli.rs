@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand};
 
-use crate::base::Carrier;
+use crate::carrier;
 use crate::host::{Accel, Connect, Driver};
-use crate::values::{Digest, Epoch, NodeName, Shard};
+use crate::values::{Carrier, Digest, Epoch, NodeName, Shard};
 
 /// Bakes etcd nodes offline: one TOML profile in, payloads that machines boot from as a formed TLS cluster out.
 #[derive(Parser, Debug)]
@@ -321,7 +321,7 @@ pub struct Up {
     #[arg(long, value_enum)]
     pub driver: Option<Driver>,
     /// How a machine is given its files [default: what they were made with, else initramfs]
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = carrier::of_machines())]
     pub carrier: Option<Carrier>,
     /// auto takes KVM when a guest really starts in it
     #[arg(long, value_enum, default_value_t = Accel::Auto)]

@@ -305,8 +305,9 @@ fn domain_xml(arch: Arch) -> String {
     let etcd = format!("[etcd]\nversion = \"3.5.16\"\narch = \"{arch}\" #");
     let text = ha3_with(&[("# [etcd] version = \"3.5.33\"", &etcd)]);
     let source = kiln::profile::Source::file("ha3.toml".as_ref(), text.into_bytes());
-    let (profile, _) = kiln::profile::read(&source, &[(kiln::etcd::Release::new(3, 5, 16), arch)])
-        .unwrap_or_else(|_| panic!("{arch}"));
+    let (profile, _) =
+        kiln::profile::read(&source, &[(kiln::etcd::Release::new(3, 5, 16), arch)], &kiln::carrier::all())
+            .unwrap_or_else(|_| panic!("{arch}"));
     let plan = kiln::plan::resolve(&profile, &"ha3-00000000".parse().unwrap());
     let xml = kiln::carrier::libvirt::domain(&plan, &plan.nodes[0]).unwrap();
     run(Command::new("virt-xml-validate").arg(work.file("domain.xml", &xml)).arg("domain"));

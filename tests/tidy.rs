@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// Room -> the rooms that it may use. `failure`, `interrupt`, `threads` and `values` are open to all.
 const ROOMS: &[(&str, &[&str])] = &[
     ("artifact", &["disk", "etcd", "tree"]),
-    ("base", &["bundle", "disk", "process"]),
+    ("base", &["disk", "format", "process"]),
     (
         "build",
         &[
@@ -17,23 +17,24 @@ const ROOMS: &[(&str, &[&str])] = &[
             "plan", "profile", "render", "tree",
         ],
     ),
-    ("bundle", &["artifact", "disk", "etcd", "format", "pki", "profile"]),
+    ("bundle", &["artifact", "carrier", "disk", "etcd", "format", "pki", "profile"]),
     ("cache", &["disk"]),
-    ("carrier", &["plan", "profile", "xml", "yaml"]),
+    ("carrier", &["base", "format", "plan", "profile", "render", "tree", "xml", "yaml"]),
     ("clock", &[]),
     (
         "commands",
         &[
-            "artifact", "base", "build", "bundle", "cache", "cli", "clock", "disk", "etcd", "format", "host",
-            "pki", "plan", "process", "profile", "registry", "rehearse", "render", "verify",
+            "artifact", "base", "build", "bundle", "cache", "carrier", "cli", "clock", "disk", "etcd",
+            "format", "host", "pki", "plan", "process", "profile", "registry", "rehearse", "render",
+            "verify",
         ],
     ),
-    ("cli", &["base", "host"]),
+    ("cli", &["carrier", "host"]),
     ("disk", &[]),
     ("etcd", &["suggest"]),
     ("failure", &[]),
     ("format", &["tree"]),
-    ("host", &["base", "bundle", "disk", "etcd", "process", "verify", "xml"]),
+    ("host", &["base", "bundle", "carrier", "disk", "etcd", "process", "verify", "xml"]),
     ("interrupt", &[]),
     ("main", &["*"]),
     ("pki", &["disk", "etcd", "plan", "profile"]),

@@ -6,51 +6,29 @@ mod system;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use flate2::read::MultiGzDecoder;
-use serde::{Deserialize, Serialize};
-
-use crate::bundle::Manifest;
 use crate::disk::{self, Input};
 use crate::failure::{Doing, Exit, Failure, Result};
-use crate::values::{Arch, Mode, NodeName};
+use crate::format::DiskFile;
+use crate::values::{Arch, Carrier, Line};
 
 pub use bases::Bases;
 pub use system::{Image, System};
 
 const CMDLINE_LIMIT: u64 = 64 << 10;
-/// An initramfs is unpacked into memory; nobody has one of this size.
-const INITRD_LIMIT: u64 = 2 << 30;
 /// What a packed kernel for x86 has at 0x202, and where that ends (kernel documentation, arch/x86/boot).
 const X86_KERNEL: &[u8] = b"HdrS";
 const KERNEL_HEADER: u64 = 0x206;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum Carrier {
-    Initramfs,
-    CloudInit,
-    Ignition,
-}
-
-impl Carrier {
-    /// As profiles and manifests write it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Carrier::Initramfs => "initramfs",
-            Carrier::CloudInit => "cloud-init",
-            Carrier::Ignition => "ignition",
-        }
-    }
-
-    /// The base system of `ci/base` that goes with it.
-    pub fn base(self) -> &'static str {
-        match self {
-            Carrier::Initramfs => "live",
-            Carrier::CloudInit => "cloud",
-            Carrier::Ignition => "ignition",
-        }
-    }
+/// What the machines of all nodes boot from, where nothing but a boot loader starts them.
+pub struct BootFiles {
+    /// As boot loaders want it.
+    pub kernel: Arc<DiskFile>,
+    /// The base system's, without any node's files.
+    pub initrd: Arc<DiskFile>,
+    /// The kernel's command line.
+    pub cmdline: Line,
 }
 
 /// What every machine is started from.
@@ -74,10 +52,10 @@ impl Base {
         let directory =
             std::path::absolute(directory).doing(|| format!("finding {}", directory.display()))?;
         let lacks = |what: &str| {
-            let (at, base) = (directory.display(), carrier.base());
+            let (at, base) = (directory.display(), carrier.base().unwrap_or("live"));
             let reason = format!(
                 "{at} is not a base system for {}: it has no {what}; ci/base {base} makes one, and --base names it",
-                carrier.as_str()
+                carrier
             );
             Failure::new(Exit::Usage, reason)
         };
@@ -95,11 +73,11 @@ impl Base {
         let cmdline = there("cmdline")?.ok_or_else(|| lacks("cmdline"))?;
         let cmdline = String::from_utf8_lossy(&disk::read(&cmdline, CMDLINE_LIMIT)?).trim().to_owned();
         let disk = there("disk.qcow2")?;
-        if carrier != Carrier::Initramfs && disk.is_none() {
+        if !carrier.runs_from_ram() && disk.is_none() {
             return Err(lacks("disk.qcow2"));
         }
         let has_disk = disk.is_some();
-        let disk = disk.filter(|_| carrier != Carrier::Initramfs);
+        let disk = disk.filter(|_| !carrier.runs_from_ram());
         Ok(Self { kernel, packed_kernel, initrd, cmdline, disk, has_disk })
     }
 
@@ -134,34 +112,6 @@ impl Base {
     pub fn cmdline(&self, first_start: bool) -> String {
         let keep = |word: &&str| first_start || *word != "ignition.firstboot";
         self.cmdline.split(' ').filter(keep).collect::<Vec<_>>().join(" ")
-    }
-
-    /// Writes the initramfs of a node: the base system's and, where the carrier puts the node's files there, those.
-    /// They are not compressed in it: a guest without KVM takes longer to unpack them than QEMU to read them.
-    pub fn write_initrd(&self, bundle: &Path, manifest: &Manifest, node: &NodeName, to: &Path) -> Result<()> {
-        let mut initrd = disk::read(&self.initrd, INITRD_LIMIT)?;
-        let mut segments = Vec::new();
-        if manifest.shares_binaries() {
-            segments.push("layers/etcd.cpio".to_owned());
-        }
-        segments.push(format!("nodes/{node}/overlay.cpio"));
-        for segment in segments {
-            let zstd = format!("{segment}.zst");
-            let is_zstd = manifest.files.contains_key(zstd.as_str());
-            let segment = bundle.join(if is_zstd { zstd } else { format!("{segment}.gz") });
-            let reading = || format!("reading {}", segment.display());
-            let input = Input::open(&segment)?;
-            // Both read what stands one behind the other.
-            let unpacked: Box<dyn Read> = match is_zstd {
-                true => Box::new(zstd::Decoder::new(input).doing(reading)?),
-                false => Box::new(MultiGzDecoder::new(input)),
-            };
-            // The kernel finds an archive that is not compressed only at a multiple of four bytes
-            // (init/initramfs.c, unpack_to_rootfs).
-            initrd.resize(initrd.len().next_multiple_of(4), 0);
-            unpacked.take(INITRD_LIMIT).read_to_end(&mut initrd).doing(reading)?;
-        }
-        disk::write_whole(to, &initrd, Mode::SECRET)
     }
 }
 

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::{Base, Carrier};
+use super::Base;
 use crate::disk::{self, Input, Kind};
 use crate::failure::{Doing, Exit, Failure, Result};
 use crate::process::{self, Program};
-use crate::values::Digest;
+use crate::values::{Carrier, Digest};
 
 pub enum System {
     /// A directory as `ci/base` makes them.
@@ -35,7 +35,7 @@ impl System {
         if !is_file {
             return Base::open(path, carrier).map(Self::Base);
         }
-        if carrier == Carrier::Initramfs {
+        if carrier.runs_from_ram() {
             let reason = format!(
                 "{} is a disk image, which starts its own kernel, and the carrier initramfs has its files beside a \
                  kernel; choose --carrier cloud-init or ignition, whichever the image is for",

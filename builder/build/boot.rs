@@ -4,23 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::session::Session;
-use crate::base::{self, Base, Bases};
-use crate::carrier::ipxe;
+use crate::base::{Base, Bases, BootFiles};
+use crate::carrier::{self, ipxe};
 use crate::disk::{self, Input, Kind};
 use crate::failure::{Exit, Failure, Result};
 use crate::format::DiskFile;
-use crate::profile::{Carrier, Profile};
-use crate::values::Line;
-
-/// What the machines of all hosts boot from.
-pub struct BootFiles {
-    /// As boot loaders want it.
-    pub kernel: Arc<DiskFile>,
-    /// The base system's, without any node's files.
-    pub initrd: Arc<DiskFile>,
-    /// The kernel's command line.
-    pub cmdline: Line,
-}
+use crate::profile::Profile;
 
 /// Of the base system that the command line names, else the profile: `None` where neither names one that runs from RAM,
 /// or where no carrier puts a node's files into an initrd.
@@ -48,26 +37,35 @@ pub fn files(profile: &Profile, session: &Session<'_>) -> Result<Option<BootFile
 /// # Errors
 /// `Exit::Profile` when the profile's is not there; `Exit::Usage` when it is not one for boot files.
 fn base(profile: &Profile, given: Option<&Path>, bases: &Bases) -> Result<Option<Base>> {
-    let has_initramfs = profile.bundle.carriers.contains(&Carrier::Initramfs);
+    let Some(carrier) = profile.bundle.carriers.iter().copied().find(|carrier| carrier.runs_from_ram())
+    else {
+        return match given {
+            None => Ok(None),
+            Some(_) => {
+                let known: Vec<_> =
+                    carrier::all().iter().filter(|one| one.runs_from_ram()).map(|one| one.name).collect();
+                let reason = format!(
+                    "--base is for boot files, which hold the carrier {}; add it to [bundle] carriers",
+                    known.join(" or ")
+                );
+                Err(Failure::new(Exit::Usage, reason))
+            }
+        };
+    };
     let directory = match (given, &profile.machine.base) {
-        (Some(_), _) if !has_initramfs => {
-            let reason =
-                "--base is for boot files, which hold the carrier initramfs; add it to [bundle] carriers";
-            return Err(Failure::new(Exit::Usage, reason));
-        }
         (Some(given), _) => bases.named(given)?,
-        (None, Some(name)) if has_initramfs => {
+        (None, None) => return Ok(None),
+        (None, Some(name)) => {
             let directory = bases.directory(name);
             match disk::look(&directory)? {
                 // An image starts its own kernel.
                 Some(found) if found.kind == Kind::File => return Ok(None),
                 Some(_) => directory,
-                // These two start from a disk, whose machine has no use for boot files.
-                None if ["cloud", "ignition"].contains(&name.as_str()) => return Ok(None),
+                // A machine that starts from a disk has no use for boot files.
+                None if starts_from_disk(name) => return Ok(None),
                 None => return Err(bases.missing(Exit::Profile, name)),
             }
         }
-        (None, _) => return Ok(None),
     };
     // A directory that the profile names is the profile's mistake.
     let exit = if given.is_some() { Exit::Usage } else { Exit::Profile };
@@ -75,7 +73,7 @@ fn base(profile: &Profile, given: Option<&Path>, bases: &Bases) -> Result<Option
         Exit::Usage => failure.with_exit(exit),
         _ => failure,
     };
-    let base = Base::open(&directory, base::Carrier::Initramfs).map_err(as_named)?;
+    let base = Base::open(&directory, carrier).map_err(as_named)?;
     if base.has_disk {
         return match given {
             None => Ok(None),
@@ -97,4 +95,9 @@ fn base(profile: &Profile, given: Option<&Path>, bases: &Bases) -> Result<Option
         )
     })?;
     Ok(Some(base))
+}
+
+/// Whether it is the base system of `ci/base` for machines that start from a disk.
+fn starts_from_disk(base: &str) -> bool {
+    carrier::all().iter().any(|carrier| carrier.has_seed() && carrier.base() == Some(base))
 }

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use super::boot::BootFiles;
 use super::note::Note;
 use super::session::{Overlays, Session, StoredRelease};
 use super::witness::witness;
+use crate::base::BootFiles;
 use crate::bundle::Bundle;
 use crate::bundle::Manifest;
 use crate::failure::{Exit, Failure, Result};

@@ -9,30 +9,26 @@ use serde::{Deserialize, Serialize};
 use super::describe;
 use super::parts::Parts;
 use super::prepare::Prepared;
-use super::session::{LayerDigest, ProgramsLayer, Session};
+use super::session::{LayerDigest, Session};
 use super::sink::Sink;
-use crate::bundle;
 use crate::bundle::manifest::{self, Manifest};
-use crate::carrier::{cloud_init, ignition, ipxe, libvirt};
+use crate::carrier::{self, Files, Layer, NodeParts, Packer, libvirt};
 use crate::failure::{Doing, Result};
-use crate::format::{self, Piece, Stream, cpio, iso, tar, zstd};
+use crate::format::{Piece, Stream, tar};
 use crate::interrupt;
 use crate::pki::Issued;
 use crate::plan::{CertificateSpec, Node, Origin, Plan, Setting};
-use crate::profile::{Binaries as Placement, Carrier, Compression};
-use crate::render::{self, NodeKeys, Renderer, SeedArchive};
+use crate::profile::Binaries as Placement;
+use crate::render::{self, NodeKeys, Renderer};
 use crate::threads;
-use crate::tree::Tree;
 use crate::values::{Digest, Mode};
 
-/// The label of the disc that holds the layer which all hosts share.
-const LAYER_LABEL: &str = "KILNLAYER";
-const INITRD: &str = "initrd.img";
-const SEED_ARCHIVE: &str = "overlay.tar.gz";
-const LAYER_ARCHIVE: &str = "etcd.tar.gz";
+/// What every node has, whatever its carriers.
+const ARCHIVE: &str = "overlay.tar.gz";
+const DOMAIN: &str = "domain.xml";
+const LISTING: &str = "listing.txt";
 
-/// The kernel looks for an archive in an initramfs only at a multiple of it (init/initramfs.c, unpack_to_rootfs).
-const INITRD_UNIT: u64 = 4;
+const LAYER_ARCHIVE: &str = "etcd.tar.gz";
 
 struct Recipe<'a> {
     prepared: &'a Prepared,
@@ -130,29 +126,17 @@ fn common(prepared: &Prepared, session: &Session<'_>) -> Result<Digest> {
 }
 
 impl Recipe<'_> {
-    fn has(&self, carrier: Carrier) -> bool {
-        self.plan.bundle.carriers.contains(&carrier)
-    }
-
-    fn has_seed(&self) -> bool {
-        self.has(Carrier::CloudInit) || self.has(Carrier::Ignition)
-    }
-
-    fn tar_gz(&self, tree: &Tree) -> Result<Stream> {
-        self.session.compressor.compress(&tar::tar(tree, self.prepared.epoch)?)
-    }
-
-    /// A segment of an initramfs.
-    fn cpio(&self, tree: &Tree) -> Result<Stream> {
-        let archive = cpio::cpio(tree, self.prepared.epoch)?;
-        match self.plan.bundle.initramfs_compression {
-            Compression::Gzip => self.session.compressor.compress(&archive),
-            Compression::Zstd => zstd::zstd(&archive),
+    fn packer(&self) -> Packer<'_> {
+        Packer {
+            compressor: &self.session.compressor,
+            epoch: self.prepared.epoch,
+            compression: self.plan.bundle.initramfs_compression,
         }
     }
 
-    fn cpio_name(&self, stem: &str) -> String {
-        format!("{stem}.cpio.{}", self.plan.bundle.initramfs_compression.ending())
+    /// The programs in the form that a carrier needs.
+    fn layer_file(&self, layer: &Layer) -> Result<Arc<Stream>> {
+        self.session.layer_file(&self.prepared.release, &self.plan.bin_dir, &self.packer(), layer)
     }
 
     /// The part that is the same for every host, where the profile wants it apart.
@@ -187,32 +171,14 @@ impl Recipe<'_> {
     }
 
     fn make_layer(&self) -> Result<LayerDigest> {
-        let layers = self.layers()?;
-        let put =
-            |name: &str, at: usize| self.sink.put(&format!("layers/{name}"), Mode::FILE, &layers.files[at]);
-        put(LAYER_ARCHIVE, 0)?;
-        if self.has(Carrier::Initramfs) {
-            put(&self.cpio_name("etcd"), 1)?;
+        let (release, bin_dir) = (&self.prepared.release, &self.plan.bin_dir);
+        let programs = self.session.programs_layer(release, self.prepared.epoch, bin_dir)?;
+        self.sink.put(&format!("layers/{LAYER_ARCHIVE}"), Mode::FILE, &programs.archive)?;
+        for layer in carrier::layers(&self.plan.bundle.carriers) {
+            let name = (layer.name)(&self.packer());
+            self.sink.put(&format!("layers/{name}"), Mode::FILE, &self.layer_file(layer)?)?;
         }
-        if self.has_seed() {
-            put("layer.iso", 2)?;
-        }
-        Ok(LayerDigest { sha256: layers.sha256.to_string() })
-    }
-
-    /// The layer in all packings, which clusters with the same programs and the same epoch share.
-    fn layers(&self) -> Result<Arc<ProgramsLayer>> {
-        let (release, epoch) = (&self.prepared.release, self.prepared.epoch);
-        let compression = self.plan.bundle.initramfs_compression;
-        let bin_dir = &self.plan.bin_dir;
-        self.session.layers(release, epoch, compression, bin_dir, || {
-            let tree = render::programs_tree(self.session.programs(release)?, bin_dir)?;
-            let archive = self.tar_gz(&tree)?;
-            let segment = self.cpio(&tree)?;
-            let sha256 = bundle::digest_of_stream(&archive)?;
-            let image = iso::iso(&[(LAYER_ARCHIVE.to_owned(), archive.clone())], LAYER_LABEL, epoch)?;
-            Ok(ProgramsLayer { sha256, files: [archive, segment, image] })
-        })
+        Ok(LayerDigest { sha256: programs.sha256 })
     }
 
     /// What the machines of all hosts boot from: the kernel, what it is told, and which of them gets which initrd.
@@ -221,10 +187,10 @@ impl Recipe<'_> {
         self.sink.directory("boot", Mode::DIRECTORY)?;
         let inputs = self.common.to_string();
         self.parts.part("boot", &inputs, || {
-            let kernel = [Piece::File(Arc::clone(&boot.kernel))];
-            self.sink.put("boot/vmlinuz", Mode::FILE, &kernel)?;
-            self.sink.text("boot/cmdline", format!("{}\n", boot.cmdline))?;
-            self.sink.text("boot/boot.ipxe", ipxe::script(self.plan, boot.cmdline.as_str()))
+            let put = |name: &str, mode: Mode, stream: &[Piece]| {
+                self.sink.put(&format!("boot/{name}"), mode, stream)
+            };
+            carrier::boot_files(self.plan, boot, &Files::new(&put))
         })
     }
 
@@ -242,95 +208,42 @@ impl Recipe<'_> {
         let leaves = self.issue(&node.certificates)?;
         let keys = NodeKeys { trust_pem: self.trust()?, leaves: &leaves };
         let mut tree = self.renderer.node_tree(node, &keys)?;
-        let without = tree.clone();
+        let without_programs = tree.clone();
         if layer.is_none() {
             let programs = self.session.programs(&self.prepared.release)?;
             render::insert_programs(&mut tree, programs, &self.plan.bin_dir)?;
         }
-        let mut files = vec![SEED_ARCHIVE.to_owned()];
-        let mut put = |name: &str, mode: Mode, stream: &[Piece]| {
-            files.push(name.to_owned());
+        let put = |name: &str, mode: Mode, stream: &[Piece]| {
             self.sink.put(&format!("{directory}/{name}"), mode, stream)
         };
-        let archive = self.tar_gz(&tree)?;
-        let digest = self.sink.put_hashed(&format!("{directory}/{SEED_ARCHIVE}"), Mode::SECRET, &archive)?;
-        let mut segment = Stream::new();
-        if self.has(Carrier::Initramfs) {
-            segment = self.segment(&tree, &without, layer)?;
-            put(&self.cpio_name("overlay"), Mode::SECRET, &segment)?;
-        }
-        self.seed(node, archive, digest, layer, &mut put)?;
-        put("domain.xml", Mode::FILE, &own(libvirt::domain(self.plan, node)?))?;
-        put("listing.txt", Mode::FILE, &own(tree.listing()))?;
+        let archive = self.session.compressor.compress(&tar::tar(&tree, self.prepared.epoch)?)?;
+        let archive_sha256 =
+            self.sink.put_hashed(&format!("{directory}/{ARCHIVE}"), Mode::SECRET, &archive)?;
+        let files = Files::new(&put);
+        let parts = NodeParts {
+            plan: self.plan,
+            node,
+            packer: self.packer(),
+            templates: &self.session.seeds,
+            tree: &tree,
+            without_programs: &without_programs,
+            archive,
+            archive_sha256,
+            shared: layer.map(|layer| layer.sha256),
+            layer: &|layer| self.layer_file(layer),
+            boot: self.prepared.boot.as_ref().as_ref(),
+        };
+        carrier::node_files(&parts, &files)?;
+        put(DOMAIN, Mode::FILE, &own(libvirt::domain(self.plan, node)?))?;
+        put(LISTING, Mode::FILE, &own(tree.listing()))?;
         let certificates = node.certificates.iter().zip(&leaves).map(|(spec, leaf)| {
             let file = format!("{}/{}.pem", self.plan.pki.directory, spec.file);
             describe::certificate(&file, Some(&node.name), leaf)
         });
         let certificates = certificates.collect::<Result<_>>()?;
-        if let Some(boot) = self.prepared.boot.as_ref() {
-            let mut initrd = vec![Piece::File(Arc::clone(&boot.initrd))];
-            initrd.extend(format::padding(boot.initrd.size, INITRD_UNIT));
-            if layer.is_some() {
-                initrd.extend(self.layers()?.files[1].iter().cloned());
-            }
-            initrd.extend(segment);
-            put(INITRD, Mode::SECRET, &initrd)?;
-        }
-        Ok(BuiltNode { node: describe::node(node, files)?, certificates })
-    }
-
-    /// A node's files as Linux unpacks them. A gzip member can be put together from parts and a zstd frame cannot, so that
-    /// there the programs, which are compressed once, are a segment of their own.
-    fn segment(&self, whole: &Tree, own: &Tree, layer: Option<&LayerDigest>) -> Result<Stream> {
-        if self.plan.bundle.initramfs_compression == Compression::Gzip || layer.is_some() {
-            return self.cpio(whole);
-        }
-        let mut segments = self.layers()?.files[1].clone();
-        segments.extend(self.cpio(own)?);
-        Ok(segments)
-    }
-
-    /// cloud-init's files, the Ignition config and the disc that both read.
-    fn seed(
-        &self,
-        node: &Node,
-        archive: Stream,
-        digest: Digest,
-        layer: Option<&LayerDigest>,
-        put: &mut impl FnMut(&str, Mode, &[Piece]) -> Result<()>,
-    ) -> Result<()> {
-        if !self.has_seed() {
-            return Ok(());
-        }
-        let plan = self.plan;
-        let own_archive =
-            SeedArchive { label: cloud_init::SEED_LABEL, file: SEED_ARCHIVE, sha256: digest.to_string() };
-        let layer = layer.map(|layer| SeedArchive {
-            label: LAYER_LABEL,
-            file: LAYER_ARCHIVE,
-            sha256: layer.sha256.clone(),
-        });
-        let archives: Vec<_> = layer.into_iter().chain([own_archive]).collect();
-        let seed = render::seed(plan, node, &archives, self.renderer.templates)?;
-        let mut on_disc = Vec::new();
-        if self.has(Carrier::CloudInit) {
-            let files = cloud_init::no_cloud(plan, node, &seed.script);
-            let named = [
-                ("user-data", files.user_data),
-                ("meta-data", files.meta_data),
-                ("network-config", files.network_config),
-            ];
-            for (name, text) in named {
-                put(name, Mode::FILE, &own(text.clone()))?;
-                on_disc.push((name.to_owned(), own(text).to_vec()));
-            }
-        }
-        on_disc.push((SEED_ARCHIVE.to_owned(), archive));
-        put("seed.iso", Mode::SECRET, &iso::iso(&on_disc, cloud_init::SEED_LABEL, self.prepared.epoch)?)?;
-        if self.has(Carrier::Ignition) {
-            put("config.ign", Mode::FILE, &own(ignition::config(plan, node, &seed.script, &seed.unit)?))?;
-        }
-        Ok(())
+        let mut names = files.names();
+        names.extend([ARCHIVE, DOMAIN, LISTING].map(str::to_owned));
+        Ok(BuiltNode { node: describe::node(node, names)?, certificates })
     }
 
     fn issue(&self, specs: &[CertificateSpec]) -> Result<Vec<Issued>> {

@@ -6,22 +6,23 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use super::boot::{self, BootFiles};
+use super::boot;
 use super::note::{Note, Tell};
 use super::once::Once;
 use crate::artifact::{Record, Store};
-use crate::base::Bases;
+use crate::base::{Bases, BootFiles};
 use crate::bundle::{self, Laid, Seen};
 use crate::cache::{self, Cache, Of};
+use crate::carrier::{Layer, Packer, SeedTemplates};
 use crate::clock;
 use crate::disk;
 use crate::failure::{Exit, Failure, Result};
 use crate::format::gzip::Compressor;
-use crate::format::{Piece, Stream};
-use crate::profile::{Compression, Profile};
+use crate::format::{Piece, Stream, tar};
+use crate::profile::Profile;
 use crate::render::{self, Overlay, Program, Room, Templates};
 use crate::threads;
-use crate::tree::Blob;
+use crate::tree::{Blob, Tree};
 use crate::values::{Digest, Epoch, GuestPath, Lifetime};
 
 /// What a build is made from besides profiles and keystores.
@@ -46,6 +47,7 @@ pub struct Session<'a> {
     pub store: Store,
     pub compressor: Compressor,
     pub templates: Templates,
+    pub seeds: SeedTemplates,
     pub cache: Option<Cache>,
     pub jobs: NonZeroUsize,
     releases: Once<String, StoredRelease>,
@@ -55,7 +57,9 @@ pub struct Session<'a> {
     boot: Once<String, Option<BootFiles>>,
     today: Once<(), Epoch>,
     program: Once<(), Digest>,
-    layers: Once<(Vec<Digest>, Epoch, &'static str, String), ProgramsLayer>,
+    layers: Once<LayerKey, ProgramsLayer>,
+    /// The same in another form, by the file's name.
+    layer_files: Once<(LayerKey, String), Stream>,
     laid: Once<Digest, Mutex<Option<(Laid, LayerDigest)>>>,
 }
 
@@ -72,11 +76,12 @@ pub struct Overlays {
     pub digest: Digest,
 }
 
-/// The programs as a layer of their own, in its packings: tar.gz, cpio.gz and a disc.
+/// The programs as a layer of their own.
 pub struct ProgramsLayer {
-    /// Of the tar.gz.
+    pub tree: Tree,
+    pub archive: Stream,
+    /// Of the archive.
     pub sha256: Digest,
-    pub files: [Stream; 3],
 }
 
 /// The layer of a bundle that is being made, once one has it.
@@ -85,8 +90,8 @@ pub type SharedLayer = Arc<Mutex<Option<(Laid, LayerDigest)>>>;
 /// What is said of a layer.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct LayerDigest {
-    /// Of the archive that is on the disc.
-    pub sha256: String,
+    /// Of its tarball.
+    pub sha256: Digest,
 }
 
 impl<'a> Session<'a> {
@@ -109,6 +114,7 @@ impl<'a> Session<'a> {
             options,
             compressor: Compressor::new(jobs),
             templates: Templates::new()?,
+            seeds: SeedTemplates::new()?,
             cache: None,
             jobs,
             releases: Once::default(),
@@ -119,6 +125,7 @@ impl<'a> Session<'a> {
             today: Once::default(),
             program: Once::default(),
             layers: Once::default(),
+            layer_files: Once::default(),
             laid: Once::default(),
         })
     }
@@ -173,8 +180,8 @@ impl<'a> Session<'a> {
 
     /// The base system that a profile's boot files are made of.
     pub fn boot(&self, profile: &Profile) -> Result<Arc<Option<BootFiles>>> {
-        let has_initramfs = profile.bundle.carriers.contains(&crate::profile::Carrier::Initramfs);
-        let key = format!("{has_initramfs} {} {:?}", profile.etcd.arch, profile.machine.base);
+        let in_ram = profile.bundle.carriers.iter().any(|carrier| carrier.runs_from_ram());
+        let key = format!("{in_ram} {} {:?}", profile.etcd.arch, profile.machine.base);
         self.boot.get(key, || boot::files(profile, self))
     }
 
@@ -209,17 +216,40 @@ impl<'a> Session<'a> {
         Ok(release.programs.get_or_init(|| programs))
     }
 
-    /// A release's layer; its files are as old as the epoch says.
-    pub fn layers(
+    /// A release's programs as a layer, whose files are as old as the epoch says.
+    ///
+    /// # Errors
+    /// `Exit::Untrusted` when a program is not what the store says.
+    pub fn programs_layer(
         &self,
         release: &StoredRelease,
         epoch: Epoch,
-        compression: Compression,
         bin_dir: &GuestPath,
-        make: impl FnOnce() -> Result<ProgramsLayer>,
     ) -> Result<Arc<ProgramsLayer>> {
-        let binaries = release.record.binaries.values().map(|binary| binary.sha256).collect();
-        self.layers.get((binaries, epoch, compression.ending(), bin_dir.to_string()), make)
+        self.layers.get(layer_key(release, epoch, bin_dir), || {
+            let tree = render::programs_tree(self.programs(release)?, bin_dir)?;
+            let archive = self.compressor.compress(&tar::tar(&tree, epoch)?)?;
+            let sha256 = bundle::digest_of_stream(&archive)?;
+            Ok(ProgramsLayer { tree, archive, sha256 })
+        })
+    }
+
+    /// The same layer in the form that a carrier needs.
+    ///
+    /// # Errors
+    /// As `programs_layer`.
+    pub fn layer_file(
+        &self,
+        release: &StoredRelease,
+        bin_dir: &GuestPath,
+        packer: &Packer<'_>,
+        layer: &Layer,
+    ) -> Result<Arc<Stream>> {
+        let key = (layer_key(release, packer.epoch, bin_dir), (layer.name)(packer));
+        self.layer_files.get(key, || {
+            let programs = self.programs_layer(release, packer.epoch, bin_dir)?;
+            (layer.make)(packer, &programs.tree, &programs.archive)
+        })
     }
 
     /// Where the first of those bundles that have the same layer says where it lies.
@@ -281,6 +311,14 @@ pub fn date_of_issue(asked: Option<Epoch>) -> Result<Epoch> {
         return Err(Failure::unsafe_to(reason));
     }
     Ok(date)
+}
+
+/// What the bytes of a release's layer follow from.
+type LayerKey = (Vec<Digest>, Epoch, GuestPath);
+
+fn layer_key(release: &StoredRelease, epoch: Epoch, bin_dir: &GuestPath) -> LayerKey {
+    let binaries = release.record.binaries.values().map(|binary| binary.sha256).collect();
+    (binaries, epoch, bin_dir.clone())
 }
 
 /// There is one entry for a target, so that they do not pile up.

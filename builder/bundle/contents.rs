@@ -1,34 +1,23 @@
 //! Which files a bundle has, and who may read them. It follows from what a file is, whatever a manifest says of it.
 
-use super::manifest::{Carrier, Manifest};
-use crate::values::{ClientName, Mode, NodeName};
+use super::manifest::Manifest;
+use crate::carrier;
+use crate::values::{At, Carrier, CarrierFile, ClientName, Mode, NodeName};
 
-/// Below `nodes/NAME/`: for everyone, and for the owner alone, because a node's keys are in them.
-const OPEN: [&str; 6] =
-    ["config.ign", "domain.xml", "listing.txt", "meta-data", "network-config", "user-data"];
-const SECRET: [&str; 5] = ["initrd.img", "overlay.cpio.gz", "overlay.cpio.zst", "overlay.tar.gz", "seed.iso"];
+/// What every bundle has of a node, below `nodes/NAME/`: what is its owner's alone has the node's keys in it.
+const OF_NODES: [(&str, Mode); 3] =
+    [("domain.xml", Mode::FILE), ("listing.txt", Mode::FILE), (NODE_ARCHIVE, Mode::SECRET)];
+const NODE_ARCHIVE: &str = "overlay.tar.gz";
 
-/// Others than those of nodes and clients.
-const COMMON: [&str; 8] = [
-    "boot/boot.ipxe",
-    "boot/cmdline",
-    "boot/vmlinuz",
-    "layers/etcd.cpio.gz",
-    "layers/etcd.cpio.zst",
-    "layers/etcd.tar.gz",
-    "layers/layer.iso",
-    "network.xml",
-];
+/// The programs where all hosts share them, whatever the carriers.
+const LAYER_ARCHIVE: &str = "layers/etcd.tar.gz";
 
 /// The mode of a bundle's file; `None` where no build puts one.
 pub fn mode(path: &str) -> Option<Mode> {
     if let Some((node, file)) = path.strip_prefix("nodes/").and_then(|rest| rest.split_once('/')) {
         node.parse::<NodeName>().ok()?;
-        return match file {
-            _ if OPEN.contains(&file) => Some(Mode::FILE),
-            _ if SECRET.contains(&file) => Some(Mode::SECRET),
-            _ => None,
-        };
+        let of_all = OF_NODES.iter().find(|(name, _)| *name == file).map(|(_, mode)| *mode);
+        return of_all.or_else(|| of_carrier(&[At::Node, At::BootNode], file));
     }
     if let Some(file) = path.strip_prefix("client/") {
         if ["etcdctl.env", "etcdctl.sh"].contains(&file) {
@@ -39,7 +28,48 @@ pub fn mode(path: &str) -> Option<Mode> {
         key.unwrap_or(stem).parse::<ClientName>().ok()?;
         return Some(if key.is_some() { Mode::SECRET } else { Mode::FILE });
     }
-    COMMON.contains(&path).then_some(Mode::FILE)
+    match path.split_once('/') {
+        None => (path == "network.xml").then_some(Mode::FILE),
+        Some(("layers", file)) => {
+            (path == LAYER_ARCHIVE).then_some(Mode::FILE).or_else(|| of_carrier(&[At::Layers], file))
+        }
+        Some(("boot", file)) => of_carrier(&[At::Boot], file),
+        Some(_) => None,
+    }
+}
+
+/// The mode of a file that one of all carriers puts there.
+fn of_carrier(at: &[At], name: &str) -> Option<Mode> {
+    let mut files = carrier::all().into_iter().flat_map(|carrier| carrier.files);
+    files.find(|file| at.contains(&file.at) && file.names.contains(&name)).map(|file| file.mode)
+}
+
+/// The archives of a node whose members can be listed, the shared ones first, as paths in the bundle.
+pub fn archives(manifest: &Manifest, node: &str) -> Vec<String> {
+    let files = distinct(&carrier::all());
+    let of = |at: &[At]| -> Vec<&str> {
+        let files = files.iter().filter(|file| file.is_archive && at.contains(&file.at));
+        files.flat_map(|file| file.names.iter().copied()).collect()
+    };
+    let shared = of(&[At::Layers]);
+    let is_shared = |path: &str| {
+        path == LAYER_ARCHIVE || path.strip_prefix("layers/").is_some_and(|name| shared.contains(&name))
+    };
+    let shared = manifest.files.keys().map(ToString::to_string).filter(|path| is_shared(path));
+    let own = std::iter::once(NODE_ARCHIVE).chain(of(&[At::Node, At::BootNode]));
+    let own = own.map(|name| format!("nodes/{node}/{name}"));
+    shared.chain(own.filter(|path| manifest.files.contains_key(path.as_str()))).collect()
+}
+
+/// The files of these carriers, each once: two may have one in common.
+fn distinct(carriers: &[Carrier]) -> Vec<&'static CarrierFile> {
+    let mut all: Vec<&CarrierFile> = Vec::new();
+    for file in carriers.iter().flat_map(|carrier| carrier.files) {
+        if !all.iter().any(|there| (there.at, there.names) == (file.at, file.names)) {
+            all.push(file);
+        }
+    }
+    all
 }
 
 /// The mode of a directory that a bundle's file lies in: those with keys in them are their owner's alone.
@@ -52,40 +82,27 @@ pub fn directory_mode(path: &str) -> Mode {
 
 /// What a bundle cannot do without, each as the names of which one has to be there.
 pub fn needed(manifest: &Manifest) -> Vec<Vec<String>> {
-    let has = |carrier| manifest.carriers.contains(&carrier);
-    let has_seed = has(Carrier::CloudInit) || has(Carrier::Ignition);
     let one = |path: &str| vec![path.to_owned()];
-    let cpio = |stem: &str| vec![format!("{stem}.cpio.gz"), format!("{stem}.cpio.zst")];
+    let (is_shared, boots) = (manifest.shares_binaries(), manifest.base.is_some());
+    let files = distinct(&manifest.carriers);
+    let below = |directory: &str, at: At| -> Vec<Vec<String>> {
+        let files = files.iter().filter(|file| file.is_needed && file.at == at);
+        files.map(|file| file.names.iter().map(|name| format!("{directory}/{name}")).collect()).collect()
+    };
     let mut all = vec![one("client/ca.pem"), one("client/etcdctl.pem"), one("client/etcdctl-key.pem")];
-    if manifest.shares_binaries() {
-        all.push(one("layers/etcd.tar.gz"));
-        if has(Carrier::Initramfs) {
-            all.push(cpio("layers/etcd"));
-        }
-        if has_seed {
-            all.push(one("layers/layer.iso"));
-        }
+    if is_shared {
+        all.push(one(LAYER_ARCHIVE));
+        all.extend(below("layers", At::Layers));
     }
-    if manifest.base.is_some() {
-        all.extend(["boot/vmlinuz", "boot/cmdline"].map(one));
+    if boots {
+        all.extend(below("boot", At::Boot));
     }
     for node in &manifest.nodes {
-        let of_node = |file: &str| one(&format!("nodes/{}/{file}", node.name));
-        all.push(of_node("overlay.tar.gz"));
-        if has(Carrier::Initramfs) {
-            all.push(cpio(&format!("nodes/{}/overlay", node.name)));
-        }
-        if has_seed {
-            all.push(of_node("seed.iso"));
-        }
-        if has(Carrier::CloudInit) {
-            all.extend(["user-data", "meta-data", "network-config"].map(of_node));
-        }
-        if has(Carrier::Ignition) {
-            all.push(of_node("config.ign"));
-        }
-        if manifest.base.is_some() {
-            all.push(of_node("initrd.img"));
+        let directory = format!("nodes/{}", node.name);
+        all.push(one(&format!("{directory}/{NODE_ARCHIVE}")));
+        all.extend(below(&directory, At::Node));
+        if boots {
+            all.extend(below(&directory, At::BootNode));
         }
     }
     all

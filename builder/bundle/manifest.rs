@@ -3,7 +3,7 @@
 //! A bundle may come from anywhere, and its manifest's words go to ip, QEMU, libvirt and terminals. So every field has
 //! the type that the profile has for it, and what is no such value is not read at all.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -11,17 +11,18 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::judge;
 use super::read::{SHOWN, listed};
+use crate::carrier;
 use crate::etcd::Release;
 use crate::etcd::ids::{ClusterId, MemberId};
 use crate::failure::{Failure, Result};
 use crate::profile;
 use crate::values::{
-    self, AltName, Arch, BaseSystem, ClusterName, Digest, Epoch, FileName, GuestPath, Line, Mac, Mode,
-    NodeName, Serial, Token, Url, host_address, printable,
+    self, AltName, Arch, BaseSystem, Carrier, ClusterName, Digest, Epoch, FileName, GuestPath, Line, Mac,
+    Mode, NodeName, Serial, Token, Url, host_address, printable,
 };
 
 pub use crate::artifact::{Program, Trust};
-pub use crate::profile::{Binaries, Carrier};
+pub use crate::profile::Binaries;
 
 /// The only manifest schema that this Kiln writes and reads.
 pub const SCHEMA: u32 = 1;
@@ -52,8 +53,8 @@ pub struct Manifest {
     /// At least one, in the order of the profile.
     #[serde(deserialize_with = "values::list::<_, _, NODES>")]
     pub nodes: Vec<Node>,
-    #[serde(deserialize_with = "values::set")]
-    pub carriers: BTreeSet<Carrier>,
+    #[serde(deserialize_with = "carrier::set")]
+    pub carriers: Vec<Carrier>,
     pub binaries: Binaries,
     pub certificates: Vec<Certificate>,
     /// Every file of the bundle but this one and SHA256SUMS, by its path in the bundle.

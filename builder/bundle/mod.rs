@@ -15,6 +15,7 @@ mod seen;
 mod write;
 
 pub use check::differs;
+pub use contents::archives;
 pub use fleet::{Entry, Fleet, INDEX, Index, join};
 pub use manifest::Manifest;
 pub use place::{Holds, Place};

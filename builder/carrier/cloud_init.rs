@@ -1,24 +1,42 @@
-//! cloud-init's NoCloud data source: user-data, meta-data and network-config.
+//! `cloud-init`: its NoCloud data source, a disk with user-data, meta-data and network-config.
 
 use serde_json::{Value, json};
 
+use super::row::{NodeParts, Row, Texts};
+use super::scripts::Scripts;
+use super::seed;
+use crate::failure::Result;
 use crate::plan::{Node, Plan};
-use crate::values::Digest;
+use crate::values::{At, CarrierFacts, CarrierFile, Digest, Mode, Start};
 use crate::yaml;
 
-/// The label by which cloud-init finds its seed (cloud-init, DataSourceNoCloud).
-pub const SEED_LABEL: &str = "CIDATA";
+const USER_DATA: &str = "user-data";
+const META_DATA: &str = "meta-data";
+const NETWORK_CONFIG: &str = "network-config";
 
-/// A node's three files.
-pub struct NoCloud {
-    pub user_data: String,
-    pub meta_data: String,
-    pub network_config: String,
-}
+const FACTS: CarrierFacts = CarrierFacts {
+    name: "cloud-init",
+    about: "a disk that cloud-init reads",
+    start: Start::Disk { base: "cloud", firmware: None },
+    makes_accounts: true,
+    has_read_only_usr: false,
+    is_initramfs: false,
+    files: &[
+        CarrierFile::new(At::Node, &[USER_DATA], Mode::FILE),
+        CarrierFile::new(At::Node, &[META_DATA], Mode::FILE),
+        CarrierFile::new(At::Node, &[NETWORK_CONFIG], Mode::FILE),
+        seed::SEED,
+        seed::LAYER,
+    ],
+};
 
-/// `script` unpacks the seed; it names the digest of what it unpacks, so a changed payload changes the text.
-pub fn no_cloud(plan: &Plan, node: &Node, script: &str) -> NoCloud {
-    let user_data = user_data(plan, node, script);
+pub const ROW: Row = Row::new(&FACTS).seed(no_cloud).layer(&seed::PROGRAMS);
+
+/// A node's three files. The script that unpacks the seed names the digest of what it unpacks, so a changed payload changes
+/// the text.
+fn no_cloud(parts: &NodeParts<'_>, scripts: &Scripts) -> Result<Texts> {
+    let (plan, node) = (parts.plan, parts.node);
+    let user_data = user_data(plan, node, &scripts.script);
     let network_config = network_config(plan, node);
     // cloud-init acts again only on a new instance-id: it follows from everything that the node is given.
     let payload = Digest::of(format!("{user_data}\0{network_config}").as_bytes()).to_string();
@@ -26,7 +44,8 @@ pub fn no_cloud(plan: &Plan, node: &Node, script: &str) -> NoCloud {
         "instance-id": format!("{}-{}-{}", plan.cluster.name, node.name, &payload[..16]),
         "local-hostname": node.name,
     }));
-    NoCloud { user_data, meta_data, network_config }
+    let named = [(USER_DATA, user_data), (META_DATA, meta_data), (NETWORK_CONFIG, network_config)];
+    Ok(Texts { named: named.map(|(name, text)| (name, text.into_bytes())).to_vec(), on_disk: true })
 }
 
 fn user_data(plan: &Plan, node: &Node, script: &str) -> String {

@@ -1,15 +1,42 @@
-//! An Ignition config (specification 3.3.0): small, because Ignition reads fw_cfg a byte at a time; the
+//! `ignition`: a config (specification 3.3.0), small, because Ignition reads fw_cfg a byte at a time; the
 //! binaries travel on the seed.
 
 use ignition_config::v3_3::{Config, File, Passwd, Resource, Storage, Systemd, Unit, User};
 
+use super::row::{NodeParts, Row, Texts};
+use super::scripts::Scripts;
+use super::seed;
 use crate::failure::{Failure, Result};
 use crate::plan::{Node, Plan};
 use crate::profile::Login;
+use crate::values::{At, CarrierFacts, CarrierFile, Firmware, Mode, Start};
+
+const CONFIG: &str = "config.ign";
+
+const FACTS: CarrierFacts = CarrierFacts {
+    name: "ignition",
+    about: "a config that Ignition reads, and a disk with the files",
+    start: Start::Disk {
+        base: "ignition",
+        // Ignition, internal/providers/qemu: qemu_fwcfg.go, and qemu_blockdev.go for machines without fw_cfg.
+        firmware: Some(Firmware { key: "opt/com.coreos/config", file: CONFIG, serial: "ignition" }),
+    },
+    makes_accounts: true,
+    has_read_only_usr: true,
+    is_initramfs: false,
+    files: &[CarrierFile::new(At::Node, &[CONFIG], Mode::FILE), seed::SEED, seed::LAYER],
+};
+
+pub const ROW: Row = Row::new(&FACTS).seed(files).layer(&seed::PROGRAMS);
+
+fn files(parts: &NodeParts<'_>, scripts: &Scripts) -> Result<Texts> {
+    let config = config(parts.plan, parts.node, &scripts.script, &scripts.unit)?;
+    Ok(Texts { named: vec![(CONFIG, config)], on_disk: false })
+}
 
 /// # Errors
 /// None that input can cause: the config's own types refuse nothing that is put into them here.
-pub fn config(plan: &Plan, node: &Node, script: &str, unit: &str) -> Result<Vec<u8>> {
+fn config(plan: &Plan, node: &Node, script: &str, unit: &str) -> Result<Vec<u8>> {
     let mut files = vec![
         file("/etc/hostname", 0o644, &format!("{}\n", node.name)),
         file("/etc/kiln/unpack-seed.sh", 0o755, script),

@@ -3,7 +3,7 @@
 
 use crate::failure::Result;
 use crate::plan::{Node, Plan};
-use crate::profile::{Binaries, Carrier};
+use crate::profile::Binaries;
 use crate::values::{Arch, Volume, libvirt_name};
 use crate::xml::{Element, element};
 
@@ -44,7 +44,7 @@ pub fn network(plan: &Plan) -> Result<Vec<u8>> {
 /// None that input can cause.
 pub fn domain(plan: &Plan, node: &Node) -> Result<Vec<u8>> {
     let carriers = &plan.bundle.carriers;
-    let has_seed = carriers.contains(&Carrier::CloudInit) || carriers.contains(&Carrier::Ignition);
+    let has_seed = carriers.iter().any(|carrier| carrier.has_seed());
     let pool = name_of(plan);
     let volume = |what: Volume| what.name(node.name.as_str());
     let mut disks = vec![
@@ -59,16 +59,15 @@ pub fn domain(plan: &Plan, node: &Node) -> Result<Vec<u8>> {
     }
     let kind = Platform::of(plan.arch);
     let mut ignition = None;
-    if carriers.contains(&Carrier::Ignition) {
+    if let Some(firmware) = carriers.iter().find_map(|carrier| carrier.firmware()) {
         if kind.has_fw_cfg {
             // By its path, the one in either file: libvirt (11.3) hands text to QEMU with its quotes escaped as for XML
             // and its commas not at all.
             let file = format!("{POOLS}/kiln-{pool}/{}", volume(Volume::Ignition));
-            let entry = element("entry").with("name", "opt/com.coreos/config").with("file", file);
+            let entry = element("entry").with("name", firmware.key).with("file", file);
             ignition = Some(element("sysinfo").with("type", "fwcfg").containing([entry]));
         } else {
-            // Ignition's provider for these machines (internal/providers/qemu/qemu_blockdev.go) looks for the serial.
-            let config = raw(&pool, &volume(Volume::Ignition), "vde", Some("ignition"));
+            let config = raw(&pool, &volume(Volume::Ignition), "vde", Some(firmware.serial));
             disks.push(config);
         }
     }

@@ -1,7 +1,21 @@
-//! What machines get besides an archive, each from the plan alone: seeds for cloud-init and Ignition, a script for iPXE, XML for
-//! libvirt.
+//! The ways in which machines get their files: a row and a file for each.
 
-pub mod cloud_init;
-pub mod ignition;
+mod cloud_init;
+mod ignition;
+mod initramfs;
 pub mod ipxe;
 pub mod libvirt;
+mod make;
+mod parse;
+mod row;
+mod scripts;
+mod seed;
+mod tarball;
+
+pub use make::{boot_files, layers, node_files};
+pub use parse::{all, named, of_machine, of_machines, of_machines_by_default, set};
+pub use row::{Files, Layer, NodeParts, Packer, Row};
+pub use scripts::SeedTemplates;
+
+/// All carriers, in the order in which manifests list them.
+pub static TABLE: [Row; 4] = [tarball::ROW, initramfs::ROW, cloud_init::ROW, ignition::ROW];

@@ -9,6 +9,7 @@ use super::overlays;
 use crate::artifact::Store;
 use crate::base::Bases;
 use crate::build::{self, Options};
+use crate::carrier;
 use crate::cli;
 use crate::disk::{self, Input, Kind};
 use crate::failure::{Exit, Failure, Result};
@@ -171,7 +172,8 @@ pub fn profiles(sources: &[Source], store: &Store, out: &Output) -> Result<(Vec<
     let available = store.available()?;
     let directory = looked_in(store);
     let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let read = threads::each(sources, cores.get(), |source| Ok(profile::read(source, &available)))?;
+    let read =
+        threads::each(sources, cores.get(), |source| Ok(profile::read(source, &available, &carrier::all())))?;
     let mut profiles = Vec::with_capacity(sources.len());
     let mut mistakes = Vec::new();
     let mut warned: BTreeMap<String, (String, usize)> = BTreeMap::new();
@@ -245,7 +247,7 @@ fn check_names(sources: &[Source], profiles: &[Profile]) -> Result<()> {
 /// Reads and checks a profile; warnings go to stderr.
 pub fn profile(name: &str, store: &Store, out: &Output) -> Result<Profile> {
     let source = source(name)?;
-    match profile::read(&source, &store.available()?) {
+    match profile::read(&source, &store.available()?, &carrier::all()) {
         Ok((profile, warnings)) => {
             for warning in warnings {
                 match warning.line {

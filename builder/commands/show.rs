@@ -124,13 +124,7 @@ impl Found<'_> {
 /// The node's own archives, and the shared layers below them: one after another, because each may have a quarter of a million
 /// members.
 fn node(bundle: &Bundle, name: &str, json: bool, out: &Output) -> Result<()> {
-    let files = &bundle.manifest.files;
-    let layers = files.keys().map(ToString::to_string).filter(|path| path.starts_with("layers/"));
-    let own = ["overlay.tar.gz", "overlay.cpio.gz", "overlay.cpio.zst", INITRD];
-    let archives = layers
-        .filter(|path| path.ends_with(".tar.gz") || path.contains(".cpio."))
-        .chain(own.iter().map(|file| format!("nodes/{name}/{file}")))
-        .filter(|path| files.contains_key(path.as_str()));
+    let archives = bundle::archives(&bundle.manifest, name).into_iter();
     let mut problems = Vec::new();
     let mut listings = archives.filter_map(|archive| listing(bundle, archive, &mut problems).transpose());
     match json {

@@ -9,14 +9,15 @@ use super::inputs;
 use super::output::Output;
 use super::programs;
 use crate::artifact::Program;
-use crate::base::{Carrier, System};
+use crate::base::System;
 use crate::bundle::Bundle;
+use crate::carrier;
 use crate::cli;
 use crate::disk::{self, Follow};
 use crate::failure::{Doing, Exit, Failure, Result};
 use crate::host::{self, Driver, Order, Plain, Standing, State};
 use crate::interrupt;
-use crate::values::counted;
+use crate::values::{Carrier, counted};
 
 const GLANCE: Duration = Duration::from_millis(100);
 
@@ -30,7 +31,8 @@ pub fn run(args: &cli::Up, out: &Output) -> Result<()> {
     let there = State::open(&bundle)?.map(|state| state.record);
     let there = there.as_ref();
     let driver = args.driver.or(there.map(|there| there.driver)).unwrap_or(Driver::Qemu);
-    let carrier = args.carrier.or(there.map(|there| there.carrier)).unwrap_or(Carrier::Initramfs);
+    let carrier =
+        args.carrier.or(there.map(|there| there.carrier)).unwrap_or_else(carrier::of_machines_by_default);
     let connect = args.connect.clone().or(there.map(|there| there.connect.clone())).unwrap_or_default();
     let system = System::open(&base_path(args, carrier, &bundle)?, carrier)?;
     for node in &args.node {
@@ -120,7 +122,7 @@ fn base_path(args: &cli::Up, carrier: Carrier, bundle: &Bundle) -> Result<PathBu
         return inputs::bases().named(base);
     }
     let profile = bundle.manifest.machine.as_ref().and_then(|machine| machine.base.as_ref());
-    let name = profile.map_or(carrier.base(), |base| base.as_str());
+    let name = profile.map_or(carrier.base().unwrap_or_default(), |base| base.as_str());
     let bases = inputs::bases();
     let directory = bases.directory(name);
     match disk::look(&directory)? {

@@ -42,7 +42,7 @@ pub struct Domain<'a> {
     pub mac: Mac,
     /// Ignition's config, for its carrier. By its path: libvirt (11.3) hands text for fw_cfg to QEMU escaped as for XML, and
     /// its commas not escaped at all.
-    pub ignition: Option<&'a str>,
+    pub firmware: Option<(&'a str, &'a str)>,
     /// Whether this member has served before.
     pub formed: bool,
     /// Where the guest's first serial port is written to.
@@ -101,9 +101,9 @@ impl Domain<'_> {
     /// What QEMU's fw_cfg brings to the guest.
     fn firmware_config(&self) -> Option<Element> {
         let entry = |name: &str| element("entry").with("name", name);
-        let ignition = self.ignition.map(|file| entry("opt/com.coreos/config").with("file", file));
+        let handed = self.firmware.map(|(key, file)| entry(key).with("file", file));
         let formed = self.formed.then(|| entry(FORMED).text("yes"));
-        let entries: Vec<_> = ignition.into_iter().chain(formed).collect();
+        let entries: Vec<_> = handed.into_iter().chain(formed).collect();
         (!entries.is_empty()).then(|| element("sysinfo").with("type", "fwcfg").containing(entries))
     }
 
@@ -160,7 +160,7 @@ mod tests {
             kernel: kernel.then_some(&kernel_there),
             disks: vec![disk("a.data.qcow2", Some("kiln-a"), false), disk("a.seed.iso", None, true)],
             mac: "52:54:00:d4:3c:35".parse().unwrap(),
-            ignition,
+            firmware: ignition.map(|file| ("opt/com.coreos/config", file)),
             formed,
             console: Path::new("/c&d"),
         };

@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::domain::{self, Disk, Domain, Kernel};
-use super::qemu;
 use super::state::State;
-use crate::base::Carrier;
+use super::{initrd, qemu};
 use crate::base::System;
 use crate::bundle::Bundle;
 use crate::bundle::manifest::Node;
@@ -159,9 +158,9 @@ impl<'a> Libvirt<'a> {
             }),
             None => None,
         };
-        let ignition = match record.carrier {
-            Carrier::Ignition => Some(path(&self.volume(name, Volume::Ignition))?),
-            _ => None,
+        let firmware = match record.carrier.firmware() {
+            Some(firmware) => Some((firmware.key, path(&self.volume(name, Volume::Ignition))?)),
+            None => None,
         };
         let machine = qemu::machine(bundle);
         let domain = Domain {
@@ -175,7 +174,7 @@ impl<'a> Libvirt<'a> {
             kernel: kernel.as_ref(),
             disks,
             mac: node.mac,
-            ignition: ignition.as_deref(),
+            firmware: firmware.as_ref().map(|(key, file)| (*key, file.as_str())),
             formed,
             console: &self.state.console(name),
         };
@@ -209,16 +208,16 @@ impl<'a> Libvirt<'a> {
         disks.push(Disk { volume: data, serial: Some(disk_serial(node.as_str())), is_seed: false });
         if let Some(base) = system.kernel() {
             let volume = self.volume(node, Volume::Initrd);
-            if carrier == Carrier::Initramfs {
-                let initrd = own.join("initrd.img");
-                base.write_initrd(&bundle.path, &bundle.manifest, node, &initrd)?;
-                self.upload(&volume, &initrd, "raw")?;
-                disk::remove_file(&initrd)?;
+            if carrier.runs_from_ram() {
+                let file = own.join("initrd.img");
+                initrd::write(base, &bundle.path, &bundle.manifest, node, &file)?;
+                self.upload(&volume, &file, "raw")?;
+                disk::remove_file(&file)?;
             } else {
                 self.upload(&volume, &base.initrd, "raw")?;
             }
         }
-        if carrier != Carrier::Initramfs {
+        if carrier.has_seed() {
             let volume = self.volume(node, Volume::Seed);
             self.upload(&volume, &files.join("seed.iso"), "raw")?;
             disks.push(Disk { volume, serial: None, is_seed: true });
@@ -226,8 +225,8 @@ impl<'a> Libvirt<'a> {
                 disks.push(Disk { volume: LAYER.to_owned(), serial: None, is_seed: true });
             }
         }
-        if carrier == Carrier::Ignition {
-            self.upload(&self.volume(node, Volume::Ignition), &files.join("config.ign"), "raw")?;
+        if let Some(firmware) = carrier.firmware() {
+            self.upload(&self.volume(node, Volume::Ignition), &files.join(firmware.file), "raw")?;
         }
         Ok(disks)
     }

@@ -11,13 +11,12 @@ use super::libvirt::Libvirt;
 use super::record::{Connect, Driver, Record};
 use super::state::{self, State};
 use super::{bridge, qemu};
-use crate::base::Carrier;
 use crate::base::System;
 use crate::bundle::{Bundle, manifest};
 use crate::disk::{self, Scratch};
 use crate::failure::{Exit, Failure, Result};
 use crate::threads;
-use crate::values::{ClusterName, Digest, Mode, NodeName};
+use crate::values::{Carrier, ClusterName, Digest, Mode, NodeName};
 use crate::verify::Etcdctl;
 
 /// How many lines of a console are shown of a node that did not make it.
@@ -81,11 +80,11 @@ pub struct Node {
 pub fn up(order: &Order) -> Result<Standing> {
     let Order { bundle, carrier, .. } = order;
     let manifest = &bundle.manifest;
-    if manifest.carriers.iter().all(|one| one.to_string() != carrier.as_str()) {
+    if !manifest.carriers.contains(carrier) {
         let has: Vec<_> = manifest.carriers.iter().map(ToString::to_string).collect();
         let reason = format!(
             "the bundle was built without {}; it has {}: choose with --carrier, or build it with another [bundle] carriers",
-            carrier.as_str(),
+            carrier,
             has.join(", ")
         );
         return Err(Failure::new(Exit::Usage, reason));

@@ -4,6 +4,7 @@ mod accel;
 mod bridge;
 mod domain;
 mod follow;
+mod initrd;
 mod libvirt;
 mod machines;
 mod plain;

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::accel::Accel;
+use super::initrd;
 use super::state::State;
-use crate::base::Carrier;
 use crate::base::System;
 use crate::bundle::Bundle;
 use crate::bundle::manifest;
@@ -73,21 +73,20 @@ pub fn start(state: &State, bundle: &Bundle, system: &System, node: &manifest::N
     disks.push((data, "qcow2", Some(disk_serial(node.name.as_str()))));
     let files = std::path::absolute(bundle.path.join("nodes").join(node.name.as_str()))
         .doing(|| format!("finding {}", bundle.path.display()))?;
-    let mut fw_cfg = None;
-    let mut initrd = None;
-    if state.record.carrier == Carrier::Initramfs {
-        if let Some(base) = system.kernel() {
-            let file = own.join("initrd.img");
-            base.write_initrd(&bundle.path, &bundle.manifest, &node.name, &file)?;
-            initrd = Some(file);
-        }
-    } else {
+    let mut with_node = None;
+    let carrier = state.record.carrier;
+    if let Some(base) = system.kernel().filter(|_| carrier.runs_from_ram()) {
+        let file = own.join("initrd.img");
+        initrd::write(base, &bundle.path, &bundle.manifest, &node.name, &file)?;
+        with_node = Some(file);
+    }
+    if carrier.has_seed() {
         disks.push((files.join("seed.iso"), "raw", None));
         if bundle.manifest.shares_binaries() {
             disks.push((files.join("../../layers/layer.iso"), "raw", None));
         }
-        fw_cfg = (state.record.carrier == Carrier::Ignition).then(|| files.join("config.ign"));
     }
+    let firmware = carrier.firmware().map(|firmware| (firmware.key, files.join(firmware.file)));
     let formed = state.has_formed(&node.name);
     state.begin_console(&node.name)?;
     let tcg = state.record.accel == Accel::Tcg;
@@ -122,14 +121,14 @@ pub fn start(state: &State, bundle: &Bundle, system: &System, node: &manifest::N
             .arg("-kernel")
             .arg(&base.kernel)
             .arg("-initrd")
-            .arg(initrd.as_ref().unwrap_or(&base.initrd))
+            .arg(with_node.as_ref().unwrap_or(&base.initrd))
             .args(["-append", &base.cmdline(!formed)]);
     }
     if formed {
         program = program.args(["-fw_cfg", &format!("name={FORMED},string=yes")]);
     }
-    if let Some(config) = fw_cfg {
-        program = program.arg("-fw_cfg").arg(option("name=opt/com.coreos/config,file=", &config));
+    if let Some((key, file)) = firmware {
+        program = program.arg("-fw_cfg").arg(option(&format!("name={key},file="), &file));
     }
     program.must().map(|_| ()).doing(|| format!("starting the machine of {}", node.name))
 }

@@ -9,12 +9,12 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::accel::Accel;
-use crate::base::Carrier;
 use crate::bundle::Manifest;
 use crate::etcd::ids::ClusterId;
 use crate::failure::{Failure, Result};
 use crate::values::{
-    ClusterName, Digest, Invalid, NodeName, Volume, deserialize_parsed, libvirt_name, printable, short_id,
+    Carrier, ClusterName, Digest, Invalid, NodeName, Volume, deserialize_parsed, libvirt_name, printable,
+    short_id,
 };
 
 /// What this Kiln writes. It reads schema 1 as well, of Kiln 0.1, which named what it made by the cluster's name alone.
@@ -271,6 +271,7 @@ struct Written {
     cluster_id: ClusterId,
     named_by: NamedBy,
     driver: Driver,
+    #[serde(deserialize_with = "crate::carrier::of_machine")]
     carrier: Carrier,
     #[serde(deserialize_with = "chosen")]
     accel: Accel,
@@ -289,6 +290,7 @@ struct First {
     cluster: ClusterName,
     cluster_id: ClusterId,
     driver: Driver,
+    #[serde(deserialize_with = "crate::carrier::of_machine")]
     carrier: Carrier,
     #[serde(deserialize_with = "chosen")]
     accel: Accel,
@@ -318,7 +320,7 @@ mod tests {
                 by_name,
             },
             driver: Driver::Libvirt,
-            carrier: Carrier::CloudInit,
+            carrier: crate::carrier::named("cloud-init").unwrap(),
             accel: Accel::Tcg,
             connect: "qemu:///system".parse().unwrap(),
             laid: true,

@@ -156,7 +156,7 @@ impl State {
         }
         let other_libvirt = there.driver == Driver::Libvirt && there.connect != wanted.connect;
         if (there.driver, there.carrier) != (wanted.driver, wanted.carrier) || other_libvirt {
-            let (driver, carrier) = (there.driver.as_str(), there.carrier.as_str());
+            let (driver, carrier) = (there.driver.as_str(), there.carrier);
             let connect = match other_libvirt {
                 true => format!(" --connect {}", there.connect),
                 false => String::new(),

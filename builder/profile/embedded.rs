@@ -20,7 +20,7 @@ mod tests {
     use super::*;
     use crate::etcd::Release;
     use crate::profile::{Certificates, ConfigStyle, Source, read};
-    use crate::values::Arch;
+    use crate::values::{Arch, example_carriers};
 
     #[test]
     fn every_ready_profile_is_right_and_fits_one_screen() {
@@ -30,8 +30,8 @@ mod tests {
             assert!(text.lines().count() <= 50, "{name}");
             let path = format!("profiles/{name}.toml");
             let source = Source::file(path.as_ref(), text.into());
-            let (profile, warnings) =
-                read(&source, &available).unwrap_or_else(|m| panic!("{}", m.render(false)));
+            let (profile, warnings) = read(&source, &available, &example_carriers())
+                .unwrap_or_else(|m| panic!("{}", m.render(false)));
             assert_eq!(profile.name.as_str(), name);
             assert_eq!(warnings, [], "{name}");
             assert_eq!((profile.etcd.release, profile.etcd.pinned), (Release::new(3, 5, 33), false));
@@ -42,7 +42,8 @@ mod tests {
     #[test]
     fn the_single_node_keeps_what_it_replaces() {
         let source = Source::file("single.toml".as_ref(), embedded("single").unwrap().into());
-        let (profile, _) = read(&source, &[(Release::new(3, 5, 33), Arch::Amd64)]).unwrap();
+        let (profile, _) =
+            read(&source, &[(Release::new(3, 5, 33), Arch::Amd64)], &example_carriers()).unwrap();
         assert_eq!(profile.etcd.config_style, ConfigStyle::Flags);
         assert_eq!(profile.pki.certificates, Certificates::OnePerNode);
         assert_eq!(profile.pki.directory.as_str(), "etc/etcd");

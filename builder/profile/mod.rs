@@ -26,7 +26,7 @@ use ipnet::IpNet;
 use crate::etcd::{Release, Value, judge, keys};
 use crate::values;
 use crate::values::{
-    Arch, BaseSystem, ClientName, ClusterName, Domain, GuestPath, Invalid, Lifetime, LoginName, Mac,
+    Arch, BaseSystem, Carrier, ClientName, ClusterName, Domain, GuestPath, Invalid, Lifetime, LoginName, Mac,
     NodeName, SshKey, Token, deserialize_parsed,
 };
 
@@ -51,11 +51,15 @@ const EXTENDS: &str = "extends";
 pub const SCHEMA: u32 = 1;
 
 /// Reads a profile and checks everything that can be checked without any other input. `available` is what the
-/// artifact store holds: the newest release of it is taken when the profile names none.
+/// artifact store holds: the newest release of it is taken when the profile names none. `carriers` are those that there are.
 ///
 /// # Errors
 /// All mistakes of the file at once.
-pub fn read(source: &Source, available: &[(Release, Arch)]) -> Result<(Profile, Vec<Warning>), Mistakes> {
+pub fn read(
+    source: &Source,
+    available: &[(Release, Arch)],
+    carriers: &[Carrier],
+) -> Result<(Profile, Vec<Warning>), Mistakes> {
     let mut texts = source::Texts::default();
     let mut mistakes = Vec::new();
     for file in source.chain() {
@@ -83,7 +87,7 @@ pub fn read(source: &Source, available: &[(Release, Arch)]) -> Result<(Profile, 
     if let Some(document) = &documents {
         (secrets, digests) = (document.private_keys(), document.digests());
         let mut desk = mistake::Desk::new(&texts);
-        profile = sections::profile(&mut desk, source, document.table(), available);
+        profile = sections::profile(&mut desk, source, document.table(), available, carriers);
         warnings = desk.warnings;
         marks = desk.marks;
         if source.missing_base().is_some() {
@@ -301,7 +305,8 @@ pub struct Login {
 
 #[derive(Clone, Debug)]
 pub struct Bundle {
-    pub carriers: BTreeSet<Carrier>,
+    /// In the order of their table.
+    pub carriers: Vec<Carrier>,
     pub binaries: Binaries,
     /// Of the segments that Linux unpacks as its initramfs; everything else is gzip, which every guest reads.
     pub initramfs_compression: Compression,
@@ -309,14 +314,6 @@ pub struct Bundle {
     pub overlays: Vec<std::path::PathBuf>,
     /// Paths that an overlay may put in the place of an earlier one.
     pub replace: BTreeSet<GuestPath>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Carrier {
-    Tar,
-    Initramfs,
-    CloudInit,
-    Ignition,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -378,7 +375,6 @@ choices! {
     ConfigStyle { File = "file", Flags = "flags", Env = "env" }
     Algorithm { P256 = "p256", P384 = "p384", P521 = "p521", Ed25519 = "ed25519" }
     Certificates { PerUse = "per-use", OnePerNode = "one-per-node" }
-    Carrier { Tar = "tar", Initramfs = "initramfs", CloudInit = "cloud-init", Ignition = "ignition" }
     Compression { Gzip = "gzip", Zstd = "zstd" }
     Binaries { Embedded = "embedded", Shared = "shared" }
 }

@@ -1,12 +1,9 @@
 //! Where etcd's programs lie on a node.
 
-use std::collections::BTreeSet;
-
-use super::Carrier;
 use super::directories::guest_path;
 use super::mistake::{Desk, Mistake};
 use super::reader::Section;
-use crate::values::{GuestPath, Invalid};
+use crate::values::{Carrier, GuestPath, Invalid};
 
 /// In every PATH before the distribution's own.
 const USUAL: &str = "usr/local/bin";
@@ -16,8 +13,9 @@ const USUAL: &str = "usr/local/bin";
 const READ_ONLY_USR: &str = "opt/bin";
 
 /// Where the programs go when the profile does not say it: a system that only Ignition sets up has a read-only /usr.
-pub(super) fn usual(carriers: &BTreeSet<Carrier>) -> Option<GuestPath> {
-    let path = if carriers.iter().eq([&Carrier::Ignition]) { READ_ONLY_USR } else { USUAL };
+pub(super) fn usual(carriers: &[Carrier]) -> Option<GuestPath> {
+    let is_read_only = !carriers.is_empty() && carriers.iter().all(|carrier| carrier.has_read_only_usr);
+    let path = if is_read_only { READ_ONLY_USR } else { USUAL };
     path.parse().ok()
 }
 

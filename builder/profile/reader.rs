@@ -290,7 +290,7 @@ pub(super) fn quoted(text: &str) -> String {
     }
 }
 
-fn listed(words: &[&str]) -> String {
+pub(super) fn listed(words: &[&str]) -> String {
     joined(words, "and")
 }
 

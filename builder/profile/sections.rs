@@ -1,21 +1,20 @@
 //! The tables of a profile, one after the other.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use toml::Spanned;
 use toml::de::DeTable;
 
 use super::mistake::{Desk, Mistake};
-use super::reader::{Section, choose, quoted};
+use super::reader::{Section, choose, listed, quoted};
 use super::rules::Around;
 use super::source::Source;
 use super::{
-    Algorithm, Binaries, Bundle, Carrier, Certificates, Cluster, Compression, ConfigStyle, EXTENDS, Etcd,
-    Login, Machine, Pki, Profile, SCHEMA, Span, Written, directories, nodes, options, programs, release,
+    Algorithm, Binaries, Bundle, Certificates, Cluster, Compression, ConfigStyle, EXTENDS, Etcd, Login,
+    Machine, Pki, Profile, SCHEMA, Span, Written, directories, nodes, options, programs, release,
 };
 use crate::etcd::Release;
-use crate::values::{Arch, BaseSystem, Digest, GuestPath, Invalid, Lifetime, LoginName, SshKey};
+use crate::values::{Arch, BaseSystem, Carrier, Digest, GuestPath, Invalid, Lifetime, LoginName, SshKey};
 
 /// `None` when something without which there is no profile is wrong; every mistake is then on the desk. It may
 /// also be there beside a profile.
@@ -24,6 +23,7 @@ pub(super) fn profile(
     source: &Source,
     document: &DeTable,
     available: &[(Release, Arch)],
+    carriers: &[Carrier],
 ) -> Option<Profile> {
     let mut top = Section::top(document);
     schema(desk, &mut top)?;
@@ -60,13 +60,13 @@ pub(super) fn profile(
     let login_place = table.place("login-user");
     table.finish(desk);
     let mut table = top.table(desk, "bundle", "[bundle]");
-    let bundle = bundle(desk, &mut table);
+    let bundle = bundle(desk, &mut table, carriers);
     table.finish(desk);
     if let Some(etcd) = etcd.as_mut().filter(|_| !names_bin_dir) {
         etcd.bin_dir = programs::usual(&bundle.carriers)?;
     }
     top.finish(desk);
-    check_login(desk, &machine, login_place, &bundle);
+    check_login(desk, &machine, login_place, &bundle, carriers);
     let network = network?.network;
     Some(Profile {
         name: name.ok()?,
@@ -234,13 +234,30 @@ fn login(desk: &mut Desk, table: &mut Section) -> Option<Login> {
 }
 
 /// Tells of a login that no machine will have.
-fn check_login(desk: &mut Desk, machine: &Machine, place: Option<Span>, bundle: &Bundle) {
-    let makes_users = |carrier: &Carrier| matches!(carrier, Carrier::CloudInit | Carrier::Ignition);
-    if machine.login.is_some() && !bundle.carriers.iter().any(makes_users) {
-        let text = "login-user has no effect: of the carriers, cloud-init and ignition make accounts, and tar and \
-                    initramfs do not";
-        desk.warn(place.as_ref(), text);
+fn check_login(
+    desk: &mut Desk,
+    machine: &Machine,
+    place: Option<Span>,
+    bundle: &Bundle,
+    carriers: &[Carrier],
+) {
+    if machine.login.is_none() || bundle.carriers.iter().any(|carrier| carrier.makes_accounts) {
+        return;
     }
+    let (make, do_not): (Vec<Carrier>, Vec<Carrier>) =
+        carriers.iter().partition(|carrier| carrier.makes_accounts);
+    desk.warn(
+        place.as_ref(),
+        format!(
+            "login-user has no effect: of the carriers, {} make accounts, and {} do not",
+            listed(&names(&make)),
+            listed(&names(&do_not))
+        ),
+    );
+}
+
+fn names(carriers: &[Carrier]) -> Vec<&'static str> {
+    carriers.iter().map(|carrier| carrier.name).collect()
 }
 
 /// And where its directory is named.
@@ -270,14 +287,18 @@ fn pki(desk: &mut Desk, table: &mut Section) -> Option<(Pki, Option<Span>)> {
     Some((pki, span))
 }
 
-fn bundle(desk: &mut Desk, table: &mut Section) -> Bundle {
-    let carriers = match table.values(desk, "carriers", |text| choose(text, Carrier::CHOICES)) {
-        Some(carriers) => carriers.into_iter().map(Spanned::into_inner).collect(),
-        None => Carrier::CHOICES.iter().map(|(_, carrier)| *carrier).collect::<BTreeSet<_>>(),
+fn bundle(desk: &mut Desk, table: &mut Section, carriers: &[Carrier]) -> Bundle {
+    let choices: Vec<_> = carriers.iter().map(|carrier| (carrier.name, *carrier)).collect();
+    let carriers = match table.values(desk, "carriers", |text| choose(text, &choices)) {
+        Some(chosen) => {
+            let is_chosen = |carrier: &&Carrier| chosen.iter().any(|one| one.get_ref() == *carrier);
+            carriers.iter().filter(is_chosen).copied().collect()
+        }
+        None => carriers.to_vec(),
     };
     if table.is_empty_list("carriers") {
-        let help =
-            "name at least one of tar, initramfs, cloud-init and ignition, or leave the key out for all";
+        let known: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
+        let help = format!("name at least one of {}, or leave the key out for all", listed(&known));
         let reason = "[bundle] carriers is empty: nothing would bring the files to the machines";
         desk.mistake(Mistake::new(table.place("carriers"), reason).help(help));
     }

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::etcd::Value;
+use crate::values::example_carriers;
 
 const HA3: &str = include_str!("../../profiles/ha3.toml");
 
@@ -12,7 +13,7 @@ fn source(text: &str) -> Source {
 }
 
 fn accepted(text: &str) -> (Profile, Vec<Warning>) {
-    read(&source(text), &[(Release::new(3, 5, 33), Arch::Amd64)])
+    read(&source(text), &[(Release::new(3, 5, 33), Arch::Amd64)], &example_carriers())
         .unwrap_or_else(|m| panic!("{}", m.render(false)))
 }
 
@@ -223,7 +224,8 @@ fn everything_that_a_profile_can_say_is_read() {
         login.keys[0].as_str(),
         "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJhej/NiB6Jfs2zc3KbGHYNuARN+cfQwkCb/M0BGrU1e ops@desk"
     );
-    assert_eq!(profile.bundle.carriers, BTreeSet::from([Carrier::Tar, Carrier::Ignition]));
+    let carriers: Vec<_> = profile.bundle.carriers.iter().map(|carrier| carrier.name).collect();
+    assert_eq!(carriers, ["tar", "ignition"]);
     assert_eq!(profile.bundle.overlays, ["profiles/site", "/srv/overlay"].map(std::path::PathBuf::from));
     assert_eq!(profile.network.gateway.map(|gateway| gateway.to_string()).as_deref(), Some("fd00:10::1"));
     assert_eq!(profile.nodes[0].mac.to_string(), "52:54:00:12:34:56");
@@ -233,14 +235,14 @@ fn everything_that_a_profile_can_say_is_read() {
 fn the_newest_release_of_the_architecture_is_taken() {
     let release = |patch| Release::new(3, 5, patch);
     let store = [(release(9), Arch::Amd64), (release(16), Arch::Amd64), (release(33), Arch::Arm64)];
-    let (profile, _) = read(&source(HA3), &store).unwrap();
+    let (profile, _) = read(&source(HA3), &store, &example_carriers()).unwrap();
     assert_eq!((profile.etcd.release, profile.etcd.pinned), (release(16), false));
 }
 
 #[test]
 fn mistakes_come_as_json_too() {
     let text = HA3.replace("cp-c", "cp-a").replace("10.240.48.10", "10.240.48");
-    let mistakes = read(&source(&text), &[]).unwrap_err();
+    let mistakes = read(&source(&text), &[], &example_carriers()).unwrap_err();
     let json = mistakes.clone().into_failure(false).json()["mistakes"].clone();
     let reasons: Vec<_> =
         json.as_array().unwrap().iter().map(|m| (m["line"].as_u64(), m["unsafe"].as_bool())).collect();
@@ -256,7 +258,7 @@ fn mistakes_come_as_json_too() {
 
 #[test]
 fn colour_is_asked_for() {
-    let mistakes = read(&source("schema = 7"), &[]).unwrap_err();
+    let mistakes = read(&source("schema = 7"), &[], &example_carriers()).unwrap_err();
     assert!(!mistakes.render(false).contains('\u{1b}'));
     assert!(mistakes.render(true).contains("\u{1b}["));
 }
@@ -264,7 +266,7 @@ fn colour_is_asked_for() {
 /// Reads, and shows what is wrong in every form.
 fn survive(bytes: Vec<u8>) {
     let source = Source::file("profiles/ha3.toml".as_ref(), bytes);
-    if let Err(mistakes) = read(&source, &[(Release::new(3, 5, 16), Arch::Amd64)]) {
+    if let Err(mistakes) = read(&source, &[(Release::new(3, 5, 16), Arch::Amd64)], &example_carriers()) {
         assert!(mistakes.count() > 0);
         assert!(!mistakes.render(false).is_empty() && !mistakes.render(true).is_empty());
         assert!(mistakes.into_failure(false).json()["mistakes"].is_array());

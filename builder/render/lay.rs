@@ -7,7 +7,7 @@ use super::template::{self, Context};
 use super::{NodeKeys, Renderer, config, path, unfit};
 use crate::failure::{Exit, Result};
 use crate::plan::Node;
-use crate::profile::{About, Carrier, Finding};
+use crate::profile::{About, Finding};
 use crate::tree::{Entry, Kind, Tree};
 use crate::values::{GuestPath, Mode};
 
@@ -112,7 +112,7 @@ impl Laying<'_> {
         // A directory that an initramfs lists takes a link's place.
         let linked = ["usr/sbin", "usr/lib64"].into_iter().find(|place| path.is_within(place));
         if let Some(place) =
-            linked.filter(|_| self.renderer.plan.bundle.carriers.contains(&Carrier::Initramfs))
+            linked.filter(|_| self.renderer.plan.bundle.carriers.iter().any(|carrier| carrier.is_initramfs))
         {
             let instead = if place == "usr/sbin" { "usr/bin" } else { "usr/lib" };
             self.laid.warnings.insert(format!(

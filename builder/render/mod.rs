@@ -1,6 +1,5 @@
 //! (Plan, keys, overlays) -> Tree: what one node will see.
 
-mod carrier;
 mod config;
 mod lay;
 mod logs;
@@ -20,10 +19,9 @@ use crate::plan::{self, Node, Plan};
 use crate::tree::{Blob, Entry, Tree};
 use crate::values::{Epoch, GuestPath, Mode};
 
-pub use carrier::{Seed, SeedArchive, seed};
 pub use lay::{Laid, Replaced};
 pub use overlay::{EMBEDDED, Overlay, Room, embedded, load};
-pub use template::Templates;
+pub use template::{Context, Template, Templates, context};
 
 /// The account that etcd runs as.
 pub const USER: &str = "etcd";

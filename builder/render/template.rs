@@ -26,7 +26,6 @@ const STEPS: usize = 4 << 20;
 /// What fills templates in.
 pub struct Templates {
     engine: Handlebars<'static>,
-    pub(super) seed: super::carrier::SeedTemplates,
 }
 
 /// A template that has been parsed.
@@ -122,7 +121,7 @@ impl Templates {
         // Strict mode does not reach into the conditions of the built-in helpers.
         engine.register_helper("if", Box::new(Conditional { when: true }));
         engine.register_helper("unless", Box::new(Conditional { when: false }));
-        Ok(Self { engine, seed: super::carrier::SeedTemplates::new()? })
+        Ok(Self { engine })
     }
 
     /// # Errors

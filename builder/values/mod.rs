@@ -1,6 +1,7 @@
 //! Small checked values. A name that could be wrong is a type that cannot: `FromStr` is the only way in, and
 //! its error is a sentence that says what is allowed.
 
+mod carrier;
 mod host;
 mod login;
 mod machine;
@@ -15,6 +16,9 @@ use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
+#[cfg(test)]
+pub use carrier::examples as example_carriers;
+pub use carrier::{At, Carrier, CarrierFacts, CarrierFile, Firmware, Start};
 pub use host::{Volume, host_address, libvirt_name, machine_uuid, short_id};
 pub use login::{LoginName, SshKey, hide, looks_private, without_private_keys};
 pub use machine::{Arch, Digest, Mac, Mode, disk_serial};

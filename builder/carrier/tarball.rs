@@ -1,0 +1,16 @@
+//! `tar`: an archive to unpack by hand. Every bundle has it, because the other carriers bring it too.
+
+use super::row::Row;
+use crate::values::{CarrierFacts, Start};
+
+const FACTS: CarrierFacts = CarrierFacts {
+    name: "tar",
+    about: "an archive to unpack over a running system",
+    start: Start::ByHand,
+    makes_accounts: false,
+    has_read_only_usr: false,
+    is_initramfs: false,
+    files: &[],
+};
+
+pub const ROW: Row = Row::new(&FACTS);
