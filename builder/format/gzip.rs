@@ -20,7 +20,7 @@ use crate::tree::{Blob, Content};
 use crate::values::Digest;
 
 /// Of zlib-rs, which chooses by processor how it compares and moves bytes, and never what it writes. Level 6 makes a
-/// release 3.5 % smaller and takes 1.6 times as long (ARCHITECTURE.md has the table).
+/// release 3.5 % smaller and takes 1.6 times as long (docs/decisions/gzip-members-are-spliced.md has the table).
 /// Part of the format: changing it changes the digest of every bundle.
 const LEVEL: u32 = 3;
 
