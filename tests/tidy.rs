@@ -220,3 +220,119 @@ fn scripts_can_be_run() {
         assert_eq!(mode & 0o111 != 0, !is_library, "{}", path.display());
     }
 }
+
+/// The project's documents by path, with their text.
+fn documents() -> Vec<(String, String)> {
+    // What is made here, and what Kiln makes here, is not the project's.
+    let made = ["target", "out", "keystore", "artifacts", ".git"];
+    let found = walkdir::WalkDir::new(root())
+        .sort_by_file_name()
+        .into_iter()
+        .filter_entry(|entry| entry.depth() != 1 || made.iter().all(|made| entry.file_name() != *made))
+        .map(|entry| entry.unwrap().into_path())
+        .filter(|path| path.is_file() && path.extension().is_some_and(|ending| ending == "md"));
+    let documents: Vec<_> = found
+        .map(|path| {
+            let name = path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
+            (name, fs::read_to_string(&path).unwrap())
+        })
+        .collect();
+    for needed in ["README.md", "docs/decisions/README.md"] {
+        assert!(documents.iter().any(|(name, _)| name == needed), "{needed} is missing");
+    }
+    documents
+}
+
+/// The lines of a document that are in no code block, fenced or indented, with their numbers.
+fn outside_code(text: &str) -> Vec<(usize, &str)> {
+    let (mut is_fenced, mut is_code, mut was_blank) = (false, false, true);
+    let mut lines = Vec::new();
+    for (at, line) in text.lines().enumerate() {
+        let is_fence = line.trim_start().starts_with("```");
+        is_fenced ^= is_fence;
+        is_code = line.starts_with("    ") && (was_blank || is_code);
+        was_blank = line.trim().is_empty();
+        if !is_fenced && !is_fence && !is_code {
+            lines.push((at + 1, line));
+        }
+    }
+    lines
+}
+
+#[test]
+fn no_line_of_a_document_is_too_long() {
+    const COLUMNS: usize = 120;
+    for (name, text) in documents() {
+        // The README shows what programs print, and commands as they are typed: these are as long as they are.
+        let lines = match name.as_str() {
+            "README.md" => outside_code(&text),
+            _ => text.lines().enumerate().map(|(at, line)| (at + 1, line)).collect(),
+        };
+        for (number, line) in lines {
+            let columns = line.chars().count();
+            assert!(columns <= COLUMNS, "{name}:{number} has {columns} columns; wrap it at {COLUMNS}");
+        }
+    }
+}
+
+#[test]
+fn code_blocks_are_told_from_prose() {
+    let text = "a\n\n    code\n\n    code\n- item\n    goes on\n```\nfenced\n```\nb";
+    let lines: Vec<_> = outside_code(text).into_iter().filter(|(_, line)| !line.is_empty()).collect();
+    assert_eq!(lines, [(1, "a"), (6, "- item"), (7, "    goes on"), (11, "b")]);
+}
+
+/// The files that a document links to, as `[text](path)` or `[text]: path`.
+fn links(text: &str) -> Vec<&str> {
+    let inline = text.match_indices("](").filter_map(|(at, _)| text[at + 2..].split_once(')'));
+    let listed = text.lines().filter(|line| line.starts_with('[')).filter_map(|line| line.split_once("]: "));
+    let all = inline.map(|(link, _)| link).chain(listed.map(|(_, link)| link));
+    all.map(|link| link.split('#').next().unwrap_or_default())
+        .filter(|link| !link.is_empty() && !link.contains("://"))
+        .collect()
+}
+
+#[test]
+fn documents_name_files_that_are_there() {
+    let tops = ["benches/", "builder/", "ci/", "docs/", "overlays/", "profiles/", "tests/"];
+    let mut count = 0;
+    for (name, text) in documents() {
+        let beside = root().join(&name).parent().unwrap().to_owned();
+        for link in links(&text) {
+            assert!(beside.join(link).exists(), "{name} links to {link}, which is not there");
+        }
+        // A changelog also names what was there once.
+        if name == "CHANGELOG.md" {
+            continue;
+        }
+        let quoted = text.split('`').skip(1).step_by(2).filter_map(|code| code.split_whitespace().next());
+        for path in quoted.filter(|path| tops.iter().any(|top| path.starts_with(top))) {
+            count += 1;
+            assert!(root().join(path).exists(), "{name} names {path}, which is not there");
+        }
+    }
+    assert!(count > 50, "only {count} paths were found in the documents");
+}
+
+#[test]
+fn the_index_of_decisions_is_whole() {
+    let directory = root().join("docs/decisions");
+    let index = fs::read_to_string(directory.join("README.md")).unwrap();
+    let listed: BTreeSet<&str> = links(&index).into_iter().collect();
+    for page in files("docs/decisions", ".md") {
+        let name = page.file_name().unwrap().to_str().unwrap();
+        if name == "README.md" {
+            continue;
+        }
+        let text = fs::read_to_string(&page).unwrap();
+        let title =
+            text.lines().next().unwrap().strip_prefix("# ").unwrap_or_else(|| panic!("{name}: no title"));
+        assert!(listed.contains(name), "docs/decisions/README.md does not link to {name}");
+        assert!(
+            index.contains(&format!("| [{title}] | ")),
+            "docs/decisions/README.md has no row for {title:?}"
+        );
+        let lines = text.lines().count();
+        assert!((5..=40).contains(&lines), "{name} has {lines} lines; a decision has 5 to 40");
+    }
+}
