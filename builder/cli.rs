@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args, Parser, Subcommand};
 
 use crate::carrier;
-use crate::host::{Accel, Connect, Driver};
+use crate::host::{self, Accel, Connect, DriverName};
 use crate::values::{Carrier, Digest, Epoch, NodeName, Shard};
 
 /// Bakes etcd nodes offline: one TOML profile in, payloads that machines boot from as a formed TLS cluster out.
@@ -318,8 +318,8 @@ pub struct Up {
     pub bundle: PathBuf,
     /// What runs the machines: QEMU by itself (needs root for the network), or libvirt [default: what they were made with,
     /// else qemu]
-    #[arg(long, value_enum)]
-    pub driver: Option<Driver>,
+    #[arg(long, value_parser = host::drivers())]
+    pub driver: Option<DriverName>,
     /// How a machine is given its files [default: what they were made with, else initramfs]
     #[arg(long, value_parser = carrier::of_machines())]
     pub carrier: Option<Carrier>,

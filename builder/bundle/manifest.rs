@@ -230,6 +230,12 @@ impl Manifest {
             .ok_or_else(|| Failure::wrong(format!("{network} has no free address to ask the members from")))
     }
 
+    /// What a node's machine is made of, also where an early Kiln has not said it.
+    pub fn machine(&self) -> Machine {
+        let usual = Machine { memory_mib: 1024, vcpus: 2, data_disk_mib: 8192, base: None };
+        self.machine.clone().unwrap_or(usual)
+    }
+
     /// Whether the programs are in a layer that all hosts share, instead of in each host's own files.
     pub fn shares_binaries(&self) -> bool {
         self.binaries == Binaries::Shared

@@ -15,7 +15,7 @@ use crate::carrier;
 use crate::cli;
 use crate::disk::{self, Follow};
 use crate::failure::{Doing, Exit, Failure, Result};
-use crate::host::{self, Driver, Order, Plain, Standing, State};
+use crate::host::{self, Order, Plain, Standing, State};
 use crate::interrupt;
 use crate::values::{Carrier, counted};
 
@@ -30,7 +30,8 @@ pub fn run(args: &cli::Up, out: &Output) -> Result<()> {
     // What was begun in one way goes on in it, unless another one is asked for, which is then refused.
     let there = State::open(&bundle)?.map(|state| state.record);
     let there = there.as_ref();
-    let driver = args.driver.or(there.map(|there| there.driver)).unwrap_or(Driver::Qemu);
+    let driver = args.driver.clone().or(there.map(|there| there.driver.clone()));
+    let driver = driver.unwrap_or_else(host::usual_driver);
     let carrier =
         args.carrier.or(there.map(|there| there.carrier)).unwrap_or_else(carrier::of_machines_by_default);
     let connect = args.connect.clone().or(there.map(|there| there.connect.clone())).unwrap_or_default();

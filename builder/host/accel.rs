@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::qemu::option;
+use super::emulator::{option, without_name};
 use crate::disk::{self, Scratch};
 use crate::failure::{Failure, Result};
 use crate::process::{Ended, Program};
@@ -73,7 +73,7 @@ fn trouble(qemu: &Path) -> Result<Option<String>> {
         _ => {
             let said = finished.stderr_text();
             let line = said.lines().find(|line| !line.trim().is_empty()).unwrap_or("a guest ends at once");
-            let line = line.rsplit_once("qemu-system-x86_64: ").map_or(line, |(_, rest)| rest);
+            let line = without_name(line);
             Ok(Some(line.trim().to_owned()))
         }
     }

@@ -6,11 +6,11 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::accel::{self, Accel};
+use super::driver::Left;
 use super::follow::{self, Begun, Glimpse, Member, Phase, Progress, Voice};
-use super::libvirt::Libvirt;
-use super::record::{Connect, Driver, Record};
+use super::record::{Connect, DriverName, Record};
 use super::state::{self, State};
-use super::{bridge, qemu};
+use super::{drivers, emulator};
 use crate::base::System;
 use crate::bundle::{Bundle, manifest};
 use crate::disk::{self, Scratch};
@@ -27,7 +27,7 @@ pub struct Order<'a> {
     pub bundle: &'a Bundle,
     /// What the machines are started from.
     pub system: &'a System,
-    pub driver: Driver,
+    pub driver: DriverName,
     pub carrier: Carrier,
     pub accel: Accel,
     pub connect: Connect,
@@ -42,7 +42,7 @@ pub struct Order<'a> {
 #[derive(Serialize)]
 pub struct Standing {
     pub cluster: ClusterName,
-    pub driver: Driver,
+    pub driver: DriverName,
     pub carrier: Carrier,
     pub accel: Accel,
     /// From the beginning of `up` until the last member was healthy.
@@ -92,7 +92,7 @@ pub fn up(order: &Order) -> Result<Standing> {
     let scratch = Scratch::swept("up")?;
     let etcdctl = Etcdctl::new(&bundle.path, manifest, scratch.path())?;
     let mut voice = Voice::new(order.quiet);
-    let (accel, why) = accel::choose(order.accel, &qemu::find(manifest.etcd.arch)?)?;
+    let (accel, why) = accel::choose(order.accel, &emulator::find(manifest.etcd.arch)?)?;
     if let Some(why) = why {
         voice.say(format_args!("no guest runs in KVM here ({why}): the machines are emulated"));
     }
@@ -106,8 +106,9 @@ pub fn up(order: &Order) -> Result<Standing> {
     }
     disk::make_directories(&directory, Mode::SECRET_DIRECTORY)?;
     let _lock = state::lock(&directory)?;
-    let wanted = Record::wanted(manifest, order.driver, *carrier, accel, order.connect.clone());
-    let mut state = State::begin(bundle, wanted)?;
+    let driver = drivers::named(&order.driver)?;
+    let wanted = Record::wanted(manifest, order.driver.clone(), *carrier, accel, order.connect.clone());
+    let mut state = State::begin(bundle, wanted, driver.has_address())?;
     let members = follow::members(manifest)?;
     let progress = start(&mut state, order, &mut voice)
         .and_then(|begun| {
@@ -138,16 +139,8 @@ fn start(state: &mut State, order: &Order, voice: &mut Voice) -> Result<Begun> {
     let bundle = order.bundle;
     let nodes = &bundle.manifest.nodes;
     let made = Made { bundle: bundle_digest(bundle)?, system: order.system.identity()? };
-    if order.driver == Driver::Libvirt {
-        if !state.record.laid {
-            Libvirt::new(state)?.begin(bundle)?;
-            state.record.laid = true;
-            state.save()?;
-        }
-        Libvirt::new(state)?.prepare(bundle)?;
-    } else {
-        bridge::lay(state, &bundle.manifest)?;
-    }
+    let driver = drivers::named(&state.record.driver)?;
+    driver.create(state, bundle)?;
     let mut running = Vec::new();
     for node in nodes {
         running.push(runs(state, &node.name)?);
@@ -156,24 +149,24 @@ fn start(state: &mut State, order: &Order, voice: &mut Voice) -> Result<Begun> {
     let starts = |at: &usize| asked[*at] && !running[*at];
     let absent: Vec<_> = (0..nodes.len()).filter(starts).collect();
     made.compare(state, order, &running, &absent, voice)?;
-    if order.driver == Driver::Libvirt && !running.contains(&true) {
-        Libvirt::new(state)?.share(bundle, order.system)?;
+    if !running.contains(&true) {
+        driver.share(state, bundle, order.system)?;
     }
     let names: Vec<_> = nodes.iter().map(|node| &node.name).collect();
     let first = |runs: &bool| if *runs { Phase::Started } else { Phase::Off };
     let mut progress: Vec<_> =
         running.iter().map(|runs| Progress::new(first(runs), voice.elapsed(), None)).collect();
-    for at in absent {
-        let node = &nodes[at];
-        progress[at] = Progress::new(Phase::Defined, voice.elapsed(), None);
-        voice.tell(&names, &progress, at);
-        let started = state.record.nodes.entry(node.name.clone()).or_default();
+    for at in &absent {
+        progress[*at] = Progress::new(Phase::Defined, voice.elapsed(), None);
+        voice.tell(&names, &progress, *at);
+        let started = state.record.nodes.entry(nodes[*at].name.clone()).or_default();
         (started.bundle, started.system) = (Some(made.bundle), Some(made.system));
-        state.save()?;
-        match order.driver {
-            Driver::Qemu => qemu::start(state, bundle, order.system, node)?,
-            Driver::Libvirt => Libvirt::new(state)?.start(bundle, order.system, node)?,
-        }
+    }
+    state.save()?;
+    // Side by side: most of a start is waiting for programs, and members wait for one another.
+    let state = &*state;
+    threads::each(&absent, absent.len(), |at| driver.start(state, bundle, order.system, &nodes[*at]))?;
+    for at in absent {
         progress[at] = Progress::new(Phase::Started, voice.elapsed(), None);
     }
     Ok(Begun { progress, asked })
@@ -254,10 +247,7 @@ fn glimpse(state: &State, node: &NodeName) -> Result<Glimpse> {
 
 /// Whether the machine of a node runs.
 pub fn runs(state: &State, node: &NodeName) -> Result<bool> {
-    Ok(match state.record.driver {
-        Driver::Qemu => qemu::running(state, node).is_some(),
-        Driver::Libvirt => Libvirt::new(state)?.runs(node)?,
-    })
+    drivers::named(&state.record.driver)?.runs(state, node)
 }
 
 fn standing(state: &State, bundle: &Bundle, progress: &[Progress], only: &[NodeName]) -> Result<Standing> {
@@ -274,7 +264,7 @@ fn standing(state: &State, bundle: &Bundle, progress: &[Progress], only: &[NodeN
     }
     Ok(Standing {
         cluster: bundle.manifest.cluster.name.clone(),
-        driver: state.record.driver,
+        driver: state.record.driver.clone(),
         carrier: state.record.carrier,
         accel: state.record.accel,
         seconds: None,
@@ -343,29 +333,12 @@ pub fn down(bundle: &Bundle, purge: bool) -> Result<Gone> {
         )));
     }
     let to_forget = purge.then(|| state.to_forget(&bundle.manifest)).transpose()?;
-    let mut bridge = None;
-    match state.record.driver {
-        Driver::Qemu => {
-            for node in state.nodes(&bundle.manifest) {
-                qemu::stop(&state, &node)?;
-            }
-            if state.record.laid {
-                bridge = bridge::clear(&state, &bundle.manifest)?;
-            }
-        }
-        Driver::Libvirt => {
-            // Otherwise nothing in libvirt is ours.
-            if state.record.laid {
-                Libvirt::new(&state)?.clear(bundle, purge)?;
-            }
-        }
-    }
+    let Left { laid, bridge } = drivers::named(&state.record.driver)?.destroy(&state, bundle, purge)?;
     let directory = state.directory.clone();
     if let Some(held) = to_forget {
         return Ok(Gone { behind: state.forget(&held)?, directory, bridge });
     }
-    // libvirt's pool has disks that are known to be ours.
-    state.record.laid = bridge.is_some() || state.record.driver == Driver::Libvirt;
+    state.record.laid = laid;
     state.save()?;
     Ok(Gone { directory, bridge, behind: Vec::new() })
 }

@@ -20,19 +20,36 @@ use crate::values::{
 /// What this Kiln writes. It reads schema 1 as well, of Kiln 0.1, which named what it made by the cluster's name alone.
 const SCHEMA: u32 = 2;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Driver {
-    Qemu,
-    Libvirt,
+/// What a driver is called; whether there is such a one, `drivers::named` says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DriverName(String);
+
+impl DriverName {
+    /// Of a driver that there is.
+    pub fn of(name: &'static str) -> Self {
+        Self(name.to_owned())
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
-impl Driver {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Driver::Qemu => "qemu",
-            Driver::Libvirt => "libvirt",
+impl FromStr for DriverName {
+    type Err = Invalid;
+    fn from_str(text: &str) -> std::result::Result<Self, Invalid> {
+        match (1..=16).contains(&text.len()) && text.chars().all(|c| c.is_ascii_lowercase()) {
+            true => Ok(Self(text.to_owned())),
+            false => Err(Invalid("it is no driver's name, such as qemu".into())),
         }
+    }
+}
+
+deserialize_parsed!(DriverName);
+
+impl fmt::Display for DriverName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
     }
 }
 
@@ -163,7 +180,7 @@ pub struct Started {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     pub names: Names,
-    pub driver: Driver,
+    pub driver: DriverName,
     pub carrier: Carrier,
     /// Never `Auto`.
     pub accel: Accel,
@@ -177,7 +194,7 @@ impl Record {
     /// Of what is about to be made.
     pub fn wanted(
         manifest: &Manifest,
-        driver: Driver,
+        driver: DriverName,
         carrier: Carrier,
         accel: Accel,
         connect: Connect,
@@ -193,7 +210,7 @@ impl Record {
             cluster: self.names.cluster.clone(),
             cluster_id: self.names.id,
             named_by: if self.names.by_name { NamedBy::Name } else { NamedBy::Id },
-            driver: self.driver,
+            driver: self.driver.clone(),
             carrier: self.carrier,
             accel: self.accel,
             connect: self.connect.clone(),
@@ -245,12 +262,12 @@ impl Record {
         let formed = |node| (node, Started { formed: true, ..Started::default() });
         Self {
             names: Names { cluster: first.cluster, id: first.cluster_id, by_name: true },
+            // Of the bridge nothing was written down.
+            laid: first.defined || first.driver.as_str() == "qemu",
             driver: first.driver,
             carrier: first.carrier,
             accel: first.accel,
             connect: first.connect,
-            // Of the bridge nothing was written down.
-            laid: first.defined || first.driver == Driver::Qemu,
             nodes: first.formed.into_iter().map(formed).collect(),
         }
     }
@@ -270,7 +287,7 @@ struct Written {
     cluster: ClusterName,
     cluster_id: ClusterId,
     named_by: NamedBy,
-    driver: Driver,
+    driver: DriverName,
     #[serde(deserialize_with = "crate::carrier::of_machine")]
     carrier: Carrier,
     #[serde(deserialize_with = "chosen")]
@@ -289,7 +306,7 @@ struct First {
     _schema: u32,
     cluster: ClusterName,
     cluster_id: ClusterId,
-    driver: Driver,
+    driver: DriverName,
     #[serde(deserialize_with = "crate::carrier::of_machine")]
     carrier: Carrier,
     #[serde(deserialize_with = "chosen")]
@@ -319,7 +336,7 @@ mod tests {
                 id: "e33f550df7f5d6bb".parse().unwrap(),
                 by_name,
             },
-            driver: Driver::Libvirt,
+            driver: "libvirt".parse().unwrap(),
             carrier: crate::carrier::named("cloud-init").unwrap(),
             accel: Accel::Tcg,
             connect: "qemu:///system".parse().unwrap(),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::plain::plain;
-use super::record::{Driver, Record};
+use super::record::Record;
 use crate::bundle::{Bundle, Manifest};
 use crate::disk::{self, Directory, Kind, Lock};
 use crate::etcd::ids::ClusterId;
@@ -134,10 +134,11 @@ impl State {
     }
 
     /// What is there already, when it was made in the same way and for the same cluster; otherwise new, and not saved yet.
+    /// `has_address`: whether the wanted driver is reached by one.
     ///
     /// # Errors
     /// `Exit::Unsafe` when the disks that are there are another cluster's, or were made in another way.
-    pub fn begin(bundle: &Bundle, wanted: Record) -> Result<Self> {
+    pub fn begin(bundle: &Bundle, wanted: Record, has_address: bool) -> Result<Self> {
         let Some(state) = Self::open(bundle)? else {
             return Ok(Self { directory: directory(&bundle.path)?, record: wanted });
         };
@@ -154,10 +155,10 @@ impl State {
                 wanted.names.id,
             )));
         }
-        let other_libvirt = there.driver == Driver::Libvirt && there.connect != wanted.connect;
-        if (there.driver, there.carrier) != (wanted.driver, wanted.carrier) || other_libvirt {
-            let (driver, carrier) = (there.driver.as_str(), there.carrier);
-            let connect = match other_libvirt {
+        let elsewhere = has_address && there.driver == wanted.driver && there.connect != wanted.connect;
+        if (&there.driver, there.carrier) != (&wanted.driver, wanted.carrier) || elsewhere {
+            let (driver, carrier) = (&there.driver, there.carrier);
+            let connect = match elsewhere {
                 true => format!(" --connect {}", there.connect),
                 false => String::new(),
             };

@@ -6,9 +6,9 @@ use std::path::Path;
 
 use ipnet::IpNet;
 
-use super::accel::Accel;
-use super::qemu::FORMED;
 use crate::failure::Result;
+use crate::host::accel::Accel;
+use crate::host::emulator::FORMED;
 use crate::values::Mac;
 use crate::xml::{Element, element};
 

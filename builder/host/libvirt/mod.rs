@@ -1,20 +1,73 @@
 //! Machines as libvirt's domains, with a network and a storage pool of the cluster's name and ID. Everything goes through
 //! virsh, so that libvirt gives its QEMU the files, and the bundle's own are never touched.
 
+mod domain;
+mod virsh;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::domain::{self, Disk, Domain, Kernel};
+use domain::{Disk, Domain, Kernel};
+use virsh::Virsh;
+
+use super::driver::{Driver, Left};
+use super::initrd;
 use super::state::State;
-use super::{initrd, qemu};
 use crate::base::System;
 use crate::bundle::Bundle;
 use crate::bundle::manifest::Node;
 use crate::disk::{self, Input};
 use crate::failure::{Doing, Failure, Result};
-use crate::process::{self, Finished, Program};
+use crate::process;
 use crate::values::{Mode, NodeName, Volume, disk_serial, machine_uuid};
+
+/// Machines as libvirt's.
+pub struct Libvirt;
+
+impl Driver for Libvirt {
+    fn name(&self) -> &'static str {
+        "libvirt"
+    }
+
+    fn about(&self) -> &'static str {
+        "libvirt, on this host"
+    }
+
+    fn has_address(&self) -> bool {
+        true
+    }
+
+    fn create(&self, state: &mut State, bundle: &Bundle) -> Result<()> {
+        if !state.record.laid {
+            Cluster::new(state)?.begin(bundle)?;
+            state.record.laid = true;
+            state.save()?;
+        }
+        Cluster::new(state)?.prepare(bundle)
+    }
+
+    fn share(&self, state: &State, bundle: &Bundle, system: &System) -> Result<()> {
+        Cluster::new(state)?.share(bundle, system)
+    }
+
+    fn start(&self, state: &State, bundle: &Bundle, system: &System, node: &Node) -> Result<()> {
+        Cluster::new(state)?.start(bundle, system, node)
+    }
+
+    fn runs(&self, state: &State, node: &NodeName) -> Result<bool> {
+        Cluster::new(state)?.runs(node)
+    }
+
+    fn destroy(&self, state: &State, bundle: &Bundle, purge: bool) -> Result<Left> {
+        // Otherwise nothing in libvirt is ours.
+        if state.record.laid {
+            Cluster::new(state)?.clear(bundle, purge)?;
+        }
+        // The pool's disks are known to be ours.
+        Ok(Left { laid: true, bridge: None })
+    }
+}
 
 /// Half a gigabyte goes into a volume within seconds; a busy disk may take longer.
 const COPYING: Duration = Duration::from_secs(300);
@@ -29,21 +82,20 @@ const BASE: &str = "base";
 const KERNEL: &str = "kernel";
 const LAYER: &str = "layer.iso";
 
-pub struct Libvirt<'a> {
+struct Cluster<'a> {
     virsh: PathBuf,
     state: &'a State,
     /// The network's, the pool's, and what the domains' names begin with.
     name: String,
 }
 
-impl<'a> Libvirt<'a> {
+impl<'a> Cluster<'a> {
     pub fn new(state: &'a State) -> Result<Self> {
         Ok(Self { virsh: process::find("virsh")?, state, name: state.record.names.libvirt() })
     }
 
     fn virsh<const N: usize>(&self, arguments: [&str; N]) -> Virsh {
-        let connect = self.state.record.connect.as_str();
-        Virsh(Program::new(&self.virsh).args(["--quiet", "--connect", connect]).args(arguments))
+        Virsh::new(&self.virsh, &self.state.record.connect).args(arguments)
     }
 
     /// The names that a listing prints, one on each line.
@@ -162,7 +214,7 @@ impl<'a> Libvirt<'a> {
             Some(firmware) => Some((firmware.key, path(&self.volume(name, Volume::Ignition))?)),
             None => None,
         };
-        let machine = qemu::machine(bundle);
+        let machine = bundle.manifest.machine();
         let domain = Domain {
             name: self.domain(name),
             uuid: self.uuid(name)?,
@@ -203,7 +255,7 @@ impl<'a> Libvirt<'a> {
             disks.push(Disk { volume, serial: None, is_seed: false });
         }
         let data = self.volume(node, Volume::Data);
-        let size = format!("{}M", qemu::machine(bundle).data_disk_mib);
+        let size = format!("{}M", bundle.manifest.machine().data_disk_mib);
         self.create(&data, &size, &["--format", "qcow2"])?;
         disks.push(Disk { volume: data, serial: Some(disk_serial(node.as_str())), is_seed: false });
         if let Some(base) = system.kernel() {
@@ -333,52 +385,5 @@ impl<'a> Libvirt<'a> {
 
     fn end<const N: usize>(&self, arguments: [&str; N]) -> Result<()> {
         self.virsh(arguments).through_interrupt().must().map(|_| ())
-    }
-}
-
-/// A call of virsh.
-struct Virsh(Program);
-
-impl Virsh {
-    fn arg(self, argument: impl AsRef<std::ffi::OsStr>) -> Self {
-        Self(self.0.arg(argument))
-    }
-
-    fn args<I: IntoIterator<Item: AsRef<std::ffi::OsStr>>>(self, arguments: I) -> Self {
-        Self(self.0.args(arguments))
-    }
-
-    fn within(self, deadline: Duration) -> Self {
-        Self(self.0.within(deadline))
-    }
-
-    fn through_interrupt(self) -> Self {
-        Self(self.0.through_interrupt())
-    }
-
-    fn must(&self) -> Result<Finished> {
-        self.0.must_telling(telling)
-    }
-}
-
-/// What virsh says before every answer where no polkit runs, which has nothing to do with the answer.
-const NOISE: &str = "Authorization not available. Check if polkit service is running";
-
-/// Of what virsh has said, what is about the call.
-fn telling(said: &str) -> String {
-    let lines: Vec<_> =
-        said.lines().filter(|line| !line.contains(NOISE) && !line.trim().is_empty()).collect();
-    lines.join("\n")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_error_of_virsh_is_without_its_noise() {
-        let said = "Authorization not available. Check if polkit service is running or see debug message for more \
-                    information.\nerror: no domain 'x'\n\n";
-        assert_eq!(telling(said), "error: no domain 'x'");
     }
 }

@@ -1,56 +1,72 @@
 //! One QEMU per node, in the background: a process id in a file, the console in another.
 
-use std::ffi::OsString;
+mod bridge;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::accel::Accel;
-use super::initrd;
+use super::driver::{Driver, Left};
 use super::state::State;
+use super::{emulator, initrd};
 use crate::base::System;
-use crate::bundle::Bundle;
-use crate::bundle::manifest;
+use crate::bundle::{Bundle, manifest};
 use crate::disk;
-use crate::failure::{Doing, Exit, Failure, Result};
+use crate::failure::{Doing, Result};
 use crate::process::{self, Daemon, Program};
-use crate::values::{Arch, Mode, NodeName, disk_serial};
+use crate::values::{Mode, NodeName, disk_serial};
+
+/// Machines that Kiln starts itself, on a bridge of its own.
+pub struct Qemu;
+
+impl Driver for Qemu {
+    fn name(&self) -> &'static str {
+        "qemu"
+    }
+
+    fn about(&self) -> &'static str {
+        "QEMU by itself (needs root for the network)"
+    }
+
+    fn create(&self, state: &mut State, bundle: &Bundle) -> Result<()> {
+        bridge::lay(state, &bundle.manifest)
+    }
+
+    fn start(&self, state: &State, bundle: &Bundle, system: &System, node: &manifest::Node) -> Result<()> {
+        start(state, bundle, system, node)
+    }
+
+    fn runs(&self, state: &State, node: &NodeName) -> Result<bool> {
+        Ok(running(state, node).is_some())
+    }
+
+    fn destroy(&self, state: &State, bundle: &Bundle, _purge: bool) -> Result<Left> {
+        for node in state.nodes(&bundle.manifest) {
+            stop(state, &node)?;
+        }
+        let bridge = match state.record.laid {
+            true => bridge::clear(state, &bundle.manifest)?,
+            false => None,
+        };
+        Ok(Left { laid: bridge.is_some(), bridge })
+    }
+}
 
 /// Asked to end, QEMU writes out what it holds of its disks' tables first.
 const GRACE: Duration = Duration::from_secs(20);
-
-pub const PROGRAM: &str = "qemu-system-x86_64";
-
-/// # Errors
-/// `Exit::Usage` for nodes of another architecture; `Exit::Io` when QEMU is not on this machine.
-pub fn find(arch: Arch) -> Result<PathBuf> {
-    if arch != Arch::Amd64 {
-        let reason = format!("the bundle is for {arch}; kiln up starts machines for amd64 only");
-        return Err(Failure::new(Exit::Usage, reason));
-    }
-    process::find(PROGRAM)
-}
-
-/// Memory and the like of the machines.
-pub fn machine(bundle: &Bundle) -> manifest::Machine {
-    let default = manifest::Machine { memory_mib: 1024, vcpus: 2, data_disk_mib: 8192, base: None };
-    bundle.manifest.machine.clone().unwrap_or(default)
-}
-
-/// Where a node is told that its member has served before, and what by: `yes` (guard.sh).
-pub const FORMED: &str = "opt/kiln/formed";
 
 fn pid_file(state: &State, node: &NodeName) -> PathBuf {
     state.node(node).join("pid")
 }
 
 /// The machine of a node, if it runs. Its pid file's path is an argument that no other program has.
-pub fn running(state: &State, node: &NodeName) -> Option<Daemon> {
+fn running(state: &State, node: &NodeName) -> Option<Daemon> {
     let file = pid_file(state, node);
     Daemon::find(&file, file.as_os_str())
 }
 
 /// Ends the machine of a node as a power cut would; nothing of the guest is asked.
-pub fn stop(state: &State, node: &NodeName) -> Result<()> {
+fn stop(state: &State, node: &NodeName) -> Result<()> {
     match running(state, node) {
         Some(daemon) => daemon.end(GRACE).doing(|| format!("ending the machine of {node}")),
         None => Ok(()),
@@ -58,10 +74,10 @@ pub fn stop(state: &State, node: &NodeName) -> Result<()> {
 }
 
 /// Makes what the machine needs and does not have yet, and starts it.
-pub fn start(state: &State, bundle: &Bundle, system: &System, node: &manifest::Node) -> Result<()> {
+fn start(state: &State, bundle: &Bundle, system: &System, node: &manifest::Node) -> Result<()> {
     let own = state.node(&node.name);
     disk::make_directories(&own, Mode::SECRET_DIRECTORY)?;
-    let machine = machine(bundle);
+    let machine = bundle.manifest.machine();
     let data = own.join("data.qcow2");
     create(&data, &["-f", "qcow2"], None, Some(machine.data_disk_mib))?;
     let mut disks = Vec::new();
@@ -92,7 +108,7 @@ pub fn start(state: &State, bundle: &Bundle, system: &System, node: &manifest::N
     let tcg = state.record.accel == Accel::Tcg;
     // Emulated processors are threads that wait for one another: two are slower than one.
     let vcpus = if tcg { 1 } else { machine.vcpus };
-    let mut program = Program::new(find(bundle.manifest.etcd.arch)?)
+    let mut program = Program::new(emulator::find(bundle.manifest.etcd.arch)?)
         .args(["-name", &format!("kiln-{}-{}", bundle.manifest.cluster.name, node.name)])
         .args(["-nodefaults", "-no-user-config", "-display", "none", "-daemonize", "-M", "pc"])
         .args(["-accel", state.record.accel.as_str(), "-cpu", if tcg { "max" } else { "host" }])
@@ -105,7 +121,7 @@ pub fn start(state: &State, bundle: &Bundle, system: &System, node: &manifest::N
         ])
         .args(["-device", &format!("virtio-net-pci,netdev=n0,mac={},romfile=", node.mac)])
         .arg("-chardev")
-        .arg(option("file,id=c0,append=on,path=", &state.console(&node.name)))
+        .arg(emulator::option("file,id=c0,append=on,path=", &state.console(&node.name)))
         .args(["-serial", "chardev:c0"]);
     for (number, (file, format, serial)) in disks.iter().enumerate() {
         let read_only = if *format == "raw" { "on" } else { "off" };
@@ -113,7 +129,7 @@ pub fn start(state: &State, bundle: &Bundle, system: &System, node: &manifest::N
         let serial = serial.as_ref().map(|serial| format!(",serial={serial}")).unwrap_or_default();
         program = program
             .arg("-drive")
-            .arg(option(&kind, file))
+            .arg(emulator::option(&kind, file))
             .args(["-device", &format!("virtio-blk-pci,drive=d{number}{serial}")]);
     }
     if let Some(base) = system.kernel() {
@@ -125,18 +141,12 @@ pub fn start(state: &State, bundle: &Bundle, system: &System, node: &manifest::N
             .args(["-append", &base.cmdline(!formed)]);
     }
     if formed {
-        program = program.args(["-fw_cfg", &format!("name={FORMED},string=yes")]);
+        program = program.args(["-fw_cfg", &format!("name={},string=yes", emulator::FORMED)]);
     }
     if let Some((key, file)) = firmware {
-        program = program.arg("-fw_cfg").arg(option(&format!("name={key},file="), &file));
+        program = program.arg("-fw_cfg").arg(emulator::option(&format!("name={key},file="), &file));
     }
     program.must().map(|_| ()).doing(|| format!("starting the machine of {}", node.name))
-}
-
-/// QEMU's options are lists with commas; one in a value is written twice (qemu(1)).
-pub fn option(before: &str, path: &Path) -> OsString {
-    let path = path.to_string_lossy().replace(',', ",,");
-    format!("{before}{path}").into()
 }
 
 /// A thin disk. One that is there already is kept: it may hold the only copy of something.
@@ -156,14 +166,4 @@ fn create(file: &Path, format: &[&str], backing: Option<&Path>, mib: Option<u32>
     }
     program.must().doing(|| format!("making {}", file.display()))?;
     disk::rename(&partial, file)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn commas_in_paths_do_not_end_options() {
-        assert_eq!(option("file=", Path::new("/a,b/c")), "file=/a,,b/c");
-    }
 }

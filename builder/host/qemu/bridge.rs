@@ -9,11 +9,11 @@ use std::path::Path;
 use ipnet::IpNet;
 use serde::Deserialize;
 
-use super::record::Names;
-use super::state::State;
 use crate::bundle::Manifest;
 use crate::disk;
 use crate::failure::{Doing, Failure, Result};
+use crate::host::record::Names;
+use crate::host::state::State;
 use crate::process::ip::address_line;
 use crate::process::{self, Program};
 use crate::values::{Digest, Mode};

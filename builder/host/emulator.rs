@@ -1,0 +1,44 @@
+//! QEMU as a program: where it is, how its options are written, what its firmware hands to a node of Kiln's.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use crate::failure::{Exit, Failure, Result};
+use crate::process;
+use crate::values::Arch;
+
+const PROGRAM: &str = "qemu-system-x86_64";
+
+/// Where a node is told that its member has served before, and what by: `yes` (guard.sh).
+pub const FORMED: &str = "opt/kiln/formed";
+
+/// # Errors
+/// `Exit::Usage` for nodes of another architecture; `Exit::Io` when QEMU is not on this machine.
+pub fn find(arch: Arch) -> Result<PathBuf> {
+    if arch != Arch::Amd64 {
+        let reason = format!("the bundle is for {arch}; kiln up starts machines for amd64 only");
+        return Err(Failure::new(Exit::Usage, reason));
+    }
+    process::find(PROGRAM)
+}
+
+/// QEMU's options are lists with commas; one in a value is written twice (qemu(1)).
+pub fn option(before: &str, path: &Path) -> OsString {
+    let path = path.to_string_lossy().replace(',', ",,");
+    format!("{before}{path}").into()
+}
+
+/// Of what QEMU says, the line behind its own name.
+pub fn without_name(line: &str) -> &str {
+    line.rsplit_once(&format!("{PROGRAM}: ")).map_or(line, |(_, rest)| rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commas_in_paths_do_not_end_options() {
+        assert_eq!(option("file=", Path::new("/a,b/c")), "file=/a,,b/c");
+    }
+}

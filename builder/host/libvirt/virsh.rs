@@ -1,0 +1,60 @@
+//! Calls of virsh.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::failure::Result;
+use crate::host::record::Connect;
+use crate::process::{Finished, Program};
+
+/// A call of virsh.
+pub struct Virsh(Program);
+
+impl Virsh {
+    /// One to the libvirt at this address.
+    pub fn new(program: &Path, address: &Connect) -> Self {
+        Self(Program::new(program).args(["--quiet", "--connect", address.as_str()]))
+    }
+
+    pub fn arg(self, argument: impl AsRef<std::ffi::OsStr>) -> Self {
+        Self(self.0.arg(argument))
+    }
+
+    pub fn args<I: IntoIterator<Item: AsRef<std::ffi::OsStr>>>(self, arguments: I) -> Self {
+        Self(self.0.args(arguments))
+    }
+
+    pub fn within(self, deadline: Duration) -> Self {
+        Self(self.0.within(deadline))
+    }
+
+    pub fn through_interrupt(self) -> Self {
+        Self(self.0.through_interrupt())
+    }
+
+    pub fn must(&self) -> Result<Finished> {
+        self.0.must_telling(telling)
+    }
+}
+
+/// What virsh says before every answer where no polkit runs, which has nothing to do with the answer.
+const NOISE: &str = "Authorization not available. Check if polkit service is running";
+
+/// Of what virsh has said, what is about the call.
+fn telling(said: &str) -> String {
+    let lines: Vec<_> =
+        said.lines().filter(|line| !line.contains(NOISE) && !line.trim().is_empty()).collect();
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_virsh_is_without_its_noise() {
+        let said = "Authorization not available. Check if polkit service is running or see debug message for more \
+                    information.\nerror: no domain 'x'\n\n";
+        assert_eq!(telling(said), "error: no domain 'x'");
+    }
+}
