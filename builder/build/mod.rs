@@ -2,6 +2,7 @@
 
 mod boot;
 mod describe;
+mod inputs;
 mod note;
 mod once;
 mod parts;

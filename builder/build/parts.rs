@@ -28,11 +28,11 @@ struct Known<T> {
 impl Parts<'_> {
     /// The files below one directory of the bundle, which is there and which `make` puts there, and what is to be said of them.
     ///
-    /// `inputs` is all that they follow from.
+    /// `inputs` is the digest of all that they follow from.
     pub fn part<T: Serialize + DeserializeOwned>(
         &self,
         directory: &str,
-        inputs: &str,
+        inputs: Digest,
         make: impl FnOnce() -> Result<T>,
     ) -> Result<T> {
         let (Some(cache), Sink::Bundle { writer, replaced, .. }) = (self.cache, &self.sink) else {

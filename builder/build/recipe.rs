@@ -7,6 +7,7 @@ use std::thread;
 use serde::{Deserialize, Serialize};
 
 use super::describe;
+use super::inputs::{self, Inputs, digest_of};
 use super::parts::Parts;
 use super::prepare::Prepared;
 use super::session::{LayerDigest, Session};
@@ -17,7 +18,7 @@ use crate::failure::{Doing, Result};
 use crate::format::{Piece, Stream, tar};
 use crate::interrupt;
 use crate::pki::Issued;
-use crate::plan::{CertificateSpec, Node, Origin, Plan, Setting};
+use crate::plan::{CertificateSpec, Node, Plan};
 use crate::profile::Binaries as Placement;
 use crate::render::{self, NodeKeys, Renderer};
 use crate::threads;
@@ -73,7 +74,7 @@ pub fn build(
             epoch: prepared.epoch,
         },
         parts: Parts { cache: session.cache.as_ref(), sink },
-        common: common(prepared, session)?,
+        common: inputs::common(prepared, session)?,
         sink,
         trust: OnceLock::new(),
     };
@@ -104,27 +105,6 @@ pub fn build(
     Ok(Manifest { nodes: baked, certificates, ..describe::bundle(prepared)? })
 }
 
-/// Of all that every part of the bundle follows from, besides what is its own.
-fn common(prepared: &Prepared, session: &Session<'_>) -> Result<Digest> {
-    // What a node is told of the others, and the rest of the plan without them.
-    let plan = &prepared.plan;
-    let told =
-        |node: &Node| (node.name.clone(), node.fqdn.clone(), node.address, node.mac, node.peer_url.clone());
-    let nodes: Vec<_> = plan.nodes.iter().map(told).collect();
-    let rest = Plan { nodes: Vec::new(), clients: Vec::new(), ..plan.clone() };
-    let binaries = binaries(prepared);
-    let boot = prepared.boot.as_ref().as_ref();
-    let boot = boot.map(|boot| (boot.kernel.sha256, boot.initrd.sha256, &boot.cmdline));
-    let text = format!(
-        "{}\n{}\n{}\n{}\n{binaries:?}\n{boot:?}\n{rest:?}\n{nodes:?}",
-        session.program()?,
-        prepared.keystore.fingerprint()?,
-        prepared.epoch.seconds(),
-        prepared.overlays.digest,
-    );
-    Ok(Digest::of(text.as_bytes()))
-}
-
 impl Recipe<'_> {
     fn packer(&self) -> Packer<'_> {
         Packer {
@@ -144,19 +124,9 @@ impl Recipe<'_> {
         if self.plan.bundle.binaries == Placement::Embedded {
             return Ok(None);
         }
-        // Whatever else the profile says, the programs are the same.
-        let binaries = binaries(self.prepared);
-        let bundle = &self.plan.bundle;
-        let inputs = format!(
-            "{}\n{}\n{binaries:?}\n{}\n{:?}\n{}",
-            self.session.program()?,
-            self.prepared.epoch.seconds(),
-            self.plan.bin_dir,
-            bundle.carriers,
-            bundle.initramfs_compression,
-        );
+        let inputs = inputs::layer(self.prepared, self.session)?;
         // Many clusters have the same one: the first makes it or takes it over, and the others get another name for it.
-        let laid = self.session.shared_layer(Digest::of(inputs.as_bytes()))?;
+        let laid = self.session.shared_layer(inputs)?;
         let mut laid = laid.lock().unwrap_or_else(PoisonError::into_inner);
         self.sink.directory("layers", Mode::DIRECTORY)?;
         if let Some((laid, layer)) = &*laid
@@ -164,7 +134,7 @@ impl Recipe<'_> {
         {
             return Ok(Some(layer.clone()));
         }
-        let layer = self.parts.part("layers", &inputs, || self.make_layer())?;
+        let layer = self.parts.part("layers", inputs, || self.make_layer())?;
         // Also where the first can have no more names: then this one can.
         *laid = self.sink.laid("layers").map(|laid| (laid, layer.clone()));
         Ok(Some(layer))
@@ -185,8 +155,7 @@ impl Recipe<'_> {
     fn boot(&self) -> Result<()> {
         let Some(boot) = self.prepared.boot.as_ref() else { return Ok(()) };
         self.sink.directory("boot", Mode::DIRECTORY)?;
-        let inputs = self.common.to_string();
-        self.parts.part("boot", &inputs, || {
+        self.parts.part("boot", digest_of(&Inputs { common: self.common, own: () })?, || {
             let put = |name: &str, mode: Mode, stream: &[Piece]| {
                 self.sink.put(&format!("boot/{name}"), mode, stream)
             };
@@ -198,9 +167,9 @@ impl Recipe<'_> {
     fn node(&self, node: &Node, layer: Option<&LayerDigest>) -> Result<BuiltNode> {
         interrupt::check()?;
         let directory = format!("nodes/{}", node.name);
-        let inputs = format!("{}\n{:?}", self.common, without_lines(node));
+        let inputs = digest_of(&Inputs { common: self.common, own: node })?;
         self.sink.directory(&directory, Mode::SECRET_DIRECTORY)?;
-        self.parts.part(&directory, &inputs, || self.make_node(node, &directory, layer))
+        self.parts.part(&directory, inputs, || self.make_node(node, &directory, layer))
     }
 
     /// Its certificates, its tree, its tree in every packing.
@@ -265,9 +234,9 @@ impl Recipe<'_> {
     /// What an operator's own machine needs: the trust anchor, client certificates, etcdctl's variables. The CA's
     /// certificate is the first of those that are said of it.
     fn clients(&self) -> Result<Vec<manifest::Certificate>> {
-        let inputs = format!("{}\n{:?}", self.common, self.plan.clients);
+        let inputs = digest_of(&Inputs { common: self.common, own: &self.plan.clients })?;
         self.sink.directory("client", Mode::SECRET_DIRECTORY)?;
-        self.parts.part("client", &inputs, || self.make_clients())
+        self.parts.part("client", inputs, || self.make_clients())
     }
 
     fn make_clients(&self) -> Result<Vec<manifest::Certificate>> {
@@ -293,20 +262,6 @@ impl Recipe<'_> {
         }
         Ok(listed)
     }
-}
-
-/// A node without the lines of the profile that its settings are from: they say nothing of its files.
-fn without_lines(node: &Node) -> Node {
-    let settings = node.settings.iter().cloned();
-    let settings = settings.map(|setting| match setting.origin {
-        Origin::Profile { .. } => Setting { origin: Origin::Profile { line: 0 }, ..setting },
-        Origin::Kiln(_) => setting,
-    });
-    Node { settings: settings.collect(), ..node.clone() }
-}
-
-fn binaries(prepared: &Prepared) -> Vec<Digest> {
-    prepared.release.record.binaries.values().map(|binary| binary.sha256).collect()
 }
 
 fn own(bytes: impl Into<Vec<u8>>) -> [Piece; 1] {

@@ -108,7 +108,7 @@ pub struct Source {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Network {
-    #[serde(serialize_with = "shown", deserialize_with = "range")]
+    #[serde(serialize_with = "values::as_text", deserialize_with = "range")]
     pub cidr: IpNet,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub gateway: Option<IpAddr>,
@@ -283,10 +283,6 @@ fn said(error: &serde_json::Error) -> String {
     let why = text.strip_suffix(&place).unwrap_or(&text);
     let why: String = printable(why).chars().take(400).collect();
     format!("{why}{place}")
-}
-
-fn shown<S: serde::Serializer>(network: &IpNet, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-    serializer.collect_str(network)
 }
 
 fn range<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<IpNet, D::Error> {

@@ -1,9 +1,12 @@
 //! A value of an etcd option, in the two forms in which etcd reads it.
 
+use serde::Serialize;
+
 use crate::values::Invalid;
 
 /// A value of an etcd option, typed as etcd's config file takes it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
 pub enum Value {
     Bool(bool),
     Int(i64),

@@ -7,6 +7,8 @@ mod view;
 
 use std::net::IpAddr;
 
+use serde::Serialize;
+
 use crate::etcd::ids::{ClusterId, MemberId, cluster_id, member_id};
 use crate::etcd::{AllowedCn, Release, Value};
 use crate::profile::{Bundle, Certificates, ConfigStyle, Machine, Network, PEER_COMMON_NAME, Pki, Profile};
@@ -18,7 +20,9 @@ pub use settings::{Origin, Setting};
 pub use view::{ImportedCa, View};
 
 /// A resolved cluster. Nothing in it is optional that a renderer would have to decide.
-#[derive(Clone, Debug)]
+///
+/// As JSON it is what parts of a bundle are known by (`build/parts.rs`): what has no effect on their bytes is skipped there.
+#[derive(Clone, Debug, Serialize)]
 pub struct Plan {
     /// The profile's name, which is also the bundle's.
     pub name: ClusterName,
@@ -40,7 +44,7 @@ pub struct Plan {
     pub bundle: Bundle,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Cluster {
     pub name: ClusterName,
     pub domain: Option<Domain>,
@@ -50,7 +54,7 @@ pub struct Cluster {
     pub formed: bool,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Node {
     pub name: NodeName,
     /// `cp-a.kloud.lan` where the cluster has a domain, else the name alone.

@@ -2,15 +2,19 @@
 
 use std::fmt;
 
+use serde::Serialize;
+
 use super::{CLIENT_PORT, Cluster, PEER_PORT, certificate, loopback, url};
 use crate::etcd::Value;
 use crate::profile::{ConfigStyle, Node, Profile};
 
 /// One option by etcd's own name; what is nested in the config file has a dot.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Setting {
     pub key: String,
     pub value: Value,
+    /// Says nothing of its effect.
+    #[serde(skip)]
     pub origin: Origin,
 }
 

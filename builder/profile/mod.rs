@@ -22,6 +22,7 @@ use std::net::IpAddr;
 use std::ops::Range;
 
 use ipnet::IpNet;
+use serde::Serialize;
 
 use crate::etcd::{Release, Value, judge, keys};
 use crate::values;
@@ -230,8 +231,9 @@ pub enum ConfigStyle {
     Env,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Network {
+    #[serde(serialize_with = "values::as_text")]
     pub cidr: IpNet,
     pub gateway: Option<IpAddr>,
 }
@@ -244,7 +246,7 @@ pub struct Node {
     pub mac: Mac,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Pki {
     pub ca_algorithm: Algorithm,
     pub leaf_algorithm: Algorithm,
@@ -273,7 +275,7 @@ pub enum Certificates {
 }
 
 /// The virtual machine that `domain.xml` describes and `kiln up` makes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Machine {
     pub memory_mib: u32,
     pub vcpus: u16,
@@ -296,14 +298,14 @@ impl Machine {
 }
 
 /// An account with sudo, without a password, on nodes whose base system has a login service.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Login {
     pub user: LoginName,
     /// At least one.
     pub keys: Vec<SshKey>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Bundle {
     /// In the order of their table.
     pub carriers: Vec<Carrier>,
@@ -311,6 +313,8 @@ pub struct Bundle {
     /// Of the segments that Linux unpacks as its initramfs; everything else is gzip, which every guest reads.
     pub initramfs_compression: Compression,
     /// Directories of the user's own, below the profile's directory unless absolute; layered in this order.
+    /// What is in them is known by its digest.
+    #[serde(skip)]
     pub overlays: Vec<std::path::PathBuf>,
     /// Paths that an overlay may put in the place of an earlier one.
     pub replace: BTreeSet<GuestPath>,

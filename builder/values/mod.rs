@@ -23,7 +23,7 @@ pub use host::{Volume, host_address, libvirt_name, machine_uuid, short_id};
 pub use login::{LoginName, SshKey, hide, looks_private, without_private_keys};
 pub use machine::{Arch, Digest, Mac, Mode, disk_serial};
 pub(crate) use parsed::deserialize_parsed;
-pub use parsed::{list, map, number, parsed, set};
+pub use parsed::{as_text, list, map, number, parsed, set};
 pub use printable::{counted, printable, printable_lines, steers};
 pub use shard::Shard;
 pub use time::{Epoch, Lifetime};

@@ -4,6 +4,7 @@ use std::fmt::{self, Display};
 use std::marker::PhantomData;
 use std::str::FromStr;
 
+use serde::Serializer;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 /// For `#[serde(deserialize_with = "parsed")]`: a text that is read by `FromStr`. The message says what is allowed, and
@@ -24,6 +25,11 @@ where
         }
     }
     deserializer.deserialize_str(Text(PhantomData))
+}
+
+/// For `#[serde(serialize_with = "as_text")]`: a value as its `Display` writes it.
+pub fn as_text<T: Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
 }
 
 /// Lets serde read types by their `FromStr`.
