@@ -2,6 +2,8 @@
 
 #![allow(clippy::disallowed_methods, reason = "tests use files and programs as people do")]
 
+#[path = "command_line/door.rs"]
+mod door;
 mod lab;
 
 use std::fs;

@@ -1,0 +1,83 @@
+//! The command line: clap's types and the help texts, one file per group of verbs.
+
+mod build;
+mod cluster;
+mod inputs;
+mod machines;
+mod registry;
+mod stores;
+
+use clap::{Parser, Subcommand};
+
+pub use build::{Build, Check, Join, Plan, Show};
+pub use cluster::{Etcdctl, Seal, Verify};
+pub use inputs::{BuildInputs, Cache, Keys, One, Source, Store, Trust};
+pub use machines::{Console, Down, Rehearse, Status, Up};
+pub use registry::{Pull, Push, Registry};
+pub use stores::{Artifacts, CacheVerb, Keystore};
+
+/// Builds bootable etcd nodes offline: one TOML profile in, ready-to-boot payloads for a TLS-secured cluster out.
+#[derive(Parser, Debug)]
+#[command(
+    name = "kiln",
+    version,
+    max_term_width = 100,
+    subcommand_value_name = "VERB",
+    subcommand_help_heading = "Verbs"
+)]
+#[command(
+    after_help = "Exit codes: 0 done; 1 the cluster or bundle is not what it should be; 2 usage; 3 the profile is \
+wrong; 4 an artifact or certificate cannot be trusted; 5 input/output; 6 refused because it would be unsafe; \
+7 locked by another run; 130 interrupted.\nResults go to stdout, messages to stderr."
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub verb: Verb,
+
+    /// Print only results, warnings and errors
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum Verb {
+    /// Build the bundle that a profile describes
+    Build(Build),
+    /// Run every check of a build without writing anything, or check a finished bundle
+    Check(Check),
+    /// Print the resolved cluster: nodes, URLs, IDs, certificates, configuration
+    Plan(Plan),
+    /// List the files of a bundle, or with a node, the contents of its archives with modes and owners
+    Show(Show),
+    /// Run the cluster from the bundle in network namespaces on this machine, and verify it
+    Rehearse(Rehearse),
+    /// Start the cluster as local VMs and wait until it has formed. Run it again to resume
+    Up(Up),
+    /// Show the state of each VM started by `kiln up`
+    Status(Status),
+    /// Follow the console of a VM until Ctrl-C
+    Console(Console),
+    /// Stop the VMs started by `kiln up`; keep their disks
+    Down(Down),
+    /// Mark the cluster as bootstrapped, so that later builds never bootstrap it again
+    Seal(Seal),
+    /// Check that the running cluster matches the bundle
+    Verify(Verify),
+    /// Run the bundle's etcdctl with the endpoints and certificates of the cluster
+    Etcdctl(Etcdctl),
+    /// Merge the shards of a fleet build
+    Join(Join),
+    /// Push a bundle to an OCI registry; blobs that are already there are skipped
+    Push(Push),
+    /// Pull a bundle from an OCI registry, completely or not at all
+    Pull(Pull),
+    /// Import etcd releases for offline use
+    #[command(subcommand)]
+    Artifacts(Artifacts),
+    /// Inspect or shrink the build cache
+    #[command(subcommand)]
+    Cache(CacheVerb),
+    /// Create, renew and inspect the keys of a cluster
+    #[command(subcommand)]
+    Keystore(Keystore),
+}

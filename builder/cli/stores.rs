@@ -1,0 +1,160 @@
+//! Verbs for what builds draw from: releases, the cache, keystores.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+
+use super::inputs::{Keys, Store, size};
+use crate::values::{ClusterName, Digest, Epoch};
+
+#[derive(Subcommand, Debug)]
+#[command(
+    after_help = "Examples:\n  kiln artifacts add etcd-v3.5.33-linux-amd64.tar.gz\n  kiln artifacts list"
+)]
+pub enum Artifacts {
+    /// Import release tarballs or Debian packages (etcd-server and etcd-client) after checking them
+    #[command(
+        after_help = "Examples:\n  kiln artifacts add etcd-v3.5.33-linux-amd64.tar.gz\n  kiln artifacts add \
+etcd-server_3.5.16-4_amd64.deb etcd-client_3.5.16-4_amd64.deb --trust"
+    )]
+    Add {
+        /// Release tarballs, or Debian packages of the same release
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        #[command(flatten)]
+        store: Store,
+        /// Import files with unknown checksums; the checksums are recorded
+        #[arg(long)]
+        trust: bool,
+        /// Accept a file with this SHA-256; may be repeated
+        #[arg(long, value_name = "HEX")]
+        sha256: Vec<Digest>,
+        /// Accept the checksums pinned by [etcd] sha256 of this profile
+        #[arg(long, short, value_name = "NAME|FILE")]
+        profile: Option<String>,
+        /// Replace the binaries of a release that is already there
+        #[arg(long)]
+        replace: bool,
+        /// Print the result as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// List the imported releases
+    #[command(
+        after_help = "Examples:\n  kiln artifacts list\n  kiln artifacts list --artifacts /srv/etcd --json"
+    )]
+    List {
+        #[command(flatten)]
+        store: Store,
+        /// Print the result as JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Subcommand, Debug)]
+#[command(after_help = "Examples:\n  kiln cache show\n  kiln cache prune --max-size 1G")]
+pub enum CacheVerb {
+    /// Show the size of the cache by kind of entry
+    #[command(after_help = "Examples:\n  kiln cache show\n  kiln cache show --cache /var/cache/kiln --json")]
+    Show {
+        /// The cache [default: $KILN_CACHE, else $XDG_CACHE_HOME/kiln, else ~/.cache/kiln]
+        #[arg(long, value_name = "DIR")]
+        cache: Option<PathBuf>,
+        /// Print the result as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Remove the least recently used entries
+    #[command(after_help = "Examples:\n  kiln cache prune\n  kiln cache prune --max-size 512M")]
+    Prune {
+        /// The cache [default: $KILN_CACHE, else $XDG_CACHE_HOME/kiln, else ~/.cache/kiln]
+        #[arg(long, value_name = "DIR")]
+        cache: Option<PathBuf>,
+        /// How many bytes to keep, as in 0, 512M or 1G
+        #[arg(long, value_name = "SIZE", default_value = "0", value_parser = size)]
+        max_size: u64,
+        /// Print the result as JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Subcommand, Debug)]
+#[command(after_help = "Examples:\n  kiln keystore init ha3\n  kiln keystore show ha3")]
+pub enum Keystore {
+    /// Create a keystore: a secret from the kernel, or from a seed that two people share
+    #[command(after_help = "Examples:\n  kiln keystore init ha3\n  kiln keystore init --fleet sites")]
+    Init {
+        /// The name of the cluster
+        #[arg(required_unless_present = "fleet")]
+        cluster: Option<ClusterName>,
+        /// Create the missing keystores for all profiles in this directory, before shards of the fleet are built on
+        /// several machines, which all need the same keystores
+        #[arg(long, value_name = "DIR", conflicts_with_all = ["cluster", "seed_file"])]
+        fleet: Option<PathBuf>,
+        #[command(flatten)]
+        keys: Keys,
+        #[command(flatten)]
+        store: Store,
+        /// A file with the secret: 32 bytes, or 64 hex digits
+        #[arg(long, value_name = "FILE")]
+        seed_file: Option<PathBuf>,
+        /// The date of issue [default: SOURCE_DATE_EPOCH, else now]
+        #[arg(long, value_name = "DATE")]
+        issued: Option<Epoch>,
+        /// Print the result as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Record a new date of issue: the next build makes new leaf keys and certificates under the same CA
+    #[command(
+        after_help = "Examples:\n  kiln keystore renew ha3\n  kiln keystore renew ha3 --keystore /safe/ha3"
+    )]
+    Renew {
+        /// The name of the cluster
+        cluster: ClusterName,
+        #[command(flatten)]
+        keys: Keys,
+        /// The date of issue [default: SOURCE_DATE_EPOCH, else now]
+        #[arg(long, value_name = "DATE")]
+        issued: Option<Epoch>,
+        /// Print the result as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Sign with your own CA (cfssl, openssl, step: PEM) instead of a derived one; before the first build
+    #[command(
+        after_help = "Examples:\n  kiln keystore import-ca ha3 --cert ca.pem --key ca-key.pem\n  kiln keystore \
+import-ca ha3 --cert chain.pem --key ca-key.pem --passphrase-file pass"
+    )]
+    ImportCa {
+        /// The name of the cluster
+        cluster: ClusterName,
+        #[command(flatten)]
+        keys: Keys,
+        /// The certificate of the CA, followed by the rest of its chain up to the root
+        #[arg(long, value_name = "FILE")]
+        cert: PathBuf,
+        /// Its private key: PKCS#8, SEC1 or PKCS#1
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+        /// A file whose first line is the passphrase of the key
+        #[arg(long, value_name = "FILE")]
+        passphrase_file: Option<PathBuf>,
+        /// Print the result as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show a keystore: its CA, its dates of issue, the members of a sealed cluster; never a secret
+    #[command(after_help = "Examples:\n  kiln keystore show ha3\n  kiln keystore show ha3 --json")]
+    Show {
+        /// The name of the cluster
+        cluster: ClusterName,
+        #[command(flatten)]
+        keys: Keys,
+        /// Print the result as JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
