@@ -3,8 +3,7 @@
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
-use clap::Parser;
-use kiln::cli::Cli;
+use kiln::cli;
 use kiln::failure::{Exit, Failure};
 use kiln::values::printable_lines;
 use kiln::{commands, interrupt, process};
@@ -22,10 +21,10 @@ fn guarded() -> ExitCode {
         report(&failure);
         return exit(failure.exit());
     }
+    let arguments: Vec<_> = std::env::args_os().collect();
     // Asked here, so that a program also gets JSON for a command line that is wrong.
-    let json =
-        std::env::args_os().take_while(|argument| argument != "--").any(|argument| argument == "--json");
-    let cli = match Cli::try_parse() {
+    let json = arguments.iter().take_while(|argument| *argument != "--").any(|argument| argument == "--json");
+    let cli = match cli::parse(&arguments, commands::long_version()) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are results, everything else is a message.

@@ -5,27 +5,36 @@ use crate::values::{Arch, Digest};
 
 const TEXT: &str = include_str!("catalogue.txt");
 
-/// Every entry, oldest release first.
-fn entries() -> impl Iterator<Item = (Digest, Release, Arch)> {
+/// A release tarball whose digest is known.
+pub struct Known {
+    pub release: Release,
+    pub arch: Arch,
+    /// The name that upstream gives it.
+    pub file: &'static str,
+    pub sha256: Digest,
+}
+
+/// Every tarball whose digest is known, oldest release first.
+pub fn known() -> impl Iterator<Item = Known> {
     TEXT.lines().filter(|line| !line.starts_with('#')).filter_map(|line| {
-        let (digest, name) = line.split_once("  ")?;
-        let (release, arch) = release_named(name)?;
-        Some((digest.parse().ok()?, release, arch))
+        let (sha256, file) = line.split_once("  ")?;
+        let (release, arch) = release_named(file)?;
+        Some(Known { release, arch, file, sha256: sha256.parse().ok()? })
     })
 }
 
 /// The release that a file with this digest is.
 pub fn release_of(digest: Digest) -> Option<(Release, Arch)> {
-    entries().find(|(known, ..)| *known == digest).map(|(_, release, arch)| (release, arch))
+    known().find(|known| known.sha256 == digest).map(|known| (known.release, known.arch))
 }
 
 pub fn digest_of(release: Release, arch: Arch) -> Option<Digest> {
-    entries().find(|(_, r, a)| (*r, *a) == (release, arch)).map(|(digest, ..)| digest)
+    known().find(|known| (known.release, known.arch) == (release, arch)).map(|known| known.sha256)
 }
 
 /// The oldest and the newest release in it.
 pub fn span() -> Option<(Release, Release)> {
-    let releases = || entries().map(|(_, release, _)| release);
+    let releases = || known().map(|known| known.release);
     Some((releases().min()?, releases().max()?))
 }
 
@@ -47,15 +56,16 @@ mod tests {
     #[test]
     fn every_line_is_an_entry_and_no_digest_is_there_twice() {
         let lines = TEXT.lines().filter(|line| !line.starts_with('#')).count();
-        let digests: std::collections::BTreeSet<_> = entries().map(|(digest, ..)| digest).collect();
+        let digests: std::collections::BTreeSet<_> = known().map(|known| known.sha256).collect();
         assert!(lines > 100);
-        assert_eq!((lines, entries().count()), (digests.len(), digests.len()));
+        assert_eq!((lines, known().count()), (digests.len(), digests.len()));
         assert!(span().is_some_and(|(oldest, newest)| oldest < newest));
+        assert!(known().is_sorted_by_key(|known| known.release));
     }
 
     #[test]
     fn a_digest_and_a_release_lead_to_each_other() {
-        for (digest, release, arch) in entries() {
+        for Known { release, arch, sha256: digest, .. } in known() {
             assert_eq!(release_of(digest), Some((release, arch)));
             assert_eq!(digest_of(release, arch), Some(digest));
         }

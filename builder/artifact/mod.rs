@@ -26,6 +26,7 @@ use serde::{Deserialize, Serialize};
 use crate::etcd::Release;
 use crate::values::Digest;
 
+pub use catalogue::{Known, known};
 pub use elf::check as check_program;
 pub use record::{Binary, Record, Source, Trust};
 pub use store::{Added, Outcome, Store};

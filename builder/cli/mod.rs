@@ -7,7 +7,9 @@ mod machines;
 mod registry;
 mod stores;
 
-use clap::{Parser, Subcommand};
+use std::ffi::OsString;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub use build::{Build, Check, Join, Plan, Show};
 pub use cluster::{Etcdctl, Seal, Verify};
@@ -37,6 +39,15 @@ pub struct Cli {
     /// Print only results, warnings and errors
     #[arg(long, short, global = true)]
     pub quiet: bool,
+}
+
+/// What a command line asks for.
+///
+/// # Errors
+/// clap's: also where help or a version is asked for, which is the result then.
+pub fn parse(arguments: &[OsString], long_version: String) -> Result<Cli, clap::Error> {
+    let matches = Cli::command().long_version(long_version).try_get_matches_from(arguments)?;
+    Cli::from_arg_matches(&matches)
 }
 
 #[derive(Subcommand, Debug)]

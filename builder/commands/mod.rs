@@ -28,6 +28,7 @@ mod seal;
 mod show;
 mod up;
 mod verify;
+mod version;
 
 use crate::cli::{Cli, Verb};
 use crate::failure::{Exit, Failure, Result};
@@ -48,6 +49,11 @@ pub fn run(cli: Cli, json: bool) -> Result<()> {
         None => failure,
     });
     done.inspect_err(|failure| out.failed(failure))
+}
+
+/// What `--version` prints after the program's name; `-V` prints the version alone.
+pub fn long_version() -> String {
+    version::long()
 }
 
 /// A command line that clap does not take, told to a program.

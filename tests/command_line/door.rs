@@ -91,3 +91,35 @@ fn examples_do_what_they_say() {
     }
     assert!(shop.path().join("out/sites/berlin").is_dir());
 }
+
+#[test]
+fn the_version_is_one_line_or_tells_commit_and_releases() {
+    let shop = Workshop::new();
+    let version = format!("kiln {}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!(run(&mut shop.kiln(["-V"])), version);
+    let long = run(&mut shop.kiln(["--version"]));
+    assert!(long.starts_with(&version), "{long}");
+    let commit = long.lines().find_map(|line| line.strip_prefix("commit: ")).unwrap();
+    assert_eq!(commit, env!("KILN_COMMIT"));
+    assert!(commit == "unknown" || commit.len() >= 7, "{commit}");
+    assert!(long.contains("\netcd releases with built-in checksums: 3.5.3 to 3.5.33, 3.6.0 to "), "{long}");
+}
+
+#[test]
+fn a_bundle_names_the_version_and_no_commit() {
+    let shop = Workshop::new();
+    shop.file("one.toml", ONE);
+    let bundle = shop.build("./one.toml");
+    let manifest: serde_json::Value =
+        serde_json::from_slice(&fs::read(bundle.join("bundle.json")).unwrap()).unwrap();
+    assert_eq!(manifest["builder"], concat!("kiln ", env!("CARGO_PKG_VERSION")));
+    let commit = env!("KILN_COMMIT").as_bytes();
+    run(Command::new("sh")
+        .args(["-c", "find out -name '*.gz' -exec gzip -dk {} +"])
+        .current_dir(shop.path()));
+    let all = crate::lab::snapshot(&bundle);
+    assert!(all.iter().any(|(path, ..)| path.ends_with("overlay.tar")));
+    for (path, _, bytes) in all {
+        assert!(!bytes.windows(commit.len()).any(|window| window == commit), "{path}");
+    }
+}

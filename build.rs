@@ -1,0 +1,45 @@
+//! Tells the program which commit it is built from: `$KILN_COMMIT` where a packager sets it, else what git says of this
+//! directory, else `unknown`. `kiln --version` prints it; no bundle depends on it.
+
+#![allow(
+    clippy::disallowed_methods,
+    reason = "it runs when Kiln is compiled, before the program's rules hold"
+)]
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-env-changed=KILN_COMMIT");
+    let given = std::env::var("KILN_COMMIT").ok().filter(|text| !text.is_empty());
+    let commit = given.or_else(commit).unwrap_or_else(|| "unknown".to_owned());
+    println!("cargo::rustc-env=KILN_COMMIT={commit}");
+}
+
+/// The commit of the repository whose top is this directory. Kiln's sources inside another repository have none of their own.
+fn commit() -> Option<String> {
+    let top = git(&["rev-parse", "--show-toplevel"])?;
+    let here = std::env::var_os("CARGO_MANIFEST_DIR")?;
+    if Path::new(&top).canonicalize().ok()? != Path::new(&here).canonicalize().ok()? {
+        return None;
+    }
+    // Both are written when another commit is checked out; the second also when one is made.
+    for file in ["HEAD", "logs/HEAD"] {
+        let path = git(&["rev-parse", "--git-path", file])?;
+        // Cargo would build anew every time for a file that is not there.
+        if Path::new(&path).exists() {
+            println!("cargo::rerun-if-changed={path}");
+        }
+    }
+    git(&["rev-parse", "--short=12", "HEAD"])
+}
+
+/// What git prints, without what a hook or an outer git may have put into the environment; `None` without git.
+fn git(arguments: &[&str]) -> Option<String> {
+    let mut command = Command::new("git");
+    command.args(arguments).env_remove("GIT_DIR").env_remove("GIT_WORK_TREE").stderr(Stdio::null());
+    let output = command.output().ok().filter(|output| output.status.success())?;
+    let text = String::from_utf8(output.stdout).ok()?.trim().to_owned();
+    (!text.is_empty()).then_some(text)
+}
