@@ -12,6 +12,7 @@ pub mod cli;
 pub mod clock;
 pub mod commands;
 pub mod disk;
+pub mod environ;
 pub mod etcd;
 pub mod failure;
 pub mod format;

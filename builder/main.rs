@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use kiln::cli;
 use kiln::failure::{Exit, Failure};
 use kiln::values::printable_lines;
-use kiln::{commands, interrupt, process};
+use kiln::{commands, environ, interrupt, process};
 
 fn main() -> ExitCode {
     match std::panic::catch_unwind(guarded) {
@@ -24,7 +24,7 @@ fn guarded() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().collect();
     // Asked here, so that a program also gets JSON for a command line that is wrong.
     let json = arguments.iter().take_while(|argument| *argument != "--").any(|argument| argument == "--json");
-    let cli = match cli::parse(&arguments, commands::long_version()) {
+    let cli = match cli::parse(&arguments, &environ::value, commands::long_version()) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are results, everything else is a message.

@@ -281,7 +281,7 @@ fn a_large_base_system_is_streamed() {
             "--artifacts",
         ])
         .arg(store())
-        .env("KILN_CACHE", "")
+        .env("KILN_NO_CACHE", "1")
         .arg("--base")
         .arg(base)
         .current_dir(work.path()));

@@ -26,7 +26,7 @@ fn built(work: &Workshop, script: &str, name: &str) -> Output {
     let mut command = Command::new("sh");
     command.args(["-c", script, "sh", KILN, "build", "--quiet", "--profile", "ha3", "--artifacts"]);
     command.arg(store()).args(["--out", &format!("out/{name}")]).current_dir(work.path());
-    command.env("KILN_CACHE", "").env("NO_COLOR", "1").env_remove("SOURCE_DATE_EPOCH");
+    command.env("KILN_NO_CACHE", "1").env("NO_COLOR", "1").env_remove("SOURCE_DATE_EPOCH");
     command.env_remove("RUST_BACKTRACE").output().unwrap()
 }
 
@@ -111,7 +111,7 @@ fn ctrl_c_says_what_stays() {
         let mut command = Command::new("strace");
         let inject = format!("inject={at}:signal=INT:when=1");
         command.args(["-f", "-qq", "-o", "/dev/null", "-e", &inject, KILN]).args(arguments);
-        let output = command.current_dir(work.path()).env("KILN_CACHE", "").output().unwrap();
+        let output = command.current_dir(work.path()).env("KILN_NO_CACHE", "1").output().unwrap();
         assert_eq!(output.status.code(), Some(130), "{arguments:?} {}", said(&output));
         assert!(said(&output).contains(&format!("interrupted; {stays}")), "{}", said(&output));
     }
@@ -171,7 +171,7 @@ fn stopped_build(work: &Workshop, name: &str) -> Child {
             .arg(store())
             .args(["--out", &format!("out/{name}")])
             .current_dir(work.path());
-        command.env("KILN_CACHE", "").stdout(Stdio::null()).stderr(Stdio::null());
+        command.env("KILN_NO_CACHE", "1").stdout(Stdio::null()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
         let until = Instant::now() + Duration::from_secs(60);
         while child.try_wait().unwrap().is_none() {

@@ -12,7 +12,7 @@ pub struct Build {
     #[command(flatten)]
     pub source: Source,
     /// The directory of the bundle [default: out/PROFILE], or of the fleet [default: out/ and the name of its directory]
-    #[arg(long, short, value_name = "DIR")]
+    #[arg(long, short, value_name = "DIR", env = "KILN_OUT")]
     pub out: Option<PathBuf>,
     #[command(flatten)]
     pub inputs: BuildInputs,
@@ -45,7 +45,7 @@ pub struct Plan {
     #[command(flatten)]
     pub store: Store,
     /// An overlay directory, as for build; may be repeated
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", env = "KILN_OVERLAYS")]
     pub overlays: Vec<PathBuf>,
     /// Print the plan as JSON
     #[arg(long)]
@@ -73,7 +73,7 @@ pub struct Join {
     #[arg(required = true, value_name = "SHARD")]
     pub parts: Vec<PathBuf>,
     /// The directory of the fleet
-    #[arg(long, short, value_name = "DIR")]
+    #[arg(long, short, value_name = "DIR", env = "KILN_OUT")]
     pub out: PathBuf,
     /// Print the result as JSON
     #[arg(long)]

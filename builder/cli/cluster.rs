@@ -46,7 +46,7 @@ pub struct Verify {
     #[arg(long)]
     pub json: bool,
     /// Also write the report as JUnit XML
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", env = "KILN_JUNIT")]
     pub junit: Option<PathBuf>,
 }
 

@@ -79,11 +79,11 @@ impl One {
 /// The build cache.
 #[derive(Args, Debug)]
 pub struct Cache {
-    /// The build cache [default: $KILN_CACHE, else $XDG_CACHE_HOME/kiln, else ~/.cache/kiln]
-    #[arg(long, value_name = "DIR")]
+    /// The build cache [default: $XDG_CACHE_HOME/kiln, else ~/.cache/kiln]
+    #[arg(long, value_name = "DIR", env = "KILN_CACHE")]
     pub cache: Option<PathBuf>,
     /// Neither read nor write the build cache
-    #[arg(long, conflicts_with = "cache")]
+    #[arg(long, conflicts_with = "cache", env = "KILN_NO_CACHE", value_parser = clap::builder::FalseyValueParser::new())]
     pub no_cache: bool,
 }
 
@@ -91,7 +91,7 @@ pub struct Cache {
 #[derive(Args, Debug)]
 pub struct Store {
     /// The artifact store with the imported etcd releases
-    #[arg(long, value_name = "DIR", default_value = "artifacts")]
+    #[arg(long, value_name = "DIR", default_value = "artifacts", env = "KILN_ARTIFACTS")]
     pub artifacts: PathBuf,
 }
 
@@ -100,7 +100,7 @@ pub struct Store {
 pub struct Keys {
     /// The keystore of the cluster [default: keystore/CLUSTER]; for several clusters, the directory that holds
     /// their keystores [default: keystore]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", env = "KILN_KEYSTORE")]
     pub keystore: Option<PathBuf>,
 }
 
@@ -117,11 +117,11 @@ pub struct BuildInputs {
     #[arg(long, value_name = "N", value_parser = jobs)]
     pub jobs: Option<NonZeroUsize>,
     /// An overlay directory, applied after those of the profile; may be repeated
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", env = "KILN_OVERLAYS")]
     pub overlays: Vec<PathBuf>,
     /// The base system for boot files: a directory, or the name (live) of one in $KILN_LAB/base or target/lab/base
     /// [default: the profile's [machine] base]
-    #[arg(long, value_name = "NAME|DIR")]
+    #[arg(long, value_name = "NAME|DIR", env = "KILN_BASE")]
     pub base: Option<PathBuf>,
     /// Print the result as JSON
     #[arg(long)]
@@ -133,7 +133,7 @@ pub struct BuildInputs {
 pub struct Trust {
     /// The artifact store that the bundle's programs are compared with before they run here [default: artifacts, if
     /// it exists]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", env = "KILN_ARTIFACTS")]
     pub artifacts: Option<PathBuf>,
     /// Run the bundle's programs even if the artifact store has different ones for this release
     #[arg(long)]

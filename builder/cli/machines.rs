@@ -25,7 +25,7 @@ pub struct Rehearse {
     #[arg(long)]
     pub json: bool,
     /// Also write the report as JUnit XML
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", env = "KILN_JUNIT")]
     pub junit: Option<PathBuf>,
     #[command(flatten)]
     pub trust: Trust,
@@ -52,7 +52,7 @@ pub struct Up {
     pub accel: Accel,
     /// The base system: a directory as made by ci/base, the name of one (live), or a disk image with a boot loader
     /// [default: the profile's, else that of the carrier in $KILN_LAB/base or target/lab/base]
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", env = "KILN_BASE")]
     pub base: Option<PathBuf>,
     /// The libvirt URI on this host [default: that of existing VMs, else qemu:///system]
     #[arg(long, value_name = "URI")]

@@ -6,6 +6,7 @@ mod inputs;
 mod machines;
 mod registry;
 mod stores;
+mod variables;
 
 use std::ffi::OsString;
 
@@ -30,7 +31,7 @@ pub use stores::{Artifacts, CacheVerb, Keystore};
 #[command(
     after_help = "Exit codes: 0 done; 1 the cluster or bundle is not what it should be; 2 usage; 3 the profile is \
 wrong; 4 an artifact or certificate cannot be trusted; 5 input/output; 6 refused because it would be unsafe; \
-7 locked by another run; 130 interrupted.\nResults go to stdout, messages to stderr."
+7 locked by another run; 130 interrupted.\nResults go to stdout, messages to stderr. An empty environment variable counts as unset."
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -41,13 +42,30 @@ pub struct Cli {
     pub quiet: bool,
 }
 
-/// What a command line asks for.
+/// The command as clap knows it, for parsing, completions and manual pages.
+pub fn command() -> clap::Command {
+    // Help and manual pages are the same whatever is set where they are made.
+    variables::everywhere(Cli::command(), &|argument| argument.hide_env_values(true))
+}
+
+/// What a command line asks for; `value` is an environment variable's, `None` for one that is empty.
 ///
 /// # Errors
 /// clap's: also where help or a version is asked for, which is the result then.
-pub fn parse(arguments: &[OsString], long_version: String) -> Result<Cli, clap::Error> {
-    let matches = Cli::command().long_version(long_version).try_get_matches_from(arguments)?;
-    Cli::from_arg_matches(&matches)
+pub fn parse(
+    arguments: &[OsString],
+    value: &dyn Fn(&str) -> Option<OsString>,
+    long_version: String,
+) -> Result<Cli, clap::Error> {
+    let command = command().long_version(long_version);
+    let parsed = variables::settled(command.clone(), arguments, value).try_get_matches_from(arguments);
+    match parsed {
+        // Help names all variables.
+        Err(error) if !error.use_stderr() => {
+            Err(command.try_get_matches_from(arguments).err().unwrap_or(error))
+        }
+        parsed => Cli::from_arg_matches(&parsed?),
+    }
 }
 
 #[derive(Subcommand, Debug)]

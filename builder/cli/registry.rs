@@ -8,13 +8,13 @@ use clap::Args;
 #[derive(Args, Debug)]
 pub struct Registry {
     /// The user name [default: what docker login or podman login stored]
-    #[arg(long, value_name = "NAME", requires = "password_file")]
+    #[arg(long, value_name = "NAME", requires = "password_file", env = "KILN_USERNAME")]
     pub username: Option<String>,
     /// A file whose only line is the password of that user
-    #[arg(long, value_name = "FILE", requires = "username")]
+    #[arg(long, value_name = "FILE", requires = "username", env = "KILN_PASSWORD_FILE")]
     pub password_file: Option<PathBuf>,
     /// Trust the CAs in this PEM file instead of the system's
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", env = "KILN_CA_FILE")]
     pub ca_file: Option<PathBuf>,
     /// Use HTTP without TLS: anyone on the network path can read the nodes' private keys (always allowed for loopback
     /// addresses)
@@ -50,7 +50,7 @@ pub struct Pull {
     #[arg(value_name = "ADDRESS")]
     pub from: String,
     /// The directory of the bundle [default: out/ and the last part of the repository]
-    #[arg(long, short, value_name = "DIR")]
+    #[arg(long, short, value_name = "DIR", env = "KILN_OUT")]
     pub out: Option<PathBuf>,
     #[command(flatten)]
     pub registry: Registry,

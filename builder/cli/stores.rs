@@ -58,8 +58,8 @@ pub enum CacheVerb {
     /// Show the size of the cache by kind of entry
     #[command(after_help = "Examples:\n  kiln cache show\n  kiln cache show --cache /var/cache/kiln --json")]
     Show {
-        /// The cache [default: $KILN_CACHE, else $XDG_CACHE_HOME/kiln, else ~/.cache/kiln]
-        #[arg(long, value_name = "DIR")]
+        /// The cache [default: $XDG_CACHE_HOME/kiln, else ~/.cache/kiln]
+        #[arg(long, value_name = "DIR", env = "KILN_CACHE")]
         cache: Option<PathBuf>,
         /// Print the result as JSON
         #[arg(long)]
@@ -68,8 +68,8 @@ pub enum CacheVerb {
     /// Remove the least recently used entries
     #[command(after_help = "Examples:\n  kiln cache prune\n  kiln cache prune --max-size 512M")]
     Prune {
-        /// The cache [default: $KILN_CACHE, else $XDG_CACHE_HOME/kiln, else ~/.cache/kiln]
-        #[arg(long, value_name = "DIR")]
+        /// The cache [default: $XDG_CACHE_HOME/kiln, else ~/.cache/kiln]
+        #[arg(long, value_name = "DIR", env = "KILN_CACHE")]
         cache: Option<PathBuf>,
         /// How many bytes to keep, as in 0, 512M or 1G
         #[arg(long, value_name = "SIZE", default_value = "0", value_parser = size)]
@@ -98,7 +98,7 @@ pub enum Keystore {
         #[command(flatten)]
         store: Store,
         /// A file with the secret: 32 bytes, or 64 hex digits
-        #[arg(long, value_name = "FILE")]
+        #[arg(long, value_name = "FILE", env = "KILN_SEED_FILE")]
         seed_file: Option<PathBuf>,
         /// The date of issue [default: SOURCE_DATE_EPOCH, else now]
         #[arg(long, value_name = "DATE")]
@@ -134,13 +134,13 @@ import-ca ha3 --cert chain.pem --key ca-key.pem --passphrase-file pass"
         #[command(flatten)]
         keys: Keys,
         /// The certificate of the CA, followed by the rest of its chain up to the root
-        #[arg(long, value_name = "FILE")]
+        #[arg(long, value_name = "FILE", env = "KILN_CA_CERT")]
         cert: PathBuf,
         /// Its private key: PKCS#8, SEC1 or PKCS#1
-        #[arg(long, value_name = "FILE")]
+        #[arg(long, value_name = "FILE", env = "KILN_CA_KEY")]
         key: PathBuf,
         /// A file whose first line is the passphrase of the key
-        #[arg(long, value_name = "FILE")]
+        #[arg(long, value_name = "FILE", env = "KILN_CA_PASSPHRASE_FILE")]
         passphrase_file: Option<PathBuf>,
         /// Print the result as JSON
         #[arg(long)]

@@ -9,18 +9,16 @@ use crate::cache::{Cache, LIMIT};
 use crate::cli;
 use crate::clock;
 use crate::disk;
+use crate::environ;
 use crate::failure::{Exit, Failure, Result};
 
-/// Where it is: as the command line says, else `KILN_CACHE`, else where caches are (XDG Base Directory Specification).
-/// `None` where there is no home to have one in, and with an empty `KILN_CACHE`.
+/// Where it is: as the command line or `KILN_CACHE` says, else where caches are (XDG Base Directory Specification).
+/// `None` where there is no home to have one in.
 fn directory(given: Option<&Path>) -> Result<Option<PathBuf>> {
     if let Some(given) = given {
         return Ok(Some(given.to_owned()));
     }
-    let named = |name: &str| std::env::var_os(name).map(PathBuf::from);
-    if let Some(named) = named("KILN_CACHE") {
-        return Ok(Some(named).filter(|path| !path.as_os_str().is_empty()));
-    }
+    let named = |name: &str| environ::value(name).map(PathBuf::from);
     // The specification wants paths that are not absolute to be ignored.
     if let Some(caches) = named("XDG_CACHE_HOME").filter(|path| path.is_absolute()) {
         return Ok(Some(caches.join("kiln")));

@@ -12,6 +12,7 @@ use crate::build::{self, Options};
 use crate::carrier;
 use crate::cli;
 use crate::disk::{self, Input, Kind};
+use crate::environ;
 use crate::failure::{Exit, Failure, Result};
 use crate::profile::{self, Lines, Profile, Source};
 use crate::threads;
@@ -299,7 +300,7 @@ pub fn refuse_missing(path: &Path) -> Result<()> {
 /// # Errors
 /// `Exit::Usage` when it is not a time that Kiln can write down.
 fn source_date_epoch() -> Result<Option<Epoch>> {
-    let Some(text) = std::env::var_os("SOURCE_DATE_EPOCH") else { return Ok(None) };
+    let Some(text) = environ::value("SOURCE_DATE_EPOCH") else { return Ok(None) };
     let refuse = |reason: String| Failure::new(Exit::Usage, format!("SOURCE_DATE_EPOCH: {reason}"));
     let seconds: Option<u64> =
         text.to_str().filter(|t| t.bytes().all(|b| b.is_ascii_digit())).and_then(|t| t.parse().ok());
@@ -321,7 +322,7 @@ pub fn date_of_issue(given: Option<Epoch>) -> Result<Epoch> {
 
 /// Where `ci/base` makes base systems.
 pub fn bases() -> Bases {
-    let lab = std::env::var_os("KILN_LAB").map_or_else(|| PathBuf::from("target/lab"), PathBuf::from);
+    let lab = environ::value("KILN_LAB").map_or_else(|| PathBuf::from("target/lab"), PathBuf::from);
     Bases { lab }
 }
 

@@ -1,10 +1,11 @@
 //! Results to stdout, messages to stderr.
 
 use std::fmt::Display;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use anstream::{AutoStream, ColorChoice};
 use serde::Serialize;
 use serde::ser::{SerializeSeq as _, Serializer as _};
 use serde_json::Serializer;
@@ -191,7 +192,7 @@ pub fn and_said(done: &str, said: Result<()>) -> Result<()> {
     }
 }
 
-/// Whether messages may have colour: a terminal, and a user who has not said no (no-color.org).
+/// Whether messages may have colour: a terminal that has it, and a user who has not said no (no-color.org).
 pub fn colour() -> bool {
-    io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+    AutoStream::choice(&io::stderr()) != ColorChoice::Never
 }

@@ -9,6 +9,7 @@ use super::output::Output;
 use crate::bundle::{Bundle, SHOWN, listed};
 use crate::cli;
 use crate::disk;
+use crate::environ;
 use crate::failure::{Exit, Failure, Result};
 use crate::registry::{self, Address, Client, Count, Credentials, Reference, Trust};
 
@@ -85,7 +86,7 @@ pub fn client(address: &Address, args: &cli::Registry, writes: bool) -> Result<C
 
 /// Where docker and podman write their logins down. The first that is set is the one; only that of podman has to be there.
 fn config_file() -> Result<Option<PathBuf>> {
-    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let set = |name: &str| environ::value(name).map(PathBuf::from);
     if let Some(path) = set("REGISTRY_AUTH_FILE") {
         return Ok(Some(path));
     }

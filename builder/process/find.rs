@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::environ;
 use crate::failure::{Doing, Failure, Result};
 
 /// Where Debian keeps the programs that Kiln calls, for the sentence that says how to get a missing one.
@@ -25,7 +26,7 @@ const SYSTEM_DIRECTORIES: [&str; 3] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
 
 /// A program on PATH, or in the system directories, that may be executed.
 pub fn look_for(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = environ::value("PATH").unwrap_or_default();
     std::env::split_paths(&path)
         // A relative entry would depend on where Kiln happens to stand.
         .filter(|directory| directory.is_absolute())

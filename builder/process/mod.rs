@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
 use crate::failure::{Doing, Failure, Result};
-use crate::{interrupt, threads};
+use crate::{environ, interrupt, threads};
 
 pub use daemon::Daemon;
 pub use find::{find, look_for, this_program};
@@ -99,7 +99,7 @@ impl Program {
             arguments: Vec::new(),
             environment: vec![
                 ("LC_ALL".into(), "C".into()),
-                ("PATH".into(), std::env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin".into())),
+                ("PATH".into(), environ::value("PATH").unwrap_or_else(|| "/usr/bin:/bin".into())),
             ],
             deadline: Duration::from_secs(30),
             output_limit: OUTPUT_LIMIT,
@@ -228,13 +228,13 @@ impl Program {
     /// `Exit::Io` when it does not start.
     pub fn attached(&self) -> Result<Ended> {
         let mut command = Command::new(&self.path);
-        for (name, _) in std::env::vars_os() {
+        for name in environ::names() {
             if name.to_str().is_some_and(self.withheld) {
                 command.env_remove(name);
             }
         }
         command.args(&self.arguments).envs(self.environment.iter().map(|(n, v)| (n, v)));
-        command.env("LC_ALL", std::env::var_os("LC_ALL").unwrap_or_default());
+        command.env("LC_ALL", environ::value("LC_ALL").unwrap_or_default());
         // The last signal that came, as a number.
         let came = Arc::new(AtomicUsize::new(0));
         for signal in [Signal::INT, Signal::TERM, Signal::HUP] {

@@ -58,7 +58,7 @@ pub fn newer_release() -> String {
 pub fn kiln() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kiln"));
     // Without a cache, so that what a test sees is what its own build made.
-    command.env_remove("SOURCE_DATE_EPOCH").env("NO_COLOR", "1").env("KILN_CACHE", "");
+    command.env_remove("SOURCE_DATE_EPOCH").env("NO_COLOR", "1").env("KILN_NO_CACHE", "1");
     command
 }
 
@@ -167,7 +167,7 @@ impl Workshop {
     pub fn kiln_without_network<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(&self, arguments: I) -> Command {
         let mut command = Command::new("unshare");
         command.args(["--map-root-user", "--net", env!("CARGO_BIN_EXE_kiln")]).args(arguments);
-        command.env_remove("SOURCE_DATE_EPOCH").env("NO_COLOR", "1").env("KILN_CACHE", "");
+        command.env_remove("SOURCE_DATE_EPOCH").env("NO_COLOR", "1").env("KILN_NO_CACHE", "1");
         command.current_dir(self.path());
         command
     }

@@ -1,0 +1,15 @@
+//! The only door to environment variables: a build must not depend on one that no help text names.
+
+#![allow(clippy::disallowed_methods, reason = "this is the door")]
+
+use std::ffi::OsString;
+
+/// A variable's value; an empty one counts as unset.
+pub fn value(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
+}
+
+/// The names of all variables that are set.
+pub fn names() -> impl Iterator<Item = OsString> {
+    std::env::vars_os().map(|(name, _)| name)
+}
