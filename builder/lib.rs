@@ -30,6 +30,7 @@ pub mod suggest;
 pub mod threads;
 pub mod tree;
 pub mod values;
+pub mod verbose;
 pub mod verify;
 pub mod xml;
 pub mod yaml;

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Room -> the rooms that it may use. `failure`, `interrupt`, `threads` and `values` are open to all.
+/// Room -> the rooms that it may use. `failure`, `interrupt`, `threads`, `values` and `verbose` are open to all.
 const ROOMS: &[(&str, &[&str])] = &[
     ("artifact", &["disk", "etcd", "tree"]),
     ("base", &["disk", "format", "process"]),
@@ -49,12 +49,13 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("threads", &[]),
     ("tree", &[]),
     ("values", &[]),
+    ("verbose", &[]),
     ("verify", &["bundle", "disk", "etcd", "format", "pki", "process"]),
     ("xml", &[]),
     ("yaml", &[]),
 ];
 
-const OPEN: &[&str] = &["failure", "interrupt", "threads", "values"];
+const OPEN: &[&str] = &["failure", "interrupt", "threads", "values", "verbose"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -40,6 +40,10 @@ pub struct Cli {
     /// Print only results, warnings and errors
     #[arg(long, short, global = true)]
     pub quiet: bool,
+
+    /// Print the programs that are run and the files that are read; tables in full width
+    #[arg(long, short, global = true, conflicts_with = "quiet")]
+    pub verbose: bool,
 }
 
 /// The command as clap knows it, for parsing, completions and manual pages.

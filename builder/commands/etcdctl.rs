@@ -35,7 +35,7 @@ pub fn run(args: &cli::Etcdctl, out: &Output) -> Result<()> {
     let mut program = Program::new(etcdctl.program())
         .withholding(is_withheld)
         .env("ETCDCTL_API", "3")
-        .args(&args.arguments);
+        .private_args(&args.arguments);
     for (flag, variable, value) in variables {
         // etcdctl refuses to be told the same thing twice.
         if !is_given(&args.arguments, flag) {

@@ -32,6 +32,7 @@ mod version;
 
 use crate::cli::{Cli, Verb};
 use crate::failure::{Exit, Failure, Result};
+use crate::verbose;
 #[cfg(not(feature = "oci"))]
 use {no_registry as pull, no_registry as push};
 
@@ -42,6 +43,9 @@ use {no_registry as pull, no_registry as push};
 pub fn run(cli: Cli, json: bool) -> Result<()> {
     // What etcdctl prints is its own.
     let json = json && !matches!(cli.verb, Verb::Etcdctl(_));
+    if cli.verbose {
+        verbose::on();
+    }
     let out = output::Output::new(cli.quiet, json);
     let left = left::behind(&cli.verb);
     let done = dispatch(cli.verb, &out).map_err(|failure| match left {

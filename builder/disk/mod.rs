@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::failure::{Doing, Failure, Result};
 use crate::values::Mode;
+use crate::verbose;
 
 pub use directory::Directory;
 pub use follow::{Follow, More};
@@ -169,6 +170,7 @@ impl Input {
         if !meta.is_file() {
             return Err(Failure::io("it is not a regular file").while_doing(reading()));
         }
+        verbose::read(path);
         Ok(Self {
             mode: Mode::from_bits(meta.mode()),
             names: meta.nlink() > 1,

@@ -7,6 +7,7 @@ mod daemon;
 mod find;
 pub mod ip;
 mod own;
+mod shown;
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -22,7 +23,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
 use crate::failure::{Doing, Failure, Result};
-use crate::{environ, interrupt, threads};
+use crate::{environ, interrupt, threads, verbose};
 
 pub use daemon::Daemon;
 pub use find::{find, look_for, this_program};
@@ -84,6 +85,8 @@ impl Finished {
 pub struct Program {
     path: PathBuf,
     arguments: Vec<OsString>,
+    /// How many of them, from the end, are never shown.
+    private: usize,
     environment: Vec<(OsString, OsString)>,
     deadline: Duration,
     output_limit: u64,
@@ -97,6 +100,7 @@ impl Program {
         Self {
             path: path.into(),
             arguments: Vec::new(),
+            private: 0,
             environment: vec![
                 ("LC_ALL".into(), "C".into()),
                 ("PATH".into(), environ::value("PATH").unwrap_or_else(|| "/usr/bin:/bin".into())),
@@ -168,6 +172,7 @@ impl Program {
     }
 
     fn start(&self, command: &mut Command) -> Result<Child> {
+        verbose::tell("run", || self.shown());
         let mut tries = 0;
         loop {
             match command.spawn() {

@@ -12,6 +12,7 @@ use crate::failure::{Exit, Failure, Result};
 use crate::interrupt;
 use crate::process::{self, Program, Running};
 use crate::values::{Arch, Epoch, Mode};
+use crate::verbose;
 use crate::verify::{Report, Stranger};
 
 const GLANCE: Duration = Duration::from_millis(10);
@@ -71,8 +72,11 @@ pub fn rehearse(bundle: &Path, manifest: &Manifest, options: &Rehearsal) -> Resu
     if !root {
         program = program.args(["--user", "--map-root-user"]);
     }
-    let program =
+    program =
         program.arg("--").arg(process::this_program()?).args(["rehearse", "--inside"]).arg(scratch.path());
+    if verbose::is_on() {
+        program = program.arg("--verbose");
+    }
     let mut running = program.spawn_on_a_lifeline()?;
     match wait_for_answer(&mut running, scratch.path()) {
         Ok(report) => {

@@ -1,0 +1,41 @@
+//! `--verbose`: which programs are run and which files are read, on stderr. Arguments and paths only, never contents.
+
+use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use crate::values::printable;
+
+static ON: AtomicBool = AtomicBool::new(false);
+
+/// Files that have been named.
+static READ: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+/// From now on.
+pub fn on() {
+    ON.store(true, Ordering::Relaxed);
+}
+
+pub fn is_on() -> bool {
+    ON.load(Ordering::Relaxed)
+}
+
+/// `run: /usr/bin/tar -x`, where that is wanted.
+pub fn tell(what: &str, text: impl FnOnce() -> String) {
+    if is_on() {
+        // Nobody can be told that stderr is closed.
+        let _ = writeln!(std::io::stderr().lock(), "{what}: {}", printable(&text()));
+    }
+}
+
+/// `read: profiles/ha3.toml`, once for each file. What the kernel makes up in /proc is left out.
+pub fn read(path: &Path) {
+    if is_on()
+        && !path.starts_with("/proc")
+        && READ.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned())
+    {
+        tell("read", || path.display().to_string());
+    }
+}
