@@ -5,6 +5,7 @@ mod cluster;
 mod inputs;
 mod machines;
 mod registry;
+mod shell;
 mod stores;
 mod variables;
 
@@ -17,7 +18,8 @@ pub use cluster::{Etcdctl, Seal, Verify};
 pub use inputs::{BuildInputs, Cache, Keys, One, Source, Store, Trust};
 pub use machines::{Console, Down, Rehearse, Status, Up};
 pub use registry::{Pull, Push, Registry};
-pub use stores::{Artifacts, CacheVerb, Keystore};
+pub use shell::{Completions, Man};
+pub use stores::{Artifacts, CacheVerb, Keystore, Profile};
 
 /// Builds bootable etcd nodes offline: one TOML profile in, ready-to-boot payloads for a TLS-secured cluster out.
 #[derive(Parser, Debug)]
@@ -113,4 +115,11 @@ pub enum Verb {
     /// Create, renew and inspect the keys of a cluster
     #[command(subcommand)]
     Keystore(Keystore),
+    /// List or print the profiles that Kiln carries
+    #[command(subcommand)]
+    Profile(Profile),
+    /// Print a completion script for a shell
+    Completions(Completions),
+    /// Print the manual page, or write a page for every verb
+    Man(Man),
 }

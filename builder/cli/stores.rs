@@ -50,6 +50,13 @@ etcd-server_3.5.16-4_amd64.deb etcd-client_3.5.16-4_amd64.deb --trust"
         #[arg(long)]
         json: bool,
     },
+    /// List the releases whose checksums are built in, with the file to download
+    #[command(after_help = "Examples:\n  kiln artifacts known\n  kiln artifacts known --json")]
+    Known {
+        /// Print the result as JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Subcommand, Debug)]
@@ -156,5 +163,23 @@ import-ca ha3 --cert chain.pem --key ca-key.pem --passphrase-file pass"
         /// Print the result as JSON
         #[arg(long)]
         json: bool,
+    },
+}
+
+#[derive(Subcommand, Debug)]
+#[command(after_help = "Examples:\n  kiln profile list\n  kiln profile show ha3")]
+pub enum Profile {
+    /// List the profiles that Kiln carries
+    #[command(after_help = "Examples:\n  kiln profile list\n  kiln profile list --json")]
+    List {
+        /// Print the result as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print a profile that Kiln carries, as a start for your own
+    #[command(after_help = "Examples:\n  kiln profile show ha3\n  kiln profile show single > single.toml")]
+    Show {
+        /// The name of the profile
+        name: String,
     },
 }

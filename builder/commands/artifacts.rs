@@ -1,9 +1,11 @@
-//! `kiln artifacts add` and `list`.
+//! `kiln artifacts add`, `list` and `known`.
 
 use std::fmt::Write;
 
+use serde_json::json;
+
 use super::{inputs, output::Output};
-use crate::artifact::{Accept, Outcome, Record, Store};
+use crate::artifact::{self, Accept, Outcome, Record, Store};
 use crate::cli::Artifacts;
 use crate::disk;
 use crate::etcd::Release;
@@ -53,6 +55,21 @@ pub fn run(verb: &Artifacts, out: &Output) -> Result<()> {
                 ));
             }
             records.iter().try_for_each(|record| out.print(describe(record)))
+        }
+        Artifacts::Known { json } => {
+            if *json {
+                let known = artifact::known().map(|known| {
+                    json!({
+                        "version": known.release, "arch": known.arch, "file": known.file, "sha256": known.sha256,
+                    })
+                });
+                return out.json(&known.collect::<Vec<_>>());
+            }
+            let line = |known: artifact::Known| {
+                let (release, arch) = (known.release.to_string(), known.arch.to_string());
+                format!("{release:<8} {arch:<8} {}", known.file)
+            };
+            out.print(artifact::known().map(line).collect::<Vec<_>>().join("\n"))
         }
     }
 }

@@ -17,6 +17,7 @@ mod output;
 mod overlays;
 mod places;
 mod plan;
+mod profile;
 mod programs;
 mod progress;
 #[cfg(feature = "oci")]
@@ -25,6 +26,7 @@ mod pull;
 mod push;
 mod rehearse;
 mod seal;
+mod shell;
 mod show;
 mod up;
 mod verify;
@@ -85,5 +87,8 @@ fn dispatch(verb: Verb, out: &output::Output) -> Result<()> {
         Verb::Join(args) => join::run(&args, out),
         Verb::Cache(verb) => cache::run(&verb, out),
         Verb::Keystore(verb) => keystore::run(&verb, out),
+        Verb::Profile(verb) => profile::run(&verb, out),
+        Verb::Completions(args) => shell::completions(&args, out),
+        Verb::Man(args) => shell::man(&args, out),
     }
 }

@@ -77,6 +77,15 @@ impl Output {
         self.write(&printable_lines(&text.to_string()))
     }
 
+    /// A result as it is, for a file or another program.
+    ///
+    /// # Errors
+    /// As [`Output::print`].
+    pub fn bytes(&self, bytes: &[u8]) -> Result<()> {
+        let mut stdout = io::stdout().lock();
+        heard(stdout.write_all(bytes).and_then(|()| stdout.flush()))
+    }
+
     fn write(&self, text: &str) -> Result<()> {
         let mut stdout = io::stdout().lock();
         heard(stdout.write_all(text.trim_end_matches('\n').as_bytes()).and_then(|()| stdout.write_all(b"\n")))
