@@ -15,7 +15,7 @@ pub enum Artifacts {
     /// Import release tarballs or Debian packages (etcd-server and etcd-client) after checking them
     #[command(
         after_help = "Examples:\n  kiln artifacts add etcd-v3.5.33-linux-amd64.tar.gz\n  kiln artifacts add \
-etcd-server_3.5.16-4_amd64.deb etcd-client_3.5.16-4_amd64.deb --trust"
+etcd-server_3.5.16-4_amd64.deb etcd-client_3.5.16-4_amd64.deb --allow-unverified"
     )]
     Add {
         /// Release tarballs, or Debian packages of the same release
@@ -24,8 +24,8 @@ etcd-server_3.5.16-4_amd64.deb etcd-client_3.5.16-4_amd64.deb --trust"
         #[command(flatten)]
         store: Store,
         /// Import files with unknown checksums; the checksums are recorded
-        #[arg(long)]
-        trust: bool,
+        #[arg(long, alias = "trust")]
+        allow_unverified: bool,
         /// Accept a file with this SHA-256; may be repeated
         #[arg(long, value_name = "HEX")]
         sha256: Vec<Digest>,
@@ -108,8 +108,8 @@ pub enum Keystore {
         #[arg(long, value_name = "FILE", env = "KILN_SEED_FILE")]
         seed_file: Option<PathBuf>,
         /// The date of issue [default: SOURCE_DATE_EPOCH, else now]
-        #[arg(long, value_name = "DATE")]
-        issued: Option<Epoch>,
+        #[arg(long, value_name = "DATE", alias = "issued")]
+        issue_date: Option<Epoch>,
         /// Print the result as JSON
         #[arg(long)]
         json: bool,
@@ -124,8 +124,8 @@ pub enum Keystore {
         #[command(flatten)]
         keys: Keys,
         /// The date of issue [default: SOURCE_DATE_EPOCH, else now]
-        #[arg(long, value_name = "DATE")]
-        issued: Option<Epoch>,
+        #[arg(long, value_name = "DATE", alias = "issued")]
+        issue_date: Option<Epoch>,
         /// Print the result as JSON
         #[arg(long)]
         json: bool,

@@ -14,13 +14,13 @@ use crate::values::Arch;
 
 pub fn run(verb: &Artifacts, out: &Output) -> Result<()> {
     match verb {
-        Artifacts::Add { files, store, trust, sha256, profile, replace, json } => {
+        Artifacts::Add { files, store, allow_unverified, sha256, profile, replace, json } => {
             let store = Store::at(&store.artifacts);
             let mut pinned = sha256.clone();
             if let Some(name) = profile {
                 pinned.extend(inputs::profile(name, &store, out)?.etcd.sha256);
             }
-            let accept = Accept { pinned: &pinned, trust: *trust, replace: *replace };
+            let accept = Accept { pinned: &pinned, trust: *allow_unverified, replace: *replace };
             for path in files {
                 inputs::refuse_missing(path)?;
             }

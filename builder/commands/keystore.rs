@@ -19,21 +19,21 @@ const LIMIT: u64 = 1 << 20;
 
 pub fn run(verb: &Verb, out: &Output) -> Result<()> {
     match verb {
-        Verb::Init { fleet: Some(fleet), keys, store, issued, json, .. } => init_all(
+        Verb::Init { fleet: Some(fleet), keys, store, issue_date, json, .. } => init_all(
             fleet,
             &inputs::keystores(keys),
             &Store::at(&store.artifacts),
-            inputs::date_of_issue(*issued)?,
+            inputs::date_of_issue(*issue_date)?,
             *json,
             out,
         ),
         // clap asks for one of the two.
         Verb::Init { cluster: None, .. } => Ok(()),
-        Verb::Init { cluster: Some(cluster), keys, seed_file, issued, json, .. } => {
+        Verb::Init { cluster: Some(cluster), keys, seed_file, issue_date, json, .. } => {
             let path = inputs::keystore_path(keys.keystore.as_ref(), cluster);
             let seed = seed_file.as_deref().map(seed).transpose()?;
             let keystore =
-                Keystore::create(&path, cluster, seed.as_deref(), inputs::date_of_issue(*issued)?)?;
+                Keystore::create(&path, cluster, seed.as_deref(), inputs::date_of_issue(*issue_date)?)?;
             let done = format!("made the keystore {}", path.display());
             if *json {
                 return and_said(&done, out.json(&describe(&path, &keystore)?));
@@ -45,9 +45,9 @@ pub fn run(verb: &Verb, out: &Output) -> Result<()> {
             ));
             and_said(&done, said)
         }
-        Verb::Renew { cluster, keys, issued, json } => {
+        Verb::Renew { cluster, keys, issue_date, json } => {
             let path = inputs::keystore_path(keys.keystore.as_ref(), cluster);
-            let keystore = Keystore::renew(&path, cluster, inputs::date_of_issue(*issued)?)?;
+            let keystore = Keystore::renew(&path, cluster, inputs::date_of_issue(*issue_date)?)?;
             let done = format!("{} is renewed", path.display());
             if *json {
                 return and_said(&done, out.json(&describe(&path, &keystore)?));
