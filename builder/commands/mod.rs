@@ -28,6 +28,7 @@ mod rehearse;
 mod seal;
 mod shell;
 mod show;
+mod terminal;
 mod up;
 mod verify;
 mod version;

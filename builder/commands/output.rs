@@ -6,14 +6,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use anstream::{AutoStream, ColorChoice};
+use anstyle::AnsiColor;
 use serde::Serialize;
 use serde::ser::{SerializeSeq as _, Serializer as _};
 use serde_json::Serializer;
 use serde_json::ser::{Formatter, PrettyFormatter};
 
+use super::terminal::Terminal;
 use crate::build::Note;
 use crate::failure::{Doing, Exit, Failure, Result};
 use crate::values::{printable_lines, steers};
+use crate::verify::Report;
 
 pub struct Output {
     quiet: bool,
@@ -49,7 +52,10 @@ impl Output {
     /// `--quiet` hides chatter, never a warning.
     pub fn warn(&self, text: impl Display) {
         let text = text.to_string();
-        self.announce(format_args!("warning: {text}"));
+        let warning = AnsiColor::Yellow.on_default().bold();
+        let warning = if colour() { format!("{warning}warning{warning:#}") } else { "warning".to_owned() };
+        // Nobody can be told that stderr is closed.
+        let _ = writeln!(io::stderr().lock(), "{warning}: {}", printable_lines(&text));
         self.warnings.lock().unwrap_or_else(PoisonError::into_inner).push(text);
     }
 
@@ -74,7 +80,23 @@ impl Output {
     /// # Errors
     /// `Exit::Interrupted` when the reader has gone away.
     pub fn print(&self, text: impl Display) -> Result<()> {
-        self.write(&printable_lines(&text.to_string()))
+        let text = text.to_string();
+        let text = printable_lines(&text);
+        match Terminal::here() {
+            Some(terminal) => self.write(&terminal.fit(&text)),
+            None => self.write(&text),
+        }
+    }
+
+    /// The report of `verify` or `rehearse`, for people.
+    ///
+    /// # Errors
+    /// As [`Output::print`].
+    pub fn report(&self, report: &Report) -> Result<()> {
+        match Terminal::here() {
+            Some(terminal) => self.write(&terminal.report(report)),
+            None => self.print(report.table()),
+        }
     }
 
     /// A result as it is, for a file or another program.

@@ -64,7 +64,7 @@ pub fn conclude(report: &Report, json: bool, junit: Option<&Path>, out: &Output)
     if json {
         out.json(report)?;
     } else {
-        out.print(report.table())?;
+        out.report(report)?;
     }
     // The report has said why; said once more it would only stand twice on a terminal.
     if report.passed { Ok(()) } else { Err(Failure::report(Exit::Wrong, "")) }

@@ -127,17 +127,23 @@ impl Report {
 
     /// The table, a line per check, the verdict. Ends with a newline.
     pub fn table(&self) -> String {
-        let mut text = grid(&self.rows());
-        text.push('\n');
+        let lines = self.lines().into_iter().map(|[outcome, check, detail]| match &*check {
+            "" => format!("{outcome:<8} {detail}\n"),
+            _ => format!("{outcome:<8} {check:<34} {detail}\n"),
+        });
+        format!("{}\n{}\n{}\n", grid(&self.rows()), lines.collect::<String>(), self.sentence())
+    }
+
+    /// What is said of each check, and the notes: a word for the outcome, the check, the detail. The advice below a failed
+    /// check has no outcome, and neither it nor a note has a check.
+    pub fn lines(&self) -> Vec<[String; 3]> {
+        let mut lines = Vec::new();
         for group in self.checks.chunk_by(|a, b| a.check == b.check) {
-            text.push_str(&lines_of(group));
+            lines.extend(lines_of(group));
         }
-        text.push_str(&self.skipped_lines());
-        for note in &self.notes {
-            text.push_str(&format!("note     {note}\n"));
-        }
-        text.push_str(&format!("\n{}\n", self.sentence()));
-        text
+        lines.extend(self.skipped_lines());
+        lines.extend(self.notes.iter().map(|note| ["note".to_owned(), String::new(), note.clone()]));
+        lines
     }
 
     /// One sentence.
@@ -164,7 +170,7 @@ impl Report {
     }
 
     /// A member that is away makes many checks impossible; the table says so in one line.
-    fn skipped_lines(&self) -> String {
+    fn skipped_lines(&self) -> Vec<[String; 3]> {
         let mut reasons: Vec<(String, Vec<&str>)> = Vec::new();
         for check in self.checks.iter().filter(|check| check.outcome == Outcome::Skipped) {
             let node = check.node.as_ref().map(|node| format!("{node}: ")).unwrap_or_default();
@@ -179,12 +185,13 @@ impl Report {
                 [one] => one.to_owned(),
                 _ => format!("{} checks", checks.len()),
             };
-            format!("skipped  {what:<34} {reason}\n")
+            ["skipped".to_owned(), what, reason.clone()]
         };
         reasons.iter().map(line).collect()
     }
 
-    fn rows(&self) -> Vec<Vec<String>> {
+    /// The table of members; the first row has the names of the columns.
+    pub fn rows(&self) -> Vec<Vec<String>> {
         let header = [
             "NODE",
             "ENDPOINT",
@@ -259,8 +266,8 @@ fn grid(rows: &[Vec<String>]) -> String {
 }
 
 /// One line for all members that do well in a check, and a line for each that does not.
-fn lines_of(group: &[Check]) -> String {
-    let mut text = String::new();
+fn lines_of(group: &[Check]) -> Vec<[String; 3]> {
+    let mut lines = Vec::new();
     let good: Vec<_> = group.iter().filter(|check| check.outcome == Outcome::Ok).collect();
     if let Some(first) = good.first() {
         let same = good.iter().all(|check| check.detail == first.detail);
@@ -274,19 +281,19 @@ fn lines_of(group: &[Check]) -> String {
                 .collect::<Vec<_>>()
                 .join("; "),
         };
-        text.push_str(&format!("ok       {:<34} {detail}\n", first.check));
+        lines.push(["ok".to_owned(), first.check.clone(), detail]);
     }
     let bad: Vec<_> = group.iter().filter(|check| check.outcome == Outcome::Failed).collect();
     for (at, check) in bad.iter().enumerate() {
         let node = check.node.as_ref().map(|node| format!("{node}: ")).unwrap_or_default();
-        text.push_str(&format!("FAILED   {:<34} {node}{}\n", check.check, check.detail));
+        lines.push(["FAILED".to_owned(), check.check.clone(), format!("{node}{}", check.detail)]);
         // The same advice for several members is given once, after the last of them.
         let again = bad.get(at + 1).is_some_and(|next| next.fault == check.fault);
         if let (Some(cause), Some(way_out), false) = (&check.cause, &check.way_out, again) {
-            text.push_str(&format!("         {cause} {way_out}\n"));
+            lines.push([String::new(), String::new(), format!("{cause} {way_out}")]);
         }
     }
-    text
+    lines
 }
 
 #[cfg(test)]

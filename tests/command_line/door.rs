@@ -403,3 +403,31 @@ fn carried_profiles_and_known_releases_are_printed() {
     }
     assert_eq!(json.len(), lines.len());
 }
+
+#[test]
+fn results_fit_a_terminal_and_are_plain_elsewhere() {
+    let shop = Workshop::new();
+    shop.file("one.toml", ONE);
+    let plain = run(with_store(&mut shop.kiln(["artifacts", "list"])));
+    assert!(plain.lines().any(|line| line.len() > 100), "{plain}");
+    let at_terminal = |line: &str, colour: &str| {
+        let mut script = Command::new("script");
+        let line = format!(
+            "stty cols 80 && {} {line} --artifacts {}",
+            env!("CARGO_BIN_EXE_kiln"),
+            lab::store().display()
+        );
+        script.args(["-qec", &line, "/dev/null"]).current_dir(shop.path());
+        script.env("KILN_NO_CACHE", "1").env("TERM", "xterm").env("NO_COLOR", colour);
+        run(&mut script).replace('\r', "")
+    };
+    let fitted = at_terminal("artifacts list", "1");
+    assert!(fitted.lines().all(|line| line.len() <= 80), "{fitted}");
+    let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(words(&fitted), words(&plain), "nothing is lost");
+    for (colour, is_coloured) in [("", true), ("1", false)] {
+        let said = at_terminal("plan ./one.toml", colour);
+        assert!(said.contains("warning") && said.contains("cluster one"), "{said}");
+        assert_eq!(said.contains('\u{1b}'), is_coloured, "{said:?}");
+    }
+}
