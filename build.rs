@@ -1,5 +1,6 @@
 //! Tells the program which commit it is built from: `$KILN_COMMIT` where a packager sets it, else what git says of this
-//! directory, else `unknown`. `kiln --version` prints it; no bundle depends on it.
+//! directory, else `unknown`. `kiln --version` prints it; no bundle depends on it. A debug build is not asked for it: each
+//! commit would compile all of Kiln anew.
 
 #![allow(
     clippy::disallowed_methods,
@@ -13,7 +14,12 @@ fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-env-changed=KILN_COMMIT");
     let given = std::env::var("KILN_COMMIT").ok().filter(|text| !text.is_empty());
-    let commit = given.or_else(commit).unwrap_or_else(|| "unknown".to_owned());
+    let is_release = std::env::var("PROFILE").is_ok_and(|profile| profile == "release");
+    let commit = match given {
+        Some(commit) => commit,
+        None if is_release => commit().unwrap_or_else(|| "unknown".to_owned()),
+        None => "a debug build".to_owned(),
+    };
     println!("cargo::rustc-env=KILN_COMMIT={commit}");
 }
 
