@@ -3,25 +3,29 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::session::Session;
 use crate::base::{Base, Bases, BootFiles};
 use crate::carrier::{self, ipxe};
 use crate::disk::{self, Input, Kind};
 use crate::failure::{Exit, Failure, Result};
 use crate::format::DiskFile;
 use crate::profile::Profile;
+use crate::values::Digest;
 
 /// Of the base system that the command line names, else the profile: `None` where neither names one that runs from RAM,
-/// or where no carrier puts a node's files into an initrd.
+/// or where no carrier puts a node's files into an initrd. `digest` says what a file's SHA-256 is.
 ///
 /// # Errors
 /// As `base`, and `Exit::Io` when its files cannot be read.
-pub fn files(profile: &Profile, session: &Session<'_>) -> Result<Option<BootFiles>> {
-    let (given, bases) = (session.options.base.as_deref(), &session.options.bases);
+pub fn files(
+    profile: &Profile,
+    given: Option<&Path>,
+    bases: &Bases,
+    digest: impl Fn(&Path) -> Result<Digest>,
+) -> Result<Option<BootFiles>> {
     let Some(base) = base(profile, given, bases)? else { return Ok(None) };
     let file = |path: &Path| -> Result<Arc<DiskFile>> {
         let size = Input::open(path)?.size();
-        Ok(Arc::new(DiskFile { path: path.to_owned(), size, sha256: session.digest(path)? }))
+        Ok(Arc::new(DiskFile { path: path.to_owned(), size, sha256: digest(path)? }))
     };
     let cmdline = base
         .cmdline

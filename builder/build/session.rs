@@ -182,7 +182,9 @@ impl<'a> Session<'a> {
     pub fn boot(&self, profile: &Profile) -> Result<Arc<Option<BootFiles>>> {
         let in_ram = profile.bundle.carriers.iter().any(|carrier| carrier.runs_from_ram());
         let key = format!("{in_ram} {} {:?}", profile.etcd.arch, profile.machine.base);
-        self.boot.get(key, || boot::files(profile, self))
+        self.boot.get(key, || {
+            boot::files(profile, self.options.base.as_deref(), &self.options.bases, |path| self.digest(path))
+        })
     }
 
     /// A release's programs, and the compressor ready for them: with what the cache has, or with what is now made for it. A
