@@ -11,6 +11,7 @@ pub mod carrier;
 pub mod cli;
 pub mod clock;
 pub mod commands;
+pub mod digest;
 pub mod disk;
 pub mod environ;
 pub mod etcd;

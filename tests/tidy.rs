@@ -23,7 +23,7 @@ use rooms::{Rows, strays};
 use uses::{Use, uses};
 
 const ROOMS: Rows = &[
-    ("artifact", &["disk", "etcd", "tree"]),
+    ("artifact", &["digest", "disk", "etcd", "tree"]),
     ("base", &["disk", "format", "process"]),
     (
         "build",
@@ -32,19 +32,20 @@ const ROOMS: Rows = &[
             "plan", "profile", "render", "tree",
         ],
     ),
-    ("bundle", &["artifact", "carrier", "disk", "etcd", "format", "pki", "profile"]),
+    ("bundle", &["artifact", "carrier", "digest", "disk", "etcd", "format", "pki", "profile"]),
     ("cache", &["disk"]),
     ("carrier", &["base", "format", "plan", "profile", "render", "tree", "xml", "yaml"]),
     ("clock", &[]),
     (
         "commands",
         &[
-            "artifact", "base", "build", "bundle", "cache", "carrier", "cli", "clock", "disk", "environ",
-            "etcd", "format", "host", "pki", "plan", "process", "profile", "registry", "rehearse", "render",
-            "verify",
+            "artifact", "base", "build", "bundle", "cache", "carrier", "cli", "clock", "digest", "disk",
+            "environ", "etcd", "format", "host", "pki", "plan", "process", "profile", "registry", "rehearse",
+            "render", "verify",
         ],
     ),
     ("cli", &["carrier", "host"]),
+    ("digest", &["disk"]),
     ("disk", &[]),
     ("environ", &[]),
     ("etcd", &["suggest"]),
@@ -59,7 +60,7 @@ const ROOMS: Rows = &[
     ("plan", &["etcd", "profile"]),
     ("process", &["environ"]),
     ("profile", &["etcd", "suggest"]),
-    ("registry", &["bundle", "disk"]),
+    ("registry", &["bundle", "digest", "disk"]),
     ("rehearse", &["bundle", "disk", "process", "verify"]),
     ("render", &["disk", "etcd", "pki", "plan", "profile", "tree", "yaml"]),
     ("suggest", &[]),

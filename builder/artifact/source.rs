@@ -3,18 +3,14 @@
 use std::io::{self, BufReader, Read};
 use std::path::Path;
 
-use sha2::{Digest as _, Sha256};
-
 use super::limits::{Gauge, Limits};
 use super::record::{Source, Trust};
 use super::{Accept, catalogue};
+use crate::digest::{self, Hasher, MAX_PIECE_BYTES};
 use crate::disk::Input;
 use crate::etcd::Release;
 use crate::failure::{Doing, Failure, Result};
-use crate::interrupt;
 use crate::values::{Arch, Digest};
-
-const CHUNK: usize = 256 << 10;
 
 /// A file that may be unpacked.
 pub struct Trusted {
@@ -65,15 +61,15 @@ impl Trusted {
         let gauge = Gauge::new(limits);
         let again = Again {
             input: (&mut self.input).take(self.source.size + 1),
-            hasher: Sha256::new(),
+            hasher: Hasher::default(),
             gauge: &gauge,
         };
-        let mut reader = BufReader::with_capacity(CHUNK, again);
+        let mut reader = BufReader::with_capacity(MAX_PIECE_BYTES, again);
         let result = how(&mut reader, &gauge);
         io::copy(&mut reader, &mut io::sink())
             .map_err(|error| gauge.explain(error))
             .doing(|| unpacking.clone())?;
-        let digest = Digest::from_bytes(reader.into_inner().hasher.finalize().into());
+        let digest = reader.into_inner().hasher.digest();
         if digest != self.source.sha256 {
             return Err(changed().while_doing(unpacking));
         }
@@ -88,7 +84,7 @@ fn changed() -> Failure {
 /// The second reading.
 pub struct Again<'s> {
     input: io::Take<&'s mut Input>,
-    hasher: Sha256,
+    hasher: Hasher,
     gauge: &'s Gauge<'s>,
 }
 
@@ -102,23 +98,14 @@ impl Read for Again<'_> {
 }
 
 fn digest_of(input: &mut Input, size: u64) -> Result<Digest> {
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0; CHUNK];
-    let mut left = input.take(size + 1);
-    let mut seen = 0;
-    loop {
-        interrupt::check()?;
-        match left.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(count) => {
-                seen += count as u64;
-                hasher.update(&buffer[..count]);
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(Failure::io(error.to_string())),
-        }
-    }
-    if seen == size { Ok(Digest::from_bytes(hasher.finalize().into())) } else { Err(changed()) }
+    let mut hasher = Hasher::default();
+    let mut buffer = vec![0; MAX_PIECE_BYTES];
+    let take = |bytes: &[u8]| {
+        hasher.update(bytes);
+        Ok(())
+    };
+    digest::each_piece(&mut input.take(size + 1), &mut buffer, take, |error| Failure::io(error.to_string()))?;
+    if hasher.size() == size { Ok(hasher.digest()) } else { Err(changed()) }
 }
 
 fn trust_in(sha256: Digest, file: &str, accept: &Accept<'_>) -> Result<Trust> {

@@ -7,9 +7,10 @@ use std::path::Path;
 use super::contents;
 use super::inside::{Archives, CERTIFICATES, Inside, Memory, Wanted};
 use super::manifest::{self, Certificate, Manifest, Program};
-use super::read::{Bundle, Problem, SHOWN, digest, listed};
+use super::read::{Bundle, Problem, SHOWN, listed};
 use super::write::{MANIFEST, SUMS, below, sums};
 use crate::artifact;
+use crate::digest;
 use crate::disk::{self, Input, Kind, Walked};
 use crate::etcd::Release;
 use crate::etcd::ids::{cluster_id, member_id};
@@ -295,7 +296,7 @@ impl Check<'_> {
             self.problem(SUMS, "is missing");
             return Ok(());
         }
-        let (_, sha256) = digest(&self.bundle.path.join(MANIFEST))?;
+        let (_, sha256) = digest::of_file(&self.bundle.path.join(MANIFEST))?;
         let want = sums(&self.bundle.manifest.files, sha256);
         if disk::read(&self.bundle.path.join(SUMS), manifest::LIMIT)? != want.into_bytes() {
             self.problem(SUMS, "does not list exactly the manifest and the files in it");

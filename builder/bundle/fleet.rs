@@ -10,6 +10,7 @@ use super::inside::Memory;
 use super::manifest;
 use super::read::{Bundle, Problem, SHOWN, listed};
 use super::write::{MANIFEST, SUMS};
+use crate::digest;
 use crate::disk;
 use crate::etcd::ids::ClusterId;
 use crate::failure::{Doing, Exit, Failure, Result};
@@ -195,7 +196,7 @@ impl Fleet {
             problems.push(Problem { path: MANIFEST.into(), problem });
         }
         for (file, want) in [(MANIFEST, entry.manifest), (SUMS, entry.sums)] {
-            match super::read::digest(&path.join(file)) {
+            match digest::of_file(&path.join(file)) {
                 Ok((_, found)) if found == want => {}
                 Ok(_) => problems
                     .push(Problem { path: file.into(), problem: "is not the one in the index".into() }),

@@ -6,14 +6,11 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use sha2::{Digest as _, Sha256};
-
 use super::manifest::{Manifest, Program};
-use super::read::digest_of;
+use crate::digest::{self, Hasher, MAX_PIECE_BYTES};
 use crate::disk::Input;
-use crate::failure::{Doing, Exit, Result};
+use crate::failure::{Doing, Exit, Failure, Result};
 use crate::format::read::Archive;
-use crate::interrupt;
 use crate::pki::Presented;
 use crate::values::{Digest, GuestPath};
 
@@ -73,7 +70,7 @@ impl Memory {
         }
         let seen = Arc::new(match wanted {
             None => {
-                let (size, sha256) = digest_of(&mut input)?;
+                let (size, sha256) = digest::of_input(&mut input)?;
                 Seen { size, sha256, inside: None }
             }
             Some(wanted) => look_into(input, wanted)?,
@@ -91,7 +88,7 @@ impl Memory {
 
 /// Reads an archive once, for its digest and for what it holds.
 fn look_into(input: Input, wanted: &Wanted) -> Result<Seen> {
-    let mut hashing = Hashing { input, hash: Sha256::new(), size: 0 };
+    let mut hashing = Hashing { input, hasher: Hasher::default() };
     let mut inside = Inside::default();
     let result = Archive::TarGz.visit(&mut hashing, |member, body| {
         if let Some(program) = wanted.programs.get(&member.path) {
@@ -110,25 +107,25 @@ fn look_into(input: Input, wanted: &Wanted) -> Result<Seen> {
     };
     // What follows where the archive was given up.
     let path = hashing.input.path().to_owned();
-    let mut buffer = vec![0; 1 << 17];
-    while hashing.read(&mut buffer).doing(|| format!("reading {}", path.display()))? > 0 {
-        interrupt::check()?;
-    }
-    let sha256 = Digest::from_bytes(hashing.hash.finalize().into());
-    Ok(Seen { size: hashing.size, sha256, inside: Some(inside) })
+    digest::each_piece(
+        &mut hashing,
+        &mut vec![0; MAX_PIECE_BYTES],
+        |_| Ok(()),
+        |error| Failure::io(error.to_string()).while_doing(format!("reading {}", path.display())),
+    )?;
+    let hasher = hashing.hasher;
+    Ok(Seen { size: hasher.size(), sha256: hasher.digest(), inside: Some(inside) })
 }
 
 struct Hashing {
     input: Input,
-    hash: Sha256,
-    size: u64,
+    hasher: Hasher,
 }
 
 impl Read for Hashing {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let count = self.input.read(buffer)?;
-        self.hash.update(&buffer[..count]);
-        self.size += count as u64;
+        self.hasher.update(&buffer[..count]);
         Ok(count)
     }
 }

@@ -19,7 +19,7 @@ pub use contents::archives;
 pub use fleet::{Entry, Fleet, INDEX, Index, join};
 pub use manifest::Manifest;
 pub use place::{Holds, Place};
-pub use read::{Bundle, Problem, SHOWN, digest, listed};
+pub use read::{Bundle, Problem, SHOWN, listed};
 pub use receive::Receiver;
 pub use seen::{Seen, digest_as_seen};
 pub use write::{Laid, MANIFEST, SUMS, Writer, digest_of_stream};

@@ -6,6 +6,7 @@ use super::fleet::{INDEX, Index};
 use super::manifest::{self, Manifest};
 use super::seen::Seen;
 use super::write::{MANIFEST, SUMS, Writer, below};
+use crate::digest;
 use crate::disk::{self, Directory, Kind, Staging};
 use crate::failure::{Failure, Result};
 use crate::interrupt;
@@ -89,7 +90,7 @@ impl Place {
             return Ok(());
         }
         let mut output = self.staging.create(path, mode)?;
-        super::read::each_piece_of(&mut input, |bytes| output.write(bytes))
+        digest::each_piece_of(&mut input, |bytes| output.write(bytes))
     }
 
     pub fn directory(&self, path: &str, mode: Mode) -> Result<()> {

@@ -1,18 +1,15 @@
 //! Reading a bundle back and holding it to its manifest.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use sha2::{Digest as _, Sha256};
 
 use super::fleet::INDEX;
 use super::manifest::{self, Manifest, Node};
 use super::write::MANIFEST;
-use crate::disk::{self, Input};
+use crate::disk;
 use crate::failure::{Doing, Exit, Failure, Result};
-use crate::interrupt;
-use crate::values::{Digest, printable};
+use crate::values::printable;
 
 /// A bundle on disk.
 pub struct Bundle {
@@ -115,38 +112,4 @@ fn what_else(path: &Path) -> Result<Failure> {
     let more = within.len().saturating_sub(NAMED);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     usage(format!("{shown} {what}; name one of its bundles: {}{more}", names.join(", ")))
-}
-
-/// A file's size in bytes and its SHA-256.
-pub fn digest(path: &Path) -> Result<(u64, Digest)> {
-    digest_of(&mut Input::open(path)?)
-}
-
-pub(super) fn digest_of(input: &mut Input) -> Result<(u64, Digest)> {
-    let mut hash = Sha256::new();
-    let mut size = 0;
-    each_piece_of(input, |bytes| {
-        size += bytes.len() as u64;
-        hash.update(bytes);
-        Ok(())
-    })?;
-    Ok((size, Digest::from_bytes(hash.finalize().into())))
-}
-
-/// Reads a file from its beginning to its end, without ever holding more than a piece of it.
-pub(super) fn each_piece(path: &Path, take: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
-    each_piece_of(&mut Input::open(path)?, take)
-}
-
-pub(super) fn each_piece_of(input: &mut Input, mut take: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
-    // Most files are small, and there may be a hundred thousand of them.
-    let mut buffer = vec![0; (input.size() as usize).clamp(1, 1 << 18)];
-    loop {
-        interrupt::check()?;
-        let count = input.read(&mut buffer).doing(|| format!("reading {}", input.path().display()))?;
-        if count == 0 {
-            return Ok(());
-        }
-        take(&buffer[..count])?;
-    }
 }

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use super::read::digest_of;
+use crate::digest;
 use crate::disk::{Input, Stamp};
 use crate::failure::Result;
 use crate::values::{Digest, Epoch};
@@ -96,7 +96,7 @@ pub fn digest_as_seen(path: &Path, noted: Option<&[u8]>, now: Epoch) -> Result<(
     if let Some(digest) = seen.digest(&input) {
         return Ok((digest, None));
     }
-    let (_, digest) = digest_of(&mut input)?;
+    let (_, digest) = digest::of_input(&mut input)?;
     // As it was when it was opened, so that what was written to it meanwhile is not taken for read.
     seen.lies(String::new(), input.stamp(), digest);
     Ok((digest, Some(seen.note_of(|_| Input::open(path)))))

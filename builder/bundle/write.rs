@@ -5,11 +5,9 @@ use std::ops::Bound;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use sha2::{Digest as _, Sha256};
-
 use super::manifest::{self, Manifest};
-use super::read::{digest_of, each_piece};
 use super::seen::{LARGE, Seen};
+use crate::digest::{self, Hasher};
 use crate::disk::{Input, Output, Staging};
 use crate::failure::{Failure, Result};
 use crate::format::{DiskFile, Piece};
@@ -135,7 +133,7 @@ impl<'p> Writer<'p> {
         }
         let digest = match self.seen.digest(&input) {
             Some(digest) => digest,
-            None => digest_of(&mut input)?.1,
+            None => digest::of_input(&mut input)?.1,
         };
         Ok((digest == want.sha256).then_some((input, digest)))
     }
@@ -169,16 +167,16 @@ impl<'p> Writer<'p> {
 
     fn begin_file(&self, path: &str, mode: Mode) -> Result<Hashed> {
         let output = self.staging.create(&self.inside(path), mode)?;
-        Ok(Hashed { output, hash: Sha256::new(), size: 0, begun: 0 })
+        Ok(Hashed { output, hasher: Hasher::default(), begun: 0 })
     }
 
     fn end_file(&self, path: &str, mode: Mode, mut file: Hashed) -> Result<Digest> {
-        let digest = file.digest();
-        if file.size >= LARGE {
+        let (size, digest) = (file.hasher.size(), file.hasher.digest());
+        if size >= LARGE {
             file.begin_writeback();
             self.seen.lies(self.inside(path), file.output.stamp()?, digest);
         }
-        let entry = manifest::File { size: file.size, mode, sha256: digest };
+        let entry = manifest::File { size, mode, sha256: digest };
         let inside = path.parse().map_err(|why| Failure::io(format!("{path:?} is no path: {why}")))?;
         self.files().insert(inside, entry);
         Ok(digest)
@@ -198,8 +196,7 @@ pub(super) fn below<'f>(
 /// A file being written and hashed.
 struct Hashed {
     output: Output,
-    hash: Sha256,
-    size: u64,
+    hasher: Hasher,
     /// As far as this, the kernel has been told to write it to the disk.
     begun: u64,
 }
@@ -209,10 +206,9 @@ impl Hashed {
         // What has just been hashed is still near when it is written.
         interrupt::check()?;
         for near in bytes.chunks(NEAR) {
-            self.hash.update(near);
+            self.hasher.update(near);
             self.output.write(near)?;
-            self.size += near.len() as u64;
-            if self.size - self.begun >= BEGIN {
+            if self.hasher.size() - self.begun >= BEGIN {
                 self.begin_writeback();
             }
         }
@@ -220,13 +216,9 @@ impl Hashed {
     }
 
     fn begin_writeback(&mut self) {
-        self.output.begin_writeback(self.begun, self.size - self.begun);
-        self.begun = self.size;
-    }
-
-    /// Of what has been written so far.
-    fn digest(&self) -> Digest {
-        Digest::from_bytes(self.hash.clone().finalize().into())
+        let size = self.hasher.size();
+        self.output.begin_writeback(self.begun, size - self.begun);
+        self.begun = size;
     }
 }
 
@@ -235,12 +227,12 @@ impl Hashed {
 /// # Errors
 /// `Exit::Io` when a file among its pieces cannot be read, or is not what it was.
 pub fn digest_of_stream(stream: &[Piece]) -> Result<Digest> {
-    let mut hash = Sha256::new();
+    let mut hasher = Hasher::default();
     each_bytes(stream, |bytes| {
-        hash.update(bytes);
+        hasher.update(bytes);
         interrupt::check()
     })?;
-    Ok(Digest::from_bytes(hash.finalize().into()))
+    Ok(hasher.digest())
 }
 
 /// All bytes of a stream, piece by piece: a file among them may be larger than memory.
@@ -266,12 +258,12 @@ fn each_bytes(stream: &[Piece], mut take: impl FnMut(&[u8]) -> Result<()>) -> Re
 
 /// What is in a file, if that is still what it was.
 fn copy_of(file: &DiskFile, take: &mut impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
-    let mut hash = Sha256::new();
-    each_piece(&file.path, |bytes| {
-        hash.update(bytes);
+    let mut hasher = Hasher::default();
+    digest::each_piece_of(&mut Input::open(&file.path)?, |bytes| {
+        hasher.update(bytes);
         take(bytes)
     })?;
-    match Digest::from_bytes(hash.finalize().into()) == file.sha256 {
+    match hasher.digest() == file.sha256 {
         true => Ok(()),
         false => Err(Failure::io(format!("{} changed while it was read; build again", file.path.display()))),
     }

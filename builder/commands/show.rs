@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::output::Output;
 use crate::bundle::{self, Bundle, Problem};
 use crate::cli;
+use crate::digest;
 use crate::disk::{self, Input, Walked};
 use crate::failure::{Doing, Failure, Result};
 use crate::format::read::{Archive, Kind, Member};
@@ -182,7 +183,7 @@ fn differs(bundle: &Bundle, archive: &str) -> Result<Option<Problem>> {
     let problem = match disk::look(&path)? {
         None => "is missing",
         // A file of another size need not be read for that.
-        Some(found) if found.size != want.size || bundle::digest(&path)?.1 != want.sha256 => {
+        Some(found) if found.size != want.size || digest::of_file(&path)?.1 != want.sha256 => {
             "is not what the manifest says"
         }
         Some(_) => return Ok(None),

@@ -1,9 +1,9 @@
 //! A bundle out of a registry.
 
+use std::cell::Cell;
 use std::io::Read;
 use std::path::Path;
 
-use sha2::{Digest as _, Sha256};
 use ureq::http::{Method, StatusCode};
 
 use super::address::Reference;
@@ -12,6 +12,7 @@ use super::client::Client;
 use super::pace::Paced;
 use super::pool;
 use crate::bundle::{Manifest, Receiver};
+use crate::digest::{self, Hasher};
 use crate::failure::{Doing, Exit, Failure, Result};
 use crate::interrupt;
 use crate::values::{Digest, Mode};
@@ -105,31 +106,25 @@ fn whole(client: &Client, blob: Blob) -> Result<Vec<u8>> {
 /// `Exit::Untrusted` when it is another.
 fn receive(client: &Client, blob: Blob, mut take: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
     let mut body = client.blob(blob)?;
-    let (mut hash, mut size) = (Sha256::new(), 0);
-    let mut buffer = vec![0; 1 << 17];
-    loop {
-        interrupt::check()?;
-        let count = match body.read(&mut buffer) {
-            Ok(count) => count,
-            Err(_) if interrupt::asked() => return Err(Failure::interrupted()),
-            Err(error) => {
-                let left = blob.size.saturating_sub(size);
-                return Err(Failure::io(format!(
-                    "the connection ended {left} bytes before the end: {error}"
-                )));
-            }
-        };
-        if count == 0 {
-            break;
-        }
-        size += count as u64;
-        if size > blob.size {
+    let received = Cell::new(0);
+    let mut hasher = Hasher::default();
+    let check_and_take = |bytes: &[u8]| {
+        hasher.update(bytes);
+        received.set(hasher.size());
+        if hasher.size() > blob.size {
             return Err(Failure::untrusted(format!("the registry sends more than its {} bytes", blob.size)));
         }
-        hash.update(&buffer[..count]);
-        take(&buffer[..count])?;
-    }
-    let digest = Digest::from_bytes(hash.finalize().into());
+        take(bytes)
+    };
+    let mut buffer = vec![0; 1 << 17];
+    digest::each_piece(&mut body, &mut buffer, check_and_take, |error| match interrupt::asked() {
+        true => Failure::interrupted(),
+        false => {
+            let left = blob.size.saturating_sub(received.get());
+            Failure::io(format!("the connection ended {left} bytes before the end: {error}"))
+        }
+    })?;
+    let (size, digest) = (hasher.size(), hasher.digest());
     if size != blob.size {
         return Err(Failure::untrusted(format!("the registry has {size} bytes of it, not {}", blob.size)));
     }

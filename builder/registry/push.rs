@@ -6,7 +6,6 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
-use sha2::{Digest as _, Sha256};
 use ureq::http::{Method, StatusCode};
 
 use super::answer::refused;
@@ -14,7 +13,8 @@ use super::artifact::{Blob, IMAGE_TYPE, Image};
 use super::client::Client;
 use super::pace::Pace;
 use super::pool;
-use crate::bundle::{self, Bundle, MANIFEST, SUMS};
+use crate::bundle::{Bundle, MANIFEST, SUMS};
+use crate::digest::{self, Hasher};
 use crate::disk::Input;
 use crate::failure::{Doing, Exit, Failure, Result};
 use crate::interrupt;
@@ -101,7 +101,7 @@ fn files(bundle: &Bundle) -> Result<BTreeMap<String, Blob>> {
         files.insert(path.to_string(), Blob { size: file.size, digest: file.sha256 });
     }
     for path in [MANIFEST, SUMS] {
-        let (size, digest) = bundle::digest(&bundle.path.join(path))?;
+        let (size, digest) = digest::of_file(&bundle.path.join(path))?;
         files.insert(path.to_owned(), Blob { size, digest });
     }
     Ok(files)
@@ -124,7 +124,7 @@ fn is_tagged(client: &Client, digest: Digest) -> Result<bool> {
 fn upload(client: &Client, path: &Path, blob: Blob) -> Result<()> {
     let mut sending = Sending {
         input: Input::open(path)?,
-        hash: Sha256::new(),
+        hasher: Hasher::default(),
         left: blob.size,
         pace: Pace::new(),
         fault: None,
@@ -133,7 +133,7 @@ fn upload(client: &Client, path: &Path, blob: Blob) -> Result<()> {
     if let Some(fault) = sending.fault {
         return Err(fault);
     }
-    let digest = Digest::from_bytes(sending.hash.finalize().into());
+    let digest = sending.hasher.digest();
     if sending.left == 0 && digest != blob.digest {
         return Err(Failure::wrong("it has changed since it was checked; push the bundle again"));
     }
@@ -143,7 +143,7 @@ fn upload(client: &Client, path: &Path, blob: Blob) -> Result<()> {
 /// A file on its way out: never more than was promised, and hashed.
 struct Sending {
     input: Input,
-    hash: Sha256,
+    hasher: Hasher,
     left: u64,
     pace: Pace,
     /// What went wrong on this side.
@@ -161,7 +161,7 @@ impl Sending {
         if count == 0 && self.left > 0 {
             return Err(Failure::wrong("it has become shorter since it was checked; push the bundle again"));
         }
-        self.hash.update(&buffer[..count]);
+        self.hasher.update(&buffer[..count]);
         self.left -= count as u64;
         self.pace.moved(count as u64)?;
         Ok(count)
