@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use super::prepare::Prepared;
+use crate::bundle::MANIFEST_SCHEMA;
 use crate::bundle::manifest::{self, Manifest};
 use crate::failure::{Failure, Result};
 use crate::format::DiskFile;
@@ -72,7 +73,7 @@ pub fn bundle(prepared: &Prepared) -> Result<Manifest> {
         trust: source.trust,
     });
     Ok(Manifest {
-        schema: manifest::SCHEMA,
+        schema: MANIFEST_SCHEMA,
         builder: manifest::builder(),
         epoch: prepared.epoch,
         cluster: manifest::Cluster {

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use super::contents;
+use super::files::{below, sums};
 use super::inside::{Archives, CERTIFICATES, Inside, Memory, Wanted};
-use super::manifest::{self, Certificate, Manifest, Program};
-use super::read::{Bundle, Problem, SHOWN, listed};
-use super::write::{MANIFEST, SUMS, below, sums};
+use super::layout::{self, MANIFEST, MAX_MANIFEST_BYTES, SUMS};
+use super::manifest::{Certificate, Manifest, Program};
+use super::problem::{Problem, differs};
+use super::read::Bundle;
 use crate::artifact;
 use crate::digest;
 use crate::disk::{self, Input, Kind, Walked};
@@ -102,15 +103,6 @@ impl Bundle {
     }
 }
 
-/// That a bundle or a fleet is not as it was built, and how.
-pub fn differs(path: &Path, problems: &[Problem]) -> Failure {
-    Failure::wrong(format!(
-        "{} is not as it was built; build it again or copy it again{}",
-        path.display(),
-        listed(problems, SHOWN)
-    ))
-}
-
 struct Check<'b> {
     bundle: &'b Bundle,
     problems: Vec<Problem>,
@@ -145,7 +137,7 @@ impl Check<'_> {
                     strange = Some(found.path);
                     continue;
                 }
-                Kind::Directory => contents::directory_mode(&path),
+                Kind::Directory => layout::directory_mode(&path),
                 Kind::File if path == MANIFEST || path == SUMS => Mode::FILE,
                 Kind::File => match files.get(path.as_str()) {
                     Some(file) => file.mode,
@@ -298,7 +290,7 @@ impl Check<'_> {
         }
         let (_, sha256) = digest::of_file(&self.bundle.path.join(MANIFEST))?;
         let want = sums(&self.bundle.manifest.files, sha256);
-        if disk::read(&self.bundle.path.join(SUMS), manifest::LIMIT)? != want.into_bytes() {
+        if disk::read(&self.bundle.path.join(SUMS), MAX_MANIFEST_BYTES)? != want.into_bytes() {
             self.problem(SUMS, "does not list exactly the manifest and the files in it");
         }
         Ok(())

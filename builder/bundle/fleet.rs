@@ -7,20 +7,16 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::check::Known;
 use super::inside::Memory;
+use super::json;
+use super::layout::{INDEX, INDEX_SCHEMA, MANIFEST, MAX_MANIFEST_BYTES, MAX_NODES, SUMS};
 use super::manifest;
-use super::read::{Bundle, Problem, SHOWN, listed};
-use super::write::{MANIFEST, SUMS};
+use super::problem::{Problem, SHOWN, listed};
+use super::read::Bundle;
 use crate::digest;
 use crate::disk;
 use crate::etcd::ids::ClusterId;
 use crate::failure::{Doing, Exit, Failure, Result};
 use crate::values::{ClusterName, Digest, Line, Shard, Token};
-
-/// The index's file.
-pub const INDEX: &str = "fleet.json";
-
-/// The only index schema that this Kiln writes and reads.
-const SCHEMA: u32 = 1;
 
 /// What a fleet's directory holds. It names its bundles by the digests of their manifests, which name all else.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -35,7 +31,7 @@ pub struct Index {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub shard: Option<Shard>,
     /// Sorted by name.
-    #[serde(deserialize_with = "crate::values::list::<_, _, { manifest::NODES }>")]
+    #[serde(deserialize_with = "crate::values::list::<_, _, MAX_NODES>")]
     pub bundles: Vec<Entry>,
 }
 
@@ -55,14 +51,14 @@ pub struct Entry {
 }
 
 fn nodes<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<usize, D::Error> {
-    let nodes: u32 = crate::values::number(deserializer, (1, manifest::NODES as u32))?;
+    let nodes: u32 = crate::values::number(deserializer, (1, MAX_NODES as u32))?;
     Ok(nodes as usize)
 }
 
 impl Index {
     pub fn new(profiles: Digest, shard: Option<Shard>, mut bundles: Vec<Entry>) -> Self {
         bundles.sort_by(|a, b| a.name.cmp(&b.name));
-        Self { schema: SCHEMA, builder: manifest::builder(), profiles, shard, bundles }
+        Self { schema: INDEX_SCHEMA, builder: manifest::builder(), profiles, shard, bundles }
     }
 
     /// Pretty JSON with a newline at its end.
@@ -70,7 +66,7 @@ impl Index {
     /// # Errors
     /// `Exit::Io`, when it cannot be written as JSON.
     pub fn to_json(&self) -> Result<Vec<u8>> {
-        manifest::json(self)
+        json::written(self)
     }
 
     /// The text of the fleet's SHA256SUMS.
@@ -100,16 +96,16 @@ impl Index {
                 "{shown} is not a fleet's directory: it has no {INDEX}; kiln build --fleet makes one"
             )));
         }
-        let bytes = disk::read(&path, manifest::LIMIT)?;
+        let bytes = disk::read(&path, MAX_MANIFEST_BYTES)?;
         Self::from_json(&bytes).doing(|| format!("reading {}", path.display()))
     }
 
     /// # Errors
     /// `Exit::Wrong` when it is not an index of this schema, or says what no build does.
     pub fn from_json(bytes: &[u8]) -> Result<Self> {
-        manifest::check_schema(bytes, "a fleet's index", SCHEMA)?;
+        json::check_schema(bytes, "a fleet's index", INDEX_SCHEMA)?;
         let index: Self =
-            serde_json::from_slice(bytes).map_err(|error| manifest::not_written("fleet's index", &error))?;
+            serde_json::from_slice(bytes).map_err(|error| json::not_written("fleet's index", &error))?;
         let mut problems = Vec::new();
         let mut problem = |entry: &Entry, problem: String| {
             problems.push(Problem { path: format!("bundle {}", entry.name), problem });
@@ -163,7 +159,7 @@ impl Fleet {
                 problems.push(Problem { path: name, problem: "is not in the index".into() });
             }
         }
-        let sums = disk::read(&self.path.join(SUMS), manifest::LIMIT);
+        let sums = disk::read(&self.path.join(SUMS), MAX_MANIFEST_BYTES);
         if sums.ok().as_deref() != Some(self.index.sums()?.as_bytes()) {
             let problem = "does not list exactly the index and the bundles in it".into();
             problems.push(Problem { path: SUMS.into(), problem });

@@ -3,15 +3,42 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
-use super::contents;
+use super::contents::needed;
+use super::files::below;
+use super::json;
+use super::layout::{self, MANIFEST, MANIFEST_SCHEMA};
 use super::manifest::{Manifest, Node};
-use super::read::Problem;
-use super::write::{MANIFEST, below};
+use super::problem::{Problem, SHOWN, listed};
+use crate::failure::{Failure, Result};
 use crate::profile;
 use crate::values::steers;
 
+impl Manifest {
+    /// # Errors
+    /// `Exit::Wrong` when it is not a manifest of this schema, or says what no build does.
+    pub fn from_json(bytes: &[u8]) -> Result<Self> {
+        json::check_schema(bytes, "a bundle's manifest", MANIFEST_SCHEMA)?;
+        let manifest: Self =
+            serde_json::from_slice(bytes).map_err(|error| json::not_written("manifest", &error))?;
+        manifest.check()?;
+        Ok(manifest)
+    }
+
+    /// What no type says of one field: that its parts fit together.
+    ///
+    /// # Errors
+    /// `Exit::Wrong` with what does not.
+    pub fn check(&self) -> Result<()> {
+        let problems = judge(self);
+        if problems.is_empty() {
+            return Ok(());
+        }
+        Err(Failure::wrong(format!("the manifest says what no build does{}", listed(&problems, SHOWN))))
+    }
+}
+
 /// Everything that no build writes.
-pub(super) fn judge(manifest: &Manifest) -> Vec<Problem> {
+fn judge(manifest: &Manifest) -> Vec<Problem> {
     let mut judge = Judge { manifest, problems: Vec::new() };
     judge.etcd();
     judge.nodes();
@@ -157,7 +184,7 @@ impl Judge<'_> {
             let mut parts = path.split('/');
             let stray =
                 parts.next() == Some("nodes") && !parts.next().is_some_and(|node| nodes.contains(node));
-            match contents::mode(path) {
+            match layout::mode(path) {
                 Some(_) if stray => self.problem(path, "is of no node"),
                 Some(mode) if mode != file.mode => {
                     self.problem(
@@ -169,7 +196,7 @@ impl Judge<'_> {
                 None => self.problem(path, "is no file of a bundle"),
             }
         }
-        for names in contents::needed(manifest) {
+        for names in needed(manifest) {
             if !names.iter().any(|name| manifest.files.contains_key(name.as_str())) {
                 self.problem(names.join(" or "), "is not in the manifest");
             }

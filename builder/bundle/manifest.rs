@@ -9,8 +9,8 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::judge;
-use super::read::{SHOWN, listed};
+use super::json;
+use super::layout::MAX_NODES;
 use crate::carrier;
 use crate::etcd::Release;
 use crate::etcd::ids::{ClusterId, MemberId};
@@ -18,20 +18,11 @@ use crate::failure::{Failure, Result};
 use crate::profile;
 use crate::values::{
     self, AltName, Arch, BaseSystem, Carrier, ClusterName, Digest, Epoch, FileName, GuestPath, Line, Mac,
-    Mode, NodeName, Serial, Token, Url, host_address, printable,
+    Mode, NodeName, Serial, Token, Url, host_address,
 };
 
 pub use crate::artifact::{Program, Trust};
 pub use crate::profile::Binaries;
-
-/// The only manifest schema that this Kiln writes and reads.
-pub const SCHEMA: u32 = 1;
-
-/// The largest manifest or list of sums that is read, in bytes: ten thousand nodes take about 40 MB.
-pub const LIMIT: u64 = 96 << 20;
-
-/// More nodes than one cluster, or all clusters of a fleet, have.
-pub const NODES: usize = 100_000;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -51,7 +42,7 @@ pub struct Manifest {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub base: Option<Base>,
     /// At least one, in the order of the profile.
-    #[serde(deserialize_with = "values::list::<_, _, NODES>")]
+    #[serde(deserialize_with = "values::list::<_, _, MAX_NODES>")]
     pub nodes: Vec<Node>,
     #[serde(deserialize_with = "carrier::set")]
     pub carriers: Vec<Carrier>,
@@ -193,29 +184,7 @@ impl Manifest {
     /// # Errors
     /// `Exit::Io`, when it cannot be written as JSON.
     pub fn to_json(&self) -> Result<Vec<u8>> {
-        json(self)
-    }
-
-    /// # Errors
-    /// `Exit::Wrong` when it is not a manifest of this schema, or says what no build does.
-    pub fn from_json(bytes: &[u8]) -> Result<Self> {
-        check_schema(bytes, "a bundle's manifest", SCHEMA)?;
-        let manifest: Self =
-            serde_json::from_slice(bytes).map_err(|error| not_written("manifest", &error))?;
-        manifest.check()?;
-        Ok(manifest)
-    }
-
-    /// What no type says of one field: that its parts fit together.
-    ///
-    /// # Errors
-    /// `Exit::Wrong` with what does not.
-    pub fn check(&self) -> Result<()> {
-        let problems = judge::judge(self);
-        if problems.is_empty() {
-            return Ok(());
-        }
-        Err(Failure::wrong(format!("the manifest says what no build does{}", listed(&problems, SHOWN))))
+        json::written(self)
     }
 
     /// The address that the host of the nodes takes in their network: the gateway's, so that their default route leads somewhere, or
@@ -245,44 +214,6 @@ impl Manifest {
 /// Who makes a bundle.
 pub fn builder() -> Line {
     Line::of(concat!("kiln ", env!("CARGO_PKG_VERSION")))
-}
-
-/// Pretty JSON with a newline at its end.
-pub(super) fn json(value: &impl Serialize) -> Result<Vec<u8>> {
-    let bytes = serde_json::to_vec_pretty(value);
-    let mut bytes = bytes.map_err(|error| Failure::io(format!("writing it as JSON: {error}")))?;
-    bytes.push(b'\n');
-    Ok(bytes)
-}
-
-/// Looks at the schema before all else: another one's fields may be others.
-pub(super) fn check_schema(bytes: &[u8], what: &str, known: u32) -> Result<()> {
-    #[derive(Deserialize)]
-    struct Schema {
-        schema: u32,
-    }
-    let Schema { schema } = serde_json::from_slice(bytes)
-        .map_err(|error| Failure::wrong(format!("it is not {what}: {}", said(&error))))?;
-    if schema != known {
-        return Err(Failure::wrong(format!(
-            "it is {what} of schema {schema}; this kiln reads schema {known}"
-        )));
-    }
-    Ok(())
-}
-
-/// A value that is none, with its place.
-pub(super) fn not_written(what: &str, error: &serde_json::Error) -> Failure {
-    Failure::wrong(format!("it is not a {what} that kiln writes: {}", said(error)))
-}
-
-/// What serde_json says, which quotes names that it does not know, however long.
-fn said(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    let place = format!(" at line {} column {}", error.line(), error.column());
-    let why = text.strip_suffix(&place).unwrap_or(&text);
-    let why: String = printable(why).chars().take(400).collect();
-    format!("{why}{place}")
 }
 
 fn range<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<IpNet, D::Error> {

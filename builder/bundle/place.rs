@@ -2,10 +2,12 @@
 
 use std::path::{Path, PathBuf, absolute};
 
-use super::fleet::{INDEX, Index};
-use super::manifest::{self, Manifest};
+use super::files::below;
+use super::fleet::Index;
+use super::layout::{INDEX, MANIFEST, MAX_MANIFEST_BYTES, SUMS};
+use super::manifest::Manifest;
 use super::seen::Seen;
-use super::write::{MANIFEST, SUMS, Writer, below};
+use super::write::Writer;
 use crate::digest;
 use crate::disk::{self, Directory, Kind, Staging};
 use crate::failure::{Failure, Result};
@@ -166,7 +168,7 @@ enum Odd {
 
 /// `None` where there is none that this Kiln can read.
 fn read_as<T>(directory: &Directory, name: &str, parse: fn(&[u8]) -> Result<T>) -> Option<T> {
-    let bytes = directory.input(name).and_then(|input| input.whole(manifest::LIMIT)).ok()?;
+    let bytes = directory.input(name).and_then(|input| input.whole(MAX_MANIFEST_BYTES)).ok()?;
     parse(&bytes).ok()
 }
 

@@ -2,14 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
-
-use super::fleet::INDEX;
-use super::manifest::{self, Manifest, Node};
-use super::write::MANIFEST;
+use super::layout::{INDEX, MANIFEST, MAX_MANIFEST_BYTES};
+use super::manifest::{Manifest, Node};
 use crate::disk;
 use crate::failure::{Doing, Exit, Failure, Result};
-use crate::values::printable;
 
 /// A bundle on disk.
 pub struct Bundle {
@@ -17,32 +13,11 @@ pub struct Bundle {
     pub manifest: Manifest,
 }
 
-/// Something in a bundle that is not as its manifest says.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Problem {
-    pub path: String,
-    pub problem: String,
-}
-
 /// A file that every keystore has.
 const KEYSTORE: &str = "keystore.toml";
 
 /// As many bundles as are named where one has to be chosen.
 const NAMED: usize = 5;
-
-/// As many problems as a person reads.
-pub const SHOWN: usize = 20;
-
-/// A line for each of the first `most`, and one for how many more there are, to stand below a sentence that says what
-/// follows from them. The pieces of a line may be a stranger's.
-pub fn listed(problems: &[Problem], most: usize) -> String {
-    let line = |found: &Problem| format!("\n  {} {}", printable(&found.path), printable(&found.problem));
-    let mut text: String = problems.iter().take(most).map(line).collect();
-    if problems.len() > most {
-        text.push_str(&format!("\n  and {} more", problems.len() - most));
-    }
-    text
-}
 
 impl Bundle {
     /// # Errors
@@ -53,7 +28,7 @@ impl Bundle {
         if !path.is_dir() || disk::look(&manifest)?.is_none() {
             return Err(what_else(path)?);
         }
-        let bytes = disk::read(&manifest, manifest::LIMIT)?;
+        let bytes = disk::read(&manifest, MAX_MANIFEST_BYTES)?;
         let manifest = Manifest::from_json(&bytes).doing(|| format!("reading {}", manifest.display()))?;
         Ok(Self { path: path.to_owned(), manifest })
     }

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::contents;
+use super::layout;
 use super::manifest::Manifest;
 use super::place::{Holds, begin, check_replaceable};
-use super::read::{Bundle, SHOWN, listed};
+use super::problem::{SHOWN, listed};
+use super::read::Bundle;
 use crate::disk::{Output, Staging};
 use crate::failure::{Failure, Result};
 use crate::interrupt;
@@ -55,7 +56,7 @@ impl Receiver {
 fn directories(manifest: &Manifest) -> Vec<(GuestPath, Mode)> {
     let all: BTreeSet<_> = manifest.files.keys().flat_map(GuestPath::parents).collect();
     let with_mode = |path: GuestPath| {
-        let mode = contents::directory_mode(&path);
+        let mode = layout::directory_mode(&path);
         (path, mode)
     };
     all.into_iter().map(with_mode).collect()

@@ -1,10 +1,11 @@
 //! Writing the files of one bundle, each hashed as it is written.
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::files::{Files, below, sums};
+use super::layout::{MANIFEST, SUMS};
 use super::manifest::{self, Manifest};
 use super::seen::{LARGE, Seen};
 use crate::digest::{self, Hasher};
@@ -15,18 +16,11 @@ use crate::interrupt;
 use crate::threads;
 use crate::values::{Digest, GuestPath, Mode};
 
-/// The manifest and the list for `sha256sum -c`, in the bundle's top directory.
-pub const MANIFEST: &str = "bundle.json";
-pub const SUMS: &str = "SHA256SUMS";
-
 /// What fits into a core's own cache; in bytes.
 const NEAR: usize = 256 << 10;
 
 /// What a disk is given at once while the rest is made; in bytes.
 const BEGIN: u64 = 4 << 20;
-
-/// Files by their path in the bundle.
-pub type Files = BTreeMap<GuestPath, manifest::File>;
 
 /// A bundle being written, into a `Place`. Shared between threads: every file is its own.
 pub struct Writer<'p> {
@@ -183,16 +177,6 @@ impl<'p> Writer<'p> {
     }
 }
 
-/// Those that lie below a directory.
-pub(super) fn below<'f>(
-    files: &'f Files,
-    directory: &str,
-) -> impl Iterator<Item = (&'f GuestPath, &'f manifest::File)> + use<'f> {
-    let beginning = format!("{directory}/");
-    let from = (Bound::Included(beginning.as_str()), Bound::Unbounded);
-    files.range::<str, _>(from).take_while(move |(path, _)| path.starts_with(&beginning))
-}
-
 /// A file being written and hashed.
 struct Hashed {
     output: Output,
@@ -267,14 +251,4 @@ fn copy_of(file: &DiskFile, take: &mut impl FnMut(&[u8]) -> Result<()>) -> Resul
         true => Ok(()),
         false => Err(Failure::io(format!("{} changed while it was read; build again", file.path.display()))),
     }
-}
-
-/// The text of SHA256SUMS, sorted by path: of the manifest, and of the files in it.
-pub fn sums(files: &Files, manifest: Digest) -> String {
-    let line = |digest: Digest, path: &str| format!("{digest}  {path}\n");
-    let (before, behind): (Vec<_>, Vec<_>) = files.iter().partition(|(path, _)| path.as_str() < MANIFEST);
-    let of = |all: Vec<(&GuestPath, &manifest::File)>| -> String {
-        all.iter().map(|(path, file)| line(file.sha256, path)).collect()
-    };
-    of(before) + &line(manifest, MANIFEST) + &of(behind)
 }

@@ -12,7 +12,7 @@ use super::record::{Connect, DriverName, Record};
 use super::state::{self, State};
 use super::{drivers, emulator};
 use crate::base::System;
-use crate::bundle::{Bundle, manifest};
+use crate::bundle::{Bundle, MANIFEST, MAX_MANIFEST_BYTES};
 use crate::disk::{self, Scratch};
 use crate::failure::{Exit, Failure, Result};
 use crate::threads;
@@ -173,7 +173,7 @@ fn start(state: &mut State, order: &Order, voice: &mut Voice) -> Result<Begun> {
 }
 
 fn bundle_digest(bundle: &Bundle) -> Result<Digest> {
-    Ok(Digest::of(&disk::read(&bundle.path.join("bundle.json"), manifest::LIMIT)?))
+    Ok(Digest::of(&disk::read(&bundle.path.join(MANIFEST), MAX_MANIFEST_BYTES)?))
 }
 
 /// What machines are started from now.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::bundle::{MANIFEST, Manifest, SUMS, manifest};
+use crate::bundle::{MANIFEST, MAX_MANIFEST_BYTES, Manifest, SUMS};
 use crate::failure::{Failure, Result};
 use crate::values::Digest;
 
@@ -131,7 +131,7 @@ impl Image {
         let blob = config
             .ok_or_else(|| Failure::untrusted(format!("it has no {MANIFEST} as its config")))?
             .blob()?;
-        if blob.size > manifest::LIMIT {
+        if blob.size > MAX_MANIFEST_BYTES {
             return Err(Failure::untrusted(format!("its {MANIFEST} has {} bytes", blob.size)));
         }
         Ok(blob)
@@ -160,7 +160,7 @@ impl Image {
         if files.get(MANIFEST) != Some(&self.config()?) {
             return Err(Failure::untrusted(format!("its config is not its {MANIFEST}")));
         }
-        if files.get(SUMS).is_none_or(|blob| blob.size > manifest::LIMIT) {
+        if files.get(SUMS).is_none_or(|blob| blob.size > MAX_MANIFEST_BYTES) {
             return Err(Failure::untrusted(format!("it has no {SUMS}")));
         }
         let known =
