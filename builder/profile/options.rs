@@ -7,7 +7,7 @@ use super::mistake::{Desk, Mistake};
 use super::reader::{Section, given, quoted};
 use super::rules::{self, Around};
 use super::{ConfigStyle, OptionSet, Span};
-use crate::etcd::{Release, Value, judge, keys};
+use crate::etcd::{self, Release, Value, judge, keys};
 use crate::values::Invalid;
 
 /// etcd's own nesting; everything else is flat.
@@ -173,7 +173,7 @@ fn checked(desk: &mut Desk, entry: &Entry, release: Release, style: ConfigStyle)
         desk.mistake(Mistake::new(entry.span.clone(), reason).help(help));
         return None;
     }
-    match keys::value(&entry.key, go_type, &given(entry.value.get_ref())) {
+    match etcd::value(&entry.key, go_type, &given(entry.value.get_ref())) {
         Ok(value) => Some(value),
         Err(Invalid(why)) => {
             let reason = format!("[etcd.config] {}: {why}", entry.key);

@@ -7,7 +7,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::Span;
 use super::mistake::{Desk, Mistake};
-use crate::etcd::keys::Given;
+use crate::etcd::Given;
 use crate::suggest;
 use crate::values::{Invalid, looks_private};
 

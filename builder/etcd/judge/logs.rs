@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::file;
+use super::path::file;
 use crate::suggest;
 use crate::values::Invalid;
 

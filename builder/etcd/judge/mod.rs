@@ -5,6 +5,7 @@
 //! same values to real etcd binaries and compares. Where Kiln is stricter than etcd, the docstring says so.
 
 mod logs;
+mod path;
 mod tls;
 mod token;
 mod urls;
@@ -53,7 +54,7 @@ pub fn text(key: &str, text: &str) -> Result<(), Invalid> {
         "cors" => urls::origins(text),
         "listen-metrics-urls" | "listen-client-http-urls" => listeners(text).map(drop),
         "log-rotation-config-json" => logs::rotation(text),
-        "client-crl-file" | "peer-crl-file" => file(text).map(drop),
+        "client-crl-file" | "peer-crl-file" => path::file(text).map(drop),
         "experimental-enable-v2v3" if !text.is_empty() && !text.starts_with('/') => {
             Err(Invalid("it takes the prefix of the v2 keys, which begins with /".into()))
         }
@@ -69,17 +70,6 @@ pub fn list(key: &str, items: &[String]) -> Result<(), Invalid> {
         "log-outputs" | "log-output" => logs::outputs(items),
         _ => Ok(()),
     }
-}
-
-/// An absolute path of a file in the guest.
-fn file(text: &str) -> Result<&str, Invalid> {
-    if !text.starts_with('/') {
-        return Err(Invalid("it takes an absolute path, which begins with /".into()));
-    }
-    if text.split('/').skip(1).any(|part| matches!(part, "" | "." | "..")) {
-        return Err(Invalid("it takes the path of a file, without empty, . and .. parts".into()));
-    }
-    Ok(text)
 }
 
 /// What `auto-compaction-retention` is in a mode, in one sentence where it is wrong: hours or a duration, or a count of

@@ -1,6 +1,6 @@
 //! `auth-token`: how etcd signs the tokens of users that log in with a password.
 
-use super::file;
+use super::path::file;
 use crate::etcd::parse_duration;
 use crate::suggest;
 use crate::values::Invalid;
