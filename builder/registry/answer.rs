@@ -6,7 +6,7 @@ use serde::Deserialize;
 use ureq::http::{Response, StatusCode};
 use ureq::{Body, Error};
 
-use super::client::PATIENCE;
+use super::limits::PATIENCE;
 use super::pace::Paced;
 use crate::failure::{Failure, Result};
 use crate::interrupt;

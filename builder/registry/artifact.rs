@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::limits::MAX_IMAGE_BYTES;
 use crate::bundle::{MANIFEST, MAX_MANIFEST_BYTES, Manifest, SUMS};
 use crate::failure::{Failure, Result};
 use crate::values::Digest;
@@ -18,10 +19,6 @@ pub const IMAGE_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
 
 /// The path that clients give a layer when they unpack it (image specification, "Pre-Defined Annotation Keys").
 const TITLE: &str = "org.opencontainers.image.title";
-
-/// The largest manifest in bytes: registries have to take 4 MiB (distribution-spec 1.1, "Pushing Manifests"), and many
-/// take no more. That is about 16,000 files.
-pub const LIMIT: u64 = 4 << 20;
 
 /// What a blob is: its size in bytes and its SHA-256.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,7 +93,7 @@ impl Image {
     pub fn to_json(&self) -> Result<Vec<u8>> {
         let bytes = serde_json::to_vec(self)
             .map_err(|error| Failure::io(format!("writing the manifest as JSON: {error}")))?;
-        if bytes.len() as u64 > LIMIT {
+        if bytes.len() as u64 > MAX_IMAGE_BYTES {
             let reason =
                 format!("the bundle has {} files, which is more than registries take", self.layers.len());
             return Err(Failure::wrong(reason));

@@ -17,14 +17,12 @@ use super::answer::{broken, refused};
 use super::artifact::Blob;
 use super::auth::{self, Challenge, Token};
 use super::credentials::Credentials;
+use super::limits::PATIENCE;
 use super::pace::Paced;
 use crate::disk;
 use crate::failure::{Doing, Failure, Result};
 use crate::interrupt;
 use crate::threads;
-
-/// How long a connection may be silent.
-pub(super) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How often a redirect is followed.
 const REDIRECTS: u32 = 5;

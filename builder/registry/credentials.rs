@@ -8,11 +8,9 @@ use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use super::address::Address;
+use super::limits::MAX_CREDENTIALS_BYTES;
 use crate::disk;
 use crate::failure::{Failure, Result};
-
-/// The largest file that is read for a password, in bytes.
-const LIMIT: u64 = 1 << 20;
 
 /// It has no `Debug`: no message may show a password.
 pub struct Login {
@@ -40,7 +38,7 @@ pub struct Credentials {
 impl Credentials {
     /// A password from a file, without the line end that editors leave there.
     pub fn given(user: &str, password_file: &Path) -> Result<Self> {
-        let bytes = Zeroizing::new(disk::read(password_file, LIMIT)?);
+        let bytes = Zeroizing::new(disk::read(password_file, MAX_CREDENTIALS_BYTES)?);
         let text = std::str::from_utf8(&bytes).map_err(|_| {
             Failure::io("it is not UTF-8 text").while_doing(format!("reading {}", password_file.display()))
         })?;
@@ -57,7 +55,7 @@ impl Credentials {
 
     /// What a file of docker's or podman's says of this address (docker's `config.json`; containers-auth.json(5)).
     pub fn from_config(path: &Path, address: &Address) -> Result<Self> {
-        let bytes = Zeroizing::new(disk::read(path, LIMIT)?);
+        let bytes = Zeroizing::new(disk::read(path, MAX_CREDENTIALS_BYTES)?);
         // serde's own message may quote what it found, and that may be a password.
         let config: Config = serde_json::from_slice(&bytes).map_err(|error| {
             let place = format!("line {}, column {}", error.line(), error.column());

@@ -13,6 +13,7 @@ mod artifact;
 mod auth;
 mod client;
 mod credentials;
+mod limits;
 mod pace;
 mod pool;
 mod pull;

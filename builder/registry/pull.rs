@@ -7,8 +7,9 @@ use std::path::Path;
 use ureq::http::{Method, StatusCode};
 
 use super::address::Reference;
-use super::artifact::{self, Blob, IMAGE_TYPE, Image};
+use super::artifact::{Blob, IMAGE_TYPE, Image};
 use super::client::Client;
+use super::limits::MAX_IMAGE_BYTES;
 use super::pace::Paced;
 use super::pool;
 use crate::bundle::{Manifest, Receiver};
@@ -77,9 +78,9 @@ fn manifest(client: &Client) -> Result<(Image, Digest)> {
     }
     let body = Paced::new(client.expect(StatusCode::OK, response)?.into_body().into_reader());
     let mut bytes = Vec::new();
-    body.take(artifact::LIMIT + 1).read_to_end(&mut bytes).doing(|| "reading its manifest".into())?;
-    if bytes.len() as u64 > artifact::LIMIT {
-        return Err(Failure::untrusted(format!("its manifest is larger than {} bytes", artifact::LIMIT)));
+    body.take(MAX_IMAGE_BYTES + 1).read_to_end(&mut bytes).doing(|| "reading its manifest".into())?;
+    if bytes.len() as u64 > MAX_IMAGE_BYTES {
+        return Err(Failure::untrusted(format!("its manifest is larger than {} bytes", MAX_IMAGE_BYTES)));
     }
     let digest = Digest::of(&bytes);
     match client.address.reference {
