@@ -1,7 +1,9 @@
 //! Forming the cluster of a bundle on this machine, from its baked bytes: a network namespace for each node, and in it what
 //! the node's unit would start.
 
+mod account;
 mod elf;
+mod files;
 mod inside;
 mod journal;
 mod journald;

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, Gid, StatVfsMountFlags, Uid};
 use rustix::mount::{MountFlags, MountPropagationFlags};
 
+use super::account::Account;
+use super::files::inside;
 use super::sandbox::{Access, Sandbox};
-use super::service::Account;
 use crate::disk::{self, Kind};
 use crate::failure::{Doing, Failure, Result};
 use crate::values::Mode;
@@ -22,32 +23,6 @@ const LIBRARIES: [&str; 7] =
 
 /// Where systemd-tmpfiles looks for what a bundle bakes, in its order of preference (tmpfiles.d(5)).
 const TMPFILES: [&str; 3] = ["etc/tmpfiles.d", "usr/local/lib/tmpfiles.d", "usr/lib/tmpfiles.d"];
-
-/// A path of the node on this machine, where it is there.
-///
-/// # Errors
-/// `Exit::Wrong` when a part of it is a link, or leads up.
-pub fn inside(root: &Path, path: &str) -> Result<Option<PathBuf>> {
-    let mut at = root.to_owned();
-    for part in path.split('/').filter(|part| !part.is_empty()) {
-        if part == ".." {
-            return Err(Failure::wrong(format!(
-                "{path} of the node leads up, and a rehearsal stays in the node"
-            )));
-        }
-        at.push(part);
-        match disk::look(&at)? {
-            None => return Ok(None),
-            Some(found) if found.kind == Kind::Link => {
-                return Err(Failure::wrong(format!(
-                    "{path} of the node leads through a link, and a rehearsal follows none"
-                )));
-            }
-            Some(_) => {}
-        }
-    }
-    Ok(Some(at))
-}
 
 /// The same, made with the directories above it where it is not there.
 pub fn directory(root: &Path, path: &str, mode: u32) -> Result<PathBuf> {

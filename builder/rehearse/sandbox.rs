@@ -2,8 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::service::{value, values};
-use super::unit::{self, Assignment, Specifiers};
+use super::unit::{self, Assignment, Specifiers, value, values};
 use crate::failure::{Failure, Result};
 
 /// How a path of the node looks to the process. Of two for one path the first counts, as for systemd

@@ -3,33 +3,16 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::mounts;
+use super::account::{Account, account};
+use super::files::{below, is, text};
 use super::sandbox::Sandbox;
-use super::unit::{self, Assignment, Specifiers};
+use super::unit::{self, Assignment, Specifiers, value, values};
 use crate::disk;
 use crate::failure::{Doing, Failure, Result};
-
-/// Configuration files are small; a larger one is not what it seems.
-const LIMIT: u64 = 1 << 20;
 
 /// Where systemd looks for units that a bundle may bake, in its order of preference (systemd.unit(5)).
 const DIRECTORIES: [&str; 4] =
     ["etc/systemd/system", "usr/local/lib/systemd/system", "usr/lib/systemd/system", "lib/systemd/system"];
-
-/// A line of the node's own /etc/passwd.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Account {
-    pub name: String,
-    pub uid: u32,
-    pub gid: u32,
-    pub home: String,
-}
-
-impl Account {
-    fn root() -> Self {
-        Self { name: "root".into(), uid: 0, gid: 0, home: "/root".into() }
-    }
-}
 
 /// A process as the unit describes it.
 #[derive(Debug)]
@@ -113,33 +96,6 @@ fn read_unit(root: &Path, directory: &str, name: &str) -> Result<Vec<Assignment>
 
 fn parse_file(path: &Path) -> Result<Vec<Assignment>> {
     unit::parse(&text(path)?).doing(|| format!("reading {}", path.display()))
-}
-
-fn text(path: &Path) -> Result<String> {
-    String::from_utf8(disk::read(path, LIMIT)?)
-        .map_err(|_| Failure::wrong(format!("{} is not UTF-8 text", path.display())))
-}
-
-fn is(path: &Path, kind: disk::Kind) -> Result<bool> {
-    Ok(disk::look(path)?.is_some_and(|found| found.kind == kind))
-}
-
-/// The values of a list in [Service]: an empty assignment forgets those before it.
-pub(super) fn values<'a>(assignments: &'a [Assignment], key: &str) -> Vec<&'a str> {
-    let mut list = Vec::new();
-    for a in assignments.iter().filter(|a| a.section == "Service" && a.key == key) {
-        if a.value.is_empty() {
-            list.clear();
-        } else {
-            list.push(a.value.as_str());
-        }
-    }
-    list
-}
-
-/// The last value of a plain setting in [Service].
-pub(super) fn value<'a>(assignments: &'a [Assignment], key: &str) -> Option<&'a str> {
-    values(assignments, key).pop()
 }
 
 fn build(root: &Path, host: &str, unit: &str, assignments: &[Assignment], accounts: bool) -> Result<Service> {
@@ -232,42 +188,6 @@ fn base_environment(account: &Account) -> BTreeMap<String, String> {
         ("SHELL", "/bin/sh"),
     ];
     pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
-}
-
-fn account(root: &Path, user: &str, group: Option<&str>) -> Result<Account> {
-    let missing = |what: &str, name: &str, file: &str| {
-        Failure::wrong(format!(
-            "{what} {name} is not in the node's /etc/{file}; a file in /etc/sysusers.d has to declare it"
-        ))
-    };
-    let fields = |file: &str, name: &str| -> Result<Option<Vec<String>>> {
-        let path = below(root, "etc")?.join(file);
-        if !is(&path, disk::Kind::File)? {
-            return Ok(None);
-        }
-        let text = text(&path)?;
-        let line = text.lines().find(|line| line.split(':').next() == Some(name));
-        Ok(line.map(|line| line.split(':').map(str::to_owned).collect()))
-    };
-    let number = |fields: &[String], at: usize| fields.get(at).and_then(|field| field.parse().ok());
-    let passwd = fields("passwd", user)?.ok_or_else(|| missing("User", user, "passwd"))?;
-    let (Some(uid), Some(mut gid)) = (number(&passwd, 2), number(&passwd, 3)) else {
-        return Err(Failure::wrong(format!("the line of {user} in /etc/passwd has no numbers")));
-    };
-    if let Some(group) = group {
-        let line = fields("group", group)?.ok_or_else(|| missing("Group", group, "group"))?;
-        gid = number(&line, 2).ok_or_else(|| missing("Group", group, "group"))?;
-    }
-    let home = passwd.get(5).filter(|home| !home.is_empty()).cloned().unwrap_or_else(|| "/".into());
-    Ok(Account { name: user.to_owned(), uid, gid, home })
-}
-
-/// A directory of the node on this machine, which may be missing.
-///
-/// # Errors
-/// `Exit::Wrong` when a link, or a part that leads up, would lead out of the node.
-fn below(root: &Path, directory: &str) -> Result<PathBuf> {
-    Ok(mounts::inside(root, directory)?.unwrap_or_else(|| root.join(directory.trim_start_matches('/'))))
 }
 
 /// An EnvironmentFile (systemd.exec(5)): `-` before a path that may be missing.

@@ -203,6 +203,24 @@ impl Specifiers<'_> {
     }
 }
 
+/// The values of a list in [Service]: an empty assignment forgets those before it.
+pub(super) fn values<'a>(assignments: &'a [Assignment], key: &str) -> Vec<&'a str> {
+    let mut list = Vec::new();
+    for a in assignments.iter().filter(|a| a.section == "Service" && a.key == key) {
+        if a.value.is_empty() {
+            list.clear();
+        } else {
+            list.push(a.value.as_str());
+        }
+    }
+    list
+}
+
+/// The last value of a plain setting in [Service].
+pub(super) fn value<'a>(assignments: &'a [Assignment], key: &str) -> Option<&'a str> {
+    values(assignments, key).pop()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
