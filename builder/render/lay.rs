@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 
 use super::overlay::{ENTRIES, Overlay};
+use super::programs::path;
+use super::renderer::{NodeKeys, Renderer};
 use super::template::{self, Context};
-use super::{NodeKeys, Renderer, config, path, unfit};
-use crate::failure::{Exit, Result};
+use super::{config, unfit};
+use crate::failure::{Exit, Failure, Result};
 use crate::plan::Node;
 use crate::profile::{About, Finding};
 use crate::tree::{Entry, Kind, Tree};
@@ -31,9 +33,35 @@ pub struct Replaced {
     pub of: String,
 }
 
+impl Renderer<'_> {
+    /// A node's files, without the programs.
+    ///
+    /// # Errors
+    /// What `trial` finds.
+    pub fn node_tree(&self, node: &Node, keys: &NodeKeys<'_>) -> Result<Tree> {
+        let laid = lay(self, node, Some(keys))?;
+        match laid.findings.into_iter().next() {
+            None => Ok(laid.tree),
+            Some(finding) => {
+                let exit = if finding.is_unsafe { Exit::Unsafe } else { Exit::Profile };
+                let help = finding.help.map(|help| format!("; {help}")).unwrap_or_default();
+                Err(Failure::new(exit, finding.reason + &help))
+            }
+        }
+    }
+
+    /// What laying the overlays comes to, without any key.
+    ///
+    /// # Errors
+    /// `Exit::Interrupted` once a signal has come.
+    pub fn trial(&self, node: &Node) -> Result<Laid> {
+        lay(self, node, None)
+    }
+}
+
 /// # Errors
 /// `Exit::Interrupted` once a signal has come.
-pub(super) fn node(renderer: &Renderer<'_>, node: &Node, keys: Option<&NodeKeys<'_>>) -> Result<Laid> {
+fn lay(renderer: &Renderer<'_>, node: &Node, keys: Option<&NodeKeys<'_>>) -> Result<Laid> {
     let config = config::of_node(renderer.plan.config_style, node, &renderer.program())?;
     let mut tree = Tree::default();
     let origin = "etcd's configuration";

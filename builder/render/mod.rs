@@ -4,172 +4,18 @@ mod config;
 mod lay;
 mod logs;
 mod overlay;
+mod programs;
+mod renderer;
 mod scan;
 mod systemd;
 mod template;
 mod unfit;
 
-use std::sync::Arc;
-
-use serde_json::{Value, json};
-
-use crate::failure::{Exit, Failure, Result};
-use crate::pki::Issued;
-use crate::plan::{self, Node, Plan};
-use crate::tree::{Blob, Entry, Tree};
-use crate::values::{Epoch, GuestPath, Mode};
-
 pub use lay::{Laid, Replaced};
 pub use overlay::{EMBEDDED, Overlay, Room, embedded, load};
+pub use programs::{Program, insert_programs, programs_tree};
+pub use renderer::{NodeKeys, Renderer, USER};
 pub use template::{Context, Template, Templates, context};
-
-/// The account that etcd runs as.
-pub const USER: &str = "etcd";
 
 /// What an operator's shell takes etcdctl's endpoints and certificates from, in a bundle's `client/`.
 pub const CLIENT_SCRIPT: &str = include_str!("../../overlays/client/etcdctl.sh");
-
-/// An etcd program and its bytes.
-pub type Program = (String, Arc<Blob>);
-
-/// The keys that go into a node's files: the trust anchor and the leaves in the order of the node's
-/// certificates.
-pub struct NodeKeys<'a> {
-    pub trust_pem: &'a str,
-    pub leaves: &'a [Issued],
-}
-
-/// Everything that rendering needs besides the node itself.
-pub struct Renderer<'a> {
-    pub plan: &'a Plan,
-    pub overlays: &'a [Arc<Overlay>],
-    pub templates: &'a Templates,
-    /// The names of the release's programs, whose places no overlay takes.
-    pub programs: Vec<String>,
-    /// The build's own time: etcd waits for a clock that is past it.
-    pub epoch: Epoch,
-}
-
-impl Renderer<'_> {
-    /// A node's files, without the programs.
-    ///
-    /// # Errors
-    /// What `trial` finds.
-    pub fn node_tree(&self, node: &Node, keys: &NodeKeys<'_>) -> Result<Tree> {
-        let laid = lay::node(self, node, Some(keys))?;
-        match laid.findings.into_iter().next() {
-            None => Ok(laid.tree),
-            Some(finding) => {
-                let exit = if finding.is_unsafe { Exit::Unsafe } else { Exit::Profile };
-                let help = finding.help.map(|help| format!("; {help}")).unwrap_or_default();
-                Err(Failure::new(exit, finding.reason + &help))
-            }
-        }
-    }
-
-    /// What laying the overlays comes to, without any key.
-    ///
-    /// # Errors
-    /// `Exit::Interrupted` once a signal has come.
-    pub fn trial(&self, node: &Node) -> Result<Laid> {
-        lay::node(self, node, None)
-    }
-
-    fn program(&self) -> String {
-        format!("{}/etcd", self.plan.bin_dir.absolute())
-    }
-
-    /// Without keys, empty files in their places.
-    fn insert_keys(&self, tree: &mut Tree, node: &Node, keys: Option<&NodeKeys<'_>>) -> Result<()> {
-        let origin = "the certificates";
-        let directory = &self.plan.pki.directory;
-        let file = |name: String| path(&format!("{directory}/{name}"));
-        tree.insert(directory.clone(), Entry::directory(Mode::DIRECTORY, origin))?;
-        let trust = keys.map(|keys| keys.trust_pem.into()).unwrap_or_default();
-        tree.insert(file("ca.pem".into())?, Entry::file(trust, Mode::FILE, origin))?;
-        for (at, spec) in node.certificates.iter().enumerate() {
-            let leaf = keys.and_then(|keys| keys.leaves.get(at));
-            let certificate = leaf.map(|leaf| leaf.cert_pem.clone().into_bytes()).unwrap_or_default();
-            let certificate = Entry::file(certificate, Mode::FILE, origin);
-            tree.insert(file(format!("{}.pem", spec.file))?, certificate)?;
-            let key = leaf.map(|leaf| leaf.key_pem.as_bytes().to_vec()).unwrap_or_default();
-            tree.insert(file(format!("{}-key.pem", spec.file))?, Entry::file(key, Mode::SECRET, origin))?;
-        }
-        Ok(())
-    }
-
-    /// The variables of a template, as the README lists them.
-    fn values(&self, node: &Node, config: &config::Config) -> Value {
-        let plan = self.plan;
-        let pki = plan.pki.directory.absolute();
-        let logs = logs::of_node(node);
-        let keys = |by_etcd: bool| -> Vec<String> {
-            let wanted = node.certificates.iter().filter(|spec| spec.read_by_etcd == by_etcd);
-            wanted.map(|spec| format!("{pki}/{}-key.pem", spec.file)).collect()
-        };
-        json!({
-            "cluster": plan.cluster.name,
-            "domain": plan.cluster.domain.as_ref().map_or("", |domain| domain.as_str()),
-            "token": plan.cluster.token,
-            "version": plan.release,
-            "node": node.name,
-            "fqdn": node.fqdn,
-            "address": node.address,
-            "ipv4": node.address.is_ipv4(),
-            "mac": node.mac,
-            "prefix": plan.network.cidr.prefix_len(),
-            "gateways": plan.network.gateway.iter().collect::<Vec<_>>(),
-            "client_url": node.client_url,
-            "peer_url": node.peer_url,
-            "nodes": plan.nodes.iter().map(|node| json!({
-                "name": node.name, "fqdn": node.fqdn, "address": node.address,
-                "client_url": node.client_url, "peer_url": node.peer_url,
-            })).collect::<Vec<_>>(),
-            "peers": plan.nodes.iter().filter(|peer| peer.name != node.name).map(|peer| json!({
-                "name": peer.name, "peer_url": peer.peer_url,
-                "member_id": peer.member_id.to_string(),
-                "record": peer.member_id.in_log(plan.cluster.id),
-            })).collect::<Vec<_>>(),
-            "program": self.program(),
-            "bin_dir": plan.bin_dir.absolute(),
-            "member_id": node.member_id.to_string(),
-            "cluster_id": plan.cluster.id.to_string(),
-            "cluster_record": plan.cluster.id.in_log(),
-            "formed": plan.cluster.formed,
-            "epoch": self.epoch.seconds(),
-            "data_serial": node.disk_serial,
-            "user": USER,
-            "data_dir": plan.data_dir.absolute(),
-            "pki_dir": pki,
-            "client_file": plan::uses(plan.pki.certificates).client,
-            "peer_file": plan::uses(plan.pki.certificates).peer,
-            "exec_start": config.exec_start,
-            "environment_files": config.environment_files,
-            "unset": systemd::UNSET.join(" "),
-            "log_directories": logs.directories,
-            "log_files": logs.files,
-            "etcd_keys": keys(true),
-            "root_keys": keys(false),
-        })
-    }
-}
-
-/// The programs as a tree of their own: the layer that is the same for every host.
-pub fn programs_tree(programs: &[Program], bin_dir: &GuestPath) -> Result<Tree> {
-    let mut tree = Tree::default();
-    insert_programs(&mut tree, programs, bin_dir)?;
-    Ok(tree)
-}
-
-/// Puts the programs into a node's own files.
-pub fn insert_programs(tree: &mut Tree, programs: &[Program], bin_dir: &GuestPath) -> Result<()> {
-    for (name, blob) in programs {
-        let entry = Entry::shared(blob.clone(), Mode::PROGRAM, "the etcd release");
-        tree.insert(path(&format!("{bin_dir}/{name}"))?, entry)?;
-    }
-    Ok(())
-}
-
-fn path(text: &str) -> Result<GuestPath> {
-    text.parse().map_err(|error| Failure::io(format!("{text} as a path in the guest: {error}")))
-}
