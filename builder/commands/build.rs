@@ -10,13 +10,12 @@ use super::keystore::KEEP_IT;
 use super::output::{Output, and_said};
 use super::places::Places;
 use super::progress::Progress;
-use super::{cache, fleet, inputs, overlays};
+use super::{cache, fleet, inputs, overlays, peers};
 use crate::build::{Prepared, Session, Sink};
 use crate::bundle::{Holds, Place};
 use crate::cli;
 use crate::clock;
 use crate::disk;
-use crate::etcd::Release;
 use crate::failure::Result;
 use crate::values::{ClusterName, counted};
 use crate::{pki, render, threads};
@@ -63,7 +62,7 @@ fn one(name: &str, args: &cli::Build, out: &Output) -> Result<()> {
         NonZeroUsize::new(prepared.plan.nodes.len()).map_or(session.jobs, |nodes| nodes.max(session.jobs));
     let manifest = crate::build::build(&prepared, &session, sink, args.inputs.jobs.unwrap_or(each))?;
     if !prepared.plan.peers_by_name {
-        warn_of_peers(prepared.plan.release, out);
+        peers::warn(prepared.plan.release, out);
     }
     if let Some(end) = prepared.shortened(&manifest) {
         out.warn(format_args!("certificates end on {end} with the CA, sooner than leaf-lifetime says"));
@@ -117,12 +116,4 @@ fn one(name: &str, args: &cli::Build, out: &Output) -> Result<()> {
         ))
     };
     and_said(&format!("{} is built", target.display()), said)
-}
-
-/// That the peer port of this release lets in more than peers.
-pub fn warn_of_peers(release: Release, out: &Output) {
-    out.warn(format_args!(
-        "etcd {release} cannot be told the peers' names this way: any certificate of the CA gets onto the peer port; \
-         use config-style = \"flags\" with certificates = \"per-use\", or a release from 3.5.15 on"
-    ));
 }

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::output::{Output, and_said};
 use super::places::Places;
 use super::progress::Progress;
-use super::{build as single, cache, inputs, overlays};
+use super::{cache, inputs, overlays, peers};
 use crate::build::{self, Prepared, Session, Sink};
 use crate::bundle::{Bundle, Entry, Holds, Index, Place};
 use crate::cli;
@@ -87,7 +87,7 @@ pub fn run(args: &cli::Build, out: &Output) -> Result<()> {
     let made = built.iter().filter(|built| built.is_new).count();
     let expires = built.iter().filter_map(|built| built.expires).min();
     let open_peers: BTreeSet<Release> = built.iter().filter_map(|built| built.open_peers).collect();
-    open_peers.into_iter().for_each(|release| single::warn_of_peers(release, out));
+    open_peers.into_iter().for_each(|release| peers::warn(release, out));
     let shortened: Vec<(&str, Epoch)> =
         built.iter().filter_map(|built| Some((built.entry.name.as_str(), built.shortened?))).collect();
     if let [(first, end), ref others @ ..] = shortened[..] {

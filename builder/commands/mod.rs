@@ -15,6 +15,7 @@ mod left;
 mod no_registry;
 mod output;
 mod overlays;
+mod peers;
 mod places;
 mod plan;
 mod profile;
