@@ -2,21 +2,26 @@
 //! anything is built, and rendering adds nothing to it but bytes.
 
 mod certificate;
+mod cluster;
+mod peers;
 mod settings;
+mod url;
 mod view;
 
 use std::net::IpAddr;
 
 use serde::Serialize;
 
-use crate::etcd::ids::{ClusterId, MemberId, cluster_id, member_id};
-use crate::etcd::{AllowedCn, Release, Value};
-use crate::profile::{Bundle, Certificates, ConfigStyle, Machine, Network, PEER_COMMON_NAME, Pki, Profile};
-use crate::values::{Arch, ClusterName, Domain, GuestPath, Mac, NodeName, Token, disk_serial, host_address};
+use crate::etcd::Release;
+use crate::etcd::ids::{MemberId, cluster_id, member_id};
+use crate::profile::{Bundle, ConfigStyle, Machine, Network, Pki, Profile};
+use crate::values::{Arch, ClusterName, GuestPath, Mac, NodeName, Token, disk_serial, host_address};
 
 pub use crate::etcd::{CLIENT_PORT, PEER_PORT};
 pub use certificate::{CertificateSpec, Usage, Uses, operator, uses};
+pub use cluster::Cluster;
 pub use settings::{Origin, Setting};
+use url::url;
 pub use view::{ImportedCa, View};
 
 /// A resolved cluster. Nothing in it is optional that a renderer would have to decide.
@@ -42,16 +47,6 @@ pub struct Plan {
     pub pki: Pki,
     pub machine: Machine,
     pub bundle: Bundle,
-}
-
-#[derive(Clone, Debug, Serialize)]
-pub struct Cluster {
-    pub name: ClusterName,
-    pub domain: Option<Domain>,
-    pub token: Token,
-    pub id: ClusterId,
-    /// Whether it has served before, so that an empty disk founds nothing any more.
-    pub formed: bool,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -122,7 +117,7 @@ pub fn resolve(profile: &Profile, derived_token: &Token) -> Plan {
         release: profile.etcd.release,
         arch: profile.etcd.arch,
         config_style: profile.etcd.config_style,
-        peers_by_name: peer_names(profile).is_some(),
+        peers_by_name: peers::names(profile).is_some(),
         data_dir: profile.etcd.data_dir.clone(),
         bin_dir: profile.etcd.bin_dir.clone(),
         network: profile.network.clone(),
@@ -141,32 +136,5 @@ impl Plan {
         let free = host_address(self.network.cidr, self.network.gateway, is_taken);
         // A network with room for the nodes only has none left; its own address then says so to libvirt.
         free.unwrap_or(self.network.cidr.network())
-    }
-}
-
-/// The common names that peers' certificates have, as the peer port is told them; `None` where it cannot be
-/// told: in the config file of a release that would ignore the key, and where several names are needed and the
-/// release takes one.
-fn peer_names(profile: &Profile) -> Option<Value> {
-    let allowed = profile.etcd.release.peer_allowed_cn();
-    if allowed == AllowedCn::FlagOnly && profile.etcd.config_style == ConfigStyle::File {
-        return None;
-    }
-    let names: Vec<&str> = match profile.pki.certificates {
-        Certificates::PerUse => vec![PEER_COMMON_NAME],
-        Certificates::OnePerNode => profile.nodes.iter().map(|node| node.name.as_str()).collect(),
-    };
-    allowed.value(&names)
-}
-
-fn url(address: IpAddr, port: u16) -> String {
-    format!("https://{}", std::net::SocketAddr::new(address, port))
-}
-
-/// The loopback address of the same family.
-fn loopback(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
     }
 }

@@ -4,8 +4,10 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::{CLIENT_PORT, Cluster, PEER_PORT, certificate, loopback, url};
-use crate::etcd::Value;
+use super::cluster::Cluster;
+use super::url::{loopback, url};
+use super::{certificate, peers};
+use crate::etcd::{CLIENT_PORT, PEER_PORT, Value};
 use crate::profile::{ConfigStyle, Node, Profile};
 
 /// One option by etcd's own name; what is nested in the config file has a dot.
@@ -150,7 +152,7 @@ fn transport_security(profile: &Profile) -> Vec<Own> {
         let suites = CIPHER_SUITES.map(str::to_owned).to_vec();
         own.push(("cipher-suites", Value::List(suites), "TLS 1.2 without CBC"));
     }
-    if let Some(names) = super::peer_names(profile) {
+    if let Some(names) = peers::names(profile) {
         own.push(("peer-transport-security.allowed-cn", names, "client certificates stay off the peer port"));
     }
     own
