@@ -1,4 +1,4 @@
-//! What an imported CA has to be besides a CA that holds together, and what there is to say of it.
+//! What an imported CA has to be besides a CA that holds together.
 //!
 //! A CA that was imported by an earlier Kiln is not judged again: its cluster runs.
 
@@ -7,10 +7,8 @@ use x509_cert::ext::pkix::{ExtendedKeyUsage, SubjectKeyIdentifier};
 
 use super::certificate::Certificate;
 use super::chain::{ANY_USAGE, Chain};
-use super::keystore::Keystore;
-use super::{key, names};
+use super::names;
 use crate::failure::{Failure, Result};
-use crate::plan::ImportedCa;
 
 /// # Errors
 /// `Exit::Untrusted` for what etcd, or a client, would refuse only when the cluster is to start.
@@ -56,24 +54,4 @@ fn check_one(ca: &Certificate) -> Result<()> {
         );
     }
     Ok(())
-}
-
-impl Keystore {
-    /// What there is to say of the CA that was imported; `None` where the CA is derived from the secret.
-    ///
-    /// # Errors
-    /// `Exit::Untrusted` when its certificates cannot be read.
-    pub fn imported_ca(&self) -> Result<Option<ImportedCa>> {
-        let Some((chain, _)) = self.imported() else { return Ok(None) };
-        let chain = Chain::from_pem(chain)?;
-        let (not_before, not_after) = chain.validity();
-        Ok(Some(ImportedCa {
-            subject: chain.ca().name(),
-            algorithm: key::kind(chain.ca().public_key()).map_err(Failure::untrusted)?,
-            not_before,
-            not_after,
-            clients_trust: chain.top().name(),
-            is_rooted: chain.is_rooted(),
-        }))
-    }
 }

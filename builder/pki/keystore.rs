@@ -12,9 +12,10 @@ use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use super::chain::{Chain, OVER};
+use super::damage::changed;
 use super::import;
 use super::keyfile;
-use super::list::{Issue, Issues, List, Origin, RECORDED, SCHEMA, changed};
+use super::list::{Issue, Issues, List, Origin, RECORDED, SCHEMA};
 use super::place::{
     CA, CA_KEY, LIMIT, LIST, PARTS, SECRET, check_parent, check_place, is_there, lock_path, part,
     refuse_existing, refuse_strangers, sweep,

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::damage::changed;
 use super::record::{Fixed, Formed, RawFixed, RawFormed};
 use crate::failure::{Failure, Result};
 use crate::values::Epoch;
@@ -139,11 +140,4 @@ impl List {
         }
         issues.ok_or_else(changed)
     }
-}
-
-pub(super) fn changed() -> Failure {
-    Failure::untrusted(
-        "a part of it was changed since kiln wrote it; restore the whole directory from a backup, and do not \
-         build from it as it is",
-    )
 }

@@ -6,7 +6,9 @@
 mod authority;
 mod certificate;
 mod chain;
+mod damage;
 mod import;
+mod imported;
 mod judge;
 mod key;
 mod keyfile;

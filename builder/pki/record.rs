@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
-use super::list::changed;
+use super::damage::changed;
 use crate::etcd::Release;
 use crate::etcd::ids::{ClusterId, MemberId, cluster_id, member_id};
 use crate::failure::{Failure, Result};

@@ -1,0 +1,27 @@
+//! What there is to say of an imported CA.
+
+use super::chain::Chain;
+use super::key;
+use super::keystore::Keystore;
+use crate::failure::{Failure, Result};
+use crate::plan::ImportedCa;
+
+impl Keystore {
+    /// What there is to say of the CA that was imported; `None` where the CA is derived from the secret.
+    ///
+    /// # Errors
+    /// `Exit::Untrusted` when its certificates cannot be read.
+    pub fn imported_ca(&self) -> Result<Option<ImportedCa>> {
+        let Some((chain, _)) = self.imported() else { return Ok(None) };
+        let chain = Chain::from_pem(chain)?;
+        let (not_before, not_after) = chain.validity();
+        Ok(Some(ImportedCa {
+            subject: chain.ca().name(),
+            algorithm: key::kind(chain.ca().public_key()).map_err(Failure::untrusted)?,
+            not_before,
+            not_after,
+            clients_trust: chain.top().name(),
+            is_rooted: chain.is_rooted(),
+        }))
+    }
+}
