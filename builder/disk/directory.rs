@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, Dir, Mode as Bits, OFlags, RenameFlags, Stat};
 use rustix::io::Errno;
 
-use super::{FOR_READING, Found, Input, Kind, found, gone, is_trusted_owner};
+use super::input::{FOR_READING, Input};
+use super::look::{Found, Kind, found, gone, is_trusted_owner, parent_of};
 use crate::failure::{Doing, Result};
 use crate::threads;
 use crate::values::Mode;
@@ -34,12 +35,12 @@ impl Directory {
 
     /// The one that a path lies in.
     pub fn above(path: &Path) -> Result<Self> {
-        Self::open(super::parent_of(path))
+        Self::open(parent_of(path))
     }
 
     /// The same, only for looking up names in it, which needs no permission to read it (open(2), O_PATH).
     pub(super) fn reached(path: &Path) -> Result<Self> {
-        Self::open_for(super::parent_of(path), OFlags::PATH)
+        Self::open_for(parent_of(path), OFlags::PATH)
     }
 
     fn open_for(path: &Path, what: OFlags) -> Result<Self> {

@@ -11,8 +11,9 @@ use std::thread;
 
 use rustix::fs::{AtFlags, CWD, Mode as Bits, OFlags, RenameFlags};
 
+use super::look::parent_of;
 use super::swap::{Swap, confirm, undo};
-use super::{Directory, Input, Kind, Lock, Stamp, look, make_directories, parent_of};
+use super::{Directory, Input, Kind, Lock, Stamp, look, make_directories};
 use crate::failure::{Doing, Exit, Failure, Result};
 use crate::threads;
 use crate::values::Mode;
