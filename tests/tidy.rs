@@ -76,7 +76,7 @@ const ROOMS: Rows = &[
 const OPEN: &[&str] = &["failure", "interrupt", "threads", "values", "verbose"];
 
 /// Rooms whose circles of files are still to be taken apart.
-const WITH_CIRCLES: &[&str] = &["format", "profile", "verify"];
+const WITH_CIRCLES: &[&str] = &["format", "verify"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

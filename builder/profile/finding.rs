@@ -3,9 +3,7 @@
 
 use std::path::PathBuf;
 
-use super::Span;
-use super::mistake::{Mistake, Mistakes};
-use super::source::Texts;
+use super::span::Span;
 use crate::values::GuestPath;
 
 /// What of a profile it is about.
@@ -59,7 +57,7 @@ pub(super) struct Marks {
 }
 
 impl Marks {
-    fn place(&self, about: &About) -> Option<Span> {
+    pub fn place(&self, about: &About) -> Option<Span> {
         match about {
             About::Overlay(path) => place(&self.overlays, path),
             About::Replace(path) => place(&self.replace, path),
@@ -71,33 +69,4 @@ impl Marks {
 
 fn place<T: PartialEq>(marks: &[(T, Span)], of: &T) -> Option<Span> {
     marks.iter().find(|(marked, _)| marked == of).map(|(_, span)| span.clone())
-}
-
-/// A profile's own text, for what is found later.
-#[derive(Clone, Debug, Default)]
-pub struct Written {
-    pub(super) texts: Texts,
-    pub(super) marks: Marks,
-}
-
-impl Written {
-    pub fn mistakes(&self, findings: Vec<Finding>) -> Mistakes {
-        let mut mistakes = Mistakes::new(self.texts.clone(), Vec::new()).marked(self.marks.clone());
-        mistakes.add(findings);
-        mistakes
-    }
-}
-
-impl Finding {
-    pub(super) fn mistake(self, marks: &Marks) -> Mistake {
-        let span = marks.place(&self.about);
-        let mistake = match self.is_unsafe {
-            true => Mistake::unsafe_unless_allowed(span, self.reason),
-            false => Mistake::new(span, self.reason),
-        };
-        match self.help {
-            Some(help) => mistake.help(help),
-            None => mistake,
-        }
-    }
 }

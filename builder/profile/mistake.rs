@@ -1,29 +1,14 @@
-//! What is wrong with a profile: shown with its place, its reason and the way out, all of it at once.
+//! One thing that is wrong with a profile: its place, its reason and the way out.
 
-use std::borrow::Cow;
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
-
-use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
-use serde::Serialize;
-use serde_json::{Value, json};
-
-use super::Span;
-use super::finding::{Finding, Marks};
-use super::private::{self, Lines};
-use super::source::{File, Texts};
-use crate::failure::{Exit, Failure};
-use crate::values::{counted, printable_lines, without_private_keys};
+use super::private;
+use super::span::Span;
 
 /// How the mistake begins that only an artifact store can mend.
 pub(super) const NO_RELEASE: &str = "no etcd release";
 
-/// More would only scroll the first ones away.
-const SHOWN: usize = 64;
-
 /// What a mistake is about, which decides what is said of it when there are others, and the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Wrong,
     /// Something that should be there: not said of a file with broken syntax, where it may be.
     Missing,
@@ -34,13 +19,13 @@ enum Kind {
 #[derive(Clone, Debug)]
 pub struct Mistake {
     pub(super) span: Option<Span>,
-    reason: String,
+    pub(super) reason: String,
     /// The other place of two that do not go together, and what it is.
-    other: Option<(Span, String)>,
+    pub(super) other: Option<(Span, String)>,
     /// More about the reason, a line each.
-    notes: Vec<String>,
-    help: Option<String>,
-    kind: Kind,
+    pub(super) notes: Vec<String>,
+    pub(super) help: Option<String>,
+    pub(super) kind: Kind,
 }
 
 impl Mistake {
@@ -83,7 +68,7 @@ impl Mistake {
     }
 
     /// The same without what may be a secret in its words.
-    fn starred(self) -> Self {
+    pub(super) fn starred(self) -> Self {
         Self {
             reason: private::starred(self.reason),
             help: self.help.map(private::starred),
@@ -95,249 +80,5 @@ impl Mistake {
     /// Whether it can be trusted when the text around it is not TOML.
     pub(super) fn is_local(&self) -> bool {
         self.kind == Kind::Wrong && self.span.is_some()
-    }
-}
-
-/// Every mistake of one profile, in the order of the file; those without a place come first.
-#[derive(Clone, Debug)]
-pub struct Mistakes {
-    texts: Texts,
-    list: Vec<Mistake>,
-    marks: Box<Marks>,
-}
-
-impl Mistakes {
-    pub(super) fn new(mut texts: Texts, mut list: Vec<Mistake>) -> Self {
-        list.sort_by_key(|mistake| mistake.span.as_ref().map(|span| (span.start, span.end)));
-        // Also where the text is no TOML, so that nobody knows what is a value in it.
-        texts.change(|text| *text = private::tame(&without_private_keys(text)));
-        let list = list.into_iter().map(Mistake::starred).collect();
-        Self { texts, list, marks: Box::default() }
-    }
-
-    pub(super) fn marked(self, marks: Marks) -> Self {
-        Self { marks: Box::new(marks), ..self }
-    }
-
-    /// The overlays that the profile names, as far as it could be read.
-    pub fn overlays(&self) -> impl Iterator<Item = &Path> {
-        self.marks.overlays.iter().map(|(path, _)| path.as_path())
-    }
-
-    /// Says what was found later beside what is wrong in the profile itself.
-    pub fn add(&mut self, findings: Vec<Finding>) {
-        self.list.extend(findings.into_iter().map(|finding| finding.mistake(&self.marks).starred()));
-        self.list.sort_by_key(|mistake| mistake.span.as_ref().map(|span| (span.start, span.end)));
-    }
-
-    /// Adds to what is said of a missing release where it was looked for.
-    pub fn looked_in(mut self, directory: &str) -> Self {
-        for mistake in self.list.iter_mut().filter(|mistake| mistake.reason.starts_with(NO_RELEASE)) {
-            mistake.notes.push(format!("the artifact store is {directory}; --artifacts names another"));
-        }
-        self
-    }
-
-    pub fn count(&self) -> usize {
-        self.list.len()
-    }
-
-    /// `Exit::Unsafe` when the profile is right and only asks for what it has to allow.
-    pub fn exit(&self) -> Exit {
-        match self.list.iter().all(|mistake| mistake.kind == Kind::Unsafe) {
-            true => Exit::Unsafe,
-            false => Exit::Profile,
-        }
-    }
-
-    /// The text for a person, with a newline at its end.
-    pub fn render(&self, color: bool) -> String {
-        report(std::slice::from_ref(self), color)
-    }
-
-    /// Whose lines are not shown is added to `told`.
-    fn render_one<'m>(
-        &'m self,
-        renderer: &Renderer,
-        mistake: &'m Mistake,
-        told: &mut BTreeSet<&'m str>,
-    ) -> String {
-        let reason = printable_lines(&mistake.reason);
-        let title = Level::ERROR.primary_title(reason.as_ref());
-        let mut notes: Vec<Cow<'_, str>> = mistake.notes.iter().map(|note| note.as_str().into()).collect();
-        let group = match mistake.span.as_ref().and_then(|span| self.texts.file(span.start).zip(Some(span))) {
-            Some((file, span)) if file.lines != Lines::Shown => {
-                notes.extend(file.lines.why_not().filter(|_| told.insert(&file.path)).map(Into::into));
-                let (path, line, column) = self.texts.position(span.start);
-                title.element(annotate_snippets::Origin::path(path).line(line).char_column(column))
-            }
-            Some((file, span)) => {
-                let text = self.texts.text(file);
-                let mut snippet = Snippet::source(text).path(file.path.as_str());
-                let mut primary = AnnotationKind::Primary.span(visible(text, file, span));
-                match &mistake.other {
-                    Some((other, what)) if file.span.contains(&other.start) => {
-                        primary = primary.label("here");
-                        let context = AnnotationKind::Context.span(visible(text, file, other));
-                        snippet = snippet.annotation(context.label(what.as_str()));
-                    }
-                    Some((other, what)) => {
-                        let (path, line, column) = self.texts.position(other.start);
-                        notes.push(format!("{what}: {path}:{line}:{column}").into());
-                    }
-                    None => {}
-                }
-                title.element(snippet.annotation(primary))
-            }
-            None => title.element(annotate_snippets::Origin::path(self.texts.name())),
-        };
-        let notes: Vec<_> = notes.iter().map(|note| printable_lines(note)).collect();
-        let notes = notes.iter().map(|note| Level::NOTE.message(note.as_ref()));
-        let help = mistake.help.as_deref().map(printable_lines);
-        let help = help.as_ref().map(|help| Level::HELP.message(help.as_ref()));
-        renderer.render(&[group.elements(notes).elements(help)])
-    }
-
-    /// As an error for `main` to print as it is.
-    pub fn into_failure(self, color: bool) -> Failure {
-        failure_of_all(&[self], color)
-    }
-}
-
-/// The mistakes of one or several profiles as one error for `main` to print as it is; programs get one list of all.
-pub fn failure_of_all(all: &[Mistakes], color: bool) -> Failure {
-    let exit = match all.iter().all(|mistakes| mistakes.exit() == Exit::Unsafe) {
-        true => Exit::Unsafe,
-        false => Exit::Profile,
-    };
-    let mut seen = BTreeSet::new();
-    let each = all.iter().flat_map(|mistakes| mistakes.list.iter().map(|one| mistakes.json_one(one)));
-    let list: Vec<Value> = each.filter(|mistake| seen.insert(mistake.to_string())).collect();
-    let message = format!("{}; nothing was written", count_of(all, list.len()));
-    Failure::report(exit, report(all, color)).detailed(message, list.into())
-}
-
-/// `a.toml has 3 mistakes`.
-fn count_of(all: &[Mistakes], count: usize) -> String {
-    let who = match all {
-        [one] => format!("{} has", one.texts.name()),
-        _ => format!("{} profiles have", all.len()),
-    };
-    format!("{who} {}", counted(count, "mistake"))
-}
-
-/// The text for a person. What many profiles take over from one file is wrong once.
-fn report(all: &[Mistakes], color: bool) -> String {
-    let renderer = if color { Renderer::styled() } else { Renderer::plain() };
-    let (mut seen, mut told) = (BTreeSet::new(), BTreeSet::new());
-    let mut text = String::new();
-    for mistakes in all {
-        for mistake in &mistakes.list {
-            let place = mistake.span.as_ref().map(|span| mistakes.texts.position(span.start));
-            let place = place.unwrap_or((mistakes.texts.name(), 0, 0));
-            if seen.insert((place, mistake.reason.as_str())) && seen.len() <= SHOWN {
-                text.push_str(&mistakes.render_one(&renderer, mistake, &mut told));
-                text.push_str("\n\n");
-            }
-        }
-    }
-    let (count, more) = (seen.len(), seen.len().saturating_sub(SHOWN));
-    let counted = count_of(all, count);
-    match more {
-        0 => text.push_str(&format!("{counted}; nothing was written\n")),
-        more => text.push_str(&format!("and {more} more: {counted}; nothing was written\n")),
-    }
-    text
-}
-
-/// A span inside one text, on the borders of characters, and one line long, which is all that a caret needs.
-fn visible(text: &str, file: &File, span: &Span) -> Span {
-    let border = |at: usize| {
-        let mut at = at.saturating_sub(file.span.start).min(text.len());
-        while !text.is_char_boundary(at) {
-            at -= 1;
-        }
-        at
-    };
-    let start = border(span.start);
-    let line = text[start..].find('\n').map_or(text.len(), |newline| start + newline);
-    start..border(span.end).clamp(start, line.max(start))
-}
-
-impl Mistakes {
-    /// `{file, line, column, reason, notes, help, also: {file, line, column, what}, unsafe}`; what there is none of is null.
-    fn json_one(&self, mistake: &Mistake) -> Value {
-        let place = mistake.span.as_ref().map(|span| self.texts.position(span.start));
-        let (file, line, column) = match place {
-            Some((file, line, column)) => (file, Some(line), Some(column)),
-            None => (self.texts.name(), None, None),
-        };
-        let also = mistake.other.as_ref().map(|(span, what)| {
-            let (file, line, column) = self.texts.position(span.start);
-            json!({ "file": file, "line": line, "column": column, "what": what })
-        });
-        json!({
-            "file": file,
-            "line": line,
-            "column": column,
-            "reason": mistake.reason,
-            "notes": mistake.notes,
-            "help": mistake.help,
-            "also": also,
-            "unsafe": mistake.kind == Kind::Unsafe,
-        })
-    }
-}
-
-/// Something that works, and that somebody should know of before it hurts.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Warning {
-    pub text: String,
-    /// The file that it is about, and the line there, from 1.
-    pub file: String,
-    pub line: Option<usize>,
-}
-
-/// Where checks put what they find.
-pub(super) struct Desk<'t> {
-    texts: &'t Texts,
-    pub mistakes: Vec<Mistake>,
-    pub warnings: Vec<Warning>,
-    pub marks: Marks,
-}
-
-impl<'t> Desk<'t> {
-    pub fn new(texts: &'t Texts) -> Self {
-        Self { texts, mistakes: Vec::new(), warnings: Vec::new(), marks: Marks::default() }
-    }
-
-    pub fn line(&self, span: &Span) -> usize {
-        self.texts.position(span.start).1
-    }
-
-    /// `FILE:LINE`, for what is found out once the profile has been read.
-    pub fn place(&self, span: &Span) -> String {
-        let (path, line, _) = self.texts.position(span.start);
-        format!("{path}:{line}")
-    }
-
-    /// What relative paths that are written at a place begin at.
-    pub fn directory(&self, span: &Span) -> PathBuf {
-        self.texts.file(span.start).map(|file| file.directory.clone()).unwrap_or_default()
-    }
-
-    /// What is written at a place.
-    pub fn written(&self, span: &Span) -> &'t str {
-        self.texts.whole().get(span.clone()).unwrap_or_default()
-    }
-
-    pub fn mistake(&mut self, mistake: Mistake) {
-        self.mistakes.push(mistake);
-    }
-
-    pub fn warn(&mut self, span: Option<&Span>, text: impl Into<String>) {
-        let line = span.map(|span| self.line(span));
-        let file = span.map_or(self.texts.name(), |span| self.texts.position(span.start).0).to_owned();
-        self.warnings.push(Warning { text: text.into(), file, line });
     }
 }

@@ -1,42 +1,43 @@
 //! TOML text -> `Profile`: what the user wants, checked, with every mistake pointed at.
 
+mod desk;
 mod directories;
 mod embedded;
 mod finding;
 mod mistake;
+mod mistakes;
 mod nodes;
 mod options;
 mod private;
 mod programs;
+mod read;
 mod reader;
 mod release;
 mod rules;
 mod sections;
 mod source;
+mod span;
 mod syntax;
 #[cfg(test)]
 mod tests;
+mod texts;
+mod types;
+mod written;
 
-use std::collections::BTreeSet;
-use std::net::IpAddr;
-use std::ops::Range;
-
-use ipnet::IpNet;
-use serde::Serialize;
-
-use crate::etcd::{Release, Value, judge, keys};
-use crate::values;
-use crate::values::{
-    Arch, BaseSystem, Carrier, ClientName, ClusterName, Domain, GuestPath, Invalid, Lifetime, LoginName, Mac,
-    NodeName, SshKey, Token, deserialize_parsed,
-};
-
+pub use desk::Warning;
 pub use embedded::{embedded, names};
-pub use finding::{About, Finding, Written};
-pub use mistake::{Mistakes, Warning, failure_of_all};
+pub use finding::{About, Finding};
+pub use mistakes::{Mistakes, failure_of_all};
 pub use nodes::{check_host, check_member_name, network_range};
 pub use private::Lines;
+pub use read::{extends, read};
 pub use source::{LIMIT, Source};
+pub use span::Span;
+pub use types::{
+    Algorithm, Binaries, Bundle, Certificates, Cluster, Compression, ConfigStyle, Etcd, Login, Machine,
+    Network, Node, OptionSet, Pki, Profile,
+};
+pub use written::Written;
 
 /// The client certificate that every bundle has: its name and its common name.
 pub const OPERATOR: &str = "etcdctl";
@@ -50,335 +51,3 @@ const EXTENDS: &str = "extends";
 
 /// The only profile schema that this Kiln reads.
 pub const SCHEMA: u32 = 1;
-
-/// Reads a profile and checks everything that can be checked without any other input. `available` is what the
-/// artifact store holds: the newest release of it is taken when the profile names none. `carriers` are those that there are.
-///
-/// # Errors
-/// All mistakes of the file at once.
-pub fn read(
-    source: &Source,
-    available: &[(Release, Arch)],
-    carriers: &[Carrier],
-) -> Result<(Profile, Vec<Warning>), Mistakes> {
-    let mut texts = source::Texts::default();
-    let mut mistakes = Vec::new();
-    for file in source.chain() {
-        let (text, wrong) = source::decode(&file.bytes);
-        let start = texts.push(file, &text);
-        let empty = || {
-            mistake::Mistake::new(None, "the file is empty")
-                .help("begin with a copy of a ready profile, such as ha3")
-        };
-        if let Some(mistake) = wrong.or_else(|| text.trim().is_empty().then(empty)) {
-            mistakes.push(mistake.moved(start));
-        }
-    }
-    if !mistakes.is_empty() {
-        // Bytes that are no text may be anything.
-        texts.hide_all();
-        return Err(Mistakes::new(texts, mistakes));
-    }
-    let (mut secrets, mut digests) = (Vec::new(), Vec::new());
-    let mut profile = None;
-    let mut warnings = Vec::new();
-    let mut marks = finding::Marks::default();
-    let alone = texts.alone();
-    let (documents, mut mistakes) = parse_all(&alone);
-    if let Some(document) = &documents {
-        (secrets, digests) = (document.private_keys(), document.digests());
-        let mut desk = mistake::Desk::new(&texts);
-        profile = sections::profile(&mut desk, source, document.table(), available, carriers);
-        warnings = desk.warnings;
-        marks = desk.marks;
-        if source.missing_base().is_some() {
-            // What is missing may well stand in the base that cannot be read.
-            desk.mistakes.retain(|mistake| mistake.span.is_some());
-        }
-        // What follows from a broken line would only hide it.
-        let broken: Vec<Span> = mistakes.iter().filter_map(|mistake| mistake.span.clone()).collect();
-        let stands = |mistake: &mistake::Mistake| syntax::stands(mistake, &broken, texts.whole());
-        mistakes.extend(desk.mistakes.into_iter().filter(stands));
-    }
-    texts.change(|text| secrets.into_iter().for_each(|secret| values::hide(text, secret)));
-    private::hide_hex(&mut texts, &digests);
-    match profile {
-        Some(profile) if mistakes.is_empty() => {
-            Ok((Profile { written: Written { texts, marks }, ..profile }, warnings))
-        }
-        _ => Err(Mistakes::new(texts, mistakes).marked(marks)),
-    }
-}
-
-/// The documents as one, as far as they can be understood: what the first says wins, and so on.
-fn parse_all(alone: &[String]) -> (Option<syntax::Document<'_>>, Vec<mistake::Mistake>) {
-    let mut all: Option<syntax::Document<'_>> = None;
-    let mut mistakes = Vec::new();
-    let mut whole = true;
-    for text in alone {
-        let (document, mut wrong) = syntax::parse(text);
-        if let Some(first) = wrong.first().filter(|_| !private::is_profile(text)) {
-            wrong = vec![foreign(first, private::is_yaml(text))];
-        }
-        mistakes.append(&mut wrong);
-        match (&mut all, document) {
-            (Some(all), Some(base)) => all.extend(base),
-            (None, Some(document)) => all = Some(document),
-            // Without a part of it, what is missing cannot be told.
-            (_, None) => whole = false,
-        }
-    }
-    (all.filter(|_| whole), mistakes)
-}
-
-/// One mistake for all of a file that is no profile: what is said of broken syntax would quote it.
-fn foreign(first: &mistake::Mistake, yaml: bool) -> mistake::Mistake {
-    let (reason, help) = match yaml {
-        true => {
-            ("this is not TOML, but YAML", "write it as TOML, as in:\nschema = 1\n[cluster]\nname = \"ha3\"")
-        }
-        false => ("this is not TOML, and not a profile", "name a file that begins with schema = 1"),
-    };
-    mistake::Mistake::new(first.span.clone(), reason).help(help)
-}
-
-/// What a profile says that it extends, before anything else of it is read.
-pub fn extends(bytes: &[u8]) -> Option<String> {
-    let text = std::str::from_utf8(bytes).ok()?;
-    // Most profiles extend nothing, and need not be read twice for that.
-    if !text.contains(EXTENDS) || bytes.len() as u64 > LIMIT {
-        return None;
-    }
-    syntax::parse(text).0?.text(EXTENDS)
-}
-
-/// A profile, as true: every value checked, every default that needs nothing but the profile filled in.
-#[derive(Clone, Debug)]
-pub struct Profile {
-    /// The file's stem, which also names the bundle: `ha3`.
-    pub name: ClusterName,
-    pub cluster: Cluster,
-    pub etcd: Etcd,
-    pub network: Network,
-    /// At least one, in the order of the file.
-    pub nodes: Vec<Node>,
-    /// Besides the one for etcdctl.
-    pub clients: Vec<ClientName>,
-    pub pki: Pki,
-    pub machine: Machine,
-    pub bundle: Bundle,
-    /// Its text, for what is found wrong later.
-    pub written: Written,
-}
-
-#[derive(Clone, Debug)]
-pub struct Cluster {
-    pub name: ClusterName,
-    pub domain: Option<Domain>,
-    /// Otherwise derived from the keystore.
-    pub token: Option<Token>,
-    /// It has served before: an empty disk founds nothing any more.
-    pub formed: bool,
-}
-
-#[derive(Clone, Debug)]
-pub struct Etcd {
-    pub release: Release,
-    /// Whether the profile names the release, or it is the newest in the artifact store.
-    pub pinned: bool,
-    pub arch: Arch,
-    /// Digests of the release files that the profile accepts; empty: those that the store has accepted.
-    pub sha256: Vec<crate::values::Digest>,
-    pub config_style: ConfigStyle,
-    /// `/var/lib/etcd`, as a guest path.
-    pub data_dir: GuestPath,
-    /// Where etcd, etcdctl and etcdutl lie in the guest: `usr/local/bin`.
-    pub bin_dir: GuestPath,
-    /// The `[etcd.config]` table in the order of the file, checked against the keys of this release.
-    pub options: Vec<OptionSet>,
-}
-
-/// One option of `[etcd.config]`.
-#[derive(Clone, Debug)]
-pub struct OptionSet {
-    /// By etcd's own name; nested ones with a dot: `peer-transport-security.allowed-hostname`.
-    pub key: String,
-    pub value: Value,
-    /// Line in the profile, from 1.
-    pub line: usize,
-    /// `FILE:LINE` of its value.
-    pub place: String,
-}
-
-impl OptionSet {
-    /// The files in the guest that etcd reads because of it.
-    pub fn reads(&self) -> Vec<&str> {
-        match &self.value {
-            Value::Text(text) if self.key == "auth-token" => judge::token_files(text).unwrap_or_default(),
-            Value::Text(path) if keys::reads(&self.key) && !path.is_empty() => vec![path],
-            _ => Vec::new(),
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ConfigStyle {
-    /// `--config-file /etc/etcd/etcd.conf`, YAML.
-    File,
-    /// Every option as a flag in the unit's ExecStart, where kube-bench looks for them.
-    Flags,
-    /// `ETCD_*` variables in `/etc/etcd/etcd.env`.
-    Env,
-}
-
-#[derive(Clone, Debug, Serialize)]
-pub struct Network {
-    #[serde(serialize_with = "values::as_text")]
-    pub cidr: IpNet,
-    pub gateway: Option<IpAddr>,
-}
-
-#[derive(Clone, Debug)]
-pub struct Node {
-    pub name: NodeName,
-    pub address: IpAddr,
-    /// As the profile says, or derived from the cluster's and the node's name.
-    pub mac: Mac,
-}
-
-#[derive(Clone, Debug, Serialize)]
-pub struct Pki {
-    pub ca_algorithm: Algorithm,
-    pub leaf_algorithm: Algorithm,
-    pub ca_lifetime: Lifetime,
-    pub leaf_lifetime: Lifetime,
-    /// Where they lie in the guest: `etc/etcd/pki`.
-    pub directory: GuestPath,
-    pub certificates: Certificates,
-}
-
-/// A key's algorithm; the signature hash follows from it (RFC 5480, RFC 8410).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Algorithm {
-    P256,
-    P384,
-    P521,
-    Ed25519,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Certificates {
-    /// server, peer and etcdctl, each with a key of its own.
-    PerUse,
-    /// One key and certificate per node for all uses: etcd.pem, etcd-key.pem.
-    OnePerNode,
-}
-
-/// The virtual machine that `domain.xml` describes and `kiln up` makes.
-#[derive(Clone, Debug, Serialize)]
-pub struct Machine {
-    pub memory_mib: u32,
-    pub vcpus: u16,
-    /// Of the disk that etcd's data is on. It takes only the space that is written to.
-    pub data_disk_mib: u32,
-    /// The base system that `kiln up` takes unless it is told another: one of those that `ci/base` makes, by its
-    /// name (`live`), or the absolute path of a directory with a kernel, an initrd and what they are started with.
-    pub base: Option<BaseSystem>,
-    /// Who may log in besides nobody.
-    pub login: Option<Login>,
-}
-
-impl Machine {
-    // What it may have: the least, and the most.
-    /// Below the least a Linux distribution with systemd does not boot.
-    pub const MEMORY_MIB: (u32, u32) = (256, 4_194_304);
-    pub const VCPUS: (u32, u32) = (1, 512);
-    /// etcd writes its log in files of 64 MB, makes the next one ahead of time and keeps five.
-    pub const DATA_DISK_MIB: (u32, u32) = (256, 16_777_216);
-}
-
-/// An account with sudo, without a password, on nodes whose base system has a login service.
-#[derive(Clone, Debug, Serialize)]
-pub struct Login {
-    pub user: LoginName,
-    /// At least one.
-    pub keys: Vec<SshKey>,
-}
-
-#[derive(Clone, Debug, Serialize)]
-pub struct Bundle {
-    /// In the order of their table.
-    pub carriers: Vec<Carrier>,
-    pub binaries: Binaries,
-    /// Of the segments that Linux unpacks as its initramfs; everything else is gzip, which every guest reads.
-    pub initramfs_compression: Compression,
-    /// Directories of the user's own, below the profile's directory unless absolute; layered in this order.
-    /// What is in them is known by its digest.
-    #[serde(skip)]
-    pub overlays: Vec<std::path::PathBuf>,
-    /// Paths that an overlay may put in the place of an earlier one.
-    pub replace: BTreeSet<GuestPath>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Binaries {
-    /// Each host's files are complete.
-    Embedded,
-    /// One layer for all hosts.
-    Shared,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Compression {
-    Gzip,
-    /// The kernel needs `CONFIG_RD_ZSTD` (Linux 5.9).
-    Zstd,
-}
-
-impl Compression {
-    /// The ending of a file that is compressed by it.
-    pub fn ending(self) -> &'static str {
-        match self {
-            Compression::Gzip => "gz",
-            Compression::Zstd => "zst",
-        }
-    }
-}
-
-/// A place in the profile's text, in bytes.
-pub type Span = Range<usize>;
-
-/// What a profile writes for each variant, and what is printed for it.
-macro_rules! choices {
-    ($($name:ident { $($variant:ident = $text:literal),+ })+) => {$(
-        impl $name {
-            pub const CHOICES: &[(&str, Self)] = &[$(($text, Self::$variant)),+];
-        }
-        impl std::fmt::Display for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.pad(match self { $(Self::$variant => $text),+ })
-            }
-        }
-        impl std::str::FromStr for $name {
-            type Err = Invalid;
-            fn from_str(text: &str) -> Result<Self, Invalid> {
-                let known = Self::CHOICES.iter().find(|(name, _)| *name == text);
-                known.map(|(_, value)| *value).ok_or_else(|| Invalid(format!("it is {}", [$($text),+].join(" or "))))
-            }
-        }
-        impl serde::Serialize for $name {
-            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
-            }
-        }
-        deserialize_parsed!($name);
-    )+};
-}
-
-choices! {
-    ConfigStyle { File = "file", Flags = "flags", Env = "env" }
-    Algorithm { P256 = "p256", P384 = "p384", P521 = "p521", Ed25519 = "ed25519" }
-    Certificates { PerUse = "per-use", OnePerNode = "one-per-node" }
-    Compression { Gzip = "gzip", Zstd = "zstd" }
-    Binaries { Embedded = "embedded", Shared = "shared" }
-}

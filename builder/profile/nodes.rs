@@ -7,7 +7,8 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use toml::Spanned;
 
-use super::mistake::{Desk, Mistake};
+use super::desk::Desk;
+use super::mistake::Mistake;
 use super::reader::Section;
 use super::{Network, Node, OPERATOR, PEER_COMMON_NAME, Span};
 use crate::values::{ClientName, Invalid, Mac, NodeName, counted};

@@ -3,9 +3,10 @@
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::mistake::{Desk, Mistake};
+use super::desk::Desk;
+use super::mistake::Mistake;
 use super::reader::{Section, given, quoted};
-use super::rules::{self, Around};
+use super::rules::{self, Around, CORRUPTION_CHECKS};
 use super::{ConfigStyle, OptionSet, Span};
 use crate::etcd::{self, Release, Value, judge, keys};
 use crate::values::Invalid;
@@ -62,10 +63,6 @@ const REFUSED: [(&str, &str); 8] = [
     ("proxy", "a node is a member, and etcd's proxy for the v2 API is gone"),
 ];
 const DISCOVERY: &str = "the members know each other from the profile, and etcd refuses to be told both ways";
-
-/// The checks that `Release::corruption_checks` turns on.
-pub(super) const CORRUPTION_CHECKS: [&str; 2] =
-    ["experimental-initial-corrupt-check", "experimental-compact-hash-check-enabled"];
 
 /// One entry, its nesting undone.
 struct Entry<'t> {

@@ -4,7 +4,6 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use super::source::Texts;
 use crate::values::steers;
 
 /// Whether a mistake is shown with its line.
@@ -100,17 +99,6 @@ pub(super) fn tame(text: &str) -> String {
 pub(super) fn starred(mut text: String) -> String {
     hex(&text).into_iter().for_each(|run| crate::values::hide(&mut text, run));
     text
-}
-
-/// Hides in the texts what may be a secret, but for the digests that a profile pins.
-pub(super) fn hide_hex(texts: &mut Texts, spared: &[Range<usize>]) {
-    let spares =
-        |run: &Range<usize>| spared.iter().any(|spared| spared.start <= run.start && run.end <= spared.end);
-    texts.change(|text| {
-        for run in hex(text).into_iter().filter(|run| !spares(run)) {
-            crate::values::hide(text, run);
-        }
-    });
 }
 
 #[cfg(test)]

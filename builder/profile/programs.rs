@@ -1,7 +1,8 @@
 //! Where etcd's programs lie on a node.
 
+use super::desk::Desk;
 use super::directories::guest_path;
-use super::mistake::{Desk, Mistake};
+use super::mistake::Mistake;
 use super::reader::Section;
 use crate::values::{Carrier, GuestPath, Invalid};
 

@@ -6,7 +6,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::Span;
-use super::mistake::{Desk, Mistake};
+use super::desk::Desk;
+use super::mistake::Mistake;
 use crate::etcd::Given;
 use crate::suggest;
 use crate::values::{Invalid, looks_private};

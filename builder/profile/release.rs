@@ -2,7 +2,8 @@
 
 use toml::Spanned;
 
-use super::mistake::{Desk, Mistake, NO_RELEASE};
+use super::desk::Desk;
+use super::mistake::{Mistake, NO_RELEASE};
 use super::reader::Section;
 use crate::etcd::{Release, gates, keys};
 use crate::values::Arch;

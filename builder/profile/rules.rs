@@ -5,13 +5,17 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::mistake::{Desk, Mistake};
-use super::options::CORRUPTION_CHECKS;
+use super::desk::Desk;
+use super::mistake::Mistake;
 use super::reader::quoted;
 use super::{Algorithm, ConfigStyle, Node, OptionSet, Span};
 use crate::etcd::judge::{self, Host, Listener, LogOutput, Suite};
 use crate::etcd::{AllowedCn, CLIENT_PORT, PEER_PORT, Release, Value, keys};
 use crate::values::{GuestPath, Invalid};
+
+/// The checks that `Release::corruption_checks` turns on.
+pub(super) const CORRUPTION_CHECKS: [&str; 2] =
+    ["experimental-initial-corrupt-check", "experimental-compact-hash-check-enabled"];
 
 /// What the options of a profile are judged by besides each other. What could not be read is `None`.
 pub(super) struct Around<'a> {

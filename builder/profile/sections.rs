@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use toml::Spanned;
 use toml::de::DeTable;
 
-use super::mistake::{Desk, Mistake};
+use super::desk::Desk;
+use super::mistake::Mistake;
 use super::reader::{Section, choose, listed, quoted};
 use super::rules::Around;
 use super::source::Source;

@@ -1,11 +1,10 @@
-//! The bytes of a profile, and how they become text with lines and columns.
+//! The bytes of a profile, and how they become text.
 
 use std::path::{Path, PathBuf};
 
-use super::Span;
 use super::mistake::Mistake;
-use super::private::{Lines, is_profile};
-use crate::values::{Digest, printable};
+use super::private::Lines;
+use crate::values::Digest;
 
 /// What a profile was read from.
 #[derive(Clone, Debug)]
@@ -56,84 +55,6 @@ impl Source {
     }
 }
 
-/// The texts of a profile and of those that it extends, one behind the other, so that one number says where in which of
-/// them something stands.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Texts {
-    whole: String,
-    files: Vec<File>,
-}
-
-/// One of the texts.
-#[derive(Clone, Debug)]
-pub(super) struct File {
-    /// As shown to the user.
-    pub path: String,
-    pub directory: PathBuf,
-    pub lines: Lines,
-    /// Where it is in the whole.
-    pub span: Span,
-}
-
-impl Texts {
-    /// Adds a text behind those that there are; where it begins.
-    pub fn push(&mut self, source: &Source, text: &str) -> usize {
-        if !self.files.is_empty() {
-            self.whole.push('\n');
-        }
-        let start = self.whole.len();
-        self.whole.push_str(text);
-        self.files.push(File {
-            path: printable(&source.path).into_owned(),
-            directory: source.directory.clone(),
-            lines: if is_profile(text) { source.lines } else { Lines::Foreign },
-            span: start..self.whole.len(),
-        });
-        start
-    }
-
-    pub fn whole(&self) -> &str {
-        &self.whole
-    }
-
-    /// Changes the text, but not its length.
-    pub fn change(&mut self, change: impl FnOnce(&mut String)) {
-        change(&mut self.whole);
-    }
-
-    /// Each text at its own place, with blank lines where the others are: what is parsed of it is where it is in the whole.
-    pub fn alone(&self) -> Vec<String> {
-        self.files.iter().map(|file| "\n".repeat(file.span.start) + &self.whole[file.span.clone()]).collect()
-    }
-
-    /// The text that a place is in; the profile's own where that is nowhere.
-    pub fn file(&self, at: usize) -> Option<&File> {
-        self.files.iter().find(|file| at <= file.span.end).or(self.files.last())
-    }
-
-    /// No line of any of them is shown.
-    pub fn hide_all(&mut self) {
-        self.files.iter_mut().for_each(|file| file.lines = Lines::Foreign);
-    }
-
-    /// The text of a file.
-    pub fn text(&self, file: &File) -> &str {
-        &self.whole[file.span.clone()]
-    }
-
-    /// The file, and line and column in it, both from 1, the column in characters.
-    pub fn position(&self, at: usize) -> (&str, usize, usize) {
-        let Some(file) = self.file(at) else { return ("", 1, 1) };
-        let (line, column) = position(&self.whole[file.span.clone()], at.saturating_sub(file.span.start));
-        (&file.path, line, column)
-    }
-
-    /// What the whole is named by: the profile itself.
-    pub fn name(&self) -> &str {
-        self.files.first().map_or("", |file| &file.path)
-    }
-}
-
 /// In bytes. A profile has at most nine nodes, so that this is a hundred times more than it needs; the TOML
 /// parser takes up to 500 times as much memory for the worst input (measured: 120 MB).
 pub const LIMIT: u64 = 256 * 1024;
@@ -168,33 +89,9 @@ pub(super) fn decode(bytes: &[u8]) -> (String, Option<Mistake>) {
     (text, wrong)
 }
 
-/// Line and column, both from 1, the column in characters.
-pub(super) fn position(text: &str, at: usize) -> (usize, usize) {
-    let before = text.get(..at).unwrap_or(text);
-    let line = before.rfind('\n').map_or(0, |newline| newline + 1);
-    (before.matches('\n').count() + 1, before[line..].chars().count() + 1)
-}
-
-/// The bytes of the line that a place is in, without its end.
-pub(super) fn line_of(text: &str, span: &Span) -> Span {
-    let before = text.get(..span.start).unwrap_or(text);
-    let start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    let end = text[start..].find('\n').map_or(text.len(), |newline| start + newline);
-    start..end
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn positions_count_characters_from_one() {
-        let text = "a = 1\nä = \"x\"\n";
-        for (at, want) in [(0, (1, 1)), (4, (1, 5)), (6, (2, 1)), (8, (2, 2)), (999, (3, 1))] {
-            assert_eq!(position(text, at), want, "{at}");
-        }
-        assert_eq!(line_of(text, &(8..9)), 6..14);
-    }
 
     #[test]
     fn a_file_names_its_bundle_and_its_directory() {

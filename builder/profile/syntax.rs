@@ -4,7 +4,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::Span;
 use super::mistake::Mistake;
-use super::source::line_of;
+use super::span::line_of;
 use crate::values::looks_private;
 
 /// A profile needs four: `etcd.config.peer-transport-security.allowed-hostname`.

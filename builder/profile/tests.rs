@@ -1,10 +1,12 @@
 //! What is accepted, and with which warnings; and that nothing makes the reader panic.
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 
 use super::*;
-use crate::etcd::Value;
-use crate::values::example_carriers;
+use crate::etcd::{Release, Value};
+use crate::values::{Arch, example_carriers};
 
 const HA3: &str = include_str!("../../profiles/ha3.toml");
 

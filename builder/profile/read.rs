@@ -1,0 +1,114 @@
+//! Reading a profile: its texts, what is wrong with them, and what they say.
+
+use super::desk::{Desk, Warning};
+use super::finding::Marks;
+use super::mistake::Mistake;
+use super::mistakes::Mistakes;
+use super::source::{self, LIMIT, Source};
+use super::span::Span;
+use super::texts::Texts;
+use super::types::Profile;
+use super::written::Written;
+use super::{EXTENDS, private, sections, syntax};
+use crate::etcd::Release;
+use crate::values::{self, Arch, Carrier};
+
+/// Reads a profile and checks everything that can be checked without any other input. `available` is what the
+/// artifact store holds: the newest release of it is taken when the profile names none. `carriers` are those that there are.
+///
+/// # Errors
+/// All mistakes of the file at once.
+pub fn read(
+    source: &Source,
+    available: &[(Release, Arch)],
+    carriers: &[Carrier],
+) -> Result<(Profile, Vec<Warning>), Mistakes> {
+    let mut texts = Texts::default();
+    let mut mistakes = Vec::new();
+    for file in source.chain() {
+        let (text, wrong) = source::decode(&file.bytes);
+        let start = texts.push(file, &text);
+        let empty = || {
+            Mistake::new(None, "the file is empty").help("begin with a copy of a ready profile, such as ha3")
+        };
+        if let Some(mistake) = wrong.or_else(|| text.trim().is_empty().then(empty)) {
+            mistakes.push(mistake.moved(start));
+        }
+    }
+    if !mistakes.is_empty() {
+        // Bytes that are no text may be anything.
+        texts.hide_all();
+        return Err(Mistakes::new(texts, mistakes));
+    }
+    let (mut secrets, mut digests) = (Vec::new(), Vec::new());
+    let mut profile = None;
+    let mut warnings = Vec::new();
+    let mut marks = Marks::default();
+    let alone = texts.alone();
+    let (documents, mut mistakes) = parse_all(&alone);
+    if let Some(document) = &documents {
+        (secrets, digests) = (document.private_keys(), document.digests());
+        let mut desk = Desk::new(&texts);
+        profile = sections::profile(&mut desk, source, document.table(), available, carriers);
+        warnings = desk.warnings;
+        marks = desk.marks;
+        if source.missing_base().is_some() {
+            // What is missing may well stand in the base that cannot be read.
+            desk.mistakes.retain(|mistake| mistake.span.is_some());
+        }
+        // What follows from a broken line would only hide it.
+        let broken: Vec<Span> = mistakes.iter().filter_map(|mistake| mistake.span.clone()).collect();
+        let stands = |mistake: &Mistake| syntax::stands(mistake, &broken, texts.whole());
+        mistakes.extend(desk.mistakes.into_iter().filter(stands));
+    }
+    texts.change(|text| secrets.into_iter().for_each(|secret| values::hide(text, secret)));
+    texts.hide_hex(&digests);
+    match profile {
+        Some(profile) if mistakes.is_empty() => {
+            Ok((Profile { written: Written { texts, marks }, ..profile }, warnings))
+        }
+        _ => Err(Mistakes::new(texts, mistakes).marked(marks)),
+    }
+}
+
+/// The documents as one, as far as they can be understood: what the first says wins, and so on.
+fn parse_all(alone: &[String]) -> (Option<syntax::Document<'_>>, Vec<Mistake>) {
+    let mut all: Option<syntax::Document<'_>> = None;
+    let mut mistakes = Vec::new();
+    let mut whole = true;
+    for text in alone {
+        let (document, mut wrong) = syntax::parse(text);
+        if let Some(first) = wrong.first().filter(|_| !private::is_profile(text)) {
+            wrong = vec![foreign(first, private::is_yaml(text))];
+        }
+        mistakes.append(&mut wrong);
+        match (&mut all, document) {
+            (Some(all), Some(base)) => all.extend(base),
+            (None, Some(document)) => all = Some(document),
+            // Without a part of it, what is missing cannot be told.
+            (_, None) => whole = false,
+        }
+    }
+    (all.filter(|_| whole), mistakes)
+}
+
+/// One mistake for all of a file that is no profile: what is said of broken syntax would quote it.
+fn foreign(first: &Mistake, yaml: bool) -> Mistake {
+    let (reason, help) = match yaml {
+        true => {
+            ("this is not TOML, but YAML", "write it as TOML, as in:\nschema = 1\n[cluster]\nname = \"ha3\"")
+        }
+        false => ("this is not TOML, and not a profile", "name a file that begins with schema = 1"),
+    };
+    Mistake::new(first.span.clone(), reason).help(help)
+}
+
+/// What a profile says that it extends, before anything else of it is read.
+pub fn extends(bytes: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    // Most profiles extend nothing, and need not be read twice for that.
+    if !text.contains(EXTENDS) || bytes.len() as u64 > LIMIT {
+        return None;
+    }
+    syntax::parse(text).0?.text(EXTENDS)
+}

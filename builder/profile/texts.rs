@@ -1,0 +1,94 @@
+//! The texts of a profile and of those that it extends, with lines and columns.
+
+use std::path::PathBuf;
+
+use super::private::{Lines, hex, is_profile};
+use super::source::Source;
+use super::span::{Span, position};
+use crate::values::{hide, printable};
+
+/// The texts of a profile and of those that it extends, one behind the other, so that one number says where in which of
+/// them something stands.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Texts {
+    whole: String,
+    files: Vec<File>,
+}
+
+/// One of the texts.
+#[derive(Clone, Debug)]
+pub(super) struct File {
+    /// As shown to the user.
+    pub path: String,
+    pub directory: PathBuf,
+    pub lines: Lines,
+    /// Where it is in the whole.
+    pub span: Span,
+}
+
+impl Texts {
+    /// Adds a text behind those that there are; where it begins.
+    pub fn push(&mut self, source: &Source, text: &str) -> usize {
+        if !self.files.is_empty() {
+            self.whole.push('\n');
+        }
+        let start = self.whole.len();
+        self.whole.push_str(text);
+        self.files.push(File {
+            path: printable(&source.path).into_owned(),
+            directory: source.directory.clone(),
+            lines: if is_profile(text) { source.lines } else { Lines::Foreign },
+            span: start..self.whole.len(),
+        });
+        start
+    }
+
+    pub fn whole(&self) -> &str {
+        &self.whole
+    }
+
+    /// Changes the text, but not its length.
+    pub fn change(&mut self, change: impl FnOnce(&mut String)) {
+        change(&mut self.whole);
+    }
+
+    /// Each text at its own place, with blank lines where the others are: what is parsed of it is where it is in the whole.
+    pub fn alone(&self) -> Vec<String> {
+        self.files.iter().map(|file| "\n".repeat(file.span.start) + &self.whole[file.span.clone()]).collect()
+    }
+
+    /// The text that a place is in; the profile's own where that is nowhere.
+    pub fn file(&self, at: usize) -> Option<&File> {
+        self.files.iter().find(|file| at <= file.span.end).or(self.files.last())
+    }
+
+    /// No line of any of them is shown.
+    pub fn hide_all(&mut self) {
+        self.files.iter_mut().for_each(|file| file.lines = Lines::Foreign);
+    }
+
+    /// The text of a file.
+    pub fn text(&self, file: &File) -> &str {
+        &self.whole[file.span.clone()]
+    }
+
+    /// The file, and line and column in it, both from 1, the column in characters.
+    pub fn position(&self, at: usize) -> (&str, usize, usize) {
+        let Some(file) = self.file(at) else { return ("", 1, 1) };
+        let (line, column) = position(&self.whole[file.span.clone()], at.saturating_sub(file.span.start));
+        (&file.path, line, column)
+    }
+
+    /// What the whole is named by: the profile itself.
+    pub fn name(&self) -> &str {
+        self.files.first().map_or("", |file| &file.path)
+    }
+    /// Hides what may be a secret, but for the digests that a profile pins.
+    pub fn hide_hex(&mut self, spared: &[Span]) {
+        let spares =
+            |run: &Span| spared.iter().any(|spared| spared.start <= run.start && run.end <= spared.end);
+        for run in hex(&self.whole).into_iter().filter(|run| !spares(run)) {
+            hide(&mut self.whole, run);
+        }
+    }
+}
