@@ -23,6 +23,6 @@ lint:
 demo *args:
     ci/demo {{ args }}
 
-# Rewrite the expected files of the golden and reject tests; read the diff before you commit it
+# Rewrite the expected files of the golden and reject tests and the README's tables; read the diff before you commit it
 bless:
-    KILN_BLESS=1 cargo test --locked --test golden --test reject
+    KILN_BLESS=1 cargo test --locked --test golden --test reject --test published

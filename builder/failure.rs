@@ -25,6 +25,26 @@ pub enum Exit {
     Interrupted = 130,
 }
 
+impl Exit {
+    /// Every code but 0, in their order, and what it says: help and README list them from here.
+    pub const ALL: [(Exit, &str); 8] = [
+        (Exit::Wrong, "the cluster or the bundle is not what it should be"),
+        (Exit::Usage, "usage: the command line, or something that it names, is not there"),
+        (Exit::Profile, "the profile is wrong"),
+        (Exit::Untrusted, "an artifact or certificate cannot be trusted, or is missing"),
+        (Exit::Io, "input/output"),
+        (Exit::Unsafe, "refused because it would be unsafe"),
+        (Exit::Locked, "locked by another run"),
+        (Exit::Interrupted, "interrupted"),
+    ];
+
+    /// The README's table of exit codes.
+    pub fn markdown() -> String {
+        let rows = Self::ALL.map(|(exit, about)| format!("| {} | {about} |\n", exit as u8));
+        format!("| exit code | |\n|---|---|\n| 0 | done |\n{}", rows.concat())
+    }
+}
+
 /// A refusal or a fault. Its text never holds a secret: rooms that handle keys put names and paths in it only.
 #[derive(Debug)]
 pub struct Failure {

@@ -13,6 +13,8 @@ use std::ffi::OsString;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::failure::Exit;
+
 pub use build::{Build, Check, Join, Plan, Show};
 pub use cluster::{Etcdctl, Seal, Verify};
 pub use inputs::{BuildInputs, Cache, Keys, One, Source, Store, Trust};
@@ -31,9 +33,7 @@ pub use stores::{Artifacts, CacheVerb, Keystore, Profile};
     subcommand_help_heading = "Verbs"
 )]
 #[command(
-    after_help = "Exit codes: 0 done; 1 the cluster or bundle is not what it should be; 2 usage; 3 the profile is \
-wrong; 4 an artifact or certificate cannot be trusted; 5 input/output; 6 refused because it would be unsafe; \
-7 locked by another run; 130 interrupted.\nResults go to stdout, messages to stderr. An empty environment variable counts as unset."
+    after_help = after_help()
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -122,4 +122,12 @@ pub enum Verb {
     Completions(Completions),
     /// Print the manual page, or write a page for every verb
     Man(Man),
+}
+
+fn after_help() -> String {
+    let codes = Exit::ALL.map(|(exit, about)| format!("; {} {about}", exit as u8));
+    format!(
+        "Exit codes: 0 done{}.\nResults go to stdout, messages to stderr. An empty environment variable counts as unset.",
+        codes.concat()
+    )
 }

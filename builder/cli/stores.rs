@@ -182,4 +182,7 @@ pub enum Profile {
         /// The name of the profile
         name: String,
     },
+    /// Print the keys of a profile as a JSON Schema, for editors that check and complete TOML by one
+    #[command(after_help = "Examples:\n  kiln profile schema\n  kiln profile schema > kiln.schema.json")]
+    Schema,
 }

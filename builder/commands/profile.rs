@@ -1,8 +1,9 @@
-//! `kiln profile list` and `show`.
+//! `kiln profile list`, `show` and `schema`.
 
 use serde_json::json;
 
 use super::output::Output;
+use crate::carrier;
 use crate::cli::Profile;
 use crate::failure::{Exit, Failure, Result};
 use crate::profile;
@@ -19,6 +20,7 @@ pub fn run(verb: &Profile, out: &Output) -> Result<()> {
             let lines = profiles.map(|(name, summary)| format!("{name:<10} {summary}"));
             out.print(lines.collect::<Vec<_>>().join("\n"))
         }
+        Profile::Schema => out.json(&profile::json_schema(&carrier::all())),
         Profile::Show { name } => match profile::embedded(name) {
             // As it is, so that it can be a file.
             Some(text) => out.bytes(text.as_bytes()),

@@ -20,8 +20,8 @@ pub(super) struct Placed {
     gateway_span: Option<Span>,
 }
 
-pub(super) fn network(desk: &mut Desk, table: &mut Section) -> Option<Placed> {
-    table.require(desk, "cidr", "cidr = \"10.240.0.0/16\"");
+pub(super) fn network(desk: &mut Desk, table: &Section) -> Option<Placed> {
+    table.require(desk, "cidr");
     let cidr = table.value_with(desk, "cidr", network_range);
     let gateway = table.value_with(desk, "gateway", address);
     let cidr = cidr?;
@@ -127,10 +127,10 @@ pub(super) fn nodes(
     let (mut names, mut addresses, mut macs) =
         (Seen::new("node name"), Seen::new("address"), Seen::new("MAC"));
     let mut list = Vec::new();
-    for mut table in tables {
-        table.require(desk, "name", "name = \"cp-a\"");
+    for table in tables {
+        table.require(desk, "name");
         let name = table.value_with(desk, "name", node_name);
-        table.require(desk, "address", "address = \"10.240.16.10\"");
+        table.require(desk, "address");
         let address = table.value_with(desk, "address", address);
         let mac = table.value::<Mac>(desk, "mac");
         let is_new = name.as_ref().is_some_and(|name| names.see(desk, name));
@@ -271,8 +271,8 @@ address = \"10.240.16.10\"",
 pub(super) fn clients(desk: &mut Desk, tables: Vec<Section>) -> Vec<Spanned<ClientName>> {
     let mut names = Seen::new("client name");
     let mut list = Vec::new();
-    for mut table in tables {
-        table.require(desk, "name", "name = \"kube-apiserver\"");
+    for table in tables {
+        table.require(desk, "name");
         if let Some(name) = table.value_with(desk, "name", client_name) {
             names.see(desk, &name);
             list.push(name);

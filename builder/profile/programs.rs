@@ -21,11 +21,7 @@ pub(super) fn usual(carriers: &[Carrier]) -> Option<GuestPath> {
 }
 
 /// `[etcd] bin-dir`; the usual place where there is none.
-pub(super) fn bin_dir(
-    desk: &mut Desk,
-    table: &mut Section,
-    data_dir: Option<&GuestPath>,
-) -> Option<GuestPath> {
+pub(super) fn bin_dir(desk: &mut Desk, table: &Section, data_dir: Option<&GuestPath>) -> Option<GuestPath> {
     let given = table.value_with(desk, "bin-dir", |text| {
         let path = guest_path(text)?;
         match [USUAL, READ_ONLY_USR].contains(&path.as_str()) || is_of_a_package(&path) {

@@ -1,4 +1,4 @@
-//! Reading a parsed TOML document: each key once, by name and type, and what nobody asked for is unknown.
+//! Reading a parsed TOML document by the table of keys: each by name and type, and what the table does not have is unknown.
 
 use std::str::FromStr;
 
@@ -8,6 +8,7 @@ use toml::de::{DeTable, DeValue};
 use super::Span;
 use super::desk::Desk;
 use super::mistake::Mistake;
+use super::schema::{self, Kind, Usual};
 use crate::etcd::Given;
 use crate::suggest;
 use crate::values::{Invalid, looks_private};
@@ -19,15 +20,13 @@ pub(super) struct Section<'t> {
     /// Its header.
     pub span: Option<Span>,
     table: Option<&'t DeTable<'t>>,
-    /// Keys that somebody has asked for, which are thereby those that it takes.
-    known: Vec<&'static str>,
     /// Something else than a table stands there: nothing in it is missed.
     wrong: bool,
 }
 
 impl<'t> Section<'t> {
     pub fn top(table: &'t DeTable<'t>) -> Self {
-        Self { title: "", span: None, table: Some(table), known: Vec::new(), wrong: false }
+        Self { title: "", span: None, table: Some(table), wrong: false }
     }
 
     /// `[cluster] name`, or only `schema` at the top.
@@ -49,8 +48,12 @@ impl<'t> Section<'t> {
         matches!(value, Some(DeValue::Array(items)) if items.is_empty())
     }
 
-    fn item(&mut self, key: &'static str) -> Option<&'t Spanned<DeValue<'t>>> {
-        self.known.push(key);
+    fn item(&self, key: &'static str) -> Option<&'t Spanned<DeValue<'t>>> {
+        debug_assert!(
+            schema::names(self.title).contains(&key),
+            "{} is not in the table of keys",
+            self.name(key)
+        );
         self.table.and_then(|table| table.get(key))
     }
 
@@ -59,7 +62,7 @@ impl<'t> Section<'t> {
         desk.mistake(Mistake::new(item.span(), reason));
     }
 
-    pub fn text(&mut self, desk: &mut Desk, key: &'static str) -> Option<Spanned<&'t str>> {
+    pub fn text(&self, desk: &mut Desk, key: &'static str) -> Option<Spanned<&'t str>> {
         let item = self.item(key)?;
         match item.get_ref() {
             DeValue::String(text) => Some(Spanned::new(item.span(), text)),
@@ -71,16 +74,12 @@ impl<'t> Section<'t> {
     }
 
     /// A text that is a value of its own kind.
-    pub fn value<T: FromStr<Err = Invalid>>(
-        &mut self,
-        desk: &mut Desk,
-        key: &'static str,
-    ) -> Option<Spanned<T>> {
+    pub fn value<T: FromStr<Err = Invalid>>(&self, desk: &mut Desk, key: &'static str) -> Option<Spanned<T>> {
         self.value_with(desk, key, |text| text.parse())
     }
 
     pub fn value_with<T>(
-        &mut self,
+        &self,
         desk: &mut Desk,
         key: &'static str,
         read: impl Fn(&str) -> Result<T, Invalid>,
@@ -91,7 +90,7 @@ impl<'t> Section<'t> {
 
     /// A list of texts, each a value of its own kind; a single text is a list of one.
     pub fn values<T>(
-        &mut self,
+        &self,
         desk: &mut Desk,
         key: &'static str,
         read: impl Fn(&str) -> Result<T, Invalid>,
@@ -140,7 +139,7 @@ impl<'t> Section<'t> {
 
     /// One of a few words, each with what it stands for.
     pub fn choice<T: Copy>(
-        &mut self,
+        &self,
         desk: &mut Desk,
         key: &'static str,
         choices: &[(&'static str, T)],
@@ -148,7 +147,7 @@ impl<'t> Section<'t> {
         self.value_with(desk, key, |text| choose(text, choices)).map(Spanned::into_inner)
     }
 
-    pub fn bool(&mut self, desk: &mut Desk, key: &'static str) -> Option<Spanned<bool>> {
+    pub fn bool(&self, desk: &mut Desk, key: &'static str) -> Option<Spanned<bool>> {
         let item = self.item(key)?;
         match item.get_ref() {
             DeValue::Boolean(value) => Some(Spanned::new(item.span(), *value)),
@@ -159,8 +158,12 @@ impl<'t> Section<'t> {
         }
     }
 
-    pub fn number(&mut self, desk: &mut Desk, key: &'static str, min: u32, max: u32) -> Option<u32> {
+    /// A number in the range that the table of keys has.
+    pub fn number(&self, desk: &mut Desk, key: &'static str) -> Option<u32> {
         let item = self.item(key)?;
+        let Some(Kind::Number(min, max)) = schema::find(self.title, key).map(|key| key.kind) else {
+            return None;
+        };
         match integer(item.get_ref()).map(u32::try_from) {
             Some(Ok(value)) if (min..=max).contains(&value) => return Some(value),
             Some(_) => {
@@ -173,7 +176,7 @@ impl<'t> Section<'t> {
     }
 
     /// The schema is read by itself: what other numbers mean is not known.
-    pub fn integer(&mut self, desk: &mut Desk, key: &'static str) -> Option<Spanned<i128>> {
+    pub fn integer(&self, desk: &mut Desk, key: &'static str) -> Option<Spanned<i128>> {
         let item = self.item(key)?;
         let value = integer(item.get_ref());
         if value.is_none() {
@@ -194,8 +197,8 @@ impl<'t> Section<'t> {
     }
 
     /// A table below this one, by its key and by the title that its header has.
-    pub fn table(&mut self, desk: &mut Desk, key: &'static str, title: &'static str) -> Section<'t> {
-        let empty = Section { title, span: None, table: None, known: Vec::new(), wrong: false };
+    pub fn table(&self, desk: &mut Desk, key: &'static str, title: &'static str) -> Section<'t> {
+        let empty = Section { title, span: None, table: None, wrong: false };
         let Some(item) = self.item(key) else { return empty };
         match item.get_ref() {
             DeValue::Table(table) => Section { span: Some(item.span()), table: Some(table), ..empty },
@@ -208,7 +211,7 @@ impl<'t> Section<'t> {
     }
 
     /// The tables of a list, `[[node]]`, in the order of the file.
-    pub fn tables(&mut self, desk: &mut Desk, key: &'static str, title: &'static str) -> Vec<Section<'t>> {
+    pub fn tables(&self, desk: &mut Desk, key: &'static str, title: &'static str) -> Vec<Section<'t>> {
         let Some(item) = self.item(key) else { return Vec::new() };
         let wrong = |item: &Spanned<DeValue>| {
             let reason = format!("{key} is a list of tables, not {}", what(item.get_ref()));
@@ -229,7 +232,6 @@ impl<'t> Section<'t> {
                     title,
                     span: Some(item.span()),
                     table: Some(table),
-                    known: Vec::new(),
                     wrong: false,
                 }),
                 _ => desk.mistake(wrong(item)),
@@ -239,10 +241,13 @@ impl<'t> Section<'t> {
     }
 
     /// Says that a key must be there when it is not.
-    pub fn require(&self, desk: &mut Desk, key: &str, example: &str) {
+    pub fn require(&self, desk: &mut Desk, key: &str) {
         if self.has(key) || self.wrong {
             return;
         }
+        let Some(Usual::Required(example)) = schema::find(self.title, key).map(|key| key.usual) else {
+            return;
+        };
         let help = match (&self.span, self.title) {
             (Some(_), _) => format!("write, for example, {example}"),
             (None, "") => format!("write {example} at the top of the file"),
@@ -252,16 +257,17 @@ impl<'t> Section<'t> {
         desk.mistake(Mistake::missing(self.span.clone(), reason).help(help));
     }
 
-    /// Refuses every key that nobody has asked for.
+    /// Refuses every key that the table of keys does not have.
     pub fn finish(self, desk: &mut Desk) {
+        let known = schema::names(self.title);
         for (key, span, _) in self.entries() {
-            if self.known.contains(&key) {
+            if known.contains(&key) {
                 continue;
             }
             let place = if self.title.is_empty() { String::new() } else { format!(" in {}", self.title) };
             let place_name = if self.title.is_empty() { "the top of a profile" } else { self.title };
-            let takes = format!("{place_name} takes {}", listed(&self.known));
-            let help = match suggest::nearest(key, self.known.iter().copied()) {
+            let takes = format!("{place_name} takes {}", listed(&known));
+            let help = match suggest::nearest(key, known.iter().copied()) {
                 Some(meant) => format!("did you mean {meant}? {takes}"),
                 None => takes,
             };

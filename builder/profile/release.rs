@@ -18,7 +18,7 @@ pub(super) struct Chosen {
 /// The release that the profile names, or the newest of the store.
 pub(super) fn choose(
     desk: &mut Desk,
-    etcd: &mut Section,
+    etcd: &Section,
     arch: Arch,
     available: &[(Release, Arch)],
 ) -> Option<Chosen> {

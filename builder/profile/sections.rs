@@ -26,42 +26,42 @@ pub(super) fn profile(
     available: &[(Release, Arch)],
     carriers: &[Carrier],
 ) -> Option<Profile> {
-    let mut top = Section::top(document);
-    schema(desk, &mut top)?;
-    extended(desk, &mut top, source);
+    let top = Section::top(document);
+    schema(desk, &top)?;
+    extended(desk, &top, source);
     let name = source.name.parse();
     if let Err(Invalid(why)) = &name {
         let reason = format!("the file's name, which names the bundle, cannot be {:?}: {why}", source.name);
         desk.mistake(Mistake::missing(None, reason).help("rename the file, as in ha3.toml"));
     }
-    let mut table = top.table(desk, "cluster", "[cluster]");
-    let (cluster, two_allowed) = cluster(desk, &mut table);
+    let table = top.table(desk, "cluster", "[cluster]");
+    let (cluster, two_allowed) = cluster(desk, &table);
     table.finish(desk);
-    let mut table = top.table(desk, "network", "[network]");
-    let network = nodes::network(desk, &mut table);
+    let table = top.table(desk, "network", "[network]");
+    let network = nodes::network(desk, &table);
     table.finish(desk);
     let tables = top.tables(desk, "node", "[[node]]");
     let cluster_name = cluster.as_ref().map(|cluster| cluster.name.as_str());
     let nodes = nodes::nodes(desk, tables, network.as_ref(), cluster_name, two_allowed);
     let tables = top.tables(desk, "client", "[[client]]");
     let clients = nodes::clients(desk, tables);
-    let mut table = top.table(desk, "pki", "[pki]");
-    let pki = pki(desk, &mut table);
+    let table = top.table(desk, "pki", "[pki]");
+    let pki = pki(desk, &table);
     table.finish(desk);
     if pki.as_ref().is_some_and(|(pki, _)| pki.certificates == Certificates::OnePerNode) {
         nodes::check_common_names(desk, &nodes, &clients);
     }
     let clients = clients.into_iter().map(Spanned::into_inner).collect();
-    let mut table = top.table(desk, "etcd", "[etcd]");
-    let mut etcd = etcd(desk, &mut table, &nodes, network.as_ref(), available, pki.as_ref());
+    let table = top.table(desk, "etcd", "[etcd]");
+    let mut etcd = etcd(desk, &table, &nodes, network.as_ref(), available, pki.as_ref());
     let names_bin_dir = table.has("bin-dir");
     table.finish(desk);
-    let mut table = top.table(desk, "machine", "[machine]");
-    let machine = machine(desk, &mut table);
+    let table = top.table(desk, "machine", "[machine]");
+    let machine = machine(desk, &table);
     let login_place = table.place("login-user");
     table.finish(desk);
-    let mut table = top.table(desk, "bundle", "[bundle]");
-    let bundle = bundle(desk, &mut table, carriers);
+    let table = top.table(desk, "bundle", "[bundle]");
+    let bundle = bundle(desk, &table, carriers);
     table.finish(desk);
     if let Some(etcd) = etcd.as_mut().filter(|_| !names_bin_dir) {
         etcd.bin_dir = programs::usual(&bundle.carriers)?;
@@ -84,8 +84,8 @@ pub(super) fn profile(
 }
 
 /// Read first: a file of another schema may have other keys, of which nothing can be said.
-fn schema(desk: &mut Desk, top: &mut Section) -> Option<()> {
-    top.require(desk, "schema", &format!("schema = {SCHEMA}"));
+fn schema(desk: &mut Desk, top: &Section) -> Option<()> {
+    top.require(desk, "schema");
     let schema = top.integer(desk, "schema");
     if !top.has("schema") {
         return Some(());
@@ -105,7 +105,7 @@ fn schema(desk: &mut Desk, top: &mut Section) -> Option<()> {
 }
 
 /// What is extended has been read; here is only said why it could not be.
-fn extended(desk: &mut Desk, top: &mut Section, source: &Source) {
+fn extended(desk: &mut Desk, top: &Section, source: &Source) {
     let Some(named) = top.text(desk, EXTENDS) else { return };
     // In the text that names it, which may itself be extended.
     if let Some(why) = source.missing_base() {
@@ -115,8 +115,8 @@ fn extended(desk: &mut Desk, top: &mut Section, source: &Source) {
 }
 
 /// And where `allow-two-members` stands, when it is true.
-fn cluster(desk: &mut Desk, table: &mut Section) -> (Option<Cluster>, Option<Span>) {
-    table.require(desk, "name", "name = \"ha3\"");
+fn cluster(desk: &mut Desk, table: &Section) -> (Option<Cluster>, Option<Span>) {
+    table.require(desk, "name");
     let name = table.value(desk, "name");
     let domain = table.value(desk, "domain").map(Spanned::into_inner);
     let token = table.value(desk, "token").map(Spanned::into_inner);
@@ -128,7 +128,7 @@ fn cluster(desk: &mut Desk, table: &mut Section) -> (Option<Cluster>, Option<Spa
 
 fn etcd(
     desk: &mut Desk,
-    table: &mut Section,
+    table: &Section,
     nodes: &nodes::Nodes,
     network: Option<&nodes::Placed>,
     available: &[(Release, Arch)],
@@ -178,7 +178,7 @@ fn config_style(text: &str) -> Result<ConfigStyle, Invalid> {
     })
 }
 
-fn data_dir(desk: &mut Desk, table: &mut Section, pki: Option<&(Pki, Option<Span>)>) -> Option<GuestPath> {
+fn data_dir(desk: &mut Desk, table: &Section, pki: Option<&(Pki, Option<Span>)>) -> Option<GuestPath> {
     let given = table.value_with(desk, "data-dir", directories::data);
     let (path, span) = match given {
         Some(given) => (given.get_ref().clone(), Some(given.span())),
@@ -200,26 +200,19 @@ fn data_dir(desk: &mut Desk, table: &mut Section, pki: Option<&(Pki, Option<Span
     Some(path)
 }
 
-fn machine(desk: &mut Desk, table: &mut Section) -> Machine {
+fn machine(desk: &mut Desk, table: &Section) -> Machine {
     let base = table.value::<BaseSystem>(desk, "base");
     Machine {
-        memory_mib: table
-            .number(desk, "memory-mib", Machine::MEMORY_MIB.0, Machine::MEMORY_MIB.1)
-            .unwrap_or(1024),
-        vcpus: table
-            .number(desk, "vcpus", Machine::VCPUS.0, Machine::VCPUS.1)
-            .and_then(|n| u16::try_from(n).ok())
-            .unwrap_or(2),
-        data_disk_mib: table
-            .number(desk, "data-disk-mib", Machine::DATA_DISK_MIB.0, Machine::DATA_DISK_MIB.1)
-            .unwrap_or(8192),
+        memory_mib: table.number(desk, "memory-mib").unwrap_or(1024),
+        vcpus: table.number(desk, "vcpus").and_then(|n| u16::try_from(n).ok()).unwrap_or(2),
+        data_disk_mib: table.number(desk, "data-disk-mib").unwrap_or(8192),
         base: base.map(Spanned::into_inner),
         login: login(desk, table),
     }
 }
 
 /// A user without a key could not log in, and a key without a user is nobody's.
-fn login(desk: &mut Desk, table: &mut Section) -> Option<Login> {
+fn login(desk: &mut Desk, table: &Section) -> Option<Login> {
     let user = table.value::<LoginName>(desk, "login-user");
     let keys = table.values(desk, "ssh-keys", |text| text.parse::<SshKey>());
     let both = "write both login-user and ssh-keys, or neither: nobody has to log in";
@@ -262,7 +255,7 @@ fn names(carriers: &[Carrier]) -> Vec<&'static str> {
 }
 
 /// And where its directory is named.
-fn pki(desk: &mut Desk, table: &mut Section) -> Option<(Pki, Option<Span>)> {
+fn pki(desk: &mut Desk, table: &Section) -> Option<(Pki, Option<Span>)> {
     let both = table.choice(desk, "algorithm", Algorithm::CHOICES).unwrap_or(Algorithm::P256);
     let ca_algorithm = table.choice(desk, "ca-algorithm", Algorithm::CHOICES).unwrap_or(both);
     let leaf_algorithm = table.choice(desk, "leaf-algorithm", Algorithm::CHOICES).unwrap_or(both);
@@ -288,7 +281,7 @@ fn pki(desk: &mut Desk, table: &mut Section) -> Option<(Pki, Option<Span>)> {
     Some((pki, span))
 }
 
-fn bundle(desk: &mut Desk, table: &mut Section, carriers: &[Carrier]) -> Bundle {
+fn bundle(desk: &mut Desk, table: &Section, carriers: &[Carrier]) -> Bundle {
     let choices: Vec<_> = carriers.iter().map(|carrier| (carrier.name, *carrier)).collect();
     let carriers = match table.values(desk, "carriers", |text| choose(text, &choices)) {
         Some(chosen) => {

@@ -211,6 +211,8 @@ macro_rules! choices {
     ($($name:ident { $($variant:ident = $text:literal),+ })+) => {$(
         impl $name {
             pub const CHOICES: &[(&str, Self)] = &[$(($text, Self::$variant)),+];
+            /// The words alone.
+            pub const NAMES: &[&str] = &[$($text),+];
         }
         impl std::fmt::Display for $name {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -10,12 +10,14 @@ mod scan;
 mod systemd;
 mod template;
 mod unfit;
+mod variables;
 
 pub use lay::{Laid, Replaced};
 pub use overlay::{EMBEDDED, Overlay, Room, embedded, load};
 pub use programs::{Program, insert_programs, programs_tree};
 pub use renderer::{NodeKeys, Renderer, USER};
 pub use template::{Context, Template, Templates, context};
+pub use variables::{VARIABLES, markdown as variables};
 
 /// What an operator's shell takes etcdctl's endpoints and certificates from, in a bundle's `client/`.
 pub const CLIENT_SCRIPT: &str = include_str!("../../overlays/client/etcdctl.sh");

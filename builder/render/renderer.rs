@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::overlay::Overlay;
 use super::programs::path;
 use super::template::Templates;
+use super::variables::VARIABLES;
 use super::{config, logs, systemd};
 use crate::failure::Result;
 use crate::pki::Issued;
@@ -64,7 +65,7 @@ impl Renderer<'_> {
         Ok(())
     }
 
-    /// The variables of a template, as the README lists them.
+    /// The variables of a template: those of `VARIABLES`.
     pub(super) fn values(&self, node: &Node, config: &config::Config) -> Value {
         let plan = self.plan;
         let pki = plan.pki.directory.absolute();
@@ -73,7 +74,7 @@ impl Renderer<'_> {
             let wanted = node.certificates.iter().filter(|spec| spec.read_by_etcd == by_etcd);
             wanted.map(|spec| format!("{pki}/{}-key.pem", spec.file)).collect()
         };
-        json!({
+        let values = json!({
             "cluster": plan.cluster.name,
             "domain": plan.cluster.domain.as_ref().map_or("", |domain| domain.as_str()),
             "token": plan.cluster.token,
@@ -116,6 +117,11 @@ impl Renderer<'_> {
             "log_files": logs.files,
             "etcd_keys": keys(true),
             "root_keys": keys(false),
-        })
+        });
+        debug_assert!(
+            values.as_object().is_some_and(|values| values.keys().eq(VARIABLES.iter().map(|(name, _)| name))),
+            "the table of variables has others, or in another order"
+        );
+        values
     }
 }

@@ -76,6 +76,8 @@ pub enum Arch {
 
 impl Arch {
     pub const ALL: [Arch; 4] = [Arch::Amd64, Arch::Arm64, Arch::Ppc64le, Arch::S390x];
+    /// As they are written.
+    pub const NAMES: &[&str] = &["amd64", "arm64", "ppc64le", "s390x"];
 
     pub fn as_str(self) -> &'static str {
         match self {

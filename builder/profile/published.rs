@@ -1,0 +1,195 @@
+//! The table of keys for people and for editors: Markdown, and a JSON Schema.
+
+use serde_json::{Map, Value, json};
+
+use super::schema::{KEYS, Key, Kind, Usual};
+use crate::values::Carrier;
+
+/// The README's table: a row for each key.
+pub fn markdown(carriers: &[Carrier]) -> String {
+    let mut text = "| key | takes | default | |\n|---|---|---|---|\n".to_owned();
+    for key in KEYS {
+        text.push_str(&format!(
+            "| `{}` | {} | {} | {} |\n",
+            key.path(),
+            takes(key, carriers),
+            usual(key),
+            key.about
+        ));
+    }
+    text
+}
+
+fn takes(key: &Key, carriers: &[Carrier]) -> String {
+    let words = |words: &[&str]| words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
+    match key.kind {
+        Kind::Text => "text".to_owned(),
+        Kind::Choice(names) => words(names),
+        Kind::Bool => words(&["true", "false"]),
+        Kind::Number(least, most) => format!("{least} to {most}"),
+        Kind::Schema => "number".to_owned(),
+        Kind::Texts => "texts".to_owned(),
+        Kind::Carriers => words(&names(carriers)),
+        Kind::Options => "table".to_owned(),
+    }
+}
+
+fn usual(key: &Key) -> String {
+    match key.usual {
+        Usual::Required(_) => "required".to_owned(),
+        Usual::Is(text) if matches!(key.kind, Kind::Text | Kind::Choice(_)) => format!("`\"{text}\"`"),
+        Usual::Is(text) => format!("`{text}`"),
+        Usual::Follows(words) => words.to_owned(),
+        Usual::None => "none".to_owned(),
+    }
+}
+
+fn names(carriers: &[Carrier]) -> Vec<&'static str> {
+    carriers.iter().map(|carrier| carrier.name).collect()
+}
+
+/// A JSON Schema (2020-12) of profiles, for editors that complete and check TOML by one. What it lets pass may still be
+/// wrong: it knows no relations between keys, and no values inside of texts.
+pub fn json_schema(carriers: &[Carrier]) -> Value {
+    let mut top = object("", carriers);
+    let mut needed = required("");
+    let mut in_tables = Map::new();
+    let mut headers: Vec<&str> = KEYS.iter().map(|key| key.table).filter(|table| !table.is_empty()).collect();
+    headers.dedup();
+    for header in headers {
+        let name = header.trim_matches(['[', ']']);
+        let table = object(header, carriers);
+        let missing = required(header);
+        let is_list = header.starts_with("[[");
+        top["properties"][name] = match is_list {
+            true => {
+                let mut item = table;
+                item["required"] = json!(missing);
+                json!({ "type": "array", "items": item })
+            }
+            false => {
+                if !missing.is_empty() {
+                    in_tables.insert(name.to_owned(), json!({ "required": missing }));
+                    needed.push(name);
+                }
+                table
+            }
+        };
+    }
+    needed.push("node");
+    top["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
+    top["title"] = json!("Kiln profile");
+    // A profile that extends another may leave to that one whatever it does not say.
+    top["if"] = json!({ "required": ["extends"] });
+    top["else"] = json!({ "required": needed, "properties": in_tables });
+    top
+}
+
+/// One table of a profile, by its header.
+fn object(table: &str, carriers: &[Carrier]) -> Value {
+    let keys = KEYS.iter().filter(|key| key.table == table);
+    let properties: Map<String, Value> =
+        keys.map(|key| (key.name.to_owned(), property(key, carriers))).collect();
+    json!({ "type": "object", "additionalProperties": false, "properties": properties })
+}
+
+fn required(table: &str) -> Vec<&'static str> {
+    let keys = KEYS.iter().filter(|key| key.table == table && matches!(key.usual, Usual::Required(_)));
+    keys.map(|key| key.name).collect()
+}
+
+fn property(key: &Key, carriers: &[Carrier]) -> Value {
+    let several = |one: Value| json!({ "anyOf": [one.clone(), { "type": "array", "items": one }] });
+    let mut property = match key.kind {
+        Kind::Text => json!({ "type": "string" }),
+        Kind::Choice(names) => json!({ "enum": names }),
+        Kind::Bool => json!({ "type": "boolean" }),
+        Kind::Number(least, most) => json!({ "type": "integer", "minimum": least, "maximum": most }),
+        Kind::Schema => json!({ "const": super::SCHEMA }),
+        Kind::Texts => several(json!({ "type": "string" })),
+        Kind::Carriers => several(json!({ "enum": names(carriers) })),
+        Kind::Options => json!({ "type": "object" }),
+    };
+    property["description"] = json!(key.about);
+    if let Usual::Is(text) = key.usual {
+        property["default"] = match key.kind {
+            Kind::Bool | Kind::Number(..) => text.parse().unwrap_or_else(|_| json!(text)),
+            _ => json!(text),
+        };
+    }
+    property
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Source, read};
+    use super::*;
+    use crate::etcd::Release;
+    use crate::values::{Arch, example_carriers};
+
+    const LEAST: &str = "schema = 1\n[cluster]\nname = \"a\"\n[network]\ncidr = \"10.0.0.0/24\"\n[[node]]\nname = \"b\"\n\
+                         address = \"10.0.0.10\"\n";
+
+    /// What a profile is read as, with a line added to one of its tables.
+    fn read_with(table: &str, line: &str) -> Result<String, String> {
+        let text = match LEAST.contains(table) {
+            true => LEAST.replacen(table, &format!("{table}\n{line}"), 1),
+            false => format!("{LEAST}{table}\n{line}\n"),
+        };
+        let source = Source::file("a.toml".as_ref(), text.into());
+        match read(&source, &[(Release::new(3, 5, 33), Arch::Amd64)], &example_carriers()) {
+            Ok((profile, _)) => {
+                let profile = super::super::Profile { written: Default::default(), ..profile };
+                Ok(format!("{profile:?}"))
+            }
+            Err(mistakes) => Err(mistakes.render(false)),
+        }
+    }
+
+    /// The value of a key as a line of TOML.
+    fn line(key: &Key, value: &str) -> String {
+        match key.kind {
+            Kind::Bool | Kind::Number(..) => format!("{} = {value}", key.name),
+            _ => format!("{} = {value:?}", key.name),
+        }
+    }
+
+    #[test]
+    fn a_default_that_is_written_changes_nothing() {
+        let plain = read_with("", "").unwrap();
+        let mut tried = 0;
+        for key in KEYS {
+            if let Usual::Is(value) = key.usual {
+                assert_eq!(read_with(key.table, &line(key, value)).unwrap(), plain, "{}", key.path());
+                tried += 1;
+            }
+        }
+        assert!(tried > 12, "{tried}");
+    }
+
+    #[test]
+    fn a_choice_takes_its_words_and_a_number_its_range() {
+        for key in KEYS {
+            let fits = |value: &str| read_with(key.table, &line(key, value));
+            let complains = |value: &str| fits(value).is_err_and(|said| said.contains(key.name));
+            match key.kind {
+                Kind::Choice(names) => {
+                    // Another architecture has no release here.
+                    let names = names.iter().filter(|name| key.name != "arch" || **name == "amd64");
+                    names.for_each(|name| assert!(fits(name).is_ok(), "{} {name}", key.path()));
+                    assert!(complains("nonsense"), "{}", key.path());
+                }
+                Kind::Number(least, most) => {
+                    for good in [least, most] {
+                        assert!(fits(&good.to_string()).is_ok(), "{} {good}", key.path());
+                    }
+                    for bad in [i64::from(least) - 1, i64::from(most) + 1] {
+                        assert!(complains(&bad.to_string()), "{} {bad}", key.path());
+                    }
+                }
+                Kind::Bool => assert!(complains("7"), "{}", key.path()),
+                _ => {}
+            }
+        }
+    }
+}

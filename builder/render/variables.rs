@@ -1,0 +1,46 @@
+//! The variables of a template, as the README lists them.
+
+/// Each with what it is, in the order of the README.
+pub const VARIABLES: &[(&str, &str)] = &[
+    ("cluster", "the cluster's name"),
+    ("domain", "`[cluster] domain`, or nothing"),
+    ("token", "etcd's `initial-cluster-token`"),
+    ("version", "the etcd release: `3.5.33`"),
+    ("node", "the node's name"),
+    ("fqdn", "`NODE.DOMAIN`, or the name alone"),
+    ("address", "the node's address"),
+    ("ipv4", "whether that is an IPv4 address"),
+    ("mac", "the address of the node's card"),
+    ("prefix", "the length of the network's prefix: `16`"),
+    ("gateways", "a list: the gateway, or nothing"),
+    ("client_url", "where clients reach the member"),
+    ("peer_url", "where peers reach the member"),
+    ("nodes", "a list of all nodes, each with `name fqdn address client_url peer_url`"),
+    ("peers", "a list of the other nodes, each with `name peer_url member_id record`"),
+    ("program", "the path of etcd"),
+    ("bin_dir", "the directory of etcd and etcdctl"),
+    ("member_id", "the member's ID, in hex as etcdctl prints it"),
+    ("cluster_id", "the cluster's ID, in hex"),
+    ("cluster_record", "the cluster's ID as etcd's log writes it"),
+    ("formed", "whether the cluster exists already"),
+    ("epoch", "the build's date, in seconds since 1970"),
+    ("data_serial", "the serial number of the data disk"),
+    ("user", "the account that etcd runs as"),
+    ("data_dir", "etcd's data directory"),
+    ("pki_dir", "the directory of keys and certificates"),
+    ("client_file", "the stem of the client certificate's file: `etcdctl`"),
+    ("peer_file", "the stem of the peer certificate's file: `peer`"),
+    ("exec_start", "the command line of etcd's unit"),
+    ("environment_files", "a list: the files with etcd's variables"),
+    ("unset", "the variables that etcd must not inherit"),
+    ("log_directories", "a list: directories of log files"),
+    ("log_files", "a list: log files"),
+    ("etcd_keys", "a list: paths of the keys that etcd reads"),
+    ("root_keys", "a list: paths of the keys that root alone reads"),
+];
+
+/// The README's table.
+pub fn markdown() -> String {
+    let rows = VARIABLES.iter().map(|(name, about)| format!("| `{name}` | {about} |\n"));
+    format!("| variable | |\n|---|---|\n{}", rows.collect::<String>())
+}
