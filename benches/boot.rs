@@ -3,8 +3,8 @@
 
 #![allow(clippy::disallowed_methods, reason = "it runs machines as people do, and measures time")]
 
-#[path = "../tests/lab/mod.rs"]
-mod lab;
+#[path = "../tests/it/support/mod.rs"]
+mod support;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,7 +13,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use lab::{Workshop, ha3_with, root, run, store};
+use support::{Workshop, ha3_with, root, run, store};
 
 const INSIDE: &str = "KILN_BENCH_INSIDE";
 const RUNS: usize = 3;
@@ -45,7 +45,7 @@ fn main() {
         return;
     }
     if std::env::var_os(INSIDE).is_none() {
-        let kinds = ["live", "cloud", "ignition"].map(|kind| lab::lab().join("base").join(kind));
+        let kinds = ["live", "cloud", "ignition"].map(|kind| support::lab().join("base").join(kind));
         assert!(
             kinds.iter().all(|kind| kind.exists()),
             "run ci/base live, ci/base cloud and ci/base ignition first"
@@ -57,7 +57,7 @@ fn main() {
             .arg("env")
             .arg(format!("{INSIDE}=1"))
             .arg(std::env::current_exe().unwrap());
-        assert!(inside.arg("--bench").env("KILN_LAB", lab::lab()).status().unwrap().success());
+        assert!(inside.arg("--bench").env("KILN_LAB", support::lab()).status().unwrap().success());
         return;
     }
     let work = Workshop::new();

@@ -5,8 +5,8 @@
 
 #![allow(clippy::disallowed_methods, reason = "it runs kiln as people do, and measures time")]
 
-#[path = "../tests/lab/mod.rs"]
-mod lab;
+#[path = "../tests/it/support/mod.rs"]
+mod support;
 
 use std::fs;
 use std::num::NonZeroUsize;
@@ -28,19 +28,19 @@ fn main() {
         return;
     }
     let runs = std::env::var("BENCH_RUNS").map_or(5, |runs| runs.parse().unwrap());
-    let work = lab::Workshop::new();
-    let text = lab::ha3_with(&[("[network]", "[etcd]\nversion = \"3.5.16\"\n\n[network]")]);
+    let work = support::Workshop::new();
+    let text = support::ha3_with(&[("[network]", "[etcd]\nversion = \"3.5.16\"\n\n[network]")]);
     work.file("ha3.toml", text);
     let (directories, files) = layout(&work.build("./ha3.toml"));
     let bytes: u64 = files.iter().map(|(_, size)| size).sum();
 
-    let store = Store::at(lab::store());
+    let store = Store::at(support::store());
     let mut times = Vec::new();
     let mut read = 0;
     for number in 0..runs {
         let target = work.path().join(format!("limit-{number}"));
         // What earlier runs left to be written is not this one's.
-        lab::run(&mut std::process::Command::new("sync"));
+        support::run(&mut std::process::Command::new("sync"));
         let begun = Instant::now();
         let record = store.find("3.5.16".parse().unwrap(), Arch::Amd64, &[]).unwrap();
         let programs: Archive = store.load(&record).unwrap().into_values().map(Content::Shared).collect();

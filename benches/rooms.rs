@@ -4,8 +4,8 @@
 
 #![allow(clippy::disallowed_methods, reason = "it reads the lab's files as people do")]
 
-#[path = "../tests/lab/mod.rs"]
-mod lab;
+#[path = "../tests/it/support/mod.rs"]
+mod support;
 
 use std::hint::black_box;
 use std::num::NonZeroUsize;
@@ -76,8 +76,8 @@ impl Cluster {
 
 /// The text of ha3 with a release, so that no store is asked.
 fn ha3() -> Source {
-    let text = lab::ha3_with(&[("[network]", "[etcd]\nversion = \"3.5.16\"\n\n[network]")]);
-    Source::file(&lab::root().join("profiles/ha3.toml"), text.into_bytes())
+    let text = support::ha3_with(&[("[network]", "[etcd]\nversion = \"3.5.16\"\n\n[network]")]);
+    Source::file(&support::root().join("profiles/ha3.toml"), text.into_bytes())
 }
 
 fn read(source: &Source) -> Profile {
@@ -87,7 +87,7 @@ fn read(source: &Source) -> Profile {
 }
 
 fn etcd() -> Arc<Blob> {
-    let store = Store::at(lab::store());
+    let store = Store::at(support::store());
     let record = store.find("3.5.16".parse().unwrap(), Arch::Amd64, &[]).unwrap();
     Arc::clone(&store.load(&record).unwrap()[&Program::Etcd])
 }

@@ -1,7 +1,7 @@
 //! Values of options as etcd itself judges them, so that a member does not stop at its first start.
 //!
 //! What follows from one value alone is here; what two options, or an option and the nodes, mean together is in
-//! `profile/rules.rs`. Each function names the file of etcd's source that it follows. `tests/etcd_values.rs` gives the
+//! `profile/rules.rs`. Each function names the file of etcd's source that it follows. `tests/it/lab/etcd_values.rs` gives the
 //! same values to real etcd binaries and compares. Where Kiln is stricter than etcd, the docstring says so.
 
 mod logs;

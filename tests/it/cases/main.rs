@@ -1,0 +1,27 @@
+//! A directory is a test: each of tests/reject and tests/golden, as it is found when the tests start. Part of the fast tier.
+
+#![allow(clippy::disallowed_methods, reason = "tests use files and programs as people do")]
+
+mod reject;
+#[path = "../support/mod.rs"]
+mod support;
+
+use libtest_mimic::{Arguments, Trial};
+
+use support::golden;
+
+fn trial(kind: &str, name: String, check: fn(&str)) -> Trial {
+    Trial::test(format!("{kind}::{name}"), move || {
+        check(&name);
+        Ok(())
+    })
+}
+
+fn main() {
+    let (bad, golden_cases) = (reject::cases(), golden::cases());
+    // A checkout that has lost its directories would pass otherwise.
+    assert!(bad.len() >= 130 && golden_cases.len() >= 5, "{} and {} cases", bad.len(), golden_cases.len());
+    let bad = bad.into_iter().map(|name| trial("reject", name, reject::check));
+    let golden = golden_cases.into_iter().map(|name| trial("golden", name, golden::check));
+    libtest_mimic::run(&Arguments::from_args(), bad.chain(golden).collect()).exit();
+}

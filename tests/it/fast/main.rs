@@ -1,0 +1,20 @@
+//! The fast tier: what an ordinary user runs on a laptop, without a network. `cargo test` runs it.
+//!
+//! No etcd runs here. Where a release is needed, it is made of stand-ins (`support::store`).
+
+#![allow(clippy::disallowed_methods, reason = "tests use files and programs as people do")]
+
+mod archives;
+mod artifact;
+mod bad_values;
+mod bundle;
+mod command_line;
+mod fleet;
+mod formed;
+mod overlays;
+mod pki;
+mod places;
+mod published;
+mod seal;
+#[path = "../support/mod.rs"]
+mod support;

@@ -1,0 +1,26 @@
+//! The cases of tests/golden from real releases. The fast tier builds them from stand-ins.
+
+use crate::support::golden::{cases, check};
+
+/// A test for each directory.
+macro_rules! golden {
+    ($($test:ident $name:literal,)*) => {
+        $(#[test]
+        fn $test() {
+            check($name);
+        })*
+
+        #[test]
+        fn every_directory_has_its_test() {
+            assert_eq!(cases(), [$($name),*]);
+        }
+    };
+}
+
+golden! {
+    env_ipv6 "env-ipv6",
+    flags_one_per_node "flags-one-per-node",
+    ha3 "ha3",
+    login "login",
+    overlay "overlay",
+}

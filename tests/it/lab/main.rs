@@ -1,0 +1,29 @@
+//! The lab tier: real etcd releases, daemons, and what only root may do. `cargo test --test lab` runs it, after
+//! `ci/setup --tests` and `ci/etcd --tests`. A test whose needs are not met fails; none is skipped.
+
+#![allow(clippy::disallowed_methods, reason = "tests use files and programs as people do")]
+
+mod artifact;
+mod build;
+mod by_hand;
+mod command_line;
+mod data_disk;
+mod etcd_facts;
+mod etcd_values;
+mod etcdctl;
+mod examples;
+mod foreign;
+mod golden;
+mod guard;
+mod guest;
+mod owners;
+mod process;
+mod publish;
+#[cfg(feature = "oci")]
+mod registry;
+mod rehearse;
+mod rehearse_unit;
+#[path = "../support/mod.rs"]
+mod support;
+mod trust;
+mod verify;

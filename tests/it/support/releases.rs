@@ -1,0 +1,127 @@
+//! The artifact store that tests build from: real releases, or stand-ins for them in the fast tier.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::time::UNIX_EPOCH;
+
+use kiln::values::Digest;
+
+use super::made::{deb, program};
+use super::{kiln, root, run};
+
+/// Where `ci/setup` and `ci/etcd` put what tests need.
+pub fn lab() -> PathBuf {
+    std::env::var_os("KILN_LAB").map_or_else(|| root().join("target/lab"), PathBuf::from)
+}
+
+/// etcd's packages of a Debian suite.
+pub fn debs(suite: &str) -> Vec<PathBuf> {
+    let list = lab().join("debs").join(format!(".{suite}"));
+    let text = fs::read_to_string(&list).unwrap_or_else(|_| panic!("run ci/setup and ci/etcd --tests first"));
+    text.lines().map(|line| lab().join("debs").join(line[64..].trim())).collect()
+}
+
+/// etcd's packages of a version, whichever suite they are from.
+pub fn debs_of(version: &str) -> Vec<PathBuf> {
+    let half = |path: &PathBuf| {
+        let name = path.file_name().unwrap().to_string_lossy();
+        ["client", "server"].iter().any(|half| name.starts_with(&format!("etcd-{half}_{version}-")))
+    };
+    let suites = ["trixie", "bookworm", "sid"];
+    let mut found: Vec<_> = suites.iter().flat_map(|suite| debs(suite)).filter(half).collect();
+    found.sort();
+    found.dedup();
+    assert_eq!(found.len(), 2, "no packages of etcd {version} in {}: run ci/etcd --tests", lab().display());
+    found
+}
+
+/// A store with etcd 3.4.23, 3.5.16 and a newer release. In the fast tier the programs are stand-ins, which name their
+/// release and do nothing; elsewhere they are those of bookworm, trixie and sid.
+pub fn store() -> &'static Path {
+    static STORE: OnceLock<PathBuf> = OnceLock::new();
+    STORE.get_or_init(|| {
+        let is_fast = ["fast", "cases"].contains(&env!("CARGO_CRATE_NAME"));
+        if is_fast { stand_ins() } else { imported(lab().join("store"), &real()) }
+    })
+}
+
+fn real() -> Vec<Vec<PathBuf>> {
+    ["trixie", "bookworm", "sid"].map(debs).to_vec()
+}
+
+/// A store with packages in Debian's layout whose programs are stand-ins.
+fn stand_ins() -> PathBuf {
+    let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("stand-ins");
+    fs::create_dir_all(&place).unwrap();
+    let releases = ["3.5.16", "3.4.23", "3.5.30"].map(|release| {
+        let [etcd, etcdutl, etcdctl] = ["etcd", "etcdutl", "etcdctl"].map(|name| stand_in(name, release));
+        let server: &[_] = &[("etcd", &*etcd), ("etcdutl", &*etcdutl)];
+        // etcdutl came with 3.5.
+        let server = if release.starts_with("3.4") { &server[..1] } else { server };
+        let halves = [("server", server), ("client", &[("etcdctl", &*etcdctl)])];
+        halves.map(|(half, programs)| {
+            let file = place.join(format!("etcd-{half}_{release}-1_amd64.deb"));
+            let bytes = deb(half, &format!("{release}-1"), programs);
+            if fs::read(&file).ok().as_ref() != Some(&bytes) {
+                let new = tempfile::NamedTempFile::new_in(&place).unwrap();
+                fs::write(new.path(), bytes).unwrap();
+                new.persist(&file).unwrap();
+            }
+            file
+        })
+    });
+    imported(place.join("store"), &releases.map(Vec::from))
+}
+
+/// A program of its own for each name and release, which does not compress: 256 KiB.
+fn stand_in(name: &str, release: &str) -> Vec<u8> {
+    let mut bytes = program(release);
+    let mut digest = Digest::of(format!("{name} {release}").as_bytes());
+    while bytes.len() < 256 << 10 {
+        let text = digest.to_string();
+        bytes.extend(
+            text.as_bytes()
+                .chunks(2)
+                .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()),
+        );
+        digest = Digest::of(text.as_bytes());
+    }
+    bytes
+}
+
+/// The store at this path, with these releases. They are added once by each build of Kiln, whichever test process comes first.
+fn imported(store: PathBuf, releases: &[Vec<PathBuf>]) -> PathBuf {
+    fs::create_dir_all(store.parent().unwrap()).unwrap();
+    let tmp = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let guard = fs::File::create(store.with_extension("guard")).unwrap();
+    guard.lock().unwrap();
+    let built = fs::metadata(env!("CARGO_BIN_EXE_kiln")).unwrap();
+    let built = built.modified().unwrap().duration_since(UNIX_EPOCH).unwrap();
+    let stamp = format!("{built:?} {} {releases:?}", store.display());
+    let is_ours = store.starts_with(tmp);
+    let stamped = tmp.join(if is_ours { "stand-ins.stamp" } else { "releases.stamp" });
+    if store.is_dir() && fs::read_to_string(&stamped).is_ok_and(|old| old == stamp) {
+        return store;
+    }
+    if is_ours {
+        // Stand-ins of another build may have other bytes.
+        let _ = fs::remove_dir_all(&store);
+    }
+    for files in releases {
+        let mut command = kiln();
+        run(command.args(["artifacts", "add", "--quiet", "--trust", "--artifacts"]).arg(&store).args(files));
+    }
+    fs::write(stamped, stamp).unwrap();
+    store
+}
+
+/// The newest release in the store that is not trixie's: sid's moves.
+pub fn newer_release() -> String {
+    let mut command = kiln();
+    command.args(["artifacts", "list", "--json", "--artifacts"]).arg(store());
+    let listed: serde_json::Value = serde_json::from_str(&run(&mut command)).unwrap();
+    let versions: Vec<_> =
+        listed.as_array().unwrap().iter().map(|r| r["version"].as_str().unwrap()).collect();
+    versions[0].to_owned()
+}

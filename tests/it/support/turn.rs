@@ -1,0 +1,42 @@
+//! What runs one at a time on a small computer. nextest runs each test in a process of its own, where these locks hold
+//! nothing back: its groups in `.config/nextest.toml` do.
+
+use std::process::Command;
+use std::sync::{Mutex, MutexGuard};
+
+use super::{lab, root, run, store};
+
+/// Three members are enough.
+pub fn cluster() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// An emulated machine takes a core for itself.
+pub fn machine() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// Says to a test that it runs inside `ci/lab`.
+const INSIDE: &str = "KILN_TEST_INSIDE";
+
+/// Outside `ci/lab`: runs the test of this name, with its modules, again in there and returns false. It needs QEMU and these
+/// base systems.
+pub fn is_inside(test: &str, bases: &[&str]) -> bool {
+    if std::env::var_os(INSIDE).is_some() {
+        return true;
+    }
+    let qemu = std::env::split_paths(&std::env::var_os("PATH").unwrap())
+        .any(|directory| directory.join("qemu-system-x86_64").exists());
+    let base = |kind: &&str| lab().join("base").join(kind).join("initrd.img").exists();
+    assert!(qemu && bases.iter().all(base), "run ci/setup --tests first");
+    store();
+    let _turn = machine();
+    let mut command = Command::new(root().join("ci/lab"));
+    command.current_dir(root()).arg("env").arg(format!("{INSIDE}=1")).arg(std::env::current_exe().unwrap());
+    let said = run(command.args(["--exact", test, "--nocapture"]).env("KILN_LAB", lab()));
+    // A name that no test has would be no failure.
+    assert!(said.contains("1 passed"), "{test}: {said}");
+    false
+}
