@@ -1,6 +1,7 @@
 //! What the tests share: directories to work in, `kiln` and other programs run there, stores, and who has the turn.
 #![allow(dead_code, unused_imports, reason = "each tier uses another part of it")]
 
+pub mod bundles;
 pub mod desk;
 pub mod golden;
 pub mod made;
