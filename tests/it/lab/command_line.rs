@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output};
 
-use crate::support::{self, ONE, Workshop, refused, run, with_store};
+use crate::support::{self, ONE, Workshop, output, refused, run, with_store};
 
 /// A release whose etcd and etcdctl have each other's names is a mix-up that no digest shows.
 #[test]
@@ -113,4 +113,31 @@ fn places_where_nothing_can_be_and_files_of_others_are_named() {
             "{said}"
         );
     }
+}
+
+#[test]
+fn verbose_names_programs_and_files_and_no_secret() {
+    let shop = Workshop::new();
+    shop.file("base.toml", ONE);
+    shop.file("one.toml", "extends = \"base.toml\"\nschema = 1\n");
+    let (code, quiet, said) = output(with_store(&mut shop.kiln(["build", "./one.toml"])));
+    assert!(code == 0 && !said.contains("read: "), "{said}");
+    let (code, verbose, said) = output(with_store(&mut shop.kiln(["build", "./one.toml", "-v"])));
+    assert_eq!((code, &verbose), (0, &quiet));
+    for file in ["./one.toml", "./base.toml", "keystore/one/secret"] {
+        assert_eq!(said.matches(&format!("read: {file}\n")).count(), 1, "{file}: {said}");
+    }
+    let secret = fs::read_to_string(shop.path().join("keystore/one/secret")).unwrap();
+    assert!(!said.contains(secret.trim()), "{said}");
+    let mut etcdctl = shop.kiln(["-v", "etcdctl", "out/one", "--user", "root:hunter2", "version"]);
+    let (code, stdout, said) = output(&mut etcdctl);
+    assert!(code == 0 && stdout.contains("etcdctl version: 3.5.16"), "{stdout}{said}");
+    assert!(
+        said.contains("etcdctl '[3 arguments not shown]'")
+            || said.contains("etcdctl [3 arguments not shown]"),
+        "{said}"
+    );
+    assert!(!said.contains("hunter2"), "{said}");
+    assert!(said.contains("read: out/one/bundle.json\n"), "{said}");
+    refused(&mut shop.kiln(["plan", "./one.toml", "-q", "-v"]), 2);
 }

@@ -7,7 +7,6 @@ use std::process::Command;
 use kiln::cli::{self, Artifacts, Keystore, Verb};
 use serde_json::Value;
 
-use super::output;
 use crate::support::{self, ONE, Workshop, refused, run, with_store};
 
 /// Every verb with its words (`["artifacts", "add"]`), outermost first; those that are groups, too.
@@ -280,33 +279,6 @@ fn help_is_asked_for_in_either_order() {
         assert!(help.contains("\nExamples:\n  kiln "), "{help}");
     }
     assert!(refused(&mut shop.kiln(["help", "bulid"]), 2).contains("bulid"));
-}
-
-#[test]
-fn verbose_names_programs_and_files_and_no_secret() {
-    let shop = Workshop::new();
-    shop.file("base.toml", ONE);
-    shop.file("one.toml", "extends = \"base.toml\"\nschema = 1\n");
-    let (code, quiet, said) = output(with_store(&mut shop.kiln(["build", "./one.toml"])));
-    assert!(code == 0 && !said.contains("read: "), "{said}");
-    let (code, verbose, said) = output(with_store(&mut shop.kiln(["build", "./one.toml", "-v"])));
-    assert_eq!((code, &verbose), (0, &quiet));
-    for file in ["./one.toml", "./base.toml", "keystore/one/secret"] {
-        assert_eq!(said.matches(&format!("read: {file}\n")).count(), 1, "{file}: {said}");
-    }
-    let secret = fs::read_to_string(shop.path().join("keystore/one/secret")).unwrap();
-    assert!(!said.contains(secret.trim()), "{said}");
-    let mut etcdctl = shop.kiln(["-v", "etcdctl", "out/one", "--user", "root:hunter2", "version"]);
-    let (code, stdout, said) = output(&mut etcdctl);
-    assert!(code == 0 && stdout.contains("etcdctl version: 3.5.16"), "{stdout}{said}");
-    assert!(
-        said.contains("etcdctl '[3 arguments not shown]'")
-            || said.contains("etcdctl [3 arguments not shown]"),
-        "{said}"
-    );
-    assert!(!said.contains("hunter2"), "{said}");
-    assert!(said.contains("read: out/one/bundle.json\n"), "{said}");
-    refused(&mut shop.kiln(["plan", "./one.toml", "-q", "-v"]), 2);
 }
 
 #[test]

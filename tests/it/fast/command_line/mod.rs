@@ -4,16 +4,10 @@ mod door;
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::process::{Command, Output};
+use std::process::Command;
 
-use crate::support::{ONE, Workshop, refused, run, with_store};
+use crate::support::{ONE, Workshop, output, refused, run, with_store};
 use serde_json::Value;
-
-fn output(command: &mut Command) -> (i32, String, String) {
-    let Output { status, stdout, stderr } = command.output().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    (status.code().unwrap(), text(stdout), text(stderr))
-}
 
 /// What `--json` prints for a command that ends with this code.
 #[track_caller]
