@@ -70,7 +70,9 @@ impl Cluster {
             templates: &self.templates,
             epoch: self.epoch,
         };
-        renderer.node_tree(self.node(), &NodeKeys { trust_pem: &self.trust_pem, leaves }).unwrap()
+        renderer
+            .node_tree(self.node(), &NodeKeys { trust: std::slice::from_ref(&self.trust_pem), leaves })
+            .unwrap()
     }
 }
 

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use super::prepare::Prepared;
+use crate::bundle;
 use crate::bundle::MANIFEST_SCHEMA;
 use crate::bundle::manifest::{self, Manifest};
 use crate::failure::{Failure, Result};
@@ -13,10 +14,10 @@ use crate::values::{Invalid, Line, NodeName};
 
 /// # Errors
 /// As for all here: `Exit::Io`, when what was baked has no place in a manifest.
-pub fn authority(authority: &Authority) -> Result<manifest::Certificate> {
+pub fn authority(file: &str, authority: &Authority) -> Result<manifest::Certificate> {
     let root = authority.root();
     Ok(manifest::Certificate {
-        file: parse("client/ca.pem")?,
+        file: parse(&bundle::client_file(file))?,
         node: None,
         subject: Line::of(&root.subject),
         sans: Vec::new(),

@@ -7,12 +7,12 @@ use super::note::Note;
 use super::session::{Overlays, Session, StoredRelease};
 use super::witness::witness;
 use crate::base::BootFiles;
-use crate::bundle::Bundle;
 use crate::bundle::Manifest;
+use crate::bundle::{self, Bundle};
 use crate::failure::{Exit, Failure, Result};
-use crate::pki::{Authority, Keystore, Remark};
+use crate::pki::{Authorities, Keystore, Remark};
 use crate::plan::{self, Plan};
-use crate::profile::{Pki, Profile};
+use crate::profile::Profile;
 use crate::values::{Epoch, Token};
 
 /// All that one bundle follows from, checked as far as it can be without baking.
@@ -27,8 +27,7 @@ pub struct Prepared {
     /// What the boot files are made with, where the bundle has them.
     pub boot: Arc<Option<BootFiles>>,
     pub epoch: Epoch,
-    pki: Pki,
-    authority: OnceLock<Authority>,
+    authorities: OnceLock<Authorities>,
 }
 
 impl Prepared {
@@ -89,29 +88,29 @@ impl Prepared {
             release,
             overlays,
             boot,
-            pki: profile.pki.clone(),
-            authority: OnceLock::new(),
+            authorities: OnceLock::new(),
         })
     }
 
-    /// The cluster's CA, made at the first call: a build in which nothing is new needs none.
+    /// The cluster's authorities, made at the first call: a build in which nothing is new needs none.
     ///
     /// # Errors
-    /// `Exit::Untrusted` when it cannot be trusted.
-    pub fn authority(&self) -> Result<&Authority> {
-        if let Some(authority) = self.authority.get() {
-            return Ok(authority);
+    /// `Exit::Untrusted` when one cannot be trusted.
+    pub fn authorities(&self) -> Result<&Authorities> {
+        if let Some(authorities) = self.authorities.get() {
+            return Ok(authorities);
         }
-        let authority = Authority::new(&self.keystore, self.pki.ca_algorithm, self.pki.ca_lifetime)?;
-        Ok(self.authority.get_or_init(|| authority))
+        let authorities = Authorities::new(&self.keystore, &self.plan.authorities)?;
+        Ok(self.authorities.get_or_init(|| authorities))
     }
 
     /// The end of the first leaf that ends sooner than its lifetime asks, because the CA does.
     pub fn shortened(&self, manifest: &Manifest) -> Option<Epoch> {
         let asked = self.keystore.issued().plus(self.plan.pki.leaf_lifetime);
-        // The CA is listed first.
-        let leaves = manifest.certificates.iter().skip(1).map(|certificate| certificate.not_after);
-        leaves.filter(|end| *end < asked).min()
+        let authorities: Vec<_> =
+            self.plan.authorities.iter().map(|one| bundle::client_file(&one.file())).collect();
+        let leaves = manifest.certificates.iter().filter(|one| !authorities.contains(&one.file.to_string()));
+        leaves.map(|leaf| leaf.not_after).filter(|end| *end < asked).min()
     }
 }
 

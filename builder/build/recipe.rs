@@ -12,13 +12,14 @@ use super::parts::Parts;
 use super::prepare::Prepared;
 use super::session::{LayerDigest, Session};
 use super::sink::Sink;
+use crate::bundle;
 use crate::bundle::manifest::{self, Manifest};
 use crate::carrier::{self, Files, Layer, NodeParts, Packer, libvirt};
 use crate::failure::{Doing, Result};
 use crate::format::{Piece, Stream, tar};
 use crate::interrupt;
 use crate::pki::Issued;
-use crate::plan::{CertificateSpec, Node, Plan};
+use crate::plan::{self, CertificateSpec, Node, Plan};
 use crate::profile::Binaries as Placement;
 use crate::render::{self, NodeKeys, Renderer};
 use crate::threads;
@@ -40,8 +41,8 @@ struct Recipe<'a> {
     /// Of what nodes and clients follow from besides what is their own.
     common: Digest,
     sink: Sink<'a>,
-    /// The certificate of the CA that issues, in PEM.
-    trust: OnceLock<String>,
+    /// What members trust of each authority, in PEM.
+    trust: OnceLock<Vec<String>>,
 }
 
 /// A host that is done.
@@ -49,6 +50,13 @@ struct Recipe<'a> {
 struct BuiltNode {
     node: manifest::Node,
     certificates: Vec<manifest::Certificate>,
+}
+
+/// The clients' files, when they are done.
+#[derive(Serialize, Deserialize)]
+struct BuiltClients {
+    authorities: Vec<manifest::Certificate>,
+    leaves: Vec<manifest::Certificate>,
 }
 
 /// Makes the whole bundle but its manifest, which it returns. Its nodes are made by so many `jobs` at once.
@@ -98,10 +106,9 @@ pub fn build(
         baked.push(done.node);
         certificates.append(&mut done.certificates);
     }
-    // The CA first, and the clients last.
-    let mut client = clients?;
-    certificates.splice(0..0, client.drain(..client.len().min(1)));
-    certificates.append(&mut client);
+    // The authorities first, and the clients last.
+    let clients = clients?;
+    let certificates = [clients.authorities, certificates, clients.leaves].concat();
     Ok(Manifest { nodes: baked, certificates, ..describe::bundle(prepared)? })
 }
 
@@ -175,7 +182,7 @@ impl Recipe<'_> {
     /// Its certificates, its tree, its tree in every packing.
     fn make_node(&self, node: &Node, directory: &str, layer: Option<&LayerDigest>) -> Result<BuiltNode> {
         let leaves = self.issue(&node.certificates)?;
-        let keys = NodeKeys { trust_pem: self.trust()?, leaves: &leaves };
+        let keys = NodeKeys { trust: self.trust()?, leaves: &leaves };
         let mut tree = self.renderer.node_tree(node, &keys)?;
         let without_programs = tree.clone();
         if layer.is_none() {
@@ -219,48 +226,53 @@ impl Recipe<'_> {
         let pki = &self.plan.pki;
         specs
             .iter()
-            .map(|spec| self.prepared.authority()?.issue(spec, pki.leaf_algorithm, pki.leaf_lifetime))
+            .map(|spec| self.prepared.authorities()?.issue(spec, pki.leaf_algorithm, pki.leaf_lifetime))
             .collect()
     }
 
-    fn trust(&self) -> Result<&str> {
+    fn trust(&self) -> Result<&[String]> {
         if let Some(trust) = self.trust.get() {
             return Ok(trust);
         }
-        let trust = self.prepared.authority()?.trust_pem()?;
+        let trust = self.prepared.authorities()?.trust()?;
         Ok(self.trust.get_or_init(|| trust))
     }
 
-    /// What an operator's own machine needs: the trust anchor, client certificates, etcdctl's variables. The CA's
-    /// certificate is the first of those that are said of it.
-    fn clients(&self) -> Result<Vec<manifest::Certificate>> {
+    /// What an operator's own machine needs: the trust anchor, client certificates, etcdctl's variables.
+    fn clients(&self) -> Result<BuiltClients> {
         let inputs = digest_of(&Inputs { common: self.common, own: &self.plan.clients })?;
         self.sink.directory("client", Mode::SECRET_DIRECTORY)?;
         self.parts.part("client", inputs, || self.make_clients())
     }
 
-    fn make_clients(&self) -> Result<Vec<manifest::Certificate>> {
+    fn make_clients(&self) -> Result<BuiltClients> {
         let plan = self.plan;
-        self.sink.text("client/ca.pem", self.prepared.authority()?.root_pem()?)?;
+        let mut authorities = Vec::new();
+        for (name, authority) in self.prepared.authorities()?.all() {
+            let file = plan::authority_file(name);
+            self.sink.text(&bundle::client_file(&file), authority.root_pem()?)?;
+            authorities.push(describe::authority(&file, authority)?);
+        }
+        let trusted = plan.authorities.first().map(|first| first.file()).unwrap_or_default();
         let endpoints: Vec<_> = plan.nodes.iter().map(|node| node.client_url.as_str()).collect();
         let environment = format!(
             "# Made by Kiln for {}. In this directory: . ./etcdctl.sh\nETCDCTL_API=3\nETCDCTL_ENDPOINTS={}\n\
-             ETCDCTL_CACERT=ca.pem\nETCDCTL_CERT=etcdctl.pem\nETCDCTL_KEY=etcdctl-key.pem\n",
+             ETCDCTL_CACERT={trusted}\nETCDCTL_CERT=etcdctl.pem\nETCDCTL_KEY=etcdctl-key.pem\n",
             plan.cluster.name,
             endpoints.join(",")
         );
         self.sink.text("client/etcdctl.env", environment)?;
         self.sink.text("client/etcdctl.sh", render::CLIENT_SCRIPT)?;
         let issued = self.issue(&plan.clients)?;
-        let mut listed = vec![describe::authority(self.prepared.authority()?)?];
+        let mut leaves = Vec::new();
         for (spec, leaf) in plan.clients.iter().zip(&issued) {
             let file = format!("client/{}.pem", spec.file);
             self.sink.text(&file, leaf.cert_pem.clone())?;
             let key = leaf.key_pem.as_bytes().to_vec();
             self.sink.put(&format!("client/{}-key.pem", spec.file), Mode::SECRET, &[Piece::Own(key)])?;
-            listed.push(describe::certificate(&file, None, leaf)?);
+            leaves.push(describe::certificate(&file, None, leaf)?);
         }
-        Ok(listed)
+        Ok(BuiltClients { authorities, leaves })
     }
 }
 

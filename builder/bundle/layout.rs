@@ -75,6 +75,11 @@ pub fn directory_mode(path: &str) -> Mode {
     }
 }
 
+/// A file that operators' own machines need, as its path in the bundle.
+pub fn client_file(name: &str) -> String {
+    format!("client/{name}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

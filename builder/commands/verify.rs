@@ -12,7 +12,7 @@ use crate::clock;
 use crate::disk;
 use crate::failure::{Doing, Exit, Failure, Result};
 use crate::pki::Authority;
-use crate::plan::{CertificateSpec, Usage};
+use crate::plan::{self, CertificateSpec, Owner, Role, Usage};
 use crate::profile::Algorithm;
 use crate::values::{Lifetime, Mode};
 use crate::verify::{self, Options, Report, Stranger};
@@ -39,7 +39,9 @@ pub fn options(bundle: &Bundle) -> Result<Options> {
         dns: Vec::new(),
         ips: Vec::new(),
         usages: vec![Usage::ClientAuth],
-        read_by_etcd: false,
+        roles: vec![Role::Client],
+        authority: plan::CA,
+        owner: Owner::Root,
     };
     let ours = disk::read(&bundle.path.join("client/etcdctl.pem"), PEM_LIMIT)?;
     let issued = Authority::namesake(&bundle.manifest.cluster.name, &ours, now)

@@ -3,6 +3,7 @@
 //! Everything here is derived: the same keystore, profile and program give the same keys, serial numbers,
 //! dates and signatures. Today's date is the caller's to say, and only when a keystore is made or renewed.
 
+mod authorities;
 mod authority;
 mod certificate;
 mod chain;
@@ -24,6 +25,7 @@ mod secret;
 mod show;
 mod signature;
 
+pub use authorities::Authorities;
 pub use authority::{Authority, Issued, Root};
 pub use judge::Remark;
 pub use key::{KeyPem, warm_up};

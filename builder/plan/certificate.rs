@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::Serialize;
 
+use super::authority::CA;
 use crate::profile::{Certificates, Node, OPERATOR, PEER_COMMON_NAME, Pki};
 use crate::values::ClientName;
 
@@ -15,6 +16,27 @@ use crate::values::ClientName;
 pub enum Usage {
     ServerAuth,
     ClientAuth,
+}
+
+/// What a certificate serves for in a cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// What a member shows to clients.
+    Server,
+    /// What a member shows to other members, and to those it calls.
+    Peer,
+    /// What a client shows to members.
+    Client,
+}
+
+/// Who reads a certificate's key on its node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Owner {
+    Etcd,
+    /// root, for etcdctl.
+    Root,
 }
 
 /// One leaf certificate to be issued.
@@ -29,8 +51,10 @@ pub struct CertificateSpec {
     pub dns: Vec<String>,
     pub ips: Vec<IpAddr>,
     pub usages: Vec<Usage>,
-    /// Whether etcd itself reads the key; otherwise it is for root's etcdctl.
-    pub read_by_etcd: bool,
+    pub roles: Vec<Role>,
+    /// The authority that issues it, by its name.
+    pub authority: &'static str,
+    pub owner: Owner,
 }
 
 /// Whose names a node's certificate carries.
@@ -54,7 +78,9 @@ struct Row {
     common_name: CommonName,
     names: Names,
     usages: &'static [Usage],
-    read_by_etcd: bool,
+    roles: &'static [Role],
+    authority: &'static str,
+    owner: Owner,
 }
 
 const BOTH: &[Usage] = &[Usage::ServerAuth, Usage::ClientAuth];
@@ -67,21 +93,27 @@ const PER_USE: &[Row] = &[
         common_name: CommonName::Node,
         names: Names::Server,
         usages: BOTH,
-        read_by_etcd: true,
+        roles: &[Role::Server],
+        authority: CA,
+        owner: Owner::Etcd,
     },
     Row {
         file: "peer",
         common_name: CommonName::Fixed(PEER_COMMON_NAME),
         names: Names::Peer,
         usages: BOTH,
-        read_by_etcd: true,
+        roles: &[Role::Peer],
+        authority: CA,
+        owner: Owner::Etcd,
     },
     Row {
         file: OPERATOR,
         common_name: CommonName::Fixed(OPERATOR),
         names: Names::None,
         usages: &[Usage::ClientAuth],
-        read_by_etcd: false,
+        roles: &[Role::Client],
+        authority: CA,
+        owner: Owner::Root,
     },
 ];
 
@@ -90,21 +122,14 @@ const ONE_PER_NODE: &[Row] = &[Row {
     common_name: CommonName::Node,
     names: Names::Server,
     usages: BOTH,
-    read_by_etcd: true,
+    roles: &[Role::Server, Role::Peer, Role::Client],
+    authority: CA,
+    owner: Owner::Etcd,
 }];
 
-/// Which of a node's certificates serves which use, by file name.
-pub struct Uses {
-    pub server: &'static str,
-    pub peer: &'static str,
-    pub client: &'static str,
-}
-
-pub fn uses(certificates: Certificates) -> Uses {
-    match certificates {
-        Certificates::PerUse => Uses { server: "server", peer: "peer", client: OPERATOR },
-        Certificates::OnePerNode => Uses { server: "etcd", peer: "etcd", client: "etcd" },
-    }
+/// The certificate of a node that serves for a role. Every node has one for each.
+pub fn of_role(certificates: &[CertificateSpec], role: Role) -> Option<&CertificateSpec> {
+    certificates.iter().find(|spec| spec.roles.contains(&role))
 }
 
 pub fn of_node(pki: &Pki, node: &Node, fqdn: &str) -> Vec<CertificateSpec> {
@@ -125,7 +150,9 @@ pub fn of_node(pki: &Pki, node: &Node, fqdn: &str) -> Vec<CertificateSpec> {
                 dns,
                 ips,
                 usages: row.usages.to_vec(),
-                read_by_etcd: row.read_by_etcd,
+                roles: row.roles.to_vec(),
+                authority: row.authority,
+                owner: row.owner,
             }
         })
         .collect()
@@ -166,6 +193,8 @@ fn client(name: &str) -> CertificateSpec {
         dns: Vec::new(),
         ips: Vec::new(),
         usages: vec![Usage::ClientAuth],
-        read_by_etcd: false,
+        roles: vec![Role::Client],
+        authority: CA,
+        owner: Owner::Root,
     }
 }

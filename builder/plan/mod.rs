@@ -1,6 +1,7 @@
 //! `Profile` -> `Plan`: every default filled in, every decision made, per node. A plan can be printed before
 //! anything is built, and rendering adds nothing to it but bytes.
 
+mod authority;
 mod certificate;
 mod cluster;
 mod peers;
@@ -18,7 +19,8 @@ use crate::profile::{Bundle, ConfigStyle, Machine, Network, Pki, Profile};
 use crate::values::{Arch, ClusterName, GuestPath, Mac, NodeName, Token, disk_serial, host_address};
 
 pub use crate::etcd::{CLIENT_PORT, PEER_PORT};
-pub use certificate::{CertificateSpec, Usage, Uses, operator, uses};
+pub use authority::{AuthoritySpec, CA, file as authority_file};
+pub use certificate::{CertificateSpec, Owner, Role, Usage, of_role, operator};
 pub use cluster::Cluster;
 pub use settings::{Origin, Setting};
 use url::url;
@@ -44,6 +46,8 @@ pub struct Plan {
     pub nodes: Vec<Node>,
     /// Certificates in the bundle's `client/`, the one for etcdctl first.
     pub clients: Vec<CertificateSpec>,
+    /// The one that clients trust first.
+    pub authorities: Vec<AuthoritySpec>,
     pub pki: Pki,
     pub machine: Machine,
     pub bundle: Bundle,
@@ -97,9 +101,10 @@ pub fn resolve(profile: &Profile, derived_token: &Token) -> Plan {
                 Some(domain) => format!("{}.{domain}", node.name),
                 None => node.name.to_string(),
             };
+            let certificates = certificate::of_node(&profile.pki, node, &fqdn);
             Node {
-                settings: settings::of_node(profile, node, &cluster, &initial_cluster),
-                certificates: certificate::of_node(&profile.pki, node, &fqdn),
+                settings: settings::of_node(profile, node, &cluster, &certificates, &initial_cluster),
+                certificates,
                 disk_serial: disk_serial(node.name.as_str()),
                 name: node.name.clone(),
                 fqdn,
@@ -123,6 +128,7 @@ pub fn resolve(profile: &Profile, derived_token: &Token) -> Plan {
         network: profile.network.clone(),
         nodes,
         clients: certificate::of_clients(&profile.clients),
+        authorities: authority::of(&profile.pki),
         pki: profile.pki.clone(),
         machine: profile.machine.clone(),
         bundle: profile.bundle.clone(),

@@ -4,9 +4,10 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::certificate::{CertificateSpec, Role, of_role};
 use super::cluster::Cluster;
 use super::url::{loopback, url};
-use super::{certificate, peers};
+use super::{authority, peers};
 use crate::etcd::{CLIENT_PORT, PEER_PORT, Value};
 use crate::profile::{ConfigStyle, Node, Profile};
 
@@ -38,8 +39,14 @@ impl fmt::Display for Origin {
     }
 }
 
-pub fn of_node(profile: &Profile, node: &Node, cluster: &Cluster, initial_cluster: &str) -> Vec<Setting> {
-    let mut settings: Vec<Setting> = own(profile, node, cluster, initial_cluster)
+pub fn of_node(
+    profile: &Profile,
+    node: &Node,
+    cluster: &Cluster,
+    certificates: &[CertificateSpec],
+    initial_cluster: &str,
+) -> Vec<Setting> {
+    let mut settings: Vec<Setting> = own(profile, node, cluster, certificates, initial_cluster)
         .into_iter()
         .map(|(key, value, why)| Setting { key: key.to_owned(), value, origin: Origin::Kiln(why) })
         .collect();
@@ -86,7 +93,13 @@ fn add_gates(there: &mut Setting, given: Setting) {
 
 type Own = (&'static str, Value, &'static str);
 
-fn own(profile: &Profile, node: &Node, cluster: &Cluster, initial_cluster: &str) -> Vec<Own> {
+fn own(
+    profile: &Profile,
+    node: &Node,
+    cluster: &Cluster,
+    certificates: &[CertificateSpec],
+    initial_cluster: &str,
+) -> Vec<Own> {
     let text = |text: String| Value::Text(text);
     let address = "the node's address";
     let mut own = vec![
@@ -104,7 +117,7 @@ fn own(profile: &Profile, node: &Node, cluster: &Cluster, initial_cluster: &str)
         ("initial-cluster-token", text(cluster.token.to_string()), "cluster.token or the keystore"),
         ("initial-cluster-state", text("new".into()), "founding members"),
     ];
-    own.extend(transport_security(profile));
+    own.extend(transport_security(profile, certificates));
     own.extend(
         profile
             .etcd
@@ -133,21 +146,36 @@ fn allows_tls_1_2(profile: &Profile) -> bool {
     })
 }
 
-fn transport_security(profile: &Profile) -> Vec<Own> {
-    let uses = certificate::uses(profile.pki.certificates);
-    let in_pki = |file: &str| Value::Text(format!("{}/{file}", profile.pki.directory.absolute()));
+const CLIENT_PORT_KEYS: [&str; 4] = [
+    "client-transport-security.cert-file",
+    "client-transport-security.key-file",
+    "client-transport-security.trusted-ca-file",
+    "client-transport-security.client-cert-auth",
+];
+
+const PEER_PORT_KEYS: [&str; 4] = [
+    "peer-transport-security.cert-file",
+    "peer-transport-security.key-file",
+    "peer-transport-security.trusted-ca-file",
+    "peer-transport-security.client-cert-auth",
+];
+
+fn transport_security(profile: &Profile, specs: &[CertificateSpec]) -> Vec<Own> {
+    let in_pki = |file: String| Value::Text(format!("{}/{file}", profile.pki.directory.absolute()));
     let certificates = "the certificates";
     let mutual = "only holders of this CA's certificates get in";
-    let mut own = vec![
-        ("client-transport-security.cert-file", in_pki(&format!("{}.pem", uses.server)), certificates),
-        ("client-transport-security.key-file", in_pki(&format!("{}-key.pem", uses.server)), certificates),
-        ("client-transport-security.trusted-ca-file", in_pki("ca.pem"), certificates),
-        ("client-transport-security.client-cert-auth", Value::Bool(true), mutual),
-        ("peer-transport-security.cert-file", in_pki(&format!("{}.pem", uses.peer)), certificates),
-        ("peer-transport-security.key-file", in_pki(&format!("{}-key.pem", uses.peer)), certificates),
-        ("peer-transport-security.trusted-ca-file", in_pki("ca.pem"), certificates),
-        ("peer-transport-security.client-cert-auth", Value::Bool(true), mutual),
-    ];
+    let mut own = Vec::new();
+    // Whom a port lets in: those whom the authority has issued to that issues to its own kind.
+    for (keys, role) in [(CLIENT_PORT_KEYS, Role::Server), (PEER_PORT_KEYS, Role::Peer)] {
+        let Some(spec) = of_role(specs, role) else { continue };
+        let [cert_file, key_file, trusted_ca_file, client_cert_auth] = keys;
+        own.extend([
+            (cert_file, in_pki(format!("{}.pem", spec.file)), certificates),
+            (key_file, in_pki(format!("{}-key.pem", spec.file)), certificates),
+            (trusted_ca_file, in_pki(authority::file(spec.authority)), certificates),
+            (client_cert_auth, Value::Bool(true), mutual),
+        ]);
+    }
     if allows_tls_1_2(profile) {
         let suites = CIPHER_SUITES.map(str::to_owned).to_vec();
         own.push(("cipher-suites", Value::List(suites), "TLS 1.2 without CBC"));

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
-use super::{CertificateSpec, Node, Plan};
+use super::{CertificateSpec, Node, Owner, Plan};
 use crate::values::{Epoch, counted};
 
 /// A plan as it is printed. Without a keystore the token is not known yet, nor are the IDs that follow from it.
@@ -89,9 +89,9 @@ impl View<'_> {
                     "value": self.setting_value(&setting.key, setting.value.to_json()),
                     "from": setting.origin.to_string(),
                 })).collect::<Vec<_>>(),
-                "certificates": node.certificates,
+                "certificates": node.certificates.iter().map(certificate).collect::<Vec<_>>(),
             })).collect::<Vec<_>>(),
-            "client_certificates": plan.clients,
+            "client_certificates": plan.clients.iter().map(certificate).collect::<Vec<_>>(),
         });
         if let (Some(login), Value::Object(view)) = (&plan.machine.login, &mut view) {
             view.insert("login".into(), json!({ "user": login.user, "keys": login.keys }));
@@ -125,6 +125,14 @@ impl View<'_> {
         }
         Ok(())
     }
+}
+
+fn certificate(spec: &CertificateSpec) -> Value {
+    json!({
+        "file": spec.file, "label": spec.label, "common_name": spec.common_name, "dns": spec.dns, "ips": spec.ips,
+        "usages": spec.usages, "read_by_etcd": spec.owner == Owner::Etcd, "roles": spec.roles,
+        "authority": spec.authority,
+    })
 }
 
 fn describe(certificate: &CertificateSpec) -> String {

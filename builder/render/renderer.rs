@@ -11,17 +11,18 @@ use super::variables::VARIABLES;
 use super::{config, logs, systemd};
 use crate::failure::Result;
 use crate::pki::Issued;
-use crate::plan::{self, Node, Plan};
+use crate::plan::{self, Node, Owner, Plan, Role};
 use crate::tree::{Entry, Tree};
 use crate::values::{Epoch, Mode};
 
 /// The account that etcd runs as.
 pub const USER: &str = "etcd";
 
-/// The keys that go into a node's files: the trust anchor and the leaves in the order of the node's
+/// The keys that go into a node's files: what is trusted, and the leaves in the order of the node's
 /// certificates.
 pub struct NodeKeys<'a> {
-    pub trust_pem: &'a str,
+    /// Of each authority of the plan, in its order, in PEM.
+    pub trust: &'a [String],
     pub leaves: &'a [Issued],
 }
 
@@ -52,8 +53,10 @@ impl Renderer<'_> {
         let directory = &self.plan.pki.directory;
         let file = |name: String| path(&format!("{directory}/{name}"));
         tree.insert(directory.clone(), Entry::directory(Mode::DIRECTORY, origin))?;
-        let trust = keys.map(|keys| keys.trust_pem.into()).unwrap_or_default();
-        tree.insert(file("ca.pem".into())?, Entry::file(trust, Mode::FILE, origin))?;
+        for (at, authority) in self.plan.authorities.iter().enumerate() {
+            let trust = keys.and_then(|keys| keys.trust.get(at)).cloned().unwrap_or_default();
+            tree.insert(file(authority.file())?, Entry::file(trust.into(), Mode::FILE, origin))?;
+        }
         for (at, spec) in node.certificates.iter().enumerate() {
             let leaf = keys.and_then(|keys| keys.leaves.get(at));
             let certificate = leaf.map(|leaf| leaf.cert_pem.clone().into_bytes()).unwrap_or_default();
@@ -70,8 +73,9 @@ impl Renderer<'_> {
         let plan = self.plan;
         let pki = plan.pki.directory.absolute();
         let logs = logs::of_node(node);
-        let keys = |by_etcd: bool| -> Vec<String> {
-            let wanted = node.certificates.iter().filter(|spec| spec.read_by_etcd == by_etcd);
+        let stem = |role| plan::of_role(&node.certificates, role).map(|spec| spec.file.as_str());
+        let keys = |owner: Owner| -> Vec<String> {
+            let wanted = node.certificates.iter().filter(|spec| spec.owner == owner);
             wanted.map(|spec| format!("{pki}/{}-key.pem", spec.file)).collect()
         };
         let values = json!({
@@ -108,15 +112,15 @@ impl Renderer<'_> {
             "user": USER,
             "data_dir": plan.data_dir.absolute(),
             "pki_dir": pki,
-            "client_file": plan::uses(plan.pki.certificates).client,
-            "peer_file": plan::uses(plan.pki.certificates).peer,
+            "client_file": stem(Role::Client),
+            "peer_file": stem(Role::Peer),
             "exec_start": config.exec_start,
             "environment_files": config.environment_files,
             "unset": systemd::UNSET.join(" "),
             "log_directories": logs.directories,
             "log_files": logs.files,
-            "etcd_keys": keys(true),
-            "root_keys": keys(false),
+            "etcd_keys": keys(Owner::Etcd),
+            "root_keys": keys(Owner::Root),
         });
         debug_assert!(
             values.as_object().is_some_and(|values| values.keys().eq(VARIABLES.iter().map(|(name, _)| name))),

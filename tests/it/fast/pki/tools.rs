@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 use kiln::disk::Scratch;
 use kiln::failure::Result;
 use kiln::pki::{Authority, Keystore, Sealed, Witness};
-use kiln::plan::{CertificateSpec, Usage};
+use kiln::plan::{CertificateSpec, Owner, Role, Usage};
 use kiln::profile::Algorithm;
 use kiln::values::{ClusterName, Epoch, Lifetime};
 
@@ -32,7 +32,9 @@ pub fn server() -> CertificateSpec {
         dns: vec!["cp-a".into(), "cp-a.kloud.lan".into(), "localhost".into()],
         ips: ["10.240.16.10", "fd00::10", "127.0.0.1", "::1"].map(|ip| ip.parse().unwrap()).to_vec(),
         usages: vec![Usage::ClientAuth, Usage::ServerAuth],
-        read_by_etcd: true,
+        roles: vec![Role::Server],
+        authority: kiln::plan::CA,
+        owner: Owner::Etcd,
     }
 }
 
@@ -44,7 +46,9 @@ pub fn client() -> CertificateSpec {
         dns: Vec::new(),
         ips: Vec::new(),
         usages: vec![Usage::ClientAuth],
-        read_by_etcd: true,
+        roles: vec![Role::Server],
+        authority: kiln::plan::CA,
+        owner: Owner::Etcd,
     }
 }
 

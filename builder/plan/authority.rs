@@ -1,0 +1,34 @@
+//! The certificate authorities of a cluster.
+
+use serde::Serialize;
+
+use crate::profile::{Algorithm, Pki};
+use crate::values::Lifetime;
+
+/// The one CA that every cluster has: it issues to members and to their clients.
+pub const CA: &str = "ca";
+
+/// An authority, as Kiln makes it where none was imported in its place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AuthoritySpec {
+    /// What certificates name it by; `NAME.pem` is the file with what is trusted of it.
+    pub name: &'static str,
+    pub algorithm: Algorithm,
+    pub lifetime: Lifetime,
+}
+
+impl AuthoritySpec {
+    /// Its certificate's file, on nodes and in the bundle's `client/`.
+    pub fn file(&self) -> String {
+        file(self.name)
+    }
+}
+
+pub fn file(authority: &str) -> String {
+    format!("{authority}.pem")
+}
+
+/// All authorities of a cluster, the one that clients trust first.
+pub fn of(pki: &Pki) -> Vec<AuthoritySpec> {
+    vec![AuthoritySpec { name: CA, algorithm: pki.ca_algorithm, lifetime: pki.ca_lifetime }]
+}
