@@ -56,6 +56,7 @@ const ROOMS: Rows = &[
     ("host", &["base", "bundle", "carrier", "disk", "etcd", "process", "verify", "xml"]),
     ("interrupt", &[]),
     ("main", &["cli", "commands", "environ", "process"]),
+    ("parallel", &[]),
     ("pki", &["disk", "etcd", "plan", "profile"]),
     ("plan", &["etcd", "profile"]),
     ("process", &["environ"]),
@@ -64,7 +65,6 @@ const ROOMS: Rows = &[
     ("rehearse", &["bundle", "disk", "process", "verify"]),
     ("render", &["disk", "etcd", "pki", "plan", "profile", "tree", "yaml"]),
     ("suggest", &[]),
-    ("threads", &[]),
     ("tree", &[]),
     ("values", &[]),
     ("verbose", &[]),
@@ -73,7 +73,7 @@ const ROOMS: Rows = &[
     ("yaml", &[]),
 ];
 
-const OPEN: &[&str] = &["failure", "interrupt", "threads", "values", "verbose"];
+const OPEN: &[&str] = &["failure", "interrupt", "parallel", "values", "verbose"];
 
 /// Rooms whose circles of files are still to be taken apart.
 const WITH_CIRCLES: &[&str] = &["format", "verify"];

@@ -18,11 +18,11 @@ use crate::carrier::{self, Files, Layer, NodeParts, Packer, libvirt};
 use crate::failure::{Doing, Result};
 use crate::format::{Piece, Stream, tar};
 use crate::interrupt;
+use crate::parallel;
 use crate::pki::Issued;
 use crate::plan::{self, CertificateSpec, Node, Plan};
 use crate::profile::Binaries as Placement;
 use crate::render::{self, NodeKeys, Renderer};
-use crate::threads;
 use crate::values::{Digest, Mode};
 
 /// What every node has, whatever its carriers.
@@ -90,8 +90,8 @@ pub fn build(
     recipe.sink.text("network.xml", libvirt::network(plan)?)?;
     recipe.sink.directory("nodes", Mode::DIRECTORY)?;
     let (nodes, clients) = thread::scope(|scope| {
-        let clients = threads::beside(scope, || recipe.clients());
-        let nodes = threads::each(&plan.nodes, jobs.get(), |node| {
+        let clients = parallel::beside(scope, || recipe.clients());
+        let nodes = parallel::each(&plan.nodes, jobs.get(), |node| {
             let baked = recipe.node(node, layer.as_ref()).doing(|| format!("baking {}", node.name));
             sink.node();
             baked

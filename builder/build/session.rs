@@ -19,9 +19,9 @@ use crate::disk;
 use crate::failure::{Exit, Failure, Result};
 use crate::format::gzip::Compressor;
 use crate::format::{Piece, Stream, tar};
+use crate::parallel;
 use crate::profile::Profile;
 use crate::render::{self, Overlay, Program, Room, Templates};
-use crate::threads;
 use crate::tree::{Blob, Tree};
 use crate::values::{Digest, Epoch, GuestPath, Lifetime};
 
@@ -205,7 +205,7 @@ impl<'a> Session<'a> {
         };
         let all: Vec<Arc<Blob>> = blobs.values().map(Arc::clone).collect();
         let jobs = NonZeroUsize::new(all.len()).unwrap_or(NonZeroUsize::MIN);
-        let known = threads::each(&all, jobs.get(), ready)?;
+        let known = parallel::each(&all, jobs.get(), ready)?;
         for (blob, _) in all.iter().zip(known).filter(|(_, known)| !known) {
             let pieces = self.compressor.teach(blob)?;
             if let Some(cache) = &self.cache {

@@ -18,8 +18,8 @@ use crate::etcd::ids::{cluster_id, member_id};
 use crate::failure::{Doing, Exit, Failure, Result};
 use crate::format::read::Archive;
 use crate::interrupt;
+use crate::parallel;
 use crate::pki::Presented;
-use crate::threads;
 use crate::values::{AltName, Arch, Digest, GuestPath, Line, Mode};
 
 /// The largest program that is read, in bytes: etcd has 25 MB.
@@ -172,7 +172,7 @@ impl Check<'_> {
         let wanted = Wanted::of(manifest);
         let files: Vec<_> = manifest.files.iter().collect();
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let read = threads::each(&files, cores, |(path, _)| {
+        let read = parallel::each(&files, cores, |(path, _)| {
             interrupt::check()?;
             let read = match there.contains_key(path.as_str()) {
                 true => memory.read(&self.bundle.path.join(path.as_str()), is_tar(path).then_some(&wanted)),

@@ -13,7 +13,7 @@ use crate::disk::{Input, Output, Staging};
 use crate::failure::{Failure, Result};
 use crate::format::{DiskFile, Piece};
 use crate::interrupt;
-use crate::threads;
+use crate::parallel;
 use crate::values::{Digest, GuestPath, Mode};
 
 /// What fits into a core's own cache; in bytes.
@@ -60,25 +60,15 @@ impl<'p> Writer<'p> {
     /// Takes files over from another bundle, by giving each one more name, when every byte of all of them is as it has to
     /// be. `false`, and nothing here, when it is not, or when one cannot have another name.
     pub fn take_over(&self, from: &Path, files: &Files) -> Result<bool> {
-        // Large ones each by a thread of its own, as there are few of them.
-        let opened: Vec<Result<Option<(Input, Digest)>>> = std::thread::scope(|scope| {
-            let open = |path: &GuestPath, want| self.open_as(&from.join(path.as_str()), want);
-            let large = |file: &manifest::File| file.size >= LARGE;
-            let threads: Vec<_> = files
-                .iter()
-                .map(|(path, want)| large(want).then(|| threads::beside(scope, move || open(path, want))))
-                .collect();
-            files
-                .iter()
-                .zip(threads)
-                .map(|((path, want), thread)| {
-                    thread.map_or_else(|| open(path, want), |thread| thread.join()?)
-                })
-                .collect()
-        });
+        // A thread for each large one, as there are few of them.
+        let wanted: Vec<(&GuestPath, &manifest::File)> = files.iter().collect();
+        let large = wanted.iter().filter(|(_, file)| file.size >= LARGE).count();
+        let open =
+            |(path, want): &(&GuestPath, &manifest::File)| self.open_as(&from.join(path.as_str()), want);
+        let opened = parallel::each(&wanted, large, open)?;
         let mut inputs = BTreeMap::new();
         for (path, input) in files.keys().zip(opened) {
-            match input? {
+            match input {
                 Some(input) => inputs.insert(path.as_str(), input),
                 None => return Ok(false),
             };

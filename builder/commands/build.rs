@@ -18,12 +18,12 @@ use crate::clock;
 use crate::disk;
 use crate::failure::Result;
 use crate::values::{ClusterName, counted};
-use crate::{pki, render, threads};
+use crate::{parallel, pki, render};
 
 pub fn run(args: &cli::Build, out: &Output) -> Result<()> {
     thread::scope(|scope| {
         // To read and check everything is work for one core; the others have none yet.
-        let _early = threads::beside(scope, || {
+        let _early = parallel::beside(scope, || {
             pki::warm_up();
             render::embedded().map(drop)
         });

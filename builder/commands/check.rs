@@ -14,8 +14,8 @@ use crate::bundle::{Bundle, Fleet, INDEX, Problem, differs};
 use crate::cli;
 use crate::disk;
 use crate::failure::{Doing, Exit, Failure, Result};
+use crate::parallel;
 use crate::profile::Profile;
-use crate::threads;
 use crate::values::counted;
 
 pub fn run(args: &cli::Check, out: &Output) -> Result<()> {
@@ -70,7 +70,7 @@ fn profiles(args: &cli::Check, out: &Output) -> Result<()> {
     let of = |profile: &Profile| keystores.join(profile.cluster.name.as_str());
     profiles.iter().try_for_each(|profile| places.refuse_keystore(&of(profile)))?;
     overlays::check(&profiles.iter().collect::<Vec<_>>(), &session, &places.and_keystore(&keystores))?;
-    let nodes = threads::each(&profiles, session.jobs.get(), |profile| {
+    let nodes = parallel::each(&profiles, session.jobs.get(), |profile| {
         let check = || {
             let out = target.join(profile.name.as_str());
             let prepared = Prepared::new(profile, &session, of(profile), &out)?;

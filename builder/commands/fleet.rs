@@ -17,9 +17,9 @@ use crate::clock;
 use crate::disk;
 use crate::etcd::Release;
 use crate::failure::{Doing, Failure, Result};
+use crate::parallel;
 use crate::pki::Keystore;
 use crate::profile::Profile;
-use crate::threads;
 use crate::values::{Digest, Epoch, Shard, counted};
 
 /// A bundle that is done.
@@ -70,7 +70,7 @@ pub fn run(args: &cli::Build, out: &Output) -> Result<()> {
     let progress = Progress::begin(out, mine.iter().map(|profile| profile.nodes.len()).sum());
     // One cluster has few nodes: there are enough of them to keep every core busy.
     let inner = if mine.len() >= session.jobs.get() { NonZeroUsize::MIN } else { session.jobs };
-    let built = threads::each(&mine, session.jobs.get(), |profile| {
+    let built = parallel::each(&mine, session.jobs.get(), |profile| {
         bundle(
             profile,
             keystores.join(profile.cluster.name.as_str()),

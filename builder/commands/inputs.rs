@@ -14,8 +14,8 @@ use crate::cli;
 use crate::disk::{self, Input, Kind};
 use crate::environ;
 use crate::failure::{Exit, Failure, Result};
+use crate::parallel;
 use crate::profile::{self, Lines, Profile, Source};
-use crate::threads;
 use crate::values::{ClusterName, Digest, Epoch};
 
 /// How many profiles may extend one another.
@@ -173,8 +173,9 @@ pub fn profiles(sources: &[Source], store: &Store, out: &Output) -> Result<(Vec<
     let available = store.available()?;
     let directory = looked_in(store);
     let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let read =
-        threads::each(sources, cores.get(), |source| Ok(profile::read(source, &available, &carrier::all())))?;
+    let read = parallel::each(sources, cores.get(), |source| {
+        Ok(profile::read(source, &available, &carrier::all()))
+    })?;
     let mut profiles = Vec::with_capacity(sources.len());
     let mut mistakes = Vec::new();
     let mut warned: BTreeMap<String, (String, usize)> = BTreeMap::new();

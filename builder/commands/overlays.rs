@@ -9,9 +9,9 @@ use super::places::Places;
 use crate::artifact::Program;
 use crate::build::{Note, Session, plan_of};
 use crate::failure::{Failure, Result};
+use crate::parallel;
 use crate::profile::{self, About, Finding, Mistakes, OptionSet, Profile};
 use crate::render::{self, Laid, Overlay, Renderer, Replaced, Room};
-use crate::threads;
 use crate::values::Epoch;
 
 /// Looks at the overlays of profiles, and refuses all of what is wrong with them at once. Returns what they put in the place
@@ -21,7 +21,7 @@ use crate::values::Epoch;
 /// `Exit::Unsafe` when a secret or another program would get to the nodes, `Exit::Profile` when something else is wrong as
 /// well.
 pub fn check(profiles: &[&Profile], session: &Session<'_>, places: &Places) -> Result<BTreeSet<Replaced>> {
-    let looked = threads::each(profiles, session.jobs.get(), |profile| look(profile, session, places))?;
+    let looked = parallel::each(profiles, session.jobs.get(), |profile| look(profile, session, places))?;
     let (mut warnings, mut replaced) = (BTreeSet::new(), BTreeSet::new());
     let mut wrong = Vec::new();
     for (profile, looked) in profiles.iter().zip(looked) {

@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use super::input::{FOR_READING, Input};
 use super::look::{Found, Kind, found, gone, is_trusted_owner, parent_of};
 use crate::failure::{Doing, Result};
-use crate::threads;
+use crate::parallel;
 use crate::values::Mode;
 
 /// More directories than this are synced with their whole file systems: one wait instead of one for each.
@@ -220,7 +220,7 @@ impl Directory {
                 half.iter().for_each(|part| drop(self.below(part).and_then(|part| part.clear_in_turn())));
             };
             // Where there is no thread, the call below has more to do.
-            let _beside = threads::beside(scope, move || clear(one));
+            let _beside = parallel::beside(scope, move || clear(one));
             clear(other);
         });
         self.clear_in_turn()

@@ -15,7 +15,7 @@ use super::look::parent_of;
 use super::swap::{Swap, confirm, undo};
 use super::{Directory, Input, Kind, Lock, Stamp, look, make_directories};
 use crate::failure::{Doing, Exit, Failure, Result};
-use crate::threads;
+use crate::parallel;
 use crate::values::Mode;
 
 /// A directory that is being made beside its final place and appears there whole, by one rename.
@@ -174,7 +174,7 @@ impl Staging {
     ) -> Result<Option<Lock>> {
         self.open_to(mode)?;
         thread::scope(|scope| {
-            let syncing = threads::beside(scope, || self.root.sync_file_system());
+            let syncing = parallel::beside(scope, || self.root.sync_file_system());
             let looked = meanwhile(&self);
             let synced = syncing.join().and_then(|synced| synced);
             looked.and(synced)

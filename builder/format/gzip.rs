@@ -7,7 +7,6 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crc32fast::Hasher;
@@ -15,7 +14,7 @@ use flate2::{Compress, Compression, FlushCompress};
 
 use super::{Piece, Stream, length};
 use crate::failure::Result;
-use crate::threads;
+use crate::parallel;
 use crate::tree::{Blob, Content};
 use crate::values::Digest;
 
@@ -125,18 +124,9 @@ impl Compressor {
     }
 
     fn pack(&self, bytes: &[u8]) -> Packed {
-        let chunks: Vec<(&[u8], OnceLock<_>)> =
-            bytes.chunks(CHUNK).map(|chunk| (chunk, OnceLock::new())).collect();
-        let next = AtomicUsize::new(0);
-        let work = || {
-            while let Some((chunk, cell)) = chunks.get(next.fetch_add(1, Ordering::Relaxed)) {
-                cell.get_or_init(|| deflate(chunk));
-            }
-        };
-        threads::crew(self.threads.get().min(chunks.len()), work);
+        let chunks: Vec<&[u8]> = bytes.chunks(CHUNK).collect();
         let mut packed = Packed { parts: Vec::with_capacity(chunks.len()), crc: Hasher::new() };
-        for (chunk, cell) in chunks {
-            let (part, crc) = cell.into_inner().unwrap_or_else(|| deflate(chunk));
+        for (part, crc) in parallel::all(&chunks, self.threads.get(), |chunk| deflate(chunk)) {
             packed.parts.push(Arc::new(part));
             packed.crc.combine(&crc);
         }
@@ -298,7 +288,7 @@ mod tests {
                 .map(|own| {
                     let stream = [Content::Own(vec![own; 9]), Content::Shared(Arc::clone(&shared))];
                     let compressor = &compressor;
-                    crate::threads::need(scope, move || compressor.compress(&stream)).unwrap()
+                    crate::parallel::need(scope, move || compressor.compress(&stream)).unwrap()
                 })
                 .collect();
             runs.into_iter().map(|run| run.join().unwrap().unwrap()).collect()

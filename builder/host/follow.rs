@@ -15,7 +15,7 @@ use super::state::State;
 use crate::bundle::Manifest;
 use crate::failure::{Exit, Failure, Result};
 use crate::interrupt;
-use crate::threads;
+use crate::parallel;
 use crate::values::NodeName;
 use crate::verify::{self, Etcdctl};
 
@@ -211,7 +211,7 @@ pub fn follow(
     thread::scope(|scope| {
         for (at, member) in members.iter().enumerate() {
             let (teller, asked_to_stop) = (teller.clone(), &stop);
-            let begun = threads::need(scope, move || {
+            let begun = parallel::need(scope, move || {
                 while !asked_to_stop.load(Ordering::Relaxed) {
                     let phase = member.ask(etcdctl);
                     if teller.send((at, phase)).is_err() || phase == Phase::Formed {

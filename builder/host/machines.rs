@@ -15,7 +15,7 @@ use crate::base::System;
 use crate::bundle::{Bundle, MANIFEST, MAX_MANIFEST_BYTES};
 use crate::disk::{self, Scratch};
 use crate::failure::{Exit, Failure, Result};
-use crate::threads;
+use crate::parallel;
 use crate::values::{Carrier, ClusterName, Digest, Mode, NodeName};
 use crate::verify::Etcdctl;
 
@@ -165,7 +165,7 @@ fn start(state: &mut State, order: &Order, voice: &mut Voice) -> Result<Begun> {
     state.save()?;
     // Side by side: most of a start is waiting for programs, and members wait for one another.
     let state = &*state;
-    threads::each(&absent, absent.len(), |at| driver.start(state, bundle, order.system, &nodes[*at]))?;
+    parallel::each(&absent, absent.len(), |at| driver.start(state, bundle, order.system, &nodes[*at]))?;
     for at in absent {
         progress[at] = Progress::new(Phase::Started, voice.elapsed(), None);
     }
@@ -287,11 +287,7 @@ pub fn status(bundle: &Bundle) -> Result<Standing> {
         let phase = if runs { member.ask(&etcdctl) } else { Phase::Off };
         Ok(Progress::new(phase, Duration::ZERO, said))
     };
-    let progress: Result<Vec<_>> = std::thread::scope(|scope| {
-        let asked: Vec<_> = members.iter().map(|member| threads::beside(scope, || ask(member))).collect();
-        asked.into_iter().map(|one| one.join()?).collect()
-    });
-    let progress = progress?;
+    let progress = parallel::each(&members, members.len(), ask)?;
     // After up --no-wait nobody else has seen it. Another run that holds the lock is up itself, which remembers.
     if let Ok(_lock) = state::lock(&state.directory) {
         let mut state = State::need(bundle)?;

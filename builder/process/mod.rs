@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
 use crate::failure::{Doing, Failure, Result};
-use crate::{environ, interrupt, threads, verbose};
+use crate::{environ, interrupt, parallel, verbose};
 
 pub use daemon::Daemon;
 pub use find::{find, look_for, this_program};
@@ -206,8 +206,8 @@ impl Program {
         let running = || format!("running {}", self.name());
         thread::scope(|scope| {
             // It would block on a pipe that nobody reads, so without these threads it cannot run.
-            let drains = threads::need(scope, || drain(out, self.output_limit))
-                .and_then(|stdout| Ok((stdout, threads::need(scope, || drain(err, self.output_limit))?)));
+            let drains = parallel::need(scope, || drain(out, self.output_limit))
+                .and_then(|stdout| Ok((stdout, parallel::need(scope, || drain(err, self.output_limit))?)));
             let (stdout, stderr) = match drains {
                 Ok(drains) => drains,
                 Err(failure) => {
@@ -398,7 +398,7 @@ fn drain(stream: Option<impl Read>, limit: u64) -> io::Result<Vec<u8>> {
 /// # Errors
 /// `Exit::Io` when there is no thread to wait in.
 pub fn end_with_parent() -> Result<()> {
-    threads::detached(|| {
+    parallel::detached(|| {
         let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
         std::process::exit(0);
     })

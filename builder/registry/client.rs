@@ -22,7 +22,7 @@ use super::pace::Paced;
 use crate::disk;
 use crate::failure::{Doing, Failure, Result};
 use crate::interrupt;
-use crate::threads;
+use crate::parallel;
 
 /// How often a redirect is followed.
 const REDIRECTS: u32 = 5;
@@ -90,7 +90,7 @@ impl Client {
     pub(super) fn watched<R>(&self, work: impl FnOnce() -> Result<R>) -> Result<R> {
         let (done, wait) = channel::<()>();
         thread::scope(|scope| {
-            threads::need(scope, move || {
+            parallel::need(scope, move || {
                 while wait.recv_timeout(Duration::from_millis(100)) == Err(RecvTimeoutError::Timeout) {
                     if interrupt::asked() {
                         self.agent.clone().shutdown();

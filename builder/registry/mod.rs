@@ -15,7 +15,6 @@ mod client;
 mod credentials;
 mod limits;
 mod pace;
-mod pool;
 mod pull;
 mod push;
 

@@ -9,13 +9,13 @@ use ureq::http::{Method, StatusCode};
 use super::address::Reference;
 use super::artifact::{Blob, IMAGE_TYPE, Image};
 use super::client::Client;
-use super::limits::MAX_IMAGE_BYTES;
+use super::limits::{MAX_IMAGE_BYTES, TRANSFERS};
 use super::pace::Paced;
-use super::pool;
 use crate::bundle::{Manifest, Receiver};
 use crate::digest::{self, Hasher};
 use crate::failure::{Doing, Exit, Failure, Result};
 use crate::interrupt;
+use crate::parallel;
 use crate::values::{Digest, Mode};
 
 #[derive(Debug)]
@@ -43,7 +43,7 @@ pub fn pull(client: &Client, target: &Path) -> Result<Pulled> {
             let files = image.files(&manifest)?;
             let receiver = Receiver::begin(target, &manifest)?;
             let files: Vec<_> = files.into_iter().collect();
-            pool::each(&files, |(path, blob)| {
+            parallel::each(&files, TRANSFERS, |(path, blob)| {
                 let mode = manifest.files.get(path.as_str()).map_or(Mode::FILE, |file| file.mode);
                 let mut output = receiver.create(path, mode)?;
                 receive(client, *blob, |bytes| output.write(bytes)).doing(|| format!("pulling {path}"))

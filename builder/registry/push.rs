@@ -11,13 +11,14 @@ use ureq::http::{Method, StatusCode};
 use super::answer::refused;
 use super::artifact::{Blob, IMAGE_TYPE, Image};
 use super::client::Client;
+use super::limits::TRANSFERS;
 use super::pace::Pace;
-use super::pool;
 use crate::bundle::{Bundle, MANIFEST, SUMS};
 use crate::digest::{self, Hasher};
 use crate::disk::Input;
 use crate::failure::{Doing, Exit, Failure, Result};
 use crate::interrupt;
+use crate::parallel;
 use crate::values::Digest;
 
 /// Blobs, and the bytes in them.
@@ -62,7 +63,7 @@ pub fn push(client: &Client, bundle: &Bundle) -> Result<Pushed> {
     let counts = Mutex::new((Count::default(), Count::default()));
     let result = client.watched(|| {
         let unchanged = is_tagged(client, digest)?;
-        pool::each(&blobs, |(path, blob)| {
+        parallel::each(&blobs, TRANSFERS, |(path, blob)| {
             let there = client.has(*blob)?;
             if !there {
                 upload(client, &bundle.path.join(path), *blob).doing(|| format!("pushing {path}"))?;

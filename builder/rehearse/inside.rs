@@ -17,8 +17,8 @@ use crate::bundle::Manifest;
 use crate::disk::{self, Lock};
 use crate::failure::{Doing, Exit, Failure, Result};
 use crate::interrupt;
+use crate::parallel;
 use crate::process;
-use crate::threads;
 use crate::values::{Epoch, Mode};
 use crate::verify::{self, Etcdctl, Outcome, Report, Stranger};
 
@@ -182,19 +182,13 @@ fn stage(
     accounts: Option<&Accounts>,
 ) -> Result<(Vec<Stage>, Etcdctl)> {
     thread::scope(|scope| {
-        let etcdctl = threads::beside(scope, || Etcdctl::new(&order.bundle, manifest, scratch));
-        let nodes: Vec<_> = manifest
-            .nodes
-            .iter()
-            .map(|node| {
-                threads::beside(scope, move || {
-                    node::prepare(&order.bundle, scratch, manifest, node, accounts)
-                })
-            })
-            .collect();
+        let etcdctl = parallel::beside(scope, || Etcdctl::new(&order.bundle, manifest, scratch));
+        let nodes = parallel::beside(scope, || {
+            let prepare = |node| node::prepare(&order.bundle, scratch, manifest, node, accounts);
+            parallel::each(&manifest.nodes, manifest.nodes.len(), prepare)
+        });
         network::build(scratch, manifest).doing(|| "laying the network".into())?;
-        let stages = nodes.into_iter().map(|node| node.join()?).collect::<Result<Vec<_>>>()?;
-        Ok((stages, etcdctl.join()??))
+        Ok((nodes.join()??, etcdctl.join()??))
     })
 }
 
@@ -212,7 +206,7 @@ fn wait_for_all(
     let until = Instant::now() + Duration::from_secs(order.deadline_seconds);
     let (teller, told) = mpsc::channel();
     // On its own, because a question that waits for an election must not keep a member's end from being seen.
-    threads::detached(move || {
+    parallel::detached(move || {
         loop {
             let healthy = etcdctl.all_healthy(&endpoints);
             let done = !matches!(healthy, Ok(false));

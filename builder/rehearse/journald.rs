@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::mounts;
 use crate::disk::{self, Datagrams};
 use crate::failure::Result;
-use crate::threads;
+use crate::parallel;
 
 /// For a thread that only has to write what is there.
 const FLUSHING: Duration = Duration::from_secs(5);
@@ -47,7 +47,7 @@ pub fn read(socket: Datagrams, log: &Path) -> Result<Journal> {
     let socket = Arc::new(socket);
     let (teller, flushed) = mpsc::channel();
     let reader = Arc::clone(&socket);
-    threads::detached(move || {
+    parallel::detached(move || {
         while let Ok(datagram) = reader.next() {
             if datagram.is_empty() && teller.send(()).is_err() {
                 return;

@@ -11,7 +11,7 @@ use super::probe::{self, Answer, Identity, Visit};
 use super::report::Member;
 use super::running::{self, Told as Settings};
 use super::who::{self, Authorities};
-use crate::threads;
+use crate::parallel;
 
 /// As whom the ports are tried.
 pub struct Visitors {
@@ -194,7 +194,7 @@ fn questions(endpoint: &str, etcdctl: &Etcdctl) -> Answers {
         }
         _ => {
             let (list, health) = std::thread::scope(|scope| {
-                let list = threads::beside(scope, || etcdctl.ask(endpoint, &["member", "list"]));
+                let list = parallel::beside(scope, || etcdctl.ask(endpoint, &["member", "list"]));
                 let health = etcdctl.health(endpoint);
                 (list.get(), health)
             });

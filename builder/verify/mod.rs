@@ -34,7 +34,7 @@ use crate::bundle::manifest::Node;
 use crate::disk::{self, Scratch};
 use crate::failure::{Doing, Failure, Result};
 use crate::interrupt;
-use crate::threads;
+use crate::parallel;
 use crate::values::{Epoch, Url};
 use look::Asked;
 use probe::Identity;
@@ -211,8 +211,5 @@ fn know_the_user(checks: &mut [Check]) {
 
 /// Does the same with every item at once, a thread for each, and keeps their order.
 fn each<'a, T: Sync, R: Send>(items: &'a [T], work: impl Fn(&'a T) -> R + Sync) -> Vec<R> {
-    std::thread::scope(|scope| {
-        let begun: Vec<_> = items.iter().map(|item| threads::beside(scope, || work(item))).collect();
-        begun.into_iter().map(threads::Beside::get).collect()
-    })
+    parallel::all(items, items.len(), work)
 }

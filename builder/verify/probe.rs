@@ -338,7 +338,7 @@ mod tests {
     fn server(reply: Option<&'static [u8]>) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        crate::threads::detached(move || {
+        crate::parallel::detached(move || {
             let (mut stream, _) = listener.accept().unwrap();
             let mut request = [0; 512];
             let _ = stream.read(&mut request);

@@ -3,11 +3,12 @@
 
 #![allow(clippy::disallowed_methods, reason = "this is the door")]
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, Scope, ScopedJoinHandle};
 
 use crate::failure::{Failure, Result};
+use crate::interrupt;
 
 /// Work that was begun beside the caller's, or will be done by the caller when it asks for the result.
 pub struct Beside<'scope, F, T> {
@@ -51,54 +52,72 @@ impl<F: FnOnce() -> T, T> Beside<'_, F, T> {
     }
 }
 
-/// Does the same work in so many threads, of which the caller's is one, or in as many as there are.
-pub fn crew(threads: usize, work: impl Fn() + Sync) {
-    std::thread::scope(|scope| {
-        for _ in 1..threads {
-            // Where the system gives no more, those that are there do the rest.
-            if Builder::new().spawn_scoped(scope, &work).is_err() {
-                break;
-            }
-        }
-        work();
-    });
+/// Calls `work` for every item, in so many threads at most of which the caller's is one, and returns the results in the
+/// items' order. Where the system has no more threads, those that there are do all of the work.
+///
+/// A panic in another thread goes on in the caller's.
+pub fn all<'a, T: Sync, R: Send>(items: &'a [T], threads: usize, work: impl Fn(&'a T) -> R + Sync) -> Vec<R> {
+    share_out(items, threads, work).unwrap_or_else(|failure| std::panic::resume_unwind(Box::new(failure)))
 }
 
-/// Calls `work` for every item, in so many threads at most, and returns the results in the items' order. No new item is begun
-/// after the first fault; of several faults the one of the earliest item is returned.
+/// The same for work that may fail. No new item is begun after the first fault or after Ctrl-C; of several faults the one
+/// of the earliest item is returned.
 ///
 /// # Errors
-/// The fault.
-pub fn each<T: Sync, R: Send>(
-    items: &[T],
+/// The fault; `Exit::Interrupted` after Ctrl-C; `Exit::Io` when a thread panicked.
+pub fn each<'a, T: Sync, R: Send>(
+    items: &'a [T],
     threads: usize,
-    work: impl Fn(&T) -> Result<R> + Sync,
+    work: impl Fn(&'a T) -> Result<R> + Sync,
+) -> Result<Vec<R>> {
+    let stopped = AtomicBool::new(false);
+    let done = share_out(items, threads, |item| {
+        if stopped.load(Ordering::Relaxed) {
+            return None;
+        }
+        let done = interrupt::check().and_then(|()| work(item));
+        if done.is_err() {
+            stopped.store(true, Ordering::Relaxed);
+        }
+        Some(done)
+    })?;
+    done.into_iter().flatten().collect()
+}
+
+/// # Errors
+/// `Exit::Io` when another thread than the caller's panicked.
+fn share_out<'a, T: Sync, R: Send>(
+    items: &'a [T],
+    threads: usize,
+    work: impl Fn(&'a T) -> R + Sync,
 ) -> Result<Vec<R>> {
     let next = AtomicUsize::new(0);
-    let done: Mutex<Vec<(usize, R)>> = Mutex::default();
-    let fault: Mutex<Option<(usize, Failure)>> = Mutex::default();
-    let stopped = || fault.lock().unwrap_or_else(PoisonError::into_inner).is_some();
-    crew(threads.min(items.len()), || {
-        while !stopped() {
-            let at = next.fetch_add(1, Ordering::Relaxed);
-            let Some(item) = items.get(at) else { return };
-            match work(item) {
-                Ok(result) => done.lock().unwrap_or_else(PoisonError::into_inner).push((at, result)),
-                Err(failure) => {
-                    let mut fault = fault.lock().unwrap_or_else(PoisonError::into_inner);
-                    if fault.as_ref().is_none_or(|(earliest, _)| at < *earliest) {
-                        *fault = Some((at, failure));
-                    }
-                }
-            }
+    let do_a_share = || {
+        let mut done = Vec::new();
+        while let Some((at, item)) = begin(&next, items) {
+            done.push((at, work(item)));
         }
-    });
-    if let Some((_, failure)) = fault.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        return Err(failure);
-    }
-    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+        done
+    };
+    let mut done = std::thread::scope(|scope| {
+        // Where the system gives no more, those that are there do the rest.
+        let begin = |_| Builder::new().spawn_scoped(scope, do_a_share).ok();
+        let others: Vec<_> = (1..threads.min(items.len())).map_while(begin).collect();
+        let mut done = do_a_share();
+        // Each is joined, whatever became of the one before it: a panic that is left to the scope ends the caller.
+        for share in others.into_iter().map(ScopedJoinHandle::join).collect::<Vec<_>>() {
+            done.extend(share.map_err(|_| panicked())?);
+        }
+        Ok(done)
+    })?;
     done.sort_unstable_by_key(|(at, _)| *at);
     Ok(done.into_iter().map(|(_, result)| result).collect())
+}
+
+/// The next item that nobody has begun, with its place.
+fn begin<'a, T>(next: &AtomicUsize, items: &'a [T]) -> Option<(usize, &'a T)> {
+    let at = next.fetch_add(1, Ordering::Relaxed);
+    items.get(at).map(|item| (at, item))
 }
 
 /// Begins work that has to run at the same time as the caller's.
@@ -166,21 +185,12 @@ mod tests {
     }
 
     #[test]
-    fn a_crew_works_until_nothing_is_left() {
-        let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        crew(4, || {
-            while next.fetch_add(1, Ordering::Relaxed) < 1000 {
-                done.fetch_add(1, Ordering::Relaxed);
-            }
-        });
-        assert_eq!(done.into_inner(), 1000);
-    }
-
-    #[test]
     fn results_keep_the_order_of_the_items() {
         let items: Vec<u32> = (0..1000).collect();
         assert_eq!(each(&items, 3, |n| Ok(n * 2)).unwrap(), items.iter().map(|n| n * 2).collect::<Vec<_>>());
+        assert_eq!(all(&items, 3, |n| n * 2), items.iter().map(|n| n * 2).collect::<Vec<_>>());
         assert!(each(&[] as &[u32], 3, |_| Ok(())).unwrap().is_empty());
+        assert!(all(&[] as &[u32], 3, |_| ()).is_empty());
     }
 
     #[test]
@@ -207,5 +217,20 @@ mod tests {
         });
         assert_eq!(error.unwrap_err().reason(), "three");
         assert!(begun.into_inner() < items.len());
+    }
+
+    #[test]
+    fn a_panic_in_another_thread_is_a_failure_and_the_rest_is_done() {
+        let (caller, done) = (thread::current().id(), AtomicUsize::new(0));
+        let barrier = std::sync::Barrier::new(2);
+        let lost = each(&[0, 1], 2, |_| {
+            // Each of the two threads has an item by now.
+            barrier.wait();
+            assert_eq!(thread::current().id(), caller, "the other one ends here");
+            done.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        });
+        assert_eq!(lost.unwrap_err().exit(), Exit::Io);
+        assert_eq!(done.into_inner(), 1);
     }
 }
