@@ -15,8 +15,8 @@ use serde_json::ser::{Formatter, PrettyFormatter};
 use super::terminal::Terminal;
 use crate::build::Note;
 use crate::failure::{Doing, Exit, Failure, Result};
+use crate::report::Report;
 use crate::values::{printable_lines, steers};
-use crate::verify::Report;
 
 pub struct Output {
     quiet: bool,

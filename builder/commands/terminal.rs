@@ -7,9 +7,9 @@ use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
 use comfy_table::{ContentArrangement, Table, presets};
 
+use crate::report::{Report, Verdict};
 use crate::values::printable_lines;
 use crate::verbose;
-use crate::verify::{Report, Verdict};
 
 /// For terminals that do not say how wide they are.
 const USUAL_WIDTH: usize = 80;
@@ -95,10 +95,10 @@ impl Terminal {
             text.push_str(rest);
             text.push('\n');
         }
-        let colour = match report.verdict {
-            Verdict::Matches => AnsiColor::Green,
-            Verdict::Differs => AnsiColor::Red,
-            Verdict::Unknown => AnsiColor::Yellow,
+        let colour = match report.verdict() {
+            Verdict::Matches { .. } => AnsiColor::Green,
+            Verdict::Differs { .. } => AnsiColor::Red,
+            Verdict::Unknown { .. } => AnsiColor::Yellow,
         };
         let sentence = self.fit_line(&printable_lines(&report.sentence()), 4);
         text + "\n" + &self.paint(colour.on_default().bold(), &sentence)
@@ -143,7 +143,8 @@ fn table(rows: &[Vec<String>], width: Option<usize>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::verify::{Check, Fault, Member};
+    use crate::causes::Fault;
+    use crate::report::{Check, Member};
 
     const EIGHTY: Terminal = Terminal { width: 80, colour: false, long: false };
 

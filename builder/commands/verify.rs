@@ -14,8 +14,9 @@ use crate::failure::{Doing, Exit, Failure, Result};
 use crate::pki::Authority;
 use crate::plan::{self, CertificateSpec, Owner, Role, Usage};
 use crate::profile::Algorithm;
+use crate::report::{self, Report};
 use crate::values::{Lifetime, Mode};
-use crate::verify::{self, Options, Report, Stranger};
+use crate::verify::{self, Options, Stranger};
 
 pub fn run(args: &cli::Verify, out: &Output) -> Result<()> {
     let bundle = Bundle::open(&args.bundle)?;
@@ -61,7 +62,7 @@ pub fn conclude(report: &Report, json: bool, junit: Option<&Path>, out: &Output)
             let reason = format!("{} is not a regular file; name another for --junit", path.display());
             return Err(Failure::unsafe_to(reason));
         }
-        disk::write_whole(path, verify::junit(report)?.as_bytes(), Mode::FILE)?;
+        disk::write_whole(path, report::junit(report)?.as_bytes(), Mode::FILE)?;
     }
     if json {
         out.json(report)?;
@@ -69,5 +70,5 @@ pub fn conclude(report: &Report, json: bool, junit: Option<&Path>, out: &Output)
         out.report(report)?;
     }
     // The report has said why; said once more it would only stand twice on a terminal.
-    if report.passed { Ok(()) } else { Err(Failure::report(Exit::Wrong, "")) }
+    if report.verdict().is_pass() { Ok(()) } else { Err(Failure::report(Exit::Wrong, "")) }
 }

@@ -19,8 +19,9 @@ use crate::failure::{Doing, Exit, Failure, Result};
 use crate::interrupt;
 use crate::parallel;
 use crate::process;
+use crate::report::{Check, Outcome, Report};
 use crate::values::{Epoch, Mode};
-use crate::verify::{self, Etcdctl, Outcome, Report, Stranger};
+use crate::verify::{self, Etcdctl, Stranger};
 
 /// Orders and answers are small; a report grows with the nodes.
 pub const LIMIT: u64 = 64 << 20;
@@ -165,7 +166,7 @@ fn form(scratch: &Path, order: &Order, steps: &Steps, members: &mut Vec<Member>)
     let mut report = verify::run(&order.bundle, &manifest, &options)?;
     steps.say("verified");
     let failed = |name: &str| {
-        let of = |check: &&verify::Check| check.node.as_deref() == Some(name);
+        let of = |check: &&Check| check.node.as_deref() == Some(name);
         report.checks.iter().filter(of).any(|check| check.outcome == Outcome::Failed)
     };
     let told = complaints.into_iter().filter(|(name, _)| failed(name));

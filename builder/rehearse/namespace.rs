@@ -11,9 +11,10 @@ use crate::disk::{self, Scratch};
 use crate::failure::{Exit, Failure, Result};
 use crate::interrupt;
 use crate::process::{self, Program, Running};
+use crate::report::Report;
 use crate::values::{Arch, Epoch, Mode};
 use crate::verbose;
-use crate::verify::{Report, Stranger};
+use crate::verify::Stranger;
 
 const GLANCE: Duration = Duration::from_millis(10);
 

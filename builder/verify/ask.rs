@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use rustls::pki_types::ServerName;
 use rustls::{AlertDescription, ClientConnection, Stream, SupportedProtocolVersion};
 
-use super::causes::Fault;
 use super::probe::{
     Answer, Identity, Recorder, believed, client, config, connect, is_timeout, refusal, trouble,
 };
+use crate::causes::Fault;
 
 /// For all of a reply, so that a server which sends a byte now and then holds nobody up.
 const WHOLE_REPLY: Duration = Duration::from_secs(5);

@@ -3,12 +3,12 @@
 use std::net::IpAddr;
 
 use super::baked::Baked;
-use super::causes::Fault;
 use super::look::Seen;
-use super::report::Check;
 use super::who::Authorities;
 use crate::bundle::Manifest;
+use crate::causes::Fault;
 use crate::pki::Presented;
+use crate::report::Check;
 use crate::values::{Epoch, counted};
 
 const DAY: u64 = 86_400;
@@ -204,7 +204,7 @@ fn judge(check: &str, node: Option<&str>, from: u64, to: u64, now: Epoch, what: 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::verify::report::Outcome;
+    use crate::report::Outcome;
 
     #[test]
     fn dates_are_judged_by_the_given_day() {

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use super::causes::Fault;
 use super::etcdctl::{Alarm, Alarms, Etcdctl, Hash, HashRow, Status, StatusRow, Trouble};
 use super::look::{Seen, hex};
 use super::members::{self, Known};
 use super::probe::Answer;
-use super::report::Check;
 use crate::bundle::Manifest;
+use crate::causes::Fault;
+use crate::report::Check;
 
 /// How often data is compared again when a compaction came in between.
 const HASH_TRIES: usize = 3;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::causes::Fault;
 use crate::bundle::{Manifest, manifest};
+use crate::causes::Fault;
 use crate::disk::{self, Input};
 use crate::failure::{Doing, Failure, Result};
 use crate::format::read::Archive;

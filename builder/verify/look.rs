@@ -5,13 +5,13 @@ use std::net::SocketAddr;
 use super::Target;
 use super::ask;
 use super::baked::Baked;
-use super::causes::Fault;
 use super::etcdctl::{Etcdctl, MemberList, Status, StatusRow, Trouble};
 use super::probe::{self, Answer, Identity, Visit};
-use super::report::Member;
 use super::running::{self, Told as Settings};
 use super::who::{self, Authorities};
+use crate::causes::Fault;
 use crate::parallel;
+use crate::report::Member;
 
 /// As whom the ports are tried.
 pub struct Visitors {

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::causes::Fault;
 use super::etcdctl::{ListedMember, MemberList, Status};
 use super::look::{Seen, hex};
-use super::report::Check;
 use crate::bundle::Manifest;
 use crate::bundle::manifest::Node;
+use crate::causes::Fault;
 use crate::etcd::ids::MemberId;
+use crate::report::Check;
 use crate::values::{Url, counted};
 
 /// What only a look at all members together tells.

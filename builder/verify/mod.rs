@@ -2,18 +2,15 @@
 
 mod ask;
 mod baked;
-mod causes;
 mod certificates;
 mod checks;
 mod etcdctl;
-mod junit;
 mod look;
 mod members;
 mod notes;
 mod options;
 mod p521;
 mod probe;
-mod report;
 mod running;
 mod trust;
 mod who;
@@ -24,17 +21,16 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-pub use causes::Fault;
 pub use etcdctl::{Etcdctl, baked_etcdctl};
-pub use junit::junit;
-pub use report::{Check, Member, Outcome, Report, Verdict};
 
 use crate::bundle::Manifest;
 use crate::bundle::manifest::Node;
+use crate::causes::Fault;
 use crate::disk::{self, Scratch};
 use crate::failure::{Doing, Failure, Result};
 use crate::interrupt;
 use crate::parallel;
+use crate::report::{Check, Report};
 use crate::values::{Epoch, Url};
 use look::Asked;
 use probe::Identity;

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::causes::Fault;
 use super::look::{Door, Seen};
 use super::probe::Answer;
-use super::report::Check;
 use crate::bundle::Manifest;
+use crate::causes::Fault;
+use crate::report::Check;
 use crate::values::counted;
 
 /// How many failures the cluster still tolerates, when not every member is well. `None` when all are, or none answers.

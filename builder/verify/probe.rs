@@ -20,9 +20,9 @@ use rustls::{
 };
 
 use super::ask::request;
-use super::causes::Fault;
 use super::etcdctl::Trouble;
 use super::p521;
+use crate::causes::Fault;
 use crate::failure::{Failure, Result};
 
 /// For connecting, and for every read.

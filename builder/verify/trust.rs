@@ -17,13 +17,13 @@ use rustls::{ClientConfig, ClientConnection, SignatureScheme};
 use x509_cert::der::Decode;
 use x509_cert::name::Name;
 
-use super::causes::Fault;
 use super::look::Seen;
 use super::probe::Recorder;
-use super::report::Check;
+use crate::causes::Fault;
 use crate::disk;
 use crate::failure::{Doing, Result};
 use crate::pki::Presented;
+use crate::report::Check;
 use crate::values::printable;
 
 /// For connecting, and for every read.

@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use serde::Deserialize;
 
 use super::ask::{self, Asked, Reply};
-use super::causes::Fault;
 use super::etcdctl::Trouble;
 use super::probe::Answer;
+use crate::causes::Fault;
 use crate::failure::Result;
 use crate::pki::Presented;
 

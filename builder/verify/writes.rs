@@ -2,11 +2,11 @@
 //!
 //! What is written hangs on a lease: whatever happens to this program, etcd deletes it when the lease ends.
 
-use super::causes::Fault;
 use super::etcdctl::{Etcdctl, Lease, Range, Trouble, Written};
 use super::look::{Seen, hex};
-use super::report::Check;
 use crate::bundle::Manifest;
+use crate::causes::Fault;
+use crate::report::Check;
 use crate::values::counted;
 
 /// Every key that verify ever writes begins with this.

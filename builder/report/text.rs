@@ -1,130 +1,9 @@
-//! The verdict on a cluster: a row per member, a row per check, for people and for programs.
+//! The report as text, with a table as etcdctl draws it.
 
-use serde::{Deserialize, Serialize};
-
-use super::causes::Fault;
-use crate::values::{counted, printable};
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Outcome {
-    Ok,
-    Failed,
-    /// The check could not be made; the reason is another check's failure, or is in the detail.
-    Skipped,
-}
-
-/// What all checks together say. The program exits with 0 for the first only: what was not seen is not believed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Verdict {
-    /// Every check was made, and each is good.
-    Matches,
-    /// A check has failed.
-    Differs,
-    /// Nothing has failed, but not every check could be made.
-    Unknown,
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Check {
-    /// What was to be shown: `versions as baked`.
-    pub check: String,
-    /// Absent for what concerns the cluster as a whole.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub node: Option<String>,
-    pub outcome: Outcome,
-    /// What was seen.
-    pub detail: String,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub fault: Option<Fault>,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub cause: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub way_out: Option<String>,
-}
-
-impl Check {
-    pub fn ok(check: &str, node: Option<&str>, detail: impl Into<String>) -> Self {
-        Self::plain(check, node, Outcome::Ok, detail.into())
-    }
-
-    pub fn skipped(check: &str, node: Option<&str>, why: impl Into<String>) -> Self {
-        Self::plain(check, node, Outcome::Skipped, why.into())
-    }
-
-    pub fn failed(check: &str, node: Option<&str>, fault: Fault, detail: impl Into<String>) -> Self {
-        Self {
-            fault: Some(fault),
-            cause: Some(fault.cause().to_owned()),
-            way_out: Some(fault.way_out().to_owned()),
-            ..Self::plain(check, node, Outcome::Failed, detail.into())
-        }
-    }
-
-    fn plain(check: &str, node: Option<&str>, outcome: Outcome, detail: String) -> Self {
-        let node = node.map(str::to_owned);
-        // It may quote what a stranger's server said: one line, so that no row of the report can be forged.
-        let detail = printable(&detail).into_owned();
-        Self { check: check.to_owned(), node, outcome, detail, fault: None, cause: None, way_out: None }
-    }
-}
-
-/// What `etcdctl endpoint status` says of one member, and whether it is healthy.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Member {
-    pub node: String,
-    pub endpoint: String,
-    /// Hex without leading zeros, as are all IDs; `None` here and below when it did not answer.
-    pub member_id: Option<String>,
-    pub cluster_id: Option<String>,
-    pub version: Option<String>,
-    /// Bytes.
-    pub db_size: Option<u64>,
-    pub is_leader: Option<bool>,
-    pub is_learner: Option<bool>,
-    pub raft_term: Option<u64>,
-    pub raft_index: Option<u64>,
-    pub raft_applied_index: Option<u64>,
-    pub healthy: Option<bool>,
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Report {
-    pub cluster: String,
-    pub cluster_id: String,
-    /// Every check was made, and each is good.
-    pub passed: bool,
-    pub verdict: Verdict,
-    pub members: Vec<Member>,
-    pub checks: Vec<Check>,
-    /// What the reader should know besides: `the bundle is for arm64, so …`.
-    pub notes: Vec<String>,
-}
+use super::{Check, Outcome, Report};
+use crate::values::printable;
 
 impl Report {
-    pub fn new(
-        (cluster, cluster_id): (String, String),
-        members: Vec<Member>,
-        checks: Vec<Check>,
-        notes: Vec<String>,
-    ) -> Self {
-        let has = |outcome| checks.iter().any(|check| check.outcome == outcome);
-        let verdict = if has(Outcome::Failed) {
-            Verdict::Differs
-        } else if has(Outcome::Skipped) || checks.is_empty() {
-            Verdict::Unknown
-        } else {
-            Verdict::Matches
-        };
-        let notes = notes.iter().map(|note| printable(note).into_owned()).collect();
-        Self { cluster, cluster_id, passed: verdict == Verdict::Matches, verdict, members, checks, notes }
-    }
-
-    pub fn count(&self, outcome: Outcome) -> usize {
-        self.checks.iter().filter(|check| check.outcome == outcome).count()
-    }
-
     /// The table, a line per check, the verdict. Ends with a newline.
     pub fn table(&self) -> String {
         let lines = self.lines().into_iter().map(|[outcome, check, detail]| match &*check {
@@ -144,29 +23,6 @@ impl Report {
         lines.extend(self.skipped_lines());
         lines.extend(self.notes.iter().map(|note| ["note".to_owned(), String::new(), note.clone()]));
         lines
-    }
-
-    /// One sentence.
-    pub fn sentence(&self) -> String {
-        let (total, failed) = (self.checks.len(), self.count(Outcome::Failed));
-        let skipped = self.count(Outcome::Skipped);
-        let also = if skipped == 0 { String::new() } else { format!(", {skipped} skipped") };
-        let name = &self.cluster;
-        let were = if skipped == 1 { "was" } else { "were" };
-        match self.verdict {
-            Verdict::Matches => {
-                format!("{name}: the cluster matches the bundle ({} passed).", counted(total, "check"))
-            }
-            Verdict::Differs => format!(
-                "{name}: the cluster does NOT match the bundle ({failed} of {} failed{also}).",
-                counted(total, "check")
-            ),
-            Verdict::Unknown => format!(
-                "{name}: nothing failed, but {skipped} of {} {were} skipped, so it is not known whether the cluster \
-                 matches the bundle.",
-                counted(total, "check")
-            ),
-        }
     }
 
     /// A member that is away makes many checks impossible; the table says so in one line.
@@ -298,7 +154,9 @@ fn lines_of(group: &[Check]) -> Vec<[String; 3]> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Member;
     use super::*;
+    use crate::causes::Fault;
 
     pub fn sample() -> Report {
         let member = |node: &str, leader| Member {
@@ -319,38 +177,6 @@ mod tests {
             ],
             vec!["a note".into()],
         )
-    }
-
-    #[test]
-    fn each_verdict_has_its_sentence() {
-        let [ok, bad, skipped] = [
-            Check::ok("a", None, ""),
-            Check::failed("b", None, Fault::Stopped, ""),
-            Check::skipped("c", None, ""),
-        ];
-        let cases = [
-            (vec![&ok], "x: the cluster matches the bundle (1 check passed)."),
-            (vec![&ok, &ok], "x: the cluster matches the bundle (2 checks passed)."),
-            (vec![&ok, &bad], "x: the cluster does NOT match the bundle (1 of 2 checks failed)."),
-            (
-                vec![&bad, &skipped],
-                "x: the cluster does NOT match the bundle (1 of 2 checks failed, 1 skipped).",
-            ),
-            (vec![&ok, &skipped], "x: nothing failed, but 1 of 2 checks was skipped"),
-        ];
-        for (checks, want) in cases {
-            let passes = checks.iter().all(|check| check.outcome == Outcome::Ok);
-            let checks = checks.into_iter().cloned().collect();
-            let report = Report::new(("x".into(), String::new()), Vec::new(), checks, Vec::new());
-            assert!(report.sentence().starts_with(want), "{}", report.sentence());
-            assert_eq!(report.passed, passes);
-        }
-    }
-
-    #[test]
-    fn a_strangers_words_are_one_line() {
-        let check = Check::failed("a", None, Fault::NotEtcd, "x\nok       all is well\u{1b}[2J");
-        assert_eq!(check.detail, "x\u{fffd}ok       all is well\u{fffd}[2J");
     }
 
     #[test]
@@ -387,5 +213,6 @@ mod tests {
         let back: Report = serde_json::from_str(&json).unwrap();
         assert_eq!(back.table(), sample().table());
         assert!(json.contains("\"fault\":\"stopped\""), "{json}");
+        assert!(json.contains("\"passed\":false,\"verdict\":\"differs\","), "{json}");
     }
 }

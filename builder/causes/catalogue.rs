@@ -1,52 +1,6 @@
-//! What can be wrong with a cluster: for each fault the likely cause and the way out, a sentence each, and the
-//! words by which programs and kernels name it. The only place for such sentences.
+//! The catalogue: a row for each fault.
 
-use serde::{Deserialize, Serialize};
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Fault {
-    Stopped,
-    Unreachable,
-    Filtered,
-    Waiting,
-    NotEtcd,
-    NotTls,
-    Proxied,
-    Expired,
-    NotYetValid,
-    UnknownAuthority,
-    WrongName,
-    OlderCertificate,
-    NewerCertificate,
-    OtherCertificate,
-    OtherChain,
-    OtherOptions,
-    NoLeader,
-    SeveralLeaders,
-    NoSpace,
-    Corrupt,
-    NoUser,
-    Permission,
-    OtherBundle,
-    OtherCluster,
-    OtherMember,
-    Replaced,
-    OtherVersion,
-    Missing,
-    Extra,
-    Unstarted,
-    Learner,
-    NameDiffers,
-    UrlDiffers,
-    ListsDiffer,
-    DataDiffers,
-    NotRead,
-    Open,
-    OtherTrust,
-    Program,
-    Unknown,
-}
+use super::fault::Fault;
 
 struct Row {
     fault: Fault,

@@ -3,7 +3,7 @@
 use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesEnd, BytesStart, BytesText, Event};
 
-use super::report::{Check, Outcome, Report};
+use super::{Check, Outcome, Report};
 use crate::failure::{Doing, Result};
 
 /// A whole document, ending with a newline.
@@ -78,7 +78,7 @@ fn clean(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::verify::causes::Fault;
+    use crate::causes::Fault;
 
     #[test]
     fn every_check_is_a_case_and_nothing_breaks_out_of_it() {
