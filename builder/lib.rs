@@ -11,6 +11,7 @@ pub mod carrier;
 pub mod causes;
 pub mod cli;
 pub mod clock;
+pub mod cluster;
 pub mod commands;
 pub mod digest;
 pub mod disk;

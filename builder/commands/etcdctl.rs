@@ -7,10 +7,10 @@ use super::programs;
 use crate::artifact;
 use crate::bundle::Bundle;
 use crate::cli;
+use crate::cluster::{self, Etcdctl};
 use crate::disk::Scratch;
 use crate::failure::{Failure, Result};
 use crate::process::{Ended, Program};
-use crate::verify::{self, Etcdctl};
 
 /// # Errors
 /// What etcdctl ended with, as it is: its exit code, or 128 and the signal's number.
@@ -20,7 +20,7 @@ pub fn run(args: &cli::Etcdctl, out: &Output) -> Result<()> {
     let scratch = Scratch::swept("etcdctl")?;
     let etcdctl = Etcdctl::new(&bundle.path, &bundle.manifest, scratch.path())?;
     let client = |file: &str| Path::new(&bundle.path).join("client").join(file);
-    let endpoints = verify::endpoints(&bundle.manifest)?;
+    let endpoints = cluster::endpoints(&bundle.manifest)?;
     let endpoints = match needs_one_endpoint(&args.arguments) && !is_given(&args.arguments, "endpoints") {
         true => vec![leader(&etcdctl, &endpoints, out)?],
         false => endpoints,

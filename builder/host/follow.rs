@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::io::Write as _;
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
@@ -13,11 +13,11 @@ use serde::Serialize;
 
 use super::state::State;
 use crate::bundle::Manifest;
+use crate::cluster::{self, Etcdctl};
 use crate::failure::{Exit, Failure, Result};
 use crate::interrupt;
 use crate::parallel;
 use crate::values::NodeName;
-use crate::verify::{self, Etcdctl};
 
 /// Between two questions to a member: etcdctl takes a tenth of a second of processor time, which an emulated
 /// machine beside it could use.
@@ -74,7 +74,7 @@ pub struct Member {
 /// # Errors
 /// `Exit::Wrong` when a node of the manifest has no client URL.
 pub fn members(manifest: &Manifest) -> Result<Vec<Member>> {
-    let endpoints = verify::endpoints(manifest)?;
+    let endpoints = cluster::endpoints(manifest)?;
     let members = manifest.nodes.iter().zip(endpoints).map(|(node, endpoint)| Member {
         name: node.name.clone(),
         socket: endpoint.trim_start_matches("https://").parse().ok(),
@@ -86,7 +86,7 @@ pub fn members(manifest: &Manifest) -> Result<Vec<Member>> {
 impl Member {
     /// How far it is, if its machine runs.
     pub fn ask(&self, etcdctl: &Etcdctl) -> Phase {
-        let knocked = self.socket.map(|socket| TcpStream::connect_timeout(&socket, KNOCK));
+        let knocked = self.socket.map(|socket| cluster::connect(socket, KNOCK));
         match knocked {
             Some(Err(_)) => Phase::Booting,
             _ if etcdctl.health(&self.endpoint).is_ok() => Phase::Formed,

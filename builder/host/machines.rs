@@ -13,11 +13,11 @@ use super::state::{self, State};
 use super::{drivers, emulator};
 use crate::base::System;
 use crate::bundle::{Bundle, MANIFEST, MAX_MANIFEST_BYTES};
+use crate::cluster::Etcdctl;
 use crate::disk::{self, Scratch};
 use crate::failure::{Exit, Failure, Result};
 use crate::parallel;
 use crate::values::{Carrier, ClusterName, Digest, Mode, NodeName};
-use crate::verify::Etcdctl;
 
 /// How many lines of a console are shown of a node that did not make it.
 const TAIL: usize = 12;

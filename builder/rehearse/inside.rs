@@ -14,6 +14,7 @@ use super::journal;
 use super::network;
 use super::node::{self, Accounts, Member, Stage};
 use crate::bundle::Manifest;
+use crate::cluster::{self, Etcdctl};
 use crate::disk::{self, Lock};
 use crate::failure::{Doing, Exit, Failure, Result};
 use crate::interrupt;
@@ -21,7 +22,7 @@ use crate::parallel;
 use crate::process;
 use crate::report::{Check, Outcome, Report};
 use crate::values::{Epoch, Mode};
-use crate::verify::{self, Etcdctl, Stranger};
+use crate::verify::{self, Stranger};
 
 /// Orders and answers are small; a report grows with the nodes.
 pub const LIMIT: u64 = 64 << 20;
@@ -203,7 +204,7 @@ fn wait_for_all(
     etcdctl: Etcdctl,
     members: &mut [Member],
 ) -> Result<bool> {
-    let endpoints = verify::endpoints(manifest)?;
+    let endpoints = cluster::endpoints(manifest)?;
     let until = Instant::now() + Duration::from_secs(order.deadline_seconds);
     let (teller, told) = mpsc::channel();
     // On its own, because a question that waits for an election must not keep a member's end from being seen.

@@ -4,9 +4,9 @@ use std::net::IpAddr;
 
 use super::baked::Baked;
 use super::look::Seen;
-use super::who::Authorities;
 use crate::bundle::Manifest;
 use crate::causes::Fault;
+use crate::cluster::Authorities;
 use crate::pki::Presented;
 use crate::report::Check;
 use crate::values::{Epoch, counted};

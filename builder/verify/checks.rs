@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use super::etcdctl::{Alarm, Alarms, Etcdctl, Hash, HashRow, Status, StatusRow, Trouble};
-use super::look::{Seen, hex};
+use super::look::Seen;
 use super::members::{self, Known};
-use super::probe::Answer;
 use crate::bundle::Manifest;
 use crate::causes::Fault;
+use crate::cluster::{Alarm, Alarms, Answer, Etcdctl, Hash, HashRow, Status, StatusRow, Trouble, hex_id};
+use crate::parallel;
 use crate::report::Check;
 
 /// How often data is compared again when a compaction came in between.
@@ -105,7 +105,7 @@ fn one_leader(seen: &[Seen<'_>]) -> Check {
         let is = |one: &&Seen<'_>| one.status.as_ref().is_ok_and(|status| status.header.member_id == leader);
         let node = seen.iter().find(is);
         node.or_else(|| seen.iter().find(|one| one.target.node.member_id.0 == leader))
-            .map_or_else(|| hex(leader), |one| one.name().to_owned())
+            .map_or_else(|| hex_id(leader), |one| one.name().to_owned())
     };
     match leaders.iter().copied().collect::<Vec<_>>()[..] {
         [0] => Check::failed(check, None, Fault::NoLeader, "no member knows of a leader"),
@@ -161,7 +161,7 @@ fn no_alarm(seen: &[Seen<'_>], etcdctl: &Etcdctl) -> Check {
 
 fn alarm_text(seen: &[Seen<'_>], alarm: &Alarm) -> String {
     let node = seen.iter().find(|one| one.target.node.member_id.0 == alarm.member_id);
-    let name = node.map_or_else(|| hex(alarm.member_id), |one| one.name().to_owned());
+    let name = node.map_or_else(|| hex_id(alarm.member_id), |one| one.name().to_owned());
     match alarm.alarm {
         1 => format!("alarm NOSPACE of {name}"),
         2 => format!("alarm CORRUPT of {name}"),
@@ -182,7 +182,7 @@ fn same_data(manifest: &Manifest, seen: &[Seen<'_>], etcdctl: &Etcdctl) -> Check
     let mut revision = alive.iter().map(|(_, status)| status.header.revision).min().unwrap_or(0);
     let mut last = Check::skipped(check, None, "no member answers");
     for _ in 0..HASH_TRIES {
-        let hashes = super::each(&alive, |(one, _)| hash_at(etcdctl, &one.endpoint, revision));
+        let hashes = parallel::all(&alive, alive.len(), |(one, _)| hash_at(etcdctl, &one.endpoint, revision));
         let mut good: Vec<(&str, Hash)> = Vec::new();
         for ((one, _), hash) in alive.iter().zip(hashes) {
             match hash {
@@ -211,7 +211,7 @@ fn same_data(manifest: &Manifest, seen: &[Seen<'_>], etcdctl: &Etcdctl) -> Check
         }
         // A compaction came in between: at a later revision they can be compared again.
         std::thread::sleep(std::time::Duration::from_millis(300));
-        let now = super::each(&alive, |(one, _)| {
+        let now = parallel::all(&alive, alive.len(), |(one, _)| {
             etcdctl.ask::<Vec<StatusRow>>(&one.endpoint, &["endpoint", "status"])
         });
         let now = now.into_iter().flatten().flatten().map(|row| row.status.header.revision).min();

@@ -2,14 +2,12 @@
 
 use std::net::SocketAddr;
 
-use super::Target;
-use super::ask;
 use super::baked::Baked;
-use super::etcdctl::{Etcdctl, MemberList, Status, StatusRow, Trouble};
-use super::probe::{self, Answer, Identity, Visit};
-use super::running::{self, Told as Settings};
-use super::who::{self, Authorities};
 use crate::causes::Fault;
+use crate::cluster::{
+    self, Answer, Answered, Authorities, Etcdctl, Identity, MAX_VERSION_BYTES, MemberAnswers, MemberList,
+    Settings, Status, Target, Trouble, Visit, hex_id,
+};
 use crate::parallel;
 use crate::report::Member;
 
@@ -21,8 +19,6 @@ pub struct Visitors {
     pub peers_by_name: bool,
     pub authorities: Authorities,
 }
-
-type Told<T> = Result<T, Trouble>;
 
 /// One try of one port as somebody who has to be refused.
 pub struct Door {
@@ -36,10 +32,10 @@ pub struct Door {
 pub struct Seen<'a> {
     pub target: &'a Target<'a>,
     pub endpoint: String,
-    pub status: Told<Status>,
+    pub status: Answered<Status>,
     /// The same trouble as above when it does not answer at all.
-    pub list: Told<MemberList>,
-    pub health: Told<()>,
+    pub list: Answered<MemberList>,
+    pub health: Answered<()>,
     pub doors: Vec<Door>,
     /// What the bundle holds for it.
     pub baked: &'a Baked,
@@ -76,8 +72,8 @@ impl Seen<'_> {
         let mut member =
             Member { node: self.name().to_owned(), endpoint: self.endpoint.clone(), ..Member::default() };
         if let Ok(status) = &self.status {
-            member.member_id = Some(hex(status.header.member_id));
-            member.cluster_id = Some(hex(status.header.cluster_id));
+            member.member_id = Some(hex_id(status.header.member_id));
+            member.cluster_id = Some(hex_id(status.header.cluster_id));
             member.version = Some(status.version.clone());
             member.db_size = Some(status.db_size);
             member.is_leader = Some(status.leader != 0 && status.leader == status.header.member_id);
@@ -91,17 +87,12 @@ impl Seen<'_> {
     }
 }
 
-/// An ID as etcdctl prints it in its tables.
-pub fn hex(id: u64) -> String {
-    format!("{id:x}")
-}
-
 /// What a member answered as one of a cluster, before its ports are tried.
 pub struct Asked<'a> {
     target: &'a Target<'a>,
     baked: &'a Baked,
     presented: Vec<Vec<u8>>,
-    answers: Answers,
+    answers: MemberAnswers,
     /// Whether it is a member of this cluster's CA, as far as is known.
     is_known: bool,
 }
@@ -113,13 +104,13 @@ pub fn ask<'a>(
     etcdctl: &Etcdctl,
     visitors: &Visitors,
 ) -> Asked<'a> {
-    let asked = ask::ask(target.client, &visitors.client, "/version", who::LIMIT);
+    let asked = cluster::ask(target.client, &visitors.client, "/version", MAX_VERSION_BYTES);
     let intermediates = baked.server.get(1..).unwrap_or_default();
-    let known = who::check(target.client, &asked, &visitors.authorities, intermediates);
+    let known = cluster::identify(target.client, &asked, &visitors.authorities, intermediates);
     let is_known = known.is_ok();
     let answers = match known {
-        Ok(()) => questions(&target.endpoint(), etcdctl),
-        Err(trouble) => Answers::none(&trouble),
+        Ok(()) => MemberAnswers::ask(&target.endpoint(), etcdctl),
+        Err(trouble) => MemberAnswers::none(&trouble),
     };
     Asked { target, baked, presented: asked.presented, answers, is_known }
 }
@@ -132,7 +123,7 @@ pub fn is_in_motion(asked: &[Asked<'_>]) -> bool {
     let waits = |trouble: &Trouble| matches!(trouble.fault, Fault::Waiting | Fault::NoLeader);
     known.windows(2).any(|two| cluster(&two[0]) == cluster(&two[1]) && view(&two[0]) != view(&two[1]))
         || asked.iter().filter(|one| one.answers.status.is_ok()).any(|one| {
-            let Answers { list, health, .. } = &one.answers;
+            let MemberAnswers { list, health, .. } = &one.answers;
             list.as_ref().err().is_some_and(waits) || health.as_ref().err().is_some_and(waits)
         })
 }
@@ -149,7 +140,7 @@ impl<'a> Asked<'a> {
     /// heartbeats, and what is then seen is the trouble that the looking has made.
     pub fn ports(&self, visitors: &Visitors) -> Ports {
         let settings = match self.is_known {
-            true => running::told(self.target.client, &visitors.client),
+            true => cluster::settings(self.target.client, &visitors.client),
             false => Settings::default(),
         };
         let (doors, peer) = doors(self.target, visitors);
@@ -157,49 +148,10 @@ impl<'a> Asked<'a> {
     }
 
     pub fn with(self, ports: Ports) -> Seen<'a> {
-        let Self { target, baked, presented, answers: Answers { status, list, health }, .. } = self;
+        let Self { target, baked, presented, answers: MemberAnswers { status, list, health }, .. } = self;
         let Ports { settings, doors, peer } = ports;
         let endpoint = target.endpoint();
         Seen { target, endpoint, status, list, health, doors, baked, presented, peer, settings }
-    }
-}
-
-struct Answers {
-    status: Told<Status>,
-    list: Told<MemberList>,
-    health: Told<()>,
-}
-
-impl Answers {
-    fn none(trouble: &Trouble) -> Self {
-        let [status, list, health] = [(); 3].map(|()| trouble.clone());
-        Self { status: Err(status), list: Err(list), health: Err(health) }
-    }
-}
-
-fn questions(endpoint: &str, etcdctl: &Etcdctl) -> Answers {
-    let ask = || -> Told<Status> {
-        let rows: Vec<StatusRow> = etcdctl.ask(endpoint, &["endpoint", "status"])?;
-        let silent = || Trouble { fault: Fault::Unknown, said: "an empty status".into() };
-        rows.into_iter().next().map(|row| row.status).ok_or_else(silent)
-    };
-    let status = ask();
-    match &status {
-        // A user without rights is told the status by some releases only, the list by all.
-        Err(trouble) if !matches!(trouble.fault, Fault::NoUser | Fault::Permission) => Answers::none(trouble),
-        // Both need a quorum and would only wait out their deadlines.
-        Ok(known) if known.leader == 0 => {
-            let none = Trouble { fault: Fault::NoLeader, said: "it knows of no leader".into() };
-            Answers { list: Err(none.clone()), health: Err(none), status }
-        }
-        _ => {
-            let (list, health) = std::thread::scope(|scope| {
-                let list = parallel::beside(scope, || etcdctl.ask(endpoint, &["member", "list"]));
-                let health = etcdctl.health(endpoint);
-                (list.get(), health)
-            });
-            Answers { list, health, status }
-        }
     }
 }
 
@@ -235,7 +187,7 @@ fn doors(target: &Target<'_>, visitors: &Visitors) -> (Vec<Door>, Result<Vec<Vec
         visitors.peers_by_name || (*port, *visitor) != (Port::Peer, Visitor::Client)
     };
     let doors: Vec<_> = DOORS.into_iter().filter(shut).collect();
-    let tried = super::each(&doors, |(_, port, visitor)| {
+    let tried = parallel::all(&doors, doors.len(), |(_, port, visitor)| {
         let address = match port {
             Port::Client => Ok(target.client),
             Port::Peer => target.peer.ok_or("only the client port of this node was given"),
@@ -282,25 +234,13 @@ fn doors(target: &Target<'_>, visitors: &Visitors) -> (Vec<Door>, Result<Vec<Vec
 
 fn try_as(visitor: Visitor, address: SocketAddr, visitors: &Visitors) -> Result<Visit, &'static str> {
     Ok(match visitor {
-        Visitor::Plain => Visit { answer: probe::plain(address), presented: Vec::new() },
-        Visitor::Nobody => probe::tls(address, None),
-        Visitor::Client => probe::tls(address, Some(&visitors.client)),
+        Visitor::Plain => Visit { answer: cluster::probe_plainly(address), presented: Vec::new() },
+        Visitor::Nobody => cluster::probe_tls(address, None),
+        Visitor::Client => cluster::probe_tls(address, Some(&visitors.client)),
         Visitor::Stranger => {
             let stranger =
                 visitors.stranger.as_ref().ok_or("there is no certificate of another CA to try")?;
-            probe::tls(address, Some(stranger))
+            cluster::probe_tls(address, Some(stranger))
         }
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// One ID in sixteen begins with a zero, and verify took it for another cluster's.
-    #[test]
-    fn an_id_with_a_leading_zero_is_written_as_etcdctl_writes_it() {
-        assert_eq!(hex(0x060a_2f48_8ab1_9660), "60a2f488ab19660");
-        assert_eq!(hex(0xe33f_550d_f7f5_d6bb), "e33f550df7f5d6bb");
-    }
 }

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::etcdctl::{ListedMember, MemberList, Status};
-use super::look::{Seen, hex};
+use super::look::Seen;
 use crate::bundle::Manifest;
 use crate::bundle::manifest::Node;
 use crate::causes::Fault;
+use crate::cluster::{ListedMember, MemberList, Status, hex_id};
 use crate::etcd::ids::MemberId;
 use crate::report::Check;
 use crate::values::{Url, counted};
@@ -60,7 +60,7 @@ pub fn identity(
     one: &Seen<'_>,
     status: &Status,
 ) -> Result<String, (Fault, String)> {
-    let (cluster, member) = (hex(status.header.cluster_id), hex(status.header.member_id));
+    let (cluster, member) = (hex_id(status.header.cluster_id), hex_id(status.header.member_id));
     if status.header.cluster_id != manifest.cluster.id.0 {
         let detail = format!("its cluster ID is {cluster}; the bundle's is {}", manifest.cluster.id);
         return Err((known.other_cluster(), detail));
@@ -103,7 +103,7 @@ pub fn check(manifest: &Manifest, known: &Known, one: &Seen<'_>) -> Check {
 }
 
 fn compare(manifest: &Manifest, known: &Known, list: &MemberList) -> Vec<(Fault, String)> {
-    let cluster = hex(list.header.cluster_id);
+    let cluster = hex_id(list.header.cluster_id);
     if list.header.cluster_id != manifest.cluster.id.0 {
         // Every member differs then; one sentence is enough.
         return vec![(known.other_cluster(), format!("it is the list of the cluster {cluster}"))];
@@ -126,7 +126,8 @@ fn compare(manifest: &Manifest, known: &Known, list: &MemberList) -> Vec<(Fault,
         if manifest.nodes.iter().all(|node| !is(node, member)) {
             let name = if member.name.is_empty() { "a member without a name" } else { &member.name };
             let learner = if member.is_learner { ", a learner" } else { "" };
-            differences.push((Fault::Extra, format!("it has {name} ({}{learner}) besides", hex(member.id))));
+            differences
+                .push((Fault::Extra, format!("it has {name} ({}{learner}) besides", hex_id(member.id))));
         }
     }
     differences
@@ -187,10 +188,10 @@ pub fn same_lists(seen: &[Seen<'_>]) -> Check {
 mod tests {
     use super::*;
     use crate::bundle::manifest::{Binaries, Cluster, Etcd, Network};
+    use crate::cluster::Header;
     use crate::etcd::Release;
     use crate::etcd::ids::{ClusterId, MemberId};
     use crate::values::{Arch, Epoch, Line};
-    use crate::verify::etcdctl::Header;
 
     fn manifest() -> Manifest {
         let node = |name: &str, last: u8| Node {

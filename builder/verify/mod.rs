@@ -1,19 +1,13 @@
 //! Asking a running cluster whether it is what the bundle holds, and saying what is wrong and why.
 
-mod ask;
 mod baked;
 mod certificates;
 mod checks;
-mod etcdctl;
 mod look;
 mod members;
 mod notes;
 mod options;
-mod p521;
-mod probe;
-mod running;
 mod trust;
-mod who;
 mod writes;
 
 use std::collections::BTreeMap;
@@ -21,23 +15,20 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-pub use etcdctl::{Etcdctl, baked_etcdctl};
-
 use crate::bundle::Manifest;
-use crate::bundle::manifest::Node;
 use crate::causes::Fault;
+use crate::cluster::{Authorities, Etcdctl, Identity, targets};
 use crate::disk::{self, Scratch};
 use crate::failure::{Doing, Failure, Result};
 use crate::interrupt;
 use crate::parallel;
+use crate::pki::Presented;
 use crate::report::{Check, Report};
-use crate::values::{Epoch, Url};
+use crate::values::Epoch;
 use look::Asked;
-use probe::Identity;
-use who::Authorities;
 
 /// PEM files in a bundle are a few kilobytes.
-const PEM_LIMIT: u64 = 1 << 20;
+const MAX_PEM_BYTES: u64 = 1 << 20;
 
 pub struct Options {
     /// Today, which certificates are measured against.
@@ -57,54 +48,6 @@ pub struct Stranger {
     pub key: Vec<u8>,
 }
 
-/// A node and where its ports are reached from here.
-struct Target<'a> {
-    node: &'a Node,
-    client: SocketAddr,
-    /// Not known when the client port was given from outside.
-    peer: Option<SocketAddr>,
-}
-
-impl Target<'_> {
-    fn endpoint(&self) -> String {
-        format!("https://{}", self.client)
-    }
-}
-
-/// The client ports of a bundle's nodes as etcdctl's `--endpoints` takes them, by address, in the bundle's order.
-///
-/// # Errors
-/// `Exit::Wrong` when a node has no https URL with a port.
-pub fn endpoints(manifest: &Manifest) -> Result<Vec<String>> {
-    Ok(targets(manifest, &BTreeMap::new())?.iter().map(Target::endpoint).collect())
-}
-
-fn targets<'a>(manifest: &'a Manifest, given: &BTreeMap<String, SocketAddr>) -> Result<Vec<Target<'a>>> {
-    if let Some(unknown) =
-        given.keys().find(|name| manifest.nodes.iter().all(|node| node.name.as_str() != *name))
-    {
-        return Err(Failure::new(
-            crate::failure::Exit::Usage,
-            format!("the bundle has no node {unknown} to take an endpoint for"),
-        ));
-    }
-    let all = manifest.nodes.iter().map(|node| {
-        let at = |urls: &[Url], what: &str| match urls.first() {
-            Some(url) => Ok(url.address()),
-            None => Err(Failure::wrong(format!("the manifest gives {} no https {what} URL", node.name))),
-        };
-        Ok(match given.get(node.name.as_str()) {
-            Some(client) => Target { node, client: *client, peer: None },
-            None => Target {
-                node,
-                client: at(&node.client_urls, "client")?,
-                peer: Some(at(&node.peer_urls, "peer")?),
-            },
-        })
-    });
-    all.collect()
-}
-
 /// Makes every check. What could not be checked is in the report as skipped.
 ///
 /// # Errors
@@ -112,26 +55,27 @@ fn targets<'a>(manifest: &'a Manifest, given: &BTreeMap<String, SocketAddr>) -> 
 pub fn run(bundle: &Path, manifest: &Manifest, options: &Options) -> Result<Report> {
     let scratch = Scratch::swept("verify")?;
     let etcdctl = Etcdctl::new(bundle, manifest, scratch.path())?;
-    let read = |name: &str| disk::read(&bundle.join("client").join(name), PEM_LIMIT);
+    let client = Client::read(bundle)?;
     let visitors = look::Visitors {
-        client: Identity::from_pem(&read("etcdctl.pem")?, &read("etcdctl-key.pem")?)
-            .doing(|| "reading client/etcdctl.pem".into())?,
+        client: client.identity,
         stranger: match &options.stranger {
             Some(stranger) => Some(Identity::from_pem(&stranger.certificate, &stranger.key)?),
             None => None,
         },
         peers_by_name: manifest.etcd.peers_by_name,
-        authorities: Authorities::from_pem(&read("ca.pem")?).doing(|| "reading client/ca.pem".into())?,
+        authorities: client.authorities,
     };
     let targets = targets(manifest, &options.endpoints)?;
-    let baked = each(&targets, |target| baked::read(bundle, manifest, target.node));
+    let baked = parallel::all(&targets, targets.len(), |target| baked::read(bundle, manifest, target.node));
     let baked = baked.into_iter().collect::<Result<Vec<_>>>()?;
     let pairs: Vec<_> = targets.iter().zip(&baked).collect();
     let (asked, times) = ask_until_at_rest(|| {
-        let asked = each(&pairs, |(target, baked)| look::ask(target, baked, &etcdctl, &visitors));
+        let asked = parallel::all(&pairs, pairs.len(), |(target, baked)| {
+            look::ask(target, baked, &etcdctl, &visitors)
+        });
         interrupt::check().map(|()| asked)
     })?;
-    let ports = each(&asked, |asked| asked.ports(&visitors));
+    let ports = parallel::all(&asked, asked.len(), |asked| asked.ports(&visitors));
     let seen: Vec<_> = asked.into_iter().zip(ports).map(|(asked, ports)| asked.with(ports)).collect();
     interrupt::check()?;
 
@@ -150,7 +94,7 @@ pub fn run(bundle: &Path, manifest: &Manifest, options: &Options) -> Result<Repo
         interrupt::check()?;
     }
     checks.extend(checks::doors(&seen));
-    let (whom, trusts_more) = trust::check(bundle, &seen)?;
+    let (whom, trusts_more) = trust::check(&client.certificate, &seen);
     checks.extend(whom);
     let (of_options, untold) = notes::options(&seen);
     checks.extend(of_options);
@@ -169,6 +113,29 @@ pub fn run(bundle: &Path, manifest: &Manifest, options: &Options) -> Result<Repo
     }
     let cluster = (manifest.cluster.name.to_string(), manifest.cluster.id.to_string());
     Ok(Report::new(cluster, seen.iter().map(look::Seen::member).collect(), checks, notes))
+}
+
+/// What a bundle has for its clients.
+struct Client {
+    certificate: Presented,
+    identity: Identity,
+    authorities: Authorities,
+}
+
+impl Client {
+    fn read(bundle: &Path) -> Result<Self> {
+        let read = |name: &str| disk::read(&bundle.join("client").join(name), MAX_PEM_BYTES);
+        let certificate = read("etcdctl.pem")?;
+        let (identity, chain) = Identity::from_pem(&certificate, &read("etcdctl-key.pem")?)
+            .and_then(|identity| Ok((identity, Presented::all_from_pem(&certificate)?)))
+            .doing(|| "reading client/etcdctl.pem".into())?;
+        let leaf = chain.into_iter().next();
+        Ok(Self {
+            certificate: leaf.ok_or_else(|| Failure::untrusted("client/etcdctl.pem has no certificate"))?,
+            identity,
+            authorities: Authorities::from_pem(&read("ca.pem")?).doing(|| "reading client/ca.pem".into())?,
+        })
+    }
 }
 
 /// How long members may take to agree on a leader. An election ends within a few election timeouts (raft's are a second, and
@@ -203,9 +170,4 @@ fn know_the_user(checks: &mut [Check]) {
     for check in checks.iter_mut().filter(|check| check.fault == Some(Fault::Permission)) {
         *check = Check::failed(&check.check, check.node.as_deref(), Fault::NoUser, check.detail.as_str());
     }
-}
-
-/// Does the same with every item at once, a thread for each, and keeps their order.
-fn each<'a, T: Sync, R: Send>(items: &'a [T], work: impl Fn(&'a T) -> R + Sync) -> Vec<R> {
-    parallel::all(items, items.len(), work)
 }

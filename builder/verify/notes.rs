@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::look::{Door, Seen};
-use super::probe::Answer;
 use crate::bundle::Manifest;
 use crate::causes::Fault;
+use crate::cluster::Answer;
 use crate::report::Check;
 use crate::values::counted;
 

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::running::Told;
+use crate::cluster::Settings;
 use crate::etcd::keys;
 
 /// `DefaultQuotaBytes` of server/storage/quota.go: what 0, or nothing, stands for.
@@ -92,7 +92,7 @@ impl Options {
         Some(Self { command, values })
     }
 
-    pub fn compare(&self, told: &Told) -> Compared {
+    pub fn compare(&self, told: &Settings) -> Compared {
         let mut compared = Compared::default();
         let mut by_command = false;
         if let Some(command) = &told.command {
@@ -345,12 +345,12 @@ mod tests {
         let line = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
         let baked =
             read("/bin/etcd --name=a --heartbeat-interval=250 --quota-backend-bytes=8589934592", "").unwrap();
-        let told = |command: &str, quota| Told {
+        let told = |command: &str, quota| Settings {
             command: Some(line(command)),
             quota: Some(quota),
             extensive: Some(false),
             tls12: Some(true),
-            ..Told::default()
+            ..Settings::default()
         };
         let good = told(
             "/bin/etcd -heartbeat-interval 250 --name=a --quota-backend-bytes=8589934592",
@@ -376,13 +376,13 @@ mod tests {
         let file =
             "name: \"a\"\nheartbeat-interval: 250\nmetrics: \"extensive\"\ntls-min-version: \"TLS1.3\"\n";
         let baked = read("/bin/etcd --config-file /etc/etcd.conf", file).unwrap();
-        let told = Told {
+        let told = Settings {
             command: Some(baked.command.clone()),
             quota: Some(DEFAULT_QUOTA),
             extensive: Some(false),
             tls12: Some(true),
             pprof: Some(true),
-            ..Told::default()
+            ..Settings::default()
         };
         let compared = baked.compare(&told);
         assert_eq!(compared.untold.iter().collect::<Vec<_>>(), ["heartbeat-interval"]);

@@ -2,10 +2,11 @@
 //!
 //! What is written hangs on a lease: whatever happens to this program, etcd deletes it when the lease ends.
 
-use super::etcdctl::{Etcdctl, Lease, Range, Trouble, Written};
-use super::look::{Seen, hex};
+use super::look::Seen;
 use crate::bundle::Manifest;
 use crate::causes::Fault;
+use crate::cluster::{Etcdctl, Lease, Range, Trouble, Written, hex_id};
+use crate::parallel;
 use crate::report::Check;
 use crate::values::counted;
 
@@ -23,15 +24,17 @@ pub fn check(manifest: &Manifest, seen: &[Seen<'_>], etcdctl: &Etcdctl, unique: 
     let lease = first(&able, |one| etcdctl.clear_up::<Lease>(&one.endpoint, &["lease", "grant", LEASE]));
     let put = |one: &&Seen<'_>| {
         let lease = lease.as_ref().map_err(Trouble::clone)?;
-        let (lease, key) = (format!("--lease={}", hex(lease.id)), format!("{prefix}{}", one.name()));
+        let (lease, key) = (format!("--lease={}", hex_id(lease.id)), format!("{prefix}{}", one.name()));
         etcdctl.clear_up::<Written>(&one.endpoint, &["put", &lease, &key, unique])
     };
-    let put = super::each(&able, put);
-    let read = super::each(&able, |one| etcdctl.ask::<Range>(&one.endpoint, &["get", "--prefix", &prefix]));
+    let put = parallel::all(&able, able.len(), put);
+    let read = parallel::all(&able, able.len(), |one| {
+        etcdctl.ask::<Range>(&one.endpoint, &["get", "--prefix", &prefix])
+    });
     // Whatever came of it: nothing that was written stays.
     let cleared = match &lease {
         Ok(lease) => {
-            let revoke = ["lease", "revoke", &hex(lease.id)];
+            let revoke = ["lease", "revoke", &hex_id(lease.id)];
             first(&able, |one| etcdctl.clear_up::<Written>(&one.endpoint, &revoke)).map(drop)
         }
         Err(_) => Ok(()),

@@ -4,15 +4,15 @@ use std::net::SocketAddr;
 
 use serde::Deserialize;
 
-use super::ask::{self, Asked, Reply};
-use super::etcdctl::Trouble;
-use super::probe::Answer;
+use super::answer::Answer;
+use super::http::{self, Asked, Reply};
+use super::trouble::{Answered, Trouble};
 use crate::causes::Fault;
 use crate::failure::Result;
 use crate::pki::Presented;
 
 /// `/version` is a short line.
-pub const LIMIT: u64 = 64 << 10;
+pub const MAX_VERSION_BYTES: u64 = 64 << 10;
 
 /// The certificates of the CAs by which this cluster's members are known: those that clients trust, and the intermediates
 /// that the members send.
@@ -35,12 +35,12 @@ impl Authorities {
 ///
 /// # Errors
 /// What is known to be no member of this cluster, or not to answer at all. Where etcdctl may learn more, that is no error.
-pub fn check(
+pub fn identify(
     address: SocketAddr,
     asked: &Asked,
     authorities: &Authorities,
     intermediates: &[Presented],
-) -> std::result::Result<(), Trouble> {
+) -> Answered<()> {
     let trouble = |fault, said: String| Err(Trouble { fault, said });
     let Some(leaf) = asked.presented.first() else {
         return match &asked.reply {
@@ -49,7 +49,7 @@ pub fn check(
             }
             // An etcd without TLS closes the connection, or waits for the rest of what it takes for HTTP.
             Err(Answer::Trouble(known)) => {
-                let plain = ask::ask_plainly(address, "/version", LIMIT);
+                let plain = http::ask_plainly(address, "/version", MAX_VERSION_BYTES);
                 match known.fault {
                     _ if plain.is_some_and(|reply| is_etcd(&reply)) => {
                         trouble(Fault::NotTls, format!("{address} is an etcd without TLS"))

@@ -5,12 +5,10 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustls::pki_types::ServerName;
-use rustls::{AlertDescription, ClientConnection, Stream, SupportedProtocolVersion};
+use rustls::Stream;
 
-use super::probe::{
-    Answer, Identity, Recorder, believed, client, config, connect, is_timeout, refusal, trouble,
-};
+use super::answer::{Answer, believed, is_timeout, reach, refusal, trouble};
+use super::tls::{Identity, Recorder, client};
 use crate::causes::Fault;
 
 /// For all of a reply, so that a server which sends a byte now and then holds nobody up.
@@ -23,15 +21,15 @@ pub struct Reply {
     pub body: Vec<u8>,
 }
 
-/// A question over TLS: the answer, or why there is none, and the certificates as in [`Visit`].
+/// A question over TLS: the answer, or why there is none, and the certificates as in [`super::Visit`].
 pub struct Asked {
-    pub reply: std::result::Result<Reply, Answer>,
+    pub reply: Result<Reply, Answer>,
     pub presented: Vec<Vec<u8>>,
 }
 
 /// Asks without TLS, as HTTP/1.0: the other side closes the connection behind its answer. `None` when that is no HTTP.
 pub fn ask_plainly(address: SocketAddr, path: &str, limit: u64) -> Option<Reply> {
-    let mut stream = connect(address).ok()?;
+    let mut stream = reach(address).ok()?;
     stream.write_all(request(path).as_bytes()).ok()?;
     read_reply(&mut stream, limit)
 }
@@ -61,8 +59,7 @@ fn read_reply(stream: &mut impl Read, limit: u64) -> Option<Reply> {
 /// Asks as a client of this cluster. What is asked holds no secret, and the certificate is left to the caller to judge.
 pub fn ask(address: SocketAddr, identity: &Identity, path: &str, limit: u64) -> Asked {
     let recorder = Arc::new(Recorder::default());
-    let reply =
-        connect(address).and_then(|stream| exchange(address, stream, identity, path, limit, &recorder));
+    let reply = reach(address).and_then(|stream| exchange(address, stream, identity, path, limit, &recorder));
     let presented = recorder.seen();
     let reply = reply.map_err(|answer| believed(answer, address, &presented));
     Asked { reply, presented }
@@ -75,7 +72,7 @@ fn exchange(
     path: &str,
     limit: u64,
     recorder: &Arc<Recorder>,
-) -> std::result::Result<Reply, Answer> {
+) -> Result<Reply, Answer> {
     let mut connection = client(address, Some(identity), recorder.clone())
         .map_err(|error| trouble(Fault::Unknown, format!("preparing TLS: {error}")))?;
     let mut tls = Stream::new(&mut connection, &mut stream);
@@ -89,26 +86,6 @@ fn exchange(
         Err(error) => return Err(refusal(address, &error)),
     }
     read_reply(&mut first.chain(tls), limit).ok_or_else(|| Answer::LetIn("something that is not HTTP".into()))
-}
-
-/// Whether a server takes this version of TLS alone. `None` where it answers neither with a hello nor with the alert that
-/// says no (RFC 8446 6.2, protocol_version).
-pub fn takes(address: SocketAddr, version: &'static SupportedProtocolVersion) -> Option<bool> {
-    let mut stream = connect(address).ok()?;
-    let config = config(None, Arc::new(Recorder::default()), &[version]).ok()?;
-    let mut connection = ClientConnection::new(config, ServerName::IpAddress(address.ip().into())).ok()?;
-    while connection.protocol_version().is_none() {
-        if let Err(error) = connection.complete_io(&mut stream) {
-            let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-            let said_no =
-                matches!(tls, Some(rustls::Error::AlertReceived(AlertDescription::ProtocolVersion)));
-            return match connection.protocol_version() {
-                Some(_) => Some(true),
-                None => said_no.then_some(false),
-            };
-        }
-    }
-    Some(true)
 }
 
 #[cfg(test)]

@@ -6,15 +6,16 @@ use std::net::SocketAddr;
 
 use serde::Deserialize;
 
-use super::ask::{self, Reply};
-use super::probe::Identity;
+use super::http::{self, Reply};
+use super::tls::{self, Identity};
+use crate::parallel;
 
 /// A member that has met many clients has some hundred kilobytes of metrics.
-const LIMIT: u64 = 16 << 20;
+const MAX_REPLY_BYTES: u64 = 16 << 20;
 
 /// `None` where it did not tell.
 #[derive(Clone, Debug, Default)]
-pub struct Told {
+pub struct Settings {
     /// The program first.
     pub command: Option<Vec<String>>,
     /// `quota-backend-bytes`, with etcd's default in the place of 0.
@@ -30,14 +31,15 @@ pub struct Told {
     pub started: Option<u64>,
 }
 
-pub fn told(address: SocketAddr, client: &Identity) -> Told {
-    let get = |path: &&str| ask::ask(address, client, path, LIMIT).reply.ok();
-    let replies = super::each(&["/debug/vars", "/metrics", "/debug/pprof/cmdline"], get);
-    let [vars, metrics, pprof] = &replies[..] else { return Told::default() };
+pub fn settings(address: SocketAddr, client: &Identity) -> Settings {
+    let get = |path: &&str| http::ask(address, client, path, MAX_REPLY_BYTES).reply.ok();
+    let paths = ["/debug/vars", "/metrics", "/debug/pprof/cmdline"];
+    let replies = parallel::all(&paths, paths.len(), get);
+    let [vars, metrics, pprof] = &replies[..] else { return Settings::default() };
     let metrics = metrics.as_ref().filter(|reply| reply.status == 200);
     let metrics = metrics.map(|reply| String::from_utf8_lossy(&reply.body).into_owned());
     let gauge = |name| metrics.as_deref().and_then(|text| gauge(text, name));
-    Told {
+    Settings {
         command: vars.as_ref().and_then(command),
         quota: gauge("etcd_server_quota_backend_bytes"),
         // A histogram that only `extensive` registers (embed/etcd.go, EnableHandlingTimeHistogram).
@@ -47,8 +49,8 @@ pub fn told(address: SocketAddr, client: &Identity) -> Told {
             404 => Some(false),
             _ => None,
         }),
-        tls12: ask::takes(address, &rustls::version::TLS12),
-        tls13: ask::takes(address, &rustls::version::TLS13),
+        tls12: tls::takes(address, &rustls::version::TLS12),
+        tls13: tls::takes(address, &rustls::version::TLS13),
         started: gauge("process_start_time_seconds").map(|seconds| seconds as u64),
     }
 }

@@ -1,0 +1,48 @@
+//! Taking etcdctl out of a bundle.
+
+use std::path::{Path, PathBuf};
+
+use crate::bundle::{Manifest, manifest};
+use crate::disk::{self, Input};
+use crate::failure::{Doing, Failure, Result};
+use crate::format::read::Archive;
+use crate::values::{Digest, Mode};
+
+/// etcdctl itself is some 20 MB; nothing near this has ever been released.
+const MAX_PROGRAM_BYTES: u64 = 256 << 20;
+
+/// Writes the bundle's etcdctl into `scratch`, executable, after checking its digest.
+///
+/// # Errors
+/// `Exit::Wrong` when the bundle does not hold it; `Exit::Untrusted` when it is not what the manifest says.
+pub fn bundled_etcdctl(bundle: &Path, manifest: &Manifest, scratch: &Path) -> Result<PathBuf> {
+    let binary = manifest
+        .etcd
+        .binaries
+        .get(&manifest::Program::Etcdctl)
+        .ok_or_else(|| Failure::wrong("the bundle has no etcdctl; build it again with one"))?;
+    let archive = if manifest.shares_binaries() {
+        bundle.join("layers/etcd.tar.gz")
+    } else {
+        let first = manifest.nodes.first().ok_or_else(|| Failure::wrong("the bundle has no node"))?;
+        bundle.join("nodes").join(first.name.as_str()).join("overlay.tar.gz")
+    };
+    let taking = || format!("taking {} out of {}", binary.path, archive.display());
+    let bytes = take_out(&archive, &binary.path).doing(taking)?;
+    let digest = Digest::of(&bytes);
+    if digest != binary.sha256 {
+        return Err(Failure::untrusted(format!(
+            "its SHA-256 is {digest} and the manifest says {}; the bundle was changed, build it again",
+            binary.sha256
+        ))
+        .while_doing(taking()));
+    }
+    let path = scratch.join("etcdctl");
+    disk::write_whole(&path, &bytes, Mode::PROGRAM)?;
+    Ok(path)
+}
+
+fn take_out(archive: &Path, path: &str) -> Result<Vec<u8>> {
+    let found = Archive::TarGz.file(Input::open(archive)?, path, MAX_PROGRAM_BYTES)?;
+    found.ok_or_else(|| Failure::wrong("it is not in there; build the bundle again"))
+}

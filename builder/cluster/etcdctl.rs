@@ -1,0 +1,168 @@
+//! Calling etcdctl with the bundle's client certificate.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::bundled::bundled_etcdctl;
+use super::json::{HealthRow, StatusRow};
+use super::trouble::{Answered, Trouble};
+use crate::bundle::Manifest;
+use crate::causes::Fault;
+use crate::failure::Result;
+use crate::process::{self, Program};
+use crate::values::Arch;
+
+/// What etcdctl takes to connect, and for a whole command. An answer on a local network takes milliseconds.
+const DIAL_TIMEOUT: &str = "--dial-timeout=2s";
+const COMMAND_TIMEOUT: &str = "--command-timeout=3s";
+
+/// After that etcdctl is killed: it has missed its own deadlines.
+const DEADLINE: Duration = Duration::from_secs(8);
+
+/// An etcdctl with the bundle's client certificate.
+pub struct Etcdctl {
+    program: PathBuf,
+    client: PathBuf,
+    /// When it is not the baked one: why.
+    pub note: Option<String>,
+}
+
+impl Etcdctl {
+    /// # Errors
+    /// As [`bundled_etcdctl`]; for a foreign architecture `Exit::Io` when there is no etcdctl on PATH either.
+    pub fn new(bundle: &Path, manifest: &Manifest, scratch: &Path) -> Result<Self> {
+        let client = bundle.join("client");
+        let here = std::env::consts::ARCH;
+        if Some(manifest.etcd.arch) == Arch::host() {
+            return Ok(Self { program: bundled_etcdctl(bundle, manifest, scratch)?, client, note: None });
+        }
+        let program = process::find("etcdctl")?;
+        let note = format!(
+            "the bundle's etcdctl is for {} and this machine is {here}, so {} asked in its place",
+            manifest.etcd.arch,
+            program.display()
+        );
+        Ok(Self { program, client, note: Some(note) })
+    }
+
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
+    fn call(&self, endpoints: &str, arguments: &[&str]) -> Program {
+        Program::new(&self.program)
+            .args(["--endpoints", endpoints])
+            .args([DIAL_TIMEOUT, COMMAND_TIMEOUT, "--write-out=json"])
+            .arg("--cacert")
+            .arg(self.client.join("ca.pem"))
+            .arg("--cert")
+            .arg(self.client.join("etcdctl.pem"))
+            .arg("--key")
+            .arg(self.client.join("etcdctl-key.pem"))
+            .args(arguments)
+            .within(DEADLINE)
+    }
+
+    /// Asks one endpoint and reads the JSON it answers.
+    pub fn ask<T: DeserializeOwned>(&self, endpoint: &str, arguments: &[&str]) -> Answered<T> {
+        self.finish(self.call(endpoint, arguments))
+    }
+
+    /// The same for clearing up, which Ctrl-C does not stop.
+    pub fn clear_up<T: DeserializeOwned>(&self, endpoint: &str, arguments: &[&str]) -> Answered<T> {
+        self.finish(self.call(endpoint, arguments).through_interrupt())
+    }
+
+    /// The endpoint of the member that says that it leads.
+    pub fn leader(&self, endpoints: &[String]) -> Option<String> {
+        let leads = |endpoint: &&String| {
+            let rows: Vec<StatusRow> = self.ask(endpoint, &["endpoint", "status"]).unwrap_or_default();
+            rows.iter().any(|row| row.status.leader != 0 && row.status.leader == row.status.header.member_id)
+        };
+        endpoints.iter().find(leads).cloned()
+    }
+
+    /// Whether every one of these endpoints commits a proposal.
+    ///
+    /// # Errors
+    /// `Exit::Interrupted`, or `Exit::Io` when etcdctl does not run.
+    pub fn all_healthy(&self, endpoints: &[String]) -> Result<bool> {
+        Ok(self.call(&endpoints.join(","), &["endpoint", "health"]).run()?.success())
+    }
+
+    /// Whether one endpoint commits a proposal and has no alarm. etcdctl writes its JSON here though it exits 1.
+    pub fn health(&self, endpoint: &str) -> Answered<()> {
+        let program = self.call(endpoint, &["endpoint", "health"]);
+        let finished =
+            program.run().map_err(|failure| Trouble { fault: Fault::Program, said: failure.to_string() })?;
+        let rows: Vec<HealthRow> = serde_json::from_slice(&finished.stdout).unwrap_or_default();
+        match rows.into_iter().next() {
+            Some(row) if row.health => Ok(()),
+            Some(row) if !row.error.is_empty() => {
+                Err(Trouble { fault: Fault::named_in(&row.error), said: row.error.trim().to_owned() })
+            }
+            _ => {
+                let text = finished.stderr_text();
+                Err(Trouble { fault: Fault::named_in(&text), said: gist(&text) })
+            }
+        }
+    }
+
+    fn finish<T: DeserializeOwned>(&self, program: Program) -> Answered<T> {
+        let finished =
+            program.run().map_err(|failure| Trouble { fault: Fault::Program, said: failure.to_string() })?;
+        if !finished.success() {
+            let text = finished.stderr_text();
+            let fault = match Fault::named_in(&text) {
+                Fault::Unknown if finished.ended == process::Ended::Deadline => Fault::Waiting,
+                fault => fault,
+            };
+            return Err(Trouble { fault, said: gist(&text) });
+        }
+        serde_json::from_slice(&finished.stdout).map_err(|error| Trouble {
+            fault: Fault::Program,
+            said: format!("etcdctl answered something that is not the expected JSON: {error}"),
+        })
+    }
+}
+
+/// The telling part of what etcdctl wrote to its standard error: the `error` of its last JSON log line that has
+/// one, or else its last line.
+fn gist(stderr: &str) -> String {
+    #[derive(Deserialize)]
+    struct Line {
+        error: String,
+    }
+    let logged = stderr.lines().rev().find_map(|line| serde_json::from_str::<Line>(line).ok());
+    let text = match logged {
+        Some(line) => line.error,
+        None => stderr.lines().last().unwrap_or("it said nothing").to_owned(),
+    };
+    // Of gRPC's nested descriptions the innermost says what happened.
+    let inner = text.rsplit("desc = ").next().unwrap_or(&text);
+    inner.trim_matches(['"', '\\', ' ']).trim_start_matches("Error: ").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_gist_of_what_etcdctl_says() {
+        let cases = [
+            (
+                r#"{"level":"warn","msg":"retrying","error":"rpc error: code = DeadlineExceeded desc = latest balancer error: last connection error: connection error: desc = \"transport: Error while dialing: dial tcp 10.240.48.10:2379: connect: connection refused\""}
+Error: context deadline exceeded"#,
+                "transport: Error while dialing: dial tcp 10.240.48.10:2379: connect: connection refused",
+            ),
+            ("Error: etcdserver: no leader", "etcdserver: no leader"),
+            ("", "it said nothing"),
+        ];
+        for (stderr, want) in cases {
+            assert_eq!(gist(stderr), want);
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! What a member answers as one of a cluster: its status, its list of members and its health.
+
+use super::etcdctl::Etcdctl;
+use super::json::{MemberList, Status, StatusRow};
+use super::trouble::{Answered, Trouble};
+use crate::causes::Fault;
+use crate::parallel;
+
+pub struct MemberAnswers {
+    pub status: Answered<Status>,
+    /// The same trouble as above when it does not answer at all.
+    pub list: Answered<MemberList>,
+    pub health: Answered<()>,
+}
+
+impl MemberAnswers {
+    /// Of a member that is not asked.
+    pub fn none(trouble: &Trouble) -> Self {
+        let [status, list, health] = [(); 3].map(|()| trouble.clone());
+        Self { status: Err(status), list: Err(list), health: Err(health) }
+    }
+
+    /// Asks for all three, as far as they can be known.
+    pub fn ask(endpoint: &str, etcdctl: &Etcdctl) -> Self {
+        let ask = || -> Answered<Status> {
+            let rows: Vec<StatusRow> = etcdctl.ask(endpoint, &["endpoint", "status"])?;
+            let silent = || Trouble { fault: Fault::Unknown, said: "an empty status".into() };
+            rows.into_iter().next().map(|row| row.status).ok_or_else(silent)
+        };
+        let status = ask();
+        match &status {
+            // A user without rights is told the status by some releases only, the list by all.
+            Err(trouble) if !matches!(trouble.fault, Fault::NoUser | Fault::Permission) => {
+                Self::none(trouble)
+            }
+            // Both need a quorum and would only wait out their deadlines.
+            Ok(known) if known.leader == 0 => {
+                let none = Trouble { fault: Fault::NoLeader, said: "it knows of no leader".into() };
+                Self { list: Err(none.clone()), health: Err(none), status }
+            }
+            _ => {
+                let (list, health) = std::thread::scope(|scope| {
+                    let list = parallel::beside(scope, || etcdctl.ask(endpoint, &["member", "list"]));
+                    let health = etcdctl.health(endpoint);
+                    (list.get(), health)
+                });
+                Self { list, health, status }
+            }
+        }
+    }
+}

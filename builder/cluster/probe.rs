@@ -1,0 +1,157 @@
+//! Knocking at a member's ports as somebody whom it has to keep out, and looking at how it answers.
+//!
+//! A refusal counts only with evidence: a TLS alert about the certificate, the sentence etcd has for plain HTTP, or
+//! a connection closed right after the handshake. A port that nobody answers at refuses nothing.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::Stream;
+
+use super::answer::{Answer, believed, is_timeout, reach, refusal, trouble};
+use super::connect::PATIENCE;
+use super::http::request;
+use super::tls::{Identity, Recorder, client};
+use crate::causes::Fault;
+
+/// A member that lets somebody in says nothing until it is asked something; one that refuses says so at once.
+const REFUSAL_WAIT: Duration = Duration::from_millis(1200);
+
+/// A visit over TLS: the answer, and the certificates that the port has shown, leaf first, in DER. None where the
+/// handshake did not get as far.
+pub struct Visit {
+    pub answer: Answer,
+    pub presented: Vec<Vec<u8>>,
+}
+
+/// Speaks HTTP without TLS.
+pub fn plain(address: SocketAddr) -> Answer {
+    let mut stream = match reach(address) {
+        Ok(stream) => stream,
+        Err(answer) => return answer,
+    };
+    let mut reply = [0; 512];
+    let asked = stream.write_all(request("/version").as_bytes());
+    match asked.and_then(|()| stream.read(&mut reply)) {
+        Ok(0) => Answer::Refused("it closed the connection".into()),
+        Ok(length) => read_plain(&reply[..length]),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+            Answer::Refused("it reset the connection".into())
+        }
+        Err(error) => trouble(Fault::Waiting, format!("plain HTTP to {address}: {error}")),
+    }
+}
+
+fn read_plain(reply: &[u8]) -> Answer {
+    let text = String::from_utf8_lossy(reply);
+    // The first byte of a TLS alert record (RFC 8446 5.1).
+    if reply.first() == Some(&21) {
+        Answer::Refused("it answered with a TLS alert".into())
+    } else if text.contains("HTTP request to an HTTPS server") {
+        Answer::Refused("it answered: this is an HTTPS server".into())
+    } else {
+        Answer::LetIn(text.lines().next().unwrap_or_default().to_owned())
+    }
+}
+
+/// Speaks TLS, with or without a certificate, waits for a refusal, and then asks for `/version`.
+pub fn tls(address: SocketAddr, identity: Option<&Identity>) -> Visit {
+    let recorder = Arc::new(Recorder::default());
+    let answer = match reach(address) {
+        Ok(stream) => visit(address, stream, identity, recorder.clone()),
+        Err(answer) => answer,
+    };
+    let presented = recorder.seen();
+    Visit { answer: believed(answer, address, &presented), presented }
+}
+
+fn visit(
+    address: SocketAddr,
+    mut stream: TcpStream,
+    identity: Option<&Identity>,
+    recorder: Arc<Recorder>,
+) -> Answer {
+    let mut connection = match client(address, identity, recorder) {
+        Ok(connection) => connection,
+        Err(error) => return trouble(Fault::Unknown, format!("preparing TLS: {error}")),
+    };
+    while connection.is_handshaking() {
+        if let Err(error) = connection.complete_io(&mut stream) {
+            return refusal(address, &error);
+        }
+    }
+    let mut reply = [0; 512];
+    // Under TLS 1.3 the client is done before the server has judged its certificate.
+    let _ = stream.set_read_timeout(Some(REFUSAL_WAIT));
+    match Stream::new(&mut connection, &mut stream).read(&mut reply) {
+        Ok(0) => return Answer::Refused("it closed the connection after the handshake".into()),
+        Ok(_) => return Answer::LetIn("data, unasked".into()),
+        Err(error) if is_timeout(&error) => {}
+        Err(error) => return refusal(address, &error),
+    }
+    let _ = stream.set_read_timeout(Some(PATIENCE));
+    let mut tls = Stream::new(&mut connection, &mut stream);
+    match tls.write_all(request("/version").as_bytes()).and_then(|()| tls.read(&mut reply)) {
+        Ok(0) => Answer::Refused("it closed the connection after the handshake".into()),
+        Ok(length) => Answer::LetIn(
+            String::from_utf8_lossy(&reply[..length]).lines().next().unwrap_or_default().to_owned(),
+        ),
+        Err(error) if is_timeout(&error) => Answer::LetIn("nothing".into()),
+        Err(error) => refusal(address, &error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    /// Answers one connection with these bytes, or keeps silent, and gives its address.
+    fn server(reply: Option<&'static [u8]>) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        crate::parallel::detached(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = [0; 512];
+            let _ = stream.read(&mut request);
+            match reply {
+                Some(bytes) => stream.write_all(bytes).unwrap(),
+                None => std::thread::sleep(PATIENCE * 3),
+            }
+        })
+        .unwrap();
+        address
+    }
+
+    #[test]
+    fn plain_http_is_refused_only_with_evidence() {
+        let cases: [(&[u8], bool); 4] = [
+            (b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n", true),
+            (b"\x15\x03\x01\x00\x02\x02\x46", true),
+            (b"", true),
+            (b"HTTP/1.1 200 OK\r\n\r\n{}", false),
+        ];
+        for (reply, refused) in cases {
+            let answer = plain(server(Some(reply)));
+            assert_eq!(matches!(answer, Answer::Refused(_)), refused, "{answer:?}");
+            assert_eq!(matches!(answer, Answer::LetIn(_)), !refused, "{answer:?}");
+        }
+    }
+
+    #[test]
+    fn nobody_and_silence_refuse_nothing() {
+        let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let fault = |answer| match answer {
+            Answer::Trouble(trouble) => trouble.fault,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(fault(plain(closed)), Fault::Stopped);
+        assert_eq!(fault(tls(closed, None).answer), Fault::Stopped);
+        assert_eq!(fault(plain(server(None))), Fault::Waiting);
+        assert_eq!(fault(tls(server(None), None).answer), Fault::Waiting);
+        // Something that is no TLS server closes before it shows a certificate.
+        assert_eq!(fault(tls(server(Some(b"")), None).answer), Fault::Unknown);
+    }
+}
