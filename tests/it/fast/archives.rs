@@ -16,24 +16,10 @@ use kiln::format::{Piece, Stream, cpio, iso, joined, read, tar};
 use kiln::tree::{Blob, Content, Entry, Kind, Tree};
 use kiln::values::{Epoch, Mode};
 
+use crate::support::{have, have_optional};
+
 fn epoch() -> Epoch {
     "2026-11-21".parse().unwrap()
-}
-
-/// Whether the program is there; a CI has to have it.
-fn have(program: &str) -> bool {
-    let found = have_optional(program);
-    assert!(found || std::env::var_os("CI").is_none(), "{program} is missing; run ci/setup first");
-    if !found {
-        eprintln!("{program} is missing; what it would say is not tested");
-    }
-    found
-}
-
-/// Whether a program is there that not even a CI needs.
-fn have_optional(program: &str) -> bool {
-    let path = std::env::var("PATH").unwrap_or_default();
-    path.split(':').any(|directory| Path::new(directory).join(program).is_file())
 }
 
 /// Standard output of a program that ends well and complains of nothing.

@@ -29,6 +29,22 @@ pub fn kiln() -> Command {
     command
 }
 
+/// For the fast tier: whether an independent program is there, whose answer is left out otherwise. A CI has to have it.
+pub fn have(program: &str) -> bool {
+    let found = have_optional(program);
+    assert!(found || std::env::var_os("CI").is_none(), "{program} is missing; run ci/setup --tests first");
+    if !found {
+        eprintln!("{program} is missing; what it would say is not tested");
+    }
+    found
+}
+
+/// Whether a program is there that not even a CI needs.
+pub fn have_optional(program: &str) -> bool {
+    let path = std::env::var("PATH").unwrap_or_default();
+    path.split(':').any(|directory| Path::new(directory).join(program).is_file())
+}
+
 /// For tests of what only root may do: mounts, devices, other users' files.
 #[track_caller]
 pub fn needs_root() {
