@@ -1,4 +1,4 @@
-//! Tells the program which commit it is built from: `$KILN_COMMIT` where a packager sets it, else what git says of this
+//! Puts Kiln's own overlays into the program, and tells it which commit it is built from: `$KILN_COMMIT` where a packager sets it, else what git says of this
 //! directory, else `unknown`. `kiln --version` prints it; no bundle depends on it. A debug build is not asked for it: each
 //! commit would compile all of Kiln anew.
 
@@ -12,6 +12,7 @@ use std::process::{Command, Stdio};
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
+    overlays();
     println!("cargo::rerun-if-env-changed=KILN_COMMIT");
     let given = std::env::var("KILN_COMMIT").ok().filter(|text| !text.is_empty());
     let is_release = std::env::var("PROFILE").is_ok_and(|profile| profile == "release");
@@ -48,4 +49,52 @@ fn git(arguments: &[&str]) -> Option<String> {
     let output = command.output().ok().filter(|output| output.status.success())?;
     let text = String::from_utf8(output.stdout).ok()?.trim().to_owned();
     (!text.is_empty()).then_some(text)
+}
+
+/// What marks a directory of `overlays/` as an overlay of every node: what is to be enabled, and modes and links.
+const MANIFEST: &str = "overlay.toml";
+
+/// Writes `overlays.rs` into the build's directory: a list of `render::embedded::Embedded`, by name.
+fn overlays() {
+    println!("cargo::rerun-if-changed=overlays");
+    let top = Path::new(&std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default()).join("overlays");
+    let mut text = "&[\n".to_owned();
+    for name in names(&top) {
+        let directory = top.join(&name);
+        if !directory.join(MANIFEST).is_file() {
+            continue;
+        }
+        let mut files = Vec::new();
+        walk(&directory, "", &mut files);
+        let include = |path: &str| format!("include_str!({:?})", directory.join(path));
+        text.push_str(&format!("Embedded {{ name: {name:?}, manifest: {}, files: &[\n", include(MANIFEST)));
+        for path in files.iter().filter(|path| *path != MANIFEST) {
+            text.push_str(&format!("({path:?}, {}),\n", include(path)));
+        }
+        text.push_str("] },\n");
+    }
+    text.push_str("]\n");
+    let out = Path::new(&std::env::var_os("OUT_DIR").unwrap_or_default()).join("overlays.rs");
+    std::fs::write(&out, text).unwrap_or_else(|error| panic!("writing {}: {error}", out.display()));
+}
+
+/// What is in a directory, sorted.
+fn names(directory: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(directory);
+    let entries = entries.unwrap_or_else(|error| panic!("reading {}: {error}", directory.display()));
+    let mut names: Vec<_> =
+        entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+/// Adds the files below a directory, by their path from where the walk began.
+fn walk(directory: &Path, before: &str, files: &mut Vec<String>) {
+    for name in names(directory) {
+        let path = directory.join(&name);
+        match path.is_dir() {
+            true => walk(&path, &format!("{before}{name}/"), files),
+            false => files.push(format!("{before}{name}")),
+        }
+    }
 }

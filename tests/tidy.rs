@@ -125,21 +125,6 @@ fn files_of_a_room_use_each_other_in_no_circle() {
 }
 
 #[test]
-fn embedded_overlays_are_the_directory() {
-    let embedded: BTreeSet<String> = kiln::render::EMBEDDED
-        .iter()
-        .flat_map(|(overlay, files)| files.iter().map(move |(path, _)| format!("{overlay}/{path}")))
-        .collect();
-    let top = root().join("overlays");
-    let on_disk: BTreeSet<String> = files("overlays", "")
-        .iter()
-        .map(|path| path.strip_prefix(&top).unwrap().to_str().unwrap().to_owned())
-        .filter(|path| !path.starts_with("carrier/") && !path.starts_with("client/"))
-        .collect();
-    assert_eq!(embedded, on_disk);
-}
-
-#[test]
 fn embedded_profiles_are_the_directory() {
     let on_disk: BTreeSet<String> = files("profiles", ".toml")
         .iter()

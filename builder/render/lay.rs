@@ -70,8 +70,6 @@ fn lay(renderer: &Renderer<'_>, node: &Node, keys: Option<&NodeKeys<'_>>) -> Res
         tree.insert(path(file)?, Entry::file(text.clone().into_bytes(), Mode::FILE, origin))?;
     }
     renderer.insert_keys(&mut tree, node, keys)?;
-    let enabled = "etc/systemd/system/multi-user.target.wants/etcd.service";
-    tree.insert(path(enabled)?, Entry::link("/etc/systemd/system/etcd.service", "the enabled unit"))?;
     let values = template::context(renderer.values(node, &config))?;
     let programs = renderer.programs.iter().map(|name| path(&format!("{}/{name}", renderer.plan.bin_dir)));
     let mut laying = Laying {

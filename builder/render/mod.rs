@@ -1,6 +1,7 @@
 //! (Plan, keys, overlays) -> Tree: what one node will see.
 
 mod config;
+mod embedded;
 mod lay;
 mod logs;
 mod overlay;
@@ -12,8 +13,9 @@ mod template;
 mod unfit;
 mod variables;
 
+pub use embedded::{EMBEDDED, Embedded, embedded};
 pub use lay::{Laid, Replaced};
-pub use overlay::{EMBEDDED, Overlay, Room, embedded, load};
+pub use overlay::{Overlay, Room, load};
 pub use programs::{Program, insert_programs, programs_tree};
 pub use renderer::{NodeKeys, Renderer, USER};
 pub use template::{Context, Template, Templates, context};

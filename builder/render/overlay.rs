@@ -2,8 +2,8 @@
 //! loses the ending.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use super::template::{self, Context, Template, Templates};
 use super::unfit::{self, Why};
@@ -20,7 +20,7 @@ pub struct Overlay {
     pub origin: String,
     /// A user's own; Kiln's are in the program.
     pub directory: Option<PathBuf>,
-    files: Vec<OverlayFile>,
+    pub(super) files: Vec<OverlayFile>,
     /// What is wrong with it, whatever else a profile says.
     pub findings: Vec<Finding>,
     pub warnings: Vec<String>,
@@ -28,11 +28,11 @@ pub struct Overlay {
 
 pub(super) struct OverlayFile {
     pub path: GuestPath,
-    mode: Mode,
-    body: Body,
+    pub mode: Mode,
+    pub body: Body,
 }
 
-enum Body {
+pub(super) enum Body {
     Template(Template),
     Bytes(Arc<Blob>),
     Link(String),
@@ -61,66 +61,6 @@ impl Room {
 
 /// How many files, directories and links an overlay may have, and a node from all of them.
 pub(super) const ENTRIES: usize = 200_000;
-
-macro_rules! embedded {
-    ($($overlay:literal: [$($path:literal),+ $(,)?]),+ $(,)?) => {
-        /// Overlay, path in it, text. `tests/tidy.rs` compares this with the directory.
-        pub const EMBEDDED: &[(&str, &[(&str, &str)])] = &[
-            $(($overlay, &[$(($path, include_str!(concat!("../../overlays/", $overlay, "/", $path)))),+])),+
-        ];
-    };
-}
-
-embedded! {
-    "etcd": [
-        "etc/etcd/etcdctl.env.hbs",
-        "etc/kiln/data-disk.sh.hbs",
-        "etc/kiln/formed.sh.hbs",
-        "etc/kiln/guard.sh.hbs",
-        "etc/kiln/prepare.sh.hbs",
-        "etc/kiln/record.sh.hbs",
-        "etc/profile.d/etcdctl.sh.hbs",
-        "etc/systemd/system/etcd.service.hbs",
-        "etc/systemd/system/kiln-data-disk.service.hbs",
-        "etc/systemd/system/kiln-formed.service.hbs",
-        "etc/systemd/system/kiln-guard.service.hbs",
-        "etc/systemd/system/kiln-prepare.service.hbs",
-        "etc/sysusers.d/etcd.conf.hbs",
-        "etc/tmpfiles.d/etcd.conf.hbs",
-    ],
-    "network": ["etc/systemd/network/05-kiln.network.hbs"],
-}
-
-/// Kiln's own overlays. They are parsed once in a run: it takes two milliseconds, so that a run which is going to need them
-/// may begin with it while it still reads.
-///
-/// # Errors
-/// None with the templates that Kiln carries.
-pub fn embedded() -> Result<Vec<Arc<Overlay>>> {
-    static PARSED: OnceLock<Result<Vec<Arc<Overlay>>>> = OnceLock::new();
-    match PARSED.get_or_init(parse_embedded) {
-        Ok(overlays) => Ok(overlays.clone()),
-        Err(failure) => Err(Failure::new(failure.exit(), failure.to_string())),
-    }
-}
-
-fn parse_embedded() -> Result<Vec<Arc<Overlay>>> {
-    EMBEDDED
-        .iter()
-        .map(|(name, files)| {
-            let files = files.iter().map(|(path, text)| embedded_file(name, path, text));
-            let files = files.collect::<Result<_>>()?;
-            let origin = format!("overlay {name:?}");
-            Ok(Arc::new(Overlay {
-                origin,
-                directory: None,
-                files,
-                findings: Vec::new(),
-                warnings: Vec::new(),
-            }))
-        })
-        .collect()
-}
 
 /// A directory of the user's own, with everything in it that cannot be baked. `unfit::mode` says which modes it gets. A
 /// directory is an entry when it is empty, or when it is closed and no base system has it.
@@ -345,18 +285,18 @@ fn of_kiln(directory: &Path) -> Result<Option<Why>> {
     Ok(Some(Why { reason: format!("this is {what}"), help }))
 }
 
-enum Source {
+pub(super) enum Source {
     Template(Vec<u8>),
     Bytes(Vec<u8>),
 }
 
 impl Source {
-    fn of(bytes: Vec<u8>, is_template: bool) -> Self {
+    pub fn of(bytes: Vec<u8>, is_template: bool) -> Self {
         if is_template { Source::Template(bytes) } else { Source::Bytes(bytes) }
     }
 }
 
-fn body(shown: &str, source: Source) -> Result<Body> {
+pub(super) fn body(shown: &str, source: Source) -> Result<Body> {
     match source {
         Source::Template(bytes) => {
             let refuse = |_| Failure::new(Exit::Profile, format!("{shown}: a template must be UTF-8"));
@@ -365,16 +305,6 @@ fn body(shown: &str, source: Source) -> Result<Body> {
         }
         Source::Bytes(bytes) => Ok(Body::Bytes(Arc::new(Blob::new(bytes)))),
     }
-}
-
-/// One of Kiln's own.
-fn embedded_file(overlay: &str, path: &str, text: &str) -> Result<OverlayFile> {
-    let shown = format!("overlays/{overlay}/{path}");
-    let guest = path.strip_suffix(".hbs");
-    let body = body(&shown, Source::of(text.as_bytes().to_vec(), guest.is_some()))?;
-    let path = guest.unwrap_or(path).parse();
-    let path = path.map_err(|error| Failure::io(format!("{shown} as a path in the guest: {error}")))?;
-    Ok(OverlayFile { path, mode: Mode::FILE, body })
 }
 
 impl Overlay {

@@ -136,7 +136,7 @@ fn no_sentence_of_a_node_costs_data() {
         let text = fs::read_to_string(support::root().join("overlays/carrier").join(name)).unwrap();
         (name.to_owned(), text)
     });
-    let own = kiln::render::EMBEDDED.iter().flat_map(|(_, files)| files.iter());
+    let own = kiln::render::EMBEDDED.iter().flat_map(|overlay| overlay.files.iter());
     let scripts: Vec<_> = own
         .map(|(path, text)| ((*path).to_owned(), (*text).to_owned()))
         .chain(carriers)

@@ -1,0 +1,168 @@
+//! Kiln's own overlays, which are in the program: each directory of `overlays/` with an `overlay.toml`.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+
+use serde::Deserialize;
+
+use super::overlay::{Body, Overlay, OverlayFile, Source, body};
+use crate::failure::{Exit, Failure, Result};
+use crate::values::{GuestPath, Mode};
+
+/// An overlay as it lies in `overlays/` (`build.rs`).
+pub struct Embedded {
+    pub name: &'static str,
+    /// `overlay.toml`, which no node gets.
+    pub manifest: &'static str,
+    /// Path in it, and text.
+    pub files: &'static [(&'static str, &'static str)],
+}
+
+/// All of them, by name.
+pub const EMBEDDED: &[Embedded] = include!(concat!(env!("OUT_DIR"), "/overlays.rs"));
+
+/// `overlay.toml`: what files of text cannot say. A unit needs no more than a line here to be enabled.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Manifest {
+    /// Units of this overlay that start by themselves, as their `WantedBy=` says.
+    #[serde(default)]
+    enable: Vec<String>,
+    /// Modes of files that have another than 0644.
+    #[serde(default)]
+    mode: BTreeMap<GuestPath, Mode>,
+    /// Symbolic links, and what each points at.
+    #[serde(default)]
+    link: BTreeMap<GuestPath, String>,
+}
+
+/// Kiln's own overlays. They are parsed once in a run: it takes two milliseconds, so that a run which is going to need them
+/// may begin with it while it still reads.
+///
+/// # Errors
+/// None with the overlays that Kiln carries.
+pub fn embedded() -> Result<Vec<Arc<Overlay>>> {
+    static PARSED: OnceLock<Result<Vec<Arc<Overlay>>>> = OnceLock::new();
+    match PARSED.get_or_init(|| EMBEDDED.iter().map(|overlay| overlay.parse().map(Arc::new)).collect()) {
+        Ok(overlays) => Ok(overlays.clone()),
+        Err(failure) => Err(Failure::new(failure.exit(), failure.to_string())),
+    }
+}
+
+impl Embedded {
+    fn parse(&self) -> Result<Overlay> {
+        let manifest: Manifest =
+            toml::from_str(self.manifest).map_err(|error| self.wrong("overlay.toml", &error.to_string()))?;
+        let mut files = Vec::new();
+        for (path, text) in self.files {
+            files.push(self.file(path, text, &manifest)?);
+        }
+        for unit in &manifest.enable {
+            files.push(self.enabled(unit)?);
+        }
+        for (path, target) in &manifest.link {
+            files.push(OverlayFile {
+                path: path.clone(),
+                mode: Mode::FILE,
+                body: Body::Link(target.clone()),
+            });
+        }
+        if let Some(path) = manifest.mode.keys().find(|path| !files.iter().any(|file| file.path == **path)) {
+            return Err(self.wrong("overlay.toml", &format!("it gives a mode to {path}, which is not there")));
+        }
+        Ok(Overlay {
+            origin: format!("overlay {:?}", self.name),
+            directory: None,
+            files,
+            findings: Vec::new(),
+            warnings: Vec::new(),
+        })
+    }
+
+    fn file(&self, path: &str, text: &str, manifest: &Manifest) -> Result<OverlayFile> {
+        let guest = path.strip_suffix(".hbs");
+        let shown = format!("overlays/{}/{path}", self.name);
+        let body = body(&shown, Source::of(text.as_bytes().to_vec(), guest.is_some()))?;
+        let path: GuestPath = self.path(guest.unwrap_or(path))?;
+        let mode = manifest.mode.get(&path).copied().unwrap_or(Mode::FILE);
+        Ok(OverlayFile { path, mode, body })
+    }
+
+    /// The link by which systemd starts a unit with its target, as systemctl(1) enable makes it.
+    fn enabled(&self, unit: &str) -> Result<OverlayFile> {
+        let of_unit = |path: &str| {
+            let name = path.strip_prefix("etc/systemd/system/").unwrap_or_default();
+            name.strip_suffix(".hbs").unwrap_or(name) == unit
+        };
+        let text = self.files.iter().find(|(path, _)| of_unit(path)).map(|(_, text)| text);
+        let target = text.and_then(|text| text.lines().find_map(|line| line.strip_prefix("WantedBy=")));
+        let target = target.ok_or_else(|| {
+            self.wrong("overlay.toml", &format!("{unit} is not in etc/systemd/system, or has no WantedBy="))
+        })?;
+        let path = self.path(&format!("etc/systemd/system/{target}.wants/{unit}"))?;
+        Ok(OverlayFile { path, mode: Mode::FILE, body: Body::Link(format!("/etc/systemd/system/{unit}")) })
+    }
+
+    fn path(&self, path: &str) -> Result<GuestPath> {
+        path.parse().map_err(|why| self.wrong(path, &format!("it is no path in the guest: {why}")))
+    }
+
+    fn wrong(&self, file: &str, why: &str) -> Failure {
+        Failure::new(Exit::Profile, format!("overlays/{}/{file}: {why}", self.name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TIMER: &str = "[Timer]\nOnCalendar=daily\n[Install]\nWantedBy=timers.target\n";
+
+    fn overlay(manifest: &'static str) -> Embedded {
+        Embedded {
+            name: "own",
+            manifest,
+            files: &[("etc/systemd/system/a.timer", TIMER), ("usr/local/lib/a.sh.hbs", "#!/bin/sh\n")],
+        }
+    }
+
+    #[test]
+    fn an_overlay_brings_links_modes_and_units_to_enable() {
+        let overlay = overlay(
+            "enable = [\"a.timer\"]\nmode = { \"usr/local/lib/a.sh\" = \"0755\" }\n\
+             link = { \"usr/local/bin/a\" = \"../lib/a.sh\" }\n",
+        )
+        .parse()
+        .unwrap();
+        let all: Vec<_> = overlay
+            .files
+            .iter()
+            .map(|file| match &file.body {
+                Body::Link(target) => format!("{} -> {target}", file.path),
+                _ => format!("{} {}", file.path, file.mode),
+            })
+            .collect();
+        assert_eq!(
+            all,
+            [
+                "etc/systemd/system/a.timer 0644",
+                "usr/local/lib/a.sh 0755",
+                "etc/systemd/system/timers.target.wants/a.timer -> /etc/systemd/system/a.timer",
+                "usr/local/bin/a -> ../lib/a.sh",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_an_overlay_does_not_have_is_named() {
+        for (manifest, want) in [
+            ("enable = [\"b.timer\"]", "b.timer is not in etc/systemd/system"),
+            ("mode = { \"usr/x\" = \"0755\" }", "a mode to usr/x, which is not there"),
+            ("enabled = []", "unknown field"),
+            ("mode = { \"../x\" = \"0755\" }", "overlays/own/overlay.toml"),
+        ] {
+            let Err(failure) = overlay(manifest).parse() else { panic!("{manifest}") };
+            assert!(failure.to_string().contains(want), "{failure}");
+        }
+    }
+}
