@@ -256,6 +256,10 @@ fn documents_name_files_that_are_there() {
         }
         let quoted = text.split('`').skip(1).step_by(2).filter_map(|code| code.split_whitespace().next());
         for path in quoted.filter(|path| tops.iter().any(|top| path.starts_with(top))) {
+            // A place for a name of the reader's own.
+            if path.contains("NAME") {
+                continue;
+            }
             count += 1;
             assert!(root().join(path).exists(), "{name} names {path}, which is not there");
         }
