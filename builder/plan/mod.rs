@@ -4,6 +4,7 @@
 mod authority;
 mod certificate;
 mod cluster;
+mod instance;
 mod peers;
 mod settings;
 mod url;
@@ -15,13 +16,13 @@ use serde::Serialize;
 
 use crate::etcd::Release;
 use crate::etcd::ids::{MemberId, cluster_id, member_id};
-use crate::profile::{Bundle, ConfigStyle, Machine, Network, Pki, Profile};
+use crate::profile::{self, Bundle, ConfigStyle, Machine, Network, Pki, Profile};
 use crate::values::{Arch, ClusterName, GuestPath, Mac, NodeName, Token, disk_serial, host_address};
 
-pub use crate::etcd::{CLIENT_PORT, PEER_PORT};
 pub use authority::{AuthoritySpec, CA, file as authority_file};
 pub use certificate::{CertificateSpec, Owner, Role, Usage, of_role, operator};
 pub use cluster::Cluster;
+pub use instance::Instance;
 pub use settings::{Origin, Setting};
 use url::url;
 pub use view::{ImportedCa, View};
@@ -37,6 +38,7 @@ pub struct Plan {
     pub release: Release,
     pub arch: Arch,
     pub config_style: ConfigStyle,
+    pub instance: Instance,
     /// Whether the peer port lets in peers' certificates only, or any of this CA's.
     pub peers_by_name: bool,
     pub data_dir: GuestPath,
@@ -75,7 +77,9 @@ pub struct Node {
 /// Resolves a profile. The token is the profile's own, else the keystore's.
 pub fn resolve(profile: &Profile, derived_token: &Token) -> Plan {
     let token = profile.cluster.token.as_ref().unwrap_or(derived_token).clone();
-    let peer_urls: Vec<String> = profile.nodes.iter().map(|node| url(node.address, PEER_PORT)).collect();
+    let instance = Instance::ETCD;
+    let peer_url = |node: &profile::Node| url(node.address, instance.peer_port);
+    let peer_urls: Vec<String> = profile.nodes.iter().map(peer_url).collect();
     let member_ids: Vec<MemberId> =
         peer_urls.iter().map(|url| member_id(std::slice::from_ref(url), token.as_str())).collect();
     let cluster = Cluster {
@@ -92,36 +96,21 @@ pub fn resolve(profile: &Profile, derived_token: &Token) -> Plan {
         .map(|(node, url)| format!("{}={url}", node.name))
         .collect::<Vec<_>>()
         .join(",");
-    let nodes = profile
-        .nodes
-        .iter()
-        .zip(member_ids)
-        .map(|(node, member_id)| {
-            let fqdn = match &cluster.domain {
-                Some(domain) => format!("{}.{domain}", node.name),
-                None => node.name.to_string(),
-            };
-            let certificates = certificate::of_node(&profile.pki, node, &fqdn);
-            Node {
-                settings: settings::of_node(profile, node, &cluster, &certificates, &initial_cluster),
-                certificates,
-                disk_serial: disk_serial(node.name.as_str()),
-                name: node.name.clone(),
-                fqdn,
-                address: node.address,
-                mac: node.mac,
-                member_id,
-                peer_url: url(node.address, PEER_PORT),
-                client_url: url(node.address, CLIENT_PORT),
-            }
-        })
-        .collect();
+    let around = settings::Around {
+        profile,
+        instance: &instance,
+        cluster: &cluster,
+        initial_cluster: &initial_cluster,
+    };
+    let nodes =
+        profile.nodes.iter().zip(member_ids).map(|(node, id)| self::node(node, id, &around)).collect();
     Plan {
         name: profile.name.clone(),
         cluster,
         release: profile.etcd.release,
         arch: profile.etcd.arch,
         config_style: profile.etcd.config_style,
+        instance,
         peers_by_name: peers::names(profile).is_some(),
         data_dir: profile.etcd.data_dir.clone(),
         bin_dir: profile.etcd.bin_dir.clone(),
@@ -132,6 +121,26 @@ pub fn resolve(profile: &Profile, derived_token: &Token) -> Plan {
         pki: profile.pki.clone(),
         machine: profile.machine.clone(),
         bundle: profile.bundle.clone(),
+    }
+}
+
+fn node(node: &profile::Node, member_id: MemberId, around: &settings::Around<'_>) -> Node {
+    let fqdn = match &around.cluster.domain {
+        Some(domain) => format!("{}.{domain}", node.name),
+        None => node.name.to_string(),
+    };
+    let certificates = certificate::of_node(&around.profile.pki, node, &fqdn);
+    Node {
+        settings: settings::of_node(node, &certificates, around),
+        certificates,
+        disk_serial: disk_serial(node.name.as_str()),
+        name: node.name.clone(),
+        fqdn,
+        address: node.address,
+        mac: node.mac,
+        member_id,
+        peer_url: url(node.address, around.instance.peer_port),
+        client_url: url(node.address, around.instance.client_port),
     }
 }
 

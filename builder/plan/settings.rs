@@ -6,9 +6,10 @@ use serde::Serialize;
 
 use super::certificate::{CertificateSpec, Role, of_role};
 use super::cluster::Cluster;
+use super::instance::Instance;
 use super::url::{loopback, url};
 use super::{authority, peers};
-use crate::etcd::{CLIENT_PORT, PEER_PORT, Value};
+use crate::etcd::Value;
 use crate::profile::{ConfigStyle, Node, Profile};
 
 /// One option by etcd's own name; what is nested in the config file has a dot.
@@ -39,14 +40,17 @@ impl fmt::Display for Origin {
     }
 }
 
-pub fn of_node(
-    profile: &Profile,
-    node: &Node,
-    cluster: &Cluster,
-    certificates: &[CertificateSpec],
-    initial_cluster: &str,
-) -> Vec<Setting> {
-    let mut settings: Vec<Setting> = own(profile, node, cluster, certificates, initial_cluster)
+/// What a member's options follow from besides its own node.
+pub struct Around<'a> {
+    pub profile: &'a Profile,
+    pub instance: &'a Instance,
+    pub cluster: &'a Cluster,
+    pub initial_cluster: &'a str,
+}
+
+pub fn of_node(node: &Node, certificates: &[CertificateSpec], around: &Around<'_>) -> Vec<Setting> {
+    let profile = around.profile;
+    let mut settings: Vec<Setting> = own(node, certificates, around)
         .into_iter()
         .map(|(key, value, why)| Setting { key: key.to_owned(), value, origin: Origin::Kiln(why) })
         .collect();
@@ -93,26 +97,22 @@ fn add_gates(there: &mut Setting, given: Setting) {
 
 type Own = (&'static str, Value, &'static str);
 
-fn own(
-    profile: &Profile,
-    node: &Node,
-    cluster: &Cluster,
-    certificates: &[CertificateSpec],
-    initial_cluster: &str,
-) -> Vec<Own> {
+fn own(node: &Node, certificates: &[CertificateSpec], around: &Around<'_>) -> Vec<Own> {
+    let Around { profile, instance, cluster, initial_cluster } = *around;
+    let (client_port, peer_port) = (instance.client_port, instance.peer_port);
     let text = |text: String| Value::Text(text);
     let address = "the node's address";
     let mut own = vec![
         ("name", text(node.name.to_string()), "the node's name"),
         ("data-dir", text(profile.etcd.data_dir.absolute()), "etcd.data-dir"),
-        ("listen-peer-urls", text(url(node.address, PEER_PORT)), address),
+        ("listen-peer-urls", text(url(node.address, peer_port)), address),
         (
             "listen-client-urls",
-            text(format!("{},{}", url(node.address, CLIENT_PORT), url(loopback(node.address), CLIENT_PORT))),
+            text(format!("{},{}", url(node.address, client_port), url(loopback(node.address), client_port))),
             "the node's address and loopback",
         ),
-        ("initial-advertise-peer-urls", text(url(node.address, PEER_PORT)), address),
-        ("advertise-client-urls", text(url(node.address, CLIENT_PORT)), address),
+        ("initial-advertise-peer-urls", text(url(node.address, peer_port)), address),
+        ("advertise-client-urls", text(url(node.address, client_port)), address),
         ("initial-cluster", text(initial_cluster.to_owned()), "all nodes"),
         ("initial-cluster-token", text(cluster.token.to_string()), "cluster.token or the keystore"),
         ("initial-cluster-state", text("new".into()), "founding members"),

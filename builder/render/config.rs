@@ -5,30 +5,31 @@ use serde_json::{Map, Value};
 use super::systemd;
 use crate::etcd::keys;
 use crate::failure::{Exit, Failure, Result};
-use crate::plan::{Node, Setting};
+use crate::plan::{Node, Plan, Setting};
 use crate::profile::ConfigStyle;
 use crate::yaml;
 
-/// Where the file of each style lies in the guest.
-pub const CONFIG_FILE: &str = "etc/etcd/etcd.conf";
-pub const ENVIRONMENT_FILE: &str = "etc/etcd/etcd.env";
+/// The file of each style, in the member's own directory.
+const CONFIG_FILE: &str = "etcd.conf";
+const ENVIRONMENT_FILE: &str = "etcd.env";
 
 /// How the unit starts etcd, and the file that goes with it.
 pub struct Config {
     /// The value of ExecStart=, with continuation lines.
     pub exec_start: String,
     /// The path in the guest and the text of the file, for the styles that have one.
-    pub file: Option<(&'static str, String)>,
+    pub file: Option<(String, String)>,
     pub environment_files: Vec<String>,
 }
 
 /// # Errors
 /// `Exit::Profile` when an option exists in the config file only and the style is another.
-pub fn of_node(style: ConfigStyle, node: &Node, program: &str) -> Result<Config> {
-    Ok(match style {
+pub fn of_node(plan: &Plan, node: &Node, program: &str) -> Result<Config> {
+    let place = |name: &str| format!("{}/{name}", plan.instance.config_directory);
+    Ok(match plan.config_style {
         ConfigStyle::File => Config {
-            exec_start: format!("{program} --config-file /{CONFIG_FILE}"),
-            file: Some((CONFIG_FILE, file(node))),
+            exec_start: format!("{program} --config-file /{}", place(CONFIG_FILE)),
+            file: Some((place(CONFIG_FILE), file(node))),
             environment_files: Vec::new(),
         },
         ConfigStyle::Flags => {
@@ -36,8 +37,8 @@ pub fn of_node(style: ConfigStyle, node: &Node, program: &str) -> Result<Config>
         }
         ConfigStyle::Env => Config {
             exec_start: program.to_owned(),
-            file: Some((ENVIRONMENT_FILE, environment(&node.settings)?)),
-            environment_files: vec![format!("/{ENVIRONMENT_FILE}")],
+            file: Some((place(ENVIRONMENT_FILE), environment(&node.settings)?)),
+            environment_files: vec![format!("/{}", place(ENVIRONMENT_FILE))],
         },
     })
 }

@@ -62,10 +62,10 @@ impl Renderer<'_> {
 /// # Errors
 /// `Exit::Interrupted` once a signal has come.
 fn lay(renderer: &Renderer<'_>, node: &Node, keys: Option<&NodeKeys<'_>>) -> Result<Laid> {
-    let config = config::of_node(renderer.plan.config_style, node, &renderer.program())?;
+    let config = config::of_node(renderer.plan, node, &renderer.program())?;
     let mut tree = Tree::default();
     let origin = "etcd's configuration";
-    tree.insert(path("etc/etcd")?, Entry::directory(Mode::DIRECTORY, origin))?;
+    tree.insert(path(renderer.plan.instance.config_directory)?, Entry::directory(Mode::DIRECTORY, origin))?;
     if let Some((file, text)) = &config.file {
         tree.insert(path(file)?, Entry::file(text.clone().into_bytes(), Mode::FILE, origin))?;
     }

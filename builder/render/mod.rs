@@ -17,7 +17,7 @@ pub use embedded::{EMBEDDED, Embedded, embedded};
 pub use lay::{Laid, Replaced};
 pub use overlay::{Overlay, Room, load};
 pub use programs::{Program, insert_programs, programs_tree};
-pub use renderer::{NodeKeys, Renderer, USER};
+pub use renderer::{NodeKeys, Renderer};
 pub use template::{Context, Template, Templates, context};
 pub use variables::{VARIABLES, markdown as variables};
 

@@ -15,9 +15,6 @@ use crate::plan::{self, Node, Owner, Plan, Role};
 use crate::tree::{Entry, Tree};
 use crate::values::{Epoch, Mode};
 
-/// The account that etcd runs as.
-pub const USER: &str = "etcd";
-
 /// The keys that go into a node's files: what is trusted, and the leaves in the order of the node's
 /// certificates.
 pub struct NodeKeys<'a> {
@@ -109,7 +106,8 @@ impl Renderer<'_> {
             "formed": plan.cluster.formed,
             "epoch": self.epoch.seconds(),
             "data_serial": node.disk_serial,
-            "user": USER,
+            "unit": plan.instance.unit,
+            "user": plan.instance.user,
             "data_dir": plan.data_dir.absolute(),
             "pki_dir": pki,
             "client_file": stem(Role::Client),

@@ -25,6 +25,7 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("formed", "whether the cluster exists already"),
     ("epoch", "the build's date, in seconds since 1970"),
     ("data_serial", "the serial number of the data disk"),
+    ("unit", "etcd's systemd unit: `etcd.service`"),
     ("user", "the account that etcd runs as"),
     ("data_dir", "etcd's data directory"),
     ("pki_dir", "the directory of keys and certificates"),
