@@ -9,6 +9,11 @@ pub fn value(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
 }
 
+/// A variable's value, also an empty one: for one whose absence would make other bytes.
+pub fn even_empty(name: &str) -> Option<OsString> {
+    std::env::var_os(name)
+}
+
 /// The names of all variables that are set.
 pub fn names() -> impl Iterator<Item = OsString> {
     std::env::vars_os().map(|(name, _)| name)

@@ -17,7 +17,8 @@ fn main() -> ExitCode {
 }
 
 fn guarded() -> ExitCode {
-    if let Err(failure) = process::guard() {
+    // Before the arguments are read, so that a signal finds somebody who listens.
+    if let Err(failure) = process::guard().and_then(|()| interrupt::listen()) {
         report(&failure);
         return exit(failure.exit());
     }
@@ -46,7 +47,7 @@ fn guarded() -> ExitCode {
             return exit(Exit::Usage);
         }
     };
-    match interrupt::listen().and_then(|()| commands::run(cli, json)) {
+    match commands::run(cli, json) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             report(&failure);

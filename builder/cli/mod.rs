@@ -127,7 +127,7 @@ pub enum Verb {
 fn after_help() -> String {
     let codes = Exit::ALL.map(|(exit, about)| format!("; {} {about}", exit as u8));
     format!(
-        "Exit codes: 0 done{}.\nResults go to stdout, messages to stderr. An empty environment variable counts as unset.",
+        "Exit codes: 0 done{}.\nResults go to stdout, messages to stderr. An empty variable of an option counts as unset.",
         codes.concat()
     )
 }

@@ -301,7 +301,7 @@ pub fn refuse_missing(path: &Path) -> Result<()> {
 /// # Errors
 /// `Exit::Usage` when it is not a time that Kiln can write down.
 fn source_date_epoch() -> Result<Option<Epoch>> {
-    let Some(text) = environ::value("SOURCE_DATE_EPOCH") else { return Ok(None) };
+    let Some(text) = environ::even_empty("SOURCE_DATE_EPOCH") else { return Ok(None) };
     let refuse = |reason: String| Failure::new(Exit::Usage, format!("SOURCE_DATE_EPOCH: {reason}"));
     let seconds: Option<u64> =
         text.to_str().filter(|t| t.bytes().all(|b| b.is_ascii_digit())).and_then(|t| t.parse().ok());
