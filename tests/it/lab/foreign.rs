@@ -511,3 +511,54 @@ fn yaml_readers_get_back_what_was_meant() {
     assert_eq!(config["peer-transport-security"]["client-cert-auth"], true);
     assert_eq!(config["initial-cluster"].as_str().unwrap().split(',').count(), 3);
 }
+
+/// jsonschema's reader of the schema that editors get: it takes every good profile, and refuses what the schema can know.
+#[test]
+fn a_validator_of_json_schemas_agrees_about_profiles() {
+    const SCRIPT: &str = "\
+import json, sys, tomllib
+from jsonschema import Draft202012Validator
+schema = json.load(open(sys.argv[1]))
+Draft202012Validator.check_schema(schema)
+for path in sys.argv[2:]:
+    good = Draft202012Validator(schema).is_valid(tomllib.load(open(path, 'rb')))
+    print('good' if good else 'bad', path)
+";
+    let work = Workshop::new();
+    let schema = work.file("schema.json", run(&mut work.kiln(["profile", "schema"])));
+    let judged = |paths: &[PathBuf]| -> Vec<bool> {
+        let said = silent(Command::new("python3").args(["-c", SCRIPT]).arg(&schema).args(paths));
+        assert_eq!(said.lines().count(), paths.len(), "{said}");
+        said.lines().map(|line| line.starts_with("good ")).collect()
+    };
+    let below = |directory: &str| -> Vec<PathBuf> {
+        let top = support::root().join(directory);
+        fs::read_dir(top).unwrap().map(|entry| entry.unwrap().path()).collect()
+    };
+    let mut good = below("profiles");
+    good.extend(below("tests/golden").into_iter().map(|case| case.join("profile.toml")));
+    assert!(good.len() >= 7, "{good:?}");
+    for (path, is_good) in good.iter().zip(judged(&good)) {
+        assert!(is_good, "{}", path.display());
+    }
+    let bad = [
+        "carriers-unknown",
+        "choice-misspelt",
+        "key-misspelt",
+        "key-unknown",
+        "key-unknown-table",
+        "machine-disk-too-small",
+        "missing-name-and-address",
+        "missing-network",
+        "schema-other",
+        "schema-text",
+        "type-list-item",
+        "type-node-single-brackets",
+        "type-number-for-text",
+        "type-text-for-number",
+    ];
+    let bad = bad.map(|case| support::root().join("tests/reject").join(case).join("profile.toml"));
+    for (path, is_good) in bad.iter().zip(judged(&bad)) {
+        assert!(!is_good, "{}", path.display());
+    }
+}
