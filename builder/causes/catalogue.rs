@@ -1,4 +1,4 @@
-//! The catalogue: a row for each fault.
+//! The catalogue: for each fault the likely cause and the way out, a sentence each. The only place for such sentences.
 
 use super::fault::Fault;
 
@@ -6,291 +6,292 @@ struct Row {
     fault: Fault,
     cause: &'static str,
     way_out: &'static str,
-    /// Any of these in a message means this fault.
-    texts: &'static [&'static str],
 }
 
-const fn row(
-    fault: Fault,
-    texts: &'static [&'static str],
-    cause: &'static str,
-    way_out: &'static str,
-) -> Row {
-    Row { fault, cause, way_out, texts }
+const fn row(fault: Fault, cause: &'static str, way_out: &'static str) -> Row {
+    Row { fault, cause, way_out }
 }
 
-/// In the order in which a message is searched: the special before the general. Where the words come from:
-/// Go's crypto/x509/verify.go and net, etcd's api/v3rpc/rpctypes/error.go, Linux's errno texts.
 const TABLE: &[Row] = &[
     row(
         Fault::NoSpace,
-        &["mvcc: database space exceeded", "alarm:NOSPACE", "NOSPACE"],
         "Its database has reached quota-backend-bytes, so the cluster takes no more writes.",
         "Take a snapshot; then compact, defragment one member after the other, and run `etcdctl alarm disarm`.",
     ),
     row(
         Fault::Corrupt,
-        &["etcdserver: corrupt cluster", "alarm:CORRUPT", "CORRUPT"],
         "Its data differs from the other members', as etcd's own check has found.",
         "Take a snapshot from a member without the alarm and keep this member's data; only then replace the member.",
     ),
     row(
         Fault::NotYetValid,
-        &["is before 19", "is before 20", "NotValidYet"],
         "The clock that judged the certificate is slow, or the clock that issued it was fast.",
         "Set the clock on the node and on this machine; nothing else has to change.",
     ),
     row(
         Fault::Expired,
-        &["certificate has expired", "certificate expired", "CertificateExpired", "expired certificate"],
         "A certificate has expired, or the clock that judged it is fast.",
         "Check both clocks; then run `kiln keystore renew`, build again and put the new certificates in place.",
     ),
     row(
         Fault::UnknownAuthority,
-        &["unknown authority", "unknown certificate authority", "UnknownIssuer", "UnknownCA"],
         "The machine at this address has a certificate of another CA than this bundle's.",
         "Verify with the bundle that the machine was booted from, or find out which machine has this address.",
     ),
     row(
         Fault::NotEtcd,
-        &[],
         "Something that is not etcd listens at this address: a proxy, a port forward or another service.",
         "Find out what listens there (`ss -ltnp` on the node), and verify from where etcd itself can be reached.",
     ),
     row(
         Fault::NotTls,
-        &[],
         "etcd serves plain HTTP at this address: it was started without the bundle's configuration.",
         "Start it by the unit of this bundle; until then anyone who reaches the port can read and write all keys.",
     ),
     row(
         Fault::Proxied,
-        &[],
         "A proxy terminates TLS before etcd, or an etcd of another CA asks its clients for no certificate.",
         "Verify from where etcd itself can be reached, or let the proxy pass TLS through.",
     ),
     row(
         Fault::WrongName,
-        &["certificate is valid for", "doesn't contain any IP SANs", "cannot validate certificate for"],
         "Its certificate names another address: the machine has another node's files, or another node's address.",
         "Compare the machine's address and files with this node's in the bundle, and boot it from its own.",
     ),
     row(
         Fault::OlderCertificate,
-        &[],
         "The node still serves the certificate of an earlier issue.",
         "Bring it its certificates and keys from this bundle; etcd reads them at every handshake, without a restart.",
     ),
     row(
         Fault::NewerCertificate,
-        &[],
         "The node serves a certificate of a later issue than this bundle's.",
         "Verify with the newest bundle of this cluster.",
     ),
     row(
         Fault::OtherCertificate,
-        &[],
         "The node serves a certificate of this CA that another build made.",
         "Bring it its files from this bundle, or verify with the bundle that it was brought.",
     ),
     row(
         Fault::OtherChain,
-        &[],
         "The node sends other intermediate certificates than its file in the bundle holds.",
         "Bring it its certificates from this bundle; clients that trust the root alone need the whole chain.",
     ),
     row(
         Fault::OtherOptions,
-        &[],
         "etcd runs with other options than the bundle holds: it was started by another unit or configuration.",
         "Bring the node its files from this bundle and restart etcd there, one member at a time.",
     ),
     row(
         Fault::NoUser,
-        &["user name not found", "auth: user not found"],
         "Authentication is on, and etcd has no user etcdctl, the common name of the bundle's client certificate.",
         "With a user that has the root role: `user add etcdctl --no-password`, then `user grant-role etcdctl root`.",
     ),
     row(
         Fault::Permission,
-        &["permission denied", "user name is empty", "invalid auth token", "authentication is not enabled"],
         "Authentication is on, and the user of the client certificate has no right to do this.",
         "With a user that has the root role: `user grant-role etcdctl root`.",
     ),
     row(
         Fault::NoLeader,
-        &[
-            "etcdserver: no leader",
-            "etcdserver: leader changed",
-            "etcdserver: request timed out",
-            "unhealthy cluster",
-        ],
         "The members have elected no leader: less than a quorum runs, or they do not reach each other's peer port.",
         "Start the other members, and check that every member reaches the others on the peer port.",
     ),
     row(
         Fault::Stopped,
-        &["connection refused"],
         "The machine is up, but etcd does not listen there: it is stopped, still waits to start, or a firewall rejects.",
         "Read `systemctl status` of etcd's unit on the node; status 226/NAMESPACE means a container (LXC) without nesting.",
     ),
     row(
         Fault::Filtered,
-        &[],
         "The machine answers on another port: a firewall keeps this one closed (firewalld: \"No route to host\").",
         "Open the client port (2379) to clients and the peer port (2380) to the other members.",
     ),
     row(
         Fault::Unreachable,
-        &[
-            "no route to host",
-            "host is unreachable",
-            "network is unreachable",
-            "i/o timeout",
-            "connection timed out",
-        ],
         "Nothing answers: the machine is off, has another address, or a firewall (firewalld, nftables) is in between.",
         "Start the machine; check its address, the route to it and that its ports 2379 and 2380 are open.",
     ),
     row(
         Fault::Waiting,
-        // The last is what etcdctl says when a proposal was not committed in time (ctlv3/command/ep_command.go).
-        &[
-            "context deadline exceeded",
-            "deadlineexceeded",
-            "tls handshake timeout",
-            "unable to fetch the alarm list",
-        ],
         "etcd is there but does not answer: it has not yet met a quorum of the members, or it hangs.",
         "Start the other members, check the peer port between them, and read the journal of etcd's unit on the node.",
     ),
     row(
         Fault::SeveralLeaders,
-        &[],
         "An election is going on, or the members form more than one cluster.",
         "Ask again in a few seconds; if it stays so, compare the cluster IDs above.",
     ),
     row(
         Fault::OtherBundle,
-        &[],
         "A cluster of this CA runs here, but this bundle describes another: its nodes, addresses or token were changed.",
         "Verify with the bundle that the cluster was made from, and boot no node from this one: it would not start.",
     ),
     row(
         Fault::OtherCluster,
-        &["cluster ID mismatch"],
         "It belongs to another cluster: booted from another bundle, or its data is from an earlier one.",
         "Find out which bundle and whose data it has; keep the data until you know that nobody needs it.",
     ),
     row(
         Fault::OtherMember,
-        &[],
         "Another member answers at this address.",
         "Compare with `etcdctl member list`: the machine has another member's address, or another member's data.",
     ),
     row(
         Fault::Replaced,
-        &[],
         "The member was replaced: etcd gave it a new ID, and no bundle knows the IDs of replaced members yet.",
         "If you replaced it, nothing has to be done: the other rows hold for the new member.",
     ),
     row(
         Fault::OtherVersion,
-        &[],
         "The machine runs another etcd than the one in the bundle: an old image, or an upgrade half done.",
         "Finish the upgrade, or boot the machine from this bundle.",
     ),
     row(
         Fault::Missing,
-        &[],
         "A member of the bundle is not in the cluster: it was removed, or never joined.",
         "Add it with `etcdctl member add`, or verify against the bundle that the cluster was made from.",
     ),
     row(
         Fault::Extra,
-        &[],
         "The cluster has a member that the bundle does not know.",
         "Find out who added it, and where it runs, before anything is changed.",
     ),
     row(
         Fault::Unstarted,
-        &[],
         "The member is on the list but has never come up.",
         "Start it, and read its journal if it does not come up.",
     ),
     row(
         Fault::Learner,
-        &[],
         "The member copies the data but does not vote yet.",
         "Once it has caught up, run `etcdctl member promote`.",
     ),
     row(
         Fault::NameDiffers,
-        &[],
         "The member runs under another name than the bundle gives it: its configuration was changed.",
         "Boot it from this bundle, or put the baked configuration back.",
     ),
     row(
         Fault::UrlDiffers,
-        &[],
         "The member tells others to reach it elsewhere than the bundle says: its configuration was changed.",
         "Put the baked configuration back, or run `etcdctl member update` with the peer URLs of the bundle.",
     ),
     row(
         Fault::ListsDiffer,
-        &[],
         "A member has not caught up with a change of membership, or belongs to another cluster.",
         "Ask again in a few seconds; if it stays so, compare the cluster IDs.",
     ),
     row(
         Fault::DataDiffers,
-        &[],
         "The members hold different data at the same revision: one of them is damaged.",
         "Take a snapshot of every member now, and keep all their data until you know which one is right.",
     ),
     row(
         Fault::NotRead,
-        &[],
         "One member does not show what another has acknowledged.",
         "Treat the data as suspect: compare cluster IDs and hashes before anything else writes.",
     ),
     row(
         Fault::OtherTrust,
-        &[],
         "Its trusted-ca-file is not the bundle's, so certificates of other CAs may get in.",
         "Put the bundle's ca.pem in place and restart the member, which reads that file only at its start.",
     ),
     row(
         Fault::Open,
-        &[],
         "The port lets in a client that it has to refuse: client-cert-auth or allowed-cn is missing in its configuration.",
         "Put the baked configuration back and restart etcd; if it was baked so, this etcd has allowed-cn only as a flag.",
     ),
     row(
         Fault::Program,
-        &[],
         "etcdctl itself did not run as it should.",
         "Read what it said; the bundle's etcdctl has to run on this machine.",
     ),
+    // What a member logs of itself.
+    row(
+        Fault::KeyMismatch,
+        "A certificate and its key do not belong together.",
+        "Give the node the certificate and the key of one issue, as `kiln build` writes them.",
+    ),
+    row(
+        Fault::PeerName,
+        "A peer's certificate names another address than the one it comes from.",
+        "Compare the node's address with the names in its certificate (`openssl x509 -ext subjectAltName`).",
+    ),
+    row(
+        Fault::PeerAuthority,
+        "The members' certificates come from different CAs.",
+        "Bring all nodes their files from one bundle.",
+    ),
+    row(
+        Fault::NoSuchAddress,
+        "It listens on an address that this node does not have.",
+        "Compare the machine's addresses (`ip address`) with the node's in the profile.",
+    ),
+    row(
+        Fault::PortTaken,
+        "Two of its listeners want the same port, or another program has it.",
+        "Give each listener a port of its own, and look at what listens on the machine (`ss -ltnp`).",
+    ),
+    row(
+        Fault::DiskFull,
+        "The file system that etcd writes to is full.",
+        "Make room on it; a rehearsal writes to TMPDIR, about 250 MB for each member.",
+    ),
+    row(
+        Fault::NotInCluster,
+        "Its name is not in its own initial-cluster.",
+        "Correct the name or initial-cluster in the profile, or leave both to Kiln.",
+    ),
+    row(
+        Fault::PeerUrlsDiffer,
+        "Its peer URLs differ from those that its initial-cluster gives it.",
+        "Correct the peer URLs in the profile, or leave them to Kiln.",
+    ),
+    row(
+        Fault::ReadOnly,
+        "The unit's protection lets etcd write its data directory only.",
+        "Keep what etcd writes in its data directory, or give the unit another ReadWritePaths= by an overlay.",
+    ),
+    row(
+        Fault::Bootstrapped,
+        "Its data directory is new although the cluster knows it as a member.",
+        "Attach the disk that holds its data; if that is lost, replace the member with etcdctl.",
+    ),
+    row(
+        Fault::NoProgram,
+        "The program is not there, or is not for this machine or its libraries.",
+        "Compare the machine's architecture and C library with what the release needs.",
+    ),
+    row(
+        Fault::NoAccess,
+        "The account that etcd runs as may not open a file: its owner or mode, or what the unit hides (ProtectHome=).",
+        "Let etcd's account read it (`ls -l` along its path), and keep it where the unit shows it.",
+    ),
+    row(
+        Fault::NoFile,
+        "A file that its configuration names is not on the node.",
+        "Put the file there by an overlay, or correct its path in the profile.",
+    ),
+    row(
+        Fault::BadValue,
+        "Its configuration file has a value of the wrong type.",
+        "Correct the value in the profile and build again.",
+    ),
+    row(
+        Fault::BadFlag,
+        "This etcd does not know one of its flags.",
+        "Take the option out of the profile, or build with a release that knows it.",
+    ),
     row(
         Fault::Unknown,
-        &[],
         "Kiln does not know this answer.",
         "Read what was said, and the journal of etcd's unit on the node.",
     ),
 ];
 
 impl Fault {
-    /// The fault that a message speaks of.
-    pub fn named_in(message: &str) -> Fault {
-        let message = message.to_lowercase();
-        TABLE
-            .iter()
-            .find(|row| row.texts.iter().any(|text| message.contains(&text.to_lowercase())))
-            .map_or(Fault::Unknown, |row| row.fault)
-    }
-
     pub fn cause(self) -> &'static str {
         self.row().map_or("", |row| row.cause)
     }
@@ -328,46 +329,6 @@ mod tests {
             for word in ["remove", "empty", "delete", "move its", "wipe", "overwrite", "format"] {
                 assert!(!advice.contains(word), "{advice}");
             }
-        }
-    }
-
-    #[test]
-    fn messages_are_recognised() {
-        // As etcdctl 3.5.16 and rustls wrote them.
-        let cases = [
-            (
-                "transport: Error while dialing: dial tcp 10.240.48.10:2379: connect: connection refused",
-                Fault::Stopped,
-            ),
-            ("dial tcp 10.240.48.10:2379: connect: no route to host", Fault::Unreachable),
-            ("dial tcp 10.240.48.10:2379: i/o timeout", Fault::Unreachable),
-            (
-                "tls: failed to verify certificate: x509: certificate signed by unknown authority",
-                Fault::UnknownAuthority,
-            ),
-            (
-                "x509: certificate has expired or is not yet valid: current time 2026-11-21T01:00:00Z is after \
-                 2026-11-20T01:00:00Z",
-                Fault::Expired,
-            ),
-            (
-                "x509: certificate has expired or is not yet valid: current time 1970-01-01T01:00:00Z is before \
-                 2026-11-20T01:00:00Z",
-                Fault::NotYetValid,
-            ),
-            ("x509: certificate is valid for 127.0.0.1, not 10.240.16.10", Fault::WrongName),
-            ("Error: etcdserver: mvcc: database space exceeded", Fault::NoSpace),
-            ("Error: context deadline exceeded", Fault::Waiting),
-            ("Unable to fetch the alarm list", Fault::Waiting),
-            ("etcdserver: permission denied", Fault::Permission),
-            // 3.5.30 and 3.5.16, for a user that there is not.
-            ("etcdserver: user name not found", Fault::NoUser),
-            ("rpc error: code = Unknown desc = auth: user not found", Fault::NoUser),
-            ("received fatal alert: UnknownCA", Fault::UnknownAuthority),
-            ("something new", Fault::Unknown),
-        ];
-        for (message, want) in cases {
-            assert_eq!(Fault::named_in(message), want, "{message}");
         }
     }
 }

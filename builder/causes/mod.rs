@@ -3,5 +3,6 @@
 
 mod catalogue;
 mod fault;
+mod patterns;
 
 pub use fault::Fault;

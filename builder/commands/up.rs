@@ -12,6 +12,7 @@ use crate::artifact::Program;
 use crate::base::System;
 use crate::bundle::Bundle;
 use crate::carrier;
+use crate::causes::Fault;
 use crate::cli;
 use crate::disk::{self, Follow};
 use crate::failure::{Doing, Exit, Failure, Result};
@@ -113,6 +114,9 @@ fn conclude(standing: &Standing, heading: &str) -> Result<()> {
             });
         }
         node.console.iter().for_each(|line| text.push_str(&format!("\n  | {line}")));
+        if let Some(fault) = Fault::logged_in(&node.console) {
+            text.push_str(&format!("\n  likely cause: {} {}", fault.cause(), fault.way_out()));
+        }
     }
     Err(Failure::wrong(text))
 }

@@ -14,6 +14,7 @@ use super::journal;
 use super::network;
 use super::node::{self, Accounts, Member, Stage};
 use crate::bundle::Manifest;
+use crate::causes::Fault;
 use crate::cluster::{self, Etcdctl};
 use crate::disk::{self, Lock};
 use crate::failure::{Doing, Exit, Failure, Result};
@@ -225,7 +226,8 @@ fn wait_for_all(
                 member.journal.flush();
                 let story = journal::story(&member.log)?;
                 let lines: String = story.lines.iter().map(|line| format!("\n  {line}")).collect();
-                let cause = story.cause.map(|cause| format!("\nlikely cause: {cause}")).unwrap_or_default();
+                let advice = |fault: Fault| format!("\nlikely cause: {} {}", fault.cause(), fault.way_out());
+                let cause = story.fault.map(advice).unwrap_or_default();
                 return Err(Failure::wrong(format!(
                     "etcd on {} ended with {ended}:{lines}{cause}",
                     member.name

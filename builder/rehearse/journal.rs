@@ -4,62 +4,25 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
+use crate::causes::Fault;
 use crate::disk;
 use crate::failure::Result;
 
 /// A rehearsal is short; its logs stay far below this.
-const LIMIT: u64 = 256 << 20;
+const MAX_LOG_BYTES: u64 = 256 << 20;
 
 /// How many lines of a log are shown.
 const TAIL: usize = 4;
 
-/// What etcd or the kernel says in an error -> the likely cause. The special before the general. Only errors are compared:
-/// etcd also logs its whole command line, with every option's name in it.
-const CAUSES: &[(&str, &str)] = &[
-    ("private key does not match public key", "A certificate and its key do not belong together."),
-    ("certificate is valid for", "A peer's certificate names another address than the one it comes from."),
-    ("unknown authority", "The members' certificates come from different CAs."),
-    ("has expired or is not yet valid", "A certificate is past its end, or this machine's clock is wrong."),
-    ("cannot assign requested address", "It listens on an address that this node does not have."),
-    ("address already in use", "Two of its listeners want the same port."),
-    ("no space left on device", "The file system of TMPDIR is full; a member takes about 250 MB."),
-    ("couldn't find local name", "Its name is not in its own initial-cluster."),
-    (
-        "missing from --initial-advertise-peer-urls",
-        "Its peer URLs differ from those that its initial-cluster gives it.",
-    ),
-    (
-        "--initial-advertise-peer-urls has",
-        "Its peer URLs differ from those that its initial-cluster gives it.",
-    ),
-    ("read-only file system", "The unit's protection lets etcd write its data directory only."),
-    (
-        "has already been bootstrapped",
-        "Its data directory is empty although the cluster knows it as a member.",
-    ),
-    (
-        "cluster ID mismatch",
-        "The members' tokens or initial-cluster values differ, so they are different clusters.",
-    ),
-    ("failed to execute", "The program is not there, or is not for this machine or its libraries."),
-    (
-        "permission denied",
-        "The account that etcd runs as may not open a file: its owner or mode, or what the unit hides (ProtectHome=).",
-    ),
-    ("no such file or directory", "A file that its configuration names is not on the node."),
-    ("cannot unmarshal", "Its configuration file has a value of the wrong type."),
-    ("flag provided but not defined", "This etcd does not know one of its flags."),
-];
-
 /// The lines that tell why a member ended: the last ones of level error and worse, or just the last ones; and the
-/// likely cause where one is known.
+/// fault where they name a known one.
 pub struct Story {
     pub lines: Vec<String>,
-    pub cause: Option<&'static str>,
+    pub fault: Option<Fault>,
 }
 
 pub fn story(log: &Path) -> Result<Story> {
-    let text = String::from_utf8_lossy(&disk::read(log, LIMIT)?).into_owned();
+    let text = String::from_utf8_lossy(&disk::read(log, MAX_LOG_BYTES)?).into_owned();
     Ok(tell(&text))
 }
 
@@ -71,7 +34,10 @@ fn tell(text: &str) -> Story {
     let mut chosen: Vec<&Line> = worse(&["fatal", "panic", "dpanic", "error"]);
     if chosen.is_empty() {
         // Text that is not etcd's log was written by whatever kept it from starting, help texts included.
-        chosen = lines.iter().filter(|line| line.level().is_none() && line.cause().is_some()).collect();
+        chosen = lines
+            .iter()
+            .filter(|line| line.level().is_none() && Fault::logged_in([line.error()]).is_some())
+            .collect();
     }
     if chosen.is_empty() {
         chosen = worse(&["warn"]);
@@ -80,11 +46,10 @@ fn tell(text: &str) -> Story {
         chosen = lines.iter().collect();
     }
     let tail = &chosen[chosen.len().saturating_sub(TAIL)..];
-    // The table's order, not the lines': the special before the general.
-    let cause = tail.iter().filter_map(|line| line.cause()).min().map(|at| CAUSES[at].1);
+    let fault = Fault::logged_in(tail.iter().map(|line| line.error()));
     let mut lines: Vec<_> = tail.iter().map(|line| readable(line.text)).collect();
     lines.dedup();
-    Story { lines, cause }
+    Story { lines, fault }
 }
 
 /// A line of a log: one of etcd's has fields, and any other is text.
@@ -115,17 +80,11 @@ impl<'a> Line<'a> {
             }
         }
     }
-
-    /// The place in the table of the first cause that it is evidence of.
-    fn cause(&self) -> Option<usize> {
-        let error = self.error();
-        CAUSES.iter().position(|(text, _)| error.contains(text))
-    }
 }
 
 /// The last complaint of a member that still runs.
 pub fn complaint(log: &Path) -> Result<Option<String>> {
-    let text = String::from_utf8_lossy(&disk::read(log, LIMIT)?).into_owned();
+    let text = String::from_utf8_lossy(&disk::read(log, MAX_LOG_BYTES)?).into_owned();
     let bad = |line: &&str| matches!(level(line).as_deref(), Some("warn" | "error" | "fatal" | "panic"));
     Ok(text.lines().rev().find(bad).map(readable))
 }
@@ -165,7 +124,7 @@ mod tests {
             story.lines,
             ["fatal: discovery failed (error: tls: private key does not match public key)"]
         );
-        assert!(story.cause.unwrap().contains("do not belong together"));
+        assert_eq!(story.fault, Some(Fault::KeyMismatch));
     }
 
     /// config-style = "flags" with tls-min-version above tls-max-version: etcd 3.5.30.
@@ -180,13 +139,13 @@ mod tests {
                 "warn: failed to verify flags (error: min version (TLS1.3) is greater than max version (TLS1.2))"
             ]
         );
-        assert_eq!(story.cause, None);
+        assert_eq!(story.fault, None);
         // The same words in an error are evidence.
         let log = r#"{"level":"fatal","msg":"discovery failed","error":"--initial-cluster has db-1=https://10.77.0.12:2380 but missing from --initial-advertise-peer-urls=https://10.77.0.11:2380 (\"x\")"}"#;
-        assert!(tell(log).cause.unwrap().contains("peer URLs differ"));
+        assert_eq!(tell(log).fault, Some(Fault::PeerUrlsDiffer));
         // And in what etcd only tells they are none.
         let log = r#"{"level":"info","msg":"permission denied","error":"no space left on device"}"#;
-        assert_eq!(tell(log).cause, None);
+        assert_eq!(tell(log).fault, None);
     }
 
     #[test]
@@ -196,7 +155,7 @@ mod tests {
             story.lines,
             ["nsenter: failed to execute /usr/local/bin/etcd: No such file or directory"]
         );
-        assert!(story.cause.is_some());
+        assert_eq!(story.fault, Some(Fault::NoProgram));
         assert!(tell("").lines.is_empty());
     }
 }
