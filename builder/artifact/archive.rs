@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
-use std::io::{BufRead, Read};
+use std::io::{self, BufRead, Read};
+use std::ops::ControlFlow;
 
 use flate2::bufread::MultiGzDecoder;
 use lzma_rust2::XzReader;
-use tar::{Archive, Entry, PaxExtensions};
 
-use super::limits::{Gauge, Limits, Unpacked};
+use super::limits::{Gauge, Unpacked};
 use crate::failure::{Failure, Result};
+use crate::format::read::{End, RawEntry, Rules, entries};
 
 /// Reads a compressed tar archive to its very end and returns the files that `wanted` gives a name for.
 ///
@@ -58,31 +59,39 @@ fn pick_unpacked<T: Ord + Display>(
     limit: u64,
     mut wanted: impl FnMut(&[u8]) -> Result<Option<T>>,
 ) -> Result<BTreeMap<T, Vec<u8>>> {
-    let mut archive = Archive::new(unpacked);
     let mut files = BTreeMap::new();
-    let mut long = None;
-    // Raw, because the tar crate would read a long name of any size into memory.
-    for entry in archive.entries().map_err(|error| gauge.explain(error))?.raw(true) {
-        let mut entry = entry.map_err(|error| gauge.explain(error))?;
-        gauge.entry()?;
-        if is_extension(&entry) {
-            if let Some(path) = long_path(&mut entry, gauge)?
-                && long.replace(path).is_some()
-            {
-                return Err(Failure::untrusted("it names an entry twice"));
+    let end = entries(unpacked, gauge, |mut entry| {
+        if let Some(name) = wanted(inside(&entry.path)?)? {
+            if files.contains_key(&name) {
+                return Err(Failure::untrusted(format!("{name} is in it twice")));
             }
-            continue;
+            let bytes = take(&mut entry, &name, gauge, limit)?;
+            files.insert(name, bytes);
         }
-        let path = long.take().unwrap_or_else(|| entry.header().path_bytes().into_owned());
-        let Some(name) = wanted(inside(&path)?)? else { continue };
-        if files.contains_key(&name) {
-            return Err(Failure::untrusted(format!("{name} is in it twice")));
-        }
-        let bytes = take(&mut entry, &name, gauge, limit)?;
-        files.insert(name, bytes);
+        Ok(ControlFlow::Continue(()))
+    })?;
+    match end {
+        End::Whole | End::BrokenOff => Ok(files),
+        End::Missing => Err(Failure::untrusted("it is cut short: its end is missing; get the file again")),
+        End::Followed => Err(Failure::untrusted("it has bytes after the end of its archive")),
     }
-    check_end(archive.into_inner(), gauge)?;
-    Ok(files)
+}
+
+/// Release files are made by other people's programs.
+impl Rules for Gauge<'_> {
+    const EXTENDED: bool = true;
+
+    fn count(&self) -> Result<()> {
+        self.entry()
+    }
+
+    fn damaged(&self, error: io::Error) -> Failure {
+        self.explain(error)
+    }
+
+    fn refused(&self, reason: String) -> Failure {
+        Failure::untrusted(reason)
+    }
 }
 
 /// The path without a leading `./`, as `tar -C dir .` writes it.
@@ -94,16 +103,11 @@ fn inside(path: &[u8]) -> Result<&[u8]> {
     Ok(path.strip_prefix(b"./").unwrap_or(path))
 }
 
-fn take(
-    entry: &mut Entry<'_, impl Read>,
-    name: &impl Display,
-    gauge: &Gauge<'_>,
-    limit: u64,
-) -> Result<Vec<u8>> {
-    if !entry.header().entry_type().is_file() {
+fn take(entry: &mut RawEntry<'_>, name: &impl Display, gauge: &Gauge<'_>, limit: u64) -> Result<Vec<u8>> {
+    if !entry.header.entry_type().is_file() {
         return Err(Failure::untrusted(format!("{name} in it is not a regular file")));
     }
-    let size = entry.header().entry_size().map_err(|error| gauge.explain(error))?;
+    let size = entry.size;
     if size > limit {
         return Err(Failure::untrusted(format!(
             "{name} in it is said to have {size} bytes; at most {limit} are allowed"
@@ -111,7 +115,7 @@ fn take(
     }
     // The size is a claim: memory is only set aside for what has really come.
     let mut bytes = Vec::with_capacity(size.min(32 << 20) as usize);
-    entry.read_to_end(&mut bytes).map_err(|error| gauge.explain(error))?;
+    entry.content.read_to_end(&mut bytes).map_err(|error| gauge.explain(error))?;
     if bytes.len() as u64 != size {
         return Err(Failure::untrusted(format!(
             "it is cut short: {name} in it has {} of {size} bytes; get the file again",
@@ -119,67 +123,4 @@ fn take(
         )));
     }
     Ok(bytes)
-}
-
-/// GNU tar's long names and POSIX's extended headers say something about the entry after them.
-fn is_extension(entry: &Entry<'_, impl Read>) -> bool {
-    let kind = entry.header().entry_type();
-    kind.is_gnu_longname()
-        || kind.is_gnu_longlink()
-        || kind.is_pax_local_extensions()
-        || kind.is_pax_global_extensions()
-}
-
-/// The path that an extension gives to the next entry, if it gives one.
-fn long_path(entry: &mut Entry<'_, impl Read>, gauge: &Gauge<'_>) -> Result<Option<Vec<u8>>> {
-    let kind = entry.header().entry_type();
-    if kind.is_gnu_longlink() {
-        return Ok(None);
-    }
-    let mut bytes = take_extension(entry, gauge)?;
-    if kind.is_gnu_longname() {
-        let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
-        bytes.truncate(end);
-        return Ok(Some(bytes));
-    }
-    let mut path = None;
-    for extension in PaxExtensions::new(&bytes) {
-        let extension = extension.map_err(|error| gauge.explain(error))?;
-        match extension.key_bytes() {
-            // Programs differ in which of the two sizes they believe, so an archive that has both can look
-            // different to each of them.
-            b"size" => return Err(Failure::untrusted("it gives the size of an entry twice")),
-            b"path" if kind.is_pax_global_extensions() || path.is_some() => {
-                return Err(Failure::untrusted("it names an entry twice"));
-            }
-            b"path" => path = Some(extension.value_bytes().to_vec()),
-            _ => {}
-        }
-    }
-    Ok(path)
-}
-
-fn take_extension(entry: &mut Entry<'_, impl Read>, gauge: &Gauge<'_>) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    entry.take(Limits::SMALL + 1).read_to_end(&mut bytes).map_err(|error| gauge.explain(error))?;
-    if bytes.len() as u64 > Limits::SMALL {
-        return Err(Failure::untrusted("it has a path that is longer than any file system's"));
-    }
-    Ok(bytes)
-}
-
-/// An archive ends with two blocks of zeros, of which the first has been read, and zeros after them.
-fn check_end(mut rest: impl Read, gauge: &Gauge<'_>) -> Result<()> {
-    let mut buffer = [0; 8 << 10];
-    let mut seen = false;
-    loop {
-        match rest.read(&mut buffer).map_err(|error| gauge.explain(error))? {
-            0 if seen => return Ok(()),
-            0 => return Err(Failure::untrusted("it is cut short: its end is missing; get the file again")),
-            count if buffer[..count].iter().any(|byte| *byte != 0) => {
-                return Err(Failure::untrusted("it has bytes after the end of its archive"));
-            }
-            _ => seen = true,
-        }
-    }
 }

@@ -39,7 +39,7 @@ impl Limits {
         zstd_window: 27,
     };
 
-    /// Bytes of a package's `control` file, of a long path, and of the other small things that are read whole.
+    /// Bytes of a package's `control` file, and of the other small things that are read whole.
     pub const SMALL: u64 = 64 << 10;
 }
 

@@ -6,7 +6,8 @@ use std::ops::ControlFlow;
 use ::cpio::NewcReader;
 
 use super::super::cpio::{DIRECTORY, FILE, LINK, TRAILER};
-use super::{Body, Budget, Kind, Member, Seen, Visit, damaged, path};
+use super::member::{Body, Kind, Member, Seen, Visit, damaged, path};
+use super::source::Budget;
 use crate::failure::{Failure, Result};
 use crate::values::Mode;
 
@@ -17,10 +18,10 @@ const HEADER: usize = 110;
 const NAME_SIZE: std::ops::Range<usize> = 94..102;
 
 /// A path of a node is shorter, with the NUL behind it.
-const NAME: u64 = 4096;
+const MAX_NAME_BYTES: u64 = 4096;
 
 /// A link's target; Linux takes no longer one (init/initramfs.c).
-const TARGET: u64 = 4096;
+const MAX_TARGET_BYTES: u64 = 4096;
 
 /// The file type in a mode (inode(7)).
 const TYPE: u32 = 0o170_000;
@@ -53,7 +54,7 @@ fn check_name_size(header: &[u8; HEADER]) -> Result<()> {
     let size =
         std::str::from_utf8(&header[NAME_SIZE]).ok().and_then(|text| u64::from_str_radix(text, 16).ok());
     match size {
-        Some(size) if size <= NAME => Ok(()),
+        Some(size) if size <= MAX_NAME_BYTES => Ok(()),
         _ => Err(Failure::wrong("a member's name has no length, or one that no path has")),
     }
 }
@@ -66,7 +67,7 @@ fn member(reader: &mut NewcReader<impl Read>) -> Result<Member> {
         FILE => Kind::File,
         DIRECTORY if size == 0 => Kind::Directory,
         LINK => {
-            let target = Body { reader, size }.whole(TARGET)?;
+            let target = Body { reader, size }.whole(MAX_TARGET_BYTES)?;
             size = 0;
             let target = String::from_utf8(target).ok().filter(|text| !text.is_empty());
             Kind::Link(

@@ -1,65 +1,59 @@
-//! The members of a tar archive.
+//! The members of a tar archive of Kiln's own.
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::ops::ControlFlow;
 
-use ::tar::{Entry, EntryType, Header};
+use ::tar::{EntryType, Header};
 
-use super::{Body, Budget, Kind, Member, Seen, Visit, damaged, path};
+use super::entries::{End, RawEntry, Rules, entries};
+use super::member::{Body, Kind, Member, Seen, Visit, damaged, path};
+use super::source::Budget;
 use crate::failure::{Failure, Result};
 use crate::values::Mode;
 
-/// A path of a node and a link's target are shorter, with the NUL behind them.
-const LONG_NAME: u64 = 4096;
+/// What Kiln writes is what it reads: no extended headers.
+struct Own;
+
+impl Rules for Own {
+    const EXTENDED: bool = false;
+
+    /// Members are counted with their names, each of which has at most two headers more.
+    fn count(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn damaged(&self, error: io::Error) -> Failure {
+        damaged(error)
+    }
+
+    fn refused(&self, reason: String) -> Failure {
+        Failure::wrong(reason)
+    }
+}
 
 pub fn read(reader: &mut impl Read, budget: &Budget, visit: &mut Visit) -> Result<ControlFlow<()>> {
-    let mut archive = ::tar::Archive::new(reader);
     let mut seen = Seen::new(budget);
-    let (mut long_name, mut long_target) = (None, None);
-    // Raw, because the crate would read a long name of any length into memory.
-    for entry in archive.entries().map_err(damaged)?.raw(true) {
-        let mut entry = entry.map_err(damaged)?;
-        match entry.header().entry_type() {
-            EntryType::GNULongName => long_name = Some(long(&mut entry, long_name.is_some())?),
-            EntryType::GNULongLink => long_target = Some(long(&mut entry, long_target.is_some())?),
-            _ => {
-                let member = member(entry.header(), long_name.take(), long_target.take())?;
-                seen.check(&member)?;
-                let size = member.size;
-                if visit(&member, &mut Body { reader: &mut entry, size })?.is_break() {
-                    return Ok(ControlFlow::Break(()));
-                }
-            }
-        }
+    let end = entries(reader, &Own, |entry| {
+        let member = member(&entry)?;
+        seen.check(&member)?;
+        visit(&member, &mut Body { reader: entry.content, size: member.size })
+    })?;
+    match end {
+        End::BrokenOff => Ok(ControlFlow::Break(())),
+        End::Whole => Ok(ControlFlow::Continue(())),
+        End::Missing => Err(Failure::wrong("the archive is damaged: its end is missing")),
+        End::Followed => Err(Failure::wrong("something follows the last member")),
     }
-    if long_name.is_some() || long_target.is_some() {
-        return Err(Failure::wrong("a long name stands before no member"));
-    }
-    Ok(ControlFlow::Continue(()))
 }
 
-fn long(entry: &mut Entry<impl Read>, twice: bool) -> Result<Vec<u8>> {
-    if twice {
-        return Err(Failure::wrong("a member has two long names"));
-    }
-    let size = entry.size();
-    let mut name = Body { reader: entry, size }.whole(LONG_NAME)?;
-    if name.pop() != Some(0) || name.contains(&0) {
-        return Err(Failure::wrong("a long name does not end in one NUL"));
-    }
-    Ok(name)
-}
-
-fn member(header: &Header, long_name: Option<Vec<u8>>, long_target: Option<Vec<u8>>) -> Result<Member> {
-    let name = long_name.unwrap_or_else(|| header.path_bytes().into_owned());
-    let path = path(&name)?;
-    let size = header.entry_size().map_err(damaged)?;
+fn member(entry: &RawEntry) -> Result<Member> {
+    let RawEntry { header, target, size, .. } = entry;
+    let (path, size) = (path(&entry.path)?, *size);
     let kind = match header.entry_type() {
         EntryType::Regular => Kind::File,
         EntryType::Directory if size == 0 => Kind::Directory,
         EntryType::Symlink if size == 0 => {
-            let target = long_target.or_else(|| header.link_name_bytes().map(|bytes| bytes.into_owned()));
-            let target = target.and_then(|bytes| String::from_utf8(bytes).ok());
+            let target = target.clone().and_then(|bytes| String::from_utf8(bytes).ok());
             Kind::Link(
                 target.ok_or_else(|| Failure::wrong(format!("the link {path} has no readable target")))?,
             )
@@ -68,12 +62,13 @@ fn member(header: &Header, long_name: Option<Vec<u8>>, long_target: Option<Vec<u
             return Err(Failure::wrong(format!("{path} is neither a file, a directory nor a symbolic link")));
         }
     };
+    let number = |read: fn(&Header) -> io::Result<u64>| read(header).map_err(damaged);
     Ok(Member {
         kind,
         mode: Mode::from_bits(header.mode().map_err(damaged)?),
-        uid: header.uid().map_err(damaged)?,
-        gid: header.gid().map_err(damaged)?,
-        mtime: header.mtime().map_err(damaged)?,
+        uid: number(Header::uid)?,
+        gid: number(Header::gid)?,
+        mtime: number(Header::mtime)?,
         size,
         path,
     })

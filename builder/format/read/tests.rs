@@ -1,4 +1,6 @@
+use std::io::{self, Read};
 use std::num::NonZeroUsize;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use proptest::prelude::{Just, Strategy, any, prop_oneof, proptest};
@@ -7,9 +9,12 @@ use proptest::{collection, sample};
 use super::super::gzip::Compressor;
 use super::super::samples::{epoch, plain, sample, tree};
 use super::super::{Piece, cpio, iso, joined, tar};
+use super::archive::initramfs;
+use super::source::{Bounded, Budget, Source};
 use super::*;
-use crate::failure::Exit;
+use crate::failure::{Exit, Result};
 use crate::tree::{self, Blob, Content, Entry, Tree};
+use crate::values::Mode;
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     joined(&Compressor::new(NonZeroUsize::MIN).compress(&[Content::Own(bytes.to_vec())]).unwrap()).unwrap()
@@ -215,6 +220,19 @@ fn nothing_may_follow_a_tar_archive() {
     let mut tar = plain(&tar::tar(&sample(), epoch()).unwrap());
     tar.push(1);
     assert!(wrong(Archive::TarGz.members(&gzip(&tar)[..])).contains("follows"));
+}
+
+#[test]
+fn a_tar_archive_has_an_end() {
+    let tar = plain(&tar::tar(&sample(), epoch()).unwrap());
+    let end = tar.iter().rposition(|byte| *byte != 0).unwrap() + 1;
+    // Behind the last content, and behind the first of the two blocks that make the end.
+    for cut in [end.next_multiple_of(512), end.next_multiple_of(512) + 512] {
+        assert!(
+            wrong(Archive::TarGz.members(&gzip(&tar[..cut])[..])).contains("its end is missing"),
+            "{cut}"
+        );
+    }
 }
 
 /// A cpio archive of empty files, as Linux reads it.
