@@ -66,7 +66,11 @@ fn overlays() {
         }
         let mut files = Vec::new();
         walk(&directory, "", &mut files);
-        let include = |path: &str| format!("include_str!({:?})", directory.join(path));
+        // By where the sources are when they are compiled: they may have been moved since.
+        let include = |path: &str| {
+            let place = format!("/overlays/{name}/{path}");
+            format!("include_str!(concat!(env!(\"CARGO_MANIFEST_DIR\"), {place:?}))")
+        };
         text.push_str(&format!("Embedded {{ name: {name:?}, manifest: {}, files: &[\n", include(MANIFEST)));
         for path in files.iter().filter(|path| *path != MANIFEST) {
             text.push_str(&format!("({path:?}, {}),\n", include(path)));
