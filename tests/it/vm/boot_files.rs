@@ -227,6 +227,7 @@ fn boot_files_are_taken_over_until_the_base_system_changes() {
     let base = base_with(&work, "base", &[("initrd.img", b"a small one"), ("cmdline", b"quiet\n")]);
     let build = || {
         run(build(&work, "./single.toml")
+            .env_remove("KILN_NO_CACHE")
             .env("KILN_CACHE", work.path().join("cache"))
             .arg("--base")
             .arg(&base));
