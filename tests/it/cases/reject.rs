@@ -41,7 +41,7 @@ fn refusal(path: &Path) -> String {
     let mut source = Source::file("profile.toml".as_ref(), fs::read(path).unwrap());
     source.base = profile::extends(&source.bytes)
         .map(|base| Ok(Box::new(Source::file(base.as_ref(), fs::read(path.with_file_name(&base)).unwrap()))));
-    match profile::read(&source, &[(Release::new(3, 5, 16), Arch::Amd64)], &kiln::carrier::all()) {
+    match profile::read(&source, &[(Release::new(3, 5, 16), Arch::Amd64)], kiln::carrier::all()) {
         Ok((_, warnings)) => format!("exit 0\n{warnings:#?}\n"),
         Err(mistakes) => {
             let failure = mistakes.into_failure(false);

@@ -436,7 +436,7 @@ fn plan(keystore: &Keystore, version: &str) -> Plan {
         SMALL.replace("3.5.16", version).replace("name = \"small\" }", "name = \"small\", formed = true }");
     let source = Source::file(Path::new("small.toml"), text.into_bytes());
     let available = [(version.parse().unwrap(), "amd64".parse().unwrap())];
-    match profile::read(&source, &available, &kiln::carrier::all()) {
+    match profile::read(&source, &available, kiln::carrier::all()) {
         Ok((profile, _)) => plan::resolve(&profile, keystore.token()),
         Err(mistakes) => panic!("{}", mistakes.into_failure(false)),
     }
@@ -520,7 +520,7 @@ fn many_keystores_are_recorded_at_once_and_none_over_another_runs_work() {
     let text = SMALL.replace("\"small\"", "\"c\"");
     let source = Source::file(Path::new("small.toml"), text.into_bytes());
     let available = [("3.5.16".parse().unwrap(), "amd64".parse().unwrap())];
-    let Ok((profile, _)) = profile::read(&source, &available, &kiln::carrier::all()) else {
+    let Ok((profile, _)) = profile::read(&source, &available, kiln::carrier::all()) else {
         panic!("the profile is wrong")
     };
     let admitted = || -> Vec<_> {

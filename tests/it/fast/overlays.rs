@@ -6,28 +6,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::{Workshop, refused, run, snapshot, store};
-
-const PROFILE: &str = r#"schema = 1
-
-[cluster]
-name = "site"
-
-[etcd]
-version = "3.5.16"
-
-[network]
-cidr = "10.0.0.0/24"
-
-[bundle]
-carriers = ["tar", "initramfs"]
-binaries = "shared"
-overlays = ["mine"]
-
-[[node]]
-name = "a"
-address = "10.0.0.4"
-"#;
+use crate::support::{Workshop, bundles::OVERLAID as PROFILE, refused, run, snapshot, store};
 
 /// A profile with an overlay in which one file is right.
 fn work() -> Workshop {

@@ -23,7 +23,7 @@ fn compare(name: &str, want: &str) {
 /// One test, because each part of it may write the file.
 #[test]
 fn the_readme_has_the_programs_tables() {
-    compare("keys", &profile::markdown(&carrier::all()));
+    compare("keys", &profile::markdown(carrier::all()));
     compare("variables", &render::variables());
     compare("exit codes", &Exit::markdown());
 }

@@ -189,7 +189,7 @@ impl Lab {
             self.written(options)
         );
         let source = Source::file(Path::new("t.toml"), text.into_bytes());
-        let read = profile::read(&source, &[(release, Arch::Amd64)], &kiln::carrier::all());
+        let read = profile::read(&source, &[(release, Arch::Amd64)], kiln::carrier::all());
         read.map(|(profile, _)| profile).map_err(|mistakes| mistakes.render(false))
     }
 

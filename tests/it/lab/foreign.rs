@@ -302,7 +302,7 @@ fn domain_xml(arch: Arch) -> String {
     let text = ha3_with(&[("# [etcd] version = \"3.5.33\"", &etcd)]);
     let source = kiln::profile::Source::file("ha3.toml".as_ref(), text.into_bytes());
     let (profile, _) =
-        kiln::profile::read(&source, &[(kiln::etcd::Release::new(3, 5, 16), arch)], &kiln::carrier::all())
+        kiln::profile::read(&source, &[(kiln::etcd::Release::new(3, 5, 16), arch)], kiln::carrier::all())
             .unwrap_or_else(|_| panic!("{arch}"));
     let plan = kiln::plan::resolve(&profile, &"ha3-00000000".parse().unwrap());
     let xml = kiln::carrier::libvirt::domain(&plan, &plan.nodes[0]).unwrap();

@@ -59,3 +59,25 @@ pub fn with_little_memory(work: &Workshop, arguments: &[&str]) -> Command {
         .current_dir(work.path());
     command
 }
+
+/// One node with the overlay `mine`, as an initramfs.
+pub const OVERLAID: &str = r#"schema = 1
+
+[cluster]
+name = "site"
+
+[etcd]
+version = "3.5.16"
+
+[network]
+cidr = "10.0.0.0/24"
+
+[bundle]
+carriers = ["tar", "initramfs"]
+binaries = "shared"
+overlays = ["mine"]
+
+[[node]]
+name = "a"
+address = "10.0.0.4"
+"#;

@@ -3,29 +3,7 @@
 use std::fs;
 use std::process::{Command, Stdio};
 
-use crate::support::{self, Workshop, run, turn};
-
-/// One node with an overlay, as an initramfs.
-const PROFILE: &str = r#"schema = 1
-
-[cluster]
-name = "site"
-
-[etcd]
-version = "3.5.16"
-
-[network]
-cidr = "10.0.0.0/24"
-
-[bundle]
-carriers = ["tar", "initramfs"]
-binaries = "shared"
-overlays = ["mine"]
-
-[[node]]
-name = "a"
-address = "10.0.0.4"
-"#;
+use crate::support::{self, Workshop, bundles::OVERLAID as PROFILE, run, turn};
 
 /// The kernel's own unpacking (init/initramfs.c): a base system whose /root is closed and whose /lib is a link, and a
 /// node's segment behind it.
