@@ -83,7 +83,7 @@ fn ha3() -> Source {
 }
 
 fn read(source: &Source) -> Profile {
-    profile::read(source, &[], &kiln::carrier::all())
+    profile::read(source, &[], kiln::carrier::all())
         .unwrap_or_else(|mistakes| panic!("{}", mistakes.render(false)))
         .0
 }

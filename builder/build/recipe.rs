@@ -12,8 +12,8 @@ use super::parts::Parts;
 use super::prepare::Prepared;
 use super::session::{LayerDigest, Session};
 use super::sink::Sink;
-use crate::bundle;
 use crate::bundle::manifest::{self, Manifest};
+use crate::bundle::{DOMAIN, LAYER_ARCHIVE, LISTING, NETWORK, NODE_ARCHIVE, client_file};
 use crate::carrier::{self, Files, Layer, NodeParts, Packer, libvirt};
 use crate::failure::{Doing, Result};
 use crate::format::{Piece, Stream, tar};
@@ -24,13 +24,6 @@ use crate::plan::{self, CertificateSpec, Node, Plan};
 use crate::profile::Binaries as Placement;
 use crate::render::{self, NodeKeys, Renderer};
 use crate::values::{Digest, Mode};
-
-/// What every node has, whatever its carriers.
-const ARCHIVE: &str = "overlay.tar.gz";
-const DOMAIN: &str = "domain.xml";
-const LISTING: &str = "listing.txt";
-
-const LAYER_ARCHIVE: &str = "etcd.tar.gz";
 
 struct Recipe<'a> {
     prepared: &'a Prepared,
@@ -87,7 +80,7 @@ pub fn build(
         trust: OnceLock::new(),
     };
     let layer = recipe.layer()?;
-    recipe.sink.text("network.xml", libvirt::network(plan)?)?;
+    recipe.sink.text(NETWORK, libvirt::network(plan)?)?;
     recipe.sink.directory("nodes", Mode::DIRECTORY)?;
     let (nodes, clients) = thread::scope(|scope| {
         let clients = parallel::beside(scope, || recipe.clients());
@@ -150,7 +143,7 @@ impl Recipe<'_> {
     fn make_layer(&self) -> Result<LayerDigest> {
         let (release, bin_dir) = (&self.prepared.release, &self.plan.bin_dir);
         let programs = self.session.programs_layer(release, self.prepared.epoch, bin_dir)?;
-        self.sink.put(&format!("layers/{LAYER_ARCHIVE}"), Mode::FILE, &programs.archive)?;
+        self.sink.put(LAYER_ARCHIVE, Mode::FILE, &programs.archive)?;
         for layer in carrier::layers(&self.plan.bundle.carriers) {
             let name = (layer.name)(&self.packer());
             self.sink.put(&format!("layers/{name}"), Mode::FILE, &self.layer_file(layer)?)?;
@@ -194,7 +187,7 @@ impl Recipe<'_> {
         };
         let archive = self.session.compressor.compress(&tar::tar(&tree, self.prepared.epoch)?)?;
         let archive_sha256 =
-            self.sink.put_hashed(&format!("{directory}/{ARCHIVE}"), Mode::SECRET, &archive)?;
+            self.sink.put_hashed(&format!("{directory}/{NODE_ARCHIVE}"), Mode::SECRET, &archive)?;
         let files = Files::new(&put);
         let parts = NodeParts {
             plan: self.plan,
@@ -218,7 +211,7 @@ impl Recipe<'_> {
         });
         let certificates = certificates.collect::<Result<_>>()?;
         let mut names = files.names();
-        names.extend([ARCHIVE, DOMAIN, LISTING].map(str::to_owned));
+        names.extend([NODE_ARCHIVE, DOMAIN, LISTING].map(str::to_owned));
         Ok(BuiltNode { node: describe::node(node, names)?, certificates })
     }
 
@@ -250,7 +243,7 @@ impl Recipe<'_> {
         let mut authorities = Vec::new();
         for (name, authority) in self.prepared.authorities()?.all() {
             let file = plan::authority_file(name);
-            self.sink.text(&bundle::client_file(&file), authority.root_pem()?)?;
+            self.sink.text(&client_file(&file), authority.root_pem()?)?;
             authorities.push(describe::authority(&file, authority)?);
         }
         let trusted = plan.authorities.first().map(|first| first.file()).unwrap_or_default();
@@ -261,15 +254,15 @@ impl Recipe<'_> {
             plan.cluster.name,
             endpoints.join(",")
         );
-        self.sink.text("client/etcdctl.env", environment)?;
-        self.sink.text("client/etcdctl.sh", render::CLIENT_SCRIPT)?;
+        self.sink.text(&client_file("etcdctl.env"), environment)?;
+        self.sink.text(&client_file("etcdctl.sh"), render::CLIENT_SCRIPT)?;
         let issued = self.issue(&plan.clients)?;
         let mut leaves = Vec::new();
         for (spec, leaf) in plan.clients.iter().zip(&issued) {
-            let file = format!("client/{}.pem", spec.file);
+            let file = client_file(&format!("{}.pem", spec.file));
             self.sink.text(&file, leaf.cert_pem.clone())?;
-            let key = leaf.key_pem.as_bytes().to_vec();
-            self.sink.put(&format!("client/{}-key.pem", spec.file), Mode::SECRET, &[Piece::Own(key)])?;
+            let key = client_file(&format!("{}-key.pem", spec.file));
+            self.sink.put(&key, Mode::SECRET, &own(leaf.key_pem.as_bytes()))?;
             leaves.push(describe::certificate(&file, None, leaf)?);
         }
         Ok(BuiltClients { authorities, leaves })

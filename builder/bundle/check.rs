@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::files::{below, sums};
 use super::inside::{Archives, CERTIFICATES, Inside, Memory, Wanted};
-use super::layout::{self, MANIFEST, MAX_MANIFEST_BYTES, SUMS};
+use super::layout::{self, LAYER_ARCHIVE, MANIFEST, MAX_MANIFEST_BYTES, NODE_ARCHIVE, SUMS};
 use super::manifest::{Certificate, Manifest, Program};
 use super::problem::{Problem, differs};
 use super::read::Bundle;
@@ -318,8 +318,7 @@ impl Check<'_> {
 
 /// Whether an archive of a bundle is one that holds certificates or programs.
 fn is_tar(path: &GuestPath) -> bool {
-    path.as_str() == "layers/etcd.tar.gz"
-        || path.starts_with("nodes/") && path.file_name() == "overlay.tar.gz"
+    path.as_str() == LAYER_ARCHIVE || path.starts_with("nodes/") && path.file_name() == NODE_ARCHIVE
 }
 
 fn is(found: &Presented, told: &Certificate) -> bool {

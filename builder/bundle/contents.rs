@@ -7,7 +7,7 @@ use crate::values::{At, Carrier, CarrierFile};
 
 /// The archives of a node whose members can be listed, the shared ones first, as paths in the bundle.
 pub fn archives(manifest: &Manifest, node: &str) -> Vec<String> {
-    let files = distinct(&carrier::all());
+    let files = distinct(carrier::all());
     let of = |at: &[At]| -> Vec<&str> {
         let files = files.iter().filter(|file| file.is_archive && at.contains(&file.at));
         files.flat_map(|file| file.names.iter().copied()).collect()

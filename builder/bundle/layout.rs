@@ -27,13 +27,18 @@ pub const MAX_NODES: usize = 100_000;
 
 /// What every bundle has of a node, below `nodes/NAME/`: what is its owner's alone has the node's keys in it.
 const OF_NODES: [(&str, Mode); 3] =
-    [("domain.xml", Mode::FILE), ("listing.txt", Mode::FILE), (NODE_ARCHIVE, Mode::SECRET)];
+    [(DOMAIN, Mode::FILE), (LISTING, Mode::FILE), (NODE_ARCHIVE, Mode::SECRET)];
 
-/// The files of a node, below `nodes/NAME/`.
-pub(super) const NODE_ARCHIVE: &str = "overlay.tar.gz";
+/// The files of a node as a tarball, its machine for libvirt, and a list of the files; below `nodes/NAME/`.
+pub const NODE_ARCHIVE: &str = "overlay.tar.gz";
+pub const DOMAIN: &str = "domain.xml";
+pub const LISTING: &str = "listing.txt";
 
 /// The programs where all hosts share them, whatever the carriers.
-pub(super) const LAYER_ARCHIVE: &str = "layers/etcd.tar.gz";
+pub const LAYER_ARCHIVE: &str = "layers/etcd.tar.gz";
+
+/// The cluster's network for libvirt.
+pub const NETWORK: &str = "network.xml";
 
 /// The mode of a bundle's file; `None` where no build puts one.
 pub fn mode(path: &str) -> Option<Mode> {
@@ -52,7 +57,7 @@ pub fn mode(path: &str) -> Option<Mode> {
         return Some(if key.is_some() { Mode::SECRET } else { Mode::FILE });
     }
     match path.split_once('/') {
-        None => (path == "network.xml").then_some(Mode::FILE),
+        None => (path == NETWORK).then_some(Mode::FILE),
         Some(("layers", file)) => {
             (path == LAYER_ARCHIVE).then_some(Mode::FILE).or_else(|| of_carrier(&[At::Layers], file))
         }
@@ -63,7 +68,7 @@ pub fn mode(path: &str) -> Option<Mode> {
 
 /// The mode of a file that one of all carriers puts there.
 fn of_carrier(at: &[At], name: &str) -> Option<Mode> {
-    let mut files = carrier::all().into_iter().flat_map(|carrier| carrier.files);
+    let mut files = carrier::all().iter().flat_map(|carrier| carrier.files);
     files.find(|file| at.contains(&file.at) && file.names.contains(&name)).map(|file| file.mode)
 }
 
@@ -73,6 +78,11 @@ pub fn directory_mode(path: &str) -> Mode {
         true => Mode::SECRET_DIRECTORY,
         false => Mode::DIRECTORY,
     }
+}
+
+/// A file of a node, as its path in the bundle.
+pub fn node_file(node: &NodeName, name: &str) -> String {
+    format!("nodes/{node}/{name}")
 }
 
 /// A file that operators' own machines need, as its path in the bundle.

@@ -20,7 +20,10 @@ mod write;
 
 pub use contents::archives;
 pub use fleet::{Entry, Fleet, Index, join};
-pub use layout::{INDEX, MANIFEST, MANIFEST_SCHEMA, MAX_MANIFEST_BYTES, SUMS, client_file};
+pub use layout::{
+    DOMAIN, INDEX, LAYER_ARCHIVE, LISTING, MANIFEST, MANIFEST_SCHEMA, MAX_MANIFEST_BYTES, NETWORK,
+    NODE_ARCHIVE, SUMS, client_file, node_file,
+};
 pub use manifest::Manifest;
 pub use place::{Holds, Place};
 pub use problem::{Problem, SHOWN, differs, listed};

@@ -1,5 +1,7 @@
 //! Carriers by their names.
 
+use std::sync::LazyLock;
+
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde::de::Error as _;
 use serde::{Deserialize as _, Deserializer};
@@ -8,29 +10,32 @@ use super::TABLE;
 use crate::values::{self, Carrier, Invalid};
 
 /// All carriers, in the order of the table.
-pub fn all() -> Vec<Carrier> {
-    TABLE.iter().map(|row| Carrier::new(row.facts)).collect()
+pub fn all() -> &'static [Carrier] {
+    static ALL: LazyLock<Vec<Carrier>> =
+        LazyLock::new(|| TABLE.iter().map(|row| Carrier::new(row.facts)).collect());
+    &ALL
 }
 
 /// # Errors
 /// With the names that there are.
 pub fn named(text: &str) -> std::result::Result<Carrier, Invalid> {
-    let all = all();
-    let names: Vec<_> = all.iter().map(|carrier| carrier.name).collect();
-    let known = all.iter().find(|carrier| carrier.name == text);
-    known.copied().ok_or_else(|| Invalid(format!("it is {}", names.join(" or "))))
+    let known = all().iter().find(|carrier| carrier.name == text);
+    known.copied().ok_or_else(|| {
+        let names: Vec<_> = all().iter().map(|carrier| carrier.name).collect();
+        Invalid(format!("it is {}", names.join(" or ")))
+    })
 }
 
 /// What `--carrier` takes: the carriers by which Kiln starts machines.
 pub fn of_machines() -> impl TypedValueParser<Value = Carrier> {
-    let names = all().into_iter().filter(|carrier| carrier.base().is_some()).map(|carrier| carrier.name);
+    let names = all().iter().filter(|carrier| carrier.base().is_some()).map(|carrier| carrier.name);
     PossibleValuesParser::new(names).try_map(|text| named(&text))
 }
 
 /// The one that machines are started by where nothing else is said.
 pub fn of_machines_by_default() -> Carrier {
-    let first = all().into_iter().find(|carrier| carrier.base().is_some());
-    first.unwrap_or(Carrier::new(TABLE[0].facts))
+    let first = all().iter().find(|carrier| carrier.base().is_some());
+    *first.unwrap_or(&all()[0])
 }
 
 /// Reads the carrier of a machine.
@@ -48,12 +53,12 @@ pub fn set<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Ve
     struct Place(usize);
     impl<'de> serde::Deserialize<'de> for Place {
         fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-            let name = one(deserializer)?.name;
-            Ok(Self(TABLE.iter().take_while(|row| row.facts.name != name).count()))
+            let carrier = one(deserializer)?;
+            Ok(Self(all().iter().take_while(|one| **one != carrier).count()))
         }
     }
     let places = values::set::<_, Place>(deserializer)?;
-    Ok(places.into_iter().map(|place| Carrier::new(TABLE[place.0].facts)).collect())
+    Ok(places.into_iter().map(|place| all()[place.0]).collect())
 }
 
 fn one<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Carrier, D::Error> {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::bundle::{Manifest, manifest};
+use crate::bundle::{LAYER_ARCHIVE, Manifest, NODE_ARCHIVE, manifest, node_file};
 use crate::disk::{self, Input};
 use crate::failure::{Doing, Failure, Result};
 use crate::format::read::Archive;
@@ -22,10 +22,10 @@ pub fn bundled_etcdctl(bundle: &Path, manifest: &Manifest, scratch: &Path) -> Re
         .get(&manifest::Program::Etcdctl)
         .ok_or_else(|| Failure::wrong("the bundle has no etcdctl; build it again with one"))?;
     let archive = if manifest.shares_binaries() {
-        bundle.join("layers/etcd.tar.gz")
+        bundle.join(LAYER_ARCHIVE)
     } else {
         let first = manifest.nodes.first().ok_or_else(|| Failure::wrong("the bundle has no node"))?;
-        bundle.join("nodes").join(first.name.as_str()).join("overlay.tar.gz")
+        bundle.join(node_file(&first.name, NODE_ARCHIVE))
     };
     let taking = || format!("taking {} out of {}", binary.path, archive.display());
     let bytes = take_out(&archive, &binary.path).doing(taking)?;

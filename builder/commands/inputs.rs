@@ -173,9 +173,8 @@ pub fn profiles(sources: &[Source], store: &Store, out: &Output) -> Result<(Vec<
     let available = store.available()?;
     let directory = looked_in(store);
     let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let read = parallel::each(sources, cores.get(), |source| {
-        Ok(profile::read(source, &available, &carrier::all()))
-    })?;
+    let read =
+        parallel::each(sources, cores.get(), |source| Ok(profile::read(source, &available, carrier::all())))?;
     let mut profiles = Vec::with_capacity(sources.len());
     let mut mistakes = Vec::new();
     let mut warned: BTreeMap<String, (String, usize)> = BTreeMap::new();
@@ -249,7 +248,7 @@ fn check_names(sources: &[Source], profiles: &[Profile]) -> Result<()> {
 /// Reads and checks a profile; warnings go to stderr.
 pub fn profile(name: &str, store: &Store, out: &Output) -> Result<Profile> {
     let source = source(name)?;
-    match profile::read(&source, &store.available()?, &carrier::all()) {
+    match profile::read(&source, &store.available()?, carrier::all()) {
         Ok((profile, warnings)) => {
             for warning in warnings {
                 match warning.line {

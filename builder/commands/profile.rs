@@ -20,7 +20,7 @@ pub fn run(verb: &Profile, out: &Output) -> Result<()> {
             let lines = profiles.map(|(name, summary)| format!("{name:<10} {summary}"));
             out.print(lines.collect::<Vec<_>>().join("\n"))
         }
-        Profile::Schema => out.json(&profile::json_schema(&carrier::all())),
+        Profile::Schema => out.json(&profile::json_schema(carrier::all())),
         Profile::Show { name } => match profile::embedded(name) {
             // As it is, so that it can be a file.
             Some(text) => out.bytes(text.as_bytes()),

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::journal;
 use super::network;
 use super::node::{self, Accounts, Member, Stage};
-use crate::bundle::Manifest;
+use crate::bundle::{MANIFEST, Manifest};
 use crate::causes::Fault;
 use crate::cluster::{self, Etcdctl};
 use crate::disk::{self, Lock};
@@ -121,7 +121,7 @@ impl Steps {
 }
 
 fn form(scratch: &Path, order: &Order, steps: &Steps, members: &mut Vec<Member>) -> Result<Report> {
-    let bytes = disk::read(&order.bundle.join("bundle.json"), LIMIT)?;
+    let bytes = disk::read(&order.bundle.join(MANIFEST), LIMIT)?;
     let manifest = Manifest::from_json(&bytes)?;
     let accounts = if order.root { Accounts::find() } else { None };
     let (mut stages, etcdctl) = stage(scratch, order, &manifest, accounts.as_ref())?;

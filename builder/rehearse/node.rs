@@ -11,8 +11,7 @@ use super::journald::{self, Journal};
 use super::mounts;
 use super::network;
 use super::service::{self, Service};
-use crate::bundle::Manifest;
-use crate::bundle::manifest;
+use crate::bundle::{Manifest, NODE_ARCHIVE, manifest, node_file};
 use crate::disk::{self, Datagrams, Kind};
 use crate::failure::{Doing, Failure, Result};
 use crate::process::{self, Program, Running};
@@ -102,7 +101,7 @@ fn unpack(bundle: &Path, manifest: &Manifest, node: &manifest::Node, root: &Path
         let names = disk::list(&layers)?.into_iter().filter(|name| name.ends_with(".tar.gz"));
         archives.extend(names.map(|name| layers.join(name)));
     }
-    archives.push(bundle.join("nodes").join(node.name.as_str()).join("overlay.tar.gz"));
+    archives.push(bundle.join(node_file(&node.name, NODE_ARCHIVE)));
     for archive in archives {
         if disk::look(&archive)?.is_none() {
             return Err(Failure::wrong(format!(

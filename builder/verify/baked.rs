@@ -6,8 +6,8 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use super::options::Options;
-use crate::bundle::Manifest;
 use crate::bundle::manifest::{Node, Program};
+use crate::bundle::{Manifest, NODE_ARCHIVE, node_file};
 use crate::disk::Input;
 use crate::failure::{Doing, Failure, Result};
 use crate::format::read::{Archive, Kind};
@@ -40,7 +40,7 @@ pub struct Baked {
 /// # Errors
 /// `Exit::Io` when the node's archive cannot be read, `Exit::Wrong` when it is no archive of Kiln's.
 pub fn read(bundle: &Path, manifest: &Manifest, node: &Node) -> Result<Baked> {
-    let path = bundle.join("nodes").join(node.name.as_str()).join("overlay.tar.gz");
+    let path = bundle.join(node_file(&node.name, NODE_ARCHIVE));
     let own = |names: [&str; 2]| {
         let files = || manifest.certificates.iter().filter(|one| one.node.as_ref() == Some(&node.name));
         let named = |name: &&str| {
