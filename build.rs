@@ -1,6 +1,6 @@
-//! Puts Kiln's own overlays into the program, and tells it which commit it is built from: `$KILN_COMMIT` where a packager sets it, else what git says of this
-//! directory, else `unknown`. `kiln --version` prints it; no bundle depends on it. A debug build is not asked for it: each
-//! commit would compile all of Kiln anew.
+//! Embeds Kiln's own overlays in the program, with the commit that it is built from: `$KILN_COMMIT` where a packager
+//! sets it, else the commit that git reports for this directory, else `unknown`. `kiln --version` prints it; no bundle
+//! depends on it. A debug build does not ask git, because each commit would then recompile all of Kiln.
 
 #![allow(
     clippy::disallowed_methods,
@@ -24,7 +24,7 @@ fn main() {
     println!("cargo::rustc-env=KILN_COMMIT={commit}");
 }
 
-/// The commit of the repository whose top is this directory. Kiln's sources inside another repository have none of their own.
+/// The commit of the repository whose top is this directory; none when Kiln's sources are inside another repository.
 fn commit() -> Option<String> {
     let top = git(&["rev-parse", "--show-toplevel"])?;
     let here = std::env::var_os("CARGO_MANIFEST_DIR")?;
@@ -34,7 +34,7 @@ fn commit() -> Option<String> {
     // Both are written when another commit is checked out; the second also when one is made.
     for file in ["HEAD", "logs/HEAD"] {
         let path = git(&["rev-parse", "--git-path", file])?;
-        // Cargo would build anew every time for a file that is not there.
+        // Cargo would rebuild every time for a file that does not exist.
         if Path::new(&path).exists() {
             println!("cargo::rerun-if-changed={path}");
         }
@@ -42,7 +42,7 @@ fn commit() -> Option<String> {
     git(&["rev-parse", "--short=12", "HEAD"])
 }
 
-/// What git prints, without what a hook or an outer git may have put into the environment; `None` without git.
+/// The output of git, run without variables that a hook or an outer git may have set; `None` without git.
 fn git(arguments: &[&str]) -> Option<String> {
     let mut command = Command::new("git");
     command.args(arguments).env_remove("GIT_DIR").env_remove("GIT_WORK_TREE").stderr(Stdio::null());
@@ -51,10 +51,10 @@ fn git(arguments: &[&str]) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-/// What marks a directory of `overlays/` as an overlay of every node: what is to be enabled, and modes and links.
+/// Marks a directory of `overlays/` as an overlay of every node: units to enable, modes and links.
 const MANIFEST: &str = "overlay.toml";
 
-/// Writes `overlays.rs` into the build's directory: a list of `render::embedded::Embedded`, by name.
+/// Writes `overlays.rs` into the build's output directory: a list of `render::embedded::Embedded`, by name.
 fn overlays() {
     println!("cargo::rerun-if-changed=overlays");
     let top = Path::new(&std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default()).join("overlays");
@@ -66,7 +66,7 @@ fn overlays() {
         }
         let mut files = Vec::new();
         walk(&directory, "", &mut files);
-        // By where the sources are when they are compiled: they may have been moved since.
+        // By the path of the sources at compile time: they may have been moved since.
         let include = |path: &str| {
             let place = format!("/overlays/{name}/{path}");
             format!("include_str!(concat!(env!(\"CARGO_MANIFEST_DIR\"), {place:?}))")
@@ -82,12 +82,19 @@ fn overlays() {
     std::fs::write(&out, text).unwrap_or_else(|error| panic!("writing {}: {error}", out.display()));
 }
 
-/// What is in a directory, sorted.
+/// The names in a directory, sorted. Every file there goes into every node, so files that editors leave behind are
+/// refused.
 fn names(directory: &Path) -> Vec<String> {
-    let entries = std::fs::read_dir(directory);
-    let entries = entries.unwrap_or_else(|error| panic!("reading {}: {error}", directory.display()));
-    let mut names: Vec<_> =
-        entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    let failed = |error: std::io::Error| panic!("reading {}: {error}", directory.display());
+    let entries = std::fs::read_dir(directory).unwrap_or_else(failed);
+    let name = |entry: std::io::Result<std::fs::DirEntry>| match entry
+        .map(|entry| entry.file_name().into_string())
+    {
+        Ok(Ok(name)) if !name.starts_with('.') && !name.ends_with('~') => name,
+        Ok(name) => panic!("{} holds {name:?}, which is no file of an overlay", directory.display()),
+        Err(error) => panic!("reading {}: {error}", directory.display()),
+    };
+    let mut names: Vec<_> = entries.map(name).collect();
     names.sort();
     names
 }

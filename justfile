@@ -17,6 +17,7 @@ lint:
     cargo fmt --check
     cargo clippy --locked --all-targets -- -D warnings
     cargo clippy --locked --no-default-features -- -D warnings
+    cargo doc --locked --no-deps --document-private-items
     cargo test --locked --test tidy
 
 # Form a verified three-member cluster on this machine; `just demo --vm` boots three VMs

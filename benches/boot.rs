@@ -1,5 +1,5 @@
-//! From power-on to the first served write, by each carrier, and where the time goes: three machines of QEMU without KVM,
-//! three runs of each carrier in turn, medians. `cargo bench --bench boot`, as root.
+//! From power-on to the first served write, by each carrier, and the time of each stage: three machines of QEMU
+//! without KVM, three runs of each carrier in turn, medians. `cargo bench --bench boot`, as root.
 
 #![allow(clippy::disallowed_methods, reason = "it runs machines as people do, and measures time")]
 
@@ -109,7 +109,7 @@ fn boot(work: &Workshop, carrier: &str) -> Run {
     }
 }
 
-/// Knocks, which costs next to nothing, before it asks etcdctl.
+/// Tries to connect first, which costs next to nothing, before it runs etcdctl.
 fn first_write(work: &Workshop) -> SystemTime {
     let begun = Instant::now();
     let sockets: Vec<SocketAddr> = NODES.iter().map(|(_, address)| address.parse().unwrap()).collect();
@@ -124,7 +124,7 @@ fn first_write(work: &Workshop) -> SystemTime {
     }
 }
 
-/// What tests/boot/look says of a node, in seconds since its kernel began.
+/// What tests/boot/look reports of a node, in seconds since its kernel started.
 fn look(work: &Workshop, node: &str) -> BTreeMap<String, f64> {
     let begun = Instant::now();
     let path = work.path().join("out/.ha3.machines/nodes").join(node).join("console.log");

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The nodes of one etcd cluster by hand: what ci/bench holds Kiln against. openssl makes a CA and three leaves per node,
-# each node has a configuration, a unit and the programs, and GNU tar, cpio and cdrkit pack that as an archive, as a
-# segment of an initramfs and on a seed for cloud-init. Nothing is checked, synced or the same the next time.
+# The nodes of one etcd cluster by hand, which ci/bench compares with Kiln. openssl makes a CA and three leaves per
+# node, each node has a configuration, a unit and the programs, and GNU tar, cpio and cdrkit pack that as an archive,
+# as a segment of an initramfs and on a seed for cloud-init. Nothing is checked, synced or reproducible.
 #
 # by-hand.sh NODES ETCD_BIN_DIR OUT [shared]   with `shared` the programs are packed once, apart from the nodes
 set -euo pipefail
@@ -95,7 +95,7 @@ END
 openssl ecparam -genkey -name prime256v1 -noout -out "$ca/ca-key.pem"
 openssl req -x509 -new -sha256 -days 3650 -key "$ca/ca-key.pem" -subj '/CN=etcd CA' -out "$ca/ca.pem"
 
-# More than nine are no cluster: each then begins alone.
+# More than nine nodes are not one cluster: each then bootstraps alone.
 members=
 if [ "$nodes" -le 9 ]; then
     for ((i = 1; i <= nodes; i++)); do members+=${members:+,}node$i=https://$(address "$i"):2380; done

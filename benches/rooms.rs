@@ -1,6 +1,6 @@
-//! What each room costs by itself: `cargo bench --bench rooms`, or `cargo bench --bench rooms -- pack` for those with
-//! that in their names. The inputs are fixed: ha3's profile, a secret of 32 sevens, a date, and the programs of etcd
-//! 3.5.16 from the lab.
+//! The cost of each module by itself: `cargo bench --bench rooms`, or `cargo bench --bench rooms -- pack` for those
+//! with that in their names. The inputs are fixed: ha3's profile, a secret of 32 sevens, a date, and the programs of
+//! etcd 3.5.16 from the lab.
 
 #![allow(clippy::disallowed_methods, reason = "it reads the lab's files as people do")]
 
@@ -15,7 +15,7 @@ use std::thread;
 use criterion::{
     BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main, measurement::WallTime,
 };
-use kiln::artifact::{Program, Store};
+use kiln::artifact::{EtcdProgram, Store};
 use kiln::format::gzip::Compressor;
 use kiln::format::{Archive, Piece, Stream, cpio, iso, length, plain_length, tar};
 use kiln::pki::{Authority, Issued, Keystore};
@@ -25,7 +25,7 @@ use kiln::render::{self, NodeKeys, Overlay, Renderer, Templates};
 use kiln::tree::{Blob, Content, Tree};
 use kiln::values::{Arch, Digest, Epoch};
 
-/// A cluster with everything that its nodes' trees follow from.
+/// A cluster with everything that its nodes' trees are made from.
 struct Cluster {
     plan: Plan,
     authority: Authority,
@@ -76,7 +76,7 @@ impl Cluster {
     }
 }
 
-/// The text of ha3 with a release, so that no store is asked.
+/// The text of ha3 with a release, so that no store is read.
 fn ha3() -> Source {
     let text = support::ha3_with(&[("[network]", "[etcd]\nversion = \"3.5.16\"\n\n[network]")]);
     Source::file(&support::root().join("profiles/ha3.toml"), text.into_bytes())
@@ -91,7 +91,7 @@ fn read(source: &Source) -> Profile {
 fn etcd() -> Arc<Blob> {
     let store = Store::at(support::store());
     let record = store.find("3.5.16".parse().unwrap(), Arch::Amd64, &[]).unwrap();
-    Arc::clone(&store.load(&record).unwrap()[&Program::Etcd])
+    Arc::clone(&store.load(&record).unwrap()[&EtcdProgram::Etcd])
 }
 
 fn cores() -> NonZeroUsize {
@@ -103,7 +103,7 @@ fn reading(criterion: &mut Criterion) {
     let text = String::from_utf8(source.bytes.clone()).unwrap();
     let mut group = criterion.benchmark_group("profile");
     group.throughput(Throughput::Bytes(text.len() as u64));
-    // What the parser of the format takes of the next one.
+    // The share of the TOML parser in the next measurement.
     group.bench_function("toml", |bench| bench.iter(|| black_box(&text).parse::<toml::Table>().unwrap()));
     group.bench_function("read and check ha3", |bench| bench.iter(|| read(black_box(&source))));
     group.finish();
@@ -152,7 +152,7 @@ fn packing(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// In bytes of what comes out.
+/// Throughput in bytes of output.
 fn pack<T>(
     group: &mut BenchmarkGroup<'_, WallTime>,
     name: &str,
@@ -169,7 +169,7 @@ fn bulk(criterion: &mut Criterion) {
     group.throughput(Throughput::Bytes(etcd.size())).sample_size(10);
     group.bench_function("SHA-256", |bench| bench.iter(|| Digest::of(black_box(etcd.bytes().unwrap()))));
     let archive = [Content::Shared(Arc::clone(&etcd))];
-    // A compressor of its own each time, because it remembers what it has compressed.
+    // A new compressor for each run, because a compressor remembers what it has compressed.
     group.bench_function("gzip on one core", |bench| {
         bench.iter(|| Compressor::new(NonZeroUsize::MIN).compress(black_box(&archive)).unwrap());
     });

@@ -1,5 +1,5 @@
-//! The only look at the clock. What a build makes never depends on it: a date enters when a keystore is made
-//! or renewed, and is written down there.
+//! The only access to the clock. The output of a build never depends on it: a date enters when a keystore is made or
+//! renewed, and is recorded there.
 
 use crate::values::Epoch;
 

@@ -1,47 +1,21 @@
-//! Streams read piece by piece, and what they are: their size and SHA-256.
+//! Reads streams piece by piece, for their size and SHA-256.
 
 use std::io::{self, Read};
 use std::path::Path;
 
-use sha2::{Digest as _, Sha256};
-
 use crate::disk::Input;
 use crate::failure::{Failure, Result};
 use crate::interrupt;
-use crate::values::Digest;
+use crate::values::{Digest, Hasher};
 
-/// The most that is read of a stream at once, in bytes.
+/// The largest piece that is read at once, in bytes.
 pub const MAX_PIECE_BYTES: usize = 256 << 10;
 
-/// The SHA-256 and the size in bytes of what it has been given.
-#[derive(Clone, Default)]
-pub struct Hasher {
-    hash: Sha256,
-    size: u64,
-}
-
-impl Hasher {
-    pub fn update(&mut self, bytes: &[u8]) {
-        self.hash.update(bytes);
-        self.size += bytes.len() as u64;
-    }
-
-    /// In bytes, so far.
-    pub fn size(&self) -> u64 {
-        self.size
-    }
-
-    /// Of what has been given so far; more may follow.
-    pub fn digest(&self) -> Digest {
-        Digest::from_bytes(self.hash.clone().finalize().into())
-    }
-}
-
-/// Calls `take` for one piece after the other, up to the stream's end, with `buffer` to read into. Never more than that
-/// is held.
+/// Calls `take` for one piece after the other, up to the stream's end, with `buffer` to read into. No more than that
+/// is in memory.
 ///
 /// # Errors
-/// What `failed` makes of a read that failed; what `take` returns; `Exit::Interrupted` after Ctrl-C.
+/// The result of `failed` for a read that failed; errors of `take`; `Exit::Interrupted` after Ctrl-C.
 pub fn each_piece(
     stream: &mut impl Read,
     buffer: &mut [u8],
@@ -59,12 +33,12 @@ pub fn each_piece(
     }
 }
 
-/// Calls `take` for each piece of a file, from where the file is read next.
+/// Calls `take` for each piece of a file, from its current position.
 ///
 /// # Errors
-/// `Exit::Io`, `Exit::Interrupted`, and what `take` returns.
+/// `Exit::Io`, `Exit::Interrupted`, and the errors of `take`.
 pub fn each_piece_of(input: &mut Input, take: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
-    // Most files are small, and there may be a hundred thousand of them.
+    // A small buffer: most files are small, and there may be a hundred thousand of them.
     let mut buffer = vec![0; (input.size() as usize).clamp(1, MAX_PIECE_BYTES)];
     let path = input.path().to_owned();
     each_piece(input, &mut buffer, take, |error| {
@@ -72,7 +46,7 @@ pub fn each_piece_of(input: &mut Input, take: impl FnMut(&[u8]) -> Result<()>) -
     })
 }
 
-/// The size in bytes and the SHA-256 of an open file, from where it is read next.
+/// The size in bytes and the SHA-256 of an open file, from its current position.
 ///
 /// # Errors
 /// `Exit::Io`, or `Exit::Interrupted` after Ctrl-C.

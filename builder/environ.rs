@@ -1,4 +1,4 @@
-//! The only door to environment variables: a build must not depend on one that no help text names.
+//! The only access to environment variables: a build must not depend on an undocumented one.
 
 #![allow(clippy::disallowed_methods, reason = "this is the door")]
 
@@ -9,12 +9,12 @@ pub fn value(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
 }
 
-/// A variable's value, also an empty one: for one whose absence would make other bytes.
-pub fn even_empty(name: &str) -> Option<OsString> {
+/// A variable's value, even if empty: for one whose absence would change the output.
+pub(crate) fn even_empty(name: &str) -> Option<OsString> {
     std::env::var_os(name)
 }
 
 /// The names of all variables that are set.
-pub fn names() -> impl Iterator<Item = OsString> {
+pub(crate) fn names() -> impl Iterator<Item = OsString> {
     std::env::vars_os().map(|(name, _)| name)
 }

@@ -1,41 +1,46 @@
-//! The one error type: a sentence for a person and an exit code for a script.
+//! The one error type: a sentence for people and an exit code for scripts.
 
 use std::fmt;
+use std::io::ErrorKind;
 
 use crate::values::{printable, printable_lines};
 
-/// What `kiln` exits with. Part of the command line's contract (README, "Exit codes").
+/// The exit codes of `kiln`. Part of the command line's contract (README, "Exit codes").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// The cluster or the bundle is not what it should be.
+    /// The cluster or the bundle does not match, or is invalid.
     Wrong = 1,
-    /// The command line is not one that Kiln knows.
+    /// The command line is invalid.
     Usage = 2,
     /// The profile has mistakes.
     Profile = 3,
     /// An artifact, key or certificate cannot be trusted, or is missing a part.
     Untrusted = 4,
-    /// Reading or writing went wrong.
+    /// Reading or writing failed.
     Io = 5,
     /// Refused because it would be unsafe.
     Unsafe = 6,
     /// Another run of Kiln holds the lock.
     Locked = 7,
-    /// Ctrl-C, SIGTERM, or the reader of standard output went away.
+    /// Ctrl-C or SIGTERM.
     Interrupted = 130,
+    /// The reader of standard output has closed the pipe, as in `kiln plan … | head`. Of a program that SIGPIPE ends, a
+    /// shell says the same.
+    Unheard = 141,
 }
 
 impl Exit {
-    /// Every code but 0, in their order, and what it says: help and README list them from here.
-    pub const ALL: [(Exit, &str); 8] = [
-        (Exit::Wrong, "the cluster or the bundle is not what it should be"),
-        (Exit::Usage, "usage: the command line, or something that it names, is not there"),
-        (Exit::Profile, "the profile is wrong"),
+    /// Every code except 0, in order, with its meaning: the source of the help and the README.
+    pub const ALL: [(Exit, &str); 9] = [
+        (Exit::Wrong, "a check failed, or a bundle is damaged"),
+        (Exit::Usage, "wrong usage, or the command line names a missing file"),
+        (Exit::Profile, "a profile has mistakes"),
         (Exit::Untrusted, "an artifact or certificate cannot be trusted, or is missing"),
-        (Exit::Io, "input/output"),
-        (Exit::Unsafe, "refused because it would be unsafe"),
+        (Exit::Io, "input/output error"),
+        (Exit::Unsafe, "refused as unsafe"),
         (Exit::Locked, "locked by another run"),
         (Exit::Interrupted, "interrupted"),
+        (Exit::Unheard, "the reader of standard output closed the pipe"),
     ];
 
     /// The README's table of exit codes.
@@ -45,37 +50,38 @@ impl Exit {
     }
 }
 
-/// A refusal or a fault. Its text never holds a secret: rooms that handle keys put names and paths in it only.
+/// A refusal or a fault. Its text never contains a secret: modules that handle keys put only names and paths in it.
 #[derive(Debug)]
 pub struct Failure {
     exit: Exit,
     reason: String,
-    /// Innermost first: what was being done, as lower-case gerunds ("reading profiles/ha3.toml").
+    /// The steps that failed, innermost first, as lower-case gerunds ("reading profiles/ha3.toml").
     doing: Vec<String>,
-    /// Whether the reason is a whole text with a heading of its own for each mistake.
+    /// Whether the reason is a complete text with a heading of its own for each mistake.
     report: bool,
-    /// For programs, in the place of such a text: a sentence, and a list of what is wrong.
+    /// For programs, instead of such a text: a sentence, and a list of mistakes.
     details: Option<Box<(String, serde_json::Value)>>,
-    /// Instead of the exit's own number: what a program that ran in Kiln's place ended with.
+    /// Instead of the exit's own number: the exit code of a program that ran in Kiln's place.
     code: Option<u8>,
 }
 
 const INTERRUPTED: &str = "interrupted";
 
+/// The result of every function of Kiln that may fail.
 pub type Result<T> = std::result::Result<T, Failure>;
 
 impl Failure {
+    /// `reason` is printed after `error: ` and the steps that failed; it has no full stop at its end.
     pub fn new(exit: Exit, reason: impl Into<String>) -> Self {
         Self { exit, reason: reason.into(), doing: Vec::new(), report: false, details: None, code: None }
     }
 
-    /// A text of several lines that already says `error:` where it has to, and where the mistakes are: to be
-    /// printed as it is.
+    /// A text of several lines that already contains `error:` and the places of the mistakes; it is printed unchanged.
     pub fn report(exit: Exit, text: impl Into<String>) -> Self {
         Self { report: true, ..Self::new(exit, text) }
     }
 
-    /// What a program is told instead of a report: a sentence, and a list of mistakes.
+    /// The form of a report for programs: a sentence, and a list of mistakes.
     pub fn detailed(mut self, message: impl Into<String>, mistakes: serde_json::Value) -> Self {
         self.details = Some(Box::new((message.into(), mistakes)));
         self
@@ -90,33 +96,37 @@ impl Failure {
         serde_json::json!({ "exit": self.exit as u8, "message": message, "mistakes": mistakes })
     }
 
-    /// Whether to print it as it is, without `error:` before it.
+    /// Whether to print it unchanged, without `error: ` before it.
     pub fn is_report(&self) -> bool {
         self.report
     }
 
+    /// [`Exit::Wrong`], for this reason.
     pub fn wrong(reason: impl Into<String>) -> Self {
         Self::new(Exit::Wrong, reason)
     }
 
+    /// [`Exit::Untrusted`], for this reason.
     pub fn untrusted(reason: impl Into<String>) -> Self {
         Self::new(Exit::Untrusted, reason)
     }
 
+    /// [`Exit::Unsafe`], for this reason.
     pub fn unsafe_to(reason: impl Into<String>) -> Self {
         Self::new(Exit::Unsafe, reason)
     }
 
+    /// [`Exit::Io`], for this reason.
     pub fn io(reason: impl Into<String>) -> Self {
         Self::new(Exit::Io, reason)
     }
 
-    /// What stays of the work, only the verb knows: it is added on the way out.
+    /// Only the verb knows what remains of the work: it adds that to the failure.
     pub fn interrupted() -> Self {
         Self::new(Exit::Interrupted, INTERRUPTED)
     }
 
-    /// Says what an interruption leaves behind, unless it has been said.
+    /// Adds what an interruption leaves behind, unless that is already there.
     pub fn leaving(mut self, what: &str) -> Self {
         if self.reason == INTERRUPTED {
             self.reason = format!("{INTERRUPTED}; {what}");
@@ -124,42 +134,48 @@ impl Failure {
         self
     }
 
-    /// The reader of standard output went away, as in `kiln plan … | head`: nobody wants to be told.
+    /// [`Exit::Unheard`], without a message.
     pub fn unheard() -> Self {
-        Self::report(Exit::Interrupted, "")
+        Self::report(Exit::Unheard, "")
     }
 
-    /// A program that ran in Kiln's place, and has said itself what was wrong, ended with this code.
+    /// A program that ran in Kiln's place, and has printed its own error, ended with this code.
     pub fn passed_on(code: u8) -> Self {
         Self { code: Some(code), ..Self::report(Exit::Wrong, "") }
     }
 
-    /// What the process exits with.
+    /// The exit code of the process.
     pub fn code(&self) -> u8 {
         self.code.unwrap_or(self.exit as u8)
     }
 
-    /// The same, for another reason to exit.
+    /// The same failure with another exit code.
     pub fn with_exit(mut self, exit: Exit) -> Self {
         self.exit = exit;
         self
     }
 
-    /// Whether there is nothing to say, and nobody to say it to.
+    /// The same failure, with another exit code for what is wrong: of a file that is neither a bundle nor a part of it.
+    pub fn wrong_is(self, exit: Exit) -> Self {
+        if self.exit == Exit::Wrong { self.with_exit(exit) } else { self }
+    }
+
+    /// Whether there is no message, and no reader for it.
     pub fn is_unheard(&self) -> bool {
         self.report && self.reason.is_empty()
     }
 
+    /// The kind of failure. The process may exit with another number; see [`Failure::code`].
     pub fn exit(&self) -> Exit {
         self.exit
     }
 
-    /// The reason alone, without what was being done.
+    /// The reason alone, without the steps that failed.
     pub fn reason(&self) -> &str {
         &self.reason
     }
 
-    /// Says what was being done, outermost last.
+    /// Adds the step that failed, outermost last.
     pub fn while_doing(mut self, doing: impl Into<String>) -> Self {
         self.doing.push(doing.into());
         self
@@ -169,7 +185,7 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.report {
-            // It may be coloured; whoever makes a report has made its parts printable.
+            // It may be coloured; the maker of a report has made its parts printable.
             return f.write_str(&self.reason);
         }
         self.doing.iter().rev().try_for_each(|doing| write!(f, "{}: ", printable(doing)))?;
@@ -179,8 +195,13 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// Adds what was being done to an error on its way out.
+/// Adds the step that failed to an error as it is returned.
 pub trait Doing<T> {
+    /// `what` is called only after a failure: it returns a lower-case gerund with its object, such as "reading
+    /// profiles/ha3.toml".
+    ///
+    /// # Errors
+    /// The failure itself; an `io::Error` becomes `Exit::Io`, and a missing permission names the user that lacks it.
     fn doing(self, what: impl FnOnce() -> String) -> Result<T>;
 }
 
@@ -192,7 +213,20 @@ impl<T> Doing<T> for Result<T> {
 
 impl<T> Doing<T> for std::io::Result<T> {
     fn doing(self, what: impl FnOnce() -> String) -> Result<T> {
-        self.map_err(|error| Failure::io(error.to_string()).while_doing(what()))
+        self.map_err(|error| Failure::io(with_way_out(&error)).while_doing(what()))
+    }
+}
+
+/// The text of a system error; for a missing permission, with what is true of any file, socket or program.
+fn with_way_out(error: &std::io::Error) -> String {
+    match error.kind() {
+        ErrorKind::PermissionDenied => {
+            let user = rustix::process::geteuid().as_raw();
+            format!("{error}; kiln runs as UID {user}, which lacks the permission")
+        }
+        // Only a file system returns it.
+        ErrorKind::ReadOnlyFilesystem => format!("{error}; use a directory that can be written to"),
+        _ => error.to_string(),
     }
 }
 
@@ -205,6 +239,21 @@ mod tests {
         let failure = Failure::io("No such file").while_doing("reading a.toml").while_doing("building ha3");
         assert_eq!(failure.to_string(), "building ha3: reading a.toml: No such file");
         assert_eq!(failure.exit(), Exit::Io);
+    }
+
+    #[test]
+    fn missing_permission_names_no_way_out() {
+        let text = |code: i32| {
+            let failed: std::io::Result<()> = Err(std::io::Error::from_raw_os_error(code));
+            failed.doing(|| "writing x".into()).unwrap_err().to_string()
+        };
+        let user = rustix::process::geteuid().as_raw();
+        // EPERM, EACCES, EROFS and ENOENT (errno(3)).
+        for code in [1, 13] {
+            assert!(text(code).ends_with(&format!("; kiln runs as UID {user}, which lacks the permission")));
+        }
+        assert!(text(30).ends_with("; use a directory that can be written to"));
+        assert!(text(2).ends_with("(os error 2)"));
     }
 
     #[test]

@@ -1,7 +1,7 @@
-//! Ctrl-C and SIGTERM, as a flag that long work asks about between two steps.
+//! Ctrl-C and SIGTERM, as a flag that long operations check between two steps.
 //!
-//! Nothing is torn down in a signal handler: work returns `Failure::interrupted`, and what it made goes away
-//! as its owners are dropped.
+//! Nothing is torn down in a signal handler: operations return `Failure::interrupted`, and their temporary files are
+//! removed as the owners are dropped.
 
 use std::sync::{Arc, LazyLock, atomic::AtomicBool, atomic::Ordering};
 
@@ -9,9 +9,12 @@ use crate::failure::{Doing, Failure, Result};
 
 static ASKED: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
 
-/// Routes SIGINT, SIGTERM and SIGHUP to the flag; a second one ends the process at once.
-pub fn listen() -> Result<()> {
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
+/// Routes SIGINT, SIGTERM and SIGHUP to the flag; a second one ends the process at once. `ignores` says of a signal
+/// whether whoever started this process wants it ignored: nohup(1) does so with SIGHUP.
+pub fn listen(ignores: impl Fn(i32) -> bool) -> Result<()> {
+    let [int, term, hup] =
+        [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP];
+    for signal in [int, term, hup].into_iter().filter(|signal| *signal != hup || !ignores(hup)) {
         // The order matters: the conditional shutdown sees the flag only from the second signal on.
         signal_hook::flag::register_conditional_shutdown(signal, 130, ASKED.clone())
             .and_then(|_| signal_hook::flag::register(signal, ASKED.clone()))
@@ -20,12 +23,12 @@ pub fn listen() -> Result<()> {
     Ok(())
 }
 
-pub fn asked() -> bool {
+pub(crate) fn asked() -> bool {
     ASKED.load(Ordering::Relaxed)
 }
 
 /// # Errors
 /// `Exit::Interrupted` once a signal has come.
-pub fn check() -> Result<()> {
+pub(crate) fn check() -> Result<()> {
     if asked() { Err(Failure::interrupted()) } else { Ok(()) }
 }

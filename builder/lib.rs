@@ -1,40 +1,42 @@
-//! Kiln bakes etcd nodes: from one TOML profile to payloads that machines boot from as a formed TLS cluster.
+//! Kiln builds etcd nodes: from one TOML profile to payloads from which machines boot as a formed TLS cluster.
 //!
-//! ARCHITECTURE.md is the map. The rooms below know of each other only as `tests/tidy.rs` allows.
+//! ARCHITECTURE.md is the map. The modules below may use each other only as `tests/tidy.rs` allows.
 
 pub mod artifact;
-pub mod base;
-pub mod build;
+mod base;
+mod build;
 pub mod bundle;
-pub mod cache;
+mod cache;
 pub mod carrier;
-pub mod causes;
+mod causes;
 pub mod cli;
-pub mod clock;
-pub mod cluster;
+mod clock;
+mod cluster;
 pub mod commands;
-pub mod digest;
+mod digest;
 pub mod disk;
+mod elf;
 pub mod environ;
 pub mod etcd;
 pub mod failure;
 pub mod format;
 pub mod host;
 pub mod interrupt;
-pub mod parallel;
+mod parallel;
 pub mod pki;
 pub mod plan;
 pub mod process;
 pub mod profile;
 #[cfg(feature = "oci")]
-pub mod registry;
-pub mod rehearse;
+mod registry;
+mod rehearse;
 pub mod render;
-pub mod report;
-pub mod suggest;
+mod report;
+mod suggest;
 pub mod tree;
 pub mod values;
-pub mod verbose;
-pub mod verify;
-pub mod xml;
-pub mod yaml;
+mod verbose;
+mod verify;
+mod xdg;
+mod xml;
+mod yaml;

@@ -11,34 +11,35 @@ use kiln::{commands, environ, interrupt, process};
 fn main() -> ExitCode {
     match std::panic::catch_unwind(guarded) {
         Ok(code) => code,
-        // It has been said where it happened; what was being made has gone away on the way here.
+        // The panic has been reported where it happened; unfinished output was removed as its owners were dropped.
         Err(_) => exit(Exit::Io),
     }
 }
 
 fn guarded() -> ExitCode {
-    // Before the arguments are read, so that a signal finds somebody who listens.
-    if let Err(failure) = process::guard().and_then(|()| interrupt::listen()) {
+    // Before the arguments are read, so that signals are handled from the start.
+    if let Err(failure) = process::guard().and_then(|()| interrupt::listen(process::ignores)) {
         report(&failure);
         return exit(failure.exit());
     }
     let arguments: Vec<_> = std::env::args_os().collect();
-    // Asked here, so that a program also gets JSON for a command line that is wrong.
+    // Checked here, so that a program also gets JSON for an invalid command line.
     let json = arguments.iter().take_while(|argument| *argument != "--").any(|argument| argument == "--json");
-    let cli = match cli::parse(&arguments, &environ::value, commands::long_version()) {
+    let cli = match cli::parse(&arguments, &environ::value, commands::long_version) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are results, everything else is a message.
             if !error.use_stderr() {
                 return match error.print() {
-                    Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+                    Ok(()) => ExitCode::SUCCESS,
+                    Err(error) if error.kind() == ErrorKind::BrokenPipe => exit(Exit::Unheard),
+                    Err(error) => {
                         report(&Failure::io(format!("writing to standard output: {error}")));
                         exit(Exit::Io)
                     }
-                    _ => ExitCode::SUCCESS,
                 };
             }
-            // It quotes what was typed, or what a script has taken from elsewhere.
+            // It quotes the arguments, which a script may have taken from elsewhere.
             let text = error.to_string();
             eprintln_quietly(&printable_lines(text.trim_end()));
             if json {
@@ -65,7 +66,7 @@ fn report(failure: &Failure) {
     }
 }
 
-/// Nobody can be told that stderr is closed.
+/// An error of stderr itself cannot be reported.
 fn eprintln_quietly(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }

@@ -1,5 +1,5 @@
-//! The only door to threads. A system may have none left (`pids.max` of a container, `ulimit -u`, a limit on memory), and
-//! `std::thread::spawn` panics then. Here the work is done by the threads that there are, or the caller gets an error.
+//! The only access to threads. A system may have none left (`pids.max` of a container, `ulimit -u`, a limit on
+//! memory), and `std::thread::spawn` panics then. Here the existing threads do the work, or the caller gets an error.
 
 #![allow(clippy::disallowed_methods, reason = "this is the door")]
 
@@ -10,14 +10,14 @@ use std::thread::{Builder, Scope, ScopedJoinHandle};
 use crate::failure::{Failure, Result};
 use crate::interrupt;
 
-/// Work that was begun beside the caller's, or will be done by the caller when it asks for the result.
+/// Work that runs beside the caller's, or that the caller does itself when it asks for the result.
 pub struct Beside<'scope, F, T> {
     thread: Option<ScopedJoinHandle<'scope, Option<T>>>,
-    /// Until somebody takes it.
+    /// Until a thread takes it.
     work: Arc<Mutex<Option<F>>>,
 }
 
-/// Begins work in a thread of its own where there is one. Only for work that nothing else waits for before `join`.
+/// Begins work in a thread of its own if there is one. Only for work that nothing else waits for before `join`.
 pub fn beside<'scope, F, T>(scope: &'scope Scope<'scope, '_>, work: F) -> Beside<'scope, F, T>
 where
     F: FnOnce() -> T + Send + 'scope,
@@ -34,7 +34,7 @@ fn take<F>(work: &Mutex<Option<F>>) -> Option<F> {
 }
 
 impl<F: FnOnce() -> T, T> Beside<'_, F, T> {
-    /// The result, once it is there.
+    /// Waits for the result.
     ///
     /// # Errors
     /// `Exit::Io` when the thread panicked.
@@ -46,25 +46,25 @@ impl<F: FnOnce() -> T, T> Beside<'_, F, T> {
         done.ok_or_else(panicked)
     }
 
-    /// The same; a panic goes on in the caller's thread, up to `main`, which reports it.
+    /// The same; a panic is resumed in the caller's thread, up to `main`, which reports it.
     pub fn get(self) -> T {
         self.join().unwrap_or_else(|failure| std::panic::resume_unwind(Box::new(failure)))
     }
 }
 
-/// Calls `work` for every item, in so many threads at most of which the caller's is one, and returns the results in the
-/// items' order. Where the system has no more threads, those that there are do all of the work.
+/// Calls `work` for every item, in at most `threads` threads including the caller's, and returns the results in the
+/// items' order. Where the system has no more threads, the existing ones do all of the work.
 ///
-/// A panic in another thread goes on in the caller's.
+/// A panic in another thread is resumed in the caller's.
 pub fn all<'a, T: Sync, R: Send>(items: &'a [T], threads: usize, work: impl Fn(&'a T) -> R + Sync) -> Vec<R> {
     share_out(items, threads, work).unwrap_or_else(|failure| std::panic::resume_unwind(Box::new(failure)))
 }
 
-/// The same for work that may fail. No new item is begun after the first fault or after Ctrl-C; of several faults the one
-/// of the earliest item is returned.
+/// The same for work that may fail. No new item is begun after the first error or after Ctrl-C; of several errors the
+/// one of the earliest item is returned.
 ///
 /// # Errors
-/// The fault; `Exit::Interrupted` after Ctrl-C; `Exit::Io` when a thread panicked.
+/// The error; `Exit::Interrupted` after Ctrl-C; `Exit::Io` when a thread panicked.
 pub fn each<'a, T: Sync, R: Send>(
     items: &'a [T],
     threads: usize,
@@ -100,11 +100,12 @@ fn share_out<'a, T: Sync, R: Send>(
         done
     };
     let mut done = std::thread::scope(|scope| {
-        // Where the system gives no more, those that are there do the rest.
+        // Where the system has no more threads, the existing ones do the rest.
         let begin = |_| Builder::new().spawn_scoped(scope, do_a_share).ok();
         let others: Vec<_> = (1..threads.min(items.len())).map_while(begin).collect();
         let mut done = do_a_share();
-        // Each is joined, whatever became of the one before it: a panic that is left to the scope ends the caller.
+        // Each is joined, whatever the result of the one before it: a panic that is left to the scope would end the
+        // caller.
         for share in others.into_iter().map(ScopedJoinHandle::join).collect::<Vec<_>>() {
             done.extend(share.map_err(|_| panicked())?);
         }
@@ -114,13 +115,13 @@ fn share_out<'a, T: Sync, R: Send>(
     Ok(done.into_iter().map(|(_, result)| result).collect())
 }
 
-/// The next item that nobody has begun, with its place.
+/// The next item that no thread has begun, with its index.
 fn begin<'a, T>(next: &AtomicUsize, items: &'a [T]) -> Option<(usize, &'a T)> {
     let at = next.fetch_add(1, Ordering::Relaxed);
     items.get(at).map(|item| (at, item))
 }
 
-/// Begins work that has to run at the same time as the caller's.
+/// Begins work that must run at the same time as the caller's.
 ///
 /// # Errors
 /// `Exit::Io` when the system has no thread for it.
@@ -141,7 +142,7 @@ impl<T> Needed<'_, T> {
     }
 }
 
-/// Begins work that ends with the process, if not before.
+/// Begins work that ends with the process at the latest.
 ///
 /// # Errors
 /// `Exit::Io` when the system has no thread for it.
@@ -151,7 +152,7 @@ pub fn detached(work: impl FnOnce() + Send + 'static) -> Result<()> {
 
 fn none(error: &std::io::Error) -> Failure {
     Failure::io(format!(
-        "starting a thread: {error}; look at the limits on processes and memory (ulimit -u, -v, pids.max)"
+        "starting a thread: {error}; check the limits on processes and memory (ulimit -u, -v, pids.max)"
     ))
 }
 

@@ -1,9 +1,9 @@
-//! "Did you mean": the one place that decides which known word a misspelt one stands for.
+//! "Did you mean": the one place that decides which known word was probably meant.
 
-/// The word of `known` nearest to `given`, when it is near enough to be meant: at most a third of its letters
-/// are other ones, or the two differ in `_`, `-` and capitals only.
+/// The word of `known` nearest to `given`, when it is near enough: at most a third of its letters differ, or the two
+/// differ only in `_`, `-` and capitals.
 pub fn nearest<'k>(given: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
-    // The distance takes time with the product of the two lengths, and no known word comes near this one.
+    // The time grows with the product of the two lengths, and no known word is nearly as long as this one.
     if given.len() > 100 {
         return None;
     }

@@ -1,4 +1,4 @@
-//! Everything that a node will see, as one sorted value that refuses to be overwritten.
+//! All files of a node, as one sorted value that refuses to overwrite an entry.
 
 mod base;
 
@@ -12,7 +12,7 @@ use crate::values::{Digest, GuestPath, Mode};
 
 pub use base::known_mode;
 
-/// Bytes that several nodes share: read, hashed and compressed once, and not read at all where nobody needs them.
+/// Bytes that several nodes share: read, hashed and compressed once, and not read at all where they are not needed.
 pub struct Blob {
     digest: Digest,
     size: u64,
@@ -23,6 +23,7 @@ pub struct Blob {
 type Read = dyn Fn() -> Result<Vec<u8>> + Send + Sync;
 
 impl Blob {
+    /// Bytes in memory; they are hashed here.
     pub fn new(bytes: Vec<u8>) -> Self {
         Self {
             digest: Digest::of(&bytes),
@@ -32,7 +33,7 @@ impl Blob {
         }
     }
 
-    /// Bytes that lie elsewhere. `read` brings them and answers for their size and digest.
+    /// Bytes that are read when they are needed. `read` checks their size and digest.
     pub fn elsewhere(
         digest: Digest,
         size: u64,
@@ -42,7 +43,7 @@ impl Blob {
     }
 
     /// # Errors
-    /// Those of reading them, where that has not been done yet.
+    /// Those of reading them, unless they have been read already.
     pub fn bytes(&self) -> Result<&[u8]> {
         if let (None, Some(read)) = (self.bytes.get(), &self.read) {
             let bytes = read()?;
@@ -56,6 +57,7 @@ impl Blob {
         self.size
     }
 
+    /// SHA-256 of the bytes, known without reading them.
     pub fn digest(&self) -> Digest {
         self.digest
     }
@@ -64,13 +66,15 @@ impl Blob {
 /// A file's content.
 #[derive(Clone)]
 pub enum Content {
+    /// The content for one node only.
     Own(Vec<u8>),
+    /// The same in many nodes, such as a program of etcd.
     Shared(Arc<Blob>),
 }
 
 impl Content {
     /// # Errors
-    /// Those of reading what is shared.
+    /// Those of reading shared bytes.
     pub fn bytes(&self) -> Result<&[u8]> {
         match self {
             Content::Own(bytes) => Ok(bytes),
@@ -86,10 +90,12 @@ impl Content {
         }
     }
 
+    /// Whether it has no bytes.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
+    /// SHA-256 of the bytes. Shared bytes are not hashed again.
     pub fn digest(&self) -> Digest {
         match self {
             Content::Own(bytes) => Digest::of(bytes),
@@ -104,51 +110,60 @@ impl From<Vec<u8>> for Content {
     }
 }
 
-/// A content may be a private key: it shows its length only.
+/// A content may be a private key: only its length is shown.
 impl fmt::Debug for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} bytes", self.len())
     }
 }
 
+/// The kind of an entry. Devices, sockets and hard links are not allowed in a node's files.
 #[derive(Clone, Debug)]
 pub enum Kind {
+    /// Its contents are entries of their own.
     Directory,
+    /// A regular file.
     File(Content),
-    /// A symbolic link and what it points at, as written.
+    /// A symbolic link and its target, unchanged.
     Link(String),
 }
 
-/// One entry of a tree. Every entry belongs to root (0:0): the etcd account gets its number on the node,
-/// at boot, and systemd-tmpfiles gives it what is its own.
+/// One entry of a tree. Every entry belongs to root (0:0): the etcd account gets its number on the node at boot, and
+/// systemd-tmpfiles changes the owner of its files.
 #[derive(Clone, Debug)]
 pub struct Entry {
+    /// Directory, file or link.
     pub kind: Kind,
+    /// Permission bits on the node.
     pub mode: Mode,
-    /// Where it comes from, for messages: `overlay "etcd"`, `the certificates`.
+    /// Its source, for messages: `overlay "etcd"`, `the certificates`.
     pub origin: String,
 }
 
 impl Entry {
+    /// A regular file with bytes of its own.
     pub fn file(content: Vec<u8>, mode: Mode, origin: impl Into<String>) -> Self {
         Self { kind: Kind::File(Content::Own(content)), mode, origin: origin.into() }
     }
 
+    /// A regular file whose bytes other nodes share.
     pub fn shared(blob: Arc<Blob>, mode: Mode, origin: impl Into<String>) -> Self {
         Self { kind: Kind::File(Content::Shared(blob)), mode, origin: origin.into() }
     }
 
+    /// A directory, which may stay empty.
     pub fn directory(mode: Mode, origin: impl Into<String>) -> Self {
         Self { kind: Kind::Directory, mode, origin: origin.into() }
     }
 
+    /// A symbolic link; `target` is not changed, and need not exist.
     pub fn link(target: impl Into<String>, origin: impl Into<String>) -> Self {
         // Linux shows 0777 for every symbolic link and ignores it (symlink(7)).
         Self { kind: Kind::Link(target.into()), mode: Mode::from_bits(0o777), origin: origin.into() }
     }
 }
 
-/// Sorted by path, so that a directory always comes before what is in it.
+/// Sorted by path, so that a directory always comes before its contents.
 #[derive(Clone, Debug, Default)]
 pub struct Tree {
     entries: BTreeMap<GuestPath, Entry>,
@@ -156,8 +171,8 @@ pub struct Tree {
 
 impl Tree {
     /// # Errors
-    /// `Exit::Unsafe` when the path is taken, or when something above it is not a directory. Two overlays
-    /// may name the same directory with the same mode.
+    /// `Exit::Unsafe` when the path is taken, or when a parent is not a directory. Two overlays may have the same
+    /// directory with the same mode.
     pub fn insert(&mut self, path: GuestPath, entry: Entry) -> Result<()> {
         self.check_parents(&path, &entry)?;
         if let Some(there) = self.entries.get(&path) {
@@ -166,7 +181,7 @@ impl Tree {
                 return Ok(());
             }
             return Err(Failure::unsafe_to(format!(
-                "{path} is already in the tree, from {}, and {} brings it again",
+                "{path} is already in the tree, from {}, and again from {}",
                 there.origin, entry.origin
             )));
         }
@@ -174,10 +189,10 @@ impl Tree {
         Ok(())
     }
 
-    /// Puts an entry in the place of one that is there.
+    /// Replaces an existing entry.
     ///
     /// # Errors
-    /// `Exit::Unsafe` when nothing is there to be replaced, or the kinds differ.
+    /// `Exit::Unsafe` when there is no entry to replace, or the kinds differ.
     pub fn replace(&mut self, path: GuestPath, entry: Entry) -> Result<()> {
         match self.entries.get_mut(&path) {
             Some(there) if matches!(there.kind, Kind::Directory) == matches!(entry.kind, Kind::Directory) => {
@@ -198,54 +213,58 @@ impl Tree {
                 && !matches!(above.kind, Kind::Directory)
             {
                 return Err(Failure::unsafe_to(format!(
-                    "{path} from {} lies below {parent}, which is not a directory, from {}",
+                    "{path} from {} is below {parent}, which is not a directory, from {}",
                     entry.origin, above.origin
                 )));
             }
         }
-        // The other way round: what becomes a file or a link must not have anything below it yet.
+        // Conversely, a path that becomes a file or a link must not have entries below it.
         if !matches!(entry.kind, Kind::Directory)
             && let Some((child, there)) = self.below(path).next()
         {
             return Err(Failure::unsafe_to(format!(
-                "{path} from {} is not a directory, but {child} from {} lies below it",
+                "{path} from {} is not a directory, but {child} from {} is below it",
                 entry.origin, there.origin
             )));
         }
         Ok(())
     }
 
-    /// What lies below a directory.
+    /// The entries below a directory.
     pub fn below(&self, path: &GuestPath) -> impl Iterator<Item = (&GuestPath, &Entry)> {
         let below = format!("{path}/");
         let from = (Bound::Excluded(below.as_str()), Bound::Unbounded);
         self.entries.range::<str, _>(from).take_while(move |(path, _)| path.as_str().starts_with(&below))
     }
 
-    /// Whether something is there, if only a directory that what lies below it needs.
+    /// Whether there is an entry, or a directory that is implied by an entry below it.
     pub fn has(&self, path: &GuestPath) -> bool {
         self.entries.contains_key(path) || self.below(path).next().is_some()
     }
 
+    /// The entry at exactly this path; `None` for a parent that is not listed itself.
     pub fn get(&self, path: &str) -> Option<&Entry> {
         self.entries.get(path)
     }
 
+    /// Sorted by path.
     pub fn iter(&self) -> impl Iterator<Item = (&GuestPath, &Entry)> {
         self.entries.iter()
     }
 
+    /// The number of entries, directories included.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
+    /// Whether it has no entry.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// The same tree with every parent directory listed, as an initramfs needs it: the kernel makes no directory that the
-    /// archive does not name. It also gives a directory that is there already the owner and mode that the archive says
-    /// (Linux 6.12, init/initramfs.c, `do_name`), so that each parent gets the mode that base systems have for it.
+    /// The same tree with every parent directory listed, as an initramfs needs it: the kernel makes no directory that
+    /// the archive does not list. It also gives an existing directory the owner and mode in the archive (Linux 6.12,
+    /// init/initramfs.c, `do_name`), so each parent gets the mode that base systems have for it.
     pub fn with_parents(&self) -> Tree {
         let mut all = self.clone();
         for parent in self.entries.keys().flat_map(GuestPath::parents) {
@@ -256,7 +275,7 @@ impl Tree {
         all
     }
 
-    /// The readable twin, a line per entry: mode, owner, size in bytes, path.
+    /// A readable list of the tree, a line per entry: mode, owner, size in bytes, path.
     pub fn listing(&self) -> String {
         let mut text = String::new();
         for (path, entry) in &self.entries {

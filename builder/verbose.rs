@@ -1,4 +1,5 @@
-//! `--verbose`: which programs are run and which files are read, on stderr. Arguments and paths only, never contents.
+//! `--verbose`: prints on stderr which programs are run and which files are read. Arguments and paths only, never
+//! contents.
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
@@ -10,10 +11,10 @@ use crate::values::printable;
 
 static ON: AtomicBool = AtomicBool::new(false);
 
-/// Files that have been named.
+/// Files that have been printed.
 static READ: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 
-/// From now on.
+/// Turns it on.
 pub fn on() {
     ON.store(true, Ordering::Relaxed);
 }
@@ -22,15 +23,15 @@ pub fn is_on() -> bool {
     ON.load(Ordering::Relaxed)
 }
 
-/// `run: /usr/bin/tar -x`, where that is wanted.
+/// Prints `run: /usr/bin/tar -x`, if it is turned on.
 pub fn tell(what: &str, text: impl FnOnce() -> String) {
     if is_on() {
-        // Nobody can be told that stderr is closed.
+        // An error of stderr itself cannot be reported.
         let _ = writeln!(std::io::stderr().lock(), "{what}: {}", printable(&text()));
     }
 }
 
-/// `read: profiles/ha3.toml`, once for each file. What the kernel makes up in /proc is left out.
+/// Prints `read: profiles/ha3.toml`, once for each file. Files in /proc are left out.
 pub fn read(path: &Path) {
     if is_on()
         && !path.starts_with("/proc")

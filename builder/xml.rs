@@ -1,4 +1,4 @@
-//! XML that is made from values: what could be markup in them is escaped.
+//! XML made from values: markup characters in them are escaped.
 
 use quick_xml::events::BytesText;
 use quick_xml::writer::Writer;

@@ -1,8 +1,8 @@
-//! YAML for programs that must read back exactly what was meant.
+//! YAML that programs parse back to exactly the same values.
 //!
-//! Every string is in double quotes (JSON's quoting, which YAML 1.2 shares) or, when it has several plain
-//! lines, a literal block: a writer that leaves `no`, `on`, `12:30` or `1_000` bare is read back as a boolean,
-//! a number or a time by etcd's YAML 1.1 reader and refused.
+//! Every string is in double quotes (JSON's quoting, which YAML 1.2 shares) or, when it has several plain lines, a
+//! literal block: etcd's YAML 1.1 parser would read an unquoted `no`, `on`, `12:30` or `1_000` as a boolean, a number
+//! or a time, and refuse it.
 
 use serde_json::Value;
 
@@ -38,7 +38,7 @@ fn child(text: &mut String, value: &Value, depth: usize) {
             text.push('\n');
             block(text, value, depth + 1);
         }
-        // A list of scalars fits on the line; one that holds more is set out.
+        // A list of scalars fits on the line; one with objects or lists is written as a block.
         Value::Array(list) if list.iter().any(|v| v.is_object() || v.is_array() || is_literal(v)) => {
             text.push('\n');
             block(text, value, depth + 1);
@@ -57,8 +57,8 @@ fn child(text: &mut String, value: &Value, depth: usize) {
     }
 }
 
-/// Several lines that a literal block gives back unchanged: printable, none beginning or ending in a space,
-/// the first not empty, with exactly one newline at the end.
+/// Several lines that a literal block preserves: printable, none beginning or ending in a space, the first not empty,
+/// with exactly one newline at the end.
 fn is_literal(value: &Value) -> bool {
     let Value::String(text) = value else { return false };
     let plain =
@@ -73,7 +73,7 @@ fn is_literal(value: &Value) -> bool {
 
 fn scalar(value: &Value) -> String {
     let json = value.to_string();
-    // JSON lets these stand bare in a string; YAML's printable set does not hold them, or folds them as breaks.
+    // JSON allows these unescaped in a string; in YAML they are not printable characters, or are line breaks.
     let mut text = String::with_capacity(json.len());
     for c in json.chars() {
         match c {
@@ -86,7 +86,7 @@ fn scalar(value: &Value) -> String {
     text
 }
 
-/// Keys are Kiln's and etcd's own: bare where that is safe, quoted otherwise.
+/// Keys are Kiln's and etcd's own: unquoted where that is safe, quoted otherwise.
 fn plain_key(key: &str) -> String {
     let safe = key.starts_with(|c: char| c.is_ascii_alphabetic())
         && key.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c))

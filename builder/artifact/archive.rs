@@ -14,12 +14,12 @@ use crate::format::read::{End, RawEntry, Rules, entries};
 
 /// Reads a compressed tar archive to its very end and returns the files that `wanted` gives a name for.
 ///
-/// `wanted` sees every path of the archive, without a leading `./`. A file of at most `limit` bytes is
-/// returned whole. Everything else is skipped, except for what no release file has any use for.
+/// `wanted` sees every path of the archive, without a leading `./`. A file of at most `limit` bytes is returned whole.
+/// Everything else is skipped, except for entries that no release file contains.
 ///
 /// # Errors
-/// `Exit::Untrusted` for an absolute path or a `..` anywhere, a wanted name that is not a regular file or is
-/// there twice, sizes that lie, what the limits forbid, damage, and bytes after the end.
+/// `Exit::Untrusted` for an absolute path or a `..` anywhere, a wanted name that is not a regular file or is a
+/// duplicate, false sizes, exceeded limits, damage, and bytes after the end.
 pub fn pick<T: Ord + Display>(
     packed: &mut impl BufRead,
     gauge: &Gauge<'_>,
@@ -31,16 +31,16 @@ pub fn pick<T: Ord + Display>(
         pick_unpacked(Unpacked::new(decoder, gauge), gauge, limit, wanted)?
     };
     if !packed.fill_buf().map_err(|error| gauge.explain(error))?.is_empty() {
-        return Err(Failure::untrusted("it has bytes after the end of its compressed data"));
+        return Err(Failure::untrusted("trailing bytes follow its compressed data"));
     }
     Ok(files)
 }
 
-/// The compression is told from the first bytes, not from a name.
+/// The compression is detected from the first bytes, not from the name.
 fn decoder<'p>(packed: &'p mut impl BufRead, gauge: &Gauge<'_>) -> Result<Box<dyn Read + 'p>> {
     let start = packed.fill_buf().map_err(|error| gauge.explain(error))?;
     if start.starts_with(&[0x1f, 0x8b]) {
-        // RFC 1952 2.2: members one after another are one file.
+        // RFC 1952 2.2: consecutive members are one file.
         Ok(Box::new(MultiGzDecoder::new(packed)))
     } else if start.starts_with(b"\xfd7zXZ\0") {
         Ok(Box::new(XzReader::new_mem_limit(packed, true, gauge.limits.xz_kib)))
@@ -49,7 +49,7 @@ fn decoder<'p>(packed: &'p mut impl BufRead, gauge: &Gauge<'_>) -> Result<Box<dy
         decoder.window_log_max(gauge.limits.zstd_window).map_err(|error| gauge.explain(error))?;
         Ok(Box::new(decoder))
     } else {
-        Err(Failure::untrusted("it is compressed in a way that is neither gzip, nor xz, nor zstd"))
+        Err(Failure::untrusted("its compression is not gzip, xz or zstd"))
     }
 }
 
@@ -63,7 +63,7 @@ fn pick_unpacked<T: Ord + Display>(
     let end = entries(unpacked, gauge, |mut entry| {
         if let Some(name) = wanted(inside(&entry.path)?)? {
             if files.contains_key(&name) {
-                return Err(Failure::untrusted(format!("{name} is in it twice")));
+                return Err(Failure::untrusted(format!("it has {name} twice")));
             }
             let bytes = take(&mut entry, &name, gauge, limit)?;
             files.insert(name, bytes);
@@ -72,12 +72,12 @@ fn pick_unpacked<T: Ord + Display>(
     })?;
     match end {
         End::Whole | End::BrokenOff => Ok(files),
-        End::Missing => Err(Failure::untrusted("it is cut short: its end is missing; get the file again")),
-        End::Followed => Err(Failure::untrusted("it has bytes after the end of its archive")),
+        End::Missing => Err(Failure::untrusted("it is truncated: its end is missing; get the file again")),
+        End::Followed => Err(Failure::untrusted("trailing bytes follow its archive")),
     }
 }
 
-/// Release files are made by other people's programs.
+/// Extended headers are read, because other people's programs make release files.
 impl Rules for Gauge<'_> {
     const EXTENDED: bool = true;
 
@@ -98,27 +98,27 @@ impl Rules for Gauge<'_> {
 fn inside(path: &[u8]) -> Result<&[u8]> {
     if path.starts_with(b"/") || path.split(|byte| *byte == b'/').any(|part| part == b"..") {
         let shown = String::from_utf8_lossy(path);
-        return Err(Failure::untrusted(format!("it has the path {shown:?}, which leads out of it")));
+        return Err(Failure::untrusted(format!("it has the path {shown:?}, which leads out of the archive")));
     }
     Ok(path.strip_prefix(b"./").unwrap_or(path))
 }
 
 fn take(entry: &mut RawEntry<'_>, name: &impl Display, gauge: &Gauge<'_>, limit: u64) -> Result<Vec<u8>> {
     if !entry.header.entry_type().is_file() {
-        return Err(Failure::untrusted(format!("{name} in it is not a regular file")));
+        return Err(Failure::untrusted(format!("{name} in the archive is not a regular file")));
     }
     let size = entry.size;
     if size > limit {
         return Err(Failure::untrusted(format!(
-            "{name} in it is said to have {size} bytes; at most {limit} are allowed"
+            "{name} claims to have {size} bytes; at most {limit} are allowed"
         )));
     }
-    // The size is a claim: memory is only set aside for what has really come.
+    // The size is a claim: memory is allocated only for bytes that have arrived.
     let mut bytes = Vec::with_capacity(size.min(32 << 20) as usize);
     entry.content.read_to_end(&mut bytes).map_err(|error| gauge.explain(error))?;
     if bytes.len() as u64 != size {
         return Err(Failure::untrusted(format!(
-            "it is cut short: {name} in it has {} of {size} bytes; get the file again",
+            "it is truncated: {name} has {} of {size} bytes; get the file again",
             bytes.len()
         )));
     }

@@ -1,4 +1,4 @@
-//! The digests of etcd's own release tarballs that this Kiln knows.
+//! The digests of etcd's own release tarballs that are built into this version of Kiln.
 
 use crate::etcd::Release;
 use crate::values::{Arch, Digest};
@@ -6,7 +6,7 @@ use crate::values::{Arch, Digest};
 const TEXT: &str = include_str!("catalogue.txt");
 
 /// A release tarball whose digest is known.
-pub struct Known {
+pub struct KnownRelease {
     pub release: Release,
     pub arch: Arch,
     /// The name that upstream gives it.
@@ -15,15 +15,15 @@ pub struct Known {
 }
 
 /// Every tarball whose digest is known, oldest release first.
-pub fn known() -> impl Iterator<Item = Known> {
+pub fn known() -> impl Iterator<Item = KnownRelease> {
     TEXT.lines().filter(|line| !line.starts_with('#')).filter_map(|line| {
         let (sha256, file) = line.split_once("  ")?;
         let (release, arch) = release_named(file)?;
-        Some(Known { release, arch, file, sha256: sha256.parse().ok()? })
+        Some(KnownRelease { release, arch, file, sha256: sha256.parse().ok()? })
     })
 }
 
-/// The release that a file with this digest is.
+/// The release that has this digest.
 pub fn release_of(digest: Digest) -> Option<(Release, Arch)> {
     known().find(|known| known.sha256 == digest).map(|known| (known.release, known.arch))
 }
@@ -32,7 +32,7 @@ pub fn digest_of(release: Release, arch: Arch) -> Option<Digest> {
     known().find(|known| (known.release, known.arch) == (release, arch)).map(|known| known.sha256)
 }
 
-/// The oldest and the newest release in it.
+/// The oldest and the newest release in the catalogue.
 pub fn span() -> Option<(Release, Release)> {
     let releases = || known().map(|known| known.release);
     Some((releases().min()?, releases().max()?))
@@ -43,7 +43,7 @@ pub fn release_named(file: &str) -> Option<(Release, Arch)> {
     release_in(file.strip_suffix(".tar.gz")?)
 }
 
-/// `etcd-v3.5.16-linux-amd64`, the directory that everything in such a file lies in.
+/// `etcd-v3.5.16-linux-amd64`, the top directory of such a file.
 pub fn release_in(directory: &str) -> Option<(Release, Arch)> {
     let (release, arch) = directory.strip_prefix("etcd-v")?.split_once("-linux-")?;
     Some((release.parse().ok()?, arch.parse().ok()?))
@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn a_digest_and_a_release_lead_to_each_other() {
-        for Known { release, arch, sha256: digest, .. } in known() {
+        for KnownRelease { release, arch, sha256: digest, .. } in known() {
             assert_eq!(release_of(digest), Some((release, arch)));
             assert_eq!(digest_of(release, arch), Some(digest));
         }

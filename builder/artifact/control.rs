@@ -30,7 +30,7 @@ impl Half {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Control {
     pub half: Half,
-    /// As Debian counts: `3.4.23-4+b4`.
+    /// In Debian's form: `3.4.23-4+b4`.
     pub version: String,
     pub release: Release,
     pub arch: Arch,
@@ -38,7 +38,7 @@ pub struct Control {
 
 impl Control {
     /// # Errors
-    /// `Exit::Untrusted` when it is another package, or of a version or an architecture that is not etcd's.
+    /// `Exit::Untrusted` when it is another package, or its version or architecture is not one of etcd's.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
         let text = std::str::from_utf8(bytes)
             .map_err(|_| Failure::untrusted("its control file is not UTF-8 text"))?;
@@ -46,16 +46,15 @@ impl Control {
         let half = [Half::Server, Half::Client].into_iter().find(|half| half.package() == package);
         let half = half.ok_or_else(|| {
             Failure::untrusted(format!(
-                "it is the package {package:?}; etcd comes in etcd-server and etcd-client"
+                "it is the package {package:?}; Kiln imports etcd-server and etcd-client"
             ))
         })?;
         let version = field(text, "Version")?;
-        let release = release_of(version).ok_or_else(|| {
-            Failure::untrusted(format!("its version {version:?} is not that of a release of etcd"))
-        })?;
+        let release = release_of(version)
+            .ok_or_else(|| Failure::untrusted(format!("its version {version:?} is not an etcd release")))?;
         let arch = field(text, "Architecture")?;
         let arch = arch_of(arch).ok_or_else(|| {
-            Failure::untrusted(format!("it is for {arch:?}; kiln knows amd64, arm64, ppc64el and s390x"))
+            Failure::untrusted(format!("it is for {arch:?}; Kiln supports amd64, arm64, ppc64el and s390x"))
         })?;
         Ok(Self { half, version: version.to_owned(), release, arch })
     }
@@ -70,15 +69,15 @@ fn field<'t>(text: &'t str, name: &str) -> Result<&'t str> {
     }
 }
 
-/// `[epoch:]upstream[-revision]` (deb-version(7)). A repacked upstream (`3.3.25+dfsg`) is still that release,
-/// a preview (`3.6.0~rc1`) is none.
+/// `[epoch:]upstream[-revision]` (deb-version(7)). A repacked upstream (`3.3.25+dfsg`) is still that release; a
+/// preview (`3.6.0~rc1`) is not a release.
 fn release_of(version: &str) -> Option<Release> {
     let version = version.split_once(':').map_or(version, |(_, rest)| rest);
     let upstream = version.rsplit_once('-').map_or(version, |(upstream, _)| upstream);
     upstream.split_once('+').map_or(upstream, |(release, _)| release).parse().ok()
 }
 
-/// Debian's names differ from Go's in one.
+/// Debian's names are Go's with one exception.
 fn arch_of(name: &str) -> Option<Arch> {
     match name {
         "ppc64el" => Some(Arch::Ppc64le),

@@ -1,20 +1,20 @@
-//! Debian packages: an `ar` archive of `debian-binary`, `control.tar.*` and `data.tar.*` in this order
-//! (deb(5)). Read here and not with a crate: the format has one fixed header, and only three members count.
+//! Debian packages: an `ar` archive of `debian-binary`, `control.tar.*` and `data.tar.*` in this order (deb(5)).
+//! Parsed here without a crate: the format has one fixed header, and only three members matter.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, Read};
 
 use super::control::Control;
 use super::limits::{Gauge, Limits};
-use super::{Program, archive};
+use super::{EtcdProgram, archive};
 use crate::failure::{Doing, Failure, Result};
 
-/// What every such file begins with.
+/// The first bytes of every such file.
 pub const MAGIC: &[u8] = b"!<arch>\n";
 
 pub struct Package {
     pub control: Control,
-    pub programs: BTreeMap<Program, Vec<u8>>,
+    pub programs: BTreeMap<EtcdProgram, Vec<u8>>,
 }
 
 /// # Errors
@@ -22,7 +22,7 @@ pub struct Package {
 pub fn open(packed: &mut impl BufRead, gauge: &Gauge<'_>) -> Result<Package> {
     read(packed, gauge, MAGIC.len())?;
     let (name, size) = member(packed, gauge)?.unwrap_or_default();
-    if name != "debian-binary" || size > Limits::SMALL {
+    if name != "debian-binary" || size > Limits::MAX_CONTROL_BYTES {
         return Err(Failure::untrusted("it is an ar archive, but not a Debian package"));
     }
     let format = read(packed, gauge, size as usize)?;
@@ -40,35 +40,36 @@ pub fn open(packed: &mut impl BufRead, gauge: &Gauge<'_>) -> Result<Package> {
         } else if name.starts_with("data.tar") && control.is_some() && programs.is_none() {
             programs = Some(programs_of(&mut part, gauge).doing(|| format!("reading {name}"))?);
         } else if name.starts_with('_') {
-            // deb(5): such members are for others and to be passed over.
+            // deb(5): members whose names begin with an underscore are ignored.
             std::io::copy(&mut part, &mut std::io::sink()).map_err(|error| gauge.explain(error))?;
         } else {
-            return Err(Failure::untrusted(format!("its part {name:?} is out of place")));
+            return Err(Failure::untrusted(format!("its member {name:?} is out of order")));
         }
         if part.limit() > 0 {
-            return Err(Failure::untrusted(format!("it is cut short in {name:?}; get the file again")));
+            return Err(Failure::untrusted(format!("it is truncated in {name:?}; get the file again")));
         }
         pad(packed, gauge, size)?;
     }
     match (control, programs) {
         (Some(control), Some(programs)) => Ok(Package { control, programs }),
         _ => {
-            Err(Failure::untrusted("it is cut short: control.tar or data.tar is missing; get the file again"))
+            Err(Failure::untrusted("it is truncated: control.tar or data.tar is missing; get the file again"))
         }
     }
 }
 
 fn control_of(part: &mut impl BufRead, gauge: &Gauge<'_>) -> Result<Control> {
-    let mut files =
-        archive::pick(part, gauge, Limits::SMALL, |path| Ok((path == b"control").then_some("control")))?;
+    let mut files = archive::pick(part, gauge, Limits::MAX_CONTROL_BYTES, |path| {
+        Ok((path == b"control").then_some("control"))
+    })?;
     let control = files.remove("control");
     Control::parse(&control.ok_or_else(|| Failure::untrusted("it has no control file"))?)
 }
 
-fn programs_of(part: &mut impl BufRead, gauge: &Gauge<'_>) -> Result<BTreeMap<Program, Vec<u8>>> {
+fn programs_of(part: &mut impl BufRead, gauge: &Gauge<'_>) -> Result<BTreeMap<EtcdProgram, Vec<u8>>> {
     archive::pick(part, gauge, gauge.limits.program, |path| {
         let path = path.strip_suffix(b"/").unwrap_or(path);
-        Ok(path.strip_prefix(b"usr/bin/").and_then(Program::named))
+        Ok(path.strip_prefix(b"usr/bin/").and_then(EtcdProgram::named))
     })
 }
 
@@ -89,12 +90,12 @@ fn member(packed: &mut impl BufRead, gauge: &Gauge<'_>) -> Result<Option<(String
     Ok(Some((name.trim_end_matches('/').to_owned(), size.parse().map_err(|_| broken())?)))
 }
 
-/// Members begin at even places.
+/// Members begin at even offsets.
 fn pad(packed: &mut impl BufRead, gauge: &Gauge<'_>, size: u64) -> Result<()> {
     read(packed, gauge, (size % 2) as usize).map(drop)
 }
 
-/// Exactly so many bytes; for small parts only.
+/// Reads exactly this many bytes; for small parts only.
 fn read(packed: &mut impl BufRead, gauge: &Gauge<'_>, count: usize) -> Result<Vec<u8>> {
     let mut bytes = vec![0; count];
     packed.read_exact(&mut bytes).map_err(|error| gauge.explain(error))?;

@@ -4,21 +4,21 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::control::Half;
-use super::record::{Record, SCHEMA};
+use super::record::{ReleaseRecord, SCHEMA};
 use super::release_file::{Part, ReleaseFile};
 use crate::etcd::Release;
 use crate::failure::{Failure, Result};
 use crate::tree::Blob;
 use crate::values::Arch;
 
-/// A release that is complete and checked, and not in the store yet.
+/// A release that is complete and checked, but not yet in the store.
 pub struct Draft {
-    pub record: Record,
+    pub record: ReleaseRecord,
     pub blobs: Vec<Arc<Blob>>,
 }
 
 /// # Errors
-/// `Exit::Untrusted` when a package's other half or a program is missing, or a release is there twice.
+/// `Exit::Untrusted` when a package's other half or a program is missing, or a release is a duplicate.
 pub fn releases(files: Vec<ReleaseFile>) -> Result<Vec<Draft>> {
     let mut groups: BTreeMap<(Release, Arch), Vec<ReleaseFile>> = BTreeMap::new();
     for file in files {
@@ -38,7 +38,7 @@ fn check_parts(files: &[ReleaseFile]) -> Result<()> {
         [ReleaseFile { part: Part::Whole, .. }] => {}
         [only @ ReleaseFile { part: Part::Half(half, version), .. }] => {
             return Err(Failure::untrusted(format!(
-                "{} is one half of etcd {} for {}; add {} {version} in the same call",
+                "{} is one half of etcd {} for {}; add {} {version} in the same command",
                 only.source.file,
                 only.release,
                 only.arch,
@@ -51,7 +51,7 @@ fn check_parts(files: &[ReleaseFile]) -> Result<()> {
         ] if first != second => {
             if one != other {
                 return Err(Failure::untrusted(format!(
-                    "{} {one} and {} {other} are of two different builds; add two of the same",
+                    "{} {one} and {} {other} are from different builds; add two files of the same build",
                     first.package(),
                     second.package()
                 )));
@@ -59,7 +59,7 @@ fn check_parts(files: &[ReleaseFile]) -> Result<()> {
         }
         [first, second, ..] => {
             return Err(Failure::untrusted(format!(
-                "{} and {} both bring etcd {} for {}; add one of them",
+                "{} and {} both contain etcd {} for {}; add one of them",
                 first.source.file, second.source.file, first.release, first.arch
             )));
         }
@@ -72,7 +72,8 @@ fn draft(version: Release, arch: Arch, mut files: Vec<ReleaseFile>) -> Result<Dr
     // The server first, whatever the order on the command line.
     files.sort_by_key(|file| file.part != Part::Whole && !matches!(file.part, Part::Half(Half::Server, _)));
     let names = files.iter().map(|file| file.source.file.as_str()).collect::<Vec<_>>().join(" and ");
-    let mut record = Record { schema: SCHEMA, version, arch, binaries: BTreeMap::new(), sources: Vec::new() };
+    let mut record =
+        ReleaseRecord { schema: SCHEMA, version, arch, binaries: BTreeMap::new(), sources: Vec::new() };
     let mut blobs = Vec::new();
     for file in files {
         for (program, checked) in file.programs {
@@ -86,7 +87,7 @@ fn draft(version: Release, arch: Arch, mut files: Vec<ReleaseFile>) -> Result<Dr
     }
     if let Some(program) = record.missing() {
         return Err(Failure::untrusted(format!(
-            "{names}: {program} is missing, which etcd {version} has; get the release again"
+            "{names}: {program} is missing, but etcd {version} has it; get the release again"
         )));
     }
     Ok(Draft { record, blobs })

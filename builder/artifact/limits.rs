@@ -1,6 +1,6 @@
-//! A limit on everything that a release file can claim, and the gauge that holds a reading to it.
+//! A limit on everything that a release file can claim, and the gauge that enforces the limits while it is read.
 //!
-//! The real thing, for comparison: a tarball of 3.5.16 has 20 MB, about 60 entries, 65 MB unpacked (3.3 : 1).
+//! For comparison: the tarball of 3.5.16 has 20 MB, about 60 entries, 65 MB unpacked (3.3 : 1).
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, Read};
@@ -18,12 +18,12 @@ pub struct Limits {
     pub program: u64,
     /// Headers of the archive, those of long names included.
     pub entries: u32,
-    /// Bytes out for one byte in, once `slack` bytes are out.
+    /// Unpacked bytes per packed byte, checked once `slack` bytes are out.
     pub ratio: u64,
     pub slack: u64,
     /// KiB of memory for unpacking xz; `xz -9` needs 65 MiB (xz(1)).
     pub xz_kib: u32,
-    /// The zstd window as a power of two: 128 MiB, what zstd itself accepts without `--long` (zstd(1)).
+    /// The zstd window as a power of two: 128 MiB, the limit of zstd itself without `--long` (zstd(1)).
     pub zstd_window: u32,
 }
 
@@ -40,13 +40,13 @@ impl Limits {
     };
 
     /// Bytes of a package's `control` file, and of the other small things that are read whole.
-    pub const SMALL: u64 = 64 << 10;
+    pub const MAX_CONTROL_BYTES: u64 = 64 << 10;
 }
 
 /// Counts one file's bytes on both sides of its compression.
 ///
-/// Decompressors only carry an `io::Error` through, some of them as text; the gauge keeps what really
-/// happened, so that the message can say it.
+/// Decompressors only pass an `io::Error` on, some of them as text; the gauge records the actual cause for the
+/// message.
 pub struct Gauge<'l> {
     pub limits: &'l Limits,
     packed: Cell<u64>,
@@ -66,18 +66,18 @@ impl<'l> Gauge<'l> {
         }
     }
 
-    /// What a failed reading means: what the gauge has seen, or else that the file is not what it should be.
+    /// The cause of a failed read: the one that the gauge has recorded, or else that the file is invalid.
     pub fn explain(&self, error: io::Error) -> Failure {
         self.happened.borrow_mut().take().unwrap_or_else(|| {
             // The error may quote a name from the archive.
             let text = error.to_string();
-            // What the file asks for beyond our own limit is the file's fault.
+            // A file that needs more memory than our own limit is at fault itself.
             let is_short = error.kind() == io::ErrorKind::OutOfMemory || text.contains("allocation");
             if is_short && !text.contains("mem_limit") {
                 return Failure::io(format!("unpacking takes more memory than there is ({text})"));
             }
             Failure::untrusted(format!(
-                "it is damaged or cut short ({}); get the file again",
+                "it is damaged or truncated ({}); get the file again",
                 printable(&text)
             ))
         })
@@ -88,14 +88,14 @@ impl<'l> Gauge<'l> {
         self.entries.set(self.entries.get() + 1);
         if self.entries.get() > self.limits.entries {
             return Err(Failure::untrusted(format!(
-                "it has more than {} entries, and no release of etcd has",
+                "it has more than {} entries; no etcd release has that many",
                 self.limits.entries
             )));
         }
         Ok(())
     }
 
-    /// More bytes of the file itself.
+    /// More bytes of the file itself were read.
     pub fn took(&self, result: io::Result<usize>) -> io::Result<usize> {
         match result {
             Ok(count) => {
@@ -124,14 +124,14 @@ impl<'l> Gauge<'l> {
         } else {
             return Ok(());
         };
-        let failure = Failure::untrusted(format!("{reason}, and no release of etcd does"));
+        let failure = Failure::untrusted(format!("{reason}; no etcd release does"));
         let error = io::Error::other(failure.to_string());
         *self.happened.borrow_mut() = Some(failure);
         Err(error)
     }
 }
 
-/// A decompressor, held to the limits.
+/// A decompressor that enforces the limits.
 pub struct Unpacked<'g, R> {
     inner: R,
     gauge: &'g Gauge<'g>,

@@ -1,18 +1,18 @@
 //! etcd's release files -> verified binaries, in a store that later builds read without a network.
 //!
-//! A file goes through three gates. Its SHA-256 must be one that is trusted, before a byte of it is
-//! interpreted. It is then unpacked in memory, with a cap on everything that it can claim, and only the
-//! programs that an etcd release is made of are picked from it, by exact name. Each of them must be an ELF
-//! program for the architecture and of the release that the file says it is. Nothing is written before all
-//! the files of a call are through.
+//! A file passes three checks. Its SHA-256 must be trusted before a byte of it is interpreted. It is then unpacked in
+//! memory, with a limit on everything that it can claim, and only the programs of an etcd release are picked from it,
+//! by exact name. Each of them must be an ELF program for the architecture and the release that the file claims.
+//! Nothing is written before all files of a call have passed.
 
 mod archive;
 mod catalogue;
 mod control;
 mod deb;
-mod elf;
+mod examine;
 mod group;
 mod limits;
+mod packed;
 mod record;
 mod release_file;
 mod source;
@@ -26,34 +26,41 @@ use serde::{Deserialize, Serialize};
 use crate::etcd::Release;
 use crate::values::Digest;
 
-pub use catalogue::{Known, known};
-pub use elf::check as check_program;
-pub use record::{Binary, Record, Source, Trust};
+pub(crate) use catalogue::{KnownRelease, known};
+pub(crate) use examine::check as check_program;
+pub use packed::Kept;
+pub(crate) use record::ReleaseRecord;
+pub use record::Trust;
 pub use store::{Added, Outcome, Store};
 
 /// The programs that an etcd release is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Program {
+pub enum EtcdProgram {
+    /// The server.
     Etcd,
+    /// The client.
     Etcdctl,
+    /// The tool for data files of a member that is stopped.
     Etcdutl,
 }
 
-impl Program {
-    pub const ALL: [Program; 3] = [Program::Etcd, Program::Etcdctl, Program::Etcdutl];
+impl EtcdProgram {
+    /// In the order in which they are listed.
+    pub const ALL: [EtcdProgram; 3] = [EtcdProgram::Etcd, EtcdProgram::Etcdctl, EtcdProgram::Etcdutl];
 
+    /// File name in a release and on a node, and key in records and manifests.
     pub fn as_str(self) -> &'static str {
         match self {
-            Program::Etcd => "etcd",
-            Program::Etcdctl => "etcdctl",
-            Program::Etcdutl => "etcdutl",
+            EtcdProgram::Etcd => "etcd",
+            EtcdProgram::Etcdctl => "etcdctl",
+            EtcdProgram::Etcdutl => "etcdutl",
         }
     }
 
-    /// Whether a release has it: etcdutl was split off etcdctl in 3.5.0 (etcd's CHANGELOG-3.5).
+    /// Whether a release has it: etcdutl was split from etcdctl in 3.5.0 (etcd's CHANGELOG-3.5).
     pub fn is_part_of(self, release: Release) -> bool {
-        self != Program::Etcdutl || release >= Release::new(3, 5, 0)
+        self != EtcdProgram::Etcdutl || release >= Release::new(3, 5, 0)
     }
 
     fn named(name: &[u8]) -> Option<Self> {
@@ -61,18 +68,18 @@ impl Program {
     }
 }
 
-impl fmt::Display for Program {
+impl fmt::Display for EtcdProgram {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
     }
 }
 
-/// What `Store::add` takes besides what the built-in catalogue knows.
+/// Files that `Store::add` accepts besides those in the built-in catalogue.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Accept<'a> {
-    /// Digests that a profile names under `[etcd] sha256`.
+    /// Digests that a profile pins in `[etcd] sha256`.
     pub pinned: &'a [Digest],
-    /// Any digest; the record then says that it was trusted by hand.
+    /// Any digest; the record then says that the user trusted it.
     pub trust: bool,
     /// Other binaries than those that the store has for the same release.
     pub replace: bool,

@@ -1,32 +1,36 @@
-//! What the store writes down about a release: `releases/3.5.16-amd64.json`.
+//! The store's record of a release: `releases/3.5.16-amd64.json`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::Program;
+use super::EtcdProgram;
 use super::limits::Limits;
 use crate::etcd::Release;
 use crate::failure::{Failure, Result};
 use crate::values::{Arch, Digest};
 
-/// The only schema of a record that this Kiln writes and reads.
+/// The only schema of a record that this version of Kiln writes and reads.
 pub const SCHEMA: u32 = 1;
 
+/// A release for one architecture, as it was imported.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Record {
+pub struct ReleaseRecord {
+    /// [`SCHEMA`]; any other is refused.
     pub schema: u32,
+    /// Part of the file's name.
     pub version: Release,
+    /// Part of the file's name, too.
     pub arch: Arch,
     /// Without etcdutl before 3.5.
-    pub binaries: BTreeMap<Program, Binary>,
-    /// The files that they were taken from: one tarball, or two packages.
+    pub binaries: BTreeMap<EtcdProgram, Binary>,
+    /// The files that the programs were taken from: one tarball, or two packages.
     pub sources: Vec<Source>,
 }
 
-impl Record {
+impl ReleaseRecord {
     /// The name of its file.
     pub fn file_name(release: Release, arch: Arch) -> String {
         format!("{release}-{arch}.json")
@@ -58,17 +62,17 @@ impl Record {
         let Schema { schema } = serde_json::from_slice(bytes).map_err(broken)?;
         if schema != SCHEMA {
             return Err(Failure::untrusted(format!(
-                "record schema {schema} is not supported; this kiln reads schema {SCHEMA}"
+                "record schema {schema} is not supported; this version of Kiln reads schema {SCHEMA}"
             )));
         }
-        let record: Record = serde_json::from_slice(bytes).map_err(broken)?;
+        let record: ReleaseRecord = serde_json::from_slice(bytes).map_err(broken)?;
         record.check()?;
         Ok(record)
     }
 
-    /// A program that the release has and the record has not.
-    pub fn missing(&self) -> Option<Program> {
-        Program::ALL
+    /// A program that the release has but the record lacks.
+    pub fn missing(&self) -> Option<EtcdProgram> {
+        EtcdProgram::ALL
             .into_iter()
             .find(|program| program.is_part_of(self.version) && !self.binaries.contains_key(program))
     }
@@ -80,49 +84,53 @@ impl Record {
             )));
         }
         if self.sources.is_empty() || self.binaries.values().any(|b| b.size > Limits::RELEASE.program) {
-            return Err(Failure::untrusted(
-                "it says what no record does; add the release again with --replace",
-            ));
+            return Err(Failure::untrusted("it is inconsistent; add the release again with --replace"));
         }
         Ok(())
     }
 
     /// Whether both are the same programs, byte for byte.
-    pub fn has_same_binaries(&self, other: &Record) -> bool {
+    pub fn has_same_binaries(&self, other: &ReleaseRecord) -> bool {
         self.binaries == other.binaries
     }
 
-    pub fn has_same_sources(&self, other: &Record) -> bool {
-        let digests = |record: &Record| -> BTreeSet<Digest> {
+    /// Whether both were taken from files with the same digests.
+    pub fn has_same_sources(&self, other: &ReleaseRecord) -> bool {
+        let digests = |record: &ReleaseRecord| -> BTreeSet<Digest> {
             record.sources.iter().map(|source| source.sha256).collect()
         };
         digests(self) == digests(other)
     }
 }
 
+/// A program in the store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Binary {
+    /// Its name in `blobs/`.
     pub sha256: Digest,
     /// In bytes.
     pub size: u64,
-    /// The dynamic loader that it asks for, and with it that system's C library; absent when it is static.
+    /// The dynamic loader that it needs, and with it that system's C library; absent when it is static.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub interpreter: Option<String>,
 }
 
+/// A file that was imported.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Source {
-    /// The file's name, without where it lay.
+    /// The file's name, without its directory.
     pub file: String,
+    /// Of the file as it was given, compressed.
     pub sha256: Digest,
     /// In bytes.
     pub size: u64,
+    /// Why it was accepted.
     pub trust: Trust,
 }
 
-/// Why a release file was let in.
+/// Why a release file was accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Trust {
     /// Kiln's own list of the digests that etcd published.
@@ -131,13 +139,13 @@ pub enum Trust {
     /// A profile's `[etcd] sha256`.
     #[serde(rename = "profile")]
     Profile,
-    /// `--trust`.
+    /// `--allow-unverified`.
     #[serde(rename = "trusted by hand")]
     ByHand,
 }
 
 impl Trust {
-    /// As the record and the bundle's manifest say it.
+    /// As the record and the bundle's manifest spell it.
     pub fn as_str(self) -> &'static str {
         match self {
             Trust::Catalogue => "catalogue",
@@ -157,13 +165,13 @@ impl fmt::Display for Trust {
 mod tests {
     use super::*;
 
-    fn record() -> Record {
+    fn record() -> ReleaseRecord {
         let binary = Binary { sha256: Digest::of(b"x"), size: 1, interpreter: Some("/lib/ld.so".into()) };
-        Record {
+        ReleaseRecord {
             schema: SCHEMA,
             version: Release::new(3, 5, 16),
             arch: Arch::Amd64,
-            binaries: Program::ALL.into_iter().map(|program| (program, binary.clone())).collect(),
+            binaries: EtcdProgram::ALL.into_iter().map(|program| (program, binary.clone())).collect(),
             sources: vec![Source {
                 file: "etcd.tar.gz".into(),
                 sha256: Digest::of(b"y"),
@@ -176,7 +184,7 @@ mod tests {
     #[test]
     fn a_record_comes_back() {
         let json = record().to_json().unwrap();
-        assert_eq!(Record::from_json(&json).unwrap(), record());
+        assert_eq!(ReleaseRecord::from_json(&json).unwrap(), record());
         let text = String::from_utf8(json).unwrap();
         for part in ["\"version\": \"3.5.16\"", "\"etcdutl\": {", "\"trust\": \"trusted by hand\""] {
             assert!(text.contains(part), "{text}");
@@ -188,7 +196,7 @@ mod tests {
         let good = String::from_utf8(record().to_json().unwrap()).unwrap();
         let cases = [
             (String::new(), "add the release again with --replace"),
-            (good.replace("\"schema\": 1", "\"schema\": 2"), "this kiln reads schema 1"),
+            (good.replace("\"schema\": 1", "\"schema\": 2"), "this version of Kiln reads schema 1"),
             (good.replace("3.5.16", "3.5"), "three numbers"),
             (good.replace("amd64", "vax"), "use amd64"),
             (good.replace("etcdutl", "bash"), "add the release again with --replace"),
@@ -200,14 +208,14 @@ mod tests {
             (good.replace("\"file\"", "\"name\""), "add the release again with --replace"),
         ];
         for (text, want) in cases {
-            let failure = Record::from_json(text.as_bytes()).unwrap_err();
+            let failure = ReleaseRecord::from_json(text.as_bytes()).unwrap_err();
             assert_eq!(failure.exit(), crate::failure::Exit::Untrusted);
             assert!(failure.to_string().contains(want), "{failure}");
         }
         let mut lacking = record();
-        lacking.binaries.remove(&Program::Etcdutl);
-        assert!(Record::from_json(&lacking.to_json().unwrap()).is_err());
+        lacking.binaries.remove(&EtcdProgram::Etcdutl);
+        assert!(ReleaseRecord::from_json(&lacking.to_json().unwrap()).is_err());
         lacking.version = Release::new(3, 4, 23);
-        assert!(Record::from_json(&lacking.to_json().unwrap()).is_ok(), "3.4 has no etcdutl");
+        assert!(ReleaseRecord::from_json(&lacking.to_json().unwrap()).is_ok(), "3.4 has no etcdutl");
     }
 }

@@ -8,13 +8,13 @@ use super::control::{Control, Half};
 use super::limits::{Gauge, Limits};
 use super::record::{Binary, Source};
 use super::source::Trusted;
-use super::{Program, deb, elf, tarball};
+use super::{EtcdProgram, deb, examine, tarball};
 use crate::etcd::Release;
 use crate::failure::{Doing, Failure, Result};
 use crate::tree::Blob;
 use crate::values::Arch;
 
-/// What the file is of its release.
+/// The part of its release that the file contains.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Part {
     Whole,
@@ -27,7 +27,7 @@ pub struct ReleaseFile {
     pub arch: Arch,
     pub part: Part,
     pub source: Source,
-    pub programs: BTreeMap<Program, Checked>,
+    pub programs: BTreeMap<EtcdProgram, Checked>,
 }
 
 /// A program that is for the architecture and of the release.
@@ -51,14 +51,14 @@ impl ReleaseFile {
             let (release, arch, part, programs) = unpack(packed, gauge)?;
             if let Some((known, known_arch)) = expected.filter(|known| *known != (release, arch)) {
                 return Err(Failure::untrusted(format!(
-                    "the catalogue has it as etcd {known} for {known_arch}, but in it is {release} for {arch}"
+                    "the catalogue lists it as etcd {known} for {known_arch}, but it contains {release} for {arch}"
                 )));
             }
             let programs = programs
                 .into_iter()
                 .map(|(program, bytes)| {
-                    let interpreter = elf::check(&bytes, program, arch, release)
-                        .doing(|| format!("checking {program} in it"))?;
+                    let interpreter = examine::check(&bytes, program, arch, release)
+                        .doing(|| format!("checking {program} in the file"))?;
                     Ok((program, Checked { blob: Arc::new(Blob::new(bytes)), interpreter }))
                 })
                 .collect::<Result<_>>()?;
@@ -68,9 +68,9 @@ impl ReleaseFile {
     }
 }
 
-type Unpacked = (Release, Arch, Part, BTreeMap<Program, Vec<u8>>);
+type Unpacked = (Release, Arch, Part, BTreeMap<EtcdProgram, Vec<u8>>);
 
-/// The format is told from the first bytes, not from the name.
+/// The format is detected from the first bytes, not from the name.
 fn unpack(packed: &mut impl BufRead, gauge: &Gauge<'_>) -> Result<Unpacked> {
     let start = packed.fill_buf().map_err(|error| gauge.explain(error))?;
     if start.starts_with(deb::MAGIC) {

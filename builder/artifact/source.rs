@@ -1,4 +1,4 @@
-//! A release file whose digest is trusted, opened once: what was hashed is what is read.
+//! A release file whose digest is trusted, opened once, so that the bytes that are read are those that were hashed.
 
 use std::io::{self, BufReader, Read};
 use std::path::Path;
@@ -6,11 +6,11 @@ use std::path::Path;
 use super::limits::{Gauge, Limits};
 use super::record::{Source, Trust};
 use super::{Accept, catalogue};
-use crate::digest::{self, Hasher, MAX_PIECE_BYTES};
+use crate::digest::{self, MAX_PIECE_BYTES};
 use crate::disk::Input;
 use crate::etcd::Release;
 use crate::failure::{Doing, Failure, Result};
-use crate::values::{Arch, Digest};
+use crate::values::{Arch, Digest, Hasher};
 
 /// A file that may be unpacked.
 pub struct Trusted {
@@ -19,10 +19,10 @@ pub struct Trusted {
 }
 
 impl Trusted {
-    /// Hashes a file and decides about its digest; nothing else of it is looked at.
+    /// Hashes a file and decides whether its digest is trusted; nothing else of it is read.
     ///
     /// # Errors
-    /// `Exit::Untrusted` when nobody vouches for the digest, or the file is empty or larger than any release.
+    /// `Exit::Untrusted` when the digest is not trusted, or the file is empty or larger than any release.
     pub fn check(path: &Path, accept: &Accept<'_>) -> Result<Self> {
         let checking = || format!("checking {}", path.display());
         let mut input = Input::open(path)?;
@@ -31,8 +31,7 @@ impl Trusted {
             return Err(Failure::untrusted("it is empty; get the file again").while_doing(checking()));
         }
         if size > Limits::RELEASE.file {
-            let reason =
-                format!("it has {size} bytes, and no release of etcd has more than {}", Limits::RELEASE.file);
+            let reason = format!("it has {size} bytes; etcd releases have at most {}", Limits::RELEASE.file);
             return Err(Failure::untrusted(reason).while_doing(checking()));
         }
         let sha256 = digest_of(&mut input, size).doing(checking)?;
@@ -41,7 +40,7 @@ impl Trusted {
         Ok(Self { input, source: Source { file, sha256, size, trust } })
     }
 
-    /// The release that the catalogue knows this file to be.
+    /// The release that this file is according to the catalogue.
     pub fn expected(&self) -> Option<(Release, Arch)> {
         catalogue::release_of(self.source.sha256)
     }
@@ -49,8 +48,8 @@ impl Trusted {
     /// Reads the file a second time, through the same handle, and hashes it again on the way.
     ///
     /// # Errors
-    /// What `how` refuses; `Exit::Untrusted` when the file is no longer what was hashed, whatever `how` saw
-    /// in it; `Exit::Io`.
+    /// The errors of `how`; `Exit::Untrusted` when the file no longer has the bytes that were hashed, whatever `how`
+    /// returned; `Exit::Io`.
     pub fn unpack<T>(
         &mut self,
         limits: &Limits,
@@ -78,7 +77,7 @@ impl Trusted {
 }
 
 fn changed() -> Failure {
-    Failure::untrusted("it was changed while it was being read; try again when nothing writes to it")
+    Failure::untrusted("it changed while it was read; run kiln again when no other program writes to it")
 }
 
 /// The second reading.
@@ -122,23 +121,21 @@ fn trust_in(sha256: Digest, file: &str, accept: &Accept<'_>) -> Result<Trust> {
     let published = named.and_then(|(release, arch)| catalogue::digest_of(release, arch));
     let reason = match (named, published) {
         (Some((release, arch)), Some(published)) => format!(
-            "its sha256 is {sha256}, but etcd {release} for {arch} was published with {published}; get the \
-             file again"
+            "checksum mismatch: the SHA-256 of etcd {release} for {arch} is {published}, and this file has {sha256}; \
+             get the file again"
         ),
         (Some((release, arch)), None) => format!(
-            "its sha256 is {sha256}, and etcd {release} for {arch} is not in this kiln's catalogue{}; compare \
+            "unknown checksum {sha256}: etcd {release} for {arch} is not in this version's catalogue{}; compare \
              it with the SHA256SUMS of that release",
             catalogue::span().map_or(String::new(), |(from, to)| format!(" of {from} to {to}"))
         ),
-        (None, _) => format!(
-            "its sha256 is {sha256}, which this kiln does not know; compare it with what its publisher says"
-        ),
+        (None, _) => format!("unknown checksum {sha256}; compare it with the one that its publisher states"),
     };
     let way = match published {
-        // It is not what it says it is: no way around.
+        // A known name with a wrong checksum: there is no override.
         Some(_) => "",
         None => {
-            ". A file that you trust all the same is let in by [etcd] sha256 in the profile, or by --trust"
+            ". To import the file anyway, pin it in [etcd] sha256 of the profile or pass --allow-unverified"
         }
     };
     Err(Failure::untrusted(format!("{reason}{way}")))
@@ -184,7 +181,7 @@ mod tests {
                 "etcd-v3.5.999-linux-amd64.tar.gz",
                 &["3.5.999 for amd64 is not in", "3.5.3 to 3.6.14", "SHA256SUMS"],
             ),
-            ("etcd-server_3.5.16-4_amd64.deb", &["does not know"]),
+            ("etcd-server_3.5.16-4_amd64.deb", &["unknown checksum"]),
         ];
         for (file, want) in cases {
             let failure = trust_in(Digest::of(b"x"), file, &Accept::default()).unwrap_err();
@@ -192,8 +189,8 @@ mod tests {
             for part in want.iter().chain(&[&*found]) {
                 assert!(failure.to_string().contains(part), "{failure}");
             }
-            // A file that is not what it says it is has no way around.
-            let ways = ["[etcd] sha256", "--trust"].map(|way| failure.to_string().contains(way));
+            // There is no override for a file whose checksum contradicts its name.
+            let ways = ["[etcd] sha256", "--allow-unverified"].map(|way| failure.to_string().contains(way));
             assert_eq!(ways, [want[0] != published; 2], "{failure}");
         }
     }
@@ -202,7 +199,7 @@ mod tests {
     fn a_file_that_changes_after_it_was_hashed_is_noticed() {
         let scratch = Scratch::new("test").unwrap();
         let write = |bytes: &[u8]| scratch.write("file", bytes, Mode::FILE).unwrap();
-        // In place, as somebody would who holds the same file open.
+        // In place, as a process does that holds the same file open.
         let overwrite = |path: &Path, bytes: &[u8]| {
             let flags = rustix::fs::OFlags::WRONLY | rustix::fs::OFlags::TRUNC;
             let fd = rustix::fs::open(path, flags, rustix::fs::Mode::empty()).unwrap();
@@ -219,10 +216,10 @@ mod tests {
                 });
                 let failure = failure.unwrap_err();
                 assert_eq!(failure.exit(), Exit::Untrusted);
-                assert!(failure.to_string().contains("was changed while"), "{failure}");
+                assert!(failure.to_string().contains("it changed while"), "{failure}");
             }
         }
-        // Another file under the same name is no matter: the handle stays with the one that was hashed.
+        // Another file under the same name makes no difference: the handle still refers to the one that was hashed.
         let path = write(b"abcdef");
         let mut trusted = Trusted::check(&path, &TRUST).unwrap();
         write(b"ghijkl");

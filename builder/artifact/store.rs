@@ -1,68 +1,78 @@
 //! The artifact store: a directory of releases that later builds read.
 //!
-//! `blobs/sha256/<hex>` are the programs, by their digest; `releases/<version>-<arch>.json` says which of them
-//! make a release. Blobs are written first and the record last, each whole or not at all, so a release is
-//! there with everything or not there. The store guards against damage and mix-ups: what is loaded is
-//! hashed again. It is not signed, so whoever may write to it decides what it holds.
+//! `blobs/sha256/<hex>` are the programs, by their digest; `packed/` has their compressed forms (`packed.rs`);
+//! `releases/<version>-<arch>.json` lists the programs of a release. The record is written last, and each file is
+//! written atomically, so a release is either complete or absent. The store guards against damage and mix-ups:
+//! everything is hashed again when it is loaded. It is not signed: a user who may write to it decides what it
+//! contains.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread::available_parallelism;
 
 use serde::Serialize;
 
 use super::group::{self, Draft};
-use super::record::{Binary, Record};
+use super::record::{Binary, ReleaseRecord};
 use super::release_file::ReleaseFile;
 use super::source::Trusted;
-use super::{Accept, Program};
+use super::{Accept, EtcdProgram};
 use crate::disk::{self, Lock};
 use crate::etcd::Release;
 use crate::failure::{Doing, Failure, Result};
+use crate::format::gzip::Compressor;
 use crate::interrupt;
 use crate::tree::Blob;
 use crate::values::{Arch, Digest, Mode};
 
 /// Bytes of programs that one call may hold in memory; a release has 65 MB.
-const CALL_LIMIT: u64 = 1 << 30;
+const MAX_HELD_BYTES: u64 = 1 << 30;
 
+/// The artifact store: a record for each release and architecture, and programs by their SHA-256.
 pub struct Store {
     directory: PathBuf,
 }
 
-/// What became of one release.
+/// The result of adding one release.
 #[derive(Clone, Debug, Serialize)]
 pub struct Added {
+    /// Whether the release is new to the store.
     pub outcome: Outcome,
+    /// As it is in the store afterwards.
     #[serde(flatten)]
-    pub record: Record,
+    pub record: ReleaseRecord,
 }
 
+/// What adding a release has changed; in kebab-case in `--json`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
+    /// The store had no such release.
     Added,
-    /// The same programs from the same files; a blob that was damaged has been mended.
+    /// The same programs from the same files; a damaged blob has been repaired.
     AlreadyThere,
     /// The same programs from other files, which the record now names.
     SourcesUpdated,
-    /// Other programs are in the place of the old ones.
+    /// Other programs have replaced the old ones.
     Replaced,
 }
 
 impl Store {
-    /// A directory that is not there is an empty store.
+    /// A directory that does not exist is an empty store.
     pub fn at(directory: &Path) -> Self {
         Self { directory: directory.to_owned() }
     }
 
+    /// As it was given to [`Store::at`]; it need not exist.
     pub fn directory(&self) -> &Path {
         &self.directory
     }
 
-    /// Checks release files and stores what is in them. The files may be of several releases, and in any
-    /// order: a tarball is a release, and so are `etcd-server` and `etcd-client` of one version together.
-    /// Nothing is written before all of them are checked.
+    /// Checks release files and stores the programs in them. The files may be of several releases, and in any order: a
+    /// tarball is a release, and so are `etcd-server` and `etcd-client` of one version together. Nothing is written
+    /// before all of them are checked.
     ///
     /// # Errors
     /// `Exit::Untrusted` for everything that is wrong with a file; `Exit::Unsafe` when the store has other
@@ -72,12 +82,12 @@ impl Store {
         if drafts.is_empty() {
             return Ok(Vec::new());
         }
-        // A look before the directory is made, and again under the lock.
+        // Checked before the directory is made, and again under the lock.
         self.outcomes(&drafts, accept)?;
         for directory in [self.blobs(), self.records()] {
             disk::make_directories(&directory, Mode::DIRECTORY)?;
         }
-        let _lock = Lock::exclusive(&self.directory.join(".lock"))?;
+        let _lock = Lock::exclusive(&self.lock_path())?;
         let outcomes = self.outcomes(&drafts, accept)?;
         self.remove_remains()?;
         drafts.into_iter().zip(outcomes).map(|(draft, outcome)| self.write(draft, outcome)).collect()
@@ -87,7 +97,7 @@ impl Store {
         drafts.iter().map(|draft| self.outcome(&draft.record, accept)).collect()
     }
 
-    fn outcome(&self, new: &Record, accept: &Accept<'_>) -> Result<Outcome> {
+    fn outcome(&self, new: &ReleaseRecord, accept: &Accept<'_>) -> Result<Outcome> {
         let there = match self.record(new.version, new.arch) {
             // A record that cannot be read has nothing to lose.
             Err(_) if accept.replace => return Ok(Outcome::Replaced),
@@ -99,8 +109,8 @@ impl Store {
             Some(old) if old.has_same_binaries(new) => Ok(Outcome::SourcesUpdated),
             Some(_) if accept.replace => Ok(Outcome::Replaced),
             Some(old) => Err(Failure::unsafe_to(format!(
-                "{} has other programs for etcd {} on {}, from {}; a bundle that is built with them would no \
-                 longer come out the same. Use --replace, or another --artifacts",
+                "{} already has different programs for etcd {} on {}, from {}; replacing them changes every bundle \
+                 built with them. Pass --replace, or name another store with --artifacts",
                 self.directory.display(),
                 new.version,
                 new.arch,
@@ -111,35 +121,45 @@ impl Store {
 
     fn write(&self, draft: Draft, outcome: Outcome) -> Result<Added> {
         let mut new = Vec::new();
-        self.write_draft(&draft, outcome, &mut new).inspect_err(|_| {
-            // Programs without a record are no release, and a full disk has no room for them.
+        let compressor = Compressor::new(available_parallelism().unwrap_or(NonZeroUsize::MIN));
+        self.write_draft(&draft, outcome, &compressor, &mut new).inspect_err(|_| {
+            // Programs without a record are not a release, and would only waste space on a full disk.
             for path in new {
                 let _ = disk::remove_file(&path);
             }
         })
     }
 
-    /// Which blobs were not there before is added to `new`.
-    fn write_draft(&self, draft: &Draft, outcome: Outcome, new: &mut Vec<PathBuf>) -> Result<Added> {
+    /// Paths of files that did not exist before, except the record, are added to `new`.
+    fn write_draft(
+        &self,
+        draft: &Draft,
+        outcome: Outcome,
+        compressor: &Compressor,
+        new: &mut Vec<PathBuf>,
+    ) -> Result<Added> {
+        let storing = || {
+            let all: u64 = draft.blobs.iter().map(|blob| blob.size()).sum();
+            format!(
+                "storing etcd {}, whose programs take {} MiB, and a third more compressed",
+                draft.record.version,
+                all.div_ceil(1 << 20)
+            )
+        };
         for blob in &draft.blobs {
             interrupt::check()?;
             let (path, size) = (self.blob(blob.digest()), blob.size());
             if read_blob(&path, blob.digest(), size).is_err() {
                 let is_new = disk::look(&path)?.is_none();
-                // Not executable: these are a build's inputs. The mode they have on a node is in the tree.
-                disk::write_whole(&path, blob.bytes()?, Mode::FILE).doing(|| {
-                    let all: u64 = draft.blobs.iter().map(|blob| blob.size()).sum();
-                    format!(
-                        "storing etcd {}, whose programs take {} MiB",
-                        draft.record.version,
-                        all.div_ceil(1 << 20)
-                    )
-                })?;
+                // Not executable: these are inputs of a build. Their mode on a node is in the tree.
+                disk::write_whole(&path, blob.bytes()?, Mode::FILE).doing(storing)?;
                 new.extend(is_new.then_some(path));
             }
+            interrupt::check()?;
+            new.extend(self.pack(blob, compressor).doing(storing)?);
         }
-        // Blobs that a replaced record named stay: a build that runs at the same time may be about to read
-        // them, and the store takes no lock from readers so that it can lie on a read-only medium.
+        // Blobs that a replaced record named stay: a concurrent build may be about to read them. Readers take no lock,
+        // so that the store can be on a read-only medium.
         let record = match self.record(draft.record.version, draft.record.arch) {
             Ok(Some(there)) if outcome == Outcome::AlreadyThere => there,
             _ => {
@@ -151,9 +171,9 @@ impl Store {
         Ok(Added { outcome, record })
     }
 
-    /// What a killed run was writing.
-    fn remove_remains(&self) -> Result<()> {
-        for directory in [self.blobs(), self.records()] {
+    /// Removes the partial files of killed runs.
+    pub(super) fn remove_remains(&self) -> Result<()> {
+        for directory in [self.blobs(), self.records()].into_iter().chain(self.packed_directories()?) {
             for name in disk::list(&directory)? {
                 if name.starts_with(disk::TEMPORARY) {
                     disk::remove_file(&directory.join(name))?;
@@ -166,8 +186,8 @@ impl Store {
     /// Every release, newest first.
     ///
     /// # Errors
-    /// `Exit::Untrusted` when a record is not what Kiln wrote.
-    pub fn list(&self) -> Result<Vec<Record>> {
+    /// `Exit::Untrusted` when a record was not written by Kiln.
+    pub fn list(&self) -> Result<Vec<ReleaseRecord>> {
         let mut records = Vec::new();
         for (release, arch) in self.available()? {
             records.extend(self.record(release, arch)?);
@@ -175,7 +195,7 @@ impl Store {
         Ok(records)
     }
 
-    /// What there is, newest first.
+    /// The releases in the store, newest first.
     pub fn available(&self) -> Result<Vec<(Release, Arch)>> {
         if disk::look(&self.records())?.is_none() {
             return Ok(Vec::new());
@@ -196,14 +216,14 @@ impl Store {
     /// With `pinned`, a profile's `[etcd] sha256`, the release must come from those files only.
     ///
     /// # Errors
-    /// `Exit::Untrusted` when the release is not there, or comes from other files.
-    pub fn find(&self, release: Release, arch: Arch, pinned: &[Digest]) -> Result<Record> {
+    /// `Exit::Untrusted` when the release is missing, or comes from other files.
+    pub fn find(&self, release: Release, arch: Arch, pinned: &[Digest]) -> Result<ReleaseRecord> {
         let Some(record) = self.record(release, arch)? else { return Err(self.missing(release, arch)?) };
         if let Some(other) = record.sources.iter().find(|s| !pinned.is_empty() && !pinned.contains(&s.sha256))
         {
             return Err(Failure::untrusted(format!(
                 "etcd {release} for {arch} in {} comes from {} with sha256 {}, which is not in the profile's \
-                 [etcd] sha256; add the file that the profile means, with --replace",
+                 [etcd] sha256; add the pinned file with --replace",
                 self.directory.display(),
                 other.file,
                 other.sha256
@@ -212,12 +232,12 @@ impl Store {
         Ok(record)
     }
 
-    /// The programs of a release. Each is read and hashed again when somebody needs its bytes.
+    /// The programs of a release. Each is read and hashed again when its bytes are needed.
     ///
     /// # Errors
-    /// `Exit::Untrusted` when one is missing or has another size; from reading one, when it is damaged.
-    pub fn load(&self, record: &Record) -> Result<BTreeMap<Program, Arc<Blob>>> {
-        let load = |(program, binary): (&Program, &Binary)| {
+    /// `Exit::Untrusted` when one is missing or has another size. A damaged one is reported when it is read.
+    pub fn load(&self, record: &ReleaseRecord) -> Result<BTreeMap<EtcdProgram, Arc<Blob>>> {
+        let load = |(program, binary): (&EtcdProgram, &Binary)| {
             let loading = format!("loading {program} {} for {}", record.version, record.arch);
             let (path, sha256, size) = (self.blob(binary.sha256), binary.sha256, binary.size);
             check_size(&path, size).doing(|| loading.clone())?;
@@ -237,14 +257,14 @@ impl Store {
         )))
     }
 
-    /// `None` when the release is not there.
-    fn record(&self, release: Release, arch: Arch) -> Result<Option<Record>> {
+    /// `None` when the release is missing.
+    fn record(&self, release: Release, arch: Arch) -> Result<Option<ReleaseRecord>> {
         let path = self.record_path(release, arch);
         if disk::look(&path)?.is_none() {
             return Ok(None);
         }
         let reading = || format!("reading {}", path.display());
-        let record = Record::from_json(&disk::read(&path, 1 << 20)?).doing(reading)?;
+        let record = ReleaseRecord::from_json(&disk::read(&path, 1 << 20)?).doing(reading)?;
         if (record.version, record.arch) != (release, arch) {
             let reason = format!(
                 "it is the record of {} for {}; add the release again with --replace",
@@ -256,10 +276,14 @@ impl Store {
     }
 
     fn record_path(&self, release: Release, arch: Arch) -> PathBuf {
-        self.records().join(Record::file_name(release, arch))
+        self.records().join(ReleaseRecord::file_name(release, arch))
     }
 
-    fn records(&self) -> PathBuf {
+    pub(super) fn lock_path(&self) -> PathBuf {
+        self.directory.join(".lock")
+    }
+
+    pub(super) fn records(&self) -> PathBuf {
         self.directory.join("releases")
     }
 
@@ -272,14 +296,14 @@ impl Store {
     }
 }
 
-/// Every digest is decided before the first file is unpacked.
+/// Every digest is checked before the first file is unpacked.
 fn open_all(files: &[PathBuf], accept: &Accept<'_>) -> Result<Vec<ReleaseFile>> {
     let mut seen = BTreeSet::new();
     let mut trusted = Vec::new();
     for path in files {
         interrupt::check()?;
         let file = Trusted::check(path, accept)?;
-        // The same file twice is the same file.
+        // A file that is given twice is read once.
         if seen.insert(file.source.sha256) {
             trusted.push(file);
         }
@@ -290,9 +314,9 @@ fn open_all(files: &[PathBuf], accept: &Accept<'_>) -> Result<Vec<ReleaseFile>> 
         interrupt::check()?;
         let file = ReleaseFile::open(file)?;
         held += file.programs.values().map(|program| program.blob.size()).sum::<u64>();
-        if held > CALL_LIMIT {
+        if held > MAX_HELD_BYTES {
             return Err(Failure::untrusted(format!(
-                "the files hold more than {CALL_LIMIT} bytes of programs; add them in several calls"
+                "the files hold more than {MAX_HELD_BYTES} bytes of programs; add them in several commands"
             )));
         }
         opened.push(file);
@@ -304,7 +328,7 @@ fn check_size(path: &Path, size: u64) -> Result<()> {
     match disk::look(path)? {
         None => Err(damaged(path, "is missing")),
         Some(found) if found.size != size => {
-            Err(damaged(path, "is damaged: it does not have the size that it had"))
+            Err(damaged(path, "is damaged: its size does not match its record"))
         }
         Some(_) => Ok(()),
     }
@@ -314,11 +338,11 @@ fn read_blob(path: &Path, sha256: Digest, size: u64) -> Result<Vec<u8>> {
     check_size(path, size)?;
     let bytes = disk::read(path, size)?;
     if Digest::of(&bytes) != sha256 {
-        return Err(damaged(path, "is damaged: its sha256 is not the one that it had"));
+        return Err(damaged(path, "is damaged: its SHA-256 does not match its record"));
     }
     Ok(bytes)
 }
 
 fn damaged(path: &Path, what: &str) -> Failure {
-    Failure::untrusted(format!("{} {what}; add the release file again to mend it", path.display()))
+    Failure::untrusted(format!("{} {what}; add the release file again to repair it", path.display()))
 }

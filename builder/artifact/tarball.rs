@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io::BufRead;
 
 use super::limits::Gauge;
-use super::{Program, archive, catalogue};
+use super::{EtcdProgram, archive, catalogue};
 use crate::etcd::Release;
 use crate::failure::{Failure, Result};
 use crate::values::Arch;
@@ -13,11 +13,11 @@ use crate::values::Arch;
 pub struct Tarball {
     pub release: Release,
     pub arch: Arch,
-    pub programs: BTreeMap<Program, Vec<u8>>,
+    pub programs: BTreeMap<EtcdProgram, Vec<u8>>,
 }
 
 /// # Errors
-/// `Exit::Untrusted` when the layout is another one, and for what `archive::pick` refuses.
+/// `Exit::Untrusted` when it has another layout, and for what `archive::pick` refuses.
 pub fn open(packed: &mut impl BufRead, gauge: &Gauge<'_>) -> Result<Tarball> {
     let mut top: Option<(Vec<u8>, Release, Arch)> = None;
     let programs = archive::pick(packed, gauge, gauge.limits.program, |path| {
@@ -29,7 +29,7 @@ pub fn open(packed: &mut impl BufRead, gauge: &Gauge<'_>) -> Result<Tarball> {
             Some((known, ..)) if known == directory => {}
             Some((known, ..)) => {
                 return Err(Failure::untrusted(format!(
-                    "it has both {:?} and {:?} at its top; a release of etcd has one directory there",
+                    "it has both {:?} and {:?} at its top; an etcd release has one directory there",
                     String::from_utf8_lossy(known),
                     String::from_utf8_lossy(directory)
                 )));
@@ -39,8 +39,8 @@ pub fn open(packed: &mut impl BufRead, gauge: &Gauge<'_>) -> Result<Tarball> {
                 top = Some((directory.to_owned(), release, arch));
             }
         }
-        // A directory with a program's name is wanted, too, to be refused.
-        Ok(Program::named(below.strip_suffix(b"/").unwrap_or(below)))
+        // A directory with a program's name is wanted, too, so that it is refused.
+        Ok(EtcdProgram::named(below.strip_suffix(b"/").unwrap_or(below)))
     })?;
     let Some((_, release, arch)) = top else {
         return Err(Failure::untrusted("it is an empty archive"));
@@ -51,7 +51,7 @@ pub fn open(packed: &mut impl BufRead, gauge: &Gauge<'_>) -> Result<Tarball> {
 fn release_of(directory: &[u8]) -> Result<(Release, Arch)> {
     std::str::from_utf8(directory).ok().and_then(catalogue::release_in).ok_or_else(|| {
         Failure::untrusted(format!(
-            "it is not laid out as a release of etcd: {:?} is at its top, not etcd-vVERSION-linux-ARCH",
+            "it is not an etcd release: its top directory is {:?}, not etcd-vVERSION-linux-ARCH",
             String::from_utf8_lossy(directory)
         ))
     })

@@ -11,9 +11,12 @@ pub struct Bases {
     pub lab: PathBuf,
 }
 
+/// The names that ci/base takes.
+const MADE: [&str; 4] = ["live", "cloud", "ignition", "image"];
+
 impl Bases {
-    /// The directory of a base system that a profile or a carrier names: an absolute path is one, and any other name is
-    /// one of those that ci/base makes.
+    /// The directory of a base system that a profile or a carrier names: an absolute path is the directory itself, any
+    /// other name is one that ci/base makes.
     pub fn directory(&self, name: &str) -> PathBuf {
         let path = Path::new(name);
         match path.is_absolute() {
@@ -22,10 +25,10 @@ impl Bases {
         }
     }
 
-    /// What `--base` names: a directory that is there, else the base system of this name, as in a profile.
+    /// The base system that `--base` names: an existing directory, or else a name as in a profile.
     ///
     /// # Errors
-    /// `Exit::Usage` when neither is there.
+    /// `Exit::Usage` when neither exists.
     pub fn named(&self, given: &Path) -> Result<PathBuf> {
         if disk::look(given)?.is_some() {
             return Ok(given.to_owned());
@@ -34,7 +37,7 @@ impl Bases {
             Some(name) if disk::look(&self.directory(name))?.is_some() => Ok(self.directory(name)),
             Some(name) => Err(self.missing(Exit::Usage, name)),
             None => {
-                let reason = format!("there is no base system {}; ci/base live makes one", given.display());
+                let reason = format!("there is no base system {}; ci/base live creates one", given.display());
                 Err(Failure::new(Exit::Usage, reason))
             }
         }
@@ -43,8 +46,9 @@ impl Bases {
     pub fn missing(&self, exit: Exit, name: &str) -> Failure {
         let directory = self.directory(name);
         let way_out = match Path::new(name).is_absolute() {
-            true => "ci/base live makes one".to_owned(),
-            false => format!("ci/base {name} makes one"),
+            true => "ci/base live creates one".to_owned(),
+            false if MADE.contains(&name) => format!("ci/base {name} creates one"),
+            false => format!("ci/base creates {}", MADE.join(", ")),
         };
         let reason = format!(
             "there is no base system {}; {way_out}, or name another with --base",

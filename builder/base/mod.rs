@@ -14,16 +14,16 @@ use crate::format::DiskFile;
 use crate::values::{Arch, Carrier, Line};
 
 pub use bases::Bases;
-pub use system::{Image, System};
+pub use system::System;
 
-const CMDLINE_LIMIT: u64 = 64 << 10;
-/// What a packed kernel for x86 has at 0x202, and where that ends (kernel documentation, arch/x86/boot).
+const MAX_CMDLINE_BYTES: u64 = 64 << 10;
+/// The magic number of a packed x86 kernel at 0x202, and where it ends (kernel documentation, arch/x86/boot).
 const X86_KERNEL: &[u8] = b"HdrS";
 const KERNEL_HEADER: u64 = 0x206;
 
-/// What the machines of all nodes boot from, where nothing but a boot loader starts them.
+/// Files from which the machines of all nodes boot when only a boot loader starts them.
 pub struct BootFiles {
-    /// As boot loaders want it.
+    /// In the form that boot loaders need.
     pub kernel: Arc<DiskFile>,
     /// The base system's, without any node's files.
     pub initrd: Arc<DiskFile>,
@@ -31,17 +31,17 @@ pub struct BootFiles {
     pub cmdline: Line,
 }
 
-/// What every machine is started from.
+/// Files from which every machine is started.
 pub struct Base {
-    /// As QEMU starts it soonest: unpacked, where there is one.
+    /// In the form that QEMU starts fastest: unpacked, if there is one.
     pub kernel: PathBuf,
-    /// As boot loaders want it.
+    /// In the form that boot loaders need.
     pub packed_kernel: Option<PathBuf>,
     pub initrd: PathBuf,
     pub cmdline: String,
-    /// Read by all machines, written by none.
+    /// Read by all machines, never written.
     pub disk: Option<PathBuf>,
-    /// Whether it has a disk at all, also where the carrier does without: it then does not run from RAM.
+    /// Whether it has a disk at all, even if the carrier does not use it: such a system does not run from RAM.
     pub has_disk: bool,
 }
 
@@ -54,7 +54,7 @@ impl Base {
         let lacks = |what: &str| {
             let (at, base) = (directory.display(), carrier.base().unwrap_or("live"));
             let reason = format!(
-                "{at} is not a base system for {}: it has no {what}; ci/base {base} makes one, and --base names it",
+                "{at} is not a base system for {}: it has no {what}; ci/base {base} creates one, and --base names it",
                 carrier
             );
             Failure::new(Exit::Usage, reason)
@@ -63,7 +63,7 @@ impl Base {
             let file = directory.join(name);
             Ok(disk::look(&file)?.map(|_| file))
         };
-        // The unpacked kernel first: QEMU starts it without a decompression in the guest.
+        // The unpacked kernel is preferred: QEMU starts it without decompression in the guest.
         let packed_kernel = there("vmlinuz")?;
         let kernel = match there("vmlinux")? {
             Some(kernel) => kernel,
@@ -71,7 +71,7 @@ impl Base {
         };
         let initrd = there("initrd.img")?.ok_or_else(|| lacks("initrd.img"))?;
         let cmdline = there("cmdline")?.ok_or_else(|| lacks("cmdline"))?;
-        let cmdline = String::from_utf8_lossy(&disk::read(&cmdline, CMDLINE_LIMIT)?).trim().to_owned();
+        let cmdline = String::from_utf8_lossy(&disk::read(&cmdline, MAX_CMDLINE_BYTES)?).trim().to_owned();
         let disk = there("disk.qcow2")?;
         if !carrier.runs_from_ram() && disk.is_none() {
             return Err(lacks("disk.qcow2"));
@@ -81,14 +81,14 @@ impl Base {
         Ok(Self { kernel, packed_kernel, initrd, cmdline, disk, has_disk })
     }
 
-    /// Whether its packed kernel is one that a boot loader starts on machines of this architecture.
+    /// Checks that a boot loader can start its packed kernel on machines of this architecture.
     ///
     /// # Errors
-    /// `Exit::Usage` when there is none, or when it is for another kind of machine.
+    /// `Exit::Usage` when there is none, or when it is for another architecture.
     pub fn check_kernel(&self, arch: Arch) -> Result<&Path> {
         let Some(kernel) = &self.packed_kernel else {
             let reason = format!(
-                "{} has no vmlinuz beside it, the packed kernel that boot loaders start; ci/base live makes both",
+                "{} has no vmlinuz beside it, the packed kernel that boot loaders start; ci/base live creates both",
                 self.kernel.display()
             );
             return Err(Failure::new(Exit::Usage, reason));
@@ -102,13 +102,13 @@ impl Base {
             return Ok(kernel);
         }
         let reason = format!(
-            "{} is no Linux kernel for {arch}; name a base system for it with --base",
+            "{} is not a Linux kernel for {arch}; name a base system for it with --base",
             kernel.display()
         );
         Err(Failure::new(Exit::Usage, reason))
     }
 
-    /// What the kernel is told: Ignition runs at the first start only.
+    /// The kernel's command line: Ignition runs at the first start only.
     pub fn cmdline(&self, first_start: bool) -> String {
         let keep = |word: &&str| first_start || *word != "ignition.firstboot";
         self.cmdline.split(' ').filter(keep).collect::<Vec<_>>().join(" ")

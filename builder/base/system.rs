@@ -1,4 +1,4 @@
-//! What machines are started from: a base system whose kernel QEMU starts, or a disk image that starts its own.
+//! The system that machines start from: a base system whose kernel QEMU starts, or a disk image that starts its own.
 
 use std::path::{Path, PathBuf};
 
@@ -11,14 +11,13 @@ use crate::process::{self, Program};
 use crate::values::{Carrier, Digest};
 
 pub enum System {
-    /// A directory as `ci/base` makes them.
-    Base(Base),
-    /// A whole disk with a boot loader, as distributions publish theirs for clouds.
+    /// A directory as `ci/base` makes them, and the disk in it.
+    Base(Base, Option<Image>),
+    /// A whole disk with a boot loader, such as the cloud images of distributions.
     Image(Image),
 }
 
-/// A disk that all machines read and none writes.
-#[derive(Clone)]
+/// A disk that all machines read and none writes to.
 pub struct Image {
     pub file: PathBuf,
     /// `qcow2` or `raw`.
@@ -29,16 +28,18 @@ pub struct Image {
 
 impl System {
     /// # Errors
-    /// `Exit::Usage` when machines cannot be started from what is at the path by this carrier.
+    /// `Exit::Usage` when this carrier cannot start machines from what is at the path.
     pub fn open(path: &Path, carrier: Carrier) -> Result<Self> {
         let is_file = disk::look(path)?.is_some_and(|found| found.kind == Kind::File);
         if !is_file {
-            return Base::open(path, carrier).map(Self::Base);
+            let base = Base::open(path, carrier)?;
+            let disk = base.disk.as_deref().map(Image::open).transpose()?;
+            return Ok(Self::Base(base, disk));
         }
         if carrier.runs_from_ram() {
             let reason = format!(
-                "{} is a disk image, which starts its own kernel, and the carrier initramfs has its files beside a \
-                 kernel; choose --carrier cloud-init or ignition, whichever the image is for",
+                "{} is a disk image with its own kernel, but the carrier initramfs needs a separate one; use --carrier \
+                 cloud-init or ignition, whichever the image supports",
                 path.display()
             );
             return Err(Failure::new(Exit::Usage, reason));
@@ -49,18 +50,18 @@ impl System {
     /// The kernel that QEMU starts, with its initrd; `None` where the disk has its own.
     pub fn kernel(&self) -> Option<&Base> {
         match self {
-            Self::Base(base) => Some(base),
+            Self::Base(base, _) => Some(base),
             Self::Image(_) => None,
         }
     }
 
-    /// What tells it from another: its files by path, size and time of change.
+    /// Identifies the system: its files by path, size and time of change.
     ///
     /// # Errors
-    /// `Exit::Io` when a file is not there any more.
+    /// `Exit::Io` when a file is missing.
     pub fn identity(&self) -> Result<Digest> {
         let files: Vec<&Path> = match self {
-            Self::Base(base) => [Some(&base.kernel), Some(&base.initrd), base.disk.as_ref()]
+            Self::Base(base, _) => [Some(&base.kernel), Some(&base.initrd), base.disk.as_ref()]
                 .into_iter()
                 .flatten()
                 .map(|f| &**f)
@@ -76,14 +77,11 @@ impl System {
         Ok(Digest::of(text.as_bytes()))
     }
 
-    /// The disk that the machines' own are differences to; `None` where they run from RAM.
-    ///
-    /// # Errors
-    /// As `Image::open`.
-    pub fn image(&self) -> Result<Option<Image>> {
+    /// The backing image of the machines' own disks; `None` where they run from RAM.
+    pub fn image(&self) -> Option<&Image> {
         match self {
-            Self::Base(base) => base.disk.as_deref().map(Image::open).transpose(),
-            Self::Image(image) => Ok(Some(image.clone())),
+            Self::Base(_, disk) => disk.as_ref(),
+            Self::Image(image) => Some(image),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The base system that a bundle's boot files are made of.
+//! The base system that a bundle's boot files are made from.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,8 +11,9 @@ use crate::format::DiskFile;
 use crate::profile::Profile;
 use crate::values::Digest;
 
-/// Of the base system that the command line names, else the profile: `None` where neither names one that runs from RAM,
-/// or where no carrier puts a node's files into an initrd. `digest` says what a file's SHA-256 is.
+/// The boot files of the base system that the command line names, else of the profile's. `None` where neither names
+/// one that runs from RAM, or where no carrier puts a node's files into an initrd. `digest` returns the SHA-256 of a
+/// file.
 ///
 /// # Errors
 /// As `base`, and `Exit::Io` when its files cannot be read.
@@ -30,7 +31,7 @@ pub fn files(
     let cmdline = base
         .cmdline
         .parse()
-        .map_err(|why| Failure::new(Exit::Usage, format!("the kernel command line is none: {why}")))?;
+        .map_err(|why| Failure::new(Exit::Usage, format!("the kernel command line is not valid: {why}")))?;
     let kernel = file(base.check_kernel(profile.etcd.arch)?)?;
     Ok(Some(BootFiles { kernel, initrd: file(&base.initrd)?, cmdline }))
 }
@@ -39,7 +40,7 @@ pub fn files(
 /// neither names one that runs from RAM, or where no carrier puts a node's files into an initrd.
 ///
 /// # Errors
-/// `Exit::Profile` when the profile's is not there; `Exit::Usage` when it is not one for boot files.
+/// `Exit::Profile` when the profile's base system is missing; `Exit::Usage` when boot files cannot be made from it.
 fn base(profile: &Profile, given: Option<&Path>, bases: &Bases) -> Result<Option<Base>> {
     let Some(carrier) = profile.bundle.carriers.iter().copied().find(|carrier| carrier.runs_from_ram())
     else {
@@ -49,7 +50,7 @@ fn base(profile: &Profile, given: Option<&Path>, bases: &Bases) -> Result<Option
                 let known: Vec<_> =
                     carrier::all().iter().filter(|one| one.runs_from_ram()).map(|one| one.name).collect();
                 let reason = format!(
-                    "--base is for boot files, which hold the carrier {}; add it to [bundle] carriers",
+                    "--base is for boot files, which need the carrier {}; add it to [bundle] carriers",
                     known.join(" or ")
                 );
                 Err(Failure::new(Exit::Usage, reason))
@@ -65,7 +66,7 @@ fn base(profile: &Profile, given: Option<&Path>, bases: &Bases) -> Result<Option
                 // An image starts its own kernel.
                 Some(found) if found.kind == Kind::File => return Ok(None),
                 Some(_) => directory,
-                // A machine that starts from a disk has no use for boot files.
+                // A machine that starts from a disk does not need boot files.
                 None if starts_from_disk(name) => return Ok(None),
                 None => return Err(bases.missing(Exit::Profile, name)),
             }
@@ -84,8 +85,8 @@ fn base(profile: &Profile, given: Option<&Path>, bases: &Bases) -> Result<Option
             Some(_) => Err(Failure::new(
                 Exit::Usage,
                 format!(
-                    "{} starts from its disk.qcow2, and boot files are for a base system that runs from RAM; \
-                     leave --base out, or name one that ci/base live makes",
+                    "{} boots from its disk.qcow2, but boot files need a base system that runs from RAM; omit \
+                     --base, or name one made by ci/base live",
                     directory.display()
                 ),
             )),
@@ -95,7 +96,7 @@ fn base(profile: &Profile, given: Option<&Path>, bases: &Bases) -> Result<Option
     ipxe::check_cmdline(&base.cmdline).map_err(|why| {
         Failure::new(
             exit,
-            format!("{} is no kernel command line: {why}", directory.join("cmdline").display()),
+            format!("{} is not a valid kernel command line: {why}", directory.join("cmdline").display()),
         )
     })?;
     Ok(Some(base))

@@ -1,4 +1,4 @@
-//! What a bundle's manifest says of what was baked.
+//! The manifest of a bundle that has been built.
 
 use std::str::FromStr;
 
@@ -13,7 +13,7 @@ use crate::plan::Node;
 use crate::values::{Invalid, Line, NodeName};
 
 /// # Errors
-/// As for all here: `Exit::Io`, when what was baked has no place in a manifest.
+/// Of all functions here: `Exit::Io`, when a value cannot be represented in a manifest.
 pub fn authority(file: &str, authority: &Authority) -> Result<manifest::Certificate> {
     let root = authority.root();
     Ok(manifest::Certificate {
@@ -60,7 +60,7 @@ fn input(file: &DiskFile) -> manifest::Input {
     manifest::Input { size: file.size, sha256: file.sha256 }
 }
 
-/// All but its nodes, certificates and files.
+/// Everything except its nodes, certificates and files.
 pub fn bundle(prepared: &Prepared) -> Result<Manifest> {
     let plan = &prepared.plan;
     let record = &prepared.release.record;

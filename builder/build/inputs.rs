@@ -1,4 +1,4 @@
-//! What the parts of a bundle follow from, as types made for it: their canonical JSON is what a part is known by.
+//! The inputs of the parts of a bundle, as types of their own: the digest of their canonical JSON identifies a part.
 
 use std::net::IpAddr;
 
@@ -12,17 +12,17 @@ use crate::plan::{Node, Plan};
 use crate::profile::Compression;
 use crate::values::{Carrier, Digest, Epoch, GuestPath, Mac, NodeName};
 
-/// Of inputs, by their JSON: fields in the order in which their types have them, no spaces.
+/// The digest of inputs, from their JSON: fields in the order of their types, no spaces.
 ///
 /// # Errors
-/// `Exit::Io`, when they have no JSON.
+/// `Exit::Io`, when they cannot be written as JSON.
 pub fn digest_of(inputs: &impl Serialize) -> Result<Digest> {
     let json = serde_json::to_vec(inputs);
     let json = json.map_err(|error| Failure::io(format!("writing the inputs of a part as JSON: {error}")))?;
     Ok(Digest::of(&json))
 }
 
-/// What every part of the bundle follows from, besides what is its own.
+/// The inputs that all parts of the bundle have in common.
 #[derive(Serialize)]
 struct Common<'a> {
     /// This program.
@@ -44,7 +44,7 @@ struct Boot<'a> {
     cmdline: &'a str,
 }
 
-/// What a node is told of the others.
+/// What a node's files say about the other nodes.
 #[derive(Serialize)]
 struct Told<'a> {
     name: &'a NodeName,
@@ -70,7 +70,7 @@ impl<'a> Told<'a> {
     }
 }
 
-/// What a node, the clients' files or the boot files follow from.
+/// The inputs of a node, the clients' files or the boot files.
 #[derive(Serialize)]
 pub struct Inputs<T> {
     pub common: Digest,
@@ -98,7 +98,7 @@ pub fn common(prepared: &Prepared, session: &Session<'_>) -> Result<Digest> {
     })
 }
 
-/// What the layer of the programs follows from: whatever else the profile says, the programs are the same.
+/// The inputs of the layer of the programs: nothing else in the profile changes the programs.
 #[derive(Serialize)]
 struct LayerInputs<'a> {
     program: Digest,

@@ -1,4 +1,5 @@
-//! From a profile, a keystore, a release and overlays to a bundle: the recipe, without a command line and without a terminal.
+//! From a profile, a keystore, a release and overlays to a bundle: the recipe, without a command line and without a
+//! terminal.
 
 mod boot;
 mod describe;
@@ -7,12 +8,13 @@ mod note;
 mod once;
 mod parts;
 mod prepare;
+mod programs;
 mod recipe;
 mod session;
 mod sink;
 mod witness;
 
-pub use note::{Note, Tell};
+pub use note::Note;
 pub use prepare::{Prepared, plan_of};
 pub use recipe::build;
 pub use session::{Options, Overlays, Session, date_of_issue};

@@ -1,9 +1,9 @@
-//! What a build says besides its result.
+//! Messages of a build besides its result.
 
-/// A message for whoever waits for the build.
+/// A message for the user who waits for the build.
 pub enum Note {
     Detail(String),
-    /// More than a detail: whoever wants no details gets it all the same.
+    /// Shown even where details are not.
     Announcement(String),
     Warning(String),
 }
@@ -22,5 +22,5 @@ impl Note {
     }
 }
 
-/// Where notes go, the moment that there is something to say.
+/// Receives notes as they are made.
 pub type Tell<'a> = &'a (dyn Fn(Note) + Sync);

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::failure::Result;
 
-/// Values by what they follow from, each made once; whoever needs one that is being made waits.
+/// Values by their inputs, each made once; a thread that needs one that is being made waits.
 pub struct Once<K, V>(Mutex<BTreeMap<K, Arc<V>>>);
 
 impl<K, V> Default for Once<K, V> {

@@ -1,5 +1,5 @@
-//! Parts of a bundle - a node's files, the layer, the clients' - which are not made again when nothing that they follow
-//! from has changed: they are taken over from the bundle that is about to be replaced.
+//! Parts of a bundle - a node's files, the layer, the clients' - are not rebuilt when none of their inputs has
+//! changed: they are taken over from the bundle that is about to be replaced.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::sink::Sink;
 use crate::bundle::manifest;
-use crate::cache::{Cache, Of};
+use crate::cache::{Cache, EntryKind};
 use crate::failure::Result;
 use crate::values::{Digest, GuestPath};
 
@@ -18,17 +18,17 @@ pub struct Parts<'a> {
     pub sink: Sink<'a>,
 }
 
-/// What is remembered of a part: no byte of its files, among which are keys.
+/// The record of a part: no bytes of its files, among which are keys.
 #[derive(Serialize, Deserialize)]
-struct Known<T> {
+struct PartRecord<T> {
     files: BTreeMap<GuestPath, manifest::File>,
     made: T,
 }
 
 impl Parts<'_> {
-    /// The files below one directory of the bundle, which is there and which `make` puts there, and what is to be said of them.
+    /// The files below one existing directory of the bundle, which `make` writes, and the value that describes them.
     ///
-    /// `inputs` is the digest of all that they follow from.
+    /// `inputs` is the digest of all their inputs.
     pub fn part<T: Serialize + DeserializeOwned>(
         &self,
         directory: &str,
@@ -40,15 +40,15 @@ impl Parts<'_> {
         };
         let key = Digest::of(format!("{directory}\n{inputs}").as_bytes());
         if let Some(from) = replaced
-            && let Some(known) = cache.get(Of::Part, key)
-            && let Ok(known) = serde_json::from_slice::<Known<T>>(&known)
+            && let Some(known) = cache.get(EntryKind::Part, key)
+            && let Ok(known) = serde_json::from_slice::<PartRecord<T>>(&known)
             && writer.take_over(from, &known.files)?
         {
             return Ok(known.made);
         }
-        let known = Known { made: make()?, files: writer.below(directory) };
+        let known = PartRecord { made: make()?, files: writer.below(directory) };
         if let Ok(text) = serde_json::to_vec(&known) {
-            cache.put(Of::Part, key, &[&text]);
+            cache.put(EntryKind::Part, key, &[&text]);
         }
         Ok(known.made)
     }

@@ -1,9 +1,10 @@
-//! What build and check have in common: everything up to the first baked byte.
+//! The common part of build and check: everything before the first byte is built.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use super::note::Note;
+use super::once::Once;
 use super::session::{Overlays, Session, StoredRelease};
 use super::witness::witness;
 use crate::base::BootFiles;
@@ -15,27 +16,27 @@ use crate::plan::{self, Plan};
 use crate::profile::Profile;
 use crate::values::{Epoch, Token};
 
-/// All that one bundle follows from, checked as far as it can be without baking.
+/// All inputs of one bundle, checked as far as possible without building it.
 pub struct Prepared {
     pub plan: Plan,
     pub keystore: Keystore,
     pub keystore_path: PathBuf,
-    /// The keystore is in memory only so far.
+    /// The keystore exists only in memory so far.
     pub keystore_is_new: bool,
     pub release: Arc<StoredRelease>,
     pub overlays: Arc<Overlays>,
-    /// What the boot files are made with, where the bundle has them.
+    /// The inputs of the boot files, if the bundle has them.
     pub boot: Arc<Option<BootFiles>>,
     pub epoch: Epoch,
-    authorities: OnceLock<Authorities>,
+    authorities: Once<(), Authorities>,
 }
 
 impl Prepared {
-    /// `out` is where the bundle stands that is to be replaced, if there is one.
+    /// `out` is the path of the bundle to be replaced, if there is one.
     ///
     /// # Errors
-    /// The first of: a missing release, a missing base system, a keystore that cannot be trusted, a cluster that the keystore
-    /// says has formed as another one, a formed cluster's bundle at `out` that this one is not of.
+    /// The first of: a missing release, a missing base system, a keystore that cannot be trusted, a cluster that
+    /// according to the keystore has formed as another one, a bundle of another, formed cluster at `out`.
     pub fn new(profile: &Profile, session: &Session<'_>, keystore_path: PathBuf, out: &Path) -> Result<Self> {
         let release = session.release(profile)?;
         let boot = session.boot(profile)?;
@@ -51,7 +52,7 @@ impl Prepared {
         {
             let members: Vec<_> = formed.members.iter().map(|member| member.name.as_str()).collect();
             (session.tell)(Note::announcement(format_args!(
-                "{} was sealed before kiln recorded what formed; from {} it is taken to be the cluster {} of {}. If the nodes \
+                "{} was sealed by a Kiln that did not record the cluster; from {}, it is taken to be the cluster {} of {}. If the nodes \
                  run another bundle, stop here, restore {} from a backup and name that bundle: kiln seal --adopt BUNDLE",
                 plan.cluster.name,
                 out.display(),
@@ -66,16 +67,16 @@ impl Prepared {
                 Remark::Warning(text) => (session.tell)(Note::Warning(text)),
             }
         }
-        look_at_replaced(out, &plan, session)?;
+        look_at_replaced(out, &plan, keystore_is_new.then_some(&keystore_path), session)?;
         if plan.cluster.formed {
             let name = &plan.cluster.name;
             let why = if keystore.is_sealed(&plan.cluster.token) {
                 format!("{name} is sealed in {}", keystore_path.display())
             } else {
-                format!("the profile says that {name} has formed")
+                format!("the profile marks {name} as formed")
             };
             (session.tell)(Note::detail(format_args!(
-                "{why}: a node of this build whose disk is empty founds nothing"
+                "{why}: nodes of this build never bootstrap a new cluster from an empty disk"
             )));
         }
         let overlays = session.overlays(profile)?;
@@ -88,23 +89,20 @@ impl Prepared {
             release,
             overlays,
             boot,
-            authorities: OnceLock::new(),
+            authorities: Once::default(),
         })
     }
 
-    /// The cluster's authorities, made at the first call: a build in which nothing is new needs none.
+    /// The cluster's authorities, made once at the first call: a build in which nothing has changed does not need
+    /// them.
     ///
     /// # Errors
     /// `Exit::Untrusted` when one cannot be trusted.
-    pub fn authorities(&self) -> Result<&Authorities> {
-        if let Some(authorities) = self.authorities.get() {
-            return Ok(authorities);
-        }
-        let authorities = Authorities::new(&self.keystore, &self.plan.authorities)?;
-        Ok(self.authorities.get_or_init(|| authorities))
+    pub fn authorities(&self) -> Result<Arc<Authorities>> {
+        self.authorities.get((), || Authorities::new(&self.keystore, &self.plan.authorities))
     }
 
-    /// The end of the first leaf that ends sooner than its lifetime asks, because the CA does.
+    /// The end of the earliest leaf whose lifetime is shortened by the end of the CA.
     pub fn shortened(&self, manifest: &Manifest) -> Option<Epoch> {
         let asked = self.keystore.issued().plus(self.plan.pki.leaf_lifetime);
         let authorities: Vec<_> =
@@ -114,8 +112,8 @@ impl Prepared {
     }
 }
 
-/// The plan of a profile, with what its keystore remembers. Without one any token serves: what follows from it is not
-/// shown.
+/// The plan of a profile, with the state in its keystore. Without a keystore a placeholder token is used: nothing that
+/// depends on it is shown.
 pub fn plan_of(profile: &Profile, keystore: Option<&Keystore>) -> Plan {
     let token = keystore.map_or_else(Token::placeholder, |keystore| keystore.token().clone());
     let mut plan = plan::resolve(profile, &token);
@@ -123,37 +121,45 @@ pub fn plan_of(profile: &Profile, keystore: Option<&Keystore>) -> Plan {
     plan
 }
 
-/// The bundle that is to be replaced may be another cluster's: one of the same name from another keystore.
+/// Checks the bundle that is to be replaced: it may be another cluster's, one of the same name from another keystore.
 ///
 /// # Errors
-/// `Exit::Unsafe` when that one has formed, and this build does not know of it.
-fn look_at_replaced(out: &Path, plan: &Plan, session: &Session<'_>) -> Result<()> {
-    // What stands there instead is said by whoever is to replace it.
+/// `Exit::Unsafe` when that cluster has formed, and this build is of another one; or when this build would create the
+/// keystore `new`: then the bundle's own keystore may be lost, and the bundle may have the only copy of its keys.
+fn look_at_replaced(out: &Path, plan: &Plan, new: Option<&PathBuf>, session: &Session<'_>) -> Result<()> {
+    // `Place::begin` reports anything else that is at the path.
     let Ok(there) = Bundle::open(out) else { return Ok(()) };
-    let (old, new) = (&there.manifest.cluster, &plan.cluster);
+    let (old, now) = (&there.manifest.cluster, &plan.cluster);
     let shown = out.display();
-    if old.formed && old.id != new.id {
+    let other = format!("{} ({})", old.name, old.id);
+    if old.formed && old.id != now.id {
         return Err(Failure::unsafe_to(format!(
-            "{shown} is the bundle of a cluster that has formed ({}, {}), and this build would replace it by that of another \
-             one, {} ({}): name the keystore that it was built from with --keystore, bring back what has changed in the \
-             profile, or choose another --out",
-            old.name, old.id, new.name, new.id
+            "{shown} is the bundle of a formed cluster ({}, {}), and this build would replace it with another cluster's, {} ({}): \
+             name its keystore with --keystore, undo the change to the profile, or choose another --out",
+            old.name, old.id, now.name, now.id
         )));
     }
-    if old.id != new.id && old.token != new.token {
+    if let Some(keystore) = new.filter(|_| old.token != now.token) {
+        return Err(Failure::unsafe_to(format!(
+            "{shown} is the bundle of another cluster, {other}, and there is no keystore {} to build it again: it may have \
+             the only copy of its keys. Restore its keystore or name it with --keystore, or choose another --out",
+            keystore.display()
+        )));
+    }
+    if old.id != now.id && old.token != now.token {
         (session.tell)(Note::announcement(format_args!(
-            "{shown} is the bundle of another cluster, {} ({}); {} ({}) takes its place",
-            old.name, old.id, new.name, new.id
+            "{shown} is the bundle of another cluster, {other}; it is replaced by {} ({})",
+            now.name, now.id
         )));
     }
     Ok(())
 }
 
-/// Learns what a cluster is that was sealed before keystores recorded it: from the bundle that stands at the output, and never
-/// from the profile that is being built. Says whether there was something to learn.
+/// Records the cluster of a keystore that was sealed before keystores recorded it: from the bundle at the output,
+/// never from the profile that is being built. Returns whether there was something to record.
 ///
 /// # Errors
-/// `Exit::Unsafe` when no bundle of the cluster stands there.
+/// `Exit::Unsafe` when there is no bundle of the cluster at the output.
 fn adopt(keystore: &mut Keystore, dir: &Path, plan: &Plan, out: &Path) -> Result<bool> {
     let (name, token) = (&plan.cluster.name, &plan.cluster.token);
     if !keystore.lacks_record(token) {
@@ -169,8 +175,8 @@ fn adopt(keystore: &mut Keystore, dir: &Path, plan: &Plan, out: &Path) -> Result
     read().map(|()| true).map_err(|failure| match failure.exit() {
         Exit::Interrupted => failure,
         _ => Failure::unsafe_to(format!(
-            "{name} ({token}) was sealed in {} before kiln recorded what formed, and {} does not say it ({failure}); record it \
-             from the bundle that the nodes run: kiln seal --adopt BUNDLE --keystore {}",
+            "{name} ({token}) was sealed in {} by a Kiln that did not record the cluster, and {} does not record it ({failure}); \
+             record it from the bundle that the nodes run: kiln seal --adopt BUNDLE --keystore {}",
             dir.display(),
             out.display(),
             dir.display()

@@ -1,13 +1,14 @@
-//! The recipe: what `build` writes and `check` makes only to see that it can be made.
+//! The recipe: `build` writes its results; `check` only makes them, to see that it can be done.
 
 use std::num::NonZeroUsize;
-use std::sync::{Arc, OnceLock, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::thread;
 
 use serde::{Deserialize, Serialize};
 
 use super::describe;
 use super::inputs::{self, Inputs, digest_of};
+use super::once::Once;
 use super::parts::Parts;
 use super::prepare::Prepared;
 use super::session::{LayerDigest, Session};
@@ -31,31 +32,31 @@ struct Recipe<'a> {
     plan: &'a Plan,
     renderer: Renderer<'a>,
     parts: Parts<'a>,
-    /// Of what nodes and clients follow from besides what is their own.
+    /// The digest of the common inputs of nodes and clients.
     common: Digest,
     sink: Sink<'a>,
-    /// What members trust of each authority, in PEM.
-    trust: OnceLock<Vec<String>>,
+    /// The CAs that members trust for each authority, in PEM.
+    trust: Once<(), Vec<String>>,
 }
 
-/// A host that is done.
+/// A host that has been built.
 #[derive(Serialize, Deserialize)]
 struct BuiltNode {
     node: manifest::Node,
     certificates: Vec<manifest::Certificate>,
 }
 
-/// The clients' files, when they are done.
+/// The clients' files, once they are built.
 #[derive(Serialize, Deserialize)]
 struct BuiltClients {
     authorities: Vec<manifest::Certificate>,
     leaves: Vec<manifest::Certificate>,
 }
 
-/// Makes the whole bundle but its manifest, which it returns. Its nodes are made by so many `jobs` at once.
+/// Makes the whole bundle except its manifest, which it returns. At most `jobs` nodes are made at once.
 ///
 /// # Errors
-/// The first thing that is in the way; the sink's owner drops what was written so far.
+/// The first error; the owner of the sink drops what was written so far.
 pub fn build(
     prepared: &Prepared,
     session: &Session<'_>,
@@ -77,7 +78,7 @@ pub fn build(
         parts: Parts { cache: session.cache.as_ref(), sink },
         common: inputs::common(prepared, session)?,
         sink,
-        trust: OnceLock::new(),
+        trust: Once::default(),
     };
     let layer = recipe.layer()?;
     recipe.sink.text(NETWORK, libvirt::network(plan)?)?;
@@ -85,7 +86,7 @@ pub fn build(
     let (nodes, clients) = thread::scope(|scope| {
         let clients = parallel::beside(scope, || recipe.clients());
         let nodes = parallel::each(&plan.nodes, jobs.get(), |node| {
-            let baked = recipe.node(node, layer.as_ref()).doing(|| format!("baking {}", node.name));
+            let baked = recipe.node(node, layer.as_ref()).doing(|| format!("building {}", node.name));
             sink.node();
             baked
         });
@@ -119,13 +120,13 @@ impl Recipe<'_> {
         self.session.layer_file(&self.prepared.release, &self.plan.bin_dir, &self.packer(), layer)
     }
 
-    /// The part that is the same for every host, where the profile wants it apart.
+    /// The part that is the same for every host, where the profile wants it separate.
     fn layer(&self) -> Result<Option<LayerDigest>> {
         if self.plan.bundle.binaries == Placement::Embedded {
             return Ok(None);
         }
         let inputs = inputs::layer(self.prepared, self.session)?;
-        // Many clusters have the same one: the first makes it or takes it over, and the others get another name for it.
+        // Many clusters share the same layer: the first makes it or takes it over, and the others link to it.
         let laid = self.session.shared_layer(inputs)?;
         let mut laid = laid.lock().unwrap_or_else(PoisonError::into_inner);
         self.sink.directory("layers", Mode::DIRECTORY)?;
@@ -135,7 +136,7 @@ impl Recipe<'_> {
             return Ok(Some(layer.clone()));
         }
         let layer = self.parts.part("layers", inputs, || self.make_layer())?;
-        // Also where the first can have no more names: then this one can.
+        // Also where the first has reached the file system's limit of links: later clusters then link to this one.
         *laid = self.sink.laid("layers").map(|laid| (laid, layer.clone()));
         Ok(Some(layer))
     }
@@ -151,7 +152,7 @@ impl Recipe<'_> {
         Ok(LayerDigest { sha256: programs.sha256 })
     }
 
-    /// What the machines of all hosts boot from: the kernel, what it is told, and which of them gets which initrd.
+    /// The boot files of all hosts: the kernel, its command line, and which machine gets which initrd.
     fn boot(&self) -> Result<()> {
         let Some(boot) = self.prepared.boot.as_ref() else { return Ok(()) };
         self.sink.directory("boot", Mode::DIRECTORY)?;
@@ -163,7 +164,7 @@ impl Recipe<'_> {
         })
     }
 
-    /// One host, new or as it was.
+    /// One host, rebuilt or taken over.
     fn node(&self, node: &Node, layer: Option<&LayerDigest>) -> Result<BuiltNode> {
         interrupt::check()?;
         let directory = format!("nodes/{}", node.name);
@@ -172,10 +173,11 @@ impl Recipe<'_> {
         self.parts.part(&directory, inputs, || self.make_node(node, &directory, layer))
     }
 
-    /// Its certificates, its tree, its tree in every packing.
+    /// Its certificates, its tree, and the tree in every format.
     fn make_node(&self, node: &Node, directory: &str, layer: Option<&LayerDigest>) -> Result<BuiltNode> {
         let leaves = self.issue(&node.certificates)?;
-        let keys = NodeKeys { trust: self.trust()?, leaves: &leaves };
+        let trust = self.trust.get((), || self.prepared.authorities()?.trust())?;
+        let keys = NodeKeys { trust: &trust, leaves: &leaves };
         let mut tree = self.renderer.node_tree(node, &keys)?;
         let without_programs = tree.clone();
         if layer.is_none() {
@@ -216,22 +218,11 @@ impl Recipe<'_> {
     }
 
     fn issue(&self, specs: &[CertificateSpec]) -> Result<Vec<Issued>> {
-        let pki = &self.plan.pki;
-        specs
-            .iter()
-            .map(|spec| self.prepared.authorities()?.issue(spec, pki.leaf_algorithm, pki.leaf_lifetime))
-            .collect()
+        let (pki, authorities) = (&self.plan.pki, self.prepared.authorities()?);
+        specs.iter().map(|spec| authorities.issue(spec, pki.leaf_algorithm, pki.leaf_lifetime)).collect()
     }
 
-    fn trust(&self) -> Result<&[String]> {
-        if let Some(trust) = self.trust.get() {
-            return Ok(trust);
-        }
-        let trust = self.prepared.authorities()?.trust()?;
-        Ok(self.trust.get_or_init(|| trust))
-    }
-
-    /// What an operator's own machine needs: the trust anchor, client certificates, etcdctl's variables.
+    /// The files for an operator's own machine: the trust anchor, client certificates, etcdctl's variables.
     fn clients(&self) -> Result<BuiltClients> {
         let inputs = digest_of(&Inputs { common: self.common, own: &self.plan.clients })?;
         self.sink.directory("client", Mode::SECRET_DIRECTORY)?;

@@ -1,40 +1,39 @@
-//! What the clusters of one run share: looked up, read, checked and compressed once.
+//! State that the clusters of one run share: looked up, read, checked and compressed once.
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use serde::{Deserialize, Serialize};
 
 use super::boot;
 use super::note::{Note, Tell};
 use super::once::Once;
-use crate::artifact::{Record, Store};
+use crate::artifact::{ReleaseRecord, Store};
 use crate::base::{Bases, BootFiles};
-use crate::bundle::{self, Laid, Seen};
-use crate::cache::{self, Cache, Of};
+use crate::bundle::{self, Laid, SeenFiles};
+use crate::cache::{self, Cache, EntryKind};
 use crate::carrier::{Layer, Packer, SeedTemplates};
 use crate::clock;
 use crate::disk;
 use crate::failure::{Exit, Failure, Result};
 use crate::format::gzip::Compressor;
-use crate::format::{Piece, Stream, tar};
-use crate::parallel;
+use crate::format::{Stream, tar};
 use crate::profile::Profile;
-use crate::render::{self, Overlay, Program, Room, Templates};
-use crate::tree::{Blob, Tree};
+use crate::render::{self, Budget, NamedProgram, Overlay, Templates};
+use crate::tree::Tree;
 use crate::values::{Digest, Epoch, GuestPath, Lifetime};
 
-/// What a build is made from besides profiles and keystores.
+/// The inputs of a build besides profiles and keystores.
 pub struct Options {
     /// The artifact store's directory.
     pub artifacts: PathBuf,
-    /// More overlays than the profiles', after those.
+    /// Further overlays, laid after those of the profiles.
     pub overlays: Vec<PathBuf>,
     /// The base system for boot files, instead of the profiles'.
     pub base: Option<PathBuf>,
     pub bases: Bases,
-    /// How many nodes or clusters are made at once; one per core where it is not said.
+    /// How many nodes or clusters are made at once; one per core by default.
     pub jobs: Option<NonZeroUsize>,
     /// `SOURCE_DATE_EPOCH` (reproducible-builds.org).
     pub epoch: Option<Epoch>,
@@ -49,11 +48,15 @@ pub struct Session<'a> {
     pub templates: Templates,
     pub seeds: SeedTemplates,
     pub cache: Option<Cache>,
+    /// Whether it may write to the artifact store.
+    pub(super) keeps: bool,
+    /// Held while it does.
+    pub(super) keeping: Mutex<()>,
     pub jobs: NonZeroUsize,
     releases: Once<String, StoredRelease>,
     overlays: Once<Vec<PathBuf>, Overlays>,
     overlay: Once<PathBuf, Overlay>,
-    room: Room,
+    room: Budget,
     boot: Once<String, Option<BootFiles>>,
     today: Once<(), Epoch>,
     program: Once<(), Digest>,
@@ -63,20 +66,20 @@ pub struct Session<'a> {
     laid: Once<Digest, Mutex<Option<(Laid, LayerDigest)>>>,
 }
 
-/// A release from the artifact store. Its programs are read when somebody needs their bytes.
+/// A release from the artifact store. Its programs are read when their bytes are needed.
 pub struct StoredRelease {
-    pub record: Record,
-    programs: OnceLock<Vec<Program>>,
-    reading: Mutex<()>,
+    pub record: ReleaseRecord,
+    pub(super) programs: OnceLock<Vec<NamedProgram>>,
+    pub(super) reading: Mutex<()>,
 }
 
-/// Overlays in the order in which they are laid, and the digest of all that is in them.
+/// Overlays in the order in which they are laid, and the digest of their contents.
 pub struct Overlays {
     pub list: Vec<Arc<Overlay>>,
     pub digest: Digest,
 }
 
-/// The programs as a layer of their own.
+/// The programs as a separate layer.
 pub struct ProgramsLayer {
     pub tree: Tree,
     pub archive: Stream,
@@ -87,7 +90,7 @@ pub struct ProgramsLayer {
 /// The layer of a bundle that is being made, once one has it.
 pub type SharedLayer = Arc<Mutex<Option<(Laid, LayerDigest)>>>;
 
-/// What is said of a layer.
+/// The description of a layer.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct LayerDigest {
     /// Of its tarball.
@@ -95,16 +98,16 @@ pub struct LayerDigest {
 }
 
 impl<'a> Session<'a> {
-    /// One without a cache: it leaves nothing anywhere, until it is given one.
+    /// A session that keeps no results until `keep_results` is called.
     ///
     /// # Errors
-    /// `Exit::Usage` when an overlay of the options is not there.
+    /// `Exit::Usage` when an overlay of the options is missing.
     pub fn new(options: Options, tell: Tell<'a>) -> Result<Self> {
         let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let jobs = options.jobs.unwrap_or(cores);
         for directory in &options.overlays {
             if disk::look(directory)?.is_none() {
-                let reason = format!("there is no directory {} for --overlays", directory.display());
+                let reason = format!("the directory {} for --overlays does not exist", directory.display());
                 return Err(Failure::new(Exit::Usage, reason));
             }
         }
@@ -116,11 +119,13 @@ impl<'a> Session<'a> {
             templates: Templates::new()?,
             seeds: SeedTemplates::new()?,
             cache: None,
+            keeps: false,
+            keeping: Mutex::default(),
             jobs,
             releases: Once::default(),
             overlays: Once::default(),
             overlay: Once::default(),
-            room: Room::default(),
+            room: Budget::default(),
             boot: Once::default(),
             today: Once::default(),
             program: Once::default(),
@@ -130,22 +135,28 @@ impl<'a> Session<'a> {
         })
     }
 
+    /// Makes the session keep results for later builds: in the cache, if there is one, and in the artifact store.
+    pub fn keep_results(&mut self, cache: Option<Cache>) {
+        self.cache = cache;
+        self.keeps = true;
+    }
+
     /// The release that a profile wants.
     ///
     /// # Errors
-    /// `Exit::Untrusted` when it is not there, or comes from other files than the profile says.
+    /// `Exit::Untrusted` when it is missing, or comes from other files than the profile pins.
     pub fn release(&self, profile: &Profile) -> Result<Arc<StoredRelease>> {
         let etcd = &profile.etcd;
         let (release, arch) = (etcd.release, etcd.arch);
         self.releases.get(format!("{release} {arch} {} {:?}", etcd.pinned, etcd.sha256), || {
             if !etcd.pinned {
                 let store = self.store.directory().display();
-                (self.tell)(Note::detail(format_args!("etcd {release}: the newest in {store}")));
+                (self.tell)(Note::detail(format_args!("using etcd {release}, the newest in {store}")));
             }
             let record = self.store.find(release, arch, &etcd.sha256)?;
             if let Some(loader) = record.binaries.values().find_map(|binary| binary.interpreter.as_ref()) {
                 (self.tell)(Note::detail(format_args!(
-                    "these programs are linked dynamically: the nodes need {loader} and its C library"
+                    "the etcd binaries are dynamically linked; nodes need {loader} and a matching C library"
                 )));
             }
             Ok(StoredRelease { record, programs: OnceLock::new(), reading: Mutex::default() })
@@ -178,7 +189,7 @@ impl<'a> Session<'a> {
         })
     }
 
-    /// The base system that a profile's boot files are made of.
+    /// The base system that a profile's boot files are made from.
     pub fn boot(&self, profile: &Profile) -> Result<Arc<Option<BootFiles>>> {
         let in_ram = profile.bundle.carriers.iter().any(|carrier| carrier.runs_from_ram());
         let key = format!("{in_ram} {} {:?}", profile.etcd.arch, profile.machine.base);
@@ -187,41 +198,10 @@ impl<'a> Session<'a> {
         })
     }
 
-    /// A release's programs, and the compressor ready for them: with what the cache has, or with what is now made for it. A
-    /// program that the compressor knows is not read.
-    pub fn programs<'s>(&self, release: &'s StoredRelease) -> Result<&'s [Program]> {
-        let _one = release.reading.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(programs) = release.programs.get() {
-            return Ok(programs);
-        }
-        let program = self.program()?;
-        let key = |digest: Digest| Digest::of(format!("{digest} deflated by {program}").as_bytes());
-        let kept = |blob: &Blob| self.cache.as_ref()?.get(Of::Packed, key(blob.digest()));
-        let blobs = self.store.load(&release.record)?;
-        // What has to be read is large either way, and neither needs the other: the cache's entry, or the program itself.
-        let ready = |blob: &Arc<Blob>| {
-            let known = kept(blob).is_some_and(|kept| self.compressor.learn(blob.digest(), kept));
-            if known { Ok(true) } else { blob.bytes().map(|_| false) }
-        };
-        let all: Vec<Arc<Blob>> = blobs.values().map(Arc::clone).collect();
-        let jobs = NonZeroUsize::new(all.len()).unwrap_or(NonZeroUsize::MIN);
-        let known = parallel::each(&all, jobs.get(), ready)?;
-        for (blob, _) in all.iter().zip(known).filter(|(_, known)| !known) {
-            let pieces = self.compressor.teach(blob)?;
-            if let Some(cache) = &self.cache {
-                let pieces: Vec<_> = pieces.iter().filter_map(Piece::bytes).collect();
-                let pieces: Vec<&[u8]> = pieces.iter().map(|bytes| &**bytes).collect();
-                cache.put(Of::Packed, key(blob.digest()), &pieces);
-            }
-        }
-        let programs = blobs.into_iter().map(|(program, blob)| (program.to_string(), blob)).collect();
-        Ok(release.programs.get_or_init(|| programs))
-    }
-
-    /// A release's programs as a layer, whose files are as old as the epoch says.
+    /// A release's programs as a layer, whose files have the time of the epoch.
     ///
     /// # Errors
-    /// `Exit::Untrusted` when a program is not what the store says.
+    /// `Exit::Untrusted` when a program does not match the store's record.
     pub fn programs_layer(
         &self,
         release: &StoredRelease,
@@ -254,7 +234,7 @@ impl<'a> Session<'a> {
         })
     }
 
-    /// Where the first of those bundles that have the same layer says where it lies.
+    /// A slot in which the first of the bundles with the same layer records where it is.
     pub fn shared_layer(&self, inputs: Digest) -> Result<SharedLayer> {
         self.laid.get(inputs, || Ok(Mutex::default()))
     }
@@ -264,12 +244,12 @@ impl<'a> Session<'a> {
         self.today.get((), || date_of_issue(self.options.epoch)).map(|date| *date)
     }
 
-    /// The SHA-256 of this program itself, on which all that it makes depends.
+    /// The SHA-256 of this program itself, an input of everything that it makes.
     pub fn program(&self) -> Result<Digest> {
         self.program.get((), || self.digest(Path::new("/proc/self/exe"))).map(|digest| *digest)
     }
 
-    /// The SHA-256 of a file, which is not read again while it is as it was (`bundle::Seen`).
+    /// The SHA-256 of a file, which is not read again while it is unchanged (`bundle::SeenFiles`).
     ///
     /// # Errors
     /// `Exit::Io` when it cannot be read.
@@ -277,45 +257,45 @@ impl<'a> Session<'a> {
         let noted = self.noted(file);
         let (digest, new) = bundle::digest_as_seen(file, noted.as_deref(), clock::now())?;
         if let (Some(cache), Some(new)) = (&self.cache, new) {
-            cache.put(Of::Seen, key_of(file), &[&new]);
+            cache.put(EntryKind::Seen, key_of(file), &[&new]);
         }
         Ok(digest)
     }
 
-    /// What was seen of the files at a target when they were put there.
-    pub fn seen(&self, target: &Path) -> Seen {
-        Seen::new(self.noted(target).as_deref(), clock::now())
+    /// The recorded digests of the files at a target, from when they were put there.
+    pub fn seen(&self, target: &Path) -> SeenFiles {
+        SeenFiles::new(self.noted(target).as_deref(), clock::now())
     }
 
     fn noted(&self, of: &Path) -> Option<Vec<u8>> {
-        self.cache.as_ref()?.get(Of::Seen, key_of(of))
+        self.cache.as_ref()?.get(EntryKind::Seen, key_of(of))
     }
 
-    /// Ends a run: keeps what is to be known of what now stands at the target, and the cache within its limit.
+    /// Ends a run: records the digests of the files at the target, and prunes the cache to its limit.
     pub fn close(&self, target: &Path, noted: &[u8]) -> Result<()> {
         let Some(cache) = &self.cache else { return Ok(()) };
-        cache.put(Of::Seen, key_of(target), &[noted]);
-        cache.keep_within(cache::LIMIT, clock::now())
+        cache.put(EntryKind::Seen, key_of(target), &[noted]);
+        cache.keep_within(cache::DEFAULT_MAX_BYTES, clock::now())
     }
 }
 
-/// The date that is written into a keystore: the one asked for, else now.
+/// The date that is written into a keystore: the requested one, else now.
 ///
 /// # Errors
-/// `Exit::Unsafe` for a date that is still to come: no node would take the certificates, and the next issue
-/// would have to be later still.
+/// `Exit::Unsafe` for a date in the future: nodes would not accept the certificates yet, and the next issue would have
+/// to be later still.
 pub fn date_of_issue(asked: Option<Epoch>) -> Result<Epoch> {
     let Some(date) = asked else { return Ok(clock::now()) };
-    // Clocks of two machines may differ by a time zone's mistake.
+    // The clocks of two machines may differ by a time zone.
     if date > clock::now().plus(Lifetime::days(1)) {
         let reason =
-            format!("the date of issue {date} is still to come; no node would take the certificates");
+            format!("the date of issue {date} is in the future; nodes would reject the certificates");
         return Err(Failure::unsafe_to(reason));
     }
     Ok(date)
 }
 
-/// What the bytes of a release's layer follow from.
+/// The inputs of a release's layer.
 type LayerKey = (Vec<Digest>, Epoch, GuestPath);
 
 fn layer_key(release: &StoredRelease, epoch: Epoch, bin_dir: &GuestPath) -> LayerKey {
@@ -323,7 +303,7 @@ fn layer_key(release: &StoredRelease, epoch: Epoch, bin_dir: &GuestPath) -> Laye
     (binaries, epoch, bin_dir.clone())
 }
 
-/// There is one entry for a target, so that they do not pile up.
+/// There is one entry for a target, so that entries do not pile up.
 fn key_of(target: &Path) -> Digest {
     let target = std::path::absolute(target).unwrap_or_else(|_| target.to_owned());
     Digest::of(target.as_os_str().as_encoded_bytes())

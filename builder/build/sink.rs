@@ -1,4 +1,4 @@
-//! Where baked files go: into a bundle, or nowhere.
+//! The destination of built files: a bundle, or nowhere.
 
 use std::path::Path;
 
@@ -8,18 +8,18 @@ use crate::format::{Piece, length};
 use crate::interrupt;
 use crate::values::{Digest, Mode};
 
-/// What a build has done, told as it goes.
+/// Progress of a build, reported as it happens.
 pub enum Done {
     Bytes(u64),
     Node,
 }
 
-/// Where the baked files go.
+/// The destination of the built files.
 #[derive(Clone, Copy)]
 pub enum Sink<'a> {
     Bundle {
         writer: &'a Writer<'a>,
-        /// The bundle that stands where this one will, if one does.
+        /// The bundle that this one will replace, if there is one.
         replaced: Option<&'a Path>,
         progress: &'a (dyn Fn(Done) + Sync),
     },
@@ -35,7 +35,7 @@ impl Sink<'_> {
         }
     }
 
-    /// Puts a file. Where nothing is kept, no piece of it is looked at.
+    /// Writes a file. Where nothing is kept, its pieces are not read.
     pub fn put(&self, path: &str, mode: Mode, stream: &[Piece]) -> Result<()> {
         match self {
             Sink::Bundle { .. } => self.put_hashed(path, mode, stream).map(drop),
@@ -43,7 +43,7 @@ impl Sink<'_> {
         }
     }
 
-    /// The same, with the SHA-256 of what was put.
+    /// The same, and returns the SHA-256 of the file.
     pub fn put_hashed(&self, path: &str, mode: Mode, stream: &[Piece]) -> Result<Digest> {
         match self {
             Sink::Bundle { writer, progress, .. } => {
@@ -54,14 +54,14 @@ impl Sink<'_> {
         }
     }
 
-    /// Another node is done.
+    /// Reports that another node is finished.
     pub fn node(&self) {
         if let Sink::Bundle { progress, .. } = self {
             progress(Done::Node);
         }
     }
 
-    /// What lies below a directory, for other bundles of the same place.
+    /// The files below a directory, for other bundles of the same place.
     pub fn laid(&self, directory: &str) -> Option<Laid> {
         match self {
             Sink::Bundle { writer, .. } => Some(writer.laid(directory)),
@@ -69,7 +69,7 @@ impl Sink<'_> {
         }
     }
 
-    /// Takes what lies in another bundle of the same place. `false` when that cannot be.
+    /// Links to the files of another bundle of the same place. `false` when that is not possible.
     pub fn share(&self, laid: &Laid) -> Result<bool> {
         match self {
             Sink::Bundle { writer, .. } => writer.share(laid),

@@ -1,4 +1,4 @@
-//! What a bundle says of its cluster, for the keystore to record.
+//! The identity of a bundle's cluster, for the keystore to record.
 
 use crate::bundle::Bundle;
 use crate::disk;
@@ -8,29 +8,30 @@ use crate::pki::Witness;
 use crate::plan;
 use crate::values::ClusterName;
 
-/// Of one certificate, or a chain of them.
+/// The limit for one certificate, or a chain of them.
 const MAX_CERTIFICATE_BYTES: u64 = 1 << 20;
 
-/// The IDs in it have to be those that follow from the rest.
+/// The IDs in the bundle must match those computed from its members.
 pub fn witness(bundle: &Bundle) -> Result<(ClusterName, Witness)> {
     let manifest = &bundle.manifest;
     let cluster = &manifest.cluster;
-    let wrong = |why: &str| {
-        Failure::wrong(format!("{}/bundle.json says what no build does: {why}", bundle.path.display()))
-    };
+    let wrong =
+        |why: &str| Failure::wrong(format!("{}/bundle.json is inconsistent: {why}", bundle.path.display()));
     let mut members = Vec::with_capacity(manifest.nodes.len());
     let mut ids: Vec<MemberId> = Vec::with_capacity(manifest.nodes.len());
     for node in &manifest.nodes {
-        let [url] = node.peer_urls[..] else { return Err(wrong("a node has one peer URL")) };
+        let [url] = node.peer_urls[..] else {
+            return Err(wrong("a node does not have exactly one peer URL"));
+        };
         let id = member_id(&[url.to_string()], cluster.token.as_str());
         if id != node.member_id {
-            return Err(wrong("a member's ID does not follow from its peer URL and the token"));
+            return Err(wrong("a member's ID does not match its peer URL and the token"));
         }
         ids.push(id);
         members.push((node.name.clone(), url));
     }
     if cluster_id(&ids) != cluster.id {
-        return Err(wrong("the cluster's ID does not follow from its members'"));
+        return Err(wrong("the cluster's ID does not match its members'"));
     }
     let client = |file: &str| disk::read(&bundle.path.join("client").join(file), MAX_CERTIFICATE_BYTES);
     let certificate = client(&format!("{}.pem", plan::operator().file))?;

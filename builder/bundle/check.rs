@@ -1,13 +1,13 @@
-//! Holding a bundle on disk to its manifest, and its manifest to what can be computed from the files.
+//! Compares a bundle on disk with its manifest, and its manifest with what can be computed from the files.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::Path;
 
 use super::files::{below, sums};
-use super::inside::{Archives, CERTIFICATES, Inside, Memory, Wanted};
+use super::inside::{Archives, Inside, MAX_CERTIFICATES_BYTES, Memory, Wanted};
 use super::layout::{self, LAYER_ARCHIVE, MANIFEST, MAX_MANIFEST_BYTES, NODE_ARCHIVE, SUMS};
-use super::manifest::{Certificate, Manifest, Program};
+use super::manifest::{Certificate, EtcdProgram, Manifest};
 use super::problem::{Problem, differs};
 use super::read::Bundle;
 use crate::artifact;
@@ -23,11 +23,11 @@ use crate::pki::Presented;
 use crate::values::{AltName, Arch, Digest, GuestPath, Line, Mode};
 
 /// The largest program that is read, in bytes: etcd has 25 MB.
-const PROGRAM: u64 = 256 << 20;
+const MAX_PROGRAM_BYTES: u64 = 256 << 20;
 
 impl Bundle {
-    /// Recomputes every digest, the members' and the cluster's IDs; looks into the archives for the certificates and the
-    /// programs; compares sizes, modes and what is there with what should be.
+    /// Recomputes every digest, the members' and the cluster's IDs; finds the certificates and the programs in the
+    /// archives; compares the sizes, modes and names of the files with the manifest.
     ///
     /// # Errors
     /// `Exit::Io` only when a directory cannot be read; what is wrong with the bundle is in the result.
@@ -35,17 +35,21 @@ impl Bundle {
         self.check_with(&Memory::default(), None)
     }
 
-    /// The same, and whether the programs are of the release and for the processor that the manifest names: for that, each is
-    /// held in memory.
+    /// The same, and whether the programs are of the release and for the architecture that the manifest names: for
+    /// that, each is held in memory.
     ///
     /// # Errors
     /// As [`Bundle::check`].
     pub fn check_with_releases(&self) -> Result<Vec<Problem>> {
-        self.check_with(&Memory::default(), Some(&mut Known::default()))
+        self.check_with(&Memory::default(), Some(&mut ProgramFindings::default()))
     }
 
     /// The same, for one of many bundles that share files.
-    pub(super) fn check_with(&self, memory: &Memory, known: Option<&mut Known>) -> Result<Vec<Problem>> {
+    pub(super) fn check_with(
+        &self,
+        memory: &Memory,
+        known: Option<&mut ProgramFindings>,
+    ) -> Result<Vec<Problem>> {
         let mut check = Check { bundle: self, problems: Vec::new() };
         let there = check.places(true)?;
         let archives = check.files(&there, memory)?;
@@ -59,17 +63,18 @@ impl Bundle {
         Ok(check.problems)
     }
 
-    /// Before the bundle is run on this machine: every byte is the manifest's, and the programs in the archives are those that
-    /// it names. What else the bytes mean, the run itself shows; and whoever runs it as root may have built it as another user.
+    /// Checked before the bundle is run on this machine: every byte matches the manifest, and so do the programs in
+    /// the archives. The run itself shows what else is wrong. The owner is not checked: the user who runs it as root
+    /// may have built it as another user.
     ///
     /// # Errors
-    /// `Exit::Wrong` when it is not as it was built.
+    /// `Exit::Wrong` when it does not match its manifest.
     pub fn check_bytes(&self) -> Result<()> {
         let mut check = Check { bundle: self, problems: Vec::new() };
         let there = check.places(false)?;
         let archives = check.files(&there, &Memory::default())?;
         check.sums(&there)?;
-        // By the manifest's word on them the programs are compared with the artifact store.
+        // The programs are compared with the artifact store by their digests in the manifest.
         check.programs(&archives);
         match check.problems.is_empty() {
             true => Ok(()),
@@ -77,13 +82,13 @@ impl Bundle {
         }
     }
 
-    /// That it is not as it was built, and how.
+    /// An error that says how the bundle differs from its manifest.
     pub fn differs(&self, problems: &[Problem]) -> Failure {
         differs(&self.path, problems)
     }
 
-    /// What lies where, and what of it is not as it should be: kinds, modes, what is missing and what is too much. No file is
-    /// read.
+    /// The files and directories of the bundle, and the problems with them: wrong kinds and modes, missing files,
+    /// unexpected files. No file is read.
     ///
     /// # Errors
     /// `Exit::Io` when a directory cannot be read.
@@ -113,7 +118,7 @@ impl Check<'_> {
         self.problems.push(Problem { path: path.to_string(), problem: problem.to_string() });
     }
 
-    /// Everything that lies in the bundle, and whether keys belong to the right user; the regular files are returned.
+    /// Everything in the bundle, and whether keys belong to the right user; the regular files are returned.
     fn places(&mut self, with_owners: bool) -> Result<BTreeMap<String, Walked>> {
         let files = &self.bundle.manifest.files;
         let mut there = BTreeMap::new();
@@ -122,18 +127,18 @@ impl Check<'_> {
         if let Some(top) = disk::look(&self.bundle.path.join("."))?
             && top.mode.bits() & 0o002 != 0
         {
-            self.problem(".", format!("has mode {}: everyone may exchange what lies in it", top.mode));
+            self.problem(".", format!("has mode {}: every user can replace its files", top.mode));
         }
         for found in disk::walk(&self.bundle.path)? {
             interrupt::check()?;
-            // What lies in a directory that no build made is told by that one.
+            // The contents of an unexpected directory are covered by the problem with the directory.
             if strange.as_ref().is_some_and(|above| found.path.starts_with(above)) {
                 continue;
             }
             let path = found.path.to_string_lossy().into_owned();
             let want = match found.kind {
                 Kind::Directory if below(files, &path).next().is_none() => {
-                    self.problem(&path, "is a directory that no build made");
+                    self.problem(&path, "is a directory that is not part of the bundle");
                     strange = Some(found.path);
                     continue;
                 }
@@ -157,7 +162,7 @@ impl Check<'_> {
             let is_secret = want.bits() & 0o077 == 0;
             if is_secret && with_owners && !disk::is_trusted_owner(found.owner) {
                 let owner = found.owner;
-                self.problem(&path, format!("belongs to the user {owner}, who is neither you nor root"));
+                self.problem(&path, format!("belongs to UID {owner}, which is neither you nor root"));
             }
             if found.kind == Kind::File {
                 there.insert(path, found);
@@ -166,7 +171,7 @@ impl Check<'_> {
         Ok(there)
     }
 
-    /// The bytes of every file, and what the archives among them hold.
+    /// Reads every file, and what the archives among them contain.
     fn files(&mut self, there: &BTreeMap<String, Walked>, memory: &Memory) -> Result<Archives> {
         let manifest = &self.bundle.manifest;
         let wanted = Wanted::of(manifest);
@@ -179,9 +184,9 @@ impl Check<'_> {
                 false => Err(Failure::wrong("is missing")),
             };
             match read {
-                // Of this machine, not of the bundle.
+                // A problem of this machine, not of the bundle.
                 Err(failure) if failure.exit() == Exit::Io => Err(failure),
-                // What is wrong with one file is told with what is wrong with the others.
+                // A problem with one file is reported with those of the others.
                 read => Ok(read),
             }
         })?;
@@ -206,7 +211,7 @@ impl Check<'_> {
         Ok(archives)
     }
 
-    /// The certificates themselves: those of nodes are in their archives.
+    /// Checks the certificates themselves: those of nodes are in their archives.
     fn certificates(&mut self, there: &BTreeMap<String, Walked>, archives: &Archives) {
         for certificate in &self.bundle.manifest.certificates {
             let Certificate { file, node, .. } = certificate;
@@ -219,27 +224,27 @@ impl Check<'_> {
                         None => Err((archive, format!("has no {file}, which the manifest lists"))),
                     }
                 }
-                // That it is missing has been said.
+                // A missing file has been reported already.
                 None if !there.contains_key(file.as_str()) => continue,
                 None => {
-                    let read = disk::read(&self.bundle.path.join(file.as_str()), CERTIFICATES);
+                    let read = disk::read(&self.bundle.path.join(file.as_str()), MAX_CERTIFICATES_BYTES);
                     read.and_then(|text| Presented::all_from_pem(&text))
                         .map_err(|why| (file.to_string(), why.to_string()))
                 }
             };
             match found {
-                // A CA's file has the CAs above it as well.
+                // The file of a CA contains the CAs above it, too.
                 Ok(all) if all.iter().any(|one| is(one, certificate)) => {}
                 Ok(_) => {
                     let of = node.as_ref().map(|node| format!(" of {node}")).unwrap_or_default();
-                    self.problem(format!("{file}{of}"), "is another certificate than the manifest says");
+                    self.problem(format!("{file}{of}"), "does not match the certificate in the manifest");
                 }
                 Err((path, why)) => self.problem(path, why),
             }
         }
     }
 
-    /// The programs in every archive that has to have them.
+    /// The programs in every archive that must contain them.
     fn programs(&mut self, archives: &Archives) {
         let manifest = &self.bundle.manifest;
         for (path, inside) in archives {
@@ -248,10 +253,16 @@ impl Check<'_> {
                 match inside.programs.get(program) {
                     None if has_them => self.problem(path, format!("has no /{}", binary.path)),
                     Some(_) if !has_them => {
-                        self.problem(path, format!("has a /{} besides the one in layers/", binary.path));
+                        self.problem(
+                            path,
+                            format!("also has a /{}, besides the one in layers/", binary.path),
+                        );
                     }
                     Some((size, sha256)) if (*size, *sha256) != (binary.size, binary.sha256) => {
-                        self.problem(path, format!("has another /{} than the manifest says", binary.path));
+                        self.problem(
+                            path,
+                            format!("has a /{} that does not match the manifest", binary.path),
+                        );
                     }
                     _ => {}
                 }
@@ -259,9 +270,9 @@ impl Check<'_> {
         }
     }
 
-    fn releases(&mut self, archives: &Archives, known: &mut Known) -> Result<()> {
+    fn releases(&mut self, archives: &Archives, known: &mut ProgramFindings) -> Result<()> {
         let manifest = &self.bundle.manifest;
-        // Once: in all others they are the same bytes, or it has been said.
+        // Checked once: the other archives have the same bytes, or their difference has been reported.
         let is_as_told =
             |inside: &Inside| {
                 manifest.etcd.binaries.iter().all(|(program, binary)| {
@@ -304,25 +315,26 @@ impl Check<'_> {
             let id = member_id(&urls, manifest.cluster.token.as_str());
             if id != node.member_id {
                 let problem =
-                    format!("has the member ID {}; its URL and the token give {id}", node.member_id);
+                    format!("has the member ID {}; expected {id} from its URL and the token", node.member_id);
                 self.problem(format!("node {}", node.name), problem);
             }
             ids.push(id);
         }
         let (told, id) = (manifest.cluster.id, cluster_id(&ids));
         if id != told {
-            self.problem("cluster", format!("has the ID {told}; its members give {id}"));
+            self.problem("cluster", format!("has the ID {told}; expected {id} from its members"));
         }
     }
 }
 
-/// Whether an archive of a bundle is one that holds certificates or programs.
+/// Whether an archive of a bundle may contain certificates or programs.
 fn is_tar(path: &GuestPath) -> bool {
     path.as_str() == LAYER_ARCHIVE || path.starts_with("nodes/") && path.file_name() == NODE_ARCHIVE
 }
 
 fn is(found: &Presented, told: &Certificate) -> bool {
-    // As the manifest has it: a subject may be longer, or have characters that it does not show.
+    // In the form of the manifest: the subject itself may be longer, or contain characters that the manifest does not
+    // show.
     Line::of(&found.subject()) == told.subject
         && found.serial() == told.serial.as_str()
         && found
@@ -331,17 +343,17 @@ fn is(found: &Presented, told: &Certificate) -> bool {
         && (found.not_before(), found.not_after()) == (told.not_before, told.not_after)
 }
 
-/// What has been found of the programs of other bundles, which many share.
-pub(super) type Known = BTreeMap<(Vec<Digest>, Release, Arch), Vec<(Program, String)>>;
+/// Results of checking the programs of other bundles, which many bundles share.
+pub(super) type ProgramFindings = BTreeMap<(Vec<Digest>, Release, Arch), Vec<(EtcdProgram, String)>>;
 
-/// The programs that are not of the release and the processor that the manifest names.
-fn wrong_programs(archive: &Path, manifest: &Manifest) -> Result<Vec<(Program, String)>> {
+/// The programs that are not of the release and the architecture that the manifest names.
+fn wrong_programs(archive: &Path, manifest: &Manifest) -> Result<Vec<(EtcdProgram, String)>> {
     let mut wrong = Vec::new();
     Archive::TarGz
         .visit(Input::open(archive)?, |member, body| {
             let program = manifest.etcd.binaries.iter().find(|(_, binary)| binary.path == member.path);
             if let Some((program, binary)) = program
-                && binary.size <= PROGRAM
+                && binary.size <= MAX_PROGRAM_BYTES
                 && let Err(failure) = artifact::check_program(
                     &body.whole(binary.size)?,
                     *program,
@@ -349,7 +361,7 @@ fn wrong_programs(archive: &Path, manifest: &Manifest) -> Result<Vec<(Program, S
                     manifest.etcd.version,
                 )
             {
-                wrong.push((*program, format!("is not what the manifest says: {failure}")));
+                wrong.push((*program, format!("does not match the manifest: {failure}")));
             }
             Ok(ControlFlow::Continue(()))
         })

@@ -1,4 +1,4 @@
-//! What the manifest of a bundle makes of it: the files that it needs, and its archives.
+//! The contents of a bundle that follow from its manifest: the files that it needs, and its archives.
 
 use super::layout::{LAYER_ARCHIVE, NODE_ARCHIVE};
 use super::manifest::Manifest;
@@ -22,7 +22,7 @@ pub fn archives(manifest: &Manifest, node: &str) -> Vec<String> {
     shared.chain(own.filter(|path| manifest.files.contains_key(path.as_str()))).collect()
 }
 
-/// The files of these carriers, each once: two may have one in common.
+/// The files of these carriers, without duplicates: two carriers may share one.
 fn distinct(carriers: &[Carrier]) -> Vec<&'static CarrierFile> {
     let mut all: Vec<&CarrierFile> = Vec::new();
     for file in carriers.iter().flat_map(|carrier| carrier.files) {
@@ -33,7 +33,7 @@ fn distinct(carriers: &[Carrier]) -> Vec<&'static CarrierFile> {
     all
 }
 
-/// What a bundle cannot do without, each as the names of which one has to be there.
+/// The files that a bundle needs, each as a list of names of which one must exist.
 pub fn needed(manifest: &Manifest) -> Vec<Vec<String>> {
     let one = |path: &str| vec![path.to_owned()];
     let (is_shared, boots) = (manifest.shares_binaries(), manifest.base.is_some());

@@ -10,7 +10,7 @@ use crate::values::{Digest, GuestPath};
 /// Files by their path in the bundle.
 pub type Files = BTreeMap<GuestPath, manifest::File>;
 
-/// Those that lie below a directory.
+/// The files below a directory.
 pub fn below<'f>(
     files: &'f Files,
     directory: &str,

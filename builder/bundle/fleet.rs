@@ -1,16 +1,16 @@
-//! A fleet: many bundles in one directory, with an index of what each is.
+//! A fleet: many bundles in one directory, with an index.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::check::Known;
+use super::check::ProgramFindings;
 use super::inside::Memory;
 use super::json;
 use super::layout::{INDEX, INDEX_SCHEMA, MANIFEST, MAX_MANIFEST_BYTES, MAX_NODES, SUMS};
 use super::manifest;
-use super::problem::{Problem, SHOWN, listed};
+use super::problem::{MAX_PROBLEMS_SHOWN, Problem, listed};
 use super::read::Bundle;
 use crate::digest;
 use crate::disk;
@@ -18,31 +18,38 @@ use crate::etcd::ids::ClusterId;
 use crate::failure::{Doing, Exit, Failure, Result};
 use crate::values::{ClusterName, Digest, Line, Shard, Token};
 
-/// What a fleet's directory holds. It names its bundles by the digests of their manifests, which name all else.
+/// The contents of a fleet's directory. It names its bundles by the digests of their manifests, which cover everything
+/// else.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Index {
+    /// 1 so far; an index of any other schema is refused.
     pub schema: u32,
     /// `kiln 0.1.0`.
     pub builder: Line,
-    /// The SHA-256 of all its profiles: parts of one fleet have the same.
+    /// The SHA-256 of all its profiles: the shards of one fleet have the same.
     pub profiles: Digest,
-    /// Which part of the fleet this is; absent when it is all of it.
+    /// Which shard of the fleet this is; absent when it is the whole fleet.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub shard: Option<Shard>,
     /// Sorted by name.
     #[serde(deserialize_with = "crate::values::list::<_, _, MAX_NODES>")]
-    pub bundles: Vec<Entry>,
+    pub bundles: Vec<IndexEntry>,
 }
 
+/// A bundle of the fleet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Entry {
+pub struct IndexEntry {
     /// Of the profile, and of the bundle's directory.
     pub name: ClusterName,
+    /// The name of the cluster; unique in the fleet.
     pub cluster: ClusterName,
+    /// `initial-cluster-token`.
     pub token: Token,
+    /// As etcd computes it; 16 hex digits in JSON.
     pub id: ClusterId,
+    /// The number of its nodes; at least 1.
     #[serde(deserialize_with = "nodes")]
     pub nodes: usize,
     /// The SHA-256 of the bundle's manifest and of its list of sums.
@@ -56,7 +63,8 @@ fn nodes<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<usiz
 }
 
 impl Index {
-    pub fn new(profiles: Digest, shard: Option<Shard>, mut bundles: Vec<Entry>) -> Self {
+    /// An index that this version of Kiln writes. The bundles may come in any order.
+    pub fn new(profiles: Digest, shard: Option<Shard>, mut bundles: Vec<IndexEntry>) -> Self {
         bundles.sort_by(|a, b| a.name.cmp(&b.name));
         Self { schema: INDEX_SCHEMA, builder: manifest::builder(), profiles, shard, bundles }
     }
@@ -80,7 +88,8 @@ impl Index {
     }
 
     /// # Errors
-    /// `Exit::Wrong` when there is none, or none of this schema; `Exit::Usage` when nothing is there, or a bundle.
+    /// `Exit::Wrong` when there is no index, or none of this schema; `Exit::Usage` when the directory is missing, or
+    /// is a bundle.
     pub fn read(directory: &Path) -> Result<Self> {
         let path = directory.join(INDEX);
         if disk::look(&path)?.is_none() {
@@ -93,7 +102,7 @@ impl Index {
                 return usage(format!("{shown} is one bundle, not a fleet of them"));
             }
             return Err(Failure::wrong(format!(
-                "{shown} is not a fleet's directory: it has no {INDEX}; kiln build --fleet makes one"
+                "{shown} is not a fleet directory: it has no {INDEX}; kiln build --fleet creates one"
             )));
         }
         let bytes = disk::read(&path, MAX_MANIFEST_BYTES)?;
@@ -101,13 +110,13 @@ impl Index {
     }
 
     /// # Errors
-    /// `Exit::Wrong` when it is not an index of this schema, or says what no build does.
+    /// `Exit::Wrong` when it is not an index of this schema, or is inconsistent.
     pub fn from_json(bytes: &[u8]) -> Result<Self> {
         json::check_schema(bytes, "a fleet's index", INDEX_SCHEMA)?;
         let index: Self =
             serde_json::from_slice(bytes).map_err(|error| json::not_written("fleet's index", &error))?;
         let mut problems = Vec::new();
-        let mut problem = |entry: &Entry, problem: String| {
+        let mut problem = |entry: &IndexEntry, problem: String| {
             problems.push(Problem { path: format!("bundle {}", entry.name), problem });
         };
         let mut clusters = BTreeMap::new();
@@ -115,7 +124,7 @@ impl Index {
             index.bundles.iter().zip(std::iter::once(None).chain(index.bundles.iter().map(Some)))
         {
             if before.is_some_and(|before| before.name >= entry.name) {
-                problem(entry, "is there twice, or not in the order of names".into());
+                problem(entry, "is listed twice, or not sorted by name".into());
             }
             if let Some(other) = clusters.insert(&entry.cluster, &entry.name) {
                 problem(entry, format!("is of the cluster {}, as {other} is", entry.cluster));
@@ -124,7 +133,7 @@ impl Index {
         if problems.is_empty() {
             return Ok(index);
         }
-        Err(Failure::wrong(format!("the index says what no build does{}", listed(&problems, SHOWN))))
+        Err(Failure::wrong(format!("the index is inconsistent{}", listed(&problems, MAX_PROBLEMS_SHOWN))))
     }
 }
 
@@ -148,11 +157,11 @@ impl Fleet {
     /// Every bundle against the index, and every file against its bundle's manifest.
     ///
     /// # Errors
-    /// `Exit::Io` only when a directory cannot be read; what is wrong is in the result.
+    /// `Exit::Io` only when a directory cannot be read; the problems with the fleet are in the result.
     pub fn check(&self) -> Result<Vec<Problem>> {
         let mut problems = Vec::new();
         let memory = Memory::default();
-        let mut known = Known::default();
+        let mut known = ProgramFindings::default();
         let listed: BTreeSet<&str> = self.index.bundles.iter().map(|entry| entry.name.as_str()).collect();
         for name in disk::list(&self.path)? {
             if name != INDEX && name != SUMS && !listed.contains(name.as_str()) {
@@ -181,14 +190,19 @@ impl Fleet {
         Ok(problems)
     }
 
-    fn check_one(&self, entry: &Entry, memory: &Memory, known: &mut Known) -> Result<Vec<Problem>> {
+    fn check_one(
+        &self,
+        entry: &IndexEntry,
+        memory: &Memory,
+        known: &mut ProgramFindings,
+    ) -> Result<Vec<Problem>> {
         let path = self.bundle(&entry.name);
         let bundle = Bundle::open(&path)?;
         let mut problems = bundle.check_with(memory, Some(known))?;
         let cluster = &bundle.manifest.cluster;
         let told = (&entry.cluster, &entry.token, entry.id, entry.nodes);
         if told != (&cluster.name, &cluster.token, cluster.id, bundle.manifest.nodes.len()) {
-            let problem = "is of another cluster than the index says".into();
+            let problem = "is of another cluster than in the index".into();
             problems.push(Problem { path: MANIFEST.into(), problem });
         }
         for (file, want) in [(MANIFEST, entry.manifest), (SUMS, entry.sums)] {
@@ -203,40 +217,38 @@ impl Fleet {
     }
 }
 
-/// The index of a fleet whose parts these are.
+/// The index of the fleet that these shards make up.
 ///
 /// # Errors
-/// `Exit::Wrong` when a part is missing, there twice, of another fleet, or made by another Kiln.
+/// `Exit::Wrong` when a shard is missing, a duplicate, of another fleet, or made by another version of Kiln.
 pub fn join(parts: &[Fleet]) -> Result<Index> {
-    let Some(first) = parts.first() else { return Err(Failure::wrong("there are no parts to join")) };
+    let Some(first) = parts.first() else { return Err(Failure::wrong("there are no shards to join")) };
     let mut numbers = BTreeMap::new();
     let mut places = BTreeMap::new();
     let mut bundles = Vec::new();
     for part in parts {
         let shown = part.path.display();
         let Some(shard) = part.index.shard else {
-            return Err(Failure::wrong(format!(
-                "{shown} is no part of a fleet but all of one; use it as it is"
-            )));
+            return Err(Failure::wrong(format!("{shown} is a whole fleet, not a shard; use it as it is")));
         };
         let same = |what: &str, a: &str, b: &str| match a == b {
             true => Ok(()),
             false => Err(Failure::wrong(format!(
-                "{shown} and {} have {what}; build the parts of a fleet from the same profiles with the same kiln",
+                "{shown} and {} have {what}; build all shards of a fleet from the same profiles with the same version of Kiln",
                 first.path.display()
             ))),
         };
         same("different profiles", &part.index.profiles.to_string(), &first.index.profiles.to_string())?;
         same("different builders", &part.index.builder, &first.index.builder)?;
         let of = |index: &Index| index.shard.map(|shard| shard.of.to_string()).unwrap_or_default();
-        same("different numbers of parts", &of(&part.index), &of(&first.index))?;
+        same("different numbers of shards", &of(&part.index), &of(&first.index))?;
         if let Some(other) = numbers.insert(shard.number, &part.path) {
-            return Err(Failure::wrong(format!("{shown} and {} are both part {shard}", other.display())));
+            return Err(Failure::wrong(format!("{shown} and {} are both shard {shard}", other.display())));
         }
         for entry in &part.index.bundles {
             if let Some(other) = places.insert(entry.name.clone(), part.bundle(&entry.name)) {
                 return Err(Failure::wrong(format!(
-                    "{} is in {shown} and is {} too",
+                    "the bundle {} is both in {shown} and in {}",
                     entry.name,
                     other.display()
                 )));
@@ -248,7 +260,7 @@ pub fn join(parts: &[Fleet]) -> Result<Index> {
     let missing: Vec<_> =
         (1..=of).filter(|number| !numbers.contains_key(number)).map(|n| format!("{n}/{of}")).collect();
     if !missing.is_empty() {
-        return Err(Failure::wrong(format!("part {} is missing", missing.join(", "))));
+        return Err(Failure::wrong(format!("shard {} is missing", missing.join(", "))));
     }
     bundles.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(Index { shard: None, bundles, ..first.index.clone() })

@@ -1,4 +1,4 @@
-//! Reading a bundle's files once, for their digests and for what the archives among them hold.
+//! Reads a bundle's files once, for their digests and for the contents of the archives among them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
@@ -6,21 +6,21 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::manifest::{Manifest, Program};
-use crate::digest::{self, Hasher, MAX_PIECE_BYTES};
+use super::manifest::{EtcdProgram, Manifest};
+use crate::digest::{self, MAX_PIECE_BYTES};
 use crate::disk::Input;
 use crate::failure::{Doing, Exit, Failure, Result};
 use crate::format::read::Archive;
 use crate::pki::Presented;
-use crate::values::{Digest, GuestPath};
+use crate::values::{Digest, GuestPath, Hasher};
 
 /// The largest certificate file that is read, in bytes: a leaf and the CAs above it.
-pub(super) const CERTIFICATES: u64 = 1 << 20;
+pub(super) const MAX_CERTIFICATES_BYTES: u64 = 1 << 20;
 
-/// What is looked for in archives.
+/// The members to look for in archives.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Wanted {
-    programs: BTreeMap<GuestPath, Program>,
+    programs: BTreeMap<GuestPath, EtcdProgram>,
     certificates: BTreeSet<GuestPath>,
 }
 
@@ -35,31 +35,31 @@ impl Wanted {
     }
 }
 
-/// What an archive holds of it.
+/// The wanted members that an archive contains.
 #[derive(Default)]
 pub(super) struct Inside {
-    pub programs: BTreeMap<Program, (u64, Digest)>,
+    pub programs: BTreeMap<EtcdProgram, (u64, Digest)>,
     pub certificates: BTreeMap<GuestPath, std::result::Result<Vec<Presented>, String>>,
 }
 
 pub(super) type Archives = BTreeMap<GuestPath, Arc<Inside>>;
 
-/// What a file was found to be.
-pub(super) struct Seen {
+/// The result of reading a file.
+pub(super) struct FoundFile {
     pub size: u64,
     pub sha256: Digest,
-    /// For an archive, or why it is none.
+    /// For an archive: its contents, or why it is invalid.
     pub inside: Option<std::result::Result<Arc<Inside>, String>>,
 }
 
-/// What files with several names have been found to be, by the file itself. Shared between threads.
+/// Results for files with several names, by the identity of the file. Shared between threads.
 #[derive(Default)]
 pub(super) struct Memory(Mutex<Files>);
 
-type Files = BTreeMap<(u64, u64), (Option<Wanted>, Arc<Seen>)>;
+type Files = BTreeMap<(u64, u64), (Option<Wanted>, Arc<FoundFile>)>;
 
 impl Memory {
-    pub fn read(&self, path: &Path, wanted: Option<&Wanted>) -> Result<Arc<Seen>> {
+    pub fn read(&self, path: &Path, wanted: Option<&Wanted>) -> Result<Arc<FoundFile>> {
         let mut input = Input::open(path)?;
         let identity = input.shared_identity();
         if let Some(identity) = identity
@@ -71,7 +71,7 @@ impl Memory {
         let seen = Arc::new(match wanted {
             None => {
                 let (size, sha256) = digest::of_input(&mut input)?;
-                Seen { size, sha256, inside: None }
+                FoundFile { size, sha256, inside: None }
             }
             Some(wanted) => look_into(input, wanted)?,
         });
@@ -86,15 +86,15 @@ impl Memory {
     }
 }
 
-/// Reads an archive once, for its digest and for what it holds.
-fn look_into(input: Input, wanted: &Wanted) -> Result<Seen> {
+/// Reads an archive once, for its digest and for its wanted members.
+fn look_into(input: Input, wanted: &Wanted) -> Result<FoundFile> {
     let mut hashing = Hashing { input, hasher: Hasher::default() };
     let mut inside = Inside::default();
     let result = Archive::TarGz.visit(&mut hashing, |member, body| {
         if let Some(program) = wanted.programs.get(&member.path) {
             inside.programs.insert(*program, body.digest()?);
         } else if wanted.certificates.contains(&member.path) {
-            let text = body.whole(CERTIFICATES).doing(|| format!("reading {}", member.path))?;
+            let text = body.whole(MAX_CERTIFICATES_BYTES).doing(|| format!("reading {}", member.path))?;
             let read = Presented::all_from_pem(&text).map_err(|failure| failure.to_string());
             inside.certificates.insert(member.path.clone(), read);
         }
@@ -105,7 +105,7 @@ fn look_into(input: Input, wanted: &Wanted) -> Result<Seen> {
         Err(failure) if failure.exit() == Exit::Wrong => Err(failure.to_string()),
         Err(failure) => return Err(failure),
     };
-    // What follows where the archive was given up.
+    // Hash the rest of the file, also when parsing the archive stopped early.
     let path = hashing.input.path().to_owned();
     digest::each_piece(
         &mut hashing,
@@ -114,7 +114,7 @@ fn look_into(input: Input, wanted: &Wanted) -> Result<Seen> {
         |error| Failure::io(error.to_string()).while_doing(format!("reading {}", path.display())),
     )?;
     let hasher = hashing.hasher;
-    Ok(Seen { size: hasher.size(), sha256: hasher.digest(), inside: Some(inside) })
+    Ok(FoundFile { size: hasher.size(), sha256: hasher.digest(), inside: Some(inside) })
 }
 
 struct Hashing {

@@ -13,7 +13,7 @@ pub(super) fn written(value: &impl Serialize) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Looks at the schema before all else: another one's fields may be others.
+/// Checks the schema before anything else: another schema may have other fields.
 pub(super) fn check_schema(bytes: &[u8], what: &str, known: u32) -> Result<()> {
     #[derive(Deserialize)]
     struct Schema {
@@ -23,18 +23,18 @@ pub(super) fn check_schema(bytes: &[u8], what: &str, known: u32) -> Result<()> {
         .map_err(|error| Failure::wrong(format!("it is not {what}: {}", said(&error))))?;
     if schema != known {
         return Err(Failure::wrong(format!(
-            "it is {what} of schema {schema}; this kiln reads schema {known}"
+            "it is {what} of schema {schema}; this version of Kiln reads schema {known}"
         )));
     }
     Ok(())
 }
 
-/// A value that is none, with its place.
+/// An error for an invalid value, with its place.
 pub(super) fn not_written(what: &str, error: &serde_json::Error) -> Failure {
-    Failure::wrong(format!("it is not a {what} that kiln writes: {}", said(error)))
+    Failure::wrong(format!("it is not a valid {what}: {}", said(error)))
 }
 
-/// What serde_json says, which quotes names that it does not know, however long.
+/// The text of serde_json, which quotes unknown names, however long.
 fn said(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let place = format!(" at line {} column {}", error.line(), error.column());

@@ -1,4 +1,4 @@
-//! Whether the parts of a manifest fit together: what no type says of one field.
+//! Whether the fields of a manifest are consistent, which the type of one field cannot express.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
@@ -8,14 +8,14 @@ use super::files::below;
 use super::json;
 use super::layout::{self, MANIFEST, MANIFEST_SCHEMA};
 use super::manifest::{Manifest, Node};
-use super::problem::{Problem, SHOWN, listed};
+use super::problem::{MAX_PROBLEMS_SHOWN, Problem, listed};
 use crate::failure::{Failure, Result};
 use crate::profile;
-use crate::values::steers;
+use crate::values::{At, Carrier, steers};
 
 impl Manifest {
     /// # Errors
-    /// `Exit::Wrong` when it is not a manifest of this schema, or says what no build does.
+    /// `Exit::Wrong` when it is not a manifest of this schema, or is inconsistent.
     pub fn from_json(bytes: &[u8]) -> Result<Self> {
         json::check_schema(bytes, "a bundle's manifest", MANIFEST_SCHEMA)?;
         let manifest: Self =
@@ -24,20 +24,20 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// What no type says of one field: that its parts fit together.
+    /// Checks what the type of one field cannot express: that the fields are consistent.
     ///
     /// # Errors
-    /// `Exit::Wrong` with what does not.
+    /// `Exit::Wrong` with the inconsistencies.
     pub fn check(&self) -> Result<()> {
         let problems = judge(self);
         if problems.is_empty() {
             return Ok(());
         }
-        Err(Failure::wrong(format!("the manifest says what no build does{}", listed(&problems, SHOWN))))
+        Err(Failure::wrong(format!("the manifest is inconsistent{}", listed(&problems, MAX_PROBLEMS_SHOWN))))
     }
 }
 
-/// Everything that no build writes.
+/// Every inconsistency, which no build writes.
 fn judge(manifest: &Manifest) -> Vec<Problem> {
     let mut judge = Judge { manifest, problems: Vec::new() };
     judge.etcd();
@@ -59,7 +59,7 @@ impl Judge<'_> {
 
     fn etcd(&mut self) {
         let etcd = &self.manifest.etcd;
-        for program in crate::artifact::Program::ALL {
+        for program in crate::artifact::EtcdProgram::ALL {
             let binary = etcd.binaries.get(&program);
             match binary {
                 Some(binary)
@@ -67,15 +67,21 @@ impl Judge<'_> {
                         .path
                         .contains(|c: char| !(c.is_ascii_alphanumeric() || "/._+-".contains(c))) =>
                 {
-                    self.problem(program, format!("lies at {}, which is no path of a program", binary.path));
+                    self.problem(
+                        program,
+                        format!("has the path {}, which is not valid for a program", binary.path),
+                    );
                 }
                 Some(binary) if binary.path.file_name() != program.as_str() => {
-                    self.problem(program, format!("lies at {}, which has another name", binary.path));
+                    self.problem(
+                        program,
+                        format!("has the path {}, whose last part is another name", binary.path),
+                    );
                 }
                 None if program.is_part_of(etcd.version) => {
                     self.problem(
                         program,
-                        format!("is part of etcd {} and not in the manifest", etcd.version),
+                        format!("is part of etcd {} but not in the manifest", etcd.version),
                     );
                 }
                 _ => {}
@@ -93,10 +99,10 @@ impl Judge<'_> {
         {
             self.problem("gateway", format!("cannot be {gateway}: {why}"));
         }
-        let mut names = Seen::default();
-        let mut addresses = Seen::default();
-        let mut macs = Seen::default();
-        let mut ids = Seen::default();
+        let mut names = FirstNodes::default();
+        let mut addresses = FirstNodes::default();
+        let mut macs = FirstNodes::default();
+        let mut ids = FirstNodes::default();
         for node in &manifest.nodes {
             let shown = format!("node {}", node.name);
             for twice in [
@@ -114,7 +120,7 @@ impl Judge<'_> {
     fn node(&mut self, node: &Node, shown: &str) {
         let network = &self.manifest.network;
         if let Err(why) = profile::check_member_name(&node.name) {
-            self.problem(shown, format!("cannot be called so: {why}"));
+            self.problem(shown, format!("has a name that is not valid: {why}"));
         }
         if let Err(why) = profile::check_host(node.address, &network.cidr) {
             self.problem(shown, format!("cannot have the address {}: {why}", node.address));
@@ -127,7 +133,7 @@ impl Judge<'_> {
                 self.problem(shown, format!("has no {what} URL"));
             }
             for url in urls.iter().filter(|url| url.address().ip() != node.address) {
-                self.problem(shown, format!("has the {what} URL {url}, and the address {}", node.address));
+                self.problem(shown, format!("has the {what} URL {url}, but the address {}", node.address));
             }
         }
         let there = below(&self.manifest.files, &format!("nodes/{}", node.name));
@@ -153,13 +159,13 @@ impl Judge<'_> {
                 self.problem(&shown, "has a path that cannot be shown");
             }
             if !seen.insert((certificate.node.as_deref(), file.as_str())) {
-                self.problem(&shown, "is there twice");
+                self.problem(&shown, "is listed twice");
             }
             if certificate.not_before >= certificate.not_after {
                 self.problem(&shown, "ends before it begins");
             }
             match certificate.node.as_deref() {
-                Some(node) if !nodes.contains(node) => self.problem(&shown, "is of no node"),
+                Some(node) if !nodes.contains(node) => self.problem(&shown, "belongs to no node"),
                 Some(node) => _ = with.insert(node),
                 None if !manifest.files.contains_key(file) => self.problem(&shown, "has no file"),
                 None => {}
@@ -185,16 +191,20 @@ impl Judge<'_> {
             let stray =
                 parts.next() == Some("nodes") && !parts.next().is_some_and(|node| nodes.contains(node));
             match layout::mode(path) {
-                Some(_) if stray => self.problem(path, "is of no node"),
+                Some(_) if stray => self.problem(path, "belongs to no node"),
                 Some(mode) if mode != file.mode => {
                     self.problem(
                         path,
-                        format!("has the mode {} in the manifest; it is {mode} in every bundle", file.mode),
+                        format!("has the mode {} in the manifest; expected {mode}", file.mode),
                     );
                 }
                 Some(_) => {}
-                None => self.problem(path, "is no file of a bundle"),
+                None => self.problem(path, "is not part of a bundle"),
             }
+        }
+        let boots = |carrier: &Carrier| carrier.files.iter().any(|file| file.at == At::Boot);
+        if manifest.base.is_some() && !manifest.carriers.iter().any(boots) {
+            self.problem("base", "is present, but no carrier has boot files");
         }
         for names in needed(manifest) {
             if !names.iter().any(|name| manifest.files.contains_key(name.as_str())) {
@@ -204,16 +214,16 @@ impl Judge<'_> {
     }
 }
 
-/// Which node has had a value first.
-struct Seen<'m, T>(BTreeMap<&'m T, &'m Node>);
+/// The first node that has each value.
+struct FirstNodes<'m, T>(BTreeMap<&'m T, &'m Node>);
 
-impl<T> Default for Seen<'_, T> {
+impl<T> Default for FirstNodes<'_, T> {
     fn default() -> Self {
         Self(BTreeMap::new())
     }
 }
 
-impl<'m, T: Ord + Display> Seen<'m, T> {
+impl<'m, T: Ord + Display> FirstNodes<'m, T> {
     fn twice(&mut self, value: &'m T, node: &'m Node, what: &str) -> Option<String> {
         match self.0.get(value) {
             Some(first) => Some(format!("has the {what} {value}, which {} has", first.name)),
@@ -273,7 +283,7 @@ mod tests {
             ),
             (|m| m["nodes"][1]["mac"] = m["nodes"][0]["mac"].clone(), "which a has"),
             (|m| m["nodes"][1]["member_id"] = m["nodes"][0]["member_id"].clone(), "which a has"),
-            (|m| m["nodes"][0]["name"] = json!("localhost"), "cannot be called so"),
+            (|m| m["nodes"][0]["name"] = json!("localhost"), "has a name that is not valid"),
             (|m| m["nodes"][0]["address"] = json!("127.0.0.1"), "loopback"),
             (|m| m["nodes"][0]["address"] = json!("10.1.0.1"), "it is not in 10.0.0.0/24"),
             (|m| m["network"]["gateway"] = json!("10.0.0.11"), "the gateway's"),
@@ -286,24 +296,34 @@ mod tests {
             (|m| m["nodes"][0]["files"] = json!([]), "lists other files"),
             (|m| m["nodes"][0]["files"][0] = json!("domain.xml"), "lists other files"),
             (|m| m["certificates"] = json!([]), "has no certificate"),
-            (|m| m["certificates"][1]["node"] = json!("c"), "is of no node"),
-            (|m| m["certificates"][2] = m["certificates"][1].clone(), "is there twice"),
+            (|m| m["certificates"][1]["node"] = json!("c"), "belongs to no node"),
+            (|m| m["certificates"][2] = m["certificates"][1].clone(), "is listed twice"),
             (|m| m["certificates"][0]["file"] = json!("client/x.pem"), "has no file"),
             (|m| m["certificates"][0]["not_after"] = json!(0), "ends before"),
             (|m| _ = m["etcd"]["binaries"].as_object_mut().unwrap().remove("etcdctl"), "is part of etcd"),
-            (|m| m["etcd"]["binaries"]["etcd"]["path"] = json!("usr/bin/sh"), "which has another name"),
-            (|m| m["files"]["nodes/a/overlay.tar.gz"]["mode"] = json!("0644"), "it is 0600 in every bundle"),
-            (|m| m["files"]["network.xml"]["mode"] = json!("4755"), "it is 0644 in every bundle"),
-            (|m| m["files"]["notes"] = m["files"]["network.xml"].clone(), "no file of a bundle"),
-            (|m| m["files"]["bundle.json"] = m["files"]["network.xml"].clone(), "no file of a bundle"),
+            (
+                |m| m["etcd"]["binaries"]["etcd"]["path"] = json!("usr/bin/sh"),
+                "whose last part is another name",
+            ),
+            (|m| m["files"]["nodes/a/overlay.tar.gz"]["mode"] = json!("0644"), "expected 0600"),
+            (|m| m["files"]["network.xml"]["mode"] = json!("4755"), "expected 0644"),
+            (|m| m["files"]["notes"] = m["files"]["network.xml"].clone(), "not part of a bundle"),
+            (|m| m["files"]["bundle.json"] = m["files"]["network.xml"].clone(), "not part of a bundle"),
             (
                 |m| m["files"]["nodes/c/overlay.tar.gz"] = m["files"]["nodes/a/overlay.tar.gz"].clone(),
-                "is of no node",
+                "belongs to no node",
             ),
             (|m| m["files"]["client/x.pem"] = m["files"]["network.xml"].clone(), "does not list as one"),
             (|m| m["carriers"] = json!(["ignition"]), "nodes/a/config.ign is not in the manifest"),
             (|m| m["binaries"] = json!("shared"), "layers/etcd.tar.gz is not in the manifest"),
             (|m| m["carriers"] = json!(["tar", "tar"]), "twice"),
+            (
+                |m| {
+                    let file = json!({ "sha256": "7f".repeat(32), "size": 1 });
+                    m["base"] = json!({ "kernel": file, "initrd": file, "cmdline": "quiet" });
+                },
+                "no carrier has boot files",
+            ),
             (|m| m["carriers"] = json!(["floppy"]), "it is tar or initramfs"),
             (|m| m["secret"] = json!(1), "unknown field"),
         ];

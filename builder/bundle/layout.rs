@@ -1,5 +1,5 @@
-//! Which files a bundle and a fleet have, and who may read them. It follows from what a file is, whatever a manifest says
-//! of it.
+//! The files of a bundle and a fleet, and their modes. The mode follows from the kind of a file, whatever the manifest
+//! says.
 
 use crate::carrier;
 use crate::values::{At, ClientName, Mode, NodeName};
@@ -13,19 +13,20 @@ pub const SUMS: &str = "SHA256SUMS";
 /// A fleet's index, in its top directory.
 pub const INDEX: &str = "fleet.json";
 
-/// The only schema of a manifest that this Kiln writes and reads.
+/// The only schema of a manifest that this version of Kiln writes and reads.
 pub const MANIFEST_SCHEMA: u32 = 1;
 
-/// The only schema of an index that this Kiln writes and reads.
+/// The only schema of an index that this version of Kiln writes and reads.
 pub const INDEX_SCHEMA: u32 = 1;
 
 /// The largest manifest, index or list of sums that is read, in bytes: ten thousand nodes take about 40 MB.
 pub const MAX_MANIFEST_BYTES: u64 = 96 << 20;
 
-/// More nodes than one cluster, or all clusters of a fleet, have.
+/// An upper limit on the nodes of one cluster, or of all clusters of a fleet.
 pub const MAX_NODES: usize = 100_000;
 
-/// What every bundle has of a node, below `nodes/NAME/`: what is its owner's alone has the node's keys in it.
+/// The files of a node in every bundle, below `nodes/NAME/`. Files that only their owner may read contain the node's
+/// keys.
 const OF_NODES: [(&str, Mode); 3] =
     [(DOMAIN, Mode::FILE), (LISTING, Mode::FILE), (NODE_ARCHIVE, Mode::SECRET)];
 
@@ -34,13 +35,13 @@ pub const NODE_ARCHIVE: &str = "overlay.tar.gz";
 pub const DOMAIN: &str = "domain.xml";
 pub const LISTING: &str = "listing.txt";
 
-/// The programs where all hosts share them, whatever the carriers.
+/// The programs where all hosts share them, for all carriers.
 pub const LAYER_ARCHIVE: &str = "layers/etcd.tar.gz";
 
 /// The cluster's network for libvirt.
 pub const NETWORK: &str = "network.xml";
 
-/// The mode of a bundle's file; `None` where no build puts one.
+/// The mode of a bundle's file; `None` for a path that no build writes.
 pub fn mode(path: &str) -> Option<Mode> {
     if let Some((node, file)) = path.strip_prefix("nodes/").and_then(|rest| rest.split_once('/')) {
         node.parse::<NodeName>().ok()?;
@@ -66,13 +67,13 @@ pub fn mode(path: &str) -> Option<Mode> {
     }
 }
 
-/// The mode of a file that one of all carriers puts there.
+/// The mode of a file that any of the carriers writes there.
 fn of_carrier(at: &[At], name: &str) -> Option<Mode> {
     let mut files = carrier::all().iter().flat_map(|carrier| carrier.files);
     files.find(|file| at.contains(&file.at) && file.names.contains(&name)).map(|file| file.mode)
 }
 
-/// The mode of a directory that a bundle's file lies in: those with keys in them are their owner's alone.
+/// The mode of a directory in a bundle: only the owner may read those with keys in them.
 pub fn directory_mode(path: &str) -> Mode {
     match path == "client" || path.starts_with("nodes/") {
         true => Mode::SECRET_DIRECTORY,
@@ -85,7 +86,7 @@ pub fn node_file(node: &NodeName, name: &str) -> String {
     format!("nodes/{node}/{name}")
 }
 
-/// A file that operators' own machines need, as its path in the bundle.
+/// A file for operators' own machines, as its path in the bundle.
 pub fn client_file(name: &str) -> String {
     format!("client/{name}")
 }

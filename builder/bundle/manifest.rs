@@ -1,7 +1,7 @@
-//! `bundle.json`: what the bundle promises about the cluster, and what every file in it is.
+//! `bundle.json`: the expected properties of the cluster, and every file of the bundle.
 //!
-//! A bundle may come from anywhere, and its manifest's words go to ip, QEMU, libvirt and terminals. So every field has
-//! the type that the profile has for it, and what is no such value is not read at all.
+//! A bundle may come from anywhere, and values of its manifest are passed to ip, QEMU, libvirt and terminals. So every
+//! field has the same type as in the profile, and any other value is refused when the manifest is parsed.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -21,21 +21,26 @@ use crate::values::{
     Mode, NodeName, Serial, Token, Url, host_address,
 };
 
-pub use crate::artifact::{Program, Trust};
-pub use crate::profile::Binaries;
+pub(crate) use crate::artifact::{EtcdProgram, Trust};
+pub(crate) use crate::profile::Binaries;
 
+/// All of `bundle.json`. Unknown keys are refused.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
+    /// 1 so far; a manifest of any other schema is refused.
     pub schema: u32,
     /// `kiln 0.1.0`.
     pub builder: Line,
-    /// That every timestamp in the archives has.
+    /// The timestamp of every entry in the archives.
     pub epoch: Epoch,
+    /// The name and the identity of the cluster.
     pub cluster: Cluster,
+    /// The release that the members run, and where it came from.
     pub etcd: Etcd,
+    /// The members' network.
     pub network: Network,
-    /// Absent in bundles of Kiln 0.1 from before it started machines.
+    /// Absent in bundles of early versions of Kiln 0.1, which did not start machines.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub machine: Option<Machine>,
     /// Absent where the bundle has no boot files.
@@ -44,77 +49,102 @@ pub struct Manifest {
     /// At least one, in the order of the profile.
     #[serde(deserialize_with = "values::list::<_, _, MAX_NODES>")]
     pub nodes: Vec<Node>,
+    /// Forms in which the bundle contains its nodes.
     #[serde(deserialize_with = "carrier::set")]
     pub carriers: Vec<Carrier>,
+    /// Whether each node has the programs, or one layer for all.
     pub binaries: Binaries,
+    /// Every certificate of the bundle, CAs included; no keys.
     pub certificates: Vec<Certificate>,
     /// Every file of the bundle but this one and SHA256SUMS, by its path in the bundle.
     #[serde(deserialize_with = "values::map")]
     pub files: BTreeMap<GuestPath, File>,
 }
 
+/// The name and the identity of the cluster.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cluster {
+    /// `[cluster] name` of the profile; keys derive from it.
     pub name: ClusterName,
+    /// `initial-cluster-token`.
     pub token: Token,
+    /// As etcd computes it from the members' IDs; 16 hex digits in JSON.
     pub id: ClusterId,
-    /// Whether its nodes were told that the cluster has served before, so that an empty disk founds nothing. Absent in
-    /// bundles of Kiln 0.1 from before it told them.
+    /// Whether its nodes were told that the cluster already exists, so that a node with an empty disk never bootstraps
+    /// a new one. Absent in bundles of early versions of Kiln 0.1, whose nodes were not told.
     #[serde(default)]
     pub formed: bool,
 }
 
+/// The release of etcd that the members run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Etcd {
+    /// Without a leading `v`.
     pub version: Release,
+    /// The architecture that the programs are for.
     pub arch: Arch,
+    /// Without etcdutl before 3.5.
     #[serde(deserialize_with = "values::map")]
-    pub binaries: BTreeMap<Program, Binary>,
-    /// Whether the peer port lets in the members' certificates only, or any of this CA's.
+    pub binaries: BTreeMap<EtcdProgram, Binary>,
+    /// Whether the peer port accepts only the members' certificates, or any certificate of this CA.
     pub peers_by_name: bool,
     /// The release files that the binaries were taken from.
     #[serde(deserialize_with = "values::list::<_, _, 16>")]
     pub sources: Vec<Source>,
 }
 
+/// A program of the release, as it is on nodes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Binary {
-    /// Where it lies in the guest: `usr/local/bin/etcdctl`.
+    /// Its path in the guest: `usr/local/bin/etcdctl`.
     pub path: GuestPath,
+    /// In bytes.
     pub size: u64,
+    /// Of its content.
     pub sha256: Digest,
 }
 
+/// A release file.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Source {
+    /// Its name, without a directory.
     pub file: Line,
+    /// Of the file as it was imported.
     pub sha256: Digest,
+    /// Why the import accepted it.
     pub trust: Trust,
 }
 
+/// The members' network.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Network {
+    /// The network itself, without host bits: `10.240.16.0/24`.
     #[serde(serialize_with = "values::as_text", deserialize_with = "range")]
     pub cidr: IpNet,
+    /// Absent where nodes have no default route.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub gateway: Option<IpAddr>,
 }
 
-/// What a node's machine is made of.
+/// The virtual hardware of a node.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Machine {
+    /// In MiB.
     #[serde(deserialize_with = "memory")]
     pub memory_mib: u32,
+    /// At least 1.
     #[serde(deserialize_with = "vcpus")]
     pub vcpus: u16,
+    /// Of the disk that holds etcd's data, in MiB.
     #[serde(deserialize_with = "data_disk")]
     pub data_disk_mib: u32,
+    /// What `kiln up` boots by default; absent where the profile names none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub base: Option<BaseSystem>,
 }
@@ -123,9 +153,11 @@ pub struct Machine {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Base {
+    /// `vmlinuz`.
     pub kernel: Input,
-    /// As it was: in a node's `initrd.img`, zeros up to a multiple of four and the node's own files follow it.
+    /// The original file: in a node's `initrd.img`, zeros up to a multiple of four and the node's own files follow it.
     pub initrd: Input,
+    /// The kernel command line that the base system needs.
     pub cmdline: Line,
 }
 
@@ -133,19 +165,28 @@ pub struct Base {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Input {
+    /// In bytes.
     pub size: u64,
+    /// Of its content.
     pub sha256: Digest,
 }
 
+/// A node with the member on it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Node {
+    /// Host name, and name of the member.
     pub name: NodeName,
+    /// In the network.
     pub address: IpAddr,
+    /// Of its one network card.
     pub mac: Mac,
+    /// As etcd computes it from the peer URLs and the token; 16 hex digits in JSON.
     pub member_id: MemberId,
+    /// What the member advertises to other members.
     #[serde(deserialize_with = "values::list::<_, _, 8>")]
     pub peer_urls: Vec<Url>,
+    /// What the member advertises to clients.
     #[serde(deserialize_with = "values::list::<_, _, 8>")]
     pub client_urls: Vec<Url>,
     /// Files in `nodes/NAME/`, by name.
@@ -153,28 +194,37 @@ pub struct Node {
     pub files: Vec<FileName>,
 }
 
+/// A certificate in the bundle. The key beside it is only in `files`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Certificate {
     /// The path in the guest (`etc/etcd/pki/server.pem`), or in the bundle for `client/…`.
     pub file: GuestPath,
-    /// The node whose files hold it; absent for the CA and for the client certificates of the bundle.
+    /// The node that has it; absent for the CA and for the client certificates of the bundle.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub node: Option<NodeName>,
     /// As in RFC 4514; it may be empty (RFC 5280 4.1.2.6).
     pub subject: Line,
+    /// In the order of the certificate; none for a CA.
     #[serde(deserialize_with = "values::list::<_, _, 64>")]
     pub sans: Vec<AltName>,
+    /// As hex digits, two for each byte.
     pub serial: Serial,
+    /// The first second in which it is valid.
     pub not_before: Epoch,
+    /// The last second in which it is valid.
     pub not_after: Epoch,
 }
 
+/// A file of the bundle, as it was published.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct File {
+    /// In bytes.
     pub size: u64,
+    /// 0600 for a file with a key.
     pub mode: Mode,
+    /// Of its content.
     pub sha256: Digest,
 }
 
@@ -187,8 +237,8 @@ impl Manifest {
         json::written(self)
     }
 
-    /// The address that the host of the nodes takes in their network: the gateway's, so that their default route leads somewhere, or
-    /// else a free one.
+    /// The address of the host of the nodes in their network: the gateway's, so that their default route leads
+    /// somewhere, or else a free one.
     ///
     /// # Errors
     /// `Exit::Wrong` when none is free.
@@ -199,7 +249,7 @@ impl Manifest {
             .ok_or_else(|| Failure::wrong(format!("{network} has no free address to ask the members from")))
     }
 
-    /// What a node's machine is made of, also where an early Kiln has not said it.
+    /// The virtual hardware of a node, with defaults for bundles of early versions of Kiln.
     pub fn machine(&self) -> Machine {
         let usual = Machine { memory_mib: 1024, vcpus: 2, data_disk_mib: 8192, base: None };
         self.machine.clone().unwrap_or(usual)
@@ -211,7 +261,7 @@ impl Manifest {
     }
 }
 
-/// Who makes a bundle.
+/// The builder that a manifest names.
 pub fn builder() -> Line {
     Line::of(concat!("kiln ", env!("CARGO_PKG_VERSION")))
 }

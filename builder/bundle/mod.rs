@@ -10,24 +10,29 @@ mod inside;
 mod json;
 mod judge;
 mod layout;
-pub mod manifest;
+pub(crate) mod manifest;
 mod place;
 mod problem;
 mod read;
+#[cfg(feature = "oci")]
 mod receive;
 mod seen;
 mod write;
 
-pub use contents::archives;
-pub use fleet::{Entry, Fleet, Index, join};
-pub use layout::{
+pub(crate) use contents::archives;
+pub use fleet::Index;
+pub(crate) use fleet::{Fleet, IndexEntry, join};
+pub(crate) use layout::{
     DOMAIN, INDEX, LAYER_ARCHIVE, LISTING, MANIFEST, MANIFEST_SCHEMA, MAX_MANIFEST_BYTES, NETWORK,
     NODE_ARCHIVE, SUMS, client_file, node_file,
 };
 pub use manifest::Manifest;
-pub use place::{Holds, Place};
-pub use problem::{Problem, SHOWN, differs, listed};
+pub(crate) use place::{Holds, Place};
+#[cfg(feature = "oci")]
+pub(crate) use problem::{MAX_PROBLEMS_SHOWN, listed};
+pub(crate) use problem::{Problem, differs};
 pub use read::Bundle;
-pub use receive::Receiver;
-pub use seen::{Seen, digest_as_seen};
-pub use write::{Laid, Writer, digest_of_stream};
+#[cfg(feature = "oci")]
+pub(crate) use receive::Receiver;
+pub(crate) use seen::{SeenFiles, digest_as_seen};
+pub(crate) use write::{Laid, Writer, digest_of_stream};

@@ -1,4 +1,4 @@
-//! Where a build's output appears: one bundle, or a fleet of them, whole or not at all.
+//! Where a build's output appears: one bundle, or a fleet of them, atomically.
 
 use std::path::{Path, PathBuf, absolute};
 
@@ -6,7 +6,7 @@ use super::files::below;
 use super::fleet::Index;
 use super::layout::{INDEX, MANIFEST, MAX_MANIFEST_BYTES, SUMS};
 use super::manifest::Manifest;
-use super::seen::Seen;
+use super::seen::SeenFiles;
 use super::write::Writer;
 use crate::digest;
 use crate::disk::{self, Directory, Kind, Staging};
@@ -14,15 +14,15 @@ use crate::failure::{Failure, Result};
 use crate::interrupt;
 use crate::values::{ClusterName, Mode};
 
-/// A directory in the making. Its lock is held until it is published or dropped.
+/// A directory that is being made. Its lock is held until it is published or dropped.
 pub struct Place {
     staging: Staging,
     target: PathBuf,
     holds: Holds,
-    seen: Seen,
+    seen: SeenFiles,
 }
 
-/// What a place holds, and so what it may take the place of.
+/// The kind of output in a place, and so the kind that it may replace.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Holds {
     Bundle,
@@ -40,9 +40,9 @@ impl Holds {
 
 impl Place {
     /// # Errors
-    /// `Exit::Unsafe` when something else stands at the target, `Exit::Locked` when another run is writing it.
+    /// `Exit::Unsafe` when something else is at the target, `Exit::Locked` when another run is writing it.
     pub fn begin(target: &Path, holds: Holds) -> Result<Self> {
-        // So that messages name what is meant: a link on the way may lead elsewhere later.
+        // Resolved once, so that messages name the actual directory: a link in the path may lead elsewhere later.
         let parent = target.parent().filter(|parent| !parent.as_os_str().is_empty());
         let has_link =
             |real: &PathBuf| parent.and_then(|parent| absolute(parent).ok()).as_ref() != Some(real);
@@ -51,11 +51,11 @@ impl Place {
             _ => target.to_owned(),
         };
         let staging = begin(&target, holds)?;
-        Ok(Self { staging, target, holds, seen: Seen::default() })
+        Ok(Self { staging, target, holds, seen: SeenFiles::default() })
     }
 
-    /// With what is known of the files of the place that this one replaces.
-    pub fn having_seen(self, seen: Seen) -> Self {
+    /// With the recorded digests of the files of the place that this one replaces.
+    pub fn having_seen(self, seen: SeenFiles) -> Self {
         Self { seen, ..self }
     }
 
@@ -70,7 +70,7 @@ impl Place {
         Ok(Writer::new(&self.staging, &self.seen, format!("{name}/")))
     }
 
-    /// Where the bundle with this name stands now, which may be taken over from; the only one has no name.
+    /// The current path of the bundle with this name, whose files may be reused; a single bundle has no name.
     pub fn replaced(&self, name: Option<&ClusterName>) -> PathBuf {
         name.map_or_else(|| self.target.clone(), |name| self.target.join(name.as_str()))
     }
@@ -84,7 +84,7 @@ impl Place {
         Ok(())
     }
 
-    /// Takes a file over from another place, by another name for it or as a copy; the caller has checked it.
+    /// Takes a file over from another place, as a hard link or a copy; the caller has checked it.
     pub fn take(&self, from: &Path, path: &str, mode: Mode) -> Result<()> {
         interrupt::check()?;
         let mut input = disk::Input::open(from)?;
@@ -99,21 +99,21 @@ impl Place {
         self.staging.directory(path, mode)
     }
 
-    /// `last` runs when every byte is on the disk and nothing is left that could be refused, just before all of it appears.
-    /// What `Seen` has noted down of it comes back.
+    /// `last` runs when every byte is on the disk and every check has passed, just before the output appears. Returns
+    /// the data that `SeenFiles` records about it.
     pub fn publish(self, last: impl FnOnce() -> Result<()>) -> Result<Vec<u8>> {
         interrupt::check()?;
-        // Once more: somebody may have put something into it meanwhile.
+        // Checked again: another process may have added a file meanwhile.
         let look_again = |staging: &Staging| check_replaceable(staging, self.holds);
         self.staging.publish_as(Mode::DIRECTORY, look_again, last)?;
         Ok(self.seen.note(&self.target))
     }
 }
 
-/// A bundle may stand in the place of a bundle, a fleet in that of a fleet, and nothing in that of anything else.
+/// A bundle may replace a bundle, a fleet a fleet; neither may replace anything else.
 ///
 /// # Errors
-/// `Exit::Unsafe` when something else stands there, `Exit::Locked` when another run is writing it.
+/// `Exit::Unsafe` when something else is there, `Exit::Locked` when another run is writing it.
 pub(super) fn begin(target: &Path, holds: Holds) -> Result<Staging> {
     // Before anything is made beside it.
     if disk::look(target)?.is_some() && disk::made(target) != Some(holds.name()) {
@@ -127,12 +127,13 @@ pub(super) fn begin(target: &Path, holds: Holds) -> Result<Staging> {
 fn refuse<T>(target: &Path, what: &str, holds: Holds) -> Result<T> {
     let shown = target.display();
     Err(Failure::unsafe_to(format!(
-        "{shown} is {what}, and kiln replaces nothing but {}; choose another --out",
+        "{shown} is {what}, but Kiln replaces only {}; choose another --out",
         holds.name()
     )))
 }
 
-/// Whether all that is in what is replaced was put there by a build. Something that is no directory is never replaced.
+/// Whether everything in the directory to be replaced was put there by a build. Anything that is not a directory is
+/// never replaced.
 pub(super) fn check_replaceable(staging: &Staging, holds: Holds) -> Result<()> {
     let Some(old) = staging.old() else { return Ok(()) };
     let target = staging.target();
@@ -143,30 +144,30 @@ pub(super) fn check_replaceable(staging: &Staging, holds: Holds) -> Result<()> {
     match odd {
         Odd::Nothing => Ok(()),
         Odd::All => match disk::what(target) {
-            // It has the name of one in it, but cannot be read as one.
+            // It contains a file with the name of a manifest or an index, but the file cannot be read as one.
             what if what == holds.name() => {
-                refuse(target, &format!("not {what} that this kiln can read"), holds)
+                refuse(target, &format!("not {what} that this version of Kiln can read"), holds)
             }
             what => refuse(target, &what, holds),
         },
         Odd::Path(path) => Err(Failure::unsafe_to(format!(
-            "{} holds {}, which no build put there and which would be lost; move it elsewhere, or choose another --out",
+            "{} contains {}, which is not part of the bundle and would be lost; move it elsewhere, or choose another --out",
             target.display(),
             path.display()
         ))),
     }
 }
 
-/// What keeps a directory from being replaced. The old one goes when the new one is in its place, and whatever lies in it
-/// would go along: somebody's notes, or a keystore.
+/// Reasons not to replace a directory. The old one is removed once the new one is in its place, and everything in it
+/// would be removed with it: a user's notes, or a keystore.
 enum Odd {
     Nothing,
-    /// It is not what it should be at all.
+    /// The directory is not of the expected kind at all.
     All,
     Path(PathBuf),
 }
 
-/// `None` where there is none that this Kiln can read.
+/// `None` where there is none that this version of Kiln can read.
 fn read_as<T>(directory: &Directory, name: &str, parse: fn(&[u8]) -> Result<T>) -> Option<T> {
     let bytes = directory.input(name).and_then(|input| input.whole(MAX_MANIFEST_BYTES)).ok()?;
     parse(&bytes).ok()

@@ -1,4 +1,4 @@
-//! What is wrong with a bundle or a fleet, one thing after the other.
+//! Problems with a bundle or a fleet.
 
 use std::path::Path;
 
@@ -7,18 +7,18 @@ use serde::Serialize;
 use crate::failure::Failure;
 use crate::values::printable;
 
-/// Something in a bundle that is not as its manifest says.
+/// A difference between a bundle and its manifest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {
     pub path: String,
     pub problem: String,
 }
 
-/// As many problems as a person reads.
-pub const SHOWN: usize = 20;
+/// More problems than this are counted, not listed.
+pub const MAX_PROBLEMS_SHOWN: usize = 20;
 
-/// A line for each of the first `most`, and one for how many more there are, to stand below a sentence that says what
-/// follows from them. The pieces of a line may be a stranger's.
+/// A line for each of the first `most`, and one for the number of the others, to follow a sentence that says what they
+/// mean. Parts of a line may come from an untrusted bundle.
 pub fn listed(problems: &[Problem], most: usize) -> String {
     let line = |found: &Problem| format!("\n  {} {}", printable(&found.path), printable(&found.problem));
     let mut text: String = problems.iter().take(most).map(line).collect();
@@ -28,11 +28,11 @@ pub fn listed(problems: &[Problem], most: usize) -> String {
     text
 }
 
-/// That a bundle or a fleet is not as it was built, and how.
+/// An error that says how a bundle or a fleet differs from what was built.
 pub fn differs(path: &Path, problems: &[Problem]) -> Failure {
     Failure::wrong(format!(
-        "{} is not as it was built; build it again or copy it again{}",
+        "{} does not match its manifest; build it again or copy it again{}",
         path.display(),
-        listed(problems, SHOWN)
+        listed(problems, MAX_PROBLEMS_SHOWN)
     ))
 }

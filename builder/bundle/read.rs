@@ -1,4 +1,4 @@
-//! Reading a bundle back and holding it to its manifest.
+//! Reading a bundle back and comparing it with its manifest.
 
 use std::path::{Path, PathBuf};
 
@@ -9,20 +9,22 @@ use crate::failure::{Doing, Exit, Failure, Result};
 
 /// A bundle on disk.
 pub struct Bundle {
+    /// Its directory, as it was named.
     pub path: PathBuf,
+    /// Checked for consistency; opening a bundle does not compare its files with it.
     pub manifest: Manifest,
 }
 
 /// A file that every keystore has.
 const KEYSTORE: &str = "keystore.toml";
 
-/// As many bundles as are named where one has to be chosen.
-const NAMED: usize = 5;
+/// The most bundles that are named where one has to be chosen.
+const MAX_BUNDLES_NAMED: usize = 5;
 
 impl Bundle {
     /// # Errors
-    /// `Exit::Wrong` when it is not a bundle of this schema; `Exit::Usage` when nothing is there, or something else that
-    /// Kiln makes.
+    /// `Exit::Wrong` when it is not a bundle of this schema; `Exit::Usage` when the path is missing, or is something
+    /// else that Kiln makes.
     pub fn open(path: &Path) -> Result<Self> {
         let manifest = path.join(MANIFEST);
         if !path.is_dir() || disk::look(&manifest)?.is_none() {
@@ -34,7 +36,7 @@ impl Bundle {
     }
 
     /// # Errors
-    /// `Exit::Usage` when there is no such node, with those that there are.
+    /// `Exit::Usage` when there is no such node; the error lists the nodes.
     pub fn node(&self, name: &str) -> Result<&Node> {
         self.manifest.nodes.iter().find(|node| node.name.as_str() == name).ok_or_else(|| {
             let names: Vec<_> = self.manifest.nodes.iter().map(|node| node.name.as_str()).collect();
@@ -43,7 +45,7 @@ impl Bundle {
     }
 }
 
-/// Says what stands where a bundle was looked for.
+/// Says what is at the path instead of a bundle.
 fn what_else(path: &Path) -> Result<Failure> {
     let shown = path.display();
     let usage = |text: String| Ok(Failure::new(Exit::Usage, text));
@@ -51,14 +53,14 @@ fn what_else(path: &Path) -> Result<Failure> {
         let built = Path::new("out").join(path);
         let hint = match disk::look(&built.join(MANIFEST)) {
             Ok(Some(_)) => format!("; did you mean {}?", built.display()),
-            _ => "; kiln build makes a bundle".to_owned(),
+            _ => "; kiln build creates a bundle".to_owned(),
         };
-        return usage(format!("there is no {shown}{hint}"));
+        return usage(format!("{shown} does not exist{hint}"));
     }
     if !path.is_dir() {
         return usage(match path.extension().is_some_and(|ending| ending == "toml") {
-            true => format!("{shown} is a profile, not a bundle; kiln build --profile {shown} makes one"),
-            false => format!("{shown} is not a bundle, which is a directory"),
+            true => format!("{shown} is a profile, not a bundle; kiln build --profile {shown} creates one"),
+            false => format!("{shown} is a file, not the directory of a bundle"),
         });
     }
     let has = |name: &str| disk::look(&path.join(name)).is_ok_and(|found| found.is_some());
@@ -68,23 +70,24 @@ fn what_else(path: &Path) -> Result<Failure> {
     if let ([], [fleet, ..]) = (&within[..], &fleets[..]) {
         let fleet = path.join(fleet);
         let fleet = fleet.display();
-        return usage(format!("{shown} is not a bundle but holds the fleet {fleet}; name a bundle in that"));
+        return usage(format!("{shown} is not a bundle but contains the fleet {fleet}; name a bundle in it"));
     }
     let what = match () {
         () if has(INDEX) => "is a fleet",
         () if has(KEYSTORE) => return usage(format!("{shown} is a keystore, not a bundle")),
-        () if !within.is_empty() => "is not a bundle but holds some",
+        () if !within.is_empty() => "is not a bundle but contains some",
         () => {
             return Ok(Failure::wrong(format!(
-                "{shown} is not a bundle: it has no {MANIFEST}; kiln build makes one"
+                "{shown} is not a bundle: it has no {MANIFEST}; kiln build creates one"
             )));
         }
     };
     if within.is_empty() {
         return usage(format!("{shown} {what} that has no bundle"));
     }
-    let names: Vec<_> = within.iter().take(NAMED).map(|name| path.join(name).display().to_string()).collect();
-    let more = within.len().saturating_sub(NAMED);
+    let names: Vec<_> =
+        within.iter().take(MAX_BUNDLES_NAMED).map(|name| path.join(name).display().to_string()).collect();
+    let more = within.len().saturating_sub(MAX_BUNDLES_NAMED);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     usage(format!("{shown} {what}; name one of its bundles: {}{more}", names.join(", ")))
 }

@@ -1,4 +1,4 @@
-//! Taking in a bundle that was built elsewhere: whole, or not at all.
+//! Receiving a bundle that was built elsewhere, atomically.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use super::layout;
 use super::manifest::Manifest;
 use super::place::{Holds, begin, check_replaceable};
-use super::problem::{SHOWN, listed};
+use super::problem::{MAX_PROBLEMS_SHOWN, listed};
 use super::read::Bundle;
 use crate::disk::{Output, Staging};
 use crate::failure::{Failure, Result};
@@ -19,11 +19,11 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// Makes the directories that the manifest's files lie in.
+    /// Makes the directories for the manifest's files.
     ///
     /// # Errors
-    /// `Exit::Unsafe` when something that is not a bundle stands at the target, `Exit::Locked` when another run is
-    /// writing it.
+    /// `Exit::Unsafe` when something that is not a bundle is at the target, `Exit::Locked` when another run is writing
+    /// it.
     pub fn begin(target: &Path, manifest: &Manifest) -> Result<Self> {
         let staging = begin(target, Holds::Bundle)?;
         for (path, mode) in directories(manifest) {
@@ -37,17 +37,20 @@ impl Receiver {
         self.staging.create(path, mode)
     }
 
-    /// Holds everything that has arrived to its manifest, and lets the bundle appear.
+    /// Compares everything that has arrived with its manifest, and publishes the bundle.
     ///
     /// # Errors
-    /// `Exit::Untrusted` when it is not what its manifest says.
+    /// `Exit::Untrusted` when it does not match its manifest.
     pub fn publish(self) -> Result<()> {
         let problems = Bundle::open(&self.staging.held_path()?)?.check()?;
         if !problems.is_empty() {
-            return Err(Failure::untrusted(format!("it is not as it was built{}", listed(&problems, SHOWN))));
+            return Err(Failure::untrusted(format!(
+                "it does not match its manifest{}",
+                listed(&problems, MAX_PROBLEMS_SHOWN)
+            )));
         }
         interrupt::check()?;
-        // Once more: somebody may have put something into it meanwhile.
+        // Checked again: another process may have added a file meanwhile.
         self.staging.publish(|staging| check_replaceable(staging, Holds::Bundle))
     }
 }

@@ -7,38 +7,38 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::files::{Files, below, sums};
 use super::layout::{MANIFEST, SUMS};
 use super::manifest::{self, Manifest};
-use super::seen::{LARGE, Seen};
-use crate::digest::{self, Hasher};
+use super::seen::{MIN_REMEMBERED_BYTES, SeenFiles};
+use crate::digest;
 use crate::disk::{Input, Output, Staging};
 use crate::failure::{Failure, Result};
 use crate::format::{DiskFile, Piece};
 use crate::interrupt;
 use crate::parallel;
-use crate::values::{Digest, GuestPath, Mode};
+use crate::values::{Digest, GuestPath, Hasher, Mode};
 
-/// What fits into a core's own cache; in bytes.
-const NEAR: usize = 256 << 10;
+/// Fits into the cache of one core; in bytes.
+const CHUNK_BYTES: usize = 256 << 10;
 
-/// What a disk is given at once while the rest is made; in bytes.
-const BEGIN: u64 = 4 << 20;
+/// Writeback is started after this many bytes, while the rest is made.
+const WRITEBACK_BYTES: u64 = 4 << 20;
 
 /// A bundle being written, into a `Place`. Shared between threads: every file is its own.
 pub struct Writer<'p> {
     staging: &'p Staging,
-    seen: &'p Seen,
-    /// What its paths in the staging directory begin with: nothing, or `ha3/`.
+    seen: &'p SeenFiles,
+    /// The prefix of its paths in the staging directory: nothing, or `ha3/`.
     prefix: String,
     files: Mutex<Files>,
 }
 
-/// The files below one directory of a bundle, as other bundles of the same place may have them too.
+/// The files below one directory of a bundle, which other bundles of the same place may share.
 pub struct Laid {
     prefix: String,
     files: Files,
 }
 
 impl<'p> Writer<'p> {
-    pub(super) fn new(staging: &'p Staging, seen: &'p Seen, prefix: String) -> Self {
+    pub(super) fn new(staging: &'p Staging, seen: &'p SeenFiles, prefix: String) -> Self {
         Self { staging, seen, prefix, files: Mutex::default() }
     }
 
@@ -49,15 +49,15 @@ impl<'p> Writer<'p> {
     /// Writes one file and returns the SHA-256 of its bytes.
     ///
     /// # Errors
-    /// `Exit::Io`, also when a file among its pieces is not what it was; `Exit::Interrupted` after Ctrl-C.
+    /// `Exit::Io`, also when a file among its pieces has changed; `Exit::Interrupted` after Ctrl-C.
     pub fn put(&self, path: &str, mode: Mode, stream: &[Piece]) -> Result<Digest> {
         interrupt::check()?;
         let mut file = self.begin_file(path, mode)?;
-        // What the stream begins with is hashed already, as the whole is: a base system is large, and every node has it.
+        // The digest of the first piece is computed already: a base system is large, and every node has it.
         let rest = match stream.split_first() {
             Some((Piece::File(first), rest)) => {
                 digest::each_piece_of(&mut Input::open(&first.path)?, |bytes| file.write(bytes))?;
-                unchanged(first, file.hasher.digest())?;
+                unchanged(first, &file.hasher)?;
                 rest
             }
             _ => stream,
@@ -66,12 +66,12 @@ impl<'p> Writer<'p> {
         self.end_file(path, mode, file)
     }
 
-    /// Takes files over from another bundle, by giving each one more name, when every byte of all of them is as it has to
-    /// be. `false`, and nothing here, when it is not, or when one cannot have another name.
+    /// Takes files over from another bundle with hard links, when every byte of all of them is as expected. `false`,
+    /// with nothing written, when it is not, or when one cannot be linked.
     pub fn take_over(&self, from: &Path, files: &Files) -> Result<bool> {
-        // A thread for each large one, as there are few of them.
+        // A thread for each large one, because there are few of them.
         let wanted: Vec<(&GuestPath, &manifest::File)> = files.iter().collect();
-        let large = wanted.iter().filter(|(_, file)| file.size >= LARGE).count();
+        let large = wanted.iter().filter(|(_, file)| file.size >= MIN_REMEMBERED_BYTES).count();
         let open =
             |(path, want): &(&GuestPath, &manifest::File)| self.open_as(&from.join(path.as_str()), want);
         let opened = parallel::each(&wanted, large, open)?;
@@ -86,27 +86,28 @@ impl<'p> Writer<'p> {
             Some((input, _)) => self.staging.link(input, &self.inside(path)),
             None => Ok(false),
         })?;
-        for (path, (input, digest)) in inputs.iter().filter(|(_, (input, _))| taken && input.size() >= LARGE)
+        for (path, (input, digest)) in
+            inputs.iter().filter(|(_, (input, _))| taken && input.size() >= MIN_REMEMBERED_BYTES)
         {
             self.seen.lies(self.inside(path), input.stamp(), *digest);
         }
         Ok(taken)
     }
 
-    /// What lies below a directory by now.
+    /// The files below a directory so far.
     pub fn laid(&self, directory: &str) -> Laid {
         Laid { prefix: self.prefix.clone(), files: self.below(directory) }
     }
 
-    /// The files of another bundle of this place, by one more name for each. `false`, and nothing here, when one cannot have
-    /// another: file systems have a limit.
+    /// Links to the files of another bundle of this place. `false`, with nothing written, when one cannot be linked:
+    /// file systems limit the number of links.
     pub fn share(&self, laid: &Laid) -> Result<bool> {
         self.name_all(&laid.files, |path| {
             self.staging.link_within(&format!("{}{path}", laid.prefix), &self.inside(path))
         })
     }
 
-    /// Has each of these files get its name here, all or none.
+    /// Links all of these files here, or none.
     fn name_all(&self, files: &Files, mut name: impl FnMut(&str) -> Result<bool>) -> Result<bool> {
         for (at, path) in files.keys().enumerate() {
             if !name(path)? {
@@ -118,7 +119,7 @@ impl<'p> Writer<'p> {
         Ok(true)
     }
 
-    /// An open file that has this size, mode and digest; `None` when there is no such one at the path.
+    /// An open file with this size, mode and digest; `None` when there is none at the path.
     fn open_as(&self, path: &Path, want: &manifest::File) -> Result<Option<(Input, Digest)>> {
         let Ok(mut input) = Input::open(path) else { return Ok(None) };
         if input.size() != want.size || input.mode() != want.mode {
@@ -136,10 +137,10 @@ impl<'p> Writer<'p> {
         below(&self.files(), directory).map(|(path, file)| (path.clone(), file.clone())).collect()
     }
 
-    /// Adds the manifest and the sums; the SHA-256 of each.
+    /// Adds the manifest and the sums; returns the SHA-256 of each.
     ///
     /// # Errors
-    /// `Exit::Wrong` when the bundle is not one that Kiln would read.
+    /// `Exit::Wrong` when Kiln would refuse to read the bundle.
     pub fn finish(self, mut manifest: Manifest) -> Result<[Digest; 2]> {
         manifest.files = std::mem::take(&mut *self.files());
         manifest.check()?;
@@ -154,7 +155,7 @@ impl<'p> Writer<'p> {
     }
 
     fn files(&self) -> MutexGuard<'_, Files> {
-        // Whoever panicked while holding the lock has left a whole map behind: it is only ever added to.
+        // A thread that panicked with the lock has left a valid map behind: entries are only ever added.
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -165,12 +166,13 @@ impl<'p> Writer<'p> {
 
     fn end_file(&self, path: &str, mode: Mode, mut file: Hashed) -> Result<Digest> {
         let (size, digest) = (file.hasher.size(), file.hasher.digest());
-        if size >= LARGE {
+        if size >= MIN_REMEMBERED_BYTES {
             file.begin_writeback();
             self.seen.lies(self.inside(path), file.output.stamp()?, digest);
         }
         let entry = manifest::File { size, mode, sha256: digest };
-        let inside = path.parse().map_err(|why| Failure::io(format!("{path:?} is no path: {why}")))?;
+        let inside =
+            path.parse().map_err(|why| Failure::io(format!("{path:?} is not a valid path: {why}")))?;
         self.files().insert(inside, entry);
         Ok(digest)
     }
@@ -180,18 +182,18 @@ impl<'p> Writer<'p> {
 struct Hashed {
     output: Output,
     hasher: Hasher,
-    /// As far as this, the kernel has been told to write it to the disk.
+    /// The kernel has been told to write back the bytes before this offset.
     begun: u64,
 }
 
 impl Hashed {
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        // What has just been hashed is still near when it is written.
+        // Bytes that have just been hashed are still in the cache of the core when they are written.
         interrupt::check()?;
-        for near in bytes.chunks(NEAR) {
+        for near in bytes.chunks(CHUNK_BYTES) {
             self.hasher.update(near);
             self.output.write(near)?;
-            if self.hasher.size() - self.begun >= BEGIN {
+            if self.hasher.size() - self.begun >= WRITEBACK_BYTES {
                 self.begin_writeback();
             }
         }
@@ -208,7 +210,7 @@ impl Hashed {
 /// The SHA-256 of a whole stream.
 ///
 /// # Errors
-/// `Exit::Io` when a file among its pieces cannot be read, or is not what it was.
+/// `Exit::Io` when a file among its pieces cannot be read, or has changed.
 pub fn digest_of_stream(stream: &[Piece]) -> Result<Digest> {
     let mut hasher = Hasher::default();
     each_bytes(stream, |bytes| {
@@ -224,10 +226,10 @@ fn each_bytes(stream: &[Piece], mut take: impl FnMut(&[u8]) -> Result<()>) -> Re
         match piece {
             Piece::File(file) => copy_of(file, &mut take)?,
             Piece::Zeros(count) => {
-                let zeros = vec![0; (*count).min(NEAR as u64) as usize];
+                let zeros = vec![0; (*count).min(CHUNK_BYTES as u64) as usize];
                 let mut left = *count;
                 while left > 0 {
-                    let part = left.min(NEAR as u64);
+                    let part = left.min(CHUNK_BYTES as u64);
                     take(&zeros[..part as usize])?;
                     left -= part;
                 }
@@ -239,19 +241,19 @@ fn each_bytes(stream: &[Piece], mut take: impl FnMut(&[u8]) -> Result<()>) -> Re
     Ok(())
 }
 
-/// What is in a file, if that is still what it was.
+/// Reads the contents of a file, and fails if they have changed.
 fn copy_of(file: &DiskFile, take: &mut impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
     let mut hasher = Hasher::default();
     digest::each_piece_of(&mut Input::open(&file.path)?, |bytes| {
         hasher.update(bytes);
         take(bytes)
     })?;
-    unchanged(file, hasher.digest())
+    unchanged(file, &hasher)
 }
 
-/// That what was read of a file is what it was.
-fn unchanged(file: &DiskFile, read: Digest) -> Result<()> {
-    match read == file.sha256 {
+/// Checks that the bytes read from a file are the expected ones.
+fn unchanged(file: &DiskFile, read: &Hasher) -> Result<()> {
+    match (read.size(), read.digest()) == (file.size, file.sha256) {
         true => Ok(()),
         false => Err(Failure::io(format!("{} changed while it was read; build again", file.path.display()))),
     }

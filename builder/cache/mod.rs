@@ -1,90 +1,63 @@
-//! What earlier builds have made, by a digest of all that it follows from. It may be deleted at any time.
+//! Results of earlier builds, by a digest of all their inputs. The cache may be deleted at any time.
 //!
-//! `1/<kind>/<64 hex digits>` is an entry: its bytes, then the SHA-256 of its key and its bytes. Entries appear whole, by a
-//! rename out of `1/new`, so that any number of builds may use one cache at once. They are not synced: after a power cut one may
-//! be short, and what does not have its digest is not there. The digest guards against damage; against others it is the
-//! directory that does, which has to be its user's alone.
+//! `1/<kind>/<64 hex digits>` is an entry: its bytes, then the SHA-256 of its key and its bytes. Entries appear
+//! atomically, by a rename out of `1/new`, so that any number of builds may use one cache at once. They are not
+//! synced: after a power failure one may be truncated, and an entry whose digest does not match is ignored. The digest
+//! guards against damage only; other users are kept out by the mode of the directory, which must belong to this user
+//! alone.
 
-use std::fmt;
+mod entry_kind;
+
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Serialize;
-use sha2::{Digest as _, Sha256};
 
 use crate::disk::{self, Kind};
 use crate::failure::{Failure, Result};
 use crate::values::{Digest, Epoch, Mode};
 
-/// How large the entries may become together unless somebody says otherwise, in bytes.
-pub const LIMIT: u64 = 2 << 30;
+pub use entry_kind::EntryKind;
 
-/// The layout of the directory: another one lies beside it.
+/// The default limit on the size of all entries together, in bytes.
+pub const DEFAULT_MAX_BYTES: u64 = 2 << 30;
+
+/// The layout of the directory: other layouts have directories of their own beside it.
 const LAYOUT: &str = "1";
 
-/// The largest entry that is read: a release compresses to 25 MB.
-const ENTRY_LIMIT: u64 = 1 << 30;
+/// The largest entry that is read: a compressed release has 25 MB.
+const MAX_ENTRY_BYTES: u64 = 1 << 30;
 
-/// A cache is private: it tells the names and addresses of every node that was built.
+/// A cache is private: it contains the names and addresses of every node that was built.
 const DIRECTORY: Mode = Mode::SECRET_DIRECTORY;
 const FILE: Mode = Mode::SECRET;
 
-const DIGEST: usize = 32;
+const DIGEST_BYTES: usize = 32;
 
-/// Where entries are written before they get their place.
+/// Where entries are written before they are renamed into place.
 const UNFINISHED: &str = "new";
 
-/// What has been unfinished for so long is of a run that was killed; in seconds.
-const ABANDONED: u64 = 3600;
+/// Unfinished entries older than this are left over from killed runs; in seconds.
+const ABANDONED_AFTER_SECONDS: u64 = 3600;
 
-/// The file that says how many bytes have been added since all entries were last looked at.
+/// The file that counts the bytes added since all entries were last listed.
 const ADDED: &str = "added";
-
-/// What an entry is of, which is where it lies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Of {
-    /// Content that many nodes share, compressed.
-    Packed,
-    /// What the files of a part of a bundle were.
-    Part,
-    /// What large files were when they were last read.
-    Seen,
-}
-
-impl Of {
-    pub const ALL: [Of; 3] = [Of::Packed, Of::Part, Of::Seen];
-
-    fn directory(self) -> &'static str {
-        match self {
-            Of::Packed => "packed",
-            Of::Part => "part",
-            Of::Seen => "seen",
-        }
-    }
-}
-
-impl fmt::Display for Of {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.directory())
-    }
-}
 
 pub struct Cache {
     directory: PathBuf,
-    /// The bytes that this value has added.
+    /// The bytes added through this value.
     grown: AtomicU64,
 }
 
-/// How much of one kind there is.
+/// The number and size of the entries of one kind.
 #[derive(Clone, Debug, Serialize)]
-pub struct Held {
-    pub of: Of,
+pub struct Usage {
+    pub of: EntryKind,
     pub entries: usize,
     pub bytes: u64,
 }
 
-/// What pruning has taken away, and what is left.
+/// What pruning has removed, and what is left.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Pruned {
     pub removed: usize,
@@ -93,13 +66,13 @@ pub struct Pruned {
 }
 
 impl Cache {
-    /// Opens or makes one. What runs that were killed have left unfinished there goes away.
+    /// Opens or makes a cache, and removes unfinished entries of killed runs.
     ///
     /// # Errors
-    /// `Exit::Unsafe` when others than this user may write there: what they put there would go into bundles.
+    /// `Exit::Unsafe` when other users may write there: what they write would get into bundles.
     pub fn open(directory: &Path, now: Epoch) -> Result<Self> {
         let cache = Self::at(directory);
-        let places = Of::ALL.map(|of| cache.place(of)).into_iter().chain([cache.unfinished()]);
+        let places = EntryKind::ALL.map(|of| cache.place(of)).into_iter().chain([cache.unfinished()]);
         for place in places.clone() {
             disk::make_directories(&place, DIRECTORY)?;
         }
@@ -110,7 +83,7 @@ impl Cache {
         Ok(cache)
     }
 
-    /// Removes what killed runs have left unfinished in a directory.
+    /// Removes unfinished entries of killed runs in a directory.
     fn sweep(&self, place: &Path, now: Epoch) -> Result<()> {
         if disk::look(place)?.is_none() {
             return Ok(());
@@ -118,38 +91,34 @@ impl Cache {
         for file in disk::stored(place)? {
             let is_unfinished = is_temporary(&file.path);
             let age = now.seconds().saturating_sub(u64::try_from(file.modified.0).unwrap_or(0));
-            if is_unfinished && age > ABANDONED {
+            if is_unfinished && age > ABANDONED_AFTER_SECONDS {
                 disk::remove_file(&file.path)?;
             }
         }
         Ok(())
     }
 
-    /// One that is only looked at, or made smaller: a directory that is not there is an empty cache.
+    /// A cache that is only inspected or pruned: a missing directory is an empty cache.
     pub fn at(directory: &Path) -> Self {
         Self { directory: directory.to_owned(), grown: AtomicU64::new(0) }
     }
 
-    pub fn directory(&self) -> &Path {
-        &self.directory
-    }
-
-    /// `None` when there is no such entry, or what is there is damaged, which then goes away.
-    pub fn get(&self, of: Of, key: Digest) -> Option<Vec<u8>> {
+    /// `None` when there is no such entry, or it is damaged and therefore removed.
+    pub fn get(&self, of: EntryKind, key: Digest) -> Option<Vec<u8>> {
         let path = self.entry(of, key);
-        let mut bytes = disk::read_and_mark(&path, ENTRY_LIMIT).ok()?;
-        if let Some((rest, sum)) = bytes.split_last_chunk::<DIGEST>()
+        let mut bytes = disk::read_and_mark(&path, MAX_ENTRY_BYTES).ok()?;
+        if let Some((rest, sum)) = bytes.split_last_chunk::<DIGEST_BYTES>()
             && *sum == seal(key, &[rest])
         {
-            bytes.truncate(bytes.len() - DIGEST);
+            bytes.truncate(bytes.len() - DIGEST_BYTES);
             return Some(bytes);
         }
         let _ = disk::remove_file(&path);
         None
     }
 
-    /// Keeps bytes, given in pieces. A cache that cannot be written to is one that keeps nothing: a build does not fail by it.
-    pub fn put(&self, of: Of, key: Digest, pieces: &[&[u8]]) {
+    /// Stores bytes, given in pieces. Errors of writing are ignored: the build goes on without the cache.
+    pub fn put(&self, of: EntryKind, key: Digest, pieces: &[&[u8]]) {
         let sum = seal(key, pieces);
         let all: Vec<&[u8]> = pieces.iter().copied().chain([&sum[..]]).collect();
         if disk::write_unsynced(&self.entry(of, key), &self.unfinished(), &all, FILE).is_ok() {
@@ -157,15 +126,15 @@ impl Cache {
         }
     }
 
-    /// Makes it smaller again where runs have made it larger than it may be, give or take a part in 64: to look at every entry
-    /// takes longer than a small build does, so that is done only when so much has been added since the last time.
+    /// Prunes the cache when it has grown beyond its limit, with a tolerance of 1/64 of it: listing every entry takes
+    /// longer than a small build, so it is done only when that much has been added since the last time.
     pub fn keep_within(&self, limit: u64, now: Epoch) -> Result<()> {
         let grown = self.grown.swap(0, Ordering::Relaxed);
         if grown == 0 {
             return Ok(());
         }
         let path = self.directory.join(LAYOUT).join(ADDED);
-        // What cannot be read says nothing, and so it may be much. Runs that meet here may lose one another's few.
+        // An unreadable count is treated as exceeding the limit. Concurrent runs may lose a few of each other's bytes.
         let before = match disk::look(&path)? {
             None => Some(0),
             Some(_) => disk::read(&path, 64).ok().and_then(|text| String::from_utf8(text).ok()?.parse().ok()),
@@ -178,24 +147,24 @@ impl Cache {
         if is_much { self.prune(limit, now).map(drop) } else { Ok(()) }
     }
 
-    pub fn held(&self) -> Result<Vec<Held>> {
+    pub fn held(&self) -> Result<Vec<Usage>> {
         let count = |of| {
             let all = self.entries(of)?;
-            Ok(Held { of, entries: all.len(), bytes: all.iter().map(|entry| entry.size).sum() })
+            Ok(Usage { of, entries: all.len(), bytes: all.iter().map(|entry| entry.size).sum() })
         };
-        Of::ALL.into_iter().map(count).collect()
+        EntryKind::ALL.into_iter().map(count).collect()
     }
 
-    /// Removes what has not been used for the longest time until no more than `limit` bytes are left.
+    /// Evicts the least recently used entries until at most `limit` bytes are left.
     pub fn prune(&self, limit: u64, now: Epoch) -> Result<Pruned> {
         let mut all = Vec::new();
         self.sweep(&self.unfinished(), now)?;
-        for of in Of::ALL {
-            // Earlier versions of Kiln wrote entries where they were to stay.
+        for of in EntryKind::ALL {
+            // Earlier versions of Kiln wrote entries in their final directory.
             self.sweep(&self.place(of), now)?;
             all.append(&mut self.entries(of)?);
         }
-        // The latest used first; of two that were used at the same time the smaller one is kept.
+        // The most recently used first; of two with the same time the smaller one is kept.
         all.sort_by_key(|entry| (std::cmp::Reverse(entry.modified), entry.size));
         let mut pruned = Pruned::default();
         for entry in all {
@@ -210,10 +179,10 @@ impl Cache {
         Ok(pruned)
     }
 
-    fn entries(&self, of: Of) -> Result<Vec<disk::Stored>> {
+    fn entries(&self, of: EntryKind) -> Result<Vec<disk::Stored>> {
         let place = self.place(of);
         match disk::look(&place)? {
-            // What is not whole yet is no entry.
+            // A file that is still being written is not an entry.
             Some(_) => {
                 Ok(disk::stored(&place)?.into_iter().filter(|file| !is_temporary(&file.path)).collect())
             }
@@ -225,11 +194,11 @@ impl Cache {
         self.directory.join(LAYOUT).join(UNFINISHED)
     }
 
-    fn place(&self, of: Of) -> PathBuf {
+    fn place(&self, of: EntryKind) -> PathBuf {
         self.directory.join(LAYOUT).join(of.directory())
     }
 
-    fn entry(&self, of: Of, key: Digest) -> PathBuf {
+    fn entry(&self, of: EntryKind, key: Digest) -> PathBuf {
         self.place(of).join(key.to_string())
     }
 }
@@ -238,28 +207,22 @@ fn is_temporary(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(disk::TEMPORARY.as_bytes()))
 }
 
-/// Of the key as well: a file under the wrong name is no entry.
-fn seal(key: Digest, pieces: &[&[u8]]) -> [u8; DIGEST] {
-    let mut hash = Sha256::new();
-    hash.update(key.bytes());
-    pieces.iter().for_each(|piece| hash.update(piece));
-    hash.finalize().into()
+/// Covers the key as well, so that a file under the wrong name is not used.
+fn seal(key: Digest, pieces: &[&[u8]]) -> [u8; DIGEST_BYTES] {
+    *Digest::of_pieces(std::iter::once(&key.bytes()[..]).chain(pieces.iter().copied())).bytes()
 }
 
 fn check_private(path: &Path) -> Result<()> {
-    let shown = path.display();
     let found = disk::look(path)?.filter(|found| found.kind == Kind::Directory);
-    let reason = match found {
-        None => format!("{shown} is not a directory"),
-        Some(found) if found.mode.bits() & 0o022 != 0 => {
-            format!("{shown} has mode {}: others may write there", found.mode)
-        }
-        Some(_) if !disk::is_own(path)? => format!("{shown} belongs to another user"),
-        Some(_) => return Ok(()),
+    let reason = match found.map(|found| found.open_to_others(None)) {
+        None => "is not a directory".to_owned(),
+        Some(None) => return Ok(()),
+        Some(Some(reason)) => reason,
     };
     Err(Failure::unsafe_to(format!(
-        "the cache is not used: {reason}, and what others put there would go into the bundle; close it, name another with \
-         --cache, or use --no-cache"
+        "the cache is not used: {} {reason}, so other users could change what goes into a bundle; fix its owner and mode, name another with \
+         --cache, or use --no-cache",
+        path.display()
     )))
 }
 
@@ -286,19 +249,19 @@ mod tests {
     #[test]
     fn what_was_put_comes_back_and_nothing_else() {
         let (_scratch, cache) = cache();
-        cache.put(Of::Part, key("a"), &[b"on", b"e"]);
-        assert_eq!(cache.get(Of::Part, key("a")).unwrap(), b"one");
-        assert!(cache.get(Of::Packed, key("a")).is_none());
-        assert!(cache.get(Of::Part, key("b")).is_none());
-        cache.put(Of::Part, key("a"), &[b"two"]);
-        assert_eq!(cache.get(Of::Part, key("a")).unwrap(), b"two");
+        cache.put(EntryKind::Part, key("a"), &[b"on", b"e"]);
+        assert_eq!(cache.get(EntryKind::Part, key("a")).unwrap(), b"one");
+        assert!(cache.get(EntryKind::Packed, key("a")).is_none());
+        assert!(cache.get(EntryKind::Part, key("b")).is_none());
+        cache.put(EntryKind::Part, key("a"), &[b"two"]);
+        assert_eq!(cache.get(EntryKind::Part, key("a")).unwrap(), b"two");
     }
 
     #[test]
     fn damage_of_any_byte_and_any_length_is_noticed() {
         let (_scratch, cache) = cache();
-        let path = cache.entry(Of::Part, key("a"));
-        cache.put(Of::Part, key("a"), &[b"hello"]);
+        let path = cache.entry(EntryKind::Part, key("a"));
+        cache.put(EntryKind::Part, key("a"), &[b"hello"]);
         let good = disk::read(&path, 1 << 20).unwrap();
         let flipped = (0..good.len()).map(|at| {
             let mut bytes = good.clone();
@@ -308,33 +271,36 @@ mod tests {
         let cut = (0..good.len()).map(|length| good[..length].to_vec());
         for bad in flipped.chain(cut).chain([[&good[..], b"x"].concat()]) {
             disk::write_whole(&path, &bad, Mode::SECRET).unwrap();
-            assert!(cache.get(Of::Part, key("a")).is_none(), "{bad:?}");
+            assert!(cache.get(EntryKind::Part, key("a")).is_none(), "{bad:?}");
             assert!(disk::look(&path).unwrap().is_none(), "what is damaged goes away");
         }
-        disk::write_whole(&cache.entry(Of::Part, key("b")), &good, Mode::SECRET).unwrap();
-        assert!(cache.get(Of::Part, key("b")).is_none(), "an entry under another's name");
+        disk::write_whole(&cache.entry(EntryKind::Part, key("b")), &good, Mode::SECRET).unwrap();
+        assert!(cache.get(EntryKind::Part, key("b")).is_none(), "an entry under another's name");
     }
 
     #[test]
     fn the_longest_unused_goes_first() {
         let (_scratch, cache) = cache();
         for (name, size) in [("old", 100), ("older", 100), ("new", 100)] {
-            cache.put(Of::Part, key(name), &[&vec![0; size]]);
+            cache.put(EntryKind::Part, key(name), &[&vec![0; size]]);
         }
         for (name, time) in [("old", 2_000), ("older", 1_000)] {
-            disk::set_modified(&cache.entry(Of::Part, key(name)), time).unwrap();
+            disk::set_modified(&cache.entry(EntryKind::Part, key(name)), time).unwrap();
         }
         assert!(
-            cache.get(Of::Part, key("older")).is_some(),
+            cache.get(EntryKind::Part, key("older")).is_some(),
             "which makes it the latest but one, or the latest"
         );
-        let one = 100 + DIGEST as u64;
+        let one = 100 + DIGEST_BYTES as u64;
         let pruned = cache.prune(2 * one, now()).unwrap();
         assert_eq!(pruned, Pruned { removed: 1, removed_bytes: one, kept_bytes: 2 * one });
-        assert!(cache.get(Of::Part, key("old")).is_none());
-        assert!(cache.get(Of::Part, key("older")).is_some() && cache.get(Of::Part, key("new")).is_some());
+        assert!(cache.get(EntryKind::Part, key("old")).is_none());
+        assert!(
+            cache.get(EntryKind::Part, key("older")).is_some()
+                && cache.get(EntryKind::Part, key("new")).is_some()
+        );
         cache.keep_within(0, now()).unwrap();
-        assert!(cache.get(Of::Part, key("old")).is_none());
+        assert!(cache.get(EntryKind::Part, key("old")).is_none());
         assert_eq!(cache.held().unwrap().iter().map(|held| held.entries).sum::<usize>(), 0);
     }
 
@@ -343,15 +309,15 @@ mod tests {
         let (_scratch, cache) = cache();
         let limit = 6_400;
         for run in 0..200 {
-            let another = Cache::at(cache.directory());
-            another.put(Of::Part, key(&run.to_string()), &[&[0; 68]]);
+            let another = Cache::at(&cache.directory);
+            another.put(EntryKind::Part, key(&run.to_string()), &[&[0; 68]]);
             another.keep_within(limit, now()).unwrap();
             let held: u64 = cache.held().unwrap().iter().map(|held| held.bytes).sum();
             assert!(held <= limit + limit / 64 + 2 * 100, "{held} after {run}");
         }
-        // Whatever stands there.
-        disk::write_whole(&cache.directory().join(LAYOUT).join(ADDED), b"many", Mode::SECRET).unwrap();
-        cache.put(Of::Part, key("one"), &[b"x"]);
+        // Whatever is there.
+        disk::write_whole(&cache.directory.join(LAYOUT).join(ADDED), b"many", Mode::SECRET).unwrap();
+        cache.put(EntryKind::Part, key("one"), &[b"x"]);
         cache.keep_within(200, now()).unwrap();
         assert!(cache.held().unwrap().iter().map(|held| held.bytes).sum::<u64>() <= 200);
     }
@@ -375,21 +341,22 @@ mod tests {
             disk::write_whole(&path, b"half", Mode::SECRET).unwrap();
             path
         };
-        let [old, old_layout] = [cache.unfinished(), cache.place(Of::Packed)].map(|d| place(&d, ".kiln-old"));
+        let [old, old_layout] =
+            [cache.unfinished(), cache.place(EntryKind::Packed)].map(|d| place(&d, ".kiln-old"));
         let [young, young_layout] =
-            [cache.unfinished(), cache.place(Of::Packed)].map(|d| place(&d, ".kiln-young"));
-        cache.put(Of::Packed, key("a"), &[b"entry"]);
+            [cache.unfinished(), cache.place(EntryKind::Packed)].map(|d| place(&d, ".kiln-young"));
+        cache.put(EntryKind::Packed, key("a"), &[b"entry"]);
         let seconds = now().seconds().cast_signed();
         for (path, age) in [(&old, 3700), (&old_layout, 3700), (&young, 3000), (&young_layout, 3000)] {
             disk::set_modified(path, seconds - age).unwrap();
         }
         let is_there = |path: &Path| disk::look(path).unwrap().is_some();
-        Cache::open(cache.directory(), now()).unwrap();
+        Cache::open(&cache.directory, now()).unwrap();
         assert!(!is_there(&old) && is_there(&young) && is_there(&young_layout));
         assert_eq!(cache.held().unwrap().iter().map(|held| held.entries).sum::<usize>(), 1);
         cache.prune(0, now()).unwrap();
         assert!(!is_there(&old_layout) && is_there(&young_layout) && is_there(&young));
-        assert!(cache.get(Of::Packed, key("a")).is_none());
+        assert!(cache.get(EntryKind::Packed, key("a")).is_none());
     }
 
     #[test]

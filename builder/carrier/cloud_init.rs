@@ -20,7 +20,6 @@ const FACTS: CarrierFacts = CarrierFacts {
     start: Start::Disk { base: "cloud", firmware: None },
     makes_accounts: true,
     has_read_only_usr: false,
-    is_initramfs: false,
     files: &[
         CarrierFile::new(At::Node, &[USER_DATA], Mode::FILE),
         CarrierFile::new(At::Node, &[META_DATA], Mode::FILE),
@@ -32,13 +31,13 @@ const FACTS: CarrierFacts = CarrierFacts {
 
 pub const ROW: Row = Row::new(&FACTS).seed(no_cloud).layer(&seed::PROGRAMS);
 
-/// A node's three files. The script that unpacks the seed names the digest of what it unpacks, so a changed payload changes
-/// the text.
+/// A node's three files. The script that unpacks the seed contains the digest of its payload, so a changed payload
+/// changes the script.
 fn no_cloud(parts: &NodeParts<'_>, scripts: &Scripts) -> Result<Texts> {
     let (plan, node) = (parts.plan, parts.node);
     let user_data = user_data(plan, node, &scripts.script);
     let network_config = network_config(plan, node);
-    // cloud-init acts again only on a new instance-id: it follows from everything that the node is given.
+    // cloud-init runs again only for a new instance-id: it is derived from all files that the node gets.
     let payload = Digest::of(format!("{user_data}\0{network_config}").as_bytes()).to_string();
     let meta_data = yaml::document(&json!({
         "instance-id": format!("{}-{}-{}", plan.cluster.name, node.name, &payload[..16]),
@@ -56,7 +55,7 @@ fn user_data(plan: &Plan, node: &Node, script: &str) -> String {
         "runcmd": [["/bin/sh", "-c", script]],
     });
     if let (Some(login), Value::Object(document)) = (&plan.machine.login, &mut document) {
-        // Without "default" in the list the image's own user is not made.
+        // Without "default" in the list the image's own user is not created.
         let user = json!({
             "name": login.user,
             "lock_passwd": true,
@@ -69,14 +68,14 @@ fn user_data(plan: &Plan, node: &Node, script: &str) -> String {
     format!("#cloud-config\n{}", yaml::document(&document))
 }
 
-/// The name that the node's card gets. Before 22.2, cloud-init's renderers for eni and sysconfig name the device by this
-/// instead of looking it up by the card's address, so the card has to have it.
+/// The name of the node's card. Before 22.2, cloud-init's renderers for eni and sysconfig name the device by this
+/// instead of looking it up by MAC address, so the card must have it.
 const CARD: &str = "kiln0";
 
-/// Version 2, matched by the card's address: interface names differ between distributions.
+/// Version 2, matched by MAC address: interface names differ between distributions.
 ///
-/// Of what version 2 knows, this takes only what every renderer of cloud-init 20.4 to 26 renders alike: a default route is
-/// written as a network, because `default` is taken for an address (22.4 to 25.1, all renderers but netplan).
+/// This uses only the parts of version 2 that every renderer of cloud-init 20.4 to 26 renders alike: a default route
+/// is written as a network, because `default` is parsed as an address (22.4 to 25.1, all renderers but netplan).
 fn network_config(plan: &Plan, node: &Node) -> String {
     let mut card = json!({
         "match": { "macaddress": node.mac },
@@ -87,7 +86,7 @@ fn network_config(plan: &Plan, node: &Node) -> String {
     });
     if let Value::Object(card) = &mut card {
         if node.address.is_ipv6() {
-            // An address that a router advertises would be the source of what the member sends, and peers refuse a
+            // The member would use an address that a router advertises as its source address, and peers refuse a
             // certificate that does not name it.
             card.insert("accept-ra".into(), false.into());
         }

@@ -9,9 +9,13 @@ use super::seed;
 use crate::failure::{Failure, Result};
 use crate::plan::{Node, Plan};
 use crate::profile::Login;
+use crate::tree::{Entry, Kind};
 use crate::values::{At, CarrierFacts, CarrierFile, Firmware, Mode, Start};
 
 const CONFIG: &str = "config.ign";
+
+/// The file of `overlays/network` that configures the node's card.
+const NETWORKD: &str = "etc/systemd/network/05-kiln.network";
 
 const FACTS: CarrierFacts = CarrierFacts {
     name: "ignition",
@@ -23,30 +27,34 @@ const FACTS: CarrierFacts = CarrierFacts {
     },
     makes_accounts: true,
     has_read_only_usr: true,
-    is_initramfs: false,
     files: &[CarrierFile::new(At::Node, &[CONFIG], Mode::FILE), seed::SEED, seed::LAYER],
 };
 
 pub const ROW: Row = Row::new(&FACTS).seed(files).layer(&seed::PROGRAMS);
 
 fn files(parts: &NodeParts<'_>, scripts: &Scripts) -> Result<Texts> {
-    let config = config(parts.plan, parts.node, &scripts.script, &scripts.unit)?;
+    let config = config(parts, &scripts.script, &scripts.unit)?;
     Ok(Texts { named: vec![(CONFIG, config)], on_disk: false })
 }
 
 /// # Errors
-/// None that input can cause: the config's own types refuse nothing that is put into them here.
-fn config(plan: &Plan, node: &Node, script: &str, unit: &str) -> Result<Vec<u8>> {
+/// Those of reading the node's tree.
+fn config(parts: &NodeParts<'_>, script: &str, unit: &str) -> Result<Vec<u8>> {
+    let NodeParts { plan, node, tree, .. } = parts;
     let mut files = vec![
         file("/etc/hostname", 0o644, &format!("{}\n", node.name)),
         file("/etc/kiln/unpack-seed.sh", 0o755, script),
-        // systemd-networkd (Flatcar, Debian) reads the one, NetworkManager (Fedora CoreOS) the other.
-        file("/etc/systemd/network/05-kiln.network", 0o644, &networkd(plan, node)),
+        // Fedora CoreOS has NetworkManager.
         file("/etc/NetworkManager/system-connections/kiln.nmconnection", 0o600, &network_manager(plan, node)),
     ];
+    // Flatcar and Debian have systemd-networkd. The file is also on the seed, but the node boots before that is unpacked.
+    if let Some(Entry { kind: Kind::File(content), .. }) = tree.get(NETWORKD) {
+        files.push(resource(&format!("/{NETWORKD}"), 0o644, content.bytes()?));
+    }
     let login = plan.machine.login.as_ref();
     let passwd = login.map(|login| Passwd { users: Some(vec![user(login)]), ..Passwd::default() });
-    // Not a group: which one may use sudo differs between distributions, and Ignition stops at one that is not there.
+    // No group: the one that may use sudo differs between distributions, and Ignition stops at a group that does not
+    // exist.
     files.extend(login.map(|login| {
         file("/etc/sudoers.d/90-kiln", 0o440, &format!("{} ALL=(ALL) NOPASSWD:ALL\n", login.user))
     }));
@@ -69,41 +77,27 @@ fn user(login: &Login) -> User {
 }
 
 fn file(path: &str, mode: i64, text: &str) -> File {
+    resource(path, mode, text.as_bytes())
+}
+
+fn resource(path: &str, mode: i64, bytes: &[u8]) -> File {
     let mut file = File::new(path.to_owned());
     file.mode = Some(mode);
     file.overwrite = Some(true);
-    file.contents = Some(Resource { source: Some(data_url(text)), ..Resource::default() });
+    file.contents = Some(Resource { source: Some(data_url(bytes)), ..Resource::default() });
     file
 }
 
 /// RFC 2397, everything but RFC 3986's unreserved characters percent-encoded.
-fn data_url(text: &str) -> String {
+fn data_url(bytes: &[u8]) -> String {
     let mut url = String::from("data:,");
-    for byte in text.bytes() {
+    for &byte in bytes {
         match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => url.push(char::from(byte)),
             other => url.push_str(&format!("%{other:02X}")),
         }
     }
     url
-}
-
-fn networkd(plan: &Plan, node: &Node) -> String {
-    let mut text = format!(
-        "[Match]\nMACAddress={}\n\n[Network]\nAddress={}/{}\n",
-        node.mac,
-        node.address,
-        plan.network.cidr.prefix_len()
-    );
-    text.push_str(match node.address.is_ipv4() {
-        true => "LinkLocalAddressing=no\n",
-        // A router's address would be the source of what the member sends, and peers refuse it.
-        false => "IPv6AcceptRA=no\n",
-    });
-    if let Some(gateway) = plan.network.gateway {
-        text.push_str(&format!("Gateway={gateway}\n"));
-    }
-    text
 }
 
 /// nm-settings-keyfile(5).
@@ -128,6 +122,6 @@ mod tests {
 
     #[test]
     fn data_urls_hold_any_text() {
-        assert_eq!(data_url("a b\n%é"), "data:,a%20b%0A%25%C3%A9");
+        assert_eq!(data_url("a b\n%é".as_bytes()), "data:,a%20b%0A%25%C3%A9");
     }
 }

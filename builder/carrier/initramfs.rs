@@ -1,5 +1,5 @@
-//! `initramfs`: a segment that Linux unpacks behind the base system's own initramfs; with a base system that runs from RAM also
-//! the files that a boot loader or iPXE starts.
+//! `initramfs`: a segment that Linux unpacks after the base system's own initramfs; with a base system that runs from
+//! RAM also the files that a boot loader or iPXE starts.
 
 use std::sync::Arc;
 
@@ -15,11 +15,10 @@ use crate::values::{At, CarrierFacts, CarrierFile, Mode, Start};
 
 const FACTS: CarrierFacts = CarrierFacts {
     name: "initramfs",
-    about: "a segment that Linux unpacks behind the initramfs of a base system",
+    about: "a segment that Linux unpacks after the initramfs of a base system",
     start: Start::Ram { base: "live" },
     makes_accounts: false,
     has_read_only_usr: false,
-    is_initramfs: true,
     files: &[
         CarrierFile::new(At::Node, &["overlay.cpio.gz", "overlay.cpio.zst"], Mode::SECRET).archive(),
         CarrierFile::new(At::Layers, &["etcd.cpio.gz", "etcd.cpio.zst"], Mode::FILE).archive(),
@@ -66,8 +65,8 @@ fn node(parts: &NodeParts<'_>, files: &Files<'_>) -> Result<()> {
     files.put(INITRD, Mode::SECRET, &initrd)
 }
 
-/// A node's files as Linux unpacks them. A gzip member can be put together from parts and a zstd frame cannot, so that
-/// there the programs, which are compressed once, are a segment of their own.
+/// A node's files as Linux unpacks them. A gzip member can be spliced from parts, a zstd frame cannot, so with zstd
+/// the programs, which are compressed once, are a separate segment.
 fn segments(parts: &NodeParts<'_>) -> Result<Stream> {
     if parts.packer.compression == Compression::Gzip || parts.shared.is_some() {
         return segment(&parts.packer, parts.tree);
@@ -77,7 +76,7 @@ fn segments(parts: &NodeParts<'_>) -> Result<Stream> {
     Ok(segments)
 }
 
-/// What machines of all nodes boot from: the kernel, what it is told, and which of them gets which initrd.
+/// The boot files of all nodes: the kernel, its command line, and which machine gets which initrd.
 fn boot(plan: &Plan, boot: &BootFiles, files: &Files<'_>) -> Result<()> {
     files.put("vmlinuz", Mode::FILE, &[Piece::File(Arc::clone(&boot.kernel))])?;
     files.text("cmdline", format!("{}\n", boot.cmdline))?;

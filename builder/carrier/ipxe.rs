@@ -1,14 +1,14 @@
-//! The script by which iPXE, started over the network, finds the boot files of the machine that it runs on.
+//! The script by which iPXE, started over the network, finds the boot files of its machine.
 
 use crate::plan::Plan;
 use crate::values::Invalid;
 
-/// What iPXE takes for the end of a command when it stands alone (iPXE, src/core/exec.c, `command_terminator`).
+/// Words that iPXE takes for the end of a command (iPXE, src/core/exec.c, `command_terminator`).
 const ENDS: [&str; 3] = ["||", "&&", ";"];
 
-/// `boot/boot.ipxe`. Its paths are relative to where the script itself was loaded from, so that the bundle may lie
-/// anywhere on a server. Every card is looked at, because the one that it was loaded through may be another than the
-/// one that the node has its address on.
+/// `boot/boot.ipxe`. Its paths are relative to the URL that the script itself was loaded from, so that the bundle may
+/// be anywhere on a server. Every card is tried, because the script may have been loaded through another card than the
+/// one with the node's address.
 pub fn script(plan: &Plan, cmdline: &str) -> String {
     let cluster = &plan.cluster.name;
     let mut text = format!(
@@ -42,16 +42,16 @@ pub fn script(plan: &Plan, cmdline: &str) -> String {
     text
 }
 
-/// Whether the kernel is told the same by iPXE, which has a language of its own, as by QEMU.
+/// Checks that the kernel gets the same command line from iPXE, which has a syntax of its own, as from QEMU.
 ///
 /// # Errors
-/// With what it would take for something else.
+/// The part that iPXE would interpret.
 pub fn check_cmdline(cmdline: &str) -> Result<(), Invalid> {
     if cmdline.chars().any(char::is_control) {
         return Err(Invalid("it has more than one line, or a control character".into()));
     }
     if cmdline.contains("${") {
-        return Err(Invalid("iPXE would put a setting in the place of ${".into()));
+        return Err(Invalid("iPXE would expand ${".into()));
     }
     match cmdline.split_whitespace().find(|word| word.starts_with('#') || ENDS.contains(word)) {
         Some(word) => Err(Invalid(format!("iPXE would end it at {word:?}"))),

@@ -7,11 +7,11 @@ use crate::profile::Binaries;
 use crate::values::{Arch, Volume, libvirt_name};
 use crate::xml::{Element, element};
 
-/// Where libvirt keeps disks, and its QEMU may read (its default pool).
+/// libvirt's default pool, which its QEMU may read.
 const POOLS: &str = "/var/lib/libvirt/images";
 
-/// `network.xml`: a bridge on which the host has an address too, so that `kiln verify` runs there. Without a
-/// gateway in the profile nothing is forwarded.
+/// `network.xml`: a bridge on which the host also has an address, so that `kiln verify` runs there. Without a gateway
+/// in the profile nothing is forwarded.
 ///
 /// # Errors
 /// None that input can cause.
@@ -44,31 +44,20 @@ pub fn network(plan: &Plan) -> Result<Vec<u8>> {
 /// None that input can cause.
 pub fn domain(plan: &Plan, node: &Node) -> Result<Vec<u8>> {
     let carriers = &plan.bundle.carriers;
-    let has_seed = carriers.iter().any(|carrier| carrier.has_seed());
     let pool = name_of(plan);
-    let volume = |what: Volume| what.name(node.name.as_str());
-    let mut disks = vec![
-        disk(&pool, &volume(Volume::System), "vda", None),
-        disk(&pool, &volume(Volume::Data), "vdb", Some(&node.disk_serial)),
-    ];
-    if has_seed {
-        disks.push(seed(&pool, &volume(Volume::Seed), "vdc"));
-        if plan.bundle.binaries == Binaries::Shared {
-            disks.push(seed(&pool, "layer.iso", "vdd"));
-        }
-    }
+    let mut disks = disks(plan, node, &pool);
     let kind = Platform::of(plan.arch);
     let mut ignition = None;
     if let Some(firmware) = carriers.iter().find_map(|carrier| carrier.firmware()) {
         if kind.has_fw_cfg {
-            // By its path, the one in either file: libvirt (11.3) hands text to QEMU with its quotes escaped as for XML
-            // and its commas not at all.
-            let file = format!("{POOLS}/kiln-{pool}/{}", volume(Volume::Ignition));
+            // By path, as in both files: libvirt (11.3) passes text to QEMU with its quotes escaped as in XML and its
+            // commas not escaped.
+            let file = format!("{POOLS}/kiln-{pool}/{}", Volume::Ignition.name(node.name.as_str()));
             let entry = element("entry").with("name", firmware.key).with("file", file);
             ignition = Some(element("sysinfo").with("type", "fwcfg").containing([entry]));
         } else {
-            let config = raw(&pool, &volume(Volume::Ignition), "vde", Some(firmware.serial));
-            disks.push(config);
+            let volume = Volume::Ignition.name(node.name.as_str());
+            disks.push(raw(&pool, &volume, "vde", Some(firmware.serial)));
         }
     }
     let mut system = element("os").containing([
@@ -98,13 +87,30 @@ pub fn domain(plan: &Plan, node: &Node) -> Result<Vec<u8>> {
         .containing(ignition)
         .containing([system])
         .containing(kind.has_acpi.then(|| element("features").containing([element("acpi")])))
-        // Without one, libvirt takes QEMU's oldest (x86-64-v1 on amd64), on which EL 9 and its like do not start.
+        // Without a CPU model, libvirt takes QEMU's oldest (x86-64-v1 on amd64), on which EL 9 and similar systems do
+        // not start.
         .containing([element("cpu").with("mode", "host-passthrough")])
         .containing([element("devices").containing(disks).containing([network, console, entropy])])
         .document()
 }
 
-/// What the network and the pool are called, and what the domains' names begin with.
+/// The system disk, etcd's data disk and the seeds.
+fn disks(plan: &Plan, node: &Node, pool: &str) -> Vec<Element> {
+    let volume = |what: Volume| what.name(node.name.as_str());
+    let mut disks = vec![
+        disk(pool, &volume(Volume::System), "vda", None),
+        disk(pool, &volume(Volume::Data), "vdb", Some(&node.disk_serial)),
+    ];
+    if plan.bundle.carriers.iter().any(|carrier| carrier.has_seed()) {
+        disks.push(seed(pool, &volume(Volume::Seed), "vdc"));
+        if plan.bundle.binaries == Binaries::Shared {
+            disks.push(seed(pool, "layer.iso", "vdd"));
+        }
+    }
+    disks
+}
+
+/// The name of the network and the pool, and the prefix of the domains' names.
 fn name_of(plan: &Plan) -> String {
     libvirt_name(plan.cluster.name.as_str(), &plan.cluster.id.to_string())
 }
@@ -121,13 +127,13 @@ fn disk(pool: &str, volume: &str, target: &str, serial: Option<&str>) -> Element
         .containing(serial.map(|serial| element("serial").text(serial)))
 }
 
-/// A read-only disk; the guest finds it by its label. Not a CD-ROM: distributions give those to a group that
-/// their first user is in, and the seed holds keys.
+/// A read-only disk; the guest finds it by its label. Not a CD-ROM: distributions let the group of their first user
+/// read those, and the seed contains keys.
 fn seed(pool: &str, volume: &str, target: &str) -> Element {
     raw(pool, volume, target, None)
 }
 
-/// A volume that the guest reads as it is.
+/// A volume that the guest sees unchanged.
 fn raw(pool: &str, volume: &str, target: &str, serial: Option<&str>) -> Element {
     element("disk")
         .with("type", "volume")
@@ -141,14 +147,14 @@ fn raw(pool: &str, volume: &str, target: &str, serial: Option<&str>) -> Element 
         .containing(serial.map(|serial| element("serial").text(serial)))
 }
 
-/// What QEMU's machine for a processor is called, has and lacks.
+/// The name of QEMU's machine for an architecture, and its properties.
 struct Platform {
     arch: &'static str,
     machine: &'static str,
-    /// Whether it has no firmware of its own that would start a disk.
+    /// Whether it lacks firmware of its own that can start a disk.
     needs_efi: bool,
     has_acpi: bool,
-    /// QEMU's `-fw_cfg` (docs/specs/fw_cfg.rst); the others answer "fw_cfg device not available".
+    /// QEMU's `-fw_cfg` (docs/specs/fw_cfg.rst); other machines answer "fw_cfg device not available".
     has_fw_cfg: bool,
 }
 

@@ -25,7 +25,7 @@ pub fn boot_files(plan: &Plan, boot: &BootFiles, files: &Files<'_>) -> Result<()
     makers.into_iter().try_for_each(|make| make(plan, boot, files))
 }
 
-/// The forms that these carriers need of the programs, each once.
+/// The forms of the programs that these carriers need, without duplicates.
 pub fn layers(carriers: &[Carrier]) -> Vec<&'static Layer> {
     let mut all: Vec<&'static Layer> = Vec::new();
     for layer in rows(carriers).filter_map(|row| row.layer) {

@@ -17,7 +17,7 @@ pub fn all() -> &'static [Carrier] {
 }
 
 /// # Errors
-/// With the names that there are.
+/// With the valid names.
 pub fn named(text: &str) -> std::result::Result<Carrier, Invalid> {
     let known = all().iter().find(|carrier| carrier.name == text);
     known.copied().ok_or_else(|| {
@@ -26,13 +26,13 @@ pub fn named(text: &str) -> std::result::Result<Carrier, Invalid> {
     })
 }
 
-/// What `--carrier` takes: the carriers by which Kiln starts machines.
+/// The values of `--carrier`: the carriers by which Kiln starts machines.
 pub fn of_machines() -> impl TypedValueParser<Value = Carrier> {
     let names = all().iter().filter(|carrier| carrier.base().is_some()).map(|carrier| carrier.name);
     PossibleValuesParser::new(names).try_map(|text| named(&text))
 }
 
-/// The one that machines are started by where nothing else is said.
+/// The default carrier of machines.
 pub fn of_machines_by_default() -> Carrier {
     let first = all().iter().find(|carrier| carrier.base().is_some());
     *first.unwrap_or(&all()[0])
@@ -43,11 +43,11 @@ pub fn of_machine<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Re
     let carrier = one(deserializer)?;
     match carrier.base() {
         Some(_) => Ok(carrier),
-        None => Err(D::Error::custom(format!("no machine starts by {carrier}"))),
+        None => Err(D::Error::custom(format!("machines cannot boot from {carrier}"))),
     }
 }
 
-/// Reads a list in which no carrier is twice. It is then in the order of the table.
+/// Parses a list of carriers without duplicates, and sorts it in the order of the table.
 pub fn set<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Vec<Carrier>, D::Error> {
     #[derive(PartialEq, Eq, PartialOrd, Ord)]
     struct Place(usize);

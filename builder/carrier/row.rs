@@ -1,4 +1,4 @@
-//! What a carrier consists of, and what it makes its files from.
+//! The parts of a carrier, and the inputs of its files.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -13,8 +13,9 @@ use crate::profile::Compression;
 use crate::tree::Tree;
 use crate::values::{CarrierFacts, Digest, Epoch, Mode};
 
-/// A carrier, and what makes its files. What it has not, it has no need of.
+/// A carrier, and the functions that make its files. `None` for what it does not need.
 pub struct Row {
+    /// Name, words for `--help`, files and how a machine starts from it.
     pub facts: &'static CarrierFacts,
     /// The files of one node.
     pub node: Option<Make>,
@@ -31,23 +32,27 @@ pub type Seed = fn(&NodeParts<'_>, &Scripts) -> Result<Texts>;
 type Boot = fn(&Plan, &BootFiles, &Files<'_>) -> Result<()>;
 
 impl Row {
-    /// One without files of its own.
+    /// A carrier without files of its own.
     pub const fn new(facts: &'static CarrierFacts) -> Self {
         Self { facts, node: None, seed: None, layer: None, boot: None }
     }
 
+    /// With files of its own for each node.
     pub const fn node(self, node: Make) -> Self {
         Self { node: Some(node), ..self }
     }
 
+    /// With files beside the archive on `seed.iso`.
     pub const fn seed(self, seed: Seed) -> Self {
         Self { seed: Some(seed), ..self }
     }
 
+    /// With a form of its own for programs that all hosts share.
     pub const fn layer(self, layer: &'static Layer) -> Self {
         Self { layer: Some(layer), ..self }
     }
 
+    /// With files that all nodes boot.
     pub const fn boot(self, boot: Boot) -> Self {
         Self { boot: Some(boot), ..self }
     }
@@ -55,6 +60,7 @@ impl Row {
 
 /// A carrier's own files of a node whose archive is on `seed.iso`.
 pub struct Texts {
+    /// Name and content of each.
     pub named: Vec<(&'static str, Vec<u8>)>,
     /// Whether they are on the disk as well.
     pub on_disk: bool,
@@ -68,19 +74,25 @@ pub struct Layer {
     pub make: fn(&Packer<'_>, &Tree, &Stream) -> Result<Stream>,
 }
 
-/// What archives are made with.
+/// Settings for making archives.
 pub struct Packer<'a> {
+    /// Compresses each content once for the whole run.
     pub compressor: &'a Compressor,
+    /// The time of every entry in an archive.
     pub epoch: Epoch,
-    /// Of what Linux unpacks as its initramfs.
+    /// The compression of initramfs segments.
     pub compression: Compression,
 }
 
-/// What the files of a node are made from.
+/// The inputs of a node's files.
 pub struct NodeParts<'a> {
+    /// The cluster's decisions.
     pub plan: &'a Plan,
+    /// The node whose files are made.
     pub node: &'a Node,
+    /// How archives are compressed and dated.
     pub packer: Packer<'a>,
+    /// For the texts on `seed.iso`.
     pub templates: &'a SeedTemplates,
     /// All its files, without the programs where all hosts share them.
     pub tree: &'a Tree,
@@ -93,6 +105,7 @@ pub struct NodeParts<'a> {
     pub shared: Option<Digest>,
     /// The programs in one of their forms, made once.
     pub layer: &'a dyn Fn(&'static Layer) -> Result<Arc<Stream>>,
+    /// Kernel and initrd; `None` where the bundle has no boot files.
     pub boot: Option<&'a BootFiles>,
 }
 

@@ -1,5 +1,5 @@
-//! `seed.iso`: a disk with a node's archive, and what the node runs to find, check and unpack it. Those carriers have it whose
-//! machines start from a disk.
+//! `seed.iso`: a disk with a node's archive, and the scripts that find, check and unpack it. Carriers whose machines
+//! start from a disk have it.
 
 use serde_json::json;
 
@@ -51,7 +51,7 @@ pub fn files(parts: &NodeParts<'_>, seeds: &[Seed], files: &Files<'_>) -> Result
 }
 
 /// # Errors
-/// None with the templates that Kiln carries; a template with a mistake is named with its line.
+/// None with the built-in templates; the error names a faulty template and its line.
 fn scripts(parts: &NodeParts<'_>) -> Result<Scripts> {
     let archive = |label, file, sha256: crate::values::Digest| json!({ "label": label, "file": file, "sha256": sha256.to_string() });
     let layer = parts.shared.map(|sha256| archive(LAYER_LABEL, LAYER_ARCHIVE, sha256));

@@ -1,4 +1,4 @@
-//! `tar`: an archive to unpack by hand. Every bundle has it, because the other carriers bring it too.
+//! `tar`: an archive to unpack by hand. Every bundle has it, because the other carriers deliver it too.
 
 use super::row::Row;
 use crate::values::{CarrierFacts, Start};
@@ -9,7 +9,6 @@ const FACTS: CarrierFacts = CarrierFacts {
     start: Start::ByHand,
     makes_accounts: false,
     has_read_only_usr: false,
-    is_initramfs: false,
     files: &[],
 };
 

@@ -1,4 +1,4 @@
-//! The catalogue: for each fault the likely cause and the way out, a sentence each. The only place for such sentences.
+//! The catalogue: for each fault the likely cause and the remedy, a sentence each. The only place for such sentences.
 
 use super::fault::Fault;
 
@@ -15,7 +15,7 @@ const fn row(fault: Fault, cause: &'static str, way_out: &'static str) -> Row {
 const TABLE: &[Row] = &[
     row(
         Fault::NoSpace,
-        "Its database has reached quota-backend-bytes, so the cluster takes no more writes.",
+        "Its database has reached quota-backend-bytes, so the cluster rejects writes.",
         "Take a snapshot; then compact, defragment one member after the other, and run `etcdctl alarm disarm`.",
     ),
     row(
@@ -26,7 +26,7 @@ const TABLE: &[Row] = &[
     row(
         Fault::NotYetValid,
         "The clock that judged the certificate is slow, or the clock that issued it was fast.",
-        "Set the clock on the node and on this machine; nothing else has to change.",
+        "Set the clock on the node and on this machine; no other change is needed.",
     ),
     row(
         Fault::Expired,
@@ -46,7 +46,7 @@ const TABLE: &[Row] = &[
     row(
         Fault::NotTls,
         "etcd serves plain HTTP at this address: it was started without the bundle's configuration.",
-        "Start it by the unit of this bundle; until then anyone who reaches the port can read and write all keys.",
+        "Start it with the unit of this bundle; until then anyone who reaches the port can read and write all keys.",
     ),
     row(
         Fault::Proxied,
@@ -60,28 +60,28 @@ const TABLE: &[Row] = &[
     ),
     row(
         Fault::OlderCertificate,
-        "The node still serves the certificate of an earlier issue.",
-        "Bring it its certificates and keys from this bundle; etcd reads them at every handshake, without a restart.",
+        "The node still serves an earlier certificate.",
+        "Copy its certificates and keys from this bundle to it; etcd reads them at every handshake, without a restart.",
     ),
     row(
         Fault::NewerCertificate,
-        "The node serves a certificate of a later issue than this bundle's.",
+        "The node serves a later certificate than this bundle's.",
         "Verify with the newest bundle of this cluster.",
     ),
     row(
         Fault::OtherCertificate,
         "The node serves a certificate of this CA that another build made.",
-        "Bring it its files from this bundle, or verify with the bundle that it was brought.",
+        "Copy its files from this bundle to it, or verify with the bundle that its files came from.",
     ),
     row(
         Fault::OtherChain,
-        "The node sends other intermediate certificates than its file in the bundle holds.",
-        "Bring it its certificates from this bundle; clients that trust the root alone need the whole chain.",
+        "The node sends other intermediate certificates than those in the bundle.",
+        "Copy its certificates from this bundle to it; clients that trust the root alone need the whole chain.",
     ),
     row(
         Fault::OtherOptions,
-        "etcd runs with other options than the bundle holds: it was started by another unit or configuration.",
-        "Bring the node its files from this bundle and restart etcd there, one member at a time.",
+        "etcd runs with other options than those in the bundle: it was started by another unit or configuration.",
+        "Copy the node's files from this bundle to it and restart etcd there, one member at a time.",
     ),
     row(
         Fault::NoUser,
@@ -90,7 +90,7 @@ const TABLE: &[Row] = &[
     ),
     row(
         Fault::Permission,
-        "Authentication is on, and the user of the client certificate has no right to do this.",
+        "Authentication is on, and the user of the client certificate is not allowed to do this.",
         "With a user that has the root role: `user grant-role etcdctl root`.",
     ),
     row(
@@ -120,8 +120,8 @@ const TABLE: &[Row] = &[
     ),
     row(
         Fault::SeveralLeaders,
-        "An election is going on, or the members form more than one cluster.",
-        "Ask again in a few seconds; if it stays so, compare the cluster IDs above.",
+        "An election is running, or the members form more than one cluster.",
+        "Run kiln verify again in a few seconds; if the result is the same, compare the cluster IDs above.",
     ),
     row(
         Fault::OtherBundle,
@@ -131,7 +131,12 @@ const TABLE: &[Row] = &[
     row(
         Fault::OtherCluster,
         "It belongs to another cluster: booted from another bundle, or its data is from an earlier one.",
-        "Find out which bundle and whose data it has; keep the data until you know that nobody needs it.",
+        "Find out its bundle and the cluster of its data; keep the data until you are sure that it is not needed.",
+    ),
+    row(
+        Fault::ClustersDiffer,
+        "The members' tokens or initial-cluster values differ, so they are different clusters.",
+        "Copy the files of one bundle to all nodes; keep the data until you are sure that it is not needed.",
     ),
     row(
         Fault::OtherMember,
@@ -141,7 +146,7 @@ const TABLE: &[Row] = &[
     row(
         Fault::Replaced,
         "The member was replaced: etcd gave it a new ID, and no bundle knows the IDs of replaced members yet.",
-        "If you replaced it, nothing has to be done: the other rows hold for the new member.",
+        "If you replaced it, no action is needed: the other rows are about the new member.",
     ),
     row(
         Fault::OtherVersion,
@@ -156,7 +161,7 @@ const TABLE: &[Row] = &[
     row(
         Fault::Extra,
         "The cluster has a member that the bundle does not know.",
-        "Find out who added it, and where it runs, before anything is changed.",
+        "Find out who added it, and where it runs, before you change anything.",
     ),
     row(
         Fault::Unstarted,
@@ -171,17 +176,17 @@ const TABLE: &[Row] = &[
     row(
         Fault::NameDiffers,
         "The member runs under another name than the bundle gives it: its configuration was changed.",
-        "Boot it from this bundle, or put the baked configuration back.",
+        "Boot it from this bundle, or restore the bundle's configuration.",
     ),
     row(
         Fault::UrlDiffers,
-        "The member tells others to reach it elsewhere than the bundle says: its configuration was changed.",
-        "Put the baked configuration back, or run `etcdctl member update` with the peer URLs of the bundle.",
+        "The member advertises other URLs than those in the bundle: its configuration was changed.",
+        "Restore the bundle's configuration, or run `etcdctl member update` with the peer URLs of the bundle.",
     ),
     row(
         Fault::ListsDiffer,
         "A member has not caught up with a change of membership, or belongs to another cluster.",
-        "Ask again in a few seconds; if it stays so, compare the cluster IDs.",
+        "Run kiln verify again in a few seconds; if the result is the same, compare the cluster IDs.",
     ),
     row(
         Fault::DataDiffers,
@@ -190,7 +195,7 @@ const TABLE: &[Row] = &[
     ),
     row(
         Fault::NotRead,
-        "One member does not show what another has acknowledged.",
+        "One member does not return a write that another has acknowledged.",
         "Treat the data as suspect: compare cluster IDs and hashes before anything else writes.",
     ),
     row(
@@ -200,15 +205,15 @@ const TABLE: &[Row] = &[
     ),
     row(
         Fault::Open,
-        "The port lets in a client that it has to refuse: client-cert-auth or allowed-cn is missing in its configuration.",
-        "Put the baked configuration back and restart etcd; if it was baked so, this etcd has allowed-cn only as a flag.",
+        "The port accepts a client that it must refuse: client-cert-auth or allowed-cn is missing in its configuration.",
+        "Restore the bundle's configuration and restart etcd; if that has no allowed-cn, this etcd takes it only as a flag.",
     ),
     row(
         Fault::Program,
-        "etcdctl itself did not run as it should.",
-        "Read what it said; the bundle's etcdctl has to run on this machine.",
+        "etcdctl itself did not run correctly.",
+        "Read its output; the bundle's etcdctl has to run on this machine.",
     ),
-    // What a member logs of itself.
+    // Faults from a member's own log.
     row(
         Fault::KeyMismatch,
         "A certificate and its key do not belong together.",
@@ -222,7 +227,7 @@ const TABLE: &[Row] = &[
     row(
         Fault::PeerAuthority,
         "The members' certificates come from different CAs.",
-        "Bring all nodes their files from one bundle.",
+        "Copy the files of one bundle to all nodes.",
     ),
     row(
         Fault::NoSuchAddress,
@@ -231,28 +236,28 @@ const TABLE: &[Row] = &[
     ),
     row(
         Fault::PortTaken,
-        "Two of its listeners want the same port, or another program has it.",
-        "Give each listener a port of its own, and look at what listens on the machine (`ss -ltnp`).",
+        "Two of its listeners use the same port, or another program does.",
+        "Give each listener a port of its own, and list the listeners of the machine (`ss -ltnp`).",
     ),
     row(
         Fault::DiskFull,
         "The file system that etcd writes to is full.",
-        "Make room on it; a rehearsal writes to TMPDIR, about 250 MB for each member.",
+        "Free space on it; a rehearsal writes to TMPDIR, about 240 MiB for each member.",
     ),
     row(
         Fault::NotInCluster,
         "Its name is not in its own initial-cluster.",
-        "Correct the name or initial-cluster in the profile, or leave both to Kiln.",
+        "Correct the name or initial-cluster in the profile, or omit both.",
     ),
     row(
         Fault::PeerUrlsDiffer,
         "Its peer URLs differ from those that its initial-cluster gives it.",
-        "Correct the peer URLs in the profile, or leave them to Kiln.",
+        "Correct the peer URLs in the profile, or omit them.",
     ),
     row(
         Fault::ReadOnly,
-        "The unit's protection lets etcd write its data directory only.",
-        "Keep what etcd writes in its data directory, or give the unit another ReadWritePaths= by an overlay.",
+        "The unit's sandbox lets etcd write only to its data directory.",
+        "Keep the files that etcd writes in its data directory, or extend ReadWritePaths= of its unit in an overlay.",
     ),
     row(
         Fault::Bootstrapped,
@@ -261,18 +266,18 @@ const TABLE: &[Row] = &[
     ),
     row(
         Fault::NoProgram,
-        "The program is not there, or is not for this machine or its libraries.",
+        "The program is missing, or does not fit this machine's architecture or libraries.",
         "Compare the machine's architecture and C library with what the release needs.",
     ),
     row(
         Fault::NoAccess,
-        "The account that etcd runs as may not open a file: its owner or mode, or what the unit hides (ProtectHome=).",
-        "Let etcd's account read it (`ls -l` along its path), and keep it where the unit shows it.",
+        "etcd's account cannot open a file: its owner or mode forbids it, or the unit hides it (ProtectHome=).",
+        "Let etcd's account read it (`ls -l` along its path), and keep it where the unit does not hide it.",
     ),
     row(
         Fault::NoFile,
         "A file that its configuration names is not on the node.",
-        "Put the file there by an overlay, or correct its path in the profile.",
+        "Add the file to an overlay, or correct its path in the profile.",
     ),
     row(
         Fault::BadValue,
@@ -281,13 +286,13 @@ const TABLE: &[Row] = &[
     ),
     row(
         Fault::BadFlag,
-        "This etcd does not know one of its flags.",
-        "Take the option out of the profile, or build with a release that knows it.",
+        "This etcd does not support one of its flags.",
+        "Drop the option from the profile, or build with a release that supports it.",
     ),
     row(
         Fault::Unknown,
-        "Kiln does not know this answer.",
-        "Read what was said, and the journal of etcd's unit on the node.",
+        "Kiln does not recognise this answer.",
+        "Read the message, and the journal of etcd's unit on the node.",
     ),
 ];
 
@@ -317,11 +322,11 @@ mod tests {
                 assert!(sentence.ends_with('.') && sentence.len() < 130, "{sentence}");
             }
         }
-        // The last of the enumeration: none is without a row.
+        // The last variant of the enumeration: every fault has a row.
         assert_eq!(TABLE.len(), Fault::Unknown as usize + 1);
     }
 
-    /// What a person does at night with the only copy there is must not be what a row says.
+    /// No row may advise a destructive action on what may be the only copy of the data.
     #[test]
     fn no_advice_loses_data() {
         for row in TABLE {

@@ -1,4 +1,4 @@
-//! The names of what can be wrong.
+//! The names of faults.
 
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +30,7 @@ pub enum Fault {
     Permission,
     OtherBundle,
     OtherCluster,
+    ClustersDiffer,
     OtherMember,
     Replaced,
     OtherVersion,
@@ -45,7 +46,7 @@ pub enum Fault {
     Open,
     OtherTrust,
     Program,
-    // What a member logs of itself.
+    // Faults from a member's own log.
     KeyMismatch,
     PeerName,
     PeerAuthority,

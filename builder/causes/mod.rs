@@ -1,8 +1,10 @@
-//! What can be wrong with a cluster: for each fault the likely cause and the way out, a sentence each, and the
-//! words by which programs and kernels name it. The only place for such sentences.
+//! Faults of a cluster: for each the likely cause and the remedy, a sentence each, and the words by which programs and
+//! kernels name it. The only place for such sentences.
 
 mod catalogue;
 mod fault;
+mod line;
 mod patterns;
 
 pub use fault::Fault;
+pub use line::Line;

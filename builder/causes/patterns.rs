@@ -1,29 +1,29 @@
-//! The words by which programs and kernels name a fault, in any case.
+//! The words by which programs and kernels name a fault, in lower case: messages are compared without regard to case.
 //!
-//! Tables are searched in their order: the special before the general.
+//! Tables are searched in order: specific patterns come before general ones.
 
 use super::fault::Fault;
 
-/// Any of the texts in a message means the fault.
+/// A message that contains any of the texts means the fault.
 type Patterns = &'static [(Fault, &'static [&'static str])];
 
-/// What a client of a member is told. Where the words come from: Go's crypto/x509/verify.go and net, etcd's
+/// Errors that a client of a member gets. Sources of the words: Go's crypto/x509/verify.go and net, etcd's
 /// api/v3rpc/rpctypes/error.go, Linux's errno texts.
 const TOLD: Patterns = &[
-    (Fault::NoSpace, &["mvcc: database space exceeded", "alarm:NOSPACE", "NOSPACE"]),
-    (Fault::Corrupt, &["etcdserver: corrupt cluster", "alarm:CORRUPT", "CORRUPT"]),
-    (Fault::NotYetValid, &["is before 19", "is before 20", "NotValidYet"]),
+    (Fault::NoSpace, &["mvcc: database space exceeded", "alarm:nospace", "nospace"]),
+    (Fault::Corrupt, &["etcdserver: corrupt cluster", "alarm:corrupt", "corrupt"]),
+    (Fault::NotYetValid, &["is before 19", "is before 20", "notvalidyet"]),
     (
         Fault::Expired,
-        &["certificate has expired", "certificate expired", "CertificateExpired", "expired certificate"],
+        &["certificate has expired", "certificate expired", "certificateexpired", "expired certificate"],
     ),
     (
         Fault::UnknownAuthority,
-        &["unknown authority", "unknown certificate authority", "UnknownIssuer", "UnknownCA"],
+        &["unknown authority", "unknown certificate authority", "unknownissuer", "unknownca"],
     ),
     (
         Fault::WrongName,
-        &["certificate is valid for", "doesn't contain any IP SANs", "cannot validate certificate for"],
+        &["certificate is valid for", "doesn't contain any ip sans", "cannot validate certificate for"],
     ),
     (Fault::NoUser, &["user name not found", "auth: user not found"]),
     (
@@ -50,7 +50,7 @@ const TOLD: Patterns = &[
             "connection timed out",
         ],
     ),
-    // The last is what etcdctl says when a proposal was not committed in time (ctlv3/command/ep_command.go).
+    // The last is etcdctl's message when a proposal was not committed in time (ctlv3/command/ep_command.go).
     (
         Fault::Waiting,
         &[
@@ -60,15 +60,16 @@ const TOLD: Patterns = &[
             "unable to fetch the alarm list",
         ],
     ),
-    (Fault::OtherCluster, &["cluster ID mismatch"]),
+    (Fault::OtherCluster, &["cluster id mismatch"]),
 ];
 
-/// What a member logs as an error, or whatever starts it. Only errors are to be searched: etcd also logs its whole command
-/// line, with every option's name in it.
+/// Errors that a member logs, or the program that starts it. Search only lines of errors: etcd also logs its whole
+/// command line, with every option's name in it.
 const LOGGED: Patterns = &[
     (Fault::KeyMismatch, &["private key does not match public key"]),
     (Fault::PeerName, &["certificate is valid for"]),
     (Fault::PeerAuthority, &["unknown authority"]),
+    (Fault::NotYetValid, &["is before 19", "is before 20"]),
     (Fault::Expired, &["has expired or is not yet valid"]),
     (Fault::NoSuchAddress, &["cannot assign requested address"]),
     (Fault::PortTaken, &["address already in use"]),
@@ -80,7 +81,7 @@ const LOGGED: Patterns = &[
     ),
     (Fault::ReadOnly, &["read-only file system"]),
     (Fault::Bootstrapped, &["has already been bootstrapped"]),
-    (Fault::OtherCluster, &["cluster ID mismatch"]),
+    (Fault::ClustersDiffer, &["cluster id mismatch"]),
     (Fault::NoProgram, &["failed to execute"]),
     (Fault::NoAccess, &["permission denied"]),
     (Fault::NoFile, &["no such file or directory"]),
@@ -90,16 +91,16 @@ const LOGGED: Patterns = &[
 
 fn place(patterns: Patterns, message: &str) -> Option<usize> {
     let message = message.to_lowercase();
-    patterns.iter().position(|(_, texts)| texts.iter().any(|text| message.contains(&text.to_lowercase())))
+    patterns.iter().position(|(_, texts)| texts.iter().any(|text| message.contains(text)))
 }
 
 impl Fault {
-    /// The fault that a message to a client speaks of.
+    /// The fault that a message to a client names.
     pub fn named_in(message: &str) -> Fault {
         place(TOLD, message).map_or(Fault::Unknown, |at| TOLD[at].0)
     }
 
-    /// The fault that errors in a log are evidence of: of several the most special, whichever was logged first.
+    /// The fault that errors in a log are evidence of: of several the most specific, whichever was logged first.
     pub fn logged_in<S: AsRef<str>>(errors: impl IntoIterator<Item = S>) -> Option<Fault> {
         errors.into_iter().filter_map(|error| place(LOGGED, error.as_ref())).min().map(|at| LOGGED[at].0)
     }
@@ -138,7 +139,7 @@ mod tests {
             ("Error: context deadline exceeded", Fault::Waiting),
             ("Unable to fetch the alarm list", Fault::Waiting),
             ("etcdserver: permission denied", Fault::Permission),
-            // 3.5.30 and 3.5.16, for a user that there is not.
+            // 3.5.30 and 3.5.16, for a user that does not exist.
             ("etcdserver: user name not found", Fault::NoUser),
             ("rpc error: code = Unknown desc = auth: user not found", Fault::NoUser),
             ("received fatal alert: UnknownCA", Fault::UnknownAuthority),
@@ -150,12 +151,25 @@ mod tests {
     }
 
     #[test]
+    fn patterns_are_in_lower_case() {
+        for text in [TOLD, LOGGED].concat().iter().flat_map(|(_, texts)| *texts) {
+            assert_eq!(*text, text.to_lowercase());
+        }
+    }
+
+    #[test]
     fn of_several_errors_the_most_special_counts() {
         let errors =
             ["open /etc/etcd/x: permission denied", "tls: private key does not match public key", "x"];
         assert_eq!(Fault::logged_in(errors), Some(Fault::KeyMismatch));
         assert_eq!(Fault::logged_in(["sh: 1: cannot open x: Permission denied"]), Some(Fault::NoAccess));
-        // Of a client that would mean something else.
+        let early = "x509: certificate has expired or is not yet valid: current time 1970-01-01T01:00:00Z is before \
+                     2026-11-20T01:00:00Z";
+        assert_eq!(Fault::logged_in([early]), Some(Fault::NotYetValid));
+        // To a client it means that the member is of another cluster than the bundle.
+        assert_eq!(Fault::logged_in(["cluster ID mismatch"]), Some(Fault::ClustersDiffer));
+        assert_eq!(Fault::named_in("cluster ID mismatch"), Fault::OtherCluster);
+        // In a client's error it would mean something else.
         assert_eq!(Fault::named_in("permission denied"), Fault::Permission);
         assert_eq!(Fault::logged_in(["dial tcp 10.0.0.1:2380: connect: connection refused"]), None);
     }

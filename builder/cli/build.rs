@@ -4,13 +4,13 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::inputs::{BuildInputs, Keys, One, Source, Store, any_of};
+use super::inputs::{BuildInputs, Keys, One, ProfileNames, Store, any_of};
 
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  kiln build ha3\n  kiln build --fleet sites --out out/sites")]
 pub struct Build {
     #[command(flatten)]
-    pub source: Source,
+    pub source: ProfileNames,
     /// The directory of the bundle [default: out/PROFILE], or of the fleet [default: out/ and the name of its directory]
     #[arg(long, short, value_name = "DIR", env = "KILN_OUT")]
     pub out: Option<PathBuf>,

@@ -8,7 +8,7 @@ use super::inputs::{Keys, Trust};
 
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Examples:\n  kiln seal out/ha3\n  kiln seal out/ha3 --keystore /safe/ha3\n\nA node whose disk comes back \
+    after_help = "Examples:\n  kiln seal out/ha3\n  kiln seal out/ha3 --keystore /safe/ha3\n\nA seal cannot be undone. A node whose disk comes back \
 empty asks its peers whether the cluster has formed, and `kiln up` tells it what the host remembers. For machines that \
 `kiln up` does not start, seal the cluster once it has formed and build again: nodes of a sealed build never bootstrap a \
 new cluster from an empty disk; they wait for a peer. To bootstrap a replacement cluster, create a new keystore.\nThe \

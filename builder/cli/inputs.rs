@@ -28,14 +28,14 @@ pub fn size(text: &str) -> Result<u64, String> {
 }
 
 fn jobs(text: &str) -> Result<NonZeroUsize, String> {
-    text.parse().map_err(|_| "it takes a whole number from 1 on".to_owned())
+    text.parse().map_err(|_| "write a whole number of 1 or more".to_owned())
 }
 
 /// One profile, several, or a directory of them.
 #[derive(Args, Debug)]
 #[command(group = any_of(["profile", "named", "fleet"]))]
-pub struct Source {
-    /// A profile: the name of ./profiles/NAME.toml or of one that Kiln carries, or a file (with a / or ending in .toml).
+pub struct ProfileNames {
+    /// A profile: the name of ./profiles/NAME.toml or of a built-in profile, or a file (with a / or ending in .toml).
     /// Several profiles are built as a fleet
     #[arg(long, short, value_name = "NAME|FILE")]
     pub profile: Vec<String>,
@@ -50,7 +50,7 @@ pub struct Source {
     pub shard: Option<Shard>,
 }
 
-impl Source {
+impl ProfileNames {
     /// The profiles, in whichever way they are named.
     pub fn profiles(&self) -> &[String] {
         if self.named.is_empty() { &self.profile } else { &self.named }
@@ -61,7 +61,7 @@ impl Source {
 #[derive(Args, Debug)]
 #[command(group = any_of(["profile", "named"]))]
 pub struct One {
-    /// A profile: the name of ./profiles/NAME.toml or of one that Kiln carries, or a file (with a / or ending in .toml)
+    /// A profile: the name of ./profiles/NAME.toml or of a built-in profile, or a file (with a / or ending in .toml)
     #[arg(long, short, value_name = "NAME|FILE")]
     profile: Option<String>,
     /// Same as --profile

@@ -1,5 +1,10 @@
 //! The command line: clap's types and the help texts, one file per group of verbs.
 
+#![allow(
+    rustdoc::broken_intra_doc_links,
+    reason = "the doc comments of arguments are help texts, with brackets of their own"
+)]
+
 mod build;
 mod cluster;
 mod inputs;
@@ -15,13 +20,16 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::failure::Exit;
 
-pub use build::{Build, Check, Join, Plan, Show};
-pub use cluster::{Etcdctl, Seal, Verify};
-pub use inputs::{BuildInputs, Cache, Keys, One, Source, Store, Trust};
-pub use machines::{Console, Down, Rehearse, Status, Up};
-pub use registry::{Pull, Push, Registry};
-pub use shell::{Completions, Man};
-pub use stores::{Artifacts, CacheVerb, Keystore, Profile};
+pub(crate) use build::{Build, Check, Join, Plan, Show};
+pub(crate) use cluster::{Etcdctl, Seal, Verify};
+pub(crate) use inputs::{BuildInputs, Cache, Keys, ProfileNames, Trust};
+pub(crate) use machines::{Console, Down, Rehearse, Status, Up};
+#[cfg(feature = "oci")]
+pub(crate) use registry::Registry;
+pub(crate) use registry::{Pull, Push};
+pub(crate) use shell::{Completions, Man};
+pub use stores::{Artifacts, Keystore};
+pub(crate) use stores::{CacheVerb, Profile};
 
 /// Builds bootable etcd nodes offline: one TOML profile in, ready-to-boot payloads for a TLS-secured cluster out.
 #[derive(Parser, Debug)]
@@ -36,6 +44,7 @@ pub use stores::{Artifacts, CacheVerb, Keystore, Profile};
     after_help = after_help()
 )]
 pub struct Cli {
+    /// What to do; there is no default.
     #[command(subcommand)]
     pub verb: Verb,
 
@@ -61,19 +70,21 @@ pub fn command() -> clap::Command {
 pub fn parse(
     arguments: &[OsString],
     value: &dyn Fn(&str) -> Option<OsString>,
-    long_version: String,
+    long_version: impl FnOnce() -> String,
 ) -> Result<Cli, clap::Error> {
-    let command = command().long_version(long_version);
+    let command = command();
     let parsed = variables::settled(command.clone(), arguments, value).try_get_matches_from(arguments);
     match parsed {
         // Help names all variables.
         Err(error) if !error.use_stderr() => {
+            let command = command.long_version(long_version());
             Err(command.try_get_matches_from(arguments).err().unwrap_or(error))
         }
         parsed => Cli::from_arg_matches(&parsed?),
     }
 }
 
+/// The verbs and their arguments.
 #[derive(Subcommand, Debug)]
 pub enum Verb {
     /// Build the bundle that a profile describes
@@ -115,7 +126,7 @@ pub enum Verb {
     /// Create, renew and inspect the keys of a cluster
     #[command(subcommand)]
     Keystore(Keystore),
-    /// List or print the profiles that Kiln carries
+    /// List or print the built-in profiles
     #[command(subcommand)]
     Profile(Profile),
     /// Print a completion script for a shell

@@ -30,7 +30,7 @@ pub struct Registry {
     after_help = "Examples:\n  kiln push out/ha3 oci://registry.example.com/clusters/ha3:1\n  kiln push out/ha3 \
 oci://127.0.0.1:5000/ha3:1\n\nA bundle holds the private keys of its nodes: whoever can read the repository has them. \
 Credentials come from $REGISTRY_AUTH_FILE, $DOCKER_CONFIG/config.json or $HOME/.docker/config.json, whichever is set \
-first; credential helpers are not asked."
+first; the credential helpers that it names are asked."
 )]
 pub struct Push {
     /// The directory of the bundle

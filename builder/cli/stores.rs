@@ -11,16 +11,18 @@ use crate::values::{ClusterName, Digest, Epoch};
 #[command(
     after_help = "Examples:\n  kiln artifacts add etcd-v3.5.33-linux-amd64.tar.gz\n  kiln artifacts list"
 )]
+/// The verbs below `kiln artifacts`.
 pub enum Artifacts {
     /// Import release tarballs or Debian packages (etcd-server and etcd-client) after checking them
     #[command(
         after_help = "Examples:\n  kiln artifacts add etcd-v3.5.33-linux-amd64.tar.gz\n  kiln artifacts add \
-etcd-server_3.5.16-4_amd64.deb etcd-client_3.5.16-4_amd64.deb --allow-unverified"
+--allow-unverified etcd-server_*.deb etcd-client_*.deb"
     )]
     Add {
         /// Release tarballs, or Debian packages of the same release
         #[arg(required = true)]
         files: Vec<PathBuf>,
+        /// Where the artifact store is.
         #[command(flatten)]
         store: Store,
         /// Import files with unknown checksums; the checksums are recorded
@@ -44,6 +46,7 @@ etcd-server_3.5.16-4_amd64.deb etcd-client_3.5.16-4_amd64.deb --allow-unverified
         after_help = "Examples:\n  kiln artifacts list\n  kiln artifacts list --artifacts /srv/etcd --json"
     )]
     List {
+        /// Where the artifact store is.
         #[command(flatten)]
         store: Store,
         /// Print the result as JSON
@@ -72,7 +75,7 @@ pub enum CacheVerb {
         #[arg(long)]
         json: bool,
     },
-    /// Remove the least recently used entries
+    /// Remove entries, the least recently used first: all of them unless --max-size is given
     #[command(after_help = "Examples:\n  kiln cache prune\n  kiln cache prune --max-size 512M")]
     Prune {
         /// The cache [default: $XDG_CACHE_HOME/kiln, else ~/.cache/kiln]
@@ -87,6 +90,7 @@ pub enum CacheVerb {
     },
 }
 
+/// The verbs below `kiln keystore`.
 #[derive(Subcommand, Debug)]
 #[command(after_help = "Examples:\n  kiln keystore init ha3\n  kiln keystore show ha3")]
 pub enum Keystore {
@@ -100,8 +104,10 @@ pub enum Keystore {
         /// several machines, which all need the same keystores
         #[arg(long, value_name = "DIR", conflicts_with_all = ["cluster", "seed_file"])]
         fleet: Option<PathBuf>,
+        /// Where the keystore is.
         #[command(flatten)]
         keys: Keys,
+        /// Where the artifact store is; `--fleet` reads the profiles with its releases.
         #[command(flatten)]
         store: Store,
         /// A file with the secret: 32 bytes, or 64 hex digits
@@ -121,6 +127,7 @@ pub enum Keystore {
     Renew {
         /// The name of the cluster
         cluster: ClusterName,
+        /// Where the keystore is.
         #[command(flatten)]
         keys: Keys,
         /// The date of issue [default: SOURCE_DATE_EPOCH, else now]
@@ -138,6 +145,7 @@ import-ca ha3 --cert chain.pem --key ca-key.pem --passphrase-file pass"
     ImportCa {
         /// The name of the cluster
         cluster: ClusterName,
+        /// Where the keystore is.
         #[command(flatten)]
         keys: Keys,
         /// The certificate of the CA, followed by the rest of its chain up to the root
@@ -158,6 +166,7 @@ import-ca ha3 --cert chain.pem --key ca-key.pem --passphrase-file pass"
     Show {
         /// The name of the cluster
         cluster: ClusterName,
+        /// Where the keystore is.
         #[command(flatten)]
         keys: Keys,
         /// Print the result as JSON
@@ -169,14 +178,14 @@ import-ca ha3 --cert chain.pem --key ca-key.pem --passphrase-file pass"
 #[derive(Subcommand, Debug)]
 #[command(after_help = "Examples:\n  kiln profile list\n  kiln profile show ha3")]
 pub enum Profile {
-    /// List the profiles that Kiln carries
+    /// List the built-in profiles
     #[command(after_help = "Examples:\n  kiln profile list\n  kiln profile list --json")]
     List {
         /// Print the result as JSON
         #[arg(long)]
         json: bool,
     },
-    /// Print a profile that Kiln carries, as a start for your own
+    /// Print a built-in profile, as a start for your own
     #[command(after_help = "Examples:\n  kiln profile show ha3\n  kiln profile show single > single.toml")]
     Show {
         /// The name of the profile

@@ -1,18 +1,18 @@
-//! How a port answers a visitor, and what its silence means.
+//! The answer of a port to a probe, and the meaning of its silence.
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 
 use rustls::AlertDescription;
 
-use super::connect::{self, PATIENCE};
+use super::connect::{self, SILENCE_TIMEOUT};
 use super::trouble::Trouble;
 use crate::causes::Fault;
 
-/// How a port answered.
+/// The answer of a port.
 #[derive(Clone, Debug)]
 pub enum Answer {
-    /// It let the visitor in; the status line of what it then answered, or "nothing".
+    /// It accepted the client; the status line of its answer, or a description of what else it sent.
     LetIn(String),
     /// It refused, and how.
     Refused(String),
@@ -26,7 +26,7 @@ pub(super) fn trouble(fault: Fault, said: impl Into<String>) -> Answer {
 /// # Errors
 /// [`Answer::Trouble`].
 pub(super) fn reach(address: SocketAddr) -> Result<TcpStream, Answer> {
-    let stream = connect::connect(address, PATIENCE);
+    let stream = connect::connect(address, SILENCE_TIMEOUT);
     stream.map_err(|error| {
         let fault = match error.kind() {
             io::ErrorKind::ConnectionRefused => Fault::Stopped,
@@ -36,12 +36,12 @@ pub(super) fn reach(address: SocketAddr) -> Result<TcpStream, Answer> {
     })
 }
 
-/// Closing is an answer only from a server that has shown who it is.
+/// A closed connection counts as a refusal only from a server that has sent a certificate.
 pub(super) fn believed(answer: Answer, address: SocketAddr, presented: &[Vec<u8>]) -> Answer {
     match answer {
         Answer::Refused(how) if presented.is_empty() => trouble(
             Fault::Unknown,
-            format!("{address} ended the handshake before showing a certificate: {how}"),
+            format!("{address} ended the handshake before it sent a certificate: {how}"),
         ),
         other => other,
     }
@@ -64,9 +64,7 @@ pub(super) fn refusal(address: SocketAddr, error: &io::Error) -> Answer {
         (Some(rustls::Error::InvalidMessage(_)), _) => {
             trouble(Fault::NotEtcd, format!("{address} answers, but does not speak TLS"))
         }
-        (Some(other), _) => {
-            trouble(Fault::Unknown, format!("{address} does not speak TLS as it should: {other}"))
-        }
+        (Some(other), _) => trouble(Fault::Unknown, format!("{address} violates TLS: {other}")),
         (None, io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => {
             Answer::Refused("it closed the connection".into())
         }
@@ -77,7 +75,7 @@ pub(super) fn refusal(address: SocketAddr, error: &io::Error) -> Answer {
     }
 }
 
-/// The alerts by which Go's crypto/tls refuses a client for its certificate, or for having none.
+/// The alerts with which Go's crypto/tls refuses a client because of its certificate, or for having none.
 fn is_about_certificates(alert: AlertDescription) -> bool {
     matches!(
         alert,

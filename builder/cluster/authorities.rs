@@ -1,4 +1,5 @@
-//! Who answers at an address: a member of this cluster's CA, or something else, which no further question is put to.
+//! Identifies the server at an address: a member of this cluster's CA, or something else, which gets no further
+//! requests.
 
 use std::net::SocketAddr;
 
@@ -14,8 +15,8 @@ use crate::pki::Presented;
 /// `/version` is a short line.
 pub const MAX_VERSION_BYTES: u64 = 64 << 10;
 
-/// The certificates of the CAs by which this cluster's members are known: those that clients trust, and the intermediates
-/// that the members send.
+/// The certificates of the CAs that have issued this cluster's members: those that clients trust, and the
+/// intermediates that the members send.
 pub struct Authorities(Vec<Presented>);
 
 impl Authorities {
@@ -25,7 +26,7 @@ impl Authorities {
         Presented::all_from_pem(text).map(Self)
     }
 
-    /// Whether one of them, or of the bundle's own `intermediates`, has signed a certificate.
+    /// Whether one of them, or one of `intermediates` from the bundle, has signed a certificate.
     pub fn have_signed(&self, leaf: &Presented, intermediates: &[Presented]) -> bool {
         self.0.iter().chain(intermediates).any(|authority| authority.has_signed(leaf))
     }
@@ -34,7 +35,8 @@ impl Authorities {
 /// Judges the answer to a first `GET /version`.
 ///
 /// # Errors
-/// What is known to be no member of this cluster, or not to answer at all. Where etcdctl may learn more, that is no error.
+/// The trouble, when the server is certainly not a member of this cluster, or does not answer at all. Where etcdctl
+/// may learn more, there is no error.
 pub fn identify(
     address: SocketAddr,
     asked: &Asked,
@@ -47,7 +49,7 @@ pub fn identify(
             Err(Answer::Trouble(known)) if matches!(known.fault, Fault::Stopped | Fault::Unreachable) => {
                 Err(known.clone())
             }
-            // An etcd without TLS closes the connection, or waits for the rest of what it takes for HTTP.
+            // An etcd without TLS closes the connection, or waits for more of what it parses as HTTP.
             Err(Answer::Trouble(known)) => {
                 let plain = http::ask_plainly(address, "/version", MAX_VERSION_BYTES);
                 match known.fault {
@@ -77,10 +79,10 @@ pub fn identify(
         Ok(reply) if is_etcd(reply) && ours => Ok(()),
         Ok(reply) if is_etcd(reply) => trouble(Fault::Proxied, whose),
         Ok(Reply { status, .. }) => {
-            trouble(Fault::NotEtcd, format!("{whose}; GET /version gave {status} and not etcd's version"))
+            trouble(Fault::NotEtcd, format!("{whose}; GET /version returned {status}, not etcd's version"))
         }
         Err(Answer::LetIn(what)) if !ours => {
-            trouble(Fault::NotEtcd, format!("{whose}; to GET /version it answered {what}"))
+            trouble(Fault::NotEtcd, format!("{whose}; it answered GET /version with {what}"))
         }
         Err(Answer::Trouble(known)) if ours && is_silence(known.fault) => Err(known.clone()),
         Err(_) if ours => Ok(()),
@@ -88,7 +90,7 @@ pub fn identify(
     }
 }
 
-/// Faults for which etcdctl would only wait.
+/// Faults for which etcdctl would only wait until its timeout.
 fn is_silence(fault: Fault) -> bool {
     matches!(fault, Fault::Stopped | Fault::Unreachable | Fault::Waiting)
 }

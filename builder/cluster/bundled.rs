@@ -8,18 +8,18 @@ use crate::failure::{Doing, Failure, Result};
 use crate::format::read::Archive;
 use crate::values::{Digest, Mode};
 
-/// etcdctl itself is some 20 MB; nothing near this has ever been released.
+/// A generous limit: etcdctl itself is some 20 MB.
 const MAX_PROGRAM_BYTES: u64 = 256 << 20;
 
 /// Writes the bundle's etcdctl into `scratch`, executable, after checking its digest.
 ///
 /// # Errors
-/// `Exit::Wrong` when the bundle does not hold it; `Exit::Untrusted` when it is not what the manifest says.
+/// `Exit::Wrong` when the bundle does not contain it; `Exit::Untrusted` when it does not match the manifest.
 pub fn bundled_etcdctl(bundle: &Path, manifest: &Manifest, scratch: &Path) -> Result<PathBuf> {
     let binary = manifest
         .etcd
         .binaries
-        .get(&manifest::Program::Etcdctl)
+        .get(&manifest::EtcdProgram::Etcdctl)
         .ok_or_else(|| Failure::wrong("the bundle has no etcdctl; build it again with one"))?;
     let archive = if manifest.shares_binaries() {
         bundle.join(LAYER_ARCHIVE)
@@ -32,7 +32,7 @@ pub fn bundled_etcdctl(bundle: &Path, manifest: &Manifest, scratch: &Path) -> Re
     let digest = Digest::of(&bytes);
     if digest != binary.sha256 {
         return Err(Failure::untrusted(format!(
-            "its SHA-256 is {digest} and the manifest says {}; the bundle was changed, build it again",
+            "its SHA-256 is {digest}, but the manifest has {}; the bundle was changed, build it again",
             binary.sha256
         ))
         .while_doing(taking()));
@@ -44,5 +44,5 @@ pub fn bundled_etcdctl(bundle: &Path, manifest: &Manifest, scratch: &Path) -> Re
 
 fn take_out(archive: &Path, path: &str) -> Result<Vec<u8>> {
     let found = Archive::TarGz.file(Input::open(archive)?, path, MAX_PROGRAM_BYTES)?;
-    found.ok_or_else(|| Failure::wrong("it is not in there; build the bundle again"))
+    found.ok_or_else(|| Failure::wrong("it is missing there; build the bundle again"))
 }

@@ -1,5 +1,6 @@
-//! Whose certificates a port asks of its clients. A TLS server names the CAs that it trusts for clients when it asks for a
-//! certificate (RFC 8446 section 4.2.4, RFC 5246 section 7.4.4); etcd's are those of its `trusted-ca-file`.
+//! The CAs from which a port requests client certificates. A TLS server names the CAs that it trusts for clients when
+//! it requests a certificate (RFC 8446 section 4.2.4, RFC 5246 section 7.4.4); etcd's are those of its
+//! `trusted-ca-file`.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -11,19 +12,19 @@ use rustls::pki_types::ServerName;
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, ClientConnection, SignatureScheme};
 
-use super::connect::{PATIENCE, connect};
+use super::connect::{SILENCE_TIMEOUT, connect};
 use super::tls::Recorder;
 
 /// Subjects of CAs in DER.
 pub type Names = BTreeSet<Vec<u8>>;
 
-/// The names of the CAs that a port asks a client's certificate of.
+/// The names of the CAs from which a port requests a client certificate.
 ///
 /// # Errors
-/// Why it named none, in a few words.
+/// The reason why it named none, in a few words.
 pub fn asked_for(address: SocketAddr) -> Result<Names, String> {
     let listener = Arc::new(Listener::default());
-    let mut stream = connect(address, PATIENCE).map_err(|error| format!("connecting: {error}"))?;
+    let mut stream = connect(address, SILENCE_TIMEOUT).map_err(|error| format!("connecting: {error}"))?;
     let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|error| format!("preparing TLS: {error}"))?
@@ -32,7 +33,7 @@ pub fn asked_for(address: SocketAddr) -> Result<Names, String> {
         .with_client_cert_resolver(listener.clone());
     let mut connection = ClientConnection::new(Arc::new(config), ServerName::IpAddress(address.ip().into()))
         .map_err(|error| format!("preparing TLS: {error}"))?;
-    // The handshake itself fails, because no certificate is shown.
+    // The handshake itself fails, because no certificate is sent.
     let mut ended = None;
     while ended.is_none() && connection.is_handshaking() && listener.heard().is_none() {
         ended = connection.complete_io(&mut stream).err();
@@ -44,7 +45,7 @@ pub fn asked_for(address: SocketAddr) -> Result<Names, String> {
     }
 }
 
-/// Notes down whom a server asks for, and has nothing to show.
+/// Records the CAs that a server names, and sends no certificate.
 #[derive(Debug, Default)]
 struct Listener(Mutex<Option<Names>>);
 

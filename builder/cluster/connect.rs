@@ -1,13 +1,15 @@
-//! Connections to members: the only door to them.
+//! Connections to members; no other module opens them.
+
+#![allow(clippy::disallowed_methods, reason = "this is the door")]
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// For connecting, and for every read.
-pub(super) const PATIENCE: Duration = Duration::from_secs(2);
+/// The timeout for connecting, and for every read.
+pub(super) const SILENCE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A connection that was made within `patience`, and on which no read or write lasts longer.
+/// A connection made within `patience`, on which no read or write takes longer than that.
 ///
 /// # Errors
 /// Those of the kernel.

@@ -15,18 +15,18 @@ use crate::failure::Result;
 use crate::process::{self, Program};
 use crate::values::Arch;
 
-/// What etcdctl takes to connect, and for a whole command. An answer on a local network takes milliseconds.
+/// The timeouts of etcdctl for connecting and for a whole command. An answer on a local network takes milliseconds.
 const DIAL_TIMEOUT: &str = "--dial-timeout=2s";
 const COMMAND_TIMEOUT: &str = "--command-timeout=3s";
 
-/// After that etcdctl is killed: it has missed its own deadlines.
-const DEADLINE: Duration = Duration::from_secs(8);
+/// After this time etcdctl is killed: it has missed its own deadlines.
+const KILL_AFTER: Duration = Duration::from_secs(8);
 
 /// An etcdctl with the bundle's client certificate.
 pub struct Etcdctl {
     program: PathBuf,
     client: PathBuf,
-    /// When it is not the baked one: why.
+    /// The reason, when it is not the bundle's own etcdctl.
     pub note: Option<String>,
 }
 
@@ -41,7 +41,7 @@ impl Etcdctl {
         }
         let program = process::find("etcdctl")?;
         let note = format!(
-            "the bundle's etcdctl is for {} and this machine is {here}, so {} asked in its place",
+            "the bundle's etcdctl is for {} and this machine is {here}, so {} was used instead",
             manifest.etcd.arch,
             program.display()
         );
@@ -63,20 +63,20 @@ impl Etcdctl {
             .arg("--key")
             .arg(self.client.join("etcdctl-key.pem"))
             .args(arguments)
-            .within(DEADLINE)
+            .within(KILL_AFTER)
     }
 
-    /// Asks one endpoint and reads the JSON it answers.
+    /// Queries one endpoint and parses the JSON of its answer.
     pub fn ask<T: DeserializeOwned>(&self, endpoint: &str, arguments: &[&str]) -> Answered<T> {
         self.finish(self.call(endpoint, arguments))
     }
 
-    /// The same for clearing up, which Ctrl-C does not stop.
+    /// The same for cleaning up, which Ctrl-C does not stop.
     pub fn clear_up<T: DeserializeOwned>(&self, endpoint: &str, arguments: &[&str]) -> Answered<T> {
         self.finish(self.call(endpoint, arguments).through_interrupt())
     }
 
-    /// The endpoint of the member that says that it leads.
+    /// The endpoint of the member that reports itself as the leader.
     pub fn leader(&self, endpoints: &[String]) -> Option<String> {
         let leads = |endpoint: &&String| {
             let rows: Vec<StatusRow> = self.ask(endpoint, &["endpoint", "status"]).unwrap_or_default();
@@ -88,7 +88,7 @@ impl Etcdctl {
     /// Whether every one of these endpoints commits a proposal.
     ///
     /// # Errors
-    /// `Exit::Interrupted`, or `Exit::Io` when etcdctl does not run.
+    /// `Exit::Interrupted`, or `Exit::Io` when etcdctl cannot be run.
     pub fn all_healthy(&self, endpoints: &[String]) -> Result<bool> {
         Ok(self.call(&endpoints.join(","), &["endpoint", "health"]).run()?.success())
     }
@@ -124,13 +124,13 @@ impl Etcdctl {
         }
         serde_json::from_slice(&finished.stdout).map_err(|error| Trouble {
             fault: Fault::Program,
-            said: format!("etcdctl answered something that is not the expected JSON: {error}"),
+            said: format!("etcdctl returned unexpected JSON: {error}"),
         })
     }
 }
 
-/// The telling part of what etcdctl wrote to its standard error: the `error` of its last JSON log line that has
-/// one, or else its last line.
+/// The relevant part of etcdctl's standard error: the `error` of its last JSON log line that has one, or else its last
+/// line.
 fn gist(stderr: &str) -> String {
     #[derive(Deserialize)]
     struct Line {
@@ -139,9 +139,9 @@ fn gist(stderr: &str) -> String {
     let logged = stderr.lines().rev().find_map(|line| serde_json::from_str::<Line>(line).ok());
     let text = match logged {
         Some(line) => line.error,
-        None => stderr.lines().last().unwrap_or("it said nothing").to_owned(),
+        None => stderr.lines().last().unwrap_or("it printed nothing").to_owned(),
     };
-    // Of gRPC's nested descriptions the innermost says what happened.
+    // Of gRPC's nested descriptions the innermost is the cause.
     let inner = text.rsplit("desc = ").next().unwrap_or(&text);
     inner.trim_matches(['"', '\\', ' ']).trim_start_matches("Error: ").to_owned()
 }
@@ -159,7 +159,7 @@ Error: context deadline exceeded"#,
                 "transport: Error while dialing: dial tcp 10.240.48.10:2379: connect: connection refused",
             ),
             ("Error: etcdserver: no leader", "etcdserver: no leader"),
-            ("", "it said nothing"),
+            ("", "it printed nothing"),
         ];
         for (stderr, want) in cases {
             assert_eq!(gist(stderr), want);

@@ -1,4 +1,4 @@
-//! Questions to a member's client port over HTTP, and the certificates that it shows meanwhile.
+//! HTTP requests to a member's client port, and the certificates that it sends.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -11,8 +11,8 @@ use super::answer::{Answer, believed, is_timeout, reach, refusal, trouble};
 use super::tls::{Identity, Recorder, client};
 use crate::causes::Fault;
 
-/// For all of a reply, so that a server which sends a byte now and then holds nobody up.
-const WHOLE_REPLY: Duration = Duration::from_secs(5);
+/// The timeout for a whole reply, so that a server which sends a byte now and then does not block the run.
+const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// An answer over HTTP.
 #[derive(Clone, Debug)]
@@ -21,13 +21,14 @@ pub struct Reply {
     pub body: Vec<u8>,
 }
 
-/// A question over TLS: the answer, or why there is none, and the certificates as in [`super::Visit`].
+/// A request over TLS: the answer, or the reason why there is none, and the certificates as in [`super::Visit`].
 pub struct Asked {
     pub reply: Result<Reply, Answer>,
     pub presented: Vec<Vec<u8>>,
 }
 
-/// Asks without TLS, as HTTP/1.0: the other side closes the connection behind its answer. `None` when that is no HTTP.
+/// Sends a request without TLS, as HTTP/1.0: the server closes the connection after its answer. `None` when the answer
+/// is not HTTP.
 pub fn ask_plainly(address: SocketAddr, path: &str, limit: u64) -> Option<Reply> {
     let mut stream = reach(address).ok()?;
     stream.write_all(request(path).as_bytes()).ok()?;
@@ -41,10 +42,10 @@ pub(super) fn request(path: &str) -> String {
 /// At most `limit` bytes of a reply, head included.
 fn read_reply(stream: &mut impl Read, limit: u64) -> Option<Reply> {
     let (mut bytes, mut piece) = (Vec::new(), [0; 16 << 10]);
-    let until = Instant::now() + WHOLE_REPLY;
+    let until = Instant::now() + REPLY_TIMEOUT;
     while (bytes.len() as u64) < limit && Instant::now() < until {
         match stream.read(&mut piece) {
-            // What came before an error is kept: not everybody ends TLS as it should be ended.
+            // Bytes before an error are kept: not every server closes TLS correctly.
             Ok(0) | Err(_) => break,
             Ok(count) => bytes.extend_from_slice(&piece[..count]),
         }
@@ -56,7 +57,7 @@ fn read_reply(stream: &mut impl Read, limit: u64) -> Option<Reply> {
     Some(Reply { status, body: bytes.split_off(end + 4) })
 }
 
-/// Asks as a client of this cluster. What is asked holds no secret, and the certificate is left to the caller to judge.
+/// Sends a request as a client of this cluster. It contains no secret, and the caller checks the server's certificate.
 pub fn ask(address: SocketAddr, identity: &Identity, path: &str, limit: u64) -> Asked {
     let recorder = Arc::new(Recorder::default());
     let reply = reach(address).and_then(|stream| exchange(address, stream, identity, path, limit, &recorder));

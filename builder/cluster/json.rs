@@ -75,7 +75,7 @@ pub struct HashRow {
 #[serde(default)]
 pub struct Hash {
     pub hash: u32,
-    /// Hashes are of what lies between this revision and the asked one.
+    /// Hashes cover the range between this revision and the requested one.
     pub compact_revision: i64,
 }
 
@@ -101,7 +101,7 @@ pub struct Lease {
     pub id: u64,
 }
 
-/// Of `put` and `lease revoke` only the header counts.
+/// Only the header of `put` and `lease revoke` is used.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Written {
     pub header: Header,
@@ -125,7 +125,7 @@ pub struct KeyValue {
 mod tests {
     use super::*;
 
-    /// One ID in sixteen begins with a zero, and verify took it for another cluster's.
+    /// A regression test: one ID in sixteen begins with a zero, and verify took it for another cluster's.
     #[test]
     fn an_id_with_a_leading_zero_is_written_as_etcdctl_writes_it() {
         assert_eq!(hex_id(0x060a_2f48_8ab1_9660), "60a2f488ab19660");

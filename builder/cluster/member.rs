@@ -1,4 +1,4 @@
-//! What a member answers as one of a cluster: its status, its list of members and its health.
+//! The answers of a member about its cluster: its status, its list of members and its health.
 
 use super::etcdctl::Etcdctl;
 use super::json::{MemberList, Status, StatusRow};
@@ -8,19 +8,19 @@ use crate::parallel;
 
 pub struct MemberAnswers {
     pub status: Answered<Status>,
-    /// The same trouble as above when it does not answer at all.
+    /// The same trouble as for the status when it does not answer at all.
     pub list: Answered<MemberList>,
     pub health: Answered<()>,
 }
 
 impl MemberAnswers {
-    /// Of a member that is not asked.
+    /// The answers of a member that is not queried.
     pub fn none(trouble: &Trouble) -> Self {
         let [status, list, health] = [(); 3].map(|()| trouble.clone());
         Self { status: Err(status), list: Err(list), health: Err(health) }
     }
 
-    /// Asks for all three, as far as they can be known.
+    /// Queries all three, as far as possible.
     pub fn ask(endpoint: &str, etcdctl: &Etcdctl) -> Self {
         let ask = || -> Answered<Status> {
             let rows: Vec<StatusRow> = etcdctl.ask(endpoint, &["endpoint", "status"])?;
@@ -29,13 +29,13 @@ impl MemberAnswers {
         };
         let status = ask();
         match &status {
-            // A user without rights is told the status by some releases only, the list by all.
+            // A user without permissions gets the status from some releases only, the list from all.
             Err(trouble) if !matches!(trouble.fault, Fault::NoUser | Fault::Permission) => {
                 Self::none(trouble)
             }
-            // Both need a quorum and would only wait out their deadlines.
+            // Both need a quorum and would only run into their timeouts.
             Ok(known) if known.leader == 0 => {
-                let none = Trouble { fault: Fault::NoLeader, said: "it knows of no leader".into() };
+                let none = Trouble { fault: Fault::NoLeader, said: "it has no leader".into() };
                 Self { list: Err(none.clone()), health: Err(none), status }
             }
             _ => {

@@ -1,5 +1,5 @@
-//! Talking to a running cluster: by the bundle's etcdctl, and by TLS and HTTP with the members' ports. What the answers
-//! mean for a bundle is for `verify` to say.
+//! Access to a running cluster: with the bundle's etcdctl, and over TLS and HTTP to the members' ports. `verify`
+//! compares the answers with the bundle.
 
 mod answer;
 mod authorities;
@@ -19,14 +19,14 @@ mod trouble;
 
 pub use answer::Answer;
 pub use authorities::{Authorities, MAX_VERSION_BYTES, identify};
-pub use bundled::bundled_etcdctl;
 pub use client_authorities::{Names as CaNames, asked_for};
 pub use connect::connect;
 pub use etcdctl::Etcdctl;
 pub use http::ask;
+#[cfg(test)]
+pub use json::Header;
 pub use json::{
-    Alarm, Alarms, Hash, HashRow, Header, Lease, ListedMember, MemberList, Range, Status, StatusRow, Written,
-    hex_id,
+    Alarm, Alarms, Hash, HashRow, Lease, ListedMember, MemberList, Range, Status, StatusRow, Written, hex_id,
 };
 pub use member::MemberAnswers;
 pub use probe::{Visit, plain as probe_plainly, tls as probe_tls};

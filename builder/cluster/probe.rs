@@ -1,7 +1,7 @@
-//! Knocking at a member's ports as somebody whom it has to keep out, and looking at how it answers.
+//! Probes a member's ports as a client that it must refuse, and evaluates the answers.
 //!
-//! A refusal counts only with evidence: a TLS alert about the certificate, the sentence etcd has for plain HTTP, or
-//! a connection closed right after the handshake. A port that nobody answers at refuses nothing.
+//! A refusal counts only with evidence: a TLS alert about the certificate, etcd's message for plain HTTP, or a
+//! connection closed right after the handshake. A port that does not answer has refused nothing.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -11,16 +11,16 @@ use std::time::Duration;
 use rustls::Stream;
 
 use super::answer::{Answer, believed, is_timeout, reach, refusal, trouble};
-use super::connect::PATIENCE;
+use super::connect::SILENCE_TIMEOUT;
 use super::http::request;
 use super::tls::{Identity, Recorder, client};
 use crate::causes::Fault;
 
-/// A member that lets somebody in says nothing until it is asked something; one that refuses says so at once.
+/// A member that accepts a client sends nothing until it gets a request; one that refuses does so at once.
 const REFUSAL_WAIT: Duration = Duration::from_millis(1200);
 
-/// A visit over TLS: the answer, and the certificates that the port has shown, leaf first, in DER. None where the
-/// handshake did not get as far.
+/// A probe over TLS: the answer, and the certificates that the port has sent, leaf first, in DER. None where the
+/// handshake did not get that far.
 pub struct Visit {
     pub answer: Answer,
     pub presented: Vec<Vec<u8>>,
@@ -83,15 +83,15 @@ fn visit(
         }
     }
     let mut reply = [0; 512];
-    // Under TLS 1.3 the client is done before the server has judged its certificate.
+    // Under TLS 1.3 the client finishes its handshake before the server has checked its certificate.
     let _ = stream.set_read_timeout(Some(REFUSAL_WAIT));
     match Stream::new(&mut connection, &mut stream).read(&mut reply) {
         Ok(0) => return Answer::Refused("it closed the connection after the handshake".into()),
-        Ok(_) => return Answer::LetIn("data, unasked".into()),
+        Ok(_) => return Answer::LetIn("unsolicited data".into()),
         Err(error) if is_timeout(&error) => {}
         Err(error) => return refusal(address, &error),
     }
-    let _ = stream.set_read_timeout(Some(PATIENCE));
+    let _ = stream.set_read_timeout(Some(SILENCE_TIMEOUT));
     let mut tls = Stream::new(&mut connection, &mut stream);
     match tls.write_all(request("/version").as_bytes()).and_then(|()| tls.read(&mut reply)) {
         Ok(0) => Answer::Refused("it closed the connection after the handshake".into()),
@@ -118,7 +118,7 @@ mod tests {
             let _ = stream.read(&mut request);
             match reply {
                 Some(bytes) => stream.write_all(bytes).unwrap(),
-                None => std::thread::sleep(PATIENCE * 3),
+                None => std::thread::sleep(SILENCE_TIMEOUT * 3),
             }
         })
         .unwrap();
@@ -151,7 +151,7 @@ mod tests {
         assert_eq!(fault(tls(closed, None).answer), Fault::Stopped);
         assert_eq!(fault(plain(server(None))), Fault::Waiting);
         assert_eq!(fault(tls(server(None), None).answer), Fault::Waiting);
-        // Something that is no TLS server closes before it shows a certificate.
+        // A server without TLS closes the connection before it sends a certificate.
         assert_eq!(fault(tls(server(Some(b"")), None).answer), Fault::Unknown);
     }
 }

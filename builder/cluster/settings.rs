@@ -1,6 +1,6 @@
-//! What a member tells a client about how it was set, besides what etcdctl asks: `/debug/vars` has its command line,
-//! `/metrics` some of its settings (etcd's server/etcdserver/api/etcdhttp and server/embed/etcd.go; 3.4, 3.5 and 3.6 alike,
-//! with authentication on as well).
+//! The settings that a member reports to a client, besides those that etcdctl reads: `/debug/vars` has its command
+//! line, `/metrics` some of its settings (etcd's server/etcdserver/api/etcdhttp and server/embed/etcd.go; 3.4, 3.5 and
+//! 3.6 alike, with authentication on as well).
 
 use std::net::SocketAddr;
 
@@ -10,21 +10,21 @@ use super::http::{self, Reply};
 use super::tls::{self, Identity};
 use crate::parallel;
 
-/// A member that has met many clients has some hundred kilobytes of metrics.
+/// A member that has served many clients has some hundred kilobytes of metrics.
 const MAX_REPLY_BYTES: u64 = 16 << 20;
 
-/// `None` where it did not tell.
+/// `None` where it did not report a setting.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
-    /// The program first.
+    /// The arguments, beginning with the program.
     pub command: Option<Vec<String>>,
-    /// `quota-backend-bytes`, with etcd's default in the place of 0.
+    /// `quota-backend-bytes`, with etcd's default instead of 0.
     pub quota: Option<f64>,
     /// Whether `metrics` is `extensive`.
     pub extensive: Option<bool>,
     /// `enable-pprof`.
     pub pprof: Option<bool>,
-    /// Whether it takes TLS 1.2, and 1.3, alone.
+    /// Whether it accepts only TLS 1.2, and whether it accepts only 1.3.
     pub tls12: Option<bool>,
     pub tls13: Option<bool>,
     /// When its process began, in seconds since 1970.

@@ -1,4 +1,4 @@
-//! Where the members of a bundle are reached.
+//! The addresses at which the members of a bundle are reached.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -8,16 +8,16 @@ use crate::bundle::manifest::Node;
 use crate::failure::{Exit, Failure, Result};
 use crate::values::Url;
 
-/// A node and where its ports are reached from here.
+/// A node and the addresses of its ports, as reached from here.
 pub struct Target<'a> {
     pub node: &'a Node,
     pub client: SocketAddr,
-    /// Not known when the client port was given from outside.
+    /// Unknown when the client port was given on the command line.
     pub peer: Option<SocketAddr>,
 }
 
 impl Target<'_> {
-    /// As etcdctl takes it.
+    /// In the form that etcdctl takes.
     pub fn endpoint(&self) -> String {
         format!("https://{}", self.client)
     }
@@ -31,23 +31,23 @@ pub fn endpoints(manifest: &Manifest) -> Result<Vec<String>> {
     Ok(targets(manifest, &BTreeMap::new())?.iter().map(Target::endpoint).collect())
 }
 
-/// The nodes of a bundle, in its order, some of which are reached elsewhere.
+/// The nodes of a bundle, in its order, with other addresses for those in `given`.
 ///
 /// # Errors
-/// `Exit::Usage` when `given` names another node; `Exit::Wrong` when one has no https URL with a port.
+/// `Exit::Usage` when `given` names an unknown node; `Exit::Wrong` when a node has no https URL with a port.
 pub fn targets<'a>(manifest: &'a Manifest, given: &BTreeMap<String, SocketAddr>) -> Result<Vec<Target<'a>>> {
     if let Some(unknown) =
         given.keys().find(|name| manifest.nodes.iter().all(|node| node.name.as_str() != *name))
     {
         return Err(Failure::new(
             Exit::Usage,
-            format!("the bundle has no node {unknown} to take an endpoint for"),
+            format!("the bundle has no node {unknown} to use as an endpoint"),
         ));
     }
     let all = manifest.nodes.iter().map(|node| {
         let at = |urls: &[Url], what: &str| match urls.first() {
             Some(url) => Ok(url.address()),
-            None => Err(Failure::wrong(format!("the manifest gives {} no https {what} URL", node.name))),
+            None => Err(Failure::wrong(format!("in the manifest, {} has no https {what} URL", node.name))),
         };
         Ok(match given.get(node.name.as_str()) {
             Some(client) => Target { node, client: *client, peer: None },

@@ -1,4 +1,4 @@
-//! TLS with a member: whom to show, and what it shows.
+//! TLS with a member: the certificate to send, and the certificates that it sends.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -14,11 +14,11 @@ use rustls::{
     SupportedProtocolVersion,
 };
 
-use super::connect::{PATIENCE, connect};
+use super::connect::{SILENCE_TIMEOUT, connect};
 use super::p521;
 use crate::failure::{Failure, Result};
 
-/// Somebody's certificate and key.
+/// A certificate and its key.
 #[derive(Clone)]
 pub struct Identity(Arc<CertifiedKey>);
 
@@ -26,7 +26,7 @@ impl Identity {
     /// From PEM: the leaf first, then its chain; the key as PKCS#8, SEC1 or PKCS#1.
     ///
     /// # Errors
-    /// `Exit::Untrusted` when either cannot be read. The message holds nothing of the key.
+    /// `Exit::Untrusted` when either cannot be parsed. The message contains nothing of the key.
     pub fn from_pem(certificate: &[u8], key: &[u8]) -> Result<Self> {
         let chain: Vec<_> = CertificateDer::pem_slice_iter(certificate)
             .collect::<std::result::Result<_, _>>()
@@ -36,9 +36,8 @@ impl Identity {
         let signer = match rustls::crypto::ring::sign::any_supported_type(&key) {
             Ok(signer) => signer,
             // ring has no P-521, which profiles may choose.
-            Err(_) => p521::signing_key(&key).ok_or_else(|| {
-                Failure::untrusted("the client key is of a kind that this kiln does not know")
-            })?,
+            Err(_) => p521::signing_key(&key)
+                .ok_or_else(|| Failure::untrusted("the type of the client key is not supported"))?,
         };
         Ok(Self(Arc::new(CertifiedKey::new(chain, signer))))
     }
@@ -68,8 +67,8 @@ pub(super) fn config(
     }))
 }
 
-/// Shows the certificate whoever asks: the server's list of acceptable issuers must not keep another CA's
-/// certificate from being tried.
+/// Sends the certificate to every server, so that another CA's certificate is tried even if it is not in the server's
+/// list of acceptable issuers.
 #[derive(Debug)]
 struct Show(Identity);
 
@@ -89,7 +88,8 @@ impl ResolvesClientCert for Show {
     }
 }
 
-/// Keeps the server's certificates and believes them: a probe sends no secret, and whether they are good is judged later.
+/// Records the server's certificates and accepts all of them: a probe sends no secret, and the certificates are
+/// checked later.
 #[derive(Debug, Default)]
 pub(super) struct Recorder(Mutex<Vec<Vec<u8>>>);
 
@@ -148,10 +148,10 @@ impl ServerCertVerifier for Recorder {
     }
 }
 
-/// Whether a server takes this version of TLS alone. `None` where it answers neither with a hello nor with the alert that
-/// says no (RFC 8446 6.2, protocol_version).
+/// Whether a server accepts only this version of TLS. `None` where it answers neither with a hello nor with the alert
+/// for an unsupported version (RFC 8446 6.2, protocol_version).
 pub fn takes(address: SocketAddr, version: &'static SupportedProtocolVersion) -> Option<bool> {
-    let mut stream = connect(address, PATIENCE).ok()?;
+    let mut stream = connect(address, SILENCE_TIMEOUT).ok()?;
     let config = config(None, Arc::new(Recorder::default()), &[version]).ok()?;
     let mut connection = ClientConnection::new(config, ServerName::IpAddress(address.ip().into())).ok()?;
     while connection.protocol_version().is_none() {

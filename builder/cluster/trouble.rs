@@ -1,11 +1,11 @@
-//! Why a question got no answer.
+//! The reason why a request got no answer.
 
 use crate::causes::Fault;
 
 #[derive(Clone, Debug)]
 pub struct Trouble {
     pub fault: Fault,
-    /// What was said, on one line.
+    /// The error text, on one line.
     pub said: String,
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use serde_json::json;
 
 use super::{inputs, output::Output};
-use crate::artifact::{self, Accept, Outcome, Record, Store};
+use crate::artifact::{self, Accept, Outcome, ReleaseRecord, Store};
 use crate::cli::Artifacts;
 use crate::disk;
 use crate::etcd::Release;
@@ -34,47 +34,50 @@ pub fn run(verb: &Artifacts, out: &Output) -> Result<()> {
                 out.print(format_args!("{}: {}", outcome(added.outcome), describe(&added.record)))
             })
         }
-        Artifacts::List { store, json } => {
-            let store = Store::at(&store.artifacts);
-            let directory = std::path::absolute(store.directory()).doing(|| "finding the store".into())?;
-            if disk::look(&directory)?.is_none() {
-                let reason = format!(
-                    "there is no artifact store {}; kiln artifacts add FILE… makes one",
-                    directory.display()
-                );
-                return Err(Failure::new(Exit::Usage, reason));
-            }
-            let records = store.list()?;
-            if *json {
-                return out.json(&records);
-            }
-            if records.is_empty() {
-                out.say(format_args!(
-                    "{} is empty; kiln artifacts add FILE… imports etcd's release tarball, or Debian's etcd-server and etcd-client",
-                    store.directory().display()
-                ));
-            }
-            records.iter().try_for_each(|record| out.print(describe(record)))
-        }
-        Artifacts::Known { json } => {
-            if *json {
-                let known = artifact::known().map(|known| {
-                    json!({
-                        "version": known.release, "arch": known.arch, "file": known.file, "sha256": known.sha256,
-                    })
-                });
-                return out.json(&known.collect::<Vec<_>>());
-            }
-            let line = |known: artifact::Known| {
-                let (release, arch) = (known.release.to_string(), known.arch.to_string());
-                format!("{release:<8} {arch:<8} {}", known.file)
-            };
-            out.print(artifact::known().map(line).collect::<Vec<_>>().join("\n"))
-        }
+        Artifacts::List { store, json } => list(&Store::at(&store.artifacts), *json, out),
+        Artifacts::Known { json } => known(*json, out),
     }
 }
 
-/// A profile without a version takes the newest release: an import may change what all of these are built with.
+fn list(store: &Store, json: bool, out: &Output) -> Result<()> {
+    let directory = std::path::absolute(store.directory()).doing(|| "finding the store".into())?;
+    if disk::look(&directory)?.is_none() {
+        let reason = format!(
+            "there is no artifact store {}; create one with kiln artifacts add FILE…",
+            directory.display()
+        );
+        return Err(Failure::new(Exit::Usage, reason));
+    }
+    let records = store.list()?;
+    if json {
+        return out.json(&records);
+    }
+    if records.is_empty() {
+        out.say(format_args!(
+            "{} is empty; kiln artifacts add FILE… imports etcd's release tarball, or Debian's etcd-server and etcd-client",
+            store.directory().display()
+        ));
+    }
+    records.iter().try_for_each(|record| out.print(describe(record)))
+}
+
+fn known(json: bool, out: &Output) -> Result<()> {
+    if json {
+        let known = artifact::known().map(|known| {
+            json!({
+                "version": known.release, "arch": known.arch, "file": known.file, "sha256": known.sha256,
+            })
+        });
+        return out.json(&known.collect::<Vec<_>>());
+    }
+    let line = |known: artifact::KnownRelease| {
+        let (release, arch) = (known.release.to_string(), known.arch.to_string());
+        format!("{release:<8} {arch:<8} {}", known.file)
+    };
+    out.print(artifact::known().map(line).collect::<Vec<_>>().join("\n"))
+}
+
+/// A profile without a version uses the newest release: an import may change the release of all those profiles.
 fn tell_of_newest(before: &[(Release, Arch)], after: &[(Release, Arch)], out: &Output) {
     for arch in Arch::ALL {
         let newest =
@@ -83,7 +86,7 @@ fn tell_of_newest(before: &[(Release, Arch)], after: &[(Release, Arch)], out: &O
             && old != new
         {
             out.announce(format_args!(
-                "from now on, profiles for {arch} that name no [etcd] version are built with etcd {new} instead of {old}"
+                "profiles for {arch} without [etcd] version are now built with etcd {new} instead of {old}"
             ));
         }
     }
@@ -98,7 +101,7 @@ fn outcome(outcome: Outcome) -> &'static str {
     }
 }
 
-fn describe(record: &Record) -> String {
+fn describe(record: &ReleaseRecord) -> String {
     let mut text = format!("etcd {} {}", record.version, record.arch);
     for source in &record.sources {
         let _ = write!(text, "\n  from {}, {}, sha256 {}", source.file, source.trust, source.sha256);

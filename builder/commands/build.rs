@@ -12,7 +12,7 @@ use super::places::Places;
 use super::progress::Progress;
 use super::{cache, fleet, inputs, overlays, peers};
 use crate::build::{Prepared, Session, Sink};
-use crate::bundle::{Holds, Place};
+use crate::bundle::{Holds, Manifest, Place, Writer};
 use crate::cli;
 use crate::clock;
 use crate::disk;
@@ -22,7 +22,7 @@ use crate::{parallel, pki, render};
 
 pub fn run(args: &cli::Build, out: &Output) -> Result<()> {
     thread::scope(|scope| {
-        // To read and check everything is work for one core; the others have none yet.
+        // Reading and checking everything keeps one core busy; the others have no work yet.
         let _early = parallel::beside(scope, || {
             pki::warm_up();
             render::embedded().map(drop)
@@ -34,7 +34,7 @@ pub fn run(args: &cli::Build, out: &Output) -> Result<()> {
     })
 }
 
-/// Where a bundle is made unless the command line says otherwise.
+/// The default output of a bundle.
 pub fn default_out(name: &ClusterName) -> PathBuf {
     Path::new("out").join(name.as_str())
 }
@@ -48,51 +48,70 @@ fn one(name: &str, args: &cli::Build, out: &Output) -> Result<()> {
     let places = Places::of(&args.inputs, &target)?;
     places.refuse_keystore(&path)?;
     overlays::check(&[&profile], &session, &places.and_keystore(&path))?;
-    // Now that it is known to lie in none of the others.
-    session.cache = cache::opened(&args.inputs.cache, out);
-    let prepared = Prepared::new(&profile, &session, path, &target)?;
+    // Only after the check that none of the directories is inside another.
+    session.keep_results(cache::opened(&args.inputs.cache, out));
+    let mut prepared = Prepared::new(&profile, &session, path, &target)?;
     let place = Place::begin(&target, Holds::Bundle)?.having_seen(session.seen(&target));
     let writer = place.bundle();
-    let replaced = disk::look(&target)?.map(|_| place.replaced(None));
-    let progress = Progress::begin(out, prepared.plan.nodes.len());
-    let done = |done| progress.tell(done);
-    let sink = Sink::Bundle { writer: &writer, replaced: replaced.as_deref(), progress: &done };
-    // One for each node, unless somebody wants fewer: on two cores the third of three would otherwise be left alone with one.
-    let each =
-        NonZeroUsize::new(prepared.plan.nodes.len()).map_or(session.jobs, |nodes| nodes.max(session.jobs));
-    let manifest = crate::build::build(&prepared, &session, sink, args.inputs.jobs.unwrap_or(each))?;
+    let manifest = make(&prepared, &session, &writer, &place, args, out)?;
     if !prepared.plan.peers_by_name {
         peers::warn(prepared.plan.release, out);
     }
     if let Some(end) = prepared.shortened(&manifest) {
-        out.warn(format_args!("certificates end on {end} with the CA, sooner than leaf-lifetime says"));
+        out.warn(format_args!("certificates expire on {end} with the CA, earlier than leaf-lifetime allows"));
     }
     let expires = manifest.certificates.iter().map(|certificate| certificate.not_after).min();
 
-    let Prepared { plan, mut keystore, keystore_path, keystore_is_new, .. } = prepared;
     writer.finish(manifest)?;
-    // The keystore is saved when nothing is left that could be refused: a bundle whose keys nobody has any
-    // more could never be built again.
-    drop(progress);
-    let noted = place.publish(|| {
-        if keystore.is_unsaved() {
-            keystore.save(&keystore_path)?;
-        }
-        // Whatever comes now, the keystore is there.
-        if keystore_is_new {
-            out.announce(format_args!("made the keystore {}: {KEEP_IT}", keystore_path.display()));
-        }
-        Ok(())
-    })?;
+    // The keystore is saved when every check has passed: a bundle whose keys are lost could never be built again.
+    let noted = place.publish(|| save_keystore(&mut prepared, out))?;
     session.close(&target, &noted)?;
     if expires.is_some_and(|expires| expires <= clock::now()) {
         out.warn(format_args!(
-            "certificates in this bundle have expired; kiln keystore renew {} --keystore {} and build again",
-            plan.cluster.name,
-            keystore_path.display()
+            "certificates in this bundle have expired; run kiln keystore renew {} --keystore {}, and build again",
+            prepared.plan.cluster.name,
+            prepared.keystore_path.display()
         ));
     }
-    let said = if args.inputs.json {
+    let said = say(&target, &prepared, args.inputs.json, out);
+    and_said(&format!("{} is built", target.display()), said)
+}
+
+/// Makes every file of the bundle except those that are written last.
+fn make(
+    prepared: &Prepared,
+    session: &Session<'_>,
+    writer: &Writer<'_>,
+    place: &Place,
+    args: &cli::Build,
+    out: &Output,
+) -> Result<Manifest> {
+    let replaced = place.replaced(None);
+    let replaced = disk::look(&replaced)?.map(|_| replaced.as_path());
+    let nodes = prepared.plan.nodes.len();
+    let progress = Progress::begin(out, nodes);
+    let done = |done| progress.tell(done);
+    let sink = Sink::Bundle { writer, replaced, progress: &done };
+    // One thread for each node by default: with two threads, the third of three nodes would be left to one core alone.
+    let each = NonZeroUsize::new(nodes).map_or(session.jobs, |nodes| nodes.max(session.jobs));
+    crate::build::build(prepared, session, sink, args.inputs.jobs.unwrap_or(each))
+}
+
+fn save_keystore(prepared: &mut Prepared, out: &Output) -> Result<()> {
+    let path = &prepared.keystore_path;
+    if prepared.keystore.is_unsaved() {
+        prepared.keystore.save(path)?;
+    }
+    // From here on the keystore exists, whatever happens.
+    if prepared.keystore_is_new {
+        out.announce(format_args!("created the keystore {}: {KEEP_IT}", path.display()));
+    }
+    Ok(())
+}
+
+fn say(target: &Path, prepared: &Prepared, json: bool, out: &Output) -> Result<()> {
+    let plan = &prepared.plan;
+    if json {
         out.json(&json!({
             "bundle": target,
             "cluster": {
@@ -101,8 +120,8 @@ fn one(name: &str, args: &cli::Build, out: &Output) -> Result<()> {
             },
             "etcd": plan.release,
             "nodes": plan.nodes.iter().map(|node| &node.name).collect::<Vec<_>>(),
-            "keystore": keystore_path,
-            "keystore_made": keystore_is_new,
+            "keystore": prepared.keystore_path,
+            "keystore_made": prepared.keystore_is_new,
         }))
     } else {
         out.print(format_args!(
@@ -114,6 +133,5 @@ fn one(name: &str, args: &cli::Build, out: &Output) -> Result<()> {
             plan.cluster.id,
             plan.cluster.token
         ))
-    };
-    and_said(&format!("{} is built", target.display()), said)
+    }
 }

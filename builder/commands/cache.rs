@@ -1,36 +1,26 @@
-//! `kiln cache show` and `prune`, and where the cache is.
+//! `kiln cache show` and `prune`, and the location of the cache.
 
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
 use super::output::Output;
-use crate::cache::{Cache, LIMIT};
+use crate::cache::{Cache, DEFAULT_MAX_BYTES};
 use crate::cli;
 use crate::clock;
-use crate::disk;
-use crate::environ;
 use crate::failure::{Exit, Failure, Result};
+use crate::xdg;
 
-/// Where it is: as the command line or `KILN_CACHE` says, else where caches are (XDG Base Directory Specification).
-/// `None` where there is no home to have one in.
+/// The location of the cache: from the command line or `KILN_CACHE`, else the user's cache directory. `None` where
+/// there is no home directory.
 fn directory(given: Option<&Path>) -> Result<Option<PathBuf>> {
-    if let Some(given) = given {
-        return Ok(Some(given.to_owned()));
-    }
-    let named = |name: &str| environ::value(name).map(PathBuf::from);
-    // The specification wants paths that are not absolute to be ignored.
-    if let Some(caches) = named("XDG_CACHE_HOME").filter(|path| path.is_absolute()) {
-        return Ok(Some(caches.join("kiln")));
-    }
-    match named("HOME").filter(|home| home.is_absolute()) {
-        // A home that is not there is not made.
-        Some(home) if disk::look(&home)?.is_some() => Ok(Some(home.join(".cache/kiln"))),
-        _ => Ok(None),
+    match given {
+        Some(given) => Ok(Some(given.to_owned())),
+        None => xdg::directory("XDG_CACHE_HOME", ".cache"),
     }
 }
 
-/// Where the cache is that builds use; `None` where they use none.
+/// The location of the cache that builds use; `None` where they use none.
 pub fn place(args: &cli::Cache) -> Result<Option<PathBuf>> {
     if args.no_cache { Ok(None) } else { directory(args.cache.as_deref()) }
 }
@@ -43,7 +33,7 @@ fn open(args: &cli::Cache) -> Result<Option<Cache>> {
     place(args)?.map(|path| Cache::open(&path, clock::now())).transpose()
 }
 
-/// The same; one that cannot be used is said so, and is none.
+/// The same; a cache that cannot be used causes a warning, and `None`.
 pub fn opened(args: &cli::Cache, out: &Output) -> Option<Cache> {
     open(args).unwrap_or_else(|failure| {
         out.warn(failure);
@@ -54,7 +44,7 @@ pub fn opened(args: &cli::Cache, out: &Output) -> Option<Cache> {
 pub fn run(verb: &cli::CacheVerb, out: &Output) -> Result<()> {
     let (cli::CacheVerb::Show { cache, json } | cli::CacheVerb::Prune { cache, json, .. }) = verb;
     let Some(path) = directory(cache.as_deref())? else {
-        let reason = "there is no place for a cache: name one with --cache or KILN_CACHE";
+        let reason = "there is no cache directory; name one with --cache or KILN_CACHE";
         return Err(Failure::new(Exit::Usage, reason));
     };
     let cache = Cache::at(&path);
@@ -62,14 +52,18 @@ pub fn run(verb: &cli::CacheVerb, out: &Output) -> Result<()> {
         cli::CacheVerb::Show { .. } => {
             let held = cache.held()?;
             if *json {
-                return out.json(&json!({ "cache": path, "limit": LIMIT, "held": held }));
+                return out.json(&json!({ "cache": path, "limit": DEFAULT_MAX_BYTES, "held": held }));
             }
             let total: u64 = held.iter().map(|held| held.bytes).sum();
             let lines: Vec<_> = held
                 .iter()
                 .map(|held| format!("\n  {:<8} {:>6} {:>12} bytes", held.of, held.entries, held.bytes))
                 .collect();
-            out.print(format_args!("{}: {total} of {LIMIT} bytes{}", path.display(), lines.concat()))
+            out.print(format_args!(
+                "{}: {total} of {DEFAULT_MAX_BYTES} bytes{}",
+                path.display(),
+                lines.concat()
+            ))
         }
         cli::CacheVerb::Prune { max_size, .. } => {
             let pruned = cache.prune(*max_size, clock::now())?;

@@ -1,4 +1,4 @@
-//! `kiln check`: a profile, by making everything and keeping nothing; or a finished bundle.
+//! `kiln check`: checks a profile by making everything and keeping nothing; or a finished bundle.
 
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -56,7 +56,7 @@ fn profile(name: &str, args: &cli::Check, out: &Output) -> Result<()> {
 fn profiles(args: &cli::Check, out: &Output) -> Result<()> {
     let tell = |note| out.tell(note);
     let session = Session::new(inputs::options(&args.inputs)?, &tell)?;
-    let source = cli::Source {
+    let source = cli::ProfileNames {
         profile: args.profile.clone(),
         fleet: args.fleet.clone(),
         named: Vec::new(),
@@ -93,10 +93,10 @@ fn profiles(args: &cli::Check, out: &Output) -> Result<()> {
 fn directory(path: &Path, json: bool, out: &Output) -> Result<()> {
     if disk::look(path)?.is_none()
         && let Some(name) = path.to_str().filter(|name| inputs::is_profile(name))
-        // Where its bundle is, that is what was meant.
+        // The user probably means the bundle in out/, if there is one.
         && disk::look(&Path::new("out").join(path))?.is_none()
     {
-        let reason = format!("there is no bundle {name}; the profile is checked with --profile {name}");
+        let reason = format!("there is no bundle {name}; to check the profile, use --profile {name}");
         return Err(Failure::new(Exit::Usage, reason));
     }
     let (problems, whole) = if path.is_dir() && disk::look(&path.join(INDEX))?.is_some() {
@@ -108,7 +108,7 @@ fn directory(path: &Path, json: bool, out: &Output) -> Result<()> {
                 "fleet": path, "bundles": bundles, "problems": first(&problems), "problem_count": problems.len(),
             }))?;
         }
-        (problems, format!("{}, each as the index and its manifest say", counted(bundles, "bundle")))
+        (problems, format!("{}: all match the index and their manifests", counted(bundles, "bundle")))
     } else {
         let bundle = Bundle::open(path)?;
         let files = bundle.manifest.files.len();
@@ -118,7 +118,7 @@ fn directory(path: &Path, json: bool, out: &Output) -> Result<()> {
                 "bundle": path, "files": files, "problems": first(&problems), "problem_count": problems.len(),
             }))?;
         }
-        (problems, format!("all {files} files are as the manifest says"))
+        (problems, format!("all {files} files match the manifest"))
     };
     if problems.is_empty() {
         return if json { Ok(()) } else { out.print(format_args!("{}: {whole}", path.display())) };
@@ -126,7 +126,7 @@ fn directory(path: &Path, json: bool, out: &Output) -> Result<()> {
     Err(differs(path, &problems))
 }
 
-/// As many as fit into an answer: a manifest may list a million files that are not there.
+/// A limit for the answer: a manifest may list a million missing files.
 fn first(problems: &[Problem]) -> &[Problem] {
     &problems[..problems.len().min(1000)]
 }

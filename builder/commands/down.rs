@@ -11,23 +11,31 @@ use crate::host::{self, State};
 
 pub fn run(args: &cli::Down, out: &Output) -> Result<()> {
     let bundle = Bundle::open(&args.bundle)?;
-    let state = State::need(&bundle)?;
+    // Held from here on, so that what the question names is what is removed.
+    let held = State::hold(&bundle)?;
     if args.purge && !args.yes {
-        ask(&state)?;
+        ask(&held.state)?;
     }
-    let gone = host::down(&bundle, args.purge)?;
+    let (there, cluster) = (&held.state.record.names, &bundle.manifest.cluster);
+    if there.id != cluster.id {
+        out.warn(format_args!(
+            "these are the VMs of the cluster {} with the ID {}, and the bundle is of {} with the ID {}",
+            there.cluster, there.id, cluster.name, cluster.id
+        ));
+    }
+    let gone = host::down(held, &bundle, args.purge)?;
     let directory = gone.directory.display();
     match args.purge {
-        true => out.say(format_args!("the machines and their disks in {directory} are gone")),
+        true => out.say(format_args!("removed the VMs and their disks in {directory}")),
         false => out.say(format_args!(
-            "the machines are gone; their disks stay in {directory}: kiln up continues with them"
+            "stopped the VMs and kept their disks in {directory}; kiln up starts them again"
         )),
     }
     if let Some(bridge) = &gone.bridge {
-        out.warn(format_args!("the bridge {bridge} stays, because other machines use it"));
+        out.warn(format_args!("kept the bridge {bridge}, because other VMs use it"));
     }
     for target in &gone.behind {
-        out.warn(format_args!("{} stays; only the link to it was removed", target.display()));
+        out.warn(format_args!("kept {}; only the link to it was removed", target.display()));
     }
     Ok(())
 }
@@ -38,7 +46,7 @@ fn ask(state: &State) -> Result<()> {
     let mut stderr = std::io::stderr();
     write!(
         stderr,
-        "this removes the disks of {name} in {}, and all that etcd holds on them; go on? [y/N] ",
+        "this removes the disks of {name} in {} with all of etcd's data; continue? [y/N] ",
         disk::resolved(&state.directory).display()
     )
     .and_then(|()| stderr.flush())
@@ -48,7 +56,7 @@ fn ask(state: &State) -> Result<()> {
     match answer.trim() {
         "y" | "Y" | "yes" => Ok(()),
         _ => {
-            Err(Failure::unsafe_to("not confirmed, so nothing was removed; --yes confirms it without asking"))
+            Err(Failure::unsafe_to("not confirmed, so nothing was removed; pass --yes to skip the question"))
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `kiln etcdctl`: etcdctl without a flag to remember.
+//! `kiln etcdctl`: etcdctl with all connection flags set.
 
 use std::path::Path;
 
@@ -13,10 +13,10 @@ use crate::failure::{Failure, Result};
 use crate::process::{Ended, Program};
 
 /// # Errors
-/// What etcdctl ended with, as it is: its exit code, or 128 and the signal's number.
+/// The exit status of etcdctl, unchanged: its exit code, or 128 and the signal's number.
 pub fn run(args: &cli::Etcdctl, out: &Output) -> Result<()> {
     let bundle = Bundle::open(&args.bundle)?;
-    programs::check_aloud(&bundle, &[artifact::Program::Etcdctl], &args.trust, out)?;
+    programs::check_aloud(&bundle, &[artifact::EtcdProgram::Etcdctl], &args.trust, out)?;
     let scratch = Scratch::swept("etcdctl")?;
     let etcdctl = Etcdctl::new(&bundle.path, &bundle.manifest, scratch.path())?;
     let client = |file: &str| Path::new(&bundle.path).join("client").join(file);
@@ -25,7 +25,7 @@ pub fn run(args: &cli::Etcdctl, out: &Output) -> Result<()> {
         true => vec![leader(&etcdctl, &endpoints, out)?],
         false => endpoints,
     };
-    // By variables, so that a flag on the command line has its way.
+    // As variables, so that a flag on the command line overrides them.
     let variables = [
         ("endpoints", "ETCDCTL_ENDPOINTS", endpoints.join(",").into()),
         ("cacert", "ETCDCTL_CACERT", client("ca.pem")),
@@ -37,7 +37,7 @@ pub fn run(args: &cli::Etcdctl, out: &Output) -> Result<()> {
         .env("ETCDCTL_API", "3")
         .private_args(&args.arguments);
     for (flag, variable, value) in variables {
-        // etcdctl refuses to be told the same thing twice.
+        // etcdctl refuses a setting that is given twice, as a flag and as a variable.
         if !is_given(&args.arguments, flag) {
             program = program.env(variable, value);
         }
@@ -47,12 +47,12 @@ pub fn run(args: &cli::Etcdctl, out: &Output) -> Result<()> {
         Ended::Code(code) => Err(Failure::passed_on(u8::try_from(code).unwrap_or(1))),
         // As a shell reports it.
         Ended::Signal(signal) => Err(Failure::passed_on(u8::try_from(128 + signal).unwrap_or(1))),
-        Ended::Deadline => Err(Failure::io("etcdctl did not end")),
+        Ended::Deadline => Err(Failure::io("etcdctl did not exit")),
     }
 }
 
-/// What etcdctl must not take from the caller's environment: settings for another cluster, and proxies, which members of
-/// a cluster are not behind (`http.ProxyFromEnvironment` in Go's net/http).
+/// Variables of the caller that etcdctl must not get: settings for another cluster, and proxies, because members of a
+/// cluster are not behind one (`http.ProxyFromEnvironment` in Go's net/http).
 fn is_withheld(name: &str) -> bool {
     let proxy = ["http_proxy", "https_proxy", "all_proxy", "no_proxy", "grpc_proxy"];
     name.starts_with("ETCDCTL_") || proxy.contains(&name.to_ascii_lowercase().as_str())
@@ -75,8 +75,8 @@ fn needs_one_endpoint(arguments: &[String]) -> bool {
 fn leader(etcdctl: &Etcdctl, endpoints: &[String], out: &Output) -> Result<String> {
     let Some(leader) = etcdctl.leader(endpoints) else {
         return Err(Failure::wrong(format!(
-            "no member says that it leads the cluster, so that a snapshot of it may be old; where that is wanted, name \
-             one with --endpoints, of {}",
+            "no member reports that it is the leader, so a snapshot may be outdated; to take one anyway, name a member \
+             with --endpoints: {}",
             endpoints.join(", ")
         )));
     };

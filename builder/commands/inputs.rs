@@ -1,4 +1,4 @@
-//! What several verbs begin with: the profile, the store, the keystore, the overlays, the epoch.
+//! The common inputs of several verbs: the profile, the store, the keystore, the overlays, the epoch.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -18,11 +18,11 @@ use crate::parallel;
 use crate::profile::{self, Lines, Profile, Source};
 use crate::values::{ClusterName, Digest, Epoch};
 
-/// How many profiles may extend one another.
-const DEPTH: usize = 8;
+/// The greatest length of a chain of `extends`.
+const MAX_EXTENDS_DEPTH: usize = 8;
 
-/// Finds a profile by DESIGN's rule: something with a `/` or ending in `.toml` is a file; a name is looked for
-/// in ./profiles, then among those that Kiln carries.
+/// Finds a profile: a name with a `/` or ending in `.toml` is a file; any other name is looked up in ./profiles, then
+/// among the built-in profiles.
 pub fn source(name: &str) -> Result<Source> {
     if name.contains('/') || name.ends_with(".toml") {
         return file(Path::new(name));
@@ -34,7 +34,7 @@ pub fn source(name: &str) -> Result<Source> {
     match profile::embedded(name) {
         Some(text) => Ok(Source {
             name: name.to_owned(),
-            path: format!("{name} (a profile that kiln carries)"),
+            path: format!("{name} (built-in profile)"),
             bytes: text.as_bytes().to_vec(),
             directory: PathBuf::new(),
             lines: Lines::Shown,
@@ -45,7 +45,7 @@ pub fn source(name: &str) -> Result<Source> {
             Err(Failure::new(
                 Exit::Usage,
                 format!(
-                    "there is no profile {name:?}: neither {} nor one that kiln carries ({}); name a file with a / or ending in .toml",
+                    "there is no profile {name:?}: neither {} nor a built-in one ({}); to name a file, write a path with a / or ending in .toml",
                     local.display(),
                     known.join(", ")
                 ),
@@ -54,7 +54,7 @@ pub fn source(name: &str) -> Result<Source> {
     }
 }
 
-/// Whether a name without a directory is a profile's.
+/// Whether a name without a directory is that of a profile.
 pub fn is_profile(name: &str) -> bool {
     let local = PathBuf::from(format!("profiles/{name}.toml"));
     profile::embedded(name).is_some() || disk::look(&local).is_ok_and(|found| found.is_some())
@@ -63,7 +63,7 @@ pub fn is_profile(name: &str) -> bool {
 /// A profile that the command line names.
 ///
 /// # Errors
-/// `Exit::Usage` when it is not there, or not a file.
+/// `Exit::Usage` when it is missing, or not a file.
 fn file(path: &Path) -> Result<Source> {
     let refuse = |reason: String| Err(Failure::new(Exit::Usage, reason));
     match disk::look(path)? {
@@ -82,32 +82,33 @@ fn file(path: &Path) -> Result<Source> {
     }
 }
 
-/// A profile with those that it extends; so many extend this one.
+/// A profile with its base profiles; `depth` is the number of profiles that extend this one.
 fn file_at(path: &Path, depth: usize, lines: Lines) -> Result<Source> {
     let lines = match disk::look(path)? {
-        Some(found) if found.kind == Kind::File && found.size > profile::LIMIT => {
-            let reason = format!("it has {} bytes; a profile has at most {}", found.size, profile::LIMIT);
+        Some(found) if found.kind == Kind::File && found.size > profile::MAX_PROFILE_BYTES => {
+            let reason =
+                format!("it has {} bytes; a profile has at most {}", found.size, profile::MAX_PROFILE_BYTES);
             return Err(
                 Failure::new(Exit::Profile, reason).while_doing(format!("reading {}", path.display()))
             );
         }
-        // Whatever it points at is somewhere else.
+        // The target of a link may be outside the directory of the profiles.
         Some(found) if found.kind == Kind::Link && depth > 0 => Lines::Elsewhere,
         _ => lines,
     };
-    // Of the file itself, behind links.
+    // The mode of the file itself, after following links.
     let is_private = Input::open(path)?.mode().bits() & 0o077 == 0;
     let lines = if is_private { Lines::Private } else { lines };
-    let bytes = disk::read(path, profile::LIMIT)?;
+    let bytes = disk::read(path, profile::MAX_PROFILE_BYTES)?;
     let base = profile::extends(&bytes).map(|named| base(path, &named, depth, lines));
     Ok(Source { base, lines, ..Source::file(path, bytes) })
 }
 
-/// What a profile extends, or why that cannot be had; `depth` is how many extend it already.
+/// The base profile, or the reason why it cannot be read; `depth` is the number of profiles that extend it already.
 fn base(path: &Path, named: &str, depth: usize, lines: Lines) -> std::result::Result<Box<Source>, String> {
-    if depth == DEPTH {
+    if depth == MAX_EXTENDS_DEPTH {
         return Err(format!(
-            "{} is the {DEPTH}th profile that extends another; do they extend one another?",
+            "{} is the {MAX_EXTENDS_DEPTH}th profile of a chain of extends; does the chain loop?",
             path.display()
         ));
     }
@@ -115,7 +116,7 @@ fn base(path: &Path, named: &str, depth: usize, lines: Lines) -> std::result::Re
         return Err("the name of a profile ends in .toml".to_owned());
     }
     let base = path.parent().unwrap_or(Path::new("")).join(named);
-    // Once outside, all that follows is.
+    // Once one base is outside, all further ones count as outside.
     let lines = match lines {
         Lines::Shown | Lines::Private if is_below(named) => Lines::Shown,
         _ => Lines::Elsewhere,
@@ -123,7 +124,7 @@ fn base(path: &Path, named: &str, depth: usize, lines: Lines) -> std::result::Re
     file_at(&base, depth + 1, lines).map(Box::new).map_err(|failure| failure.to_string())
 }
 
-/// Whether a path stays in the directory that it begins at.
+/// Whether a path stays within its starting directory.
 fn is_below(path: &str) -> bool {
     let depth = Path::new(path).components().try_fold(0_usize, |depth, part| match part {
         Component::Normal(_) => Some(depth + 1),
@@ -138,7 +139,7 @@ fn is_below(path: &str) -> bool {
 ///
 /// # Errors
 /// `Exit::Usage` when there is none.
-pub fn sources(named: &cli::Source) -> Result<Vec<Source>> {
+pub fn sources(named: &cli::ProfileNames) -> Result<Vec<Source>> {
     let mut sources: Vec<Source> = named.profiles().iter().map(|name| source(name)).collect::<Result<_>>()?;
     if let Some(directory) = &named.fleet {
         if disk::look(directory)?.is_none() {
@@ -168,7 +169,7 @@ pub fn sources(named: &cli::Source) -> Result<Vec<Source>> {
 /// Reads and checks profiles that are built together; and the digest of all of them.
 ///
 /// # Errors
-/// `Exit::Profile` with all mistakes of all of them, and with names that two of them have.
+/// `Exit::Profile` with all mistakes of all profiles, and with duplicate names.
 pub fn profiles(sources: &[Source], store: &Store, out: &Output) -> Result<(Vec<Profile>, Digest)> {
     let available = store.available()?;
     let directory = looked_in(store);
@@ -211,14 +212,14 @@ pub fn profiles(sources: &[Source], store: &Store, out: &Output) -> Result<(Vec<
     Ok((profiles, Digest::of(digests.concat().as_bytes())))
 }
 
-/// The store's directory, for a message: whoever is in another directory than he thinks is told so.
+/// The store's directory, for a message that shows which directory a relative path was resolved to.
 fn looked_in(store: &Store) -> String {
     let path = std::path::absolute(store.directory()).unwrap_or_else(|_| store.directory().to_owned());
     path.display().to_string()
 }
 
-/// Two profiles of one name would be one bundle, and two of one cluster would share keys and, where their addresses are
-/// the same, an identity.
+/// Two profiles of one name would make the same bundle, and two of one cluster would share keys and, where their
+/// addresses are the same, an identity.
 fn check_names(sources: &[Source], profiles: &[Profile]) -> Result<()> {
     let mut twice = Vec::new();
     for (pair, paths) in profiles.windows(2).zip(sources.windows(2)) {
@@ -234,7 +235,7 @@ fn check_names(sources: &[Source], profiles: &[Profile]) -> Result<()> {
         if let Some(other) = clusters.insert(&profile.cluster.name, &source.path) {
             let name = &profile.cluster.name;
             twice.push(format!(
-                "{other} and {} are both of the cluster {name}; give one another [cluster] name",
+                "{other} and {} both describe the cluster {name}; change [cluster] name in one of them",
                 source.path
             ));
         }
@@ -265,27 +266,27 @@ pub fn profile(name: &str, store: &Store, out: &Output) -> Result<Profile> {
     }
 }
 
-/// Where the keystores of several clusters are.
+/// The directory of the keystores of several clusters.
 pub fn keystores(given: &cli::Keys) -> PathBuf {
     given.keystore.clone().unwrap_or_else(|| PathBuf::from("keystore"))
 }
 
-/// Where a cluster's keystore is unless the command line says otherwise.
+/// The default location of a cluster's keystore.
 pub fn keystore_path(given: Option<&PathBuf>, cluster: &ClusterName) -> PathBuf {
     given.cloned().unwrap_or_else(|| Path::new("keystore").join(cluster.as_str()))
 }
 
-/// Reads a file that the command line names.
+/// Reads a file with a key or a certificate that the command line names.
 ///
 /// # Errors
-/// Those of [`refuse_missing`] and of [`disk::read`].
+/// Those of [`refuse_missing`]; `Exit::Untrusted` when it is larger than the limit; `Exit::Io`.
 pub fn given(path: &Path, limit: u64) -> Result<Vec<u8>> {
     refuse_missing(path)?;
-    disk::read(path, limit)
+    disk::read(path, limit).map_err(|failure| failure.wrong_is(Exit::Untrusted))
 }
 
 /// # Errors
-/// `Exit::Usage` when a file that the command line names is not there, or is a directory.
+/// `Exit::Usage` when a file that the command line names is missing, or is a directory.
 pub fn refuse_missing(path: &Path) -> Result<()> {
     let refuse = |what: &str| Err(Failure::new(Exit::Usage, format!("{what} {}", path.display())));
     match disk::look(&disk::resolved(path))?.map(|found| found.kind) {
@@ -298,7 +299,7 @@ pub fn refuse_missing(path: &Path) -> Result<()> {
 /// `SOURCE_DATE_EPOCH` (reproducible-builds.org), where it is set.
 ///
 /// # Errors
-/// `Exit::Usage` when it is not a time that Kiln can write down.
+/// `Exit::Usage` when it is not a valid time.
 fn source_date_epoch() -> Result<Option<Epoch>> {
     let Some(text) = environ::even_empty("SOURCE_DATE_EPOCH") else { return Ok(None) };
     let refuse = |reason: String| Failure::new(Exit::Usage, format!("SOURCE_DATE_EPOCH: {reason}"));
@@ -308,10 +309,10 @@ fn source_date_epoch() -> Result<Option<Epoch>> {
     Epoch::from_seconds(seconds).map(Some).map_err(|error| refuse(error.to_string()))
 }
 
-/// The date that is written into a keystore: given, else `SOURCE_DATE_EPOCH`, else now.
+/// The date that is written into a keystore: the requested one, else `SOURCE_DATE_EPOCH`, else now.
 ///
 /// # Errors
-/// `Exit::Unsafe` for a date that is still to come.
+/// `Exit::Unsafe` for a date in the future.
 pub fn date_of_issue(given: Option<Epoch>) -> Result<Epoch> {
     let asked = match given {
         Some(date) => Some(date),
@@ -320,13 +321,13 @@ pub fn date_of_issue(given: Option<Epoch>) -> Result<Epoch> {
     build::date_of_issue(asked)
 }
 
-/// Where `ci/base` makes base systems.
+/// The directory in which `ci/base` makes base systems.
 pub fn bases() -> Bases {
     let lab = environ::value("KILN_LAB").map_or_else(|| PathBuf::from("target/lab"), PathBuf::from);
     Bases { lab }
 }
 
-/// What a build is made from, as the command line and the environment say it.
+/// The inputs of a build, from the command line and the environment.
 ///
 /// # Errors
 /// Those of [`source_date_epoch`].

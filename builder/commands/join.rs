@@ -1,4 +1,4 @@
-//! `kiln join`: the parts of a fleet, built apart, as one.
+//! `kiln join`: combines the shards of a fleet.
 
 use serde_json::json;
 
@@ -16,7 +16,7 @@ pub fn run(args: &cli::Join, out: &Output) -> Result<()> {
     for part in &args.parts {
         if disk::is_same(part, &args.out)? {
             return Err(Failure::unsafe_to(format!(
-                "{} is one of the parts, which would be replaced by the whole; choose another --out",
+                "{} is one of the shards and would be replaced; choose another --out",
                 args.out.display()
             )));
         }
@@ -28,7 +28,7 @@ pub fn run(args: &cli::Join, out: &Output) -> Result<()> {
         let problems = part.check()?;
         if let Some(first) = problems.first() {
             return Err(Failure::wrong(format!(
-                "{} is not as it was built: {} {}; copy it again or build it again",
+                "{} does not match its manifest: {} {}; copy it again or build it again",
                 part.path.display(),
                 first.path,
                 first.problem
@@ -54,11 +54,11 @@ pub fn run(args: &cli::Join, out: &Output) -> Result<()> {
         args.out.display(),
         counted(count, "bundle"),
         counted(nodes, "node"),
-        counted(parts.len(), "part")
+        counted(parts.len(), "shard")
     ))
 }
 
-/// One bundle, file by file: by another name for it where both are on one file system.
+/// Takes one bundle over, file by file: as hard links where both are on one file system.
 fn bring(part: &Fleet, name: &ClusterName, place: &Place) -> Result<()> {
     let from = part.bundle(name);
     let bundle = Bundle::open(&from)?;

@@ -1,6 +1,6 @@
 //! `kiln keystore init`, `renew`, `import-ca` and `show`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use zeroize::Zeroizing;
@@ -8,14 +8,14 @@ use zeroize::Zeroizing;
 use super::inputs;
 use super::output::{Output, and_said};
 use crate::artifact::Store;
-use crate::cli::{Keystore as Verb, Source};
+use crate::cli::{Keys, Keystore as Verb, ProfileNames};
 use crate::failure::{Doing, Failure, Result};
 use crate::interrupt;
 use crate::pki::Keystore;
 use crate::values::{ClusterName, Digest, Epoch, counted};
 
 /// The largest key or certificate file that is read, in bytes.
-const LIMIT: u64 = 1 << 20;
+const MAX_PEM_BYTES: u64 = 1 << 20;
 
 pub fn run(verb: &Verb, out: &Output) -> Result<()> {
     match verb {
@@ -27,62 +27,16 @@ pub fn run(verb: &Verb, out: &Output) -> Result<()> {
             *json,
             out,
         ),
-        // clap asks for one of the two.
+        // clap requires one of the two.
         Verb::Init { cluster: None, .. } => Ok(()),
         Verb::Init { cluster: Some(cluster), keys, seed_file, issue_date, json, .. } => {
-            let path = inputs::keystore_path(keys.keystore.as_ref(), cluster);
-            let seed = seed_file.as_deref().map(seed).transpose()?;
-            let keystore =
-                Keystore::create(&path, cluster, seed.as_deref(), inputs::date_of_issue(*issue_date)?)?;
-            let done = format!("made the keystore {}", path.display());
-            if *json {
-                return and_said(&done, out.json(&describe(&path, &keystore)?));
-            }
-            let said = out.print(format_args!(
-                "{done} of {cluster}, issued {}, token {}: {KEEP_IT}",
-                keystore.issued(),
-                keystore.token()
-            ));
-            and_said(&done, said)
+            init(cluster, keys, seed_file.as_deref(), *issue_date)?.tell(*json, out)
         }
         Verb::Renew { cluster, keys, issue_date, json } => {
-            let path = inputs::keystore_path(keys.keystore.as_ref(), cluster);
-            let keystore = Keystore::renew(&path, cluster, inputs::date_of_issue(*issue_date)?)?;
-            let done = format!("{} is renewed", path.display());
-            if *json {
-                return and_said(&done, out.json(&describe(&path, &keystore)?));
-            }
-            let said = out.print(format_args!(
-                "issue {} of {cluster}, dated {}: build again, and bring the new leaf keys and certificates to the nodes",
-                keystore.issue_number(),
-                keystore.issued()
-            ));
-            and_said(&done, said)
+            renew(cluster, keys, *issue_date)?.tell(*json, out)
         }
         Verb::ImportCa { cluster, keys, cert, key, passphrase_file, json } => {
-            let path = inputs::keystore_path(keys.keystore.as_ref(), cluster);
-            let certificates = inputs::given(cert, LIMIT)?;
-            let key = Zeroizing::new(inputs::given(key, LIMIT)?);
-            let passphrase = passphrase_file.as_deref().map(first_line).transpose()?;
-            let date = inputs::date_of_issue(None)?;
-            let passphrase = passphrase.as_deref().map(String::as_str);
-            let keystore = Keystore::import_ca(&path, cluster, &certificates, &key, passphrase, date)?;
-            let ca = keystore.imported_ca()?;
-            if let Some(ca) = ca.as_ref().filter(|ca| !ca.is_rooted) {
-                out.warn(format_args!(
-                    "{} has no root: clients will trust {}, the topmost certificate in it; a client that uses OpenSSL \
-                     needs the root, so append its certificate if you have it",
-                    cert.display(),
-                    ca.clients_trust
-                ));
-            }
-            let ca = ca.map(|ca| format!(" ({})", ca.line())).unwrap_or_default();
-            let done = format!("{} now signs with the CA of {}{ca}", path.display(), cert.display());
-            let said = match json {
-                true => out.json(&describe(&path, &keystore)?),
-                false => out.print(&done),
-            };
-            and_said(&done, said)
+            import_ca(cluster, keys, cert, key, passphrase_file.as_deref())?.tell(*json, out)
         }
         Verb::Show { cluster, keys, json } => {
             let path = inputs::keystore_path(keys.keystore.as_ref(), cluster);
@@ -92,8 +46,95 @@ pub fn run(verb: &Verb, out: &Output) -> Result<()> {
     }
 }
 
-/// What has to be said of a keystore that is made.
-pub const KEEP_IT: &str = "every key of this cluster comes from it; keep it safe and back it up";
+/// A keystore that was made or changed.
+struct Change {
+    path: PathBuf,
+    keystore: Keystore,
+    /// The completed work, for the error when it cannot be printed.
+    done: String,
+    /// The text to print, unless the result is JSON.
+    said: String,
+    warning: Option<String>,
+}
+
+impl Change {
+    fn tell(self, json: bool, out: &Output) -> Result<()> {
+        if let Some(warning) = self.warning {
+            out.warn(warning);
+        }
+        let said = match json {
+            true => describe(&self.path, &self.keystore).and_then(|described| out.json(&described)),
+            false => out.print(self.said),
+        };
+        and_said(&self.done, said)
+    }
+}
+
+fn init(
+    cluster: &ClusterName,
+    keys: &Keys,
+    seed_file: Option<&Path>,
+    issued: Option<Epoch>,
+) -> Result<Change> {
+    let path = inputs::keystore_path(keys.keystore.as_ref(), cluster);
+    let seed = seed_file.map(seed).transpose()?;
+    let keystore = Keystore::create(&path, cluster, seed.as_deref(), inputs::date_of_issue(issued)?)?;
+    let done = format!("created the keystore {}", path.display());
+    let said =
+        format!("{done} of {cluster}, issued {}, token {}: {KEEP_IT}", keystore.issued(), keystore.token());
+    Ok(Change { path, keystore, done, said, warning: None })
+}
+
+fn renew(cluster: &ClusterName, keys: &Keys, issued: Option<Epoch>) -> Result<Change> {
+    let path = inputs::keystore_path(keys.keystore.as_ref(), cluster);
+    let before = Keystore::open(&path, cluster)?.issued();
+    let keystore = Keystore::renew(&path, cluster, inputs::date_of_issue(issued)?)?;
+    let warning = (keystore.issued() <= before).then(|| {
+        format!(
+            "the new issue is dated {}, not later than the one before ({before}), so its certificates do not last longer; \
+             unset SOURCE_DATE_EPOCH or pass --issue-date, and renew again",
+            keystore.issued()
+        )
+    });
+    let done = format!("{} is renewed", path.display());
+    let said = format!(
+        "issue {} of {cluster}, dated {}: build again, and copy the new leaf keys and certificates to the nodes",
+        keystore.issue_number(),
+        keystore.issued()
+    );
+    Ok(Change { path, keystore, done, said, warning })
+}
+
+fn import_ca(
+    cluster: &ClusterName,
+    keys: &Keys,
+    cert: &Path,
+    key: &Path,
+    passphrase_file: Option<&Path>,
+) -> Result<Change> {
+    let path = inputs::keystore_path(keys.keystore.as_ref(), cluster);
+    let certificates = inputs::given(cert, MAX_PEM_BYTES)?;
+    let key = Zeroizing::new(inputs::given(key, MAX_PEM_BYTES)?);
+    let passphrase = passphrase_file.map(first_line).transpose()?;
+    let passphrase = passphrase.as_deref().map(String::as_str);
+    let date = inputs::date_of_issue(None)?;
+    let keystore = Keystore::import_ca(&path, cluster, &certificates, &key, passphrase, date)?;
+    let ca = keystore.imported_ca()?;
+    let warning = ca.as_ref().filter(|ca| !ca.is_rooted).map(|ca| {
+        format!(
+            "{} has no root: clients will trust {}, the topmost certificate in it; a client that uses OpenSSL \
+             needs the root, so append its certificate if you have it",
+            cert.display(),
+            ca.clients_trust
+        )
+    });
+    let ca = ca.map(|ca| format!(" ({})", ca.line())).unwrap_or_default();
+    let done = format!("{} now signs with the CA of {}{ca}", path.display(), cert.display());
+    Ok(Change { path, keystore, said: done.clone(), done, warning })
+}
+
+/// Printed when a keystore is made.
+pub const KEEP_IT: &str = "all keys of this cluster derive from it; back it up and keep it secret";
 
 fn origin(keystore: &Keystore) -> &'static str {
     if keystore.has_imported_ca() { "imported" } else { "derived" }
@@ -145,14 +186,14 @@ fn shown(path: &Path, keystore: &Keystore) -> Result<String> {
             let (subject, algorithm) = (&ca.subject, &ca.algorithm);
             text += &format!(", {subject}, {algorithm}, {} to {}", ca.not_before, ca.not_after);
         }
-        None => text += "; the first build fixes its algorithm and its life",
+        None => text += "; the first build fixes its algorithm and lifetime",
     }
     let dates: Vec<_> = keystore.dates().iter().map(ToString::to_string).collect();
     text += &format!("\n  issued {}", dates.join("\n         "));
     for token in keystore.sealed() {
         text += &format!("\n  sealed {token}");
         let Some(formed) = keystore.formed(token) else {
-            text += ", without a record of what it is: kiln seal --adopt BUNDLE";
+            text += ", without a record of the cluster: run kiln seal --adopt BUNDLE";
             continue;
         };
         text += &format!(", cluster ID {}, etcd {}", formed.id, formed.release);
@@ -163,7 +204,7 @@ fn shown(path: &Path, keystore: &Keystore) -> Result<String> {
     Ok(text)
 }
 
-/// A keystore for every cluster of a fleet that has none.
+/// Makes a keystore for every cluster of a fleet that has none.
 fn init_all(
     fleet: &Path,
     keystores: &Path,
@@ -172,14 +213,15 @@ fn init_all(
     json: bool,
     out: &Output,
 ) -> Result<()> {
-    let named = Source { profile: Vec::new(), named: Vec::new(), fleet: Some(fleet.to_owned()), shard: None };
+    let named =
+        ProfileNames { profile: Vec::new(), named: Vec::new(), fleet: Some(fleet.to_owned()), shard: None };
     let (profiles, _) = inputs::profiles(&inputs::sources(&named)?, store, out)?;
     let mut drafts = Vec::new();
     let mut names: Vec<&ClusterName> = Vec::new();
     for profile in &profiles {
         interrupt::check()?;
         let (name, path) = (&profile.cluster.name, keystores.join(profile.cluster.name.as_str()));
-        // What is there has to be one that the build can use.
+        // An existing keystore must be usable by the build.
         if Keystore::find(&path, name)?.is_none() {
             drafts.push((Keystore::draft(name, None, issued)?, path));
             names.push(name);
@@ -187,24 +229,24 @@ fn init_all(
     }
     let (made, there) = (drafts.len(), profiles.len() - drafts.len());
     Keystore::save_all(drafts, interrupt::check)?;
-    let done = format!("made {} in {}", counted(made, "keystore"), keystores.display());
+    let done = format!("created {} in {}", counted(made, "keystore"), keystores.display());
     let were = if there == 1 { "was" } else { "were" };
     let said = match json {
         true => out.json(&json!({ "keystores": keystores, "made": names, "there": there })),
         false => out.print(format_args!(
-            "{done}, where {there} {were} already: every key of these clusters comes from them; keep them safe and back them up"
+            "{done}; {there} {were} already there: all keys of these clusters derive from them; back them up and keep them secret"
         )),
     };
     and_said(&done, said)
 }
 
-/// 32 bytes, as they are or as 64 hex digits.
+/// 32 bytes, raw or as 64 hex digits.
 fn seed(path: &Path) -> Result<Zeroizing<[u8; 32]>> {
     let reading = || format!("reading {}", path.display());
     let bytes = Zeroizing::new(inputs::given(path, 1024)?);
     let seed = match <[u8; 32]>::try_from(bytes.as_slice()) {
         Ok(seed) => Some(Zeroizing::new(seed)),
-        // A digest's notation is the same: 64 hex digits for 32 bytes.
+        // A digest has the same notation: 64 hex digits for 32 bytes.
         Err(_) => std::str::from_utf8(&bytes)
             .ok()
             .and_then(|text| text.trim().parse::<Digest>().ok())
@@ -213,8 +255,7 @@ fn seed(path: &Path) -> Result<Zeroizing<[u8; 32]>> {
     match seed {
         None => Err(Failure::untrusted("a seed is 32 bytes, or 64 hex digits")).doing(reading),
         Some(seed) if seed.iter().all(|byte| *byte == seed[0]) => {
-            let reason =
-                "all 32 bytes are the same, which others guess; take a secret: head -c 32 /dev/urandom";
+            let reason = "all 32 bytes are the same, so others can guess them; create a secret with head -c 32 /dev/urandom";
             Err(Failure::untrusted(reason)).doing(reading)
         }
         Some(seed) => Ok(seed),

@@ -1,4 +1,4 @@
-//! One file per verb: the only place where rooms meet.
+//! One file per verb: the only place that connects the other modules.
 
 mod artifacts;
 mod build;
@@ -43,9 +43,9 @@ use {no_registry as pull, no_registry as push};
 /// Runs a verb; with `json` its result is JSON, also when it ends with an error. Results are on stdout when it returns.
 ///
 /// # Errors
-/// What `main` prints and exits with.
+/// The error that `main` prints, and whose code it exits with.
 pub fn run(cli: Cli, json: bool) -> Result<()> {
-    // What etcdctl prints is its own.
+    // The output of etcdctl is passed through unchanged.
     let json = json && !matches!(cli.verb, Verb::Etcdctl(_));
     if cli.verbose {
         verbose::on();
@@ -56,6 +56,7 @@ pub fn run(cli: Cli, json: bool) -> Result<()> {
         Some(what) => failure.leaving(what),
         None => failure,
     });
+    out.finish();
     done.inspect_err(|failure| out.failed(failure))
 }
 
@@ -64,7 +65,7 @@ pub fn long_version() -> String {
     version::long()
 }
 
-/// A command line that clap does not take, told to a program.
+/// Reports to a program that clap refused the command line.
 pub fn refuse(message: &str) {
     output::Output::new(true, true).failed(&Failure::new(Exit::Usage, message));
 }

@@ -1,4 +1,4 @@
-//! `kiln push` and `kiln pull` where this kiln was built without them.
+//! `kiln push` and `kiln pull` in builds without feature `oci`.
 
 use super::output::Output;
 use crate::failure::{Exit, Failure, Result};
@@ -6,6 +6,6 @@ use crate::failure::{Exit, Failure, Result};
 pub fn run<T>(_: &T, _: &Output) -> Result<()> {
     Err(Failure::new(
         Exit::Usage,
-        "this kiln was built without registries; build it with cargo's feature oci, which is on by default",
+        "this build of Kiln is without registry support; build Kiln with the cargo feature oci, which is on by default",
     ))
 }

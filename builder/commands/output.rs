@@ -1,7 +1,7 @@
 //! Results to stdout, messages to stderr.
 
 use std::fmt::Display;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -18,9 +18,11 @@ use crate::failure::{Doing, Exit, Failure, Result};
 use crate::report::Report;
 use crate::values::{printable_lines, steers};
 
+const WARNING: &str = "warning";
+
 pub struct Output {
     quiet: bool,
-    /// Whether the result is JSON: exactly one document, also where the verb did not succeed.
+    /// Whether the result is JSON: exactly one document, also when the verb fails.
     json: bool,
     /// Whether that document has been written.
     written: AtomicBool,
@@ -36,27 +38,33 @@ impl Output {
         self.quiet
     }
 
-    /// A line for the person who waits.
+    /// A line of progress for the user.
     pub fn say(&self, text: impl Display) {
         if !self.quiet {
             self.announce(text);
         }
     }
 
-    /// What `--quiet` does not hide either.
+    /// A line that `--quiet` does not hide.
     pub fn announce(&self, text: impl Display) {
-        // Nobody can be told that stderr is closed.
+        // An error of stderr itself cannot be reported.
         let _ = writeln!(io::stderr().lock(), "{}", printable_lines(&text.to_string()));
     }
 
-    /// `--quiet` hides chatter, never a warning.
+    /// A warning; `--quiet` hides progress, never a warning. A list of several lines is printed behind the result, which
+    /// it would push off the screen.
     pub fn warn(&self, text: impl Display) {
         let text = text.to_string();
-        let warning = AnsiColor::Yellow.on_default().bold();
-        let warning = if colour() { format!("{warning}warning{warning:#}") } else { "warning".to_owned() };
-        // Nobody can be told that stderr is closed.
-        let _ = writeln!(io::stderr().lock(), "{warning}: {}", printable_lines(&text));
+        if !is_list(&text) {
+            print_warning(&text);
+        }
         self.warnings.lock().unwrap_or_else(PoisonError::into_inner).push(text);
+    }
+
+    /// Prints the lists among the warnings, at the end of the verb.
+    pub fn finish(&self) {
+        let warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        warnings.iter().filter(|text| is_list(text)).for_each(|text| print_warning(text));
     }
 
     pub fn tell(&self, note: Note) {
@@ -67,10 +75,11 @@ impl Output {
         }
     }
 
-    /// What a program reads when a verb ends without a result of its own: `{error: {exit, message, mistakes}, warnings}`.
+    /// The JSON result of a verb that ends without a result of its own: `{error: {exit, message, mistakes},
+    /// warnings}`.
     pub fn failed(&self, failure: &Failure) {
         if self.json && !self.written.load(Ordering::Relaxed) && !failure.is_unheard() {
-            // The exit code tells it, too.
+            // The exit code reports the failure, too.
             let _ = self.json(&serde_json::json!({ "error": failure.json() }));
         }
     }
@@ -78,7 +87,7 @@ impl Output {
     /// A result for people, with a newline at its end.
     ///
     /// # Errors
-    /// `Exit::Interrupted` when the reader has gone away.
+    /// `Exit::Unheard` when the reader has closed the pipe.
     pub fn print(&self, text: impl Display) -> Result<()> {
         let text = text.to_string();
         let text = printable_lines(&text);
@@ -99,7 +108,7 @@ impl Output {
         }
     }
 
-    /// A result as it is, for a file or another program.
+    /// A result as raw bytes, for a file or another program.
     ///
     /// # Errors
     /// As [`Output::print`].
@@ -127,7 +136,7 @@ impl Output {
     /// A result as a JSON array, item by item, so that only one of them is in memory.
     ///
     /// # Errors
-    /// As [`Output::print`], and those of making an item; the array then ends before it, or is not begun.
+    /// As [`Output::print`], and those of making an item; the array then ends before that item, or is not begun.
     pub fn json_items<T: Serialize>(&self, mut items: impl Iterator<Item = Result<T>>) -> Result<()> {
         let first = items.next().transpose()?;
         let mut failed = None;
@@ -153,7 +162,30 @@ impl Output {
     }
 }
 
-/// What came of writing to stdout.
+/// Whether a message is several lines.
+fn is_list(text: &str) -> bool {
+    text.contains('\n')
+}
+
+fn print_warning(text: &str) {
+    let style = AnsiColor::Yellow.on_default().bold();
+    let styled = if colour() { format!("{style}{WARNING}{style:#}") } else { WARNING.to_owned() };
+    let fitted = fit_message(&printable_lines(&format!("{WARNING}: {text}")));
+    let rest = fitted.strip_prefix(WARNING).unwrap_or_default();
+    // An error of stderr itself cannot be reported.
+    let _ = writeln!(io::stderr().lock(), "{styled}{rest}");
+}
+
+/// Wraps a message for the terminal on stderr. Elsewhere only a list is wrapped: a sentence stays on one line.
+fn fit_message(text: &str) -> String {
+    let terminal = match Terminal::at(&io::stderr()) {
+        None if !is_list(text) => return text.to_owned(),
+        terminal => terminal.unwrap_or_default(),
+    };
+    terminal.fit(text).trim_end().to_owned()
+}
+
+/// Turns the result of writing to stdout into Kiln's error.
 fn heard(written: io::Result<()>) -> Result<()> {
     match written {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Failure::unheard()),
@@ -161,7 +193,8 @@ fn heard(written: io::Result<()>) -> Result<()> {
     }
 }
 
-/// JSON in lines, in which nothing acts on a terminal: serde_json escapes C0 only.
+/// JSON on several lines, with every control character escaped, so that a terminal does not interpret any: serde_json
+/// escapes C0 only.
 struct Steady<'i>(PrettyFormatter<'i>);
 
 impl Formatter for Steady<'_> {
@@ -212,18 +245,18 @@ impl Formatter for Steady<'_> {
     }
 }
 
-/// What came of printing a result: an error says that the work itself is done.
+/// Returns the result of printing; an error says that the work itself is done.
 ///
 /// # Errors
 /// That of the printing.
 pub fn and_said(done: &str, said: Result<()>) -> Result<()> {
     match said {
-        Err(failure) if failure.exit() != Exit::Interrupted => Err(failure.while_doing(done.to_owned())),
+        Err(failure) if failure.exit() != Exit::Unheard => Err(failure.while_doing(done.to_owned())),
         said => said,
     }
 }
 
-/// Whether messages may have colour: a terminal that has it, and a user who has not said no (no-color.org).
+/// Whether messages may be coloured: on a terminal that supports it, unless the user opts out (no-color.org).
 pub fn colour() -> bool {
-    AutoStream::choice(&io::stderr()) != ColorChoice::Never
+    io::stderr().is_terminal() && AutoStream::choice(&io::stderr()) != ColorChoice::Never
 }

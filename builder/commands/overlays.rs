@@ -1,4 +1,4 @@
-//! Overlays, looked at before anything is made: that they hold nothing of Kiln's own, and what they come to on the nodes.
+//! Checks overlays before anything is made: that they contain none of Kiln's own files, and what files the nodes get.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -6,20 +6,19 @@ use std::sync::Arc;
 
 use super::output::colour;
 use super::places::Places;
-use crate::artifact::Program;
+use crate::artifact::EtcdProgram;
 use crate::build::{Note, Session, plan_of};
 use crate::failure::{Failure, Result};
 use crate::parallel;
 use crate::profile::{self, About, Finding, Mistakes, OptionSet, Profile};
-use crate::render::{self, Laid, Overlay, Renderer, Replaced, Room};
+use crate::render::{self, Budget, Laid, Overlay, Renderer, Replaced};
 use crate::values::Epoch;
 
-/// Looks at the overlays of profiles, and refuses all of what is wrong with them at once. Returns what they put in the place
-/// of another file.
+/// Checks the overlays of profiles, and reports all mistakes at once. Returns the files that they replace.
 ///
 /// # Errors
-/// `Exit::Unsafe` when a secret or another program would get to the nodes, `Exit::Profile` when something else is wrong as
-/// well.
+/// `Exit::Unsafe` when a secret or another program would get to the nodes, `Exit::Profile` when there are other
+/// mistakes as well.
 pub fn check(profiles: &[&Profile], session: &Session<'_>, places: &Places) -> Result<BTreeSet<Replaced>> {
     let looked = parallel::each(profiles, session.jobs.get(), |profile| look(profile, session, places))?;
     let (mut warnings, mut replaced) = (BTreeSet::new(), BTreeSet::new());
@@ -38,7 +37,7 @@ pub fn check(profiles: &[&Profile], session: &Session<'_>, places: &Places) -> R
     }
 }
 
-/// What is to be said of one profile's overlays.
+/// The findings about one profile's overlays.
 #[derive(Default)]
 struct Looked {
     found: BTreeSet<Finding>,
@@ -53,17 +52,17 @@ fn look(profile: &Profile, session: &Session<'_>, places: &Places) -> Result<Loo
         match places.around(directory) {
             Some(how) => {
                 let shown = directory.display();
-                let reason = format!("the overlay {shown} {how}, which would get to the nodes");
+                let reason = format!("the overlay {shown} {how}, which would be copied to the nodes");
                 let finding = Finding::unsafe_to(About::Overlay(directory.clone()), reason);
-                looked.found.insert(finding.help("keep what nodes get in a directory of its own"));
+                looked.found.insert(finding.help("keep the files for nodes in a directory of their own"));
             }
             None => apart.push(directory.as_path()),
         }
     }
     if !looked.found.is_empty() {
-        // An overlay that is refused is not read, and the others alone do not say what a node gets.
+        // A refused overlay is not read, and the others alone do not show what files a node gets.
         for directory in apart {
-            looked.found.extend(render::load(directory, &Room::default())?.findings);
+            looked.found.extend(render::load(directory, &Budget::default())?.findings);
         }
         return Ok(looked);
     }
@@ -88,19 +87,19 @@ fn missing_files<'p>(
     let named = profile.etcd.options.iter().flat_map(reads);
     let missing = named.filter(|(_, path)| !overlays.iter().any(|overlay| overlay.brings(path)));
     missing.map(|(OptionSet { key, .. }, path)| {
-        let reason = format!("{key} names {path}, which no overlay brings, so that etcd would not start");
+        let reason = format!("{key} names {path}, which no overlay contains; etcd would not start");
         let help = "put the file into a directory of [bundle] overlays, where etcd's account can read it";
         Finding::new(About::Option(key.clone()), reason).help(help)
     })
 }
 
-/// What each node's files come to.
+/// The files of each node with all overlays applied.
 ///
 /// # Errors
 /// Those of reading the overlays.
 fn trials(profile: &Profile, session: &Session<'_>) -> Result<Vec<Laid>> {
     let overlays = session.overlays(profile)?;
-    // Kiln's own are right, so that there is nothing to find with nothing else.
+    // Kiln's own overlays alone cannot cause a finding.
     if overlays.list.iter().all(|overlay| overlay.directory.is_none()) && profile.bundle.replace.is_empty() {
         return Ok(Vec::new());
     }
@@ -108,8 +107,8 @@ fn trials(profile: &Profile, session: &Session<'_>) -> Result<Vec<Laid>> {
     let etcd = &profile.etcd;
     let programs = match session.store.find(etcd.release, etcd.arch, &etcd.sha256) {
         Ok(record) => record.binaries.keys().map(ToString::to_string).collect(),
-        // What is missing is said by whoever needs it.
-        Err(_) => Program::ALL.map(|program| program.to_string()).to_vec(),
+        // A missing release is reported by the code that needs it.
+        Err(_) => EtcdProgram::ALL.map(|program| program.to_string()).to_vec(),
     };
     let epoch = Epoch::from_seconds(0).map_err(|error| Failure::io(error.to_string()))?;
     let overlays = &overlays.list;
@@ -117,16 +116,16 @@ fn trials(profile: &Profile, session: &Session<'_>) -> Result<Vec<Laid>> {
     plan.nodes.iter().map(|node| renderer.trial(node)).collect()
 }
 
-/// Says what is wrong with the overlays of a profile that is itself wrong, as far as they can be told.
+/// Adds findings about the overlays of a profile that is itself invalid, as far as they are known.
 ///
 /// # Errors
 /// Those of reading them.
 pub fn add_findings(mistakes: &mut Mistakes) -> Result<()> {
     let named: Vec<PathBuf> = mistakes.overlays().map(Path::to_owned).collect();
-    // Each goes away when it has been looked at.
+    // Each overlay is dropped after it has been checked.
     let found: Vec<_> = named
         .iter()
-        .map(|path| Ok(render::load(path, &Room::default())?.findings))
+        .map(|path| Ok(render::load(path, &Budget::default())?.findings))
         .collect::<Result<Vec<_>>>()?;
     mistakes.add(found.concat());
     Ok(())

@@ -1,4 +1,4 @@
-//! The directories that a build reads and writes: none of them may lie in another.
+//! The directories that a build reads and writes: none of them may be inside another.
 
 use std::path::{Path, PathBuf};
 
@@ -7,21 +7,21 @@ use crate::cli::BuildInputs;
 use crate::disk;
 use crate::failure::{Failure, Result};
 
-/// What the command line calls a directory, where it is, and that without links.
+/// A directory: its name on the command line, its path, and its path without links.
 struct Place {
     name: &'static str,
     path: PathBuf,
     resolved: PathBuf,
 }
 
-/// How one directory lies to another, both without links.
+/// The relation of one directory to another, both without links.
 enum Lies {
     Same,
     Above,
     Below,
 }
 
-/// `None` for directories beside one another.
+/// `None` when neither contains the other.
 fn lies(one: &Path, other: &Path) -> Option<Lies> {
     match (other.starts_with(one), one.starts_with(other)) {
         (true, true) => Some(Lies::Same),
@@ -32,25 +32,25 @@ fn lies(one: &Path, other: &Path) -> Option<Lies> {
 }
 
 /// # Errors
-/// `Exit::Unsafe` when what is to be made would lie in something that Kiln has made, which is replaced whole.
+/// `Exit::Unsafe` when the output would be inside something that Kiln has made, which is replaced whole.
 pub fn refuse_inside(out: &Path) -> Result<()> {
     let resolved = disk::resolved(out);
     let above = resolved.ancestors().skip(1).find_map(|above| Some((above, disk::made(above)?)));
     match above {
         None => Ok(()),
         Some((above, what)) => Err(Failure::unsafe_to(format!(
-            "{} lies in {}, which is {what}; choose another --out",
+            "{} is in {}, which is {what}; choose another --out",
             out.display(),
             above.display()
         ))),
     }
 }
 
-/// Those of one build besides its keystores.
+/// The directories of one build except its keystores.
 pub struct Places(Vec<Place>);
 
 impl Places {
-    /// Those that a command line names.
+    /// The directories that a command line names.
     ///
     /// # Errors
     /// As `new`.
@@ -59,7 +59,8 @@ impl Places {
     }
 
     /// # Errors
-    /// `Exit::Unsafe` when one of them lies in another: the output and a keystore are replaced whole, with all that is in them.
+    /// `Exit::Unsafe` when one of them is inside another: the output and a keystore are replaced whole, with
+    /// everything in them.
     pub fn new(artifacts: &Path, cache: Option<&Path>, out: &Path) -> Result<Self> {
         if disk::resolved(out) == Path::new("/") {
             let reason = format!("{} is the root directory; choose another --out", out.display());
@@ -85,21 +86,21 @@ impl Places {
         self.refuse_nested(&place)
     }
 
-    /// With keystores, each of which was held against the others.
+    /// Adds the keystores, each of which was checked against the others.
     pub fn and_keystore(mut self, path: &Path) -> Self {
         let resolved = disk::resolved(path);
         self.0.insert(0, Place { name: "--keystore", path: path.to_owned(), resolved });
         self
     }
 
-    /// How a directory and one of these hold one another, if they do: `holds --out (out/ha3)`.
+    /// How a directory and one of these contain each other, if they do: `holds --out (out/ha3)`.
     pub fn around(&self, path: &Path) -> Option<String> {
         let resolved = disk::resolved(path);
         self.0.iter().find_map(|place| {
             let how = match lies(&resolved, &place.resolved)? {
                 Lies::Same => "is",
                 Lies::Above => "holds",
-                Lies::Below => "lies in",
+                Lies::Below => "is in",
             };
             Some(format!("{how} {} ({})", place.name, place.path.display()))
         })
@@ -121,7 +122,7 @@ impl Places {
                 Some(Lies::Above) => (there, new),
             };
             return Err(Failure::unsafe_to(format!(
-                "{} ({}) lies in {} ({}); each needs a directory of its own, so that none is replaced with another",
+                "{} ({}) is in {} ({}); each needs a directory of its own, so that replacing one does not remove another",
                 inner.name,
                 inner.path.display(),
                 outer.name,

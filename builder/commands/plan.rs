@@ -34,7 +34,7 @@ pub fn run(args: &cli::Plan, out: &Output) -> Result<()> {
     let overlays = session.overlays(&profile)?;
     let mut keystore = Keystore::find(&path, &profile.cluster.name)?;
     let plan = plan_of(&profile, keystore.as_ref());
-    // In memory only.
+    // Changed in memory only.
     if let Some(Err(failure)) = keystore.as_mut().map(|keystore| keystore.admit(&path, &plan)) {
         out.warn(format_args!("kiln build refuses this: {failure}"));
     }
@@ -73,7 +73,7 @@ fn shown(overlays: &Overlays, replaced: &BTreeSet<Replaced>) -> String {
     text
 }
 
-/// The user's.
+/// The user's own overlays.
 fn own(overlays: &Overlays) -> impl Iterator<Item = &Overlay> {
     overlays.list.iter().map(AsRef::as_ref).filter(|overlay| overlay.directory.is_some())
 }

@@ -22,18 +22,18 @@ pub fn run(verb: &Profile, out: &Output) -> Result<()> {
         }
         Profile::Schema => out.json(&profile::json_schema(carrier::all())),
         Profile::Show { name } => match profile::embedded(name) {
-            // As it is, so that it can be a file.
+            // Unchanged, so that the output can be saved as a file.
             Some(text) => out.bytes(text.as_bytes()),
             None => {
                 let known: Vec<_> = profile::names().collect();
-                let reason = format!("Kiln carries no profile {name:?}, only {}", known.join(", "));
+                let reason = format!("there is no built-in profile {name:?}, only {}", known.join(", "));
                 Err(Failure::new(Exit::Usage, reason))
             }
         },
     }
 }
 
-/// The first sentence of the comment that a profile begins with.
+/// The first sentence of the comment at the top of a profile.
 fn summary(text: &str) -> String {
     let comment: Vec<_> = text.lines().map_while(|line| line.strip_prefix('#')).map(str::trim).collect();
     let comment = comment.join(" ");

@@ -1,9 +1,9 @@
-//! Programs out of a bundle, before one of them runs here: whether they are the ones that the artifact store has.
+//! Compares the programs of a bundle with those in the artifact store, before one of them runs here.
 
 use std::path::{Path, PathBuf};
 
 use super::output::Output;
-use crate::artifact::{Program, Record, Store};
+use crate::artifact::{EtcdProgram, ReleaseRecord, Store};
 use crate::bundle::Bundle;
 use crate::cli;
 use crate::disk;
@@ -11,29 +11,33 @@ use crate::etcd::Release;
 use crate::failure::{Exit, Failure, Result};
 use crate::values::Arch;
 
-/// Where a build looks for releases when nothing is said.
+/// The default store of a build.
 const STORE: &str = "artifacts";
 
-/// As [`check`], for verbs without a report: what there is nothing to compare with is said at once.
+/// As [`check`], for verbs without a report: a missing comparison is reported as a message.
 ///
 /// # Errors
 /// As [`check`].
-pub fn check_aloud(bundle: &Bundle, programs: &[Program], trust: &cli::Trust, out: &Output) -> Result<()> {
+pub fn check_aloud(
+    bundle: &Bundle,
+    programs: &[EtcdProgram],
+    trust: &cli::Trust,
+    out: &Output,
+) -> Result<()> {
     let unknown = check(bundle, programs, trust)?;
     unknown.into_iter().for_each(|unknown| out.say(format_args!("note: {unknown}")));
     Ok(())
 }
 
-/// Compares the programs of a bundle with those of the same release in the store. What there is nothing to compare with
-/// gives a sentence that says so.
+/// Compares the programs of a bundle with those of the same release in the store. Returns a sentence that says so when
+/// there is nothing to compare with.
 ///
-/// # Errors
-/// `Exit::Untrusted` when the store has others and `--allow-unverified` is not given; `Exit::Usage` when `--artifacts` names
-/// a directory that is not there.
-pub fn check(bundle: &Bundle, programs: &[Program], trust: &cli::Trust) -> Result<Option<String>> {
+/// `Exit::Untrusted` when the store has others and `--allow-unverified` is not given; `Exit::Usage` when `--artifacts`
+/// names a missing directory.
+pub fn check(bundle: &Bundle, programs: &[EtcdProgram], trust: &cli::Trust) -> Result<Option<String>> {
     let etcd = &bundle.manifest.etcd;
     if Arch::host() != Some(etcd.arch) {
-        // None of them can run here, and none is tried.
+        // Programs of another architecture cannot run here, and are not tried.
         return Ok(None);
     }
     let who = if rustix::process::geteuid().is_root() { "root" } else { "you" };
@@ -75,7 +79,7 @@ pub fn check(bundle: &Bundle, programs: &[Program], trust: &cli::Trust) -> Resul
 
 fn directory(trust: &cli::Trust) -> Result<Option<PathBuf>> {
     let path = trust.artifacts.clone().unwrap_or_else(|| STORE.into());
-    // Below it, so that a link to the store is followed, as it is by a build.
+    // A path below it, so that a link to the store is followed, as a build does.
     let is_there = disk::look(&path.join("releases"))?.is_some();
     match (is_there, &trust.artifacts) {
         (true, _) => Ok(Some(path)),
@@ -86,7 +90,7 @@ fn directory(trust: &cli::Trust) -> Result<Option<PathBuf>> {
     }
 }
 
-fn record(directory: &Path, release: Release, arch: Arch) -> Result<Option<Record>> {
+fn record(directory: &Path, release: Release, arch: Arch) -> Result<Option<ReleaseRecord>> {
     let store = Store::at(directory);
     match store.available()?.contains(&(release, arch)) {
         true => store.find(release, arch, &[]).map(Some),

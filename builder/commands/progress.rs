@@ -1,4 +1,4 @@
-//! A bar for whoever waits longer than half a second at a terminal.
+//! A progress bar, shown at a terminal after half a second.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,10 +9,11 @@ use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::output::Output;
 use crate::build::Done;
 
-/// Before that nobody wants to know.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// Shorter waits need no bar.
+const DRAW_AFTER: Duration = Duration::from_millis(500);
 
-/// Nodes done of nodes in all, bytes written, time left. Shared between threads; goes away with the value.
+/// Nodes done of all nodes, bytes written, time left. Shared between threads; the bar is removed when the value is
+/// dropped.
 pub struct Progress {
     begun: Instant,
     bytes: AtomicU64,
@@ -43,17 +44,17 @@ impl Progress {
     }
 
     fn show(&self) {
-        if self.quiet || self.begun.elapsed() < PATIENCE {
+        if self.quiet || self.begun.elapsed() < DRAW_AFTER {
             return;
         }
-        // Whoever draws, draws for all.
+        // One thread redraws the bar for all of them.
         let Ok(mut bar) = self.bar.try_lock() else { return };
         let bar = bar.get_or_insert_with(|| self.bar());
         bar.set_message(HumanBytes(self.bytes.load(Ordering::Relaxed)).to_string());
         bar.set_position(self.done.load(Ordering::Relaxed));
     }
 
-    /// Drawn to stderr, and not at all where that is no terminal.
+    /// Drawn to stderr, and not at all if that is not a terminal.
     fn bar(&self) -> ProgressBar {
         let bar = ProgressBar::with_draw_target(Some(self.total), ProgressDrawTarget::stderr());
         let template = "{bar:30} {pos}/{len} nodes, {msg}, {eta} left";

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::output::Output;
 use super::places::refuse_inside;
-use super::push::{address, client, megabytes};
+use super::push::{address, client, mebibytes};
 use crate::cli;
 use crate::failure::Result;
 use crate::registry::{self, Reference};
@@ -39,6 +39,6 @@ pub fn run(args: &cli::Pull, out: &Output) -> Result<()> {
         manifest.cluster.id,
         manifest.cluster.token,
         pulled.files,
-        megabytes(pulled.bytes),
+        mebibytes(pulled.bytes),
     ))
 }

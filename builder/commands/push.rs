@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::inputs;
 use super::output::Output;
-use crate::bundle::{Bundle, SHOWN, listed};
+use crate::bundle::{Bundle, MAX_PROBLEMS_SHOWN, listed};
 use crate::cli;
 use crate::disk;
 use crate::environ;
@@ -18,13 +18,13 @@ pub fn run(args: &cli::Push, out: &Output) -> Result<()> {
     if matches!(address.reference, Reference::Digest(_)) {
         return Err(Failure::new(
             Exit::Usage,
-            "a digest follows from the bundle; name a tag to push to: oci://HOST/REPOSITORY:TAG",
+            "the digest follows from the bundle and cannot be chosen; name a tag: oci://HOST/REPOSITORY:TAG",
         ));
     }
     let bundle = checked(&args.bundle)?;
     let client = client(&address, &args.registry, true)?;
     if args.registry.plain_http && !address.is_loopback() {
-        out.warn("everyone on the way to the registry can read the nodes' private keys (--plain-http)");
+        out.warn("anyone on the network path can read the nodes' private keys (--plain-http)");
     }
     out.warn(format_args!(
         "whoever can read {}/{} has the private keys of these nodes",
@@ -38,18 +38,16 @@ pub fn run(args: &cli::Push, out: &Output) -> Result<()> {
             "sent": pushed.sent, "there": pushed.there, "unchanged": pushed.unchanged,
         }));
     }
-    let shown = |count: Count| format!("{} blobs ({})", count.blobs, megabytes(count.bytes));
+    let shown = |count: Count| format!("{} blobs ({})", count.blobs, mebibytes(count.bytes));
     out.print(match pushed.unchanged && pushed.sent == Count::default() {
-        true => format!("{address}: it was there already, whole\n{pinned}"),
-        false => format!(
-            "{address}: sent {}, {} were there already\n{pinned}",
-            shown(pushed.sent),
-            shown(pushed.there)
-        ),
+        true => format!("{address}: already there, complete\n{pinned}"),
+        false => {
+            format!("{address}: sent {}, {} already there\n{pinned}", shown(pushed.sent), shown(pushed.there))
+        }
     })
 }
 
-/// A bundle that is as it was built.
+/// A bundle that matches its manifest.
 fn checked(path: &Path) -> Result<Bundle> {
     let bundle = Bundle::open(path)?;
     let problems = bundle.check()?;
@@ -57,18 +55,19 @@ fn checked(path: &Path) -> Result<Bundle> {
         return Ok(bundle);
     }
     Err(Failure::wrong(format!(
-        "{} is not as it was built, so nothing was pushed; build it again{}",
+        "{} does not match its manifest, so nothing was pushed; build it again{}",
         path.display(),
-        listed(&problems, SHOWN)
+        listed(&problems, MAX_PROBLEMS_SHOWN)
     )))
 }
 
 /// # Errors
-/// `Exit::Usage` with what is wrong with it.
+/// `Exit::Usage` with the mistake.
 pub fn address(text: &str) -> Result<Address> {
-    // Somebody may have put a password into it.
+    // The text may contain a password.
     let shown = text.rsplit_once('@').map_or(text, |(_, rest)| rest);
-    text.parse().map_err(|error| Failure::new(Exit::Usage, format!("{shown:?} is no address: {error}")))
+    text.parse()
+        .map_err(|error| Failure::new(Exit::Usage, format!("{shown:?} is not a valid address: {error}")))
 }
 
 pub fn client(address: &Address, args: &cli::Registry, writes: bool) -> Result<Client> {
@@ -84,7 +83,8 @@ pub fn client(address: &Address, args: &cli::Registry, writes: bool) -> Result<C
     Client::new(address.clone(), &trust, credentials, writes)
 }
 
-/// Where docker and podman write their logins down. The first that is set is the one; only that of podman has to be there.
+/// The file in which docker and podman store logins. The first variable that is set decides; only podman's file has to
+/// exist.
 fn config_file() -> Result<Option<PathBuf>> {
     let set = |name: &str| environ::value(name).map(PathBuf::from);
     if let Some(path) = set("REGISTRY_AUTH_FILE") {
@@ -95,6 +95,6 @@ fn config_file() -> Result<Option<PathBuf>> {
     Ok(disk::look(&path)?.is_some().then_some(path))
 }
 
-pub fn megabytes(bytes: u64) -> String {
-    format!("{:.1} MB", bytes as f64 / 1e6)
+pub fn mebibytes(bytes: u64) -> String {
+    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
 }

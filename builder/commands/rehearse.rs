@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::output::Output;
 use super::programs;
 use super::verify::{conclude, options};
-use crate::artifact::Program;
+use crate::artifact::EtcdProgram;
 use crate::bundle::Bundle;
 use crate::cli;
 use crate::failure::Result;
@@ -15,11 +15,11 @@ pub fn run(args: &cli::Rehearse, out: &Output) -> Result<()> {
     if let Some(scratch) = &args.inside {
         return rehearse::inside(scratch);
     }
-    // clap asks for a bundle where there is no --inside.
+    // clap requires a bundle unless --inside is given.
     let Some(path) = &args.bundle else { return Ok(()) };
     let bundle = Bundle::open(path)?;
     bundle.check_bytes()?;
-    let unknown = programs::check(&bundle, &[Program::Etcd, Program::Etcdctl], &args.trust)?;
+    let unknown = programs::check(&bundle, &[EtcdProgram::Etcd, EtcdProgram::Etcdctl], &args.trust)?;
     let questions = options(&bundle)?;
     let rehearsal = Rehearsal {
         deadline: Duration::from_secs(args.deadline),
@@ -37,6 +37,6 @@ pub fn run(args: &cli::Rehearse, out: &Output) -> Result<()> {
     out.say(format_args!("the cluster runs until Ctrl-C; a shell in its network:\n  {}", rehearsed.enter));
     rehearsed.hold()?;
     rehearsed.stop()?;
-    out.say("the cluster has ended, and nothing of it is left");
+    out.say("the cluster was stopped and removed");
     concluded
 }

@@ -19,7 +19,7 @@ pub fn run(args: &cli::Seal, out: &Output) -> Result<()> {
     let members = if members == 1 { "1 member".to_owned() } else { format!("{members} members") };
     let done = match sealed {
         Sealed::New => format!("sealed {name} ({token}, {members}) in {shown}"),
-        Sealed::Adopted => format!("recorded in {shown} what {name} ({token}) is: {members}"),
+        Sealed::Adopted => format!("recorded {name} ({token}, {members}) in {shown}"),
         Sealed::Newer => format!("recorded in {shown} that {name} ({token}) runs etcd {}", witness.release),
         Sealed::Already => format!("{name} ({token}) was sealed in {shown} already"),
         Sealed::Unrecorded => format!("{name} ({token}) was sealed in {shown} already, without a record"),
@@ -34,14 +34,12 @@ pub fn run(args: &cli::Seal, out: &Output) -> Result<()> {
     }
     let advice = match sealed {
         Sealed::New => {
-            ": back the keystore up, build again, and bring the nodes the new bundle; to found a cluster in its place, make \
-             another keystore"
+            ": back up the keystore, build again, and copy the new bundle to the nodes; to bootstrap a replacement cluster, \
+             create a new keystore"
         }
-        Sealed::Adopted | Sealed::Newer => ": back the keystore up",
+        Sealed::Adopted | Sealed::Newer => ": back up the keystore",
         Sealed::Already => "",
-        Sealed::Unrecorded => {
-            "; if this is the bundle that its nodes run, record what the cluster is: kiln seal --adopt BUNDLE"
-        }
+        Sealed::Unrecorded => "; if the nodes run this bundle, record the cluster: kiln seal --adopt BUNDLE",
     };
     and_said(&done, out.print(format_args!("{done}{advice}")))
 }

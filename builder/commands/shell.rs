@@ -21,7 +21,7 @@ pub fn completions(args: &cli::Completions, out: &Output) -> Result<()> {
 
 pub fn man(args: &cli::Man, out: &Output) -> Result<()> {
     let mut command = cli::command().disable_help_subcommand(true);
-    // Gives the verbs their whole names: kiln-artifacts-add.
+    // Gives the verbs their full names: kiln-artifacts-add.
     command.build();
     let Some(directory) = &args.directory else { return out.bytes(&page(&command)?) };
     if disk::look(&disk::resolved(directory))?.map(|found| found.kind) != Some(Kind::Directory) {
@@ -31,14 +31,14 @@ pub fn man(args: &cli::Man, out: &Output) -> Result<()> {
     out.print(format_args!("{}: {}", directory.display(), counted(count, "manual page")))
 }
 
-/// Writes a command's page and those of the verbs below it; how many.
+/// Writes the page of a command and those of its subcommands; returns their number.
 fn write(command: &Command, directory: &Path) -> Result<usize> {
     let file = Man::new(command.clone()).get_filename();
     disk::write_whole(&directory.join(file), &page(command)?, Mode::FILE)?;
     command.get_subcommands().try_fold(1, |count, verb| Ok(count + write(verb, directory)?))
 }
 
-/// A page as groff reads it. What follows the options in `--help` comes last: clap_mangen would fill the lines of its
+/// A page for groff. The text after the options in `--help` is added last: clap_mangen would fill the lines of its
 /// examples into one paragraph.
 fn page(command: &Command) -> Result<Vec<u8>> {
     let text = command.get_after_help().map(ToString::to_string).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! `kiln show`: what is inside a bundle, from its archives and not from its manifest.
+//! `kiln show`: the contents of a bundle, from its archives and not from its manifest.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -12,7 +12,7 @@ use crate::cli;
 use crate::digest;
 use crate::disk::{self, Input, Walked};
 use crate::failure::{Doing, Failure, Result};
-use crate::format::read::{Archive, Kind, Member};
+use crate::format::read::{Archive, Member, MemberKind};
 use crate::values::{GuestPath, Mode, printable};
 
 pub fn run(args: &cli::Show, out: &Output) -> Result<()> {
@@ -26,10 +26,10 @@ pub fn run(args: &cli::Show, out: &Output) -> Result<()> {
     }
 }
 
-/// What lies there, file by file; the bytes are not read.
+/// Lists the bundle's files; their bytes are not read.
 fn whole(bundle: &Bundle, json: bool, out: &Output) -> Result<()> {
     let (there, problems) = bundle.look()?;
-    let found = Found { bundle, there, problems };
+    let found = Inspection { bundle, there, problems };
     match json {
         true => out.json(&found.json()?)?,
         false => out.print(found.text())?,
@@ -40,17 +40,17 @@ fn whole(bundle: &Bundle, json: bool, out: &Output) -> Result<()> {
     }
 }
 
-struct Found<'b> {
+struct Inspection<'b> {
     bundle: &'b Bundle,
     there: BTreeMap<String, Walked>,
     problems: Vec<Problem>,
 }
 
-/// What is wrong with which path.
+/// The problems with each path.
 type Wrong<'p> = BTreeMap<&'p str, Vec<&'p str>>;
 
-impl Found<'_> {
-    /// The manifest with the modes and sizes that were found, and with what is not as it says.
+impl Inspection<'_> {
+    /// The manifest with the actual modes and sizes, and with the differences from it.
     fn json(&self) -> Result<Value> {
         let mut value = serde_json::to_value(&self.bundle.manifest)
             .map_err(|error| Failure::io(format!("writing the manifest as JSON: {error}")))?;
@@ -84,7 +84,7 @@ impl Found<'_> {
             manifest.etcd.arch
         );
         if manifest.cluster.formed {
-            text.push_str("has formed: an empty disk founds nothing\n");
+            text.push_str("has formed: an empty disk never bootstraps a new cluster\n");
         }
         for source in &manifest.etcd.sources {
             let _ = writeln!(text, "  from {} ({}), sha256 {}", source.file, source.trust, source.sha256);
@@ -92,7 +92,7 @@ impl Found<'_> {
         if let Some(base) = &manifest.base {
             let _ = writeln!(
                 text,
-                "boots from\n  kernel sha256 {}\n  initrd sha256 {}\n  told {}",
+                "boots from\n  kernel sha256 {}\n  initrd sha256 {}\n  cmdline {}",
                 base.kernel.sha256, base.initrd.sha256, base.cmdline
             );
             for path in manifest.files.keys().filter(|path| path.starts_with("boot/")) {
@@ -112,7 +112,7 @@ impl Found<'_> {
         text
     }
 
-    /// As it lies there, with what is wrong with it.
+    /// A file as it is on disk, with its problems.
     fn file(&self, text: &mut String, path: &str, shown: &str, wrong: &Wrong<'_>) {
         let wrong = wrong.get(path).map(|all| format!("  ({})", all.join("; "))).unwrap_or_default();
         let _ = match self.there.get(path) {
@@ -122,8 +122,8 @@ impl Found<'_> {
     }
 }
 
-/// The node's own archives, and the shared layers below them: one after another, because each may have a quarter of a million
-/// members.
+/// The node's own archives, and the shared layers below them: one after another, because each may have a quarter of a
+/// million members.
 fn node(bundle: &Bundle, name: &str, json: bool, out: &Output) -> Result<()> {
     let archives = bundle::archives(&bundle.manifest, name).into_iter();
     let mut problems = Vec::new();
@@ -137,7 +137,7 @@ fn node(bundle: &Bundle, name: &str, json: bool, out: &Output) -> Result<()> {
 
 const INITRD: &str = "initrd.img";
 
-/// What is in one archive.
+/// The contents of one archive.
 #[derive(Serialize)]
 struct Listing {
     archive: String,
@@ -145,7 +145,7 @@ struct Listing {
     members: Vec<Member>,
 }
 
-/// Reads an archive. `None` where it is missing; what is wrong with it goes to the `problems`.
+/// Reads an archive. `None` where it is missing; its faults are added to `problems`.
 fn listing(bundle: &Bundle, archive: String, problems: &mut Vec<Problem>) -> Result<Option<Listing>> {
     problems.extend(differs(bundle, &archive)?);
     let path = bundle.path.join(&archive);
@@ -156,7 +156,7 @@ fn listing(bundle: &Bundle, archive: String, problems: &mut Vec<Problem>) -> Res
     if archive.ends_with(INITRD)
         && let Some(base) = &bundle.manifest.base
     {
-        // What is before Kiln's own is the base system's, packed in any way that Linux knows.
+        // The bytes before Kiln's own are the base system's, packed in any way that Linux supports.
         let behind = base.initrd.size.checked_next_multiple_of(4).unwrap_or(u64::MAX);
         input.skip_to(behind.min(input.size()))?;
     }
@@ -167,7 +167,7 @@ fn listing(bundle: &Bundle, archive: String, problems: &mut Vec<Problem>) -> Res
 
 impl Listing {
     fn text(&self) -> String {
-        let of = if self.archive.ends_with(INITRD) { ", behind the base system's own" } else { "" };
+        let of = if self.archive.ends_with(INITRD) { ", after the base system's own" } else { "" };
         let mut text = format!("{}{of}\n", self.archive);
         for member in &self.members {
             let _ = writeln!(text, "  {}", line(member));
@@ -176,28 +176,28 @@ impl Listing {
     }
 }
 
-/// Whether an archive is not the one that the manifest has.
+/// Whether an archive differs from the manifest.
 fn differs(bundle: &Bundle, archive: &str) -> Result<Option<Problem>> {
     let path = bundle.path.join(archive);
     let Some(want) = bundle.manifest.files.get(archive) else { return Ok(None) };
     let problem = match disk::look(&path)? {
         None => "is missing",
-        // A file of another size need not be read for that.
+        // A file of another size differs without being read.
         Some(found) if found.size != want.size || digest::of_file(&path)?.1 != want.sha256 => {
-            "is not what the manifest says"
+            "does not match the manifest"
         }
         Some(_) => return Ok(None),
     };
     Ok(Some(Problem { path: archive.to_owned(), problem: problem.to_owned() }))
 }
 
-/// Mode, owner, size in bytes, path: the same columns as listing.txt, with the numbers that the archive has.
+/// Mode, owner, size in bytes, path: the same columns as listing.txt, with the numbers in the archive.
 fn line(member: &Member) -> String {
     let tail = match &member.kind {
-        Kind::Directory => "/".to_owned(),
-        Kind::File => String::new(),
-        // The archive may be a stranger's, and a line end would make a line of the list.
-        Kind::Link(target) => format!(" -> {}", printable(target)),
+        MemberKind::Directory => "/".to_owned(),
+        MemberKind::File => String::new(),
+        // The archive may be untrusted, and a line end would break the list.
+        MemberKind::Link(target) => format!(" -> {}", printable(target)),
     };
     let path = printable(&member.path);
     format!("{} {}:{} {:>9} {path}{tail}", member.mode, member.uid, member.gid, member.size)
@@ -218,9 +218,9 @@ fn entries<S: Serializer>(members: &[Member], serializer: S) -> std::result::Res
     serializer.collect_seq(members.iter().map(|member| {
         let Member { path, kind, mode, uid, gid, mtime, size } = member;
         let (kind, target) = match kind {
-            Kind::Directory => ("directory", None),
-            Kind::File => ("file", None),
-            Kind::Link(target) => ("link", Some(target.as_str())),
+            MemberKind::Directory => ("directory", None),
+            MemberKind::File => ("file", None),
+            MemberKind::Link(target) => ("link", Some(target.as_str())),
         };
         Entry { gid: *gid, kind, mode: *mode, mtime: *mtime, path, size: *size, target, uid: *uid }
     }))

@@ -1,8 +1,10 @@
-//! How results look at a terminal: within its width, and with colour where it has colour. What is not a terminal gets the
-//! same text always.
+//! The appearance of results at a terminal: within its width, and in colour where it supports colour. The same text is
+//! always printed elsewhere.
 
 use std::io::{self, IsTerminal};
+use std::os::fd::AsFd;
 
+use anstream::stream::RawStream;
 use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
 use comfy_table::{ContentArrangement, Table, presets};
@@ -11,16 +13,16 @@ use crate::report::{Report, Verdict};
 use crate::values::printable_lines;
 use crate::verbose;
 
-/// For terminals that do not say how wide they are.
+/// For terminals that do not report their width.
 const USUAL_WIDTH: usize = 80;
 
-/// Narrower than this nothing is made to fit.
+/// Text is not fitted to terminals narrower than this.
 const LEAST_WIDTH: usize = 40;
 
-/// The columns of the table of members that people ask for first.
+/// The most important columns of the table of members.
 const SHORT: [&str; 6] = ["NODE", "ENDPOINT", "VERSION", "DB SIZE", "LEADER", "HEALTH"];
 
-/// A terminal on stdout.
+/// The terminal that text is printed to.
 #[derive(Clone, Copy)]
 pub struct Terminal {
     width: usize,
@@ -29,30 +31,36 @@ pub struct Terminal {
     long: bool,
 }
 
+impl Default for Terminal {
+    fn default() -> Self {
+        Self { width: USUAL_WIDTH, colour: false, long: false }
+    }
+}
+
 impl Terminal {
-    /// `None` where stdout is something else.
+    /// `None` where stdout is not a terminal.
     pub fn here() -> Option<Self> {
-        let stdout = io::stdout();
-        if !stdout.is_terminal() {
-            return None;
-        }
-        let columns = rustix::termios::tcgetwinsize(&stdout).map_or(0, |size| usize::from(size.ws_col));
-        let width = if columns == 0 { USUAL_WIDTH } else { columns.max(LEAST_WIDTH) };
-        Some(Self {
-            width,
-            colour: AutoStream::choice(&stdout) != ColorChoice::Never,
-            long: verbose::is_on(),
-        })
+        Self::at(&io::stdout())
     }
 
-    /// A text for people whose long lines go on below themselves, indented.
+    /// `None` where this stream is not a terminal.
+    pub fn at(stream: &(impl IsTerminal + AsFd + RawStream)) -> Option<Self> {
+        if !IsTerminal::is_terminal(stream) {
+            return None;
+        }
+        let columns = rustix::termios::tcgetwinsize(stream).map_or(0, |size| usize::from(size.ws_col));
+        let width = if columns == 0 { USUAL_WIDTH } else { columns.max(LEAST_WIDTH) };
+        Some(Self { width, colour: AutoStream::choice(stream) != ColorChoice::Never, long: verbose::is_on() })
+    }
+
+    /// A text whose long lines are wrapped and indented.
     pub fn fit(self, text: &str) -> String {
         let hanging = |line: &str| line.len() - line.trim_start().len() + 4;
         text.lines().map(|line| self.fit_line(line, hanging(line)) + "\n").collect()
     }
 
-    /// One line, cut at spaces; what goes on below it begins at a column. Widths are counted in characters: what Kiln
-    /// prints is names, numbers and paths.
+    /// One line, broken at spaces; continuation lines begin at a column. Widths are counted in characters: Kiln prints
+    /// names, numbers and paths.
     fn fit_line(self, line: &str, hanging: usize) -> String {
         let hanging = " ".repeat(hanging.min(self.width / 2 + 4));
         let mut fitted = String::new();
@@ -61,8 +69,14 @@ impl Terminal {
         while rest.chars().count() > room {
             let end = rest.char_indices().nth(room).map_or(rest.len(), |(at, _)| at);
             let begin = rest.len() - rest.trim_start().len();
-            // A word that has no room stays whole.
-            let before = rest[begin..=end].rfind(' ').map(|at| begin + at);
+            if begin >= end {
+                break;
+            }
+            // A word that is too long stays whole.
+            let before = match rest[end..].starts_with(' ') {
+                true => Some(end),
+                false => rest[begin..end].rfind(' ').map(|at| begin + at),
+            };
             let Some(cut) = before.or_else(|| rest[end..].find(' ').map(|at| end + at)) else { break };
             fitted += rest[..cut].trim_end();
             fitted.push('\n');
@@ -89,7 +103,7 @@ impl Terminal {
                 _ => (format!("{outcome:<8} {check:<34} {detail}"), 44),
             };
             let line = self.fit_line(&printable_lines(&line), hanging);
-            // The outcome alone, and nothing of what a server has said.
+            // Only the outcome is coloured, never text from a server.
             let (word, rest) = line.split_at(outcome.len());
             text.push_str(&self.paint(colour, word));
             text.push_str(rest);
@@ -104,7 +118,7 @@ impl Terminal {
         text + "\n" + &self.paint(colour.on_default().bold(), &sentence)
     }
 
-    /// The table of members: in full where that fits or is asked for, else the columns of [`SHORT`].
+    /// The table of members: in full where that fits or is requested, else the columns of [`SHORT`].
     fn members(self, report: &Report) -> String {
         let rows = report.rows();
         let long = table(&rows, None);
@@ -125,7 +139,7 @@ impl Terminal {
     }
 }
 
-/// With a frame, as etcdctl draws its tables.
+/// With a frame like that of etcdctl's tables.
 fn table(rows: &[Vec<String>], width: Option<usize>) -> String {
     let mut table = Table::new();
     table.load_style(presets::ASCII_FULL_CONDENSED);
@@ -170,7 +184,7 @@ mod tests {
             "it let everybody in",
         ));
         checks.push(Check::skipped("one leader", None, "too few answered"));
-        let note = "not checked, because etcd does not tell: cipher-suites, data-dir, quota-backend-bytes, metrics, x";
+        let note = "not checked, because etcd does not report it: cipher-suites, data-dir, quota-backend-bytes, metrics, x";
         Report::new(("ha3".into(), "0".repeat(16)), nodes.map(member).into(), checks, vec![note.into()])
     }
 
@@ -224,5 +238,9 @@ mod tests {
         assert_eq!(narrow.fit(&format!("a {word} b")), format!("a\n    {word}\n    b\n"));
         let exact = "a".repeat(36) + " bcd";
         assert_eq!(narrow.fit(&format!("{exact} ü")), format!("{exact}\n    ü\n"));
+        let letters = "a".repeat(36) + " bcüd ef";
+        assert_eq!(narrow.fit(&letters), format!("{}\n    bcüd ef\n", "a".repeat(36)));
+        let indented = " ".repeat(90) + "x y";
+        assert_eq!(narrow.fit(&indented), format!("{indented}\n"));
     }
 }

@@ -8,41 +8,49 @@ use std::time::{Duration, Instant};
 use super::inputs;
 use super::output::Output;
 use super::programs;
-use crate::artifact::Program;
+use crate::artifact::EtcdProgram;
 use crate::base::System;
 use crate::bundle::Bundle;
 use crate::carrier;
-use crate::causes::Fault;
+use crate::causes::{Fault, Line};
 use crate::cli;
 use crate::disk::{self, Follow};
 use crate::failure::{Doing, Exit, Failure, Result};
-use crate::host::{self, Order, Plain, Standing, State};
+use crate::host::{self, ClusterStatus, Plain, State, UpRequest};
 use crate::interrupt;
 use crate::values::{Carrier, counted};
 
-const GLANCE: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Between two questions whether a machine runs: virsh takes a tenth of a second.
-const PULSE: Duration = Duration::from_secs(1);
+/// The time between two checks whether a machine runs: virsh takes a tenth of a second.
+const MACHINE_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 pub fn run(args: &cli::Up, out: &Output) -> Result<()> {
     let bundle = Bundle::open(&args.bundle)?;
+    let there = State::open(&bundle)?;
+    start(args, &bundle, there.as_ref(), out).map_err(|failure| match there {
+        // An earlier run may have started some, wherever this one was interrupted.
+        Some(state) if state.record.laid => failure.leaving(host::LEFT_RUNNING),
+        _ => failure,
+    })
+}
+
+fn start(args: &cli::Up, bundle: &Bundle, there: Option<&State>, out: &Output) -> Result<()> {
     bundle.check_bytes()?;
-    // What was begun in one way goes on in it, unless another one is asked for, which is then refused.
-    let there = State::open(&bundle)?.map(|state| state.record);
-    let there = there.as_ref();
+    // Defaults to the driver and carrier of the first start; a different choice is refused later.
+    let there = there.map(|state| &state.record);
     let driver = args.driver.clone().or(there.map(|there| there.driver.clone()));
     let driver = driver.unwrap_or_else(host::usual_driver);
     let carrier =
         args.carrier.or(there.map(|there| there.carrier)).unwrap_or_else(carrier::of_machines_by_default);
     let connect = args.connect.clone().or(there.map(|there| there.connect.clone())).unwrap_or_default();
-    let system = System::open(&base_path(args, carrier, &bundle)?, carrier)?;
+    let system = System::open(&base_path(args, carrier, bundle)?, carrier)?;
     for node in &args.node {
         bundle.node(node)?;
     }
-    programs::check_aloud(&bundle, &[Program::Etcdctl], &args.trust, out)?;
-    let standing = host::up(&Order {
-        bundle: &bundle,
+    programs::check_aloud(bundle, &[EtcdProgram::Etcdctl], &args.trust, out)?;
+    let status = host::up(&UpRequest {
+        bundle,
         system: &system,
         driver,
         carrier,
@@ -51,60 +59,65 @@ pub fn run(args: &cli::Up, out: &Output) -> Result<()> {
         only: &args.node,
         deadline: if args.no_wait { Duration::ZERO } else { Duration::from_secs(args.deadline) },
         quiet: out.is_quiet(),
+        warn: &|text| out.warn(text),
     })?;
     if args.json {
-        out.json(&standing)?;
-    } else if let Some(seconds) = standing.seconds {
-        let formed = members(&standing, |node| node.phase == host::Phase::Formed);
-        out.print(format_args!("{}: {formed} formed after {seconds:.1} s", standing.cluster))?;
+        out.json(&status)?;
+    } else if let Some(seconds) = status.seconds {
+        let formed = members(&status, |node| node.phase == host::Phase::Formed);
+        out.print(format_args!("{}: {formed} formed after {seconds:.1} s", status.cluster))?;
     } else if args.no_wait {
-        let started = members(&standing, |node| node.asked);
-        out.print(format_args!("{}: {started} started", standing.cluster))?;
+        let started = members(&status, |node| node.asked);
+        out.print(format_args!("{}: {started} started", status.cluster))?;
     }
     if args.no_wait {
         return Ok(());
     }
-    let is = |phase| standing.nodes.iter().any(|node| node.asked && node.phase == phase);
-    let heading = if is(host::Phase::Held) {
-        "a node must not start etcd".to_owned()
+    let is = |phase| status.nodes.iter().any(|node| node.asked && node.phase == phase);
+    let heading = if is(host::Phase::Blocked) {
+        "a node is blocked".to_owned()
     } else if is(host::Phase::Off) {
-        "not every machine runs".to_owned()
+        "some VMs do not run".to_owned()
     } else {
-        format!("after {} s not every member serves", args.deadline)
+        format!("after {} s, some members do not serve", args.deadline)
     };
-    conclude(&standing, &heading)
+    conclude(&status, &heading)
 }
 
-/// `3 members`, or `2 of 3 members` where the others are not meant.
-fn members(standing: &Standing, is_meant: impl Fn(&&host::Node) -> bool) -> String {
-    let (all, meant) = (standing.nodes.len(), standing.nodes.iter().filter(is_meant).count());
+/// `3 members`, or `2 of 3 members` when only some are counted.
+fn members(status: &ClusterStatus, is_meant: impl Fn(&&host::NodeStatus) -> bool) -> String {
+    let (all, meant) = (status.nodes.len(), status.nodes.iter().filter(is_meant).count());
     let members = counted(all, "member");
     if meant == all { members } else { format!("{meant} of {members}") }
 }
 
 pub fn status(args: &cli::Status, out: &Output) -> Result<()> {
     let bundle = Bundle::open(&args.bundle)?;
-    programs::check_aloud(&bundle, &[Program::Etcdctl], &args.trust, out)?;
-    let standing = host::status(&bundle)?;
+    programs::check_aloud(&bundle, &[EtcdProgram::Etcdctl], &args.trust, out)?;
+    let status = host::status(&bundle)?;
     if args.json {
-        out.json(&standing)?;
+        out.json(&status)?;
     } else {
-        let lines = standing.nodes.iter().map(|node| {
+        let lines = status.nodes.iter().map(|node| {
             let said = node.said.as_ref().map_or(String::new(), |said| format!("  {said}"));
             format!("{}  {}  {}{said}", node.name, node.address, node.phase)
         });
         out.print(lines.collect::<Vec<_>>().join("\n"))?;
     }
-    conclude(&standing, "not every member serves")
+    let heading = match status.nodes.iter().all(|node| node.phase == host::Phase::Off) {
+        true => format!("all VMs are off; start them with kiln up {}", args.bundle.display()),
+        false => "some members do not serve".to_owned(),
+    };
+    conclude(&status, &heading)
 }
 
-/// Says which node stands where, with the end of its console.
-fn conclude(standing: &Standing, heading: &str) -> Result<()> {
-    if standing.formed {
+/// Prints the state of each node, with the end of its console.
+fn conclude(status: &ClusterStatus, heading: &str) -> Result<()> {
+    if status.formed {
         return Ok(());
     }
     let mut text = heading.to_owned();
-    for node in &standing.nodes {
+    for node in &status.nodes {
         text.push_str(&format!("\n{}: {}", node.name, node.phase));
         if node.phase != host::Phase::Formed {
             text.push_str(if node.console.is_empty() {
@@ -114,14 +127,15 @@ fn conclude(standing: &Standing, heading: &str) -> Result<()> {
             });
         }
         node.console.iter().for_each(|line| text.push_str(&format!("\n  | {line}")));
-        if let Some(fault) = Fault::logged_in(&node.console) {
+        let errors = node.console.iter().filter_map(|line| Line::of_console(line)).map(|line| line.error());
+        if let Some(fault) = Fault::logged_in(errors) {
             text.push_str(&format!("\n  likely cause: {} {}", fault.cause(), fault.way_out()));
         }
     }
     Err(Failure::wrong(text))
 }
 
-/// The command line's, else the profile's, else the carrier's.
+/// The path from the command line, else the profile's, else the carrier's default.
 fn base_path(args: &cli::Up, carrier: Carrier, bundle: &Bundle) -> Result<PathBuf> {
     if let Some(base) = &args.base {
         return inputs::bases().named(base);
@@ -136,7 +150,7 @@ fn base_path(args: &cli::Up, carrier: Carrier, bundle: &Bundle) -> Result<PathBu
     }
 }
 
-/// Prints what a machine has written to its console and goes on until Ctrl-C, or until there is no machine.
+/// Prints the output of a machine's console and follows it until Ctrl-C, or until the machine stops.
 pub fn console(args: &cli::Console) -> Result<()> {
     let bundle = Bundle::open(&args.bundle)?;
     bundle.node(&args.node)?;
@@ -146,8 +160,8 @@ pub fn console(args: &cli::Console) -> Result<()> {
     let mut looked: Option<Instant> = None;
     let mut runs = true;
     while !interrupt::asked() {
-        // Before the reading: what it wrote at its end is then read all the same.
-        if looked.is_none_or(|looked| looked.elapsed() >= PULSE) {
+        // Checked before reading, so that its last output is still read.
+        if looked.is_none_or(|looked| looked.elapsed() >= MACHINE_CHECK_INTERVAL) {
             runs = host::runs(&state, &args.node)?;
             looked = Some(Instant::now());
         }
@@ -159,7 +173,7 @@ pub fn console(args: &cli::Console) -> Result<()> {
         print(&plain.feed(&more.bytes))?;
         match (is_end, runs) {
             (true, false) => return Ok(()),
-            (true, true) => thread::sleep(GLANCE),
+            (true, true) => thread::sleep(POLL_INTERVAL),
             (false, _) => {}
         }
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::output::Output;
 use super::programs;
-use crate::artifact::Program;
+use crate::artifact::EtcdProgram;
 use crate::bundle::Bundle;
 use crate::cli;
 use crate::clock;
@@ -20,7 +20,7 @@ use crate::verify::{self, Options, Stranger};
 
 pub fn run(args: &cli::Verify, out: &Output) -> Result<()> {
     let bundle = Bundle::open(&args.bundle)?;
-    let unknown = programs::check(&bundle, &[Program::Etcdctl], &args.trust)?;
+    let unknown = programs::check(&bundle, &[EtcdProgram::Etcdctl], &args.trust)?;
     let options = Options { read_only: args.read_only, ..options(&bundle)? };
     let mut report = verify::run(&bundle.path, &bundle.manifest, &options)?;
     report.notes.extend(unknown);
@@ -28,9 +28,9 @@ pub fn run(args: &cli::Verify, out: &Output) -> Result<()> {
 }
 
 /// A certificate with its chain has a few kilobytes.
-const PEM_LIMIT: u64 = 1 << 20;
+const MAX_PEM_BYTES: u64 = 1 << 20;
 
-/// Everything is asked at its own address, with today's date, and with a stranger at the door.
+/// Every member is queried at its own address, with today's date, and with a foreign certificate for the probes.
 pub fn options(bundle: &Bundle) -> Result<Options> {
     let now = clock::now();
     let spec = CertificateSpec {
@@ -44,7 +44,7 @@ pub fn options(bundle: &Bundle) -> Result<Options> {
         authority: plan::CA,
         owner: Owner::Root,
     };
-    let ours = disk::read(&bundle.path.join("client/etcdctl.pem"), PEM_LIMIT)?;
+    let ours = disk::read(&bundle.path.join("client/etcdctl.pem"), MAX_PEM_BYTES)?;
     let issued = Authority::namesake(&bundle.manifest.cluster.name, &ours, now)
         .doing(|| "reading client/etcdctl.pem".into())?
         .issue(&spec, Algorithm::P256, Lifetime::hours(1))?;
@@ -53,8 +53,8 @@ pub fn options(bundle: &Bundle) -> Result<Options> {
     Ok(Options { now, endpoints: BTreeMap::new(), stranger: Some(stranger), read_only: false })
 }
 
-/// Writes a report as JUnit XML where asked, prints it, and fails when the cluster did. The file comes first: whoever reads
-/// the output may go away.
+/// Writes a report as JUnit XML where requested, prints it, and fails if the cluster did. The file is written first,
+/// because the reader of the output may close the pipe.
 pub fn conclude(report: &Report, json: bool, junit: Option<&Path>, out: &Output) -> Result<()> {
     if let Some(path) = junit {
         let kind = disk::look(path)?.map(|found| found.kind);
@@ -69,6 +69,6 @@ pub fn conclude(report: &Report, json: bool, junit: Option<&Path>, out: &Output)
     } else {
         out.report(report)?;
     }
-    // The report has said why; said once more it would only stand twice on a terminal.
+    // The report contains the reason; an error message would only repeat it.
     if report.verdict().is_pass() { Ok(()) } else { Err(Failure::report(Exit::Wrong, "")) }
 }

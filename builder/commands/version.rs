@@ -1,4 +1,4 @@
-//! What `kiln --version` says: the version, the commit, the etcd releases whose digests are built in.
+//! The output of `kiln --version`: the version, the commit, the etcd releases whose digests are built in.
 
 use crate::artifact;
 use crate::etcd::Release;
@@ -6,7 +6,7 @@ use crate::etcd::Release;
 /// The commit that this program was built from (`build.rs`), or `unknown`. No bundle depends on it.
 const COMMIT: &str = env!("KILN_COMMIT");
 
-/// The text behind `kiln `, of several lines.
+/// The text after `kiln `, of several lines.
 pub fn long() -> String {
     format!(
         "{}\ncommit: {COMMIT}\netcd releases with built-in checksums: {}",
@@ -15,7 +15,7 @@ pub fn long() -> String {
     )
 }
 
-/// Sorted releases, those that follow each other as a range: `3.5.3 to 3.5.33, 3.6.0`.
+/// Sorted releases, with consecutive ones as a range: `3.5.3 to 3.5.33, 3.6.0`.
 fn ranges(sorted: impl Iterator<Item = Release>) -> String {
     let mut ranges: Vec<(Release, Release)> = Vec::new();
     for release in sorted {

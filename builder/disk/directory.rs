@@ -1,4 +1,4 @@
-//! Directories that are held open, so that a rename above them leads nowhere else.
+//! Directories that are held open, so that renaming a parent does not redirect any access.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -15,25 +15,25 @@ use crate::failure::{Doing, Result};
 use crate::parallel;
 use crate::values::Mode;
 
-/// More directories than this are synced with their whole file systems: one wait instead of one for each.
-pub(super) const SYNCED_ONE_BY_ONE: usize = 4;
+/// Above this number, whole file systems are synced instead of each directory: one wait instead of many.
+pub(super) const MAX_SYNCED_ONE_BY_ONE: usize = 4;
 
-/// A directory, by its handle. Names (without a slash, and not `..`) are looked up in it and nowhere else, and never followed
-/// where they are links.
+/// A directory, by its handle. Names (without a slash, and not `..`) are looked up only in it, and links are never
+/// followed.
 pub struct Directory {
     fd: OwnedFd,
-    /// Where it was when it was opened: for messages.
+    /// The path at which it was opened: for messages.
     path: PathBuf,
 }
 
 impl Directory {
     /// # Errors
-    /// `Exit::Io` when it is not there, or is not a directory; links on the way to it are followed.
+    /// `Exit::Io` when it is missing, or is not a directory; links in its path are followed.
     pub fn open(path: &Path) -> Result<Self> {
         Self::open_for(path, OFlags::RDONLY)
     }
 
-    /// The one that a path lies in.
+    /// The directory that contains a path.
     pub fn above(path: &Path) -> Result<Self> {
         Self::open(parent_of(path))
     }
@@ -49,12 +49,12 @@ impl Directory {
         Ok(Self { fd: fd.doing(|| format!("opening {}", path.display()))?, path: path.to_owned() })
     }
 
-    /// Messages call it by another path.
+    /// Sets another path for messages.
     pub(super) fn known_as(self, path: &Path) -> Self {
         Self { path: path.to_owned(), ..self }
     }
 
-    /// One below it, a part at a time.
+    /// A directory below it, opened component by component.
     pub fn below(&self, path: &Path) -> Result<Self> {
         let mut at = None;
         for part in path {
@@ -69,7 +69,7 @@ impl Directory {
         self.child_there(name)?.ok_or_else(missing).doing(|| format!("opening {}", path.display()))
     }
 
-    /// `None` when nothing is there.
+    /// `None` when there is nothing.
     fn child_there(&self, name: &OsStr) -> Result<Option<Self>> {
         let path = self.path.join(name);
         let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY;
@@ -99,7 +99,7 @@ impl Directory {
             .doing(|| format!("looking at {}", self.path.display()))
     }
 
-    /// Whether what is open is what has the name.
+    /// Whether an open file is the one with this name.
     pub(super) fn has(&self, name: &OsStr, open: impl AsFd) -> io::Result<bool> {
         let open = rustix::fs::fstat(open)?;
         match rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
@@ -109,21 +109,21 @@ impl Directory {
         }
     }
 
-    /// What stands at a name; `None` when nothing is there.
+    /// The file at a name; `None` when there is none.
     pub fn look(&self, name: impl AsRef<OsStr>) -> Result<Option<Found>> {
         found(self.fd.as_fd(), Path::new(name.as_ref()))
             .doing(|| format!("looking at {}", self.path.join(name.as_ref()).display()))
     }
 
     /// # Errors
-    /// `Exit::Io` when it is not there, or is not a regular file.
+    /// `Exit::Io` when it is missing, or is not a regular file.
     pub fn input(&self, name: impl AsRef<OsStr>) -> Result<Input> {
         let path = self.path.join(name.as_ref());
         let fd = rustix::fs::openat(&self.fd, name.as_ref(), FOR_READING | OFlags::NOFOLLOW, Bits::empty());
         Input::of(fd.map_err(io::Error::from).doing(|| format!("reading {}", path.display()))?, &path)
     }
 
-    /// The names in it and what stands there, sorted by their bytes.
+    /// The names in it and their kinds, sorted by their bytes.
     pub fn entries(&self) -> Result<Vec<(OsString, Kind)>> {
         use std::os::unix::ffi::OsStrExt as _;
         let reading = || format!("reading the directory {}", self.path.display());
@@ -134,7 +134,7 @@ impl Directory {
             if name == "." || name == ".." {
                 continue;
             }
-            // Some file systems do not say it here (readdir(3)).
+            // Some file systems do not report the type here (readdir(3)).
             let kind = match Kind::of(entry.file_type()) {
                 Kind::Other => match self.look(name)? {
                     Some(found) => found.kind,
@@ -148,7 +148,7 @@ impl Directory {
         Ok(all)
     }
 
-    /// The path below it of the first that is sought; a directory comes before what is in it.
+    /// The path below it of the first match; a directory comes before its contents.
     pub fn find(&self, is_sought: &dyn Fn(&Path, Kind) -> bool) -> Result<Option<PathBuf>> {
         self.find_below(Path::new(""), is_sought)
     }
@@ -168,42 +168,43 @@ impl Directory {
         Ok(None)
     }
 
-    /// Gives what is in it another name in it.
+    /// Renames an entry within the directory.
     pub(super) fn rename(&self, from: &OsStr, to: &OsStr, flags: RenameFlags) -> rustix::io::Result<()> {
         rustix::fs::renameat_with(&self.fd, from, &self.fd, to, flags)
     }
 
-    /// Removes a file, or a link; nothing there is fine.
+    /// Removes a file or a link; a missing one is fine.
     pub(super) fn remove_file(&self, name: &OsStr) -> Result<()> {
         gone(rustix::fs::unlinkat(&self.fd, name, AtFlags::empty()))
             .doing(|| format!("removing {}", self.path.join(name).display()))
     }
 
-    /// Removes a directory and what is in it; nothing there is fine.
+    /// Removes a directory and its contents; a missing one is fine.
     ///
     /// # Errors
-    /// `Exit::Io`, also where something else has the name.
+    /// `Exit::Io`, also when something else has the name.
     pub(super) fn remove(&self, name: &OsStr) -> Result<()> {
         self.child_there(name)?.map_or(Ok(()), |held| self.remove_held(&held, name))
     }
 
-    /// Removes a directory that is held: what is in it, wherever it may be by now, and what has the name here, if that is empty.
+    /// Removes a directory by its handle: its contents, wherever it has been moved, and the entry with the name here,
+    /// if that is empty.
     pub(super) fn remove_held(&self, held: &Self, name: &OsStr) -> Result<()> {
         held.clear()?;
-        // What is not empty stays (rmdir(2)).
+        // A directory that is not empty stays (rmdir(2)).
         gone(rustix::fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR))
             .doing(|| format!("removing {}", self.path.join(name).display()))
     }
 
-    /// Removes what is in it, wherever it may be by now, and the directory itself where it was opened.
+    /// Removes its contents, wherever it has been moved, and the directory itself at the path where it was opened.
     pub fn remove_itself(&self) -> Result<()> {
         Self::reached(&self.path)?.remove_held(self, self.path.file_name().unwrap_or_default())
     }
 
     /// Removes everything in it.
     fn clear(&self) -> Result<()> {
-        // A bundle's nodes, a fleet's bundles: each takes long where files are large or many, so two at a time. What cannot be
-        // removed this way, is said by the second pass.
+        // Two subdirectories at a time, such as a bundle's nodes or a fleet's bundles: each takes long where files are
+        // large or many. The second pass reports entries that could not be removed.
         let parts = self.directories()?;
         let parts: Vec<PathBuf> = if parts.len() > 8 {
             parts
@@ -219,7 +220,7 @@ impl Directory {
             let clear = |half: &[PathBuf]| {
                 half.iter().for_each(|part| drop(self.below(part).and_then(|part| part.clear_in_turn())));
             };
-            // Where there is no thread, the call below has more to do.
+            // Without a second thread, the call below does all of the work.
             let _beside = parallel::beside(scope, move || clear(one));
             clear(other);
         });
@@ -246,14 +247,14 @@ impl Directory {
         Ok(())
     }
 
-    /// Why others may have put something into it that this user made elsewhere, under a name of their choice; `None` where
-    /// they cannot. Who shares its group is trusted with what is in it.
+    /// The reason why other users may have put in entries that this user made elsewhere, under names of their choice;
+    /// `None` where they cannot. Members of the directory's group are trusted with its contents.
     pub fn open_to_others(&self) -> Result<Option<String>> {
         let shown = self.path.display();
         let stat = self.stat()?;
         let mode = Mode::from_bits(stat.st_mode);
         Ok(if !is_trusted_owner(stat.st_uid) {
-            Some(format!("{shown} belongs to another user (number {})", stat.st_uid))
+            Some(format!("{shown} belongs to another user (UID {})", stat.st_uid))
         } else if mode.lets_all_rename() {
             Some(format!("{shown} has mode {mode}, so that every user may write there"))
         } else {
@@ -261,14 +262,14 @@ impl Directory {
         })
     }
 
-    /// Waits until the disk has the names in these directories.
+    /// Waits until the names in these directories are on disk.
     pub(super) fn sync_all<'a>(all: impl IntoIterator<Item = &'a Self>) -> Result<()> {
         let mut by_identity = BTreeMap::new();
         for directory in all {
             let stat = directory.stat()?;
             by_identity.insert((stat.st_dev, stat.st_ino), directory);
         }
-        if by_identity.len() <= SYNCED_ONE_BY_ONE {
+        if by_identity.len() <= MAX_SYNCED_ONE_BY_ONE {
             return by_identity.into_values().try_for_each(|directory| {
                 rustix::fs::fsync(&directory.fd)
                     .map_err(io::Error::from)
@@ -278,7 +279,7 @@ impl Directory {
         Self::sync_file_systems(by_identity.into_values())
     }
 
-    /// Syncs the file systems that these directories are on, each once.
+    /// Syncs the file systems of these directories, each once.
     pub(super) fn sync_file_systems<'a>(all: impl IntoIterator<Item = &'a Self>) -> Result<()> {
         let mut devices = BTreeMap::new();
         for directory in all {

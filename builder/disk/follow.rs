@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use super::Input;
 use crate::failure::{Doing, Result};
 
-/// What is read at once.
-const PIECE: u64 = 1 << 20;
+/// The number of bytes read at once.
+const PIECE_BYTES: u64 = 1 << 20;
 
 /// A file that grows, and how far it has been read.
 pub struct Follow {
@@ -19,10 +19,11 @@ pub struct Follow {
     at: u64,
 }
 
-/// What has come since the last reading.
+/// Bytes appended since the last read.
 pub struct More {
     pub bytes: Vec<u8>,
-    /// It is the beginning of a file: the first one, one in its place, or one that was cut short meanwhile.
+    /// They are the beginning of a file: of the first one, of one that has replaced it, or of one that was truncated
+    /// meanwhile.
     pub anew: bool,
 }
 
@@ -31,10 +32,10 @@ impl Follow {
         Self { path: path.to_owned(), identity: None, at: 0 }
     }
 
-    /// The next bytes, at most a mebibyte; none when there are none yet, or no file.
+    /// The next bytes, at most a mebibyte; none when there are no new ones yet, or no file.
     ///
     /// # Errors
-    /// `Exit::Io` when it may not be read, or is no regular file.
+    /// `Exit::Io` when it cannot be read, or is not a regular file.
     pub fn more(&mut self) -> Result<More> {
         let reading = || format!("reading {}", self.path.display());
         if super::look(&self.path)?.is_none() {
@@ -47,7 +48,7 @@ impl Follow {
         let at = if anew { 0 } else { self.at };
         file.seek(SeekFrom::Start(at)).doing(reading)?;
         let mut bytes = Vec::new();
-        file.take(PIECE).read_to_end(&mut bytes).doing(reading)?;
+        file.take(PIECE_BYTES).read_to_end(&mut bytes).doing(reading)?;
         self.identity = identity;
         self.at = at + bytes.len() as u64;
         Ok(More { bytes, anew })
@@ -74,7 +75,7 @@ mod tests {
         assert_eq!(next(), (String::new(), false));
         std::fs::File::options().append(true).open(&path).unwrap().write_all(b"two").unwrap();
         assert_eq!(next(), ("two".into(), false));
-        // Cut short, as by logrotate's copytruncate.
+        // Truncated, as by logrotate's copytruncate.
         std::fs::write(&path, "3").unwrap();
         assert_eq!(next(), ("3".into(), true));
         // Another file of the same name, longer than what was read.

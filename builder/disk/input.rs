@@ -15,18 +15,18 @@ use crate::failure::{Doing, Failure, Result};
 use crate::values::Mode;
 use crate::verbose;
 
-/// A file opened for reading once: what is hashed is what is read.
+/// A file opened for reading once, so that the bytes that were hashed are those that are read.
 pub struct Input {
     pub(super) file: File,
     path: PathBuf,
     mode: Mode,
-    /// Whether it has several names.
+    /// Whether it has several hard links.
     names: bool,
     stamp: Stamp,
 }
 
-/// Which file it is and when it was last changed, in seconds and nanoseconds since 1970: its bytes (mtime), and anything of it
-/// (ctime).
+/// The identity of a file and its times of change, in seconds and nanoseconds since 1970: of its bytes (mtime), and of
+/// anything about it (ctime).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Stamp {
     device: u64,
@@ -47,13 +47,13 @@ impl Stamp {
         }
     }
 
-    /// Whether the two differ at most in when something else than the bytes was changed.
+    /// Whether the two have the same content: they may differ in ctime only.
     pub fn is_same_content(&self, other: &Self) -> bool {
         *self == Self { changed: self.changed, ..*other }
     }
 }
 
-/// Without O_NONBLOCK, opening a FIFO would wait for a writer for ever.
+/// Without O_NONBLOCK, opening a FIFO would wait for a writer forever.
 pub(super) const FOR_READING: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK);
 
 impl Input {
@@ -66,10 +66,11 @@ impl Input {
         Self::of(fd, path)
     }
 
-    /// What a walk has found, and no other file: no link is followed below `root`, whatever has been put there since.
+    /// Opens the file that a walk has found, and no other: no link is followed below `root`, even if one was put there
+    /// since.
     ///
     /// # Errors
-    /// `Exit::Io` when something else stands there by now.
+    /// `Exit::Io` when something else is there now.
     pub fn open_found(root: &Path, found: &Walked) -> Result<Self> {
         let path = root.join(&found.path);
         let reading = || format!("reading {}", path.display());
@@ -87,7 +88,7 @@ impl Input {
         let fd = open(at.as_fd(), name, FOR_READING | OFlags::NOFOLLOW).doing(reading)?;
         let input = Self::of(fd, &path)?;
         if (input.mode, input.size()) != (found.mode, found.size) {
-            return Err(Failure::io("it was changed meanwhile; run kiln again").while_doing(reading()));
+            return Err(Failure::io("it changed while it was read; run kiln again").while_doing(reading()));
         }
         Ok(input)
     }
@@ -113,17 +114,17 @@ impl Input {
         self.stamp.size
     }
 
-    /// The file system and the number there of a file that has several names; `None` for one that has one.
+    /// The device and inode of a file with several hard links; `None` for one with a single name.
     pub fn shared_identity(&self) -> Option<(u64, u64)> {
         self.names.then_some((self.stamp.device, self.stamp.inode))
     }
 
-    /// As it was when the file was opened.
+    /// Its state when it was opened.
     pub fn stamp(&self) -> Stamp {
         self.stamp
     }
 
-    /// Of the open file itself, whatever stands at its path by now.
+    /// The mode of the open file itself, even if its path now leads elsewhere.
     pub fn mode(&self) -> Mode {
         self.mode
     }
@@ -132,7 +133,7 @@ impl Input {
         &self.path
     }
 
-    /// All of it.
+    /// The whole content.
     ///
     /// # Errors
     /// `Exit::Io`, or `Exit::Wrong` when it is larger than the limit.
@@ -146,13 +147,13 @@ impl Input {
         Ok(bytes)
     }
 
-    /// Forward to a byte of the file.
+    /// Skips forward to an offset in the file.
     pub fn skip_to(&mut self, at: u64) -> Result<()> {
         let seeking = self.file.seek(io::SeekFrom::Start(at));
         seeking.map(drop).doing(|| format!("reading {}", self.path.display()))
     }
 
-    /// Back to the first byte, for a second reading through the same handle.
+    /// Back to the first byte, for a second read through the same handle.
     pub fn rewind(&mut self) -> Result<()> {
         self.file.rewind().doing(|| format!("reading {}", self.path.display()))
     }
@@ -183,12 +184,12 @@ pub fn read_end(path: &Path, limit: u64) -> Result<(Vec<u8>, u64)> {
     Ok((bytes, begin))
 }
 
-/// A whole file of at most `limit` bytes, whose time of change becomes now: so it is known when it was used.
+/// A whole file of at most `limit` bytes. Sets its modification time to now, to record when it was last used.
 pub fn read_and_mark(path: &Path, limit: u64) -> Result<Vec<u8>> {
     let bytes = read(path, limit)?;
     let now = rustix::fs::Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW };
     let times = rustix::fs::Timestamps { last_access: now, last_modification: now };
-    // Where that is not allowed, it is not known.
+    // Best effort: without permission the time of use is not recorded.
     let _ = rustix::fs::utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW);
     Ok(bytes)
 }

@@ -1,4 +1,4 @@
-//! What is in a directory.
+//! The contents of directories.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -22,7 +22,7 @@ pub fn list(path: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// The same, without those that are no UTF-8: for looking for names that Kiln gives.
+/// The same, without names that are not UTF-8: for finding names that Kiln has given.
 pub fn list_utf8(path: &Path) -> Result<Vec<String>> {
     let reading = || format!("reading the directory {}", path.display());
     let mut names = Vec::new();
@@ -35,15 +35,15 @@ pub fn list_utf8(path: &Path) -> Result<Vec<String>> {
 
 /// One entry below a walked directory.
 pub struct Walked {
-    /// Relative to where the walk began.
+    /// Relative to the start of the walk.
     pub path: PathBuf,
     pub kind: Kind,
     pub mode: Mode,
-    /// In bytes; of a file with holes, what is read of it.
+    /// In bytes; the apparent size of a sparse file.
     pub size: u64,
-    /// The user that it belongs to.
+    /// The user ID of its owner.
     pub owner: u32,
-    /// Where a link points.
+    /// The target of a link.
     pub target: Option<PathBuf>,
 }
 
@@ -52,7 +52,7 @@ pub fn walk(root: &Path) -> Result<Vec<Walked>> {
     let mut all = Vec::new();
     for entry in walkdir::WalkDir::new(root).min_depth(1).sort_by_file_name() {
         let entry = entry.map_err(|error| {
-            // Its own text repeats the path.
+            // walkdir's own text repeats the path.
             let path = error.path().unwrap_or(root).display().to_string();
             let reason = error.io_error().map_or_else(|| error.to_string(), ToString::to_string);
             Failure::io(reason).while_doing(format!("reading {path}"))

@@ -14,11 +14,11 @@ use crate::failure::{Doing, Exit, Failure, Result};
 
 /// An advisory lock on a file, held until dropped or until the process ends, however it ends (flock(2)).
 ///
-/// Whoever holds it alone takes the file away again, so that a run leaves nothing but what it made. A run that has opened
-/// the file meanwhile sees that it is no longer the one at the path, and begins anew.
+/// The holder of an exclusive lock removes the file when it releases the lock, so that a run leaves only its output. A
+/// run that has opened the file meanwhile notices that it is no longer the one at the path, and starts over.
 pub struct Lock {
     file: File,
-    /// Where it is held alone.
+    /// The path of an exclusive lock.
     at: Option<(Arc<Directory>, OsString)>,
 }
 
@@ -27,11 +27,11 @@ impl Drop for Lock {
         if let Some((directory, name)) = &self.at
             && directory.has(name, &self.file).unwrap_or(false)
         {
-            // What cannot be removed does no harm.
+            // A file that cannot be removed does no harm.
             let _ = directory.remove_file(name);
         }
-        // Closing is not enough: a child that another thread has forked, and that has not yet reached its exec,
-        // holds the same open file, and the lock with it.
+        // Closing is not enough: a child that another thread has forked, and that has not yet called exec, shares the
+        // open file, and the lock with it.
         let _ = self.file.unlock();
     }
 }
@@ -49,12 +49,16 @@ impl Lock {
         Ok(Self { file, at: Some((directory, name.to_owned())) })
     }
 
+    /// A lock that several runs may hold at once, but not beside an exclusive one. The file stays when it is released.
+    ///
+    /// # Errors
+    /// `Exit::Locked` at once when another run holds the exclusive lock; `Exit::Io` when the file cannot be opened.
     pub fn shared(path: &Path) -> Result<Self> {
         let (directory, name) = split(path)?;
         Ok(Self { file: Self::take(&directory, name, File::try_lock_shared)?, at: None })
     }
 
-    /// `None` where this user may not write: what is locked there is only read then, as on a read-only mount.
+    /// `None` where this user may not write: locked data is only read then, as on a read-only mount.
     pub fn exclusive_where_writable(path: &Path) -> Result<Option<Self>> {
         let (directory, name) = split(path)?;
         match Self::open(&directory, name) {
@@ -80,12 +84,12 @@ impl Lock {
                 .doing(|| format!("writing to {}", directory.path().display()))?;
             match how(&file) {
                 Ok(()) if directory.has(name, &file).unwrap_or(false) => return Ok(file),
-                // The run that held it has just ended, and has taken it away.
+                // The run that held it has just ended, and has removed the file.
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => {
                     return Err(Failure::new(
                         Exit::Locked,
-                        format!("another run of kiln holds {}; wait for it to end", path().display()),
+                        format!("another run of kiln has locked {}; wait for it to end", path().display()),
                     ));
                 }
                 Err(TryLockError::Error(error)) => {
@@ -114,7 +118,7 @@ mod tests {
         assert_eq!(Lock::shared(&path).err().unwrap().exit(), Exit::Locked);
         drop(held);
         assert!(list(scratch.path()).unwrap().is_empty());
-        // Several may share it, so none of them can know that it is no longer needed.
+        // Several runs may share it, so none of them knows when it is no longer needed.
         let shared = [Lock::shared(&path).unwrap(), Lock::shared(&path).unwrap()];
         assert_eq!(Lock::exclusive(&path).err().unwrap().exit(), Exit::Locked);
         drop(shared);

@@ -1,4 +1,4 @@
-//! What is at a path, and whose it is.
+//! The file at a path, and its owner.
 
 use std::fs;
 use std::io;
@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use crate::failure::{Doing, Result};
 use crate::values::Mode;
 
-/// What stands at a path, without following a link.
+/// A file or directory at a path, without following a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     File,
@@ -25,8 +25,28 @@ pub struct Found {
     pub kind: Kind,
     pub mode: Mode,
     pub size: u64,
-    /// The number of the user that it belongs to.
+    /// The user ID of its owner.
     pub owner: u32,
+}
+
+/// The bits of a mode by which the group and all users may write.
+const WRITABLE_BY_OTHERS: u32 = 0o022;
+
+impl Found {
+    /// How other users than root and this one may change it, as a clause without a subject; `None` where they cannot.
+    /// Those who may change `also` are trusted, too. A directory that others may write to is open to them also where it
+    /// is sticky: they may add files.
+    pub fn open_to_others(&self, also: Option<&Found>) -> Option<String> {
+        let (owner, mode) = (self.owner, self.mode);
+        let trusted = also.map_or(0, |also| also.mode.bits());
+        if !is_trusted_owner(owner) && also.is_none_or(|also| also.owner != owner) {
+            Some(format!("belongs to another user (UID {owner})"))
+        } else if mode.bits() & !trusted & WRITABLE_BY_OTHERS != 0 {
+            Some(format!("has mode {mode}: others may write to it"))
+        } else {
+            None
+        }
+    }
 }
 
 impl Kind {
@@ -40,7 +60,7 @@ impl Kind {
     }
 }
 
-/// `None` when nothing is there.
+/// `None` when there is nothing.
 pub fn look(path: &Path) -> Result<Option<Found>> {
     found(CWD, path).doing(|| format!("looking at {}", path.display()))
 }
@@ -53,7 +73,7 @@ pub(super) fn found(at: BorrowedFd<'_>, path: &Path) -> io::Result<Option<Found>
             size: stat.st_size as u64,
             owner: stat.st_uid,
         })),
-        // A name that is too long is none of a file.
+        // A name that is too long cannot exist.
         Err(Errno::NOENT | Errno::NAMETOOLONG) => Ok(None),
         Err(error) => Err(error.into()),
     }
@@ -64,17 +84,17 @@ pub fn is_own(path: &Path) -> Result<bool> {
     Ok(look(path)?.is_some_and(|found| found.owner == user()))
 }
 
-/// The number of the user that this process runs as.
+/// The user ID of this process.
 pub fn user() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
-/// Whether what belongs to this user can be changed by nobody but root and whoever this process runs as.
+/// Whether a file of this owner can be changed only by root and the user of this process.
 pub fn is_trusted_owner(owner: u32) -> bool {
     owner == 0 || owner == user()
 }
 
-/// Whether both paths lead to one file or directory, links followed; what is not there is the same as nothing.
+/// Whether both paths lead to one file or directory, links followed; a missing one is the same as none.
 pub fn is_same(one: &Path, other: &Path) -> Result<bool> {
     let identity = |path: &Path| match fs::metadata(path) {
         Ok(meta) => Ok(Some((meta.dev(), meta.ino()))),
@@ -84,7 +104,7 @@ pub fn is_same(one: &Path, other: &Path) -> Result<bool> {
     Ok(matches!((identity(one)?, identity(other)?), (Some(one), Some(other)) if one == other))
 }
 
-/// What was to be removed and is not there is fine.
+/// A file to be removed that is already missing is not an error.
 pub(super) fn gone(removed: rustix::io::Result<()>) -> io::Result<()> {
     match removed {
         Err(Errno::NOENT) => Ok(()),
@@ -92,10 +112,43 @@ pub(super) fn gone(removed: rustix::io::Result<()>) -> io::Result<()> {
     }
 }
 
-/// The directory that a path is in: `.` for a name alone.
+/// The directory that contains a path: `.` for a name alone.
 pub(super) fn parent_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn checks_for_other_users_disagree() {
+        let found = |owner: u32, bits: u32| Found {
+            kind: Kind::Directory,
+            mode: Mode::from_bits(bits),
+            size: 0,
+            owner,
+        };
+        let stranger = user() + 4711;
+        for (owner, mode, want) in [
+            (user(), 0o755, None),
+            (0, 0o700, None),
+            (user(), 0o775, Some("others may write")),
+            (user(), 0o702, Some("others may write")),
+            (0, 0o1777, Some("others may write")),
+            (stranger, 0o700, Some("belongs to another user (UID")),
+        ] {
+            let why = found(owner, mode).open_to_others(None);
+            assert_eq!(why.is_some(), want.is_some(), "{owner} {mode:o}");
+            assert!(why.unwrap_or_default().contains(want.unwrap_or_default()), "{owner} {mode:o}");
+        }
+        // A store that a group shares: its owner and the group may change its records as well.
+        let records = found(stranger, 0o775);
+        assert!(found(stranger, 0o775).open_to_others(Some(&records)).is_none());
+        assert!(found(stranger, 0o777).open_to_others(Some(&records)).is_some());
+        assert!(found(stranger + 1, 0o755).open_to_others(Some(&records)).is_some());
     }
 }

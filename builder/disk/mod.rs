@@ -1,5 +1,5 @@
-//! The only door to the file system. Errors name the path; nothing is written through a symbolic link; what
-//! appears, appears whole.
+//! The only access to the file system. Errors name the path; nothing is written through a symbolic link; files and
+//! directories appear whole.
 
 #![allow(clippy::disallowed_methods, reason = "this is the door")]
 
@@ -9,6 +9,8 @@ mod input;
 mod list;
 mod lock;
 mod look;
+mod output;
+mod remains;
 mod scratch;
 mod socket;
 mod staging;
@@ -16,23 +18,27 @@ mod swap;
 mod what;
 mod write;
 
-pub use directory::Directory;
-pub use follow::{Follow, More};
-pub use input::{Input, Stamp, read, read_and_mark, read_end};
-pub use list::{Stored, Walked, list, list_utf8, stored, walk};
+pub(crate) use directory::Directory;
+pub(crate) use follow::Follow;
+pub(crate) use input::{Input, Stamp, read, read_and_mark, read_end};
+pub(crate) use list::{Stored, Walked, list_utf8, stored};
+pub use list::{list, walk};
 pub use lock::Lock;
-pub use look::{Found, Kind, is_own, is_same, is_trusted_owner, look, user};
+pub(crate) use look::{Found, Kind, is_own, is_same, is_trusted_owner, look, user};
+pub(crate) use output::Output;
+pub(crate) use remains::{left_of, recover};
 pub use scratch::Scratch;
-pub use socket::{Datagrams, append_line};
-pub use staging::{Output, Staging, left_of, recover};
-pub use swap::{beside, replace_all};
-pub use what::{made, resolved, what};
-pub use write::{
-    TEMPORARY, make_directories, remove_directory, remove_file, rename, write_unsynced, write_whole,
+pub(crate) use socket::{Datagrams, append_line};
+pub use staging::Staging;
+pub(crate) use swap::{beside, replace_all};
+pub(crate) use what::{made, resolved, what};
+pub(crate) use write::{
+    TEMPORARY, make_directories, remove_directory, remove_file, rename, write_streamed, write_unsynced,
+    write_whole,
 };
 
 #[cfg(test)]
-pub use for_tests::{set_mode, set_modified};
+pub(crate) use for_tests::{set_mode, set_modified};
 
 #[cfg(test)]
 mod for_tests {
@@ -45,7 +51,7 @@ mod for_tests {
 
     use crate::values::Mode;
 
-    /// Sets the time of change, in seconds since 1970.
+    /// Sets the modification time, in seconds since 1970.
     pub fn set_modified(path: &Path, seconds: i64) -> io::Result<()> {
         let time = rustix::fs::Timespec { tv_sec: seconds, tv_nsec: 0 };
         let times = rustix::fs::Timestamps { last_access: time, last_modification: time };

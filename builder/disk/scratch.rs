@@ -1,4 +1,4 @@
-//! Directories for the time of one run.
+//! Temporary directories of a run.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -10,25 +10,29 @@ use crate::values::Mode;
 
 const LOCK: &str = "lock";
 
-/// A directory for the time of one run, below TMPDIR, mode 0700; it goes away with the value.
+/// A temporary directory of a run, below TMPDIR, mode 0700; removed when the value is dropped.
 pub struct Scratch {
     directory: tempfile::TempDir,
-    /// Says that it is in use.
+    /// Held while the directory is in use.
     _lock: Option<Lock>,
 }
 
 impl Scratch {
+    /// A new, empty directory, whose name begins with `kiln-` and the purpose.
+    ///
+    /// # Errors
+    /// `Exit::Io` when TMPDIR is missing, full or not writable.
     pub fn new(purpose: &str) -> Result<Self> {
         let directory = tempfile::Builder::new()
             .prefix(&beginning(purpose))
             .permissions(fs::Permissions::from_mode(0o700))
             .tempdir()
-            .doing(|| format!("making a directory in {}", std::env::temp_dir().display()))?;
+            .doing(|| format!("creating a directory in {}", std::env::temp_dir().display()))?;
         Ok(Self { directory, _lock: None })
     }
 
-    /// The same, and first what runs for this purpose left that were killed before they could remove it. A file `lock` in it
-    /// is held as long as it is in use; whoever uses it longer than this value lives takes a shared lock too.
+    /// The same, but first removes the directories for this purpose that killed runs have left. A file `lock` in it is
+    /// locked as long as it is in use; a process that uses it for longer takes a shared lock, too.
     pub fn swept(purpose: &str) -> Result<Self> {
         sweep(purpose);
         let mut tries = 0;
@@ -36,18 +40,19 @@ impl Scratch {
             let scratch = Self::new(purpose)?;
             match Lock::shared(&scratch.path().join(LOCK)) {
                 Ok(lock) => return Ok(Self { _lock: Some(lock), ..scratch }),
-                // Another run's sweep came between the making and the locking.
+                // Another run removed it between its creation and the lock.
                 Err(_) if tries < 3 => tries += 1,
                 Err(failure) => return Err(failure),
             }
         }
     }
 
+    /// Absolute. It no longer exists once this value is dropped.
     pub fn path(&self) -> &Path {
         self.directory.path()
     }
 
-    /// Writes a file of its own into it.
+    /// Writes a new file into it.
     pub fn write(&self, name: &str, bytes: &[u8], mode: Mode) -> Result<PathBuf> {
         let path = self.path().join(name);
         write_whole(&path, bytes, mode)?;
@@ -55,26 +60,26 @@ impl Scratch {
     }
 }
 
-/// What the names of one purpose's directories begin with.
+/// The prefix of the directories for one purpose.
 fn beginning(purpose: &str) -> String {
     format!("kiln-{purpose}-")
 }
 
-/// Removes directories whose lock nobody holds. What cannot be looked at or removed belongs to somebody else and is left
+/// Removes directories whose lock is not held. Those that cannot be read or removed belong to other users and are left
 /// alone.
 fn sweep(purpose: &str) {
     let base = std::env::temp_dir();
     let names = list_utf8(&base).unwrap_or_default();
     for name in names.into_iter().filter(|name| name.starts_with(&beginning(purpose))) {
         let directory = base.join(name);
-        // Anyone may make a directory of this name. In one of another user, what is looked at now need not be what is
-        // removed then.
+        // Any user may make a directory of this name. In another user's directory, the contents may change between the
+        // check and the removal.
         let is_own = |found: &Found| found.kind == Kind::Directory && found.owner == user();
         if !matches!(look(&directory), Ok(Some(ref found)) if is_own(found)) {
             continue;
         }
         let lock = directory.join(LOCK);
-        // Without a lock file it may be a run that is just beginning.
+        // Without a lock file it may belong to a run that is just starting.
         if !matches!(look(&lock), Ok(Some(found)) if found.kind == Kind::File) {
             continue;
         }
@@ -93,7 +98,7 @@ mod tests {
         let kept = Scratch::swept("sweep-test").unwrap();
         let left = Scratch::swept("sweep-test").unwrap();
         let (left_path, other) = (left.path().to_owned(), Scratch::new("sweep-test").unwrap());
-        // As SIGKILL leaves it: the lock goes, the directory stays.
+        // As after SIGKILL: the lock is released, the directory stays.
         std::mem::forget(left.directory);
         drop(left._lock);
         let _next = Scratch::swept("sweep-test").unwrap();

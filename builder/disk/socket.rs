@@ -9,7 +9,7 @@ use std::path::Path;
 
 use crate::failure::{Doing, Result};
 
-/// A socket that takes datagrams from everybody (unix(7)).
+/// A socket that accepts datagrams from every user (unix(7)).
 pub struct Datagrams {
     socket: UnixDatagram,
     /// Its own path, by the number of the open directory.
@@ -20,24 +20,25 @@ pub struct Datagrams {
 
 impl Datagrams {
     /// # Errors
-    /// `Exit::Io`, also when something of that name is there.
+    /// `Exit::Io`, also when something with that name exists.
     pub fn bind(directory: &Path, name: &str) -> Result<Self> {
-        let binding = || format!("making the socket {}", directory.join(name).display());
-        // A socket's path has at most 108 bytes, wherever TMPDIR is: so by the open directory's number.
+        let binding = || format!("creating the socket {}", directory.join(name).display());
+        // A socket's path has at most 108 bytes, and TMPDIR may be longer: so the path uses the open directory's
+        // number.
         let open = fs::File::open(directory).doing(binding)?;
         let path = format!("/proc/self/fd/{}/{name}", open.as_raw_fd());
         let socket = UnixDatagram::bind(&path).doing(binding)?;
         fs::set_permissions(directory.join(name), fs::Permissions::from_mode(0o666)).doing(binding)?;
-        // As large as the kernel lets one be by default (net.core.wmem_max).
+        // The largest datagram that the kernel allows by default (net.core.wmem_max).
         Ok(Self { socket, path, _directory: open, buffer: 256 << 10 })
     }
 
-    /// Sends it a datagram without a byte, which comes behind all that were sent before.
+    /// Sends an empty datagram, which arrives after all that were sent before.
     pub fn send_empty(&self) -> io::Result<()> {
         self.socket.send_to(&[], &self.path).map(|_| ())
     }
 
-    /// Waits for the next one.
+    /// Waits for the next datagram.
     pub fn next(&self) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; self.buffer];
         let length = self.socket.recv(&mut bytes)?;
@@ -46,7 +47,7 @@ impl Datagrams {
     }
 }
 
-/// Appends a line to a file that others append to as well.
+/// Appends a line to a file to which other processes append as well.
 pub fn append_line(path: &Path, line: &[u8]) -> Result<()> {
     let writing = || format!("writing {}", path.display());
     let mut file = fs::File::options().append(true).create(true).open(path).doing(writing)?;

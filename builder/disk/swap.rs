@@ -1,4 +1,4 @@
-//! Putting something new in the place of something old so that it can be undone, until the disk has confirmed it.
+//! Replaces files and directories so that it can be undone until the disk has confirmed it.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -9,31 +9,31 @@ use rustix::fs::{Mode as Bits, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 use super::Kind;
-use super::directory::{Directory, SYNCED_ONE_BY_ONE};
+use super::directory::{Directory, MAX_SYNCED_ONE_BY_ONE};
 use crate::failure::{Doing, Failure, Result};
 
-/// What has a new name, and where that which had the name before is now. Both names are in one directory.
+/// A new entry, and the place of the old entry of that name. Both names are in one directory.
 pub(super) struct Swap<'a> {
     directory: &'a Directory,
-    /// The name that the new one had.
+    /// The previous name of the new entry.
     from: OsString,
     to: OsString,
     old: Old<'a>,
 }
 
 enum Old<'a> {
-    /// There was none.
+    /// There was no old entry.
     Absent,
-    /// A file, at `from`.
+    /// A file, now at `from`.
     File,
-    /// A file that is gone, because the file system cannot exchange two names.
+    /// A file that was overwritten, because the file system cannot exchange two names.
     Gone,
-    /// At `from`, or for the same reason at a name of its own.
+    /// Now at `from`, or for the same reason at a name of its own.
     Directory(&'a Directory, Option<OsString>),
 }
 
 impl<'a> Swap<'a> {
-    /// Puts a file in the place of a file, or where there is none.
+    /// Replaces a file, or creates it where there is none.
     pub fn file(directory: &'a Directory, from: &OsStr, to: &OsStr) -> Result<Self> {
         let writing = || format!("writing {}", directory.path().join(to).display());
         let rename = |flags| directory.rename(from, to, flags);
@@ -46,7 +46,7 @@ impl<'a> Swap<'a> {
         let (flags, old) = match directory.look(to)?.map(|found| found.kind) {
             Some(Kind::Directory) => return Err(Failure::io("it is a directory").while_doing(writing())),
             Some(_) => (RenameFlags::EXCHANGE, Old::File),
-            // Some file systems know no flags.
+            // Some file systems support no rename flags.
             None => (RenameFlags::empty(), Old::Absent),
         };
         match rename(flags) {
@@ -59,8 +59,8 @@ impl<'a> Swap<'a> {
         }
     }
 
-    /// Puts a directory in the place of one that the caller has looked at and holds, or where there is none. A directory that
-    /// cannot be exchanged is moved to the name of `from` with the ending `replaced`.
+    /// Replaces a directory that the caller has checked and holds open, or creates it where there is none. A directory
+    /// that cannot be exchanged is moved to the name of `from` with the ending `replaced`.
     ///
     /// # Errors
     /// `Exit::Unsafe` when something else is there: it stays.
@@ -78,7 +78,7 @@ impl<'a> Swap<'a> {
         let swapped = |old| Ok(Self { directory, from: from.to_owned(), to: to.to_owned(), old });
         let changed = || {
             Failure::unsafe_to(format!(
-                "something else has been put in the place of {} since this run looked at it, and stays there; run kiln again",
+                "{} was replaced by another program during this run; the replacement was kept. Run kiln again",
                 path().display()
             ))
         };
@@ -89,14 +89,14 @@ impl<'a> Swap<'a> {
             Err(error) => return Err(io::Error::from(error)).doing(writing),
         }
         let old = match (directory.look(to)?, old) {
-            // Some file systems know no flags.
+            // Some file systems support no rename flags.
             (None, _) => {
                 return rename(from, to, RenameFlags::empty()).and_then(|()| swapped(Old::Absent));
             }
             (Some(_), Some(old)) if is_at(to, old)? => old,
             (Some(_), _) => return Err(changed()),
         };
-        // Somebody may have been quicker than that look, so that what has come out is looked at once more.
+        // Another process may have replaced it after that check, so the exchanged directory is checked again.
         match directory.rename(from, to, RenameFlags::EXCHANGE) {
             Ok(()) => match is_at(from, old) {
                 Ok(true) => swapped(Old::Directory(old, None)),
@@ -139,7 +139,7 @@ impl<'a> Swap<'a> {
         }
     }
 
-    /// Best effort: what cannot be removed now is removed by the next run.
+    /// Best effort: the next run removes what cannot be removed now.
     fn remove_old(&self) {
         let _ = match &self.old {
             Old::File => self.directory.remove_file(&self.from),
@@ -151,10 +151,11 @@ impl<'a> Swap<'a> {
     }
 }
 
-/// Waits until the disk has the new names, and removes what had them before.
+/// Waits until the new names are on disk, and removes the old entries.
 ///
 /// # Errors
-/// `Exit::Io` when the disk does not confirm it: then everything is as it was, or the message says what is not.
+/// `Exit::Io` when the disk does not confirm it: the old entries are then restored, or the message names those that
+/// are not.
 pub(super) fn confirm(swaps: &[Swap]) -> Result<()> {
     match Directory::sync_all(swaps.iter().map(|swap| swap.directory)) {
         Ok(()) => {
@@ -165,7 +166,7 @@ pub(super) fn confirm(swaps: &[Swap]) -> Result<()> {
     }
 }
 
-/// Takes every swap back, and adds to the failure whether that was done.
+/// Undoes every swap, and adds to the failure whether that succeeded.
 pub(super) fn undo(swaps: &[Swap], failure: Failure) -> Failure {
     let stuck: Vec<_> = swaps
         .iter()
@@ -177,16 +178,16 @@ pub(super) fn undo(swaps: &[Swap], failure: Failure) -> Failure {
         ([], _) => return failure,
         ([one], true) => format!("{} is as it was before", one.path().display()),
         (all, true) => format!("all {} are as they were before", all.len()),
-        (_, false) => format!("{} is written, but may not be there after a power cut", stuck.join(" and ")),
+        (_, false) => format!("{} is written, but may be lost in a power failure", stuck.join(" and ")),
     };
     failure.while_doing(how)
 }
 
-/// Replaces files, each whole or not at all, with one wait for the disk for all of them. They have this mode; nobody else
-/// writes in their directories meanwhile.
+/// Replaces files, each atomically, with one sync for all of them. All get this mode; no other process writes in their
+/// directories meanwhile.
 ///
 /// # Errors
-/// `Exit::Io`: then every file is as it was, or the message says which is not.
+/// `Exit::Io`: the old files are then restored, or the message names those that are not.
 pub fn replace_all(files: &[(PathBuf, Vec<u8>)], mode: crate::values::Mode) -> Result<()> {
     let mut directories = Vec::with_capacity(files.len());
     for (path, _) in files {
@@ -210,7 +211,7 @@ pub fn replace_all(files: &[(PathBuf, Vec<u8>)], mode: crate::values::Mode) -> R
     swapped
 }
 
-/// The name that a file has while it is written.
+/// The name of a file while it is written.
 pub fn beside(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     path.with_file_name(format!(".{name}.partial"))
@@ -223,7 +224,7 @@ fn write_beside<'a>(
     new: &mut Vec<(&'a Directory, OsString)>,
 ) -> Result<()> {
     use std::io::Write;
-    let one_by_one = files.len() <= SYNCED_ONE_BY_ONE;
+    let one_by_one = files.len() <= MAX_SYNCED_ONE_BY_ONE;
     for ((path, bytes), directory) in files.iter().zip(directories) {
         let writing = || format!("writing {}", path.display());
         let partial = beside(path).file_name().unwrap_or_default().to_owned();
@@ -317,7 +318,7 @@ mod tests {
             make_directories(&scratch.path().join(name).join(format!("in-{name}")), Mode::DIRECTORY).unwrap();
         }
         let held = Directory::open(&scratch.path().join("old")).unwrap();
-        // Where nothing was, something is; where the old one was, another one is.
+        // Something was created where there was nothing; the old one was replaced by another one.
         for (to, old) in [("old", None), ("other", Some(&held))] {
             let swapped = Swap::directory(&top, "new".as_ref(), to.as_ref(), old);
             assert_eq!(swapped.err().unwrap().exit(), crate::failure::Exit::Unsafe);
@@ -326,7 +327,7 @@ mod tests {
             }
         }
         let swapped = Swap::directory(&top, "new".as_ref(), "old".as_ref(), Some(&held)).unwrap();
-        // Somebody moves it away before it is removed, and gives its name to something else.
+        // Another process moves it away before it is removed, and gives its name to something else.
         top.rename("new".as_ref(), "moved".as_ref(), RenameFlags::NOREPLACE).unwrap();
         top.rename("other".as_ref(), "new".as_ref(), RenameFlags::NOREPLACE).unwrap();
         swapped.remove_old();
@@ -342,10 +343,7 @@ mod tests {
         scratch.write("a", b"new", Mode::FILE).unwrap();
         let swap = Swap { directory: &top, from: "b".into(), to: "a".into(), old: Old::Gone };
         let said = undo(&[swap], Failure::io("Input/output error")).to_string();
-        assert!(
-            said.contains("/a is written, but may not be there after a power cut: Input/output"),
-            "{said}"
-        );
+        assert!(said.contains("/a is written, but may be lost in a power failure: Input/output"), "{said}");
     }
 
     #[test]
@@ -359,7 +357,7 @@ mod tests {
         }
         replace_all(&files, Mode::SECRET).unwrap();
         files.iter_mut().for_each(|(_, bytes)| *bytes = b"two".to_vec());
-        // The last one cannot take its place.
+        // The last one cannot replace its target.
         remove_file(&files[8].0).unwrap();
         make_directories(&files[8].0, Mode::DIRECTORY).unwrap();
         assert!(replace_all(&files, Mode::SECRET).is_err());

@@ -1,11 +1,12 @@
-//! What a path is, for messages: among the things that Kiln makes, by the names in them. And where a path leads.
+//! Describes paths for messages: which of the things that Kiln makes they are, by the names in them. And resolves
+//! paths.
 
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use super::{Kind, list, look};
 
-/// What each of Kiln's directories has in it, and nothing else has; the first that fits.
+/// A name that each of Kiln's directories has, and no other; the first match counts.
 const MARKS: &[(&str, &str)] = &[
     ("bundle.json", "a bundle"),
     ("fleet.json", "a fleet's directory"),
@@ -18,14 +19,15 @@ fn has(path: &Path, name: &str) -> bool {
     matches!(look(&path.join(name)), Ok(Some(_)))
 }
 
-/// Which of the directories that Kiln makes a path is, if it is one.
+/// Which of the directories that Kiln makes a path is, or `None`.
 pub fn made(path: &Path) -> Option<&'static str> {
     MARKS.iter().find(|(mark, _)| has(path, mark)).map(|(_, name)| *name)
 }
 
-/// `a bundle`, `an empty directory`, `a directory with the keystores ha3 and ha4`. Never fails: it is for sentences.
+/// `a bundle`, `an empty directory`, `a directory with the keystores ha3 and ha4`. Never fails, because it is used in
+/// messages.
 pub fn what(path: &Path) -> String {
-    let Ok(Some(found)) = look(path) else { return "nothing that can be looked at".into() };
+    let Ok(Some(found)) = look(path) else { return "not accessible".into() };
     match found.kind {
         Kind::Directory => {}
         Kind::File => return "a file".into(),
@@ -38,7 +40,7 @@ pub fn what(path: &Path) -> String {
     if fs::canonicalize(path).is_ok_and(|path| path == Path::new("/")) {
         return "the root directory".into();
     }
-    let Ok(names) = list(path) else { return "a directory that kiln did not make".into() };
+    let Ok(names) = list(path) else { return "a directory not created by Kiln".into() };
     if names.is_empty() {
         return "an empty directory".into();
     }
@@ -59,16 +61,16 @@ pub fn what(path: &Path) -> String {
     if names.iter().any(|name| name.ends_with(".toml")) {
         return "a directory of profiles".into();
     }
-    "a directory that kiln did not make".into()
+    "a directory not created by Kiln".into()
 }
 
-/// An absolute path without links, as far as it is there.
+/// An absolute path without links, resolved as far as it exists.
 pub fn resolved(path: &Path) -> PathBuf {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let mut resolved = PathBuf::new();
     for part in path.components() {
         if part == Component::ParentDir {
-            // There is no link left in what is before it.
+            // The part before it no longer contains a link.
             resolved.pop();
             continue;
         }
@@ -109,13 +111,13 @@ mod tests {
                 "a directory with 3 bundles, a among them",
             ),
             (&["a.toml"], "a directory of profiles"),
-            (&["a"], "a directory that kiln did not make"),
+            (&["a"], "a directory not created by Kiln"),
         ] {
             assert_eq!(make(names), want);
         }
         assert_eq!(what(Path::new("/")), "the root directory");
         assert_eq!(what(&scratch.write("file", b"", Mode::FILE).unwrap()), "a file");
-        assert_eq!(what(&scratch.path().join("none")), "nothing that can be looked at");
+        assert_eq!(what(&scratch.path().join("none")), "not accessible");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Making, naming and removing files and directories.
+//! Creates, renames and removes files and directories.
 
 use std::fs;
 use std::io::Write;
@@ -11,21 +11,33 @@ use super::swap;
 use crate::failure::{Doing, Failure, Result};
 use crate::values::Mode;
 
-/// What the names of files begin with that `write_whole` has not put in their place yet.
+/// The prefix of files that `write_whole` has not yet renamed into place.
 pub const TEMPORARY: &str = ".kiln-";
 
-/// Makes a directory and those above it; an existing one stays as it is.
+/// Makes a directory and its parents; an existing one is not changed.
 pub fn make_directories(path: &Path, mode: Mode) -> Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     fs::DirBuilder::new()
         .recursive(true)
         .mode(mode.bits())
         .create(path)
-        .doing(|| format!("making the directory {}", path.display()))
+        .doing(|| format!("creating the directory {}", path.display()))
 }
 
-/// Writes a file so that it appears whole, with this mode, or not at all; synced before it appears.
+/// Writes a file atomically with this mode; synced before it appears.
 pub fn write_whole(path: &Path, bytes: &[u8], mode: Mode) -> Result<()> {
+    write_streamed(path, mode, |file| file.write_all(bytes).doing(|| format!("writing {}", path.display())))
+}
+
+/// The same for contents that need not be in memory at once: `fill` writes them.
+///
+/// # Errors
+/// As [`write_whole`], and those of `fill`: the old file is then unchanged.
+pub fn write_streamed(
+    path: &Path,
+    mode: Mode,
+    fill: impl FnOnce(&mut dyn Write) -> Result<()>,
+) -> Result<()> {
     let writing = || format!("writing {}", path.display());
     let parent = parent_of(path);
     let mut file = tempfile::Builder::new()
@@ -33,17 +45,17 @@ pub fn write_whole(path: &Path, bytes: &[u8], mode: Mode) -> Result<()> {
         .permissions(fs::Permissions::from_mode(mode.bits()))
         .tempfile_in(parent)
         .doing(writing)?;
-    file.write_all(bytes).doing(writing)?;
-    // The umask has cut the mode that the file was made with.
+    fill(&mut file)?;
+    // The umask has masked the mode that the file was made with.
     file.as_file().set_permissions(fs::Permissions::from_mode(mode.bits())).doing(writing)?;
     file.as_file().sync_all().doing(writing)?;
-    // What had the name before goes with the temporary one; so does the new file where the disk does not confirm its name.
+    // The old file is removed with the temporary name; so is the new file where the disk does not confirm its name.
     let file = file.into_temp_path();
     rename(&file, path)
 }
 
-/// Writes a file that appears whole, or not at all, but may be short after a power cut: for what is checked when it is read.
-/// It is written in another directory of the same file system.
+/// Writes a file that appears atomically, but may be truncated after a power failure: for files that are checked when
+/// they are read. It is written in another directory of the same file system.
 pub fn write_unsynced(path: &Path, directory: &Path, pieces: &[&[u8]], mode: Mode) -> Result<()> {
     let writing = || format!("writing {}", path.display());
     let mut file = tempfile::Builder::new()
@@ -56,20 +68,20 @@ pub fn write_unsynced(path: &Path, directory: &Path, pieces: &[&[u8]], mode: Mod
     Ok(())
 }
 
-/// Puts a finished file in its place, in the directory that it is in.
+/// Renames a finished file within its directory.
 pub fn rename(from: &Path, to: &Path) -> Result<()> {
     let above = Directory::above(to)?;
     let [from, to] = [from, to].map(|path| path.file_name().unwrap_or_default());
     swap::confirm(&[swap::Swap::file(&above, from, to)?])
 }
 
-/// Removes a directory and what is in it, links not followed; nothing there is fine.
+/// Removes a directory and its contents, without following links; a missing one is fine.
 ///
 /// # Errors
-/// `Exit::Io`, also where a link is in the directory's place: what it leads to would stay.
+/// `Exit::Io`, also when the path is a link: its target would stay.
 pub fn remove_directory(path: &Path) -> Result<()> {
     if look(path)?.is_some_and(|found| found.kind == Kind::Link) {
-        return Err(Failure::io("it is a symbolic link, and what it leads to is left as it is")
+        return Err(Failure::io("it is a symbolic link; its target was not changed")
             .while_doing(format!("removing {}", path.display())));
     }
     match path.file_name() {
@@ -81,7 +93,7 @@ pub fn remove_directory(path: &Path) -> Result<()> {
     }
 }
 
-/// Removes a file; nothing there is fine.
+/// Removes a file; a missing one is fine.
 pub fn remove_file(path: &Path) -> Result<()> {
     gone(rustix::fs::unlink(path)).doing(|| format!("removing {}", path.display()))
 }

@@ -1,12 +1,12 @@
-//! What differs between etcd releases, as questions.
+//! Differences between etcd releases.
 
 use crate::etcd::keys::{self, GoType};
 use crate::etcd::{Release, Value};
 
-/// What a release takes for the common name that a peer's certificate must have.
+/// The form in which a release accepts the common names allowed in peers' certificates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AllowedCn {
-    /// `--peer-cert-allowed-cn` only; the config file ignores the key without a word.
+    /// `--peer-cert-allowed-cn` only; the config file silently ignores the key.
     FlagOnly,
     /// The config file takes one name.
     Text,
@@ -15,8 +15,8 @@ pub enum AllowedCn {
 }
 
 impl AllowedCn {
-    /// The value of `peer-transport-security.allowed-cn`, which as a flag is the same text; `None` when there are
-    /// several names and only one is taken.
+    /// The value of `peer-transport-security.allowed-cn`, which is the same text as a flag; `None` when there are
+    /// several names and only one is accepted.
     pub fn value(self, names: &[&str]) -> Option<Value> {
         match (self, names) {
             (AllowedCn::List, names) => Some(Value::List(names.iter().map(|name| (*name).into()).collect())),
@@ -26,10 +26,10 @@ impl AllowedCn {
     }
 }
 
-/// The answers come from the table of keys, so that nothing but that table compares release numbers.
+/// The answers come from the table of keys, so that only that table compares release numbers.
 impl Release {
-    /// The options, as in `[etcd.config]`, that make a member look for damaged data when it starts and compare
-    /// itself with the leader afterwards: off by default in every release.
+    /// The options, as in `[etcd.config]`, that make a member check its data when it starts and compare itself with
+    /// the leader afterwards: off by default in every release.
     pub fn corruption_checks(self) -> Vec<(&'static str, Value)> {
         if keys::lookup(self, "feature-gates").is_some() {
             let gates = "InitialCorruptCheck=true,CompactHashCheck=true";
@@ -42,12 +42,7 @@ impl Release {
             .collect()
     }
 
-    /// Whether it knows `tls-min-version` and `tls-max-version`.
-    pub fn supports_tls_versions(self) -> bool {
-        keys::lookup(self, "tls-min-version").is_some()
-    }
-
-    /// How to keep every certificate but a peer's off the peer port.
+    /// How to limit the peer port to certificates of peers.
     pub fn peer_allowed_cn(self) -> AllowedCn {
         match keys::lookup(self, "peer-transport-security.allowed-cn") {
             None => AllowedCn::FlagOnly,
@@ -64,33 +59,29 @@ mod tests {
     #[test]
     fn what_differs_between_releases() {
         let cases = [
-            (Release::new(3, 4, 23), "experimental-initial-corrupt-check", false, AllowedCn::FlagOnly),
-            (Release::new(3, 5, 4), "experimental-initial-corrupt-check", false, AllowedCn::FlagOnly),
+            (Release::new(3, 4, 23), "experimental-initial-corrupt-check", AllowedCn::FlagOnly),
+            (Release::new(3, 5, 4), "experimental-initial-corrupt-check", AllowedCn::FlagOnly),
             (
                 Release::new(3, 5, 13),
                 "experimental-initial-corrupt-check experimental-compact-hash-check-enabled",
-                true,
                 AllowedCn::FlagOnly,
             ),
             (
                 Release::new(3, 5, 14),
                 "experimental-initial-corrupt-check experimental-compact-hash-check-enabled",
-                true,
                 AllowedCn::Text,
             ),
             (
                 Release::new(3, 5, 16),
                 "experimental-initial-corrupt-check experimental-compact-hash-check-enabled",
-                true,
                 AllowedCn::List,
             ),
-            (Release::new(3, 6, 0), "feature-gates", true, AllowedCn::List),
-            (Release::new(3, 7, 1), "feature-gates", true, AllowedCn::List),
+            (Release::new(3, 6, 0), "feature-gates", AllowedCn::List),
+            (Release::new(3, 7, 1), "feature-gates", AllowedCn::List),
         ];
-        for (release, checks, tls, cn) in cases {
+        for (release, checks, cn) in cases {
             let keys: Vec<_> = release.corruption_checks().into_iter().map(|(key, _)| key).collect();
             assert_eq!(keys.join(" "), checks, "{release}");
-            assert_eq!(release.supports_tls_versions(), tls, "{release}");
             assert_eq!(release.peer_allowed_cn(), cn, "{release}");
         }
     }

@@ -2,11 +2,11 @@
 
 use crate::etcd::{Release, keys};
 
-/// When a fault is a reason to refuse; otherwise it is one to warn.
+/// When a fault is a reason to refuse the release; otherwise it causes a warning.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Refuse {
     Always,
-    /// A single member has nobody who still has the write that it loses.
+    /// In a single-member cluster no other member has a copy of the lost write.
     WithOneMember,
     WithAuthentication,
     Never,
@@ -28,12 +28,12 @@ const fn gate(first: [u16; 3], last: [u16; 3], refuse: Refuse, why: &'static str
 
 const IN_TRANSACTIONS: &str = "with authentication enabled, puts in transactions read the previous value and attach leases without permission \
                                (CVE-2026-44283)";
-const HANDSHAKES: &str = "half-open TLS handshakes can use up its memory (CVE-2026-73500)";
+const HANDSHAKES: &str = "half-open TLS handshakes can exhaust its memory (CVE-2026-73500)";
 
 /// The worst first. Numbers are etcd's issues; each row names the release that has the fix.
 const GATES: [Gate; 16] = [
     // Fixed in 3.5.3, April 2022.
-    gate([3, 5, 0], [3, 5, 2], Refuse::Always, "its members' data can differ after a crash (#13766)"),
+    gate([3, 5, 0], [3, 5, 2], Refuse::Always, "the members' data can diverge after a crash (#13766)"),
     // Fixed in 3.5.6, November 2022.
     gate(
         [3, 5, 0],
@@ -57,7 +57,12 @@ const GATES: [Gate; 16] = [
     // Fixed in 3.5.17, November 2024.
     gate([3, 5, 0], [3, 5, 16], Refuse::Never, "a transaction can be applied partially (#18799)"),
     // Fixed in 3.5.26.
-    gate([3, 5, 0], [3, 5, 25], Refuse::Never, "removed members can come back, which blocks the way to 3.6"),
+    gate(
+        [3, 5, 0],
+        [3, 5, 25],
+        Refuse::Never,
+        "removed members can reappear, which blocks an upgrade to 3.6",
+    ),
     // Fixed in 3.5.28, March 2026.
     gate(
         [3, 5, 0],
@@ -75,29 +80,36 @@ const GATES: [Gate; 16] = [
         [3, 5, 0],
         [3, 5, 31],
         Refuse::Never,
-        "revoked certificates pass where listen-client-http-urls is set",
+        "revoked certificates are accepted where listen-client-http-urls is set",
     ),
     gate([3, 5, 0], [3, 5, 32], Refuse::Never, HANDSHAKES),
     // The same fault, fixed in 3.6.14 and 3.7.1.
     gate([3, 6, 0], [3, 6, 13], Refuse::Never, HANDSHAKES),
     gate([3, 7, 0], [3, 7, 0], Refuse::Never, HANDSHAKES),
-    gate([3, 4, 0], [3, 4, u16::MAX], Refuse::Never, "3.4 gets no fixes any more"),
+    gate([3, 4, 0], [3, 4, u16::MAX], Refuse::Never, "etcd 3.4 is no longer maintained"),
 ];
 
-/// What is known against a release for a cluster of this shape: one message for all of it.
+/// Known faults of a release for a cluster of this shape: one message for all of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
     /// Otherwise it is a warning.
     pub refused: bool,
     /// The worst fault, as a clause with the release as "it".
     pub worst: &'static str,
-    /// The other ones, the worst first.
+    /// The other faults, the worst first.
     pub others: Vec<&'static str>,
     /// The nearest later release without any of these faults.
     pub fixed: Option<Release>,
 }
 
-/// `None` when nothing is known against the release.
+impl Verdict {
+    /// All of them, the worst first.
+    pub fn faults(&self) -> impl Iterator<Item = &'static str> {
+        std::iter::once(self.worst).chain(self.others.iter().copied())
+    }
+}
+
+/// `None` when the release has no known fault.
 pub fn judge(release: Release, members: usize, authentication: bool) -> Option<Verdict> {
     let refuses = |gate: &Gate| match gate.refuse {
         Refuse::Always => true,
@@ -119,7 +131,7 @@ pub fn judge(release: Release, members: usize, authentication: bool) -> Option<V
     Some(Verdict { refused, worst, others: others.to_vec(), fixed })
 }
 
-/// A fault that needs a single member is none of a larger cluster's.
+/// A fault that needs a single member does not apply to larger clusters.
 fn faults(release: Release, members: usize) -> Vec<&'static Gate> {
     let has = |gate: &&Gate| {
         (gate.first..=gate.last).contains(&release) && (gate.refuse != Refuse::WithOneMember || members == 1)
@@ -138,7 +150,7 @@ mod tests {
     #[test]
     fn releases_are_refused_or_warned_about_as_the_table_says() {
         let cases = [
-            ("3.5.2", 3, false, Some((true, "3.5.33", "differ after a crash"))),
+            ("3.5.2", 3, false, Some((true, "3.5.33", "diverge after a crash"))),
             ("3.5.4", 3, false, Some((true, "3.5.33", "defragmentation"))),
             ("3.5.5", 3, false, Some((true, "3.5.33", "defragmentation"))),
             ("3.5.6", 3, false, Some((false, "3.5.33", "transaction"))),
@@ -153,7 +165,7 @@ mod tests {
             ("3.5.33", 3, true, None),
             ("3.4.20", 3, false, Some((false, "3.5.33", "transactions"))),
             ("3.4.43", 3, true, Some((true, "3.5.33", "transactions"))),
-            ("3.4.44", 3, true, Some((false, "3.5.33", "no fixes"))),
+            ("3.4.44", 3, true, Some((false, "3.5.33", "no longer maintained"))),
             ("3.4.20", 1, false, Some((true, "3.5.33", "acknowledged write"))),
             ("3.4.23", 1, false, Some((false, "3.5.33", "transactions"))),
             ("3.6.13", 3, false, Some((false, "3.6.14", "handshakes"))),

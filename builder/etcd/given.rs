@@ -1,4 +1,4 @@
-//! A value of an option as a profile gives it, and what etcd's config file takes for it.
+//! A value of an option from a profile, and its form in etcd's config file.
 
 use crate::etcd::keys::GoType;
 use crate::etcd::{Value, judge, parse_duration};
@@ -20,17 +20,17 @@ impl Given<'_> {
         match self {
             Given::Bool(_) => "true or false",
             Given::Int(_) => "a number",
-            Given::Text(_) => "text",
+            Given::Text(_) => "a string",
             Given::List(_) => "a list",
             Given::Other(what) => what,
         }
     }
 }
 
-/// Turns a value into what etcd's config file takes for a key of this type.
+/// Converts a value to the form that etcd's config file needs for a key of this type.
 ///
 /// # Errors
-/// A sentence that says what the key takes.
+/// A sentence that names the valid values of the key.
 pub fn value(key: &str, go_type: GoType, given: &Given<'_>) -> Result<Value, Invalid> {
     let wrong = |wanted: &str| Err(Invalid(format!("it takes {wanted}, not {}", given.what())));
     match (go_type, given) {
@@ -46,8 +46,8 @@ pub fn value(key: &str, go_type: GoType, given: &Given<'_>) -> Result<Value, Inv
         (GoType::Int { .. }, Given::Text(_)) => wrong("a whole number, without quotes or unit"),
         (GoType::Int { .. }, _) => wrong("a whole number"),
         (GoType::Text, Given::Text(text)) => text_value(key, text),
-        (GoType::Text, Given::Int(_)) => wrong("text, so put it in quotes"),
-        (GoType::Text, _) => wrong("text in quotes"),
+        (GoType::Text, Given::Int(_)) => wrong("a string; put the value in quotes"),
+        (GoType::Text, _) => wrong("a quoted string"),
         (GoType::Strings, Given::List(items)) => {
             let items = items.iter().map(|item| list_item(item)).collect::<Result<Vec<_>, _>>()?;
             judge::list(key, &items)?;
@@ -55,10 +55,10 @@ pub fn value(key: &str, go_type: GoType, given: &Given<'_>) -> Result<Value, Inv
         }
         (GoType::Strings, _) => wrong("a list, as in [\"one\", \"two\"]"),
         (GoType::Duration, Given::Text(text)) => parse_duration(text).map(|nanos| Value::Duration { nanos }),
-        // The file would take a number, of nanoseconds. Nobody who writes 5 means those.
+        // The file would accept a number, in nanoseconds, but a user who writes 5 does not mean that.
         (GoType::Duration, _) => wrong("a duration in quotes, as in \"100ms\" or \"5m\""),
         (GoType::Struct, _) => {
-            Err(Invalid("kiln cannot check this structure, and so does not write it".into()))
+            Err(Invalid("Kiln cannot check this structure, so it does not write it".into()))
         }
     }
 }
@@ -102,20 +102,30 @@ mod tests {
         for (key, go_type, given, want) in good {
             assert_eq!(value(key, go_type, &given), Ok(want), "{key}");
         }
+    }
+
+    #[test]
+    fn values_of_another_type_are_refused_with_what_the_key_takes() {
+        let uint = GoType::Int { min: 0, max: i64::MAX };
         let bad = [
             (
                 "pre-vote",
                 GoType::Bool,
                 Given::Text("true"),
-                "it takes true or false, without quotes, not text",
+                "it takes true or false, without quotes, not a string",
             ),
             ("max-wals", uint, Given::Int(-1), "it takes a whole number from 0 to 9223372036854775807"),
-            ("max-wals", uint, Given::Text("5"), "it takes a whole number, without quotes or unit, not text"),
+            (
+                "max-wals",
+                uint,
+                Given::Text("5"),
+                "it takes a whole number, without quotes or unit, not a string",
+            ),
             (
                 "auto-compaction-retention",
                 GoType::Text,
                 Given::Int(8),
-                "it takes text, so put it in quotes, not a number",
+                "it takes a string; put the value in quotes, not a number",
             ),
             (
                 "log-level",
@@ -128,7 +138,7 @@ mod tests {
                 "log-outputs",
                 GoType::Strings,
                 Given::Text("stderr"),
-                "it takes a list, as in [\"one\", \"two\"], not text",
+                "it takes a list, as in [\"one\", \"two\"], not a string",
             ),
             (
                 "log-outputs",
@@ -146,7 +156,7 @@ mod tests {
                 "discovery-config",
                 GoType::Struct,
                 Given::Other("a table"),
-                "kiln cannot check this structure, and so does not write it",
+                "Kiln cannot check this structure, so it does not write it",
             ),
         ];
         for (key, go_type, given, want) in bad {

@@ -1,14 +1,13 @@
-//! The identities that etcd computes for a new cluster: known before anything boots.
+//! The identities that etcd computes for a new cluster: known before any machine boots.
 //!
 //! Source: `computeMemberID` and `genID` in server/etcdserver/api/membership of etcd.
 
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Serialize, Serializer};
 use sha1::{Digest, Sha1};
 
-use crate::values::{Invalid, deserialize_parsed};
+use crate::values::{Invalid, deserialize_parsed, hex, serialize_displayed};
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
@@ -24,7 +23,7 @@ macro_rules! id {
         }
         impl FromStr for $name {
             type Err = Invalid;
-            /// As it is shown, and not zero, by which etcd means no member.
+            /// In the same form, and not zero, which in etcd means no member.
             fn from_str(text: &str) -> Result<Self, Invalid> {
                 let id = u64::from_str_radix(text, 16).ok().filter(|id| *id != 0).map(Self);
                 id.filter(|id| id.to_string() == text)
@@ -32,33 +31,29 @@ macro_rules! id {
             }
         }
         deserialize_parsed!($name);
-        impl Serialize for $name {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
-            }
-        }
+        serialize_displayed!($name);
     };
 }
 
 id!(
-    /// A founding member's identity. Members that are added later also hash the time.
+    /// An initial member's identity. The IDs of members that are added later also depend on the time.
     MemberId
 );
 id!(
-    /// A cluster's identity: its founding members' identities, hashed.
+    /// A cluster's identity: the hash of its initial members' identities.
     ClusterId
 );
 
 impl ClusterId {
-    /// As every segment of etcd's log has it near its beginning, in hex: field 2 of the protobuf message `Metadata` in
-    /// server/etcdserver/etcdserverpb. Field 1, before it, is the member's ID.
+    /// In the form near the beginning of every segment of etcd's log, in hex: field 2 of the protobuf message
+    /// `Metadata` in server/etcdserver/etcdserverpb. Field 1, before it, is the member's ID.
     pub fn in_log(self) -> String {
         varint(2, self.0)
     }
 }
 
 impl MemberId {
-    /// A member of a cluster in the same place.
+    /// The same for a member of this cluster: both fields of that message.
     pub fn in_log(self, cluster: ClusterId) -> String {
         varint(1, self.0) + &cluster.in_log()
     }
@@ -66,16 +61,17 @@ impl MemberId {
 
 /// A protobuf field of that type, in hex (protobuf.dev, "Encoding").
 fn varint(field: u8, value: u64) -> String {
-    let mut hex = format!("{:02x}", field << 3);
+    let mut bytes = vec![field << 3];
     let mut rest = value;
     while rest >= 0x80 {
-        hex.push_str(&format!("{:02x}", rest & 0x7f | 0x80));
+        bytes.push((rest & 0x7f) as u8 | 0x80);
         rest >>= 7;
     }
-    hex + &format!("{rest:02x}")
+    bytes.push(rest as u8);
+    hex(&bytes)
 }
 
-/// The ID of a founding member from its advertised peer URLs, in any order, and the cluster's token.
+/// The ID of an initial member from its advertised peer URLs, in any order, and the cluster's token.
 pub fn member_id<S: AsRef<str>>(peer_urls: &[S], token: &str) -> MemberId {
     let mut urls: Vec<&str> = peer_urls.iter().map(AsRef::as_ref).collect();
     urls.sort_unstable();
@@ -85,7 +81,7 @@ pub fn member_id<S: AsRef<str>>(peer_urls: &[S], token: &str) -> MemberId {
     MemberId(first_eight(&hash.finalize()))
 }
 
-/// The ID of the cluster that these founding members, in any order, form.
+/// The ID of the cluster that these initial members, in any order, form.
 pub fn cluster_id(members: &[MemberId]) -> ClusterId {
     let mut members = members.to_vec();
     members.sort_unstable();

@@ -1,7 +1,7 @@
-//! The options of each etcd release: which keys its config file knows, of which type, and the flag of each.
+//! The options of each etcd release: the keys of its config file, their types, and the flag of each.
 //!
-//! etcd ignores a key that it does not know without a word, so that a check for corruption that a release has
-//! renamed would be off and nobody would hear of it. Kiln refuses such a key instead.
+//! etcd silently ignores unknown keys, so a corruption check that a release has renamed would be turned off without
+//! any message. Kiln refuses such a key instead.
 
 use std::sync::LazyLock;
 
@@ -11,14 +11,20 @@ use crate::suggest;
 /// The type of a key's Go field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GoType {
+    /// `true` or `false`.
     Bool,
-    /// A whole number with its least and its greatest value.
+    /// A whole number with its limits.
     Int {
+        /// The smallest value, included.
         min: i64,
+        /// The largest value, included.
         max: i64,
     },
+    /// `string`, and types that are read from one.
     Text,
+    /// `[]string`: a list in the config file, joined by commas as a flag.
     Strings,
+    /// `time.Duration`: nanoseconds in the config file, text such as `300s` as a flag.
     Duration,
     /// A structure that Kiln cannot check.
     Struct,
@@ -32,10 +38,10 @@ struct Row {
     ranges: Vec<(Release, Release)>,
 }
 
-/// What else the table says of an option, behind its type.
+/// Further marks of an option, after its type in the table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Marks {
-    /// `flag`: a flag and a variable only, which the config file of these releases ignores without a word.
+    /// `flag`: a flag and a variable only; the config file of these releases silently ignores it.
     flag: bool,
     /// `reads`: it names files that etcd reads when it starts.
     reads: bool,
@@ -60,7 +66,7 @@ struct Table {
 
 static TABLE: LazyLock<Table> = LazyLock::new(|| read_table(include_str!("keys.txt")));
 
-/// A line that cannot be read is left out: its key is then unknown, and refused. A test reads every line.
+/// An invalid line is skipped: its key is then unknown, and refused. A test reads every line.
 fn read_table(text: &str) -> Table {
     let mut table = Table { releases: Vec::new(), rows: Vec::new() };
     for line in text.lines() {
@@ -128,12 +134,12 @@ pub fn known_release(release: Release) -> bool {
     within(&TABLE.releases, release)
 }
 
-/// The first and the last release of each minor that Kiln has the keys of.
+/// The first and the last release of each minor whose keys Kiln has.
 pub fn known_releases() -> &'static [(Release, Release)] {
     &TABLE.releases
 }
 
-/// The releases that know a key, from the first to the last; empty for a key that none knows.
+/// The releases that know a key, from the first to the last; empty for an unknown key.
 pub fn releases_with(key: &str) -> Vec<(Release, Release)> {
     TABLE.rows.iter().filter(|row| row.key == key).flat_map(|row| row.ranges.iter().copied()).collect()
 }
@@ -144,7 +150,7 @@ pub fn lookup(release: Release, key: &str) -> Option<GoType> {
     find(release, key, false).map(|row| row.go_type)
 }
 
-/// The type of an option that this release has as a flag and a variable only: its config file ignores the key.
+/// The type of an option that is only a flag and a variable in this release: its config file ignores the key.
 pub fn flag_only(release: Release, key: &str) -> Option<GoType> {
     find(release, key, true).map(|row| row.go_type)
 }
@@ -163,8 +169,8 @@ pub fn writes(key: &str) -> bool {
     TABLE.rows.iter().any(|row| row.key == key && row.marks.writes)
 }
 
-/// What this release calls the option that was probably meant by a key that it does not know: the name after
-/// or before etcd dropped `experimental-`, the config file's name of a flag, or the nearest name.
+/// The option that an unknown key probably means, by its name in this release: the name after or before etcd dropped
+/// `experimental-`, the config file's name of a flag, or the nearest name.
 pub fn suggest(release: Release, key: &str) -> Option<&'static str> {
     let known = || {
         let rows = TABLE.rows.iter().filter(|row| row.knows(release) && !row.marks.flag);

@@ -1,19 +1,19 @@
-//! What Kiln knows of etcd itself: its releases, the options of each, and how it computes identities.
+//! Facts about etcd itself: its releases, the options of each, and how it computes identities.
 
 mod features;
-pub mod gates;
+pub(crate) mod gates;
 mod given;
 pub mod ids;
-pub mod judge;
+pub(crate) mod judge;
 pub mod keys;
 mod release;
 mod value;
 
 pub use features::AllowedCn;
-pub use given::{Given, value};
+pub(crate) use given::{Given, value};
 pub use release::Release;
 pub use value::{Value, parse_duration};
 
-/// Where etcd listens (IANA: etcd-client, etcd-server).
-pub const CLIENT_PORT: u16 = 2379;
-pub const PEER_PORT: u16 = 2380;
+/// etcd's ports (IANA: etcd-client, etcd-server).
+pub(crate) const CLIENT_PORT: u16 = 2379;
+pub(crate) const PEER_PORT: u16 = 2380;

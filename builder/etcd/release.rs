@@ -3,21 +3,24 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Serialize, Serializer};
-
-use crate::values::{Invalid, deserialize_parsed};
+use crate::values::{Invalid, deserialize_parsed, serialize_displayed};
 
 deserialize_parsed!(Release);
+serialize_displayed!(Release);
 
-/// `MAJOR.MINOR.PATCH`, without a leading `v`: what `etcd --version` prints. Ordered as numbers.
+/// `MAJOR.MINOR.PATCH`, without a leading `v`, as `etcd --version` prints it. Ordered as numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Release {
+    /// Always 3 in the releases that Kiln knows.
     pub major: u16,
+    /// Options, defaults and the storage schema change with it.
     pub minor: u16,
+    /// From 0.
     pub patch: u16,
 }
 
 impl Release {
+    /// Any three numbers; whether there is such a release is not checked.
     pub const fn new(major: u16, minor: u16, patch: u16) -> Self {
         Self { major, minor, patch }
     }
@@ -43,12 +46,6 @@ impl FromStr for Release {
 impl fmt::Display for Release {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&format!("{}.{}.{}", self.major, self.minor, self.patch))
-    }
-}
-
-impl Serialize for Release {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
     }
 }
 

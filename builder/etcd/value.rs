@@ -4,23 +4,28 @@ use serde::Serialize;
 
 use crate::values::Invalid;
 
-/// A value of an etcd option, typed as etcd's config file takes it.
+/// A value of an etcd option, with its type in etcd's config file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum Value {
+    /// `true` or `false`, in both forms.
     Bool(bool),
+    /// Decimal in both forms.
     Int(i64),
+    /// Unquoted as a flag.
     Text(String),
+    /// Joined by commas as a flag, where an item cannot contain one.
     List(Vec<String>),
     /// Go's `time.Duration`: nanoseconds in the YAML file, `300s`-like text as a flag.
     Duration {
+        /// As Go counts them; it may be negative.
         nanos: i64,
     },
 }
 
 impl Value {
-    /// As the config file has it. etcd turns its YAML into JSON and that into Go values, where a
-    /// `time.Duration` is a plain number of nanoseconds (sigs.k8s.io/yaml, encoding/json).
+    /// The value in the config file. etcd converts its YAML to JSON and that to Go values, where a `time.Duration` is
+    /// a plain number of nanoseconds (sigs.k8s.io/yaml, encoding/json).
     pub fn to_json(&self) -> serde_json::Value {
         match self {
             Value::Bool(value) => (*value).into(),
@@ -31,8 +36,8 @@ impl Value {
         }
     }
 
-    /// As the text after `--flag=` or `ETCD_FLAG=`. The equals sign is not optional: Go reads `--pre-vote false`
-    /// as `--pre-vote` and a stray word.
+    /// The text after `--flag=` or `ETCD_FLAG=`. The equals sign is required: Go reads `--pre-vote false` as
+    /// `--pre-vote` and a stray word.
     pub fn to_flag(&self) -> String {
         match self {
             Value::Bool(value) => value.to_string(),
@@ -56,7 +61,7 @@ const UNITS: [(&str, i64); 8] = [
     ("ns", 1),
 ];
 
-/// A whole number of the largest unit that leaves no rest, so that Go reads back exactly the same.
+/// A multiple of the largest unit that divides it, so that Go reads back exactly the same value.
 fn duration_text(nanos: i64) -> String {
     match UNITS.into_iter().find(|(_, scale)| nanos % scale == 0) {
         Some((unit, scale)) if nanos != 0 => format!("{}{unit}", nanos / scale),
@@ -67,7 +72,7 @@ fn duration_text(nanos: i64) -> String {
 /// Go's duration syntax without signs: `5m`, `1h30m`, `1.5s`, `100ms`, `0`. In nanoseconds.
 ///
 /// # Errors
-/// A sentence, also for what does not fit into Go's 64 bits (292 years).
+/// A sentence, also for a value that does not fit into Go's 64 bits (292 years).
 pub fn parse_duration(text: &str) -> Result<i64, Invalid> {
     let wrong = || Invalid("write a duration as etcd's flags take it: 100ms, 5m or 1h30m".into());
     if text == "0" {

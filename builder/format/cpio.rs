@@ -1,8 +1,8 @@
 //! A tree as a cpio archive of the kind that Linux unpacks as its initramfs: `newc`
 //! (kernel documentation, driver-api/early-userspace/buffer-format).
 //!
-//! The header is written here and not by the `cpio` crate, whose writer wants the content in the same buffer
-//! and takes a content that is too short for the whole; it reads the archives back (`read`).
+//! The header is written here and not by the `cpio` crate, whose writer needs the content in the same buffer and
+//! accepts a content that is too short; the crate reads the archives back (`read`).
 
 use super::{Archive, Joiner, check_target};
 use crate::failure::{Exit, Failure, Result};
@@ -17,19 +17,19 @@ pub(super) const DIRECTORY: u32 = 0o040_000;
 pub(super) const FILE: u32 = 0o100_000;
 pub(super) const LINK: u32 = 0o120_000;
 
-/// Names, contents and the next header begin at multiples of four.
+/// Names, contents and headers begin at multiples of four.
 const UNIT: u64 = 4;
 
-/// What GNU cpio pads an archive to.
+/// GNU cpio pads an archive to this unit.
 /// Part of the format: changing it changes the digest of every bundle.
 const BLOCK: u64 = 512;
 
-/// The archive, uncompressed, with every parent directory listed; everything belongs to root (0:0) and is as
-/// old as `epoch`. Its length is a multiple of 512, so that an uncompressed archive may follow.
+/// The archive, uncompressed, with every parent directory listed; everything belongs to root (0:0) and has the time
+/// `epoch`. Its length is a multiple of 512, so that an uncompressed archive may follow.
 ///
 /// # Errors
-/// `Exit::Unsafe` for what the format has no room for: a file of 4 GiB or more, a file with the trailer's
-/// name, a link without a target. `Exit::Profile` for an epoch after 2106-02-07, where 32 bits end.
+/// `Exit::Unsafe` for what the format cannot represent: a file of 4 GiB or more, a file with the trailer's name, a
+/// link without a target. `Exit::Profile` for an epoch after 2106-02-07, the end of 32-bit times.
 pub fn cpio(tree: &Tree, epoch: Epoch) -> Result<Archive> {
     let mtime = u32::try_from(epoch.seconds()).map_err(|_| {
         Failure::new(
@@ -71,7 +71,7 @@ pub fn cpio(tree: &Tree, epoch: Epoch) -> Result<Archive> {
 fn field_size(path: &str, size: u64) -> Result<u32> {
     u32::try_from(size).map_err(|_| {
         Failure::unsafe_to(format!(
-            "{path} has 4 GiB or more, which no initramfs holds; bring it to the node in another way"
+            "{path} has 4 GiB or more, which an initramfs cannot hold; copy it to the node in another way"
         ))
     })
 }
@@ -86,7 +86,7 @@ fn header(
     mtime: u32,
     size: u32,
 ) {
-    // No device has a number: neither that of the file's own file system nor, for no file is one, of a device.
+    // All device numbers are 0: that of the file system, and that of device nodes, of which there are none.
     let (owner, device, checksum) = (0, 0, 0);
     let name_size = name.len() as u32 + 1;
     let numbers =

@@ -1,98 +1,73 @@
-//! One gzip member (RFC 1952) put together from parts that were compressed apart, so that a file which many
-//! nodes and formats share is compressed once.
+//! One gzip member (RFC 1952) spliced from parts that were compressed separately, so that a file which many nodes and
+//! formats share is compressed once.
 //!
-//! Each part is deflated on its own and ends in a full flush (RFC 1951 3.2.4: an empty stored block, which
-//! ends at a byte), so that parts can be joined in any order. An empty last block ends the whole, and the
-//! CRC-32s of the parts are combined into one.
+//! Each part is deflated on its own and ends in a full flush (RFC 1951 3.2.4: an empty stored block, which ends at a
+//! byte boundary), so that parts can be joined in any order. An empty last block ends the whole, and the CRC-32s of
+//! the parts are combined into one.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crc32fast::Hasher;
-use flate2::{Compress, Compression, FlushCompress};
 
+use super::deflate::{CHUNK, Deflater, EMPTY_BLOCK, Packed};
 use super::{Piece, Stream, length};
 use crate::failure::Result;
 use crate::parallel;
 use crate::tree::{Blob, Content};
 use crate::values::Digest;
 
-/// Of zlib-rs, which chooses by processor how it compares and moves bytes, and never what it writes. Level 6 makes a
-/// release 3.5 % smaller and takes 1.6 times as long (docs/decisions/gzip-members-are-spliced.md has the table).
-/// Part of the format: changing it changes the digest of every bundle.
-const LEVEL: u32 = 3;
-
-/// Cores work on one file at once, a chunk each. Chunks of 1 MiB make the etcd binaries 0.2 % larger than one
-/// piece would be. Fixed, so that the bytes are the same on any number of cores.
-/// Part of the format: changing it changes the digest of every bundle.
-const CHUNK: usize = 1 << 20;
-
-/// Shared content below this size is compressed together with its neighbours: apart it would cost more bytes
+/// Shared content below this size is compressed together with its neighbours: separately, it would cost more bytes
 /// than it saves time.
 /// Part of the format: changing it changes the digest of every bundle.
-const WORTH_SHARING: u64 = 64 << 10;
+const MIN_SHARED_BYTES: u64 = 64 << 10;
 
-/// Deflate, no flags, no time, no hint, and no operating system (RFC 1952 2.3).
+/// Deflate, no flags, no time, no extra flags, unknown operating system (RFC 1952 2.3).
 const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
 
-/// An empty stored block that is not the last one, when it begins at a byte.
-const EMPTY_BLOCK: [u8; 5] = [0, 0, 0, 0xff, 0xff];
-
-/// An empty block of fixed codes that is the last one, when it begins at a byte.
+/// An empty block of fixed codes that is the last one, when it begins at a byte boundary.
 const LAST_BLOCK: [u8; 2] = [3, 0];
 
-/// Compresses streams, and remembers what it has made of the content that they share.
+/// Compresses streams, and caches the compressed form of content that they share.
 ///
-/// May be used by several threads at once: content that two of them need is compressed by the first, and the
-/// second waits for it.
+/// May be used by several threads at once: content that two of them need is compressed by the first, and the second
+/// waits for it.
 pub struct Compressor {
     threads: NonZeroUsize,
     shared: Mutex<BTreeMap<Digest, Arc<OnceLock<Packed>>>>,
-}
-
-/// Raw deflate that ends in a full flush, with what the CRC-32 of the whole needs.
-#[derive(Clone)]
-struct Packed {
-    parts: Vec<Arc<Vec<u8>>>,
-    crc: Hasher,
+    /// Deflaters that no thread is using.
+    idle: Mutex<Vec<Deflater>>,
 }
 
 impl Compressor {
-    /// Works on a large content with so many threads at once.
+    /// Uses at most `threads` threads for one large content.
     pub fn new(threads: NonZeroUsize) -> Self {
-        Self { threads, shared: Mutex::default() }
+        Self { threads, shared: Mutex::default(), idle: Mutex::default() }
     }
 
-    /// Compresses a content, where that has not been done yet, and returns what `learn` takes.
+    /// Compresses a content, unless that has been done already, and returns the bytes that `learn` takes.
     ///
     /// # Errors
     /// Those of reading it.
-    pub fn teach(&self, blob: &Blob) -> Result<Stream> {
-        let packed = self.pack_once(blob)?;
-        let length = packed.crc.total_len().to_le_bytes();
-        let tail = [&packed.crc.clone().finalize().to_le_bytes()[..], &length].concat();
-        Ok(packed.parts.into_iter().map(Piece::Packed).chain([Piece::Own(tail)]).collect())
+    pub fn teach(&self, blob: &Blob) -> Result<Vec<u8>> {
+        Ok(self.pack_once(blob)?.to_kept())
     }
 
-    /// Takes over what a compressor of the same kind has made of a content. `false` when it is nothing of that kind. The
-    /// caller has seen to it that it is whole.
-    pub fn learn(&self, of: Digest, mut taught: Vec<u8>) -> bool {
-        let Some((rest, length)) = taught.split_last_chunk::<8>() else { return false };
-        let Some((part, crc)) = rest.split_last_chunk::<4>() else { return false };
-        let crc = Hasher::new_with_initial_len(u32::from_le_bytes(*crc), u64::from_le_bytes(*length));
-        taught.truncate(part.len());
-        let packed = Packed { parts: vec![Arc::new(taught)], crc };
-        let cell = Arc::clone(self.shared().entry(of).or_default());
+    /// Takes over the compressed form of a content from a compressor of the same kind (`PACKER`). `false` when it does
+    /// not have that form, or is of a content of another length. The caller has made sure that it is undamaged.
+    pub fn learn(&self, blob: &Blob, taught: Vec<u8>) -> bool {
+        let Some(packed) = Packed::from_kept(taught, blob.size()) else { return false };
+        let cell = Arc::clone(self.shared().entry(blob.digest()).or_default());
         cell.get_or_init(|| packed);
         true
     }
 
-    /// One gzip member. Its length is a multiple of four, so that Linux finds an uncompressed cpio archive
-    /// behind it (init/initramfs.c looks for one at such places only).
+    /// One gzip member. Its length is a multiple of four, so that Linux finds an uncompressed cpio archive after it
+    /// (init/initramfs.c looks for one only at such offsets).
     ///
     /// # Errors
-    /// Those of reading a shared content of which it has not learnt what it compresses to.
+    /// Those of reading a shared content whose compressed form is not cached.
     pub fn compress(&self, archive: &[Content]) -> Result<Stream> {
         let mut member = vec![Piece::Own(HEADER.to_vec())];
         let mut crc = Hasher::new();
@@ -119,14 +94,24 @@ impl Compressor {
     }
 
     fn shared(&self) -> MutexGuard<'_, BTreeMap<Digest, Arc<OnceLock<Packed>>>> {
-        // Whoever panicked while holding the lock has left a whole map behind: it is only ever added to.
+        // A thread that panicked with the lock has left a valid map behind: entries are only ever added.
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Deflater>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn pack(&self, bytes: &[u8]) -> Packed {
         let chunks: Vec<&[u8]> = bytes.chunks(CHUNK).collect();
         let mut packed = Packed { parts: Vec::with_capacity(chunks.len()), crc: Hasher::new() };
-        for (part, crc) in parallel::all(&chunks, self.threads.get(), |chunk| deflate(chunk)) {
+        let deflate = |chunk: &&[u8]| {
+            let mut deflater = self.idle().pop().unwrap_or_default();
+            let done = deflater.deflate(chunk);
+            self.idle().push(deflater);
+            done
+        };
+        for (part, crc) in parallel::all(&chunks, self.threads.get(), deflate) {
             packed.parts.push(Arc::new(part));
             packed.crc.combine(&crc);
         }
@@ -139,14 +124,14 @@ enum Segment<'a> {
     Shared(&'a Blob),
 }
 
-/// Large shared content by itself, and everything between two of them joined: how the rest was cut into
-/// pieces does not reach the bytes.
+/// Large shared content by itself, and everything between two of them joined: the way in which the rest was cut into
+/// pieces does not influence the bytes.
 fn segments(archive: &[Content]) -> Result<Vec<Segment<'_>>> {
     let mut all = Vec::new();
     let mut own = Vec::new();
     for content in archive {
         match content {
-            Content::Shared(blob) if blob.size() >= WORTH_SHARING => {
+            Content::Shared(blob) if blob.size() >= MIN_SHARED_BYTES => {
                 all.push(Segment::Own(std::mem::take(&mut own)));
                 all.push(Segment::Shared(blob));
             }
@@ -155,39 +140,6 @@ fn segments(archive: &[Content]) -> Result<Vec<Segment<'_>>> {
     }
     all.push(Segment::Own(own));
     Ok(all)
-}
-
-/// A chunk as raw deflate that ends in a full flush, and its CRC-32.
-fn deflate(chunk: &[u8]) -> (Vec<u8>, Hasher) {
-    let mut crc = Hasher::new();
-    crc.update(chunk);
-    let mut state = Compress::new(Compression::new(LEVEL), false);
-    let mut packed = Vec::with_capacity(chunk.len() / 2);
-    let mut buffer = vec![0; 64 << 10];
-    loop {
-        let (read, written) = (state.total_in() as usize, state.total_out());
-        if state.compress(&chunk[read..], &mut buffer, FlushCompress::Full).is_err() {
-            return (stored(chunk), crc);
-        }
-        let new = (state.total_out() - written) as usize;
-        packed.extend_from_slice(&buffer[..new]);
-        // Room was left: everything is out, the flush as well (zlib.h, deflate).
-        if new < buffer.len() {
-            return (packed, crc);
-        }
-    }
-}
-
-/// Uncompressed, in blocks of at most 65535 bytes. A deflater's only error is a state that was tampered
-/// with, so nothing is known to lead here; and this is a right answer where there is no better one.
-fn stored(chunk: &[u8]) -> Vec<u8> {
-    let blocks = chunk.chunks(usize::from(u16::MAX)).flat_map(|block| {
-        let size = block.len() as u16;
-        let [a, b] = size.to_le_bytes();
-        let [c, d] = (!size).to_le_bytes();
-        [0, a, b, c, d].into_iter().chain(block.iter().copied())
-    });
-    blocks.collect()
 }
 
 /// Empty blocks until the member's length is a multiple of four, the last block, CRC-32 and size.
@@ -210,6 +162,7 @@ fn ending(before: u64, crc: Hasher) -> Vec<u8> {
 mod tests {
     use std::io::Read;
 
+    use super::super::deflate::stored;
     use super::super::samples::{blob, noise};
     use super::super::{Archive, joined};
     use super::*;
@@ -229,7 +182,7 @@ mod tests {
 
     #[test]
     fn every_length_around_the_borders_comes_back() {
-        let shared = WORTH_SHARING as usize;
+        let shared = MIN_SHARED_BYTES as usize;
         for size in [0, 1, shared - 1, shared, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 5] {
             for stream in [vec![Content::Own(noise(size))], vec![Content::Shared(blob(size))]] {
                 let member = joined(&threads(2).compress(&stream).unwrap()).unwrap();
@@ -247,9 +200,12 @@ mod tests {
         let made = threads(2);
         let want = joined(&made.compress(&stream).unwrap()).unwrap();
         let learnt = threads(2);
-        assert!(learnt.learn(shared.digest(), joined(&made.teach(&shared).unwrap()).unwrap()));
+        let taught = made.teach(&shared).unwrap();
+        assert!(learnt.learn(&shared, taught.clone()));
         assert_eq!(joined(&learnt.compress(&stream).unwrap()).unwrap(), want);
-        assert!(!threads(1).learn(shared.digest(), vec![0; 11]), "too short for its tail");
+        assert!(!threads(1).learn(&shared, vec![0; 11]), "too short for its tail");
+        assert!(!threads(1).learn(&shared, vec![0; 40]), "no deflated bytes");
+        assert!(!threads(1).learn(&blob(3 * CHUNK + 4), taught), "of another length");
     }
 
     #[test]

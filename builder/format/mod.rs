@@ -1,11 +1,12 @@
 //! Archive formats: a tree to bytes, and bytes back. Pure functions: no path, no clock, no disk.
 
 pub mod cpio;
+pub mod deflate;
 pub mod gzip;
 pub mod iso;
 pub mod read;
 pub mod tar;
-pub mod zstd;
+pub(crate) mod zstd;
 
 use std::borrow::Cow;
 use std::path::PathBuf;
@@ -21,21 +22,24 @@ pub type Archive = Vec<Content>;
 /// A part of an output file. Large parts are shared between formats and nodes instead of being copied.
 #[derive(Clone)]
 pub enum Piece {
+    /// Headers, padding and small files, for this stream alone.
     Own(Vec<u8>),
     /// Compressed once, used in several archives.
     Packed(Arc<Vec<u8>>),
-    /// All of a file, which may be larger than memory; whoever writes the stream reads it.
+    /// The content of a file, which may be larger than memory; it is read when the stream is written.
     File(Arc<DiskFile>),
-    /// So many zero bytes.
+    /// This many zero bytes.
     Zeros(u64),
 }
 
-/// A file on disk, as it was when it was last read.
+/// A file on disk, with its digest when it was last read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DiskFile {
+    /// The path from which it is read again.
     pub path: PathBuf,
     /// In bytes.
     pub size: u64,
+    /// Of its content. A file whose content has changed when it is written out is refused.
     pub sha256: Digest,
 }
 
@@ -70,12 +74,12 @@ impl Piece {
 /// An output file: its pieces in order.
 pub type Stream = Vec<Piece>;
 
-/// How long it is, in bytes.
+/// The length of a stream in bytes.
 pub fn length(stream: &[Piece]) -> u64 {
     stream.iter().map(Piece::size).sum()
 }
 
-/// How long an archive is, in bytes.
+/// The length of an archive in bytes.
 pub fn plain_length(archive: &[Content]) -> u64 {
     archive.iter().map(Content::len).sum()
 }
@@ -86,13 +90,13 @@ pub fn joined(stream: &[Piece]) -> Option<Vec<u8>> {
     Some(parts.concat())
 }
 
-/// Zeros up to the next multiple of `unit` bytes, where there are any missing.
+/// Zeros up to the next multiple of `unit` bytes; `None` where none are needed.
 pub fn padding(length: u64, unit: u64) -> Option<Piece> {
     let missing = length.next_multiple_of(unit) - length;
     (missing > 0).then_some(Piece::Zeros(missing))
 }
 
-/// Puts a stream or an archive together: bytes of its own are joined, shared ones stay shared.
+/// Builds a stream or an archive: its own bytes are joined, shared ones stay shared.
 struct Joiner<T> {
     done: Vec<T>,
     own: Vec<u8>,
@@ -154,18 +158,18 @@ impl Joiner<Content> {
     }
 }
 
-/// A link's target goes into a header or body that ends where a NUL is, and Linux follows none of PATH_MAX
-/// (4096 with its NUL) bytes or more (path_resolution(7)).
+/// A link's target is stored in a header or body that ends at a NUL, and Linux follows none of PATH_MAX (4096 with its
+/// NUL) bytes or more (path_resolution(7)).
 fn check_target(path: &GuestPath, target: &str) -> Result<()> {
     if target.is_empty() || target.len() > 4095 || target.contains('\0') {
         return Err(Failure::unsafe_to(format!(
-            "the link {path} points at something that is not a path of 1 to 4095 bytes; give it another target"
+            "the target of the link {path} is not a path of 1 to 4095 bytes; change it"
         )));
     }
     Ok(())
 }
 
-/// What the tests of this room share.
+/// Shared by the tests of this module.
 #[cfg(test)]
 mod samples {
     use std::sync::Arc;

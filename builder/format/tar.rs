@@ -1,8 +1,8 @@
 //! A tree as a GNU tar archive.
 //!
-//! It lists exactly what is in the tree and never a parent that the tree does not name: unpacked by hand with
-//! `tar -xpzf … -C /` onto a living host, a listed `/etc` or `/usr/local` would get Kiln's mode, owner and date.
-//! tar makes the parents that are missing by itself.
+//! It lists exactly the entries of the tree and no other parent directories: unpacked by hand with `tar -xpzf … -C /`
+//! on a running host, a listed `/etc` or `/usr/local` would get Kiln's mode, owner and date. tar creates missing
+//! parents itself.
 
 use ::tar::{EntryType, Header};
 
@@ -19,13 +19,13 @@ const BLOCK: u64 = 512;
 /// Part of the format: changing it changes the digest of every bundle.
 const RECORD: u64 = 20 * BLOCK;
 
-/// What a header's name and link name hold; all of it may be used, without a NUL (tar(5), GNU tar archives).
+/// The size of a header's name and link name; all of it may be used, without a NUL (tar(5), GNU tar archives).
 const NAME: usize = 100;
 
-/// The archive, uncompressed; everything belongs to root (0:0) and is as old as `epoch`.
+/// The archive, uncompressed; everything belongs to root (0:0) and has the time `epoch`.
 ///
-/// Paths past 100 bytes are written as GNU long names, which GNU tar, bsdtar and busybox read; busybox knows
-/// no `path` in a pax header.
+/// Paths longer than 100 bytes are written as GNU long names, which GNU tar, bsdtar and busybox read; busybox does not
+/// support `path` in a pax header.
 ///
 /// # Errors
 /// `Exit::Unsafe` for a link whose target no system follows.
@@ -46,7 +46,8 @@ pub fn tar(tree: &Tree, epoch: Epoch) -> Result<Archive> {
         header.set_mode(entry.mode.bits());
         header.set_mtime(epoch.seconds());
         header.set_size(size);
-        // Written as bytes: the crate's own setter would take the path apart and drop what it finds odd.
+        // Written as bytes: the crate's own setter would take the path apart and drop components that it considers
+        // odd.
         put(&mut header.as_old_mut().name, name.as_bytes());
         put(&mut header.as_old_mut().linkname, target.as_bytes());
         seal(&mut archive, &mut header);
@@ -60,7 +61,7 @@ pub fn tar(tree: &Tree, epoch: Epoch) -> Result<Archive> {
     Ok(archive.finish())
 }
 
-/// A pseudo entry that carries a name which is too long for the header of the entry after it.
+/// A pseudo entry with a name that is too long for the header of the entry after it.
 fn long_name(archive: &mut Joiner<Content>, kind: EntryType, name: &str, path: &GuestPath) -> Result<()> {
     if name.len() <= NAME {
         return Ok(());
@@ -88,7 +89,7 @@ fn blank(kind: EntryType, path: &GuestPath) -> Result<Header> {
     Ok(header)
 }
 
-/// As much of `value` as fits; the rest is in a long name before it, and the field is not shown then.
+/// The part of `value` that fits; the whole is in a long name before it, which overrides the field.
 fn put(field: &mut [u8], value: &[u8]) {
     for (to, from) in field.iter_mut().zip(value) {
         *to = *from;

@@ -1,4 +1,4 @@
-//! zstd (RFC 8878) for what only Linux unpacks: half the time of gzip to unpack, and smaller.
+//! zstd (RFC 8878) for archives that only Linux unpacks: smaller than gzip, and unpacked in half the time.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -7,20 +7,21 @@ use super::{Piece, Stream, plain_length};
 use crate::failure::{Doing, Result};
 use crate::tree::Content;
 
-/// Part of the format: changing it changes the digest of every bundle that has something compressed by it.
+/// Part of the format: changing it changes the digest of every bundle that uses zstd.
 const LEVEL: i32 = 3;
 
 /// One frame, with its size and a checksum. Linux takes it for a whole segment of an initramfs, and looks for the next
-/// one behind it (lib/decompress_unzstd.c).
+/// one after it (lib/decompress_unzstd.c).
 ///
 /// # Errors
-/// `Exit::Io` when there is no memory for it; those of reading what is shared.
+/// `Exit::Io` when there is no memory for it; those of reading shared content.
 pub fn zstd(archive: &[Content]) -> Result<Stream> {
     let packing = || "compressing with zstd".to_owned();
     let mut encoder = ::zstd::Encoder::new(Vec::new(), LEVEL).doing(packing)?;
     encoder.include_checksum(true).doing(packing)?;
     encoder.set_pledged_src_size(Some(plain_length(archive))).doing(packing)?;
-    // How it is cut into writes does not reach the bytes: the encoder fills a block before it looks at it.
+    // The way in which the input is cut into writes does not influence the bytes: the encoder fills a block before it
+    // compresses it.
     for content in archive {
         encoder.write_all(content.bytes()?).doing(packing)?;
     }

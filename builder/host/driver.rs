@@ -1,4 +1,4 @@
-//! What runs machines: QEMU by itself, libvirt.
+//! Programs that run machines: QEMU by itself, libvirt.
 
 use super::state::State;
 use crate::base::System;
@@ -6,27 +6,27 @@ use crate::bundle::{Bundle, manifest};
 use crate::failure::Result;
 use crate::values::NodeName;
 
-/// A way to run the machines of one bundle. What it makes is named by the cluster's ID (`record::Names`), so that two clusters
-/// share nothing, and is remembered in the state before it is there.
+/// A way to run the machines of one bundle. Everything it makes is named by the cluster's ID (`names::Names`), so that
+/// two clusters share nothing, and is recorded in the state before it is made.
 pub trait Driver: Sync {
-    /// As `--driver` and the record of the machines write it.
+    /// Its name for `--driver` and in the record of the machines.
     fn name(&self) -> &'static str;
 
-    /// What it is, for help: a noun phrase.
+    /// A noun phrase for the help.
     fn about(&self) -> &'static str;
 
-    /// Whether it is reached by an address (`--connect`).
+    /// Whether it has an address to connect to (`--connect`).
     fn has_address(&self) -> bool {
         false
     }
 
-    /// Makes what all machines of the bundle need and is not there: network, storage.
+    /// Makes missing things that all machines of the bundle need: network, storage.
     ///
     /// # Errors
-    /// `Exit::Unsafe` when somebody else's is in the way.
+    /// `Exit::Unsafe` when something of another owner has the same name.
     fn create(&self, state: &mut State, bundle: &Bundle) -> Result<()>;
 
-    /// Puts down what all machines read. Called while none of them runs.
+    /// Writes the files that all machines read. Called while none of them runs.
     ///
     /// # Errors
     /// `Exit::Io`.
@@ -34,8 +34,8 @@ pub trait Driver: Sync {
         Ok(())
     }
 
-    /// Gives a node's machine what it needs and starts it. Disks that are there are kept: they may be the only copy of
-    /// something. Several are started side by side.
+    /// Makes the missing parts of a node's machine and starts it. Existing disks are kept: they may be the only copy
+    /// of some data. Several are started in parallel.
     ///
     /// # Errors
     /// `Exit::Io`.
@@ -44,21 +44,21 @@ pub trait Driver: Sync {
     /// Whether a node's machine runs.
     ///
     /// # Errors
-    /// `Exit::Io` when it cannot be asked.
+    /// `Exit::Io` when that cannot be determined.
     fn runs(&self, state: &State, node: &NodeName) -> Result<bool>;
 
-    /// Ends all machines, as a power cut would, and removes what `create` has made; disks that the driver keeps itself only
-    /// with `purge`.
+    /// Stops all machines, as a power failure would, and removes what `create` has made; disks that the driver stores
+    /// itself only with `purge`.
     ///
     /// # Errors
-    /// `Exit::Io` when something of it is left.
+    /// `Exit::Io` when something could not be removed.
     fn destroy(&self, state: &State, bundle: &Bundle, purge: bool) -> Result<Left>;
 }
 
-/// What `destroy` has left.
+/// What is left after `destroy`.
 pub struct Left {
-    /// Whether something that `create` has made is still there.
+    /// Whether something that `create` has made still exists.
     pub laid: bool,
-    /// The bridge, where other machines use it.
+    /// The bridge, if other machines use it.
     pub bridge: Option<String>,
 }

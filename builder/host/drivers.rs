@@ -8,28 +8,28 @@ use super::qemu::Qemu;
 use super::record::DriverName;
 use crate::failure::{Failure, Result};
 
-/// All drivers; the first is taken where nothing is said.
+/// All drivers; the first is the default.
 pub static DRIVERS: [&dyn Driver; 2] = [&Qemu, &Libvirt];
 
 /// # Errors
-/// `Exit::Wrong`, when no driver has this name, with those that there are.
+/// `Exit::Wrong`, when no driver has this name; the error lists the drivers.
 pub fn named(name: &DriverName) -> Result<&'static dyn Driver> {
     let known = DRIVERS.into_iter().find(|driver| driver.name() == name.as_str());
     known.ok_or_else(|| {
         let names: Vec<_> = DRIVERS.iter().map(|driver| driver.name()).collect();
         Failure::wrong(format!(
-            "these machines were made with the driver {name}; this kiln has {}",
+            "these VMs were created with the driver {name}; this version of Kiln has {}",
             names.join(", ")
         ))
     })
 }
 
-/// The one that is taken where nothing is said.
+/// The default driver.
 pub fn usual() -> DriverName {
     DriverName::of(DRIVERS[0].name())
 }
 
-/// What `--driver` takes.
+/// The values of `--driver`.
 pub fn parser() -> impl TypedValueParser<Value = DriverName> {
     let values = DRIVERS.iter().map(|driver| PossibleValue::new(driver.name()).help(driver.about()));
     PossibleValuesParser::new(values).try_map(|text| text.parse::<DriverName>())

@@ -1,4 +1,4 @@
-//! QEMU as a program: where it is, how its options are written, what its firmware hands to a node of Kiln's.
+//! QEMU as a program: its path, the syntax of its options, and the firmware variables that it passes to Kiln's nodes.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -9,26 +9,26 @@ use crate::values::Arch;
 
 const PROGRAM: &str = "qemu-system-x86_64";
 
-/// Where a node is told that its member has served before, and what by: `yes` (guard.sh).
+/// The firmware variable that tells a node that its member has served before, if it is `yes` (guard.sh).
 pub const FORMED: &str = "opt/kiln/formed";
 
 /// # Errors
-/// `Exit::Usage` for nodes of another architecture; `Exit::Io` when QEMU is not on this machine.
+/// `Exit::Usage` for nodes of another architecture; `Exit::Io` when QEMU is not installed.
 pub fn find(arch: Arch) -> Result<PathBuf> {
     if arch != Arch::Amd64 {
-        let reason = format!("the bundle is for {arch}; kiln up starts machines for amd64 only");
+        let reason = format!("the bundle is for {arch}; kiln up starts VMs for amd64 only");
         return Err(Failure::new(Exit::Usage, reason));
     }
     process::find(PROGRAM)
 }
 
-/// QEMU's options are lists with commas; one in a value is written twice (qemu(1)).
+/// QEMU's options are comma-separated lists; a comma in a value is doubled (qemu(1)).
 pub fn option(before: &str, path: &Path) -> OsString {
     let path = path.to_string_lossy().replace(',', ",,");
     format!("{before}{path}").into()
 }
 
-/// Of what QEMU says, the line behind its own name.
+/// A line of QEMU's output without its own name.
 pub fn without_name(line: &str) -> &str {
     line.rsplit_once(&format!("{PROGRAM}: ")).map_or(line, |(_, rest)| rest)
 }

@@ -6,41 +6,48 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::accel::{self, Accel};
+use super::connect::Connect;
+use super::display::Display;
 use super::driver::Left;
-use super::follow::{self, Begun, Glimpse, Member, Phase, Progress, Voice};
-use super::record::{Connect, DriverName, Record};
-use super::state::{self, State};
-use super::{drivers, emulator};
+use super::follow::{self, Begun, Member, Observed};
+use super::memory::Memory;
+use super::progress::{NodeProgress, Phase};
+use super::record::{DriverName, MachinesRecord};
+use super::state::{self, Held, State};
+use super::{drivers, emulator, undo};
 use crate::base::System;
-use crate::bundle::{Bundle, MANIFEST, MAX_MANIFEST_BYTES};
+use crate::bundle::{Bundle, MANIFEST, MAX_MANIFEST_BYTES, Manifest};
 use crate::cluster::Etcdctl;
 use crate::disk::{self, Scratch};
 use crate::failure::{Exit, Failure, Result};
+use crate::interrupt;
 use crate::parallel;
 use crate::values::{Carrier, ClusterName, Digest, Mode, NodeName};
 
-/// How many lines of a console are shown of a node that did not make it.
-const TAIL: usize = 12;
+/// The number of lines of the console that are shown for a node that has not formed.
+const MAX_CONSOLE_LINES: usize = 12;
 
-/// What is asked of `up`.
-pub struct Order<'a> {
+/// The options of `up`.
+pub struct UpRequest<'a> {
     pub bundle: &'a Bundle,
-    /// What the machines are started from.
+    /// The system from which the machines are started.
     pub system: &'a System,
     pub driver: DriverName,
     pub carrier: Carrier,
     pub accel: Accel,
     pub connect: Connect,
-    /// The nodes whose machines are started; empty: all.
+    /// The nodes whose machines are started; empty means all.
     pub only: &'a [NodeName],
-    /// How long the cluster may take to form; zero: nobody waits for it.
+    /// The time for the cluster to form; zero means not to wait.
     pub deadline: Duration,
     pub quiet: bool,
+    /// Receives a warning, which `quiet` does not hide.
+    pub warn: &'a dyn Fn(&str),
 }
 
-/// Where a bundle's machines stand.
+/// The state of a bundle's machines.
 #[derive(Serialize)]
-pub struct Standing {
+pub struct ClusterStatus {
     pub cluster: ClusterName,
     pub driver: DriverName,
     pub carrier: Carrier,
@@ -48,20 +55,20 @@ pub struct Standing {
     /// From the beginning of `up` until the last member was healthy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seconds: Option<f64>,
-    /// Whether every member that was asked for serves.
+    /// Whether every requested member serves.
     pub formed: bool,
-    pub nodes: Vec<Node>,
+    pub nodes: Vec<NodeStatus>,
 }
 
 #[derive(Serialize)]
-pub struct Node {
+pub struct NodeStatus {
     pub name: NodeName,
     pub address: std::net::IpAddr,
     pub phase: Phase,
-    /// Since when, from the beginning of `up`.
+    /// The time of its last change, from the beginning of `up`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seconds: Option<f64>,
-    /// What its own units have last said, for nodes that have not formed.
+    /// The last message of its units, for nodes that have not formed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub said: Option<String>,
     /// The end of its console, for nodes that have not formed.
@@ -75,99 +82,136 @@ pub struct Node {
 /// Starts the machines that do not run yet and follows them until the cluster has formed.
 ///
 /// # Errors
-/// `Exit::Usage` when the bundle is not for this carrier; `Exit::Unsafe` when other machines or networks are in the
-/// way; `Exit::Io` when this machine does not let it. A cluster that does not form in time is in the result.
-pub fn up(order: &Order) -> Result<Standing> {
-    let Order { bundle, carrier, .. } = order;
+/// `Exit::Usage` when the bundle is not for this carrier; `Exit::Unsafe` when other machines or networks conflict with
+/// it; `Exit::Io` when this machine refuses a step. A cluster that does not form in time is in the result.
+pub fn up(request: &UpRequest) -> Result<ClusterStatus> {
+    let UpRequest { bundle, carrier, .. } = request;
     let manifest = &bundle.manifest;
-    if !manifest.carriers.contains(carrier) {
-        let has: Vec<_> = manifest.carriers.iter().map(ToString::to_string).collect();
-        let reason = format!(
-            "the bundle was built without {}; it has {}: choose with --carrier, or build it with another [bundle] carriers",
-            carrier,
-            has.join(", ")
-        );
-        return Err(Failure::new(Exit::Usage, reason));
-    }
+    check_carrier(manifest, *carrier)?;
     let scratch = Scratch::swept("up")?;
     let etcdctl = Etcdctl::new(&bundle.path, manifest, scratch.path())?;
-    let mut voice = Voice::new(order.quiet);
-    let (accel, why) = accel::choose(order.accel, &emulator::find(manifest.etcd.arch)?)?;
+    let mut display = Display::new(request.quiet, request.warn);
+    let (accel, why) = accel::choose(request.accel, &emulator::find(manifest.etcd.arch)?)?;
     if let Some(why) = why {
-        voice.say(format_args!("no guest runs in KVM here ({why}): the machines are emulated"));
+        display.say(format_args!(
+            "KVM does not work here ({why}); the VMs run under emulation, which takes longer"
+        ));
     }
     let own = state::directory(&bundle.path)?;
     let directory = State::open(bundle)?.map_or_else(|| own.clone(), |state| state.directory);
     if directory != own {
-        voice.say(format_args!(
-            "the machines are in {}, as they were before the bundle was renamed",
+        display.say(format_args!(
+            "the VMs are in {}, from before the bundle was renamed or moved",
             directory.display()
         ));
     }
+    let members = follow::members(manifest)?;
+    let driver = drivers::named(&request.driver)?;
+    let is_new = disk::look(&directory)?.is_none();
     disk::make_directories(&directory, Mode::SECRET_DIRECTORY)?;
     let _lock = state::lock(&directory)?;
-    let driver = drivers::named(&order.driver)?;
-    let wanted = Record::wanted(manifest, order.driver.clone(), *carrier, accel, order.connect.clone());
+    let wanted =
+        MachinesRecord::wanted(manifest, request.driver.clone(), *carrier, accel, request.connect.clone());
     let mut state = State::begin(bundle, wanted, driver.has_address())?;
-    let members = follow::members(manifest)?;
-    let progress = start(&mut state, order, &mut voice)
+    // Between the look and the lock another run may have made machines, whose disks are not this run's to remove.
+    let is_new = is_new && !state.record.laid && state.record.nodes.is_empty();
+    if let Err(why) = Memory::of_user().note_machines(state.record.names.id, &state.directory) {
+        display.warn(format_args!("if the bundle is moved, Kiln will not find these VMs: {why}"));
+    }
+    let mut has_started = false;
+    let progress = start(&mut state, request, &mut display, &mut has_started)
         .and_then(|begun| {
-            follow::follow(&members, &etcdctl, &mut state, begun, glimpse, order.deadline, &mut voice)
+            follow::follow(&members, &etcdctl, &mut state, begun, observe, request.deadline, &mut display)
         })
-        // Wherever it was: what runs by now goes on.
-        .map_err(|failure| match failure.exit() {
-            Exit::Interrupted => follow::interrupted(),
-            _ => failure,
+        .map_err(|failure| {
+            undo::after(failure, driver, (&state, bundle), is_new && !has_started, &display)
         })?;
-    let mut standing = standing(&state, bundle, &progress, order.only)?;
-    let asked = standing.nodes.iter().zip(&progress).filter(|(node, _)| node.asked);
+    let mut status = summary(&state, bundle, &progress, request.only)?;
+    let asked = status.nodes.iter().zip(&progress).filter(|(node, _)| node.asked);
     let last = asked.map(|(_, one)| one.at.as_secs_f64()).fold(0.0, f64::max);
-    standing.seconds = standing.formed.then_some(last);
-    for (node, one) in standing.nodes.iter_mut().zip(&progress) {
+    status.seconds = status.formed.then_some(last);
+    for (node, one) in status.nodes.iter_mut().zip(&progress) {
         node.seconds = Some(one.at.as_secs_f64());
     }
-    Ok(standing)
+    Ok(status)
 }
 
-/// Whether a node is among those that are asked for: all where none is named.
+fn check_carrier(manifest: &Manifest, carrier: Carrier) -> Result<()> {
+    if manifest.carriers.contains(&carrier) {
+        return Ok(());
+    }
+    let has: Vec<_> = manifest.carriers.iter().map(ToString::to_string).collect();
+    let reason = format!(
+        "the bundle was built without {carrier}; it has {}: choose another --carrier, or change [bundle] carriers and \
+         build again",
+        has.join(", ")
+    );
+    Err(Failure::new(Exit::Usage, reason))
+}
+
+/// Whether a node was requested: all are when none is named.
 fn is_asked(only: &[NodeName], node: &NodeName) -> bool {
     only.is_empty() || only.contains(node)
 }
 
-/// Starts the machines that are asked for and do not run.
-fn start(state: &mut State, order: &Order, voice: &mut Voice) -> Result<Begun> {
-    let bundle = order.bundle;
+/// Starts the requested machines that do not run. `has_started` is set as soon as one of them was started.
+fn start(
+    state: &mut State,
+    request: &UpRequest,
+    display: &mut Display,
+    has_started: &mut bool,
+) -> Result<Begun> {
+    let bundle = request.bundle;
     let nodes = &bundle.manifest.nodes;
-    let made = Made { bundle: bundle_digest(bundle)?, system: order.system.identity()? };
+    let origin = Origin { bundle: bundle_digest(bundle)?, system: request.system.identity()? };
     let driver = drivers::named(&state.record.driver)?;
     driver.create(state, bundle)?;
     let mut running = Vec::new();
     for node in nodes {
         running.push(runs(state, &node.name)?);
     }
-    let asked: Vec<_> = nodes.iter().map(|node| is_asked(order.only, &node.name)).collect();
+    let asked: Vec<_> = nodes.iter().map(|node| is_asked(request.only, &node.name)).collect();
     let starts = |at: &usize| asked[*at] && !running[*at];
     let absent: Vec<_> = (0..nodes.len()).filter(starts).collect();
-    made.compare(state, order, &running, &absent, voice)?;
+    origin.compare(state, request, &running, &absent, display)?;
     if !running.contains(&true) {
-        driver.share(state, bundle, order.system)?;
+        driver.share(state, bundle, request.system)?;
     }
     let names: Vec<_> = nodes.iter().map(|node| &node.name).collect();
     let first = |runs: &bool| if *runs { Phase::Started } else { Phase::Off };
     let mut progress: Vec<_> =
-        running.iter().map(|runs| Progress::new(first(runs), voice.elapsed(), None)).collect();
+        running.iter().map(|runs| NodeProgress::new(first(runs), display.elapsed(), None)).collect();
     for at in &absent {
-        progress[*at] = Progress::new(Phase::Defined, voice.elapsed(), None);
-        voice.tell(&names, &progress, *at);
+        progress[*at] = NodeProgress::new(Phase::Defined, display.elapsed(), None);
+        display.tell(&names, &progress, *at);
+    }
+    // Restored below for machines that are not started because of Ctrl-C.
+    let before = state.record.nodes.clone();
+    for at in &absent {
         let started = state.record.nodes.entry(nodes[*at].name.clone()).or_default();
-        (started.bundle, started.system) = (Some(made.bundle), Some(made.system));
+        (started.bundle, started.system) = (Some(origin.bundle), Some(origin.system));
     }
     state.save()?;
-    // Side by side: most of a start is waiting for programs, and members wait for one another.
-    let state = &*state;
-    parallel::each(&absent, absent.len(), |at| driver.start(state, bundle, order.system, &nodes[*at]))?;
+    // In parallel: most of a start is waiting for programs, and members wait for one another.
+    let shared = &*state;
+    let started = parallel::all(&absent, absent.len(), |at| {
+        interrupt::check().ok()?;
+        Some(driver.start(shared, bundle, request.system, &nodes[*at]))
+    });
+    *has_started = started.iter().any(|done| matches!(done, Some(Ok(()))));
+    let unbegun = absent.iter().zip(&started).filter(|(_, done)| done.is_none());
+    let unbegun: Vec<_> = unbegun.map(|(at, _)| &nodes[*at].name).collect();
+    if !unbegun.is_empty() {
+        state.take_back(&unbegun, &before)?;
+        return Err(Failure::interrupted());
+    }
+    started.into_iter().flatten().collect::<Result<()>>().inspect_err(|_| {
+        if state.record.accel == Accel::Kvm {
+            Memory::of_user().forget_kvm();
+        }
+    })?;
     for at in absent {
-        progress[at] = Progress::new(Phase::Started, voice.elapsed(), None);
+        progress[at] = NodeProgress::new(Phase::Started, display.elapsed(), None);
     }
     Ok(Begun { progress, asked })
 }
@@ -176,26 +220,26 @@ fn bundle_digest(bundle: &Bundle) -> Result<Digest> {
     Ok(Digest::of(&disk::read(&bundle.path.join(MANIFEST), MAX_MANIFEST_BYTES)?))
 }
 
-/// What machines are started from now.
-struct Made {
+/// What machines are now started from.
+struct Origin {
     bundle: Digest,
     system: Digest,
 }
 
-impl Made {
-    /// Says what has changed since the machines were last started.
+impl Origin {
+    /// Reports what has changed since the machines were last started.
     ///
     /// # Errors
-    /// `Exit::Unsafe` when some run on another base system than others are to be started from.
+    /// `Exit::Unsafe` when some machines run on another base system than the one from which others are to be started.
     fn compare(
         &self,
         state: &State,
-        order: &Order,
+        request: &UpRequest,
         running: &[bool],
         absent: &[usize],
-        voice: &Voice,
+        display: &Display,
     ) -> Result<()> {
-        let nodes = &order.bundle.manifest.nodes;
+        let nodes = &request.bundle.manifest.nodes;
         let started = |at: usize| state.record.nodes.get(&nodes[at].name);
         let names = |all: Vec<usize>| {
             all.into_iter().map(|at| nodes[at].name.as_str()).collect::<Vec<_>>().join(", ")
@@ -205,35 +249,35 @@ impl Made {
         let other_system =
             |at: &usize| started(*at).and_then(|one| one.system).is_some_and(|one| one != self.system);
         let run = || (0..nodes.len()).filter(|at| running[*at]);
-        let path = order.bundle.path.display();
+        let path = request.bundle.path.display();
 
         let on_another: Vec<_> = run().filter(other_system).collect();
         if !on_another.is_empty() && !absent.is_empty() {
             return Err(Failure::unsafe_to(format!(
-                "the base system has changed since {} was started, and machines of one cluster run on one; stop them \
-                 with kiln down {path}, which keeps their disks, and start all with kiln up",
+                "the base system has changed since {} was started, and all VMs of a cluster must use the same one; stop \
+                 them with kiln down {path}, which keeps their disks, and start all with kiln up",
                 names(on_another)
             )));
         }
         let old: Vec<_> = run().filter(other_bundle).collect();
         if !old.is_empty() {
-            voice.warn(format_args!(
-                "the bundle has changed since {} was started, and a machine that runs keeps what it was started with; \
-                 kiln down {path} and kiln up {path} start all from the new one",
+            display.warn(format_args!(
+                "the bundle has changed since {} was started, and a running VM keeps its old files; run kiln down {path} \
+                 and kiln up {path} to start all VMs from the new one",
                 names(old)
             ));
         }
         let old: Vec<_> = absent.iter().copied().filter(other_bundle).collect();
         if !old.is_empty() {
-            voice.warn(format_args!(
-                "the bundle has changed since {} was last started; the disks keep what etcd has written",
+            display.warn(format_args!(
+                "the bundle has changed since {} was last started; the disks keep etcd's data",
                 names(old)
             ));
         }
         let old: Vec<_> = absent.iter().copied().filter(other_system).collect();
-        if !old.is_empty() && order.system.image()?.is_some() {
-            voice.warn(format_args!(
-                "the base system has changed since {} was last started; system disks stay as they were made",
+        if !old.is_empty() && request.system.image().is_some() {
+            display.warn(format_args!(
+                "the base system has changed since {} was last started; existing system disks are not changed",
                 names(old)
             ));
         }
@@ -241,8 +285,8 @@ impl Made {
     }
 }
 
-fn glimpse(state: &State, node: &NodeName) -> Result<Glimpse> {
-    Ok(Glimpse { runs: runs(state, node)?, said: state.said(node) })
+fn observe(state: &State, node: &NodeName) -> Result<Observed> {
+    Ok(Observed { runs: runs(state, node)?, said: state.said(node) })
 }
 
 /// Whether the machine of a node runs.
@@ -250,19 +294,26 @@ pub fn runs(state: &State, node: &NodeName) -> Result<bool> {
     drivers::named(&state.record.driver)?.runs(state, node)
 }
 
-fn standing(state: &State, bundle: &Bundle, progress: &[Progress], only: &[NodeName]) -> Result<Standing> {
+fn summary(
+    state: &State,
+    bundle: &Bundle,
+    progress: &[NodeProgress],
+    only: &[NodeName],
+) -> Result<ClusterStatus> {
     let mut nodes = Vec::new();
     for (node, one) in bundle.manifest.nodes.iter().zip(progress) {
         let console = match one.phase {
             Phase::Formed => Vec::new(),
-            // A console that cannot be read must not hide the rest.
-            _ => state.console_end(&node.name, TAIL).unwrap_or_else(|failure| vec![failure.to_string()]),
+            // An unreadable console must not hide the rest.
+            _ => state
+                .console_end(&node.name, MAX_CONSOLE_LINES)
+                .unwrap_or_else(|failure| vec![failure.to_string()]),
         };
         let (name, address, said) = (node.name.clone(), node.address, one.said.clone());
         let asked = is_asked(only, &name);
-        nodes.push(Node { name, address, phase: one.phase, seconds: None, said, console, asked });
+        nodes.push(NodeStatus { name, address, phase: one.phase, seconds: None, said, console, asked });
     }
-    Ok(Standing {
+    Ok(ClusterStatus {
         cluster: bundle.manifest.cluster.name.clone(),
         driver: state.record.driver.clone(),
         carrier: state.record.carrier,
@@ -273,53 +324,53 @@ fn standing(state: &State, bundle: &Bundle, progress: &[Progress], only: &[NodeN
     })
 }
 
-/// Where each machine of a bundle stands now.
+/// The current state of each machine of a bundle.
 ///
 /// # Errors
 /// `Exit::Wrong` when there are none.
-pub fn status(bundle: &Bundle) -> Result<Standing> {
+pub fn status(bundle: &Bundle) -> Result<ClusterStatus> {
     let state = State::need(bundle)?;
     let scratch = Scratch::swept("status")?;
     let etcdctl = Etcdctl::new(&bundle.path, &bundle.manifest, scratch.path())?;
     let members = follow::members(&bundle.manifest)?;
-    let ask = |member: &Member| -> Result<Progress> {
-        let Glimpse { runs, said } = glimpse(&state, &member.name)?;
+    let ask = |member: &Member| -> Result<NodeProgress> {
+        let Observed { runs, said } = observe(&state, &member.name)?;
         let phase = if runs { member.ask(&etcdctl) } else { Phase::Off };
-        Ok(Progress::new(phase, Duration::ZERO, said))
+        Ok(NodeProgress::new(phase, Duration::ZERO, said))
     };
     let progress = parallel::each(&members, members.len(), ask)?;
-    // After up --no-wait nobody else has seen it. Another run that holds the lock is up itself, which remembers.
+    // After up --no-wait no run has recorded it yet. If another run holds the lock, that is `up`, which records it
+    // itself.
     if let Ok(_lock) = state::lock(&state.directory) {
         let mut state = State::need(bundle)?;
         for (member, _) in members.iter().zip(&progress).filter(|(_, one)| one.phase == Phase::Formed) {
             state.note_formed(&member.name)?;
         }
     }
-    standing(&state, bundle, &progress, &[])
+    summary(&state, bundle, &progress, &[])
 }
 
-/// What `down` has left.
+/// What is left after `down`.
 pub struct Gone {
     /// Where the disks are, or were.
     pub directory: PathBuf,
-    /// The bridge, where other machines use it.
+    /// The bridge, if other machines use it.
     pub bridge: Option<String>,
-    /// What links among the disks point at, which stays.
+    /// The targets of links among the disks, which are kept.
     pub behind: Vec<PathBuf>,
 }
 
-/// Ends the machines and removes their network. Their disks stay, unless `purge`.
+/// Stops the machines and removes their network. Their disks are kept unless `purge`.
 ///
 /// # Errors
-/// `Exit::Unsafe` when the disks that are to be removed are another cluster's; `Exit::Io` when something of them is left.
-pub fn down(bundle: &Bundle, purge: bool) -> Result<Gone> {
-    let _lock = state::lock(&State::need(bundle)?.directory)?;
-    let mut state = State::need(bundle)?;
+/// `Exit::Unsafe` when the disks to be removed are another cluster's; `Exit::Io` when something could not be removed.
+pub fn down(mut held: Held, bundle: &Bundle, purge: bool) -> Result<Gone> {
+    let state = &mut held.state;
     let (names, cluster) = (&state.record.names, &bundle.manifest.cluster);
     if purge && names.id != cluster.id {
         return Err(Failure::unsafe_to(format!(
             "{} has the disks of cluster {} with the ID {}, and {} is cluster {} with the ID {}; without --purge, \
-             kiln down stops the machines and keeps their disks",
+             kiln down stops the VMs and keeps their disks",
             state.directory.display(),
             names.cluster,
             names.id,
@@ -329,7 +380,7 @@ pub fn down(bundle: &Bundle, purge: bool) -> Result<Gone> {
         )));
     }
     let to_forget = purge.then(|| state.to_forget(&bundle.manifest)).transpose()?;
-    let Left { laid, bridge } = drivers::named(&state.record.driver)?.destroy(&state, bundle, purge)?;
+    let Left { laid, bridge } = drivers::named(&state.record.driver)?.destroy(state, bundle, purge)?;
     let directory = state.directory.clone();
     if let Some(held) = to_forget {
         return Ok(Gone { behind: state.forget(&held)?, directory, bridge });

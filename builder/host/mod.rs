@@ -1,6 +1,9 @@
-//! Virtual machines on this host, one for each node of a bundle: started by QEMU or libvirt, watched, stopped, forgotten.
+//! Virtual machines on this host, one for each node of a bundle: started by QEMU or libvirt, watched, stopped,
+//! removed.
 
 mod accel;
+mod connect;
+mod display;
 mod driver;
 mod drivers;
 mod emulator;
@@ -8,15 +11,21 @@ mod follow;
 mod initrd;
 mod libvirt;
 mod machines;
+mod memory;
+mod names;
 mod plain;
+mod progress;
 mod qemu;
 mod record;
 mod state;
+mod undo;
 
-pub use accel::Accel;
-pub use drivers::{parser as drivers, usual as usual_driver};
-pub use follow::Phase;
-pub use machines::{Gone, Node, Order, Standing, down, runs, status, up};
-pub use plain::Plain;
-pub use record::{Connect, DriverName};
+pub(crate) use accel::Accel;
+pub(crate) use connect::Connect;
+pub(crate) use drivers::{parser as drivers, usual as usual_driver};
+pub(crate) use follow::LEFT_RUNNING;
+pub(crate) use machines::{ClusterStatus, NodeStatus, UpRequest, down, runs, status, up};
+pub(crate) use plain::Plain;
+pub(crate) use progress::Phase;
+pub(crate) use record::DriverName;
 pub use state::State;

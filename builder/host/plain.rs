@@ -1,16 +1,16 @@
-//! What a guest writes to its console, without what a terminal would obey.
+//! The console output of a guest, without sequences that a terminal would interpret.
 
 use crate::values::steers;
 
-/// A sequence that takes a string (OSC and the like) ends at the latest here, in characters: its end may have been lost.
+/// The limit on a sequence with a string (OSC and similar), in characters: its end may have been lost.
 const LONGEST: usize = 4096;
 
-/// Takes escape sequences and other control characters (ECMA-48) out of a text that comes in pieces: a sequence or a
+/// Removes escape sequences and other control characters (ECMA-48) from a text that arrives in pieces: a sequence or a
 /// character may begin in one piece and end in the next.
 #[derive(Default)]
 pub struct Plain {
     place: Place,
-    /// The beginning of a character whose other bytes have not come yet.
+    /// The beginning of a character whose other bytes have not arrived yet.
     held: Vec<u8>,
 }
 
@@ -18,15 +18,15 @@ pub struct Plain {
 enum Place {
     #[default]
     Text,
-    /// Behind ESC.
+    /// After ESC.
     Escape,
-    /// Behind ESC and an intermediate, such as `ESC (`.
+    /// After ESC and an intermediate, such as `ESC (`.
     Intermediate,
-    /// In a control sequence, behind `ESC [`.
+    /// In a control sequence, after `ESC [`.
     Control,
-    /// In the string of OSC, DCS, SOS, PM or APC; how many characters of it have come.
+    /// In the string of OSC, DCS, SOS, PM or APC; the number of its characters so far.
     String(usize),
-    /// Behind an ESC in such a string: its end, or another sequence.
+    /// After an ESC in such a string: its end, or another sequence.
     StringEscape,
 }
 
@@ -60,7 +60,7 @@ impl Plain {
 
     fn take(&mut self, c: char, out: &mut String) {
         self.place = match (self.place, c) {
-            // Whatever was begun: a line ends here.
+            // A line feed ends any sequence.
             (_, '\n') => {
                 out.push(c);
                 Place::Text
@@ -108,7 +108,7 @@ mod tests {
         ("\u{1b}]3008;start=1;user=root\u{1b}\\Starting", "Starting"),
         ("\u{9d}0;title\u{9c}x\u{9b}31my", "xy"),
         ("\u{1b}P1$r0m\u{1b}\\a\u{1b}_x\u{1b}\\b\u{1b}^y\u{7}c", "abc"),
-        // A string whose end was lost takes one line with it, not the rest.
+        // A string whose end was lost removes one line, not the rest.
         ("\u{1b}]0;lost\nnext", "\nnext"),
         ("\u{1b}]0;a\u{1b}[1mb", "b"),
         ("\u{1b}(Bx\u{1b}%Gy", "xy"),

@@ -1,31 +1,31 @@
-//! `machines.json`: what this host remembers of a bundle's machines. Whoever writes into the directory beside a bundle
-//! can write this file, so that every field is parsed before anything of it becomes a name, a path or an option.
+//! `machines.json`: the record of a bundle's machines on this host. Any user who may write to the directory beside a
+//! bundle can write this file, so every field is parsed before it becomes a name, a path or an option.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
 use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::accel::Accel;
+use super::connect::Connect;
+use super::names::Names;
 use crate::bundle::Manifest;
 use crate::etcd::ids::ClusterId;
 use crate::failure::{Failure, Result};
-use crate::values::{
-    Carrier, ClusterName, Digest, Invalid, NodeName, Volume, deserialize_parsed, libvirt_name, printable,
-    short_id,
-};
+use crate::values::{Carrier, ClusterName, Digest, Invalid, NodeName, deserialize_parsed, printable};
 
-/// What this Kiln writes. It reads schema 1 as well, of Kiln 0.1, which named what it made by the cluster's name alone.
+/// The schema that this version of Kiln writes. It also reads schema 1, of Kiln 0.1, which used only the cluster's
+/// name in the names of things.
 const SCHEMA: u32 = 2;
 
-/// What a driver is called; whether there is such a one, `drivers::named` says.
+/// The name of a driver; `drivers::named` says whether it exists.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DriverName(String);
 
 impl DriverName {
-    /// Of a driver that there is.
+    /// The name of an existing driver.
     pub fn of(name: &'static str) -> Self {
         Self(name.to_owned())
     }
@@ -40,7 +40,7 @@ impl FromStr for DriverName {
     fn from_str(text: &str) -> std::result::Result<Self, Invalid> {
         match (1..=16).contains(&text.len()) && text.chars().all(|c| c.is_ascii_lowercase()) {
             true => Ok(Self(text.to_owned())),
-            false => Err(Invalid("it is no driver's name, such as qemu".into())),
+            false => Err(Invalid("it is not the name of a driver, such as qemu".into())),
         }
     }
 }
@@ -53,132 +53,23 @@ impl fmt::Display for DriverName {
     }
 }
 
-/// A libvirt on this machine: its disks, consoles and kernels are files of this machine's, so that one elsewhere would
-/// not find them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Connect(String);
-
-impl Default for Connect {
-    fn default() -> Self {
-        Self("qemu:///system".to_owned())
-    }
-}
-
-impl Connect {
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for Connect {
-    type Err = Invalid;
-    fn from_str(text: &str) -> std::result::Result<Self, Invalid> {
-        let invalid = |reason: &str| Err(Invalid(reason.to_owned()));
-        let Some((scheme, rest)) = text.split_once("://") else {
-            return invalid("it is no address of libvirt; use qemu:///system or qemu:///session");
-        };
-        if !rest.starts_with('/') || !matches!(scheme, "qemu" | "qemu+unix") {
-            return invalid(
-                "kiln starts machines on this host only, because libvirt has to find their disks here; use \
-                 qemu:///system or qemu:///session, or run kiln on that host",
-            );
-        }
-        let (path, query) = rest.split_once('?').unwrap_or((rest, "socket=/"));
-        let socket = query.strip_prefix("socket=/").unwrap_or("&");
-        let fine = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
-        if !matches!(path, "/system" | "/session") || !socket.chars().all(fine) {
-            return invalid("use qemu:///system or qemu:///session");
-        }
-        Ok(Self(text.to_owned()))
-    }
-}
-
-deserialize_parsed!(Connect);
-
-impl Serialize for Connect {
-    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl fmt::Display for Connect {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// Which cluster, and what the host calls its parts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Names {
-    pub cluster: ClusterName,
-    pub id: ClusterId,
-    /// Made by Kiln 0.1: named by the cluster's name.
-    pub by_name: bool,
-}
-
-impl Names {
-    /// Interfaces have at most 15 characters (IFNAMSIZ).
-    pub fn bridge(&self) -> String {
-        format!("kiln-{}", self.interface_part())
-    }
-
-    /// The interface of a node's machine.
-    pub fn tap(&self, node: &NodeName) -> String {
-        let digest = Digest::of(format!("{}/{node}", self.id).as_bytes()).to_string();
-        format!("kt{}", &digest[..12])
-    }
-
-    /// The interface that Kiln 0.1 gave to the node at this place in the manifest.
-    pub fn numbered_tap(&self, at: usize) -> String {
-        format!("kt{at}-{}", self.interface_part())
-    }
-
-    fn interface_part(&self) -> String {
-        match self.by_name {
-            true => Digest::of(self.cluster.as_str().as_bytes()).to_string()[..8].to_owned(),
-            false => short_id(&self.id.to_string()),
-        }
-    }
-
-    /// libvirt's network and pool.
-    pub fn libvirt(&self) -> String {
-        match self.by_name {
-            true => self.cluster.to_string(),
-            false => libvirt_name(self.cluster.as_str(), &self.id.to_string()),
-        }
-    }
-
-    pub fn domain(&self, node: &NodeName) -> String {
-        format!("{}-{node}", self.libvirt())
-    }
-
-    pub fn volume(&self, node: &NodeName, volume: Volume) -> String {
-        match (self.by_name, volume) {
-            (true, Volume::Data) => format!("{node}-data.qcow2"),
-            (true, Volume::Initrd) => format!("{node}-initrd.img"),
-            (true, Volume::Seed) => format!("{node}-seed.iso"),
-            (_, volume) => volume.name(node.as_str()),
-        }
-    }
-}
-
-/// What is remembered of a machine that was started at least once.
+/// The record of a machine that was started at least once.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Started {
     /// Its member has been seen healthy.
     pub formed: bool,
-    /// Of the bundle.json that it was last started with; unknown of machines of Kiln 0.1.
+    /// The digest of the bundle.json that it was last started with; unknown for machines of Kiln 0.1.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub bundle: Option<Digest>,
-    /// What it was last started from (`System::identity`).
+    /// The system that it was last started from (`System::identity`).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub system: Option<Digest>,
 }
 
 /// How the machines were made: a second `up` must not mix two ways.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
+pub struct MachinesRecord {
     pub names: Names,
     pub driver: DriverName,
     pub carrier: Carrier,
@@ -190,8 +81,8 @@ pub struct Record {
     pub nodes: BTreeMap<NodeName, Started>,
 }
 
-impl Record {
-    /// Of what is about to be made.
+impl MachinesRecord {
+    /// A record of machines that are about to be made.
     pub fn wanted(
         manifest: &Manifest,
         driver: DriverName,
@@ -218,29 +109,29 @@ impl Record {
             nodes: self.nodes.clone(),
         };
         let mut json = serde_json::to_vec_pretty(&written)
-            .map_err(|error| Failure::io(format!("writing the record of the machines: {error}")))?;
+            .map_err(|error| Failure::io(format!("writing the record of the VMs: {error}")))?;
         json.push(b'\n');
         Ok(json)
     }
 
     /// # Errors
-    /// `Exit::Wrong` when it is not what some Kiln up to this one writes.
+    /// `Exit::Wrong` when it is not a record that this or an earlier version of Kiln writes.
     pub fn from_json(bytes: &[u8]) -> Result<Self> {
         #[derive(Deserialize)]
         struct Schema {
             schema: u32,
         }
         let broken = |error: serde_json::Error| {
-            // It quotes names that it does not know.
+            // serde_json quotes unknown names.
             let error = error.to_string();
             let why = printable(&error);
-            Failure::wrong(format!("it is not what kiln up writes: {why}; restore it from a backup"))
+            Failure::wrong(format!("it is not a valid record: {why}; restore it from a backup"))
         };
         match serde_json::from_slice(bytes).map_err(broken)? {
             Schema { schema: 1 } => Ok(Self::of_first(serde_json::from_slice(bytes).map_err(broken)?)),
             Schema { schema: SCHEMA } => Ok(Self::of(serde_json::from_slice(bytes).map_err(broken)?)),
             Schema { schema } => Err(Failure::wrong(format!(
-                "it has schema {schema}, and this kiln reads 1 and {SCHEMA}; use the kiln that started these machines"
+                "it has schema {schema}, and this version of Kiln reads 1 and {SCHEMA}; use the version that started these VMs"
             ))),
         }
     }
@@ -262,7 +153,7 @@ impl Record {
         let formed = |node| (node, Started { formed: true, ..Started::default() });
         Self {
             names: Names { cluster: first.cluster, id: first.cluster_id, by_name: true },
-            // Of the bridge nothing was written down.
+            // Schema 1 did not record the bridge.
             laid: first.defined || first.driver.as_str() == "qemu",
             driver: first.driver,
             carrier: first.carrier,
@@ -326,11 +217,12 @@ fn chosen<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Acc
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::values::Volume;
 
-    fn record(by_name: bool) -> Record {
+    fn record(by_name: bool) -> MachinesRecord {
         let node = |name: &str| name.parse::<NodeName>().unwrap();
         let digest = Some(Digest::of(b"x"));
-        Record {
+        MachinesRecord {
             names: Names {
                 cluster: "ha3".parse().unwrap(),
                 id: "e33f550df7f5d6bb".parse().unwrap(),
@@ -352,7 +244,7 @@ mod tests {
     fn a_record_is_read_back_as_it_was() {
         for by_name in [false, true] {
             let record = record(by_name);
-            assert_eq!(Record::from_json(&record.to_json().unwrap()).unwrap(), record);
+            assert_eq!(MachinesRecord::from_json(&record.to_json().unwrap()).unwrap(), record);
         }
     }
 
@@ -361,26 +253,17 @@ mod tests {
 
     #[test]
     fn the_record_of_an_earlier_kiln_keeps_its_names() {
-        let record = Record::from_json(FIRST.as_bytes()).unwrap();
+        let record = MachinesRecord::from_json(FIRST.as_bytes()).unwrap();
         let node = "cp-a".parse().unwrap();
         assert!(record.names.by_name && record.laid && record.nodes[&node].formed);
         assert_eq!(record.names.bridge(), format!("kiln-{}", &Digest::of(b"ha3").to_string()[..8]));
         assert_eq!(record.names.libvirt(), "ha3");
         assert_eq!(record.names.volume(&node, Volume::Data), "cp-a-data.qcow2");
-        let again = Record::from_json(&record.to_json().unwrap()).unwrap();
+        let again = MachinesRecord::from_json(&record.to_json().unwrap()).unwrap();
         assert_eq!(again, record);
     }
 
-    #[test]
-    fn interfaces_have_names_that_linux_takes() {
-        let record = record(false);
-        let tap = |node: &str| record.names.tap(&node.parse().unwrap());
-        assert_eq!(record.names.bridge(), "kiln-e33f550d");
-        assert_eq!(tap("a").len(), 14);
-        assert_ne!(tap("a"), tap("a-data"));
-    }
-
-    /// Every field, with values that are not of its type.
+    /// Every field, with invalid values of its type.
     #[test]
     fn a_strangers_record_is_refused() {
         let strings =
@@ -405,42 +288,18 @@ mod tests {
                 for value in values.chain(others) {
                     let mut bad = good.clone();
                     bad[field] = value;
-                    let refused = Record::from_json(bad.to_string().as_bytes());
+                    let refused = MachinesRecord::from_json(bad.to_string().as_bytes());
                     let text = refused.expect_err(&format!("{bad}")).to_string();
                     assert!(!text.contains(|c: char| c.is_control() && c != '\n'), "{text:?}");
                     tried += 1;
                 }
                 let mut bad = good.clone();
                 bad.as_object_mut().unwrap().remove(field);
-                assert!(Record::from_json(bad.to_string().as_bytes()).is_err(), "without {field}");
+                assert!(MachinesRecord::from_json(bad.to_string().as_bytes()).is_err(), "without {field}");
             }
         }
         assert!(tried > 300, "{tried}");
-        let newer = Record::from_json(b"{\"schema\": 3, \"anything\": 1}").unwrap_err().to_string();
-        assert!(newer.contains("schema 3") && newer.contains("the kiln that started"), "{newer}");
-    }
-
-    #[test]
-    fn libvirt_on_another_host_is_refused() {
-        for good in ["qemu:///system", "qemu:///session", "qemu+unix:///system?socket=/run/x-1/libvirt.sock"]
-        {
-            assert!(good.parse::<Connect>().is_ok(), "{good}");
-        }
-        for bad in [
-            "",
-            "system",
-            "qemu+ssh://root@host/system",
-            "qemu://host/system",
-            "qemu+tls://host/system",
-            "xen:///system",
-            "qemu:///system\n",
-            "qemu:///embed?root=/x",
-            "qemu:///system?command=/bin/sh",
-            "qemu:///system?socket=/x&command=/bin/sh",
-        ] {
-            assert!(bad.parse::<Connect>().is_err(), "{bad}");
-        }
-        let said = "qemu+ssh://host/system".parse::<Connect>().unwrap_err().to_string();
-        assert!(said.contains("on this host only"), "{said}");
+        let newer = MachinesRecord::from_json(b"{\"schema\": 3, \"anything\": 1}").unwrap_err().to_string();
+        assert!(newer.contains("schema 3") && newer.contains("the version that started"), "{newer}");
     }
 }

@@ -1,11 +1,12 @@
-//! What `up` keeps of a bundle's machines, in a directory beside the bundle: `out/.ha3.machines` for `out/ha3`.
-//! A bundle stays as it was built.
+//! The state of a bundle's machines, in a directory beside the bundle: `out/.ha3.machines` for `out/ha3`. The bundle
+//! itself is not modified.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use super::memory::Memory;
 use super::plain::plain;
-use super::record::Record;
+use super::record::{MachinesRecord, Started};
 use crate::bundle::{Bundle, Manifest};
 use crate::disk::{self, Directory, Kind, Lock};
 use crate::etcd::ids::ClusterId;
@@ -14,21 +15,29 @@ use crate::values::{Mode, NodeName};
 
 const RECORD: &str = "machines.json";
 const ENDING: &str = ".machines";
-const LIMIT: u64 = 16 << 20;
+const MAX_RECORD_BYTES: u64 = 16 << 20;
 
-/// As much of a console's end as is looked at, in bytes.
-const CONSOLE: u64 = 64 << 10;
+/// The number of bytes read from the end of a console.
+const MAX_CONSOLE_BYTES: u64 = 64 << 10;
 
 /// A bundle's machines, as `up` left them.
 pub struct State {
+    /// Disks, consoles and the record; beside the bundle, and private to its user.
     pub directory: PathBuf,
-    pub record: Record,
+    /// As read; [`State::save`] writes it back.
+    pub record: MachinesRecord,
 }
 
-/// Where a bundle's machines are remembered.
+/// A state that no other run changes until this is dropped.
+pub struct Held {
+    pub state: State,
+    _lock: Lock,
+}
+
+/// The directory of a bundle's machines.
 ///
 /// # Errors
-/// `Exit::Io` when the bundle's path has no name to take, such as `..`.
+/// `Exit::Io` when the bundle's path does not end in a name, such as `..`.
 pub fn directory(bundle: &Path) -> Result<PathBuf> {
     let path = std::path::absolute(bundle).doing(|| format!("finding {}", bundle.display()))?;
     match (path.parent(), path.file_name()) {
@@ -39,93 +48,100 @@ pub fn directory(bundle: &Path) -> Result<PathBuf> {
     }
 }
 
-/// Keeps a second `up` or `down` away.
+/// Excludes a second `up` or `down`.
 pub fn lock(directory: &Path) -> Result<Lock> {
     Lock::exclusive(&directory.join("lock"))
 }
 
 /// `None` where there is no record.
-fn read(directory: &Path) -> Result<Option<Record>> {
+fn read(directory: &Path) -> Result<Option<MachinesRecord>> {
     let file = directory.join(RECORD);
     if disk::look(&file)?.is_none() {
         return Ok(None);
     }
-    let record = Record::from_json(&disk::read(&file, LIMIT)?);
+    let record = MachinesRecord::from_json(&disk::read(&file, MAX_RECORD_BYTES)?);
     record.map(Some).doing(|| format!("reading {}", file.display()))
 }
 
-/// Machines of the same cluster that another name's directory beside the bundle has.
+/// Machines of the same cluster in the directory of another bundle.
 struct Elsewhere {
     directory: PathBuf,
-    record: Record,
-    /// The bundle of that name.
+    record: MachinesRecord,
+    /// The bundle that the directory is beside.
     bundle: PathBuf,
-    /// Whether something of that name is still there: else it was renamed.
+    /// Whether that bundle still exists: otherwise it was renamed or moved.
     is_there: bool,
 }
 
+/// Those beside this one, and those that the host has recorded.
 fn elsewhere(own: &Path, cluster_id: ClusterId) -> Result<Vec<Elsewhere>> {
     let Some(parent) = own.parent() else { return Ok(Vec::new()) };
+    let beside = disk::list_utf8(parent)?.into_iter().map(|name| parent.join(name));
+    let directories: BTreeSet<_> = beside.chain(Memory::of_user().machines(cluster_id)).collect();
     let mut all = Vec::new();
-    for name in disk::list_utf8(parent)? {
-        let Some(bundle) = name.strip_prefix('.').and_then(|rest| rest.strip_suffix(ENDING)) else {
-            continue;
-        };
-        let directory = parent.join(&name);
-        if directory == own || bundle.is_empty() {
-            continue;
-        }
-        // One that cannot be read is not this bundle's trouble.
+    for directory in directories {
+        let Some(bundle) = bundle_of(&directory).filter(|_| directory != own) else { continue };
+        // An unreadable one does not concern this bundle.
         let Ok(Some(record)) = read(&directory) else { continue };
         if record.names.id == cluster_id {
-            let bundle = parent.join(bundle);
-            let is_there = disk::look(&bundle)?.is_some();
+            let is_there = match Bundle::open(&bundle) {
+                Ok(there) => there.manifest.cluster.id == cluster_id,
+                Err(_) => disk::look(&bundle)?.is_some(),
+            };
             all.push(Elsewhere { directory, record, bundle, is_there });
         }
     }
     Ok(all)
 }
 
+/// The reverse of `directory`.
+fn bundle_of(machines: &Path) -> Option<PathBuf> {
+    let name = machines.file_name()?.to_str()?.strip_prefix('.')?.strip_suffix(ENDING)?;
+    (!name.is_empty()).then(|| machines.with_file_name(name))
+}
+
 impl State {
     /// The machines of this bundle: those beside it, or those of its cluster that were started before the bundle was
-    /// renamed. `None` when there are none.
+    /// renamed or moved. `None` when there are none.
     ///
     /// # Errors
-    /// `Exit::Unsafe` when another bundle beside it has the machines of this cluster; `Exit::Wrong` for a record that no
-    /// Kiln up to this one writes.
+    /// `Exit::Unsafe` when another bundle has the machines of this cluster; `Exit::Wrong` for a record that neither
+    /// this nor an earlier version of Kiln writes.
     pub fn open(bundle: &Bundle) -> Result<Option<Self>> {
         let own = directory(&bundle.path)?;
-        if let Some(record) = read(&own)? {
-            return Ok(Some(Self { directory: own, record }));
-        }
         let cluster = &bundle.manifest.cluster;
+        let beside = read(&own)?.map(|record| Self { directory: own.clone(), record });
+        if beside.as_ref().is_some_and(|state| state.record.names.id == cluster.id) {
+            return Ok(beside);
+        }
         let mut found = elsewhere(&own, cluster.id)?;
         if found.len() == 1 && !found[0].is_there {
             let Elsewhere { directory, record, .. } = found.remove(0);
             return Ok(Some(Self { directory, record }));
         }
         if found.is_empty() {
-            return Ok(None);
+            // Those beside it are of a bundle that this one has replaced.
+            return Ok(beside);
         }
         let places: Vec<_> = found.iter().map(|one| one.directory.display().to_string()).collect();
         let way_out = match found.iter().find(|one| one.is_there) {
             Some(one) => format!("name that bundle: {}", one.bundle.display()),
-            None => "rename the bundle back to the name that these machines were started with".to_owned(),
+            None => "rename the bundle back to the name that these VMs were started with".to_owned(),
         };
         Err(Failure::unsafe_to(format!(
-            "the machines of cluster {} with the ID {} are in {}; {way_out}",
+            "the VMs of cluster {} with the ID {} are in {}; {way_out}",
             cluster.name,
             cluster.id,
             places.join(" and ")
         )))
     }
 
-    /// The same, or a sentence about where machines come from.
+    /// The same, or an error that says how to start machines.
     pub fn need(bundle: &Bundle) -> Result<Self> {
         let cluster = &bundle.manifest.cluster;
         Self::open(bundle)?.ok_or_else(|| {
             Failure::wrong(format!(
-                "no VMs of cluster {} with the ID {} were started from {} or beside it; start them with kiln up {2}",
+                "no VMs of cluster {} with the ID {} were started on this host; start them with kiln up {}",
                 cluster.name,
                 cluster.id,
                 bundle.path.display()
@@ -133,20 +149,30 @@ impl State {
         })
     }
 
-    /// What is there already, when it was made in the same way and for the same cluster; otherwise new, and not saved yet.
-    /// `has_address`: whether the wanted driver is reached by one.
+    /// The same, locked against another `up` or `down`.
     ///
     /// # Errors
-    /// `Exit::Unsafe` when the disks that are there are another cluster's, or were made in another way.
-    pub fn begin(bundle: &Bundle, wanted: Record, has_address: bool) -> Result<Self> {
+    /// As [`State::need`]; `Exit::Locked` when another run holds the lock.
+    pub fn hold(bundle: &Bundle) -> Result<Held> {
+        let lock = lock(&Self::need(bundle)?.directory)?;
+        // Another run may have changed or removed it before it was locked.
+        Ok(Held { state: Self::need(bundle)?, _lock: lock })
+    }
+
+    /// The existing state, when it was made in the same way and for the same cluster; otherwise a new one, not yet
+    /// saved. `has_address`: whether the wanted driver has an address to connect to.
+    ///
+    /// # Errors
+    /// `Exit::Unsafe` when the existing disks are another cluster's, or were made in another way.
+    pub fn begin(bundle: &Bundle, wanted: MachinesRecord, has_address: bool) -> Result<Self> {
         let Some(state) = Self::open(bundle)? else {
             return Ok(Self { directory: directory(&bundle.path)?, record: wanted });
         };
         let there = &state.record;
         if there.names.id != wanted.names.id || there.names.cluster != wanted.names.cluster {
             return Err(Failure::unsafe_to(format!(
-                "{} has the machines of cluster {} with the ID {}, and {} is cluster {} with the ID {}; bring the \
-                 bundle that they were started from, or build this one under another name (--out)",
+                "{} has the VMs of cluster {} with the ID {}, but {} is cluster {} with the ID {}; use the bundle \
+                 that they were started from, or build this one under another name (--out)",
                 state.directory.display(),
                 there.names.cluster,
                 there.names.id,
@@ -163,25 +189,44 @@ impl State {
                 false => String::new(),
             };
             return Err(Failure::unsafe_to(format!(
-                "this bundle's machines in {} were made with --driver {driver} --carrier {carrier}{connect}; continue with \
+                "this bundle's VMs in {} were created with --driver {driver} --carrier {carrier}{connect}; continue with \
                  kiln up {} --driver {driver} --carrier {carrier}{connect}",
                 state.directory.display(),
                 bundle.path.display(),
             )));
         }
-        let Record { names, laid, nodes, .. } = state.record;
-        Ok(Self { directory: state.directory, record: Record { names, laid, nodes, ..wanted } })
+        let MachinesRecord { names, laid, nodes, .. } = state.record;
+        Ok(Self { directory: state.directory, record: MachinesRecord { names, laid, nodes, ..wanted } })
     }
 
+    /// Writes the record atomically, and its path into the user's record of machines.
+    ///
+    /// # Errors
+    /// `Exit::Io` when the record cannot be written.
     pub fn save(&self) -> Result<()> {
         disk::write_whole(&self.directory.join(RECORD), &self.record.to_json()?, Mode::SECRET)
     }
 
-    /// The directory, for `forget`, when nothing but what `up` makes is in it: it may be a link to a disk with other things on
-    /// it.
+    /// Remembers of nodes what was remembered before, because nothing was begun with them.
+    pub(crate) fn take_back(
+        &mut self,
+        nodes: &[&NodeName],
+        before: &BTreeMap<NodeName, Started>,
+    ) -> Result<()> {
+        for node in nodes {
+            match before.get(*node) {
+                Some(was) => self.record.nodes.insert((*node).clone(), was.clone()),
+                None => self.record.nodes.remove(*node),
+            };
+        }
+        self.save()
+    }
+
+    /// The directory, for `forget`, when it contains only what `up` makes: it may be a link to a disk with other files
+    /// on it.
     ///
     /// # Errors
-    /// `Exit::Unsafe` with the names of what else is there.
+    /// `Exit::Unsafe` with the names of other files.
     pub fn to_forget(&self, manifest: &Manifest) -> Result<Directory> {
         let nodes = self.nodes(manifest);
         let is_own = |name: &str| {
@@ -189,7 +234,7 @@ impl State {
             [RECORD, "ip-batch", "lock", "network.xml", "nodes"].contains(&name)
                 || self.record.names.by_name && nodes.iter().any(|node| node.as_str() == name)
         };
-        // Also where a link leads to it, as to a larger disk.
+        // Resolved, because it may be a link, for example to a larger disk.
         let held = Directory::open(&disk::resolved(&self.directory))?;
         let strangers: Vec<_> = held
             .entries()?
@@ -200,7 +245,7 @@ impl State {
         match strangers.is_empty() {
             true => Ok(held),
             false => Err(Failure::unsafe_to(format!(
-                "{} has something that kiln up did not make: {}; move it elsewhere, and nothing but the machines' disks is \
+                "{} contains files not created by kiln up: {}; move them elsewhere, so that only the VMs' disks are \
                  removed",
                 held.path().display(),
                 strangers.join(", ")
@@ -208,7 +253,7 @@ impl State {
         }
     }
 
-    /// Removes the directory with all disks in it. Returns what links in it point at, which stays.
+    /// Removes the directory with all disks in it. Returns the targets of links in it, which are kept.
     pub fn forget(&self, held: &Directory) -> Result<Vec<PathBuf>> {
         let real = held.path();
         let links = disk::walk(real)?.into_iter().filter_map(|entry| {
@@ -223,14 +268,15 @@ impl State {
             }
         }
         held.remove_itself()?;
+        Memory::of_user().forget_machines(self.record.names.id);
         if disk::look(&self.directory)?.is_some_and(|found| found.kind == Kind::Link) {
             disk::remove_file(&self.directory)?;
         }
         Ok(behind)
     }
 
-    /// The nodes that may have a machine here: those that were started, whatever the bundle has by now. Kiln 0.1 wrote
-    /// down only those that had formed.
+    /// The nodes that may have a machine here: those that were started, whatever nodes the bundle has now. Kiln 0.1
+    /// recorded only those that had formed.
     pub fn nodes(&self, manifest: &Manifest) -> BTreeSet<NodeName> {
         let mut all: BTreeSet<_> = self.record.nodes.keys().cloned().collect();
         if self.record.names.by_name {
@@ -239,25 +285,26 @@ impl State {
         all
     }
 
-    /// A node's own directory: its disks, its console, what it is started from.
+    /// A node's own directory: its disks, its console, and the files that it is started from.
     pub fn node(&self, name: &NodeName) -> PathBuf {
         match self.record.names.by_name {
-            // As Kiln 0.1 laid them.
+            // The layout of Kiln 0.1.
             true => self.directory.join(name.as_str()),
             false => self.directory.join("nodes").join(name.as_str()),
         }
     }
 
+    /// The console output of this node's machine since it was made.
     pub fn console(&self, name: &NodeName) -> PathBuf {
         self.node(name).join("console.log")
     }
 
-    /// Whether the host remembers that this node's member has served: its disk must not come back empty.
+    /// Whether the host has recorded that this node's member has served: its disk must not come back empty.
     pub fn has_formed(&self, name: &NodeName) -> bool {
         self.record.nodes.get(name).is_some_and(|started| started.formed)
     }
 
-    /// Remembers that a node's member serves.
+    /// Records that a node's member serves.
     pub fn note_formed(&mut self, name: &NodeName) -> Result<()> {
         let started = self.record.nodes.entry(name.clone()).or_default();
         match std::mem::replace(&mut started.formed, true) {
@@ -266,7 +313,7 @@ impl State {
         }
     }
 
-    /// A console begins anew with its machine; the one before it stays beside it.
+    /// Begins a new console file with the machine; the previous one is kept beside it.
     pub fn begin_console(&self, name: &NodeName) -> Result<()> {
         let console = self.console(name);
         match disk::look(&console)? {
@@ -275,7 +322,7 @@ impl State {
         }
     }
 
-    /// The last lines of a node's console, fit for a terminal: a guest may write anything there.
+    /// The last lines of a node's console, made printable: a guest may write anything there.
     ///
     /// # Errors
     /// `Exit::Io`, also where the console belongs to libvirt and this account may not read it.
@@ -285,7 +332,8 @@ impl State {
         Ok(all[all.len().saturating_sub(lines)..].iter().map(|line| (*line).to_owned()).collect())
     }
 
-    /// What Kiln's units have last said of a node on its console, without its name; `None` where it is not read.
+    /// The last message of Kiln's units about a node on its console, without the node's name; `None` where the console
+    /// is not read.
     pub fn said(&self, name: &NodeName) -> Option<String> {
         let text = self.console_text(name).ok()?;
         let of_it = |line: &str| {
@@ -301,9 +349,9 @@ impl State {
         if disk::look(&file)?.is_none() {
             return Ok(String::new());
         }
-        let (bytes, begin) = disk::read_end(&file, CONSOLE)?;
+        let (bytes, begin) = disk::read_end(&file, MAX_CONSOLE_BYTES)?;
         let text = plain(&bytes);
-        // Of a line that began before, the beginning may be that of an escape sequence.
+        // The first line may be incomplete, and begin within an escape sequence.
         Ok(match text.split_once('\n') {
             Some((_, rest)) if begin > 0 => rest.to_owned(),
             _ => text,
@@ -321,5 +369,8 @@ mod tests {
         assert_eq!(directory(Path::new("/srv/out/ha3/.")).unwrap(), Path::new("/srv/out/.ha3.machines"));
         assert!(directory(Path::new("/")).is_err());
         assert!(directory(Path::new("a/..")).is_err());
+        let back = |path: &str| bundle_of(Path::new(path));
+        assert_eq!(back("/srv/out/.ha3.machines").as_deref(), Some(Path::new("/srv/out/ha3")));
+        assert_eq!((back("/srv/out/..machines"), back("/srv/ha3.machines"), back("/")), (None, None, None));
     }
 }

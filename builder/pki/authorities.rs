@@ -24,7 +24,7 @@ impl Authorities {
         self.0.iter().map(|(name, authority)| (*name, authority))
     }
 
-    /// What members trust of each, in PEM.
+    /// The CAs that members trust for each authority, in PEM.
     ///
     /// # Errors
     /// As `Authority::trust_pem`.
@@ -32,17 +32,14 @@ impl Authorities {
         self.all().map(|(_, authority)| authority.trust_pem()).collect()
     }
 
-    /// Issues a certificate by the authority that it names.
+    /// Issues a certificate with the authority that it names.
     ///
     /// # Errors
     /// As `Authority::issue`.
     pub fn issue(&self, spec: &CertificateSpec, algorithm: Algorithm, lifetime: Lifetime) -> Result<Issued> {
         let named = self.all().find(|(name, _)| *name == spec.authority);
         let (_, authority) = named.ok_or_else(|| {
-            Failure::untrusted(format!(
-                "{} is to be issued by {}, which there is not",
-                spec.file, spec.authority
-            ))
+            Failure::untrusted(format!("{} needs the CA {}, which does not exist", spec.file, spec.authority))
         })?;
         authority.issue(spec, algorithm, lifetime)
     }

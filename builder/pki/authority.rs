@@ -15,6 +15,7 @@ use super::chain::{self, CLIENT_AUTH, Chain, SERVER_AUTH};
 use super::key::{self, Key, KeyPem};
 use super::keystore::Keystore;
 use super::list::Issue;
+use super::public;
 use super::secret::Secret;
 use super::signature;
 use crate::failure::{Doing, Failure, Result};
@@ -22,28 +23,28 @@ use crate::plan::{CertificateSpec, Usage};
 use crate::profile::Algorithm;
 use crate::values::{ClusterName, Digest, Epoch, Lifetime};
 
-/// A certificate is valid from a day before its date of issue, because a machine's clock may be behind at its
-/// first boot.
+/// A certificate is valid from a day before its date of issue: a machine's clock may be behind at first boot.
 ///
 /// Part of the format: changing it changes every certificate.
 const BACK_DATING: Lifetime = Lifetime::hours(24);
 
-/// Issues certificates. Made once for a build; `issue` may then be called from many threads.
+/// Issues certificates. Made once for a build; many threads may then call `issue`.
 pub struct Authority {
     secret: Secret,
     cluster: ClusterName,
     issue: Issue,
     key: Key,
     chain: Chain,
-    /// Of the CA's key, as leaves name it.
+    /// The identifier of the CA's key, as in leaves.
     identifier: Vec<u8>,
 }
 
 /// A certificate with its key, issued and checked.
 #[derive(Clone, Debug)]
 pub struct Issued {
-    /// The leaf, then the intermediate CAs where there are any: what a server or a client sends.
+    /// The leaf, then the intermediate CAs if there are any, as a server or a client sends them.
     pub cert_pem: String,
+    /// The leaf's private key.
     pub key_pem: KeyPem,
     /// `CN=cp-a`.
     pub subject: String,
@@ -51,13 +52,15 @@ pub struct Issued {
     pub sans: Vec<String>,
     /// 40 hex digits.
     pub serial: String,
+    /// A day before the date of issue, but not before the CA's own.
     pub not_before: Epoch,
+    /// The last second in which it is valid (RFC 5280 4.1.2.5).
     pub not_after: Epoch,
-    /// Whether it ends earlier than its lifetime asks, because the CA does.
+    /// Whether its lifetime is shortened by the end of the CA.
     pub shortened: bool,
 }
 
-/// What a certificate says of itself.
+/// The fields of a certificate that are shown.
 #[derive(Clone, Debug)]
 pub struct Root {
     /// `CN=ha3 etcd CA`.
@@ -69,8 +72,8 @@ pub struct Root {
 }
 
 impl Authority {
-    /// The keystore's imported CA, or else the one derived from its secret, which is valid from the day before
-    /// the first issue and outlives every renewal until its own lifetime ends.
+    /// The keystore's imported CA, or else the one derived from its secret, which is valid from the day before the
+    /// first issue and across renewals until its own lifetime ends.
     ///
     /// # Errors
     /// `Exit::Untrusted` when the CA is expired at the date of the latest issue.
@@ -83,17 +86,17 @@ impl Authority {
         Self::with(secret, cluster, keystore.latest().clone(), key, chain)
     }
 
-    /// A CA of a fresh random secret that is written nowhere, good for a day: `kiln verify` shows the cluster a
-    /// client certificate of a CA that it does not know. Its name is that of a CA which the cluster does know: the issuer
-    /// of the first certificate in this PEM text.
+    /// A CA with a fresh random secret that is never stored, valid for a day: `kiln verify` sends the cluster a client
+    /// certificate of an unknown CA. It has the name of a CA that the cluster trusts: the issuer of the first
+    /// certificate in this PEM text.
     ///
     /// # Errors
-    /// `Exit::Untrusted` when the text does not begin with a certificate; `Exit::Io` when the kernel gives no random bytes.
+    /// `Exit::Untrusted` when the text does not begin with a certificate; `Exit::Io` without random bytes.
     pub fn namesake(cluster: &ClusterName, of: &[u8], at: Epoch) -> Result<Self> {
         Self::throwaway_called(cluster, Certificate::from_pem(of)?.issuer(), at)
     }
 
-    /// The same by the name of a CA that Kiln would make for the cluster.
+    /// The same with the name of the CA that Kiln would make for the cluster.
     pub fn throwaway(cluster: &ClusterName, at: Epoch) -> Result<Self> {
         Self::throwaway_called(cluster, &common_name(&ca_name(cluster))?, at)
     }
@@ -111,24 +114,24 @@ impl Authority {
         Ok(Self { secret, cluster, issue, key, chain, identifier })
     }
 
-    /// What members trust, and let in: the certificate of the CA that issues, alone. With one above it, they would let in
-    /// whoever another CA of the same root has issued a certificate to.
+    /// The certificate that members trust for clients and peers: only that of the issuing CA. With a root, they would
+    /// also accept certificates issued by another CA below the same root.
     pub fn trust_pem(&self) -> Result<String> {
         self.chain.ca().pem()
     }
 
-    /// What clients trust: the root, to which members' certificates lead by the intermediates that members send; or the
-    /// topmost certificate that was imported.
+    /// The certificate that clients trust: the root, to which members' certificates chain through the intermediates
+    /// that members send; or the topmost certificate that was imported.
     pub fn root_pem(&self) -> Result<String> {
         self.chain.top().pem()
     }
 
-    /// The subject of the CA that issues, `CN=ha3 etcd CA`.
+    /// The subject of the issuing CA, `CN=ha3 etcd CA`.
     pub fn subject(&self) -> String {
         self.chain.ca().name()
     }
 
-    /// Of what clients trust.
+    /// The root that clients trust.
     pub fn root(&self) -> Root {
         let top = self.chain.top();
         Root {
@@ -139,7 +142,7 @@ impl Authority {
         }
     }
 
-    /// From when to when the CA and all above it are valid; no leaf is valid outside of it.
+    /// The period in which the CA and all CAs above it are valid; no leaf is valid outside of it.
     pub fn validity(&self) -> (Epoch, Epoch) {
         self.chain.validity()
     }
@@ -148,7 +151,7 @@ impl Authority {
     /// same bytes; another one with the same label gives the same key and another serial number.
     ///
     /// # Errors
-    /// `Exit::Untrusted` when the CA may not issue for these names, or the certificate is not what was asked for.
+    /// `Exit::Untrusted` when the CA may not issue for these names, or the certificate does not match `spec`.
     pub fn issue(&self, spec: &CertificateSpec, algorithm: Algorithm, lifetime: Lifetime) -> Result<Issued> {
         self.issue_checked(spec, algorithm, lifetime)
             .doing(|| format!("issuing the {} certificate of {}", spec.file, spec.common_name))
@@ -175,7 +178,7 @@ impl Authority {
             not_before: self.issue.date.minus(BACK_DATING).max(from),
             not_after: asked.min(until),
             public_key: &public_key,
-            extensions: leaf_extensions(spec, key::identifier(&public_key), self.identifier.clone())?,
+            extensions: leaf_extensions(spec, public::identifier(&public_key), self.identifier.clone())?,
         };
         let leaf = Certificate::from_der(&content.sign(&self.key, &self.secret, &label)?)?;
         let key_pem = key.to_pem()?;
@@ -198,7 +201,7 @@ impl Authority {
     }
 }
 
-/// The CA of this secret.
+/// The CA derived from this secret.
 pub(super) fn derived(
     secret: &Secret,
     cluster: &ClusterName,
@@ -210,7 +213,7 @@ pub(super) fn derived(
     self_signed(secret, cluster, &subject, algorithm, first, lifetime)
 }
 
-/// The same, by this name in DER.
+/// The same, with this name in DER.
 fn self_signed(
     secret: &Secret,
     cluster: &ClusterName,
@@ -222,7 +225,7 @@ fn self_signed(
     let label = [cluster.as_str(), "ca"];
     let key = Key::derive(secret, algorithm, &label)?;
     let public_key = key.public()?;
-    let identifier = key::identifier(&public_key);
+    let identifier = public::identifier(&public_key);
     let content = Content {
         issuer: subject,
         subject,
@@ -241,8 +244,8 @@ fn self_signed(
     Ok((key, Chain::new(vec![ca])?))
 }
 
-/// `<cluster> etcd CA`, where that fits into the 64 characters of a common name; a longer name is cut, and a
-/// digest tells it from others that begin the same.
+/// `<cluster> etcd CA`, if that fits into the 64 characters of a common name; a longer name is truncated, and a digest
+/// distinguishes it from others with the same beginning.
 fn ca_name(cluster: &ClusterName) -> String {
     const MOST: usize = 64 - " etcd CA".len();
     let name = cluster.as_str();
@@ -254,7 +257,7 @@ fn ca_name(cluster: &ClusterName) -> String {
 }
 
 fn leaf_extensions(spec: &CertificateSpec, own: Vec<u8>, issuer: Vec<u8>) -> Result<Vec<Extension>> {
-    // In this order whatever the order in the specification is.
+    // In this order, whatever the order in the specification.
     let usages: Vec<_> = [(Usage::ServerAuth, SERVER_AUTH), (Usage::ClientAuth, CLIENT_AUTH)]
         .into_iter()
         .filter(|(usage, _)| spec.usages.contains(usage))
@@ -265,7 +268,7 @@ fn leaf_extensions(spec: &CertificateSpec, own: Vec<u8>, issuer: Vec<u8>) -> Res
     }
     let mut extensions = vec![
         extension(&BasicConstraints { ca: false, path_len_constraint: None }, true)?,
-        // Leaves have EC or Ed25519 keys: keyEncipherment is for RSA alone (RFC 8422 5.3).
+        // Leaves have EC or Ed25519 keys: keyEncipherment is only for RSA (RFC 8422 5.3).
         extension(&KeyUsage(KeyUsages::DigitalSignature.into()), true)?,
         extension(&ExtendedKeyUsage(usages), false)?,
     ];
@@ -299,7 +302,7 @@ fn octets(bytes: Vec<u8>) -> Result<OctetString> {
     OctetString::new(bytes).map_err(encoding)
 }
 
-/// Compares what was issued, read back from its bytes, with what was asked for.
+/// Compares the issued certificate, parsed from its bytes, with the specification.
 fn check(issued: &Certificate, by: &Certificate, content: &Content<'_>, key_pem: &KeyPem) -> Result<()> {
     let verified =
         signature::verify(by.public_key(), issued.algorithm(), issued.signed(), issued.signature()).is_ok();
@@ -315,12 +318,12 @@ fn check(issued: &Certificate, by: &Certificate, content: &Content<'_>, key_pem:
         ("it ends before it begins", content.not_before < content.not_after),
         ("its extensions differ", issued.extensions() == content.extensions),
         ("its public key differs", issued.public_key() == content.public_key),
-        ("the private key is another one's", key == content.public_key.subject_public_key.raw_bytes()),
+        ("its private key is another one", key == content.public_key.subject_public_key.raw_bytes()),
     ];
     match checks.iter().find(|(_, good)| !good) {
         Some((why, _)) => Err(Failure::untrusted(format!(
-            "the certificate that was just issued is not what was asked for: {why}; nothing was written, and \
-             this is a fault of kiln or of this machine"
+            "the issued certificate is wrong: {why}; nothing was written. This is a bug in Kiln or a fault of \
+             this machine"
         ))),
         None => Ok(()),
     }
@@ -344,7 +347,7 @@ pub(super) fn readable(name: &GeneralName) -> String {
 mod tests {
     use super::*;
 
-    /// Each thing that could be wrong with a certificate is made wrong, and has to be noticed.
+    /// Every property of a certificate is made wrong in turn, and must be detected.
     #[test]
     fn what_was_issued_is_compared_with_what_was_asked() {
         let secret = Secret::new(&[7; 32]);
@@ -378,7 +381,7 @@ mod tests {
             ("its end differs", Content { not_after: later, ..asked() }, &ca_key, &key),
             ("its extensions differ", Content { extensions: Vec::new(), ..asked() }, &ca_key, &key),
             ("its public key differs", Content { public_key: &other_public, ..asked() }, &ca_key, &other),
-            ("the private key is another", asked(), &ca_key, &other),
+            ("its private key is another one", asked(), &ca_key, &other),
         ];
         for (why, given, signer, key) in cases {
             let said = judge(&given, signer, key);

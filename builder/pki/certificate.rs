@@ -1,4 +1,4 @@
-//! One certificate: written field by field, and read back with the exact bytes that matter.
+//! One certificate: written field by field, and parsed with the exact bytes that matter.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -15,21 +15,21 @@ use x509_cert::serial_number::SerialNumber;
 use x509_cert::time::Time;
 
 use super::key::Key;
-use super::secret::{Secret, hex};
+use super::secret::Secret;
 use crate::failure::{Failure, Result};
-use crate::values::{Digest, Epoch, printable};
+use crate::values::{Digest, Epoch, hex, printable};
 
 const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
 
-/// In octets, without one that is only there for the sign.
-const LONGEST_SERIAL: usize = 20;
+/// In octets, without a leading zero octet for the sign.
+const MAX_SERIAL_BYTES: usize = 20;
 
-/// The first second of the year 2050, from which on dates are GeneralizedTime (RFC 5280 4.1.2.5).
+/// The first second of the year 2050: dates from then on are GeneralizedTime (RFC 5280 4.1.2.5).
 const YEAR_2050: u64 = 2_524_608_000;
 
-/// What a certificate says, but for its serial number and signature.
+/// The fields of a certificate, except for its serial number and signature.
 pub(super) struct Content<'a> {
-    /// DER, byte for byte as the CA's own certificate has it: verifiers compare names as bytes.
+    /// DER, exactly the bytes in the CA's own certificate: verifiers compare names as bytes.
     pub issuer: &'a [u8],
     /// DER.
     pub subject: &'a [u8],
@@ -40,7 +40,7 @@ pub(super) struct Content<'a> {
 }
 
 impl Content<'_> {
-    /// The signed certificate in DER. Its serial number is derived from the label and from all that it says.
+    /// The signed certificate in DER. Its serial number is derived from the label and from all its fields.
     pub fn sign(&self, signer: &Key, secret: &Secret, label: &[&str]) -> Result<Vec<u8>> {
         let algorithm = signer.signature_algorithm().to_der().map_err(encoding)?;
         let version = wrap(context(0), &2u8.to_der().map_err(encoding)?)?;
@@ -60,14 +60,14 @@ impl Content<'_> {
     }
 }
 
-/// A serial number: positive, and always 20 octets, the most that RFC 5280 4.1.2.2 allows. A certificate that
-/// says something else, if only a name more, never shares it.
+/// A serial number: positive, and always 20 octets, the most that RFC 5280 4.1.2.2 allows. Certificates that differ in
+/// any field have different numbers.
 ///
 /// Part of the format: changing it changes every certificate.
 pub(super) fn serial(secret: &Secret, label: &[&str], content: &[u8]) -> Result<[u8; 20]> {
     let digest = Digest::of(content).to_string();
     let mut number = *secret.derive::<20>(&[&["serial"], label, &[&digest]].concat())?;
-    // The top bit clear makes it positive, the next one set makes it neither zero nor short.
+    // A clear top bit makes it positive, the next bit set makes it neither zero nor short.
     number[0] = (number[0] & 0x3f) | 0x40;
     Ok(number)
 }
@@ -120,8 +120,8 @@ pub(super) fn encoding(error: x509_cert::der::Error) -> Failure {
     Failure::untrusted(format!("the certificate cannot be encoded: {error}"))
 }
 
-/// A certificate as it was read, together with its own bytes. Names and the signed part are never encoded
-/// again: another encoder might order or spell something differently than the CA did.
+/// A parsed certificate together with its own bytes. Names and the signed part are never encoded again: another
+/// encoder might order or spell something differently than the CA did.
 #[derive(Clone)]
 pub(super) struct Certificate {
     der: Vec<u8>,
@@ -143,9 +143,9 @@ impl Certificate {
         };
         let Ranges { signed, serial, issuer, subject } = ranges(der).map_err(broken)?;
         let number = der[serial.clone()].strip_prefix(&[0]).unwrap_or(&der[serial.clone()]);
-        if number.len() > LONGEST_SERIAL {
+        if number.len() > MAX_SERIAL_BYTES {
             return Err(Failure::untrusted(format!(
-                "the certificate's serial number has {} bytes; X.509 allows {LONGEST_SERIAL} (RFC 5280 4.1.2.2), so have \
+                "the certificate's serial number has {} bytes; X.509 allows {MAX_SERIAL_BYTES} (RFC 5280 4.1.2.2), so have \
                  it issued again",
                 number.len()
             )));
@@ -156,14 +156,14 @@ impl Certificate {
         Ok(Self { der: der.to_vec(), decoded, not_before, not_after, signed, serial, issuer, subject })
     }
 
-    /// The first of a text.
+    /// The first certificate of a PEM text.
     ///
     /// # Errors
-    /// `Exit::Untrusted` when that is not a certificate.
+    /// `Exit::Untrusted` when the first block is not a certificate.
     pub fn from_pem(text: &[u8]) -> Result<Self> {
         match super::pem::blocks(text)?.first() {
             Some(block) if block.label == "CERTIFICATE" => Self::from_der(&block.der),
-            _ => Err(Failure::untrusted("it is PEM of something else than a certificate")),
+            _ => Err(Failure::untrusted("the first PEM block is not a certificate")),
         }
     }
 
@@ -202,7 +202,7 @@ impl Certificate {
         hex(self.decoded.tbs_certificate().serial_number().as_bytes())
     }
 
-    /// Whether the serial number is below zero, which DER writes as a first bit that is set.
+    /// Whether the serial number is negative, which in DER is a first bit that is set.
     pub fn has_negative_serial(&self) -> bool {
         self.der[self.serial.clone()].first().is_some_and(|byte| byte & 0x80 != 0)
     }
@@ -244,7 +244,7 @@ impl Certificate {
     /// An extension's value, where the certificate has it.
     ///
     /// # Errors
-    /// `Exit::Untrusted` when it is there but not what it should be, or there twice.
+    /// `Exit::Untrusted` when it is present but invalid, or a duplicate.
     pub fn extension<T: for<'a> Decode<'a, Error = x509_cert::der::Error> + AssociatedOid>(
         &self,
     ) -> Result<Option<T>> {
@@ -258,7 +258,7 @@ impl Certificate {
     }
 }
 
-/// Where parts of a certificate lie in its bytes: each with its tag and length, but for the serial number.
+/// The positions of parts of a certificate in its bytes: each with its tag and length, except for the serial number.
 struct Ranges {
     signed: Range<usize>,
     serial: Range<usize>,

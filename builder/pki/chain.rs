@@ -1,4 +1,4 @@
-//! A CA's certificate and those above it, up to the root: whether they hold together, and what they allow.
+//! A CA's certificate and those above it, up to the root: whether they form a valid chain, and what they allow.
 
 use x509_cert::der::oid::{AssociatedOid, ObjectIdentifier};
 use x509_cert::ext::pkix::name::GeneralName;
@@ -7,9 +7,10 @@ use x509_cert::ext::pkix::{
 };
 
 use super::certificate::Certificate;
-use super::key::{self, Key};
+use super::key::Key;
 use super::names;
 use super::pem;
+use super::public;
 use super::signature::{self, Refused};
 use crate::failure::{Doing, Failure, Result};
 use crate::plan::CertificateSpec;
@@ -19,14 +20,13 @@ pub(super) const SERVER_AUTH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1
 pub(super) const CLIENT_AUTH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.2");
 pub(super) const ANY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37.0");
 
-/// More certificates than this between a leaf and its root are a mistake.
-const LONGEST: usize = 8;
+/// Longer chains between a leaf and its root are refused.
+const MAX_CHAIN_CERTIFICATES: usize = 8;
 
-/// What follows from a CA's end.
-pub(super) const OVER: &str =
-    "nothing can be issued by it any more, and no verb renews a CA yet: a new cluster needs another keystore";
+/// The consequence of a CA's end.
+pub(super) const OVER: &str = "it cannot issue certificates any more, and Kiln cannot renew a CA yet: create a new keystore for a new cluster";
 
-/// Extensions whose meaning this room obeys; any other one that is critical must be refused (RFC 5280 4.2).
+/// Extensions that this module enforces; any other critical extension must be refused (RFC 5280 4.2).
 const UNDERSTOOD: [ObjectIdentifier; 6] = [
     BasicConstraints::OID,
     KeyUsage::OID,
@@ -36,7 +36,7 @@ const UNDERSTOOD: [ObjectIdentifier; 6] = [
     SubjectKeyIdentifier::OID,
 ];
 
-/// The CA that signs, first, then its issuer, and so on up to the self-signed root, or as far up as is known. Never empty.
+/// The signing CA first, then its issuer, and so on up to the self-signed root, or as far up as is known. Never empty.
 pub(super) struct Chain {
     ca: Certificate,
     above: Vec<Certificate>,
@@ -45,10 +45,10 @@ pub(super) struct Chain {
 }
 
 impl Chain {
-    /// From PEM: the CA's certificate first, the others in any order; the same one twice does no harm.
+    /// From PEM: the CA's certificate first, the others in any order; a duplicate does no harm.
     ///
     /// # Errors
-    /// `Exit::Untrusted`, each reason with a sentence of its own. Dates are not looked at: see `check_dates`.
+    /// `Exit::Untrusted`, each reason with a sentence of its own. Dates are not checked here: see `check_dates`.
     pub fn from_pem(text: &[u8]) -> Result<Self> {
         let mut all: Vec<Certificate> = Vec::new();
         for (at, block) in pem::blocks(text)?.iter().enumerate() {
@@ -72,9 +72,9 @@ impl Chain {
         if all.is_empty() {
             return Err(Failure::untrusted("there is no certificate"));
         }
-        if all.len() > LONGEST {
+        if all.len() > MAX_CHAIN_CERTIFICATES {
             return Err(Failure::untrusted(format!(
-                "there are {} certificates; a chain has at most {LONGEST}",
+                "there are {} certificates; a chain has at most {MAX_CHAIN_CERTIFICATES}",
                 all.len()
             )));
         }
@@ -106,12 +106,12 @@ impl Chain {
         &self.ca
     }
 
-    /// The last one: the root, or the topmost that is there.
+    /// The last one: the root, or the topmost one that is known.
     pub fn top(&self) -> &Certificate {
         self.above.last().unwrap_or(&self.ca)
     }
 
-    /// Whether the last one is signed by itself.
+    /// Whether the last one is self-signed.
     pub fn is_rooted(&self) -> bool {
         self.is_rooted
     }
@@ -120,8 +120,9 @@ impl Chain {
         std::iter::once(&self.ca).chain(&self.above)
     }
 
-    /// What is sent after a leaf, so that it leads to the root: all but that, which the other side has. Where the root is not
-    /// known here, the other side may have one that lies above the topmost, so that is sent, too.
+    /// The certificates to send after a leaf, so that it chains to the root: all except the root, which the other side
+    /// has. Where the root is not known here, the other side may have one above the topmost certificate, so that is
+    /// sent, too.
     pub fn intermediates(&self) -> impl Iterator<Item = &Certificate> {
         self.all().take(self.above.len() + usize::from(!self.is_rooted))
     }
@@ -130,12 +131,12 @@ impl Chain {
         self.all().map(Certificate::pem).collect()
     }
 
-    /// Of the CA and of those above it.
+    /// The name constraints of the CA and of those above it.
     pub(super) fn limits(&self) -> &[NameConstraints] {
         &self.limits
     }
 
-    /// From when to when all of them are valid.
+    /// The period in which all of them are valid.
     pub fn validity(&self) -> (Epoch, Epoch) {
         let mut span = (self.ca.not_before(), self.ca.not_after());
         for certificate in &self.above {
@@ -149,7 +150,7 @@ impl Chain {
     pub fn check_dates(&self, at: Epoch) -> Result<()> {
         for certificate in self.all() {
             let name = certificate.name();
-            // The last second is part of it (RFC 5280 4.1.2.5).
+            // The last second is included (RFC 5280 4.1.2.5).
             if certificate.not_after() < at {
                 return Err(Failure::untrusted(format!(
                     "{name} expired on {}, and certificates are issued as of {at}; {OVER}",
@@ -158,7 +159,7 @@ impl Chain {
             }
             if certificate.not_before() > at {
                 return Err(Failure::untrusted(format!(
-                    "{name} is not valid before {}, and certificates are issued as of {at}; look at the clock, \
+                    "{name} is not valid before {}, and certificates are issued as of {at}; check the clock, \
                      or renew the keystore",
                     certificate.not_before()
                 )));
@@ -171,10 +172,10 @@ impl Chain {
     /// `Exit::Untrusted` when the key is not that of the CA's certificate.
     pub fn check_key(&self, key: &Key) -> Result<()> {
         let public = key.public()?;
-        if key::same(&public, self.ca.public_key()) {
+        if public::same(&public, self.ca.public_key()) {
             return Ok(());
         }
-        if let Some(owner) = self.above.iter().find(|above| key::same(&public, above.public_key())) {
+        if let Some(owner) = self.above.iter().find(|above| public::same(&public, above.public_key())) {
             return Err(Failure::untrusted(format!(
                 "the key belongs to {}, and the first certificate in the file is {}; the CA that signs comes first",
                 owner.name(),
@@ -182,27 +183,27 @@ impl Chain {
             )));
         }
         Err(Failure::untrusted(format!(
-            "the key does not belong to the certificate of {}, the first in the file; it is another CA's",
+            "the key does not match the certificate of {}, the first in the file; it belongs to another CA",
             self.ca.name()
         )))
     }
 
     /// # Errors
-    /// `Exit::Untrusted` when the CA, or one above it, is not allowed to issue for such names.
+    /// `Exit::Untrusted` when the CA, or one above it, may not issue for such names.
     pub fn check_names(&self, spec: &CertificateSpec) -> Result<()> {
         self.limits.iter().try_for_each(|limits| names::check(limits, spec))
     }
 }
 
-/// Whether a certificate is signed by itself. One of its own name that another key has signed is not: CAs make such
-/// certificates when they change their key (RFC 4210 section 4.4).
+/// Whether a certificate is self-signed. One with its own name as the issuer, signed by another key, is not: CAs make
+/// such certificates when they change their key (RFC 4210 section 4.4).
 fn is_root(certificate: &Certificate) -> Result<bool> {
     Ok(certificate.issuer() == certificate.subject() && is_signed(certificate, certificate)?)
 }
 
-/// The issuer of a certificate, taken from the others; `None` when it is not among them.
+/// The issuer of a certificate, removed from the others; `None` when it is not among them.
 fn take_issuer(of: &Certificate, from: &mut Vec<Certificate>) -> Result<Option<Certificate>> {
-    // Two certificates may have the issuer's name, when it was renewed with another key.
+    // Two certificates may have the issuer's name, when the CA was renewed with another key.
     let mut namesake = None;
     for at in 0..from.len() {
         if from[at].subject() == of.issuer() {
@@ -215,14 +216,14 @@ fn take_issuer(of: &Certificate, from: &mut Vec<Certificate>) -> Result<Option<C
     match namesake {
         None => Ok(None),
         Some(namesake) => Err(Failure::untrusted(format!(
-            "{} carries a signature that is not by {}: the chain does not lead to it",
+            "{} has a signature that was not made by {}: the chain does not lead to it",
             of.name(),
             namesake.name()
         ))),
     }
 }
 
-/// Whether a chain may end as it does, and whether everything in the file belongs to it.
+/// Whether a chain may end with this certificate, and whether all certificates in the file belong to it.
 fn check_end(ca: &Certificate, above: &[Certificate], is_rooted: bool, left: &[Certificate]) -> Result<()> {
     let refuse = |why: String| Err(Failure::untrusted(why));
     let top = above.last().unwrap_or(ca);
@@ -263,13 +264,13 @@ fn check_end(ca: &Certificate, above: &[Certificate], is_rooted: bool, left: &[C
             top.issuer_name()
         ));
     }
-    refuse(format!("{} does not belong to the chain of {}; leave it out", stray.name(), ca.name()))
+    refuse(format!("{} does not belong to the chain of {}; omit it", stray.name(), ca.name()))
 }
 
-/// Whether the one has signed the other.
+/// Whether one has signed the other.
 ///
 /// # Errors
-/// `Exit::Untrusted` when the kind of signature is not one to be trusted.
+/// `Exit::Untrusted` when the signature algorithm is not trusted.
 fn is_signed(of: &Certificate, by: &Certificate) -> Result<bool> {
     let name = of.name();
     if !of.names_one_algorithm() {
@@ -281,28 +282,30 @@ fn is_signed(of: &Certificate, by: &Certificate) -> Result<bool> {
             "{name} is signed with {hash}, which can be forged; have it issued again with SHA-256"
         ))),
         Err(Refused::Unknown(oid)) => Err(Failure::untrusted(format!(
-            "{name} is signed by an algorithm or key ({oid}) that kiln does not check; use ECDSA, Ed25519 or \
+            "{name} is signed with an algorithm or key ({oid}) that Kiln does not support; use ECDSA, Ed25519 or \
              RSA (PKCS#1 v1.5) with SHA-256, SHA-384 or SHA-512"
         ))),
         Err(Refused::Wrong) => Ok(false),
     }
 }
 
-/// Whether a certificate may stand in a chain, with `below` other CAs between it and the leaf.
+/// Whether a certificate may be in a chain, with `below` other CAs between it and the leaf.
 fn check_authority(certificate: &Certificate, below: usize) -> Result<()> {
     let name = certificate.name();
     let refuse = |why: String| Err(Failure::untrusted(format!("{name} {why}")));
-    if let Err(why) = key::kind(certificate.public_key()) {
+    if let Err(why) = public::kind(certificate.public_key()) {
         return refuse(format!("has {why}"));
     }
-    // Before anything is verified with it: `ring` would only say that verifying went wrong.
-    if let Some(bits) = key::rsa_bits(certificate.public_key()) {
+    // Checked before a signature is verified with it: `ring` would only report that verification failed.
+    if let Some(bits) = public::rsa_bits(certificate.public_key()) {
         if bits < 2048 {
-            return refuse(format!("has an RSA key of {bits} bits; 2048 is the least"));
+            return refuse(format!("has an RSA key of {bits} bits; at least 2048 are required"));
         }
-        // `ring` signs with no more, and verifies no more than 8192.
+        // `ring` signs with at most 4096 bits, and verifies at most 8192.
         if (below == 0 && bits > 4096) || bits > 8192 {
-            return refuse(format!("has an RSA key of {bits} bits; the most is 4096, or 8192 above the CA"));
+            return refuse(format!(
+                "has an RSA key of {bits} bits; at most 4096 are allowed, or 8192 above the CA"
+            ));
         }
     }
     let Some(basic) = certificate.extension::<BasicConstraints>()?.filter(|basic| basic.ca) else {
@@ -319,7 +322,7 @@ fn check_authority(certificate: &Certificate, below: usize) -> Result<()> {
     if certificate.extension::<KeyUsage>()?.is_some_and(|usage| !usage.key_cert_sign()) {
         return refuse("may not sign certificates: its key usage lacks keyCertSign".into());
     }
-    // Go and OpenSSL both hold the leaf to the extended usages of every CA above it.
+    // Go and OpenSSL both apply the extended usages of every CA above it to the leaf.
     if let Some(ExtendedKeyUsage(usages)) = certificate.extension::<ExtendedKeyUsage>()?
         && !usages.contains(&ANY_USAGE)
         && !(usages.contains(&SERVER_AUTH) && usages.contains(&CLIENT_AUTH))
@@ -331,21 +334,21 @@ fn check_authority(certificate: &Certificate, below: usize) -> Result<()> {
     let stranger = certificate.extensions().iter().find(|e| e.critical && !UNDERSTOOD.contains(&e.extn_id));
     match stranger {
         Some(extension) => {
-            refuse(format!("has the critical extension {}, which kiln does not know", extension.extn_id))
+            refuse(format!("has the critical extension {}, which Kiln does not support", extension.extn_id))
         }
         None => Ok(()),
     }
 }
 
-/// The key identifier that leaves name their CA by.
+/// The key identifier by which leaves name their CA.
 pub(super) fn key_identifier(ca: &Certificate) -> Result<Vec<u8>> {
     Ok(match ca.extension::<SubjectKeyIdentifier>()? {
         Some(identifier) => identifier.0.as_bytes().to_vec(),
-        None => key::identifier(ca.public_key()),
+        None => public::identifier(ca.public_key()),
     })
 }
 
-/// The names of a certificate, as it carries them.
+/// The names of a certificate, as they are in it.
 pub(super) fn alternative_names(certificate: &Certificate) -> Result<Vec<GeneralName>> {
     Ok(certificate.extension::<SubjectAltName>()?.map(|names| names.0).unwrap_or_default())
 }

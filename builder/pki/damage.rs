@@ -1,10 +1,10 @@
-//! A keystore that is not as Kiln wrote it.
+//! Errors for a keystore that is damaged.
 
 use crate::failure::Failure;
 
 pub(super) fn changed() -> Failure {
     Failure::untrusted(
-        "a part of it was changed since kiln wrote it; restore the whole directory from a backup, and do not \
+        "it was changed since Kiln wrote it; restore the whole directory from a backup, and do not \
          build from it as it is",
     )
 }

@@ -1,6 +1,6 @@
-//! What an imported CA has to be besides a CA that holds together.
+//! The requirements on an imported CA besides a valid chain.
 //!
-//! A CA that was imported by an earlier Kiln is not judged again: its cluster runs.
+//! A CA that an earlier version of Kiln has imported is not checked again: its cluster is running.
 
 use x509_cert::der::oid::AssociatedOid;
 use x509_cert::ext::pkix::{ExtendedKeyUsage, SubjectKeyIdentifier};
@@ -11,7 +11,7 @@ use super::names;
 use crate::failure::{Failure, Result};
 
 /// # Errors
-/// `Exit::Untrusted` for what etcd, or a client, would refuse only when the cluster is to start.
+/// `Exit::Untrusted` for faults that etcd, or a client, would report only when the cluster starts.
 pub(super) fn check(chain: &Chain) -> Result<()> {
     chain.all().try_for_each(check_one)?;
     chain.limits().iter().try_for_each(|limits| names::check_loopback(chain.ca(), limits))
@@ -46,7 +46,7 @@ fn check_one(ca: &Certificate) -> Result<()> {
     if let Some(ExtendedKeyUsage(usages)) = ca.extension::<ExtendedKeyUsage>()?
         && usages.contains(&ANY_USAGE)
     {
-        // OpenSSL looks for serverAuth and clientAuth by name, in crypto/x509/v3_purp.c.
+        // OpenSSL looks for serverAuth and clientAuth explicitly, in crypto/x509/v3_purp.c.
         return refuse(
             &name,
             "has the extended key usage anyExtendedKeyUsage, which OpenSSL refuses for TLS; have it issued again without \

@@ -1,13 +1,13 @@
-//! What there is to say of an imported CA.
+//! The description of an imported CA.
 
 use super::chain::Chain;
-use super::key;
 use super::keystore::Keystore;
+use super::public;
 use crate::failure::{Failure, Result};
 use crate::plan::ImportedCa;
 
 impl Keystore {
-    /// What there is to say of the CA that was imported; `None` where the CA is derived from the secret.
+    /// The description of the imported CA; `None` where the CA is derived from the secret.
     ///
     /// # Errors
     /// `Exit::Untrusted` when its certificates cannot be read.
@@ -17,7 +17,7 @@ impl Keystore {
         let (not_before, not_after) = chain.validity();
         Ok(Some(ImportedCa {
             subject: chain.ca().name(),
-            algorithm: key::kind(chain.ca().public_key()).map_err(Failure::untrusted)?,
+            algorithm: public::kind(chain.ca().public_key()).map_err(Failure::untrusted)?,
             not_before,
             not_after,
             clients_trust: chain.top().name(),

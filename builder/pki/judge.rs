@@ -1,4 +1,5 @@
-//! Whether a build may be made from a keystore: what it has issued, and what has formed, must stay true.
+//! Whether a build may be made from a keystore: it must not contradict what the keystore has issued, and the clusters
+//! that have formed.
 
 use std::path::Path;
 
@@ -7,15 +8,17 @@ use super::record::{Fixed, Formed, Member, Series, Signer};
 use crate::failure::{Failure, Result};
 use crate::plan::Plan;
 
-/// Something to tell whoever builds.
+/// A message for the user who builds.
 pub enum Remark {
+    /// Expected, such as what a build records for the first time; `-q` hides it.
     Note(String),
+    /// Allowed, but perhaps not intended; always printed.
     Warning(String),
 }
 
 impl Keystore {
-    /// Compares a plan with what is recorded here, and records what it is the first to fix; `is_unsaved` then says whether
-    /// there is something to write down. The keystore is the one in this directory.
+    /// Compares a plan with the record here, and records what this build is the first to fix; `is_unsaved` then says
+    /// whether there is something to save. `dir` is the directory of the keystore.
     ///
     /// # Errors
     /// `Exit::Unsafe` with every reason, when members of the cluster that has formed, or that this keystore has issued
@@ -36,11 +39,11 @@ impl Keystore {
             && !self.is_sealed(&plan.cluster.token)
         {
             reasons.push(format!(
-                "the token is {}, and the cluster that formed has {other}: another token is another cluster; {}, and \
-                 found another cluster from another --keystore",
+                "the token is {}, but the formed cluster has {other}: another token makes another cluster; {}, and bootstrap \
+                 another cluster from another --keystore",
                 plan.cluster.token,
                 match other == self.token() {
-                    true => "take [cluster] token out of the profile".to_owned(),
+                    true => "remove [cluster] token from the profile".to_owned(),
                     false => format!("set [cluster] token = \"{other}\""),
                 }
             ));
@@ -50,7 +53,7 @@ impl Keystore {
         }
         match formed.map(|formed| Series::from(formed.release)) {
             Some(from) if from != etcd => remarks.push(Remark::Note(format!(
-                "{} formed with etcd {from}: bring {etcd} to one member at a time, and when all of them run it, record that \
+                "{} formed with etcd {from}: upgrade one member at a time to {etcd}, and when all of them run it, record that \
                  with kiln seal",
                 plan.cluster.name
             ))),
@@ -75,8 +78,8 @@ fn refusal(dir: &Path, plan: &Plan, formed: Option<&Formed>, reasons: &[String])
     let (name, new) = (&plan.cluster.name, plan.cluster.id);
     Failure::unsafe_to(match formed {
         Some(formed) if formed.id != new => format!(
-            "{name} has formed (sealed in {dir}) with the cluster ID {}; this profile describes another cluster, with \
-             {new}, whose bundle the nodes' data would not fit:{reasons}\n  \
+            "{name} has formed (sealed in {dir}) with the cluster ID {}; this profile describes another cluster, {new}, \
+             which does not match the nodes' data:{reasons}\n  \
              How to change a running cluster by hand: README, \"Changing a formed cluster\"",
             formed.id
         ),
@@ -94,7 +97,7 @@ fn other_signer(was: &Signer, is: &Signer) -> Vec<String> {
         ) => ((algorithm, lifetime), (new_algorithm, new_lifetime)),
         _ => {
             return vec![format!(
-                "certificates were issued under another CA than the one that it holds now: {refuse}; use the keystore as it \
+                "certificates were issued under another CA than its present one: {refuse}; use the keystore as it \
                  was then, from a backup, or another --keystore for a new cluster"
             )];
         }
@@ -102,7 +105,7 @@ fn other_signer(was: &Signer, is: &Signer) -> Vec<String> {
     let mut reasons = Vec::new();
     if was.0 != is.0 {
         reasons.push(format!(
-            "the CA's key would be {}, and certificates were issued under one of {}: {refuse}; set [pki] ca-algorithm = \
+            "the CA's key would be {}, but certificates were issued under a CA key of {}: {refuse}; set [pki] ca-algorithm = \
              \"{}\" (leaf-algorithm may change), or use another --keystore for a new cluster",
             is.0, was.0, was.0
         ));
@@ -127,20 +130,20 @@ fn other_members(formed: &Formed, plan: &Plan) -> Vec<String> {
         match (by_name(name.as_str()), by_url(url)) {
             (Some(member), _) if is_at(member, url) => {}
             (Some(Member { peer_url, .. }), Some(other)) => reasons.push(format!(
-                "{name} has the peer URL {peer_url}, and {url} is that of {}: give each node its own address back",
+                "{name} has the peer URL {peer_url}, but {url} is that of {}: restore each node's own address",
                 other.name
             )),
             (Some(Member { id, peer_url, .. }), None) => reasons.push(format!(
-                "{name} has the peer URL {peer_url}, not {url}: etcdctl member update {id} --peer-urls={url} tells the \
-                 running cluster"
+                "{name} has the peer URL {peer_url}, not {url}: to change the running cluster, run etcdctl member update \
+                 {id} --peer-urls={url}"
             )),
             (None, Some(member)) => reasons.push(format!(
                 "the member at {url} is {}, not {name}: members keep the names of their certificates",
                 member.name
             )),
             (None, None) => reasons.push(format!(
-                "{name} ({url}) is no member of it: etcdctl member add {name} --peer-urls={url} tells the running cluster, \
-                 and {name} then starts with initial-cluster-state: existing"
+                "{name} ({url}) is not a member: to change the running cluster, run etcdctl member add {name} --peer-urls={url}; \
+                 {name} then starts with initial-cluster-state: existing"
             )),
         }
     }
@@ -149,8 +152,8 @@ fn other_members(formed: &Formed, plan: &Plan) -> Vec<String> {
     };
     for Member { name, id, .. } in formed.members.iter().filter(|member| !is_there(member)) {
         reasons.push(format!(
-            "its member {name} is missing: put its [[node]] back; only for a node that is gone for good, etcdctl member remove \
-             {id} tells the running cluster"
+            "the member {name} is missing: restore its [[node]]; only if the node is gone for good, run etcdctl member remove \
+             {id}"
         ));
     }
     reasons

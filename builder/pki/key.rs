@@ -1,4 +1,4 @@
-//! Private keys: derived from the secret or read from PKCS#8, and signing with them, always with the same
+//! Private keys: reading and writing them as PKCS#8, and signing with them, always with the same
 //! signature for the same bytes.
 
 use std::fmt;
@@ -6,37 +6,30 @@ use std::fmt;
 use p256::ecdsa::signature::Signer;
 use pkcs8::{EncodePrivateKey, PrivateKeyInfoRef, SecretDocument};
 use ring::signature::KeyPair;
+use sec1::EcPrivateKey;
 use x509_cert::der::asn1::{Any, AnyRef, BitString, OctetStringRef, Uint};
 use x509_cert::der::oid::ObjectIdentifier;
-use x509_cert::der::{Decode, Reader, SliceReader};
+use x509_cert::der::{Decode, Encode, Reader, SliceReader};
 use x509_cert::{AlgorithmIdentifier, SubjectPublicKeyInfo};
 use zeroize::Zeroizing;
 
-use super::secret::Secret;
+use super::chance::chance;
+use super::oid::{
+    EC_PUBLIC_KEY, ECDSA_SHA256, ECDSA_SHA384, ECDSA_SHA512, ED25519, P256, P384, P521, RSA, RSA_SHA256,
+};
+use super::public::{bits, curve};
 use crate::failure::{Failure, Result};
-use crate::profile::Algorithm;
 
-pub(super) const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
-pub(super) const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
-pub(super) const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
-pub(super) const P521: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.35");
-pub(super) const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
-pub(super) const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
-pub(super) const RSA_SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.11");
-pub(super) const ECDSA_SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.2");
-pub(super) const ECDSA_SHA384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.3");
-pub(super) const ECDSA_SHA512: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.4");
+/// The smallest exponent that `ring` signs with (FIPS 186-5 section A.1.1 has the same limit).
+const MIN_RSA_EXPONENT: u64 = 65_537;
 
-/// What `ring` signs with (FIPS 186-5 section A.1.1 has the same bound).
-const LEAST_EXPONENT: u64 = 65_537;
-
-/// Wiped from memory when dropped (`ring` keeps its RSA numbers to itself); it has no `Debug`.
+/// Wiped from memory when dropped (`ring` does not expose its RSA numbers); it has no `Debug`.
 pub(super) enum Key {
     P256(p256::ecdsa::SigningKey),
     P384(p384::ecdsa::SigningKey),
     P521(p521::ecdsa::SigningKey),
     Ed25519(ed25519_dalek::SigningKey),
-    /// Of an imported CA only.
+    /// Only for an imported CA.
     Rsa(Rsa),
 }
 
@@ -45,13 +38,13 @@ pub(super) struct Rsa {
     pkcs1: Zeroizing<Vec<u8>>,
 }
 
-/// Has the table made by which P-256 multiplies, which the first key would make: it takes as long as ten certificates, and may be
-/// made beside what comes before them.
+/// Builds the table for P-256 multiplication, which the first key would build: it takes as long as ten certificates,
+/// and can run in parallel with earlier steps.
 pub fn warm_up() {
     let _ = p256::ecdsa::SigningKey::from_slice(&[1; 32]);
 }
 
-/// A private key as PKCS#8 PEM, the form that etcd reads. Its `Debug` shows nothing of it.
+/// A private key as PKCS#8 PEM, the form that etcd reads. Its `Debug` reveals nothing of it.
 #[derive(Clone)]
 pub struct KeyPem(Zeroizing<String>);
 
@@ -68,36 +61,8 @@ impl fmt::Debug for KeyPem {
 }
 
 impl Key {
-    /// The key of this algorithm and label.
-    ///
-    /// Part of the format: changing it changes every key of every cluster.
-    pub fn derive(secret: &Secret, algorithm: Algorithm, label: &[&str]) -> Result<Self> {
-        let name = algorithm.to_string();
-        let label = [&["key", name.as_str()], label].concat();
-        match algorithm {
-            Algorithm::P256 => {
-                sample::<32, _>(secret, &label, |b| p256::ecdsa::SigningKey::from_slice(b).ok())
-                    .map(Self::P256)
-            }
-            Algorithm::P384 => {
-                sample::<48, _>(secret, &label, |b| p384::ecdsa::SigningKey::from_slice(b).ok())
-                    .map(Self::P384)
-            }
-            // 521 bits are 65 bytes and one bit.
-            Algorithm::P521 => sample::<66, _>(secret, &label, |b| {
-                b[0] &= 1;
-                p521::ecdsa::SigningKey::from_slice(b).ok()
-            })
-            .map(Self::P521),
-            Algorithm::Ed25519 => {
-                let seed = secret.derive::<32>(&label)?;
-                Ok(Self::Ed25519(ed25519_dalek::SigningKey::from_bytes(&seed)))
-            }
-        }
-    }
-
     /// # Errors
-    /// `Exit::Untrusted` when it is not PKCS#8 or holds a key that Kiln does not sign with.
+    /// `Exit::Untrusted` when it is not PKCS#8 or is a key that Kiln does not sign with.
     pub fn from_pkcs8(der: &[u8]) -> Result<Self> {
         let damaged = || Failure::untrusted("the private key is damaged");
         let info = PrivateKeyInfoRef::from_der(der)
@@ -111,7 +76,7 @@ impl Key {
         }
         if oid != EC_PUBLIC_KEY {
             return Err(Failure::untrusted(format!(
-                "the private key's algorithm, {oid}, is not one that kiln signs with; use an EC key (P-256, \
+                "the private key's algorithm, {oid}, is not supported; use an EC key (P-256, \
                  P-384, P-521), an Ed25519 key or an RSA key"
             )));
         }
@@ -126,21 +91,21 @@ impl Key {
             P384 => p384::SecretKey::try_from(info).map(|k| Self::P384(k.into())).map_err(|_| damaged()),
             P521 => p521::SecretKey::try_from(info).map(|k| Self::P521(k.into())).map_err(|_| damaged()),
             other => Err(Failure::untrusted(format!(
-                "the private key's curve, {other}, is not one that kiln signs with; use P-256, P-384 or P-521"
+                "the private key's curve, {other}, is not supported; use P-256, P-384 or P-521"
             ))),
         }
     }
 
     /// From an `RSAPrivateKey` (RFC 8017 A.1.2).
     pub fn from_pkcs1(der: &[u8]) -> Result<Self> {
-        // `ring` says "TooSmall" of a modulus and of an exponent alike.
+        // `ring` reports "TooSmall" for a modulus and an exponent alike.
         if let Ok((bits, exponent)) = public_half(der)
             && bits >= 2048
-            && exponent < LEAST_EXPONENT
+            && exponent < MIN_RSA_EXPONENT
         {
             return Err(Failure::untrusted(format!(
-                "the RSA private key is refused: its public exponent is {exponent}, and {LEAST_EXPONENT} is the least that \
-                 kiln signs with; make a CA with a new key"
+                "the RSA private key is refused: its public exponent is {exponent}, but Kiln needs at least {MIN_RSA_EXPONENT}; \
+                 create a CA with a new key"
             )));
         }
         let pair = ring::rsa::KeyPair::from_der(der).map_err(|rejected| {
@@ -155,9 +120,9 @@ impl Key {
     /// for Ed25519.
     pub fn to_pkcs8(&self) -> Result<SecretDocument> {
         let document = match self {
-            Self::P256(key) => key.to_pkcs8_der(),
-            Self::P384(key) => key.to_pkcs8_der(),
-            Self::P521(key) => key.to_pkcs8_der(),
+            Self::P256(key) => ec_pkcs8(P256, &Zeroizing::new(key.to_bytes()), &self.public()?),
+            Self::P384(key) => ec_pkcs8(P384, &Zeroizing::new(key.to_bytes()), &self.public()?),
+            Self::P521(key) => ec_pkcs8(P521, &Zeroizing::new(key.to_bytes()), &self.public()?),
             Self::Ed25519(key) => {
                 let pair =
                     ed25519_dalek::pkcs8::KeypairBytes { secret_key: key.to_bytes(), public_key: None };
@@ -201,22 +166,22 @@ impl Key {
         .map_err(|error| Failure::untrusted(format!("the public key cannot be written: {error}")))
     }
 
-    /// What `sign` signs with: the hash follows from the key (RFC 5480 section 4, RFC 8410).
+    /// The algorithm of `sign`: the hash follows from the key (RFC 5480 section 4, RFC 8410).
     pub fn signature_algorithm(&self) -> AlgorithmIdentifier {
         let (oid, parameters) = match self {
             Self::P256(_) => (ECDSA_SHA256, None),
             Self::P384(_) => (ECDSA_SHA384, None),
             Self::P521(_) => (ECDSA_SHA512, None),
             Self::Ed25519(_) => (ED25519, None),
-            // RFC 4055 section 5 asks for the NULL.
+            // RFC 4055 section 5 requires the NULL.
             Self::Rsa(_) => (RSA_SHA256, Some(Any::null())),
         };
         AlgorithmIdentifier { oid, parameters }
     }
 
-    /// The same bytes, the same signature: RFC 6979 for EC, RFC 8032, and PKCS#1 v1.5 has no chance in it.
+    /// The same bytes give the same signature: RFC 6979 for EC, RFC 8032, and PKCS#1 v1.5 uses no randomness.
     pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>> {
-        let fault = |_| Failure::untrusted("signing a certificate went wrong");
+        let fault = |_| Failure::untrusted("signing the certificate was not possible");
         match self {
             Self::P256(key) => {
                 let signature: p256::ecdsa::Signature = key.try_sign(message).map_err(fault)?;
@@ -233,80 +198,51 @@ impl Key {
             Self::Ed25519(key) => Ok(key.try_sign(message).map_err(fault)?.to_bytes().to_vec()),
             Self::Rsa(key) => {
                 let mut signature = vec![0; key.pair.public().modulus_len()];
-                let chance = ring::rand::SystemRandom::new();
+                let chance = chance();
                 key.pair
                     .sign(&ring::signature::RSA_PKCS1_SHA256, &chance, message, &mut signature)
-                    .map_err(|_| Failure::untrusted("signing a certificate went wrong"))?;
+                    .map_err(|_| Failure::untrusted("signing the certificate was not possible"))?;
                 Ok(signature)
             }
         }
     }
 }
 
-/// Rejection sampling: numbers by a counter until one lies within the curve's order, so that every key is
-/// equally likely. P-256's first number is good but once in 2^32.
-fn sample<const N: usize, K>(
-    secret: &Secret,
-    label: &[&str],
-    accept: impl Fn(&mut [u8; N]) -> Option<K>,
-) -> Result<K> {
-    for counter in 0..256 {
-        let counter = counter.to_string();
-        let mut bytes = secret.derive::<N>(&[label, &[&counter]].concat())?;
-        if let Some(key) = accept(&mut bytes) {
-            return Ok(key);
-        }
-    }
-    Err(Failure::untrusted("no private key can be derived from this keystore's secret"))
+/// An `ECPrivateKey` (RFC 5915) in PKCS#8, with the public key, in the form of `p256` and related crates: they compute
+/// the public key again for that, which takes as long as a signature.
+fn ec_pkcs8(
+    curve: ObjectIdentifier,
+    private: &[u8],
+    public: &SubjectPublicKeyInfo,
+) -> pkcs8::Result<SecretDocument> {
+    let key = EcPrivateKey {
+        private_key: private,
+        parameters: None,
+        public_key: Some(public.subject_public_key.raw_bytes()),
+    };
+    let key = Zeroizing::new(key.to_der()?);
+    let parameters = Some(AnyRef::from(&curve));
+    let algorithm = pkcs8::AlgorithmIdentifierRef { oid: EC_PUBLIC_KEY, parameters };
+    Ok(SecretDocument::encode_msg(&PrivateKeyInfoRef::new(algorithm, OctetStringRef::new(&key)?))?)
 }
 
-/// RFC 7093 section 2, method 1: the first 160 bits of the SHA-256 of the public key's bits.
-pub(super) fn identifier(key: &SubjectPublicKeyInfo) -> Vec<u8> {
-    let digest = crate::values::Digest::of(key.subject_public_key.raw_bytes());
-    digest.bytes()[..20].to_vec()
-}
-
-/// The bits of the public key that belongs to a private one in PKCS#8, which is to be of the same kind as `like`. Where `ring`
-/// reads such keys it does, which had no part in making them; it looks whether the two halves belong together.
+/// The bits of the public key that belongs to a private one in PKCS#8, which must be of the same kind as `like`.
+/// `ring` reads the key where it can, because it is independent of the code that made it; it checks that the two
+/// halves belong together.
 pub(super) fn public_bits(pkcs8: &[u8], like: &SubjectPublicKeyInfo) -> Result<Vec<u8>> {
     let by_ring = match curve(like) {
         Some(P256) => &ring::signature::ECDSA_P256_SHA256_ASN1_SIGNING,
         Some(P384) => &ring::signature::ECDSA_P384_SHA384_ASN1_SIGNING,
         _ => return Ok(Key::from_pkcs8(pkcs8)?.public()?.subject_public_key.raw_bytes().to_vec()),
     };
-    // Chance is for signatures, and none is made.
-    let chance = ring::rand::SystemRandom::new();
+    // ring's interface requires random numbers, which only signing would use.
+    let chance = chance();
     ring::signature::EcdsaKeyPair::from_pkcs8(by_ring, pkcs8, &chance)
         .map(|pair| pair.public_key().as_ref().to_vec())
         .map_err(|rejected| Failure::untrusted(format!("the private key is refused ({rejected})")))
 }
 
-/// Whether two are the same key, whatever their parameters look like.
-pub(super) fn same(one: &SubjectPublicKeyInfo, other: &SubjectPublicKeyInfo) -> bool {
-    one.algorithm.oid == other.algorithm.oid && one.subject_public_key == other.subject_public_key
-}
-
-/// The curve of an EC key, where it is given by name.
-pub(super) fn curve(key: &SubjectPublicKeyInfo) -> Option<ObjectIdentifier> {
-    key.algorithm.parameters.as_ref().and_then(|parameters| parameters.decode_as().ok())
-}
-
-/// The size of an RSA modulus in bits (RFC 8017 A.1.1); `None` when it is no RSA key.
-pub(super) fn rsa_bits(key: &SubjectPublicKeyInfo) -> Option<usize> {
-    if key.algorithm.oid != RSA {
-        return None;
-    }
-    let numbers = Vec::<Uint>::from_der(key.subject_public_key.raw_bytes()).ok()?;
-    bits(numbers.first()?)
-}
-
-fn bits(number: &Uint) -> Option<usize> {
-    let bytes = number.as_bytes();
-    let first = bytes.iter().position(|byte| *byte != 0)?;
-    Some((bytes.len() - first) * 8 - bytes[first].leading_zeros() as usize)
-}
-
-/// The bits of the modulus and the public exponent of an `RSAPrivateKey` (RFC 8017 A.1.2). Nothing of it is secret.
+/// The bits of the modulus and the public exponent of an `RSAPrivateKey` (RFC 8017 A.1.2). Neither is secret.
 fn public_half(pkcs1: &[u8]) -> std::result::Result<(usize, u64), x509_cert::der::Error> {
     let mut fields = SliceReader::new(AnyRef::from_der(pkcs1)?.value())?;
     let _version = fields.tlv_bytes()?;
@@ -319,38 +255,13 @@ fn public_half(pkcs1: &[u8]) -> std::result::Result<(usize, u64), x509_cert::der
     Ok((bits(&modulus).unwrap_or(0), exponent.unwrap_or(u64::MAX)))
 }
 
-/// A public key's kind for people: `P-256`, `Ed25519`, `RSA 2048`.
-///
-/// # Errors
-/// What it is instead, as in "has an EC key …", when it is not one that Kiln can verify signatures with.
-pub(super) fn kind(key: &SubjectPublicKeyInfo) -> std::result::Result<String, String> {
-    Ok(match (key.algorithm.oid, curve(key)) {
-        (EC_PUBLIC_KEY, Some(P256)) => "P-256".to_owned(),
-        (EC_PUBLIC_KEY, Some(P384)) => "P-384".to_owned(),
-        (EC_PUBLIC_KEY, Some(P521)) => "P-521".to_owned(),
-        (EC_PUBLIC_KEY, Some(other)) => {
-            return Err(format!("an EC key on the curve {other}; use P-256, P-384 or P-521"));
-        }
-        (EC_PUBLIC_KEY, None) => {
-            return Err("an EC key whose curve is written out as parameters instead of by its name, which etcd does not \
-                        read; make the CA with `-pkeyopt ec_param_enc:named_curve`"
-                .to_owned());
-        }
-        (ED25519, _) => "Ed25519".to_owned(),
-        (RSA, _) => match rsa_bits(key) {
-            Some(bits) => format!("RSA {bits}"),
-            None => return Err("a damaged RSA key".to_owned()),
-        },
-        (other, _) => {
-            return Err(format!("a key of the algorithm {other}; use ECDSA, Ed25519 or RSA"));
-        }
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pki::secret::hex;
+    use crate::pki::public::same;
+    use crate::pki::secret::Secret;
+    use crate::profile::Algorithm;
+    use crate::values::hex;
 
     const ALGORITHMS: [Algorithm; 4] =
         [Algorithm::P256, Algorithm::P384, Algorithm::P521, Algorithm::Ed25519];
@@ -424,20 +335,6 @@ mod tests {
                 assert!(refused.contains("the private key is refused"), "{refused}");
             }
         }
-    }
-
-    #[test]
-    fn sampling_goes_on_until_a_number_fits() {
-        let secret = Secret::new(&[7; 32]);
-        let tried = std::cell::RefCell::new(Vec::new());
-        let third = sample::<32, _>(&secret, &["x"], |bytes| {
-            tried.borrow_mut().push(*bytes);
-            (tried.borrow().len() == 3).then_some(*bytes)
-        });
-        let tried = tried.into_inner();
-        assert_eq!(third.unwrap(), tried[2]);
-        assert!(tried[0] != tried[1] && tried[1] != tried[2]);
-        assert!(sample::<32, ()>(&secret, &["x"], |_| None).is_err(), "and gives up in the end");
     }
 
     #[test]

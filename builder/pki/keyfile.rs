@@ -1,20 +1,22 @@
-//! Reading a CA's private key in the forms that openssl, cfssl and smallstep write it in.
+//! Reads a CA's private key in the forms that openssl, cfssl and smallstep write.
 
 use pkcs8::{EncryptedPrivateKeyInfoRef, PrivateKeyInfoRef};
 use x509_cert::SubjectPublicKeyInfo;
 use x509_cert::der::asn1::{AnyRef, ObjectIdentifier, OctetStringRef};
 use x509_cert::der::{Decode, Reader, SliceReader, TagNumber};
 
-use super::key::{self, EC_PUBLIC_KEY, Key};
+use super::key::Key;
+use super::oid::EC_PUBLIC_KEY;
 use super::pem::{self, Block};
+use super::public;
 use crate::failure::{Failure, Result};
 
-/// An encrypted key may ask for this many rounds; OpenSSL's default is 2048, others go up to a million.
-const MOST_ROUNDS: u32 = 10_000_000;
+/// The limit on rounds for an encrypted key; OpenSSL's default is 2048, other programs use up to a million.
+const MAX_KDF_ROUNDS: u32 = 10_000_000;
 
 /// The one private key of a PEM text: PKCS#8, encrypted PKCS#8, SEC1 or PKCS#1.
 ///
-/// `of` is the public key of the CA's certificate: a SEC1 key may leave its curve out.
+/// `of` is the public key of the CA's certificate: a SEC1 key may omit its curve.
 ///
 /// # Errors
 /// `Exit::Untrusted`, each reason with a sentence of its own, without a byte of the key.
@@ -27,7 +29,7 @@ pub(super) fn read(text: &[u8], passphrase: Option<&str>, of: &SubjectPublicKeyI
     };
     if block.encrypted {
         return Err(Failure::untrusted(
-            "the key is encrypted in a way that PEM has outgrown (Proc-Type: 4,ENCRYPTED); convert it with \
+            "the key uses the obsolete PEM encryption (Proc-Type: 4,ENCRYPTED); convert it with \
              `openssl pkcs8 -topk8 -in KEY -out NEW`",
         ));
     }
@@ -38,18 +40,16 @@ pub(super) fn read(text: &[u8], passphrase: Option<&str>, of: &SubjectPublicKeyI
         "EC PRIVATE KEY" => from_sec1(&block.der, of),
         "CERTIFICATE" => Err(Failure::untrusted("the key file holds a certificate instead of a private key")),
         "OPENSSH PRIVATE KEY" => Err(Failure::untrusted(
-            "the key is in OpenSSH's form; convert it with `ssh-keygen -p -m PKCS8 -f KEY`",
+            "the key is in OpenSSH format; convert it with `ssh-keygen -p -m PKCS8 -f KEY`",
         )),
-        _ => Err(Failure::untrusted(
-            "the key file holds something else than a private key in PKCS#8, SEC1 or PKCS#1 form",
-        )),
+        _ => Err(Failure::untrusted("the key file has no private key in PKCS#8, SEC1 or PKCS#1 form")),
     }
 }
 
 fn decrypt(block: &Block, passphrase: Option<&str>) -> Result<Key> {
     let unknown = || {
         Failure::untrusted(
-            "the key is encrypted by a method that kiln does not know; convert it with \
+            "the key is encrypted with a method that Kiln does not support; convert it with \
              `openssl pkcs8 -topk8 -v2 aes-256-cbc -in KEY -out NEW`",
         )
     };
@@ -58,14 +58,14 @@ fn decrypt(block: &Block, passphrase: Option<&str>) -> Result<Key> {
         Failure::untrusted("the key is encrypted; give its passphrase with --passphrase-file")
     })?;
     let scheme = info.encryption_algorithm.pbes2().ok_or_else(unknown)?;
-    if scheme.kdf.pbkdf2().is_some_and(|kdf| kdf.iteration_count > MOST_ROUNDS) {
+    if scheme.kdf.pbkdf2().is_some_and(|kdf| kdf.iteration_count > MAX_KDF_ROUNDS) {
         return Err(Failure::untrusted(format!(
-            "the key's encryption asks for more than {MOST_ROUNDS} rounds; convert it with `openssl pkcs8 -topk8`"
+            "the key's encryption asks for more than {MAX_KDF_ROUNDS} rounds; convert it with `openssl pkcs8 -topk8`"
         )));
     }
     let wrong = || Failure::untrusted("the passphrase is wrong, or the key file is damaged");
     match info.decrypt(passphrase) {
-        // A wrong passphrase passes the padding's check once in 256 times, and then gives junk.
+        // A wrong passphrase passes the check of the padding once in 256 times, and then gives random bytes.
         Ok(document) if PrivateKeyInfoRef::from_der(document.as_bytes()).is_ok() => {
             Key::from_pkcs8(document.as_bytes())
         }
@@ -75,12 +75,12 @@ fn decrypt(block: &Block, passphrase: Option<&str>) -> Result<Key> {
     }
 }
 
-/// An `ECPrivateKey` (RFC 5915), wrapped as the PKCS#8 that it is the middle of.
+/// An `ECPrivateKey` (RFC 5915), wrapped in PKCS#8.
 fn from_sec1(der: &[u8], of: &SubjectPublicKeyInfo) -> Result<Key> {
     let damaged = || Failure::untrusted("the EC private key is damaged, or its curve is not given by name");
     let curve = match curve_of(der).map_err(|_| damaged())? {
         Some(curve) => curve,
-        None => key::curve(of).ok_or_else(damaged)?,
+        None => public::curve(of).ok_or_else(damaged)?,
     };
     let algorithm =
         pkcs8::AlgorithmIdentifierRef { oid: EC_PUBLIC_KEY, parameters: Some(AnyRef::from(&curve)) };

@@ -1,4 +1,4 @@
-//! `keystore.toml`: whose keystore it is, and the rounds of certificates that were issued from it.
+//! `keystore.toml`: the cluster of the keystore, and the rounds of certificates that were issued from it.
 
 use serde::Deserialize;
 
@@ -7,10 +7,11 @@ use super::record::{Fixed, Formed, RawFixed, RawFormed};
 use crate::failure::{Failure, Result};
 use crate::values::Epoch;
 
-/// The keystore schemas that this Kiln writes and reads: without a record of what was issued and what has formed, and with
-/// one. A Kiln that knows no record must not build from a keystore that has one.
+/// The keystore schemas that this version of Kiln writes and reads: without a record of issued CAs and formed
+/// clusters, and with one. A version of Kiln that does not know the record must not build from a keystore that has
+/// one.
 pub const SCHEMA: u32 = 1;
-pub const RECORDED: u32 = 2;
+pub const SCHEMA_WITH_RECORD: u32 = 2;
 
 /// One round of leaf certificates.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,13 +22,13 @@ pub(super) struct Issue {
 }
 
 impl Issue {
-    /// Part of the label of every key of this round.
+    /// A part of the label of every key of this round.
     pub fn label(&self) -> String {
         format!("issue {}", self.number)
     }
 }
 
-/// Numbered from 1 without a gap, none dated before the one that it follows.
+/// Numbered from 1 without a gap, in the order of their dates.
 #[derive(Clone)]
 pub(super) struct Issues {
     first: Issue,
@@ -51,15 +52,15 @@ impl Issues {
         std::iter::once(&self.first).chain(&self.later)
     }
 
-    /// With one more.
+    /// Adds one.
     ///
     /// # Errors
-    /// `Exit::Unsafe` when it is dated before the latest.
+    /// `Exit::Unsafe` when its date is before the latest.
     pub fn and(mut self, date: Epoch) -> Result<Self> {
         let last = self.latest();
         if date < last.date {
             return Err(Failure::unsafe_to(format!(
-                "the keystore's latest issue is dated {}, after {date}; look at the clock, or give a later date",
+                "the keystore's latest issue is dated {}, after {date}; check the clock, or give a later date",
                 last.date
             )));
         }
@@ -84,7 +85,7 @@ pub(super) struct List {
     _check: String,
     /// Absent until the first build.
     issued: Option<RawFixed>,
-    /// Absent until the first cluster is sealed, and of those that were sealed before there was a record.
+    /// Absent until the first cluster is sealed, and for those that were sealed before there was a record.
     #[serde(default)]
     formed: Vec<RawFormed>,
     issue: Vec<RawIssue>,
@@ -111,15 +112,15 @@ impl List {
             schema: u32,
         }
         let Schema { schema } = toml::from_str(text).map_err(|_| changed())?;
-        if ![SCHEMA, RECORDED].contains(&schema) {
+        if ![SCHEMA, SCHEMA_WITH_RECORD].contains(&schema) {
             return Err(Failure::untrusted(format!(
-                "keystore schema {schema} is not supported; this kiln reads the schemas {SCHEMA} and {RECORDED}"
+                "keystore schema {schema} is not supported; this version of Kiln reads the schemas {SCHEMA} and {SCHEMA_WITH_RECORD}"
             )));
         }
         toml::from_str(text).map_err(|_| changed())
     }
 
-    /// What was issued and what has formed.
+    /// The issuing CA and the formed clusters.
     pub fn record(&self) -> Result<(Option<Fixed>, Vec<Formed>)> {
         let fixed = self.issued.as_ref().map(RawFixed::read).transpose()?;
         Ok((fixed, self.formed.iter().map(RawFormed::read).collect::<Result<_>>()?))

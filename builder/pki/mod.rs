@@ -1,13 +1,15 @@
-//! The keystore, and the certificates that come out of it.
+//! The keystore, and the certificates that are issued from it.
 //!
-//! Everything here is derived: the same keystore, profile and program give the same keys, serial numbers,
-//! dates and signatures. Today's date is the caller's to say, and only when a keystore is made or renewed.
+//! Everything here is derived: the same keystore, profile and program give the same keys, serial numbers, dates and
+//! signatures. The caller provides today's date, and only when a keystore is made or renewed.
 
 mod authorities;
 mod authority;
 mod certificate;
 mod chain;
+mod chance;
 mod damage;
+mod derive;
 mod import;
 mod imported;
 mod judge;
@@ -16,22 +18,21 @@ mod keyfile;
 mod keystore;
 mod list;
 mod names;
+mod oid;
 mod pem;
 mod place;
 mod presented;
+mod public;
 mod record;
 mod seal;
 mod secret;
 mod show;
 mod signature;
 
-pub use authorities::Authorities;
-pub use authority::{Authority, Issued, Root};
+pub(crate) use authorities::Authorities;
+pub use authority::{Authority, Issued};
 pub use judge::Remark;
-pub use key::{KeyPem, warm_up};
+pub(crate) use key::warm_up;
 pub use keystore::{Keystore, resealed};
-pub use list::SCHEMA;
-pub use presented::Presented;
-pub use record::{Formed, Member, Series};
+pub(crate) use presented::Presented;
 pub use seal::{Sealed, Witness};
-pub use show::Ca;

@@ -1,4 +1,4 @@
-//! A CA's name constraints (RFC 5280 4.2.1.10), read as Go's crypto/x509 reads them, because etcd will.
+//! A CA's name constraints (RFC 5280 4.2.1.10), interpreted as in Go's crypto/x509, because etcd uses that.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -13,7 +13,7 @@ use crate::plan::CertificateSpec;
 use crate::values::printable;
 
 /// # Errors
-/// `Exit::Untrusted` when they constrain a kind of name that etcd would refuse to judge.
+/// `Exit::Untrusted` when they constrain a kind of name that etcd would refuse to check.
 pub(super) fn limits(certificate: &Certificate) -> Result<Option<NameConstraints>> {
     let Some(limits) = certificate.extension::<NameConstraints>()? else { return Ok(None) };
     let all = subtrees(&limits.permitted_subtrees).chain(subtrees(&limits.excluded_subtrees));
@@ -21,7 +21,7 @@ pub(super) fn limits(certificate: &Certificate) -> Result<Option<NameConstraints
         let known = match &subtree.base {
             GeneralName::DnsName(_) => true,
             GeneralName::IpAddress(range) => matches!(range.as_bytes().len(), 8 | 32),
-            // Leaves have no such names, so nothing can be wrong with them.
+            // Leaves have no such names, so these constraints always hold.
             GeneralName::Rfc822Name(_) | GeneralName::UniformResourceIdentifier(_) => true,
             _ => false,
         };
@@ -43,7 +43,7 @@ pub(super) fn check(limits: &NameConstraints, spec: &CertificateSpec) -> Result<
     for name in names {
         if let Some(why) = objection(limits, &name) {
             return Err(Failure::untrusted(format!(
-                "the CA's name constraints do not allow {name}, which the {} certificate of {} has to carry: {why}; \
+                "the CA's name constraints do not allow {name}, which the {} certificate of {} must contain: {why}; \
                  use another CA or other names",
                 spec.file, spec.common_name
             )));
@@ -52,7 +52,7 @@ pub(super) fn check(limits: &NameConstraints, spec: &CertificateSpec) -> Result<
     Ok(())
 }
 
-/// What can be said before any node is known: every server certificate carries these names.
+/// A check that needs no node: every server certificate has these names.
 ///
 /// # Errors
 /// `Exit::Untrusted` when one of them is not allowed, so that no node could have a certificate.
@@ -62,7 +62,7 @@ pub(super) fn check_loopback(ca: &Certificate, limits: &NameConstraints) -> Resu
         if let Some(why) = objection(limits, &name) {
             return Err(Failure::untrusted(format!(
                 "the name constraints of {}, or of a CA above it, do not allow {name}, which every node's server \
-                 certificate carries: {why}; use another CA",
+                 certificate contains: {why}; use another CA",
                 ca.name()
             )));
         }
@@ -70,7 +70,7 @@ pub(super) fn check_loopback(ca: &Certificate, limits: &NameConstraints) -> Resu
     Ok(())
 }
 
-/// The constraint that forbids a name.
+/// The constraint that forbids a name, if any.
 fn objection(limits: &NameConstraints, name: &Name<'_>) -> Option<String> {
     let excluded = subtrees(&limits.excluded_subtrees).find(|tree| matches(&tree.base, name) == Some(true));
     if let Some(tree) = excluded {
@@ -79,7 +79,7 @@ fn objection(limits: &NameConstraints, name: &Name<'_>) -> Option<String> {
     let of_its_kind: Vec<_> = subtrees(&limits.permitted_subtrees)
         .filter_map(|tree| matches(&tree.base, name).map(|fits| (tree, fits)))
         .collect();
-    // Without any permitted tree of its kind, a name is free.
+    // Without a permitted subtree of its kind, a name is unconstrained.
     if of_its_kind.is_empty() || of_its_kind.iter().any(|(_, fits)| *fits) {
         return None;
     }
@@ -128,7 +128,7 @@ fn subtrees(trees: &Option<GeneralSubtrees>) -> impl Iterator<Item = &GeneralSub
     trees.iter().flatten()
 }
 
-/// `None` when the tree is about another kind of name.
+/// `None` when the subtree is for another kind of name.
 fn matches(tree: &GeneralName, name: &Name<'_>) -> Option<bool> {
     match (tree, name) {
         (GeneralName::DnsName(domain), Name::Dns(name)) => Some(below(domain.as_str(), name)),
@@ -137,7 +137,7 @@ fn matches(tree: &GeneralName, name: &Name<'_>) -> Option<bool> {
     }
 }
 
-/// A domain covers itself and what is below it; with a leading dot only what is below; empty, everything.
+/// A domain covers itself and its subdomains; with a leading dot only its subdomains; an empty one covers everything.
 fn below(domain: &str, name: &str) -> bool {
     let (domain, name) = (domain.to_ascii_lowercase(), name.to_ascii_lowercase());
     match domain.strip_prefix('.') {
@@ -147,7 +147,7 @@ fn below(domain: &str, name: &str) -> bool {
     }
 }
 
-/// An address and a mask of the same length, one after the other.
+/// `range` is an address and a mask of the same length, one after the other.
 fn within(range: &[u8], ip: IpAddr) -> bool {
     let octets = match ip {
         IpAddr::V4(ip) => ip.octets().to_vec(),

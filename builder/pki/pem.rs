@@ -1,4 +1,4 @@
-//! PEM as people keep it (RFC 7468, leniently): text between the blocks, any line width, CR LF.
+//! PEM as users store it (RFC 7468, leniently): text between the blocks, any line width, CR LF.
 
 use x509_cert::der::pem;
 use zeroize::Zeroizing;
@@ -6,11 +6,11 @@ use zeroize::Zeroizing;
 use crate::failure::{Failure, Result};
 use crate::values::printable;
 
-/// Windows' editors write it at the beginning of UTF-8 files.
+/// Windows editors write it at the beginning of UTF-8 files.
 const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
 
-/// How much text of a file is looked at: a bundle of all public CAs of the world has a quarter of it.
-const LIMIT: usize = 1 << 20;
+/// The limit on a file: a bundle of all public CAs of the world has a quarter of it.
+const MAX_PEM_BYTES: usize = 1 << 20;
 
 /// One `-----BEGIN label-----` block.
 pub(super) struct Block {
@@ -25,7 +25,7 @@ pub(super) struct Block {
 /// # Errors
 /// `Exit::Untrusted` with a sentence; the text itself is not quoted.
 pub(super) fn blocks(text: &[u8]) -> Result<Vec<Block>> {
-    if text.len() > LIMIT {
+    if text.len() > MAX_PEM_BYTES {
         return Err(Failure::untrusted(
             "the file is larger than a mebibyte; it is not a certificate or a key",
         ));
@@ -41,7 +41,7 @@ pub(super) fn blocks(text: &[u8]) -> Result<Vec<Block>> {
     }
     let text = text.strip_prefix(&BYTE_ORDER_MARK).unwrap_or(text);
     let mut found = Vec::new();
-    // Text around the blocks may be in any encoding; in a block, a line that is not UTF-8 is junk.
+    // Text around the blocks may be in any encoding; within a block, a line that is not UTF-8 is an error.
     let mut lines = text.split(|byte| *byte == b'\n').map(|line| std::str::from_utf8(line).map(str::trim));
     while let Some(line) = lines.next() {
         let Ok(line) = line else { continue };
@@ -70,14 +70,14 @@ pub(super) fn blocks(text: &[u8]) -> Result<Vec<Block>> {
 }
 
 fn junk() -> Failure {
-    Failure::untrusted("a PEM block holds something else than base64")
+    Failure::untrusted("a PEM block is not base64")
 }
 
 fn decode(label: &str, body: &str) -> Result<Zeroizing<Vec<u8>>> {
     if !body.is_ascii() {
         return Err(junk());
     }
-    // Brought to 64 characters a line, which is all that the decoder reads.
+    // Wrapped at 64 characters a line, because the decoder requires that.
     let mut strict = Zeroizing::new(format!("-----BEGIN {label}-----\n"));
     for start in (0..body.len()).step_by(64) {
         strict.push_str(&body[start..body.len().min(start + 64)]);
@@ -129,7 +129,7 @@ mod tests {
         assert!(blocks(b"-----BEGIN X-----\nAAAA\xfc\n-----END X-----").is_err());
         let utf_16: Vec<u8> = "\u{feff}-----BEGIN X-----".encode_utf16().flat_map(u16::to_le_bytes).collect();
         assert!(blocks(&utf_16).err().unwrap().to_string().contains("UTF-16"));
-        assert!(blocks(&vec![b'x'; LIMIT + 1]).is_err());
+        assert!(blocks(&vec![b'x'; MAX_PEM_BYTES + 1]).is_err());
     }
 
     #[test]

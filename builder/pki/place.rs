@@ -1,4 +1,4 @@
-//! The keystore's directory: that it, and every part of it, is there for its owner alone.
+//! The keystore's directory: checks that only its owner may access it and its parts.
 
 use std::path::{Path, PathBuf};
 
@@ -13,8 +13,8 @@ pub(super) const SECRET: &str = "secret";
 pub(super) const CA: &str = "ca.pem";
 pub(super) const CA_KEY: &str = "ca-key.pem";
 
-/// The largest file that belongs into a keystore: the list with thousands of issues, or of members.
-pub(super) const LIMIT: u64 = 16 << 20;
+/// The largest file in a keystore: the list with thousands of issues, or of members.
+pub(super) const MAX_PART_BYTES: u64 = 16 << 20;
 
 pub(super) const PARTS: [&str; 4] = [LIST, SECRET, CA, CA_KEY];
 
@@ -22,20 +22,20 @@ pub(super) fn refuse_existing(dir: &Path) -> Result<()> {
     match disk::look(dir)? {
         None => Ok(()),
         Some(_) => Err(Failure::unsafe_to(format!(
-            "{} is there already, and is {}; a keystore is made where nothing is, so choose another --keystore",
+            "{} already exists, and is {}; choose another --keystore",
             dir.display(),
             disk::what(dir)
         ))),
     }
 }
 
-/// Whether a keystore, or what a killed run has left of one, is at the path; or anything else.
+/// Whether a keystore, or remains of one from a killed run, or anything else is at the path.
 pub(super) fn is_there(dir: &Path) -> Result<bool> {
     Ok(disk::look(dir)?.is_some() || (dir.file_name().is_some() && !disk::left_of(dir)?.is_empty()))
 }
 
-/// Removes what a killed run has left of a keystore, copies of its secret among it, or brings back what that run was
-/// replacing. What is not all Kiln's stays. The caller holds the lock.
+/// Removes the remains of a killed run, including copies of its secret, or restores the keystore that that run was
+/// replacing. A directory with files that are not Kiln's stays. The caller holds the lock.
 pub(super) fn sweep(dir: &Path) -> Result<()> {
     for left in disk::left_of(dir)? {
         let is_directory = disk::look(&left)?.is_some_and(|found| found.kind == Kind::Directory);
@@ -50,13 +50,13 @@ pub(super) fn sweep(dir: &Path) -> Result<()> {
     }
 }
 
-/// Whether the path is a keystore, and its directory and parts are there for its owner alone.
+/// Checks that the path is a keystore, and that only its owner may access its directory and parts.
 pub(super) fn check_place(dir: &Path) -> Result<()> {
     let shown = dir.display();
     match disk::look(dir)? {
         Some(found) if found.kind == Kind::Link => {
             return Err(Failure::unsafe_to(format!(
-                "{shown} is a symbolic link, which others may be able to turn; name the keystore's directory itself"
+                "{shown} is a symbolic link, which other users may be able to change; name the keystore's directory itself"
             )));
         }
         Some(found) if found.kind == Kind::Directory && is_keystore(dir)? => check_private(dir, &found)?,
@@ -87,24 +87,24 @@ pub(super) fn check_place(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Whether it has been one: with one of the two parts that all of them have.
+/// Whether it is or was a keystore: it has one of the two parts that all of them have.
 fn is_keystore(dir: &Path) -> Result<bool> {
     Ok(disk::look(&dir.join(LIST))?.is_some() || disk::look(&dir.join(SECRET))?.is_some())
 }
 
-/// Whether nobody else can put another keystore in the place of this one. A directory that is still to be made is fine.
+/// Checks that no other user can replace this keystore. A directory that does not exist yet is fine.
 pub(super) fn check_parent(dir: &Path) -> Result<()> {
     let parent = match dir.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
     match disk::look(parent)? {
-        // By a link, the directory that counts is the one behind it.
+        // If it is a link, the directory that it leads to is checked.
         Some(found) if found.kind == Kind::Link => check_parent(&disk::resolved(dir)),
         Some(found) if found.mode.lets_all_rename() => {
             let parent = parent.display();
             Err(Failure::unsafe_to(format!(
-                "{parent} has mode {}: every user may put another keystore in the place of {}; close it with `chmod o-w \
+                "{parent} has mode {}: every user can replace {}; close it with `chmod o-w \
                  {parent}`",
                 found.mode,
                 dir.display()
@@ -114,10 +114,10 @@ pub(super) fn check_parent(dir: &Path) -> Result<()> {
     }
 }
 
-/// Whether there is nothing in the directory but the keystore.
+/// Checks that the directory contains only the keystore.
 ///
 /// # Errors
-/// `Exit::Unsafe` with the name of what is: it would be lost where the directory is replaced whole.
+/// `Exit::Unsafe` with the name of another file: it would be lost when the directory is replaced whole.
 pub(super) fn refuse_strangers(dir: &Path) -> Result<()> {
     let strangers: Vec<String> =
         disk::list(dir)?.into_iter().filter(|name| !PARTS.contains(&name.as_str())).collect();
@@ -136,7 +136,7 @@ fn check_private(path: &Path, found: &Found) -> Result<()> {
     let path = path.display();
     if found.owner != disk::user() && found.owner != 0 {
         return Err(Failure::unsafe_to(format!(
-            "{path} belongs to another user (number {}), who may read and change the keys; run kiln as that user, or take it \
+            "{path} belongs to another user (UID {}), who may read and change the keys; run kiln as that user, or take it \
              over with `chown`",
             found.owner
         )));
@@ -145,8 +145,8 @@ fn check_private(path: &Path, found: &Found) -> Result<()> {
         return Ok(());
     }
     Err(Failure::unsafe_to(format!(
-        "{path} has mode {}: others than its owner may reach the keys; close it with `chmod go= {path}`, and if someone did, \
-         make a new keystore for a new cluster",
+        "{path} has mode {}: other users can read the keys; close it with `chmod go= {path}`, and if one of them may have done \
+         so, create a new keystore for a new cluster",
         found.mode
     )))
 }
@@ -157,10 +157,10 @@ pub(super) fn part(dir: &Path, name: &str) -> Result<Zeroizing<Vec<u8>>> {
     if disk::look(&path)?.is_none() {
         return Err(Failure::untrusted(format!("its file {name} is missing; restore it from a backup")));
     }
-    disk::read(&path, LIMIT).map(Zeroizing::new)
+    disk::read(&path, MAX_PART_BYTES).map(Zeroizing::new).map_err(|failure| failure.wrong_is(Exit::Untrusted))
 }
 
-/// The lock that `Staging` takes too, so that nobody replaces a keystore while it is read.
+/// The lock that `Staging` takes too, so that no run replaces a keystore while it is read.
 pub(super) fn lock_path(dir: &Path) -> Result<PathBuf> {
     match dir.file_name().and_then(|name| name.to_str()) {
         Some(name) => Ok(dir.with_file_name(format!(".{name}.lock"))),

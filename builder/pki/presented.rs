@@ -1,4 +1,4 @@
-//! Certificates that a server has shown: read without belief, to be compared with those that were issued.
+//! Certificates that a server has sent: parsed without being trusted, to be compared with those that were issued.
 
 use std::net::IpAddr;
 
@@ -11,7 +11,7 @@ use super::{chain, pem, signature};
 use crate::failure::{Failure, Result};
 use crate::values::Epoch;
 
-/// A certificate of somebody who may be anybody. Its names are printable.
+/// A certificate from an untrusted source. Its names are printable.
 #[derive(Clone)]
 pub struct Presented(Certificate);
 
@@ -25,7 +25,7 @@ impl Presented {
     /// All certificates of a PEM file, in its order.
     ///
     /// # Errors
-    /// `Exit::Untrusted` when one of its blocks is none.
+    /// `Exit::Untrusted` when one of its blocks is not a certificate.
     pub fn all_from_pem(text: &[u8]) -> Result<Vec<Self>> {
         let read = |block: &pem::Block| match block.label.as_str() {
             "CERTIFICATE" => Self::from_der(&block.der),
@@ -52,7 +52,7 @@ impl Presented {
         self.0.issuer_name()
     }
 
-    /// As the certificate has it.
+    /// The DER bytes in the certificate.
     pub fn subject_der(&self) -> &[u8] {
         self.0.subject()
     }
@@ -69,15 +69,15 @@ impl Presented {
         self.0.not_after()
     }
 
-    /// The subject alternative names, as a manifest has them: `DNS:cp-a`, `IP:10.0.0.1`.
+    /// The subject alternative names, in the form of a manifest: `DNS:cp-a`, `IP:10.0.0.1`.
     ///
     /// # Errors
-    /// `Exit::Untrusted` when the extension is broken.
+    /// `Exit::Untrusted` when the extension is invalid.
     pub fn sans(&self) -> Result<Vec<String>> {
         Ok(chain::alternative_names(&self.0)?.iter().map(readable).collect())
     }
 
-    /// Whether this is the other's issuer by name, and the signature is by its key.
+    /// Whether this is the other's issuer by name, and its key has made the signature.
     pub fn has_signed(&self, other: &Self) -> bool {
         let (by, of) = (&self.0, &other.0);
         by.subject() == of.issuer()

@@ -1,7 +1,7 @@
-//! What a keystore records: under which CA it has issued, and which clusters have formed from it.
+//! The record of a keystore: the CA under which it has issued, and the clusters that have formed from it.
 //!
-//! Both are facts that builds must not change by the way: members refuse one another's certificates under two CAs, and a
-//! cluster's identity follows from its members.
+//! A build must not change either by accident: members refuse each other's certificates under two CAs, and a cluster's
+//! identity follows from its members.
 
 use std::fmt::{self, Write};
 use std::str::FromStr;
@@ -15,18 +15,19 @@ use crate::failure::{Failure, Result};
 use crate::profile::Algorithm;
 use crate::values::{Digest, Invalid, Lifetime, NodeName, Token, Url};
 
-/// Which CA signs. Together with the secret and the first date of issue it fixes every byte of the CA's certificate.
+/// The CA that signs. Together with the secret and the first date of issue it determines every byte of the CA's
+/// certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Signer {
     Derived {
         algorithm: Algorithm,
         lifetime: Lifetime,
     },
-    /// The SHA-256 of the certificate of the CA that issues, DER.
+    /// The SHA-256 of the issuing CA's certificate, DER.
     Imported(Digest),
 }
 
-/// A minor release with all its patches, `3.5`: what etcd's data cannot go back from.
+/// A minor release with all its patches, `3.5`: etcd's data cannot be downgraded to an earlier one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Series {
     major: u16,
@@ -34,7 +35,7 @@ pub struct Series {
 }
 
 impl Series {
-    /// Whether etcd goes from the one to the other in one step: the same minor release, or the next.
+    /// Whether etcd can be upgraded from one to the other in one step: the same minor release, or the next.
     pub(super) fn leads_to(self, other: Series) -> bool {
         other == self || other == Series { minor: self.minor.saturating_add(1), ..self }
     }
@@ -63,11 +64,11 @@ impl fmt::Display for Series {
     }
 }
 
-/// What the first build has fixed.
+/// The choices that the first build has fixed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Fixed {
     pub signer: Signer,
-    /// The newest that was built with.
+    /// The newest release that was built with.
     pub etcd: Series,
 }
 
@@ -76,7 +77,7 @@ pub(super) struct Fixed {
 pub struct Formed {
     pub token: Token,
     pub id: ClusterId,
-    /// The release of the bundle that sealed it, the last one.
+    /// The release of the bundle that last sealed it.
     pub release: Release,
     pub(super) signer: Signer,
     /// Sorted by name; never empty.
@@ -91,10 +92,10 @@ pub struct Member {
 }
 
 impl Formed {
-    /// The cluster that these members, by name and peer URL, found with this token.
+    /// The cluster that these members, by name and peer URL, bootstrap with this token.
     ///
     /// # Errors
-    /// `Exit::Wrong` when there are none, or a name or a URL is there twice.
+    /// `Exit::Wrong` when there are none, or a name or a URL is a duplicate.
     pub(super) fn of(
         token: &Token,
         release: Release,
@@ -115,7 +116,7 @@ impl Formed {
         let is_twice = members.windows(2).any(|pair| pair[0].name == pair[1].name)
             || urls.windows(2).any(|pair| pair[0] == pair[1]);
         if members.is_empty() || is_twice {
-            return Err(Failure::wrong("its members are none, or one of them is there twice"));
+            return Err(Failure::wrong("it has no members, or lists one twice"));
         }
         let ids: Vec<MemberId> = members.iter().map(|member| member.id).collect();
         Ok(Self { token: token.clone(), id: cluster_id(&ids), release, signer, members })
@@ -190,10 +191,10 @@ impl RawFormed {
     }
 }
 
-/// The record's part of `keystore.toml`; empty where nothing is recorded.
+/// The record as a part of `keystore.toml`; empty where nothing is recorded.
 pub(super) fn render(fixed: Option<&Fixed>, formed: &[Formed]) -> String {
     let mut text = String::new();
-    // Writing into a String cannot fail.
+    // Writing to a String cannot fail.
     if let Some(fixed) = fixed {
         let _ = write!(text, "\n[issued]\n{}etcd = \"{}\"\n", lines(&fixed.signer), fixed.etcd);
     }

@@ -1,4 +1,4 @@
-//! Sealing: recording, from a bundle, that its cluster has formed, and what it is.
+//! Sealing: recording, from a bundle, that its cluster has formed, and its identity.
 
 use std::path::Path;
 
@@ -15,24 +15,26 @@ use crate::plan;
 use crate::profile::Algorithm;
 use crate::values::{ClusterName, Digest, Lifetime, NodeName, Token, Url};
 
-/// What a bundle says of its cluster, and the certificates in it that show whose it is.
+/// The identity of a bundle's cluster, and the certificates that prove which keystore it is from.
 pub struct Witness {
+    /// etcd's `initial-cluster-token`, by which the keystore records the cluster.
     pub token: Token,
+    /// The etcd release in the bundle.
     pub release: Release,
     /// Name and peer URL of each.
     pub members: Vec<(NodeName, Url)>,
     /// The certificate for etcdctl, and the intermediate CAs where there are any; PEM.
     pub certificate: Vec<u8>,
-    /// What clients trust, PEM.
+    /// The CA that clients trust, PEM.
     pub trust: Vec<u8>,
 }
 
-/// What became of a seal.
+/// The result of sealing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sealed {
-    /// The cluster is sealed by this call.
+    /// This call has sealed the cluster.
     New,
-    /// It was sealed before, and nothing is new.
+    /// It was sealed before, and nothing has changed.
     Already,
     /// It was sealed before, and its record now names a newer minor release of etcd.
     Newer,
@@ -43,17 +45,17 @@ pub enum Sealed {
 }
 
 impl Keystore {
-    /// Writes down that the cluster of this bundle has formed, and what it is: from now on nothing that is built for it founds
-    /// it, and nothing else is built. What is there already is not written again.
+    /// Records that the cluster of this bundle has formed, and its identity: from now on no build bootstraps it again,
+    /// and builds that contradict the record are refused. An existing record is not written again.
     ///
     /// With `adopt`, a cluster that was sealed without a record gets one.
     ///
-    /// The certificate shows whose bundle that is: a token does not, because a profile may set it, and a CA does not, because
-    /// two keystores may have imported the same one.
+    /// The certificate proves which keystore the bundle is from. A token does not, because a profile may set it, and a
+    /// CA does not, because two keystores may have imported the same one.
     ///
     /// # Errors
-    /// As `open`; `Exit::Untrusted` when a certificate is none; `Exit::Unsafe` when it has a key that this keystore has never
-    /// given, or the cluster was sealed as another one.
+    /// As `open`; `Exit::Untrusted` when a certificate is invalid; `Exit::Unsafe` when it has a key that this keystore
+    /// has never issued, or the cluster was sealed with another identity.
     pub fn seal(dir: &Path, cluster: &ClusterName, witness: &Witness, adopt: bool) -> Result<Sealed> {
         let mut keystore = Self::open_to_change(dir, cluster)?;
         let formed = keystore.recognise(dir, witness)?;
@@ -81,8 +83,8 @@ impl Keystore {
         Ok(outcome)
     }
 
-    /// Takes what a bundle says of a cluster that was sealed without a record, if the bundle is one of it; `is_unsaved` then
-    /// says that there is something to write down. The keystore is the one in this directory.
+    /// Records the identity of a cluster that was sealed without a record, if the bundle is one of it; `is_unsaved`
+    /// then says that there is something to save. `dir` is the directory of the keystore.
     ///
     /// # Errors
     /// As `seal`.
@@ -94,7 +96,7 @@ impl Keystore {
         Ok(())
     }
 
-    /// Whether the cluster with this token was sealed by a Kiln that did not record what it is.
+    /// Whether the cluster with this token was sealed by a version of Kiln that did not record its identity.
     pub fn lacks_record(&self, token: &Token) -> bool {
         self.is_sealed(token) && self.formed(token).is_none()
     }
@@ -112,18 +114,18 @@ impl Keystore {
             .doing(|| "reading the bundle's certificate".into())?;
         if !self.has_keyed(&plan::operator().label, &leaf)? {
             return Err(Failure::unsafe_to(format!(
-                "no key in the bundle comes from {}: the bundle was built with another keystore, so name that with \
+                "no key in the bundle derives from {}: the bundle was built with another keystore; name that one with \
                  --keystore",
                 dir.display()
             )));
         }
         let signer = self.signer_of(&leaf, witness)?.filter(|signer| {
-            // A CA that issues here now counts for more than one that did when the bundle was built.
+            // The CA that issues now takes precedence over the one that did when the bundle was built.
             self.fixed().is_none_or(|fixed| fixed.signer == *signer)
         });
         let signer = signer.ok_or_else(|| {
             Failure::unsafe_to(format!(
-                "the bundle's certificates were issued under another CA than the one of {}; use the keystore as it was then, \
+                "the bundle's certificates were issued under another CA than that of {}; use the keystore as it was then, \
                  from a backup",
                 dir.display()
             ))
@@ -132,7 +134,7 @@ impl Keystore {
             .doing(|| "reading the bundle's manifest".into())
     }
 
-    /// Whether the key of this certificate was derived here under this label, at any issue.
+    /// Whether the key of this certificate was derived from this keystore with this label, at any issue.
     fn has_keyed(&self, label: &str, certificate: &Certificate) -> Result<bool> {
         for issue in self.all_issues() {
             let label = [self.cluster().as_str(), &issue.label(), label];
@@ -145,7 +147,8 @@ impl Keystore {
         Ok(false)
     }
 
-    /// The CA that issued a leaf, where this keystore has it: as it is now, or the derived one of any algorithm and lifetime.
+    /// The CA that issued a leaf, if this keystore has it: the current one, or the derived one of any algorithm and
+    /// lifetime.
     fn signer_of(&self, leaf: &Certificate, witness: &Witness) -> Result<Option<Signer>> {
         let mut issuer = None;
         for text in [&witness.certificate, &witness.trust] {
@@ -190,7 +193,8 @@ impl Keystore {
     }
 }
 
-/// The members of two records of one cluster must be the same: what differs was not in the cluster that formed.
+/// The members of two records of one cluster must be the same: members that differ were not in the cluster that
+/// formed.
 fn check_same(dir: &Path, there: &Formed, new: &Formed) -> Result<()> {
     let names = |formed: &Formed| -> String {
         let all: Vec<_> = formed.members.iter().map(|m| format!("{} ({})", m.name, m.peer_url)).collect();
@@ -201,7 +205,7 @@ fn check_same(dir: &Path, there: &Formed, new: &Formed) -> Result<()> {
     }
     Err(Failure::unsafe_to(format!(
         "{} is sealed in {} with other members than this bundle has: sealed {}; in the bundle {}. Only a bundle of the \
-         cluster that formed says what it is",
+         formed cluster can record it",
         there.token,
         dir.display(),
         names(there),

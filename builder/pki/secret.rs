@@ -1,10 +1,11 @@
-//! The 32 bytes that every key, serial number and token of a cluster is derived from.
+//! The 32 bytes from which every key, serial number and token of a cluster is derived.
 
 use hkdf::Hkdf;
 use ring::rand::SecureRandom;
 use sha2::Sha256;
 use zeroize::{Zeroize, Zeroizing};
 
+use super::chance::chance;
 use crate::failure::{Failure, Result};
 
 /// Part of the format: changing it changes every key of every cluster.
@@ -21,14 +22,12 @@ impl Secret {
     /// From the kernel's random numbers (getrandom(2)).
     pub fn random() -> Result<Self> {
         let mut bytes = Zeroizing::new([0; 32]);
-        ring::rand::SystemRandom::new()
-            .fill(&mut *bytes)
-            .map_err(|_| Failure::io("the kernel gave no random numbers"))?;
+        chance().fill(&mut *bytes).map_err(|_| Failure::io("the kernel returned no random numbers"))?;
         Ok(Self(bytes))
     }
 
-    /// 64 lower-case hex digits and a newline, and nothing else: every other spelling of the same bytes is a
-    /// change that nobody asked for.
+    /// 64 lower-case hex digits and a newline, and nothing else: every other spelling of the same bytes counts as a
+    /// change.
     pub fn from_text(text: &[u8]) -> Option<Self> {
         let mut bytes = Zeroizing::new([0; 32]);
         let digits = text.strip_suffix(b"\n").filter(|digits| digits.len() == 64)?;
@@ -49,12 +48,12 @@ impl Secret {
         text
     }
 
-    /// Fills `out` with HKDF-SHA256 (RFC 5869) of the secret, by a label of several parts.
+    /// Fills `out` with HKDF-SHA256 (RFC 5869) of the secret, for a label of several parts.
     ///
     /// # Errors
-    /// Never for less than 8160 bytes, which is where HKDF ends.
+    /// Never for less than 8160 bytes, the limit of HKDF.
     pub fn fill(&self, label: &[&str], out: &mut [u8]) -> Result<()> {
-        // Each part carries its length, so that no two labels run together to the same bytes.
+        // Each part is prefixed with its length, so that no two labels are encoded to the same bytes.
         let mut info = Vec::new();
         for part in label {
             info.extend_from_slice(&(part.len() as u64).to_be_bytes());
@@ -83,11 +82,6 @@ fn digit(text: u8) -> Option<u8> {
         b'a'..=b'f' => Some(text - b'a' + 10),
         _ => None,
     }
-}
-
-/// Lower-case hex digits, for what is not secret.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What there is to say of a keystore's CA.
+//! The description of a keystore's CA.
 
 use super::authority::derived;
 use super::keystore::Keystore;
@@ -7,7 +7,7 @@ use crate::failure::Result;
 use crate::plan::ImportedCa;
 use crate::values::Epoch;
 
-/// The CA that issues, as its certificate says.
+/// The issuing CA, as its certificate describes it.
 pub struct Ca {
     /// `CN=ha3 etcd CA`.
     pub subject: String,
@@ -19,7 +19,7 @@ pub struct Ca {
 }
 
 impl Keystore {
-    /// The CA; `None` where it is derived and nothing has been built yet: what it will be, the profile says.
+    /// The CA; `None` where it is derived and nothing has been built yet: the profile then determines it.
     ///
     /// # Errors
     /// `Exit::Untrusted` when the imported one cannot be read.

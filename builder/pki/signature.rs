@@ -1,5 +1,5 @@
-//! Checking signatures, those of other people's CAs included. RSA and the common EC pairs go to `ring`, which
-//! had no part in making ours; `ring` knows no P-521 and no SHA-512 with EC.
+//! Verifies signatures, also those of other people's CAs. RSA and the common EC pairs are verified by `ring`, which is
+//! independent of the code that makes ours; `ring` supports neither P-521 nor SHA-512 with EC.
 
 use p256::ecdsa::signature::hazmat::PrehashVerifier;
 use ring::signature as ring;
@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256, Sha384, Sha512};
 use x509_cert::der::oid::ObjectIdentifier;
 use x509_cert::{AlgorithmIdentifier, SubjectPublicKeyInfo};
 
-use super::key::{
+use super::oid::{
     EC_PUBLIC_KEY, ECDSA_SHA256, ECDSA_SHA384, ECDSA_SHA512, ED25519, P256, P384, P521, RSA, RSA_SHA256,
 };
 
@@ -24,12 +24,12 @@ const BROKEN: [(ObjectIdentifier, &str); 6] = [
     (ObjectIdentifier::new_unwrap("1.2.840.10045.4.1"), "SHA-1"),
 ];
 
-/// Why a signature is not accepted.
+/// The reason why a signature is not accepted.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Refused {
-    /// The named hash is broken.
+    /// The hash of this name is broken.
     Broken(&'static str),
-    /// The pair of key and signature algorithm is not one that Kiln checks.
+    /// Kiln does not verify this pair of key and signature algorithm.
     Unknown(ObjectIdentifier),
     /// It is not a signature of these bytes by this key.
     Wrong,
@@ -45,7 +45,7 @@ pub(super) fn verify(
     if let Some((_, hash)) = BROKEN.iter().find(|(broken, _)| *broken == oid) {
         return Err(Refused::Broken(hash));
     }
-    let curve = super::key::curve(key);
+    let curve = super::public::curve(key);
     let by_ring: &dyn ring::VerificationAlgorithm = match (key.algorithm.oid, curve, oid) {
         (EC_PUBLIC_KEY, Some(P256), ECDSA_SHA256) => &ring::ECDSA_P256_SHA256_ASN1,
         (EC_PUBLIC_KEY, Some(P256), ECDSA_SHA384) => &ring::ECDSA_P256_SHA384_ASN1,

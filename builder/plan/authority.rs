@@ -8,17 +8,17 @@ use crate::values::Lifetime;
 /// The one CA that every cluster has: it issues to members and to their clients.
 pub const CA: &str = "ca";
 
-/// An authority, as Kiln makes it where none was imported in its place.
+/// An authority, as Kiln makes it unless one was imported.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AuthoritySpec {
-    /// What certificates name it by; `NAME.pem` is the file with what is trusted of it.
+    /// The name that certificates refer to; `NAME.pem` is the file with its trusted certificate.
     pub name: &'static str,
     pub algorithm: Algorithm,
     pub lifetime: Lifetime,
 }
 
 impl AuthoritySpec {
-    /// Its certificate's file, on nodes and in the bundle's `client/`.
+    /// The file of its certificate, on nodes and in the bundle's `client/`.
     pub fn file(&self) -> String {
         file(self.name)
     }

@@ -1,4 +1,4 @@
-//! What a certificate is to say; which ones there are is decided here, how they are made in `pki`.
+//! The contents of certificates: which ones there are is decided here; `pki` issues them.
 //!
 //! The two tables are the whole policy: a row per file.
 
@@ -14,26 +14,29 @@ use crate::values::ClientName;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Usage {
+    /// `id-kp-serverAuth`.
     ServerAuth,
+    /// `id-kp-clientAuth`.
     ClientAuth,
 }
 
-/// What a certificate serves for in a cluster.
+/// The use of a certificate in a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// What a member shows to clients.
+    /// Sent by a member to clients.
     Server,
-    /// What a member shows to other members, and to those it calls.
+    /// Sent by a member to other members, when it accepts connections and when it makes them.
     Peer,
-    /// What a client shows to members.
+    /// Sent by a client to members.
     Client,
 }
 
-/// Who reads a certificate's key on its node.
+/// The account that reads a certificate's key on its node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Owner {
+    /// The account that etcd runs as.
     Etcd,
     /// root, for etcdctl.
     Root,
@@ -42,27 +45,32 @@ pub enum Owner {
 /// One leaf certificate to be issued.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct CertificateSpec {
-    /// File name without its ending: `server` gives `server.pem` and `server-key.pem`.
+    /// File name without its extension: `server` gives `server.pem` and `server-key.pem`.
     pub file: String,
-    /// Names this certificate's use within the cluster, for key derivation: `node/cp-a/server`.
+    /// The certificate's use within the cluster, for key derivation: `node/cp-a/server`.
     pub label: String,
+    /// Its subject is this common name alone. etcd uses that of a client as the user name.
     pub common_name: String,
     /// Subject alternative names, in the order in which they are written; both may be empty for a client.
     pub dns: Vec<String>,
+    /// IP addresses among these names.
     pub ips: Vec<IpAddr>,
+    /// At least one.
     pub usages: Vec<Usage>,
+    /// At least one; several where a node has one certificate for all uses.
     pub roles: Vec<Role>,
-    /// The authority that issues it, by its name.
+    /// The name of the authority that issues it.
     pub authority: &'static str,
+    /// The owner of the key's file on the node.
     pub owner: Owner,
 }
 
-/// Whose names a node's certificate carries.
+/// The names in a node's certificate.
 #[derive(Clone, Copy)]
 enum Names {
-    /// Host name, FQDN, localhost and the loopback addresses: what clients on and off the node dial.
+    /// Host name, FQDN, localhost and the loopback addresses: the names that clients on and off the node dial.
     Server,
-    /// Host name, FQDN and address: peers dial, and are checked against, exactly these.
+    /// Host name, FQDN and address: peers dial these, and are checked against exactly these.
     Peer,
     None,
 }
@@ -85,8 +93,8 @@ struct Row {
 
 const BOTH: &[Usage] = &[Usage::ServerAuth, Usage::ClientAuth];
 
-/// etcd's gRPC gateway dials its own listener with the server certificate, so that needs clientAuth, too
-/// (etcd issue 9785); a peer is both sides of every connection.
+/// etcd's gRPC gateway dials its own listener with the server certificate, so that needs clientAuth, too (etcd issue
+/// 9785); a peer is both the client and the server of its connections.
 const PER_USE: &[Row] = &[
     Row {
         file: "server",
@@ -127,7 +135,7 @@ const ONE_PER_NODE: &[Row] = &[Row {
     owner: Owner::Etcd,
 }];
 
-/// The certificate of a node that serves for a role. Every node has one for each.
+/// The certificate of a node for a role. Every node has one for each.
 pub fn of_role(certificates: &[CertificateSpec], role: Role) -> Option<&CertificateSpec> {
     certificates.iter().find(|spec| spec.roles.contains(&role))
 }

@@ -5,12 +5,17 @@ use serde::Serialize;
 use crate::etcd::ids::ClusterId;
 use crate::values::{ClusterName, Domain, Token};
 
+/// The settings that all members of a cluster share.
 #[derive(Clone, Debug, Serialize)]
 pub struct Cluster {
+    /// Unique among the clusters of a fleet.
     pub name: ClusterName,
+    /// Appended to node names; `None` where nodes have only their short names.
     pub domain: Option<Domain>,
+    /// `initial-cluster-token`.
     pub token: Token,
+    /// As etcd computes it from the members' IDs.
     pub id: ClusterId,
-    /// Whether it has served before, so that an empty disk founds nothing any more.
+    /// Whether the cluster already exists, so that a node with an empty disk never bootstraps a new one.
     pub formed: bool,
 }

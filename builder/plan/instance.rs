@@ -1,4 +1,4 @@
-//! How etcd runs on a node: what two members on one machine would have to have apart.
+//! How etcd runs on a node: the settings that would have to differ between two members on one machine.
 
 use serde::Serialize;
 
@@ -11,7 +11,7 @@ pub struct Instance {
     pub unit: &'static str,
     /// The account that etcd runs as.
     pub user: &'static str,
-    /// Where its configuration lies in the guest: `etc/etcd`.
+    /// The directory of its configuration in the guest: `etc/etcd`.
     pub config_directory: &'static str,
     pub client_port: u16,
     pub peer_port: u16,

@@ -1,5 +1,5 @@
-//! `Profile` -> `Plan`: every default filled in, every decision made, per node. A plan can be printed before
-//! anything is built, and rendering adds nothing to it but bytes.
+//! `Profile` -> `Plan`: every default filled in, every decision made, per node. A plan can be printed before anything
+//! is built; rendering makes no further decisions.
 
 mod authority;
 mod certificate;
@@ -19,54 +19,74 @@ use crate::etcd::ids::{MemberId, cluster_id, member_id};
 use crate::profile::{self, Bundle, ConfigStyle, Machine, Network, Pki, Profile};
 use crate::values::{Arch, ClusterName, GuestPath, Mac, NodeName, Token, disk_serial, host_address};
 
-pub use authority::{AuthoritySpec, CA, file as authority_file};
-pub use certificate::{CertificateSpec, Owner, Role, Usage, of_role, operator};
-pub use cluster::Cluster;
-pub use instance::Instance;
-pub use settings::{Origin, Setting};
+pub use authority::CA;
+pub(crate) use authority::{AuthoritySpec, file as authority_file};
+pub use certificate::{CertificateSpec, Owner, Role, Usage};
+pub(crate) use certificate::{of_role, operator};
+pub(crate) use cluster::Cluster;
+pub(crate) use instance::Instance;
+pub(crate) use settings::Setting;
 use url::url;
-pub use view::{ImportedCa, View};
+pub(crate) use view::{ImportedCa, View};
 
-/// A resolved cluster. Nothing in it is optional that a renderer would have to decide.
+/// A resolved cluster. A renderer has nothing left to decide.
 ///
-/// As JSON it is what parts of a bundle are known by (`build/parts.rs`): what has no effect on their bytes is skipped there.
+/// Its JSON is an input of the digests that identify parts of a bundle (`build/parts.rs`): fields without effect on
+/// their bytes are skipped there.
 #[derive(Clone, Debug, Serialize)]
 pub struct Plan {
     /// The profile's name, which is also the bundle's.
     pub name: ClusterName,
+    /// Name, domain, token and ID.
     pub cluster: Cluster,
+    /// The etcd release of all members.
     pub release: Release,
+    /// The architecture of all nodes.
     pub arch: Arch,
+    /// Whether etcd gets its options by file, flags or variables.
     pub config_style: ConfigStyle,
+    /// Unit, account and ports of the member on each node.
     pub instance: Instance,
-    /// Whether the peer port lets in peers' certificates only, or any of this CA's.
+    /// Whether the peer port accepts only peers' certificates, or any certificate of this CA.
     pub peers_by_name: bool,
+    /// etcd's data directory in the guest: `var/lib/etcd`.
     pub data_dir: GuestPath,
-    /// Where etcd, etcdctl and etcdutl lie on a node.
+    /// The directory of etcd, etcdctl and etcdutl on a node.
     pub bin_dir: GuestPath,
+    /// The network that all nodes' addresses are in.
     pub network: Network,
+    /// At least one, in the order of the profile.
     pub nodes: Vec<Node>,
     /// Certificates in the bundle's `client/`, the one for etcdctl first.
     pub clients: Vec<CertificateSpec>,
     /// The one that clients trust first.
     pub authorities: Vec<AuthoritySpec>,
+    /// Algorithms, lifetimes and layout of the certificates.
     pub pki: Pki,
+    /// Memory, CPUs and disk of a VM that runs a node.
     pub machine: Machine,
+    /// Which carriers the bundle has, and how the files are laid out.
     pub bundle: Bundle,
 }
 
+/// A node with the etcd member on it.
 #[derive(Clone, Debug, Serialize)]
 pub struct Node {
+    /// Host name, and name of the member.
     pub name: NodeName,
     /// `cp-a.kloud.lan` where the cluster has a domain, else the name alone.
     pub fqdn: String,
+    /// Static, in the network.
     pub address: IpAddr,
+    /// From the profile, else derived from the names of the cluster and the node.
     pub mac: Mac,
-    /// By which the node finds its data disk.
+    /// The serial by which the node finds its data disk.
     pub disk_serial: String,
+    /// As etcd computes it from the peer URL and the token.
     pub member_id: MemberId,
-    /// The one on its own address; peers and clients are told of these.
+    /// The URL on its own address, which peers and clients get.
     pub peer_url: String,
+    /// `https://10.240.16.10:2379`.
     pub client_url: String,
     /// etcd's options in the order in which they are written.
     pub settings: Vec<Setting>,
@@ -145,11 +165,11 @@ fn node(node: &profile::Node, member_id: MemberId, around: &settings::Around<'_>
 }
 
 impl Plan {
-    /// An address of the network for whoever hosts it: the gateway, else the first that no node has.
+    /// An address of the network for the host of the nodes: the gateway's, else the first that no node has.
     pub fn host_address(&self) -> IpAddr {
         let is_taken = |address: &IpAddr| self.nodes.iter().any(|node| node.address == *address);
         let free = host_address(self.network.cidr, self.network.gateway, is_taken);
-        // A network with room for the nodes only has none left; its own address then says so to libvirt.
+        // A network without a free address: libvirt then reports an error for the network's own address.
         free.unwrap_or(self.network.cidr.network())
     }
 }

@@ -1,11 +1,10 @@
-//! By which names the peer port knows peers.
+//! The names by which the peer port recognizes peers.
 
 use crate::etcd::{AllowedCn, Value};
 use crate::profile::{Certificates, ConfigStyle, PEER_COMMON_NAME, Profile};
 
-/// The common names that peers' certificates have, as the peer port is told them; `None` where it cannot be
-/// told: in the config file of a release that would ignore the key, and where several names are needed and the
-/// release takes one.
+/// The common names of peers' certificates for the setting of the peer port; `None` where it cannot be set: in the
+/// config file of a release that would ignore the key, and where several names are needed and the release takes one.
 pub fn names(profile: &Profile) -> Option<Value> {
     let allowed = profile.etcd.release.peer_allowed_cn();
     if allowed == AllowedCn::FlagOnly && profile.etcd.config_style == ConfigStyle::File {

@@ -1,4 +1,4 @@
-//! The etcd options of one member, each with where it came from.
+//! The etcd options of one member, each with its source.
 
 use std::fmt;
 
@@ -12,20 +12,20 @@ use super::{authority, peers};
 use crate::etcd::Value;
 use crate::profile::{ConfigStyle, Node, Profile};
 
-/// One option by etcd's own name; what is nested in the config file has a dot.
+/// One option by etcd's own name; a nested key of the config file has a dot.
 #[derive(Clone, Debug, Serialize)]
 pub struct Setting {
     pub key: String,
     pub value: Value,
-    /// Says nothing of its effect.
+    /// Has no effect on etcd.
     #[serde(skip)]
     pub origin: Origin,
 }
 
-/// Where a setting came from.
+/// The source of a setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// Kiln's decision, and what it follows from.
+    /// Kiln's decision, and the reason for it.
     Kiln(&'static str),
     /// `[etcd.config]`, with the line.
     Profile { line: usize },
@@ -40,7 +40,7 @@ impl fmt::Display for Origin {
     }
 }
 
-/// What a member's options follow from besides its own node.
+/// The inputs of a member's options besides its own node.
 pub struct Around<'a> {
     pub profile: &'a Profile,
     pub instance: &'a Instance,
@@ -60,15 +60,15 @@ pub fn of_node(node: &Node, certificates: &[CertificateSpec], around: &Around<'_
             value: option.value.clone(),
             origin: Origin::Profile { line: option.line },
         };
-        // The profile may overrule a default such as a corruption check, but not what makes the member what
-        // it is: those keys were refused when the profile was read.
+        // The profile may override a default such as a corruption check, but not the identity of the member: those
+        // keys were refused when the profile was read.
         match settings.iter_mut().find(|there| there.key == setting.key) {
             Some(there) if there.key == "feature-gates" => add_gates(there, setting),
             Some(there) => *there = setting,
             None => settings.push(setting),
         }
     }
-    // The flag's default is periodic, and the config file has none: etcd stops at "5m" and ignores "8" there
+    // The flag's default is periodic, and the config file has none: without it etcd stops at "5m" and ignores "8"
     // (`parseCompactionRetention` in server/embed/etcd.go).
     let has = |key: &str| settings.iter().any(|setting| setting.key == key);
     if profile.etcd.config_style == ConfigStyle::File
@@ -84,7 +84,7 @@ pub fn of_node(node: &Node, certificates: &[CertificateSpec], around: &Around<'_
     settings
 }
 
-/// One option holds all gates: those that the profile does not mention stay as Kiln sets them.
+/// One option contains all gates: those that the profile does not mention stay as Kiln sets them.
 fn add_gates(there: &mut Setting, given: Setting) {
     if let (Value::Text(own), Value::Text(theirs)) = (&there.value, &given.value) {
         let name = |gate: &str| gate.split('=').next().unwrap_or(gate).trim().to_owned();
@@ -115,7 +115,7 @@ fn own(node: &Node, certificates: &[CertificateSpec], around: &Around<'_>) -> Ve
         ("advertise-client-urls", text(url(node.address, client_port)), address),
         ("initial-cluster", text(initial_cluster.to_owned()), "all nodes"),
         ("initial-cluster-token", text(cluster.token.to_string()), "cluster.token or the keystore"),
-        ("initial-cluster-state", text("new".into()), "founding members"),
+        ("initial-cluster-state", text("new".into()), "initial members"),
     ];
     own.extend(transport_security(profile, certificates));
     own.extend(
@@ -129,16 +129,17 @@ fn own(node: &Node, certificates: &[CertificateSpec], around: &Around<'_>) -> Ve
     own
 }
 
-/// The suites of TLS 1.2 that encrypt and authenticate in one, by names that every release has; TLS 1.3 has no others, and
-/// etcd's own list (Go's) also offers such with CBC. For ECDSA and Ed25519, which all keys of members are. HTTP/2 insists on the first
-/// (RFC 9113 section 9.2.2).
+/// The suites of TLS 1.2 with authenticated encryption, by names that every release has; TLS 1.3 has no others, and
+/// etcd's own list (Go's) also offers suites with CBC. For ECDSA and Ed25519, the only algorithms of members' keys.
+/// HTTP/2 requires the first (RFC 9113 section 9.2.2).
 const CIPHER_SUITES: [&str; 3] = [
     "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
     "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
     "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305",
 ];
 
-/// etcd refuses to start with both (server/etcdmain/config.go: "cipher suites cannot be configured when only TLS1.3 is enabled").
+/// etcd refuses to start with both (server/etcdmain/config.go: "cipher suites cannot be configured when only TLS1.3 is
+/// enabled").
 fn allows_tls_1_2(profile: &Profile) -> bool {
     !profile.etcd.options.iter().any(|option| {
         option.key == "tls-min-version"
@@ -165,7 +166,7 @@ fn transport_security(profile: &Profile, specs: &[CertificateSpec]) -> Vec<Own> 
     let certificates = "the certificates";
     let mutual = "only holders of this CA's certificates get in";
     let mut own = Vec::new();
-    // Whom a port lets in: those whom the authority has issued to that issues to its own kind.
+    // A port accepts clients with certificates of the authority that issues its own kind of certificate.
     for (keys, role) in [(CLIENT_PORT_KEYS, Role::Server), (PEER_PORT_KEYS, Role::Peer)] {
         let Some(spec) = of_role(specs, role) else { continue };
         let [cert_file, key_file, trusted_ca_file, client_cert_auth] = keys;

@@ -1,4 +1,4 @@
-//! A plan for people and for programs.
+//! A plan, printed for people and for programs.
 
 use std::fmt;
 
@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 use super::{CertificateSpec, Node, Owner, Plan};
 use crate::values::{Epoch, counted};
 
-/// A plan as it is printed. Without a keystore the token is not known yet, nor are the IDs that follow from it.
+/// A plan to be printed. Without a keystore the token and the IDs that follow from it are not known yet.
 pub struct View<'a> {
     pub plan: &'a Plan,
     pub identity_known: bool,
-    /// In the place of the CA that the profile describes.
+    /// Instead of the CA that the profile describes.
     pub imported_ca: Option<ImportedCa>,
 }
 
@@ -22,12 +22,12 @@ pub struct ImportedCa {
     pub subject: String,
     /// `P-256`, `Ed25519`, `RSA 2048`.
     pub algorithm: String,
-    /// From when to when it, and all above it, are valid: no certificate is valid outside of it.
+    /// The period in which it, and all CAs above it, are valid: no certificate is valid outside of it.
     pub not_before: Epoch,
     pub not_after: Epoch,
     /// The subject of the certificate that clients trust: the root, or the topmost that was imported.
     pub clients_trust: String,
-    /// Whether that one is a root, signed by itself.
+    /// Whether that one is a root, that is, self-signed.
     pub is_rooted: bool,
 }
 
@@ -47,7 +47,7 @@ impl ImportedCa {
     }
 }
 
-const LATER: &str = "known once the keystore is made";
+const LATER: &str = "known once the keystore is created";
 
 impl View<'_> {
     fn identity(&self, text: String) -> String {
@@ -150,7 +150,7 @@ impl fmt::Display for View<'_> {
         writeln!(f, "  token      {}", self.identity(cluster.token.to_string()))?;
         writeln!(f, "  cluster ID {}", self.identity(cluster.id.to_string()))?;
         if cluster.formed {
-            writeln!(f, "  has formed: an empty disk founds nothing")?;
+            writeln!(f, "  has formed: an empty disk never bootstraps a new cluster")?;
         }
         match network.gateway {
             Some(gateway) => writeln!(f, "  network    {}, gateway {gateway}", network.cidr)?,

@@ -11,32 +11,34 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
 
-use super::GLANCE;
+use super::running::POLL_INTERVAL;
 use crate::failure::{Doing, Failure, Result};
 
-/// A program that an earlier run of Kiln started and left running, known by an argument that no other program has.
+/// A program that an earlier run of Kiln started and left running, recognized by an argument that no other program
+/// has.
 pub struct Daemon {
-    /// Stays with this process: its number may be given to another one later (pidfd_open(2)).
+    /// Refers to this process even if its PID is reused (pidfd_open(2)).
     handle: OwnedFd,
 }
 
 impl Daemon {
-    /// The process that the file names, if it runs and was started with this argument.
+    /// The process with the PID in the file, if it runs and was started with this argument.
     pub fn find(pid_file: &Path, argument: &OsStr) -> Option<Self> {
         let number = std::fs::read_to_string(pid_file).ok()?;
         let pid = Pid::from_raw(number.trim().parse().ok()?)?;
         let handle = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).ok()?;
         let line = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
         let found = line.split(|byte| *byte == 0).any(|part| part == argument.as_encoded_bytes());
-        // Asked after the reading: what was read then belongs to the process that the handle is for.
+        // Checked after reading the command line: if the process still exists, the command line was that of the
+        // process of the handle.
         (found && rustix::process::pidfd_send_signal(&handle, Signal::CONT).is_ok())
             .then_some(Self { handle })
     }
 
-    /// Asks it to end and gives it `grace` to do so, then kills it.
+    /// Asks it to end and waits for `grace`, then kills it.
     ///
     /// # Errors
-    /// `Exit::Io` when it is not ours to end, or does not end.
+    /// `Exit::Io` when it may not be signalled, or does not end.
     pub fn end(self, grace: Duration) -> Result<()> {
         let ending = || "ending a program".to_owned();
         for signal in [Signal::TERM, Signal::KILL] {
@@ -50,10 +52,10 @@ impl Daemon {
                 if !self.runs() {
                     return Ok(());
                 }
-                thread::sleep(GLANCE);
+                thread::sleep(POLL_INTERVAL);
             }
         }
-        Err(Failure::io("it does not end even when killed; it waits for a device").while_doing(ending()))
+        Err(Failure::io("it does not exit even when killed; it waits for a device").while_doing(ending()))
     }
 
     fn runs(&self) -> bool {

@@ -1,11 +1,11 @@
-//! Where programs are on this machine.
+//! Finds programs on this machine.
 
 use std::path::PathBuf;
 
 use crate::environ;
 use crate::failure::{Doing, Failure, Result};
 
-/// Where Debian keeps the programs that Kiln calls, for the sentence that says how to get a missing one.
+/// The Debian packages of the programs that Kiln calls, for the message about a missing one.
 const PACKAGES: &[(&str, &str)] = &[
     ("etcdctl", "etcd-client"),
     ("gzip", "gzip"),
@@ -21,14 +21,14 @@ const PACKAGES: &[(&str, &str)] = &[
     ("virsh", "libvirt-clients"),
 ];
 
-/// Where administrators' programs are; PATH leaves these out for other users on Debian.
+/// Directories of administrators' programs; on Debian the PATH of other users lacks these.
 const SYSTEM_DIRECTORIES: [&str; 3] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
 
-/// A program on PATH, or in the system directories, that may be executed.
+/// An executable program on PATH, or in the system directories.
 pub fn look_for(name: &str) -> Option<PathBuf> {
     let path = environ::value("PATH").unwrap_or_default();
     std::env::split_paths(&path)
-        // A relative entry would depend on where Kiln happens to stand.
+        // A relative entry would depend on the current directory.
         .filter(|directory| directory.is_absolute())
         .chain(SYSTEM_DIRECTORIES.map(PathBuf::from))
         .map(|directory| directory.join(name))
@@ -36,14 +36,14 @@ pub fn look_for(name: &str) -> Option<PathBuf> {
 }
 
 /// # Errors
-/// `Exit::Io` with the Debian package that has it.
+/// `Exit::Io` with the name of its Debian package.
 pub fn find(name: &str) -> Result<PathBuf> {
     look_for(name).ok_or_else(|| {
         let way_out = match PACKAGES.iter().find(|(program, _)| *program == name) {
             Some((_, package)) => format!("on Debian it is in the package {package}"),
             None => "install it".to_owned(),
         };
-        Failure::io(format!("the program {name} is not on this machine; {way_out}"))
+        Failure::io(format!("the program {name} was not found; {way_out}"))
     })
 }
 

@@ -1,4 +1,4 @@
-//! How a program that is run is shown to people.
+//! The command line of a program, for messages.
 
 use std::ffi::{OsStr, OsString};
 
@@ -6,7 +6,7 @@ use super::Program;
 use crate::values::counted;
 
 impl Program {
-    /// The last arguments, as a user has typed them: there may be a password among them, so nothing shows them.
+    /// The last arguments, as a user has typed them: they may contain a password, so they are never shown.
     pub fn private_args<I: IntoIterator<Item: AsRef<OsStr>>>(mut self, arguments: I) -> Self {
         let before = self.arguments.len();
         self = self.args(arguments);
@@ -14,7 +14,8 @@ impl Program {
         self
     }
 
-    /// The program and its arguments as a shell would take them. Its environment is left out: secrets are handed on there.
+    /// The program and its arguments in the syntax of a shell. Its environment is left out, because secrets are passed
+    /// there.
     pub(super) fn shown(&self) -> String {
         let shown = &self.arguments[..self.arguments.len() - self.private];
         let words = std::iter::once(self.path.as_os_str()).chain(shown.iter().map(OsString::as_os_str));

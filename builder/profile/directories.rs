@@ -1,20 +1,20 @@
-//! The directories of a node that a profile may name. What is allowed is listed, because a wrong one costs data or a machine:
-//! `data-dir` belongs to etcd's account, with everything that root may later run or read from it.
+//! The directories of a node that a profile may name. Only listed ones are allowed, because a wrong one costs data or
+//! a machine: `data-dir` is owned by etcd's account, with everything in it that root may later run or read.
 
 use crate::values::{GuestPath, Invalid};
 
-/// Below these etcd's data may have a directory of its own.
+/// Directories below which etcd's data may have a directory of its own.
 const DATA: [&str; 8] = ["mnt", "opt", "srv", "var/data", "var/lib", "var/mnt", "var/opt", "var/srv"];
 
-/// These may be etcd's as they are.
+/// Directories that may be etcd's themselves.
 const WHOLE: [&str; 2] = ["data", "var/etcd"];
 
-/// What is empty after a reboot, also by the other names that base systems have for it, or that etcd's unit cannot see
-/// (ProtectHome=, PrivateTmp=).
+/// Directories that are empty after a reboot, also by their other names on base systems, or that etcd's unit cannot
+/// see (ProtectHome=, PrivateTmp=).
 const HIDDEN: [&str; 11] =
     ["dev", "home", "proc", "root", "run", "sys", "tmp", "var/lock", "var/run", "var/tmp", "var/volatile"];
 
-/// Below /var/lib: what package managers, systemd and other services keep there, on Debian, Ubuntu, Fedora and Flatcar.
+/// Below /var/lib: directories of package managers, systemd and other services, on Debian, Ubuntu, Fedora and Flatcar.
 const STATE: [&str; 76] = [
     "AccountsService",
     "NetworkManager",
@@ -94,10 +94,10 @@ const STATE: [&str; 76] = [
     "vim",
 ];
 
-/// Below /opt: programs.
+/// Below /opt: directories of programs.
 const PROGRAMS: [&str; 6] = ["bin", "cni", "containerd", "lib", "lib64", "sbin"];
 
-/// What directories of keys below /etc may be named: one of etcd's in one of these.
+/// Where directories of keys may be below /etc: a directory for etcd in one of these.
 const KEYS: [&str; 5] = ["etc/", "etc/kubernetes/", "etc/kubernetes/pki/", "etc/pki/", "etc/ssl/"];
 
 /// Kiln's own files beside the keys.
@@ -115,7 +115,7 @@ pub(super) fn guest_path(text: &str) -> Result<GuestPath, Invalid> {
 pub(super) fn data(text: &str) -> Result<GuestPath, Invalid> {
     let path = plain(text)?;
     if let Some(place) = HIDDEN.into_iter().find(|place| path.is_within(place)) {
-        return Err(Invalid(format!("/{place} is not there for a sandboxed unit, or not after a reboot")));
+        return Err(Invalid(format!("/{place} is hidden from a sandboxed unit, or lost at a reboot")));
     }
     if WHOLE.into_iter().any(|place| path.is_within(place)) {
         return Ok(path);
@@ -123,13 +123,13 @@ pub(super) fn data(text: &str) -> Result<GuestPath, Invalid> {
     match DATA.into_iter().find(|place| path.is_within(place)) {
         Some(place) => of_its_own(path, place),
         None => Err(Invalid(
-            "other programs use what is there; use /data, or a directory of etcd's own below /var/lib, /srv, /mnt or /opt"
+            "other programs use this directory; use /data, or a directory of etcd's own below /var/lib, /srv, /mnt or /opt"
                 .into(),
         )),
     }
 }
 
-/// `[pki] directory`: it stays root's, and etcd's account gets its own key files in it.
+/// `[pki] directory`: root owns it, and etcd's account gets its own key files in it.
 pub(super) fn keys(text: &str) -> Result<GuestPath, Invalid> {
     let path = plain(text)?;
     if let Some(file) = CONFIG.into_iter().find(|file| path.is_within(file)) {
@@ -143,15 +143,15 @@ pub(super) fn keys(text: &str) -> Result<GuestPath, Invalid> {
     match DATA.into_iter().find(|place| path.is_within(place)) {
         Some(place) => of_its_own(path, place),
         None => Err(Invalid(
-            "other programs use what is there; use /etc/etcd or a directory in it, one named etcd in /etc/ssl, /etc/pki or \
+            "other programs use this directory; use /etc/etcd or a directory in it, one named etcd in /etc/ssl, /etc/pki or \
              /etc/kubernetes/pki, or one below /var/lib, /srv or /opt"
                 .into(),
         )),
     }
 }
 
-/// The path also goes into systemd units, environment files and etcd's flags, each of which has its own idea of what a
-/// blank or a % is.
+/// The path is also written into systemd units, environment files and etcd's flags, which differ in how they treat a
+/// blank or a %.
 fn plain(text: &str) -> Result<GuestPath, Invalid> {
     let path = guest_path(text)?;
     match text.chars().find(|c| !(c.is_ascii_alphanumeric() || "._-/".contains(*c))) {
@@ -162,7 +162,7 @@ fn plain(text: &str) -> Result<GuestPath, Invalid> {
     }
 }
 
-/// A directory below a place that others use too.
+/// A directory below a place that others use, too.
 fn of_its_own(path: GuestPath, place: &str) -> Result<GuestPath, Invalid> {
     let below = path.as_str()[place.len()..].trim_start_matches('/');
     let name = below.split('/').next().unwrap_or_default();
@@ -174,7 +174,7 @@ fn of_its_own(path: GuestPath, place: &str) -> Result<GuestPath, Invalid> {
     if name.is_empty() {
         return Err(Invalid(format!("other programs use /{place}; name a directory of etcd's own in it")));
     }
-    // A name of Kiln's own: what root runs or reads before etcd.
+    // Kiln's own names, for files that root runs or reads before etcd.
     if taken.contains(&name) || name.starts_with("kiln") || name.starts_with("systemd") {
         return Err(Invalid(format!("/{place}/{name} is another program's; name a directory of etcd's own")));
     }

@@ -1,16 +1,16 @@
-//! The ready profiles that come with the program.
+//! The profiles that are built into the program.
 
 const PROFILES: [(&str, &str); 2] = [
     ("ha3", include_str!("../../profiles/ha3.toml")),
     ("single", include_str!("../../profiles/single.toml")),
 ];
 
-/// The text of a ready profile.
+/// The text of a built-in profile.
 pub fn embedded(name: &str) -> Option<&'static str> {
     PROFILES.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
 }
 
-/// The names of the ready profiles, sorted.
+/// The names of the built-in profiles, sorted.
 pub fn names() -> impl Iterator<Item = &'static str> {
     PROFILES.iter().map(|(name, _)| *name)
 }

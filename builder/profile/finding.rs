@@ -1,12 +1,12 @@
-//! What turns out wrong with something that a profile names after the profile itself was read: an overlay, a path of the
-//! node. It is said like every other mistake, at its place in the profile.
+//! Faults of something that a profile names, found after the profile itself was read: an overlay, a path of the node.
+//! They are reported like every other mistake, at their place in the profile.
 
 use std::path::PathBuf;
 
 use super::span::Span;
 use crate::values::GuestPath;
 
-/// What of a profile it is about.
+/// The part of a profile that a finding is about.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum About {
     /// A directory of `[bundle] overlays`, or one that only the command line names.
@@ -19,13 +19,13 @@ pub enum About {
     Option(String),
 }
 
-/// Something wrong. Ordered by what it is about.
+/// A fault. Ordered by what it is about.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Finding {
     pub about: About,
     /// A sentence that names the file.
     pub reason: String,
-    /// The way out.
+    /// The suggested fix.
     pub help: Option<String>,
     /// Whether it is refused because a secret or the wrong program would get to the nodes.
     pub is_unsafe: bool,
@@ -46,10 +46,10 @@ impl Finding {
     }
 }
 
-/// Where in the text of a profile something stands that may turn out wrong later.
+/// Places in the text of a profile at which something may turn out wrong later.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Marks {
-    /// As the profile names them, below its own directory.
+    /// As the profile names them, relative to its own directory.
     pub overlays: Vec<(PathBuf, Span)>,
     pub replace: Vec<(GuestPath, Span)>,
     pub data_dir: Option<Span>,

@@ -1,16 +1,16 @@
-//! One thing that is wrong with a profile: its place, its reason and the way out.
+//! One mistake in a profile: its place, its reason and the suggested fix.
 
 use super::private;
 use super::span::Span;
 
-/// How the mistake begins that only an artifact store can mend.
+/// The beginning of the one mistake that only a change of the artifact store can fix.
 pub(super) const NO_RELEASE: &str = "no etcd release";
 
-/// What a mistake is about, which decides what is said of it when there are others, and the exit code.
+/// The kind of a mistake, which decides whether it is shown beside others, and the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum MistakeKind {
     Wrong,
-    /// Something that should be there: not said of a file with broken syntax, where it may be.
+    /// Something is missing: not reported for a file with broken syntax, which may contain it.
     Missing,
     /// Refused unless the profile allows it.
     Unsafe,
@@ -20,26 +20,26 @@ pub(super) enum Kind {
 pub struct Mistake {
     pub(super) span: Option<Span>,
     pub(super) reason: String,
-    /// The other place of two that do not go together, and what it is.
+    /// The other of two conflicting places, and its description.
     pub(super) other: Option<(Span, String)>,
     /// More about the reason, a line each.
     pub(super) notes: Vec<String>,
     pub(super) help: Option<String>,
-    pub(super) kind: Kind,
+    pub(super) kind: MistakeKind,
 }
 
 impl Mistake {
     pub(super) fn new(span: impl Into<Option<Span>>, reason: impl Into<String>) -> Self {
         let (span, reason) = (span.into(), reason.into());
-        Self { span, reason, other: None, notes: Vec::new(), help: None, kind: Kind::Wrong }
+        Self { span, reason, other: None, notes: Vec::new(), help: None, kind: MistakeKind::Wrong }
     }
 
     pub(super) fn missing(span: impl Into<Option<Span>>, reason: impl Into<String>) -> Self {
-        Self { kind: Kind::Missing, ..Self::new(span, reason) }
+        Self { kind: MistakeKind::Missing, ..Self::new(span, reason) }
     }
 
     pub(super) fn unsafe_unless_allowed(span: impl Into<Option<Span>>, reason: impl Into<String>) -> Self {
-        Self { kind: Kind::Unsafe, ..Self::new(span, reason) }
+        Self { kind: MistakeKind::Unsafe, ..Self::new(span, reason) }
     }
 
     pub(super) fn help(mut self, help: impl Into<String>) -> Self {
@@ -57,7 +57,7 @@ impl Mistake {
         self
     }
 
-    /// The same, so many bytes further on, in another file than the first.
+    /// The same, moved by `by` bytes into a text after the first.
     pub(super) fn moved(mut self, by: usize) -> Self {
         self.span = match self.span {
             Some(span) => Some(span.start + by..span.end + by),
@@ -67,7 +67,7 @@ impl Mistake {
         self
     }
 
-    /// The same without what may be a secret in its words.
+    /// The same with possible secrets in its texts masked.
     pub(super) fn starred(self) -> Self {
         Self {
             reason: private::starred(self.reason),
@@ -77,8 +77,8 @@ impl Mistake {
         }
     }
 
-    /// Whether it can be trusted when the text around it is not TOML.
+    /// Whether it is reliable when the text around it is not TOML.
     pub(super) fn is_local(&self) -> bool {
-        self.kind == Kind::Wrong && self.span.is_some()
+        self.kind == MistakeKind::Wrong && self.span.is_some()
     }
 }

@@ -1,4 +1,4 @@
-//! What is wrong with a profile: shown with its place, its reason and the way out, all of it at once.
+//! The mistakes in a profile: all of them are shown at once, each with its place, its reason and the suggested fix.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -8,7 +8,7 @@ use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use serde_json::{Value, json};
 
 use super::finding::{Finding, Marks};
-use super::mistake::{Kind, Mistake, NO_RELEASE};
+use super::mistake::{Mistake, MistakeKind, NO_RELEASE};
 use super::private::{self, Lines};
 use super::span::Span;
 use super::texts::{File, Texts};
@@ -16,8 +16,8 @@ use super::written::Written;
 use crate::failure::{Exit, Failure};
 use crate::values::{counted, printable_lines, without_private_keys};
 
-/// More would only scroll the first ones away.
-const SHOWN: usize = 64;
+/// More would only scroll the first ones off the screen.
+const MAX_MISTAKES_SHOWN: usize = 64;
 
 /// Every mistake of one profile, in the order of the file; those without a place come first.
 #[derive(Clone, Debug)]
@@ -30,7 +30,7 @@ pub struct Mistakes {
 impl Mistakes {
     pub(super) fn new(mut texts: Texts, mut list: Vec<Mistake>) -> Self {
         list.sort_by_key(|mistake| mistake.span.as_ref().map(|span| (span.start, span.end)));
-        // Also where the text is no TOML, so that nobody knows what is a value in it.
+        // Also where the text is not TOML, so that its values cannot be told apart.
         texts.change(|text| *text = private::tame(&without_private_keys(text)));
         let list = list.into_iter().map(Mistake::starred).collect();
         Self { texts, list, marks: Box::default() }
@@ -45,13 +45,13 @@ impl Mistakes {
         self.marks.overlays.iter().map(|(path, _)| path.as_path())
     }
 
-    /// Says what was found later beside what is wrong in the profile itself.
+    /// Adds later findings to the mistakes of the profile itself.
     pub fn add(&mut self, findings: Vec<Finding>) {
         self.list.extend(findings.into_iter().map(|finding| finding.mistake(&self.marks).starred()));
         self.list.sort_by_key(|mistake| mistake.span.as_ref().map(|span| (span.start, span.end)));
     }
 
-    /// Adds to what is said of a missing release where it was looked for.
+    /// Adds the directory of the artifact store to the mistake about a missing release.
     pub fn looked_in(mut self, directory: &str) -> Self {
         for mistake in self.list.iter_mut().filter(|mistake| mistake.reason.starts_with(NO_RELEASE)) {
             mistake.notes.push(format!("the artifact store is {directory}; --artifacts names another"));
@@ -63,9 +63,9 @@ impl Mistakes {
         self.list.len()
     }
 
-    /// `Exit::Unsafe` when the profile is right and only asks for what it has to allow.
+    /// `Exit::Unsafe` when the only mistakes are risks that the profile has to allow.
     pub fn exit(&self) -> Exit {
-        match self.list.iter().all(|mistake| mistake.kind == Kind::Unsafe) {
+        match self.list.iter().all(|mistake| mistake.kind == MistakeKind::Unsafe) {
             true => Exit::Unsafe,
             false => Exit::Profile,
         }
@@ -76,7 +76,7 @@ impl Mistakes {
         report(std::slice::from_ref(self), color)
     }
 
-    /// Whose lines are not shown is added to `told`.
+    /// `told` collects the files whose hidden lines have been explained already.
     fn render_one<'m>(
         &'m self,
         renderer: &Renderer,
@@ -119,13 +119,13 @@ impl Mistakes {
         renderer.render(&[group.elements(notes).elements(help)])
     }
 
-    /// As an error for `main` to print as it is.
+    /// As an error that `main` prints unchanged.
     pub fn into_failure(self, color: bool) -> Failure {
         failure_of_all(&[self], color)
     }
 }
 
-/// The mistakes of one or several profiles as one error for `main` to print as it is; programs get one list of all.
+/// The mistakes of one or several profiles as one error that `main` prints unchanged; programs get one list of all.
 pub fn failure_of_all(all: &[Mistakes], color: bool) -> Failure {
     let exit = match all.iter().all(|mistakes| mistakes.exit() == Exit::Unsafe) {
         true => Exit::Unsafe,
@@ -147,7 +147,7 @@ fn count_of(all: &[Mistakes], count: usize) -> String {
     format!("{who} {}", counted(count, "mistake"))
 }
 
-/// The text for a person. What many profiles take over from one file is wrong once.
+/// The text for a person. A mistake in a shared base is shown once.
 fn report(all: &[Mistakes], color: bool) -> String {
     let renderer = if color { Renderer::styled() } else { Renderer::plain() };
     let (mut seen, mut told) = (BTreeSet::new(), BTreeSet::new());
@@ -156,13 +156,13 @@ fn report(all: &[Mistakes], color: bool) -> String {
         for mistake in &mistakes.list {
             let place = mistake.span.as_ref().map(|span| mistakes.texts.position(span.start));
             let place = place.unwrap_or((mistakes.texts.name(), 0, 0));
-            if seen.insert((place, mistake.reason.as_str())) && seen.len() <= SHOWN {
+            if seen.insert((place, mistake.reason.as_str())) && seen.len() <= MAX_MISTAKES_SHOWN {
                 text.push_str(&mistakes.render_one(&renderer, mistake, &mut told));
                 text.push_str("\n\n");
             }
         }
     }
-    let (count, more) = (seen.len(), seen.len().saturating_sub(SHOWN));
+    let (count, more) = (seen.len(), seen.len().saturating_sub(MAX_MISTAKES_SHOWN));
     let counted = count_of(all, count);
     match more {
         0 => text.push_str(&format!("{counted}; nothing was written\n")),
@@ -171,7 +171,7 @@ fn report(all: &[Mistakes], color: bool) -> String {
     text
 }
 
-/// A span inside one text, on the borders of characters, and one line long, which is all that a caret needs.
+/// A span inside one text, at character boundaries and within one line, as a caret needs it.
 fn visible(text: &str, file: &File, span: &Span) -> Span {
     let border = |at: usize| {
         let mut at = at.saturating_sub(file.span.start).min(text.len());
@@ -186,7 +186,7 @@ fn visible(text: &str, file: &File, span: &Span) -> Span {
 }
 
 impl Mistakes {
-    /// `{file, line, column, reason, notes, help, also: {file, line, column, what}, unsafe}`; what there is none of is null.
+    /// `{file, line, column, reason, notes, help, also: {file, line, column, what}, unsafe}`; absent values are null.
     fn json_one(&self, mistake: &Mistake) -> Value {
         let place = mistake.span.as_ref().map(|span| self.texts.position(span.start));
         let (file, line, column) = match place {
@@ -205,7 +205,7 @@ impl Mistakes {
             "notes": mistake.notes,
             "help": mistake.help,
             "also": also,
-            "unsafe": mistake.kind == Kind::Unsafe,
+            "unsafe": mistake.kind == MistakeKind::Unsafe,
         })
     }
 }

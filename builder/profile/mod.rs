@@ -1,6 +1,6 @@
-//! TOML text -> `Profile`: what the user wants, checked, with every mistake pointed at.
+//! TOML text -> `Profile`: checked, with the place of every mistake.
 
-mod desk;
+mod diagnostics;
 mod directories;
 mod embedded;
 mod finding;
@@ -15,7 +15,7 @@ mod read;
 mod reader;
 mod release;
 mod rules;
-pub mod schema;
+pub(crate) mod schema;
 mod sections;
 mod source;
 mod span;
@@ -26,31 +26,32 @@ mod texts;
 mod types;
 mod written;
 
-pub use desk::Warning;
 pub use embedded::{embedded, names};
-pub use finding::{About, Finding};
-pub use mistakes::{Mistakes, failure_of_all};
-pub use nodes::{check_host, check_member_name, network_range};
-pub use private::Lines;
+pub(crate) use finding::{About, Finding};
+pub(crate) use mistakes::{Mistakes, failure_of_all};
+pub(crate) use nodes::{check_host, check_member_name, network_range};
+pub(crate) use private::Lines;
 pub use published::{json_schema, markdown};
 pub use read::{extends, read};
-pub use source::{LIMIT, Source};
-pub use span::Span;
-pub use types::{
-    Algorithm, Binaries, Bundle, Certificates, Cluster, Compression, ConfigStyle, Etcd, Login, Machine,
-    Network, Node, OptionSet, Pki, Profile,
+pub(crate) use source::MAX_PROFILE_BYTES;
+pub use source::Source;
+pub(crate) use span::Span;
+pub use types::{Algorithm, Profile};
+pub(crate) use types::{
+    Binaries, Bundle, Certificates, Cluster, Compression, ConfigStyle, Etcd, Login, Machine, Network, Node,
+    OptionSet, Pki,
 };
-pub use written::Written;
+pub(crate) use written::Written;
 
 /// The client certificate that every bundle has: its name and its common name.
 pub const OPERATOR: &str = "etcdctl";
 
-/// The common name of every peer certificate. etcd is told to let no other one onto the peer port, so that no
-/// client certificate may have it.
+/// The common name of every peer certificate. etcd's peer port accepts only this one, so no client certificate may
+/// have it.
 pub const PEER_COMMON_NAME: &str = "etcd-peer";
 
-/// The key that names the profile which has what this one leaves out.
+/// The key that names the base profile, which has the values that this one omits.
 const EXTENDS: &str = "extends";
 
-/// The only profile schema that this Kiln reads.
+/// The only profile schema that this version of Kiln reads.
 pub const SCHEMA: u32 = 1;

@@ -1,4 +1,4 @@
-//! `[network]`, `[[node]]` and `[[client]]`: who is in the cluster, and where.
+//! `[network]`, `[[node]]` and `[[client]]`: the members and clients of the cluster, and their addresses.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
@@ -7,43 +7,43 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use toml::Spanned;
 
-use super::desk::Desk;
+use super::diagnostics::Diagnostics;
 use super::mistake::Mistake;
 use super::reader::Section;
 use super::{Network, Node, OPERATOR, PEER_COMMON_NAME, Span};
 use crate::values::{ClientName, Invalid, Mac, NodeName, counted};
 
-/// The network and where the profile has it.
+/// The network and its place in the profile.
 pub(super) struct Placed {
     pub network: Network,
     cidr_span: Span,
     gateway_span: Option<Span>,
 }
 
-pub(super) fn network(desk: &mut Desk, table: &Section) -> Option<Placed> {
-    table.require(desk, "cidr");
-    let cidr = table.value_with(desk, "cidr", network_range);
-    let gateway = table.value_with(desk, "gateway", address);
+pub(super) fn network(diagnostics: &mut Diagnostics, table: &Section) -> Option<Placed> {
+    table.require(diagnostics, "cidr");
+    let cidr = table.value_with(diagnostics, "cidr", network_range);
+    let gateway = table.value_with(diagnostics, "gateway", address);
     let cidr = cidr?;
     if let Some(gateway) = &gateway
         && let Err(why) = fit(*gateway.get_ref(), cidr.get_ref())
     {
         let reason = format!("[network] gateway cannot be \"{}\": {}", gateway.get_ref(), why.reason);
         let mistake = Mistake::new(gateway.span(), reason);
-        desk.mistake(if why.about_cidr { mistake.other(cidr.span(), "the network") } else { mistake });
+        diagnostics.mistake(if why.about_cidr { mistake.other(cidr.span(), "the network") } else { mistake });
     }
     let gateway_span = gateway.as_ref().map(Spanned::span);
     let network = Network { cidr: *cidr.get_ref(), gateway: gateway.map(Spanned::into_inner) };
     Some(Placed { network, cidr_span: cidr.span(), gateway_span })
 }
 
-/// An address range without bits behind its prefix.
+/// An address range without host bits.
 pub fn network_range(text: &str) -> Result<IpNet, Invalid> {
     let cidr: IpNet = text
         .parse()
         .map_err(|_| Invalid("write an address and a prefix length, as in 10.240.0.0/16".into()))?;
     if cidr.trunc() != cidr {
-        return Err(Invalid(format!("it has bits after its prefix; the network is {}", cidr.trunc())));
+        return Err(Invalid(format!("it has host bits set; the network is {}", cidr.trunc())));
     }
     Ok(cidr)
 }
@@ -57,7 +57,7 @@ fn address(text: &str) -> Result<IpAddr, Invalid> {
     })
 }
 
-/// Why an address is no host of a network, and whether the network is part of the reason.
+/// The reason why an address is not a host of a network, and whether the network is part of it.
 struct Unfit {
     reason: String,
     about_cidr: bool,
@@ -69,14 +69,14 @@ fn fit(address: IpAddr, cidr: &IpNet) -> Result<(), Unfit> {
     let outside = |reason: String| Err(Unfit { reason, about_cidr: true });
     match address {
         IpAddr::V4(v4) if v4.is_link_local() => {
-            return unfit("a link-local address is none that peers can dial");
+            return unfit("peers cannot connect to a link-local address");
         }
         IpAddr::V4(v4) if v4.is_broadcast() => return unfit("it is the broadcast address of every network"),
         IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some() => {
-            return unfit("it is an IPv4 address in IPv6's clothes; write the IPv4 address");
+            return unfit("it is an IPv4-mapped IPv6 address; write the IPv4 address");
         }
         IpAddr::V6(v6) if v6.is_unicast_link_local() => {
-            return unfit("a link-local address is none that peers can dial");
+            return unfit("peers cannot connect to a link-local address");
         }
         _ => {}
     }
@@ -109,66 +109,67 @@ pub fn check_host(address: IpAddr, cidr: &IpNet) -> Result<(), Invalid> {
     fit(address, cidr).map_err(|unfit| Invalid(unfit.reason))
 }
 
-/// The nodes that could be read, and how many the profile names.
+/// The nodes that could be read, and the number that the profile names.
 pub(super) struct Nodes {
     pub list: Vec<Node>,
     pub count: usize,
 }
 
 pub(super) fn nodes(
-    desk: &mut Desk,
+    diagnostics: &mut Diagnostics,
     tables: Vec<Section>,
     network: Option<&Placed>,
     cluster: Option<&str>,
     two_allowed: Option<Span>,
 ) -> Nodes {
     let count = tables.len();
-    member_count(desk, &tables, two_allowed);
+    member_count(diagnostics, &tables, two_allowed);
     let (mut names, mut addresses, mut macs) =
-        (Seen::new("node name"), Seen::new("address"), Seen::new("MAC"));
+        (Unique::new("node name"), Unique::new("address"), Unique::new("MAC"));
     let mut list = Vec::new();
     for table in tables {
-        table.require(desk, "name");
-        let name = table.value_with(desk, "name", node_name);
-        table.require(desk, "address");
-        let address = table.value_with(desk, "address", address);
-        let mac = table.value::<Mac>(desk, "mac");
-        let is_new = name.as_ref().is_some_and(|name| names.see(desk, name));
+        table.require(diagnostics, "name");
+        let name = table.value_with(diagnostics, "name", node_name);
+        table.require(diagnostics, "address");
+        let address = table.value_with(diagnostics, "address", address);
+        let mac = table.value::<Mac>(diagnostics, "mac");
+        let is_new = name.as_ref().is_some_and(|name| names.see(diagnostics, name));
         if let Some(address) = &address {
-            addresses.see(desk, address);
+            addresses.see(diagnostics, address);
             if let Some(network) = network {
-                check_address(desk, address, network);
+                check_address(diagnostics, address, network);
             }
         }
         if let Some(mac) = &mac {
-            macs.see(desk, mac);
+            macs.see(diagnostics, mac);
         }
         if let (Some(name), Some(address)) = (name, address) {
             let label = format!("{}/{}", cluster.unwrap_or_default(), name.get_ref());
             let place = name.span();
             let mac = mac.unwrap_or_else(|| {
                 let derived = Spanned::new(place, Mac::derived(&label));
-                // Two of 2^24 can be the same one.
+                // Two derived MAC addresses of 2^24 can be the same.
                 if is_new {
-                    macs.see(desk, &derived);
+                    macs.see(diagnostics, &derived);
                 }
                 derived
             });
             list.push(Node { name: name.into_inner(), address: address.into_inner(), mac: mac.into_inner() });
         }
-        table.finish(desk);
+        table.finish(diagnostics);
     }
     if let Some(network) = network {
-        warn_of_sites(desk, network, &list);
+        warn_of_sites(diagnostics, network, &list);
     }
     Nodes { list, count }
 }
 
-/// The widest networks that are one wire somewhere, as prefix lengths: larger ones are a site's, a region's or a company's.
+/// The prefix lengths of the widest networks that may be a single link: larger ones are a site's, a region's or a
+/// company's.
 const WIDEST_WIRE: (u8, u8) = (16, 64);
 
-/// Warns where the network is so wide, and the nodes so far apart in it, that routers must stand between them.
-fn warn_of_sites(desk: &mut Desk, placed: &Placed, nodes: &[Node]) {
+/// Warns where the network is so wide, and the nodes so far apart in it, that there must be routers between them.
+fn warn_of_sites(diagnostics: &mut Diagnostics, placed: &Placed, nodes: &[Node]) {
     let cidr = &placed.network.cidr;
     let wire = if cidr.addr().is_ipv4() { WIDEST_WIRE.0 } else { WIDEST_WIRE.1 };
     let wires: BTreeSet<IpNet> = nodes
@@ -182,77 +183,84 @@ fn warn_of_sites(desk: &mut Desk, placed: &Placed, nodes: &[Node]) {
     }
     let wires: Vec<_> = wires.iter().map(IpNet::to_string).collect();
     let text = format!(
-        "the nodes are in {}, but with {cidr} each takes the others for neighbours on its own wire and sends them nothing \
-         through a gateway; kiln cannot express a subnet for each node yet, so if routers stand between them, bring them \
-         the carrier tar and configure their network yourself",
+        "the nodes are in {}, but with {cidr} each node expects the others on its own link and uses no gateway to reach them; \
+         Kiln does not support a subnet for each node yet. If there are routers between them, use the carrier tar and configure the network yourself",
         wires.join(", ")
     );
-    desk.warn(Some(&placed.cidr_span), text);
+    diagnostics.warn(Some(&placed.cidr_span), text);
 }
 
-/// A node's name is a host name, and this one is every host's.
+/// A node's name is a host name; `localhost` is that of every host.
 fn node_name(text: &str) -> Result<NodeName, Invalid> {
     let name = text.parse()?;
     check_member_name(&name).map(|()| name)
 }
 
-/// Whether a member can be called so.
+/// Checks that a member may have this name.
 pub fn check_member_name(name: &NodeName) -> Result<(), Invalid> {
     match name.as_str() {
-        "localhost" => Err(Invalid("every node calls itself that".into())),
+        "localhost" => Err(Invalid("every node uses this name for itself".into())),
         _ => Ok(()),
     }
 }
 
-fn check_address(desk: &mut Desk, address: &Spanned<IpAddr>, placed: &Placed) {
+fn check_address(diagnostics: &mut Diagnostics, address: &Spanned<IpAddr>, placed: &Placed) {
     let shown = address.get_ref();
     if let Err(why) = fit(*shown, &placed.network.cidr) {
         let reason = format!("[[node]] address cannot be \"{shown}\": {}", why.reason);
         let mistake = Mistake::new(address.span(), reason);
-        desk.mistake(match why.about_cidr {
+        diagnostics.mistake(match why.about_cidr {
             true => mistake.other(placed.cidr_span.clone(), "the network"),
             false => mistake,
         });
     } else if placed.network.gateway == Some(*shown) {
         let reason = format!("[[node]] address cannot be \"{shown}\": it is the gateway's");
         let mistake = Mistake::new(address.span(), reason);
-        desk.mistake(match &placed.gateway_span {
+        diagnostics.mistake(match &placed.gateway_span {
             Some(span) => mistake.other(span.clone(), "the gateway"),
             None => mistake,
         });
     }
 }
 
-/// How many members agree, and how many may fail: the reason for every rule here.
-fn member_count(desk: &mut Desk, tables: &[Section], two_allowed: Option<Span>) {
+/// The quorum and the number of tolerated failures: the reason for every rule here.
+fn member_count(diagnostics: &mut Diagnostics, tables: &[Section], two_allowed: Option<Span>) {
     let count = tables.len();
     let majority = count / 2 + 1;
     let last = tables.last().and_then(|table| table.span.clone());
     if let (Some(span), true) = (&two_allowed, count != 2) {
-        desk.warn(Some(span), format!("allow-two-members has no effect: the cluster has {count} members"));
+        diagnostics
+            .warn(Some(span), format!("allow-two-members has no effect: the cluster has {count} members"));
     }
     match count {
-        0 => desk.mistake(Mistake::missing(None, "the profile names no node").help(
+        0 => diagnostics.mistake(Mistake::missing(None, "the profile has no node").help(
             "write, for example:
 [[node]]
 name = \"cp-a\"
 address = \"10.240.16.10\"",
         )),
         2 if two_allowed.is_some() => {
-            desk.warn(two_allowed.as_ref(), "two members stop serving as soon as either is lost");
+            diagnostics.warn(two_allowed.as_ref(), "two members have a quorum of 2 and tolerate no failure");
         }
-        2 => desk.mistake(
+        2 => diagnostics.mistake(
             Mistake::unsafe_unless_allowed(
                 last,
-                "a cluster of two members stops as soon as either is lost: one member alone would serve longer",
+                "two members have a quorum of 2 and tolerate no failure; a single member is more reliable",
             )
             .help("use three members or one, or write allow-two-members = true in [cluster]"),
         ),
-        10.. => desk.mistake(
-            Mistake::new(last, format!("a cluster of {count} members is too large: every write waits for {majority} of them"))
-                .help("use five or seven members; more bear no more load, and nine are the most that kiln builds"),
+        10.. => diagnostics.mistake(
+            Mistake::new(
+                last,
+                format!(
+                    "a cluster of {count} members is too large: every write waits for {majority} of them"
+                ),
+            )
+            .help(
+                "use five or seven members; more members do not add capacity, and Kiln builds at most nine",
+            ),
         ),
-        _ if count.is_multiple_of(2) => desk.warn(
+        _ if count.is_multiple_of(2) => diagnostics.warn(
             last.as_ref(),
             format!(
                 "{count} members have a quorum of {majority} and tolerate {}, no more than {} members do",
@@ -260,52 +268,58 @@ address = \"10.240.16.10\"",
                 count - 1
             ),
         ),
-        8.. => desk.warn(
+        8.. => diagnostics.warn(
             last.as_ref(),
-            format!("{count} members: every write waits for {majority} of them; seven are advised at the most"),
+            format!(
+                "{count} members: every write waits for {majority} of them; at most seven are recommended"
+            ),
         ),
         _ => {}
     }
 }
 
-pub(super) fn clients(desk: &mut Desk, tables: Vec<Section>) -> Vec<Spanned<ClientName>> {
-    let mut names = Seen::new("client name");
+pub(super) fn clients(diagnostics: &mut Diagnostics, tables: Vec<Section>) -> Vec<Spanned<ClientName>> {
+    let mut names = Unique::new("client name");
     let mut list = Vec::new();
     for table in tables {
-        table.require(desk, "name");
-        if let Some(name) = table.value_with(desk, "name", client_name) {
-            names.see(desk, &name);
+        table.require(diagnostics, "name");
+        if let Some(name) = table.value_with(diagnostics, "name", client_name) {
+            names.see(diagnostics, &name);
             list.push(name);
         }
-        table.finish(desk);
+        table.finish(diagnostics);
     }
     list
 }
 
-/// Where members present the name of their node, a client of that name would be let onto the peer port (`allowed-cn`).
-pub(super) fn check_common_names(desk: &mut Desk, nodes: &Nodes, clients: &[Spanned<ClientName>]) {
-    const WHY: &str =
-        "with [pki] certificates = \"one-per-node\" the peer port lets in whoever has the name of a node";
+/// Where members present the name of their node, a client of that name would be accepted on the peer port
+/// (`allowed-cn`).
+pub(super) fn check_common_names(
+    diagnostics: &mut Diagnostics,
+    nodes: &Nodes,
+    clients: &[Spanned<ClientName>],
+) {
+    const WHY: &str = "with [pki] certificates = \"one-per-node\" the peer port accepts every certificate with the name of a node";
     let is = |name: &str| nodes.list.iter().any(|node| node.name.as_str() == name);
     for client in clients.iter().filter(|client| is(client.get_ref().as_str())) {
         let reason = format!("a client cannot have the name of the node {}", client.get_ref());
-        desk.mistake(
+        diagnostics.mistake(
             Mistake::new(client.span(), reason).help(format!("{WHY}; give one of them another name")),
         );
     }
     if is(OPERATOR) {
         let reason =
             format!("a node cannot be called {OPERATOR}, as the client certificate of every bundle is");
-        desk.mistake(Mistake::new(None, reason).help(format!("{WHY}; give the node another name")));
+        diagnostics.mistake(Mistake::new(None, reason).help(format!("{WHY}; give the node another name")));
     }
 }
 
-/// A client's name is also its files' name, beside those that every bundle has.
+/// A client's name is also that of its files, beside those that every bundle has.
 fn client_name(text: &str) -> Result<ClientName, Invalid> {
     let name: ClientName = text.parse()?;
     let taken = |why: &str| Err(Invalid(why.into()));
     match text {
-        OPERATOR => taken("every bundle has that one already; leave it out"),
+        OPERATOR => taken("every bundle has that one already; omit it"),
         PEER_COMMON_NAME => taken("it is the members' own, and would open the peer port to this client"),
         "ca" => taken("ca.pem is the CA's certificate"),
         _ if text.ends_with("-key") => taken("its certificate would have the name of a key file"),
@@ -313,28 +327,28 @@ fn client_name(text: &str) -> Result<ClientName, Invalid> {
     }
 }
 
-/// Values that may be there once.
-struct Seen<T> {
+/// Values that must be unique.
+struct Unique<T> {
     what: &'static str,
     first: BTreeMap<T, Span>,
 }
 
-impl<T: Ord + Clone + Display> Seen<T> {
+impl<T: Ord + Clone + Display> Unique<T> {
     fn new(what: &'static str) -> Self {
         Self { what, first: BTreeMap::new() }
     }
 
-    /// Whether it is there for the first time; otherwise that is a mistake.
-    fn see(&mut self, desk: &mut Desk, value: &Spanned<T>) -> bool {
+    /// Whether it is new; a duplicate is a mistake.
+    fn see(&mut self, diagnostics: &mut Diagnostics, value: &Spanned<T>) -> bool {
         let Some(first) = self.first.get(value.get_ref()) else {
             self.first.insert(value.get_ref().clone(), value.span());
             return true;
         };
         let reason = format!("duplicate {} {}", self.what, value.get_ref());
-        desk.mistake(
+        diagnostics.mistake(
             Mistake::new(value.span(), reason)
                 .other(first.clone(), "first here")
-                .help("each must be unique; change one of the two"),
+                .help("names and addresses must be unique; change one of the two"),
         );
         false
     }

@@ -3,7 +3,7 @@
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::desk::Desk;
+use super::diagnostics::Diagnostics;
 use super::mistake::Mistake;
 use super::reader::{Section, given, quoted};
 use super::rules::{self, Around, CORRUPTION_CHECKS};
@@ -11,20 +11,20 @@ use super::{ConfigStyle, OptionSet, Span};
 use crate::etcd::{self, Release, Value, judge, keys};
 use crate::values::Invalid;
 
-/// etcd's own nesting; everything else is flat.
+/// etcd's own nested tables; everything else is flat.
 const NESTED: [&str; 3] = ["client-transport-security", "peer-transport-security", "socket-options"];
 
-/// Options that Kiln sets itself, and where a profile says what they become.
+/// Options that Kiln sets itself, and where a profile influences them.
 const OWNED: [(&str, &str); 28] = [
     ("name", "give the node its name in [[node]]"),
     ("data-dir", "write it as data-dir in [etcd]"),
-    ("wal-dir", "kiln makes one directory for etcd's data, data-dir in [etcd]; leave it out"),
+    ("wal-dir", "Kiln creates one directory for etcd's data, data-dir in [etcd]; omit it"),
     ("listen-peer-urls", "give the node its address in [[node]]"),
     ("listen-client-urls", "give the node its address in [[node]]"),
     ("advertise-client-urls", "give the node its address in [[node]]"),
     ("initial-advertise-peer-urls", "give the node its address in [[node]]"),
     ("initial-cluster", "list the members as [[node]]"),
-    ("initial-cluster-state", "the nodes of a profile form a new cluster; leave it out"),
+    ("initial-cluster-state", "the nodes of a profile form a new cluster; omit it"),
     ("initial-cluster-token", "write it as token in [cluster]"),
     ("client-transport-security.cert-file", CERTIFICATES),
     ("client-transport-security.key-file", CERTIFICATES),
@@ -45,16 +45,16 @@ const OWNED: [(&str, &str); 28] = [
     ("peer-transport-security.allowed-hostname", ALLOWED_HOSTNAME),
     ("peer-cert-allowed-hostname", ALLOWED_HOSTNAME),
 ];
-const ALLOWED_CN: &str = "only the members' own certificates pass the peer port; leave it out";
-const ALLOWED_HOSTNAME: &str = "kiln sets allowed-cn, and etcd takes only one of the two; leave it out";
-const CERTIFICATES: &str = "kiln issues the certificates; [pki] says where they lie";
-const ALWAYS_ON: &str = "clients and members always show a certificate; leave it out";
-const NO_AUTO_TLS: &str = "kiln issues the certificates, so etcd must not make its own; leave it out";
+const ALLOWED_CN: &str = "only the members' own certificates pass the peer port; omit it";
+const ALLOWED_HOSTNAME: &str = "Kiln sets allowed-cn, and etcd accepts only one of the two; omit it";
+const CERTIFICATES: &str = "Kiln issues the certificates; [pki] directory sets their place";
+const ALWAYS_ON: &str = "clients and members always show a certificate; omit it";
+const NO_AUTO_TLS: &str = "Kiln issues the certificates, so etcd must not create its own; omit it";
 
-/// Options that no cluster of Kiln's runs with, and why.
+/// Options that no cluster built by Kiln may use, and why.
 const REFUSED: [(&str, &str); 8] = [
     ("unsafe-no-fsync", "it loses acknowledged writes in a power cut"),
-    ("force-new-cluster", "it throws away every other member; recovering a cluster is done by hand"),
+    ("force-new-cluster", "it removes every other member; recover a cluster by hand"),
     ("discovery", DISCOVERY),
     ("discovery-config", DISCOVERY),
     ("discovery-proxy", DISCOVERY),
@@ -62,61 +62,63 @@ const REFUSED: [(&str, &str); 8] = [
     ("discovery-srv-name", DISCOVERY),
     ("proxy", "a node is a member, and etcd's proxy for the v2 API is gone"),
 ];
-const DISCOVERY: &str = "the members know each other from the profile, and etcd refuses to be told both ways";
+const DISCOVERY: &str =
+    "the members find each other through the profile, and etcd accepts only one of the two ways";
 
-/// One entry, its nesting undone.
+/// One entry, with its nesting flattened.
 struct Entry<'t> {
     key: String,
     span: Span,
     value: &'t Spanned<DeValue<'t>>,
 }
 
-/// Without a release only what no release may have is found.
+/// Without a release only options that no release may have are refused.
 pub(super) fn options(
-    desk: &mut Desk,
+    diagnostics: &mut Diagnostics,
     config: &Section,
     release: Option<Release>,
     around: &Around,
 ) -> Vec<OptionSet> {
     let mut set: Vec<(OptionSet, Span)> = Vec::new();
-    for entry in entries(desk, config) {
+    for entry in entries(diagnostics, config) {
         let shown = quoted(&entry.key);
         if let Some((_, help)) = OWNED.into_iter().find(|(key, _)| *key == entry.key) {
             let reason = format!("{shown} is managed by Kiln");
-            desk.mistake(Mistake::new(entry.span, reason).help(help));
+            diagnostics.mistake(Mistake::new(entry.span, reason).help(help));
         } else if let Some((_, why)) = REFUSED.into_iter().find(|(key, _)| is_of(key, &entry.key)) {
-            let reason = format!("kiln does not write {shown}: {why}");
-            desk.mistake(Mistake::new(entry.span, reason).help("leave it out"));
+            let reason = format!("Kiln does not write {shown}: {why}");
+            diagnostics.mistake(Mistake::new(entry.span, reason).help("omit it"));
         } else if entry.key == "strict-reconfig-check" && entry.value.get_ref().as_bool() == Some(false) {
-            let reason =
-                "kiln does not turn strict-reconfig-check off: changing members could then cost the quorum";
-            desk.mistake(Mistake::new(entry.value.span(), reason).help("leave it out; it is on by default"));
+            let reason = "Kiln does not disable strict-reconfig-check: without it, a change of members can lose the quorum";
+            diagnostics
+                .mistake(Mistake::new(entry.value.span(), reason).help("omit it; it is on by default"));
         } else if let Some(release) = release {
-            if let Some(value) = checked(desk, &entry, release, around.style) {
-                let (line, place) = (desk.line(&entry.span), desk.place(&entry.value.span()));
-                desk.marks.options.push((entry.key.clone(), entry.value.span()));
+            if let Some(value) = checked(diagnostics, &entry, release, around.style) {
+                let (line, place) = (diagnostics.line(&entry.span), diagnostics.place(&entry.value.span()));
+                diagnostics.marks.options.push((entry.key.clone(), entry.value.span()));
                 set.push((OptionSet { key: entry.key, value, line, place }, entry.value.span()));
             }
         } else if keys::releases_with(&entry.key).is_empty()
             && let Some((_, newest)) = keys::known_releases().last()
         {
-            // Of which release it should be is not known; that none has it is.
-            desk.mistake(unknown(&entry, *newest, "etcd"));
+            // The release is unknown, but no release has this option.
+            diagnostics.mistake(unknown(&entry, *newest, "etcd"));
         }
     }
     if let Some(release) = release {
-        rules::check(desk, &set, release, around);
+        rules::check(diagnostics, &set, release, around);
     }
     set.into_iter().map(|(option, _)| option).collect()
 }
 
-/// Whether a refused name stands for this key: itself, or what begins with it (`discovery-token`, `proxy-read-timeout`).
+/// Whether a refused name covers this key: itself, or a key with this prefix (`discovery-token`,
+/// `proxy-read-timeout`).
 fn is_of(refused: &str, key: &str) -> bool {
     let family = matches!(refused, "discovery" | "proxy");
     key.strip_prefix(refused).is_some_and(|rest| rest.is_empty() || family && rest.starts_with('-'))
 }
 
-fn entries<'t>(desk: &mut Desk, config: &Section<'t>) -> Vec<Entry<'t>> {
+fn entries<'t>(diagnostics: &mut Diagnostics, config: &Section<'t>) -> Vec<Entry<'t>> {
     let mut all = Vec::new();
     for (key, span, value) in config.entries() {
         if !NESTED.contains(&key) {
@@ -126,7 +128,7 @@ fn entries<'t>(desk: &mut Desk, config: &Section<'t>) -> Vec<Entry<'t>> {
         let DeValue::Table(table) = value.get_ref() else {
             let reason = format!("{key} is a table of options, not {}", super::reader::what(value.get_ref()));
             let help = format!("write it as [etcd.config.{key}]");
-            desk.mistake(Mistake::new(value.span(), reason).help(help));
+            diagnostics.mistake(Mistake::new(value.span(), reason).help(help));
             continue;
         };
         let below = table.iter().map(|(name, value)| Entry {
@@ -140,47 +142,52 @@ fn entries<'t>(desk: &mut Desk, config: &Section<'t>) -> Vec<Entry<'t>> {
     all
 }
 
-/// Whether this release knows the option, in this type, in this style.
-fn checked(desk: &mut Desk, entry: &Entry, release: Release, style: ConfigStyle) -> Option<Value> {
+/// Checks that this release knows the option, with this type, in this style.
+fn checked(
+    diagnostics: &mut Diagnostics,
+    entry: &Entry,
+    release: Release,
+    style: ConfigStyle,
+) -> Option<Value> {
     let shown = quoted(&entry.key);
-    // A nested key in quotes, "socket-options.reuse-port", is a flat one for etcd, which knows none such.
+    // A quoted nested key, "socket-options.reuse-port", is a flat one for etcd, which knows no such key.
     let flat_in_quotes = entry.key.contains('.') && !NESTED.iter().any(|table| is_below(entry, table));
     let flag = keys::flag_only(release, &entry.key);
     let Some(go_type) = keys::lookup(release, &entry.key).or(flag).filter(|_| !flat_in_quotes) else {
-        desk.mistake(unknown(entry, release, &format!("etcd {release}")));
+        diagnostics.mistake(unknown(entry, release, &format!("etcd {release}")));
         return None;
     };
     if flag.is_some() && style == ConfigStyle::File {
         let reason =
-            format!("in etcd {release} {shown} is only a flag, which its config file ignores without a word");
-        let help = "write config-style = \"flags\" or \"env\" in [etcd], or leave the option out";
-        desk.mistake(Mistake::new(entry.span.clone(), reason).help(help));
+            format!("etcd {release} supports {shown} only as a flag; its config file ignores it silently");
+        let help = "write config-style = \"flags\" or \"env\" in [etcd], or omit the option";
+        diagnostics.mistake(Mistake::new(entry.span.clone(), reason).help(help));
         return None;
     }
     if judge::has_gates(release) && CORRUPTION_CHECKS.contains(&entry.key.as_str()) {
-        let reason = format!("etcd {release} refuses {shown} beside feature-gates, which kiln sets");
-        let help = "the check is on; to turn it off, write feature-gates = \"InitialCorruptCheck=false\" or \"CompactHashCheck=false\"";
-        desk.mistake(Mistake::new(entry.span.clone(), reason).help(help));
+        let reason = format!("etcd {release} refuses {shown} together with feature-gates, which Kiln sets");
+        let help = "the check is on; to disable it, write feature-gates = \"InitialCorruptCheck=false\" or \"CompactHashCheck=false\"";
+        diagnostics.mistake(Mistake::new(entry.span.clone(), reason).help(help));
         return None;
     }
     if style != ConfigStyle::File && keys::flag_name(&entry.key).is_none() {
         let reason = format!("etcd has no flag for {shown}");
         let help =
-            "only its config file takes it: write config-style = \"file\" in [etcd], or leave the option out";
-        desk.mistake(Mistake::new(entry.span.clone(), reason).help(help));
+            "only its config file takes it: write config-style = \"file\" in [etcd], or omit the option";
+        diagnostics.mistake(Mistake::new(entry.span.clone(), reason).help(help));
         return None;
     }
     match etcd::value(&entry.key, go_type, &given(entry.value.get_ref())) {
         Ok(value) => Some(value),
         Err(Invalid(why)) => {
             let reason = format!("[etcd.config] {}: {why}", entry.key);
-            desk.mistake(Mistake::new(entry.value.span(), reason));
+            diagnostics.mistake(Mistake::new(entry.value.span(), reason));
             None
         }
     }
 }
 
-/// Whether the entry really stands in this table.
+/// Whether the entry is really in this table.
 fn is_below(entry: &Entry, table: &str) -> bool {
     let name = entry.key.strip_prefix(table).and_then(|rest| rest.strip_prefix('.'));
     // The span of a nested entry is that of its last part, quotes included.
@@ -191,7 +198,7 @@ fn unknown(entry: &Entry, release: Release, who: &str) -> Mistake {
     let mistake = Mistake::new(entry.span.clone(), format!("{who} knows no option {}", quoted(&entry.key)));
     let meant = match keys::suggest(release, &entry.key) {
         Some("feature-gates") => {
-            "this release has feature-gates for it, and kiln turns the check on; leave it out".into()
+            "this release has feature-gates for it, and Kiln enables the check; omit it".into()
         }
         Some(meant) => match OWNED.into_iter().find(|(key, _)| *key == meant) {
             Some((_, help)) => {
@@ -199,7 +206,7 @@ fn unknown(entry: &Entry, release: Release, who: &str) -> Mistake {
             }
             None => format!("did you mean {}?", written(meant)),
         },
-        None => "etcd would ignore it without a word; leave it out".into(),
+        None => "etcd would ignore it silently; omit it".into(),
     };
     let elsewhere: Vec<String> = keys::releases_with(&entry.key)
         .iter()
@@ -212,7 +219,7 @@ fn unknown(entry: &Entry, release: Release, who: &str) -> Mistake {
     }
 }
 
-/// A key as it is written in a profile.
+/// A key in the syntax of a profile.
 fn written(key: &str) -> String {
     match key.split_once('.') {
         Some((table, name)) => format!("{name} in [etcd.config.{table}]"),

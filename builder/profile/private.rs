@@ -1,5 +1,5 @@
-//! What of a file no message shows. A path on the command line, or in `extends`, can point at anything that the user, or a
-//! build machine, may read: another program's secrets, the keystore's own.
+//! The parts of a file that no message shows. A path on the command line, or in `extends`, can point at anything that
+//! the user, or a build machine, may read: another program's secrets, the keystore's own.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -13,20 +13,20 @@ pub enum Lines {
     Shown,
     /// Only its owner may read the file.
     Private,
-    /// A base outside of the directory of the profile that was named.
+    /// A base outside the directory of the named profile.
     Elsewhere,
-    /// It is no profile.
+    /// It is not a profile.
     Foreign,
 }
 
 impl Lines {
-    /// Why not, as a sentence; for what is no profile the mistake itself says it.
+    /// The reason for not showing lines, as a sentence; for a file that is not a profile the mistake itself gives it.
     pub(super) fn why_not(self) -> Option<&'static str> {
         match self {
             Lines::Shown | Lines::Foreign => None,
             Lines::Private => Some("its lines are not shown, because only its owner may read the file"),
             Lines::Elsewhere => Some(
-                "its lines are not shown, because it is outside of the directory of the profile that extends it",
+                "its lines are not shown, because it is outside the directory of the profile that extends it",
             ),
         }
     }
@@ -35,9 +35,9 @@ impl Lines {
 /// The tables of a profile.
 const TABLES: [&str; 7] = ["cluster", "network", "node", "etcd", "pki", "machine", "bundle"];
 
-/// Whether a text has what only profiles have, however broken the rest is: one of their own keys at its top, one of their
-/// lists, or two of their tables. One table alone proves nothing: `[client]` begins the file with MySQL's password, and
-/// `[network]` many others.
+/// Whether a text has something that only profiles have, however broken the rest is: one of their own top-level keys,
+/// one of their lists, or two of their tables. One table alone proves nothing: `[client]` begins the file with MySQL's
+/// password, and `[network]` many others.
 pub(super) fn is_profile(text: &str) -> bool {
     let word = |line: &str, end: &[char]| line.split(end).next().unwrap_or_default().trim().to_owned();
     let (mut tables, mut is_top) = (BTreeSet::new(), true);
@@ -65,16 +65,16 @@ pub(super) fn is_yaml(text: &str) -> bool {
     text.lines().any(|line| key(line.trim_end()))
 }
 
-/// Runs of so many hex digits or more: a keystore's secret, a raw key.
-const HEX: usize = 64;
+/// Runs of at least this many hex digits may be a secret: a keystore's, a raw key.
+const MIN_SECRET_HEX_DIGITS: usize = 64;
 
-/// Where a text has what may be a secret in hex.
+/// The places of possible hex secrets in a text.
 pub(super) fn hex(text: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let mut start = 0;
     for (at, byte) in text.bytes().chain([b'\n']).enumerate() {
         if !byte.is_ascii_hexdigit() {
-            if at - start >= HEX {
+            if at - start >= MIN_SECRET_HEX_DIGITS {
                 found.push(start..at);
             }
             start = at + 1;
@@ -83,8 +83,8 @@ pub(super) fn hex(text: &str) -> Vec<Range<usize>> {
     found
 }
 
-/// Puts a character that is only seen in the place of each that a terminal would obey. It has as many bytes, so that every
-/// place in the text stays where it is.
+/// Replaces each control character that a terminal would interpret by a visible one of the same number of bytes, so
+/// that all places in the text stay valid.
 pub(super) fn tame(text: &str) -> String {
     let tame = |c: char| match c.len_utf8() {
         _ if matches!(c, '\n' | '\r' | '\t') || !steers(c) => c,
@@ -95,7 +95,7 @@ pub(super) fn tame(text: &str) -> String {
     text.chars().map(tame).collect()
 }
 
-/// A sentence with asterisks in the place of what may be a secret in hex.
+/// A sentence with possible hex secrets masked by asterisks.
 pub(super) fn starred(mut text: String) -> String {
     hex(&text).into_iter().for_each(|run| crate::values::hide(&mut text, run));
     text

@@ -1,28 +1,32 @@
-//! Where etcd's programs lie on a node.
+//! The location of etcd's programs on a node.
 
-use super::desk::Desk;
+use super::diagnostics::Diagnostics;
 use super::directories::guest_path;
 use super::mistake::Mistake;
 use super::reader::Section;
 use crate::values::{Carrier, GuestPath, Invalid};
 
-/// In every PATH before the distribution's own.
+/// In every PATH before the distribution's own directories.
 const USUAL: &str = "usr/local/bin";
 
-/// In the PATH of systems whose /usr is read-only: Flatcar, where /usr/local lies in it, and Fedora CoreOS, where both are
-/// links into /var.
+/// In the PATH of systems whose /usr is read-only: Flatcar, where /usr/local is in it, and Fedora CoreOS, where both
+/// are links into /var.
 const READ_ONLY_USR: &str = "opt/bin";
 
-/// Where the programs go when the profile does not say it: a system that only Ignition sets up has a read-only /usr.
+/// The default location of the programs: a system that only Ignition sets up has a read-only /usr.
 pub(super) fn usual(carriers: &[Carrier]) -> Option<GuestPath> {
     let is_read_only = !carriers.is_empty() && carriers.iter().all(|carrier| carrier.has_read_only_usr);
     let path = if is_read_only { READ_ONLY_USR } else { USUAL };
     path.parse().ok()
 }
 
-/// `[etcd] bin-dir`; the usual place where there is none.
-pub(super) fn bin_dir(desk: &mut Desk, table: &Section, data_dir: Option<&GuestPath>) -> Option<GuestPath> {
-    let given = table.value_with(desk, "bin-dir", |text| {
+/// `[etcd] bin-dir`; the default location where there is none.
+pub(super) fn bin_dir(
+    diagnostics: &mut Diagnostics,
+    table: &Section,
+    data_dir: Option<&GuestPath>,
+) -> Option<GuestPath> {
+    let given = table.value_with(diagnostics, "bin-dir", |text| {
         let path = guest_path(text)?;
         match [USUAL, READ_ONLY_USR].contains(&path.as_str()) || is_of_a_package(&path) {
             true => Ok(path),
@@ -40,13 +44,12 @@ pub(super) fn bin_dir(desk: &mut Desk, table: &Section, data_dir: Option<&GuestP
         && (path.is_within(data_dir.as_str()) || data_dir.is_within(path.as_str()))
     {
         let reason = format!(
-            "the directory of the programs {} and the data directory {} lie in one another",
+            "the directory of the programs {} and the data directory {} must not contain each other",
             path.absolute(),
             data_dir.absolute()
         );
-        let help =
-            "the data directory is etcd's own, and programs that root runs must not be; move one of the two";
-        desk.mistake(Mistake::new(given.span(), reason).help(help));
+        let help = "the data directory is etcd's own, but programs that root runs must not be writable by etcd; move one of the two";
+        diagnostics.mistake(Mistake::new(given.span(), reason).help(help));
     }
     Some(given.into_inner())
 }

@@ -1,8 +1,8 @@
-//! The table of keys for people and for editors: Markdown, and a JSON Schema.
+//! The table of keys, published for people and for editors: Markdown, and a JSON Schema.
 
 use serde_json::{Map, Value, json};
 
-use super::schema::{KEYS, Key, Kind, Usual};
+use super::schema::{KEYS, Key, Usual, ValueKind};
 use crate::values::Carrier;
 
 /// The README's table: a row for each key.
@@ -23,21 +23,23 @@ pub fn markdown(carriers: &[Carrier]) -> String {
 fn takes(key: &Key, carriers: &[Carrier]) -> String {
     let words = |words: &[&str]| words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
     match key.kind {
-        Kind::Text => "text".to_owned(),
-        Kind::Choice(names) => words(names),
-        Kind::Bool => words(&["true", "false"]),
-        Kind::Number(least, most) => format!("{least} to {most}"),
-        Kind::Schema => "number".to_owned(),
-        Kind::Texts => "texts".to_owned(),
-        Kind::Carriers => words(&names(carriers)),
-        Kind::Options => "table".to_owned(),
+        ValueKind::Text => "string".to_owned(),
+        ValueKind::Choice(names) => words(names),
+        ValueKind::Bool => words(&["true", "false"]),
+        ValueKind::Number(least, most) => format!("{least} to {most}"),
+        ValueKind::Schema => "number".to_owned(),
+        ValueKind::Texts => "strings".to_owned(),
+        ValueKind::Carriers => words(&names(carriers)),
+        ValueKind::Options => "table".to_owned(),
     }
 }
 
 fn usual(key: &Key) -> String {
     match key.usual {
         Usual::Required(_) => "required".to_owned(),
-        Usual::Is(text) if matches!(key.kind, Kind::Text | Kind::Choice(_)) => format!("`\"{text}\"`"),
+        Usual::Is(text) if matches!(key.kind, ValueKind::Text | ValueKind::Choice(_)) => {
+            format!("`\"{text}\"`")
+        }
         Usual::Is(text) => format!("`{text}`"),
         Usual::Follows(words) => words.to_owned(),
         Usual::None => "none".to_owned(),
@@ -48,8 +50,8 @@ fn names(carriers: &[Carrier]) -> Vec<&'static str> {
     carriers.iter().map(|carrier| carrier.name).collect()
 }
 
-/// A JSON Schema (2020-12) of profiles, for editors that complete and check TOML by one. What it lets pass may still be
-/// wrong: it knows no relations between keys, and no values inside of texts.
+/// A JSON Schema (2020-12) of profiles, for editors that complete and validate TOML with one. A valid file may still
+/// be wrong: the schema does not cover relations between keys, or values inside of strings.
 pub fn json_schema(carriers: &[Carrier]) -> Value {
     let mut top = object("", carriers);
     let mut needed = required("");
@@ -79,7 +81,7 @@ pub fn json_schema(carriers: &[Carrier]) -> Value {
     needed.push("node");
     top["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
     top["title"] = json!("Kiln profile");
-    // A profile that extends another may leave to that one whatever it does not say.
+    // A profile that extends another may omit whatever the base has.
     top["if"] = json!({ "required": ["extends"] });
     top["else"] = json!({ "required": needed, "properties": in_tables });
     top
@@ -101,19 +103,19 @@ fn required(table: &str) -> Vec<&'static str> {
 fn property(key: &Key, carriers: &[Carrier]) -> Value {
     let several = |one: Value| json!({ "anyOf": [one.clone(), { "type": "array", "items": one }] });
     let mut property = match key.kind {
-        Kind::Text => json!({ "type": "string" }),
-        Kind::Choice(names) => json!({ "enum": names }),
-        Kind::Bool => json!({ "type": "boolean" }),
-        Kind::Number(least, most) => json!({ "type": "integer", "minimum": least, "maximum": most }),
-        Kind::Schema => json!({ "const": super::SCHEMA }),
-        Kind::Texts => several(json!({ "type": "string" })),
-        Kind::Carriers => several(json!({ "enum": names(carriers) })),
-        Kind::Options => json!({ "type": "object" }),
+        ValueKind::Text => json!({ "type": "string" }),
+        ValueKind::Choice(names) => json!({ "enum": names }),
+        ValueKind::Bool => json!({ "type": "boolean" }),
+        ValueKind::Number(least, most) => json!({ "type": "integer", "minimum": least, "maximum": most }),
+        ValueKind::Schema => json!({ "const": super::SCHEMA }),
+        ValueKind::Texts => several(json!({ "type": "string" })),
+        ValueKind::Carriers => several(json!({ "enum": names(carriers) })),
+        ValueKind::Options => json!({ "type": "object" }),
     };
     property["description"] = json!(key.about);
     if let Usual::Is(text) = key.usual {
         property["default"] = match key.kind {
-            Kind::Bool | Kind::Number(..) => text.parse().unwrap_or_else(|_| json!(text)),
+            ValueKind::Bool | ValueKind::Number(..) => text.parse().unwrap_or_else(|_| json!(text)),
             _ => json!(text),
         };
     }
@@ -130,7 +132,7 @@ mod tests {
     const LEAST: &str = "schema = 1\n[cluster]\nname = \"a\"\n[network]\ncidr = \"10.0.0.0/24\"\n[[node]]\nname = \"b\"\n\
                          address = \"10.0.0.10\"\n";
 
-    /// What a profile is read as, with a line added to one of its tables.
+    /// Reads a profile with a line added to one of its tables.
     fn read_with(table: &str, line: &str) -> Result<String, String> {
         let text = match LEAST.contains(table) {
             true => LEAST.replacen(table, &format!("{table}\n{line}"), 1),
@@ -149,7 +151,7 @@ mod tests {
     /// The value of a key as a line of TOML.
     fn line(key: &Key, value: &str) -> String {
         match key.kind {
-            Kind::Bool | Kind::Number(..) => format!("{} = {value}", key.name),
+            ValueKind::Bool | ValueKind::Number(..) => format!("{} = {value}", key.name),
             _ => format!("{} = {value:?}", key.name),
         }
     }
@@ -173,13 +175,13 @@ mod tests {
             let fits = |value: &str| read_with(key.table, &line(key, value));
             let complains = |value: &str| fits(value).is_err_and(|said| said.contains(key.name));
             match key.kind {
-                Kind::Choice(names) => {
-                    // Another architecture has no release here.
+                ValueKind::Choice(names) => {
+                    // There is no release for another architecture here.
                     let names = names.iter().filter(|name| key.name != "arch" || **name == "amd64");
                     names.for_each(|name| assert!(fits(name).is_ok(), "{} {name}", key.path()));
                     assert!(complains("nonsense"), "{}", key.path());
                 }
-                Kind::Number(least, most) => {
+                ValueKind::Number(least, most) => {
                     for good in [least, most] {
                         assert!(fits(&good.to_string()).is_ok(), "{} {good}", key.path());
                     }
@@ -187,7 +189,7 @@ mod tests {
                         assert!(complains(&bad.to_string()), "{} {bad}", key.path());
                     }
                 }
-                Kind::Bool => assert!(complains("7"), "{}", key.path()),
+                ValueKind::Bool => assert!(complains("7"), "{}", key.path()),
                 _ => {}
             }
         }

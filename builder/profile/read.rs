@@ -1,10 +1,10 @@
-//! Reading a profile: its texts, what is wrong with them, and what they say.
+//! Reading a profile: its texts, the mistakes in them, and their values.
 
-use super::desk::{Desk, Warning};
+use super::diagnostics::{Diagnostics, Warning};
 use super::finding::Marks;
 use super::mistake::Mistake;
 use super::mistakes::Mistakes;
-use super::source::{self, LIMIT, Source};
+use super::source::{self, MAX_PROFILE_BYTES, Source};
 use super::span::Span;
 use super::texts::Texts;
 use super::types::Profile;
@@ -13,8 +13,8 @@ use super::{EXTENDS, private, sections, syntax};
 use crate::etcd::Release;
 use crate::values::{self, Arch, Carrier};
 
-/// Reads a profile and checks everything that can be checked without any other input. `available` is what the
-/// artifact store holds: the newest release of it is taken when the profile names none. `carriers` are those that there are.
+/// Reads a profile and checks everything that can be checked without any other input. `available` are the releases in
+/// the artifact store: the newest is used when the profile names none. `carriers` are all carriers.
 ///
 /// # Errors
 /// All mistakes of the file at once.
@@ -29,14 +29,15 @@ pub fn read(
         let (text, wrong) = source::decode(&file.bytes);
         let start = texts.push(file, &text);
         let empty = || {
-            Mistake::new(None, "the file is empty").help("begin with a copy of a ready profile, such as ha3")
+            Mistake::new(None, "the file is empty")
+                .help("start from a built-in profile: kiln profile show ha3")
         };
         if let Some(mistake) = wrong.or_else(|| text.trim().is_empty().then(empty)) {
             mistakes.push(mistake.moved(start));
         }
     }
     if !mistakes.is_empty() {
-        // Bytes that are no text may be anything.
+        // Bytes that are not text may be anything.
         texts.hide_all();
         return Err(Mistakes::new(texts, mistakes));
     }
@@ -48,18 +49,18 @@ pub fn read(
     let (documents, mut mistakes) = parse_all(&alone);
     if let Some(document) = &documents {
         (secrets, digests) = (document.private_keys(), document.digests());
-        let mut desk = Desk::new(&texts);
-        profile = sections::profile(&mut desk, source, document.table(), available, carriers);
-        warnings = desk.warnings;
-        marks = desk.marks;
+        let mut diagnostics = Diagnostics::new(&texts);
+        profile = sections::profile(&mut diagnostics, source, document.table(), available, carriers);
+        warnings = diagnostics.warnings;
+        marks = diagnostics.marks;
         if source.missing_base().is_some() {
-            // What is missing may well stand in the base that cannot be read.
-            desk.mistakes.retain(|mistake| mistake.span.is_some());
+            // A missing key may be in the base that cannot be read.
+            diagnostics.mistakes.retain(|mistake| mistake.span.is_some());
         }
-        // What follows from a broken line would only hide it.
+        // Consequences of a broken line would only hide it.
         let broken: Vec<Span> = mistakes.iter().filter_map(|mistake| mistake.span.clone()).collect();
         let stands = |mistake: &Mistake| syntax::stands(mistake, &broken, texts.whole());
-        mistakes.extend(desk.mistakes.into_iter().filter(stands));
+        mistakes.extend(diagnostics.mistakes.into_iter().filter(stands));
     }
     texts.change(|text| secrets.into_iter().for_each(|secret| values::hide(text, secret)));
     texts.hide_hex(&digests);
@@ -71,7 +72,7 @@ pub fn read(
     }
 }
 
-/// The documents as one, as far as they can be understood: what the first says wins, and so on.
+/// The documents merged into one, as far as they can be parsed: values in earlier ones take precedence.
 fn parse_all(alone: &[String]) -> (Option<syntax::Document<'_>>, Vec<Mistake>) {
     let mut all: Option<syntax::Document<'_>> = None;
     let mut mistakes = Vec::new();
@@ -85,14 +86,14 @@ fn parse_all(alone: &[String]) -> (Option<syntax::Document<'_>>, Vec<Mistake>) {
         match (&mut all, document) {
             (Some(all), Some(base)) => all.extend(base),
             (None, Some(document)) => all = Some(document),
-            // Without a part of it, what is missing cannot be told.
+            // Without a part of the document, missing keys cannot be reported.
             (_, None) => whole = false,
         }
     }
     (all.filter(|_| whole), mistakes)
 }
 
-/// One mistake for all of a file that is no profile: what is said of broken syntax would quote it.
+/// One mistake for a whole file that is not a profile: messages about broken syntax would quote it.
 fn foreign(first: &Mistake, yaml: bool) -> Mistake {
     let (reason, help) = match yaml {
         true => {
@@ -103,11 +104,11 @@ fn foreign(first: &Mistake, yaml: bool) -> Mistake {
     Mistake::new(first.span.clone(), reason).help(help)
 }
 
-/// What a profile says that it extends, before anything else of it is read.
+/// The base that a profile names in `extends`, before anything else of it is read.
 pub fn extends(bytes: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(bytes).ok()?;
-    // Most profiles extend nothing, and need not be read twice for that.
-    if !text.contains(EXTENDS) || bytes.len() as u64 > LIMIT {
+    // Most profiles extend nothing, and need not be parsed twice for that.
+    if !text.contains(EXTENDS) || bytes.len() as u64 > MAX_PROFILE_BYTES {
         return None;
     }
     syntax::parse(text).0?.text(EXTENDS)

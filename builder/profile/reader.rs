@@ -1,4 +1,4 @@
-//! Reading a parsed TOML document by the table of keys: each by name and type, and what the table does not have is unknown.
+//! Reads a parsed TOML document by the table of keys: each by name and type; any other key is unknown.
 
 use std::str::FromStr;
 
@@ -6,21 +6,21 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::Span;
-use super::desk::Desk;
+use super::diagnostics::Diagnostics;
 use super::mistake::Mistake;
-use super::schema::{self, Kind, Usual};
+use super::schema::{self, Usual, ValueKind};
 use crate::etcd::Given;
 use crate::suggest;
 use crate::values::{Invalid, looks_private};
 
-/// A table of the profile. A table that is not there reads like an empty one.
+/// A table of the profile. A missing table reads like an empty one.
 pub(super) struct Section<'t> {
     /// As it is written: `[cluster]`, `[[node]]`; empty for the top of the file.
     title: &'static str,
     /// Its header.
     pub span: Option<Span>,
     table: Option<&'t DeTable<'t>>,
-    /// Something else than a table stands there: nothing in it is missed.
+    /// The value is not a table: keys in it are not reported as missing.
     wrong: bool,
 }
 
@@ -57,41 +57,45 @@ impl<'t> Section<'t> {
         self.table.and_then(|table| table.get(key))
     }
 
-    fn wrong_type(&self, desk: &mut Desk, key: &str, item: &Spanned<DeValue>, wanted: &str) {
+    fn wrong_type(&self, diagnostics: &mut Diagnostics, key: &str, item: &Spanned<DeValue>, wanted: &str) {
         let reason = format!("{} takes {wanted}, not {}", self.name(key), what(item.get_ref()));
-        desk.mistake(Mistake::new(item.span(), reason));
+        diagnostics.mistake(Mistake::new(item.span(), reason));
     }
 
-    pub fn text(&self, desk: &mut Desk, key: &'static str) -> Option<Spanned<&'t str>> {
+    pub fn text(&self, diagnostics: &mut Diagnostics, key: &'static str) -> Option<Spanned<&'t str>> {
         let item = self.item(key)?;
         match item.get_ref() {
             DeValue::String(text) => Some(Spanned::new(item.span(), text)),
             _ => {
-                self.wrong_type(desk, key, item, "text in quotes");
+                self.wrong_type(diagnostics, key, item, "a quoted string");
                 None
             }
         }
     }
 
-    /// A text that is a value of its own kind.
-    pub fn value<T: FromStr<Err = Invalid>>(&self, desk: &mut Desk, key: &'static str) -> Option<Spanned<T>> {
-        self.value_with(desk, key, |text| text.parse())
+    /// A string that is parsed as a value of type `T`.
+    pub fn value<T: FromStr<Err = Invalid>>(
+        &self,
+        diagnostics: &mut Diagnostics,
+        key: &'static str,
+    ) -> Option<Spanned<T>> {
+        self.value_with(diagnostics, key, |text| text.parse())
     }
 
     pub fn value_with<T>(
         &self,
-        desk: &mut Desk,
+        diagnostics: &mut Diagnostics,
         key: &'static str,
         read: impl Fn(&str) -> Result<T, Invalid>,
     ) -> Option<Spanned<T>> {
-        let text = self.text(desk, key)?;
-        self.read(desk, key, text, &read)
+        let text = self.text(diagnostics, key)?;
+        self.read(diagnostics, key, text, &read)
     }
 
-    /// A list of texts, each a value of its own kind; a single text is a list of one.
+    /// A list of strings, each parsed as a value of type `T`; a single string is a list of one.
     pub fn values<T>(
         &self,
-        desk: &mut Desk,
+        diagnostics: &mut Diagnostics,
         key: &'static str,
         read: impl Fn(&str) -> Result<T, Invalid>,
     ) -> Option<Vec<Spanned<T>>> {
@@ -100,7 +104,7 @@ impl<'t> Section<'t> {
             DeValue::Array(items) => items.as_ref(),
             DeValue::String(_) => std::slice::from_ref(item),
             _ => {
-                self.wrong_type(desk, key, item, "a list of texts in quotes");
+                self.wrong_type(diagnostics, key, item, "a list of quoted strings");
                 return None;
             }
         };
@@ -108,12 +112,12 @@ impl<'t> Section<'t> {
         for item in items {
             match item.get_ref() {
                 DeValue::String(text) => {
-                    values.extend(self.read(desk, key, Spanned::new(item.span(), text), &read));
+                    values.extend(self.read(diagnostics, key, Spanned::new(item.span(), text), &read));
                 }
                 other => {
                     let reason =
-                        format!("{} takes texts in quotes; this item is {}", self.name(key), what(other));
-                    desk.mistake(Mistake::new(item.span(), reason));
+                        format!("{} takes quoted strings; this item is {}", self.name(key), what(other));
+                    diagnostics.mistake(Mistake::new(item.span(), reason));
                 }
             }
         }
@@ -122,7 +126,7 @@ impl<'t> Section<'t> {
 
     fn read<T>(
         &self,
-        desk: &mut Desk,
+        diagnostics: &mut Diagnostics,
         key: &str,
         text: Spanned<&str>,
         read: &impl Fn(&str) -> Result<T, Invalid>,
@@ -131,61 +135,61 @@ impl<'t> Section<'t> {
             Ok(value) => Some(Spanned::new(text.span(), value)),
             Err(Invalid(why)) => {
                 let reason = format!("{} cannot be {}: {why}", self.name(key), quoted(text.get_ref()));
-                desk.mistake(Mistake::new(text.span(), reason));
+                diagnostics.mistake(Mistake::new(text.span(), reason));
                 None
             }
         }
     }
 
-    /// One of a few words, each with what it stands for.
+    /// One of a few words, each with its value.
     pub fn choice<T: Copy>(
         &self,
-        desk: &mut Desk,
+        diagnostics: &mut Diagnostics,
         key: &'static str,
         choices: &[(&'static str, T)],
     ) -> Option<T> {
-        self.value_with(desk, key, |text| choose(text, choices)).map(Spanned::into_inner)
+        self.value_with(diagnostics, key, |text| choose(text, choices)).map(Spanned::into_inner)
     }
 
-    pub fn bool(&self, desk: &mut Desk, key: &'static str) -> Option<Spanned<bool>> {
+    pub fn bool(&self, diagnostics: &mut Diagnostics, key: &'static str) -> Option<Spanned<bool>> {
         let item = self.item(key)?;
         match item.get_ref() {
             DeValue::Boolean(value) => Some(Spanned::new(item.span(), *value)),
             _ => {
-                self.wrong_type(desk, key, item, "true or false");
+                self.wrong_type(diagnostics, key, item, "true or false");
                 None
             }
         }
     }
 
     /// A number in the range that the table of keys has.
-    pub fn number(&self, desk: &mut Desk, key: &'static str) -> Option<u32> {
+    pub fn number(&self, diagnostics: &mut Diagnostics, key: &'static str) -> Option<u32> {
         let item = self.item(key)?;
-        let Some(Kind::Number(min, max)) = schema::find(self.title, key).map(|key| key.kind) else {
+        let Some(ValueKind::Number(min, max)) = schema::find(self.title, key).map(|key| key.kind) else {
             return None;
         };
         match integer(item.get_ref()).map(u32::try_from) {
             Some(Ok(value)) if (min..=max).contains(&value) => return Some(value),
             Some(_) => {
                 let reason = format!("{} takes a number from {min} to {max}", self.name(key));
-                desk.mistake(Mistake::new(item.span(), reason));
+                diagnostics.mistake(Mistake::new(item.span(), reason));
             }
-            None => self.wrong_type(desk, key, item, "a whole number"),
+            None => self.wrong_type(diagnostics, key, item, "a whole number"),
         }
         None
     }
 
-    /// The schema is read by itself: what other numbers mean is not known.
-    pub fn integer(&self, desk: &mut Desk, key: &'static str) -> Option<Spanned<i128>> {
+    /// The schema number, read by itself: nothing is known about other numbers.
+    pub fn integer(&self, diagnostics: &mut Diagnostics, key: &'static str) -> Option<Spanned<i128>> {
         let item = self.item(key)?;
         let value = integer(item.get_ref());
         if value.is_none() {
-            self.wrong_type(desk, key, item, "a whole number");
+            self.wrong_type(diagnostics, key, item, "a whole number");
         }
         value.map(|value| Spanned::new(item.span(), value))
     }
 
-    /// The raw entries of this table in the order of the file; all of them then count as known.
+    /// The raw entries of this table in the order of the file; all of them are then marked as known.
     pub fn entries(&self) -> Vec<(&'t str, Span, &'t Spanned<DeValue<'t>>)> {
         let mut entries: Vec<_> = self
             .table
@@ -197,21 +201,31 @@ impl<'t> Section<'t> {
     }
 
     /// A table below this one, by its key and by the title that its header has.
-    pub fn table(&self, desk: &mut Desk, key: &'static str, title: &'static str) -> Section<'t> {
+    pub fn table(
+        &self,
+        diagnostics: &mut Diagnostics,
+        key: &'static str,
+        title: &'static str,
+    ) -> Section<'t> {
         let empty = Section { title, span: None, table: None, wrong: false };
         let Some(item) = self.item(key) else { return empty };
         match item.get_ref() {
             DeValue::Table(table) => Section { span: Some(item.span()), table: Some(table), ..empty },
             _ => {
                 let reason = format!("{key} is a table, not {}", what(item.get_ref()));
-                desk.mistake(Mistake::new(item.span(), reason).help(format!("write it as {title}")));
+                diagnostics.mistake(Mistake::new(item.span(), reason).help(format!("write it as {title}")));
                 Section { wrong: true, ..empty }
             }
         }
     }
 
     /// The tables of a list, `[[node]]`, in the order of the file.
-    pub fn tables(&self, desk: &mut Desk, key: &'static str, title: &'static str) -> Vec<Section<'t>> {
+    pub fn tables(
+        &self,
+        diagnostics: &mut Diagnostics,
+        key: &'static str,
+        title: &'static str,
+    ) -> Vec<Section<'t>> {
         let Some(item) = self.item(key) else { return Vec::new() };
         let wrong = |item: &Spanned<DeValue>| {
             let reason = format!("{key} is a list of tables, not {}", what(item.get_ref()));
@@ -220,8 +234,8 @@ impl<'t> Section<'t> {
         let items = match item.get_ref() {
             DeValue::Array(items) => items.as_ref(),
             other => {
-                desk.mistake(wrong(item));
-                // What is in a single [node] can be checked all the same.
+                diagnostics.mistake(wrong(item));
+                // The keys of a single [node] can be checked all the same.
                 if other.is_table() { std::slice::from_ref(item) } else { &[] }
             }
         };
@@ -234,14 +248,14 @@ impl<'t> Section<'t> {
                     table: Some(table),
                     wrong: false,
                 }),
-                _ => desk.mistake(wrong(item)),
+                _ => diagnostics.mistake(wrong(item)),
             }
         }
         sections
     }
 
-    /// Says that a key must be there when it is not.
-    pub fn require(&self, desk: &mut Desk, key: &str) {
+    /// Reports a required key that is missing.
+    pub fn require(&self, diagnostics: &mut Diagnostics, key: &str) {
         if self.has(key) || self.wrong {
             return;
         }
@@ -254,24 +268,24 @@ impl<'t> Section<'t> {
             (None, title) => format!("write, for example:\n{title}\n{example}"),
         };
         let reason = format!("{} is missing", self.name(key));
-        desk.mistake(Mistake::missing(self.span.clone(), reason).help(help));
+        diagnostics.mistake(Mistake::missing(self.span.clone(), reason).help(help));
     }
 
     /// Refuses every key that the table of keys does not have.
-    pub fn finish(self, desk: &mut Desk) {
+    pub fn finish(self, diagnostics: &mut Diagnostics) {
         let known = schema::names(self.title);
         for (key, span, _) in self.entries() {
             if known.contains(&key) {
                 continue;
             }
             let place = if self.title.is_empty() { String::new() } else { format!(" in {}", self.title) };
-            let place_name = if self.title.is_empty() { "the top of a profile" } else { self.title };
+            let place_name = if self.title.is_empty() { "the top level" } else { self.title };
             let takes = format!("{place_name} takes {}", listed(&known));
             let help = match suggest::nearest(key, known.iter().copied()) {
                 Some(meant) => format!("did you mean {meant}? {takes}"),
                 None => takes,
             };
-            desk.mistake(Mistake::new(span, format!("unknown key {}{place}", quoted(key))).help(help));
+            diagnostics.mistake(Mistake::new(span, format!("unknown key {}{place}", quoted(key))).help(help));
         }
     }
 }
@@ -286,7 +300,7 @@ pub(super) fn choose<T: Copy>(text: &str, choices: &[(&'static str, T)]) -> Resu
     })
 }
 
-/// A user's own text in quotes, its control characters escaped, and no longer than a line bears.
+/// A user's own text in quotes, with control characters escaped, and truncated to fit a line.
 pub(super) fn quoted(text: &str) -> String {
     if looks_private(text) {
         return "what looks like a private key".into();
@@ -315,7 +329,7 @@ fn joined(words: &[&str], last: &str) -> String {
 
 fn integer(value: &DeValue) -> Option<i128> {
     value.as_integer().map(|integer| {
-        // Out of 128 bits is out of every range that follows.
+        // A number that does not fit into 128 bits is out of every range below.
         i128::from_str_radix(integer.as_str(), integer.radix()).unwrap_or(i128::MAX)
     })
 }
@@ -333,7 +347,7 @@ pub(super) fn what(value: &DeValue) -> &'static str {
     }
 }
 
-/// A value for the table of etcd's options, which knows nothing of TOML.
+/// A value for the table of etcd's options, which does not depend on TOML.
 pub(super) fn given<'t>(value: &'t DeValue) -> Given<'t> {
     match value {
         DeValue::String(text) => Given::Text(text),

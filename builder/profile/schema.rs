@@ -1,31 +1,32 @@
-//! Every key that a profile may have, as data: the reader, "did you mean", the README's table and the JSON Schema come out of it.
+//! Every key that a profile may have, as data: the source of the reader, "did you mean", the README's table and the
+//! JSON Schema.
 
 use super::types::{Algorithm, Binaries, Certificates, Compression, ConfigStyle, Machine};
 use crate::values::Arch;
 
 /// A key of a profile.
 pub struct Key {
-    /// The table that it is in, as its header is written: `[cluster]`, `[[node]]`; empty for the top of the file.
+    /// Its table, as the header is written: `[cluster]`, `[[node]]`; empty for the top of the file.
     pub table: &'static str,
     pub name: &'static str,
-    pub kind: Kind,
+    pub kind: ValueKind,
     pub usual: Usual,
-    /// What it is for; Markdown without a line end.
+    /// Its purpose; Markdown without a line end.
     pub about: &'static str,
 }
 
-/// What a key takes.
+/// The values of a key.
 #[derive(Clone, Copy)]
-pub enum Kind {
+pub enum ValueKind {
     Text,
     /// One of these words.
     Choice(&'static [&'static str]),
     Bool,
-    /// A whole number, from the one to the other.
+    /// A whole number within these limits.
     Number(u32, u32),
     /// The number of the schema.
     Schema,
-    /// Several texts; one alone may be written without the list.
+    /// Several strings; a single one may be written without the list.
     Texts,
     /// Several of the carriers.
     Carriers,
@@ -33,26 +34,32 @@ pub enum Kind {
     Options,
 }
 
-/// What counts where a key is not written.
+/// The value of a key that is not written.
 #[derive(Clone, Copy)]
 pub enum Usual {
-    /// The profile is wrong without it. An example of the whole line.
+    /// The profile is invalid without it. An example of the whole line.
     Required(&'static str),
-    /// As it would be written, without quotes.
+    /// In the syntax of a profile, without quotes.
     Is(&'static str),
-    /// In words.
+    /// A description of how it is derived.
     Follows(&'static str),
     None,
 }
 
-use Kind::{Bool, Carriers, Choice, Number, Options, Schema, Text, Texts};
 use Usual::{Follows, Is, Required};
+use ValueKind::{Bool, Carriers, Choice, Number, Options, Schema, Text, Texts};
 
-const fn key(table: &'static str, name: &'static str, kind: Kind, usual: Usual, about: &'static str) -> Key {
+const fn key(
+    table: &'static str,
+    name: &'static str,
+    kind: ValueKind,
+    usual: Usual,
+    about: &'static str,
+) -> Key {
     Key { table, name, kind, usual, about }
 }
 
-const fn number(of: (u32, u32)) -> Kind {
+const fn number(of: (u32, u32)) -> ValueKind {
     Number(of.0, of.1)
 }
 
@@ -71,9 +78,9 @@ pub static KEYS: &[Key] = &[
         "name",
         Text,
         Required("name = \"ha3\""),
-        "a DNS label; names keystore and token (the file's name names the bundle)",
+        "a DNS label; names keystore and token (the bundle has the file's name)",
     ),
-    key("[cluster]", "domain", Text, Usual::None, "then `cp-a.DOMAIN` is in the certificates too"),
+    key("[cluster]", "domain", Text, Usual::None, "adds `cp-a.DOMAIN` to the certificates"),
     key("[cluster]", "token", Text, Follows("from the keystore"), "etcd's `initial-cluster-token`"),
     key(
         "[cluster]",
@@ -87,48 +94,60 @@ pub static KEYS: &[Key] = &[
         "allow-two-members",
         Bool,
         Is("false"),
-        "two members are worse than one: either's loss stops both",
+        "accept two members: quorum 2, no failure tolerated",
     ),
     key(
         "[network]",
         "cidr",
         Text,
         Required("cidr = \"10.240.0.0/16\""),
-        "one network, IPv4 or IPv6; static addresses",
+        "the nodes' network, IPv4 or IPv6; addresses are static",
     ),
     key("[network]", "gateway", Text, Usual::None, "an address of the network"),
     key("[[node]]", "name", Text, Required("name = \"cp-a\""), "a DNS label"),
     key("[[node]]", "address", Text, Required("address = \"10.240.16.10\""), "an address of the network"),
-    key("[[node]]", "mac", Text, Follows("derived"), "the card that the baked network files match"),
+    key("[[node]]", "mac", Text, Follows("derived"), "MAC address that the node's network files match"),
     key(
         "[[client]]",
         "name",
         Text,
         Required("name = \"kube-apiserver\""),
-        "a client certificate besides the one for etcdctl",
+        "name of a client certificate besides the one for etcdctl",
     ),
-    key("[pki]", "algorithm", Choice(Algorithm::NAMES), Is("p256"), "of the CA's key and of the leaves'"),
-    key("[pki]", "ca-algorithm", Choice(Algorithm::NAMES), Follows("`algorithm`"), "of the CA's key"),
-    key("[pki]", "leaf-algorithm", Choice(Algorithm::NAMES), Follows("`algorithm`"), "of the leaves' keys"),
-    key("[pki]", "ca-lifetime", Text, Is("10y"), "`12h`, `90d`, `2y`"),
-    key("[pki]", "leaf-lifetime", Text, Is("1y"), "`12h`, `90d`, `2y`"),
-    key("[pki]", "directory", Text, Is("/etc/etcd/pki"), "where keys and certificates lie on a node (below)"),
+    key("[pki]", "algorithm", Choice(Algorithm::NAMES), Is("p256"), "key algorithm of the CA and the leaves"),
+    key("[pki]", "ca-algorithm", Choice(Algorithm::NAMES), Follows("`algorithm`"), "key algorithm of the CA"),
+    key(
+        "[pki]",
+        "leaf-algorithm",
+        Choice(Algorithm::NAMES),
+        Follows("`algorithm`"),
+        "key algorithm of the leaves",
+    ),
+    key("[pki]", "ca-lifetime", Text, Is("10y"), "as in `12h`, `90d`, `2y`"),
+    key("[pki]", "leaf-lifetime", Text, Is("1y"), "as in `12h`, `90d`, `2y`"),
+    key(
+        "[pki]",
+        "directory",
+        Text,
+        Is("/etc/etcd/pki"),
+        "directory of keys and certificates on a node (below)",
+    ),
     key(
         "[pki]",
         "certificates",
         Choice(Certificates::NAMES),
         Is("per-use"),
-        "`one-per-node`: etcd.pem for everything",
+        "`one-per-node`: etcd.pem for all uses",
     ),
-    key("[etcd]", "arch", Choice(Arch::NAMES), Is("amd64"), "of the nodes"),
+    key("[etcd]", "arch", Choice(Arch::NAMES), Is("amd64"), "CPU architecture of the nodes"),
     key("[etcd]", "version", Text, Follows("newest imported"), "`\"3.5.33\"`"),
-    key("[etcd]", "sha256", Texts, Usual::None, "digests of the release files that are accepted"),
+    key("[etcd]", "sha256", Texts, Usual::None, "SHA-256 digests of accepted release files"),
     key(
         "[etcd]",
         "config-style",
         Choice(ConfigStyle::NAMES),
         Is("file"),
-        "YAML, the unit (kube-bench looks there), or `etcd.env`",
+        "YAML, the unit (for kube-bench), or `etcd.env`",
     ),
     key(
         "[etcd]",
@@ -142,9 +161,9 @@ pub static KEYS: &[Key] = &[
         "bin-dir",
         Text,
         Is("/usr/local/bin"),
-        "of etcd and etcdctl; also `/opt/bin` or `/opt/NAME/bin`",
+        "directory of etcd and etcdctl; also `/opt/bin` or `/opt/NAME/bin`",
     ),
-    key("[etcd]", "accept-risk", Texts, Usual::None, "releases that Kiln refuses and you want all the same"),
+    key("[etcd]", "accept-risk", Texts, Usual::None, "refused releases to build with anyway"),
     key(
         "[etcd]",
         "config",
@@ -166,17 +185,17 @@ pub static KEYS: &[Key] = &[
         "data-disk-mib",
         number(Machine::DATA_DISK_MIB),
         Is("8192"),
-        "the disk for etcd's data that `kiln up` makes",
+        "size of the data disk that `kiln up` creates",
     ),
     key(
         "[machine]",
         "login-user",
         Text,
         Usual::None,
-        "an account with sudo for `ssh-keys`, which go with it (\"A login\")",
+        "account with sudo that takes `ssh-keys`; set both or neither (\"A login\")",
     ),
     key("[machine]", "ssh-keys", Texts, Usual::None, "public keys, as in `authorized_keys`"),
-    key("[bundle]", "carriers", Carriers, Follows("all"), "the tarball is always there"),
+    key("[bundle]", "carriers", Carriers, Follows("all"), "the tarball is always built"),
     key(
         "[bundle]",
         "binaries",
@@ -191,14 +210,8 @@ pub static KEYS: &[Key] = &[
         Is("gzip"),
         "`zstd`: smaller, faster; needs `CONFIG_RD_ZSTD`",
     ),
-    key("[bundle]", "overlays", Texts, Usual::None, "directories of your own, relative to the profile"),
-    key(
-        "[bundle]",
-        "replace",
-        Texts,
-        Usual::None,
-        "guest paths that an overlay may put in the place of Kiln's",
-    ),
+    key("[bundle]", "overlays", Texts, Usual::None, "overlay directories, relative to the profile"),
+    key("[bundle]", "replace", Texts, Usual::None, "paths of Kiln's files that an overlay may replace"),
 ];
 
 /// The tables at the top of a profile, as their headers name them.
@@ -209,7 +222,7 @@ pub(super) fn find(table: &str, name: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.table == table && key.name == name)
 }
 
-/// What a table takes, by its header.
+/// The keys of a table, by its header.
 pub(super) fn names(table: &str) -> Vec<&'static str> {
     let own = KEYS.iter().filter(|key| key.table == table).map(|key| key.name);
     let tables = TABLES.iter().copied().filter(|_| table.is_empty());

@@ -1,4 +1,4 @@
-//! The bytes of a profile, and how they become text.
+//! The bytes of a profile, and decoding them as text.
 
 use std::path::{Path, PathBuf};
 
@@ -6,24 +6,25 @@ use super::mistake::Mistake;
 use super::private::Lines;
 use crate::values::Digest;
 
-/// What a profile was read from.
+/// The source of a profile.
 #[derive(Clone, Debug)]
 pub struct Source {
-    /// Names the profile and its bundle: the file's name without `.toml`.
+    /// The name of the profile and its bundle: the file's name without `.toml`.
     pub name: String,
     /// As shown to the user.
     pub path: String,
+    /// As read; not yet known to be UTF-8.
     pub bytes: Vec<u8>,
-    /// What relative paths in the profile begin at.
+    /// The directory to which relative paths in the profile refer.
     pub directory: PathBuf,
-    /// Whether mistakes are shown with its lines.
+    /// Whether messages about mistakes show its lines.
     pub lines: Lines,
-    /// The profile that it extends, where it says so, or why that cannot be had.
+    /// Its base profile, if it names one, or the reason why that cannot be read.
     pub base: Option<Result<Box<Source>, String>>,
 }
 
 impl Source {
-    /// A file that the user named, with what was read from it.
+    /// A file that the user named, with its content.
     pub fn file(path: &Path, bytes: Vec<u8>) -> Self {
         Self {
             name: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
@@ -35,13 +36,13 @@ impl Source {
         }
     }
 
-    /// Of its bytes and of those of the profiles that it extends.
+    /// Of its bytes and those of its base profiles.
     pub fn digest(&self) -> Digest {
         let digests: Vec<_> = self.chain().map(|source| Digest::of(&source.bytes).to_string()).collect();
         Digest::of(digests.join("\n").as_bytes())
     }
 
-    /// Itself, the one that it extends, the one that that extends, and so on.
+    /// The profile itself, its base, the base of that, and so on.
     pub(super) fn chain(&self) -> impl Iterator<Item = &Source> {
         std::iter::successors(Some(self), |source| match &source.base {
             Some(Ok(base)) => Some(base),
@@ -49,27 +50,27 @@ impl Source {
         })
     }
 
-    /// Why the last profile that this one is to extend cannot be had, if it cannot.
+    /// The reason why the last base profile cannot be read, if it cannot.
     pub(super) fn missing_base(&self) -> Option<&str> {
         self.chain().last()?.base.as_ref()?.as_ref().err().map(String::as_str)
     }
 }
 
-/// In bytes. A profile has at most nine nodes, so that this is a hundred times more than it needs; the TOML
-/// parser takes up to 500 times as much memory for the worst input (measured: 120 MB).
-pub const LIMIT: u64 = 256 * 1024;
+/// In bytes. A profile has at most nine nodes, so this is a hundred times more than it needs; the TOML parser uses up
+/// to 500 times as much memory for the worst input (measured: 120 MB).
+pub const MAX_PROFILE_BYTES: u64 = 256 * 1024;
 
-/// The text, or the one mistake that keeps it from being any.
+/// The text, or the one mistake for bytes that are not text.
 ///
-/// The text comes back in both cases, with U+FFFD for what is no UTF-8, so that the place can be shown.
+/// The text is returned in both cases, with U+FFFD for invalid UTF-8, so that the place can be shown.
 pub(super) fn decode(bytes: &[u8]) -> (String, Option<Mistake>) {
-    if bytes.len() as u64 > LIMIT {
-        let reason = format!("the file has {} bytes; a profile has at most {LIMIT}", bytes.len());
+    if bytes.len() as u64 > MAX_PROFILE_BYTES {
+        let reason = format!("the file has {} bytes; a profile has at most {MAX_PROFILE_BYTES}", bytes.len());
         return (String::new(), Some(Mistake::new(None, reason)));
     }
     let text = String::from_utf8_lossy(bytes).into_owned();
     let wrong = match std::str::from_utf8(bytes) {
-        // Up to there the bytes are the text's own.
+        // The bytes before that are valid.
         Err(error) => {
             let at = error.valid_up_to();
             let byte = bytes.get(at).copied().unwrap_or_default();
@@ -101,8 +102,8 @@ mod tests {
 
     #[test]
     fn what_is_too_large_is_not_looked_at() {
-        let (text, wrong) = decode(&vec![b'a'; LIMIT as usize + 1]);
+        let (text, wrong) = decode(&vec![b'a'; MAX_PROFILE_BYTES as usize + 1]);
         assert!(text.is_empty() && wrong.is_some());
-        assert!(decode(&vec![b'a'; LIMIT as usize]).1.is_none());
+        assert!(decode(&vec![b'a'; MAX_PROFILE_BYTES as usize]).1.is_none());
     }
 }

@@ -7,11 +7,11 @@ use super::mistake::Mistake;
 use super::span::line_of;
 use crate::values::looks_private;
 
-/// A profile needs four: `etcd.config.peer-transport-security.allowed-hostname`.
-const DEPTH: usize = 16;
+/// The limit on nesting; a profile needs four levels: `etcd.config.peer-transport-security.allowed-hostname`.
+const MAX_DEPTH: usize = 16;
 
-/// A parsed document that takes itself apart without recursion: dotted keys in inline tables in one another
-/// nest thousands deep, each level of which would take a piece of the stack.
+/// A parsed document that is dropped without recursion: dotted keys in nested inline tables can be thousands of levels
+/// deep, and each level would need a part of the stack.
 pub(super) struct Document<'t>(DeTable<'t>);
 
 impl<'t> Document<'t> {
@@ -19,18 +19,18 @@ impl<'t> Document<'t> {
         &self.0
     }
 
-    /// A text at the top.
+    /// A string at the top level.
     pub fn text(&self, key: &str) -> Option<String> {
         self.0.get(key)?.get_ref().as_str().map(str::to_owned)
     }
 
-    /// Takes over what this document does not say itself: tables are joined key by key, and everything else, lists too,
-    /// is there as a whole or not at all.
+    /// Merges a base document: tables are merged recursively; everything else, lists too, is taken over only where
+    /// this document has no value.
     pub fn extend(&mut self, mut base: Document<'t>) {
         join(&mut self.0, std::mem::take(&mut base.0));
     }
 
-    /// Where `[etcd] sha256` pins release files: hex digits that are no secret.
+    /// The places where `[etcd] sha256` pins release files: hex digits that are not secret.
     pub fn digests(&self) -> Vec<Span> {
         let etcd = self.0.get("etcd").map(toml::Spanned::get_ref);
         let Some(DeValue::Table(etcd)) = etcd else { return Vec::new() };
@@ -41,7 +41,7 @@ impl<'t> Document<'t> {
         }
     }
 
-    /// Where somebody has written a private key, whatever the key that it is the value of: no message may show it.
+    /// The places of private keys, whatever the key whose value they are: no message may show them.
     pub fn private_keys(&self) -> Vec<Span> {
         let mut found = Vec::new();
         let mut left: Vec<_> = self.0.values().collect();
@@ -57,7 +57,7 @@ impl<'t> Document<'t> {
     }
 }
 
-/// No deeper than `DEPTH`, beyond which there is no document.
+/// Recurses no deeper than `MAX_DEPTH`; deeper documents are refused.
 fn join<'t>(own: &mut DeTable<'t>, base: DeTable<'t>) {
     for (key, value) in base {
         match own.get_mut(key.get_ref().as_ref()).map(toml::Spanned::get_mut) {
@@ -87,10 +87,9 @@ impl Drop for Document<'_> {
     }
 }
 
-/// The document, as far as it can be understood, and what is wrong with its syntax.
+/// The document, as far as it can be parsed, and the mistakes in its syntax.
 ///
-/// `None` when what is wrong makes everything after it guesswork: a broken table header, or a document of
-/// absurd depth.
+/// `None` when a mistake makes everything after it guesswork: a broken table header, or an excessively deep document.
 pub(super) fn parse(text: &str) -> (Option<Document<'_>>, Vec<Mistake>) {
     let (table, errors) = DeTable::parse_recoverable(text);
     let document = Document(table.into_inner());
@@ -102,7 +101,7 @@ pub(super) fn parse(text: &str) -> (Option<Document<'_>>, Vec<Mistake>) {
         let line = line_of(text, &span);
         let duplicate = error.message() == "duplicate key";
         header_broken |= !duplicate && text[line.clone()].trim_start().starts_with('[');
-        // The parser finds several reasons for one slip; the first one is the nearest to it.
+        // The parser reports several errors for one slip; the first one is the nearest to it.
         if last_line.as_ref() != Some(&line) {
             let mistake = if duplicate {
                 duplicate_key(text, &document, span)
@@ -114,14 +113,14 @@ pub(super) fn parse(text: &str) -> (Option<Document<'_>>, Vec<Mistake>) {
         last_line = Some(line);
     }
     if let Some(span) = too_deep(document.table()) {
-        let reason = format!("keys are nested more than {DEPTH} deep here");
+        let reason = format!("keys are nested more than {MAX_DEPTH} deep here");
         mistakes.push(Mistake::new(span, reason).help("a profile needs four levels at the most"));
         return (None, mistakes);
     }
     ((!header_broken).then_some(document), mistakes)
 }
 
-/// The parser's reason in words for somebody who does not know its grammar.
+/// The parser's reason in words that need no knowledge of its grammar.
 fn broken(text: &str, message: &str, span: Span) -> Mistake {
     let (what, expected) = message.split_once(", expected ").unwrap_or((message, ""));
     let rest = text.get(span.start..line_of(text, &span).end).unwrap_or_default().trim();
@@ -129,16 +128,21 @@ fn broken(text: &str, message: &str, span: Span) -> Mistake {
     let (reason, help) = match (what, expected) {
         _ if no_value => ("the value is missing", "write it after the =, as in name = \"cp-a\"".into()),
         ("string values must be quoted", _) => {
-            ("a text must be in quotes", "write it as in name = \"cp-a\"".into())
+            ("a string must be in quotes", "write it as in name = \"cp-a\"".into())
         }
+        // An address or a version.
+        ("invalid float" | "invalid integer", _) => (
+            "this is not a number; a string must be in quotes",
+            "write it as in address = \"10.0.0.11\"".into(),
+        ),
         ("invalid basic string", "`\"`") => {
-            ("a text has no closing quote", "end it with \" on this line".into())
+            ("a string has no closing quote", "end it with \" on this line".into())
         }
         ("invalid literal string", "`'`") => {
-            ("a text has no closing quote", "end it with ' on this line".into())
+            ("a string has no closing quote", "end it with ' on this line".into())
         }
         ("invalid basic string" | "invalid literal string", _) => {
-            ("a text has a control character", "remove it, or write it as in \"\\u001b\"".into())
+            ("a string has a control character", "remove it, or write it as in \"\\u001b\"".into())
         }
         ("unclosed table" | "unclosed array of tables", _) => {
             ("the table's header has no closing bracket", format!("end it with {expected}"))
@@ -166,11 +170,15 @@ fn duplicate_key(text: &str, document: &Document, span: Span) -> Mistake {
         let written = text[line.clone()].trim();
         let first =
             lines(text).take_while(|at| at.start < line.start).find(|at| text[at.clone()].trim() == written);
-        (format!("the table {key:?} is there twice"), first)
+        (format!("duplicate table {key:?}"), first)
     } else {
-        (format!("the key {key:?} is there twice"), key_before(document.table(), key, span.start))
+        (format!("duplicate key {key:?}"), key_before(document.table(), key, span.start))
     };
-    let mistake = Mistake::new(span, reason).help("keep one of the two");
+    let help = match (header, key) {
+        (true, "node" | "client") => format!("begin each with [[{key}]], in double brackets"),
+        _ => "keep one of the two".to_owned(),
+    };
+    let mistake = Mistake::new(span, reason).help(help);
     match first {
         Some(first) => mistake.other(first, "first here"),
         None => mistake,
@@ -185,7 +193,7 @@ fn lines(text: &str) -> impl Iterator<Item = Span> {
     })
 }
 
-/// The last key of this name that stands before a place: keys of one table stand together.
+/// The last key of this name before a place: the keys of one table are together.
 fn key_before(table: &DeTable, key: &str, before: usize) -> Option<Span> {
     let mut best: Option<Span> = None;
     walk(table, |name, span, _| {
@@ -201,7 +209,7 @@ fn key_before(table: &DeTable, key: &str, before: usize) -> Option<Span> {
 fn too_deep(table: &DeTable) -> Option<Span> {
     let mut found = None;
     walk(table, |_, span, depth| {
-        if depth > DEPTH && found.is_none() {
+        if depth > MAX_DEPTH && found.is_none() {
             found = Some(span);
         }
         found.is_none()
@@ -209,7 +217,7 @@ fn too_deep(table: &DeTable) -> Option<Span> {
     found
 }
 
-/// Every key with its span and its depth, from 1, until `look` says no; without recursion.
+/// Every key with its span and its depth, from 1, until `look` returns false; without recursion.
 fn walk(table: &DeTable, mut look: impl FnMut(&str, Span, usize) -> bool) {
     let mut left: Vec<(&DeTable, usize)> = vec![(table, 1)];
     let mut lists: Vec<(&DeValue, usize)> = Vec::new();
@@ -230,8 +238,8 @@ fn walk(table: &DeTable, mut look: impl FnMut(&str, Span, usize) -> bool) {
     }
 }
 
-/// Whether a mistake of meaning stands beside mistakes of syntax: it has a place, that place is on none of the
-/// broken lines, and it does not say that something is missing.
+/// Whether a mistake of meaning is shown beside mistakes of syntax: it has a place, that place is on none of the
+/// broken lines, and it does not report something as missing.
 pub(super) fn stands(mistake: &Mistake, broken: &[Span], text: &str) -> bool {
     if broken.is_empty() {
         return true;

@@ -1,9 +1,10 @@
-//! What is accepted, and with which warnings; and that nothing makes the reader panic.
+//! Accepted profiles and their warnings; and that no input makes the reader panic.
 
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
+use super::diagnostics::Warning;
 use super::*;
 use crate::etcd::{Release, Value};
 use crate::values::{Arch, example_carriers};
@@ -19,7 +20,7 @@ fn accepted(text: &str) -> (Profile, Vec<Warning>) {
         .unwrap_or_else(|m| panic!("{}", m.render(false)))
 }
 
-/// ha3 with another head, and so many nodes.
+/// ha3 with another head and `count` nodes.
 fn with_nodes(head: &str, count: usize) -> String {
     let mut text = format!("schema = 1\n{head}\n[network]\ncidr = \"10.240.0.0/16\"\n");
     for node in 0..count {
@@ -36,20 +37,20 @@ fn what_works_but_hurts_later_is_warned_about() {
         (1, "", "", ""),
         (4, "", "", "4 members have a quorum of 3 and tolerate 1 failure, no more than 3 members do"),
         (6, "", "", "6 members have a quorum of 4 and tolerate 2 failures, no more than 5 members do"),
-        (9, "", "", "9 members: every write waits for 5 of them; seven are advised at the most"),
-        (2, "allow-two-members = true\n", "", "two members stop serving as soon as either is lost"),
+        (9, "", "", "9 members: every write waits for 5 of them; at most seven are recommended"),
+        (2, "allow-two-members = true\n", "", "two members have a quorum of 2 and tolerate no failure"),
         (3, "allow-two-members = true\n", "", "allow-two-members has no effect: the cluster has 3 members"),
         (
             3,
             "",
             "[etcd]\nversion = \"3.5.16\"\n",
-            "etcd 3.5.16: a transaction can be applied partially (#18799)",
+            "etcd 3.5.16 has known faults, fixed in 3.5.33:\n  a transaction can be applied partially (#18799)",
         ),
         (
             3,
             "",
             "[etcd]\nversion = \"3.5.2\"\naccept-risk = [\"3.5.2\"]\n",
-            "etcd 3.5.2: its members' data can differ after a crash (#13766)",
+            "etcd 3.5.2 has known faults, fixed in 3.5.33 (accepted by accept-risk):\n  the members' data can diverge after a crash (#13766)",
         ),
         (
             3,
@@ -68,7 +69,7 @@ fn what_works_but_hurts_later_is_warned_about() {
             3,
             "",
             "[etcd.config]\nexperimental-initial-corrupt-check = false\n",
-            "this disables a corruption check that kiln enables",
+            "this disables a corruption check that Kiln enables",
         ),
     ];
     for (count, more, tables, want) in cases {
@@ -150,6 +151,7 @@ fn programs_lie_where_the_system_can_be_written() {
     assert_eq!(with(r#"bin-dir = "/opt/etcd/bin""#, r#"["tar"]"#), "/opt/etcd/bin");
 }
 
+// long: one profile with a value for every key
 #[test]
 fn everything_that_a_profile_can_say_is_read() {
     let text = r#"
@@ -265,7 +267,7 @@ fn colour_is_asked_for() {
     assert!(mistakes.render(true).contains("\u{1b}["));
 }
 
-/// Reads, and shows what is wrong in every form.
+/// Reads the bytes, and renders their mistakes in every form.
 fn survive(bytes: Vec<u8>) {
     let source = Source::file("profiles/ha3.toml".as_ref(), bytes);
     if let Err(mistakes) = read(&source, &[(Release::new(3, 5, 16), Arch::Amd64)], &example_carriers()) {
@@ -275,7 +277,7 @@ fn survive(bytes: Vec<u8>) {
     }
 }
 
-/// Pieces that mean something to the parser or to the checks.
+/// Fragments that are meaningful to the parser or to the checks.
 const PIECES: [&str; 40] = [
     "\n",
     "\r\n",
@@ -319,7 +321,7 @@ const PIECES: [&str; 40] = [
     "nan",
 ];
 
-// PROPTEST_CASES sets how many of each.
+// PROPTEST_CASES sets the number of cases for each.
 proptest! {
     #[test]
     fn random_bytes_do_no_harm(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
@@ -331,7 +333,7 @@ proptest! {
         survive(pieces.into_iter().flat_map(|piece| PIECES[piece].bytes()).collect());
     }
 
-    /// A good profile with a few pieces cut out and others put in.
+    /// A valid profile with a few pieces cut out and others put in.
     #[test]
     fn damaged_profiles_do_no_harm(
         edits in proptest::collection::vec((0.0..1.0f64, 0usize..20, 0..PIECES.len()), 1..6),

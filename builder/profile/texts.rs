@@ -1,4 +1,4 @@
-//! The texts of a profile and of those that it extends, with lines and columns.
+//! The texts of a profile and of its bases, with lines and columns.
 
 use std::path::PathBuf;
 
@@ -7,8 +7,7 @@ use super::source::Source;
 use super::span::{Span, position};
 use crate::values::{hide, printable};
 
-/// The texts of a profile and of those that it extends, one behind the other, so that one number says where in which of
-/// them something stands.
+/// The texts of a profile and of its bases, one after another, so that a single offset is a place in one of them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Texts {
     whole: String,
@@ -22,12 +21,12 @@ pub(super) struct File {
     pub path: String,
     pub directory: PathBuf,
     pub lines: Lines,
-    /// Where it is in the whole.
+    /// Its range in the concatenation.
     pub span: Span,
 }
 
 impl Texts {
-    /// Adds a text behind those that there are; where it begins.
+    /// Appends a text; returns its offset.
     pub fn push(&mut self, source: &Source, text: &str) -> usize {
         if !self.files.is_empty() {
             self.whole.push('\n');
@@ -52,17 +51,18 @@ impl Texts {
         change(&mut self.whole);
     }
 
-    /// Each text at its own place, with blank lines where the others are: what is parsed of it is where it is in the whole.
+    /// Each text at its own offset, with blank lines instead of the others: spans that are parsed from it are valid in
+    /// the concatenation.
     pub fn alone(&self) -> Vec<String> {
         self.files.iter().map(|file| "\n".repeat(file.span.start) + &self.whole[file.span.clone()]).collect()
     }
 
-    /// The text that a place is in; the profile's own where that is nowhere.
+    /// The text that contains a place; the profile's own for a place outside of all.
     pub fn file(&self, at: usize) -> Option<&File> {
         self.files.iter().find(|file| at <= file.span.end).or(self.files.last())
     }
 
-    /// No line of any of them is shown.
+    /// Hides the lines of all of them.
     pub fn hide_all(&mut self) {
         self.files.iter_mut().for_each(|file| file.lines = Lines::Foreign);
     }
@@ -79,11 +79,11 @@ impl Texts {
         (&file.path, line, column)
     }
 
-    /// What the whole is named by: the profile itself.
+    /// The name for the whole: the profile itself.
     pub fn name(&self) -> &str {
         self.files.first().map_or("", |file| &file.path)
     }
-    /// Hides what may be a secret, but for the digests that a profile pins.
+    /// Hides possible secrets, except the digests that a profile pins.
     pub fn hide_hex(&mut self, spared: &[Span]) {
         let spares =
             |run: &Span| spared.iter().any(|spared| spared.start <= run.start && run.end <= spared.end);

@@ -10,50 +10,63 @@ use super::written::Written;
 use crate::etcd::{Release, Value, judge, keys};
 use crate::values::{
     self, Arch, BaseSystem, Carrier, ClientName, ClusterName, Domain, GuestPath, Invalid, Lifetime,
-    LoginName, Mac, NodeName, SshKey, Token, deserialize_parsed,
+    LoginName, Mac, NodeName, SshKey, Token, deserialize_parsed, serialize_displayed,
 };
 
-/// A profile, as true: every value checked, every default that needs nothing but the profile filled in.
+/// A profile, validated: every value checked, and every default filled in that depends only on the profile.
 #[derive(Clone, Debug)]
 pub struct Profile {
     /// The file's stem, which also names the bundle: `ha3`.
     pub name: ClusterName,
+    /// `[cluster]`.
     pub cluster: Cluster,
+    /// `[etcd]`, with the options of `[etcd.config]`.
     pub etcd: Etcd,
+    /// `[network]`.
     pub network: Network,
     /// At least one, in the order of the file.
     pub nodes: Vec<Node>,
     /// Besides the one for etcdctl.
     pub clients: Vec<ClientName>,
+    /// `[pki]`.
     pub pki: Pki,
+    /// `[machine]`.
     pub machine: Machine,
+    /// `[bundle]`.
     pub bundle: Bundle,
-    /// Its text, for what is found wrong later.
+    /// Its text, for mistakes that are found later.
     pub written: Written,
 }
 
+/// `[cluster]`.
 #[derive(Clone, Debug)]
 pub struct Cluster {
+    /// Keys derive from it.
     pub name: ClusterName,
+    /// Appended to node names: `kloud.lan`.
     pub domain: Option<Domain>,
     /// Otherwise derived from the keystore.
     pub token: Option<Token>,
-    /// It has served before: an empty disk founds nothing any more.
+    /// The cluster already exists: a node with an empty disk never bootstraps a new one.
     pub formed: bool,
 }
 
+/// `[etcd]`.
 #[derive(Clone, Debug)]
 pub struct Etcd {
+    /// The one that all members run.
     pub release: Release,
     /// Whether the profile names the release, or it is the newest in the artifact store.
     pub pinned: bool,
+    /// The architecture of the nodes.
     pub arch: Arch,
     /// Digests of the release files that the profile accepts; empty: those that the store has accepted.
     pub sha256: Vec<crate::values::Digest>,
+    /// How etcd gets its options.
     pub config_style: ConfigStyle,
     /// `/var/lib/etcd`, as a guest path.
     pub data_dir: GuestPath,
-    /// Where etcd, etcdctl and etcdutl lie in the guest: `usr/local/bin`.
+    /// The directory of etcd, etcdctl and etcdutl in the guest: `usr/local/bin`.
     pub bin_dir: GuestPath,
     /// The `[etcd.config]` table in the order of the file, checked against the keys of this release.
     pub options: Vec<OptionSet>,
@@ -64,6 +77,7 @@ pub struct Etcd {
 pub struct OptionSet {
     /// By etcd's own name; nested ones with a dot: `peer-transport-security.allowed-hostname`.
     pub key: String,
+    /// With etcd's type for the key.
     pub value: Value,
     /// Line in the profile, from 1.
     pub line: usize,
@@ -82,6 +96,7 @@ impl OptionSet {
     }
 }
 
+/// How etcd gets its options.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConfigStyle {
     /// `--config-file /etc/etcd/etcd.conf`, YAML.
@@ -92,41 +107,58 @@ pub enum ConfigStyle {
     Env,
 }
 
+/// `[network]`.
 #[derive(Clone, Debug, Serialize)]
 pub struct Network {
+    /// The network itself, without host bits: `10.240.16.0/24`.
     #[serde(serialize_with = "values::as_text")]
     pub cidr: IpNet,
+    /// The default route; `None` for nodes without one.
     pub gateway: Option<IpAddr>,
 }
 
+/// A `[[node]]`.
 #[derive(Clone, Debug)]
 pub struct Node {
+    /// Unique in the profile.
     pub name: NodeName,
+    /// In the network, and unique in the profile.
     pub address: IpAddr,
-    /// As the profile says, or derived from the cluster's and the node's name.
+    /// From the profile, or derived from the cluster's and the node's name.
     pub mac: Mac,
 }
 
+/// `[pki]`.
 #[derive(Clone, Debug, Serialize)]
 pub struct Pki {
+    /// Of the derived CA's key; an imported CA has its own.
     pub ca_algorithm: Algorithm,
+    /// Of the keys of members and clients.
     pub leaf_algorithm: Algorithm,
+    /// Of the derived CA.
     pub ca_lifetime: Lifetime,
+    /// From the date of issue; shortened by the end of the CA.
     pub leaf_lifetime: Lifetime,
-    /// Where they lie in the guest: `etc/etcd/pki`.
+    /// Their directory in the guest: `etc/etcd/pki`.
     pub directory: GuestPath,
+    /// The number of certificates of a node.
     pub certificates: Certificates,
 }
 
 /// A key's algorithm; the signature hash follows from it (RFC 5480, RFC 8410).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Algorithm {
+    /// ECDSA on P-256, with SHA-256.
     P256,
+    /// ECDSA on P-384, with SHA-384.
     P384,
+    /// ECDSA on P-521, with SHA-512.
     P521,
+    /// Hashes by itself (RFC 8032).
     Ed25519,
 }
 
+/// The number of certificates of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Certificates {
     /// server, peer and etcdctl, each with a key of its own.
@@ -138,49 +170,56 @@ pub enum Certificates {
 /// The virtual machine that `domain.xml` describes and `kiln up` makes.
 #[derive(Clone, Debug, Serialize)]
 pub struct Machine {
+    /// In MiB, within [`Machine::MEMORY_MIB`].
     pub memory_mib: u32,
+    /// Within [`Machine::VCPUS`].
     pub vcpus: u16,
-    /// Of the disk that etcd's data is on. It takes only the space that is written to.
+    /// The size of the disk for etcd's data. It is thin: it uses only the space that is written.
     pub data_disk_mib: u32,
-    /// The base system that `kiln up` takes unless it is told another: one of those that `ci/base` makes, by its
-    /// name (`live`), or the absolute path of a directory with a kernel, an initrd and what they are started with.
+    /// The base system that `kiln up` uses by default: one of those that `ci/base` makes, by its name (`live`), or the
+    /// absolute path of a directory with a kernel, an initrd and a command line.
     pub base: Option<BaseSystem>,
-    /// Who may log in besides nobody.
+    /// The account for logging in; `None` where logging in is not possible.
     pub login: Option<Login>,
 }
 
 impl Machine {
-    // What it may have: the least, and the most.
-    /// Below the least a Linux distribution with systemd does not boot.
+    /// The smallest and the largest memory. With less, a Linux distribution with systemd does not boot.
     pub const MEMORY_MIB: (u32, u32) = (256, 4_194_304);
+    /// The smallest and the largest number of CPUs.
     pub const VCPUS: (u32, u32) = (1, 512);
-    /// etcd writes its log in files of 64 MB, makes the next one ahead of time and keeps five.
+    /// The smallest and the largest data disk. etcd writes its log in files of 64 MB, makes the next one ahead of time and
+    /// keeps five.
     pub const DATA_DISK_MIB: (u32, u32) = (256, 16_777_216);
 }
 
 /// An account with sudo, without a password, on nodes whose base system has a login service.
 #[derive(Clone, Debug, Serialize)]
 pub struct Login {
+    /// Not the name of an account that systems already have.
     pub user: LoginName,
     /// At least one.
     pub keys: Vec<SshKey>,
 }
 
+/// `[bundle]`.
 #[derive(Clone, Debug, Serialize)]
 pub struct Bundle {
     /// In the order of their table.
     pub carriers: Vec<Carrier>,
+    /// Where the programs are.
     pub binaries: Binaries,
-    /// Of the segments that Linux unpacks as its initramfs; everything else is gzip, which every guest reads.
+    /// For the segments that Linux unpacks as its initramfs; everything else is gzip, which every guest reads.
     pub initramfs_compression: Compression,
-    /// Directories of the user's own, below the profile's directory unless absolute; layered in this order.
-    /// What is in them is known by its digest.
+    /// The user's own overlay directories, relative to the profile's directory unless absolute; layered in this order.
+    /// Their contents are identified by a digest.
     #[serde(skip)]
     pub overlays: Vec<std::path::PathBuf>,
-    /// Paths that an overlay may put in the place of an earlier one.
+    /// Paths at which an overlay may replace an earlier file.
     pub replace: BTreeSet<GuestPath>,
 }
 
+/// The location of etcd's programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Binaries {
     /// Each host's files are complete.
@@ -189,15 +228,17 @@ pub enum Binaries {
     Shared,
 }
 
+/// The compression of an initramfs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compression {
+    /// RFC 1952.
     Gzip,
     /// The kernel needs `CONFIG_RD_ZSTD` (Linux 5.9).
     Zstd,
 }
 
 impl Compression {
-    /// The ending of a file that is compressed by it.
+    /// The extension of a file that is compressed by it.
     pub fn ending(self) -> &'static str {
         match self {
             Compression::Gzip => "gz",
@@ -206,10 +247,11 @@ impl Compression {
     }
 }
 
-/// What a profile writes for each variant, and what is printed for it.
+/// Defines the word for each variant in profiles and in output.
 macro_rules! choices {
     ($($name:ident { $($variant:ident = $text:literal),+ })+) => {$(
         impl $name {
+            /// Each value with its word in profiles.
             pub const CHOICES: &[(&str, Self)] = &[$(($text, Self::$variant)),+];
             /// The words alone.
             pub const NAMES: &[&str] = &[$($text),+];
@@ -226,12 +268,8 @@ macro_rules! choices {
                 known.map(|(_, value)| *value).ok_or_else(|| Invalid(format!("it is {}", [$($text),+].join(" or "))))
             }
         }
-        impl serde::Serialize for $name {
-            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
-            }
-        }
         deserialize_parsed!($name);
+        serialize_displayed!($name);
     )+};
 }
 

@@ -20,7 +20,7 @@ pub struct Address {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reference {
-    /// A name that can be given to another manifest at any time.
+    /// A name that can point to another manifest at any time.
     Tag(String),
     /// The SHA-256 of the manifest: this bundle and no other.
     Digest(Digest),
@@ -37,7 +37,7 @@ impl Address {
         Self { reference: Reference::Digest(digest), ..self.clone() }
     }
 
-    /// Whether what is sent there does not leave this machine. `localhost` is loopback by RFC 6761, section 6.3.
+    /// Whether data that is sent there stays on this machine. `localhost` is loopback by RFC 6761, section 6.3.
     pub fn is_loopback(&self) -> bool {
         is_loopback(&self.host)
     }
@@ -64,25 +64,25 @@ impl FromStr for Address {
             let port = authority.as_str().len() > authority.host().len();
             !authority.host().is_empty() && (!port || authority.port_u16().is_some())
         }) {
-            return invalid("its host is not one; write it as registry.lan or 10.0.0.1:5000");
+            return invalid("its host is not valid; write it as registry.lan or 10.0.0.1:5000");
         }
         let (repository, reference) = match (rest.split_once('@'), rest.rsplit_once(':')) {
             (Some((repository, digest)), _) => {
                 let digest = digest.strip_prefix("sha256:").map(str::parse);
                 let Some(Ok(digest)) = digest else {
-                    return invalid("after the @ stands no sha256: with 64 hex digits");
+                    return invalid("the @ must be followed by sha256: and 64 hex digits");
                 };
                 (repository, Reference::Digest(digest))
             }
             (None, Some((repository, tag))) if is_tag(tag) => (repository, Reference::Tag(tag.to_owned())),
             (None, Some(_)) => {
-                return invalid("its tag has to be 1 to 128 of A-Z, a-z, 0-9, '.', '_' and '-'");
+                return invalid("its tag must be 1 to 128 of A-Z, a-z, 0-9, '.', '_' and '-'");
             }
             (None, None) => return invalid("it names no tag; append :TAG"),
         };
         if repository.len() > 255 || !repository.split('/').all(is_part) {
             return invalid(
-                "its repository has to be parts of a-z and 0-9 joined by / ('.', '_' and '-' inside a part), at most 255 \
+                "its repository must be parts of a-z and 0-9 joined by / ('.', '_' and '-' inside a part), at most 255 \
                  characters",
             );
         }

@@ -1,4 +1,4 @@
-//! What goes wrong between here and a registry, in sentences.
+//! Errors between Kiln and a registry, as sentences.
 
 use std::io::Read as _;
 
@@ -6,21 +6,23 @@ use serde::Deserialize;
 use ureq::http::{Response, StatusCode};
 use ureq::{Body, Error};
 
-use super::limits::PATIENCE;
+use super::limits::SILENCE_TIMEOUT;
 use super::pace::Paced;
 use crate::failure::{Failure, Result};
 use crate::interrupt;
 
-/// An answer that nobody asked for.
+/// The error for an unexpected answer.
 ///
-/// Of its text only the error codes are told: a registry may send back what it was sent, passwords too.
+/// Only the error codes of its body are shown: a registry may send back what it was sent, including passwords.
 pub fn refused(host: &str, response: Response<Body>) -> Failure {
     let status = response.status();
     let codes = codes(response.into_body());
     let codes = if codes.is_empty() { String::new() } else { format!(": {}", codes.join(", ")) };
     Failure::io(match status {
-        StatusCode::FORBIDDEN => format!("{host} does not allow it{codes}"),
-        StatusCode::TOO_MANY_REQUESTS => format!("{host} has had too many requests{codes}; try again later"),
+        StatusCode::FORBIDDEN => format!("{host} denies access{codes}"),
+        StatusCode::TOO_MANY_REQUESTS => {
+            format!("{host} limits the rate of requests{codes}; try again later")
+        }
         _ => format!("{host} answered {status}{codes}"),
     })
 }
@@ -45,7 +47,7 @@ fn codes(body: Body) -> Vec<String> {
     all.into_iter().map(|error| error.code).filter(plausible).take(4).collect()
 }
 
-/// What the connection says of itself.
+/// The error for a failed connection.
 ///
 /// # Errors
 /// Always: `Exit::Untrusted` for a certificate that is not trusted, `Exit::Interrupted` after Ctrl-C, else `Exit::Io`.
@@ -57,9 +59,9 @@ pub fn broken<T>(host: &str, error: Error) -> Result<T> {
             None => Failure::io(format!("{host}: {error}")),
         },
         Error::Rustls(error) => tls(host, &error),
-        Error::HostNotFound => Failure::io(format!("no host is known by the name of {host}")),
+        Error::HostNotFound => Failure::io(format!("the host name {host} cannot be resolved")),
         Error::Timeout(_) => {
-            Failure::io(format!("{host} has said nothing for {} seconds", PATIENCE.as_secs()))
+            Failure::io(format!("no answer from {host} for {} seconds", SILENCE_TIMEOUT.as_secs()))
         }
         error => Failure::io(format!("{host}: {error}")),
     })
@@ -76,7 +78,7 @@ fn tls(host: &str, error: &rustls::Error) -> Failure {
             Failure::untrusted(format!("{host} shows a certificate that cannot be trusted: {why}"))
         }
         rustls::Error::InvalidMessage(_) => {
-            Failure::io(format!("{host} does not speak TLS; where the network is your own, use --plain-http"))
+            Failure::io(format!("{host} does not speak TLS; on a network of your own, use --plain-http"))
         }
         error => Failure::io(format!("{host}: {error}")),
     }

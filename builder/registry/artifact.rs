@@ -1,4 +1,4 @@
-//! The image manifest that stands for a bundle.
+//! The image manifest that represents a bundle.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::bundle::{MANIFEST, MAX_MANIFEST_BYTES, Manifest, SUMS};
 use crate::failure::{Failure, Result};
 use crate::values::Digest;
 
-/// Part of the format, as are all the names here: a registry full of bundles knows them by these.
+/// Part of the format, as are all the names here: existing bundles in registries are recognized by them.
 pub const ARTIFACT_TYPE: &str = "application/vnd.kiln.bundle.v1";
 const CONFIG_TYPE: &str = "application/vnd.kiln.bundle.manifest.v1+json";
 const FILE_TYPE: &str = "application/vnd.kiln.bundle.file.v1";
@@ -17,18 +17,18 @@ const FILE_TYPE: &str = "application/vnd.kiln.bundle.file.v1";
 /// OCI image specification 1.1, "OCI Image Manifest Specification".
 pub const IMAGE_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
 
-/// The path that clients give a layer when they unpack it (image specification, "Pre-Defined Annotation Keys").
+/// The path at which clients unpack a layer (image specification, "Pre-Defined Annotation Keys").
 const TITLE: &str = "org.opencontainers.image.title";
 
-/// What a blob is: its size in bytes and its SHA-256.
+/// A blob: its size in bytes and its SHA-256.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Blob {
     pub size: u64,
     pub digest: Digest,
 }
 
-/// The manifest of an artifact, with its members in the order of the specification's example: the bytes follow from the
-/// bundle alone, and with them the digest.
+/// The manifest of an artifact, with its members in the order of the specification's example: its bytes, and so its
+/// digest, depend only on the bundle.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Image {
@@ -65,7 +65,7 @@ impl Descriptor {
     fn blob(&self) -> Result<Blob> {
         match self.digest.strip_prefix("sha256:").map(str::parse) {
             Some(Ok(digest)) => Ok(Blob { size: self.size, digest }),
-            _ => Err(Failure::untrusted(format!("{:?} is not a digest that kiln writes", self.digest))),
+            _ => Err(Failure::untrusted(format!("{:?} is not a digest that Kiln writes", self.digest))),
         }
     }
 }
@@ -73,7 +73,7 @@ impl Descriptor {
 impl Image {
     /// Every file of a bundle by its path, `bundle.json` and SHA256SUMS among them.
     ///
-    /// `bundle.json` is the config and a layer, one blob all the same: other clients unpack layers only.
+    /// `bundle.json` is both the config and a layer, as one blob: other clients unpack layers only.
     pub fn of(files: &BTreeMap<String, Blob>) -> Self {
         let layer = |(path, blob): (&String, &Blob)| Descriptor {
             annotations: BTreeMap::from([(TITLE.to_owned(), path.clone())]),
@@ -89,13 +89,13 @@ impl Image {
     }
 
     /// # Errors
-    /// `Exit::Wrong` when it would be larger than what registries take.
+    /// `Exit::Wrong` when it would be larger than registries accept.
     pub fn to_json(&self) -> Result<Vec<u8>> {
         let bytes = serde_json::to_vec(self)
             .map_err(|error| Failure::io(format!("writing the manifest as JSON: {error}")))?;
         if bytes.len() as u64 > MAX_IMAGE_BYTES {
             let reason =
-                format!("the bundle has {} files, which is more than registries take", self.layers.len());
+                format!("the bundle has {} files, which is more than registries accept", self.layers.len());
             return Err(Failure::wrong(reason));
         }
         Ok(bytes)
@@ -109,7 +109,7 @@ impl Image {
         if image.schema_version != 2 {
             let version = image.schema_version;
             return Err(Failure::untrusted(format!(
-                "it is an image manifest of version {version}; kiln reads 2"
+                "it is an image manifest of version {version}; Kiln reads version 2"
             )));
         }
         if image.artifact_type != ARTIFACT_TYPE {
@@ -122,7 +122,7 @@ impl Image {
         Ok(image)
     }
 
-    /// Where `bundle.json` is.
+    /// The blob of `bundle.json`.
     pub fn config(&self) -> Result<Blob> {
         let config = self.config.as_ref().filter(|config| config.media_type == CONFIG_TYPE);
         let blob = config
@@ -134,7 +134,7 @@ impl Image {
         Ok(blob)
     }
 
-    /// Every file by its path, and no other than the bundle's manifest lists, each with the size and digest that it has there.
+    /// Every file by its path: exactly those that the bundle's manifest lists, each with the same size and digest.
     ///
     /// # Errors
     /// `Exit::Untrusted` with the first difference.
@@ -151,7 +151,7 @@ impl Image {
         for (path, want) in &bundle.files {
             let fits = |blob: &Blob| blob.size == want.size && blob.digest == want.sha256;
             if !files.get(path.as_str()).is_some_and(fits) {
-                return Err(Failure::untrusted(format!("its layer {path:?} is not what {MANIFEST} says")));
+                return Err(Failure::untrusted(format!("its layer {path:?} does not match {MANIFEST}")));
             }
         }
         if files.get(MANIFEST) != Some(&self.config()?) {

@@ -1,4 +1,4 @@
-//! What a registry asks for before it answers, and the answer to that.
+//! The challenge of a registry, and the answer to it.
 
 use http_auth::{ChallengeRef, parse_challenges};
 use serde::Deserialize;
@@ -9,11 +9,11 @@ use zeroize::Zeroizing;
 pub enum Challenge {
     /// Name and password with every request (RFC 7617).
     Basic,
-    /// A token that is had from `realm` (distribution's "Token Authentication Specification").
+    /// A token from `realm` (distribution's "Token Authentication Specification").
     Bearer { realm: String, service: Option<String> },
 }
 
-/// The best of what a 401 offers; `None` when there is nothing that Kiln knows.
+/// The best challenge of a 401; `None` when there is none that Kiln supports.
 pub fn challenge(headers: &HeaderMap) -> Option<Challenge> {
     let texts = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
     let mut basic = None;
@@ -36,7 +36,7 @@ fn parameter(challenge: &ChallengeRef<'_>, name: &str) -> Option<String> {
     found.map(|(_, value)| value.to_unescaped())
 }
 
-/// What a token server answers: older ones say `token`, OAuth 2 says `access_token`, most say both.
+/// The answer of a token server: older ones use `token`, OAuth 2 uses `access_token`, most send both.
 #[derive(Deserialize)]
 pub struct Token {
     #[serde(default)]

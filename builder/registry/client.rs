@@ -1,15 +1,13 @@
 //! Requests to one repository of a registry (OCI distribution specification 1.1).
 
 use std::io::Read;
-use std::path::PathBuf;
 use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use ureq::http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, LOCATION};
 use ureq::http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, AsSendBody, Body};
 
 use super::address::{Address, is_loopback};
@@ -17,24 +15,15 @@ use super::answer::{broken, refused};
 use super::artifact::Blob;
 use super::auth::{self, Challenge, Token};
 use super::credentials::Credentials;
-use super::limits::PATIENCE;
+use super::limits::SILENCE_TIMEOUT;
 use super::pace::Paced;
-use crate::disk;
+use super::trust::{Trust, tls};
 use crate::failure::{Doing, Failure, Result};
 use crate::interrupt;
 use crate::parallel;
 
-/// How often a redirect is followed.
-const REDIRECTS: u32 = 5;
-
-/// How the registry is known to be the one that was meant.
-#[derive(Clone, Debug, Default)]
-pub struct Trust {
-    /// Speak plain HTTP, to any host.
-    pub plain_http: bool,
-    /// PEM certificates that are trusted instead of the system's.
-    pub ca_file: Option<PathBuf>,
-}
+/// The limit on redirects.
+const MAX_REDIRECTS: u32 = 5;
 
 pub struct Client {
     agent: Agent,
@@ -43,14 +32,14 @@ pub struct Client {
     /// `http` or `https`.
     scheme: &'static str,
     credentials: Credentials,
-    /// What a token is asked for: `pull` or `pull,push`.
+    /// The permissions to request with a token: `pull` or `pull,push`.
     rights: &'static str,
-    /// The header that the registry last wanted.
+    /// The header that the registry last required.
     authorization: Mutex<Option<HeaderValue>>,
 }
 
 impl Client {
-    /// Nothing is connected yet. A loopback address is spoken to in plain HTTP, unless a CA is named for it.
+    /// Does not connect yet. A loopback address is reached by plain HTTP, unless a CA is given for it.
     ///
     /// # Errors
     /// `Exit::Io` when the CA's file cannot be read.
@@ -58,20 +47,20 @@ impl Client {
         let plain = trust.plain_http || (address.is_loopback() && trust.ca_file.is_none());
         let mut config = Agent::config_builder()
             .http_status_as_error(false)
-            // Each is looked at first, here.
+            // Each redirect is checked first, in this module.
             .max_redirects(0)
             .max_redirects_will_error(false)
             .user_agent(concat!("kiln/", env!("CARGO_PKG_VERSION")))
-            .timeout_resolve(Some(PATIENCE))
-            .timeout_connect(Some(PATIENCE))
-            // The head of an answer as a whole: one byte at a time is never silent.
-            .timeout_recv_response(Some(PATIENCE))
-            .timeout_per_read(Some(PATIENCE))
-            .timeout_per_write(Some(PATIENCE));
+            .timeout_resolve(Some(SILENCE_TIMEOUT))
+            .timeout_connect(Some(SILENCE_TIMEOUT))
+            // A limit on the whole head of an answer, because a server that sends one byte at a time is never silent.
+            .timeout_recv_response(Some(SILENCE_TIMEOUT))
+            .timeout_per_read(Some(SILENCE_TIMEOUT))
+            .timeout_per_write(Some(SILENCE_TIMEOUT));
         if !plain {
             config = config.tls_config(tls(trust)?);
         }
-        // A proxy would be handed everything in the clear, or could not reach this machine's own addresses.
+        // A proxy would see everything in the clear, or could not reach this machine's own addresses.
         if plain || address.is_loopback() {
             config = config.proxy(None);
         }
@@ -86,7 +75,8 @@ impl Client {
         })
     }
 
-    /// Does the work, and breaks its connections off after Ctrl-C: a thread that waits for a registry sees no signal.
+    /// Runs `work`, and closes its connections after Ctrl-C: a thread that waits for a registry does not notice a
+    /// signal.
     pub(super) fn watched<R>(&self, work: impl FnOnce() -> Result<R>) -> Result<R> {
         let (done, wait) = channel::<()>();
         thread::scope(|scope| {
@@ -123,13 +113,13 @@ impl Client {
         }
     }
 
-    /// A blob's bytes as they come, however many.
+    /// A blob's bytes as they arrive, without a limit.
     pub(super) fn blob(&self, blob: Blob) -> Result<impl Read + use<>> {
         let response = self.ask(Method::GET, self.url(&format!("blobs/sha256:{}", blob.digest))?, &[])?;
         Ok(Paced::new(self.expect(StatusCode::OK, response)?.into_body().into_reader()))
     }
 
-    /// Sends a blob in one piece, as it is read ("POST then PUT").
+    /// Uploads a blob in one piece, while it is read ("POST then PUT").
     pub(super) fn upload(&self, blob: Blob, bytes: &mut dyn Read) -> Result<()> {
         let begin = self.url("blobs/uploads/")?;
         let response = self.expect(StatusCode::ACCEPTED, self.ask(Method::POST, begin.clone(), &[])?)?;
@@ -155,7 +145,7 @@ impl Client {
         let Credentials { login, hint } = &self.credentials;
         let hint = hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
         Failure::io(match login {
-            Some(_) => format!("{host} does not take this user name and password"),
+            Some(_) => format!("{host} does not accept this user name and password"),
             None => format!(
                 "{host} asks for a user name and a password; give --username and --password-file, or log in with docker or \
                  podman{hint}"
@@ -163,13 +153,13 @@ impl Client {
         })
     }
 
-    /// A request without a body, repeated once with what the registry asks for, and where it sends its client.
+    /// Sends a request without a body, repeats it once with the required authorization, and follows redirects.
     fn ask(&self, method: Method, url: Uri, headers: &[(HeaderName, &str)]) -> Result<Response<Body>> {
         let mut url = url;
         let (mut authorized, mut redirects) = (false, 0);
         loop {
             let response = match method {
-                // An empty body has a length, which some registries insist on.
+                // An empty body has a length, which some registries require.
                 Method::POST => self.send(&method, &url, headers, &[][..]),
                 _ => self.send(&method, &url, headers, ()),
             }?;
@@ -178,7 +168,7 @@ impl Client {
                     authorized = true;
                     self.authorize(&response)?;
                 }
-                status if status.is_redirection() && method != Method::POST && redirects < REDIRECTS => {
+                status if status.is_redirection() && method != Method::POST && redirects < MAX_REDIRECTS => {
                     redirects += 1;
                     url = self.location(&url, &response)?;
                 }
@@ -211,7 +201,7 @@ impl Client {
         }
     }
 
-    /// Gets ready for what a 401 asks for. Whether that is enough, the next answer tells.
+    /// Prepares the authorization that a 401 requires. The next answer shows whether it is sufficient.
     fn authorize(&self, response: &Response<Body>) -> Result<()> {
         let value = match (auth::challenge(response.headers()), &self.credentials.login) {
             (Some(Challenge::Basic), Some(login)) => login.basic(),
@@ -219,7 +209,7 @@ impl Client {
             _ => return Err(self.unauthorized()),
         };
         let mut value = HeaderValue::from_str(&value)
-            .map_err(|_| Failure::io(format!("{} gives a token that is none", self.address.host)))?;
+            .map_err(|_| Failure::io(format!("{} returned a token that is not valid", self.address.host)))?;
         value.set_sensitive(true);
         *self.authorization.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
         Ok(())
@@ -249,31 +239,31 @@ impl Client {
         let token: Option<Token> = serde_json::from_slice(&bytes).ok();
         token
             .and_then(|token| token.bearer())
-            .ok_or_else(|| Failure::io(format!("{host} answers without one")))
+            .ok_or_else(|| Failure::io(format!("{host} returned none")))
             .doing(asking)
     }
 
-    /// Where a registry may send its client with private keys or a password: to HTTPS anywhere, and to plain HTTP only where
-    /// the registry itself may be spoken to that way.
+    /// Checks where a registry may redirect a client with private keys or a password: to HTTPS anywhere, and to plain
+    /// HTTP only where the registry itself may be reached that way.
     fn permit(&self, url: &Uri) -> Result<()> {
         let own = &self.address.host;
         let host = url.authority().map_or("", |authority| authority.as_str());
         let here = self.address.is_loopback() && is_loopback(host);
         match url.scheme_str() {
-            // What is before the @ may be a password, which is not shown.
+            // The part before the @ may be a password, which is not shown.
             _ if host.contains('@') => Err(Failure::unsafe_to(format!(
-                "{own} sends its client to an address with a user name in it; let it answer with addresses without one",
+                "{own} redirects to an address with a user name in it; configure it to redirect without one",
             ))),
             Some("https") if !host.is_empty() => Ok(()),
             Some("http") if self.plain_http || here => Ok(()),
             _ => Err(Failure::unsafe_to(format!(
-                "{own} sends its client to {:?} on {host:?}, where others could read along; let it answer with https addresses",
+                "{own} redirects to {:?} on {host:?}, where others could read the keys; configure it to redirect to https",
                 url.scheme_str().unwrap_or_default(),
             ))),
         }
     }
 
-    /// Whether it is the registry itself, which may see its password.
+    /// Whether it is the registry itself, which may get its password.
     fn is_own(&self, url: &Uri) -> bool {
         let port =
             |url: &Uri| url.port_u16().unwrap_or(if url.scheme_str() == Some("https") { 443 } else { 80 });
@@ -288,11 +278,12 @@ impl Client {
         parse(&format!("{}://{}/v2/{}/{rest}", self.scheme, self.address.host, self.address.repository))
     }
 
-    /// Where an answer points: a whole URL, or a path on the host that gave it.
+    /// The location in an answer: a whole URL, or a path on the host that sent it.
     fn location(&self, from: &Uri, response: &Response<Body>) -> Result<Uri> {
         let text = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
-        let text =
-            text.ok_or_else(|| Failure::io(format!("{} does not say where to go on", self.address.host)))?;
+        let text = text.ok_or_else(|| {
+            Failure::io(format!("{} did not return the address of the upload", self.address.host))
+        })?;
         let (scheme, host) =
             (from.scheme_str().unwrap_or(self.scheme), from.authority().map_or("", |a| a.as_str()));
         let url = match text {
@@ -309,40 +300,11 @@ fn parse(text: &str) -> Result<Uri> {
     let url: Option<Uri> = text.parse().ok();
     url.filter(|url| url.scheme().is_some() && url.host().is_some_and(|host| !host.is_empty())).ok_or_else(
         || {
-            // There may be a password in it.
+            // The text may contain a password.
             let shown = text.rsplit_once('@').map_or(text, |(_, rest)| rest);
-            Failure::io(format!("{shown:?} is not the address of anything"))
+            Failure::io(format!("{shown:?} is not a valid URL"))
         },
     )
-}
-
-fn tls(trust: &Trust) -> Result<TlsConfig> {
-    let roots: Vec<Certificate<'static>> = match &trust.ca_file {
-        Some(path) => {
-            let bytes = disk::read(path, 1 << 20)?;
-            let certificates = parse_pem(&bytes).filter_map(|item| match item {
-                Ok(PemItem::Certificate(certificate)) => Some(certificate),
-                _ => None,
-            });
-            certificates.collect()
-        }
-        None => {
-            let found = rustls_native_certs::load_native_certs();
-            found.certs.iter().map(|certificate| Certificate::from_der(certificate).to_owned()).collect()
-        }
-    };
-    if roots.is_empty() {
-        return Err(Failure::io(match &trust.ca_file {
-            Some(path) => format!("{} holds no certificate in PEM", path.display()),
-            None => {
-                "this system trusts no CA; install ca-certificates, or name a CA with --ca-file".to_owned()
-            }
-        }));
-    }
-    Ok(TlsConfig::builder()
-        .root_certs(RootCerts::new_with_certs(&roots))
-        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .build())
 }
 
 #[cfg(test)]
@@ -368,7 +330,7 @@ mod tests {
             (here, false, "http://r.lan/v2/", false),
             (open, true, "http://r.lan/v2/", true),
         ] {
-            // Without a CA of the system's there is no client for TLS, and none is connected here.
+            // Without a CA of the system there is no TLS client; no connection is made here.
             let mut client = client(here, plain_http);
             client.address = address.parse().unwrap();
             assert_eq!(client.permit(&url.parse().unwrap()).is_ok(), fine, "{address} {plain_http} {url}");

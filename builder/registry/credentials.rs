@@ -1,4 +1,4 @@
-//! Who asks: a name and a password given on the command line, or those that `docker login` or `podman login` wrote down.
+//! The login: a name and a password given on the command line, or those that `docker login` or `podman login` stored.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,79 +8,76 @@ use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use super::address::Address;
+use super::helper;
 use super::limits::MAX_CREDENTIALS_BYTES;
+use super::login::Login;
 use crate::disk;
-use crate::failure::{Failure, Result};
+use crate::failure::{Exit, Failure, Result};
 
-/// It has no `Debug`: no message may show a password.
-pub struct Login {
-    user: String,
-    password: Zeroizing<String>,
-}
-
-impl Login {
-    /// The value of an `Authorization` header (RFC 7617).
-    pub(super) fn basic(&self) -> Zeroizing<String> {
-        let pair = Zeroizing::new(format!("{}:{}", self.user, *self.password));
-        let encoded = Zeroizing::new(Base64::encode_string(pair.as_bytes()));
-        Zeroizing::new(format!("Basic {}", *encoded))
-    }
-}
-
-/// What there is to log in with, which may be nothing.
+/// The available login, if any.
 #[derive(Default)]
 pub struct Credentials {
     pub(super) login: Option<Login>,
-    /// Why there is no login although something was found. Said only when the registry asks for one.
+    /// The reason why there is no login although something was found. Shown only when the registry requires one.
     pub(super) hint: Option<String>,
 }
 
 impl Credentials {
-    /// A password from a file, without the line end that editors leave there.
+    /// A password from a file, without a trailing line end, which editors add.
     pub fn given(user: &str, password_file: &Path) -> Result<Self> {
-        let bytes = Zeroizing::new(disk::read(password_file, MAX_CREDENTIALS_BYTES)?);
+        let bytes = Zeroizing::new(read_file(password_file)?);
         let text = std::str::from_utf8(&bytes).map_err(|_| {
             Failure::io("it is not UTF-8 text").while_doing(format!("reading {}", password_file.display()))
         })?;
         let password = Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned());
-        // RFC 7617 ends the name at the first colon.
-        if user.contains(':') || user.is_empty() || password.chars().any(char::is_control) {
-            return Err(Failure::io(format!(
+        match Login::new(user.to_owned(), password) {
+            Some(login) => Ok(Self { login: Some(login), hint: None }),
+            None => Err(Failure::io(format!(
                 "a user name is text without a colon, and {} holds a password of one line",
                 password_file.display()
-            )));
+            ))),
         }
-        Ok(Self { login: Some(Login { user: user.to_owned(), password }), hint: None })
     }
 
-    /// What a file of docker's or podman's says of this address (docker's `config.json`; containers-auth.json(5)).
+    /// The login for this address in a file of docker's or podman's (docker's `config.json`; containers-auth.json(5)).
     pub fn from_config(path: &Path, address: &Address) -> Result<Self> {
-        let bytes = Zeroizing::new(disk::read(path, MAX_CREDENTIALS_BYTES)?);
-        // serde's own message may quote what it found, and that may be a password.
+        let bytes = Zeroizing::new(read_file(path)?);
+        // serde's own message may quote the file's text, and that may be a password.
         let config: Config = serde_json::from_slice(&bytes).map_err(|error| {
             let place = format!("line {}, column {}", error.line(), error.column());
-            Failure::io(format!("it is not a file of docker's or podman's ({place})"))
+            Failure::io(format!("it is not a credentials file of docker or podman ({place})"))
                 .while_doing(format!("reading {}", path.display()))
         })?;
-        let hint = |what: String| {
-            let hint = format!("{} {what}", path.display());
-            Ok(Self { login: None, hint: Some(hint) })
-        };
-        if let Some(helper) = config.helpers.get(&address.host) {
-            return hint(format!("leaves it to the credential helper {helper:?}, which kiln does not ask"));
-        }
+        let hint = |what: String| Ok(Self { login: None, hint: Some(format!("{} {what}", path.display())) });
         let entry = config.entry(address);
-        if let Some(login) = entry.and_then(Entry::login) {
-            return Ok(Self { login: Some(login), hint: None });
-        }
-        match (&config.store, entry) {
-            (Some(store), _) => {
-                hint(format!("leaves it to the credential store {store:?}, which kiln does not ask"))
-            }
-            (None, Some(_)) => hint("has no name and password for it that kiln can read".into()),
-            (None, None) => Ok(Self::default()),
+        let in_file = entry.and_then(Entry::login);
+        // As docker does: the helper of the host, else the store of all hosts, else the file itself.
+        let Some(helper) =
+            config.helpers.get(&address.host).or(config.store.as_ref().filter(|store| !store.is_empty()))
+        else {
+            return match in_file {
+                None if entry.is_some() => {
+                    hint("has no user name and password for it that Kiln can read".into())
+                }
+                login => Ok(Self { login, hint: None }),
+            };
+        };
+        match (helper::login(helper, &address.host), in_file) {
+            (Err(failure), _) if failure.exit() == Exit::Interrupted => Err(failure),
+            (Ok(Some(login)), _) | (_, Some(login)) => Ok(Self { login: Some(login), hint: None }),
+            (Ok(None), None) => Ok(Self::default()),
+            // Not an error yet: the registry may not require a login.
+            (Err(failure), None) => hint(format!("names the credential helper {helper:?}: {failure}")),
         }
     }
+}
+
+/// A file of the user's with a password or a CA.
+///
+/// # Errors
+/// `Exit::Io`, also when it is too large to be one.
+pub(super) fn read_file(path: &Path) -> Result<Vec<u8>> {
+    disk::read(path, MAX_CREDENTIALS_BYTES).map_err(|failure| failure.wrong_is(Exit::Io))
 }
 
 #[derive(Deserialize)]
@@ -103,14 +100,14 @@ impl Entry {
     fn login(&self) -> Option<Login> {
         let bytes = Zeroizing::new(Base64::decode_vec(self.auth.as_ref()?.trim()).ok()?);
         let (user, password) = std::str::from_utf8(&bytes).ok()?.split_once(':')?;
-        // Some writers of that file end the password with a NUL.
+        // Some programs that write this file end the password with a NUL.
         let password = Zeroizing::new(password.trim_end_matches('\0').to_owned());
-        (!user.is_empty()).then(|| Login { user: user.to_owned(), password })
+        Login::new(user.to_owned(), password)
     }
 }
 
 impl Config {
-    /// The entry of the longest name that the address begins with: podman writes `HOST/REPOSITORY` as well.
+    /// The entry with the longest name that is a prefix of the address: podman also writes `HOST/REPOSITORY`.
     fn entry(&self, address: &Address) -> Option<&Entry> {
         let whole = format!("{}/{}", address.host, address.repository);
         let covers =
@@ -138,7 +135,7 @@ mod tests {
         Credentials::from_config(&path, &"oci://registry.lan:5000/clusters/ha3:v1".parse().unwrap())
     }
 
-    /// What is asked with, or the hint.
+    /// The login that is used, or the hint.
     fn found(text: &str) -> String {
         let found = read(text).unwrap();
         found
@@ -168,14 +165,26 @@ mod tests {
     }
 
     #[test]
-    fn helpers_are_named_and_not_asked() {
+    fn a_helper_that_is_not_there_is_named() {
         for text in [
-            r#"{"credHelpers":{"registry.lan:5000":"vault"}}"#,
-            r#"{"auths":{"registry.lan:5000":{}},"credsStore":"vault"}"#,
+            r#"{"credHelpers":{"registry.lan:5000":"not-there"}}"#,
+            r#"{"auths":{"registry.lan:5000":{}},"credsStore":"not-there"}"#,
         ] {
-            assert!(found(text).contains("\"vault\", which kiln does not ask"), "{text}");
+            let said = found(text);
+            assert!(
+                said.contains("helper \"not-there\"") && said.contains("docker-credential-not-there"),
+                "{said}"
+            );
         }
-        assert!(found(r#"{"auths":{"registry.lan:5000":{"identitytoken":"x"}}}"#).contains("kiln can read"));
+        // The login in the file is used if the helper does not work.
+        let both = r#"{"auths":{"registry.lan:5000":{"auth":"YTpi"}},"credHelpers":{"registry.lan:5000":"not-there"}}"#;
+        assert_eq!(found(both), "a:b");
+        assert_eq!(found(r#"{"auths":{"registry.lan:5000":{"auth":"YTpi"}},"credsStore":""}"#), "a:b");
+        for bad in ["../x", "a b", ""] {
+            let said = found(&format!(r#"{{"credHelpers":{{"registry.lan:5000":"{bad}"}}}}"#));
+            assert!(said.contains("cannot be the name of a credential helper"), "{said}");
+        }
+        assert!(found(r#"{"auths":{"registry.lan:5000":{"identitytoken":"x"}}}"#).contains("Kiln can read"));
     }
 
     #[test]

@@ -1,20 +1,20 @@
-//! A connection that is never silent, and never done either.
+//! Ends connections that are never silent, but too slow.
 
 use std::io::{self, Read};
 use std::time::{Duration, Instant};
 
 use crate::failure::{Failure, Result};
 
-/// Over each of these spans,
-const SPAN: Duration = Duration::from_secs(60);
+/// The interval over which the pace is measured.
+const PACE_INTERVAL: Duration = Duration::from_secs(60);
 
-/// so many bytes have to come or go, or nobody would live to see the end: 4 KiB a second.
-const LEAST: u64 = 60 * (4 << 10);
+/// The minimum number of bytes in each interval: 4 KiB a second. Slower transfers would take days.
+const MIN_BYTES_PER_INTERVAL: u64 = 60 * (4 << 10);
 
-/// What moves over a connection, told as it moves.
+/// Measures the bytes that a connection transfers.
 pub struct Pace {
     begun: Instant,
-    /// When the current span began, and what has moved in it.
+    /// The start of the current interval, and the bytes in it.
     span: Duration,
     moved: u64,
 }
@@ -24,20 +24,20 @@ impl Pace {
         Self { begun: Instant::now(), span: Duration::ZERO, moved: 0 }
     }
 
-    /// So many more bytes have moved.
+    /// Records that more bytes were transferred.
     ///
     /// # Errors
-    /// `Exit::Io` when it was too few in the last span.
+    /// `Exit::Io` when the last interval had too few.
     pub fn moved(&mut self, bytes: u64) -> Result<()> {
         self.moved_at(self.begun.elapsed(), bytes)
     }
 
     fn moved_at(&mut self, now: Duration, bytes: u64) -> Result<()> {
         self.moved += bytes;
-        if now - self.span < SPAN {
+        if now - self.span < PACE_INTERVAL {
             return Ok(());
         }
-        if self.moved < LEAST {
+        if self.moved < MIN_BYTES_PER_INTERVAL {
             return Err(Failure::io(format!(
                 "too slow: {} bytes in {} seconds",
                 self.moved,
@@ -49,7 +49,7 @@ impl Pace {
     }
 }
 
-/// The body of an answer, which has to come at that pace.
+/// The body of an answer, which must arrive at that pace.
 pub struct Paced<R> {
     inner: R,
     pace: Pace,
@@ -82,13 +82,16 @@ mod tests {
         let mut pace = Pace::new();
         let held = (1..=600).find(|second| pace.moved_at(seconds(*second), 1).is_err());
         assert_eq!(held, Some(60));
-        // A little more than has to be, for hours.
+        // Slightly more than the minimum, for hours.
         let mut pace = Pace::new();
-        assert!((1..=36_000).all(|second| pace.moved_at(seconds(second), LEAST / 60 + 1).is_ok()));
-        // It has to hold on.
+        assert!(
+            (1..=36_000)
+                .all(|second| pace.moved_at(seconds(second), MIN_BYTES_PER_INTERVAL / 60 + 1).is_ok())
+        );
+        // Later intervals count as well.
         let held = (36_001..).find(|second| pace.moved_at(seconds(*second), 1).is_err()).unwrap();
         assert!(held <= 36_060);
         // A whole blob at once, however late.
-        assert!(Pace::new().moved_at(seconds(100), LEAST).is_ok());
+        assert!(Pace::new().moved_at(seconds(100), MIN_BYTES_PER_INTERVAL).is_ok());
     }
 }

@@ -1,4 +1,4 @@
-//! A bundle out of a registry.
+//! Pulls a bundle from a registry.
 
 use std::cell::Cell;
 use std::io::Read;
@@ -9,14 +9,14 @@ use ureq::http::{Method, StatusCode};
 use super::address::Reference;
 use super::artifact::{Blob, IMAGE_TYPE, Image};
 use super::client::Client;
-use super::limits::{MAX_IMAGE_BYTES, TRANSFERS};
+use super::limits::{MAX_IMAGE_BYTES, MAX_TRANSFERS};
 use super::pace::Paced;
 use crate::bundle::{Manifest, Receiver};
-use crate::digest::{self, Hasher};
+use crate::digest;
 use crate::failure::{Doing, Exit, Failure, Result};
 use crate::interrupt;
 use crate::parallel;
-use crate::values::{Digest, Mode};
+use crate::values::{Digest, Hasher, Mode};
 
 #[derive(Debug)]
 pub struct Pulled {
@@ -27,13 +27,11 @@ pub struct Pulled {
     pub bytes: u64,
 }
 
-/// Fetches a bundle and lets it appear at the target, whole or not at all. What stands there is replaced as `kiln build`
-/// replaces it.
+/// Fetches a bundle and publishes it at the target atomically. An existing bundle is replaced as by `kiln build`.
 ///
 /// # Errors
-/// `Exit::Usage` when there is no such tag, `Exit::Untrusted` for anything but the bundle that the registry's manifest
-/// promises, `Exit::Io` for what the registry
-/// or the way there does, `Exit::Unsafe` and `Exit::Locked` as for a build.
+/// `Exit::Usage` when there is no such tag, `Exit::Untrusted` for anything that does not match the registry's
+/// manifest, `Exit::Io` for errors of the registry or the network, `Exit::Unsafe` and `Exit::Locked` as for a build.
 pub fn pull(client: &Client, target: &Path) -> Result<Pulled> {
     client
         .watched(|| {
@@ -43,7 +41,7 @@ pub fn pull(client: &Client, target: &Path) -> Result<Pulled> {
             let files = image.files(&manifest)?;
             let receiver = Receiver::begin(target, &manifest)?;
             let files: Vec<_> = files.into_iter().collect();
-            parallel::each(&files, TRANSFERS, |(path, blob)| {
+            parallel::each(&files, MAX_TRANSFERS, |(path, blob)| {
                 let mode = manifest.files.get(path.as_str()).map_or(Mode::FILE, |file| file.mode);
                 let mut output = receiver.create(path, mode)?;
                 receive(client, *blob, |bytes| output.write(bytes)).doing(|| format!("pulling {path}"))
@@ -58,7 +56,7 @@ pub fn pull(client: &Client, target: &Path) -> Result<Pulled> {
         })
 }
 
-/// What is wrong with a manifest from elsewhere is a reason not to trust it.
+/// An invalid manifest from elsewhere is a reason not to trust it.
 fn distrust(failure: Failure) -> Failure {
     Failure::untrusted(failure.to_string())
 }
@@ -85,13 +83,13 @@ fn manifest(client: &Client) -> Result<(Image, Digest)> {
     let digest = Digest::of(&bytes);
     match client.address.reference {
         Reference::Digest(want) if want != digest => {
-            Err(Failure::untrusted(format!("the manifest that came has the digest sha256:{digest}")))
+            Err(Failure::untrusted(format!("the received manifest has the digest sha256:{digest}")))
         }
         _ => Ok((Image::from_json(&bytes)?, digest)),
     }
 }
 
-/// A blob that is small enough to be held.
+/// A blob that is small enough to be kept in memory.
 fn whole(client: &Client, blob: Blob) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     receive(client, blob, |piece| {
@@ -101,10 +99,10 @@ fn whole(client: &Client, blob: Blob) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Takes a blob as it comes, not a byte more than promised.
+/// Reads a blob as it arrives, and not a byte more than its size.
 ///
 /// # Errors
-/// `Exit::Untrusted` when it is another.
+/// `Exit::Untrusted` when its size or digest is wrong.
 fn receive(client: &Client, blob: Blob, mut take: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
     let mut body = client.blob(blob)?;
     let received = Cell::new(0);
@@ -130,7 +128,10 @@ fn receive(client: &Client, blob: Blob, mut take: impl FnMut(&[u8]) -> Result<()
         return Err(Failure::untrusted(format!("the registry has {size} bytes of it, not {}", blob.size)));
     }
     if digest != blob.digest {
-        return Err(Failure::untrusted(format!("it came with the SHA-256 {digest}, not {}", blob.digest)));
+        return Err(Failure::untrusted(format!(
+            "the received file has the SHA-256 {digest}, not {}",
+            blob.digest
+        )));
     }
     Ok(())
 }

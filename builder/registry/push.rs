@@ -1,4 +1,4 @@
-//! A bundle into a registry.
+//! Pushes a bundle to a registry.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -11,17 +11,17 @@ use ureq::http::{Method, StatusCode};
 use super::answer::refused;
 use super::artifact::{Blob, IMAGE_TYPE, Image};
 use super::client::Client;
-use super::limits::TRANSFERS;
+use super::limits::MAX_TRANSFERS;
 use super::pace::Pace;
 use crate::bundle::{Bundle, MANIFEST, SUMS};
-use crate::digest::{self, Hasher};
+use crate::digest;
 use crate::disk::Input;
 use crate::failure::{Doing, Exit, Failure, Result};
 use crate::interrupt;
 use crate::parallel;
-use crate::values::Digest;
+use crate::values::{Digest, Hasher};
 
-/// Blobs, and the bytes in them.
+/// A number of blobs, and of the bytes in them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Count {
     pub blobs: u64,
@@ -40,18 +40,19 @@ pub struct Pushed {
     /// Of the image manifest.
     pub digest: Digest,
     pub sent: Count,
-    /// What the registry had already.
+    /// Blobs that the registry had already.
     pub there: Count,
-    /// Whether the tag named this very bundle before.
+    /// Whether the tag pointed to this very bundle before.
     pub unchanged: bool,
 }
 
-/// Sends what the registry does not have of a bundle, and last the manifest that the tag then names.
+/// Uploads the blobs of a bundle that the registry lacks, and then the manifest that the tag points to.
 ///
-/// The caller has checked the bundle. What is read is hashed all the same: a file that has changed since is not pushed.
+/// The caller has checked the bundle. Files are hashed again while they are read: a file that has changed since is not
+/// pushed.
 ///
 /// # Errors
-/// `Exit::Io` for what the registry or the way there does, `Exit::Wrong` for a file that changes, `Exit::Interrupted`.
+/// `Exit::Io` for errors of the registry or the network, `Exit::Wrong` for a file that changes, `Exit::Interrupted`.
 pub fn push(client: &Client, bundle: &Bundle) -> Result<Pushed> {
     let files = files(bundle)?;
     let image = Image::of(&files).to_json()?;
@@ -63,7 +64,7 @@ pub fn push(client: &Client, bundle: &Bundle) -> Result<Pushed> {
     let counts = Mutex::new((Count::default(), Count::default()));
     let result = client.watched(|| {
         let unchanged = is_tagged(client, digest)?;
-        parallel::each(&blobs, TRANSFERS, |(path, blob)| {
+        parallel::each(&blobs, MAX_TRANSFERS, |(path, blob)| {
             let there = client.has(*blob)?;
             if !there {
                 upload(client, &bundle.path.join(path), *blob).doing(|| format!("pushing {path}"))?;
@@ -87,7 +88,7 @@ pub fn push(client: &Client, bundle: &Bundle) -> Result<Pushed> {
         Err(failure) if failure.exit() == Exit::Interrupted => Err(Failure::new(
             Exit::Interrupted,
             format!(
-                "interrupted; no tag names this bundle, and {} blobs of it are in the registry",
+                "interrupted; the tag was not set, and {} blobs of the bundle are in the registry",
                 sent.blobs
             ),
         )),
@@ -95,7 +96,7 @@ pub fn push(client: &Client, bundle: &Bundle) -> Result<Pushed> {
     }
 }
 
-/// Every file of the bundle and what it is.
+/// Every file of the bundle with its size and digest.
 fn files(bundle: &Bundle) -> Result<BTreeMap<String, Blob>> {
     let mut files = BTreeMap::new();
     for (path, file) in &bundle.manifest.files {
@@ -108,7 +109,7 @@ fn files(bundle: &Bundle) -> Result<BTreeMap<String, Blob>> {
     Ok(files)
 }
 
-/// Whether the tag names this manifest already.
+/// Whether the tag already points to this manifest.
 fn is_tagged(client: &Client, digest: Digest) -> Result<bool> {
     let response = client.manifest(Method::HEAD, IMAGE_TYPE)?;
     match response.status() {
@@ -136,18 +137,18 @@ fn upload(client: &Client, path: &Path, blob: Blob) -> Result<()> {
     }
     let digest = sending.hasher.digest();
     if sending.left == 0 && digest != blob.digest {
-        return Err(Failure::wrong("it has changed since it was checked; push the bundle again"));
+        return Err(Failure::wrong("it changed after it was checked; push the bundle again"));
     }
     result
 }
 
-/// A file on its way out: never more than was promised, and hashed.
+/// A file that is being uploaded: hashed, and limited to its size.
 struct Sending {
     input: Input,
     hasher: Hasher,
     left: u64,
     pace: Pace,
-    /// What went wrong on this side.
+    /// The error on this side.
     fault: Option<Failure>,
 }
 
@@ -160,7 +161,7 @@ impl Sending {
             .read(&mut buffer[..most])
             .doing(|| format!("reading {}", self.input.path().display()))?;
         if count == 0 && self.left > 0 {
-            return Err(Failure::wrong("it has become shorter since it was checked; push the bundle again"));
+            return Err(Failure::wrong("it became shorter after it was checked; push the bundle again"));
         }
         self.hasher.update(&buffer[..count]);
         self.left -= count as u64;
@@ -173,7 +174,7 @@ impl Read for Sending {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.piece(buffer).map_err(|failure| {
             self.fault = Some(failure);
-            io::Error::other("a fault on this side")
+            io::Error::other("reading the file was interrupted")
         })
     }
 }

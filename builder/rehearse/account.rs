@@ -1,4 +1,4 @@
-//! The account that a unit runs as, from the node's own files.
+//! The account of a unit, from the node's own files.
 
 use std::path::Path;
 

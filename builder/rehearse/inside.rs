@@ -25,30 +25,30 @@ use crate::report::{Check, Outcome, Report};
 use crate::values::{Epoch, Mode};
 use crate::verify::{self, Stranger};
 
-/// Orders and answers are small; a report grows with the nodes.
-pub const LIMIT: u64 = 64 << 20;
+/// The limit on a message: orders and answers are small, but a report grows with the nodes.
+pub const MAX_MESSAGE_BYTES: u64 = 64 << 20;
 
-/// How often the members are looked at while the cluster forms.
-const GLANCE: Duration = Duration::from_millis(20);
+/// The interval of checking the members while the cluster forms.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Between two questions whether the cluster has formed.
-const PAUSE: Duration = Duration::from_millis(100);
+/// The time between two checks whether the cluster has formed.
+const FORMED_POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// What the outer half asks for.
+/// The order of the outer half.
 #[derive(Serialize, Deserialize)]
-pub struct Order {
+pub struct Request {
     pub bundle: PathBuf,
     pub deadline_seconds: u64,
     pub quiet: bool,
-    /// All of this machine's accounts can be used: no user namespace was needed.
+    /// All accounts of this machine can be used: no user namespace was needed.
     pub root: bool,
     /// Seconds since 1970.
     pub now: u64,
-    /// Certificate and key in PEM.
+    /// A certificate of an unknown CA and its key, in PEM.
     pub stranger: Option<(String, String)>,
 }
 
-/// What the inner half answers.
+/// The answer of the inner half.
 #[derive(Serialize, Deserialize)]
 pub enum Answer {
     Report(Box<Report>),
@@ -67,16 +67,16 @@ pub fn lock_file(scratch: &Path) -> PathBuf {
     scratch.join("lock")
 }
 
-/// Does what the order in `scratch` says, writes the answer beside it, and keeps the members running until the
-/// outer half lets go.
+/// Carries out the order in `scratch`, writes the answer beside it, and keeps the members running until the outer half
+/// closes the lifeline.
 ///
 /// # Errors
-/// Only when there is no order to do, or no place for the answer; everything else is in the answer.
+/// Only when there is no order, or the answer cannot be written; all other errors are in the answer.
 pub fn inside(scratch: &Path) -> Result<()> {
     process::end_with_parent()?;
-    // As long as anything in here lives, the directory is not swept away as a dead run's.
+    // As long as a process in here lives, the directory is not removed as that of a killed run.
     let _lock = Lock::shared(&lock_file(scratch))?;
-    let order: Order = serde_json::from_slice(&disk::read(&order_file(scratch), LIMIT)?)
+    let order: Request = serde_json::from_slice(&disk::read(&order_file(scratch), MAX_MESSAGE_BYTES)?)
         .map_err(|error| Failure::new(Exit::Usage, format!("this is not a rehearsal's order: {error}")))?;
     let steps = Steps { begun: Instant::now(), quiet: order.quiet };
     let mut members = Vec::new();
@@ -90,10 +90,10 @@ pub fn inside(scratch: &Path) -> Result<()> {
     hold(members, &steps)
 }
 
-/// Until the lifeline ends this process. Says when a member ends by itself meanwhile.
+/// Waits until the lifeline ends this process. Reports a member that ends by itself meanwhile.
 fn hold(mut members: Vec<Member>, steps: &Steps) -> Result<()> {
     loop {
-        thread::sleep(PAUSE);
+        thread::sleep(FORMED_POLL_INTERVAL);
         let mut left = Vec::new();
         for mut member in members {
             match member.running.ended()? {
@@ -105,7 +105,7 @@ fn hold(mut members: Vec<Member>, steps: &Steps) -> Result<()> {
     }
 }
 
-/// Tells on standard error how far it is.
+/// Reports progress on standard error.
 struct Steps {
     begun: Instant,
     quiet: bool,
@@ -114,30 +114,31 @@ struct Steps {
 impl Steps {
     fn say(&self, what: &str) {
         if !self.quiet {
-            // Nobody may be reading any more.
+            // The reader may have ended.
             let _ = writeln!(std::io::stderr(), "{:5.1} s  {what}", self.begun.elapsed().as_secs_f64());
         }
     }
 }
 
-fn form(scratch: &Path, order: &Order, steps: &Steps, members: &mut Vec<Member>) -> Result<Report> {
-    let bytes = disk::read(&order.bundle.join(MANIFEST), LIMIT)?;
+fn form(scratch: &Path, order: &Request, steps: &Steps, members: &mut Vec<Member>) -> Result<Report> {
+    let bytes = disk::read(&order.bundle.join(MANIFEST), MAX_MESSAGE_BYTES)?;
     let manifest = Manifest::from_json(&bytes)?;
     let accounts = if order.root { Accounts::find() } else { None };
     let (mut stages, etcdctl) = stage(scratch, order, &manifest, accounts.as_ref())?;
     let mut notes = Vec::new();
     if accounts.is_none() {
         let why = if order.root { "this machine has no systemd-sysusers" } else { "kiln is not run by root" };
-        notes.push(format!("{why}, so etcd ran as root of a user namespace and owners were not tried"));
+        notes
+            .push(format!("{why}, so etcd ran as root of a user namespace, and file owners were not tested"));
     }
     if stages.iter().any(|stage| stage.borrows_libraries) {
-        notes.push("the baked etcd is linked dynamically and used this machine's C library".into());
+        notes.push("the bundle's etcd is dynamically linked and used this machine's C library".into());
     }
     stages.iter_mut().for_each(Stage::fit_limits);
     let without: BTreeSet<_> = stages.iter().flat_map(|stage| stage.not_imitated().iter().cloned()).collect();
     if !without.is_empty() {
         let without: Vec<_> = without.into_iter().collect();
-        notes.push(format!("not imitated of the unit: {}", without.join(", ")));
+        notes.push(format!("settings of the unit that a rehearsal does not apply: {}", without.join(", ")));
     }
     let users: Vec<_> = stages.iter().map(|stage| format!("{} as {}", stage.name, stage.user())).collect();
     disk::make_directories(&scratch.join("logs"), Mode::SECRET_DIRECTORY)?;
@@ -151,7 +152,7 @@ fn form(scratch: &Path, order: &Order, steps: &Steps, members: &mut Vec<Member>)
         steps.say("every member is healthy; verifying");
     } else {
         let seconds = order.deadline_seconds;
-        steps.say(&format!("after {seconds} s not every member is healthy; verifying all the same"));
+        steps.say(&format!("after {seconds} s, some members are not healthy; verifying anyway"));
         notes.push(format!("the cluster was given {seconds} s to form"));
     }
     let options = verify::Options {
@@ -163,7 +164,7 @@ fn form(scratch: &Path, order: &Order, steps: &Steps, members: &mut Vec<Member>)
             key: key.clone().into_bytes(),
         }),
     };
-    // Before verify knocks at the doors, which the members complain about as well.
+    // Collected before verify probes the ports, because the members log complaints about probes, too.
     let complaints = if formed { Vec::new() } else { complaints(members)? };
     let mut report = verify::run(&order.bundle, &manifest, &options)?;
     steps.say("verified");
@@ -177,10 +178,10 @@ fn form(scratch: &Path, order: &Order, steps: &Steps, members: &mut Vec<Member>)
     Ok(report)
 }
 
-/// Unpacks all nodes, lays the network and takes etcdctl out, side by side.
+/// Unpacks all nodes, sets up the network and extracts etcdctl, in parallel.
 fn stage(
     scratch: &Path,
-    order: &Order,
+    order: &Request,
     manifest: &Manifest,
     accounts: Option<&Accounts>,
 ) -> Result<(Vec<Stage>, Etcdctl)> {
@@ -190,17 +191,17 @@ fn stage(
             let prepare = |node| node::prepare(&order.bundle, scratch, manifest, node, accounts);
             parallel::each(&manifest.nodes, manifest.nodes.len(), prepare)
         });
-        network::build(scratch, manifest).doing(|| "laying the network".into())?;
+        network::build(scratch, manifest).doing(|| "creating the network".into())?;
         Ok((nodes.join()??, etcdctl.join()??))
     })
 }
 
-/// `false` when the deadline has come before all members were healthy.
+/// `false` when the deadline has passed before all members were healthy.
 ///
 /// # Errors
-/// `Exit::Wrong` when a member ends meanwhile, with what it said and the likely cause.
+/// `Exit::Wrong` when a member ends meanwhile, with its last messages and the likely cause.
 fn wait_for_all(
-    order: &Order,
+    order: &Request,
     manifest: &Manifest,
     etcdctl: Etcdctl,
     members: &mut [Member],
@@ -208,7 +209,7 @@ fn wait_for_all(
     let endpoints = cluster::endpoints(manifest)?;
     let until = Instant::now() + Duration::from_secs(order.deadline_seconds);
     let (teller, told) = mpsc::channel();
-    // On its own, because a question that waits for an election must not keep a member's end from being seen.
+    // In a thread of its own: a request that waits for an election must not delay noticing that a member has ended.
     parallel::detached(move || {
         loop {
             let healthy = etcdctl.all_healthy(&endpoints);
@@ -216,7 +217,7 @@ fn wait_for_all(
             if teller.send(healthy).is_err() || done {
                 return;
             }
-            thread::sleep(PAUSE);
+            thread::sleep(FORMED_POLL_INTERVAL);
         }
     })?;
     loop {
@@ -234,12 +235,12 @@ fn wait_for_all(
                 )));
             }
         }
-        match told.recv_timeout(GLANCE) {
+        match told.recv_timeout(POLL_INTERVAL) {
             Ok(Ok(true)) => return Ok(true),
             Ok(Err(failure)) => return Err(failure),
             Ok(Ok(false)) | Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => {
-                return Err(Failure::io("nobody asks the members any more"));
+                return Err(Failure::io("the thread that polls the members has ended"));
             }
         }
         if Instant::now() >= until {
@@ -248,7 +249,7 @@ fn wait_for_all(
     }
 }
 
-/// What each member has complained about last.
+/// The last complaint of each member.
 fn complaints(members: &[Member]) -> Result<Vec<(String, String)>> {
     let mut all = Vec::new();
     for member in members {

@@ -1,21 +1,21 @@
-//! What a member wrote, made readable, and why it probably ended.
+//! The log of a member in readable form, and the probable reason why it ended.
 
 use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use crate::causes::Fault;
+use crate::causes::{Fault, Line};
 use crate::disk;
 use crate::failure::Result;
 
-/// A rehearsal is short; its logs stay far below this.
+/// The limit on a log: a rehearsal is short, and its logs stay far below this.
 const MAX_LOG_BYTES: u64 = 256 << 20;
 
-/// How many lines of a log are shown.
-const TAIL: usize = 4;
+/// The number of lines of a log that are shown.
+const TAIL_LINES: usize = 4;
 
-/// The lines that tell why a member ended: the last ones of level error and worse, or just the last ones; and the
-/// fault where they name a known one.
+/// The lines that explain why a member ended: the last ones of level error and worse, or just the last ones; and the
+/// fault, if they name a known one.
 pub struct Story {
     pub lines: Vec<String>,
     pub fault: Option<Fault>,
@@ -33,7 +33,7 @@ fn tell(text: &str) -> Story {
     };
     let mut chosen: Vec<&Line> = worse(&["fatal", "panic", "dpanic", "error"]);
     if chosen.is_empty() {
-        // Text that is not etcd's log was written by whatever kept it from starting, help texts included.
+        // Text that is not etcd's log comes from the program that kept etcd from starting, help texts included.
         chosen = lines
             .iter()
             .filter(|line| line.level().is_none() && Fault::logged_in([line.error()]).is_some())
@@ -45,41 +45,11 @@ fn tell(text: &str) -> Story {
     if chosen.is_empty() {
         chosen = lines.iter().collect();
     }
-    let tail = &chosen[chosen.len().saturating_sub(TAIL)..];
+    let tail = &chosen[chosen.len().saturating_sub(TAIL_LINES)..];
     let fault = Fault::logged_in(tail.iter().map(|line| line.error()));
     let mut lines: Vec<_> = tail.iter().map(|line| readable(line.text)).collect();
     lines.dedup();
     Story { lines, fault }
-}
-
-/// A line of a log: one of etcd's has fields, and any other is text.
-struct Line<'a> {
-    text: &'a str,
-    fields: Option<Map<String, Value>>,
-}
-
-impl<'a> Line<'a> {
-    fn of(text: &'a str) -> Self {
-        Self { text, fields: serde_json::from_str(text).ok() }
-    }
-
-    fn level(&self) -> Option<&str> {
-        self.fields.as_ref()?.get("level")?.as_str()
-    }
-
-    /// What it says of an error: of etcd's, the message and the error; of text, all.
-    fn error(&self) -> String {
-        match &self.fields {
-            None => self.text.to_owned(),
-            Some(_) if !matches!(self.level(), Some("warn" | "error" | "dpanic" | "panic" | "fatal")) => {
-                String::new()
-            }
-            Some(fields) => {
-                let said = |name: &&str| fields.get(*name).and_then(Value::as_str);
-                ["msg", "error"].iter().filter_map(said).collect::<Vec<_>>().join(": ")
-            }
-        }
-    }
 }
 
 /// The last complaint of a member that still runs.
@@ -143,7 +113,7 @@ mod tests {
         // The same words in an error are evidence.
         let log = r#"{"level":"fatal","msg":"discovery failed","error":"--initial-cluster has db-1=https://10.77.0.12:2380 but missing from --initial-advertise-peer-urls=https://10.77.0.11:2380 (\"x\")"}"#;
         assert_eq!(tell(log).fault, Some(Fault::PeerUrlsDiffer));
-        // And in what etcd only tells they are none.
+        // In a line of level info they are not.
         let log = r#"{"level":"info","msg":"permission denied","error":"no space left on device"}"#;
         assert_eq!(tell(log).fault, None);
     }

@@ -1,4 +1,5 @@
-//! The journal's socket of a node: what etcd sends there with `log-outputs: [systemd/journal]` joins its log.
+//! The journal's socket of a node: messages that etcd sends there with `log-outputs: [systemd/journal]` are added to
+//! its log.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,10 +11,10 @@ use crate::disk::{self, Datagrams};
 use crate::failure::Result;
 use crate::parallel;
 
-/// For a thread that only has to write what is there.
-const FLUSHING: Duration = Duration::from_secs(5);
+/// Enough for a thread that only has to write the pending messages.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Where every systemd has it (sd_journal_sendv(3)), in two parts.
+/// The path on every system with systemd (sd_journal_sendv(3)), in two parts.
 const DIRECTORY: &str = "/run/systemd/journal";
 const NAME: &str = "socket";
 
@@ -29,16 +30,16 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Returns once all that was sent so far is in the log.
+    /// Returns once all messages sent so far are in the log.
     pub fn flush(&self) {
-        // Datagrams come in the order in which they were sent, and an empty one is nobody's but ours.
+        // Datagrams arrive in the order in which they were sent, and only Kiln sends an empty one.
         if self.socket.send_empty().is_ok() {
-            let _ = self.flushed.recv_timeout(FLUSHING);
+            let _ = self.flushed.recv_timeout(FLUSH_TIMEOUT);
         }
     }
 }
 
-/// Takes what comes as long as this process lives.
+/// Reads messages as long as this process lives.
 ///
 /// # Errors
 /// `Exit::Io` when the system has no thread for it.
@@ -53,7 +54,7 @@ pub fn read(socket: Datagrams, log: &Path) -> Result<Journal> {
                 return;
             }
             if let Some(message) = message(&datagram) {
-                // The log is told about where it is read: a line that is lost is no reason to end the member.
+                // Errors of the log are reported when it is read: a lost line is no reason to end the member.
                 let _ = disk::append_line(&log, message);
             }
         }
@@ -61,8 +62,8 @@ pub fn read(socket: Datagrams, log: &Path) -> Result<Journal> {
     Ok(Journal { socket, flushed })
 }
 
-/// MESSAGE of a datagram in the journal's protocol (systemd.io/JOURNAL_NATIVE_PROTOCOL): fields as `NAME=value` and a line
-/// end, or as `NAME`, a line end, the value's length in eight bytes, little-endian, the value and a line end.
+/// MESSAGE of a datagram in the journal's protocol (systemd.io/JOURNAL_NATIVE_PROTOCOL): fields as `NAME=value` and a
+/// line end, or as `NAME`, a line end, the value's length in eight bytes, little-endian, the value and a line end.
 fn message(mut rest: &[u8]) -> Option<&[u8]> {
     while !rest.is_empty() {
         let end = rest.iter().position(|byte| *byte == b'\n')?;

@@ -1,19 +1,21 @@
-//! Forming the cluster of a bundle on this machine, from its baked bytes: a network namespace for each node, and in it what
-//! the node's unit would start.
+//! Forms the cluster of a bundle on this machine, from the files in the bundle: a network namespace for each node, and
+//! in it the process that the node's unit would start.
 
 mod account;
-mod elf;
+mod environment;
 mod files;
 mod inside;
 mod journal;
 mod journald;
+mod linkage;
 mod mounts;
 mod namespace;
 mod network;
 mod node;
 mod sandbox;
 mod service;
+mod settings;
 mod unit;
 
 pub use inside::inside;
-pub use namespace::{Rehearsal, Rehearsed, rehearse};
+pub use namespace::{Rehearsal, rehearse};

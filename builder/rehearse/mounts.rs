@@ -1,6 +1,6 @@
-//! A node's directory as its etcd sees it: what a booted system has besides the baked files, and what the unit hides or
-//! protects. All mounts are made in this process's own mount namespace, and no link in the node's files is followed: it
-//! would lead out of them.
+//! A node's directory as its etcd sees it: the files of a booted system besides those of the bundle, and the
+//! restrictions of the unit. All mounts are made in this process's own mount namespace, and no link in the node's
+//! files is followed, because it would lead to files of this machine.
 
 use std::path::{Path, PathBuf};
 
@@ -14,17 +14,18 @@ use crate::disk::{self, Kind};
 use crate::failure::{Doing, Failure, Result};
 use crate::values::Mode;
 
-/// What a program may expect in /dev.
+/// The devices that a program may expect in /dev.
 const DEVICES: [&str; 5] = ["full", "null", "random", "urandom", "zero"];
 
 /// Where programs that are linked to this machine's C library find it and its dynamic linker.
 const LIBRARIES: [&str; 7] =
     ["/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/lib/ld64.so.1", "/usr/lib/ld64.so.1"];
 
-/// Where systemd-tmpfiles looks for what a bundle bakes, in its order of preference (tmpfiles.d(5)).
+/// Where systemd-tmpfiles looks for files of the kind that are in a bundle, in its order of preference
+/// (tmpfiles.d(5)).
 const TMPFILES: [&str; 3] = ["etc/tmpfiles.d", "usr/local/lib/tmpfiles.d", "usr/lib/tmpfiles.d"];
 
-/// The same, made with the directories above it where it is not there.
+/// The same; makes the directory and its parents if they are missing.
 pub fn directory(root: &Path, path: &str, mode: u32) -> Result<PathBuf> {
     let mut so_far = String::new();
     let parts: Vec<_> = path.split('/').filter(|part| !part.is_empty()).collect();
@@ -40,19 +41,19 @@ pub fn directory(root: &Path, path: &str, mode: u32) -> Result<PathBuf> {
     let at = root.join(so_far.trim_start_matches('/'));
     match disk::look(&at)?.is_some_and(|found| found.kind == Kind::Directory) {
         true => Ok(at),
-        false => Err(Failure::wrong(format!("{path} of the node is no directory"))),
+        false => Err(Failure::wrong(format!("{path} of the node is not a directory"))),
     }
 }
 
-/// Makes the node's directory a mount of its own, so that it can be protected.
+/// Makes the node's directory a mount of its own, so that it can be made read-only.
 pub fn own(root: &Path) -> Result<()> {
     mount(root, root)
 }
 
-/// The directories that the node's tmpfiles.d makes at its boot, for rehearsals that cannot give them their owners.
+/// The directories that the node's tmpfiles.d makes at its boot, for rehearsals that cannot set their owners.
 ///
 /// # Errors
-/// `Exit::Io`; a line that is none is for systemd-tmpfiles to judge.
+/// `Exit::Io`; systemd-tmpfiles reports invalid lines.
 pub fn tmpfiles(root: &Path) -> Result<()> {
     let mut seen = std::collections::BTreeSet::new();
     for place in TMPFILES {
@@ -76,8 +77,8 @@ pub fn tmpfiles(root: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What a booted system has besides the baked files: /proc, /dev, /tmp, /run, a hosts file, and for a program that
-/// is linked dynamically this machine's libraries.
+/// The files of a booted system besides those of the bundle: /proc, /dev, /tmp, /run, a hosts file, and for a
+/// dynamically linked program this machine's libraries.
 pub fn furnish(root: &Path, name: &str, libraries: bool) -> Result<()> {
     for (path, mode) in
         [("/proc", 0o555), ("/dev", 0o755), ("/run", 0o755), ("/tmp", 0o1777), ("/var/tmp", 0o1777)]
@@ -107,19 +108,20 @@ pub fn furnish(root: &Path, name: &str, libraries: bool) -> Result<()> {
     Ok(())
 }
 
-/// Puts a directory of this machine's libraries where the node has none of its own.
+/// Mounts a directory of this machine's libraries where the node has none of its own.
 fn borrow(root: &Path, library: &str) -> Result<()> {
     let path = root.join(library.trim_start_matches('/'));
     let here = Path::new(library);
     if !here.is_dir() || disk::look(&path)?.is_some_and(|found| found.kind != Kind::Directory) {
         return Ok(());
     }
-    // Nobody may write there: etcd's account cannot, and as root of a user namespace the files are not ours.
+    // No process there can write to it: etcd's account may not, and to root of a user namespace the files belong to
+    // another user.
     mount(here, &directory(root, library, 0o755)?)
 }
 
-/// Lays what the unit makes, hides and protects over the node's files. `spare` is an empty directory for what stands in
-/// for it.
+/// Applies the unit's directories and restrictions to the node's files. `spare` is an empty directory for placeholders
+/// of hidden files.
 ///
 /// # Errors
 /// `Exit::Wrong` when systemd would refuse to start it.
@@ -141,7 +143,7 @@ pub fn protect(root: &Path, spare: &Path, sandbox: &Sandbox, account: &Account) 
         }
     }
     let mut closed = Vec::new();
-    // Those above first: a mount on a directory hides what was mounted below it before.
+    // Parents first: a mount on a directory hides earlier mounts below it.
     for (path, entry) in &sandbox.entries {
         if sandbox.is_hidden(path) {
             continue;
@@ -167,11 +169,11 @@ pub fn protect(root: &Path, spare: &Path, sandbox: &Sandbox, account: &Account) 
             closed.push(at);
         }
     }
-    // After all are there: a mount begins with the flags of the one that it is a part of.
+    // After all mounts are made: a new mount inherits the flags of the one that it is a part of.
     closed.iter().try_for_each(|at| close(at))
 }
 
-/// An empty stand-in of the same kind.
+/// An empty placeholder of the same kind.
 fn empty(spare: &Path, of: &Path, mode: u32) -> Result<PathBuf> {
     let is_directory = disk::look(of)?.is_some_and(|found| found.kind == Kind::Directory);
     let at = spare.join(format!("{}-{mode:o}", if is_directory { "directory" } else { "file" }));
@@ -185,10 +187,10 @@ fn empty(spare: &Path, of: &Path, mode: u32) -> Result<PathBuf> {
     Ok(at)
 }
 
-/// Makes a mount read-only. Its other flags stay: in a user namespace they may not be taken away
-/// (mount_namespaces(7), "Restrictions on mount namespaces").
+/// Makes a mount read-only. Its other flags stay: in a user namespace they must not be cleared (mount_namespaces(7),
+/// "Restrictions on mount namespaces").
 fn close(at: &Path) -> Result<()> {
-    let closing = || format!("making {} read-only", at.display());
+    let closing = || format!("remounting {} read-only", at.display());
     let has = rustix::fs::statvfs(at).map_err(std::io::Error::from).doing(closing)?.f_flag;
     let pairs = [
         (StatVfsMountFlags::NOSUID, MountFlags::NOSUID),
@@ -224,6 +226,7 @@ fn give(path: &Path, account: &Account) -> Result<()> {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "tests use files as people do")]
 mod tests {
     use super::*;
 

@@ -1,11 +1,11 @@
-//! `rehearse`: the cluster of a bundle, formed on this machine from the baked bytes, in namespaces that vanish
-//! with it. This is the outer half; `inside` is what runs in there.
+//! `rehearse`: the cluster of a bundle, formed on this machine from the files in the bundle, in namespaces that are
+//! removed with it. This is the outer half; `inside` runs in the namespaces.
 
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use super::inside::{self, Answer, Order};
+use super::inside::{self, Answer, Request};
 use crate::bundle::Manifest;
 use crate::disk::{self, Scratch};
 use crate::failure::{Exit, Failure, Result};
@@ -16,25 +16,25 @@ use crate::values::{Arch, Epoch, Mode};
 use crate::verbose;
 use crate::verify::Stranger;
 
-const GLANCE: Duration = Duration::from_millis(10);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Killing a few etcds takes the kernel milliseconds; their pages have to be given back, too.
-const ENDING: Duration = Duration::from_secs(10);
+/// Killing a few etcds takes the kernel milliseconds, but it also has to free their memory.
+const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Also the beginning of the names of dead runs' directories, so that they are recognised.
+/// Also the prefix of the directories of killed runs, so that they are recognized.
 const PURPOSE: &str = "rehearse";
 
 pub struct Rehearsal {
-    /// How long the cluster may take to form.
+    /// The time for the cluster to form.
     pub deadline: Duration,
     pub quiet: bool,
-    /// Today, which certificates are measured against.
+    /// Today's date, with which certificates are checked.
     pub now: Epoch,
-    /// A client certificate of another CA, which every port has to refuse.
+    /// A client certificate of an unknown CA, which every port must refuse.
     pub stranger: Option<Stranger>,
 }
 
-/// A formed and verified cluster; it is gone when this is dropped.
+/// A formed and verified cluster; it is removed when this is dropped.
 pub struct Rehearsed {
     pub report: Report,
     /// A command line that enters the cluster's network, as the user who runs the rehearsal.
@@ -46,15 +46,15 @@ pub struct Rehearsed {
 /// Forms the cluster and verifies it.
 ///
 /// # Errors
-/// `Exit::Wrong` when the bundle does not start; `Exit::Io` when this machine does not let it; `Exit::Interrupted`.
-/// A cluster that starts and is not what it should be gives a report that says so.
+/// `Exit::Wrong` when the bundle does not start; `Exit::Io` when this machine refuses a step; `Exit::Interrupted`. A
+/// cluster that starts but does not match the bundle is not an error: the report says so.
 pub fn rehearse(bundle: &Path, manifest: &Manifest, options: &Rehearsal) -> Result<Rehearsed> {
     if Some(manifest.etcd.arch) != Arch::host() {
         let here = std::env::consts::ARCH;
         return Err(Failure::new(
             Exit::Usage,
             format!(
-                "the bundle is for {} and this machine is {here}; rehearse it on one of its kind",
+                "the bundle is for {} and this machine is {here}; rehearse it on a machine of its architecture",
                 manifest.etcd.arch
             ),
         ));
@@ -85,8 +85,8 @@ pub fn rehearse(bundle: &Path, manifest: &Manifest, options: &Rehearsal) -> Resu
             Ok(Rehearsed { report, enter, running, scratch })
         }
         Err(failure) => {
-            // Before the directory goes: nobody may still write there.
-            let _ = running.stop(ENDING);
+            // Before the directory is removed: its processes may still write there.
+            let _ = running.stop(KILL_TIMEOUT);
             Err(failure)
         }
     }
@@ -100,9 +100,9 @@ impl Rehearsed {
     pub fn hold(&mut self) -> Result<()> {
         while !interrupt::asked() {
             if let Some(ended) = self.running.ended()? {
-                return Err(Failure::io(format!("the rehearsal ended by itself with {ended}")));
+                return Err(Failure::io(format!("the rehearsal ended unexpectedly with {ended}")));
             }
-            thread::sleep(GLANCE);
+            thread::sleep(POLL_INTERVAL);
         }
         Ok(())
     }
@@ -110,9 +110,9 @@ impl Rehearsed {
     /// Stops every member and removes every file of it.
     ///
     /// # Errors
-    /// `Exit::Io` when something would be left behind.
+    /// `Exit::Io` when something would remain.
     pub fn stop(mut self) -> Result<Report> {
-        self.running.stop(ENDING)?;
+        self.running.stop(KILL_TIMEOUT)?;
         disk::remove_directory(self.scratch.path())?;
         Ok(self.report.clone())
     }
@@ -120,14 +120,14 @@ impl Rehearsed {
 
 impl Drop for Rehearsed {
     fn drop(&mut self) {
-        // The fields are dropped after this, and with them the directory.
-        let _ = self.running.stop(ENDING);
+        // The fields are dropped after this, and the directory is removed with them.
+        let _ = self.running.stop(KILL_TIMEOUT);
     }
 }
 
 fn write_order(bundle: &Path, options: &Rehearsal, root: bool, scratch: &Scratch) -> Result<()> {
     let pem = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let order = Order {
+    let order = Request {
         bundle: std::path::absolute(bundle).unwrap_or_else(|_| bundle.to_owned()),
         deadline_seconds: options.deadline.as_secs(),
         quiet: options.quiet,
@@ -145,7 +145,7 @@ fn wait_for_answer(running: &mut Running, scratch: &Path) -> Result<Report> {
     loop {
         interrupt::check()?;
         let ended = running.ended()?;
-        // In this order: an answer that was written just before the end is still read.
+        // In this order, so that an answer written just before the end is still read.
         if disk::look(&file)?.is_some() {
             return read_answer(&file);
         }
@@ -156,12 +156,12 @@ fn wait_for_answer(running: &mut Running, scratch: &Path) -> Result<Report> {
                  kernel.apparmor_restrict_unprivileged_userns in `sysctl -a`, or run it as root"
             )));
         }
-        thread::sleep(GLANCE);
+        thread::sleep(POLL_INTERVAL);
     }
 }
 
 fn read_answer(file: &Path) -> Result<Report> {
-    let answer = serde_json::from_slice(&disk::read(file, inside::LIMIT)?)
+    let answer = serde_json::from_slice(&disk::read(file, inside::MAX_MESSAGE_BYTES)?)
         .map_err(|error| Failure::io(format!("reading the rehearsal's answer: {error}")))?;
     match answer {
         Answer::Report(report) => Ok(*report),
@@ -174,7 +174,7 @@ fn read_answer(file: &Path) -> Result<Report> {
 }
 
 fn enter_command(unshare: u32, root: bool) -> Result<String> {
-    // proc_pid_task_children(5): unshare has the one child that is process 1 in there.
+    // proc_pid_task_children(5): unshare has one child, which is process 1 in the namespace.
     let children = disk::read(Path::new(&format!("/proc/{unshare}/task/{unshare}/children")), 4096)?;
     let inner = String::from_utf8_lossy(&children).trim().to_owned();
     let user = if root { "" } else { " --user --preserve-credentials" };

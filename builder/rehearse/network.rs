@@ -13,13 +13,13 @@ use crate::process::ip::address_line;
 use crate::process::{self, Program};
 use crate::values::Mode;
 
-/// Where a node's network namespace is kept, to be entered by `nsenter --net=FILE`.
+/// The file of a node's network namespace, for `nsenter --net=FILE`.
 pub fn namespace_of(scratch: &Path, node: &str) -> PathBuf {
     scratch.join("net").join(node)
 }
 
-/// Makes all of it inside the network namespace that this process is alone in. The bridge has an address of the
-/// cluster's network, so that the members are reached from here.
+/// Makes everything inside the network namespace of this process. The bridge has an address in the cluster's network,
+/// so that the members can be reached from here.
 pub fn build(scratch: &Path, manifest: &Manifest) -> Result<()> {
     let ip = process::find("ip")?;
     let unshare = process::find("unshare")?;
@@ -54,7 +54,7 @@ fn bridge(scratch: &Path, manifest: &Manifest, network: IpNet, own: IpAddr) -> S
     lines.push_str("link set kiln0 up\n");
     for (at, node) in manifest.nodes.iter().enumerate() {
         let file = namespace_of(scratch, &node.name);
-        // Writing to a String does not go wrong.
+        // Writing to a String cannot fail.
         let _ = writeln!(
             lines,
             "link add kiln-p{at} type veth peer name eth0 address {} netns {}\nlink set kiln-p{at} master kiln0 up",

@@ -1,4 +1,4 @@
-//! One node of a rehearsal: its files in a directory of its own, and etcd started in there as its unit would.
+//! One node of a rehearsal: its files in a directory of its own, and etcd started in it as its unit would.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit};
 
-use super::elf;
 use super::journald::{self, Journal};
+use super::linkage;
 use super::mounts;
 use super::network;
 use super::service::{self, Service};
@@ -18,9 +18,9 @@ use crate::process::{self, Program, Running};
 use crate::values::Mode;
 
 /// Unpacking 65 MB takes a second; a disk that needs longer than this is broken.
-const UNPACKING: Duration = Duration::from_secs(120);
+const UNPACK_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// The programs that give the node its accounts and owners, as they do at its boot.
+/// The programs that create the node's accounts and set owners, as at its boot.
 pub struct Accounts {
     sysusers: PathBuf,
     tmpfiles: PathBuf,
@@ -34,7 +34,7 @@ impl Accounts {
     }
 }
 
-/// A node that is ready to be started.
+/// A node that is ready to start.
 pub struct Stage {
     pub name: String,
     root: PathBuf,
@@ -52,7 +52,7 @@ pub struct Member {
     pub journal: Journal,
 }
 
-/// Unpacks a node and prepares its directory to be a root.
+/// Unpacks a node and prepares its directory as a root directory.
 pub fn prepare(
     bundle: &Path,
     scratch: &Path,
@@ -62,7 +62,7 @@ pub fn prepare(
 ) -> Result<Stage> {
     let root = scratch.join("nodes").join(node.name.as_str());
     disk::make_directories(&root, Mode::DIRECTORY)?;
-    // The directory becomes /, which etcd's account has to be able to enter whatever the umask is.
+    // The directory becomes /, which etcd's account must be able to enter, whatever the umask.
     mounts::permit(&root, 0o755)?;
     unpack(bundle, manifest, node, &root)?;
     match accounts {
@@ -74,21 +74,21 @@ pub fn prepare(
     let program = manifest
         .etcd
         .binaries
-        .get(&manifest::Program::Etcd)
+        .get(&manifest::EtcdProgram::Etcd)
         .ok_or_else(|| Failure::wrong("the bundle has no etcd; build it again with one"))?;
-    // Read before anything of this machine covers the node's own files.
+    // Read before any mounts of this machine cover the node's own files.
     let service = service::service(&root, node.name.as_str(), &program.path.absolute(), accounts.is_some())?;
     let binary = root.join(program.path.as_str());
     if !disk::look(&binary)?.is_some_and(|found| found.kind == Kind::File) {
         return Err(Failure::wrong(format!("{} has no /{}", node.name, program.path)));
     }
-    let borrows_libraries = elf::is_dynamic(&binary)?;
+    let borrows_libraries = linkage::is_dynamic(&binary)?;
     mounts::own(&root)?;
     mounts::furnish(&root, node.name.as_str(), borrows_libraries)?;
     let journal = journald::bind(&root)?;
     let spare = scratch.join("spare").join(node.name.as_str());
     mounts::protect(&root, &spare, &service.sandbox, &service.account)
-        .doing(|| format!("laying the unit's protection over the files of {}", node.name))?;
+        .doing(|| format!("applying the unit's sandbox to the files of {}", node.name))?;
     Ok(Stage { name: node.name.to_string(), root, service, journal, borrows_libraries })
 }
 
@@ -109,7 +109,7 @@ fn unpack(bundle: &Path, manifest: &Manifest, node: &manifest::Node, root: &Path
                 archive.display()
             )));
         }
-        let tar = Program::new(&tar).arg("-xpzf").arg(&archive).arg("-C").arg(root).within(UNPACKING);
+        let tar = Program::new(&tar).arg("-xpzf").arg(&archive).arg("-C").arg(root).within(UNPACK_TIMEOUT);
         baked_well(&tar, root).doing(|| format!("unpacking {}", archive.display()))?;
     }
     Ok(())
@@ -123,28 +123,29 @@ impl Accounts {
     }
 }
 
-/// Runs what works on the baked files: that it goes wrong is the bundle's fault.
+/// Runs a program on the bundle's files: its failure is the bundle's fault.
 fn baked_well(program: &Program, root: &Path) -> Result<()> {
     let finished = program.run()?;
     if finished.success() {
         return Ok(());
     }
-    // With the paths as the node has them.
+    // With the paths that the node has.
     let said = finished.stderr_text().replace(&root.display().to_string(), "");
     Err(Failure::wrong(format!("{} ended with {}: {said}", program.name(), finished.ended)))
 }
 
-/// Up to where this process may raise a limit; `None` where nothing holds it. Whether it may is tried: a container's root or a
-/// user namespace's has the right by name only.
+/// The highest limit that this process may set; `None` where there is none. It is found by trying: root of a container
+/// or a user namespace may have the capability only in name.
 fn highest(resource: Resource) -> Option<u64> {
     let now = rustix::process::getrlimit(resource);
     let most = now.maximum?;
     let more = Rlimit { current: now.current, maximum: Some(most.saturating_add(1)) };
     match rustix::process::setrlimit(resource, more) {
         Ok(()) => {
-            // Back again: lowering is always allowed.
+            // Restored: lowering a limit is always allowed.
             let _ = rustix::process::setrlimit(resource, now);
-            // Nobody has more open files than this; systemd then takes as many as there may be (setrlimit_closest).
+            // The kernel allows no process more open files than this; systemd then uses the highest possible number
+            // (setrlimit_closest).
             (resource == Resource::Nofile).then(most_files).flatten()
         }
         Err(_) => Some(most),
@@ -157,12 +158,12 @@ fn most_files() -> Option<u64> {
 }
 
 impl Stage {
-    /// Who etcd runs as.
+    /// The account that etcd runs as.
     pub fn user(&self) -> &str {
         &self.service.account.name
     }
 
-    /// Where this process may not raise its limits above what it has.
+    /// For a process that may not raise its own limits.
     pub fn fit_limits(&mut self) {
         self.service.sandbox.fit(|name| {
             let resource = match name {
@@ -187,7 +188,7 @@ impl Stage {
         });
     }
 
-    /// What its unit has that this rehearsal is without.
+    /// Settings of its unit that this rehearsal does not imitate.
     pub fn not_imitated(&self) -> &BTreeSet<String> {
         &self.service.sandbox.not_imitated
     }
@@ -200,7 +201,7 @@ impl Stage {
         let nsenter = process::find("nsenter")?;
         let mut program = Program::new(&nsenter);
         if !sandbox.limits.is_empty() {
-            // Without a limit it would print them all.
+            // Without a resource, prlimit would print all of them.
             let limits = sandbox.limits.iter().map(|(name, pair)| format!("--{name}={pair}"));
             program = Program::new(process::find("prlimit")?).args(limits).arg("--").arg(&nsenter);
         }
@@ -219,7 +220,7 @@ impl Stage {
         }
         let log = scratch.join("logs").join(format!("{}.log", self.name));
         let journal = journald::read(self.journal, &log)?;
-        // Nothing else of this process makes files meanwhile.
+        // No other thread of this process creates files meanwhile.
         let before = rustix::process::umask(rustix::fs::Mode::from_raw_mode(sandbox.umask));
         let running = program.spawn_logging(&log).doing(|| format!("starting {}", self.name));
         rustix::process::umask(before);

@@ -1,15 +1,17 @@
-//! What a unit lets its process see and do (systemd.exec(5)): which of it a rehearsal imitates, and what it does not.
+//! The restrictions of a unit on its process (systemd.exec(5)): which of them a rehearsal imitates, and which it does
+//! not.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::settings::{boolean, directory, is_true, limits, octal, umask};
 use super::unit::{self, Assignment, Specifiers, value, values};
 use crate::failure::{Failure, Result};
 
-/// How a path of the node looks to the process. Of two for one path the first counts, as for systemd
-/// (src/core/namespace.c, `mount_path_compare`).
+/// The access of the process to a path of the node. If there are two for one path, the first variant takes precedence,
+/// as in systemd (src/core/namespace.c, `mount_path_compare`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Access {
-    /// An empty one that nobody may enter.
+    /// An empty directory without permissions.
     Hidden,
     /// An empty directory.
     Empty,
@@ -20,7 +22,7 @@ pub enum Access {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     pub access: Access,
-    /// The setting that it is from, as the unit has it, where it must be there: `ReadWritePaths=/var/lib/etcd`.
+    /// The setting that requires the path to exist, as it is in the unit: `ReadWritePaths=/var/lib/etcd`.
     pub required_by: Option<String>,
 }
 
@@ -43,11 +45,11 @@ pub struct Sandbox {
     /// Resource -> soft and hard limit, as prlimit(1) takes them: `nofile` -> `1024:65536`.
     pub limits: BTreeMap<&'static str, String>,
     pub umask: u32,
-    /// Settings of the unit that a rehearsal is without.
+    /// Settings of the unit that a rehearsal does not imitate.
     pub not_imitated: BTreeSet<String>,
 }
 
-/// Setting, base directory, and whether the account owns what is made (systemd.exec(5), "Sandboxing").
+/// Setting, base directory, and whether the account owns the directories (systemd.exec(5), "Sandboxing").
 const DIRECTORIES: [(&str, &str, bool); 5] = [
     ("StateDirectory", "/var/lib", true),
     ("CacheDirectory", "/var/cache", true),
@@ -81,7 +83,7 @@ const LIMITS: [(&str, &str, bool); 15] = [
     ("LimitSTACK", "stack", true),
 ];
 
-/// Imitated, here or in service.rs.
+/// Settings that are imitated, here or in service.rs.
 const IMITATED: [&str; 12] = [
     "Environment",
     "EnvironmentFile",
@@ -97,8 +99,8 @@ const IMITATED: [&str; 12] = [
     "WorkingDirectory",
 ];
 
-/// Without a meaning for one start of a few seconds: when and how it is started again, ended, weighed against others, and
-/// where its output goes.
+/// Settings without effect on one start of a few seconds: when and how the unit is restarted, stopped, weighed against
+/// others, and where its output goes.
 const NEUTRAL: [&str; 34] = [
     "CPUSchedulingPolicy",
     "CPUWeight",
@@ -137,10 +139,10 @@ const NEUTRAL: [&str; 34] = [
 ];
 
 impl Sandbox {
-    /// `manager` is what the node's system.conf says.
+    /// `manager` are the settings of the node's system.conf.
     ///
     /// # Errors
-    /// `Exit::Wrong` for a value that systemd would not take.
+    /// `Exit::Wrong` for a value that systemd would refuse.
     pub fn of(
         assignments: &[Assignment],
         manager: &[Assignment],
@@ -196,7 +198,7 @@ impl Sandbox {
         Ok(())
     }
 
-    /// A path may begin with `-` (it need not be there) and `+` (below RootDirectory=).
+    /// A path may begin with `-` (it may be missing) and `+` (relative to RootDirectory=).
     fn path(&mut self, key: &str, word: &str, access: Access) -> Result<()> {
         let (bare, optional) = match word.strip_prefix('-') {
             Some(bare) => (bare, true),
@@ -214,7 +216,7 @@ impl Sandbox {
         Ok(())
     }
 
-    /// Whether a directory above it is an empty one to the process: what the unit says of the path is then without effect.
+    /// Whether a directory above it is empty for the process: the unit's setting for the path then has no effect.
     pub fn is_hidden(&self, path: &str) -> bool {
         let empty =
             self.entries.iter().filter(|(_, entry)| matches!(entry.access, Access::Hidden | Access::Empty));
@@ -229,8 +231,8 @@ impl Sandbox {
         entry.required_by = entry.required_by.take().or(required_by);
     }
 
-    /// For an account that may not raise its limits: those that are too high become what it has. `may` is what it may have at
-    /// most, `None` for no limit.
+    /// For an account that may not raise its limits: limits that are too high are lowered to the allowed ones. `may`
+    /// returns the highest allowed limit, `None` if there is none.
     pub fn fit(&mut self, may: impl Fn(&str) -> Option<u64>) {
         for (name, pair) in &mut self.limits {
             let Some(most) = may(name) else { continue };
@@ -266,71 +268,7 @@ impl Sandbox {
     }
 }
 
-fn umask(assignments: &[Assignment]) -> Result<u32> {
-    octal(assignments, "UMask", 0o022)
-}
-
-fn octal(assignments: &[Assignment], key: &str, default: u32) -> Result<u32> {
-    let Some(text) = value(assignments, key) else { return Ok(default) };
-    match u32::from_str_radix(text, 8) {
-        Ok(bits) if bits <= 0o7777 && !text.starts_with('+') => Ok(bits),
-        _ => Err(Failure::wrong(format!("{key}={text} is not an octal mode; systemd would ignore it"))),
-    }
-}
-
-/// `etcd`, `etcd/wal`, and `etcd:link`, whose second part is a link that a rehearsal does not need.
-fn directory(key: &str, base: &str, word: &str) -> Result<String> {
-    let name = word.split(':').next().unwrap_or(word);
-    let fine = |part: &str| !part.is_empty() && part != "." && part != "..";
-    match name.split('/').all(fine) {
-        true => Ok(format!("{base}/{name}")),
-        false => {
-            Err(Failure::wrong(format!("{key}={word} is not a path below {base}; systemd would ignore it")))
-        }
-    }
-}
-
-fn boolean(key: &str, text: &str) -> Result<bool> {
-    is_true(text).ok_or_else(|| {
-        Failure::wrong(format!("{key}={text} is no value that systemd knows; it would ignore it"))
-    })
-}
-
-/// systemd's `parse_boolean`.
-fn is_true(text: &str) -> Option<bool> {
-    match text.to_ascii_lowercase().as_str() {
-        "1" | "yes" | "y" | "true" | "t" | "on" => Some(true),
-        "0" | "no" | "n" | "false" | "f" | "off" => Some(false),
-        _ => None,
-    }
-}
-
-/// `SOFT:HARD` or one for both; `None` for what prlimit(1) has no word for, such as time spans.
-fn limits(text: &str, is_size: bool) -> Option<String> {
-    let (soft, hard) = text.split_once(':').unwrap_or((text, text));
-    Some(format!("{}:{}", limit(soft, is_size)?, limit(hard, is_size)?))
-}
-
-fn limit(text: &str, is_size: bool) -> Option<String> {
-    if text == "infinity" {
-        return Some("unlimited".to_owned());
-    }
-    let digits = text.trim_end_matches(['K', 'M', 'G', 'T']);
-    let power = match &text[digits.len()..] {
-        "" => 0,
-        "K" if is_size => 10,
-        "M" if is_size => 20,
-        "G" if is_size => 30,
-        "T" if is_size => 40,
-        _ => return None,
-    };
-    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    Some(digits.parse::<u64>().ok()?.checked_mul(1 << power)?.to_string())
-}
-
-/// The settings in [Service] that nothing here looks at, but for those that are switched off.
+/// The settings in `[Service]` that this module does not know, except those that are switched off.
 fn not_imitated(assignments: &[Assignment]) -> BTreeSet<String> {
     let mut last = BTreeMap::new();
     for assignment in assignments.iter().filter(|a| a.section == "Service") {
@@ -386,7 +324,7 @@ mod tests {
             ),
             ("ProtectHome=yes", &[("/home", Hidden), ("/root", Hidden), ("/run/user", Hidden)]),
             ("ProtectHome=tmpfs", &[("/home", Empty), ("/root", Empty), ("/run/user", Empty)]),
-            // An empty assignment forgets; of two for one path the stricter counts.
+            // An empty assignment resets the list; of two for one path the stricter takes precedence.
             ("ReadWritePaths=/a\nReadWritePaths=\nReadWritePaths=/b", &[("/b", ReadWrite)]),
             ("ReadWritePaths=/a\nInaccessiblePaths=/a\nReadOnlyPaths=/a", &[("/a", Hidden)]),
         ];

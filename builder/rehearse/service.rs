@@ -1,23 +1,24 @@
-//! What a baked unit starts, and how: program, arguments, environment, account.
+//! The process that a unit of the bundle starts: program, arguments, environment, account.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::account::{Account, account};
+use super::environment::environment_file;
 use super::files::{below, is, text};
 use super::sandbox::Sandbox;
 use super::unit::{self, Assignment, Specifiers, value, values};
 use crate::disk;
 use crate::failure::{Doing, Failure, Result};
 
-/// Where systemd looks for units that a bundle may bake, in its order of preference (systemd.unit(5)).
+/// Where systemd looks for units of the kind that are in a bundle, in its order of preference (systemd.unit(5)).
 const DIRECTORIES: [&str; 4] =
     ["etc/systemd/system", "usr/local/lib/systemd/system", "usr/lib/systemd/system", "lib/systemd/system"];
 
 /// A process as the unit describes it.
 #[derive(Debug)]
 pub struct Service {
-    /// The program first.
+    /// The arguments, beginning with the program.
     pub command: Vec<String>,
     pub environment: BTreeMap<String, String>,
     pub account: Account,
@@ -27,8 +28,8 @@ pub struct Service {
 
 /// The one unit below `root` whose ExecStart runs `program` (`/usr/local/bin/etcd`), with its drop-ins.
 ///
-/// Without `accounts` the node's account database is not consulted and the process is root: so it has to be
-/// where only one account exists, in a user namespace.
+/// Without `accounts` the node's account database is not read and the process runs as root, as is necessary in a user
+/// namespace with a single account.
 ///
 /// # Errors
 /// `Exit::Wrong` when there is none, more than one, or one that a rehearsal cannot start as systemd would.
@@ -47,7 +48,7 @@ pub fn service(root: &Path, host: &str, program: &str, accounts: bool) -> Result
             build(root, host, &name, &assignments, accounts).doing(reading)
         }
         Err(found) if found.is_empty() => Err(Failure::wrong(format!(
-            "{host} has no unit that starts {program}; a rehearsal starts etcd by its baked unit"
+            "{host} has no unit that starts {program}; a rehearsal starts etcd by the unit in the bundle"
         ))),
         Err(found) => {
             let names: Vec<_> = found.into_iter().map(|(name, _)| name).collect();
@@ -87,7 +88,7 @@ fn read_unit(root: &Path, directory: &str, name: &str) -> Result<Vec<Assignment>
             }
         }
     }
-    // Sorted by file name, wherever they are.
+    // Sorted by file name, whatever their directories.
     for path in drop_ins.into_values() {
         assignments.extend(parse_file(&path)?);
     }
@@ -119,7 +120,7 @@ fn build(root: &Path, host: &str, unit: &str, assignments: &[Assignment], accoun
     for file in values(assignments, "EnvironmentFile") {
         environment.extend(environment_file(root, &specifiers.expand(file)?)?);
     }
-    // Last of all, whatever set it (systemd.exec(5)).
+    // Applied last, whichever setting defined them (systemd.exec(5)).
     for line in values(assignments, "UnsetEnvironment") {
         for word in unit::words(&specifiers.expand(line)?)? {
             match word.split_once('=') {
@@ -141,7 +142,7 @@ fn build(root: &Path, host: &str, unit: &str, assignments: &[Assignment], accoun
     Ok(Service { command, environment, account, working_directory, sandbox })
 }
 
-/// What the node's files say to systemd itself (systemd-system.conf(5)): the main file first.
+/// The settings of systemd itself in the node's files (systemd-system.conf(5)): the main file first.
 fn manager(root: &Path) -> Result<Vec<Assignment>> {
     const PLACES: [&str; 3] = ["etc/systemd", "usr/local/lib/systemd", "usr/lib/systemd"];
     let mut all = Vec::new();
@@ -176,7 +177,7 @@ fn pairs(key: &str, line: &str) -> Result<Vec<(String, String)>> {
     unit::words(line)?.into_iter().map(pair).collect()
 }
 
-/// What systemd sets for a system service with User= (systemd.exec(5), "Environment variables in spawned
+/// The variables that systemd sets for a system service with User= (systemd.exec(5), "Environment variables in spawned
 /// processes").
 fn base_environment(account: &Account) -> BTreeMap<String, String> {
     let pairs = [
@@ -190,64 +191,7 @@ fn base_environment(account: &Account) -> BTreeMap<String, String> {
     pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
 }
 
-/// An EnvironmentFile (systemd.exec(5)): `-` before a path that may be missing.
-fn environment_file(root: &Path, value: &str) -> Result<Vec<(String, String)>> {
-    let (path, optional) = match value.strip_prefix('-') {
-        Some(path) => (path, true),
-        None => (value, false),
-    };
-    if path.contains(['*', '?', '[']) {
-        return Err(Failure::wrong(format!("EnvironmentFile={value} is a pattern; name each file")));
-    }
-    let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
-    let inside: PathBuf = below(root, directory)?.join(name);
-    if !is(&inside, disk::Kind::File)? {
-        return if optional {
-            Ok(Vec::new())
-        } else {
-            Err(Failure::wrong(format!(
-                "EnvironmentFile={value} is not on the node; systemd would refuse to start"
-            )))
-        };
-    }
-    Ok(environment_lines(&text(&inside)?))
-}
-
-/// `NAME=VALUE` lines. A value may be quoted; a backslash at a line's end continues it; comments begin with
-/// `#` or `;`; what is no assignment is ignored, as systemd does.
-fn environment_lines(text: &str) -> Vec<(String, String)> {
-    let mut pairs = Vec::new();
-    let joined = text.replace("\\\n", "");
-    for line in joined.lines().map(str::trim).filter(|line| !line.starts_with(['#', ';'])) {
-        if let Some((name, value)) = line.split_once('=') {
-            pairs.push((name.trim().to_owned(), unquote(value.trim())));
-        }
-    }
-    pairs
-}
-
-fn unquote(value: &str) -> String {
-    let mut text = String::with_capacity(value.len());
-    let mut quote = None;
-    let mut rest = value.chars();
-    while let Some(c) = rest.next() {
-        match (c, quote) {
-            (c, Some(open)) if c == open => quote = None,
-            ('"' | '\'', None) => quote = Some(c),
-            // In double quotes only these can be escaped; outside of quotes, anything (env-file.c).
-            ('\\', Some('"')) => match rest.next() {
-                Some(c @ ('"' | '\\' | '`' | '$')) => text.push(c),
-                Some(c) => text.extend(['\\', c]),
-                None => text.push('\\'),
-            },
-            ('\\', None) => text.extend(rest.next()),
-            (c, _) => text.push(c),
-        }
-    }
-    text
-}
-
-/// What systemd allows before the program (systemd.service(5), "Command lines").
+/// The characters that systemd allows before the program (systemd.service(5), "Command lines").
 const PREFIXES: [char; 5] = ['@', '-', ':', '+', '!'];
 
 fn command_line(
@@ -278,7 +222,8 @@ fn command_line(
     Ok(command)
 }
 
-/// `${NAME}` anywhere gives the value, `$NAME` as a word of its own gives the value's words, `$$` a dollar sign.
+/// `${NAME}` anywhere is replaced by the value, `$NAME` as a word of its own by the value's words, `$$` by a dollar
+/// sign.
 fn variables(word: &str, environment: &BTreeMap<String, String>) -> Vec<String> {
     let value = |name: &str| environment.get(name).map(String::as_str).unwrap_or_default();
     if let Some(name) = word.strip_prefix('$')

@@ -13,7 +13,7 @@ pub struct Assignment {
 /// Reads a unit or a drop-in.
 ///
 /// # Errors
-/// `Exit::Wrong` with the line for what is neither a section, an assignment nor a comment.
+/// `Exit::Wrong` with the line if it is neither a section, an assignment nor a comment.
 pub fn parse(text: &str) -> Result<Vec<Assignment>> {
     let mut all = Vec::new();
     let mut section = String::new();
@@ -69,7 +69,7 @@ fn logical_lines(text: &str) -> Vec<(usize, String)> {
 /// quotes alike (systemd's `extract_first_word` with UNQUOTE, CUNESCAPE and RELAX).
 ///
 /// # Errors
-/// `Exit::Wrong` for a quote without its twin.
+/// `Exit::Wrong` for an unclosed quote.
 pub fn words(value: &str) -> Result<Vec<String>> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
@@ -95,7 +95,7 @@ pub fn words(value: &str) -> Result<Vec<String>> {
     Ok(words)
 }
 
-/// What follows a backslash. What is no escape keeps its backslash.
+/// Handles the text after a backslash. An unknown escape keeps its backslash.
 fn unescape(rest: &mut std::str::Chars<'_>, word: &mut String) {
     let simple = |c| match c {
         'a' => Some('\x07'),
@@ -139,9 +139,9 @@ fn unescape(rest: &mut std::str::Chars<'_>, word: &mut String) {
     }
 }
 
-/// What the specifiers of one unit on one node stand for.
+/// The values of the specifiers for one unit on one node.
 pub struct Specifiers<'a> {
-    /// With its ending: `etcd.service`, `etcd@1.service`.
+    /// With its suffix: `etcd.service`, `etcd@1.service`.
     pub unit: &'a str,
     pub host: &'a str,
     /// The account that the service runs as, and its number and home.
@@ -163,7 +163,7 @@ impl Specifiers<'_> {
             }
             match rest.next() {
                 Some(letter) => text.push_str(&self.value(letter)?),
-                // A last lonely percent sign stays one (systemd's specifier.c).
+                // A single percent sign at the end stays one (systemd's specifier.c).
                 None => text.push('%'),
             }
         }
@@ -194,8 +194,8 @@ impl Specifiers<'_> {
             'V' => "/var/tmp".into(),
             other => {
                 return Err(Failure::wrong(format!(
-                    "{} uses %{other}, which only a booted machine can fill in; \
-                     a rehearsal knows %% %H %l %n %N %p %j %i %u %U %h %C %E %L %S %t %T %V",
+                    "{} uses %{other}, which only a booted machine can expand; a \
+                     rehearsal knows %% %H %l %n %N %p %j %i %u %U %h %C %E %L %S %t %T %V",
                     self.unit
                 )));
             }
@@ -203,7 +203,7 @@ impl Specifiers<'_> {
     }
 }
 
-/// The values of a list in [Service]: an empty assignment forgets those before it.
+/// The values of a list in `[Service]`: an empty assignment resets the list.
 pub(super) fn values<'a>(assignments: &'a [Assignment], key: &str) -> Vec<&'a str> {
     let mut list = Vec::new();
     for a in assignments.iter().filter(|a| a.section == "Service" && a.key == key) {
@@ -216,7 +216,7 @@ pub(super) fn values<'a>(assignments: &'a [Assignment], key: &str) -> Vec<&'a st
     list
 }
 
-/// The last value of a plain setting in [Service].
+/// The last value of a plain setting in `[Service]`.
 pub(super) fn value<'a>(assignments: &'a [Assignment], key: &str) -> Option<&'a str> {
     values(assignments, key).pop()
 }

@@ -9,11 +9,11 @@ use crate::plan::{Node, Plan, Setting};
 use crate::profile::ConfigStyle;
 use crate::yaml;
 
-/// The file of each style, in the member's own directory.
+/// The files of the styles, in the member's own directory.
 const CONFIG_FILE: &str = "etcd.conf";
 const ENVIRONMENT_FILE: &str = "etcd.env";
 
-/// How the unit starts etcd, and the file that goes with it.
+/// The unit's command for etcd, and the file that goes with it.
 pub struct Config {
     /// The value of ExecStart=, with continuation lines.
     pub exec_start: String,
@@ -23,7 +23,7 @@ pub struct Config {
 }
 
 /// # Errors
-/// `Exit::Profile` when an option exists in the config file only and the style is another.
+/// `Exit::Profile` when an option exists only in the config file and the style is another.
 pub fn of_node(plan: &Plan, node: &Node, program: &str) -> Result<Config> {
     let place = |name: &str| format!("{}/{name}", plan.instance.config_directory);
     Ok(match plan.config_style {

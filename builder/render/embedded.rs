@@ -1,4 +1,4 @@
-//! Kiln's own overlays, which are in the program: each directory of `overlays/` with an `overlay.toml`.
+//! Kiln's own overlays, built into the program: each directory of `overlays/` with an `overlay.toml`.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -9,38 +9,38 @@ use super::overlay::{Body, Overlay, OverlayFile, Source, body};
 use crate::failure::{Exit, Failure, Result};
 use crate::values::{GuestPath, Mode};
 
-/// An overlay as it lies in `overlays/` (`build.rs`).
+/// An overlay in `overlays/` (`build.rs`).
 pub struct Embedded {
     pub name: &'static str,
-    /// `overlay.toml`, which no node gets.
+    /// The text of `overlay.toml`, which is not installed on nodes.
     pub manifest: &'static str,
-    /// Path in it, and text.
+    /// The path in the overlay, and the text.
     pub files: &'static [(&'static str, &'static str)],
 }
 
 /// All of them, by name.
 pub const EMBEDDED: &[Embedded] = include!(concat!(env!("OUT_DIR"), "/overlays.rs"));
 
-/// `overlay.toml`: what files of text cannot say. A unit needs no more than a line here to be enabled.
+/// `overlay.toml`: properties that text files cannot express. A unit is enabled by one line here.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Manifest {
-    /// Units of this overlay that start by themselves, as their `WantedBy=` says.
+    /// Units of this overlay to enable, according to their `WantedBy=`.
     #[serde(default)]
     enable: Vec<String>,
-    /// Modes of files that have another than 0644.
+    /// Modes of files other than 0644.
     #[serde(default)]
     mode: BTreeMap<GuestPath, Mode>,
-    /// Symbolic links, and what each points at.
+    /// Symbolic links and their targets.
     #[serde(default)]
     link: BTreeMap<GuestPath, String>,
 }
 
-/// Kiln's own overlays. They are parsed once in a run: it takes two milliseconds, so that a run which is going to need them
-/// may begin with it while it still reads.
+/// Kiln's own overlays. They are parsed once per run: it takes two milliseconds, so a run that will need them may
+/// parse them in parallel with reading its inputs.
 ///
 /// # Errors
-/// None with the overlays that Kiln carries.
+/// None with the built-in overlays.
 pub fn embedded() -> Result<Vec<Arc<Overlay>>> {
     static PARSED: OnceLock<Result<Vec<Arc<Overlay>>>> = OnceLock::new();
     match PARSED.get_or_init(|| EMBEDDED.iter().map(|overlay| overlay.parse().map(Arc::new)).collect()) {
@@ -88,7 +88,7 @@ impl Embedded {
         Ok(OverlayFile { path, mode, body })
     }
 
-    /// The link by which systemd starts a unit with its target, as systemctl(1) enable makes it.
+    /// The link with which systemd starts a unit with its target, as systemctl(1) enable makes it.
     fn enabled(&self, unit: &str) -> Result<OverlayFile> {
         let of_unit = |path: &str| {
             let name = path.strip_prefix("etc/systemd/system/").unwrap_or_default();
@@ -104,7 +104,7 @@ impl Embedded {
     }
 
     fn path(&self, path: &str) -> Result<GuestPath> {
-        path.parse().map_err(|why| self.wrong(path, &format!("it is no path in the guest: {why}")))
+        path.parse().map_err(|why| self.wrong(path, &format!("it is not a path in the guest: {why}")))
     }
 
     fn wrong(&self, file: &str, why: &str) -> Failure {

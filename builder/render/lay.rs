@@ -1,8 +1,9 @@
-//! One node's tree: what Kiln brings, then overlay after overlay, each with what cannot be brought.
+//! One node's tree: Kiln's own files, then overlay after overlay, each with findings about entries that cannot be
+//! added.
 
 use std::collections::BTreeSet;
 
-use super::overlay::{ENTRIES, Overlay};
+use super::overlay::{MAX_ENTRIES, Overlay};
 use super::programs::path;
 use super::renderer::{NodeKeys, Renderer};
 use super::template::{self, Context};
@@ -13,10 +14,10 @@ use crate::profile::{About, Finding};
 use crate::tree::{Entry, Kind, Tree};
 use crate::values::{GuestPath, Mode};
 
-/// How many bytes the paths of a node may have.
-const NAMES: usize = 30 << 20;
+/// The limit on the paths of a node, in bytes in total.
+const MAX_PATHS_BYTES: usize = 30 << 20;
 
-/// A node's tree, and what is to be said of how it came about.
+/// A node's tree, and the messages about how it was made.
 pub struct Laid {
     pub tree: Tree,
     pub findings: Vec<Finding>,
@@ -24,10 +25,10 @@ pub struct Laid {
     pub replaced: BTreeSet<Replaced>,
 }
 
-/// A file of an earlier overlay, or of Kiln's own, in whose place another one is.
+/// A file of an earlier overlay, or of Kiln's own, that another one has replaced.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Replaced {
-    /// As messages name it: `overlay "site"`.
+    /// Its name in messages: `overlay "site"`.
     pub by: String,
     pub path: GuestPath,
     pub of: String,
@@ -37,7 +38,7 @@ impl Renderer<'_> {
     /// A node's files, without the programs.
     ///
     /// # Errors
-    /// What `trial` finds.
+    /// The findings of `trial`.
     pub fn node_tree(&self, node: &Node, keys: &NodeKeys<'_>) -> Result<Tree> {
         let laid = lay(self, node, Some(keys))?;
         match laid.findings.into_iter().next() {
@@ -50,7 +51,7 @@ impl Renderer<'_> {
         }
     }
 
-    /// What laying the overlays comes to, without any key.
+    /// The result of applying the overlays, without any key.
     ///
     /// # Errors
     /// `Exit::Interrupted` once a signal has come.
@@ -115,16 +116,15 @@ impl Laying<'_> {
         Ok(())
     }
 
-    /// Places that are somebody else's, whatever is there.
+    /// Places that belong to other owners, whether or not there is something.
     fn check_place(&mut self, overlay: &Overlay, path: &GuestPath, entry: &Entry) -> Option<Finding> {
         let is_directory = matches!(entry.kind, Kind::Directory);
         let takes = |place: &GuestPath| {
             path.is_within(place.as_str()) || !is_directory && place.is_within(path.as_str())
         };
         if let Some(program) = self.programs.iter().find(|program| takes(program)) {
-            let reason =
-                format!("/{path} in {} would take the place of the release's /{program}", overlay.origin);
-            let help = "give it another name; another etcd is imported with kiln artifacts add";
+            let reason = format!("/{path} in {} would replace the release's /{program}", overlay.origin);
+            let help = "rename it; to use another etcd, import it with kiln artifacts add";
             let finding = overlay.finding(reason).help(help);
             return Some(Finding { is_unsafe: true, ..finding });
         }
@@ -132,18 +132,18 @@ impl Laying<'_> {
         if takes(data) {
             let reason =
                 format!("/{path} in {} is etcd's data directory, or in it or above it", overlay.origin);
-            let help = "leave it to etcd, which does not start where others have put files";
+            let help = "use another path: etcd does not start if it finds foreign files there";
             return Some(overlay.finding(reason).help(help));
         }
-        // A directory that an initramfs lists takes a link's place.
+        // A directory that is listed in an initramfs replaces a link.
         let linked = ["usr/sbin", "usr/lib64"].into_iter().find(|place| path.is_within(place));
-        if let Some(place) =
-            linked.filter(|_| self.renderer.plan.bundle.carriers.iter().any(|carrier| carrier.is_initramfs))
+        if let Some(place) = linked
+            .filter(|_| self.renderer.plan.bundle.carriers.iter().any(|carrier| carrier.runs_from_ram()))
         {
             let instead = if place == "usr/sbin" { "usr/bin" } else { "usr/lib" };
             self.laid.warnings.insert(format!(
-                "{} has files in /{place}, which is a link in some distributions (Fedora 42, Arch) that an initramfs \
-                 would put a directory in place of; {instead} is one in all of them",
+                "{} has files in /{place}, which is a link in some distributions (Fedora 42, Arch) and would be replaced \
+                 with a directory by an initramfs; {instead} is a directory in all of them",
                 overlay.origin
             ));
         }
@@ -158,7 +158,7 @@ impl Laying<'_> {
                 return Some(overlay.finding(reason).help("keep one of the two"));
             }
             Some(there) if self.renderer.plan.bundle.replace.contains(path) => {
-                // A key that is replaced stays as secret as it was.
+                // A replaced key keeps its secret mode.
                 if there.mode == Mode::SECRET {
                     entry.mode = Mode::SECRET;
                 }
@@ -168,7 +168,7 @@ impl Laying<'_> {
             }
             Some(there) if !both_directories(there, &entry) => {
                 let reason = format!("/{path} comes from {} and again from {}", there.origin, entry.origin);
-                let help = format!("if the latter is to win, add \"/{path}\" to [bundle] replace");
+                let help = format!("to use the latter, add \"/{path}\" to [bundle] replace");
                 return Some(overlay.finding(reason).help(help));
             }
             _ => self.laid.tree.insert(path.clone(), entry),
@@ -176,7 +176,8 @@ impl Laying<'_> {
         done.err().map(|failure| overlay.finding(failure.reason()))
     }
 
-    /// Warns of links of a user's own to what neither an overlay nor, as far as can be known, a base system has.
+    /// Warns about the user's own links whose target is neither in an overlay nor, as far as is known, in a base
+    /// system.
     fn check_links(&mut self) {
         let own: BTreeSet<&str> = self
             .renderer
@@ -196,7 +197,7 @@ impl Laying<'_> {
             };
             if !unfit::is_base_systems(&to) && !is_there() {
                 warnings.push(format!(
-                    "/{path} in {} points at /{to}, which no overlay brings; the base system must have it",
+                    "/{path} in {} points at /{to}, which no overlay contains; the base system must have it",
                     entry.origin
                 ));
             }
@@ -204,7 +205,7 @@ impl Laying<'_> {
         self.laid.warnings.extend(warnings);
     }
 
-    /// What an overlay puts there has been refused; here it is about what Kiln itself brings.
+    /// An overlay's files there have been refused already; this is about Kiln's own files.
     fn check_data_directory(&mut self) {
         let data = &self.renderer.plan.data_dir;
         let program = self.programs.iter().find(|program| program.is_within(data.as_str()));
@@ -212,28 +213,27 @@ impl Laying<'_> {
         let own =
             tree.get(data.as_str()).map(|_| data).or_else(|| tree.below(data).next().map(|(path, _)| path));
         if let Some(path) = program.or(own) {
-            let reason = format!(
-                "the data directory /{data} would belong to etcd's account, and /{path} is to lie there"
-            );
-            let help = "name a directory that is etcd's data's alone, such as /var/lib/etcd";
+            let reason =
+                format!("the data directory /{data} would belong to etcd's account, but /{path} is in it");
+            let help = "use a directory for etcd's data alone, such as /var/lib/etcd";
             self.laid.findings.push(Finding::new(About::DataDirectory, reason).help(help));
         }
     }
 
-    /// A bundle is read back with a limit on what an archive has (`format::read`), so that nothing larger may be built.
+    /// A bundle is read back with limits on archives (`format::read`), so a larger one must not be built.
     fn check_size(&mut self) {
         let tree = &self.laid.tree;
         let names: usize = tree.iter().map(|(path, _)| path.as_str().len()).sum();
         let last = self.renderer.overlays.iter().rev().find(|overlay| overlay.directory.is_some());
         if let Some(overlay) = last
-            && (tree.len() > ENTRIES || names > NAMES)
+            && (tree.len() > MAX_ENTRIES || names > MAX_PATHS_BYTES)
         {
             let reason = format!(
-                "the overlays bring a node {} files and directories, with {names} bytes of paths; it may have {ENTRIES} and \
-                 {NAMES}",
+                "the overlays give a node {} files and directories, with {names} bytes of paths; it may have {MAX_ENTRIES} and \
+                 {MAX_PATHS_BYTES}",
                 tree.len()
             );
-            let help = "bring what has so many files as one archive, and let the node unpack it";
+            let help = "pack large sets of files into one archive, and unpack it on the node";
             self.laid.findings.push(overlay.finding(reason).help(help));
         }
     }
@@ -244,10 +244,8 @@ impl Laying<'_> {
         let unused: Vec<_> =
             self.renderer.plan.bundle.replace.iter().filter(|path| !replaced(path)).collect();
         for path in unused.into_iter().filter(|path| !is_program(path)) {
-            let reason = format!(
-                "[bundle] replace names /{path}, but no overlay puts anything in the place of another there"
-            );
-            let help = "take it out of the list, or bring the file in an overlay";
+            let reason = format!("[bundle] replace names /{path}, but no overlay replaces a file there");
+            let help = "remove it from the list, or add the file to an overlay";
             self.laid.findings.push(Finding::new(About::Replace(path.clone()), reason).help(help));
         }
     }

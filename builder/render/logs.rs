@@ -1,4 +1,4 @@
-//! Where etcd writes its log when the profile names files for it: the unit sees the file system read-only.
+//! The files of etcd's log, if the profile names any: the unit's file system is read-only elsewhere.
 
 use std::collections::BTreeSet;
 
@@ -6,17 +6,17 @@ use crate::etcd::Value;
 use crate::plan::Node;
 use crate::values::GuestPath;
 
-/// What the unit has to open, besides the data directory.
+/// Paths that the unit must make writable, besides the data directory.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Logs {
     /// Below `/var/log`, as `LogsDirectory=` names them: systemd makes them etcd's own.
     pub directories: BTreeSet<String>,
-    /// Files that lie in `/var/log` itself, absolute.
+    /// Files directly in `/var/log`, absolute.
     pub files: BTreeSet<String>,
 }
 
-/// Of what `log-outputs` names, the files below `/var/log` (zap takes a path or a `file:` URL; `log-output` is its name
-/// in etcd 3.4). A profile can name no others but those in the data directory.
+/// The files below `/var/log` in `log-outputs` (zap accepts a path or a `file:` URL; in etcd 3.4 the name is
+/// `log-output`). A profile can name no others except those in the data directory.
 pub fn of_node(node: &Node) -> Logs {
     let outputs =
         node.settings.iter().filter(|setting| ["log-outputs", "log-output"].contains(&&*setting.key));
@@ -46,7 +46,7 @@ fn of_outputs<'a>(outputs: impl Iterator<Item = &'a String>) -> Logs {
     logs
 }
 
-/// A blank or a % means something else in a unit.
+/// A blank or a % has a special meaning in a unit.
 fn is_plain(path: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || "._-/".contains(c);
     path.parse::<GuestPath>().is_ok() && path.chars().all(plain)

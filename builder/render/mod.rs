@@ -1,4 +1,4 @@
-//! (Plan, keys, overlays) -> Tree: what one node will see.
+//! (Plan, keys, overlays) -> Tree: the files of one node.
 
 mod config;
 mod embedded;
@@ -13,13 +13,15 @@ mod template;
 mod unfit;
 mod variables;
 
-pub use embedded::{EMBEDDED, Embedded, embedded};
-pub use lay::{Laid, Replaced};
-pub use overlay::{Overlay, Room, load};
-pub use programs::{Program, insert_programs, programs_tree};
+pub use embedded::{EMBEDDED, embedded};
+pub(crate) use lay::{Laid, Replaced};
+pub use overlay::Overlay;
+pub(crate) use overlay::{Budget, load};
+pub(crate) use programs::{NamedProgram, insert_programs, programs_tree};
 pub use renderer::{NodeKeys, Renderer};
-pub use template::{Context, Template, Templates, context};
-pub use variables::{VARIABLES, markdown as variables};
+pub use template::Templates;
+pub(crate) use template::{Context, Template, context};
+pub use variables::markdown as variables;
 
-/// What an operator's shell takes etcdctl's endpoints and certificates from, in a bundle's `client/`.
+/// The script in a bundle's `client/` that sets etcdctl's endpoints and certificates in an operator's shell.
 pub const CLIENT_SCRIPT: &str = include_str!("../../overlays/client/etcdctl.sh");

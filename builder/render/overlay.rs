@@ -1,5 +1,5 @@
-//! Overlays: files in the place they have in the guest. A name ending in `.hbs` is filled in per node and
-//! loses the ending.
+//! Overlays: files at their paths in the guest. A file name ending in `.hbs` is a template: it is filled in per node,
+//! and loses the ending.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,15 +14,16 @@ use crate::profile::{About, Finding};
 use crate::tree::{Blob, Entry, known_mode};
 use crate::values::{Digest, GuestPath, Mode, printable, steers};
 
-/// One overlay, read once and filled in for every node.
+/// One overlay, read once and rendered for every node.
 pub struct Overlay {
-    /// As messages name it: `overlay "etcd"`.
+    /// Its name in messages: `overlay "etcd"`.
     pub origin: String,
-    /// A user's own; Kiln's are in the program.
+    /// The directory of a user's own; Kiln's are built into the program.
     pub directory: Option<PathBuf>,
     pub(super) files: Vec<OverlayFile>,
-    /// What is wrong with it, whatever else a profile says.
+    /// Faults of the overlay itself, independent of a profile.
     pub findings: Vec<Finding>,
+    /// Sentences to show once for the overlay, not once for each node.
     pub warnings: Vec<String>,
 }
 
@@ -39,35 +40,35 @@ pub(super) enum Body {
     Directory,
 }
 
-/// What the files of all overlays of a run may have together, in bytes: they are in memory while bundles are built.
-const BYTES: u64 = 1 << 30;
+/// The limit on the files of all overlays of a run, in bytes: they are in memory while bundles are built.
+const MAX_OVERLAYS_BYTES: u64 = 1 << 30;
 
-/// What is left of it.
-pub struct Room(AtomicU64);
+/// The rest of the limit.
+pub struct Budget(AtomicU64);
 
-impl Default for Room {
+impl Default for Budget {
     fn default() -> Self {
-        Self(BYTES.into())
+        Self(MAX_OVERLAYS_BYTES.into())
     }
 }
 
-impl Room {
-    /// Takes so many bytes of it, or says how many are left.
+impl Budget {
+    /// Takes this many bytes of it, or returns how many are left.
     fn take(&self, bytes: u64) -> std::result::Result<(), u64> {
         let less = |left: u64| left.checked_sub(bytes);
         self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).map(|_| ())
     }
 }
 
-/// How many files, directories and links an overlay may have, and a node from all of them.
-pub(super) const ENTRIES: usize = 200_000;
+/// The limit on files, directories and links of one overlay, and of all overlays of a node together.
+pub(super) const MAX_ENTRIES: usize = 200_000;
 
-/// A directory of the user's own, with everything in it that cannot be baked. `unfit::mode` says which modes it gets. A
-/// directory is an entry when it is empty, or when it is closed and no base system has it.
+/// A directory of the user's own, with findings about everything in it that cannot be added. `unfit::mode` determines
+/// the modes. A directory is an entry of its own when it is empty, or when it is restricted and no base system has it.
 ///
 /// # Errors
 /// `Exit::Io` when it cannot be read; `Exit::Interrupted` once a signal has come.
-pub fn load(directory: &Path, room: &Room) -> Result<Overlay> {
+pub fn load(directory: &Path, room: &Budget) -> Result<Overlay> {
     let mut overlay = Overlay {
         origin: format!("overlay {:?}", directory.display().to_string()),
         directory: Some(directory.to_owned()),
@@ -88,8 +89,7 @@ pub fn load(directory: &Path, room: &Room) -> Result<Overlay> {
     }
     let walked = disk::walk(directory)?;
     if let Some(reason) = too_much(directory, &walked, room) {
-        let help =
-            "bring large files to the nodes in another way, such as from a disk or a server of their own";
+        let help = "copy large files to the nodes in another way, such as from a disk or a server";
         overlay.findings.push(overlay.finding(reason).help(help));
         return Ok(overlay);
     }
@@ -109,24 +109,29 @@ pub fn load(directory: &Path, room: &Room) -> Result<Overlay> {
     Ok(reading.finish(&walked))
 }
 
-/// Of sizes alone, before anything is read.
-fn too_much(directory: &Path, walked: &[disk::Walked], room: &Room) -> Option<String> {
+/// Checks sizes only, before anything is read.
+fn too_much(directory: &Path, walked: &[disk::Walked], room: &Budget) -> Option<String> {
     let shown = directory.display();
-    if walked.len() > ENTRIES {
-        return Some(format!("the overlay {shown} has {} entries; {ENTRIES} is the most", walked.len()));
+    if walked.len() > MAX_ENTRIES {
+        return Some(format!(
+            "the overlay {shown} has {} entries; at most {MAX_ENTRIES} are allowed",
+            walked.len()
+        ));
     }
     let files = walked.iter().filter(|found| found.kind == disk::Kind::File);
     let size: u64 = files.map(|found| found.size).fold(0, u64::saturating_add);
     let left = room.take(size).err()?;
-    let [limit, has, others] = [BYTES, size, BYTES - left].map(|bytes| bytes.div_ceil(1 << 20));
-    let others = if left == BYTES { String::new() } else { format!(", and the others {others} MiB") };
+    let [limit, has, others] =
+        [MAX_OVERLAYS_BYTES, size, MAX_OVERLAYS_BYTES - left].map(|bytes| bytes.div_ceil(1 << 20));
+    let others =
+        if left == MAX_OVERLAYS_BYTES { String::new() } else { format!(", and the others {others} MiB") };
     Some(format!("overlays may have {limit} MiB of files together; {shown} has {has} MiB{others}"))
 }
 
 /// An overlay that is being read.
 struct Reading {
     overlay: Overlay,
-    /// Where it really lies on this machine.
+    /// Its actual path on this machine.
     real: PathBuf,
     /// The mode of its own directory.
     top: Mode,
@@ -140,7 +145,7 @@ impl Reading {
         self.overlay.findings.push(finding);
     }
 
-    /// `None` when it is refused, with everything below it; a file that is not wanted is an inner `None`.
+    /// `None` when it is refused, with everything below it; a file that is skipped is an inner `None`.
     fn take(
         &mut self,
         directory: &Path,
@@ -148,27 +153,13 @@ impl Reading {
         is_last: bool,
     ) -> Result<Option<Option<OverlayFile>>> {
         let shown = directory.join(&found.path);
-        let plain = |reason: &str, help: &str| Why { reason: reason.into(), help: help.into() };
-        let named = found.path.to_str().filter(|path| !path.contains(steers));
-        let Some(path) = named else {
-            let reason =
-                "its name is not UTF-8, or has characters that act on a terminal instead of being seen";
-            self.refuse(&shown, plain(reason, "rename it"), false);
-            return Ok(None);
-        };
-        let name = path.rsplit('/').next().unwrap_or(path);
-        let guest = path.strip_suffix(".hbs").filter(|_| found.kind == disk::Kind::File).unwrap_or(path);
-        let guest: GuestPath = match guest.parse() {
+        let guest = match guest_path(found) {
             Ok(guest) => guest,
-            Err(error) => {
-                self.refuse(&shown, plain(&format!("as a path in the guest, {error}"), "rename it"), false);
+            Err(why) => {
+                self.refuse(&shown, why, false);
                 return Ok(None);
             }
         };
-        if let Some(why) = unfit::by_name(name).or_else(|| unfit::by_place(&guest)) {
-            self.refuse(&shown, why, false);
-            return Ok(None);
-        }
         if found.kind == disk::Kind::Directory
             && let Some(why) = of_kiln(&shown)?
         {
@@ -197,8 +188,9 @@ impl Reading {
                 self.file(&shown, guest, mode, input).map(Some)
             }
             disk::Kind::Link | disk::Kind::Other => {
-                let reason = "this is a device, a socket or a pipe";
-                self.refuse(&shown, plain(reason, "bring files, directories and symbolic links only"), false);
+                let reason = "this is a device, a socket or a pipe".into();
+                let help = "use only files, directories and symbolic links".into();
+                self.refuse(&shown, Why { reason, help }, false);
                 Ok(Some(None))
             }
         }
@@ -214,10 +206,13 @@ impl Reading {
         let name = &*shown.file_name().unwrap_or_default().to_string_lossy();
         let size = input.size();
         let is_template = name.ends_with(".hbs");
-        if is_template && size > template::LIMIT as u64 {
-            let reason =
-                format!("a template has at most {} KiB; this one has {}", template::LIMIT >> 10, size >> 10);
-            let help = "bring what has no variables as files of their own".into();
+        if is_template && size > template::MAX_TEMPLATE_BYTES as u64 {
+            let reason = format!(
+                "a template has at most {} KiB; this one has {}",
+                template::MAX_TEMPLATE_BYTES >> 10,
+                size >> 10
+            );
+            let help = "move text without variables to files of its own".into();
             self.refuse(shown, Why { reason, help }, false);
             return Ok(None);
         }
@@ -252,7 +247,7 @@ impl Reading {
                 return Some(OverlayFile { path, mode: Mode::FILE, body: Body::Link(target.to_owned()) });
             }
         };
-        let help = "let it point at the file's place on the node".into();
+        let help = "use the path that the target has on the node".into();
         self.refuse(shown, Why { reason, help }, false);
         None
     }
@@ -264,14 +259,34 @@ impl Reading {
             let directory =
                 self.overlay.directory.iter().map(|path| path.display().to_string()).collect::<String>();
             self.overlay.warnings.push(format!(
-                "no file in the overlay {directory} may be read by others, so that none may be on the nodes; if a umask has made it so, chmod -R go=u-w {directory}"
+                "no file in the overlay {directory} can be read by others, so none can on the nodes; if a umask caused this, run chmod -R go=u-w {directory}"
             ));
         }
         self.overlay
     }
 }
 
-/// A directory that Kiln itself has made, with keys in it.
+/// Its path on a node.
+///
+/// # Errors
+/// The reason why a node cannot have a file there, or of this name.
+fn guest_path(found: &disk::Walked) -> std::result::Result<GuestPath, Why> {
+    let rename = |reason: String| Why { reason, help: "rename it".into() };
+    let path = found.path.to_str().filter(|path| !path.contains(steers)).ok_or_else(|| {
+        let reason = "its name is not UTF-8, or has invisible or control characters";
+        rename(reason.into())
+    })?;
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let guest = path.strip_suffix(".hbs").filter(|_| found.kind == disk::Kind::File).unwrap_or(path);
+    let guest: GuestPath =
+        guest.parse().map_err(|error| rename(format!("as a path in the guest, {error}")))?;
+    match unfit::by_name(name).or_else(|| unfit::by_place(&guest)) {
+        Some(why) => Err(why),
+        None => Ok(guest),
+    }
+}
+
+/// Whether a directory was made by Kiln itself and has keys in it.
 fn of_kiln(directory: &Path) -> Result<Option<Why>> {
     let has = |name: &str| disk::look(&directory.join(name)).map(|found| found.is_some());
     let what = if has("keystore.toml")? {
@@ -281,7 +296,7 @@ fn of_kiln(directory: &Path) -> Result<Option<Why>> {
     } else {
         return Ok(None);
     };
-    let help = "keep it outside of overlays; nodes get the keys that are their own".into();
+    let help = "keep it outside of overlays; Kiln gives each node its own keys".into();
     Ok(Some(Why { reason: format!("this is {what}"), help }))
 }
 
@@ -314,7 +329,7 @@ impl Overlay {
         self.files.iter().filter(is_there).any(|file| path.strip_prefix('/') == Some(file.path.as_str()))
     }
 
-    /// Of all that goes into a node.
+    /// The digest of everything that it adds to a node.
     pub fn digest(&self) -> Digest {
         let mut text = String::new();
         for file in &self.files {
@@ -329,7 +344,7 @@ impl Overlay {
         Digest::of(text.as_bytes())
     }
 
-    /// How many files and links it brings.
+    /// The number of its files and links.
     pub fn count(&self) -> usize {
         self.files.iter().filter(|file| !matches!(file.body, Body::Directory)).count()
     }
@@ -346,7 +361,7 @@ impl Overlay {
         &self.files
     }
 
-    /// Something that is wrong with it.
+    /// A finding about it.
     pub(super) fn finding(&self, reason: impl Into<String>) -> Finding {
         Finding::new(About::Overlay(self.directory.clone().unwrap_or_default()), reason)
     }

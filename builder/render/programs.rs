@@ -7,17 +7,17 @@ use crate::tree::{Blob, Entry, Tree};
 use crate::values::{GuestPath, Mode};
 
 /// An etcd program and its bytes.
-pub type Program = (String, Arc<Blob>);
+pub type NamedProgram = (String, Arc<Blob>);
 
 /// The programs as a tree of their own: the layer that is the same for every host.
-pub fn programs_tree(programs: &[Program], bin_dir: &GuestPath) -> Result<Tree> {
+pub fn programs_tree(programs: &[NamedProgram], bin_dir: &GuestPath) -> Result<Tree> {
     let mut tree = Tree::default();
     insert_programs(&mut tree, programs, bin_dir)?;
     Ok(tree)
 }
 
 /// Puts the programs into a node's own files.
-pub fn insert_programs(tree: &mut Tree, programs: &[Program], bin_dir: &GuestPath) -> Result<()> {
+pub fn insert_programs(tree: &mut Tree, programs: &[NamedProgram], bin_dir: &GuestPath) -> Result<()> {
     for (name, blob) in programs {
         let entry = Entry::shared(blob.clone(), Mode::PROGRAM, "the etcd release");
         tree.insert(path(&format!("{bin_dir}/{name}"))?, entry)?;
@@ -25,7 +25,7 @@ pub fn insert_programs(tree: &mut Tree, programs: &[Program], bin_dir: &GuestPat
     Ok(())
 }
 
-/// A path that Kiln itself puts together.
+/// A path that Kiln itself has composed.
 pub(super) fn path(text: &str) -> Result<GuestPath> {
     text.parse().map_err(|error| Failure::io(format!("{text} as a path in the guest: {error}")))
 }

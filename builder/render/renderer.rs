@@ -1,4 +1,4 @@
-//! What rendering needs, and what of a node's files follows from it without an overlay.
+//! The inputs of rendering, and the parts of a node's files that do not depend on overlays.
 
 use std::sync::Arc;
 
@@ -15,22 +15,26 @@ use crate::plan::{self, Node, Owner, Plan, Role};
 use crate::tree::{Entry, Tree};
 use crate::values::{Epoch, Mode};
 
-/// The keys that go into a node's files: what is trusted, and the leaves in the order of the node's
+/// The keys and certificates in a node's files: the trusted CAs, and the leaves in the order of the node's
 /// certificates.
 pub struct NodeKeys<'a> {
     /// Of each authority of the plan, in its order, in PEM.
     pub trust: &'a [String],
+    /// Issued by `pki`; as many as the node has certificates.
     pub leaves: &'a [Issued],
 }
 
-/// Everything that rendering needs besides the node itself.
+/// The inputs of rendering besides the node itself.
 pub struct Renderer<'a> {
+    /// The cluster's decisions.
     pub plan: &'a Plan,
+    /// Kiln's own and then the user's, in the order of the profile.
     pub overlays: &'a [Arc<Overlay>],
+    /// Fills in overlay files that end in `.hbs`.
     pub templates: &'a Templates,
-    /// The names of the release's programs, whose places no overlay takes.
+    /// The names of the release's programs, whose paths no overlay may use.
     pub programs: Vec<String>,
-    /// The build's own time: etcd waits for a clock that is past it.
+    /// The time of the build: etcd waits for a clock that is past it.
     pub epoch: Epoch,
 }
 
@@ -39,7 +43,7 @@ impl Renderer<'_> {
         format!("{}/etcd", self.plan.bin_dir.absolute())
     }
 
-    /// Without keys, empty files in their places.
+    /// Without keys, puts empty files at their paths.
     pub(super) fn insert_keys(
         &self,
         tree: &mut Tree,

@@ -1,38 +1,39 @@
-//! Looking through a template before it is parsed: what is refused, and where it can be cut.
+//! Scans a template before it is parsed: what is refused, and where it can be split.
 //!
-//! handlebars (6.4) parses by recursion, without a bound on its depth, and counts the lines up to each tag from the
-//! beginning of the text, so that its time grows with the square of the length. So blocks have a limit of depth here, and
-//! the text is cut where no block is open: each part is parsed by itself. Tags, texts and comments end where its grammar
-//! (`grammar.pest`) ends them; what could be read in two ways is refused.
+//! handlebars (6.4) parses by recursion, without a limit on depth, and counts the lines up to each tag from the
+//! beginning of the text, so its time grows with the square of the length. So the depth of blocks is limited here, and
+//! the text is split where no block is open: each part is parsed by itself. Tags, texts and comments end as in its
+//! grammar (`grammar.pest`); ambiguous text is refused.
 
 use std::ops::Range;
 
-/// A part is not made longer than this where it can be cut, in bytes.
-pub(super) const PART: usize = 4 << 10;
+/// The text is split when a part would become longer than this, in bytes.
+pub(super) const PART_BYTES: usize = 4 << 10;
 
-/// How long a part may be that cannot be cut: a block, in bytes. Parsing one that consists of tags takes about a second.
-const BLOCK: usize = 64 << 10;
+/// The limit on a part that cannot be split, that is, a block, in bytes. Parsing one that consists of tags takes about
+/// a second.
+const MAX_BLOCK_BYTES: usize = 64 << 10;
 
-/// How deep blocks may lie in each other; `{{else if}}` counts as one more.
-const DEPTH: usize = 32;
+/// The limit on nested blocks; each `{{else if}}` counts as one more.
+const MAX_DEPTH: usize = 32;
 
-/// How deep `{{#each}}` may lie in itself: each multiplies the steps of what is in it by the length of its list.
-const LOOPS: usize = 4;
+/// The limit on nested `{{#each}}`: each multiplies the steps of its body by the length of its list.
+const MAX_LOOP_DEPTH: usize = 4;
 
-/// How many brackets one tag may have.
-const BRACKETS: usize = 32;
+/// The limit on brackets in one tag.
+const MAX_BRACKET_DEPTH: usize = 32;
 
-/// Something that is not taken, and where.
+/// A refused construct, and its place.
 #[derive(Debug)]
 pub(super) struct Refused {
     pub at: usize,
     pub reason: String,
 }
 
-/// What a tag is to the blocks around it.
+/// The effect of a tag on the blocks around it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    /// A value or a helper. `tilde`: it takes the blanks before or behind it away.
+enum TagKind {
+    /// A value or a helper. `tilde`: it removes the blanks before or after it.
     Plain {
         tilde: bool,
     },
@@ -40,7 +41,7 @@ enum Kind {
         is_loop: bool,
     },
     Close,
-    /// `{{else if …}}`, which is a block in a block for the parser.
+    /// `{{else if …}}`, which the parser treats as a nested block.
     Chain {
         is_loop: bool,
     },
@@ -49,32 +50,32 @@ enum Kind {
 }
 
 struct Tag {
-    kind: Kind,
+    kind: TagKind,
     tilde_before: bool,
     tilde_behind: bool,
     end: usize,
 }
 
-/// The parts of a template, which are filled in one after the other, each of about so many bytes or more.
+/// The parts of a template, which are rendered one after the other, each of about `length` bytes or more.
 ///
 /// # Errors
-/// Partials and decorators, of which a template could call itself; blocks that lie too deep or are too long; a comment or a
-/// text without an end.
+/// Partials and decorators, with which a template could call itself; blocks that are nested too deeply or are too
+/// long; a comment or a text without an end.
 pub(super) fn parts(text: &str, length: usize) -> Result<Vec<Range<usize>>, Refused> {
     let mut parts = Vec::new();
     let (mut begin, mut at) = (0, 0);
-    // Of each open block: where it begins, how many blocks it is, with each {{else if}}, and how many of them are loops.
+    // For each open block: its start, the number of blocks with each {{else if}}, and the number of loops among them.
     let mut open: Vec<(usize, usize, usize)> = Vec::new();
-    let mut before = Kind::Other;
+    let mut before = TagKind::Other;
     let mut tilde_behind = false;
     loop {
         let next = opening(text, at, "{{");
         let tag = next.map(|start| tag(text, start)).transpose()?;
         let end = next.unwrap_or(text.len());
-        // A tilde takes away the blanks at the beginning of every text up to the next tag that is no comment.
+        // A tilde removes the blanks at the beginning of every text up to the next tag that is not a comment.
         if open.is_empty() && !tilde_behind {
             let tilde = tag.as_ref().is_some_and(|tag| tag.tilde_before);
-            let plain = |kind| kind == Kind::Plain { tilde: false };
+            let plain = |kind| kind == TagKind::Plain { tilde: false };
             let between_values = !tilde && plain(before) && tag.as_ref().is_some_and(|tag| plain(tag.kind));
             while let Some(cut) = cut(text, at..end, begin + length, tilde, between_values) {
                 check_length(begin..cut)?;
@@ -84,27 +85,28 @@ pub(super) fn parts(text: &str, length: usize) -> Result<Vec<Range<usize>>, Refu
         }
         let (Some(start), Some(tag)) = (next, tag) else { break };
         match tag.kind {
-            Kind::Open { is_loop } => open.push((start, 1, usize::from(is_loop))),
-            Kind::Chain { is_loop } => {
+            TagKind::Open { is_loop } => open.push((start, 1, usize::from(is_loop))),
+            TagKind::Chain { is_loop } => {
                 if let Some((_, blocks, loops)) = open.last_mut() {
                     *blocks += 1;
                     *loops += usize::from(is_loop);
                 }
             }
-            Kind::Close if open.is_empty() => {
-                return Err(Refused { at: start, reason: "no block is open that this could close".into() });
+            TagKind::Close if open.is_empty() => {
+                return Err(Refused { at: start, reason: "there is no open block to close here".into() });
             }
-            Kind::Close => drop(open.pop()),
-            Kind::Plain { .. } | Kind::Comment | Kind::Other => {}
+            TagKind::Close => drop(open.pop()),
+            TagKind::Plain { .. } | TagKind::Comment | TagKind::Other => {}
         }
         let (blocks, loops) = open.iter().fold((0, 0), |sum, next| (sum.0 + next.1, sum.1 + next.2));
-        if blocks > DEPTH || loops > LOOPS {
-            let (what, limit) = if blocks > DEPTH { ("blocks", DEPTH) } else { ("{{#each}} blocks", LOOPS) };
-            let reason = format!("{what} lie more than {limit} deep in each other here; make them fewer");
+        if blocks > MAX_DEPTH || loops > MAX_LOOP_DEPTH {
+            let (what, limit) =
+                if blocks > MAX_DEPTH { ("blocks", MAX_DEPTH) } else { ("{{#each}} blocks", MAX_LOOP_DEPTH) };
+            let reason = format!("{what} are nested more than {limit} deep here; reduce the nesting");
             return Err(Refused { at: start, reason });
         }
         (at, before) = (tag.end, tag.kind);
-        tilde_behind = tag.tilde_behind || tag.kind == Kind::Comment && tilde_behind;
+        tilde_behind = tag.tilde_behind || tag.kind == TagKind::Comment && tilde_behind;
     }
     if let Some((at, ..)) = open.last() {
         let reason = "this block is not closed; write {{/…}} with its name at its end";
@@ -116,19 +118,19 @@ pub(super) fn parts(text: &str, length: usize) -> Result<Vec<Range<usize>>, Refu
 }
 
 fn check_length(part: Range<usize>) -> Result<(), Refused> {
-    if part.len() <= BLOCK {
+    if part.len() <= MAX_BLOCK_BYTES {
         return Ok(());
     }
     let reason = format!(
-        "a block that begins here or soon after has more than {} KiB; make it shorter, or bring the text as a file \
-         without variables",
-        BLOCK >> 10
+        "a block that begins here or soon after has more than {} KiB; shorten it, or move the text to a file without \
+         variables",
+        MAX_BLOCK_BYTES >> 10
     );
     Err(Refused { at: part.start, reason })
 }
 
-/// Where to end a part in a run of text, at `from` or later, so that what is around the place reads the same as in one
-/// piece: whether a tag has a line for itself decides about the blanks around it.
+/// The place where a part may end in a run of text, at `from` or later, so that the text around it is parsed as in the
+/// whole: the blanks around a tag depend on whether it is alone on its line.
 fn cut(text: &str, run: Range<usize>, from: usize, tilde: bool, between_values: bool) -> Option<usize> {
     let first = run.start.max(from);
     if first > run.end {
@@ -144,14 +146,14 @@ fn cut(text: &str, run: Range<usize>, from: usize, tilde: bool, between_values: 
     });
     let behind_line = || {
         let last = text[run.clone()].bytes().last();
-        // Two backslashes are one only where a tag follows.
+        // Two backslashes are one only before a tag.
         let is_apart = between_values && last != Some(b'\\') || last == Some(b'\n') && !tilde;
         (run.end < text.len() && is_apart).then_some(run.end)
     };
     in_text.or_else(behind_line)
 }
 
-/// Where the next `{{` is that is no text: one backslash before it makes it text, two do not.
+/// The position of the next `{{` that is not text: after one backslash it is text, after two it is not.
 fn opening(text: &str, from: usize, mark: &str) -> Option<usize> {
     let mut at = from;
     loop {
@@ -173,7 +175,7 @@ fn tag(text: &str, start: usize) -> Result<Tag, Refused> {
     let rest = &text[start..];
     if rest.starts_with("{{!") {
         let end = start + comment(rest).map_err(refuse)?;
-        return Ok(Tag { kind: Kind::Comment, tilde_before: false, tilde_behind: false, end });
+        return Ok(Tag { kind: TagKind::Comment, tilde_before: false, tilde_behind: false, end });
     }
     if rest.starts_with("{{{{") {
         let head = start + rest.find("}}}}").ok_or_else(unclosed)? + 4;
@@ -182,7 +184,7 @@ fn tag(text: &str, start: usize) -> Result<Tag, Refused> {
         check_inner(&text[start + 4..head - 4]).map_err(refuse)?;
         let tilde_before = text[start + 4..head].trim_start().starts_with('~');
         let tilde_behind = text[tail..tail + end].trim_end().ends_with('~');
-        return Ok(Tag { kind: Kind::Other, tilde_before, tilde_behind, end: tail + end + 4 });
+        return Ok(Tag { kind: TagKind::Other, tilde_before, tilde_behind, end: tail + end + 4 });
     }
     let close = rest.find("}}").ok_or_else(unclosed)?;
     let mut inner = rest[2..close].trim();
@@ -190,7 +192,7 @@ fn tag(text: &str, start: usize) -> Result<Tag, Refused> {
     let tilde_behind = inner.ends_with('~');
     inner = inner.trim_matches('~').trim();
     let mut end = start + close + 2;
-    // {{{ }}}, which hands a value out as it is, and so does {{ }} here.
+    // {{{ }}} inserts a value unescaped, and so does {{ }} here.
     if let Some(unbraced) = inner.strip_prefix('{') {
         inner = unbraced.trim_end_matches('}');
         end += usize::from(text[end..].starts_with('}'));
@@ -200,22 +202,20 @@ fn tag(text: &str, start: usize) -> Result<Tag, Refused> {
     let mut marks = inner.chars().filter(|c| !c.is_whitespace());
     let kind = match (marks.next(), marks.next()) {
         (Some('>' | '*'), _) | (Some('#'), Some('>' | '*')) => {
-            return Err(refuse(
-                "partials and decorators are not available; write the text where it is wanted",
-            ));
+            return Err(refuse("partials and decorators are not available; write the text in place"));
         }
-        (Some('#'), _) => Kind::Open { is_loop: is_loop(&inner[1..]) },
-        (Some('/'), _) => Kind::Close,
-        (Some('^'), None) => Kind::Other,
-        (Some('^'), _) => Kind::Chain { is_loop: is_loop(&inner[1..]) },
-        _ if inner == "else" => Kind::Other,
-        _ if inner.starts_with("else") => Kind::Chain { is_loop: is_loop(&inner[4..]) },
-        _ => Kind::Plain { tilde: tilde_before || tilde_behind },
+        (Some('#'), _) => TagKind::Open { is_loop: is_loop(&inner[1..]) },
+        (Some('/'), _) => TagKind::Close,
+        (Some('^'), None) => TagKind::Other,
+        (Some('^'), _) => TagKind::Chain { is_loop: is_loop(&inner[1..]) },
+        _ if inner == "else" => TagKind::Other,
+        _ if inner.starts_with("else") => TagKind::Chain { is_loop: is_loop(&inner[4..]) },
+        _ => TagKind::Plain { tilde: tilde_before || tilde_behind },
     };
     Ok(Tag { kind, tilde_before, tilde_behind, end })
 }
 
-/// How long a comment is that the text begins with.
+/// The length of the comment at the beginning of the text.
 fn comment(text: &str) -> Result<usize, &'static str> {
     let inside = &text[3..];
     let blanks = inside.len() - inside.trim_start().len();
@@ -229,7 +229,8 @@ fn comment(text: &str) -> Result<usize, &'static str> {
     text.find("}}").map(|end| end + 2).ok_or("this comment is not closed; write }} at its end")
 }
 
-/// Whether a tag ends where its first }} is: texts and brackets are closed before, so that no }} is a part of them.
+/// Checks that a tag ends at its first }}: strings and brackets must be closed before it, so that no }} is a part of
+/// them.
 fn check_inner(inner: &str) -> Result<(), &'static str> {
     let mut rest = inner.chars();
     let (mut brackets, mut braces) = (0, 0_usize);
@@ -240,13 +241,13 @@ fn check_inner(inner: &str) -> Result<(), &'static str> {
                     Some('\\') => drop(rest.next()),
                     Some(end) if end == c => break,
                     Some(_) => {}
-                    None => return Err("a text in quotes is not closed in this tag, or holds }}"),
+                    None => return Err("a quoted string is not closed in this tag, or contains }}"),
                 }
             },
             '[' => {
                 let (inside, behind) = rest.as_str().split_once(']').ok_or("a [ has no ] in this tag")?;
                 if inside.contains(['"', '\'', '[']) {
-                    return Err("a list of texts cannot stand in a tag; use the variables that there are");
+                    return Err("a tag cannot contain a list; use the available variables");
                 }
                 rest = behind.chars();
                 brackets += 1;
@@ -260,7 +261,7 @@ fn check_inner(inner: &str) -> Result<(), &'static str> {
     if braces > 0 {
         return Err("a { has no } in this tag; write a blank between two braces");
     }
-    if brackets > BRACKETS { Err("this tag has too many brackets") } else { Ok(()) }
+    if brackets > MAX_BRACKET_DEPTH { Err("this tag has too many brackets") } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -268,7 +269,7 @@ mod tests {
     use super::*;
 
     fn parts(text: &str) -> Result<Vec<Range<usize>>, Refused> {
-        super::parts(text, PART)
+        super::parts(text, PART_BYTES)
     }
 
     fn cuts(text: &str) -> usize {
@@ -281,32 +282,32 @@ mod tests {
     #[test]
     fn what_is_long_is_cut_where_no_block_is_open() {
         assert_eq!(cuts(""), 1);
-        assert_eq!(cuts(&"x".repeat(PART)), 1);
+        assert_eq!(cuts(&"x".repeat(PART_BYTES)), 1);
         for long in ["{{node}}\n", "{{node}}", "{{node}} ", "wörd ", "{{#if node}}\nx\n{{/if}}\n"] {
             let text = long.repeat(1 << 14);
             let mean = text.len() / cuts(&text);
-            assert!((PART..PART + 100).contains(&mean), "{long:?}: {mean}");
+            assert!((PART_BYTES..PART_BYTES + 100).contains(&mean), "{long:?}: {mean}");
         }
-        // What takes blanks away is not parted from them.
+        // A tag that removes blanks is not separated from them.
         assert!(parts(&"{{~node~}} ".repeat(1 << 14)).is_err());
     }
 
     #[test]
     fn what_a_parser_would_go_down_for_is_refused_where_it_is() {
         let deep = |count| format!("{}x{}", "{{#if node}}".repeat(count), "{{/if}}".repeat(count));
-        assert!(parts(&deep(DEPTH)).is_ok());
+        assert!(parts(&deep(MAX_DEPTH)).is_ok());
         let chained = |count| format!("{{{{#if a}}}}{}{{{{/if}}}}", "{{else if a}}x".repeat(count));
-        assert!(parts(&chained(DEPTH - 1)).is_ok());
-        let long = format!("{{{{#if a}}}}{}{{{{/if}}}}", "{{a}}".repeat(BLOCK / 5));
+        assert!(parts(&chained(MAX_DEPTH - 1)).is_ok());
+        let long = format!("{{{{#if a}}}}{}{{{{/if}}}}", "{{a}}".repeat(MAX_BLOCK_BYTES / 5));
         let brackets = format!("{{{{x {}a{}}}}}", "(".repeat(100), ")".repeat(100));
         for (text, at, reason) in [
-            (deep(DEPTH + 1), 12 * DEPTH, "deep"),
-            (deep(5000), 12 * DEPTH, "deep"),
-            (chained(DEPTH), 9 + 14 * (DEPTH - 1), "deep"),
+            (deep(MAX_DEPTH + 1), 12 * MAX_DEPTH, "deep"),
+            (deep(5000), 12 * MAX_DEPTH, "deep"),
+            (chained(MAX_DEPTH), 9 + 14 * (MAX_DEPTH - 1), "deep"),
             (long, 0, "64 KiB"),
-            ("{{#each a}}".repeat(LOOPS + 1), 11 * LOOPS, "each"),
+            ("{{#each a}}".repeat(MAX_LOOP_DEPTH + 1), 11 * MAX_LOOP_DEPTH, "each"),
             ("x{{#if a}}{{#if b}}{{/if}}".into(), 1, "not closed"),
-            ("x{{/if}}".into(), 1, "no block"),
+            ("x{{/if}}".into(), 1, "no open block"),
             ("ok {{> a}}".into(), 3, "partials"),
             ("{{#> a}}x{{/a}}".into(), 0, "partials"),
             ("{{ # * inline \"a\"}}{{/inline}}".into(), 0, "partials"),
@@ -314,7 +315,7 @@ mod tests {
             (brackets, 0, "brackets"),
             ("a {{b".into(), 2, "}}"),
             ("{{!-- }}".into(), 0, "--}}"),
-            ("{{lookup a \"}}{{/if}}\"}}".into(), 0, "quotes"),
+            ("{{lookup a \"}}{{/if}}\"}}".into(), 0, "quoted"),
             ("{{a.[}}]}}".into(), 0, "["),
             ("{{a [\"]\", \"}}\"]}}".into(), 0, "list"),
             ("{{a {\"b\":{}}}}".into(), 0, "braces"),

@@ -1,11 +1,11 @@
-//! systemd's own files: what they quote, and what etcd's unit takes out of the environment.
+//! systemd's own files: their quoting, and the variables that etcd's unit removes from its environment.
 
 /// Variables that a machine may set for all of its services (`DefaultEnvironment=`) and that no member may see.
 ///
-/// A proxy: members reach each other and nobody else, and Go sends what it can through one
-/// (golang.org/x/net/http/httpproxy). And those of etcd's options that no profile can set, because they make another
-/// member or lose data. Its other variables are left to a drop-in: in the style `file` they have no effect, and with
-/// `flags` etcd stops and names one that contradicts a flag.
+/// Proxies: members reach only each other, and Go sends whatever it can through a proxy
+/// (golang.org/x/net/http/httpproxy). And those of etcd's options that no profile can set, because they make it
+/// another member or lose data. Its other variables are left to a drop-in: in the style `file` they have no effect,
+/// and with `flags` etcd stops and names one that conflicts with a flag.
 pub const UNSET: &[&str] = &[
     "ALL_PROXY",
     "FTP_PROXY",
@@ -28,7 +28,7 @@ pub const UNSET: &[&str] = &[
     "ETCD_WAL_DIR",
 ];
 
-/// One argument of ExecStart= so that systemd reads back exactly this text (systemd.service(5) "Command
+/// One argument of ExecStart=, quoted so that systemd reads back exactly this text (systemd.service(5) "Command
 /// lines", systemd.unit(5) "Specifiers", systemd.syntax(7) "Quoting").
 pub fn argument(text: &str) -> String {
     let escaped = text.replace('%', "%%").replace('$', "$$");

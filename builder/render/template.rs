@@ -1,5 +1,5 @@
-//! Filling in `.hbs` files, strictly: a variable that is not there is an error, also in a condition. A template takes
-//! time that grows with its length, and no more memory than its limits say.
+//! Renders `.hbs` files strictly: an undefined variable is an error, also in a condition. The time of a template grows
+//! with its length, and its memory is limited.
 
 use std::io;
 
@@ -15,28 +15,28 @@ use crate::failure::{Exit, Failure, Result};
 use crate::interrupt;
 
 /// The longest template, in bytes.
-pub const LIMIT: usize = 1 << 20;
+pub const MAX_TEMPLATE_BYTES: usize = 1 << 20;
 
-/// The longest text that a template may be filled in to, in bytes.
-const OUTPUT: usize = 16 << 20;
+/// The longest output of a template, in bytes.
+const MAX_FILLED_BYTES: usize = 16 << 20;
 
-/// How many texts, values and conditions may be filled in for one: lists in lists multiply.
-const STEPS: usize = 4 << 20;
+/// The limit on texts, values and conditions rendered for one template: nested lists multiply.
+const MAX_STEPS: usize = 4 << 20;
 
-/// What fills templates in.
+/// The template engine.
 pub struct Templates {
     engine: Handlebars<'static>,
 }
 
-/// A template that has been parsed.
+/// A parsed template.
 pub struct Template {
-    /// The file as messages name it: `overlays/etcd/etc/x.hbs`.
+    /// The name of its file in messages: `overlays/etcd/etc/x.hbs`.
     name: String,
     text: String,
     parts: Vec<Part>,
 }
 
-/// A part that is parsed by itself, and where it begins in the whole, from 1.
+/// A part that is parsed by itself, and its place in the whole, from 1.
 struct Part {
     line: usize,
     column: usize,
@@ -44,7 +44,7 @@ struct Part {
 }
 
 impl Part {
-    /// A place in it as a place in the whole.
+    /// Converts a place in it to a place in the whole.
     fn place(&self, line: usize, column: usize) -> (usize, usize) {
         moved((self.line, self.column), line, column)
     }
@@ -57,16 +57,19 @@ fn moved(begin: (usize, usize), line: usize, column: usize) -> (usize, usize) {
 
 impl Template {
     /// # Errors
-    /// `Exit::Profile`, with the template's name, the line and the column; also for one that is longer than `LIMIT`, or
-    /// that `scan` refuses. `Exit::Interrupted` once a signal has come.
+    /// `Exit::Profile`, with the template's name, the line and the column; also for one that is longer than
+    /// `MAX_TEMPLATE_BYTES`, or that `scan` refuses. `Exit::Interrupted` once a signal has come.
     pub fn new(name: &str, text: String) -> Result<Self> {
-        Self::in_parts(name, text, scan::PART)
+        Self::in_parts(name, text, scan::PART_BYTES)
     }
 
     fn in_parts(name: &str, text: String, length: usize) -> Result<Self> {
-        if text.len() > LIMIT {
-            let reason =
-                format!("a template has at most {} KiB; this one has {}", LIMIT >> 10, text.len() >> 10);
+        if text.len() > MAX_TEMPLATE_BYTES {
+            let reason = format!(
+                "a template has at most {} KiB; this one has {}",
+                MAX_TEMPLATE_BYTES >> 10,
+                text.len() >> 10
+            );
             return Err(refuse(name, None, reason));
         }
         let ranges = scan::parts(&text, length).map_err(|scan::Refused { at, reason }| {
@@ -83,7 +86,7 @@ impl Template {
             let parsed = handlebars::Template::compile_with_name(part, name.to_owned()).map_err(|error| {
                 let place = error.pos().map(|(line, column)| moved(begin, line, column));
                 let reason = match error.reason() {
-                    // What the grammar expects is named by its rules, which nobody knows.
+                    // The parser names what it expected by the internal rules of its grammar.
                     TemplateErrorReason::InvalidSyntax(_) => {
                         "this tag cannot be read; write it as in {{node}}, {{#if ipv4}} or {{#each nodes}}"
                             .into()
@@ -103,7 +106,7 @@ impl Template {
     }
 }
 
-/// The place behind a text that begins at a place: line and column, in characters.
+/// The place after a text that begins at a given place: line and column, in characters.
 fn behind((line, column): (usize, usize), text: &str) -> (usize, usize) {
     match text.rfind('\n') {
         Some(last) => (line + text.matches('\n').count(), text[last + 1..].chars().count() + 1),
@@ -113,19 +116,19 @@ fn behind((line, column): (usize, usize), text: &str) -> (usize, usize) {
 
 impl Templates {
     /// # Errors
-    /// None with the templates that Kiln carries.
+    /// None with the built-in templates.
     pub fn new() -> Result<Self> {
         let mut engine = Handlebars::new();
         engine.set_strict_mode(true);
         engine.register_escape_fn(handlebars::no_escape);
-        // Strict mode does not reach into the conditions of the built-in helpers.
+        // Strict mode does not apply to the conditions of the built-in helpers.
         engine.register_helper("if", Box::new(Conditional { when: true }));
         engine.register_helper("unless", Box::new(Conditional { when: false }));
         Ok(Self { engine })
     }
 
     /// # Errors
-    /// `Exit::Profile`, with the template's name, the line and the column; also for a text that grows too long.
+    /// `Exit::Profile`, with the template's name, the line and the column; also for output that is too long.
     /// `Exit::Interrupted` once a signal has come.
     pub fn fill(&self, template: &Template, values: &Context) -> Result<String> {
         let mut out = Filled::default();
@@ -136,14 +139,14 @@ impl Templates {
                 let reason = match (out.stopped, error.reason()) {
                     (Some(Stopped::Interrupted), _) => return Failure::interrupted(),
                     (Some(Stopped::TooLong), _) => {
-                        format!("filled in, it would have more than {} MiB", OUTPUT >> 20)
+                        format!("filled in, it would have more than {} MiB", MAX_FILLED_BYTES >> 20)
                     }
-                    (Some(Stopped::TooMuch), _) => "its lists in lists take too many steps".into(),
+                    (Some(Stopped::TooMuch), _) => "its nested lists take too many steps".into(),
                     (None, RenderErrorReason::MissingVariable(Some(variable))) => {
-                        format!("there is no variable {variable}; the README lists those that there are")
+                        format!("there is no variable {variable}; the README lists all variables")
                     }
                     (None, RenderErrorReason::MissingVariable(None)) => {
-                        "what is looked up here is not there".into()
+                        "the value that is looked up here does not exist".into()
                     }
                     (None, other) => other.to_string(),
                 };
@@ -154,7 +157,7 @@ impl Templates {
     }
 }
 
-/// What a template is filled in to, within its limits.
+/// The output of a template, within its limits.
 #[derive(Default)]
 struct Filled {
     text: String,
@@ -174,9 +177,9 @@ impl Output for Filled {
         self.steps += 1;
         self.stopped = if interrupt::asked() {
             Some(Stopped::Interrupted)
-        } else if self.text.len() + segment.len() > OUTPUT {
+        } else if self.text.len() + segment.len() > MAX_FILLED_BYTES {
             Some(Stopped::TooLong)
-        } else if self.steps > STEPS {
+        } else if self.steps > MAX_STEPS {
             Some(Stopped::TooMuch)
         } else {
             self.text.push_str(segment);
@@ -186,10 +189,10 @@ impl Output for Filled {
     }
 }
 
-/// Values as templates take them.
+/// Values in the form that templates need.
 ///
 /// # Errors
-/// None: what is JSON already is taken as it is.
+/// None: JSON values are accepted unchanged.
 pub fn context(values: Value) -> Result<Context> {
     Context::wraps(values).map_err(|error| refuse("the variables", None, error.reason().to_string()))
 }
@@ -280,7 +283,7 @@ mod tests {
             assert_eq!(error.exit(), Exit::Profile);
             assert!(error.to_string().starts_with(want), "{error}");
         }
-        // What is let through fits on the stack of a thread.
+        // An accepted template fits on the stack of a thread.
         let deep = format!("{}x{}", "{{#if a}}".repeat(32), "{{/if}}".repeat(32));
         assert_eq!(fill("t", &deep, json!({"a": 1})).unwrap(), "x");
     }
@@ -297,10 +300,10 @@ mod tests {
         let much = fill("t", &loops("{{#if a}}{{/if}}"), json!({ "a": vec![json!({ "a": 1 }); 9] }));
         let much = much.unwrap_err().to_string();
         assert!(
-            much.starts_with("t:2:") && much.ends_with(": its lists in lists take too many steps"),
+            much.starts_with("t:2:") && much.ends_with(": its nested lists take too many steps"),
             "{much}"
         );
-        let large = fill("t", &"x".repeat(LIMIT + 1), json!({})).unwrap_err().to_string();
+        let large = fill("t", &"x".repeat(MAX_TEMPLATE_BYTES + 1), json!({})).unwrap_err().to_string();
         assert_eq!(large, "t: a template has at most 1024 KiB; this one has 1024");
     }
 
@@ -356,7 +359,7 @@ mod tests {
     }
 
     proptest! {
-        /// Also what is no template is refused with words.
+        /// Invalid templates are refused with a message, too.
         #[test]
         fn any_text_is_a_template_or_is_refused(
             words in prop::collection::vec(prop::sample::select(vec![
@@ -371,7 +374,7 @@ mod tests {
             }
         }
 
-        /// A template that is parsed in parts is filled in as one that is parsed in one piece.
+        /// A template that is parsed in parts gives the same output as one that is parsed in one piece.
         #[test]
         fn parts_make_the_whole(text in template(), length in 1_usize..100) {
             let values = context(json!({"a": 1, "b": false, "list": ["x", "y"]})).unwrap();

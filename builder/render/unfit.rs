@@ -1,10 +1,10 @@
-//! What an overlay is not to bring to a node: files that got into it by accident, places that a node does not keep, modes
-//! and contents that would give a secret away.
+//! What an overlay must not add to a node: files that got into it by accident, places that a node does not keep, modes
+//! and contents that would reveal a secret.
 
 use crate::disk::Kind;
 use crate::values::{GuestPath, Mode};
 
-/// Why something is refused, and the way out.
+/// The reason for a refusal, and the suggested fix.
 #[derive(Debug)]
 pub(super) struct Why {
     pub reason: String,
@@ -15,22 +15,25 @@ fn why(reason: impl Into<String>, help: impl Into<String>) -> Option<Why> {
     Some(Why { reason: reason.into(), help: help.into() })
 }
 
-/// A file or directory by its name: what version control, desktops and editors leave where they work.
+/// A file or directory refused by its name, or by the one that a template has on the node: files that version control,
+/// desktops and editors leave behind.
 pub(super) fn by_name(name: &str) -> Option<Why> {
+    let name = name.strip_suffix(".hbs").unwrap_or(name);
     let is_swap = |end: &str| name.starts_with('.') && name.ends_with(end);
     let whose = match name {
-        ".git" | ".svn" | ".hg" | ".bzr" | ".jj" | "CVS" => "a version control system's",
-        ".DS_Store" | "Thumbs.db" | "desktop.ini" => "a desktop's",
-        _ if name.starts_with(".#") || name.starts_with('#') && name.ends_with('#') => "an editor's",
-        _ if name.ends_with('~') || [".swp", ".swo", ".swn", ".swx"].into_iter().any(is_swap) => {
-            "an editor's"
-        }
+        ".git" | ".svn" | ".hg" | ".bzr" | ".jj" | "CVS" => "a version control system",
+        ".DS_Store" | "Thumbs.db" | "desktop.ini" => "a desktop",
+        _ if name.starts_with(".#") || name.starts_with('#') && name.ends_with('#') => "an editor",
+        _ if name.ends_with('~') || [".swp", ".swo", ".swn", ".swx"].into_iter().any(is_swap) => "an editor",
         _ => return None,
     };
-    why(format!("this is {whose} own and not for a node"), "move it, or what nodes get, to another directory")
+    why(
+        format!("this file was made by {whose} and is not for a node"),
+        "move it out of the overlay, or keep the overlay in another directory",
+    )
 }
 
-/// A place that is a link on base systems whose /usr holds everything, or that a node does not keep.
+/// A place that is a link on base systems with everything in /usr, or that a node does not keep.
 pub(super) fn by_place(path: &GuestPath) -> Option<Why> {
     let text = path.as_str();
     let (top, rest) = text.split_once('/').unwrap_or((text, "…"));
@@ -43,7 +46,7 @@ pub(super) fn by_place(path: &GuestPath) -> Option<Why> {
         let place = if place.starts_with("usr/") { place.to_owned() } else { format!("usr/{place}") };
         return why(
             format!(
-                "/{top} is a link to /usr/{top} on base systems, and an initramfs would put a directory in its place"
+                "/{top} is a link to /usr/{top} on base systems, and an initramfs would replace it with a directory"
             ),
             format!("write {place}/{rest}"),
         );
@@ -51,20 +54,21 @@ pub(super) fn by_place(path: &GuestPath) -> Option<Why> {
     let gone = ["dev", "proc", "run", "sys", "tmp", "var/lock", "var/run", "var/tmp"];
     let place = gone.into_iter().find(|place| path.is_within(place))?;
     why(
-        format!("what an overlay puts into /{place} is hidden or gone when a node has booted"),
-        "let the node make it, as with a line in usr/lib/tmpfiles.d",
+        format!("files in /{place} are hidden or lost when a node boots"),
+        "create it on the node instead, as with a line in usr/lib/tmpfiles.d",
     )
 }
 
-/// The mode that a file or directory gets: what group and others may not do here, they may not do there, and nobody but its
+/// The mode of a file or directory on nodes: group and others get no permission that they lack here, and only the
 /// owner may write. So it is the same under any umask that lets everyone read, and a secret stays one.
 ///
-/// `top` is the overlay's own directory: a setgid bit that it has too is how this machine shares directories.
+/// `top` is the mode of the overlay's own directory: if it has a setgid bit, too, that is how this machine shares
+/// directories.
 pub(super) fn mode(kind: Kind, mode: Mode, top: Mode) -> Result<Mode, Why> {
     let inherited = if kind == Kind::Directory { top.bits() & 0o2000 } else { 0 };
     if mode.bits() & 0o7000 & !inherited != 0 {
         return Err(Why {
-            reason: format!("mode {mode} has a setuid, setgid or sticky bit, which Kiln does not bring to nodes"),
+            reason: format!("mode {mode} has a setuid, setgid or sticky bit, which Kiln does not copy to nodes"),
             help: "clear it with chmod u-s,g-s,-t, and let the node set it, as with a line in usr/lib/tmpfiles.d".into(),
         });
     }
@@ -76,12 +80,12 @@ pub(super) fn mode(kind: Kind, mode: Mode, top: Mode) -> Result<Mode, Why> {
     Ok(Mode::from_bits(bits))
 }
 
-/// A private key that others may read here.
+/// A private key that other users may read on this machine.
 pub(super) fn by_content(bytes: &[u8], name: &str, mode: Mode) -> Option<Why> {
     if is_keystore_secret(bytes, name) {
         return why(
             "this is the secret of a keystore, from which every key of a cluster follows",
-            "keep keystores outside of overlays; nodes get the keys that are their own",
+            "keep keystores outside of overlays; Kiln gives each node its own keys",
         );
     }
     if mode.bits() & 0o077 == 0 || !holds_private_key(bytes) {
@@ -89,22 +93,22 @@ pub(super) fn by_content(bytes: &[u8], name: &str, mode: Mode) -> Option<Why> {
     }
     why(
         format!("this holds a private key, which mode {mode} would let every account of a node read"),
-        "close it with chmod go= and it stays its owner's alone on the nodes",
+        "close it with chmod go=, so that only its owner can read it on the nodes",
     )
 }
 
-/// 32 bytes in hex, by that name (`pki`).
+/// 32 bytes in hex, in a file with this name (`pki`).
 fn is_keystore_secret(bytes: &[u8], name: &str) -> bool {
     let digits = bytes.strip_suffix(b"\n").unwrap_or(bytes);
     name == "secret" && digits.len() == 64 && digits.iter().all(u8::is_ascii_hexdigit)
 }
 
-/// Larger files are archives or images, where a key is not a file of its own.
-const KEY_FILE: usize = 1 << 20;
+/// Larger files are archives or images, and not a key.
+const MAX_KEY_FILE_BYTES: usize = 1 << 20;
 
-/// Whether a file holds a private key as OpenSSL, OpenSSH, PuTTY or age write it.
+/// Whether a file contains a private key as OpenSSL, OpenSSH, PuTTY or age write it.
 fn holds_private_key(bytes: &[u8]) -> bool {
-    if bytes.len() > KEY_FILE {
+    if bytes.len() > MAX_KEY_FILE_BYTES {
         return false;
     }
     let lines = || bytes.split(|byte| matches!(byte, b'\n' | b'\r'));
@@ -115,7 +119,7 @@ fn holds_private_key(bytes: &[u8]) -> bool {
     })
 }
 
-/// Where a link of the guest leads, relative to its root; `None` for one that climbs out of it.
+/// The target of a link in the guest, relative to its root; `None` for one that leads out of it.
 pub(super) fn leads_to(link: &GuestPath, target: &str) -> Option<String> {
     let mut parts: Vec<&str> = Vec::new();
     if !target.starts_with('/') {
@@ -132,7 +136,7 @@ pub(super) fn leads_to(link: &GuestPath, target: &str) -> Option<String> {
     Some(parts.join("/"))
 }
 
-/// Whether a base system is expected to have what a link leads to.
+/// Whether a base system is expected to have the target of a link.
 pub(super) fn is_base_systems(target: &str) -> bool {
     let top = target.split('/').next().unwrap_or_default();
     matches!(

@@ -1,6 +1,6 @@
 //! The variables of a template, as the README lists them.
 
-/// Each with what it is, in the order of the README.
+/// Each with its description, in the order of the README.
 pub const VARIABLES: &[(&str, &str)] = &[
     ("cluster", "the cluster's name"),
     ("domain", "`[cluster] domain`, or nothing"),
@@ -9,12 +9,12 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("node", "the node's name"),
     ("fqdn", "`NODE.DOMAIN`, or the name alone"),
     ("address", "the node's address"),
-    ("ipv4", "whether that is an IPv4 address"),
+    ("ipv4", "whether the address is IPv4"),
     ("mac", "the address of the node's card"),
     ("prefix", "the length of the network's prefix: `16`"),
     ("gateways", "a list: the gateway, or nothing"),
-    ("client_url", "where clients reach the member"),
-    ("peer_url", "where peers reach the member"),
+    ("client_url", "URL of the member for clients"),
+    ("peer_url", "URL of the member for peers"),
     ("nodes", "a list of all nodes, each with `name fqdn address client_url peer_url`"),
     ("peers", "a list of the other nodes, each with `name peer_url member_id record`"),
     ("program", "the path of etcd"),

@@ -1,4 +1,4 @@
-//! One check of a cluster or a member, and what came of it.
+//! One check of a cluster or a member, and its result.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,13 +16,13 @@ pub enum Outcome {
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Check {
-    /// What was to be shown: `versions as baked`.
+    /// The checked property: `versions as baked`.
     pub check: String,
-    /// Absent for what concerns the cluster as a whole.
+    /// Absent for checks of the cluster as a whole.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub node: Option<String>,
     pub outcome: Outcome,
-    /// What was seen.
+    /// The observation.
     pub detail: String,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub fault: Option<Fault>,
@@ -52,7 +52,7 @@ impl Check {
 
     fn plain(check: &str, node: Option<&str>, outcome: Outcome, detail: String) -> Self {
         let node = node.map(str::to_owned);
-        // It may quote what a stranger's server said: one line, so that no row of the report can be forged.
+        // It may quote an unknown server's text: printed on one line, so that it cannot forge a row of the report.
         let detail = printable(&detail).into_owned();
         Self { check: check.to_owned(), node, outcome, detail, fault: None, cause: None, way_out: None }
     }

@@ -9,7 +9,7 @@ use crate::failure::{Doing, Result};
 /// A whole document, ending with a newline.
 ///
 /// # Errors
-/// `Exit::Io`, in principle: the writer writes to memory.
+/// `Exit::Io`, which does not occur: the writer writes to memory.
 pub fn junit(report: &Report) -> Result<String> {
     write(report)
         .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
@@ -70,7 +70,7 @@ fn text(
     writer.write_event(Event::End(BytesEnd::new(element)))
 }
 
-/// Control characters have no place in XML 1.0, not even escaped; a detail may quote what a program said.
+/// Control characters are not allowed in XML 1.0, not even escaped; a detail may quote a program's output.
 fn clean(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

@@ -1,5 +1,5 @@
-//! The report on a cluster, for people and for programs: a row per member, a row per check, the verdict. As text, as JSON
-//! (what its types serialise to) and as JUnit XML.
+//! The report on a cluster, for people and for programs: a row per member, a row per check, the verdict. As text, as
+//! JSON (the serialized form of its types) and as JUnit XML.
 
 mod check;
 mod junit;
@@ -15,7 +15,7 @@ pub use check::{Check, Outcome};
 pub use junit::junit;
 pub use verdict::Verdict;
 
-/// What `etcdctl endpoint status` says of one member, and whether it is healthy.
+/// The result of `etcdctl endpoint status` for one member, and whether it is healthy.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Member {
     pub node: String,
@@ -41,12 +41,12 @@ pub struct Report {
     pub cluster_id: String,
     pub members: Vec<Member>,
     pub checks: Vec<Check>,
-    /// What the reader should know besides: `the bundle is for arm64, so …`.
+    /// Further information for the reader: `the bundle is for arm64, so …`.
     pub notes: Vec<String>,
 }
 
 impl Report {
-    /// `notes` may quote what a server said.
+    /// `notes` may quote a server's text.
     pub fn new(
         (cluster, cluster_id): (String, String),
         members: Vec<Member>,

@@ -1,4 +1,4 @@
-//! The report as text, with a table as etcdctl draws it.
+//! The report as text, with a table in the style of etcdctl.
 
 use super::{Check, Outcome, Report};
 use crate::values::printable;
@@ -13,8 +13,8 @@ impl Report {
         format!("{}\n{}\n{}\n", grid(&self.rows()), lines.collect::<String>(), self.sentence())
     }
 
-    /// What is said of each check, and the notes: a word for the outcome, the check, the detail. The advice below a failed
-    /// check has no outcome, and neither it nor a note has a check.
+    /// The checks and the notes: a word for the outcome, the check, the detail. The advice below a failed check has no
+    /// outcome, and neither it nor a note has a check.
     pub fn lines(&self) -> Vec<[String; 3]> {
         let mut lines = Vec::new();
         for group in self.checks.chunk_by(|a, b| a.check == b.check) {
@@ -25,7 +25,7 @@ impl Report {
         lines
     }
 
-    /// A member that is away makes many checks impossible; the table says so in one line.
+    /// An unreachable member makes many checks impossible; they are summarized in one line.
     fn skipped_lines(&self) -> Vec<[String; 3]> {
         let mut reasons: Vec<(String, Vec<&str>)> = Vec::new();
         for check in self.checks.iter().filter(|check| check.outcome == Outcome::Skipped) {
@@ -86,7 +86,7 @@ fn show(value: Option<impl ToString>) -> String {
     value.map_or_else(|| "-".into(), |value| printable(&value.to_string()).into_owned())
 }
 
-/// Decimal units, as etcdctl's table has them (`humanize.Bytes`): `20 kB`, `2.1 MB`.
+/// Decimal units, as in etcdctl's table (`humanize.Bytes`): `20 kB`, `2.1 MB`.
 fn human_size(bytes: u64) -> String {
     let mut value = bytes as f64;
     let mut units = ["B", "kB", "MB", "GB", "TB"].into_iter().peekable();
@@ -100,7 +100,7 @@ fn human_size(bytes: u64) -> String {
     if unit == "B" || value >= 10.0 { format!("{value:.0} {unit}") } else { format!("{value:.1} {unit}") }
 }
 
-/// A table as etcdctl draws it: the first row is the header, every cell in the middle of its column.
+/// A table in the style of etcdctl: the first row is the header, every cell is centred in its column.
 fn grid(rows: &[Vec<String>]) -> String {
     let columns = rows.first().map_or(0, Vec::len);
     let width = |column: usize| rows.iter().map(|row| row.get(column).map_or(0, |c| c.chars().count())).max();
@@ -121,7 +121,7 @@ fn grid(rows: &[Vec<String>]) -> String {
     text
 }
 
-/// One line for all members that do well in a check, and a line for each that does not.
+/// One line for all members that pass a check, and a line for each that does not.
 fn lines_of(group: &[Check]) -> Vec<[String; 3]> {
     let mut lines = Vec::new();
     let good: Vec<_> = group.iter().filter(|check| check.outcome == Outcome::Ok).collect();

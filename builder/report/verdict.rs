@@ -1,15 +1,15 @@
-//! What all checks together say.
+//! The verdict of all checks together.
 
 use serde::{Serialize, Serializer};
 
 use super::check::{Check, Outcome};
 use crate::values::counted;
 
-/// In JSON `matches`, `differs` or `unknown`. The program exits with 0 for the first only: what was not seen is not
-/// believed.
+/// In JSON `matches`, `differs` or `unknown`. The program exits with 0 only for the first: a property that could not
+/// be checked does not count as passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Every check was made, and each is good.
+    /// Every check was made, and has passed.
     Matches { checks: usize },
     /// At least one check has failed.
     Differs { failed: usize, skipped: usize, checks: usize },

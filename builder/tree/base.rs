@@ -2,8 +2,9 @@
 
 use crate::values::{GuestPath, Mode};
 
-/// Those that are not 0755, of Debian, Ubuntu, Fedora and Flatcar: base-files and the packages' own directories in Debian 12
-/// and 13, systemd's tmpfiles.d of 252 and 257, and Fedora's filesystem and sudo. Where systems differ, it is the closer one.
+/// Those that are not 0755, of Debian, Ubuntu, Fedora and Flatcar: base-files and the packages' own directories in
+/// Debian 12 and 13, systemd's tmpfiles.d of 252 and 257, and Fedora's filesystem and sudo. Where systems differ, it
+/// is the more restrictive one.
 const MODES: [(&str, u32); 54] = [
     ("boot/efi", 0o700),
     ("etc/NetworkManager/system-connections", 0o700),
@@ -61,7 +62,7 @@ const MODES: [(&str, u32); 54] = [
     ("var/tmp", 0o1777),
 ];
 
-/// Below these every directory may be a base system's: they hold what packages bring, readable for everyone.
+/// Below these every directory may be a base system's: they contain files of packages, readable for everyone.
 const SYSTEM: [&str; 5] = ["etc/pam.d", "etc/systemd", "etc/udev", "usr/lib", "usr/share"];
 
 /// Directories of /etc that most base systems have, besides those whose names end in `.d`.
@@ -94,7 +95,7 @@ const ETC: [&str; 26] = [
     "xdg",
 ];
 
-/// The mode that a directory has in base systems; `None` for one that is not known to be in any.
+/// The mode of a directory in base systems; `None` for one that is not known to exist in any.
 pub fn known_mode(path: &GuestPath) -> Option<Mode> {
     let text = path.as_str();
     if let Ok(at) = MODES.binary_search_by_key(&text, |(known, _)| *known) {
@@ -104,7 +105,7 @@ pub fn known_mode(path: &GuestPath) -> Option<Mode> {
     let is_known = match (parts.next(), parts.next(), parts.next()) {
         (Some(_), None, _) => true,
         (Some("etc"), Some(name), None) => name.ends_with(".d") || ETC.contains(&name),
-        // What packages and services make of their own has a third part.
+        // Directories that packages and services make for themselves have a third component.
         (Some("usr" | "var"), Some(_), None) => true,
         (Some("usr"), Some("local"), Some(_)) => true,
         (Some("var"), Some("lib" | "log" | "cache" | "spool"), Some("dpkg" | "systemd" | "apt" | "cron")) => {
@@ -116,7 +117,7 @@ pub fn known_mode(path: &GuestPath) -> Option<Mode> {
     (is_known || in_system()).then_some(Mode::DIRECTORY)
 }
 
-/// What a directory gets that is listed only because of what is in it.
+/// The mode of a directory that is listed only because of its contents.
 pub(super) fn mode(path: &GuestPath) -> Mode {
     known_mode(path).unwrap_or(Mode::DIRECTORY)
 }

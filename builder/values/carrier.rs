@@ -1,70 +1,68 @@
-//! A carrier: a way in which a machine gets its files. Here is what is known of one without a plan; the rows are in
-//! `carrier::TABLE`.
+//! A carrier: a way in which a machine gets its files. This module has the facts that do not depend on a plan; the
+//! rows are in `carrier::TABLE`.
 
 use std::fmt;
 
 use super::Mode;
 
-/// What is known of a carrier.
+/// The facts about a carrier.
 pub struct CarrierFacts {
-    /// As profiles, manifests and `--carrier` write it.
+    /// Its name in profiles, manifests and `--carrier`.
     pub name: &'static str,
-    /// What it is, for help and README: a noun phrase.
+    /// A noun phrase for the help and the README.
     pub about: &'static str,
     /// How a machine starts with it.
     pub start: Start,
-    /// Whether what reads its files makes the profile's account.
+    /// Whether the program that reads its files creates the profile's account.
     pub makes_accounts: bool,
-    /// Whether systems that are set up by it alone have a read-only /usr, so that programs lie in /opt/bin.
+    /// Whether systems that are set up only by it have a read-only /usr, so that programs are in /opt/bin.
     pub has_read_only_usr: bool,
-    /// Whether Linux itself unpacks it, which puts a directory in the place of a link (init/initramfs.c).
-    pub is_initramfs: bool,
-    /// The files that a bundle has of it, besides those that every bundle has.
+    /// Its files in a bundle, besides those that every bundle has.
     pub files: &'static [CarrierFile],
 }
 
-/// How a machine is started that gets its files from a carrier.
+/// How a machine starts with a carrier's files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
-    /// Not by Kiln: somebody unpacks the files.
+    /// Not by Kiln: the operator unpacks the files.
     ByHand,
-    /// From RAM: the node's files are in its initrd, behind those of a base system.
+    /// From RAM: the node's files are in its initrd, after those of a base system.
     Ram {
-        /// The base system of `ci/base` that goes with it.
+        /// The default base system of `ci/base`.
         base: &'static str,
     },
     /// From a disk whose system reads `seed.iso`.
     Disk {
-        /// The base system of `ci/base` that goes with it.
+        /// The default base system of `ci/base`.
         base: &'static str,
-        /// A file that the machine's firmware hands to the guest.
+        /// A file that the machine's firmware passes to the guest.
         firmware: Option<Firmware>,
     },
 }
 
-/// A file of a node that its machine's firmware hands to the guest (QEMU's docs/specs/fw_cfg.rst).
+/// A file of a node that its machine's firmware passes to the guest (QEMU's docs/specs/fw_cfg.rst).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Firmware {
     pub key: &'static str,
     /// Below `nodes/NAME/`.
     pub file: &'static str,
-    /// The serial of the disk that it comes on where the firmware has no such way.
+    /// The serial of the disk that contains it where the firmware cannot pass it.
     pub serial: &'static str,
 }
 
-/// A file of a bundle, or one of several of which it has one.
+/// A file of a bundle, or a choice of files of which it has one.
 pub struct CarrierFile {
     pub at: At,
     /// It has one of these names.
     pub names: &'static [&'static str],
     pub mode: Mode,
-    /// Whether a bundle without it is not whole.
+    /// Whether a bundle without it is incomplete.
     pub is_needed: bool,
     /// Whether it is an archive with members to list.
     pub is_archive: bool,
 }
 
-/// Where a carrier's file lies in a bundle.
+/// The directory of a carrier's file in a bundle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum At {
     /// In `nodes/NAME/`.
@@ -87,13 +85,13 @@ impl CarrierFile {
         Self { is_archive: true, ..self }
     }
 
-    /// A file that bundles of earlier Kilns do not have.
+    /// A file that bundles of earlier versions of Kiln do not have.
     pub const fn optional(self) -> Self {
         Self { is_needed: false, ..self }
     }
 }
 
-/// One carrier of those that there are.
+/// One carrier of the table.
 #[derive(Clone, Copy)]
 pub struct Carrier(&'static CarrierFacts);
 
@@ -121,7 +119,7 @@ impl Carrier {
         matches!(self.start, Start::Disk { .. })
     }
 
-    /// What its machines' firmware hands to them.
+    /// The file that its machines' firmware passes to them.
     pub fn firmware(self) -> Option<Firmware> {
         match self.start {
             Start::Disk { firmware, .. } => firmware,
@@ -163,13 +161,12 @@ impl serde::Serialize for Carrier {
     }
 }
 
-/// Some to read profiles with.
+/// Carriers for tests that read profiles.
 #[cfg(test)]
 pub fn examples() -> Vec<Carrier> {
     const fn example(name: &'static str, makes_accounts: bool, has_read_only_usr: bool) -> CarrierFacts {
         let start = Start::ByHand;
-        let is_initramfs = false;
-        CarrierFacts { name, about: "", start, makes_accounts, has_read_only_usr, is_initramfs, files: &[] }
+        CarrierFacts { name, about: "", start, makes_accounts, has_read_only_usr, files: &[] }
     }
     static TAR: CarrierFacts = example("tar", false, false);
     static CLOUD_INIT: CarrierFacts = example("cloud-init", true, false);

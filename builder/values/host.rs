@@ -1,18 +1,18 @@
-//! What a host calls the machines of a cluster, and which address it has beside them.
+//! The names of a cluster's machines on a host, and the host's own address beside them.
 
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{Digest, NodeName};
+use super::{Digest, NodeName, hex};
 
 /// The first eight digits of a cluster's ID as etcdctl prints it, in hexadecimal without leading zeros.
 pub fn short_id(cluster_id: &str) -> String {
     cluster_id.chars().take(8).collect()
 }
 
-/// What libvirt's network and pool of a cluster are called, and what its domains' names begin with: two clusters of one
-/// name have different IDs.
+/// The name of a cluster's network and pool in libvirt, and the prefix of its domains' names: two clusters of one name
+/// have different IDs.
 pub fn libvirt_name(cluster: &str, cluster_id: &str) -> String {
     format!("{cluster}-{}", short_id(cluster_id))
 }
@@ -31,7 +31,7 @@ impl Volume {
     pub const ALL: [Volume; 5] =
         [Volume::System, Volume::Data, Volume::Initrd, Volume::Seed, Volume::Ignition];
 
-    /// Nodes' names have no dot, so that no two nodes come to one volume.
+    /// Nodes' names contain no dot, so no two nodes share a volume name.
     pub fn name(self, node: &str) -> String {
         let ending = match self {
             Volume::System => "qcow2",
@@ -44,7 +44,7 @@ impl Volume {
     }
 }
 
-/// The UUID of a node's machine, the same whenever it is defined: version 8 of RFC 9562, from the cluster's ID and the
+/// The UUID of a node's machine, the same for every definition: version 8 of RFC 9562, from the cluster's ID and the
 /// node's name.
 pub fn machine_uuid(cluster_id: &str, node: &NodeName) -> String {
     let digest = Digest::of(format!("kiln machine {cluster_id}/{node}").as_bytes());
@@ -52,14 +52,14 @@ pub fn machine_uuid(cluster_id: &str, node: &NodeName) -> String {
     bytes.copy_from_slice(&digest.bytes()[..16]);
     bytes[6] = bytes[6] & 0x0f | 0x80;
     bytes[8] = bytes[8] & 0x3f | 0x80;
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = hex(&bytes);
     [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
 }
 
-/// The address that a host takes in the cluster's network: the gateway, else the first that no node has. Never the
-/// network's own: for IPv4 it is none, and for IPv6 it belongs to every router (RFC 4291 section 2.6.1).
+/// The address of a host in the cluster's network: the gateway's, else the first that no node has. Never the network's
+/// own: it is not a host address in IPv4, and in IPv6 it belongs to every router (RFC 4291 section 2.6.1).
 ///
-/// `None` where the nodes have them all.
+/// `None` where the nodes use all addresses.
 pub fn host_address(
     network: IpNet,
     gateway: Option<IpAddr>,

@@ -1,4 +1,4 @@
-//! Who may log in to a node: an account's name, and SSH keys.
+//! The login of a node: an account's name, and SSH keys.
 
 use std::fmt;
 use std::ops::Range;
@@ -9,14 +9,14 @@ use serde::{Serialize, Serializer};
 
 use super::{Invalid, invalid, shown};
 
-/// The longest name that useradd takes (useradd(8)).
-const NAME: usize = 32;
+/// The longest name that useradd accepts (useradd(8)).
+const MAX_NAME_CHARACTERS: usize = 32;
 
-/// The accounts that a node has anyway, and whose rights another login must not change.
+/// The accounts that every node has, and whose permissions another login must not change.
 const TAKEN: [&str; 2] = ["root", "etcd"];
 
-/// An account's name, `[a-z_][a-z0-9_-]{0,31}`: what every useradd takes (useradd(8)), and nothing that sudoers
-/// reads as more than a name.
+/// An account's name, `[a-z_][a-z0-9_-]{0,31}`: accepted by every useradd (useradd(8)), and without characters that
+/// sudoers interprets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoginName(String);
 
@@ -37,8 +37,8 @@ impl FromStr for LoginName {
             invalid(format!("{} is not allowed; use a-z, 0-9, _ and - only", shown(bad)))
         } else if !text.starts_with(first) {
             invalid("it must begin with a letter or _")
-        } else if text.len() > NAME {
-            invalid(format!("it has {} characters; at most {NAME} are allowed", text.len()))
+        } else if text.len() > MAX_NAME_CHARACTERS {
+            invalid(format!("it has {} characters; at most {MAX_NAME_CHARACTERS} are allowed", text.len()))
         } else if TAKEN.contains(&text) {
             invalid("every node has that account already, for another use; choose another name, such as ops")
         } else {
@@ -59,8 +59,8 @@ impl Serialize for LoginName {
     }
 }
 
-/// The types of public keys that OpenSSH lets in, and of how many strings each consists behind its type (RFC 4253
-/// section 6.6, RFC 5656 section 3.1, RFC 8709 section 4; OpenSSH, PROTOCOL.u2f).
+/// The types of public keys that OpenSSH accepts, and the number of strings after the type in each (RFC 4253 section
+/// 6.6, RFC 5656 section 3.1, RFC 8709 section 4; OpenSSH, PROTOCOL.u2f).
 const TYPES: [(&str, usize); 7] = [
     ("ssh-ed25519", 1),
     ("ecdsa-sha2-nistp256", 2),
@@ -97,7 +97,7 @@ impl FromStr for SshKey {
             return match words.any(|word| known.split(", ").any(|known| known == word)) || is_type(blob) {
                 true => invalid("it has options; begin with the key's type"),
                 false => invalid(format!(
-                    "its first word is not the type of a public key that OpenSSH takes ({known})"
+                    "its first word is not the type of a public key that OpenSSH accepts ({known})"
                 )),
             };
         };
@@ -131,7 +131,7 @@ fn is_type(word: &str) -> bool {
     TYPES.iter().any(|(known, _)| *known == word)
 }
 
-/// Takes a string as SSH writes it: four bytes of length, then that many (RFC 4251 section 5).
+/// Reads a string in SSH's encoding: four bytes of length, then that many (RFC 4251 section 5).
 fn string<'b>(rest: &mut &'b [u8]) -> Option<&'b [u8]> {
     let (length, behind) = rest.split_first_chunk()?;
     let (string, behind) = behind.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)?;
@@ -139,22 +139,22 @@ fn string<'b>(rest: &mut &'b [u8]) -> Option<&'b [u8]> {
     Some(string)
 }
 
-/// What the header of a private key's file says, whatever its kind.
+/// A part of the header of every private key's file.
 const MARK: &str = "PRIVATE KEY";
-/// How far before the mark `BEGIN` stands: `BEGIN ENCRYPTED PRIVATE KEY`.
-const HEADER: usize = 24;
+/// The greatest distance of `BEGIN` before the mark: `BEGIN ENCRYPTED PRIVATE KEY`.
+const MAX_PEM_LABEL_BYTES: usize = 24;
 const PUTTY: &str = "PuTTY-User-Key-File-";
 /// `openssh-key-v1` in base64 (OpenSSH, PROTOCOL.key).
 const OPENSSH: &str = "b3BlbnNzaC1rZXkt";
 /// Shorter runs of letters are words.
-const RUN: usize = 40;
+const MIN_KEY_CHARACTERS: usize = 40;
 
-/// Whether a text holds a private key, or what may be one: nobody is to see it in a message.
+/// Whether a text contains a private key, or possibly one: no message may show it.
 pub fn looks_private(text: &str) -> bool {
     !private_parts(text).is_empty()
 }
 
-/// The text with asterisks in the place of everything that may belong to a private key; no byte of the rest moves.
+/// The text with everything that may belong to a private key replaced by asterisks; the rest keeps its position.
 pub fn without_private_keys(text: &str) -> String {
     let mut hidden = text.to_owned();
     for part in private_parts(text) {
@@ -163,8 +163,7 @@ pub fn without_private_keys(text: &str) -> String {
     hidden
 }
 
-/// Puts asterisks in the place of a part of the text; lines stay lines. Where a character has several bytes, there are
-/// as many of them.
+/// Replaces a part of the text by asterisks, one for each byte; line ends are kept.
 pub fn hide(text: &mut String, part: Range<usize>) {
     let stars = |part: &str| -> String {
         part.chars().map(|c| if c == '\n' { "\n".to_owned() } else { "*".repeat(c.len_utf8()) }).collect()
@@ -178,7 +177,9 @@ fn private_parts(text: &str) -> Vec<Range<usize>> {
     let mut parts = Vec::new();
     for (at, _) in text.match_indices(MARK) {
         let begin = at + MARK.len();
-        let header = text.as_bytes()[at.saturating_sub(HEADER)..at].windows(5).any(|word| word == b"BEGIN");
+        let header = text.as_bytes()[at.saturating_sub(MAX_PEM_LABEL_BYTES)..at]
+            .windows(5)
+            .any(|word| word == b"BEGIN");
         if header {
             let end = text[begin..].find("END ").map_or(text.len(), |end| begin + end);
             parts.push(begin..end);
@@ -189,18 +190,18 @@ fn private_parts(text: &str) -> Vec<Range<usize>> {
     parts
 }
 
-/// Where base64 of some length stands.
+/// The places of longer runs of base64.
 fn runs(text: &str) -> impl Iterator<Item = Range<usize>> {
     let base64 = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=".contains(byte);
     let mut at = 0;
     text.as_bytes().chunk_by(move |one, other| base64(one) == base64(other)).filter_map(move |run| {
         let begin = at;
         at += run.len();
-        (run.len() >= RUN && run.first().is_some_and(base64)).then_some(begin..at)
+        (run.len() >= MIN_KEY_CHARACTERS && run.first().is_some_and(base64)).then_some(begin..at)
     })
 }
 
-/// OpenSSH's own format without its header, or a DER sequence, as PKCS #1, PKCS #8 and SEC 1 keys are.
+/// OpenSSH's own format without its header, or a DER sequence, the beginning of PKCS #1, PKCS #8 and SEC 1 keys.
 fn is_private_run(run: &str) -> bool {
     let der = |run: &str| run.starts_with('M') && run[1..].starts_with(|c| ('A'..='P').contains(&c));
     run.contains(OPENSSH) || der(run)

@@ -1,25 +1,30 @@
-//! What machines and files have: modes, architectures, digests, Ethernet addresses.
+//! Properties of machines and files: modes, architectures, Ethernet addresses.
 
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Serialize, Serializer};
+use super::{Digest, Invalid, deserialize_parsed, invalid, serialize_displayed};
 
-use super::{Invalid, deserialize_parsed, invalid};
-
-deserialize_parsed!(Arch, Digest, Mac, Mode);
+deserialize_parsed!(Arch, Mac, Mode);
+serialize_displayed!(Arch, Mac, Mode);
 
 /// Permission bits of a file, 0 to 0o7777, shown as four octal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Mode(u16);
 
 impl Mode {
+    /// 0755: only the owner writes.
     pub const DIRECTORY: Mode = Mode(0o755);
+    /// 0644: only the owner writes.
     pub const FILE: Mode = Mode(0o644);
+    /// 0755: every user may run it.
     pub const PROGRAM: Mode = Mode(0o755);
+    /// 0600: a file for its owner only.
     pub const SECRET: Mode = Mode(0o600);
+    /// 0700: a directory for its owner only.
     pub const SECRET_DIRECTORY: Mode = Mode(0o700);
 
+    /// Twelve bits: set-user-ID, set-group-ID, sticky, and nine for reading, writing and executing.
     pub fn bits(self) -> u32 {
         u32::from(self.0)
     }
@@ -29,7 +34,8 @@ impl Mode {
         Self((bits & 0o7777) as u16)
     }
 
-    /// Of a directory: whether every user may rename and remove what others have in it (chmod(1), restricted deletion flag).
+    /// Of a directory: whether every user may rename and remove files of others in it (chmod(1), restricted deletion
+    /// flag).
     pub fn lets_all_rename(self) -> bool {
         const WRITE: u16 = 0o0002;
         const STICKY: u16 = 0o1000;
@@ -39,7 +45,7 @@ impl Mode {
 
 impl FromStr for Mode {
     type Err = Invalid;
-    /// Four octal digits, as it is shown.
+    /// Four octal digits, as `Display` writes them.
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let bits = u16::from_str_radix(text, 8).ok().map(Self);
         bits.filter(|mode| mode.0 <= 0o7777 && mode.to_string() == text)
@@ -59,26 +65,26 @@ impl fmt::Debug for Mode {
     }
 }
 
-impl Serialize for Mode {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-/// A processor architecture by Go's name, which etcd's release files carry.
+/// A processor architecture by Go's name, as in the names of etcd's release files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Arch {
+    /// x86-64.
     Amd64,
+    /// AArch64.
     Arm64,
+    /// POWER, little-endian.
     Ppc64le,
+    /// IBM Z.
     S390x,
 }
 
 impl Arch {
+    /// The architectures that etcd is released for.
     pub const ALL: [Arch; 4] = [Arch::Amd64, Arch::Arm64, Arch::Ppc64le, Arch::S390x];
-    /// As they are written.
+    /// Their names.
     pub const NAMES: &[&str] = &["amd64", "arm64", "ppc64le", "s390x"];
 
+    /// `amd64`; also the middle of `linux-amd64` in the names of release files.
     pub fn as_str(self) -> &'static str {
         match self {
             Arch::Amd64 => "amd64",
@@ -88,7 +94,7 @@ impl Arch {
         }
     }
 
-    /// The architecture that this program was built for, where it is one of the four.
+    /// The architecture that this program was built for, if it is one of the four.
     pub fn host() -> Option<Self> {
         match std::env::consts::ARCH {
             "x86_64" => Some(Arch::Amd64),
@@ -106,7 +112,7 @@ impl FromStr for Arch {
         match Self::ALL.into_iter().find(|arch| arch.as_str() == text) {
             Some(arch) => Ok(arch),
             None => {
-                // As uname, rustc and Debian write them.
+                // The names of uname, rustc and Debian.
                 let meant = match text {
                     "x86_64" | "x86-64" | "x64" => "; did you mean amd64?",
                     "aarch64" | "arm64v8" | "armv8" => "; did you mean arm64?",
@@ -125,71 +131,12 @@ impl fmt::Display for Arch {
     }
 }
 
-impl Serialize for Arch {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
-    }
-}
-
-/// A SHA-256 digest, written as 64 lower-case hex digits.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Digest([u8; 32]);
-
-impl Digest {
-    pub fn of(bytes: &[u8]) -> Self {
-        use sha2::Digest as _;
-        Self(sha2::Sha256::digest(bytes).into())
-    }
-
-    pub fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(bytes)
-    }
-
-    pub fn bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
-}
-
-impl FromStr for Digest {
-    type Err = Invalid;
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        let wrong = || Invalid("a SHA-256 digest is 64 hex digits".into());
-        // from_str_radix would take a plus sign as well.
-        if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Err(wrong());
-        }
-        let mut bytes = [0; 32];
-        for (at, byte) in bytes.iter_mut().enumerate() {
-            *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).map_err(|_| wrong())?;
-        }
-        Ok(Self(bytes))
-    }
-}
-
-impl fmt::Display for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self}")
-    }
-}
-
-impl Serialize for Digest {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
 /// An Ethernet address, unicast, as six hex pairs in lower case joined by colons.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Mac([u8; 6]);
 
 impl Mac {
-    /// QEMU's range 52:54:00 with three bytes of a digest of `label`: the same label, the same address.
+    /// QEMU's range 52:54:00 with three bytes of a digest of `label`: the same label gives the same address.
     pub fn derived(label: &str) -> Self {
         let digest = Digest::of(label.as_bytes());
         let [a, b, c, ..] = *digest.bytes();
@@ -234,13 +181,7 @@ impl fmt::Debug for Mac {
     }
 }
 
-impl Serialize for Mac {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-/// By which a node finds its data disk. virtio-blk has room for 20 bytes (VIRTIO_BLK_ID_BYTES in
+/// The serial by which a node finds its data disk. virtio-blk allows 20 bytes (VIRTIO_BLK_ID_BYTES in
 /// linux/virtio_blk.h); nodes' names are ASCII.
 pub fn disk_serial(node: &str) -> String {
     format!("kiln-{node}").chars().take(20).collect()
@@ -279,15 +220,5 @@ mod tests {
         for bad in ["", "644", "+644", "0888", "rw-r", "00644", "17777", "0644 "] {
             assert!(bad.parse::<Mode>().is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn digests_are_64_hex_digits() {
-        let digest = Digest::of(b"");
-        assert_eq!(digest.to_string(), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
-        assert_eq!(digest.to_string().parse(), Ok(digest));
-        assert!("e3b0".parse::<Digest>().is_err());
-        assert!("é".repeat(32).parse::<Digest>().is_err());
-        assert!("+f".repeat(32).parse::<Digest>().is_err());
     }
 }

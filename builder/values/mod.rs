@@ -1,7 +1,8 @@
-//! Small checked values. A name that could be wrong is a type that cannot: `FromStr` is the only way in, and
-//! its error is a sentence that says what is allowed.
+//! Small validated values. A type for each kind of name keeps invalid ones out: `FromStr` is the only way to make one,
+//! and its error is a sentence that says what is allowed.
 
 mod carrier;
+mod digest;
 mod host;
 mod login;
 mod machine;
@@ -17,19 +18,23 @@ use std::str::FromStr;
 use serde::{Serialize, Serializer};
 
 #[cfg(test)]
-pub use carrier::examples as example_carriers;
-pub use carrier::{At, Carrier, CarrierFacts, CarrierFile, Firmware, Start};
-pub use host::{Volume, host_address, libvirt_name, machine_uuid, short_id};
-pub use login::{LoginName, SshKey, hide, looks_private, without_private_keys};
-pub use machine::{Arch, Digest, Mac, Mode, disk_serial};
-pub(crate) use parsed::deserialize_parsed;
-pub use parsed::{as_text, list, map, number, parsed, set};
-pub use printable::{counted, printable, printable_lines, steers};
-pub use shard::Shard;
+pub(crate) use carrier::examples as example_carriers;
+pub(crate) use carrier::{At, Carrier, CarrierFacts, CarrierFile, Firmware, Start};
+pub use digest::Digest;
+pub(crate) use digest::{Hasher, hex};
+pub(crate) use host::{Volume, host_address, libvirt_name, machine_uuid, short_id};
+pub(crate) use login::{LoginName, SshKey, hide, looks_private, without_private_keys};
+pub use machine::{Arch, Mode};
+pub(crate) use machine::{Mac, disk_serial};
+pub(crate) use parsed::{as_text, list, map, number, parsed, set};
+pub(crate) use parsed::{deserialize_parsed, serialize_displayed};
+pub(crate) use printable::{counted, printable};
+pub use printable::{printable_lines, steers};
+pub(crate) use shard::Shard;
 pub use time::{Epoch, Lifetime};
-pub use url::Url;
+pub(crate) use url::Url;
 
-/// Why a text is not the value it should be. A sentence, without the text itself.
+/// The reason why a text is not a valid value. A sentence that does not quote the text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invalid(pub String);
 
@@ -45,7 +50,7 @@ fn invalid<T>(reason: impl Into<String>) -> Result<T, Invalid> {
     Err(Invalid(reason.into()))
 }
 
-/// A character in quotes, with its number when it may look like another one: `'а' (U+0430)`.
+/// A character in quotes, with its code point when it may look like another one: `'а' (U+0430)`.
 fn shown(c: char) -> String {
     if c.is_ascii() { format!("{c:?}") } else { format!("{c:?} (U+{:04X})", u32::from(c)) }
 }
@@ -74,6 +79,7 @@ macro_rules! text_value {
         pub struct $name(String);
 
         impl $name {
+            /// The validated text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -108,7 +114,7 @@ macro_rules! text_value {
                 &self.0
             }
         }
-        /// Maps by it are asked with a text.
+        /// Allows looking up a string in a map with these keys.
         impl std::borrow::Borrow<str> for $name {
             fn borrow(&self) -> &str {
                 &self.0
@@ -134,8 +140,8 @@ text_value!(
     check_label
 );
 text_value!(
-    /// A DNS domain in lower case, without a dot at either end, at most 180 characters so that a member's
-    /// full name stays below the 253 of RFC 1035.
+    /// A DNS domain in lower case, without a dot at either end, at most 180 characters, so that a member's full name
+    /// stays below the 253 of RFC 1035.
     Domain,
     |text| {
         if text.len() > 180 {
@@ -161,8 +167,8 @@ text_value!(
     }
 );
 text_value!(
-    /// A path in the guest, relative to its root: no leading slash, no empty part, no `.` or `..`, no character that
-    /// `steers`, at most 255 bytes a part and 1024 in all. `etc/etcd/etcd.conf`.
+    /// A path in the guest, relative to its root: no leading slash, no empty component, no `.` or `..`, no character
+    /// for which `steers` returns true, at most 255 bytes per component and 1024 in all. `etc/etcd/etcd.conf`.
     GuestPath,
     |text| {
         if text.is_empty() || text.len() > 1024 {
@@ -172,7 +178,7 @@ text_value!(
             return invalid("it must not begin with /; paths are relative to the guest's root");
         }
         if text.chars().any(steers) {
-            return invalid("it has a character that is not to be seen but does something to the text around it");
+            return invalid("it has an invisible character that changes the text around it");
         }
         text.split('/').try_for_each(|part| match part {
             "" => invalid("it has an empty part"),
@@ -184,7 +190,7 @@ text_value!(
 );
 
 text_value!(
-    /// One line for people: no control character and none that changes a line's direction, at most 4096 bytes.
+    /// One line for people: no control character and none that changes the direction of text, at most 4096 bytes.
     Line,
     |text| match text.chars().find(|c| steers(*c)) {
         _ if text.len() > 4096 => invalid("it is longer than 4096 bytes"),
@@ -193,7 +199,7 @@ text_value!(
     }
 );
 text_value!(
-    /// The name of a file in a directory: 1 to 255 bytes, no slash, not `.` or `..`, nothing that steers a terminal.
+    /// The name of a file in a directory: 1 to 255 bytes, no slash, not `.` or `..`, no terminal control characters.
     FileName,
     |text| {
         if text.contains('/') {
@@ -204,7 +210,7 @@ text_value!(
     }
 );
 text_value!(
-    /// What a machine boots from: one of the base systems that `ci/base` makes, by its name, or the absolute path of one.
+    /// The base system of a machine: the name of one that `ci/base` makes, or the absolute path of one.
     BaseSystem,
     |text| {
         let is_path = text.starts_with('/') && text.len() > 1 && text.parse::<Line>().is_ok();
@@ -215,8 +221,8 @@ text_value!(
     }
 );
 text_value!(
-    /// A certificate's serial number: 1 to 20 octets (RFC 5280 4.1.2.2), each as two hex digits in lower case; one more,
-    /// of zeros, may stand before them, as DER has it.
+    /// A certificate's serial number: 1 to 20 octets (RFC 5280 4.1.2.2), each as two hex digits in lower case; a
+    /// leading octet of zeros is allowed besides, as DER has it.
     Serial,
     |text| {
         let digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
@@ -238,12 +244,12 @@ text_value!(
 );
 
 impl BaseSystem {
-    /// Those that `ci/base` makes.
+    /// The names of those that `ci/base` makes.
     pub const MADE: [&str; 3] = ["live", "cloud", "ignition"];
 }
 
 impl Line {
-    /// Of a text that others wrote: what would not be one is replaced or cut off.
+    /// Converts any text: invalid characters are replaced, and long text is truncated.
     pub fn of(text: &str) -> Self {
         let mut text = printable(text).into_owned();
         let fits = (0..=text.len().min(4096)).rev().find(|at| text.is_char_boundary(*at));
@@ -253,29 +259,29 @@ impl Line {
 }
 
 impl Token {
-    /// For a plan that is only looked at, before there is a keystore to derive the real one from.
+    /// For a plan that is only displayed, before there is a keystore to derive the real one from.
     pub fn placeholder() -> Self {
         Self("placeholder".to_owned())
     }
 }
 
 impl GuestPath {
-    /// The directories above it, outermost first: `etc`, `etc/etcd`.
+    /// Its parent directories, outermost first: `etc`, `etc/etcd`.
     pub fn parents(&self) -> impl Iterator<Item = GuestPath> + '_ {
         self.0.match_indices('/').map(|(at, _)| GuestPath(self.0[..at].to_owned()))
     }
 
-    /// Whether it is this directory or lies below it.
+    /// Whether it is this directory or is below it.
     pub fn is_within(&self, directory: &str) -> bool {
         self.0.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
-    /// The last part.
+    /// The last component.
     pub fn file_name(&self) -> &str {
         self.0.rsplit('/').next().unwrap_or(&self.0)
     }
 
-    /// As the guest itself writes it: `/etc/etcd/etcd.conf`.
+    /// The absolute path in the guest: `/etc/etcd/etcd.conf`.
     pub fn absolute(&self) -> String {
         format!("/{}", self.0)
     }

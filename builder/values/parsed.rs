@@ -1,4 +1,4 @@
-//! Values out of JSON: parsed at the door, and never more of them than there can be.
+//! Values in JSON: parsed into checked types when they are read, with limits on their number.
 
 use std::fmt::{self, Display};
 use std::marker::PhantomData;
@@ -7,8 +7,8 @@ use std::str::FromStr;
 use serde::Serializer;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-/// For `#[serde(deserialize_with = "parsed")]`: a text that is read by `FromStr`. The message says what is allowed, and
-/// not the text itself, which may be anything.
+/// For `#[serde(deserialize_with = "parsed")]`: a string that is parsed by `FromStr`. The message says what is
+/// allowed, and does not quote the string, which may be anything.
 pub fn parsed<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
@@ -18,7 +18,7 @@ where
     impl<T: FromStr<Err: Display>> Visitor<'_> for Text<T> {
         type Value = T;
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a text")
+            f.write_str("a string")
         }
         fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
             text.parse().map_err(E::custom)
@@ -32,7 +32,7 @@ pub fn as_text<T: Display, S: Serializer>(value: &T, serializer: S) -> Result<S:
     serializer.collect_str(value)
 }
 
-/// Lets serde read types by their `FromStr`.
+/// Implements Deserialize with the types' `FromStr`.
 macro_rules! deserialize_parsed {
     ($($name:ty),+ $(,)?) => {$(
         impl<'de> serde::Deserialize<'de> for $name {
@@ -43,6 +43,18 @@ macro_rules! deserialize_parsed {
     )+};
 }
 pub(crate) use deserialize_parsed;
+
+/// Implements Serialize with the types' `Display`.
+macro_rules! serialize_displayed {
+    ($($name:ty),+ $(,)?) => {$(
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+    )+};
+}
+pub(crate) use serialize_displayed;
 
 /// A whole number from `least` to `most`.
 pub fn number<'de, D, T>(deserializer: D, (least, most): (u32, u32)) -> Result<T, D::Error>
@@ -57,7 +69,7 @@ where
         .ok_or_else(|| D::Error::custom(format!("it must be a number from {least} to {most}")))
 }
 
-/// A list of at most `MOST`: text of a few bytes must not become values of many.
+/// A list of at most `MOST` items: a small text must not become a large value in memory.
 pub fn list<'de, D, T, const MOST: usize>(deserializer: D) -> Result<Vec<T>, D::Error>
 where
     D: Deserializer<'de>,
@@ -83,7 +95,7 @@ where
     deserializer.deserialize_seq(List::<T, MOST>(PhantomData))
 }
 
-/// A set, written as a list in which nothing is twice.
+/// A set, written as a list without duplicates.
 pub fn set<'de, D, T>(deserializer: D) -> Result<std::collections::BTreeSet<T>, D::Error>
 where
     D: Deserializer<'de>,
@@ -108,8 +120,8 @@ where
     deserializer.deserialize_seq(Set(PhantomData))
 }
 
-/// An object whose keys are values, none of them twice: readers of JSON differ in which of two they take (RFC 8259
-/// section 4).
+/// An object whose keys are values, without duplicates: JSON parsers differ in which of two they use (RFC 8259 section
+/// 4).
 pub fn map<'de, D, K, V>(deserializer: D) -> Result<std::collections::BTreeMap<K, V>, D::Error>
 where
     D: Deserializer<'de>,
@@ -172,7 +184,7 @@ mod tests {
         assert!(serde_json::from_str::<All>(GOOD).is_ok());
         for (from, to, why) in [
             (r#""name":"a""#, r#""name":"A\u001b""#, "use a-z"),
-            (r#""name":"a""#, r#""name":7"#, "expected a text"),
+            (r#""name":"a""#, r#""name":7"#, "expected a string"),
             (r#""10.0.0.1""#, r#""10.0.0""#, "IP address"),
             ("300", "301", "from 2 to 300"),
             ("300", "-1", "expected u32"),

@@ -1,18 +1,19 @@
-//! Texts for people: what others wrote (names in certificates, manifests, archives, answers), made fit for a terminal; and
-//! numbers of things.
+//! Text for people: strings from other sources (names in certificates, manifests, archives, answers), made safe for a
+//! terminal; and counts of things.
 
 use std::borrow::Cow;
 
-/// One line: each control character and each character that changes the direction or the lines of a text becomes U+FFFD.
+/// One line: each control character and each character that changes the direction or the lines of a text becomes
+/// U+FFFD.
 ///
-/// Those are C0, DEL and C1 (ECMA-48), the line and paragraph separators, the marks of the Unicode Bidirectional Algorithm
-/// (UAX #9 section 2), and what is not seen at all (Default_Ignorable_Code_Point of the Unicode Character Database), by which
-/// a name can be made to look like another one.
+/// Those are C0, DEL and C1 (ECMA-48), the line and paragraph separators, the marks of the Unicode Bidirectional
+/// Algorithm (UAX #9 section 2), and invisible characters (Default_Ignorable_Code_Point of the Unicode Character
+/// Database), with which a name can be made to look like another one.
 pub fn printable(text: &str) -> Cow<'_, str> {
     replace(text, steers)
 }
 
-/// The same for a text of several lines: line ends and tabs stay.
+/// The same for a text of several lines: line ends and tabs are kept.
 pub fn printable_lines(text: &str) -> Cow<'_, str> {
     replace(text, |c| c != '\n' && c != '\t' && steers(c))
 }
@@ -24,7 +25,7 @@ fn replace(text: &str, bad: impl Fn(char) -> bool) -> Cow<'_, str> {
     }
 }
 
-/// Whether a character does something to a terminal or to the text around it instead of being seen.
+/// Whether a character affects a terminal or the text around it instead of being visible.
 pub fn steers(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')

@@ -1,4 +1,4 @@
-//! Which part of a fleet a run builds.
+//! The part of a fleet that a run builds.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Invalid;
 
-/// `3/16`: the third of sixteen parts.
+/// `3/16`: the third of sixteen shards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "Numbers")]
 pub struct Shard {
@@ -28,14 +28,14 @@ impl TryFrom<Numbers> for Shard {
     fn try_from(Numbers { number, of }: Numbers) -> Result<Self, Invalid> {
         match (1..=of).contains(&number) {
             true => Ok(Self { number, of }),
-            false => Err(Invalid("a part's number is from 1 to how many parts there are".into())),
+            false => Err(Invalid("the number of a shard is between 1 and the number of shards".into())),
         }
     }
 }
 
 impl Shard {
-    /// Whether the thing at this place of a sorted list falls to this part. Neighbours fall to different ones: what stands
-    /// together in a list is often alike in size.
+    /// Whether the item at this index of a sorted list belongs to this shard. Neighbours belong to different shards,
+    /// because neighbours in a list are often similar in size.
     pub fn has(self, place: usize) -> bool {
         place as u64 % u64::from(self.of) == u64::from(self.number) - 1
     }
@@ -50,9 +50,9 @@ impl FromStr for Shard {
         let parts = text.split_once('/').and_then(|(a, b)| Some((number(a)?, number(b)?)));
         match parts {
             Some((number, of)) if (1..=of).contains(&number) => Ok(Self { number, of }),
-            _ => Err(Invalid(
-                "a part is written as in 3/16: its number, from 1, and how many there are".into(),
-            )),
+            _ => {
+                Err(Invalid("write a shard as in 3/16: its number, from 1, and the number of shards".into()))
+            }
         }
     }
 }

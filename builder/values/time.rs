@@ -3,11 +3,13 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
-use super::{Invalid, invalid};
+use super::{Invalid, invalid, serialize_displayed};
 
-/// Seconds since 1970-01-01T00:00:00Z; up to the end of the year 9999, where X.509 ends (RFC 5280 4.1.2.5).
+serialize_displayed!(Lifetime);
+
+/// Seconds since 1970-01-01T00:00:00Z; up to the end of the year 9999, the limit of X.509 (RFC 5280 4.1.2.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "u64")]
 pub struct Epoch(u64);
@@ -26,10 +28,13 @@ impl Epoch {
     /// 1970-01-01T00:00:00Z.
     pub const START: Epoch = Epoch(0);
 
+    /// # Errors
+    /// When it is after the year 9999.
     pub fn from_seconds(seconds: u64) -> Result<Self, Invalid> {
-        if seconds > Self::END { invalid("it lies after the year 9999") } else { Ok(Self(seconds)) }
+        if seconds > Self::END { invalid("it is after the year 9999") } else { Ok(Self(seconds)) }
     }
 
+    /// Since 1970-01-01T00:00:00Z.
     pub fn seconds(self) -> u64 {
         self.0
     }
@@ -45,7 +50,7 @@ impl Epoch {
     }
 
     /// Without a time zone, because `jiff` ends its timestamps a day before the year 9999 does, and certificates
-    /// without an end carry that last second (RFC 5280 4.1.2.5).
+    /// without an expiry have that last second (RFC 5280 4.1.2.5).
     fn civil(self) -> jiff::civil::DateTime {
         let since = i64::try_from(self.0).map_or(jiff::SignedDuration::MAX, jiff::SignedDuration::from_secs);
         Self::CIVIL_START.checked_add(since).unwrap_or(jiff::civil::DateTime::MAX)
@@ -62,13 +67,13 @@ impl fmt::Display for Epoch {
 impl FromStr for Epoch {
     type Err = Invalid;
 
-    /// A date (`2026-11-21`), an RFC 3339 time, or a count of seconds since 1970, as in SOURCE_DATE_EPOCH. A number that may
-    /// as well be a year or a date without its dashes has to say that it is a count: `@2026`.
+    /// A date (`2026-11-21`), an RFC 3339 time, or a number of seconds since 1970, as in SOURCE_DATE_EPOCH. A number
+    /// that could also be a year or a date without dashes must be marked as seconds: `@2026`.
     fn from_str(text: &str) -> Result<Self, Invalid> {
         if let Some(seconds) = text.strip_prefix('@') {
             return match seconds.parse() {
                 Ok(count) if seconds.bytes().all(|b| b.is_ascii_digit()) => Self::from_seconds(count),
-                _ => invalid("after @ stands a count of seconds since 1970"),
+                _ => invalid("write a count of seconds since 1970 after the @"),
             };
         }
         if let Some(seconds) = text.parse().ok().filter(|_| text.bytes().all(|b| b.is_ascii_digit())) {
@@ -82,7 +87,7 @@ impl FromStr for Epoch {
         let full = if text.len() == 10 { format!("{text}T00:00:00Z") } else { text.to_owned() };
         let parsed = match full.parse::<jiff::Timestamp>() {
             Ok(timestamp) => Ok(timestamp.as_second()),
-            // The last day of all.
+            // The last day of the year 9999.
             Err(_) if full.len() == "9999-12-31T23:59:59Z".len() => full
                 .strip_suffix('Z')
                 .and_then(|text| text.parse::<jiff::civil::DateTime>().ok())
@@ -94,7 +99,7 @@ impl FromStr for Epoch {
             .map_err(|()| Invalid("it is neither seconds since 1970 nor a date such as 2026-11-21".into()))?;
         match u64::try_from(parsed) {
             Ok(seconds) => Self::from_seconds(seconds),
-            Err(_) => invalid("it lies before 1970"),
+            Err(_) => invalid("it is before 1970"),
         }
     }
 }
@@ -104,20 +109,23 @@ impl FromStr for Epoch {
 pub struct Lifetime(u64);
 
 impl Lifetime {
+    /// This many times 3,600 seconds.
     pub const fn hours(hours: u64) -> Self {
         Self(hours * 3600)
     }
 
+    /// This many times 24 hours; leap seconds are ignored.
     pub const fn days(days: u64) -> Self {
         Self::hours(days * 24)
     }
 
+    /// This many times 365 days.
     pub const fn years(years: u64) -> Self {
         Self::days(years * 365)
     }
 
     /// # Errors
-    /// When it cannot be written as one: nothing, more than 100 years, or no whole hours.
+    /// When it cannot be written as a lifetime: zero, more than 100 years, or not a whole number of hours.
     pub fn from_seconds(seconds: u64) -> Result<Self, Invalid> {
         let lifetime = Self(seconds);
         lifetime
@@ -128,6 +136,7 @@ impl Lifetime {
             .ok_or_else(|| Invalid("it is not a lifetime".into()))
     }
 
+    /// Its length in seconds.
     pub fn seconds(self) -> u64 {
         self.0
     }
@@ -148,7 +157,7 @@ impl FromStr for Lifetime {
             return invalid("write a number and a unit: 12h, 90d or 10y");
         }
         match number.parse::<u64>().ok().and_then(|n| n.checked_mul(scale)) {
-            Some(0) => invalid("it must be more than nothing"),
+            Some(0) => invalid("it must be more than zero"),
             Some(seconds) if seconds <= 100 * 365 * 86_400 => Ok(Self(seconds)),
             _ => invalid("it must be 100y or less"),
         }
@@ -162,12 +171,6 @@ impl fmt::Display for Lifetime {
             s if s % 86_400 == 0 => write!(f, "{}d", s / 86_400),
             s => write!(f, "{}h", s / 3600),
         }
-    }
-}
-
-impl Serialize for Lifetime {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
     }
 }
 

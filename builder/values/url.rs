@@ -1,19 +1,18 @@
-//! Where a member's ports are.
+//! The URLs of a member's ports.
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
 
-use serde::{Serialize, Serializer};
+use super::{Invalid, deserialize_parsed, serialize_displayed};
 
-use super::{Invalid, deserialize_parsed};
-
-/// `https://ADDRESS:PORT`, as every URL of a member is: by address, because its certificates name it, and a name would have
-/// to be resolved before there is a cluster.
+/// `https://ADDRESS:PORT`, the form of every URL of a member: with an address, because its certificates contain it,
+/// and a name would have to be resolved before there is a cluster.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Url(SocketAddr);
 
 deserialize_parsed!(Url);
+serialize_displayed!(Url);
 
 impl Url {
     pub fn address(self) -> SocketAddr {
@@ -25,7 +24,7 @@ impl FromStr for Url {
     type Err = Invalid;
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let address = text.strip_prefix("https://").and_then(|text| text.parse().ok()).map(Self);
-        // In one way only: etcd hashes the text.
+        // In one spelling only: etcd hashes the text.
         address
             .filter(|url| url.0.port() != 0 && url.to_string() == text)
             .ok_or_else(|| Invalid("write it as https://ADDRESS:PORT".into()))
@@ -41,12 +40,6 @@ impl fmt::Display for Url {
 impl fmt::Debug for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self}")
-    }
-}
-
-impl Serialize for Url {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
     }
 }
 

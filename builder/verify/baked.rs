@@ -1,23 +1,23 @@
-//! What a bundle holds for a node: the certificates that its ports are to show, and the options that its etcd is to run
-//! with, read from the files that the node was given.
+//! The expected state of a node from the bundle: the certificates of its ports, and the options of its etcd, read from
+//! the files for the node.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::Path;
 
 use super::options::Options;
-use crate::bundle::manifest::{Node, Program};
+use crate::bundle::manifest::{EtcdProgram, Node};
 use crate::bundle::{Manifest, NODE_ARCHIVE, node_file};
 use crate::disk::Input;
 use crate::failure::{Doing, Failure, Result};
-use crate::format::read::{Archive, Kind};
+use crate::format::read::{Archive, MemberKind};
 use crate::pki::Presented;
 
-/// Units, configuration and certificates are small.
-const FILE_LIMIT: u64 = 1 << 20;
+/// The limit on one file: units, configuration and certificates are small.
+const MAX_FILE_BYTES: u64 = 1 << 20;
 
-/// All of them that are looked at, in bytes.
-const FILES_LIMIT: u64 = 16 << 20;
+/// The limit on all files that are read, in bytes.
+const MAX_FILES_BYTES: u64 = 16 << 20;
 
 const UNITS: &str = "etc/systemd/system/";
 const CONFIGURATION: [&str; 2] = ["etc/etcd/etcd.conf", "etc/etcd/etcd.env"];
@@ -27,18 +27,18 @@ const SERVER: [&str; 2] = ["server.pem", "etcd.pem"];
 const PEER: [&str; 2] = ["peer.pem", "etcd.pem"];
 
 pub struct Baked {
-    /// The client port's, leaf first; empty when the bundle holds none.
+    /// The client port's, leaf first; empty when the bundle has none.
     pub server: Vec<Presented>,
     /// The peer port's.
     pub peer: Vec<Presented>,
-    /// Whose certificates both ports take.
+    /// The CAs whose certificates both ports accept.
     pub trust: Vec<Presented>,
-    /// `None` when the node's unit is not one that Kiln wrote.
+    /// `None` when the node's unit was not written by Kiln.
     pub options: Option<Options>,
 }
 
 /// # Errors
-/// `Exit::Io` when the node's archive cannot be read, `Exit::Wrong` when it is no archive of Kiln's.
+/// `Exit::Io` when the node's archive cannot be read, `Exit::Wrong` when it is not an archive of Kiln's.
 pub fn read(bundle: &Path, manifest: &Manifest, node: &Node) -> Result<Baked> {
     let path = bundle.join(node_file(&node.name, NODE_ARCHIVE));
     let own = |names: [&str; 2]| {
@@ -63,26 +63,26 @@ pub fn read(bundle: &Path, manifest: &Manifest, node: &Node) -> Result<Baked> {
         .filter(|name| name.starts_with(UNITS))
         .filter_map(|name| Some((name.clone(), text(name)?)))
         .collect();
-    let program = manifest.etcd.binaries.get(&Program::Etcd).map(|binary| format!("/{}", binary.path));
+    let program = manifest.etcd.binaries.get(&EtcdProgram::Etcd).map(|binary| format!("/{}", binary.path));
     let options = program.and_then(|program| {
         Options::read(&program, &units, |path| text(path.strip_prefix('/')?), text(CONFIGURATION[1]))
     });
     Ok(Baked { server: chain(server)?, peer: chain(peer)?, trust: chain(trust)?, options })
 }
 
-/// The files that matter. The tree in an archive is sorted, so nothing behind the last of them is unpacked.
+/// The relevant files. The tree in an archive is sorted, so nothing after the last of them is unpacked.
 fn files(archive: &Path, certificates: &[Option<&str>]) -> Result<BTreeMap<String, Vec<u8>>> {
     let certificates: Vec<&str> = certificates.iter().copied().flatten().collect();
     let mut files = BTreeMap::new();
-    let mut left = FILES_LIMIT;
+    let mut left = MAX_FILES_BYTES;
     Archive::TarGz.visit(Input::open(archive)?, |member, body| {
         let path = member.path.as_str();
         let wanted = path.starts_with(UNITS) || CONFIGURATION.contains(&path) || certificates.contains(&path);
-        if wanted && member.kind == Kind::File && member.size <= FILE_LIMIT {
+        if wanted && member.kind == MemberKind::File && member.size <= MAX_FILE_BYTES {
             left = left.checked_sub(member.size).ok_or_else(|| {
-                Failure::wrong(format!("its units and certificates have more than {FILES_LIMIT} bytes"))
+                Failure::wrong(format!("its units and certificates have more than {MAX_FILES_BYTES} bytes"))
             })?;
-            files.insert(path.to_owned(), body.whole(FILE_LIMIT)?);
+            files.insert(path.to_owned(), body.whole(MAX_FILE_BYTES)?);
         }
         let is_behind = |last: &str| path > last && !path.starts_with(last);
         let done = is_behind(UNITS) && certificates.iter().all(|last| is_behind(last));

@@ -1,9 +1,9 @@
-//! The certificates: those that the members show against those that the bundle holds, and how long they last.
+//! The certificates: those that the members send are compared with those in the bundle; and their remaining lifetime.
 
 use std::net::IpAddr;
 
 use super::baked::Baked;
-use super::look::Seen;
+use super::look::Observed;
 use crate::bundle::Manifest;
 use crate::causes::Fault;
 use crate::cluster::Authorities;
@@ -13,19 +13,24 @@ use crate::values::{Epoch, counted};
 
 const DAY: u64 = 86_400;
 
-/// A certificate that ends sooner is mentioned, though nothing is wrong yet.
+/// A certificate that ends sooner is mentioned, although no check fails yet.
 const SOON_DAYS: u64 = 30;
 
 /// A row for each port's certificate, one for its dates, and one for the dates of the manifest.
-pub fn check(manifest: &Manifest, seen: &[Seen<'_>], authorities: &Authorities, now: Epoch) -> Vec<Check> {
+pub fn check(
+    manifest: &Manifest,
+    seen: &[Observed<'_>],
+    authorities: &Authorities,
+    now: Epoch,
+) -> Vec<Check> {
     let all: Vec<_> = seen.iter().map(|one| (one.name(), one.baked)).collect();
-    let judge_port = |one: &Seen<'_>, check: &str, presented: Result<&[Vec<u8>], &str>, port: Port| {
+    let judge_port = |one: &Observed<'_>, check: &str, presented: Result<&[Vec<u8>], &str>, port: Port| {
         let node = Some(one.name());
         let read =
             |ders: &[Vec<u8>]| ders.iter().map(|der| Presented::from_der(der)).collect::<Result<Vec<_>, _>>();
         let chain = match presented {
             Err(why) => return Check::skipped(check, node, why),
-            Ok([]) => return Check::skipped(check, node, "it showed none"),
+            Ok([]) => return Check::skipped(check, node, "it sent none"),
             Ok(ders) => match read(ders) {
                 Ok(chain) => chain,
                 Err(failure) => return Check::failed(check, node, Fault::NotEtcd, failure.to_string()),
@@ -54,25 +59,28 @@ pub fn check(manifest: &Manifest, seen: &[Seen<'_>], authorities: &Authorities, 
             if one.is_stranger() { Err(one.silence()) } else { one.peer.as_deref().map_err(String::as_str) };
         judge_port(one, "peer certificate as baked", presented, Port::Peer)
     }));
-    checks.extend(seen.iter().map(|one| {
-        let (check, node) = ("presented certificate in date", Some(one.name()));
-        if one.is_stranger() {
-            return Check::skipped(check, node, one.silence());
-        }
-        match one.presented.first().and_then(|der| Presented::from_der(der).ok()) {
-            Some(leaf) => {
-                let (from, to) = (leaf.not_before().seconds(), leaf.not_after().seconds());
-                judge(check, node, from, to, now, "the server certificate")
-            }
-            None if one.status.is_err() => Check::skipped(check, node, one.silence()),
-            None => Check::skipped(check, node, "it showed none"),
-        }
-    }));
+    checks.extend(seen.iter().map(|one| presented_in_date(one, now)));
     checks.push(match first(manifest) {
         Some((from, to, what)) => judge("all certificates in date", None, from, to, now, &what),
         None => Check::skipped("all certificates in date", None, "the manifest lists none"),
     });
     checks
+}
+
+/// Whether the certificate that a member sends to its clients is valid now.
+fn presented_in_date(one: &Observed<'_>, now: Epoch) -> Check {
+    let (check, node) = ("presented certificate in date", Some(one.name()));
+    if one.is_stranger() {
+        return Check::skipped(check, node, one.silence());
+    }
+    match one.presented.first().and_then(|der| Presented::from_der(der).ok()) {
+        Some(leaf) => {
+            let (from, to) = (leaf.not_before().seconds(), leaf.not_after().seconds());
+            judge(check, node, from, to, now, "the server certificate")
+        }
+        None if one.status.is_err() => Check::skipped(check, node, one.silence()),
+        None => Check::skipped(check, node, "it sent none"),
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -90,18 +98,18 @@ impl Port {
     }
 }
 
-/// What a port of a node has to show.
+/// The certificate that a port of a node must send.
 struct Expected<'a> {
     node: &'a str,
     address: IpAddr,
     port: Port,
-    /// Every node with what the bundle holds for it.
+    /// Every node with its files from the bundle.
     all: &'a [(&'a str, &'a Baked)],
     now: Epoch,
 }
 
 impl Expected<'_> {
-    /// `None` when the bundle holds no certificate to compare with. `shown` is not empty.
+    /// `None` when the bundle has no certificate to compare with. `shown` is not empty.
     fn judge(
         &self,
         shown: &[Presented],
@@ -113,25 +121,25 @@ impl Expected<'_> {
         if leaf.der() == want.der() {
             return Some(self.judge_chain(baked, shown));
         }
-        let is = format!("it shows serial {}; the bundle has {}", short(leaf), short(want));
+        let is = format!("it sends serial {}; the bundle has {}", short(leaf), short(want));
         let others = self.all.iter().filter(|(name, _)| *name != self.node);
         let owner = others
             .filter(|(_, other)| self.port.baked(other).first().is_some_and(|one| one.der() == leaf.der()));
         let dates = format!(
-            "it shows serial {}, valid from {}; the bundle has {}, valid from {}",
+            "it sends serial {}, valid from {}; the bundle has {}, valid from {}",
             short(leaf),
             leaf.not_before(),
             short(want),
             want.not_before()
         );
         Some(Err(if let Some((owner, _)) = owner.into_iter().next() {
-            (Fault::WrongName, format!("it shows the certificate of {owner}"))
+            (Fault::WrongName, format!("it sends the certificate of {owner}"))
         } else if !authorities.have_signed(leaf, baked.get(1..).unwrap_or_default()) {
             (Fault::UnknownAuthority, format!("{is}; it is {} of the CA {}", leaf.subject(), leaf.issuer()))
         } else if !leaf.names(self.address) {
             (Fault::WrongName, format!("{is}; it does not name {}", self.address))
         } else if leaf.not_after() < self.now {
-            (Fault::Expired, format!("{dates}; it ended on {}", leaf.not_after()))
+            (Fault::Expired, format!("{dates}; it expired on {}", leaf.not_after()))
         } else if leaf.not_before() < want.not_before() {
             (Fault::OlderCertificate, dates)
         } else if leaf.not_before() > want.not_before() {
@@ -151,13 +159,13 @@ impl Expected<'_> {
             true => Ok(format!("serial {}", short(&baked[0]))),
             false => Err((
                 Fault::OtherChain,
-                format!("behind its own it shows {}; the bundle has {}", issuers(shown), issuers(baked)),
+                format!("after its own it sends {}; the bundle has {}", issuers(shown), issuers(baked)),
             )),
         }
     }
 }
 
-/// A serial number's beginning is enough to find it in `bundle.json`, and fits on a line.
+/// The beginning of a serial number is enough to find it in `bundle.json`, and fits on a line.
 fn short(certificate: &Presented) -> String {
     let serial: String = certificate.serial().chars().take(8).collect();
     format!("{serial}…")
@@ -167,24 +175,24 @@ fn days(number: u64) -> String {
     counted(usize::try_from(number).unwrap_or(usize::MAX), "day")
 }
 
-/// A word of warning when the first certificate is about to end.
+/// A note when the first certificate is about to end.
 pub fn note(manifest: &Manifest, now: Epoch) -> Option<String> {
     let (_, to, what) = first(manifest)?;
     let left = to.checked_sub(now.seconds())? / DAY;
     (left < SOON_DAYS).then(|| {
         format!(
-            "{what} ends in {}; before that, run kiln keystore renew, build again and bring the nodes their new \
-             certificates",
+            "{what} expires in {}; before that, run kiln keystore renew, build again and copy the new certificates \
+             to the nodes",
             days(left)
         )
     })
 }
 
-/// The certificate of the manifest that ends first: not before, not after, and which it is.
+/// The certificate of the manifest that ends first: its first and last second, and its name.
 fn first(manifest: &Manifest) -> Option<(u64, u64, String)> {
     let first = manifest.certificates.iter().min_by_key(|certificate| certificate.not_after)?;
     let of = first.node.as_ref().map(|node| format!(" of {node}")).unwrap_or_default();
-    // The one that begins last, so that a clock far behind is seen too.
+    // The one that begins last, so that a clock that is far behind is noticed, too.
     let begin = manifest.certificates.iter().map(|certificate| certificate.not_before).max()?;
     Some((begin.seconds(), first.not_after.seconds(), format!("{}{of}", first.file)))
 }
@@ -193,11 +201,11 @@ fn judge(check: &str, node: Option<&str>, from: u64, to: u64, now: Epoch, what: 
     let now = now.seconds();
     let date = |seconds: u64| Epoch::from_seconds(seconds).map(|epoch| epoch.to_string()).unwrap_or_default();
     if now > to {
-        Check::failed(check, node, Fault::Expired, format!("{what} ended on {}", date(to)))
+        Check::failed(check, node, Fault::Expired, format!("{what} expired on {}", date(to)))
     } else if now < from {
-        Check::failed(check, node, Fault::NotYetValid, format!("{what} begins on {}", date(from)))
+        Check::failed(check, node, Fault::NotYetValid, format!("{what} is not valid before {}", date(from)))
     } else {
-        Check::ok(check, node, format!("{what} ends in {}", days((to - now) / DAY)))
+        Check::ok(check, node, format!("{what} expires in {}", days((to - now) / DAY)))
     }
 }
 
@@ -221,7 +229,7 @@ mod tests {
         }
     }
 
-    /// A CA, and what it issues.
+    /// A CA that issues the certificates of a test.
     struct Lab(rcgen::Issuer<'static, rcgen::KeyPair>, Authorities);
 
     impl Lab {
@@ -263,10 +271,10 @@ mod tests {
         let judge = |shown: &[Presented]| expected.judge(shown, &lab.1).unwrap();
         assert_eq!(judge(&[copy(&a.server[0])]), Ok(format!("serial {}", short(&a.server[0]))));
         let cases = [
-            (vec![copy(&b.server[0])], Fault::WrongName, "it shows the certificate of b"),
+            (vec![copy(&b.server[0])], Fault::WrongName, "it sends the certificate of b"),
             (vec![other.leaf("10.0.0.1", 2026)], Fault::UnknownAuthority, "of the CA"),
             (vec![lab.leaf("10.0.0.9", 2026)], Fault::WrongName, "does not name 10.0.0.1"),
-            (vec![lab.leaf("10.0.0.1", 2020)], Fault::Expired, "ended on 2022-01-01"),
+            (vec![lab.leaf("10.0.0.1", 2020)], Fault::Expired, "expired on 2022-01-01"),
             (vec![lab.leaf("10.0.0.1", 2025)], Fault::OlderCertificate, "valid from 2025-01-01"),
             (vec![lab.leaf("10.0.0.1", 2027)], Fault::NewerCertificate, "valid from 2027-01-01"),
             (vec![lab.leaf("10.0.0.1", 2026)], Fault::OtherCertificate, "the bundle has"),

@@ -1,21 +1,21 @@
-//! Holding what the members showed against what the manifest says.
+//! Compares the answers of the members with the manifest.
 
 use std::collections::BTreeSet;
 
-use super::look::Seen;
-use super::members::{self, Known};
+use super::look::Observed;
+use super::members::{self, ClusterView};
 use crate::bundle::Manifest;
 use crate::causes::Fault;
 use crate::cluster::{Alarm, Alarms, Answer, Etcdctl, Hash, HashRow, Status, StatusRow, Trouble, hex_id};
 use crate::parallel;
 use crate::report::Check;
 
-/// How often data is compared again when a compaction came in between.
+/// The number of attempts to compare data when a compaction happens in between.
 const HASH_TRIES: usize = 3;
 
-/// Every check that needs no writing.
-pub fn all(manifest: &Manifest, seen: &[Seen<'_>], etcdctl: &Etcdctl) -> Vec<Check> {
-    let known = Known::new(manifest, seen);
+/// Every check that does not write.
+pub fn all(manifest: &Manifest, seen: &[Observed<'_>], etcdctl: &Etcdctl) -> Vec<Check> {
+    let known = ClusterView::new(manifest, seen);
     let mut checks: Vec<Check> = Vec::new();
     checks.extend(seen.iter().map(answers));
     checks.extend(
@@ -32,18 +32,18 @@ pub fn all(manifest: &Manifest, seen: &[Seen<'_>], etcdctl: &Etcdctl) -> Vec<Che
     checks
 }
 
-/// Who had to be kept out, and was.
-pub fn doors(seen: &[Seen<'_>]) -> Vec<Check> {
-    let count = seen.iter().map(|one| one.doors.len()).min().unwrap_or(0);
+/// The clients that must be refused, and whether they were.
+pub fn refusals(seen: &[Observed<'_>]) -> Vec<Check> {
+    let count = seen.iter().map(|one| one.refusals.len()).min().unwrap_or(0);
     let mut checks = Vec::new();
     for at in 0..count {
-        for (one, door) in seen.iter().filter_map(|one| Some((one, one.doors.get(at)?))) {
+        for (one, door) in seen.iter().filter_map(|one| Some((one, one.refusals.get(at)?))) {
             let (check, node) = (door.check, Some(one.name()));
             checks.push(match &door.answer {
                 _ if one.is_stranger() => Check::skipped(check, node, one.silence()),
                 Ok(Answer::Refused(how)) => Check::ok(check, node, how.as_str()),
                 Ok(Answer::LetIn(said)) => {
-                    Check::failed(check, node, Fault::Open, format!("it was let in and got: {said}"))
+                    Check::failed(check, node, Fault::Open, format!("it was accepted and got: {said}"))
                 }
                 Ok(Answer::Trouble(_)) if one.status.is_err() => Check::skipped(check, node, one.silence()),
                 Ok(Answer::Trouble(trouble)) => Check::skipped(check, node, trouble.said.as_str()),
@@ -54,7 +54,7 @@ pub fn doors(seen: &[Seen<'_>]) -> Vec<Check> {
     checks
 }
 
-fn answers(one: &Seen<'_>) -> Check {
+fn answers(one: &Observed<'_>) -> Check {
     match &one.status {
         Ok(_) => Check::ok("answers", Some(one.name()), "yes"),
         Err(trouble) => {
@@ -64,7 +64,7 @@ fn answers(one: &Seen<'_>) -> Check {
 }
 
 /// A port that cannot be reached on a machine whose other port can is behind a firewall.
-fn filtered(one: &Seen<'_>, trouble: &Trouble) -> Fault {
+fn filtered(one: &Observed<'_>, trouble: &Trouble) -> Fault {
     match trouble.fault {
         Fault::Unreachable if one.peer.is_ok() => Fault::Filtered,
         fault => fault,
@@ -72,7 +72,7 @@ fn filtered(one: &Seen<'_>, trouble: &Trouble) -> Fault {
 }
 
 fn on_status(
-    one: &Seen<'_>,
+    one: &Observed<'_>,
     check: &str,
     judge: impl Fn(&Status) -> Result<String, (Fault, String)>,
 ) -> Check {
@@ -93,7 +93,7 @@ fn version(manifest: &Manifest, status: &Status) -> Result<String, (Fault, Strin
     }
 }
 
-fn one_leader(seen: &[Seen<'_>]) -> Check {
+fn one_leader(seen: &[Observed<'_>]) -> Check {
     let check = "one leader";
     let told: Vec<_> = seen.iter().filter_map(|one| Some((one, one.status.as_ref().ok()?))).collect();
     if told.is_empty() {
@@ -102,13 +102,14 @@ fn one_leader(seen: &[Seen<'_>]) -> Check {
     let leaders: BTreeSet<u64> = told.iter().map(|(_, status)| status.leader).collect();
     let terms: BTreeSet<u64> = told.iter().map(|(_, status)| status.raft_term).collect();
     let names = |leader: u64| {
-        let is = |one: &&Seen<'_>| one.status.as_ref().is_ok_and(|status| status.header.member_id == leader);
+        let is =
+            |one: &&Observed<'_>| one.status.as_ref().is_ok_and(|status| status.header.member_id == leader);
         let node = seen.iter().find(is);
         node.or_else(|| seen.iter().find(|one| one.target.node.member_id.0 == leader))
             .map_or_else(|| hex_id(leader), |one| one.name().to_owned())
     };
     match leaders.iter().copied().collect::<Vec<_>>()[..] {
-        [0] => Check::failed(check, None, Fault::NoLeader, "no member knows of a leader"),
+        [0] => Check::failed(check, None, Fault::NoLeader, "no member has a leader"),
         [leader] if terms.len() == 1 => {
             let term = terms.first().copied().unwrap_or_default();
             Check::ok(check, None, format!("{} in term {term}", names(leader)))
@@ -118,7 +119,7 @@ fn one_leader(seen: &[Seen<'_>]) -> Check {
             let list: Vec<_> = told
                 .iter()
                 .map(|(one, status)| match status.leader {
-                    0 => format!("{} follows nobody", one.name()),
+                    0 => format!("{} follows no leader", one.name()),
                     leader => format!("{} follows {}", one.name(), names(leader)),
                 })
                 .collect();
@@ -128,7 +129,7 @@ fn one_leader(seen: &[Seen<'_>]) -> Check {
     }
 }
 
-fn healthy(one: &Seen<'_>) -> Check {
+fn healthy(one: &Observed<'_>) -> Check {
     let (check, node) = ("healthy", Some(one.name()));
     match (&one.health, &one.status) {
         (Ok(()), _) => Check::ok(check, node, "commits a proposal"),
@@ -137,15 +138,15 @@ fn healthy(one: &Seen<'_>) -> Check {
     }
 }
 
-fn no_alarm(seen: &[Seen<'_>], etcdctl: &Etcdctl) -> Check {
+fn no_alarm(seen: &[Observed<'_>], etcdctl: &Etcdctl) -> Check {
     let check = "no alarm";
-    // Alarms are the cluster's: any member that has its leader's ear knows them all.
+    // Alarms belong to the cluster: any member that is connected to its leader knows all of them.
     let able = seen.iter().filter(|one| one.list.is_ok());
     let asked =
         able.into_iter().find_map(|one| etcdctl.ask::<Alarms>(&one.endpoint, &["alarm", "list"]).ok());
     let alarms: BTreeSet<String> = match &asked {
         Some(answer) => answer.alarms.iter().map(|alarm| alarm_text(seen, alarm)).collect(),
-        // Without a quorum a status still names the alarms that its member knows of.
+        // Without a quorum a status still has the alarms that its member knows of.
         None => seen.iter().flat_map(|one| one.status.iter().flat_map(|s| s.errors.clone())).collect(),
     };
     let alarms: Vec<_> = alarms.into_iter().filter(|text| text.to_lowercase().contains("alarm")).collect();
@@ -159,7 +160,7 @@ fn no_alarm(seen: &[Seen<'_>], etcdctl: &Etcdctl) -> Check {
     }
 }
 
-fn alarm_text(seen: &[Seen<'_>], alarm: &Alarm) -> String {
+fn alarm_text(seen: &[Observed<'_>], alarm: &Alarm) -> String {
     let node = seen.iter().find(|one| one.target.node.member_id.0 == alarm.member_id);
     let name = node.map_or_else(|| hex_id(alarm.member_id), |one| one.name().to_owned());
     match alarm.alarm {
@@ -169,7 +170,7 @@ fn alarm_text(seen: &[Seen<'_>], alarm: &Alarm) -> String {
     }
 }
 
-fn same_data(manifest: &Manifest, seen: &[Seen<'_>], etcdctl: &Etcdctl) -> Check {
+fn same_data(manifest: &Manifest, seen: &[Observed<'_>], etcdctl: &Etcdctl) -> Check {
     let check = "same data everywhere";
     let ours = |status: &Status| status.header.cluster_id == manifest.cluster.id.0;
     let alive: Vec<_> = seen
@@ -207,9 +208,9 @@ fn same_data(manifest: &Manifest, seen: &[Seen<'_>], etcdctl: &Etcdctl) -> Check
             return Check::failed(check, None, Fault::DataDiffers, detail);
         }
         if compactions.len() > 1 {
-            last = Check::skipped(check, None, "a compaction is going on; ask again");
+            last = Check::skipped(check, None, "a compaction is running; run kiln verify again");
         }
-        // A compaction came in between: at a later revision they can be compared again.
+        // A compaction happened in between: at a later revision they can be compared again.
         std::thread::sleep(std::time::Duration::from_millis(300));
         let now = parallel::all(&alive, alive.len(), |(one, _)| {
             etcdctl.ask::<Vec<StatusRow>>(&one.endpoint, &["endpoint", "status"])

@@ -1,4 +1,4 @@
-//! Everything that is asked of one member; what it means is decided in `checks`.
+//! All requests to one member; `checks` evaluates the answers.
 
 use std::net::SocketAddr;
 
@@ -11,57 +11,59 @@ use crate::cluster::{
 use crate::parallel;
 use crate::report::Member;
 
-/// As whom the ports are tried.
+/// The identities with which the ports are probed.
 pub struct Visitors {
     pub client: Identity,
     pub stranger: Option<Identity>,
-    /// Whether the peer port was told whom to let in.
+    /// Whether the peer port is configured with the names of peers.
     pub peers_by_name: bool,
     pub authorities: Authorities,
 }
 
-/// One try of one port as somebody who has to be refused.
-pub struct Door {
+/// One probe of one port as a client that must be refused.
+pub struct RefusalProbe {
     /// `client port refuses plain HTTP`.
     pub check: &'static str,
-    /// Or why it could not be tried.
+    /// The answer, or the reason why there was no probe.
     pub answer: Result<Answer, &'static str>,
 }
 
-/// What one member showed.
-pub struct Seen<'a> {
+/// The observations of one member.
+pub struct Observed<'a> {
     pub target: &'a Target<'a>,
     pub endpoint: String,
     pub status: Answered<Status>,
-    /// The same trouble as above when it does not answer at all.
+    /// The same trouble as for the status when it does not answer at all.
     pub list: Answered<MemberList>,
     pub health: Answered<()>,
-    pub doors: Vec<Door>,
-    /// What the bundle holds for it.
+    pub refusals: Vec<RefusalProbe>,
+    /// Its files from the bundle.
     pub baked: &'a Baked,
-    /// The client port's certificates, leaf first, in DER; empty when it showed none.
+    /// The client port's certificates, leaf first, in DER; empty when it sent none.
     pub presented: Vec<Vec<u8>>,
-    /// The peer port's, or why there are none.
+    /// The peer port's, or the reason why there are none.
     pub peer: Result<Vec<Vec<u8>>, String>,
-    /// What it says about its options.
+    /// The options that it reports.
     pub settings: Settings,
 }
 
-impl Seen<'_> {
+impl Observed<'_> {
     pub fn name(&self) -> &str {
         &self.target.node.name
     }
 
-    /// Why nothing more is known of a member whose first check has failed.
+    /// The reason why nothing else is known of a member whose first check has failed.
     pub fn silence(&self) -> &'static str {
         match &self.status {
-            _ if self.is_stranger() => "what answers there is not a member of this cluster's CA",
-            Err(Trouble { fault: Fault::NoUser | Fault::Permission, .. }) => "etcd does not tell this user",
+            _ if self.is_stranger() => "the process that answers there is not a member of this cluster's CA",
+            Err(Trouble { fault: Fault::NoUser | Fault::Permission, .. }) => {
+                "etcd does not report it to this user"
+            }
             _ => "it does not answer",
         }
     }
 
-    /// Whether what answers at the client port is not a member at all, so that its other answers say nothing.
+    /// Whether the server at the client port is not a member at all, so that its other answers mean nothing.
     pub fn is_stranger(&self) -> bool {
         self.status.as_ref().is_err_and(|trouble| {
             matches!(trouble.fault, Fault::NotEtcd | Fault::NotTls | Fault::Proxied | Fault::UnknownAuthority)
@@ -87,13 +89,13 @@ impl Seen<'_> {
     }
 }
 
-/// What a member answered as one of a cluster, before its ports are tried.
+/// The answers of a member about its cluster, before its ports are probed.
 pub struct Asked<'a> {
     target: &'a Target<'a>,
     baked: &'a Baked,
     presented: Vec<Vec<u8>>,
     answers: MemberAnswers,
-    /// Whether it is a member of this cluster's CA, as far as is known.
+    /// Whether its certificate is from this cluster's CA, as far as is known.
     is_known: bool,
 }
 
@@ -115,43 +117,78 @@ pub fn ask<'a>(
     Asked { target, baked, presented: asked.presented, answers, is_known }
 }
 
-/// Whether the members, as far as they answer, are choosing a leader: what they say now is not what they say in a second.
-pub fn is_in_motion(asked: &[Asked<'_>]) -> bool {
-    let known: Vec<_> = asked.iter().filter_map(|one| one.answers.status.as_ref().ok()).collect();
-    let cluster = |status: &&Status| status.header.cluster_id;
-    let view = |status: &&Status| (status.leader, status.raft_term);
-    let waits = |trouble: &Trouble| matches!(trouble.fault, Fault::Waiting | Fault::NoLeader);
-    known.windows(2).any(|two| cluster(&two[0]) == cluster(&two[1]) && view(&two[0]) != view(&two[1]))
-        || asked.iter().filter(|one| one.answers.status.is_ok()).any(|one| {
-            let MemberAnswers { list, health, .. } = &one.answers;
-            list.as_ref().err().is_some_and(waits) || health.as_ref().err().is_some_and(waits)
-        })
+/// Why the answers of the members may be different a moment later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Motion {
+    /// They name different leaders or terms, or none.
+    Electing,
+    /// They agree on a leader, but one did not answer in time: it, or the machine that all of them share, is busy.
+    Slow,
 }
 
-/// How a member's ports behave, and what it tells of its options.
+/// The part of a member's answers that says whether it is at rest.
+struct Pulse {
+    /// Cluster, leader and term; `None` when it is known as a member and its status has timed out.
+    view: Option<(u64, u64, u64)>,
+    /// The troubles of its list and its health.
+    troubles: Vec<Fault>,
+}
+
+impl Pulse {
+    /// `None` for a server that does not answer, or that is not a member.
+    fn of(asked: &Asked<'_>) -> Option<Self> {
+        let MemberAnswers { status, list, health } = &asked.answers;
+        let troubles = [list.as_ref().err(), health.as_ref().err()];
+        let troubles = troubles.into_iter().flatten().map(|trouble| trouble.fault).collect();
+        let view = match status {
+            Ok(status) => Some((status.header.cluster_id, status.leader, status.raft_term)),
+            Err(trouble) if asked.is_known && trouble.fault == Fault::Waiting => None,
+            Err(_) => return None,
+        };
+        Some(Self { view, troubles })
+    }
+}
+
+/// `None` when asking again would give the same answers.
+pub fn motion(asked: &[Asked<'_>]) -> Option<Motion> {
+    motion_of(&asked.iter().filter_map(Pulse::of).collect::<Vec<_>>())
+}
+
+fn motion_of(pulses: &[Pulse]) -> Option<Motion> {
+    let views: Vec<_> = pulses.iter().filter_map(|one| one.view).collect();
+    let disagree = views.windows(2).any(|two| two[0].0 == two[1].0 && two[0] != two[1]);
+    let has = |fault| pulses.iter().any(|one| one.troubles.contains(&fault));
+    match () {
+        () if disagree || has(Fault::NoLeader) => Some(Motion::Electing),
+        () if has(Fault::Waiting) => Some(Motion::Slow),
+        () => None,
+    }
+}
+
+/// The behaviour of a member's ports, and the options that it reports.
 pub struct Ports {
     settings: Settings,
-    doors: Vec<Door>,
+    refusals: Vec<RefusalProbe>,
     peer: Result<Vec<Vec<u8>>, String>,
 }
 
 impl<'a> Asked<'a> {
-    /// For when all members have answered: one on a slow machine that is busy with a dozen handshakes misses its leader's
-    /// heartbeats, and what is then seen is the trouble that the looking has made.
+    /// Called when all members have answered: on a slow machine a member that is busy with a dozen handshakes misses
+    /// its leader's heartbeats, and the probes themselves would cause the trouble that is observed.
     pub fn ports(&self, visitors: &Visitors) -> Ports {
         let settings = match self.is_known {
             true => cluster::settings(self.target.client, &visitors.client),
             false => Settings::default(),
         };
-        let (doors, peer) = doors(self.target, visitors);
-        Ports { settings, doors, peer }
+        let (refusals, peer) = refusals(self.target, visitors);
+        Ports { settings, refusals, peer }
     }
 
-    pub fn with(self, ports: Ports) -> Seen<'a> {
+    pub fn with(self, ports: Ports) -> Observed<'a> {
         let Self { target, baked, presented, answers: MemberAnswers { status, list, health }, .. } = self;
-        let Ports { settings, doors, peer } = ports;
+        let Ports { settings, refusals, peer } = ports;
         let endpoint = target.endpoint();
-        Seen { target, endpoint, status, list, health, doors, baked, presented, peer, settings }
+        Observed { target, endpoint, status, list, health, refusals, baked, presented, peer, settings }
     }
 }
 
@@ -169,7 +206,7 @@ enum Port {
     Peer,
 }
 
-/// Whoever must stay outside, port by port.
+/// The clients that each port must refuse.
 const DOORS: [(&str, Port, Visitor); 7] = [
     ("client port refuses plain HTTP", Port::Client, Visitor::Plain),
     ("client port refuses no certificate", Port::Client, Visitor::Nobody),
@@ -180,44 +217,45 @@ const DOORS: [(&str, Port, Visitor); 7] = [
     ("peer port refuses a client", Port::Peer, Visitor::Client),
 ];
 
-/// What each visitor met, and the certificates that the peer port showed to any of them.
-fn doors(target: &Target<'_>, visitors: &Visitors) -> (Vec<Door>, Result<Vec<Vec<u8>>, String>) {
-    // Where etcd cannot be told the peers' names, any certificate of the CA opens the peer port; a note says so.
+/// The result of each probe, and the certificates that the peer port sent in any of them.
+fn refusals(target: &Target<'_>, visitors: &Visitors) -> (Vec<RefusalProbe>, Result<Vec<Vec<u8>>, String>) {
+    // Where etcd cannot be configured with the peers' names, any certificate of the CA is accepted by the peer port; a
+    // note says so.
     let shut = |(_, port, visitor): &(&str, Port, Visitor)| {
         visitors.peers_by_name || (*port, *visitor) != (Port::Peer, Visitor::Client)
     };
-    let doors: Vec<_> = DOORS.into_iter().filter(shut).collect();
-    let tried = parallel::all(&doors, doors.len(), |(_, port, visitor)| {
+    let refusals: Vec<_> = DOORS.into_iter().filter(shut).collect();
+    let tried = parallel::all(&refusals, refusals.len(), |(_, port, visitor)| {
         let address = match port {
             Port::Client => Ok(target.client),
-            Port::Peer => target.peer.ok_or("only the client port of this node was given"),
+            Port::Peer => target.peer.ok_or("this node has only a client port to check"),
         };
         address.and_then(|address| try_as(*visitor, address, visitors))
     });
     let speaks_tls = |port| {
-        let same = doors.iter().zip(&tried).filter(|((_, other, _), _)| *other == port);
+        let same = refusals.iter().zip(&tried).filter(|((_, other, _), _)| *other == port);
         same.filter_map(|(_, visit)| visit.as_ref().ok()).any(|visit| !visit.presented.is_empty())
     };
     let judge = |((check, port, visitor), visit): (&(&'static str, Port, Visitor), &_)| {
         let visit: &Result<Visit, _> = visit;
         let answer = match visit {
-            // Whoever closes a connection without a word has refused it only if it serves TLS to others.
+            // A server that closes a connection silently has refused it only if it serves TLS to others.
             Ok(Visit { answer: Answer::Refused(how), .. })
                 if *visitor == Visitor::Plain && !speaks_tls(*port) =>
             {
-                let said = format!("{how}, but nobody speaks TLS there either");
+                let said = format!("{how}, but it does not speak TLS either");
                 Ok(Answer::Trouble(Trouble { fault: Fault::Unknown, said }))
             }
             Ok(visit) => Ok(visit.answer.clone()),
             Err(why) => Err(*why),
         };
-        Door { check, answer }
+        RefusalProbe { check, answer }
     };
-    let peer = doors
+    let peer = refusals
         .iter()
         .zip(&tried)
         .filter(|((_, port, visitor), _)| *port == Port::Peer && *visitor != Visitor::Plain);
-    let mut showed = Err("it showed none".to_owned());
+    let mut showed = Err("it sent none".to_owned());
     for (_, visit) in peer {
         match visit {
             Ok(visit) if !visit.presented.is_empty() => {
@@ -229,7 +267,7 @@ fn doors(target: &Target<'_>, visitors: &Visitors) -> (Vec<Door>, Result<Vec<Vec
             Err(why) => showed = Err((*why).to_owned()),
         }
     }
-    (doors.iter().zip(&tried).map(judge).collect(), showed)
+    (refusals.iter().zip(&tried).map(judge).collect(), showed)
 }
 
 fn try_as(visitor: Visitor, address: SocketAddr, visitors: &Visitors) -> Result<Visit, &'static str> {
@@ -239,8 +277,40 @@ fn try_as(visitor: Visitor, address: SocketAddr, visitors: &Visitors) -> Result<
         Visitor::Client => cluster::probe_tls(address, Some(&visitors.client)),
         Visitor::Stranger => {
             let stranger =
-                visitors.stranger.as_ref().ok_or("there is no certificate of another CA to try")?;
+                visitors.stranger.as_ref().ok_or("there is no certificate of another CA to try it with")?;
             cluster::probe_tls(address, Some(stranger))
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pulse(leader: u64, term: u64, troubles: &[Fault]) -> Pulse {
+        Pulse { view: Some((7, leader, term)), troubles: troubles.to_vec() }
+    }
+
+    /// Five emulated machines that had agreed on a leader: the health of two timed out, and the verdict was that they
+    /// had not met a quorum.
+    #[test]
+    fn a_member_that_is_slow_is_told_from_one_without_a_leader() {
+        let good = || pulse(1, 2, &[]);
+        let timed_out = Pulse { view: None, troubles: vec![Fault::Waiting; 2] };
+        let cases = [
+            (vec![good(), good(), good()], None),
+            (vec![good(), pulse(1, 2, &[Fault::Waiting])], Some(Motion::Slow)),
+            (vec![good(), timed_out], Some(Motion::Slow)),
+            (vec![good(), pulse(0, 2, &[Fault::NoLeader, Fault::NoLeader])], Some(Motion::Electing)),
+            (vec![good(), pulse(1, 3, &[])], Some(Motion::Electing)),
+            (vec![good(), pulse(2, 3, &[Fault::Waiting])], Some(Motion::Electing)),
+            // Other reasons to be unhealthy do not pass by themselves.
+            (vec![good(), pulse(1, 2, &[Fault::NoSpace])], None),
+            // Another cluster has a leader of its own.
+            (vec![good(), Pulse { view: Some((8, 2, 5)), troubles: vec![] }], None),
+        ];
+        for (pulses, want) in cases {
+            assert_eq!(motion_of(&pulses), want);
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::look::Seen;
+use super::look::Observed;
 use crate::bundle::Manifest;
 use crate::bundle::manifest::Node;
 use crate::causes::Fault;
@@ -11,19 +11,19 @@ use crate::etcd::ids::MemberId;
 use crate::report::Check;
 use crate::values::{Url, counted};
 
-/// What only a look at all members together tells.
-pub struct Known {
+/// Facts that only the answers of all members together show.
+pub struct ClusterView {
     /// Members of the bundle that the cluster has under another ID, by the ID in the bundle.
     replaced: BTreeMap<MemberId, u64>,
-    /// All that answer are of one cluster, which is not the bundle's.
+    /// All members that answer are of one cluster, which is not the bundle's.
     is_other_bundle: bool,
 }
 
-impl Known {
-    pub fn new(manifest: &Manifest, seen: &[Seen<'_>]) -> Self {
+impl ClusterView {
+    pub fn new(manifest: &Manifest, seen: &[Observed<'_>]) -> Self {
         let lists = seen.iter().filter_map(|one| one.list.as_ref().ok());
         let ours = lists.filter(|list| list.header.cluster_id == manifest.cluster.id.0).max_by_key(|list| {
-            // Of two lists the one that knows more names is the later one.
+            // Of two lists the one with more names is the later one.
             list.members.iter().filter(|member| !member.name.is_empty()).count()
         });
         let clusters: BTreeSet<u64> =
@@ -53,11 +53,11 @@ fn replaced(manifest: &Manifest, list: &MemberList) -> BTreeMap<MemberId, u64> {
 }
 
 /// # Errors
-/// What is wrong with its identity, and how it shows.
+/// The trouble with its identity, and the evidence.
 pub fn identity(
     manifest: &Manifest,
-    known: &Known,
-    one: &Seen<'_>,
+    known: &ClusterView,
+    one: &Observed<'_>,
     status: &Status,
 ) -> Result<String, (Fault, String)> {
     let (cluster, member) = (hex_id(status.header.cluster_id), hex_id(status.header.member_id));
@@ -74,14 +74,14 @@ pub fn identity(
     Err((fault, format!("its member ID is {member}; the bundle has {baked}")))
 }
 
-/// Whether a member's list is the one that the bundle has.
-pub fn check(manifest: &Manifest, known: &Known, one: &Seen<'_>) -> Check {
+/// Whether a member's list matches the bundle.
+pub fn check(manifest: &Manifest, known: &ClusterView, one: &Observed<'_>) -> Check {
     let (check, node) = ("member list as baked", Some(one.name()));
     let list = match (&one.list, &one.status) {
         (Ok(list), _) => list,
         (Err(_), Err(_)) => return Check::skipped(check, node, one.silence()),
         (Err(trouble), Ok(_)) if trouble.fault == Fault::NoLeader => {
-            return Check::skipped(check, node, "there is no leader to vouch for it");
+            return Check::skipped(check, node, "there is no leader to confirm it");
         }
         (Err(trouble), Ok(_)) => return Check::failed(check, node, trouble.fault, trouble.said.as_str()),
     };
@@ -102,14 +102,14 @@ pub fn check(manifest: &Manifest, known: &Known, one: &Seen<'_>) -> Check {
     }
 }
 
-fn compare(manifest: &Manifest, known: &Known, list: &MemberList) -> Vec<(Fault, String)> {
+fn compare(manifest: &Manifest, known: &ClusterView, list: &MemberList) -> Vec<(Fault, String)> {
     let cluster = hex_id(list.header.cluster_id);
     if list.header.cluster_id != manifest.cluster.id.0 {
         // Every member differs then; one sentence is enough.
         return vec![(known.other_cluster(), format!("it is the list of the cluster {cluster}"))];
     }
     let mut differences = Vec::new();
-    // A replaced member's own row says that its ID is another; here it is as good as the one in the bundle.
+    // The row of a replaced member says that its ID differs; here it counts as the one in the bundle.
     let is = |node: &Node, member: &ListedMember| {
         member.id == node.member_id.0 || known.replaced.get(&node.member_id) == Some(&member.id)
     };
@@ -126,8 +126,7 @@ fn compare(manifest: &Manifest, known: &Known, list: &MemberList) -> Vec<(Fault,
         if manifest.nodes.iter().all(|node| !is(node, member)) {
             let name = if member.name.is_empty() { "a member without a name" } else { &member.name };
             let learner = if member.is_learner { ", a learner" } else { "" };
-            differences
-                .push((Fault::Extra, format!("it has {name} ({}{learner}) besides", hex_id(member.id))));
+            differences.push((Fault::Extra, format!("it also has {name} ({}{learner})", hex_id(member.id))));
         }
     }
     differences
@@ -137,12 +136,12 @@ fn compare_member(node: &Node, member: &ListedMember) -> Option<(Fault, String)>
     let texts = |urls: &[Url]| urls.iter().map(ToString::to_string).collect::<Vec<_>>();
     let set = |urls: &[String]| urls.iter().cloned().collect::<BTreeSet<_>>();
     let name = &node.name;
-    // A founding member has its name from the start, and its client URLs only once it has come up.
+    // An initial member has its name from the start, and its client URLs only once it has come up.
     if member.name.is_empty() || member.client_urls.is_empty() {
         return Some((Fault::Unstarted, format!("{name} is not started")));
     }
     if member.name != name.as_str() {
-        return Some((Fault::NameDiffers, format!("{name} is called {}", member.name)));
+        return Some((Fault::NameDiffers, format!("{name} has the name {}", member.name)));
     }
     let urls = [
         ("peer", texts(&node.peer_urls), member.peer_urls.as_slice()),
@@ -157,7 +156,7 @@ fn compare_member(node: &Node, member: &ListedMember) -> Option<(Fault, String)>
     member.is_learner.then(|| (Fault::Learner, format!("{name} is a learner")))
 }
 
-pub fn same_lists(seen: &[Seen<'_>]) -> Check {
+pub fn same_lists(seen: &[Observed<'_>]) -> Check {
     let check = "same member list everywhere";
     let lists: Vec<_> = seen
         .iter()
@@ -233,8 +232,8 @@ mod tests {
         }
     }
 
-    fn known(replaced: BTreeMap<MemberId, u64>) -> Known {
-        Known { replaced, is_other_bundle: false }
+    fn known(replaced: BTreeMap<MemberId, u64>) -> ClusterView {
+        ClusterView { replaced, is_other_bundle: false }
     }
 
     fn as_baked() -> MemberList {
@@ -242,7 +241,7 @@ mod tests {
             id: node.member_id.0,
             name: node.name.to_string(),
             peer_urls: node.peer_urls.iter().map(ToString::to_string).collect(),
-            // In another order than the manifest has them.
+            // In another order than in the manifest.
             client_urls: node.client_urls.iter().rev().map(ToString::to_string).collect(),
             is_learner: false,
         };
@@ -268,7 +267,7 @@ mod tests {
         list.members[1].name.clear();
         let differences = compare(&manifest, &known(replaced(&manifest, &list)), &list);
         assert_eq!(differences, [(Fault::Unstarted, "cp-b is not started".to_owned())]);
-        // Somebody else at another address is no replacement.
+        // A member at another address is not a replacement.
         list.members[1].name = "cp-b".into();
         list.members[1].peer_urls = vec!["https://10.0.0.9:2380".into()];
         assert!(replaced(&manifest, &list).is_empty());
@@ -282,7 +281,7 @@ mod tests {
             (|list| _ = list.members.pop(), Fault::Missing, "cp-b (2) is not in it"),
             (|list| list.members[1].name = String::new(), Fault::Unstarted, "cp-b is not started"),
             (|list| list.members[1].client_urls.clear(), Fault::Unstarted, "cp-b is not started"),
-            (|list| list.members[1].name = "x".into(), Fault::NameDiffers, "cp-b is called x"),
+            (|list| list.members[1].name = "x".into(), Fault::NameDiffers, "cp-b has the name x"),
             (|list| list.members[1].is_learner = true, Fault::Learner, "cp-b is a learner"),
             (|list| _ = list.members[0].client_urls.pop(), Fault::UrlDiffers, "cp-a has the client URLs"),
             (|list| list.members[0].peer_urls[0].push('1'), Fault::UrlDiffers, "cp-a has the peer URLs"),

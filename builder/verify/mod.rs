@@ -1,4 +1,4 @@
-//! Asking a running cluster whether it is what the bundle holds, and saying what is wrong and why.
+//! Checks that a running cluster matches the bundle, and reports the differences and their likely causes.
 
 mod baked;
 mod certificates;
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use crate::bundle::Manifest;
 use crate::causes::Fault;
-use crate::cluster::{Authorities, Etcdctl, Identity, targets};
+use crate::cluster::{Authorities, Etcdctl, Identity, Target, targets};
 use crate::disk::{self, Scratch};
 use crate::failure::{Doing, Failure, Result};
 use crate::interrupt;
@@ -25,43 +25,47 @@ use crate::parallel;
 use crate::pki::Presented;
 use crate::report::{Check, Report};
 use crate::values::Epoch;
-use look::Asked;
+use baked::Baked;
+use look::{Asked, Motion, Observed, Visitors};
 
 /// PEM files in a bundle are a few kilobytes.
 const MAX_PEM_BYTES: u64 = 1 << 20;
 
 pub struct Options {
-    /// Today, which certificates are measured against.
+    /// Today's date, with which certificates are checked.
     pub now: Epoch,
-    /// Where a node's client port is reached instead of at its own address, by node: behind a forwarded port.
+    /// Other addresses of nodes' client ports, by node, such as a forwarded port.
     pub endpoints: BTreeMap<String, SocketAddr>,
-    /// A client certificate of another CA, which every port has to refuse.
+    /// A client certificate of an unknown CA, which every port must refuse.
     pub stranger: Option<Stranger>,
-    /// Leaves out the checks that write.
+    /// Omits the checks that write.
     pub read_only: bool,
 }
 
-/// A certificate that this cluster has never heard of, in PEM, with its key.
+/// A certificate of a CA that this cluster does not know, in PEM, with its key.
 #[derive(Clone)]
 pub struct Stranger {
     pub certificate: Vec<u8>,
     pub key: Vec<u8>,
 }
 
-/// Makes every check. What could not be checked is in the report as skipped.
+impl Stranger {
+    fn identity(&self) -> Result<Identity> {
+        Identity::from_pem(&self.certificate, &self.key)
+    }
+}
+
+/// Makes every check. Checks that could not be made are in the report as skipped.
 ///
 /// # Errors
-/// `Exit::Wrong` or `Exit::Untrusted` when the bundle itself is not fit to ask with; `Exit::Interrupted`.
+/// `Exit::Wrong` or `Exit::Untrusted` when the bundle itself cannot be used for requests; `Exit::Interrupted`.
 pub fn run(bundle: &Path, manifest: &Manifest, options: &Options) -> Result<Report> {
     let scratch = Scratch::swept("verify")?;
     let etcdctl = Etcdctl::new(bundle, manifest, scratch.path())?;
     let client = Client::read(bundle)?;
-    let visitors = look::Visitors {
+    let visitors = Visitors {
         client: client.identity,
-        stranger: match &options.stranger {
-            Some(stranger) => Some(Identity::from_pem(&stranger.certificate, &stranger.key)?),
-            None => None,
-        },
+        stranger: options.stranger.as_ref().map(Stranger::identity).transpose()?,
         peers_by_name: manifest.etcd.peers_by_name,
         authorities: client.authorities,
     };
@@ -69,31 +73,22 @@ pub fn run(bundle: &Path, manifest: &Manifest, options: &Options) -> Result<Repo
     let baked = parallel::all(&targets, targets.len(), |target| baked::read(bundle, manifest, target.node));
     let baked = baked.into_iter().collect::<Result<Vec<_>>>()?;
     let pairs: Vec<_> = targets.iter().zip(&baked).collect();
-    let (asked, times) = ask_until_at_rest(|| {
-        let asked = parallel::all(&pairs, pairs.len(), |(target, baked)| {
-            look::ask(target, baked, &etcdctl, &visitors)
-        });
-        interrupt::check().map(|()| asked)
-    })?;
-    let ports = parallel::all(&asked, asked.len(), |asked| asked.ports(&visitors));
-    let seen: Vec<_> = asked.into_iter().zip(ports).map(|(asked, ports)| asked.with(ports)).collect();
-    interrupt::check()?;
+    let Look { seen, times, motion } = look_at_members(&pairs, &etcdctl, &visitors)?;
 
     let mut checks = checks::all(manifest, &seen, &etcdctl);
     interrupt::check()?;
     let mut notes: Vec<String> = etcdctl.note.iter().cloned().collect();
-    if times > 1 {
-        notes.push(format!("the members were asked {times} times, for they were choosing a leader"));
-    }
+    notes.extend(motion.map(|motion| notes::asked_again(times, motion)));
     if options.read_only {
         notes.push("read-only: no test keys were written".to_owned());
     } else {
-        // The scratch directory's name is the only one of its kind on this machine, by chance elsewhere too.
+        // The name of the scratch directory is unique on this machine, and random, so probably unique elsewhere.
         let unique = scratch.path().file_name().and_then(|name| name.to_str()).unwrap_or("kiln-verify");
-        checks.extend(writes::check(manifest, &seen, &etcdctl, unique));
+        let at_once = at_once(motion, seen.len());
+        checks.extend(writes::check(manifest, &seen, &etcdctl, unique, at_once));
         interrupt::check()?;
     }
-    checks.extend(checks::doors(&seen));
+    checks.extend(checks::refusals(&seen));
     let (whom, trusts_more) = trust::check(&client.certificate, &seen);
     checks.extend(whom);
     let (of_options, untold) = notes::options(&seen);
@@ -108,14 +103,49 @@ pub fn run(bundle: &Path, manifest: &Manifest, options: &Options) -> Result<Repo
     notes.extend(certificates::note(manifest, options.now));
     notes.extend(trusts_more);
     if !manifest.etcd.peers_by_name {
-        let note = "any certificate of this CA gets onto the peer port: this release and configuration cannot tell peers by name";
+        let note = "the peer port accepts every certificate of this CA: this release and configuration cannot check the names of peers";
         notes.push(note.to_owned());
     }
     let cluster = (manifest.cluster.name.to_string(), manifest.cluster.id.to_string());
-    Ok(Report::new(cluster, seen.iter().map(look::Seen::member).collect(), checks, notes))
+    Ok(Report::new(cluster, seen.iter().map(Observed::member).collect(), checks, notes))
 }
 
-/// What a bundle has for its clients.
+/// The answers and the behaviour of the members.
+struct Look<'a> {
+    seen: Vec<Observed<'a>>,
+    /// The number of rounds of requests.
+    times: usize,
+    /// The reason for the last of the rounds but the first.
+    motion: Option<Motion>,
+}
+
+fn look_at_members<'a>(
+    members: &[(&'a Target<'a>, &'a Baked)],
+    etcdctl: &'a Etcdctl,
+    visitors: &Visitors,
+) -> Result<Look<'a>> {
+    let (asked, times, motion) = ask_until_at_rest(|motion| {
+        let asked = parallel::all(members, at_once(motion, members.len()), |(target, baked)| {
+            look::ask(target, baked, etcdctl, visitors)
+        });
+        interrupt::check().map(|()| asked)
+    })?;
+    let ports = parallel::all(&asked, at_once(motion, asked.len()), |asked| asked.ports(visitors));
+    interrupt::check()?;
+    let seen = asked.into_iter().zip(ports).map(|(asked, ports)| asked.with(ports)).collect();
+    Ok(Look { seen, times, motion })
+}
+
+/// The number of members that are asked at the same time: on a machine that is too slow for all of them, one after the
+/// other.
+fn at_once(motion: Option<Motion>, members: usize) -> usize {
+    match motion {
+        Some(Motion::Slow) => 1,
+        Some(Motion::Electing) | None => members,
+    }
+}
+
+/// The files for clients in a bundle.
 struct Client {
     certificate: Presented,
     identity: Identity,
@@ -138,31 +168,44 @@ impl Client {
     }
 }
 
-/// How long members may take to agree on a leader. An election ends within a few election timeouts (raft's are a second, and
-/// chance adds up to another); a cluster without a quorum stays as it is.
+/// The time for members to agree on a leader. An election takes a few election timeouts (raft's are a second, plus up
+/// to another at random); a cluster without a quorum does not change.
 ///
-/// Emulated machines without KVM need several tries of some seconds: being asked is itself much work for them.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Emulated machines without KVM need several rounds of some seconds: answering is itself much work for them.
+const ELECTION_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Between two questions.
-const PAUSE: Duration = Duration::from_secs(2);
+/// The time for members that have a leader to answer in time. They have a quorum, so there is something to wait for.
+const SLOWNESS_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What the members answer, and how often they were asked.
-fn ask_until_at_rest<'a>(ask: impl Fn() -> Result<Vec<Asked<'a>>>) -> Result<(Vec<Asked<'a>>, usize)> {
+/// The time between two rounds.
+const POLL_INTERVAL: Duration = Duration::from_secs(2);
+
+/// The answers of the members, the number of rounds, and the reason for the last one but the first.
+fn ask_until_at_rest<'a>(
+    ask: impl Fn(Option<Motion>) -> Result<Vec<Asked<'a>>>,
+) -> Result<(Vec<Asked<'a>>, usize, Option<Motion>)> {
     let begun = Instant::now();
     let mut times = 1;
+    let mut reason = None;
     loop {
-        let asked = ask()?;
-        if !look::is_in_motion(&asked) || begun.elapsed() >= PATIENCE {
-            return Ok((asked, times));
+        let asked = ask(reason)?;
+        let motion = look::motion(&asked);
+        let patience = match motion {
+            None => return Ok((asked, times, reason)),
+            Some(Motion::Electing) => ELECTION_TIMEOUT,
+            Some(Motion::Slow) => SLOWNESS_TIMEOUT,
+        };
+        if begun.elapsed() >= patience {
+            return Ok((asked, times, reason));
         }
-        std::thread::sleep(PAUSE);
+        reason = motion;
+        std::thread::sleep(POLL_INTERVAL);
         times += 1;
     }
 }
 
-/// Releases up to 3.5.27 say "permission denied" to most questions of a user that there is not; one answer that names the
-/// reason tells what the others mean.
+/// Releases up to 3.5.27 answer most requests of a user that does not exist with "permission denied"; one answer that
+/// names the reason explains the others.
 fn know_the_user(checks: &mut [Check]) {
     if !checks.iter().any(|check| check.fault == Some(Fault::NoUser)) {
         return;

@@ -1,17 +1,27 @@
-//! What the reader of a report should know besides: the quorum that is left, and what was not, or could not be, compared.
+//! Further information in a report: the remaining quorum, and what was not, or could not be, compared.
 
 use std::collections::BTreeSet;
 
-use super::look::{Door, Seen};
+use super::look::{Motion, Observed, RefusalProbe};
 use crate::bundle::Manifest;
 use crate::causes::Fault;
 use crate::cluster::Answer;
 use crate::report::Check;
 use crate::values::counted;
 
-/// How many failures the cluster still tolerates, when not every member is well. `None` when all are, or none answers.
-pub fn quorum(seen: &[Seen<'_>]) -> Option<String> {
-    // The members are those that the cluster counts; a learner has no vote.
+/// The number of rounds of requests, and the reason for the last one.
+pub fn asked_again(times: usize, motion: Motion) -> String {
+    let why = match motion {
+        Motion::Electing => "because they were electing a leader",
+        Motion::Slow => "the last time one by one, because some did not answer in time",
+    };
+    format!("the members were asked {times} times, {why}")
+}
+
+/// How many failures the cluster still tolerates, when not every member is healthy. `None` when all are, or none
+/// answers.
+pub fn quorum(seen: &[Observed<'_>]) -> Option<String> {
+    // The members are those in the cluster's own list; a learner has no vote.
     let list = seen.iter().find_map(|one| one.list.as_ref().ok());
     let voters =
         list.map_or(seen.len(), |list| list.members.iter().filter(|member| !member.is_learner).count());
@@ -27,19 +37,20 @@ pub fn quorum(seen: &[Seen<'_>]) -> Option<String> {
         counted(voters, "member")
     );
     Some(match healthy.checked_sub(quorum) {
-        None => format!("{what}: the cluster takes no writes"),
-        Some(0) => format!("{what}: no further member may fail"),
-        Some(spare) => format!("{what}: {} may still fail", counted(spare, "member")),
+        None => format!("{what}: the cluster rejects writes"),
+        Some(0) => format!("{what}: the cluster tolerates no further failure"),
+        Some(spare) => format!("{what}: the cluster tolerates {}", counted(spare, "more failure")),
     })
 }
 
-/// Members whose client port answers and whose peer port cannot be reached from here. Nothing has to be wrong with that.
-pub fn closed_peer_ports(seen: &[Seen<'_>]) -> Option<String> {
-    let is_closed = |one: &&Seen<'_>| {
-        let unreachable = |door: &Door| matches!(&door.answer, Ok(Answer::Trouble(trouble)) if trouble.fault == Fault::Unreachable);
-        one.status.is_ok() && one.peer.is_err() && one.doors.iter().any(unreachable)
+/// Members whose client port answers and whose peer port cannot be reached from here, which is not necessarily a
+/// fault.
+pub fn closed_peer_ports(seen: &[Observed<'_>]) -> Option<String> {
+    let is_closed = |one: &&Observed<'_>| {
+        let unreachable = |door: &RefusalProbe| matches!(&door.answer, Ok(Answer::Trouble(trouble)) if trouble.fault == Fault::Unreachable);
+        one.status.is_ok() && one.peer.is_err() && one.refusals.iter().any(unreachable)
     };
-    let names: Vec<_> = seen.iter().filter(is_closed).map(Seen::name).collect();
+    let names: Vec<_> = seen.iter().filter(is_closed).map(Observed::name).collect();
     (!names.is_empty()).then(|| {
         format!(
             "the peer port of {} is closed to this machine, as by a firewall: to check it, run kiln verify where both \
@@ -49,8 +60,8 @@ pub fn closed_peer_ports(seen: &[Seen<'_>]) -> Option<String> {
     })
 }
 
-/// Whether each member runs with the options of the bundle; and what could not be compared, as notes.
-pub fn options(seen: &[Seen<'_>]) -> (Vec<Check>, Vec<String>) {
+/// Whether each member runs with the options of the bundle; and notes about options that could not be compared.
+pub fn options(seen: &[Observed<'_>]) -> (Vec<Check>, Vec<String>) {
     let check = "options as baked";
     let mut checks = Vec::new();
     let mut untold = BTreeSet::new();
@@ -69,7 +80,7 @@ pub fn options(seen: &[Seen<'_>]) -> (Vec<Check>, Vec<String>) {
         checks.push(if !compared.differences.is_empty() {
             Check::failed(check, node, Fault::OtherOptions, compared.differences.join("; "))
         } else if compared.held.is_empty() {
-            Check::skipped(check, node, "it tells nothing of its options")
+            Check::skipped(check, node, "it reports none of its options")
         } else {
             Check::ok(check, node, compared.held.join(", "))
         });
@@ -77,20 +88,20 @@ pub fn options(seen: &[Seen<'_>]) -> (Vec<Check>, Vec<String>) {
     let mut notes = Vec::new();
     if !untold.is_empty() {
         let list: Vec<_> = untold.into_iter().collect();
-        notes.push(format!("not checked, because etcd does not tell: {}", list.join(", ")));
+        notes.push(format!("not checked, because etcd does not report it: {}", list.join(", ")));
     }
     (checks, notes)
 }
 
-/// Members whose etcd is older than the bundle: what it reads at its start only, the configuration and the CA, it has
-/// from an earlier one. Nothing is wrong with that as long as these are the same.
-pub fn started_before(manifest: &Manifest, seen: &[Seen<'_>]) -> Option<String> {
+/// Members whose etcd was started before the bundle was built: the configuration and the CA, which it reads only at
+/// its start, are those of an earlier bundle. That is not a fault as long as they are the same.
+pub fn started_before(manifest: &Manifest, seen: &[Observed<'_>]) -> Option<String> {
     let is_before =
-        |one: &&Seen<'_>| one.settings.started.is_some_and(|started| started < manifest.epoch.seconds());
-    let names: Vec<_> = seen.iter().filter(is_before).map(Seen::name).collect();
+        |one: &&Observed<'_>| one.settings.started.is_some_and(|started| started < manifest.epoch.seconds());
+    let names: Vec<_> = seen.iter().filter(is_before).map(Observed::name).collect();
     (!names.is_empty()).then(|| {
         format!(
-            "etcd on {} was started before this bundle's date; what it reads at its start only is from then",
+            "etcd on {} was started before this bundle's date; it still runs with the options that it read then",
             names.join(", ")
         )
     })

@@ -1,16 +1,16 @@
-//! The options that a node's etcd is to run with, from its unit and its configuration as they lie in the bundle, held
-//! against what the member tells of itself.
+//! The options of a node's etcd, from its unit and its configuration in the bundle, compared with those that the
+//! member reports.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::cluster::Settings;
 use crate::etcd::keys;
 
-/// `DefaultQuotaBytes` of server/storage/quota.go: what 0, or nothing, stands for.
+/// `DefaultQuotaBytes` of server/storage/quota.go: the meaning of 0, or of no value.
 const DEFAULT_QUOTA: f64 = 2_147_483_648.0;
 
-/// Options that other checks hold to the bundle: the member's identity and URLs by its member list, the certificates by
-/// what the ports show, who is let in by trying.
+/// Options that other checks cover: the member's identity and URLs by its member list, the certificates by those that
+/// the ports send, and the accepted clients by probes.
 const SEEN_ELSEWHERE: [&str; 17] = [
     "name",
     "listen-peer-urls",
@@ -19,7 +19,7 @@ const SEEN_ELSEWHERE: [&str; 17] = [
     "advertise-client-urls",
     "initial-cluster",
     "initial-cluster-token",
-    // It says how a member came to be, and is not looked at by one that has data.
+    // It describes how a member was created; etcd ignores it when there is data.
     "initial-cluster-state",
     "cert-file",
     "key-file",
@@ -32,34 +32,34 @@ const SEEN_ELSEWHERE: [&str; 17] = [
     "peer-cert-allowed-cn",
 ];
 
-/// Options that a member tells of whatever way it was given them.
+/// Options that a member reports however they were set.
 const TOLD: [&str; 5] =
     ["quota-backend-bytes", "metrics", "enable-pprof", "tls-min-version", "tls-max-version"];
 
 /// The options of one node's etcd.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Options {
-    /// The program first.
+    /// The arguments, beginning with the program.
     pub command: Vec<String>,
-    /// By flag, wherever the node's style puts them; `None` when the file that holds them is not one that Kiln wrote.
+    /// By flag, for all styles; `None` when the file with them was not written by Kiln.
     values: Option<BTreeMap<String, String>>,
 }
 
-/// What came of comparing.
+/// The result of a comparison.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Compared {
     pub differences: Vec<String>,
-    /// What was compared.
+    /// The options that were compared.
     pub held: Vec<&'static str>,
-    /// Options of the bundle about which etcd tells a client nothing.
+    /// Options of the bundle that etcd does not report to clients.
     pub untold: BTreeSet<String>,
 }
 
 impl Options {
     /// From the node's units, by path, and from the file that the command line names.
     ///
-    /// `None` when no unit, or more than one, starts `program`, or when one of its lines means more to systemd than Kiln
-    /// writes: the command line is not known then.
+    /// `None` when no unit, or more than one, starts `program`, or when one of its lines has a meaning for systemd
+    /// that Kiln's units do not use: the command line is then unknown.
     pub fn read(
         program: &str,
         units: &BTreeMap<String, String>,
@@ -101,14 +101,16 @@ impl Options {
             by_command = flags(&self.command[1..]).keys().any(|flag| flag != "config-file");
         }
         let Some(values) = &self.values else {
-            compared.untold.insert("what is in its configuration, which Kiln did not write".to_owned());
+            compared
+                .untold
+                .insert("the options in its configuration file, which Kiln did not write".to_owned());
             return compared;
         };
         let value = |flag: &str| values.get(flag).map_or("", String::as_str);
         let mut judge = |what: &'static str, is: Option<String>, want: &str| {
             let Some(is) = is else { return };
             compared.held.push(what);
-            // The command line has said it already where the flag stands in it.
+            // A difference in a flag on the command line has been reported already.
             let said = |text: &String| text.split(' ').next() == Some(what);
             if is != want && !compared.differences.iter().any(said) {
                 compared.differences.push(format!("{what} is {is}, not {want}"));
@@ -136,7 +138,7 @@ impl Options {
     }
 }
 
-/// What two command lines differ in, flag by flag.
+/// The differences of two command lines, flag by flag.
 fn differences(baked: &[String], running: &[String]) -> Vec<String> {
     let mut all = Vec::new();
     if baked.first() != running.first() {
@@ -165,7 +167,7 @@ fn differences(baked: &[String], running: &[String]) -> Vec<String> {
     all
 }
 
-/// Flags as Go's package flag reads them: one or two dashes, the value behind `=` or in the next argument.
+/// Flags as Go's package flag parses them: one or two dashes, the value after `=` or in the next argument.
 fn flags(arguments: &[String]) -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
     let mut rest = arguments.iter().peekable();
@@ -173,7 +175,7 @@ fn flags(arguments: &[String]) -> BTreeMap<String, String> {
         let name = argument.trim_start_matches('-');
         let (name, value) = match name.split_once('=') {
             Some((name, value)) => (name, value.to_owned()),
-            // A boolean flag takes none.
+            // A boolean flag has none.
             None if rest.peek().is_none_or(|next| next.starts_with('-')) => (name, "true".to_owned()),
             None => (name, rest.next().cloned().unwrap_or_default()),
         };
@@ -182,8 +184,8 @@ fn flags(arguments: &[String]) -> BTreeMap<String, String> {
     all
 }
 
-/// The command line of a unit as `render` writes it: words bare or in double quotes, `%%` and `$$` for themselves. `None`
-/// for anything else that systemd would understand.
+/// The command line of a unit as `render` writes it: words bare or in double quotes, `%%` and `$$` as escapes. `None`
+/// for anything else that systemd would interpret.
 fn exec_start(unit: &str) -> Option<Vec<String>> {
     let mut lines = unit.lines().skip_while(|line| !line.starts_with("ExecStart="));
     let mut text = String::new();
@@ -221,7 +223,8 @@ fn exec_start(unit: &str) -> Option<Vec<String>> {
     (!quoted && !words.is_empty()).then_some(words)
 }
 
-/// etcd's configuration file as `render` writes it, by flag: a map of JSON scalars and lists, with one level of sections.
+/// etcd's configuration file as `render` writes it, by flag: a map of JSON scalars and lists, with one level of
+/// sections.
 fn yaml_values(text: &str) -> Option<BTreeMap<String, String>> {
     let mut values = BTreeMap::new();
     let mut section = String::new();
@@ -244,7 +247,7 @@ fn yaml_values(text: &str) -> Option<BTreeMap<String, String>> {
             section.clear();
         }
         let value: serde_json::Value = serde_json::from_str(value).ok()?;
-        // What exists in the file only has no flag; its own name will do.
+        // An option of the file only has no flag; its own name is used instead.
         values.insert(keys::flag_name(&key).unwrap_or(key), scalar(&value)?);
     }
     Some(values)

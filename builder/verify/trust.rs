@@ -1,11 +1,12 @@
-//! Whose certificates a member takes, by the names of the CAs that it asks for. Kiln has no key of a CA next to this
-//! cluster's, of which it could try a certificate; but where a CA above this one is named, that CA's others get in.
-//! What is shown is names, not keys; that names alone open no port, the strangers of `look` show.
+//! The CAs whose certificates a member accepts, by the names in its certificate request. Kiln has no key of a sibling
+//! of this cluster's CA, so it cannot probe with a certificate of one; but where a CA above this one is named,
+//! certificates of its other CAs are accepted. Only names are compared here, not keys; the probes of `look` show that
+//! names alone do not open a port.
 
 use x509_cert::der::Decode;
 use x509_cert::name::Name;
 
-use super::look::Seen;
+use super::look::Observed;
 use crate::causes::Fault;
 use crate::cluster::{CaNames, asked_for};
 use crate::parallel;
@@ -13,12 +14,12 @@ use crate::pki::Presented;
 use crate::report::Check;
 use crate::values::printable;
 
-/// A row for each port of each node; and a note where more than one CA is trusted, as the bundle wants it. `own` is the
-/// bundle's client certificate.
-pub fn check(own: &Presented, seen: &[Seen<'_>]) -> (Vec<Check>, Option<String>) {
+/// A row for each port of each node; and a note where more than one CA is trusted, according to the bundle. `own` is
+/// the bundle's client certificate.
+pub fn check(own: &Presented, seen: &[Observed<'_>]) -> (Vec<Check>, Option<String>) {
     let issuer = own.issuer_der();
     let asked = parallel::all(seen, seen.len(), |one| {
-        let peer = one.target.peer.ok_or_else(|| "only the client port of this node was given".to_owned());
+        let peer = one.target.peer.ok_or_else(|| "this node has only a client port to check".to_owned());
         (asked_for(one.target.client), peer.and_then(asked_for))
     });
     let mut above = CaNames::new();
@@ -32,15 +33,15 @@ pub fn check(own: &Presented, seen: &[Seen<'_>]) -> (Vec<Check>, Option<String>)
     checks.append(&mut of_peers);
     let note = (!above.is_empty()).then(|| {
         format!(
-            "the members of this bundle let in certificates of every CA below {}, too; build it again with this kiln and bring \
-             the nodes their new files",
+            "the members of this bundle also accept certificates of every CA below {}; build it again with this version of Kiln \
+             and copy the new files to the nodes",
             list(&above)
         )
     });
     (checks, note)
 }
 
-fn judge(check: &str, one: &Seen<'_>, baked: &CaNames, named: Result<CaNames, String>) -> Check {
+fn judge(check: &str, one: &Observed<'_>, baked: &CaNames, named: Result<CaNames, String>) -> Check {
     let node = Some(one.name());
     match named {
         _ if one.status.is_err() => Check::skipped(check, node, one.silence()),

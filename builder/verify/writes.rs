@@ -1,8 +1,10 @@
-//! Writing through each member, reading it at all others, and taking it away again.
+//! Writes through each member, reads the value from all others, and deletes it.
 //!
-//! What is written hangs on a lease: whatever happens to this program, etcd deletes it when the lease ends.
+//! The keys have a lease: even if this program is killed, etcd deletes them when the lease ends.
 
-use super::look::Seen;
+use base64ct::{Base64, Encoding};
+
+use super::look::Observed;
 use crate::bundle::Manifest;
 use crate::causes::Fault;
 use crate::cluster::{Etcdctl, Lease, Range, Trouble, Written, hex_id};
@@ -10,28 +12,34 @@ use crate::parallel;
 use crate::report::Check;
 use crate::values::counted;
 
-/// Every key that verify ever writes begins with this.
+/// The prefix of every key that verify writes.
 pub const PREFIX: &str = "kiln/verify/";
 
-/// Seconds until etcd deletes the keys by itself. Writing and reading take a few, or as many as etcdctl's deadlines.
+/// Seconds until etcd deletes the keys by itself. Writing and reading take a few, or as many as etcdctl's timeouts.
 const LEASE: &str = "60";
 
-/// A row per member that was written through, and one for the clearing up.
-pub fn check(manifest: &Manifest, seen: &[Seen<'_>], etcdctl: &Etcdctl, unique: &str) -> Vec<Check> {
+/// A row per member that was written through, and one for the cleanup. `at_once` members are asked at a time.
+pub fn check(
+    manifest: &Manifest,
+    seen: &[Observed<'_>],
+    etcdctl: &Etcdctl,
+    unique: &str,
+    at_once: usize,
+) -> Vec<Check> {
     let prefix = format!("{PREFIX}{unique}/");
     let able: Vec<_> = seen.iter().filter(|one| reason_against(manifest, one).is_none()).collect();
-    // Ctrl-C stops no write: one that is stopped half-way may come after the clearing up.
+    // Ctrl-C does not stop a write: one that is stopped half-way may take effect after the cleanup.
     let lease = first(&able, |one| etcdctl.clear_up::<Lease>(&one.endpoint, &["lease", "grant", LEASE]));
-    let put = |one: &&Seen<'_>| {
+    let put = |one: &&Observed<'_>| {
         let lease = lease.as_ref().map_err(Trouble::clone)?;
         let (lease, key) = (format!("--lease={}", hex_id(lease.id)), format!("{prefix}{}", one.name()));
         etcdctl.clear_up::<Written>(&one.endpoint, &["put", &lease, &key, unique])
     };
-    let put = parallel::all(&able, able.len(), put);
-    let read = parallel::all(&able, able.len(), |one| {
+    let put = parallel::all(&able, at_once, put);
+    let read = parallel::all(&able, at_once, |one| {
         etcdctl.ask::<Range>(&one.endpoint, &["get", "--prefix", &prefix])
     });
-    // Whatever came of it: nothing that was written stays.
+    // Whatever the result, no written key stays.
     let cleared = match &lease {
         Ok(lease) => {
             let revoke = ["lease", "revoke", &hex_id(lease.id)];
@@ -61,24 +69,22 @@ pub fn check(manifest: &Manifest, seen: &[Seen<'_>], etcdctl: &Etcdctl, unique: 
     checks.push(match cleared {
         _ if put.iter().all(is_unwritten) => Check::skipped(CLEARED, None, "nothing was written"),
         Ok(()) => Check::ok(CLEARED, None, "none is left"),
-        Err(trouble) => Check::failed(
-            CLEARED,
-            None,
-            trouble.fault,
-            format!(
-                "keys below {prefix} may be there for another {LEASE} seconds; then etcd deletes them: {}",
-                trouble.said
-            ),
-        ),
+        Err(trouble) => uncleared(&trouble, &prefix),
     });
     checks
+}
+
+fn uncleared(trouble: &Trouble, prefix: &str) -> Check {
+    let what =
+        format!("keys below {prefix} may be there for another {LEASE} seconds; then etcd deletes them");
+    Check::failed(CLEARED, None, trouble.fault, format!("{what}: {}", trouble.said))
 }
 
 const READ: &str = "a write reaches every member";
 const CLEARED: &str = "test keys deleted";
 
-/// The first good answer, or the last trouble.
-fn first<T>(able: &[&Seen<'_>], ask: impl Fn(&Seen<'_>) -> Result<T, Trouble>) -> Result<T, Trouble> {
+/// The first successful answer, or the last trouble.
+fn first<T>(able: &[&Observed<'_>], ask: impl Fn(&Observed<'_>) -> Result<T, Trouble>) -> Result<T, Trouble> {
     let mut last = Err(Trouble { fault: Fault::Unknown, said: "no member could be asked".into() });
     for one in able {
         last = ask(one);
@@ -89,42 +95,44 @@ fn first<T>(able: &[&Seen<'_>], ask: impl Fn(&Seen<'_>) -> Result<T, Trouble>) -
     last
 }
 
-/// Whether etcd has said that it did not write; after any other trouble it may have.
+/// Whether etcd has reported that it did not write; after any other error it may have written.
 fn is_unwritten(put: &Result<Written, Trouble>) -> bool {
     put.as_ref()
         .is_err_and(|trouble| matches!(trouble.fault, Fault::NoUser | Fault::Permission | Fault::NoSpace))
 }
 
-/// Why nothing is written through a member.
-fn reason_against(manifest: &Manifest, one: &Seen<'_>) -> Option<&'static str> {
+/// The reason why nothing is written through a member.
+fn reason_against(manifest: &Manifest, one: &Observed<'_>) -> Option<&'static str> {
     match (&one.status, &one.health) {
         (Err(_), _) => Some(one.silence()),
-        // What is somebody else's is not written to.
+        // Nothing is written to another cluster.
         (Ok(status), _) if status.header.cluster_id != manifest.cluster.id.0 => {
             Some("it belongs to another cluster")
         }
-        // Without a quorum a write would only wait for its deadline.
+        // Without a quorum a write would only wait for its timeout.
         (_, Err(_)) => Some("it is not healthy"),
         (Ok(_), Ok(())) => None,
     }
 }
 
-/// A write that was acknowledged: through whom, that member's place among the able ones, the revision it made.
+/// An acknowledged write: the member, its index among the usable ones, and the revision that it made.
 struct Write<'a> {
-    one: &'a Seen<'a>,
+    one: &'a Observed<'a>,
     at: usize,
     revision: u64,
 }
 
 fn read_everywhere(
     write: &Write<'_>,
-    able: &[&Seen<'_>],
+    able: &[&Observed<'_>],
     read: &[Result<Range, Trouble>],
     prefix: &str,
     unique: &str,
 ) -> Check {
     let one = write.one;
-    let (key, value) = (base64(format!("{prefix}{}", one.name()).as_bytes()), base64(unique.as_bytes()));
+    // In base64, as Go's JSON writes bytes.
+    let base64 = |text: &str| Base64::encode_string(text.as_bytes());
+    let (key, value) = (base64(&format!("{prefix}{}", one.name())), base64(unique));
     let mut readers = 0;
     for (index, (reader, range)) in able.iter().zip(read).enumerate() {
         match range {
@@ -147,32 +155,4 @@ fn read_everywhere(
         _ => format!("revision {revision}, read at {}", counted(readers, "other")),
     };
     Check::ok(READ, Some(one.name()), detail)
-}
-
-/// RFC 4648 with padding, as Go's JSON writes bytes.
-fn base64(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let byte = |at: usize| u32::from(chunk.get(at).copied().unwrap_or(0));
-        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for at in 0..4 {
-            let index = (bits >> (18 - 6 * at)) & 63;
-            text.push(if at > chunk.len() { '=' } else { char::from(ALPHABET[index as usize]) });
-        }
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn base64_as_in_rfc_4648() {
-        let cases = [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")];
-        for (text, want) in cases {
-            assert_eq!(base64(text.as_bytes()), want);
-        }
-    }
 }

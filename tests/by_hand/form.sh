@@ -1,6 +1,6 @@
 #!/bin/sh
-# Forms a cluster from a bundle without Kiln, as somebody with a README would: form.sh BUNDLE DIRECTORY.
-# Runs inside user, network, mount and PID namespaces of its own, which take everything along when they end.
+# Forms a cluster from a bundle without Kiln, following the README: form.sh BUNDLE DIRECTORY. Runs inside user,
+# network, mount and PID namespaces of its own, which are removed with all their processes.
 set -eu
 bundle=$1 work=$2
 mount -t tmpfs none /run
@@ -18,7 +18,7 @@ for node in cp-a cp-b cp-c; do
         fi
     done
     mount --rbind /dev "$root/dev"
-    # The address that the unpacked network file gives to the card.
+    # The address of the card according to the unpacked network file.
     address=$(sed -n 's/^Address=//p' "$root/etc/systemd/network/05-kiln.network")
     ip netns add "$node"
     ip link add "$node" type veth peer name eth0 netns "$node"
@@ -32,7 +32,7 @@ for node in cp-a cp-b cp-c; do
     # shellcheck disable=SC2086 # the unit's words
     ip netns exec "$node" chroot "$work/$node" $command >"$work/$node.log" 2>&1 &
 done
-# What the node's own files tell root's etcdctl; a minute is far more than an election takes.
+# The settings in the node's own files for root's etcdctl; a minute is far more than an election takes.
 for try in $(seq 60); do
     # shellcheck disable=SC2046 # a word per variable
     if env -i PATH="$PATH" $(grep '^ETCDCTL_' "$work/cp-a/etc/etcd/etcdctl.env") \

@@ -1,5 +1,5 @@
-# data-disk.sh as it is baked, on real block devices: sourced by the test of the data disk. $script is the script, $work an
-# empty directory; runs in a mount namespace of its own, as root.
+# The bundle's data-disk.sh, on real block devices: sourced by the test of the data disk. $script is the script, $work
+# an empty directory; runs in a mount namespace of its own, as root.
 set -eu
 mkdir "$work/data" "$work/etc"
 sed -e "s#^data=.*#data=$work/data#" -e "s#^disk=.*#disk=$work/disk#" -e "s#/etc/kiln/has-data-disk#$work/etc/has#" \
@@ -7,12 +7,12 @@ sed -e "s#^data=.*#data=$work/data#" -e "s#^disk=.*#disk=$work/disk#" -e "s#/etc
 image=$work/image
 trap '[ ! -e "$work/disk" ] || losetup -d "$(readlink "$work/disk")"' EXIT
 
-# blank BYTES: a disk without anything on it.
+# blank BYTES: an empty disk.
 blank() {
     rm -f "$image"
     truncate -s "$1" "$image"
 }
-# at OFFSET: bytes from stdin onto it.
+# at OFFSET: writes stdin to it at this offset.
 at() { dd of="$image" bs=65536 oflag=seek_bytes seek="$1" conv=notrunc status=none; }
 attach() {
     ln -s "$(losetup -f --show "$@" "$image")" "$work/disk"
@@ -30,7 +30,7 @@ start() {
     code=0
     sh "$work/data-disk.sh" >"$work/said" 2>&1 || code=$?
 }
-# refused CASE WORDS: it exits with 74, says why, and leaves every byte as it was.
+# refused CASE WORDS: it exits with 74, says why, and changes no byte.
 refused() {
     before=$(sha256sum <"$image")
     start

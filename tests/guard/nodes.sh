@@ -15,7 +15,7 @@ node() {
     mount --bind /dev "$lab/$1/root/dev"
     : >"$lab/$1/console"
     mount --bind "$lab/$1/console" "$lab/$1/root/dev/console"
-    # As at a boot: the account, and what is its own.
+    # As at a boot: the account, and the owners of its files.
     systemd-sysusers --root="$lab/$1/root" etcd.conf >/dev/null 2>&1
     systemd-tmpfiles --root="$lab/$1/root" --create --prefix=/etc/etcd --prefix=/var/lib/etcd etcd.conf
     ip netns add "$1"
@@ -40,7 +40,8 @@ as_etcd() { local where
     ip netns exec "$where" env -i PATH="$PATH" chroot --userspec=etcd:etcd "$lab/$where/root" "$@"
 }
 
-# become NAME UNIT COMMAND…: this process is that command of that unit, on a machine that has a proxy for all services.
+# become NAME UNIT COMMAND…: replaces this process by that command of that unit, on a machine that sets a proxy for all
+# services.
 become() {
     where=$1
     unset=$(sed -n 's/^UnsetEnvironment=//p' "$lab/$1/root/etc/systemd/system/$2" | sed 's/[^ ]*/-u &/g')
@@ -62,7 +63,7 @@ etcd_stop() {
     wait "$(cat "$lab/$1/pid")" 2>/dev/null || :
 }
 
-# guard NAME CODE: what runs before etcd, and the code that it must exit with.
+# guard NAME CODE: runs the guard before etcd, which must exit with this code.
 guard() {
     code=0
     as_unit "$1" kiln-guard.service /bin/sh /etc/kiln/guard.sh >>"$lab/$1/console" 2>>"$lab/$1/stderr" || code=$?
@@ -70,7 +71,7 @@ guard() {
     [ ! -s "$lab/$1/stderr" ] || { cat "$lab/$1/stderr" && exit 1; }
 }
 
-# says NAME WORDS: the last line on its console, which is then forgotten; nothing where WORDS is empty.
+# says NAME WORDS: the last line on its console, which is then cleared; nothing where WORDS is empty.
 says() {
     line=$(tail -n 1 "$lab/$1/console")
     : >"$lab/$1/console"
@@ -91,8 +92,8 @@ serves() {
     exit 1
 }
 
-# knows NAME COUNT: waits until the member itself has it on its disk that so many members have served. etcd writes how far its
-# log is agreed upon with the entry after.
+# knows NAME COUNT: waits until the member itself has stored on its disk that COUNT members have served. etcd stores
+# the commit index of its log only with the next entry.
 knows() {
     tries=120
     until [ "$(on "$1" /bin/sh -c 'set -a; . /etc/etcd/etcdctl.env; /usr/local/bin/etcdctl member list' 2>/dev/null | grep -c :2379)" = "$2" ]; do

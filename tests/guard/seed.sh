@@ -1,11 +1,12 @@
-# A node of its own root for the seed's script: sourced by the test of the seed. $bundle is a bundle, $script the script as
-# Ignition puts it on the node, $work an empty directory on a real file system; runs in mount, network and PID namespaces.
+# A node with a root directory of its own for the seed's script: sourced by the test of the seed. $bundle is a bundle,
+# $script the script as Ignition installs it on the node, $work an empty directory on a real file system; runs in
+# mount, network and PID namespaces.
 set -eu
 root=$work/root
 disks=
 trap 'for disk in $disks; do losetup -d $disk; done' EXIT
 
-# A fresh system: this machine's, none of whose files are changed.
+# A fresh system: this machine's, with an overlay so that none of its files are changed.
 fresh() {
     ! mountpoint -q "$root" || umount -l "$root"
     rm -rf "$work/upper" "$work/work"
@@ -15,7 +16,7 @@ fresh() {
     mount --rbind /sys "$root/sys"
     mount -t proc proc "$root/proc"
     mount -t tmpfs tmpfs "$root/run"
-    # What others want made at a boot is not wanted here.
+    # tmpfiles.d of other packages is not needed here.
     mount -t tmpfs tmpfs "$root/usr/lib/tmpfiles.d"
     mkdir -p "$root/etc/kiln"
     cp "$script" "$root/etc/kiln/unpack-seed.sh"
@@ -44,7 +45,7 @@ fail() {
     cat "$work/said"
     exit 1
 }
-# stopped WORDS: it says why, and nothing of the archive is there.
+# stopped WORDS: it says why, and nothing of the archive is on the system.
 stopped() {
     unpack
     [ "$code" = 1 ] || fail "exit $code, not 1"

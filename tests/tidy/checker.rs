@@ -10,7 +10,7 @@ fn read(texts: &[(&str, &str)]) -> Vec<Use> {
     uses(&Crate::read(&texts.collect()))
 }
 
-/// A crate of the rooms `pack` and `plan`, with what `pack/mod.rs`, `pack/read.rs` and `pack/write.rs` say.
+/// A crate of the modules `pack` and `plan`, with these texts of `pack/mod.rs`, `pack/read.rs` and `pack/write.rs`.
 fn pack(room: &str, reading: &str, writing: &str) -> Vec<Use> {
     read(&[
         ("lib.rs", "pub mod pack; pub mod plan; pub mod values;"),
@@ -82,7 +82,7 @@ fn a_sub_room_has_its_own_row() {
     );
     let rows: Rows = &[("pack", &[]), ("pack/read", &["plan"]), ("plan", &["values"]), ("values", &[])];
     assert_eq!(strays(&uses, rows, &[]), [""; 0]);
-    // What the sub-room takes from the room around it is in its row, too.
+    // Items of the parent module that a submodule uses are in its row, too.
     let uses = pack("pub fn helper() {}", "fn f() { super::helper(); crate::plan::Plan; }", "");
     assert_eq!(strays(&uses, rows, &[]), ["pack/read.rs:1: pack/read uses helper of pack"]);
 }
@@ -100,7 +100,7 @@ fn a_circle_is_told_with_its_items() {
             "use super::read::LIMIT;",
             "pack/read.rs:1 uses write of pack/write.rs; pack/write.rs:1 uses LIMIT of pack/read.rs",
         ),
-        // Through the room's re-export it is the file that defines.
+        // Through the module's re-export, the file with the definition counts.
         (
             "",
             "fn f() { crate::pack::write::write() }",

@@ -1,19 +1,19 @@
-//! Files of one room that use each other in a circle.
+//! Files of one top-level module that use each other in a circle.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::uses::Use;
 
-/// The first component of a file's path: `bundle/read.rs` and `bundle.rs` are in the room `bundle`.
+/// The first component of a file's path: `bundle/read.rs` and `bundle.rs` are in the module `bundle`.
 pub fn room_of(file: &str) -> &str {
     file.split('/').next().unwrap_or(file).trim_end_matches(".rs")
 }
 
-/// File -> the files of its room that it uses, each with the line and the item that show it.
+/// File -> the files of its module that it uses, each with the line and the item of the use.
 type Edges<'a> = BTreeMap<&'a str, BTreeMap<&'a str, (usize, &'a str)>>;
 
-/// The shortest circle through each file that is in one, each circle once, as a text that says
-/// which item each uses of the next. Unit tests, re-exports and the names of modules are no uses.
+/// The shortest circle through each file that is in one, each circle once, as a text that says which item each file
+/// uses of the next. Unit tests, re-exports and the names of modules do not count as uses.
 pub fn circles(uses: &[Use]) -> Vec<String> {
     let mut edges: Edges = BTreeMap::new();
     for a_use in uses.iter().filter(|a_use| !a_use.test && !a_use.re_export) {
@@ -36,7 +36,7 @@ pub fn circles(uses: &[Use]) -> Vec<String> {
     found
 }
 
-/// The files of the shortest way from `start` back to it.
+/// The files of the shortest path from `start` back to it.
 fn shortest<'a>(edges: &Edges<'a>, start: &'a str) -> Option<Vec<&'a str>> {
     let mut came: BTreeMap<&str, &'a str> = BTreeMap::new();
     let mut next = VecDeque::from([start]);

@@ -1,7 +1,7 @@
-//! The modules of a crate and what the paths in them lead to, read from the text.
+//! The modules of a crate and the targets of paths in them, read from the text.
 //!
-//! This is name resolution as far as Kiln's own sources need it: `crate`, `self`, `super`, names that `use` brings
-//! in, re-exports and globs. A name that is not found belongs to another crate, the prelude or a function's body.
+//! This is name resolution as far as Kiln's own sources need it: `crate`, `self`, `super`, names that `use` imports,
+//! re-exports and globs. A name that is not found belongs to another crate, the prelude or a function's body.
 
 use std::collections::BTreeMap;
 
@@ -10,14 +10,14 @@ use syn::visit::{self, Visit};
 /// A module's path from the crate's root; the root itself is empty.
 pub type Module = Vec<String>;
 
-/// What a name in a module stands for. One name can be several things: a module and a function, or a `use` for each
-/// of two features.
+/// The meanings of a name in a module. One name can have several: a module and a function, or a `use` for each of two
+/// features.
 #[derive(Debug, Clone)]
 enum Name {
     Module,
-    /// A type or a trait, which paths lead through.
+    /// A type or a trait, which may be within a path.
     Type,
-    /// A function, a constant, a static or a macro: the end of a path.
+    /// A function, a constant, a static or a macro: the last part of a path.
     Value,
     Use(Vec<String>),
 }
@@ -29,7 +29,7 @@ struct Scope {
     globs: Vec<Vec<String>>,
 }
 
-/// One source file as `syn` reads it.
+/// One source file as `syn` parses it.
 pub struct Source {
     /// Relative to `builder/`.
     pub file: String,
@@ -45,18 +45,18 @@ pub struct Crate {
     pub sources: Vec<Source>,
 }
 
-/// Where a path leads.
+/// The target of a path.
 #[derive(Debug, Clone)]
 pub struct Target {
     /// The module of the item, or the module itself when the path names one.
     pub module: Module,
     /// None where the path names a module.
     pub item: Option<String>,
-    /// The modules on the way, first to last.
+    /// The modules along the path, first to last.
     pub way: Vec<Module>,
 }
 
-/// How many re-exports lead from one to the next before it is taken for a circle.
+/// The limit on consecutive re-exports; more are treated as a circle.
 const MAX_STEPS: usize = 16;
 
 pub fn is_test(attributes: &[syn::Attribute]) -> bool {
@@ -66,7 +66,7 @@ pub fn is_test(attributes: &[syn::Attribute]) -> bool {
     })
 }
 
-/// The paths of a use tree, each as written from its first name, with the name that it gets; a glob ends with `*`.
+/// The paths of a use tree, each as written from its first name, with its new name; a glob ends with `*`.
 pub fn leaves(tree: &syn::UseTree) -> Vec<(Vec<String>, proc_macro2::Span, String)> {
     fn walk(
         tree: &syn::UseTree,
@@ -103,7 +103,7 @@ pub fn leaves(tree: &syn::UseTree) -> Vec<(Vec<String>, proc_macro2::Span, Strin
     out
 }
 
-/// Collects the names that a module's text defines or brings in.
+/// Collects the names that a module's text defines or imports.
 struct Names<'a> {
     krate: &'a mut Crate,
     file: &'a str,
@@ -162,11 +162,11 @@ impl<'ast> Visit<'ast> for Names<'_> {
 }
 
 impl Crate {
-    /// Reads a crate from `lib.rs` on; `main.rs`, where there is one, is the module `main` that calls the root `kiln`.
+    /// Reads a crate from `lib.rs` on; `main.rs`, if there is one, is the module `main`, which calls the root `kiln`.
     ///
     /// # Panics
     ///
-    /// On text that is no Rust, and on a `mod` without a file.
+    /// On text that is not Rust, and on a `mod` without a file.
     pub fn read(texts: &BTreeMap<String, String>) -> Self {
         let mut krate = Self::default();
         krate.add(texts, "lib.rs", Vec::new(), false);
@@ -202,7 +202,7 @@ impl Crate {
         &self.scopes[module].file
     }
 
-    /// Where a path that is written in `from` leads; nothing when it leaves the crate.
+    /// The targets of a path that is written in `from`; none when it leaves the crate.
     pub fn resolve(&self, from: &[String], path: &[String]) -> Vec<Target> {
         let mut found = Vec::new();
         self.step(from, path, &mut Way::default(), &mut found);
@@ -256,7 +256,7 @@ impl Crate {
                     module.push(name.to_owned());
                     self.enter(module, rest, way, found);
                 }
-                // `use x::y as x`, where nothing else is called x, means another crate.
+                // `use x::y as x`, where nothing else is called x, refers to another crate.
                 Name::Use(path) if path[0] == name && names.len() == 1 => return,
                 Name::Use(path) => {
                     let path: Vec<String> = path.iter().chain(rest).cloned().collect();
@@ -285,7 +285,7 @@ impl Crate {
         found: &mut Vec<Target>,
     ) {
         for glob in &self.scopes[at].globs {
-            // The glob's own path is not looked for in globs again.
+            // The glob's own path is not resolved through globs again.
             let mut modules = Vec::new();
             if way.steps < MAX_STEPS {
                 self.step(at, glob, &mut Way { steps: MAX_STEPS, ..Way::default() }, &mut modules);
@@ -306,12 +306,12 @@ impl Crate {
     }
 }
 
-/// What has been passed while a path is resolved.
+/// The state of resolving a path.
 struct Way {
     modules: Vec<Module>,
     /// Re-exports and globs so far.
     steps: usize,
-    /// Whether the name that comes next is written without a module before it, so that it may be of another crate.
+    /// Whether the next name is written without a module before it, so that it may be of another crate.
     from_here: bool,
 }
 

@@ -1,15 +1,15 @@
-//! Which room may use which.
+//! Which top-level module (room) may use which.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::circles::room_of;
 use super::uses::Use;
 
-/// Room -> the rooms that it may use. A row `room/sub` is for the files below it, which then have that row alone, also
-/// for what they use of the room around them. `OPEN` rooms are open to all.
+/// Room -> the rooms that it may use. A row `room/sub` is for the files below it, which then have only that row, also
+/// for items of the parent room. `OPEN` rooms may be used by all.
 pub type Rows<'a> = &'a [(&'a str, &'a [&'a str])];
 
-/// The row of a module: the longest that is at its beginning.
+/// The row of a module: the one with the longest prefix of it.
 fn row_of<'a>(rows: Rows<'a>, module: &[String]) -> Option<&'a str> {
     let is_at_the_beginning = |row: &&str| {
         let parts: Vec<&str> = row.split('/').collect();
@@ -18,7 +18,7 @@ fn row_of<'a>(rows: Rows<'a>, module: &[String]) -> Option<&'a str> {
     rows.iter().map(|(row, _)| *row).filter(is_at_the_beginning).max_by_key(|row| row.len())
 }
 
-/// The module of another room that a path led to first: what that room re-exports is its own matter.
+/// The first module of another room on a path: that room's own re-exports do not matter.
 fn reached<'a>(a_use: &'a Use, own: &str) -> &'a [String] {
     let is_foreign = |module: &&Vec<String>| module.first().is_some_and(|room| room != own);
     let mut way = a_use.way.iter().chain([&a_use.target]).skip_while(|module| !is_foreign(module)).peekable();
@@ -34,13 +34,13 @@ fn without_a_row(room: &str) -> String {
     format!("room {room} has no row in tests/tidy.rs")
 }
 
-/// Each use that the user's row does not allow, rooms without a row, and each permission that nobody needs.
+/// Each use that the user's row does not allow, rooms without a row, and permissions that are not used.
 pub fn strays(uses: &[Use], rows: Rows, open: &[&str]) -> Vec<String> {
     let allowed: BTreeMap<_, _> = rows.iter().copied().collect();
     let mut wrong = BTreeSet::new();
     let mut needed = BTreeSet::new();
     for a_use in uses {
-        // Unit tests of a sub-room are the room's own.
+        // Unit tests of a submodule count as the room's own.
         let depth = if a_use.test { a_use.module.len().min(1) } else { a_use.module.len() };
         let Some(own) = row_of(rows, &a_use.module[..depth]) else {
             if a_use.file != "lib.rs" {
@@ -53,7 +53,7 @@ pub fn strays(uses: &[Use], rows: Rows, open: &[&str]) -> Vec<String> {
             wrong.extend(target.first().map(|room| without_a_row(room)));
             continue;
         };
-        // A room has the use of the sub-rooms in it.
+        // A room may use its own submodules.
         if used == own || used.starts_with(&format!("{own}/")) || open.contains(&used) {
             continue;
         }

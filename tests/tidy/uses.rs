@@ -1,4 +1,4 @@
-//! What each file of the crate uses: every path in its items, expressions, types, macros and attributes.
+//! The items that each file of the crate uses: every path in its items, expressions, types, macros and attributes.
 
 use std::collections::BTreeSet;
 
@@ -7,24 +7,24 @@ use syn::visit::{self, Visit};
 
 use super::paths::{Crate, Module, Source, is_test, leaves};
 
-/// One place in a file that names something of the crate.
+/// One place in a file that names an item of the crate.
 #[derive(Debug)]
 pub struct Use {
-    /// The file that uses, relative to `builder/`.
+    /// The file with the use, relative to `builder/`.
     pub file: String,
-    /// 1 for the first.
+    /// The line, from 1.
     pub line: usize,
-    /// The module that uses.
+    /// The module with the use.
     pub module: Module,
-    /// The module of what is used, and the item; None for a module itself.
+    /// The module of the used item, and the item; None for a module itself.
     pub target: Module,
     pub item: Option<String>,
-    /// The file of what is used.
+    /// The file of the used item.
     pub target_file: String,
-    /// The modules that the path led through.
+    /// The modules along the path.
     pub way: Vec<Module>,
     pub test: bool,
-    /// `pub use` and its like, which alone is no use between the files of a room.
+    /// `pub use` and similar, which is not a use between the files of a room.
     pub re_export: bool,
 }
 
@@ -49,7 +49,7 @@ struct Walk<'a> {
     source: &'a Source,
     module: Module,
     test: bool,
-    /// The names that the functions around bind: a local variable may have the name of an item.
+    /// The names bound by the enclosing functions: a local variable may have the name of an item.
     bound: Vec<BTreeSet<String>>,
     found: &'a mut Vec<Use>,
 }
@@ -76,7 +76,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Paths in tokens that nobody has parsed: a macro's arguments or rules, or an attribute's.
+    /// Paths in unparsed tokens: a macro's arguments or rules, or an attribute's.
     fn scan(&mut self, tokens: &TokenStream, attribute: bool) {
         let tokens: Vec<TokenTree> = tokens.clone().into_iter().collect();
         let is = |at: usize, c: char| matches!(tokens.get(at), Some(TokenTree::Punct(p)) if p.as_char() == c);

@@ -31,7 +31,7 @@ pub fn log_output(text: &str) -> Result<LogOutput<'_>, Invalid> {
     }
 }
 
-/// A path in letters that mean the same in a unit and in a URL, as which zap reads it.
+/// A path in letters that mean the same in a unit and in a URL, because zap parses it as a URL.
 fn plain(path: &str) -> Result<&str, Invalid> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "._-/".contains(c);
     let path = file(path)?;
@@ -46,24 +46,24 @@ fn plain(path: &str) -> Result<&str, Invalid> {
 /// `setupLogging` in server/embed/config_logging.go (embed/config_logging.go in 3.4).
 ///
 /// # Errors
-/// The first item that is wrong, or the two that do not go together.
+/// The first invalid item, or the two that conflict.
 pub(super) fn outputs(items: &[String]) -> Result<(), Invalid> {
     for item in items {
         let output = log_output(item).map_err(|Invalid(why)| Invalid(format!("{item:?}: {why}")))?;
         let alone = output == LogOutput::Journal || item == "default";
         if alone && items.len() > 1 {
-            return Err(Invalid(format!("etcd takes {item:?} alone only; leave the others, or it, out")));
+            return Err(Invalid(format!("etcd accepts {item:?} only alone; remove it or the others")));
         }
     }
     Ok(())
 }
 
-/// The JSON of a lumberjack.Logger, which decodes without regard to capitals (`setupLogRotation` in
-/// server/embed/config_logging.go). etcd panics when none of these keys is in it. Kiln is stricter: etcd ignores keys that it
-/// does not know.
+/// The JSON of a lumberjack.Logger, whose keys are case-insensitive (`setupLogRotation` in
+/// server/embed/config_logging.go). etcd panics when it has none of these keys. Kiln is stricter: etcd ignores unknown
+/// keys.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The mistake in it.
 pub(super) fn rotation(text: &str) -> Result<(), Invalid> {
     const KEYS: [&str; 5] = ["maxsize", "maxage", "maxbackups", "localtime", "compress"];
     let example = "write it as in '{\"maxsize\": 100, \"maxage\": 7}'";
@@ -72,7 +72,7 @@ pub(super) fn rotation(text: &str) -> Result<(), Invalid> {
             return Err(Invalid(format!("etcd panics at an empty object; {example}")));
         }
         Ok(Value::Object(fields)) => fields,
-        Ok(_) => return Err(Invalid(format!("it is no JSON object; {example}"))),
+        Ok(_) => return Err(Invalid(format!("it is not a JSON object; {example}"))),
         Err(_) => return Err(Invalid(format!("it is not JSON; {example}"))),
     };
     for (name, value) in fields {
@@ -84,7 +84,7 @@ pub(super) fn rotation(text: &str) -> Result<(), Invalid> {
             }
             ("localtime" | "compress", Value::Bool(_)) => {}
             ("localtime" | "compress", _) => return Err(Invalid(format!("{name} takes true or false"))),
-            ("filename", _) => return Err(Invalid("log-outputs names the file; leave filename out".into())),
+            ("filename", _) => return Err(Invalid("log-outputs names the file; omit filename".into())),
             _ => {
                 let meant = match suggest::nearest(&plain, KEYS) {
                     Some(meant) => format!("did you mean {meant}?"),
@@ -135,8 +135,8 @@ mod tests {
             ("", "not JSON"),
             ("{maxsize: 100}", "not JSON"),
             ("{}", "empty object"),
-            ("[]", "no JSON object"),
-            ("null", "no JSON object"),
+            ("[]", "not a JSON object"),
+            ("null", "not a JSON object"),
             ("{\"maxsize\": \"1\"}", "whole number"),
             ("{\"maxsize\": 1.5}", "whole number"),
             ("{\"compress\": 1}", "true or false"),

@@ -1,8 +1,8 @@
-//! Values of options as etcd itself judges them, so that a member does not stop at its first start.
+//! Validates values of options with etcd's own rules, so that a member does not stop at its first start.
 //!
-//! What follows from one value alone is here; what two options, or an option and the nodes, mean together is in
-//! `profile/rules.rs`. Each function names the file of etcd's source that it follows. `tests/it/lab/etcd_values.rs` gives the
-//! same values to real etcd binaries and compares. Where Kiln is stricter than etcd, the docstring says so.
+//! Rules about one value are here; rules about two options, or an option and the nodes, are in `profile/rules/`. Each
+//! function names the file of etcd's source that it follows. `tests/it/lab/etcd_values.rs` gives the same values to
+//! real etcd binaries and compares. Where Kiln is stricter than etcd, the documentation of the function says so.
 
 mod logs;
 mod path;
@@ -19,11 +19,12 @@ use crate::etcd::{Release, keys, parse_duration};
 use crate::suggest;
 use crate::values::Invalid;
 
-/// The least and the greatest value of a number, within those of its Go type.
+/// The limits of a number, within those of its Go type.
 ///
-/// - bcrypt: `NewAuthStore` in server/auth/store.go takes its default for what is out of range (`bcrypt.MinCost`, `MaxCost`).
+/// - bcrypt: `NewAuthStore` in server/auth/store.go replaces a value out of range by its default (`bcrypt.MinCost`,
+///   `MaxCost`).
 /// - tracing: `validateTracingConfig` in server/embed/config_tracing.go.
-/// - compaction and learners: etcd reads a negative number as no limit, or as nothing at all; Kiln is stricter.
+/// - compaction and learners: etcd reads a negative number as no limit, or ignores it; Kiln is stricter.
 pub fn bounds(key: &str, min: i64, max: i64) -> (i64, i64) {
     match key {
         "bcrypt-cost" => (4, 31),
@@ -40,7 +41,7 @@ pub fn bounds(key: &str, min: i64, max: i64) -> (i64, i64) {
 }
 
 /// # Errors
-/// A sentence, without the text itself.
+/// A sentence that does not quote the value.
 pub fn text(key: &str, text: &str) -> Result<(), Invalid> {
     let choices = choices(key);
     if !choices.is_empty() && !choices.contains(&text) {
@@ -72,16 +73,16 @@ pub fn list(key: &str, items: &[String]) -> Result<(), Invalid> {
     }
 }
 
-/// What `auto-compaction-retention` is in a mode, in one sentence where it is wrong: hours or a duration, or a count of
-/// revisions.
+/// Checks `auto-compaction-retention` in a mode: hours or a duration, or a number of revisions. An error is one
+/// sentence.
 ///
 /// `parseCompactionRetention` in server/embed/etcd.go. Kiln is stricter: etcd reads "5m" in revision mode as a count of
 /// nanoseconds.
 ///
 /// # Errors
-/// What it takes in this mode.
+/// The values that are valid in this mode.
 pub fn retention(mode: &str, text: &str) -> Result<(), Invalid> {
-    // Go's time.Duration ends after so many hours.
+    // The largest number of hours in Go's time.Duration.
     const HOURS: i64 = 2_562_047;
     let count = text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse::<i64>());
     match (mode, count) {
@@ -96,8 +97,8 @@ pub fn retention(mode: &str, text: &str) -> Result<(), Invalid> {
 
 /// The features of `feature-gates` in this release, each with whether it is on.
 ///
-/// `Set` in pkg/featuregate/feature_gate.go, the names in server/features/etcd_features.go. Kiln is stricter: Go also takes
-/// 1, t and TRUE.
+/// `Set` in pkg/featuregate/feature_gate.go, the names in server/features/etcd_features.go. Kiln is stricter: Go also
+/// accepts 1, t and TRUE.
 ///
 /// # Errors
 /// A sentence that names the feature.
@@ -135,7 +136,7 @@ pub fn gates(release: Release, text: &str) -> Result<Vec<(&str, bool)>, Invalid>
     Ok(gates)
 }
 
-/// The feature that an option of 3.5 has become; 3.6 does not start when it is told both.
+/// The feature that has replaced an option of 3.5; 3.6 does not start with both.
 ///
 /// `ExperimentalFlagToFeatureMap` in server/features/etcd_features.go.
 pub fn feature_of(key: &str) -> Option<&'static str> {
@@ -155,8 +156,7 @@ pub fn has_gates(release: Release) -> bool {
     keys::lookup(release, "feature-gates").is_some()
 }
 
-/// The values that etcd takes for a key, where it takes a few only; with any other one it does not start, or goes on with
-/// its default.
+/// The values of a key that accepts only a few; with any other one etcd does not start, or uses its default.
 fn choices(key: &str) -> &'static [&'static str] {
     match key {
         "auto-compaction-mode" => &["periodic", "revision"],
@@ -165,7 +165,7 @@ fn choices(key: &str) -> &'static [&'static str] {
         "log-level" => &["debug", "info", "warn", "error", "panic", "fatal"],
         "logger" => &["zap", "capnslog"],
         "metrics" => &["basic", "extensive"],
-        // Without a least version Go decides, and Debian's builds take TLS 1.0.
+        // Without a minimum version Go decides, and Debian's builds accept TLS 1.0.
         "tls-min-version" => &["TLS1.2", "TLS1.3"],
         "tls-max-version" => &["", "TLS1.2", "TLS1.3"],
         // The fourth one, write-only-drop-data, deletes data.

@@ -1,14 +1,14 @@
-//! Cipher suites by the names that etcd takes.
+//! Cipher suites by the names that etcd accepts.
 
 use crate::suggest;
 use crate::values::Invalid;
 
-/// What a suite is good for.
+/// The certificates that a suite works with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Suite {
-    /// TLS 1.3 has suites of its own, which Go does not let anybody choose from: the name is taken and has no effect.
+    /// TLS 1.3 has suites of its own, among which Go offers no choice: the name is accepted and has no effect.
     Tls13,
-    /// For certificates with an elliptic curve's key, Ed25519's among them (RFC 8422 section 5.10).
+    /// For certificates with an EC or Ed25519 key (RFC 8422 section 5.10).
     Ecdsa,
     /// For RSA certificates, which Kiln does not issue to members.
     Rsa,
@@ -51,7 +51,7 @@ const SUITES: [&str; 27] = [
     "TLS_RSA_WITH_RC4_128_SHA",
 ];
 
-/// What the suite of this name is good for; `None` when etcd does not know it.
+/// The use of the suite with this name; `None` when etcd does not know it.
 pub fn suite(name: &str) -> Option<Suite> {
     SUITES.contains(&name).then(|| {
         if name.contains("ECDHE_ECDSA") {
@@ -79,7 +79,7 @@ pub(super) fn suites(items: &[String]) -> Result<(), Invalid> {
     Ok(())
 }
 
-/// Whether etcd starts with this list where TLS 1.2 is allowed; the first of [`HTTP2`] would do.
+/// Whether etcd starts with this list where TLS 1.2 is allowed; either of [`HTTP2`] suffices.
 pub fn serves_http2(items: &[String]) -> bool {
     items.is_empty() || items.iter().any(|item| HTTP2.contains(&item.as_str()))
 }

@@ -5,24 +5,24 @@ use crate::etcd::parse_duration;
 use crate::suggest;
 use crate::values::Invalid;
 
-/// With a key of which algorithm: golang-jwt's names, of those that `Key` in server/auth/options.go takes.
+/// The algorithms of the key: golang-jwt's names, of those that `Key` in server/auth/options.go accepts.
 const METHODS: [&str; 12] = [
     "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384",
     "ES512",
 ];
 
-/// The files that a token is signed and checked with.
+/// The files with which a token is signed and verified.
 ///
-/// `decomposeOpts` and `NewTokenProvider` in server/auth/store.go, `Parse` in server/auth/options.go. Kiln is stricter: etcd
-/// only warns of an option that it does not know.
+/// `decomposeOpts` and `NewTokenProvider` in server/auth/store.go, `Parse` in server/auth/options.go. Kiln is
+/// stricter: etcd only warns of an unknown option.
 ///
 /// # Errors
-/// What is wrong with the options.
+/// The mistake in the options.
 pub fn token_files(text: &str) -> Result<Vec<&str>, Invalid> {
     let (kind, options) = text.split_once(',').map_or((text, None), |(kind, options)| (kind, Some(options)));
     match (kind, options) {
         ("" | "simple", None) => return Ok(Vec::new()),
-        ("" | "simple", Some(_)) => return Err(Invalid("simple takes no options; leave them out".into())),
+        ("" | "simple", Some(_)) => return Err(Invalid("simple takes no options; omit them".into())),
         ("jwt", _) => {}
         _ => return Err(Invalid("it takes \"simple\", or \"jwt\" with its options".into())),
     }
@@ -38,12 +38,12 @@ pub fn token_files(text: &str) -> Result<Vec<&str>, Invalid> {
             "ttl" => &mut ttl,
             _ => {
                 let meant = suggest::nearest(name, ["sign-method", "pub-key", "priv-key", "ttl"]);
-                let meant = meant.map_or("leave it out".into(), |meant| format!("did you mean {meant}?"));
+                let meant = meant.map_or("omit it".into(), |meant| format!("did you mean {meant}?"));
                 return Err(Invalid(format!("jwt has no option {name:?}; {meant}")));
             }
         };
         if place.replace(value).is_some() {
-            return Err(Invalid(format!("{name} is there twice")));
+            return Err(Invalid(format!("{name} is given twice")));
         }
     }
     let Some(method) = method.filter(|method| METHODS.contains(method)) else {
@@ -53,7 +53,7 @@ pub fn token_files(text: &str) -> Result<Vec<&str>, Invalid> {
         parse_duration(ttl).map_err(|Invalid(why)| Invalid(format!("ttl: {why}")))?;
     }
     let set = |file: Option<&'_ str>| file.is_some_and(|file| !file.is_empty());
-    // With the public key alone a member checks tokens and makes none.
+    // With only the public key a member verifies tokens but cannot make any.
     if !set(private) && (method.starts_with("HS") || !set(public)) {
         return Err(Invalid(format!("{method} needs priv-key=FILE, the key that tokens are signed with")));
     }

@@ -4,10 +4,10 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use crate::values::Invalid;
 
-/// Where a listener is bound.
+/// The address of a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Host {
-    /// 127.0.0.1, or ::1 where the machine says so.
+    /// 127.0.0.1, or ::1, as the machine resolves it.
     Localhost,
     Address(IpAddr),
 }
@@ -23,7 +23,8 @@ pub struct Listener {
 impl Listener {
     /// Whether Linux would refuse the second of the two with "address already in use".
     ///
-    /// Go binds `0.0.0.0` to IPv4 alone and `::` to both families (`listenerBacklog` and `favoriteAddrFamily` in Go's net).
+    /// Go binds `0.0.0.0` to IPv4 alone and `::` to both families (`listenerBacklog` and `favoriteAddrFamily` in Go's
+    /// net).
     pub fn is_in_the_way_of(&self, other: &Listener) -> bool {
         let covers = |a: Host, b: Host| match (a, b) {
             (Host::Address(IpAddr::V6(Ipv6Addr::UNSPECIFIED)), _) => true,
@@ -40,19 +41,20 @@ impl Listener {
 
 /// A comma-separated list, as `listen-metrics-urls` takes it.
 ///
-/// `NewURLs` in client/pkg/types/urls.go, `checkBindURLs` in server/embed/config.go. Kiln is stricter: etcd would take a port
-/// of its own for port 0, ignore a user name and a query, and make the file of a Unix socket in a read-only directory.
+/// `NewURLs` in client/pkg/types/urls.go, `checkBindURLs` in server/embed/config.go. Kiln is stricter: etcd would
+/// choose a free port for port 0, ignore a user name and a query, and make the file of a Unix socket in a read-only
+/// directory.
 ///
 /// # Errors
-/// The first URL that is wrong, and what it should be.
+/// The first invalid URL, and the valid form.
 pub fn listeners(text: &str) -> Result<Vec<Listener>, Invalid> {
-    // As if the key were not there.
+    // As without the key.
     if text.is_empty() {
         return Ok(Vec::new());
     }
     if text.contains("{{") {
         return Err(Invalid(
-            "options are no templates; http://0.0.0.0:2381, for example, listens on every address of a node"
+            "options are not templates; http://0.0.0.0:2381, for example, listens on every address of a node"
                 .into(),
         ));
     }
@@ -66,25 +68,25 @@ fn listener(url: &str) -> Result<Listener, Invalid> {
         (_, "localhost") => Host::Localhost,
         _ => {
             return Err(Invalid(format!(
-                "etcd listens on IP addresses, and {host:?} in {url:?} is none; 0.0.0.0 is every address of a node"
+                "etcd listens only on IP addresses, and {host:?} in {url:?} is a name; 0.0.0.0 is every address of a node"
             )));
         }
     };
     Ok(Listener { tls: scheme == "https", host, port })
 }
 
-/// What a browser sends as the origin of a page: `*`, or a comma-separated list of URLs.
+/// The origins that a browser may send: `*`, or a comma-separated list of URLs.
 ///
-/// `NewUniqueURLsWithExceptions` in pkg/flags/unique_urls.go, which panics at what it cannot read.
+/// `NewUniqueURLsWithExceptions` in pkg/flags/unique_urls.go, which panics on an invalid URL.
 ///
 /// # Errors
-/// The first URL that is wrong, and what it should be.
+/// The first invalid URL, and the valid form.
 pub(super) fn origins(text: &str) -> Result<(), Invalid> {
     if text.is_empty() || text == "*" {
         return Ok(());
     }
     text.split(',').map(str::trim).try_for_each(|url| match url {
-        "*" => Err(Invalid("* stands for every origin, so write it alone".into())),
+        "*" => Err(Invalid("* matches every origin, so write it alone".into())),
         url => parts(url).map(drop),
     })
 }
@@ -110,7 +112,7 @@ fn parts(url: &str) -> Result<Parts<'_>, Invalid> {
     match scheme.as_str() {
         "http" | "https" => {}
         "unix" | "unixs" => {
-            return wrong("is a Unix socket, and etcd's unit may make no files but in its data directory");
+            return wrong("is a Unix socket, but etcd's unit can create files only in its data directory");
         }
         _ => return wrong("must begin with http:// or https://"),
     }
@@ -120,13 +122,13 @@ fn parts(url: &str) -> Result<Parts<'_>, Invalid> {
     let (host, port) = match rest.strip_prefix('[') {
         Some(rest) => match rest.split_once("]:") {
             Some((host, port)) if host.parse::<Ipv6Addr>().is_ok() => (host, port),
-            Some(_) => return wrong("has something else than an IPv6 address in its brackets"),
+            Some(_) => return wrong("has no IPv6 address in its brackets"),
             None => return wrong("has no port; write it as in http://[::1]:2381"),
         },
         None => match rest.split_once(':') {
             Some((_, port)) if port.contains(':') => {
                 return wrong(
-                    "has too many colons; an IPv6 address stands in brackets, as in http://[::1]:2381",
+                    "has too many colons; write an IPv6 address in brackets, as in http://[::1]:2381",
                 );
             }
             Some((host, port)) => (host, port),
@@ -166,7 +168,7 @@ mod tests {
             ("ftp://127.0.0.1:2381", Err("must begin")),
             ("unix:///run/etcd.sock", Err("Unix socket")),
             ("http://127.0.0.1:2381,", Err("empty URL")),
-            ("http://{{address}}:2381", Err("no templates")),
+            ("http://{{address}}:2381", Err("not templates")),
         ];
         for (text, want) in cases {
             match (listeners(text), want) {

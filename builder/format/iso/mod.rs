@@ -1,13 +1,12 @@
-//! Files as a CD image that every guest reads: ISO 9660 (ECMA-119) at interchange level 2, with the real names
-//! and modes of Rock Ridge (SUSP 1.12, RRIP 1.12) and with the names of Joliet for systems that know no Rock Ridge.
+//! Files as a CD image that every guest reads: ISO 9660 (ECMA-119) at interchange level 2, with the real names and
+//! modes of Rock Ridge (SUSP 1.12, RRIP 1.12) and with the names of Joliet for systems without Rock Ridge.
 //!
-//! This is code of Kiln's own because the one crate that writes such images without a clock is a release
-//! candidate with four major versions in a year, and a flat image of a few files needs little of the standards.
+//! This is Kiln's own code because the one crate that writes such images without a clock is a release candidate with
+//! four major versions in a year, and a flat image of a few files needs little of the standards.
 //!
-//! A seed holds private keys, so everything in it belongs to root and nobody else may read it: Linux takes
-//! modes and owners from Rock Ridge and then leaves Joliet alone (fs/isofs/inode.c). That guards the mounted
-//! files. Who may read the device itself is up to the guest, where the group `cdrom` reads optical drives and
-//! `disk` reads the others.
+//! A seed contains private keys, so everything in it belongs to root and only root may read it: Linux takes modes and
+//! owners from Rock Ridge and then ignores Joliet (fs/isofs/inode.c). That protects the mounted files. Access to the
+//! device itself is up to the guest, where the group `cdrom` reads optical drives and `disk` reads the others.
 
 use std::collections::BTreeSet;
 
@@ -17,27 +16,27 @@ use crate::values::Epoch;
 
 pub(super) const SECTOR: usize = 2048;
 
-/// Where the first descriptor is (ECMA-119 6.2.1: sectors 0 to 15 are the system's).
+/// The sector of the first descriptor (ECMA-119 6.2.1: sectors 0 to 15 are the system's).
 pub(super) const FIRST_DESCRIPTOR: u32 = 16;
 
-/// Descriptors, their end, and the four path tables, a sector each.
+/// Descriptors, their terminator, and the four path tables, a sector each.
 const PATH_TABLES: u32 = FIRST_DESCRIPTOR + 3;
 const DIRECTORIES: u32 = PATH_TABLES + 4;
 
-/// A path table with nothing but the root in it.
+/// A path table with only the root in it.
 const PATH_TABLE_SIZE: u32 = 10;
 
-/// A directory record without what Rock Ridge adds (ECMA-119 9.1).
+/// The length of a directory record without the additions of Rock Ridge (ECMA-119 9.1).
 pub(super) const RECORD: usize = 33;
 
 /// `st_mode` of the root directory and of each file (RRIP 1.12 4.1.1).
 const DIRECTORY_MODE: u32 = 0o040_500;
 const FILE_MODE: u32 = 0o100_400;
 
-/// The flag of a record that is a directory's (ECMA-119 9.1.6).
+/// The flag of a directory's record (ECMA-119 9.1.6).
 const IS_DIRECTORY: u8 = 2;
 
-/// What ECMA-119 7.5.1 leaves for a name and its extension together.
+/// The most characters that ECMA-119 7.5.1 allows for a name and its extension together.
 const IDENTIFIER: usize = 30;
 
 /// The image: all files in its root directory, all dates `epoch` in UTC, no path and no clock.
@@ -46,14 +45,14 @@ const IDENTIFIER: usize = 30;
 /// Rock Ridge and Joliet hold in full. Files are at most 4 GiB - 1 byte long.
 ///
 /// # Errors
-/// `Exit::Unsafe` for a label, name or size that does not fit, or a name that comes twice. `Exit::Profile`
-/// for an epoch after 2155, where the dates of directories end.
+/// `Exit::Unsafe` for a label, name or size that does not fit, or a duplicate name. `Exit::Profile` for an epoch after
+/// 2155, the end of the dates of directories.
 pub fn iso(files: &[(String, Stream)], volume: &str, epoch: Epoch) -> Result<Stream> {
     check_volume(volume)?;
     let date = Date::of(epoch)?;
     let mut files = place(files)?;
 
-    // How long a directory is does not depend on where things are: lay out once to learn it.
+    // The length of a directory does not depend on where files are: build it once to learn its length.
     let mut primary = Extent { sector: DIRECTORIES, size: 0 };
     primary.size =
         size_field("the directory", directory(&files, primary, &date, Names::RockRidge).len() as u64)?;
@@ -62,11 +61,11 @@ pub fn iso(files: &[(String, Stream)], volume: &str, epoch: Epoch) -> Result<Str
 
     let mut next = joliet.end();
     for file in &mut files {
-        // A file without content is nowhere; nobody asks for a sector of it.
+        // An empty file occupies no sector.
         if file.extent.size > 0 {
             file.extent.sector = next;
             next = next.checked_add(file.extent.sectors()).ok_or_else(|| {
-                Failure::unsafe_to("the files are too large for one image; leave some of them out")
+                Failure::unsafe_to("the files are too large for one image; remove some of them")
             })?;
         }
     }
@@ -118,7 +117,7 @@ impl Extent {
 
 struct File<'a> {
     name: &'a str,
-    /// What remains of the name in the character set of ECMA-119: `USER_DATA.;1`.
+    /// The name in the character set of ECMA-119: `USER_DATA.;1`.
     identifier: String,
     extent: Extent,
     stream: &'a Stream,
@@ -128,7 +127,7 @@ fn check_volume(volume: &str) -> Result<()> {
     let fine = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
     if volume.is_empty() || volume.len() > 16 || !volume.chars().all(fine) {
         return Err(Failure::unsafe_to(format!(
-            "{volume:?} is no volume label; use 1 to 16 of A-Z, 0-9 and _, such as CIDATA"
+            "{volume:?} is not a volume label; use 1 to 16 of A-Z, 0-9 and _, such as CIDATA"
         )));
     }
     Ok(())
@@ -138,7 +137,7 @@ fn check_name(name: &str) -> Result<()> {
     let fine = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     if name.is_empty() || name.len() > 64 || !name.chars().all(fine) || name == "." || name == ".." {
         return Err(Failure::unsafe_to(format!(
-            "{name:?} is no name for a file on an image; use 1 to 64 of A-Z, a-z, 0-9, '.', '_' and '-'"
+            "{name:?} is not a valid file name for an image; use 1 to 64 of A-Z, a-z, 0-9, '.', '_' and '-'"
         )));
     }
     Ok(())
@@ -147,12 +146,12 @@ fn check_name(name: &str) -> Result<()> {
 fn size_field(name: &str, size: u64) -> Result<u32> {
     u32::try_from(size).map_err(|_| {
         Failure::unsafe_to(format!(
-            "{name} has 4 GiB or more, which one file on an image must not have; leave something out of it"
+            "{name} has 4 GiB or more, which is too large for a file on an image; make it smaller"
         ))
     })
 }
 
-/// Checks the files and gives each an identifier; sorted by it, as ECMA-119 9.3 wants the directory.
+/// Checks the files and gives each an identifier; sorted by it, as ECMA-119 9.3 requires.
 fn place(files: &[(String, Stream)]) -> Result<Vec<File<'_>>> {
     let mut names = BTreeSet::new();
     let mut taken = BTreeSet::new();
@@ -160,9 +159,7 @@ fn place(files: &[(String, Stream)]) -> Result<Vec<File<'_>>> {
     for (name, stream) in files {
         check_name(name)?;
         if !names.insert(name) {
-            return Err(Failure::unsafe_to(format!(
-                "{name} comes twice into one image; give one another name"
-            )));
+            return Err(Failure::unsafe_to(format!("{name} is in one image twice; rename one of the two")));
         }
         let size = size_field(name, length(stream))?;
         let parts = identifier(name, &mut taken);
@@ -171,13 +168,13 @@ fn place(files: &[(String, Stream)]) -> Result<Vec<File<'_>>> {
             File { name, identifier: String::new(), extent: Extent { sector: 0, size }, stream },
         ));
     }
-    // Compared part by part, as if filled up with spaces, which come before every character that is allowed.
+    // Compared part by part, as if padded with spaces, which sort before every allowed character.
     placed.sort_by(|(a, _), (b, _)| a.cmp(b));
     let finish = |((name, extension), file)| File { identifier: format!("{name}.{extension};1"), ..file };
     Ok(placed.into_iter().map(finish).collect())
 }
 
-/// A name and an extension of `[A-Z0-9_]`, with a number where another file has the same ones already.
+/// A name and an extension of `[A-Z0-9_]`, with a number where another file already has the same ones.
 fn identifier(name: &str, taken: &mut BTreeSet<(String, String)>) -> (String, String) {
     let plain = |text: &str| -> String {
         text.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect()
@@ -197,7 +194,7 @@ fn identifier(name: &str, taken: &mut BTreeSet<(String, String)>) -> (String, St
     }
 }
 
-/// A moment in the two forms of ECMA-119.
+/// A date in the two forms of ECMA-119.
 struct Date {
     /// Sixteen digits, and the offset from UTC in quarters of an hour (8.4.26.1).
     long: [u8; 17],
@@ -287,8 +284,8 @@ fn descriptor(names: Names, volume: &str, sectors: u32, root: Extent, date: &Dat
     all
 }
 
-/// The root alone: one byte of name, no extended attributes, where it is, its parent, the name and padding
-/// (ECMA-119 9.4).
+/// Only the root: one byte of name, no extended attributes, its sector, its parent, the name and padding (ECMA-119
+/// 9.4).
 fn path_table(root: [u8; 4], parent: [u8; 2]) -> Vec<u8> {
     [&[1, 0], &root[..], &parent, &[0, 0]].concat()
 }
@@ -317,7 +314,7 @@ fn directory(files: &[File], root: Extent, date: &Date, names: Names) -> Vec<u8>
     }
     let mut all: Vec<u8> = Vec::new();
     for record in records {
-        // A record never crosses the border of a sector (ECMA-119 6.8.1.1); zeros fill what is left.
+        // A record never crosses the boundary of a sector (ECMA-119 6.8.1.1); the rest of the sector is zeros.
         if all.len() % SECTOR + record.len() > SECTOR {
             all.resize(all.len().next_multiple_of(SECTOR), 0);
         }
@@ -337,7 +334,7 @@ fn record(identifier: &[u8], extent: Extent, flags: u8, date: &Date, system_use:
     all.extend(both_short(1));
     all.push(identifier.len() as u8);
     all.extend(identifier);
-    // What follows begins at an even place, and so does the next record.
+    // The System Use field begins at an even offset, and so does the next record.
     all.resize(all.len().next_multiple_of(2), 0);
     all.extend(system_use);
     all.resize(all.len().next_multiple_of(2), 0);
@@ -356,13 +353,13 @@ fn posix(mode: u32, links: u32, inode: u32) -> Vec<u8> {
     entry(*b"PX", &[mode, links, root, group, inode].map(both).concat())
 }
 
-/// Modified, read and changed at the same moment (RRIP 1.12 4.1.6).
+/// Modified, read and changed at the same time (RRIP 1.12 4.1.6).
 fn times(date: &Date) -> Vec<u8> {
     entry(*b"TF", &[&[0b1110], &date.short[..], &date.short, &date.short].concat())
 }
 
-/// Which extension this is (SUSP 1.12 5.5). Without the texts that RRIP 1.12 4.3 recommends beside its name
-/// everything fits into the record, and no continuation area is needed.
+/// Names the extension (SUSP 1.12 5.5). Without the texts that RRIP 1.12 4.3 recommends beside its name everything
+/// fits into the record, and no continuation area is needed.
 fn extension() -> Vec<u8> {
     let name = b"IEEE_1282";
     entry(*b"ER", &[&[name.len() as u8, 0, 0, 1], &name[..]].concat())

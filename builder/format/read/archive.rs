@@ -1,18 +1,19 @@
-//! The two kinds of archive that hold a tree, with their compression.
+//! The two kinds of archive that contain a tree, with their compression.
 
 use std::io::{self, BufRead, Read};
 use std::ops::ControlFlow;
 
 use flate2::bufread::GzDecoder;
 
-use super::member::{Body, Kind, Member, Visit, damaged};
+use super::member::{Body, Member, MemberKind, Visit, damaged};
 use super::source::{Bounded, Budget, Source};
 use super::{cpio, tar};
 use crate::failure::{Failure, Result};
 
-/// As many bytes as tell what begins there.
+/// The number of bytes that identify an archive or a compression.
 const MAGIC: usize = 6;
 
+/// The archives that carriers write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Archive {
     /// `overlay.tar.gz`: one gzip member with one tar archive in it.
@@ -22,13 +23,13 @@ pub enum Archive {
 }
 
 impl Archive {
-    /// Shows each member to `visit`, in order, until it breaks off. What it does not read is passed over.
-    /// An archive that is visited to its end has been checked as a whole, down to its CRC-32. However large it is, a few
+    /// Passes each member to `visit`, in order, until it breaks off. Content that it does not read is skipped. An
+    /// archive that is visited to its end has been checked as a whole, down to its CRC-32. However large it is, a few
     /// hundred kilobytes of it are in memory at a time.
     ///
     /// # Errors
-    /// `Exit::Wrong` for anything that Kiln would not have written; `Exit::Io` when `from` cannot be read; and what `visit`
-    /// returns.
+    /// `Exit::Wrong` for anything that Kiln would not have written; `Exit::Io` when `from` cannot be read; and the
+    /// errors of `visit`.
     pub fn visit(
         self,
         from: impl Read,
@@ -43,7 +44,7 @@ impl Archive {
         result.map_err(|failure| budget.judge(failure))
     }
 
-    /// What is inside, without the contents.
+    /// The members, without their contents.
     pub fn members(self, from: impl Read) -> Result<Vec<Member>> {
         let mut all = Vec::new();
         self.visit(from, |member, _| {
@@ -53,11 +54,11 @@ impl Archive {
         Ok(all)
     }
 
-    /// One file's content; nothing behind it is read. `None` when there is no such file.
+    /// One file's content; nothing after it is read. `None` when there is no such file.
     pub fn file(self, from: impl Read, path: &str, limit: u64) -> Result<Option<Vec<u8>>> {
         let mut found = None;
         self.visit(from, |member, body| {
-            if member.kind != Kind::File || member.path.as_str() != path {
+            if member.kind != MemberKind::File || member.path.as_str() != path {
                 return Ok(ControlFlow::Continue(()));
             }
             found = Some(body.whole(limit).map_err(|error| error.while_doing(format!("reading {path}")))?);
@@ -73,13 +74,13 @@ fn tar_gz<R: Read>(source: &mut Source<'_, R>, budget: &Budget, visit: &mut Visi
         return Ok(());
     }
     if !source.peek(1).map_err(damaged)?.is_empty() {
-        return Err(Failure::wrong("something follows the end of the archive"));
+        return Err(Failure::wrong("trailing bytes follow the archive"));
     }
     Ok(())
 }
 
-/// As Linux goes about it (init/initramfs.c, unpack_to_rootfs): an archive that is not compressed begins at a
-/// multiple of four, zeros between archives are skipped, and everything else is compressed.
+/// As Linux does it (init/initramfs.c, unpack_to_rootfs): an uncompressed archive begins at a multiple of four, zeros
+/// between archives are skipped, and everything else is compressed.
 pub(super) fn initramfs<R: Read>(
     source: &mut Source<'_, R>,
     budget: &Budget,
@@ -113,7 +114,7 @@ pub(super) fn initramfs<R: Read>(
     }
 }
 
-/// An archive that is compressed by itself, down to the checksum behind it.
+/// An archive that is compressed by itself, including its checksum.
 fn whole(reader: &mut impl Read, budget: &Budget, visit: &mut Visit) -> Result<ControlFlow<()>> {
     let flow = cpio::read(reader, budget, visit)?;
     if flow.is_continue() {
@@ -122,7 +123,7 @@ fn whole(reader: &mut impl Read, budget: &Budget, visit: &mut Visit) -> Result<C
     Ok(flow)
 }
 
-/// Reads to the end, where a decoder checks what it has read.
+/// Reads to the end, where a decoder verifies the checksum.
 fn only_zeros(reader: &mut impl Read) -> Result<()> {
     let mut reader = io::BufReader::new(reader);
     loop {
@@ -131,7 +132,7 @@ fn only_zeros(reader: &mut impl Read) -> Result<()> {
             return Ok(());
         }
         if piece.iter().any(|byte| *byte != 0) {
-            return Err(Failure::wrong("something follows the last member"));
+            return Err(Failure::wrong("trailing bytes follow the last member"));
         }
         let seen = piece.len();
         reader.consume(seen);

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use ::cpio::NewcReader;
 
 use super::super::cpio::{DIRECTORY, FILE, LINK, TRAILER};
-use super::member::{Body, Kind, Member, Seen, Visit, damaged, path};
+use super::member::{Body, Member, MemberKind, SeenMembers, Visit, damaged, path};
 use super::source::Budget;
 use crate::failure::{Failure, Result};
 use crate::values::Mode;
@@ -14,23 +14,23 @@ use crate::values::Mode;
 /// The magic number and thirteen numbers of eight hex digits.
 const HEADER: usize = 110;
 
-/// Where the header says how long the name is.
+/// The field of the header with the length of the name.
 const NAME_SIZE: std::ops::Range<usize> = 94..102;
 
-/// A path of a node is shorter, with the NUL behind it.
+/// The limit on a member's name, with its NUL; paths of nodes are shorter.
 const MAX_NAME_BYTES: u64 = 4096;
 
-/// A link's target; Linux takes no longer one (init/initramfs.c).
+/// The limit on a link's target, as in Linux (init/initramfs.c).
 const MAX_TARGET_BYTES: u64 = 4096;
 
 /// The file type in a mode (inode(7)).
 const TYPE: u32 = 0o170_000;
 
-/// Leaves the reader behind the trailer.
+/// Leaves the reader after the trailer.
 pub fn read(reader: &mut impl Read, budget: &Budget, visit: &mut Visit) -> Result<ControlFlow<()>> {
-    let mut seen = Seen::new(budget);
+    let mut seen = SeenMembers::new(budget);
     loop {
-        // Looked at before the crate sees it, which would read a name of any length into memory.
+        // Checked before the crate parses it, which would read a name of any length into memory.
         let mut header = [0; HEADER];
         reader.read_exact(&mut header).map_err(damaged)?;
         check_name_size(&header)?;
@@ -45,7 +45,8 @@ pub fn read(reader: &mut impl Read, budget: &Budget, visit: &mut Visit) -> Resul
         if visit(&member, &mut Body { reader: &mut entry, size })?.is_break() {
             return Ok(ControlFlow::Break(()));
         }
-        // Takes an end within the content for its end; the next header is then missing.
+        // The crate takes an end of the archive within the content for the end of the content; the next header is then
+        // missing.
         entry.finish().map_err(damaged)?;
     }
 }
@@ -64,13 +65,13 @@ fn member(reader: &mut NewcReader<impl Read>) -> Result<Member> {
     let path = path(entry.name().as_bytes())?;
     let mut size = u64::from(entry.file_size());
     let kind = match entry.mode() & TYPE {
-        FILE => Kind::File,
-        DIRECTORY if size == 0 => Kind::Directory,
+        FILE => MemberKind::File,
+        DIRECTORY if size == 0 => MemberKind::Directory,
         LINK => {
             let target = Body { reader, size }.whole(MAX_TARGET_BYTES)?;
             size = 0;
             let target = String::from_utf8(target).ok().filter(|text| !text.is_empty());
-            Kind::Link(
+            MemberKind::Link(
                 target.ok_or_else(|| Failure::wrong(format!("the link {path} has no readable target")))?,
             )
         }

@@ -1,5 +1,5 @@
-//! The entries of any tar archive, one after another, with the names that stand before them: GNU tar's long names, and
-//! POSIX's extended headers where they are allowed. What is made of an entry is for the caller to say.
+//! The entries of any tar archive, one after another, with the names in headers before them: GNU tar's long names, and
+//! POSIX's extended headers where they are allowed. The caller interprets the entries.
 
 use std::io::{self, Read};
 use std::ops::ControlFlow;
@@ -8,58 +8,58 @@ use ::tar::{Archive, Entry, EntryType, Header, PaxExtensions};
 
 use crate::failure::{Failure, Result};
 
-/// A path and a link's target, with the NUL behind them: Linux takes no longer ones (`PATH_MAX`).
+/// A path and a link's target, with the NUL: Linux accepts no longer ones (`PATH_MAX`).
 const MAX_NAME_BYTES: u64 = 4096;
 
-/// An extended header holds a path and other things.
+/// The limit on an extended header, which contains a path and other fields.
 const MAX_EXTENSION_BYTES: u64 = 64 << 10;
 
-/// How an archive is judged, and how what is wrong with it is told.
+/// The limits for an archive, and the errors for its faults.
 pub trait Rules {
-    /// Whether POSIX's extended headers are read; they are entries like any other where not.
+    /// Whether POSIX's extended headers are parsed; otherwise they are entries like any other.
     const EXTENDED: bool;
 
-    /// One header more.
+    /// Counts another header.
     ///
     /// # Errors
-    /// When that is too many.
+    /// When there are too many.
     fn count(&self) -> Result<()>;
 
-    /// What a failed reading means.
+    /// The error for a failed read.
     fn damaged(&self, error: io::Error) -> Failure;
 
     /// `reason` begins with "it", the archive.
     fn refused(&self, reason: String) -> Failure;
 }
 
-/// An entry as it is in the archive: nothing of it has been checked but the length of its names.
+/// An entry as it is in the archive: only the length of its names has been checked.
 pub struct RawEntry<'a> {
     pub header: Header,
     pub path: Vec<u8>,
-    /// What a link points at, as far as it is named.
+    /// The target of a link, if it has one.
     pub target: Option<Vec<u8>>,
-    /// As the header says, in bytes; fewer may come.
+    /// According to the header, in bytes; the archive may end before that.
     pub size: u64,
     pub content: &'a mut dyn Read,
 }
 
-/// How an archive ended.
+/// The end of an archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// The visitor broke off.
+    /// The visitor stopped early.
     BrokenOff,
-    /// With two blocks of zeros or more, and nothing behind them.
+    /// Two blocks of zeros or more, with nothing after them.
     Whole,
-    /// Within, or directly behind, its last entry.
+    /// It ends within, or directly after, its last entry.
     Missing,
-    /// With something else than zeros behind its end.
+    /// Bytes other than zeros follow its end.
     Followed,
 }
 
-/// Shows each entry to `visit`, in order, until it breaks off. What it does not read is passed over.
+/// Passes each entry to `visit`, in order, until it breaks off. Content that it does not read is skipped.
 ///
 /// # Errors
-/// What the rules make of damage and of names that are too long, or there twice; and what `visit` returns.
+/// The errors of the rules for damage and for names that are too long or duplicates; and those of `visit`.
 pub fn entries<R: Rules>(
     reader: impl Read,
     rules: &R,
@@ -84,12 +84,12 @@ pub fn entries<R: Rules>(
         }
     }
     if names.path.is_some() || names.target.is_some() {
-        return Err(rules.refused("it ends with a name for no entry".into()));
+        return Err(rules.refused("its last name belongs to no entry".into()));
     }
     end(archive.into_inner()).map_err(|error| rules.damaged(error))
 }
 
-/// What is to be said of the entry that comes next.
+/// The names that apply to the next entry.
 struct Names<'r, R> {
     rules: &'r R,
     path: Option<Vec<u8>>,
@@ -97,7 +97,7 @@ struct Names<'r, R> {
 }
 
 impl<R: Rules> Names<'_, R> {
-    /// Whether an entry only says something about the one after it.
+    /// Whether an entry only describes the one after it.
     fn take(&mut self, entry: &mut Entry<'_, impl Read>) -> Result<bool> {
         match entry.header().entry_type() {
             EntryType::GNULongName => {
@@ -146,8 +146,8 @@ impl<R: Rules> Names<'_, R> {
         for extension in PaxExtensions::new(&bytes) {
             let extension = extension.map_err(|error| self.rules.damaged(error))?;
             match extension.key_bytes() {
-                // Programs differ in which of the two sizes they believe, so an archive that has both can look
-                // different to each of them.
+                // Programs differ in which of the two sizes they use, so an archive that has both can look different
+                // to each of them.
                 b"size" => {
                     return Err(self.rules.refused("it gives the size of an entry twice".into()));
                 }
@@ -172,7 +172,7 @@ impl<R: Rules> Names<'_, R> {
         if size > limit {
             return Err(self.too_long(size, limit));
         }
-        // Not as long as the header says: the header may lie, and memory is only for bytes that came.
+        // Not preallocated: the size in the header may be false, and memory is only for bytes that have arrived.
         let mut bytes = Vec::new();
         entry.read_to_end(&mut bytes).map_err(|error| self.rules.damaged(error))?;
         match bytes.len() as u64 == size {

@@ -6,7 +6,7 @@ use super::super::iso::{FIRST_DESCRIPTOR, RECORD, SECTOR};
 use crate::failure::{Failure, Result};
 use crate::values::Mode;
 
-/// An image that `pack::iso` wrote.
+/// An image that `format::iso` wrote.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Iso {
     /// The label: `CIDATA`.
@@ -15,16 +15,19 @@ pub struct Iso {
     pub files: Vec<IsoFile>,
 }
 
+/// A file in the root directory of an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IsoFile {
     /// By Rock Ridge.
     pub name: String,
+    /// Permission bits, by Rock Ridge.
     pub mode: Mode,
-    /// Where its content is in the image, in bytes.
+    /// The offset of its content in the image, in bytes.
     pub content: Range<usize>,
 }
 
 impl Iso {
+    /// The file with this Rock Ridge name; upper and lower case differ.
     pub fn file(&self, name: &str) -> Option<&IsoFile> {
         self.files.iter().find(|file| file.name == name)
     }
@@ -44,11 +47,11 @@ pub fn iso(image: &[u8]) -> Result<Iso> {
     let mut files = Vec::new();
     for sector in root.chunks(SECTOR) {
         let mut rest = sector;
-        // Zeros fill a sector behind its last record.
+        // Zeros fill a sector after its last record.
         while let Some(&length) = rest.first().filter(|length| **length != 0) {
             let record = cut(rest, 0, usize::from(length))?;
             rest = &rest[record.len()..];
-            // The first two are the directory itself and its parent, which is itself again.
+            // The first two are the directory itself and its parent, which for the root is itself.
             match record.get(RECORD - 1..=RECORD) {
                 Some([1, 0 | 1]) => {}
                 Some(_) => files.push(file(image, record)?),
@@ -63,7 +66,7 @@ fn file(image: &[u8], record: &[u8]) -> Result<IsoFile> {
     let identifier = usize::from(record[RECORD - 1]);
     let mut rest = record.get((RECORD + identifier).next_multiple_of(2)..).unwrap_or_default();
     let (mut name, mut mode) = (None, None);
-    // Fewer than four bytes are no entry (SUSP 1.12 4).
+    // Fewer than four bytes are not an entry (SUSP 1.12 4).
     while rest.len() >= 4 {
         let entry = cut(rest, 0, usize::from(rest[2]).max(4))?;
         rest = &rest[entry.len()..];
@@ -79,7 +82,7 @@ fn file(image: &[u8], record: &[u8]) -> Result<IsoFile> {
     }
 }
 
-/// Where a directory record says that the content is.
+/// The position of the content according to a directory record.
 fn extent(image: &[u8], record: &[u8]) -> Result<Range<usize>> {
     let (sector, size) = (number(record, 2)? as usize, number(record, 10)? as usize);
     let start = if size == 0 { 0 } else { sector.checked_mul(SECTOR).ok_or_else(damaged)? };
@@ -100,5 +103,5 @@ fn cut(bytes: &[u8], at: usize, length: usize) -> Result<&[u8]> {
 }
 
 fn damaged() -> Failure {
-    Failure::wrong("the image is cut short or damaged")
+    Failure::wrong("the image is truncated or damaged")
 }

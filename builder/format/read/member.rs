@@ -1,30 +1,36 @@
-//! An entry of an archive, its content, and what is refused of any.
+//! An entry of an archive, its content, and the common checks.
 
 use std::collections::BTreeSet;
 use std::io::{self, Read};
 use std::ops::ControlFlow;
 
-use sha2::{Digest as _, Sha256};
-
 use super::source::Budget;
 use crate::failure::{Failure, Result};
-use crate::values::{Digest, GuestPath, Mode};
+use crate::values::{Digest, GuestPath, Hasher, Mode};
 
+/// The kind of an entry. Any other kind in an archive is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum MemberKind {
+    /// Without content.
     Directory,
+    /// A regular file; its content is in [`Body`].
     File,
-    /// A symbolic link and what it points at.
+    /// A symbolic link and its target.
     Link(String),
 }
 
 /// One entry of an archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
+    /// Relative to the root, without `./` before it.
     pub path: GuestPath,
-    pub kind: Kind,
+    /// Directory, file or link.
+    pub kind: MemberKind,
+    /// Permission bits, without the type.
     pub mode: Mode,
+    /// 0 in everything that Kiln writes.
     pub uid: u64,
+    /// 0 in everything that Kiln writes.
     pub gid: u64,
     /// Seconds since 1970.
     pub mtime: u64,
@@ -39,7 +45,7 @@ pub struct Body<'a> {
 }
 
 impl Body<'_> {
-    /// All of it.
+    /// All of its content.
     ///
     /// # Errors
     /// `Exit::Wrong` when it is longer than `limit` bytes or the archive ends within it.
@@ -47,7 +53,7 @@ impl Body<'_> {
         if self.size > limit {
             return Err(Failure::wrong(format!("it has {} bytes; at most {limit} are expected", self.size)));
         }
-        // Not as long as the header says: the header may lie, and memory is only for bytes that came.
+        // Not preallocated: the size in the header may be false, and memory is only for bytes that have arrived.
         let mut bytes = Vec::new();
         self.reader.take(self.size).read_to_end(&mut bytes).map_err(damaged)?;
         if bytes.len() as u64 != self.size {
@@ -56,24 +62,22 @@ impl Body<'_> {
         Ok(bytes)
     }
 
-    /// Its size in bytes and its SHA-256, without holding it.
+    /// Its size in bytes and its SHA-256, without keeping it in memory.
     ///
     /// # Errors
     /// `Exit::Wrong` when the archive ends within it.
     pub fn digest(&mut self) -> Result<(u64, Digest)> {
-        let mut hash = Sha256::new();
+        let mut hasher = Hasher::default();
         let mut buffer = vec![0; 1 << 16];
-        let mut size = 0;
         loop {
             let count = self.reader.read(&mut buffer).map_err(damaged)?;
             if count == 0 {
                 break;
             }
-            hash.update(&buffer[..count]);
-            size += count as u64;
+            hasher.update(&buffer[..count]);
         }
-        match size == self.size {
-            true => Ok((size, Digest::from_bytes(hash.finalize().into()))),
+        match hasher.size() == self.size {
+            true => Ok((hasher.size(), hasher.digest())),
             false => Err(Failure::wrong("the archive ends within it")),
         }
     }
@@ -87,7 +91,7 @@ impl Read for Body<'_> {
 
 pub(super) type Visit<'a> = dyn FnMut(&Member, &mut Body) -> Result<ControlFlow<()>> + 'a;
 
-/// Every error while unpacking is the bytes' own; of the file's, the budget knows.
+/// An error while unpacking is a fault of the archive; the budget records errors of reading the file.
 pub(super) fn damaged(error: io::Error) -> Failure {
     match error.kind() {
         io::ErrorKind::OutOfMemory => {
@@ -101,22 +105,22 @@ pub(super) fn damaged(error: io::Error) -> Failure {
 pub(super) fn path(bytes: &[u8]) -> Result<GuestPath> {
     let text = std::str::from_utf8(bytes).map_err(|_| Failure::wrong("a member's path is not UTF-8"))?;
     let text = text.strip_suffix('/').unwrap_or(text);
-    text.parse().map_err(|reason| Failure::wrong(format!("a member's path is not one of a node: {reason}")))
+    text.parse().map_err(|reason| Failure::wrong(format!("a member's path is not valid on a node: {reason}")))
 }
 
-/// Which members one archive has had; there may be several of them in a file.
-pub(super) struct Seen<'b> {
+/// The members of one archive so far; a file may contain several archives.
+pub(super) struct SeenMembers<'b> {
     paths: BTreeSet<GuestPath>,
     budget: &'b Budget,
 }
 
-impl<'b> Seen<'b> {
+impl<'b> SeenMembers<'b> {
     pub fn new(budget: &'b Budget) -> Self {
         Self { paths: BTreeSet::new(), budget }
     }
 
     pub fn check(&mut self, member: &Member) -> Result<()> {
-        let target = if let Kind::Link(target) = &member.kind { target.len() } else { 0 };
+        let target = if let MemberKind::Link(target) = &member.kind { target.len() } else { 0 };
         self.budget.take_member(member.path.len() + target)?;
         match self.paths.insert(member.path.clone()) {
             true => Ok(()),

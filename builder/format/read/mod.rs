@@ -1,7 +1,7 @@
-//! Archives read back: what `format` wrote, and nothing that it would not write.
+//! Reads archives back: those that `format` writes, and nothing that it would not write.
 //!
-//! The bytes may come from anywhere, so everything is checked and bounded here: paths, kinds, sizes, the
-//! number of members, and what they come to when unpacked, each for the whole file.
+//! The bytes may come from anywhere, so everything is checked and bounded here: paths, kinds, sizes, the number of
+//! members, and the unpacked size, each for the whole file.
 
 mod archive;
 mod cpio;
@@ -12,9 +12,9 @@ mod source;
 mod tar;
 
 pub use archive::Archive;
-pub use entries::{End, RawEntry, Rules, entries};
+pub(crate) use entries::{End, RawEntry, Rules, entries};
 pub use iso::{Iso, IsoFile, iso};
-pub use member::{Body, Kind, Member};
+pub use member::{Body, Member, MemberKind};
 
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,4 @@
-//! The bytes of an archive as they come, and how much may come of them: one budget for the whole file.
+//! The bytes of an archive as they arrive, and limits on them: one budget for the whole file.
 
 use std::cell::Cell;
 use std::io::{self, BufRead, Read};
@@ -6,37 +6,37 @@ use std::io::{self, BufRead, Read};
 use crate::failure::{Exit, Failure, Result};
 use crate::interrupt;
 
-/// More than a node's tree may have (`render`), with the directories above its files.
-const MEMBERS: u64 = 1 << 18;
+/// More than the limit on a node's tree (`render`), with the directories above its files.
+const MAX_MEMBERS: u64 = 1 << 18;
 
-/// What an archive may come to, in bytes, padding and headers included: packed, and again unpacked.
-const BYTES: u64 = 16 << 30;
+/// The limit on an archive in bytes, padding and headers included: packed, and again unpacked.
+const MAX_ARCHIVE_BYTES: u64 = 16 << 30;
 
-/// What the paths and the links' targets may come to, which are held in memory.
-const NAMES: u64 = 32 << 20;
+/// The limit on the paths and the links' targets, which are kept in memory.
+const MAX_NAMES_BYTES: u64 = 32 << 20;
 
-/// What is left of what an archive may have, through all its segments.
+/// The rest of an archive's budget, through all its segments.
 pub(super) struct Budget {
     members: Cell<u64>,
     packed: Cell<u64>,
     unpacked: Cell<u64>,
     names: Cell<u64>,
-    /// What went wrong with reading the file itself, which is not the archive's fault.
+    /// An error of reading the file itself, which is not the archive's fault.
     fault: Cell<Option<Failure>>,
 }
 
 impl Budget {
     pub fn new() -> Self {
         Self {
-            members: Cell::new(MEMBERS),
-            packed: Cell::new(BYTES),
-            unpacked: Cell::new(BYTES),
-            names: Cell::new(NAMES),
+            members: Cell::new(MAX_MEMBERS),
+            packed: Cell::new(MAX_ARCHIVE_BYTES),
+            unpacked: Cell::new(MAX_ARCHIVE_BYTES),
+            names: Cell::new(MAX_NAMES_BYTES),
             fault: Cell::default(),
         }
     }
 
-    /// With so many bytes.
+    /// With this many bytes.
     #[cfg(test)]
     pub fn small(bytes: u64) -> Self {
         let budget = Self::new();
@@ -45,15 +45,16 @@ impl Budget {
         budget
     }
 
-    /// One member more, with a name or two of so many bytes.
+    /// Counts another member, with a name or two of this many bytes.
     pub fn take_member(&self, names: usize) -> Result<()> {
         take(&self.members, 1)
-            .ok_or_else(|| Failure::wrong(format!("the archive has more than {MEMBERS} members")))?;
-        take(&self.names, names as u64)
-            .ok_or_else(|| Failure::wrong(format!("the archive's names have more than {NAMES} bytes")))
+            .ok_or_else(|| Failure::wrong(format!("the archive has more than {MAX_MEMBERS} members")))?;
+        take(&self.names, names as u64).ok_or_else(|| {
+            Failure::wrong(format!("the archive's names have more than {MAX_NAMES_BYTES} bytes"))
+        })
     }
 
-    /// The failure that ended a reading: the file's own where it had one.
+    /// The error that ended a read: that of the file itself, if there is one.
     pub fn judge(&self, failure: Failure) -> Failure {
         self.fault.take().unwrap_or(failure)
     }
@@ -64,14 +65,14 @@ fn take(left: &Cell<u64>, count: u64) -> Option<()> {
     Some(())
 }
 
-/// A file, read in pieces, whose next bytes can be looked at before they are taken.
+/// A file, read in pieces, whose next bytes can be peeked at.
 pub(super) struct Source<'b, R> {
     inner: R,
     budget: &'b Budget,
     buffer: Vec<u8>,
-    /// Which part of the buffer has not been taken.
+    /// The part of the buffer that has not been taken.
     left: std::ops::Range<usize>,
-    /// How many bytes have been taken.
+    /// The number of bytes that have been taken.
     at: u64,
 }
 
@@ -84,7 +85,7 @@ impl<'b, R: Read> Source<'b, R> {
         self.at
     }
 
-    /// At least so many bytes, unless the file ends.
+    /// At least this many bytes, unless the file ends.
     pub fn peek(&mut self, count: usize) -> io::Result<&[u8]> {
         while self.left.len() < count {
             self.buffer.copy_within(self.left.clone(), 0);
@@ -112,7 +113,7 @@ impl<'b, R: Read> Source<'b, R> {
             }
         };
         take(&self.budget.packed, count as u64)
-            .ok_or_else(|| Failure::wrong(format!("it has more than {BYTES} bytes")))?;
+            .ok_or_else(|| Failure::wrong(format!("it has more than {MAX_ARCHIVE_BYTES} bytes")))?;
         Ok(count)
     }
 }
@@ -139,7 +140,7 @@ impl<R: Read> BufRead for Source<'_, R> {
     }
 }
 
-/// Ends with an error, and not as if the archive were over, where a bomb has unpacked to too much.
+/// A reader that fails, instead of ending, when a bomb has unpacked to too much.
 pub(super) struct Bounded<'b, R> {
     inner: R,
     budget: &'b Budget,
@@ -155,7 +156,7 @@ impl<R: Read> Read for Bounded<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(buffer)?;
         take(&self.budget.unpacked, count as u64)
-            .ok_or_else(|| io::Error::other(format!("it unpacks to more than {BYTES} bytes")))?;
+            .ok_or_else(|| io::Error::other(format!("it unpacks to more than {MAX_ARCHIVE_BYTES} bytes")))?;
         Ok(count)
     }
 }

@@ -6,18 +6,18 @@ use std::ops::ControlFlow;
 use ::tar::{EntryType, Header};
 
 use super::entries::{End, RawEntry, Rules, entries};
-use super::member::{Body, Kind, Member, Seen, Visit, damaged, path};
+use super::member::{Body, Member, MemberKind, SeenMembers, Visit, damaged, path};
 use super::source::Budget;
 use crate::failure::{Failure, Result};
 use crate::values::Mode;
 
-/// What Kiln writes is what it reads: no extended headers.
+/// Kiln reads only what it writes: no extended headers.
 struct Own;
 
 impl Rules for Own {
     const EXTENDED: bool = false;
 
-    /// Members are counted with their names, each of which has at most two headers more.
+    /// Members are counted with their names; each has at most two more headers.
     fn count(&self) -> Result<()> {
         Ok(())
     }
@@ -32,7 +32,7 @@ impl Rules for Own {
 }
 
 pub fn read(reader: &mut impl Read, budget: &Budget, visit: &mut Visit) -> Result<ControlFlow<()>> {
-    let mut seen = Seen::new(budget);
+    let mut seen = SeenMembers::new(budget);
     let end = entries(reader, &Own, |entry| {
         let member = member(&entry)?;
         seen.check(&member)?;
@@ -42,7 +42,7 @@ pub fn read(reader: &mut impl Read, budget: &Budget, visit: &mut Visit) -> Resul
         End::BrokenOff => Ok(ControlFlow::Break(())),
         End::Whole => Ok(ControlFlow::Continue(())),
         End::Missing => Err(Failure::wrong("the archive is damaged: its end is missing")),
-        End::Followed => Err(Failure::wrong("something follows the last member")),
+        End::Followed => Err(Failure::wrong("trailing bytes follow the last member")),
     }
 }
 
@@ -50,11 +50,11 @@ fn member(entry: &RawEntry) -> Result<Member> {
     let RawEntry { header, target, size, .. } = entry;
     let (path, size) = (path(&entry.path)?, *size);
     let kind = match header.entry_type() {
-        EntryType::Regular => Kind::File,
-        EntryType::Directory if size == 0 => Kind::Directory,
+        EntryType::Regular => MemberKind::File,
+        EntryType::Directory if size == 0 => MemberKind::Directory,
         EntryType::Symlink if size == 0 => {
             let target = target.clone().and_then(|bytes| String::from_utf8(bytes).ok());
-            Kind::Link(
+            MemberKind::Link(
                 target.ok_or_else(|| Failure::wrong(format!("the link {path} has no readable target")))?,
             )
         }

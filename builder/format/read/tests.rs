@@ -49,9 +49,11 @@ fn assert_same(tree: &Tree, members: &[(Member, Vec<u8>)]) {
         assert_eq!(entry.mode, member.mode, "{path}");
         assert_eq!((member.uid, member.gid, member.mtime), (0, 0, epoch().seconds()), "{path}");
         match (&entry.kind, &member.kind) {
-            (tree::Kind::Directory, Kind::Directory) => assert!(content.is_empty()),
-            (tree::Kind::File(want), Kind::File) => assert_eq!(want.bytes().unwrap(), content, "{path}"),
-            (tree::Kind::Link(want), Kind::Link(target)) => assert_eq!(want, target, "{path}"),
+            (tree::Kind::Directory, MemberKind::Directory) => assert!(content.is_empty()),
+            (tree::Kind::File(want), MemberKind::File) => {
+                assert_eq!(want.bytes().unwrap(), content, "{path}")
+            }
+            (tree::Kind::Link(want), MemberKind::Link(target)) => assert_eq!(want, target, "{path}"),
             other => panic!("{path}: {other:?}"),
         }
     }
@@ -215,18 +217,23 @@ fn a_member_that_comes_twice_is_refused() {
 #[test]
 fn nothing_may_follow_a_tar_archive() {
     let archive = tar_gz_of(&sample());
-    assert!(wrong(Archive::TarGz.members(&[&archive[..], b"x"].concat()[..])).contains("follows"));
-    assert!(wrong(Archive::TarGz.members(&[&archive[..], &archive].concat()[..])).contains("follows"));
+    assert!(
+        wrong(Archive::TarGz.members(&[&archive[..], b"x"].concat()[..])).contains("trailing bytes follow")
+    );
+    assert!(
+        wrong(Archive::TarGz.members(&[&archive[..], &archive].concat()[..]))
+            .contains("trailing bytes follow")
+    );
     let mut tar = plain(&tar::tar(&sample(), epoch()).unwrap());
     tar.push(1);
-    assert!(wrong(Archive::TarGz.members(&gzip(&tar)[..])).contains("follows"));
+    assert!(wrong(Archive::TarGz.members(&gzip(&tar)[..])).contains("trailing bytes follow"));
 }
 
 #[test]
 fn a_tar_archive_has_an_end() {
     let tar = plain(&tar::tar(&sample(), epoch()).unwrap());
     let end = tar.iter().rposition(|byte| *byte != 0).unwrap() + 1;
-    // Behind the last content, and behind the first of the two blocks that make the end.
+    // After the last content, and after the first of the two blocks that make the end.
     for cut in [end.next_multiple_of(512), end.next_multiple_of(512) + 512] {
         assert!(
             wrong(Archive::TarGz.members(&gzip(&tar[..cut])[..])).contains("its end is missing"),
@@ -290,7 +297,7 @@ fn archive_bombs_are_stopped_where_the_bound_is() {
             Ok(buffer.len())
         }
     }
-    // A sparse file costs nothing to make, and all of it to read.
+    // A sparse file costs nothing to make, but all of it is read.
     let budget = Budget::small(100_000);
     let mut source = Source::new(Zeros, &budget);
     let failure = initramfs(&mut source, &budget, &mut |_, _| Ok(ControlFlow::Continue(()))).unwrap_err();
@@ -326,7 +333,7 @@ fn any_tree() -> impl Strategy<Value = Tree> {
     collection::vec((path, any_entry()), 0..25).prop_map(|entries| {
         let mut tree = Tree::default();
         for (path, entry) in entries {
-            // What is no path, or is in the way of another, is left out.
+            // Names that are not paths, or that conflict with another one, are left out.
             if let Ok(path) = path.parse() {
                 let _ = tree.insert(path, entry);
             }
@@ -357,7 +364,7 @@ proptest! {
         }
     }
 
-    /// Whatever the bytes are, the answer is a list or a refusal, soon.
+    /// For any bytes, the result is a list or an error, within bounded time.
     #[test]
     fn damage_is_no_disaster(
         changes in collection::vec((any::<sample::Index>(), any::<u8>()), 1..6),

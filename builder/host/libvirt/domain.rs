@@ -1,5 +1,5 @@
-//! What libvirt is told of a machine and of its network, all of it made from values: a bundle's own `domain.xml` and
-//! `network.xml` are for people, and may come from anywhere.
+//! The XML of a machine and of its network, made from values only: a bundle's own `domain.xml` and `network.xml` are
+//! for people, and may come from anywhere.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::host::emulator::FORMED;
 use crate::values::Mac;
 use crate::xml::{Element, element};
 
-/// What is started directly: volumes' paths, and the kernel's command line.
+/// A directly started kernel: paths of volumes, and the command line.
 pub struct Kernel {
     pub file: String,
     pub initrd: String,
@@ -23,7 +23,7 @@ pub struct Kernel {
 pub struct Disk {
     pub volume: String,
     pub serial: Option<String>,
-    /// A raw one that nobody writes.
+    /// A raw one that is never written to.
     pub is_seed: bool,
 }
 
@@ -31,21 +31,21 @@ pub struct Domain<'a> {
     pub name: String,
     pub uuid: String,
     pub title: String,
-    /// Also the pool.
+    /// The name of the network and of the pool.
     pub network: &'a str,
     pub memory_mib: u32,
     pub vcpus: u16,
     pub accel: Accel,
-    /// `None` where the disk starts its own.
+    /// `None` where the disk starts its own kernel.
     pub kernel: Option<&'a Kernel>,
     pub disks: Vec<Disk>,
     pub mac: Mac,
-    /// Ignition's config, for its carrier. By its path: libvirt (11.3) hands text for fw_cfg to QEMU escaped as for XML, and
-    /// its commas not escaped at all.
+    /// Ignition's config, for its carrier. Passed by path: libvirt (11.3) passes text for fw_cfg to QEMU with quotes
+    /// escaped as in XML, and its commas not escaped.
     pub firmware: Option<(&'a str, &'a str)>,
     /// Whether this member has served before.
     pub formed: bool,
-    /// Where the guest's first serial port is written to.
+    /// The file of the guest's first serial port.
     pub console: &'a Path,
 }
 
@@ -98,7 +98,7 @@ impl Domain<'_> {
             .document()
     }
 
-    /// What QEMU's fw_cfg brings to the guest.
+    /// The fw_cfg variables of the guest.
     fn firmware_config(&self) -> Option<Element> {
         let entry = |name: &str| element("entry").with("name", name);
         let handed = self.firmware.map(|(key, file)| entry(key).with("file", file));
@@ -122,7 +122,7 @@ impl Domain<'_> {
     }
 }
 
-/// A bridge on which this host has an address too. Without a gateway in the profile nothing is forwarded.
+/// A bridge on which this host has an address, too. Without a gateway in the profile nothing is forwarded.
 ///
 /// # Errors
 /// None that input can cause.

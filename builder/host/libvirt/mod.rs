@@ -1,5 +1,5 @@
-//! Machines as libvirt's domains, with a network and a storage pool of the cluster's name and ID. Everything goes through
-//! virsh, so that libvirt gives its QEMU the files, and the bundle's own are never touched.
+//! Machines as libvirt's domains, with a network and a storage pool named by the cluster's name and ID. Everything
+//! goes through virsh, so that libvirt gives its QEMU access to the files, and the bundle's own are never modified.
 
 mod domain;
 mod virsh;
@@ -22,7 +22,7 @@ use crate::failure::{Doing, Failure, Result};
 use crate::process;
 use crate::values::{Mode, NodeName, Volume, disk_serial, machine_uuid};
 
-/// Machines as libvirt's.
+/// Machines run by libvirt.
 pub struct Libvirt;
 
 impl Driver for Libvirt {
@@ -60,32 +60,32 @@ impl Driver for Libvirt {
     }
 
     fn destroy(&self, state: &State, bundle: &Bundle, purge: bool) -> Result<Left> {
-        // Otherwise nothing in libvirt is ours.
+        // Otherwise nothing in libvirt belongs to this cluster.
         if state.record.laid {
             Cluster::new(state)?.clear(bundle, purge)?;
         }
-        // The pool's disks are known to be ours.
+        // `laid` stays set: it shows that the pool's disks belong to this cluster.
         Ok(Left { laid: true, bridge: None })
     }
 }
 
-/// Half a gigabyte goes into a volume within seconds; a busy disk may take longer.
-const COPYING: Duration = Duration::from_secs(300);
+/// Half a gigabyte is copied into a volume within seconds; a busy disk may take longer.
+const COPY_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// libvirt's own directory for disks (its default pool). Its QEMU reaches nothing in anybody's home.
+/// libvirt's own directory for disks (its default pool). Its QEMU cannot read home directories.
 const IMAGES: &str = "/var/lib/libvirt/images";
 
-/// The volume that the machines' system disks are differences to.
+/// The backing volume of the machines' system disks.
 const BASE: &str = "base";
 
-/// Volumes that all machines read. Nodes' own have a dot behind the node's name, and a node is not called `layer.iso`.
+/// Volumes that all machines read. Those of nodes have a dot after the node's name, and no node is called `layer.iso`.
 const KERNEL: &str = "kernel";
 const LAYER: &str = "layer.iso";
 
 struct Cluster<'a> {
     virsh: PathBuf,
     state: &'a State,
-    /// The network's, the pool's, and what the domains' names begin with.
+    /// The name of the network and the pool, and the prefix of the domains' names.
     name: String,
 }
 
@@ -98,11 +98,12 @@ impl<'a> Cluster<'a> {
         Virsh::new(&self.virsh, &self.state.record.connect).args(arguments)
     }
 
-    /// The names that a listing prints, one on each line.
+    /// The names that a listing prints, one on each line. Ctrl-C does not end it: what is asked after it, to clean up or
+    /// to tell whether VMs run, must be answered.
     fn names<const N: usize>(&self, arguments: [&str; N]) -> Result<BTreeSet<String>> {
-        let finished = self.virsh(arguments).must()?;
+        let finished = self.virsh(arguments).through_interrupt().must()?;
         let text = String::from_utf8_lossy(&finished.stdout).into_owned();
-        // vol-list has no --name: the name is the first column there.
+        // vol-list has no --name: the name is its first column.
         let first = |line: &str| line.split_whitespace().next().map(str::to_owned);
         Ok(text.lines().filter_map(first).collect())
     }
@@ -131,18 +132,18 @@ impl<'a> Cluster<'a> {
             return Ok(());
         }
         Err(Failure::unsafe_to(format!(
-            "libvirt has these already, and not from this bundle: {}; they belong to other machines of the cluster with \
-             the ID {}, so continue with the bundle that they were started from",
+            "libvirt already has {}, not from this bundle but from another one of the cluster with the ID {}; continue with \
+             the bundle that they were started from",
             there.join(", "),
             self.state.record.names.id
         )))
     }
 
-    /// Before anything is made: nothing of this name may be there, not even files of a pool that was removed. A pool without
-    /// files is what an interrupted beginning left.
+    /// Called before anything is made: nothing may have this name, not even files of a removed pool. A pool without
+    /// files is left over from an interrupted start.
     ///
     /// # Errors
-    /// `Exit::Unsafe` when something is.
+    /// `Exit::Unsafe` when something has.
     pub fn begin(&self, bundle: &Bundle) -> Result<()> {
         self.refuse_strangers(bundle)?;
         let had_pool = self.names(["pool-list", "--all", "--name"])?.contains(&self.name);
@@ -156,13 +157,13 @@ impl<'a> Cluster<'a> {
             self.end(["pool-undefine", &self.name])?;
         }
         Err(Failure::unsafe_to(format!(
-            "{IMAGES}/kiln-{} has the disks of other machines of the cluster with the ID {}; continue with the bundle that \
+            "{IMAGES}/kiln-{} has the disks of other VMs of the cluster with the ID {}; continue with the bundle that \
              they were started from",
             self.name, self.state.record.names.id
         )))
     }
 
-    /// The network and the pool; what is there already stays.
+    /// Makes the network and the pool; existing ones stay.
     pub fn prepare(&self, bundle: &Bundle) -> Result<()> {
         if !self.names(["net-list", "--all", "--name"])?.contains(&self.name) {
             let network = &bundle.manifest.network;
@@ -192,7 +193,7 @@ impl<'a> Cluster<'a> {
         Ok(())
     }
 
-    /// Gives the machine its volumes, defines it, also anew, and starts it.
+    /// Fills the machine's volumes, defines it (again if necessary), and starts it.
     pub fn start(&self, bundle: &Bundle, system: &System, node: &Node) -> Result<()> {
         let name = &node.name;
         let disks = self.fill(bundle, system, name)?;
@@ -234,20 +235,17 @@ impl<'a> Cluster<'a> {
         let file = self.state.node(name).join("domain.xml");
         disk::write_whole(&file, &domain.xml()?, Mode::SECRET)?;
         self.virsh(["define"]).arg(&file).must()?;
-        self.virsh(["start", &domain.name])
-            .must()
-            .map(|_| ())
-            .doing(|| format!("starting the machine of {name}"))
+        self.virsh(["start", &domain.name]).must().map(|_| ()).doing(|| format!("starting the VM of {name}"))
     }
 
-    /// The machine's volumes, in the order of its disks. What etcd or the guest has written is kept.
+    /// The machine's volumes, in the order of its disks. Data of etcd and the guest is kept.
     fn fill(&self, bundle: &Bundle, system: &System, node: &NodeName) -> Result<Vec<Disk>> {
         let own = self.state.node(node);
         disk::make_directories(&own, Mode::SECRET_DIRECTORY)?;
         let files = bundle.path.join("nodes").join(node.as_str());
         let carrier = self.state.record.carrier;
         let mut disks = Vec::new();
-        if let Some(shared) = system.image()? {
+        if let Some(shared) = system.image() {
             let volume = self.volume(node, Volume::System);
             let backing =
                 ["--format", "qcow2", "--backing-vol", BASE, "--backing-vol-format", &shared.format];
@@ -283,8 +281,8 @@ impl<'a> Cluster<'a> {
         Ok(disks)
     }
 
-    /// The UUID that libvirt has for the machine, or the one that it is to get: with another one, libvirt takes a
-    /// definition of the same name for another machine, and refuses it.
+    /// The UUID that libvirt has for the machine, or a new one: with another one, libvirt takes a definition of the
+    /// same name for another machine, and refuses it.
     fn uuid(&self, node: &NodeName) -> Result<String> {
         let domain = self.domain(node);
         if !self.names(["list", "--all", "--name"])?.contains(&domain) {
@@ -294,13 +292,13 @@ impl<'a> Cluster<'a> {
         Ok(String::from_utf8_lossy(&finished.stdout).trim().to_owned())
     }
 
-    /// What all machines read. Only when none of them runs: it may be another than before.
+    /// Uploads the volumes that all machines read. Only while none of them runs: the contents may have changed.
     pub fn share(&self, bundle: &Bundle, system: &System) -> Result<()> {
         if let Some(base) = system.kernel() {
             self.upload(KERNEL, &base.kernel, "raw")?;
         }
-        if let Some(shared) = system.image()? {
-            // Disks that are there are differences to this one.
+        if let Some(shared) = system.image() {
+            // Existing disks are backed by this one.
             if !self.names(["vol-list", &self.name])?.contains(BASE) {
                 self.upload(BASE, &shared.file, &shared.format)?;
             }
@@ -311,7 +309,7 @@ impl<'a> Cluster<'a> {
         Ok(())
     }
 
-    /// An empty volume; one that is there is kept.
+    /// Makes an empty volume; an existing one is kept.
     fn create(&self, volume: &str, size: &str, format: &[&str]) -> Result<()> {
         if self.names(["vol-list", &self.name])?.contains(volume) {
             return Ok(());
@@ -320,23 +318,23 @@ impl<'a> Cluster<'a> {
             .args(format)
             .must()
             .map(|_| ())
-            .doing(|| format!("making the volume {volume}"))
+            .doing(|| format!("creating the volume {volume}"))
     }
 
-    /// A volume with a file's content, in the place of one that is there.
+    /// Makes a volume with a file's content; it replaces an existing one.
     fn upload(&self, volume: &str, file: &Path, format: &str) -> Result<()> {
         let uploading = || format!("putting {} into the pool {}", file.display(), self.name);
         if self.names(["vol-list", &self.name])?.contains(volume) {
             self.virsh(["vol-delete", "--pool", &self.name, volume]).must().doing(uploading)?;
         }
         let size = Input::open(file)?.size().to_string();
-        // As raw bytes: what they are is in them.
+        // As raw bytes: they are not interpreted.
         self.virsh(["vol-create-as", &self.name, volume, &size, "--format", "raw"])
             .must()
             .doing(uploading)?;
         self.virsh(["vol-upload", "--pool", &self.name, volume])
             .arg(file)
-            .within(COPYING)
+            .within(COPY_TIMEOUT)
             .must()
             .doing(uploading)?;
         if format != "raw" {
@@ -365,7 +363,7 @@ impl<'a> Cluster<'a> {
             self.end(["net-undefine", &self.name])?;
         }
         if purge {
-            // An earlier `down` has left the files and taken the pool away.
+            // An earlier `down` has kept the files and removed the pool.
             self.open_pool()?;
             for volume in self.names(["vol-list", &self.name])? {
                 self.end(["vol-delete", "--pool", &self.name, &volume])?;

@@ -4,14 +4,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::failure::Result;
-use crate::host::record::Connect;
+use crate::host::connect::Connect;
 use crate::process::{Finished, Program};
 
 /// A call of virsh.
 pub struct Virsh(Program);
 
 impl Virsh {
-    /// One to the libvirt at this address.
+    /// For the libvirt at this address.
     pub fn new(program: &Path, address: &Connect) -> Self {
         Self(Program::new(program).args(["--quiet", "--connect", address.as_str()]))
     }
@@ -37,10 +37,10 @@ impl Virsh {
     }
 }
 
-/// What virsh says before every answer where no polkit runs, which has nothing to do with the answer.
+/// A message that virsh prints before every answer where polkit does not run; it has nothing to do with the answer.
 const NOISE: &str = "Authorization not available. Check if polkit service is running";
 
-/// Of what virsh has said, what is about the call.
+/// The part of virsh's output that is about the call.
 fn telling(said: &str) -> String {
     let lines: Vec<_> =
         said.lines().filter(|line| !line.contains(NOISE) && !line.trim().is_empty()).collect();

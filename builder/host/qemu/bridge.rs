@@ -1,4 +1,4 @@
-//! The network of machines that QEMU runs: a bridge with an address of the cluster's network for this host, and a tap
+//! The network of machines that QEMU runs: a bridge with an address in the cluster's network for this host, and a tap
 //! for every node.
 
 use std::collections::BTreeSet;
@@ -12,13 +12,13 @@ use serde::Deserialize;
 use crate::bundle::Manifest;
 use crate::disk;
 use crate::failure::{Doing, Failure, Result};
-use crate::host::record::Names;
+use crate::host::names::Names;
 use crate::host::state::State;
 use crate::process::ip::address_line;
 use crate::process::{self, Program};
 use crate::values::{Digest, Mode};
 
-/// An interface's alias has at most so many bytes (IFALIASZ with its zero).
+/// The limit on an interface's alias in bytes (IFALIASZ with its NUL).
 const ALIAS: usize = 255;
 
 #[derive(Deserialize)]
@@ -40,11 +40,12 @@ struct Address {
     prefixlen: Option<u8>,
 }
 
-/// This machine's interfaces. Their addresses and their aliases are in two answers of ip.
-fn links() -> Result<Vec<Link>> {
+/// This machine's interfaces. ip returns their addresses and their aliases in two answers; `adjust` may change how it
+/// is run.
+fn links(adjust: fn(Program) -> Program) -> Result<Vec<Link>> {
     let ip = process::find("ip")?;
     let ask = |object: &str| -> Result<Vec<Link>> {
-        let finished = Program::new(&ip).args(["-json", object, "show"]).must()?;
+        let finished = adjust(Program::new(&ip)).args(["-json", object, "show"]).must()?;
         serde_json::from_slice(&finished.stdout).map_err(|error| {
             Failure::io(format!("reading what ip says of this machine's interfaces: {error}"))
         })
@@ -58,7 +59,7 @@ fn links() -> Result<Vec<Link>> {
     Ok(links)
 }
 
-/// What the bridge is marked with: whose it is, also for people who look at it.
+/// The mark of the bridge's owner, also for people who inspect it.
 fn mark(directory: &Path) -> String {
     match directory.to_str() {
         Some(path) if path.len() <= ALIAS && !path.contains(char::is_control) => path.to_owned(),
@@ -66,30 +67,30 @@ fn mark(directory: &Path) -> String {
     }
 }
 
-/// Makes what is not there yet. That it is about to is saved before.
+/// Makes what is missing. The intention is saved first.
 ///
 /// # Errors
-/// `Exit::Unsafe` when this machine is in the cluster's network already, or the bridge is that of others; `Exit::Io` when
-/// it may not make interfaces.
+/// `Exit::Unsafe` when this machine is in the cluster's network already, or the bridge belongs to other machines;
+/// `Exit::Io` when it may not make interfaces.
 pub fn lay(state: &mut State, manifest: &Manifest) -> Result<()> {
     let network = manifest.network.cidr;
     let names = state.record.names.clone();
     let bridge = names.bridge();
-    let links = links()?;
+    let links = links(|ip| ip)?;
     refuse_overlap(&links, &bridge, network)?;
     let there: BTreeSet<_> = links.iter().map(|link| link.ifname.as_str()).collect();
     let mark = mark(&state.directory);
     if let Some(link) = links.iter().find(|link| link.ifname == bridge) {
         let is_ours = match &link.ifalias {
             Some(alias) => *alias == mark,
-            // Kiln 0.1 marked none, and another run may have been killed before it could.
+            // Kiln 0.1 did not mark bridges, and another run may have been killed before it could.
             None => state.record.laid,
         };
         if !is_ours {
             let whose = link.ifalias.as_ref().map_or(String::new(), |alias| format!(": they are in {alias}"));
             return Err(Failure::unsafe_to(format!(
-                "the bridge {bridge} on this host is that of other machines of cluster {} with the ID {}{whose}; \
-                 end those first (kiln down)",
+                "the bridge {bridge} on this host belongs to other VMs of cluster {} with the ID {}{whose}; stop \
+                 those first (kiln down)",
                 names.cluster, names.id
             )));
         }
@@ -99,7 +100,7 @@ pub fn lay(state: &mut State, manifest: &Manifest) -> Result<()> {
     let mut lines = String::new();
     let is_new = !there.contains(bridge.as_str());
     if is_new {
-        // Writing to a String does not go wrong.
+        // Writing to a String cannot fail.
         let _ = writeln!(lines, "link add {bridge} type bridge");
         lines.push_str(&address_line(manifest.host_address()?, network, &bridge));
         let _ = writeln!(lines, "link set {bridge} up");
@@ -125,14 +126,14 @@ pub fn lay(state: &mut State, manifest: &Manifest) -> Result<()> {
     let said = finished.stderr_text();
     if said.contains("not permitted") {
         return Err(Failure::io(
-            "this account may not make network interfaces; run it as root, or in a network namespace of your own \
+            "this account cannot create network interfaces; run kiln as root, or in a network namespace of your own \
              (unshare --map-root-user --net), or use --driver libvirt",
         ));
     }
-    Err(Failure::io(said).while_doing(format!("making the bridge {bridge}")))
+    Err(Failure::io(said).while_doing(format!("creating the bridge {bridge}")))
 }
 
-/// A second interface in a network that this machine is in would take the way to its neighbours.
+/// A second interface in a network of this machine would take over the route to its neighbours.
 fn refuse_overlap(links: &[Link], bridge: &str, network: IpNet) -> Result<()> {
     for link in links.iter().filter(|link| link.ifname != bridge) {
         for address in &link.addr_info {
@@ -140,8 +141,8 @@ fn refuse_overlap(links: &[Link], bridge: &str, network: IpNet) -> Result<()> {
             let Ok(own) = IpNet::new(local, prefix) else { continue };
             if network.contains(&local) || own.contains(&network.network()) {
                 return Err(Failure::unsafe_to(format!(
-                    "the cluster's network {network} overlaps with {own} of this machine's interface {}; give the \
-                     profile another [network], or run it in a network namespace of its own",
+                    "the cluster's network {network} overlaps with {own} of this machine's interface {}; change [network] \
+                     in the profile, or run kiln in a network namespace of its own",
                     link.ifname
                 )));
             }
@@ -150,8 +151,8 @@ fn refuse_overlap(links: &[Link], bridge: &str, network: IpNet) -> Result<()> {
     Ok(())
 }
 
-/// Removes the bridge and the taps that `lay` has made for these machines; that they are not there is fine. Returns the
-/// bridge's name where it stays, because other machines use it.
+/// Removes the bridge and the taps that `lay` has made for these machines; missing ones are fine. Returns the name of
+/// the bridge if it stays, because other machines use it.
 pub fn clear(state: &State, manifest: &Manifest) -> Result<Option<String>> {
     let names = &state.record.names;
     let of_nodes = state.record.nodes.keys().chain(manifest.nodes.iter().map(|node| &node.name));
@@ -159,7 +160,7 @@ pub fn clear(state: &State, manifest: &Manifest) -> Result<Option<String>> {
     if names.by_name {
         own.extend((0..manifest.nodes.len()).map(|at| names.numbered_tap(at)));
     }
-    let all = links()?;
+    let all = links(Program::through_interrupt)?;
     let Doomed { taps, bridge, stays } = doomed(&all, names, &own, &mark(&state.directory));
     let ip = process::find("ip")?;
     for name in taps.into_iter().chain(bridge) {
@@ -172,7 +173,7 @@ pub fn clear(state: &State, manifest: &Manifest) -> Result<Option<String>> {
     Ok(stays.map(str::to_owned))
 }
 
-/// What of this machine's interfaces goes.
+/// The interfaces of this machine to remove.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Doomed<'a> {
     taps: Vec<&'a str>,
@@ -181,8 +182,8 @@ struct Doomed<'a> {
 }
 
 fn doomed<'a>(links: &'a [Link], names: &Names, own: &BTreeSet<String>, mark: &str) -> Doomed<'a> {
-    // A tap has a carrier as long as a program holds it, and ours have ended. Kiln 0.1 gave one name to the bridges of two
-    // clusters.
+    // A tap has a carrier as long as a program holds it, and ours have ended. Kiln 0.1 could give one name to the
+    // bridges of two clusters.
     let is_used = |link: &Link| link.flags.iter().any(|flag| flag == "LOWER_UP");
     let bridge = names.bridge();
     let Some(bridge) = links.iter().find(|link| link.ifname == bridge) else {

@@ -1,4 +1,4 @@
-//! One QEMU per node, in the background: a process id in a file, the console in another.
+//! One QEMU per node, in the background: its process ID in a file, the console in another.
 
 mod bridge;
 
@@ -10,7 +10,7 @@ use super::driver::{Driver, Left};
 use super::state::State;
 use super::{emulator, initrd};
 use crate::base::System;
-use crate::bundle::{Bundle, manifest};
+use crate::bundle::{Bundle, Manifest, manifest};
 use crate::disk;
 use crate::failure::{Doing, Result};
 use crate::process::{self, Daemon, Program};
@@ -52,109 +52,145 @@ impl Driver for Qemu {
     }
 }
 
-/// Asked to end, QEMU writes out what it holds of its disks' tables first.
-const GRACE: Duration = Duration::from_secs(20);
+/// When it is asked to end, QEMU first writes the cached metadata of its disks.
+const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 
 fn pid_file(state: &State, node: &NodeName) -> PathBuf {
     state.node(node).join("pid")
 }
 
-/// The machine of a node, if it runs. Its pid file's path is an argument that no other program has.
+/// The machine of a node, if it runs. The path of its PID file is an argument that no other program has.
 fn running(state: &State, node: &NodeName) -> Option<Daemon> {
     let file = pid_file(state, node);
     Daemon::find(&file, file.as_os_str())
 }
 
-/// Ends the machine of a node as a power cut would; nothing of the guest is asked.
+/// Stops the machine of a node as a power failure would; the guest is not asked.
 fn stop(state: &State, node: &NodeName) -> Result<()> {
     match running(state, node) {
-        Some(daemon) => daemon.end(GRACE).doing(|| format!("ending the machine of {node}")),
+        Some(daemon) => daemon.end(STOP_TIMEOUT).doing(|| format!("stopping the VM of {node}")),
         None => Ok(()),
     }
 }
 
-/// Makes what the machine needs and does not have yet, and starts it.
+/// Makes the missing parts of the machine, and starts it.
 fn start(state: &State, bundle: &Bundle, system: &System, node: &manifest::Node) -> Result<()> {
-    let own = state.node(&node.name);
-    disk::make_directories(&own, Mode::SECRET_DIRECTORY)?;
-    let machine = bundle.manifest.machine();
-    let data = own.join("data.qcow2");
-    create(&data, &["-f", "qcow2"], None, Some(machine.data_disk_mib))?;
-    let mut disks = Vec::new();
-    if let Some(shared) = system.image()? {
-        let own = own.join("system.qcow2");
-        create(&own, &["-f", "qcow2", "-F", &shared.format], Some(&shared.file), None)?;
-        disks.push((own, "qcow2", None));
-    }
-    disks.push((data, "qcow2", Some(disk_serial(node.name.as_str()))));
+    disk::make_directories(&state.node(&node.name), Mode::SECRET_DIRECTORY)?;
     let files = std::path::absolute(bundle.path.join("nodes").join(node.name.as_str()))
         .doing(|| format!("finding {}", bundle.path.display()))?;
-    let mut with_node = None;
-    let carrier = state.record.carrier;
-    if let Some(base) = system.kernel().filter(|_| carrier.runs_from_ram()) {
-        let file = own.join("initrd.img");
-        initrd::write(base, &bundle.path, &bundle.manifest, &node.name, &file)?;
-        with_node = Some(file);
-    }
-    if carrier.has_seed() {
-        disks.push((files.join("seed.iso"), "raw", None));
-        if bundle.manifest.shares_binaries() {
-            disks.push((files.join("../../layers/layer.iso"), "raw", None));
-        }
-    }
-    let firmware = carrier.firmware().map(|firmware| (firmware.key, files.join(firmware.file)));
-    let formed = state.has_formed(&node.name);
+    let disks = disks(state, bundle, system, node, &files)?;
+    let initrd = initrd(state, bundle, system, node)?;
     state.begin_console(&node.name)?;
-    let tcg = state.record.accel == Accel::Tcg;
-    // Emulated processors are threads that wait for one another: two are slower than one.
-    let vcpus = if tcg { 1 } else { machine.vcpus };
-    let mut program = Program::new(emulator::find(bundle.manifest.etcd.arch)?)
-        .args(["-name", &format!("kiln-{}-{}", bundle.manifest.cluster.name, node.name)])
-        .args(["-nodefaults", "-no-user-config", "-display", "none", "-daemonize", "-M", "pc"])
-        .args(["-accel", state.record.accel.as_str(), "-cpu", if tcg { "max" } else { "host" }])
-        .args(["-m", &machine.memory_mib.to_string(), "-smp", &vcpus.to_string()])
-        .arg("-pidfile")
-        .arg(pid_file(state, &node.name))
-        .args([
-            "-netdev",
-            &format!("tap,id=n0,ifname={},script=no,downscript=no", state.record.names.tap(&node.name)),
-        ])
-        .args(["-device", &format!("virtio-net-pci,netdev=n0,mac={},romfile=", node.mac)])
-        .arg("-chardev")
-        .arg(emulator::option("file,id=c0,append=on,path=", &state.console(&node.name)))
-        .args(["-serial", "chardev:c0"]);
-    for (number, (file, format, serial)) in disks.iter().enumerate() {
-        let read_only = if *format == "raw" { "on" } else { "off" };
-        let kind = format!("if=none,id=d{number},format={format},readonly={read_only},discard=unmap,file=");
-        let serial = serial.as_ref().map(|serial| format!(",serial={serial}")).unwrap_or_default();
-        program = program
-            .arg("-drive")
-            .arg(emulator::option(&kind, file))
-            .args(["-device", &format!("virtio-blk-pci,drive=d{number}{serial}")]);
+    let mut program = machine(state, &bundle.manifest, node)?;
+    for (number, disk) in disks.iter().enumerate() {
+        program = disk.attach(program, number);
     }
+    let formed = state.has_formed(&node.name);
     if let Some(base) = system.kernel() {
         program = program
             .arg("-kernel")
             .arg(&base.kernel)
             .arg("-initrd")
-            .arg(with_node.as_ref().unwrap_or(&base.initrd))
+            .arg(initrd.as_ref().unwrap_or(&base.initrd))
             .args(["-append", &base.cmdline(!formed)]);
     }
     if formed {
         program = program.args(["-fw_cfg", &format!("name={},string=yes", emulator::FORMED)]);
     }
-    if let Some((key, file)) = firmware {
-        program = program.arg("-fw_cfg").arg(emulator::option(&format!("name={key},file="), &file));
+    if let Some(firmware) = state.record.carrier.firmware() {
+        let option = emulator::option(&format!("name={},file=", firmware.key), &files.join(firmware.file));
+        program = program.arg("-fw_cfg").arg(option);
     }
-    program.must().map(|_| ()).doing(|| format!("starting the machine of {}", node.name))
+    program.must().map(|_| ()).doing(|| format!("starting the VM of {}", node.name))
 }
 
-/// A thin disk. One that is there already is kept: it may hold the only copy of something.
+/// The QEMU options that do not depend on the carrier: processors, memory, network card, console.
+fn machine(state: &State, manifest: &Manifest, node: &manifest::Node) -> Result<Program> {
+    let machine = manifest.machine();
+    let tcg = state.record.accel == Accel::Tcg;
+    // Emulated processors are threads that wait for one another: two are slower than one.
+    let vcpus = if tcg { 1 } else { machine.vcpus };
+    let tap = state.record.names.tap(&node.name);
+    Ok(Program::new(emulator::find(manifest.etcd.arch)?)
+        .args(["-name", &format!("kiln-{}-{}", manifest.cluster.name, node.name)])
+        .args(["-nodefaults", "-no-user-config", "-display", "none", "-daemonize", "-M", "pc"])
+        .args(["-accel", state.record.accel.as_str(), "-cpu", if tcg { "max" } else { "host" }])
+        .args(["-m", &machine.memory_mib.to_string(), "-smp", &vcpus.to_string()])
+        .arg("-pidfile")
+        .arg(pid_file(state, &node.name))
+        .args(["-netdev", &format!("tap,id=n0,ifname={tap},script=no,downscript=no")])
+        .args(["-device", &format!("virtio-net-pci,netdev=n0,mac={},romfile=", node.mac)])
+        .arg("-chardev")
+        .arg(emulator::option("file,id=c0,append=on,path=", &state.console(&node.name)))
+        .args(["-serial", "chardev:c0"]))
+}
+
+/// A disk of a machine: a file of its own, which it writes to, or one of the bundle's.
+struct Disk {
+    file: PathBuf,
+    is_own: bool,
+    serial: Option<String>,
+}
+
+impl Disk {
+    fn of_bundle(file: PathBuf) -> Self {
+        Self { file, is_own: false, serial: None }
+    }
+
+    fn attach(&self, program: Program, number: usize) -> Program {
+        let (format, read_only) = if self.is_own { ("qcow2", "off") } else { ("raw", "on") };
+        let kind = format!("if=none,id=d{number},format={format},readonly={read_only},discard=unmap,file=");
+        let serial = self.serial.as_ref().map(|serial| format!(",serial={serial}")).unwrap_or_default();
+        program
+            .arg("-drive")
+            .arg(emulator::option(&kind, &self.file))
+            .args(["-device", &format!("virtio-blk-pci,drive=d{number}{serial}")])
+    }
+}
+
+/// In the order in which the guest sees them. `files` is the node's directory in the bundle.
+fn disks(
+    state: &State,
+    bundle: &Bundle,
+    system: &System,
+    node: &manifest::Node,
+    files: &Path,
+) -> Result<Vec<Disk>> {
+    let own = state.node(&node.name);
+    let mut disks = Vec::new();
+    if let Some(shared) = system.image() {
+        let file = own.join("system.qcow2");
+        create(&file, &["-f", "qcow2", "-F", &shared.format], Some(&shared.file), None)?;
+        disks.push(Disk { file, is_own: true, serial: None });
+    }
+    let file = own.join("data.qcow2");
+    create(&file, &["-f", "qcow2"], None, Some(bundle.manifest.machine().data_disk_mib))?;
+    disks.push(Disk { file, is_own: true, serial: Some(disk_serial(node.name.as_str())) });
+    if state.record.carrier.has_seed() {
+        disks.push(Disk::of_bundle(files.join("seed.iso")));
+        if bundle.manifest.shares_binaries() {
+            disks.push(Disk::of_bundle(files.join("../../layers/layer.iso")));
+        }
+    }
+    Ok(disks)
+}
+
+/// The base system's and the node's own files, for carriers that use an initramfs.
+fn initrd(state: &State, bundle: &Bundle, system: &System, node: &manifest::Node) -> Result<Option<PathBuf>> {
+    let Some(base) = system.kernel().filter(|_| state.record.carrier.runs_from_ram()) else {
+        return Ok(None);
+    };
+    let file = state.node(&node.name).join("initrd.img");
+    initrd::write(base, &bundle.path, &bundle.manifest, &node.name, &file)?;
+    Ok(Some(file))
+}
+
+/// A thin disk. An existing one is kept: it may be the only copy of some data.
 fn create(file: &Path, format: &[&str], backing: Option<&Path>, mib: Option<u32>) -> Result<()> {
     if disk::look(file)?.is_some() {
         return Ok(());
     }
-    // Made under another name first: a run that is interrupted here leaves no half of a disk to be kept.
+    // Made under another name first: an interrupted run must not leave an incomplete disk, which would be kept.
     let partial = file.with_extension("partial");
     let mut program = Program::new(process::find("qemu-img")?).args(["create", "-q"]).args(format);
     if let Some(backing) = backing {
@@ -164,6 +200,6 @@ fn create(file: &Path, format: &[&str], backing: Option<&Path>, mib: Option<u32>
     if let Some(mib) = mib {
         program = program.arg(format!("{mib}M"));
     }
-    program.must().doing(|| format!("making {}", file.display()))?;
+    program.must().doing(|| format!("creating {}", file.display()))?;
     disk::rename(&partial, file)
 }

@@ -1,4 +1,5 @@
-//! A directory is a test: each of tests/reject and tests/golden, as it is found when the tests start. Part of the fast tier.
+//! A directory is a test: each of tests/reject and tests/golden, as it is found when the tests start. Part of the fast
+//! tier.
 
 #![allow(clippy::disallowed_methods, reason = "tests use files and programs as people do")]
 
@@ -19,7 +20,7 @@ fn trial(kind: &str, name: String, check: fn(&str)) -> Trial {
 
 fn main() {
     let (bad, golden_cases) = (reject::cases(), golden::cases());
-    // A checkout that has lost its directories would pass otherwise.
+    // Without this a checkout without these directories would pass.
     assert!(bad.len() >= 130 && golden_cases.len() >= 5, "{} and {} cases", bad.len(), golden_cases.len());
     let bad = bad.into_iter().map(|name| trial("reject", name, reject::check));
     let golden = golden_cases.into_iter().map(|name| trial("golden", name, golden::check));

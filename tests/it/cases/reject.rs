@@ -1,5 +1,5 @@
 //! A directory is a test: `tests/reject/CASE/profile.toml` is refused with exactly the text of `error.txt`, whose
-//! first line is the exit code. `KILN_BLESS=1` writes the texts anew; read the difference before committing it.
+//! first line is the exit code. `KILN_BLESS=1` rewrites the texts; read the diff before committing it.
 
 #![allow(clippy::disallowed_methods, reason = "tests use files and programs as people do")]
 
@@ -36,7 +36,7 @@ pub fn check(name: &str) {
     );
 }
 
-/// What is refused, as a machine without any release but 3.5.16 says it.
+/// The text of the refusal on a machine whose only release is 3.5.16.
 fn refusal(path: &Path) -> String {
     let mut source = Source::file("profile.toml".as_ref(), fs::read(path).unwrap());
     source.base = profile::extends(&source.bytes)
@@ -51,8 +51,8 @@ fn refusal(path: &Path) -> String {
     }
 }
 
-/// The texts are for an operator at night: none of the words that Kiln's messages avoid, a place or a way out in
-/// each mistake, and nothing that a terminal would obey.
+/// The texts are for an operator at night: none of the words that Kiln's messages avoid, a place or a suggested fix in
+/// each mistake, and no terminal control characters.
 fn check_fitness(case: &Path, text: &str) {
     let case = case.display();
     assert!(text.starts_with("exit 3\n") || text.starts_with("exit 6\n"), "{case}:\n{text}");

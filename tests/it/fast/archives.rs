@@ -1,7 +1,7 @@
-//! Other people's programs read what Kiln packs: GNU tar, GNU cpio, gzip, cdrkit's isoinfo, xorriso, blkid, and
-//! bsdtar and busybox where they are installed.
+//! Independent programs read the archives that Kiln writes: GNU tar, GNU cpio, gzip, cdrkit's isoinfo, xorriso, blkid,
+//! and bsdtar and busybox where they are installed.
 //!
-//! A program that is missing is named and left out, except where `CI` is set.
+//! A missing program is named and left out, except where `CI` is set.
 
 use std::fs;
 use std::io::Write;
@@ -22,14 +22,14 @@ fn epoch() -> Epoch {
     "2026-11-21".parse().unwrap()
 }
 
-/// Standard output of a program that ends well and complains of nothing.
+/// Standard output of a program that succeeds without complaints.
 fn run(command: &mut Command, input: &[u8]) -> Vec<u8> {
     let (output, complaint) = try_run(command, input);
     assert!(complaint.is_empty(), "{command:?}: {complaint}");
     output
 }
 
-/// Standard output and error of a program that ends well.
+/// Standard output and error of a program that succeeds.
 fn try_run(command: &mut Command, input: &[u8]) -> (Vec<u8>, String) {
     command.env("LC_ALL", "C").env("TZ", "UTC");
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -37,7 +37,7 @@ fn try_run(command: &mut Command, input: &[u8]) -> (Vec<u8>, String) {
     let mut stdin = child.stdin.take().unwrap();
     let output = std::thread::scope(|scope| {
         scope.spawn(move || {
-            // It may have read enough before it has read all.
+            // It may stop reading before the end of its input.
             let _ = stdin.write_all(input);
         });
         child.wait_with_output().unwrap()
@@ -51,7 +51,7 @@ fn text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap()
 }
 
-/// Long enough for several chunks, and no two of them alike.
+/// Long enough for several chunks, all of them different.
 fn binary() -> Vec<u8> {
     (0..2_500_000_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 27) as u8).collect()
 }
@@ -93,11 +93,11 @@ fn tar_gz(tree: &Tree) -> Vec<u8> {
     gzip(&tar::tar(tree, epoch()).unwrap())
 }
 
-/// Whose dates a program sets.
+/// Which dates a program restores.
 #[derive(PartialEq)]
 enum Dates {
     All,
-    /// GNU cpio and busybox date a directory before they fill it, and busybox leaves links alone.
+    /// GNU cpio and busybox set the date of a directory before they fill it, and busybox does not set those of links.
     Files,
 }
 
@@ -105,7 +105,7 @@ fn is_root() -> bool {
     fs::metadata("/proc/self").unwrap().uid() == 0
 }
 
-/// Every entry of the tree is below `root` as the tree has it.
+/// Every entry of the tree is below `root` with the tree's properties.
 fn assert_unpacked(tree: &Tree, root: &Path, dates: Dates) {
     let is_root = is_root();
     for (path, entry) in tree.iter() {
@@ -138,7 +138,7 @@ fn scratch() -> tempfile::TempDir {
 #[test]
 fn gnu_tar_unpacks_an_overlay() {
     let (tree, root) = (overlay(), scratch());
-    // As on a living host: directories that are there keep what they have.
+    // As on a running host: existing directories keep their properties.
     fs::create_dir(root.path().join("etc")).unwrap();
     fs::set_permissions(root.path().join("etc"), fs::Permissions::from_mode(0o711)).unwrap();
     let archive = tar_gz(&tree);
@@ -146,7 +146,7 @@ fn gnu_tar_unpacks_an_overlay() {
     assert_unpacked(&tree, root.path(), Dates::All);
     let etc = fs::metadata(root.path().join("etc")).unwrap();
     assert_eq!(etc.permissions().mode() & 0o7777, 0o711);
-    // Its own comparison finds no difference either, but for the owners where only root could have set them.
+    // Its own comparison finds no difference either, except for owners that only root could have set.
     let file = root.path().with_extension("tar.gz");
     fs::write(&file, &archive).unwrap();
     let compared =
@@ -237,7 +237,7 @@ fn initramfs_segments_may_stand_in_a_row() {
         let names: String = members.iter().map(|member| format!("{}\n", member.path)).collect();
         assert_eq!(names, want);
     }
-    // GNU cpio reads up to a trailer, block by block; a second one goes on behind it.
+    // GNU cpio reads up to a trailer, block by block; a second one continues after it.
     let plain = scratch();
     let file = plain.path().join("row");
     fs::write(&file, run(Command::new("gzip").arg("-dc"), &rows[0])).unwrap();
@@ -264,7 +264,7 @@ fn gzip_finds_one_whole_member() {
         run(Command::new("gzip").arg("-t"), &archive);
         assert!(run(Command::new("gzip").arg("-dc"), &archive) == plain(&stream));
         if have("python3") {
-            // Which counts the members: a stream that ends once, with nothing unused behind it.
+            // Counts the gzip members: a stream that ends once, with nothing unused after it.
             let count = "import sys, zlib; d = zlib.decompressobj(31); d.decompress(sys.stdin.buffer.read()); \
                          print(d.eof, len(d.unused_data))";
             assert_eq!(run(Command::new("python3").args(["-c", count]), &archive), b"True 0\n");
@@ -290,7 +290,7 @@ fn seed() -> Vec<(String, Stream)> {
     files
 }
 
-/// An image in a file, because none of these programs reads a pipe.
+/// An image in a file, because none of these programs reads from a pipe.
 fn image() -> (tempfile::TempDir, std::path::PathBuf) {
     let directory = scratch();
     let path = directory.path().join("seed.iso");
@@ -325,7 +325,7 @@ fn isoinfo_reads_both_trees_of_an_image() {
             );
         }
     }
-    // And without either of them, by the names of 1988.
+    // And without either extension, by the names of ISO 9660 alone.
     assert_eq!(isoinfo(&["-x", "/USER_DATA.;1"]), b"#cloud-config\n{}\n");
 }
 
@@ -336,7 +336,7 @@ fn xorriso_finds_nothing_wrong_with_an_image() {
     }
     let (directory, path) = image();
     let target = directory.path().join("out");
-    // Warnings end it; notes, which it prints about every drive, do not.
+    // Warnings make it fail; notes, which it prints about every drive, do not.
     let mut command = Command::new("xorriso");
     command.args(["-abort_on", "WARNING", "-return_with", "WARNING", "32", "-report_about", "WARNING"]);
     command.arg("-indev").arg(&path);

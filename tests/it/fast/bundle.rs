@@ -1,4 +1,4 @@
-//! Bundles that are not what they say: `kiln check`, `show`, and every verb that reads one.
+//! Bundles that do not match their manifests: `kiln check`, `show`, and every verb that reads one.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -9,7 +9,7 @@ use crate::support::bundles::{copy, gzip, mode, put, with, with_little_memory};
 use crate::support::{self, Workshop, ha3_with, kiln, refused, reseal, run};
 use serde_json::{Value, json};
 
-/// Three nodes whose programs are in one layer: little to read.
+/// Three nodes that share their programs in one layer: little to read.
 fn workshop() -> Workshop {
     with("[bundle]\nbinaries = \"shared\"\n\n")
 }
@@ -17,7 +17,7 @@ fn workshop() -> Workshop {
 #[test]
 fn check_misses_nothing_of_what_lies_there() {
     let work = workshop();
-    assert!(run(&mut work.kiln(["check", "out/ha3"])).contains("all 38 files are as the manifest says"));
+    assert!(run(&mut work.kiln(["check", "out/ha3"])).contains("all 38 files match the manifest"));
     type Change<'c> = (&'c dyn Fn(&Path), &'c [&'c str]);
     let changes: &[Change] = &[
         (
@@ -27,8 +27,11 @@ fn check_misses_nothing_of_what_lies_there() {
             },
             &["nodes/cp-a has mode 0777, not 0700", "client has mode 0755, not 0700"],
         ),
-        (&|b| mode(b, 0o777), &[". has mode 0777: everyone may exchange"]),
-        (&|b| fs::create_dir_all(b.join("x/y/z")).unwrap(), &["\n  x is a directory that no build made"]),
+        (&|b| mode(b, 0o777), &[". has mode 0777: every user can replace"]),
+        (
+            &|b| fs::create_dir_all(b.join("x/y/z")).unwrap(),
+            &["\n  x is a directory that is not part of the bundle"],
+        ),
         (
             &|b| put(&b.join("nodes/\u{1b}[2J\nz"), b"", 0o644),
             &["nodes/\u{fffd}[2J\u{fffd}z is not in the manifest"],
@@ -56,41 +59,41 @@ fn check_misses_nothing_of_what_lies_there() {
     }
 }
 
-/// The manifest and SHA256SUMS agree with each other, and not with what can be computed.
+/// The manifest and SHA256SUMS agree with each other, but not with the values computed from the files.
 #[test]
 fn check_misses_no_lie_of_a_manifest() {
     let work = workshop();
     type Lie<'c> = (&'c dyn Fn(&mut Value), &'c str);
     let lies: &[Lie] = &[
-        (
-            &|m| m["nodes"][0]["member_id"] = json!("1"),
-            "node cp-a has the member ID 1; its URL and the token give ",
-        ),
-        (&|m| m["cluster"]["id"] = json!("1"), "cluster has the ID 1; its members give "),
+        (&|m| m["nodes"][0]["member_id"] = json!("1"), "node cp-a has the member ID 1; expected "),
+        (&|m| m["cluster"]["id"] = json!("1"), "cluster has the ID 1; expected "),
         (&|m| m["cluster"]["token"] = json!("other"), "node cp-a has the member ID "),
         (
             &|m| m["etcd"]["binaries"]["etcd"]["sha256"] = json!("0".repeat(64)),
-            "layers/etcd.tar.gz has another /usr/local/bin/etcd than the manifest says",
+            "layers/etcd.tar.gz has a /usr/local/bin/etcd that does not match the manifest",
         ),
-        (&|m| m["etcd"]["binaries"]["etcd"]["size"] = json!(7), "has another /usr/local/bin/etcd"),
-        (&|m| m["etcd"]["version"] = json!("3.5.15"), "etcd is not what the manifest says"),
+        (
+            &|m| m["etcd"]["binaries"]["etcd"]["size"] = json!(7),
+            "has a /usr/local/bin/etcd that does not match",
+        ),
+        (&|m| m["etcd"]["version"] = json!("3.5.15"), "etcd does not match the manifest"),
         (&|m| m["etcd"]["arch"] = json!("arm64"), "it is a program for amd64, not for arm64"),
-        (&|m| m["certificates"][0]["serial"] = json!("40"), "client/ca.pem is another certificate"),
+        (&|m| m["certificates"][0]["serial"] = json!("40"), "client/ca.pem does not match the certificate"),
         (
             &|m| m["certificates"][1]["serial"] = json!("40"),
-            "etc/etcd/pki/server.pem of cp-a is another certificate",
+            "etc/etcd/pki/server.pem of cp-a does not match the certificate",
         ),
         (
             &|m| m["certificates"][1]["sans"][0] = json!("DNS:cp-b"),
-            "server.pem of cp-a is another certificate",
+            "server.pem of cp-a does not match the certificate",
         ),
         (
             &|m| m["certificates"][1]["subject"] = json!("CN=root"),
-            "server.pem of cp-a is another certificate",
+            "server.pem of cp-a does not match the certificate",
         ),
         (
             &|m| m["certificates"][1]["not_after"] = json!(253_402_300_799_u64),
-            "server.pem of cp-a is another",
+            "server.pem of cp-a does not match",
         ),
         (&|m| m["certificates"][1]["file"] = json!("etc/etcd/pki/x.pem"), "has no etc/etcd/pki/x.pem"),
     ];
@@ -99,7 +102,7 @@ fn check_misses_no_lie_of_a_manifest() {
         let said = refused(&mut work.kiln(["check", "b"]), 1);
         assert!(said.contains(want), "{want}: {said}");
     }
-    // Modes follow from what a file is, even where the manifest and the disk agree.
+    // The mode follows from the kind of a file, even where the manifest and the disk agree on another one.
     for (path, bits) in
         [("client/etcdctl-key.pem", 0o644), ("network.xml", 0o4755), ("nodes/cp-a/seed.iso", 0o666)]
     {
@@ -118,8 +121,9 @@ fn check_misses_no_program_of_a_node() {
     reseal(&copy(&work), |m| m["etcd"]["binaries"]["etcdctl"]["sha256"] = json!("0".repeat(64)));
     let said = refused(&mut work.kiln(["check", "b"]), 1);
     for node in ["cp-a", "cp-b", "cp-c"] {
-        let want =
-            format!("nodes/{node}/overlay.tar.gz has another /usr/local/bin/etcdctl than the manifest says");
+        let want = format!(
+            "nodes/{node}/overlay.tar.gz has a /usr/local/bin/etcdctl that does not match the manifest"
+        );
         assert!(said.contains(&want), "{said}");
     }
 }
@@ -147,7 +151,7 @@ fn check_misses_no_program_beside_the_shared_ones() {
     reseal(&bundle, |_| {});
     let said = refused(&mut work.kiln(["check", "b"]), 1);
     assert!(
-        said.contains("nodes/cp-a/overlay.tar.gz has a /usr/local/bin/etcd besides the one in layers/"),
+        said.contains("nodes/cp-a/overlay.tar.gz also has a /usr/local/bin/etcd, besides the one in layers/"),
         "{said}"
     );
 }
@@ -176,13 +180,13 @@ fn show_says_what_is_there() {
     assert_eq!(shown["files"]["nodes/cp-a/overlay.tar.gz"]["mode"], "0644");
     assert_eq!(shown["files"]["nodes/cp-b/user-data"]["missing"], true);
     assert_eq!(shown["problems"].as_array().unwrap().len(), 4);
-    // Its archives are read back, and are not those of the manifest.
+    // Its archives are read back, and differ from the manifest.
     put(&overlay, &fs::read(bundle.join("nodes/cp-b/overlay.tar.gz")).unwrap(), 0o600);
     let output = work.kiln(["show", "b", "cp-a"]).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stdout).contains("etc/etcd/etcd.conf"));
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(said.contains("nodes/cp-a/overlay.tar.gz is not what the manifest says"), "{said}");
+    assert!(said.contains("nodes/cp-a/overlay.tar.gz does not match the manifest"), "{said}");
 }
 
 #[test]
@@ -216,7 +220,7 @@ fn a_changed_bundle_is_not_run() {
     for arguments in [vec!["rehearse", "b"], vec!["up", "b", "--base", "base"]] {
         let said = refused(&mut work.kiln(&arguments), 1);
         assert!(
-            said.contains("b is not as it was built") && said.contains("nodes/cp-a/user-data has"),
+            said.contains("b does not match its manifest") && said.contains("nodes/cp-a/user-data has"),
             "{said}"
         );
     }
@@ -253,13 +257,13 @@ fn paths_that_are_something_else_are_named() {
     let paths: &[(&str, i32, &str)] = &[
         ("out/sites", 2, "out/sites is a fleet; name one of its bundles: out/sites/a, out/sites/b"),
         ("keystore/ha3", 2, "keystore/ha3 is a keystore, not a bundle"),
-        ("ha3.toml", 2, "ha3.toml is a profile, not a bundle; kiln build --profile ha3.toml makes one"),
-        ("notes", 2, "notes is not a bundle, which is a directory"),
-        ("out", 2, "out is not a bundle but holds some; name one of its bundles: out/ha3"),
-        ("ha3", 2, "there is no ha3; did you mean out/ha3?"),
-        ("nope", 2, "there is no nope; kiln build makes a bundle"),
+        ("ha3.toml", 2, "ha3.toml is a profile, not a bundle; kiln build --profile ha3.toml creates one"),
+        ("notes", 2, "notes is a file, not the directory of a bundle"),
+        ("out", 2, "out is not a bundle but contains some; name one of its bundles: out/ha3"),
+        ("ha3", 2, "ha3 does not exist; did you mean out/ha3?"),
+        ("nope", 2, "nope does not exist; kiln build creates a bundle"),
         ("empty", 1, "empty is not a bundle: it has no bundle.json"),
-        ("fleets", 2, "fleets is not a bundle but holds the fleet fleets/sites; name a bundle in that"),
+        ("fleets", 2, "fleets is not a bundle but contains the fleet fleets/sites; name a bundle in it"),
     ];
     for verb in verbs {
         for (path, code, want) in paths {
@@ -269,7 +273,7 @@ fn paths_that_are_something_else_are_named() {
             assert!(said.contains(want), "{verb:?} {path}: {said}");
         }
     }
-    // `check` takes fleets as well.
+    // `check` accepts fleets as well.
     run(&mut work.kiln(["check", "out/sites"]));
     for (path, code, want) in paths.iter().filter(|(path, ..)| *path != "out/sites") {
         let said = refused(&mut work.kiln(["check", path]), *code);
@@ -278,7 +282,7 @@ fn paths_that_are_something_else_are_named() {
     for (path, code, want) in [
         ("out/ha3", 2, "out/ha3 is one bundle, not a fleet of them"),
         ("nope", 2, "there is no nope"),
-        ("empty", 1, "empty is not a fleet's directory"),
+        ("empty", 1, "empty is not a fleet directory"),
     ] {
         let said = refused(&mut work.kiln(["join", path, "--out", "all"]), code);
         assert!(said.contains(want), "join {path}: {said}");
@@ -312,7 +316,7 @@ fn a_manifest_of_a_million_files_is_told_in_a_few_lines() {
     assert!(said.lines().count() < 30 && said.contains("more"), "{said}");
 }
 
-/// A card's address with a line end in it was read by `ip -batch` as more commands, by root.
+/// A regression test: `ip -batch` read a card's address with a line end in it as more commands, as root.
 #[test]
 fn manifest_mac_runs_commands() {
     let work = workshop();

@@ -1,6 +1,6 @@
-//! The fast tier: what an ordinary user runs on a laptop, without a network. `cargo test` runs it.
+//! The fast tier: tests that an ordinary user can run on a laptop, without a network. `cargo test` runs it.
 //!
-//! No etcd runs here. Where a release is needed, it is made of stand-ins (`support::store`).
+//! No etcd runs here. Where a release is needed, stand-ins are used (`support::store`).
 
 #![allow(clippy::disallowed_methods, reason = "tests use files and programs as people do")]
 
@@ -18,3 +18,4 @@ mod published;
 mod seal;
 #[path = "../support/mod.rs"]
 mod support;
+mod up;

@@ -1,4 +1,4 @@
-//! Paths that are something else than they are given for, or lie in one another: said as what they are, and left alone.
+//! Paths that are something other than expected, or inside each other: reported as what they are, and not modified.
 
 use std::fs;
 use std::path::Path;
@@ -22,10 +22,10 @@ fn build(work: &Workshop, arguments: &[&str]) -> Command {
     command
 }
 
-/// Nothing advises to do away with what may be somebody's only copy.
+/// No message advises to remove what may be a user's only copy.
 #[track_caller]
 fn assert_harmless(message: &str) {
-    for advice in ["remove it", "delete", "empty it", "overwrite", "make a new keystore"] {
+    for advice in ["remove it", "delete", "empty it", "overwrite", "create a new keystore"] {
         assert!(!message.contains(advice), "{message}");
     }
 }
@@ -34,14 +34,14 @@ fn assert_harmless(message: &str) {
 fn places_in_one_another_are_refused_first() {
     let work = small();
     for (arguments, sentence) in [
-        (&["--out", "ka", "--keystore", "ka/ks"][..], "--keystore (ka/ks) lies in --out (ka)"),
+        (&["--out", "ka", "--keystore", "ka/ks"][..], "--keystore (ka/ks) is in --out (ka)"),
         (&["--out", "ka/out", "--keystore", "ka"], "--out (ka/out)"),
         (&["--out", "ka", "--keystore", "./ka/"], "--out and --keystore are both ./ka/"),
-        (&["--out", "ka", "--cache", "ka/cache"], "the cache (ka/cache) lies in --out (ka)"),
-        (&["--out", "ka/out", "--cache", "ka"], "--out (ka/out) lies in the cache (ka)"),
-        (&["--keystore", "ka/ks", "--cache", "ka"], "--keystore (ka/ks) lies in the cache (ka)"),
+        (&["--out", "ka", "--cache", "ka/cache"], "the cache (ka/cache) is in --out (ka)"),
+        (&["--out", "ka/out", "--cache", "ka"], "--out (ka/out) is in the cache (ka)"),
+        (&["--keystore", "ka/ks", "--cache", "ka"], "--keystore (ka/ks) is in the cache (ka)"),
         (&["--cache", "out/small"], "--out and the cache are both out/small"),
-        (&["--artifacts", "out/small/store"], "--artifacts (out/small/store) lies in --out (out/small)"),
+        (&["--artifacts", "out/small/store"], "--artifacts (out/small/store) is in --out (out/small)"),
         (&["--artifacts", "ka", "--cache", "ka/../ka"], "are both ka/../ka"),
     ] {
         let message = refused(&mut build(&work, arguments), 6);
@@ -50,7 +50,7 @@ fn places_in_one_another_are_refused_first() {
         let names = kiln::disk::list(work.path()).unwrap();
         assert_eq!(names, ["sites", "small.toml"], "{arguments:?} {message}");
     }
-    // By way of a link.
+    // Through a link.
     fs::create_dir(work.path().join("real")).unwrap();
     std::os::unix::fs::symlink("real", work.path().join("link")).unwrap();
     refused(&mut build(&work, &["--out", "real/out", "--keystore", "link/out/ks"]), 6);
@@ -60,7 +60,7 @@ fn places_in_one_another_are_refused_first() {
     let message = refused(fleet.arg(store()), 6);
     assert!(message.contains("--out and --keystore are both k/small"), "{message}");
     assert!(!work.path().join("k").exists());
-    // Beside one another they are fine.
+    // Beside each other they are fine.
     run(&mut build(&work, &["--out", "ka/out", "--keystore", "ka/ks", "--cache", "ka/cache"]));
 }
 
@@ -90,10 +90,10 @@ fn an_output_that_is_something_else_is_named() {
         6,
     );
     assert!(
-        message.contains("out/small is a bundle, and kiln replaces nothing but a fleet's directory"),
+        message.contains("out/small is a bundle, but Kiln replaces only a fleet's directory"),
         "{message}"
     );
-    // Another's keystore; and a bundle that cannot be read any more.
+    // Another cluster's keystore; and a bundle that can no longer be read.
     run(&mut work.kiln(["keystore", "init", "other", "--keystore", "aside"]));
     let message = refused(&mut build(&work, &["--out", "aside"]), 6);
     assert!(message.contains("aside is a keystore"), "{message}");
@@ -101,7 +101,7 @@ fn an_output_that_is_something_else_is_named() {
     assert_eq!(snapshot(work.path()), before);
     work.file("out/small/bundle.json", "{}");
     let message = refused(&mut build(&work, &[]), 6);
-    assert!(message.contains("out/small is not a bundle that this kiln can read"), "{message}");
+    assert!(message.contains("out/small is not a bundle that this version of Kiln can read"), "{message}");
     assert_harmless(&message);
 }
 
@@ -128,13 +128,13 @@ fn a_keystore_that_is_something_else_is_named() {
     }
     for path in ["keystore", "out/small", "small.toml"] {
         let message = refused(&mut work.kiln(["keystore", "init", "small", "--keystore", path]), 6);
-        assert!(message.contains("is there already, and is "), "{message}");
+        assert!(message.contains("already exists, and is "), "{message}");
         assert_harmless(&message);
     }
     assert_eq!(snapshot(work.path()), before);
 }
 
-/// A keystore that is made is a new cluster: it is said whatever else is not.
+/// A new keystore is a new cluster: that is reported even with --quiet.
 #[test]
 fn a_keystore_that_is_made_is_said_always() {
     let work = small();
@@ -143,22 +143,24 @@ fn a_keystore_that_is_made_is_said_always() {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let said = String::from_utf8(output.stderr).unwrap();
         said.lines()
-            .filter(|line| !line.starts_with("warning: "))
+            // A warning, and the list below it.
+            .filter(|line| !line.starts_with("warning: ") && !line.starts_with("  "))
             .map(|line| format!("{line}\n"))
             .collect::<String>()
     };
     for json in [&["--quiet"][..], &["--quiet", "--json"]] {
         let keystore = format!("k{}", json.len());
-        let first = said(build(&work, &["--keystore", &keystore]).args(json));
+        let out = format!("out/{keystore}");
+        let first = said(build(&work, &["--keystore", &keystore, "--out", &out]).args(json));
         assert!(
-            first.contains(&format!("made the keystore {keystore}: every key of this cluster")),
+            first.contains(&format!("created the keystore {keystore}: all keys of this cluster")),
             "{first}"
         );
-        assert_eq!(said(build(&work, &["--keystore", &keystore]).args(json)), "");
+        assert_eq!(said(build(&work, &["--keystore", &keystore, "--out", &out]).args(json)), "");
     }
     let mut fleet = work.kiln(["build", "--quiet", "--fleet", "sites", "--keystore", "k", "--artifacts"]);
     let first = said(fleet.arg(store()));
-    assert!(first.contains("made 1 keystore in k: every key"), "{first}");
+    assert!(first.contains("created 1 keystore in k: all keys"), "{first}");
     assert_eq!(said(&mut fleet), "");
 }
 
@@ -230,7 +232,7 @@ fn a_seed_that_everybody_guesses_and_a_date_that_is_none_are_refused() {
     assert!(run(&mut work.kiln(["keystore", "show", "small"])).contains("2026-01-01T00:00:00Z"));
 }
 
-/// A warning that leaves end with the CA is given where they do end sooner than asked, with the date.
+/// A warning that leaves end with the CA is given where they end sooner than requested, with the date.
 #[test]
 fn certificates_that_end_with_the_ca_are_told_by_what_was_asked() {
     let work = small();
@@ -249,13 +251,13 @@ fn certificates_that_end_with_the_ca_are_told_by_what_was_asked() {
     assert_eq!(warning(&[]), None, "the lives are equal");
     run(&mut work.kiln(["keystore", "renew", "small", "--issued", "2026-02-01"]));
     let want =
-        "warning: certificates end on 2028-01-01T00:00:00Z with the CA, sooner than leaf-lifetime says";
+        "warning: certificates expire on 2028-01-01T00:00:00Z with the CA, earlier than leaf-lifetime allows";
     assert_eq!(warning(&[]).as_deref(), Some(want));
     lives("2y", "1y");
     assert_eq!(warning(&[]), None);
 }
 
-/// No message of these rooms tells anybody to do away with something.
+/// No message of these modules advises to remove anything.
 #[test]
 fn messages_do_not_advise_to_destroy() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("builder");

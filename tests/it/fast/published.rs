@@ -1,12 +1,13 @@
-//! Tables in the README that come out of the program. `KILN_BLESS=1` writes them anew.
+//! Tables in the README that the program generates. `KILN_BLESS=1` rewrites them.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
 use kiln::failure::Exit;
 use kiln::{carrier, profile, render};
 
-/// Compares what is between two comments of the README, or writes it.
+/// Compares the text between two comments of the README, or writes it.
 fn compare(name: &str, want: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
     let text = fs::read_to_string(&path).unwrap();
@@ -26,4 +27,46 @@ fn the_readme_has_the_programs_tables() {
     compare("keys", &profile::markdown(carrier::all()));
     compare("variables", &render::variables());
     compare("exit codes", &Exit::markdown());
+}
+
+/// The verbs and subcommands that a table's first cell names: `kiln cache show`, `prune`.
+fn verbs_of(row: &str, command: &clap::Command) -> Vec<String> {
+    let spans = row.split('`').skip(1).step_by(2);
+    let mut above = None;
+    let mut all = Vec::new();
+    for span in spans {
+        let mut words = span.split_whitespace();
+        let first = words.next().unwrap();
+        let verb = if first == "kiln" { words.next().unwrap() } else { first };
+        let below = command.find_subcommand(verb).filter(|verb| verb.has_subcommands());
+        match (first, below, above) {
+            ("kiln", Some(_), _) => {
+                all.push(format!("{verb} {}", words.next().unwrap()));
+                above = Some(verb);
+            }
+            (_, _, Some(above)) if first != "kiln" => all.push(format!("{above} {verb}")),
+            _ => all.push(verb.to_owned()),
+        }
+    }
+    all
+}
+
+#[test]
+fn the_readmes_table_of_verbs_has_every_verb() {
+    let command = kiln::cli::command();
+    let below = |above: &clap::Command| -> Vec<String> {
+        above.get_subcommands().map(|one| one.get_name().to_owned()).filter(|name| name != "help").collect()
+    };
+    let mut want = BTreeSet::new();
+    for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set() && verb.get_name() != "help") {
+        match verb.has_subcommands() {
+            true => want.extend(below(verb).into_iter().map(|name| format!("{} {name}", verb.get_name()))),
+            false => want.extend([verb.get_name().to_owned()]),
+        }
+    }
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let section = text.split("\n## Verbs\n").nth(1).unwrap().split("\n## ").next().unwrap();
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split(" | ").next());
+    let found: BTreeSet<_> = rows.flat_map(|row| verbs_of(&format!("`{row}"), &command)).collect();
+    assert_eq!(found, want);
 }

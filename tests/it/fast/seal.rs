@@ -1,4 +1,4 @@
-//! `kiln seal`, through the program: what is built after it founds nothing, and is the same cluster otherwise.
+//! `kiln seal`, through the program: nodes built after it never bootstrap a cluster, and are otherwise the same.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::support::{Workshop, ha3_with, refused, run, store};
 
-/// Three nodes, binaries apart. The token is the keystore's, unless one is given.
+/// Three nodes, binaries in a layer. The token is the keystore's, unless one is given.
 fn workshop(token: &str) -> Workshop {
     let work = Workshop::new();
     profile(&work, token);
@@ -26,7 +26,7 @@ fn profile(work: &Workshop, token: &str) {
     work.file("ha3.toml", ha3_with(&[("name = \"ha3\"", &name), ("# Client certificates", shared)]));
 }
 
-/// A verb on the profile; what it says on stderr stays apart from its result.
+/// Runs a verb on the profile; its messages on stderr are separate from its result.
 fn kiln(work: &Workshop, arguments: &[&str]) -> (String, String) {
     let mut command = work.kiln(arguments);
     let output = command.args(["--profile", "./ha3.toml", "--artifacts"]).arg(store()).output().unwrap();
@@ -39,7 +39,7 @@ fn manifest(bundle: &Path) -> Value {
     serde_json::from_slice(&fs::read(bundle.join("bundle.json")).unwrap()).unwrap()
 }
 
-/// Every file of every node's overlay, and every file of the bundle that is not made of these.
+/// Every file of every node's overlay, and every other file of the bundle that is not made from these.
 fn contents(bundle: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut all = BTreeMap::new();
     for entry in walkdir::WalkDir::new(bundle).into_iter().map(|entry| entry.unwrap()) {
@@ -63,7 +63,7 @@ fn contents(bundle: &Path) -> BTreeMap<String, Vec<u8>> {
     all
 }
 
-/// The guards of a bundle's nodes say this, and there are three of them.
+/// The guards of a bundle's three nodes contain this text.
 #[track_caller]
 fn assert_formed(bundle: &Path, formed: bool) {
     let all = contents(bundle);
@@ -82,7 +82,7 @@ fn a_sealed_cluster_is_built_so_that_it_founds_nothing() {
     let work = workshop("");
     let [before, after] = ["before", "after"].map(|name| work.path().join(name));
     let (_, said) = kiln(&work, &["build", "--out", "before"]);
-    assert!(!said.contains("founds nothing"), "{said}");
+    assert!(!said.contains("never bootstraps"), "{said}");
     assert_formed(&before, false);
     assert!(!run(&mut work.kiln(["show", "before"])).contains("has formed"));
     assert!(!run(&mut work.kiln(["keystore", "show", "ha3"])).contains("sealed"));
@@ -102,18 +102,23 @@ fn a_sealed_cluster_is_built_so_that_it_founds_nothing() {
 
     for verb in [&["build", "--out", "after"][..], &["check"]] {
         let (_, said) = kiln(&work, verb);
-        let line = "ha3 is sealed in keystore/ha3: a node of this build whose disk is empty founds nothing\n";
+        let line = "ha3 is sealed in keystore/ha3: nodes of this build never bootstrap a new cluster from an empty disk\n";
         assert_eq!(said.matches(line).count(), 1, "{verb:?}: {said}");
     }
     assert_formed(&after, true);
-    assert!(kiln(&work, &["plan"]).0.contains("\n  has formed: an empty disk founds nothing\n"));
+    assert!(
+        kiln(&work, &["plan"]).0.contains("\n  has formed: an empty disk never bootstraps a new cluster\n")
+    );
     let plan: Value = serde_json::from_str(&kiln(&work, &["plan", "--json"]).0).unwrap();
     assert_eq!(plan["cluster"]["formed"], Value::Bool(true));
-    assert!(run(&mut work.kiln(["show", "after"])).contains("\nhas formed: an empty disk founds nothing\n"));
+    assert!(
+        run(&mut work.kiln(["show", "after"]))
+            .contains("\nhas formed: an empty disk never bootstraps a new cluster\n")
+    );
     let shown = run(&mut work.kiln(["keystore", "show", "ha3"]));
     assert!(shown.contains(&format!("\n  sealed {token}")), "{shown}");
 
-    // All else is the same: keys, certificates, IDs, configuration.
+    // Everything else is the same: keys, certificates, IDs, configuration.
     let (old, new) = (contents(&before), contents(&after));
     assert_eq!(old.keys().collect::<Vec<_>>(), new.keys().collect::<Vec<_>>());
     let differ: Vec<_> = old.keys().filter(|name| old[*name] != new[*name]).map(String::as_str).collect();
@@ -128,14 +133,19 @@ fn a_sealed_cluster_is_built_so_that_it_founds_nothing() {
         manifest["files"].take();
     }
     assert_eq!(old, new);
+}
 
-    // As the profile's own word does it.
+#[test]
+fn a_seal_makes_the_bundle_that_formed_in_the_profile_makes() {
+    let work = workshop("");
+    kiln(&work, &["build", "--out", "before"]);
+    run(&mut work.kiln(["seal", "before"]));
     kiln(&work, &["build", "--keystore", "keystore/ha3", "--out", "sealed"]);
     let text = fs::read_to_string(work.path().join("ha3.toml")).unwrap();
     work.file("ha3.toml", text.replace("name = \"ha3\"", "name = \"ha3\"\nformed = true"));
     work.keystore_at("new", "ha3");
     let (_, said) = kiln(&work, &["build", "--keystore", "new", "--out", "by-profile"]);
-    assert!(said.contains("the profile says that ha3 has formed: a node of this build"), "{said}");
+    assert!(said.contains("the profile marks ha3 as formed: nodes of this build"), "{said}");
     assert_eq!(contents(&work.path().join("sealed")), contents(&work.path().join("by-profile")));
 }
 
@@ -144,7 +154,7 @@ fn a_seal_outlives_a_renewal_and_takes_bundles_from_before_it() {
     let work = workshop("");
     kiln(&work, &["build", "--out", "old"]);
     run(&mut work.kiln(["keystore", "renew", "ha3", "--issued", "2026-02-01"]));
-    // Bundles from before there were seals do not say whether.
+    // Bundles from before there were seals do not have the field.
     let mut old = manifest(&work.path().join("old"));
     assert_eq!(old["cluster"].as_object_mut().unwrap().remove("formed"), Some(Value::Bool(false)));
     work.file("old/bundle.json", serde_json::to_vec_pretty(&old).unwrap());
@@ -156,11 +166,11 @@ fn a_seal_outlives_a_renewal_and_takes_bundles_from_before_it() {
     assert!(run(&mut work.kiln(["seal", "new"])).contains("already"));
 }
 
-/// Another token is another cluster, which needs another keystore; bundles that were built before the seal can be sealed all the
-/// same, each for itself.
+/// Another token is another cluster, which needs another keystore; bundles that were built before the seal can be
+/// sealed all the same, each for itself.
 #[test]
 fn a_seal_holds_for_one_token() {
-    // The second has the form of a keystore's own.
+    // The second has the form of a keystore's own token.
     for (first, second) in [("first", "ha3-20261121"), ("ha3-20261121", "")] {
         let work = workshop(first);
         kiln(&work, &["build", "--out", "a"]);
@@ -173,10 +183,7 @@ fn a_seal_holds_for_one_token() {
         profile(&work, second);
         let mut build = work.kiln(["build", "--out", "c", "--profile", "./ha3.toml", "--artifacts"]);
         let message = refused(build.arg(store()), 6);
-        assert!(
-            message.contains(&format!("the cluster that formed has {first}: another token")),
-            "{message}"
-        );
+        assert!(message.contains(&format!("the formed cluster has {first}: another token")), "{message}");
         assert!(message.contains(&format!("set [cluster] token = \"{first}\"")), "{message}");
         assert!(!work.path().join("c").exists());
         run(&mut work.kiln(["seal", "b"]));
@@ -190,7 +197,7 @@ fn a_seal_holds_for_one_token() {
 
 #[test]
 fn a_bundle_is_sealed_in_its_own_keystore_only() {
-    // A token that the profile sets says nothing of the keystore that the bundle was built with.
+    // A token that the profile sets does not show which keystore the bundle was built with.
     for token in ["", "mine"] {
         let work = workshop(token);
         kiln(&work, &["build", "--out", "ha3"]);
@@ -200,7 +207,7 @@ fn a_bundle_is_sealed_in_its_own_keystore_only() {
             (
                 "same-name",
                 6,
-                "no key in the bundle comes from same-name: the bundle was built with another keystore",
+                "no key in the bundle derives from same-name: the bundle was built with another keystore",
             ),
             ("other-name", 6, "it is the keystore of cluster ha4, not of ha3"),
             ("none", 2, "there is no keystore at none"),
@@ -244,7 +251,7 @@ fn what_is_not_a_whole_bundle_is_not_sealed() {
     let key = fs::read(bundle.join("client/etcdctl-key.pem")).unwrap();
     fs::write(bundle.join("client/etcdctl.pem"), key).unwrap();
     let message = refused(&mut work.kiln(["seal", "ha3"]), 4);
-    assert!(message.contains("it is PEM of something else than a certificate"), "{message}");
+    assert!(message.contains("the first PEM block is not a certificate"), "{message}");
     fs::remove_file(bundle.join("client/etcdctl.pem")).unwrap();
     let message = refused(&mut work.kiln(["seal", "ha3"]), 5);
     assert!(message.contains("ha3/client/etcdctl.pem"), "{message}");

@@ -2,34 +2,34 @@
 
 use std::fs;
 
-use kiln::artifact::{Accept, Outcome, Program, Trust};
+use kiln::artifact::{Accept, EtcdProgram, Outcome, Trust};
 use kiln::etcd::Release;
 use kiln::failure::Exit;
 use kiln::values::{Arch, Digest};
 
 use crate::support::debs_of;
-use crate::support::desk::{Desk, TARBALL, TRUST, good_tar, real_programs, release, small};
 use crate::support::made::{self, TOP, Tar, ar, control, deb, deb_of, gz, gz_stored, program, zst};
+use crate::support::test_store::{TARBALL, TRUST, TestStore, good_tar, real_programs, release, small};
 
-/// Taken out of the packages with ar, xz and GNU tar.
-const DEBIAN: [(&str, Program, &str); 5] = [
-    ("3.4.23", Program::Etcd, "a45de16600eafc57939b84013b0522c4670435471eb4073dd963d01e0eb5a217"),
-    ("3.4.23", Program::Etcdctl, "b38b6112aaa3d6056e4cd39d2f9769d84c9ae1fd729513ab473ee66f597d8934"),
-    ("3.5.16", Program::Etcd, "c054131938a55a4a9826c1d566348d5695fe0e4d9ce655dfe936ab18a84e2983"),
-    ("3.5.16", Program::Etcdctl, "d40ab46650d11e94cec58d1f4c5dfbaed621e7893e9b086529b56e2d3c032d69"),
-    ("3.5.16", Program::Etcdutl, "c6d689e24f762aef039eee6b9fa4b3db0a4c458a94f3ae5be07d70fc0d108926"),
+/// Extracted from the packages with ar, xz and GNU tar.
+const DEBIAN: [(&str, EtcdProgram, &str); 5] = [
+    ("3.4.23", EtcdProgram::Etcd, "a45de16600eafc57939b84013b0522c4670435471eb4073dd963d01e0eb5a217"),
+    ("3.4.23", EtcdProgram::Etcdctl, "b38b6112aaa3d6056e4cd39d2f9769d84c9ae1fd729513ab473ee66f597d8934"),
+    ("3.5.16", EtcdProgram::Etcd, "c054131938a55a4a9826c1d566348d5695fe0e4d9ce655dfe936ab18a84e2983"),
+    ("3.5.16", EtcdProgram::Etcdctl, "d40ab46650d11e94cec58d1f4c5dfbaed621e7893e9b086529b56e2d3c032d69"),
+    ("3.5.16", EtcdProgram::Etcdutl, "c6d689e24f762aef039eee6b9fa4b3db0a4c458a94f3ae5be07d70fc0d108926"),
 ];
 
 #[test]
 fn debians_packages_become_releases() {
-    let desk = Desk::new();
+    let fixture = TestStore::new();
     let mut files = [debs_of("3.5.16"), debs_of("3.4.23")].concat();
     files.push(files[0].clone());
-    let added = desk.add(&files, &TRUST).unwrap();
+    let added = fixture.add(&files, &TRUST).unwrap();
     assert_eq!(added.iter().map(|a| a.record.version.to_string()).collect::<Vec<_>>(), ["3.4.23", "3.5.16"]);
     assert!(added.iter().all(|a| a.outcome == Outcome::Added && a.record.sources.len() == 2));
 
-    let store = desk.store();
+    let store = fixture.store();
     let newest_first = [(release("3.5.16"), Arch::Amd64), (release("3.4.23"), Arch::Amd64)];
     assert_eq!(store.available().unwrap(), newest_first);
     assert_eq!(store.list().unwrap().len(), 2);
@@ -47,7 +47,7 @@ fn debians_packages_become_releases() {
         }
     }
     assert_eq!(seen, DEBIAN.len());
-    let again = desk.add(&files, &TRUST).unwrap();
+    let again = fixture.add(&files, &TRUST).unwrap();
     assert!(again.iter().all(|added| added.outcome == Outcome::AlreadyThere), "{again:?}");
 }
 
@@ -65,29 +65,34 @@ fn a_tarball_in_upstreams_layout_is_let_in_by_its_pin() {
         .pax(b'x', "path", &format!("{deep}b.md"))
         .file("cut", b"b")
         .gz();
-    let desk = Desk::new();
-    let file = [desk.put(TARBALL, &bytes)];
+    let fixture = TestStore::new();
+    let file = [fixture.put(TARBALL, &bytes)];
     let pin = [Digest::of(&bytes)];
-    desk.refuses(
+    fixture.refuses(
         "not upstream's",
         &file,
         &Accept::default(),
         &[TARBALL, &pin[0].to_string(), "get the file again"],
     );
     let other = Accept { pinned: &[Digest::of(b"other")], ..Accept::default() };
-    desk.refuses("another pin", &file, &other, &[&pin[0].to_string(), "3.5.16 for amd64 was published with"]);
+    fixture.refuses(
+        "another pin",
+        &file,
+        &other,
+        &[&pin[0].to_string(), "checksum mismatch: the SHA-256 of etcd 3.5.16 for amd64"],
+    );
 
     let pinned = Accept { pinned: &pin, ..Accept::default() };
-    let added = desk.add(&file, &pinned).unwrap();
+    let added = fixture.add(&file, &pinned).unwrap();
     assert_eq!((added[0].outcome, added[0].record.sources[0].trust), (Outcome::Added, Trust::Profile));
-    let store = desk.store();
+    let store = fixture.store();
     let loaded = store.load(&store.find(release("3.5.16"), Arch::Amd64, &pin).unwrap()).unwrap();
     for (program, bytes) in &programs {
         assert!(loaded[program].bytes().unwrap() == bytes, "{program}");
     }
 
-    // The same programs out of Debian's packages: no harm done, but then the pin says another source.
-    let added = desk.add(&debs_of("3.5.16"), &TRUST).unwrap();
+    // The same programs from Debian's packages: that is accepted, but the pin then names another source.
+    let added = fixture.add(&debs_of("3.5.16"), &TRUST).unwrap();
     assert_eq!(added[0].outcome, Outcome::SourcesUpdated);
     let failure = store.find(release("3.5.16"), Arch::Amd64, &pin).err().unwrap();
     assert_eq!(failure.exit(), Exit::Untrusted);
@@ -101,26 +106,26 @@ fn a_tarball_in_upstreams_layout_is_let_in_by_its_pin() {
 fn a_real_program_under_another_releases_name_is_refused() {
     let newest = newest_lab_version();
     let versions = ["3.4.23", "3.5.16", newest.as_str()];
-    let desk = Desk::new();
+    let fixture = TestStore::new();
     for version in versions {
         for (program, bytes) in real_programs(version) {
             for claimed in versions.into_iter().chain(["3.5.1"]) {
                 let top = format!("etcd-v{claimed}-linux-amd64");
                 let tar = Tar::new().file(&format!("{top}/{program}"), &bytes).end();
-                let file = [desk.put("claimed.tar.gz", &gz_stored(&tar))];
-                // One program alone is never a release; that it gets so far is what is looked for here.
+                let file = [fixture.put("claimed.tar.gz", &gz_stored(&tar))];
+                // One program alone is never a release; this test only checks that it gets that far.
                 let want = if claimed == version {
                     "is missing".to_owned()
                 } else {
-                    format!("it is of etcd {version}, not")
+                    format!("it is etcd {version}, not")
                 };
-                desk.refuses(&format!("{program} {version} as {claimed}"), &file, &TRUST, &[&want]);
+                fixture.refuses(&format!("{program} {version} as {claimed}"), &file, &TRUST, &[&want]);
             }
         }
     }
 }
 
-/// sid's version moves, so it is not named here.
+/// The version in sid changes, so it is not named here.
 fn newest_lab_version() -> String {
     let debs = debs_of("3.5.16");
     let names = fs::read_dir(debs[0].parent().unwrap()).unwrap();
@@ -133,7 +138,7 @@ fn newest_lab_version() -> String {
 
 #[test]
 fn a_real_program_for_another_machine_is_refused() {
-    let desk = Desk::new();
+    let fixture = TestStore::new();
     let (_, mut etcd) = real_programs("3.5.16").swap_remove(0);
     let as_arm = Tar::new().file("etcd-v3.5.16-linux-arm64/etcd", &etcd).end();
     etcd[18..20].copy_from_slice(&183_u16.to_le_bytes());
@@ -142,14 +147,14 @@ fn a_real_program_for_another_machine_is_refused() {
         (as_arm, "it is a program for amd64, not for arm64"),
         (patched, "it is a program for arm64, not for amd64"),
     ] {
-        let file = [desk.put("machine.tar.gz", &gz_stored(&tar))];
-        desk.refuses(want, &file, &TRUST, &["machine.tar.gz", "checking etcd in it", want]);
+        let file = [fixture.put("machine.tar.gz", &gz_stored(&tar))];
+        fixture.refuses(want, &file, &TRUST, &["machine.tar.gz", "checking etcd in the file", want]);
     }
 }
 
 #[test]
 fn what_is_not_trusted_is_not_opened() {
-    let desk = Desk::new();
+    let fixture = TestStore::new();
     let real = fs::read(&debs_of("3.5.16")[1]).unwrap();
     let pin = [Digest::of(&real)];
     let pinned = Accept { pinned: &pin, ..Accept::default() };
@@ -157,19 +162,24 @@ fn what_is_not_trusted_is_not_opened() {
     flipped[real.len() / 2] ^= 1;
     let cases: [(&str, &[u8]); 4] = [
         ("one flipped bit", &flipped),
-        ("cut short", &real[..real.len() - 1]),
+        ("truncated", &real[..real.len() - 1]),
         ("text", b"<html>404 Not Found</html>\n"),
         ("a hostile archive", &Tar::new().file("/etc/passwd", b"root::0:0::/:").gz()),
     ];
     for (what, bytes) in cases {
-        let file = [desk.put("etcd-server_3.5.16-4_amd64.deb", bytes)];
+        let file = [fixture.put("etcd-server_3.5.16-4_amd64.deb", bytes)];
         let digest = Digest::of(bytes).to_string();
-        desk.refuses(what, &file, &pinned, &["checking", &digest, "does not know", "--trust"]);
+        fixture.refuses(
+            what,
+            &file,
+            &pinned,
+            &["checking", &digest, "unknown checksum", "--allow-unverified"],
+        );
     }
-    let file = [desk.put("etcd-v3.5.999-linux-amd64.tar.gz", b"x")];
-    desk.refuses("an unknown release", &file, &pinned, &["3.5.999", "not in this kiln's catalogue"]);
-    desk.refuses("an empty file", &[desk.put("empty", b"")], &TRUST, &["it is empty"]);
-    let missing = desk.add(&[desk.scratch.path().join("missing")], &TRUST).unwrap_err();
+    let file = [fixture.put("etcd-v3.5.999-linux-amd64.tar.gz", b"x")];
+    fixture.refuses("an unknown release", &file, &pinned, &["3.5.999", "not in this version's catalogue"]);
+    fixture.refuses("an empty file", &[fixture.put("empty", b"")], &TRUST, &["it is empty"]);
+    let missing = fixture.add(&[fixture.scratch.path().join("missing")], &TRUST).unwrap_err();
     assert_eq!(missing.exit(), Exit::Io);
 }
 
@@ -210,19 +220,19 @@ fn unusual_but_honest_files_are_taken() {
         ("signatures, epochs, slashes", vec![signed, same_version]),
     ];
     for (what, files) in cases {
-        let desk = Desk::new();
+        let fixture = TestStore::new();
         let files: Vec<_> =
-            files.iter().enumerate().map(|(at, bytes)| desk.put(&at.to_string(), bytes)).collect();
-        let added = desk.add(&files, &TRUST).unwrap_or_else(|failure| panic!("{what}: {failure}"));
+            files.iter().enumerate().map(|(at, bytes)| fixture.put(&at.to_string(), bytes)).collect();
+        let added = fixture.add(&files, &TRUST).unwrap_or_else(|failure| panic!("{what}: {failure}"));
         assert_eq!(added.len(), 1, "{what}");
-        let loaded = desk.store().load(&added[0].record).unwrap();
+        let loaded = fixture.store().load(&added[0].record).unwrap();
         assert!(loaded.values().all(|blob| blob.bytes().is_ok()), "{what}");
     }
 }
 
 #[test]
 fn a_flipped_bit_or_a_cut_in_a_trusted_file_is_noticed() {
-    let desk = Desk::new();
+    let fixture = TestStore::new();
     let (_, data_xz) = made::members(&fs::read(&debs_of("3.5.16")[0]).unwrap()).swap_remove(1);
     let (server, client) = (small(), small());
     let gz_deb = deb("server", "3.5.16-4", &[("etcd", &server)]);
@@ -235,18 +245,18 @@ fn a_flipped_bit_or_a_cut_in_a_trusted_file_is_noticed() {
     for (name, good) in
         [(TARBALL, good_tar().gz()), ("gz.deb", gz_deb), ("zst.deb", zst_deb), ("xz.deb", xz_deb)]
     {
-        // Every reading of xz sets aside a dictionary of 8 MiB and more, so there only some places.
+        // Each time xz is read it allocates a dictionary of at least 8 MiB, so only some places are tried.
         let step = if name == "xz.deb" { 23 } else { 1 };
         for cut in (0..good.len()).step_by(step) {
-            let failure = desk.add_one(name, &good[..cut]).unwrap_err();
+            let failure = fixture.add_one(name, &good[..cut]).unwrap_err();
             assert_eq!(failure.exit(), Exit::Untrusted, "{name} cut at {cut}: {failure}");
             assert!(!failure.to_string().contains("one half of"), "{name} cut at {cut} went unnoticed");
         }
         for at in (0..good.len()).step_by(step) {
             let mut bytes = good.clone();
             bytes[at] ^= 1 << (at % 8);
-            match desk.add_one(name, &bytes) {
-                // Some bits mean nothing: gzip's date, and how far back a run of zeros begins.
+            match fixture.add_one(name, &bytes) {
+                // Some bits have no effect: gzip's date, and the distance to the beginning of a run of zeros.
                 Ok(added) => {
                     let digest = Digest::of(&small());
                     assert!(added[0].record.binaries.values().all(|b| b.sha256 == digest), "byte {at}");
@@ -261,13 +271,13 @@ fn a_flipped_bit_or_a_cut_in_a_trusted_file_is_noticed() {
 
 #[test]
 fn a_vast_xz_dictionary_is_refused() {
-    let desk = Desk::new();
+    let fixture = TestStore::new();
     let data = Tar::new().file("./usr/bin/etcd", &small()).gz();
-    let file = [desk.put("etcd.deb", &deb_of(&vast_xz(), &data))];
-    desk.refuses("a vast xz dictionary", &file, &TRUST, &["etcd.deb", "mem_limit"]);
+    let file = [fixture.put("etcd.deb", &deb_of(&vast_xz(), &data))];
+    fixture.refuses("a vast xz dictionary", &file, &TRUST, &["etcd.deb", "mem_limit"]);
 }
 
-/// Debian's own control.tar.xz, saying that it needs a dictionary of 3 GiB.
+/// Debian's own control.tar.xz, claiming that it needs a dictionary of 3 GiB.
 fn vast_xz() -> Vec<u8> {
     let mut xz = made::members(&fs::read(&debs_of("3.5.16")[0]).unwrap()).swap_remove(1).1;
     // .xz format 3.1: after 12 bytes comes the block header, its size in words less one, ending in a CRC-32.

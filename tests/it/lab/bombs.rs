@@ -1,4 +1,4 @@
-//! Archives in a bundle that are small and unpack to a lot.
+//! Small archives in a bundle that unpack to a large size.
 
 use std::fs;
 use std::io::Write;
@@ -6,7 +6,7 @@ use std::io::Write;
 use crate::support::bundles::{copy, gzip, put, with, with_little_memory};
 use crate::support::{peak, refused, reseal, run};
 
-/// A `newc` archive of so many empty files.
+/// A `newc` archive of `files` empty files.
 fn many(files: usize) -> Vec<u8> {
     let mut archive = Vec::new();
     for name in (0..files).map(|n| format!("f{n}")).chain(["TRAILER!!!".to_owned()]) {
@@ -19,7 +19,7 @@ fn many(files: usize) -> Vec<u8> {
     archive
 }
 
-/// As many members as an archive may have, in two of them: shown a list at a time.
+/// As many members as an archive may have, in two archives: listed one after the other.
 #[test]
 fn archive_bombs_that_are_just_allowed_are_shown_in_little_memory() {
     let work = with("[bundle]\ncarriers = [\"tar\", \"initramfs\"]\n\n");
@@ -84,9 +84,9 @@ fn archive_bombs_take_neither_memory_nor_the_wrong_exit_code() {
     reseal(&bundle, |_| {});
     let said = refused(&mut with_little_memory(&work, &["show", "b", "cp-a"]), 1);
     assert!(said.contains("more than 262144 members"), "{said}");
-    // 4 GiB that take no room on the disk.
+    // A sparse file of 4 GiB.
     put(&cpio, b"", 0o600);
     fs::OpenOptions::new().write(true).open(&cpio).unwrap().set_len(4 << 30).unwrap();
     let said = refused(&mut with_little_memory(&work, &["show", "b", "cp-a"]), 1);
-    assert!(said.contains("nodes/cp-a/overlay.cpio.gz is not what the manifest says"), "{said}");
+    assert!(said.contains("nodes/cp-a/overlay.cpio.gz does not match the manifest"), "{said}");
 }

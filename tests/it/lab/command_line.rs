@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use crate::support::{self, ONE, Workshop, output, refused, run, with_store};
 
-/// A release whose etcd and etcdctl have each other's names is a mix-up that no digest shows.
+/// A release in which etcd and etcdctl have each other's names is a mix-up that no digest detects.
 #[test]
 fn exchanged_programs_are_refused() {
     let shop = Workshop::new();
@@ -22,7 +22,7 @@ fn exchanged_programs_are_refused() {
     let file = format!("{release}.tar.gz");
     run(Command::new("tar").args(["-I", "gzip -1", "-cf", &file, release]).current_dir(shop.path()));
     let said = refused(&mut shop.kiln(["artifacts", "add", "--trust", &file]), 4);
-    assert!(said.contains("it is etcdctl under the name of etcd"), "{said}");
+    assert!(said.contains("it is etcdctl, not etcd"), "{said}");
     assert!(!shop.path().join("artifacts").exists());
 }
 
@@ -39,7 +39,7 @@ fn an_import_that_moves_unpinned_profiles_says_so() {
     assert_eq!(add("trixie"), "");
     assert_eq!(add("bookworm"), "", "an older one moves nothing");
     let said = add("sid");
-    assert!(said.contains("that name no [etcd] version are built with etcd"), "{said}");
+    assert!(said.contains("without [etcd] version are now built with etcd"), "{said}");
     assert!(said.contains("instead of 3.5.16"), "{said}");
 }
 
@@ -48,7 +48,7 @@ fn a_full_disk_leaves_no_program_without_its_release() {
     let shop = Workshop::new();
     let disk = shop.path().join("disk");
     fs::create_dir(&disk).unwrap();
-    // Room for one of the three programs.
+    // Space for one of the three programs.
     let script = format!(
         "mount -t tmpfs -o size=40m none {disk}; {kiln} artifacts add -q --trust --artifacts {disk}/store {debs}; code=$?; \
          find {disk} -type f ! -name '.lock' >&2; exit $code",
@@ -76,7 +76,7 @@ fn places_where_nothing_can_be_and_files_of_others_are_named() {
         let said = refused(with_store(&mut shop.kiln(["build", "--profile", "one.toml", "--out", out])), 5);
         assert!(said.contains(sentence), "{said}");
     }
-    // Where the disk is mounted read-only, nobody asked for a lock.
+    // On a read-only mount no lock is taken.
     fs::create_dir(shop.path().join("mounted")).unwrap();
     let mut command = Command::new("unshare");
     command.args([
@@ -92,9 +92,9 @@ fn places_where_nothing_can_be_and_files_of_others_are_named() {
     let said = refused(with_store(command.current_dir(shop.path()).env("KILN_NO_CACHE", "1")), 5);
     assert!(said.contains("writing to mounted: Read-only file system"), "{said}");
 
-    // Only root can become somebody else.
+    // Only root can run as another user.
     support::needs_root();
-    // root's bundle, read by somebody else: each file that they may not read by its name, once.
+    // root's bundle, read by another user: each unreadable file is named, once.
     fs::set_permissions(shop.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let reader = |arguments: &[&str]| {
         let mut command = Command::new("setpriv");

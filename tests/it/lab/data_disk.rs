@@ -1,5 +1,5 @@
-//! The data disk, by the baked script on real block devices: formatted once, when it is known to be empty, and never
-//! otherwise.
+//! The data disk, with the bundle's script on real block devices: formatted once, when it is certainly empty, and
+//! never otherwise.
 
 use std::fs;
 use std::process::Command;
@@ -8,7 +8,7 @@ use crate::support::{self, Workshop, ha3_with, run};
 
 const MIB: u64 = 1 << 20;
 
-/// Runs steps in the words of tests/guard/disks.sh, in a mount namespace that ends with them.
+/// Runs steps with the functions of tests/guard/disks.sh, in a mount namespace that is removed afterwards.
 #[track_caller]
 fn play(steps: &str) {
     support::needs_root();
@@ -28,7 +28,7 @@ fn play(steps: &str) {
 
 #[test]
 fn an_empty_data_disk_is_formatted_once_and_kept() {
-    // To the sector, and longer than one step of the samples.
+    // Exact to the sector, and longer than one step of the samples.
     for size in [64 * MIB, 64 * MIB + 716_800, 300 * MIB + 512] {
         play(&format!(
             "
@@ -40,7 +40,7 @@ fn an_empty_data_disk_is_formatted_once_and_kept() {
             [ \"$(cat $work/data/member)\" = precious ]
             umount $work/data; detach
             # Without it etcd does not start any more.
-            start; [ $code = 74 ]; grep -q 'its data disk .* is not there' $work/said
+            start; [ $code = 74 ]; grep -q 'its data disk .* is missing' $work/said
             "
         ));
     }
@@ -78,7 +78,7 @@ fn data_disk_formats_nothing_that_is_not_known_to_be_empty() {
     );
 }
 
-/// A loop device whose file was cut short: the kernel's own EIO.
+/// A loop device whose file was truncated: the kernel itself returns EIO.
 #[test]
 fn a_data_disk_that_cannot_be_read_is_not_empty() {
     play(

@@ -1,6 +1,6 @@
-//! What `builder/etcd` says of etcd, held against real etcd binaries on loopback.
+//! Compares the facts in `builder/etcd` with real etcd binaries on loopback.
 //!
-//! The packages are those that `ci/setup` puts into `$KILN_LAB/debs` (by default target/lab/debs).
+//! The packages are those that `ci/setup` downloads to `$KILN_LAB/debs` (by default target/lab/debs).
 
 use std::fs;
 use std::io::{Read, Write};
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use kiln::etcd::keys::{self, GoType};
 use kiln::etcd::{AllowedCn, Release, Value, ids};
 
-/// An unpacked release and where its programs are.
+/// An unpacked release and the directory of its programs.
 struct Etcd {
     release: Release,
     programs: PathBuf,
@@ -66,7 +66,7 @@ fn known_keys(release: Release) -> Vec<(String, GoType)> {
 }
 
 impl Etcd {
-    /// A value of each type that etcd does not object to while it reads its options.
+    /// A value of each type that etcd accepts while it parses its options.
     fn sample(key: &str, go_type: GoType) -> Value {
         match go_type {
             GoType::Bool => Value::Bool(key != "force-new-cluster"),
@@ -87,7 +87,7 @@ impl Etcd {
     }
 }
 
-/// With `--version` etcd reads all of its flags, exits 2 for one that it does not know, and starts nothing.
+/// With `--version` etcd parses all of its flags, exits with 2 for an unknown one, and starts nothing.
 #[test]
 fn every_key_has_the_flag_that_kiln_says() {
     let place = tempfile::tempdir().unwrap();
@@ -113,15 +113,15 @@ fn every_key_has_the_flag_that_kiln_says() {
     }
 }
 
-/// etcd decodes the whole file before it looks at the timing, so that its complaint about an election timeout
-/// of 1 ms says that every other value had the right type.
+/// etcd decodes the whole file before it checks the timing, so its complaint about an election timeout of 1 ms shows
+/// that every other value had the right type.
 #[test]
 fn every_key_takes_the_type_that_kiln_says() {
     let place = tempfile::tempdir().unwrap();
     for etcd in releases(place.path()) {
         let good = |key: &str, go_type| match key {
             "election-timeout" => Value::Int(1),
-            // These would be used, or looked up, before the timing is.
+            // These would be used, or resolved, before the timing is checked.
             "discovery"
             | "discovery-srv"
             | "discovery-srv-name"
@@ -131,7 +131,7 @@ fn every_key_takes_the_type_that_kiln_says() {
             "log-level" => Value::Text("info".into()),
             "log-format" => Value::Text("json".into()),
             "feature-gates" => Value::Text("InitialCorruptCheck=true".into()),
-            // Both names of one setting must not be there.
+            // Only one of two names of a setting may be present.
             "log-output" => Value::List(Vec::new()),
             "enable-log-rotation" | "debug" => Value::Bool(false),
             "log-package-levels" => Value::Text(String::new()),
@@ -142,7 +142,7 @@ fn every_key_takes_the_type_that_kiln_says() {
         let reason =
             refusal(&etcd, place.path(), known.iter().map(|(key, kind)| (key.as_str(), good(key, *kind))));
         assert!(reason.contains("should be at least as 5 times"), "etcd {}: {reason}", etcd.release);
-        // And that a value of another type is noticed, key by key: so each name is one that etcd reads.
+        // A value of another type must be noticed, key by key, which shows that etcd reads each name.
         for (key, go_type) in &known {
             let other = match go_type {
                 GoType::Bool | GoType::Strings | GoType::Duration => Value::Text("x".into()),
@@ -159,7 +159,7 @@ fn every_key_takes_the_type_that_kiln_says() {
     }
 }
 
-/// Why etcd does not start with this config file.
+/// The reason why etcd does not start with this config file.
 fn refusal<'k>(etcd: &Etcd, place: &Path, values: impl Iterator<Item = (&'k str, Value)>) -> String {
     let path = place.join("etcd.conf");
     fs::write(&path, config(values)).unwrap();
@@ -188,7 +188,7 @@ fn text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-/// A running program that ends with the test.
+/// A running program that is killed at the end of the test.
 struct Running(Child);
 
 impl Drop for Running {
@@ -210,7 +210,7 @@ fn wait_for(what: &str, mut ready: impl FnMut() -> bool) {
     }
 }
 
-/// The IDs before the start and after it, with a member ID that begins with a zero: etcdctl drops it.
+/// The IDs before the start and after it, with a member ID that begins with a zero, which etcdctl drops.
 #[test]
 fn the_ids_are_those_of_a_running_member() {
     let place = tempfile::tempdir().unwrap();
@@ -283,8 +283,8 @@ fn certificates(place: &Path) {
     }
 }
 
-/// `Release::peer_allowed_cn` in the config file: the peer port takes the members' name and no other; a release
-/// that has it as a flag only takes any.
+/// `Release::peer_allowed_cn` in the config file: the peer port accepts the members' name and no other; a release that
+/// has it only as a flag accepts any.
 #[test]
 fn the_peer_port_is_for_peers() {
     let place = tempfile::tempdir().unwrap();
@@ -336,7 +336,7 @@ fn is_answered(place: &Path, port: u16, name: &str) -> bool {
         .spawn()
         .unwrap();
     let mut stdin = client.stdin.take().unwrap();
-    // A refused connection is closed while the request is written.
+    // A refused connection is closed while the request is being written.
     let _ = stdin.write_all(b"GET /version HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     let mut answer = String::new();
     let _ = client.stdout.take().unwrap().read_to_string(&mut answer);

@@ -1,8 +1,8 @@
-//! Values of etcd's options: what Kiln says of each, and what etcd itself does with it at its start.
+//! Values of etcd's options: Kiln's verdict on each, and etcd's own behaviour at its start.
 //!
-//! Every value is written into a profile of one member. Where Kiln takes it, the options of the member's plan are given to a
-//! real etcd of that release, with certificates of their own, in a network namespace; where Kiln refuses it, the same option is
-//! put beside those of a plain member.
+//! Every value is written into a profile of one member. Where Kiln accepts it, the options of the member's plan are
+//! given to a real etcd of that release, with certificates of their own, in a network namespace; where Kiln refuses
+//! it, the same option is added to those of a plain member.
 
 use crate::support;
 use std::fs;
@@ -16,10 +16,10 @@ use kiln::profile::{self, Profile, Source};
 use kiln::values::{Arch, Token};
 use serde_json::{Map, Value};
 
-/// Beyond this nothing more happens: etcd elects its leader within two seconds.
+/// Long enough: etcd elects its leader within two seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Refused by both. A release that does not know an option is left out.
+/// Refused by both. A release that does not know an option is skipped.
 const BAD: &[&str] = &[
     "listen-metrics-urls = '0.0.0.0:2381'",
     "listen-metrics-urls = 'http://{{address}}:2381'",
@@ -77,7 +77,7 @@ const BAD: &[&str] = &[
     "[etcd.config.client-transport-security]\nallowed-cn = ['a']\nallowed-hostname = ['b']",
 ];
 
-/// Taken by both, each list together.
+/// Accepted by both, each list as a whole.
 const GOOD: &[&[&str]] = &[
     &[
         "listen-metrics-urls = 'http://0.0.0.0:2381, https://localhost:2382'",
@@ -181,7 +181,7 @@ impl Lab {
         options.replace("KEY", &self.path("jwt.key")).replace("PUB", &self.path("jwt.pub"))
     }
 
-    /// What Kiln says of a profile with these options.
+    /// Kiln's verdict on a profile with these options.
     fn kiln(&self, release: Release, options: &str) -> Result<Profile, String> {
         let text = format!(
             "schema = 1\n[cluster]\nname = 't'\n[network]\ncidr = '10.77.0.0/24'\n[[node]]\nname = 'a'\naddress = '10.77.0.11'\n\
@@ -193,7 +193,7 @@ impl Lab {
         read.map(|(profile, _)| profile).map_err(|mistakes| mistakes.render(false))
     }
 
-    /// A member's config file: the plan's, with directories of this test. What Kiln refuses is written over it.
+    /// A member's config file: the plan's, with directories of this test. Options that Kiln refuses are added.
     fn config(&self, profile: &Profile, extra: &str, name: &str) -> PathBuf {
         let plan = kiln::plan::resolve(profile, &Token::placeholder());
         let mut document = Map::new();
@@ -239,7 +239,7 @@ impl Lab {
         file
     }
 
-    /// Whether etcd starts and serves, and otherwise what it said last.
+    /// Whether etcd starts and serves, or else its last message.
     fn etcd(&self, program: &Path, config: &Path) -> Result<(), String> {
         let log = config.with_extension("log");
         let out = fs::File::create(&log).unwrap();
@@ -275,7 +275,7 @@ impl Lab {
         }
     }
 
-    /// Whether a member answers a client: with a log line alone it may still be about to end.
+    /// Whether a member answers a client: after a log line alone it may still be about to stop.
     fn answers(&self, program: &Path, member: u32) -> bool {
         let mut command = Command::new("nsenter");
         command
@@ -295,7 +295,7 @@ impl Lab {
         command.current_dir(self.directory.path()).output().unwrap().status.success()
     }
 
-    /// How many values were compared, and where Kiln and etcd do not agree.
+    /// The number of compared values, and those on which Kiln and etcd disagree.
     fn compare(&self, release: Release, program: &Path) -> (usize, Vec<String>) {
         let (mut compared, mut different) = (0, Vec::new());
         let plain = self.kiln(release, "").unwrap();
@@ -353,7 +353,7 @@ fn option_values_are_judged_as_etcd_judges_them() {
     assert!(compared > 100, "only {compared} values were compared");
 }
 
-/// With `--version` etcd reads all of its flags, exits 2 for one that it does not know, and starts nothing.
+/// With `--version` etcd parses all of its flags, exits with 2 for an unknown one, and starts nothing.
 #[test]
 fn flag_only_options_are_flags_of_the_release() {
     let lab = Lab::new();

@@ -1,4 +1,4 @@
-//! `kiln etcdctl` against a cluster that runs here, in a rehearsal that is kept.
+//! `kiln etcdctl` with a cluster that runs here, in a rehearsal with --keep.
 
 use std::fs;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ const THREE: &str = "schema = 1\n[cluster]\nname = \"three\"\n[network]\ncidr = 
     [[node]]\nname = \"a\"\naddress = \"10.77.0.11\"\n[[node]]\nname = \"b\"\naddress = \"10.77.0.12\"\n\
     [[node]]\nname = \"c\"\naddress = \"10.77.0.13\"\n[etcd]\nversion = \"3.5.16\"\n";
 
-/// A rehearsal that is kept, and how to enter its network.
+/// A rehearsal with --keep, and the command that enters its network.
 struct Kept {
     shop: Workshop,
     bundle: PathBuf,
@@ -70,15 +70,15 @@ fn etcdctl_is_as_if_it_were_called_itself() {
         let listed = run(&mut kept.etcdctl(arguments));
         assert_eq!(listed.lines().count(), 3, "{arguments:?}: {listed}");
     }
-    // Its own exit code for arguments that it does not take, and nothing of Kiln's beside what it says.
+    // Its own exit code for invalid arguments, and no output of Kiln's beside its own.
     let (got, said) = code(&mut kept.etcdctl(&["get"]));
     assert_eq!(got, 128, "{said}");
     assert!(said.contains("get command needs one argument") && !said.contains("error: "), "{said}");
-    // A failure of Kiln keeps Kiln's.
+    // A failure of Kiln keeps Kiln's exit code.
     let mut command = kept.shop.kiln(["etcdctl", "nope", "member", "list"]);
     assert!([1, 2].contains(&code(&mut command).0));
 
-    // etcdctl_environment: what client/etcdctl.env sets, and other clusters' settings.
+    // etcdctl_environment: the variables of client/etcdctl.env, and other clusters' settings.
     let mut command = kept.etcdctl(&["--endpoints", "https://10.77.0.11:2379", "endpoint", "health"]);
     command.env("ETCDCTL_ENDPOINTS", "https://10.77.0.12:2379").env("ETCDCTL_CACERT", "ca.pem");
     command
@@ -97,7 +97,12 @@ fn etcdctl_is_as_if_it_were_called_itself() {
     }
     assert_eq!(run(&mut command).lines().count(), 3);
 
-    // One endpoint for a snapshot: the leader's.
+    check_snapshots(&kept);
+    check_signals(&kept);
+}
+
+/// A snapshot uses one endpoint: the leader's.
+fn check_snapshots(kept: &Kept) {
     run(&mut kept.etcdctl(&["put", "a", "b"]));
     let (got, said) = code(&mut kept.etcdctl(&["snapshot", "save", "three.db"]));
     assert_eq!(got, 0, "{said}");
@@ -112,11 +117,14 @@ fn etcdctl_is_as_if_it_were_called_itself() {
         code(&mut kept.etcdctl(&["--endpoints", "https://10.77.0.12:2379", "snapshot", "save", "b.db"]));
     assert_eq!(got, 0, "{said}");
     assert!(!said.contains("snapshot of the leader"), "{said}");
+}
 
+/// A signal to Kiln is passed on to etcdctl.
+fn check_signals(kept: &Kept) {
     for (signal, want) in [(rustix::process::Signal::INT, 130), (rustix::process::Signal::TERM, 143)] {
         let mut watch =
             kept.etcdctl(&["watch", "a"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        // nsenter becomes Kiln, whose child becomes etcdctl.
+        // nsenter executes Kiln, whose child is etcdctl.
         let children = format!("/proc/{0}/task/{0}/children", watch.id());
         wait_for("etcdctl", || {
             let child = fs::read_to_string(&children).ok()?.trim().to_owned();

@@ -1,5 +1,5 @@
-//! The commands in `ci/examples`, run as those systems run them: a fleet built in shards and joined is, byte for byte,
-//! the fleet that one machine builds.
+//! The commands in `ci/examples`, run as those systems run them: a fleet that is built in shards and joined has the
+//! same bytes as the fleet that one machine builds.
 
 use std::ffi::OsString;
 use std::fs;
@@ -29,7 +29,7 @@ carriers = ["tar", "cloud-init"]
 binaries = "shared"
 "#;
 
-/// A directory as the examples want it, and the fleet built there in one go.
+/// A directory with the layout that the examples expect, and the fleet built there in one run.
 fn fleet() -> (Workshop, PathBuf) {
     let work = Workshop::new();
     work.file("profiles/_base.toml", BASE);
@@ -56,7 +56,7 @@ fn fleet() -> (Workshop, PathBuf) {
     (work, whole)
 }
 
-/// Every file and directory below, with its mode and content.
+/// Every file and directory below it, with its mode and content.
 fn snapshot(path: &Path) -> Vec<(PathBuf, u32, Vec<u8>)> {
     let walk = walkdir::WalkDir::new(path).min_depth(1).sort_by_file_name();
     let all: Vec<_> = walk
@@ -89,7 +89,7 @@ fn example(name: &str) -> PathBuf {
     root().join("ci/examples").join(name)
 }
 
-/// A PATH on which `kiln` is.
+/// A PATH with `kiln` on it.
 fn path() -> OsString {
     let kiln = Path::new(env!("CARGO_BIN_EXE_kiln")).parent().unwrap().to_owned();
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -103,7 +103,7 @@ fn program(name: &str, directory: &Path) -> Command {
     command
 }
 
-/// The documents of a YAML file, as Python's reader takes them, after yamllint found nothing in it.
+/// The documents of a YAML file, as Python parses them, after yamllint has found no fault in it.
 fn yaml(name: &str) -> Vec<Value> {
     let rules = "{extends: default, rules: {line-length: {max: 125}}}";
     let complaint = run(Command::new("yamllint").args(["--strict", "-d", rules]).arg(example(name)));
@@ -116,7 +116,7 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_else(|| panic!("{value} is no text"))
 }
 
-/// What a job of the workflow runs itself, in order.
+/// The commands of a job of the workflow, in order.
 fn steps(job: &Value) -> Vec<&str> {
     job["steps"].as_array().unwrap().iter().filter_map(|step| step["run"].as_str()).collect()
 }
@@ -148,7 +148,7 @@ fn a_matrix_of_jobs_builds_the_fleet() {
         for script in steps {
             run(bash(&runner, script).env("SHARD", shard.to_string()));
         }
-        // What upload-artifact and download-artifact do, which keep no modes.
+        // As upload-artifact and download-artifact do, which do not keep modes.
         let archive = format!("shard-{shard}.tar");
         let upload = &jobs["shard"]["steps"][2]["with"]["path"];
         assert_eq!(text(upload).replace("${{ matrix.shard }}", &shard.to_string()), archive);
@@ -184,14 +184,14 @@ fn an_indexed_job_builds_the_fleet() {
     assert_same(&work.path().join("fleet"), &whole);
 }
 
-/// On a real slurmctld and slurmd. The join waits for the array by itself, as on a cluster.
+/// On a real slurmctld and slurmd. The join job waits for the array by itself, as on a cluster.
 #[test]
 fn an_array_job_builds_the_fleet() {
     let (work, whole) = fleet();
     let mut slurm = program(root().join("ci/slurm").to_str().unwrap(), work.path());
     let submit =
         "shards=$(sbatch --parsable \"$1\") && sbatch --wait --dependency=afterok:\"$shards\" \"$2\"";
-    // Said again inside, because sudo drops them.
+    // Set again inside, because sudo drops them.
     for (name, value) in [("PATH=", path()), ("XDG_CACHE_HOME=", work.path().join("home-cache").into())] {
         let mut variable = OsString::from(name);
         variable.push(value);
@@ -210,11 +210,11 @@ fn an_array_job_builds_the_fleet() {
         .collect();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{}\n{errors}\n{said}", output.status);
-    assert_eq!(said.matches(", part ").count(), SHARDS, "every task is one shard: {said}");
+    assert_eq!(said.matches(", shard ").count(), SHARDS, "every task is one shard: {said}");
     assert_same(&work.path().join("fleet"), &whole);
 }
 
-/// What the examples say of a shard that is not there.
+/// The behaviour of the examples when a shard is missing.
 #[test]
 fn a_missing_shard_is_no_fleet() {
     let (work, _) = fleet();

@@ -1,4 +1,4 @@
-//! The cases of tests/golden from real releases. The fast tier builds them from stand-ins.
+//! The cases of tests/golden with real releases. The fast tier builds them with stand-ins.
 
 use crate::support::golden::{cases, check};
 

@@ -1,10 +1,10 @@
-//! What runs on a node before etcd, with real members: a first boot happens once.
+//! The guard that runs on a node before etcd, with real members: a first boot happens once.
 
 use std::process::Command;
 
 use crate::support::{self, Workshop, ha3_with, run};
 
-/// Runs steps in the words of tests/guard/nodes.sh, in namespaces that end with them.
+/// Runs steps with the functions of tests/guard/nodes.sh, in namespaces that are removed afterwards.
 #[track_caller]
 fn play(changes: &[(&str, &str)], steps: &str) {
     play_with("3.5.16", changes, steps);
@@ -48,7 +48,8 @@ fn members_found_once_and_go_on_with_their_own_data() {
     );
 }
 
-/// What a member says of its cluster is read from the words of an etcd that asks it, and words change.
+/// The guard reads what a member reports of its cluster from the output of an etcd that asks it, and that output may
+/// change.
 #[test]
 fn an_empty_disk_founds_nothing_after_the_cluster_has_formed() {
     an_empty_disk_founds_nothing("3.5.16");
@@ -107,12 +108,12 @@ fn the_data_of_another_cluster_is_left_alone() {
         for node in cp-b cp-c; do etcd $node; done
         serves cp-b
         etcd_stop cp-b; rm -rf $(data cp-a)/*; cp -a $(data cp-b)/member $(data cp-a)/
-        guard cp-a 65; says cp-a 'is that of cp-b; bring this node'
+        guard cp-a 65; says cp-a 'has the data of cp-b; attach this node'
         ",
     );
 }
 
-/// What the README says of a member that is replaced.
+/// The steps of the README for replacing a member.
 #[test]
 fn a_member_that_was_added_anew_goes_on_with_what_it_got() {
     play(
@@ -126,7 +127,7 @@ fn a_member_that_was_added_anew_goes_on_with_what_it_got() {
         patiently ctl member remove $(ctl member list | sed -n 's/, started, cp-a,.*//p')
         wait $(cat $lab/cp-a/pid) || :
         rm -rf $(data cp-a)/member
-        guard cp-a 66; says cp-a 'says that cp-a is no member of ha3 any more; its place has to be added anew'
+        guard cp-a 66; says cp-a 'says that cp-a is no member of ha3 any more; add it again with etcdctl member add'
         patiently ctl member add cp-a --peer-urls=https://10.240.16.10:2380
         cd $lab/cp-a/root/etc/etcd; cp etcd.conf etcd.conf.build
         sed -i 's/^initial-cluster-state:.*/initial-cluster-state: existing/' etcd.conf; grep -q existing etcd.conf
@@ -145,7 +146,7 @@ fn a_data_disk_that_is_gone_is_missed() {
         on cp-a /bin/sh /etc/kiln/data-disk.sh >>$lab/cp-a/console; says cp-a ''
         : >$lab/cp-a/root/etc/kiln/has-data-disk
         code=0; on cp-a /bin/sh /etc/kiln/data-disk.sh >>$lab/cp-a/console || code=$?
-        [ $code = 74 ]; says cp-a 'its data disk /dev/disk/by-id/virtio-kiln-cp-a is not there'
+        [ $code = 74 ]; says cp-a 'its data disk /dev/disk/by-id/virtio-kiln-cp-a is missing'
         ",
     );
 }
@@ -157,7 +158,7 @@ fn a_sealed_build_founds_nothing() {
         "
         founds_nothing() {
             code=0; as_etcd $1 timeout 8 /bin/sh /etc/kiln/guard.sh >>$lab/$1/console || code=$?
-            [ $code = 124 ]; says $1 \"$1 founds nothing: ha3 has formed before, but /var/lib/etcd is empty and no peer answers\"
+            [ $code = 124 ]; says $1 \"$1 does not bootstrap a new cluster: ha3 has formed before, but /var/lib/etcd is empty and no peer answers\"
         }
         founds_nothing cp-a
         # The host remembers it of one node only, and the others have formed without it: it may join.
@@ -233,7 +234,7 @@ fn root_writes_through_link() {
     );
 }
 
-/// A torn block, a hand-made file, a container's mount: nothing is lost but what Kiln has written itself.
+/// A torn block, a file made by hand, a container's mount: only files that Kiln itself has written are replaced.
 #[test]
 fn names_are_written_beside_and_lose_no_line() {
     play(
@@ -265,7 +266,7 @@ fn names_are_written_beside_and_lose_no_line() {
         says cp-a ''
         # A link is somebody's decision.
         mv $hosts $hosts.real; ln -s hosts.real $hosts; printf '127.0.0.1 localhost\\n' >$hosts.real; prepare
-        [ -L $hosts ]; [ $(wc -l <$hosts.real) = 1 ]; says cp-a 'leaves /etc/hosts as it is, because it is a link'
+        [ -L $hosts ]; [ $(wc -l <$hosts.real) = 1 ]; says cp-a 'does not change /etc/hosts, because it is a link'
         # A mount cannot be renamed over.
         rm $hosts; printf '127.0.0.1 localhost\\n' >$hosts; mount --bind $hosts.real $hosts; prepare
         says cp-a 'into /etc/hosts in place'
@@ -274,7 +275,7 @@ fn names_are_written_beside_and_lose_no_line() {
     );
 }
 
-/// A flag is heard beside what the shell already knows, on a node and on an operator's machine, in any shell.
+/// A flag is accepted beside variables that the shell has set, on a node and on an operator's machine, in any shell.
 #[test]
 fn etcdctl_takes_flags_beside_its_environment() {
     play(

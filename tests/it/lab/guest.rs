@@ -1,4 +1,5 @@
-//! What a node is given and says: its units, its words, where its programs lie, and the seed that brings all of it.
+//! The files of a node and the messages of its scripts: its units, its wording, the location of its programs, and the
+//! seed that delivers all of it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,7 +7,7 @@ use std::process::Command;
 
 use crate::support::{self, Workshop, ha3_with, run};
 
-/// ha3 with 3.5.16 and more lines in `[etcd]` and behind it.
+/// ha3 with 3.5.16, and further lines in `[etcd]` and after it.
 fn built(etcd: &str, more: &str) -> (Workshop, PathBuf) {
     let work = Workshop::new();
     let etcd = format!("[etcd]\nversion = \"3.5.16\"\n{etcd}\n{more}\n#");
@@ -23,7 +24,7 @@ fn unpacked(work: &Workshop, bundle: &Path) -> PathBuf {
     tree
 }
 
-/// The script that Ignition puts on cp-a.
+/// The script that Ignition installs on cp-a.
 fn unpack_seed(bundle: &Path) -> String {
     let config: serde_json::Value =
         serde_json::from_slice(&fs::read(bundle.join("nodes/cp-a/config.ign")).unwrap()).unwrap();
@@ -43,7 +44,7 @@ fn unpack_seed(bundle: &Path) -> String {
     String::from_utf8(bytes).unwrap()
 }
 
-/// A system whose /usr is read-only and has no /usr/local: everything is unpacked all the same.
+/// A system with a read-only /usr and without /usr/local: everything is unpacked all the same.
 #[test]
 fn flatcar_read_only_usr() {
     let only_ignition = built("", "[bundle]\ncarriers = [\"ignition\"]");
@@ -58,7 +59,7 @@ fn flatcar_read_only_usr() {
         for program in ["etcd", "etcdctl", "etcdutl"] {
             assert!(system.join("opt/bin").join(program).is_file(), "{program}");
         }
-        // Whoever starts a program finds it there.
+        // Every file that starts a program uses its path there.
         let read = |path: &str| fs::read_to_string(system.join(path)).unwrap();
         assert!(read("etc/systemd/system/etcd.service").contains("\nExecStart=/opt/bin/etcd "));
         assert!(read("etc/kiln/guard.sh").contains("timeout 20 /opt/bin/etcd "));
@@ -71,7 +72,7 @@ fn flatcar_read_only_usr() {
     }
 }
 
-/// The same with a layer for all nodes, and a cluster that forms from there.
+/// The same with a layer for all nodes, and a cluster that forms with it.
 #[test]
 fn programs_in_a_directory_of_their_own_are_found() {
     let (work, bundle) = built("bin-dir = \"/opt/etcd/bin\"", "[bundle]\nbinaries = \"shared\"");
@@ -80,7 +81,7 @@ fn programs_in_a_directory_of_their_own_are_found() {
     run(&mut work.kiln(["rehearse", "out/ha3"]));
 }
 
-/// Another disk of the same label, a read-only place, no disk: said, and nothing is half-way done.
+/// Another disk with the same label, a read-only directory, no disk: reported, and nothing is done by half.
 #[test]
 fn a_seed_is_unpacked_whole_and_only_the_right_one() {
     support::needs_root();
@@ -109,7 +110,7 @@ fn a_seed_is_unpacked_whole_and_only_the_right_one() {
         fresh
         printf '#!/bin/sh\necho \"$*\" >>/asked\n' >$root/usr/local/sbin/systemctl; chmod +x $root/usr/local/sbin/systemctl
         unpack; [ $code = 0 ] || fail exit $code
-        grep -q 'kiln: cp-a has new files, and etcd goes on with those that it has read; restart it' $work/said || fail 'not said'
+        grep -q 'kiln: cp-a has new files, but etcd still uses the old ones; restart it' $work/said || fail 'not said'
         ! grep restart $root/asked; grep -q 'start --no-block etcd.service' $root/asked
         umount -l $root
     ";
@@ -129,7 +130,7 @@ fn log_file_lost() {
     assert!(unit.contains("\nLogsDirectory=etcd\n"), "{unit}");
 }
 
-/// What is on a node may be the only copy of it, so nothing there says to take it away.
+/// Data on a node may be the only copy of it, so no message there advises to remove anything.
 #[test]
 fn no_sentence_of_a_node_costs_data() {
     let carriers = ["unpack-seed.sh.hbs"].map(|name| {
@@ -162,7 +163,7 @@ fn no_sentence_of_a_node_costs_data() {
     let mut sentences = 0;
     for (path, text) in scripts {
         for line in text.lines().map(str::trim).filter(|line| !line.starts_with('#')) {
-            // What is quoted and has several words is said to somebody.
+            // Quoted text of several words is a message.
             for said in line.split('"').skip(1).step_by(2).filter(|said| said.split(' ').count() > 3) {
                 sentences += 1;
                 let words =
@@ -176,7 +177,7 @@ fn no_sentence_of_a_node_costs_data() {
     assert!(sentences > 25, "{sentences} sentences");
 }
 
-/// systemd's own opinion of each unit, and that what reads etcd's directory is etcd's account.
+/// systemd's own verdict on each unit; and units that read etcd's directory run as etcd's account.
 #[test]
 fn systemd_accepts_every_unit_and_finds_little_exposed() {
     let (work, bundle) = built("", "");
@@ -186,12 +187,12 @@ fn systemd_accepts_every_unit_and_finds_little_exposed() {
     let from = ["/usr/lib/systemd/system", "/lib/systemd/system"].map(Path::new);
     let from = from.iter().find(|path| path.is_dir()).expect("systemd's own units");
     run(Command::new("cp").arg("-a").arg(format!("{}/.", from.display())).arg(&units));
-    // What the base system has.
+    // Programs of the base system.
     for program in ["bin/sh", "sbin/modprobe"] {
         fs::create_dir_all(tree.join(program).parent().unwrap()).unwrap();
         fs::copy("/bin/sh", tree.join(program)).unwrap();
     }
-    // The one that mounts for the whole system cannot have a view of its own.
+    // The unit that mounts for the whole system cannot have a mount namespace of its own.
     let most = [
         ("etcd", 2.0),
         ("kiln-guard", 2.0),
@@ -222,7 +223,7 @@ fn systemd_accepts_every_unit_and_finds_little_exposed() {
     }
 }
 
-/// What a machine sets for all its services reaches neither etcd nor the etcd that asks the peers.
+/// Variables that a machine sets for all its services reach neither etcd nor the etcd that asks the peers.
 #[test]
 fn proxy_environment() {
     let (work, bundle) = built("config-style = \"env\"", "");
@@ -238,7 +239,7 @@ fn proxy_environment() {
         for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"] {
             assert!(unset.contains(&name) && unset.contains(&&*name.to_lowercase()), "{unit}: {name}");
         }
-        // systemd takes these away last, so none of them may be one that Kiln gives.
+        // systemd removes these last, so Kiln must set none of them.
         let given = fs::read_to_string(tree.join("etc/etcd/etcd.env")).unwrap();
         assert!(given.contains("ETCD_NAME="));
         for name in unset {

@@ -1,5 +1,5 @@
-//! The lab tier: real etcd releases, daemons, and what only root may do. `cargo test --test lab` runs it, after
-//! `ci/setup --tests` and `ci/etcd --tests`. A test whose needs are not met fails; none is skipped.
+//! The lab tier: real etcd releases, daemons, and operations that only root may do. `cargo test --test lab` runs it,
+//! after `ci/setup --tests` and `ci/etcd --tests`. A test whose requirements are missing fails; none is skipped.
 
 #![allow(clippy::disallowed_methods, reason = "tests use files and programs as people do")]
 
@@ -18,6 +18,7 @@ mod golden;
 mod guard;
 mod guest;
 mod owners;
+mod packed;
 mod process;
 mod publish;
 #[cfg(feature = "oci")]

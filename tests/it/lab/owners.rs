@@ -21,7 +21,7 @@ fn a_key_of_another_user_is_refused() {
     }
     let said = refused(&mut work.kiln(["check", "out/ha3"]), 1);
     assert!(
-        said.contains("client/etcdctl-key.pem belongs to the user 65534, who is neither you nor root"),
+        said.contains("client/etcdctl-key.pem belongs to UID 65534, which is neither you nor root"),
         "{said}"
     );
     assert!(!said.contains("network.xml"), "{said}");
@@ -42,7 +42,7 @@ fn a_keystore_of_another_user_is_refused() {
         for advice in ["remove", "delete", "empty", "overwrite"] {
             assert!(!failure.to_string().contains(advice), "{failure}");
         }
-        assert!(failure.to_string().contains("belongs to another user (number 64999)"), "{failure}");
+        assert!(failure.to_string().contains("belongs to another user (UID 64999)"), "{failure}");
         give(&path, 0);
     }
     assert!(open().is_ok());

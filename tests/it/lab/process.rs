@@ -1,4 +1,4 @@
-//! What becomes of `kiln` when the system gives it no thread, no room and no memory, and what is left of its keys when it dies.
+//! `kiln` without threads, disk space or memory, and the remains of its keys when it dies.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -17,7 +17,7 @@ fn workshop() -> Workshop {
     work
 }
 
-/// Runs a build of ha3 to `out/NAME` behind this shell script, whose last word is `exec "$@"` or the like.
+/// Runs a build of ha3 to `out/NAME` through this shell script, which ends with `exec "$@"` or similar.
 fn built(work: &Workshop, script: &str, name: &str) -> Output {
     let mut command = Command::new("sh");
     command.args(["-c", script, "sh", KILN, "build", "--quiet", "--profile", "ha3", "--artifacts"]);
@@ -30,7 +30,7 @@ fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// Whatever happens at the first, the tenth or the last, the bundle is the same.
+/// Whether the first, the tenth or the last thread is missing, the bundle is the same.
 #[test]
 fn threads_panic() {
     let work = workshop();
@@ -45,7 +45,7 @@ fn threads_panic() {
     }
 }
 
-/// What other verbs do side by side, they do in turn.
+/// Work that other verbs do in parallel is then done sequentially.
 #[test]
 fn no_verb_needs_a_second_thread() {
     let work = workshop();
@@ -76,11 +76,11 @@ fn no_verb_needs_a_second_thread() {
     }
 }
 
-/// Ctrl-C, at the first of these calls to the system.
+/// Ctrl-C, at the first of these system calls.
 #[test]
 fn ctrl_c_says_what_stays() {
     let work = workshop();
-    // Keystores are written two hundred at once.
+    // Keystores are written two hundred at a time.
     for number in 1..=201 {
         let text = support::ha3_with(&[("name = \"ha3\"", &format!("name = \"ha3-{number}\""))]);
         work.file(&format!("sites/{number}.toml"), text);
@@ -91,17 +91,17 @@ fn ctrl_c_says_what_stays() {
     let add: Vec<&str> =
         ["artifacts", "add", "--trust", "--artifacts", "new"].into_iter().chain(debs).collect();
     for (arguments, at, stays) in [
-        (&add[..], "fsync", "what was complete stays in the store; add the files again for the rest"),
+        (&add[..], "fsync", "complete imports stay in the store; add the other files again"),
         (
             &["keystore", "init", "--fleet", "sites", "--keystore", "keys", "--artifacts", store],
             "mkdirat",
-            "keystores that were made before stay, and the same command makes the others",
+            "keystores that were already created stay; run the same command again to create the rest",
         ),
         (
-            // Each thread would get one, and the second Ctrl-C ends a run at once.
+            // One job: strace would send a signal to each thread, and a second Ctrl-C ends a run at once.
             &["build", "--fleet", "sites", "--keystore", "keys", "--artifacts", store, "--jobs", "1"],
             "mkdirat",
-            "nothing was left behind",
+            "no bundle was left behind",
         ),
     ] {
         let mut command = Command::new("strace");
@@ -111,10 +111,22 @@ fn ctrl_c_says_what_stays() {
         assert_eq!(output.status.code(), Some(130), "{arguments:?} {}", said(&output));
         assert!(said(&output).contains(&format!("interrupted; {stays}")), "{}", said(&output));
     }
-    // Whole ones, and no more.
+    // Complete ones, and no others.
     let made = kiln::disk::list(&work.path().join("keys")).unwrap();
     assert_eq!(made.len(), 200);
     assert!(made.iter().all(|name| name.starts_with("ha3-")), "{made:?}");
+}
+
+/// nohup(1) starts a program with SIGHUP ignored.
+#[test]
+fn nohup_is_heeded() {
+    let work = workshop();
+    let hup = "strace -f -qq -o /dev/null -e inject=mkdirat:signal=HUP:when=1 \"$@\"";
+    let output = built(&work, &format!("trap '' HUP; exec {hup}"), "kept");
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let output = built(&work, &format!("exec {hup}"), "ended");
+    assert_eq!(output.status.code(), Some(130), "{}", said(&output));
+    assert!(work.path().join("out/kept/bundle.json").exists() && !work.path().join("out/ended").exists());
 }
 
 #[test]
@@ -127,7 +139,7 @@ fn a_limit_on_file_sizes_is_an_error() {
     assert!(left.iter().all(|name| name == ".small.lock"), "{left:?}");
 }
 
-/// Rust ends a process that gets no memory, so that what it was writing stays; the next build takes that away.
+/// Rust aborts a process that gets no memory, so its partial output stays; the next build removes it.
 #[test]
 fn without_memory_it_says_so_and_the_next_build_clears_up() {
     let work = workshop();
@@ -149,7 +161,7 @@ fn without_memory_it_says_so_and_the_next_build_clears_up() {
     assert!(left.iter().all(|name| !name.contains("partial")), "{left:?}");
 }
 
-/// A build that has begun to write, stopped.
+/// A build that was stopped after it began to write.
 fn stopped_build(work: &Workshop, name: &str) -> Child {
     for _ in 0..20 {
         let mut command = Command::new("sh");
@@ -188,7 +200,7 @@ fn core_dump() {
     let limits = fs::read_to_string(format!("/proc/{}/limits", child.id())).unwrap();
     let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
     assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
-    // Its action is a core dump (signal(7)); SIGABRT would end it with a code of its own.
+    // Its default action is a core dump (signal(7)); Kiln handles SIGABRT and exits with a code of its own.
     kill_process(Pid::from_child(&child), Signal::QUIT).unwrap();
     kill_process(Pid::from_child(&child), Signal::CONT).unwrap();
     let status = child.wait().unwrap();
@@ -204,7 +216,7 @@ fn core_dump() {
     assert_eq!((status.code(), status.core_dumped()), (Some(5), false));
 }
 
-/// What is in /proc/PID belongs to root where PR_SET_DUMPABLE is off (proc(5)); a process that may be dumped is its own user's.
+/// Without PR_SET_DUMPABLE, /proc/PID belongs to root (proc(5)); that of a dumpable process belongs to its own user.
 #[test]
 fn core_dump_and_trace_are_refused_to_the_user_itself() {
     let work = Workshop::new();
@@ -216,7 +228,7 @@ fn core_dump_and_trace_are_refused_to_the_user_itself() {
     command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", KILN, "pull", &address]);
     command.current_dir(work.path()).env("HOME", work.path()).stdout(Stdio::null()).stderr(Stdio::null());
     let mut child = command.spawn().unwrap();
-    // It has begun when it asks.
+    // It has started when it sends its request.
     let _asking = support::wait_for("its question", || silent.accept().ok());
     let owner = fs::metadata(format!("/proc/{}/environ", child.id())).unwrap().uid();
     kill_process(Pid::from_child(&child), Signal::KILL).unwrap();

@@ -1,5 +1,5 @@
-//! The moment at which something appears: whether it was done is what the exit code says, whatever the disk does, and
-//! a run that is killed leaves nothing half done. strace makes system calls fail, or ends the program at one of them.
+//! The moment at which output appears: the exit code says whether it did, whatever the disk does, and a killed run
+//! leaves nothing half done. strace makes system calls fail, or kills the program at one of them.
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
@@ -8,9 +8,9 @@ use std::process::{Command, Output};
 
 use crate::support::{SMALL, Workshop, debs, refused, run, snapshot, store};
 
-/// What a publication ends with: the calls by which the disk is asked to confirm it.
+/// The system calls at the end of a publication, which ask the disk for confirmation.
 const SYNCS: &str = "fsync,syncfs";
-/// Those, and the ones by which names change.
+/// Those, and the ones that change names.
 const ALL: &str = "fsync,syncfs,rename,renameat2,unlink,unlinkat,rmdir";
 
 fn small() -> Workshop {
@@ -25,7 +25,7 @@ fn build(work: &Workshop) -> Command {
     command
 }
 
-/// The command with the n-th of these calls made to fail, or to be the last thing that it does.
+/// The command with the n-th of these calls made to fail, or to be its last one.
 fn injected(work: &Workshop, command: &Command, calls: &str, what: &str, nth: usize) -> Output {
     with(work, command, &[&format!("{calls}:{what}:when={nth}")])
 }
@@ -49,7 +49,7 @@ fn with(work: &Workshop, command: &Command, injections: &[&str]) -> Output {
     strace.output().expect("run ci/setup --tests first")
 }
 
-/// Has each call of a run fail in turn: it ends with 5 and everything is as it was, until there is no call left to fail.
+/// Makes each call of a run fail in turn: the run ends with 5 and nothing has changed, until no call is left to fail.
 #[track_caller]
 fn fails_whole(work: &Workshop, command: impl Fn() -> Command, state: impl Fn() -> Vec<Entry>) {
     let mut failed = 0;
@@ -112,13 +112,13 @@ fn fsync_after_rename_of_a_bundle() {
     assert_ne!(snapshot(&out), first, "the last one was built");
     run(&mut work.kiln(["check", "out/small"]));
 
-    // With nothing there before.
+    // Without an old one.
     fs::remove_dir_all(out.join("small")).unwrap();
     fails_whole(&work, || build(&work), || [state_of(&out), state_of(&keystore)].concat());
     run(&mut work.kiln(["check", "out/small"]));
 }
 
-/// As on NFS: no name can be exchanged, or be given only where there is none.
+/// As on NFS: rename flags (exchange, no replace) are not supported.
 #[test]
 fn a_file_system_without_exchange_does_as_well() {
     let work = small();
@@ -133,17 +133,17 @@ fn a_file_system_without_exchange_does_as_well() {
     assert_eq!(kiln::disk::list(&work.path().join("out")).unwrap(), ["small"]);
 }
 
-/// The disk does not confirm the new name, and does not take it back either: what has the name stays whole.
+/// The disk confirms neither the new name nor its removal: the directory with the name stays complete.
 #[test]
 fn what_cannot_be_taken_back_stays_whole() {
     let work = small();
     run(&mut build(&work));
     work.file("small.toml", SMALL.replace("10.0.0.4", "10.0.0.5"));
-    // First the one that finds something there, then the exchange, then that back.
+    // The first renameat2 finds the old directory, the second exchanges the two, the third, which fails, reverses that.
     let output = with(&work, &build(&work), &["fsync:error=EIO", "renameat2:error=EIO:when=3+"]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(5), "{said}");
-    assert!(said.contains("out/small is written, but may not be there after a power cut"), "{said}");
+    assert!(said.contains("out/small is written, but may be lost in a power failure"), "{said}");
     run(&mut work.kiln(["check", "out/small"]));
     let now = fs::read_to_string(work.path().join("out/small/bundle.json")).unwrap();
     assert!(now.contains("10.0.0.5"), "the new one");
@@ -156,7 +156,7 @@ fn fsync_after_rename_of_an_artifact() {
     let work = small();
     let mut add = work.kiln(["artifacts", "add", "--quiet", "--trust"]);
     add.args(debs("trixie"));
-    // The record, which is written last, is what makes a release.
+    // A release is complete only with its record, which is written last.
     let mut failed = 0;
     for nth in 1.. {
         let output = injected(&work, &add, SYNCS, "error=EIO", nth);
@@ -179,14 +179,15 @@ fn a_keystore_that_cannot_be_confirmed_is_not_said_to_be_made() {
     let output = injected(&work, &build(&work), "fsync", "error=EIO", 1);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(5), "{said}");
-    assert!(!said.contains("made the keystore"), "{said}");
+    assert!(!said.contains("created the keystore"), "{said}");
     assert!(!work.path().join("keystore/small").exists() && !work.path().join("out/small").exists());
-    // It is, where only the bundle is not.
+    // The keystore is saved, and only the bundle is not.
     let output = injected(&work, &build(&work), "fsync", "error=EIO", 2);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(5), "{said}");
     assert!(
-        said.contains("made the keystore keystore/small") && said.contains("out/small is as it was before"),
+        said.contains("created the keystore keystore/small")
+            && said.contains("out/small is as it was before"),
         "{said}"
     );
     assert!(work.path().join("keystore/small").exists() && !work.path().join("out/small").exists());
@@ -197,8 +198,8 @@ fn a_result_that_cannot_be_printed_is_said_to_be_done() {
     let work = small();
     let full = || fs::File::options().write(true).open("/dev/full").unwrap();
     for (arguments, done) in [
-        (&["keystore", "init", "small"][..], "made the keystore keystore/small"),
-        (&["keystore", "init", "other", "--json"], "made the keystore keystore/other"),
+        (&["keystore", "init", "small"][..], "created the keystore keystore/small"),
+        (&["keystore", "init", "other", "--json"], "created the keystore keystore/other"),
         (&["keystore", "renew", "small"], "keystore/small is renewed"),
         (&["keystore", "renew", "small", "--json"], "keystore/small is renewed"),
     ] {
@@ -217,7 +218,7 @@ fn a_result_that_cannot_be_printed_is_said_to_be_done() {
     );
 }
 
-/// Kills runs at every call by which a name changes or the disk is asked, one after the other.
+/// Kills runs at every call that changes a name or asks the disk, one after the other.
 #[test]
 fn a_run_that_is_killed_leaves_the_old_or_the_new_and_the_next_one_no_remains() {
     let work = small();
@@ -241,7 +242,7 @@ fn a_run_that_is_killed_leaves_the_old_or_the_new_and_the_next_one_no_remains() 
             if work.path().join("out/small").exists() {
                 run(&mut work.kiln(["check", "out/small"]));
             }
-            // What opens the keystore sweeps, whatever it is for.
+            // Every verb that opens the keystore removes the remains.
             let shown = work.kiln(["keystore", "show", "small"]).output().unwrap();
             assert!(matches!(shown.status.code(), Some(0 | 2)), "{verb} {nth}: {shown:?}");
             let names = kiln::disk::list(&place).unwrap_or_default();

@@ -1,9 +1,9 @@
-//! A rehearsal refuses what the unit would refuse and takes what it would take: real etcd, started as its unit with a drop-in
-//! says.
+//! A rehearsal refuses what the unit would refuse and accepts what it would accept: real etcd, started according to
+//! its unit with a drop-in.
 
 use crate::support::{Workshop, refused, run};
 
-/// One member of 3.5.16 with these options and files beside its own.
+/// One member of 3.5.16 with these options and files in addition to its own.
 fn built(options: &str, files: &[(&str, &str)]) -> Workshop {
     let work = Workshop::new();
     work.file(
@@ -25,22 +25,22 @@ const DROP_IN: &str = "etc/systemd/system/etcd.service.d/50-test.conf";
 
 #[test]
 fn rehearse_ignores_sandbox() {
-    // A drop-in, files of the node, and what is said.
+    // A drop-in, files of the node, and the expected messages.
     type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a [&'a str]);
     let cases: &[Case] = &[
-        // ProtectSystem=strict: only what is named may be written.
+        // ProtectSystem=strict: only named paths are writable.
         (
             "[Service]\nReadWritePaths=\nReadOnlyPaths=/var/lib/etcd\n",
             &[],
             &["etcd on db-1 ended with", "read-only file system", "lets etcd write"],
         ),
-        // ProtectHome=yes: what is there is not seen.
+        // ProtectHome=yes: existing files are hidden.
         (
             "[Service]\nExecStart=\nExecStart=/usr/local/bin/etcd --config-file /root/etcd.conf\n",
             &[("root/etcd.conf", "name: x\n")],
             &["etcd on db-1 ended with", "/root/etcd.conf: "],
         ),
-        // PrivateTmp=yes: a fresh one.
+        // PrivateTmp=yes: an empty one.
         (
             "[Service]\nExecStart=\nExecStart=/usr/local/bin/etcd --config-file /tmp/etcd.conf\n",
             &[("etc/tmpfiles.d/test.conf", "f /tmp/etcd.conf 0644 root root - name: x\n")],
@@ -56,7 +56,11 @@ fn rehearse_ignores_sandbox() {
             &[],
             &["ReadWritePaths=/srv/nowhere is not on the node", "226/NAMESPACE"],
         ),
-        ("[Service]\nProtectSystem=stirct\n", &[], &["ProtectSystem=stirct is no value that systemd knows"]),
+        (
+            "[Service]\nProtectSystem=stirct\n",
+            &[],
+            &["ProtectSystem=stirct is not a value that systemd knows"],
+        ),
         // Too few descriptors for etcd's own files.
         ("[Service]\nLimitNOFILE=4\n", &[], &["db-1 ended with"]),
     ];
@@ -77,12 +81,15 @@ fn rehearse_refuses_good() {
     let work = built(options, &[(DROP_IN, drop_in)]);
     let report = run(&mut work.kiln(["rehearse", "out/p", "--json"]));
     assert!(report.contains("\"passed\": true"), "{report}");
-    let note = report.lines().find(|line| line.contains("not imitated of the unit: ")).unwrap();
+    let note = report
+        .lines()
+        .find(|line| line.contains("settings of the unit that a rehearsal does not apply: "))
+        .unwrap();
     assert!(note.contains("SystemCallFilter") && note.contains("CapabilityBoundingSet"), "{note}");
     for imitated in ["ProtectSystem", "LimitNOFILE", "StateDirectory", "UnsetEnvironment", "Restart"] {
         assert!(!note.contains(imitated), "{note}");
     }
-    // What it logs to the journal is told when it ends.
+    // Messages that it logs to the journal are shown when it ends.
     let broken = "[Service]\nReadWritePaths=\nReadOnlyPaths=/var/lib/etcd\n";
     let work = built(options, &[(DROP_IN, broken)]);
     let said = refused(&mut work.kiln(["rehearse", "out/p"]), 1);

@@ -1,4 +1,4 @@
-//! Who gets in at the ports of real members, by certificate, by kind of key and by cipher suite.
+//! The clients that the ports of real members accept, by certificate, by kind of key and by cipher suite.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use crate::support::{Workshop, ha3_with, run, store, turn};
 
 const NODE: &str = "10.240.16.10";
 
-/// A rehearsal that goes on, and the command that leads into its network.
+/// A rehearsal with --keep, and the command that enters its network.
 struct Kept {
     child: Child,
     enter: Vec<String>,
@@ -43,7 +43,7 @@ impl Kept {
         command
     }
 
-    /// What a port answers to `GET path`, and what openssl says of it.
+    /// The answer of a port to `GET path`, and the output of openssl.
     fn ask(&self, port: u16, path: &str, options: &[&str]) -> Output {
         let address = format!("{NODE}:{port}");
         let mut command = self.inside("openssl", &["s_client", "-quiet", "-connect", &address]);
@@ -54,10 +54,10 @@ impl Kept {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        // It may be refused before it has asked.
+        // The connection may be refused before the request is written.
         let mut stdin = child.stdin.take().unwrap();
         let _ = std::io::Write::write_all(&mut stdin, format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes());
-        // With -quiet it does not take the end of its input for the end.
+        // With -quiet the end of its input does not end openssl.
         child.wait_with_output().unwrap()
     }
 }
@@ -120,7 +120,7 @@ fn intermediate_trust() {
     let (root, own) = (client("ca.pem"), client("etcdctl.pem"));
     run(Command::new("openssl").args(["verify", "-CAfile", &root, "-untrusted", &own, &own]));
 
-    // Whoever the sibling has issued a certificate to, with the names that this cluster goes by.
+    // Certificates that the sibling has issued, with the names that this cluster uses.
     for name in ["etcdctl", "etcd-peer"] {
         let names =
             format!("extendedKeyUsage=clientAuth,serverAuth\nsubjectAltName=IP:{NODE},IP:10.240.0.1\n");
@@ -175,7 +175,7 @@ fn verify(kept: &Kept, bundle: &Path) -> Output {
     kept.inside(env!("CARGO_BIN_EXE_kiln"), &["verify"]).arg(bundle).output().unwrap()
 }
 
-/// As an earlier Kiln built it: with the root in what members trust.
+/// As an earlier version of Kiln built it: members trust the root.
 #[test]
 fn a_member_that_trusts_the_root_is_named() {
     let work = Workshop::new();
@@ -191,14 +191,14 @@ fn a_member_that_trusts_the_root_is_named() {
 
     let output = verify(&kept, &old);
     assert!(output.status.success(), "{}", said(&output));
-    assert!(said(&output).contains("let in certificates of every CA below CN=Corp"), "{}", said(&output));
+    assert!(said(&output).contains("accept certificates of every CA below CN=Corp"), "{}", said(&output));
 
     let output = verify(&kept, &bundle);
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
     let detail = "it names CN=Corp and CN=etcd-CA; the bundle has CN=etcd-CA";
     assert!(said(&output).contains(detail), "{}", said(&output));
 
-    // And it is so: a sibling's certificate opens the port.
+    // And in fact a sibling's certificate is accepted by the port.
     let names = "extendedKeyUsage=clientAuth";
     issue(&work, "etcdctl", "/CN=etcdctl", "staff", names);
     let both = ["etcdctl.pem", "staff.pem"].map(|file| fs::read(work.path().join(file)).unwrap());
@@ -217,7 +217,7 @@ fn keyed(work: &Workshop, algorithm: &str, release: &str) -> PathBuf {
     work.build("./ha3.toml")
 }
 
-/// TLS 1.2 without CBC, whatever the key; and 1.3, which `verify` has spoken when the cluster is kept.
+/// TLS 1.2 without CBC, whatever the key; and 1.3, which `verify` has used when the cluster was formed.
 #[test]
 fn members_of_every_kind_of_key_shake_hands() {
     let cases = [

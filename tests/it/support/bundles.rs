@@ -1,4 +1,4 @@
-//! Bundles of ha3 that a test makes wrong by hand.
+//! Bundles of ha3 that a test modifies by hand.
 
 use std::fs;
 use std::io::Write;
@@ -17,7 +17,7 @@ pub fn with(more: &str) -> Workshop {
     work
 }
 
-/// A copy that can be changed: large files are the same ones by another name.
+/// A copy that can be changed: large files are hard links.
 pub fn copy(work: &Workshop) -> PathBuf {
     let to = work.path().join("b");
     let _ = fs::remove_dir_all(&to);
@@ -29,7 +29,7 @@ pub fn mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
-/// Other bytes at a path, without changing the file that is there, which has other names.
+/// Replaces the file at a path without changing the old one, which has other links.
 pub fn put(path: &Path, bytes: &[u8], bits: u32) {
     let _ = fs::remove_file(path);
     fs::write(path, bytes).unwrap();
@@ -42,7 +42,8 @@ pub fn gzip(bytes: &[u8]) -> Vec<u8> {
     packed.finish().unwrap()
 }
 
-/// Runs it with so little memory that a bomb would end it, and without a network: some of it would ask a cluster.
+/// Runs it with so little memory that a bomb would kill it, and without a network, because some verbs would contact a
+/// cluster.
 pub fn with_little_memory(work: &Workshop, arguments: &[&str]) -> Command {
     let mut command = Command::new("unshare");
     command

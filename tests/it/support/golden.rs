@@ -1,6 +1,6 @@
-//! tests/golden/CASE/profile.toml -> every readable file that a node gets, in CASE/want/. Keys are left out;
-//! digests that follow from etcd's programs are masked, so that stand-ins and real releases give the same.
-//! `KILN_BLESS=1` rewrites.
+//! tests/golden/CASE/profile.toml -> every readable file that a node gets, in CASE/want/. Keys are left out; digests
+//! that depend on etcd's programs are masked, so that stand-ins and real releases give the same. `KILN_BLESS=1`
+//! rewrites the files.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,7 +9,7 @@ use std::process::Command;
 
 use super::{Workshop, root, run};
 
-/// Digests of binaries and of archives with binaries in them move with Debian's packages.
+/// Digests of binaries and of archives with binaries in them change with Debian's packages.
 fn masked(text: &str) -> String {
     let mut out = String::new();
     let mut run = String::new();
@@ -18,7 +18,7 @@ fn masked(text: &str) -> String {
             run.push(c);
             continue;
         }
-        // In a percent-encoded text the two digits of an escape stand before a digest.
+        // In a percent-encoded text the two digits of an escape may be directly before a digest.
         match run.len().checked_sub(64).filter(|before| *before <= 2) {
             Some(before) => out.push_str(&format!("{}<sha256>", &run[..before])),
             None => out.push_str(&run),
@@ -99,7 +99,7 @@ pub fn cases() -> Vec<String> {
     names
 }
 
-/// Builds the case of this name from the tier's releases.
+/// Builds the case of this name with the tier's releases.
 pub fn check(name: &str) {
     let case = root().join("tests/golden").join(name);
     let made = made(&case);

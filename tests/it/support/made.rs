@@ -1,4 +1,4 @@
-//! Release files made for a test: programs that are only just programs, in archives that may be as wrong as an archive can be.
+//! Release files made for a test: minimal programs, in archives that may be wrong in any way.
 
 use std::io::Write;
 
@@ -7,7 +7,7 @@ use flate2::write::GzEncoder;
 
 pub const TOP: &str = "etcd-v3.5.16-linux-amd64";
 
-/// A tar archive in the making.
+/// A tar archive that is being made.
 #[derive(Clone, Default)]
 pub struct Tar(Vec<u8>);
 
@@ -21,7 +21,7 @@ impl Tar {
         self.entry(path, b'0', bytes.len() as u64, bytes)
     }
 
-    /// Anything, with a size that need not be true.
+    /// An entry of any kind, with a size that need not be true.
     pub fn entry(mut self, path: &str, kind: u8, size: u64, bytes: &[u8]) -> Self {
         self.0.extend(header(path, kind, size));
         self.0.extend(bytes);
@@ -43,7 +43,7 @@ impl Tar {
         self.entry("PaxHeaders/x", kind, record.len() as u64, record.as_bytes())
     }
 
-    /// A directory, everything that a release has, and the programs, named from 0: etcd, etcdctl, etcdutl.
+    /// A directory with everything that a release has, and the programs, named in order: etcd, etcdctl, etcdutl.
     pub fn release(programs: &[&[u8]]) -> Self {
         let mut tar = Tar::new().entry(&format!("{TOP}/"), b'5', 0, b"");
         for (name, bytes) in ["etcd", "etcdctl", "etcdutl"].iter().zip(programs) {
@@ -82,7 +82,7 @@ pub fn gz(bytes: &[u8]) -> Vec<u8> {
     gz_at(Compression::fast(), bytes)
 }
 
-/// Only wrapped, which takes no time.
+/// Stored without compression, which takes no time.
 pub fn gz_stored(bytes: &[u8]) -> Vec<u8> {
     gz_at(Compression::none(), bytes)
 }
@@ -141,7 +141,7 @@ pub fn deb_of(control: &[u8], data: &[u8]) -> Vec<u8> {
     ar(&[("debian-binary", b"2.0\n"), ("control.tar.gz", control), ("data.tar.gz", data)])
 }
 
-/// The smallest program that Kiln takes for one of etcd's: an ELF header, a string, and a variable with it.
+/// The smallest program that Kiln accepts as one of etcd's: an ELF header, a string, and a variable with it.
 pub fn program(release: &str) -> Vec<u8> {
     program_for(62, release)
 }

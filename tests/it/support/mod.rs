@@ -1,11 +1,12 @@
-//! What the tests share: directories to work in, `kiln` and other programs run there, stores, and who has the turn.
+//! Shared by the tests: directories to work in, `kiln` and other programs run there, stores, and locks for tests that
+//! must not run at the same time.
 #![allow(dead_code, unused_imports, reason = "each tier uses another part of it")]
 
 pub mod bundles;
-pub mod desk;
 pub mod golden;
 pub mod made;
 mod releases;
+pub mod test_store;
 pub mod turn;
 
 use std::ffi::OsStr;
@@ -24,12 +25,13 @@ pub fn root() -> &'static Path {
 
 pub fn kiln() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kiln"));
-    // Without a cache, so that what a test sees is what its own build made.
+    // Without a cache, so that every result is from the test's own build.
     command.env_remove("SOURCE_DATE_EPOCH").env("NO_COLOR", "1").env("KILN_NO_CACHE", "1");
     command
 }
 
-/// For the fast tier: whether an independent program is there, whose answer is left out otherwise. A CI has to have it.
+/// For the fast tier: whether an independent program is installed; without it its check is left out. With `CI` set it
+/// is required.
 pub fn have(program: &str) -> bool {
     let found = have_optional(program);
     assert!(found || std::env::var_os("CI").is_none(), "{program} is missing; run ci/setup --tests first");
@@ -39,19 +41,19 @@ pub fn have(program: &str) -> bool {
     found
 }
 
-/// Whether a program is there that not even a CI needs.
+/// Whether a program is installed that is optional even with `CI` set.
 pub fn have_optional(program: &str) -> bool {
     let path = std::env::var("PATH").unwrap_or_default();
     path.split(':').any(|directory| Path::new(directory).join(program).is_file())
 }
 
-/// For tests of what only root may do: mounts, devices, other users' files.
+/// For tests of operations that only root may do: mounts, devices, other users' files.
 #[track_caller]
 pub fn needs_root() {
     assert!(rustix::process::geteuid().is_root(), "this test needs root; run the lab tier as root");
 }
 
-/// Runs a program that must succeed; its stdout.
+/// Runs a program that must succeed; returns its stdout.
 #[track_caller]
 pub fn run(command: &mut Command) -> String {
     let output =
@@ -60,7 +62,7 @@ pub fn run(command: &mut Command) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// Runs a program that must exit with this code; its stderr.
+/// Runs a program that must exit with this code; returns its stderr.
 #[track_caller]
 pub fn refused(command: &mut Command, code: i32) -> String {
     let output = command.output().unwrap();
@@ -79,7 +81,7 @@ fn both(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-/// One node, binaries apart: the least that a build writes.
+/// One node, binaries in a layer: the smallest bundle.
 pub const SMALL: &str = r#"
 schema = 1
 cluster = { name = "small" }
@@ -95,12 +97,12 @@ address = "10.0.0.4"
 pub const ONE: &str = "schema = 1\n[cluster]\nname = \"one\"\n[network]\ncidr = \"10.77.0.0/24\"\n[[node]]\nname = \"a\"\n\
                    address = \"10.77.0.11\"\n[etcd]\nversion = \"3.5.16\"\n";
 
-/// The command, told of the shared store.
+/// The command, with the shared store.
 pub fn with_store(command: &mut Command) -> &mut Command {
     command.arg("--artifacts").arg(store())
 }
 
-/// Waits for a minute at most.
+/// Waits for at most a minute.
 #[track_caller]
 pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let until = Instant::now() + Duration::from_secs(60);
@@ -113,7 +115,7 @@ pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// A directory in which a user works: profiles, keystores, bundles. Below the target directory, which is on a
+/// A directory in which a user works: profiles, keystores, bundles. It is below the target directory, which is on a
 /// real file system.
 pub struct Workshop {
     directory: tempfile::TempDir,
@@ -137,24 +139,26 @@ impl Workshop {
         path
     }
 
-    /// `kiln` in this directory; verbs that take a store are given the shared one with `build` and the like.
+    /// `kiln` in this directory, without the shared store: see `with_store` and `build`.
     pub fn kiln<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(&self, arguments: I) -> Command {
         let mut command = kiln();
-        command.current_dir(self.path()).args(arguments);
+        // Its record of a host's machines is not that of the user who runs the tests.
+        command.current_dir(self.path()).args(arguments).env("XDG_STATE_HOME", self.path().join(".state"));
         command
     }
 
-    /// `kiln` in this directory without a network: for verbs that would talk to a bundle's addresses if what they are to
-    /// refuse were let through.
+    /// `kiln` in this directory without a network: for verbs that would contact a bundle's addresses if they wrongly
+    /// accepted it.
     pub fn kiln_without_network<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(&self, arguments: I) -> Command {
         let mut command = Command::new("unshare");
         command.args(["--map-root-user", "--net", env!("CARGO_BIN_EXE_kiln")]).args(arguments);
         command.env_remove("SOURCE_DATE_EPOCH").env("NO_COLOR", "1").env("KILN_NO_CACHE", "1");
-        command.current_dir(self.path());
+        command.current_dir(self.path()).env("XDG_STATE_HOME", self.path().join(".state"));
         command
     }
 
-    /// A keystore that is the same everywhere. Its secret is one that `keystore init --seed-file` refuses, for good reason.
+    /// A keystore that is the same in every test. Its secret is one that `keystore init --seed-file` refuses, for good
+    /// reason.
     pub fn keystore(&self, cluster: &str) {
         self.keystore_at(&format!("keystore/{cluster}"), cluster);
     }
@@ -184,7 +188,7 @@ pub fn peak(work: &Workshop, arguments: &[&str]) -> u64 {
     run(command.env("HOME", work.path())).trim().parse().unwrap()
 }
 
-/// Every file and directory below, with mode, size and content.
+/// Every file and directory below it, with mode, size and content.
 pub fn snapshot(path: &Path) -> Vec<(String, u32, Vec<u8>)> {
     let mut all: Vec<_> = walkdir::WalkDir::new(path)
         .into_iter()
@@ -200,8 +204,8 @@ pub fn snapshot(path: &Path) -> Vec<(String, u32, Vec<u8>)> {
     all
 }
 
-/// Changes the manifest's words, then has it and SHA256SUMS tell the sizes and digests of the files that are there: a bundle that
-/// is whole, and wrong.
+/// Changes the manifest, then updates it and SHA256SUMS with the sizes and digests of the actual files: a bundle that
+/// is consistent, and wrong.
 pub fn reseal(bundle: &Path, change: impl FnOnce(&mut serde_json::Value)) {
     let path = bundle.join("bundle.json");
     let mut manifest: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
@@ -217,7 +221,7 @@ pub fn reseal(bundle: &Path, change: impl FnOnce(&mut serde_json::Value)) {
     sums.insert("bundle.json".to_owned(), kiln::values::Digest::of(&text));
     let sums: String = sums.iter().map(|(name, digest)| format!("{digest}  {name}\n")).collect();
     for (name, bytes) in [("bundle.json", text), ("SHA256SUMS", sums.into_bytes())] {
-        // Another file, not the same one with other bytes: bundles of a test may share it.
+        // A new file, not the same one with other bytes: bundles of a test may share it.
         let _ = fs::remove_file(bundle.join(name));
         fs::write(bundle.join(name), bytes).unwrap();
         fs::set_permissions(bundle.join(name), fs::Permissions::from_mode(0o644)).unwrap();

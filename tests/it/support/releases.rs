@@ -10,7 +10,7 @@ use kiln::values::Digest;
 use super::made::{deb, program};
 use super::{kiln, root, run};
 
-/// Where `ci/setup` and `ci/etcd` put what tests need.
+/// The directory of `ci/setup` and `ci/etcd`, with files that tests need.
 pub fn lab() -> PathBuf {
     std::env::var_os("KILN_LAB").map_or_else(|| root().join("target/lab"), PathBuf::from)
 }
@@ -36,8 +36,8 @@ pub fn debs_of(version: &str) -> Vec<PathBuf> {
     found
 }
 
-/// A store with etcd 3.4.23, 3.5.16 and a newer release. In the fast tier the programs are stand-ins, which name their
-/// release and do nothing; elsewhere they are those of bookworm, trixie and sid.
+/// A store with etcd 3.4.23, 3.5.16 and a newer release. In the fast tier the programs are stand-ins, which contain
+/// their release and do nothing; elsewhere they are those of bookworm, trixie and sid.
 pub fn store() -> &'static Path {
     static STORE: OnceLock<PathBuf> = OnceLock::new();
     STORE.get_or_init(|| {
@@ -74,7 +74,7 @@ fn stand_ins() -> PathBuf {
     imported(place.join("store"), &releases.map(Vec::from))
 }
 
-/// A program of its own for each name and release, which does not compress: 256 KiB.
+/// A different program for each name and release, which does not compress: 256 KiB.
 fn stand_in(name: &str, release: &str) -> Vec<u8> {
     let mut bytes = program(release);
     let mut digest = Digest::of(format!("{name} {release}").as_bytes());
@@ -90,7 +90,7 @@ fn stand_in(name: &str, release: &str) -> Vec<u8> {
     bytes
 }
 
-/// The store at this path, with these releases. They are added once by each build of Kiln, whichever test process comes first.
+/// The store at this path, with these releases. Each build of Kiln adds them once, by the first test process.
 fn imported(store: PathBuf, releases: &[Vec<PathBuf>]) -> PathBuf {
     fs::create_dir_all(store.parent().unwrap()).unwrap();
     let tmp = Path::new(env!("CARGO_TARGET_TMPDIR"));
@@ -116,7 +116,7 @@ fn imported(store: PathBuf, releases: &[Vec<PathBuf>]) -> PathBuf {
     store
 }
 
-/// The newest release in the store that is not trixie's: sid's moves.
+/// The newest release in the store that is not trixie's: sid's changes.
 pub fn newer_release() -> String {
     let mut command = kiln();
     command.args(["artifacts", "list", "--json", "--artifacts"]).arg(store());

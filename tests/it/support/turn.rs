@@ -1,28 +1,28 @@
-//! What runs one at a time on a small computer. nextest runs each test in a process of its own, where these locks hold
-//! nothing back: its groups in `.config/nextest.toml` do.
+//! Locks for tests that must run one at a time on a small computer. nextest runs each test in a process of its own,
+//! where these locks have no effect: its groups in `.config/nextest.toml` do the same.
 
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard};
 
 use super::{lab, root, run, store};
 
-/// Three members are enough.
+/// A cluster: three members are enough load.
 pub fn cluster() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
-/// An emulated machine takes a core for itself.
+/// An emulated machine, which uses a whole core.
 pub fn machine() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
-/// Says to a test that it runs inside `ci/lab`.
+/// Tells a test that it runs inside `ci/lab`.
 const INSIDE: &str = "KILN_TEST_INSIDE";
 
-/// Outside `ci/lab`: runs the test of this name, with its modules, again in there and returns false. It needs QEMU and these
-/// base systems.
+/// Outside `ci/lab`: runs the test of this name (with its modules) again inside and returns false. It needs QEMU and
+/// these base systems.
 pub fn is_inside(test: &str, bases: &[&str]) -> bool {
     if std::env::var_os(INSIDE).is_some() {
         return true;
@@ -36,7 +36,7 @@ pub fn is_inside(test: &str, bases: &[&str]) -> bool {
     let mut command = Command::new(root().join("ci/lab"));
     command.current_dir(root()).arg("env").arg(format!("{INSIDE}=1")).arg(std::env::current_exe().unwrap());
     let said = run(command.args(["--exact", test, "--nocapture"]).env("KILN_LAB", lab()));
-    // A name that no test has would be no failure.
+    // A name that no test has would not be an error.
     assert!(said.contains("1 passed"), "{test}: {said}");
     false
 }

@@ -1,5 +1,5 @@
-//! What `kiln up` lays on a host and what `kiln down` takes away: whose it is, and what stays. The machines are real (QEMU
-//! and libvirt in ci/lab); nobody waits for them to boot.
+//! The objects that `kiln up` makes on a host and `kiln down` removes: their owners, and what remains. The machines
+//! are real (QEMU and libvirt in ci/lab); the tests do not wait for them to boot.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal};
 
 use crate::support::{self, Workshop, is_inside, refused, run};
 
-/// How many QEMUs run here, by what `-name` calls them.
+/// The QEMUs that run here, by their `-name`.
 fn machines() -> BTreeSet<String> {
     let pids = fs::read_dir("/proc").unwrap().flatten();
     let lines = pids.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
@@ -87,7 +87,7 @@ fn two_clusters_of_one_name_do_not_touch_each_other() {
     let laid = links();
     assert!(laid.contains(&format!("kiln-{}", &id(&one)[..8])), "{laid:?}");
 
-    // That of the one that does not run takes nothing away.
+    // `down` of the one that does not run removes nothing.
     assert!(refused(&mut two.kiln(["down", "out/twin"]), 1).contains("no VMs of cluster twin"));
     run(&mut up(&two, "qemu"));
     assert_eq!(machines(), BTreeSet::from(["kiln-twin-a".to_owned()]));
@@ -109,6 +109,19 @@ fn two_clusters_of_one_name_do_not_touch_each_other() {
     assert_eq!((links(), machines()), (bare, BTreeSet::new()));
 }
 
+/// A pool left over from an interrupted start is taken over; one with another user's disk in it is not.
+fn a_pool_with_another_disk_is_refused(work: &Workshop, pool: &str) {
+    let images = format!("/var/lib/libvirt/images/kiln-{pool}");
+    virsh(&["pool-define-as", pool, "dir", "--target", &images]);
+    virsh(&["pool-build", pool]);
+    virsh(&["pool-start", pool]);
+    virsh(&["vol-create-as", pool, "stranger.img", "1M"]);
+    let said = refused(&mut up(work, "libvirt"), 6);
+    assert!(said.contains(&images) && said.contains("disks of other VMs"), "{said}");
+    assert!(virsh(&["vol-list", pool]).contains("stranger.img"));
+    virsh(&["vol-delete", "--pool", pool, "stranger.img"]);
+}
+
 #[test]
 fn nodes_lock_and_a_and_a_data_have_machines_of_their_own() {
     if !is_inside("machines::nodes_lock_and_a_and_a_data_have_machines_of_their_own", &["live"]) {
@@ -116,16 +129,7 @@ fn nodes_lock_and_a_and_a_data_have_machines_of_their_own() {
     }
     let work = built(3, &["lock", "a", "a-data"]);
     let pool = format!("twin-{}", &id(&work)[..8]);
-    // A pool that an interrupted beginning left is taken over, one with somebody's disk in it is not.
-    let images = format!("/var/lib/libvirt/images/kiln-{pool}");
-    virsh(&["pool-define-as", &pool, "dir", "--target", &images]);
-    virsh(&["pool-build", &pool]);
-    virsh(&["pool-start", &pool]);
-    virsh(&["vol-create-as", &pool, "stranger.img", "1M"]);
-    let said = refused(&mut up(&work, "libvirt"), 6);
-    assert!(said.contains(&images) && said.contains("disks of other machines"), "{said}");
-    assert!(virsh(&["vol-list", &pool]).contains("stranger.img"));
-    virsh(&["vol-delete", "--pool", &pool, "stranger.img"]);
+    a_pool_with_another_disk_is_refused(&work, &pool);
 
     let said = run(up(&work, "libvirt").arg("--json"));
     assert_eq!(said.matches("\"phase\": \"started\"").count(), 3, "{said}");
@@ -136,7 +140,7 @@ fn nodes_lock_and_a_and_a_data_have_machines_of_their_own() {
     for volume in ["lock.data.qcow2", "a.data.qcow2", "a-data.data.qcow2", "a.initrd.img"] {
         assert!(volumes.contains(volume), "{volumes:?}");
     }
-    // Continues with a machine that is off, with the driver that they were made with.
+    // Continues with a machine that is off, with the driver that it was made with.
     let uuid = virsh(&["domuuid", &format!("{pool}-a")]);
     virsh(&["destroy", &format!("{pool}-a")]);
     run(&mut work.kiln(["up", "out/twin", "--no-wait", "--accel", "tcg"]));
@@ -144,15 +148,78 @@ fn nodes_lock_and_a_and_a_data_have_machines_of_their_own() {
     assert_eq!(virsh(&["domuuid", &format!("{pool}-a")]), uuid);
     assert!(state(&work).join("nodes/lock").is_dir());
 
-    // Renamed, the bundle still knows its machines.
-    fs::rename(work.path().join("out/twin"), work.path().join("out/other")).unwrap();
-    let said = refused(&mut work.kiln(["status", "out/other"]), 1);
+    // After it was renamed or moved, the bundle still finds its machines; a copy of it does not.
+    let moved = work.path().join("moved");
+    fs::create_dir(&moved).unwrap();
+    run(Command::new("cp").arg("-a").arg(work.path().join("out/twin")).arg(moved.join("copy")));
+    let said = refused(&mut work.kiln(["status", "moved/copy"]), 6);
+    assert!(said.contains("name that bundle: ") && said.contains("out/twin"), "{said}");
+    for bundle in ["out/other", "moved/other"] {
+        let before = if bundle == "out/other" { "out/twin" } else { "out/other" };
+        fs::rename(work.path().join(before), work.path().join(bundle)).unwrap();
+        let said = refused(&mut work.kiln(["status", bundle]), 1);
+        assert!(said.contains("a-data: booting"), "{said}");
+    }
+    // Another cluster's bundle in the place where the machines were started does not make them its own.
+    let other = built(6, &["lock", "a", "a-data"]);
+    run(Command::new("cp").arg("-a").arg(other.path().join("out/twin")).arg(work.path().join("out/twin")));
+    let said = refused(&mut work.kiln(["status", "moved/other"]), 1);
     assert!(said.contains("a-data: booting"), "{said}");
-    run(&mut work.kiln(["down", "out/other", "--purge", "--yes"]));
+    let said = refused(&mut work.kiln(["down", "out/twin"]), 0);
+    assert!(said.contains("warning: these are the VMs of the cluster twin with the ID"), "{said}");
+    run(&mut work.kiln(["up", "moved/other", "--no-wait", "--accel", "tcg"]));
+    run(&mut work.kiln(["down", "moved/other", "--purge", "--yes"]));
+    let said = refused(&mut work.kiln(["status", "moved/other"]), 1);
+    assert!(said.contains("no VMs of cluster twin"), "{said}");
     assert_eq!(virsh(&["list", "--all", "--name"]).trim(), "");
     assert!(
         !state(&work).exists() && !Path::new("/var/lib/libvirt/images").join(format!("kiln-{pool}")).exists()
     );
+}
+
+/// `console` follows the output until Ctrl-C.
+fn follow_the_console_until_ctrl_c(work: &Workshop) {
+    let mut console = work.kiln(["console", "out/twin", "a"]).stdout(Stdio::piped()).spawn().unwrap();
+    // The first minute of output is old.
+    fs::write(state(work).join("nodes/a/console.log"), "it boots\n").unwrap();
+    let heard = BufReader::new(console.stdout.take().unwrap()).lines().map_while(Result::ok);
+    assert!(heard.into_iter().any(|line| line.contains("it boots")));
+    interrupt(&console);
+    assert_eq!(console.wait().unwrap().code(), Some(0));
+}
+
+/// A user who presses Ctrl-C while waiting for a machine is told that it keeps running.
+fn wait_for_it_until_ctrl_c(work: &Workshop) {
+    let mut waiting = work.kiln([&["up", "out/twin", "--node", "a"][..], &UP[3..], &["qemu"]].concat());
+    let mut waiting = waiting.stderr(Stdio::piped()).spawn().unwrap();
+    let mut stderr = BufReader::new(waiting.stderr.take().unwrap());
+    let mut said = String::new();
+    // It has begun, and waits.
+    stderr.read_line(&mut said).unwrap();
+    interrupt(&waiting);
+    stderr.read_to_string(&mut said).unwrap();
+    assert_eq!(waiting.wait().unwrap().code(), Some(130), "{said}");
+    assert!(said.contains("interrupted; started VMs keep running"), "{said}");
+    assert_eq!(machines().len(), 1);
+}
+
+/// The state is behind a link, as to a larger disk: `--purge` removes it there.
+fn purge_through_a_link(work: &Workshop) {
+    let large = work.path().join("large");
+    fs::rename(state(work), &large).unwrap();
+    symlink(&large, state(work)).unwrap();
+    fs::write(work.path().join("precious"), "x").unwrap();
+    symlink(work.path().join("precious"), large.join("nodes/a/extra")).unwrap();
+    // With other files on that disk, nothing is removed.
+    fs::write(large.join("thesis.tex"), "x").unwrap();
+    let said = refused(&mut work.kiln(["down", "out/twin", "--purge", "--yes"]), 6);
+    assert!(said.contains("thesis.tex") && large.join("nodes/a/data.qcow2").exists(), "{said}");
+    fs::remove_file(large.join("thesis.tex")).unwrap();
+    let output = work.kiln(["down", "out/twin", "--purge", "--yes"]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && said.contains("precious; only the link to it was removed"), "{said}");
+    assert!(!large.exists() && fs::symlink_metadata(state(work)).is_err());
+    assert!(work.path().join("precious").exists());
 }
 
 #[test]
@@ -167,27 +234,9 @@ fn what_up_is_told_and_what_has_changed() {
     assert_eq!(machines().len(), 1);
     let mixed = refused(&mut up(&work, "libvirt"), 6);
     assert!(mixed.contains("kiln up out/twin --driver qemu --carrier initramfs"), "{mixed}");
-    // What it says goes on until Ctrl-C.
-    let mut console = work.kiln(["console", "out/twin", "a"]).stdout(Stdio::piped()).spawn().unwrap();
-    // Its first minute is silent.
-    fs::write(state(&work).join("nodes/a/console.log"), "it boots\n").unwrap();
-    let heard = BufReader::new(console.stdout.take().unwrap()).lines().map_while(Result::ok);
-    assert!(heard.into_iter().any(|line| line.contains("it boots")));
-    interrupt(&console);
-    assert_eq!(console.wait().unwrap().code(), Some(0));
-    // Whoever waits for it, and presses Ctrl-C, hears that it goes on.
-    let mut waiting = work.kiln([&["up", "out/twin", "--node", "a"][..], &UP[3..], &["qemu"]].concat());
-    let mut waiting = waiting.stderr(Stdio::piped()).spawn().unwrap();
-    let mut stderr = BufReader::new(waiting.stderr.take().unwrap());
-    let mut said = String::new();
-    // It has begun, and waits.
-    stderr.read_line(&mut said).unwrap();
-    interrupt(&waiting);
-    stderr.read_to_string(&mut said).unwrap();
-    assert_eq!(waiting.wait().unwrap().code(), Some(130), "{said}");
-    assert!(said.contains("interrupted; machines that were started go on"), "{said}");
-    assert_eq!(machines().len(), 1);
-    // A machine that runs is not "off", and one that is off says nothing of what it was.
+    follow_the_console_until_ctrl_c(&work);
+    wait_for_it_until_ctrl_c(&work);
+    // A running machine is not "off", and old messages of one that is off are not shown.
     fs::write(state(&work).join("nodes/a/console.log"), "kiln: a serves as a member of twin\n").unwrap();
     let said = refused(&mut work.kiln(["status", "out/twin"]), 1);
     assert!(said.contains("a: booting") && said.contains("b: off"), "{said}");
@@ -204,32 +253,16 @@ fn what_up_is_told_and_what_has_changed() {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{said}");
     assert!(said.contains("warning: the bundle has changed since a was last started"), "{said}");
-    // And another base system while a part runs.
+    // And another base system while some machines run.
     let base = work.path().join("base");
     run(Command::new("cp").arg("-r").arg(support::lab().join("base/live")).arg(&base));
     let said = refused(up(&work, "qemu").arg("--base").arg(&base), 6);
     assert!(said.contains("the base system has changed since a was started"), "{said}");
     run(&mut work.kiln(["down", "out/twin"]));
-
-    // Through a link, as to a larger disk: what is gone is gone.
-    let large = work.path().join("large");
-    fs::rename(state(&work), &large).unwrap();
-    symlink(&large, state(&work)).unwrap();
-    fs::write(work.path().join("precious"), "x").unwrap();
-    symlink(work.path().join("precious"), large.join("nodes/a/extra")).unwrap();
-    // With anything else on that disk, nothing goes.
-    fs::write(large.join("thesis.tex"), "x").unwrap();
-    let said = refused(&mut work.kiln(["down", "out/twin", "--purge", "--yes"]), 6);
-    assert!(said.contains("thesis.tex") && large.join("nodes/a/data.qcow2").exists(), "{said}");
-    fs::remove_file(large.join("thesis.tex")).unwrap();
-    let output = work.kiln(["down", "out/twin", "--purge", "--yes"]).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success() && said.contains("precious stays"), "{said}");
-    assert!(!large.exists() && fs::symlink_metadata(state(&work)).is_err());
-    assert!(work.path().join("precious").exists());
+    purge_through_a_link(&work);
 }
 
-/// What Kiln 0.1 laid by the cluster's name, and its record.
+/// The objects that Kiln 0.1 made with the cluster's name, and its record.
 #[test]
 fn machines_of_an_earlier_kiln_are_taken_away() {
     if !is_inside("machines::machines_of_an_earlier_kiln_are_taken_away", &["live"]) {
@@ -254,7 +287,7 @@ fn machines_of_an_earlier_kiln_are_taken_away() {
     fs::write(state(&work).join("machines.json"), record.to_string()).unwrap();
     let said = refused(&mut work.kiln(["status", "out/twin"]), 1);
     assert!(said.contains("a: off") && said.contains("b: off"), "{said}");
-    // It goes on with them, as they were laid.
+    // It continues with them, with their old names.
     run(up(&work, "qemu").args(["--node", "a"]));
     assert!(state(&work).join("a/data.qcow2").exists() && !state(&work).join("nodes").exists());
     run(&mut work.kiln(["down", "out/twin"]));

@@ -5,8 +5,8 @@ use std::process::{Command, Stdio};
 
 use crate::support::{self, Workshop, bundles::OVERLAID as PROFILE, run, turn};
 
-/// The kernel's own unpacking (init/initramfs.c): a base system whose /root is closed and whose /lib is a link, and a
-/// node's segment behind it.
+/// The kernel's own unpacking (init/initramfs.c): a base system whose /root is private and whose /lib is a link,
+/// followed by a node's segment.
 #[test]
 fn initramfs_parents_leave_a_base_system_as_it_was() {
     let base = support::lab().join("base/live");
@@ -23,7 +23,7 @@ fn initramfs_parents_leave_a_base_system_as_it_was() {
     bytes.resize(bytes.len().next_multiple_of(4), 0);
     bytes.extend(fs::read(work.path().join("out/site/nodes/a/overlay.cpio.gz")).unwrap());
     fs::write(&initrd, bytes).unwrap();
-    // What follows -- are the arguments of the first program (kernel-parameters); when it ends, the kernel panics.
+    // The text after -- is the arguments of the first program (kernel-parameters); when it ends, the kernel panics.
     let line = "console=ttyS0 quiet panic=-1 tsc=reliable rdinit=/usr/bin/stat -- -c %a:%F:%n /root /root/keys /root/keys/a /lib /tmp /usr/lib/site/x";
     let mut command = Command::new("qemu-system-x86_64");
     command.args([

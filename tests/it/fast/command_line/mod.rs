@@ -1,15 +1,33 @@
-//! The command line itself: exit codes, what is said where, and what is said to programs.
+//! The command line itself: exit codes, which stream a message goes to, and JSON for programs.
 
-mod door;
+mod arguments;
+mod help;
+mod printed;
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::Command;
 
 use crate::support::{ONE, Workshop, output, refused, run, with_store};
+use kiln::cli;
 use serde_json::Value;
 
-/// What `--json` prints for a command that ends with this code.
+/// Every verb with its words (`["artifacts", "add"]`), outermost first; groups, too.
+fn verbs() -> Vec<(Vec<String>, clap::Command)> {
+    fn below(words: &[String], command: &clap::Command, all: &mut Vec<(Vec<String>, clap::Command)>) {
+        for verb in command.get_subcommands() {
+            let words = [words, &[verb.get_name().to_owned()]].concat();
+            below(&words, verb, all);
+            all.push((words, verb.clone()));
+        }
+    }
+    let mut all = Vec::new();
+    below(&[], &cli::command(), &mut all);
+    assert!(all.len() > 20);
+    all
+}
+
+/// The `--json` output of a command that ends with this code.
 #[track_caller]
 fn envelope(command: &mut Command, code: i32) -> Value {
     let (got, stdout, stderr) = output(command);
@@ -22,18 +40,13 @@ fn envelope(command: &mut Command, code: i32) -> Value {
     json
 }
 
-#[test]
-fn secret_in_message() {
-    let shop = Workshop::new();
-    run(&mut shop.kiln(["keystore", "init", "x", "--keystore", "keystore/x", "-q"]));
-    let secret = fs::read_to_string(shop.path().join("keystore/x/secret")).unwrap().trim().to_owned();
-    assert_eq!(secret.len(), 64);
-    let token = "hunter2-is-the-password";
+/// Writes files that contain the secret or the token, and profiles that extend them; returns the paths of all.
+fn files_with_secrets(shop: &Workshop, secret: &str, token: &str) -> Vec<String> {
     shop.file("shadow", format!("root:{token}:19000:0:99999:7:::\nmail:*:19000:0:99999:7:::\n"));
     shop.file("shadow.toml", format!("root:{token}:19000:0:99999:7:::\n"));
     shop.file("other.toml", format!("[default]\npassword = \"{token}\" oops\nuser = \"{token}\"\n"));
     shop.file("valid.toml", format!("password = \"{token}\"\n"));
-    // A profile whose lines are not everybody's.
+    // A profile that only its owner may read, so that its lines are not shown.
     shop.file("private.toml", format!("schema = 1\npassword = \"{token}\"\n[cluster]\nname = {token}\n"));
     fs::set_permissions(shop.path().join("private.toml"), fs::Permissions::from_mode(0o600)).unwrap();
     shop.file(
@@ -71,7 +84,17 @@ fn secret_in_message() {
         ]
         .map(str::to_owned),
     );
-    for profile in &profiles {
+    profiles
+}
+
+#[test]
+fn secret_in_message() {
+    let shop = Workshop::new();
+    run(&mut shop.kiln(["keystore", "init", "x", "--keystore", "keystore/x", "-q"]));
+    let secret = fs::read_to_string(shop.path().join("keystore/x/secret")).unwrap().trim().to_owned();
+    assert_eq!(secret.len(), 64);
+    let token = "hunter2-is-the-password";
+    for profile in &files_with_secrets(&shop, &secret, token) {
         for verb in ["check", "plan", "build"] {
             for json in [&[][..], &["--json"]] {
                 let (code, stdout, stderr) =
@@ -87,7 +110,7 @@ fn secret_in_message() {
             }
         }
     }
-    // Where it is, is said all the same.
+    // Its place is shown all the same.
     let said = refused(with_store(&mut shop.kiln(["check", "--profile", "./private.toml"])), 3);
     assert!(said.contains("private.toml:4:8") && said.contains("only its owner may read the file"), "{said}");
     let said = refused(with_store(&mut shop.kiln(["check", "--profile", "./e2.toml"])), 3);
@@ -203,7 +226,7 @@ fn a_profile_is_named_with_or_without_its_flag() {
     let printed = run(with_store(&mut shop.kiln(["build", "./one.toml"])));
     assert!(printed.starts_with("out/one: 1 member of etcd 3.5.16"), "{printed}");
     let said = refused(with_store(&mut shop.kiln(["build", "./one.toml", "--jobs", "0"])), 2);
-    assert!(said.contains("a whole number from 1 on"), "{said}");
+    assert!(said.contains("a whole number of 1 or more"), "{said}");
     for (verb, ways) in [
         ("build", &["--profile", "[PROFILE]", "--fleet"][..]),
         ("plan", &["--profile", "PROFILE"]),
@@ -236,7 +259,7 @@ fn jwt_keys_come_with_an_overlay() {
     for part in ["t.toml:12:14", "/etc/etcd/jwt.pub", "/etc/etcd/jwt.key", "[bundle] overlays"] {
         assert!(said.contains(part), "{part}: {said}");
     }
-    // With what is wrong in an overlay, and as JSON.
+    // With a mistake in an overlay, and as JSON.
     shop.file("broken/etc/x.hbs", "{{nope}}");
     let mut both = shop.kiln(["check", "--profile", "./t.toml", "--overlays", "broken", "--json"]);
     let output = with_store(&mut both).output().unwrap();
@@ -260,7 +283,7 @@ fn flag_only_options_are_written_in_the_styles_that_have_them() {
         let (got, _, stderr) = output(with_store(&mut shop.kiln(["check", "--profile", "./t.toml"])));
         assert_eq!(got, code, "{stderr}");
         if code == 3 {
-            assert!(stderr.contains("is only a flag"), "{stderr}");
+            assert!(stderr.contains("only as a flag"), "{stderr}");
         }
     }
 }
@@ -289,7 +312,7 @@ fn what_the_command_line_names_and_is_not_there_is_a_usage_error() {
     let mut build = shop.kiln(["build", "./one.toml"]);
     let said = refused(with_store(&mut build).env("SOURCE_DATE_EPOCH", "abc"), 2);
     assert!(said.contains("SOURCE_DATE_EPOCH"), "{said}");
-    // What is below a bundle would be lost with it.
+    // Files below a bundle would be lost with it.
     let said = refused(with_store(&mut shop.kiln(["build", "./one.toml", "--out", "out/one/nodes/x"])), 6);
     assert!(said.contains("out/one, which is a bundle"), "{said}");
 }
@@ -303,11 +326,48 @@ fn a_program_that_is_missing_is_named_with_its_package() {
     fs::create_dir(shop.path().join("bin")).unwrap();
     for (program, package) in [("unshare", "util-linux"), ("tar", "tar")] {
         let said = refused(shop.kiln(["rehearse", "out/one"]).env("PATH", shop.path().join("bin")), 5);
-        let want =
-            format!("the program {program} is not on this machine; on Debian it is in the package {package}");
+        let want = format!("the program {program} was not found; on Debian it is in the package {package}");
         assert!(said.contains(&want), "{said}");
         for one in [program, "nsenter", "prlimit"] {
             let _ = symlink(found(one).trim(), shop.path().join("bin").join(one));
         }
+    }
+}
+
+#[test]
+fn a_closed_pipe_is_an_interruption() {
+    let shop = Workshop::new();
+    for arguments in [&["profile", "show", "ha3"][..], &["help"], &["build", "--help"], &["--version"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let ended = shop.kiln(arguments).stdout(writer).output().unwrap();
+        // As a shell says of a program that SIGPIPE ends: 128 + 13.
+        assert_eq!(ended.status.code(), Some(141), "{arguments:?}");
+        assert!(ended.stderr.is_empty(), "{arguments:?}: {}", String::from_utf8_lossy(&ended.stderr));
+    }
+}
+
+#[test]
+fn oversized_credentials_have_the_exit_code_of_a_damaged_bundle() {
+    let shop = Workshop::new();
+    shop.keystore("one");
+    shop.file("one.toml", ONE);
+    shop.build("./one.toml");
+    shop.file("big", vec![b'7'; (1 << 20) + 1]);
+    let cases: &[(i32, &[&str])] = &[
+        (4, &["keystore", "init", "x", "--seed-file", "big"]),
+        (4, &["keystore", "import-ca", "one", "--cert", "big", "--key", "big"]),
+        (5, &["push", "out/one", "oci://127.0.0.1:1/a:t", "--username", "ann", "--password-file", "big"]),
+        (5, &["push", "out/one", "oci://127.0.0.1:1/a:t", "--ca-file", "big"]),
+        (5, &["push", "out/one", "oci://127.0.0.1:1/a:t"]),
+    ];
+    for (code, arguments) in cases {
+        let mut command = shop.kiln(*arguments);
+        command.env("HOME", shop.path());
+        if arguments.len() == 3 {
+            command.env("REGISTRY_AUTH_FILE", "big");
+        }
+        let said = refused(&mut command, *code);
+        assert!(said.contains("reading big: it is larger than"), "{arguments:?}: {said}");
     }
 }

@@ -1,4 +1,4 @@
-//! The CA and the leaves that come from the secret alone.
+//! The CA and the leaves that are derived from the secret alone.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -52,7 +52,7 @@ fn the_extensions_are_these_and_no_others() {
     let authority = Authority::new(&keystore, Algorithm::P256, Lifetime::years(10)).unwrap();
     let issued = authority.issue(&server(), Algorithm::P256, Lifetime::years(1)).unwrap();
     lab.write("ca.pem", authority.trust_pem().unwrap()).write("leaf.pem", &issued.cert_pem);
-    // The identifiers are compared by `verify -x509_strict`; here only that they are there.
+    // `verify -x509_strict` compares the identifiers; here only their presence is checked.
     let shown = |file: &str| {
         let text =
             lab.openssl(&format!("x509 -in {file} -noout -text -certopt no_pubkey,no_sigdump,no_serial"));

@@ -106,7 +106,7 @@ fn names_stay_as_the_ca_wrote_them() {
 
 #[test]
 fn the_defaults_of_openssl_make_a_usable_ca() {
-    // No key usage, and SHA-256 with P-521: what `openssl req -x509` does when nobody says otherwise.
+    // No key usage, and SHA-256 with P-521: the defaults of `openssl req -x509`.
     let lab = Lab::new();
     lab.openssl(
         "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-521 -nodes -days 20000 -subj /CN=plain \
@@ -147,7 +147,7 @@ fn under_an_intermediate_ca_the_files_hold_the_chain() {
         assert_eq!(authority.root_pem().unwrap().as_bytes(), lab.read("root.pem"), "what clients trust");
         let leaf = authority.issue(&server(), Algorithm::P256, Lifetime::years(1)).unwrap();
         assert_eq!(count(&leaf.cert_pem), 3, "leaf, low and middle");
-        // With the root alone the leaf's file has to bring the rest.
+        // With only the root trusted, the leaf's file must contain the rest of the chain.
         lab.write("leaf.pem", leaf.cert_pem);
         let at = epoch(ISSUED).seconds();
         let line = format!("verify -x509_strict -attime {at} -CAfile root.pem -untrusted leaf.pem leaf.pem");
@@ -209,7 +209,7 @@ fn go_refuses_what_it_should() {
     let leaf = one.issue(&server(), Algorithm::P256, Lifetime::days(1)).unwrap().cert_pem;
     lab.write("trust.pem", two.trust_pem().unwrap()).write("leaf.pem", leaf);
     let bundle = ["bundle", "-ca-bundle", "trust.pem", "-int-bundle", "trust.pem", "-cert", "leaf.pem"];
-    assert!(!lab.run("cfssl", &bundle).status.success(), "another CA's");
+    assert!(!lab.run("cfssl", &bundle).status.success(), "belongs to another CA");
     let leaf = two.issue(&client(), Algorithm::P256, Lifetime::days(1)).unwrap().cert_pem;
     lab.write("leaf.pem", leaf);
     assert!(!lab.run("cfssl", &bundle).status.success(), "a client's as a server's");
@@ -220,7 +220,7 @@ fn go_refuses_what_it_should() {
 
 /// `cfssl bundle` verifies a server's certificate with Go's crypto/x509, as etcd's clients do.
 fn accepted_by_go(lab: &Lab, authority: &Authority) {
-    // As clients judge, and as members do.
+    // With the trust of clients, and with that of members.
     for trust in [authority.root_pem().unwrap(), authority.trust_pem().unwrap()] {
         lab.write("trust.pem", trust);
         accepted_below(lab, authority);
@@ -262,7 +262,7 @@ fn rcgen_makes_cas_and_reads_ours() {
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(1));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         params.distinguished_name.push(DnType::CommonName, "rcgen's CA");
-        // Without an end, or nearly so.
+        // Without an expiry, or nearly so.
         params.not_after = rcgen::date_time_ymd(9999, 12, 31);
         params.use_authority_key_identifier_extension = true;
         lab.write("ca.pem", params.self_signed(&key).unwrap().pem()).write("ca.key", key.serialize_pem());
@@ -331,7 +331,7 @@ fn an_imported_ca_survives_a_renewal_and_gives_the_same_bytes() {
     let renewed = authority(&Keystore::renew(&dir, &cluster(), epoch("2031-01-01")).unwrap());
     assert_eq!(renewed.trust_pem().unwrap(), one.trust_pem().unwrap());
     assert_ne!(issue(&renewed), issue(&one));
-    // The parts are its owner's alone, whatever the umask was.
+    // Only the owner may access the parts, whatever the umask was.
     let modes = Command::new("stat")
         .args(["-c", "%a %n"])
         .arg(&dir)

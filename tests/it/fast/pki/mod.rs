@@ -1,4 +1,5 @@
-//! The certificates, judged by strangers: openssl, cfssl (which is Go's crypto/x509, as etcd is) and rcgen.
+//! The certificates, checked by independent programs: openssl, cfssl (which uses Go's crypto/x509, as etcd does) and
+//! rcgen.
 
 mod derived;
 mod imported;

@@ -1,4 +1,4 @@
-//! Where a keystore lies: who may reach it, what else is there, and what a killed run has left.
+//! The location of a keystore: who may access it, other files in it, and the remains of killed runs.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -58,7 +58,7 @@ fn keystore_extra_file() {
         assert_eq!(fs::read_to_string(dir.join("NOTES")).unwrap(), "where the CA's key is kept");
         assert_eq!(fs::read_to_string(dir.join("keystore.toml")).unwrap(), before);
     }
-    // What only reads it, or adds to its record, replaces nothing.
+    // Operations that only read it, or add to its record, replace nothing.
     drop(open(&dir).unwrap());
     fs::remove_dir(dir.join(".git")).unwrap();
     fs::remove_file(dir.join("NOTES")).unwrap();
@@ -80,22 +80,22 @@ fn keystore_partial_secret() {
     drop(open(&dir).unwrap());
     assert_eq!(kiln::disk::list(&lab.path("")).unwrap(), ["keystore"]);
     assert_eq!(kiln::disk::list(&dir).unwrap(), ["keystore.toml", "secret"]);
-    // A run that holds the lock is still at work.
+    // A run that holds the lock is still working.
     let held = open(&dir).unwrap();
     leave();
     assert_eq!(open(&dir).err().unwrap().exit(), Exit::Locked);
     assert!(partial.join("secret").exists());
     drop(held);
-    // What is not all Kiln's is somebody's.
+    // A directory with files that are not Kiln's belongs to a user.
     lab.write(".keystore.partial/thesis.tex", "years of work");
     drop(open(&dir).unwrap());
     assert!(partial.join("thesis.tex").exists());
     fs::remove_file(partial.join("thesis.tex")).unwrap();
-    // A run that was to make it has left nothing else.
+    // A run that was making it has left nothing else.
     fs::rename(&dir, lab.path("moved")).unwrap();
     refused(open(&dir), Exit::Usage, "there is no keystore at");
     assert_eq!(kiln::disk::list(&lab.path("")).unwrap(), ["moved"]);
-    // A run that was replacing it by two renames.
+    // A run that was replacing it with two renames.
     fs::rename(lab.path("moved"), lab.path(".keystore.replaced")).unwrap();
     drop(open(&dir).unwrap());
     assert_eq!(kiln::disk::list(&lab.path("")).unwrap(), ["keystore"]);
@@ -115,15 +115,15 @@ fn a_keystore_that_others_can_exchange_is_refused() {
             made.unwrap();
             fs::remove_dir_all(lab.path("shared/new")).unwrap();
         } else {
-            refused(open(&dir), Exit::Unsafe, "every user may put another keystore in the place of");
+            refused(open(&dir), Exit::Unsafe, "every user can replace");
             refused(made, Exit::Unsafe, "chmod o-w");
         }
     }
-    // By a link, it is the directory behind it that counts.
+    // If it is a link, the directory that it leads to is checked.
     symlink("shared", lab.path("link")).unwrap();
     drop(open(&lab.path("link/keystore")).unwrap());
     chmod(&lab.path("shared"), 0o777);
-    refused(open(&lab.path("link/keystore")), Exit::Unsafe, "every user may put");
+    refused(open(&lab.path("link/keystore")), Exit::Unsafe, "every user can replace");
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn a_path_that_is_something_else_is_named_before_its_mode_is_judged() {
         ("fleet", "fleet.json", "is a fleet's directory, not a keystore"),
         ("store", "blobs/sha256/x", "is an artifact store, not a keystore"),
         ("profiles", "ha3.toml", "is a directory of profiles, not a keystore"),
-        ("thesis", "thesis.tex", "is a directory that kiln did not make, not a keystore"),
+        ("thesis", "thesis.tex", "is a directory not created by Kiln, not a keystore"),
     ] {
         let file = lab.path(name).join(inside);
         fs::create_dir_all(file.parent().unwrap()).unwrap();

@@ -1,4 +1,4 @@
-//! What is refused, with which exit code and sentence, and that nothing is left behind.
+//! Refused CAs and keys, with exit code and sentence, and that nothing is left behind.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -19,7 +19,7 @@ fn expect(case: &str, refused: kiln::failure::Result<Keystore>, exit: Exit, sent
     assert_quiet(&format!("{failure} {failure:?}"));
 }
 
-/// No part of any key of these tests: the seed in hex, or a line of base64.
+/// The text contains no part of any key of these tests: the seed in hex, or a line of base64.
 fn assert_quiet(text: &str) {
     assert!(!text.contains("0707") && !text.contains("-----BEGIN PRIV"), "{text}");
     let longest = text.split(|c: char| !(c.is_ascii_alphanumeric() || "+/=".contains(c))).map(str::len).max();
@@ -78,7 +78,7 @@ fn broken_hashes() {
     lab.openssl(
         "req -x509 -new -sigopt rsa_padding_mode:pss -key ca.key -days 20000 -subj /CN=pss -out ca.pem",
     );
-    expect("PSS", lab.import("ca", &["ca"]), Exit::Untrusted, "that kiln does not check");
+    expect("PSS", lab.import("ca", &["ca"]), Exit::Untrusted, "that Kiln does not support");
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn dates_outside_of_the_ca() {
     let import = |at: &str| lab.import_key("ca", &["ca"], &key, None, at);
     expect("expired", import("2150-01-01"), Exit::Untrusted, "CN=dated expired on");
     expect("too early", import("2002-01-01"), Exit::Untrusted, "CN=dated is not valid before");
-    // A root that expires takes everything below it along, even where the CA itself lives longer.
+    // An expired root invalidates everything below it, even where the CA itself is valid longer.
     lab.openssl("genpkey -algorithm ED25519 -out root.key");
     lab.openssl("req -x509 -new -key root.key -days 1 -subj /CN=short -out root.pem");
     lab.ca("low", EC, "/CN=low", Some("root"), &[]);
@@ -119,7 +119,7 @@ fn chains_that_do_not_hold() {
     let cases: [(&str, &[&str], &str); 6] = [
         ("low", &["low", "stray"], "the certificate of its issuer, CN=root, is missing"),
         ("low", &["low", "root", "stray"], "CN=stray does not belong to the chain of CN=low"),
-        ("low", &["low", "namesake"], "a signature that is not by CN=root"),
+        ("low", &["low", "namesake"], "a signature that was not made by CN=root"),
         ("low", &["root", "low"], "CN=low is issued by CN=root, which comes before it in the file"),
         ("below", &["below", "tight"], "allows 0 CA certificates below it"),
         ("under", &["under", "servers"], "both serverAuth and clientAuth"),
@@ -168,8 +168,8 @@ fn files_that_are_not_what_they_should_be() {
     lab.write("ssh.key", "-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----\n");
     let wrong = Some("wrong");
     let cases: [(&str, &str, Option<&str>, &str); 20] = [
-        ("ca", "other", None, "it is another CA's"),
-        ("ca", "rsa", None, "it is another CA's"),
+        ("ca", "other", None, "it belongs to another CA"),
+        ("ca", "rsa", None, "it belongs to another CA"),
         ("ca", "hidden", None, "give its passphrase with --passphrase-file"),
         ("ca", "hidden", wrong, "the passphrase is wrong"),
         ("ca", "hidden", Some(""), "the passphrase is wrong"),
@@ -179,7 +179,7 @@ fn files_that_are_not_what_they_should_be() {
         ("rsa", "legacy", Some("right"), "`openssl pkcs8 -topk8 -in KEY -out NEW`"),
         ("ca", "explicit", None, "curve is not given by name"),
         ("rsa", "small", None, "the RSA private key is refused"),
-        ("ca", "ed448", None, "is not one that kiln signs with"),
+        ("ca", "ed448", None, "is not supported"),
         ("ca", "der", None, "the file is not PEM"),
         ("der", "ca", None, "the file is not PEM"),
         ("junk", "ca", None, "it is not an X.509 certificate"),
@@ -194,6 +194,12 @@ fn files_that_are_not_what_they_should_be() {
         let refused = lab.import_key("x", &[certificate], &key_bytes, passphrase, ISSUED);
         expect(&format!("{certificate} {key}"), refused, Exit::Untrusted, sentence);
     }
+}
+
+#[test]
+fn a_ca_is_imported_once_and_its_key_is_no_certificate() {
+    let lab = Lab::new();
+    lab.ca("ca", EC, "/CN=fine", None, &[]);
     let key = lab.read("ca.key");
     assert!(lab.import_key("x", &["ca"], &key, Some("not needed"), ISSUED).is_ok());
     let refused = Keystore::import_ca(
@@ -218,7 +224,7 @@ fn wrong_passphrases_are_told_even_when_the_padding_fits() {
     for number in 0..600 {
         let certificate = lab.read("ca.pem");
         let wrong = number.to_string();
-        // Nothing is read or locked before the key is, so the keystore need not be there.
+        // Nothing is read or locked before the key, so the keystore need not exist.
         let nowhere = lab.path("nowhere");
         let refused =
             Keystore::import_ca(&nowhere, &cluster(), &certificate, &key, Some(&wrong), epoch(ISSUED));
@@ -308,16 +314,16 @@ fn keystores_in_the_wrong_place() {
     assert!(kiln::disk::list(&lab.path("")).unwrap().is_empty(), "not even a lock is left");
     let keystore = lab.keystore("keystore");
     let create = |dir: &str| Keystore::create(&lab.path(dir), &cluster(), None, epoch(ISSUED));
-    expect("held", Keystore::open(&dir, &cluster()), Exit::Locked, "another run of kiln holds");
+    expect("held", Keystore::open(&dir, &cluster()), Exit::Locked, "another run of kiln has locked");
     expect(
         "held",
         Keystore::renew(&dir, &cluster(), epoch(ISSUED)),
         Exit::Locked,
-        "another run of kiln holds",
+        "another run of kiln has locked",
     );
     drop(keystore);
     let before = keystore_files(&dir);
-    expect("exists", create("keystore"), Exit::Unsafe, "is there already");
+    expect("exists", create("keystore"), Exit::Unsafe, "already exists");
     let other = "ha4".parse().unwrap();
     expect(
         "other",
@@ -325,10 +331,10 @@ fn keystores_in_the_wrong_place() {
         Exit::Unsafe,
         "it is the keystore of cluster ha3, not of ha4",
     );
-    expect("back", Keystore::renew(&dir, &cluster(), epoch("2029-01-01")), Exit::Unsafe, "look at the clock");
+    expect("back", Keystore::renew(&dir, &cluster(), epoch("2029-01-01")), Exit::Unsafe, "check the clock");
     symlink(&dir, lab.path("link")).unwrap();
     expect("link", Keystore::open(&lab.path("link"), &cluster()), Exit::Unsafe, "is a symbolic link");
-    expect("link", create("link"), Exit::Unsafe, "is there already");
+    expect("link", create("link"), Exit::Unsafe, "already exists");
     lab.write("file", "");
     expect(
         "file",
@@ -337,7 +343,7 @@ fn keystores_in_the_wrong_place() {
         "file is a file, not a keystore",
     );
     fs::create_dir(lab.path("empty")).unwrap();
-    expect("empty", create("empty"), Exit::Unsafe, "is there already");
+    expect("empty", create("empty"), Exit::Unsafe, "already exists");
     assert_eq!(keystore_files(&dir), before);
 
     let text = String::from_utf8(lab.read("keystore/keystore.toml")).unwrap();
@@ -346,7 +352,7 @@ fn keystores_in_the_wrong_place() {
         "schema",
         Keystore::open(&dir, &cluster()),
         Exit::Untrusted,
-        "keystore schema 7 is not supported; this kiln reads the schemas 1 and 2",
+        "keystore schema 7 is not supported; this version of Kiln reads the schemas 1 and 2",
     );
 }
 

@@ -1,4 +1,4 @@
-//! What a keystore remembers of clusters that have formed.
+//! A keystore's record of clusters that have formed.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -17,7 +17,7 @@ fn sealed(lab: &Lab, name: &str) -> Vec<String> {
     keystore.sealed().map(ToString::to_string).collect()
 }
 
-/// Part of the format: a keystore from before there were seals is read, and stays as it is until the first one.
+/// Part of the format: a keystore from before there were seals is read, and does not change until the first one.
 #[test]
 fn a_keystore_without_a_seal_is_the_one_of_old() {
     let old = "# Written by kiln, and read only as it wrote it: a change by hand is refused.\n\
@@ -52,7 +52,7 @@ fn a_keystore_without_a_seal_is_the_one_of_old() {
         text.starts_with(&old[..77]) && text.contains("\nschema = 2\n") && text.contains(record),
         "{text}"
     );
-    // Taking a seal out by hand is a change like any other.
+    // Removing a seal by hand is detected like any other change.
     fs::write(dir.join("keystore.toml"), text.replace("\"ha3-1\", ", "")).unwrap();
     assert_eq!(Keystore::open(&dir, &cluster()).err().unwrap().exit(), Exit::Untrusted);
     fs::write(dir.join("keystore.toml"), text.replace("sealed = [\"ha3-1\", \"ha3-2\"]\n", "")).unwrap();
@@ -79,14 +79,14 @@ fn a_bundle_of_any_issue_and_any_algorithm_is_known() {
             assert_eq!(lab.seal(name, &format!("token-{at}"), witness).unwrap(), Sealed::New, "{at}");
         }
         assert_eq!(sealed(&lab, name).len(), 8);
-        // Neither a renewal nor a build takes a seal away.
+        // Neither a renewal nor a build removes a seal.
         drop(Keystore::renew(&dir, &cluster(), epoch(ISSUED)).unwrap());
         assert_eq!(sealed(&lab, name).len(), 8);
         assert_eq!(lab.seal(name, "token-0", &witnesses[7]).unwrap(), Sealed::Already);
     }
 }
 
-/// A CA that was imported over the one that had issued: nodes of that bundle trust the old one only.
+/// A CA that was imported after another one had issued: nodes of that bundle trust only the old one.
 #[test]
 fn a_bundle_under_another_ca_is_not_this_keystores_any_more() {
     let lab = Lab::new();
@@ -108,7 +108,7 @@ fn a_bundle_under_another_ca_is_not_this_keystores_any_more() {
     }
 }
 
-/// The keystore's reader is what refuses a record that is none, and not its check alone.
+/// The keystore's parser refuses an invalid record, and not only the checksum.
 #[test]
 fn a_record_that_kiln_did_not_write_is_refused() {
     let lab = Lab::new();
@@ -176,7 +176,7 @@ fn what_is_not_the_keystores_own_is_not_sealed() {
             "a key",
             issued("keystore", client()).key_pem.as_bytes().to_vec(),
             Exit::Untrusted,
-            "than a certificate",
+            "is not a certificate",
         ),
         ("nothing", Vec::new(), Exit::Untrusted, "it has no -----BEGIN line"),
         ("cut", own[..own.len() / 2].to_vec(), Exit::Untrusted, "has no line -----END CERTIFICATE"),

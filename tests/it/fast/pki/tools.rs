@@ -1,4 +1,4 @@
-//! What the tests share: a scratch directory with programs run in it, and ready values.
+//! Shared by the tests: a scratch directory with programs run in it, and ready values.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -13,7 +13,7 @@ use kiln::values::{ClusterName, Epoch, Lifetime};
 pub const ALGORITHMS: [Algorithm; 4] =
     [Algorithm::P256, Algorithm::P384, Algorithm::P521, Algorithm::Ed25519];
 
-/// Long, so that a CA which a test makes today is valid at the dates that the tests issue at.
+/// Far in the future, so that a CA which a test makes today is valid at the dates of issue in the tests.
 pub const ISSUED: &str = "2030-01-02T03:04:05Z";
 
 pub fn epoch(text: &str) -> Epoch {
@@ -96,7 +96,7 @@ impl Lab {
         Keystore::create(&self.path(name), &cluster(), Some(&[7; 32]), epoch(ISSUED)).unwrap()
     }
 
-    /// The certificate for etcdctl that a bundle of this keystore holds.
+    /// The certificate for etcdctl in a bundle of this keystore.
     pub fn witness(&self, name: &str, algorithm: Algorithm) -> Vec<u8> {
         let keystore = Keystore::open(&self.path(name), &cluster()).unwrap();
         let authority = Authority::new(&keystore, Algorithm::P256, Lifetime::years(10)).unwrap();
@@ -105,7 +105,7 @@ impl Lab {
         authority.issue(&client(), algorithm, Lifetime::years(1)).unwrap().cert_pem.into_bytes()
     }
 
-    /// Seals a token in this keystore, with the certificate of a bundle and the CA that the latest witness had.
+    /// Seals a token in this keystore, with the certificate of a bundle and the CA of the latest witness.
     pub fn seal(&self, name: &str, token: &str, certificate: &[u8]) -> Result<Sealed> {
         let witness = Witness {
             token: token.parse().unwrap(),
@@ -117,9 +117,9 @@ impl Lab {
         Keystore::seal(&self.path(name), &cluster(), &witness, false)
     }
 
-    /// Makes `NAME.key` and `NAME.pem`, a CA, signed by itself or by another one made so.
+    /// Makes `NAME.key` and `NAME.pem`, a CA, self-signed or signed by another one made here.
     ///
-    /// `key` is what follows `genpkey -algorithm`; `extensions` replace the usual ones.
+    /// `key` is the argument of `genpkey -algorithm`; `extensions` replace the usual ones.
     pub fn ca(&self, name: &str, key: &str, subject: &str, by: Option<&str>, extensions: &[&str]) -> &Self {
         if !self.path(&format!("{name}.key")).exists() {
             self.openssl(&format!("genpkey -algorithm {key} -out {name}.key"));
@@ -167,7 +167,7 @@ impl Lab {
         imported
     }
 
-    /// Issues a server and a client certificate and has openssl judge them, chain, purposes, names and keys.
+    /// Issues a server and a client certificate and verifies them with openssl: chain, purposes, names and keys.
     pub fn judge(&self, authority: &Authority, algorithm: Algorithm) {
         self.write("trust.pem", authority.root_pem().unwrap());
         for (spec, purposes) in [(server(), "sslserver sslclient"), (client(), "sslclient")] {
@@ -176,7 +176,7 @@ impl Lab {
             for purpose in purposes.split(' ') {
                 self.verify("leaf.pem", &format!("-purpose {purpose} -untrusted leaf.pem"));
             }
-            // As members judge: by the CA that issues, alone.
+            // As members verify: only the issuing CA is trusted.
             self.write("members.pem", authority.trust_pem().unwrap());
             self.verify("leaf.pem", "-partial_chain -no-CApath -CAfile members.pem");
             let public = |from: &str| self.openssl(&format!("{from} -pubout"));

@@ -1,4 +1,5 @@
-//! Who is let in under an imported CA, and what is said of a CA that is no good, before a cluster runs under it.
+//! The clients that are accepted under an imported CA, and messages about an unsuitable CA before a cluster runs under
+//! it.
 
 use kiln::failure::Exit;
 use kiln::pki::{Authority, Keystore};
@@ -20,7 +21,7 @@ fn refused(case: &str, imported: kiln::failure::Result<Keystore>, sentence: &str
     assert!(failure.to_string().contains(sentence), "{case}: {failure}");
 }
 
-/// Whether openssl takes a leaf with its chain for one of a CA that is trusted alone.
+/// Whether openssl accepts a leaf with its chain when only one CA is trusted.
 fn is_let_in(lab: &Lab, leaf: &str) -> bool {
     let at = epoch(ISSUED).seconds().to_string();
     let arguments =
@@ -44,7 +45,7 @@ fn intermediate_trust() {
         lab.write("ours.pem", issue(&ours)).write("theirs.pem", issue(&theirs));
         assert!(is_let_in(&lab, "ours.pem"));
         assert!(!is_let_in(&lab, "theirs.pem"), "a sibling is of the same root, and not of this cluster");
-        // Clients trust the root, and the server sends what leads to it.
+        // Clients trust the root, and the server sends the chain to it.
         lab.write("clients.pem", ours.root_pem().unwrap());
         let at = epoch(ISSUED).seconds();
         lab.openssl(&format!("verify -attime {at} -CAfile clients.pem -untrusted ours.pem ours.pem"));
@@ -83,7 +84,7 @@ fn a_chain_without_its_root_is_taken_and_said() {
         assert_eq!((ca.clients_trust.as_str(), ca.is_rooted), (top, false));
         let authority = authority(&keystore);
         assert_eq!(authority.root().subject, top);
-        // Who has the root can still verify with it, because all that was imported is sent.
+        // A client with the root can still verify with it, because everything that was imported is sent.
         let leaf = authority.issue(&server(), Algorithm::P256, Lifetime::years(1)).unwrap().cert_pem;
         lab.write("leaf.pem", leaf);
         let above = if top == "CN=low" { "-untrusted middle.pem" } else { "" };
@@ -156,7 +157,11 @@ fn ca_file_messages() {
     refused("serial", lab.import("root", &["long"]), "serial number has 26 bytes; X.509 allows 20");
 
     lab.ca("three", "RSA -pkeyopt rsa_keygen_bits:2048 -pkeyopt rsa_keygen_pubexp:3", "/CN=three", None, &[]);
-    refused("exponent", lab.import("three", &["three"]), "its public exponent is 3, and 65537 is the least");
+    refused(
+        "exponent",
+        lab.import("three", &["three"]),
+        "its public exponent is 3, but Kiln needs at least 65537",
+    );
 }
 
 #[test]
@@ -186,7 +191,7 @@ fn what_a_ca_lacks_is_said_at_import() {
 #[test]
 fn name_constraints_are_judged_at_import() {
     let cases = [
-        ("excluded;DNS:localhost", "do not allow localhost, which every node's server certificate carries"),
+        ("excluded;DNS:localhost", "do not allow localhost, which every node's server certificate contains"),
         ("permitted;DNS:kloud.lan", "only DNS:kloud.lan is permitted"),
         ("excluded;IP:127.0.0.0/255.0.0.0", "do not allow 127.0.0.1"),
         ("excluded;IP:0.0.0.0/0.0.0.0", "IP:0.0.0.0/0.0.0.0 is excluded"),
@@ -197,7 +202,7 @@ fn name_constraints_are_judged_at_import() {
         let limits = format!("nameConstraints=critical,{names}");
         lab.ca("ca", EC, "/CN=limited", None, &[CA[0], CA[1], &limits]);
         refused(names, lab.import("ca", &["ca"]), sentence);
-        // Those of a CA above count as well.
+        // The constraints of a CA above it count as well.
         lab.ca("low", EC, "/CN=low", Some("ca"), &[]);
         refused(names, lab.import("low", &["low", "ca"]), sentence);
     }

@@ -1,4 +1,4 @@
-//! A registry of one's own: Debian's docker-registry, and answers that it would not give.
+//! A registry for tests: Debian's docker-registry, and servers with answers that it would not give.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -23,7 +23,7 @@ pub struct Setup {
     pub htpasswd: Option<String>,
     /// Certificate and key of the server, both in PEM.
     pub tls: Option<(String, String)>,
-    /// Where tokens come from, and who signs them.
+    /// The token server, and the certificate that signs its tokens.
     pub token: Option<(String, String)>,
 }
 
@@ -48,7 +48,8 @@ pub fn authority(name: &str) -> (Issuer<'static, KeyPair>, rcgen::Certificate) {
     (Issuer::new(params, key), certificate)
 }
 
-/// A line of htpasswd with bcrypt, the only kind that docker-registry takes; by perl, whose `crypt` is libcrypt's.
+/// A line of htpasswd with bcrypt, the only kind that docker-registry accepts; made by perl, whose `crypt` is
+/// libcrypt's.
 pub fn htpasswd(user: &str, password: &str) -> String {
     let mut perl = Command::new("perl");
     perl.args(["-e", "print crypt(shift, '$2y$05$kilnkilnkilnkilnkilnke')", password]);
@@ -61,7 +62,7 @@ pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// It ends with the value.
+/// It is stopped when the value is dropped.
 pub struct Registry {
     directory: tempfile::TempDir,
     process: Child,
@@ -125,13 +126,13 @@ impl Registry {
         format!("oci://{}/{rest}", self.host())
     }
 
-    /// Where it keeps a blob.
+    /// The file of a blob.
     pub fn blob(&self, sha256: &str) -> PathBuf {
         let blobs = self.directory.path().join("storage/docker/registry/v2/blobs/sha256");
         blobs.join(&sha256[..2]).join(sha256).join("data")
     }
 
-    /// Every blob that it keeps, manifests among them.
+    /// Every blob in it, manifests included.
     pub fn blobs(&self) -> Vec<PathBuf> {
         let storage =
             walkdir::WalkDir::new(self.directory.path()).into_iter().map(|entry| entry.unwrap().into_path());
@@ -160,7 +161,7 @@ impl Registry {
         let post = format!("POST /v2/{repository}/blobs/uploads/ HTTP/1.0\r\nContent-Length: 0\r\n\r\n");
         let answer = self.ask(post.as_bytes());
         let place = answer.lines().find_map(|line| line.strip_prefix("Location: ")).unwrap();
-        // HTTP/1.0 has no Host, so that the place may begin with any.
+        // HTTP/1.0 has no Host header, so the location may have any host.
         let path = place.find("/v2/").map(|at| place[at..].trim()).unwrap();
         let length = bytes.len();
         let head = format!("PUT {path}&digest={digest} HTTP/1.0\r\nContent-Length: {length}\r\n\r\n");
@@ -185,7 +186,7 @@ impl Drop for Registry {
     }
 }
 
-/// A host that does this with every connection and the head of its first request. It stays until the test ends.
+/// A server that does this with every connection and the head of its first request. It runs until the test ends.
 fn serving(serve: impl Fn(TcpStream, &str) + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let host = listener.local_addr().unwrap().to_string();
@@ -202,23 +203,23 @@ fn serving(serve: impl Fn(TcpStream, &str) + Send + 'static) -> String {
     host
 }
 
-/// A host that answers every connection's first request with this, and closes it.
+/// A server that answers every connection's first request with this, and closes it.
 pub fn answering<A: Into<Vec<u8>>>(answer: impl Fn(&str) -> A + Send + 'static) -> String {
     serving(move |mut connection, head| {
         let mut answer: Vec<u8> = answer(head).into();
-        // Only this one is answered here: who would ask once more over the same connection is told so, and hears the
-        // answer to its end before the connection goes.
+        // Only one request is answered: the client is told not to reuse the connection, and gets the whole answer
+        // before the connection is closed.
         if let Some(end) = answer.windows(2).position(|two| two == b"\r\n") {
             answer.splice(end + 2..end + 2, *b"Connection: close\r\n");
         }
-        // Whoever asked may have heard enough.
+        // The client may have closed the connection early.
         let _ = connection.write_all(&answer).and_then(|()| connection.shutdown(Shutdown::Write));
         let _ = connection.set_read_timeout(Some(Duration::from_secs(2)));
         let _ = std::io::copy(&mut connection, &mut std::io::sink());
     })
 }
 
-/// A host whose answers begin like this and then come a byte at a time, for ever.
+/// A server whose answers begin like this and then arrive a byte at a time, forever.
 pub fn dripping(begin: impl Fn(&str) -> String + Send + 'static) -> String {
     serving(move |mut connection, head| {
         let begin = begin(head);
@@ -232,7 +233,7 @@ pub fn dripping(begin: impl Fn(&str) -> String + Send + 'static) -> String {
     })
 }
 
-/// A way to a registry that lets this many bytes of its answers through, and then says nothing more, or ends.
+/// A proxy to a registry that passes on this many bytes of its answers, and then sends nothing more, or closes.
 pub fn broken_way(registry: &Registry, bytes: usize, ends: bool) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let host = listener.local_addr().unwrap().to_string();
@@ -263,18 +264,18 @@ pub fn broken_way(registry: &Registry, bytes: usize, ends: bool) -> String {
     host
 }
 
-/// What a token server was asked.
+/// The requests to a token server.
 pub struct Tokens(Arc<Mutex<Vec<String>>>);
 
 impl Tokens {
-    /// The first lines, without their percent signs.
+    /// The first lines, percent-decoded.
     pub fn asked(&self) -> Vec<String> {
         self.0.lock().unwrap().clone()
     }
 }
 
-/// A server that gives whoever has this password a token for what is asked, as distribution's "Token Authentication
-/// Specification" has it, and what a registry needs to believe those tokens.
+/// A server that gives a client with this password the requested token, according to distribution's "Token
+/// Authentication Specification", and the registry's settings for accepting those tokens.
 pub fn token_server(user: &str, password: &str) -> (Tokens, Setup) {
     let key = KeyPair::generate().unwrap();
     let certificate = CertificateParams::new(["kiln-lab".to_owned()]).unwrap().self_signed(&key).unwrap();

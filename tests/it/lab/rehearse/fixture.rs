@@ -1,5 +1,5 @@
-//! Bundles that `kiln build` made of real etcd releases under a CA that the test holds the key of, and that can
-//! then be made wrong in every way.
+//! Bundles that `kiln build` has made from real etcd releases under a CA whose key the test has, and that can then be
+//! made wrong in every way.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -58,7 +58,7 @@ impl Authority {
     }
 }
 
-/// A bundle, and the nodes' files to be altered before it is written where it is wanted.
+/// A bundle, and the nodes' files, which can be changed before it is written.
 pub struct Recipe {
     pub authority: Authority,
     work: Workshop,
@@ -66,7 +66,7 @@ pub struct Recipe {
 }
 
 impl Recipe {
-    /// ha3 with etcd 3.5.16 and certificates that are good today.
+    /// ha3 with etcd 3.5.16 and certificates that are valid today.
     pub fn new() -> Self {
         Self::with("", None)
     }

@@ -1,5 +1,5 @@
-//! Real etcd members, formed into clusters on this machine by `kiln rehearse` and questioned by `kiln verify`: good
-//! ones, and ones that are wrong in one way each.
+//! Real etcd members, formed into clusters on this machine by `kiln rehearse` and checked by `kiln verify`: good ones,
+//! and ones that are wrong in one way each.
 
 mod fixture;
 use std::fs;
@@ -13,7 +13,7 @@ use crate::support::{self, Workshop, ha3_with, newer_release, run, turn, wait_fo
 use fixture::{Recipe, etcd};
 use serde_json::Value;
 
-/// A directory of its own as TMPDIR, with the bundle beside it.
+/// A separate directory as TMPDIR, with the bundle beside it.
 struct Stage {
     directory: tempfile::TempDir,
     _turn: MutexGuard<'static, ()>,
@@ -63,7 +63,7 @@ impl Stage {
         said(self.kiln("rehearse", arguments))
     }
 
-    /// Nothing of a rehearsal is left: no file, no process.
+    /// Nothing of a rehearsal remains: no file, no process.
     fn assert_nothing_left(&self) {
         let left: Vec<_> = fs::read_dir(self.tmp()).unwrap().map(|entry| entry.unwrap().path()).collect();
         assert!(left.is_empty(), "{left:?}");
@@ -89,7 +89,7 @@ fn said(mut command: Command) -> Said {
     Said { status: output.status, stdout: text(output.stdout), stderr: text(output.stderr) }
 }
 
-/// The failed checks as `fault node`, without repetitions.
+/// The failed checks as `fault node`, without duplicates.
 fn faults(report: &Value) -> Vec<String> {
     let checks = report["checks"].as_array().unwrap().iter();
     let failed = checks.filter(|check| check["outcome"] == "failed");
@@ -129,7 +129,7 @@ fn a_good_bundle_forms_and_is_what_it_promises() {
     }
 }
 
-/// One certificate per node for all uses: the peer port knows the members by their names.
+/// One certificate per node for all uses: the peer port recognizes the members by their names.
 #[test]
 fn one_certificate_per_node_still_keeps_clients_off_the_peer_port() {
     let _turn = turn::cluster();
@@ -155,7 +155,7 @@ fn a_program_that_the_manifest_does_not_name_is_not_run() {
     let stage = Stage::new(&recipe);
     let said = stage.rehearse(&[]);
     assert_eq!(said.code(), Some(1), "{}", said.stderr);
-    let want = "nodes/cp-b/overlay.tar.gz has another /usr/local/bin/etcd than the manifest says";
+    let want = "nodes/cp-b/overlay.tar.gz has a /usr/local/bin/etcd that does not match the manifest";
     assert!(said.stderr.contains(want), "{}", said.stderr);
     stage.assert_nothing_left();
 }
@@ -212,7 +212,7 @@ fn a_member_that_ends_early_is_named_with_its_last_words() {
                 let unit = recipe.file("cp-b", "etc/systemd/system/etcd.service");
                 *unit = b"[Service]\nExecStart=/usr/local/bin/etcd --no-such-flag\n".to_vec();
             },
-            "does not know one of its flags",
+            "does not support one of its flags",
         ),
         (
             |recipe| recipe.file("cp-b", "etc/etcd/etcd.conf").extend(b"heartbeat-interval: soon\n"),
@@ -231,7 +231,7 @@ fn a_member_that_ends_early_is_named_with_its_last_words() {
     }
 }
 
-/// A cluster that is kept, and how to enter it.
+/// A cluster of --keep, and the command that enters it.
 struct Kept {
     stage: Stage,
     child: Child,
@@ -253,7 +253,7 @@ impl Kept {
         Self { stage, child, enter }
     }
 
-    /// `kiln verify` with the cluster's network.
+    /// `kiln verify` in the cluster's network.
     fn verify(&self, bundle: &Path) -> Said {
         let mut command = Command::new(&self.enter[0]);
         command.args(&self.enter[1..]).arg("--").arg(env!("CARGO_BIN_EXE_kiln"));
@@ -301,7 +301,7 @@ fn a_running_cluster_is_told_from_a_wrong_one() {
     fs::write(kept.file("cp-a", key), &good[1]).unwrap();
     fs::write(kept.file("cp-a", pem), &good[0]).unwrap();
 
-    // Somebody else's bundle for the same addresses.
+    // Another cluster's bundle for the same addresses.
     let other = Recipe::new();
     let other_bundle = kept.stage.directory.path().join("other");
     other.write(&other_bundle);
@@ -309,7 +309,7 @@ fn a_running_cluster_is_told_from_a_wrong_one() {
     let want = ["unknown-authority cp-a", "unknown-authority cp-b", "unknown-authority cp-c"];
     assert_eq!(faults(&said.report()), want);
 
-    // A member that hangs, then one that is gone, then no majority.
+    // A member that hangs, then one that is gone, then no quorum.
     let [hung] = kept.stage.processes("cp-b")[..] else { panic!("one etcd on cp-b") };
     signal(hung, rustix::process::Signal::STOP);
     let begun = Instant::now();
@@ -356,17 +356,17 @@ fn ctrl_c_while_forming_leaves_nothing() {
         let mut stderr = String::new();
         child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
         assert_eq!(child.wait().unwrap().code(), Some(130), "{stderr}");
-        assert!(stderr.contains("interrupted; the members have ended"), "{stderr}");
+        assert!(stderr.contains("interrupted; all members were stopped"), "{stderr}");
         stage.assert_nothing_left();
     }
 }
 
-/// Only root can become somebody else; others rehearse unprivileged in every test above.
+/// Only root can run as another user; the tests above run unprivileged.
 #[test]
 fn without_root_a_user_namespace_does() {
     support::needs_root();
     let stage = Stage::new(&Recipe::new());
-    // The binary that cargo has built may lie where only root goes.
+    // The binary that cargo has built may be in a directory that only root can access.
     let program = stage.directory.path().join("kiln");
     fs::copy(env!("CARGO_BIN_EXE_kiln"), &program).unwrap();
     let all = ["-R", "65534:65534", stage.directory.path().to_str().unwrap()];

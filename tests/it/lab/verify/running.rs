@@ -1,4 +1,4 @@
-//! A cluster that `kiln rehearse --keep` holds, and ways into it.
+//! A cluster of `kiln rehearse --keep`, and access to it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -48,7 +48,7 @@ impl Running {
         Said::of(command.arg("verify").arg(bundle).args(arguments))
     }
 
-    /// The report on a bundle, whose outcome must agree with the exit code.
+    /// The report on a bundle; its outcome must agree with the exit code.
     pub fn report(&self, bundle: &Path) -> Value {
         let said = self.verify(bundle, &["--json"]);
         let report = said.report();
@@ -56,7 +56,7 @@ impl Running {
         report
     }
 
-    /// What the bundle's etcdctl says; it must succeed.
+    /// The output of the bundle's etcdctl, which must succeed.
     pub fn etcdctl(&self, arguments: &[&str]) -> String {
         self.try_etcdctl(arguments)
             .unwrap_or_else(|said| panic!("{arguments:?}: {}{}", said.stdout, said.stderr))
@@ -96,7 +96,7 @@ impl Running {
         wait_for("its end", || self.etcd_of(node).is_none().then_some(()));
     }
 
-    /// Starts a node's etcd again as its unit does, until the value is dropped.
+    /// Restarts a node's etcd as its unit does; it runs until the value is dropped.
     pub fn start(&self, node: &str, command_line: &str) -> Started {
         let scratch = self.scratch();
         let mut command = Command::new(&self.enter[0]);

@@ -42,10 +42,10 @@ others() {
     printf %s "$held"
 }
 if [ -L "$hosts" ]; then
-    say "leaves $hosts as it is, because it is a link: write the names of its peers where it leads"
+    say "does not change $hosts, because it is a link: add the names of its peers to its target"
     exit 0
 fi
-[ -e "$hosts" ] || true >"$hosts" || { say "has no names of its peers: $hosts cannot be made" && exit 0; }
+[ -e "$hosts" ] || true >"$hosts" || { say "has no names of its peers: $hosts cannot be created" && exit 0; }
 there=$(cat "$hosts") || { say "has no names of its peers: $hosts cannot be read" && exit 0; }
 wanted=$({ [ -z "$there" ] || printf '%s\n' "$there"; } | others && block)
 [ "$there" != "$wanted" ] || exit 0

@@ -21,7 +21,7 @@ done
 [ -z "$waited" ] || say "has the time: $(date -u '+%Y-%m-%d %H:%M') UTC"
 
 # What this account cannot read is not empty.
-locked() { refuse 74 "the account etcd cannot read $1; give the data back to it (chown -R etcd:etcd $data)"; }
+locked() { refuse 74 "the account etcd cannot read $1; give it the data (chown -R etcd:etcd $data)"; }
 for directory in "$data" "$data/member" "$data/member/wal"; do
     [ ! -e "$directory" ] || { [ -r "$directory" ] && [ -x "$directory" ]; } || locked "$directory"
 done
@@ -41,8 +41,8 @@ for segment in "$data"/member/wal/*.wal; do
     [ -f "$segment" ] && [ -r "$segment" ] || locked "$segment"
     begins=$(od -An -v -tx1 -N 512 "$segment") || locked "$segment"
     case $(echo "$begins" | tr -d ' \n') in
-    *08b6bead86cdf0f5be4510eacf9dcdd5f7a7c015*) refuse 65 "$data is that of cp-a; bring this node's own disk" ;;
-    *08d9e9ae9ed985a991cb0110eacf9dcdd5f7a7c015*) refuse 65 "$data is that of cp-c; bring this node's own disk" ;;
+    *08b6bead86cdf0f5be4510eacf9dcdd5f7a7c015*) refuse 65 "$data has the data of cp-a; attach this node's own disk" ;;
+    *08d9e9ae9ed985a991cb0110eacf9dcdd5f7a7c015*) refuse 65 "$data has the data of cp-c; attach this node's own disk" ;;
     *10eacf9dcdd5f7a7c015*) exit 0 ;;
     esac
     # The second record, after one of 16 bytes (server/storage/wal): type 1, a checksum, and Metadata with its two fields.
@@ -50,19 +50,19 @@ for segment in "$data"/member/wal/*.wal; do
     was=$(echo "$begins" | tr -d '\n' | cut -c 73- | sed -n "s/^ 08 01 10$varint 1a .. 08$varint 10\(.*\)/\3/p")
     # shellcheck disable=SC2086 # a word per byte
     [ -z "$was" ] || was=$(number $was)
-    refuse 65 "$data belongs to another cluster than golden: it holds the data of cluster ${was:-unknown}, and this node was built for $cluster; nothing is changed. Bring the bundle that cluster ${was:-unknown} was formed from, or build it again from its sealed keystore"
+    refuse 65 "$data belongs to another cluster than golden: it holds the data of cluster ${was:-unknown}, and this node was built for $cluster; nothing was changed. Use the bundle that cluster ${was:-unknown} was formed from, or build it again from its sealed keystore"
 done
 record=$data/kiln-cluster
 if [ -e "$record" ] || [ -L "$record" ]; then
-    [ ! -L "$record" ] || refuse 74 "$record is a link, which neither Kiln nor etcd makes; look at what it leads to"
+    [ ! -L "$record" ] || refuse 74 "$record is a link, which neither Kiln nor etcd creates; inspect its target"
     [ -f "$record" ] && [ -r "$record" ] || locked "$record"
     was=$(head -c 16 "$record" | tr -cd 0-9a-f)
     [ "$was" = "$cluster" ] ||
-        refuse 65 "$data has served another cluster (${was:-unknown}) than golden ($cluster), and its data is gone; put the data and its bundle back, or, to begin anew here, move $record elsewhere"
-    refuse 66 "$data has served golden and its data is gone; put it back, or have this member replaced (README: A first boot happens once)"
+        refuse 65 "$data has served another cluster (${was:-unknown}) than golden ($cluster), and its data is gone; restore the data and its bundle, or, to start a new member here, move $record elsewhere"
+    refuse 66 "$data has served golden and its data is gone; restore it, or replace this member (README: A first boot happens once)"
 fi
 [ ! -e "/var/lib/kiln/served-$cluster" ] ||
-    refuse 66 "cp-b has served golden before and its data is gone from $data; put it back, or have this member replaced (README: A first boot happens once)"
+    refuse 66 "cp-b has served golden before and its data is gone from $data; restore it, or replace this member (README: A first boot happens once)"
 
 formed=false
 [ ! -e /run/kiln/formed ] || formed=true
@@ -71,7 +71,7 @@ formed=false
 # URLs are recorded when it first serves. Only HTTP/1.1 on the peer port tells, and etcd itself is the one program
 # that is surely here and speaks it: told of a cluster that cannot be, it prints the peer's members and exits. It has to
 # listen somewhere: on sockets in a directory that nobody else can enter, which etcd 3.4 takes as NAME:NUMBER only.
-asked=$(mktemp -d) || refuse 74 "there is no room for a temporary directory"
+asked=$(mktemp -d) || refuse 74 "there is no space for a temporary directory"
 trap 'cd / && rm -rf "$asked"' EXIT
 cd "$asked" || refuse 74 "$asked cannot be entered"
 waited=
@@ -97,7 +97,7 @@ while :; do
         answer=$(grep -o "ClusterID:$cluster Members:.*RemovedMemberIDs:" "$asked/$peer.log" | tail -n 1)
         [ -n "$answer" ] || continue
         own=${answer#*"&{ID:bdc1964875c2c0c8 "}
-        [ "$own" != "$answer" ] || refuse 66 "$peer says that cp-b is no member of golden any more; its place has to be added anew"
+        [ "$own" != "$answer" ] || refuse 66 "$peer says that cp-b is no member of golden any more; add it again with etcdctl member add"
         case ${own%%"}}"*} in
         *"ClientURLs:[]")
             # A peer without any of its own has never served, or has just begun to read its log again.
@@ -106,7 +106,7 @@ while :; do
             *"ClientURLs:[]") young=yes ;;
             *) known=yes ;;
             esac ;;
-        *) refuse 66 "$peer says that cp-b has served golden before, but $data is empty; put its data back, or have this member replaced (README: A first boot happens once)" ;;
+        *) refuse 66 "$peer says that cp-b has served golden before, but $data is empty; restore its data, or replace this member (README: A first boot happens once)" ;;
         esac
     done
     if [ -z "$known" ] && [ -n "$young" ] && [ "$looks" -lt 3 ]; then
@@ -117,7 +117,7 @@ while :; do
     fi
     [ -z "$known$young" ] && [ "$formed" = true ] || exit 0
     # A peer that answers can still say that this member is new.
-    [ -n "$waited" ] || say "founds nothing: golden has formed before, but $data is empty and no peer answers; start the other members, or put its data back"
+    [ -n "$waited" ] || say "does not bootstrap a new cluster: golden has formed before, but $data is empty and no peer answers; start the other members, or restore its data"
     waited=yes
     sleep 5
     rm -rf "${asked:?}"/*

@@ -10,10 +10,10 @@ refuse() {
 if command -v udevadm >/dev/null; then udevadm settle --exit-if-exists="$disk" --timeout=30; fi
 if [ ! -e "$disk" ]; then
     # Late or pulled out is not the same as never there: an empty directory would take its place.
-    [ ! -e /etc/kiln/has-data-disk ] || refuse "its data disk $disk is not there; attach it and start etcd again"
+    [ ! -e /etc/kiln/has-data-disk ] || refuse "its data disk $disk is missing; attach it and start etcd again"
     exit 0
 fi
-mkdir -p "$data" || refuse "the directory $data cannot be made"
+mkdir -p "$data" || refuse "the directory $data cannot be created"
 where=$(readlink -f "$data")
 while read -r _ mounted _; do
     [ "$mounted" != "$where" ] || exit 0
@@ -22,7 +22,7 @@ done </proc/self/mounts
 # What a mount hides is gone for etcd, and a member that has lost its data would be founded a second time.
 there=$(ls -A "$data") || refuse "$data cannot be read"
 [ -z "$there" ] ||
-    refuse "$data already holds files on the system disk, and mounting $disk there would hide them; copy them to that disk, or detach it to go on without"
+    refuse "$data already holds files on the system disk, and mounting $disk there would hide them; copy them to that disk, or detach it to continue without it"
 device=$(readlink -f "$disk")
 device=/sys/class/block/${device##*/}
 sectors=$(cat "$device/size") && [ "$sectors" -gt 0 ] || refuse "the size of $disk is unknown"
@@ -84,11 +84,11 @@ if [ "$first" = empty ]; then
     mkfs.ext4 -q -m 0 -L kiln-data "$disk" </dev/null || refuse "$disk is empty and cannot be formatted"
 fi
 if ! mount -t ext4 -o nodev,nosuid,noexec "$disk" "$data"; then
-    [ "$first" != empty ] || refuse "$disk has a new file system that cannot be mounted; look at the kernel's log"
-    refuse "$disk is not empty and holds no ext4 file system that can be mounted; it is left as it is: attach this node's own disk"
+    [ "$first" != empty ] || refuse "$disk has a new file system that cannot be mounted; check the kernel's log"
+    refuse "$disk is not empty and holds no ext4 file system that can be mounted; it was not modified: attach this node's own disk"
 fi
 # etcd warns of files that it does not know; fsck makes it again when it is wanted.
 rmdir "$data/lost+found" 2>/dev/null
 chown etcd:etcd "$data" && chmod 0700 "$data" || refuse "$data cannot be given to etcd"
 # Not `:`, which would end the shell here.
-true >/etc/kiln/has-data-disk || refuse "it cannot be noted in /etc/kiln that $disk is there; make room there"
+true >/etc/kiln/has-data-disk || refuse "/etc/kiln cannot record that $disk is attached; free space there"

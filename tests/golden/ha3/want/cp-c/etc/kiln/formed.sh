@@ -5,7 +5,7 @@ left=900
 until systemctl is-active --quiet etcd.service; do
     left=$((left - 1))
     if [ "$left" -le 0 ]; then
-        say "does not serve after 15 minutes: etcd is $(systemctl show -P SubState etcd.service), and a majority of golden is needed"
+        say "does not serve after 15 minutes: etcd is $(systemctl show -P SubState etcd.service), and a quorum of golden is needed"
         exit 1
     fi
     sleep 1
@@ -14,6 +14,6 @@ done
 # new at each boot, the record that etcd.service leaves beside the data says it.
 served=/var/lib/kiln/served-15809fbd59a767ea
 if [ ! -e "$served" ]; then
-    mkdir -p /var/lib/kiln && true >"$served" && sync || say "cannot note in /var/lib/kiln that it has served golden"
+    mkdir -p /var/lib/kiln && true >"$served" && sync || say "cannot record in /var/lib/kiln that it has served golden"
 fi
 say "serves as a member of golden"

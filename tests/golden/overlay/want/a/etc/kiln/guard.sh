@@ -21,7 +21,7 @@ done
 [ -z "$waited" ] || say "has the time: $(date -u '+%Y-%m-%d %H:%M') UTC"
 
 # What this account cannot read is not empty.
-locked() { refuse 74 "the account etcd cannot read $1; give the data back to it (chown -R etcd:etcd $data)"; }
+locked() { refuse 74 "the account etcd cannot read $1; give it the data (chown -R etcd:etcd $data)"; }
 for directory in "$data" "$data/member" "$data/member/wal"; do
     [ ! -e "$directory" ] || { [ -r "$directory" ] && [ -x "$directory" ]; } || locked "$directory"
 done
@@ -48,21 +48,21 @@ for segment in "$data"/member/wal/*.wal; do
     was=$(echo "$begins" | tr -d '\n' | cut -c 73- | sed -n "s/^ 08 01 10$varint 1a .. 08$varint 10\(.*\)/\3/p")
     # shellcheck disable=SC2086 # a word per byte
     [ -z "$was" ] || was=$(number $was)
-    refuse 65 "$data belongs to another cluster than golden: it holds the data of cluster ${was:-unknown}, and this node was built for $cluster; nothing is changed. Bring the bundle that cluster ${was:-unknown} was formed from, or build it again from its sealed keystore"
+    refuse 65 "$data belongs to another cluster than golden: it holds the data of cluster ${was:-unknown}, and this node was built for $cluster; nothing was changed. Use the bundle that cluster ${was:-unknown} was formed from, or build it again from its sealed keystore"
 done
 record=$data/kiln-cluster
 if [ -e "$record" ] || [ -L "$record" ]; then
-    [ ! -L "$record" ] || refuse 74 "$record is a link, which neither Kiln nor etcd makes; look at what it leads to"
+    [ ! -L "$record" ] || refuse 74 "$record is a link, which neither Kiln nor etcd creates; inspect its target"
     [ -f "$record" ] && [ -r "$record" ] || locked "$record"
     was=$(head -c 16 "$record" | tr -cd 0-9a-f)
     [ "$was" = "$cluster" ] ||
-        refuse 65 "$data has served another cluster (${was:-unknown}) than golden ($cluster), and its data is gone; put the data and its bundle back, or, to begin anew here, move $record elsewhere"
-    refuse 66 "$data has served golden and its data is gone; put it back, or have this member replaced (README: A first boot happens once)"
+        refuse 65 "$data has served another cluster (${was:-unknown}) than golden ($cluster), and its data is gone; restore the data and its bundle, or, to start a new member here, move $record elsewhere"
+    refuse 66 "$data has served golden and its data is gone; restore it, or replace this member (README: A first boot happens once)"
 fi
 [ ! -e "/var/lib/kiln/served-$cluster" ] ||
-    refuse 66 "a has served golden before and its data is gone from $data; put it back, or have this member replaced (README: A first boot happens once)"
+    refuse 66 "a has served golden before and its data is gone from $data; restore it, or replace this member (README: A first boot happens once)"
 
 formed=false
 [ ! -e /run/kiln/formed ] || formed=true
-[ "$formed" = false ] || refuse 66 "golden has formed before, but $data is empty; put its data back"
+[ "$formed" = false ] || refuse 66 "golden has formed before, but $data is empty; restore its data"
 exit 0

@@ -1,0 +1,109 @@
+//! Changes to a keystore after it was made: a new round of leaves, and another CA.
+
+use std::path::Path;
+
+use zeroize::Zeroizing;
+
+use super::{Imported, ImportedKey, Keystore};
+use crate::disk::Staging;
+use crate::failure::{Doing, Failure, Result};
+use crate::pki::chain::{Chain, OVER};
+use crate::pki::record::Signer;
+use crate::pki::{import, keyfile};
+use crate::values::{ClusterName, Epoch};
+
+impl Keystore {
+    /// Begins a new round: from now on leaves have new keys, new dates and the next number. The CA stays.
+    ///
+    /// # Errors
+    /// As `open`, and `Exit::Unsafe` when the date is before the latest issue, or other files are in its directory.
+    pub fn renew(dir: &Path, cluster: &ClusterName, issued: Epoch) -> Result<Self> {
+        let mut keystore = Self::open_to_change(dir, cluster)?;
+        keystore.check_ca(issued)?;
+        keystore.issues = keystore.issues.clone().and(issued)?;
+        keystore.save(dir)?;
+        Ok(keystore)
+    }
+
+    /// Checks that the CA has not ended by then, as far as that is recorded.
+    fn check_ca(&self, at: Epoch) -> Result<()> {
+        if let Some(imported) = &self.imported {
+            return Chain::from_pem(&imported.chain)?.check_dates(at);
+        }
+        let Some(Signer::Derived { lifetime, .. }) = self.fixed().map(|fixed| &fixed.signer) else {
+            return Ok(());
+        };
+        let end = self.first_issued().plus(*lifetime);
+        match end < at {
+            true => {
+                let cluster = &self.cluster;
+                Err(Failure::untrusted(format!(
+                    "the CA of {cluster} expired on {end}; {OVER}. Nothing was changed"
+                )))
+            }
+            false => Ok(()),
+        }
+    }
+
+    /// Imports a CA: its certificate first, then the chain above it up to the root, all PEM, and its key. Begins a new
+    /// round of leaves, because no leaf of another CA may remain in use.
+    ///
+    /// # Errors
+    /// As `renew`; `Exit::Untrusted` when the CA is not fit to issue, with a sentence for each reason;
+    /// `Exit::Unsafe` when a CA has been imported before, or has issued already.
+    pub fn import_ca(
+        dir: &Path,
+        cluster: &ClusterName,
+        certificates: &[u8],
+        key: &[u8],
+        passphrase: Option<&str>,
+        issued: Epoch,
+    ) -> Result<Self> {
+        let chain = Chain::from_pem(certificates).doing(|| "reading the CA's certificate".into())?;
+        import::check(&chain)?;
+        chain.check_dates(issued)?;
+        let key = keyfile::read(key, passphrase, chain.ca().public_key())
+            .doing(|| "reading the CA's key".into())?;
+        chain.check_key(&key)?;
+
+        let mut keystore = Self::open_to_change(dir, cluster)?;
+        keystore.refuse_second_ca(dir)?;
+        keystore.issues = keystore.issues.clone().and(issued)?;
+        keystore.imported = Some(Imported {
+            chain: chain.pem()?.into_bytes(),
+            key: ImportedKey {
+                der: key.to_pkcs8()?.to_bytes(),
+                pem: Zeroizing::new(key.to_pem()?.as_bytes().to_vec()),
+            },
+        });
+        // Several files change, so the whole directory is exchanged; under the same lock, which the staging directory
+        // takes over.
+        let lock = keystore.lock.take();
+        keystore.lock = keystore.store(Staging::begin_holding(dir, lock)?)?;
+        keystore.stored = Some(keystore.fingerprint()?);
+        Ok(keystore)
+    }
+
+    /// Nodes and clients trust the first CA that issues to them, and no other CA of the same keystore.
+    fn refuse_second_ca(&self, dir: &Path) -> Result<()> {
+        let dir = dir.display();
+        let why = if self.imported.is_some() {
+            format!("{dir} has an imported CA already, and nodes trust it")
+        } else if !self.sealed.is_empty() {
+            format!(
+                "{dir} is sealed: its cluster has formed under the CA that it has, and members would not trust another"
+            )
+        } else if self.fixed.is_some() {
+            format!(
+                "{dir} has issued certificates under its own CA, and nodes that have them would not trust another"
+            )
+        } else {
+            return Ok(());
+        };
+        Err(Failure::unsafe_to(format!(
+            "{why}; for a cluster under this CA create another keystore, and import the CA before the first build: kiln \
+             keystore init {} --keystore DIR",
+            self.cluster
+        )))
+    }
+}

@@ -1,0 +1,185 @@
+//! The directory with a cluster's secret, its dates of issue, and the imported CA, if there is one.
+//!
+//! It is the one place where randomness and today's date enter: the same keystore gives the same bytes.
+
+mod change;
+mod open;
+mod save;
+mod text;
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use zeroize::Zeroizing;
+
+use super::list::{Issue, Issues};
+use super::record::{Fixed, Formed};
+use super::secret::Secret;
+use crate::disk::Lock;
+use crate::failure::{Failure, Result};
+use crate::values::{ClusterName, Digest, Epoch, Token, hex};
+
+pub use text::resealed;
+
+/// A keystore, checked and locked: no other run of Kiln uses it while this value lives.
+pub struct Keystore {
+    cluster: ClusterName,
+    secret: Secret,
+    issues: Issues,
+    imported: Option<Imported>,
+    token: Token,
+    /// The tokens of clusters that have formed.
+    sealed: BTreeSet<Token>,
+    /// Absent until the first build.
+    fixed: Option<Fixed>,
+    /// Sorted by token; those of the sealed clusters that are recorded.
+    formed: Vec<Formed>,
+    /// The fingerprint of the files in the directory; absent while it is in memory only.
+    stored: Option<Digest>,
+    /// Whether this user may write to its directory.
+    is_writable: bool,
+    lock: Option<Lock>,
+}
+
+struct Imported {
+    /// PEM.
+    chain: Vec<u8>,
+    key: ImportedKey,
+}
+
+/// PKCS#8, DER and PEM.
+struct ImportedKey {
+    der: Zeroizing<Vec<u8>>,
+    pem: Zeroizing<Vec<u8>>,
+}
+
+impl Keystore {
+    /// A new keystore in memory, with a secret from the kernel, or a given one (`--seed-file`).
+    ///
+    /// # Errors
+    /// `Exit::Io` when the kernel returns no random bytes.
+    pub fn draft(cluster: &ClusterName, seed: Option<&[u8; 32]>, issued: Epoch) -> Result<Self> {
+        let secret = match seed {
+            Some(seed) => Secret::new(seed),
+            None => Secret::random()?,
+        };
+        Self::assemble(cluster.clone(), secret, Issues::begin(issued), None)
+    }
+
+    /// Whether the cluster with this token has formed.
+    pub fn is_sealed(&self, token: &Token) -> bool {
+        self.sealed.contains(token)
+    }
+
+    /// The tokens of clusters that have formed, sorted.
+    pub fn sealed(&self) -> impl Iterator<Item = &Token> {
+        self.sealed.iter()
+    }
+
+    /// The record of the cluster with this token.
+    pub fn formed(&self, token: &Token) -> Option<&Formed> {
+        self.formed.iter().find(|formed| formed.token == *token)
+    }
+
+    pub(super) fn set_formed(&mut self, formed: Formed) {
+        self.sealed.insert(formed.token.clone());
+        self.formed.retain(|other| other.token != formed.token);
+        self.formed.push(formed);
+        self.formed.sort_by(|a, b| a.token.cmp(&b.token));
+    }
+
+    pub(super) fn fixed(&self) -> Option<&Fixed> {
+        self.fixed.as_ref()
+    }
+
+    pub(super) fn fix(&mut self, fixed: Fixed) {
+        self.fixed = Some(fixed);
+    }
+
+    pub(super) fn all_issues(&self) -> impl Iterator<Item = &Issue> {
+        self.issues.all()
+    }
+
+    /// The cluster whose keys these are; they derive from its name, too.
+    pub fn cluster(&self) -> &ClusterName {
+        &self.cluster
+    }
+
+    /// The date of the latest issue, which builds use as today's date.
+    pub fn issued(&self) -> Epoch {
+        self.latest().date
+    }
+
+    /// From 1; one more with each renewal.
+    pub fn issue_number(&self) -> u32 {
+        self.latest().number
+    }
+
+    /// Every date of issue, oldest first.
+    pub fn dates(&self) -> Vec<Epoch> {
+        self.issues.all().map(|issue| issue.date).collect()
+    }
+
+    /// Whether an imported CA signs. Otherwise the CA is derived from the secret.
+    pub fn has_imported_ca(&self) -> bool {
+        self.imported.is_some()
+    }
+
+    /// etcd's initial-cluster-token, `<cluster>-<8 hex digits>`: another keystore gives another cluster ID. A renewal
+    /// does not change it.
+    pub fn token(&self) -> &Token {
+        &self.token
+    }
+
+    pub(super) fn secret(&self) -> &Secret {
+        &self.secret
+    }
+
+    pub(super) fn latest(&self) -> &Issue {
+        self.issues.latest()
+    }
+
+    pub(super) fn first_issued(&self) -> Epoch {
+        self.issues.first().date
+    }
+
+    /// The imported CA: its chain in PEM, its key in PKCS#8 DER.
+    pub(super) fn imported(&self) -> Option<(&[u8], &[u8])> {
+        self.imported.as_ref().map(|ca| (&*ca.chain, &**ca.key.der))
+    }
+
+    fn assemble(
+        cluster: ClusterName,
+        secret: Secret,
+        issues: Issues,
+        imported: Option<Imported>,
+    ) -> Result<Self> {
+        let digits = hex(&*secret.derive::<4>(&["token", cluster.as_str()])?);
+        let token = format!("{cluster}-{digits}")
+            .parse()
+            .map_err(|why| Failure::untrusted(format!("the cluster's token is wrong: {why}")))?;
+        Ok(Self {
+            cluster,
+            secret,
+            issues,
+            imported,
+            token,
+            sealed: BTreeSet::new(),
+            fixed: None,
+            formed: Vec::new(),
+            stored: None,
+            is_writable: true,
+            lock: None,
+        })
+    }
+}
+
+impl fmt::Debug for Keystore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keystore")
+            .field("cluster", &self.cluster)
+            .field("latest", self.latest())
+            .field("imported", &self.imported.is_some())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,142 @@
+//! Writes a keystore atomically, and never over another one.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use super::Keystore;
+use crate::disk::{self, Lock, Staging};
+use crate::failure::{Exit, Failure, Result};
+use crate::pki::place::{
+    CA, CA_KEY, LIST, MAX_PART_BYTES, PARTS, SECRET, check_parent, lock_path, refuse_existing,
+};
+use crate::values::{ClusterName, Digest, Epoch, Mode};
+
+impl Keystore {
+    /// Each needs three open files while it is written, of which a process may have 1024.
+    const SAVED_AT_ONCE: usize = 200;
+
+    /// Whether there is something to save, and a place for it.
+    pub fn is_unsaved(&self) -> bool {
+        match self.stored {
+            None => true,
+            Some(stored) => self.is_writable && self.fingerprint().is_ok_and(|now| now != stored),
+        }
+    }
+
+    /// Lets other runs use it until it is saved.
+    pub fn release(&mut self) {
+        self.lock = None;
+    }
+
+    /// Saves a draft, or the changes since it was opened, atomically.
+    ///
+    /// # Errors
+    /// `Exit::Locked` when another run makes or changes the same keystore, or did so since it was read.
+    pub fn save(&mut self, dir: &Path) -> Result<()> {
+        if self.stored.is_some() {
+            self.lock_again(dir)?;
+            disk::replace_all(&[(dir.join(LIST), self.render()?.into_bytes())], Mode::SECRET)?;
+        } else {
+            self.lock = self.store(begin_new(dir)?)?;
+        }
+        self.stored = Some(self.fingerprint()?);
+        Ok(())
+    }
+
+    /// The same for many keystores, with one sync for every few of them.
+    ///
+    /// # Errors
+    /// Also those of `between`, which is called before each of those syncs: the keystores before it are then saved.
+    pub fn save_all(keystores: Vec<(Self, PathBuf)>, between: impl Fn() -> Result<()>) -> Result<()> {
+        let (mut there, drafts): (Vec<_>, Vec<_>) =
+            keystores.into_iter().partition(|(keystore, _)| keystore.stored.is_some());
+        for some in drafts.chunks(Self::SAVED_AT_ONCE) {
+            between()?;
+            let mut staged = Vec::with_capacity(some.len());
+            for (keystore, dir) in some {
+                let staging = begin_new(dir)?;
+                keystore.write(&staging)?;
+                staged.push(staging);
+            }
+            Staging::publish_all(staged, Mode::SECRET_DIRECTORY)?;
+        }
+        for some in there.chunks_mut(Self::SAVED_AT_ONCE) {
+            between()?;
+            let mut lists = Vec::with_capacity(some.len());
+            for (keystore, dir) in &mut *some {
+                keystore.lock_again(dir)?;
+                lists.push((dir.join(LIST), keystore.render()?.into_bytes()));
+            }
+            disk::replace_all(&lists, Mode::SECRET)?;
+            some.iter_mut().for_each(|(keystore, _)| keystore.release());
+        }
+        Ok(())
+    }
+
+    /// Holds the lock, and the directory is unchanged since it was read.
+    fn lock_again(&mut self, dir: &Path) -> Result<()> {
+        if self.lock.is_none() {
+            let lock = Lock::exclusive(&lock_path(dir)?)?;
+            if Some(Self::load(dir, &self.cluster)?.fingerprint()?) != self.stored {
+                return Err(changed_meanwhile(dir, "changed"));
+            }
+            self.lock = Some(lock);
+        }
+        Ok(())
+    }
+
+    /// A draft that is saved at once.
+    ///
+    /// # Errors
+    /// As `draft` and `save`; `Exit::Unsafe` when something is at the path already.
+    pub fn create(dir: &Path, cluster: &ClusterName, seed: Option<&[u8; 32]>, issued: Epoch) -> Result<Self> {
+        refuse_existing(dir)?;
+        let mut keystore = Self::draft(cluster, seed, issued)?;
+        keystore.save(dir)?;
+        Ok(keystore)
+    }
+
+    /// Publishes it atomically. The staging directory's lock is the keystore's, and stays held.
+    pub(super) fn store(&self, staging: Staging) -> Result<Option<Lock>> {
+        self.write(&staging)?;
+        staging.publish_as(Mode::SECRET_DIRECTORY, |staging| self.check_old(staging), || Ok(()))
+    }
+
+    /// Checks that the replaced directory is this keystore as it was read; a new one replaces nothing.
+    fn check_old(&self, staging: &Staging) -> Result<()> {
+        let Some(old) = staging.old() else { return Ok(()) };
+        let Some(stored) = self.stored else { return Err(changed_meanwhile(staging.target(), "made")) };
+        let list = Digest::of(&old.input(LIST)?.whole(MAX_PART_BYTES)?);
+        let is_part = |name: &OsString| PARTS.iter().any(|part| name == part);
+        match list == stored && old.entries()?.iter().all(|(name, _)| is_part(name)) {
+            true => Ok(()),
+            false => Err(changed_meanwhile(staging.target(), "changed")),
+        }
+    }
+
+    fn write(&self, staging: &Staging) -> Result<()> {
+        let write = |name: &str, bytes: &[u8]| staging.create(name, Mode::SECRET)?.write(bytes);
+        write(LIST, self.render()?.as_bytes())?;
+        write(SECRET, self.secret.to_text().as_bytes())?;
+        if let Some(ca) = &self.imported {
+            write(CA, &ca.chain)?;
+            write(CA_KEY, &ca.key.pem)?;
+        }
+        Ok(())
+    }
+}
+
+/// Begins a keystore at a path where there is none.
+fn begin_new(dir: &Path) -> Result<Staging> {
+    check_parent(dir)?;
+    let staging = Staging::begin(dir)?;
+    match (staging.old(), refuse_existing(dir)) {
+        (None, Ok(())) => Ok(staging),
+        _ => Err(changed_meanwhile(dir, "made")),
+    }
+}
+
+fn changed_meanwhile(dir: &Path, what: &str) -> Failure {
+    let reason = format!("another run {what} {} at the same time; run kiln again", dir.display());
+    Failure::new(Exit::Locked, reason)
+}

@@ -1,0 +1,83 @@
+//! `keystore.toml` as text, with a checksum that detects a change of any byte.
+
+use std::path::Path;
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+use super::Keystore;
+use crate::disk;
+use crate::failure::{Failure, Result};
+use crate::pki::damage::changed;
+use crate::pki::list::{SCHEMA, SCHEMA_WITH_RECORD};
+use crate::pki::place::{CA, CA_KEY, SECRET, part};
+use crate::pki::record;
+use crate::pki::secret::Secret;
+use crate::values::{Digest, hex};
+
+const HEADING: &str = "# Written by kiln, and read only as it wrote it: a change by hand is refused.\n";
+
+impl Keystore {
+    /// Identifies this state of this keystore, without revealing anything of its secret.
+    ///
+    /// # Errors
+    /// As `save`.
+    pub fn fingerprint(&self) -> Result<Digest> {
+        // The text contains a checksum that is derived from the secret and covers everything else.
+        self.render().map(|text| Digest::of(text.as_bytes()))
+    }
+
+    /// `keystore.toml`.
+    pub(super) fn render(&self) -> Result<String> {
+        let schema =
+            if self.fixed.is_some() || !self.formed.is_empty() { SCHEMA_WITH_RECORD } else { SCHEMA };
+        let ca = if self.imported.is_some() { "imported" } else { "derived" };
+        let mut head = format!("schema = {schema}\ncluster = \"{}\"\nca = \"{ca}\"\n", self.cluster);
+        if !self.sealed.is_empty() {
+            let tokens: Vec<_> = self.sealed.iter().map(|token| format!("\"{token}\"")).collect();
+            head.push_str(&format!("sealed = [{}]\n", tokens.join(", ")));
+        }
+        let mut rest = record::render(self.fixed.as_ref(), &self.formed);
+        for issue in self.issues.all() {
+            rest.push_str(&format!("\n[[issue]]\nnumber = {}\ndate = \"{}\"\n", issue.number, issue.date));
+        }
+        let imported = self.imported.as_ref().map(|ca| (&*ca.chain, &**ca.key.pem));
+        let check = check(&self.secret, &head, &rest, imported)?;
+        Ok(format!("{HEADING}{head}check = \"{check}\"\n{rest}"))
+    }
+}
+
+/// HMAC-SHA256 (RFC 2104) in hex, keyed by the secret, of the list's text before and after the checksum's own line,
+/// and of the imported CA's two files.
+fn check(secret: &Secret, head: &str, rest: &str, imported: Option<(&[u8], &[u8])>) -> Result<String> {
+    let key = secret.derive::<32>(&["check"])?;
+    let mut check = Hmac::<Sha256>::new_from_slice(&*key)
+        .map_err(|_| Failure::untrusted("the keystore's check cannot be computed"))?;
+    check.update(head.as_bytes());
+    check.update(rest.as_bytes());
+    if let Some((chain, key)) = imported {
+        check.update(Digest::of(chain).bytes());
+        check.update(Digest::of(key).bytes());
+    }
+    Ok(hex(&check.finalize().into_bytes()))
+}
+
+/// A changed `keystore.toml` with the checksum that Kiln would have written: for tests that check the parser itself
+/// and not the checksum. The rest of the keystore is in this directory.
+///
+/// # Errors
+/// `Exit::Untrusted` when a file is missing there, or the text has no line for the checksum.
+#[doc(hidden)]
+pub fn resealed(dir: &Path, text: &str) -> Result<String> {
+    let secret = Secret::from_text(&part(dir, SECRET)?).ok_or_else(changed)?;
+    let body = text.strip_prefix(HEADING).ok_or_else(changed)?;
+    let (head, after) = body.split_once("check = ").ok_or_else(changed)?;
+    let (_, rest) = after.split_once('\n').ok_or_else(changed)?;
+    let imported = match disk::look(&dir.join(CA))? {
+        Some(_) => Some((part(dir, CA)?, part(dir, CA_KEY)?)),
+        None => None,
+    };
+    let imported = imported.as_ref().map(|(chain, key)| (chain.as_slice(), key.as_slice()));
+    let check = check(&secret, head, rest, imported)?;
+    Ok(format!("{HEADING}{head}check = \"{check}\"\n{rest}"))
+}

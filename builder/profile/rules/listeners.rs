@@ -1,0 +1,81 @@
+//! Listeners that a profile adds to those that Kiln sets.
+
+use std::net::IpAddr;
+
+use super::set::{Around, Set, find, text};
+use crate::etcd::judge::{self, Host, Listener};
+use crate::etcd::{CLIENT_PORT, PEER_PORT, Value};
+use crate::profile::diagnostics::Diagnostics;
+use crate::profile::mistake::Mistake;
+
+/// This listener requires no client certificate when it speaks plain HTTP, and it serves every key (etcd's gRPC
+/// gateway).
+pub(super) fn check_http(diagnostics: &mut Diagnostics, set: &Set) {
+    if let Some((option, span)) = find(set, "listen-client-http-urls")
+        && let Value::Text(urls) = &option.value
+        && urls.split(',').any(|url| !url.trim_start().starts_with("https://"))
+    {
+        let reason = "[etcd.config] listen-client-http-urls would serve every key without TLS to anyone";
+        diagnostics.mistake(
+            Mistake::new(span.clone(), reason).help("write https:// in each of its URLs, or omit it"),
+        );
+    }
+}
+
+/// Listeners conflict with etcd's own listeners and with each other (bind(2), EADDRINUSE); an address that a node does
+/// not have cannot be bound at all (EADDRNOTAVAIL).
+pub(super) fn check_listeners(diagnostics: &mut Diagnostics, set: &Set, around: &Around) {
+    let mut taken: Vec<(Listener, &str)> = Vec::new();
+    for node in around.nodes {
+        let own = |address, port| Listener { tls: true, host: Host::Address(address), port };
+        taken.push((own(node.address, CLIENT_PORT), "etcd's own port for clients"));
+        taken.push((own(node.address, PEER_PORT), "etcd's own port for peers"));
+        taken.push((
+            Listener { host: Host::Localhost, ..own(node.address, CLIENT_PORT) },
+            "etcd's own port for clients",
+        ));
+    }
+    for key in ["listen-metrics-urls", "listen-client-http-urls"] {
+        let Some((urls, span)) = text(set, key) else { continue };
+        for listener in judge::listeners(urls).unwrap_or_default() {
+            if let Some((_, whose)) = taken.iter().find(|(other, _)| listener.is_in_the_way_of(other)) {
+                let reason = format!("[etcd.config] {key} uses port {}, which is {whose}", listener.port);
+                diagnostics
+                    .mistake(Mistake::new(span.clone(), reason).help("choose another port, such as 2381"));
+            } else if let Host::Address(address) = listener.host
+                && let Some(why) = is_foreign(address, around)
+            {
+                let reason = format!("[etcd.config] {key} cannot listen on {address}: {why}");
+                let any = match address {
+                    IpAddr::V4(_) => "0.0.0.0",
+                    IpAddr::V6(_) => "[::]",
+                };
+                let help = format!("{any}:{} is every address of each node", listener.port);
+                diagnostics.mistake(Mistake::new(span.clone(), reason).help(help));
+            } else if listener.port < 1024 {
+                let reason =
+                    format!("[etcd.config] {key} uses port {}, which only root can open", listener.port);
+                diagnostics.mistake(
+                    Mistake::new(span.clone(), reason).help("choose a port from 1024 on, such as 2381"),
+                );
+            }
+            taken.push((listener, "in use by these options already"));
+        }
+    }
+}
+
+/// The reason why not every node has this address.
+fn is_foreign(address: IpAddr, around: &Around) -> Option<&'static str> {
+    if address.is_unspecified() || address.is_loopback() {
+        return None;
+    }
+    let others = around.nodes.iter().any(|node| node.address != address);
+    let owners = around.nodes.iter().any(|node| node.address == address);
+    if owners && others {
+        Some("the options are those of every node, and only one has this address")
+    } else if !owners && around.cidr.is_some_and(|cidr| cidr.contains(&address)) {
+        Some("no node has this address")
+    } else {
+        None
+    }
+}

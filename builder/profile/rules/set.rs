@@ -1,0 +1,46 @@
+//! The options that a profile sets, and the context in which they are checked.
+
+use ipnet::IpNet;
+
+use crate::etcd::Value;
+use crate::profile::{Algorithm, ConfigStyle, Node, OptionSet, Span};
+use crate::values::GuestPath;
+
+/// The context in which the options of a profile are checked. `None` for a part that could not be read.
+pub struct Around<'a> {
+    pub style: ConfigStyle,
+    /// The algorithm of the members' keys.
+    pub leaf: Option<Algorithm>,
+    pub data_dir: Option<&'a GuestPath>,
+    pub nodes: &'a [Node],
+    pub cidr: Option<IpNet>,
+}
+
+/// Each option with its place in the profile.
+pub type Set = [(OptionSet, Span)];
+
+pub fn find<'s>(set: &'s Set, key: &str) -> Option<&'s (OptionSet, Span)> {
+    set.iter().find(|(option, _)| option.key == key)
+}
+
+pub fn text<'s>(set: &'s Set, key: &str) -> Option<(&'s str, &'s Span)> {
+    match find(set, key) {
+        Some((OptionSet { value: Value::Text(text), .. }, span)) => Some((text, span)),
+        _ => None,
+    }
+}
+
+/// The place where an option is set to true.
+pub fn on<'s>(set: &'s Set, key: &str) -> Option<&'s Span> {
+    match find(set, key) {
+        Some((OptionSet { value: Value::Bool(true), .. }, span)) => Some(span),
+        _ => None,
+    }
+}
+
+pub fn list<'s>(set: &'s Set, key: &str) -> Option<(&'s [String], &'s Span)> {
+    match find(set, key) {
+        Some((OptionSet { value: Value::List(items), .. }, span)) => Some((items, span)),
+        _ => None,
+    }
+}

@@ -1,0 +1,154 @@
+//! Help with its examples, completions and manual pages.
+
+use std::fs;
+use std::process::Command;
+
+use super::verbs;
+use crate::support::{ONE, Workshop, refused, run, with_store};
+use kiln::cli;
+
+/// The examples in a verb's help, each as its words.
+fn examples(verb: &clap::Command) -> Vec<Vec<String>> {
+    let text = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
+    let Some(list) = text.strip_prefix("Examples:\n") else { return Vec::new() };
+    let lines = list.lines().take_while(|line| line.starts_with("  kiln "));
+    // The shell's part after the command does not count.
+    let words =
+        |line: &str| line.split_whitespace().take_while(|word| *word != ">").map(str::to_owned).collect();
+    lines.map(words).collect()
+}
+
+#[test]
+fn every_verb_has_two_examples_that_are_command_lines() {
+    for (words, verb) in verbs() {
+        let examples = examples(&verb);
+        assert_eq!(examples.len(), 2, "{words:?}");
+        for example in examples {
+            assert_eq!(example[1..=words.len()], words, "an example of another verb");
+            if let Err(error) = cli::command().try_get_matches_from(&example) {
+                panic!("{example:?}: {error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn examples_do_what_they_say() {
+    let shop = Workshop::new();
+    fs::create_dir(shop.path().join("sites")).unwrap();
+    for site in ["berlin", "paris"] {
+        shop.file(&format!("sites/{site}.toml"), ONE.replace("\"one\"", &format!("\"{site}\"")));
+    }
+    fs::create_dir_all(shop.path().join("usr/local/share/man/man1")).unwrap();
+    shop.file("berlin.toml", fs::read_to_string(shop.path().join("sites/berlin.toml")).unwrap());
+    // In an order in which users could type them; examples that need a network, root, VMs, a running cluster or files
+    // that are not here are left out.
+    for words in [
+        &["keystore", "init"][..],
+        &["build"],
+        &["check"],
+        &["plan"],
+        &["show"],
+        &["keystore", "renew"],
+        &["keystore", "show"],
+        &["seal"],
+        &["cache", "show"],
+        &["cache", "prune"],
+        &["artifacts", "known"],
+        &["profile", "list"],
+        &["profile", "show"],
+        &["completions"],
+        &["man"],
+    ] {
+        let (_, verb) = verbs().into_iter().find(|(all, _)| all == words).unwrap();
+        for example in examples(&verb) {
+            // Absolute directories are put below this one.
+            let example: Vec<_> = example[1..]
+                .iter()
+                .map(|word| word.replacen('/', "./", usize::from(word.starts_with('/'))))
+                .collect();
+            if example.iter().any(|word| word == "./safe/ha3") && !shop.path().join("safe").exists() {
+                fs::create_dir(shop.path().join("safe")).unwrap();
+                run(Command::new("cp").args(["-a", "keystore/ha3", "safe/ha3"]).current_dir(shop.path()));
+            }
+            let mut command = shop.kiln(&example);
+            command.env("HOME", shop.path()).env_remove("KILN_NO_CACHE");
+            if matches!(words[0], "build" | "check" | "plan") && example[1] != "out/ha3"
+                || words[..] == ["keystore", "init"]
+            {
+                with_store(&mut command);
+            }
+            run(&mut command);
+        }
+    }
+    assert!(shop.path().join("out/sites/berlin").is_dir());
+}
+
+#[test]
+fn help_is_asked_for_in_either_order() {
+    let shop = Workshop::new();
+    for words in [&["build"][..], &["artifacts", "add"], &["etcdctl"]] {
+        let help = run(shop.kiln(["help"]).args(words));
+        assert_eq!(help, run(shop.kiln(words).arg("--help")), "{words:?}");
+        assert!(help.contains("\nExamples:\n  kiln "), "{help}");
+    }
+    assert!(refused(&mut shop.kiln(["help", "bulid"]), 2).contains("bulid"));
+}
+
+#[test]
+fn bash_completes_verbs_and_options() {
+    let shop = Workshop::new();
+    for (shell, sign) in
+        [("zsh", "#compdef kiln"), ("fish", "complete -c kiln"), ("elvish", "kiln"), ("powershell", "kiln")]
+    {
+        assert!(run(&mut shop.kiln(["completions", shell])).contains(sign), "{shell}");
+    }
+    fs::write(shop.path().join("kiln.bash"), run(&mut shop.kiln(["completions", "bash"]))).unwrap();
+    for (words, want) in [
+        ("kiln reh", "rehearse"),
+        ("kiln artifacts kno", "known"),
+        ("kiln build --overl", "--overlays"),
+        ("kiln artifacts add --allow", "--allow-unverified"),
+    ] {
+        let all: Vec<_> = words.split(' ').collect();
+        let (last, before) = (all[all.len() - 1], all[all.len() - 2]);
+        let script = format!(
+            "source ./kiln.bash; COMP_WORDS=({words}); COMP_CWORD={}; _kiln kiln {last} {before}; echo \"${{COMPREPLY[*]}}\"",
+            all.len() - 1
+        );
+        let mut bash = Command::new("bash");
+        let completed = run(bash.args(["--norc", "-euc", &script]).current_dir(shop.path()));
+        assert_eq!(completed.trim(), want, "{words}");
+    }
+}
+
+#[test]
+fn manual_pages_please_groff() {
+    let shop = Workshop::new();
+    fs::create_dir(shop.path().join("man1")).unwrap();
+    let said = run(&mut shop.kiln(["man", "man1"]));
+    let pages: Vec<_> =
+        fs::read_dir(shop.path().join("man1")).unwrap().map(|page| page.unwrap().path()).collect();
+    assert_eq!(pages.len(), verbs().len() + 1);
+    assert_eq!(said.trim(), format!("man1: {} manual pages", pages.len()));
+    assert_eq!(fs::read_to_string(shop.path().join("man1/kiln.1")).unwrap(), run(&mut shop.kiln(["man"])));
+    for page in &pages {
+        let text = fs::read_to_string(page).unwrap();
+        for part in [".SH NAME", ".SH SYNOPSIS", ".SH OPTIONS"] {
+            assert!(text.contains(part), "{}: {part}", page.display());
+        }
+        let lists = text.matches(".SH EXAMPLES").count();
+        assert_eq!(lists, usize::from(!page.ends_with("kiln.1")), "{}", page.display());
+        assert!(!text.contains(".SH EXTRA"), "{}", page.display());
+        // Not installed on every machine.
+        let mut groff = Command::new("groff");
+        let Ok(said) = groff.args(["-Kutf8", "-Tutf8", "-man", "-ww", "-z"]).arg(page).output() else {
+            continue;
+        };
+        assert!(said.status.success() && said.stderr.is_empty(), "{}", String::from_utf8_lossy(&said.stderr));
+    }
+    assert!(
+        fs::read_to_string(shop.path().join("man1/kiln-artifacts-add.1")).unwrap().contains("KILN_ARTIFACTS")
+    );
+    refused(&mut shop.kiln(["man", "nowhere"]), 2);
+}

@@ -1,0 +1,64 @@
+//! All findings about overlays are reported at once, and a plan and a build name the overlays.
+
+use super::{kiln, refusal, work};
+use crate::support::{bundles::OVERLAID as PROFILE, refused, run};
+
+#[test]
+fn mistakes_of_overlays_are_said_with_those_of_the_profile() {
+    let work = work();
+    work.file("mine/etc/one.hbs", "{{#if node}}\n");
+    work.file("mine/etc/two.hbs", "ok\n{{nope}}\n");
+    work.file("mine/etc/three.hbs", "{{also.not}}\n");
+    work.file("mine/etc/kiln/guard.sh", "x");
+    let text = PROFILE.replace("\"mine\"]", "\"mine\", \"missing\"]\nreplace = [\"/etc/nothing\"]");
+    work.file("site.toml", &text);
+    let message = refusal(&work, 3);
+    for part in [
+        "mine/etc/one.hbs:1:1: this block is not closed",
+        "mine/etc/two.hbs:2:1: there is no variable nope",
+        "mine/etc/three.hbs:1:1: there is no variable also.not",
+        "the overlay missing is not a directory",
+        "/etc/kiln/guard.sh comes from overlay \"etcd\" and again from overlay \"mine\"",
+        "--> site.toml:15:21",
+        "[bundle] replace names /etc/nothing",
+        "6 mistakes",
+    ] {
+        assert!(message.contains(part), "{part}\n{message}");
+    }
+    // Findings that do not need a valid profile are reported beside its mistakes.
+    work.file("site.toml", text.replace("10.0.0.4", "10.9.0.4"));
+    let message = refusal(&work, 3);
+    for part in ["10.9.0.4", "one.hbs:1:1", "the overlay missing is not a directory", "3 mistakes"] {
+        assert!(message.contains(part), "{part}\n{message}");
+    }
+    let output = kiln(&work, "check", &["--json"]).output().unwrap();
+    let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(said["error"]["mistakes"].as_array().unwrap().len(), 3, "{said}");
+    // An overlay from the command line.
+    work.file("site.toml", PROFILE);
+    assert!(
+        refused(&mut kiln(&work, "build", &["--overlays", "nowhere"]), 2)
+            .contains("the directory nowhere for --overlays does not exist")
+    );
+}
+
+#[test]
+fn overlays_are_shown_in_the_plan_and_said_in_a_build() {
+    let work = work();
+    work.file("mine/etc/profile.d/etcdctl.sh", "x");
+    work.file(
+        "site.toml",
+        PROFILE.replace("\"mine\"]", "\"mine\"]\nreplace = [\"/etc/profile.d/etcdctl.sh\"]"),
+    );
+    let planned = run(&mut kiln(&work, "plan", &[]));
+    let want =
+        "overlays\n  mine  2 files\n    /etc/profile.d/etcdctl.sh  replaces that of overlay \"etcd\"\n";
+    assert!(planned.contains(want), "{planned}");
+    let planned: serde_json::Value =
+        serde_json::from_str(&run(&mut kiln(&work, "plan", &["--json"]))).unwrap();
+    let want =
+        serde_json::json!([{"directory": "mine", "files": 2, "replaces": ["/etc/profile.d/etcdctl.sh"]}]);
+    assert_eq!(planned["overlays"], want);
+    let output = kiln(&work, "build", &[]).output().unwrap();
+    assert!(String::from_utf8(output.stderr).unwrap().contains("overlay mine: 2 files\n"));
+}

@@ -1,0 +1,113 @@
+//! The network of a node, as cloud-init renders it for each family of distributions.
+
+use std::fs;
+use std::process::Command;
+
+use crate::support::{Workshop, run};
+
+const MAC: &str = "52:54:00:00:00:01";
+
+/// A network with three nodes, the first of which has a card with the address `MAC`; returns its bundle.
+fn three_nodes(cidr: &str, gateway: &str, addresses: [&str; 3]) -> (Workshop, std::path::PathBuf) {
+    let nodes: String = addresses
+        .iter()
+        .zip(1..)
+        .map(|(address, at)| {
+            format!("[[node]]\nname = \"n{at}\"\naddress = \"{address}\"\nmac = \"52:54:00:00:00:0{at}\"\n")
+        })
+        .collect();
+    let work = Workshop::new();
+    work.file(
+        "t.toml",
+        format!(
+            "schema = 1\n[cluster]\nname = \"t\"\n[etcd]\nversion = \"3.5.16\"\n[network]\ncidr = \"{cidr}\"\n\
+             gateway = \"{gateway}\"\n{nodes}"
+        ),
+    );
+    work.keystore("t");
+    let bundle = work.build("./t.toml");
+    (work, bundle)
+}
+
+fn ipv4() -> (Workshop, std::path::PathBuf) {
+    three_nodes("10.77.0.0/24", "10.77.0.1", ["10.77.0.11", "10.77.0.12", "10.77.0.13"])
+}
+
+fn ipv6() -> (Workshop, std::path::PathBuf) {
+    three_nodes("fd77:1::/64", "fd77:1::1", ["fd77:1::11", "fd77:1::12", "fd77:1::13"])
+}
+
+/// cloud-init's output for the first node's network-config, for each family of distributions; `schema` does not check
+/// that.
+fn rendered(work: &Workshop, bundle: &std::path::Path) -> [(&'static str, String); 5] {
+    [
+        ("eni", "debian"),
+        ("sysconfig", "rhel"),
+        ("networkd", "debian"),
+        ("network-manager", "rhel"),
+        ("netplan", "debian"),
+    ]
+    .map(|(renderer, distribution)| {
+        let made = work.path().join(renderer);
+        run(Command::new("cloud-init")
+            .args(["devel", "net-convert", "-k", "yaml", "-D", distribution, "-O", renderer, "-p"])
+            .arg(bundle.join("nodes/n1/network-config"))
+            .arg("-d")
+            .arg(&made)
+            .args(["-m", &format!("ens3,{MAC}")]));
+        let text = walkdir::WalkDir::new(&made)
+            .into_iter()
+            .filter_map(Result::ok)
+            .filter(|entry| entry.file_type().is_file())
+            .map(|entry| fs::read_to_string(entry.path()).unwrap())
+            .collect();
+        (renderer, text)
+    })
+}
+
+#[test]
+fn cloud_init_default_route() {
+    for ((work, bundle), address, gateway) in
+        [(ipv4(), "10.77.0.11", "10.77.0.1"), (ipv6(), "fd77:1::11", "fd77:1::1")]
+    {
+        for (renderer, text) in rendered(&work, &bundle) {
+            for wanted in [address, gateway] {
+                assert!(text.contains(wanted), "{renderer} has no {wanted}:\n{text}");
+            }
+        }
+    }
+}
+
+/// The device that a renderer names is the one that the card is renamed to.
+#[test]
+fn cloud_init_no_set_name() {
+    let (work, bundle) = ipv4();
+    let config = fs::read_to_string(bundle.join("nodes/n1/network-config")).unwrap();
+    assert!(config.contains(MAC) && config.contains("set-name: \"kiln0\""), "{config}");
+    for (renderer, text) in rendered(&work, &bundle) {
+        let named = match renderer {
+            "eni" => "iface kiln0 inet static",
+            "sysconfig" => "DEVICE=kiln0",
+            "networkd" => "Name=kiln0",
+            "netplan" => "set-name: kiln0",
+            _ => MAC,
+        };
+        assert!(text.contains(named) || text.to_lowercase().contains(named), "{renderer}:\n{text}");
+    }
+}
+
+#[test]
+fn ipv6_router_advertisements() {
+    let (work, bundle) = ipv6();
+    let off = ["accept_ra 0", "IPV6_FORCE_ACCEPT_RA=no", "accept-ra: false", "method=manual"];
+    for (renderer, text) in rendered(&work, &bundle) {
+        // cloud-init's networkd renderer respects accept-ra from 24.1 on; before that Kiln's own file sets it.
+        let is_off = renderer == "networkd" || off.iter().any(|off| text.contains(off));
+        assert!(is_off, "{renderer} takes advertisements:\n{text}");
+    }
+    let mut tar = Command::new("tar");
+    tar.arg("-xzOf").arg(bundle.join("nodes/n1/overlay.tar.gz")).arg("etc/systemd/network/05-kiln.network");
+    assert!(run(&mut tar).contains("\nIPv6AcceptRA=no\n"));
+    let ignition = fs::read_to_string(bundle.join("nodes/n1/config.ign")).unwrap();
+    assert!(ignition.contains("IPv6AcceptRA%3Dno%0A"), "{ignition}");
+}

@@ -1,0 +1,63 @@
+//! The unit and the account of etcd: systemd-analyze, systemd-sysusers and systemd-tmpfiles.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use super::{ha3, silent, unpack};
+use crate::support::{self, run};
+
+/// The highest exposure level of the unit that is allowed, as systemd rates it, 0 (best) to 10.
+const EXPOSURE: f64 = 2.0;
+
+#[test]
+fn systemd_accepts_the_unit_and_finds_little_exposed() {
+    let (work, bundle) = ha3();
+    let tree = work.path().join("tree");
+    unpack(&bundle.join("nodes/cp-a/overlay.tar.gz"), &tree);
+    // The targets in the ordering of the unit come with systemd.
+    let units = tree.join("usr/lib/systemd/system");
+    fs::create_dir_all(&units).unwrap();
+    let from = ["/usr/lib/systemd/system", "/lib/systemd/system"].map(Path::new);
+    let from = from.iter().find(|path| path.is_dir()).expect("systemd's own units");
+    run(Command::new("cp").arg("-a").arg(format!("{}/.", from.display())).arg(&units));
+    silent(
+        Command::new("systemd-analyze")
+            .arg("verify")
+            .arg("--root")
+            .arg(&tree)
+            .args(["--man=no", "etcd.service"]),
+    );
+    let report = run(Command::new("systemd-analyze")
+        .args(["security", "--offline=true", "--no-pager", "--root"])
+        .arg(&tree)
+        .arg("etcd.service"));
+    let last = report.lines().last().unwrap();
+    let score: f64 =
+        last.split_whitespace().find_map(|word| word.parse().ok()).unwrap_or_else(|| panic!("{last}"));
+    assert!(score <= EXPOSURE, "{last}");
+}
+
+#[test]
+fn sysusers_and_tmpfiles_make_the_account_and_the_owners() {
+    let (work, bundle) = ha3();
+    let tree = work.path().join("tree");
+    unpack(&bundle.join("nodes/cp-a/overlay.tar.gz"), &tree);
+    let script = "systemd-sysusers --root=\"$0\" >/dev/null 2>&1 && systemd-tmpfiles --root=\"$0\" --create && \
+                  stat -c '%a %U %n' var/lib/etcd etc/etcd/pki/*-key.pem && cat etc/passwd";
+    let mut command = Command::new("sh");
+    command.args(["-c", script]).arg(&tree).current_dir(&tree);
+    support::needs_root();
+    let printed = run(&mut command);
+    let passwd =
+        printed.lines().find(|line| line.starts_with("etcd:")).unwrap_or_else(|| panic!("{printed}"));
+    assert!(passwd.ends_with(":/var/lib/etcd:/usr/sbin/nologin"), "{passwd}");
+    let uid = passwd.split(':').nth(2).unwrap();
+    let owners = run(Command::new("stat")
+        .args(["-c", "%a %u %n", "var/lib/etcd", "etc/etcd/pki/peer-key.pem", "etc/etcd/pki/etcdctl-key.pem"])
+        .current_dir(&tree));
+    let want = format!(
+        "700 {uid} var/lib/etcd\n600 {uid} etc/etcd/pki/peer-key.pem\n600 0 etc/etcd/pki/etcdctl-key.pem\n"
+    );
+    assert_eq!(owners, want);
+}
