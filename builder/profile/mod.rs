@@ -4,6 +4,7 @@ mod diagnostics;
 mod directories;
 mod embedded;
 mod finding;
+mod members;
 mod mistake;
 mod mistakes;
 mod nodes;

@@ -10,8 +10,8 @@ use toml::Spanned;
 use super::diagnostics::Diagnostics;
 use super::mistake::Mistake;
 use super::reader::Section;
-use super::{Network, Node, OPERATOR, PEER_COMMON_NAME, Span};
-use crate::values::{ClientName, Invalid, Mac, NodeName, counted};
+use super::{Network, Node, OPERATOR, PEER_COMMON_NAME, Span, members};
+use crate::values::{ClientName, Invalid, Mac, NodeName};
 
 /// The network and its place in the profile.
 pub(super) struct Placed {
@@ -123,7 +123,7 @@ pub(super) fn nodes(
     two_allowed: Option<Span>,
 ) -> Nodes {
     let count = tables.len();
-    member_count(diagnostics, &tables, two_allowed);
+    members::check_count(diagnostics, &tables, two_allowed);
     let (mut names, mut addresses, mut macs) =
         (Unique::new("node name"), Unique::new("address"), Unique::new("MAC"));
     let mut list = Vec::new();
@@ -220,61 +220,6 @@ fn check_address(diagnostics: &mut Diagnostics, address: &Spanned<IpAddr>, place
             Some(span) => mistake.other(span.clone(), "the gateway"),
             None => mistake,
         });
-    }
-}
-
-/// The quorum and the number of tolerated failures: the reason for every rule here.
-fn member_count(diagnostics: &mut Diagnostics, tables: &[Section], two_allowed: Option<Span>) {
-    let count = tables.len();
-    let majority = count / 2 + 1;
-    let last = tables.last().and_then(|table| table.span.clone());
-    if let (Some(span), true) = (&two_allowed, count != 2) {
-        diagnostics
-            .warn(Some(span), format!("allow-two-members has no effect: the cluster has {count} members"));
-    }
-    match count {
-        0 => diagnostics.mistake(Mistake::missing(None, "the profile has no node").help(
-            "write, for example:
-[[node]]
-name = \"cp-a\"
-address = \"10.240.16.10\"",
-        )),
-        2 if two_allowed.is_some() => {
-            diagnostics.warn(two_allowed.as_ref(), "two members have a quorum of 2 and tolerate no failure");
-        }
-        2 => diagnostics.mistake(
-            Mistake::unsafe_unless_allowed(
-                last,
-                "two members have a quorum of 2 and tolerate no failure; a single member is more reliable",
-            )
-            .help("use three members or one, or write allow-two-members = true in [cluster]"),
-        ),
-        10.. => diagnostics.mistake(
-            Mistake::new(
-                last,
-                format!(
-                    "a cluster of {count} members is too large: every write waits for {majority} of them"
-                ),
-            )
-            .help(
-                "use five or seven members; more members do not add capacity, and Kiln builds at most nine",
-            ),
-        ),
-        _ if count.is_multiple_of(2) => diagnostics.warn(
-            last.as_ref(),
-            format!(
-                "{count} members have a quorum of {majority} and tolerate {}, no more than {} members do",
-                counted(count - majority, "failure"),
-                count - 1
-            ),
-        ),
-        8.. => diagnostics.warn(
-            last.as_ref(),
-            format!(
-                "{count} members: every write waits for {majority} of them; at most seven are recommended"
-            ),
-        ),
-        _ => {}
     }
 }
 
