@@ -4,6 +4,7 @@
 mod authority;
 mod certificate;
 mod cluster;
+mod failure;
 mod instance;
 mod peers;
 mod settings;
@@ -24,6 +25,7 @@ pub(crate) use authority::{AuthoritySpec, file as authority_file};
 pub use certificate::{CertificateSpec, Owner, Role, Usage};
 pub(crate) use certificate::{of_role, operator};
 pub(crate) use cluster::Cluster;
+pub(crate) use failure::Host;
 pub(crate) use instance::Instance;
 pub(crate) use settings::Setting;
 use url::url;
@@ -57,6 +59,9 @@ pub struct Plan {
     pub network: Network,
     /// At least one, in the order of the profile.
     pub nodes: Vec<Node>,
+    /// The hosts of the nodes, with the consequence of the loss of each; none where the profile does not say.
+    #[serde(skip)]
+    pub hosts: Vec<Host>,
     /// Certificates in the bundle's `client/`, the one for etcdctl first.
     pub clients: Vec<CertificateSpec>,
     /// The one that clients trust first.
@@ -136,6 +141,7 @@ pub fn resolve(profile: &Profile, derived_token: &Token) -> Plan {
         bin_dir: profile.etcd.bin_dir.clone(),
         network: profile.network.clone(),
         nodes,
+        hosts: failure::hosts(profile),
         clients: certificate::of_clients(&profile.clients),
         authorities: authority::of(&profile.pki),
         pki: profile.pki.clone(),

@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
-use super::{CertificateSpec, Node, Owner, Plan};
-use crate::values::{Epoch, counted};
+use super::{CertificateSpec, Node, Owner, Plan, failure};
+use crate::values::{Epoch, Members, counted};
 
 /// A plan to be printed. Without a keystore the token and the IDs that follow from it are not known yet.
 pub struct View<'a> {
@@ -93,6 +93,11 @@ impl View<'_> {
             })).collect::<Vec<_>>(),
             "client_certificates": plan.clients.iter().map(certificate).collect::<Vec<_>>(),
         });
+        if let Value::Object(view) = &mut view
+            && !plan.hosts.is_empty()
+        {
+            view.insert("hosts".into(), json!(plan.hosts));
+        }
         if let (Some(login), Value::Object(view)) = (&plan.machine.login, &mut view) {
             view.insert("login".into(), json!({ "user": login.user, "keys": login.keys }));
         }
@@ -164,13 +169,15 @@ impl fmt::Display for View<'_> {
         if let Some(login) = &self.plan.machine.login {
             writeln!(f, "  login      {}, {}", login.user, counted(login.keys.len(), "key"))?;
         }
-        let majority = nodes.len() / 2 + 1;
+        let members = Members::new(nodes.len());
         writeln!(
             f,
-            "  members    {} (quorum {majority}, tolerates {})",
+            "  members    {} (quorum {}, tolerates {})",
             nodes.len(),
-            counted(nodes.len() - majority, "failure")
+            members.quorum(),
+            counted(members.tolerates(), "failure")
         )?;
+        write!(f, "{}", failure::Table(self.plan))?;
         nodes.iter().try_for_each(|node| self.node(f, node))?;
         writeln!(f, "\nclient certificates, in the bundle's client/")?;
         self.plan

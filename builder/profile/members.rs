@@ -4,12 +4,12 @@ use super::Span;
 use super::diagnostics::Diagnostics;
 use super::mistake::Mistake;
 use super::reader::Section;
-use crate::values::counted;
+use crate::values::{Members, counted};
 
 /// Checks the number of members by the quorum and the number of tolerated failures, the reason for every rule here.
 pub(super) fn check_count(diagnostics: &mut Diagnostics, tables: &[Section], two_allowed: Option<Span>) {
     let count = tables.len();
-    let majority = count / 2 + 1;
+    let (majority, tolerated) = (Members::new(count).quorum(), Members::new(count).tolerates());
     let last = tables.last().and_then(|table| table.span.clone());
     if let (Some(span), true) = (&two_allowed, count != 2) {
         diagnostics
@@ -47,7 +47,7 @@ address = \"10.240.16.10\"",
             last.as_ref(),
             format!(
                 "{count} members have a quorum of {majority} and tolerate {}, no more than {} members do",
-                counted(count - majority, "failure"),
+                counted(tolerated, "failure"),
                 count - 1
             ),
         ),

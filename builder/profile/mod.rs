@@ -4,6 +4,7 @@ mod diagnostics;
 mod directories;
 mod embedded;
 mod finding;
+mod hosts;
 mod members;
 mod mistake;
 mod mistakes;

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use toml::Spanned;
 
 use super::diagnostics::Diagnostics;
+use super::hosts::Hosts;
 use super::mistake::Mistake;
 use super::reader::Section;
 use super::{Network, Node, OPERATOR, PEER_COMMON_NAME, Span, members};
@@ -121,6 +122,7 @@ pub(super) fn nodes(
     network: Option<&Placed>,
     cluster: Option<&str>,
     two_allowed: Option<Span>,
+    hosts: &mut Hosts,
 ) -> Nodes {
     let count = tables.len();
     members::check_count(diagnostics, &tables, two_allowed);
@@ -133,6 +135,7 @@ pub(super) fn nodes(
         table.require(diagnostics, "address");
         let address = table.value_with(diagnostics, "address", address);
         let mac = table.value::<Mac>(diagnostics, "mac");
+        let host = hosts.of_node(diagnostics, &table);
         let is_new = name.as_ref().is_some_and(|name| names.see(diagnostics, name));
         if let Some(address) = &address {
             addresses.see(diagnostics, address);
@@ -154,7 +157,8 @@ pub(super) fn nodes(
                 }
                 derived
             });
-            list.push(Node { name: name.into_inner(), address: address.into_inner(), mac: mac.into_inner() });
+            let (name, address, mac) = (name.into_inner(), address.into_inner(), mac.into_inner());
+            list.push(Node { name, address, mac, host });
         }
         table.finish(diagnostics);
     }
@@ -273,18 +277,18 @@ fn client_name(text: &str) -> Result<ClientName, Invalid> {
 }
 
 /// Values that must be unique.
-struct Unique<T> {
+pub(super) struct Unique<T> {
     what: &'static str,
     first: BTreeMap<T, Span>,
 }
 
 impl<T: Ord + Clone + Display> Unique<T> {
-    fn new(what: &'static str) -> Self {
+    pub fn new(what: &'static str) -> Self {
         Self { what, first: BTreeMap::new() }
     }
 
     /// Whether it is new; a duplicate is a mistake.
-    fn see(&mut self, diagnostics: &mut Diagnostics, value: &Spanned<T>) -> bool {
+    pub fn see(&mut self, diagnostics: &mut Diagnostics, value: &Spanned<T>) -> bool {
         let Some(first) = self.first.get(value.get_ref()) else {
             self.first.insert(value.get_ref().clone(), value.span());
             return true;

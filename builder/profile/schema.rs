@@ -106,7 +106,21 @@ pub static KEYS: &[Key] = &[
     key("[network]", "gateway", Text, Usual::None, "an address of the network"),
     key("[[node]]", "name", Text, Required("name = \"cp-a\""), "a DNS label"),
     key("[[node]]", "address", Text, Required("address = \"10.240.16.10\""), "an address of the network"),
+    key(
+        "[[node]]",
+        "host",
+        Text,
+        Usual::None,
+        "the `[[host]]` that it runs on; all nodes name one, or none (\"Hosts\")",
+    ),
     key("[[node]]", "mac", Text, Follows("derived"), "MAC address that the node's network files match"),
+    key(
+        "[[host]]",
+        "name",
+        Text,
+        Required("name = \"pve1\""),
+        "name of a machine, rack or site whose failure stops all of its nodes",
+    ),
     key(
         "[[client]]",
         "name",
@@ -215,7 +229,8 @@ pub static KEYS: &[Key] = &[
 ];
 
 /// The tables at the top of a profile, as their headers name them.
-const TABLES: [&str; 8] = ["cluster", "network", "node", "client", "pki", "etcd", "machine", "bundle"];
+const TABLES: [&str; 9] =
+    ["cluster", "network", "node", "host", "client", "pki", "etcd", "machine", "bundle"];
 
 /// `None` where there is no such key.
 pub(super) fn find(table: &str, name: &str) -> Option<&'static Key> {

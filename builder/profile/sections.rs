@@ -6,6 +6,7 @@ use toml::Spanned;
 use toml::de::DeTable;
 
 use super::diagnostics::Diagnostics;
+use super::hosts::Hosts;
 use super::mistake::Mistake;
 use super::reader::{Section, choose, listed, quoted};
 use super::rules::Around;
@@ -38,9 +39,12 @@ pub(super) fn profile(
     let table = top.table(diagnostics, "network", "[network]");
     let network = nodes::network(diagnostics, &table);
     table.finish(diagnostics);
+    let tables = top.tables(diagnostics, "host", "[[host]]");
+    let mut hosts = Hosts::read(diagnostics, tables);
     let tables = top.tables(diagnostics, "node", "[[node]]");
     let cluster_name = cluster.as_ref().map(|cluster| cluster.name.as_str());
-    let nodes = nodes::nodes(diagnostics, tables, network.as_ref(), cluster_name, two_allowed);
+    let nodes = nodes::nodes(diagnostics, tables, network.as_ref(), cluster_name, two_allowed, &mut hosts);
+    let hosts = hosts.finish(diagnostics, nodes.count);
     let tables = top.tables(diagnostics, "client", "[[client]]");
     let clients = nodes::clients(diagnostics, tables);
     let table = top.table(diagnostics, "pki", "[pki]");
@@ -73,6 +77,7 @@ pub(super) fn profile(
         etcd: etcd?,
         network,
         nodes: nodes.list,
+        hosts,
         clients,
         pki: pki?.0,
         machine,

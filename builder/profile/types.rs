@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::written::Written;
 use crate::etcd::{Release, Value, judge, keys};
 use crate::values::{
-    self, Arch, BaseSystem, Carrier, ClientName, ClusterName, Domain, GuestPath, Invalid, Lifetime,
+    self, Arch, BaseSystem, Carrier, ClientName, ClusterName, Domain, GuestPath, HostName, Invalid, Lifetime,
     LoginName, Mac, NodeName, SshKey, Token, deserialize_parsed, serialize_displayed,
 };
 
@@ -26,6 +26,8 @@ pub struct Profile {
     pub network: Network,
     /// At least one, in the order of the file.
     pub nodes: Vec<Node>,
+    /// Those that nodes run on; none where the profile does not say.
+    pub hosts: Vec<HostName>,
     /// Besides the one for etcdctl.
     pub clients: Vec<ClientName>,
     /// `[pki]`.
@@ -126,6 +128,8 @@ pub struct Node {
     pub address: IpAddr,
     /// From the profile, or derived from the cluster's and the node's name.
     pub mac: Mac,
+    /// One of the profile's hosts; `None` where it has none.
+    pub host: Option<HostName>,
 }
 
 /// `[pki]`.

@@ -8,6 +8,7 @@ mod login;
 mod machine;
 mod parsed;
 mod printable;
+mod quorum;
 mod shard;
 mod time;
 mod url;
@@ -30,6 +31,7 @@ pub(crate) use parsed::{as_text, list, map, number, parsed, set};
 pub(crate) use parsed::{deserialize_parsed, serialize_displayed};
 pub(crate) use printable::{counted, printable};
 pub use printable::{printable_lines, steers};
+pub(crate) use quorum::Members;
 pub(crate) use shard::Shard;
 pub use time::{Epoch, Lifetime};
 pub(crate) use url::Url;
@@ -149,6 +151,19 @@ text_value!(
         }
         text.split('.').try_for_each(|label| match check_label(label) {
             Err(_) if label.is_empty() => invalid("it has an empty part; write it as in kloud.lan"),
+            other => other,
+        })
+    }
+);
+text_value!(
+    /// The name of a host that nodes run on, in lower case: DNS labels with dots between them, at most 253 characters.
+    HostName,
+    |text| {
+        if text.len() > 253 {
+            return invalid("it is longer than 253 characters");
+        }
+        text.split('.').try_for_each(|label| match check_label(label) {
+            Err(_) if label.is_empty() => invalid("it has an empty part; write it as in pve1 or pve1.kloud.lan"),
             other => other,
         })
     }

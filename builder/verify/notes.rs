@@ -7,7 +7,7 @@ use crate::bundle::Manifest;
 use crate::causes::Fault;
 use crate::cluster::Answer;
 use crate::report::Check;
-use crate::values::counted;
+use crate::values::{Members, counted};
 
 /// The number of rounds of requests, and the reason for the last one.
 pub fn asked_again(times: usize, motion: Motion) -> String {
@@ -30,7 +30,7 @@ pub fn quorum(seen: &[Observed<'_>]) -> Option<String> {
     if healthy == voters || answering == 0 {
         return None;
     }
-    let quorum = voters / 2 + 1;
+    let quorum = Members::new(voters).quorum();
     let verb = if healthy == 1 { "is" } else { "are" };
     let what = format!(
         "{healthy} of {} {verb} healthy as seen from here; the quorum is {quorum}",
