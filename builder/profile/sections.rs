@@ -13,7 +13,7 @@ use super::rules::Around;
 use super::source::Source;
 use super::{
     Algorithm, Binaries, Bundle, Certificates, Cluster, Compression, ConfigStyle, EXTENDS, Etcd, Login,
-    Machine, Pki, Profile, SCHEMA, Span, Written, directories, nodes, options, programs, release,
+    Machine, Pki, Profile, SCHEMA, Span, Written, directories, network, nodes, options, programs, release,
 };
 use crate::etcd::Release;
 use crate::values::{
@@ -37,7 +37,7 @@ pub(super) fn profile(
     let (cluster, two_allowed) = cluster(diagnostics, &table);
     table.finish(diagnostics);
     let table = top.table(diagnostics, "network", "[network]");
-    let network = nodes::network(diagnostics, &table);
+    let network = network::network(diagnostics, &table);
     table.finish(diagnostics);
     let tables = top.tables(diagnostics, "host", "[[host]]");
     let mut hosts = Hosts::read(diagnostics, tables);
@@ -145,7 +145,7 @@ fn etcd(
     diagnostics: &mut Diagnostics,
     table: &Section,
     nodes: &nodes::Nodes,
-    network: Option<&nodes::Placed>,
+    network: Option<&network::Placed>,
     available: &[(Release, Arch)],
     pki: Option<&(Pki, Option<Span>)>,
 ) -> Option<Etcd> {
