@@ -94,6 +94,14 @@ fn network_config(plan: &Plan, node: &Node) -> String {
             let everything = if gateway.is_ipv4() { "0.0.0.0/0" } else { "::/0" };
             card.insert("routes".into(), json!([{ "to": everything, "via": gateway }]));
         }
+        let network = &plan.network;
+        if let Some(mtu) = network.mtu {
+            card.insert("mtu".into(), mtu.into());
+        }
+        if !network.dns.is_empty() || !network.dns_search.is_empty() {
+            let servers = json!({ "addresses": network.dns, "search": network.dns_search });
+            card.insert("nameservers".into(), servers);
+        }
     }
     yaml::document(&json!({ "version": 2, "ethernets": { CARD: card } }))
 }

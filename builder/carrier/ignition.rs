@@ -103,15 +103,25 @@ fn data_url(bytes: &[u8]) -> String {
 /// nm-settings-keyfile(5).
 fn network_manager(plan: &Plan, node: &Node) -> String {
     let gateway = plan.network.gateway.map_or(String::new(), |gateway| format!(",{gateway}"));
-    let address =
-        format!("method=manual\naddress1={}/{}{gateway}\n", node.address, plan.network.cidr.prefix_len());
+    let list = |key: &str, values: Vec<String>| match values.is_empty() {
+        true => String::new(),
+        false => format!("{key}={};\n", values.join(";")),
+    };
+    let dns = list("dns", plan.network.dns.iter().map(ToString::to_string).collect());
+    let search = list("dns-search", plan.network.dns_search.iter().map(ToString::to_string).collect());
+    let mtu = plan.network.mtu.map_or(String::new(), |mtu| format!("mtu={mtu}\n"));
+    let address = format!(
+        "method=manual\naddress1={}/{}{gateway}\n{dns}{search}",
+        node.address,
+        plan.network.cidr.prefix_len()
+    );
     let (ipv4, ipv6) = if node.address.is_ipv4() {
         (address.as_str(), "method=disabled\n")
     } else {
         ("method=disabled\n", address.as_str())
     };
     format!(
-        "[connection]\nid=kiln\ntype=ethernet\n\n[ethernet]\nmac-address={}\n\n[ipv4]\n{ipv4}\n[ipv6]\n{ipv6}",
+        "[connection]\nid=kiln\ntype=ethernet\n\n[ethernet]\nmac-address={}\n{mtu}\n[ipv4]\n{ipv4}\n[ipv6]\n{ipv6}",
         node.mac
     )
 }

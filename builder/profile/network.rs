@@ -10,7 +10,7 @@ use super::diagnostics::Diagnostics;
 use super::mistake::Mistake;
 use super::reader::Section;
 use super::{Network, Node, Span};
-use crate::values::Invalid;
+use crate::values::{Invalid, ServerName};
 
 /// The network and its place in the profile.
 pub(super) struct Placed {
@@ -32,8 +32,59 @@ pub(super) fn network(diagnostics: &mut Diagnostics, table: &Section) -> Option<
         diagnostics.mistake(if why.about_cidr { mistake.other(cidr.span(), "the network") } else { mistake });
     }
     let gateway_span = gateway.as_ref().map(Spanned::span);
-    let network = Network { cidr: *cidr.get_ref(), gateway: gateway.map(Spanned::into_inner) };
+    let network = Network {
+        dns: servers(diagnostics, table, cidr.get_ref()),
+        dns_search: plain(table.values(diagnostics, "dns-search", |text| text.parse())),
+        ntp: time_servers(diagnostics, table, cidr.get_ref()),
+        mtu: table.number(diagnostics, "mtu"),
+        cidr: *cidr.get_ref(),
+        gateway: gateway.map(Spanned::into_inner),
+    };
     Some(Placed { network, cidr_span: cidr.span(), gateway_span })
+}
+
+fn plain<T>(values: Option<Vec<Spanned<T>>>) -> Vec<T> {
+    values.unwrap_or_default().into_iter().map(Spanned::into_inner).collect()
+}
+
+/// The DNS servers, of which resolvers use the first three (MAXNS in resolv.conf(5)).
+fn servers(diagnostics: &mut Diagnostics, table: &Section, cidr: &IpNet) -> Vec<IpAddr> {
+    let all = table.values(diagnostics, "dns", |text| address(text).and_then(|server| reach(server, cidr)));
+    let all = all.unwrap_or_default();
+    if let Some(fourth) = all.get(3) {
+        diagnostics.warn(Some(&fourth.span()), "many resolvers use the first three DNS servers only");
+    }
+    plain(Some(all))
+}
+
+fn time_servers(diagnostics: &mut Diagnostics, table: &Section, cidr: &IpNet) -> Vec<ServerName> {
+    let named = table.values(diagnostics, "ntp", |text| {
+        let server: ServerName = text.parse()?;
+        text.parse().map_or(Ok(()), |address| reach(address, cidr).map(drop))?;
+        Ok((server, text.parse::<IpAddr>().is_err()))
+    });
+    let named = named.unwrap_or_default();
+    // Without DNS a name of the hosts file may still be meant.
+    if let Some(name) = named.iter().find(|server| server.get_ref().1).filter(|_| !table.has("dns")) {
+        let text = format!(
+            "the time server {} is a name, and [network] dns names no server to look it up",
+            name.get_ref().0
+        );
+        diagnostics.warn(Some(&name.span()), text);
+    }
+    plain(Some(named)).into_iter().map(|(server, _)| server).collect()
+}
+
+/// Whether a node of this network can reach a server at this address at all.
+fn reach(server: IpAddr, cidr: &IpNet) -> Result<IpAddr, Invalid> {
+    if server.is_ipv4() != cidr.addr().is_ipv4() {
+        let (own, other) = if server.is_ipv4() { ("IPv6", "IPv4") } else { ("IPv4", "IPv6") };
+        return Err(Invalid(format!("it is an {other} address, and the nodes have {own} addresses only")));
+    }
+    if server.is_unspecified() || server.is_multicast() {
+        return Err(Invalid("no server can have this address".into()));
+    }
+    Ok(server)
 }
 
 /// An address range without host bits.

@@ -1,7 +1,7 @@
 //! Every key that a profile may have, as data: the source of the reader, "did you mean", the README's table and the
 //! JSON Schema.
 
-use super::types::{Algorithm, Binaries, Certificates, Compression, ConfigStyle, Machine};
+use super::types::{Algorithm, Binaries, Certificates, Compression, ConfigStyle, Machine, Network};
 use crate::values::Arch;
 
 /// A key of a profile.
@@ -104,6 +104,10 @@ pub static KEYS: &[Key] = &[
         "the nodes' network, IPv4 or IPv6; addresses are static",
     ),
     key("[network]", "gateway", Text, Usual::None, "an address of the network"),
+    key("[network]", "dns", Texts, Usual::None, "addresses of DNS servers"),
+    key("[network]", "dns-search", Texts, Usual::None, "domains in which short names are looked up"),
+    key("[network]", "ntp", Texts, Usual::None, "addresses or names of time servers, for systemd-timesyncd"),
+    key("[network]", "mtu", number(Network::MTU), Follows("the card's"), "bytes of the largest packet"),
     key("[[node]]", "name", Text, Required("name = \"cp-a\""), "a DNS label"),
     key("[[node]]", "address", Text, Required("address = \"10.240.16.10\""), "an address of the network"),
     key(

@@ -10,7 +10,7 @@ use super::written::Written;
 use crate::etcd::{Release, Value, judge, keys};
 use crate::values::{
     self, Arch, BaseSystem, Carrier, ClientName, ClusterName, Domain, GuestPath, HostName, Invalid, Lifetime,
-    LoginName, Mac, NodeName, SshKey, Token, deserialize_parsed, serialize_displayed,
+    LoginName, Mac, NodeName, ServerName, SshKey, Token, deserialize_parsed, serialize_displayed,
 };
 
 /// A profile, validated: every value checked, and every default filled in that depends only on the profile.
@@ -117,6 +117,24 @@ pub struct Network {
     pub cidr: IpNet,
     /// The default route; `None` for nodes without one.
     pub gateway: Option<IpAddr>,
+    /// DNS servers, of the network's family.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dns: Vec<IpAddr>,
+    /// Domains in which the resolver looks up short names.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dns_search: Vec<Domain>,
+    /// NTP servers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ntp: Vec<ServerName>,
+    /// In bytes, within [`Network::MTU`]; `None` leaves the card's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mtu: Option<u32>,
+}
+
+impl Network {
+    /// The smallest and the largest MTU: every IPv6 link carries packets of 1280 bytes (RFC 8200 section 5), and no IP
+    /// packet has more than 65535.
+    pub const MTU: (u32, u32) = (1280, 65535);
 }
 
 /// A `[[node]]`.

@@ -105,6 +105,11 @@ impl Laying<'_> {
                 }
                 Err(failure) => return Err(failure),
             };
+            // A file of Kiln's own for something that the profile does not have.
+            if overlay.directory.is_none() && matches!(&entry.kind, Kind::File(content) if content.is_empty())
+            {
+                continue;
+            }
             let finding = match overlay.directory.is_some() {
                 true => self.check_place(overlay, &file.path, &entry),
                 false => None,

@@ -91,6 +91,10 @@ impl Renderer<'_> {
             "mac": node.mac,
             "prefix": plan.network.cidr.prefix_len(),
             "gateways": plan.network.gateway.iter().collect::<Vec<_>>(),
+            "dns": plan.network.dns,
+            "dns_search": plan.network.dns_search,
+            "ntp": plan.network.ntp,
+            "mtu": plan.network.mtu.map_or(String::new(), |mtu| mtu.to_string()),
             "client_url": node.client_url,
             "peer_url": node.peer_url,
             "nodes": plan.nodes.iter().map(|node| json!({

@@ -169,6 +169,20 @@ text_value!(
     }
 );
 text_value!(
+    /// A server on the network: an IP address, or a DNS name in lower case.
+    ServerName,
+    |text| {
+        if text.parse::<std::net::IpAddr>().is_ok() {
+            return Ok(());
+        }
+        // A last label of digits alone is that of an address (RFC 3696 section 2).
+        match text.rsplit('.').next().is_some_and(|label| label.bytes().all(|byte| byte.is_ascii_digit())) {
+            true => invalid("write an address, or a name as in ntp.kloud.lan"),
+            false => text.parse::<HostName>().map(drop),
+        }
+    }
+);
+text_value!(
     /// etcd's `initial-cluster-token`: 1 to 128 characters of `[A-Za-z0-9._-]`.
     Token,
     |text| {

@@ -7,8 +7,8 @@ use crate::support::{Workshop, run};
 
 const MAC: &str = "52:54:00:00:00:01";
 
-/// A network with three nodes, the first of which has a card with the address `MAC`; returns its bundle.
-fn three_nodes(cidr: &str, gateway: &str, addresses: [&str; 3]) -> (Workshop, std::path::PathBuf) {
+/// A network, with these keys besides `cidr`, of three nodes, the first of which has a card with the address `MAC`; returns its bundle.
+fn three_nodes(cidr: &str, network: &str, addresses: [&str; 3]) -> (Workshop, std::path::PathBuf) {
     let nodes: String = addresses
         .iter()
         .zip(1..)
@@ -21,7 +21,7 @@ fn three_nodes(cidr: &str, gateway: &str, addresses: [&str; 3]) -> (Workshop, st
         "t.toml",
         format!(
             "schema = 1\n[cluster]\nname = \"t\"\n[etcd]\nversion = \"3.5.16\"\n[network]\ncidr = \"{cidr}\"\n\
-             gateway = \"{gateway}\"\n{nodes}"
+             {network}\n{nodes}"
         ),
     );
     work.keystore("t");
@@ -30,11 +30,11 @@ fn three_nodes(cidr: &str, gateway: &str, addresses: [&str; 3]) -> (Workshop, st
 }
 
 fn ipv4() -> (Workshop, std::path::PathBuf) {
-    three_nodes("10.77.0.0/24", "10.77.0.1", ["10.77.0.11", "10.77.0.12", "10.77.0.13"])
+    three_nodes("10.77.0.0/24", "gateway = \"10.77.0.1\"", ["10.77.0.11", "10.77.0.12", "10.77.0.13"])
 }
 
 fn ipv6() -> (Workshop, std::path::PathBuf) {
-    three_nodes("fd77:1::/64", "fd77:1::1", ["fd77:1::11", "fd77:1::12", "fd77:1::13"])
+    three_nodes("fd77:1::/64", "gateway = \"fd77:1::1\"", ["fd77:1::11", "fd77:1::12", "fd77:1::13"])
 }
 
 /// cloud-init's output for the first node's network-config, for each family of distributions; `schema` does not check
@@ -110,4 +110,20 @@ fn ipv6_router_advertisements() {
     assert!(run(&mut tar).contains("\nIPv6AcceptRA=no\n"));
     let ignition = fs::read_to_string(bundle.join("nodes/n1/config.ign")).unwrap();
     assert!(ignition.contains("IPv6AcceptRA%3Dno%0A"), "{ignition}");
+}
+
+#[test]
+fn dns_servers_search_domains_and_mtu_are_rendered() {
+    for (cidr, server, addresses) in [
+        ("10.77.0.0/24", "10.77.0.53", ["10.77.0.11", "10.77.0.12", "10.77.0.13"]),
+        ("fd77:1::/64", "fd77:1::53", ["fd77:1::11", "fd77:1::12", "fd77:1::13"]),
+    ] {
+        let network = format!("dns = [\"{server}\"]\ndns-search = [\"kloud.lan\"]\nmtu = 1400\n");
+        let (work, bundle) = three_nodes(cidr, &network, addresses);
+        for (renderer, text) in rendered(&work, &bundle) {
+            for wanted in [server, "kloud.lan", "1400"] {
+                assert!(text.contains(wanted), "{renderer} has no {wanted}:\n{text}");
+            }
+        }
+    }
 }
