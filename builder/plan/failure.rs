@@ -4,7 +4,6 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::Plan;
 use crate::profile::Profile;
 use crate::values::{HostName, Members, NodeName, counted};
 
@@ -33,11 +32,11 @@ pub fn hosts(profile: &Profile) -> Vec<Host> {
 }
 
 /// The hosts as lines of the plan's first part; nothing without hosts.
-pub struct Table<'a>(pub &'a Plan);
+pub struct Table<'a>(pub &'a [Host]);
 
 impl fmt::Display for Table<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let hosts = &self.0.hosts;
+        let hosts = self.0;
         let width = hosts.iter().map(|host| host.name.len()).max().unwrap_or(0);
         for (at, host) in hosts.iter().enumerate() {
             let nodes: Vec<_> = host.nodes.iter().map(NodeName::as_str).collect();
@@ -84,7 +83,7 @@ mod tests {
                 .unwrap_or_else(|mistakes| panic!("{}", mistakes.render(false)));
         let plan = super::super::resolve(&profile, &Token::placeholder());
         let hosts = warnings.into_iter().map(|warning| warning.text).filter(|text| text.contains("host"));
-        (Table(&plan).to_string(), hosts.collect())
+        (Table(&plan.hosts).to_string(), hosts.collect())
     }
 
     #[test]

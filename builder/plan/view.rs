@@ -177,7 +177,7 @@ impl fmt::Display for View<'_> {
             members.quorum(),
             counted(members.tolerates(), "failure")
         )?;
-        write!(f, "{}", failure::Table(self.plan))?;
+        write!(f, "{}", failure::Table(&self.plan.hosts))?;
         nodes.iter().try_for_each(|node| self.node(f, node))?;
         writeln!(f, "\nclient certificates, in the bundle's client/")?;
         self.plan

@@ -4,8 +4,8 @@ use toml::Spanned;
 
 use super::diagnostics::Diagnostics;
 use super::mistake::Mistake;
-use super::nodes::Unique;
 use super::reader::{Section, listed, quoted};
+use super::unique::Unique;
 use crate::suggest;
 use crate::values::{HostName, Members, counted};
 
@@ -24,10 +24,10 @@ impl Hosts {
         let mut list = Vec::new();
         for table in tables {
             table.require(diagnostics, "name");
-            if let Some(name) = table.value::<HostName>(diagnostics, "name") {
-                if names.see(diagnostics, &name) {
-                    list.push((name, 0));
-                }
+            if let Some(name) = table.value::<HostName>(diagnostics, "name")
+                && names.see(diagnostics, &name)
+            {
+                list.push((name, 0));
             }
             table.finish(diagnostics);
         }

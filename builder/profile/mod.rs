@@ -27,6 +27,7 @@ mod syntax;
 mod tests;
 mod texts;
 mod types;
+mod unique;
 mod written;
 
 pub use embedded::{embedded, names};

@@ -1,7 +1,5 @@
 //! `[[node]]` and `[[client]]`: the members and clients of the cluster.
 
-use std::collections::BTreeMap;
-use std::fmt::Display;
 use toml::Spanned;
 
 use super::diagnostics::Diagnostics;
@@ -9,6 +7,7 @@ use super::hosts::Hosts;
 use super::mistake::Mistake;
 use super::network::{self, Placed};
 use super::reader::Section;
+use super::unique::Unique;
 use super::{Node, OPERATOR, PEER_COMMON_NAME, Span, members};
 use crate::values::{ClientName, Invalid, Mac, NodeName};
 
@@ -130,32 +129,5 @@ fn client_name(text: &str) -> Result<ClientName, Invalid> {
         "ca" => taken("ca.pem is the CA's certificate"),
         _ if text.ends_with("-key") => taken("its certificate would have the name of a key file"),
         _ => Ok(name),
-    }
-}
-
-/// Values that must be unique.
-pub(super) struct Unique<T> {
-    what: &'static str,
-    first: BTreeMap<T, Span>,
-}
-
-impl<T: Ord + Clone + Display> Unique<T> {
-    pub fn new(what: &'static str) -> Self {
-        Self { what, first: BTreeMap::new() }
-    }
-
-    /// Whether it is new; a duplicate is a mistake.
-    pub fn see(&mut self, diagnostics: &mut Diagnostics, value: &Spanned<T>) -> bool {
-        let Some(first) = self.first.get(value.get_ref()) else {
-            self.first.insert(value.get_ref().clone(), value.span());
-            return true;
-        };
-        let reason = format!("duplicate {} {}", self.what, value.get_ref());
-        diagnostics.mistake(
-            Mistake::new(value.span(), reason)
-                .other(first.clone(), "first here")
-                .help("names and addresses must be unique; change one of the two"),
-        );
-        false
     }
 }

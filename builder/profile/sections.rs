@@ -17,7 +17,7 @@ use super::{
 };
 use crate::etcd::Release;
 use crate::values::{
-    Arch, BaseSystem, Carrier, ClusterName, Digest, GuestPath, Invalid, Lifetime, LoginName, SshKey,
+    Arch, BaseSystem, Carrier, ClusterName, Digest, GuestPath, HostName, Invalid, Lifetime, LoginName, SshKey,
 };
 
 /// `None` when a mistake leaves no usable profile; the diagnostics then contain every mistake. They may also contain
@@ -39,12 +39,7 @@ pub(super) fn profile(
     let table = top.table(diagnostics, "network", "[network]");
     let network = network::network(diagnostics, &table);
     table.finish(diagnostics);
-    let tables = top.tables(diagnostics, "host", "[[host]]");
-    let mut hosts = Hosts::read(diagnostics, tables);
-    let tables = top.tables(diagnostics, "node", "[[node]]");
-    let cluster_name = cluster.as_ref().map(|cluster| cluster.name.as_str());
-    let nodes = nodes::nodes(diagnostics, tables, network.as_ref(), cluster_name, two_allowed, &mut hosts);
-    let hosts = hosts.finish(diagnostics, nodes.count);
+    let (nodes, hosts) = nodes(diagnostics, &top, network.as_ref(), cluster.as_ref(), two_allowed);
     let tables = top.tables(diagnostics, "client", "[[client]]");
     let clients = nodes::clients(diagnostics, tables);
     let table = top.table(diagnostics, "pki", "[pki]");
@@ -84,6 +79,23 @@ pub(super) fn profile(
         bundle,
         written: Written::default(),
     })
+}
+
+/// The nodes, and the hosts that they are on.
+fn nodes(
+    diagnostics: &mut Diagnostics,
+    top: &Section,
+    network: Option<&network::Placed>,
+    cluster: Option<&Cluster>,
+    two_allowed: Option<Span>,
+) -> (nodes::Nodes, Vec<HostName>) {
+    let tables = top.tables(diagnostics, "host", "[[host]]");
+    let mut hosts = Hosts::read(diagnostics, tables);
+    let tables = top.tables(diagnostics, "node", "[[node]]");
+    let cluster = cluster.map(|cluster| cluster.name.as_str());
+    let nodes = nodes::nodes(diagnostics, tables, network, cluster, two_allowed, &mut hosts);
+    let hosts = hosts.finish(diagnostics, nodes.count);
+    (nodes, hosts)
 }
 
 /// The name of the bundle, which is that of the file.

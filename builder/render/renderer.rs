@@ -97,15 +97,8 @@ impl Renderer<'_> {
             "mtu": plan.network.mtu.map_or(String::new(), |mtu| mtu.to_string()),
             "client_url": node.client_url,
             "peer_url": node.peer_url,
-            "nodes": plan.nodes.iter().map(|node| json!({
-                "name": node.name, "fqdn": node.fqdn, "address": node.address,
-                "client_url": node.client_url, "peer_url": node.peer_url,
-            })).collect::<Vec<_>>(),
-            "peers": plan.nodes.iter().filter(|peer| peer.name != node.name).map(|peer| json!({
-                "name": peer.name, "peer_url": peer.peer_url,
-                "member_id": peer.member_id.to_string(),
-                "record": peer.member_id.in_log(plan.cluster.id),
-            })).collect::<Vec<_>>(),
+            "nodes": plan.nodes.iter().map(of_list).collect::<Vec<_>>(),
+            "peers": peers(plan, node),
             "program": self.program(),
             "bin_dir": plan.bin_dir.absolute(),
             "member_id": node.member_id.to_string(),
@@ -134,4 +127,25 @@ impl Renderer<'_> {
         );
         values
     }
+}
+
+/// A node in the list of all nodes.
+fn of_list(node: &Node) -> Value {
+    json!({
+        "name": node.name, "fqdn": node.fqdn, "address": node.address,
+        "client_url": node.client_url, "peer_url": node.peer_url,
+    })
+}
+
+/// The other nodes.
+fn peers(plan: &Plan, node: &Node) -> Vec<Value> {
+    let peers = plan.nodes.iter().filter(|peer| peer.name != node.name);
+    let value = |peer: &Node| {
+        json!({
+            "name": peer.name, "peer_url": peer.peer_url,
+            "member_id": peer.member_id.to_string(),
+            "record": peer.member_id.in_log(plan.cluster.id),
+        })
+    };
+    peers.map(value).collect()
 }
