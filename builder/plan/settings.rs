@@ -29,6 +29,8 @@ pub enum Origin {
     Kiln(&'static str),
     /// `[etcd.config]`, with the line.
     Profile { line: usize },
+    /// `--set` on the command line.
+    CommandLine,
 }
 
 impl fmt::Display for Origin {
@@ -36,6 +38,7 @@ impl fmt::Display for Origin {
         match self {
             Origin::Kiln(why) => write!(f, "kiln: {why}"),
             Origin::Profile { line } => write!(f, "profile: line {line}"),
+            Origin::CommandLine => f.write_str("--set"),
         }
     }
 }
@@ -58,7 +61,7 @@ pub fn of_node(node: &Node, certificates: &[CertificateSpec], around: &Around<'_
         let setting = Setting {
             key: option.key.clone(),
             value: option.value.clone(),
-            origin: Origin::Profile { line: option.line },
+            origin: option.line.map_or(Origin::CommandLine, |line| Origin::Profile { line }),
         };
         // The profile may override a default such as a corruption check, but not the identity of the member: those
         // keys were refused when the profile was read.

@@ -17,6 +17,7 @@ mod release;
 mod rules;
 pub(crate) mod schema;
 mod sections;
+mod setting;
 mod source;
 mod span;
 mod syntax;

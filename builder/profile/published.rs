@@ -30,7 +30,7 @@ fn takes(key: &Key, carriers: &[Carrier]) -> String {
         ValueKind::Schema => "number".to_owned(),
         ValueKind::Texts => "strings".to_owned(),
         ValueKind::Carriers => words(&names(carriers)),
-        ValueKind::Options => "table".to_owned(),
+        ValueKind::Options | ValueKind::Table => "table".to_owned(),
     }
 }
 
@@ -111,6 +111,7 @@ fn property(key: &Key, carriers: &[Carrier]) -> Value {
         ValueKind::Texts => several(json!({ "type": "string" })),
         ValueKind::Carriers => several(json!({ "enum": names(carriers) })),
         ValueKind::Options => json!({ "type": "object" }),
+        ValueKind::Table => object(&key.below(), carriers),
     };
     property["description"] = json!(key.about);
     if let Usual::Is(text) = key.usual {

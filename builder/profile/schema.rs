@@ -32,6 +32,8 @@ pub enum ValueKind {
     Carriers,
     /// A table of etcd's own options.
     Options,
+    /// A table with keys of its own, which are rows of their own.
+    Table,
 }
 
 /// The value of a key that is not written.
@@ -230,6 +232,11 @@ pub(super) fn names(table: &str) -> Vec<&'static str> {
 }
 
 impl Key {
+    /// The header of the table that this key is: `[etcd.service]`.
+    pub fn below(&self) -> String {
+        format!("[{}.{}]", self.table.trim_matches(['[', ']']), self.name)
+    }
+
     /// `[cluster] name`, or `schema` alone.
     pub fn path(&self) -> String {
         format!("{} {}", self.table, self.name).trim_start().to_owned()

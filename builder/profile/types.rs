@@ -79,9 +79,9 @@ pub struct OptionSet {
     pub key: String,
     /// With etcd's type for the key.
     pub value: Value,
-    /// Line in the profile, from 1.
-    pub line: usize,
-    /// `FILE:LINE` of its value.
+    /// Line in the profile, from 1; `None` where `--set` gives it.
+    pub line: Option<usize>,
+    /// `FILE:LINE` of its value, or the setting.
     pub place: String,
 }
 
