@@ -47,7 +47,7 @@ fn find(key: &str) -> Result<&'static Key, (String, String)> {
                 table = row.below();
                 rest = deeper;
             }
-            Some(row) if deeper.is_empty() || matches!(row.kind, ValueKind::Options) => return Ok(row),
+            Some(row) if deeper.is_empty() || is_open(row) => return Ok(row),
             Some(row) => {
                 let reason = format!("{} is not a table, so {key} does not exist", row.path());
                 return refuse(reason, &format!("write --set {}=…", path(row)));
@@ -64,6 +64,11 @@ fn find(key: &str) -> Result<&'static Key, (String, String)> {
         None => "kiln profile schema prints every key".to_owned(),
     };
     Err((format!("a profile has no key {key}"), help))
+}
+
+/// Whether its own keys are not in the table of keys.
+fn is_open(row: &Key) -> bool {
+    matches!(row.kind, ValueKind::Options | ValueKind::Lines)
 }
 
 fn is_settable(row: &Key) -> bool {
@@ -91,11 +96,8 @@ fn written(row: &Key, below: &str, value: &str) -> String {
         ValueKind::Text | ValueKind::Choice(_) => true,
         ValueKind::Texts | ValueKind::Carriers => !is_list,
         ValueKind::Options if !below.is_empty() => keys::is_text(below),
-        ValueKind::Options
-        | ValueKind::Bool
-        | ValueKind::Number(..)
-        | ValueKind::Schema
-        | ValueKind::Table => false,
+        ValueKind::Lines if !below.is_empty() => !is_list,
+        _ => false,
     };
     let has_quotes = value.starts_with(['"', '\'']);
     // A list or a quoted text that is broken is shown as it was given.

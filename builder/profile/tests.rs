@@ -353,7 +353,12 @@ fn a_setting_takes_precedence_over_the_files() {
     let least = with_nodes("[cluster]\nname = \"a\"", 1);
     let mut source =
         source(&format!("{least}[etcd]\nversion = \"3.5.33\"\n[etcd.config]\npre-vote = true\n"));
-    let set = ["etcd.version=3.5.16", "machine.memory-mib=2048", "etcd.config.heartbeat-interval=250"];
+    let set = [
+        "etcd.version=3.5.16",
+        "etcd.accept-risk=3.5.16",
+        "machine.memory-mib=2048",
+        "etcd.config.heartbeat-interval=250",
+    ];
     source.settings = set.into_iter().map(|set| set.parse().unwrap()).collect();
     let (profile, _) = read(&source, &[], &example_carriers()).unwrap();
     assert_eq!(profile.etcd.release, Release::new(3, 5, 16));

@@ -11,9 +11,9 @@ use super::variables::VARIABLES;
 use super::{config, logs, systemd};
 use crate::failure::Result;
 use crate::pki::Issued;
-use crate::plan::{self, Node, Owner, Plan, Role};
+use crate::plan::{self, Instance, Node, Owner, Plan, Role};
 use crate::tree::{Entry, Tree};
-use crate::values::{Epoch, Mode};
+use crate::values::{Epoch, GuestPath, Mode};
 
 /// The keys and certificates in a node's files: the trusted CAs, and the leaves in the order of the node's
 /// certificates.
@@ -36,6 +36,19 @@ pub struct Renderer<'a> {
     pub programs: Vec<String>,
     /// The time of the build: etcd waits for a clock that is past it.
     pub epoch: Epoch,
+}
+
+/// The settings of etcd's unit.
+fn service(instance: &Instance) -> Value {
+    json!({
+        "description": instance.description.as_deref().unwrap_or_default(),
+        "restart": instance.restart,
+        "restart_sec": instance.restart_sec,
+        "limit_nofile": instance.limit_nofile,
+        "unit": instance.unit_lines,
+        "service": instance.service_lines,
+        "install": instance.install_lines,
+    })
 }
 
 impl Renderer<'_> {
@@ -110,15 +123,20 @@ impl Renderer<'_> {
             "formed": plan.cluster.formed,
             "epoch": self.epoch.seconds(),
             "data_serial": node.disk_serial,
-            "unit": plan.instance.unit,
+            "unit": node.unit,
             "user": plan.instance.user,
             "data_dir": plan.data_dir.absolute(),
+            "wal_dir": plan.instance.wal_directory.as_ref().map_or(String::new(), GuestPath::absolute),
+            "config_dir": plan.instance.config_directory.absolute(),
+            "endpoint": node.endpoint,
             "pki_dir": pki,
             "client_file": stem(Role::Client),
             "peer_file": stem(Role::Peer),
             "exec_start": config.exec_start,
             "environment_files": config.environment_files,
             "unset": systemd::UNSET.join(" "),
+            "etcd_unset": systemd::unset(plan.instance.wal_directory.is_some()),
+            "service": service(&plan.instance),
             "log_directories": logs.directories,
             "log_files": logs.files,
             "etcd_keys": keys(Owner::Etcd),

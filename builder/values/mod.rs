@@ -11,6 +11,7 @@ mod printable;
 mod setting;
 mod shard;
 mod time;
+mod unit;
 mod url;
 
 use std::fmt;
@@ -34,6 +35,7 @@ pub use printable::{printable_lines, steers};
 pub use setting::Setting;
 pub(crate) use shard::Shard;
 pub use time::{Epoch, Lifetime};
+pub(crate) use unit::{ServiceUser, UnitName};
 pub(crate) use url::Url;
 
 /// The reason why a text is not a valid value. A sentence that does not quote the text.
