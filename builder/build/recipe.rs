@@ -238,7 +238,7 @@ impl Recipe<'_> {
             authorities.push(describe::authority(&file, authority)?);
         }
         let trusted = plan.authorities.first().map(|first| first.file()).unwrap_or_default();
-        let endpoints: Vec<_> = plan.nodes.iter().map(|node| node.client_url.as_str()).collect();
+        let endpoints: Vec<_> = plan.nodes.iter().map(|node| node.endpoint.as_str()).collect();
         let environment = format!(
             "# Made by Kiln for {}. In this directory: . ./etcdctl.sh\nETCDCTL_API=3\nETCDCTL_ENDPOINTS={}\n\
              ETCDCTL_CACERT={trusted}\nETCDCTL_CERT=etcdctl.pem\nETCDCTL_KEY=etcdctl-key.pem\n",

@@ -20,7 +20,7 @@ pub fn witness(bundle: &Bundle) -> Result<(ClusterName, Witness)> {
     let mut members = Vec::with_capacity(manifest.nodes.len());
     let mut ids: Vec<MemberId> = Vec::with_capacity(manifest.nodes.len());
     for node in &manifest.nodes {
-        let [url] = node.peer_urls[..] else {
+        let [url] = &node.peer_urls[..] else {
             return Err(wrong("a node does not have exactly one peer URL"));
         };
         let id = member_id(&[url.to_string()], cluster.token.as_str());
@@ -28,7 +28,7 @@ pub fn witness(bundle: &Bundle) -> Result<(ClusterName, Witness)> {
             return Err(wrong("a member's ID does not match its peer URL and the token"));
         }
         ids.push(id);
-        members.push((node.name.clone(), url));
+        members.push((node.name.clone(), url.clone()));
     }
     if cluster_id(&ids) != cluster.id {
         return Err(wrong("the cluster's ID does not match its members'"));

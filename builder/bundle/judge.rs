@@ -11,7 +11,7 @@ use super::manifest::{Manifest, Node};
 use super::problem::{MAX_PROBLEMS_SHOWN, Problem, listed};
 use crate::failure::{Failure, Result};
 use crate::profile;
-use crate::values::{At, Carrier, steers};
+use crate::values::{At, Carrier, Url, steers};
 
 impl Manifest {
     /// # Errors
@@ -132,7 +132,11 @@ impl Judge<'_> {
             if urls.is_empty() {
                 self.problem(shown, format!("has no {what} URL"));
             }
-            for url in urls.iter().filter(|url| url.address().ip() != node.address) {
+            let is_own = |url: &&Url| match url.name() {
+                Some(name) => name.split('.').next() == Some(node.name.as_str()),
+                None => url.address() == Some(node.address),
+            };
+            for url in urls.iter().filter(|url| !is_own(url)) {
                 self.problem(shown, format!("has the {what} URL {url}, but the address {}", node.address));
             }
         }

@@ -59,7 +59,7 @@ fn scripts(parts: &NodeParts<'_>) -> Result<Scripts> {
     let values = context(json!({
         "cluster": parts.plan.cluster.name,
         "node": parts.node.name,
-        "unit": parts.plan.instance.unit,
+        "unit": parts.node.unit,
         "archives": layer.into_iter().chain([own]).collect::<Vec<_>>(),
     }))?;
     parts.templates.fill(&values)

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::inputs::{BuildInputs, Keys, One, ProfileNames, Store, any_of};
+use super::inputs::{BuildInputs, Keys, One, ProfileNames, Settings, Store, any_of};
 
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  kiln build ha3\n  kiln build --fleet sites --out out/sites")]
@@ -23,7 +23,7 @@ pub struct Build {
 #[command(after_help = "Examples:\n  kiln check --profile ha3\n  kiln check out/ha3")]
 pub struct Check {
     /// A finished bundle or fleet: its digests, modes, IDs, certificates and programs are compared with the manifest
-    #[arg(conflicts_with_all = ["profile", "fleet"])]
+    #[arg(conflicts_with_all = ["profile", "fleet", "set"])]
     pub bundle: Option<PathBuf>,
     /// A profile's name or file, as for build; may be repeated
     #[arg(long, short, value_name = "NAME|FILE")]
@@ -31,6 +31,8 @@ pub struct Check {
     /// Every profile in this directory, as for build
     #[arg(long, value_name = "DIR", conflicts_with = "profile")]
     pub fleet: Option<PathBuf>,
+    #[command(flatten)]
+    pub settings: Settings,
     #[command(flatten)]
     pub inputs: BuildInputs,
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
 
-use crate::values::Shard;
+use crate::values::{Setting, Shard};
 
 /// At least one of these has to be given; the arguments themselves say which exclude each other.
 pub fn any_of<const N: usize>(arguments: [&'static str; N]) -> ArgGroup {
@@ -31,6 +31,15 @@ fn jobs(text: &str) -> Result<NonZeroUsize, String> {
     text.parse().map_err(|_| "write a whole number of 1 or more".to_owned())
 }
 
+/// Keys of the profile that are set on the command line.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Settings {
+    /// Set a key of the profile, as in etcd.version=3.5.16 or machine.memory-mib=2048; takes precedence over the
+    /// file; may be repeated. A list is written as in TOML, a relative path starts here
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<Setting>,
+}
+
 /// One profile, several, or a directory of them.
 #[derive(Args, Debug)]
 #[command(group = any_of(["profile", "named", "fleet"]))]
@@ -48,6 +57,8 @@ pub struct ProfileNames {
     /// Build only this shard of the fleet, as in 3/16; `kiln join` merges the shards
     #[arg(long, value_name = "K/N")]
     pub shard: Option<Shard>,
+    #[command(flatten)]
+    pub settings: Settings,
 }
 
 impl ProfileNames {
@@ -67,6 +78,8 @@ pub struct One {
     /// Same as --profile
     #[arg(value_name = "PROFILE", conflicts_with = "profile")]
     named: Option<String>,
+    #[command(flatten)]
+    pub settings: Settings,
 }
 
 impl One {

@@ -22,7 +22,7 @@ use crate::failure::Exit;
 
 pub(crate) use build::{Build, Check, Join, Plan, Show};
 pub(crate) use cluster::{Etcdctl, Seal, Verify};
-pub(crate) use inputs::{BuildInputs, Cache, Keys, ProfileNames, Trust};
+pub(crate) use inputs::{BuildInputs, Cache, Keys, ProfileNames, Settings, Trust};
 pub(crate) use machines::{Console, Down, Rehearse, Status, Up};
 #[cfg(feature = "oci")]
 pub(crate) use registry::Registry;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
-use super::inputs::{Keys, Store, size};
+use super::inputs::{Keys, Settings, Store, size};
 use crate::values::{ClusterName, Digest, Epoch};
 
 #[derive(Subcommand, Debug)]
@@ -34,6 +34,9 @@ pub enum Artifacts {
         /// Accept the checksums pinned by [etcd] sha256 of this profile
         #[arg(long, short, value_name = "NAME|FILE")]
         profile: Option<String>,
+        /// Keys of that profile.
+        #[command(flatten)]
+        settings: Settings,
         /// Replace the binaries of a release that is already there
         #[arg(long)]
         replace: bool,
@@ -104,6 +107,9 @@ pub enum Keystore {
         /// several machines, which all need the same keystores
         #[arg(long, value_name = "DIR", conflicts_with_all = ["cluster", "seed_file"])]
         fleet: Option<PathBuf>,
+        /// Keys of these profiles.
+        #[command(flatten)]
+        settings: Settings,
         /// Where the keystore is.
         #[command(flatten)]
         keys: Keys,

@@ -46,7 +46,8 @@ pub fn targets<'a>(manifest: &'a Manifest, given: &BTreeMap<String, SocketAddr>)
     }
     let all = manifest.nodes.iter().map(|node| {
         let at = |urls: &[Url], what: &str| match urls.first() {
-            Some(url) => Ok(url.address()),
+            // A name in the URL is known on the nodes only, and every certificate has the address, too.
+            Some(url) => Ok(SocketAddr::new(node.address, url.port())),
             None => Err(Failure::wrong(format!("in the manifest, {} has no https {what} URL", node.name))),
         };
         Ok(match given.get(node.name.as_str()) {

@@ -14,11 +14,11 @@ use crate::values::Arch;
 
 pub fn run(verb: &Artifacts, out: &Output) -> Result<()> {
     match verb {
-        Artifacts::Add { files, store, allow_unverified, sha256, profile, replace, json } => {
+        Artifacts::Add { files, store, allow_unverified, sha256, profile, settings, replace, json } => {
             let store = Store::at(&store.artifacts);
             let mut pinned = sha256.clone();
             if let Some(name) = profile {
-                pinned.extend(inputs::profile(name, &store, out)?.etcd.sha256);
+                pinned.extend(inputs::profile(name, settings, &store, out)?.etcd.sha256);
             }
             let accept = Accept { pinned: &pinned, trust: *allow_unverified, replace: *replace };
             for path in files {

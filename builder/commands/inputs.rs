@@ -23,7 +23,12 @@ const MAX_EXTENDS_DEPTH: usize = 8;
 
 /// Finds a profile: a name with a `/` or ending in `.toml` is a file; any other name is looked up in ./profiles, then
 /// among the built-in profiles.
-pub fn source(name: &str) -> Result<Source> {
+pub fn source(name: &str, settings: &cli::Settings) -> Result<Source> {
+    Ok(Source { settings: settings.set.clone(), ..unset(name)? })
+}
+
+/// The profile as its files have it.
+fn unset(name: &str) -> Result<Source> {
     if name.contains('/') || name.ends_with(".toml") {
         return file(Path::new(name));
     }
@@ -39,6 +44,7 @@ pub fn source(name: &str) -> Result<Source> {
             directory: PathBuf::new(),
             lines: Lines::Shown,
             base: None,
+            settings: Vec::new(),
         }),
         None => {
             let known: Vec<_> = profile::names().collect();
@@ -140,7 +146,7 @@ fn is_below(path: &str) -> bool {
 /// # Errors
 /// `Exit::Usage` when there is none.
 pub fn sources(named: &cli::ProfileNames) -> Result<Vec<Source>> {
-    let mut sources: Vec<Source> = named.profiles().iter().map(|name| source(name)).collect::<Result<_>>()?;
+    let mut sources: Vec<Source> = named.profiles().iter().map(|name| unset(name)).collect::<Result<_>>()?;
     if let Some(directory) = &named.fleet {
         if disk::look(directory)?.is_none() {
             return Err(Failure::new(Exit::Usage, format!("there is no directory {}", directory.display())));
@@ -162,6 +168,7 @@ pub fn sources(named: &cli::ProfileNames) -> Result<Vec<Source>> {
             return Err(Failure::new(Exit::Usage, reason));
         }
     }
+    sources.iter_mut().for_each(|source| source.settings.clone_from(&named.settings.set));
     sources.sort_by(|a, b| (&a.name, &a.path).cmp(&(&b.name, &b.path)));
     Ok(sources)
 }
@@ -247,8 +254,8 @@ fn check_names(sources: &[Source], profiles: &[Profile]) -> Result<()> {
 }
 
 /// Reads and checks a profile; warnings go to stderr.
-pub fn profile(name: &str, store: &Store, out: &Output) -> Result<Profile> {
-    let source = source(name)?;
+pub fn profile(name: &str, settings: &cli::Settings, store: &Store, out: &Output) -> Result<Profile> {
+    let source = source(name, settings)?;
     match profile::read(&source, &store.available()?, carrier::all()) {
         Ok((profile, warnings)) => {
             for warning in warnings {

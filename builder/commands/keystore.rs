@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use super::inputs;
 use super::output::{Output, and_said};
 use crate::artifact::Store;
-use crate::cli::{Keys, Keystore as Verb, ProfileNames};
+use crate::cli::{Keys, Keystore as Verb, ProfileNames, Settings};
 use crate::failure::{Doing, Failure, Result};
 use crate::interrupt;
 use crate::pki::Keystore;
@@ -19,8 +19,8 @@ const MAX_PEM_BYTES: u64 = 1 << 20;
 
 pub fn run(verb: &Verb, out: &Output) -> Result<()> {
     match verb {
-        Verb::Init { fleet: Some(fleet), keys, store, issue_date, json, .. } => init_all(
-            fleet,
+        Verb::Init { fleet: Some(fleet), settings, keys, store, issue_date, json, .. } => init_all(
+            &named(fleet, settings),
             &inputs::keystores(keys),
             &Store::at(&store.artifacts),
             inputs::date_of_issue(*issue_date)?,
@@ -204,18 +204,22 @@ fn shown(path: &Path, keystore: &Keystore) -> Result<String> {
     Ok(text)
 }
 
+/// Every profile of a fleet's directory.
+fn named(fleet: &Path, settings: &Settings) -> ProfileNames {
+    let (fleet, settings) = (Some(fleet.to_owned()), settings.clone());
+    ProfileNames { profile: Vec::new(), named: Vec::new(), fleet, shard: None, settings }
+}
+
 /// Makes a keystore for every cluster of a fleet that has none.
 fn init_all(
-    fleet: &Path,
+    named: &ProfileNames,
     keystores: &Path,
     store: &Store,
     issued: Epoch,
     json: bool,
     out: &Output,
 ) -> Result<()> {
-    let named =
-        ProfileNames { profile: Vec::new(), named: Vec::new(), fleet: Some(fleet.to_owned()), shard: None };
-    let (profiles, _) = inputs::profiles(&inputs::sources(&named)?, store, out)?;
+    let (profiles, _) = inputs::profiles(&inputs::sources(named)?, store, out)?;
     let mut drafts = Vec::new();
     let mut names: Vec<&ClusterName> = Vec::new();
     for profile in &profiles {

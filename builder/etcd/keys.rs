@@ -159,6 +159,12 @@ fn find(release: Release, key: &str, flag: bool) -> Option<&'static Row> {
     TABLE.rows.iter().find(|row| row.key == key && row.marks.flag == flag && row.knows(release))
 }
 
+/// Whether an option takes a text, or a duration, which a profile writes as one.
+pub fn is_text(key: &str) -> bool {
+    let is_text = |go_type| matches!(go_type, GoType::Text | GoType::Duration);
+    TABLE.rows.iter().any(|row| row.key == key && is_text(row.go_type))
+}
+
 /// Whether an option names files that etcd reads when it starts.
 pub fn reads(key: &str) -> bool {
     TABLE.rows.iter().any(|row| row.key == key && row.marks.reads)

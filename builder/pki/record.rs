@@ -107,11 +107,11 @@ impl Formed {
             .map(|(name, url)| Member {
                 name: name.clone(),
                 id: member_id(&[url.to_string()], token.as_str()),
-                peer_url: *url,
+                peer_url: url.clone(),
             })
             .collect();
         members.sort();
-        let mut urls: Vec<Url> = members.iter().map(|member| member.peer_url).collect();
+        let mut urls: Vec<&Url> = members.iter().map(|member| &member.peer_url).collect();
         urls.sort_unstable();
         let is_twice = members.windows(2).any(|pair| pair[0].name == pair[1].name)
             || urls.windows(2).any(|pair| pair[0] == pair[1]);

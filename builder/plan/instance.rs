@@ -2,28 +2,55 @@
 
 use serde::Serialize;
 
-use crate::etcd::{CLIENT_PORT, PEER_PORT};
+use crate::profile::{Profile, Restart, UnitSettings};
+use crate::values::{GuestPath, ServiceUser};
 
-/// A member's own account, unit, directory and ports.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+/// A member's own account, directories and ports. Its unit is that of its node.
+#[derive(Clone, Debug, Serialize)]
 pub struct Instance {
-    /// The systemd unit: `etcd.service`.
-    pub unit: &'static str,
     /// The account that etcd runs as.
-    pub user: &'static str,
+    pub user: ServiceUser,
     /// The directory of its configuration in the guest: `etc/etcd`.
-    pub config_directory: &'static str,
+    pub config_directory: GuestPath,
+    /// The directory of its log in the guest, where that is not in the data directory.
+    pub wal_directory: Option<GuestPath>,
     pub client_port: u16,
     pub peer_port: u16,
+    /// Of the HTTP listener for metrics and health.
+    pub metrics_port: Option<u16>,
+    /// `Restart=`.
+    pub restart: Restart,
+    /// `RestartSec=`, as systemd reads it.
+    pub restart_sec: String,
+    /// `LimitNOFILE=`.
+    pub limit_nofile: u32,
+    /// `Description=`, where it is not Kiln's own.
+    pub description: Option<String>,
+    /// Further lines of the unit's sections.
+    pub unit_lines: Vec<String>,
+    pub service_lines: Vec<String>,
+    pub install_lines: Vec<String>,
 }
 
 impl Instance {
-    /// The only one so far.
-    pub const ETCD: Self = Self {
-        unit: "etcd.service",
-        user: "etcd",
-        config_directory: "etc/etcd",
-        client_port: CLIENT_PORT,
-        peer_port: PEER_PORT,
-    };
+    pub fn of(profile: &Profile) -> Self {
+        let service = &profile.etcd.service;
+        let UnitSettings { restart, restart_sec, limit_nofile, description, unit, service: lines, install } =
+            service.unit.clone();
+        Self {
+            user: service.user.clone(),
+            config_directory: service.config_dir.clone(),
+            wal_directory: service.wal_dir.clone(),
+            client_port: service.client_port,
+            peer_port: service.peer_port,
+            metrics_port: service.metrics_port,
+            restart,
+            restart_sec,
+            limit_nofile,
+            description,
+            unit_lines: unit,
+            service_lines: lines,
+            install_lines: install,
+        }
+    }
 }

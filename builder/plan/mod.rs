@@ -18,7 +18,9 @@ use serde::Serialize;
 use crate::etcd::Release;
 use crate::etcd::ids::{MemberId, cluster_id, member_id};
 use crate::profile::{self, Bundle, ConfigStyle, Machine, Network, Pki, Profile};
-use crate::values::{Arch, ClusterName, GuestPath, Mac, NodeName, Token, disk_serial, host_address};
+use crate::values::{
+    Arch, ClusterName, GuestPath, Mac, NodeName, Token, UnitName, disk_serial, host_address,
+};
 
 pub use authority::CA;
 pub(crate) use authority::{AuthoritySpec, file as authority_file};
@@ -28,7 +30,6 @@ pub(crate) use cluster::Cluster;
 pub(crate) use failure::Host;
 pub(crate) use instance::Instance;
 pub(crate) use settings::Setting;
-use url::url;
 pub(crate) use view::{ImportedCa, View};
 
 /// A resolved cluster. A renderer has nothing left to decide.
@@ -47,7 +48,7 @@ pub struct Plan {
     pub arch: Arch,
     /// Whether etcd gets its options by file, flags or variables.
     pub config_style: ConfigStyle,
-    /// Unit, account and ports of the member on each node.
+    /// Account, ports and directories of the member on each node, and the settings of its unit.
     pub instance: Instance,
     /// Whether the peer port accepts only peers' certificates, or any certificate of this CA.
     pub peers_by_name: bool,
@@ -89,10 +90,14 @@ pub struct Node {
     pub disk_serial: String,
     /// As etcd computes it from the peer URL and the token.
     pub member_id: MemberId,
-    /// The URL on its own address, which peers and clients get.
+    /// Its systemd unit: `etcd.service`.
+    pub unit: String,
+    /// Its URL in `initial-cluster`, from which its ID follows, and which it has in the member list.
     pub peer_url: String,
-    /// `https://10.240.16.10:2379`.
+    /// The one that clients get: `https://10.240.16.10:2379`.
     pub client_url: String,
+    /// The one that etcdctl on the node dials: by address, also where the others have names.
+    pub endpoint: String,
     /// etcd's options in the order in which they are written.
     pub settings: Vec<Setting>,
     /// The certificates in its own files.
@@ -102,8 +107,9 @@ pub struct Node {
 /// Resolves a profile. The token is the profile's own, else the keystore's.
 pub fn resolve(profile: &Profile, derived_token: &Token) -> Plan {
     let token = profile.cluster.token.as_ref().unwrap_or(derived_token).clone();
-    let instance = Instance::ETCD;
-    let peer_url = |node: &profile::Node| url(node.address, instance.peer_port);
+    let instance = Instance::of(profile);
+    let (service, domain) = (&profile.etcd.service, profile.cluster.domain.as_ref());
+    let peer_url = |node| url::of_node(node, domain, service.initial_cluster, instance.peer_port);
     let peer_urls: Vec<String> = profile.nodes.iter().map(peer_url).collect();
     let member_ids: Vec<MemberId> =
         peer_urls.iter().map(|url| member_id(std::slice::from_ref(url), token.as_str())).collect();
@@ -127,8 +133,15 @@ pub fn resolve(profile: &Profile, derived_token: &Token) -> Plan {
         cluster: &cluster,
         initial_cluster: &initial_cluster,
     };
-    let nodes =
-        profile.nodes.iter().zip(member_ids).map(|(node, id)| self::node(node, id, &around)).collect();
+    let units = service.units.iter().map(UnitName::file);
+    let members = profile.nodes.iter().zip(member_ids).zip(peer_urls.iter().zip(units));
+    let nodes = members
+        .map(|((node, id), (peer_url, unit))| Node {
+            peer_url: peer_url.clone(),
+            unit,
+            ..self::node(node, id, &around)
+        })
+        .collect();
     Plan {
         name: profile.name.clone(),
         cluster,
@@ -151,10 +164,9 @@ pub fn resolve(profile: &Profile, derived_token: &Token) -> Plan {
 }
 
 fn node(node: &profile::Node, member_id: MemberId, around: &settings::Around<'_>) -> Node {
-    let fqdn = match &around.cluster.domain {
-        Some(domain) => format!("{}.{domain}", node.name),
-        None => node.name.to_string(),
-    };
+    let domain = around.cluster.domain.as_ref();
+    let fqdn = url::fqdn(node, domain);
+    let client_port = around.instance.client_port;
     let certificates = certificate::of_node(&around.profile.pki, node, &fqdn);
     Node {
         settings: settings::of_node(node, &certificates, around),
@@ -165,8 +177,10 @@ fn node(node: &profile::Node, member_id: MemberId, around: &settings::Around<'_>
         address: node.address,
         mac: node.mac,
         member_id,
-        peer_url: url(node.address, around.instance.peer_port),
-        client_url: url(node.address, around.instance.client_port),
+        unit: String::new(),
+        peer_url: String::new(),
+        client_url: url::of_node(node, domain, around.profile.etcd.service.client_url, client_port),
+        endpoint: url::url(node.address, client_port),
     }
 }
 

@@ -7,10 +7,10 @@ use serde::Serialize;
 use super::certificate::{CertificateSpec, Role, of_role};
 use super::cluster::Cluster;
 use super::instance::Instance;
-use super::url::{loopback, url};
+use super::url::{self, loopback, url, with_scheme};
 use super::{authority, peers};
 use crate::etcd::Value;
-use crate::profile::{ConfigStyle, Node, Profile};
+use crate::profile::{ConfigStyle, Node, Profile, UrlHost};
 
 /// One option by etcd's own name; a nested key of the config file has a dot.
 #[derive(Clone, Debug, Serialize)]
@@ -29,6 +29,8 @@ pub enum Origin {
     Kiln(&'static str),
     /// `[etcd.config]`, with the line.
     Profile { line: usize },
+    /// `--set` on the command line.
+    CommandLine,
 }
 
 impl fmt::Display for Origin {
@@ -36,6 +38,7 @@ impl fmt::Display for Origin {
         match self {
             Origin::Kiln(why) => write!(f, "kiln: {why}"),
             Origin::Profile { line } => write!(f, "profile: line {line}"),
+            Origin::CommandLine => f.write_str("--set"),
         }
     }
 }
@@ -58,7 +61,7 @@ pub fn of_node(node: &Node, certificates: &[CertificateSpec], around: &Around<'_
         let setting = Setting {
             key: option.key.clone(),
             value: option.value.clone(),
-            origin: Origin::Profile { line: option.line },
+            origin: option.line.map_or(Origin::CommandLine, |line| Origin::Profile { line }),
         };
         // The profile may override a default such as a corruption check, but not the identity of the member: those
         // keys were refused when the profile was read.
@@ -102,6 +105,9 @@ fn own(node: &Node, certificates: &[CertificateSpec], around: &Around<'_>) -> Ve
     let (client_port, peer_port) = (instance.client_port, instance.peer_port);
     let text = |text: String| Value::Text(text);
     let address = "the node's address";
+    let service = &profile.etcd.service;
+    let advertised = |host, port| text(url::of_node(node, cluster.domain.as_ref(), host, port));
+    let why = |host, key| if host == UrlHost::Fqdn { key } else { address };
     let mut own = vec![
         ("name", text(node.name.to_string()), "the node's name"),
         ("data-dir", text(profile.etcd.data_dir.absolute()), "etcd.data-dir"),
@@ -111,12 +117,28 @@ fn own(node: &Node, certificates: &[CertificateSpec], around: &Around<'_>) -> Ve
             text(format!("{},{}", url(node.address, client_port), url(loopback(node.address), client_port))),
             "the node's address and loopback",
         ),
-        ("initial-advertise-peer-urls", text(url(node.address, peer_port)), address),
-        ("advertise-client-urls", text(url(node.address, client_port)), address),
+        (
+            "initial-advertise-peer-urls",
+            advertised(service.peer_url, peer_port),
+            why(service.peer_url, "etcd.peer-url"),
+        ),
+        (
+            "advertise-client-urls",
+            advertised(service.client_url, client_port),
+            why(service.client_url, "etcd.client-url"),
+        ),
         ("initial-cluster", text(initial_cluster.to_owned()), "all nodes"),
         ("initial-cluster-token", text(cluster.token.to_string()), "cluster.token or the keystore"),
         ("initial-cluster-state", text("new".into()), "initial members"),
     ];
+    if let Some(wal) = &instance.wal_directory {
+        own.push(("wal-dir", text(wal.absolute()), "etcd.wal-dir"));
+    }
+    if let Some(port) = instance.metrics_port {
+        let at = |address| with_scheme("http", address, port);
+        let urls = format!("{},{}", at(node.address), at(loopback(node.address)));
+        own.push(("listen-metrics-urls", text(urls), "etcd.metrics-port"));
+    }
     own.extend(transport_security(profile, certificates));
     own.extend(
         profile

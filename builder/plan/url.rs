@@ -2,9 +2,33 @@
 
 use std::net::IpAddr;
 
+use crate::profile::{Node, UrlHost};
+use crate::values::Domain;
+
 /// `https://10.0.0.11:2379`; an IPv6 address is in brackets.
 pub fn url(address: IpAddr, port: u16) -> String {
-    format!("https://{}", std::net::SocketAddr::new(address, port))
+    with_scheme("https", address, port)
+}
+
+/// `http://10.0.0.11:2381`.
+pub fn with_scheme(scheme: &str, address: IpAddr, port: u16) -> String {
+    format!("{scheme}://{}", std::net::SocketAddr::new(address, port))
+}
+
+/// The URL of a node's port, by its address or by its name.
+pub fn of_node(node: &Node, domain: Option<&Domain>, host: UrlHost, port: u16) -> String {
+    match host {
+        UrlHost::Address => url(node.address, port),
+        UrlHost::Fqdn => format!("https://{}:{port}", fqdn(node, domain)),
+    }
+}
+
+/// `cp-a.kloud.lan`; without a domain the name alone.
+pub fn fqdn(node: &Node, domain: Option<&Domain>) -> String {
+    match domain {
+        Some(domain) => format!("{}.{domain}", node.name),
+        None => node.name.to_string(),
+    }
 }
 
 /// The loopback address of the same family.

@@ -82,6 +82,7 @@ impl View<'_> {
                 "address": node.address,
                 "mac": node.mac,
                 "member_id": known(node.member_id.to_string()),
+                "unit": node.unit,
                 "peer_url": node.peer_url,
                 "client_url": node.client_url,
                 "config": node.settings.iter().map(|setting| json!({
@@ -112,6 +113,9 @@ impl View<'_> {
         writeln!(f, "\nnode {} ({})", node.name, node.fqdn)?;
         writeln!(f, "  address    {}  mac {}", node.address, node.mac)?;
         writeln!(f, "  member ID  {}", self.identity(node.member_id.to_string()))?;
+        if node.unit != "etcd.service" {
+            writeln!(f, "  unit       {}", node.unit)?;
+        }
         writeln!(f, "  clients    {}", node.client_url)?;
         writeln!(f, "  peers      {}", node.peer_url)?;
         writeln!(f, "  certificates")?;

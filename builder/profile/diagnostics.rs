@@ -31,14 +31,19 @@ impl<'t> Diagnostics<'t> {
         Self { texts, mistakes: Vec::new(), warnings: Vec::new(), marks: Marks::default() }
     }
 
-    pub fn line(&self, span: &Span) -> usize {
-        self.texts.position(span.start).1
+    /// From 1; `None` in a setting of the command line.
+    pub fn line(&self, span: &Span) -> Option<usize> {
+        let is_setting = self.texts.file(span.start).is_some_and(|file| file.is_setting);
+        (!is_setting).then(|| self.texts.position(span.start).1)
     }
 
-    /// `FILE:LINE`, for findings after the profile has been read.
+    /// `FILE:LINE`, or the setting, for findings after the profile has been read.
     pub fn place(&self, span: &Span) -> String {
-        let (path, line, _) = self.texts.position(span.start);
-        format!("{path}:{line}")
+        let path = self.texts.position(span.start).0;
+        match self.line(span) {
+            Some(line) => format!("{path}:{line}"),
+            None => path.to_owned(),
+        }
     }
 
     /// The directory to which relative paths at a place in the profile refer.
@@ -56,7 +61,7 @@ impl<'t> Diagnostics<'t> {
     }
 
     pub fn warn(&mut self, span: Option<&Span>, text: impl Into<String>) {
-        let line = span.map(|span| self.line(span));
+        let line = span.and_then(|span| self.line(span));
         let file = span.map_or(self.texts.name(), |span| self.texts.position(span.start).0).to_owned();
         self.warnings.push(Warning { text: text.into(), file, line });
     }

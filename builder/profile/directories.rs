@@ -103,6 +103,9 @@ const KEYS: [&str; 5] = ["etc/", "etc/kubernetes/", "etc/kubernetes/pki/", "etc/
 /// Kiln's own files beside the keys.
 const CONFIG: [&str; 3] = ["etc/etcd/etcd.conf", "etc/etcd/etcd.env", "etc/etcd/etcdctl.env"];
 
+/// The names of these files.
+pub(super) const CONFIG_FILES: [&str; 3] = ["etcd.conf", "etcd.env", "etcdctl.env"];
+
 /// An absolute path in the guest.
 pub(super) fn guest_path(text: &str) -> Result<GuestPath, Invalid> {
     match text.strip_prefix('/') {
@@ -145,6 +148,21 @@ pub(super) fn keys(text: &str) -> Result<GuestPath, Invalid> {
         None => Err(Invalid(
             "other programs use this directory; use /etc/etcd or a directory in it, one named etcd in /etc/ssl, /etc/pki or \
              /etc/kubernetes/pki, or one below /var/lib, /srv or /opt"
+                .into(),
+        )),
+    }
+}
+
+/// `config-dir`: a directory for etcd below /etc, whose files everyone may read.
+pub(super) fn config(text: &str) -> Result<GuestPath, Invalid> {
+    let path = plain(text)?;
+    let of_etcd =
+        |place: &str| path.as_str().strip_prefix(place).is_some_and(|rest| rest.starts_with("etcd"));
+    match KEYS.into_iter().any(of_etcd) {
+        true => Ok(path),
+        false => Err(Invalid(
+            "use /etc/etcd or a directory in it, or one whose name begins with etcd in /etc, /etc/ssl, /etc/pki or \
+             /etc/kubernetes"
                 .into(),
         )),
     }

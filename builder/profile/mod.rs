@@ -20,6 +20,8 @@ mod release;
 mod rules;
 pub(crate) mod schema;
 mod sections;
+mod service;
+mod setting;
 mod source;
 mod span;
 mod syntax;
@@ -28,6 +30,7 @@ mod tests;
 mod texts;
 mod types;
 mod unique;
+mod unit_lines;
 mod written;
 
 pub use embedded::{embedded, names};
@@ -38,14 +41,16 @@ pub(crate) use nodes::check_member_name;
 pub(crate) use private::Lines;
 pub use published::{json_schema, markdown};
 pub use read::{extends, read};
+pub(crate) use service::Service;
 pub(crate) use source::MAX_PROFILE_BYTES;
 pub use source::Source;
 pub(crate) use span::Span;
 pub use types::{Algorithm, Profile};
 pub(crate) use types::{
     Binaries, Bundle, Certificates, Cluster, Compression, ConfigStyle, Etcd, Login, Machine, Network, Node,
-    OptionSet, Pki,
+    OptionSet, Pki, Restart, UrlHost,
 };
+pub(crate) use unit_lines::UnitSettings;
 pub(crate) use written::Written;
 
 /// The client certificate that every bundle has: its name and its common name.

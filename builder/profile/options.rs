@@ -18,7 +18,7 @@ const NESTED: [&str; 3] = ["client-transport-security", "peer-transport-security
 const OWNED: [(&str, &str); 28] = [
     ("name", "give the node its name in [[node]]"),
     ("data-dir", "write it as data-dir in [etcd]"),
-    ("wal-dir", "Kiln creates one directory for etcd's data, data-dir in [etcd]; omit it"),
+    ("wal-dir", "write it as wal-dir in [etcd]"),
     ("listen-peer-urls", "give the node its address in [[node]]"),
     ("listen-client-urls", "give the node its address in [[node]]"),
     ("advertise-client-urls", "give the node its address in [[node]]"),

@@ -30,7 +30,7 @@ fn takes(key: &Key, carriers: &[Carrier]) -> String {
         ValueKind::Schema => "number".to_owned(),
         ValueKind::Texts => "strings".to_owned(),
         ValueKind::Carriers => words(&names(carriers)),
-        ValueKind::Options => "table".to_owned(),
+        ValueKind::Options | ValueKind::Table | ValueKind::Lines => "table".to_owned(),
     }
 }
 
@@ -58,7 +58,8 @@ pub fn json_schema(carriers: &[Carrier]) -> Value {
     let mut in_tables = Map::new();
     let mut headers: Vec<&str> = KEYS.iter().map(|key| key.table).filter(|table| !table.is_empty()).collect();
     headers.dedup();
-    for header in headers {
+    // A table in a table is a property of that.
+    for header in headers.into_iter().filter(|header| !header.contains('.')) {
         let name = header.trim_matches(['[', ']']);
         let table = object(header, carriers);
         let missing = required(header);
@@ -111,6 +112,10 @@ fn property(key: &Key, carriers: &[Carrier]) -> Value {
         ValueKind::Texts => several(json!({ "type": "string" })),
         ValueKind::Carriers => several(json!({ "enum": names(carriers) })),
         ValueKind::Options => json!({ "type": "object" }),
+        ValueKind::Table => object(&key.below(), carriers),
+        ValueKind::Lines => {
+            json!({ "type": "object", "additionalProperties": several(json!({ "type": "string" })) })
+        }
     };
     property["description"] = json!(key.about);
     if let Usual::Is(text) = key.usual {
@@ -129,7 +134,7 @@ mod tests {
     use crate::etcd::Release;
     use crate::values::{Arch, example_carriers};
 
-    const LEAST: &str = "schema = 1\n[cluster]\nname = \"a\"\n[network]\ncidr = \"10.0.0.0/24\"\n[[node]]\nname = \"b\"\n\
+    const LEAST: &str = "schema = 1\n[cluster]\nname = \"a\"\ndomain = \"lan\"\n[network]\ncidr = \"10.0.0.0/24\"\n[[node]]\nname = \"b\"\n\
                          address = \"10.0.0.10\"\n";
 
     /// Reads a profile with a line added to one of its tables.

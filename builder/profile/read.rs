@@ -1,5 +1,7 @@
 //! Reading a profile: its texts, the mistakes in them, and their values.
 
+use std::collections::BTreeMap;
+
 use super::diagnostics::{Diagnostics, Warning};
 use super::finding::Marks;
 use super::mistake::Mistake;
@@ -9,7 +11,7 @@ use super::span::Span;
 use super::texts::Texts;
 use super::types::Profile;
 use super::written::Written;
-use super::{EXTENDS, private, sections, syntax};
+use super::{EXTENDS, private, sections, setting, syntax};
 use crate::etcd::Release;
 use crate::values::{self, Arch, Carrier};
 
@@ -41,12 +43,16 @@ pub fn read(
         texts.hide_all();
         return Err(Mistakes::new(texts, mistakes));
     }
+    let refused = push_settings(&mut texts, source);
     let (mut secrets, mut digests) = (Vec::new(), Vec::new());
     let mut profile = None;
     let mut warnings = Vec::new();
     let mut marks = Marks::default();
     let alone = texts.alone();
-    let (documents, mut mistakes) = parse_all(&alone);
+    let (files, settings) = alone.split_at(source.chain().count());
+    let (mut documents, mut mistakes) = parse_all(files);
+    mistakes.extend(apply(&mut documents, settings, &refused));
+    mistakes.extend(refused.into_iter().flatten());
     if let Some(document) = &documents {
         (secrets, digests) = (document.private_keys(), document.digests());
         let mut diagnostics = Diagnostics::new(&texts);
@@ -70,6 +76,43 @@ pub fn read(
         }
         _ => Err(Mistakes::new(texts, mistakes).marked(marks)),
     }
+}
+
+/// Appends each setting to the texts; with the mistake of each that no profile can have.
+fn push_settings(texts: &mut Texts, source: &Source) -> Vec<Option<Mistake>> {
+    let mut refused = Vec::new();
+    let mut keys: BTreeMap<&str, Span> = BTreeMap::new();
+    for set in &source.settings {
+        let (line, wrong) = setting::line(set);
+        let start = texts.push_setting(set, &line);
+        let span = start..start + set.key().len();
+        let twice = keys.get(set.key()).map(|first| {
+            Mistake::new(span.clone(), format!("{} is set twice", set.key()))
+                .other(first.clone(), "first here")
+                .help("omit one of the two")
+        });
+        keys.entry(set.key()).or_insert(span);
+        refused.push(wrong.map(|wrong| wrong.moved(start)).or(twice));
+    }
+    refused
+}
+
+/// Merges the settings into the document, except those that are refused; returns the mistakes in their syntax.
+fn apply<'t>(
+    document: &mut Option<syntax::Document<'t>>,
+    settings: &'t [String],
+    refused: &[Option<Mistake>],
+) -> Vec<Mistake> {
+    let mut mistakes = Vec::new();
+    for (text, _) in settings.iter().zip(refused).filter(|(_, refused)| refused.is_none()) {
+        let (set, mut wrong) = syntax::parse(text);
+        match (document.as_mut(), set) {
+            (Some(document), Some(set)) if wrong.is_empty() => document.set(set),
+            _ => {}
+        }
+        mistakes.append(&mut wrong);
+    }
+    mistakes
 }
 
 /// The documents merged into one, as far as they can be parsed: values in earlier ones take precedence.

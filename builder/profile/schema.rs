@@ -1,7 +1,11 @@
 //! Every key that a profile may have, as data: the source of the reader, "did you mean", the README's table and the
 //! JSON Schema.
 
-use super::types::{Algorithm, Binaries, Certificates, Compression, ConfigStyle, Machine, Network};
+use super::service::PORTS;
+use super::types::{
+    Algorithm, Binaries, Certificates, Compression, ConfigStyle, Machine, Network, Restart, UrlHost,
+};
+use super::unit_lines::LIMIT_NOFILE;
 use crate::values::Arch;
 
 /// A key of a profile.
@@ -32,6 +36,10 @@ pub enum ValueKind {
     Carriers,
     /// A table of etcd's own options.
     Options,
+    /// A table with keys of its own, which are rows of their own.
+    Table,
+    /// A table of lines for a section of a systemd unit.
+    Lines,
 }
 
 /// The value of a key that is not written.
@@ -47,7 +55,7 @@ pub enum Usual {
 }
 
 use Usual::{Follows, Is, Required};
-use ValueKind::{Bool, Carriers, Choice, Number, Options, Schema, Text, Texts};
+use ValueKind::{Bool, Carriers, Choice, Lines, Number, Options, Schema, Table, Text, Texts};
 
 const fn key(
     table: &'static str,
@@ -181,6 +189,53 @@ pub static KEYS: &[Key] = &[
         Is("/usr/local/bin"),
         "directory of etcd and etcdctl; also `/opt/bin` or `/opt/NAME/bin`",
     ),
+    key(
+        "[etcd]",
+        "unit",
+        Text,
+        Is("etcd"),
+        "name of the systemd unit, without `.service`; `{{node}}`, `{{index}}`, `{{cluster}}` are filled in",
+    ),
+    key("[etcd]", "user", Text, Is("etcd"), "account that etcd runs as, made on the node"),
+    key("[etcd]", "client-port", number(PORTS), Is("2379"), "port for clients"),
+    key("[etcd]", "peer-port", number(PORTS), Is("2380"), "port for the other members"),
+    key(
+        "[etcd]",
+        "metrics-port",
+        number(PORTS),
+        Usual::None,
+        "port for metrics and health by HTTP, on the node's address and loopback",
+    ),
+    key(
+        "[etcd]",
+        "client-url",
+        Choice(UrlHost::NAMES),
+        Is("address"),
+        "host in the URL that clients get; `fqdn` needs `[cluster] domain`",
+    ),
+    key(
+        "[etcd]",
+        "peer-url",
+        Choice(UrlHost::NAMES),
+        Is("address"),
+        "host in the URL that a member gives its peers",
+    ),
+    key(
+        "[etcd]",
+        "initial-cluster",
+        Choice(UrlHost::NAMES),
+        Follows("`peer-url`"),
+        "hosts in `initial-cluster`; the members' IDs follow from it",
+    ),
+    key(
+        "[etcd]",
+        "config-dir",
+        Text,
+        Is("/etc/etcd"),
+        "directory of etcd.conf or etcd.env, and etcdctl.env, below /etc",
+    ),
+    key("[etcd]", "wal-dir", Text, Usual::None, "directory of etcd's log, apart from `data-dir`"),
+    key("[etcd]", "service", Table, Usual::None, "a table, `[etcd.service]`: settings of etcd's unit"),
     key("[etcd]", "accept-risk", Texts, Usual::None, "refused releases to build with anyway"),
     key(
         "[etcd]",
@@ -189,6 +244,25 @@ pub static KEYS: &[Key] = &[
         Usual::None,
         "a table, `[etcd.config]`: any option of exactly that release, by etcd's own name",
     ),
+    key(
+        "[etcd.service]",
+        "restart",
+        Choice(Restart::NAMES),
+        Is("always"),
+        "when systemd starts etcd again after it has ended",
+    ),
+    key("[etcd.service]", "restart-sec", Text, Is("5s"), "time before that, as in `500ms`, `10s`, `1min`"),
+    key("[etcd.service]", "limit-nofile", number(LIMIT_NOFILE), Is("65536"), "open files and connections"),
+    key("[etcd.service]", "description", Text, Follows("from the names"), "description of the unit"),
+    key(
+        "[etcd.service]",
+        "unit",
+        Lines,
+        Usual::None,
+        "a table: further lines for `[Unit]`, as in `Documentation = \"https://…\"`; a list for several",
+    ),
+    key("[etcd.service]", "service", Lines, Usual::None, "the same for `[Service]`, as in `Nice = \"-5\"`"),
+    key("[etcd.service]", "install", Lines, Usual::None, "the same for `[Install]`"),
     key(
         "[machine]",
         "base",
@@ -249,6 +323,11 @@ pub(super) fn names(table: &str) -> Vec<&'static str> {
 }
 
 impl Key {
+    /// The header of the table that this key is: `[etcd.service]`.
+    pub fn below(&self) -> String {
+        format!("[{}.{}]", self.table.trim_matches(['[', ']']), self.name)
+    }
+
     /// `[cluster] name`, or `schema` alone.
     pub fn path(&self) -> String {
         format!("{} {}", self.table, self.name).trim_start().to_owned()

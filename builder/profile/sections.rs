@@ -14,6 +14,7 @@ use super::source::Source;
 use super::{
     Algorithm, Binaries, Bundle, Certificates, Cluster, Compression, ConfigStyle, EXTENDS, Etcd, Login,
     Machine, Pki, Profile, SCHEMA, Span, Written, directories, network, nodes, options, programs, release,
+    service,
 };
 use crate::etcd::Release;
 use crate::values::{
@@ -50,7 +51,8 @@ pub(super) fn profile(
     }
     let clients = clients.into_iter().map(Spanned::into_inner).collect();
     let table = top.table(diagnostics, "etcd", "[etcd]");
-    let mut etcd = etcd(diagnostics, &table, &nodes, network.as_ref(), available, pki.as_ref());
+    let mut etcd =
+        etcd(diagnostics, &table, cluster.as_ref(), &nodes, network.as_ref(), available, pki.as_ref());
     let names_bin_dir = table.has("bin-dir");
     table.finish(diagnostics);
     let table = top.table(diagnostics, "machine", "[machine]");
@@ -64,7 +66,13 @@ pub(super) fn profile(
         etcd.bin_dir = programs::usual(&bundle.carriers)?;
     }
     top.finish(diagnostics);
-    check_login(diagnostics, &machine, login_place, &bundle, carriers);
+    check_login(diagnostics, &machine, login_place.clone(), &bundle, carriers);
+    if let (Some(login), Some(etcd)) = (&machine.login, &etcd)
+        && login.user.as_str() == etcd.service.user.as_str()
+    {
+        let reason = format!("the account {} is etcd's own ([etcd] user)", login.user);
+        diagnostics.mistake(Mistake::new(login_place, reason).help("choose another login-user, such as ops"));
+    }
     let network = network?.network;
     Some(Profile {
         name: name?,
@@ -156,6 +164,7 @@ fn cluster(diagnostics: &mut Diagnostics, table: &Section) -> (Option<Cluster>, 
 fn etcd(
     diagnostics: &mut Diagnostics,
     table: &Section,
+    cluster: Option<&Cluster>,
     nodes: &nodes::Nodes,
     network: Option<&network::Placed>,
     available: &[(Release, Arch)],
@@ -173,12 +182,20 @@ fn etcd(
     if let Some(chosen) = &chosen {
         release::judge(diagnostics, chosen, nodes.count, &accepted);
     }
+    let beside = service::Beside {
+        cluster,
+        nodes: &nodes.list,
+        pki: pki.map(|(pki, _)| pki),
+        data_dir: data_dir.as_ref(),
+    };
+    let service = service::service(diagnostics, table, &beside);
     let config = table.table(diagnostics, "config", "[etcd.config]");
     let release = chosen.as_ref().map(|chosen| chosen.release);
     let around = Around {
         style: config_style,
         leaf: pki.map(|(pki, _)| pki.leaf_algorithm),
         data_dir: data_dir.as_ref(),
+        service: service.as_ref(),
         nodes: &nodes.list,
         cidr: network.map(|placed| placed.network.cidr),
     };
@@ -192,6 +209,7 @@ fn etcd(
         config_style,
         data_dir: data_dir?,
         bin_dir: bin_dir?,
+        service: service?,
         options,
     })
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::mistake::Mistake;
 use super::private::Lines;
-use crate::values::Digest;
+use crate::values::{Digest, Setting};
 
 /// The source of a profile.
 #[derive(Clone, Debug)]
@@ -21,6 +21,8 @@ pub struct Source {
     pub lines: Lines,
     /// Its base profile, if it names one, or the reason why that cannot be read.
     pub base: Option<Result<Box<Source>, String>>,
+    /// Keys that the command line sets: they take precedence over the files.
+    pub settings: Vec<Setting>,
 }
 
 impl Source {
@@ -33,12 +35,15 @@ impl Source {
             directory: path.parent().map(Path::to_owned).unwrap_or_default(),
             lines: Lines::Shown,
             base: None,
+            settings: Vec::new(),
         }
     }
 
-    /// Of its bytes and those of its base profiles.
+    /// Of its bytes, those of its base profiles, and the settings.
     pub fn digest(&self) -> Digest {
-        let digests: Vec<_> = self.chain().map(|source| Digest::of(&source.bytes).to_string()).collect();
+        let files = self.chain().map(|source| Digest::of(&source.bytes).to_string());
+        let settings = self.settings.iter().map(|set| format!("{}={}", set.key(), set.value()));
+        let digests: Vec<_> = files.chain(settings).collect();
         Digest::of(digests.join("\n").as_bytes())
     }
 

@@ -30,6 +30,12 @@ impl<'t> Document<'t> {
         join(&mut self.0, std::mem::take(&mut base.0));
     }
 
+    /// Merges a document that takes precedence: tables are merged recursively, and keep their places; everything else
+    /// is replaced.
+    pub fn set(&mut self, mut over: Document<'t>) {
+        replace(&mut self.0, std::mem::take(&mut over.0));
+    }
+
     /// The places where `[etcd] sha256` pins release files: hex digits that are not secret.
     pub fn digests(&self) -> Vec<Span> {
         let etcd = self.0.get("etcd").map(toml::Spanned::get_ref);
@@ -68,6 +74,23 @@ fn join<'t>(own: &mut DeTable<'t>, base: DeTable<'t>) {
             }
             Some(_) => {}
             None => {
+                own.insert(key, value);
+            }
+        }
+    }
+}
+
+/// Recurses no deeper than `MAX_DEPTH`; deeper documents are refused.
+fn replace<'t>(own: &mut DeTable<'t>, over: DeTable<'t>) {
+    for (key, value) in over {
+        match (own.get_mut(key.get_ref().as_ref()).map(toml::Spanned::get_mut), value.get_ref()) {
+            (Some(DeValue::Table(own)), DeValue::Table(_)) => {
+                if let DeValue::Table(over) = value.into_inner() {
+                    replace(own, over);
+                }
+            }
+            (Some(own), _) => *own = value.into_inner(),
+            (None, _) => {
                 own.insert(key, value);
             }
         }

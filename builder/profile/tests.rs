@@ -204,7 +204,7 @@ fn everything_that_a_profile_can_say_is_read() {
     "#;
     let (profile, _) = accepted(text);
     let options: Vec<_> =
-        profile.etcd.options.iter().map(|o| (o.key.as_str(), o.value.to_flag(), o.line)).collect();
+        profile.etcd.options.iter().map(|o| (o.key.as_str(), o.value.to_flag(), o.line.unwrap())).collect();
     let want = [
         ("snapshot-count", "10000", 14),
         ("heartbeat-interval", "250", 15),
@@ -346,4 +346,30 @@ proptest! {
         }
         survive(bytes);
     }
+}
+
+#[test]
+fn a_setting_takes_precedence_over_the_files() {
+    let least = with_nodes("[cluster]\nname = \"a\"", 1);
+    let mut source =
+        source(&format!("{least}[etcd]\nversion = \"3.5.33\"\n[etcd.config]\npre-vote = true\n"));
+    let set = [
+        "etcd.version=3.5.16",
+        "etcd.accept-risk=3.5.16",
+        "machine.memory-mib=2048",
+        "etcd.config.heartbeat-interval=250",
+    ];
+    source.settings = set.into_iter().map(|set| set.parse().unwrap()).collect();
+    let (profile, _) = read(&source, &[], &example_carriers()).unwrap();
+    assert_eq!(profile.etcd.release, Release::new(3, 5, 16));
+    assert_eq!(profile.machine.memory_mib, 2048);
+    let options =
+        profile.etcd.options.iter().map(|option| (option.key.as_str(), option.line, &*option.place));
+    let places = [
+        ("pre-vote", Some(13), "profiles/ha3.toml:13"),
+        ("heartbeat-interval", None, "--set etcd.config.heartbeat-interval"),
+    ];
+    assert_eq!(options.collect::<Vec<_>>(), places);
+    let unset = Source { settings: Vec::new(), ..source.clone() };
+    assert_ne!(source.digest(), unset.digest());
 }

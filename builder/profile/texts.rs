@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::private::{Lines, hex, is_profile};
 use super::source::Source;
 use super::span::{Span, position};
-use crate::values::{hide, printable};
+use crate::values::{Setting, hide, printable};
 
 /// The texts of a profile and of its bases, one after another, so that a single offset is a place in one of them.
 #[derive(Clone, Debug, Default)]
@@ -17,29 +17,53 @@ pub(super) struct Texts {
 /// One of the texts.
 #[derive(Clone, Debug)]
 pub(super) struct File {
-    /// As shown to the user.
+    /// As shown to the user; `--set etcd.version` for a setting.
     pub path: String,
     pub directory: PathBuf,
     pub lines: Lines,
     /// Its range in the concatenation.
     pub span: Span,
+    /// Whether it is a setting of the command line, which has no lines.
+    pub is_setting: bool,
 }
 
 impl Texts {
     /// Appends a text; returns its offset.
     pub fn push(&mut self, source: &Source, text: &str) -> usize {
+        let span = self.append(text);
+        let start = span.start;
+        self.files.push(File {
+            path: printable(&source.path).into_owned(),
+            directory: source.directory.clone(),
+            lines: if is_profile(text) { source.lines } else { Lines::Foreign },
+            span,
+            is_setting: false,
+        });
+        start
+    }
+
+    /// Appends a key that the command line sets, after all files; returns its offset. Paths in it are relative to the
+    /// working directory.
+    pub fn push_setting(&mut self, setting: &Setting, text: &str) -> usize {
+        let span = self.append(text);
+        let start = span.start;
+        self.files.push(File {
+            path: format!("--set {}", setting.key()),
+            directory: PathBuf::new(),
+            lines: Lines::Shown,
+            span,
+            is_setting: true,
+        });
+        start
+    }
+
+    fn append(&mut self, text: &str) -> Span {
         if !self.files.is_empty() {
             self.whole.push('\n');
         }
         let start = self.whole.len();
         self.whole.push_str(text);
-        self.files.push(File {
-            path: printable(&source.path).into_owned(),
-            directory: source.directory.clone(),
-            lines: if is_profile(text) { source.lines } else { Lines::Foreign },
-            span: start..self.whole.len(),
-        });
-        start
+        start..self.whole.len()
     }
 
     pub fn whole(&self) -> &str {

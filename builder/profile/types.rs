@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::Serialize;
 
+use super::service::Service;
 use super::written::Written;
 use crate::etcd::{Release, Value, judge, keys};
 use crate::values::{
@@ -70,6 +71,8 @@ pub struct Etcd {
     pub data_dir: GuestPath,
     /// The directory of etcd, etcdctl and etcdutl in the guest: `usr/local/bin`.
     pub bin_dir: GuestPath,
+    /// Unit, account, ports, URLs and directories of the members.
+    pub service: Service,
     /// The `[etcd.config]` table in the order of the file, checked against the keys of this release.
     pub options: Vec<OptionSet>,
 }
@@ -81,9 +84,9 @@ pub struct OptionSet {
     pub key: String,
     /// With etcd's type for the key.
     pub value: Value,
-    /// Line in the profile, from 1.
-    pub line: usize,
-    /// `FILE:LINE` of its value.
+    /// Line in the profile, from 1; `None` where `--set` gives it.
+    pub line: Option<usize>,
+    /// `FILE:LINE` of its value, or the setting.
     pub place: String,
 }
 
@@ -107,6 +110,27 @@ pub enum ConfigStyle {
     Flags,
     /// `ETCD_*` variables in `/etc/etcd/etcd.env`.
     Env,
+}
+
+/// The host in a member's URLs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UrlHost {
+    /// The node's address.
+    Address,
+    /// `NODE.DOMAIN`.
+    Fqdn,
+}
+
+/// When systemd starts etcd again after it has ended (systemd.service(5), `Restart=`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Restart {
+    Always,
+    OnFailure,
+    OnAbnormal,
+    OnAbort,
+    OnWatchdog,
+    OnSuccess,
+    No,
 }
 
 /// `[network]`.
@@ -300,5 +324,10 @@ choices! {
     Algorithm { P256 = "p256", P384 = "p384", P521 = "p521", Ed25519 = "ed25519" }
     Certificates { PerUse = "per-use", OnePerNode = "one-per-node" }
     Compression { Gzip = "gzip", Zstd = "zstd" }
+    UrlHost { Address = "address", Fqdn = "fqdn" }
+    Restart {
+        Always = "always", OnFailure = "on-failure", OnAbnormal = "on-abnormal", OnAbort = "on-abort",
+        OnWatchdog = "on-watchdog", OnSuccess = "on-success", No = "no"
+    }
     Binaries { Embedded = "embedded", Shared = "shared" }
 }

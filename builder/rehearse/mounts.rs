@@ -77,17 +77,16 @@ pub fn tmpfiles(root: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The files of a booted system besides those of the bundle: /proc, /dev, /tmp, /run, a hosts file, and for a
-/// dynamically linked program this machine's libraries.
-pub fn furnish(root: &Path, name: &str, libraries: bool) -> Result<()> {
+/// The files of a booted system besides those of the bundle: /proc, /dev, /tmp, /run, a hosts file with these lines,
+/// and for a dynamically linked program this machine's libraries.
+pub fn furnish(root: &Path, hosts: &str, libraries: bool) -> Result<()> {
     for (path, mode) in
         [("/proc", 0o555), ("/dev", 0o755), ("/run", 0o755), ("/tmp", 0o1777), ("/var/tmp", 0o1777)]
     {
         directory(root, path, mode)?;
     }
     if inside(root, "/etc/hosts")?.is_none() {
-        let text = format!("127.0.0.1 localhost\n::1 localhost\n127.0.1.1 {name}\n");
-        disk::write_whole(&directory(root, "/etc", 0o755)?.join("hosts"), text.as_bytes(), Mode::FILE)?;
+        disk::write_whole(&directory(root, "/etc", 0o755)?.join("hosts"), hosts.as_bytes(), Mode::FILE)?;
     }
     mount(Path::new("/proc"), &root.join("proc"))?;
     let dev = root.join("dev");

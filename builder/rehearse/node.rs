@@ -84,12 +84,23 @@ pub fn prepare(
     }
     let borrows_libraries = linkage::is_dynamic(&binary)?;
     mounts::own(&root)?;
-    mounts::furnish(&root, node.name.as_str(), borrows_libraries)?;
+    mounts::furnish(&root, &names(manifest, node), borrows_libraries)?;
     let journal = journald::bind(&root)?;
     let spare = scratch.join("spare").join(node.name.as_str());
     mounts::protect(&root, &spare, &service.sandbox, &service.account)
         .doing(|| format!("applying the unit's sandbox to the files of {}", node.name))?;
     Ok(Stage { name: node.name.to_string(), root, service, journal, borrows_libraries })
+}
+
+/// The lines of the node's hosts file: its own name, and the names in the members' URLs, which it gets at its boot.
+fn names(manifest: &Manifest, node: &manifest::Node) -> String {
+    let mut lines = format!("127.0.0.1 localhost\n::1 localhost\n127.0.1.1 {}\n", node.name);
+    for node in &manifest.nodes {
+        let names: BTreeSet<_> =
+            node.peer_urls.iter().chain(&node.client_urls).filter_map(|url| url.name()).collect();
+        names.into_iter().for_each(|name| lines.push_str(&format!("{} {name}\n", node.address)));
+    }
+    lines
 }
 
 /// As an operator would: the layers that all nodes share, then the node's own overlay on top.

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use serde::Deserialize;
 
 use super::overlay::{Body, Overlay, OverlayFile, Source, body};
+use super::template::Template;
 use crate::failure::{Exit, Failure, Result};
 use crate::values::{GuestPath, Mode};
 
@@ -21,6 +22,9 @@ pub struct Embedded {
 /// All of them, by name.
 pub const EMBEDDED: &[Embedded] = include!(concat!(env!("OUT_DIR"), "/overlays.rs"));
 
+/// Where the units of an overlay are.
+const SYSTEM: &str = "etc/systemd/system";
+
 /// `overlay.toml`: properties that text files cannot express. A unit is enabled by one line here.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -34,6 +38,9 @@ struct Manifest {
     /// Symbolic links and their targets.
     #[serde(default)]
     link: BTreeMap<GuestPath, String>,
+    /// Files whose absolute path on a node is made from the plan, by a template.
+    #[serde(default)]
+    at: BTreeMap<GuestPath, String>,
 }
 
 /// Kiln's own overlays. They are parsed once per run: it takes two milliseconds, so a run that will need them may
@@ -58,17 +65,16 @@ impl Embedded {
             files.push(self.file(path, text, &manifest)?);
         }
         for unit in &manifest.enable {
-            files.push(self.enabled(unit)?);
+            files.push(self.enabled(unit, &manifest)?);
         }
         for (path, target) in &manifest.link {
-            files.push(OverlayFile {
-                path: path.clone(),
-                mode: Mode::FILE,
-                body: Body::Link(target.clone()),
-            });
+            let body = Body::Link(target.clone());
+            files.push(OverlayFile { path: path.clone(), at: None, mode: Mode::FILE, body });
         }
-        if let Some(path) = manifest.mode.keys().find(|path| !files.iter().any(|file| file.path == **path)) {
-            return Err(self.wrong("overlay.toml", &format!("it gives a mode to {path}, which is not there")));
+        let named = manifest.mode.keys().map(|path| ("a mode", path));
+        let mut named = named.chain(manifest.at.keys().map(|path| ("a place", path)));
+        if let Some((what, path)) = named.find(|(_, path)| !files.iter().any(|file| file.path == **path)) {
+            return Err(self.wrong("overlay.toml", &format!("it gives {what} to {path}, which is not there")));
         }
         Ok(Overlay {
             origin: format!("overlay {:?}", self.name),
@@ -85,11 +91,12 @@ impl Embedded {
         let body = body(&shown, Source::of(text.as_bytes().to_vec(), guest.is_some()))?;
         let path: GuestPath = self.path(guest.unwrap_or(path))?;
         let mode = manifest.mode.get(&path).copied().unwrap_or(Mode::FILE);
-        Ok(OverlayFile { path, mode, body })
+        let at = manifest.at.get(&path).map(|at| self.template(at)).transpose()?;
+        Ok(OverlayFile { path, at, mode, body })
     }
 
     /// The link with which systemd starts a unit with its target, as systemctl(1) enable makes it.
-    fn enabled(&self, unit: &str) -> Result<OverlayFile> {
+    fn enabled(&self, unit: &str, manifest: &Manifest) -> Result<OverlayFile> {
         let of_unit = |path: &str| {
             let name = path.strip_prefix("etc/systemd/system/").unwrap_or_default();
             name.strip_suffix(".hbs").unwrap_or(name) == unit
@@ -99,8 +106,21 @@ impl Embedded {
         let target = target.ok_or_else(|| {
             self.wrong("overlay.toml", &format!("{unit} is not in etc/systemd/system, or has no WantedBy="))
         })?;
-        let path = self.path(&format!("etc/systemd/system/{target}.wants/{unit}"))?;
-        Ok(OverlayFile { path, mode: Mode::FILE, body: Body::Link(format!("/etc/systemd/system/{unit}")) })
+        let path = self.path(&format!("{SYSTEM}/{target}.wants/{unit}"))?;
+        let own = manifest.at.get(&self.path(&format!("{SYSTEM}/{unit}"))?);
+        let (at, body) = match own {
+            Some(own) => {
+                let name = own.rsplit('/').next().unwrap_or(own);
+                let at = self.template(&format!("/{SYSTEM}/{target}.wants/{name}"))?;
+                (Some(at), Body::LinkTo(self.template(own)?))
+            }
+            None => (None, Body::Link(format!("/{SYSTEM}/{unit}"))),
+        };
+        Ok(OverlayFile { path, at, mode: Mode::FILE, body })
+    }
+
+    fn template(&self, text: &str) -> Result<Template> {
+        Template::new(&format!("overlays/{}/overlay.toml", self.name), text.to_owned())
     }
 
     fn path(&self, path: &str) -> Result<GuestPath> {
@@ -138,6 +158,7 @@ mod tests {
             .files
             .iter()
             .map(|file| match &file.body {
+                Body::LinkTo(target) => format!("{} -> {}", file.at.as_ref().unwrap().text(), target.text()),
                 Body::Link(target) => format!("{} -> {target}", file.path),
                 _ => format!("{} {}", file.path, file.mode),
             })
@@ -157,6 +178,7 @@ mod tests {
     fn what_an_overlay_does_not_have_is_named() {
         for (manifest, want) in [
             ("enable = [\"b.timer\"]", "b.timer is not in etc/systemd/system"),
+            ("at = { \"usr/x\" = \"/{{unit}}\" }", "a place to usr/x, which is not there"),
             ("mode = { \"usr/x\" = \"0755\" }", "a mode to usr/x, which is not there"),
             ("enabled = []", "unknown field"),
             ("mode = { \"../x\" = \"0755\" }", "overlays/own/overlay.toml"),

@@ -7,7 +7,7 @@ use super::overlay::{MAX_ENTRIES, Overlay};
 use super::programs::path;
 use super::renderer::{NodeKeys, Renderer};
 use super::template::{self, Context};
-use super::{config, unfit};
+use super::{config, unfit, values};
 use crate::failure::{Exit, Failure, Result};
 use crate::plan::Node;
 use crate::profile::{About, Finding};
@@ -66,12 +66,12 @@ fn lay(renderer: &Renderer<'_>, node: &Node, keys: Option<&NodeKeys<'_>>) -> Res
     let config = config::of_node(renderer.plan, node, &renderer.program())?;
     let mut tree = Tree::default();
     let origin = "etcd's configuration";
-    tree.insert(path(renderer.plan.instance.config_directory)?, Entry::directory(Mode::DIRECTORY, origin))?;
+    tree.insert(renderer.plan.instance.config_directory.clone(), Entry::directory(Mode::DIRECTORY, origin))?;
     if let Some((file, text)) = &config.file {
         tree.insert(path(file)?, Entry::file(text.clone().into_bytes(), Mode::FILE, origin))?;
     }
     renderer.insert_keys(&mut tree, node, keys)?;
-    let values = template::context(renderer.values(node, &config))?;
+    let values = template::context(values::of_node(renderer, node, &config))?;
     let programs = renderer.programs.iter().map(|name| path(&format!("{}/{name}", renderer.plan.bin_dir)));
     let mut laying = Laying {
         renderer,
@@ -97,8 +97,10 @@ struct Laying<'a> {
 impl Laying<'_> {
     fn lay(&mut self, overlay: &Overlay, values: &Context) -> Result<()> {
         for file in overlay.files() {
-            let entry = match file.entry(overlay, self.renderer.templates, values) {
-                Ok(entry) => entry,
+            let placed = file.place(self.renderer.templates, values);
+            let entry = file.entry(overlay, self.renderer.templates, values);
+            let (path, entry) = match placed.and_then(|path| Ok((path, entry?))) {
+                Ok(placed) => placed,
                 Err(failure) if failure.exit() == Exit::Profile => {
                     self.laid.findings.push(overlay.finding(failure.reason()));
                     continue;
@@ -111,10 +113,10 @@ impl Laying<'_> {
                 continue;
             }
             let finding = match overlay.directory.is_some() {
-                true => self.check_place(overlay, &file.path, &entry),
+                true => self.check_place(overlay, &path, &entry),
                 false => None,
             };
-            if let Some(finding) = finding.or_else(|| self.insert(overlay, &file.path, entry)) {
+            if let Some(finding) = finding.or_else(|| self.insert(overlay, &path, entry)) {
                 self.laid.findings.push(finding);
             }
         }
@@ -133,8 +135,8 @@ impl Laying<'_> {
             let finding = overlay.finding(reason).help(help);
             return Some(Finding { is_unsafe: true, ..finding });
         }
-        let data = &self.renderer.plan.data_dir;
-        if takes(data) {
+        let wal = &self.renderer.plan.instance.wal_directory;
+        if takes(&self.renderer.plan.data_dir) || wal.as_ref().is_some_and(takes) {
             let reason =
                 format!("/{path} in {} is etcd's data directory, or in it or above it", overlay.origin);
             let help = "use another path: etcd does not start if it finds foreign files there";
@@ -212,7 +214,13 @@ impl Laying<'_> {
 
     /// An overlay's files there have been refused already; this is about Kiln's own files.
     fn check_data_directory(&mut self) {
-        let data = &self.renderer.plan.data_dir;
+        let plan = self.renderer.plan;
+        for data in [&plan.data_dir].into_iter().chain(&plan.instance.wal_directory) {
+            self.check_own(data);
+        }
+    }
+
+    fn check_own(&mut self, data: &GuestPath) {
         let program = self.programs.iter().find(|program| program.is_within(data.as_str()));
         let tree = &self.laid.tree;
         let own =

@@ -11,6 +11,7 @@ mod scan;
 mod systemd;
 mod template;
 mod unfit;
+mod values;
 mod variables;
 
 pub use embedded::{EMBEDDED, embedded};

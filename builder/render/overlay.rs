@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::programs::path;
 use super::template::{self, Context, Template, Templates};
 use super::unfit::{self, Why};
 use crate::disk;
@@ -29,6 +30,8 @@ pub struct Overlay {
 
 pub(super) struct OverlayFile {
     pub path: GuestPath,
+    /// Its absolute path on a node, where that follows from the plan.
+    pub at: Option<Template>,
     pub mode: Mode,
     pub body: Body,
 }
@@ -37,6 +40,8 @@ pub(super) enum Body {
     Template(Template),
     Bytes(Arc<Blob>),
     Link(String),
+    /// A link whose target follows from the plan.
+    LinkTo(Template),
     Directory,
 }
 
@@ -180,7 +185,8 @@ impl Reading {
             disk::Kind::Directory => {
                 let known = known_mode(&guest);
                 let is_entry = is_last || known.is_none() && mode != Mode::DIRECTORY;
-                let file = OverlayFile { path: guest, mode: known.unwrap_or(mode), body: Body::Directory };
+                let file =
+                    OverlayFile { path: guest, at: None, mode: known.unwrap_or(mode), body: Body::Directory };
                 Ok(Some(is_entry.then_some(file)))
             }
             disk::Kind::File => {
@@ -223,7 +229,7 @@ impl Reading {
         }
         let source = Source::of(bytes, is_template);
         match body(&shown.display().to_string(), source) {
-            Ok(body) => Ok(Some(OverlayFile { path, mode, body })),
+            Ok(body) => Ok(Some(OverlayFile { path, at: None, mode, body })),
             Err(failure) if failure.exit() == Exit::Profile => {
                 self.overlay.findings.push(self.overlay.finding(failure.reason()));
                 Ok(None)
@@ -244,7 +250,8 @@ impl Reading {
                 format!("it points at {target}, which is on this machine")
             }
             Some(target) => {
-                return Some(OverlayFile { path, mode: Mode::FILE, body: Body::Link(target.to_owned()) });
+                let body = Body::Link(target.to_owned());
+                return Some(OverlayFile { path, at: None, mode: Mode::FILE, body });
             }
         };
         let help = "use the path that the target has on the node".into();
@@ -337,9 +344,11 @@ impl Overlay {
                 Body::Template(template) => ("template", Digest::of(template.text().as_bytes()).to_string()),
                 Body::Bytes(blob) => ("file", blob.digest().to_string()),
                 Body::Link(target) => ("link", target.clone()),
+                Body::LinkTo(target) => ("link to", target.text().to_owned()),
                 Body::Directory => ("directory", String::new()),
             };
-            text.push_str(&format!("{:?} {} {body:?}\n", file.path, file.mode));
+            let at = file.at.as_ref().map(Template::text).unwrap_or_default();
+            text.push_str(&format!("{:?} {at:?} {} {body:?}\n", file.path, file.mode));
         }
         Digest::of(text.as_bytes())
     }
@@ -368,6 +377,16 @@ impl Overlay {
 }
 
 impl OverlayFile {
+    /// Its path on one node.
+    ///
+    /// # Errors
+    /// Those of filling in the template; `Exit::Io` when its result is not a path.
+    pub fn place(&self, templates: &Templates, values: &Context) -> Result<GuestPath> {
+        let Some(at) = &self.at else { return Ok(self.path.clone()) };
+        let filled = templates.fill(at, values)?;
+        path(filled.trim_start_matches('/'))
+    }
+
     /// Its entry for one node.
     ///
     /// # Errors
@@ -379,6 +398,7 @@ impl OverlayFile {
             }
             Body::Bytes(blob) => Entry::shared(blob.clone(), self.mode, &overlay.origin),
             Body::Link(target) => Entry::link(target, &overlay.origin),
+            Body::LinkTo(target) => Entry::link(&templates.fill(target, values)?, &overlay.origin),
             Body::Directory => Entry::directory(self.mode, &overlay.origin),
         })
     }

@@ -2,16 +2,12 @@
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
-
 use super::overlay::Overlay;
 use super::programs::path;
 use super::template::Templates;
-use super::variables::VARIABLES;
-use super::{config, logs, systemd};
 use crate::failure::Result;
 use crate::pki::Issued;
-use crate::plan::{self, Node, Owner, Plan, Role};
+use crate::plan::{Node, Plan};
 use crate::tree::{Entry, Tree};
 use crate::values::{Epoch, Mode};
 
@@ -68,84 +64,4 @@ impl Renderer<'_> {
         }
         Ok(())
     }
-
-    /// The variables of a template: those of `VARIABLES`.
-    pub(super) fn values(&self, node: &Node, config: &config::Config) -> Value {
-        let plan = self.plan;
-        let pki = plan.pki.directory.absolute();
-        let logs = logs::of_node(node);
-        let stem = |role| plan::of_role(&node.certificates, role).map(|spec| spec.file.as_str());
-        let keys = |owner: Owner| -> Vec<String> {
-            let wanted = node.certificates.iter().filter(|spec| spec.owner == owner);
-            wanted.map(|spec| format!("{pki}/{}-key.pem", spec.file)).collect()
-        };
-        let values = json!({
-            "cluster": plan.cluster.name,
-            "domain": plan.cluster.domain.as_ref().map_or("", |domain| domain.as_str()),
-            "token": plan.cluster.token,
-            "version": plan.release,
-            "node": node.name,
-            "fqdn": node.fqdn,
-            "address": node.address,
-            "ipv4": node.address.is_ipv4(),
-            "mac": node.mac,
-            "prefix": plan.network.cidr.prefix_len(),
-            "gateways": plan.network.gateway.iter().collect::<Vec<_>>(),
-            "dns": plan.network.dns,
-            "dns_search": plan.network.dns_search,
-            "ntp": plan.network.ntp,
-            "mtu": plan.network.mtu.map_or(String::new(), |mtu| mtu.to_string()),
-            "client_url": node.client_url,
-            "peer_url": node.peer_url,
-            "nodes": plan.nodes.iter().map(of_list).collect::<Vec<_>>(),
-            "peers": peers(plan, node),
-            "program": self.program(),
-            "bin_dir": plan.bin_dir.absolute(),
-            "member_id": node.member_id.to_string(),
-            "cluster_id": plan.cluster.id.to_string(),
-            "cluster_record": plan.cluster.id.in_log(),
-            "formed": plan.cluster.formed,
-            "epoch": self.epoch.seconds(),
-            "data_serial": node.disk_serial,
-            "unit": plan.instance.unit,
-            "user": plan.instance.user,
-            "data_dir": plan.data_dir.absolute(),
-            "pki_dir": pki,
-            "client_file": stem(Role::Client),
-            "peer_file": stem(Role::Peer),
-            "exec_start": config.exec_start,
-            "environment_files": config.environment_files,
-            "unset": systemd::UNSET.join(" "),
-            "log_directories": logs.directories,
-            "log_files": logs.files,
-            "etcd_keys": keys(Owner::Etcd),
-            "root_keys": keys(Owner::Root),
-        });
-        debug_assert!(
-            values.as_object().is_some_and(|values| values.keys().eq(VARIABLES.iter().map(|(name, _)| name))),
-            "the table of variables has others, or in another order"
-        );
-        values
-    }
-}
-
-/// A node in the list of all nodes.
-fn of_list(node: &Node) -> Value {
-    json!({
-        "name": node.name, "fqdn": node.fqdn, "address": node.address,
-        "client_url": node.client_url, "peer_url": node.peer_url,
-    })
-}
-
-/// The other nodes.
-fn peers(plan: &Plan, node: &Node) -> Vec<Value> {
-    let peers = plan.nodes.iter().filter(|peer| peer.name != node.name);
-    let value = |peer: &Node| {
-        json!({
-            "name": peer.name, "peer_url": peer.peer_url,
-            "member_id": peer.member_id.to_string(),
-            "record": peer.member_id.in_log(plan.cluster.id),
-        })
-    };
-    peers.map(value).collect()
 }

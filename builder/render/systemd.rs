@@ -28,6 +28,12 @@ pub const UNSET: &[&str] = &[
     "ETCD_WAL_DIR",
 ];
 
+/// Those that etcd's own unit removes, which sets some of them where the profile does.
+pub fn unset(sets_wal_dir: bool) -> String {
+    let is_set = |name: &&str| **name == *"ETCD_WAL_DIR" && sets_wal_dir;
+    UNSET.iter().copied().filter(|name| !is_set(name)).collect::<Vec<_>>().join(" ")
+}
+
 /// One argument of ExecStart=, quoted so that systemd reads back exactly this text (systemd.service(5) "Command
 /// lines", systemd.unit(5) "Specifiers", systemd.syntax(7) "Quoting").
 pub fn argument(text: &str) -> String {

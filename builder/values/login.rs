@@ -29,21 +29,29 @@ impl LoginName {
 impl FromStr for LoginName {
     type Err = Invalid;
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        let first = |c: char| c.is_ascii_lowercase() || c == '_';
-        let inner = |c: char| first(c) || c.is_ascii_digit() || c == '-';
-        if text.is_empty() {
-            invalid("it is empty")
-        } else if let Some(bad) = text.chars().find(|c| !inner(*c)) {
-            invalid(format!("{} is not allowed; use a-z, 0-9, _ and - only", shown(bad)))
-        } else if !text.starts_with(first) {
-            invalid("it must begin with a letter or _")
-        } else if text.len() > MAX_NAME_CHARACTERS {
+        check_account(text)?;
+        if text.len() > MAX_NAME_CHARACTERS {
             invalid(format!("it has {} characters; at most {MAX_NAME_CHARACTERS} are allowed", text.len()))
         } else if TAKEN.contains(&text) {
             invalid("every node has that account already, for another use; choose another name, such as ops")
         } else {
             Ok(Self(text.to_owned()))
         }
+    }
+}
+
+/// The characters of an account's name.
+pub(super) fn check_account(text: &str) -> Result<(), Invalid> {
+    let first = |c: char| c.is_ascii_lowercase() || c == '_';
+    let inner = |c: char| first(c) || c.is_ascii_digit() || c == '-';
+    if text.is_empty() {
+        invalid("it is empty")
+    } else if let Some(bad) = text.chars().find(|c| !inner(*c)) {
+        invalid(format!("{} is not allowed; use a-z, 0-9, _ and - only", shown(bad)))
+    } else if !text.starts_with(first) {
+        invalid("it must begin with a letter or _")
+    } else {
+        Ok(())
     }
 }
 

@@ -9,8 +9,10 @@ mod machine;
 mod parsed;
 mod printable;
 mod quorum;
+mod setting;
 mod shard;
 mod time;
+mod unit;
 mod url;
 
 use std::fmt;
@@ -32,8 +34,10 @@ pub(crate) use parsed::{deserialize_parsed, serialize_displayed};
 pub(crate) use printable::{counted, printable};
 pub use printable::{printable_lines, steers};
 pub(crate) use quorum::Members;
+pub use setting::Setting;
 pub(crate) use shard::Shard;
 pub use time::{Epoch, Lifetime};
+pub(crate) use unit::{ServiceUser, UnitName};
 pub(crate) use url::Url;
 
 /// The reason why a text is not a valid value. A sentence that does not quote the text.

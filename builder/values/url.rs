@@ -1,39 +1,78 @@
 //! The URLs of a member's ports.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
-use super::{Invalid, deserialize_parsed, serialize_displayed};
+use super::{Domain, Invalid, deserialize_parsed, serialize_displayed};
 
-/// `https://ADDRESS:PORT`, the form of every URL of a member: with an address, because its certificates contain it,
-/// and a name would have to be resolved before there is a cluster.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Url(SocketAddr);
+/// `https://ADDRESS:PORT` or `https://NAME:PORT`, the forms of a member's URLs. A name is one that the nodes' own hosts
+/// files have: it is never looked up on this machine.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Url {
+    host: Host,
+    port: u16,
+}
+
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Host {
+    Address(IpAddr),
+    Name(String),
+}
 
 deserialize_parsed!(Url);
 serialize_displayed!(Url);
 
 impl Url {
-    pub fn address(self) -> SocketAddr {
-        self.0
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Its host, where that is an address.
+    pub fn address(&self) -> Option<IpAddr> {
+        match self.host {
+            Host::Address(address) => Some(address),
+            Host::Name(_) => None,
+        }
+    }
+
+    /// Its host, where that is a name.
+    pub fn name(&self) -> Option<&str> {
+        match &self.host {
+            Host::Address(_) => None,
+            Host::Name(name) => Some(name),
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let text = text.strip_prefix("https://")?;
+        if let Ok(address) = text.parse::<SocketAddr>() {
+            return Some(Self { host: Host::Address(address.ip()), port: address.port() });
+        }
+        let (name, port) = text.split_once(':')?;
+        // An address that is wrong is not a name.
+        let is_number = name.rsplit('.').next()?.bytes().all(|byte| byte.is_ascii_digit());
+        let name: Domain = name.parse().ok().filter(|_| !is_number)?;
+        Some(Self { host: Host::Name(name.to_string()), port: port.parse().ok()? })
     }
 }
 
 impl FromStr for Url {
     type Err = Invalid;
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        let address = text.strip_prefix("https://").and_then(|text| text.parse().ok()).map(Self);
         // In one spelling only: etcd hashes the text.
-        address
-            .filter(|url| url.0.port() != 0 && url.to_string() == text)
-            .ok_or_else(|| Invalid("write it as https://ADDRESS:PORT".into()))
+        Self::parse(text)
+            .filter(|url| url.port != 0 && url.to_string() == text)
+            .ok_or_else(|| Invalid("write it as https://ADDRESS:PORT or https://NAME:PORT".into()))
     }
 }
 
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "https://{}", self.0)
+        match &self.host {
+            Host::Address(address) => write!(f, "https://{}", SocketAddr::new(*address, self.port)),
+            Host::Name(name) => write!(f, "https://{name}:{}", self.port),
+        }
     }
 }
 
@@ -48,10 +87,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_url_is_https_and_an_address_and_a_port() {
-        for good in ["https://10.0.0.4:2379", "https://[fd00::1]:2380"] {
+    fn a_url_is_https_and_a_host_and_a_port() {
+        for good in ["https://10.0.0.4:2379", "https://[fd00::1]:2380", "https://cp-a.lan:2379"] {
             assert_eq!(good.parse::<Url>().unwrap().to_string(), good);
         }
+        let url: Url = "https://cp-a.kloud.lan:2381".parse().unwrap();
+        assert_eq!((url.name(), url.address(), url.port()), (Some("cp-a.kloud.lan"), None, 2381));
         for bad in [
             "",
             "https://10.0.0.4",
@@ -59,8 +100,12 @@ mod tests {
             "https://10.0.0.4:2379/",
             "https://10.0.0.4:0",
             "https://10.0.0.4:02379",
+            "https://10.0.0.400:2379",
             "https://[fd00:0::1]:2379",
-            "https://cp-a:2379",
+            "https://CP-A.lan:2379",
+            "https://cp-a.lan",
+            "https://cp-a.lan:2379/",
+            "https://u@cp-a.lan:2379",
             "https://u@10.0.0.4:2379",
             "https://10.0.0.4:2379\n",
         ] {

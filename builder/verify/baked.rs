@@ -20,7 +20,8 @@ const MAX_FILE_BYTES: u64 = 1 << 20;
 const MAX_FILES_BYTES: u64 = 16 << 20;
 
 const UNITS: &str = "etc/systemd/system/";
-const CONFIGURATION: [&str; 2] = ["etc/etcd/etcd.conf", "etc/etcd/etcd.env"];
+/// etcd's configuration, in a directory of the profile's choice below /etc, by its file's name.
+const CONFIGURATION: [&str; 2] = ["etcd.conf", "etcd.env"];
 
 /// The certificate file of each port: one of its own, or one for both (`[pki] certificates`).
 const SERVER: [&str; 2] = ["server.pem", "etcd.pem"];
@@ -65,9 +66,17 @@ pub fn read(bundle: &Path, manifest: &Manifest, node: &Node) -> Result<Baked> {
         .collect();
     let program = manifest.etcd.binaries.get(&EtcdProgram::Etcd).map(|binary| format!("/{}", binary.path));
     let options = program.and_then(|program| {
-        Options::read(&program, &units, |path| text(path.strip_prefix('/')?), text(CONFIGURATION[1]))
+        let file = |path: &str| text(path.strip_prefix('/')?);
+        Options::read(&program, &units, file, environment_file(&program, &units).and_then(file))
     });
     Ok(Baked { server: chain(server)?, peer: chain(peer)?, trust: chain(trust)?, options })
+}
+
+/// The file with the variables of the unit that starts the program.
+fn environment_file<'u>(program: &str, units: &'u BTreeMap<String, String>) -> Option<&'u str> {
+    let start = format!("ExecStart={program}");
+    let unit = units.values().find(|text| text.lines().any(|line| line == start))?;
+    unit.lines().find_map(|line| line.strip_prefix("EnvironmentFile="))
 }
 
 /// The relevant files. The tree in an archive is sorted, so nothing after the last of them is unpacked.
@@ -77,7 +86,8 @@ fn files(archive: &Path, certificates: &[Option<&str>]) -> Result<BTreeMap<Strin
     let mut left = MAX_FILES_BYTES;
     Archive::TarGz.visit(Input::open(archive)?, |member, body| {
         let path = member.path.as_str();
-        let wanted = path.starts_with(UNITS) || CONFIGURATION.contains(&path) || certificates.contains(&path);
+        let is_configuration = path.starts_with("etc/") && CONFIGURATION.contains(&member.path.file_name());
+        let wanted = path.starts_with(UNITS) || is_configuration || certificates.contains(&path);
         if wanted && member.kind == MemberKind::File && member.size <= MAX_FILE_BYTES {
             left = left.checked_sub(member.size).ok_or_else(|| {
                 Failure::wrong(format!("its units and certificates have more than {MAX_FILES_BYTES} bytes"))

@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use super::set::{Around, Set, find, text};
+use crate::etcd::Value;
 use crate::etcd::judge::{self, Host, Listener};
-use crate::etcd::{CLIENT_PORT, PEER_PORT, Value};
 use crate::profile::diagnostics::Diagnostics;
 use crate::profile::mistake::Mistake;
 
@@ -22,18 +22,29 @@ pub(super) fn check_http(diagnostics: &mut Diagnostics, set: &Set) {
     }
 }
 
+const CLIENTS: &str = "etcd's own port for clients";
+
 /// Listeners conflict with etcd's own listeners and with each other (bind(2), EADDRINUSE); an address that a node does
 /// not have cannot be bound at all (EADDRNOTAVAIL).
 pub(super) fn check_listeners(diagnostics: &mut Diagnostics, set: &Set, around: &Around) {
+    let Some(service) = around.service else { return };
+    if let (Some(port), Some((_, span))) = (service.metrics_port, text(set, "listen-metrics-urls")) {
+        let reason = format!("[etcd] metrics-port {port} already sets listen-metrics-urls");
+        diagnostics.mistake(Mistake::new(span.clone(), reason).help("keep one of the two"));
+        return;
+    }
     let mut taken: Vec<(Listener, &str)> = Vec::new();
     for node in around.nodes {
-        let own = |address, port| Listener { tls: true, host: Host::Address(address), port };
-        taken.push((own(node.address, CLIENT_PORT), "etcd's own port for clients"));
-        taken.push((own(node.address, PEER_PORT), "etcd's own port for peers"));
-        taken.push((
-            Listener { host: Host::Localhost, ..own(node.address, CLIENT_PORT) },
-            "etcd's own port for clients",
-        ));
+        let own = |host, port| Listener { tls: true, host, port };
+        let address = Host::Address(node.address);
+        taken.push((own(address, service.client_port), CLIENTS));
+        taken.push((own(address, service.peer_port), "etcd's own port for peers"));
+        taken.push((own(Host::Localhost, service.client_port), CLIENTS));
+        for (port, host) in
+            service.metrics_port.into_iter().flat_map(|port| [(port, address), (port, Host::Localhost)])
+        {
+            taken.push((Listener { tls: false, ..own(host, port) }, "[etcd] metrics-port"));
+        }
     }
     for key in ["listen-metrics-urls", "listen-client-http-urls"] {
         let Some((urls, span)) = text(set, key) else { continue };

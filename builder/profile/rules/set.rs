@@ -3,7 +3,7 @@
 use ipnet::IpNet;
 
 use crate::etcd::Value;
-use crate::profile::{Algorithm, ConfigStyle, Node, OptionSet, Span};
+use crate::profile::{Algorithm, ConfigStyle, Node, OptionSet, Service, Span};
 use crate::values::GuestPath;
 
 /// The context in which the options of a profile are checked. `None` for a part that could not be read.
@@ -12,6 +12,7 @@ pub struct Around<'a> {
     /// The algorithm of the members' keys.
     pub leaf: Option<Algorithm>,
     pub data_dir: Option<&'a GuestPath>,
+    pub service: Option<&'a Service>,
     pub nodes: &'a [Node],
     pub cidr: Option<IpNet>,
 }

@@ -41,6 +41,9 @@ fn refusal(path: &Path) -> String {
     let mut source = Source::file("profile.toml".as_ref(), fs::read(path).unwrap());
     source.base = profile::extends(&source.bytes)
         .map(|base| Ok(Box::new(Source::file(base.as_ref(), fs::read(path.with_file_name(&base)).unwrap()))));
+    // A setting of the command line per line.
+    let settings = fs::read_to_string(path.with_file_name("set.txt")).unwrap_or_default();
+    source.settings = settings.lines().map(|line| line.parse().unwrap()).collect();
     match profile::read(&source, &[(Release::new(3, 5, 16), Arch::Amd64)], kiln::carrier::all()) {
         Ok((_, warnings)) => format!("exit 0\n{warnings:#?}\n"),
         Err(mistakes) => {
@@ -61,7 +64,10 @@ fn check_fitness(case: &Path, text: &str) {
     }
     assert!(!text.contains("c2VjcmV0"), "{case}: a part of a private key");
     for mistake in text.split("\nerror: ").skip(1) {
-        assert!(mistake.contains(".toml:") || mistake.contains("help: "), "{case}: {mistake}");
+        assert!(
+            mistake.contains(".toml:") || mistake.contains("--> --set ") || mistake.contains("help: "),
+            "{case}: {mistake}"
+        );
     }
     let obeyed = |c: char| c.is_control() && c != '\n' || ('\u{202a}'..='\u{202e}').contains(&c);
     assert!(!text.contains(obeyed), "{case}: a control character");

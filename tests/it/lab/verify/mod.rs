@@ -5,6 +5,7 @@ mod differences;
 mod membership;
 mod programs;
 mod running;
+mod service;
 mod strangers;
 mod writes;
 

@@ -1,0 +1,170 @@
+//! `[etcd]`: how etcd runs on a node: unit, account, ports, URLs and directories.
+
+use toml::Spanned;
+
+use super::diagnostics::Diagnostics;
+use super::directories;
+use super::mistake::Mistake;
+use super::reader::{Section, quoted};
+use super::unit_lines::{self, UnitSettings};
+use super::{Cluster, Node, Pki, UrlHost};
+use crate::etcd::{CLIENT_PORT, PEER_PORT};
+use crate::values::{GuestPath, Invalid, ServiceUser, UnitName};
+
+/// How etcd runs on the nodes.
+#[derive(Clone, Debug)]
+pub struct Service {
+    /// The unit of each node, in the order of the nodes.
+    pub units: Vec<UnitName>,
+    /// The account that etcd runs as.
+    pub user: ServiceUser,
+    pub client_port: u16,
+    pub peer_port: u16,
+    /// Of the HTTP listener for metrics and health, where there is one.
+    pub metrics_port: Option<u16>,
+    /// The host in `advertise-client-urls`.
+    pub client_url: UrlHost,
+    /// The host in `initial-advertise-peer-urls`.
+    pub peer_url: UrlHost,
+    /// The hosts in `initial-cluster`, from which the members' IDs follow.
+    pub initial_cluster: UrlHost,
+    /// The directory of etcd's configuration in the guest: `etc/etcd`.
+    pub config_dir: GuestPath,
+    /// The directory of etcd's log, where it is not in the data directory.
+    pub wal_dir: Option<GuestPath>,
+    /// `[etcd.service]`.
+    pub unit: UnitSettings,
+}
+
+/// The lowest port that an account without privileges can open, and the highest.
+pub(super) const PORTS: (u32, u32) = (1024, 65535);
+
+/// The parts of the profile that these settings refer to. `None` for a part that could not be read.
+pub(super) struct Beside<'a> {
+    pub cluster: Option<&'a Cluster>,
+    pub nodes: &'a [Node],
+    pub pki: Option<&'a Pki>,
+    pub data_dir: Option<&'a GuestPath>,
+}
+
+pub(super) fn service(diagnostics: &mut Diagnostics, table: &Section, beside: &Beside) -> Option<Service> {
+    let units = units(diagnostics, table, beside);
+    let user = table.value::<ServiceUser>(diagnostics, "user").map(Spanned::into_inner);
+    let [client_port, peer_port, metrics_port] = ports(diagnostics, table);
+    let host = |diagnostics: &mut Diagnostics, key| host(diagnostics, table, key, beside.cluster);
+    let client_url = host(diagnostics, "client-url").unwrap_or(UrlHost::Address);
+    let peer_url = host(diagnostics, "peer-url").unwrap_or(UrlHost::Address);
+    let initial_cluster = host(diagnostics, "initial-cluster").unwrap_or(peer_url);
+    let config_dir = config_dir(diagnostics, table, beside.pki);
+    let wal_dir = wal_dir(diagnostics, table, beside);
+    let below = table.table(diagnostics, "service", "[etcd.service]");
+    let unit = unit_lines::read(diagnostics, &below);
+    below.finish(diagnostics);
+    Some(Service {
+        units,
+        user: user.or_else(|| "etcd".parse().ok())?,
+        client_port: client_port.unwrap_or(CLIENT_PORT),
+        peer_port: peer_port.unwrap_or(PEER_PORT),
+        metrics_port,
+        client_url,
+        peer_url,
+        initial_cluster,
+        config_dir: config_dir?,
+        wal_dir,
+        unit,
+    })
+}
+
+/// The unit of each node: the pattern is filled in here, so that all of them are checked.
+fn units(diagnostics: &mut Diagnostics, table: &Section, beside: &Beside) -> Vec<UnitName> {
+    let pattern = table.text(diagnostics, "unit");
+    let text = pattern.as_ref().map_or("etcd", |pattern| pattern.get_ref());
+    let cluster = beside.cluster.map_or("x", |cluster| cluster.name.as_str());
+    let mut units = Vec::new();
+    for (at, node) in beside.nodes.iter().enumerate() {
+        match (UnitName::fill(text, node.name.as_str(), at + 1, cluster), &pattern) {
+            (Ok(unit), _) => units.push(unit),
+            (Err(Invalid(why)), Some(pattern)) => {
+                let reason = format!("[etcd] unit cannot be {} on {}: {why}", quoted(text), node.name);
+                diagnostics.mistake(Mistake::new(pattern.span(), reason));
+                break;
+            }
+            (Err(_), None) => {}
+        }
+    }
+    units
+}
+
+fn ports(diagnostics: &mut Diagnostics, table: &Section) -> [Option<u16>; 3] {
+    const KEYS: [&str; 3] = ["client-port", "peer-port", "metrics-port"];
+    const USUAL: [Option<u16>; 3] = [Some(CLIENT_PORT), Some(PEER_PORT), None];
+    let given = KEYS.map(|key| table.number(diagnostics, key).and_then(|port| u16::try_from(port).ok()));
+    for (one, other) in [(0, 1), (0, 2), (1, 2)] {
+        let [first, second] = [one, other].map(|at| given[at].or(USUAL[at]));
+        if first != second || first.is_none() {
+            continue;
+        }
+        let port = first.unwrap_or_default();
+        let (place, earlier) = match given[other] {
+            Some(_) => (table.place(KEYS[other]), table.place(KEYS[one])),
+            None => (table.place(KEYS[one]), None),
+        };
+        let reason = format!("[etcd] {} and {} are both {port}", KEYS[one], KEYS[other]);
+        let mistake = Mistake::new(place, reason).help("a port has one listener; change one of the two");
+        diagnostics.mistake(match earlier {
+            Some(earlier) => mistake.other(earlier, "the other one"),
+            None => mistake,
+        });
+    }
+    given
+}
+
+/// A name needs a domain: only then do the nodes have each other's names in their hosts files.
+fn host(
+    diagnostics: &mut Diagnostics,
+    table: &Section,
+    key: &'static str,
+    cluster: Option<&Cluster>,
+) -> Option<UrlHost> {
+    let host = table.choice(diagnostics, key, UrlHost::CHOICES)?;
+    if host == UrlHost::Fqdn && cluster.is_some_and(|cluster| cluster.domain.is_none()) {
+        let reason = format!("[etcd] {key} is \"fqdn\", but the cluster has no domain");
+        let help = "write domain in [cluster], as in domain = \"kloud.lan\"";
+        diagnostics.mistake(Mistake::new(table.place(key), reason).help(help));
+    }
+    Some(host)
+}
+
+fn config_dir(diagnostics: &mut Diagnostics, table: &Section, pki: Option<&Pki>) -> Option<GuestPath> {
+    let Some(given) = table.value_with(diagnostics, "config-dir", directories::config) else {
+        return if table.has("config-dir") { None } else { "etc/etcd".parse().ok() };
+    };
+    let within =
+        |file: &&&str| pki.is_some_and(|pki| pki.directory.is_within(&format!("{}/{file}", given.get_ref())));
+    if let Some(file) = directories::CONFIG_FILES.iter().find(within) {
+        let reason = format!("{file} in [etcd] config-dir is a file, and [pki] directory is at its path");
+        diagnostics.mistake(Mistake::new(given.span(), reason).help("move one of the two"));
+    }
+    Some(given.into_inner())
+}
+
+fn wal_dir(diagnostics: &mut Diagnostics, table: &Section, beside: &Beside) -> Option<GuestPath> {
+    let given = table.value_with(diagnostics, "wal-dir", directories::data)?;
+    let wal = given.get_ref();
+    let others = [
+        ("the data directory", beside.data_dir),
+        ("the certificates' directory", beside.pki.map(|pki| &pki.directory)),
+    ];
+    for (what, other) in others.into_iter().filter_map(|(what, other)| Some((what, other?))) {
+        if wal.is_within(other.as_str()) || other.is_within(wal.as_str()) {
+            let reason = format!(
+                "the log's directory {} and {what} {} must not contain each other",
+                wal.absolute(),
+                other.absolute()
+            );
+            let help = "etcd wants each of them for itself, as in wal-dir = \"/srv/etcd-wal\"";
+            diagnostics.mistake(Mistake::new(given.span(), reason).help(help));
+        }
+    }
+    Some(given.into_inner())
+}

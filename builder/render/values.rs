@@ -1,0 +1,146 @@
+//! The values of a template's variables.
+
+use serde_json::{Map, Value, json};
+
+use super::renderer::Renderer;
+use super::variables::VARIABLES;
+use super::{config, logs, systemd};
+use crate::plan::{self, Instance, Node, Owner, Plan, Role};
+use crate::values::GuestPath;
+
+/// Those of `VARIABLES`, for one node.
+pub fn of_node(renderer: &Renderer<'_>, node: &Node, config: &config::Config) -> Value {
+    let plan = renderer.plan;
+    let parts = [
+        of_cluster(plan, node),
+        of_network(plan, node),
+        of_members(renderer, node),
+        of_unit(plan, node),
+        of_files(plan, node, config),
+    ];
+    let mut values = Map::new();
+    for part in parts {
+        if let Value::Object(part) = part {
+            values.extend(part);
+        }
+    }
+    debug_assert!(
+        values.keys().eq(VARIABLES.iter().map(|(name, _)| name)),
+        "the table of variables has others, or in another order"
+    );
+    Value::Object(values)
+}
+
+fn of_cluster(plan: &Plan, node: &Node) -> Value {
+    json!({
+        "cluster": plan.cluster.name,
+        "domain": plan.cluster.domain.as_ref().map_or("", |domain| domain.as_str()),
+        "token": plan.cluster.token,
+        "version": plan.release,
+        "node": node.name,
+        "fqdn": node.fqdn,
+    })
+}
+
+fn of_network(plan: &Plan, node: &Node) -> Value {
+    let network = &plan.network;
+    json!({
+        "address": node.address,
+        "ipv4": node.address.is_ipv4(),
+        "mac": node.mac,
+        "prefix": network.cidr.prefix_len(),
+        "gateways": network.gateway.iter().collect::<Vec<_>>(),
+        "dns": network.dns,
+        "dns_search": network.dns_search,
+        "ntp": network.ntp,
+        "mtu": network.mtu.map_or(String::new(), |mtu| mtu.to_string()),
+    })
+}
+
+fn of_members(renderer: &Renderer<'_>, node: &Node) -> Value {
+    let plan = renderer.plan;
+    json!({
+        "client_url": node.client_url,
+        "peer_url": node.peer_url,
+        "nodes": plan.nodes.iter().map(of_list).collect::<Vec<_>>(),
+        "peers": peers(plan, node),
+        "program": renderer.program(),
+        "bin_dir": plan.bin_dir.absolute(),
+        "member_id": node.member_id.to_string(),
+        "cluster_id": plan.cluster.id.to_string(),
+        "cluster_record": plan.cluster.id.in_log(),
+        "formed": plan.cluster.formed,
+        "epoch": renderer.epoch.seconds(),
+        "data_serial": node.disk_serial,
+    })
+}
+
+fn of_unit(plan: &Plan, node: &Node) -> Value {
+    let instance = &plan.instance;
+    json!({
+        "unit": node.unit,
+        "user": instance.user,
+        "data_dir": plan.data_dir.absolute(),
+        "wal_dir": instance.wal_directory.as_ref().map_or(String::new(), GuestPath::absolute),
+        "config_dir": instance.config_directory.absolute(),
+        "endpoint": node.endpoint,
+    })
+}
+
+fn of_files(plan: &Plan, node: &Node, config: &config::Config) -> Value {
+    let pki = plan.pki.directory.absolute();
+    let logs = logs::of_node(node);
+    let stem = |role| plan::of_role(&node.certificates, role).map(|spec| spec.file.as_str());
+    let keys = |owner: Owner| -> Vec<String> {
+        let wanted = node.certificates.iter().filter(|spec| spec.owner == owner);
+        wanted.map(|spec| format!("{pki}/{}-key.pem", spec.file)).collect()
+    };
+    json!({
+        "pki_dir": pki,
+        "client_file": stem(Role::Client),
+        "peer_file": stem(Role::Peer),
+        "exec_start": config.exec_start,
+        "environment_files": config.environment_files,
+        "unset": systemd::UNSET.join(" "),
+        "etcd_unset": systemd::unset(plan.instance.wal_directory.is_some()),
+        "service": service(&plan.instance),
+        "log_directories": logs.directories,
+        "log_files": logs.files,
+        "etcd_keys": keys(Owner::Etcd),
+        "root_keys": keys(Owner::Root),
+    })
+}
+
+/// The settings of etcd's unit.
+fn service(instance: &Instance) -> Value {
+    json!({
+        "description": instance.description.as_deref().unwrap_or_default(),
+        "restart": instance.restart,
+        "restart_sec": instance.restart_sec,
+        "limit_nofile": instance.limit_nofile,
+        "unit": instance.unit_lines,
+        "service": instance.service_lines,
+        "install": instance.install_lines,
+    })
+}
+
+/// A node in the list of all nodes.
+fn of_list(node: &Node) -> Value {
+    json!({
+        "name": node.name, "fqdn": node.fqdn, "address": node.address,
+        "client_url": node.client_url, "peer_url": node.peer_url,
+    })
+}
+
+/// The other nodes.
+fn peers(plan: &Plan, node: &Node) -> Vec<Value> {
+    let peers = plan.nodes.iter().filter(|peer| peer.name != node.name);
+    let value = |peer: &Node| {
+        json!({
+            "name": peer.name, "peer_url": peer.peer_url,
+            "member_id": peer.member_id.to_string(),
+            "record": peer.member_id.in_log(plan.cluster.id),
+        })
+    };
+    peers.map(value).collect()
+}
