@@ -214,7 +214,13 @@ pub static KEYS: &[Key] = &[
         Is("/etc/etcd"),
         "directory of etcd.conf or etcd.env, and etcdctl.env, below /etc",
     ),
-    key("[etcd]", "wal-dir", Text, Usual::None, "directory of etcd's log, apart from `data-dir`"),
+    key(
+        "[etcd]",
+        "wal-dir",
+        Text,
+        Usual::None,
+        "directory of etcd's log apart from `data-dir`, in one of etcd's own: `/var/lib/etcd-wal/wal`",
+    ),
     key("[etcd]", "service", Table, Usual::None, "a table, `[etcd.service]`: settings of etcd's unit"),
     key("[etcd]", "accept-risk", Texts, Usual::None, "refused releases to build with anyway"),
     key(

@@ -149,22 +149,24 @@ fn config_dir(diagnostics: &mut Diagnostics, table: &Section, pki: Option<&Pki>)
 }
 
 fn wal_dir(diagnostics: &mut Diagnostics, table: &Section, beside: &Beside) -> Option<GuestPath> {
-    let given = table.value_with(diagnostics, "wal-dir", directories::data)?;
+    let given = table.value_with(diagnostics, "wal-dir", directories::wal)?;
     let wal = given.get_ref();
-    let others = [
-        ("the data directory", beside.data_dir),
-        ("the certificates' directory", beside.pki.map(|pki| &pki.directory)),
-    ];
-    for (what, other) in others.into_iter().filter_map(|(what, other)| Some((what, other?))) {
-        if wal.is_within(other.as_str()) || other.is_within(wal.as_str()) {
-            let reason = format!(
-                "the log's directory {} and {what} {} must not contain each other",
-                wal.absolute(),
-                other.absolute()
-            );
-            let help = "etcd wants each of them for itself, as in wal-dir = \"/srv/etcd-wal\"";
-            diagnostics.mistake(Mistake::new(given.span(), reason).help(help));
-        }
+    let contain =
+        |one: &GuestPath, other: &GuestPath| one.is_within(other.as_str()) || other.is_within(one.as_str());
+    // The directory that it is in becomes etcd's own, and that of the keys is root's.
+    let parent = wal.parents().last();
+    let keys = beside.pki.map(|pki| &pki.directory);
+    let with_keys = keys.filter(|keys| parent.as_ref().is_some_and(|parent| contain(keys, parent)));
+    let with_data = beside.data_dir.filter(|data| contain(data, wal));
+    for (what, other) in [("the data directory", with_data), ("the certificates' directory", with_keys)] {
+        let Some(other) = other else { continue };
+        let reason = format!(
+            "the log's directory {}, or the one that it is in, and {what} {} must not contain each other",
+            wal.absolute(),
+            other.absolute()
+        );
+        let help = "etcd wants each of them for itself, as in wal-dir = \"/srv/etcd-wal/wal\"";
+        diagnostics.mistake(Mistake::new(given.span(), reason).help(help));
     }
     Some(given.into_inner())
 }

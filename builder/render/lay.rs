@@ -130,7 +130,7 @@ impl Laying<'_> {
             let finding = overlay.finding(reason).help(help);
             return Some(Finding { is_unsafe: true, ..finding });
         }
-        let wal = &self.renderer.plan.instance.wal_directory;
+        let wal = self.renderer.plan.instance.wal_parent();
         if takes(&self.renderer.plan.data_dir) || wal.as_ref().is_some_and(takes) {
             let reason =
                 format!("/{path} in {} is etcd's data directory, or in it or above it", overlay.origin);
@@ -210,8 +210,8 @@ impl Laying<'_> {
     /// An overlay's files there have been refused already; this is about Kiln's own files.
     fn check_data_directory(&mut self) {
         let plan = self.renderer.plan;
-        for data in [&plan.data_dir].into_iter().chain(&plan.instance.wal_directory) {
-            self.check_own(data);
+        for data in [plan.data_dir.clone()].into_iter().chain(plan.instance.wal_parent()) {
+            self.check_own(&data);
         }
     }
 

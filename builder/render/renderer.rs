@@ -13,7 +13,7 @@ use crate::failure::Result;
 use crate::pki::Issued;
 use crate::plan::{self, Instance, Node, Owner, Plan, Role};
 use crate::tree::{Entry, Tree};
-use crate::values::{Epoch, GuestPath, Mode};
+use crate::values::{Epoch, Mode};
 
 /// The keys and certificates in a node's files: the trusted CAs, and the leaves in the order of the node's
 /// certificates.
@@ -49,6 +49,14 @@ fn service(instance: &Instance) -> Value {
         "service": instance.service_lines,
         "install": instance.install_lines,
     })
+}
+
+/// The directory of etcd's log, and the one that it is in; null where it is in the data directory.
+fn wal(instance: &Instance) -> Value {
+    match (&instance.wal_directory, instance.wal_parent()) {
+        (Some(wal), Some(parent)) => json!({ "dir": wal.absolute(), "parent": parent.absolute() }),
+        _ => Value::Null,
+    }
 }
 
 impl Renderer<'_> {
@@ -126,7 +134,7 @@ impl Renderer<'_> {
             "unit": node.unit,
             "user": plan.instance.user,
             "data_dir": plan.data_dir.absolute(),
-            "wal_dir": plan.instance.wal_directory.as_ref().map_or(String::new(), GuestPath::absolute),
+            "wal": wal(&plan.instance),
             "config_dir": plan.instance.config_directory.absolute(),
             "endpoint": node.endpoint,
             "pki_dir": pki,
