@@ -6,38 +6,11 @@ use super::diagnostics::Diagnostics;
 use super::directories;
 use super::mistake::Mistake;
 use super::reader::{Section, quoted};
-use super::unit_lines::{self, UnitSettings};
+use super::types::Service;
+use super::unit_lines;
 use super::{Cluster, Node, Pki, UrlHost};
 use crate::etcd::{CLIENT_PORT, PEER_PORT};
 use crate::values::{GuestPath, Invalid, ServiceUser, UnitName};
-
-/// How etcd runs on the nodes.
-#[derive(Clone, Debug)]
-pub struct Service {
-    /// The unit of each node, in the order of the nodes.
-    pub units: Vec<UnitName>,
-    /// The account that etcd runs as.
-    pub user: ServiceUser,
-    pub client_port: u16,
-    pub peer_port: u16,
-    /// Of the HTTP listener for metrics and health, where there is one.
-    pub metrics_port: Option<u16>,
-    /// The host in `advertise-client-urls`.
-    pub client_url: UrlHost,
-    /// The host in `initial-advertise-peer-urls`.
-    pub peer_url: UrlHost,
-    /// The hosts in `initial-cluster`, from which the members' IDs follow.
-    pub initial_cluster: UrlHost,
-    /// The directory of etcd's configuration in the guest: `etc/etcd`.
-    pub config_dir: GuestPath,
-    /// The directory of etcd's log, where it is not in the data directory.
-    pub wal_dir: Option<GuestPath>,
-    /// `[etcd.service]`.
-    pub unit: UnitSettings,
-}
-
-/// The lowest port that an account without privileges can open, and the highest.
-pub(super) const PORTS: (u32, u32) = (1024, 65535);
 
 /// The parts of the profile that these settings refer to. `None` for a part that could not be read.
 pub(super) struct Beside<'a> {
