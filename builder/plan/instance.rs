@@ -12,7 +12,8 @@ pub struct Instance {
     pub user: ServiceUser,
     /// The directory of its configuration in the guest: `etc/etcd`.
     pub config_directory: GuestPath,
-    /// The directory of its log in the guest, where that is not in the data directory.
+    /// The directory of its log in the guest, where that is not in the data directory. The one that it is in is etcd's
+    /// own.
     pub wal_directory: Option<GuestPath>,
     pub client_port: u16,
     pub peer_port: u16,
@@ -33,6 +34,11 @@ pub struct Instance {
 }
 
 impl Instance {
+    /// The directory that the log's is in.
+    pub fn wal_parent(&self) -> Option<GuestPath> {
+        self.wal_directory.as_ref()?.parents().last()
+    }
+
     pub fn of(profile: &Profile) -> Self {
         let service = &profile.etcd.service;
         let UnitSettings { restart, restart_sec, limit_nofile, description, unit, service: lines, install } =

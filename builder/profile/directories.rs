@@ -153,6 +153,20 @@ pub(super) fn keys(text: &str) -> Result<GuestPath, Invalid> {
     }
 }
 
+/// `wal-dir`. etcd makes the directory under another name beside it and renames it (`Create` in server/storage/wal), so
+/// the one that it is in is etcd's own, too, and it cannot be a mount itself.
+pub(super) fn wal(text: &str) -> Result<GuestPath, Invalid> {
+    let path = plain(text)?;
+    let parent = path.parents().last().map(|parent| data(&parent.absolute()));
+    match (parent, data(text)) {
+        (Some(Ok(_)), _) => Ok(path),
+        (_, Ok(_)) => Err(Invalid(format!(
+            "etcd makes it anew beside it, so the directory that it is in must be etcd's own; write {text}/wal"
+        ))),
+        (_, Err(why)) => Err(why),
+    }
+}
+
 /// `config-dir`: a directory for etcd below /etc, whose files everyone may read.
 pub(super) fn config(text: &str) -> Result<GuestPath, Invalid> {
     let path = plain(text)?;

@@ -1,11 +1,10 @@
 //! Every key that a profile may have, as data: the source of the reader, "did you mean", the README's table and the
 //! JSON Schema.
 
-use super::service::PORTS;
 use super::types::{
-    Algorithm, Binaries, Certificates, Compression, ConfigStyle, Machine, Network, Restart, UrlHost,
+    Algorithm, Binaries, Certificates, Compression, ConfigStyle, Machine, Network, Restart, Service,
+    UnitSettings, UrlHost,
 };
-use super::unit_lines::LIMIT_NOFILE;
 use crate::values::Arch;
 
 /// A key of a profile.
@@ -197,12 +196,12 @@ pub static KEYS: &[Key] = &[
         "name of the systemd unit, without `.service`; `{{node}}`, `{{index}}`, `{{cluster}}` are filled in",
     ),
     key("[etcd]", "user", Text, Is("etcd"), "account that etcd runs as, made on the node"),
-    key("[etcd]", "client-port", number(PORTS), Is("2379"), "port for clients"),
-    key("[etcd]", "peer-port", number(PORTS), Is("2380"), "port for the other members"),
+    key("[etcd]", "client-port", number(Service::PORTS), Is("2379"), "port for clients"),
+    key("[etcd]", "peer-port", number(Service::PORTS), Is("2380"), "port for the other members"),
     key(
         "[etcd]",
         "metrics-port",
-        number(PORTS),
+        number(Service::PORTS),
         Usual::None,
         "port for metrics and health by HTTP, on the node's address and loopback",
     ),
@@ -234,7 +233,13 @@ pub static KEYS: &[Key] = &[
         Is("/etc/etcd"),
         "directory of etcd.conf or etcd.env, and etcdctl.env, below /etc",
     ),
-    key("[etcd]", "wal-dir", Text, Usual::None, "directory of etcd's log, apart from `data-dir`"),
+    key(
+        "[etcd]",
+        "wal-dir",
+        Text,
+        Usual::None,
+        "directory of etcd's log apart from `data-dir`, in one of etcd's own: `/var/lib/etcd-wal/wal`",
+    ),
     key("[etcd]", "service", Table, Usual::None, "a table, `[etcd.service]`: settings of etcd's unit"),
     key("[etcd]", "accept-risk", Texts, Usual::None, "refused releases to build with anyway"),
     key(
@@ -252,7 +257,13 @@ pub static KEYS: &[Key] = &[
         "when systemd starts etcd again after it has ended",
     ),
     key("[etcd.service]", "restart-sec", Text, Is("5s"), "time before that, as in `500ms`, `10s`, `1min`"),
-    key("[etcd.service]", "limit-nofile", number(LIMIT_NOFILE), Is("65536"), "open files and connections"),
+    key(
+        "[etcd.service]",
+        "limit-nofile",
+        number(UnitSettings::LIMIT_NOFILE),
+        Is("65536"),
+        "open files and connections",
+    ),
     key("[etcd.service]", "description", Text, Follows("from the names"), "description of the unit"),
     key(
         "[etcd.service]",

@@ -6,38 +6,11 @@ use super::diagnostics::Diagnostics;
 use super::directories;
 use super::mistake::Mistake;
 use super::reader::{Section, quoted};
-use super::unit_lines::{self, UnitSettings};
+use super::types::Service;
+use super::unit_lines;
 use super::{Cluster, Node, Pki, UrlHost};
 use crate::etcd::{CLIENT_PORT, PEER_PORT};
 use crate::values::{GuestPath, Invalid, ServiceUser, UnitName};
-
-/// How etcd runs on the nodes.
-#[derive(Clone, Debug)]
-pub struct Service {
-    /// The unit of each node, in the order of the nodes.
-    pub units: Vec<UnitName>,
-    /// The account that etcd runs as.
-    pub user: ServiceUser,
-    pub client_port: u16,
-    pub peer_port: u16,
-    /// Of the HTTP listener for metrics and health, where there is one.
-    pub metrics_port: Option<u16>,
-    /// The host in `advertise-client-urls`.
-    pub client_url: UrlHost,
-    /// The host in `initial-advertise-peer-urls`.
-    pub peer_url: UrlHost,
-    /// The hosts in `initial-cluster`, from which the members' IDs follow.
-    pub initial_cluster: UrlHost,
-    /// The directory of etcd's configuration in the guest: `etc/etcd`.
-    pub config_dir: GuestPath,
-    /// The directory of etcd's log, where it is not in the data directory.
-    pub wal_dir: Option<GuestPath>,
-    /// `[etcd.service]`.
-    pub unit: UnitSettings,
-}
-
-/// The lowest port that an account without privileges can open, and the highest.
-pub(super) const PORTS: (u32, u32) = (1024, 65535);
 
 /// The parts of the profile that these settings refer to. `None` for a part that could not be read.
 pub(super) struct Beside<'a> {
@@ -149,22 +122,24 @@ fn config_dir(diagnostics: &mut Diagnostics, table: &Section, pki: Option<&Pki>)
 }
 
 fn wal_dir(diagnostics: &mut Diagnostics, table: &Section, beside: &Beside) -> Option<GuestPath> {
-    let given = table.value_with(diagnostics, "wal-dir", directories::data)?;
+    let given = table.value_with(diagnostics, "wal-dir", directories::wal)?;
     let wal = given.get_ref();
-    let others = [
-        ("the data directory", beside.data_dir),
-        ("the certificates' directory", beside.pki.map(|pki| &pki.directory)),
-    ];
-    for (what, other) in others.into_iter().filter_map(|(what, other)| Some((what, other?))) {
-        if wal.is_within(other.as_str()) || other.is_within(wal.as_str()) {
-            let reason = format!(
-                "the log's directory {} and {what} {} must not contain each other",
-                wal.absolute(),
-                other.absolute()
-            );
-            let help = "etcd wants each of them for itself, as in wal-dir = \"/srv/etcd-wal\"";
-            diagnostics.mistake(Mistake::new(given.span(), reason).help(help));
-        }
+    let contain =
+        |one: &GuestPath, other: &GuestPath| one.is_within(other.as_str()) || other.is_within(one.as_str());
+    // The directory that it is in becomes etcd's own, and that of the keys is root's.
+    let parent = wal.parents().last();
+    let keys = beside.pki.map(|pki| &pki.directory);
+    let with_keys = keys.filter(|keys| parent.as_ref().is_some_and(|parent| contain(keys, parent)));
+    let with_data = beside.data_dir.filter(|data| contain(data, wal));
+    for (what, other) in [("the data directory", with_data), ("the certificates' directory", with_keys)] {
+        let Some(other) = other else { continue };
+        let reason = format!(
+            "the log's directory {}, or the one that it is in, and {what} {} must not contain each other",
+            wal.absolute(),
+            other.absolute()
+        );
+        let help = "etcd wants each of them for itself, as in wal-dir = \"/srv/etcd-wal/wal\"";
+        diagnostics.mistake(Mistake::new(given.span(), reason).help(help));
     }
     Some(given.into_inner())
 }

@@ -357,7 +357,7 @@ fn a_setting_takes_precedence_over_the_files() {
         "etcd.version=3.5.16",
         "etcd.accept-risk=3.5.16",
         "machine.memory-mib=2048",
-        "etcd.config.heartbeat-interval=250",
+        "etcd.config.heartbeat-interval=150",
     ];
     source.settings = set.into_iter().map(|set| set.parse().unwrap()).collect();
     let (profile, _) = read(&source, &[], &example_carriers()).unwrap();

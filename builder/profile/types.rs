@@ -6,12 +6,12 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::Serialize;
 
-use super::service::Service;
 use super::written::Written;
 use crate::etcd::{Release, Value, judge, keys};
 use crate::values::{
     self, Arch, BaseSystem, Carrier, ClientName, ClusterName, Domain, GuestPath, HostName, Invalid, Lifetime,
-    LoginName, Mac, NodeName, ServerName, SshKey, Token, deserialize_parsed, serialize_displayed,
+    LoginName, Mac, NodeName, ServerName, ServiceUser, SshKey, Token, UnitName, deserialize_parsed,
+    serialize_displayed,
 };
 
 /// A profile, validated: every value checked, and every default filled in that depends only on the profile.
@@ -110,6 +110,57 @@ pub enum ConfigStyle {
     Flags,
     /// `ETCD_*` variables in `/etc/etcd/etcd.env`.
     Env,
+}
+
+/// How etcd runs on the nodes.
+#[derive(Clone, Debug)]
+pub struct Service {
+    /// The unit of each node, in the order of the nodes.
+    pub units: Vec<UnitName>,
+    /// The account that etcd runs as.
+    pub user: ServiceUser,
+    pub client_port: u16,
+    pub peer_port: u16,
+    /// Of the HTTP listener for metrics and health, where there is one.
+    pub metrics_port: Option<u16>,
+    /// The host in `advertise-client-urls`.
+    pub client_url: UrlHost,
+    /// The host in `initial-advertise-peer-urls`.
+    pub peer_url: UrlHost,
+    /// The hosts in `initial-cluster`, from which the members' IDs follow.
+    pub initial_cluster: UrlHost,
+    /// The directory of etcd's configuration in the guest: `etc/etcd`.
+    pub config_dir: GuestPath,
+    /// The directory of etcd's log, where it is not in the data directory.
+    pub wal_dir: Option<GuestPath>,
+    /// `[etcd.service]`.
+    pub unit: UnitSettings,
+}
+
+impl Service {
+    /// The lowest port that an account without privileges can open, and the highest.
+    pub const PORTS: (u32, u32) = (1024, 65535);
+}
+
+/// The unit's settings that a profile decides.
+#[derive(Clone, Debug)]
+pub struct UnitSettings {
+    pub restart: Restart,
+    /// A time span of systemd's: `5s`.
+    pub restart_sec: String,
+    pub limit_nofile: u32,
+    /// `None` for Kiln's own.
+    pub description: Option<String>,
+    /// `KEY=VALUE` for the sections `[Unit]`, `[Service]` and `[Install]`, in the order of the profile.
+    pub unit: Vec<String>,
+    pub service: Vec<String>,
+    pub install: Vec<String>,
+}
+
+impl UnitSettings {
+    /// The smallest and the largest LimitNOFILE=: etcd needs a file per connection and per segment; the kernel's own
+    /// limit (fs.nr_open) is 2^30 at the most.
+    pub const LIMIT_NOFILE: (u32, u32) = (1024, 1 << 30);
 }
 
 /// The host in a member's URLs.

@@ -6,27 +6,8 @@ use toml::de::DeValue;
 use super::diagnostics::Diagnostics;
 use super::mistake::Mistake;
 use super::reader::{Section, quoted, what};
-use super::types::Restart;
+use super::types::{Restart, UnitSettings};
 use crate::values::Invalid;
-
-/// The unit's settings that a profile decides.
-#[derive(Clone, Debug)]
-pub struct UnitSettings {
-    pub restart: Restart,
-    /// A time span of systemd's: `5s`.
-    pub restart_sec: String,
-    pub limit_nofile: u32,
-    /// `None` for Kiln's own.
-    pub description: Option<String>,
-    /// `KEY=VALUE` for the sections `[Unit]`, `[Service]` and `[Install]`, in the order of the profile.
-    pub unit: Vec<String>,
-    pub service: Vec<String>,
-    pub install: Vec<String>,
-}
-
-/// The smallest and the largest LimitNOFILE=: etcd needs a file per connection and per segment; the kernel's own limit
-/// (fs.nr_open) is 2^30 at the most.
-pub(super) const LIMIT_NOFILE: (u32, u32) = (1024, 1 << 30);
 
 const OWN_KEY: &str = "it has a key of its own in [etcd.service]";
 const KILN: &str = "Kiln decides when and how etcd starts";

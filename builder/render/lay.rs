@@ -3,10 +3,10 @@
 
 use std::collections::BTreeSet;
 
-use super::overlay::{MAX_ENTRIES, Overlay};
+use super::overlay::{Body, MAX_ENTRIES, Overlay, OverlayFile};
 use super::programs::path;
 use super::renderer::{NodeKeys, Renderer};
-use super::template::{self, Context};
+use super::template::{self, Context, Templates};
 use super::{config, unfit, values};
 use crate::failure::{Exit, Failure, Result};
 use crate::plan::Node;
@@ -88,6 +88,34 @@ fn lay(renderer: &Renderer<'_>, node: &Node, keys: Option<&NodeKeys<'_>>) -> Res
     Ok(laying.laid)
 }
 
+impl OverlayFile {
+    /// Its path on one node.
+    ///
+    /// # Errors
+    /// Those of filling in the template; `Exit::Io` when its result is not a path.
+    pub fn place(&self, templates: &Templates, values: &Context) -> Result<GuestPath> {
+        let Some(at) = &self.at else { return Ok(self.path.clone()) };
+        let filled = templates.fill(at, values)?;
+        path(filled.trim_start_matches('/'))
+    }
+
+    /// Its entry for one node.
+    ///
+    /// # Errors
+    /// `Exit::Profile` with file and line when a template names an unknown variable.
+    pub fn entry(&self, overlay: &Overlay, templates: &Templates, values: &Context) -> Result<Entry> {
+        Ok(match &self.body {
+            Body::Template(template) => {
+                Entry::file(templates.fill(template, values)?.into_bytes(), self.mode, &overlay.origin)
+            }
+            Body::Bytes(blob) => Entry::shared(blob.clone(), self.mode, &overlay.origin),
+            Body::Link(target) => Entry::link(target, &overlay.origin),
+            Body::LinkTo(target) => Entry::link(&templates.fill(target, values)?, &overlay.origin),
+            Body::Directory => Entry::directory(self.mode, &overlay.origin),
+        })
+    }
+}
+
 struct Laying<'a> {
     renderer: &'a Renderer<'a>,
     programs: Vec<GuestPath>,
@@ -135,7 +163,7 @@ impl Laying<'_> {
             let finding = overlay.finding(reason).help(help);
             return Some(Finding { is_unsafe: true, ..finding });
         }
-        let wal = &self.renderer.plan.instance.wal_directory;
+        let wal = self.renderer.plan.instance.wal_parent();
         if takes(&self.renderer.plan.data_dir) || wal.as_ref().is_some_and(takes) {
             let reason =
                 format!("/{path} in {} is etcd's data directory, or in it or above it", overlay.origin);
@@ -215,8 +243,8 @@ impl Laying<'_> {
     /// An overlay's files there have been refused already; this is about Kiln's own files.
     fn check_data_directory(&mut self) {
         let plan = self.renderer.plan;
-        for data in [&plan.data_dir].into_iter().chain(&plan.instance.wal_directory) {
-            self.check_own(data);
+        for data in [plan.data_dir.clone()].into_iter().chain(plan.instance.wal_parent()) {
+            self.check_own(&data);
         }
     }
 

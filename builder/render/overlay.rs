@@ -5,14 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::programs::path;
-use super::template::{self, Context, Template, Templates};
+use super::template::{self, Template};
 use super::unfit::{self, Why};
 use crate::disk;
 use crate::failure::{Exit, Failure, Result};
 use crate::interrupt;
 use crate::profile::{About, Finding};
-use crate::tree::{Blob, Entry, known_mode};
+use crate::tree::{Blob, known_mode};
 use crate::values::{Digest, GuestPath, Mode, printable, steers};
 
 /// One overlay, read once and rendered for every node.
@@ -373,33 +372,5 @@ impl Overlay {
     /// A finding about it.
     pub(super) fn finding(&self, reason: impl Into<String>) -> Finding {
         Finding::new(About::Overlay(self.directory.clone().unwrap_or_default()), reason)
-    }
-}
-
-impl OverlayFile {
-    /// Its path on one node.
-    ///
-    /// # Errors
-    /// Those of filling in the template; `Exit::Io` when its result is not a path.
-    pub fn place(&self, templates: &Templates, values: &Context) -> Result<GuestPath> {
-        let Some(at) = &self.at else { return Ok(self.path.clone()) };
-        let filled = templates.fill(at, values)?;
-        path(filled.trim_start_matches('/'))
-    }
-
-    /// Its entry for one node.
-    ///
-    /// # Errors
-    /// `Exit::Profile` with file and line when a template names an unknown variable.
-    pub fn entry(&self, overlay: &Overlay, templates: &Templates, values: &Context) -> Result<Entry> {
-        Ok(match &self.body {
-            Body::Template(template) => {
-                Entry::file(templates.fill(template, values)?.into_bytes(), self.mode, &overlay.origin)
-            }
-            Body::Bytes(blob) => Entry::shared(blob.clone(), self.mode, &overlay.origin),
-            Body::Link(target) => Entry::link(target, &overlay.origin),
-            Body::LinkTo(target) => Entry::link(&templates.fill(target, values)?, &overlay.origin),
-            Body::Directory => Entry::directory(self.mode, &overlay.origin),
-        })
     }
 }

@@ -6,7 +6,6 @@ use super::renderer::Renderer;
 use super::variables::VARIABLES;
 use super::{config, logs, systemd};
 use crate::plan::{self, Instance, Node, Owner, Plan, Role};
-use crate::values::GuestPath;
 
 /// Those of `VARIABLES`, for one node.
 pub fn of_node(renderer: &Renderer<'_>, node: &Node, config: &config::Config) -> Value {
@@ -81,7 +80,7 @@ fn of_unit(plan: &Plan, node: &Node) -> Value {
         "unit": node.unit,
         "user": instance.user,
         "data_dir": plan.data_dir.absolute(),
-        "wal_dir": instance.wal_directory.as_ref().map_or(String::new(), GuestPath::absolute),
+        "wal": wal(instance),
         "config_dir": instance.config_directory.absolute(),
         "endpoint": node.endpoint,
     })
@@ -122,6 +121,14 @@ fn service(instance: &Instance) -> Value {
         "service": instance.service_lines,
         "install": instance.install_lines,
     })
+}
+
+/// The directory of etcd's log, and the one that it is in; null where it is in the data directory.
+fn wal(instance: &Instance) -> Value {
+    match (&instance.wal_directory, instance.wal_parent()) {
+        (Some(wal), Some(parent)) => json!({ "dir": wal.absolute(), "parent": parent.absolute() }),
+        _ => Value::Null,
+    }
 }
 
 /// A node in the list of all nodes.

@@ -32,7 +32,7 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("unit", "etcd's systemd unit: `etcd.service`"),
     ("user", "the account that etcd runs as"),
     ("data_dir", "etcd's data directory"),
-    ("wal_dir", "`[etcd] wal-dir`, or nothing"),
+    ("wal", "`[etcd] wal-dir`: `dir`, and `parent` that it is in; nothing without the key"),
     ("config_dir", "the directory of etcd's configuration"),
     ("endpoint", "the URL that etcdctl on the node dials"),
     ("pki_dir", "the directory of keys and certificates"),

@@ -45,7 +45,7 @@ fn names_ports_urls_and_directories_are_as_the_profile_says() {
         assert!(members.contains(peer), "{style}: {members}");
         assert!(running.etcdctl(&["endpoint", "health"]).contains("successfully committed proposal"));
         let log = |place: &str| fs::read_dir(running.file("a", place)).unwrap().flatten().count();
-        assert!(log("var/lib/etcd-wal") > 0, "{style}: no log");
+        assert!(log("var/lib/etcd-wal/golden") > 0, "{style}: no log");
         assert!(running.file("a", "var/lib/etcd/golden/member/snap/db").exists());
         assert!(!running.file("a", "var/lib/etcd/golden/member/wal").exists(), "{style}: a log in the data");
         assert_eq!(style == "file", running.file("a", "etc/etcd/golden/etcd.conf").exists());
@@ -82,7 +82,7 @@ fn the_guard_looks_for_the_log_in_its_own_directory() {
     let tree = work.path().join("tree");
     fs::create_dir(&tree).unwrap();
     run(Command::new("tar").arg("-xzf").arg(bundle.join("nodes/a/overlay.tar.gz")).arg("-C").arg(&tree));
-    let [data, wal] = ["var/lib/etcd/golden", "var/lib/etcd-wal"].map(|place| tree.join(place));
+    let [data, wal] = ["var/lib/etcd/golden", "var/lib/etcd-wal/golden"].map(|place| tree.join(place));
     fs::create_dir_all(data.join("member/wal")).unwrap();
     fs::create_dir_all(&wal).unwrap();
     let script = fs::read_to_string(tree.join("etc/kiln/guard.sh")).unwrap();

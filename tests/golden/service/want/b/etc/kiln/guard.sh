@@ -22,7 +22,7 @@ done
 
 # What this account cannot read is not empty.
 locked() { refuse 74 "the account etcd-golden cannot read $1; give it the data (chown -R etcd-golden:etcd-golden $data)"; }
-for directory in "$data" "$data/member" "$data/member/wal" /var/lib/etcd-wal; do
+for directory in "$data" "$data/member" "$data/member/wal" /var/lib/etcd-wal /var/lib/etcd-wal/golden; do
     [ ! -e "$directory" ] || { [ -r "$directory" ] && [ -x "$directory" ]; } || locked "$directory"
 done
 
@@ -38,10 +38,10 @@ number() {
 # etcd would not look at a log in the data directory, and begin another one.
 for segment in "$data"/member/wal/*.wal; do
     [ ! -e "$segment" ] && [ ! -L "$segment" ] ||
-        refuse 65 "$data/member/wal has a log, but this node was built with wal-dir /var/lib/etcd-wal; with etcd stopped, move its files there, or build without wal-dir"
+        refuse 65 "$data/member/wal has a log, but this node was built with wal-dir /var/lib/etcd-wal/golden; with etcd stopped, move its files there, or build without wal-dir"
 done
 # Every segment of etcd's log begins with the IDs of the member and of its cluster.
-for segment in /var/lib/etcd-wal/*.wal; do
+for segment in /var/lib/etcd-wal/golden/*.wal; do
     [ -e "$segment" ] || [ -L "$segment" ] || continue
     [ -f "$segment" ] && [ -r "$segment" ] || locked "$segment"
     begins=$(od -An -v -tx1 -N 512 "$segment") || locked "$segment"
