@@ -41,11 +41,26 @@ pub enum Artifacts {
         #[arg(long)]
         json: bool,
     },
-    /// List the imported releases
+    /// List the imported releases, and the profiles without a version that are built with each
     #[command(
         after_help = "Examples:\n  kiln artifacts list\n  kiln artifacts list --artifacts /srv/etcd --json"
     )]
     List {
+        /// Where the artifact store is.
+        #[command(flatten)]
+        store: Store,
+        /// A profile to list, as in `kiln build`; may be repeated [default: those in ./profiles and the built-in ones]
+        #[arg(long, short, value_name = "NAME|FILE")]
+        profile: Vec<String>,
+        /// Print the result as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Read every stored program and its compressed form again, and compare their checksums
+    #[command(
+        after_help = "Examples:\n  kiln artifacts verify\n  kiln artifacts verify --artifacts /srv/etcd --json"
+    )]
+    Verify {
         /// Where the artifact store is.
         #[command(flatten)]
         store: Store,
