@@ -167,8 +167,14 @@ pub fn ini(draft: &mut Draft, text: &str, file: &str) {
                     continue;
                 }
                 let known = inventory.add(&group, name, &place);
+                let mut twice = Vec::new();
                 for (key, value) in words.filter_map(|word| word.split_once('=')) {
-                    known.insert(key.to_owned(), (value.trim_matches(['"', '\'']).to_owned(), place.clone()));
+                    let value = value.trim_matches(['"', '\'']).to_owned();
+                    let before = known.insert(key.to_owned(), (value.clone(), place.clone()));
+                    twice.extend(before.filter(|(there, _)| *there != value).map(|_| key));
+                }
+                for key in twice {
+                    draft.leave(&place, format!("duplicate host {name}: the last {key} is used"));
                 }
             }
             other => draft.leave(&place, format!("a section of the kind {other}")),

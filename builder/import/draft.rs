@@ -37,6 +37,14 @@ pub struct Draft {
     pub keys: BTreeMap<Path, (String, Place)>,
     pub members: Vec<Member>,
     pub clients: Vec<String>,
+    /// Hosts that a list names, each with the full name: members, if no other file names any.
+    pub listed: Vec<(String, IpAddr, Place)>,
+    /// Addresses by any name of a host.
+    pub names: BTreeMap<String, IpAddr>,
+    /// Names that members' URLs have instead of addresses: member, host.
+    pub hosts: Vec<(String, String)>,
+    /// Addresses of clients' URLs whose members no line names.
+    pub endpoints: Vec<(IpAddr, Place)>,
     /// `[etcd.config]`, as texts.
     pub options: BTreeMap<String, (String, Place)>,
     /// A file of a running member was read.
@@ -102,6 +110,28 @@ impl Draft {
                 self.leave(place, text);
             }
             _ => {}
+        }
+    }
+
+    /// When all files are read: addresses by name, and lists of hosts.
+    pub fn resolve(&mut self) {
+        if self.members.is_empty() {
+            for (name, address, place) in std::mem::take(&mut self.listed) {
+                self.member(&name, Some(address), &place);
+            }
+        }
+        for member in self.members.iter_mut().filter(|member| member.address.is_none()) {
+            let hosts = self.hosts.iter().filter(|(name, _)| *name == member.name).map(|(_, host)| host);
+            let mut names = hosts.chain([&member.name]);
+            member.address = names.find_map(|name| self.names.get(name).copied());
+        }
+        for (address, place) in std::mem::take(&mut self.endpoints) {
+            if self.members.iter().all(|member| member.address != Some(address)) {
+                self.leave(
+                    &place,
+                    format!("no file says the name of the member at {address}; add the file of a member"),
+                );
+            }
         }
     }
 

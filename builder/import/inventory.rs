@@ -178,11 +178,16 @@ pub fn hosts(draft: &mut Draft, text: &str, file: &str) {
             continue;
         }
         // `IP FQDN HOST SUBNET`: the first name is the full one.
-        if let Some(name) = words.next() {
-            draft.member(name, Some(address), &place);
+        let words: Vec<&str> = words.collect();
+        if let Some(name) = words.first() {
+            draft.listed.push(((*name).to_owned(), address, place.clone()));
         }
-        if let Some(subnet) = words.nth(1) {
-            draft.leave(&place, format!("{subnet} after the host's names"));
+        for word in words {
+            if word.contains('/') {
+                draft.leave(&place, format!("{word} after the host's names"));
+            } else if draft.names.insert(word.to_owned(), address).is_some_and(|there| there != address) {
+                draft.leave(&place, format!("duplicate host {word}; the last address is used"));
+            }
         }
     }
 }

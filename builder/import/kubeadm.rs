@@ -25,15 +25,9 @@ pub fn configuration(draft: &mut Draft, document: &Node, file: &str) {
         draft.client("kube-apiserver");
         for endpoint in external.get("endpoints").map(Node::items).unwrap_or_default() {
             let url = endpoint.text().unwrap_or_default();
-            let text = format!("the endpoint {url} says no member's name; add the file of a member");
-            let host = url.split_once("://").map_or(url, |(_, rest)| rest);
-            let host = host.rsplit_once(':').map_or(host, |(host, _)| host).trim_matches(['[', ']']);
-            let known = draft.members.iter().any(|member| {
-                member.name == host || member.address.is_some_and(|address| address.to_string() == host)
-            });
-            match host.parse::<std::net::IpAddr>() {
-                _ if known => {}
-                Ok(_) => draft.leave(&place(endpoint), text),
+            let host = options::parts(url).0;
+            match host.parse() {
+                Ok(address) => draft.endpoints.push((address, place(endpoint))),
                 Err(_) => draft.member(host, None, &place(endpoint)),
             }
         }

@@ -165,11 +165,13 @@ pub fn unit(draft: &mut Draft, text: &str, file: &str) {
                 }
             }
         } else if !USUAL.contains(&name) {
-            let key = match name {
-                "Restart" | "RestartSec" | "LimitNOFILE" => "[etcd.service]",
-                _ => "the unit",
-            };
-            options::later(draft, &place, &format!("{name}={value}"), key);
+            match name {
+                "Restart" | "RestartSec" | "LimitNOFILE" => {
+                    options::later(draft, &place, &format!("{name}={value}"), "[etcd.service]");
+                }
+                // Its value may contain a password.
+                _ => draft.leave(&place, format!("{name} of the unit")),
+            }
         }
     }
     given.take(draft, "flags");
@@ -213,6 +215,11 @@ fn split(text: &str) -> Vec<String> {
 fn command(draft: &mut Draft, given: &mut Given, words: &[(String, usize)], file: &str) {
     let place = |line: usize| Place { file: file.to_owned(), line };
     let mut words = words.iter().peekable();
+    if let Some((program, line)) = words.peek()
+        && program.rsplit('/').next() != Some("etcd")
+    {
+        return draft.leave(&place(*line), "ExecStart does not start etcd itself; its flags are not read");
+    }
     if let Some((program, line)) = words.next_if(|(word, _)| !word.starts_with("--"))
         && let Some((directory, name)) = program.trim_start_matches(['-', '@', '+']).rsplit_once('/')
         && name == "etcd"
@@ -238,6 +245,8 @@ fn command(draft: &mut Draft, given: &mut Given, words: &[(String, usize)], file
         }
         match key_of_flag(flag) {
             Some(key) => given.0.push((key, value, place(*line))),
+            // Its file is to be imported, too.
+            None if flag == "config-file" => {}
             None => draft.leave(&place(*line), format!("--{flag} is not a flag of etcd's")),
         }
     }

@@ -87,6 +87,7 @@ pub fn import(files: &[(String, Vec<u8>)], carriers: &[Carrier]) -> Result<Impor
     for (name, bytes) in files {
         read(&mut draft, name, bytes)?;
     }
+    draft.resolve();
     if draft.members.is_empty() {
         let names: Vec<_> = files.iter().map(|(name, _)| name.as_str()).collect();
         let reason = format!(
@@ -97,14 +98,7 @@ pub fn import(files: &[(String, Vec<u8>)], carriers: &[Carrier]) -> Result<Impor
     }
     let release = version(&mut draft);
     let flags = draft.keys.contains_key(&("[etcd]", "config-style"));
-    let mut lines = Vec::new();
-    for (key, line, place) in options::lines(&mut draft, release, flags) {
-        // Alone in the smallest profile: an option that Kiln does not accept is left out, with its reason.
-        match refused(&line, release, flags, carriers) {
-            None => lines.push(line),
-            Some(why) => draft.leave(&place, format!("{key}: {why}")),
-        }
-    }
+    let lines = accepted(&mut draft, release, flags, carriers);
     let names: Vec<_> = files.iter().map(|(name, _)| name.as_str()).collect();
     let header = format!(
         "Made by kiln profile import from {}.\nCompare it with the cluster before the first build.",
@@ -112,9 +106,15 @@ pub fn import(files: &[(String, Vec<u8>)], carriers: &[Carrier]) -> Result<Impor
     );
     let text = draft.toml(&header, &lines);
     let name = draft.keys.get(&("[cluster]", "name")).map_or("etcd", |(name, _)| name);
-    let mistakes = check(&text, name, release, carriers).err().map(|mistakes| mistakes.render(false));
+    let mistakes = check(&text, name, release, carriers).err().map(|mistakes| shown(&mistakes));
     let left = draft.left.iter().map(|Left { place, text }| format!("{}:{}: {text}", place.file, place.line));
     Ok(Imported { left: left.collect(), text, mistakes })
+}
+
+/// The mistakes without their last line, which says that nothing was written.
+fn shown(mistakes: &profile::Mistakes) -> String {
+    let text = mistakes.render(false);
+    text.trim_end().rsplit_once("\n").map_or(text.as_str(), |(mistakes, _)| mistakes).trim_end().to_owned()
 }
 
 /// The release that the files name, or the newest that Kiln knows; one that it does not know is reported.
@@ -147,17 +147,37 @@ fn check(
     profile::read(&source, &[(release, Arch::Amd64)], carriers).map(|_| ())
 }
 
-/// The first reason why an option is not accepted.
-fn refused(line: &str, release: Release, flags: bool, carriers: &[Carrier]) -> Option<String> {
+/// The lines of `[etcd.config]`. An option that Kiln does not accept beside the others is left out, with its reason.
+fn accepted(draft: &mut Draft, release: Release, flags: bool, carriers: &[Carrier]) -> Vec<String> {
+    let mut all = options::lines(draft, release, flags);
+    let mistakes = |lines: &[&str]| check(&smallest(lines, release, flags), "a", release, carriers).err();
+    let mut index = 0;
+    while index < all.len() {
+        let with: Vec<&str> = all.iter().map(|(_, line, _)| line.as_str()).collect();
+        let mut without = with.clone();
+        without.remove(index);
+        match (mistakes(&with), mistakes(&without).map_or(0, |mistakes| mistakes.count())) {
+            (Some(found), others) if found.count() > others => {
+                let (key, line, place) = all.remove(index);
+                let alone = mistakes(&[&line]).unwrap_or(found);
+                let why = alone.render(false).lines().next().unwrap_or_default().to_owned();
+                draft.leave(&place, format!("{key}: {}", why.trim_start_matches("error: ")));
+            }
+            _ => index += 1,
+        }
+    }
+    all.into_iter().map(|(_, line, _)| line).collect()
+}
+
+/// The smallest profile with these options.
+fn smallest(lines: &[&str], release: Release, flags: bool) -> String {
     let style = if flags { "flags" } else { "file" };
-    let text = format!(
+    format!(
         "schema = 1\n[cluster]\nname = \"a\"\n[network]\ncidr = \"10.0.0.0/24\"\n[[node]]\nname = \"b\"\naddress = \
          \"10.0.0.4\"\n[etcd]\nconfig-style = \"{style}\"\naccept-risk = [\"{release}\"]\nversion = \"{release}\"\n\
-         [etcd.config]\n{line}\n"
-    );
-    let mistakes = check(&text, "a", release, carriers).err()?;
-    let first = mistakes.render(false);
-    first.lines().next().map(|line| line.trim_start_matches("error: ").to_owned())
+         [etcd.config]\n{}\n",
+        lines.join("\n")
+    )
 }
 
 fn read(draft: &mut Draft, name: &str, bytes: &[u8]) -> Result<()> {

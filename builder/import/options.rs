@@ -38,11 +38,22 @@ pub fn take(draft: &mut Draft, member: Option<&str>, key: &str, value: &str, pla
         {
             draft.leave(place, format!("{key} is {value:?}; Kiln's members always ask for a certificate"));
         }
+        "listen-metrics-urls" if names_a_node(value) => later(draft, place, key, "metrics-port"),
         _ if FOLLOW.contains(&key) => {}
         _ if key.ends_with(".auto-tls") && value != "true" => {}
         _ if value.is_empty() => {}
         _ => draft.option(key, value, place),
     }
+}
+
+/// Whether a listener has an address of one node, so that it cannot be an option of all.
+fn names_a_node(urls: &str) -> bool {
+    urls.split(',').any(|url| match parts(url.trim()).0 {
+        "localhost" => false,
+        host => {
+            host.parse::<IpAddr>().map_or(true, |address| !address.is_loopback() && !address.is_unspecified())
+        }
+    })
 }
 
 fn initial_cluster(draft: &mut Draft, value: &str, place: &Place) {
@@ -61,6 +72,7 @@ fn initial_cluster(draft: &mut Draft, value: &str, place: &Place) {
         let address = host.parse::<IpAddr>().ok();
         if address.is_none() {
             later(draft, place, &format!("initial-cluster by name ({host})"), "initial-cluster");
+            draft.hosts.push((name.to_owned(), host.to_owned()));
         }
         draft.member(name, address, place);
     }
@@ -97,7 +109,7 @@ fn urls(draft: &mut Draft, member: Option<&str>, key: &str, value: &str, usual: 
 }
 
 /// Host, port and whether it is https; the port is 0 where there is none.
-fn parts(url: &str) -> (&str, u16, bool) {
+pub fn parts(url: &str) -> (&str, u16, bool) {
     let secure = !url.starts_with("http://");
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest).trim_end_matches('/');
     let (host, port) = rest.rsplit_once(':').unwrap_or((rest, ""));
