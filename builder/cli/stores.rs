@@ -236,7 +236,7 @@ cp-c=10.0.0.13\n  kiln profile new"
     /// Make a profile from the files of a cluster that exists; what it does not say is listed on standard error
     #[command(
         after_help = "Examples:\n  kiln profile import inventory.yaml manifest.yaml\n  kiln profile import --out \
-k8s.toml hosts.ini group_vars/etcd.yml\n  kiln profile import /etc/etcd/etcd.conf"
+k8s.toml hosts.ini etcd.conf"
     )]
     Import {
         /// Inventories (YAML, ansible's INI or YAML), variables, manifests, lists of hosts, etcd's configuration or

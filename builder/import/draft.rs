@@ -161,10 +161,15 @@ impl Draft {
         text.push_str("schema = 1\n\n[cluster]\n");
         text.push_str(&format!("name = {}\n", quoted(self.value(("[cluster]", "name")).unwrap_or("etcd"))));
         text.push_str(&self.lines("[cluster]", &["domain", "token"]));
+        // kubeadm's external etcd may have any token, and only its members' own files say which.
+        if self.runs && self.value(("[cluster]", "token")).is_none() {
+            text.push_str("# No file says the token; this is etcd's default.\ntoken = \"etcd-cluster\"\n");
+        }
         if self.runs {
             text.push_str(
                 "# The cluster runs already: no node with an empty disk bootstraps it again. Its CA has to be imported\n\
-                 # before the first build: kiln keystore import-ca. Until then a build is refused.\nformed = true\n",
+                 # before the first build: kiln keystore import-ca. Until then a build is refused.\nformed = true\n\
+                 adopted = true\n",
             );
         }
         text.push_str("\n[network]\n");

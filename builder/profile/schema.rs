@@ -91,6 +91,13 @@ pub static KEYS: &[Key] = &[
     ),
     key(
         "[cluster]",
+        "adopted",
+        Bool,
+        Is("false"),
+        "formed without Kiln: no build before its CA is imported; needs `formed = true`",
+    ),
+    key(
+        "[cluster]",
         "allow-two-members",
         Bool,
         Is("false"),
