@@ -211,34 +211,40 @@ fn read(draft: &mut Draft, name: &str, bytes: &[u8]) -> Result<()> {
             }
         };
         for document in &documents {
-            if kubeadm::is_configuration(document) {
-                kubeadm::configuration(draft, document, name);
-            } else if member::is_configuration(document) {
-                member::configuration(draft, document, name);
-            } else if ansible::is_yaml(document) {
-                ansible::yaml(draft, document, name);
-            } else if inventory::is_manifest(document) {
-                inventory::manifest(draft, document, name);
-            } else if inventory::is_inventory(document) {
-                inventory::inventory(draft, document, name);
-            } else if ansible::is_variables(document) {
-                ansible::variables(draft, document, name);
-            } else if document.get("kind").is_some() {
-                let kind = document.get("kind").and_then(yaml::Node::text).unwrap_or_default();
-                draft.leave(
-                    &Place { file: name.to_owned(), line: document.line },
-                    format!("a document of the kind {kind}"),
-                );
-            } else {
-                return refuse(
-                    document.line,
-                    "it is not an inventory, a manifest, or a file of etcd's that is known",
-                );
+            if let Err(why) = read_document(draft, name, document) {
+                return refuse(document.line, why);
             }
         }
         if documents.is_empty() {
             return refuse(1, "it is empty");
         }
+    }
+    Ok(())
+}
+
+/// One YAML document, by its keys.
+fn read_document(
+    draft: &mut Draft,
+    name: &str,
+    document: &yaml::Node,
+) -> std::result::Result<(), &'static str> {
+    if kubeadm::is_configuration(document) {
+        kubeadm::configuration(draft, document, name);
+    } else if member::is_configuration(document) {
+        member::configuration(draft, document, name);
+    } else if ansible::is_yaml(document) {
+        ansible::yaml(draft, document, name);
+    } else if inventory::is_manifest(document) {
+        inventory::manifest(draft, document, name);
+    } else if inventory::is_inventory(document) {
+        inventory::inventory(draft, document, name);
+    } else if ansible::is_variables(document) {
+        ansible::variables(draft, document, name);
+    } else if let Some(kind) = document.get("kind").and_then(yaml::Node::text) {
+        let place = Place { file: name.to_owned(), line: document.line };
+        draft.leave(&place, format!("a document of the kind {kind}"));
+    } else {
+        return Err("it is not an inventory, a manifest, or a file of etcd's that is known");
     }
     Ok(())
 }

@@ -65,7 +65,7 @@ const fn number(of: (u32, u32)) -> ValueKind {
 
 /// In the order in which they are listed.
 pub static KEYS: &[Key] = &[
-    key("", "schema", Schema, Required("schema = 1"), "1"),
+    key("", "schema", Schema, Required("schema = 1"), "version of this format: 1"),
     key(
         "",
         "extends",

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Paths, endpoints};
+use super::paths::{Paths, endpoints};
 use crate::plan::Plan;
 use crate::yaml;
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Paths, authority};
+use super::paths::{Paths, authority};
 use crate::plan::Plan;
 use crate::yaml;
 
@@ -38,9 +38,18 @@ pub fn scrape(plan: &Plan) -> String {
 /// ms at times delays heartbeats, which are due every 100 ms.
 pub fn alerts(plan: &Plan) -> String {
     let of = format!("{{job=\"{}\"}}", job(plan));
-    let majority = plan.nodes.len() / 2 + 1;
-    let p99 = |metric: &str| format!("histogram_quantile(0.99, rate({metric}_bucket{of}[5m]))");
-    let rules = [
+    let rules = [of_cluster(&of, plan.nodes.len() / 2 + 1), of_members(&of)].concat();
+    let groups = json!({ "groups": [{ "name": job(plan), "rules": rules }] });
+    format!(
+        "# Made by Kiln for {}: alert rules for Prometheus, with the job of prometheus-scrape.yaml.\n{}",
+        plan.cluster.name,
+        yaml::document(&groups)
+    )
+}
+
+/// `of` selects the job.
+fn of_cluster(of: &str, majority: usize) -> Vec<Value> {
+    vec![
         rule(
             "EtcdMemberDown",
             format!("up{of} == 0"),
@@ -69,6 +78,13 @@ pub fn alerts(plan: &Plan) -> String {
             "warning",
             "the leader changed {{ $value | humanize }} times within an hour: look at disks and network",
         ),
+    ]
+}
+
+/// The disk and the database of each member.
+fn of_members(of: &str) -> Vec<Value> {
+    let p99 = |metric: &str| format!("histogram_quantile(0.99, rate({metric}_bucket{of}[5m]))");
+    vec![
         rule(
             "EtcdSlowSync",
             format!("{} > 0.1", p99("etcd_disk_wal_fsync_duration_seconds")),
@@ -90,13 +106,7 @@ pub fn alerts(plan: &Plan) -> String {
             "critical",
             "the database of {{ $labels.node }} fills {{ $value | humanizePercentage }} of its quota; at 100% writes stop",
         ),
-    ];
-    let groups = json!({ "groups": [{ "name": job(plan), "rules": rules }] });
-    format!(
-        "# Made by Kiln for {}: alert rules for Prometheus, with the job of prometheus-scrape.yaml.\n{}",
-        plan.cluster.name,
-        yaml::document(&groups)
-    )
+    ]
 }
 
 fn rule(name: &str, expression: String, wait: &str, severity: &str, summary: &str) -> Value {
