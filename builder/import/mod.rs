@@ -16,7 +16,7 @@ use draft::{Draft, Left, Place};
 use crate::etcd::{Release, keys};
 use crate::failure::{Exit, Failure, Result};
 use crate::profile::{self, Source};
-use crate::values::{Arch, Carrier, steers};
+use crate::values::{Arch, Carrier, printable, steers};
 
 /// The largest file that is read; inventories of thousands of hosts are smaller.
 pub const MAX_BYTES: u64 = 1 << 20;
@@ -102,7 +102,7 @@ pub fn import(files: &[(String, Vec<u8>)], carriers: &[Carrier]) -> Result<Impor
     let names: Vec<_> = files.iter().map(|(name, _)| name.as_str()).collect();
     let header = format!(
         "Made by kiln profile import from {}.\nCompare it with the cluster before the first build.",
-        names.join(", ")
+        printable(&names.join(", "))
     );
     let text = draft.toml(&header, &lines);
     let name = draft.keys.get(&("[cluster]", "name")).map_or("etcd", |(name, _)| name);
@@ -247,4 +247,31 @@ fn read_document(
         return Err("it is not an inventory, a manifest, or a file of etcd's that is known");
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::values::example_carriers;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(300))]
+        /// Whatever the files say, the result is TOML, or a refusal.
+        #[test]
+        fn no_file_makes_anything_but_a_profile_or_a_refusal(
+            lines in prop::collection::vec(
+                "(\\[etcd\\]|\\[Service\\]|ExecStart=/x/etcd --name a|nodes:|all:|  - name: \"?[a-z\"\\\\ ]{0,6}|  hosts:|ETCD_NAME=.{0,9}|\
+                 10\\.0\\.0\\.[0-9]{1,3} .{0,9}|etcd_[a-z_]{0,20}: .{0,9}|initial-cluster: a=.{0,20}|kind: ClusterConfiguration|\
+                 --[a-z-]{0,12}=.{0,9}\\\\?|.{0,20})",
+                0..12,
+            )
+        ) {
+            let bytes = lines.join("\n").into_bytes();
+            if let Ok(imported) = import(&[("f".to_owned(), bytes)], &example_carriers()) {
+                prop_assert!(imported.text.parse::<toml::Table>().is_ok(), "{}", imported.text);
+            }
+        }
+    }
 }
