@@ -21,6 +21,7 @@ pub mod etcd;
 pub mod failure;
 pub mod format;
 pub mod host;
+mod import;
 pub mod interrupt;
 mod parallel;
 pub mod pki;

@@ -47,8 +47,8 @@ const ROOMS: Rows = &[
         "commands",
         &[
             "artifact", "base", "build", "bundle", "cache", "carrier", "causes", "cli", "clock", "cluster",
-            "digest", "disk", "environ", "etcd", "format", "host", "pki", "plan", "process", "profile",
-            "registry", "rehearse", "render", "report", "verify", "xdg",
+            "digest", "disk", "environ", "etcd", "format", "host", "import", "pki", "plan", "process",
+            "profile", "registry", "rehearse", "render", "report", "verify", "xdg",
         ],
     ),
     ("cli", &["carrier", "host"]),
@@ -62,6 +62,7 @@ const ROOMS: Rows = &[
     ("format", &["tree"]),
     ("format/read", &["format"]),
     ("host", &["base", "bundle", "carrier", "disk", "cluster", "etcd", "process", "xdg", "xml"]),
+    ("import", &["etcd", "profile"]),
     ("interrupt", &[]),
     ("main", &["cli", "commands", "environ", "process"]),
     ("parallel", &[]),

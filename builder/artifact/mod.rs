@@ -6,6 +6,7 @@
 //! Nothing is written before all files of a call have passed.
 
 mod archive;
+mod audit;
 mod catalogue;
 mod control;
 mod deb;
@@ -26,6 +27,7 @@ use serde::{Deserialize, Serialize};
 use crate::etcd::Release;
 use crate::values::Digest;
 
+pub use audit::{Audit, Damage};
 pub(crate) use catalogue::{KnownRelease, known};
 pub(crate) use examine::check as check_program;
 pub use packed::Kept;

@@ -136,7 +136,7 @@ impl Store {
         self.directory().join("packed")
     }
 
-    fn packed_path(&self, program: Digest) -> PathBuf {
+    pub(super) fn packed_path(&self, program: Digest) -> PathBuf {
         self.packed_directory().join(PACKER).join(program.to_string())
     }
 }

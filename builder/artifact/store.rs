@@ -258,7 +258,7 @@ impl Store {
     }
 
     /// `None` when the release is missing.
-    fn record(&self, release: Release, arch: Arch) -> Result<Option<ReleaseRecord>> {
+    pub(super) fn record(&self, release: Release, arch: Arch) -> Result<Option<ReleaseRecord>> {
         let path = self.record_path(release, arch);
         if disk::look(&path)?.is_none() {
             return Ok(None);
@@ -275,7 +275,7 @@ impl Store {
         Ok(Some(record))
     }
 
-    fn record_path(&self, release: Release, arch: Arch) -> PathBuf {
+    pub(super) fn record_path(&self, release: Release, arch: Arch) -> PathBuf {
         self.records().join(ReleaseRecord::file_name(release, arch))
     }
 
@@ -287,11 +287,11 @@ impl Store {
         self.directory.join("releases")
     }
 
-    fn blobs(&self) -> PathBuf {
+    pub(super) fn blobs(&self) -> PathBuf {
         self.directory.join("blobs/sha256")
     }
 
-    fn blob(&self, digest: Digest) -> PathBuf {
+    pub(super) fn blob(&self, digest: Digest) -> PathBuf {
         self.blobs().join(digest.to_string())
     }
 }
@@ -334,7 +334,7 @@ fn check_size(path: &Path, size: u64) -> Result<()> {
     }
 }
 
-fn read_blob(path: &Path, sha256: Digest, size: u64) -> Result<Vec<u8>> {
+pub(super) fn read_blob(path: &Path, sha256: Digest, size: u64) -> Result<Vec<u8>> {
     check_size(path, size)?;
     let bytes = disk::read(path, size)?;
     if Digest::of(&bytes) != sha256 {

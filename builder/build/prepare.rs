@@ -46,6 +46,7 @@ impl Prepared {
             Some(keystore) => keystore,
             None => Keystore::draft(&profile.cluster.name, None, session.today()?)?,
         };
+        refuse_own_ca(profile, &keystore, &keystore_path)?;
         let plan = plan_of(profile, Some(&keystore));
         if adopt(&mut keystore, &keystore_path, &plan, out)?
             && let Some(formed) = keystore.formed(&plan.cluster.token)
@@ -119,6 +120,20 @@ pub fn plan_of(profile: &Profile, keystore: Option<&Keystore>) -> Plan {
     let mut plan = plan::resolve(profile, &token);
     plan.cluster.formed |= keystore.is_some_and(|keystore| keystore.is_sealed(&plan.cluster.token));
     plan
+}
+
+/// # Errors
+/// `Exit::Unsafe` for a cluster that was formed without Kiln, whose CA has not been imported.
+fn refuse_own_ca(profile: &Profile, keystore: &Keystore, path: &Path) -> Result<()> {
+    if !profile.cluster.adopted || keystore.has_imported_ca() {
+        return Ok(());
+    }
+    let (name, path) = (&profile.cluster.name, path.display());
+    Err(Failure::unsafe_to(format!(
+        "{name} was formed without Kiln ([cluster] adopted), and no CA has been imported into {path}: its members would not \
+         trust the certificates of this build. Import the cluster's own CA first: kiln keystore import-ca {name} \
+         --keystore {path} --cert ca.pem --key ca-key.pem"
+    )))
 }
 
 /// Checks the bundle that is to be replaced: it may be another cluster's, one of the same name from another keystore.

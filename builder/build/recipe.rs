@@ -247,6 +247,9 @@ impl Recipe<'_> {
         );
         self.sink.text(&client_file("etcdctl.env"), environment)?;
         self.sink.text(&client_file("etcdctl.sh"), render::CLIENT_SCRIPT)?;
+        for (name, make) in render::CLIENT_FILES {
+            self.sink.text(&client_file(name), make(plan)?)?;
+        }
         let issued = self.issue(&plan.clients)?;
         let mut leaves = Vec::new();
         for (spec, leaf) in plan.clients.iter().zip(&issued) {

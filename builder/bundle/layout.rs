@@ -41,6 +41,21 @@ pub const LAYER_ARCHIVE: &str = "layers/etcd.tar.gz";
 /// The cluster's network for libvirt.
 pub const NETWORK: &str = "network.xml";
 
+/// The files of `client/` besides certificates and keys. Bundles of early versions of Kiln 0.1 have only the first two.
+const CLIENT_FILES: [&str; 11] = [
+    "etcdctl.env",
+    "etcdctl.sh",
+    "facts.json",
+    "hosts",
+    "kube-apiserver.args",
+    "kube-apiserver.yaml",
+    "kubeadm-v1beta3.yaml",
+    "kubeadm.yaml",
+    "patroni.yaml",
+    "prometheus-alerts.yaml",
+    "prometheus-scrape.yaml",
+];
+
 /// The mode of a bundle's file; `None` for a path that no build writes.
 pub fn mode(path: &str) -> Option<Mode> {
     if let Some((node, file)) = path.strip_prefix("nodes/").and_then(|rest| rest.split_once('/')) {
@@ -49,7 +64,7 @@ pub fn mode(path: &str) -> Option<Mode> {
         return of_all.or_else(|| of_carrier(&[At::Node, At::BootNode], file));
     }
     if let Some(file) = path.strip_prefix("client/") {
-        if ["etcdctl.env", "etcdctl.sh"].contains(&file) {
+        if CLIENT_FILES.contains(&file) {
             return Some(Mode::FILE);
         }
         let stem = file.strip_suffix(".pem")?;

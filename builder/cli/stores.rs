@@ -44,11 +44,26 @@ pub enum Artifacts {
         #[arg(long)]
         json: bool,
     },
-    /// List the imported releases
+    /// List the imported releases, and the profiles without a version that are built with each
     #[command(
         after_help = "Examples:\n  kiln artifacts list\n  kiln artifacts list --artifacts /srv/etcd --json"
     )]
     List {
+        /// Where the artifact store is.
+        #[command(flatten)]
+        store: Store,
+        /// A profile to list, as in `kiln build`; may be repeated [default: those in ./profiles and the built-in ones]
+        #[arg(long, short, value_name = "NAME|FILE")]
+        profile: Vec<String>,
+        /// Print the result as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Read every stored program and its compressed form again, and compare their checksums
+    #[command(
+        after_help = "Examples:\n  kiln artifacts verify\n  kiln artifacts verify --artifacts /srv/etcd --json"
+    )]
+    Verify {
         /// Where the artifact store is.
         #[command(flatten)]
         store: Store,
@@ -196,6 +211,47 @@ pub enum Profile {
     Show {
         /// The name of the profile
         name: String,
+    },
+    /// Write a minimal profile, never over an existing file; asks at a terminal for what is not given
+    #[command(
+        after_help = "Examples:\n  kiln profile new k8s --node cp-a=10.0.0.11 --node cp-b=10.0.0.12 --node \
+cp-c=10.0.0.13\n  kiln profile new"
+    )]
+    New {
+        /// The name of the cluster: a DNS label
+        name: Option<String>,
+        /// A member; may be repeated
+        #[arg(long, value_name = "NAME=ADDRESS")]
+        node: Vec<String>,
+        /// The nodes' network [default: the smallest with all addresses in it, /24 or larger]
+        #[arg(long)]
+        cidr: Option<String>,
+        /// The nodes' default route
+        #[arg(long, value_name = "ADDRESS")]
+        gateway: Option<String>,
+        /// Added to the nodes' names in certificates
+        #[arg(long)]
+        domain: Option<String>,
+        /// A client certificate besides the one for etcdctl; may be repeated
+        #[arg(long, value_name = "NAME")]
+        client: Vec<String>,
+        /// The file [default: profiles/NAME.toml]
+        #[arg(long, short, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Make a profile from the files of a cluster that exists; what it does not say is listed on standard error
+    #[command(
+        after_help = "Examples:\n  kiln profile import inventory.yaml manifest.yaml\n  kiln profile import --out \
+k8s.toml hosts.ini etcd.conf"
+    )]
+    Import {
+        /// Inventories (YAML, ansible's INI or YAML), variables, manifests, lists of hosts, etcd's configuration or
+        /// environment files, units, kubeadm's ClusterConfiguration; several together
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        /// The file to write, never over an existing one [default: standard output]
+        #[arg(long, short, value_name = "FILE")]
+        out: Option<PathBuf>,
     },
     /// Print the keys of a profile as a JSON Schema, for editors that check and complete TOML by one
     #[command(after_help = "Examples:\n  kiln profile schema\n  kiln profile schema > kiln.schema.json")]

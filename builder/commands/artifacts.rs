@@ -1,16 +1,19 @@
-//! `kiln artifacts add`, `list` and `known`.
+//! `kiln artifacts add`, `list`, `verify` and `known`.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use serde_json::json;
+use serde::Serialize;
+use serde_json::{Value, json};
 
+use super::changes::{self, Change};
 use super::{inputs, output::Output};
-use crate::artifact::{self, Accept, Outcome, ReleaseRecord, Store};
+use crate::artifact::{self, Accept, Audit, Damage, Outcome, ReleaseRecord, Store};
 use crate::cli::Artifacts;
 use crate::disk;
 use crate::etcd::Release;
 use crate::failure::{Doing, Exit, Failure, Result};
-use crate::values::Arch;
+use crate::values::{Arch, counted};
 
 pub fn run(verb: &Artifacts, out: &Output) -> Result<()> {
     match verb {
@@ -26,20 +29,70 @@ pub fn run(verb: &Artifacts, out: &Output) -> Result<()> {
             }
             let before = store.available()?;
             let added = store.add(files, &accept)?;
-            tell_of_newest(&before, &store.available()?, out);
+            let after = store.available()?;
+            tell_of_newest(&before, &after, out);
+            // The import is done: a profile that cannot be read does not make it fail.
+            let mut sources = changes::here().unwrap_or_default();
+            if let Some(name) = profile
+                && let Ok(named) = inputs::source(name)
+                && sources.iter().all(|source| source.path != named.path)
+            {
+                sources.push(named);
+            }
+            let changes = changes::by_import(&sources, &before, &after);
+            changes::tell(&changes, out);
             if *json {
-                return out.json(&added);
+                let items = added.iter().map(|added| with_profiles(added, &added.record, &changes));
+                return out.json(&items.collect::<Result<Vec<_>>>()?);
             }
             added.iter().try_for_each(|added| {
                 out.print(format_args!("{}: {}", outcome(added.outcome), describe(&added.record)))
             })
         }
-        Artifacts::List { store, json } => list(&Store::at(&store.artifacts), *json, out),
+        Artifacts::List { store, profile, json } => list(&Store::at(&store.artifacts), profile, *json, out),
+        Artifacts::Verify { store, json } => verify(&Store::at(&store.artifacts), *json, out),
         Artifacts::Known { json } => known(*json, out),
     }
 }
 
-fn list(store: &Store, json: bool, out: &Output) -> Result<()> {
+fn list(store: &Store, named: &[String], json: bool, out: &Output) -> Result<()> {
+    refuse_missing(store)?;
+    let records = store.list()?;
+    let sources = match named {
+        [] => changes::here()?,
+        named => named.iter().map(|name| inputs::source(name)).collect::<Result<_>>()?,
+    };
+    let changes = changes::of_bundles(&sources, &store.available()?);
+    if json {
+        let items = records.iter().map(|record| with_profiles(record, record, &changes));
+        return out.json(&items.collect::<Result<Vec<_>>>()?);
+    }
+    if records.is_empty() {
+        out.say(format_args!(
+            "{} is empty; kiln artifacts add FILE… imports etcd's release tarball, or Debian's etcd-server and etcd-client",
+            store.directory().display()
+        ));
+    }
+    records.iter().try_for_each(|record| out.print(describe(record)))?;
+    changes::tell(&changes, out);
+    Ok(())
+}
+
+/// A release as JSON, with the profiles that the next build makes with it.
+fn with_profiles(value: &impl Serialize, record: &ReleaseRecord, changes: &[Change]) -> Result<Value> {
+    let failed = |error| Failure::io(format!("writing the result as JSON: {error}"));
+    let mut value = serde_json::to_value(value).map_err(failed)?;
+    let own: Vec<_> =
+        changes.iter().filter(|change| (change.to, change.arch) == (record.version, record.arch)).collect();
+    if let Value::Object(fields) = &mut value {
+        fields.insert("profiles".to_owned(), serde_json::to_value(own).map_err(failed)?);
+    }
+    Ok(value)
+}
+
+/// # Errors
+/// `Exit::Usage` when the store does not exist.
+fn refuse_missing(store: &Store) -> Result<()> {
     let directory = std::path::absolute(store.directory()).doing(|| "finding the store".into())?;
     if disk::look(&directory)?.is_none() {
         let reason = format!(
@@ -48,17 +101,59 @@ fn list(store: &Store, json: bool, out: &Output) -> Result<()> {
         );
         return Err(Failure::new(Exit::Usage, reason));
     }
-    let records = store.list()?;
+    Ok(())
+}
+
+fn verify(store: &Store, json: bool, out: &Output) -> Result<()> {
+    refuse_missing(store)?;
+    let audit = store.audit()?;
     if json {
-        return out.json(&records);
+        out.json(&audit)?;
     }
-    if records.is_empty() {
-        out.say(format_args!(
-            "{} is empty; kiln artifacts add FILE… imports etcd's release tarball, or Debian's etcd-server and etcd-client",
-            store.directory().display()
-        ));
+    let Audit { releases, programs, packed, damage } = &audit;
+    if damage.is_empty() {
+        let whole = format!(
+            "{}: {} with {}, {} compressed: all match their checksums",
+            store.directory().display(),
+            counted(*releases, "release"),
+            counted(*programs, "program"),
+            packed
+        );
+        return if json { Ok(()) } else { out.print(whole) };
     }
-    records.iter().try_for_each(|record| out.print(describe(record)))
+    let mut text =
+        format!("{}: {} damaged or missing", store.directory().display(), counted(damage.len(), "file"));
+    damage.iter().for_each(|one| {
+        let _ = write!(text, "\n  {}", why(one));
+    });
+    let _ = write!(text, "\nnothing was removed; {}", way_out(store, damage));
+    Err(Failure::io(text))
+}
+
+/// The reason without the advice for a single file.
+fn why(damage: &Damage) -> &str {
+    damage.why.split_once("; add the release").map_or(damage.why.as_str(), |(why, _)| why)
+}
+
+fn way_out(store: &Store, damage: &[Damage]) -> String {
+    let directory = store.directory().display();
+    let ways: BTreeSet<String> = damage
+        .iter()
+        .map(|one| {
+            let replace = if one.replace { " --replace" } else { "" };
+            let from = match &one.sources[..] {
+                [] => "FILE…".to_owned(),
+                files => files.join(" "),
+            };
+            match &one.release {
+                Some(release) => format!(
+                    "import etcd {release} again: kiln artifacts add --artifacts {directory}{replace} {from}"
+                ),
+                None => "no release in the store names some of them, so no build reads those".to_owned(),
+            }
+        })
+        .collect();
+    ways.into_iter().collect::<Vec<_>>().join("\n")
 }
 
 fn known(json: bool, out: &Output) -> Result<()> {

@@ -3,6 +3,7 @@
 mod artifacts;
 mod build;
 mod cache;
+mod changes;
 mod check;
 mod down;
 mod etcdctl;

@@ -1,12 +1,20 @@
-//! `kiln profile list`, `show` and `schema`.
+//! `kiln profile list`, `show`, `new`, `import` and `schema`.
+
+use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+use super::inputs;
 use super::output::Output;
 use crate::carrier;
 use crate::cli::Profile;
-use crate::failure::{Exit, Failure, Result};
+use crate::disk;
+use crate::failure::{Doing as _, Exit, Failure, Result};
+use crate::import::{self, New};
 use crate::profile;
+use crate::values::Mode;
 
 pub fn run(verb: &Profile, out: &Output) -> Result<()> {
     match verb {
@@ -20,6 +28,24 @@ pub fn run(verb: &Profile, out: &Output) -> Result<()> {
             let lines = profiles.map(|(name, summary)| format!("{name:<10} {summary}"));
             out.print(lines.collect::<Vec<_>>().join("\n"))
         }
+        Profile::New { name, node, cidr, gateway, domain, client, out: path } => {
+            let asked = New {
+                name: match name {
+                    Some(name) => name.clone(),
+                    None => ask("name of the cluster", "NAME")?,
+                },
+                nodes: nodes(node)?,
+                clients: client.clone(),
+                cidr: cidr.clone(),
+                gateway: gateway.clone(),
+                domain: domain.clone(),
+            };
+            let path = path.clone().unwrap_or_else(|| format!("profiles/{}.toml", asked.name).into());
+            write(&path, &import::new(&asked, carrier::all())?)?;
+            out.say(format_args!("{}: build it with kiln build --profile {}", path.display(), shown(&path)));
+            Ok(())
+        }
+        Profile::Import { files, out: path } => import(files, path.as_deref(), out),
         Profile::Schema => out.json(&profile::json_schema(carrier::all())),
         Profile::Show { name } => match profile::embedded(name) {
             // Unchanged, so that the output can be saved as a file.
@@ -31,6 +57,90 @@ pub fn run(verb: &Profile, out: &Output) -> Result<()> {
             }
         },
     }
+}
+
+/// The path as a profile's name on a command line: one without a directory needs one.
+fn shown(path: &Path) -> String {
+    match path.parent().is_some_and(|above| above == Path::new("profiles")) {
+        true => path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+        false => path.display().to_string(),
+    }
+}
+
+fn import(files: &[PathBuf], path: Option<&Path>, out: &Output) -> Result<()> {
+    path.map_or(Ok(()), refuse_existing)?;
+    let read = |path: &PathBuf| Ok((path.display().to_string(), inputs::given(path, import::MAX_BYTES)?));
+    let files = files.iter().map(read).collect::<Result<Vec<_>>>()?;
+    let imported = import::import(&files, carrier::all())?;
+    match path {
+        Some(path) => write(path, &imported.text)?,
+        None => out.bytes(imported.text.as_bytes())?,
+    }
+    if !imported.left.is_empty() {
+        out.announce(format_args!("the profile does not say, and you decide:\n{}", imported.left.join("\n")));
+    }
+    if let Some(mistakes) = imported.mistakes {
+        out.announce(format_args!("the profile cannot be built before this is corrected:\n{mistakes}"));
+    }
+    Ok(())
+}
+
+fn refuse_existing(path: &Path) -> Result<()> {
+    match disk::look(path)? {
+        None => Ok(()),
+        Some(_) => {
+            let reason =
+                format!("{} exists, and is not replaced; name another file with --out", path.display());
+            Err(Failure::unsafe_to(reason))
+        }
+    }
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    refuse_existing(path)?;
+    if let Some(above) = path.parent().filter(|above| !above.as_os_str().is_empty()) {
+        disk::make_directories(above, Mode::DIRECTORY)?;
+    }
+    disk::write_whole(path, text.as_bytes(), Mode::FILE)
+}
+
+/// NAME=ADDRESS, given or asked for.
+fn nodes(given: &[String]) -> Result<Vec<(String, IpAddr)>> {
+    let asked;
+    let given = match given {
+        [] => {
+            let answer = ask("nodes, as NAME=ADDRESS NAME=ADDRESS …", "--node NAME=ADDRESS")?;
+            asked = answer
+                .split([' ', ','])
+                .filter(|word| !word.is_empty())
+                .map(str::to_owned)
+                .collect::<Vec<_>>();
+            &asked[..]
+        }
+        given => given,
+    };
+    let node = |text: &String| {
+        let wrong =
+            || Failure::new(Exit::Usage, format!("{text:?} is not NAME=ADDRESS, as in cp-a=10.0.0.11"));
+        let (name, address) = text.split_once('=').ok_or_else(wrong)?;
+        Ok((name.to_owned(), address.parse().map_err(|_| wrong())?))
+    };
+    given.iter().map(node).collect()
+}
+
+/// One line from the terminal.
+fn ask(what: &str, flag: &str) -> Result<String> {
+    let asking = || "asking on the terminal".to_owned();
+    if !std::io::stdin().is_terminal() {
+        return Err(Failure::new(
+            Exit::Usage,
+            format!("{flag} is missing, and there is no terminal to ask at"),
+        ));
+    }
+    write!(std::io::stderr(), "{what}: ").doing(asking)?;
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer).doing(asking)?;
+    Ok(answer.trim().to_owned())
 }
 
 /// The first sentence of the comment at the top of a profile.

@@ -216,6 +216,12 @@ pub fn flag_name(key: &str) -> Option<String> {
     Some(flag)
 }
 
+/// The key of a flag, without its dashes, in any release.
+pub fn of_flag(flag: &str) -> Option<&'static str> {
+    let mut keys = TABLE.rows.iter().map(|row| row.key.as_str());
+    keys.find(|key| flag_name(key).as_deref() == Some(flag))
+}
+
 /// The environment variable of a key: `ETCD_` and its flag in capitals (`FlagToEnv` in pkg/flags).
 pub fn variable_name(key: &str) -> Option<String> {
     flag_name(key).map(|flag| format!("ETCD_{}", flag.to_ascii_uppercase().replace('-', "_")))

@@ -117,7 +117,11 @@ fn property(key: &Key, carriers: &[Carrier]) -> Value {
             json!({ "type": "object", "additionalProperties": several(json!({ "type": "string" })) })
         }
     };
-    property["description"] = json!(key.about);
+    property["description"] = match key.usual {
+        Usual::Required(_) => json!(format!("{} (required)", key.about)),
+        Usual::Is(_) => json!(key.about),
+        Usual::Follows(_) | Usual::None => json!(format!("{} (default: {})", key.about, usual(key))),
+    };
     if let Usual::Is(text) = key.usual {
         property["default"] = match key.kind {
             ValueKind::Bool | ValueKind::Number(..) => text.parse().unwrap_or_else(|_| json!(text)),

@@ -72,7 +72,7 @@ const fn number(of: (u32, u32)) -> ValueKind {
 
 /// In the order in which they are listed.
 pub static KEYS: &[Key] = &[
-    key("", "schema", Schema, Required("schema = 1"), "1"),
+    key("", "schema", Schema, Required("schema = 1"), "version of this format: 1"),
     key(
         "",
         "extends",
@@ -95,6 +95,13 @@ pub static KEYS: &[Key] = &[
         Bool,
         Is("false"),
         "the cluster exists: no empty disk bootstraps it (as `kiln seal`)",
+    ),
+    key(
+        "[cluster]",
+        "adopted",
+        Bool,
+        Is("false"),
+        "formed without Kiln: no build before its CA is imported; needs `formed = true`",
     ),
     key(
         "[cluster]",

@@ -1,5 +1,6 @@
 //! (Plan, keys, overlays) -> Tree: the files of one node.
 
+mod client;
 mod config;
 mod embedded;
 mod lay;
@@ -14,6 +15,7 @@ mod unfit;
 mod values;
 mod variables;
 
+pub(crate) use client::CLIENT_FILES;
 pub use embedded::{EMBEDDED, embedded};
 pub(crate) use lay::{Laid, Replaced};
 pub use overlay::Overlay;

@@ -1,8 +1,9 @@
-//! A directory is a test: each of tests/reject and tests/golden, as it is found when the tests start. Part of the fast
+//! A directory is a test: each of tests/reject, tests/golden and tests/import, as it is found when the tests start. Part of the fast
 //! tier.
 
 #![allow(clippy::disallowed_methods, reason = "tests use files and programs as people do")]
 
+mod import;
 mod reject;
 #[path = "../support/mod.rs"]
 mod support;
@@ -19,10 +20,12 @@ fn trial(kind: &str, name: String, check: fn(&str)) -> Trial {
 }
 
 fn main() {
-    let (bad, golden_cases) = (reject::cases(), golden::cases());
+    let (bad, golden_cases, imports) = (reject::cases(), golden::cases(), import::cases());
     // Without this a checkout without these directories would pass.
     assert!(bad.len() >= 130 && golden_cases.len() >= 5, "{} and {} cases", bad.len(), golden_cases.len());
+    assert!(imports.len() >= 15, "{} imports", imports.len());
     let bad = bad.into_iter().map(|name| trial("reject", name, reject::check));
     let golden = golden_cases.into_iter().map(|name| trial("golden", name, golden::check));
-    libtest_mimic::run(&Arguments::from_args(), bad.chain(golden).collect()).exit();
+    let imports = imports.into_iter().map(|name| trial("import", name, import::check));
+    libtest_mimic::run(&Arguments::from_args(), bad.chain(golden).chain(imports).collect()).exit();
 }

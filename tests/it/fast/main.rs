@@ -14,6 +14,7 @@ mod formed;
 mod overlays;
 mod pki;
 mod places;
+mod profiles;
 mod published;
 mod seal;
 #[path = "../support/mod.rs"]

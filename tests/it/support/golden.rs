@@ -53,10 +53,12 @@ fn made(case: &Path) -> BTreeMap<String, String> {
     let certificates = serde_json::to_string_pretty(&manifest["certificates"]).unwrap();
     files.insert("certificates.json".to_owned(), certificates + "\n");
     files.insert("network.xml".to_owned(), fs::read_to_string(bundle.join("network.xml")).unwrap());
-    files.insert(
-        "client/etcdctl.env".to_owned(),
-        fs::read_to_string(bundle.join("client/etcdctl.env")).unwrap(),
-    );
+    for entry in fs::read_dir(bundle.join("client")).unwrap() {
+        let (path, name) = entry.map(|e| (e.path(), e.file_name().into_string().unwrap())).unwrap();
+        if !name.ends_with(".pem") && name != "etcdctl.sh" {
+            files.insert(format!("client/{name}"), fs::read_to_string(path).unwrap());
+        }
+    }
     for node in manifest["nodes"].as_array().unwrap() {
         let node = node["name"].as_str().unwrap();
         let directory = bundle.join("nodes").join(node);

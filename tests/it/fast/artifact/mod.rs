@@ -1,5 +1,6 @@
 //! Release files into the artifact store and out of it.
 
+mod audit;
 mod hostile;
 mod packed;
 

@@ -60,6 +60,37 @@ fn yaml_readers_get_back_what_was_meant() {
     assert_eq!(config["initial-cluster"].as_str().unwrap().split(',').count(), 3);
 }
 
+/// promtool, kubernetes-validate and Python's YAML. kubeadm is not in Debian or on PyPI: nothing here reads its files.
+#[test]
+fn programs_accept_the_files_for_those_who_use_the_cluster() {
+    let (_work, bundle) = ha3();
+    let client = bundle.join("client");
+    let promtool = |words: &[&str], file: &str| {
+        let said = run(Command::new("promtool").arg("check").args(words).arg(client.join(file)));
+        assert!(said.contains("SUCCESS"), "{said}");
+    };
+    promtool(&["config", "--syntax-only"], "prometheus-scrape.yaml");
+    promtool(&["rules"], "prometheus-alerts.yaml");
+    let validate = support::lab().join("python/bin/kubernetes-validate");
+    run(Command::new(&validate).arg("--strict").arg(client.join("kube-apiserver.yaml")));
+    let pod = fs::read_to_string(client.join("kube-apiserver.yaml")).unwrap();
+    let wrong = bundle.join("wrong.yaml");
+    fs::write(&wrong, pod.replace("volumeMounts", "volumeMount")).unwrap();
+    support::refused(Command::new(&validate).arg("--strict").arg(&wrong), 1);
+    fs::remove_file(wrong).unwrap();
+    let python = "import sys,yaml; c=yaml.safe_load(open(sys.argv[1])); print(c['apiVersion'], *sorted(c['etcd']['external']))";
+    for (file, version) in [("kubeadm.yaml", "v1beta4"), ("kubeadm-v1beta3.yaml", "v1beta3")] {
+        let said = run(Command::new("python3").args(["-c", python]).arg(client.join(file)));
+        assert_eq!(said, format!("kubeadm.k8s.io/{version} caFile certFile endpoints keyFile\n"));
+    }
+    let rules = "{extends: relaxed, rules: {line-length: disable, document-start: disable, commas: disable}}";
+    for entry in fs::read_dir(&client).unwrap().map(|entry| entry.unwrap().path()) {
+        if entry.extension().is_some_and(|ending| ending == "yaml") {
+            silent(Command::new("yamllint").args(["--strict", "-d", rules]).arg(entry));
+        }
+    }
+}
+
 /// jsonschema with the schema for editors: it accepts every valid profile, and refuses mistakes that the schema
 /// covers.
 #[test]

@@ -1,0 +1,242 @@
+//! ansible's inventories, INI and YAML, with the variables of etcd-ansible and kubespray.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use super::draft::{Draft, Place};
+use super::member::key_of_flag;
+use super::options;
+use super::yaml::Node;
+
+/// Groups whose hosts are members.
+const MEMBERS: [&str; 5] = ["etcd", "etcd_members", "etcd-members", "etcd_cluster", "etcds"];
+/// Groups whose hosts get a client certificate each.
+const CLIENTS: [&str; 2] = ["etcd_clients", "etcd-clients"];
+/// Variables of a host with its address, the best first: etcd's own, kubespray's `ip`, ansible's.
+const ADDRESSES: [&str; 6] = ["etcd_address", "etcd_ip", "ip", "private_ip", "access_ip", "ansible_host"];
+/// Variables that say how to reach or to build a host.
+const OF_ANSIBLE: [&str; 3] = ["ansible_", "access_ip", "etcd_index"];
+
+type Variable = (String, Place);
+
+/// An inventory, whatever its syntax.
+#[derive(Default)]
+pub struct Inventory {
+    /// Variables of each host.
+    hosts: Vec<(String, Place, BTreeMap<String, Variable>)>,
+    /// Hosts of each group.
+    groups: BTreeMap<String, Vec<String>>,
+    children: BTreeMap<String, Vec<String>>,
+    /// Variables of groups.
+    variables: Vec<(String, String, Place)>,
+}
+
+impl Inventory {
+    fn host(&mut self, name: &str, place: &Place) -> &mut BTreeMap<String, Variable> {
+        let at = self.hosts.iter().position(|(there, _, _)| there == name).unwrap_or_else(|| {
+            self.hosts.push((name.to_owned(), place.clone(), BTreeMap::new()));
+            self.hosts.len() - 1
+        });
+        &mut self.hosts[at].2
+    }
+
+    fn add(&mut self, group: &str, host: &str, place: &Place) -> &mut BTreeMap<String, Variable> {
+        self.groups.entry(group.to_owned()).or_default().push(host.to_owned());
+        self.host(host, place)
+    }
+
+    /// The hosts of a group and of the groups in it.
+    fn of(&self, group: &str) -> Vec<&str> {
+        let (mut seen, mut open, mut hosts) = (BTreeSet::new(), vec![group], Vec::new());
+        while let Some(group) = open.pop() {
+            if seen.insert(group) {
+                hosts.extend(self.groups.get(group).into_iter().flatten().map(String::as_str));
+                open.extend(self.children.get(group).into_iter().flatten().map(String::as_str));
+            }
+        }
+        hosts
+    }
+
+    pub fn take(self, draft: &mut Draft) {
+        let members: Vec<&str> = MEMBERS.iter().flat_map(|group| self.of(group)).collect();
+        let clients: Vec<&str> = CLIENTS.iter().flat_map(|group| self.of(group)).collect();
+        for (name, place, variables) in &self.hosts {
+            if clients.contains(&name.as_str()) && !members.contains(&name.as_str()) {
+                draft.client(name.split('.').next().unwrap_or(name));
+            }
+            if !members.contains(&name.as_str()) {
+                continue;
+            }
+            let address = ADDRESSES.iter().find_map(|key| variables.get(*key)?.0.parse::<IpAddr>().ok());
+            draft.member(name, address.or_else(|| name.parse().ok()), place);
+            for (key, (value, place)) in variables {
+                let is_known = ADDRESSES.contains(&key.as_str())
+                    || OF_ANSIBLE.iter().any(|prefix| key.starts_with(prefix));
+                if key == "etcd_member_name" {
+                    if value != name {
+                        draft.leave(
+                            place,
+                            format!("the member's name {value} is not the host's, which is used"),
+                        );
+                    }
+                } else if !is_known {
+                    draft.leave(place, format!("{key} of the host {name}"));
+                }
+            }
+        }
+        for (key, value, place) in &self.variables {
+            variable(draft, key, value, place);
+        }
+    }
+}
+
+/// One variable of a group, of all hosts, or of a file of variables.
+pub fn variable(draft: &mut Draft, key: &str, value: &str, place: &Place) {
+    if value.contains("{{") {
+        return draft.leave(place, format!("{key} has a template of ansible's"));
+    }
+    match key {
+        "etcd_version" => draft.say(("[etcd]", "version"), value.trim_start_matches('v'), place),
+        "etcd_data_dir" => options::take(draft, None, "data-dir", value, place),
+        "etcd_bin_dir" | "bin_dir" => {
+            if value != "/usr/local/bin" {
+                draft.say(("[etcd]", "bin-dir"), value, place);
+            }
+        }
+        "etcd_cert_dir" | "etcd_pki_dir" | "etcd_certs_dir" | "etcd_ssl_dir" => {
+            if value != "/etc/etcd/pki" {
+                draft.say(("[pki]", "directory"), value, place);
+            }
+        }
+        "etcd_initial_cluster_token" | "etcd_cluster_token" | "etcd_token" => {
+            draft.say(("[cluster]", "token"), value, place);
+        }
+        "etcd_cluster_name" | "etcd_cluster" => draft.say(("[cluster]", "name"), value, place),
+        "etcd_domain" => draft.say(("[cluster]", "domain"), value, place),
+        // kubespray's names where they differ from etcd's.
+        "etcd_compaction_retention" => options::take(draft, None, "auto-compaction-retention", value, place),
+        "etcd_log_level" => options::take(draft, None, "log-level", value, place),
+        _ if key.starts_with("ansible_") => {}
+        _ => {
+            let flag = key.strip_prefix("etcd_").map(|rest| rest.replace('_', "-"));
+            match flag.and_then(|flag| key_of_flag(&flag)) {
+                Some(option) => options::take(draft, None, &option, value, place),
+                None => draft.leave(place, format!("the variable {key}")),
+            }
+        }
+    }
+}
+
+/// Whether a text is an INI inventory.
+pub fn is_ini(text: &str) -> bool {
+    text.lines().any(|line| {
+        let line = line.trim();
+        line.starts_with('[') && line.ends_with(']') && !line.contains([' ', '"', ','])
+    })
+}
+
+pub fn ini(draft: &mut Draft, text: &str, file: &str) {
+    let mut inventory = Inventory::default();
+    let mut section = ("ungrouped".to_owned(), String::new());
+    for (index, line) in text.lines().enumerate() {
+        let place = Place { file: file.to_owned(), line: index + 1 };
+        let line = line.split(" #").next().unwrap_or_default().trim();
+        if line.is_empty() || line.starts_with(['#', ';']) {
+            continue;
+        }
+        if let Some(header) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+            let (group, kind) = header.split_once(':').unwrap_or((header, ""));
+            section = (group.to_owned(), kind.to_owned());
+            continue;
+        }
+        let (group, kind) = (section.0.clone(), section.1.as_str());
+        match kind {
+            "children" => inventory.children.entry(group).or_default().push(line.to_owned()),
+            "vars" => match line.split_once('=') {
+                Some((key, value)) => {
+                    let value = value.trim().trim_matches(['"', '\'']);
+                    inventory.variables.push((key.trim().to_owned(), value.to_owned(), place));
+                }
+                None => draft.leave(&place, "not NAME=VALUE"),
+            },
+            "" => {
+                let mut words = line.split_whitespace();
+                let Some(name) = words.next() else { continue };
+                if name.contains('[') {
+                    draft.leave(&place, format!("{name} is a range of hosts; write each of them"));
+                    continue;
+                }
+                let known = inventory.add(&group, name, &place);
+                let mut twice = Vec::new();
+                for (key, value) in words.filter_map(|word| word.split_once('=')) {
+                    let value = value.trim_matches(['"', '\'']).to_owned();
+                    let before = known.insert(key.to_owned(), (value.clone(), place.clone()));
+                    twice.extend(before.filter(|(there, _)| *there != value).map(|_| key));
+                }
+                for key in twice {
+                    draft.leave(&place, format!("duplicate host {name}: the last {key} is used"));
+                }
+            }
+            other => draft.leave(&place, format!("a section of the kind {other}")),
+        }
+    }
+    inventory.take(draft);
+}
+
+/// Whether a YAML document is an inventory of ansible's: groups with `hosts`, `children` or `vars`.
+pub fn is_yaml(document: &Node) -> bool {
+    let is_group = |node: &Node| node.get("hosts").is_some() || node.get("children").is_some();
+    document.entries().iter().any(|(_, node)| is_group(node))
+}
+
+pub fn yaml(draft: &mut Draft, document: &Node, file: &str) {
+    let mut inventory = Inventory::default();
+    for (name, group) in document.entries() {
+        read_group(draft, &mut inventory, name, group, file);
+    }
+    inventory.take(draft);
+}
+
+fn read_group(draft: &mut Draft, inventory: &mut Inventory, name: &str, group: &Node, file: &str) {
+    let place = |node: &Node| Place { file: file.to_owned(), line: node.line };
+    for (host, node) in group.get("hosts").map(Node::entries).unwrap_or_default() {
+        let at = place(node);
+        let variables: Vec<_> =
+            node.entries().iter().map(|(key, node)| (key, node.joined(), place(node))).collect();
+        let known = inventory.add(name, host, &at);
+        for (key, value, at) in variables {
+            match value {
+                Some(value) => {
+                    known.insert(key.clone(), (value, at));
+                }
+                None => draft.leave(&at, format!("{key} of the host {host}")),
+            }
+        }
+    }
+    for (key, node) in group.get("vars").map(Node::entries).unwrap_or_default() {
+        match node.joined() {
+            Some(value) => inventory.variables.push((key.clone(), value, place(node))),
+            None => draft.leave(&place(node), format!("the variable {key}")),
+        }
+    }
+    for (child, node) in group.get("children").map(Node::entries).unwrap_or_default() {
+        inventory.children.entry(name.to_owned()).or_default().push(child.clone());
+        // The depth of the document is limited.
+        read_group(draft, inventory, child, node, file);
+    }
+}
+
+/// Whether a YAML document is a file of variables.
+pub fn is_variables(document: &Node) -> bool {
+    document.entries().iter().any(|(key, _)| key.starts_with("etcd_"))
+}
+
+pub fn variables(draft: &mut Draft, document: &Node, file: &str) {
+    for (key, node) in document.entries() {
+        let place = Place { file: file.to_owned(), line: node.line };
+        match node.joined() {
+            Some(value) => variable(draft, key, &value, &place),
+            None => draft.leave(&place, format!("the variable {key}")),
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! Files of clusters that exist -> a profile, and a list of what it does not say.
+//!
+//! Each kind of file is recognised by its contents, and read into the same [`Draft`]. Files are other people's: sizes,
+//! depths and characters are limited here.
+
+mod ansible;
+mod draft;
+mod inventory;
+mod kubeadm;
+mod member;
+mod options;
+mod yaml;
+
+use draft::{Draft, Left, Place};
+
+use crate::etcd::{Release, keys};
+use crate::failure::{Exit, Failure, Result};
+use crate::profile::{self, Source};
+use crate::values::{Arch, Carrier, printable, steers};
+
+/// The largest file that is read; inventories of thousands of hosts are smaller.
+pub const MAX_BYTES: u64 = 1 << 20;
+
+/// A profile that was made of files.
+pub struct Imported {
+    /// TOML, with comments.
+    pub text: String,
+    /// `FILE:LINE: TEXT`, for each thing that the profile does not say, in the order of the files.
+    pub left: Vec<String>,
+    /// Mistakes that the profile has all the same, as a person reads them.
+    pub mistakes: Option<String>,
+}
+
+/// What a new profile says at least.
+pub struct New {
+    pub name: String,
+    /// Names and addresses.
+    pub nodes: Vec<(String, std::net::IpAddr)>,
+    pub clients: Vec<String>,
+    pub cidr: Option<String>,
+    pub gateway: Option<String>,
+    pub domain: Option<String>,
+}
+
+/// A minimal profile.
+///
+/// # Errors
+/// `Exit::Profile` with all mistakes of what was given.
+pub fn new(new: &New, carriers: &[Carrier]) -> Result<String> {
+    let mut draft = Draft::default();
+    let place = Place { file: "the command line".to_owned(), line: 1 };
+    draft.say(("[cluster]", "name"), &new.name, &place);
+    let more = [
+        (("[cluster]", "domain"), &new.domain),
+        (("[network]", "cidr"), &new.cidr),
+        (("[network]", "gateway"), &new.gateway),
+    ];
+    for (path, value) in more {
+        draft.say(path, value.as_deref().unwrap_or_default(), &place);
+    }
+    let member = |(name, address): &(String, _)| draft::Member {
+        name: name.clone(),
+        address: Some(*address),
+        place: place.clone(),
+    };
+    draft.members = new.nodes.iter().map(member).collect();
+    draft.clients.clone_from(&new.clients);
+    let header = format!(
+        "{}: made by kiln profile new. README, \"A profile\", lists all keys.\nWithout [etcd] version, the newest \
+         imported release is used.",
+        new.name
+    );
+    let text = draft.toml(&header, &[]);
+    match check(&text, &new.name, newest(), carriers) {
+        Ok(()) => Ok(text),
+        Err(mistakes) => Err(mistakes.into_failure(false)),
+    }
+}
+
+/// Reads files, each with its name for messages.
+///
+/// # Errors
+/// `Exit::Usage` for a file that is not text, is of no kind that is known, or says something twice; and where no file
+/// names a member.
+pub fn import(files: &[(String, Vec<u8>)], carriers: &[Carrier]) -> Result<Imported> {
+    let mut draft = Draft::default();
+    for (name, bytes) in files {
+        read(&mut draft, name, bytes)?;
+    }
+    draft.resolve();
+    if draft.members.is_empty() {
+        let names: Vec<_> = files.iter().map(|(name, _)| name.as_str()).collect();
+        let reason = format!(
+            "{} name no member of an etcd cluster; add the inventory, or a member's file",
+            names.join(", ")
+        );
+        return Err(Failure::new(Exit::Usage, reason));
+    }
+    let release = version(&mut draft);
+    let flags = draft.keys.contains_key(&("[etcd]", "config-style"));
+    let lines = accepted(&mut draft, release, flags, carriers);
+    let names: Vec<_> = files.iter().map(|(name, _)| name.as_str()).collect();
+    let header = format!(
+        "Made by kiln profile import from {}.\nCompare it with the cluster before the first build.",
+        printable(&names.join(", "))
+    );
+    let text = draft.toml(&header, &lines);
+    let name = draft.keys.get(&("[cluster]", "name")).map_or("etcd", |(name, _)| name);
+    let mistakes = check(&text, name, release, carriers).err().map(|mistakes| shown(&mistakes));
+    let left = draft.left.iter().map(|Left { place, text }| format!("{}:{}: {text}", place.file, place.line));
+    Ok(Imported { left: left.collect(), text, mistakes })
+}
+
+/// The mistakes without their last line, which says that nothing was written.
+fn shown(mistakes: &profile::Mistakes) -> String {
+    let text = mistakes.render(false);
+    text.trim_end().rsplit_once("\n").map_or(text.as_str(), |(mistakes, _)| mistakes).trim_end().to_owned()
+}
+
+/// The release that the files name, or the newest that Kiln knows; one that it does not know is reported.
+fn version(draft: &mut Draft) -> Release {
+    let path = ("[etcd]", "version");
+    let Some((named, place)) = draft.keys.get(&path).cloned() else { return newest() };
+    match named.parse::<Release>() {
+        Ok(release) if keys::known_release(release) => release,
+        _ => {
+            draft.keys.remove(&path);
+            draft.leave(&place, format!("etcd {named} is not a release that Kiln knows"));
+            newest()
+        }
+    }
+}
+
+/// The newest release of 3.5 that Kiln knows, by which options are judged where no file says the release.
+fn newest() -> Release {
+    let of_3_5 = keys::known_releases().iter().map(|(_, last)| *last).filter(|last| last.minor == 5);
+    of_3_5.max().unwrap_or(Release::new(3, 5, 0))
+}
+
+fn check(
+    text: &str,
+    name: &str,
+    release: Release,
+    carriers: &[Carrier],
+) -> std::result::Result<(), profile::Mistakes> {
+    let source = Source::file(format!("{name}.toml").as_ref(), text.as_bytes().to_vec());
+    profile::read(&source, &[(release, Arch::Amd64)], carriers).map(|_| ())
+}
+
+/// The lines of `[etcd.config]`. An option that Kiln does not accept beside the others is left out, with its reason.
+fn accepted(draft: &mut Draft, release: Release, flags: bool, carriers: &[Carrier]) -> Vec<String> {
+    let mut all = options::lines(draft, release, flags);
+    let mistakes = |lines: &[&str]| check(&smallest(lines, release, flags), "a", release, carriers).err();
+    let mut index = 0;
+    while index < all.len() {
+        let with: Vec<&str> = all.iter().map(|(_, line, _)| line.as_str()).collect();
+        let mut without = with.clone();
+        without.remove(index);
+        match (mistakes(&with), mistakes(&without).map_or(0, |mistakes| mistakes.count())) {
+            (Some(found), others) if found.count() > others => {
+                let (key, line, place) = all.remove(index);
+                let alone = mistakes(&[&line]).unwrap_or(found);
+                let why = alone.render(false).lines().next().unwrap_or_default().to_owned();
+                draft.leave(&place, format!("{key}: {}", why.trim_start_matches("error: ")));
+            }
+            _ => index += 1,
+        }
+    }
+    all.into_iter().map(|(_, line, _)| line).collect()
+}
+
+/// The smallest profile with these options.
+fn smallest(lines: &[&str], release: Release, flags: bool) -> String {
+    let style = if flags { "flags" } else { "file" };
+    format!(
+        "schema = 1\n[cluster]\nname = \"a\"\n[network]\ncidr = \"10.0.0.0/24\"\n[[node]]\nname = \"b\"\naddress = \
+         \"10.0.0.4\"\n[etcd]\nconfig-style = \"{style}\"\naccept-risk = [\"{release}\"]\nversion = \"{release}\"\n\
+         [etcd.config]\n{}\n",
+        lines.join("\n")
+    )
+}
+
+fn read(draft: &mut Draft, name: &str, bytes: &[u8]) -> Result<()> {
+    let refuse = |line: usize, why: &str| {
+        Err(Failure::new(Exit::Usage, format!("{name}:{line}: {why}; nothing was written")))
+    };
+    let text = match std::str::from_utf8(bytes) {
+        Ok(text) => text.strip_prefix('\u{feff}').unwrap_or(text),
+        Err(error) => {
+            let line = bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
+            return refuse(line, "it is not UTF-8 text");
+        }
+    };
+    let is_bad = |c: char| steers(c) && !['\n', '\r', '\t'].contains(&c);
+    if let Some(line) = text.split('\n').position(|line| line.contains(is_bad)) {
+        return refuse(line + 1, "it has a control character");
+    }
+    if member::is_unit(text) {
+        member::unit(draft, text, name);
+    } else if inventory::is_hosts(text) {
+        inventory::hosts(draft, text, name);
+    } else if member::is_environment(text) {
+        member::environment(draft, text, name);
+    } else if ansible::is_ini(text) {
+        ansible::ini(draft, text, name);
+    } else {
+        let documents = match yaml::read(text) {
+            Ok(documents) => documents,
+            Err(refused) => {
+                return refuse(refused.line, &format!("not YAML that can be read: {}", refused.why));
+            }
+        };
+        for document in &documents {
+            if let Err(why) = read_document(draft, name, document) {
+                return refuse(document.line, why);
+            }
+        }
+        if documents.is_empty() {
+            return refuse(1, "it is empty");
+        }
+    }
+    Ok(())
+}
+
+/// One YAML document, by its keys.
+fn read_document(
+    draft: &mut Draft,
+    name: &str,
+    document: &yaml::Node,
+) -> std::result::Result<(), &'static str> {
+    if kubeadm::is_configuration(document) {
+        kubeadm::configuration(draft, document, name);
+    } else if member::is_configuration(document) {
+        member::configuration(draft, document, name);
+    } else if ansible::is_yaml(document) {
+        ansible::yaml(draft, document, name);
+    } else if inventory::is_manifest(document) {
+        inventory::manifest(draft, document, name);
+    } else if inventory::is_inventory(document) {
+        inventory::inventory(draft, document, name);
+    } else if ansible::is_variables(document) {
+        ansible::variables(draft, document, name);
+    } else if let Some(kind) = document.get("kind").and_then(yaml::Node::text) {
+        let place = Place { file: name.to_owned(), line: document.line };
+        draft.leave(&place, format!("a document of the kind {kind}"));
+    } else {
+        return Err("it is not an inventory, a manifest, or a file of etcd's that is known");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::values::example_carriers;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(300))]
+        /// Whatever the files say, the result is TOML, or a refusal.
+        #[test]
+        fn no_file_makes_anything_but_a_profile_or_a_refusal(
+            lines in prop::collection::vec(
+                "(\\[etcd\\]|\\[Service\\]|ExecStart=/x/etcd --name a|nodes:|all:|  - name: \"?[a-z\"\\\\ ]{0,6}|  hosts:|ETCD_NAME=.{0,9}|\
+                 10\\.0\\.0\\.[0-9]{1,3} .{0,9}|etcd_[a-z_]{0,20}: .{0,9}|initial-cluster: a=.{0,20}|kind: ClusterConfiguration|\
+                 --[a-z-]{0,12}=.{0,9}\\\\?|.{0,20})",
+                0..12,
+            )
+        ) {
+            let bytes = lines.join("\n").into_bytes();
+            if let Ok(imported) = import(&[("f".to_owned(), bytes)], &example_carriers()) {
+                prop_assert!(imported.text.parse::<toml::Table>().is_ok(), "{}", imported.text);
+            }
+        }
+    }
+}

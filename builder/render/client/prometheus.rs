@@ -1,0 +1,120 @@
+//! Scraping the members' metrics, and alerts about them.
+
+use serde_json::{Value, json};
+
+use super::paths::{Paths, authority};
+use crate::plan::Plan;
+use crate::yaml;
+
+/// Of the members' targets, in both files.
+fn job(plan: &Plan) -> String {
+    format!("etcd-{}", plan.cluster.name)
+}
+
+/// etcd serves /metrics at its client URLs, whatever other listeners it has.
+pub fn scrape(plan: &Plan) -> String {
+    let paths = Paths::within(plan, "prometheus", "/etc/prometheus/etcd");
+    let [ca, certificate, key] = &paths.to;
+    let targets: Vec<Value> = plan
+        .nodes
+        .iter()
+        .map(|node| {
+            let labels = json!({ "node": node.name, "cluster": plan.cluster.name });
+            json!({ "targets": [authority(node)], "labels": labels })
+        })
+        .collect();
+    let configuration = json!({
+        "scrape_configs": [{
+            "job_name": job(plan),
+            "scheme": "https",
+            "tls_config": { "ca_file": ca, "cert_file": certificate, "key_file": key },
+            "static_configs": targets,
+        }],
+    });
+    paths.comment(plan, "scrape configuration for Prometheus.") + &yaml::document(&configuration)
+}
+
+/// Seconds, minutes and shares are chosen for clusters with etcd's default timing: a member that syncs in more than 100
+/// ms at times delays heartbeats, which are due every 100 ms.
+pub fn alerts(plan: &Plan) -> String {
+    let of = format!("{{job=\"{}\"}}", job(plan));
+    let rules = [of_cluster(&of, plan.nodes.len() / 2 + 1), of_members(&of)].concat();
+    let groups = json!({ "groups": [{ "name": job(plan), "rules": rules }] });
+    format!(
+        "# Made by Kiln for {}: alert rules for Prometheus, with the job of prometheus-scrape.yaml.\n{}",
+        plan.cluster.name,
+        yaml::document(&groups)
+    )
+}
+
+/// `of` selects the job.
+fn of_cluster(of: &str, majority: usize) -> Vec<Value> {
+    vec![
+        rule(
+            "EtcdMemberDown",
+            format!("up{of} == 0"),
+            "3m",
+            "warning",
+            "etcd on {{ $labels.node }} does not answer",
+        ),
+        rule(
+            "EtcdQuorumLost",
+            format!("(count(up{of} == 1) or vector(0)) < {majority}"),
+            "1m",
+            "critical",
+            &format!("fewer than {majority} members answer: the cluster accepts no writes"),
+        ),
+        rule(
+            "EtcdNoLeader",
+            format!("etcd_server_has_leader{of} == 0"),
+            "1m",
+            "critical",
+            "etcd on {{ $labels.node }} has no leader",
+        ),
+        rule(
+            "EtcdLeaderChanges",
+            format!("increase(etcd_server_leader_changes_seen_total{of}[1h]) > 4"),
+            "5m",
+            "warning",
+            "the leader changed {{ $value | humanize }} times within an hour: look at disks and network",
+        ),
+    ]
+}
+
+/// The disk and the database of each member.
+fn of_members(of: &str) -> Vec<Value> {
+    let p99 = |metric: &str| format!("histogram_quantile(0.99, rate({metric}_bucket{of}[5m]))");
+    vec![
+        rule(
+            "EtcdSlowSync",
+            format!("{} > 0.1", p99("etcd_disk_wal_fsync_duration_seconds")),
+            "10m",
+            "warning",
+            "1% of the syncs of {{ $labels.node }} take more than {{ $value | humanizeDuration }}: its disk is slow",
+        ),
+        rule(
+            "EtcdSlowCommit",
+            format!("{} > 0.25", p99("etcd_disk_backend_commit_duration_seconds")),
+            "10m",
+            "warning",
+            "1% of the commits of {{ $labels.node }} take more than {{ $value | humanizeDuration }}",
+        ),
+        rule(
+            "EtcdDatabaseNearQuota",
+            format!("etcd_mvcc_db_total_size_in_bytes{of} / etcd_server_quota_backend_bytes{of} > 0.8"),
+            "10m",
+            "critical",
+            "the database of {{ $labels.node }} fills {{ $value | humanizePercentage }} of its quota; at 100% writes stop",
+        ),
+    ]
+}
+
+fn rule(name: &str, expression: String, wait: &str, severity: &str, summary: &str) -> Value {
+    json!({
+        "alert": name,
+        "expr": expression,
+        "for": wait,
+        "labels": { "severity": severity },
+        "annotations": { "summary": summary },
+    })
+}

@@ -1,0 +1,119 @@
+//! `kiln profile new`, `import` and `schema`, and what builds do with their results.
+
+use std::fs;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::support::{Workshop, kiln, output, refused, root, run, with_store};
+
+#[test]
+fn a_new_profile_can_be_built_and_replaces_nothing() {
+    let shop = Workshop::new();
+    let new = || {
+        let mut command =
+            shop.kiln(["profile", "new", "k8s", "--domain", "kloud.lan", "--client", "kube-apiserver"]);
+        command.args(["--node", "cp-a=10.1.0.11", "--node", "cp-b=10.1.0.12", "--node", "cp-c=10.1.1.13"]);
+        command
+    };
+    run(&mut new());
+    let text = fs::read_to_string(shop.path().join("profiles/k8s.toml")).unwrap();
+    assert!(text.contains("cidr = \"10.1.0.0/23\"") && text.starts_with("# k8s: made by"), "{text}");
+    let said = run(with_store(&mut shop.kiln(["check", "--profile", "k8s"])));
+    assert!(said.contains("a bundle of 3 nodes"), "{said}");
+    let said = refused(&mut new(), 6);
+    assert!(said.contains("exists, and is not replaced"), "{said}");
+    assert_eq!(fs::read_to_string(shop.path().join("profiles/k8s.toml")).unwrap(), text);
+    let wrong = |words: &[&str], code: i32, want: &str| {
+        let said = refused(shop.kiln(["profile", "new", "--out", "x.toml"]).args(words), code);
+        assert!(said.contains(want), "{said}");
+        assert!(!shop.path().join("x.toml").exists());
+    };
+    wrong(&[], 2, "there is no terminal to ask at");
+    wrong(&["a"], 2, "--node NAME=ADDRESS is missing");
+    wrong(&["a", "--node", "b"], 2, "is not NAME=ADDRESS");
+    wrong(&["a", "--node", "b=10.0.0.4", "--cidr", "10.1.0.0/24"], 3, "not in 10.1.0.0/24");
+    wrong(&["a", "--node", "b=10.0.0.4", "--node", "c=10.0.0.5"], 6, "quorum of 2");
+    wrong(&["a\"\n", "--node", "b=10.0.0.4"], 3, "[cluster] name");
+}
+
+#[test]
+fn an_import_of_a_running_cluster_is_not_built_under_kilns_own_ca() {
+    let shop = Workshop::new();
+    for file in ["single/etcd.service", "hostile-nothing/vars.yml"] {
+        let name = file.rsplit('/').next().unwrap();
+        shop.file(name, fs::read(root().join("tests/import").join(file)).unwrap());
+    }
+    run(&mut shop.kiln(["profile", "import", "--out", "etcd.toml", "etcd.service", "vars.yml"]));
+    let said = refused(&mut shop.kiln(["profile", "import", "--out", "etcd.toml", "etcd.service"]), 6);
+    assert!(said.contains("is not replaced"), "{said}");
+    let build = || {
+        let mut command = shop.kiln(["build", "--profile", "./etcd.toml"]);
+        with_store(&mut command);
+        command
+    };
+    let said = refused(&mut build(), 6);
+    assert!(said.contains("kiln keystore import-ca etcd --keystore keystore/etcd"), "{said}");
+    assert!(!shop.path().join("keystore").exists() && !shop.path().join("out").exists());
+    let openssl = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca-key.pem -out ca.pem \
+                   -days 3650 -subj /CN=theirs -addext basicConstraints=critical,CA:TRUE,pathlen:0 \
+                   -addext keyUsage=critical,keyCertSign,cRLSign";
+    assert!(
+        Command::new("sh").args(["-c", openssl]).current_dir(shop.path()).output().unwrap().status.success()
+    );
+    run(&mut shop.kiln(["keystore", "init", "etcd"]));
+    run(&mut shop.kiln(["keystore", "import-ca", "etcd", "--cert", "ca.pem", "--key", "ca-key.pem"]));
+    run(&mut build());
+}
+
+#[test]
+fn every_key_of_the_schema_has_words_and_a_default_or_is_required() {
+    let schema: Value = serde_json::from_str(&run(kiln().args(["profile", "schema"]))).unwrap();
+    let mut count = 0;
+    look(&schema, "", &mut count);
+    assert!(count >= 40, "{count}");
+}
+
+/// `schema` is that of a table.
+fn look(schema: &Value, path: &str, count: &mut usize) {
+    let Some(properties) = schema["properties"].as_object() else { return };
+    let required: Vec<&str> =
+        schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    for (name, key) in properties {
+        let path = format!("{path}.{name}");
+        let table = if key["type"] == "array" && key["items"]["properties"].is_object() {
+            &key["items"]
+        } else {
+            key
+        };
+        if table["properties"].is_object() {
+            look(table, &path, count);
+            continue;
+        }
+        *count += 1;
+        let words = key["description"].as_str().unwrap_or_default();
+        assert!(!words.is_empty(), "{path} has no words");
+        // What an `else` of the schema requires is said in words, too: a base profile may have it.
+        let says = words.contains("(default: ") || words.ends_with("(required)");
+        assert!(key.get("default").is_some() || says || required.contains(&name.as_str()), "{path}: {key}");
+    }
+}
+
+#[test]
+fn hostile_files_are_refused_and_not_quoted() {
+    let shop = Workshop::new();
+    let import = |name: &str| output(&mut shop.kiln(["profile", "import", name]));
+    shop.file("deep.yaml", "[".repeat(10_000));
+    shop.file("deep-flow.yaml", "{a: ".repeat(10_000));
+    shop.file("huge.yaml", vec![b'a'; 2 << 20]);
+    shop.file("empty.yaml", "");
+    shop.file("key.pem", "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIHNlY3JldHNlY3JldHNlY3JldA==\n");
+    for name in ["deep.yaml", "deep-flow.yaml", "huge.yaml", "empty.yaml", "key.pem", "missing.yaml"] {
+        let (code, stdout, stderr) = import(name);
+        assert!(matches!(code, 2 | 4) && stdout.is_empty(), "{name}: {code} {stderr}");
+        assert!(
+            stderr.contains(name) && !stderr.contains("c2VjcmV0") && stderr.len() < 400,
+            "{name}: {stderr}"
+        );
+    }
+}
