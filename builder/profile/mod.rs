@@ -4,10 +4,12 @@ mod diagnostics;
 mod directories;
 mod embedded;
 mod finding;
+mod key;
 mod mistake;
 mod mistakes;
 mod nodes;
 mod options;
+mod pki;
 mod private;
 mod programs;
 mod published;
@@ -24,23 +26,27 @@ mod syntax;
 mod tests;
 mod texts;
 mod types;
+mod whole;
 mod written;
 
 pub use embedded::{embedded, names};
 pub(crate) use finding::{About, Finding};
 pub(crate) use mistakes::{Mistakes, failure_of_all};
 pub(crate) use nodes::{check_host, check_member_name, network_range};
+pub use pki::Subject;
+pub(crate) use pki::{AltName, Ca, Client, Filling, Leaf, Pki, alternative};
 pub(crate) use private::Lines;
 pub use published::{json_schema, markdown};
 pub use read::{extends, read};
 pub(crate) use source::MAX_PROFILE_BYTES;
 pub use source::Source;
 pub(crate) use span::Span;
-pub use types::{Algorithm, Profile};
+pub use types::Algorithm;
 pub(crate) use types::{
     Binaries, Bundle, Certificates, Cluster, Compression, ConfigStyle, Etcd, Login, Machine, Network, Node,
-    OptionSet, Pki,
+    OptionSet,
 };
+pub use whole::Profile;
 pub(crate) use written::Written;
 
 /// The client certificate that every bundle has: its name and its common name.

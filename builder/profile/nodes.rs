@@ -1,4 +1,4 @@
-//! `[network]`, `[[node]]` and `[[client]]`: the members and clients of the cluster, and their addresses.
+//! `[network]` and `[[node]]`: the members of the cluster, and their addresses.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
@@ -10,8 +10,8 @@ use toml::Spanned;
 use super::diagnostics::Diagnostics;
 use super::mistake::Mistake;
 use super::reader::Section;
-use super::{Network, Node, OPERATOR, PEER_COMMON_NAME, Span};
-use crate::values::{ClientName, Invalid, Mac, NodeName, counted};
+use super::{Network, Node, Span};
+use crate::values::{Invalid, Mac, NodeName, counted};
 
 /// The network and its place in the profile.
 pub(super) struct Placed {
@@ -275,55 +275,6 @@ address = \"10.240.16.10\"",
             ),
         ),
         _ => {}
-    }
-}
-
-pub(super) fn clients(diagnostics: &mut Diagnostics, tables: Vec<Section>) -> Vec<Spanned<ClientName>> {
-    let mut names = Unique::new("client name");
-    let mut list = Vec::new();
-    for table in tables {
-        table.require(diagnostics, "name");
-        if let Some(name) = table.value_with(diagnostics, "name", client_name) {
-            names.see(diagnostics, &name);
-            list.push(name);
-        }
-        table.finish(diagnostics);
-    }
-    list
-}
-
-/// Where members present the name of their node, a client of that name would be accepted on the peer port
-/// (`allowed-cn`).
-pub(super) fn check_common_names(
-    diagnostics: &mut Diagnostics,
-    nodes: &Nodes,
-    clients: &[Spanned<ClientName>],
-) {
-    const WHY: &str = "with [pki] certificates = \"one-per-node\" the peer port accepts every certificate with the name of a node";
-    let is = |name: &str| nodes.list.iter().any(|node| node.name.as_str() == name);
-    for client in clients.iter().filter(|client| is(client.get_ref().as_str())) {
-        let reason = format!("a client cannot have the name of the node {}", client.get_ref());
-        diagnostics.mistake(
-            Mistake::new(client.span(), reason).help(format!("{WHY}; give one of them another name")),
-        );
-    }
-    if is(OPERATOR) {
-        let reason =
-            format!("a node cannot be called {OPERATOR}, as the client certificate of every bundle is");
-        diagnostics.mistake(Mistake::new(None, reason).help(format!("{WHY}; give the node another name")));
-    }
-}
-
-/// A client's name is also that of its files, beside those that every bundle has.
-fn client_name(text: &str) -> Result<ClientName, Invalid> {
-    let name: ClientName = text.parse()?;
-    let taken = |why: &str| Err(Invalid(why.into()));
-    match text {
-        OPERATOR => taken("every bundle has that one already; omit it"),
-        PEER_COMMON_NAME => taken("it is the members' own, and would open the peer port to this client"),
-        "ca" => taken("ca.pem is the CA's certificate"),
-        _ if text.ends_with("-key") => taken("its certificate would have the name of a key file"),
-        _ => Ok(name),
     }
 }
 

@@ -7,7 +7,7 @@ use super::mistakes::Mistakes;
 use super::source::{self, MAX_PROFILE_BYTES, Source};
 use super::span::Span;
 use super::texts::Texts;
-use super::types::Profile;
+use super::whole::Profile;
 use super::written::Written;
 use super::{EXTENDS, private, sections, syntax};
 use crate::etcd::Release;

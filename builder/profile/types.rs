@@ -6,37 +6,11 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::Serialize;
 
-use super::written::Written;
 use crate::etcd::{Release, Value, judge, keys};
 use crate::values::{
-    self, Arch, BaseSystem, Carrier, ClientName, ClusterName, Domain, GuestPath, Invalid, Lifetime,
-    LoginName, Mac, NodeName, SshKey, Token, deserialize_parsed, serialize_displayed,
+    self, Arch, BaseSystem, Carrier, ClusterName, Domain, GuestPath, Invalid, LoginName, Mac, NodeName,
+    SshKey, Token, deserialize_parsed, serialize_displayed,
 };
-
-/// A profile, validated: every value checked, and every default filled in that depends only on the profile.
-#[derive(Clone, Debug)]
-pub struct Profile {
-    /// The file's stem, which also names the bundle: `ha3`.
-    pub name: ClusterName,
-    /// `[cluster]`.
-    pub cluster: Cluster,
-    /// `[etcd]`, with the options of `[etcd.config]`.
-    pub etcd: Etcd,
-    /// `[network]`.
-    pub network: Network,
-    /// At least one, in the order of the file.
-    pub nodes: Vec<Node>,
-    /// Besides the one for etcdctl.
-    pub clients: Vec<ClientName>,
-    /// `[pki]`.
-    pub pki: Pki,
-    /// `[machine]`.
-    pub machine: Machine,
-    /// `[bundle]`.
-    pub bundle: Bundle,
-    /// Its text, for mistakes that are found later.
-    pub written: Written,
-}
 
 /// `[cluster]`.
 #[derive(Clone, Debug)]
@@ -49,6 +23,16 @@ pub struct Cluster {
     pub token: Option<Token>,
     /// The cluster already exists: a node with an empty disk never bootstraps a new one.
     pub formed: bool,
+}
+
+impl Cluster {
+    /// `cp-a.kloud.lan` where there is a domain, else the name alone.
+    pub fn fqdn(&self, node: &NodeName) -> String {
+        match &self.domain {
+            Some(domain) => format!("{node}.{domain}"),
+            None => node.to_string(),
+        }
+    }
 }
 
 /// `[etcd]`.
@@ -126,23 +110,6 @@ pub struct Node {
     pub address: IpAddr,
     /// From the profile, or derived from the cluster's and the node's name.
     pub mac: Mac,
-}
-
-/// `[pki]`.
-#[derive(Clone, Debug, Serialize)]
-pub struct Pki {
-    /// Of the derived CA's key; an imported CA has its own.
-    pub ca_algorithm: Algorithm,
-    /// Of the keys of members and clients.
-    pub leaf_algorithm: Algorithm,
-    /// Of the derived CA.
-    pub ca_lifetime: Lifetime,
-    /// From the date of issue; shortened by the end of the CA.
-    pub leaf_lifetime: Lifetime,
-    /// Their directory in the guest: `etc/etcd/pki`.
-    pub directory: GuestPath,
-    /// The number of certificates of a node.
-    pub certificates: Certificates,
 }
 
 /// A key's algorithm; the signature hash follows from it (RFC 5480, RFC 8410).

@@ -11,7 +11,7 @@ use super::variables::VARIABLES;
 use super::{config, logs, systemd};
 use crate::failure::Result;
 use crate::pki::Issued;
-use crate::plan::{self, Node, Owner, Plan, Role};
+use crate::plan::{self, CertificateSpec, Node, Owner, Plan, Role};
 use crate::tree::{Entry, Tree};
 use crate::values::{Epoch, Mode};
 
@@ -20,6 +20,8 @@ use crate::values::{Epoch, Mode};
 pub struct NodeKeys<'a> {
     /// Of each authority of the plan, in its order, in PEM.
     pub trust: &'a [String],
+    /// Of each authority, the certificate that clients trust, in PEM.
+    pub roots: &'a [String],
     /// Issued by `pki`; as many as the node has certificates.
     pub leaves: &'a [Issued],
 }
@@ -44,41 +46,71 @@ impl Renderer<'_> {
     }
 
     /// Without keys, puts empty files at their paths.
-    pub(super) fn insert_keys(
+    pub(super) fn insert_keys<'a>(
         &self,
         tree: &mut Tree,
         node: &Node,
-        keys: Option<&NodeKeys<'_>>,
+        keys: Option<&NodeKeys<'a>>,
     ) -> Result<()> {
         let origin = "the certificates";
         let directory = &self.plan.pki.directory;
-        let file = |name: String| path(&format!("{directory}/{name}"));
+        let file = |name: &str| path(&format!("{directory}/{name}"));
         tree.insert(directory.clone(), Entry::directory(Mode::DIRECTORY, origin))?;
         for (at, authority) in self.plan.authorities.iter().enumerate() {
-            let trust = keys.and_then(|keys| keys.trust.get(at)).cloned().unwrap_or_default();
-            tree.insert(file(authority.file())?, Entry::file(trust.into(), Mode::FILE, origin))?;
+            let text = |all: fn(&NodeKeys<'a>) -> &'a [String]| {
+                keys.and_then(|keys| all(keys).get(at)).cloned().unwrap_or_default().into_bytes()
+            };
+            tree.insert(file(&authority.file)?, Entry::file(text(|keys| keys.trust), Mode::FILE, origin))?;
+            if let Some(name) = &authority.root_file {
+                tree.insert(file(name)?, Entry::file(text(|keys| keys.roots), Mode::FILE, origin))?;
+            }
         }
         for (at, spec) in node.certificates.iter().enumerate() {
             let leaf = keys.and_then(|keys| keys.leaves.get(at));
-            let certificate = leaf.map(|leaf| leaf.cert_pem.clone().into_bytes()).unwrap_or_default();
-            let certificate = Entry::file(certificate, Mode::FILE, origin);
-            tree.insert(file(format!("{}.pem", spec.file))?, certificate)?;
-            let key = leaf.map(|leaf| leaf.key_pem.as_bytes().to_vec()).unwrap_or_default();
-            tree.insert(file(format!("{}-key.pem", spec.file))?, Entry::file(key, Mode::SECRET, origin))?;
+            for (cert, key) in spec.pairs() {
+                let bytes = leaf.map(|leaf| leaf.cert_pem.clone().into_bytes()).unwrap_or_default();
+                tree.insert(file(cert)?, Entry::file(bytes, spec.cert_mode, origin))?;
+                let bytes = leaf.map(|leaf| leaf.key_pem.as_bytes().to_vec()).unwrap_or_default();
+                tree.insert(file(key)?, Entry::file(bytes, spec.key_mode, origin))?;
+            }
+        }
+        for (name, target) in &node.links {
+            tree.insert(file(name)?, Entry::link(target.as_str(), origin))?;
         }
         Ok(())
     }
 
+    /// The paths of the keys of this account, each with its certificate.
+    fn keys<'n>(&self, node: &'n Node, owner: Owner) -> Vec<(String, &'n CertificateSpec)> {
+        let pki = self.plan.pki.directory.absolute();
+        let wanted = node.certificates.iter().filter(|spec| spec.owner == owner);
+        let pairs = wanted.flat_map(|spec| spec.pairs().map(move |(_, key)| (key, spec)));
+        pairs.map(|(key, spec)| (format!("{pki}/{key}"), spec)).collect()
+    }
+
+    /// All keys with modes and owners.
+    fn owned(&self, node: &Node) -> Vec<Value> {
+        let of = |(owner, user): (Owner, &str)| {
+            let row = |(path, spec): (String, &CertificateSpec)| json!({ "path": path, "mode": spec.key_mode, "user": user });
+            self.keys(node, owner).into_iter().map(row).collect::<Vec<_>>()
+        };
+        [(Owner::Etcd, self.plan.instance.user), (Owner::Root, "root")].map(of).concat()
+    }
+
     /// The variables of a template: those of `VARIABLES`.
+    // long: a line for each variable
     pub(super) fn values(&self, node: &Node, config: &config::Config) -> Value {
         let plan = self.plan;
         let pki = plan.pki.directory.absolute();
         let logs = logs::of_node(node);
-        let stem = |role| plan::of_role(&node.certificates, role).map(|spec| spec.file.as_str());
-        let keys = |owner: Owner| -> Vec<String> {
-            let wanted = node.certificates.iter().filter(|spec| spec.owner == owner);
-            wanted.map(|spec| format!("{pki}/{}-key.pem", spec.file)).collect()
+        let of_role = |role| plan::of_role(&node.certificates, role);
+        let cert = |role| of_role(role).map(|spec| spec.cert_path.as_str());
+        let key = |role| of_role(role).map(|spec| spec.key_path.as_str());
+        let ca = |role| {
+            let authority = of_role(role).and_then(|spec| plan.authority(spec.authority));
+            authority.map(|authority| authority.file.as_str())
         };
+        let keys = |owner| self.keys(node, owner).into_iter().map(|(path, _)| path).collect::<Vec<_>>();
         let values = json!({
             "cluster": plan.cluster.name,
             "domain": plan.cluster.domain.as_ref().map_or("", |domain| domain.as_str()),
@@ -113,9 +145,13 @@ impl Renderer<'_> {
             "unit": plan.instance.unit,
             "user": plan.instance.user,
             "data_dir": plan.data_dir.absolute(),
-            "pki_dir": pki,
-            "client_file": stem(Role::Client),
-            "peer_file": stem(Role::Peer),
+            "pki_dir": &pki,
+            "client_cert": cert(Role::Client),
+            "client_key": key(Role::Client),
+            "client_ca": ca(Role::Server),
+            "peer_cert": cert(Role::Peer),
+            "peer_key": key(Role::Peer),
+            "peer_ca": ca(Role::Peer),
             "exec_start": config.exec_start,
             "environment_files": config.environment_files,
             "unset": systemd::UNSET.join(" "),
@@ -123,6 +159,7 @@ impl Renderer<'_> {
             "log_files": logs.files,
             "etcd_keys": keys(Owner::Etcd),
             "root_keys": keys(Owner::Root),
+            "keys": self.owned(node),
         });
         debug_assert!(
             values.as_object().is_some_and(|values| values.keys().eq(VARIABLES.iter().map(|(name, _)| name))),
