@@ -40,7 +40,7 @@ impl Cluster {
         let profile = read(&ha3());
         let epoch: Epoch = "2026-01-01".parse().unwrap();
         let keystore = Keystore::draft(&profile.cluster.name, Some(&[7; 32]), epoch).unwrap();
-        let authority = Authority::new(&keystore, profile.pki.ca_algorithm, profile.pki.ca_lifetime).unwrap();
+        let authority = Authority::new(&keystore, profile.pki.ca.algorithm, profile.pki.ca.lifetime).unwrap();
         Self {
             plan: plan::resolve(&profile, keystore.token()),
             trust_pem: authority.trust_pem().unwrap(),
@@ -70,9 +70,8 @@ impl Cluster {
             templates: &self.templates,
             epoch: self.epoch,
         };
-        renderer
-            .node_tree(self.node(), &NodeKeys { trust: std::slice::from_ref(&self.trust_pem), leaves })
-            .unwrap()
+        let trust = std::slice::from_ref(&self.trust_pem);
+        renderer.node_tree(self.node(), &NodeKeys { trust, roots: trust, leaves }).unwrap()
     }
 }
 

@@ -9,7 +9,7 @@ use crate::bundle::manifest::{self, Manifest};
 use crate::failure::{Failure, Result};
 use crate::format::DiskFile;
 use crate::pki::{Authority, Issued};
-use crate::plan::Node;
+use crate::plan::{self, CertificateSpec, Node, Plan, Role};
 use crate::values::{Invalid, Line, NodeName};
 
 /// # Errors
@@ -24,6 +24,8 @@ pub fn authority(file: &str, authority: &Authority) -> Result<manifest::Certific
         serial: parse(&root.serial)?,
         not_before: root.not_before,
         not_after: root.not_after,
+        ports: Vec::new(),
+        trusts: None,
     })
 }
 
@@ -36,7 +38,31 @@ pub fn certificate(file: &str, node: Option<&NodeName>, leaf: &Issued) -> Result
         serial: parse(&leaf.serial)?,
         not_before: leaf.not_before,
         not_after: leaf.not_after,
+        ports: Vec::new(),
+        trusts: None,
     })
+}
+
+/// Adds which ports of etcd send a certificate, where that does not follow from the names of the files.
+pub fn with_ports(
+    certificate: manifest::Certificate,
+    plan: &Plan,
+    spec: &CertificateSpec,
+) -> Result<manifest::Certificate> {
+    let ports: Vec<manifest::Port> =
+        [(Role::Server, manifest::Port::Client), (Role::Peer, manifest::Port::Peer)]
+            .into_iter()
+            .filter(|(role, _)| spec.roles.contains(role))
+            .map(|(_, port)| port)
+            .collect();
+    let Some(authority) = plan.authority(spec.authority).filter(|_| !ports.is_empty()) else {
+        return Ok(certificate);
+    };
+    if spec.cert_path == format!("{}.pem", spec.file) && authority.file == plan::authority_file(plan::CA) {
+        return Ok(certificate);
+    }
+    let trusts = parse(&format!("{}/{}", plan.pki.directory, authority.file))?;
+    Ok(manifest::Certificate { ports, trusts: Some(trusts), ..certificate })
 }
 
 pub fn node(node: &Node, mut files: Vec<String>) -> Result<manifest::Node> {
@@ -88,6 +114,7 @@ pub fn bundle(prepared: &Prepared) -> Result<Manifest> {
             arch: plan.arch,
             binaries: binaries.collect::<Result<_>>()?,
             peers_by_name: plan.peers_by_name,
+            trusts_own_roots: plan.authorities.iter().any(|one| one.made.intermediate.is_some()),
             sources: sources.collect(),
         },
         network: manifest::Network { cidr: plan.network.cidr, gateway: plan.network.gateway },

@@ -1,5 +1,6 @@
 //! The common part of build and check: everything before the first byte is built.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use super::session::{Overlays, Session, StoredRelease};
 use super::witness::witness;
 use crate::base::BootFiles;
 use crate::bundle::Manifest;
+use crate::bundle::manifest::Certificate;
 use crate::bundle::{self, Bundle};
 use crate::failure::{Exit, Failure, Result};
 use crate::pki::{Authorities, Keystore, Remark};
@@ -105,11 +107,22 @@ impl Prepared {
 
     /// The end of the earliest leaf whose lifetime is shortened by the end of the CA.
     pub fn shortened(&self, manifest: &Manifest) -> Option<Epoch> {
-        let asked = self.keystore.issued().plus(self.plan.pki.leaf_lifetime);
-        let authorities: Vec<_> =
-            self.plan.authorities.iter().map(|one| bundle::client_file(&one.file())).collect();
-        let leaves = manifest.certificates.iter().filter(|one| !authorities.contains(&one.file.to_string()));
-        leaves.map(|leaf| leaf.not_after).filter(|end| *end < asked).min()
+        let plan = &self.plan;
+        let mut lifetimes = BTreeMap::new();
+        for node in &plan.nodes {
+            for spec in &node.certificates {
+                let file = format!("{}/{}", plan.pki.directory, spec.cert_path);
+                lifetimes.insert((Some(node.name.as_str()), file), spec.lifetime);
+            }
+        }
+        for spec in &plan.clients {
+            lifetimes.insert((None, bundle::client_file(&spec.cert_path)), spec.lifetime);
+        }
+        let is_shortened = |leaf: &&Certificate| {
+            let lifetime = lifetimes.get(&(leaf.node.as_deref(), leaf.file.to_string()));
+            lifetime.is_some_and(|lifetime| leaf.not_after < self.keystore.issued().plus(*lifetime))
+        };
+        manifest.certificates.iter().filter(is_shortened).map(|leaf| leaf.not_after).min()
     }
 }
 

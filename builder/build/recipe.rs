@@ -177,7 +177,8 @@ impl Recipe<'_> {
     fn make_node(&self, node: &Node, directory: &str, layer: Option<&LayerDigest>) -> Result<BuiltNode> {
         let leaves = self.issue(&node.certificates)?;
         let trust = self.trust.get((), || self.prepared.authorities()?.trust())?;
-        let keys = NodeKeys { trust: &trust, leaves: &leaves };
+        let roots = self.prepared.authorities()?.roots()?;
+        let keys = NodeKeys { trust: &trust, roots: &roots, leaves: &leaves };
         let mut tree = self.renderer.node_tree(node, &keys)?;
         let without_programs = tree.clone();
         if layer.is_none() {
@@ -207,19 +208,22 @@ impl Recipe<'_> {
         carrier::node_files(&parts, &files)?;
         put(DOMAIN, Mode::FILE, &own(libvirt::domain(self.plan, node)?))?;
         put(LISTING, Mode::FILE, &own(tree.listing()))?;
-        let certificates = node.certificates.iter().zip(&leaves).map(|(spec, leaf)| {
-            let file = format!("{}/{}.pem", self.plan.pki.directory, spec.file);
-            describe::certificate(&file, Some(&node.name), leaf)
-        });
-        let certificates = certificates.collect::<Result<_>>()?;
+        let mut certificates = Vec::new();
+        for (spec, leaf) in node.certificates.iter().zip(&leaves) {
+            for (cert, _) in spec.pairs() {
+                let file = format!("{}/{cert}", self.plan.pki.directory);
+                let described = describe::certificate(&file, Some(&node.name), leaf)?;
+                certificates.push(describe::with_ports(described, self.plan, spec)?);
+            }
+        }
         let mut names = files.names();
         names.extend([NODE_ARCHIVE, DOMAIN, LISTING].map(str::to_owned));
         Ok(BuiltNode { node: describe::node(node, names)?, certificates })
     }
 
     fn issue(&self, specs: &[CertificateSpec]) -> Result<Vec<Issued>> {
-        let (pki, authorities) = (&self.plan.pki, self.prepared.authorities()?);
-        specs.iter().map(|spec| authorities.issue(spec, pki.leaf_algorithm, pki.leaf_lifetime)).collect()
+        let (algorithm, authorities) = (self.plan.pki.leaf_algorithm, self.prepared.authorities()?);
+        specs.iter().map(|spec| authorities.issue(spec, algorithm, spec.lifetime)).collect()
     }
 
     /// The files for an operator's own machine: the trust anchor, client certificates, etcdctl's variables.
@@ -237,7 +241,7 @@ impl Recipe<'_> {
             self.sink.text(&client_file(&file), authority.root_pem()?)?;
             authorities.push(describe::authority(&file, authority)?);
         }
-        let trusted = plan.authorities.first().map(|first| first.file()).unwrap_or_default();
+        let trusted = plan.authorities.first().map(|first| first.client_file()).unwrap_or_default();
         let endpoints: Vec<_> = plan.nodes.iter().map(|node| node.endpoint.as_str()).collect();
         let environment = format!(
             "# Made by Kiln for {}. In this directory: . ./etcdctl.sh\nETCDCTL_API=3\nETCDCTL_ENDPOINTS={}\n\
@@ -253,11 +257,12 @@ impl Recipe<'_> {
         let issued = self.issue(&plan.clients)?;
         let mut leaves = Vec::new();
         for (spec, leaf) in plan.clients.iter().zip(&issued) {
-            let file = client_file(&format!("{}.pem", spec.file));
-            self.sink.text(&file, leaf.cert_pem.clone())?;
-            let key = client_file(&format!("{}-key.pem", spec.file));
-            self.sink.put(&key, Mode::SECRET, &own(leaf.key_pem.as_bytes()))?;
-            leaves.push(describe::certificate(&file, None, leaf)?);
+            for (cert, key) in spec.pairs() {
+                let file = client_file(cert);
+                self.sink.text(&file, leaf.cert_pem.clone())?;
+                self.sink.put(&client_file(key), Mode::SECRET, &own(leaf.key_pem.as_bytes()))?;
+                leaves.push(describe::certificate(&file, None, leaf)?);
+            }
         }
         Ok(BuiltClients { authorities, leaves })
     }

@@ -5,8 +5,10 @@ use crate::disk;
 use crate::etcd::ids::{MemberId, cluster_id, member_id};
 use crate::failure::{Failure, Result};
 use crate::pki::Witness;
-use crate::plan;
 use crate::values::ClusterName;
+
+/// The certificate for etcdctl, which every bundle has.
+const OPERATOR_FILE: &str = "etcdctl.pem";
 
 /// The limit for one certificate, or a chain of them.
 const MAX_CERTIFICATE_BYTES: u64 = 1 << 20;
@@ -34,7 +36,7 @@ pub fn witness(bundle: &Bundle) -> Result<(ClusterName, Witness)> {
         return Err(wrong("the cluster's ID does not match its members'"));
     }
     let client = |file: &str| disk::read(&bundle.path.join("client").join(file), MAX_CERTIFICATE_BYTES);
-    let certificate = client(&format!("{}.pem", plan::operator().file))?;
+    let certificate = client(OPERATOR_FILE)?;
     let witness = Witness {
         token: cluster.token.clone(),
         release: manifest.etcd.version,

@@ -175,9 +175,7 @@ impl Judge<'_> {
                 None => {}
             }
         }
-        for path in manifest.files.keys().filter(|path| {
-            path.starts_with("client/") && path.ends_with(".pem") && !path.ends_with("-key.pem")
-        }) {
+        for path in manifest.files.keys().filter(|path| layout::is_client_certificate(path)) {
             if !seen.contains(&(None, path.as_str())) {
                 self.problem(path, "is a certificate that the manifest does not list as one");
             }

@@ -2,7 +2,7 @@
 //! says.
 
 use crate::carrier;
-use crate::values::{At, ClientName, Mode, NodeName};
+use crate::values::{At, Mode, NodeName};
 
 /// A bundle's manifest, in its top directory.
 pub const MANIFEST: &str = "bundle.json";
@@ -67,10 +67,10 @@ pub fn mode(path: &str) -> Option<Mode> {
         if CLIENT_FILES.contains(&file) {
             return Some(Mode::FILE);
         }
-        let stem = file.strip_suffix(".pem")?;
-        let key = stem.strip_suffix("-key");
-        key.unwrap_or(stem).parse::<ClientName>().ok()?;
-        return Some(if key.is_some() { Mode::SECRET } else { Mode::FILE });
+        return match is_safe(file).then(|| kind(file))?? {
+            ClientFile::Certificate => Some(Mode::FILE),
+            ClientFile::Key => Some(Mode::SECRET),
+        };
     }
     match path.split_once('/') {
         None => (path == NETWORK).then_some(Mode::FILE),
@@ -80,6 +80,34 @@ pub fn mode(path: &str) -> Option<Mode> {
         Some(("boot", file)) => of_carrier(&[At::Boot], file),
         Some(_) => None,
     }
+}
+
+/// What a file of a client is, by its ending.
+enum ClientFile {
+    Certificate,
+    Key,
+}
+
+fn kind(file: &str) -> Option<ClientFile> {
+    let ends = |ending: &str| file.strip_suffix(ending).is_some_and(|stem| !stem.is_empty());
+    match ends("-key.pem") || ends(".key") {
+        true => Some(ClientFile::Key),
+        false if file == "-key.pem" => None,
+        false => (ends(".pem") || ends(".crt")).then_some(ClientFile::Certificate),
+    }
+}
+
+/// Whether it is one name, of the characters that a profile may use in one.
+fn is_safe(file: &str) -> bool {
+    file.len() <= 128
+        && file.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && file.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+}
+
+/// Whether a file of the bundle is a certificate for clients, by its path.
+pub fn is_client_certificate(path: &str) -> bool {
+    let file = path.strip_prefix("client/");
+    matches!(file.and_then(kind), Some(ClientFile::Certificate))
 }
 
 /// The mode of a file that any of the carriers writes there.
@@ -132,7 +160,10 @@ mod tests {
             ("nodes/A/seed.iso", None),
             ("nodes/a/b/seed.iso", None),
             ("nodes/seed.iso", None),
-            ("client/etcdctl.key", None),
+            ("client/etcdctl.key", Some(Mode::SECRET)),
+            ("client/etcdctl.crt", Some(Mode::FILE)),
+            ("client/etcdctl.txt", None),
+            ("client/..pem", None),
             ("client/sub/etcdctl.pem", None),
             ("client/-key.pem", None),
             ("layers/x", None),

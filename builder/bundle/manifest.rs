@@ -90,6 +90,9 @@ pub struct Etcd {
     pub binaries: BTreeMap<EtcdProgram, Binary>,
     /// Whether the peer port accepts only the members' certificates, or any certificate of this CA.
     pub peers_by_name: bool,
+    /// Whether members trust roots that Kiln made, each with one issuing CA below it.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub trusts_own_roots: bool,
     /// The release files that the binaries were taken from.
     #[serde(deserialize_with = "values::list::<_, _, 16>")]
     pub sources: Vec<Source>,
@@ -194,6 +197,14 @@ pub struct Node {
     pub files: Vec<FileName>,
 }
 
+/// A port of etcd.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Port {
+    Client,
+    Peer,
+}
+
 /// A certificate in the bundle. The key beside it is only in `files`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -214,6 +225,12 @@ pub struct Certificate {
     pub not_before: Epoch,
     /// The last second in which it is valid.
     pub not_after: Epoch,
+    /// The ports of etcd that send it, where its file or the CA's has another name than usual.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub ports: Vec<Port>,
+    /// The file on the node with the CA whose certificates these ports accept.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub trusts: Option<GuestPath>,
 }
 
 /// A file of the bundle, as it was published.

@@ -34,7 +34,7 @@ pub fn run(verb: &Artifacts, out: &Output) -> Result<()> {
             // The import is done: a profile that cannot be read does not make it fail.
             let mut sources = changes::here().unwrap_or_default();
             if let Some(name) = profile
-                && let Ok(named) = inputs::source(name)
+                && let Ok(named) = inputs::as_written(name)
                 && sources.iter().all(|source| source.path != named.path)
             {
                 sources.push(named);
@@ -60,7 +60,7 @@ fn list(store: &Store, named: &[String], json: bool, out: &Output) -> Result<()>
     let records = store.list()?;
     let sources = match named {
         [] => changes::here()?,
-        named => named.iter().map(|name| inputs::source(name)).collect::<Result<_>>()?,
+        named => named.iter().map(|name| inputs::as_written(name)).collect::<Result<_>>()?,
     };
     let changes = changes::of_bundles(&sources, &store.available()?);
     if json {

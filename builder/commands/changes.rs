@@ -115,7 +115,7 @@ pub fn here() -> Result<Vec<Source>> {
     }
     names.sort();
     names.dedup();
-    names.iter().map(|name| inputs::source(name)).collect()
+    names.iter().map(|name| inputs::as_written(name)).collect()
 }
 
 /// What an import has changed, from the releases before it and after it.

@@ -24,11 +24,11 @@ const MAX_EXTENDS_DEPTH: usize = 8;
 /// Finds a profile: a name with a `/` or ending in `.toml` is a file; any other name is looked up in ./profiles, then
 /// among the built-in profiles.
 pub fn source(name: &str, settings: &cli::Settings) -> Result<Source> {
-    Ok(Source { settings: settings.set.clone(), ..unset(name)? })
+    Ok(Source { settings: settings.set.clone(), ..as_written(name)? })
 }
 
 /// The profile as its files have it.
-fn unset(name: &str) -> Result<Source> {
+pub fn as_written(name: &str) -> Result<Source> {
     if name.contains('/') || name.ends_with(".toml") {
         return file(Path::new(name));
     }
@@ -146,7 +146,7 @@ fn is_below(path: &str) -> bool {
 /// # Errors
 /// `Exit::Usage` when there is none.
 pub fn sources(named: &cli::ProfileNames) -> Result<Vec<Source>> {
-    let mut sources: Vec<Source> = named.profiles().iter().map(|name| unset(name)).collect::<Result<_>>()?;
+    let mut sources: Vec<Source> = named.profiles().iter().map(|name| as_written(name)).collect::<Result<_>>()?;
     if let Some(directory) = &named.fleet {
         if disk::look(directory)?.is_none() {
             return Err(Failure::new(Exit::Usage, format!("there is no directory {}", directory.display())));

@@ -167,6 +167,8 @@ fn describe(path: &Path, keystore: &Keystore) -> Result<serde_json::Value> {
     Ok(json!({
         "path": path, "cluster": keystore.cluster(), "token": keystore.token(), "ca": origin(keystore),
         "authority": authority,
+        "recorded": keystore.recorded_authorities().into_iter()
+            .map(|(name, made)| json!({ "name": name, "made": made })).collect::<Vec<_>>(),
         "sealed": keystore.sealed().map(ToString::to_string).collect::<Vec<_>>(),
         "formed": formed,
         "issues": keystore.dates().iter().map(ToString::to_string).collect::<Vec<_>>(),
@@ -187,6 +189,9 @@ fn shown(path: &Path, keystore: &Keystore) -> Result<String> {
             text += &format!(", {subject}, {algorithm}, {} to {}", ca.not_before, ca.not_after);
         }
         None => text += "; the first build fixes its algorithm and lifetime",
+    }
+    for (name, made) in keystore.recorded_authorities() {
+        text += &format!("\n  {name:<7} {made}");
     }
     let dates: Vec<_> = keystore.dates().iter().map(ToString::to_string).collect();
     text += &format!("\n  issued {}", dates.join("\n         "));

@@ -12,7 +12,7 @@ use crate::clock;
 use crate::disk;
 use crate::failure::{Doing, Exit, Failure, Result};
 use crate::pki::Authority;
-use crate::plan::{self, CertificateSpec, Owner, Role, Usage};
+use crate::plan;
 use crate::profile::Algorithm;
 use crate::report::{self, Report};
 use crate::values::{Lifetime, Mode};
@@ -33,21 +33,13 @@ const MAX_PEM_BYTES: u64 = 1 << 20;
 /// Every member is queried at its own address, with today's date, and with a foreign certificate for the probes.
 pub fn options(bundle: &Bundle) -> Result<Options> {
     let now = clock::now();
-    let spec = CertificateSpec {
-        file: "stranger".to_owned(),
-        label: "client/stranger".to_owned(),
-        common_name: "etcdctl".to_owned(),
-        dns: Vec::new(),
-        ips: Vec::new(),
-        usages: vec![Usage::ClientAuth],
-        roles: vec![Role::Client],
-        authority: plan::CA,
-        owner: Owner::Root,
-    };
+    let lifetime = Lifetime::hours(1);
+    // The name of the client certificate that every bundle has.
+    let spec = plan::operator(lifetime);
     let ours = disk::read(&bundle.path.join("client/etcdctl.pem"), MAX_PEM_BYTES)?;
     let issued = Authority::namesake(&bundle.manifest.cluster.name, &ours, now)
         .doing(|| "reading client/etcdctl.pem".into())?
-        .issue(&spec, Algorithm::P256, Lifetime::hours(1))?;
+        .issue(&spec, Algorithm::P256, lifetime)?;
     let stranger =
         Stranger { certificate: issued.cert_pem.into_bytes(), key: issued.key_pem.as_bytes().to_vec() };
     Ok(Options { now, endpoints: BTreeMap::new(), stranger: Some(stranger), read_only: false })

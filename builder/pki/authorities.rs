@@ -14,9 +14,16 @@ impl Authorities {
     /// # Errors
     /// As `Authority::new`.
     pub fn new(keystore: &Keystore, specs: &[AuthoritySpec]) -> Result<Self> {
-        let make =
-            |spec: &AuthoritySpec| Ok((spec.name, Authority::new(keystore, spec.algorithm, spec.lifetime)?));
+        let make = |spec: &AuthoritySpec| Ok((spec.name, Authority::of(keystore, spec.name, &spec.made)?));
         specs.iter().map(make).collect::<Result<_>>().map(Self)
+    }
+
+    /// The certificates that clients trust for each authority, in PEM.
+    ///
+    /// # Errors
+    /// As `Authority::root_pem`.
+    pub fn roots(&self) -> Result<Vec<String>> {
+        self.all().map(|(_, authority)| authority.root_pem()).collect()
     }
 
     /// Each with its name.

@@ -2,31 +2,26 @@
 
 use std::net::IpAddr;
 
-use x509_cert::der::asn1::{Ia5String, OctetString};
+use x509_cert::der::asn1::Ia5String;
 use x509_cert::ext::Extension;
 use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::ext::pkix::{
-    AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage, KeyUsages, SubjectAltName,
-    SubjectKeyIdentifier,
+    BasicConstraints, ExtendedKeyUsage, KeyUsage, KeyUsages, SubjectAltName, SubjectKeyIdentifier,
 };
 
-use super::certificate::{Certificate, Content, common_name, encoding, extension};
+use super::certificate::{Certificate, Content, common_name, distinguished_name, encoding, extension};
 use super::chain::{self, CLIENT_AUTH, Chain, SERVER_AUTH};
-use super::key::{self, Key, KeyPem};
+use super::issuing::{BACK_DATING, authority_key, check, octets};
+use super::key::{Key, KeyPem};
 use super::keystore::Keystore;
 use super::list::Issue;
+use super::made::{self, derived};
 use super::public;
 use super::secret::Secret;
-use super::signature;
 use crate::failure::{Doing, Failure, Result};
-use crate::plan::{CertificateSpec, Usage};
+use crate::plan::{self, CertificateSpec, Made, Usage};
 use crate::profile::Algorithm;
-use crate::values::{ClusterName, Digest, Epoch, Lifetime};
-
-/// A certificate is valid from a day before its date of issue: a machine's clock may be behind at first boot.
-///
-/// Part of the format: changing it changes every certificate.
-const BACK_DATING: Lifetime = Lifetime::hours(24);
+use crate::values::{ClusterName, Epoch, Lifetime};
 
 /// Issues certificates. Made once for a build; many threads may then call `issue`.
 pub struct Authority {
@@ -37,6 +32,8 @@ pub struct Authority {
     chain: Chain,
     /// The identifier of the CA's key, as in leaves.
     identifier: Vec<u8>,
+    /// Whether Kiln has made it, and every CA above it.
+    own: bool,
 }
 
 /// A certificate with its key, issued and checked.
@@ -78,12 +75,22 @@ impl Authority {
     /// # Errors
     /// `Exit::Untrusted` when the CA is expired at the date of the latest issue.
     pub fn new(keystore: &Keystore, algorithm: Algorithm, lifetime: Lifetime) -> Result<Self> {
+        Self::of(keystore, plan::CA, &Made::plain(keystore.cluster(), algorithm, lifetime))
+    }
+
+    /// The authority with this name: the imported CA where it is the first, and the keystore has one.
+    ///
+    /// # Errors
+    /// As `new`.
+    pub fn of(keystore: &Keystore, name: &str, made: &Made) -> Result<Self> {
         let (secret, cluster) = (keystore.secret().copy(), keystore.cluster().clone());
-        let (key, chain) = match keystore.imported() {
+        let imported = keystore.imported().filter(|_| name == plan::CA);
+        let (key, chain) = match imported {
             Some((chain, key)) => (Key::from_pkcs8(key)?, Chain::from_pem(chain)?),
-            None => derived(&secret, &cluster, algorithm, keystore.first_issued(), lifetime)?,
+            None => derived(&secret, &cluster, name, made, keystore.first_issued())?,
         };
-        Self::with(secret, cluster, keystore.latest().clone(), key, chain)
+        let own = imported.is_none();
+        Ok(Self { own, ..Self::with(secret, cluster, keystore.latest().clone(), key, chain)? })
     }
 
     /// A CA with a fresh random secret that is never stored, valid for a day: `kiln verify` sends the cluster a client
@@ -98,12 +105,12 @@ impl Authority {
 
     /// The same with the name of the CA that Kiln would make for the cluster.
     pub fn throwaway(cluster: &ClusterName, at: Epoch) -> Result<Self> {
-        Self::throwaway_called(cluster, &common_name(&ca_name(cluster))?, at)
+        Self::throwaway_called(cluster, &common_name(&plan::common_name(cluster, " etcd CA"))?, at)
     }
 
     fn throwaway_called(cluster: &ClusterName, subject: &[u8], at: Epoch) -> Result<Self> {
         let secret = Secret::random()?;
-        let (key, chain) = self_signed(&secret, cluster, subject, Algorithm::P256, at, Lifetime::days(1))?;
+        let (key, chain) = made::throwaway(&secret, cluster, subject, at)?;
         Self::with(secret, cluster.clone(), Issue { number: 1, date: at }, key, chain)
     }
 
@@ -111,13 +118,14 @@ impl Authority {
         chain.check_key(&key)?;
         chain.check_dates(issue.date)?;
         let identifier = chain::key_identifier(chain.ca())?;
-        Ok(Self { secret, cluster, issue, key, chain, identifier })
+        Ok(Self { secret, cluster, issue, key, chain, identifier, own: true })
     }
 
-    /// The certificate that members trust for clients and peers: only that of the issuing CA. With a root, they would
-    /// also accept certificates issued by another CA below the same root.
+    /// The certificate that members trust for clients and peers. Of an imported CA only that of the issuing CA: with a
+    /// root, they would also accept certificates issued by another CA below the same root. A root that Kiln made has no
+    /// other CA below it.
     pub fn trust_pem(&self) -> Result<String> {
-        self.chain.ca().pem()
+        if self.own { self.chain.top().pem() } else { self.chain.ca().pem() }
     }
 
     /// The certificate that clients trust: the root, to which members' certificates chain through the intermediates
@@ -171,7 +179,7 @@ impl Authority {
 
         let (from, until) = self.chain.validity();
         let asked = self.issue.date.plus(lifetime);
-        let subject = common_name(&spec.common_name)?;
+        let subject = distinguished_name(&spec.subject, &spec.common_name)?;
         let content = Content {
             issuer: self.chain.ca().subject(),
             subject: &subject,
@@ -199,61 +207,6 @@ impl Authority {
             shortened: leaf.not_after() < asked,
         })
     }
-}
-
-/// The CA derived from this secret.
-pub(super) fn derived(
-    secret: &Secret,
-    cluster: &ClusterName,
-    algorithm: Algorithm,
-    first: Epoch,
-    lifetime: Lifetime,
-) -> Result<(Key, Chain)> {
-    let subject = common_name(&ca_name(cluster))?;
-    self_signed(secret, cluster, &subject, algorithm, first, lifetime)
-}
-
-/// The same, with this name in DER.
-fn self_signed(
-    secret: &Secret,
-    cluster: &ClusterName,
-    subject: &[u8],
-    algorithm: Algorithm,
-    first: Epoch,
-    lifetime: Lifetime,
-) -> Result<(Key, Chain)> {
-    let label = [cluster.as_str(), "ca"];
-    let key = Key::derive(secret, algorithm, &label)?;
-    let public_key = key.public()?;
-    let identifier = public::identifier(&public_key);
-    let content = Content {
-        issuer: subject,
-        subject,
-        not_before: first.minus(BACK_DATING),
-        not_after: first.plus(lifetime),
-        public_key: &public_key,
-        extensions: vec![
-            extension(&BasicConstraints { ca: true, path_len_constraint: Some(0) }, true)?,
-            extension(&KeyUsage(KeyUsages::KeyCertSign | KeyUsages::CRLSign), true)?,
-            extension(&SubjectKeyIdentifier(octets(identifier.clone())?), false)?,
-            extension(&authority_key(identifier)?, false)?,
-        ],
-    };
-    let ca = Certificate::from_der(&content.sign(&key, secret, &label)?)?;
-    check(&ca, &ca, &content, &key.to_pem()?)?;
-    Ok((key, Chain::new(vec![ca])?))
-}
-
-/// `<cluster> etcd CA`, if that fits into the 64 characters of a common name; a longer name is truncated, and a digest
-/// distinguishes it from others with the same beginning.
-fn ca_name(cluster: &ClusterName) -> String {
-    const MOST: usize = 64 - " etcd CA".len();
-    let name = cluster.as_str();
-    if name.len() <= MOST {
-        return format!("{name} etcd CA");
-    }
-    let digest = Digest::of(name.as_bytes()).to_string();
-    format!("{}-{} etcd CA", &name[..MOST - 9], &digest[..8])
 }
 
 fn leaf_extensions(spec: &CertificateSpec, own: Vec<u8>, issuer: Vec<u8>) -> Result<Vec<Extension>> {
@@ -290,45 +243,6 @@ fn leaf_extensions(spec: &CertificateSpec, own: Vec<u8>, issuer: Vec<u8>) -> Res
     Ok(extensions)
 }
 
-fn authority_key(identifier: Vec<u8>) -> Result<AuthorityKeyIdentifier> {
-    Ok(AuthorityKeyIdentifier {
-        key_identifier: Some(octets(identifier)?),
-        authority_cert_issuer: None,
-        authority_cert_serial_number: None,
-    })
-}
-
-fn octets(bytes: Vec<u8>) -> Result<OctetString> {
-    OctetString::new(bytes).map_err(encoding)
-}
-
-/// Compares the issued certificate, parsed from its bytes, with the specification.
-fn check(issued: &Certificate, by: &Certificate, content: &Content<'_>, key_pem: &KeyPem) -> Result<()> {
-    let verified =
-        signature::verify(by.public_key(), issued.algorithm(), issued.signed(), issued.signature()).is_ok();
-    let key = super::pem::blocks(key_pem.as_bytes())?;
-    let key = key.first().ok_or_else(|| Failure::untrusted("the key file that was written is empty"))?;
-    let key = key::public_bits(&key.der, content.public_key)?;
-    let checks = [
-        ("its signature is wrong", verified && issued.names_one_algorithm()),
-        ("its issuer is not the CA's subject", issued.issuer() == by.subject()),
-        ("its subject differs", issued.subject() == content.subject),
-        ("its start differs", issued.not_before() == content.not_before),
-        ("its end differs", issued.not_after() == content.not_after),
-        ("it ends before it begins", content.not_before < content.not_after),
-        ("its extensions differ", issued.extensions() == content.extensions),
-        ("its public key differs", issued.public_key() == content.public_key),
-        ("its private key is another one", key == content.public_key.subject_public_key.raw_bytes()),
-    ];
-    match checks.iter().find(|(_, good)| !good) {
-        Some((why, _)) => Err(Failure::untrusted(format!(
-            "the issued certificate is wrong: {why}; nothing was written. This is a bug in Kiln or a fault of \
-             this machine"
-        ))),
-        None => Ok(()),
-    }
-}
-
 pub(super) fn readable(name: &GeneralName) -> String {
     match name {
         GeneralName::DnsName(name) => format!("DNS:{}", name.as_str()),
@@ -353,7 +267,8 @@ mod tests {
         let secret = Secret::new(&[7; 32]);
         let at: Epoch = "2030-01-01".parse().unwrap();
         let name: ClusterName = "ha3".parse().unwrap();
-        let (ca_key, chain) = derived(&secret, &name, Algorithm::P256, at, Lifetime::years(1)).unwrap();
+        let made = Made::plain(&name, Algorithm::P256, Lifetime::years(1));
+        let (ca_key, chain) = derived(&secret, &name, plan::CA, &made, at).unwrap();
         let key = Key::derive(&secret, Algorithm::P256, &["leaf"]).unwrap();
         let other = Key::derive(&secret, Algorithm::P256, &["other"]).unwrap();
         let (public, other_public) = (key.public().unwrap(), other.public().unwrap());
@@ -387,14 +302,5 @@ mod tests {
             let said = judge(&given, signer, key);
             assert!(said.contains(why), "{why}: {said}");
         }
-    }
-
-    #[test]
-    fn a_long_cluster_name_is_cut_but_stays_its_own() {
-        let name = |text: String| ca_name(&text.parse().unwrap());
-        assert_eq!(name("ha3".into()), "ha3 etcd CA");
-        assert_eq!(name("a".repeat(56)), format!("{} etcd CA", "a".repeat(56)));
-        assert_eq!(name("a".repeat(57)).len(), 64);
-        assert_ne!(name("a".repeat(57)), name("a".repeat(58)));
     }
 }

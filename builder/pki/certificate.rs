@@ -6,7 +6,8 @@ use std::time::Duration;
 use x509_cert::Certificate as Decoded;
 use x509_cert::SubjectPublicKeyInfo;
 use x509_cert::der::asn1::{
-    Any, AnyRef, BitString, GeneralizedTime, OctetString, SetOfVec, UtcTime, Utf8StringRef,
+    Any, AnyRef, BitString, GeneralizedTime, OctetString, PrintableStringRef, SetOfVec, UtcTime,
+    Utf8StringRef,
 };
 use x509_cert::der::oid::{AssociatedOid, ObjectIdentifier};
 use x509_cert::der::{Decode, Encode, Reader, SliceReader, Tag, TagNumber};
@@ -17,9 +18,18 @@ use x509_cert::time::Time;
 use super::key::Key;
 use super::secret::Secret;
 use crate::failure::{Failure, Result};
+use crate::profile::Subject;
 use crate::values::{Digest, Epoch, hex, printable};
 
-const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
+/// The attributes of a subject by their short names (RFC 5280 appendix A.1).
+const ATTRIBUTES: [(&str, ObjectIdentifier); 6] = [
+    ("C", ObjectIdentifier::new_unwrap("2.5.4.6")),
+    ("ST", ObjectIdentifier::new_unwrap("2.5.4.8")),
+    ("L", ObjectIdentifier::new_unwrap("2.5.4.7")),
+    ("O", ObjectIdentifier::new_unwrap("2.5.4.10")),
+    ("OU", ObjectIdentifier::new_unwrap("2.5.4.11")),
+    ("CN", ObjectIdentifier::new_unwrap("2.5.4.3")),
+];
 
 /// In octets, without a leading zero octet for the sign.
 const MAX_SERIAL_BYTES: usize = 20;
@@ -78,20 +88,37 @@ pub(super) fn extension<T: Encode + AssociatedOid>(value: &T, critical: bool) ->
     Ok(Extension { extn_id: T::OID, critical, extn_value })
 }
 
-/// A distinguished name of one common name, in DER.
+/// A distinguished name, in DER: the attributes of the subject in their order, and the common name.
 ///
 /// # Errors
-/// `Exit::Untrusted` when it is empty or has more than 64 characters (ub-common-name, RFC 5280 appendix A.1).
-pub(super) fn common_name(text: &str) -> Result<Vec<u8>> {
-    if text.is_empty() || text.chars().count() > 64 {
+/// `Exit::Untrusted` when the common name is empty or has more than 64 characters (ub-common-name, RFC 5280 appendix
+/// A.1). The other attributes have been checked when the profile was read.
+pub(super) fn distinguished_name(subject: &Subject, common_name: &str) -> Result<Vec<u8>> {
+    if common_name.is_empty() || common_name.chars().count() > 64 {
         return Err(Failure::untrusted("a certificate's common name has 1 to 64 characters (RFC 5280)"));
     }
-    let attribute = x509_cert::attr::AttributeTypeAndValue {
-        oid: COMMON_NAME,
-        value: Utf8StringRef::new(text).and_then(|text| Any::encode_from(&text)).map_err(encoding)?,
-    };
-    let set = SetOfVec::try_from(vec![attribute]).and_then(|set| set.to_der()).map_err(encoding)?;
-    sequence(&[&set])
+    let mut sets = Vec::new();
+    for (name, text) in subject.attributes().chain([("CN", common_name)]) {
+        let (_, oid) = ATTRIBUTES.iter().find(|(key, _)| *key == name).ok_or_else(|| {
+            Failure::untrusted(format!("a certificate's subject cannot have the attribute {name}"))
+        })?;
+        // The country is a PrintableString by its definition (RFC 5280 appendix A.1).
+        let value = match name {
+            "C" => PrintableStringRef::new(text).and_then(|text| Any::encode_from(&text)),
+            _ => Utf8StringRef::new(text).and_then(|text| Any::encode_from(&text)),
+        };
+        let attribute = x509_cert::attr::AttributeTypeAndValue { oid: *oid, value: value.map_err(encoding)? };
+        sets.push(SetOfVec::try_from(vec![attribute]).and_then(|set| set.to_der()).map_err(encoding)?);
+    }
+    wrap(Tag::Sequence, &sets.concat())
+}
+
+/// The same with a common name alone.
+///
+/// # Errors
+/// As `distinguished_name`.
+pub(super) fn common_name(text: &str) -> Result<Vec<u8>> {
+    distinguished_name(&Subject::default(), text)
 }
 
 fn time(epoch: Epoch) -> Result<Vec<u8>> {

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::keystore::Keystore;
 use super::record::{Fixed, Formed, Member, Series, Signer};
+use super::recorded;
 use crate::failure::{Failure, Result};
 use crate::plan::Plan;
 
@@ -24,12 +25,18 @@ impl Keystore {
     /// `Exit::Unsafe` with every reason, when members of the cluster that has formed, or that this keystore has issued
     /// certificates to, could not run with the bundle.
     pub fn admit(&mut self, dir: &Path, plan: &Plan) -> Result<Vec<Remark>> {
-        let signer = self.signer(plan.pki.ca_algorithm, plan.pki.ca_lifetime)?;
+        self.check_imported(dir, plan)?;
+        let signer = self.signer(plan.pki.ca.algorithm, plan.pki.ca.lifetime)?;
+        let authorities = recorded::to_record(self.cluster(), self.has_imported_ca(), &plan.authorities);
         let etcd = Series::from(plan.release);
         let mut reasons = Vec::new();
         let mut remarks = Vec::new();
-        if let Some(fixed) = self.fixed().filter(|fixed| fixed.signer != signer) {
-            reasons.extend(other_signer(&fixed.signer, &signer));
+        if let Some(fixed) = self.fixed() {
+            if fixed.signer != signer {
+                reasons.extend(other_signer(&fixed.signer, &signer));
+            } else {
+                reasons.extend(recorded::differences(&fixed.authorities, &authorities));
+            }
         }
         let formed = self.formed(&plan.cluster.token);
         if let Some(formed) = formed {
@@ -66,9 +73,22 @@ impl Keystore {
                 dir.display()
             ))),
             Some(newest) if etcd == newest => {}
-            _ => self.fix(Fixed { signer, etcd }),
+            _ => self.fix(Fixed { signer, authorities, etcd }),
         }
         Ok(remarks)
+    }
+
+    /// A profile may say that its CA is an imported one.
+    fn check_imported(&self, dir: &Path, plan: &Plan) -> Result<()> {
+        let needs = plan.authorities.iter().any(|authority| authority.is_imported);
+        if !needs || self.has_imported_ca() {
+            return Ok(());
+        }
+        let (dir, name) = (dir.display(), self.cluster());
+        Err(Failure::untrusted(format!(
+            "[pki.ca] source is \"imported\", but the keystore {dir} has no imported CA; create the keystore with kiln keystore \
+             init {name}, and import the CA with kiln keystore import-ca {name} --cert ca.pem --key ca-key.pem"
+        )))
     }
 }
 

@@ -12,6 +12,8 @@ use crate::values::Epoch;
 /// one.
 pub const SCHEMA: u32 = 1;
 pub const SCHEMA_WITH_RECORD: u32 = 2;
+/// The same, with a record of CAs that need more than an algorithm and a lifetime.
+pub const SCHEMA_WITH_AUTHORITIES: u32 = 3;
 
 /// One round of leaf certificates.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,9 +114,9 @@ impl List {
             schema: u32,
         }
         let Schema { schema } = toml::from_str(text).map_err(|_| changed())?;
-        if ![SCHEMA, SCHEMA_WITH_RECORD].contains(&schema) {
+        if ![SCHEMA, SCHEMA_WITH_RECORD, SCHEMA_WITH_AUTHORITIES].contains(&schema) {
             return Err(Failure::untrusted(format!(
-                "keystore schema {schema} is not supported; this version of Kiln reads the schemas {SCHEMA} and {SCHEMA_WITH_RECORD}"
+                "keystore schema {schema} is not supported; this version of Kiln reads the schemas {SCHEMA} to {SCHEMA_WITH_AUTHORITIES}"
             )));
         }
         toml::from_str(text).map_err(|_| changed())

@@ -9,9 +9,11 @@ use std::str::FromStr;
 use serde::Deserialize;
 
 use super::damage::changed;
+use super::recorded::{self, RawAuthority, Recorded};
 use crate::etcd::Release;
 use crate::etcd::ids::{ClusterId, MemberId, cluster_id, member_id};
 use crate::failure::{Failure, Result};
+use crate::plan::{CA, Made};
 use crate::profile::Algorithm;
 use crate::values::{Digest, Invalid, Lifetime, NodeName, Token, Url};
 
@@ -68,8 +70,17 @@ impl fmt::Display for Series {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Fixed {
     pub signer: Signer,
+    /// CAs that need more than an algorithm and a lifetime.
+    pub authorities: Vec<Recorded>,
     /// The newest release that was built with.
     pub etcd: Series,
+}
+
+impl Fixed {
+    /// The first authority, where it needs more than an algorithm and a lifetime.
+    pub fn made(&self) -> Option<&Made> {
+        self.authorities.iter().find(|(name, _)| *name == CA).map(|(_, made)| made)
+    }
 }
 
 /// A cluster that has formed.
@@ -131,6 +142,9 @@ pub(super) struct RawFixed {
     ca_lifetime: Option<String>,
     ca_sha256: Option<String>,
     etcd: String,
+    /// Absent where the two lines say it all.
+    #[serde(default)]
+    authority: Vec<RawAuthority>,
 }
 
 /// `[[formed]]` in `keystore.toml`.
@@ -171,7 +185,8 @@ fn signer(algorithm: &Option<String>, lifetime: &Option<String>, sha256: &Option
 impl RawFixed {
     pub fn read(&self) -> Result<Fixed> {
         let signer = signer(&self.ca_algorithm, &self.ca_lifetime, &self.ca_sha256)?;
-        Ok(Fixed { signer, etcd: parsed(&self.etcd)? })
+        let authorities = self.authority.iter().map(RawAuthority::read).collect::<Result<_>>()?;
+        Ok(Fixed { signer, authorities, etcd: parsed(&self.etcd)? })
     }
 }
 
@@ -197,6 +212,7 @@ pub(super) fn render(fixed: Option<&Fixed>, formed: &[Formed]) -> String {
     // Writing to a String cannot fail.
     if let Some(fixed) = fixed {
         let _ = write!(text, "\n[issued]\n{}etcd = \"{}\"\n", lines(&fixed.signer), fixed.etcd);
+        text += &recorded::render(&fixed.authorities);
     }
     for cluster in formed {
         let Formed { token, id, release, signer, members } = cluster;

@@ -2,16 +2,16 @@
 
 use std::path::Path;
 
-use super::authority::derived;
 use super::certificate::Certificate;
 use super::chain::Chain;
 use super::key::Key;
 use super::keystore::Keystore;
+use super::made::derived;
 use super::record::{Fixed, Formed, Series, Signer};
 use super::{pem, signature};
 use crate::etcd::Release;
 use crate::failure::{Doing, Failure, Result};
-use crate::plan;
+use crate::plan::{self, Made};
 use crate::profile::Algorithm;
 use crate::values::{ClusterName, Digest, Lifetime, NodeName, Token, Url};
 
@@ -103,7 +103,8 @@ impl Keystore {
 
     fn note_formed(&mut self, formed: Formed) {
         if self.fixed().is_none() {
-            self.fix(Fixed { signer: formed.signer, etcd: Series::from(formed.release) });
+            let etcd = Series::from(formed.release);
+            self.fix(Fixed { signer: formed.signer, authorities: Vec::new(), etcd });
         }
         self.set_formed(formed);
     }
@@ -112,7 +113,7 @@ impl Keystore {
     fn recognise(&self, dir: &Path, witness: &Witness) -> Result<Formed> {
         let leaf = Certificate::from_pem(&witness.certificate)
             .doing(|| "reading the bundle's certificate".into())?;
-        if !self.has_keyed(&plan::operator().label, &leaf)? {
+        if !self.has_keyed(&plan::operator(Lifetime::days(1)).label, &leaf)? {
             return Err(Failure::unsafe_to(format!(
                 "no key in the bundle derives from {}: the bundle was built with another keystore; name that one with \
                  --keystore",
@@ -170,10 +171,16 @@ impl Keystore {
             return Ok(Some(Signer::Imported(Digest::of(issuer.der()))));
         }
         let first = self.first_issued();
+        let derived = |made: &Made| derived(self.secret(), self.cluster(), plan::CA, made, first);
+        if let Some((fixed, made)) = self.fixed().and_then(|fixed| Some((fixed, fixed.made()?)))
+            && derived(made)?.1.ca().der() == issuer.der()
+        {
+            return Ok(Some(fixed.signer));
+        }
         let seconds = issuer.not_after().seconds().saturating_sub(first.seconds());
         let Ok(lifetime) = Lifetime::from_seconds(seconds) else { return Ok(None) };
         for (_, algorithm) in Algorithm::CHOICES {
-            let (_, chain) = derived(self.secret(), self.cluster(), *algorithm, first, lifetime)?;
+            let (_, chain) = derived(&Made::plain(self.cluster(), *algorithm, lifetime))?;
             if chain.ca().der() == issuer.der() {
                 return Ok(Some(Signer::Derived { algorithm: *algorithm, lifetime }));
             }

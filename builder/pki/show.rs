@@ -1,10 +1,11 @@
 //! The description of a keystore's CA.
 
-use super::authority::derived;
 use super::keystore::Keystore;
+use super::made::derived;
 use super::record::Signer;
+use super::recorded;
 use crate::failure::Result;
-use crate::plan::ImportedCa;
+use crate::plan::{CA, ImportedCa, Made};
 use crate::values::Epoch;
 
 /// The issuing CA, as its certificate describes it.
@@ -27,12 +28,21 @@ impl Keystore {
         if let Some(ImportedCa { subject, algorithm, not_before, not_after, .. }) = self.imported_ca()? {
             return Ok(Some(Ca { subject, algorithm, not_before, not_after }));
         }
-        let Some(Signer::Derived { algorithm, lifetime }) = self.fixed().map(|fixed| fixed.signer) else {
+        let Some((fixed, Signer::Derived { algorithm, lifetime })) =
+            self.fixed().map(|fixed| (fixed, fixed.signer))
+        else {
             return Ok(None);
         };
-        let first = self.first_issued();
-        let (_, chain) = derived(self.secret(), self.cluster(), algorithm, first, lifetime)?;
+        let plain = Made::plain(self.cluster(), algorithm, lifetime);
+        let made = fixed.made().unwrap_or(&plain);
+        let (_, chain) = derived(self.secret(), self.cluster(), CA, made, self.first_issued())?;
         let (not_before, not_after) = chain.validity();
         Ok(Some(Ca { subject: chain.ca().name(), algorithm: algorithm.to_string(), not_before, not_after }))
+    }
+
+    /// The CAs that are recorded with more than an algorithm and a lifetime, each by its name: as in a refusal.
+    pub fn recorded_authorities(&self) -> Vec<(&'static str, String)> {
+        let all = self.fixed().map(|fixed| fixed.authorities.as_slice()).unwrap_or_default();
+        all.iter().map(|(name, made)| (*name, recorded::describe(made))).collect()
     }
 }

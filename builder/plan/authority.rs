@@ -1,34 +1,154 @@
 //! The certificate authorities of a cluster.
 
+use std::net::IpAddr;
+
 use serde::Serialize;
 
-use crate::profile::{Algorithm, Pki};
-use crate::values::Lifetime;
-
-/// The one CA that every cluster has: it issues to members and to their clients.
-pub const CA: &str = "ca";
+use super::certificate::{CA, CertificateSpec, PEER_CA};
+use crate::profile::{self, Algorithm, Pki, Subject};
+use crate::values::{ClusterName, Digest, Domain, Lifetime};
 
 /// An authority, as Kiln makes it unless one was imported.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AuthoritySpec {
-    /// The name that certificates refer to; `NAME.pem` is the file with its trusted certificate.
+    /// The name that certificates refer to: `ca` or `peer-ca`.
     pub name: &'static str,
-    pub algorithm: Algorithm,
-    pub lifetime: Lifetime,
+    /// The file on nodes with the certificate that members trust.
+    pub file: String,
+    /// Another file on nodes, with the certificate that clients trust.
+    pub root_file: Option<String>,
+    /// Whether the keystore must have an imported one.
+    pub is_imported: bool,
+    pub made: Made,
 }
 
-impl AuthoritySpec {
-    /// The file of its certificate, on nodes and in the bundle's `client/`.
-    pub fn file(&self) -> String {
-        file(self.name)
+/// What determines a CA that Kiln makes, with the keystore's secret and first date of issue.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Made {
+    /// Of its key, and of the intermediate's.
+    pub algorithm: Algorithm,
+    pub lifetime: Lifetime,
+    /// Besides the common name; also that of the intermediate.
+    pub subject: Subject,
+    pub common_name: String,
+    /// A CA below it, which issues instead: its common name and lifetime.
+    pub intermediate: Option<(String, Lifetime)>,
+    /// The only names and addresses that it may issue for.
+    pub permits: Option<Permits>,
+}
+
+/// Name constraints (RFC 5280 4.2.1.10). Both lists are sorted, and neither is empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Permits {
+    /// Each with all names below it.
+    pub dns: Vec<String>,
+    pub ips: Vec<IpAddr>,
+}
+
+impl Made {
+    /// A CA that is like every one before profiles could say more.
+    pub fn plain(cluster: &ClusterName, algorithm: Algorithm, lifetime: Lifetime) -> Self {
+        let (subject, common_name) = (Subject::default(), common_name(cluster, " etcd CA"));
+        Self { algorithm, lifetime, subject, common_name, intermediate: None, permits: None }
+    }
+
+    /// Whether its algorithm and lifetime determine it.
+    pub fn is_plain(&self, cluster: &ClusterName) -> bool {
+        *self == Self::plain(cluster, self.algorithm, self.lifetime)
+    }
+
+    /// The CAs that may be below it and, where there is an intermediate, below that one.
+    ///
+    /// A node that issues for itself would need one more; there is none yet.
+    pub fn path_lengths(&self) -> (u8, Option<u8>) {
+        match self.intermediate {
+            None => (0, None),
+            Some(_) => (1, Some(0)),
+        }
     }
 }
 
-pub fn file(authority: &str) -> String {
+impl AuthoritySpec {
+    /// The file of its certificate in the bundle's `client/`.
+    pub fn client_file(&self) -> String {
+        client_file(self.name)
+    }
+}
+
+pub fn client_file(authority: &str) -> String {
     format!("{authority}.pem")
 }
 
-/// All authorities of a cluster, the one that clients trust first.
-pub fn of(pki: &Pki) -> Vec<AuthoritySpec> {
-    vec![AuthoritySpec { name: CA, algorithm: pki.ca_algorithm, lifetime: pki.ca_lifetime }]
+/// All authorities of a cluster, the one that clients trust first. `issued` are all certificates.
+pub fn of(
+    pki: &Pki,
+    cluster: &ClusterName,
+    domain: Option<&Domain>,
+    issued: &[&CertificateSpec],
+) -> Vec<AuthoritySpec> {
+    let one = |name: &'static str, ca: &profile::Ca, of_root: &str, of_intermediate: &str| {
+        let named = |given: &Option<String>, usual: &str| {
+            given.clone().unwrap_or_else(|| common_name(cluster, usual))
+        };
+        let below = ca.intermediate.as_ref();
+        let intermediate = below.map(|below| (named(&below.common_name, of_intermediate), below.lifetime));
+        AuthoritySpec {
+            name,
+            file: ca.file.clone(),
+            root_file: ca.root_file.clone(),
+            is_imported: ca.is_imported,
+            made: Made {
+                algorithm: ca.algorithm,
+                lifetime: ca.lifetime,
+                subject: ca.subject.clone(),
+                common_name: named(&ca.common_name, of_root),
+                intermediate,
+                permits: ca.is_constrained.then(|| permits(name, domain, issued)),
+            },
+        }
+    };
+    let peer = pki.peer_ca.iter().map(|ca| one(PEER_CA, ca, " etcd peer CA", " etcd peer issuing CA"));
+    std::iter::once(one(CA, &pki.ca, " etcd CA", " etcd issuing CA")).chain(peer).collect()
+}
+
+/// Everything that the authority issues for, the cluster's domain, and this machine.
+fn permits(authority: &str, domain: Option<&Domain>, issued: &[&CertificateSpec]) -> Permits {
+    let mut permits = Permits { dns: vec!["localhost".to_owned()], ips: Vec::new() };
+    permits.dns.extend(domain.map(ToString::to_string));
+    for spec in issued.iter().filter(|spec| spec.authority == authority) {
+        permits.dns.extend(spec.dns.iter().map(|name| name.strip_prefix("*.").unwrap_or(name).to_owned()));
+        permits.ips.extend(&spec.ips);
+    }
+    permits.ips.extend([IpAddr::from([127, 0, 0, 1]), IpAddr::from(std::net::Ipv6Addr::LOCALHOST)]);
+    permits.dns.sort();
+    permits.dns.dedup();
+    permits.ips.sort();
+    permits.ips.dedup();
+    permits
+}
+
+/// `<cluster> etcd CA`, if that fits into the 64 characters of a common name; a longer name is truncated, and a digest
+/// distinguishes it from others with the same beginning.
+pub fn common_name(cluster: &ClusterName, ending: &str) -> String {
+    let most = 64 - ending.len();
+    let name = cluster.as_str();
+    if name.len() <= most {
+        return format!("{name}{ending}");
+    }
+    let digest = Digest::of(name.as_bytes()).to_string();
+    format!("{}-{}{ending}", &name[..most - 9], &digest[..8])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_cluster_name_is_cut_but_stays_its_own() {
+        let name = |text: String| common_name(&text.parse().unwrap(), " etcd CA");
+        assert_eq!(name("ha3".into()), "ha3 etcd CA");
+        assert_eq!(name("a".repeat(56)), format!("{} etcd CA", "a".repeat(56)));
+        assert_eq!(name("a".repeat(57)).len(), 64);
+        assert_ne!(name("a".repeat(57)), name("a".repeat(58)));
+    }
 }

@@ -6,9 +6,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::Serialize;
 
-use super::authority::CA;
-use crate::profile::{Certificates, Node, OPERATOR, PEER_COMMON_NAME, Pki};
-use crate::values::ClientName;
+use crate::profile::{AltName, Certificates, Client, Filling, Leaf, OPERATOR, Pki, Subject, alternative};
+use crate::values::{Lifetime, Mode};
+
+/// The CA that every cluster has: it issues to members and to their clients.
+pub const CA: &str = "ca";
+
+/// The CA of the peers' own, where there is one.
+pub const PEER_CA: &str = "peer-ca";
 
 /// An extended key usage (RFC 5280 4.2.1.12).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -45,12 +50,14 @@ pub enum Owner {
 /// One leaf certificate to be issued.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct CertificateSpec {
-    /// File name without its extension: `server` gives `server.pem` and `server-key.pem`.
+    /// The kind of a node's certificate, or the client's name.
     pub file: String,
     /// The certificate's use within the cluster, for key derivation: `node/cp-a/server`.
     pub label: String,
-    /// Its subject is this common name alone. etcd uses that of a client as the user name.
+    /// The last attribute of its subject. etcd uses that of a client as the user name.
     pub common_name: String,
+    /// The attributes before it.
+    pub subject: Subject,
     /// Subject alternative names, in the order in which they are written; both may be empty for a client.
     pub dns: Vec<String>,
     /// IP addresses among these names.
@@ -63,6 +70,26 @@ pub struct CertificateSpec {
     pub authority: &'static str,
     /// The owner of the key's file on the node.
     pub owner: Owner,
+    /// From the date of issue.
+    pub lifetime: Lifetime,
+    /// The name of the file with the certificate: `server.pem`.
+    pub cert_path: String,
+    /// `server-key.pem`.
+    pub key_path: String,
+    /// Of the certificate's file, which is root's.
+    pub cert_mode: Mode,
+    /// Of the key's file.
+    pub key_mode: Mode,
+    /// Further names for the two files.
+    pub copies: Vec<(String, String)>,
+}
+
+impl CertificateSpec {
+    /// The pairs of files that have it, its own first: of the certificate, and of the key.
+    pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        let copies = self.copies.iter().map(|(cert, key)| (cert.as_str(), key.as_str()));
+        std::iter::once((self.cert_path.as_str(), self.key_path.as_str())).chain(copies)
+    }
 }
 
 /// The names in a node's certificate.
@@ -75,19 +102,13 @@ enum Names {
     None,
 }
 
-#[derive(Clone, Copy)]
-enum CommonName {
-    Node,
-    Fixed(&'static str),
-}
-
 struct Row {
     file: &'static str,
-    common_name: CommonName,
+    /// What a profile says of it.
+    leaf: fn(&Pki) -> &Leaf,
     names: Names,
     usages: &'static [Usage],
     roles: &'static [Role],
-    authority: &'static str,
     owner: Owner,
 }
 
@@ -98,40 +119,36 @@ const BOTH: &[Usage] = &[Usage::ServerAuth, Usage::ClientAuth];
 const PER_USE: &[Row] = &[
     Row {
         file: "server",
-        common_name: CommonName::Node,
+        leaf: |pki| &pki.server,
         names: Names::Server,
         usages: BOTH,
         roles: &[Role::Server],
-        authority: CA,
         owner: Owner::Etcd,
     },
     Row {
         file: "peer",
-        common_name: CommonName::Fixed(PEER_COMMON_NAME),
+        leaf: |pki| &pki.peer,
         names: Names::Peer,
         usages: BOTH,
         roles: &[Role::Peer],
-        authority: CA,
         owner: Owner::Etcd,
     },
     Row {
         file: OPERATOR,
-        common_name: CommonName::Fixed(OPERATOR),
+        leaf: |pki| &pki.client,
         names: Names::None,
         usages: &[Usage::ClientAuth],
         roles: &[Role::Client],
-        authority: CA,
         owner: Owner::Root,
     },
 ];
 
 const ONE_PER_NODE: &[Row] = &[Row {
     file: "etcd",
-    common_name: CommonName::Node,
+    leaf: |pki| &pki.node,
     names: Names::Server,
     usages: BOTH,
     roles: &[Role::Server, Role::Peer, Role::Client],
-    authority: CA,
     owner: Owner::Etcd,
 }];
 
@@ -140,38 +157,57 @@ pub fn of_role(certificates: &[CertificateSpec], role: Role) -> Option<&Certific
     certificates.iter().find(|spec| spec.roles.contains(&role))
 }
 
-pub fn of_node(pki: &Pki, node: &Node, fqdn: &str) -> Vec<CertificateSpec> {
+/// A node, as far as its certificates depend on it.
+pub struct Of<'a> {
+    /// What placeholders stand for.
+    pub filling: Filling<'a>,
+    pub address: IpAddr,
+}
+
+pub fn of_node(pki: &Pki, of: &Of<'_>) -> Vec<CertificateSpec> {
     let rows = match pki.certificates {
         Certificates::PerUse => PER_USE,
         Certificates::OnePerNode => ONE_PER_NODE,
     };
-    rows.iter()
-        .map(|row| {
-            let (dns, ips) = names(row.names, node, fqdn);
-            CertificateSpec {
-                file: row.file.to_owned(),
-                label: format!("node/{}/{}", node.name, row.file),
-                common_name: match row.common_name {
-                    CommonName::Node => node.name.to_string(),
-                    CommonName::Fixed(name) => name.to_owned(),
-                },
-                dns,
-                ips,
-                usages: row.usages.to_vec(),
-                roles: row.roles.to_vec(),
-                authority: row.authority,
-                owner: row.owner,
-            }
-        })
-        .collect()
+    rows.iter().map(|row| of_row(pki, row, of)).collect()
 }
 
-fn names(names: Names, node: &Node, fqdn: &str) -> (Vec<String>, Vec<IpAddr>) {
-    let mut dns = vec![node.name.to_string()];
-    if fqdn != node.name.as_str() {
+fn of_row(pki: &Pki, row: &Row, of: &Of<'_>) -> CertificateSpec {
+    let leaf = (row.leaf)(pki);
+    let (mut dns, mut ips) = names(row.names, of);
+    // What cannot be a name was refused when the profile was read.
+    let more = leaf.names.iter().filter_map(|name| alternative(&name.fill(&of.filling)).ok());
+    let (more_dns, more_ips) = AltName::sorted(more);
+    dns.extend(more_dns.into_iter().filter(|name| !dns.contains(name)).collect::<Vec<_>>());
+    ips.extend(more_ips.into_iter().filter(|ip| !ips.contains(ip)).collect::<Vec<_>>());
+    let is_peers = row.roles == [Role::Peer];
+    CertificateSpec {
+        file: row.file.to_owned(),
+        label: format!("node/{}/{}", of.filling.node, row.file),
+        common_name: leaf.common_name.fill(&of.filling),
+        subject: pki.subject.clone(),
+        dns,
+        ips,
+        usages: row.usages.to_vec(),
+        roles: row.roles.to_vec(),
+        authority: if is_peers && pki.peer_ca.is_some() { PEER_CA } else { CA },
+        owner: row.owner,
+        lifetime: leaf.lifetime,
+        cert_path: leaf.cert.fill(&of.filling),
+        key_path: leaf.key.fill(&of.filling),
+        cert_mode: leaf.cert_mode,
+        key_mode: leaf.key_mode,
+        copies: Vec::new(),
+    }
+}
+
+fn names(names: Names, of: &Of<'_>) -> (Vec<String>, Vec<IpAddr>) {
+    let Filling { node, fqdn, .. } = of.filling;
+    let mut dns = vec![node.to_owned()];
+    if fqdn != node {
         dns.push(fqdn.to_owned());
     }
-    let mut ips = vec![node.address];
+    let mut ips = vec![of.address];
     match names {
         Names::None => return (Vec::new(), Vec::new()),
         Names::Peer => {}
@@ -184,25 +220,52 @@ fn names(names: Names, node: &Node, fqdn: &str) -> (Vec<String>, Vec<IpAddr>) {
 }
 
 /// The bundle's own client certificates.
-pub fn of_clients(clients: &[ClientName]) -> Vec<CertificateSpec> {
-    std::iter::once(operator()).chain(clients.iter().map(|name| client(name.as_str()))).collect()
+pub fn of_clients(pki: &Pki, clients: &[Client]) -> Vec<CertificateSpec> {
+    let of_operator = CertificateSpec { subject: pki.subject.clone(), ..operator(pki.leaf_lifetime) };
+    std::iter::once(of_operator).chain(clients.iter().map(|client| of_client(pki, client))).collect()
+}
+
+pub fn of_client(pki: &Pki, client: &Client) -> CertificateSpec {
+    let (dns, ips) = AltName::sorted(client.names.iter().cloned());
+    let mut subject = pki.subject.clone();
+    if !client.organization.is_empty() {
+        subject.organization.clone_from(&client.organization);
+    }
+    CertificateSpec {
+        common_name: client.common_name.clone(),
+        subject,
+        dns,
+        ips,
+        cert_path: client.cert.clone(),
+        key_path: client.key.clone(),
+        copies: client.copies.clone(),
+        ..plain_client(&client.name, client.lifetime.unwrap_or(pki.leaf_lifetime))
+    }
 }
 
 /// The client certificate that is in every bundle, for etcdctl.
-pub fn operator() -> CertificateSpec {
-    client(OPERATOR)
+pub fn operator(lifetime: Lifetime) -> CertificateSpec {
+    plain_client(OPERATOR, lifetime)
 }
 
-fn client(name: &str) -> CertificateSpec {
+/// A client certificate that has its name as the common name, and no other names.
+fn plain_client(name: &str, lifetime: Lifetime) -> CertificateSpec {
     CertificateSpec {
         file: name.to_owned(),
         label: format!("client/{name}"),
         common_name: name.to_owned(),
+        subject: Subject::default(),
         dns: Vec::new(),
         ips: Vec::new(),
         usages: vec![Usage::ClientAuth],
         roles: vec![Role::Client],
         authority: CA,
         owner: Owner::Root,
+        lifetime,
+        cert_path: format!("{name}.pem"),
+        key_path: format!("{name}-key.pem"),
+        cert_mode: Mode::FILE,
+        key_mode: Mode::SECRET,
+        copies: Vec::new(),
     }
 }

@@ -22,9 +22,8 @@ use crate::values::{
     Arch, ClusterName, GuestPath, Mac, NodeName, Token, UnitName, disk_serial, host_address,
 };
 
-pub use authority::CA;
-pub(crate) use authority::{AuthoritySpec, file as authority_file};
-pub use certificate::{CertificateSpec, Owner, Role, Usage};
+pub(crate) use authority::{AuthoritySpec, Made, Permits, client_file as authority_file, common_name};
+pub use certificate::{CA, CertificateSpec, Owner, PEER_CA, Role, Usage};
 pub(crate) use certificate::{of_role, operator};
 pub(crate) use cluster::Cluster;
 pub(crate) use failure::Host;
@@ -100,8 +99,10 @@ pub struct Node {
     pub endpoint: String,
     /// etcd's options in the order in which they are written.
     pub settings: Vec<Setting>,
-    /// The certificates in its own files.
+    /// The certificates in its own files: its own, and then those of clients.
     pub certificates: Vec<CertificateSpec>,
+    /// Symbolic links among these files: the name of each, and the file that it leads to.
+    pub links: Vec<(String, String)>,
 }
 
 /// Resolves a profile. The token is the profile's own, else the keystore's.
@@ -127,21 +128,29 @@ pub fn resolve(profile: &Profile, derived_token: &Token) -> Plan {
         .map(|(node, url)| format!("{}={url}", node.name))
         .collect::<Vec<_>>()
         .join(",");
+    let issued: Vec<_> = (0..profile.nodes.len()).map(|at| certificates(profile, at)).collect();
     let around = settings::Around {
         profile,
         instance: &instance,
         cluster: &cluster,
         initial_cluster: &initial_cluster,
+        allowed_cn: peers::names(profile, &issued),
     };
     let units = service.units.iter().map(UnitName::file);
     let members = profile.nodes.iter().zip(member_ids).zip(peer_urls.iter().zip(units));
-    let nodes = members
-        .map(|((node, id), (peer_url, unit))| Node {
+    let members = members.zip(&issued).enumerate();
+    let nodes: Vec<Node> = members
+        .map(|(at, (((node, id), (peer_url, unit)), issued))| Node {
             peer_url: peer_url.clone(),
             unit,
-            ..self::node(node, id, &around)
+            ..self::node(node, id, issued, at, &around)
         })
         .collect();
+    let peers_by_name = around.allowed_cn.is_some();
+    let clients = certificate::of_clients(&profile.pki, &profile.clients);
+    let all: Vec<&CertificateSpec> =
+        nodes.iter().flat_map(|node| &node.certificates).chain(&clients).collect();
+    let authorities = authority::of(&profile.pki, &cluster.name, cluster.domain.as_ref(), &all);
     Plan {
         name: profile.name.clone(),
         cluster,
@@ -149,28 +158,51 @@ pub fn resolve(profile: &Profile, derived_token: &Token) -> Plan {
         arch: profile.etcd.arch,
         config_style: profile.etcd.config_style,
         instance,
-        peers_by_name: peers::names(profile).is_some(),
+        peers_by_name,
         data_dir: profile.etcd.data_dir.clone(),
         bin_dir: profile.etcd.bin_dir.clone(),
         network: profile.network.clone(),
         nodes,
         hosts: failure::hosts(profile),
-        clients: certificate::of_clients(&profile.clients),
-        authorities: authority::of(&profile.pki),
+        clients,
+        authorities,
         pki: profile.pki.clone(),
         machine: profile.machine.clone(),
         bundle: profile.bundle.clone(),
     }
 }
 
-fn node(node: &profile::Node, member_id: MemberId, around: &settings::Around<'_>) -> Node {
-    let domain = around.cluster.domain.as_ref();
-    let fqdn = url::fqdn(node, domain);
+/// The certificates of a node, by its place in the profile: its own, and those of clients whose files it has.
+fn certificates(profile: &Profile, at: usize) -> Vec<CertificateSpec> {
+    let node = &profile.nodes[at];
+    let fqdn = profile.cluster.fqdn(&node.name);
+    let of = certificate::Of { filling: filling(profile, at, &fqdn), address: node.address };
+    let clients = profile.clients.iter().filter(|client| client.nodes.has(&node.name));
+    let clients = clients.map(|client| certificate::of_client(&profile.pki, client));
+    certificate::of_node(&profile.pki, &of).into_iter().chain(clients).collect()
+}
+
+fn filling<'a>(profile: &'a Profile, at: usize, fqdn: &'a str) -> profile::Filling<'a> {
+    let node = profile.nodes[at].name.as_str();
+    profile::Filling { node, index: at + 1, cluster: &profile.cluster.name, fqdn }
+}
+
+fn node(
+    node: &profile::Node,
+    member_id: MemberId,
+    certificates: &[CertificateSpec],
+    at: usize,
+    around: &settings::Around<'_>,
+) -> Node {
+    let fqdn = around.profile.cluster.fqdn(&node.name);
+    let filling = filling(around.profile, at, &fqdn);
     let client_port = around.instance.client_port;
-    let certificates = certificate::of_node(&around.profile.pki, node, &fqdn);
+    let links = around.profile.pki.links.iter();
+    let links = links.map(|link| (link.name.fill(&filling), link.target.fill(&filling))).collect();
     Node {
-        settings: settings::of_node(node, &certificates, around),
-        certificates,
+        settings: settings::of_node(node, certificates, around),
+        certificates: certificates.to_vec(),
+        links,
         disk_serial: disk_serial(node.name.as_str()),
         name: node.name.clone(),
         fqdn,
@@ -179,12 +211,22 @@ fn node(node: &profile::Node, member_id: MemberId, around: &settings::Around<'_>
         member_id,
         unit: String::new(),
         peer_url: String::new(),
-        client_url: url::of_node(node, domain, around.profile.etcd.service.client_url, client_port),
+        client_url: url::of_node(
+            node,
+            around.cluster.domain.as_ref(),
+            around.profile.etcd.service.client_url,
+            client_port,
+        ),
         endpoint: url::url(node.address, client_port),
     }
 }
 
 impl Plan {
+    /// An authority by its name.
+    pub fn authority(&self, name: &str) -> Option<&AuthoritySpec> {
+        self.authorities.iter().find(|authority| authority.name == name)
+    }
+
     /// An address of the network for the host of the nodes: the gateway's, else the first that no node has.
     pub fn host_address(&self) -> IpAddr {
         let is_taken = |address: &IpAddr| self.nodes.iter().any(|node| node.address == *address);

@@ -4,11 +4,10 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::certificate::{CertificateSpec, Role, of_role};
+use super::certificate::{CertificateSpec, PEER_CA, Role, of_role};
 use super::cluster::Cluster;
 use super::instance::Instance;
 use super::url::{self, loopback, url, with_scheme};
-use super::{authority, peers};
 use crate::etcd::Value;
 use crate::profile::{ConfigStyle, Node, Profile, UrlHost};
 
@@ -49,6 +48,8 @@ pub struct Around<'a> {
     pub instance: &'a Instance,
     pub cluster: &'a Cluster,
     pub initial_cluster: &'a str,
+    /// The names by which the peer port recognizes peers, where it can.
+    pub allowed_cn: Option<Value>,
 }
 
 pub fn of_node(node: &Node, certificates: &[CertificateSpec], around: &Around<'_>) -> Vec<Setting> {
@@ -101,7 +102,7 @@ fn add_gates(there: &mut Setting, given: Setting) {
 type Own = (&'static str, Value, &'static str);
 
 fn own(node: &Node, certificates: &[CertificateSpec], around: &Around<'_>) -> Vec<Own> {
-    let Around { profile, instance, cluster, initial_cluster } = *around;
+    let Around { profile, instance, cluster, initial_cluster, allowed_cn } = around;
     let (client_port, peer_port) = (instance.client_port, instance.peer_port);
     let text = |text: String| Value::Text(text);
     let address = "the node's address";
@@ -127,7 +128,7 @@ fn own(node: &Node, certificates: &[CertificateSpec], around: &Around<'_>) -> Ve
             advertised(service.client_url, client_port),
             why(service.client_url, "etcd.client-url"),
         ),
-        ("initial-cluster", text(initial_cluster.to_owned()), "all nodes"),
+        ("initial-cluster", text((*initial_cluster).to_owned()), "all nodes"),
         ("initial-cluster-token", text(cluster.token.to_string()), "cluster.token or the keystore"),
         ("initial-cluster-state", text("new".into()), "initial members"),
     ];
@@ -139,7 +140,7 @@ fn own(node: &Node, certificates: &[CertificateSpec], around: &Around<'_>) -> Ve
         let urls = format!("{},{}", at(node.address), at(loopback(node.address)));
         own.push(("listen-metrics-urls", text(urls), "etcd.metrics-port"));
     }
-    own.extend(transport_security(profile, certificates));
+    own.extend(transport_security(profile, certificates, allowed_cn.clone()));
     own.extend(
         profile
             .etcd
@@ -183,8 +184,12 @@ const PEER_PORT_KEYS: [&str; 4] = [
     "peer-transport-security.client-cert-auth",
 ];
 
-fn transport_security(profile: &Profile, specs: &[CertificateSpec]) -> Vec<Own> {
-    let in_pki = |file: String| Value::Text(format!("{}/{file}", profile.pki.directory.absolute()));
+fn transport_security(profile: &Profile, specs: &[CertificateSpec], allowed_cn: Option<Value>) -> Vec<Own> {
+    let in_pki = |file: &str| Value::Text(format!("{}/{file}", profile.pki.directory.absolute()));
+    let trusted = |authority: &str| match profile.pki.peer_ca.as_ref().filter(|_| authority == PEER_CA) {
+        Some(ca) => ca.file.as_str(),
+        None => profile.pki.ca.file.as_str(),
+    };
     let certificates = "the certificates";
     let mutual = "only holders of this CA's certificates get in";
     let mut own = Vec::new();
@@ -193,9 +198,9 @@ fn transport_security(profile: &Profile, specs: &[CertificateSpec]) -> Vec<Own> 
         let Some(spec) = of_role(specs, role) else { continue };
         let [cert_file, key_file, trusted_ca_file, client_cert_auth] = keys;
         own.extend([
-            (cert_file, in_pki(format!("{}.pem", spec.file)), certificates),
-            (key_file, in_pki(format!("{}-key.pem", spec.file)), certificates),
-            (trusted_ca_file, in_pki(authority::file(spec.authority)), certificates),
+            (cert_file, in_pki(&spec.cert_path), certificates),
+            (key_file, in_pki(&spec.key_path), certificates),
+            (trusted_ca_file, in_pki(trusted(spec.authority)), certificates),
             (client_cert_auth, Value::Bool(true), mutual),
         ]);
     }
@@ -203,7 +208,7 @@ fn transport_security(profile: &Profile, specs: &[CertificateSpec]) -> Vec<Own> 
         let suites = CIPHER_SUITES.map(str::to_owned).to_vec();
         own.push(("cipher-suites", Value::List(suites), "TLS 1.2 without CBC"));
     }
-    if let Some(names) = peers::names(profile) {
+    if let Some(names) = allowed_cn {
         own.push(("peer-transport-security.allowed-cn", names, "client certificates stay off the peer port"));
     }
     own

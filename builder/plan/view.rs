@@ -4,7 +4,8 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
-use super::{CertificateSpec, Node, Owner, Plan, failure};
+use super::{AuthoritySpec, CA, CertificateSpec, Node, Owner, Plan, failure};
+use crate::profile::Subject;
 use crate::values::{Epoch, Members, counted};
 
 /// A plan to be printed. Without a keystore the token and the IDs that follow from it are not known yet.
@@ -70,8 +71,8 @@ impl View<'_> {
                 Some(ca) => ca.json(),
                 None => json!({
                     "origin": "derived",
-                    "algorithm": plan.pki.ca_algorithm.to_string(),
-                    "lifetime": plan.pki.ca_lifetime.to_string(),
+                    "algorithm": plan.pki.ca.algorithm.to_string(),
+                    "lifetime": plan.pki.ca.lifetime.to_string(),
                 }),
             },
             "etcd": { "version": plan.release, "arch": plan.arch },
@@ -91,7 +92,10 @@ impl View<'_> {
                     "from": setting.origin.to_string(),
                 })).collect::<Vec<_>>(),
                 "certificates": node.certificates.iter().map(certificate).collect::<Vec<_>>(),
+                "links": node.links.iter().map(|(name, target)| json!({ "name": name, "target": target }))
+                    .collect::<Vec<_>>(),
             })).collect::<Vec<_>>(),
+            "authorities": plan.authorities.iter().map(|one| self.authority_json(one)).collect::<Vec<_>>(),
             "client_certificates": plan.clients.iter().map(certificate).collect::<Vec<_>>(),
         });
         if let Value::Object(view) = &mut view
@@ -101,6 +105,26 @@ impl View<'_> {
         }
         if let (Some(login), Value::Object(view)) = (&plan.machine.login, &mut view) {
             view.insert("login".into(), json!({ "user": login.user, "keys": login.keys }));
+        }
+        view
+    }
+
+    fn authority_json(&self, authority: &AuthoritySpec) -> Value {
+        let made = &authority.made;
+        let mut view = json!({
+            "name": authority.name, "file": authority.file, "root_file": authority.root_file,
+            "origin": if authority.name == CA && self.imported_ca.is_some() { "imported" } else { "derived" },
+        });
+        if view["origin"] == "derived" {
+            let (length, below) = made.path_lengths();
+            view["subject"] = subject(&made.subject, &made.common_name).into();
+            view["algorithm"] = made.algorithm.to_string().into();
+            view["lifetime"] = made.lifetime.to_string().into();
+            view["path_length"] = length.into();
+            view["intermediate"] = made.intermediate.as_ref().map_or(Value::Null, |(name, lifetime)| json!({
+                "subject": subject(&made.subject, name), "lifetime": lifetime.to_string(), "path_length": below,
+            }));
+            view["permits"] = json!(made.permits);
         }
         view
     }
@@ -121,7 +145,11 @@ impl View<'_> {
         writeln!(f, "  certificates")?;
         let directory = self.plan.pki.directory.absolute();
         for certificate in &node.certificates {
-            writeln!(f, "    {directory}/{}.pem  {}", certificate.file, describe(certificate))?;
+            writeln!(f, "    {directory}/{}  {}", certificate.cert_path, describe(certificate))?;
+            writeln!(f, "      {}", details(certificate))?;
+        }
+        for (name, target) in &node.links {
+            writeln!(f, "    {directory}/{name} -> {target}")?;
         }
         writeln!(f, "  config")?;
         let width = node.settings.iter().map(|setting| setting.key.len()).max().unwrap_or(0);
@@ -140,15 +168,49 @@ fn certificate(spec: &CertificateSpec) -> Value {
     json!({
         "file": spec.file, "label": spec.label, "common_name": spec.common_name, "dns": spec.dns, "ips": spec.ips,
         "usages": spec.usages, "read_by_etcd": spec.owner == Owner::Etcd, "roles": spec.roles,
-        "authority": spec.authority,
+        "authority": spec.authority, "subject": subject(&spec.subject, &spec.common_name),
+        "lifetime": spec.lifetime.to_string(),
+        "certificate": { "name": spec.cert_path, "mode": spec.cert_mode },
+        "key": { "name": spec.key_path, "mode": spec.key_mode },
+        "copies": spec.copies.iter().map(|(cert, key)| json!({ "certificate": cert, "key": key }))
+            .collect::<Vec<_>>(),
     })
+}
+
+/// `C=CA, O=Kloud, CN=cp-a`.
+fn subject(subject: &Subject, common_name: &str) -> String {
+    let all = subject.attributes().chain([("CN", common_name)]);
+    all.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(", ")
 }
 
 fn describe(certificate: &CertificateSpec) -> String {
     let names = certificate.dns.iter().cloned().chain(certificate.ips.iter().map(ToString::to_string));
     let names: Vec<_> = names.collect();
     let names = if names.is_empty() { String::new() } else { format!(" for {}", names.join(", ")) };
-    format!("CN={}{names}", certificate.common_name)
+    format!("{}{names}", subject(&certificate.subject, &certificate.common_name))
+}
+
+/// Its key's file, modes, lifetime, issuer and copies.
+fn details(spec: &CertificateSpec) -> String {
+    let CertificateSpec { cert_mode, key_path, key_mode, lifetime, authority, .. } = spec;
+    let copies: Vec<_> = spec.copies.iter().map(|(cert, key)| format!("{cert} and {key}")).collect();
+    let copies = if copies.is_empty() { String::new() } else { format!(", also {}", copies.join(", ")) };
+    format!("{cert_mode}, key {key_path} {key_mode}, {lifetime}, by {authority}{copies}")
+}
+
+/// `C=CA, CN=etcd.kloud.lan, p521, 20y`, and what is below it.
+fn made(authority: &AuthoritySpec) -> String {
+    let made = &authority.made;
+    let mut text =
+        format!("{}, {}, {}", subject(&made.subject, &made.common_name), made.algorithm, made.lifetime);
+    if let Some((common_name, lifetime)) = &made.intermediate {
+        text += &format!(", over {}, {lifetime}", subject(&made.subject, common_name));
+    }
+    if let Some(permits) = &made.permits {
+        let names = permits.dns.iter().cloned().chain(permits.ips.iter().map(ToString::to_string));
+        text += &format!(", for {} only", names.collect::<Vec<_>>().join(" "));
+    }
+    text
 }
 
 impl fmt::Display for View<'_> {
@@ -167,7 +229,16 @@ impl fmt::Display for View<'_> {
         }
         match &self.imported_ca {
             Some(ca) => writeln!(f, "  CA         imported: {}", ca.line())?,
-            None => writeln!(f, "  CA         {}, {}", pki.ca_algorithm, pki.ca_lifetime)?,
+            None => writeln!(f, "  CA         {}, {}", pki.ca.algorithm, pki.ca.lifetime)?,
+        }
+        for authority in &self.plan.authorities {
+            let what = match authority.name == CA {
+                true if self.imported_ca.is_some() => "imported".to_owned(),
+                _ => made(authority),
+            };
+            let root =
+                authority.root_file.iter().map(|root| format!(", its root in {root}")).collect::<String>();
+            writeln!(f, "  {:<10} {} {what}{root}", authority.name, authority.file)?;
         }
         writeln!(f, "  leaves     {}, {}", pki.leaf_algorithm, pki.leaf_lifetime)?;
         if let Some(login) = &self.plan.machine.login {
@@ -184,9 +255,8 @@ impl fmt::Display for View<'_> {
         write!(f, "{}", failure::Table(&self.plan.hosts))?;
         nodes.iter().try_for_each(|node| self.node(f, node))?;
         writeln!(f, "\nclient certificates, in the bundle's client/")?;
-        self.plan
-            .clients
-            .iter()
-            .try_for_each(|certificate| writeln!(f, "  {}.pem  {}", certificate.file, describe(certificate)))
+        self.plan.clients.iter().try_for_each(|spec| {
+            writeln!(f, "  {}  {}\n    {}", spec.cert_path, describe(spec), details(spec))
+        })
     }
 }

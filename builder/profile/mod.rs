@@ -5,12 +5,14 @@ mod directories;
 mod embedded;
 mod finding;
 mod hosts;
+mod key;
 mod members;
 mod mistake;
 mod mistakes;
 mod network;
 mod nodes;
 mod options;
+mod pki;
 mod private;
 mod programs;
 mod published;
@@ -31,6 +33,7 @@ mod texts;
 mod types;
 mod unique;
 mod unit_lines;
+mod whole;
 mod written;
 
 pub use embedded::{embedded, names};
@@ -38,17 +41,20 @@ pub(crate) use finding::{About, Finding};
 pub(crate) use mistakes::{Mistakes, failure_of_all};
 pub(crate) use network::{check_host, network_range};
 pub(crate) use nodes::check_member_name;
+pub use pki::Subject;
+pub(crate) use pki::{AltName, Ca, Client, Filling, Leaf, Pki, alternative};
 pub(crate) use private::Lines;
 pub use published::{json_schema, markdown};
 pub use read::{extends, read};
 pub(crate) use source::MAX_PROFILE_BYTES;
 pub use source::Source;
 pub(crate) use span::Span;
-pub use types::{Algorithm, Profile};
+pub use types::Algorithm;
 pub(crate) use types::{
     Binaries, Bundle, Certificates, Cluster, Compression, ConfigStyle, Etcd, Login, Machine, Network, Node,
-    OptionSet, Pki, Restart, Service, UnitSettings, UrlHost,
+    OptionSet, Restart, Service, UnitSettings, UrlHost,
 };
+pub use whole::Profile;
 pub(crate) use written::Written;
 
 /// The client certificate that every bundle has: its name and its common name.

@@ -1,15 +1,14 @@
-//! `[[node]]` and `[[client]]`: the members and clients of the cluster.
+//! `[[node]]`: the members of the cluster.
 
 use toml::Spanned;
 
 use super::diagnostics::Diagnostics;
 use super::hosts::Hosts;
-use super::mistake::Mistake;
 use super::network::{self, Placed};
 use super::reader::Section;
 use super::unique::Unique;
-use super::{Node, OPERATOR, PEER_COMMON_NAME, Span, members};
-use crate::values::{ClientName, Invalid, Mac, NodeName};
+use super::{Node, Span, members};
+use crate::values::{Invalid, Mac, NodeName};
 
 /// The nodes that could be read, and the number that the profile names.
 pub(super) struct Nodes {
@@ -80,54 +79,5 @@ pub fn check_member_name(name: &NodeName) -> Result<(), Invalid> {
     match name.as_str() {
         "localhost" => Err(Invalid("every node uses this name for itself".into())),
         _ => Ok(()),
-    }
-}
-
-pub(super) fn clients(diagnostics: &mut Diagnostics, tables: Vec<Section>) -> Vec<Spanned<ClientName>> {
-    let mut names = Unique::new("client name");
-    let mut list = Vec::new();
-    for table in tables {
-        table.require(diagnostics, "name");
-        if let Some(name) = table.value_with(diagnostics, "name", client_name) {
-            names.see(diagnostics, &name);
-            list.push(name);
-        }
-        table.finish(diagnostics);
-    }
-    list
-}
-
-/// Where members present the name of their node, a client of that name would be accepted on the peer port
-/// (`allowed-cn`).
-pub(super) fn check_common_names(
-    diagnostics: &mut Diagnostics,
-    nodes: &Nodes,
-    clients: &[Spanned<ClientName>],
-) {
-    const WHY: &str = "with [pki] certificates = \"one-per-node\" the peer port accepts every certificate with the name of a node";
-    let is = |name: &str| nodes.list.iter().any(|node| node.name.as_str() == name);
-    for client in clients.iter().filter(|client| is(client.get_ref().as_str())) {
-        let reason = format!("a client cannot have the name of the node {}", client.get_ref());
-        diagnostics.mistake(
-            Mistake::new(client.span(), reason).help(format!("{WHY}; give one of them another name")),
-        );
-    }
-    if is(OPERATOR) {
-        let reason =
-            format!("a node cannot be called {OPERATOR}, as the client certificate of every bundle is");
-        diagnostics.mistake(Mistake::new(None, reason).help(format!("{WHY}; give the node another name")));
-    }
-}
-
-/// A client's name is also that of its files, beside those that every bundle has.
-fn client_name(text: &str) -> Result<ClientName, Invalid> {
-    let name: ClientName = text.parse()?;
-    let taken = |why: &str| Err(Invalid(why.into()));
-    match text {
-        OPERATOR => taken("every bundle has that one already; omit it"),
-        PEER_COMMON_NAME => taken("it is the members' own, and would open the peer port to this client"),
-        "ca" => taken("ca.pem is the CA's certificate"),
-        _ if text.ends_with("-key") => taken("its certificate would have the name of a key file"),
-        _ => Ok(name),
     }
 }

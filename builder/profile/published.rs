@@ -2,13 +2,14 @@
 
 use serde_json::{Map, Value, json};
 
-use super::schema::{KEYS, Key, Usual, ValueKind};
+use super::key::{Key, Usual, ValueKind};
+use super::schema;
 use crate::values::Carrier;
 
 /// The README's table: a row for each key.
 pub fn markdown(carriers: &[Carrier]) -> String {
     let mut text = "| key | takes | default | |\n|---|---|---|---|\n".to_owned();
-    for key in KEYS {
+    for key in schema::all() {
         text.push_str(&format!(
             "| `{}` | {} | {} | {} |\n",
             key.path(),
@@ -31,6 +32,7 @@ fn takes(key: &Key, carriers: &[Carrier]) -> String {
         ValueKind::Texts => "strings".to_owned(),
         ValueKind::Carriers => words(&names(carriers)),
         ValueKind::Options | ValueKind::Table | ValueKind::Lines => "table".to_owned(),
+        ValueKind::Nodes => "`true`, strings".to_owned(),
     }
 }
 
@@ -56,7 +58,8 @@ pub fn json_schema(carriers: &[Carrier]) -> Value {
     let mut top = object("", carriers);
     let mut needed = required("");
     let mut in_tables = Map::new();
-    let mut headers: Vec<&str> = KEYS.iter().map(|key| key.table).filter(|table| !table.is_empty()).collect();
+    let mut headers: Vec<&str> =
+        schema::all().map(|key| key.table).filter(|table| !table.is_empty()).collect();
     headers.dedup();
     // A table in a table is a property of that.
     for header in headers.into_iter().filter(|header| !header.contains('.')) {
@@ -64,6 +67,12 @@ pub fn json_schema(carriers: &[Carrier]) -> Value {
         let table = object(header, carriers);
         let missing = required(header);
         let is_list = header.starts_with("[[");
+        // `[pki.ca]` is a property of `[pki]`, which comes before it.
+        if let Some((above, name)) = name.rsplit_once('.') {
+            let inside = above.split('.').fold(&mut top, |table, name| &mut table["properties"][name]);
+            inside["properties"][name] = table;
+            continue;
+        }
         top["properties"][name] = match is_list {
             true => {
                 let mut item = table;
@@ -90,14 +99,14 @@ pub fn json_schema(carriers: &[Carrier]) -> Value {
 
 /// One table of a profile, by its header.
 fn object(table: &str, carriers: &[Carrier]) -> Value {
-    let keys = KEYS.iter().filter(|key| key.table == table);
+    let keys = schema::all().filter(|key| key.table == table);
     let properties: Map<String, Value> =
         keys.map(|key| (key.name.to_owned(), property(key, carriers))).collect();
     json!({ "type": "object", "additionalProperties": false, "properties": properties })
 }
 
 fn required(table: &str) -> Vec<&'static str> {
-    let keys = KEYS.iter().filter(|key| key.table == table && matches!(key.usual, Usual::Required(_)));
+    let keys = schema::all().filter(|key| key.table == table && matches!(key.usual, Usual::Required(_)));
     keys.map(|key| key.name).collect()
 }
 
@@ -112,6 +121,9 @@ fn property(key: &Key, carriers: &[Carrier]) -> Value {
         ValueKind::Texts => several(json!({ "type": "string" })),
         ValueKind::Carriers => several(json!({ "enum": names(carriers) })),
         ValueKind::Options => json!({ "type": "object" }),
+        ValueKind::Nodes => json!({ "anyOf": [
+            { "type": "boolean" }, { "type": "string" }, { "type": "array", "items": { "type": "string" } },
+        ] }),
         ValueKind::Table => object(&key.below(), carriers),
         ValueKind::Lines => {
             json!({ "type": "object", "additionalProperties": several(json!({ "type": "string" })) })
@@ -124,7 +136,9 @@ fn property(key: &Key, carriers: &[Carrier]) -> Value {
     };
     if let Usual::Is(text) = key.usual {
         property["default"] = match key.kind {
-            ValueKind::Bool | ValueKind::Number(..) => text.parse().unwrap_or_else(|_| json!(text)),
+            ValueKind::Bool | ValueKind::Number(..) | ValueKind::Nodes => {
+                text.parse().unwrap_or_else(|_| json!(text))
+            }
             _ => json!(text),
         };
     }
@@ -160,7 +174,7 @@ mod tests {
     /// The value of a key as a line of TOML.
     fn line(key: &Key, value: &str) -> String {
         match key.kind {
-            ValueKind::Bool | ValueKind::Number(..) => format!("{} = {value}", key.name),
+            ValueKind::Bool | ValueKind::Number(..) | ValueKind::Nodes => format!("{} = {value}", key.name),
             _ => format!("{} = {value:?}", key.name),
         }
     }
@@ -169,7 +183,7 @@ mod tests {
     fn a_default_that_is_written_changes_nothing() {
         let plain = read_with("", "").unwrap();
         let mut tried = 0;
-        for key in KEYS {
+        for key in schema::all() {
             if let Usual::Is(value) = key.usual {
                 assert_eq!(read_with(key.table, &line(key, value)).unwrap(), plain, "{}", key.path());
                 tried += 1;
@@ -180,7 +194,7 @@ mod tests {
 
     #[test]
     fn a_choice_takes_its_words_and_a_number_its_range() {
-        for key in KEYS {
+        for key in schema::all() {
             let fits = |value: &str| read_with(key.table, &line(key, value));
             let complains = |value: &str| fits(value).is_err_and(|said| said.contains(key.name));
             match key.kind {

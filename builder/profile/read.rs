@@ -9,7 +9,7 @@ use super::mistakes::Mistakes;
 use super::source::{self, MAX_PROFILE_BYTES, Source};
 use super::span::Span;
 use super::texts::Texts;
-use super::types::Profile;
+use super::whole::Profile;
 use super::written::Written;
 use super::{EXTENDS, private, sections, setting, syntax};
 use crate::etcd::Release;

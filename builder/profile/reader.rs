@@ -7,8 +7,9 @@ use toml::de::{DeTable, DeValue};
 
 use super::Span;
 use super::diagnostics::Diagnostics;
+use super::key::{Usual, ValueKind};
 use super::mistake::Mistake;
-use super::schema::{self, Usual, ValueKind};
+use super::schema;
 use crate::etcd::Given;
 use crate::suggest;
 use crate::values::{Invalid, looks_private};
@@ -48,7 +49,7 @@ impl<'t> Section<'t> {
         matches!(value, Some(DeValue::Array(items)) if items.is_empty())
     }
 
-    fn item(&self, key: &'static str) -> Option<&'t Spanned<DeValue<'t>>> {
+    pub fn item(&self, key: &'static str) -> Option<&'t Spanned<DeValue<'t>>> {
         debug_assert!(
             schema::names(self.title).contains(&key),
             "{} is not in the table of keys",

@@ -1,77 +1,19 @@
 //! Every key that a profile may have, as data: the source of the reader, "did you mean", the README's table and the
 //! JSON Schema.
 
+use super::key::{Key, Usual, ValueKind, key, number};
+use super::pki::keys;
 use super::types::{
     Algorithm, Binaries, Certificates, Compression, ConfigStyle, Machine, Network, Restart, Service,
     UnitSettings, UrlHost,
 };
 use crate::values::Arch;
 
-/// A key of a profile.
-pub struct Key {
-    /// Its table, as the header is written: `[cluster]`, `[[node]]`; empty for the top of the file.
-    pub table: &'static str,
-    pub name: &'static str,
-    pub kind: ValueKind,
-    pub usual: Usual,
-    /// Its purpose; Markdown without a line end.
-    pub about: &'static str,
-}
-
-/// The values of a key.
-#[derive(Clone, Copy)]
-pub enum ValueKind {
-    Text,
-    /// One of these words.
-    Choice(&'static [&'static str]),
-    Bool,
-    /// A whole number within these limits.
-    Number(u32, u32),
-    /// The number of the schema.
-    Schema,
-    /// Several strings; a single one may be written without the list.
-    Texts,
-    /// Several of the carriers.
-    Carriers,
-    /// A table of etcd's own options.
-    Options,
-    /// A table with keys of its own, which are rows of their own.
-    Table,
-    /// A table of lines for a section of a systemd unit.
-    Lines,
-}
-
-/// The value of a key that is not written.
-#[derive(Clone, Copy)]
-pub enum Usual {
-    /// The profile is invalid without it. An example of the whole line.
-    Required(&'static str),
-    /// In the syntax of a profile, without quotes.
-    Is(&'static str),
-    /// A description of how it is derived.
-    Follows(&'static str),
-    None,
-}
-
 use Usual::{Follows, Is, Required};
-use ValueKind::{Bool, Carriers, Choice, Lines, Number, Options, Schema, Table, Text, Texts};
-
-const fn key(
-    table: &'static str,
-    name: &'static str,
-    kind: ValueKind,
-    usual: Usual,
-    about: &'static str,
-) -> Key {
-    Key { table, name, kind, usual, about }
-}
-
-const fn number(of: (u32, u32)) -> ValueKind {
-    Number(of.0, of.1)
-}
+use ValueKind::{Bool, Carriers, Choice, Lines, Nodes, Options, Schema, Table, Text, Texts};
 
 /// In the order in which they are listed.
-pub static KEYS: &[Key] = &[
+static KEYS: &[Key] = &[
     key("", "schema", Schema, Required("schema = 1"), "version of this format: 1"),
     key(
         "",
@@ -146,6 +88,20 @@ pub static KEYS: &[Key] = &[
         Required("name = \"kube-apiserver\""),
         "name of a client certificate besides the one for etcdctl",
     ),
+    key("[[client]]", "common-name", Text, Follows("its name"), "etcd's user"),
+    key(
+        "[[client]]",
+        "organization",
+        Texts,
+        Follows("of `[pki.subject]`"),
+        "`O`, for other programs: etcd ignores it",
+    ),
+    key("[[client]]", "cert", Text, Follows("`NAME.pem`"), "name of the certificate's file"),
+    key("[[client]]", "key", Text, Follows("`NAME-key.pem`"), "name of the key's file"),
+    key("[[client]]", "lifetime", Text, Follows("`leaf-lifetime`"), "as in `12h`, `90d`, `2y`"),
+    key("[[client]]", "names", Texts, Usual::None, "subject alternative names, as in `[pki.server]`"),
+    key("[[client]]", "copies", Texts, Usual::None, "the same pair again: `x` for `x.pem` and `x-key.pem`"),
+    key("[[client]]", "nodes", Nodes, Usual::None, "nodes that have its files, too, for root"),
     key("[pki]", "algorithm", Choice(Algorithm::NAMES), Is("p256"), "key algorithm of the CA and the leaves"),
     key("[pki]", "ca-algorithm", Choice(Algorithm::NAMES), Follows("`algorithm`"), "key algorithm of the CA"),
     key(
@@ -170,6 +126,13 @@ pub static KEYS: &[Key] = &[
         Choice(Certificates::NAMES),
         Is("per-use"),
         "`one-per-node`: etcd.pem for all uses",
+    ),
+    key(
+        "[pki]",
+        "links",
+        Options,
+        Usual::None,
+        "a table, `[pki.links]`: `\"client-ca.crt\" = \"ca\"`, `\"peer-ca\"` or a file",
     ),
     key("[etcd]", "arch", Choice(Arch::NAMES), Is("amd64"), "CPU architecture of the nodes"),
     key("[etcd]", "version", Text, Follows("newest imported"), "`\"3.5.33\"`"),
@@ -328,26 +291,31 @@ pub static KEYS: &[Key] = &[
 const TABLES: [&str; 9] =
     ["cluster", "network", "node", "host", "client", "pki", "etcd", "machine", "bundle"];
 
+/// All keys; a table comes before the tables in it.
+pub fn all() -> impl Iterator<Item = &'static Key> {
+    KEYS.iter().chain(keys::KEYS)
+}
+
 /// `None` where there is no such key.
 pub(super) fn find(table: &str, name: &str) -> Option<&'static Key> {
-    KEYS.iter().find(|key| key.table == table && key.name == name)
+    all().find(|key| key.table == table && key.name == name)
 }
 
 /// The keys of a table, by its header.
 pub(super) fn names(table: &str) -> Vec<&'static str> {
-    let own = KEYS.iter().filter(|key| key.table == table).map(|key| key.name);
+    let own = all().filter(|key| key.table == table).map(|key| key.name);
     let tables = TABLES.iter().copied().filter(|_| table.is_empty());
-    own.chain(tables).collect()
+    let mut names: Vec<_> = own.chain(tables).collect();
+    for below in all().filter_map(|key| below(key.table, table)) {
+        if !names.contains(&below) {
+            names.push(below);
+        }
+    }
+    names
 }
 
-impl Key {
-    /// The header of the table that this key is: `[etcd.service]`.
-    pub fn below(&self) -> String {
-        format!("[{}.{}]", self.table.trim_matches(['[', ']']), self.name)
-    }
-
-    /// `[cluster] name`, or `schema` alone.
-    pub fn path(&self) -> String {
-        format!("{} {}", self.table, self.name).trim_start().to_owned()
-    }
+/// The key of a table in the one above it: `subject` of `[pki.ca.subject]` in `[pki.ca]`.
+fn below<'t>(header: &'t str, above: &str) -> Option<&'t str> {
+    let above = above.strip_suffix(']')?;
+    header.strip_prefix(above)?.strip_prefix('.')?.strip_suffix(']').filter(|name| !name.contains('.'))
 }

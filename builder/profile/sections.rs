@@ -12,13 +12,12 @@ use super::reader::{Section, choose, listed, quoted};
 use super::rules::Around;
 use super::source::Source;
 use super::{
-    Algorithm, Binaries, Bundle, Certificates, Cluster, Compression, ConfigStyle, EXTENDS, Etcd, Login,
-    Machine, Pki, Profile, SCHEMA, Span, Written, directories, network, nodes, options, programs, release,
-    service,
+    Binaries, Bundle, Client, Cluster, Compression, ConfigStyle, EXTENDS, Etcd, Login, Machine, Pki, Profile,
+    SCHEMA, Span, Written, directories, network, nodes, options, pki, programs, release, service,
 };
 use crate::etcd::Release;
 use crate::values::{
-    Arch, BaseSystem, Carrier, ClusterName, Digest, GuestPath, HostName, Invalid, Lifetime, LoginName, SshKey,
+    Arch, BaseSystem, Carrier, ClusterName, Digest, GuestPath, HostName, Invalid, LoginName, SshKey,
 };
 
 /// `None` when a mistake leaves no usable profile; the diagnostics then contain every mistake. They may also contain
@@ -41,15 +40,7 @@ pub(super) fn profile(
     let network = network::network(diagnostics, &table);
     table.finish(diagnostics);
     let (nodes, hosts) = nodes(diagnostics, &top, network.as_ref(), cluster.as_ref(), two_allowed);
-    let tables = top.tables(diagnostics, "client", "[[client]]");
-    let clients = nodes::clients(diagnostics, tables);
-    let table = top.table(diagnostics, "pki", "[pki]");
-    let pki = pki(diagnostics, &table);
-    table.finish(diagnostics);
-    if pki.as_ref().is_some_and(|(pki, _)| pki.certificates == Certificates::OnePerNode) {
-        nodes::check_common_names(diagnostics, &nodes, &clients);
-    }
-    let clients = clients.into_iter().map(Spanned::into_inner).collect();
+    let (clients, pki) = certificates(diagnostics, &top, &nodes, cluster.as_ref());
     let table = top.table(diagnostics, "etcd", "[etcd]");
     let mut etcd =
         etcd(diagnostics, &table, cluster.as_ref(), &nodes, network.as_ref(), available, pki.as_ref());
@@ -104,6 +95,25 @@ fn nodes(
     let nodes = nodes::nodes(diagnostics, tables, network, cluster, two_allowed, &mut hosts);
     let hosts = hosts.finish(diagnostics, nodes.count);
     (nodes, hosts)
+}
+
+/// `[[client]]` and `[pki]`; also returns the place of the certificates' directory.
+fn certificates(
+    diagnostics: &mut Diagnostics,
+    top: &Section,
+    nodes: &nodes::Nodes,
+    cluster: Option<&Cluster>,
+) -> (Vec<Client>, Option<(Pki, Option<Span>)>) {
+    let tables = top.tables(diagnostics, "client", "[[client]]");
+    let clients = pki::clients(diagnostics, tables);
+    let table = top.table(diagnostics, "pki", "[pki]");
+    let pki = pki::pki(diagnostics, &table);
+    if let (Some((pki, _)), Some(cluster)) = (&pki, cluster) {
+        let place = table.span.clone();
+        pki::check(diagnostics, &pki::Around { pki, nodes, clients: &clients, cluster, place });
+    }
+    table.finish(diagnostics);
+    (clients.into_iter().map(Spanned::into_inner).collect(), pki)
 }
 
 /// The name of the bundle, which is that of the file.
@@ -310,33 +320,6 @@ fn check_login(
 
 fn names(carriers: &[Carrier]) -> Vec<&'static str> {
     carriers.iter().map(|carrier| carrier.name).collect()
-}
-
-/// Also returns the place of its directory.
-fn pki(diagnostics: &mut Diagnostics, table: &Section) -> Option<(Pki, Option<Span>)> {
-    let both = table.choice(diagnostics, "algorithm", Algorithm::CHOICES).unwrap_or(Algorithm::P256);
-    let ca_algorithm = table.choice(diagnostics, "ca-algorithm", Algorithm::CHOICES).unwrap_or(both);
-    let leaf_algorithm = table.choice(diagnostics, "leaf-algorithm", Algorithm::CHOICES).unwrap_or(both);
-    let ca = table.value::<Lifetime>(diagnostics, "ca-lifetime");
-    let leaf = table.value::<Lifetime>(diagnostics, "leaf-lifetime");
-    let place = leaf.as_ref().or(ca.as_ref()).map(Spanned::span);
-    let ca_lifetime = ca.map_or(Lifetime::days(3650), Spanned::into_inner);
-    let leaf_lifetime = leaf.map_or(Lifetime::days(365), Spanned::into_inner);
-    if leaf_lifetime > ca_lifetime {
-        let reason = format!("leaf-lifetime {leaf_lifetime} is longer than ca-lifetime {ca_lifetime}");
-        let help = "a certificate cannot outlive the CA that issued it; make leaf-lifetime shorter, or ca-lifetime longer";
-        diagnostics.mistake(Mistake::new(place, reason).help(help));
-    }
-    let given = table.value_with(diagnostics, "directory", directories::keys);
-    let span = given.as_ref().map(Spanned::span);
-    let directory = match given {
-        Some(given) => given.into_inner(),
-        None => "etc/etcd/pki".parse().ok()?,
-    };
-    let certificates =
-        table.choice(diagnostics, "certificates", Certificates::CHOICES).unwrap_or(Certificates::PerUse);
-    let pki = Pki { ca_algorithm, leaf_algorithm, ca_lifetime, leaf_lifetime, directory, certificates };
-    Some((pki, span))
 }
 
 fn bundle(diagnostics: &mut Diagnostics, table: &Section, carriers: &[Carrier]) -> Bundle {

@@ -2,8 +2,9 @@
 
 use toml::de::DeTable;
 
+use super::key::{Key, ValueKind};
 use super::mistake::Mistake;
-use super::schema::{self, KEYS, Key, ValueKind};
+use super::schema;
 use crate::etcd::keys;
 use crate::suggest;
 use crate::values::Setting;
@@ -24,7 +25,7 @@ pub(super) fn line(setting: &Setting) -> (String, Option<Mistake>) {
 fn find(key: &str) -> Result<&'static Key, (String, String)> {
     let (first, rest) = key.split_once('.').unwrap_or((key, ""));
     let refuse = |reason: String, help: &str| Err((reason, help.to_owned()));
-    if KEYS.iter().any(|row| row.table == format!("[[{first}]]")) {
+    if schema::all().any(|row| row.table == format!("[[{first}]]")) {
         let reason = format!("--set cannot change a list of tables such as [[{first}]]");
         return refuse(reason, "write it in the profile, or in a profile that extends this one");
     }
@@ -34,7 +35,7 @@ fn find(key: &str) -> Result<&'static Key, (String, String)> {
     }
     let mut table = format!("[{first}]");
     let mut rest = rest;
-    while KEYS.iter().any(|row| row.table == table) {
+    while schema::all().any(|row| row.table == table) {
         let (name, deeper) = rest.split_once('.').unwrap_or((rest, ""));
         match schema::find(&table, name) {
             _ if name.is_empty() => {
@@ -55,7 +56,7 @@ fn find(key: &str) -> Result<&'static Key, (String, String)> {
             None => break,
         }
     }
-    let paths: Vec<String> = KEYS.iter().filter(|row| is_settable(row)).map(path).collect();
+    let paths: Vec<String> = schema::all().filter(|row| is_settable(row)).map(path).collect();
     let last = key.rsplit('.').next().unwrap_or(key);
     let of_name = || paths.iter().map(String::as_str).find(|path| path.rsplit('.').next() == Some(last));
     let meant = suggest::nearest(key, paths.iter().map(String::as_str)).or_else(of_name);

@@ -126,7 +126,7 @@ fn defaults_are_filled_in() {
     assert_eq!(profile.etcd.bin_dir.absolute(), "/usr/local/bin");
     assert_eq!(profile.pki.directory.absolute(), "/etc/etcd/pki");
     assert_eq!(
-        (profile.pki.ca_lifetime.to_string(), profile.pki.leaf_lifetime.to_string()),
+        (profile.pki.ca.lifetime.to_string(), profile.pki.leaf_lifetime.to_string()),
         ("10y".into(), "1y".into())
     );
     assert_eq!((profile.machine.memory_mib, profile.machine.vcpus), (1024, 2));
@@ -221,7 +221,7 @@ fn everything_that_a_profile_can_say_is_read() {
     assert_eq!((profile.etcd.arch, profile.etcd.pinned, profile.etcd.sha256.len()), (Arch::Arm64, true, 1));
     assert_eq!(profile.etcd.config_style, ConfigStyle::Env);
     assert_eq!(profile.etcd.data_dir.absolute(), "/data/etcd");
-    assert_eq!((profile.pki.ca_algorithm, profile.pki.leaf_algorithm), (Algorithm::P384, Algorithm::Ed25519));
+    assert_eq!((profile.pki.ca.algorithm, profile.pki.leaf_algorithm), (Algorithm::P384, Algorithm::Ed25519));
     let login = profile.machine.login.unwrap();
     assert_eq!((login.user.as_str(), login.keys.len()), ("ops", 1));
     assert_eq!(

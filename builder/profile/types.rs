@@ -6,40 +6,11 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::Serialize;
 
-use super::written::Written;
 use crate::etcd::{Release, Value, judge, keys};
 use crate::values::{
-    self, Arch, BaseSystem, Carrier, ClientName, ClusterName, Domain, GuestPath, HostName, Invalid, Lifetime,
-    LoginName, Mac, NodeName, ServerName, ServiceUser, SshKey, Token, UnitName, deserialize_parsed,
-    serialize_displayed,
+    self, Arch, BaseSystem, Carrier, ClusterName, Domain, GuestPath, HostName, Invalid, LoginName, Mac,
+    NodeName, ServerName, ServiceUser, SshKey, Token, UnitName, deserialize_parsed, serialize_displayed,
 };
-
-/// A profile, validated: every value checked, and every default filled in that depends only on the profile.
-#[derive(Clone, Debug)]
-pub struct Profile {
-    /// The file's stem, which also names the bundle: `ha3`.
-    pub name: ClusterName,
-    /// `[cluster]`.
-    pub cluster: Cluster,
-    /// `[etcd]`, with the options of `[etcd.config]`.
-    pub etcd: Etcd,
-    /// `[network]`.
-    pub network: Network,
-    /// At least one, in the order of the file.
-    pub nodes: Vec<Node>,
-    /// Those that nodes run on; none where the profile does not say.
-    pub hosts: Vec<HostName>,
-    /// Besides the one for etcdctl.
-    pub clients: Vec<ClientName>,
-    /// `[pki]`.
-    pub pki: Pki,
-    /// `[machine]`.
-    pub machine: Machine,
-    /// `[bundle]`.
-    pub bundle: Bundle,
-    /// Its text, for mistakes that are found later.
-    pub written: Written,
-}
 
 /// `[cluster]`.
 #[derive(Clone, Debug)]
@@ -54,6 +25,16 @@ pub struct Cluster {
     pub formed: bool,
     /// It was formed without Kiln, so its members trust none of Kiln's own CAs.
     pub adopted: bool,
+}
+
+impl Cluster {
+    /// `cp-a.kloud.lan` where there is a domain, else the name alone.
+    pub fn fqdn(&self, node: &NodeName) -> String {
+        match &self.domain {
+            Some(domain) => format!("{node}.{domain}"),
+            None => node.to_string(),
+        }
+    }
 }
 
 /// `[etcd]`.
@@ -225,23 +206,6 @@ pub struct Node {
     pub mac: Mac,
     /// One of the profile's hosts; `None` where it has none.
     pub host: Option<HostName>,
-}
-
-/// `[pki]`.
-#[derive(Clone, Debug, Serialize)]
-pub struct Pki {
-    /// Of the derived CA's key; an imported CA has its own.
-    pub ca_algorithm: Algorithm,
-    /// Of the keys of members and clients.
-    pub leaf_algorithm: Algorithm,
-    /// Of the derived CA.
-    pub ca_lifetime: Lifetime,
-    /// From the date of issue; shortened by the end of the CA.
-    pub leaf_lifetime: Lifetime,
-    /// Their directory in the guest: `etc/etcd/pki`.
-    pub directory: GuestPath,
-    /// The number of certificates of a node.
-    pub certificates: Certificates,
 }
 
 /// A key's algorithm; the signature hash follows from it (RFC 5480, RFC 8410).

@@ -194,8 +194,8 @@ impl Laying<'_> {
             }
             Some(there) if self.renderer.plan.bundle.replace.contains(path) => {
                 // A replaced key keeps its secret mode.
-                if there.mode == Mode::SECRET {
-                    entry.mode = Mode::SECRET;
+                if there.mode.bits() & 0o007 == 0 {
+                    entry.mode = there.mode;
                 }
                 let (by, of) = (overlay.origin.clone(), there.origin.clone());
                 self.laid.replaced.insert(Replaced { by, path: path.clone(), of });

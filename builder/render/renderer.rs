@@ -16,6 +16,8 @@ use crate::values::{Epoch, Mode};
 pub struct NodeKeys<'a> {
     /// Of each authority of the plan, in its order, in PEM.
     pub trust: &'a [String],
+    /// Of each authority, the certificate that clients trust, in PEM.
+    pub roots: &'a [String],
     /// Issued by `pki`; as many as the node has certificates.
     pub leaves: &'a [Issued],
 }
@@ -40,27 +42,36 @@ impl Renderer<'_> {
     }
 
     /// Without keys, puts empty files at their paths.
-    pub(super) fn insert_keys(
+    pub(super) fn insert_keys<'a>(
         &self,
         tree: &mut Tree,
         node: &Node,
-        keys: Option<&NodeKeys<'_>>,
+        keys: Option<&NodeKeys<'a>>,
     ) -> Result<()> {
         let origin = "the certificates";
         let directory = &self.plan.pki.directory;
-        let file = |name: String| path(&format!("{directory}/{name}"));
+        let file = |name: &str| path(&format!("{directory}/{name}"));
         tree.insert(directory.clone(), Entry::directory(Mode::DIRECTORY, origin))?;
         for (at, authority) in self.plan.authorities.iter().enumerate() {
-            let trust = keys.and_then(|keys| keys.trust.get(at)).cloned().unwrap_or_default();
-            tree.insert(file(authority.file())?, Entry::file(trust.into(), Mode::FILE, origin))?;
+            let text = |all: fn(&NodeKeys<'a>) -> &'a [String]| {
+                keys.and_then(|keys| all(keys).get(at)).cloned().unwrap_or_default().into_bytes()
+            };
+            tree.insert(file(&authority.file)?, Entry::file(text(|keys| keys.trust), Mode::FILE, origin))?;
+            if let Some(name) = &authority.root_file {
+                tree.insert(file(name)?, Entry::file(text(|keys| keys.roots), Mode::FILE, origin))?;
+            }
         }
         for (at, spec) in node.certificates.iter().enumerate() {
             let leaf = keys.and_then(|keys| keys.leaves.get(at));
-            let certificate = leaf.map(|leaf| leaf.cert_pem.clone().into_bytes()).unwrap_or_default();
-            let certificate = Entry::file(certificate, Mode::FILE, origin);
-            tree.insert(file(format!("{}.pem", spec.file))?, certificate)?;
-            let key = leaf.map(|leaf| leaf.key_pem.as_bytes().to_vec()).unwrap_or_default();
-            tree.insert(file(format!("{}-key.pem", spec.file))?, Entry::file(key, Mode::SECRET, origin))?;
+            for (cert, key) in spec.pairs() {
+                let bytes = leaf.map(|leaf| leaf.cert_pem.clone().into_bytes()).unwrap_or_default();
+                tree.insert(file(cert)?, Entry::file(bytes, spec.cert_mode, origin))?;
+                let bytes = leaf.map(|leaf| leaf.key_pem.as_bytes().to_vec()).unwrap_or_default();
+                tree.insert(file(key)?, Entry::file(bytes, spec.key_mode, origin))?;
+            }
+        }
+        for (name, target) in &node.links {
+            tree.insert(file(name)?, Entry::link(target.as_str(), origin))?;
         }
         Ok(())
     }

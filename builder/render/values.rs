@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::renderer::Renderer;
 use super::variables::VARIABLES;
 use super::{config, logs, systemd};
-use crate::plan::{self, Instance, Node, Owner, Plan, Role};
+use crate::plan::{self, CertificateSpec, Instance, Node, Owner, Plan, Role};
 
 /// Those of `VARIABLES`, for one node.
 pub fn of_node(renderer: &Renderer<'_>, node: &Node, config: &config::Config) -> Value {
@@ -87,17 +87,23 @@ fn of_unit(plan: &Plan, node: &Node) -> Value {
 }
 
 fn of_files(plan: &Plan, node: &Node, config: &config::Config) -> Value {
-    let pki = plan.pki.directory.absolute();
     let logs = logs::of_node(node);
-    let stem = |role| plan::of_role(&node.certificates, role).map(|spec| spec.file.as_str());
-    let keys = |owner: Owner| -> Vec<String> {
-        let wanted = node.certificates.iter().filter(|spec| spec.owner == owner);
-        wanted.map(|spec| format!("{pki}/{}-key.pem", spec.file)).collect()
+    let of_role = |role| plan::of_role(&node.certificates, role);
+    let cert = |role| of_role(role).map(|spec| spec.cert_path.as_str());
+    let key = |role| of_role(role).map(|spec| spec.key_path.as_str());
+    let ca = |role| {
+        let authority = of_role(role).and_then(|spec| plan.authority(spec.authority));
+        authority.map(|authority| authority.file.as_str())
     };
+    let paths = |owner| keys(plan, node, owner).into_iter().map(|(path, _)| path).collect::<Vec<_>>();
     json!({
-        "pki_dir": pki,
-        "client_file": stem(Role::Client),
-        "peer_file": stem(Role::Peer),
+        "pki_dir": plan.pki.directory.absolute(),
+        "client_cert": cert(Role::Client),
+        "client_key": key(Role::Client),
+        "client_ca": ca(Role::Server),
+        "peer_cert": cert(Role::Peer),
+        "peer_key": key(Role::Peer),
+        "peer_ca": ca(Role::Peer),
         "exec_start": config.exec_start,
         "environment_files": config.environment_files,
         "unset": systemd::UNSET.join(" "),
@@ -105,9 +111,27 @@ fn of_files(plan: &Plan, node: &Node, config: &config::Config) -> Value {
         "service": service(&plan.instance),
         "log_directories": logs.directories,
         "log_files": logs.files,
-        "etcd_keys": keys(Owner::Etcd),
-        "root_keys": keys(Owner::Root),
+        "etcd_keys": paths(Owner::Etcd),
+        "root_keys": paths(Owner::Root),
+        "keys": owned(plan, node),
     })
+}
+
+/// The paths of the keys of this account, each with its certificate.
+fn keys<'n>(plan: &Plan, node: &'n Node, owner: Owner) -> Vec<(String, &'n CertificateSpec)> {
+    let pki = plan.pki.directory.absolute();
+    let wanted = node.certificates.iter().filter(|spec| spec.owner == owner);
+    let pairs = wanted.flat_map(|spec| spec.pairs().map(move |(_, key)| (key, spec)));
+    pairs.map(|(key, spec)| (format!("{pki}/{key}"), spec)).collect()
+}
+
+/// All keys with modes and owners.
+fn owned(plan: &Plan, node: &Node) -> Vec<Value> {
+    let of = |(owner, user): (Owner, &str)| {
+        let row = |(path, spec): (String, &CertificateSpec)| json!({ "path": path, "mode": spec.key_mode, "user": user });
+        keys(plan, node, owner).into_iter().map(row).collect::<Vec<_>>()
+    };
+    [(Owner::Etcd, plan.instance.user.as_str()), (Owner::Root, "root")].map(of).concat()
 }
 
 /// The settings of etcd's unit.

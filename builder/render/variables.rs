@@ -36,8 +36,12 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("config_dir", "the directory of etcd's configuration"),
     ("endpoint", "the URL that etcdctl on the node dials"),
     ("pki_dir", "the directory of keys and certificates"),
-    ("client_file", "the stem of the client certificate's file: `etcdctl`"),
-    ("peer_file", "the stem of the peer certificate's file: `peer`"),
+    ("client_cert", "the file in `pki_dir` with the client certificate: `etcdctl.pem`"),
+    ("client_key", "the file with its key: `etcdctl-key.pem`"),
+    ("client_ca", "the file with the CA of the client port: `ca.pem`"),
+    ("peer_cert", "the file with the peer certificate: `peer.pem`"),
+    ("peer_key", "the file with its key: `peer-key.pem`"),
+    ("peer_ca", "the file with the CA of the peer port: `ca.pem`"),
     ("exec_start", "the command line of etcd's unit"),
     ("environment_files", "a list: the files with etcd's variables"),
     ("unset", "the variables that etcd must not inherit"),
@@ -50,6 +54,7 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("log_files", "a list: log files"),
     ("etcd_keys", "a list: paths of the keys that etcd reads"),
     ("root_keys", "a list: paths of the keys that root alone reads"),
+    ("keys", "a list of all keys, each with `path mode user`"),
 ];
 
 /// The README's table.

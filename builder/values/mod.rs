@@ -267,10 +267,12 @@ text_value!(
     }
 );
 text_value!(
-    /// A subject alternative name of a node: `DNS:cp-a.kloud.lan` or `IP:10.240.16.10`.
+    /// A subject alternative name of a node: `DNS:cp-a.kloud.lan`, `DNS:*.localhost` or `IP:10.240.16.10`.
     AltName,
     |text| match (text.strip_prefix("DNS:"), text.strip_prefix("IP:")) {
-        (Some(name), _) if name.len() <= 253 => name.split('.').try_for_each(check_label),
+        (Some(name), _) if name.len() <= 253 => {
+            name.strip_prefix("*.").unwrap_or(name).split('.').try_for_each(check_label)
+        }
         (_, Some(address)) if address.parse::<std::net::IpAddr>().is_ok() => Ok(()),
         _ => invalid("write it as DNS:NAME or IP:ADDRESS"),
     }

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use super::options::Options;
-use crate::bundle::manifest::{EtcdProgram, Node};
+use crate::bundle::manifest::{EtcdProgram, Node, Port};
 use crate::bundle::{Manifest, NODE_ARCHIVE, node_file};
 use crate::disk::Input;
 use crate::failure::{Doing, Failure, Result};
@@ -32,8 +32,10 @@ pub struct Baked {
     pub server: Vec<Presented>,
     /// The peer port's.
     pub peer: Vec<Presented>,
-    /// The CAs whose certificates both ports accept.
+    /// The CAs whose certificates the client port accepts.
     pub trust: Vec<Presented>,
+    /// The CAs whose certificates the peer port accepts.
+    pub peer_trust: Vec<Presented>,
     /// `None` when the node's unit was not written by Kiln.
     pub options: Option<Options>,
 }
@@ -42,18 +44,16 @@ pub struct Baked {
 /// `Exit::Io` when the node's archive cannot be read, `Exit::Wrong` when it is not an archive of Kiln's.
 pub fn read(bundle: &Path, manifest: &Manifest, node: &Node) -> Result<Baked> {
     let path = bundle.join(node_file(&node.name, NODE_ARCHIVE));
-    let own = |names: [&str; 2]| {
-        let files = || manifest.certificates.iter().filter(|one| one.node.as_ref() == Some(&node.name));
-        let named = |name: &&str| {
-            files().map(|one| one.file.as_str()).find(|file| file.rsplit('/').next() == Some(*name))
-        };
-        names.iter().find_map(named)
-    };
-    let (server, peer) = (own(SERVER), own(PEER));
-    let beside = |file: &str| Some(format!("{}/ca.pem", file.rsplit_once('/')?.0));
-    let trust = server.or(peer).and_then(beside);
-    let trust = trust.as_deref();
-    let files = files(&path, &[server, peer, trust]).doing(|| format!("reading {}", path.display()))?;
+    let server = port_of(manifest, node, Port::Client, SERVER);
+    let peer = port_of(manifest, node, Port::Peer, PEER);
+    let trust = |port: &Option<PortFiles<'_>>| port.as_ref().map(|port| port.trust.clone());
+    let (server_trust, peer_trust) = (trust(&server), trust(&peer));
+    let certificate = |port: &Option<PortFiles<'_>>| port.as_ref().map(|port| port.certificate.to_owned());
+    let (server, peer) = (certificate(&server), certificate(&peer));
+    let (server, peer) = (server.as_deref(), peer.as_deref());
+    let (server_trust, peer_trust) = (server_trust.as_deref(), peer_trust.as_deref());
+    let wanted = [server, peer, server_trust, peer_trust];
+    let files = files(&path, &wanted).doing(|| format!("reading {}", path.display()))?;
     let chain = |file: Option<&str>| match file.and_then(|file| files.get(file)) {
         Some(pem) => Presented::all_from_pem(pem),
         None => Ok(Vec::new()),
@@ -69,7 +69,31 @@ pub fn read(bundle: &Path, manifest: &Manifest, node: &Node) -> Result<Baked> {
         let file = |path: &str| text(path.strip_prefix('/')?);
         Options::read(&program, &units, file, environment_file(&program, &units).and_then(file))
     });
-    Ok(Baked { server: chain(server)?, peer: chain(peer)?, trust: chain(trust)?, options })
+    Ok(Baked {
+        server: chain(server)?,
+        peer: chain(peer)?,
+        trust: chain(server_trust.or(peer_trust))?,
+        peer_trust: chain(peer_trust.or(server_trust))?,
+        options,
+    })
+}
+
+/// The files of a port, as paths on the node.
+struct PortFiles<'m> {
+    certificate: &'m str,
+    trust: String,
+}
+
+/// As the manifest says it, or else by the usual names.
+fn port_of<'m>(manifest: &'m Manifest, node: &Node, port: Port, usual: [&str; 2]) -> Option<PortFiles<'m>> {
+    let files = || manifest.certificates.iter().filter(|one| one.node.as_ref() == Some(&node.name));
+    if let Some(one) = files().find(|one| one.ports.contains(&port)) {
+        return Some(PortFiles { certificate: one.file.as_str(), trust: one.trusts.as_ref()?.to_string() });
+    }
+    let usually = || files().filter(|one| one.ports.is_empty()).map(|one| one.file.as_str());
+    let named = |name: &&str| usually().find(|file| file.rsplit('/').next() == Some(*name));
+    let certificate = usual.iter().find_map(named)?;
+    Some(PortFiles { certificate, trust: format!("{}/ca.pem", certificate.rsplit_once('/')?.0) })
 }
 
 /// The file with the variables of the unit that starts the program.

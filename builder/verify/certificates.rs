@@ -260,6 +260,7 @@ mod tests {
         let baked = |address: &str| Baked {
             server: vec![lab.leaf(address, 2026)],
             peer: Vec::new(),
+            peer_trust: Vec::new(),
             trust: Vec::new(),
             options: None,
         };

@@ -215,6 +215,7 @@ mod tests {
                 formed: false,
             },
             etcd: Etcd {
+                trusts_own_roots: false,
                 peers_by_name: true,
                 version: Release::new(3, 5, 16),
                 arch: Arch::Amd64,

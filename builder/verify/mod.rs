@@ -31,6 +31,9 @@ use look::{Asked, Motion, Observed, Visitors};
 /// PEM files in a bundle are a few kilobytes.
 const MAX_PEM_BYTES: u64 = 1 << 20;
 
+/// The CA of the peers' own, in a bundle that has one.
+const PEER_CA: &str = "client/peer-ca.pem";
+
 pub struct Options {
     /// Today's date, with which certificates are checked.
     pub now: Epoch,
@@ -62,7 +65,7 @@ impl Stranger {
 pub fn run(bundle: &Path, manifest: &Manifest, options: &Options) -> Result<Report> {
     let scratch = Scratch::swept("verify")?;
     let etcdctl = Etcdctl::new(bundle, manifest, scratch.path())?;
-    let client = Client::read(bundle)?;
+    let client = Client::read(bundle, manifest)?;
     let visitors = Visitors {
         client: client.identity,
         stranger: options.stranger.as_ref().map(Stranger::identity).transpose()?,
@@ -89,7 +92,7 @@ pub fn run(bundle: &Path, manifest: &Manifest, options: &Options) -> Result<Repo
         interrupt::check()?;
     }
     checks.extend(checks::refusals(&seen));
-    let (whom, trusts_more) = trust::check(&client.certificate, &seen);
+    let (whom, trusts_more) = trust::check(manifest, &client.certificate, &seen);
     checks.extend(whom);
     let (of_options, untold) = notes::options(&seen);
     checks.extend(of_options);
@@ -153,17 +156,21 @@ struct Client {
 }
 
 impl Client {
-    fn read(bundle: &Path) -> Result<Self> {
+    fn read(bundle: &Path, manifest: &Manifest) -> Result<Self> {
         let read = |name: &str| disk::read(&bundle.join("client").join(name), MAX_PEM_BYTES);
         let certificate = read("etcdctl.pem")?;
         let (identity, chain) = Identity::from_pem(&certificate, &read("etcdctl-key.pem")?)
             .and_then(|identity| Ok((identity, Presented::all_from_pem(&certificate)?)))
             .doing(|| "reading client/etcdctl.pem".into())?;
         let leaf = chain.into_iter().next();
+        let mut authorities = read("ca.pem")?;
+        if manifest.files.contains_key(PEER_CA) {
+            authorities.extend(read("peer-ca.pem")?);
+        }
         Ok(Self {
             certificate: leaf.ok_or_else(|| Failure::untrusted("client/etcdctl.pem has no certificate"))?,
             identity,
-            authorities: Authorities::from_pem(&read("ca.pem")?).doing(|| "reading client/ca.pem".into())?,
+            authorities: Authorities::from_pem(&authorities).doing(|| "reading client/ca.pem".into())?,
         })
     }
 }

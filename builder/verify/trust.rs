@@ -7,6 +7,7 @@ use x509_cert::der::Decode;
 use x509_cert::name::Name;
 
 use super::look::Observed;
+use crate::bundle::Manifest;
 use crate::causes::Fault;
 use crate::cluster::{CaNames, asked_for};
 use crate::parallel;
@@ -16,7 +17,7 @@ use crate::values::printable;
 
 /// A row for each port of each node; and a note where more than one CA is trusted, according to the bundle. `own` is
 /// the bundle's client certificate.
-pub fn check(own: &Presented, seen: &[Observed<'_>]) -> (Vec<Check>, Option<String>) {
+pub fn check(manifest: &Manifest, own: &Presented, seen: &[Observed<'_>]) -> (Vec<Check>, Option<String>) {
     let issuer = own.issuer_der();
     let asked = parallel::all(seen, seen.len(), |one| {
         let peer = one.target.peer.ok_or_else(|| "this node has only a client port to check".to_owned());
@@ -25,10 +26,14 @@ pub fn check(own: &Presented, seen: &[Observed<'_>]) -> (Vec<Check>, Option<Stri
     let mut above = CaNames::new();
     let (mut checks, mut of_peers) = (Vec::new(), Vec::new());
     for (one, (client, peer)) in seen.iter().zip(asked) {
-        let baked: CaNames = one.baked.trust.iter().map(|ca| ca.subject_der().to_vec()).collect();
-        above.extend(baked.iter().filter(|name| name.as_slice() != issuer).cloned());
+        let names = |cas: &[Presented]| cas.iter().map(|ca| ca.subject_der().to_vec()).collect::<CaNames>();
+        let (baked, of_peer) = (names(&one.baked.trust), names(&one.baked.peer_trust));
+        // A root that Kiln made has no other CA below it.
+        if !manifest.etcd.trusts_own_roots {
+            above.extend(baked.iter().filter(|name| name.as_slice() != issuer).cloned());
+        }
         checks.push(judge("client port trusts the baked CA", one, &baked, client));
-        of_peers.push(judge("peer port trusts the baked CA", one, &baked, peer));
+        of_peers.push(judge("peer port trusts the baked CA", one, &of_peer, peer));
     }
     checks.append(&mut of_peers);
     let note = (!above.is_empty()).then(|| {

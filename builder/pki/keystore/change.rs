@@ -28,12 +28,20 @@ impl Keystore {
     /// Checks that the CA has not ended by then, as far as that is recorded.
     fn check_ca(&self, at: Epoch) -> Result<()> {
         if let Some(imported) = &self.imported {
-            return Chain::from_pem(&imported.chain)?.check_dates(at);
+            Chain::from_pem(&imported.chain)?.check_dates(at)?;
         }
-        let Some(Signer::Derived { lifetime, .. }) = self.fixed().map(|fixed| &fixed.signer) else {
-            return Ok(());
-        };
-        let end = self.first_issued().plus(*lifetime);
+        let Some(fixed) = self.fixed() else { return Ok(()) };
+        let mut lifetimes = Vec::new();
+        if let Signer::Derived { lifetime, .. } = fixed.signer {
+            lifetimes.push(lifetime);
+        }
+        let issuing = fixed.authorities.iter().map(|(_, made)| match &made.intermediate {
+            Some((_, lifetime)) => *lifetime,
+            None => made.lifetime,
+        });
+        lifetimes.extend(issuing);
+        let Some(shortest) = lifetimes.into_iter().min() else { return Ok(()) };
+        let end = self.first_issued().plus(shortest);
         match end < at {
             true => {
                 let cluster = &self.cluster;

@@ -9,7 +9,7 @@ use super::Keystore;
 use crate::disk;
 use crate::failure::{Failure, Result};
 use crate::pki::damage::changed;
-use crate::pki::list::{SCHEMA, SCHEMA_WITH_RECORD};
+use crate::pki::list::{SCHEMA, SCHEMA_WITH_AUTHORITIES, SCHEMA_WITH_RECORD};
 use crate::pki::place::{CA, CA_KEY, SECRET, part};
 use crate::pki::record;
 use crate::pki::secret::Secret;
@@ -29,8 +29,11 @@ impl Keystore {
 
     /// `keystore.toml`.
     pub(super) fn render(&self) -> Result<String> {
-        let schema =
-            if self.fixed.is_some() || !self.formed.is_empty() { SCHEMA_WITH_RECORD } else { SCHEMA };
+        let schema = match &self.fixed {
+            Some(fixed) if !fixed.authorities.is_empty() => SCHEMA_WITH_AUTHORITIES,
+            None if self.formed.is_empty() => SCHEMA,
+            _ => SCHEMA_WITH_RECORD,
+        };
         let ca = if self.imported.is_some() { "imported" } else { "derived" };
         let mut head = format!("schema = {schema}\ncluster = \"{}\"\nca = \"{ca}\"\n", self.cluster);
         if !self.sealed.is_empty() {

@@ -38,12 +38,12 @@ impl Paths {
 
 /// The files of a client certificate and of its key.
 pub fn files(spec: &CertificateSpec) -> (String, String) {
-    (format!("{}.pem", spec.file), format!("{}-key.pem", spec.file))
+    (spec.cert_path.clone(), spec.key_path.clone())
 }
 
 /// The file of the CA that clients trust.
 pub fn trusted(plan: &Plan) -> String {
-    plan.authorities.first().map(|first| first.file()).unwrap_or_default()
+    plan.authorities.first().map(|first| first.client_file()).unwrap_or_default()
 }
 
 pub fn endpoints(plan: &Plan) -> Vec<&str> {

@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests use files and programs as people do")]
 
 mod artifact;
+mod authorities;
 mod bombs;
 mod build;
 mod by_hand;

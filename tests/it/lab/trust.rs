@@ -11,14 +11,14 @@ use crate::support::{Workshop, ha3_with, run, store, turn};
 const NODE: &str = "10.240.16.10";
 
 /// A rehearsal with --keep, and the command that enters its network.
-struct Kept {
+pub struct Kept {
     child: Child,
     enter: Vec<String>,
     _turn: MutexGuard<'static, ()>,
 }
 
 impl Kept {
-    fn new(work: &Workshop, bundle: &Path) -> Self {
+    pub fn new(work: &Workshop, bundle: &Path) -> Self {
         let turn = turn::cluster();
         let log = work.path().join("stderr");
         let mut command = work.kiln(["rehearse", "--keep"]);
@@ -37,14 +37,14 @@ impl Kept {
         }
     }
 
-    fn inside<S: AsRef<std::ffi::OsStr>>(&self, program: &str, arguments: &[S]) -> Command {
+    pub fn inside<S: AsRef<std::ffi::OsStr>>(&self, program: &str, arguments: &[S]) -> Command {
         let mut command = Command::new(&self.enter[0]);
         command.args(&self.enter[1..]).arg("--").arg(program).args(arguments);
         command
     }
 
     /// The answer of a port to `GET path`, and the output of openssl.
-    fn ask(&self, port: u16, path: &str, options: &[&str]) -> Output {
+    pub fn ask(&self, port: u16, path: &str, options: &[&str]) -> Output {
         let address = format!("{NODE}:{port}");
         let mut command = self.inside("openssl", &["s_client", "-quiet", "-connect", &address]);
         let mut child = command
@@ -71,7 +71,7 @@ impl Drop for Kept {
     }
 }
 
-fn said(output: &Output) -> String {
+pub fn said(output: &Output) -> String {
     String::from_utf8_lossy(&[&output.stdout[..], &output.stderr].concat()).into_owned()
 }
 
@@ -171,7 +171,7 @@ fn intermediate_trust() {
     );
 }
 
-fn verify(kept: &Kept, bundle: &Path) -> Output {
+pub fn verify(kept: &Kept, bundle: &Path) -> Output {
     kept.inside(env!("CARGO_BIN_EXE_kiln"), &["verify"]).arg(bundle).output().unwrap()
 }
 

@@ -73,7 +73,8 @@ fn made(case: &Path) -> BTreeMap<String, String> {
         run(Command::new("tar").arg("-xzf").arg(archive).arg("-C").arg(&unpacked));
         for entry in walkdir::WalkDir::new(&unpacked).into_iter().map(|e| e.unwrap()) {
             let name = entry.path().strip_prefix(&unpacked).unwrap().to_str().unwrap().to_owned();
-            if entry.file_type().is_file() && !name.ends_with(".pem") {
+            let is_pem = [".pem", ".crt", ".key"].iter().any(|ending| name.ends_with(ending));
+            if entry.file_type().is_file() && !is_pem {
                 files.insert(format!("{node}/{name}"), fs::read_to_string(entry.path()).unwrap());
             }
         }

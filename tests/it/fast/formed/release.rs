@@ -23,7 +23,7 @@ fn plan(keystore: &Keystore, version: &str) -> Plan {
 /// The identity of a bundle of this plan, without a bundle.
 fn witness(keystore: &Keystore, plan: &Plan) -> Witness {
     let pki = &plan.pki;
-    let authority = kiln::pki::Authority::new(keystore, pki.ca_algorithm, pki.ca_lifetime).unwrap();
+    let authority = kiln::pki::Authority::new(keystore, pki.ca.algorithm, pki.ca.lifetime).unwrap();
     let leaf = authority.issue(&plan.clients[0], pki.leaf_algorithm, pki.leaf_lifetime).unwrap();
     Witness {
         token: plan.cluster.token.clone(),

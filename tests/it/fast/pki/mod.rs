@@ -4,6 +4,7 @@
 mod derived;
 mod imported;
 mod place;
+mod profiled;
 mod refused;
 mod sealed;
 mod tools;

@@ -7,8 +7,8 @@ use kiln::disk::Scratch;
 use kiln::failure::Result;
 use kiln::pki::{Authority, Keystore, Sealed, Witness};
 use kiln::plan::{CertificateSpec, Owner, Role, Usage};
-use kiln::profile::Algorithm;
-use kiln::values::{ClusterName, Epoch, Lifetime};
+use kiln::profile::{Algorithm, Subject};
+use kiln::values::{ClusterName, Epoch, Lifetime, Mode};
 
 pub const ALGORITHMS: [Algorithm; 4] =
     [Algorithm::P256, Algorithm::P384, Algorithm::P521, Algorithm::Ed25519];
@@ -35,6 +35,13 @@ pub fn server() -> CertificateSpec {
         roles: vec![Role::Server],
         authority: kiln::plan::CA,
         owner: Owner::Etcd,
+        subject: Subject::default(),
+        lifetime: Lifetime::years(1),
+        cert_path: "server.pem".into(),
+        key_path: "server-key.pem".into(),
+        cert_mode: Mode::FILE,
+        key_mode: Mode::SECRET,
+        copies: Vec::new(),
     }
 }
 
@@ -49,6 +56,13 @@ pub fn client() -> CertificateSpec {
         roles: vec![Role::Server],
         authority: kiln::plan::CA,
         owner: Owner::Etcd,
+        subject: Subject::default(),
+        lifetime: Lifetime::years(1),
+        cert_path: "etcdctl.pem".into(),
+        key_path: "etcdctl-key.pem".into(),
+        cert_mode: Mode::FILE,
+        key_mode: Mode::SECRET,
+        copies: Vec::new(),
     }
 }
 

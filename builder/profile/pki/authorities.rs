@@ -1,0 +1,208 @@
+//! Reads `[pki.ca]` and `[pki.peer-ca]`.
+
+use toml::Spanned;
+
+use super::pattern::certificate_file;
+use super::types::{Ca, Intermediate};
+use super::{fields, subject};
+use crate::profile::diagnostics::Diagnostics;
+use crate::profile::mistake::Mistake;
+use crate::profile::reader::Section;
+use crate::profile::{Algorithm, Certificates, Span};
+use crate::values::Lifetime;
+
+/// The lifetimes of leaves, which no CA may be shorter than.
+pub struct Lives {
+    pub usual: Lifetime,
+    /// `[pki] leaf-lifetime`, where it is written.
+    pub usual_place: Option<Span>,
+    /// Of kinds with one of their own, by the header of their table.
+    pub own: Vec<(&'static str, Spanned<Lifetime>)>,
+}
+
+impl Lives {
+    /// Those of some kinds.
+    fn of(&self, is_wanted: impl Fn(&str) -> bool) -> Self {
+        let own = self.own.iter().filter(|(kind, _)| is_wanted(kind)).cloned().collect();
+        Self { usual: self.usual, usual_place: self.usual_place.clone(), own }
+    }
+}
+
+/// The kind that a CA of the peers' own issues.
+const PEER: &str = "[pki.peer]";
+
+/// A CA's table: its headers, and its usual file.
+struct Titles {
+    key: &'static str,
+    title: &'static str,
+    subject: &'static str,
+    file: &'static str,
+}
+
+const CA: Titles = Titles { key: "ca", title: "[pki.ca]", subject: "[pki.ca.subject]", file: "ca.pem" };
+const PEER_CA: Titles =
+    Titles { key: "peer-ca", title: "[pki.peer-ca]", subject: "[pki.peer-ca.subject]", file: "peer-ca.pem" };
+
+/// The usual lifetime of a CA: ten years.
+const CA_LIFETIME: Lifetime = Lifetime::days(3650);
+
+/// What a key of `[pki.ca]` has by an older name in `[pki]`.
+struct Older {
+    algorithm: Option<Algorithm>,
+    lifetime: Option<Spanned<Lifetime>>,
+}
+
+pub fn ca(diagnostics: &mut Diagnostics, pki: &Section, algorithm: Algorithm, lives: &Lives) -> Ca {
+    let older = Older {
+        algorithm: pki.choice(diagnostics, "ca-algorithm", Algorithm::CHOICES),
+        lifetime: pki.value(diagnostics, "ca-lifetime"),
+    };
+    let table = pki.table(diagnostics, CA.key, CA.title);
+    for (old, new) in [("ca-algorithm", "algorithm"), ("ca-lifetime", "lifetime")] {
+        if let (Some(old_place), Some(place)) = (pki.place(old), table.place(new)) {
+            let reason = format!("[pki] {old} and [pki.ca] {new} are two names of one key");
+            let mistake = Mistake::new(place, reason).other(old_place, "its other name");
+            diagnostics.mistake(mistake.help(format!("keep [pki.ca] {new}")));
+        }
+    }
+    let lives = lives.of(|kind| kind != PEER || !pki.has(PEER_CA.key));
+    let ca = one(diagnostics, &table, &CA, older, algorithm, &lives);
+    table.finish(diagnostics);
+    ca
+}
+
+pub fn peer_ca(
+    diagnostics: &mut Diagnostics,
+    pki: &Section,
+    algorithm: Algorithm,
+    layout: Certificates,
+    lives: &Lives,
+) -> Option<Ca> {
+    let table = pki.table(diagnostics, PEER_CA.key, PEER_CA.title);
+    let span = table.span.clone()?;
+    if layout == Certificates::OnePerNode {
+        let reason = "[pki.peer-ca] needs a peer certificate of its own, and with certificates = \"one-per-node\" there is none";
+        let help = "write certificates = \"per-use\" in [pki], or remove [pki.peer-ca]";
+        diagnostics.mistake(Mistake::new(span, reason).help(help));
+    }
+    let older = Older { algorithm: None, lifetime: None };
+    let ca = one(diagnostics, &table, &PEER_CA, older, algorithm, &lives.of(|kind| kind == PEER));
+    table.finish(diagnostics);
+    Some(ca)
+}
+
+fn one(
+    diagnostics: &mut Diagnostics,
+    table: &Section,
+    titles: &Titles,
+    older: Older,
+    algorithm: Algorithm,
+    lives: &Lives,
+) -> Ca {
+    // Kiln imports one CA.
+    let sources = &[("derived", false), ("imported", true)];
+    let is_imported = titles.key == CA.key && table.choice(diagnostics, "source", sources).unwrap_or(false);
+    let own = table.choice(diagnostics, "algorithm", Algorithm::CHOICES);
+    let given = table.value::<Lifetime>(diagnostics, "lifetime").or(older.lifetime);
+    let lifetime = given.as_ref().map_or(CA_LIFETIME, |given| *given.get_ref());
+    let inner = table.table(diagnostics, "subject", titles.subject);
+    let of_ca = fields::subject(diagnostics, &inner);
+    inner.finish(diagnostics);
+    let common_name = table.value_with(diagnostics, "common-name", subject::name).map(Spanned::into_inner);
+    let is_constrained = table.bool(diagnostics, "name-constraints").is_some_and(|on| *on.get_ref());
+    let intermediate = intermediate(diagnostics, table, titles, lifetime);
+    let file = table.value_with(diagnostics, "file", certificate_file).map(Spanned::into_inner);
+    let root_file = table.value_with(diagnostics, "root-file", certificate_file).map(Spanned::into_inner);
+    if is_imported {
+        refuse_made(diagnostics, table, titles);
+    }
+    let issuing = intermediate.as_ref().map_or(lifetime, |below| below.lifetime);
+    check_lives(diagnostics, titles, issuing, given.map(|given| given.span()), lives);
+    Ca {
+        is_imported,
+        algorithm: own.or(older.algorithm).unwrap_or(algorithm),
+        lifetime,
+        subject: of_ca,
+        common_name,
+        intermediate,
+        is_constrained,
+        file: file.unwrap_or_else(|| titles.file.to_owned()),
+        root_file,
+    }
+}
+
+fn intermediate(
+    diagnostics: &mut Diagnostics,
+    table: &Section,
+    titles: &Titles,
+    root: Lifetime,
+) -> Option<Intermediate> {
+    let is_wanted = table.bool(diagnostics, "intermediate").is_some_and(|on| *on.get_ref());
+    let common_name = table.value_with(diagnostics, "intermediate-common-name", subject::name);
+    let lifetime = table.value::<Lifetime>(diagnostics, "intermediate-lifetime");
+    if !is_wanted {
+        for key in ["intermediate-common-name", "intermediate-lifetime"] {
+            if let Some(place) = table.place(key) {
+                let reason = format!("{} {key} needs intermediate = true", titles.title);
+                diagnostics
+                    .mistake(Mistake::new(place, reason).help("write it in the same table, or omit the key"));
+            }
+        }
+        return None;
+    }
+    if let Some(given) = lifetime.as_ref().filter(|given| *given.get_ref() > root) {
+        let reason = format!("intermediate-lifetime {} is longer than the root's, {root}", given.get_ref());
+        let help =
+            "a CA cannot outlive the one that issued it; make it shorter, or the root's lifetime longer";
+        diagnostics.mistake(Mistake::new(given.span(), reason).help(help));
+    }
+    Some(Intermediate {
+        common_name: common_name.map(Spanned::into_inner),
+        lifetime: lifetime.map_or(root, Spanned::into_inner),
+    })
+}
+
+/// An imported CA is as it is: keys that describe one that Kiln makes would be ignored.
+fn refuse_made(diagnostics: &mut Diagnostics, table: &Section, titles: &Titles) {
+    let made = [
+        "algorithm",
+        "lifetime",
+        "subject",
+        "common-name",
+        "name-constraints",
+        "intermediate",
+        "intermediate-common-name",
+        "intermediate-lifetime",
+    ];
+    for key in made {
+        if let Some(place) = table.place(key) {
+            let reason = format!(
+                "{} {key} has no effect on an imported CA, which is as its certificate says",
+                titles.title
+            );
+            diagnostics.mistake(Mistake::new(place, reason).help("omit the key, or source = \"imported\""));
+        }
+    }
+}
+
+/// A certificate cannot outlive its CA.
+fn check_lives(
+    diagnostics: &mut Diagnostics,
+    titles: &Titles,
+    issuing: Lifetime,
+    place: Option<Span>,
+    lives: &Lives,
+) {
+    let help = "a certificate cannot outlive the CA that issued it; make leaf-lifetime shorter, or ca-lifetime longer";
+    if lives.usual > issuing {
+        let place = lives.usual_place.clone().or(place);
+        let its =
+            if titles.key == CA.key { "ca-lifetime".to_owned() } else { format!("that of {}", titles.title) };
+        let reason = format!("leaf-lifetime {} is longer than {its} {issuing}", lives.usual);
+        diagnostics.mistake(Mistake::new(place, reason).help(help));
+    }
+    for (kind, life) in lives.own.iter().filter(|(_, life)| *life.get_ref() > issuing) {
+        let reason = format!("{kind} lifetime {} is longer than that of its CA, {issuing}", life.get_ref());
+        diagnostics.mistake(Mistake::new(life.span(), reason).help(help));
+    }
+}

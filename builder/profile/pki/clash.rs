@@ -1,0 +1,236 @@
+//! What can be judged only with the nodes: files with one name, and clients with the names of peers.
+
+use std::collections::BTreeMap;
+
+use toml::Spanned;
+
+use super::clients::check_nodes;
+use super::pattern::{AltName, Filling, Pattern, alternative};
+use super::subject;
+use super::types::{Ca, Client, Leaf, Pki};
+use crate::profile::diagnostics::Diagnostics;
+use crate::profile::mistake::Mistake;
+use crate::profile::nodes::Nodes;
+use crate::profile::{Certificates, Cluster, OPERATOR, Span};
+use crate::values::Invalid;
+
+/// The profile so far.
+pub struct Around<'a> {
+    pub pki: &'a Pki,
+    pub nodes: &'a Nodes,
+    pub clients: &'a [Spanned<Client>],
+    pub cluster: &'a Cluster,
+    /// The place of `[pki]`.
+    pub place: Option<Span>,
+}
+
+pub fn check(diagnostics: &mut Diagnostics, around: &Around<'_>) {
+    let known: Vec<&str> = around.nodes.list.iter().map(|node| node.name.as_str()).collect();
+    for client in around.clients {
+        check_nodes(diagnostics, client, &known);
+    }
+    common_names(diagnostics, around);
+    client_directory(diagnostics, around);
+    for (at, node) in around.nodes.list.iter().enumerate() {
+        let fqdn = around.cluster.fqdn(&node.name);
+        let filling = Filling { node: &node.name, index: at + 1, cluster: &around.cluster.name, fqdn: &fqdn };
+        let mut files =
+            Files { place: around.place.clone(), on: format!("on {}", node.name), seen: BTreeMap::new() };
+        let before = diagnostics.mistakes.len();
+        on_node(diagnostics, around, &filling, &mut files);
+        // The other nodes have the same mistakes.
+        if diagnostics.mistakes.len() > before {
+            return;
+        }
+    }
+}
+
+impl Pki {
+    /// The kinds of certificates that a node has, with the names of their tables.
+    pub fn kinds(&self) -> Vec<(&'static str, &Leaf)> {
+        match self.certificates {
+            Certificates::PerUse => {
+                vec![
+                    ("[pki.server]", &self.server),
+                    ("[pki.peer]", &self.peer),
+                    ("[pki.client]", &self.client),
+                ]
+            }
+            Certificates::OnePerNode => vec![("[pki.node]", &self.node)],
+        }
+    }
+
+    /// The CAs, with the names of their tables.
+    fn authorities(&self) -> Vec<(&'static str, &Ca)> {
+        let peer = self.peer_ca.iter().map(|ca| ("[pki.peer-ca]", ca));
+        std::iter::once(("[pki.ca]", &self.ca)).chain(peer).collect()
+    }
+
+    /// The common names of peers' certificates.
+    fn of_peers(&self) -> &Pattern {
+        match self.certificates {
+            Certificates::PerUse => &self.peer.common_name,
+            Certificates::OnePerNode => &self.node.common_name,
+        }
+    }
+}
+
+/// The files of a directory, each with what it is of.
+struct Files {
+    place: Option<Span>,
+    on: String,
+    seen: BTreeMap<String, String>,
+}
+
+impl Files {
+    fn add(&mut self, diagnostics: &mut Diagnostics, file: &str, what: &str, place: Option<&Span>) {
+        let Some(other) = self.seen.insert(file.to_owned(), what.to_owned()) else { return };
+        let reason = format!("{file} would be two files {}: of {other} and of {what}", self.on);
+        let place = place.cloned().or(self.place.clone());
+        diagnostics.mistake(Mistake::new(place, reason).help("give one of them another name"));
+    }
+}
+
+/// Files and names of a node, as the placeholders give them.
+fn on_node(diagnostics: &mut Diagnostics, around: &Around<'_>, filling: &Filling<'_>, files: &mut Files) {
+    let pki = around.pki;
+    for (title, ca) in pki.authorities() {
+        for file in std::iter::once(&ca.file).chain(&ca.root_file) {
+            files.add(diagnostics, file, title, None);
+        }
+    }
+    for (title, leaf) in pki.kinds() {
+        files.add(diagnostics, &leaf.cert.fill(filling), title, None);
+        files.add(diagnostics, &leaf.key.fill(filling), title, None);
+        let wrong = leaf.names.iter().map(|name| (name, alternative(&name.fill(filling)).err()));
+        let common_name = (&leaf.common_name, subject::name(&leaf.common_name.fill(filling)).err());
+        for (name, why) in wrong.chain([common_name]) {
+            if let Some(Invalid(why)) = why {
+                let reason =
+                    format!("{title}: {:?} cannot be a name of {}: {why}", name.fill(filling), filling.node);
+                diagnostics.mistake(Mistake::new(files.place.clone(), reason));
+            }
+        }
+    }
+    for client in around.clients {
+        let (client, place) = (client.get_ref(), client.span());
+        let is_here = around
+            .nodes
+            .list
+            .iter()
+            .any(|node| node.name.as_str() == filling.node && client.nodes.has(&node.name));
+        if is_here {
+            add_client(diagnostics, files, client, &place);
+        }
+    }
+    let links: Vec<_> =
+        pki.links.iter().map(|link| (link.name.fill(filling), link.target.fill(filling))).collect();
+    for (name, _) in &links {
+        files.add(diagnostics, name, "[pki.links]", None);
+    }
+    for (name, target) in &links {
+        if name == target || !files.seen.contains_key(target) {
+            let reason = format!(
+                "the link {name} leads to {target}, which is not in the directory of the certificates"
+            );
+            diagnostics.mistake(
+                Mistake::new(files.place.clone(), reason).help("name \"ca\", \"peer-ca\" or a file"),
+            );
+        }
+    }
+}
+
+fn add_client(diagnostics: &mut Diagnostics, files: &mut Files, client: &Client, place: &Span) {
+    let what = format!("the client {}", client.name);
+    let own = (client.cert.clone(), client.key.clone());
+    for (cert, key) in std::iter::once(&own).chain(&client.copies) {
+        files.add(diagnostics, cert, &what, Some(place));
+        files.add(diagnostics, key, &what, Some(place));
+    }
+}
+
+/// The bundle's directory `client/`.
+fn client_directory(diagnostics: &mut Diagnostics, around: &Around<'_>) {
+    let own = ["ca.pem", "peer-ca.pem", "etcdctl.pem", "etcdctl-key.pem"];
+    let seen = own.map(|file| (file.to_owned(), "every bundle".to_owned())).into_iter().collect();
+    let mut files = Files { place: None, on: "in the bundle's client/".to_owned(), seen };
+    for client in around.clients {
+        add_client(diagnostics, &mut files, client.get_ref(), &client.span());
+    }
+}
+
+/// A client with the name of a peer would be accepted on the peer port (`allowed-cn`).
+fn common_names(diagnostics: &mut Diagnostics, around: &Around<'_>) {
+    let pattern = around.pki.of_peers();
+    let names: Vec<String> = around
+        .nodes
+        .list
+        .iter()
+        .enumerate()
+        .map(|(at, node)| {
+            let fqdn = around.cluster.fqdn(&node.name);
+            pattern.fill(&Filling {
+                node: &node.name,
+                index: at + 1,
+                cluster: &around.cluster.name,
+                fqdn: &fqdn,
+            })
+        })
+        .collect();
+    let why = match around.pki.certificates {
+        Certificates::OnePerNode => {
+            "with [pki] certificates = \"one-per-node\" the peer port accepts every certificate with the name of a node"
+        }
+        Certificates::PerUse => "the peer port accepts every certificate with the common name of a peer",
+    };
+    let is_nodes = |name: &str| around.nodes.list.iter().any(|node| node.name.as_str() == name);
+    for client in around.clients.iter().filter(|client| names.contains(&client.get_ref().common_name)) {
+        let name = &client.get_ref().common_name;
+        let reason = match is_nodes(name) {
+            true => format!("a client cannot have the name of the node {name}"),
+            false => format!("a client cannot have the common name {name}, which peers have"),
+        };
+        let help = format!("{why}; give one of them another name");
+        diagnostics.mistake(Mistake::new(client.span(), reason).help(help));
+    }
+    let of_root = around.pki.client.common_name.fill(&Filling {
+        node: "",
+        index: 0,
+        cluster: &around.cluster.name,
+        fqdn: "",
+    });
+    let has_own = around.pki.certificates == Certificates::PerUse;
+    if names.iter().any(|name| name == OPERATOR) {
+        let reason = match is_nodes(OPERATOR) {
+            true => {
+                format!("a node cannot be called {OPERATOR}, as the client certificate of every bundle is")
+            }
+            false => format!(
+                "a peer cannot have the common name {OPERATOR}, as the client certificate of every bundle does"
+            ),
+        };
+        let help = match is_nodes(OPERATOR) {
+            true => format!("{why}; give the node another name"),
+            false => format!("{why}; give the peers another one"),
+        };
+        diagnostics.mistake(Mistake::new(None, reason).help(help));
+    } else if has_own && names.contains(&of_root) {
+        let reason = format!("[pki.client] and [pki.peer] have the same common name, {of_root}");
+        diagnostics.mistake(Mistake::new(around.place.clone(), reason).help(why));
+    }
+}
+
+impl AltName {
+    /// Sorted into host names and addresses.
+    pub fn sorted(names: impl IntoIterator<Item = Self>) -> (Vec<String>, Vec<std::net::IpAddr>) {
+        let (mut dns, mut ips) = (Vec::new(), Vec::new());
+        for name in names {
+            match name {
+                AltName::Dns(name) if !dns.contains(&name) => dns.push(name),
+                AltName::Ip(ip) if !ips.contains(&ip) => ips.push(ip),
+                _ => {}
+            }
+        }
+        (dns, ips)
+    }
+}

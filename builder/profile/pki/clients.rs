@@ -1,0 +1,139 @@
+//! Reads `[[client]]`.
+
+use std::collections::BTreeMap;
+
+use toml::Spanned;
+use toml::de::DeValue;
+
+use super::pattern::{alternative, certificate_file, key_file};
+use super::subject;
+use super::types::{Client, OnNodes};
+use crate::profile::diagnostics::Diagnostics;
+use crate::profile::mistake::Mistake;
+use crate::profile::reader::{Section, quoted, what};
+use crate::profile::{OPERATOR, PEER_COMMON_NAME, Span};
+use crate::values::{ClientName, Invalid, Lifetime, NodeName};
+
+pub fn clients(diagnostics: &mut Diagnostics, tables: Vec<Section>) -> Vec<Spanned<Client>> {
+    let mut first: BTreeMap<ClientName, Span> = BTreeMap::new();
+    let mut list = Vec::new();
+    for table in tables {
+        table.require(diagnostics, "name");
+        if let Some(client) = client(diagnostics, &table) {
+            let (name, place) = (client.get_ref().name.clone(), client.span());
+            match first.get(&name) {
+                Some(there) => diagnostics.mistake(
+                    Mistake::new(place, format!("duplicate client name {name}"))
+                        .other(there.clone(), "first here")
+                        .help("names and addresses must be unique; change one of the two"),
+                ),
+                None => {
+                    first.insert(name, place);
+                    list.push(client);
+                }
+            }
+        }
+        table.finish(diagnostics);
+    }
+    list
+}
+
+/// With the place of its name.
+fn client(diagnostics: &mut Diagnostics, table: &Section) -> Option<Spanned<Client>> {
+    let name = table.value_with(diagnostics, "name", client_name);
+    let common_name = table.value_with(diagnostics, "common-name", common_name).map(Spanned::into_inner);
+    let organization = table.values(diagnostics, "organization", subject::name).unwrap_or_default();
+    let cert = table.value_with(diagnostics, "cert", certificate_file).map(Spanned::into_inner);
+    let key = table.value_with(diagnostics, "key", key_file).map(Spanned::into_inner);
+    let lifetime = table.value::<Lifetime>(diagnostics, "lifetime").map(Spanned::into_inner);
+    let names = table.values(diagnostics, "names", alternative).unwrap_or_default();
+    let stems = table.values(diagnostics, "copies", stem).unwrap_or_default();
+    let nodes = on_nodes(diagnostics, table);
+    let name = name?;
+    let place = name.span();
+    let name = name.into_inner();
+    let cert = cert.unwrap_or_else(|| format!("{name}.pem"));
+    let key = key.unwrap_or_else(|| format!("{name}-key.pem"));
+    let ending = |file: &str, endings: [&'static str; 2]| {
+        endings.into_iter().find(|ending| file.ends_with(ending)).unwrap_or_default()
+    };
+    let (of_cert, of_key) = (ending(&cert, [".crt", ".pem"]), ending(&key, ["-key.pem", ".key"]));
+    let copies = stems.iter().map(|stem| {
+        let stem = stem.get_ref();
+        (format!("{stem}{of_cert}"), format!("{stem}{of_key}"))
+    });
+    let copies = copies.collect();
+    let client = Client {
+        common_name: common_name.unwrap_or_else(|| name.to_string()),
+        organization: organization.into_iter().map(Spanned::into_inner).collect(),
+        lifetime,
+        names: names.into_iter().map(Spanned::into_inner).collect(),
+        name,
+        cert,
+        key,
+        copies,
+        nodes,
+    };
+    Some(Spanned::new(place, client))
+}
+
+/// `nodes = true`, or the names of some.
+fn on_nodes(diagnostics: &mut Diagnostics, table: &Section) -> OnNodes {
+    let Some(item) = table.item("nodes") else { return OnNodes::Some(Vec::new()) };
+    match item.get_ref() {
+        DeValue::Boolean(true) => return OnNodes::All,
+        DeValue::Boolean(false) => return OnNodes::Some(Vec::new()),
+        DeValue::Array(_) | DeValue::String(_) => {}
+        other => {
+            let reason = format!("[[client]] nodes takes true or a list of nodes, not {}", what(other));
+            diagnostics.mistake(Mistake::new(item.span(), reason));
+            return OnNodes::Some(Vec::new());
+        }
+    }
+    let names = table.values(diagnostics, "nodes", |text| text.parse::<NodeName>()).unwrap_or_default();
+    OnNodes::Some(names.into_iter().map(Spanned::into_inner).collect())
+}
+
+/// Client and profile have the same nodes.
+pub fn check_nodes(diagnostics: &mut Diagnostics, client: &Spanned<Client>, known: &[&str]) {
+    let OnNodes::Some(names) = &client.get_ref().nodes else { return };
+    for name in names.iter().filter(|name| !known.contains(&name.as_str())) {
+        let reason = format!(
+            "the client {} is for the node {}, which does not exist",
+            client.get_ref().name,
+            quoted(name)
+        );
+        let help = format!("the nodes are {}", known.join(", "));
+        diagnostics.mistake(Mistake::new(client.span(), reason).help(help));
+    }
+}
+
+/// The beginning of the names of a copy's two files.
+fn stem(text: &str) -> Result<String, Invalid> {
+    if [".crt", ".pem", ".key"].iter().any(|ending| text.ends_with(ending)) {
+        return Err(Invalid("write it without its ending: the two files get those of cert and key".into()));
+    }
+    certificate_file(&format!("{text}.crt"))?;
+    Ok(text.to_owned())
+}
+
+fn common_name(text: &str) -> Result<String, Invalid> {
+    match text == PEER_COMMON_NAME {
+        true => Err(Invalid("it is the members' own, and would open the peer port to this client".into())),
+        false => subject::name(text),
+    }
+}
+
+/// A client's name is also that of its files, beside those that every bundle has.
+fn client_name(text: &str) -> Result<ClientName, Invalid> {
+    let name: ClientName = text.parse()?;
+    let taken = |why: &str| Err(Invalid(why.into()));
+    match text {
+        OPERATOR => taken("every bundle has that one already; omit it"),
+        PEER_COMMON_NAME => taken("it is the members' own, and would open the peer port to this client"),
+        "ca" => taken("ca.pem is the CA's certificate"),
+        "peer-ca" => taken("peer-ca.pem is the certificate of the peers' CA"),
+        _ if text.ends_with("-key") => taken("its certificate would have the name of a key file"),
+        _ => Ok(name),
+    }
+}

@@ -1,0 +1,18 @@
+//! `[pki]` and the tables below it, and `[[client]]`: certificates, their files, and the CAs.
+
+mod authorities;
+mod clash;
+mod clients;
+mod fields;
+pub(super) mod keys;
+mod pattern;
+mod read;
+mod subject;
+mod types;
+
+pub(super) use clash::{Around, check};
+pub(super) use clients::clients;
+pub use pattern::{AltName, Filling, alternative};
+pub(super) use read::pki;
+pub use subject::Subject;
+pub use types::{Ca, Client, Leaf, Pki};

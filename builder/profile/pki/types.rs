@@ -1,0 +1,124 @@
+//! `[pki]` and `[[client]]` as values.
+
+use serde::Serialize;
+
+use super::pattern::{AltName, Pattern};
+use super::subject::Subject;
+use crate::profile::types::{Algorithm, Certificates};
+use crate::values::{ClientName, GuestPath, Lifetime, Mode, NodeName};
+
+/// `[pki]`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Pki {
+    /// Of the keys of members and clients.
+    pub leaf_algorithm: Algorithm,
+    /// From the date of issue; shortened by the end of the CA.
+    pub leaf_lifetime: Lifetime,
+    /// Their directory in the guest: `etc/etcd/pki`.
+    pub directory: GuestPath,
+    /// The number of certificates of a node.
+    pub certificates: Certificates,
+    /// Of every leaf, besides its common name.
+    pub subject: Subject,
+    /// `[pki.server]`, for members' client ports.
+    pub server: Leaf,
+    /// `[pki.peer]`, for members' peer ports.
+    pub peer: Leaf,
+    /// `[pki.client]`, for root's etcdctl on a node.
+    pub client: Leaf,
+    /// `[pki.node]`, where a node has one certificate for all uses.
+    pub node: Leaf,
+    /// `[pki.ca]`.
+    pub ca: Ca,
+    /// `[pki.peer-ca]`, which issues peers' certificates; otherwise `ca` does.
+    pub peer_ca: Option<Ca>,
+    /// `[pki.links]`: symbolic links in the directory, by name.
+    pub links: Vec<Link>,
+}
+
+/// A kind of certificate on every node.
+#[derive(Clone, Debug, Serialize)]
+pub struct Leaf {
+    /// The name of its file in the directory.
+    pub cert: Pattern,
+    pub key: Pattern,
+    pub common_name: Pattern,
+    pub lifetime: Lifetime,
+    pub cert_mode: Mode,
+    pub key_mode: Mode,
+    /// Subject alternative names besides Kiln's own.
+    pub names: Vec<Pattern>,
+}
+
+/// A CA, as Kiln makes it unless one was imported.
+#[derive(Clone, Debug, Serialize)]
+pub struct Ca {
+    /// Whether the keystore must have an imported one.
+    pub is_imported: bool,
+    /// Of the derived CA's key; an imported CA has its own.
+    pub algorithm: Algorithm,
+    /// Of the derived CA, from the first date of issue.
+    pub lifetime: Lifetime,
+    /// Of the CA and of its intermediate, besides the common name.
+    pub subject: Subject,
+    /// Otherwise it follows from the cluster's name.
+    pub common_name: Option<String>,
+    /// A CA below it, which issues instead.
+    pub intermediate: Option<Intermediate>,
+    /// Whether it may only issue for the names and addresses of this cluster.
+    pub is_constrained: bool,
+    /// The name of the file with the certificate that members trust.
+    pub file: String,
+    /// The name of another file, with the certificate that clients trust.
+    pub root_file: Option<String>,
+}
+
+/// An issuing CA below a root that Kiln makes.
+#[derive(Clone, Debug, Serialize)]
+pub struct Intermediate {
+    pub common_name: Option<String>,
+    pub lifetime: Lifetime,
+}
+
+/// A symbolic link in the directory of the certificates.
+#[derive(Clone, Debug, Serialize)]
+pub struct Link {
+    /// The name of the link.
+    pub name: Pattern,
+    /// The file that it leads to, in the same directory.
+    pub target: Pattern,
+}
+
+/// A `[[client]]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Client {
+    /// The key derives from it.
+    pub name: ClientName,
+    pub common_name: String,
+    /// Instead of the organization of `[pki.subject]`, where there are any.
+    pub organization: Vec<String>,
+    pub cert: String,
+    pub key: String,
+    pub lifetime: Option<Lifetime>,
+    pub names: Vec<AltName>,
+    /// The names of further pairs of files with the same certificate and key.
+    pub copies: Vec<(String, String)>,
+    /// The nodes that have its files, too.
+    pub nodes: OnNodes,
+}
+
+/// The nodes that have a client's files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OnNodes {
+    All,
+    Some(Vec<NodeName>),
+}
+
+impl OnNodes {
+    pub fn has(&self, node: &NodeName) -> bool {
+        match self {
+            OnNodes::All => true,
+            OnNodes::Some(names) => names.contains(node),
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! Certificates and CAs as a profile wants them, in whole bundles: openssl accepts the chains, and the keystore's record
+//! holds what was chosen.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::support::{Workshop, output, refused, root, run, store};
+
+/// The profile of a golden case, with another text for some of its parts.
+fn profile(case: &str, changes: &[(&str, &str)]) -> String {
+    let path = root().join("tests/golden").join(case).join("profile.toml");
+    let mut text = fs::read_to_string(path).unwrap();
+    for (from, to) in changes {
+        assert!(text.contains(from), "{from}");
+        text = text.replace(from, to);
+    }
+    text
+}
+
+/// A bundle of it, and its only node's files.
+fn built(case: &str) -> (Workshop, PathBuf, PathBuf) {
+    let work = Workshop::new();
+    work.keystore("golden");
+    work.file("p.toml", profile(case, &[]));
+    let bundle = work.build("./p.toml");
+    let node = fs::read_dir(bundle.join("nodes")).unwrap().next().unwrap().unwrap().path();
+    let files = work.path().join("files");
+    fs::create_dir(&files).unwrap();
+    run(Command::new("tar").arg("-xzf").arg(node.join("overlay.tar.gz")).arg("-C").arg(&files));
+    (work, bundle, files)
+}
+
+/// openssl's verdict on a file with a leaf and its intermediates.
+fn verified(root: &Path, purpose: &str, file: &Path) -> Result<(), String> {
+    let mut command = Command::new("openssl");
+    command.args(["verify", "-x509_strict", "-purpose", purpose, "-attime", "1768000000", "-CAfile"]);
+    command.arg(root).arg("-untrusted").arg(file).arg(file);
+    match output(&mut command) {
+        (0, ..) => Ok(()),
+        (_, out, err) => Err(format!("{out}{err}")),
+    }
+}
+
+fn text(file: &Path, of: &[&str]) -> String {
+    run(Command::new("openssl").args(["x509", "-noout", "-in"]).arg(file).args(of))
+}
+
+fn build(work: &Workshop, text: &str) -> Command {
+    work.file("p.toml", text);
+    let mut command = work.kiln(["build", "--profile", "./p.toml", "--artifacts"]);
+    command.arg(store());
+    command
+}
+
+#[test]
+fn openssl_accepts_two_authorities_with_intermediates_and_constraints() {
+    let (_work, bundle, files) = built("pki-two-authorities");
+    let pki = files.join("etc/etcd/ssl");
+    let (ca, peer_ca) = (bundle.join("client/ca.pem"), bundle.join("client/peer-ca.pem"));
+    for (on_node, in_bundle) in
+        [("client-root.crt", &ca), ("root_ca.crt", &ca), ("client-ca.crt", &ca), ("peer-ca.crt", &peer_ca)]
+    {
+        assert_eq!(fs::read(pki.join(on_node)).unwrap(), fs::read(in_bundle).unwrap(), "{on_node}");
+    }
+    for (file, root, other, purposes) in [
+        ("n1-server.crt", &ca, &peer_ca, &["sslserver", "sslclient"][..]),
+        ("n1-client.crt", &ca, &peer_ca, &["sslclient"]),
+        ("n1-peer.crt", &peer_ca, &ca, &["sslserver", "sslclient"]),
+        ("kube-apiserver-a.pem", &ca, &peer_ca, &["sslclient"]),
+    ] {
+        for purpose in purposes {
+            assert_eq!(verified(root, purpose, &pki.join(file)), Ok(()), "{file} {purpose}");
+            assert!(verified(other, purpose, &pki.join(file)).is_err(), "{file} {purpose}");
+        }
+    }
+    assert_eq!(verified(&ca, "sslclient", &bundle.join("client/etcdctl.pem")), Ok(()));
+    let root = text(&ca, &["-ext", "basicConstraints,nameConstraints"]);
+    for part in
+        ["CA:TRUE, pathlen:1", "Name Constraints: critical", "DNS:n1\n", "IP:10.0.0.11/255.255.255.255"]
+    {
+        assert!(root.contains(part), "{part}: {root}");
+    }
+    let chain = fs::read_to_string(pki.join("n1-peer.crt")).unwrap();
+    let below = chain.rfind("-----BEGIN").unwrap();
+    let issuing = pki.join("issuing");
+    fs::write(&issuing, &chain[below..]).unwrap();
+    let issuing =
+        text(&issuing, &["-subject", "-nameopt", "RFC2253", "-enddate", "-ext", "basicConstraints"]);
+    assert!(issuing.contains("CN=peers of golden") && issuing.contains("pathlen:0"), "{issuing}");
+    assert!(issuing.contains("2030 GMT"), "{issuing}");
+    let client = text(&pki.join("kube-apiserver-a.pem"), &["-subject", "-nameopt", "RFC2253"]);
+    assert_eq!(client, "subject=CN=kube-apiserver,O=kloud,O=system:masters\n");
+}
+
+#[test]
+fn subjects_are_encoded_as_openssl_does() {
+    let (work, bundle, files) = built("pki-one-per-node");
+    let (root, node) = (bundle.join("client/ca.pem"), files.join("etc/etcd/pki/k8s0etcd1.crt"));
+    for purpose in ["sslserver", "sslclient"] {
+        assert_eq!(verified(&root, purpose, &node), Ok(()), "{purpose}");
+    }
+    let subject = "subject=CN=etcd.kloud.lan,OU=etcd-ca,O=ETCDRootCA,L=Montreal,ST=QC,C=CA\n";
+    assert_eq!(text(&root, &["-subject", "-nameopt", "RFC2253"]), subject);
+    assert!(text(&root, &["-text"]).contains("secp521r1"));
+    let names = text(&node, &["-ext", "subjectAltName"]);
+    for name in ["DNS:localhost", "DNS:*.localhost", "DNS:etcd.kloud.lan", "IP Address:10.103.0.100"] {
+        assert!(names.contains(name), "{name}: {names}");
+    }
+    // The subject that openssl makes of the same text has the same bytes.
+    let own = work.path().join("own.pem");
+    run(Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-utf8"])
+        .args(["-keyout", "/dev/null", "-subj"])
+        .arg("/C=CA/ST=QC/L=Montréal/O=ETCD/OU=etcd/CN=k8s0etcd1.kloud.lan")
+        .arg("-out")
+        .arg(&own));
+    let hash = |file: &Path| text(file, &["-subject", "-nameopt", "multiline,show_type,utf8"]);
+    assert_eq!(hash(&node), hash(&own));
+    // The copies are the same files.
+    let client = |name: &str| fs::read(bundle.join("client").join(name)).unwrap();
+    assert_eq!(client("apiserver-etcd-client.crt"), client("kube-apiserver.crt"));
+    assert_eq!(client("apiserver-etcd-client.key"), client("kube-apiserver.key"));
+    assert_eq!(
+        client("kube-apiserver.crt"),
+        fs::read(files.join("etc/etcd/pki/apiserver-etcd-client.crt")).unwrap()
+    );
+    // And all of it can be read back.
+    run(work.kiln(["check", "out/p"]).arg("--quiet"));
+    let shown = run(&mut work.kiln(["show", "out/p"]));
+    assert!(shown.contains("7 certificates"), "{shown}");
+}
+
+#[test]
+fn the_authorities_that_have_issued_stay() {
+    let two = "pki-two-authorities";
+    let (work, ..) = built(two);
+    let recorded = fs::read_to_string(work.path().join("keystore/golden/keystore.toml")).unwrap();
+    for line in ["schema = 3", "name = \"peer-ca\"", "path-length = 1", "common-name = \"peers of golden\""] {
+        assert!(recorded.contains(line), "{line}: {recorded}");
+    }
+    run(&mut build(&work, &profile(two, &[("lifetime = \"30d\"", "lifetime = \"31d\"")])));
+    let changes: BTreeMap<&str, (&str, &str)> = BTreeMap::from([
+        (
+            "it was CN=golden etcd peer CA",
+            ("[pki.peer-ca]\nintermediate = true", "[pki.peer-ca]\ncommon-name = \"x\"\nintermediate = true"),
+        ),
+        ("path length 0; it would be", ("peers of golden", "peers")),
+        ("for 10.0.0.11 only", ("name-constraints = true", "name-constraints = false")),
+        ("the CA would be another certificate", ("[pki.ca]", "[pki.ca]\nlifetime = \"11y\"")),
+    ]);
+    for (want, change) in changes {
+        let message = refused(&mut build(&work, &profile(two, &[change])), 6);
+        let want = if want.starts_with("for ") { "it was CN=golden etcd CA, p256" } else { want };
+        assert!(message.contains(want), "{want}: {message}");
+    }
+    // The bundle is recognised as one of this keystore, and renewed certificates have the same CAs.
+    run(&mut build(&work, &profile(two, &[])));
+    run(&mut work.kiln(["seal", "out/p"]));
+    let before = fs::read(work.path().join("out/p/client/peer-ca.pem")).unwrap();
+    run(&mut work.kiln(["keystore", "renew", "golden"]));
+    run(&mut build(&work, &profile(two, &[])));
+    assert_eq!(before, fs::read(work.path().join("out/p/client/peer-ca.pem")).unwrap());
+    let shown = run(&mut work.kiln(["keystore", "show", "golden"]));
+    assert!(shown.contains("CN=golden etcd issuing CA"), "{shown}");
+    assert!(shown.contains("\n  peer-ca CN=golden etcd peer CA, p256"), "{shown}");
+}
+
+/// A keystore that has issued under a CA without a subject keeps that one.
+#[test]
+fn a_keystore_from_before_keeps_its_authority() {
+    let work = Workshop::new();
+    work.keystore("golden");
+    let plain = profile("pki-one-per-node", &[("common-name = \"etcd.kloud.lan\"\n", "")]);
+    let (from, to) = (plain.find("[pki.ca.subject]").unwrap(), plain.find("[pki.node]").unwrap());
+    let plain = format!("{}{}", &plain[..from], &plain[to..]);
+    run(&mut build(&work, &plain));
+    let list = work.path().join("keystore/golden/keystore.toml");
+    assert!(fs::read_to_string(&list).unwrap().contains("schema = 2"));
+    let message = refused(&mut build(&work, &profile("pki-one-per-node", &[])), 6);
+    assert!(message.contains("it was a CA with the usual subject; it would be C=CA, ST=QC"), "{message}");
+    run(&mut build(&work, &plain));
+}
+
+#[test]
+fn an_imported_ca_that_the_profile_wants_must_be_there() {
+    let work = Workshop::new();
+    let (from, to) = ("root-file = \"root_ca.crt\"", "source = \"imported\"");
+    let wanted = profile("pki-two-authorities", &[(from, to)])
+        .replace("[pki.ca]\nintermediate = true\nname-constraints = true", "[pki.ca]");
+    let message = refused(&mut build(&work, &wanted), 4);
+    assert!(message.contains("kiln keystore import-ca golden --cert ca.pem"), "{message}");
+    assert!(!work.path().join("keystore").join("golden").exists() && !work.path().join("out/p").exists());
+
+    run(&mut work.kiln(["keystore", "init", "golden"]));
+    let ca = "req -x509 -newkey rsa:2048 -nodes -keyout ca.key -subj /CN=Corp -days 3000 -out ca.pem";
+    run(Command::new("openssl").args(ca.split(' ')).current_dir(work.path()));
+    run(&mut work.kiln(["keystore", "import-ca", "golden", "--cert", "ca.pem", "--key", "ca.key"]));
+    run(&mut build(&work, &wanted));
+    let ca = fs::read(work.path().join("ca.pem")).unwrap();
+    assert_eq!(fs::read(work.path().join("out/p/client/ca.pem")).unwrap(), ca);
+    // The CA of the peers is Kiln's own beside it.
+    let peer_ca = text(&work.path().join("out/p/client/peer-ca.pem"), &["-subject"]);
+    assert!(peer_ca.contains("golden etcd peer CA"), "{peer_ca}");
+}
+
+#[test]
+fn plan_names_every_file() {
+    let work = Workshop::new();
+    work.file("p.toml", profile("pki-two-authorities", &[]));
+    let mut command = work.kiln(["plan", "--profile", "./p.toml", "--artifacts"]);
+    let planned = run(command.arg(store()));
+    for line in [
+        "  ca         client-root.crt CN=golden etcd CA, p256, 10y, over CN=golden etcd issuing CA, 10y, for ",
+        "  peer-ca    peer-root.crt CN=golden etcd peer CA, p256, 10y, over CN=peers of golden, 5y\n",
+        "    /etc/etcd/ssl/n1-server.crt  CN=n1 for n1, localhost, etcd-1.golden.example.com, 10.0.0.11",
+        "      0444, key n1-server.key 0400, 90d, by ca\n",
+        "      0644, key n1-peer.key 0400, 2y, by peer-ca\n",
+        "    /etc/etcd/ssl/peer-ca.crt -> peer-root.crt\n",
+        "  kube-apiserver-a.pem  O=system:masters, O=kloud, CN=kube-apiserver for kube-apiserver-a.example.com, 10.0.0.21\n",
+    ] {
+        assert!(planned.contains(line), "{line}\n{planned}");
+    }
+    let json = run(work.kiln(["plan", "--json", "--profile", "./p.toml", "--artifacts"]).arg(store()));
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["authorities"][1]["intermediate"]["lifetime"], "5y");
+    assert_eq!(json["nodes"][0]["certificates"][0]["key"]["mode"], "0400");
+    assert_eq!(json["nodes"][0]["links"][0]["target"].as_str().map(|to| to.ends_with(".crt")), Some(true));
+}
