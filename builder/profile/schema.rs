@@ -94,7 +94,7 @@ pub static KEYS: &[Key] = &[
         "adopted",
         Bool,
         Is("false"),
-        "formed without Kiln: no build before its CA is imported; needs `formed = true`",
+        "formed without Kiln: its CA must be imported; needs `formed`",
     ),
     key(
         "[cluster]",
