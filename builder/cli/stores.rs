@@ -236,7 +236,7 @@ cp-c=10.0.0.13\n  kiln profile new"
         #[arg(long, value_name = "NAME")]
         client: Vec<String>,
         /// The file [default: profiles/NAME.toml]
-        #[arg(long, short, value_name = "FILE")]
+        #[arg(long, short, value_name = "FILE", env = "KILN_PROFILE_OUT")]
         out: Option<PathBuf>,
     },
     /// Make a profile from the files of a cluster that exists; what it does not say is listed on standard error
@@ -250,7 +250,7 @@ k8s.toml hosts.ini etcd.conf"
         #[arg(required = true)]
         files: Vec<PathBuf>,
         /// The file to write, never over an existing one [default: standard output]
-        #[arg(long, short, value_name = "FILE")]
+        #[arg(long, short, value_name = "FILE", env = "KILN_PROFILE_OUT")]
         out: Option<PathBuf>,
     },
     /// Print the keys of a profile as a JSON Schema, for editors that check and complete TOML by one

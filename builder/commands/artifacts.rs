@@ -40,7 +40,7 @@ pub fn run(verb: &Artifacts, out: &Output) -> Result<()> {
                 sources.push(named);
             }
             let changes = changes::by_import(&sources, &before, &after);
-            changes::tell(&changes, out);
+            changes::lines(&changes).into_iter().for_each(|line| out.say(line));
             if *json {
                 let items = added.iter().map(|added| with_profiles(added, &added.record, &changes));
                 return out.json(&items.collect::<Result<Vec<_>>>()?);
@@ -74,8 +74,7 @@ fn list(store: &Store, named: &[String], json: bool, out: &Output) -> Result<()>
         ));
     }
     records.iter().try_for_each(|record| out.print(describe(record)))?;
-    changes::tell(&changes, out);
-    Ok(())
+    changes::lines(&changes).into_iter().try_for_each(|line| out.print(line))
 }
 
 /// A release as JSON, with the profiles that the next build makes with it.

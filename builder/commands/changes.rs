@@ -6,14 +6,13 @@ use serde::Serialize;
 
 use super::build::default_out;
 use super::inputs;
-use super::output::Output;
 use crate::bundle::Bundle;
 use crate::carrier;
 use crate::disk;
 use crate::etcd::{Release, gates, keys};
 use crate::failure::Result;
 use crate::profile::{self, Profile, Source};
-use crate::values::Arch;
+use crate::values::{Arch, counted};
 use crate::verbose;
 
 /// More lines would push the result off the screen.
@@ -134,11 +133,12 @@ pub fn of_bundles(sources: &[Source], available: &[(Release, Arch)]) -> Vec<Chan
 }
 
 /// Lines for people, at most [`MAX_SHOWN`].
-pub fn tell(changes: &[Change], out: &Output) {
-    changes.iter().take(MAX_SHOWN).for_each(|change| out.say(change.line()));
+pub fn lines(changes: &[Change]) -> Vec<String> {
+    let mut lines: Vec<_> = changes.iter().take(MAX_SHOWN).map(Change::line).collect();
     if let Some(more) = changes.len().checked_sub(MAX_SHOWN).filter(|more| *more > 0) {
-        out.say(format_args!("and {more} more profiles; --json lists all"));
+        lines.push(format!("and {} more; --json lists all", counted(more, "profile")));
     }
+    lines
 }
 
 /// `None` for a profile that names its version, or that has mistakes whatever the release is.

@@ -43,7 +43,7 @@ static KEYS: &[Key] = &[
         "adopted",
         Bool,
         Is("false"),
-        "formed without Kiln: no build before its CA is imported; needs `formed = true`",
+        "formed without Kiln: its CA must be imported; needs `formed`",
     ),
     key(
         "[cluster]",

@@ -92,6 +92,6 @@ fn an_import_names_the_profiles_that_it_changes() {
     assert_eq!(json[0]["profiles"][0]["profile"], "free", "{json}");
     assert_eq!(json[0]["profiles"][0]["step"], "next-minor", "{json}");
     let mut list = shop.kiln(["artifacts", "list", "--profile", "free", "--artifacts"]);
-    let (_, _, said) = output(list.arg(fixture.scratch.path().join("artifacts")));
-    assert_eq!(said, "free would build 3.6.14\n");
+    let (_, said, _) = output(list.arg(fixture.scratch.path().join("artifacts")));
+    assert!(said.ends_with("\nfree would build 3.6.14\n"), "{said}");
 }
