@@ -175,7 +175,7 @@ pub static KEYS: &[Key] = &[
         "unit",
         Text,
         Is("etcd"),
-        "name of the systemd unit, without `.service`; `{{node}}`, `{{index}}`, `{{cluster}}` are filled in",
+        "unit without `.service`; fills in `{{node}}`, `{{index}}`, `{{cluster}}`",
     ),
     key("[etcd]", "user", Text, Is("etcd"), "account that etcd runs as, made on the node"),
     key("[etcd]", "client-port", number(Service::PORTS), Is("2379"), "port for clients"),

@@ -38,6 +38,29 @@ pub struct Renderer<'a> {
     pub epoch: Epoch,
 }
 
+/// What a node's files say about all nodes.
+fn nodes(plan: &Plan) -> Vec<Value> {
+    let told = |node: &Node| {
+        json!({
+            "name": node.name, "fqdn": node.fqdn, "address": node.address,
+            "client_url": node.client_url, "peer_url": node.peer_url,
+        })
+    };
+    plan.nodes.iter().map(told).collect()
+}
+
+/// What they say about the other members.
+fn peers(plan: &Plan, node: &Node) -> Vec<Value> {
+    let told = |peer: &Node| {
+        json!({
+            "name": peer.name, "peer_url": peer.peer_url,
+            "member_id": peer.member_id.to_string(),
+            "record": peer.member_id.in_log(plan.cluster.id),
+        })
+    };
+    plan.nodes.iter().filter(|peer| peer.name != node.name).map(told).collect()
+}
+
 /// The settings of etcd's unit.
 fn service(instance: &Instance) -> Value {
     json!({
@@ -114,15 +137,8 @@ impl Renderer<'_> {
             "gateways": plan.network.gateway.iter().collect::<Vec<_>>(),
             "client_url": node.client_url,
             "peer_url": node.peer_url,
-            "nodes": plan.nodes.iter().map(|node| json!({
-                "name": node.name, "fqdn": node.fqdn, "address": node.address,
-                "client_url": node.client_url, "peer_url": node.peer_url,
-            })).collect::<Vec<_>>(),
-            "peers": plan.nodes.iter().filter(|peer| peer.name != node.name).map(|peer| json!({
-                "name": peer.name, "peer_url": peer.peer_url,
-                "member_id": peer.member_id.to_string(),
-                "record": peer.member_id.in_log(plan.cluster.id),
-            })).collect::<Vec<_>>(),
+            "nodes": nodes(plan),
+            "peers": peers(plan, node),
             "program": self.program(),
             "bin_dir": plan.bin_dir.absolute(),
             "member_id": node.member_id.to_string(),
