@@ -185,7 +185,7 @@ pub static KEYS: &[Key] = &[
         "metrics-port",
         number(Service::PORTS),
         Usual::None,
-        "port for metrics and health by HTTP, on the node's address and loopback",
+        "port for metrics and health by HTTP, on address and loopback",
     ),
     key(
         "[etcd]",

@@ -49,7 +49,6 @@ pub(super) fn profile(
     if pki.as_ref().is_some_and(|(pki, _)| pki.certificates == Certificates::OnePerNode) {
         nodes::check_common_names(diagnostics, &nodes, &clients);
     }
-    let clients = clients.into_iter().map(Spanned::into_inner).collect();
     let table = top.table(diagnostics, "etcd", "[etcd]");
     let mut etcd =
         etcd(diagnostics, &table, cluster.as_ref(), &nodes, network.as_ref(), available, pki.as_ref());
@@ -75,7 +74,7 @@ pub(super) fn profile(
         etcd: etcd?,
         network,
         nodes: nodes.list,
-        clients,
+        clients: clients.into_iter().map(Spanned::into_inner).collect(),
         pki: pki?.0,
         machine,
         bundle,
