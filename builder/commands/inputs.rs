@@ -146,7 +146,8 @@ fn is_below(path: &str) -> bool {
 /// # Errors
 /// `Exit::Usage` when there is none.
 pub fn sources(named: &cli::ProfileNames) -> Result<Vec<Source>> {
-    let mut sources: Vec<Source> = named.profiles().iter().map(|name| as_written(name)).collect::<Result<_>>()?;
+    let mut sources: Vec<Source> =
+        named.profiles().iter().map(|name| as_written(name)).collect::<Result<_>>()?;
     if let Some(directory) = &named.fleet {
         if disk::look(directory)?.is_none() {
             return Err(Failure::new(Exit::Usage, format!("there is no directory {}", directory.display())));

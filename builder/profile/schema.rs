@@ -163,7 +163,7 @@ static KEYS: &[Key] = &[
         "unit",
         Text,
         Is("etcd"),
-        "name of the systemd unit, without `.service`; `{{node}}`, `{{index}}`, `{{cluster}}` are filled in",
+        "unit without `.service`; fills in `{{node}}`, `{{index}}`, `{{cluster}}`",
     ),
     key("[etcd]", "user", Text, Is("etcd"), "account that etcd runs as, made on the node"),
     key("[etcd]", "client-port", number(Service::PORTS), Is("2379"), "port for clients"),
@@ -173,7 +173,7 @@ static KEYS: &[Key] = &[
         "metrics-port",
         number(Service::PORTS),
         Usual::None,
-        "port for metrics and health by HTTP, on the node's address and loopback",
+        "port for metrics and health by HTTP, on address and loopback",
     ),
     key(
         "[etcd]",

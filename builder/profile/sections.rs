@@ -58,12 +58,7 @@ pub(super) fn profile(
     }
     top.finish(diagnostics);
     check_login(diagnostics, &machine, login_place.clone(), &bundle, carriers);
-    if let (Some(login), Some(etcd)) = (&machine.login, &etcd)
-        && login.user.as_str() == etcd.service.user.as_str()
-    {
-        let reason = format!("the account {} is etcd's own ([etcd] user)", login.user);
-        diagnostics.mistake(Mistake::new(login_place, reason).help("choose another login-user, such as ops"));
-    }
+    check_account(diagnostics, &machine, etcd.as_ref(), login_place);
     let network = network?.network;
     Some(Profile {
         name: name?,
@@ -293,6 +288,16 @@ fn login(diagnostics: &mut Diagnostics, table: &Section) -> Option<Login> {
     }
     let keys = keys?.into_iter().map(Spanned::into_inner).collect();
     Some(Login { user: user?.into_inner(), keys })
+}
+
+/// The login is not etcd's own account.
+fn check_account(diagnostics: &mut Diagnostics, machine: &Machine, etcd: Option<&Etcd>, place: Option<Span>) {
+    if let (Some(login), Some(etcd)) = (&machine.login, etcd)
+        && login.user.as_str() == etcd.service.user.as_str()
+    {
+        let reason = format!("the account {} is etcd's own ([etcd] user)", login.user);
+        diagnostics.mistake(Mistake::new(place, reason).help("choose another login-user, such as ops"));
+    }
 }
 
 /// Warns about a login that no machine will have.

@@ -366,7 +366,7 @@ fn a_setting_takes_precedence_over_the_files() {
     let options =
         profile.etcd.options.iter().map(|option| (option.key.as_str(), option.line, &*option.place));
     let places = [
-        ("pre-vote", Some(13), "profiles/ha3.toml:13"),
+        ("pre-vote", Some(12), "profiles/ha3.toml:12"),
         ("heartbeat-interval", None, "--set etcd.config.heartbeat-interval"),
     ];
     assert_eq!(options.collect::<Vec<_>>(), places);
