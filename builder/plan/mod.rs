@@ -18,9 +18,7 @@ use serde::Serialize;
 use crate::etcd::Release;
 use crate::etcd::ids::{MemberId, cluster_id, member_id};
 use crate::profile::{self, Bundle, ConfigStyle, Machine, Network, Pki, Profile};
-use crate::values::{
-    Arch, ClusterName, GuestPath, Mac, NodeName, Token, UnitName, disk_serial, host_address,
-};
+use crate::values::{Arch, ClusterName, GuestPath, Mac, NodeName, Token, disk_serial, host_address};
 
 pub(crate) use authority::{AuthoritySpec, Made, Permits, client_file as authority_file, common_name};
 pub use certificate::{CA, CertificateSpec, Owner, PEER_CA, Role, Usage};
@@ -121,31 +119,18 @@ pub fn resolve(profile: &Profile, derived_token: &Token) -> Plan {
         formed: profile.cluster.formed,
         token,
     };
-    let initial_cluster = profile
-        .nodes
-        .iter()
-        .zip(&peer_urls)
-        .map(|(node, url)| format!("{}={url}", node.name))
-        .collect::<Vec<_>>()
-        .join(",");
+    let members = profile.nodes.iter().zip(&peer_urls);
+    let initial_cluster: Vec<_> = members.map(|(node, url)| format!("{}={url}", node.name)).collect();
     let issued: Vec<_> = (0..profile.nodes.len()).map(|at| certificates(profile, at)).collect();
     let around = settings::Around {
         profile,
         instance: &instance,
         cluster: &cluster,
-        initial_cluster: &initial_cluster,
+        initial_cluster: &initial_cluster.join(","),
         allowed_cn: peers::names(profile, &issued),
     };
-    let units = service.units.iter().map(UnitName::file);
-    let members = profile.nodes.iter().zip(member_ids).zip(peer_urls.iter().zip(units));
-    let members = members.zip(&issued).enumerate();
-    let nodes: Vec<Node> = members
-        .map(|(at, (((node, id), (peer_url, unit)), issued))| Node {
-            peer_url: peer_url.clone(),
-            unit,
-            ..self::node(node, id, issued, at, &around)
-        })
-        .collect();
+    let node = |at: usize| node(at, (member_ids[at], &peer_urls[at]), &issued[at], &around);
+    let nodes: Vec<Node> = (0..profile.nodes.len()).map(node).collect();
     let peers_by_name = around.allowed_cn.is_some();
     let clients = certificate::of_clients(&profile.pki, &profile.clients);
     let all: Vec<&CertificateSpec> =
@@ -187,13 +172,15 @@ fn filling<'a>(profile: &'a Profile, at: usize, fqdn: &'a str) -> profile::Filli
     profile::Filling { node, index: at + 1, cluster: &profile.cluster.name, fqdn }
 }
 
+/// A node by its place in the profile; its member's ID and the URL that this follows from.
 fn node(
-    node: &profile::Node,
-    member_id: MemberId,
-    certificates: &[CertificateSpec],
     at: usize,
+    (member_id, peer_url): (MemberId, &str),
+    certificates: &[CertificateSpec],
     around: &settings::Around<'_>,
 ) -> Node {
+    let node = &around.profile.nodes[at];
+    let service = &around.profile.etcd.service;
     let fqdn = around.profile.cluster.fqdn(&node.name);
     let filling = filling(around.profile, at, &fqdn);
     let client_port = around.instance.client_port;
@@ -209,14 +196,9 @@ fn node(
         address: node.address,
         mac: node.mac,
         member_id,
-        unit: String::new(),
-        peer_url: String::new(),
-        client_url: url::of_node(
-            node,
-            around.cluster.domain.as_ref(),
-            around.profile.etcd.service.client_url,
-            client_port,
-        ),
+        unit: service.units[at].file(),
+        peer_url: peer_url.to_owned(),
+        client_url: url::of_node(node, around.cluster.domain.as_ref(), service.client_url, client_port),
         endpoint: url::url(node.address, client_port),
     }
 }
