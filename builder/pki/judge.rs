@@ -7,7 +7,7 @@ use super::keystore::Keystore;
 use super::record::{Fixed, Formed, Member, Series, Signer};
 use super::recorded;
 use crate::failure::{Failure, Result};
-use crate::plan::Plan;
+use crate::plan::{self, Plan};
 
 /// A message for the user who builds.
 pub enum Remark {
@@ -30,7 +30,7 @@ impl Keystore {
         let authorities = recorded::to_record(self.cluster(), self.has_imported_ca(), &plan.authorities);
         let etcd = Series::from(plan.release);
         let mut reasons = Vec::new();
-        let mut remarks = Vec::new();
+        let mut remarks: Vec<Remark> = self.ignored(plan).into_iter().collect();
         if let Some(fixed) = self.fixed() {
             if fixed.signer != signer {
                 reasons.extend(other_signer(&fixed.signer, &signer));
@@ -76,6 +76,18 @@ impl Keystore {
             _ => self.fix(Fixed { signer, authorities, etcd }),
         }
         Ok(remarks)
+    }
+
+    /// A profile that describes a CA which the keystore does not make.
+    fn ignored(&self, plan: &Plan) -> Option<Remark> {
+        let ca = plan.authority(plan::CA)?;
+        (self.has_imported_ca() && !ca.made.is_plain(self.cluster())).then(|| {
+            Remark::Warning(
+                "the keystore has an imported CA, which is as its certificate says: subject, common-name, intermediate and \
+                 name-constraints of [pki.ca] have no effect; omit them"
+                    .to_owned(),
+            )
+        })
     }
 
     /// A profile may say that its CA is an imported one.

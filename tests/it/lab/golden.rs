@@ -23,4 +23,6 @@ golden! {
     ha3 "ha3",
     login "login",
     overlay "overlay",
+    pki_one_per_node "pki-one-per-node",
+    pki_two_authorities "pki-two-authorities",
 }

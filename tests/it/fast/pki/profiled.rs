@@ -200,6 +200,9 @@ fn an_imported_ca_that_the_profile_wants_must_be_there() {
     run(&mut build(&work, &wanted));
     let ca = fs::read(work.path().join("ca.pem")).unwrap();
     assert_eq!(fs::read(work.path().join("out/p/client/ca.pem")).unwrap(), ca);
+    let described = wanted.replace("source = \"imported\"", "common-name = \"x\"");
+    let (code, _, warned) = output(&mut build(&work, &described));
+    assert!(code == 0 && warned.contains("name-constraints of [pki.ca] have no effect"), "{warned}");
     // The CA of the peers is Kiln's own beside it.
     let peer_ca = text(&work.path().join("out/p/client/peer-ca.pem"), &["-subject"]);
     assert!(peer_ca.contains("golden etcd peer CA"), "{peer_ca}");
