@@ -57,6 +57,20 @@ fn base(profile: &Profile, given: Option<&Path>, bases: &Bases) -> Result<Option
             }
         };
     };
+    let instance = &profile.etcd.service.instance;
+    if !instance.owns_host() {
+        return match given {
+            None => Ok(None),
+            Some(_) => Err(Failure::new(
+                Exit::Usage,
+                format!(
+                    "--base is for boot files, and {} has none: it is the instance {instance} on machines that another \
+                     cluster sets up; omit --base",
+                    profile.name
+                ),
+            )),
+        };
+    }
     let directory = match (given, &profile.machine.base) {
         (Some(given), _) => bases.named(given)?,
         (None, None) => return Ok(None),

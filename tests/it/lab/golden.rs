@@ -21,8 +21,11 @@ golden! {
     env_ipv6 "env-ipv6",
     flags_one_per_node "flags-one-per-node",
     ha3 "ha3",
+    instance "instance",
     login "login",
+    network "network",
     overlay "overlay",
     pki_one_per_node "pki-one-per-node",
     pki_two_authorities "pki-two-authorities",
+    service "service",
 }
