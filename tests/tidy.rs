@@ -71,7 +71,7 @@ const ROOMS: Rows = &[
     ("process", &["environ"]),
     ("profile", &["etcd", "suggest"]),
     ("registry", &["bundle", "digest", "disk", "process"]),
-    ("rehearse", &["bundle", "causes", "cluster", "disk", "elf", "process", "report", "verify"]),
+    ("rehearse", &["bundle", "causes", "cluster", "digest", "disk", "elf", "process", "report", "verify"]),
     ("render", &["disk", "etcd", "pki", "plan", "profile", "tree", "yaml"]),
     ("report", &["causes"]),
     ("suggest", &[]),

@@ -12,9 +12,9 @@ use crate::values::{Carrier, NodeName};
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  kiln rehearse out/ha3\n  kiln rehearse out/ha3 --keep")]
 pub struct Rehearse {
-    /// The directory of the bundle
-    #[arg(required_unless_present = "inside")]
-    pub bundle: Option<PathBuf>,
+    /// The directory of the bundle; several for clusters on the same nodes
+    #[arg(required_unless_present = "inside", value_name = "BUNDLE")]
+    pub bundles: Vec<PathBuf>,
     /// Keep the cluster running until Ctrl-C, and print the command that enters its network
     #[arg(long)]
     pub keep: bool,

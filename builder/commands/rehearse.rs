@@ -8,6 +8,7 @@ use super::verify::{conclude, options};
 use crate::artifact::EtcdProgram;
 use crate::bundle::Bundle;
 use crate::cli;
+use crate::clock;
 use crate::failure::Result;
 use crate::rehearse::{self, Rehearsal};
 
@@ -15,28 +16,38 @@ pub fn run(args: &cli::Rehearse, out: &Output) -> Result<()> {
     if let Some(scratch) = &args.inside {
         return rehearse::inside(scratch);
     }
+    let (mut bundles, mut unknown, mut strangers) = (Vec::new(), Vec::new(), Vec::new());
+    for path in &args.bundles {
+        let bundle = Bundle::open(path)?;
+        bundle.check_bytes()?;
+        unknown.push(programs::check(&bundle, &[EtcdProgram::Etcd, EtcdProgram::Etcdctl], &args.trust)?);
+        strangers.push(options(&bundle)?.stranger);
+        bundles.push(bundle);
+    }
     // clap requires a bundle unless --inside is given.
-    let Some(path) = &args.bundle else { return Ok(()) };
-    let bundle = Bundle::open(path)?;
-    bundle.check_bytes()?;
-    let unknown = programs::check(&bundle, &[EtcdProgram::Etcd, EtcdProgram::Etcdctl], &args.trust)?;
-    let questions = options(&bundle)?;
+    if bundles.is_empty() {
+        return Ok(());
+    }
     let rehearsal = Rehearsal {
         deadline: Duration::from_secs(args.deadline),
         quiet: out.is_quiet(),
-        now: questions.now,
-        stranger: questions.stranger,
+        now: clock::now(),
+        strangers,
     };
-    let mut rehearsed = rehearse::rehearse(&bundle.path, &bundle.manifest, &rehearsal)?;
-    rehearsed.report.notes.extend(unknown);
-    if !args.keep {
-        let report = rehearsed.stop()?;
-        return conclude(&report, args.json, args.junit.as_deref(), out);
+    let mut rehearsed = rehearse::rehearse(&bundles, &rehearsal)?;
+    for (report, unknown) in rehearsed.reports.iter_mut().zip(unknown) {
+        report.notes.extend(unknown);
     }
-    let concluded = conclude(&rehearsed.report, args.json, args.junit.as_deref(), out);
-    out.say(format_args!("the cluster runs until Ctrl-C; a shell in its network:\n  {}", rehearsed.enter));
+    if !args.keep {
+        let reports = rehearsed.stop()?;
+        return conclude(&reports, args.json, args.junit.as_deref(), out);
+    }
+    let concluded = conclude(&rehearsed.reports, args.json, args.junit.as_deref(), out);
+    let what = if bundles.len() == 1 { "the cluster runs" } else { "the clusters run" };
+    out.say(format_args!("{what} until Ctrl-C; a shell in its network:\n  {}", rehearsed.enter));
     rehearsed.hold()?;
     rehearsed.stop()?;
-    out.say("the cluster was stopped and removed");
+    let what = if bundles.len() == 1 { "the cluster was" } else { "the clusters were" };
+    out.say(format_args!("{what} stopped and removed"));
     concluded
 }

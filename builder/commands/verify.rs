@@ -24,7 +24,7 @@ pub fn run(args: &cli::Verify, out: &Output) -> Result<()> {
     let options = Options { read_only: args.read_only, ..options(&bundle)? };
     let mut report = verify::run(&bundle.path, &bundle.manifest, &options)?;
     report.notes.extend(unknown);
-    conclude(&report, args.json, args.junit.as_deref(), out)
+    conclude(&[report], args.json, args.junit.as_deref(), out)
 }
 
 /// A certificate with its chain has a few kilobytes.
@@ -45,22 +45,26 @@ pub fn options(bundle: &Bundle) -> Result<Options> {
     Ok(Options { now, endpoints: BTreeMap::new(), stranger: Some(stranger), read_only: false })
 }
 
-/// Writes a report as JUnit XML where requested, prints it, and fails if the cluster did. The file is written first,
+/// Writes reports as JUnit XML where requested, prints them, and fails if a cluster did. In JSON several are a list. The file is written first,
 /// because the reader of the output may close the pipe.
-pub fn conclude(report: &Report, json: bool, junit: Option<&Path>, out: &Output) -> Result<()> {
+pub fn conclude(reports: &[Report], json: bool, junit: Option<&Path>, out: &Output) -> Result<()> {
     if let Some(path) = junit {
         let kind = disk::look(path)?.map(|found| found.kind);
         if kind.is_some_and(|kind| kind != disk::Kind::File) {
             let reason = format!("{} is not a regular file; name another for --junit", path.display());
             return Err(Failure::unsafe_to(reason));
         }
-        disk::write_whole(path, report::junit(report)?.as_bytes(), Mode::FILE)?;
+        disk::write_whole(path, report::junit(reports)?.as_bytes(), Mode::FILE)?;
     }
-    if json {
-        out.json(report)?;
-    } else {
-        out.report(report)?;
+    match reports {
+        [report] if json => out.json(report)?,
+        all if json => out.json(&all)?,
+        all => all.iter().try_for_each(|report| out.report(report))?,
     }
     // The report contains the reason; an error message would only repeat it.
-    if report.verdict().is_pass() { Ok(()) } else { Err(Failure::report(Exit::Wrong, "")) }
+    if reports.iter().all(|report| report.verdict().is_pass()) {
+        Ok(())
+    } else {
+        Err(Failure::report(Exit::Wrong, ""))
+    }
 }

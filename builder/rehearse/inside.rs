@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::journal;
 use super::network;
 use super::node::{self, Accounts, Member, Stage};
-use crate::bundle::{MANIFEST, Manifest};
+use super::together::{self, Cluster, Ordered};
 use crate::causes::Fault;
 use crate::cluster::{self, Etcdctl};
 use crate::disk::{self, Lock};
@@ -37,21 +37,19 @@ const FORMED_POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// The order of the outer half.
 #[derive(Serialize, Deserialize)]
 pub struct Request {
-    pub bundle: PathBuf,
+    pub bundles: Vec<Ordered>,
     pub deadline_seconds: u64,
     pub quiet: bool,
     /// All accounts of this machine can be used: no user namespace was needed.
     pub root: bool,
     /// Seconds since 1970.
     pub now: u64,
-    /// A certificate of an unknown CA and its key, in PEM.
-    pub stranger: Option<(String, String)>,
 }
 
 /// The answer of the inner half.
 #[derive(Serialize, Deserialize)]
 pub enum Answer {
-    Report(Box<Report>),
+    Reports(Vec<Report>),
     Failed { exit: u8, text: String },
 }
 
@@ -76,12 +74,12 @@ pub fn inside(scratch: &Path) -> Result<()> {
     process::end_with_parent()?;
     // As long as a process in here lives, the directory is not removed as that of a killed run.
     let _lock = Lock::shared(&lock_file(scratch))?;
-    let order: Request = serde_json::from_slice(&disk::read(&order_file(scratch), MAX_MESSAGE_BYTES)?)
+    let mut order: Request = serde_json::from_slice(&disk::read(&order_file(scratch), MAX_MESSAGE_BYTES)?)
         .map_err(|error| Failure::new(Exit::Usage, format!("this is not a rehearsal's order: {error}")))?;
     let steps = Steps { begun: Instant::now(), quiet: order.quiet };
     let mut members = Vec::new();
-    let answer = match form(scratch, &order, &steps, &mut members) {
-        Ok(report) => Answer::Report(Box::new(report)),
+    let answer = match form(scratch, &mut order, &steps, &mut members) {
+        Ok(reports) => Answer::Reports(reports),
         Err(failure) => Answer::Failed { exit: failure.exit() as u8, text: failure.to_string() },
     };
     let json = serde_json::to_vec(&answer)
@@ -97,7 +95,7 @@ fn hold(mut members: Vec<Member>, steps: &Steps) -> Result<()> {
         let mut left = Vec::new();
         for mut member in members {
             match member.running.ended()? {
-                Some(ended) => steps.say(&format!("{} has ended with {ended}", member.name)),
+                Some(ended) => steps.say(&format!("{} has ended with {ended}", member.label)),
                 None => left.push(member),
             }
         }
@@ -120,13 +118,81 @@ impl Steps {
     }
 }
 
-fn form(scratch: &Path, order: &Request, steps: &Steps, members: &mut Vec<Member>) -> Result<Report> {
-    let bytes = disk::read(&order.bundle.join(MANIFEST), MAX_MESSAGE_BYTES)?;
-    let manifest = Manifest::from_json(&bytes)?;
+fn form(
+    scratch: &Path,
+    order: &mut Request,
+    steps: &Steps,
+    members: &mut Vec<Member>,
+) -> Result<Vec<Report>> {
+    let clusters = together::read(std::mem::take(&mut order.bundles))?;
     let accounts = if order.root { Accounts::find() } else { None };
-    let (mut stages, etcdctl) = stage(scratch, order, &manifest, accounts.as_ref())?;
+    let (mut stages, etcdctls) = stage(scratch, &clusters, accounts.as_ref())?;
+    stages.iter_mut().for_each(Stage::fit_limits);
+    let mut notes: Vec<Vec<String>> =
+        (0..clusters.len()).map(|at| limits(order, &stages, at, accounts.is_some())).collect();
+    let users: Vec<_> = stages.iter().map(|stage| format!("{} as {}", stage.label, stage.user())).collect();
+    disk::make_directories(&scratch.join("logs"), Mode::SECRET_DIRECTORY)?;
+    for stage in stages {
+        members.push(stage.start(scratch)?);
+    }
+    steps.say(&format!("started etcd: {}", users.join(", ")));
+
+    let formed = wait_for_all(order, &clusters, etcdctls, members)?;
+    if formed {
+        steps.say("every member is healthy; verifying");
+    } else {
+        let seconds = order.deadline_seconds;
+        steps.say(&format!("after {seconds} s, some members are not healthy; verifying anyway"));
+        let (what, has) = if clusters.len() == 1 { ("cluster", "was") } else { ("clusters", "were") };
+        notes.iter_mut().for_each(|notes| notes.push(format!("the {what} {has} given {seconds} s to form")));
+    }
+    // Collected before verify probes the ports, because the members log complaints about probes, too.
+    let complaints = if formed { Vec::new() } else { complaints(members)? };
+    let mut reports = Vec::new();
+    for (at, (cluster, notes)) in clusters.iter().zip(notes).enumerate() {
+        let of =
+            |(of, name, line): &(usize, String, String)| (*of == at).then(|| (name.clone(), line.clone()));
+        reports.push(verified(order, cluster, notes, complaints.iter().filter_map(of))?);
+    }
+    steps.say("verified");
+    Ok(reports)
+}
+
+/// The report on one of the clusters. `complaints` are the last ones of its members, by node.
+fn verified(
+    order: &Request,
+    cluster: &Cluster,
+    notes: Vec<String>,
+    complaints: impl Iterator<Item = (String, String)>,
+) -> Result<Report> {
+    let options = verify::Options {
+        now: Epoch::from_seconds(order.now).map_err(|invalid| Failure::wrong(invalid.0))?,
+        endpoints: Default::default(),
+        read_only: false,
+        stranger: cluster.stranger.as_ref().map(|(certificate, key)| Stranger {
+            certificate: certificate.clone().into_bytes(),
+            key: key.clone().into_bytes(),
+        }),
+    };
+    let mut report = verify::run(&cluster.bundle, &cluster.manifest, &options)?;
+    let failed = |name: &str| {
+        let of = |check: &&Check| check.node.as_deref() == Some(name);
+        report.checks.iter().filter(of).any(|check| check.outcome == Outcome::Failed)
+    };
+    let told: Vec<_> = complaints
+        .filter(|(name, _)| failed(name))
+        .map(|(name, line)| format!("{name} logged last: {line}"))
+        .collect();
+    report.notes.extend(notes);
+    report.notes.extend(told);
+    Ok(report)
+}
+
+/// How the rehearsal of one of the clusters differs from its nodes.
+fn limits(order: &Request, stages: &[Stage], cluster: usize, accounts: bool) -> Vec<String> {
+    let stages: Vec<_> = stages.iter().filter(|stage| stage.cluster == cluster).collect();
     let mut notes = Vec::new();
-    if accounts.is_none() {
+    if !accounts {
         let why = if order.root { "this machine has no systemd-sysusers" } else { "kiln is not run by root" };
         notes
             .push(format!("{why}, so etcd ran as root of a user namespace, and file owners were not tested"));
@@ -134,65 +200,35 @@ fn form(scratch: &Path, order: &Request, steps: &Steps, members: &mut Vec<Member
     if stages.iter().any(|stage| stage.borrows_libraries) {
         notes.push("the bundle's etcd is dynamically linked and used this machine's C library".into());
     }
-    stages.iter_mut().for_each(Stage::fit_limits);
     let without: BTreeSet<_> = stages.iter().flat_map(|stage| stage.not_imitated().iter().cloned()).collect();
     if !without.is_empty() {
         let without: Vec<_> = without.into_iter().collect();
         notes.push(format!("settings of the unit that a rehearsal does not apply: {}", without.join(", ")));
     }
-    let users: Vec<_> = stages.iter().map(|stage| format!("{} as {}", stage.name, stage.user())).collect();
-    disk::make_directories(&scratch.join("logs"), Mode::SECRET_DIRECTORY)?;
-    for stage in stages {
-        members.push(stage.start(scratch)?);
-    }
-    steps.say(&format!("started etcd: {}", users.join(", ")));
-
-    let formed = wait_for_all(order, &manifest, etcdctl, members)?;
-    if formed {
-        steps.say("every member is healthy; verifying");
-    } else {
-        let seconds = order.deadline_seconds;
-        steps.say(&format!("after {seconds} s, some members are not healthy; verifying anyway"));
-        notes.push(format!("the cluster was given {seconds} s to form"));
-    }
-    let options = verify::Options {
-        now: Epoch::from_seconds(order.now).map_err(|invalid| Failure::wrong(invalid.0))?,
-        endpoints: Default::default(),
-        read_only: false,
-        stranger: order.stranger.as_ref().map(|(certificate, key)| Stranger {
-            certificate: certificate.clone().into_bytes(),
-            key: key.clone().into_bytes(),
-        }),
-    };
-    // Collected before verify probes the ports, because the members log complaints about probes, too.
-    let complaints = if formed { Vec::new() } else { complaints(members)? };
-    let mut report = verify::run(&order.bundle, &manifest, &options)?;
-    steps.say("verified");
-    let failed = |name: &str| {
-        let of = |check: &&Check| check.node.as_deref() == Some(name);
-        report.checks.iter().filter(of).any(|check| check.outcome == Outcome::Failed)
-    };
-    let told = complaints.into_iter().filter(|(name, _)| failed(name));
-    notes.extend(told.map(|(name, line)| format!("{name} logged last: {line}")));
-    report.notes.extend(notes);
-    Ok(report)
+    notes
 }
 
-/// Unpacks all nodes, sets up the network and extracts etcdctl, in parallel.
+/// Unpacks all nodes, sets up the network and extracts each cluster's etcdctl, in parallel.
 fn stage(
     scratch: &Path,
-    order: &Request,
-    manifest: &Manifest,
+    clusters: &[Cluster],
     accounts: Option<&Accounts>,
-) -> Result<(Vec<Stage>, Etcdctl)> {
+) -> Result<(Vec<Stage>, Vec<Etcdctl>)> {
+    let etcdctl = |(at, Cluster { bundle, manifest, .. }): (usize, &Cluster)| {
+        let own = scratch.join("etcdctl").join(at.to_string());
+        disk::make_directories(&own, Mode::SECRET_DIRECTORY)?;
+        Etcdctl::new(bundle, manifest, &own)
+    };
     thread::scope(|scope| {
-        let etcdctl = parallel::beside(scope, || Etcdctl::new(&order.bundle, manifest, scratch));
+        let etcdctls =
+            parallel::beside(scope, || clusters.iter().enumerate().map(etcdctl).collect::<Result<Vec<_>>>());
         let nodes = parallel::beside(scope, || {
-            let prepare = |node| node::prepare(&order.bundle, scratch, manifest, node, accounts);
-            parallel::each(&manifest.nodes, manifest.nodes.len(), prepare)
+            let machines = together::machines(clusters);
+            let prepare = |machine| node::prepare(scratch, clusters, machine, accounts);
+            parallel::each(&machines, machines.len(), prepare)
         });
-        network::build(scratch, manifest).doing(|| "creating the network".into())?;
-        Ok((nodes.join()??, etcdctl.join()??))
+        network::build(scratch, clusters).doing(|| "creating the network".into())?;
+        Ok((nodes.join()??.into_iter().flatten().collect(), etcdctls.join()??))
     })
 }
 
@@ -202,17 +238,21 @@ fn stage(
 /// `Exit::Wrong` when a member ends meanwhile, with its last messages and the likely cause.
 fn wait_for_all(
     order: &Request,
-    manifest: &Manifest,
-    etcdctl: Etcdctl,
+    clusters: &[Cluster],
+    etcdctls: Vec<Etcdctl>,
     members: &mut [Member],
 ) -> Result<bool> {
-    let endpoints = cluster::endpoints(manifest)?;
+    let endpoints: Vec<_> =
+        clusters.iter().map(|one| cluster::endpoints(&one.manifest)).collect::<Result<_>>()?;
     let until = Instant::now() + Duration::from_secs(order.deadline_seconds);
     let (teller, told) = mpsc::channel();
     // In a thread of its own: a request that waits for an election must not delay noticing that a member has ended.
     parallel::detached(move || {
         loop {
-            let healthy = etcdctl.all_healthy(&endpoints);
+            let mut each = etcdctls.iter().zip(&endpoints);
+            let healthy = each.try_fold(true, |all, (etcdctl, endpoints)| {
+                etcdctl.all_healthy(endpoints).map(|healthy| all && healthy)
+            });
             let done = !matches!(healthy, Ok(false));
             if teller.send(healthy).is_err() || done {
                 return;
@@ -231,7 +271,7 @@ fn wait_for_all(
                 let cause = story.fault.map(advice).unwrap_or_default();
                 return Err(Failure::wrong(format!(
                     "etcd on {} ended with {ended}:{lines}{cause}",
-                    member.name
+                    member.label
                 )));
             }
         }
@@ -249,11 +289,11 @@ fn wait_for_all(
     }
 }
 
-/// The last complaint of each member.
-fn complaints(members: &[Member]) -> Result<Vec<(String, String)>> {
+/// The last complaint of each member, with the place of its cluster and the name of its node.
+fn complaints(members: &[Member]) -> Result<Vec<(usize, String, String)>> {
     let mut all = Vec::new();
     for member in members {
-        all.extend(journal::complaint(&member.log)?.map(|line| (member.name.clone(), line)));
+        all.extend(journal::complaint(&member.log)?.map(|line| (member.cluster, member.name.clone(), line)));
     }
     Ok(all)
 }

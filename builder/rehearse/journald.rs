@@ -1,7 +1,7 @@
 //! The journal's socket of a node: messages that etcd sends there with `log-outputs: [systemd/journal]` are added to
 //! its log.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
@@ -10,6 +10,7 @@ use super::mounts;
 use crate::disk::{self, Datagrams};
 use crate::failure::Result;
 use crate::parallel;
+use crate::values::Mode;
 
 /// Enough for a thread that only has to write the pending messages.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
@@ -18,9 +19,16 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 const DIRECTORY: &str = "/run/systemd/journal";
 const NAME: &str = "socket";
 
-/// Binds the socket in a node's directory.
-pub fn bind(root: &Path) -> Result<Datagrams> {
-    Datagrams::bind(&mounts::directory(root, DIRECTORY, 0o755)?, NAME)
+/// Binds the socket in a node's directory; in a directory of its own in `spare` where another member has one there.
+pub fn bind(root: &Path, spare: Option<&PathBuf>) -> Result<Datagrams> {
+    let directory = mounts::directory(root, DIRECTORY, 0o755)?;
+    if let Some(spare) = spare {
+        let own = spare.join("journal");
+        disk::make_directories(&own, Mode::DIRECTORY)?;
+        mounts::permit(&own, 0o755)?;
+        mounts::show(&own, &directory)?;
+    }
+    Datagrams::bind(&directory, NAME)
 }
 
 /// A socket that is being read.

@@ -15,6 +15,7 @@ mod node;
 mod sandbox;
 mod service;
 mod settings;
+mod together;
 mod unit;
 
 pub use inside::inside;

@@ -50,6 +50,11 @@ pub fn own(root: &Path) -> Result<()> {
     mount(root, root)
 }
 
+/// Makes a directory of this rehearsal seen at another path, too, with restrictions of its own.
+pub fn show(directory: &Path, at: &Path) -> Result<()> {
+    mount(directory, at)
+}
+
 /// The directories that the node's tmpfiles.d makes at its boot, for rehearsals that cannot set their owners.
 ///
 /// # Errors

@@ -6,7 +6,8 @@ use std::thread;
 use std::time::Duration;
 
 use super::inside::{self, Answer, Request};
-use crate::bundle::Manifest;
+use super::together::Ordered;
+use crate::bundle::Bundle;
 use crate::disk::{self, Scratch};
 use crate::failure::{Exit, Failure, Result};
 use crate::interrupt;
@@ -30,26 +31,29 @@ pub struct Rehearsal {
     pub quiet: bool,
     /// Today's date, with which certificates are checked.
     pub now: Epoch,
-    /// A client certificate of an unknown CA, which every port must refuse.
-    pub stranger: Option<Stranger>,
+    /// For each bundle, a client certificate of an unknown CA, which every port must refuse.
+    pub strangers: Vec<Option<Stranger>>,
 }
 
-/// A formed and verified cluster; it is removed when this is dropped.
+/// Formed and verified clusters; they are removed when this is dropped.
 pub struct Rehearsed {
-    pub report: Report,
+    /// One for each bundle.
+    pub reports: Vec<Report>,
     /// A command line that enters the cluster's network, as the user who runs the rehearsal.
     pub enter: String,
     running: Running,
     scratch: Scratch,
 }
 
-/// Forms the cluster and verifies it.
+/// Forms the cluster and verifies it; of several bundles all clusters, on the same nodes where their names and addresses
+/// are the same.
 ///
 /// # Errors
 /// `Exit::Wrong` when the bundle does not start; `Exit::Io` when this machine refuses a step; `Exit::Interrupted`. A
 /// cluster that starts but does not match the bundle is not an error: the report says so.
-pub fn rehearse(bundle: &Path, manifest: &Manifest, options: &Rehearsal) -> Result<Rehearsed> {
-    if Some(manifest.etcd.arch) != Arch::host() {
+pub fn rehearse(bundles: &[Bundle], options: &Rehearsal) -> Result<Rehearsed> {
+    let is_foreign = |bundle: &&Bundle| Some(bundle.manifest.etcd.arch) != Arch::host();
+    if let Some(Bundle { manifest, .. }) = bundles.iter().find(is_foreign) {
         let here = std::env::consts::ARCH;
         return Err(Failure::new(
             Exit::Usage,
@@ -65,7 +69,7 @@ pub fn rehearse(bundle: &Path, manifest: &Manifest, options: &Rehearsal) -> Resu
     }
     let scratch = Scratch::swept(PURPOSE)?;
     let root = rustix::process::geteuid().is_root();
-    write_order(bundle, options, root, &scratch)?;
+    write_order(bundles, options, root, &scratch)?;
 
     let mut program = Program::new(unshare)
         .args(["--net", "--mount", "--propagation=private", "--pid", "--uts", "--ipc"])
@@ -80,9 +84,9 @@ pub fn rehearse(bundle: &Path, manifest: &Manifest, options: &Rehearsal) -> Resu
     }
     let mut running = program.spawn_on_a_lifeline()?;
     match wait_for_answer(&mut running, scratch.path()) {
-        Ok(report) => {
+        Ok(reports) => {
             let enter = enter_command(running.id(), root)?;
-            Ok(Rehearsed { report, enter, running, scratch })
+            Ok(Rehearsed { reports, enter, running, scratch })
         }
         Err(failure) => {
             // Before the directory is removed: its processes may still write there.
@@ -111,10 +115,10 @@ impl Rehearsed {
     ///
     /// # Errors
     /// `Exit::Io` when something would remain.
-    pub fn stop(mut self) -> Result<Report> {
+    pub fn stop(mut self) -> Result<Vec<Report>> {
         self.running.stop(KILL_TIMEOUT)?;
         disk::remove_directory(self.scratch.path())?;
-        Ok(self.report.clone())
+        Ok(std::mem::take(&mut self.reports))
     }
 }
 
@@ -125,22 +129,25 @@ impl Drop for Rehearsed {
     }
 }
 
-fn write_order(bundle: &Path, options: &Rehearsal, root: bool, scratch: &Scratch) -> Result<()> {
+fn write_order(bundles: &[Bundle], options: &Rehearsal, root: bool, scratch: &Scratch) -> Result<()> {
     let pem = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let ordered = bundles.iter().zip(&options.strangers).map(|(bundle, stranger)| Ordered {
+        bundle: std::path::absolute(&bundle.path).unwrap_or_else(|_| bundle.path.clone()),
+        stranger: stranger.as_ref().map(|s| (pem(&s.certificate), pem(&s.key))),
+    });
     let order = Request {
-        bundle: std::path::absolute(bundle).unwrap_or_else(|_| bundle.to_owned()),
+        bundles: ordered.collect(),
         deadline_seconds: options.deadline.as_secs(),
         quiet: options.quiet,
         root,
         now: options.now.seconds(),
-        stranger: options.stranger.as_ref().map(|s| (pem(&s.certificate), pem(&s.key))),
     };
     let json =
         serde_json::to_vec(&order).map_err(|error| Failure::io(format!("writing the order: {error}")))?;
     disk::write_whole(&inside::order_file(scratch.path()), &json, Mode::SECRET)
 }
 
-fn wait_for_answer(running: &mut Running, scratch: &Path) -> Result<Report> {
+fn wait_for_answer(running: &mut Running, scratch: &Path) -> Result<Vec<Report>> {
     let file = inside::answer_file(scratch);
     loop {
         interrupt::check()?;
@@ -160,11 +167,11 @@ fn wait_for_answer(running: &mut Running, scratch: &Path) -> Result<Report> {
     }
 }
 
-fn read_answer(file: &Path) -> Result<Report> {
+fn read_answer(file: &Path) -> Result<Vec<Report>> {
     let answer = serde_json::from_slice(&disk::read(file, inside::MAX_MESSAGE_BYTES)?)
         .map_err(|error| Failure::io(format!("reading the rehearsal's answer: {error}")))?;
     match answer {
-        Answer::Report(report) => Ok(*report),
+        Answer::Reports(reports) => Ok(reports),
         Answer::Failed { exit, text } => {
             let all = [Exit::Usage, Exit::Untrusted, Exit::Io, Exit::Unsafe, Exit::Locked, Exit::Interrupted];
             let exit = all.into_iter().find(|one| *one as u8 == exit).unwrap_or(Exit::Wrong);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 
-use crate::bundle::Manifest;
+use super::together::{self, Cluster, Machine};
 use crate::disk;
 use crate::failure::Result;
 use crate::process::ip::address_line;
@@ -20,24 +20,31 @@ pub fn namespace_of(scratch: &Path, node: &str) -> PathBuf {
 
 /// Makes everything inside the network namespace of this process. The bridge has an address in the cluster's network,
 /// so that the members can be reached from here.
-pub fn build(scratch: &Path, manifest: &Manifest) -> Result<()> {
+pub fn build(scratch: &Path, clusters: &[Cluster]) -> Result<()> {
     let ip = process::find("ip")?;
     let unshare = process::find("unshare")?;
-    let network = manifest.network.cidr;
-    let own = manifest.host_address()?;
+    let machines = together::machines(clusters);
+    let mut own: Vec<(IpAddr, IpNet)> = Vec::new();
+    for Cluster { manifest, .. } in clusters {
+        let network = manifest.network.cidr;
+        if !own.iter().any(|(_, there)| *there == network) {
+            own.push((together::host_address(manifest, &machines)?, network));
+        }
+    }
     disk::make_directories(&scratch.join("net"), Mode::SECRET_DIRECTORY)?;
-    for node in &manifest.nodes {
+    for Machine { node, .. } in &machines {
         let file = namespace_of(scratch, &node.name);
         disk::write_whole(&file, b"", Mode::SECRET)?;
         // A file that a namespace is bound to keeps it alive without a process.
         Program::new(&unshare).arg(format!("--net={}", file.display())).arg("true").must()?;
     }
-    batch(Program::new(&ip), scratch, "bridge", &bridge(scratch, manifest, network, own))?;
+    batch(Program::new(&ip), scratch, "bridge", &bridge(scratch, &machines, &own))?;
     let nsenter = process::find("nsenter")?;
-    for node in &manifest.nodes {
+    for Machine { node, clusters: of } in &machines {
+        let Some(network) = of.first().map(|of| &clusters[*of].manifest.network) else { continue };
         let net = format!("--net={}", namespace_of(scratch, &node.name).display());
         let within = Program::new(&nsenter).arg(net).arg("--").arg(&ip);
-        batch(within, scratch, &node.name, &station(node.address, network, manifest.network.gateway))?;
+        batch(within, scratch, &node.name, &station(node.address, network.cidr, network.gateway))?;
     }
     Ok(())
 }
@@ -48,11 +55,11 @@ fn batch(program: Program, scratch: &Path, name: &str, lines: &str) -> Result<()
     program.arg("-batch").arg(&file).must().map(|_| ())
 }
 
-fn bridge(scratch: &Path, manifest: &Manifest, network: IpNet, own: IpAddr) -> String {
+fn bridge(scratch: &Path, machines: &[Machine<'_>], own: &[(IpAddr, IpNet)]) -> String {
     let mut lines = String::from("link set lo up\nlink add kiln0 type bridge\n");
-    lines.push_str(&address_line(own, network, "kiln0"));
+    own.iter().for_each(|(own, network)| lines.push_str(&address_line(*own, *network, "kiln0")));
     lines.push_str("link set kiln0 up\n");
-    for (at, node) in manifest.nodes.iter().enumerate() {
+    for (at, Machine { node, .. }) in machines.iter().enumerate() {
         let file = namespace_of(scratch, &node.name);
         // Writing to a String cannot fail.
         let _ = writeln!(

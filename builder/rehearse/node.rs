@@ -11,11 +11,12 @@ use super::linkage;
 use super::mounts;
 use super::network;
 use super::service::{self, Service};
+use super::together::{self, Cluster, Machine};
 use crate::bundle::{Manifest, NODE_ARCHIVE, manifest, node_file};
 use crate::disk::{self, Datagrams, Kind};
 use crate::failure::{Doing, Failure, Result};
 use crate::process::{self, Program, Running};
-use crate::values::Mode;
+use crate::values::{GuestPath, Mode, NodeName};
 
 /// Unpacking 65 MB takes a second; a disk that needs longer than this is broken.
 const UNPACK_TIMEOUT: Duration = Duration::from_secs(120);
@@ -36,7 +37,12 @@ impl Accounts {
 
 /// A node that is ready to start.
 pub struct Stage {
-    pub name: String,
+    /// Of its node.
+    name: String,
+    /// The same for people, with its cluster where there are several.
+    pub label: String,
+    /// The place of its cluster in the rehearsal.
+    pub cluster: usize,
     root: PathBuf,
     service: Service,
     journal: Datagrams,
@@ -46,56 +52,120 @@ pub struct Stage {
 
 /// A started node.
 pub struct Member {
+    /// Of its node.
     pub name: String,
+    /// As that of its stage.
+    pub label: String,
+    pub cluster: usize,
     pub log: PathBuf,
     pub running: Running,
     pub journal: Journal,
 }
 
-/// Unpacks a node and prepares its directory as a root directory.
+/// Unpacks a machine's nodes and prepares its directory as a root directory, for each member on it.
 pub fn prepare(
-    bundle: &Path,
     scratch: &Path,
-    manifest: &Manifest,
-    node: &manifest::Node,
+    clusters: &[Cluster],
+    machine: &Machine<'_>,
     accounts: Option<&Accounts>,
-) -> Result<Stage> {
-    let root = scratch.join("nodes").join(node.name.as_str());
-    disk::make_directories(&root, Mode::DIRECTORY)?;
-    // The directory becomes /, which etcd's account must be able to enter, whatever the umask.
-    mounts::permit(&root, 0o755)?;
-    unpack(bundle, manifest, node, &root)?;
+) -> Result<Vec<Stage>> {
+    let name = &machine.node.name;
+    let root = scratch.join("nodes").join(name.as_str());
+    make(&root)?;
+    let units = unpack_all(scratch, clusters, machine, &root)?;
     match accounts {
         Some(accounts) => {
-            accounts.apply(&root).doing(|| format!("giving the files of {} their owners", node.name))?
+            accounts.apply(&root).doing(|| format!("giving the files of {name} their owners"))?
         }
-        None => mounts::tmpfiles(&root).doing(|| format!("making the directories of {}", node.name))?,
+        None => mounts::tmpfiles(&root).doing(|| format!("making the directories of {name}"))?,
     }
-    let program = manifest
-        .etcd
-        .binaries
-        .get(&manifest::EtcdProgram::Etcd)
-        .ok_or_else(|| Failure::wrong("the bundle has no etcd; build it again with one"))?;
-    // Read before any mounts of this machine cover the node's own files.
-    let service = service::service(&root, node.name.as_str(), &program.path.absolute(), accounts.is_some())?;
-    let binary = root.join(program.path.as_str());
-    if !disk::look(&binary)?.is_some_and(|found| found.kind == Kind::File) {
-        return Err(Failure::wrong(format!("{} has no /{}", node.name, program.path)));
+    let (mut services, mut borrows) = (Vec::new(), Vec::new());
+    for (of, unit) in machine.clusters.iter().zip(&units) {
+        // Read before any mounts of this machine cover the node's own files.
+        services.push(service::service(&root, name.as_str(), unit, accounts.is_some())?);
+        let program = program(&clusters[*of].manifest)?;
+        let binary = root.join(program.as_str());
+        if !disk::look(&binary)?.is_some_and(|found| found.kind == Kind::File) {
+            return Err(Failure::wrong(format!("{name} has no /{program}")));
+        }
+        borrows.push(linkage::is_dynamic(&binary)?);
     }
-    let borrows_libraries = linkage::is_dynamic(&binary)?;
     mounts::own(&root)?;
-    mounts::furnish(&root, &names(manifest, node), borrows_libraries)?;
-    let journal = journald::bind(&root)?;
-    let spare = scratch.join("spare").join(node.name.as_str());
-    mounts::protect(&root, &spare, &service.sandbox, &service.account)
-        .doing(|| format!("applying the unit's sandbox to the files of {}", node.name))?;
-    Ok(Stage { name: node.name.to_string(), root, service, journal, borrows_libraries })
+    mounts::furnish(&root, &names(clusters, machine), borrows.contains(&true))?;
+    // All of them before the first is restricted: a new mount inherits the restrictions of what it shows.
+    let mut views = vec![root.clone()];
+    for of in machine.clusters.iter().skip(1) {
+        let view = scratch.join("views").join(of.to_string()).join(name.as_str());
+        make(&view)?;
+        mounts::show(&root, &view)?;
+        views.push(view);
+    }
+    let mut stages = Vec::new();
+    for (at, (service, root)) in services.into_iter().zip(views).enumerate() {
+        let of = machine.clusters[at];
+        let spare = scratch.join("spare").join(of.to_string()).join(name.as_str());
+        let journal = journald::bind(&root, (at > 0).then_some(&spare))?;
+        mounts::protect(&root, &spare, &service.sandbox, &service.account)
+            .doing(|| format!("applying the unit's sandbox to the files of {name}"))?;
+        let label = match clusters {
+            [_] => name.to_string(),
+            all => format!("{name} of {}", all[of].manifest.cluster.name),
+        };
+        let (name, borrows_libraries) = (name.to_string(), borrows[at]);
+        stages.push(Stage { name, label, cluster: of, root, service, journal, borrows_libraries });
+    }
+    Ok(stages)
+}
+
+/// The directory becomes /, which etcd's account must be able to enter, whatever the umask.
+fn make(root: &Path) -> Result<()> {
+    disk::make_directories(root, Mode::DIRECTORY)?;
+    mounts::permit(root, 0o755)
+}
+
+fn program(manifest: &Manifest) -> Result<&GuestPath> {
+    let program = manifest.etcd.binaries.get(&manifest::EtcdProgram::Etcd);
+    program
+        .map(|program| &program.path)
+        .ok_or_else(|| Failure::wrong("the bundle has no etcd; build it again with one"))
+}
+
+/// Unpacks what each cluster brings to a machine, and returns the name of each one's unit of etcd.
+///
+/// # Errors
+/// `Exit::Unsafe` when two of them bring one path and not the same there.
+fn unpack_all(
+    scratch: &Path,
+    clusters: &[Cluster],
+    machine: &Machine<'_>,
+    root: &Path,
+) -> Result<Vec<String>> {
+    let name = &machine.node.name;
+    let mut units = Vec::new();
+    for (at, of) in machine.clusters.iter().enumerate() {
+        let Cluster { bundle, manifest, .. } = &clusters[*of];
+        let program = program(manifest)?.absolute();
+        if at == 0 {
+            unpack(bundle, manifest, name, root)?;
+            units.push(service::unit_of(root, name.as_str(), &program)?);
+            continue;
+        }
+        let apart = scratch.join("apart").join(name.as_str());
+        disk::make_directories(&apart, Mode::DIRECTORY)?;
+        unpack(bundle, manifest, name, &apart)?;
+        units.push(service::unit_of(&apart, name.as_str(), &program)?);
+        let before = &clusters[machine.clusters[at - 1]].manifest.cluster.name;
+        together::check_files(root, &apart, name, [before, &manifest.cluster.name])?;
+        disk::remove_directory(&apart)?;
+        unpack(bundle, manifest, name, root)?;
+    }
+    Ok(units)
 }
 
 /// The lines of the node's hosts file: its own name, and the names in the members' URLs, which it gets at its boot.
-fn names(manifest: &Manifest, node: &manifest::Node) -> String {
-    let mut lines = format!("127.0.0.1 localhost\n::1 localhost\n127.0.1.1 {}\n", node.name);
-    for node in &manifest.nodes {
+fn names(clusters: &[Cluster], machine: &Machine<'_>) -> String {
+    let mut lines = format!("127.0.0.1 localhost\n::1 localhost\n127.0.1.1 {}\n", machine.node.name);
+    for node in machine.clusters.iter().flat_map(|of| &clusters[*of].manifest.nodes) {
         let names: BTreeSet<_> =
             node.peer_urls.iter().chain(&node.client_urls).filter_map(|url| url.name()).collect();
         names.into_iter().for_each(|name| lines.push_str(&format!("{} {name}\n", node.address)));
@@ -104,7 +174,7 @@ fn names(manifest: &Manifest, node: &manifest::Node) -> String {
 }
 
 /// As an operator would: the layers that all nodes share, then the node's own overlay on top.
-fn unpack(bundle: &Path, manifest: &Manifest, node: &manifest::Node, root: &Path) -> Result<()> {
+fn unpack(bundle: &Path, manifest: &Manifest, node: &NodeName, root: &Path) -> Result<()> {
     let tar = process::find("tar")?;
     let mut archives = Vec::new();
     if manifest.shares_binaries() {
@@ -112,7 +182,7 @@ fn unpack(bundle: &Path, manifest: &Manifest, node: &manifest::Node, root: &Path
         let names = disk::list(&layers)?.into_iter().filter(|name| name.ends_with(".tar.gz"));
         archives.extend(names.map(|name| layers.join(name)));
     }
-    archives.push(bundle.join(node_file(&node.name, NODE_ARCHIVE)));
+    archives.push(bundle.join(node_file(node, NODE_ARCHIVE)));
     for archive in archives {
         if disk::look(&archive)?.is_none() {
             return Err(Failure::wrong(format!(
@@ -229,13 +299,14 @@ impl Stage {
         for (name, value) in &self.service.environment {
             program = program.env(name, value);
         }
-        let log = scratch.join("logs").join(format!("{}.log", self.name));
+        let log = scratch.join("logs").join(format!("{}.log", self.label));
         let journal = journald::read(self.journal, &log)?;
         // No other thread of this process creates files meanwhile.
         let before = rustix::process::umask(rustix::fs::Mode::from_raw_mode(sandbox.umask));
-        let running = program.spawn_logging(&log).doing(|| format!("starting {}", self.name));
+        let running = program.spawn_logging(&log).doing(|| format!("starting {}", self.label));
         rustix::process::umask(before);
         let running = running?;
-        Ok(Member { name: self.name, log, running, journal })
+        let Self { name, label, cluster, .. } = self;
+        Ok(Member { name, label, cluster, log, running, journal })
     }
 }

@@ -26,38 +26,44 @@ pub struct Service {
     pub sandbox: Sandbox,
 }
 
-/// The one unit below `root` whose ExecStart runs `program` (`/usr/local/bin/etcd`), with its drop-ins.
-///
-/// Without `accounts` the node's account database is not read and the process runs as root, as is necessary in a user
-/// namespace with a single account.
+/// The name of the one unit below `root` whose ExecStart runs `program` (`/usr/local/bin/etcd`).
 ///
 /// # Errors
-/// `Exit::Wrong` when there is none, more than one, or one that a rehearsal cannot start as systemd would.
-pub fn service(root: &Path, host: &str, program: &str, accounts: bool) -> Result<Service> {
+/// `Exit::Wrong` when there is none, or more than one.
+pub fn unit_of(root: &Path, host: &str, program: &str) -> Result<String> {
     let mut found = Vec::new();
     for (name, directory) in unit_files(root)? {
         let assignments = read_unit(root, directory, &name)?;
         let runs = |a: &&str| a.trim_start_matches(PREFIXES).split_ascii_whitespace().next() == Some(program);
         if values(&assignments, "ExecStart").iter().any(runs) {
-            found.push((name, assignments));
+            found.push(name);
         }
     }
     match <[_; 1]>::try_from(found) {
-        Ok([(name, assignments)]) => {
-            let reading = || format!("reading the unit {name} of {host}");
-            build(root, host, &name, &assignments, accounts).doing(reading)
-        }
+        Ok([name]) => Ok(name),
         Err(found) if found.is_empty() => Err(Failure::wrong(format!(
             "{host} has no unit that starts {program}; a rehearsal starts etcd by the unit in the bundle"
         ))),
-        Err(found) => {
-            let names: Vec<_> = found.into_iter().map(|(name, _)| name).collect();
-            Err(Failure::wrong(format!(
-                "{host} has several units that start {program}: {}",
-                names.join(", ")
-            )))
-        }
+        Err(found) => Err(Failure::wrong(format!(
+            "{host} has several units that start {program}: {}",
+            found.join(", ")
+        ))),
     }
+}
+
+/// The process of a unit below `root`, with its drop-ins.
+///
+/// Without `accounts` the node's account database is not read and the process runs as root, as is necessary in a user
+/// namespace with a single account.
+///
+/// # Errors
+/// `Exit::Wrong` when there is none of this name, or one that a rehearsal cannot start as systemd would.
+pub fn service(root: &Path, host: &str, name: &str, accounts: bool) -> Result<Service> {
+    let Some(directory) = unit_files(root)?.remove(name) else {
+        return Err(Failure::wrong(format!("{host} has no unit {name}")));
+    };
+    let assignments = read_unit(root, directory, name)?;
+    build(root, host, name, &assignments, accounts).doing(|| format!("reading the unit {name} of {host}"))
 }
 
 /// Every service below `root`, the preferred one where a name occurs twice.
@@ -283,7 +289,8 @@ mod tests {
     }
 
     fn read(scratch: &disk::Scratch, accounts: bool) -> Result<Service> {
-        service(scratch.path(), "cp-a", "/usr/local/bin/etcd", accounts)
+        let unit = unit_of(scratch.path(), "cp-a", "/usr/local/bin/etcd")?;
+        service(scratch.path(), "cp-a", &unit, accounts)
     }
 
     #[test]

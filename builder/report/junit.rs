@@ -6,23 +6,38 @@ use quick_xml::events::{BytesDecl, BytesEnd, BytesStart, BytesText, Event};
 use super::{Check, Outcome, Report};
 use crate::failure::{Doing, Result};
 
-/// A whole document, ending with a newline.
+/// A whole document, ending with a newline: a suite for the report, or one for each of several.
 ///
 /// # Errors
 /// `Exit::Io`, which does not occur: the writer writes to memory.
-pub fn junit(report: &Report) -> Result<String> {
-    write(report)
+pub fn junit(reports: &[Report]) -> Result<String> {
+    write(reports)
         .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
         .doing(|| "writing JUnit XML".into())
 }
 
-fn write(report: &Report) -> std::io::Result<Vec<u8>> {
+fn write(reports: &[Report]) -> std::io::Result<Vec<u8>> {
+    const ALL: &str = "testsuites";
     let mut writer = Writer::new_with_indent(Vec::new(), b' ', 2);
+    writer.write_event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)))?;
+    match reports {
+        [report] => suite(&mut writer, report)?,
+        all => {
+            writer.write_event(Event::Start(BytesStart::new(ALL)))?;
+            all.iter().try_for_each(|report| suite(&mut writer, report))?;
+            writer.write_event(Event::End(BytesEnd::new(ALL)))?;
+        }
+    }
+    let mut bytes = writer.into_inner();
+    bytes.push(b'\n');
+    Ok(bytes)
+}
+
+fn suite(writer: &mut Writer<Vec<u8>>, report: &Report) -> std::io::Result<()> {
     let total = report.checks.len().to_string();
     let failed = report.count(Outcome::Failed).to_string();
     let skipped = report.count(Outcome::Skipped).to_string();
     let name = clean(&format!("kiln verify {}", report.cluster));
-    writer.write_event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)))?;
     let suite = BytesStart::new("testsuite").with_attributes([
         ("name", name.as_str()),
         ("tests", &total),
@@ -32,12 +47,9 @@ fn write(report: &Report) -> std::io::Result<Vec<u8>> {
     ]);
     writer.write_event(Event::Start(suite))?;
     for check in &report.checks {
-        case(&mut writer, report, check)?;
+        case(writer, report, check)?;
     }
-    writer.write_event(Event::End(BytesEnd::new("testsuite")))?;
-    let mut bytes = writer.into_inner();
-    bytes.push(b'\n');
-    Ok(bytes)
+    writer.write_event(Event::End(BytesEnd::new("testsuite")))
 }
 
 fn case(writer: &mut Writer<Vec<u8>>, report: &Report, check: &Check) -> std::io::Result<()> {
@@ -88,7 +100,7 @@ mod tests {
             Check::skipped("one leader", None, "no answer"),
         ];
         let report = Report::new(("ha3".into(), String::new()), Vec::new(), checks, Vec::new());
-        let xml = junit(&report).unwrap();
+        let xml = junit(std::slice::from_ref(&report)).unwrap();
         let mut reader = quick_xml::Reader::from_str(&xml);
         let mut names = Vec::new();
         loop {
@@ -102,5 +114,11 @@ mod tests {
         assert_eq!(names, want, "{xml}");
         assert!(xml.contains(r#"tests="3" failures="1" errors="0" skipped="1""#), "{xml}");
         assert!(!xml.contains('\u{1b}'));
+        let both = junit(&[report.clone(), report]).unwrap();
+        assert_eq!(
+            (both.matches("<testsuites>").count(), both.matches("<testsuite ").count()),
+            (1, 2),
+            "{both}"
+        );
     }
 }

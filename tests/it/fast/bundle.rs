@@ -231,11 +231,9 @@ fn a_changed_bundle_is_not_run() {
 fn paths_that_are_something_else_are_named() {
     let work = workshop();
     fs::create_dir_all(work.path().join("sites")).unwrap();
-    for name in ["a", "b"] {
-        work.file(
-            &format!("sites/{name}.toml"),
-            ha3_with(&[("name = \"ha3\"", &format!("name = \"{name}\""))]),
-        );
+    for (name, network) in [("a", "10.240."), ("b", "10.241.")] {
+        let profile = ha3_with(&[("name = \"ha3\"", &format!("name = \"{name}\""))]);
+        work.file(&format!("sites/{name}.toml"), profile.replace("10.240.", network));
     }
     let mut build = work.kiln(["build", "--fleet", "sites", "--artifacts"]);
     run(build.arg(support::store()));

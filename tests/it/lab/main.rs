@@ -26,6 +26,7 @@ mod publish;
 mod registry;
 mod rehearse;
 mod rehearse_unit;
+mod side_by_side;
 #[path = "../support/mod.rs"]
 mod support;
 mod trust;

@@ -36,8 +36,9 @@ fn every_verb_has_two_examples_that_are_command_lines() {
 fn examples_do_what_they_say() {
     let shop = Workshop::new();
     fs::create_dir(shop.path().join("sites")).unwrap();
-    for site in ["berlin", "paris"] {
-        shop.file(&format!("sites/{site}.toml"), ONE.replace("\"one\"", &format!("\"{site}\"")));
+    for (site, network) in [("berlin", "10.77."), ("paris", "10.78.")] {
+        let profile = ONE.replace("\"one\"", &format!("\"{site}\"")).replace("10.77.", network);
+        shop.file(&format!("sites/{site}.toml"), profile);
     }
     fs::create_dir_all(shop.path().join("usr/local/share/man/man1")).unwrap();
     shop.file("berlin.toml", fs::read_to_string(shop.path().join("sites/berlin.toml")).unwrap());

@@ -1,0 +1,145 @@
+//! Clusters that are rehearsed at the same time: their nodes, and files that two of them bring to one node.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::bundle::{MANIFEST, Manifest, manifest};
+use crate::digest;
+use crate::disk::{self, Kind};
+use crate::failure::{Failure, Result};
+use crate::values::{ClusterName, NodeName};
+
+/// A bundle as the outer half names it.
+#[derive(Serialize, Deserialize)]
+pub struct Ordered {
+    pub bundle: PathBuf,
+    /// A certificate of an unknown CA and its key, in PEM.
+    pub stranger: Option<(String, String)>,
+}
+
+/// A bundle of the rehearsal.
+pub struct Cluster {
+    pub bundle: PathBuf,
+    pub manifest: Manifest,
+    pub stranger: Option<(String, String)>,
+}
+
+/// The limit on a manifest, in bytes.
+const MAX_BYTES: u64 = 96 << 20;
+
+/// # Errors
+/// `Exit::Unsafe` when they cannot be together.
+pub fn read(ordered: Vec<Ordered>) -> Result<Vec<Cluster>> {
+    let mut all: Vec<Cluster> = Vec::new();
+    for Ordered { bundle, stranger } in ordered {
+        let manifest = Manifest::from_json(&disk::read(&bundle.join(MANIFEST), MAX_BYTES)?)?;
+        for other in &all {
+            check(&other.manifest, &manifest)?;
+        }
+        all.push(Cluster { bundle, manifest, stranger });
+    }
+    Ok(all)
+}
+
+fn check(one: &Manifest, other: &Manifest) -> Result<()> {
+    let (name, instance) = (&other.cluster.name, &other.cluster.instance);
+    if one.cluster.name == *name {
+        return Err(Failure::unsafe_to(format!(
+            "two of the bundles are of the cluster {name}; name each cluster once"
+        )));
+    }
+    for (node, theirs) in
+        pairs(one, other, |node, theirs| node.name == theirs.name || node.address == theirs.address)
+    {
+        if (&node.name, node.address) != (&theirs.name, theirs.address) {
+            return Err(Failure::unsafe_to(format!(
+                "{} has the node {} with {}, and {name} has {} with {}; a machine needs the same name and address in both",
+                one.cluster.name, node.name, node.address, theirs.name, theirs.address
+            )));
+        }
+        if one.cluster.instance == *instance {
+            return Err(Failure::unsafe_to(format!(
+                "{} and {name} are both the instance {instance} on {}; set another [etcd] instance in the profile of one of \
+                 them, and build it again",
+                one.cluster.name, node.name
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn pairs<'m>(
+    one: &'m Manifest,
+    other: &'m Manifest,
+    is_pair: impl Fn(&manifest::Node, &manifest::Node) -> bool,
+) -> Vec<(&'m manifest::Node, &'m manifest::Node)> {
+    let all = one.nodes.iter().flat_map(|node| other.nodes.iter().map(move |theirs| (node, theirs)));
+    all.filter(|(node, theirs)| is_pair(node, theirs)).collect()
+}
+
+/// A machine of the rehearsal: a node of one cluster or of several.
+pub struct Machine<'a> {
+    pub node: &'a manifest::Node,
+    /// The clusters that have a member on it.
+    pub clusters: Vec<usize>,
+}
+
+/// Every machine once, in the order of the bundles.
+pub fn machines(clusters: &[Cluster]) -> Vec<Machine<'_>> {
+    let mut all: Vec<Machine<'_>> = Vec::new();
+    for (at, cluster) in clusters.iter().enumerate() {
+        for node in &cluster.manifest.nodes {
+            match all.iter_mut().find(|machine| machine.node.name == node.name) {
+                Some(machine) => machine.clusters.push(at),
+                None => all.push(Machine { node, clusters: vec![at] }),
+            }
+        }
+    }
+    all
+}
+
+/// An address in the network of a cluster for its host, which no machine has.
+///
+/// # Errors
+/// `Exit::Wrong` when none is free.
+pub fn host_address(manifest: &Manifest, machines: &[Machine<'_>]) -> Result<IpAddr> {
+    let nodes = machines.iter().map(|machine| machine.node.clone()).collect();
+    Manifest { nodes, ..manifest.clone() }.host_address()
+}
+
+/// Checks that what a second cluster brings to a node is what is there already, where it has the same path.
+///
+/// # Errors
+/// `Exit::Unsafe` with the path.
+pub fn check_files(
+    there: &Path,
+    more: &Path,
+    node: &NodeName,
+    [one, other]: [&ClusterName; 2],
+) -> Result<()> {
+    let found: BTreeMap<_, _> =
+        disk::walk(there)?.into_iter().map(|entry| (entry.path.clone(), entry)).collect();
+    for entry in disk::walk(more)? {
+        let Some(found) = found.get(&entry.path) else { continue };
+        let (first, second) = (there.join(&entry.path), more.join(&entry.path));
+        let is_same = match (found.kind, entry.kind) {
+            (Kind::Directory, Kind::Directory) => found.mode == entry.mode,
+            (Kind::File, Kind::File) => {
+                found.mode == entry.mode && digest::of_file(&first)? == digest::of_file(&second)?
+            }
+            (Kind::Link, Kind::Link) => found.target == entry.target,
+            _ => false,
+        };
+        if !is_same {
+            return Err(Failure::unsafe_to(format!(
+                "both {one} and {other} bring /{} to {node}, and it is not the same; build them with the same files, or with \
+                 paths of their own",
+                entry.path.display()
+            )));
+        }
+    }
+    Ok(())
+}

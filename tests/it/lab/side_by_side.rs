@@ -1,0 +1,69 @@
+//! Two clusters on the same three nodes, from real releases: each by itself, and both at once.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::support::{Workshop, refused, run, turn, with_store};
+
+const NODES: &str = "\n[network]\ncidr = \"10.240.0.0/16\"\n\
+    [[node]]\nname = \"cp-a\"\naddress = \"10.240.16.10\"\n\
+    [[node]]\nname = \"cp-b\"\naddress = \"10.240.48.10\"\n\
+    [[node]]\nname = \"cp-c\"\naddress = \"10.240.80.10\"\n";
+
+const EVENTS: &str = "instance = \"events\"\nclient-port = 2381\npeer-port = 2382\n";
+
+fn built(more: impl Fn(&Workshop, &str) -> String) -> Workshop {
+    let work = Workshop::new();
+    for (cluster, etcd) in [("k8s", ""), ("events", EVENTS)] {
+        let more = more(&work, cluster);
+        let head = format!("schema = 1\n[cluster]\nname = \"{cluster}\"\ndomain = \"kloud.lan\"\n");
+        let etcd = format!("[etcd]\nversion = \"3.5.16\"\naccept-risk = \"3.5.16\"\n{etcd}");
+        work.file(&format!("{cluster}.toml"), format!("{head}{etcd}{NODES}{more}"));
+        work.keystore(cluster);
+    }
+    let mut command = work.kiln(["build", "--quiet", "--profile", "k8s.toml", "--profile", "events.toml"]);
+    run(with_store(&mut command));
+    work
+}
+
+fn rehearse(work: &Workshop, arguments: &[&str]) -> Command {
+    let mut command = work.kiln(["rehearse", "--quiet", "--allow-unverified"]);
+    command.args(arguments);
+    command
+}
+
+#[test]
+fn two_clusters_form_on_the_same_nodes() {
+    let _turn = turn::cluster();
+    let work = built(|_, _| String::new());
+    let (k8s, events) = ("out/fleet/k8s", "out/fleet/events");
+    let said = run(&mut rehearse(&work, &[events, "--json"]));
+    let one: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((&one["cluster"], &one["passed"]), (&"events".into(), &true.into()), "{said}");
+    let said = run(&mut rehearse(&work, &[k8s, events, "--json", "--junit", "report.xml"]));
+    let both: Value = serde_json::from_str(&said).unwrap();
+    let both = both.as_array().unwrap();
+    for (report, (cluster, port)) in both.iter().zip([("k8s", 2379), ("events", 2381)]) {
+        assert_eq!((&report["cluster"], &report["passed"]), (&cluster.into(), &true.into()), "{said}");
+        let endpoint = format!("https://10.240.16.10:{port}");
+        assert_eq!(report["members"][0]["endpoint"], endpoint, "{said}");
+    }
+    assert_eq!(both.len(), 2);
+    assert_ne!(both[0]["cluster_id"], both[1]["cluster_id"]);
+    let xml = std::fs::read_to_string(work.path().join("report.xml")).unwrap();
+    assert_eq!(xml.matches("<testsuite ").count(), 2, "{xml}");
+}
+
+#[test]
+fn a_path_that_two_clusters_bring_is_the_same_in_both() {
+    let _turn = turn::cluster();
+    let work = built(|work, cluster| {
+        work.file(&format!("{cluster}/etc/motd"), format!("of {cluster}\n"));
+        format!("[bundle]\noverlays = [\"{cluster}\"]\n")
+    });
+    let said = refused(&mut rehearse(&work, &["out/fleet/k8s", "out/fleet/events"]), 6);
+    assert!(said.contains("both k8s and events bring /etc/motd to cp-"), "{said}");
+    let said = refused(&mut rehearse(&work, &["out/fleet/k8s", "out/fleet/k8s"]), 6);
+    assert!(said.contains("two of the bundles are of the cluster k8s"), "{said}");
+}
