@@ -2,8 +2,7 @@
 //! JSON Schema.
 
 use super::types::{
-    Algorithm, Binaries, Certificates, Compression, ConfigStyle, Machine, Restart, Service, UnitSettings,
-    UrlHost,
+    Algorithm, Binaries, Certificates, Compression, ConfigStyle, Machine, Service, UnitSettings, UrlHost,
 };
 use crate::values::Arch;
 
@@ -192,7 +191,7 @@ pub static KEYS: &[Key] = &[
         "client-url",
         Choice(UrlHost::NAMES),
         Is("address"),
-        "host in the URL that clients get; `fqdn` needs `[cluster] domain`",
+        "host in the clients' URL; `fqdn` needs a domain",
     ),
     key(
         "[etcd]",
@@ -206,7 +205,7 @@ pub static KEYS: &[Key] = &[
         "initial-cluster",
         Choice(UrlHost::NAMES),
         Follows("`peer-url`"),
-        "hosts in `initial-cluster`; the members' IDs follow from it",
+        "hosts in that option; the members' IDs follow from it",
     ),
     key(
         "[etcd]",
@@ -220,7 +219,7 @@ pub static KEYS: &[Key] = &[
         "wal-dir",
         Text,
         Usual::None,
-        "directory of etcd's log apart from `data-dir`, in one of etcd's own: `/var/lib/etcd-wal/wal`",
+        "etcd's log, in a directory of etcd's own: `/var/lib/etcd-wal/wal`",
     ),
     key("[etcd]", "service", Table, Usual::None, "a table, `[etcd.service]`: settings of etcd's unit"),
     key("[etcd]", "accept-risk", Texts, Usual::None, "refused releases to build with anyway"),
@@ -234,9 +233,9 @@ pub static KEYS: &[Key] = &[
     key(
         "[etcd.service]",
         "restart",
-        Choice(Restart::NAMES),
+        Text,
         Is("always"),
-        "when systemd starts etcd again after it has ended",
+        "systemd's `Restart=`: `always`, `on-failure`, `no` and so on",
     ),
     key("[etcd.service]", "restart-sec", Text, Is("5s"), "time before that, as in `500ms`, `10s`, `1min`"),
     key(
@@ -252,7 +251,7 @@ pub static KEYS: &[Key] = &[
         "unit",
         Lines,
         Usual::None,
-        "a table: further lines for `[Unit]`, as in `Documentation = \"https://…\"`; a list for several",
+        "further lines for `[Unit]`: a string for each key, or a list",
     ),
     key("[etcd.service]", "service", Lines, Usual::None, "the same for `[Service]`, as in `Nice = \"-5\"`"),
     key("[etcd.service]", "install", Lines, Usual::None, "the same for `[Install]`"),
