@@ -22,6 +22,7 @@ mod owners;
 mod packed;
 mod process;
 mod publish;
+mod ready;
 #[cfg(feature = "oci")]
 mod registry;
 mod rehearse;
