@@ -248,6 +248,10 @@ fn check_names(sources: &[Source], profiles: &[Profile]) -> Result<()> {
             ));
         }
     }
+    // Consequences of the same would only hide it.
+    if twice.is_empty() {
+        twice = profile::clashes(profiles);
+    }
     match twice.is_empty() {
         true => Ok(()),
         false => Err(Failure::new(Exit::Profile, twice.join("\n       "))),

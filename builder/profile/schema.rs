@@ -166,6 +166,13 @@ static KEYS: &[Key] = &[
         "unit without `.service`; fills in `{{node}}`, `{{index}}`, `{{cluster}}`",
     ),
     key("[etcd]", "user", Text, Is("etcd"), "account that etcd runs as, made on the node"),
+    key(
+        "[etcd]",
+        "instance",
+        Text,
+        Is("etcd"),
+        "name of this cluster's part of its nodes, where they have several (\"Side by side\")",
+    ),
     key("[etcd]", "client-port", number(Service::PORTS), Is("2379"), "port for clients"),
     key("[etcd]", "peer-port", number(Service::PORTS), Is("2380"), "port for the other members"),
     key(

@@ -37,7 +37,7 @@ pub(crate) use quorum::Members;
 pub use setting::Setting;
 pub(crate) use shard::Shard;
 pub use time::{Epoch, Lifetime};
-pub(crate) use unit::{ServiceUser, UnitName};
+pub(crate) use unit::{InstanceName, ServiceUser, UnitName};
 pub(crate) use url::Url;
 
 /// The reason why a text is not a valid value. A sentence that does not quote the text.

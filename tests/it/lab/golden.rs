@@ -21,6 +21,7 @@ golden! {
     env_ipv6 "env-ipv6",
     flags_one_per_node "flags-one-per-node",
     ha3 "ha3",
+    instance "instance",
     login "login",
     network "network",
     overlay "overlay",
