@@ -46,7 +46,12 @@ pub fn read(
     let mut warnings = Vec::new();
     let mut marks = Marks::default();
     let alone = texts.alone();
-    let (documents, mut mistakes) = parse_all(&alone);
+    let (documents, mut mistakes, keys) = parse_all(&alone);
+    if !keys.is_empty() {
+        // Any other message could quote a part of one.
+        keys.iter().for_each(|key| texts.change(|text| values::hide(text, key.clone())));
+        return Err(Mistakes::new(texts, keys.into_iter().map(private_key).collect()));
+    }
     if let Some(document) = &documents {
         (secrets, digests) = (document.private_keys(), document.digests());
         let mut diagnostics = Diagnostics::new(&texts);
@@ -72,10 +77,18 @@ pub fn read(
     }
 }
 
-/// The documents merged into one, as far as they can be parsed: values in earlier ones take precedence.
-fn parse_all(alone: &[String]) -> (Option<syntax::Document<'_>>, Vec<Mistake>) {
+/// A private key that a profile contains.
+fn private_key(place: Span) -> Mistake {
+    Mistake::new(place, "this looks like a private key, and no value of a profile is one").help(
+        "keep it out of the profile, which is no secret; [machine] ssh-keys takes public keys, from files that end in .pub",
+    )
+}
+
+/// The documents merged into one, as far as they can be parsed: values in earlier ones take precedence. And the places
+/// of private keys in any of them.
+fn parse_all(alone: &[String]) -> (Option<syntax::Document<'_>>, Vec<Mistake>, Vec<Span>) {
     let mut all: Option<syntax::Document<'_>> = None;
-    let mut mistakes = Vec::new();
+    let (mut mistakes, mut keys) = (Vec::new(), Vec::new());
     let mut whole = true;
     for text in alone {
         let (document, mut wrong) = syntax::parse(text);
@@ -83,6 +96,7 @@ fn parse_all(alone: &[String]) -> (Option<syntax::Document<'_>>, Vec<Mistake>) {
             wrong = vec![foreign(first, private::is_yaml(text))];
         }
         mistakes.append(&mut wrong);
+        keys.extend(document.iter().flat_map(syntax::keys_in));
         match (&mut all, document) {
             (Some(all), Some(base)) => all.extend(base),
             (None, Some(document)) => all = Some(document),
@@ -90,7 +104,7 @@ fn parse_all(alone: &[String]) -> (Option<syntax::Document<'_>>, Vec<Mistake>) {
             (_, None) => whole = false,
         }
     }
-    (all.filter(|_| whole), mistakes)
+    (all.filter(|_| whole), mistakes, keys)
 }
 
 /// One mistake for a whole file that is not a profile: messages about broken syntax would quote it.

@@ -15,6 +15,7 @@ mod outputs;
 mod overlays;
 mod pki;
 mod places;
+mod private;
 mod published;
 mod seal;
 #[path = "../support/mod.rs"]
