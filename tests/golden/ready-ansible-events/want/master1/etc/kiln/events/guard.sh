@@ -21,7 +21,7 @@ done
 [ -z "$waited" ] || say "has the time: $(date -u '+%Y-%m-%d %H:%M') UTC"
 
 # What this account cannot read is not empty.
-locked() { refuse 74 "the account etcd cannot read $1; give it the data (chown -R etcd:etcd $data)"; }
+locked() { refuse 74 "the account etcd-events cannot read $1; give it the data (chown -R etcd-events:etcd-events $data)"; }
 for directory in "$data" "$data/member" "$data/member/wal"; do
     [ ! -e "$directory" ] || { [ -r "$directory" ] && [ -x "$directory" ]; } || locked "$directory"
 done
@@ -61,11 +61,11 @@ if [ -e "$record" ] || [ -L "$record" ]; then
         refuse 65 "$data has served another cluster (${was:-unknown}) than golden ($cluster), and its data is gone; restore the data and its bundle, or, to start a new member here, move $record elsewhere"
     refuse 66 "$data has served golden and its data is gone; restore it, or replace this member (README: A first boot happens once)"
 fi
-[ ! -e "/var/lib/kiln/served-$cluster" ] ||
+[ ! -e "/var/lib/kiln/events/served-$cluster" ] ||
     refuse 66 "master1 has served golden before and its data is gone from $data; restore it, or replace this member (README: A first boot happens once)"
 
 formed=false
-[ ! -e /run/kiln/formed ] || formed=true
+[ ! -e /run/kiln/events/formed ] || formed=true
 
 # An empty disk may found or join once. Whether it has before, every peer knows without a majority: a member's client
 # URLs are recorded when it first serves. Only HTTP/1.1 on the peer port tells, and etcd itself is the one program

@@ -2,7 +2,7 @@
 # Not a mount unit: that would wait 90 s for a disk on every machine that has none.
 set -u
 data=/var/lib/etcd-events
-disk=/dev/disk/by-id/virtio-kiln-master1
+disk=/dev/disk/by-id/virtio-kiln-events-a973337d
 refuse() {
     echo "kiln: master1 does not start etcd: $*"
     exit 74
@@ -10,7 +10,7 @@ refuse() {
 if command -v udevadm >/dev/null; then udevadm settle --exit-if-exists="$disk" --timeout=30; fi
 if [ ! -e "$disk" ]; then
     # Late or pulled out is not the same as never there: an empty directory would take its place.
-    [ ! -e /etc/kiln/has-data-disk ] || refuse "its data disk $disk is missing; attach it and start etcd again"
+    [ ! -e /etc/kiln/events/has-data-disk ] || refuse "its data disk $disk is missing; attach it and start etcd again"
     exit 0
 fi
 mkdir -p "$data" || refuse "the directory $data cannot be created"
@@ -89,6 +89,6 @@ if ! mount -t ext4 -o nodev,nosuid,noexec "$disk" "$data"; then
 fi
 # etcd warns of files that it does not know; fsck makes it again when it is wanted.
 rmdir "$data/lost+found" 2>/dev/null
-chown etcd:etcd "$data" && chmod 0700 "$data" || refuse "$data cannot be given to etcd"
+chown etcd-events:etcd-events "$data" && chmod 0700 "$data" || refuse "$data cannot be given to etcd-events"
 # Not `:`, which would end the shell here.
-true >/etc/kiln/has-data-disk || refuse "/etc/kiln cannot record that $disk is attached; free space there"
+true >/etc/kiln/events/has-data-disk || refuse "/etc/kiln/events cannot record that $disk is attached; free space there"

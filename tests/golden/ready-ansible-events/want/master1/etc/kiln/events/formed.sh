@@ -12,8 +12,8 @@ until systemctl is-active --quiet etcd-golden-1.service; do
 done
 # Root's own, so that whoever empties the data directory does not make this a first boot again. Where the system disk is
 # new at each boot, the record that etcd-golden-1.service leaves beside the data says it.
-served=/var/lib/kiln/served-7f39dc8a07a05de5
+served=/var/lib/kiln/events/served-7f39dc8a07a05de5
 if [ ! -e "$served" ]; then
-    mkdir -p /var/lib/kiln && true >"$served" && sync || say "cannot record in /var/lib/kiln that it has served golden"
+    mkdir -p /var/lib/kiln/events && true >"$served" && sync || say "cannot record in /var/lib/kiln/events that it has served golden"
 fi
 say "serves as a member of golden"
