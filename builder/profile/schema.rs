@@ -40,13 +40,6 @@ static KEYS: &[Key] = &[
     ),
     key(
         "[cluster]",
-        "adopted",
-        Bool,
-        Is("false"),
-        "formed without Kiln: its CA must be imported; needs `formed`",
-    ),
-    key(
-        "[cluster]",
         "allow-two-members",
         Bool,
         Is("false"),
@@ -182,13 +175,7 @@ static KEYS: &[Key] = &[
         Is("address"),
         "host in the URL for clients; `fqdn` needs `[cluster] domain`",
     ),
-    key(
-        "[etcd]",
-        "peer-url",
-        Choice(UrlHost::NAMES),
-        Is("address"),
-        "host in the URL for its peers",
-    ),
+    key("[etcd]", "peer-url", Choice(UrlHost::NAMES), Is("address"), "host in the URL for its peers"),
     key(
         "[etcd]",
         "initial-cluster",

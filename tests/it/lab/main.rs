@@ -18,6 +18,7 @@ mod foreign;
 mod golden;
 mod guard;
 mod guest;
+mod imported;
 mod owners;
 mod packed;
 mod process;
