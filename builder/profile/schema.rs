@@ -40,13 +40,6 @@ static KEYS: &[Key] = &[
     ),
     key(
         "[cluster]",
-        "adopted",
-        Bool,
-        Is("false"),
-        "formed without Kiln: its CA must be imported; needs `formed`",
-    ),
-    key(
-        "[cluster]",
         "allow-two-members",
         Bool,
         Is("false"),

@@ -19,6 +19,7 @@ mod foreign;
 mod golden;
 mod guard;
 mod guest;
+mod imported;
 mod owners;
 mod packed;
 mod process;
