@@ -54,9 +54,7 @@ pub fn read(
     mistakes.extend(apply(&mut documents, settings, &refused, &mut keys));
     mistakes.extend(refused.into_iter().flatten());
     if !keys.is_empty() {
-        // Any other message could quote a part of one.
-        keys.iter().for_each(|key| texts.change(|text| values::hide(text, key.clone())));
-        return Err(Mistakes::new(texts, keys.into_iter().map(private_key).collect()));
+        return Err(private_keys(texts, keys));
     }
     if let Some(document) = &documents {
         (secrets, digests) = (document.private_keys(), document.digests());
@@ -121,6 +119,12 @@ fn apply<'t>(
         mistakes.append(&mut wrong);
     }
     mistakes
+}
+
+/// All that is said of a profile with private keys: any other message could quote a part of one.
+fn private_keys(mut texts: Texts, keys: Vec<Span>) -> Mistakes {
+    keys.iter().for_each(|key| texts.change(|text| values::hide(text, key.clone())));
+    Mistakes::new(texts, keys.into_iter().map(private_key).collect())
 }
 
 /// A private key that a profile contains.
