@@ -1,6 +1,7 @@
 //! Release files into the artifact store and out of it.
 
 mod hostile;
+mod missing;
 mod packed;
 
 use std::fs;
