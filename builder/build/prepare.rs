@@ -70,6 +70,10 @@ impl Prepared {
                 Remark::Warning(text) => (session.tell)(Note::Warning(text)),
             }
         }
+        if !keystore_is_new && !keystore.is_unsaved() {
+            // Other runs may use it meanwhile: it is only read.
+            keystore.release();
+        }
         look_at_replaced(out, &plan, keystore_is_new.then_some(&keystore_path), session)?;
         if plan.cluster.formed {
             let name = &plan.cluster.name;
@@ -179,7 +183,7 @@ fn look_at_replaced(out: &Path, plan: &Plan, new: Option<&PathBuf>, session: &Se
         )));
     }
     if old.id != now.id && old.token != now.token {
-        (session.tell)(Note::announcement(format_args!(
+        (session.tell)(Note::warning(format_args!(
             "{shown} is the bundle of another cluster, {other}; it is replaced by {} ({})",
             now.name, now.id
         )));

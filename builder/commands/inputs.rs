@@ -201,7 +201,7 @@ pub fn profiles(sources: &[Source], store: &Store, out: &Output) -> Result<(Vec<
                 profiles.push(profile);
             }
             Err(mut wrong) => {
-                overlays::add_findings(&mut wrong)?;
+                overlays::add_findings(&mut wrong, store)?;
                 mistakes.push(wrong.looked_in(&directory));
             }
         }
@@ -273,7 +273,7 @@ pub fn profile(name: &str, settings: &cli::Settings, store: &Store, out: &Output
             Ok(profile)
         }
         Err(mut mistakes) => {
-            overlays::add_findings(&mut mistakes)?;
+            overlays::add_findings(&mut mistakes, store)?;
             Err(mistakes.looked_in(&looked_in(store)).into_failure(colour()))
         }
     }
@@ -303,7 +303,8 @@ pub fn given(path: &Path, limit: u64) -> Result<Vec<u8>> {
 pub fn refuse_missing(path: &Path) -> Result<()> {
     let refuse = |what: &str| Err(Failure::new(Exit::Usage, format!("{what} {}", path.display())));
     match disk::look(&disk::resolved(path))?.map(|found| found.kind) {
-        None => refuse("there is no file"),
+        // A link that is left after all links were followed leads nowhere.
+        None | Some(Kind::Link) => refuse("there is no file"),
         Some(Kind::Directory) => refuse("a file is needed, not the directory"),
         Some(_) => Ok(()),
     }
