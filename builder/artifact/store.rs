@@ -82,6 +82,7 @@ impl Store {
         if drafts.is_empty() {
             return Ok(Vec::new());
         }
+        self.refuse_foreign()?;
         // Checked before the directory is made, and again under the lock.
         self.outcomes(&drafts, accept)?;
         for directory in [self.blobs(), self.records()] {
@@ -91,6 +92,12 @@ impl Store {
         let outcomes = self.outcomes(&drafts, accept)?;
         self.remove_remains()?;
         drafts.into_iter().zip(outcomes).map(|(draft, outcome)| self.write(draft, outcome)).collect()
+    }
+
+    /// # Errors
+    /// `Exit::Unsafe` when something other than an artifact store is at the path, or around it.
+    pub fn refuse_foreign(&self) -> Result<()> {
+        disk::refuse_foreign(&self.directory, disk::STORE, "name another directory with --artifacts")
     }
 
     fn outcomes(&self, drafts: &[Draft], accept: &Accept<'_>) -> Result<Vec<Outcome>> {

@@ -23,6 +23,9 @@ pub fn files(
     bases: &Bases,
     digest: impl Fn(&Path) -> Result<Digest>,
 ) -> Result<Option<BootFiles>> {
+    if !profile.etcd.service.instance.owns_host() {
+        return refuse(profile, given).map(|()| None);
+    }
     let Some(base) = base(profile, given, bases)? else { return Ok(None) };
     let file = |path: &Path| -> Result<Arc<DiskFile>> {
         let size = Input::open(path)?.size();
@@ -100,6 +103,24 @@ fn base(profile: &Profile, given: Option<&Path>, bases: &Bases) -> Result<Option
         )
     })?;
     Ok(Some(base))
+}
+
+/// A cluster on machines that another one sets up has no boot files; a base system of its profile is for nothing.
+///
+/// # Errors
+/// `Exit::Usage` when the command line names a base system.
+fn refuse(profile: &Profile, given: Option<&Path>) -> Result<()> {
+    match given {
+        None => Ok(()),
+        Some(_) => Err(Failure::new(
+            Exit::Usage,
+            format!(
+                "--base is for boot files, and {} has none: it is the instance {} on machines that another cluster sets up; \
+                 omit --base",
+                profile.name, profile.etcd.service.instance
+            ),
+        )),
+    }
 }
 
 /// Whether it is the base system of `ci/base` for machines that start from a disk.

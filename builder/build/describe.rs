@@ -108,6 +108,7 @@ pub fn bundle(prepared: &Prepared) -> Result<Manifest> {
             token: plan.cluster.token.clone(),
             id: plan.cluster.id,
             formed: plan.cluster.formed,
+            instance: plan.instance.name.clone(),
         },
         etcd: manifest::Etcd {
             version: plan.release,

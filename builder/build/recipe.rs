@@ -81,7 +81,9 @@ pub fn build(
         trust: Once::default(),
     };
     let layer = recipe.layer()?;
-    recipe.sink.text(NETWORK, libvirt::network(plan)?)?;
+    if plan.instance.name.owns_host() {
+        recipe.sink.text(NETWORK, libvirt::network(plan)?)?;
+    }
     recipe.sink.directory("nodes", Mode::DIRECTORY)?;
     let (nodes, clients) = thread::scope(|scope| {
         let clients = parallel::beside(scope, || recipe.clients());
@@ -206,7 +208,11 @@ impl Recipe<'_> {
             boot: self.prepared.boot.as_ref().as_ref(),
         };
         carrier::node_files(&parts, &files)?;
-        put(DOMAIN, Mode::FILE, &own(libvirt::domain(self.plan, node)?))?;
+        let mut others = vec![NODE_ARCHIVE, LISTING];
+        if self.plan.instance.name.owns_host() {
+            put(DOMAIN, Mode::FILE, &own(libvirt::domain(self.plan, node)?))?;
+            others.push(DOMAIN);
+        }
         put(LISTING, Mode::FILE, &own(tree.listing()))?;
         let mut certificates = Vec::new();
         for (spec, leaf) in node.certificates.iter().zip(&leaves) {
@@ -217,7 +223,7 @@ impl Recipe<'_> {
             }
         }
         let mut names = files.names();
-        names.extend([NODE_ARCHIVE, DOMAIN, LISTING].map(str::to_owned));
+        names.extend(others.into_iter().map(str::to_owned));
         Ok(BuiltNode { node: describe::node(node, names)?, certificates })
     }
 

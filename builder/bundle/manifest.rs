@@ -17,8 +17,8 @@ use crate::etcd::ids::{ClusterId, MemberId};
 use crate::failure::{Failure, Result};
 use crate::profile;
 use crate::values::{
-    self, AltName, Arch, BaseSystem, Carrier, ClusterName, Digest, Epoch, FileName, GuestPath, Line, Mac,
-    Mode, NodeName, Serial, Token, Url, host_address,
+    self, AltName, Arch, BaseSystem, Carrier, ClusterName, Digest, Epoch, FileName, GuestPath, InstanceName,
+    Line, Mac, Mode, NodeName, Serial, Token, Url, host_address,
 };
 
 pub(crate) use crate::artifact::{EtcdProgram, Trust};
@@ -75,6 +75,9 @@ pub struct Cluster {
     /// a new one. Absent in bundles of early versions of Kiln 0.1, whose nodes were not told.
     #[serde(default)]
     pub formed: bool,
+    /// Its part of its nodes; absent for the one that sets them up.
+    #[serde(skip_serializing_if = "InstanceName::owns_host", default)]
+    pub instance: InstanceName,
 }
 
 /// The release of etcd that the members run.

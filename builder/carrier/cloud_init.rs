@@ -19,6 +19,7 @@ const FACTS: CarrierFacts = CarrierFacts {
     about: "a disk that cloud-init reads",
     start: Start::Disk { base: "cloud", firmware: None },
     makes_accounts: true,
+    sets_up_host: true,
     has_read_only_usr: false,
     files: &[
         CarrierFile::new(At::Node, &[USER_DATA], Mode::FILE),

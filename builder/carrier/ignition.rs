@@ -26,6 +26,7 @@ const FACTS: CarrierFacts = CarrierFacts {
         firmware: Some(Firmware { key: "opt/com.coreos/config", file: CONFIG, serial: "ignition" }),
     },
     makes_accounts: true,
+    sets_up_host: true,
     has_read_only_usr: true,
     files: &[CarrierFile::new(At::Node, &[CONFIG], Mode::FILE), seed::SEED, seed::LAYER],
 };

@@ -18,6 +18,7 @@ const FACTS: CarrierFacts = CarrierFacts {
     about: "a segment that Linux unpacks after the initramfs of a base system",
     start: Start::Ram { base: "live" },
     makes_accounts: false,
+    sets_up_host: false,
     has_read_only_usr: false,
     files: &[
         CarrierFile::new(At::Node, &["overlay.cpio.gz", "overlay.cpio.zst"], Mode::SECRET).archive(),

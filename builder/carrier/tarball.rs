@@ -8,6 +8,7 @@ const FACTS: CarrierFacts = CarrierFacts {
     about: "an archive to unpack over a running system",
     start: Start::ByHand,
     makes_accounts: false,
+    sets_up_host: false,
     has_read_only_usr: false,
     files: &[],
 };

@@ -6,6 +6,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::output::{Output, colour};
 use super::overlays;
+use super::places::KEYSTORES;
 use crate::artifact::Store;
 use crate::base::Bases;
 use crate::build::{self, Options};
@@ -248,6 +249,10 @@ fn check_names(sources: &[Source], profiles: &[Profile]) -> Result<()> {
             ));
         }
     }
+    // Consequences of the same would only hide it.
+    if twice.is_empty() {
+        twice = profile::clashes(profiles);
+    }
     match twice.is_empty() {
         true => Ok(()),
         false => Err(Failure::new(Exit::Profile, twice.join("\n       "))),
@@ -276,12 +281,12 @@ pub fn profile(name: &str, settings: &cli::Settings, store: &Store, out: &Output
 
 /// The directory of the keystores of several clusters.
 pub fn keystores(given: &cli::Keys) -> PathBuf {
-    given.keystore.clone().unwrap_or_else(|| PathBuf::from("keystore"))
+    given.keystore.clone().unwrap_or_else(|| PathBuf::from(KEYSTORES))
 }
 
 /// The default location of a cluster's keystore.
 pub fn keystore_path(given: Option<&PathBuf>, cluster: &ClusterName) -> PathBuf {
-    given.cloned().unwrap_or_else(|| Path::new("keystore").join(cluster.as_str()))
+    given.cloned().unwrap_or_else(|| Path::new(KEYSTORES).join(cluster.as_str()))
 }
 
 /// Reads a file with a key or a certificate that the command line names.

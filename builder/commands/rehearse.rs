@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::junit;
 use super::output::Output;
 use super::programs;
 use super::verify::{conclude, options};
@@ -17,6 +18,7 @@ pub fn run(args: &cli::Rehearse, out: &Output) -> Result<()> {
     }
     // clap requires a bundle unless --inside is given.
     let Some(path) = &args.bundle else { return Ok(()) };
+    junit::check(args.junit.as_deref())?;
     let bundle = Bundle::open(path)?;
     bundle.check_bytes()?;
     let unknown = programs::check(&bundle, &[EtcdProgram::Etcd, EtcdProgram::Etcdctl], &args.trust)?;

@@ -36,6 +36,7 @@ pub fn run(args: &cli::Up, out: &Output) -> Result<()> {
 }
 
 fn start(args: &cli::Up, bundle: &Bundle, there: Option<&State>, out: &Output) -> Result<()> {
+    refuse_second(bundle)?;
     bundle.check_bytes()?;
     // Defaults to the driver and carrier of the first start; a different choice is refused later.
     let there = there.map(|state| &state.record);
@@ -82,6 +83,23 @@ fn start(args: &cli::Up, bundle: &Bundle, there: Option<&State>, out: &Output) -
         format!("after {} s, some members do not serve", args.deadline)
     };
     conclude(&status, &heading)
+}
+
+/// # Errors
+/// `Exit::Usage` for a cluster that brings no network of its own: its machines are those of another bundle.
+fn refuse_second(bundle: &Bundle) -> Result<()> {
+    let cluster = &bundle.manifest.cluster;
+    match cluster.instance.owns_host() {
+        true => Ok(()),
+        false => Err(Failure::new(
+            Exit::Usage,
+            format!(
+                "the cluster {} is the instance {} on machines that another cluster sets up, so it cannot boot by itself; start \
+                 the bundle of the other one, and unpack this one's nodes/NODE/overlay.tar.gz there",
+                cluster.name, cluster.instance
+            ),
+        )),
+    }
 }
 
 /// `3 members`, or `2 of 3 members` when only some are counted.

@@ -3,11 +3,14 @@
 use serde::Serialize;
 
 use crate::profile::{Profile, Restart, UnitSettings};
-use crate::values::{GuestPath, ServiceUser};
+use crate::values::{GuestPath, InstanceName, ServiceUser};
 
 /// A member's own account, directories and ports. Its unit is that of its node.
 #[derive(Clone, Debug, Serialize)]
 pub struct Instance {
+    /// Names Kiln's own files on the node.
+    #[serde(skip_serializing_if = "InstanceName::owns_host")]
+    pub name: InstanceName,
     /// The account that etcd runs as.
     pub user: ServiceUser,
     /// The directory of its configuration in the guest: `etc/etcd`.
@@ -44,6 +47,7 @@ impl Instance {
         let UnitSettings { restart, restart_sec, limit_nofile, description, unit, service: lines, install } =
             service.unit.clone();
         Self {
+            name: service.instance.clone(),
             user: service.user.clone(),
             config_directory: service.config_dir.clone(),
             wal_directory: service.wal_dir.clone(),

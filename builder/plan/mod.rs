@@ -190,7 +190,7 @@ fn node(
         settings: settings::of_node(node, certificates, around),
         certificates: certificates.to_vec(),
         links,
-        disk_serial: disk_serial(node.name.as_str()),
+        disk_serial: disk_serial(&around.instance.name, node.name.as_str()),
         name: node.name.clone(),
         fqdn,
         address: node.address,

@@ -103,6 +103,11 @@ impl View<'_> {
         {
             view.insert("hosts".into(), json!(plan.hosts));
         }
+        if let Value::Object(view) = &mut view
+            && !plan.instance.name.owns_host()
+        {
+            view.insert("instance".into(), json!(plan.instance.name));
+        }
         if let (Some(login), Value::Object(view)) = (&plan.machine.login, &mut view) {
             view.insert("login".into(), json!({ "user": login.user, "keys": login.keys }));
         }
@@ -218,6 +223,10 @@ impl fmt::Display for View<'_> {
         let Plan { cluster, release, arch, network, nodes, pki, .. } = self.plan;
         writeln!(f, "cluster {}", cluster.name)?;
         writeln!(f, "  etcd       {release} {arch}")?;
+        let instance = &self.plan.instance.name;
+        if !instance.owns_host() {
+            writeln!(f, "  instance   {instance}, on nodes that another cluster sets up")?;
+        }
         writeln!(f, "  token      {}", self.identity(cluster.token.to_string()))?;
         writeln!(f, "  cluster ID {}", self.identity(cluster.id.to_string()))?;
         if cluster.formed {

@@ -54,6 +54,8 @@ pub(super) struct Marks {
     pub replace: Vec<(GuestPath, Span)>,
     pub data_dir: Option<Span>,
     pub options: Vec<(String, Span)>,
+    /// Of keys that two clusters on the same nodes must not have the same.
+    pub keys: Vec<(&'static str, Span)>,
 }
 
 impl Marks {

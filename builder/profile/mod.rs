@@ -1,10 +1,12 @@
 //! TOML text -> `Profile`: checked, with the place of every mistake.
 
+mod clashes;
 mod diagnostics;
 mod directories;
 mod embedded;
 mod finding;
 mod hosts;
+mod instance;
 mod key;
 mod members;
 mod mistake;
@@ -36,6 +38,7 @@ mod unit_lines;
 mod whole;
 mod written;
 
+pub(crate) use clashes::clashes;
 pub use embedded::{embedded, names};
 pub(crate) use finding::{About, Finding};
 pub(crate) use mistakes::{Mistakes, failure_of_all};

@@ -13,11 +13,12 @@ use super::rules::Around;
 use super::source::Source;
 use super::{
     Binaries, Bundle, Client, Cluster, Compression, ConfigStyle, EXTENDS, Etcd, Login, Machine, Pki, Profile,
-    SCHEMA, Span, Written, directories, network, nodes, options, pki, programs, release, service,
+    SCHEMA, Span, Written, directories, instance, network, nodes, options, pki, programs, release, service,
 };
 use crate::etcd::Release;
 use crate::values::{
-    Arch, BaseSystem, Carrier, ClusterName, Digest, GuestPath, HostName, Invalid, LoginName, SshKey,
+    Arch, BaseSystem, Carrier, ClusterName, Digest, GuestPath, HostName, InstanceName, Invalid, LoginName,
+    SshKey,
 };
 
 /// `None` when a mistake leaves no usable profile; the diagnostics then contain every mistake. They may also contain
@@ -40,10 +41,17 @@ pub(super) fn profile(
     let network = network::network(diagnostics, &table);
     table.finish(diagnostics);
     let (nodes, hosts) = nodes(diagnostics, &top, network.as_ref(), cluster.as_ref(), two_allowed);
-    let (clients, pki) = certificates(diagnostics, &top, &nodes, cluster.as_ref());
     let table = top.table(diagnostics, "etcd", "[etcd]");
-    let mut etcd =
-        etcd(diagnostics, &table, cluster.as_ref(), &nodes, network.as_ref(), available, pki.as_ref());
+    let instance = instance::read(diagnostics, &table);
+    let (clients, pki) = certificates(diagnostics, &top, &nodes, cluster.as_ref(), &instance);
+    let near = Near {
+        instance: &instance,
+        cluster: cluster.as_ref(),
+        nodes: &nodes,
+        network: network.as_ref(),
+        pki: pki.as_ref(),
+    };
+    let mut etcd = etcd(diagnostics, &table, &near, available);
     let names_bin_dir = table.has("bin-dir");
     table.finish(diagnostics);
     let table = top.table(diagnostics, "machine", "[machine]");
@@ -51,7 +59,7 @@ pub(super) fn profile(
     let login_place = table.place("login-user");
     table.finish(diagnostics);
     let table = top.table(diagnostics, "bundle", "[bundle]");
-    let bundle = bundle(diagnostics, &table, carriers);
+    let bundle = bundle(diagnostics, &table, carriers, &instance);
     table.finish(diagnostics);
     if let Some(etcd) = etcd.as_mut().filter(|_| !names_bin_dir) {
         etcd.bin_dir = programs::usual(&bundle.carriers)?;
@@ -98,11 +106,13 @@ fn certificates(
     top: &Section,
     nodes: &nodes::Nodes,
     cluster: Option<&Cluster>,
+    instance: &InstanceName,
 ) -> (Vec<Client>, Option<(Pki, Option<Span>)>) {
     let tables = top.tables(diagnostics, "client", "[[client]]");
     let clients = pki::clients(diagnostics, tables);
     let table = top.table(diagnostics, "pki", "[pki]");
-    let pki = pki::pki(diagnostics, &table);
+    let pki = pki::pki(diagnostics, &table, instance);
+    instance::mark(diagnostics, &table, &["directory"]);
     if let (Some((pki, _)), Some(cluster)) = (&pki, cluster) {
         let place = table.span.clone();
         pki::check(diagnostics, &pki::Around { pki, nodes, clients: &clients, cluster, place });
@@ -160,34 +170,43 @@ fn cluster(diagnostics: &mut Diagnostics, table: &Section) -> (Option<Cluster>, 
     let name = table.value(diagnostics, "name");
     let domain = table.value(diagnostics, "domain").map(Spanned::into_inner);
     let token = table.value(diagnostics, "token").map(Spanned::into_inner);
+    instance::mark(diagnostics, table, &["token"]);
     let formed = table.bool(diagnostics, "formed").is_some_and(|formed| *formed.get_ref());
     let two = table.bool(diagnostics, "allow-two-members").filter(|two| *two.get_ref());
     let cluster = name.map(|name| Cluster { name: name.into_inner(), domain, token, formed });
     (cluster, two.map(|two| two.span()))
 }
 
+/// The parts of the profile that `[etcd]` refers to. `None` for a part that could not be read.
+struct Near<'a> {
+    instance: &'a InstanceName,
+    cluster: Option<&'a Cluster>,
+    nodes: &'a nodes::Nodes,
+    network: Option<&'a network::Placed>,
+    pki: Option<&'a (Pki, Option<Span>)>,
+}
+
 fn etcd(
     diagnostics: &mut Diagnostics,
     table: &Section,
-    cluster: Option<&Cluster>,
-    nodes: &nodes::Nodes,
-    network: Option<&network::Placed>,
+    near: &Near<'_>,
     available: &[(Release, Arch)],
-    pki: Option<&(Pki, Option<Span>)>,
 ) -> Option<Etcd> {
+    let &Near { instance, cluster, nodes, network, pki } = near;
     let arch = table.value::<Arch>(diagnostics, "arch").map_or(Arch::Amd64, Spanned::into_inner);
     let chosen = release::choose(diagnostics, table, arch, available);
     let sha256 = table.values(diagnostics, "sha256", |text| text.parse::<Digest>()).unwrap_or_default();
     let config_style = table
         .value_with(diagnostics, "config-style", config_style)
         .map_or(ConfigStyle::File, Spanned::into_inner);
-    let data_dir = data_dir(diagnostics, table, pki);
+    let data_dir = data_dir(diagnostics, table, pki, instance);
     let bin_dir = programs::bin_dir(diagnostics, table, data_dir.as_ref());
     let accepted = table.values(diagnostics, "accept-risk", |text| text.parse()).unwrap_or_default();
     if let Some(chosen) = &chosen {
         release::judge(diagnostics, chosen, nodes.count, &accepted);
     }
     let beside = service::Beside {
+        instance,
         cluster,
         nodes: &nodes.list,
         pki: pki.map(|(pki, _)| pki),
@@ -233,12 +252,13 @@ fn data_dir(
     diagnostics: &mut Diagnostics,
     table: &Section,
     pki: Option<&(Pki, Option<Span>)>,
+    instance: &InstanceName,
 ) -> Option<GuestPath> {
     let given = table.value_with(diagnostics, "data-dir", directories::data);
     let (path, span) = match given {
         Some(given) => (given.get_ref().clone(), Some(given.span())),
         None if table.has("data-dir") => return None,
-        None => ("var/lib/etcd".parse().ok()?, None),
+        None => (format!("var/lib/etcd{}", instance.suffix()).parse().ok()?, None),
     };
     diagnostics.marks.data_dir = span.clone();
     let (pki, keys_span) = pki?;
@@ -319,14 +339,20 @@ fn names(carriers: &[Carrier]) -> Vec<&'static str> {
     carriers.iter().map(|carrier| carrier.name).collect()
 }
 
-fn bundle(diagnostics: &mut Diagnostics, table: &Section, carriers: &[Carrier]) -> Bundle {
+fn bundle(
+    diagnostics: &mut Diagnostics,
+    table: &Section,
+    carriers: &[Carrier],
+    instance: &InstanceName,
+) -> Bundle {
     let choices: Vec<_> = carriers.iter().map(|carrier| (carrier.name, *carrier)).collect();
     let carriers = match table.values(diagnostics, "carriers", |text| choose(text, &choices)) {
         Some(chosen) => {
+            instance::check_carriers(diagnostics, instance, &chosen, carriers);
             let is_chosen = |carrier: &&Carrier| chosen.iter().any(|one| one.get_ref() == *carrier);
             carriers.iter().filter(is_chosen).copied().collect()
         }
-        None => carriers.to_vec(),
+        None => carriers.iter().filter(|carrier| instance::takes(instance, **carrier)).copied().collect(),
     };
     if table.is_empty_list("carriers") {
         let known: Vec<_> = choices.iter().map(|(name, _)| *name).collect();

@@ -10,10 +10,11 @@ use super::types::Service;
 use super::unit_lines;
 use super::{Cluster, Node, Pki, UrlHost};
 use crate::etcd::{CLIENT_PORT, PEER_PORT};
-use crate::values::{GuestPath, Invalid, ServiceUser, UnitName};
+use crate::values::{GuestPath, InstanceName, Invalid, ServiceUser, UnitName};
 
 /// The parts of the profile that these settings refer to. `None` for a part that could not be read.
 pub(super) struct Beside<'a> {
+    pub instance: &'a InstanceName,
     pub cluster: Option<&'a Cluster>,
     pub nodes: &'a [Node],
     pub pki: Option<&'a Pki>,
@@ -28,14 +29,16 @@ pub(super) fn service(diagnostics: &mut Diagnostics, table: &Section, beside: &B
     let client_url = host(diagnostics, "client-url").unwrap_or(UrlHost::Address);
     let peer_url = host(diagnostics, "peer-url").unwrap_or(UrlHost::Address);
     let initial_cluster = host(diagnostics, "initial-cluster").unwrap_or(peer_url);
-    let config_dir = config_dir(diagnostics, table, beside.pki);
+    let config_dir = config_dir(diagnostics, table, beside);
     let wal_dir = wal_dir(diagnostics, table, beside);
     let below = table.table(diagnostics, "service", "[etcd.service]");
     let unit = unit_lines::read(diagnostics, &below);
     below.finish(diagnostics);
+    let instance = beside.instance;
     Some(Service {
+        instance: instance.clone(),
         units,
-        user: user.or_else(|| "etcd".parse().ok())?,
+        user: user.or_else(|| format!("etcd{}", instance.suffix()).parse().ok())?,
         client_port: client_port.unwrap_or(CLIENT_PORT),
         peer_port: peer_port.unwrap_or(PEER_PORT),
         metrics_port,
@@ -51,7 +54,8 @@ pub(super) fn service(diagnostics: &mut Diagnostics, table: &Section, beside: &B
 /// The unit of each node: the pattern is filled in here, so that all of them are checked.
 fn units(diagnostics: &mut Diagnostics, table: &Section, beside: &Beside) -> Vec<UnitName> {
     let pattern = table.text(diagnostics, "unit");
-    let text = pattern.as_ref().map_or("etcd", |pattern| pattern.get_ref());
+    let usual = format!("etcd{}", beside.instance.suffix());
+    let text = pattern.as_ref().map_or(usual.as_str(), |pattern| pattern.get_ref());
     let cluster = beside.cluster.map_or("x", |cluster| cluster.name.as_str());
     let mut units = Vec::new();
     for (at, node) in beside.nodes.iter().enumerate() {
@@ -108,17 +112,20 @@ fn host(
     Some(host)
 }
 
-fn config_dir(diagnostics: &mut Diagnostics, table: &Section, pki: Option<&Pki>) -> Option<GuestPath> {
-    let Some(given) = table.value_with(diagnostics, "config-dir", directories::config) else {
-        return if table.has("config-dir") { None } else { "etc/etcd".parse().ok() };
+fn config_dir(diagnostics: &mut Diagnostics, table: &Section, beside: &Beside) -> Option<GuestPath> {
+    let given = table.value_with(diagnostics, "config-dir", directories::config);
+    let (path, place) = match given {
+        Some(given) => (given.get_ref().clone(), Some(given.span())),
+        None if table.has("config-dir") => return None,
+        None => (format!("etc/etcd{}", beside.instance.suffix()).parse().ok()?, table.place("instance")),
     };
     let within =
-        |file: &&&str| pki.is_some_and(|pki| pki.directory.is_within(&format!("{}/{file}", given.get_ref())));
+        |file: &&&str| beside.pki.is_some_and(|pki| pki.directory.is_within(&format!("{path}/{file}")));
     if let Some(file) = directories::CONFIG_FILES.iter().find(within) {
         let reason = format!("{file} in [etcd] config-dir is a file, and [pki] directory is at its path");
-        diagnostics.mistake(Mistake::new(given.span(), reason).help("move one of the two"));
+        diagnostics.mistake(Mistake::new(place, reason).help("move one of the two"));
     }
-    Some(given.into_inner())
+    Some(path)
 }
 
 fn wal_dir(diagnostics: &mut Diagnostics, table: &Section, beside: &Beside) -> Option<GuestPath> {

@@ -8,8 +8,9 @@ use serde::Serialize;
 
 use crate::etcd::{Release, Value, judge, keys};
 use crate::values::{
-    self, Arch, BaseSystem, Carrier, ClusterName, Domain, GuestPath, HostName, Invalid, LoginName, Mac,
-    NodeName, ServerName, ServiceUser, SshKey, Token, UnitName, deserialize_parsed, serialize_displayed,
+    self, Arch, BaseSystem, Carrier, ClusterName, Domain, GuestPath, HostName, InstanceName, Invalid,
+    LoginName, Mac, NodeName, ServerName, ServiceUser, SshKey, Token, UnitName, deserialize_parsed,
+    serialize_displayed,
 };
 
 /// `[cluster]`.
@@ -96,6 +97,8 @@ pub enum ConfigStyle {
 /// How etcd runs on the nodes.
 #[derive(Clone, Debug)]
 pub struct Service {
+    /// Names Kiln's own part of the nodes.
+    pub instance: InstanceName,
     /// The unit of each node, in the order of the nodes.
     pub units: Vec<UnitName>,
     /// The account that etcd runs as.

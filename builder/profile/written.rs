@@ -9,3 +9,16 @@ pub struct Written {
     pub(super) texts: Texts,
     pub(super) marks: Marks,
 }
+
+impl Written {
+    /// `FILE:LINE` of the first of these keys that the profile has; the file alone where it has none of them.
+    pub(super) fn place(&self, keys: &[&str]) -> String {
+        let marked = |key: &&str| self.marks.keys.iter().find(|(marked, _)| marked == key);
+        let Some((_, span)) = keys.iter().find_map(marked) else { return self.texts.name().to_owned() };
+        let (path, line, _) = self.texts.position(span.start);
+        match self.texts.file(span.start).is_some_and(|file| file.is_setting) {
+            true => path.to_owned(),
+            false => format!("{path}:{line}"),
+        }
+    }
+}

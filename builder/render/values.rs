@@ -77,6 +77,10 @@ fn of_members(renderer: &Renderer<'_>, node: &Node) -> Value {
 fn of_unit(plan: &Plan, node: &Node) -> Value {
     let instance = &plan.instance;
     json!({
+        "instance": instance.name,
+        "owns_host": instance.name.owns_host(),
+        "suffix": instance.name.suffix(),
+        "kiln": instance.name.directory(),
         "unit": node.unit,
         "user": instance.user,
         "data_dir": plan.data_dir.absolute(),

@@ -15,6 +15,8 @@ pub struct CarrierFacts {
     pub start: Start,
     /// Whether the program that reads its files creates the profile's account.
     pub makes_accounts: bool,
+    /// It sets up the machine itself: its name, network and accounts.
+    pub sets_up_host: bool,
     /// Whether systems that are set up only by it have a read-only /usr, so that programs are in /opt/bin.
     pub has_read_only_usr: bool,
     /// Its files in a bundle, besides those that every bundle has.
@@ -166,7 +168,8 @@ impl serde::Serialize for Carrier {
 pub fn examples() -> Vec<Carrier> {
     const fn example(name: &'static str, makes_accounts: bool, has_read_only_usr: bool) -> CarrierFacts {
         let start = Start::ByHand;
-        CarrierFacts { name, about: "", start, makes_accounts, has_read_only_usr, files: &[] }
+        let sets_up_host = makes_accounts;
+        CarrierFacts { name, about: "", start, makes_accounts, sets_up_host, has_read_only_usr, files: &[] }
     }
     static TAR: CarrierFacts = example("tar", false, false);
     static CLOUD_INIT: CarrierFacts = example("cloud-init", true, false);

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Digest, Invalid, deserialize_parsed, invalid, serialize_displayed};
+use super::{Digest, InstanceName, Invalid, deserialize_parsed, invalid, serialize_displayed};
 
 deserialize_parsed!(Arch, Mac, Mode);
 serialize_displayed!(Arch, Mac, Mode);
@@ -183,8 +183,16 @@ impl fmt::Debug for Mac {
 
 /// The serial by which a node finds its data disk. virtio-blk allows 20 bytes (VIRTIO_BLK_ID_BYTES in
 /// linux/virtio_blk.h); nodes' names are ASCII.
-pub fn disk_serial(node: &str) -> String {
-    format!("kiln-{node}").chars().take(20).collect()
+///
+/// Another instance than the first has its own disk, whose serial no node's name is a part of: cut off at 20 bytes, two
+/// of them could be the same.
+pub fn disk_serial(instance: &InstanceName, node: &str) -> String {
+    if instance.owns_host() {
+        return format!("kiln-{node}").chars().take(20).collect();
+    }
+    let digest = Digest::of(format!("kiln disk {instance}/{node}").as_bytes()).to_string();
+    let name: String = instance.as_str().chars().take(6).collect();
+    format!("kiln-{name}-{}", &digest[..8])
 }
 
 #[cfg(test)]
@@ -193,8 +201,12 @@ mod tests {
 
     #[test]
     fn serials_fit_a_virtio_disk() {
-        assert_eq!(disk_serial("cp-a"), "kiln-cp-a");
-        assert_eq!(disk_serial("control-plane-number-12"), "kiln-control-plane-n");
+        let first = InstanceName::default();
+        assert_eq!(disk_serial(&first, "cp-a"), "kiln-cp-a");
+        assert_eq!(disk_serial(&first, "control-plane-number-12"), "kiln-control-plane-n");
+        let events = "events".parse().unwrap();
+        let [one, other] = ["cp-a", "cp-b"].map(|node| disk_serial(&events, node));
+        assert!(one.starts_with("kiln-events-") && one.len() == 20 && one != other, "{one} {other}");
     }
 
     #[test]

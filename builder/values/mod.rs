@@ -8,6 +8,7 @@ mod login;
 mod machine;
 mod parsed;
 mod printable;
+mod private;
 mod quorum;
 mod setting;
 mod shard;
@@ -33,11 +34,12 @@ pub(crate) use parsed::{as_text, list, map, number, parsed, set};
 pub(crate) use parsed::{deserialize_parsed, serialize_displayed};
 pub(crate) use printable::{counted, printable};
 pub use printable::{printable_lines, steers};
+pub(crate) use private::{holds_private_key, is_private_key};
 pub(crate) use quorum::Members;
 pub use setting::Setting;
 pub(crate) use shard::Shard;
 pub use time::{Epoch, Lifetime};
-pub(crate) use unit::{ServiceUser, UnitName};
+pub(crate) use unit::{InstanceName, ServiceUser, UnitName};
 pub(crate) use url::Url;
 
 /// The reason why a text is not a valid value. A sentence that does not quote the text.

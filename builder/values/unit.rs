@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Serialize, Serializer};
 
 use super::login::check_account;
-use super::{Invalid, invalid, serialize_displayed, shown};
+use super::{Invalid, check_label, deserialize_parsed, invalid, serialize_displayed, shown};
 
 /// The longest name, in bytes: with `.service` it is a file name of at most 255 (systemd.unit(5)).
 const MAX_NAME_BYTES: usize = 200;
@@ -117,6 +117,69 @@ impl fmt::Display for UnitName {
 
 serialize_displayed!(UnitName);
 
+/// The name of a cluster's part of a node: Kiln's own units, files and directories there are named by it, so that several
+/// clusters share their nodes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct InstanceName(String);
+
+impl InstanceName {
+    /// The one that a node's network and names belong to. Its files have no instance in their names.
+    const HOST: &str = "etcd";
+
+    /// The limit on its length: an account `etcd-NAME` has at most 31 characters.
+    const MAX_BYTES: usize = 20;
+
+    /// Whether it sets up the node itself, besides its member.
+    pub fn owns_host(&self) -> bool {
+        self.0 == Self::HOST
+    }
+
+    /// What the names of its files end with: `-events`; nothing for the one that owns the host.
+    pub fn suffix(&self) -> String {
+        if self.owns_host() { String::new() } else { format!("-{}", self.0) }
+    }
+
+    /// Its directory in /etc, /var/lib and /run: `kiln/events`, and `kiln` for the one that owns the host.
+    pub fn directory(&self) -> String {
+        if self.owns_host() { "kiln".to_owned() } else { format!("kiln/{}", self.0) }
+    }
+
+    /// As text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for InstanceName {
+    fn default() -> Self {
+        Self(Self::HOST.to_owned())
+    }
+}
+
+impl FromStr for InstanceName {
+    type Err = Invalid;
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        check_label(text)?;
+        if text.len() > Self::MAX_BYTES {
+            invalid(format!("it has {} characters; at most {} are allowed", text.len(), Self::MAX_BYTES))
+        } else if ["formed", "has-data-disk", "unpacked"].contains(&text) || text.starts_with("served-") {
+            // Files of the first instance in /etc/kiln, /var/lib/kiln and /run/kiln.
+            invalid("Kiln has a file of that name on its nodes; use another name")
+        } else {
+            Ok(Self(text.to_owned()))
+        }
+    }
+}
+
+impl fmt::Display for InstanceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+deserialize_parsed!(InstanceName);
+serialize_displayed!(InstanceName);
+
 /// Accounts and groups of base systems (Debian's base-passwd, Fedora's setup, Flatcar's baselayout), which sysusers.d
 /// would take over. Those of systemd itself begin with `systemd-`.
 const SYSTEM_ACCOUNTS: [&str; 62] = [
@@ -154,7 +217,7 @@ const SYSTEM_ACCOUNTS: [&str; 62] = [
     "messagebus",
     "news",
     // In two parts, because the word is one that messages do not use (tests/tidy/phrases.rs).
-    concat!("no", "body"),
+    "nobody",
     "nogroup",
     "operator",
     "plugdev",
@@ -253,6 +316,18 @@ mod tests {
             assert!(fill(bad).is_err(), "{bad:?}");
         }
         assert!(TAKEN.is_sorted() && SYSTEM_ACCOUNTS.is_sorted());
+    }
+
+    #[test]
+    fn an_instance_has_names_of_its_own() {
+        let first = InstanceName::default();
+        assert_eq!((first.suffix().as_str(), first.directory().as_str()), ("", "kiln"));
+        let events: InstanceName = "events".parse().unwrap();
+        assert_eq!((events.suffix().as_str(), events.directory().as_str()), ("-events", "kiln/events"));
+        assert!("etcd".parse::<InstanceName>().unwrap().owns_host() && !events.owns_host());
+        for bad in ["", "Events", "a/b", "-a", "a-", "a.b", "formed", "served-1", &"x".repeat(21)] {
+            assert!(bad.parse::<InstanceName>().is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -213,6 +213,7 @@ mod tests {
                 token: "t".parse().unwrap(),
                 id: ClusterId(7),
                 formed: false,
+                instance: Default::default(),
             },
             etcd: Etcd {
                 trusts_own_roots: false,

@@ -255,7 +255,11 @@ impl<'a> Cluster<'a> {
         let data = self.volume(node, Volume::Data);
         let size = format!("{}M", bundle.manifest.machine().data_disk_mib);
         self.create(&data, &size, &["--format", "qcow2"])?;
-        disks.push(Disk { volume: data, serial: Some(disk_serial(node.as_str())), is_seed: false });
+        disks.push(Disk {
+            volume: data,
+            serial: Some(disk_serial(&bundle.manifest.cluster.instance, node.as_str())),
+            is_seed: false,
+        });
         if let Some(base) = system.kernel() {
             let volume = self.volume(node, Volume::Initrd);
             if carrier.runs_from_ram() {

@@ -165,7 +165,11 @@ fn disks(
     }
     let file = own.join("data.qcow2");
     create(&file, &["-f", "qcow2"], None, Some(bundle.manifest.machine().data_disk_mib))?;
-    disks.push(Disk { file, is_own: true, serial: Some(disk_serial(node.name.as_str())) });
+    disks.push(Disk {
+        file,
+        is_own: true,
+        serial: Some(disk_serial(&bundle.manifest.cluster.instance, node.name.as_str())),
+    });
     if state.record.carrier.has_seed() {
         disks.push(Disk::of_bundle(files.join("seed.iso")));
         if bundle.manifest.shares_binaries() {

@@ -10,10 +10,14 @@ use crate::profile::diagnostics::Diagnostics;
 use crate::profile::mistake::Mistake;
 use crate::profile::reader::{Section, quoted, what};
 use crate::profile::{Algorithm, Certificates, OPERATOR, PEER_COMMON_NAME, Span, directories};
-use crate::values::{Invalid, Lifetime, Mode};
+use crate::values::{InstanceName, Invalid, Lifetime, Mode};
 
 /// Also returns the place of its directory.
-pub fn pki(diagnostics: &mut Diagnostics, table: &Section) -> Option<(Pki, Option<Span>)> {
+pub fn pki(
+    diagnostics: &mut Diagnostics,
+    table: &Section,
+    instance: &InstanceName,
+) -> Option<(Pki, Option<Span>)> {
     let both = table.choice(diagnostics, "algorithm", Algorithm::CHOICES).unwrap_or(Algorithm::P256);
     let leaf_algorithm = table.choice(diagnostics, "leaf-algorithm", Algorithm::CHOICES).unwrap_or(both);
     let given = table.value::<Lifetime>(diagnostics, "leaf-lifetime");
@@ -34,7 +38,7 @@ pub fn pki(diagnostics: &mut Diagnostics, table: &Section) -> Option<(Pki, Optio
     let span = given.as_ref().map(Spanned::span);
     let directory = match given {
         Some(given) => given.into_inner(),
-        None => "etc/etcd/pki".parse().ok()?,
+        None => format!("etc/etcd{}/pki", instance.suffix()).parse().ok()?,
     };
     let pki = Pki {
         leaf_algorithm,

@@ -11,6 +11,7 @@ mod by_hand;
 mod command_line;
 mod data_disk;
 mod etcd_facts;
+mod etcd_limits;
 mod etcd_values;
 mod etcdctl;
 mod examples;
@@ -23,6 +24,7 @@ mod owners;
 mod packed;
 mod process;
 mod publish;
+mod ready;
 #[cfg(feature = "oci")]
 mod registry;
 mod rehearse;

@@ -1,0 +1,177 @@
+//! What two clusters on the same nodes must not both have: a port, a unit, an account, a directory.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use super::Profile;
+use crate::values::GuestPath;
+
+/// The limit on the clashes that are returned: one base profile of a large fleet can cause any number.
+const MAX_CLASHES: usize = 64;
+
+/// The clashes between profiles of one run whose clusters have nodes of the same address: a sentence for each, with
+/// both places. Clusters of the instance `etcd` never share a node. At most `MAX_CLASHES`, each once for two profiles.
+pub fn clashes(profiles: &[Profile]) -> Vec<String> {
+    let mut by_address: BTreeMap<IpAddr, Vec<(usize, usize)>> = BTreeMap::new();
+    for (which, profile) in profiles.iter().enumerate() {
+        for (at, node) in profile.nodes.iter().enumerate() {
+            by_address.entry(node.address).or_default().push((which, at));
+        }
+    }
+    let (mut seen, mut found) = (BTreeSet::new(), Vec::new());
+    for there in by_address.values() {
+        for (number, first) in there.iter().enumerate() {
+            for second in &there[number + 1..] {
+                let [one, other] =
+                    [first, second].map(|&(which, at)| Member { profile: &profiles[which], at });
+                // Each of them sets up its machines, so these are two: sites of their own may use the same addresses.
+                if one.sets_up_the_node() && other.sets_up_the_node() {
+                    continue;
+                }
+                for clash in of_two(&one, &other) {
+                    if seen.insert((first.0, second.0, clash.what.clone())) {
+                        found.push(clash.sentence(&one, &other));
+                    }
+                }
+                if found.len() >= MAX_CLASHES {
+                    found.truncate(MAX_CLASHES);
+                    return found;
+                }
+            }
+        }
+    }
+    found
+}
+
+/// A member of a cluster on one node.
+struct Member<'a> {
+    profile: &'a Profile,
+    at: usize,
+}
+
+/// A value that both have.
+struct Clash {
+    /// `both listen on port 2379`.
+    what: String,
+    /// The keys that it follows from, in each profile.
+    keys: [Vec<&'static str>; 2],
+    help: &'static str,
+}
+
+impl Clash {
+    fn sentence(&self, one: &Member<'_>, other: &Member<'_>) -> String {
+        let [first, second] = [(one, &self.keys[0]), (other, &self.keys[1])]
+            .map(|(member, keys)| member.profile.written.place(keys));
+        let node = &one.profile.nodes[one.at];
+        let clusters = format!("{} and {}", one.profile.cluster.name, other.profile.cluster.name);
+        format!(
+            "{first} and {second}: on {} ({}), {clusters} {}; {}",
+            node.name, node.address, self.what, self.help
+        )
+    }
+}
+
+impl Member<'_> {
+    fn sets_up_the_node(&self) -> bool {
+        self.profile.etcd.service.instance.owns_host()
+    }
+
+    fn ports(&self) -> impl Iterator<Item = (&'static str, u16)> {
+        let service = &self.profile.etcd.service;
+        let two = [("client-port", service.client_port), ("peer-port", service.peer_port)];
+        two.into_iter().chain(service.metrics_port.map(|port| ("metrics-port", port)))
+    }
+
+    /// Directories that belong to etcd's account.
+    fn own(&self) -> impl Iterator<Item = (&'static str, GuestPath)> {
+        let etcd = &self.profile.etcd;
+        let wal = etcd.service.wal_dir.as_ref().and_then(|wal| wal.parents().last());
+        [("data-dir", etcd.data_dir.clone())].into_iter().chain(wal.map(|wal| ("wal-dir", wal)))
+    }
+
+    /// Directories with files of this cluster's own names.
+    fn shared(&self) -> [(&'static str, &GuestPath); 2] {
+        [("config-dir", &self.profile.etcd.service.config_dir), ("directory", &self.profile.pki.directory)]
+    }
+}
+
+/// A clash that follows from the same key in both.
+fn same(what: String, key: &'static str, help: &'static str) -> Clash {
+    // What a profile does not name follows from its instance.
+    Clash { what, keys: [vec![key, "instance"], vec![key, "instance"]], help }
+}
+
+fn of_two(one: &Member<'_>, other: &Member<'_>) -> Vec<Clash> {
+    let [first, second] = [one, other].map(|member| &member.profile.etcd);
+    let (mine, theirs) = (&first.service, &second.service);
+    let mut all = Vec::new();
+    if mine.instance == theirs.instance {
+        let help = "write another one in one of them, as in [etcd] instance = \"events\"";
+        let what = format!("are both the instance {}, which names Kiln's files there", mine.instance);
+        all.push(same(what, "instance", help));
+    }
+    for (key, port) in one.ports() {
+        for (their_key, _) in other.ports().filter(|(_, theirs)| *theirs == port) {
+            let what = format!("both listen on port {port}");
+            let keys = [vec![key], vec![their_key]];
+            all.push(Clash { what, keys, help: "change the port in one of them" });
+        }
+    }
+    let tokens = [one, other].map(|member| member.profile.cluster.token.as_ref());
+    if let [Some(token), Some(same_token)] = tokens
+        && token == same_token
+    {
+        let what = format!("both have the token {token}");
+        all.push(same(what, "token", "omit it in one of them: Kiln makes one that is unique"));
+    }
+    if let (Some(unit), Some(their_unit)) = (mine.units.get(one.at), theirs.units.get(other.at))
+        && unit == their_unit
+    {
+        all.push(same(
+            format!("are both the unit {}", unit.file()),
+            "unit",
+            "change [etcd] unit in one of them",
+        ));
+    }
+    if mine.user == theirs.user {
+        let what = format!("both run as {}, which has one home directory", mine.user);
+        all.push(same(what, "user", "change [etcd] user in one of them"));
+    }
+    if first.bin_dir == second.bin_dir && first.release != second.release {
+        let what =
+            format!("have etcd {} and {} in {}", first.release, second.release, first.bin_dir.absolute());
+        all.push(same(what, "version", "write the same version in both, or another bin-dir in one of them"));
+    }
+    all.extend(directories(one, other));
+    all
+}
+
+fn directories(one: &Member<'_>, other: &Member<'_>) -> Vec<Clash> {
+    let mut all = Vec::new();
+    let help = "choose another directory in one of them";
+    let mut refuse = |mine: &GuestPath, theirs: &GuestPath, keys: [&'static str; 2]| {
+        let what = match mine == theirs {
+            true => format!("both use the directory {}", mine.absolute()),
+            false => format!("use {} and {}, one in the other", mine.absolute(), theirs.absolute()),
+        };
+        all.push(Clash { what, keys: keys.map(|key| vec![key, "instance"]), help });
+    };
+    let contain =
+        |one: &GuestPath, other: &GuestPath| one.is_within(other.as_str()) || other.is_within(one.as_str());
+    for (key, mine) in one.own() {
+        let others = other.own().chain(other.shared().map(|(key, path)| (key, path.clone())));
+        for (their_key, theirs) in others.filter(|(_, theirs)| contain(&mine, theirs)) {
+            refuse(&mine, &theirs, [key, their_key]);
+        }
+    }
+    for (key, mine) in one.shared() {
+        for (their_key, theirs) in other.own().filter(|(_, theirs)| contain(mine, theirs)) {
+            refuse(mine, &theirs, [key, their_key]);
+        }
+        // Files of the same names would be in it.
+        for (their_key, theirs) in other.shared().into_iter().filter(|(_, theirs)| mine == *theirs) {
+            refuse(mine, theirs, [key, their_key]);
+        }
+    }
+    all
+}

@@ -1,0 +1,167 @@
+//! Two clusters on the same nodes: their files, and what is refused of them.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::support::{Workshop, refused, run, store, with_store};
+
+/// Three nodes on which every profile here has its members.
+const NODES: &str = "\n[network]\ncidr = \"10.240.0.0/16\"\n\
+    [[node]]\nname = \"cp-a\"\naddress = \"10.240.16.10\"\n\
+    [[node]]\nname = \"cp-b\"\naddress = \"10.240.48.10\"\n\
+    [[node]]\nname = \"cp-c\"\naddress = \"10.240.80.10\"\n";
+
+const ETCD: &str = "version = \"3.5.16\"\naccept-risk = \"3.5.16\"\n";
+
+fn profile(cluster: &str, etcd: &str) -> String {
+    format!("schema = 1\n[cluster]\nname = \"{cluster}\"\n[etcd]\n{ETCD}{etcd}{NODES}")
+}
+
+const EVENTS: &str = "instance = \"events\"\nclient-port = 2381\npeer-port = 2382\n";
+
+fn work(etcd: &str) -> Workshop {
+    let work = Workshop::new();
+    for (cluster, etcd) in [("k8s", ""), ("events", etcd)] {
+        work.file(&format!("{cluster}.toml"), profile(cluster, etcd));
+        work.keystore(cluster);
+    }
+    work
+}
+
+fn both(work: &Workshop, verb: &str) -> Command {
+    let mut command = work.kiln([verb, "--quiet", "--artifacts"]);
+    command.arg(store()).args(["--profile", "k8s.toml", "--profile", "events.toml"]);
+    command
+}
+
+/// The files and links of a node by their paths, each with its mode.
+fn files(bundle: &Path, node: &str, to: &Path) -> BTreeMap<String, (u32, Vec<u8>)> {
+    fs::create_dir_all(to).unwrap();
+    let archive = bundle.join("nodes").join(node).join("overlay.tar.gz");
+    run(Command::new("tar").arg("-xpzf").arg(archive).arg("-C").arg(to));
+    crate::support::snapshot(to).into_iter().map(|(path, mode, bytes)| (path, (mode, bytes))).collect()
+}
+
+#[test]
+fn two_instances_bring_no_path_that_differs() {
+    let work = work(EVENTS);
+    run(&mut both(&work, "build"));
+    let out = work.path().join("out/fleet");
+    for node in ["cp-a", "cp-b", "cp-c"] {
+        let [first, second] = ["k8s", "events"]
+            .map(|name| files(&out.join(name), node, &work.path().join("unpacked").join(name).join(node)));
+        let common: Vec<_> = first.keys().filter(|path| second.contains_key(*path)).collect();
+        for path in &common {
+            assert_eq!(first[*path], second[*path], "{node}: {path}");
+        }
+        assert!(common.iter().any(|path| path.ends_with("usr/local/bin/etcd")), "{common:?}");
+        // Outside of these, everything is named by the instance.
+        let own = second.keys().filter(|path| !common.contains(path) && !path.ends_with('/'));
+        own.for_each(|path| assert!(path.contains("events"), "{path}"));
+        assert!(!second.keys().any(|path| path.contains("systemd/network") || path.contains("profile.d")));
+    }
+    let events = out.join("events");
+    let carriers = fs::read_to_string(events.join("bundle.json")).unwrap();
+    let manifest: serde_json::Value = serde_json::from_str(&carriers).unwrap();
+    assert_eq!(manifest["cluster"]["instance"], "events");
+    assert_eq!(manifest["carriers"], serde_json::json!(["tar", "initramfs"]));
+    assert!(!events.join("network.xml").exists() && !events.join("nodes/cp-a/domain.xml").exists());
+    run(&mut work.kiln(["check", "out/fleet"]));
+    let said = refused(&mut work.kiln(["up", "out/fleet/events"]), 2);
+    assert!(said.contains("instance events") && said.contains("overlay.tar.gz"), "{said}");
+    // The first cluster's machines are not its own, either.
+    let disks = ["k8s", "events"].map(|name| {
+        let script = if name == "k8s" { "etc/kiln" } else { "etc/kiln/events" };
+        let at = work.path().join("unpacked").join(name).join("cp-a").join(script).join("data-disk.sh");
+        let text = fs::read_to_string(at).unwrap();
+        text.lines().find(|line| line.starts_with("disk=")).unwrap().to_owned()
+    });
+    assert_eq!(disks[0], "disk=/dev/disk/by-id/virtio-kiln-cp-a");
+    assert!(disks[1].starts_with("disk=/dev/disk/by-id/virtio-kiln-events-"), "{disks:?}");
+}
+
+#[test]
+fn an_instance_beside_another_has_no_boot_files() {
+    let work = work(EVENTS);
+    fs::create_dir(work.path().join("base")).unwrap();
+    let mut command = work.kiln(["build", "./events.toml", "--base", "base"]);
+    let said = refused(with_store(&mut command), 2);
+    assert!(said.contains("omit --base"), "{said}");
+}
+
+#[test]
+fn what_two_clusters_would_both_have_is_refused_with_both_places() {
+    let other = "instance = \"events\"\nclient-port = 2381\npeer-port = 2382\n";
+    let cases: [(&str, &[&str]); 10] = [
+        (
+            "instance = \"events\"\npeer-port = 2382\n",
+            &["events.toml and k8s.toml: on cp-a (10.240.16.10)", "port 2379"],
+        ),
+        (
+            "instance = \"events\"\nclient-port = 2381\npeer-port = 2379\n",
+            &["events.toml:9 and k8s.toml", "port 2379"],
+        ),
+        (
+            "instance = \"events\"\nclient-port = 2381\npeer-port = 2382\nmetrics-port = 2380\n",
+            &["events.toml:10", "port 2380"],
+        ),
+        ("unit = \"etcd\"\n", &["events.toml:10 and k8s.toml", "both the unit etcd.service"]),
+        ("user = \"etcd\"\n", &["events.toml:10 and", "both run as etcd"]),
+        ("data-dir = \"/var/lib/etcd\"\n", &["events.toml:10 and", "both use the directory /var/lib/etcd"]),
+        (
+            "data-dir = \"/var/lib/etcd/events\"\n",
+            &["/var/lib/etcd/events and /var/lib/etcd, one in the other"],
+        ),
+        ("config-dir = \"/etc/etcd\"\n", &["events.toml:10 and", "both use the directory /etc/etcd;"]),
+        (
+            "wal-dir = \"/var/lib/etcd/wal\"\n",
+            &["events.toml:10 and", "both use the directory /var/lib/etcd;"],
+        ),
+        (
+            "[pki]\ndirectory = \"/etc/etcd/pki\"\n",
+            &["events.toml:11 and", "both use the directory /etc/etcd/pki"],
+        ),
+    ];
+    for (at, (lines, wanted)) in cases.into_iter().enumerate() {
+        let etcd = if at < 3 { lines.to_owned() } else { format!("{other}{lines}") };
+        let work = work(&etcd);
+        for verb in ["build", "check"] {
+            let said = refused(&mut both(&work, verb), 3);
+            wanted.iter().for_each(|want| assert!(said.contains(want), "{lines}: {want}: {said}"));
+            // Once, and not again for each of the three nodes.
+            assert!(!said.contains("cp-b"), "{said}");
+        }
+        assert!(!work.path().join("out").exists());
+    }
+}
+
+/// Each sets up its own machines: sites whose networks are apart have the same addresses.
+#[test]
+fn two_sites_may_have_the_same_addresses() {
+    let work = work("");
+    run(&mut both(&work, "check"));
+    // Neither of these does.
+    work.file("k8s.toml", profile("k8s", EVENTS));
+    work.file("events.toml", profile("events", EVENTS));
+    let said = refused(&mut both(&work, "check"), 3);
+    assert!(said.contains("are both the instance events") && said.contains("listen on port 2381"), "{said}");
+}
+
+#[test]
+fn tokens_and_releases_of_two_clusters() {
+    let token = |name: &str, etcd: &str| profile(name, etcd).replace("[etcd]", "token = \"same\"\n[etcd]");
+    let work = work(EVENTS);
+    work.file("k8s.toml", token("k8s", ""));
+    work.file("events.toml", token("events", EVENTS));
+    let said = refused(&mut both(&work, "check"), 3);
+    assert!(said.contains("events.toml:4 and k8s.toml:4") && said.contains("the token same"), "{said}");
+    work.file("k8s.toml", profile("k8s", "").replace("3.5.16", "3.4.23"));
+    work.file("events.toml", profile("events", EVENTS));
+    let said = refused(&mut both(&work, "check"), 3);
+    assert!(said.contains("have etcd 3.5.16 and 3.4.23 in /usr/local/bin"), "{said}");
+    // Other nodes have nothing to do with it.
+    work.file("k8s.toml", profile("k8s", "").replace("10.240.", "10.241."));
+    run(&mut both(&work, "check"));
+}
