@@ -1,11 +1,12 @@
 //! `kiln profile new`, `import` and `schema`, and what builds do with their results.
 
 use std::fs;
-use std::process::Command;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::support::{Workshop, kiln, output, refused, root, run, with_store};
+use crate::support::{Workshop, have_optional, kiln, output, refused, root, run, with_store};
 
 #[test]
 fn a_new_profile_can_be_built_and_replaces_nothing() {
@@ -35,6 +36,26 @@ fn a_new_profile_can_be_built_and_replaces_nothing() {
     wrong(&["a", "--node", "b=10.0.0.4", "--cidr", "10.1.0.0/24"], 3, "not in 10.1.0.0/24");
     wrong(&["a", "--node", "b=10.0.0.4", "--node", "c=10.0.0.5"], 6, "quorum of 2");
     wrong(&["a\"\n", "--node", "b=10.0.0.4"], 3, "[cluster] name");
+}
+
+/// `script` (util-linux) gives the program a terminal of its own.
+#[test]
+fn a_new_profile_asks_at_a_terminal() {
+    if !have_optional("script") {
+        return;
+    }
+    let shop = Workshop::new();
+    let mut command = Command::new("script");
+    command.args(["-qec", &format!("{} profile new", env!("CARGO_BIN_EXE_kiln")), "/dev/null"]);
+    command.current_dir(shop.path()).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut asked = command.spawn().unwrap();
+    asked.stdin.take().unwrap().write_all(b"k8s\na=10.1.0.11, b=10.1.0.12 c=10.1.0.13\n").unwrap();
+    let output = asked.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && said.contains("name of the cluster: "), "{said}");
+    assert!(said.contains("nodes, as NAME=ADDRESS"), "{said}");
+    let text = fs::read_to_string(shop.path().join("profiles/k8s.toml")).unwrap();
+    assert_eq!(text.matches("[[node]]").count(), 3, "{text}");
 }
 
 #[test]
