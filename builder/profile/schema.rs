@@ -164,7 +164,7 @@ static KEYS: &[Key] = &[
         "instance",
         Text,
         Is("etcd"),
-        "name of this cluster's part of its nodes, where they have several (\"Side by side\")",
+        "name of its part of the nodes, where those have several (\"Side by side\")",
     ),
     key("[etcd]", "client-port", number(Service::PORTS), Is("2379"), "port for clients"),
     key("[etcd]", "peer-port", number(Service::PORTS), Is("2380"), "port for the other members"),
