@@ -19,7 +19,7 @@ use super::record::{Binary, ReleaseRecord};
 use super::release_file::ReleaseFile;
 use super::source::Trusted;
 use super::{Accept, EtcdProgram};
-use crate::disk::{self, Lock};
+use crate::disk::{self, Kind, Lock};
 use crate::etcd::Release;
 use crate::failure::{Doing, Failure, Result};
 use crate::format::gzip::Compressor;
@@ -82,6 +82,8 @@ impl Store {
         if drafts.is_empty() {
             return Ok(Vec::new());
         }
+        self.refuse_foreign()?;
+        self.refuse_open()?;
         // Checked before the directory is made, and again under the lock.
         self.outcomes(&drafts, accept)?;
         for directory in [self.blobs(), self.records()] {
@@ -91,6 +93,30 @@ impl Store {
         let outcomes = self.outcomes(&drafts, accept)?;
         self.remove_remains()?;
         drafts.into_iter().zip(outcomes).map(|(draft, outcome)| self.write(draft, outcome)).collect()
+    }
+
+    /// # Errors
+    /// `Exit::Unsafe` when something other than an artifact store is at the path, or around it.
+    pub fn refuse_foreign(&self) -> Result<()> {
+        disk::refuse_foreign(&self.directory, disk::STORE, "name another directory with --artifacts")
+    }
+
+    /// # Errors
+    /// `Exit::Unsafe` when every user may change records or programs: they decide what gets to the nodes.
+    fn refuse_open(&self) -> Result<()> {
+        const WRITABLE_BY_ALL: u32 = 0o002;
+        for path in [self.directory.clone(), self.records(), self.blobs()] {
+            let found = disk::look(&path)?.filter(|found| found.kind == Kind::Directory);
+            if let Some(found) = found.filter(|found| found.mode.bits() & WRITABLE_BY_ALL != 0) {
+                let path = path.display();
+                return Err(Failure::unsafe_to(format!(
+                    "{path} has mode {}: every user can change the programs in this artifact store; close it with \
+                     `chmod o-w {path}`, and add the releases again",
+                    found.mode
+                )));
+            }
+        }
+        Ok(())
     }
 
     fn outcomes(&self, drafts: &[Draft], accept: &Accept<'_>) -> Result<Vec<Outcome>> {
@@ -218,6 +244,7 @@ impl Store {
     /// # Errors
     /// `Exit::Untrusted` when the release is missing, or comes from other files.
     pub fn find(&self, release: Release, arch: Arch, pinned: &[Digest]) -> Result<ReleaseRecord> {
+        self.refuse_open()?;
         let Some(record) = self.record(release, arch)? else { return Err(self.missing(release, arch)?) };
         if let Some(other) = record.sources.iter().find(|s| !pinned.is_empty() && !pinned.contains(&s.sha256))
         {
@@ -245,6 +272,11 @@ impl Store {
             Ok((*program, Arc::new(Blob::elsewhere(sha256, size, read))))
         };
         record.binaries.iter().map(load).collect()
+    }
+
+    /// Whether it has the release, in whatever state.
+    pub fn has(&self, release: Release, arch: Arch) -> Result<bool> {
+        Ok(disk::look(&self.record_path(release, arch))?.is_some())
     }
 
     fn missing(&self, release: Release, arch: Arch) -> Result<Failure> {

@@ -70,6 +70,10 @@ impl Prepared {
                 Remark::Warning(text) => (session.tell)(Note::Warning(text)),
             }
         }
+        if !keystore_is_new && !keystore.is_unsaved() {
+            // Other runs may use it meanwhile: it is only read.
+            keystore.release();
+        }
         look_at_replaced(out, &plan, keystore_is_new.then_some(&keystore_path), session)?;
         if plan.cluster.formed {
             let name = &plan.cluster.name;
@@ -135,17 +139,21 @@ pub fn plan_of(profile: &Profile, keystore: Option<&Keystore>) -> Plan {
     plan
 }
 
+/// A cluster that runs with another CA is not given certificates that its members do not trust. Before it has formed,
+/// the keystore alone is at fault (`Keystore::admit`, 4).
+///
 /// # Errors
-/// `Exit::Unsafe` for a cluster that was formed without Kiln, whose CA has not been imported.
+/// `Exit::Unsafe` for a formed cluster whose CA is to be imported, and has not been.
 fn refuse_own_ca(profile: &Profile, keystore: &Keystore, path: &Path) -> Result<()> {
-    if !profile.cluster.adopted || keystore.has_imported_ca() {
+    let (cluster, ca) = (&profile.cluster, &profile.pki.ca);
+    if !(cluster.formed && ca.is_imported) || keystore.has_imported_ca() {
         return Ok(());
     }
-    let (name, path) = (&profile.cluster.name, path.display());
+    let (name, path) = (&cluster.name, path.display());
     Err(Failure::unsafe_to(format!(
-        "{name} was formed without Kiln ([cluster] adopted), and no CA has been imported into {path}: its members would not \
-         trust the certificates of this build. Import the cluster's own CA first: kiln keystore import-ca {name} \
-         --keystore {path} --cert ca.pem --key ca-key.pem"
+        "{name} has formed with a CA of its own ([pki.ca] source is \"imported\"), and no CA has been imported into {path}: its \
+         members would not trust the certificates of this build. Create the keystore with kiln keystore init {name}, and import \
+         the cluster's CA: kiln keystore import-ca {name} --keystore {path} --cert ca.pem --key ca-key.pem"
     )))
 }
 
@@ -175,7 +183,7 @@ fn look_at_replaced(out: &Path, plan: &Plan, new: Option<&PathBuf>, session: &Se
         )));
     }
     if old.id != now.id && old.token != now.token {
-        (session.tell)(Note::announcement(format_args!(
+        (session.tell)(Note::warning(format_args!(
             "{shown} is the bundle of another cluster, {other}; it is replaced by {} ({})",
             now.name, now.id
         )));

@@ -66,11 +66,19 @@ pub struct Pruned {
 }
 
 impl Cache {
+    /// # Errors
+    /// `Exit::Unsafe` when something other than a cache is at the path, or around it.
+    pub fn refuse_foreign(directory: &Path) -> Result<()> {
+        disk::refuse_foreign(directory, disk::CACHE, "name another directory with --cache")
+    }
+
     /// Opens or makes a cache, and removes unfinished entries of killed runs.
     ///
     /// # Errors
-    /// `Exit::Unsafe` when other users may write there: what they write would get into bundles.
+    /// `Exit::Unsafe` when other users may write there: what they write would get into bundles; and as
+    /// [`Cache::refuse_foreign`].
     pub fn open(directory: &Path, now: Epoch) -> Result<Self> {
+        Self::refuse_foreign(directory)?;
         let cache = Self::at(directory);
         let places = EntryKind::ALL.map(|of| cache.place(of)).into_iter().chain([cache.unfinished()]);
         for place in places.clone() {
@@ -182,10 +190,8 @@ impl Cache {
     fn entries(&self, of: EntryKind) -> Result<Vec<disk::Stored>> {
         let place = self.place(of);
         match disk::look(&place)? {
-            // A file that is still being written is not an entry.
-            Some(_) => {
-                Ok(disk::stored(&place)?.into_iter().filter(|file| !is_temporary(&file.path)).collect())
-            }
+            // Anything else is not Kiln's, or still being written.
+            Some(_) => Ok(disk::stored(&place)?.into_iter().filter(|file| is_entry(&file.path)).collect()),
             None => Ok(Vec::new()),
         }
     }
@@ -203,8 +209,19 @@ impl Cache {
     }
 }
 
+/// Whether an entry has this name: a digest as Kiln writes it.
+fn is_entry(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    name.parse::<Digest>().is_ok_and(|digest| digest.to_string() == name)
+}
+
+/// Whether a file that is being written has this name: the prefix, and `RANDOM_CHARACTERS` letters and digits.
 fn is_temporary(path: &Path) -> bool {
-    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(disk::TEMPORARY.as_bytes()))
+    const RANDOM_CHARACTERS: usize = 6;
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    name.strip_prefix(disk::TEMPORARY).is_some_and(|random| {
+        random.len() == RANDOM_CHARACTERS && random.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    })
 }
 
 /// Covers the key as well, so that a file under the wrong name is not used.
@@ -342,9 +359,9 @@ mod tests {
             path
         };
         let [old, old_layout] =
-            [cache.unfinished(), cache.place(EntryKind::Packed)].map(|d| place(&d, ".kiln-old"));
+            [cache.unfinished(), cache.place(EntryKind::Packed)].map(|d| place(&d, ".kiln-oldOld"));
         let [young, young_layout] =
-            [cache.unfinished(), cache.place(EntryKind::Packed)].map(|d| place(&d, ".kiln-young"));
+            [cache.unfinished(), cache.place(EntryKind::Packed)].map(|d| place(&d, ".kiln-young1"));
         cache.put(EntryKind::Packed, key("a"), &[b"entry"]);
         let seconds = now().seconds().cast_signed();
         for (path, age) in [(&old, 3700), (&old_layout, 3700), (&young, 3000), (&young_layout, 3000)] {

@@ -19,6 +19,7 @@ pub fn run(verb: &Artifacts, out: &Output) -> Result<()> {
     match verb {
         Artifacts::Add { files, store, allow_unverified, sha256, profile, settings, replace, json } => {
             let store = Store::at(&store.artifacts);
+            store.refuse_foreign()?;
             let mut pinned = sha256.clone();
             if let Some(name) = profile {
                 pinned.extend(inputs::profile(name, settings, &store, out)?.etcd.sha256);

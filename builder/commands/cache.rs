@@ -25,6 +25,16 @@ pub fn place(args: &cli::Cache) -> Result<Option<PathBuf>> {
     if args.no_cache { Ok(None) } else { directory(args.cache.as_deref()) }
 }
 
+/// # Errors
+/// `Exit::Unsafe` when the cache that the command line names is in a directory of something else. The default one
+/// causes a warning when it is opened.
+pub fn refuse_foreign(args: &cli::Cache) -> Result<()> {
+    match &args.cache {
+        Some(path) if !args.no_cache => Cache::refuse_foreign(path),
+        _ => Ok(()),
+    }
+}
+
 /// The cache that builds use.
 ///
 /// # Errors
@@ -47,6 +57,7 @@ pub fn run(verb: &cli::CacheVerb, out: &Output) -> Result<()> {
         let reason = "there is no cache directory; name one with --cache or KILN_CACHE";
         return Err(Failure::new(Exit::Usage, reason));
     };
+    Cache::refuse_foreign(&path)?;
     let cache = Cache::at(&path);
     match verb {
         cli::CacheVerb::Show { .. } => {

@@ -100,12 +100,13 @@ impl Change {
     }
 }
 
-/// The profiles in ./profiles, and the built-in ones that none of them hides; a directory that is missing has none.
+/// The profiles in ./profiles, and the built-in ones of which there is a bundle; a directory that is missing has none.
 ///
 /// # Errors
 /// `Exit::Io` when the directory or a file in it cannot be read.
 pub fn here() -> Result<Vec<Source>> {
-    let mut names: Vec<String> = profile::names().map(str::to_owned).collect();
+    let is_built = |name: &&str| name.parse().is_ok_and(|name| default_out(&name).is_dir());
+    let mut names: Vec<String> = profile::names().filter(is_built).map(str::to_owned).collect();
     let directory = Path::new("profiles");
     if directory.is_dir() && disk::look(directory)?.is_some() {
         let files = disk::list(directory)?;

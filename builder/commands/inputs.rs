@@ -6,6 +6,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::output::{Output, colour};
 use super::overlays;
+use super::places::KEYSTORES;
 use crate::artifact::Store;
 use crate::base::Bases;
 use crate::build::{self, Options};
@@ -200,7 +201,7 @@ pub fn profiles(sources: &[Source], store: &Store, out: &Output) -> Result<(Vec<
                 profiles.push(profile);
             }
             Err(mut wrong) => {
-                overlays::add_findings(&mut wrong)?;
+                overlays::add_findings(&mut wrong, store)?;
                 mistakes.push(wrong.looked_in(&directory));
             }
         }
@@ -272,7 +273,7 @@ pub fn profile(name: &str, settings: &cli::Settings, store: &Store, out: &Output
             Ok(profile)
         }
         Err(mut mistakes) => {
-            overlays::add_findings(&mut mistakes)?;
+            overlays::add_findings(&mut mistakes, store)?;
             Err(mistakes.looked_in(&looked_in(store)).into_failure(colour()))
         }
     }
@@ -280,12 +281,12 @@ pub fn profile(name: &str, settings: &cli::Settings, store: &Store, out: &Output
 
 /// The directory of the keystores of several clusters.
 pub fn keystores(given: &cli::Keys) -> PathBuf {
-    given.keystore.clone().unwrap_or_else(|| PathBuf::from("keystore"))
+    given.keystore.clone().unwrap_or_else(|| PathBuf::from(KEYSTORES))
 }
 
 /// The default location of a cluster's keystore.
 pub fn keystore_path(given: Option<&PathBuf>, cluster: &ClusterName) -> PathBuf {
-    given.cloned().unwrap_or_else(|| Path::new("keystore").join(cluster.as_str()))
+    given.cloned().unwrap_or_else(|| Path::new(KEYSTORES).join(cluster.as_str()))
 }
 
 /// Reads a file with a key or a certificate that the command line names.
@@ -302,7 +303,8 @@ pub fn given(path: &Path, limit: u64) -> Result<Vec<u8>> {
 pub fn refuse_missing(path: &Path) -> Result<()> {
     let refuse = |what: &str| Err(Failure::new(Exit::Usage, format!("{what} {}", path.display())));
     match disk::look(&disk::resolved(path))?.map(|found| found.kind) {
-        None => refuse("there is no file"),
+        // A link that is left after all links were followed leads nowhere.
+        None | Some(Kind::Link) => refuse("there is no file"),
         Some(Kind::Directory) => refuse("a file is needed, not the directory"),
         Some(_) => Ok(()),
     }

@@ -9,6 +9,7 @@ use super::inputs;
 use super::output::{Output, and_said};
 use crate::artifact::Store;
 use crate::cli::{Keys, Keystore as Verb, ProfileNames, Settings};
+use crate::disk::Input;
 use crate::failure::{Doing, Failure, Result};
 use crate::interrupt;
 use crate::pki::Keystore;
@@ -54,14 +55,12 @@ struct Change {
     done: String,
     /// The text to print, unless the result is JSON.
     said: String,
-    warning: Option<String>,
+    warnings: Vec<String>,
 }
 
 impl Change {
     fn tell(self, json: bool, out: &Output) -> Result<()> {
-        if let Some(warning) = self.warning {
-            out.warn(warning);
-        }
+        self.warnings.iter().for_each(|warning| out.warn(warning));
         let said = match json {
             true => describe(&self.path, &self.keystore).and_then(|described| out.json(&described)),
             false => out.print(self.said),
@@ -82,7 +81,7 @@ fn init(
     let done = format!("created the keystore {}", path.display());
     let said =
         format!("{done} of {cluster}, issued {}, token {}: {KEEP_IT}", keystore.issued(), keystore.token());
-    Ok(Change { path, keystore, done, said, warning: None })
+    Ok(Change { path, keystore, done, said, warnings: Vec::new() })
 }
 
 fn renew(cluster: &ClusterName, keys: &Keys, issued: Option<Epoch>) -> Result<Change> {
@@ -102,7 +101,7 @@ fn renew(cluster: &ClusterName, keys: &Keys, issued: Option<Epoch>) -> Result<Ch
         keystore.issue_number(),
         keystore.issued()
     );
-    Ok(Change { path, keystore, done, said, warning })
+    Ok(Change { path, keystore, done, said, warnings: warning.into_iter().collect() })
 }
 
 fn import_ca(
@@ -114,6 +113,7 @@ fn import_ca(
 ) -> Result<Change> {
     let path = inputs::keystore_path(keys.keystore.as_ref(), cluster);
     let certificates = inputs::given(cert, MAX_PEM_BYTES)?;
+    let open = open_to_others(key)?;
     let key = Zeroizing::new(inputs::given(key, MAX_PEM_BYTES)?);
     let passphrase = passphrase_file.map(first_line).transpose()?;
     let passphrase = passphrase.as_deref().map(String::as_str);
@@ -130,7 +130,20 @@ fn import_ca(
     });
     let ca = ca.map(|ca| format!(" ({})", ca.line())).unwrap_or_default();
     let done = format!("{} now signs with the CA of {}{ca}", path.display(), cert.display());
-    Ok(Change { path, keystore, said: done.clone(), done, warning })
+    let warnings = warning.into_iter().chain(open).collect();
+    Ok(Change { path, keystore, said: done.clone(), done, warnings })
+}
+
+/// A warning about a private key that other users of this machine may read.
+fn open_to_others(key: &Path) -> Result<Option<String>> {
+    inputs::refuse_missing(key)?;
+    let mode = Input::open(key)?.mode();
+    Ok((mode.bits() & 0o077 != 0).then(|| {
+        format!(
+            "{} has mode {mode}: other users may have read the CA's key; close it with chmod go= {0}",
+            key.display()
+        )
+    }))
 }
 
 /// Printed when a keystore is made.

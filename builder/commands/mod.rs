@@ -10,6 +10,7 @@ mod etcdctl;
 mod fleet;
 mod inputs;
 mod join;
+mod junit;
 mod keystore;
 mod left;
 #[cfg(not(feature = "oci"))]

@@ -6,15 +6,16 @@ use std::sync::Arc;
 
 use super::output::colour;
 use super::places::Places;
-use crate::artifact::EtcdProgram;
+use crate::artifact::{EtcdProgram, Store};
 use crate::build::{Note, Session, plan_of};
+use crate::etcd::Release;
 use crate::failure::{Failure, Result};
 use crate::parallel;
 use crate::profile::{self, About, Finding, Mistakes, OptionSet, Profile};
 use crate::render::{self, Budget, Laid, Overlay, Renderer, Replaced};
-use crate::values::Epoch;
+use crate::values::{Arch, Epoch};
 
-/// Checks the overlays of profiles, and reports all mistakes at once. Returns the files that they replace.
+/// Checks the releases and the overlays of profiles, and reports all mistakes at once. Returns the files that they replace.
 ///
 /// # Errors
 /// `Exit::Unsafe` when a secret or another program would get to the nodes, `Exit::Profile` when there are other
@@ -48,6 +49,9 @@ struct Looked {
 fn look(profile: &Profile, session: &Session<'_>, places: &Places) -> Result<Looked> {
     let named = profile.bundle.overlays.iter().chain(&session.options.overlays);
     let (mut looked, mut apart) = (Looked::default(), Vec::new());
+    let etcd = &profile.etcd;
+    looked.found.extend(missing_release(&session.store, etcd.release, etcd.arch)?);
+    let found_before = looked.found.len();
     for directory in named {
         match places.around(directory) {
             Some(how) => {
@@ -59,7 +63,7 @@ fn look(profile: &Profile, session: &Session<'_>, places: &Places) -> Result<Loo
             None => apart.push(directory.as_path()),
         }
     }
-    if !looked.found.is_empty() {
+    if looked.found.len() > found_before {
         // A refused overlay is not read, and the others alone do not show what files a node gets.
         for directory in apart {
             looked.found.extend(render::load(directory, &Budget::default())?.findings);
@@ -116,11 +120,29 @@ fn trials(profile: &Profile, session: &Session<'_>) -> Result<Vec<Laid>> {
     plan.nodes.iter().map(|node| renderer.trial(node)).collect()
 }
 
-/// Adds findings about the overlays of a profile that is itself invalid, as far as they are known.
+/// A release that the profile names and the artifact store lacks.
+fn missing_release(store: &Store, release: Release, arch: Arch) -> Result<Option<Finding>> {
+    if store.has(release, arch)? {
+        return Ok(None);
+    }
+    let there: Vec<_> = store.available()?.iter().map(|(r, a)| format!("{r} ({a})")).collect();
+    let there = if there.is_empty() { "nothing".to_owned() } else { there.join(", ") };
+    let directory = store.directory().display();
+    let reason =
+        format!("etcd {release} for {arch} is not in the artifact store {directory}, which has {there}");
+    let help =
+        format!("add it: kiln artifacts add --artifacts {directory} etcd-v{release}-linux-{arch}.tar.gz");
+    Ok(Some(Finding::new(About::Release, reason).help(help)))
+}
+
+/// Adds findings about the release and the overlays of a profile that is itself invalid, as far as they are known.
 ///
 /// # Errors
 /// Those of reading them.
-pub fn add_findings(mistakes: &mut Mistakes) -> Result<()> {
+pub fn add_findings(mistakes: &mut Mistakes, store: &Store) -> Result<()> {
+    if let Some((release, arch)) = mistakes.release() {
+        mistakes.add(missing_release(store, release, arch)?.into_iter().collect());
+    }
     let named: Vec<PathBuf> = mistakes.overlays().map(Path::to_owned).collect();
     // Each overlay is dropped after it has been checked.
     let found: Vec<_> = named

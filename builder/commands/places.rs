@@ -7,6 +7,9 @@ use crate::cli::BuildInputs;
 use crate::disk;
 use crate::failure::{Failure, Result};
 
+/// The default directory of the keystores.
+pub const KEYSTORES: &str = "keystore";
+
 /// A directory: its name on the command line, its path, and its path without links.
 struct Place {
     name: &'static str,
@@ -32,18 +35,22 @@ fn lies(one: &Path, other: &Path) -> Option<Lies> {
 }
 
 /// # Errors
-/// `Exit::Unsafe` when the output would be inside something that Kiln has made, which is replaced whole.
+/// `Exit::Unsafe` when the output would be inside something that Kiln has made, which is replaced whole, or where the
+/// keystores are by default.
 pub fn refuse_inside(out: &Path) -> Result<()> {
-    let resolved = disk::resolved(out);
-    let above = resolved.ancestors().skip(1).find_map(|above| Some((above, disk::made(above)?)));
-    match above {
-        None => Ok(()),
-        Some((above, what)) => Err(Failure::unsafe_to(format!(
-            "{} is in {}, which is {what}; choose another --out",
-            out.display(),
-            above.display()
-        ))),
+    // What is at the path itself is judged where it is replaced.
+    let own = disk::made(&disk::resolved(out));
+    disk::refuse_in_made(out, own, "choose another --out")?;
+    let keystores = disk::resolved(Path::new(KEYSTORES));
+    let real = disk::resolved(out);
+    if real == keystores || !real.starts_with(&keystores) {
+        return Ok(());
     }
+    Err(Failure::unsafe_to(format!(
+        "{} is in {}, the directory of the keystores; choose another --out",
+        out.display(),
+        KEYSTORES
+    )))
 }
 
 /// The directories of one build except its keystores.
@@ -53,9 +60,11 @@ impl Places {
     /// The directories that a command line names.
     ///
     /// # Errors
-    /// As `new`.
+    /// As `new`, and `Exit::Unsafe` for a cache in a directory of something else.
     pub fn of(args: &BuildInputs, out: &Path) -> Result<Self> {
-        Self::new(&args.store.artifacts, cache::place(&args.cache)?.as_deref(), out)
+        let places = Self::new(&args.store.artifacts, cache::place(&args.cache)?.as_deref(), out)?;
+        cache::refuse_foreign(&args.cache)?;
+        Ok(places)
     }
 
     /// # Errors
@@ -83,7 +92,9 @@ impl Places {
     /// As `new`, for the keystore of one cluster.
     pub fn refuse_keystore(&self, path: &Path) -> Result<()> {
         let place = Place { name: "--keystore", path: path.to_owned(), resolved: disk::resolved(path) };
-        self.refuse_nested(&place)
+        self.refuse_nested(&place)?;
+        // What is at the path itself is judged where it is read.
+        disk::refuse_in_made(path, disk::made(&place.resolved), "choose another --keystore")
     }
 
     /// Adds the keystores, each of which was checked against the others.

@@ -81,6 +81,10 @@ fn import(files: &[PathBuf], path: Option<&Path>, out: &Output) -> Result<()> {
     }
     if let Some(mistakes) = imported.mistakes {
         out.announce(format_args!("the profile cannot be built before this is corrected:\n{mistakes}"));
+        return Err(Failure::new(
+            Exit::Wrong,
+            "the imported profile has mistakes; correct it, and run kiln check",
+        ));
     }
     Ok(())
 }

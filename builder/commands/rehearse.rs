@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::junit;
 use super::output::Output;
 use super::programs;
 use super::verify::{conclude, options};
@@ -16,6 +17,7 @@ pub fn run(args: &cli::Rehearse, out: &Output) -> Result<()> {
     if let Some(scratch) = &args.inside {
         return rehearse::inside(scratch);
     }
+    junit::check(args.junit.as_deref())?;
     let (mut bundles, mut unknown, mut strangers) = (Vec::new(), Vec::new(), Vec::new());
     for path in &args.bundles {
         let bundle = Bundle::open(path)?;

@@ -27,6 +27,7 @@ pub fn man(args: &cli::Man, out: &Output) -> Result<()> {
     if disk::look(&disk::resolved(directory))?.map(|found| found.kind) != Some(Kind::Directory) {
         return Err(Failure::new(Exit::Usage, format!("there is no directory {}", directory.display())));
     }
+    disk::refuse_in_made(directory, None, "name another directory")?;
     let count = write(&command, directory)?;
     out.print(format_args!("{}: {}", directory.display(), counted(count, "manual page")))
 }

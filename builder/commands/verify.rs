@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use super::junit;
 use super::output::Output;
 use super::programs;
 use crate::artifact::EtcdProgram;
@@ -14,11 +15,12 @@ use crate::failure::{Doing, Exit, Failure, Result};
 use crate::pki::Authority;
 use crate::plan;
 use crate::profile::Algorithm;
-use crate::report::{self, Report};
-use crate::values::{Lifetime, Mode};
+use crate::report::Report;
+use crate::values::Lifetime;
 use crate::verify::{self, Options, Stranger};
 
 pub fn run(args: &cli::Verify, out: &Output) -> Result<()> {
+    junit::check(args.junit.as_deref())?;
     let bundle = Bundle::open(&args.bundle)?;
     let unknown = programs::check(&bundle, &[EtcdProgram::Etcdctl], &args.trust)?;
     let options = Options { read_only: args.read_only, ..options(&bundle)? };
@@ -45,16 +47,11 @@ pub fn options(bundle: &Bundle) -> Result<Options> {
     Ok(Options { now, endpoints: BTreeMap::new(), stranger: Some(stranger), read_only: false })
 }
 
-/// Writes reports as JUnit XML where requested, prints them, and fails if a cluster did. In JSON several are a list. The file is written first,
-/// because the reader of the output may close the pipe.
+/// Writes reports as JUnit XML where requested, prints them, and fails if a cluster did; in JSON several are a list. The
+/// file is written first, because the reader of the output may close the pipe.
 pub fn conclude(reports: &[Report], json: bool, junit: Option<&Path>, out: &Output) -> Result<()> {
     if let Some(path) = junit {
-        let kind = disk::look(path)?.map(|found| found.kind);
-        if kind.is_some_and(|kind| kind != disk::Kind::File) {
-            let reason = format!("{} is not a regular file; name another for --junit", path.display());
-            return Err(Failure::unsafe_to(reason));
-        }
-        disk::write_whole(path, report::junit(reports)?.as_bytes(), Mode::FILE)?;
+        junit::write(path, reports)?;
     }
     match reports {
         [report] if json => out.json(report)?,

@@ -5,12 +5,17 @@ use std::fs::{File, TryLockError};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{Mode as Bits, OFlags};
 use rustix::io::Errno;
 
 use super::Directory;
 use crate::failure::{Doing, Exit, Failure, Result};
+use crate::interrupt;
+
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// An advisory lock on a file, held until dropped or until the process ends, however it ends (flock(2)).
 ///
@@ -58,12 +63,26 @@ impl Lock {
         Ok(Self { file: Self::take(&directory, name, File::try_lock_shared)?, at: None })
     }
 
-    /// `None` where this user may not write: locked data is only read then, as on a read-only mount.
+    /// `None` where this user may not write: locked data is only read then, as on a read-only mount. Runs that only
+    /// read hold it for a moment, so this waits for them.
+    ///
+    /// # Errors
+    /// `Exit::Locked` when another run still holds it after `PATIENCE`; `Exit::Interrupted`.
     pub fn exclusive_where_writable(path: &Path) -> Result<Option<Self>> {
+        const PATIENCE: Duration = Duration::from_secs(3);
         let (directory, name) = split(path)?;
-        match Self::open(&directory, name) {
-            Err(Errno::ROFS | Errno::ACCESS) => Ok(None),
-            _ => Self::exclusive_in(directory, name).map(Some),
+        if matches!(Self::open(&directory, name), Err(Errno::ROFS | Errno::ACCESS)) {
+            return Ok(None);
+        }
+        let until = Instant::now() + PATIENCE;
+        loop {
+            match Self::exclusive_in(Arc::clone(&directory), name) {
+                Err(failure) if failure.exit() == Exit::Locked && Instant::now() < until => {
+                    interrupt::check()?;
+                    thread::sleep(POLL_INTERVAL);
+                }
+                other => return other.map(Some),
+            }
         }
     }
 

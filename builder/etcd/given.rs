@@ -39,7 +39,10 @@ pub fn value(key: &str, go_type: GoType, given: &Given<'_>) -> Result<Value, Inv
         (GoType::Int { min, max }, Given::Int(value)) => {
             let (min, max) = judge::bounds(key, min, max);
             match i64::try_from(*value) {
-                Ok(value) if (min..=max).contains(&value) => Ok(Value::Int(value)),
+                Ok(value) if (min..=max).contains(&value) => {
+                    judge::number(key, value)?;
+                    Ok(Value::Int(value))
+                }
                 _ => Err(Invalid(format!("it takes a whole number from {min} to {max}"))),
             }
         }

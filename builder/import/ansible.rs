@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::draft::{Draft, Place};
+use super::inventory::{HYPERVISORS, network};
 use super::member::key_of_flag;
 use super::options;
+use super::text::is_number;
 use super::yaml::Node;
 
 /// Groups whose hosts are members.
@@ -79,44 +81,113 @@ impl Inventory {
                             format!("the member's name {value} is not the host's, which is used"),
                         );
                     }
+                } else if HYPERVISORS.contains(&key.as_str()) {
+                    let own = name.split('.').next().unwrap_or(name);
+                    draft.on.push((own.to_owned(), value.clone(), place.clone()));
                 } else if !is_known {
                     draft.leave(place, format!("{key} of the host {name}"));
                 }
             }
         }
-        for (key, value, place) in &self.variables {
-            variable(draft, key, value, place);
+        draft.variables.extend(self.variables);
+    }
+}
+
+/// Variables of ansible's that differ between nodes, and Kiln's placeholders.
+const PLACEHOLDERS: [(&str, &str); 5] = [
+    ("inventory_hostname", "{{node}}"),
+    ("inventory_hostname_short", "{{node}}"),
+    ("etcd_index", "{{index}}"),
+    ("etcd_member_index", "{{index}}"),
+    ("etcd_cluster_name", "{{cluster}}"),
+];
+/// Templates in templates are filled in so often, and up to this length.
+const MAX_FILLS: usize = 8;
+const MAX_VALUE: usize = 4096;
+/// Options and keys that may differ between nodes.
+const PER_NODE: [&str; 4] = ["-file", "_file", "_service_name", "_unit"];
+
+/// The variables of all files: they refer to each other.
+pub fn settle(draft: &mut Draft) {
+    let all = std::mem::take(&mut draft.variables);
+    let known: BTreeMap<&str, &str> =
+        all.iter().map(|(key, value, _)| (key.as_str(), value.as_str())).collect();
+    for (key, value, place) in &all {
+        match fill(value, &known) {
+            Some(value) if !value.contains("{{") || PER_NODE.iter().any(|end| key.ends_with(end)) => {
+                variable(draft, key, &value, &known, place);
+            }
+            _ => draft.leave(place, format!("{key} has a template of ansible's")),
         }
     }
 }
 
-/// One variable of a group, of all hosts, or of a file of variables.
-pub fn variable(draft: &mut Draft, key: &str, value: &str, place: &Place) {
-    if value.contains("{{") {
-        return draft.leave(place, format!("{key} has a template of ansible's"));
+/// The value with the variables in it filled in; `None` where it has anything else.
+fn fill(value: &str, known: &BTreeMap<&str, &str>) -> Option<String> {
+    let mut value = value.to_owned();
+    for _ in 0..MAX_FILLS {
+        let (mut made, mut rest, mut is_done) = (String::new(), value.as_str(), true);
+        while let Some((before, after)) = rest.split_once("{{") {
+            let (name, after) = after.split_once("}}")?;
+            let name = name.trim();
+            made.push_str(before);
+            if let Some((_, own)) =
+                PLACEHOLDERS.iter().find(|(theirs, own)| *theirs == name || *own == format!("{{{{{name}}}}}"))
+            {
+                made.push_str(own);
+            } else {
+                made.push_str(known.get(name)?);
+                is_done = false;
+            }
+            rest = after;
+        }
+        made.push_str(rest);
+        if is_done || made.len() > MAX_VALUE {
+            return is_done.then_some(made);
+        }
+        value = made;
     }
+    None
+}
+
+/// One variable of a group, of all hosts, or of a file of variables.
+fn variable(draft: &mut Draft, key: &str, value: &str, known: &BTreeMap<&str, &str>, place: &Place) {
+    let own = match key {
+        "etcd_version" => {
+            return draft.say(("[etcd]", "version"), value.trim_start_matches('v'), place);
+        }
+        "etcd_bin_dir" | "bin_dir" => ("[etcd]", "bin-dir"),
+        "etcd_config_dir" | "etcd_conf_dir" => ("[etcd]", "config-dir"),
+        "etcd_user" => ("[etcd]", "user"),
+        "etcd_client_port" | "etcd_port" => ("[etcd]", "client-port"),
+        "etcd_peer_port" => ("[etcd]", "peer-port"),
+        "etcd_metrics_port" => ("[etcd]", "metrics-port"),
+        "etcd_cert_dir" | "etcd_pki_dir" | "etcd_certs_dir" | "etcd_ssl_dir" => ("[pki]", "directory"),
+        "etcd_initial_cluster_token" | "etcd_cluster_token" | "etcd_token" => ("[cluster]", "token"),
+        "etcd_cluster_name" | "etcd_cluster" => ("[cluster]", "name"),
+        "etcd_domain" => ("[cluster]", "domain"),
+        _ => return other(draft, key, value, known, place),
+    };
+    match own.1.ends_with("-port") && !is_number(value) {
+        true => draft.leave(place, format!("{key} is not a number")),
+        false => draft.say(own, value, place),
+    }
+}
+
+fn other(draft: &mut Draft, key: &str, value: &str, known: &BTreeMap<&str, &str>, place: &Place) {
     match key {
-        "etcd_version" => draft.say(("[etcd]", "version"), value.trim_start_matches('v'), place),
+        "etcd_group" if known.get("etcd_user").copied().unwrap_or("etcd") == value => {}
         "etcd_data_dir" => options::take(draft, None, "data-dir", value, place),
-        "etcd_bin_dir" | "bin_dir" => {
-            if value != "/usr/local/bin" {
-                draft.say(("[etcd]", "bin-dir"), value, place);
-            }
+        "etcd_service_name" | "etcd_unit" => {
+            let stem = value.trim_end_matches(".service");
+            draft.say(("[etcd]", "unit"), stem, place);
         }
-        "etcd_cert_dir" | "etcd_pki_dir" | "etcd_certs_dir" | "etcd_ssl_dir" => {
-            if value != "/etc/etcd/pki" {
-                draft.say(("[pki]", "directory"), value, place);
-            }
-        }
-        "etcd_initial_cluster_token" | "etcd_cluster_token" | "etcd_token" => {
-            draft.say(("[cluster]", "token"), value, place);
-        }
-        "etcd_cluster_name" | "etcd_cluster" => draft.say(("[cluster]", "name"), value, place),
-        "etcd_domain" => draft.say(("[cluster]", "domain"), value, place),
+        "etcd_client_cert_file" => options::file(draft, None, ("[pki.client]", "cert"), value, place),
+        "etcd_client_key_file" => options::file(draft, None, ("[pki.client]", "key"), value, place),
         // kubespray's names where they differ from etcd's.
         "etcd_compaction_retention" => options::take(draft, None, "auto-compaction-retention", value, place),
         "etcd_log_level" => options::take(draft, None, "log-level", value, place),
-        _ if key.starts_with("ansible_") => {}
+        _ if key.starts_with("ansible_") || network(draft, key, value, place) => {}
         _ => {
             let flag = key.strip_prefix("etcd_").map(|rest| rest.replace('_', "-"));
             match flag.and_then(|flag| key_of_flag(&flag)) {
@@ -235,7 +306,7 @@ pub fn variables(draft: &mut Draft, document: &Node, file: &str) {
     for (key, node) in document.entries() {
         let place = Place { file: file.to_owned(), line: node.line };
         match node.joined() {
-            Some(value) => variable(draft, key, &value, &place),
+            Some(value) => draft.variables.push((key.clone(), value, place)),
             None => draft.leave(&place, format!("the variable {key}")),
         }
     }

@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-
 /// Where something was said.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Place {
@@ -29,14 +27,39 @@ pub struct Member {
 }
 
 /// A key of a profile that has one value in all files, as `[table] key`.
-type Path = (&'static str, &'static str);
+pub type Path = (&'static str, &'static str);
+
+/// A client certificate, and the names of its files where a file says them.
+#[derive(Clone, Debug, Default)]
+pub struct Client {
+    pub name: String,
+    pub cert: Option<String>,
+    pub key: Option<String>,
+    /// The nodes that have its files, and where.
+    pub nodes: Vec<String>,
+    pub directory: Option<(String, Place)>,
+}
+
+/// The host of a URL that a member is reached by.
+#[derive(Clone, Debug)]
+pub struct Url {
+    /// `client-url`, `peer-url` or `initial-cluster`.
+    pub key: &'static str,
+    pub member: String,
+    /// `None` for an address.
+    pub name: Option<String>,
+    pub place: Place,
+}
+
+/// Further lines of etcd's unit, by section and setting.
+pub type Lines = BTreeMap<(&'static str, String), (Vec<String>, Place)>;
 
 /// A profile in the making.
 #[derive(Default)]
 pub struct Draft {
     pub keys: BTreeMap<Path, (String, Place)>,
     pub members: Vec<Member>,
-    pub clients: Vec<String>,
+    pub clients: Vec<Client>,
     /// Hosts that a list names, each with the full name: members, if no other file names any.
     pub listed: Vec<(String, IpAddr, Place)>,
     /// Addresses by any name of a host.
@@ -45,10 +68,24 @@ pub struct Draft {
     pub hosts: Vec<(String, String)>,
     /// Addresses of clients' URLs whose members no line names.
     pub endpoints: Vec<(IpAddr, Place)>,
+    pub urls: Vec<Url>,
+    /// The nodes' hosts: node, host.
+    pub on: Vec<(String, String, Place)>,
+    /// Names of units without `.service`, each with the member that it is of, if a file says one.
+    pub units: Vec<(Option<String>, String, Place)>,
+    pub lines: Lines,
+    /// `[pki.links]`.
+    pub links: BTreeMap<String, String>,
+    /// Of an operator's etcdctl: `cert` or `key`, and the path.
+    pub operator: Vec<(&'static str, String, Place)>,
+    /// ansible's, of groups and of all hosts.
+    pub variables: Vec<(String, String, Place)>,
     /// `[etcd.config]`, as texts.
     pub options: BTreeMap<String, (String, Place)>,
     /// A file of a running member was read.
     pub runs: bool,
+    /// The CA exists: a running member trusts it, or a manifest copies it.
+    pub has_ca: bool,
     pub left: Vec<Left>,
 }
 
@@ -90,7 +127,8 @@ impl Draft {
     }
 
     /// Adds a member, or the address of one that is known by name. A fully qualified name says the domain, too.
-    pub fn member(&mut self, name: &str, address: Option<IpAddr>, place: &Place) {
+    /// Returns its name without the domain.
+    pub fn member(&mut self, name: &str, address: Option<IpAddr>, place: &Place) -> String {
         let (short, domain) = name.split_once('.').map_or((name, ""), |(short, domain)| (short, domain));
         // An address as a name is none.
         let (short, domain) = if name.parse::<IpAddr>().is_ok() { (name, "") } else { (short, domain) };
@@ -98,7 +136,7 @@ impl Draft {
         let known = self.members.iter_mut().find(|member| member.name == short);
         let Some(member) = known else {
             self.members.push(Member { name: short.to_owned(), address, place: place.clone() });
-            return;
+            return short.to_owned();
         };
         match (member.address, address) {
             (None, Some(_)) => member.address = address,
@@ -111,6 +149,7 @@ impl Draft {
             }
             _ => {}
         }
+        short.to_owned()
     }
 
     /// When all files are read: addresses by name, and lists of hosts.
@@ -135,10 +174,12 @@ impl Draft {
         }
     }
 
-    pub fn client(&mut self, name: &str) {
-        if !self.clients.iter().any(|there| there == name) {
-            self.clients.push(name.to_owned());
-        }
+    pub fn client(&mut self, name: &str) -> &mut Client {
+        let at = self.clients.iter().position(|there| there.name == name).unwrap_or_else(|| {
+            self.clients.push(Client { name: name.to_owned(), ..Client::default() });
+            self.clients.len() - 1
+        });
+        &mut self.clients[at]
     }
 
     pub fn leave(&mut self, place: &Place, text: impl Into<String>) {
@@ -148,84 +189,9 @@ impl Draft {
         }
     }
 
-    fn value(&self, path: Path) -> Option<&str> {
+    pub fn value(&self, path: Path) -> Option<&str> {
         self.keys.get(&path).map(|(value, _)| value.as_str())
     }
-
-    /// The profile as TOML. `options` are lines of `[etcd.config]`.
-    pub fn toml(&self, header: &str, options: &[String]) -> String {
-        let mut text = String::new();
-        for line in header.lines() {
-            text.push_str(&format!("# {line}\n"));
-        }
-        text.push_str("schema = 1\n\n[cluster]\n");
-        text.push_str(&format!("name = {}\n", quoted(self.value(("[cluster]", "name")).unwrap_or("etcd"))));
-        text.push_str(&self.lines("[cluster]", &["domain", "token"]));
-        // kubeadm's external etcd may have any token, and only its members' own files say which.
-        if self.runs && self.value(("[cluster]", "token")).is_none() {
-            text.push_str("# No file says the token; this is etcd's default.\ntoken = \"etcd-cluster\"\n");
-        }
-        if self.runs {
-            text.push_str(
-                "# The cluster runs already: no node with an empty disk bootstraps it again. Its CA has to be imported\n\
-                 # before the first build: kiln keystore import-ca. Until then a build is refused.\nformed = true\n\
-                 adopted = true\n",
-            );
-        }
-        text.push_str("\n[network]\n");
-        match self.value(("[network]", "cidr")) {
-            Some(cidr) => text.push_str(&format!("cidr = {}\n", quoted(cidr))),
-            None => {
-                if let Some(cidr) = self.network() {
-                    let guess =
-                        "# The smallest network with all addresses in it; correct it if it is larger.\n";
-                    text.push_str(&format!("{guess}cidr = {}\n", quoted(&cidr.to_string())));
-                }
-            }
-        }
-        text.push_str(&self.lines("[network]", &["gateway"]));
-        for member in &self.members {
-            text.push_str(&format!("\n[[node]]\nname = {}\n", quoted(&member.name)));
-            match member.address {
-                Some(address) => text.push_str(&format!("address = {}\n", quoted(&address.to_string()))),
-                None => text.push_str("# address = \"\"  # no file says it\n"),
-            }
-        }
-        for client in &self.clients {
-            text.push_str(&format!("\n[[client]]\nname = {}\n", quoted(client)));
-        }
-        text.push_str(&table(
-            "[etcd]",
-            self.lines("[etcd]", &["version", "arch", "config-style", "data-dir", "bin-dir"]),
-        ));
-        text.push_str(&table("[etcd.config]", options.iter().map(|line| format!("{line}\n")).collect()));
-        text.push_str(&table("[pki]", self.lines("[pki]", &["directory", "certificates"])));
-        text
-    }
-
-    fn lines(&self, table: &'static str, keys: &[&'static str]) -> String {
-        let line =
-            |key: &&'static str| self.value((table, key)).map(|value| format!("{key} = {}\n", quoted(value)));
-        keys.iter().filter_map(line).collect()
-    }
-
-    /// The smallest network with all addresses: /24 or larger, for IPv6 /64.
-    fn network(&self) -> Option<IpNet> {
-        let addresses: Vec<IpAddr> = self.members.iter().filter_map(|member| member.address).collect();
-        let first = *addresses.first()?;
-        let longest = if first.is_ipv4() { 24 } else { 64 };
-        (0..=longest).rev().find_map(|prefix| {
-            let network = match first {
-                IpAddr::V4(first) => IpNet::V4(Ipv4Net::new(first, prefix).ok()?.trunc()),
-                IpAddr::V6(first) => IpNet::V6(Ipv6Net::new(first, prefix).ok()?.trunc()),
-            };
-            addresses.iter().all(|address| network.contains(address)).then_some(network)
-        })
-    }
-}
-
-fn table(header: &str, lines: String) -> String {
-    if lines.is_empty() { String::new() } else { format!("\n{header}\n{lines}") }
 }
 
 /// A TOML string: JSON's escapes are TOML's, too, and DEL has to be escaped.

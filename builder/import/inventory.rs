@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::draft::{Draft, Place};
 use super::options;
+use super::text::is_number;
 use super::yaml::Node;
 
 /// Keys with the members.
@@ -21,6 +22,16 @@ const NODES: [&str; 9] = [
 /// Keys with a node's name and address, the best first.
 const NAMES: [&str; 4] = ["name", "hostname", "host", "fqdn"];
 const ADDRESSES: [&str; 6] = ["private_ip", "internal_ip", "ip", "address", "ip_address", "addr"];
+/// Keys of a node with the host that it runs on. `host` is one only beside the node's own name.
+pub const HYPERVISORS: [&str; 6] = ["hypervisor", "kvm_host", "vm_host", "libvirt_host", "pve_node", "host"];
+/// Keys of a network: Kiln's, and theirs.
+const NETWORK: [(&str, &[&str]); 5] = [
+    ("cidr", &["cidr", "vpc_cidr"]),
+    ("gateway", &["gateway"]),
+    ("dns", &["dns", "dns_servers", "nameservers"]),
+    ("ntp", &["ntp", "ntp_servers", "time_servers"]),
+    ("mtu", &["mtu"]),
+];
 /// Keys of a node that say nothing about etcd.
 const OF_NODES: [&str; 5] = ["role", "roles", "user", "ssh_user", "subnet"];
 /// Keys of the file of a manifest.
@@ -60,23 +71,34 @@ pub fn inventory(draft: &mut Draft, document: &Node, file: &str) {
             "token" | "etcd_token" | "cluster_token" | "initial_cluster_token" => {
                 draft.say(("[cluster]", "token"), text, &at);
             }
-            "cidr" | "vpc_cidr" => draft.say(("[network]", "cidr"), text, &at),
-            "gateway" => draft.say(("[network]", "gateway"), text, &at),
             "etcd_version" | "version" => {
                 draft.say(("[etcd]", "version"), text.trim_start_matches('v'), &at);
             }
             "etcd_data_dir" | "data_dir" => options::take(draft, None, "data-dir", text, &at),
-            _ => draft.leave(&at, format!("the key {key}")),
+            key => match node.joined() {
+                Some(value) if network(draft, key, &value, &at) => {}
+                _ => draft.leave(&at, format!("the key {key}")),
+            },
         }
     }
+}
+
+/// Whether the key is one of `[network]`.
+pub fn network(draft: &mut Draft, key: &str, value: &str, place: &Place) -> bool {
+    let Some((own, _)) = NETWORK.iter().find(|(_, theirs)| theirs.contains(&key)) else { return false };
+    match *own == "mtu" && !is_number(value) {
+        true => draft.leave(place, format!("{key} {value:?} is not a number")),
+        false => draft.say(("[network]", own), value, place),
+    }
+    true
 }
 
 fn one(draft: &mut Draft, name: Option<&str>, node: &Node, place: &Place) {
     // `cp-a: 10.0.0.1`, or only the name.
     if let Some(text) = node.text() {
         return match name {
-            Some(name) => draft.member(name, text.parse().ok(), place),
-            None => draft.member(text, None, place),
+            Some(name) => drop(draft.member(name, text.parse().ok(), place)),
+            None => drop(draft.member(text, None, place)),
         };
     }
     let Some(name) = name.or_else(|| first(node, &NAMES)) else {
@@ -87,13 +109,17 @@ fn one(draft: &mut Draft, name: Option<&str>, node: &Node, place: &Place) {
     if let (Some(address), None) = (address, parsed) {
         draft.leave(place, format!("{address:?} of {name} is not an IP address"));
     }
-    draft.member(name, parsed, place);
+    let own = draft.member(name, parsed, place);
     if let Some((_, domain)) = node.get("fqdn").and_then(Node::text).and_then(|fqdn| fqdn.split_once('.')) {
         draft.say(("[cluster]", "domain"), domain, place);
     }
     for (key, node) in node.entries() {
         let key = key.as_str();
-        if !NAMES.contains(&key) && !ADDRESSES.contains(&key) && !OF_NODES.contains(&key) {
+        if HYPERVISORS.contains(&key)
+            && let Some(host) = node.text().filter(|host| *host != name && host.parse::<IpAddr>().is_err())
+        {
+            draft.on.push((own.clone(), host.to_owned(), Place { line: node.line, ..place.clone() }));
+        } else if !NAMES.contains(&key) && !ADDRESSES.contains(&key) && !OF_NODES.contains(&key) {
             draft.leave(&Place { line: node.line, ..place.clone() }, format!("{key} of the node {name}"));
         }
     }
@@ -119,39 +145,93 @@ pub fn manifest(draft: &mut Draft, document: &Node, file: &str) {
             draft.leave(&place, "a file without a destination");
             continue;
         };
+        let nodes: Vec<&str> = match first(item, &["node", "host"]) {
+            Some(node) => vec![node],
+            None => {
+                item.get("nodes").map(Node::items).unwrap_or_default().iter().filter_map(Node::text).collect()
+            }
+        };
         let (directory, name) = destination.rsplit_once('/').unwrap_or(("", destination));
         match name {
-            "etcd" | "etcdctl" | "etcdutl" => {
-                if directory != "/usr/local/bin" {
-                    draft.say(("[etcd]", "bin-dir"), directory, &place);
-                }
+            "etcd" | "etcdctl" | "etcdutl" => draft.say(("[etcd]", "bin-dir"), directory, &place),
+            "etcd.env" | "etcd.conf"
+                if directory.rsplit('/').next().is_some_and(|last| last.starts_with("etcd")) =>
+            {
+                let style = if name == "etcd.env" { "env" } else { "file" };
+                draft.say(("[etcd]", "config-style"), style, &place);
+                draft.say(("[etcd]", "config-dir"), directory, &place);
             }
-            "ca.pem" | "peer.pem" | "server.pem" | "peer-key.pem" | "server-key.pem" => {
-                if directory != "/etc/etcd/pki" {
-                    draft.say(("[pki]", "directory"), directory, &place);
-                }
+            _ if directory == "/etc/systemd/system"
+                && name.starts_with("etcd")
+                && name.ends_with(".service") =>
+            {
+                let stem = name.trim_end_matches(".service").to_owned();
+                let node = (nodes.len() == 1).then(|| nodes[0].to_owned());
+                draft.units.push((node, stem, place));
             }
-            "etcd.pem" | "etcd-key.pem" => {
-                draft.say(("[pki]", "certificates"), "one-per-node", &place);
-                if directory != "/etc/etcd/pki" {
-                    draft.say(("[pki]", "directory"), directory, &place);
-                }
+            _ if certificate(draft, &nodes, (directory, name), &place) => {}
+            _ => {
+                let source = first(item, &SOURCES).unwrap_or(name);
+                draft.leave(
+                    &place,
+                    format!("{source} to {destination}: Kiln does not make it; an overlay can hold it"),
+                );
             }
-            "etcd.env" if directory == "/etc/etcd" => {
-                draft.say(("[etcd]", "config-style"), "env", &place);
-            }
-            "etcd.service" => {}
-            _ => match name.strip_suffix("-key.pem").or_else(|| name.strip_suffix(".pem")) {
-                Some(client) => draft.client(client),
-                None => {
-                    let source = first(item, &SOURCES).unwrap_or(name);
-                    draft.leave(
-                        &place,
-                        format!("{source} to {destination}: Kiln does not make it; an overlay can hold it"),
-                    );
-                }
-            },
         }
+    }
+}
+
+/// Whether the file is a certificate or a key that Kiln makes: its name says whose.
+fn certificate(draft: &mut Draft, nodes: &[&str], (directory, name): (&str, &str), place: &Place) -> bool {
+    let key = name.strip_suffix("-key.pem").or_else(|| name.strip_suffix(".key"));
+    let cert = name.strip_suffix(".pem").or_else(|| name.strip_suffix(".crt"));
+    let (part, stem) = match (key, cert) {
+        (Some(stem), _) => ("key", stem),
+        (None, Some(stem)) => ("cert", stem),
+        (None, None) => return false,
+    };
+    let node = nodes.first().copied().filter(|_| nodes.len() == 1);
+    let is_own = options::pattern(name, node) != name;
+    let has = |word: &str| stem.split(|c: char| !c.is_ascii_alphanumeric()).any(|there| there == word);
+    let table = match () {
+        () if has("ca") && part == "key" => return false,
+        () if has("ca") && has("peer") => ("[pki.peer-ca]", "file"),
+        () if has("ca") => ("[pki.ca]", "file"),
+        () if has("peer") => ("[pki.peer]", part),
+        () if has("server") => ("[pki.server]", part),
+        () if is_own && has("client") => ("[pki.client]", part),
+        () if is_own || stem == "etcd" => {
+            draft.say(("[pki]", "certificates"), "one-per-node", place);
+            ("[pki.node]", part)
+        }
+        () => {
+            client(draft, nodes, (stem, part), (directory, name), place);
+            return true;
+        }
+    };
+    draft.has_ca |= has("ca");
+    options::file(draft, node, table, &format!("{directory}/{name}"), place);
+    true
+}
+
+fn client(
+    draft: &mut Draft,
+    nodes: &[&str],
+    (stem, part): (&str, &str),
+    (directory, name): (&str, &str),
+    place: &Place,
+) {
+    let client = draft.client(stem);
+    client.directory.get_or_insert_with(|| (directory.to_owned(), place.clone()));
+    for node in nodes {
+        if client.nodes.iter().all(|there| there != node) {
+            client.nodes.push((*node).to_owned());
+        }
+    }
+    match (part, name.ends_with(".pem")) {
+        (_, true) => {}
+        ("key", _) => client.key = Some(name.to_owned()),
+        _ => client.cert = Some(name.to_owned()),
     }
 }
 

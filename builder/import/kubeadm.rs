@@ -28,7 +28,7 @@ pub fn configuration(draft: &mut Draft, document: &Node, file: &str) {
             let host = options::parts(url).0;
             match host.parse() {
                 Ok(address) => draft.endpoints.push((address, place(endpoint))),
-                Err(_) => draft.member(host, None, &place(endpoint)),
+                Err(_) => drop(draft.member(host, None, &place(endpoint))),
             }
         }
     }

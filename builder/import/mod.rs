@@ -6,17 +6,21 @@
 mod ansible;
 mod draft;
 mod inventory;
+mod judge;
 mod kubeadm;
 mod member;
 mod options;
+mod settle;
+mod text;
+mod unit;
 mod yaml;
 
 use draft::{Draft, Left, Place};
 
 use crate::etcd::{Release, keys};
 use crate::failure::{Exit, Failure, Result};
-use crate::profile::{self, Source};
-use crate::values::{Arch, Carrier, printable, steers};
+use crate::profile;
+use crate::values::{Carrier, ClusterName, printable, steers};
 
 /// The largest file that is read; inventories of thousands of hosts are smaller.
 pub const MAX_BYTES: u64 = 1 << 20;
@@ -64,14 +68,16 @@ pub fn new(new: &New, carriers: &[Carrier]) -> Result<String> {
         place: place.clone(),
     };
     draft.members = new.nodes.iter().map(member).collect();
-    draft.clients.clone_from(&new.clients);
+    for client in &new.clients {
+        draft.client(client);
+    }
     let header = format!(
         "{}: made by kiln profile new. README, \"A profile\", lists all keys.\nWithout [etcd] version, the newest \
          imported release is used.",
         new.name
     );
     let text = draft.toml(&header, &[]);
-    match check(&text, &new.name, newest(), carriers) {
+    match judge::check(&text, &new.name, newest(), carriers) {
         Ok(()) => Ok(text),
         Err(mistakes) => Err(mistakes.into_failure(false)),
     }
@@ -87,6 +93,7 @@ pub fn import(files: &[(String, Vec<u8>)], carriers: &[Carrier]) -> Result<Impor
     for (name, bytes) in files {
         read(&mut draft, name, bytes)?;
     }
+    ansible::settle(&mut draft);
     draft.resolve();
     if draft.members.is_empty() {
         let names: Vec<_> = files.iter().map(|(name, _)| name.as_str()).collect();
@@ -97,16 +104,22 @@ pub fn import(files: &[(String, Vec<u8>)], carriers: &[Carrier]) -> Result<Impor
         return Err(Failure::new(Exit::Usage, reason));
     }
     let release = version(&mut draft);
+    settle::settle(&mut draft);
     let flags = draft.keys.contains_key(&("[etcd]", "config-style"));
-    let lines = accepted(&mut draft, release, flags, carriers);
+    let lines = judge::options(&mut draft, release, flags, carriers);
+    judge::keys(&mut draft, &lines, release, carriers);
     let names: Vec<_> = files.iter().map(|(name, _)| name.as_str()).collect();
     let header = format!(
         "Made by kiln profile import from {}.\nCompare it with the cluster before the first build.",
         printable(&names.join(", "))
     );
     let text = draft.toml(&header, &lines);
-    let name = draft.keys.get(&("[cluster]", "name")).map_or("etcd", |(name, _)| name);
-    let mistakes = check(&text, name, release, carriers).err().map(|mistakes| shown(&mistakes));
+    let name = draft.value(("[cluster]", "name")).filter(|name| name.parse::<ClusterName>().is_ok());
+    let name = name.unwrap_or("etcd");
+    let mistakes = judge::check(&text, name, release, carriers).err().map(|mistakes| shown(&mistakes));
+    // In the order of the files, whatever was looked at first.
+    let order = |place: &Place| names.iter().position(|name| *name == place.file);
+    draft.left.sort_by_key(|left| (order(&left.place), left.place.line));
     let left = draft.left.iter().map(|Left { place, text }| format!("{}:{}: {text}", place.file, place.line));
     Ok(Imported { left: left.collect(), text, mistakes })
 }
@@ -137,49 +150,6 @@ fn newest() -> Release {
     of_3_5.max().unwrap_or(Release::new(3, 5, 0))
 }
 
-fn check(
-    text: &str,
-    name: &str,
-    release: Release,
-    carriers: &[Carrier],
-) -> std::result::Result<(), profile::Mistakes> {
-    let source = Source::file(format!("{name}.toml").as_ref(), text.as_bytes().to_vec());
-    profile::read(&source, &[(release, Arch::Amd64)], carriers).map(|_| ())
-}
-
-/// The lines of `[etcd.config]`. An option that Kiln does not accept beside the others is left out, with its reason.
-fn accepted(draft: &mut Draft, release: Release, flags: bool, carriers: &[Carrier]) -> Vec<String> {
-    let mut all = options::lines(draft, release, flags);
-    let mistakes = |lines: &[&str]| check(&smallest(lines, release, flags), "a", release, carriers).err();
-    let mut index = 0;
-    while index < all.len() {
-        let with: Vec<&str> = all.iter().map(|(_, line, _)| line.as_str()).collect();
-        let mut without = with.clone();
-        without.remove(index);
-        match (mistakes(&with), mistakes(&without).map_or(0, |mistakes| mistakes.count())) {
-            (Some(found), others) if found.count() > others => {
-                let (key, line, place) = all.remove(index);
-                let alone = mistakes(&[&line]).unwrap_or(found);
-                let why = alone.render(false).lines().next().unwrap_or_default().to_owned();
-                draft.leave(&place, format!("{key}: {}", why.trim_start_matches("error: ")));
-            }
-            _ => index += 1,
-        }
-    }
-    all.into_iter().map(|(_, line, _)| line).collect()
-}
-
-/// The smallest profile with these options.
-fn smallest(lines: &[&str], release: Release, flags: bool) -> String {
-    let style = if flags { "flags" } else { "file" };
-    format!(
-        "schema = 1\n[cluster]\nname = \"a\"\n[network]\ncidr = \"10.0.0.0/24\"\n[[node]]\nname = \"b\"\naddress = \
-         \"10.0.0.4\"\n[etcd]\nconfig-style = \"{style}\"\naccept-risk = [\"{release}\"]\nversion = \"{release}\"\n\
-         [etcd.config]\n{}\n",
-        lines.join("\n")
-    )
-}
-
 fn read(draft: &mut Draft, name: &str, bytes: &[u8]) -> Result<()> {
     let refuse = |line: usize, why: &str| {
         Err(Failure::new(Exit::Usage, format!("{name}:{line}: {why}; nothing was written")))
@@ -195,8 +165,8 @@ fn read(draft: &mut Draft, name: &str, bytes: &[u8]) -> Result<()> {
     if let Some(line) = text.split('\n').position(|line| line.contains(is_bad)) {
         return refuse(line + 1, "it has a control character");
     }
-    if member::is_unit(text) {
-        member::unit(draft, text, name);
+    if unit::is_unit(text) {
+        unit::unit(draft, text, name);
     } else if inventory::is_hosts(text) {
         inventory::hosts(draft, text, name);
     } else if member::is_environment(text) {

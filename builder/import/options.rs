@@ -2,21 +2,31 @@
 
 use std::net::IpAddr;
 
-use super::draft::{Draft, Place, quoted};
+use super::draft::{self, Draft, Place, Url, quoted};
 use crate::etcd::keys::{self, GoType};
 use crate::etcd::{Release, Value};
 
-/// The directories and the file names that Kiln gives members without being told.
-const DATA: &str = "/var/lib/etcd";
-const CERTIFICATES: &str = "/etc/etcd/pki";
+/// File names that Kiln gives without being told: a node that is called so does not make them patterns.
+const USUAL: [&str; 8] = [
+    "ca.pem",
+    "etcd.pem",
+    "etcd-key.pem",
+    "peer.pem",
+    "peer-key.pem",
+    "server.pem",
+    "server-key.pem",
+    "peer-ca.pem",
+];
+
+/// What Go's `strconv.ParseBool` takes for true.
+const TRUE: [&str; 6] = ["1", "t", "T", "true", "TRUE", "True"];
 
 /// Options that follow from others, or that Kiln sets for each member.
-const FOLLOW: [&str; 5] = [
+const FOLLOW: [&str; 4] = [
     "initial-cluster-state",
     "config-file",
     "client-transport-security.client-cert-auth",
     "peer-transport-security.client-cert-auth",
-    "peer-transport-security.allowed-cn",
 ];
 
 /// Reads one option. `member` is the name of the member that the file is about, if it says one.
@@ -26,22 +36,28 @@ pub fn take(draft: &mut Draft, member: Option<&str>, key: &str, value: &str, pla
         "name" => {}
         "initial-cluster" => initial_cluster(draft, value, place),
         "initial-cluster-token" => draft.say(("[cluster]", "token"), value, place),
-        "data-dir" if value == DATA => {}
         "data-dir" => draft.say(("[etcd]", "data-dir"), value, place),
+        "wal-dir" => draft.say(("[etcd]", "wal-dir"), value, place),
         "listen-client-urls" | "advertise-client-urls" => urls(draft, member, key, value, 2379, place),
         "listen-peer-urls" | "initial-advertise-peer-urls" => urls(draft, member, key, value, 2380, place),
-        _ if key.ends_with("-transport-security.cert-file") => certificate(draft, key, value, place),
-        _ if key.ends_with("-transport-security.key-file") => {}
-        _ if key.ends_with("-transport-security.trusted-ca-file") => authority(draft, value, place),
+        _ if value.is_empty() => {}
+        "client-transport-security.cert-file" => file(draft, member, ("[pki.server]", "cert"), value, place),
+        "client-transport-security.key-file" => file(draft, member, ("[pki.server]", "key"), value, place),
+        "client-transport-security.trusted-ca-file" => file(draft, None, ("[pki.ca]", "file"), value, place),
+        "peer-transport-security.cert-file" => file(draft, member, ("[pki.peer]", "cert"), value, place),
+        "peer-transport-security.key-file" => file(draft, member, ("[pki.peer]", "key"), value, place),
+        "peer-transport-security.trusted-ca-file" => {
+            file(draft, None, ("[pki.peer-ca]", "file"), value, place);
+        }
+        "peer-transport-security.allowed-cn" => draft.say(("[pki.peer]", "common-name"), value, place),
         "client-transport-security.client-cert-auth" | "peer-transport-security.client-cert-auth"
-            if value != "true" =>
+            if !TRUE.contains(&value) =>
         {
             draft.leave(place, format!("{key} is {value:?}; Kiln's members always ask for a certificate"));
         }
-        "listen-metrics-urls" if names_a_node(value) => later(draft, place, key, "metrics-port"),
+        "listen-metrics-urls" if names_a_node(value) => metrics(draft, value, place),
         _ if FOLLOW.contains(&key) => {}
         _ if key.ends_with(".auto-tls") && value != "true" => {}
-        _ if value.is_empty() => {}
         _ => draft.option(key, value, place),
     }
 }
@@ -56,6 +72,22 @@ fn names_a_node(urls: &str) -> bool {
     })
 }
 
+/// `[etcd] metrics-port`: HTTP on the node's address and on loopback.
+fn metrics(draft: &mut Draft, urls: &str, place: &Place) {
+    let all: Vec<_> = urls.split(',').map(|url| parts(url.trim())).collect();
+    let port = all.first().map_or(0, |(_, port, _)| *port);
+    let is_like = |(host, at, secure): &(&str, u16, bool)| {
+        *at == port && !secure && (*host == "localhost" || host.parse::<IpAddr>().is_ok())
+    };
+    match all.iter().all(is_like) {
+        true => draft.say(("[etcd]", "metrics-port"), &port.to_string(), place),
+        false => {
+            let why = "[etcd] metrics-port is one port for HTTP, on the member's address and on loopback";
+            draft.leave(place, format!("listen-metrics-urls {urls:?}: {why}"));
+        }
+    }
+}
+
 fn initial_cluster(draft: &mut Draft, value: &str, place: &Place) {
     for pair in value.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
         let Some((name, url)) = pair.split_once('=') else {
@@ -63,45 +95,62 @@ fn initial_cluster(draft: &mut Draft, value: &str, place: &Place) {
             continue;
         };
         let (host, port, secure) = parts(url);
-        if port != 2380 {
-            later(draft, place, &format!("peer port {port}"), "peer-port");
-        }
+        say_port(draft, "peer-port", port, place);
         if !secure {
             draft.leave(place, format!("{url} has no TLS; Kiln's members always use it"));
         }
         let address = host.parse::<IpAddr>().ok();
         if address.is_none() {
-            later(draft, place, &format!("initial-cluster by name ({host})"), "initial-cluster");
             draft.hosts.push((name.to_owned(), host.to_owned()));
         }
-        draft.member(name, address, place);
+        let name = draft.member(name, address, place);
+        reached(draft, "initial-cluster", name, host, place);
+    }
+}
+
+fn reached(draft: &mut Draft, key: &'static str, member: String, host: &str, place: &Place) {
+    let name = host.parse::<IpAddr>().is_err().then(|| host.to_owned());
+    draft.urls.push(Url { key, member, name, place: place.clone() });
+}
+
+fn say_port(draft: &mut Draft, key: &'static str, port: u16, place: &Place) {
+    match port {
+        0 => draft.leave(place, format!("a URL has no port; [etcd] {key} is that of all members")),
+        port => draft.say(("[etcd]", key), &port.to_string(), place),
     }
 }
 
 fn urls(draft: &mut Draft, member: Option<&str>, key: &str, value: &str, usual: u16, place: &Place) {
+    let (port_key, url_key) =
+        if usual == 2379 { ("client-port", "client-url") } else { ("peer-port", "peer-url") };
     for url in value.split(',').map(str::trim).filter(|url| !url.is_empty()) {
         let (host, port, secure) = parts(url);
         let address = host.parse::<IpAddr>().ok();
         let is_loopback = host == "localhost" || address.is_some_and(|address| address.is_loopback());
-        if port != usual {
-            let which = if usual == 2379 { "client-port" } else { "peer-port" };
-            later(draft, place, &format!("port {port} in {key}"), which);
-        }
+        say_port(draft, port_key, port, place);
         if !secure && !is_loopback {
             draft.leave(place, format!("{url} in {key} has no TLS; Kiln's members always use it"));
         }
+        let is_own = !is_loopback && !address.is_some_and(|address| address.is_unspecified());
         match (address, member) {
-            (Some(address), Some(member)) if !is_loopback && !address.is_unspecified() => {
-                draft.member(member, Some(address), place);
-            }
-            (Some(address), _) if address.is_unspecified() => {
+            (Some(_), _) if !is_own && !is_loopback => {
                 draft.leave(
                     place,
                     format!("{key} listens on all addresses; Kiln's members listen on their own"),
                 );
             }
-            (None, _) if !is_loopback => {
-                later(draft, place, &format!("{key} by name ({host})"), "client-url")
+            (address, Some(member)) if is_own => {
+                if address.is_some() {
+                    draft.member(member, address, place);
+                }
+                if key.contains("advertise") {
+                    reached(draft, url_key, member.to_owned(), host, place);
+                } else if address.is_none() {
+                    draft.leave(place, format!("{key} has the name {host}; a listener has an address"));
+                }
+            }
+            (None, None) if is_own => {
+                draft.leave(place, format!("{key} has the name {host}, and no file says whose it is"));
             }
             _ => {}
         }
@@ -116,36 +165,33 @@ pub fn parts(url: &str) -> (&str, u16, bool) {
     (host.trim_start_matches('[').trim_end_matches(']'), port.parse().unwrap_or(0), secure)
 }
 
-fn certificate(draft: &mut Draft, key: &str, value: &str, place: &Place) {
-    let Some((directory, file)) = value.rsplit_once('/') else {
-        return draft.leave(place, format!("{key} {value:?} is not an absolute path"));
+/// A file in `[pki] directory`: the name of the node in its name becomes a placeholder.
+pub fn file(draft: &mut Draft, member: Option<&str>, path: draft::Path, value: &str, place: &Place) {
+    match value.rsplit_once('/') {
+        Some((directory, name)) => {
+            draft.say(("[pki]", "directory"), directory, place);
+            draft.say(path, &pattern(name, member), place);
+        }
+        None => draft.leave(place, format!("{value:?} is not an absolute path")),
+    }
+}
+
+/// A text with `{{node}}` for the name of the node, where it is a word of its own.
+pub fn pattern(text: &str, node: Option<&str>) -> String {
+    let Some(node) = node.filter(|node| !node.is_empty() && !USUAL.contains(&text)) else {
+        return text.to_owned();
     };
-    if directory != CERTIFICATES {
-        draft.say(("[pki]", "directory"), directory, place);
+    let is_edge = |c: Option<char>| !c.is_some_and(|c| c.is_ascii_alphanumeric());
+    let (mut made, mut from) = (String::new(), 0);
+    for (at, _) in text.match_indices(node) {
+        let end = at + node.len();
+        if is_edge(text[..at].chars().next_back()) && is_edge(text[end..].chars().next()) {
+            made.push_str(&text[from..at]);
+            made.push_str("{{node}}");
+            from = end;
+        }
     }
-    let usual: &[&str] =
-        if key.starts_with("peer") { &["peer.pem", "etcd.pem"] } else { &["server.pem", "etcd.pem"] };
-    if file == "etcd.pem" {
-        draft.say(("[pki]", "certificates"), "one-per-node", place);
-    }
-    if !usual.contains(&file) {
-        later(draft, place, &format!("file name {file}"), "a certificate's file name in [pki]");
-    }
-}
-
-fn authority(draft: &mut Draft, value: &str, place: &Place) {
-    let (directory, file) = value.rsplit_once('/').unwrap_or(("", value));
-    if directory != CERTIFICATES {
-        draft.say(("[pki]", "directory"), directory, place);
-    }
-    if file != "ca.pem" {
-        later(draft, place, &format!("file name {file}"), "the CA's file name in [pki]");
-    }
-}
-
-/// The only place that names what profiles cannot say yet: the values are listed, not written.
-pub fn later(draft: &mut Draft, place: &Place, what: &str, key: &str) {
-    draft.leave(place, format!("{what} is not carried over: {key} is not set by this import"));
+    made + &text[from..]
 }
 
 /// The options as lines of TOML, by the types of this release. What is not an option of it is reported.

@@ -4,7 +4,8 @@
 use std::path::PathBuf;
 
 use super::span::Span;
-use crate::values::GuestPath;
+use crate::etcd::Release;
+use crate::values::{Arch, GuestPath};
 
 /// The part of a profile that a finding is about.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,6 +16,8 @@ pub enum About {
     Replace(GuestPath),
     /// `[etcd] data-dir`.
     DataDirectory,
+    /// `[etcd] version`.
+    Release,
     /// An option of etcd's, by its key.
     Option(String),
 }
@@ -53,6 +56,8 @@ pub(super) struct Marks {
     pub overlays: Vec<(PathBuf, Span)>,
     pub replace: Vec<(GuestPath, Span)>,
     pub data_dir: Option<Span>,
+    /// The release that the profile names, and the machines that it is for.
+    pub release: Option<(Release, Arch, Span)>,
     pub options: Vec<(String, Span)>,
     /// Of keys that two clusters on the same nodes must not have the same.
     pub keys: Vec<(&'static str, Span)>,
@@ -64,6 +69,7 @@ impl Marks {
             About::Overlay(path) => place(&self.overlays, path),
             About::Replace(path) => place(&self.replace, path),
             About::DataDirectory => self.data_dir.clone(),
+            About::Release => self.release.as_ref().map(|(.., span)| span.clone()),
             About::Option(key) => place(&self.options, key),
         }
     }

@@ -13,8 +13,9 @@ use super::private::{self, Lines};
 use super::span::Span;
 use super::texts::{File, Texts};
 use super::written::Written;
+use crate::etcd::Release;
 use crate::failure::{Exit, Failure};
-use crate::values::{counted, printable_lines, without_private_keys};
+use crate::values::{Arch, counted, printable_lines, without_private_keys};
 
 /// More would only scroll the first ones off the screen.
 const MAX_MISTAKES_SHOWN: usize = 64;
@@ -43,6 +44,11 @@ impl Mistakes {
     /// The overlays that the profile names, as far as it could be read.
     pub fn overlays(&self) -> impl Iterator<Item = &Path> {
         self.marks.overlays.iter().map(|(path, _)| path.as_path())
+    }
+
+    /// The release that the profile names, as far as it could be read.
+    pub fn release(&self) -> Option<(Release, Arch)> {
+        self.marks.release.as_ref().map(|(release, arch, _)| (*release, *arch))
     }
 
     /// Adds later findings to the mistakes of the profile itself.

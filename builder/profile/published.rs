@@ -61,16 +61,17 @@ pub fn json_schema(carriers: &[Carrier]) -> Value {
     let mut headers: Vec<&str> =
         schema::all().map(|key| key.table).filter(|table| !table.is_empty()).collect();
     headers.dedup();
-    // A table in a table is a property of that.
-    for header in headers.into_iter().filter(|header| !header.contains('.')) {
+    for header in headers {
         let name = header.trim_matches(['[', ']']);
         let table = object(header, carriers);
         let missing = required(header);
         let is_list = header.starts_with("[[");
-        // `[pki.ca]` is a property of `[pki]`, which comes before it.
+        // `[pki.ca]` is a property of `[pki]`, which comes before it; `[etcd.service]` is one already, by its own row.
         if let Some((above, name)) = name.rsplit_once('.') {
             let inside = above.split('.').fold(&mut top, |table, name| &mut table["properties"][name]);
-            inside["properties"][name] = table;
+            if inside["properties"].get(name).is_none() {
+                inside["properties"][name] = table;
+            }
             continue;
         }
         top["properties"][name] = match is_list {

@@ -50,9 +50,12 @@ pub fn read(
     let mut marks = Marks::default();
     let alone = texts.alone();
     let (files, settings) = alone.split_at(source.chain().count());
-    let (mut documents, mut mistakes) = parse_all(files);
-    mistakes.extend(apply(&mut documents, settings, &refused));
+    let (mut documents, mut mistakes, mut keys) = parse_all(files);
+    mistakes.extend(apply(&mut documents, settings, &refused, &mut keys));
     mistakes.extend(refused.into_iter().flatten());
+    if !keys.is_empty() {
+        return Err(private_keys(texts, keys));
+    }
     if let Some(document) = &documents {
         (secrets, digests) = (document.private_keys(), document.digests());
         let mut diagnostics = Diagnostics::new(&texts);
@@ -97,15 +100,18 @@ fn push_settings(texts: &mut Texts, source: &Source) -> Vec<Option<Mistake>> {
     refused
 }
 
-/// Merges the settings into the document, except those that are refused; returns the mistakes in their syntax.
+/// Merges the settings into the document, except those that are refused; returns the mistakes in their syntax, and adds the places
+/// of private keys.
 fn apply<'t>(
     document: &mut Option<syntax::Document<'t>>,
     settings: &'t [String],
     refused: &[Option<Mistake>],
+    keys: &mut Vec<Span>,
 ) -> Vec<Mistake> {
     let mut mistakes = Vec::new();
     for (text, _) in settings.iter().zip(refused).filter(|(_, refused)| refused.is_none()) {
         let (set, mut wrong) = syntax::parse(text);
+        keys.extend(set.iter().flat_map(syntax::keys_in));
         match (document.as_mut(), set) {
             (Some(document), Some(set)) if wrong.is_empty() => document.set(set),
             _ => {}
@@ -115,10 +121,24 @@ fn apply<'t>(
     mistakes
 }
 
-/// The documents merged into one, as far as they can be parsed: values in earlier ones take precedence.
-fn parse_all(alone: &[String]) -> (Option<syntax::Document<'_>>, Vec<Mistake>) {
+/// All that is said of a profile with private keys: any other message could quote a part of one.
+fn private_keys(mut texts: Texts, keys: Vec<Span>) -> Mistakes {
+    keys.iter().for_each(|key| texts.change(|text| values::hide(text, key.clone())));
+    Mistakes::new(texts, keys.into_iter().map(private_key).collect())
+}
+
+/// A private key that a profile contains.
+fn private_key(place: Span) -> Mistake {
+    Mistake::new(place, "this looks like a private key, and no value of a profile is one").help(
+        "keep it out of the profile, which is no secret; [machine] ssh-keys takes public keys, from files that end in .pub",
+    )
+}
+
+/// The documents merged into one, as far as they can be parsed: values in earlier ones take precedence. And the places
+/// of private keys in any of them.
+fn parse_all(alone: &[String]) -> (Option<syntax::Document<'_>>, Vec<Mistake>, Vec<Span>) {
     let mut all: Option<syntax::Document<'_>> = None;
-    let mut mistakes = Vec::new();
+    let (mut mistakes, mut keys) = (Vec::new(), Vec::new());
     let mut whole = true;
     for text in alone {
         let (document, mut wrong) = syntax::parse(text);
@@ -126,6 +146,7 @@ fn parse_all(alone: &[String]) -> (Option<syntax::Document<'_>>, Vec<Mistake>) {
             wrong = vec![foreign(first, private::is_yaml(text))];
         }
         mistakes.append(&mut wrong);
+        keys.extend(document.iter().flat_map(syntax::keys_in));
         match (&mut all, document) {
             (Some(all), Some(base)) => all.extend(base),
             (None, Some(document)) => all = Some(document),
@@ -133,7 +154,7 @@ fn parse_all(alone: &[String]) -> (Option<syntax::Document<'_>>, Vec<Mistake>) {
             (_, None) => whole = false,
         }
     }
-    (all.filter(|_| whole), mistakes)
+    (all.filter(|_| whole), mistakes, keys)
 }
 
 /// One mistake for a whole file that is not a profile: messages about broken syntax would quote it.

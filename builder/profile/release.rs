@@ -26,6 +26,7 @@ pub(super) fn choose(
     if let Some(named) = named {
         let release = *named.get_ref();
         if keys::known_release(release) {
+            diagnostics.marks.release = Some((release, arch, named.span()));
             return Some(Chosen { release, pinned: Some(named.span()) });
         }
         let reason = format!("Kiln does not know the options of etcd {release}");

@@ -4,8 +4,8 @@
 use super::key::{Key, Usual, ValueKind, key, number};
 use super::pki::keys;
 use super::types::{
-    Algorithm, Binaries, Certificates, Compression, ConfigStyle, Machine, Network, Restart, Service,
-    UnitSettings, UrlHost,
+    Algorithm, Binaries, Certificates, Compression, ConfigStyle, Machine, Network, Service, UnitSettings,
+    UrlHost,
 };
 use crate::values::Arch;
 
@@ -37,13 +37,6 @@ static KEYS: &[Key] = &[
         Bool,
         Is("false"),
         "the cluster exists: no empty disk bootstraps it (as `kiln seal`)",
-    ),
-    key(
-        "[cluster]",
-        "adopted",
-        Bool,
-        Is("false"),
-        "formed without Kiln: its CA must be imported; needs `formed`",
     ),
     key(
         "[cluster]",
@@ -166,7 +159,13 @@ static KEYS: &[Key] = &[
         "unit without `.service`; fills in `{{node}}`, `{{index}}`, `{{cluster}}`",
     ),
     key("[etcd]", "user", Text, Is("etcd"), "account that etcd runs as, made on the node"),
-    key("[etcd]", "instance", Text, Is("etcd"), "this cluster among several on its nodes (\"Side by side\")"),
+    key(
+        "[etcd]",
+        "instance",
+        Text,
+        Is("etcd"),
+        "name of its part of the nodes, where those have several (\"Side by side\")",
+    ),
     key("[etcd]", "client-port", number(Service::PORTS), Is("2379"), "port for clients"),
     key("[etcd]", "peer-port", number(Service::PORTS), Is("2380"), "port for the other members"),
     key(
@@ -181,7 +180,7 @@ static KEYS: &[Key] = &[
         "client-url",
         Choice(UrlHost::NAMES),
         Is("address"),
-        "host in the URL for clients; `fqdn` needs `[cluster] domain`",
+        "host in the clients' URL; `fqdn` needs a domain",
     ),
     key("[etcd]", "peer-url", Choice(UrlHost::NAMES), Is("address"), "host in the URL for its peers"),
     key(
@@ -189,7 +188,7 @@ static KEYS: &[Key] = &[
         "initial-cluster",
         Choice(UrlHost::NAMES),
         Follows("`peer-url`"),
-        "hosts in `initial-cluster`; member IDs follow from them",
+        "hosts in that option; the members' IDs follow from it",
     ),
     key(
         "[etcd]",
@@ -203,7 +202,7 @@ static KEYS: &[Key] = &[
         "wal-dir",
         Text,
         Usual::None,
-        "directory of etcd's log apart from `data-dir`, in one of etcd's own: `/var/lib/etcd-wal/wal`",
+        "etcd's log, in a directory of etcd's own: `/var/lib/etcd-wal/wal`",
     ),
     key("[etcd]", "service", Table, Usual::None, "a table, `[etcd.service]`: settings of etcd's unit"),
     key("[etcd]", "accept-risk", Texts, Usual::None, "refused releases to build with anyway"),
@@ -217,9 +216,9 @@ static KEYS: &[Key] = &[
     key(
         "[etcd.service]",
         "restart",
-        Choice(Restart::NAMES),
+        Text,
         Is("always"),
-        "when systemd starts etcd again after it has ended",
+        "systemd's `Restart=`: `always`, `on-failure`, `no` and so on",
     ),
     key("[etcd.service]", "restart-sec", Text, Is("5s"), "time before that, as in `500ms`, `10s`, `1min`"),
     key(
@@ -235,7 +234,7 @@ static KEYS: &[Key] = &[
         "unit",
         Lines,
         Usual::None,
-        "a table: further lines for `[Unit]`, as in `Documentation = \"https://…\"`; a list for several",
+        "further lines for `[Unit]`: a string for each key, or a list",
     ),
     key("[etcd.service]", "service", Lines, Usual::None, "the same for `[Service]`, as in `Nice = \"-5\"`"),
     key("[etcd.service]", "install", Lines, Usual::None, "the same for `[Install]`"),

@@ -172,16 +172,8 @@ fn cluster(diagnostics: &mut Diagnostics, table: &Section) -> (Option<Cluster>, 
     let token = table.value(diagnostics, "token").map(Spanned::into_inner);
     instance::mark(diagnostics, table, &["token"]);
     let formed = table.bool(diagnostics, "formed").is_some_and(|formed| *formed.get_ref());
-    let adopted = table.bool(diagnostics, "adopted").filter(|adopted| *adopted.get_ref());
-    if let Some(adopted) = adopted.as_ref().filter(|_| !formed) {
-        let reason = "[cluster] adopted = true is for a cluster that exists, and formed = true is missing";
-        let help =
-            "write formed = true, too, so that no empty disk bootstraps the cluster again; or omit adopted";
-        diagnostics.mistake(Mistake::new(adopted.span(), reason).help(help));
-    }
-    let adopted = adopted.is_some();
     let two = table.bool(diagnostics, "allow-two-members").filter(|two| *two.get_ref());
-    let cluster = name.map(|name| Cluster { name: name.into_inner(), domain, token, formed, adopted });
+    let cluster = name.map(|name| Cluster { name: name.into_inner(), domain, token, formed });
     (cluster, two.map(|two| two.span()))
 }
 

@@ -5,7 +5,7 @@ use toml::de::{DeTable, DeValue};
 use super::Span;
 use super::mistake::Mistake;
 use super::span::line_of;
-use crate::values::looks_private;
+use crate::values::{is_private_key, looks_private};
 
 /// The limit on nesting; a profile needs four levels: `etcd.config.peer-transport-security.allowed-hostname`.
 const MAX_DEPTH: usize = 16;
@@ -47,7 +47,7 @@ impl<'t> Document<'t> {
         }
     }
 
-    /// The places of private keys, whatever the key whose value they are: no message may show them.
+    /// The places of strings that may be private keys, whatever the key whose value they are: no message may show them.
     pub fn private_keys(&self) -> Vec<Span> {
         let mut found = Vec::new();
         let mut left: Vec<_> = self.0.values().collect();
@@ -61,6 +61,27 @@ impl<'t> Document<'t> {
         }
         found
     }
+}
+
+/// The places of private keys among the values and the keys of a document.
+pub(super) fn keys_in(document: &Document<'_>) -> Vec<Span> {
+    let mut found = Vec::new();
+    let mut tables = vec![document.table()];
+    let mut left = Vec::new();
+    while let Some(table) = tables.pop() {
+        let keys = table.keys().filter(|key| is_private_key(key.get_ref()));
+        found.extend(keys.map(toml::Spanned::span));
+        left.extend(table.values());
+        while let Some(value) = left.pop() {
+            match value.get_ref() {
+                DeValue::Table(table) => tables.push(table),
+                DeValue::Array(items) => left.extend(items.iter()),
+                DeValue::String(text) if is_private_key(text) => found.push(value.span()),
+                _ => {}
+            }
+        }
+    }
+    found
 }
 
 /// Recurses no deeper than `MAX_DEPTH`; deeper documents are refused.

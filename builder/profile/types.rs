@@ -24,8 +24,6 @@ pub struct Cluster {
     pub token: Option<Token>,
     /// The cluster already exists: a node with an empty disk never bootstraps a new one.
     pub formed: bool,
-    /// It was formed without Kiln, so its members trust none of Kiln's own CAs.
-    pub adopted: bool,
 }
 
 impl Cluster {

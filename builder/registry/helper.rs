@@ -7,7 +7,6 @@ use zeroize::Zeroizing;
 use super::login::Login;
 use crate::failure::{Failure, Result};
 use crate::process::{self, Ended, Program};
-use crate::values::printable;
 
 /// The message of a helper that has no login for a server; it exits with 1 (credentials/error.go).
 const NOT_FOUND: &str = "credentials not found in native keychain";
@@ -49,14 +48,13 @@ pub(super) fn login(name: &str, server: &str) -> Result<Option<Login>> {
         if said.trim() == NOT_FOUND {
             return Ok(None);
         }
-        // Helpers write the reason to standard output and exit with 1. A login would be an object in braces; and what a
-        // helper logs to standard error may contain one, so that is not shown.
+        // Whatever else it has written may contain a secret.
         let why = match finished.ended {
             Ended::Deadline => "it did not answer in time".to_owned(),
-            Ended::Code(1) if !said.trim().is_empty() && !said.contains('{') => said.trim().to_owned(),
             ended => ended.to_string(),
         };
-        return Err(Failure::io(format!("{helper}: {}", printable(why.lines().next().unwrap_or_default()))));
+        let way_out = format!("run {helper} get by hand to see why");
+        return Err(Failure::io(format!("{helper} failed ({why}); {way_out}")));
     }
     // serde's message may quote the secret.
     let answer: Answer = serde_json::from_slice(&stdout)

@@ -135,6 +135,7 @@ fn build(root: &Path, host: &str, unit: &str, assignments: &[Assignment], accoun
             }
         }
     }
+    refuse_other_code(&account, &environment)?;
     let sandbox = Sandbox::of(assignments, &manager, &specifiers)?;
     let [command] = values(assignments, "ExecStart")[..] else {
         return Err(Failure::wrong("it has more than one ExecStart; a rehearsal starts one process"));
@@ -146,6 +147,31 @@ fn build(root: &Path, host: &str, unit: &str, assignments: &[Assignment], accoun
         None => "/".into(),
     };
     Ok(Service { command, environment, account, working_directory, sandbox })
+}
+
+/// Variables by which the dynamic loader or the C library loads other code into a program (ld.so(8), iconv(3)).
+const LOADERS: [&str; 3] = ["LD_", "GCONV_PATH", "GLIBC_TUNABLES"];
+
+/// Checks that the process is the program that was compared with the manifest, and not root by another name.
+///
+/// # Errors
+/// `Exit::Untrusted` when it is not.
+fn refuse_other_code(account: &Account, environment: &BTreeMap<String, String>) -> Result<()> {
+    if let Some(name) = environment.keys().find(|name| LOADERS.iter().any(|loader| name.starts_with(loader)))
+    {
+        return Err(Failure::untrusted(format!(
+            "it sets {name}, which loads other code into etcd than the manifest names; a rehearsal does not run that: \
+             remove the variable from the unit, its drop-ins and its environment files"
+        )));
+    }
+    if account.uid == 0 && account.name != "root" {
+        return Err(Failure::untrusted(format!(
+            "the account {} has the number 0, which is root; a rehearsal does not run a bundle's program as root by \
+             another name: remove the number from the node's sysusers.d",
+            account.name
+        )));
+    }
+    Ok(())
 }
 
 /// The settings of systemd itself in the node's files (systemd-system.conf(5)): the main file first.
@@ -340,6 +366,9 @@ mod tests {
             (unit, start("EnvironmentFile=/etc/no"), "/etc/no"),
             (unit, start("EnvironmentFile=/etc/*.env"), "pattern"),
             (unit, start("Environment=JUNK"), "JUNK"),
+            (unit, start("Environment=LD_LIBRARY_PATH=/opt/evil"), "LD_LIBRARY_PATH, which loads other code"),
+            (unit, start("Environment=LD_PRELOAD=/x GCONV_PATH=/y"), "GCONV_PATH, which loads other code"),
+            ("etc/passwd", "etcd:x:0:500::/var/lib/etcd:/bin/sh\n".into(), "etcd has the number 0"),
             (unit, start("ExecStart=/bin/other"), "more than one"),
             (unit, "[Service]\nExecStart=+/usr/local/bin/etcd\n".into(), "begins with +"),
             (unit, "[Service]\nExecStart=/usr/local/bin/etcd --id=%m\n".into(), "%m"),

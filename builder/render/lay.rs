@@ -11,7 +11,7 @@ use super::{config, unfit, values};
 use crate::failure::{Exit, Failure, Result};
 use crate::plan::Node;
 use crate::profile::{About, Finding};
-use crate::tree::{Entry, Kind, Tree};
+use crate::tree::{Content, Entry, Kind, Tree};
 use crate::values::{GuestPath, Mode};
 
 /// The limit on the paths of a node, in bytes in total.
@@ -116,6 +116,15 @@ impl OverlayFile {
     }
 }
 
+/// A private key that a template has put together; files without variables are judged when they are read.
+fn secret(overlay: &Overlay, path: &GuestPath, entry: &Entry) -> Option<Finding> {
+    let Kind::File(Content::Own(bytes)) = &entry.kind else { return None };
+    let name = path.as_str().rsplit('/').next().unwrap_or_default();
+    let why = unfit::by_content(bytes, name, entry.mode)?;
+    let reason = format!("/{path} in {}, as filled in: {}", overlay.origin, why.reason);
+    Some(Finding { is_unsafe: true, ..overlay.finding(reason).help(why.help) })
+}
+
 struct Laying<'a> {
     renderer: &'a Renderer<'a>,
     programs: Vec<GuestPath>,
@@ -141,7 +150,7 @@ impl Laying<'_> {
                 continue;
             }
             let finding = match overlay.directory.is_some() {
-                true => self.check_place(overlay, &path, &entry),
+                true => secret(overlay, &path, &entry).or_else(|| self.check_place(overlay, &path, &entry)),
                 false => None,
             };
             if let Some(finding) = finding.or_else(|| self.insert(overlay, &path, entry)) {

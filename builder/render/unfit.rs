@@ -2,7 +2,7 @@
 //! and contents that would reveal a secret.
 
 use crate::disk::Kind;
-use crate::values::{GuestPath, Mode};
+use crate::values::{GuestPath, Mode, holds_private_key};
 
 /// The reason for a refusal, and the suggested fix.
 #[derive(Debug)]
@@ -101,22 +101,6 @@ pub(super) fn by_content(bytes: &[u8], name: &str, mode: Mode) -> Option<Why> {
 fn is_keystore_secret(bytes: &[u8], name: &str) -> bool {
     let digits = bytes.strip_suffix(b"\n").unwrap_or(bytes);
     name == "secret" && digits.len() == 64 && digits.iter().all(u8::is_ascii_hexdigit)
-}
-
-/// Larger files are archives or images, and not a key.
-const MAX_KEY_FILE_BYTES: usize = 1 << 20;
-
-/// Whether a file contains a private key as OpenSSL, OpenSSH, PuTTY or age write it.
-fn holds_private_key(bytes: &[u8]) -> bool {
-    if bytes.len() > MAX_KEY_FILE_BYTES {
-        return false;
-    }
-    let lines = || bytes.split(|byte| matches!(byte, b'\n' | b'\r'));
-    lines().any(|line| {
-        let line = line.trim_ascii();
-        let pem = line.starts_with(b"-----BEGIN ") && line.ends_with(b"PRIVATE KEY-----");
-        pem || line.starts_with(b"PuTTY-User-Key-File-") || line.starts_with(b"AGE-SECRET-KEY-1")
-    })
 }
 
 /// The target of a link in the guest, relative to its root; `None` for one that leads out of it.

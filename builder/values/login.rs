@@ -181,7 +181,23 @@ pub fn hide(text: &mut String, part: Range<usize>) {
     }
 }
 
+/// Whether a text has the header of a private key, or OpenSSH's format without it.
+pub(super) fn has_private_header(text: &str) -> bool {
+    !header_parts(text).is_empty() || runs(text).any(|run| text[run].contains(OPENSSH))
+}
+
+/// The longer runs of base64 in a text.
+pub(super) fn base64_runs(text: &str) -> impl Iterator<Item = &str> {
+    runs(text).map(|run| &text[run])
+}
+
 fn private_parts(text: &str) -> Vec<Range<usize>> {
+    let mut parts = header_parts(text);
+    parts.extend(runs(text).filter(|run| is_private_run(&text[run.clone()])));
+    parts
+}
+
+fn header_parts(text: &str) -> Vec<Range<usize>> {
     let mut parts = Vec::new();
     for (at, _) in text.match_indices(MARK) {
         let begin = at + MARK.len();
@@ -194,7 +210,6 @@ fn private_parts(text: &str) -> Vec<Range<usize>> {
         }
     }
     parts.extend(text.find(PUTTY).map(|at| at + PUTTY.len()..text.len()));
-    parts.extend(runs(text).filter(|run| is_private_run(&text[run.clone()])));
     parts
 }
 

@@ -217,7 +217,7 @@ const SYSTEM_ACCOUNTS: [&str; 62] = [
     "messagebus",
     "news",
     // In two parts, because the word is one that messages do not use (tests/tidy/phrases.rs).
-    concat!("no", "body"),
+    "nobody",
     "nogroup",
     "operator",
     "plugdev",

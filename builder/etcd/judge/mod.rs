@@ -24,10 +24,16 @@ use crate::values::Invalid;
 /// - bcrypt: `NewAuthStore` in server/auth/store.go replaces a value out of range by its default (`bcrypt.MinCost`,
 ///   `MaxCost`).
 /// - tracing: `validateTracingConfig` in server/embed/config_tracing.go.
+/// - requests: a member puts its own name and URLs into a request (`publishV3`); `maxRequestBytes` plus 512 KiB is the
+///   limit of gRPC, which overflows (server/etcdserver/api/v3rpc/grpc.go), and peers read messages of up to 512 MiB
+///   (server/etcdserver/api/rafthttp/msg_codec.go).
+/// - transactions: with 0 each of them has too many operations (`checkTxnRequest` in api/v3rpc/key.go).
 /// - compaction and learners: etcd reads a negative number as no limit, or ignores it; Kiln is stricter.
 pub fn bounds(key: &str, min: i64, max: i64) -> (i64, i64) {
     match key {
         "bcrypt-cost" => (4, 31),
+        "max-request-bytes" => (1 << 10, 512 << 20),
+        "max-txn-ops" => (1, max),
         "distributed-tracing-sampling-rate" | "experimental-distributed-tracing-sampling-rate" => {
             (0, 1_000_000)
         }
@@ -37,6 +43,21 @@ pub fn bounds(key: &str, min: i64, max: i64) -> (i64, i64) {
         | "max-learners"
         | "experimental-max-learners" => (0, max),
         _ => (min, max),
+    }
+}
+
+/// The smallest `quota-backend-bytes` that is a limit: the database of a new member has 24 KiB already, and with a
+/// smaller quota refuses each write (server/storage/quota.go). Kiln is stricter.
+const MIN_QUOTA_BYTES: i64 = 1 << 20;
+
+/// # Errors
+/// A sentence about a number within `bounds` with which etcd does not serve.
+pub fn number(key: &str, value: i64) -> Result<(), Invalid> {
+    match (key, value) {
+        ("quota-backend-bytes", 1..MIN_QUOTA_BYTES) => Err(Invalid(format!(
+            "it takes {MIN_QUOTA_BYTES} or more, or 0 for etcd's default; with less, etcd has no space for the first key"
+        ))),
+        _ => Ok(()),
     }
 }
 

@@ -91,6 +91,7 @@ impl Keystore {
     /// As `draft` and `save`; `Exit::Unsafe` when something is at the path already.
     pub fn create(dir: &Path, cluster: &ClusterName, seed: Option<&[u8; 32]>, issued: Epoch) -> Result<Self> {
         refuse_existing(dir)?;
+        refuse_around(dir)?;
         let mut keystore = Self::draft(cluster, seed, issued)?;
         keystore.save(dir)?;
         Ok(keystore)
@@ -128,12 +129,20 @@ impl Keystore {
 
 /// Begins a keystore at a path where there is none.
 fn begin_new(dir: &Path) -> Result<Staging> {
+    refuse_around(dir)?;
     check_parent(dir)?;
     let staging = Staging::begin(dir)?;
     match (staging.old(), refuse_existing(dir)) {
         (None, Ok(())) => Ok(staging),
         _ => Err(changed_meanwhile(dir, "made")),
     }
+}
+
+/// # Errors
+/// `Exit::Unsafe` when a keystore would be inside something that Kiln has made: it would be lost with it.
+fn refuse_around(dir: &Path) -> Result<()> {
+    // What is at the path itself is refused by what it is.
+    disk::refuse_in_made(dir, disk::made(&disk::resolved(dir)), "choose another --keystore")
 }
 
 fn changed_meanwhile(dir: &Path, what: &str) -> Failure {

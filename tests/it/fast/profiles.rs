@@ -1,11 +1,12 @@
 //! `kiln profile new`, `import` and `schema`, and what builds do with their results.
 
 use std::fs;
-use std::process::Command;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::support::{Workshop, kiln, output, refused, root, run, with_store};
+use crate::support::{Workshop, have_optional, kiln, output, refused, root, run, with_store};
 
 #[test]
 fn a_new_profile_can_be_built_and_replaces_nothing() {
@@ -37,6 +38,26 @@ fn a_new_profile_can_be_built_and_replaces_nothing() {
     wrong(&["a\"\n", "--node", "b=10.0.0.4"], 3, "[cluster] name");
 }
 
+/// `script` (util-linux) gives the program a terminal of its own.
+#[test]
+fn a_new_profile_asks_at_a_terminal() {
+    if !have_optional("script") {
+        return;
+    }
+    let shop = Workshop::new();
+    let mut command = Command::new("script");
+    command.args(["-qec", &format!("{} profile new", env!("CARGO_BIN_EXE_kiln")), "/dev/null"]);
+    command.current_dir(shop.path()).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut asked = command.spawn().unwrap();
+    asked.stdin.take().unwrap().write_all(b"k8s\na=10.1.0.11, b=10.1.0.12 c=10.1.0.13\n").unwrap();
+    let output = asked.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && said.contains("name of the cluster: "), "{said}");
+    assert!(said.contains("nodes, as NAME=ADDRESS"), "{said}");
+    let text = fs::read_to_string(shop.path().join("profiles/k8s.toml")).unwrap();
+    assert_eq!(text.matches("[[node]]").count(), 3, "{text}");
+}
+
 #[test]
 fn an_import_of_a_running_cluster_is_not_built_under_kilns_own_ca() {
     let shop = Workshop::new();
@@ -55,15 +76,105 @@ fn an_import_of_a_running_cluster_is_not_built_under_kilns_own_ca() {
     let said = refused(&mut build(), 6);
     assert!(said.contains("kiln keystore import-ca etcd --keystore keystore/etcd"), "{said}");
     assert!(!shop.path().join("keystore").exists() && !shop.path().join("out").exists());
-    let openssl = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca-key.pem -out ca.pem \
-                   -days 3650 -subj /CN=theirs -addext basicConstraints=critical,CA:TRUE,pathlen:0 \
-                   -addext keyUsage=critical,keyCertSign,cRLSign";
-    assert!(
-        Command::new("sh").args(["-c", openssl]).current_dir(shop.path()).output().unwrap().status.success()
-    );
+    // Before it has formed, no member trusts another CA, and the keystore alone is not what the profile says.
+    let said = refused(build().args(["--set", "cluster.formed=false"]), 4);
+    assert!(said.contains("kiln keystore import-ca etcd --cert ca.pem --key ca-key.pem"), "{said}");
+    assert!(!shop.path().join("keystore").exists() && !shop.path().join("out").exists());
+    make_ca(&shop);
     run(&mut shop.kiln(["keystore", "init", "etcd"]));
     run(&mut shop.kiln(["keystore", "import-ca", "etcd", "--cert", "ca.pem", "--key", "ca-key.pem"]));
     run(&mut build());
+}
+
+/// A CA of someone else's: ca.pem and ca-key.pem.
+fn make_ca(shop: &Workshop) {
+    let openssl = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca-key.pem -out ca.pem \
+                   -days 3650 -subj /CN=theirs -addext basicConstraints=critical,CA:TRUE,pathlen:0 \
+                   -addext keyUsage=critical,keyCertSign,cRLSign";
+    run(Command::new("sh").args(["-c", openssl]).current_dir(shop.path()));
+}
+
+#[test]
+fn whatever_is_imported_can_be_built() {
+    let mut count = 0;
+    for case in fs::read_dir(root().join("tests/import")).unwrap().map(|case| case.unwrap().path()) {
+        let want = fs::read_to_string(case.join("want.stderr")).unwrap();
+        if !want.starts_with("exit 0") {
+            continue;
+        }
+        let shop = Workshop::new();
+        let text = fs::read_to_string(case.join("want.toml")).unwrap();
+        shop.file("p.toml", &text);
+        let name =
+            text.lines().find_map(|line| line.strip_prefix("name = \"")).unwrap().trim_end_matches('"');
+        let build = || {
+            let mut command = shop.kiln(["build", "--profile", "./p.toml", "--set", "etcd.version=3.5.30"]);
+            with_store(&mut command);
+            command
+        };
+        if text.contains("source = \"imported\"") {
+            let said = refused(&mut build(), if text.contains("formed = true") { 6 } else { 4 });
+            assert!(said.contains("kiln keystore import-ca"), "{}: {said}", case.display());
+            make_ca(&shop);
+            run(&mut shop.kiln(["keystore", "init", name]));
+            run(&mut shop.kiln(["keystore", "import-ca", name, "--cert", "ca.pem", "--key", "ca-key.pem"]));
+        }
+        run(&mut build());
+        count += 1;
+    }
+    assert!(count >= 12, "{count}");
+}
+
+#[test]
+fn files_for_users_name_the_certificates_as_the_profile_does() {
+    let shop = Workshop::new();
+    let clients = r#"
+[[client]]
+name = "kube-apiserver"
+cert = "api.crt"
+key = "api.key"
+copies = ["apiserver-etcd-client"]
+
+[[client]]
+name = "patroni"
+cert = "pg.pem"
+key = "pg.key"
+
+[[client]]
+name = "prometheus"
+cert = "scrape.crt"
+key = "scrape-key.pem"
+"#;
+    let node = "[network]\ncidr = \"10.0.0.0/24\"\n[[node]]\nname = \"a\"\naddress = \"10.0.0.4\"\n";
+    shop.file("p.toml", format!("schema = 1\n[cluster]\nname = \"p\"\n{node}{clients}"));
+    let client = shop.build("./p.toml").join("client");
+    let read = |file: &str| fs::read_to_string(client.join(file)).unwrap();
+    for (file, cert, key) in [
+        ("kubeadm.yaml", "api.crt", "api.key"),
+        ("kubeadm-v1beta3.yaml", "api.crt", "api.key"),
+        ("kube-apiserver.yaml", "api.crt", "api.key"),
+        ("kube-apiserver.args", "api.crt", "api.key"),
+        ("patroni.yaml", "pg.pem", "pg.key"),
+        ("prometheus-scrape.yaml", "scrape.crt", "scrape-key.pem"),
+    ] {
+        let text = read(file);
+        for name in ["ca.pem", cert, key] {
+            assert!(client.join(name).is_file(), "{name}");
+            assert!(text.contains(&format!("#   {name} to /etc/")), "{file}: {name}: {text}");
+        }
+        assert!(!text.contains("kube-apiserver.pem") && !text.contains("etcdctl.pem"), "{file}: {text}");
+    }
+    // The copies are under the names that kubeadm has for them.
+    for (copy, of) in [("apiserver-etcd-client.crt", "api.crt"), ("apiserver-etcd-client.key", "api.key")] {
+        assert_eq!(read(copy), read(of));
+        assert!(read("kubeadm.yaml").contains(&format!("/etc/kubernetes/pki/{copy}")));
+    }
+    let facts: Value = serde_json::from_str(&read("facts.json")).unwrap();
+    for (name, cert, key) in
+        [("kube-apiserver", "api.crt", "api.key"), ("prometheus", "scrape.crt", "scrape-key.pem")]
+    {
+        assert_eq!(facts["clients"][name], serde_json::json!({ "cert": cert, "key": key }));
+    }
 }
 
 #[test]

@@ -27,5 +27,10 @@ golden! {
     overlay "overlay",
     pki_one_per_node "pki-one-per-node",
     pki_two_authorities "pki-two-authorities",
+    ready_ansible_events "ready-ansible-events",
+    ready_ansible_k8s "ready-ansible-k8s",
+    ready_chapter4 "ready-chapter4",
+    ready_single "ready-single",
+    ready_six "ready-six",
     service "service",
 }

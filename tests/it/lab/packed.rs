@@ -188,7 +188,7 @@ fn an_import_that_is_killed_or_has_no_room_leaves_nothing_that_is_used() {
     assert!(killed > 0, "no import was killed in time");
 
     // 63 MB of programs fit, their compressed forms do not.
-    let script = "rm -rf artifacts/* && mount -t tmpfs -o size=72m none artifacts && { \"$@\"; code=$?; } && \
+    let script = "rm -rf artifacts/* && mount -t tmpfs -o size=72m,mode=755 none artifacts && { \"$@\"; code=$?; } && \
                   find artifacts -type f -exec echo left: {} + >&2; exit $code";
     let said = refused(&mut mounted(&work, script, &add()), 5);
     assert!(said.contains("storing etcd 3.5.16") && !said.contains("left:"), "{said}");

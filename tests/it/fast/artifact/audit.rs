@@ -82,9 +82,11 @@ fn an_import_names_the_profiles_that_it_changes() {
     };
     let (code, _, said) = add("3.5.30", &[]);
     assert!(code == 0 && said.contains("free would build 3.5.30 ("), "{said}");
+    fs::create_dir_all(shop.path().join("out/ha3")).unwrap();
     let (_, _, said) = add("3.5.33", &["-v"]);
     assert!(said.contains("free would build 3.5.33 instead of 3.5.30 (same minor)"), "{said}");
     assert!(said.contains("ha3 would build 3.5.33 instead of 3.5.30 (same minor)"), "{said}");
+    assert!(!said.contains("six would"), "a built-in profile that is not used here: {said}");
     assert!(!said.contains("pinned would") && said.contains("pinned.toml names etcd 3.5.16"), "{said}");
     let (_, json, said) = add("3.6.14", &["--json"]);
     assert!(said.contains("the next minor; upgrade one member at a time"), "{said}");

@@ -2,6 +2,7 @@
 
 mod audit;
 mod hostile;
+mod missing;
 mod packed;
 
 use std::fs;

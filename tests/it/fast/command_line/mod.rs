@@ -237,7 +237,7 @@ fn a_profile_is_named_with_or_without_its_flag() {
         assert!(ways.iter().all(|way| usage.contains(way.trim_matches(['[', ']']))), "{said}");
     }
     let said = refused(with_store(&mut shop.kiln(["build", "--profile", "two"])), 2);
-    assert!(said.contains("two.toml") && said.contains("ha3, single"), "{said}");
+    assert!(said.contains("two.toml") && said.contains("ha3, single, six"), "{said}");
     assert!(refused(&mut shop.kiln(["bulid"]), 2).contains("'build'"));
 }
 

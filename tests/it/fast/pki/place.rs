@@ -149,3 +149,16 @@ fn a_path_that_is_something_else_is_named_before_its_mode_is_judged() {
     refused(open(&lab.path("parent")), Exit::Usage, "is a directory with the keystore ha3, not a keystore");
     assert_eq!(keystore_files(&lab.path("parent/ha3")).len(), 2);
 }
+
+/// As a tester found it: runs that only read a keystore made each other end with 7.
+#[test]
+fn runs_that_only_read_a_keystore_do_not_keep_each_other_out() {
+    let work = crate::support::Workshop::new();
+    work.keystore("small");
+    let show = || work.kiln(["keystore", "show", "small"]).output().unwrap().status.code();
+    let codes: Vec<_> = std::thread::scope(|scope| {
+        let runs: Vec<_> = (0..16).map(|_| scope.spawn(show)).collect();
+        runs.into_iter().map(|run| run.join().unwrap()).collect()
+    });
+    assert_eq!(codes, [Some(0); 16]);
+}

@@ -59,7 +59,7 @@ fn the_login_user_is_one_that_cloud_init_and_ignition_make() {
             work.file("wrong.toml", profile(&text));
             let mut command = work.kiln(["build", "--profile", "./wrong.toml", "--artifacts"]);
             let said = support::refused(command.arg(support::store()), 3);
-            assert!(said.contains("only the public half belongs here"), "{said}");
+            assert!(said.contains("no value of a profile is one"), "{said}");
             for line in &body {
                 assert!(
                     line.as_bytes()

@@ -4,7 +4,7 @@
 mod differences;
 mod membership;
 mod programs;
-mod running;
+pub mod running;
 mod service;
 mod strangers;
 mod writes;

@@ -1,0 +1,204 @@
+//! What only all files together say: how members are reached, names of units and of certificates' files, hosts. What is
+//! Kiln's default anyway is not written.
+
+use super::draft::{Draft, Path, Place, Url};
+use super::options;
+use crate::values::HostName;
+
+/// What a profile need not say.
+const DEFAULTS: [(Path, &str); 22] = [
+    (("[etcd]", "config-style"), "file"),
+    (("[etcd]", "unit"), "etcd"),
+    (("[etcd]", "user"), "etcd"),
+    (("[etcd]", "client-port"), "2379"),
+    (("[etcd]", "peer-port"), "2380"),
+    (("[etcd]", "client-url"), "address"),
+    (("[etcd]", "peer-url"), "address"),
+    (("[etcd]", "config-dir"), "/etc/etcd"),
+    (("[etcd]", "data-dir"), "/var/lib/etcd"),
+    (("[etcd]", "bin-dir"), "/usr/local/bin"),
+    (("[etcd.service]", "restart"), "always"),
+    (("[etcd.service]", "restart-sec"), "5s"),
+    (("[etcd.service]", "limit-nofile"), "65536"),
+    (("[pki]", "directory"), DIRECTORY),
+    (("[pki.server]", "cert"), "server.pem"),
+    (("[pki.server]", "key"), "server-key.pem"),
+    (("[pki.peer]", "cert"), "peer.pem"),
+    (("[pki.peer]", "key"), "peer-key.pem"),
+    (("[pki.peer]", "common-name"), "etcd-peer"),
+    (("[pki.node]", "cert"), "etcd.pem"),
+    (("[pki.node]", "key"), "etcd-key.pem"),
+    (("[pki.ca]", "file"), "ca.pem"),
+];
+const DIRECTORY: &str = "/etc/etcd/pki";
+
+pub fn settle(draft: &mut Draft) {
+    draft.has_ca |= draft.runs;
+    urls(draft);
+    units(draft);
+    files(draft);
+    authorities(draft);
+    operator(draft);
+    clients(draft);
+    hosts(draft);
+    let cluster = ("[etcd]", "initial-cluster");
+    if draft.value(cluster) == Some(draft.value(("[etcd]", "peer-url")).unwrap_or("address")) {
+        draft.keys.remove(&cluster);
+    }
+    draft.keys.retain(|path, (value, _)| !DEFAULTS.contains(&(*path, value)));
+}
+
+/// `fqdn` is NODE.DOMAIN, and no other name.
+fn urls(draft: &mut Draft) {
+    for Url { key, member, name, place } in std::mem::take(&mut draft.urls) {
+        let Some(name) = name else {
+            draft.say(("[etcd]", key), "address", &place);
+            continue;
+        };
+        let domain = name.strip_prefix(member.as_str()).and_then(|rest| rest.strip_prefix('.'));
+        if let Some(domain) = domain {
+            draft.say(("[cluster]", "domain"), domain, &place);
+        }
+        if domain.is_some() && domain == draft.value(("[cluster]", "domain")) {
+            draft.say(("[etcd]", key), "fqdn", &place);
+        } else {
+            let why = format!("{name} is not NODE.DOMAIN of the member {member}; its address is used");
+            draft.leave(&place, format!("[etcd] {key}: {why}"));
+        }
+    }
+}
+
+fn units(draft: &mut Draft) {
+    for (member, stem, place) in std::mem::take(&mut draft.units) {
+        let names: Vec<&str> = draft.members.iter().map(|member| member.name.as_str()).collect();
+        let own = member.as_deref().into_iter().chain(names.iter().copied());
+        let mut made = own.map(|name| options::pattern(&stem, Some(name)));
+        let unit = made.find(|made| *made != stem).unwrap_or_else(|| stem.clone());
+        // The file was named after the member when it was copied here.
+        if unit == "{{node}}" {
+            continue;
+        }
+        let at = member.and_then(|member| names.iter().position(|name| *name == member));
+        let of_index = (1..=names.len())
+            .filter(|index| names.len() > 1 && at.is_none_or(|at| at + 1 == *index))
+            .find_map(|index| unit.strip_suffix(&format!("-{index}")));
+        let unit = of_index.map_or(unit.clone(), |rest| format!("{rest}-{{{{index}}}}"));
+        draft.say(("[etcd]", "unit"), &unit, &place);
+    }
+}
+
+/// One certificate for all uses is `[pki.node]`.
+fn files(draft: &mut Draft) {
+    let server = draft.value(("[pki.server]", "cert"));
+    let is_one = server.is_some() && server == draft.value(("[pki.peer]", "cert"));
+    if !is_one {
+        return;
+    }
+    for key in ["cert", "key"] {
+        let peer = draft.keys.remove(&("[pki.peer]", key));
+        if let Some((value, place)) = draft.keys.remove(&("[pki.server]", key)).or(peer) {
+            draft.say(("[pki]", "certificates"), "one-per-node", &place);
+            draft.say(("[pki.node]", key), &value, &place);
+        }
+    }
+    // The certificate is the node's, not only that of a peer.
+    if let Some((name, place)) = draft.keys.remove(&("[pki.peer]", "common-name")) {
+        draft.leave(&place, format!("the common name {name} of peers, with one certificate for all uses"));
+    }
+}
+
+/// Only one CA can be imported. etcd's two trust files are often that one under two names.
+fn authorities(draft: &mut Draft) {
+    let Some((peers, place)) = draft.keys.remove(&("[pki.peer-ca]", "file")) else { return };
+    let ca = ("[pki.ca]", "file");
+    match draft.value(ca).map(str::to_owned) {
+        None => draft.say(ca, &peers, &place),
+        Some(clients) if clients == peers => {}
+        Some(clients) => {
+            draft.links.insert(peers.clone(), "ca".to_owned());
+            let text = format!(
+                "peers trust {peers}, which is taken to be the CA in {clients}, and becomes a link to it; another CA cannot be \
+                 imported"
+            );
+            draft.leave(&place, text);
+        }
+    }
+}
+
+fn directory(draft: &Draft) -> String {
+    draft.value(("[pki]", "directory")).unwrap_or(DIRECTORY).to_owned()
+}
+
+/// The files of etcdctl on a node, if they are beside the members' own. An operator's host has its own places.
+fn operator(draft: &mut Draft) {
+    let (beside, has_one) =
+        (directory(draft), draft.value(("[pki]", "certificates")) == Some("one-per-node"));
+    for (key, path, place) in std::mem::take(&mut draft.operator) {
+        match path.rsplit_once('/') {
+            Some((directory, name)) if directory == beside && !has_one => {
+                let of_node = draft.members.iter().map(|member| options::pattern(name, Some(&member.name)));
+                let name = of_node.into_iter().find(|made| made != name).unwrap_or_else(|| name.to_owned());
+                draft.say(("[pki.client]", key), &name, &place);
+            }
+            Some((directory, name)) if directory == beside => {
+                let own = draft.value(("[pki.node]", key)).unwrap_or_default();
+                let is_own = own.contains("{{node}}") || own == name;
+                if !is_own {
+                    draft.leave(&place, format!("etcdctl's {name}: a node has one certificate for all uses"));
+                }
+            }
+            _ => draft.leave(&place, format!("etcdctl's {path} is not in [pki] directory")),
+        }
+    }
+}
+
+/// Nodes have clients' files in the directory of the members' own.
+fn clients(draft: &mut Draft) {
+    let beside = directory(draft);
+    let mut left: Vec<(Place, String)> = Vec::new();
+    for client in &mut draft.clients {
+        if let Some((directory, place)) =
+            client.directory.take().filter(|(directory, _)| *directory != beside)
+        {
+            client.nodes.clear();
+            let why = "nodes have clients' files in [pki] directory";
+            left.push((place, format!("the files of the client {} in {directory}: {why}", client.name)));
+        }
+    }
+    for (place, text) in left {
+        draft.leave(&place, text);
+    }
+}
+
+fn hosts(draft: &mut Draft) {
+    let all = std::mem::take(&mut draft.on);
+    let has = |name: &str| all.iter().any(|(node, _, _)| node == name);
+    let is_whole = draft.members.iter().all(|member| has(&member.name));
+    let mut on: Vec<(String, String, Place)> = Vec::new();
+    for (node, host, place) in all {
+        if draft.members.iter().all(|member| member.name != node) {
+            continue;
+        }
+        if !is_whole {
+            draft.leave(
+                &place,
+                format!("the host {host} of {node}: a profile names the hosts of all nodes, or of none"),
+            );
+        } else if let Some((_, there, first)) = on.iter().find(|(other, _, _)| *other == node) {
+            if *there != host {
+                let text = format!(
+                    "{node} is on {host} here, and on {there} in {}:{}, which is used",
+                    first.file, first.line
+                );
+                draft.leave(&place, text);
+            }
+        } else {
+            on.push((node, host, place));
+        }
+    }
+    let wrong = on.iter().find(|(_, host, _)| host.parse::<HostName>().is_err()).cloned();
+    match wrong {
+        Some((_, host, place)) => draft.leave(&place, format!("{host:?} is not the name of a host")),
+        None => draft.on = on,
+    }
+}

@@ -1,0 +1,251 @@
+//! A systemd unit of etcd's: its command line, and its settings.
+
+use super::draft::{Draft, Lines, Place};
+use super::member::{Given, assignment, is_blank, key_of_flag, variable};
+use super::text::is_number;
+
+/// Whether a text is a systemd unit.
+pub fn is_unit(text: &str) -> bool {
+    text.lines().any(|line| line.trim() == "[Service]")
+}
+
+/// Settings that Kiln's own unit has as well, or that do not change the member.
+const USUAL: [&str; 2] = ["Type", "WorkingDirectory"];
+/// Lists of units, and those that Kiln's own unit has in them.
+const DEPENDENCIES: [&str; 4] = ["After", "Before", "Requires", "Wants"];
+const USUAL_UNITS: [&str; 3] = ["network-online.target", "network.target", "multi-user.target"];
+
+/// What a unit says besides its command line.
+#[derive(Default)]
+struct Said {
+    user: String,
+    group: Option<(String, Place)>,
+    lines: Lines,
+}
+
+/// A line with those that continue it, each with its number.
+type Parts<'t> = Vec<(usize, &'t str)>;
+
+fn logical(text: &str) -> Vec<Parts<'_>> {
+    let mut all: Vec<Parts> = Vec::new();
+    let mut is_open = false;
+    for (index, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if !is_open && (is_blank(line)) {
+            continue;
+        }
+        let (part, more) = line.strip_suffix('\\').map_or((line, false), |part| (part, true));
+        match all.last_mut().filter(|_| is_open) {
+            Some(parts) => parts.push((index + 1, part)),
+            None => all.push(vec![(index + 1, part)]),
+        }
+        is_open = more;
+    }
+    all
+}
+
+pub fn unit(draft: &mut Draft, text: &str, file: &str) {
+    let (mut given, mut said, mut section) = (Given::default(), Said::default(), "");
+    let mut is_etcd = true;
+    let place = |line: usize| Place { file: file.to_owned(), line };
+    for parts in logical(text) {
+        let Some((line, first)) = parts.first().copied() else { continue };
+        if let Some(header) = first.strip_prefix('[').and_then(|first| first.strip_suffix(']')) {
+            section = match header {
+                "Unit" => "unit",
+                "Service" => "service",
+                "Install" => "install",
+                _ => "",
+            };
+            continue;
+        }
+        let Some((name, value)) = first.split_once('=') else {
+            draft.leave(&place(line), "not NAME=VALUE");
+            continue;
+        };
+        let (name, value) = (name.trim(), value.trim());
+        let all = std::iter::once((line, value)).chain(parts[1..].iter().copied());
+        if name == "ExecStart" {
+            let words = all.flat_map(|(line, part)| split(part).into_iter().map(move |word| (word, line)));
+            is_etcd &= command(draft, &mut given, &words.collect::<Vec<_>>(), file);
+        } else {
+            let value = all.map(|(_, part)| part.trim()).collect::<Vec<_>>().join(" ");
+            setting(draft, &mut given, &mut said, (section, name, value.trim()), &place(line));
+        }
+    }
+    finish(draft, said, is_etcd);
+    named(draft, &given, file);
+    if !is_etcd {
+        draft.runs = true;
+    }
+    given.take(draft, "flags");
+}
+
+/// The unit has its file's name, unless the file was named after the member when it was copied here.
+fn named(draft: &mut Draft, given: &Given, file: &str) {
+    let member = given.0.iter().find(|(key, _, _)| key == "name").map(|(_, name, _)| name.clone());
+    let name = file.rsplit('/').next().unwrap_or(file);
+    if let Some(stem) = name.strip_suffix(".service") {
+        draft.units.push((member, stem.to_owned(), Place { file: file.to_owned(), line: 1 }));
+    }
+}
+
+fn setting(
+    draft: &mut Draft,
+    given: &mut Given,
+    said: &mut Said,
+    (section, name, value): (&'static str, &str, &str),
+    place: &Place,
+) {
+    let mut say = |key, value: &str| draft.say(("[etcd.service]", key), value, place);
+    match name {
+        // systemd would fill in its own specifiers; in a profile, % is a plain character.
+        "Description" if !value.contains('%') => say("description", value),
+        "Restart" => say("restart", value),
+        "RestartSec" if value.bytes().all(|byte| byte.is_ascii_digit()) => {
+            say("restart-sec", &format!("{value}s"));
+        }
+        "RestartSec" => say("restart-sec", value),
+        "LimitNOFILE" if is_number(value) => say("limit-nofile", value),
+        "User" => {
+            value.clone_into(&mut said.user);
+            draft.say(("[etcd]", "user"), value, place);
+        }
+        "Group" => said.group = Some((value.to_owned(), place.clone())),
+        "EnvironmentFile" => settings_file(draft, value.trim_start_matches('-'), place),
+        "Environment" => {
+            for word in split(value) {
+                if let Some((name, value)) = assignment(&word) {
+                    variable(draft, given, name, value, place.clone());
+                }
+            }
+        }
+        "WantedBy" if value == "multi-user.target" => {}
+        name if USUAL.contains(&name) => {}
+        name if section.is_empty()
+            || name.starts_with("Exec")
+            || name == "Description"
+            || name == "LimitNOFILE" =>
+        {
+            // Its value may contain a password.
+            draft.leave(place, format!("{name} of the unit"));
+        }
+        name => line(said, section, name, value, place),
+    }
+}
+
+/// An empty value takes back those before it (systemd.syntax(7)).
+fn line(said: &mut Said, section: &'static str, name: &str, value: &str, place: &Place) {
+    let mut value = value.to_owned();
+    if DEPENDENCIES.contains(&name) && !value.is_empty() {
+        let others = value.split_whitespace().filter(|unit| !USUAL_UNITS.contains(unit));
+        value = others.collect::<Vec<_>>().join(" ");
+        if value.is_empty() {
+            return;
+        }
+    }
+    let entry = said.lines.entry((section, name.to_owned()));
+    let (values, _) = entry.or_insert_with(|| (Vec::new(), place.clone()));
+    match value.is_empty() {
+        true => values.clear(),
+        false => values.push(value),
+    }
+}
+
+fn finish(draft: &mut Draft, said: Said, is_etcd: bool) {
+    if let Some((group, place)) = said.group.filter(|(group, _)| *group != said.user) {
+        draft.leave(&place, format!("Group={group}: the group of etcd's account has the account's name"));
+    }
+    for (key, (values, place)) in said.lines.into_iter().filter(|(_, (values, _))| !values.is_empty()) {
+        let name = &key.1;
+        if !is_etcd {
+            draft.leave(&place, format!("{name} of the unit: it is about the program that ExecStart starts"));
+            continue;
+        }
+        match draft.lines.get(&key) {
+            Some((there, _)) if *there == values => {}
+            Some((_, first)) => {
+                let text = format!("{name} is another one in {}:{}, which is used", first.file, first.line);
+                draft.leave(&place, text);
+            }
+            None => {
+                draft.lines.insert(key, (values, place));
+            }
+        }
+    }
+}
+
+/// The file with etcd's options: its directory can be chosen, and its name is Kiln's.
+pub fn settings_file(draft: &mut Draft, path: &str, place: &Place) {
+    match path.rsplit_once('/') {
+        Some((directory, "etcd.conf" | "etcd.env")) => draft.say(("[etcd]", "config-dir"), directory, place),
+        _ => draft
+            .leave(place, format!("{path}: Kiln's members read etcd.conf or etcd.env in [etcd] config-dir")),
+    }
+}
+
+/// Words of a command line, with quotes as systemd has them.
+fn split(text: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let (mut word, mut quote, mut is_open) = (String::new(), None, false);
+    for c in text.chars() {
+        match quote {
+            Some(end) if c == end => quote = None,
+            Some(_) => word.push(c),
+            None if c == '"' || c == '\'' => (quote, is_open) = (Some(c), true),
+            None if c.is_whitespace() => {
+                if is_open || !word.is_empty() {
+                    words.push(std::mem::take(&mut word));
+                }
+                is_open = false;
+            }
+            None => word.push(c),
+        }
+    }
+    if is_open || !word.is_empty() {
+        words.push(word);
+    }
+    words
+}
+
+/// Whether it starts etcd itself.
+fn command(draft: &mut Draft, given: &mut Given, words: &[(String, usize)], file: &str) -> bool {
+    let place = |line: usize| Place { file: file.to_owned(), line };
+    let mut words = words.iter().peekable();
+    if let Some((program, line)) = words.peek()
+        && program.rsplit('/').next() != Some("etcd")
+    {
+        draft.leave(&place(*line), "ExecStart does not start etcd itself; its flags are not read");
+        return false;
+    }
+    if let Some((program, line)) = words.next_if(|(word, _)| !word.starts_with("--"))
+        && let Some((directory, name)) = program.trim_start_matches(['-', '@', '+']).rsplit_once('/')
+        && name == "etcd"
+    {
+        draft.say(("[etcd]", "bin-dir"), directory, &place(*line));
+    }
+    while let Some((word, line)) = words.next() {
+        let Some(flag) = word.strip_prefix("--").or_else(|| word.strip_prefix('-')) else {
+            draft.leave(&place(*line), format!("{word:?} is not a flag"));
+            continue;
+        };
+        let (flag, value) = match flag.split_once('=') {
+            Some((flag, value)) => (flag, value.to_owned()),
+            None => {
+                let value = words.next_if(|(word, _)| !word.starts_with("--")).map(|(word, _)| word.clone());
+                (flag, value.unwrap_or_else(|| "true".to_owned()))
+            }
+        };
+        if value.contains('$') || value.contains('%') {
+            draft.leave(&place(*line), format!("--{flag} has a variable of systemd's or the shell's"));
+            continue;
+        }
+        match key_of_flag(flag) {
+            Some(key) => given.0.push((key, value, place(*line))),
+            // Its file is to be imported, too.
+            None if flag == "config-file" => settings_file(draft, &value, &place(*line)),
+            None => draft.leave(&place(*line), format!("--{flag} is not a flag of etcd's")),
+        }
+    }
+    true
+}
