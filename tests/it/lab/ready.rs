@@ -22,12 +22,20 @@ fn rehearse(work: &Workshop, profile: &str) -> usize {
     report["checks"].as_array().unwrap().len()
 }
 
+/// Side by side on the same three nodes.
 #[test]
 fn two_clusters_of_ansible_form() {
     let _turn = turn::cluster();
-    for profile in ["ansible-events", "ansible-k8s"] {
-        assert!(rehearse(&Workshop::new(), profile) >= 63, "{profile}");
+    let work = Workshop::new();
+    let bundles = ["ansible-k8s", "ansible-events"].map(|profile| build(&work, profile));
+    let reports: serde_json::Value =
+        serde_json::from_str(&run(work.kiln(["rehearse", "--json"]).args(&bundles))).unwrap();
+    for (report, cluster) in reports.as_array().unwrap().iter().zip(["k8s", "events"]) {
+        assert_eq!(report["cluster"], cluster);
+        assert_eq!(failed(report), Vec::<String>::new(), "{cluster}");
+        assert!(report["checks"].as_array().unwrap().len() >= 63, "{cluster}");
     }
+    assert_eq!(reports.as_array().unwrap().len(), 2);
 }
 
 #[test]
