@@ -122,6 +122,10 @@ fn setting(
         }
         "WantedBy" if value == "multi-user.target" => {}
         name if USUAL.contains(&name) => {}
+        // systemd's settings have names of letters and digits; anything else is no key of a profile.
+        name if !name.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
+            draft.leave(place, "a line of the unit that is no setting of systemd".to_owned());
+        }
         name if section.is_empty()
             || name.starts_with("Exec")
             || name == "Description"
