@@ -38,9 +38,7 @@ fn lies(one: &Path, other: &Path) -> Option<Lies> {
 /// `Exit::Unsafe` when the output would be inside something that Kiln has made, which is replaced whole, or where the
 /// keystores are by default.
 pub fn refuse_inside(out: &Path) -> Result<()> {
-    // What is at the path itself is judged where it is replaced.
-    let own = disk::made(&disk::resolved(out));
-    disk::refuse_in_made(out, own, "choose another --out")?;
+    disk::refuse_around(out, "choose another --out")?;
     let keystores = disk::resolved(Path::new(KEYSTORES));
     let real = disk::resolved(out);
     if real == keystores || !real.starts_with(&keystores) {
@@ -93,8 +91,7 @@ impl Places {
     pub fn refuse_keystore(&self, path: &Path) -> Result<()> {
         let place = Place { name: "--keystore", path: path.to_owned(), resolved: disk::resolved(path) };
         self.refuse_nested(&place)?;
-        // What is at the path itself is judged where it is read.
-        disk::refuse_in_made(path, disk::made(&place.resolved), "choose another --keystore")
+        disk::refuse_around(path, "choose another --keystore")
     }
 
     /// Adds the keystores, each of which was checked against the others.

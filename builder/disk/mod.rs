@@ -27,7 +27,7 @@ pub use list::{list, walk};
 pub use lock::Lock;
 pub(crate) use look::{Found, Kind, is_own, is_same, is_trusted_owner, look, user};
 pub(crate) use output::Output;
-pub(crate) use outputs::{CACHE, STORE, refuse_foreign, refuse_in_made};
+pub(crate) use outputs::{CACHE, STORE, refuse_around, refuse_foreign, refuse_in_made};
 pub(crate) use remains::{left_of, recover};
 pub use scratch::Scratch;
 pub(crate) use socket::{Datagrams, append_line};

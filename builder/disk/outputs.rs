@@ -38,6 +38,14 @@ pub fn refuse_in_made(path: &Path, own: Option<&str>, way_out: &str) -> Result<(
     }
 }
 
+/// As [`refuse_in_made`], where what is at the path itself is judged by those who replace or read it.
+///
+/// # Errors
+/// As [`refuse_in_made`].
+pub fn refuse_around(path: &Path, way_out: &str) -> Result<()> {
+    refuse_in_made(path, made(&resolved(path)), way_out)
+}
+
 /// As [`refuse_in_made`], for a directory that belongs to Kiln alone, such as a cache.
 ///
 /// # Errors

@@ -25,8 +25,8 @@ pub fn hosts(profile: &Profile) -> Vec<Host> {
     let of = |host: &HostName| {
         let on_it = profile.nodes.iter().filter(|node| node.host.as_ref() == Some(host));
         let nodes: Vec<NodeName> = on_it.map(|node| node.name.clone()).collect();
-        let left = members - nodes.len();
-        Host { name: host.clone(), nodes, left, survives: left >= Members::new(members).quorum() }
+        let (left, survives) = (members - nodes.len(), Members::new(members).survives(nodes.len()));
+        Host { name: host.clone(), nodes, left, survives }
     };
     profile.hosts.iter().map(of).collect()
 }

@@ -107,8 +107,8 @@ pub struct Node {
 pub fn resolve(profile: &Profile, derived_token: &Token) -> Plan {
     let token = profile.cluster.token.as_ref().unwrap_or(derived_token).clone();
     let instance = Instance::of(profile);
-    let (service, domain) = (&profile.etcd.service, profile.cluster.domain.as_ref());
-    let peer_url = |node| url::of_node(node, domain, service.initial_cluster, instance.peer_port);
+    let service = &profile.etcd.service;
+    let peer_url = |node| url::of_node(node, &profile.cluster, service.initial_cluster, instance.peer_port);
     let peer_urls: Vec<String> = profile.nodes.iter().map(peer_url).collect();
     let member_ids: Vec<MemberId> =
         peer_urls.iter().map(|url| member_id(std::slice::from_ref(url), token.as_str())).collect();
@@ -168,8 +168,7 @@ fn certificates(profile: &Profile, at: usize) -> Vec<CertificateSpec> {
 }
 
 fn filling<'a>(profile: &'a Profile, at: usize, fqdn: &'a str) -> profile::Filling<'a> {
-    let node = profile.nodes[at].name.as_str();
-    profile::Filling { node, index: at + 1, cluster: &profile.cluster.name, fqdn }
+    profile::Filling::of(&profile.cluster, at, &profile.nodes[at].name, fqdn)
 }
 
 /// A node by its place in the profile; its member's ID and the URL that this follows from.
@@ -198,7 +197,7 @@ fn node(
         member_id,
         unit: service.units[at].file(),
         peer_url: peer_url.to_owned(),
-        client_url: url::of_node(node, around.cluster.domain.as_ref(), service.client_url, client_port),
+        client_url: url::of_node(node, &around.profile.cluster, service.client_url, client_port),
         endpoint: url::url(node.address, client_port),
     }
 }

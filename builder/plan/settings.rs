@@ -107,7 +107,7 @@ fn own(node: &Node, certificates: &[CertificateSpec], around: &Around<'_>) -> Ve
     let text = |text: String| Value::Text(text);
     let address = "the node's address";
     let service = &profile.etcd.service;
-    let advertised = |host, port| text(url::of_node(node, cluster.domain.as_ref(), host, port));
+    let advertised = |host, port| text(url::of_node(node, &profile.cluster, host, port));
     let why = |host, key| if host == UrlHost::Fqdn { key } else { address };
     let mut own = vec![
         ("name", text(node.name.to_string()), "the node's name"),

@@ -2,8 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::profile::{Node, UrlHost};
-use crate::values::Domain;
+use crate::profile::{Cluster, Node, UrlHost};
 
 /// `https://10.0.0.11:2379`; an IPv6 address is in brackets.
 pub fn url(address: IpAddr, port: u16) -> String {
@@ -16,18 +15,10 @@ pub fn with_scheme(scheme: &str, address: IpAddr, port: u16) -> String {
 }
 
 /// The URL of a node's port, by its address or by its name.
-pub fn of_node(node: &Node, domain: Option<&Domain>, host: UrlHost, port: u16) -> String {
+pub fn of_node(node: &Node, cluster: &Cluster, host: UrlHost, port: u16) -> String {
     match host {
         UrlHost::Address => url(node.address, port),
-        UrlHost::Fqdn => format!("https://{}:{port}", fqdn(node, domain)),
-    }
-}
-
-/// `cp-a.kloud.lan`; without a domain the name alone.
-pub fn fqdn(node: &Node, domain: Option<&Domain>) -> String {
-    match domain {
-        Some(domain) => format!("{}.{domain}", node.name),
-        None => node.name.to_string(),
+        UrlHost::Fqdn => format!("https://{}:{port}", cluster.fqdn(&node.name)),
     }
 }
 

@@ -156,16 +156,14 @@ fn directories(one: &Member<'_>, other: &Member<'_>) -> Vec<Clash> {
         };
         all.push(Clash { what, keys: keys.map(|key| vec![key, "instance"]), help });
     };
-    let contain =
-        |one: &GuestPath, other: &GuestPath| one.is_within(other.as_str()) || other.is_within(one.as_str());
     for (key, mine) in one.own() {
         let others = other.own().chain(other.shared().map(|(key, path)| (key, path.clone())));
-        for (their_key, theirs) in others.filter(|(_, theirs)| contain(&mine, theirs)) {
+        for (their_key, theirs) in others.filter(|(_, theirs)| mine.overlaps(theirs)) {
             refuse(&mine, &theirs, [key, their_key]);
         }
     }
     for (key, mine) in one.shared() {
-        for (their_key, theirs) in other.own().filter(|(_, theirs)| contain(mine, theirs)) {
+        for (their_key, theirs) in other.own().filter(|(_, theirs)| mine.overlaps(theirs)) {
             refuse(mine, &theirs, [key, their_key]);
         }
         // Files of the same names would be in it.

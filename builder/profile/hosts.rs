@@ -79,13 +79,14 @@ impl Hosts {
                 format!("write host = \"{}\" in the [[node]] that runs there, or remove it", name.get_ref());
             diagnostics.mistake(Mistake::new(name.span(), reason).help(help));
         }
-        let quorum = Members::new(members).quorum();
-        let fatal = |nodes: usize| nodes > 0 && members > 1 && members.saturating_sub(nodes) < quorum;
+        let all = Members::new(members);
+        let fatal = |nodes: usize| nodes > 0 && members > 1 && !all.survives(nodes);
         for (name, nodes) in self.list.iter().filter(|(_, nodes)| fatal(*nodes)) {
             let text = format!(
-                "the loss of the host {} stops the cluster: {nodes} of {} are on it, and a quorum is {quorum}",
+                "the loss of the host {} stops the cluster: {nodes} of {} are on it, and a quorum is {}",
                 name.get_ref(),
-                counted(members, "member")
+                counted(members, "member"),
+                all.quorum()
             );
             diagnostics.warn(Some(&name.span()), text);
         }

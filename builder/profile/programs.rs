@@ -41,7 +41,7 @@ pub(super) fn bin_dir(
     };
     let path = given.get_ref();
     if let Some(data_dir) = data_dir
-        && (path.is_within(data_dir.as_str()) || data_dir.is_within(path.as_str()))
+        && path.overlaps(data_dir)
     {
         let reason = format!(
             "the directory of the programs {} and the data directory {} must not contain each other",

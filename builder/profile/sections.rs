@@ -263,7 +263,7 @@ fn data_dir(
     diagnostics.marks.data_dir = span.clone();
     let (pki, keys_span) = pki?;
     let keys = &pki.directory;
-    if path.is_within(keys.as_str()) || keys.is_within(path.as_str()) {
+    if path.overlaps(keys) {
         let reason = format!(
             "the data directory {} and the certificates' directory {} must not contain each other",
             path.absolute(),

@@ -131,13 +131,11 @@ fn config_dir(diagnostics: &mut Diagnostics, table: &Section, beside: &Beside) -
 fn wal_dir(diagnostics: &mut Diagnostics, table: &Section, beside: &Beside) -> Option<GuestPath> {
     let given = table.value_with(diagnostics, "wal-dir", directories::wal)?;
     let wal = given.get_ref();
-    let contain =
-        |one: &GuestPath, other: &GuestPath| one.is_within(other.as_str()) || other.is_within(one.as_str());
     // The directory that it is in becomes etcd's own, and that of the keys is root's.
     let parent = wal.parents().last();
     let keys = beside.pki.map(|pki| &pki.directory);
-    let with_keys = keys.filter(|keys| parent.as_ref().is_some_and(|parent| contain(keys, parent)));
-    let with_data = beside.data_dir.filter(|data| contain(data, wal));
+    let with_keys = keys.filter(|keys| parent.as_ref().is_some_and(|parent| keys.overlaps(parent)));
+    let with_data = beside.data_dir.filter(|data| data.overlaps(wal));
     for (what, other) in [("the data directory", with_data), ("the certificates' directory", with_keys)] {
         let Some(other) = other else { continue };
         let reason = format!(

@@ -49,14 +49,23 @@ impl<'t> Document<'t> {
 
     /// The places of strings that may be private keys, whatever the key whose value they are: no message may show them.
     pub fn private_keys(&self) -> Vec<Span> {
-        let mut found = Vec::new();
-        let mut left: Vec<_> = self.0.values().collect();
-        while let Some(value) = left.pop() {
-            match value.get_ref() {
-                DeValue::Table(table) => left.extend(table.values()),
-                DeValue::Array(items) => left.extend(items.iter()),
-                DeValue::String(text) if looks_private(text) => found.push(value.span()),
-                _ => {}
+        let texts = self.texts().into_iter();
+        texts.filter(|(text, _, is_key)| !is_key && looks_private(text)).map(|(_, span, _)| span).collect()
+    }
+
+    /// Every string and every key, with its place, and whether it is a key.
+    fn texts(&self) -> Vec<(&str, Span, bool)> {
+        let (mut found, mut tables, mut left) = (Vec::new(), vec![&self.0], Vec::new());
+        while let Some(table) = tables.pop() {
+            found.extend(table.keys().map(|key| (key.get_ref().as_ref(), key.span(), true)));
+            left.extend(table.values());
+            while let Some(value) = left.pop() {
+                match value.get_ref() {
+                    DeValue::Table(table) => tables.push(table),
+                    DeValue::Array(items) => left.extend(items.iter()),
+                    DeValue::String(text) => found.push((text.as_ref(), value.span(), false)),
+                    _ => {}
+                }
             }
         }
         found
@@ -65,23 +74,8 @@ impl<'t> Document<'t> {
 
 /// The places of private keys among the values and the keys of a document.
 pub(super) fn keys_in(document: &Document<'_>) -> Vec<Span> {
-    let mut found = Vec::new();
-    let mut tables = vec![document.table()];
-    let mut left = Vec::new();
-    while let Some(table) = tables.pop() {
-        let keys = table.keys().filter(|key| is_private_key(key.get_ref()));
-        found.extend(keys.map(toml::Spanned::span));
-        left.extend(table.values());
-        while let Some(value) = left.pop() {
-            match value.get_ref() {
-                DeValue::Table(table) => tables.push(table),
-                DeValue::Array(items) => left.extend(items.iter()),
-                DeValue::String(text) if is_private_key(text) => found.push(value.span()),
-                _ => {}
-            }
-        }
-    }
-    found
+    let texts = document.texts().into_iter();
+    texts.filter(|(text, _, _)| is_private_key(text)).map(|(_, span, _)| span).collect()
 }
 
 /// Recurses no deeper than `MAX_DEPTH`; deeper documents are refused.

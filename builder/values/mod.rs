@@ -3,6 +3,7 @@
 
 mod carrier;
 mod digest;
+mod fill;
 mod host;
 mod login;
 mod machine;
@@ -26,6 +27,7 @@ pub(crate) use carrier::examples as example_carriers;
 pub(crate) use carrier::{At, Carrier, CarrierFacts, CarrierFile, Firmware, Start};
 pub use digest::Digest;
 pub(crate) use digest::{Hasher, hex};
+pub(crate) use fill::fill;
 pub(crate) use host::{Volume, host_address, libvirt_name, machine_uuid, short_id};
 pub(crate) use login::{LoginName, SshKey, hide, looks_private, without_private_keys};
 pub use machine::{Arch, Mode};
@@ -78,6 +80,14 @@ fn check_label(text: &str) -> Result<(), Invalid> {
     } else {
         Ok(())
     }
+}
+
+/// Labels with a dot between each two.
+fn check_labels(text: &str, example: &str) -> Result<(), Invalid> {
+    text.split('.').try_for_each(|label| match check_label(label) {
+        Err(_) if label.is_empty() => invalid(format!("it has an empty part; write it as in {example}")),
+        other => other,
+    })
 }
 
 macro_rules! text_value {
@@ -155,10 +165,7 @@ text_value!(
         if text.len() > 180 {
             return invalid("it is longer than 180 characters");
         }
-        text.split('.').try_for_each(|label| match check_label(label) {
-            Err(_) if label.is_empty() => invalid("it has an empty part; write it as in kloud.lan"),
-            other => other,
-        })
+        check_labels(text, "kloud.lan")
     }
 );
 text_value!(
@@ -168,10 +175,7 @@ text_value!(
         if text.len() > 253 {
             return invalid("it is longer than 253 characters");
         }
-        text.split('.').try_for_each(|label| match check_label(label) {
-            Err(_) if label.is_empty() => invalid("it has an empty part; write it as in pve1 or pve1.kloud.lan"),
-            other => other,
-        })
+        check_labels(text, "pve1 or pve1.kloud.lan")
     }
 );
 text_value!(
@@ -311,6 +315,11 @@ impl GuestPath {
     /// Whether it is this directory or is below it.
     pub fn is_within(&self, directory: &str) -> bool {
         self.0.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+
+    /// Whether one of the two is this directory or is below it.
+    pub fn overlaps(&self, other: &GuestPath) -> bool {
+        self.is_within(other.as_str()) || other.is_within(self.as_str())
     }
 
     /// The last component.

@@ -16,6 +16,11 @@ impl Members {
         self.0 / 2 + 1
     }
 
+    /// Whether a quorum is left without so many of them.
+    pub fn survives(self, lost: usize) -> bool {
+        self.0.saturating_sub(lost) >= self.quorum()
+    }
+
     /// The largest number of members whose loss a cluster survives.
     pub fn tolerates(self) -> usize {
         self.0.saturating_sub(self.quorum())

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Serialize, Serializer};
 
 use super::login::check_account;
-use super::{Invalid, check_label, deserialize_parsed, invalid, serialize_displayed, shown};
+use super::{Invalid, check_label, deserialize_parsed, fill, invalid, serialize_displayed, shown};
 
 /// The longest name, in bytes: with `.service` it is a file name of at most 255 (systemd.unit(5)).
 const MAX_NAME_BYTES: usize = 200;
@@ -74,10 +74,8 @@ impl UnitName {
     /// # Errors
     /// For another placeholder, and for a name that a unit cannot have.
     pub fn fill(pattern: &str, node: &str, index: usize, cluster: &str) -> Result<Self, Invalid> {
-        let filled = pattern
-            .replace("{{node}}", node)
-            .replace("{{index}}", &index.to_string())
-            .replace("{{cluster}}", cluster);
+        let index = index.to_string();
+        let filled = fill(pattern, &[("node", node), ("index", &index), ("cluster", cluster)]);
         if filled.contains(['{', '}']) {
             return invalid("its placeholders are {{node}}, {{index}} and {{cluster}}");
         }

@@ -141,8 +141,7 @@ fn begin_new(dir: &Path) -> Result<Staging> {
 /// # Errors
 /// `Exit::Unsafe` when a keystore would be inside something that Kiln has made: it would be lost with it.
 fn refuse_around(dir: &Path) -> Result<()> {
-    // What is at the path itself is refused by what it is.
-    disk::refuse_in_made(dir, disk::made(&disk::resolved(dir)), "choose another --keystore")
+    disk::refuse_around(dir, "choose another --keystore")
 }
 
 fn changed_meanwhile(dir: &Path, what: &str) -> Failure {

@@ -11,7 +11,7 @@ use super::types::{Ca, Client, Leaf, Pki};
 use crate::profile::diagnostics::Diagnostics;
 use crate::profile::mistake::Mistake;
 use crate::profile::nodes::Nodes;
-use crate::profile::{Certificates, Cluster, OPERATOR, Span};
+use crate::profile::{Certificates, Cluster, Node, OPERATOR, Span};
 use crate::values::Invalid;
 
 /// The profile so far.
@@ -33,11 +33,11 @@ pub fn check(diagnostics: &mut Diagnostics, around: &Around<'_>) {
     client_directory(diagnostics, around);
     for (at, node) in around.nodes.list.iter().enumerate() {
         let fqdn = around.cluster.fqdn(&node.name);
-        let filling = Filling { node: &node.name, index: at + 1, cluster: &around.cluster.name, fqdn: &fqdn };
+        let filling = Filling::of(around.cluster, at, &node.name, &fqdn);
         let mut files =
             Files { place: around.place.clone(), on: format!("on {}", node.name), seen: BTreeMap::new() };
         let before = diagnostics.mistakes.len();
-        on_node(diagnostics, around, &filling, &mut files);
+        on_node(diagnostics, around, (node, &filling), &mut files);
         // The other nodes have the same mistakes.
         if diagnostics.mistakes.len() > before {
             return;
@@ -92,7 +92,12 @@ impl Files {
 }
 
 /// Files and names of a node, as the placeholders give them.
-fn on_node(diagnostics: &mut Diagnostics, around: &Around<'_>, filling: &Filling<'_>, files: &mut Files) {
+fn on_node(
+    diagnostics: &mut Diagnostics,
+    around: &Around<'_>,
+    (node, filling): (&Node, &Filling<'_>),
+    files: &mut Files,
+) {
     let pki = around.pki;
     for (title, ca) in pki.authorities() {
         for file in std::iter::once(&ca.file).chain(&ca.root_file) {
@@ -114,12 +119,7 @@ fn on_node(diagnostics: &mut Diagnostics, around: &Around<'_>, filling: &Filling
     }
     for client in around.clients {
         let (client, place) = (client.get_ref(), client.span());
-        let is_here = around
-            .nodes
-            .list
-            .iter()
-            .any(|node| node.name.as_str() == filling.node && client.nodes.has(&node.name));
-        if is_here {
+        if client.nodes.has(&node.name) {
             add_client(diagnostics, files, client, &place);
         }
     }
@@ -169,12 +169,7 @@ fn common_names(diagnostics: &mut Diagnostics, around: &Around<'_>) {
         .enumerate()
         .map(|(at, node)| {
             let fqdn = around.cluster.fqdn(&node.name);
-            pattern.fill(&Filling {
-                node: &node.name,
-                index: at + 1,
-                cluster: &around.cluster.name,
-                fqdn: &fqdn,
-            })
+            pattern.fill(&Filling::of(around.cluster, at, &node.name, &fqdn))
         })
         .collect();
     let why = match around.pki.certificates {

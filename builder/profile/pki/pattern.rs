@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use super::subject;
-use crate::values::Invalid;
+use crate::profile::Cluster;
+use crate::values::{HostName, Invalid, NodeName, fill};
 
 /// The placeholders, without their braces.
 const PLACEHOLDERS: [&str; 4] = ["node", "index", "cluster", "fqdn"];
@@ -24,6 +25,13 @@ pub struct Filling<'a> {
     pub fqdn: &'a str,
 }
 
+impl<'a> Filling<'a> {
+    /// For a node by its place in the profile, from 0.
+    pub fn of(cluster: &'a Cluster, at: usize, node: &'a NodeName, fqdn: &'a str) -> Self {
+        Self { node, index: at + 1, cluster: &cluster.name, fqdn }
+    }
+}
+
 /// What a placeholder may stand for, so that a pattern can be checked before there are nodes.
 const SAMPLE: Filling<'_> = Filling { node: "n", index: 1, cluster: "c", fqdn: "n.d" };
 
@@ -35,10 +43,9 @@ impl Pattern {
 
     pub fn fill(&self, with: &Filling<'_>) -> String {
         let index = with.index.to_string();
-        let values = [with.node, &index, with.cluster, with.fqdn];
-        let fill =
-            |text: String, (name, value): (&str, &str)| text.replace(&format!("{{{{{name}}}}}"), value);
-        PLACEHOLDERS.into_iter().zip(values).fold(self.0.clone(), fill)
+        let [node, place, cluster, fqdn] = PLACEHOLDERS;
+        let values = [(node, with.node), (place, index.as_str()), (cluster, with.cluster), (fqdn, with.fqdn)];
+        fill(&self.0, &values)
     }
 
     /// Whether the nodes have different values.
@@ -92,16 +99,9 @@ pub fn alternative(text: &str) -> Result<AltName, Invalid> {
         };
     }
     let name = text.strip_prefix("*.").unwrap_or(text);
-    let edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    let is_label = |label: &str| {
-        label.len() <= 63
-            && label.starts_with(edge)
-            && label.ends_with(edge)
-            && label.chars().all(|c| edge(c) || c == '-')
-    };
     // Only digits and dots would be an address that is written wrong.
     match text.len() <= 253
-        && name.split('.').all(is_label)
+        && name.parse::<HostName>().is_ok()
         && name.contains(|c: char| c.is_ascii_lowercase())
     {
         true => Ok(AltName::Dns(text.to_owned())),
