@@ -25,7 +25,8 @@ pub fn run(verb: &Profile, out: &Output) -> Result<()> {
                 let profiles = profiles.map(|(name, summary)| json!({ "name": name, "summary": summary }));
                 return out.json(&profiles.collect::<Vec<_>>());
             }
-            let lines = profiles.map(|(name, summary)| format!("{name:<10} {summary}"));
+            let width = profile::names().map(str::len).max().unwrap_or(0);
+            let lines = profiles.map(|(name, summary)| format!("{name:<width$} {summary}"));
             out.print(lines.collect::<Vec<_>>().join("\n"))
         }
         Profile::New { name, node, cidr, gateway, domain, client, out: path } => {
