@@ -6,6 +6,7 @@ use super::layout::{INDEX, MANIFEST, MAX_MANIFEST_BYTES};
 use super::manifest::{Manifest, Node};
 use crate::disk;
 use crate::failure::{Doing, Exit, Failure, Result};
+use crate::values::Digest;
 
 /// A bundle on disk.
 pub struct Bundle {
@@ -13,6 +14,8 @@ pub struct Bundle {
     pub path: PathBuf,
     /// Checked for consistency; opening a bundle does not compare its files with it.
     pub manifest: Manifest,
+    /// Of the manifest's bytes, as they were read.
+    digest: Digest,
 }
 
 /// A file that every keystore has.
@@ -31,8 +34,29 @@ impl Bundle {
             return Err(what_else(path)?);
         }
         let bytes = disk::read(&manifest, MAX_MANIFEST_BYTES)?;
+        let digest = Digest::of(&bytes);
         let manifest = Manifest::from_json(&bytes).doing(|| format!("reading {}", manifest.display()))?;
-        Ok(Self { path: path.to_owned(), manifest })
+        Ok(Self { path: path.to_owned(), manifest, digest })
+    }
+
+    /// Whether the path still leads to the bundle that was opened. What reads a bundle for a long time asks this at its
+    /// end: another build may have replaced it, and the answer would be about parts of both.
+    ///
+    /// # Errors
+    /// `Exit::Io` when another bundle, or none, is there now.
+    pub fn check_same(&self) -> Result<()> {
+        let manifest = self.path.join(MANIFEST);
+        let now = match disk::look(&manifest)? {
+            Some(_) => Some(Digest::of(&disk::read(&manifest, MAX_MANIFEST_BYTES)?)),
+            None => None,
+        };
+        match now == Some(self.digest) {
+            true => Ok(()),
+            false => Err(Failure::io(format!(
+                "{} was replaced during this run, so nothing is certain about either bundle; run kiln again",
+                self.path.display()
+            ))),
+        }
     }
 
     /// # Errors

@@ -36,7 +36,10 @@ pub fn run(args: &cli::Rehearse, out: &Output) -> Result<()> {
         now: clock::now(),
         strangers,
     };
-    let mut rehearsed = rehearse::rehearse(&bundles, &rehearsal)?;
+    let rehearsed = rehearse::rehearse(&bundles, &rehearsal);
+    // Before a failure is reported: members of two bundles do not form one cluster.
+    bundles.iter().try_for_each(Bundle::check_same)?;
+    let mut rehearsed = rehearsed?;
     for (report, unknown) in rehearsed.reports.iter_mut().zip(unknown) {
         report.notes.extend(unknown);
     }

@@ -24,7 +24,9 @@ pub fn run(args: &cli::Verify, out: &Output) -> Result<()> {
     let bundle = Bundle::open(&args.bundle)?;
     let unknown = programs::check(&bundle, &[EtcdProgram::Etcdctl], &args.trust)?;
     let options = Options { read_only: args.read_only, ..options(&bundle)? };
-    let mut report = verify::run(&bundle.path, &bundle.manifest, &options)?;
+    let report = verify::run(&bundle.path, &bundle.manifest, &options);
+    bundle.check_same()?;
+    let mut report = report?;
     report.notes.extend(unknown);
     conclude(&[report], args.json, args.junit.as_deref(), out)
 }
