@@ -126,7 +126,7 @@ pub enum Verb {
     /// Create, renew and inspect the keys of a cluster
     #[command(subcommand)]
     Keystore(Keystore),
-    /// List or print the built-in profiles
+    /// Create, import, list and print profiles
     #[command(subcommand)]
     Profile(Profile),
     /// Print a completion script for a shell

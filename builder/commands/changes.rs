@@ -18,9 +18,6 @@ use crate::verbose;
 /// More lines would push the result off the screen.
 const MAX_SHOWN: usize = 20;
 
-/// Releases up to 3.5.25 can bring removed members back, which stops a member of 3.6 (etcd's announcement of 3.6).
-const BEFORE_3_6: Release = Release::new(3, 5, 26);
-
 /// What the next build of a profile does with the releases that are there now.
 #[derive(Clone, Debug, Serialize)]
 pub struct Change {
@@ -68,8 +65,8 @@ impl Step {
         Some(match self {
             Self::First | Self::None => return None,
             Self::SameMinor => "same minor".to_owned(),
-            Self::NextMinor if from.is_some_and(|from| from.minor == 5 && from < BEFORE_3_6) => {
-                format!("the next minor; upgrade every member to {BEFORE_3_6} or later first")
+            Self::NextMinor if from.is_some_and(|from| from.minor == 5 && from < gates::BEFORE_3_6) => {
+                format!("the next minor; upgrade every member to {} or later first", gates::BEFORE_3_6)
             }
             Self::NextMinor => "the next minor; upgrade one member at a time".to_owned(),
             Self::SkipsMinors => "more than one minor; etcd upgrades one minor at a time".to_owned(),

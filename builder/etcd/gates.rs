@@ -26,6 +26,10 @@ const fn gate(first: [u16; 3], last: [u16; 3], refuse: Refuse, why: &'static str
     Gate { first: Release::new(a, b, c), last: Release::new(d, e, f), refuse, why }
 }
 
+/// The first release of 3.5 that brings no removed members back, which would stop a member of 3.6 (etcd's announcement
+/// of 3.6).
+pub const BEFORE_3_6: Release = Release::new(3, 5, 26);
+
 const IN_TRANSACTIONS: &str = "with authentication enabled, puts in transactions read the previous value and attach leases without permission \
                                (CVE-2026-44283)";
 const HANDSHAKES: &str = "half-open TLS handshakes can exhaust its memory (CVE-2026-73500)";
@@ -56,7 +60,7 @@ const GATES: [Gate; 16] = [
     ),
     // Fixed in 3.5.17, November 2024.
     gate([3, 5, 0], [3, 5, 16], Refuse::Never, "a transaction can be applied partially (#18799)"),
-    // Fixed in 3.5.26.
+    // Fixed in `BEFORE_3_6`.
     gate(
         [3, 5, 0],
         [3, 5, 25],

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::Profile;
+use crate::etcd::Value;
+use crate::etcd::judge::{self, LogOutput};
 use crate::values::GuestPath;
 
 /// The limit on the clashes that are returned: one base profile of a large fleet can cause any number.
@@ -53,15 +55,14 @@ struct Member<'a> {
 struct Clash {
     /// `both listen on port 2379`.
     what: String,
-    /// The keys that it follows from, in each profile.
-    keys: [Vec<&'static str>; 2],
+    /// Where it follows from, in each profile.
+    places: [String; 2],
     help: &'static str,
 }
 
 impl Clash {
     fn sentence(&self, one: &Member<'_>, other: &Member<'_>) -> String {
-        let [first, second] = [(one, &self.keys[0]), (other, &self.keys[1])]
-            .map(|(member, keys)| member.profile.written.place(keys));
+        let [first, second] = &self.places;
         let node = &one.profile.nodes[one.at];
         let clusters = format!("{} and {}", one.profile.cluster.name, other.profile.cluster.name);
         format!(
@@ -76,10 +77,45 @@ impl Member<'_> {
         self.profile.etcd.service.instance.owns_host()
     }
 
-    fn ports(&self) -> impl Iterator<Item = (&'static str, u16)> {
+    /// The place of the first of these keys.
+    fn place(&self, keys: &[&str]) -> String {
+        self.profile.written.place(keys)
+    }
+
+    /// Each with its place.
+    fn ports(&self) -> Vec<(String, u16)> {
         let service = &self.profile.etcd.service;
-        let two = [("client-port", service.client_port), ("peer-port", service.peer_port)];
-        two.into_iter().chain(service.metrics_port.map(|port| ("metrics-port", port)))
+        let own = [
+            ("client-port", Some(service.client_port)),
+            ("peer-port", Some(service.peer_port)),
+            ("metrics-port", service.metrics_port),
+        ];
+        let own = own.into_iter().filter_map(|(key, port)| Some((self.place(&[key]), port?)));
+        let more =
+            self.texts(["listen-metrics-urls", "listen-client-http-urls"]).flat_map(|(place, urls)| {
+                let listeners = judge::listeners(urls).unwrap_or_default();
+                listeners.into_iter().map(move |listener| (place.to_owned(), listener.port))
+            });
+        own.chain(more).collect()
+    }
+
+    /// Files of its log, each with its place.
+    fn logs(&self) -> impl Iterator<Item = (&str, &str)> {
+        let is_file = |text: &str| matches!(judge::log_output(text), Ok(LogOutput::File(_)));
+        self.texts(["log-outputs", "log-output"]).filter(move |(_, text)| is_file(text))
+    }
+
+    /// The values of these options in `[etcd.config]`, each with its place.
+    fn texts(&self, keys: [&'static str; 2]) -> impl Iterator<Item = (&str, &str)> {
+        let options = self.profile.etcd.options.iter();
+        options.filter(move |option| keys.contains(&option.key.as_str())).flat_map(|option| {
+            let texts = match &option.value {
+                Value::Text(text) => std::slice::from_ref(text),
+                Value::List(texts) => texts,
+                _ => &[],
+            };
+            texts.iter().map(|text| (option.place.as_str(), text.as_str()))
+        })
     }
 
     /// Directories that belong to etcd's account.
@@ -96,25 +132,34 @@ impl Member<'_> {
 }
 
 /// A clash that follows from the same key in both.
-fn same(what: String, key: &'static str, help: &'static str) -> Clash {
+fn same(members: [&Member<'_>; 2], what: String, key: &str, help: &'static str) -> Clash {
     // What a profile does not name follows from its instance.
-    Clash { what, keys: [vec![key, "instance"], vec![key, "instance"]], help }
+    Clash { what, places: members.map(|member| member.place(&[key, "instance"])), help }
 }
 
 fn of_two(one: &Member<'_>, other: &Member<'_>) -> Vec<Clash> {
     let [first, second] = [one, other].map(|member| &member.profile.etcd);
     let (mine, theirs) = (&first.service, &second.service);
+    let same = |what, key, help| same([one, other], what, key, help);
     let mut all = Vec::new();
     if mine.instance == theirs.instance {
         let help = "write another one in one of them, as in [etcd] instance = \"events\"";
         let what = format!("are both the instance {}, which names Kiln's files there", mine.instance);
         all.push(same(what, "instance", help));
     }
-    for (key, port) in one.ports() {
-        for (their_key, _) in other.ports().filter(|(_, theirs)| *theirs == port) {
+    let theirs_are = other.ports();
+    for (place, port) in one.ports() {
+        for (their_place, _) in theirs_are.iter().filter(|(_, theirs)| *theirs == port) {
             let what = format!("both listen on port {port}");
-            let keys = [vec![key], vec![their_key]];
-            all.push(Clash { what, keys, help: "change the port in one of them" });
+            let places = [place.clone(), their_place.clone()];
+            all.push(Clash { what, places, help: "change the port in one of them" });
+        }
+    }
+    for (place, log) in one.logs() {
+        for (their_place, _) in other.logs().filter(|(_, theirs)| *theirs == log) {
+            let what = format!("both write the log {log}");
+            let places = [place, their_place].map(str::to_owned);
+            all.push(Clash { what, places, help: "choose another file in one of them" });
         }
     }
     let tokens = [one, other].map(|member| member.profile.cluster.token.as_ref());
@@ -154,7 +199,9 @@ fn directories(one: &Member<'_>, other: &Member<'_>) -> Vec<Clash> {
             true => format!("both use the directory {}", mine.absolute()),
             false => format!("use {} and {}, one in the other", mine.absolute(), theirs.absolute()),
         };
-        all.push(Clash { what, keys: keys.map(|key| vec![key, "instance"]), help });
+        let [mine, theirs] = keys;
+        let places = [one.place(&[mine, "instance"]), other.place(&[theirs, "instance"])];
+        all.push(Clash { what, places, help });
     };
     for (key, mine) in one.own() {
         let others = other.own().chain(other.shared().map(|(key, path)| (key, path.clone())));

@@ -7,76 +7,114 @@ use super::diagnostics::Diagnostics;
 use super::mistake::Mistake;
 use super::reader::{Section, quoted, what};
 use super::types::{Restart, UnitSettings};
-use crate::values::Invalid;
+use crate::values::{Invalid, UnitName};
 
-const OWN_KEY: &str = "it has a key of its own in [etcd.service]";
-const KILN: &str = "Kiln decides when and how etcd starts";
-const SANDBOX: &str = "it is a part of the unit's sandbox";
-const OPTIONS: &str = "options are written in [etcd.config]";
-
-/// Settings of the unit that no line may change, by section, and the reason.
-const REFUSED: [(&str, &[&str], &str); 8] = [
-    ("unit", &["Description"], OWN_KEY),
-    ("unit", &["StartLimitIntervalSec", "StartLimitBurst", "StartLimitAction"], KILN),
-    ("service", &["Restart", "RestartSec", "LimitNOFILE"], OWN_KEY),
-    ("service", &["User", "Group", "DynamicUser"], "the account is [etcd] user"),
+/// Settings that a profile may write, by section: what places the unit among others, limits its resources, or narrows
+/// its access further. `*` at the end stands for the rest of a name. Not a list of what is refused: each release of
+/// systemd has more settings, and old names for some (systemd.directives(7)).
+const ALLOWED: [(&str, &[&str]); 3] = [
+    (
+        "unit",
+        &[
+            "After",
+            "Before",
+            "BindsTo",
+            "Conflicts",
+            "Documentation",
+            "OnFailure",
+            "OnSuccess",
+            "PartOf",
+            "PropagatesReloadTo",
+            "PropagatesStopTo",
+            "RequiresMountsFor",
+            "Requires",
+            "Requisite",
+            "StopPropagatedFrom",
+            "Upholds",
+            "Wants",
+            "WantsMountsFor",
+        ],
+    ),
     (
         "service",
         &[
-            "Type",
-            "NotifyAccess",
-            "ExecStart",
-            "TimeoutStartSec",
-            "TimeoutSec",
-            "RestartPreventExitStatus",
-            "OOMScoreAdjust",
-            "UMask",
-            "RootDirectory",
-            "RootImage",
-            "RootHash",
+            "AllowedCPUs",
+            "AllowedMemoryNodes",
+            "CPU*",
+            "CoredumpFilter",
+            "DeviceAllow",
+            "DevicePolicy",
+            "IO*",
+            "IPAccounting",
+            "IPAddressAllow",
+            "IPAddressDeny",
+            "InaccessiblePaths",
+            "LimitAS",
+            "LimitCORE",
+            "LimitCPU",
+            "LimitDATA",
+            "LimitFSIZE",
+            "LimitLOCKS",
+            "LimitMEMLOCK",
+            "LimitMSGQUEUE",
+            "LimitNICE",
+            "LimitNPROC",
+            "LimitRSS",
+            "LimitRTPRIO",
+            "LimitRTTIME",
+            "LimitSIGPENDING",
+            "LimitSTACK",
+            "LogLevelMax",
+            "LogRateLimit*",
+            "ManagedOOM*",
+            "Memory*",
+            "NUMAMask",
+            "NUMAPolicy",
+            "Nice",
+            "NoExecPaths",
+            "OOMPolicy",
+            "ReadOnlyPaths",
+            "RestartMaxDelaySec",
+            "RestartSteps",
+            "SocketBind*",
+            "Slice",
+            "StandardError",
+            "StandardOutput",
+            "StartupCPU*",
+            "StartupIO*",
+            "StartupMemory*",
+            "SyslogFacility",
+            "SyslogIdentifier",
+            "SyslogLevel",
+            "SyslogLevelPrefix",
+            "Tasks*",
+            "TimeoutStopSec",
+            "TimerSlackNSec",
         ],
-        KILN,
     ),
-    ("service", &["Environment", "EnvironmentFile", "PassEnvironment", "UnsetEnvironment"], OPTIONS),
-    (
-        "service",
-        &[
-            "ReadWritePaths",
-            "LogsDirectory",
-            "ProtectSystem",
-            "ProtectHome",
-            "PrivateTmp",
-            "PrivateDevices",
-            "PrivateUsers",
-            "PrivateIPC",
-            "PrivateNetwork",
-            "ProtectClock",
-            "ProtectControlGroups",
-            "ProtectHostname",
-            "ProtectKernelLogs",
-            "ProtectKernelModules",
-            "ProtectKernelTunables",
-            "ProtectProc",
-            "ProcSubset",
-            "NoNewPrivileges",
-            "CapabilityBoundingSet",
-            "AmbientCapabilities",
-            "LockPersonality",
-            "MemoryDenyWriteExecute",
-            "RemoveIPC",
-            "RestrictAddressFamilies",
-            "RestrictNamespaces",
-            "RestrictRealtime",
-            "RestrictSUIDSGID",
-            "SystemCallArchitectures",
-            "SystemCallFilter",
-            "SystemCallErrorNumber",
-            "KeyringMode",
-        ],
-        SANDBOX,
-    ),
-    ("install", &["WantedBy"], KILN),
+    ("install", &["Alias", "RequiredBy", "UpheldBy", "WantedBy"]),
 ];
+
+/// Names that `*` takes in but that do not limit resources.
+const NARROWER: [&str; 1] = ["MemoryDenyWriteExecute"];
+
+/// The keys that have taken the place of a setting.
+const OWN_KEYS: [(&str, &str); 6] = [
+    ("Description", "[etcd.service] description"),
+    ("Restart", "[etcd.service] restart"),
+    ("RestartSec", "[etcd.service] restart-sec"),
+    ("LimitNOFILE", "[etcd.service] limit-nofile"),
+    ("User", "[etcd] user"),
+    ("Environment", "[etcd.config]"),
+];
+
+fn is_allowed(section: &str, key: &str) -> bool {
+    let matches = |allowed: &&str| match allowed.strip_suffix('*') {
+        Some(family) => key.starts_with(family) && !NARROWER.contains(&key),
+        None => **allowed == *key,
+    };
+    ALLOWED.iter().any(|(of, allowed)| *of == section && allowed.iter().any(|one| matches(&one)))
+}
 
 pub(super) fn read(diagnostics: &mut Diagnostics, table: &Section) -> UnitSettings {
     let restart = table.choice(diagnostics, "restart", Restart::CHOICES).unwrap_or(Restart::Always);
@@ -142,6 +180,31 @@ fn line_value(text: &str) -> Result<String, Invalid> {
     }
 }
 
+/// The types of unit that can be started.
+const TYPES: [&str; 9] =
+    ["automount", "device", "mount", "path", "service", "slice", "socket", "target", "timer"];
+
+/// Names of units that etcd's is linked to, as systemctl(1) enable does.
+fn installed(key: &str, text: &str) -> Result<(), Invalid> {
+    for name in text.split_whitespace() {
+        let Some((stem, kind)) = name.rsplit_once('.') else {
+            return Err(Invalid(format!("{name:?} is not the name of a unit, as in backup.target")));
+        };
+        let plain = |c: char| c.is_ascii_alphanumeric() || ":_.-".contains(c);
+        if key == "Alias" {
+            if kind != "service" {
+                return Err(Invalid(format!("{name:?} has to end in .service, as etcd's unit does")));
+            }
+            stem.parse::<UnitName>().map_err(|Invalid(why)| Invalid(format!("of {name:?}, {why}")))?;
+        } else if !TYPES.contains(&kind) || stem.is_empty() || !stem.chars().all(plain) || name.len() > 255 {
+            return Err(Invalid(format!("{name:?} is not the name of a unit, as in backup.target")));
+        } else if (key, name) == ("WantedBy", "multi-user.target") {
+            return Err(Invalid("multi-user.target starts etcd already".into()));
+        }
+    }
+    Ok(())
+}
+
 /// Each key of a section with a string, or with a list of strings for a line each.
 fn lines(diagnostics: &mut Diagnostics, table: &Section, section: &str) -> Vec<String> {
     let mut lines = Vec::new();
@@ -154,12 +217,14 @@ fn lines(diagnostics: &mut Diagnostics, table: &Section, section: &str) -> Vec<S
             diagnostics.mistake(Mistake::new(span, reason).help("write it as in Documentation or Nice"));
             continue;
         }
-        // systemd takes its keys by their exact spelling; another one must not pass here either.
-        let refused = REFUSED.iter().find(|(of, keys, _)| *of == section && keys.contains(&key));
-        if let Some((_, _, why)) = refused {
-            let reason = format!("{title} {key} is managed by Kiln: {why}");
-            diagnostics
-                .mistake(Mistake::new(span, reason).help("omit it; a drop-in in an overlay can change it"));
+        if !is_allowed(section, key) {
+            let help = match OWN_KEYS.iter().find(|(setting, _)| *setting == key) {
+                Some((_, own)) => format!("write {own} instead"),
+                None => "omit it; a drop-in in an overlay can change it".to_owned(),
+            };
+            let reason =
+                format!("{title} {key} is managed by Kiln: a profile adds order, limits and logging only");
+            diagnostics.mistake(Mistake::new(span, reason).help(help));
             continue;
         }
         let items = match value.get_ref() {
@@ -175,7 +240,11 @@ fn lines(diagnostics: &mut Diagnostics, table: &Section, section: &str) -> Vec<S
                 diagnostics.mistake(Mistake::new(item.span(), reason));
                 continue;
             };
-            match line_value(text) {
+            let checked = line_value(text).and_then(|text| match section {
+                "install" => installed(key, &text).map(|()| text),
+                _ => Ok(text),
+            });
+            match checked {
                 Ok(text) => lines.push(format!("{key}={text}")),
                 Err(Invalid(why)) => {
                     let reason = format!("{title} {key} cannot be {}: {why}", quoted(text));

@@ -154,8 +154,9 @@ fn unpack_all(
         disk::make_directories(&apart, Mode::DIRECTORY)?;
         unpack(bundle, manifest, name, &apart)?;
         units.push(service::unit_of(&apart, name.as_str(), &program)?);
-        let before = &clusters[machine.clusters[at - 1]].manifest.cluster.name;
-        together::check_files(root, &apart, name, [before, &manifest.cluster.name])?;
+        let before = machine.clusters[..at].iter().map(|of| clusters[*of].manifest.cluster.name.as_str());
+        let before = before.collect::<Vec<_>>().join(" or ");
+        together::check_files(root, &apart, name, [&before, manifest.cluster.name.as_str()])?;
         disk::remove_directory(&apart)?;
         unpack(bundle, manifest, name, root)?;
     }

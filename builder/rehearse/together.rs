@@ -10,7 +10,7 @@ use crate::bundle::{MANIFEST, Manifest, manifest};
 use crate::digest;
 use crate::disk::{self, Kind};
 use crate::failure::{Failure, Result};
-use crate::values::{ClusterName, NodeName};
+use crate::values::NodeName;
 
 /// A bundle as the outer half names it.
 #[derive(Serialize, Deserialize)]
@@ -113,13 +113,8 @@ pub fn host_address(manifest: &Manifest, machines: &[Machine<'_>]) -> Result<IpA
 /// Checks that what a second cluster brings to a node is what is there already, where it has the same path.
 ///
 /// # Errors
-/// `Exit::Unsafe` with the path.
-pub fn check_files(
-    there: &Path,
-    more: &Path,
-    node: &NodeName,
-    [one, other]: [&ClusterName; 2],
-) -> Result<()> {
+/// `Exit::Unsafe` with the path, and the names of the clusters.
+pub fn check_files(there: &Path, more: &Path, node: &NodeName, [one, other]: [&str; 2]) -> Result<()> {
     let found: BTreeMap<_, _> =
         disk::walk(there)?.into_iter().map(|entry| (entry.path.clone(), entry)).collect();
     for entry in disk::walk(more)? {

@@ -38,7 +38,7 @@ fn facts(plan: &Plan) -> Result<String> {
     };
     let clients = plan.clients.iter().map(|spec| {
         let (certificate, key) = files(spec);
-        (spec.common_name.clone(), json!({ "cert": certificate, "key": key }))
+        (spec.file.clone(), json!({ "common_name": spec.common_name, "cert": certificate, "key": key }))
     });
     let facts = json!({
         "cluster": plan.cluster.name,

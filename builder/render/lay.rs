@@ -71,6 +71,7 @@ fn lay(renderer: &Renderer<'_>, node: &Node, keys: Option<&NodeKeys<'_>>) -> Res
         tree.insert(path(file)?, Entry::file(text.clone().into_bytes(), Mode::FILE, origin))?;
     }
     renderer.insert_keys(&mut tree, node, keys)?;
+    renderer.insert_install_links(&mut tree, node)?;
     let values = template::context(values::of_node(renderer, node, &config))?;
     let programs = renderer.programs.iter().map(|name| path(&format!("{}/{name}", renderer.plan.bin_dir)));
     let mut laying = Laying {

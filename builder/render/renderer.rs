@@ -41,6 +41,25 @@ impl Renderer<'_> {
         format!("{}/etcd", self.plan.bin_dir.absolute())
     }
 
+    /// The links of `[etcd.service.install]`, which systemctl(1) enable would make.
+    pub(super) fn insert_install_links(&self, tree: &mut Tree, node: &Node) -> Result<()> {
+        let unit = &node.unit;
+        let lines = self.plan.instance.install_lines.iter().filter_map(|line| line.split_once('='));
+        for (key, name) in
+            lines.flat_map(|(key, names)| names.split_whitespace().map(move |name| (key, name)))
+        {
+            let link = match key {
+                "WantedBy" => format!("{name}.wants/{unit}"),
+                "RequiredBy" => format!("{name}.requires/{unit}"),
+                "UpheldBy" => format!("{name}.upholds/{unit}"),
+                _ => name.to_owned(),
+            };
+            let link = path(&format!("etc/systemd/system/{link}"))?;
+            tree.insert(link, Entry::link(&format!("/etc/systemd/system/{unit}"), "[etcd.service.install]"))?;
+        }
+        Ok(())
+    }
+
     /// Without keys, puts empty files at their paths.
     pub(super) fn insert_keys<'a>(
         &self,

@@ -12,7 +12,7 @@ use super::{Invalid, check_label, deserialize_parsed, fill, invalid, serialize_d
 const MAX_NAME_BYTES: usize = 200;
 
 /// Services of systemd, of base systems and of what runs beside etcd. Kiln's unit would replace theirs.
-const TAKEN: [&str; 40] = [
+const TAKEN: [&str; 46] = [
     "NetworkManager",
     "apparmor",
     "auditd",
@@ -26,6 +26,7 @@ const TAKEN: [&str; 40] = [
     "container-getty",
     "containerd",
     "cri-o",
+    "crio",
     "cron",
     "crond",
     "dbus",
@@ -37,21 +38,26 @@ const TAKEN: [&str; 40] = [
     "getty",
     "halt",
     "haproxy",
+    "iscsid",
     "keepalived",
     "kubelet",
     "libvirtd",
     "locksmithd",
+    "multipathd",
     "networking",
     "nftables",
     "polkit",
+    "qemu-guest-agent",
     "rc-local",
     "rescue",
     "rpcbind",
     "rsyslog",
+    "snapd",
     "ssh",
     "sshd",
     "sudo",
     "udev",
+    "unattended-upgrades",
     "update-engine",
 ];
 
@@ -214,7 +220,6 @@ const SYSTEM_ACCOUNTS: [&str; 62] = [
     "man",
     "messagebus",
     "news",
-    // In two parts, because the word is one that messages do not use (tests/tidy/phrases.rs).
     "nobody",
     "nogroup",
     "operator",

@@ -129,10 +129,15 @@ fn on_node(
         files.add(diagnostics, name, "[pki.links]", None);
     }
     for (name, target) in &links {
-        if name == target || !files.seen.contains_key(target) {
-            let reason = format!(
-                "the link {name} leads to {target}, which is not in the directory of the certificates"
-            );
+        // Of links to links some lead to themselves.
+        let is_link = links.iter().any(|(other, _)| other == target);
+        if is_link || !files.seen.contains_key(target) {
+            let reason = match is_link {
+                true => format!("the link {name} leads to {target}, which is a link itself"),
+                false => format!(
+                    "the link {name} leads to {target}, which is not in the directory of the certificates"
+                ),
+            };
             diagnostics.mistake(
                 Mistake::new(files.place.clone(), reason).help("name \"ca\", \"peer-ca\" or a file"),
             );
@@ -159,19 +164,18 @@ fn client_directory(diagnostics: &mut Diagnostics, around: &Around<'_>) {
     }
 }
 
+/// A pattern as each of the nodes has it.
+fn on_each_node(around: &Around<'_>, pattern: &Pattern) -> Vec<String> {
+    let filled = around.nodes.list.iter().enumerate().map(|(at, node)| {
+        let fqdn = around.cluster.fqdn(&node.name);
+        pattern.fill(&Filling::of(around.cluster, at, &node.name, &fqdn))
+    });
+    filled.collect()
+}
+
 /// A client with the name of a peer would be accepted on the peer port (`allowed-cn`).
 fn common_names(diagnostics: &mut Diagnostics, around: &Around<'_>) {
-    let pattern = around.pki.of_peers();
-    let names: Vec<String> = around
-        .nodes
-        .list
-        .iter()
-        .enumerate()
-        .map(|(at, node)| {
-            let fqdn = around.cluster.fqdn(&node.name);
-            pattern.fill(&Filling::of(around.cluster, at, &node.name, &fqdn))
-        })
-        .collect();
+    let names = on_each_node(around, around.pki.of_peers());
     let why = match around.pki.certificates {
         Certificates::OnePerNode => {
             "with [pki] certificates = \"one-per-node\" the peer port accepts every certificate with the name of a node"
@@ -188,13 +192,10 @@ fn common_names(diagnostics: &mut Diagnostics, around: &Around<'_>) {
         let help = format!("{why}; give one of them another name");
         diagnostics.mistake(Mistake::new(client.span(), reason).help(help));
     }
-    let of_root = around.pki.client.common_name.fill(&Filling {
-        node: "",
-        index: 0,
-        cluster: &around.cluster.name,
-        fqdn: "",
-    });
-    let has_own = around.pki.certificates == Certificates::PerUse;
+    let of_root = match around.pki.certificates {
+        Certificates::PerUse => on_each_node(around, &around.pki.client.common_name),
+        Certificates::OnePerNode => Vec::new(),
+    };
     if names.iter().any(|name| name == OPERATOR) {
         let reason = match is_nodes(OPERATOR) {
             true => {
@@ -209,8 +210,8 @@ fn common_names(diagnostics: &mut Diagnostics, around: &Around<'_>) {
             false => format!("{why}; give the peers another one"),
         };
         diagnostics.mistake(Mistake::new(None, reason).help(help));
-    } else if has_own && names.contains(&of_root) {
-        let reason = format!("[pki.client] and [pki.peer] have the same common name, {of_root}");
+    } else if let Some(same) = of_root.iter().find(|name| names.contains(name)) {
+        let reason = format!("[pki.client] and [pki.peer] have the same common name, {same}");
         diagnostics.mistake(Mistake::new(around.place.clone(), reason).help(why));
     }
 }

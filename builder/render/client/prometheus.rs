@@ -1,9 +1,12 @@
 //! Scraping the members' metrics, and alerts about them.
 
+use std::net::SocketAddr;
+
 use serde_json::{Value, json};
 
 use super::paths::{Paths, authority};
-use crate::plan::Plan;
+use crate::plan::{Node, Plan};
+use crate::values::Members;
 use crate::yaml;
 
 /// Of the members' targets, in both files.
@@ -11,34 +14,44 @@ fn job(plan: &Plan) -> String {
     format!("etcd-{}", plan.cluster.name)
 }
 
-/// etcd serves /metrics at its client URLs, whatever other listeners it has.
+/// The port for metrics where there is one: with it, Prometheus needs no certificate, which would let it read and write
+/// every key. Else the clients' URLs, where etcd serves /metrics, too.
 pub fn scrape(plan: &Plan) -> String {
+    let job = |own: Value, address: &dyn Fn(&Node) -> String| {
+        let targets = plan.nodes.iter().map(|node| {
+            let labels = json!({ "node": node.name, "cluster": plan.cluster.name });
+            json!({ "targets": [address(node)], "labels": labels })
+        });
+        let mut configuration = json!({ "job_name": job(plan) });
+        if let (Value::Object(all), Value::Object(own)) = (&mut configuration, own) {
+            all.extend(own);
+            all.insert("static_configs".to_owned(), targets.collect());
+        }
+        yaml::document(&json!({ "scrape_configs": [configuration] }))
+    };
+    if let Some(port) = plan.instance.metrics_port {
+        let own = json!({ "scheme": "http" });
+        let jobs = job(own, &|node| SocketAddr::new(node.address, port).to_string());
+        return format!(
+            "# Made by Kiln for {}: scrape configuration for Prometheus.\n{jobs}",
+            plan.cluster.name
+        );
+    }
     let paths = Paths::within(plan, "prometheus", "/etc/prometheus/etcd");
     let [ca, certificate, key] = &paths.to;
-    let targets: Vec<Value> = plan
-        .nodes
-        .iter()
-        .map(|node| {
-            let labels = json!({ "node": node.name, "cluster": plan.cluster.name });
-            json!({ "targets": [authority(node)], "labels": labels })
-        })
-        .collect();
-    let configuration = json!({
-        "scrape_configs": [{
-            "job_name": job(plan),
-            "scheme": "https",
-            "tls_config": { "ca_file": ca, "cert_file": certificate, "key_file": key },
-            "static_configs": targets,
-        }],
+    let own = json!({
+        "scheme": "https",
+        "tls_config": { "ca_file": ca, "cert_file": certificate, "key_file": key },
     });
-    paths.comment(plan, "scrape configuration for Prometheus.") + &yaml::document(&configuration)
+    let jobs = job(own, &|node| authority(node).to_owned());
+    paths.comment(plan, "scrape configuration for Prometheus.") + &jobs
 }
 
 /// Seconds, minutes and shares are chosen for clusters with etcd's default timing: a member that syncs in more than 100
 /// ms at times delays heartbeats, which are due every 100 ms.
 pub fn alerts(plan: &Plan) -> String {
     let of = format!("{{job=\"{}\"}}", job(plan));
-    let rules = [of_cluster(&of, plan.nodes.len() / 2 + 1), of_members(&of)].concat();
+    let rules = [of_cluster(&of, Members::new(plan.nodes.len()).quorum()), of_members(&of)].concat();
     let groups = json!({ "groups": [{ "name": job(plan), "rules": rules }] });
     format!(
         "# Made by Kiln for {}: alert rules for Prometheus, with the job of prometheus-scrape.yaml.\n{}",

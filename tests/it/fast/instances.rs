@@ -94,7 +94,7 @@ fn an_instance_beside_another_has_no_boot_files() {
 #[test]
 fn what_two_clusters_would_both_have_is_refused_with_both_places() {
     let other = "instance = \"events\"\nclient-port = 2381\npeer-port = 2382\n";
-    let cases: [(&str, &[&str]); 10] = [
+    let cases: [(&str, &[&str]); 11] = [
         (
             "instance = \"events\"\npeer-port = 2382\n",
             &["events.toml and k8s.toml: on cp-a (10.240.16.10)", "port 2379"],
@@ -106,6 +106,10 @@ fn what_two_clusters_would_both_have_is_refused_with_both_places() {
         (
             "instance = \"events\"\nclient-port = 2381\npeer-port = 2382\nmetrics-port = 2380\n",
             &["events.toml:10", "port 2380"],
+        ),
+        (
+            "[etcd.config]\nlisten-metrics-urls = \"http://127.0.0.1:2379\"\n",
+            &["events.toml:11 and k8s.toml", "port 2379"],
         ),
         ("unit = \"etcd\"\n", &["events.toml:10 and k8s.toml", "both the unit etcd.service"]),
         ("user = \"etcd\"\n", &["events.toml:10 and", "both run as etcd"]),

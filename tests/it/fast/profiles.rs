@@ -173,7 +173,10 @@ key = "scrape-key.pem"
     for (name, cert, key) in
         [("kube-apiserver", "api.crt", "api.key"), ("prometheus", "scrape.crt", "scrape-key.pem")]
     {
-        assert_eq!(facts["clients"][name], serde_json::json!({ "cert": cert, "key": key }));
+        assert_eq!(
+            facts["clients"][name],
+            serde_json::json!({ "common_name": name, "cert": cert, "key": key })
+        );
     }
 }
 

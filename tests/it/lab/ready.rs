@@ -41,7 +41,7 @@ fn two_clusters_of_ansible_form() {
 #[test]
 fn the_single_node_forms() {
     let _turn = turn::cluster();
-    rehearse(&Workshop::new(), "single");
+    assert!(rehearse(&Workshop::new(), "single") >= 20);
 }
 
 /// The CA is one that the real cfssl made, as in the tutorial.
@@ -68,7 +68,7 @@ fn chapter4_forms_below_the_ca_of_cfssl() {
     run(&mut work.kiln(["keystore", "init", "chapter4"]));
     run(&mut work.kiln(["keystore", "import-ca", "chapter4", "--cert", "ca.pem", "--key", "ca-key.pem"]));
     let _turn = turn::cluster();
-    rehearse(&work, "chapter4");
+    assert!(rehearse(&work, "chapter4") >= 60);
     let client = work.path().join("out/chapter4/client");
     run(Command::new("openssl")
         .args(["verify", "-x509_strict", "-purpose", "sslclient", "-CAfile"])
