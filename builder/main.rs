@@ -41,7 +41,8 @@ fn guarded() -> ExitCode {
             }
             // It quotes the arguments, which a script may have taken from elsewhere.
             let text = error.to_string();
-            eprintln_quietly(&printable_lines(text.trim_end()));
+            let lines: Vec<String> = printable_lines(text.trim_end()).lines().map(shortened).collect();
+            eprintln_quietly(&lines.join("\n"));
             if json {
                 commands::refuse(text.lines().next().unwrap_or_default().trim_start_matches("error: "));
             }
@@ -63,6 +64,16 @@ fn report(failure: &Failure) {
         true if text.is_empty() => {}
         true => eprintln_quietly(text.trim_end()),
         false => eprintln_quietly(&format!("error: {text}")),
+    }
+}
+
+/// The longest line of clap's that is shown whole, in characters: an argument can have megabytes.
+const MAX_LINE: usize = 400;
+
+fn shortened(line: &str) -> String {
+    match line.char_indices().nth(MAX_LINE) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line.to_owned(),
     }
 }
 

@@ -10,7 +10,7 @@ use super::output::{Output, and_said};
 use crate::artifact::Store;
 use crate::cli::{Keys, Keystore as Verb, ProfileNames, Settings};
 use crate::disk::Input;
-use crate::failure::{Doing, Failure, Result};
+use crate::failure::{Doing, Exit, Failure, Result};
 use crate::interrupt;
 use crate::pki::Keystore;
 use crate::values::{ClusterName, Digest, Epoch, counted};
@@ -30,6 +30,10 @@ pub fn run(verb: &Verb, out: &Output) -> Result<()> {
         ),
         // clap requires one of the two.
         Verb::Init { cluster: None, .. } => Ok(()),
+        Verb::Init { settings, .. } if !settings.set.is_empty() => Err(Failure::new(
+            Exit::Usage,
+            "--set changes the profiles of --fleet; a keystore that is made by a cluster's name has no profile",
+        )),
         Verb::Init { cluster: Some(cluster), keys, seed_file, issue_date, json, .. } => {
             init(cluster, keys, seed_file.as_deref(), *issue_date)?.tell(*json, out)
         }

@@ -13,11 +13,21 @@ use crate::values::Setting;
 pub(super) fn line(setting: &Setting) -> (String, Option<Mistake>) {
     let (key, value) = (setting.key(), setting.value());
     match find(key) {
-        Ok(found) => (format!("{key} = {}", written(found, below(found, key), value)), None),
+        Ok(found) => (format!("{} = {}", dotted(found, key), written(found, below(found, key), value)), None),
         Err((reason, help)) => {
             let text = format!("{key} = {}", if is_toml(value) { value.to_owned() } else { quoted(value) });
             (text, Some(Mistake::new(0..key.len(), reason).help(help)))
         }
+    }
+}
+
+/// The key in the syntax of TOML. The names of links have dots, which do not separate tables.
+fn dotted(row: &Key, key: &str) -> String {
+    match below(row, key) {
+        name if !name.is_empty() && row.name == "links" => {
+            format!("{}.{}", path(row), quoted(name))
+        }
+        _ => key.to_owned(),
     }
 }
 
@@ -37,7 +47,12 @@ fn find(key: &str) -> Result<&'static Key, (String, String)> {
     let mut rest = rest;
     while schema::all().any(|row| row.table == table) {
         let (name, deeper) = rest.split_once('.').unwrap_or((rest, ""));
+        let inner = format!("{}.{name}]", table.trim_end_matches(']'));
         match schema::find(&table, name) {
+            None if schema::all().any(|row| row.table == inner) => {
+                table = inner;
+                rest = deeper;
+            }
             _ if name.is_empty() => {
                 let names = schema::names(&table);
                 let path = table.trim_matches(['[', ']']);
@@ -135,6 +150,12 @@ mod tests {
             ("etcd.config.heartbeat-interval=250", "etcd.config.heartbeat-interval = 250"),
             ("etcd.config.auto-compaction-retention=8", "etcd.config.auto-compaction-retention = \"8\""),
             ("etcd.config.socket-options.reuse-port=true", "etcd.config.socket-options.reuse-port = true"),
+            ("pki.server.names=[\"a.b\"]", "pki.server.names = [\"a.b\"]"),
+            ("pki.server.names=a.b", "pki.server.names = \"a.b\""),
+            ("pki.ca.subject.country=CA", "pki.ca.subject.country = \"CA\""),
+            ("pki.subject.country=CA", "pki.subject.country = \"CA\""),
+            ("pki.links.client-ca.crt=ca", "pki.links.\"client-ca.crt\" = \"ca\""),
+            ("pki.links.\"client-ca.crt\"=ca", "pki.links.\"client-ca.crt\" = \"ca\""),
             ("etcd.config={ pre-vote = true }", "etcd.config = { pre-vote = true }"),
         ] {
             let (text, wrong) = line(&given.parse().unwrap());

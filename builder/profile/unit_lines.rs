@@ -42,8 +42,6 @@ const ALLOWED: [(&str, &[&str]); 3] = [
             "AllowedMemoryNodes",
             "CPU*",
             "CoredumpFilter",
-            "DeviceAllow",
-            "DevicePolicy",
             "IO*",
             "IPAccounting",
             "IPAddressAllow",
@@ -180,6 +178,26 @@ fn line_value(text: &str) -> Result<String, Invalid> {
     }
 }
 
+/// The order of etcd and Kiln's own units is fixed: another one can be a cycle, with which etcd never starts.
+fn beside(text: &str) -> Result<(), Invalid> {
+    match text.split_whitespace().find(|name| name.starts_with("kiln-")) {
+        Some(own) => Err(Invalid(format!("{own} is a unit of Kiln's, which is in its place already"))),
+        None => Ok(()),
+    }
+}
+
+/// systemd opens files as root.
+fn output(key: &str, text: &str) -> Result<(), Invalid> {
+    let streams = ["inherit", "null", "journal", "kmsg", "journal+console", "kmsg+console"];
+    match key {
+        "StandardOutput" | "StandardError" if !streams.contains(&text) => Err(Invalid(format!(
+            "it takes {}; for a file write log-outputs in [etcd.config]",
+            streams.join(", ")
+        ))),
+        _ => Ok(()),
+    }
+}
+
 /// The types of unit that can be started.
 const TYPES: [&str; 9] =
     ["automount", "device", "mount", "path", "service", "slice", "socket", "target", "timer"];
@@ -242,7 +260,8 @@ fn lines(diagnostics: &mut Diagnostics, table: &Section, section: &str) -> Vec<S
             };
             let checked = line_value(text).and_then(|text| match section {
                 "install" => installed(key, &text).map(|()| text),
-                _ => Ok(text),
+                "unit" => beside(&text).map(|()| text),
+                _ => output(key, &text).map(|()| text),
             });
             match checked {
                 Ok(text) => lines.push(format!("{key}={text}")),

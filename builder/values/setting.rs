@@ -35,6 +35,9 @@ impl FromStr for Setting {
             return Err(Invalid("write KEY=VALUE, as in etcd.version=3.5.16".into()));
         };
         let (key, value) = (key.trim(), value.trim());
+        // TOML's quotes around a part with dots; which part that is follows from the table.
+        let unquoted = key.replace('"', "");
+        let key = if key.matches('"').count() == 2 { unquoted.as_str() } else { key };
         let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
         if key.split('.').any(|part| part.is_empty() || !part.chars().all(is_plain)) {
             return Err(Invalid("the key is a table and a name, as in etcd.version=3.5.16".into()));
@@ -59,6 +62,7 @@ mod tests {
         let pair = |key: &str, value: &str| Ok((key.to_owned(), value.to_owned()));
         assert_eq!(read("etcd.version=3.5.16"), pair("etcd.version", "3.5.16"));
         assert_eq!(read("etcd.config.x = [\"a=b\"]"), pair("etcd.config.x", "[\"a=b\"]"));
+        assert_eq!(read("pki.links.\"a.crt\"=ca"), pair("pki.links.a.crt", "ca"));
         assert_eq!(read("cluster.domain="), pair("cluster.domain", ""));
         for bad in ["etcd.version", "=1", "etcd.=1", ".x=1", "a b=1", "a\"b=1", "a=1\n[b]", "a=\u{1b}"] {
             assert!(read(bad).is_err(), "{bad:?}");

@@ -128,7 +128,14 @@ fn on_node(
     for (name, _) in &links {
         files.add(diagnostics, name, "[pki.links]", None);
     }
+    let is_key = |name: &str| name.ends_with(".key") || name.ends_with("-key.pem");
     for (name, target) in &links {
+        if is_key(name) != is_key(target) && files.seen.contains_key(target) {
+            let reason =
+                format!("the link {name} leads to {target}: one is the name of a key, the other is not");
+            let help = "give a link to a key a name that ends in .key or -key.pem";
+            diagnostics.mistake(Mistake::new(files.place.clone(), reason).help(help));
+        }
         // Of links to links some lead to themselves.
         let is_link = links.iter().any(|(other, _)| other == target);
         if is_link || !files.seen.contains_key(target) {
@@ -164,6 +171,17 @@ fn client_directory(diagnostics: &mut Diagnostics, around: &Around<'_>) {
     }
 }
 
+/// etcd's `peer-cert-allowed-cn` takes names with commas between them from 3.5.30 on (server/etcdmain/config.go).
+fn without_commas(diagnostics: &mut Diagnostics, around: &Around<'_>, names: &[String]) {
+    let Some(name) = names.iter().find(|name| name.contains(',')) else { return };
+    let title = match around.pki.certificates {
+        Certificates::PerUse => "[pki.peer]",
+        Certificates::OnePerNode => "[pki.node]",
+    };
+    let reason = format!("{title} common-name cannot be {name:?}: etcd reads a comma as the end of a name");
+    diagnostics.mistake(Mistake::new(around.place.clone(), reason).help("write it without the comma"));
+}
+
 /// A pattern as each of the nodes has it.
 fn on_each_node(around: &Around<'_>, pattern: &Pattern) -> Vec<String> {
     let filled = around.nodes.list.iter().enumerate().map(|(at, node)| {
@@ -176,6 +194,7 @@ fn on_each_node(around: &Around<'_>, pattern: &Pattern) -> Vec<String> {
 /// A client with the name of a peer would be accepted on the peer port (`allowed-cn`).
 fn common_names(diagnostics: &mut Diagnostics, around: &Around<'_>) {
     let names = on_each_node(around, around.pki.of_peers());
+    without_commas(diagnostics, around, &names);
     let why = match around.pki.certificates {
         Certificates::OnePerNode => {
             "with [pki] certificates = \"one-per-node\" the peer port accepts every certificate with the name of a node"
