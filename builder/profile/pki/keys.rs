@@ -93,6 +93,13 @@ pub static KEYS: &[Key] = &[
     key("[pki.ca.subject]", "organizational-unit", Text, Usual::None, "`OU`"),
     key(
         "[pki.peer-ca]",
+        "source",
+        Choice(&["derived", "imported"]),
+        Follows("`derived`"),
+        "`imported`: the keystore must have one for peers",
+    ),
+    key(
+        "[pki.peer-ca]",
         "algorithm",
         Choice(Algorithm::NAMES),
         Follows("`algorithm`"),
