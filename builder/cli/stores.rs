@@ -5,23 +5,15 @@ use std::path::PathBuf;
 use clap::{Subcommand, ValueEnum};
 
 use super::inputs::{Keys, Settings, Store, size};
-use crate::plan;
 use crate::values::{ClusterName, Digest, Epoch};
 
 /// The authorities that can be imported.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum Imports {
+    /// The CA of all certificates, or of those for clients' ports
     Ca,
+    /// The CA of peers' certificates
     PeerCa,
-}
-
-impl Imports {
-    pub fn name(self) -> &'static str {
-        match self {
-            Imports::Ca => plan::CA,
-            Imports::PeerCa => plan::PEER_CA,
-        }
-    }
 }
 
 #[derive(Subcommand, Debug)]
@@ -178,8 +170,7 @@ pub enum Keystore {
     /// Sign with your own CA (cfssl, openssl, step: PEM) instead of a derived one; before the first build
     #[command(
         after_help = "Examples:\n  kiln keystore import-ca ha3 --cert ca.pem --key ca-key.pem\n  kiln keystore \
-import-ca ha3 --cert chain.pem --key ca-key.pem --passphrase-file pass\n  kiln keystore import-ca ha3 --cert \
-peers.pem --key peers-key.pem --as peer-ca"
+import-ca ha3 --cert peers.pem --key peers-key.pem --passphrase-file pass --as peer-ca"
     )]
     ImportCa {
         /// The name of the cluster

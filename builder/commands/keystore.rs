@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use super::inputs;
 use super::output::{Output, and_said};
 use crate::artifact::Store;
-use crate::cli::{Keys, Keystore as Verb, ProfileNames, Settings};
+use crate::cli::{Imports, Keys, Keystore as Verb, ProfileNames, Settings};
 use crate::disk::Input;
 use crate::failure::{Doing, Failure, Result};
 use crate::interrupt;
@@ -39,7 +39,7 @@ pub fn run(verb: &Verb, out: &Output) -> Result<()> {
         }
         Verb::ImportCa { cluster, keys, cert, key, passphrase_file, authority, json } => {
             let files = (cert.as_path(), key.as_path(), passphrase_file.as_deref());
-            import_ca(cluster, keys, authority.name(), files)?.tell(*json, out)
+            import_ca(cluster, keys, *authority, files)?.tell(*json, out)
         }
         Verb::Show { cluster, keys, json } => {
             let path = inputs::keystore_path(keys.keystore.as_ref(), cluster);
@@ -109,7 +109,7 @@ fn renew(cluster: &ClusterName, keys: &Keys, issued: Option<Epoch>) -> Result<Ch
 fn import_ca(
     cluster: &ClusterName,
     keys: &Keys,
-    authority: &'static str,
+    authority: Imports,
     (cert, key, passphrase_file): (&Path, &Path, Option<&Path>),
 ) -> Result<Change> {
     let path = inputs::keystore_path(keys.keystore.as_ref(), cluster);
@@ -119,6 +119,10 @@ fn import_ca(
     let passphrase = passphrase_file.map(first_line).transpose()?;
     let passphrase = passphrase.as_deref().map(String::as_str);
     let date = inputs::date_of_issue(None)?;
+    let authority = match authority {
+        Imports::Ca => plan::CA,
+        Imports::PeerCa => plan::PEER_CA,
+    };
     let given = Import { authority, certificates: &certificates, key: &key, passphrase };
     let keystore = Keystore::import(&path, cluster, &given, date)?;
     let ca = keystore.imported_authority(authority)?;
