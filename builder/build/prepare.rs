@@ -15,7 +15,7 @@ use crate::bundle::{self, Bundle};
 use crate::failure::{Exit, Failure, Result};
 use crate::pki::{Authorities, Keystore, Remark};
 use crate::plan::{self, Plan};
-use crate::profile::Profile;
+use crate::profile::{Ca, Profile};
 use crate::values::{Epoch, Token};
 
 /// All inputs of one bundle, checked as far as possible without building it.
@@ -145,15 +145,20 @@ pub fn plan_of(profile: &Profile, keystore: Option<&Keystore>) -> Plan {
 /// # Errors
 /// `Exit::Unsafe` for a formed cluster whose CA is to be imported, and has not been.
 fn refuse_own_ca(profile: &Profile, keystore: &Keystore, path: &Path) -> Result<()> {
-    let (cluster, ca) = (&profile.cluster, &profile.pki.ca);
-    if !(cluster.formed && ca.is_imported) || keystore.has_imported_ca() {
-        return Ok(());
-    }
+    let (cluster, pki) = (&profile.cluster, &profile.pki);
+    let is_missing =
+        |name: &str, ca: Option<&Ca>| ca.is_some_and(|ca| ca.is_imported) && !keystore.has_imported(name);
+    let (of, option) = match () {
+        () if !cluster.formed => return Ok(()),
+        () if is_missing(plan::CA, Some(&pki.ca)) => (plan::CA, ""),
+        () if is_missing(plan::PEER_CA, pki.peer_ca.as_ref()) => (plan::PEER_CA, " --as peer-ca"),
+        () => return Ok(()),
+    };
     let (name, path) = (&cluster.name, path.display());
     Err(Failure::unsafe_to(format!(
-        "{name} has formed with a CA of its own ([pki.ca] source is \"imported\"), and no CA has been imported into {path}: its \
+        "{name} has formed with a CA of its own ([pki.{of}] source is \"imported\"), and no such CA has been imported into {path}: its \
          members would not trust the certificates of this build. Create the keystore with kiln keystore init {name}, and import \
-         the cluster's CA: kiln keystore import-ca {name} --keystore {path} --cert ca.pem --key ca-key.pem"
+         the cluster's CA: kiln keystore import-ca {name} --keystore {path} --cert {of}.pem --key {of}-key.pem{option}"
     )))
 }
 

@@ -28,7 +28,7 @@ pub(crate) use machines::{Console, Down, Rehearse, Status, Up};
 pub(crate) use registry::Registry;
 pub(crate) use registry::{Pull, Push};
 pub(crate) use shell::{Completions, Man};
-pub use stores::{Artifacts, Keystore};
+pub use stores::{Artifacts, Imports, Keystore};
 pub(crate) use stores::{CacheVerb, Profile};
 
 /// Builds bootable etcd nodes offline: one TOML profile in, ready-to-boot payloads for a TLS-secured cluster out.

@@ -2,10 +2,19 @@
 
 use std::path::PathBuf;
 
-use clap::Subcommand;
+use clap::{Subcommand, ValueEnum};
 
 use super::inputs::{Keys, Settings, Store, size};
 use crate::values::{ClusterName, Digest, Epoch};
+
+/// The authorities that can be imported.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Imports {
+    /// The CA of all certificates, or of those for clients' ports
+    Ca,
+    /// The CA of peers' certificates
+    PeerCa,
+}
 
 #[derive(Subcommand, Debug)]
 #[command(
@@ -161,7 +170,7 @@ pub enum Keystore {
     /// Sign with your own CA (cfssl, openssl, step: PEM) instead of a derived one; before the first build
     #[command(
         after_help = "Examples:\n  kiln keystore import-ca ha3 --cert ca.pem --key ca-key.pem\n  kiln keystore \
-import-ca ha3 --cert chain.pem --key ca-key.pem --passphrase-file pass"
+import-ca ha3 --cert peers.pem --key peers-key.pem --passphrase-file pass --as peer-ca"
     )]
     ImportCa {
         /// The name of the cluster
@@ -178,6 +187,9 @@ import-ca ha3 --cert chain.pem --key ca-key.pem --passphrase-file pass"
         /// A file whose first line is the passphrase of the key
         #[arg(long, value_name = "FILE", env = "KILN_CA_PASSPHRASE_FILE")]
         passphrase_file: Option<PathBuf>,
+        /// The CA that it becomes: that of all certificates, or that of the peers' own, [pki.peer-ca]
+        #[arg(long = "as", value_name = "CA", default_value = "ca")]
+        authority: Imports,
         /// Print the result as JSON
         #[arg(long)]
         json: bool,

@@ -2,17 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::inputs;
 use super::output::{Output, and_said};
 use crate::artifact::Store;
-use crate::cli::{Keys, Keystore as Verb, ProfileNames, Settings};
+use crate::cli::{Imports, Keys, Keystore as Verb, ProfileNames, Settings};
 use crate::disk::Input;
 use crate::failure::{Doing, Exit, Failure, Result};
 use crate::interrupt;
-use crate::pki::Keystore;
+use crate::pki::{Import, Keystore};
+use crate::plan;
 use crate::values::{ClusterName, Digest, Epoch, counted};
 
 /// The largest key or certificate file that is read, in bytes.
@@ -40,8 +41,9 @@ pub fn run(verb: &Verb, out: &Output) -> Result<()> {
         Verb::Renew { cluster, keys, issue_date, json } => {
             renew(cluster, keys, *issue_date)?.tell(*json, out)
         }
-        Verb::ImportCa { cluster, keys, cert, key, passphrase_file, json } => {
-            import_ca(cluster, keys, cert, key, passphrase_file.as_deref())?.tell(*json, out)
+        Verb::ImportCa { cluster, keys, cert, key, passphrase_file, authority, json } => {
+            let files = (cert.as_path(), key.as_path(), passphrase_file.as_deref());
+            import_ca(cluster, keys, *authority, files)?.tell(*json, out)
         }
         Verb::Show { cluster, keys, json } => {
             let path = inputs::keystore_path(keys.keystore.as_ref(), cluster);
@@ -111,9 +113,8 @@ fn renew(cluster: &ClusterName, keys: &Keys, issued: Option<Epoch>) -> Result<Ch
 fn import_ca(
     cluster: &ClusterName,
     keys: &Keys,
-    cert: &Path,
-    key: &Path,
-    passphrase_file: Option<&Path>,
+    authority: Imports,
+    (cert, key, passphrase_file): (&Path, &Path, Option<&Path>),
 ) -> Result<Change> {
     let path = inputs::keystore_path(keys.keystore.as_ref(), cluster);
     let certificates = inputs::given(cert, MAX_PEM_BYTES)?;
@@ -122,8 +123,13 @@ fn import_ca(
     let passphrase = passphrase_file.map(first_line).transpose()?;
     let passphrase = passphrase.as_deref().map(String::as_str);
     let date = inputs::date_of_issue(None)?;
-    let keystore = Keystore::import_ca(&path, cluster, &certificates, &key, passphrase, date)?;
-    let ca = keystore.imported_ca()?;
+    let authority = match authority {
+        Imports::Ca => plan::CA,
+        Imports::PeerCa => plan::PEER_CA,
+    };
+    let given = Import { authority, certificates: &certificates, key: &key, passphrase };
+    let keystore = Keystore::import(&path, cluster, &given, date)?;
+    let ca = keystore.imported_authority(authority)?;
     let warning = ca.as_ref().filter(|ca| !ca.is_rooted).map(|ca| {
         format!(
             "{} has no root: clients will trust {}, the topmost certificate in it; a client that uses OpenSSL \
@@ -133,7 +139,8 @@ fn import_ca(
         )
     });
     let ca = ca.map(|ca| format!(" ({})", ca.line())).unwrap_or_default();
-    let done = format!("{} now signs with the CA of {}{ca}", path.display(), cert.display());
+    let what = if authority == plan::PEER_CA { " peers' certificates" } else { "" };
+    let done = format!("{} now signs{what} with the CA of {}{ca}", path.display(), cert.display());
     let warnings = warning.into_iter().chain(open).collect();
     Ok(Change { path, keystore, said: done.clone(), done, warnings })
 }
@@ -181,7 +188,7 @@ fn describe(path: &Path, keystore: &Keystore) -> Result<serde_json::Value> {
             }
         })
         .collect();
-    Ok(json!({
+    let mut all = json!({
         "path": path, "cluster": keystore.cluster(), "token": keystore.token(), "ca": origin(keystore),
         "authority": authority,
         "recorded": keystore.recorded_authorities().into_iter()
@@ -189,7 +196,11 @@ fn describe(path: &Path, keystore: &Keystore) -> Result<serde_json::Value> {
         "sealed": keystore.sealed().map(ToString::to_string).collect::<Vec<_>>(),
         "formed": formed,
         "issues": keystore.dates().iter().map(ToString::to_string).collect::<Vec<_>>(),
-    }))
+    });
+    if let (Some(ca), Value::Object(all)) = (keystore.imported_authority(plan::PEER_CA)?, &mut all) {
+        all.insert("peer_ca".into(), ca.json());
+    }
+    Ok(all)
 }
 
 fn shown(path: &Path, keystore: &Keystore) -> Result<String> {
@@ -206,6 +217,9 @@ fn shown(path: &Path, keystore: &Keystore) -> Result<String> {
             text += &format!(", {subject}, {algorithm}, {} to {}", ca.not_before, ca.not_after);
         }
         None => text += "; the first build fixes its algorithm and lifetime",
+    }
+    if let Some(ca) = keystore.imported_authority(plan::PEER_CA)? {
+        text += &format!("\n  peer-ca imported, {}", ca.line());
     }
     for (name, made) in keystore.recorded_authorities() {
         text += &format!("\n  {name:<7} {made}");

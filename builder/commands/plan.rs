@@ -1,6 +1,6 @@
 //! `kiln plan`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use serde_json::json;
@@ -38,12 +38,13 @@ pub fn run(args: &cli::Plan, out: &Output) -> Result<()> {
     if let Some(Err(failure)) = keystore.as_mut().map(|keystore| keystore.admit(&path, &plan)) {
         out.warn(format_args!("kiln build refuses this: {failure}"));
     }
-    let imported_ca = match &keystore {
-        Some(keystore) => keystore.imported_ca()?,
-        None => None,
-    };
+    let mut imported = BTreeMap::new();
+    for authority in &plan.authorities {
+        let ca = keystore.as_ref().map(|keystore| keystore.imported_authority(authority.name)).transpose()?;
+        imported.extend(ca.flatten().map(|ca| (authority.name, ca)));
+    }
     let identity_known = keystore.is_some() || profile.cluster.token.is_some();
-    let view = View { plan: &plan, identity_known, imported_ca };
+    let view = View { plan: &plan, identity_known, imported };
     if args.json {
         let mut view = view.json();
         view["overlays"] = own(&overlays)

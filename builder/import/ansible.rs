@@ -113,8 +113,13 @@ pub fn settle(draft: &mut Draft) {
     let known: BTreeMap<&str, &str> =
         all.iter().map(|(key, value, _)| (key.as_str(), value.as_str())).collect();
     for (key, value, place) in &all {
-        match fill(value, &known) {
-            Some(value) if !value.contains("{{") || PER_NODE.iter().any(|end| key.ends_with(end)) => {
+        let is_per_node = PER_NODE.iter().any(|end| key.ends_with(end));
+        // A directory has the cluster's name in it, as it is.
+        let of_cluster = known.get("etcd_cluster_name").filter(|name| !is_per_node && !name.contains("{{"));
+        let filled = fill(value, &known);
+        match filled.map(|value| of_cluster.map_or(value.clone(), |name| value.replace("{{cluster}}", name)))
+        {
+            Some(value) if is_per_node || !value.contains("{{") => {
                 variable(draft, key, &value, &known, place);
             }
             _ => draft.leave(place, format!("{key} has a template of ansible's")),
@@ -184,6 +189,14 @@ fn other(draft: &mut Draft, key: &str, value: &str, known: &BTreeMap<&str, &str>
         }
         "etcd_client_cert_file" => options::file(draft, None, ("[pki.client]", "cert"), value, place),
         "etcd_client_key_file" => options::file(draft, None, ("[pki.client]", "key"), value, place),
+        "etcd_key_mode" | "etcd_cert_key_mode" => {
+            for kind in ["[pki.server]", "[pki.peer]", "[pki.client]"] {
+                draft.say((kind, "key-mode"), value, place);
+            }
+        }
+        "etcd_cert_lifetime" | "etcd_certs_lifetime" | "etcd_cert_ttl" => {
+            draft.say(("[pki]", "leaf-lifetime"), value, place);
+        }
         // kubespray's names where they differ from etcd's.
         "etcd_compaction_retention" => options::take(draft, None, "auto-compaction-retention", value, place),
         "etcd_log_level" => options::take(draft, None, "log-level", value, place),

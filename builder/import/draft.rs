@@ -38,6 +38,8 @@ pub struct Client {
     /// The nodes that have its files, and where.
     pub nodes: Vec<String>,
     pub directory: Option<(String, Place)>,
+    /// Where a manifest has its files.
+    pub place: Option<Place>,
 }
 
 /// The host of a URL that a member is reached by.

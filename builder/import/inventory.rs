@@ -223,6 +223,7 @@ fn client(
 ) {
     let client = draft.client(stem);
     client.directory.get_or_insert_with(|| (directory.to_owned(), place.clone()));
+    client.place.get_or_insert_with(|| place.clone());
     for node in nodes {
         if client.nodes.iter().all(|there| there != node) {
             client.nodes.push((*node).to_owned());

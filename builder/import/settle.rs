@@ -107,7 +107,7 @@ fn files(draft: &mut Draft) {
     }
 }
 
-/// Only one CA can be imported. etcd's two trust files are often that one under two names.
+/// etcd's two trust files are two CAs, or one under two names: only their contents say which.
 fn authorities(draft: &mut Draft) {
     let Some((peers, place)) = draft.keys.remove(&("[pki.peer-ca]", "file")) else { return };
     let ca = ("[pki.ca]", "file");
@@ -115,12 +115,14 @@ fn authorities(draft: &mut Draft) {
         None => draft.say(ca, &peers, &place),
         Some(clients) if clients == peers => {}
         Some(clients) => {
-            draft.links.insert(peers.clone(), "ca".to_owned());
-            let text = format!(
-                "peers trust {peers}, which is taken to be the CA in {clients}, and becomes a link to it; another CA cannot be \
-                 imported"
-            );
-            draft.leave(&place, text);
+            draft.say(("[pki.peer-ca]", "file"), &peers, &place);
+            if draft.runs || draft.has_ca {
+                let text = format!(
+                    "whether {peers} is another CA than {clients}: it is taken to be one, which is imported, too; if they are one, \
+                     write [pki.links] {peers:?} = \"ca\" instead of [pki.peer-ca]"
+                );
+                draft.leave(&place, text);
+            }
         }
     }
 }
@@ -167,6 +169,29 @@ fn clients(draft: &mut Draft) {
     }
     for (place, text) in left {
         draft.leave(&place, text);
+    }
+    operators_client(draft);
+}
+
+/// The one client whose files are on all nodes, where nothing else says what etcdctl has there: it is etcdctl's.
+fn operators_client(draft: &mut Draft) {
+    let has_one = draft.value(("[pki]", "certificates")) == Some("one-per-node");
+    if has_one || ["cert", "key"].iter().any(|key| draft.value(("[pki.client]", key)).is_some()) {
+        return;
+    }
+    let members: Vec<String> = draft.members.iter().map(|member| member.name.clone()).collect();
+    let mut on_all = draft
+        .clients
+        .iter_mut()
+        .filter(|client| members.iter().all(|member| client.nodes.iter().any(|node| node == member)));
+    let (Some(client), None) = (on_all.next(), on_all.next()) else { return };
+    let Some(place) = client.place.clone() else { return };
+    client.nodes.clear();
+    let name = client.name.clone();
+    let cert = client.cert.clone().unwrap_or_else(|| format!("{name}.pem"));
+    let key = client.key.clone().unwrap_or_else(|| format!("{name}-key.pem"));
+    for (of, value) in [("cert", &cert), ("key", &key), ("common-name", &name)] {
+        draft.say(("[pki.client]", of), value, &place);
     }
 }
 

@@ -26,10 +26,10 @@ const ETCD: [&str; 14] = [
 const SERVICE: [&str; 4] = ["restart", "restart-sec", "limit-nofile", "description"];
 /// The tables of `[pki]` and their keys.
 const PKI: [(&str, &[&str]); 7] = [
-    ("[pki]", &["directory", "certificates"]),
-    ("[pki.server]", &["cert", "key"]),
-    ("[pki.peer]", &["cert", "key", "common-name"]),
-    ("[pki.client]", &["cert", "key"]),
+    ("[pki]", &["directory", "certificates", "leaf-lifetime"]),
+    ("[pki.server]", &["cert", "key", "key-mode"]),
+    ("[pki.peer]", &["cert", "key", "key-mode", "common-name"]),
+    ("[pki.client]", &["cert", "key", "key-mode", "common-name"]),
     ("[pki.node]", &["cert", "key"]),
     ("[pki.ca]", &["file"]),
     ("[pki.peer-ca]", &["file"]),
@@ -43,6 +43,11 @@ const FORMED: &str =
 const IMPORTED: &str = "\
 # Members and clients trust a CA that exists. Import it before the first build, which is refused until then:
 # kiln keystore init, and kiln keystore import-ca.
+source = \"imported\"
+";
+
+const PEERS_IMPORTED: &str = "\
+# The same for the CA that peers trust: kiln keystore import-ca --as peer-ca.
 source = \"imported\"
 ";
 
@@ -88,8 +93,14 @@ impl Draft {
         }
         text.push_str(&table("[etcd.config]", options.iter().map(|line| format!("{line}\n")).collect()));
         for (name, keys) in PKI {
-            let source = if name == "[pki.ca]" && (self.runs || self.has_ca) { IMPORTED } else { "" };
-            text.push_str(&table(name, source.to_owned() + &self.keys_of(name, keys)));
+            let keys = self.keys_of(name, keys);
+            let source = match name {
+                _ if !self.runs && !self.has_ca => "",
+                "[pki.ca]" => IMPORTED,
+                "[pki.peer-ca]" if !keys.is_empty() => PEERS_IMPORTED,
+                _ => "",
+            };
+            text.push_str(&table(name, source.to_owned() + &keys));
         }
         let link = |(name, target): (&String, &String)| format!("{} = {}\n", quoted(name), quoted(target));
         text.push_str(&table("[pki.links]", self.links.iter().map(link).collect()));

@@ -78,13 +78,13 @@ impl Authority {
         Self::of(keystore, plan::CA, &Made::plain(keystore.cluster(), algorithm, lifetime))
     }
 
-    /// The authority with this name: the imported CA where it is the first, and the keystore has one.
+    /// The authority with this name: the imported CA, where the keystore has one of that name.
     ///
     /// # Errors
     /// As `new`.
     pub fn of(keystore: &Keystore, name: &str, made: &Made) -> Result<Self> {
         let (secret, cluster) = (keystore.secret().copy(), keystore.cluster().clone());
-        let imported = keystore.imported().filter(|_| name == plan::CA);
+        let imported = keystore.imported(name);
         let (key, chain) = match imported {
             Some((chain, key)) => (Key::from_pkcs8(key)?, Chain::from_pem(chain)?),
             None => derived(&secret, &cluster, name, made, keystore.first_issued())?,

@@ -120,6 +120,33 @@ impl Chain {
         std::iter::once(&self.ca).chain(&self.above)
     }
 
+    /// Checks that neither CA is, or is above, the other: etcd lets in whatever a trusted CA has issued, and also what a
+    /// CA below it has. `name` and `other_name` are the authorities.
+    ///
+    /// # Errors
+    /// `Exit::Untrusted` with the CA that is in both chains.
+    pub fn check_apart(&self, other: &Chain, name: &str, other_name: &str) -> Result<()> {
+        for (one, one_name, chain, chain_name) in
+            [(self, name, other, other_name), (other, other_name, self, name)]
+        {
+            let ca = one.ca();
+            let is_in = chain.all().any(|there| there.public_key() == ca.public_key());
+            let is_above = chain.top().issuer() == ca.subject() && is_signed(chain.top(), ca)?;
+            if is_in || is_above {
+                let both = ca.name();
+                let reason = match chain.ca().public_key() == ca.public_key() {
+                    true => format!("the CAs {one_name} and {chain_name} would be one CA, {both}"),
+                    false => format!("the CA {chain_name} is issued by the CA {one_name}, {both}"),
+                };
+                return Err(Failure::untrusted(format!(
+                    "{reason}: members would take each other's and clients' certificates on both ports; import two CAs of \
+                     which neither issues the other, or one for all and no [pki.peer-ca]"
+                )));
+            }
+        }
+        Ok(())
+    }
+
     /// The certificates to send after a leaf, so that it chains to the root: all except the root, which the other side
     /// has. Where the root is not known here, the other side may have one above the topmost certificate, so that is
     /// sent, too.

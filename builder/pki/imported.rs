@@ -4,15 +4,23 @@ use super::chain::Chain;
 use super::keystore::Keystore;
 use super::public;
 use crate::failure::{Failure, Result};
-use crate::plan::ImportedCa;
+use crate::plan::{self, ImportedCa};
 
 impl Keystore {
     /// The description of the imported CA; `None` where the CA is derived from the secret.
     ///
     /// # Errors
-    /// `Exit::Untrusted` when its certificates cannot be read.
+    /// As `imported_authority`.
     pub fn imported_ca(&self) -> Result<Option<ImportedCa>> {
-        let Some((chain, _)) = self.imported() else { return Ok(None) };
+        self.imported_authority(plan::CA)
+    }
+
+    /// The same of the authority with this name.
+    ///
+    /// # Errors
+    /// `Exit::Untrusted` when its certificates cannot be read.
+    pub fn imported_authority(&self, authority: &str) -> Result<Option<ImportedCa>> {
+        let Some((chain, _)) = self.imported(authority) else { return Ok(None) };
         let chain = Chain::from_pem(chain)?;
         let (not_before, not_after) = chain.validity();
         Ok(Some(ImportedCa {

@@ -7,7 +7,7 @@ use super::keystore::Keystore;
 use super::record::{Fixed, Formed, Member, Series, Signer};
 use super::recorded;
 use crate::failure::{Failure, Result};
-use crate::plan::{self, Plan};
+use crate::plan::{self, AuthoritySpec, Plan};
 
 /// A message for the user who builds.
 pub enum Remark {
@@ -27,13 +27,17 @@ impl Keystore {
     pub fn admit(&mut self, dir: &Path, plan: &Plan) -> Result<Vec<Remark>> {
         self.check_imported(dir, plan)?;
         let signer = self.signer(plan.pki.ca.algorithm, plan.pki.ca.lifetime)?;
-        let authorities = recorded::to_record(self.cluster(), self.has_imported_ca(), &plan.authorities);
+        let is_imported = |name: &str| self.has_imported(name);
+        let authorities = recorded::to_record(self.cluster(), is_imported, &plan.authorities);
+        let peers = self.peers_signer()?;
         let etcd = Series::from(plan.release);
         let mut reasons = Vec::new();
-        let mut remarks: Vec<Remark> = self.ignored(plan).into_iter().collect();
+        let mut remarks: Vec<Remark> = self.ignored(plan).collect();
         if let Some(fixed) = self.fixed() {
             if fixed.signer != signer {
                 reasons.extend(other_signer(&fixed.signer, &signer));
+            } else if fixed.peers != peers {
+                reasons.push(of_another_ca(" for peers"));
             } else {
                 reasons.extend(recorded::differences(&fixed.authorities, &authorities));
             }
@@ -73,35 +77,53 @@ impl Keystore {
                 dir.display()
             ))),
             Some(newest) if etcd == newest => {}
-            _ => self.fix(Fixed { signer, authorities, etcd }),
+            _ => self.fix(Fixed { signer, peers, authorities, etcd }),
         }
         Ok(remarks)
     }
 
     /// A profile that describes a CA which the keystore does not make.
-    fn ignored(&self, plan: &Plan) -> Option<Remark> {
-        let ca = plan.authority(plan::CA)?;
-        (self.has_imported_ca() && !ca.made.is_plain(self.cluster())).then(|| {
-            Remark::Warning(
-                "the keystore has an imported CA, which is as its certificate says: subject, common-name, intermediate and \
-                 name-constraints of [pki.ca] have no effect; omit them"
-                    .to_owned(),
-            )
+    fn ignored(&self, plan: &Plan) -> impl Iterator<Item = Remark> {
+        let is_ignored = |ca: &&AuthoritySpec| self.has_imported(ca.name) && !ca.is_usual(self.cluster());
+        plan.authorities.iter().filter(is_ignored).map(|ca| {
+            let (of_peers, name) = (of_peers(ca.name), ca.name);
+            Remark::Warning(format!(
+                "the keystore has an imported CA{of_peers}, which is as its certificate says: subject, common-name, \
+                 intermediate and name-constraints of [pki.{name}] have no effect; omit them"
+            ))
         })
     }
 
-    /// A profile may say that its CA is an imported one.
+    /// A profile may say that its CA is an imported one. One that was imported for peers is for a profile with such a CA:
+    /// without it, the first CA would issue for peers.
     fn check_imported(&self, dir: &Path, plan: &Plan) -> Result<()> {
-        let needs = plan.authorities.iter().any(|authority| authority.is_imported);
-        if !needs || self.has_imported_ca() {
-            return Ok(());
+        let (shown, name) = (dir.display(), self.cluster());
+        let missing = |ca: &&AuthoritySpec| ca.is_imported && !self.has_imported(ca.name);
+        if let Some(ca) = plan.authorities.iter().find(missing) {
+            let (of, of_peers) = (ca.name, of_peers(ca.name));
+            let of_them = if of == plan::PEER_CA {
+                "peer-ca.pem --key peer-ca-key.pem --as peer-ca"
+            } else {
+                "ca.pem --key ca-key.pem"
+            };
+            return Err(Failure::untrusted(format!(
+                "[pki.{of}] source is \"imported\", but the keystore {shown} has no imported CA{of_peers}; create the keystore \
+                 with kiln keystore init {name}, and import the CA with kiln keystore import-ca {name} --cert {of_them}"
+            )));
         }
-        let (dir, name) = (dir.display(), self.cluster());
-        Err(Failure::untrusted(format!(
-            "[pki.ca] source is \"imported\", but the keystore {dir} has no imported CA; create the keystore with kiln keystore \
-             init {name}, and import the CA with kiln keystore import-ca {name} --cert ca.pem --key ca-key.pem"
-        )))
+        if self.has_imported(plan::PEER_CA) && plan.authority(plan::PEER_CA).is_none() {
+            return Err(Failure::unsafe_to(format!(
+                "the keystore {shown} has an imported CA for peers, which this profile does not use: write source = \"imported\" \
+                 in [pki.peer-ca], or use another --keystore for a cluster with one CA"
+            )));
+        }
+        Ok(())
     }
+}
+
+/// What a message calls the authority, after `CA`.
+fn of_peers(authority: &str) -> &'static str {
+    if authority == plan::PEER_CA { " for peers" } else { "" }
 }
 
 fn refusal(dir: &Path, plan: &Plan, formed: Option<&Formed>, reasons: &[String]) -> Failure {
@@ -120,19 +142,23 @@ fn refusal(dir: &Path, plan: &Plan, formed: Option<&Formed>, reasons: &[String])
     })
 }
 
+const REFUSE: &str = "nodes with the certificates that were issued before would refuse the new ones";
+
+fn of_another_ca(of_peers: &str) -> String {
+    format!(
+        "certificates were issued under another CA{of_peers} than its present one: {REFUSE}; use the keystore as it was then, \
+         from a backup, or another --keystore for a new cluster"
+    )
+}
+
 fn other_signer(was: &Signer, is: &Signer) -> Vec<String> {
-    let refuse = "nodes with the certificates that were issued before would refuse the new ones";
+    let refuse = REFUSE;
     let (was, is) = match (was, is) {
         (
             Signer::Derived { algorithm, lifetime },
             Signer::Derived { algorithm: new_algorithm, lifetime: new_lifetime },
         ) => ((algorithm, lifetime), (new_algorithm, new_lifetime)),
-        _ => {
-            return vec![format!(
-                "certificates were issued under another CA than its present one: {refuse}; use the keystore as it \
-                 was then, from a backup, or another --keystore for a new cluster"
-            )];
-        }
+        _ => return vec![of_another_ca("")],
     };
     let mut reasons = Vec::new();
     if was.0 != is.0 {

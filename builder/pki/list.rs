@@ -5,6 +5,7 @@ use serde::Deserialize;
 use super::damage::changed;
 use super::record::{Fixed, Formed, RawFixed, RawFormed};
 use crate::failure::{Failure, Result};
+use crate::plan::PEER_CA;
 use crate::values::Epoch;
 
 /// The keystore schemas that this version of Kiln writes and reads: without a record of issued CAs and formed
@@ -14,6 +15,8 @@ pub const SCHEMA: u32 = 1;
 pub const SCHEMA_WITH_RECORD: u32 = 2;
 /// The same, with a record of CAs that need more than an algorithm and a lifetime.
 pub const SCHEMA_WITH_AUTHORITIES: u32 = 3;
+/// The same, with an imported CA for peers.
+pub const SCHEMA_WITH_PEER_CA: u32 = 4;
 
 /// One round of leaf certificates.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,7 +82,10 @@ pub(super) struct List {
     #[serde(rename = "schema")]
     _schema: u32,
     pub cluster: String,
-    pub ca: Origin,
+    ca: Origin,
+    /// Absent unless it was imported.
+    #[serde(default, rename = "peer-ca")]
+    peer_ca: Origin,
     /// Absent until the first cluster is sealed.
     #[serde(default)]
     pub sealed: Vec<String>,
@@ -93,9 +99,10 @@ pub(super) struct List {
     issue: Vec<RawIssue>,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Copy, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Origin {
+    #[default]
     Derived,
     Imported,
 }
@@ -114,12 +121,17 @@ impl List {
             schema: u32,
         }
         let Schema { schema } = toml::from_str(text).map_err(|_| changed())?;
-        if ![SCHEMA, SCHEMA_WITH_RECORD, SCHEMA_WITH_AUTHORITIES].contains(&schema) {
+        if !(SCHEMA..=SCHEMA_WITH_PEER_CA).contains(&schema) {
             return Err(Failure::untrusted(format!(
-                "keystore schema {schema} is not supported; this version of Kiln reads the schemas {SCHEMA} to {SCHEMA_WITH_AUTHORITIES}"
+                "keystore schema {schema} is not supported; this version of Kiln reads the schemas {SCHEMA} to {SCHEMA_WITH_PEER_CA}"
             )));
         }
         toml::from_str(text).map_err(|_| changed())
+    }
+
+    /// Of the authority with this name.
+    pub fn origin(&self, authority: &str) -> Origin {
+        if authority == PEER_CA { self.peer_ca } else { self.ca }
     }
 
     /// The issuing CA and the formed clusters.

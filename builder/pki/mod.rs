@@ -36,6 +36,7 @@ pub(crate) use authorities::Authorities;
 pub use authority::{Authority, Issued};
 pub use judge::Remark;
 pub(crate) use key::warm_up;
+pub(crate) use keystore::Import;
 pub use keystore::{Keystore, resealed};
 pub(crate) use presented::Presented;
 pub use seal::{Sealed, Witness};

@@ -6,17 +6,19 @@ use zeroize::Zeroizing;
 
 use crate::disk::{self, Found, Kind};
 use crate::failure::{Exit, Failure, Result};
+use crate::plan;
 use crate::values::printable;
 
 pub(super) const LIST: &str = "keystore.toml";
 pub(super) const SECRET: &str = "secret";
-pub(super) const CA: &str = "ca.pem";
-pub(super) const CA_KEY: &str = "ca-key.pem";
+/// The imported CAs: each authority with the files of its chain and of its key.
+pub(super) const FOREIGN: [(&str, &str, &str); 2] =
+    [(plan::CA, "ca.pem", "ca-key.pem"), (plan::PEER_CA, "peer-ca.pem", "peer-ca-key.pem")];
 
 /// The largest file in a keystore: the list with thousands of issues, or of members.
 pub(super) const MAX_PART_BYTES: u64 = 16 << 20;
 
-pub(super) const PARTS: [&str; 4] = [LIST, SECRET, CA, CA_KEY];
+pub(super) const PARTS: [&str; 6] = [LIST, SECRET, FOREIGN[0].1, FOREIGN[0].2, FOREIGN[1].1, FOREIGN[1].2];
 
 pub(super) fn refuse_existing(dir: &Path) -> Result<()> {
     match disk::look(dir)? {

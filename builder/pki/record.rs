@@ -70,6 +70,8 @@ impl fmt::Display for Series {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Fixed {
     pub signer: Signer,
+    /// The SHA-256 of the issuing certificate, DER, of an imported CA for peers.
+    pub peers: Option<Digest>,
     /// CAs that need more than an algorithm and a lifetime.
     pub authorities: Vec<Recorded>,
     /// The newest release that was built with.
@@ -141,6 +143,7 @@ pub(super) struct RawFixed {
     ca_algorithm: Option<String>,
     ca_lifetime: Option<String>,
     ca_sha256: Option<String>,
+    peer_ca_sha256: Option<String>,
     etcd: String,
     /// Absent where the two lines say it all.
     #[serde(default)]
@@ -186,7 +189,8 @@ impl RawFixed {
     pub fn read(&self) -> Result<Fixed> {
         let signer = signer(&self.ca_algorithm, &self.ca_lifetime, &self.ca_sha256)?;
         let authorities = self.authority.iter().map(RawAuthority::read).collect::<Result<_>>()?;
-        Ok(Fixed { signer, authorities, etcd: parsed(&self.etcd)? })
+        let peers = self.peer_ca_sha256.as_deref().map(parsed).transpose()?;
+        Ok(Fixed { signer, peers, authorities, etcd: parsed(&self.etcd)? })
     }
 }
 
@@ -211,7 +215,8 @@ pub(super) fn render(fixed: Option<&Fixed>, formed: &[Formed]) -> String {
     let mut text = String::new();
     // Writing to a String cannot fail.
     if let Some(fixed) = fixed {
-        let _ = write!(text, "\n[issued]\n{}etcd = \"{}\"\n", lines(&fixed.signer), fixed.etcd);
+        let peers = fixed.peers.map(|sha256| format!("peer-ca-sha256 = \"{sha256}\"\n")).unwrap_or_default();
+        let _ = write!(text, "\n[issued]\n{}{peers}etcd = \"{}\"\n", lines(&fixed.signer), fixed.etcd);
         text += &recorded::render(&fixed.authorities);
     }
     for cluster in formed {

@@ -127,12 +127,14 @@ fn quoted(text: &str) -> String {
 }
 
 /// What has to be recorded of these authorities beside the algorithm and the lifetime of the first, which may be an
-/// imported one.
-pub(super) fn to_record(cluster: &ClusterName, is_imported: bool, specs: &[AuthoritySpec]) -> Vec<Recorded> {
-    let needs_more = |spec: &&AuthoritySpec| match spec.name {
-        CA => !is_imported && !spec.made.is_plain(cluster),
-        _ => true,
-    };
+/// imported one. Those that are imported are recorded by their certificates.
+pub(super) fn to_record(
+    cluster: &ClusterName,
+    is_imported: impl Fn(&str) -> bool,
+    specs: &[AuthoritySpec],
+) -> Vec<Recorded> {
+    let needs_more =
+        |spec: &&AuthoritySpec| !is_imported(spec.name) && (spec.name != CA || !spec.made.is_plain(cluster));
     specs.iter().filter(needs_more).map(|spec| (spec.name, spec.made.clone())).collect()
 }
 

@@ -78,7 +78,7 @@ impl Keystore {
                 }
             }
         };
-        keystore.note_formed(formed);
+        keystore.note_formed(formed)?;
         keystore.save(dir)?;
         Ok(outcome)
     }
@@ -91,7 +91,7 @@ impl Keystore {
     pub fn adopt(&mut self, dir: &Path, witness: &Witness) -> Result<()> {
         if self.lacks_record(&witness.token) {
             let formed = self.recognise(dir, witness)?;
-            self.note_formed(formed);
+            self.note_formed(formed)?;
         }
         Ok(())
     }
@@ -101,12 +101,14 @@ impl Keystore {
         self.is_sealed(token) && self.formed(token).is_none()
     }
 
-    fn note_formed(&mut self, formed: Formed) {
+    fn note_formed(&mut self, formed: Formed) -> Result<()> {
         if self.fixed().is_none() {
             let etcd = Series::from(formed.release);
-            self.fix(Fixed { signer: formed.signer, authorities: Vec::new(), etcd });
+            let peers = self.peers_signer()?;
+            self.fix(Fixed { signer: formed.signer, peers, authorities: Vec::new(), etcd });
         }
         self.set_formed(formed);
+        Ok(())
     }
 
     /// The cluster that a bundle of this keystore forms.
@@ -165,7 +167,7 @@ impl Keystore {
             }
         }
         let Some(issuer) = issuer else { return Ok(None) };
-        if let Some((chain, _)) = self.imported()
+        if let Some((chain, _)) = self.imported(plan::CA)
             && Chain::from_pem(chain)?.ca().der() == issuer.der()
         {
             return Ok(Some(Signer::Imported(Digest::of(issuer.der()))));
@@ -188,12 +190,18 @@ impl Keystore {
         Ok(None)
     }
 
+    /// The SHA-256 of the issuing certificate of an imported CA for peers.
+    pub(super) fn peers_signer(&self) -> Result<Option<Digest>> {
+        let Some((chain, _)) = self.imported(plan::PEER_CA) else { return Ok(None) };
+        Ok(Some(Digest::of(Chain::from_pem(chain)?.ca().der())))
+    }
+
     /// The CA that a build with these settings signs with.
     ///
     /// # Errors
     /// `Exit::Untrusted` when the imported one cannot be read.
     pub(super) fn signer(&self, algorithm: Algorithm, lifetime: Lifetime) -> Result<Signer> {
-        Ok(match self.imported() {
+        Ok(match self.imported(plan::CA) {
             Some((chain, _)) => Signer::Imported(Digest::of(Chain::from_pem(chain)?.ca().der())),
             None => Signer::Derived { algorithm, lifetime },
         })

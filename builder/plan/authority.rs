@@ -69,6 +69,14 @@ impl Made {
 }
 
 impl AuthoritySpec {
+    /// Whether a profile says nothing of it that only a CA made by Kiln can have.
+    pub fn is_usual(&self, cluster: &ClusterName) -> bool {
+        let Made { algorithm, lifetime, .. } = self.made;
+        let usual = if self.name == PEER_CA { OF_PEERS } else { OF_CLIENTS };
+        let plain = Made::plain(cluster, algorithm, lifetime);
+        self.made == Made { common_name: common_name(cluster, usual), ..plain }
+    }
+
     /// The file of its certificate in the bundle's `client/`.
     pub fn client_file(&self) -> String {
         client_file(self.name)
@@ -78,6 +86,10 @@ impl AuthoritySpec {
 pub fn client_file(authority: &str) -> String {
     format!("{authority}.pem")
 }
+
+/// The endings of usual common names.
+const OF_CLIENTS: &str = " etcd CA";
+const OF_PEERS: &str = " etcd peer CA";
 
 /// All authorities of a cluster, the one that clients trust first. `issued` are all certificates.
 pub fn of(
@@ -107,8 +119,8 @@ pub fn of(
             },
         }
     };
-    let peer = pki.peer_ca.iter().map(|ca| one(PEER_CA, ca, " etcd peer CA", " etcd peer issuing CA"));
-    std::iter::once(one(CA, &pki.ca, " etcd CA", " etcd issuing CA")).chain(peer).collect()
+    let peer = pki.peer_ca.iter().map(|ca| one(PEER_CA, ca, OF_PEERS, " etcd peer issuing CA"));
+    std::iter::once(one(CA, &pki.ca, OF_CLIENTS, " etcd issuing CA")).chain(peer).collect()
 }
 
 /// Everything that the authority issues for, the cluster's domain, and this machine.

@@ -185,7 +185,7 @@ fn of_row(pki: &Pki, row: &Row, of: &Of<'_>) -> CertificateSpec {
         file: row.file.to_owned(),
         label: format!("node/{}/{}", of.filling.node, row.file),
         common_name: leaf.common_name.fill(&of.filling),
-        subject: pki.subject.clone(),
+        subject: leaf.subject.clone(),
         dns,
         ips,
         usages: row.usages.to_vec(),

@@ -1,5 +1,6 @@
 //! A plan, printed for people and for programs.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde_json::{Value, json};
@@ -12,8 +13,8 @@ use crate::values::{Epoch, Members, counted};
 pub struct View<'a> {
     pub plan: &'a Plan,
     pub identity_known: bool,
-    /// Instead of the CA that the profile describes.
-    pub imported_ca: Option<ImportedCa>,
+    /// Instead of the CAs that the profile describes: `ca` and `peer-ca`.
+    pub imported: BTreeMap<&'static str, ImportedCa>,
 }
 
 /// A CA that was imported into the keystore.
@@ -67,7 +68,7 @@ impl View<'_> {
                 "id": known(plan.cluster.id.to_string()),
                 "formed": plan.cluster.formed,
             },
-            "ca": match &self.imported_ca {
+            "ca": match self.imported.get(CA) {
                 Some(ca) => ca.json(),
                 None => json!({
                     "origin": "derived",
@@ -118,7 +119,7 @@ impl View<'_> {
         let made = &authority.made;
         let mut view = json!({
             "name": authority.name, "file": authority.file, "root_file": authority.root_file,
-            "origin": if authority.name == CA && self.imported_ca.is_some() { "imported" } else { "derived" },
+            "origin": if self.imported.contains_key(authority.name) { "imported" } else { "derived" },
         });
         if view["origin"] == "derived" {
             let (length, below) = made.path_lengths();
@@ -236,14 +237,15 @@ impl fmt::Display for View<'_> {
             Some(gateway) => writeln!(f, "  network    {}, gateway {gateway}", network.cidr)?,
             None => writeln!(f, "  network    {}", network.cidr)?,
         }
-        match &self.imported_ca {
+        match self.imported.get(CA) {
             Some(ca) => writeln!(f, "  CA         imported: {}", ca.line())?,
             None => writeln!(f, "  CA         {}, {}", pki.ca.algorithm, pki.ca.lifetime)?,
         }
         for authority in &self.plan.authorities {
-            let what = match authority.name == CA {
-                true if self.imported_ca.is_some() => "imported".to_owned(),
-                _ => made(authority),
+            let what = match self.imported.get(authority.name) {
+                Some(_) if authority.name == CA => "imported".to_owned(),
+                Some(ca) => format!("imported: {}", ca.line()),
+                None => made(authority),
             };
             let root =
                 authority.root_file.iter().map(|root| format!(", its root in {root}")).collect::<String>();

@@ -10,7 +10,21 @@ use crate::failure::{Doing, Failure, Result};
 use crate::pki::chain::{Chain, OVER};
 use crate::pki::record::Signer;
 use crate::pki::{import, keyfile};
+use crate::plan::{CA, PEER_CA};
 use crate::values::{ClusterName, Epoch};
+
+/// A CA to be imported.
+#[derive(Clone, Copy)]
+pub struct Import<'a> {
+    /// The authority that it becomes: `ca` or `peer-ca`.
+    pub authority: &'static str,
+    /// Its certificate, then the chain above it up to the root, PEM.
+    pub certificates: &'a [u8],
+    /// PEM.
+    pub key: &'a [u8],
+    /// Of the key, where it is encrypted.
+    pub passphrase: Option<&'a str>,
+}
 
 impl Keystore {
     /// Begins a new round: from now on leaves have new keys, new dates and the next number. The CA stays.
@@ -27,7 +41,7 @@ impl Keystore {
 
     /// Checks that the CA has not ended by then, as far as that is recorded.
     fn check_ca(&self, at: Epoch) -> Result<()> {
-        if let Some(imported) = &self.imported {
+        for imported in self.imported.values() {
             Chain::from_pem(&imported.chain)?.check_dates(at)?;
         }
         let Some(fixed) = self.fixed() else { return Ok(()) };
@@ -53,12 +67,10 @@ impl Keystore {
         }
     }
 
-    /// Imports a CA: its certificate first, then the chain above it up to the root, all PEM, and its key. Begins a new
-    /// round of leaves, because no leaf of another CA may remain in use.
+    /// Imports the CA `ca`.
     ///
     /// # Errors
-    /// As `renew`; `Exit::Untrusted` when the CA is not fit to issue, with a sentence for each reason;
-    /// `Exit::Unsafe` when a CA has been imported before, or has issued already.
+    /// As `import`.
     pub fn import_ca(
         dir: &Path,
         cluster: &ClusterName,
@@ -67,6 +79,17 @@ impl Keystore {
         passphrase: Option<&str>,
         issued: Epoch,
     ) -> Result<Self> {
+        Self::import(dir, cluster, &Import { authority: CA, certificates, key, passphrase }, issued)
+    }
+
+    /// Imports a CA. Begins a new round of leaves, because no leaf of another CA may remain in use.
+    ///
+    /// # Errors
+    /// As `renew`; `Exit::Untrusted` when the CA is not fit to issue, with a sentence for each reason, and when it and
+    /// the other imported one are not two CAs apart; `Exit::Unsafe` when a CA has been imported under that name before,
+    /// or has issued already.
+    pub fn import(dir: &Path, cluster: &ClusterName, given: &Import<'_>, issued: Epoch) -> Result<Self> {
+        let Import { authority, certificates, key, passphrase } = *given;
         let chain = Chain::from_pem(certificates).doing(|| "reading the CA's certificate".into())?;
         import::check(&chain)?;
         chain.check_dates(issued)?;
@@ -75,15 +98,16 @@ impl Keystore {
         chain.check_key(&key)?;
 
         let mut keystore = Self::open_to_change(dir, cluster)?;
-        keystore.refuse_second_ca(dir)?;
+        keystore.refuse_second_ca(dir, authority)?;
+        for (name, other) in &keystore.imported {
+            chain.check_apart(&Chain::from_pem(&other.chain)?, authority, name)?;
+        }
         keystore.issues = keystore.issues.clone().and(issued)?;
-        keystore.imported = Some(Imported {
-            chain: chain.pem()?.into_bytes(),
-            key: ImportedKey {
-                der: key.to_pkcs8()?.to_bytes(),
-                pem: Zeroizing::new(key.to_pem()?.as_bytes().to_vec()),
-            },
-        });
+        let key = ImportedKey {
+            der: key.to_pkcs8()?.to_bytes(),
+            pem: Zeroizing::new(key.to_pem()?.as_bytes().to_vec()),
+        };
+        keystore.imported.insert(authority, Imported { chain: chain.pem()?.into_bytes(), key });
         // Several files change, so the whole directory is exchanged; under the same lock, which the staging directory
         // takes over.
         let lock = keystore.lock.take();
@@ -93,10 +117,11 @@ impl Keystore {
     }
 
     /// Nodes and clients trust the first CA that issues to them, and no other CA of the same keystore.
-    fn refuse_second_ca(&self, dir: &Path) -> Result<()> {
+    fn refuse_second_ca(&self, dir: &Path, authority: &str) -> Result<()> {
         let dir = dir.display();
-        let why = if self.imported.is_some() {
-            format!("{dir} has an imported CA already, and nodes trust it")
+        let why = if self.has_imported(authority) {
+            let of_peers = if authority == PEER_CA { " for peers" } else { "" };
+            format!("{dir} has an imported CA{of_peers} already, and nodes trust it")
         } else if !self.sealed.is_empty() {
             format!(
                 "{dir} is sealed: its cluster has formed under the CA that it has, and members would not trust another"

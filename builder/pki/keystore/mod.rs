@@ -7,7 +7,7 @@ mod open;
 mod save;
 mod text;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use zeroize::Zeroizing;
@@ -17,8 +17,10 @@ use super::record::{Fixed, Formed};
 use super::secret::Secret;
 use crate::disk::Lock;
 use crate::failure::{Failure, Result};
+use crate::plan::CA;
 use crate::values::{ClusterName, Digest, Epoch, Token, hex};
 
+pub use change::Import;
 pub use text::resealed;
 
 /// A keystore, checked and locked: no other run of Kiln uses it while this value lives.
@@ -26,7 +28,8 @@ pub struct Keystore {
     cluster: ClusterName,
     secret: Secret,
     issues: Issues,
-    imported: Option<Imported>,
+    /// By the names of the authorities that they are.
+    imported: Foreign,
     token: Token,
     /// The tokens of clusters that have formed.
     sealed: BTreeSet<Token>,
@@ -40,6 +43,9 @@ pub struct Keystore {
     is_writable: bool,
     lock: Option<Lock>,
 }
+
+/// The imported CAs, by name: `ca`, `peer-ca`.
+type Foreign = BTreeMap<&'static str, Imported>;
 
 struct Imported {
     /// PEM.
@@ -63,7 +69,7 @@ impl Keystore {
             Some(seed) => Secret::new(seed),
             None => Secret::random()?,
         };
-        Self::assemble(cluster.clone(), secret, Issues::begin(issued), None)
+        Self::assemble(cluster.clone(), secret, Issues::begin(issued), Foreign::new())
     }
 
     /// Whether the cluster with this token has formed.
@@ -122,7 +128,12 @@ impl Keystore {
 
     /// Whether an imported CA signs. Otherwise the CA is derived from the secret.
     pub fn has_imported_ca(&self) -> bool {
-        self.imported.is_some()
+        self.has_imported(CA)
+    }
+
+    /// The same of the authority with this name.
+    pub fn has_imported(&self, authority: &str) -> bool {
+        self.imported.contains_key(authority)
     }
 
     /// etcd's initial-cluster-token, `<cluster>-<8 hex digits>`: another keystore gives another cluster ID. A renewal
@@ -143,17 +154,12 @@ impl Keystore {
         self.issues.first().date
     }
 
-    /// The imported CA: its chain in PEM, its key in PKCS#8 DER.
-    pub(super) fn imported(&self) -> Option<(&[u8], &[u8])> {
-        self.imported.as_ref().map(|ca| (&*ca.chain, &**ca.key.der))
+    /// The imported CA with this name: its chain in PEM, its key in PKCS#8 DER.
+    pub(super) fn imported(&self, authority: &str) -> Option<(&[u8], &[u8])> {
+        self.imported.get(authority).map(|ca| (&*ca.chain, &**ca.key.der))
     }
 
-    fn assemble(
-        cluster: ClusterName,
-        secret: Secret,
-        issues: Issues,
-        imported: Option<Imported>,
-    ) -> Result<Self> {
+    fn assemble(cluster: ClusterName, secret: Secret, issues: Issues, imported: Foreign) -> Result<Self> {
         let digits = hex(&*secret.derive::<4>(&["token", cluster.as_str()])?);
         let token = format!("{cluster}-{digits}")
             .parse()
@@ -179,7 +185,7 @@ impl fmt::Debug for Keystore {
         f.debug_struct("Keystore")
             .field("cluster", &self.cluster)
             .field("latest", self.latest())
-            .field("imported", &self.imported.is_some())
+            .field("imported", &self.imported.keys())
             .finish_non_exhaustive()
     }
 }

@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use super::{Imported, ImportedKey, Keystore};
+use super::{Foreign, Imported, ImportedKey, Keystore};
 use crate::disk::{self, Lock};
 use crate::failure::{Doing, Exit, Failure, Result};
 use crate::pki::damage::changed;
 use crate::pki::list::{List, Origin};
 use crate::pki::pem;
 use crate::pki::place::{
-    CA, CA_KEY, LIST, SECRET, check_place, is_there, lock_path, part, refuse_strangers, sweep,
+    FOREIGN, LIST, SECRET, check_place, is_there, lock_path, part, refuse_strangers, sweep,
 };
 use crate::pki::secret::Secret;
 use crate::values::{ClusterName, Digest};
@@ -77,15 +77,15 @@ impl Keystore {
         })?;
         let text = std::str::from_utf8(&text).map_err(|_| changed())?;
         let list = List::parse(text)?;
-        let imported = match list.ca {
-            Origin::Derived => None,
-            Origin::Imported => {
-                let (chain, pem) = (part(dir, CA)?, part(dir, CA_KEY)?);
+        let mut imported = Foreign::new();
+        for (authority, chain, key) in FOREIGN {
+            if matches!(list.origin(authority), Origin::Imported) {
+                let (chain, pem) = (part(dir, chain)?, part(dir, key)?);
                 let der = pem::blocks(&pem).ok().and_then(|blocks| blocks.into_iter().next());
                 let der = der.ok_or_else(changed)?.der;
-                Some(Imported { chain: chain.to_vec(), key: ImportedKey { der, pem } })
+                imported.insert(authority, Imported { chain: chain.to_vec(), key: ImportedKey { der, pem } });
             }
-        };
+        }
         let issues = list.issues()?;
         let name: ClusterName = list.cluster.parse().map_err(|_| changed())?;
         let mut keystore = Self::assemble(name, secret, issues, imported)?;

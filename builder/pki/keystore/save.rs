@@ -7,7 +7,7 @@ use super::Keystore;
 use crate::disk::{self, Lock, Staging};
 use crate::failure::{Exit, Failure, Result};
 use crate::pki::place::{
-    CA, CA_KEY, LIST, MAX_PART_BYTES, PARTS, SECRET, check_parent, lock_path, refuse_existing,
+    FOREIGN, LIST, MAX_PART_BYTES, PARTS, SECRET, check_parent, lock_path, refuse_existing,
 };
 use crate::values::{ClusterName, Digest, Epoch, Mode};
 
@@ -119,9 +119,11 @@ impl Keystore {
         let write = |name: &str, bytes: &[u8]| staging.create(name, Mode::SECRET)?.write(bytes);
         write(LIST, self.render()?.as_bytes())?;
         write(SECRET, self.secret.to_text().as_bytes())?;
-        if let Some(ca) = &self.imported {
-            write(CA, &ca.chain)?;
-            write(CA_KEY, &ca.key.pem)?;
+        for (authority, chain, key) in FOREIGN {
+            if let Some(ca) = self.imported.get(authority) {
+                write(chain, &ca.chain)?;
+                write(key, &ca.key.pem)?;
+            }
         }
         Ok(())
     }

@@ -9,10 +9,11 @@ use super::Keystore;
 use crate::disk;
 use crate::failure::{Failure, Result};
 use crate::pki::damage::changed;
-use crate::pki::list::{SCHEMA, SCHEMA_WITH_AUTHORITIES, SCHEMA_WITH_RECORD};
-use crate::pki::place::{CA, CA_KEY, SECRET, part};
+use crate::pki::list::{SCHEMA, SCHEMA_WITH_AUTHORITIES, SCHEMA_WITH_PEER_CA, SCHEMA_WITH_RECORD};
+use crate::pki::place::{FOREIGN, SECRET, part};
 use crate::pki::record;
 use crate::pki::secret::Secret;
+use crate::plan::PEER_CA;
 use crate::values::{Digest, hex};
 
 const HEADING: &str = "# Written by kiln, and read only as it wrote it: a change by hand is refused.\n";
@@ -30,12 +31,16 @@ impl Keystore {
     /// `keystore.toml`.
     pub(super) fn render(&self) -> Result<String> {
         let schema = match &self.fixed {
+            _ if self.has_imported(PEER_CA) => SCHEMA_WITH_PEER_CA,
             Some(fixed) if !fixed.authorities.is_empty() => SCHEMA_WITH_AUTHORITIES,
             None if self.formed.is_empty() => SCHEMA,
             _ => SCHEMA_WITH_RECORD,
         };
-        let ca = if self.imported.is_some() { "imported" } else { "derived" };
+        let ca = if self.has_imported_ca() { "imported" } else { "derived" };
         let mut head = format!("schema = {schema}\ncluster = \"{}\"\nca = \"{ca}\"\n", self.cluster);
+        if self.has_imported(PEER_CA) {
+            head.push_str("peer-ca = \"imported\"\n");
+        }
         if !self.sealed.is_empty() {
             let tokens: Vec<_> = self.sealed.iter().map(|token| format!("\"{token}\"")).collect();
             head.push_str(&format!("sealed = [{}]\n", tokens.join(", ")));
@@ -44,21 +49,21 @@ impl Keystore {
         for issue in self.issues.all() {
             rest.push_str(&format!("\n[[issue]]\nnumber = {}\ndate = \"{}\"\n", issue.number, issue.date));
         }
-        let imported = self.imported.as_ref().map(|ca| (&*ca.chain, &**ca.key.pem));
-        let check = check(&self.secret, &head, &rest, imported)?;
+        let imported: Vec<_> = self.imported.values().map(|ca| (&*ca.chain, &**ca.key.pem)).collect();
+        let check = check(&self.secret, &head, &rest, &imported)?;
         Ok(format!("{HEADING}{head}check = \"{check}\"\n{rest}"))
     }
 }
 
 /// HMAC-SHA256 (RFC 2104) in hex, keyed by the secret, of the list's text before and after the checksum's own line,
-/// and of the imported CA's two files.
-fn check(secret: &Secret, head: &str, rest: &str, imported: Option<(&[u8], &[u8])>) -> Result<String> {
+/// and of the two files of each imported CA, of which the text says which there are.
+fn check(secret: &Secret, head: &str, rest: &str, imported: &[(&[u8], &[u8])]) -> Result<String> {
     let key = secret.derive::<32>(&["check"])?;
     let mut check = Hmac::<Sha256>::new_from_slice(&*key)
         .map_err(|_| Failure::untrusted("the keystore's check cannot be computed"))?;
     check.update(head.as_bytes());
     check.update(rest.as_bytes());
-    if let Some((chain, key)) = imported {
+    for (chain, key) in imported {
         check.update(Digest::of(chain).bytes());
         check.update(Digest::of(key).bytes());
     }
@@ -76,11 +81,13 @@ pub fn resealed(dir: &Path, text: &str) -> Result<String> {
     let body = text.strip_prefix(HEADING).ok_or_else(changed)?;
     let (head, after) = body.split_once("check = ").ok_or_else(changed)?;
     let (_, rest) = after.split_once('\n').ok_or_else(changed)?;
-    let imported = match disk::look(&dir.join(CA))? {
-        Some(_) => Some((part(dir, CA)?, part(dir, CA_KEY)?)),
-        None => None,
-    };
-    let imported = imported.as_ref().map(|(chain, key)| (chain.as_slice(), key.as_slice()));
-    let check = check(&secret, head, rest, imported)?;
+    let mut imported = Vec::new();
+    for (_, chain, key) in FOREIGN {
+        if disk::look(&dir.join(chain))?.is_some() {
+            imported.push((part(dir, chain)?, part(dir, key)?));
+        }
+    }
+    let imported: Vec<_> = imported.iter().map(|(chain, key)| (chain.as_slice(), key.as_slice())).collect();
+    let check = check(&secret, head, rest, &imported)?;
     Ok(format!("{HEADING}{head}check = \"{check}\"\n{rest}"))
 }

@@ -99,9 +99,8 @@ fn one(
     algorithm: Algorithm,
     lives: &Lives,
 ) -> Ca {
-    // Kiln imports one CA.
     let sources = &[("derived", false), ("imported", true)];
-    let is_imported = titles.key == CA.key && table.choice(diagnostics, "source", sources).unwrap_or(false);
+    let is_imported = table.choice(diagnostics, "source", sources).unwrap_or(false);
     let own = table.choice(diagnostics, "algorithm", Algorithm::CHOICES);
     let given = table.value::<Lifetime>(diagnostics, "lifetime").or(older.lifetime);
     let lifetime = given.as_ref().map_or(CA_LIFETIME, |given| *given.get_ref());

@@ -5,6 +5,7 @@ use toml::Spanned;
 use super::authorities::{self, Lives};
 use super::fields;
 use super::pattern::{Pattern, certificate_file, key_file};
+use super::subject::Subject;
 use super::types::{Leaf, Link, Pki};
 use crate::profile::diagnostics::Diagnostics;
 use crate::profile::mistake::Mistake;
@@ -30,7 +31,7 @@ pub fn pki(
     let mut lives =
         Lives { usual: leaf_lifetime, usual_place: given.as_ref().map(Spanned::span), own: Vec::new() };
     let [server, peer, client, node] =
-        KINDS.map(|kind| leaf(diagnostics, table, &kind, certificates, &mut lives));
+        KINDS.map(|kind| leaf(diagnostics, table, &kind, (certificates, &of_leaves), &mut lives));
     let ca = authorities::ca(diagnostics, table, both, &lives);
     let peer_ca = authorities::peer_ca(diagnostics, table, both, certificates, &lives);
     let links = links(diagnostics, table, &ca.file, peer_ca.as_ref().map(|ca| ca.file.as_str()));
@@ -61,6 +62,8 @@ pub fn pki(
 struct Kind {
     key: &'static str,
     title: &'static str,
+    /// The header of the table with its subject.
+    subject: &'static str,
     /// Its files without a profile's word: `server.pem`, `server-key.pem`.
     file: &'static str,
     common_name: &'static str,
@@ -72,6 +75,7 @@ const KINDS: [Kind; 4] = [
     Kind {
         key: "server",
         title: "[pki.server]",
+        subject: "[pki.server.subject]",
         file: "server",
         common_name: "{{node}}",
         of: Certificates::PerUse,
@@ -79,6 +83,7 @@ const KINDS: [Kind; 4] = [
     Kind {
         key: "peer",
         title: "[pki.peer]",
+        subject: "[pki.peer.subject]",
         file: "peer",
         common_name: PEER_COMMON_NAME,
         of: Certificates::PerUse,
@@ -86,6 +91,7 @@ const KINDS: [Kind; 4] = [
     Kind {
         key: "client",
         title: "[pki.client]",
+        subject: "[pki.client.subject]",
         file: OPERATOR,
         common_name: OPERATOR,
         of: Certificates::PerUse,
@@ -93,6 +99,7 @@ const KINDS: [Kind; 4] = [
     Kind {
         key: "node",
         title: "[pki.node]",
+        subject: "[pki.node.subject]",
         file: "etcd",
         common_name: "{{node}}",
         of: Certificates::OnePerNode,
@@ -108,7 +115,7 @@ fn leaf(
     diagnostics: &mut Diagnostics,
     pki: &Section,
     kind: &Kind,
-    layout: Certificates,
+    (layout, of_leaves): (Certificates, &Subject),
     lives: &mut Lives,
 ) -> Leaf {
     let table = pki.table(diagnostics, kind.key, kind.title);
@@ -128,6 +135,9 @@ fn leaf(
     let common_name = one("common-name", Pattern::common_name, kind.common_name.to_owned());
     let names = table.values(diagnostics, "names", Pattern::alternative).unwrap_or_default();
     let lifetime = table.value::<Lifetime>(diagnostics, "lifetime");
+    let inner = table.table(diagnostics, "subject", kind.subject);
+    let subject = fields::subject(diagnostics, &inner).or(of_leaves);
+    inner.finish(diagnostics);
     table.finish(diagnostics);
     if let Some(lifetime) = &lifetime {
         lives.own.push((kind.title, lifetime.clone()));
@@ -136,6 +146,7 @@ fn leaf(
         cert,
         key,
         common_name,
+        subject,
         lifetime: lifetime.map_or(lives.usual, Spanned::into_inner),
         cert_mode: mode(cert_mode, Mode::FILE),
         key_mode: mode(key_mode, Mode::SECRET),

@@ -24,6 +24,21 @@ pub struct Subject {
 type Attribute<'a> = (&'static str, &'a str);
 
 impl Subject {
+    /// With the attributes of another one where it has none itself.
+    pub fn or(self, other: &Subject) -> Subject {
+        let organization = match self.organization.is_empty() {
+            true => other.organization.clone(),
+            false => self.organization,
+        };
+        Subject {
+            country: self.country.or_else(|| other.country.clone()),
+            state: self.state.or_else(|| other.state.clone()),
+            locality: self.locality.or_else(|| other.locality.clone()),
+            organization,
+            organizational_unit: self.organizational_unit.or_else(|| other.organizational_unit.clone()),
+        }
+    }
+
     /// Each attribute in the order of the certificate.
     pub fn attributes(&self) -> impl Iterator<Item = Attribute<'_>> {
         fn single<'a>(name: &'static str, value: &'a Option<String>) -> impl Iterator<Item = Attribute<'a>> {

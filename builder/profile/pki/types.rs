@@ -43,6 +43,8 @@ pub struct Leaf {
     pub cert: Pattern,
     pub key: Pattern,
     pub common_name: Pattern,
+    /// Besides the common name: that of all leaves, with what the kind has of its own.
+    pub subject: Subject,
     pub lifetime: Lifetime,
     pub cert_mode: Mode,
     pub key_mode: Mode,

@@ -11,6 +11,7 @@ mod bundle;
 mod command_line;
 mod fleet;
 mod formed;
+mod imported;
 mod instances;
 mod outputs;
 mod overlays;

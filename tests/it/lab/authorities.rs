@@ -78,25 +78,99 @@ fn two_authorities_keep_each_others_certificates_out() {
         let kept = Kept::new(&work, &bundle);
         let report = check(&kept, &bundle);
         assert!(!report.contains("accept certificates of every CA below"), "{report}");
-        let pki = unpacked(&work, &bundle, "cp-a").join("etc/etcd/ssl");
-        let pair = |name: &str| who(&pki.join(format!("{name}.crt")), &pki.join(format!("{name}.key")));
-        let own = bundle.join("client");
-        for (port, path, who, is_let_in) in [
-            (2379, "/version", who(&own.join("etcdctl.pem"), &own.join("etcdctl-key.pem")), true),
-            (2379, "/version", pair("cp-a-client"), true),
-            (2379, "/version", pair("cp-a-server"), true),
-            (2379, "/version", pair("cp-a-peer"), false),
-            (2380, "/members", pair("cp-a-peer"), true),
-            (2380, "/members", pair("cp-a-client"), false),
-            (2380, "/members", pair("cp-a-server"), false),
-        ] {
-            let options: Vec<&str> = who.iter().map(String::as_str).collect();
-            let answer = said(&kept.ask(port, path, &options));
-            assert_eq!(answer.contains("200 OK"), is_let_in, "{release} {port} {who:?}: {answer}");
-            // The reason is the authority, and not the name (`allowed-cn`) or the use of the certificate.
-            let is_unknown = answer.contains("unknown ca") || answer.contains("bad certificate");
-            assert_eq!(is_unknown, !is_let_in, "{release} {port} {who:?}: {answer}");
+        check_ports(&work, &kept, &bundle, release);
+    }
+}
+
+/// Each port lets in certificates of its own CA alone.
+fn check_ports(work: &Workshop, kept: &Kept, bundle: &Path, case: &str) {
+    let pki = unpacked(work, bundle, "cp-a").join("etc/etcd/ssl");
+    let pair = |name: &str| who(&pki.join(format!("{name}.crt")), &pki.join(format!("{name}.key")));
+    let own = bundle.join("client");
+    for (port, path, who, is_let_in) in [
+        (2379, "/version", who(&own.join("etcdctl.pem"), &own.join("etcdctl-key.pem")), true),
+        (2379, "/version", pair("cp-a-client"), true),
+        (2379, "/version", pair("cp-a-server"), true),
+        (2379, "/version", pair("cp-a-peer"), false),
+        (2380, "/members", pair("cp-a-peer"), true),
+        (2380, "/members", pair("cp-a-client"), false),
+        (2380, "/members", pair("cp-a-server"), false),
+    ] {
+        let options: Vec<&str> = who.iter().map(String::as_str).collect();
+        let answer = said(&kept.ask(port, path, &options));
+        assert_eq!(answer.contains("200 OK"), is_let_in, "{case} {port} {who:?}: {answer}");
+        // The reason is the authority, and not the name (`allowed-cn`) or the use of the certificate.
+        let is_unknown = answer.contains("unknown ca") || answer.contains("bad certificate");
+        assert_eq!(is_unknown, !is_let_in, "{case} {port} {who:?}: {answer}");
+    }
+}
+
+/// `NAME.pem` and `NAME.key`, a CA made by openssl with this key; signed by another one, or by itself.
+fn foreign(work: &Workshop, name: &str, key: &str, by: Option<&str>) {
+    let signed = by.map(|by| format!("-CA {by}.pem -CAkey {by}.key")).unwrap_or_default();
+    let line = format!(
+        "openssl genpkey -algorithm {key} -out {name}.key && openssl req -x509 -new -key {name}.key {signed} -subj \
+         /O=Corp/CN={name} -days 3650 -out {name}.pem -addext basicConstraints=critical,CA:TRUE -addext \
+         keyUsage=critical,keyCertSign,cRLSign"
+    );
+    run(Command::new("sh").args(["-c", &line]).current_dir(work.path()));
+}
+
+/// A shell command that writes `key.pem`, the CA's key in another encoding.
+fn import(work: &Workshop, chain: &[&str], convert: &str, of: &str) {
+    let line = format!("cat {} > chain.pem && openssl {convert} -out key.pem", chain.join(" "));
+    run(Command::new("sh").args(["-c", &line]).current_dir(work.path()));
+    let mut command = work.kiln(["keystore", "import-ca", "ha3", "--cert", "chain.pem", "--key", "key.pem"]);
+    work.file("pass", "secret\n");
+    if convert.contains("-topk8") {
+        command.args(["--passphrase-file", "pass"]);
+    }
+    run(command.args(["--as", of]));
+}
+
+/// Both CAs are foreign: encrypted below a root, RSA, SEC1, Ed25519; with leaves of Ed25519, too.
+#[test]
+fn two_foreign_authorities_keep_each_others_certificates_out() {
+    for (release, style, leaves) in [("3.5.16", "file", "ed25519"), ("3.4.23", "flags", "p256")] {
+        let work = Workshop::new();
+        run(&mut work.kiln(["keystore", "init", "ha3"]));
+        if leaves == "ed25519" {
+            foreign(&work, "root", "EC -pkeyopt ec_paramgen_curve:P-521", None);
+            foreign(&work, "clients", "EC -pkeyopt ec_paramgen_curve:P-384", Some("root"));
+            foreign(&work, "peers", "ED25519", None);
+            let hidden = "pkcs8 -topk8 -passout pass:secret -in clients.key";
+            import(&work, &["clients.pem", "root.pem"], hidden, "ca");
+            import(&work, &["peers.pem"], "pkcs8 -topk8 -passout pass:secret -in peers.key", "peer-ca");
+        } else {
+            foreign(&work, "root", "RSA -pkeyopt rsa_keygen_bits:4096", None);
+            foreign(&work, "peers", "EC -pkeyopt ec_paramgen_curve:P-256", None);
+            import(&work, &["root.pem"], "rsa -traditional -in root.key", "ca");
+            import(&work, &["peers.pem"], "ec -in peers.key", "peer-ca");
         }
+        let made = "intermediate = true\nname-constraints = true\n";
+        let tables = TWO
+            .replace(made, "source = \"imported\"\n")
+            .replace("[pki.peer-ca]\nintermediate = true", "[pki.peer-ca]\nsource = \"imported\"")
+            .replace(
+                "[pki]\n",
+                &format!("config-style = \"{style}\"\n[pki]\nleaf-algorithm = \"{leaves}\"\n"),
+            );
+        let bundle = built(&work, release, &tables);
+        let client = bundle.join("client");
+        let pki = unpacked(&work, &bundle, "cp-a").join("etc/etcd/ssl");
+        for (root, leaf, purpose) in [
+            ("ca.pem", client.join("etcdctl.pem"), "sslclient"),
+            ("ca.pem", pki.join("cp-a-server.crt"), "sslserver"),
+            ("peer-ca.pem", pki.join("cp-a-peer.crt"), "sslserver"),
+            ("peer-ca.pem", pki.join("cp-a-peer.crt"), "sslclient"),
+        ] {
+            let mut verify = Command::new("openssl");
+            verify.args(["verify", "-x509_strict", "-purpose", purpose, "-CAfile"]).arg(client.join(root));
+            run(verify.arg("-untrusted").arg(&leaf).arg(&leaf));
+        }
+        let kept = Kept::new(&work, &bundle);
+        check(&kept, &bundle);
+        check_ports(&work, &kept, &bundle, release);
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod derived;
 mod imported;
+mod peer_ca;
 mod place;
 mod profiled;
 mod refused;

@@ -133,6 +133,28 @@ fn subjects_are_encoded_as_openssl_does() {
 }
 
 #[test]
+fn kinds_of_certificates_have_subjects_of_their_own() {
+    let work = Workshop::new();
+    work.keystore("golden");
+    let subjects = "[pki.subject]\ncountry = \"CA\"\norganization = \"Kloud\"\n[pki.server.subject]\norganization = \"Servers\"\n\
+                    [pki.peer.subject]\ncountry = \"CH\"\norganizational-unit = \"peers\"\n[pki.server]";
+    run(&mut build(&work, &profile("pki-two-authorities", &[("[pki.server]", subjects)])));
+    let files = work.path().join("files");
+    fs::create_dir(&files).unwrap();
+    let archive = work.path().join("out/p/nodes/n1/overlay.tar.gz");
+    run(Command::new("tar").arg("-xzf").arg(archive).arg("-C").arg(&files));
+    for (kind, subject) in [
+        ("server", "subject=CN=n1,O=Servers,C=CA\n"),
+        ("peer", "subject=CN=etcd-peer,OU=peers,O=Kloud,C=CH\n"),
+        ("client", "subject=CN=root,O=Kloud,C=CA\n"),
+    ] {
+        let file = files.join(format!("etc/etcd/ssl/n1-{kind}.crt"));
+        assert_eq!(text(&file, &["-subject", "-nameopt", "RFC2253"]), subject);
+    }
+    run(work.kiln(["check", "out/p"]).arg("--quiet"));
+}
+
+#[test]
 fn the_authorities_that_have_issued_stay() {
     let two = "pki-two-authorities";
     let (work, ..) = built(two);

@@ -27,11 +27,16 @@ impl Drop for Machine {
 impl Machine {
     /// The command of the README, with further arguments for the boot files and the card.
     fn start(directory: &Path, arguments: &[&str]) -> Self {
+        Self::with_memory("512", directory, arguments)
+    }
+
+    /// MiB of memory.
+    fn with_memory(memory: &str, directory: &Path, arguments: &[&str]) -> Self {
         let console = directory.join("console");
         let _ = fs::remove_file(&console);
         let mut command = Command::new("qemu-system-x86_64");
         command
-            .args(["-nodefaults", "-display", "none", "-accel", "tcg", "-cpu", "max", "-m", "512"])
+            .args(["-nodefaults", "-display", "none", "-accel", "tcg", "-cpu", "max", "-m", memory])
             .args(arguments)
             .args(["-serial", "file:console"])
             .current_dir(directory);
@@ -91,6 +96,31 @@ fn a_machine_boots_from_kernel_and_initrd_without_kiln() {
         ],
     );
     machine.must_say(SERVES);
+}
+
+/// The segment of the second one is unpacked over the files of the first.
+#[test]
+fn a_machine_starts_the_members_of_two_clusters() {
+    let work = Workshop::new();
+    let (bundle, mac) = single_bundle(&work, "");
+    let events = "schema = 1\n[cluster]\nname = \"events\"\n[network]\ncidr = \"10.0.0.0/24\"\n[[node]]\nname = \
+                  \"control-plane-1\"\naddress = \"10.0.0.4\"\n[etcd]\nversion = \"3.5.16\"\ninstance = \"events\"\n\
+                  client-port = 2381\npeer-port = 2382\n[bundle]\ncarriers = [\"initramfs\"]\n";
+    work.file("events.toml", events);
+    work.keystore("events");
+    run(&mut build(&work, "./events.toml"));
+    let node = "nodes/control-plane-1";
+    let mut initrd = fs::read(bundle.join(node).join("initrd.img")).unwrap();
+    initrd.extend(fs::read(work.path().join("out/events").join(node).join("overlay.cpio.gz")).unwrap());
+    let both = work.file("both.img", initrd);
+    let _turn = turn::machine();
+    let cmdline = fs::read_to_string(bundle.join("boot/cmdline")).unwrap();
+    let card = format!("virtio-net-pci,netdev=n,mac={mac}");
+    let mut arguments = vec!["-M", "pc", "-kernel", "boot/vmlinuz", "-initrd", both.to_str().unwrap()];
+    arguments.extend(["-append", cmdline.trim(), "-netdev", "user,id=n,restrict=on", "-device", &card]);
+    let mut machine = Machine::with_memory("1024", &bundle, &arguments);
+    machine.must_say(SERVES);
+    machine.must_say("kiln: control-plane-1 serves as a member of events");
 }
 
 #[test]
