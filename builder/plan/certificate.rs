@@ -97,7 +97,7 @@ impl CertificateSpec {
 enum Names {
     /// Host name, FQDN, localhost and the loopback addresses: the names that clients on and off the node dial.
     Server,
-    /// Host name, FQDN and address: peers dial these, and are checked against exactly these.
+    /// Host name, FQDN and the address for peers: these dial them, and are checked against exactly these.
     Peer,
     None,
 }
@@ -162,6 +162,7 @@ pub struct Of<'a> {
     /// What placeholders stand for.
     pub filling: Filling<'a>,
     pub address: IpAddr,
+    pub peer_address: IpAddr,
 }
 
 pub fn of_node(pki: &Pki, of: &Of<'_>) -> Vec<CertificateSpec> {
@@ -174,7 +175,7 @@ pub fn of_node(pki: &Pki, of: &Of<'_>) -> Vec<CertificateSpec> {
 
 fn of_row(pki: &Pki, row: &Row, of: &Of<'_>) -> CertificateSpec {
     let leaf = (row.leaf)(pki);
-    let (mut dns, mut ips) = names(row.names, of);
+    let (mut dns, mut ips) = names(row.names, row.roles.contains(&Role::Peer), of);
     // What cannot be a name was refused when the profile was read.
     let more = leaf.names.iter().filter_map(|name| alternative(&name.fill(&of.filling)).ok());
     let (more_dns, more_ips) = AltName::sorted(more);
@@ -201,7 +202,8 @@ fn of_row(pki: &Pki, row: &Row, of: &Of<'_>) -> CertificateSpec {
     }
 }
 
-fn names(names: Names, of: &Of<'_>) -> (Vec<String>, Vec<IpAddr>) {
+/// `is_peers`: whether a certificate with a server's names is also that of the peer.
+fn names(names: Names, is_peers: bool, of: &Of<'_>) -> (Vec<String>, Vec<IpAddr>) {
     let Filling { node, fqdn, .. } = of.filling;
     let mut dns = vec![node.to_owned()];
     if fqdn != node {
@@ -210,8 +212,10 @@ fn names(names: Names, of: &Of<'_>) -> (Vec<String>, Vec<IpAddr>) {
     let mut ips = vec![of.address];
     match names {
         Names::None => return (Vec::new(), Vec::new()),
-        Names::Peer => {}
+        // Peers come from this address, too, which etcd holds against these names.
+        Names::Peer => ips = vec![of.peer_address],
         Names::Server => {
+            ips.extend(Some(of.peer_address).filter(|address| is_peers && *address != of.address));
             dns.push("localhost".to_owned());
             ips.extend([IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)]);
         }

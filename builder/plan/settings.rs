@@ -107,12 +107,13 @@ fn own(node: &Node, certificates: &[CertificateSpec], around: &Around<'_>) -> Ve
     let text = |text: String| Value::Text(text);
     let address = "the node's address";
     let service = &profile.etcd.service;
-    let advertised = |host, port| text(url::of_node(node, &profile.cluster, host, port));
-    let why = |host, key| if host == UrlHost::Fqdn { key } else { address };
+    let advertised = |address, host, port| text(url::of_node(node, address, &profile.cluster, host, port));
+    let peer_address = node.peer_address();
+    let why_peer = if node.peer.is_some() { "the node's address for peers" } else { address };
     let mut own = vec![
         ("name", text(node.name.to_string()), "the node's name"),
         ("data-dir", text(profile.etcd.data_dir.absolute()), "etcd.data-dir"),
-        ("listen-peer-urls", text(url(node.address, peer_port)), address),
+        ("listen-peer-urls", text(url(peer_address, peer_port)), why_peer),
         (
             "listen-client-urls",
             text(format!("{},{}", url(node.address, client_port), url(loopback(node.address), client_port))),
@@ -120,13 +121,13 @@ fn own(node: &Node, certificates: &[CertificateSpec], around: &Around<'_>) -> Ve
         ),
         (
             "initial-advertise-peer-urls",
-            advertised(service.peer_url, peer_port),
-            why(service.peer_url, "etcd.peer-url"),
+            advertised(peer_address, service.peer_url, peer_port),
+            if service.peer_url == UrlHost::Fqdn { "etcd.peer-url" } else { why_peer },
         ),
         (
             "advertise-client-urls",
-            advertised(service.client_url, client_port),
-            why(service.client_url, "etcd.client-url"),
+            advertised(node.address, service.client_url, client_port),
+            if service.client_url == UrlHost::Fqdn { "etcd.client-url" } else { address },
         ),
         ("initial-cluster", text((*initial_cluster).to_owned()), "all nodes"),
         ("initial-cluster-token", text(cluster.token.to_string()), "cluster.token or the keystore"),

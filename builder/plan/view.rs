@@ -2,11 +2,12 @@
 
 use std::fmt;
 
+use ipnet::IpNet;
 use serde_json::{Value, json};
 
 use super::{AuthoritySpec, CA, CertificateSpec, Node, Owner, Plan, failure};
 use crate::profile::Subject;
-use crate::values::{Epoch, Members, counted};
+use crate::values::{Card, Epoch, Members, counted};
 
 /// A plan to be printed. Without a keystore the token and the IDs that follow from it are not known yet.
 pub struct View<'a> {
@@ -82,6 +83,7 @@ impl View<'_> {
                 "fqdn": node.fqdn,
                 "address": node.address,
                 "mac": node.mac,
+                "cards": node.cards,
                 "member_id": known(node.member_id.to_string()),
                 "unit": node.unit,
                 "peer_url": node.peer_url,
@@ -140,7 +142,7 @@ impl View<'_> {
 
     fn node(&self, f: &mut fmt::Formatter<'_>, node: &Node) -> fmt::Result {
         writeln!(f, "\nnode {} ({})", node.name, node.fqdn)?;
-        writeln!(f, "  address    {}  mac {}", node.address, node.mac)?;
+        node.cards.iter().enumerate().try_for_each(|(at, one)| card(f, at, one, self.plan))?;
         writeln!(f, "  member ID  {}", self.identity(node.member_id.to_string()))?;
         if node.unit != "etcd.service" {
             writeln!(f, "  unit       {}", node.unit)?;
@@ -167,6 +169,27 @@ impl View<'_> {
         }
         Ok(())
     }
+}
+
+/// `address    10.1.0.11  mac 52:54:00:00:00:01`; with the prefix where it is not the whole network's.
+fn card(f: &mut fmt::Formatter<'_>, at: usize, card: &Card, plan: &Plan) -> fmt::Result {
+    let whole = plan.network.cidr.prefix_len();
+    let shown = |link: &IpNet| match at == 0 && link.prefix_len() == whole {
+        true => link.addr().to_string(),
+        false => link.to_string(),
+    };
+    let addresses: Vec<_> = card.addresses.iter().map(shown).collect();
+    let what = if at == 0 { "address" } else { "for peers" };
+    write!(f, "  {what:<10} {}  mac {}", addresses.join(", "), card.mac)?;
+    for route in card.routes.iter().filter(|route| plan.network.gateway != Some(route.via)) {
+        write!(
+            f,
+            "  {} via {}",
+            if route.to.prefix_len() == 0 { "all".into() } else { route.to.to_string() },
+            route.via
+        )?;
+    }
+    writeln!(f)
 }
 
 fn certificate(spec: &CertificateSpec) -> Value {
@@ -235,6 +258,12 @@ impl fmt::Display for View<'_> {
         match network.gateway {
             Some(gateway) => writeln!(f, "  network    {}, gateway {gateway}", network.cidr)?,
             None => writeln!(f, "  network    {}", network.cidr)?,
+        }
+        for subnet in &network.subnets {
+            writeln!(f, "  subnet     {}, gateway {}", subnet.cidr, subnet.gateway)?;
+        }
+        if let Some(peer) = &network.peer {
+            writeln!(f, "  peers      {}, a network of their own", peer.cidr)?;
         }
         match &self.imported_ca {
             Some(ca) => writeln!(f, "  CA         imported: {}", ca.line())?,

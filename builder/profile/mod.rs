@@ -1,5 +1,6 @@
 //! TOML text -> `Profile`: checked, with the place of every mistake.
 
+mod addresses;
 mod clashes;
 mod diagnostics;
 mod directories;
@@ -18,6 +19,7 @@ mod pki;
 mod private;
 mod programs;
 mod published;
+mod ranges;
 mod read;
 mod reader;
 mod release;
@@ -38,11 +40,11 @@ mod unit_lines;
 mod whole;
 mod written;
 
+pub(crate) use addresses::{check_host, network_range};
 pub(crate) use clashes::clashes;
 pub use embedded::{embedded, names};
 pub(crate) use finding::{About, Finding};
 pub(crate) use mistakes::{Mistakes, failure_of_all};
-pub(crate) use network::{check_host, network_range};
 pub(crate) use nodes::check_member_name;
 pub use pki::Subject;
 pub(crate) use pki::{AltName, Ca, Client, Filling, Leaf, Pki, alternative};
@@ -55,7 +57,7 @@ pub(crate) use span::Span;
 pub use types::Algorithm;
 pub(crate) use types::{
     Binaries, Bundle, Certificates, Cluster, Compression, ConfigStyle, Etcd, Login, Machine, Network, Node,
-    OptionSet, Restart, Service, UnitSettings, UrlHost,
+    OptionSet, PeerNetwork, Restart, Service, Subnet, UnitSettings, UrlHost,
 };
 pub use whole::Profile;
 pub(crate) use written::Written;

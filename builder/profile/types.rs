@@ -174,8 +174,14 @@ pub struct Network {
     /// The network itself, without host bits: `10.240.16.0/24`.
     #[serde(serialize_with = "values::as_text")]
     pub cidr: IpNet,
-    /// The default route; `None` for nodes without one.
+    /// The default route; `None` for nodes without one, and where subnets have their own.
     pub gateway: Option<IpAddr>,
+    /// Parts of the network, or of the peers' own; none of them overlap.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub subnets: Vec<Subnet>,
+    /// The network between the members, where it is not the one for clients.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peer: Option<PeerNetwork>,
     /// DNS servers, of the network's family.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub dns: Vec<IpAddr>,
@@ -196,6 +202,27 @@ impl Network {
     pub const MTU: (u32, u32) = (1280, 65535);
 }
 
+/// A `[[network.subnet]]`: a link of its own, with a router to the others.
+#[derive(Clone, Debug, Serialize)]
+pub struct Subnet {
+    /// Without host bits.
+    #[serde(serialize_with = "values::as_text")]
+    pub cidr: IpNet,
+    /// In the subnet.
+    pub gateway: IpAddr,
+}
+
+/// `[network.peer]`.
+#[derive(Clone, Debug, Serialize)]
+pub struct PeerNetwork {
+    /// Without host bits; it does not overlap with the network for clients.
+    #[serde(serialize_with = "values::as_text")]
+    pub cidr: IpNet,
+    /// As that of the network.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mtu: Option<u32>,
+}
+
 /// A `[[node]]`.
 #[derive(Clone, Debug)]
 pub struct Node {
@@ -205,8 +232,17 @@ pub struct Node {
     pub address: IpAddr,
     /// From the profile, or derived from the cluster's and the node's name.
     pub mac: Mac,
+    /// Its address and its card for peers, where those have a network of their own.
+    pub peer: Option<(IpAddr, Mac)>,
     /// One of the profile's hosts; `None` where it has none.
     pub host: Option<HostName>,
+}
+
+impl Node {
+    /// Where the other members reach it.
+    pub fn peer_address(&self) -> IpAddr {
+        self.peer.map_or(self.address, |(address, _)| address)
+    }
 }
 
 /// A key's algorithm; the signature hash follows from it (RFC 5480, RFC 8410).

@@ -33,4 +33,6 @@ golden! {
     ready_single "ready-single",
     ready_six "ready-six",
     service "service",
+    subnets "subnets",
+    two_cards "two-cards",
 }
