@@ -70,6 +70,7 @@ pub fn node(plan: &Plan, node: &Node, mut files: Vec<String>) -> Result<manifest
     let plain = manifest::Node {
         name: node.name.clone(),
         address: node.address,
+        public_address: node.public_address,
         mac: node.mac,
         cards: Vec::new(),
         member_id: node.member_id,

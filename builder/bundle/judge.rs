@@ -144,7 +144,9 @@ impl Judge<'_> {
             }
             let is_own = |url: &&Url| match url.name() {
                 Some(name) => name.split('.').next() == Some(node.name.as_str()),
-                None => url.address().is_some_and(|address| node.has(address)),
+                None => url.address().is_some_and(|address| {
+                    node.has(address) || what == "client" && node.public_address == Some(address)
+                }),
             };
             for url in urls.iter().filter(|url| !is_own(url)) {
                 self.problem(shown, format!("has the {what} URL {url}, but the address {}", node.address));

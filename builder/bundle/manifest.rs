@@ -185,6 +185,9 @@ pub struct Node {
     pub name: NodeName,
     /// In the network.
     pub address: IpAddr,
+    /// By which others reach it through NAT.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub public_address: Option<IpAddr>,
     /// Of its first network card.
     pub mac: Mac,
     /// Its network cards; none where it has one, with this address in the network and the gateway there.

@@ -10,13 +10,14 @@ use crate::values::{Card, Route};
 /// The card for clients first; then that of the peers' network.
 pub fn of_node(network: &Network, node: &Node) -> Vec<Card> {
     let (address, gateway) = link(network, network.cidr, network.gateway, node.address);
-    let routes = gateway.map(|via| Route { to: everything(via), via });
-    let main = Card {
-        mac: node.mac,
-        addresses: vec![address],
-        routes: routes.into_iter().collect(),
-        mtu: network.mtu,
-    };
+    let (mut addresses, mut gateways) = (vec![address], Vec::from_iter(gateway));
+    if let (Some(ipv6), Some(address)) = (&network.ipv6, node.ipv6) {
+        let (address, gateway) = link(network, ipv6.cidr, ipv6.gateway, address);
+        addresses.push(address);
+        gateways.extend(gateway);
+    }
+    let routes = gateways.into_iter().map(|via| Route { to: everything(via), via }).collect();
+    let main = Card { mac: node.mac, addresses, routes, mtu: network.mtu };
     let peer = network.peer.as_ref().zip(node.peer).map(|(peer, (address, mac))| {
         let (address, gateway) = link(network, peer.cidr, None, address);
         let routes = gateway.map(|via| Route { to: peer.cidr, via });

@@ -6,7 +6,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::Serialize;
 
-use crate::profile::{AltName, Certificates, Client, Filling, Leaf, OPERATOR, Pki, Subject, alternative};
+use crate::profile::{
+    AltName, Certificates, Client, Filling, Leaf, Node, OPERATOR, Pki, Subject, alternative,
+};
 use crate::values::{Lifetime, Mode};
 
 /// The CA that every cluster has: it issues to members and to their clients.
@@ -161,8 +163,7 @@ pub fn of_role(certificates: &[CertificateSpec], role: Role) -> Option<&Certific
 pub struct Of<'a> {
     /// What placeholders stand for.
     pub filling: Filling<'a>,
-    pub address: IpAddr,
-    pub peer_address: IpAddr,
+    pub node: &'a Node,
 }
 
 pub fn of_node(pki: &Pki, of: &Of<'_>) -> Vec<CertificateSpec> {
@@ -202,6 +203,13 @@ fn of_row(pki: &Pki, row: &Row, of: &Of<'_>) -> CertificateSpec {
     }
 }
 
+/// The addresses from which a node connects to its peers: without a network of theirs also the others of its card; and
+/// the one that NAT makes of them.
+fn peers(node: &Node) -> Vec<IpAddr> {
+    let ipv6 = node.ipv6.filter(|_| node.peer.is_none());
+    std::iter::once(node.peer_address()).chain(ipv6).chain(node.public).collect()
+}
+
 /// `is_peers`: whether a certificate with a server's names is also that of the peer.
 fn names(names: Names, is_peers: bool, of: &Of<'_>) -> (Vec<String>, Vec<IpAddr>) {
     let Filling { node, fqdn, .. } = of.filling;
@@ -209,16 +217,24 @@ fn names(names: Names, is_peers: bool, of: &Of<'_>) -> (Vec<String>, Vec<IpAddr>
     if fqdn != node {
         dns.push(fqdn.to_owned());
     }
-    let mut ips = vec![of.address];
-    match names {
+    let mut ips = match names {
         Names::None => return (Vec::new(), Vec::new()),
-        // Peers come from this address, too, which etcd holds against these names.
-        Names::Peer => ips = vec![of.peer_address],
+        // Peers come from these addresses, too, which etcd holds against these names.
+        Names::Peer => peers(of.node),
+        Names::Server => std::iter::once(of.node.address).chain(of.node.ipv6).chain(of.node.public).collect(),
+    };
+    match names {
         Names::Server => {
-            ips.extend(Some(of.peer_address).filter(|address| is_peers && *address != of.address));
+            let peers = peers(of.node).into_iter().filter(|_| is_peers);
+            peers.for_each(|address| {
+                if !ips.contains(&address) {
+                    ips.push(address)
+                }
+            });
             dns.push("localhost".to_owned());
             ips.extend([IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)]);
         }
+        Names::Peer | Names::None => {}
     }
     (dns, ips)
 }

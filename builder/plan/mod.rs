@@ -86,6 +86,9 @@ pub struct Node {
     pub address: IpAddr,
     /// Its address in the network of the peers: the same where those have none of their own.
     pub peer_address: IpAddr,
+    /// By which others reach it through NAT.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub public_address: Option<IpAddr>,
     /// From the profile, else derived from the names of the cluster and the node.
     pub mac: Mac,
     /// Its cards, with all their addresses and routes. The first one has `mac` and `address`.
@@ -172,7 +175,7 @@ fn certificates(profile: &Profile, at: usize) -> Vec<CertificateSpec> {
     let node = &profile.nodes[at];
     let fqdn = profile.cluster.fqdn(&node.name);
     let filling = filling(profile, at, &fqdn);
-    let of = certificate::Of { filling, address: node.address, peer_address: node.peer_address() };
+    let of = certificate::Of { filling, node };
     let clients = profile.clients.iter().filter(|client| client.nodes.has(&node.name));
     let clients = clients.map(|client| certificate::of_client(&profile.pki, client));
     certificate::of_node(&profile.pki, &of).into_iter().chain(clients).collect()
@@ -205,6 +208,7 @@ fn node(
         fqdn,
         address: node.address,
         peer_address: node.peer_address(),
+        public_address: node.public,
         mac: node.mac,
         cards: card::of_node(&around.profile.network, node),
         member_id,

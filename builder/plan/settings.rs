@@ -1,6 +1,7 @@
 //! The etcd options of one member, each with its source.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use serde::Serialize;
 
@@ -108,6 +109,8 @@ fn own(node: &Node, certificates: &[CertificateSpec], around: &Around<'_>) -> Ve
     let address = "the node's address";
     let service = &profile.etcd.service;
     let advertised = |address, host, port| text(url::of_node(node, address, &profile.cluster, host, port));
+    let own_addresses = || std::iter::once(node.address).chain(node.ipv6).chain([loopback(node.address)]);
+    let listened = |at: &dyn Fn(IpAddr) -> String| own_addresses().map(at).collect::<Vec<_>>().join(",");
     let peer_address = node.peer_address();
     let why_peer = if node.peer.is_some() { "the node's address for peers" } else { address };
     let mut own = vec![
@@ -116,8 +119,12 @@ fn own(node: &Node, certificates: &[CertificateSpec], around: &Around<'_>) -> Ve
         ("listen-peer-urls", text(url(peer_address, peer_port)), why_peer),
         (
             "listen-client-urls",
-            text(format!("{},{}", url(node.address, client_port), url(loopback(node.address), client_port))),
-            "the node's address and loopback",
+            text(listened(&|address| url(address, client_port))),
+            if node.ipv6.is_some() {
+                "the node's addresses and loopback"
+            } else {
+                "the node's address and loopback"
+            },
         ),
         (
             "initial-advertise-peer-urls",
@@ -127,7 +134,7 @@ fn own(node: &Node, certificates: &[CertificateSpec], around: &Around<'_>) -> Ve
         (
             "advertise-client-urls",
             advertised(node.address, service.client_url, client_port),
-            if service.client_url == UrlHost::Fqdn { "etcd.client-url" } else { address },
+            if service.client_url == UrlHost::Address { address } else { "etcd.client-url" },
         ),
         ("initial-cluster", text((*initial_cluster).to_owned()), "all nodes"),
         ("initial-cluster-token", text(cluster.token.to_string()), "cluster.token or the keystore"),
@@ -137,8 +144,7 @@ fn own(node: &Node, certificates: &[CertificateSpec], around: &Around<'_>) -> Ve
         own.push(("wal-dir", text(wal.absolute()), "etcd.wal-dir"));
     }
     if let Some(port) = instance.metrics_port {
-        let at = |address| with_scheme("http", address, port);
-        let urls = format!("{},{}", at(node.address), at(loopback(node.address)));
+        let urls = listened(&|address| with_scheme("http", address, port));
         own.push(("listen-metrics-urls", text(urls), "etcd.metrics-port"));
     }
     own.extend(transport_security(profile, certificates, allowed_cn.clone()));

@@ -18,6 +18,7 @@ pub fn with_scheme(scheme: &str, address: IpAddr, port: u16) -> String {
 pub fn of_node(node: &Node, address: IpAddr, cluster: &Cluster, host: UrlHost, port: u16) -> String {
     match host {
         UrlHost::Address => url(address, port),
+        UrlHost::Public => url(node.public.unwrap_or(address), port),
         UrlHost::Fqdn => format!("https://{}:{port}", cluster.fqdn(&node.name)),
     }
 }

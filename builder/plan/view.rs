@@ -143,6 +143,9 @@ impl View<'_> {
     fn node(&self, f: &mut fmt::Formatter<'_>, node: &Node) -> fmt::Result {
         writeln!(f, "\nnode {} ({})", node.name, node.fqdn)?;
         node.cards.iter().enumerate().try_for_each(|(at, one)| card(f, at, one, self.plan))?;
+        if let Some(public) = node.public_address {
+            writeln!(f, "  public     {public}, through NAT")?;
+        }
         writeln!(f, "  member ID  {}", self.identity(node.member_id.to_string()))?;
         if node.unit != "etcd.service" {
             writeln!(f, "  unit       {}", node.unit)?;
@@ -174,7 +177,8 @@ impl View<'_> {
 /// `address    10.1.0.11  mac 52:54:00:00:00:01`; with the prefix where it is not the whole network's.
 fn card(f: &mut fmt::Formatter<'_>, at: usize, card: &Card, plan: &Plan) -> fmt::Result {
     let whole = plan.network.cidr.prefix_len();
-    let shown = |link: &IpNet| match at == 0 && link.prefix_len() == whole {
+    let is_whole = |link: &IpNet| link.prefix_len() == whole && plan.network.cidr.contains(&link.addr());
+    let shown = |link: &IpNet| match at == 0 && is_whole(link) {
         true => link.addr().to_string(),
         false => link.to_string(),
     };
@@ -258,6 +262,10 @@ impl fmt::Display for View<'_> {
         match network.gateway {
             Some(gateway) => writeln!(f, "  network    {}, gateway {gateway}", network.cidr)?,
             None => writeln!(f, "  network    {}", network.cidr)?,
+        }
+        if let Some(ipv6) = &network.ipv6 {
+            let gateway = ipv6.gateway.map_or(String::new(), |gateway| format!(", gateway {gateway}"));
+            writeln!(f, "  IPv6       {}{gateway}", ipv6.cidr)?;
         }
         for subnet in &network.subnets {
             writeln!(f, "  subnet     {}, gateway {}", subnet.cidr, subnet.gateway)?;

@@ -34,6 +34,7 @@ mod syntax;
 #[cfg(test)]
 mod tests;
 mod texts;
+mod topology;
 mod types;
 mod unique;
 mod unit_lines;
@@ -54,10 +55,11 @@ pub use read::{extends, read};
 pub(crate) use source::MAX_PROFILE_BYTES;
 pub use source::Source;
 pub(crate) use span::Span;
+pub(crate) use topology::{Ipv6Network, Network, Node, PeerNetwork, Subnet};
 pub use types::Algorithm;
 pub(crate) use types::{
-    Binaries, Bundle, Certificates, Cluster, Compression, ConfigStyle, Etcd, Login, Machine, Network, Node,
-    OptionSet, PeerNetwork, Restart, Service, Subnet, UnitSettings, UrlHost,
+    Binaries, Bundle, Certificates, Cluster, Compression, ConfigStyle, Etcd, Login, Machine, OptionSet,
+    Restart, Service, UnitSettings, UrlHost,
 };
 pub use whole::Profile;
 pub(crate) use written::Written;

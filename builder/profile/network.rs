@@ -18,10 +18,13 @@ pub(super) struct Placed {
     pub network: Network,
     /// Of the nodes' `address`.
     pub main: Range,
+    /// Of their `ipv6-address`.
+    pub ipv6: Option<Range>,
     /// Of their `peer-address`.
     pub peer: Option<Range>,
-    /// Whether the profile has `[network.peer]`, even if it cannot be read.
-    pub has_peer_table: bool,
+    /// Whether the profile has these, even if they cannot be read.
+    pub has_ipv6: bool,
+    pub has_peer: bool,
 }
 
 pub(super) fn network(diagnostics: &mut Diagnostics, table: &Section) -> Option<Placed> {
@@ -33,22 +36,27 @@ pub(super) fn network(diagnostics: &mut Diagnostics, table: &Section) -> Option<
     let cidr = cidr?;
     let names = ["address", "[network] cidr", "[network] gateway"];
     let mut main = Range::new(diagnostics, names, &cidr, gateway);
-    let (mut peer, peer_network) = ranges::peer(diagnostics, &below, &[&main]).unzip();
+    let (mut ipv6, ipv6_network) = ranges::ipv6(diagnostics, table, &main).unzip();
+    let others: Vec<&Range> = std::iter::once(&main).chain(&ipv6).collect();
+    let (mut peer, peer_network) = ranges::peer(diagnostics, &below, &others).unzip();
     below.finish(diagnostics);
-    let mut all: Vec<&mut Range> = std::iter::once(&mut main).chain(&mut peer).collect();
+    let mut all: Vec<&mut Range> = std::iter::once(&mut main).chain(&mut ipv6).chain(&mut peer).collect();
     ranges::subnets(diagnostics, subnets, &mut all);
     let subnets = all.iter().flat_map(|range| range.subnets.iter().map(|subnet| subnet.value())).collect();
+    let own: Vec<IpNet> = std::iter::once(main.cidr).chain(ipv6.iter().map(|range| range.cidr)).collect();
     let network = Network {
-        dns: servers(diagnostics, table, cidr.get_ref()),
+        dns: servers(diagnostics, table, &own),
         dns_search: plain(table.values(diagnostics, "dns-search", |text| text.parse())),
-        ntp: time_servers(diagnostics, table, cidr.get_ref()),
+        ntp: time_servers(diagnostics, table, &own),
         mtu: table.number(diagnostics, "mtu"),
         cidr: *cidr.get_ref(),
         gateway: main.gateway.as_ref().map(|(gateway, _)| *gateway),
         subnets,
+        ipv6: ipv6_network,
         peer: peer_network,
     };
-    Some(Placed { network, main, peer, has_peer_table: table.has("peer") })
+    let (has_ipv6, has_peer) = (table.has("ipv6-cidr"), table.has("peer"));
+    Some(Placed { network, main, ipv6, peer, has_ipv6, has_peer })
 }
 
 fn plain<T>(values: Option<Vec<Spanned<T>>>) -> Vec<T> {
@@ -56,8 +64,8 @@ fn plain<T>(values: Option<Vec<Spanned<T>>>) -> Vec<T> {
 }
 
 /// The DNS servers, of which resolvers use the first three (MAXNS in resolv.conf(5)).
-fn servers(diagnostics: &mut Diagnostics, table: &Section, cidr: &IpNet) -> Vec<IpAddr> {
-    let all = table.values(diagnostics, "dns", |text| address(text).and_then(|server| reach(server, cidr)));
+fn servers(diagnostics: &mut Diagnostics, table: &Section, own: &[IpNet]) -> Vec<IpAddr> {
+    let all = table.values(diagnostics, "dns", |text| address(text).and_then(|server| reach(server, own)));
     let all = all.unwrap_or_default();
     if let Some(fourth) = all.get(3) {
         diagnostics.warn(Some(&fourth.span()), "many resolvers use the first three DNS servers only");
@@ -65,10 +73,10 @@ fn servers(diagnostics: &mut Diagnostics, table: &Section, cidr: &IpNet) -> Vec<
     plain(Some(all))
 }
 
-fn time_servers(diagnostics: &mut Diagnostics, table: &Section, cidr: &IpNet) -> Vec<ServerName> {
+fn time_servers(diagnostics: &mut Diagnostics, table: &Section, own: &[IpNet]) -> Vec<ServerName> {
     let named = table.values(diagnostics, "ntp", |text| {
         let server: ServerName = text.parse()?;
-        text.parse().map_or(Ok(()), |address| reach(address, cidr).map(drop))?;
+        text.parse().map_or(Ok(()), |address| reach(address, own).map(drop))?;
         Ok((server, text.parse::<IpAddr>().is_err()))
     });
     let named = named.unwrap_or_default();
@@ -84,8 +92,8 @@ fn time_servers(diagnostics: &mut Diagnostics, table: &Section, cidr: &IpNet) ->
 }
 
 /// Whether a node of this network can reach a server at this address at all.
-fn reach(server: IpAddr, cidr: &IpNet) -> Result<IpAddr, Invalid> {
-    if server.is_ipv4() != cidr.addr().is_ipv4() {
+fn reach(server: IpAddr, own: &[IpNet]) -> Result<IpAddr, Invalid> {
+    if own.iter().all(|net| server.is_ipv4() != net.addr().is_ipv4()) {
         let (own, other) = if server.is_ipv4() { ("IPv6", "IPv4") } else { ("IPv4", "IPv6") };
         return Err(Invalid(format!("it is an {other} address, and the nodes have {own} addresses only")));
     }

@@ -155,7 +155,7 @@ mod tests {
     use crate::values::{Arch, example_carriers};
 
     const LEAST: &str = "schema = 1\n[cluster]\nname = \"a\"\ndomain = \"lan\"\n[network]\ncidr = \"10.0.0.0/24\"\n[[node]]\nname = \"b\"\n\
-                         address = \"10.0.0.10\"\n";
+                         address = \"10.0.0.10\"\npublic-address = \"192.0.2.10\"\n";
 
     /// Reads a profile with a line added to one of its tables.
     fn read_with(table: &str, line: &str) -> Result<String, String> {

@@ -9,7 +9,8 @@ use super::addresses::{address, fit, network_range};
 use super::diagnostics::Diagnostics;
 use super::mistake::Mistake;
 use super::reader::Section;
-use super::{PeerNetwork, Span, Subnet};
+use super::{Ipv6Network, PeerNetwork, Span, Subnet};
+use crate::values::Invalid;
 
 /// A range in which each node has an address, with its places in the profile.
 pub(super) struct Range {
@@ -95,6 +96,34 @@ fn check_gateway(
     let reason = format!("{name} cannot be \"{}\": {}", gateway.get_ref(), why.reason);
     let mistake = Mistake::new(gateway.span(), reason);
     diagnostics.mistake(if why.about_cidr { mistake.other(cidr.span(), what) } else { mistake });
+}
+
+/// `ipv6-cidr` and `ipv6-gateway` of `[network]`. `None` where there are none, or none that can be read.
+pub(super) fn ipv6(
+    diagnostics: &mut Diagnostics,
+    table: &Section,
+    main: &Range,
+) -> Option<(Range, Ipv6Network)> {
+    let cidr = table.value_with(diagnostics, "ipv6-cidr", |text| match network_range(text)? {
+        IpNet::V4(_) => Err(Invalid("it is an IPv4 network; that is cidr".into())),
+        cidr => Ok(cidr),
+    });
+    let gateway = table.value_with(diagnostics, "ipv6-gateway", address);
+    if let (Some(gateway), false) = (&gateway, table.has("ipv6-cidr")) {
+        let reason = "[network] ipv6-gateway needs the network that it is in";
+        diagnostics
+            .mistake(Mistake::new(gateway.span(), reason).help("write ipv6-cidr, as in \"fd00:10::/64\""));
+    }
+    let cidr = cidr?;
+    if main.cidr.addr().is_ipv6() {
+        let reason = "[network] ipv6-cidr is for IPv6 beside IPv4, and cidr is IPv6 already";
+        let mistake = Mistake::new(cidr.span(), reason).other(main.span.clone(), "the network");
+        diagnostics.mistake(mistake.help("omit it, or write the IPv4 network in cidr"));
+    }
+    let names = ["ipv6-address", "[network] ipv6-cidr", "[network] ipv6-gateway"];
+    let range = Range::new(diagnostics, names, &cidr, gateway);
+    let gateway = range.gateway.as_ref().map(|(gateway, _)| *gateway);
+    Some((range, Ipv6Network { cidr: *cidr.get_ref(), gateway }))
 }
 
 /// `[network.peer]`. `None` where there is none, or none that can be read.

@@ -3,9 +3,9 @@
 
 use super::key::{Key, Usual, ValueKind, key, number};
 use super::pki::keys;
+use super::topology::Network;
 use super::types::{
-    Algorithm, Binaries, Certificates, Compression, ConfigStyle, Machine, Network, Service, UnitSettings,
-    UrlHost,
+    Algorithm, Binaries, Certificates, Compression, ConfigStyle, Machine, Service, UnitSettings, UrlHost,
 };
 use crate::values::Arch;
 
@@ -56,6 +56,8 @@ static KEYS: &[Key] = &[
     key("[network]", "dns", Texts, Usual::None, "addresses of DNS servers"),
     key("[network]", "dns-search", Texts, Usual::None, "domains in which short names are looked up"),
     key("[network]", "ntp", Texts, Usual::None, "addresses or names of time servers, for systemd-timesyncd"),
+    key("[network]", "ipv6-cidr", Text, Usual::None, "an IPv6 network beside the IPv4 one (\"Network\")"),
+    key("[network]", "ipv6-gateway", Text, Usual::None, "an address of that"),
     key("[network]", "mtu", number(Network::MTU), Follows("the card's"), "bytes of the largest packet"),
     key(
         "[network.peer]",
@@ -96,6 +98,14 @@ static KEYS: &[Key] = &[
         "its address in `[network.peer]`; required with that, refused without",
     ),
     key("[[node]]", "peer-mac", Text, Follows("derived"), "MAC address of its second card"),
+    key("[[node]]", "ipv6-address", Text, Usual::None, "its address in `ipv6-cidr`; required with that"),
+    key(
+        "[[node]]",
+        "public-address",
+        Text,
+        Usual::None,
+        "address by which others reach it through NAT; certificates name it",
+    ),
     key("[[node]]", "mac", Text, Follows("derived"), "MAC address that the node's network files match"),
     key(
         "[[host]]",
@@ -210,13 +220,19 @@ static KEYS: &[Key] = &[
         "client-url",
         Choice(UrlHost::NAMES),
         Is("address"),
-        "host in the clients' URL; `fqdn` needs a domain",
+        "host in URLs for clients (\"Network\")",
     ),
-    key("[etcd]", "peer-url", Choice(UrlHost::NAMES), Is("address"), "host in the URL for its peers"),
+    key(
+        "[etcd]",
+        "peer-url",
+        Choice(UrlHost::NAMES_OF_PEERS),
+        Is("address"),
+        "host in the URL for its peers",
+    ),
     key(
         "[etcd]",
         "initial-cluster",
-        Choice(UrlHost::NAMES),
+        Choice(UrlHost::NAMES_OF_PEERS),
         Follows("`peer-url`"),
         "hosts in that option; the members' IDs follow from it",
     ),

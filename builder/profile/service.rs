@@ -103,8 +103,16 @@ fn host(
     key: &'static str,
     beside: &Beside,
 ) -> Option<UrlHost> {
-    let host = table.choice(diagnostics, key, UrlHost::CHOICES)?;
-    if host == UrlHost::Fqdn && key != "client-url" && beside.nodes.iter().any(|node| node.peer.is_some()) {
+    let is_peers = key != "client-url";
+    let choices = if is_peers { UrlHost::OF_PEERS } else { UrlHost::CHOICES };
+    let host = table.choice(diagnostics, key, choices)?;
+    let without = beside.nodes.iter().find(|node| node.public.is_none());
+    if let (UrlHost::Public, Some(node)) = (host, without) {
+        let reason = format!("[etcd] {key} is \"public-address\", but {} has none", node.name);
+        let help = "write public-address in each [[node]]";
+        diagnostics.mistake(Mistake::new(table.place(key), reason).help(help));
+    }
+    if host == UrlHost::Fqdn && is_peers && beside.nodes.iter().any(|node| node.peer.is_some()) {
         let reason = format!(
             "[etcd] {key} is \"fqdn\", but the nodes' names are those of their addresses for clients, where no peer listens"
         );

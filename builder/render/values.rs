@@ -47,10 +47,12 @@ fn of_network(plan: &Plan, node: &Node) -> Value {
     let network = &plan.network;
     let main = node.cards.first();
     let routes = main.map(|card| card.routes.as_slice()).unwrap_or_default();
+    let more = main.and_then(|card| card.addresses.get(1));
     let link = main.and_then(|card| card.addresses.first());
     json!({
         "address": node.address,
         "ipv4": node.address.is_ipv4(),
+        "ipv6_address": more.map_or(String::new(), ToString::to_string),
         "mac": node.mac,
         "prefix": link.map(IpNet::prefix_len),
         "gateways": routes.iter().map(|route| route.via).collect::<Vec<_>>(),

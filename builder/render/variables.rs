@@ -10,6 +10,7 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("fqdn", "`NODE.DOMAIN`, or the name alone"),
     ("address", "the node's address"),
     ("ipv4", "whether the address is IPv4"),
+    ("ipv6_address", "the IPv6 address beside an IPv4 one, with its prefix; or nothing"),
     ("mac", "the address of the node's card"),
     ("prefix", "the length of the prefix of its network or subnet: `16`"),
     ("gateways", "a list: the gateway, or nothing"),
