@@ -14,7 +14,7 @@ use super::prepare::Prepared;
 use super::session::{LayerDigest, Session};
 use super::sink::Sink;
 use crate::bundle::manifest::{self, Manifest};
-use crate::bundle::{DOMAIN, LAYER_ARCHIVE, LISTING, NETWORK, NODE_ARCHIVE, client_file};
+use crate::bundle::{DOMAIN, LAYER_ARCHIVE, LISTING, NETWORK, NODE_ARCHIVE, PEER_NETWORK, client_file};
 use crate::carrier::{self, Files, Layer, NodeParts, Packer, libvirt};
 use crate::failure::{Doing, Result};
 use crate::format::{Piece, Stream, tar};
@@ -83,6 +83,9 @@ pub fn build(
     let layer = recipe.layer()?;
     if plan.instance.name.owns_host() {
         recipe.sink.text(NETWORK, libvirt::network(plan)?)?;
+        if plan.network.peer.is_some() {
+            recipe.sink.text(PEER_NETWORK, libvirt::peer_network(plan)?)?;
+        }
     }
     recipe.sink.directory("nodes", Mode::DIRECTORY)?;
     let (nodes, clients) = thread::scope(|scope| {
@@ -224,7 +227,7 @@ impl Recipe<'_> {
         }
         let mut names = files.names();
         names.extend(others.into_iter().map(str::to_owned));
-        Ok(BuiltNode { node: describe::node(node, names)?, certificates })
+        Ok(BuiltNode { node: describe::node(self.plan, node, names)?, certificates })
     }
 
     fn issue(&self, specs: &[CertificateSpec]) -> Result<Vec<Issued>> {

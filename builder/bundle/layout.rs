@@ -41,6 +41,9 @@ pub const LAYER_ARCHIVE: &str = "layers/etcd.tar.gz";
 /// The cluster's network for libvirt.
 pub const NETWORK: &str = "network.xml";
 
+/// The network of the peers, where they have one of their own.
+pub const PEER_NETWORK: &str = "network-peer.xml";
+
 /// The files of `client/` besides certificates and keys. Bundles of early versions of Kiln 0.1 have only the first two.
 const CLIENT_FILES: [&str; 11] = [
     "etcdctl.env",
@@ -73,7 +76,7 @@ pub fn mode(path: &str) -> Option<Mode> {
         };
     }
     match path.split_once('/') {
-        None => (path == NETWORK).then_some(Mode::FILE),
+        None => [NETWORK, PEER_NETWORK].contains(&path).then_some(Mode::FILE),
         Some(("layers", file)) => {
             (path == LAYER_ARCHIVE).then_some(Mode::FILE).or_else(|| of_carrier(&[At::Layers], file))
         }
@@ -142,6 +145,7 @@ mod tests {
     fn keys_are_their_owners() {
         for (path, want) in [
             ("network.xml", Some(Mode::FILE)),
+            ("network-peer.xml", Some(Mode::FILE)),
             ("client/ca.pem", Some(Mode::FILE)),
             ("client/etcdctl.env", Some(Mode::FILE)),
             ("client/etcdctl.sh", Some(Mode::FILE)),

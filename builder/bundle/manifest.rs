@@ -17,8 +17,8 @@ use crate::etcd::ids::{ClusterId, MemberId};
 use crate::failure::{Failure, Result};
 use crate::profile;
 use crate::values::{
-    self, AltName, Arch, BaseSystem, Carrier, ClusterName, Digest, Epoch, FileName, GuestPath, InstanceName,
-    Line, Mac, Mode, NodeName, Serial, Token, Url, host_address,
+    self, AltName, Arch, BaseSystem, Card, Carrier, ClusterName, Digest, Epoch, FileName, GuestPath,
+    InstanceName, Line, Mac, Mode, NodeName, Route, Serial, Token, Url, host_address,
 };
 
 pub(crate) use crate::artifact::{EtcdProgram, Trust};
@@ -185,8 +185,18 @@ pub struct Node {
     pub name: NodeName,
     /// In the network.
     pub address: IpAddr,
-    /// Of its one network card.
+    /// By which others reach it through NAT.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub public_address: Option<IpAddr>,
+    /// Of its first network card.
     pub mac: Mac,
+    /// Its network cards; none where it has one, with this address in the network and the gateway there.
+    #[serde(
+        skip_serializing_if = "Vec::is_empty",
+        default,
+        deserialize_with = "values::list::<_, _, MAX_CARDS>"
+    )]
+    pub cards: Vec<Card>,
     /// As etcd computes it from the peer URLs and the token; 16 hex digits in JSON.
     pub member_id: MemberId,
     /// What the member advertises to other members.
@@ -198,6 +208,34 @@ pub struct Node {
     /// Files in `nodes/NAME/`, by name.
     #[serde(deserialize_with = "values::list::<_, _, 64>")]
     pub files: Vec<FileName>,
+}
+
+/// The most cards that a node has: for clients and for peers.
+const MAX_CARDS: usize = 2;
+
+impl Node {
+    /// The node's cards, also where the manifest does not list them.
+    pub fn cards(&self, network: &Network) -> Vec<Card> {
+        if !self.cards.is_empty() {
+            return self.cards.clone();
+        }
+        let cidr = network.cidr;
+        let link = IpNet::new(self.address, cidr.prefix_len()).unwrap_or_else(|_| self.address.into());
+        let everything = IpNet::new(cidr.network(), 0).map_or(cidr, |all| all.trunc());
+        let routes = network.gateway.map(|via| Route { to: everything, via });
+        vec![Card { mac: self.mac, addresses: vec![link], routes: routes.into_iter().collect(), mtu: None }]
+    }
+
+    /// Whether this is an address of the node.
+    pub fn has(&self, address: IpAddr) -> bool {
+        self.address == address || self.cards.iter().any(|card| card.has(address))
+    }
+
+    /// Where the other members reach it.
+    pub fn peer_address(&self) -> IpAddr {
+        let in_url = self.peer_urls.first().and_then(Url::address);
+        in_url.filter(|address| self.has(*address)).unwrap_or(self.address)
+    }
 }
 
 /// A port of etcd.
@@ -264,7 +302,7 @@ impl Manifest {
     /// `Exit::Wrong` when none is free.
     pub fn host_address(&self) -> Result<IpAddr> {
         let network = self.network.cidr;
-        let is_taken = |address: &IpAddr| self.nodes.iter().any(|node| node.address == *address);
+        let is_taken = |address: &IpAddr| self.nodes.iter().any(|node| node.has(*address));
         host_address(network, self.network.gateway, is_taken)
             .ok_or_else(|| Failure::wrong(format!("{network} has no free address to ask the members from")))
     }

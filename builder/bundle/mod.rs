@@ -24,7 +24,7 @@ pub use fleet::Index;
 pub(crate) use fleet::{Fleet, IndexEntry, join};
 pub(crate) use layout::{
     DOMAIN, INDEX, LAYER_ARCHIVE, LISTING, MANIFEST, MANIFEST_SCHEMA, MAX_MANIFEST_BYTES, NETWORK,
-    NODE_ARCHIVE, SUMS, client_file, node_file,
+    NODE_ARCHIVE, PEER_NETWORK, SUMS, client_file, node_file,
 };
 pub use manifest::Manifest;
 pub(crate) use place::{Holds, Place};

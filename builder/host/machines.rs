@@ -14,7 +14,7 @@ use super::memory::Memory;
 use super::progress::{NodeProgress, Phase};
 use super::record::{DriverName, MachinesRecord};
 use super::state::{self, Held, State};
-use super::{drivers, emulator, undo};
+use super::{cards, drivers, emulator, undo};
 use crate::base::System;
 use crate::bundle::{Bundle, MANIFEST, MAX_MANIFEST_BYTES, Manifest};
 use crate::cluster::Etcdctl;
@@ -88,6 +88,7 @@ pub fn up(request: &UpRequest) -> Result<ClusterStatus> {
     let UpRequest { bundle, carrier, .. } = request;
     let manifest = &bundle.manifest;
     check_carrier(manifest, *carrier)?;
+    cards::check(manifest)?;
     let scratch = Scratch::swept("up")?;
     let etcdctl = Etcdctl::new(&bundle.path, manifest, scratch.path())?;
     let mut display = Display::new(request.quiet, request.warn);

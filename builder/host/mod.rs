@@ -2,6 +2,7 @@
 //! removed.
 
 mod accel;
+mod cards;
 mod connect;
 mod display;
 mod driver;

@@ -3,9 +3,9 @@
 
 use super::key::{Key, Usual, ValueKind, key, number};
 use super::pki::keys;
+use super::topology::Network;
 use super::types::{
-    Algorithm, Binaries, Certificates, Compression, ConfigStyle, Machine, Network, Service, UnitSettings,
-    UrlHost,
+    Algorithm, Binaries, Certificates, Compression, ConfigStyle, Machine, Service, UnitSettings, UrlHost,
 };
 use crate::values::Arch;
 
@@ -56,7 +56,31 @@ static KEYS: &[Key] = &[
     key("[network]", "dns", Texts, Usual::None, "addresses of DNS servers"),
     key("[network]", "dns-search", Texts, Usual::None, "domains in which short names are looked up"),
     key("[network]", "ntp", Texts, Usual::None, "addresses or names of time servers, for systemd-timesyncd"),
+    key("[network]", "ipv6-cidr", Text, Usual::None, "an IPv6 network beside the IPv4 one (\"Network\")"),
+    key("[network]", "ipv6-gateway", Text, Usual::None, "an address of that"),
     key("[network]", "mtu", number(Network::MTU), Follows("the card's"), "bytes of the largest packet"),
+    key(
+        "[network.peer]",
+        "cidr",
+        Text,
+        Required("cidr = \"10.241.0.0/24\""),
+        "a network of the peers' own, on a second card of each node (\"Network\")",
+    ),
+    key("[network.peer]", "mtu", number(Network::MTU), Follows("the card's"), "as in `[network]`"),
+    key(
+        "[[network.subnet]]",
+        "cidr",
+        Text,
+        Required("cidr = \"10.240.16.0/20\""),
+        "a link in `[network] cidr`, or in the peers'",
+    ),
+    key(
+        "[[network.subnet]]",
+        "gateway",
+        Text,
+        Required("gateway = \"10.240.16.1\""),
+        "its nodes' way to the other subnets",
+    ),
     key("[[node]]", "name", Text, Required("name = \"cp-a\""), "a DNS label"),
     key("[[node]]", "address", Text, Required("address = \"10.240.16.10\""), "an address of the network"),
     key(
@@ -65,6 +89,22 @@ static KEYS: &[Key] = &[
         Text,
         Usual::None,
         "the `[[host]]` that it runs on; all nodes name one, or none (\"Hosts\")",
+    ),
+    key(
+        "[[node]]",
+        "peer-address",
+        Text,
+        Usual::None,
+        "its address in `[network.peer]`; required with that, refused without",
+    ),
+    key("[[node]]", "peer-mac", Text, Follows("derived"), "MAC address of its second card"),
+    key("[[node]]", "ipv6-address", Text, Usual::None, "its address in `ipv6-cidr`; required with that"),
+    key(
+        "[[node]]",
+        "public-address",
+        Text,
+        Usual::None,
+        "address by which others reach it through NAT; certificates name it",
     ),
     key("[[node]]", "mac", Text, Follows("derived"), "MAC address that the node's network files match"),
     key(
@@ -180,13 +220,19 @@ static KEYS: &[Key] = &[
         "client-url",
         Choice(UrlHost::NAMES),
         Is("address"),
-        "host in the clients' URL; `fqdn` needs a domain",
+        "host in URLs for clients (\"Network\")",
     ),
-    key("[etcd]", "peer-url", Choice(UrlHost::NAMES), Is("address"), "host in the URL for its peers"),
+    key(
+        "[etcd]",
+        "peer-url",
+        Choice(UrlHost::NAMES_OF_PEERS),
+        Is("address"),
+        "host in the URL for its peers",
+    ),
     key(
         "[etcd]",
         "initial-cluster",
-        Choice(UrlHost::NAMES),
+        Choice(UrlHost::NAMES_OF_PEERS),
         Follows("`peer-url`"),
         "hosts in that option; the members' IDs follow from it",
     ),
@@ -310,6 +356,7 @@ pub(super) fn names(table: &str) -> Vec<&'static str> {
 
 /// The key of a table in the one above it: `subject` of `[pki.ca.subject]` in `[pki.ca]`.
 fn below<'t>(header: &'t str, above: &str) -> Option<&'t str> {
-    let above = above.strip_suffix(']')?;
-    header.strip_prefix(above)?.strip_prefix('.')?.strip_suffix(']').filter(|name| !name.contains('.'))
+    let brackets = ['[', ']'];
+    let above = Some(above.trim_matches(brackets)).filter(|above| !above.is_empty())?;
+    header.trim_matches(brackets).strip_prefix(above)?.strip_prefix('.').filter(|name| !name.contains('.'))
 }

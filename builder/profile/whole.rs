@@ -1,7 +1,8 @@
 //! A whole profile as values.
 
 use super::pki::{Client, Pki};
-use super::types::{Bundle, Cluster, Etcd, Machine, Network, Node};
+use super::topology::{Network, Node};
+use super::types::{Bundle, Cluster, Etcd, Machine};
 use super::written::Written;
 use crate::values::{ClusterName, HostName};
 

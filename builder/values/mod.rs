@@ -1,6 +1,7 @@
 //! Small validated values. A type for each kind of name keeps invalid ones out: `FromStr` is the only way to make one,
 //! and its error is a sentence that says what is allowed.
 
+mod card;
 mod carrier;
 mod digest;
 mod fill;
@@ -22,6 +23,7 @@ use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
+pub use card::{Card, Route, source};
 #[cfg(test)]
 pub(crate) use carrier::examples as example_carriers;
 pub(crate) use carrier::{At, Carrier, CarrierFacts, CarrierFile, Firmware, Start};

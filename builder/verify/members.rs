@@ -197,6 +197,8 @@ mod tests {
             name: name.parse().unwrap(),
             address: [10, 0, 0, last].into(),
             mac: "52:54:00:00:00:01".parse().unwrap(),
+            public_address: None,
+            cards: Vec::new(),
             member_id: MemberId(last.into()),
             peer_urls: vec![format!("https://10.0.0.{last}:2380").parse().unwrap()],
             client_urls: [2379, 12379]

@@ -18,6 +18,7 @@ macro_rules! golden {
 }
 
 golden! {
+    dual_stack "dual-stack",
     env_ipv6 "env-ipv6",
     flags_one_per_node "flags-one-per-node",
     ha3 "ha3",
@@ -33,4 +34,6 @@ golden! {
     ready_single "ready-single",
     ready_six "ready-six",
     service "service",
+    subnets "subnets",
+    two_cards "two-cards",
 }
