@@ -4,7 +4,7 @@
 use crate::failure::Result;
 use crate::plan::{Node, Plan};
 use crate::profile::Binaries;
-use crate::values::{Arch, Volume, libvirt_name};
+use crate::values::{Arch, Link, Volume, libvirt_name};
 use crate::xml::{Element, element};
 
 /// libvirt's default pool, which its QEMU may read.
@@ -67,9 +67,14 @@ pub fn domain(plan: &Plan, node: &Node) -> Result<Vec<u8>> {
     if kind.needs_efi {
         system = system.with("firmware", "efi");
     }
-    let network = element("interface").with("type", "network").containing([
+    let (kind_of_link, source) = match &plan.machine.link {
+        Link::Own => ("network", element("source").with("network", &pool)),
+        Link::Network(name) => ("network", element("source").with("network", name)),
+        Link::Bridge(name) => ("bridge", element("source").with("bridge", name)),
+    };
+    let network = element("interface").with("type", kind_of_link).containing([
         element("mac").with("address", node.mac),
-        element("source").with("network", &pool),
+        source,
         element("model").with("type", "virtio"),
     ]);
     let console = element("console").with("type", "pty");

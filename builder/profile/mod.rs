@@ -8,6 +8,7 @@ mod finding;
 mod hosts;
 mod instance;
 mod key;
+mod link;
 mod members;
 mod mistake;
 mod mistakes;
@@ -54,8 +55,8 @@ pub use source::Source;
 pub(crate) use span::Span;
 pub use types::Algorithm;
 pub(crate) use types::{
-    Binaries, Bundle, Certificates, Cluster, Compression, ConfigStyle, Etcd, Login, Machine, Network, Node,
-    OptionSet, Restart, Service, UnitSettings, UrlHost,
+    Binaries, Bundle, Certificates, Cluster, Compression, ConfigStyle, Etcd, Host, Login, Machine, Network,
+    Node, OptionSet, Restart, Service, UnitSettings, UrlHost,
 };
 pub use whole::Profile;
 pub(crate) use written::Written;

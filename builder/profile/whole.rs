@@ -1,9 +1,9 @@
 //! A whole profile as values.
 
 use super::pki::{Client, Pki};
-use super::types::{Bundle, Cluster, Etcd, Machine, Network, Node};
+use super::types::{Bundle, Cluster, Etcd, Host, Machine, Network, Node};
 use super::written::Written;
-use crate::values::{ClusterName, HostName};
+use crate::values::ClusterName;
 
 /// A profile, validated: every value checked, and every default filled in that depends only on the profile.
 #[derive(Clone, Debug)]
@@ -19,7 +19,7 @@ pub struct Profile {
     /// At least one, in the order of the file.
     pub nodes: Vec<Node>,
     /// Those that nodes run on; none where the profile does not say.
-    pub hosts: Vec<HostName>,
+    pub hosts: Vec<Host>,
     /// Besides the one for etcdctl.
     pub clients: Vec<Client>,
     /// `[pki]`.
