@@ -89,6 +89,10 @@ fn network(plan: &Plan) -> manifest::Network {
     manifest::Network { cidr: plan.network.cidr, gateway: plan.network.gateway }
 }
 
+fn host(host: &plan::Host) -> manifest::Host {
+    manifest::Host { name: host.name.clone(), connect: host.connect.clone(), nodes: host.nodes.clone() }
+}
+
 fn parse<T: FromStr<Err = Invalid>>(text: &str) -> Result<T> {
     text.parse().map_err(|why| Failure::io(format!("{text:?} cannot be written into the manifest: {why}")))
 }
@@ -135,6 +139,7 @@ pub fn bundle(prepared: &Prepared) -> Result<Manifest> {
             vcpus: plan.machine.vcpus,
             data_disk_mib: plan.machine.data_disk_mib,
             base: plan.machine.base.clone(),
+            link: plan.machine.link.clone(),
         }),
         base: prepared.boot.as_ref().as_ref().map(|boot| manifest::Base {
             kernel: input(&boot.kernel),
@@ -142,6 +147,7 @@ pub fn bundle(prepared: &Prepared) -> Result<Manifest> {
             cmdline: boot.cmdline.clone(),
         }),
         nodes: Vec::new(),
+        hosts: plan.hosts.iter().map(host).collect(),
         carriers: plan.bundle.carriers.clone(),
         binaries: plan.bundle.binaries,
         certificates: Vec::new(),

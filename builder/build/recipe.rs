@@ -81,7 +81,7 @@ pub fn build(
         trust: Once::default(),
     };
     let layer = recipe.layer()?;
-    if plan.instance.name.owns_host() {
+    if plan.instance.name.owns_host() && plan.machine.link.is_own() {
         recipe.sink.text(NETWORK, libvirt::network(plan)?)?;
         if plan.network.peer.is_some() {
             recipe.sink.text(PEER_NETWORK, libvirt::peer_network(plan)?)?;

@@ -10,6 +10,7 @@ use super::files::below;
 use super::json;
 use super::layout::{self, MANIFEST, MANIFEST_SCHEMA};
 use super::manifest::{Manifest, Node};
+use super::placed;
 use super::problem::{MAX_PROBLEMS_SHOWN, Problem, listed};
 use crate::failure::{Failure, Result};
 use crate::profile;
@@ -44,6 +45,7 @@ fn judge(manifest: &Manifest) -> Vec<Problem> {
     let mut judge = Judge { manifest, problems: Vec::new() };
     judge.etcd();
     judge.nodes();
+    judge.problems.extend(placed::misplaced(manifest));
     judge.certificates();
     judge.files();
     judge.problems

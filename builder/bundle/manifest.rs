@@ -17,8 +17,8 @@ use crate::etcd::ids::{ClusterId, MemberId};
 use crate::failure::{Failure, Result};
 use crate::profile;
 use crate::values::{
-    self, AltName, Arch, BaseSystem, Card, Carrier, ClusterName, Digest, Epoch, FileName, GuestPath,
-    InstanceName, Line, Mac, Mode, NodeName, Route, Serial, Token, Url, host_address,
+    self, AltName, Arch, BaseSystem, Card, Carrier, ClusterName, Connect, Digest, Epoch, FileName, GuestPath,
+    HostName, InstanceName, Line, Link, Mac, Mode, NodeName, Route, Serial, Token, Url, host_address,
 };
 
 pub(crate) use crate::artifact::{EtcdProgram, Trust};
@@ -49,6 +49,13 @@ pub struct Manifest {
     /// At least one, in the order of the profile.
     #[serde(deserialize_with = "values::list::<_, _, MAX_NODES>")]
     pub nodes: Vec<Node>,
+    /// What the nodes run on, in the order of the profile; absent where it does not say.
+    #[serde(
+        deserialize_with = "values::list::<_, _, MAX_NODES>",
+        skip_serializing_if = "Vec::is_empty",
+        default
+    )]
+    pub hosts: Vec<Host>,
     /// Forms in which the bundle contains its nodes.
     #[serde(deserialize_with = "carrier::set")]
     pub carriers: Vec<Carrier>,
@@ -153,6 +160,9 @@ pub struct Machine {
     /// What `kiln up` boots by default; absent where the profile names none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub base: Option<BaseSystem>,
+    /// Absent where `kiln up` makes a network for the cluster.
+    #[serde(skip_serializing_if = "Link::is_own", default)]
+    pub link: Link,
 }
 
 /// The base system that `boot/` and the nodes' `initrd.img` were made with.
@@ -238,6 +248,20 @@ impl Node {
     }
 }
 
+/// What nodes run on, and fail with.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Host {
+    /// `[[host]] name` of the profile.
+    pub name: HostName,
+    /// The libvirt at which `kiln up` starts them; absent where it is told.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub connect: Option<Connect>,
+    /// In the order of the profile.
+    #[serde(deserialize_with = "values::list::<_, _, MAX_NODES>")]
+    pub nodes: Vec<NodeName>,
+}
+
 /// A port of etcd.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -309,8 +333,13 @@ impl Manifest {
 
     /// The virtual hardware of a node, with defaults for bundles of early versions of Kiln.
     pub fn machine(&self) -> Machine {
-        let usual = Machine { memory_mib: 1024, vcpus: 2, data_disk_mib: 8192, base: None };
+        let usual = Machine { memory_mib: 1024, vcpus: 2, data_disk_mib: 8192, base: None, link: Link::Own };
         self.machine.clone().unwrap_or(usual)
+    }
+
+    /// The host of a node; `None` where the profile does not say.
+    pub fn host_of(&self, node: &NodeName) -> Option<&Host> {
+        self.hosts.iter().find(|host| host.nodes.contains(node))
     }
 
     /// Whether the programs are in a layer that all hosts share, instead of in each host's own files.

@@ -3,7 +3,7 @@
 mod check;
 mod contents;
 #[cfg(test)]
-mod example;
+pub(crate) mod example;
 mod files;
 mod fleet;
 mod inside;
@@ -12,6 +12,7 @@ mod judge;
 mod layout;
 pub(crate) mod manifest;
 mod place;
+mod placed;
 mod problem;
 mod read;
 #[cfg(feature = "oci")]

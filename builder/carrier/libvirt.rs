@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use crate::failure::Result;
 use crate::plan::{Node, Plan};
 use crate::profile::Binaries;
-use crate::values::{Arch, Volume, host_address, libvirt_name};
+use crate::values::{Arch, Link, Volume, host_address, libvirt_name};
 use crate::xml::{Element, element};
 
 /// libvirt's default pool, which its QEMU may read.
@@ -99,10 +99,15 @@ pub fn domain(plan: &Plan, node: &Node) -> Result<Vec<u8>> {
     if kind.needs_efi {
         system = system.with("firmware", "efi");
     }
-    let interfaces = node.cards.iter().zip(["", "-peer"]).map(|(card, network)| {
-        element("interface").with("type", "network").containing([
+    let interfaces = node.cards.iter().zip(["", "-peer"]).map(|(card, own)| {
+        let (kind, source) = match &plan.machine.link {
+            Link::Own => ("network", element("source").with("network", format!("{pool}{own}"))),
+            Link::Network(name) => ("network", element("source").with("network", name)),
+            Link::Bridge(name) => ("bridge", element("source").with("bridge", name)),
+        };
+        element("interface").with("type", kind).containing([
             element("mac").with("address", card.mac),
-            element("source").with("network", format!("{pool}{network}")),
+            source,
             element("model").with("type", "virtio"),
         ])
     });

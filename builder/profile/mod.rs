@@ -9,6 +9,7 @@ mod finding;
 mod hosts;
 mod instance;
 mod key;
+mod link;
 mod members;
 mod mistake;
 mod mistakes;
@@ -58,7 +59,7 @@ pub(crate) use span::Span;
 pub(crate) use topology::{Ipv6Network, Network, Node, PeerNetwork, Subnet};
 pub use types::Algorithm;
 pub(crate) use types::{
-    Binaries, Bundle, Certificates, Cluster, Compression, ConfigStyle, Etcd, Login, Machine, OptionSet,
+    Binaries, Bundle, Certificates, Cluster, Compression, ConfigStyle, Etcd, Host, Login, Machine, OptionSet,
     Restart, Service, UnitSettings, UrlHost,
 };
 pub use whole::Profile;

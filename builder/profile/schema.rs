@@ -115,6 +115,13 @@ static KEYS: &[Key] = &[
         "name of a machine, rack or site whose failure stops all of its nodes",
     ),
     key(
+        "[[host]]",
+        "connect",
+        Text,
+        Usual::None,
+        "the libvirt for `kiln up`, as in `qemu+ssh://root@pve1/system`",
+    ),
+    key(
         "[[client]]",
         "name",
         Text,
@@ -300,6 +307,14 @@ static KEYS: &[Key] = &[
         Is("8192"),
         "size of the data disk that `kiln up` creates",
     ),
+    key(
+        "[machine]",
+        "bridge",
+        Text,
+        Usual::None,
+        "a bridge of the hosts, instead of Kiln's network (\"Several KVM hosts\")",
+    ),
+    key("[machine]", "network", Text, Usual::None, "a network of each host's libvirt, instead of Kiln's"),
     key(
         "[machine]",
         "login-user",

@@ -12,13 +12,13 @@ use super::reader::{Section, choose, listed, quoted};
 use super::rules::Around;
 use super::source::Source;
 use super::{
-    Binaries, Bundle, Client, Cluster, Compression, ConfigStyle, EXTENDS, Etcd, Login, Machine, Pki, Profile,
-    SCHEMA, Span, Written, directories, instance, network, nodes, options, pki, programs, release, service,
+    Binaries, Bundle, Client, Cluster, Compression, ConfigStyle, EXTENDS, Etcd, Host, Login, Machine, Pki,
+    Profile, SCHEMA, Span, Written, directories, instance, link, network, nodes, options, pki, programs,
+    release, service,
 };
 use crate::etcd::Release;
 use crate::values::{
-    Arch, BaseSystem, Carrier, ClusterName, Digest, GuestPath, HostName, InstanceName, Invalid, LoginName,
-    SshKey,
+    Arch, BaseSystem, Carrier, ClusterName, Digest, GuestPath, InstanceName, Invalid, LoginName, SshKey,
 };
 
 /// `None` when a mistake leaves no usable profile; the diagnostics then contain every mistake. They may also contain
@@ -55,7 +55,7 @@ pub(super) fn profile(
     let names_bin_dir = table.has("bin-dir");
     table.finish(diagnostics);
     let table = top.table(diagnostics, "machine", "[machine]");
-    let machine = machine(diagnostics, &table);
+    let machine = machine(diagnostics, &table, &hosts);
     let login_place = table.place("login-user");
     table.finish(diagnostics);
     let table = top.table(diagnostics, "bundle", "[bundle]");
@@ -74,7 +74,7 @@ pub(super) fn profile(
         etcd: etcd?,
         network,
         nodes: nodes.list,
-        hosts,
+        hosts: hosts.into_iter().map(|(host, _)| host).collect(),
         clients,
         pki: pki?.0,
         machine,
@@ -90,7 +90,7 @@ fn nodes(
     network: Option<&network::Placed>,
     cluster: Option<&Cluster>,
     two_allowed: Option<Span>,
-) -> (nodes::Nodes, Vec<HostName>) {
+) -> (nodes::Nodes, Vec<(Host, Option<Span>)>) {
     let tables = top.tables(diagnostics, "host", "[[host]]");
     let mut hosts = Hosts::read(diagnostics, tables);
     let tables = top.tables(diagnostics, "node", "[[node]]");
@@ -275,13 +275,14 @@ fn data_dir(
     Some(path)
 }
 
-fn machine(diagnostics: &mut Diagnostics, table: &Section) -> Machine {
+fn machine(diagnostics: &mut Diagnostics, table: &Section, hosts: &[(Host, Option<Span>)]) -> Machine {
     let base = table.value::<BaseSystem>(diagnostics, "base");
     Machine {
         memory_mib: table.number(diagnostics, "memory-mib").unwrap_or(1024),
         vcpus: table.number(diagnostics, "vcpus").and_then(|n| u16::try_from(n).ok()).unwrap_or(2),
         data_disk_mib: table.number(diagnostics, "data-disk-mib").unwrap_or(8192),
         base: base.map(Spanned::into_inner),
+        link: link::link(diagnostics, table, hosts),
         login: login(diagnostics, table),
     }
 }

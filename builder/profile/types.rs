@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use crate::etcd::{Release, Value, judge, keys};
 use crate::values::{
-    Arch, BaseSystem, Carrier, ClusterName, Domain, GuestPath, InstanceName, Invalid, LoginName, NodeName,
-    ServiceUser, SshKey, Token, UnitName, deserialize_parsed, serialize_displayed,
+    Arch, BaseSystem, Carrier, ClusterName, Connect, Domain, GuestPath, HostName, InstanceName, Invalid, Link,
+    LoginName, NodeName, ServiceUser, SshKey, Token, UnitName, deserialize_parsed, serialize_displayed,
 };
 
 /// `[cluster]`.
@@ -174,6 +174,15 @@ pub enum Restart {
     No,
 }
 
+/// A `[[host]]`.
+#[derive(Clone, Debug)]
+pub struct Host {
+    /// Unique in the profile.
+    pub name: HostName,
+    /// The libvirt that runs its nodes; `None` where `kiln up` is told.
+    pub connect: Option<Connect>,
+}
+
 /// A key's algorithm; the signature hash follows from it (RFC 5480, RFC 8410).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Algorithm {
@@ -208,6 +217,9 @@ pub struct Machine {
     /// The base system that `kiln up` uses by default: one of those that `ci/base` makes, by its name (`live`), or the
     /// absolute path of a directory with a kernel, an initrd and a command line.
     pub base: Option<BaseSystem>,
+    /// What its network card is connected to.
+    #[serde(skip_serializing_if = "Link::is_own")]
+    pub link: Link,
     /// The account for logging in; `None` where logging in is not possible.
     pub login: Option<Login>,
 }

@@ -2,9 +2,9 @@
 
 use super::pki::{Client, Pki};
 use super::topology::{Network, Node};
-use super::types::{Bundle, Cluster, Etcd, Machine};
+use super::types::{Bundle, Cluster, Etcd, Host, Machine};
 use super::written::Written;
-use crate::values::{ClusterName, HostName};
+use crate::values::ClusterName;
 
 /// A profile, validated: every value checked, and every default filled in that depends only on the profile.
 #[derive(Clone, Debug)]
@@ -20,7 +20,7 @@ pub struct Profile {
     /// At least one, in the order of the file.
     pub nodes: Vec<Node>,
     /// Those that nodes run on; none where the profile does not say.
-    pub hosts: Vec<HostName>,
+    pub hosts: Vec<Host>,
     /// Besides the one for etcdctl.
     pub clients: Vec<Client>,
     /// `[pki]`.

@@ -229,6 +229,7 @@ mod tests {
             machine: None,
             base: None,
             nodes: vec![node("cp-a", 1), node("cp-b", 2)],
+            hosts: Vec::new(),
             carriers: Default::default(),
             binaries: Binaries::Embedded,
             certificates: Vec::new(),
