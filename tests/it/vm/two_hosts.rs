@@ -119,7 +119,7 @@ fn a_cluster_on_two_hosts_forms_and_nothing_remains() {
     let count = |host: &str| virsh(host, &["list", "--name"]).trim().lines().count();
     assert_eq!((count("pve1"), count("pve2")), (2, 1));
     assert!(run(&mut work.kiln(["verify", "out/duo"])).contains("the cluster matches the bundle"));
-    // The consoles come through libvirt, when somebody asks: the last message is printed when the member serves already.
+    // The consoles come through libvirt when somebody asks: the last message is printed after the member serves.
     for node in ["a", "b", "c"] {
         let file = work.path().join(format!("out/.duo.machines/nodes/{node}/console.log"));
         let begun = Instant::now();
