@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use crate::support::{Workshop, is_inside, refused, root, run};
 
@@ -118,11 +119,18 @@ fn a_cluster_on_two_hosts_forms_and_nothing_remains() {
     let count = |host: &str| virsh(host, &["list", "--name"]).trim().lines().count();
     assert_eq!((count("pve1"), count("pve2")), (2, 1));
     assert!(run(&mut work.kiln(["verify", "out/duo"])).contains("the cluster matches the bundle"));
-    // The consoles came through libvirt.
+    // The consoles come through libvirt when somebody asks: the last message is printed after the member serves.
     for node in ["a", "b", "c"] {
-        let console = work.path().join(format!("out/.duo.machines/nodes/{node}/console.log"));
-        let console = String::from_utf8_lossy(&fs::read(console).unwrap()).into_owned();
-        assert!(console.contains(&format!("kiln: {node} serves as a member of duo")), "{console}");
+        let file = work.path().join(format!("out/.duo.machines/nodes/{node}/console.log"));
+        let begun = Instant::now();
+        let console = loop {
+            run(&mut work.kiln(["status", "out/duo"]));
+            let console = String::from_utf8_lossy(&fs::read(&file).unwrap()).into_owned();
+            if console.contains(&format!("kiln: {node} serves as a member of duo")) {
+                break console;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(120), "{console}");
+        };
         assert_eq!(console.matches("serves as a member").count(), 1, "{console}");
     }
     assert!(!Path::new("/var/lib/libvirt/images").join("kiln-duo").exists());
