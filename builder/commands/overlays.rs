@@ -88,12 +88,13 @@ fn missing_files<'p>(
     overlays: &'p [Arc<Overlay>],
 ) -> impl Iterator<Item = Finding> + use<'p> {
     let reads = |option: &'p OptionSet| option.reads().into_iter().map(move |path| (option, path));
-    let named = profile.etcd.options.iter().flat_map(reads);
+    let all = profile.etcd.options.iter().chain(profile.nodes.iter().flat_map(|node| &node.options));
+    let named = all.flat_map(reads);
     let missing = named.filter(|(_, path)| !overlays.iter().any(|overlay| overlay.brings(path)));
-    missing.map(|(OptionSet { key, .. }, path)| {
+    missing.map(|(OptionSet { key, place, .. }, path)| {
         let reason = format!("{key} names {path}, which no overlay contains; etcd would not start");
         let help = "put the file into a directory of [bundle] overlays, where etcd's account can read it";
-        Finding::new(About::Option(key.clone()), reason).help(help)
+        Finding::new(About::Option(place.clone()), reason).help(help)
     })
 }
 

@@ -18,7 +18,7 @@ pub enum About {
     DataDirectory,
     /// `[etcd] version`.
     Release,
-    /// An option of etcd's, by its key.
+    /// An option of etcd's, by its place.
     Option(String),
 }
 
@@ -58,6 +58,7 @@ pub(super) struct Marks {
     pub data_dir: Option<Span>,
     /// The release that the profile names, and the machines that it is for.
     pub release: Option<(Release, Arch, Span)>,
+    /// By their places, as an [`OptionSet`](super::OptionSet) has them.
     pub options: Vec<(String, Span)>,
     /// Of keys that two clusters on the same nodes must not have the same.
     pub keys: Vec<(&'static str, Span)>,
@@ -70,7 +71,7 @@ impl Marks {
             About::Replace(path) => place(&self.replace, path),
             About::DataDirectory => self.data_dir.clone(),
             About::Release => self.release.as_ref().map(|(.., span)| span.clone()),
-            About::Option(key) => place(&self.options, key),
+            About::Option(at) => place(&self.options, at),
         }
     }
 }

@@ -12,6 +12,7 @@ mod members;
 mod mistake;
 mod mistakes;
 mod network;
+mod node_options;
 mod nodes;
 mod options;
 mod pki;

@@ -4,8 +4,8 @@
 use super::key::{Key, Usual, ValueKind, key, number};
 use super::pki::keys;
 use super::types::{
-    Algorithm, Binaries, Certificates, Compression, ConfigStyle, Machine, Network, Service, UnitSettings,
-    UrlHost,
+    Algorithm, Binaries, Certificates, Compression, ConfigStyle, Machine, Network, Restart, Service,
+    UnitSettings, UrlHost,
 };
 use crate::values::Arch;
 
@@ -67,6 +67,13 @@ static KEYS: &[Key] = &[
         "the `[[host]]` that it runs on; all nodes name one, or none (\"Hosts\")",
     ),
     key("[[node]]", "mac", Text, Follows("derived"), "MAC address that the node's network files match"),
+    key(
+        "[[node]]",
+        "config",
+        Options,
+        Usual::None,
+        "a table, `[node.config]`: options of this member, before those of `[etcd.config]`",
+    ),
     key(
         "[[host]]",
         "name",
@@ -216,7 +223,7 @@ static KEYS: &[Key] = &[
     key(
         "[etcd.service]",
         "restart",
-        Text,
+        Choice(Restart::NAMES),
         Is("always"),
         "systemd's `Restart=`: `always`, `on-failure`, `no` and so on",
     ),

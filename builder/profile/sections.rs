@@ -12,8 +12,9 @@ use super::reader::{Section, choose, listed, quoted};
 use super::rules::Around;
 use super::source::Source;
 use super::{
-    Binaries, Bundle, Client, Cluster, Compression, ConfigStyle, EXTENDS, Etcd, Login, Machine, Pki, Profile,
-    SCHEMA, Span, Written, directories, instance, network, nodes, options, pki, programs, release, service,
+    Binaries, Bundle, Client, Cluster, Compression, ConfigStyle, EXTENDS, Etcd, Login, Machine, OptionSet,
+    Pki, Profile, SCHEMA, Span, Written, directories, instance, network, node_options, nodes, options, pki,
+    programs, release, service,
 };
 use crate::etcd::Release;
 use crate::values::{
@@ -40,7 +41,7 @@ pub(super) fn profile(
     let table = top.table(diagnostics, "network", "[network]");
     let network = network::network(diagnostics, &table);
     table.finish(diagnostics);
-    let (nodes, hosts) = nodes(diagnostics, &top, network.as_ref(), cluster.as_ref(), two_allowed);
+    let (mut nodes, hosts) = nodes(diagnostics, &top, network.as_ref(), cluster.as_ref(), two_allowed);
     let table = top.table(diagnostics, "etcd", "[etcd]");
     let instance = instance::read(diagnostics, &table);
     let (clients, pki) = certificates(diagnostics, &top, &nodes, cluster.as_ref(), &instance);
@@ -51,7 +52,7 @@ pub(super) fn profile(
         network: network.as_ref(),
         pki: pki.as_ref(),
     };
-    let mut etcd = etcd(diagnostics, &table, &near, available);
+    let (own_options, mut etcd) = etcd(diagnostics, &table, &near, available);
     let names_bin_dir = table.has("bin-dir");
     table.finish(diagnostics);
     let table = top.table(diagnostics, "machine", "[machine]");
@@ -67,6 +68,7 @@ pub(super) fn profile(
     top.finish(diagnostics);
     check_login(diagnostics, &machine, login_place.clone(), &bundle, carriers);
     check_account(diagnostics, &machine, etcd.as_ref(), login_place);
+    nodes.list.iter_mut().zip(own_options).for_each(|(node, options)| node.options = options);
     let network = network?.network;
     Some(Profile {
         name: name?,
@@ -84,13 +86,13 @@ pub(super) fn profile(
 }
 
 /// The nodes, and the hosts that they are on.
-fn nodes(
+fn nodes<'t>(
     diagnostics: &mut Diagnostics,
-    top: &Section,
+    top: &Section<'t>,
     network: Option<&network::Placed>,
     cluster: Option<&Cluster>,
     two_allowed: Option<Span>,
-) -> (nodes::Nodes, Vec<HostName>) {
+) -> (nodes::Nodes<'t>, Vec<HostName>) {
     let tables = top.tables(diagnostics, "host", "[[host]]");
     let mut hosts = Hosts::read(diagnostics, tables);
     let tables = top.tables(diagnostics, "node", "[[node]]");
@@ -181,17 +183,18 @@ fn cluster(diagnostics: &mut Diagnostics, table: &Section) -> (Option<Cluster>, 
 struct Near<'a> {
     instance: &'a InstanceName,
     cluster: Option<&'a Cluster>,
-    nodes: &'a nodes::Nodes,
+    nodes: &'a nodes::Nodes<'a>,
     network: Option<&'a network::Placed>,
     pki: Option<&'a (Pki, Option<Span>)>,
 }
 
+/// Also returns the options of each node's own.
 fn etcd(
     diagnostics: &mut Diagnostics,
     table: &Section,
     near: &Near<'_>,
     available: &[(Release, Arch)],
-) -> Option<Etcd> {
+) -> (Vec<Vec<OptionSet>>, Option<Etcd>) {
     let &Near { instance, cluster, nodes, network, pki } = near;
     let arch = table.value::<Arch>(diagnostics, "arch").map_or(Arch::Amd64, Spanned::into_inner);
     let chosen = release::choose(diagnostics, table, arch, available);
@@ -221,21 +224,27 @@ fn etcd(
         data_dir: data_dir.as_ref(),
         service: service.as_ref(),
         nodes: &nodes.list,
+        node: None,
         cidr: network.map(|placed| placed.network.cidr),
     };
-    let options = options::options(diagnostics, &config, release, &around);
-    let chosen = chosen?;
-    Some(Etcd {
-        release: chosen.release,
-        pinned: chosen.pinned.is_some(),
-        arch,
-        sha256: sha256.into_iter().map(Spanned::into_inner).collect(),
-        config_style,
-        data_dir: data_dir?,
-        bin_dir: bin_dir?,
-        service: service?,
-        options,
-    })
+    let set = options::read(diagnostics, &config, release, config_style);
+    let own = node_options::of_nodes(diagnostics, &set, &nodes.configs, release, &around);
+    let options = set.into_iter().map(|(option, _)| option).collect();
+    let etcd = || {
+        let chosen = chosen?;
+        Some(Etcd {
+            release: chosen.release,
+            pinned: chosen.pinned.is_some(),
+            arch,
+            sha256: sha256.into_iter().map(Spanned::into_inner).collect(),
+            config_style,
+            data_dir: data_dir?,
+            bin_dir: bin_dir?,
+            service: service?,
+            options,
+        })
+    };
+    (own, etcd())
 }
 
 /// By Kiln's own words; those of other tools for the same style get a hint of their own.
