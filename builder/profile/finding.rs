@@ -12,6 +12,8 @@ use crate::values::{Arch, GuestPath};
 pub enum About {
     /// A directory of `[bundle] overlays`, or one that only the command line names.
     Overlay(PathBuf),
+    /// A `[[file]]`, by its place.
+    File(String),
     /// A path of `[bundle] replace`.
     Replace(GuestPath),
     /// `[etcd] data-dir`.
@@ -54,6 +56,8 @@ impl Finding {
 pub(super) struct Marks {
     /// As the profile names them, relative to its own directory.
     pub overlays: Vec<(PathBuf, Span)>,
+    /// By their places, as a [`FileSpec`](super::FileSpec) has them.
+    pub files: Vec<(String, Span)>,
     pub replace: Vec<(GuestPath, Span)>,
     pub data_dir: Option<Span>,
     /// The release that the profile names, and the machines that it is for.
@@ -68,6 +72,7 @@ impl Marks {
     pub fn place(&self, about: &About) -> Option<Span> {
         match about {
             About::Overlay(path) => place(&self.overlays, path),
+            About::File(at) => place(&self.files, at),
             About::Replace(path) => place(&self.replace, path),
             About::DataDirectory => self.data_dir.clone(),
             About::Release => self.release.as_ref().map(|(.., span)| span.clone()),

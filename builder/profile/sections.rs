@@ -12,9 +12,9 @@ use super::reader::{Section, choose, listed, quoted};
 use super::rules::Around;
 use super::source::Source;
 use super::{
-    Binaries, Bundle, Client, Cluster, Compression, ConfigStyle, EXTENDS, Etcd, Login, Machine, OptionSet,
-    Pki, Profile, SCHEMA, Span, Written, directories, instance, network, node_options, nodes, options, pki,
-    programs, release, service,
+    Binaries, Bundle, Client, Cluster, Compression, ConfigStyle, EXTENDS, Etcd, FileSpec, Login, Machine,
+    OptionSet, Pki, Profile, SCHEMA, Span, Written, directories, files, instance, network, node_options,
+    nodes, options, pki, programs, release, service,
 };
 use crate::etcd::Release;
 use crate::values::{
@@ -41,7 +41,7 @@ pub(super) fn profile(
     let table = top.table(diagnostics, "network", "[network]");
     let network = network::network(diagnostics, &table);
     table.finish(diagnostics);
-    let (mut nodes, hosts) = nodes(diagnostics, &top, network.as_ref(), cluster.as_ref(), two_allowed);
+    let (mut nodes, hosts, files) = nodes(diagnostics, &top, network.as_ref(), cluster.as_ref(), two_allowed);
     let table = top.table(diagnostics, "etcd", "[etcd]");
     let instance = instance::read(diagnostics, &table);
     let (clients, pki) = certificates(diagnostics, &top, &nodes, cluster.as_ref(), &instance);
@@ -77,6 +77,7 @@ pub(super) fn profile(
         network,
         nodes: nodes.list,
         hosts,
+        files,
         clients,
         pki: pki?.0,
         machine,
@@ -85,21 +86,23 @@ pub(super) fn profile(
     })
 }
 
-/// The nodes, and the hosts that they are on.
+/// The nodes, the hosts that they are on, and their own files.
 fn nodes<'t>(
     diagnostics: &mut Diagnostics,
     top: &Section<'t>,
     network: Option<&network::Placed>,
     cluster: Option<&Cluster>,
     two_allowed: Option<Span>,
-) -> (nodes::Nodes<'t>, Vec<HostName>) {
+) -> (nodes::Nodes<'t>, Vec<HostName>, Vec<FileSpec>) {
     let tables = top.tables(diagnostics, "host", "[[host]]");
     let mut hosts = Hosts::read(diagnostics, tables);
     let tables = top.tables(diagnostics, "node", "[[node]]");
     let cluster = cluster.map(|cluster| cluster.name.as_str());
     let nodes = nodes::nodes(diagnostics, tables, network, cluster, two_allowed, &mut hosts);
     let hosts = hosts.finish(diagnostics, nodes.count);
-    (nodes, hosts)
+    let tables = top.tables(diagnostics, "file", "[[file]]");
+    let files = files::read(diagnostics, tables, &nodes.list);
+    (nodes, hosts, files)
 }
 
 /// `[[client]]` and `[pki]`; also returns the place of the certificates' directory.

@@ -1,5 +1,6 @@
 //! A whole profile as values.
 
+use super::files::FileSpec;
 use super::pki::{Client, Pki};
 use super::types::{Bundle, Cluster, Etcd, Machine, Network, Node, OptionSet};
 use super::written::Written;
@@ -20,6 +21,8 @@ pub struct Profile {
     pub nodes: Vec<Node>,
     /// Those that nodes run on; none where the profile does not say.
     pub hosts: Vec<HostName>,
+    /// Each `[[file]]`, in the order of the file.
+    pub files: Vec<FileSpec>,
     /// Besides the one for etcdctl.
     pub clients: Vec<Client>,
     /// `[pki]`.
