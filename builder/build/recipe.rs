@@ -6,6 +6,7 @@ use std::thread;
 
 use serde::{Deserialize, Serialize};
 
+use super::delivery;
 use super::describe;
 use super::inputs::{self, Inputs, digest_of};
 use super::once::Once;
@@ -14,7 +15,9 @@ use super::prepare::Prepared;
 use super::session::{LayerDigest, Session};
 use super::sink::Sink;
 use crate::bundle::manifest::{self, Manifest};
-use crate::bundle::{DOMAIN, LAYER_ARCHIVE, LISTING, NETWORK, NODE_ARCHIVE, PEER_NETWORK, client_file};
+use crate::bundle::{
+    self, DOMAIN, FILES, LAYER_ARCHIVE, LISTING, NETWORK, NODE_ARCHIVE, PEER_NETWORK, client_file,
+};
 use crate::carrier::{self, Files, Layer, NodeParts, Packer, libvirt};
 use crate::failure::{Doing, Result};
 use crate::format::{Piece, Stream, tar};
@@ -211,12 +214,15 @@ impl Recipe<'_> {
             boot: self.prepared.boot.as_ref().as_ref(),
         };
         carrier::node_files(&parts, &files)?;
-        let mut others = vec![NODE_ARCHIVE, LISTING];
+        let mut others = vec![NODE_ARCHIVE, LISTING, FILES];
         if self.plan.instance.name.owns_host() {
             put(DOMAIN, Mode::FILE, &own(libvirt::domain(self.plan, node)?))?;
             others.push(DOMAIN);
         }
         put(LISTING, Mode::FILE, &own(tree.listing()))?;
+        let programs = &self.prepared.release.record;
+        let delivered = delivery::list(self.plan, node, &tree, self.renderer.overlays, programs)?;
+        put(FILES, Mode::FILE, &own(bundle::delivered::to_json(&delivered)?))?;
         let mut certificates = Vec::new();
         for (spec, leaf) in node.certificates.iter().zip(&leaves) {
             for (cert, _) in spec.pairs() {

@@ -25,15 +25,16 @@ pub const MAX_MANIFEST_BYTES: u64 = 96 << 20;
 /// An upper limit on the nodes of one cluster, or of all clusters of a fleet.
 pub const MAX_NODES: usize = 100_000;
 
-/// The files of a node in every bundle, below `nodes/NAME/`. Files that only their owner may read contain the node's
+/// The files of a node in every bundle, below `nodes/NAME/`; early versions of Kiln 0.1 made no [`FILES`]. Files that only their owner may read contain the node's
 /// keys.
-const OF_NODES: [(&str, Mode); 3] =
-    [(DOMAIN, Mode::FILE), (LISTING, Mode::FILE), (NODE_ARCHIVE, Mode::SECRET)];
+const OF_NODES: [(&str, Mode); 4] =
+    [(DOMAIN, Mode::FILE), (FILES, Mode::FILE), (LISTING, Mode::FILE), (NODE_ARCHIVE, Mode::SECRET)];
 
-/// The files of a node as a tarball, its machine for libvirt, and a list of the files; below `nodes/NAME/`.
+/// The files of a node as a tarball, its machine for libvirt, and two lists of the files; below `nodes/NAME/`.
 pub const NODE_ARCHIVE: &str = "overlay.tar.gz";
 pub const DOMAIN: &str = "domain.xml";
 pub const LISTING: &str = "listing.txt";
+pub const FILES: &str = "files.json";
 
 /// The programs where all hosts share them, for all carriers.
 pub const LAYER_ARCHIVE: &str = "layers/etcd.tar.gz";

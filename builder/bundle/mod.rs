@@ -2,6 +2,7 @@
 
 mod check;
 mod contents;
+pub(crate) mod delivered;
 #[cfg(test)]
 pub(crate) mod example;
 mod files;
@@ -24,7 +25,7 @@ pub(crate) use contents::archives;
 pub use fleet::Index;
 pub(crate) use fleet::{Fleet, IndexEntry, join};
 pub(crate) use layout::{
-    DOMAIN, INDEX, LAYER_ARCHIVE, LISTING, MANIFEST, MANIFEST_SCHEMA, MAX_MANIFEST_BYTES, NETWORK,
+    DOMAIN, FILES, INDEX, LAYER_ARCHIVE, LISTING, MANIFEST, MANIFEST_SCHEMA, MAX_MANIFEST_BYTES, NETWORK,
     NODE_ARCHIVE, PEER_NETWORK, SUMS, client_file, node_file,
 };
 pub use manifest::Manifest;

@@ -6,6 +6,7 @@ use std::fmt::Write;
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
+use super::delivered;
 use super::output::Output;
 use crate::bundle::{self, Bundle, Problem};
 use crate::cli;
@@ -17,12 +18,15 @@ use crate::values::{GuestPath, Mode, printable};
 
 pub fn run(args: &cli::Show, out: &Output) -> Result<()> {
     let bundle = Bundle::open(&args.bundle)?;
+    if let Some(name) = &args.node {
+        bundle.node(name)?;
+    }
+    if args.files {
+        return delivered::show(&bundle, args.node.as_deref(), args.json, out);
+    }
     match &args.node {
         None => whole(&bundle, args.json, out),
-        Some(name) => {
-            bundle.node(name)?;
-            node(&bundle, name, args.json, out)
-        }
+        Some(name) => node(&bundle, name, args.json, out),
     }
 }
 
@@ -177,7 +181,7 @@ impl Listing {
 }
 
 /// Whether an archive differs from the manifest.
-fn differs(bundle: &Bundle, archive: &str) -> Result<Option<Problem>> {
+pub(super) fn differs(bundle: &Bundle, archive: &str) -> Result<Option<Problem>> {
     let path = bundle.path.join(archive);
     let Some(want) = bundle.manifest.files.get(archive) else { return Ok(None) };
     let problem = match disk::look(&path)? {

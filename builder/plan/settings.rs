@@ -27,7 +27,7 @@ pub struct Setting {
 pub enum Origin {
     /// Kiln's decision, and the reason for it.
     Kiln(&'static str),
-    /// `[etcd.config]`, with the line.
+    /// `[etcd.config]` or `[node.config]`, with the line.
     Profile { line: usize },
     /// `--set` on the command line.
     CommandLine,
@@ -59,7 +59,7 @@ pub fn of_node(node: &Node, certificates: &[CertificateSpec], around: &Around<'_
         .into_iter()
         .map(|(key, value, why)| Setting { key: key.to_owned(), value, origin: Origin::Kiln(why) })
         .collect();
-    for option in &profile.etcd.options {
+    for option in profile.options(node) {
         let setting = Setting {
             key: option.key.clone(),
             value: option.value.clone(),
@@ -147,7 +147,7 @@ fn own(node: &Node, certificates: &[CertificateSpec], around: &Around<'_>) -> Ve
         let urls = listened(&|address| with_scheme("http", address, port));
         own.push(("listen-metrics-urls", text(urls), "etcd.metrics-port"));
     }
-    own.extend(transport_security(profile, certificates, allowed_cn.clone()));
+    own.extend(transport_security(profile, node, certificates, allowed_cn.clone()));
     own.extend(
         profile
             .etcd
@@ -170,8 +170,8 @@ const CIPHER_SUITES: [&str; 3] = [
 
 /// etcd refuses to start with both (server/etcdmain/config.go: "cipher suites cannot be configured when only TLS1.3 is
 /// enabled").
-fn allows_tls_1_2(profile: &Profile) -> bool {
-    !profile.etcd.options.iter().any(|option| {
+fn allows_tls_1_2(profile: &Profile, node: &Node) -> bool {
+    !profile.options(node).iter().any(|option| {
         option.key == "tls-min-version"
             && matches!(&option.value, Value::Text(version) if version == "TLS1.3")
     })
@@ -191,7 +191,12 @@ const PEER_PORT_KEYS: [&str; 4] = [
     "peer-transport-security.client-cert-auth",
 ];
 
-fn transport_security(profile: &Profile, specs: &[CertificateSpec], allowed_cn: Option<Value>) -> Vec<Own> {
+fn transport_security(
+    profile: &Profile,
+    node: &Node,
+    specs: &[CertificateSpec],
+    allowed_cn: Option<Value>,
+) -> Vec<Own> {
     let in_pki = |file: &str| Value::Text(format!("{}/{file}", profile.pki.directory.absolute()));
     let trusted = |authority: &str| match profile.pki.peer_ca.as_ref().filter(|_| authority == PEER_CA) {
         Some(ca) => ca.file.as_str(),
@@ -211,7 +216,7 @@ fn transport_security(profile: &Profile, specs: &[CertificateSpec], allowed_cn: 
             (client_cert_auth, Value::Bool(true), mutual),
         ]);
     }
-    if allows_tls_1_2(profile) {
+    if allows_tls_1_2(profile, node) {
         let suites = CIPHER_SUITES.map(str::to_owned).to_vec();
         own.push(("cipher-suites", Value::List(suites), "TLS 1.2 without CBC"));
     }

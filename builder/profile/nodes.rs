@@ -16,25 +16,30 @@ use super::unique::Unique;
 use super::{Node, Span, members};
 use crate::values::{Invalid, Mac, NodeName};
 
+/// The header of the table of a node's own options.
+pub(super) const NODE_CONFIG: &str = "[node.config]";
+
 /// The nodes that could be read, and the number that the profile names.
-pub(super) struct Nodes {
+pub(super) struct Nodes<'t> {
     pub list: Vec<Node>,
     pub count: usize,
+    /// The `[node.config]` of each in the list.
+    pub configs: Vec<Section<'t>>,
 }
 
-pub(super) fn nodes(
+pub(super) fn nodes<'t>(
     diagnostics: &mut Diagnostics,
-    tables: Vec<Section>,
+    tables: Vec<Section<'t>>,
     network: Option<&Placed>,
     cluster: Option<&str>,
     two_allowed: Option<Span>,
     hosts: &mut Hosts,
-) -> Nodes {
+) -> Nodes<'t> {
     let count = tables.len();
     members::check_count(diagnostics, &tables, two_allowed);
     let (mut names, mut addresses, mut macs) =
         (Unique::new("node name"), Unique::new("address"), Unique::new("MAC"));
-    let mut list = Vec::new();
+    let (mut list, mut configs) = (Vec::new(), Vec::new());
     for table in tables {
         table.require(diagnostics, "name");
         let name = table.value_with(diagnostics, "name", node_name);
@@ -43,6 +48,7 @@ pub(super) fn nodes(
         let mac = table.value::<Mac>(diagnostics, "mac");
         let more = More::read(diagnostics, &table, network);
         let host = hosts.of_node(diagnostics, &table);
+        let config = table.table(diagnostics, "config", NODE_CONFIG);
         let is_new = name.as_ref().is_some_and(|name| names.see(diagnostics, name));
         if let Some(address) = &address {
             addresses.see(diagnostics, address);
@@ -71,14 +77,15 @@ pub(super) fn nodes(
             });
             let [ipv6, public] = [more.ipv6, more.public].map(|one| one.map(Spanned::into_inner));
             let (name, address) = (name.into_inner(), address.into_inner());
-            list.push(Node { name, address, mac, peer, ipv6, public, host });
+            list.push(Node { name, address, mac, peer, ipv6, public, host, options: Vec::new() });
+            configs.push(config);
         }
         table.finish(diagnostics);
     }
     if let Some(network) = network {
         network.warn_of_sites(diagnostics, &list);
     }
-    Nodes { list, count }
+    Nodes { list, count, configs }
 }
 
 /// A node's address in a range besides the first; `None` where there is no such range. `needs`: what it is for, and an

@@ -25,6 +25,8 @@ fn takes(key: &Key, carriers: &[Carrier]) -> String {
     let words = |words: &[&str]| words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
     match key.kind {
         ValueKind::Text => "string".to_owned(),
+        // More do not fit on a line of the README; the JSON Schema has all.
+        ValueKind::Choice(names) if names.len() > 5 => "string".to_owned(),
         ValueKind::Choice(names) => words(names),
         ValueKind::Bool => words(&["true", "false"]),
         ValueKind::Number(least, most) => format!("{least} to {most}"),

@@ -30,6 +30,11 @@ impl<'t> Section<'t> {
         Self { title: "", span: None, table: Some(table), wrong: false }
     }
 
+    /// As it is written: `[cluster]`.
+    pub fn title(&self) -> &'static str {
+        self.title
+    }
+
     /// `[cluster] name`, or only `schema` at the top.
     fn name(&self, key: &str) -> String {
         if self.title.is_empty() { key.into() } else { format!("{} {key}", self.title) }

@@ -5,7 +5,7 @@ use super::key::{Key, Usual, ValueKind, key, number};
 use super::pki::keys;
 use super::topology::Network;
 use super::types::{
-    Algorithm, Binaries, Certificates, Compression, ConfigStyle, Machine, Service, UnitSettings, UrlHost,
+    Algorithm, Binaries, Certificates, Compression, ConfigStyle, Machine, Restart, Service, UnitSettings, UrlHost,
 };
 use crate::values::Arch;
 
@@ -108,6 +108,13 @@ static KEYS: &[Key] = &[
     ),
     key("[[node]]", "mac", Text, Follows("derived"), "MAC address that the node's network files match"),
     key(
+        "[[node]]",
+        "config",
+        Options,
+        Usual::None,
+        "a table, `[node.config]`: options of this member, before those of `[etcd.config]`",
+    ),
+    key(
         "[[host]]",
         "name",
         Text,
@@ -121,6 +128,28 @@ static KEYS: &[Key] = &[
         Usual::None,
         "the libvirt for `kiln up`, as in `qemu+ssh://root@pve1/system`",
     ),
+    key(
+        "[[file]]",
+        "path",
+        Text,
+        Required("path = \"/etc/sysctl.d/90-etcd.conf\""),
+        "a file of the nodes' own: its absolute path (\"Files\")",
+    ),
+    key("[[file]]", "text", Text, Usual::None, "what is in it; one of `text`, `source`, `link`, `directory`"),
+    key("[[file]]", "source", Text, Usual::None, "a file with that, relative to the profile"),
+    key("[[file]]", "link", Text, Usual::None, "the target of a symbolic link"),
+    key("[[file]]", "directory", Bool, Usual::None, "`true`: a directory, which may be empty"),
+    key(
+        "[[file]]",
+        "template",
+        Bool,
+        Follows("of `*.hbs`"),
+        "whether it is filled in for each node, as in overlays",
+    ),
+    key("[[file]]", "mode", Text, Follows("0644; `source`'s own"), "as in `\"0640\"`; a directory has 0755"),
+    key("[[file]]", "owner", Text, Follows("`root`"), "an account of the node, such as etcd's"),
+    key("[[file]]", "group", Text, Follows("`owner`'s name"), "a group of the node"),
+    key("[[file]]", "nodes", Nodes, Follows("`true`"), "the nodes that have it"),
     key(
         "[[client]]",
         "name",
@@ -269,7 +298,7 @@ static KEYS: &[Key] = &[
     key(
         "[etcd.service]",
         "restart",
-        Text,
+        Choice(Restart::NAMES),
         Is("always"),
         "systemd's `Restart=`: `always`, `on-failure`, `no` and so on",
     ),
@@ -343,8 +372,8 @@ static KEYS: &[Key] = &[
 ];
 
 /// The tables at the top of a profile, as their headers name them.
-const TABLES: [&str; 9] =
-    ["cluster", "network", "node", "host", "client", "pki", "etcd", "machine", "bundle"];
+const TABLES: [&str; 10] =
+    ["cluster", "network", "node", "host", "file", "client", "pki", "etcd", "machine", "bundle"];
 
 /// All keys; a table comes before the tables in it.
 pub fn all() -> impl Iterator<Item = &'static Key> {

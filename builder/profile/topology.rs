@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::Serialize;
 
+use super::types::OptionSet;
 use crate::values::{self, Domain, HostName, Mac, NodeName, ServerName};
 
 /// `[network]`.
@@ -92,6 +93,8 @@ pub struct Node {
     pub public: Option<IpAddr>,
     /// One of the profile's hosts; `None` where it has none.
     pub host: Option<HostName>,
+    /// Its own `[node.config]`, in the order of the file.
+    pub options: Vec<OptionSet>,
 }
 
 impl Node {

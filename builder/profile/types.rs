@@ -56,13 +56,15 @@ pub struct Etcd {
     pub options: Vec<OptionSet>,
 }
 
-/// One option of `[etcd.config]`.
+/// One option of `[etcd.config]`, or of a `[node.config]`.
 #[derive(Clone, Debug)]
 pub struct OptionSet {
     /// By etcd's own name; nested ones with a dot: `peer-transport-security.allowed-hostname`.
     pub key: String,
     /// With etcd's type for the key.
     pub value: Value,
+    /// The table that it is in: `[etcd.config]`, `[node.config]`.
+    pub table: &'static str,
     /// Line in the profile, from 1; `None` where `--set` gives it.
     pub line: Option<usize>,
     /// `FILE:LINE` of its value, or the setting.

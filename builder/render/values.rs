@@ -1,8 +1,11 @@
 //! The values of a template's variables.
 
+use std::sync::Arc;
+
 use ipnet::IpNet;
 use serde_json::{Map, Value, json};
 
+use super::overlay::Overlay;
 use super::renderer::Renderer;
 use super::variables::VARIABLES;
 use super::{config, logs, systemd};
@@ -18,6 +21,7 @@ pub fn of_node(renderer: &Renderer<'_>, node: &Node, config: &config::Config) ->
         of_members(renderer, node),
         of_unit(plan, node),
         of_files(plan, node, config),
+        json!({ "owned": of_profile(renderer, node) }),
     ];
     let mut values = Map::new();
     for part in parts {
@@ -156,6 +160,16 @@ fn owned(plan: &Plan, node: &Node) -> Vec<Value> {
         keys(plan, node, owner).into_iter().map(row).collect::<Vec<_>>()
     };
     [(Owner::Etcd, plan.instance.user.as_str()), (Owner::Root, "root")].map(of).concat()
+}
+
+/// The files of the profile's own with an owner.
+fn of_profile(renderer: &Renderer<'_>, node: &Node) -> Vec<Value> {
+    let here = renderer.overlays.iter().filter(|overlay| overlay.is_for(&node.name));
+    let row = |overlay: &Arc<Overlay>| {
+        let (path, (user, group)) = (overlay.file.as_ref()?.path.absolute(), overlay.owner()?);
+        Some(json!({ "path": path, "user": user, "group": group }))
+    };
+    here.filter_map(row).collect()
 }
 
 /// The settings of etcd's unit.

@@ -173,6 +173,18 @@ text_value!(
     }
 );
 text_value!(
+    /// An account or a group of a node: `[a-z_][a-z0-9_-]{0,30}`, as systemd's own tools take it (systemd.sysusers
+    /// in relaxed mode takes more).
+    Account,
+    |text| {
+        login::check_account(text)?;
+        match text.len() {
+            ..=31 => Ok(()),
+            length => invalid(format!("it has {length} characters; at most 31 are allowed")),
+        }
+    }
+);
+text_value!(
     /// The name of a host that nodes run on, in lower case: DNS labels with dots between them, at most 253 characters.
     HostName,
     |text| {

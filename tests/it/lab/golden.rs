@@ -25,6 +25,7 @@ golden! {
     instance "instance",
     login "login",
     network "network",
+    node_options "node-options",
     overlay "overlay",
     pki_one_per_node "pki-one-per-node",
     pki_two_authorities "pki-two-authorities",

@@ -35,6 +35,20 @@ fn masked(text: &str) -> String {
     lines.join("\n")
 }
 
+/// A list of files without the sizes of the release's programs, which differ between stand-ins and real ones.
+fn without_sizes(list: &str) -> String {
+    let line = |line: &str| match line
+        .split_once("\"size\":")
+        .filter(|_| line.contains("\"from\":\"release\""))
+    {
+        Some((head, tail)) => {
+            format!("{head}\"size\":\"<size>\"{}\n", tail.trim_start_matches(|c: char| c.is_ascii_digit()))
+        }
+        None => format!("{line}\n"),
+    };
+    list.lines().map(line).collect()
+}
+
 fn is_pem(name: &str) -> bool {
     [".pem", ".crt", ".key"].iter().any(|ending| name.ends_with(ending))
 }
@@ -85,6 +99,11 @@ fn made(case: &Path) -> BTreeMap<String, String> {
             if let Ok(text) = fs::read_to_string(directory.join(name)) {
                 files.insert(format!("{node}/{name}"), masked(&text));
             }
+        }
+        // The ready profiles' list of files with their sources.
+        if most == 1 {
+            let list = fs::read_to_string(directory.join("files.json")).unwrap();
+            files.insert(format!("{node}/files.json"), masked(&without_sizes(&list)));
         }
         let unpacked = work.path().join("unpacked").join(node);
         fs::create_dir_all(&unpacked).unwrap();
