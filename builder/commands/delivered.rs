@@ -3,9 +3,9 @@
 use std::fmt::Write;
 
 use super::output::Output;
-use super::show::differs;
 use crate::bundle::delivered::{Delivered, Kind, Source, from_json};
-use crate::bundle::{self, Bundle};
+use crate::bundle::{self, Bundle, Problem};
+use crate::digest;
 use crate::disk;
 use crate::failure::{Doing, Failure, Result};
 
@@ -43,6 +43,21 @@ pub fn show(bundle: &Bundle, node: Option<&str>, json: bool, out: &Output) -> Re
         false => lists.try_for_each(|list| out.print(text(&list?, bundle)))?,
     }
     if problems.is_empty() { Ok(()) } else { Err(bundle.differs(&problems)) }
+}
+
+/// Whether a file differs from the manifest.
+pub fn differs(bundle: &Bundle, archive: &str) -> Result<Option<Problem>> {
+    let path = bundle.path.join(archive);
+    let Some(want) = bundle.manifest.files.get(archive) else { return Ok(None) };
+    let problem = match disk::look(&path)? {
+        None => "is missing",
+        // A file of another size differs without being read.
+        Some(found) if found.size != want.size || digest::of_file(&path)?.1 != want.sha256 => {
+            "does not match the manifest"
+        }
+        Some(_) => return Ok(None),
+    };
+    Ok(Some(Problem { path: archive.to_owned(), problem: problem.to_owned() }))
 }
 
 /// A line per entry: mode, owner, destination, source.

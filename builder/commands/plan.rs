@@ -120,7 +120,8 @@ fn file_json(file: &FileSpec) -> Value {
         FileBody::Link(target) => ("link", None, Some(target)),
         FileBody::Directory => ("directory", None, None),
     };
-    let (owner, group) = file.owner.as_ref().map_or(("root", "root"), |(owner, group)| (owner, group));
+    let (owner, group) =
+        file.owner.as_ref().map_or(("root", "root"), |(owner, group)| (owner.as_str(), group.as_str()));
     let nodes = match &file.nodes {
         OnNodes::All => Value::Bool(true),
         OnNodes::Some(names) => json!(names),

@@ -6,11 +6,10 @@ use std::fmt::Write;
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
-use super::delivered;
+use super::delivered::{self, differs};
 use super::output::Output;
 use crate::bundle::{self, Bundle, Problem};
 use crate::cli;
-use crate::digest;
 use crate::disk::{self, Input, Walked};
 use crate::failure::{Doing, Failure, Result};
 use crate::format::read::{Archive, Member, MemberKind};
@@ -178,21 +177,6 @@ impl Listing {
         }
         text
     }
-}
-
-/// Whether an archive differs from the manifest.
-pub(super) fn differs(bundle: &Bundle, archive: &str) -> Result<Option<Problem>> {
-    let path = bundle.path.join(archive);
-    let Some(want) = bundle.manifest.files.get(archive) else { return Ok(None) };
-    let problem = match disk::look(&path)? {
-        None => "is missing",
-        // A file of another size differs without being read.
-        Some(found) if found.size != want.size || digest::of_file(&path)?.1 != want.sha256 => {
-            "does not match the manifest"
-        }
-        Some(_) => return Ok(None),
-    };
-    Ok(Some(Problem { path: archive.to_owned(), problem: problem.to_owned() }))
 }
 
 /// Mode, owner, size in bytes, path: the same columns as listing.txt, with the numbers in the archive.

@@ -175,7 +175,7 @@ fn mode(text: &str) -> Result<Mode, Invalid> {
             "a setuid, setgid or sticky bit is for the node itself to set, as with a line in usr/lib/tmpfiles.d".into(),
         )),
         bits if bits & 0o002 != 0 => Err(Invalid("every account of the node could change it".into())),
-        bits if bits & 0o400 == 0 => Err(Invalid("its owner could not read it".into())),
+        bits if bits & 0o400 == 0 => Err(Invalid("it would close the file to its owner".into())),
         _ => Ok(mode),
     }
 }

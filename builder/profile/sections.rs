@@ -68,12 +68,11 @@ pub(super) fn profile(
     check_login(diagnostics, &machine, login_place.clone(), &bundle, carriers);
     check_account(diagnostics, &machine, etcd.as_ref(), login_place);
     nodes.list.iter_mut().zip(own_options).for_each(|(node, options)| node.options = options);
-    let network = network?.network;
     Some(Profile {
         name: name?,
         cluster: cluster?,
         etcd: etcd?,
-        network,
+        network: network?.network,
         nodes: nodes.list,
         hosts: hosts.into_iter().map(|(host, _)| host).collect(),
         files,

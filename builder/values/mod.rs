@@ -44,7 +44,7 @@ pub(crate) use quorum::Members;
 pub use setting::Setting;
 pub(crate) use shard::Shard;
 pub use time::{Epoch, Lifetime};
-pub(crate) use unit::{InstanceName, ServiceUser, UnitName};
+pub(crate) use unit::{Account, InstanceName, ServiceUser, UnitName};
 pub(crate) use url::Url;
 
 /// The reason why a text is not a valid value. A sentence that does not quote the text.
@@ -170,18 +170,6 @@ text_value!(
             return invalid("it is longer than 180 characters");
         }
         check_labels(text, "kloud.lan")
-    }
-);
-text_value!(
-    /// An account or a group of a node: `[a-z_][a-z0-9_-]{0,30}`, as systemd's own tools take it (systemd.sysusers
-    /// in relaxed mode takes more).
-    Account,
-    |text| {
-        login::check_account(text)?;
-        match text.len() {
-            ..=31 => Ok(()),
-            length => invalid(format!("it has {length} characters; at most 31 are allowed")),
-        }
     }
 );
 text_value!(

@@ -20,6 +20,7 @@ macro_rules! golden {
 golden! {
     dual_stack "dual-stack",
     env_ipv6 "env-ipv6",
+    files "files",
     flags_one_per_node "flags-one-per-node",
     ha3 "ha3",
     instance "instance",
