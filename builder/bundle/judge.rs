@@ -330,10 +330,7 @@ mod tests {
             (|m| m["network"]["gateway"] = json!("10.0.0.11"), "the gateway's"),
             (|m| m["network"]["gateway"] = json!("10.9.0.1"), "gateway cannot be"),
             (|m| m["nodes"][0]["peer_urls"] = json!([]), "has no peer URL"),
-            (
-                |m| m["nodes"][0]["client_urls"] = json!(["https://10.0.0.99:2379"]),
-                "client URL https://10.0.0.99:2379",
-            ),
+            (|m| m["nodes"][0]["client_urls"] = json!(["https://9.9.9.9:1"]), "URL https://9.9.9.9:1"),
             (|m| m["nodes"][0]["files"] = json!([]), "lists other files"),
             (|m| m["nodes"][0]["files"][0] = json!("domain.xml"), "lists other files"),
             (|m| m["certificates"] = json!([]), "has no certificate"),

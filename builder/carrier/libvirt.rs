@@ -99,18 +99,6 @@ pub fn domain(plan: &Plan, node: &Node) -> Result<Vec<u8>> {
     if kind.needs_efi {
         system = system.with("firmware", "efi");
     }
-    let interfaces = node.cards.iter().zip(["", "-peer"]).map(|(card, own)| {
-        let (kind, source) = match &plan.machine.link {
-            Link::Own => ("network", element("source").with("network", format!("{pool}{own}"))),
-            Link::Network(name) => ("network", element("source").with("network", name)),
-            Link::Bridge(name) => ("bridge", element("source").with("bridge", name)),
-        };
-        element("interface").with("type", kind).containing([
-            element("mac").with("address", card.mac),
-            source,
-            element("model").with("type", "virtio"),
-        ])
-    });
     let console = element("console").with("type", "pty");
     let entropy = element("rng")
         .with("model", "virtio")
@@ -131,9 +119,26 @@ pub fn domain(plan: &Plan, node: &Node) -> Result<Vec<u8>> {
         .containing([element("cpu").with("mode", "host-passthrough")])
         .containing([element("devices")
             .containing(disks)
-            .containing(interfaces)
+            .containing(interfaces(plan, node, &pool))
             .containing([console, entropy])])
         .document()
+}
+
+/// A card each, on Kiln's own networks or on the one that is there.
+fn interfaces(plan: &Plan, node: &Node, pool: &str) -> Vec<Element> {
+    let cards = node.cards.iter().zip(["", "-peer"]).map(|(card, own)| {
+        let (kind, source) = match &plan.machine.link {
+            Link::Own => ("network", element("source").with("network", format!("{pool}{own}"))),
+            Link::Network(name) => ("network", element("source").with("network", name)),
+            Link::Bridge(name) => ("bridge", element("source").with("bridge", name)),
+        };
+        element("interface").with("type", kind).containing([
+            element("mac").with("address", card.mac),
+            source,
+            element("model").with("type", "virtio"),
+        ])
+    });
+    cards.collect()
 }
 
 /// The system disk, etcd's data disk and the seeds.

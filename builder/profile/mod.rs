@@ -11,6 +11,7 @@ mod hosts;
 mod instance;
 mod key;
 mod link;
+mod machine_keys;
 mod members;
 mod mistake;
 mod mistakes;

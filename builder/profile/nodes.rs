@@ -13,7 +13,7 @@ use super::network::Placed;
 use super::ranges::Range;
 use super::reader::Section;
 use super::unique::Unique;
-use super::{Node, Span, members};
+use super::{Node, OptionSet, Span, members};
 use crate::values::{Invalid, Mac, NodeName};
 
 /// The header of the table of a node's own options.
@@ -25,6 +25,15 @@ pub(super) struct Nodes<'t> {
     pub count: usize,
     /// The `[node.config]` of each in the list.
     pub configs: Vec<Section<'t>>,
+}
+
+impl Nodes<'_> {
+    /// Each with the options that it alone has.
+    pub fn with(self, options: Vec<Vec<OptionSet>>) -> Vec<Node> {
+        let mut list = self.list;
+        list.iter_mut().zip(options).for_each(|(node, options)| node.options = options);
+        list
+    }
 }
 
 pub(super) fn nodes<'t>(

@@ -2,15 +2,14 @@
 //! JSON Schema.
 
 use super::key::{Key, Usual, ValueKind, key, number};
+use super::machine_keys;
 use super::pki::keys;
 use super::topology::Network;
-use super::types::{
-    Algorithm, Binaries, Certificates, Compression, ConfigStyle, Machine, Restart, Service, UnitSettings, UrlHost,
-};
+use super::types::{Algorithm, Certificates, ConfigStyle, Restart, Service, UnitSettings, UrlHost};
 use crate::values::Arch;
 
 use Usual::{Follows, Is, Required};
-use ValueKind::{Bool, Carriers, Choice, Lines, Nodes, Options, Schema, Table, Text, Texts};
+use ValueKind::{Bool, Choice, Lines, Nodes, Options, Schema, Table, Text, Texts};
 
 /// In the order in which they are listed.
 static KEYS: &[Key] = &[
@@ -320,55 +319,6 @@ static KEYS: &[Key] = &[
     ),
     key("[etcd.service]", "service", Lines, Usual::None, "the same for `[Service]`, as in `Nice = \"-5\"`"),
     key("[etcd.service]", "install", Lines, Usual::None, "the same for `[Install]`"),
-    key(
-        "[machine]",
-        "base",
-        Text,
-        Usual::None,
-        "`live`, `cloud`, `ignition` (by `ci/base`) or an absolute path (\"Boot files\")",
-    ),
-    key("[machine]", "memory-mib", number(Machine::MEMORY_MIB), Is("1024"), "for `domain.xml` and `kiln up`"),
-    key("[machine]", "vcpus", number(Machine::VCPUS), Is("2"), "for `domain.xml` and `kiln up`"),
-    key(
-        "[machine]",
-        "data-disk-mib",
-        number(Machine::DATA_DISK_MIB),
-        Is("8192"),
-        "size of the data disk that `kiln up` creates",
-    ),
-    key(
-        "[machine]",
-        "bridge",
-        Text,
-        Usual::None,
-        "a bridge of the hosts, instead of Kiln's network (\"Several KVM hosts\")",
-    ),
-    key("[machine]", "network", Text, Usual::None, "a network of each host's libvirt, instead of Kiln's"),
-    key(
-        "[machine]",
-        "login-user",
-        Text,
-        Usual::None,
-        "account with sudo that takes `ssh-keys`; set both or neither (\"A login\")",
-    ),
-    key("[machine]", "ssh-keys", Texts, Usual::None, "public keys, as in `authorized_keys`"),
-    key("[bundle]", "carriers", Carriers, Follows("all"), "the tarball is always built"),
-    key(
-        "[bundle]",
-        "binaries",
-        Choice(Binaries::NAMES),
-        Is("embedded"),
-        "`shared`: one layer for all hosts instead",
-    ),
-    key(
-        "[bundle]",
-        "initramfs-compression",
-        Choice(Compression::NAMES),
-        Is("gzip"),
-        "`zstd`: smaller, faster; needs `CONFIG_RD_ZSTD`",
-    ),
-    key("[bundle]", "overlays", Texts, Usual::None, "overlay directories, relative to the profile"),
-    key("[bundle]", "replace", Texts, Usual::None, "paths of Kiln's files that an overlay may replace"),
 ];
 
 /// The tables at the top of a profile, as their headers name them.
@@ -377,7 +327,7 @@ const TABLES: [&str; 10] =
 
 /// All keys; a table comes before the tables in it.
 pub fn all() -> impl Iterator<Item = &'static Key> {
-    KEYS.iter().chain(keys::KEYS)
+    KEYS.iter().chain(machine_keys::KEYS).chain(keys::KEYS)
 }
 
 /// `None` where there is no such key.

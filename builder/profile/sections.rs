@@ -12,9 +12,9 @@ use super::reader::{Section, choose, listed, quoted};
 use super::rules::Around;
 use super::source::Source;
 use super::{
-    Binaries, Bundle, Client, Cluster, Compression, ConfigStyle, EXTENDS, Etcd, FileSpec, Host, Login, Machine,
-    OptionSet, Pki, Profile, SCHEMA, Span, Written, directories, files, instance, link, network, node_options,
-    nodes, options, pki, programs, release, service,
+    Binaries, Bundle, Client, Cluster, Compression, ConfigStyle, EXTENDS, Etcd, FileSpec, Host, Login,
+    Machine, OptionSet, Pki, Profile, SCHEMA, Span, Written, directories, files, instance, link, network,
+    node_options, nodes, options, pki, programs, release, service,
 };
 use crate::etcd::Release;
 use crate::values::{
@@ -40,7 +40,7 @@ pub(super) fn profile(
     let table = top.table(diagnostics, "network", "[network]");
     let network = network::network(diagnostics, &table);
     table.finish(diagnostics);
-    let (mut nodes, hosts, files) = nodes(diagnostics, &top, network.as_ref(), cluster.as_ref(), two_allowed);
+    let (nodes, hosts, files) = nodes(diagnostics, &top, network.as_ref(), cluster.as_ref(), two_allowed);
     let table = top.table(diagnostics, "etcd", "[etcd]");
     let instance = instance::read(diagnostics, &table);
     let (clients, pki) = certificates(diagnostics, &top, &nodes, cluster.as_ref(), &instance);
@@ -67,13 +67,12 @@ pub(super) fn profile(
     top.finish(diagnostics);
     check_login(diagnostics, &machine, login_place.clone(), &bundle, carriers);
     check_account(diagnostics, &machine, etcd.as_ref(), login_place);
-    nodes.list.iter_mut().zip(own_options).for_each(|(node, options)| node.options = options);
     Some(Profile {
         name: name?,
         cluster: cluster?,
         etcd: etcd?,
         network: network?.network,
-        nodes: nodes.list,
+        nodes: nodes.with(own_options),
         hosts: hosts.into_iter().map(|(host, _)| host).collect(),
         files,
         clients,
@@ -84,14 +83,16 @@ pub(super) fn profile(
     })
 }
 
-/// The nodes, the hosts that they are on, and their own files.
+/// The nodes, the hosts that they are on with their places, and the profile's own files.
+type Topology<'t> = (nodes::Nodes<'t>, Vec<(Host, Option<Span>)>, Vec<FileSpec>);
+
 fn nodes<'t>(
     diagnostics: &mut Diagnostics,
     top: &Section<'t>,
     network: Option<&network::Placed>,
     cluster: Option<&Cluster>,
     two_allowed: Option<Span>,
-) -> (nodes::Nodes<'t>, Vec<(Host, Option<Span>)>, Vec<FileSpec>) {
+) -> Topology<'t> {
     let tables = top.tables(diagnostics, "host", "[[host]]");
     let mut hosts = Hosts::read(diagnostics, tables);
     let tables = top.tables(diagnostics, "node", "[[node]]");

@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use crate::etcd::{Release, Value, judge, keys};
 use crate::values::{
-    Arch, BaseSystem, Carrier, ClusterName, Connect, Domain, GuestPath, HostName, InstanceName, Invalid, Link,
-    LoginName, NodeName, ServiceUser, SshKey, Token, UnitName, deserialize_parsed, serialize_displayed,
+    Arch, BaseSystem, Carrier, ClusterName, Connect, Domain, GuestPath, HostName, InstanceName, Invalid,
+    Link, LoginName, NodeName, ServiceUser, SshKey, Token, UnitName, deserialize_parsed, serialize_displayed,
 };
 
 /// `[cluster]`.

@@ -58,7 +58,7 @@ impl Renderer<'_> {
                 _ => name.to_owned(),
             };
             let link = path(&format!("etc/systemd/system/{link}"))?;
-            tree.insert(link, Entry::link(&format!("/etc/systemd/system/{unit}"), "[etcd.service.install]"))?;
+            tree.insert(link, Entry::link(format!("/etc/systemd/system/{unit}"), "[etcd.service.install]"))?;
         }
         Ok(())
     }
