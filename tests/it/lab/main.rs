@@ -31,6 +31,7 @@ mod registry;
 mod rehearse;
 mod rehearse_unit;
 mod side_by_side;
+mod styles;
 #[path = "../support/mod.rs"]
 mod support;
 mod trust;

@@ -73,6 +73,11 @@ impl Running {
         fs::read_dir(self.directory.path().join("tmp")).unwrap().next().unwrap().unwrap().path()
     }
 
+    /// What a node's etcd has written to its streams.
+    pub fn log(&self, node: &str) -> PathBuf {
+        self.scratch().join("logs").join(format!("{node}.log"))
+    }
+
     /// A file of a running node.
     pub fn file(&self, node: &str, path: &str) -> PathBuf {
         self.scratch().join("nodes").join(node).join(path)
