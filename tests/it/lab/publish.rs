@@ -228,6 +228,8 @@ fn a_run_that_is_killed_leaves_the_old_or_the_new_and_the_next_one_no_remains() 
             let place = work.path().join("keystore");
             if verb != "renew" {
                 let _ = fs::remove_dir_all(&place);
+                // A run that was killed after its bundle was there: without its keystore, the next one refuses.
+                let _ = fs::remove_dir_all(work.path().join("out/small"));
             }
             if verb != "first build" && !place.join("small").exists() {
                 work.keystore("small");
