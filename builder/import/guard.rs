@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use crate::values::steers;
+
 /// The longest name of a host (RFC 1035, section 2.3.4).
 const MAX_NAME: usize = 253;
 
@@ -44,17 +46,23 @@ pub fn masked(text: &str) -> String {
 
 /// A reason without the parts in quotes that are of the value; `None` if the value is in it anyway.
 pub fn without(reason: &str, value: &str) -> Option<String> {
+    // A reason has these escaped.
+    if value.contains(|c: char| c == '"' || c == '\\' || steers(c)) {
+        return None;
+    }
     let mut made = String::new();
     for (index, part) in reason.split('"').enumerate() {
         let is_quoted = index % 2 == 1;
-        match is_quoted && !part.is_empty() && value.contains(&part.replace("\\\\", "\\")) {
+        match is_quoted && !part.is_empty() && value.contains(part) {
             true => made.push_str("this value"),
             false if is_quoted => made.push_str(&format!("\"{part}\"")),
             false => made.push_str(part),
         }
     }
-    let is_there = value.len() > 4 && made.contains(value);
-    (!is_there && made.matches('"').count() % 2 == 0).then_some(made)
+    // `/etc` is in some reasons anyway.
+    let is_there = |part: &str| part.len() > 4 && made.contains(part);
+    let is_shown = is_there(value) || value.split([',', ' ']).any(is_there);
+    (!is_shown).then_some(made)
 }
 
 #[cfg(test)]
@@ -76,6 +84,7 @@ mod tests {
             without("dns cannot be \"here\": write \"x\"", "here,b").unwrap(),
             "dns cannot be this value: write \"x\""
         );
-        assert_eq!(without("it has hunter2 in it", "hunter2"), None);
+        assert_eq!(without("it has hunter2 in it", "a,hunter2"), None);
+        assert_eq!(without(&format!("it cannot be {:?}", "hun\"ter2"), "hun\"ter2"), None);
     }
 }
