@@ -65,17 +65,32 @@ pub fn with_ports(
     Ok(manifest::Certificate { ports, trusts: Some(trusts), ..certificate })
 }
 
-pub fn node(node: &Node, mut files: Vec<String>) -> Result<manifest::Node> {
+pub fn node(plan: &Plan, node: &Node, mut files: Vec<String>) -> Result<manifest::Node> {
     files.sort_unstable();
-    Ok(manifest::Node {
+    let plain = manifest::Node {
         name: node.name.clone(),
         address: node.address,
+        public_address: node.public_address,
         mac: node.mac,
+        cards: Vec::new(),
         member_id: node.member_id,
         peer_urls: vec![parse(&node.peer_url)?],
         client_urls: vec![parse(&node.client_url)?],
         files: files.iter().map(|file| parse(file)).collect::<Result<_>>()?,
-    })
+    };
+    // An MTU alone is no reason to list the cards.
+    let mut usual = plain.cards(&network(plan));
+    usual.iter_mut().zip(&node.cards).for_each(|(usual, card)| usual.mtu = card.mtu);
+    let cards = if usual == node.cards { Vec::new() } else { node.cards.clone() };
+    Ok(manifest::Node { cards, ..plain })
+}
+
+fn network(plan: &Plan) -> manifest::Network {
+    manifest::Network { cidr: plan.network.cidr, gateway: plan.network.gateway }
+}
+
+fn host(host: &plan::Host) -> manifest::Host {
+    manifest::Host { name: host.name.clone(), connect: host.connect.clone(), nodes: host.nodes.clone() }
 }
 
 fn parse<T: FromStr<Err = Invalid>>(text: &str) -> Result<T> {
@@ -118,12 +133,13 @@ pub fn bundle(prepared: &Prepared) -> Result<Manifest> {
             trusts_own_roots: plan.authorities.iter().any(|one| one.made.intermediate.is_some()),
             sources: sources.collect(),
         },
-        network: manifest::Network { cidr: plan.network.cidr, gateway: plan.network.gateway },
+        network: network(plan),
         machine: Some(manifest::Machine {
             memory_mib: plan.machine.memory_mib,
             vcpus: plan.machine.vcpus,
             data_disk_mib: plan.machine.data_disk_mib,
             base: plan.machine.base.clone(),
+            link: plan.machine.link.clone(),
         }),
         base: prepared.boot.as_ref().as_ref().map(|boot| manifest::Base {
             kernel: input(&boot.kernel),
@@ -131,6 +147,7 @@ pub fn bundle(prepared: &Prepared) -> Result<Manifest> {
             cmdline: boot.cmdline.clone(),
         }),
         nodes: Vec::new(),
+        hosts: plan.hosts.iter().map(host).collect(),
         carriers: plan.bundle.carriers.clone(),
         binaries: plan.bundle.binaries,
         certificates: Vec::new(),

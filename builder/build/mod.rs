@@ -2,6 +2,7 @@
 //! terminal.
 
 mod boot;
+mod delivery;
 mod describe;
 mod inputs;
 mod note;

@@ -49,7 +49,7 @@ impl Prepared {
             None => Keystore::draft(&profile.cluster.name, None, session.today()?)?,
         };
         refuse_own_ca(profile, &keystore, &keystore_path)?;
-        let plan = plan_of(profile, Some(&keystore));
+        let plan = without_strange_peers(plan_of(profile, Some(&keystore)))?;
         if adopt(&mut keystore, &keystore_path, &plan, out)?
             && let Some(formed) = keystore.formed(&plan.cluster.token)
         {
@@ -137,6 +137,20 @@ pub fn plan_of(profile: &Profile, keystore: Option<&Keystore>) -> Plan {
     let mut plan = plan::resolve(profile, &token);
     plan.cluster.formed |= keystore.is_some_and(|keystore| keystore.is_sealed(&plan.cluster.token));
     plan
+}
+
+/// # Errors
+/// `Exit::Unsafe` where a member would connect to another from an address that its certificate does not name.
+fn without_strange_peers(plan: Plan) -> Result<Plan> {
+    let refused = plan::refused(&plan);
+    if refused.is_empty() {
+        return Ok(plan);
+    }
+    Err(Failure::unsafe_to(format!(
+        "members would refuse each other's connections: {}; give each pair a route on which the source is the address of \
+         its peer URL",
+        refused.join("; ")
+    )))
 }
 
 /// A cluster that runs with another CA is not given certificates that its members do not trust. Before it has formed,

@@ -6,6 +6,7 @@ use std::thread;
 
 use serde::{Deserialize, Serialize};
 
+use super::delivery;
 use super::describe;
 use super::inputs::{self, Inputs, digest_of};
 use super::once::Once;
@@ -14,7 +15,9 @@ use super::prepare::Prepared;
 use super::session::{LayerDigest, Session};
 use super::sink::Sink;
 use crate::bundle::manifest::{self, Manifest};
-use crate::bundle::{DOMAIN, LAYER_ARCHIVE, LISTING, NETWORK, NODE_ARCHIVE, client_file};
+use crate::bundle::{
+    self, DOMAIN, FILES, LAYER_ARCHIVE, LISTING, NETWORK, NODE_ARCHIVE, PEER_NETWORK, client_file,
+};
 use crate::carrier::{self, Files, Layer, NodeParts, Packer, libvirt};
 use crate::failure::{Doing, Result};
 use crate::format::{Piece, Stream, tar};
@@ -81,8 +84,11 @@ pub fn build(
         trust: Once::default(),
     };
     let layer = recipe.layer()?;
-    if plan.instance.name.owns_host() {
+    if plan.instance.name.owns_host() && plan.machine.link.is_own() {
         recipe.sink.text(NETWORK, libvirt::network(plan)?)?;
+        if plan.network.peer.is_some() {
+            recipe.sink.text(PEER_NETWORK, libvirt::peer_network(plan)?)?;
+        }
     }
     recipe.sink.directory("nodes", Mode::DIRECTORY)?;
     let (nodes, clients) = thread::scope(|scope| {
@@ -208,12 +214,15 @@ impl Recipe<'_> {
             boot: self.prepared.boot.as_ref().as_ref(),
         };
         carrier::node_files(&parts, &files)?;
-        let mut others = vec![NODE_ARCHIVE, LISTING];
+        let mut others = vec![NODE_ARCHIVE, LISTING, FILES];
         if self.plan.instance.name.owns_host() {
             put(DOMAIN, Mode::FILE, &own(libvirt::domain(self.plan, node)?))?;
             others.push(DOMAIN);
         }
         put(LISTING, Mode::FILE, &own(tree.listing()))?;
+        let programs = &self.prepared.release.record;
+        let delivered = delivery::list(self.plan, node, &tree, self.renderer.overlays, programs)?;
+        put(FILES, Mode::FILE, &own(bundle::delivered::to_json(&delivered)?))?;
         let mut certificates = Vec::new();
         for (spec, leaf) in node.certificates.iter().zip(&leaves) {
             for (cert, _) in spec.pairs() {
@@ -224,7 +233,7 @@ impl Recipe<'_> {
         }
         let mut names = files.names();
         names.extend(others.into_iter().map(str::to_owned));
-        Ok(BuiltNode { node: describe::node(node, names)?, certificates })
+        Ok(BuiltNode { node: describe::node(self.plan, node, names)?, certificates })
     }
 
     fn issue(&self, specs: &[CertificateSpec]) -> Result<Vec<Issued>> {

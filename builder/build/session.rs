@@ -54,7 +54,8 @@ pub struct Session<'a> {
     pub(super) keeping: Mutex<()>,
     pub jobs: NonZeroUsize,
     releases: Once<String, StoredRelease>,
-    overlays: Once<Vec<PathBuf>, Overlays>,
+    /// By their directories, and the profile's own files.
+    overlays: Once<String, Overlays>,
     overlay: Once<PathBuf, Overlay>,
     room: Budget,
     boot: Once<String, Option<BootFiles>>,
@@ -166,12 +167,16 @@ impl<'a> Session<'a> {
     pub fn overlays(&self, profile: &Profile) -> Result<Arc<Overlays>> {
         let directories: Vec<_> =
             profile.bundle.overlays.iter().chain(&self.options.overlays).cloned().collect();
-        self.overlays.get(directories.clone(), || {
+        let key = format!("{directories:?} {:?}", profile.files);
+        self.overlays.get(key, || {
             let mut list = render::embedded()?;
             for directory in &directories {
                 list.push(self.overlay(directory)?);
             }
-            let digests: Vec<_> = list.iter().map(|overlay| overlay.digest().to_string()).collect();
+            list.extend(render::files_of_profile(&profile.files, &self.room)?);
+            // Their names are in the list of a node's files.
+            let of = |overlay: &Arc<Overlay>| format!("{}{:?}", overlay.digest(), overlay.name());
+            let digests: Vec<_> = list.iter().map(of).collect();
             Ok(Overlays { list, digest: Digest::of(digests.concat().as_bytes()) })
         })
     }

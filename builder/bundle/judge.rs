@@ -3,11 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
+use ipnet::IpNet;
+
 use super::contents::needed;
 use super::files::below;
 use super::json;
 use super::layout::{self, MANIFEST, MANIFEST_SCHEMA};
 use super::manifest::{Manifest, Node};
+use super::placed;
 use super::problem::{MAX_PROBLEMS_SHOWN, Problem, listed};
 use crate::failure::{Failure, Result};
 use crate::profile;
@@ -42,6 +45,7 @@ fn judge(manifest: &Manifest) -> Vec<Problem> {
     let mut judge = Judge { manifest, problems: Vec::new() };
     judge.etcd();
     judge.nodes();
+    judge.problems.extend(placed::misplaced(manifest));
     judge.certificates();
     judge.files();
     judge.problems
@@ -107,11 +111,18 @@ impl Judge<'_> {
             let shown = format!("node {}", node.name);
             for twice in [
                 names.twice(&node.name, node, "name"),
-                addresses.twice(&node.address, node, "address"),
+                addresses.twice(node.address, node, "address"),
                 macs.twice(&node.mac, node, "MAC"),
                 ids.twice(&node.member_id, node, "member ID"),
             ] {
                 twice.into_iter().for_each(|twice| self.problem(&shown, twice));
+            }
+            for card in &node.cards {
+                let more = card.addresses.iter().map(IpNet::addr).filter(|address| *address != node.address);
+                let twice = more.filter_map(|address| addresses.twice(address, node, "address"));
+                let twice: Vec<_> = twice.collect();
+                let mac = macs.twice(&card.mac, node, "MAC").filter(|_| card.mac != node.mac);
+                twice.into_iter().chain(mac).for_each(|twice| self.problem(&shown, twice));
             }
             self.node(node, &shown);
         }
@@ -128,13 +139,16 @@ impl Judge<'_> {
         if network.gateway == Some(node.address) {
             self.problem(shown, format!("cannot have the address {}: it is the gateway's", node.address));
         }
+        self.cards(node, shown);
         for (what, urls) in [("peer", &node.peer_urls), ("client", &node.client_urls)] {
             if urls.is_empty() {
                 self.problem(shown, format!("has no {what} URL"));
             }
             let is_own = |url: &&Url| match url.name() {
                 Some(name) => name.split('.').next() == Some(node.name.as_str()),
-                None => url.address() == Some(node.address),
+                None => url.address().is_some_and(|address| {
+                    node.has(address) || what == "client" && node.public_address == Some(address)
+                }),
             };
             for url in urls.iter().filter(|url| !is_own(url)) {
                 self.problem(shown, format!("has the {what} URL {url}, but the address {}", node.address));
@@ -145,6 +159,31 @@ impl Judge<'_> {
         let listed: Vec<_> = node.files.iter().map(|file| file.as_str()).collect();
         if there != listed {
             self.problem(shown, "lists other files than the manifest has in its directory");
+        }
+    }
+
+    /// The first card is the one that the node itself names; a route leads over the link of its card.
+    fn cards(&mut self, node: &Node, shown: &str) {
+        let Some(first) = node.cards.first() else { return };
+        let main = first.addresses.first().map(|link| (first.mac, link.addr()));
+        if main != Some((node.mac, node.address)) {
+            self.problem(shown, "has a first card with another MAC or address");
+        }
+        for card in &node.cards {
+            for link in &card.addresses {
+                if let Err(why) = profile::check_host(link.addr(), &link.trunc()) {
+                    self.problem(shown, format!("cannot have the address {link}: {why}"));
+                }
+            }
+            for route in &card.routes {
+                let is_near = card.addresses.iter().any(|link| link.contains(&route.via));
+                if !is_near || route.to.addr().is_ipv4() != route.via.is_ipv4() {
+                    self.problem(shown, format!("cannot reach {} through {}", route.to, route.via));
+                }
+            }
+            if card.addresses.is_empty() {
+                self.problem(shown, format!("has no address on the card {}", card.mac));
+            }
         }
     }
 
@@ -217,7 +256,7 @@ impl Judge<'_> {
 }
 
 /// The first node that has each value.
-struct FirstNodes<'m, T>(BTreeMap<&'m T, &'m Node>);
+struct FirstNodes<'m, T>(BTreeMap<T, &'m Node>);
 
 impl<T> Default for FirstNodes<'_, T> {
     fn default() -> Self {
@@ -226,8 +265,8 @@ impl<T> Default for FirstNodes<'_, T> {
 }
 
 impl<'m, T: Ord + Display> FirstNodes<'m, T> {
-    fn twice(&mut self, value: &'m T, node: &'m Node, what: &str) -> Option<String> {
-        match self.0.get(value) {
+    fn twice(&mut self, value: T, node: &'m Node, what: &str) -> Option<String> {
+        match self.0.get(&value) {
             Some(first) => Some(format!("has the {what} {value}, which {} has", first.name)),
             None => {
                 self.0.insert(value, node);
@@ -291,10 +330,7 @@ mod tests {
             (|m| m["network"]["gateway"] = json!("10.0.0.11"), "the gateway's"),
             (|m| m["network"]["gateway"] = json!("10.9.0.1"), "gateway cannot be"),
             (|m| m["nodes"][0]["peer_urls"] = json!([]), "has no peer URL"),
-            (
-                |m| m["nodes"][0]["client_urls"] = json!(["https://10.0.0.99:2379"]),
-                "client URL https://10.0.0.99:2379",
-            ),
+            (|m| m["nodes"][0]["client_urls"] = json!(["https://9.9.9.9:1"]), "URL https://9.9.9.9:1"),
             (|m| m["nodes"][0]["files"] = json!([]), "lists other files"),
             (|m| m["nodes"][0]["files"][0] = json!("domain.xml"), "lists other files"),
             (|m| m["certificates"] = json!([]), "has no certificate"),

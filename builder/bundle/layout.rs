@@ -25,21 +25,25 @@ pub const MAX_MANIFEST_BYTES: u64 = 96 << 20;
 /// An upper limit on the nodes of one cluster, or of all clusters of a fleet.
 pub const MAX_NODES: usize = 100_000;
 
-/// The files of a node in every bundle, below `nodes/NAME/`. Files that only their owner may read contain the node's
+/// The files of a node in every bundle, below `nodes/NAME/`; early versions of Kiln 0.1 made no [`FILES`]. Files that only their owner may read contain the node's
 /// keys.
-const OF_NODES: [(&str, Mode); 3] =
-    [(DOMAIN, Mode::FILE), (LISTING, Mode::FILE), (NODE_ARCHIVE, Mode::SECRET)];
+const OF_NODES: [(&str, Mode); 4] =
+    [(DOMAIN, Mode::FILE), (FILES, Mode::FILE), (LISTING, Mode::FILE), (NODE_ARCHIVE, Mode::SECRET)];
 
-/// The files of a node as a tarball, its machine for libvirt, and a list of the files; below `nodes/NAME/`.
+/// The files of a node as a tarball, its machine for libvirt, and two lists of the files; below `nodes/NAME/`.
 pub const NODE_ARCHIVE: &str = "overlay.tar.gz";
 pub const DOMAIN: &str = "domain.xml";
 pub const LISTING: &str = "listing.txt";
+pub const FILES: &str = "files.json";
 
 /// The programs where all hosts share them, for all carriers.
 pub const LAYER_ARCHIVE: &str = "layers/etcd.tar.gz";
 
 /// The cluster's network for libvirt.
 pub const NETWORK: &str = "network.xml";
+
+/// The network of the peers, where they have one of their own.
+pub const PEER_NETWORK: &str = "network-peer.xml";
 
 /// The files of `client/` besides certificates and keys. Bundles of early versions of Kiln 0.1 have only the first two.
 const CLIENT_FILES: [&str; 11] = [
@@ -73,7 +77,7 @@ pub fn mode(path: &str) -> Option<Mode> {
         };
     }
     match path.split_once('/') {
-        None => (path == NETWORK).then_some(Mode::FILE),
+        None => [NETWORK, PEER_NETWORK].contains(&path).then_some(Mode::FILE),
         Some(("layers", file)) => {
             (path == LAYER_ARCHIVE).then_some(Mode::FILE).or_else(|| of_carrier(&[At::Layers], file))
         }
@@ -142,6 +146,7 @@ mod tests {
     fn keys_are_their_owners() {
         for (path, want) in [
             ("network.xml", Some(Mode::FILE)),
+            ("network-peer.xml", Some(Mode::FILE)),
             ("client/ca.pem", Some(Mode::FILE)),
             ("client/etcdctl.env", Some(Mode::FILE)),
             ("client/etcdctl.sh", Some(Mode::FILE)),

@@ -17,8 +17,8 @@ use crate::etcd::ids::{ClusterId, MemberId};
 use crate::failure::{Failure, Result};
 use crate::profile;
 use crate::values::{
-    self, AltName, Arch, BaseSystem, Carrier, ClusterName, Digest, Epoch, FileName, GuestPath, InstanceName,
-    Line, Mac, Mode, NodeName, Serial, Token, Url, host_address,
+    self, AltName, Arch, BaseSystem, Card, Carrier, ClusterName, Connect, Digest, Epoch, FileName, GuestPath,
+    HostName, InstanceName, Line, Link, Mac, Mode, NodeName, Route, Serial, Token, Url, host_address,
 };
 
 pub(crate) use crate::artifact::{EtcdProgram, Trust};
@@ -49,6 +49,13 @@ pub struct Manifest {
     /// At least one, in the order of the profile.
     #[serde(deserialize_with = "values::list::<_, _, MAX_NODES>")]
     pub nodes: Vec<Node>,
+    /// What the nodes run on, in the order of the profile; absent where it does not say.
+    #[serde(
+        deserialize_with = "values::list::<_, _, MAX_NODES>",
+        skip_serializing_if = "Vec::is_empty",
+        default
+    )]
+    pub hosts: Vec<Host>,
     /// Forms in which the bundle contains its nodes.
     #[serde(deserialize_with = "carrier::set")]
     pub carriers: Vec<Carrier>,
@@ -153,6 +160,9 @@ pub struct Machine {
     /// What `kiln up` boots by default; absent where the profile names none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub base: Option<BaseSystem>,
+    /// Absent where `kiln up` makes a network for the cluster.
+    #[serde(skip_serializing_if = "Link::is_own", default)]
+    pub link: Link,
 }
 
 /// The base system that `boot/` and the nodes' `initrd.img` were made with.
@@ -185,8 +195,18 @@ pub struct Node {
     pub name: NodeName,
     /// In the network.
     pub address: IpAddr,
-    /// Of its one network card.
+    /// By which others reach it through NAT.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub public_address: Option<IpAddr>,
+    /// Of its first network card.
     pub mac: Mac,
+    /// Its network cards; none where it has one, with this address in the network and the gateway there.
+    #[serde(
+        skip_serializing_if = "Vec::is_empty",
+        default,
+        deserialize_with = "values::list::<_, _, MAX_CARDS>"
+    )]
+    pub cards: Vec<Card>,
     /// As etcd computes it from the peer URLs and the token; 16 hex digits in JSON.
     pub member_id: MemberId,
     /// What the member advertises to other members.
@@ -198,6 +218,48 @@ pub struct Node {
     /// Files in `nodes/NAME/`, by name.
     #[serde(deserialize_with = "values::list::<_, _, 64>")]
     pub files: Vec<FileName>,
+}
+
+/// The most cards that a node has: for clients and for peers.
+const MAX_CARDS: usize = 2;
+
+impl Node {
+    /// The node's cards, also where the manifest does not list them.
+    pub fn cards(&self, network: &Network) -> Vec<Card> {
+        if !self.cards.is_empty() {
+            return self.cards.clone();
+        }
+        let cidr = network.cidr;
+        let link = IpNet::new(self.address, cidr.prefix_len()).unwrap_or_else(|_| self.address.into());
+        let everything = IpNet::new(cidr.network(), 0).map_or(cidr, |all| all.trunc());
+        let routes = network.gateway.map(|via| Route { to: everything, via });
+        vec![Card { mac: self.mac, addresses: vec![link], routes: routes.into_iter().collect(), mtu: None }]
+    }
+
+    /// Whether this is an address of the node.
+    pub fn has(&self, address: IpAddr) -> bool {
+        self.address == address || self.cards.iter().any(|card| card.has(address))
+    }
+
+    /// Where the other members reach it.
+    pub fn peer_address(&self) -> IpAddr {
+        let in_url = self.peer_urls.first().and_then(Url::address);
+        in_url.filter(|address| self.has(*address)).unwrap_or(self.address)
+    }
+}
+
+/// What nodes run on, and fail with.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Host {
+    /// `[[host]] name` of the profile.
+    pub name: HostName,
+    /// The libvirt at which `kiln up` starts them; absent where it is told.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub connect: Option<Connect>,
+    /// In the order of the profile.
+    #[serde(deserialize_with = "values::list::<_, _, MAX_NODES>")]
+    pub nodes: Vec<NodeName>,
 }
 
 /// A port of etcd.
@@ -264,15 +326,20 @@ impl Manifest {
     /// `Exit::Wrong` when none is free.
     pub fn host_address(&self) -> Result<IpAddr> {
         let network = self.network.cidr;
-        let is_taken = |address: &IpAddr| self.nodes.iter().any(|node| node.address == *address);
+        let is_taken = |address: &IpAddr| self.nodes.iter().any(|node| node.has(*address));
         host_address(network, self.network.gateway, is_taken)
             .ok_or_else(|| Failure::wrong(format!("{network} has no free address to ask the members from")))
     }
 
     /// The virtual hardware of a node, with defaults for bundles of early versions of Kiln.
     pub fn machine(&self) -> Machine {
-        let usual = Machine { memory_mib: 1024, vcpus: 2, data_disk_mib: 8192, base: None };
+        let usual = Machine { memory_mib: 1024, vcpus: 2, data_disk_mib: 8192, base: None, link: Link::Own };
         self.machine.clone().unwrap_or(usual)
+    }
+
+    /// The host of a node; `None` where the profile does not say.
+    pub fn host_of(&self, node: &NodeName) -> Option<&Host> {
+        self.hosts.iter().find(|host| host.nodes.contains(node))
     }
 
     /// Whether the programs are in a layer that all hosts share, instead of in each host's own files.

@@ -2,8 +2,9 @@
 
 mod check;
 mod contents;
+pub(crate) mod delivered;
 #[cfg(test)]
-mod example;
+pub(crate) mod example;
 mod files;
 mod fleet;
 mod inside;
@@ -12,6 +13,7 @@ mod judge;
 mod layout;
 pub(crate) mod manifest;
 mod place;
+mod placed;
 mod problem;
 mod read;
 #[cfg(feature = "oci")]
@@ -23,8 +25,8 @@ pub(crate) use contents::archives;
 pub use fleet::Index;
 pub(crate) use fleet::{Fleet, IndexEntry, join};
 pub(crate) use layout::{
-    DOMAIN, INDEX, LAYER_ARCHIVE, LISTING, MANIFEST, MANIFEST_SCHEMA, MAX_MANIFEST_BYTES, NETWORK,
-    NODE_ARCHIVE, SUMS, client_file, node_file,
+    DOMAIN, FILES, INDEX, LAYER_ARCHIVE, LISTING, MANIFEST, MANIFEST_SCHEMA, MAX_MANIFEST_BYTES, NETWORK,
+    NODE_ARCHIVE, PEER_NETWORK, SUMS, client_file, node_file,
 };
 pub use manifest::Manifest;
 pub(crate) use place::{Holds, Place};

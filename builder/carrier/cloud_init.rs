@@ -7,7 +7,7 @@ use super::scripts::Scripts;
 use super::seed;
 use crate::failure::Result;
 use crate::plan::{Node, Plan};
-use crate::values::{At, CarrierFacts, CarrierFile, Digest, Mode, Start};
+use crate::values::{At, Card, CarrierFacts, CarrierFile, Digest, Mode, Start};
 use crate::yaml;
 
 const USER_DATA: &str = "user-data";
@@ -69,40 +69,46 @@ fn user_data(plan: &Plan, node: &Node, script: &str) -> String {
     format!("#cloud-config\n{}", yaml::document(&document))
 }
 
-/// The name of the node's card. Before 22.2, cloud-init's renderers for eni and sysconfig name the device by this
+/// The names of the node's cards. Before 22.2, cloud-init's renderers for eni and sysconfig name the device by this
 /// instead of looking it up by MAC address, so the card must have it.
-const CARD: &str = "kiln0";
+const CARDS: &str = "kiln";
 
 /// Version 2, matched by MAC address: interface names differ between distributions.
 ///
 /// This uses only the parts of version 2 that every renderer of cloud-init 20.4 to 26 renders alike: a default route
 /// is written as a network, because `default` is parsed as an address (22.4 to 25.1, all renderers but netplan).
 fn network_config(plan: &Plan, node: &Node) -> String {
-    let mut card = json!({
-        "match": { "macaddress": node.mac },
-        "set-name": CARD,
+    let cards = node.cards.iter().enumerate().map(|(at, card)| {
+        let name = format!("{CARDS}{at}");
+        let mut described = ethernet(&name, card);
+        let network = &plan.network;
+        if at == 0 && (!network.dns.is_empty() || !network.dns_search.is_empty()) {
+            described["nameservers"] = json!({ "addresses": network.dns, "search": network.dns_search });
+        }
+        (name, described)
+    });
+    yaml::document(&json!({ "version": 2, "ethernets": cards.collect::<serde_json::Map<_, _>>() }))
+}
+
+fn ethernet(name: &str, card: &Card) -> Value {
+    let mut ethernet = json!({
+        "match": { "macaddress": card.mac },
+        "set-name": name,
         "dhcp4": false,
         "dhcp6": false,
-        "addresses": [format!("{}/{}", node.address, plan.network.cidr.prefix_len())],
+        "addresses": card.addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
     });
-    if let Value::Object(card) = &mut card {
-        if node.address.is_ipv6() {
-            // The member would use an address that a router advertises as its source address, and peers refuse a
-            // certificate that does not name it.
-            card.insert("accept-ra".into(), false.into());
-        }
-        if let Some(gateway) = plan.network.gateway {
-            let everything = if gateway.is_ipv4() { "0.0.0.0/0" } else { "::/0" };
-            card.insert("routes".into(), json!([{ "to": everything, "via": gateway }]));
-        }
-        let network = &plan.network;
-        if let Some(mtu) = network.mtu {
-            card.insert("mtu".into(), mtu.into());
-        }
-        if !network.dns.is_empty() || !network.dns_search.is_empty() {
-            let servers = json!({ "addresses": network.dns, "search": network.dns_search });
-            card.insert("nameservers".into(), servers);
-        }
+    if card.has_ipv6() {
+        // The member would use an address that a router advertises as its source address, and peers refuse a
+        // certificate that does not name it.
+        ethernet["accept-ra"] = false.into();
     }
-    yaml::document(&json!({ "version": 2, "ethernets": { CARD: card } }))
+    if !card.routes.is_empty() {
+        let routes = card.routes.iter().map(|route| json!({ "to": route.to.to_string(), "via": route.via }));
+        ethernet["routes"] = routes.collect();
+    }
+    if let Some(mtu) = card.mtu {
+        ethernet["mtu"] = mtu.into();
+    }
+    ethernet
 }

@@ -7,15 +7,15 @@ use super::row::{NodeParts, Row, Texts};
 use super::scripts::Scripts;
 use super::seed;
 use crate::failure::{Failure, Result};
-use crate::plan::{Node, Plan};
-use crate::profile::Login;
+use crate::profile::{Login, Network};
 use crate::tree::{Entry, Kind};
-use crate::values::{At, CarrierFacts, CarrierFile, Firmware, Mode, Start};
+use crate::values::{At, Card, CarrierFacts, CarrierFile, Firmware, Mode, Start};
 
 const CONFIG: &str = "config.ign";
 
-/// The file of `overlays/network` that configures the node's card.
-const NETWORKD: &str = "etc/systemd/network/05-kiln.network";
+/// The files of `overlays/network` that configure the node's cards.
+const NETWORKD: [&str; 2] =
+    ["etc/systemd/network/05-kiln.network", "etc/systemd/network/06-kiln-peer.network"];
 
 const FACTS: CarrierFacts = CarrierFacts {
     name: "ignition",
@@ -45,12 +45,19 @@ fn config(parts: &NodeParts<'_>, script: &str, unit: &str) -> Result<Vec<u8>> {
     let mut files = vec![
         file("/etc/hostname", 0o644, &format!("{}\n", node.name)),
         file("/etc/kiln/unpack-seed.sh", 0o755, script),
-        // Fedora CoreOS has NetworkManager.
-        file("/etc/NetworkManager/system-connections/kiln.nmconnection", 0o600, &network_manager(plan, node)),
     ];
-    // Flatcar and Debian have systemd-networkd. The file is also on the seed, but the node boots before that is unpacked.
-    if let Some(Entry { kind: Kind::File(content), .. }) = tree.get(NETWORKD) {
-        files.push(resource(&format!("/{NETWORKD}"), 0o644, content.bytes()?));
+    // Fedora CoreOS has NetworkManager.
+    files.extend(node.cards.iter().enumerate().map(|(at, card)| {
+        let name = if at == 0 { "kiln" } else { "kiln-peer" };
+        let path = format!("/etc/NetworkManager/system-connections/{name}.nmconnection");
+        file(&path, 0o600, &network_manager(name, card, (at == 0).then_some(&plan.network)))
+    }));
+    // Flatcar and Debian have systemd-networkd. The files are also on the seed, but the node boots before that is
+    // unpacked.
+    for path in NETWORKD {
+        if let Some(Entry { kind: Kind::File(content), .. }) = tree.get(path) {
+            files.push(resource(&format!("/{path}"), 0o644, content.bytes()?));
+        }
     }
     let login = plan.machine.login.as_ref();
     let passwd = login.map(|login| Passwd { users: Some(vec![user(login)]), ..Passwd::default() });
@@ -101,30 +108,43 @@ fn data_url(bytes: &[u8]) -> String {
     url
 }
 
-/// nm-settings-keyfile(5).
-fn network_manager(plan: &Plan, node: &Node) -> String {
-    let gateway = plan.network.gateway.map_or(String::new(), |gateway| format!(",{gateway}"));
-    let list = |key: &str, values: Vec<String>| match values.is_empty() {
-        true => String::new(),
-        false => format!("{key}={};\n", values.join(";")),
-    };
-    let dns = list("dns", plan.network.dns.iter().map(ToString::to_string).collect());
-    let search = list("dns-search", plan.network.dns_search.iter().map(ToString::to_string).collect());
-    let mtu = plan.network.mtu.map_or(String::new(), |mtu| format!("mtu={mtu}\n"));
-    let address = format!(
-        "method=manual\naddress1={}/{}{gateway}\n{dns}{search}",
-        node.address,
-        plan.network.cidr.prefix_len()
-    );
-    let (ipv4, ipv6) = if node.address.is_ipv4() {
-        (address.as_str(), "method=disabled\n")
-    } else {
-        ("method=disabled\n", address.as_str())
-    };
+/// nm-settings-keyfile(5). `network`: whose servers it has, too.
+fn network_manager(name: &str, card: &Card, network: Option<&Network>) -> String {
+    let mtu = card.mtu.map_or(String::new(), |mtu| format!("mtu={mtu}\n"));
+    let [ipv4, ipv6] = [true, false].map(|is_ipv4| method(card, network, is_ipv4));
     format!(
-        "[connection]\nid=kiln\ntype=ethernet\n\n[ethernet]\nmac-address={}\n{mtu}\n[ipv4]\n{ipv4}\n[ipv6]\n{ipv6}",
-        node.mac
+        "[connection]\nid={name}\ntype=ethernet\n\n[ethernet]\nmac-address={}\n{mtu}\n[ipv4]\n{ipv4}\n[ipv6]\n{ipv6}",
+        card.mac
     )
+}
+
+/// The section of one family.
+fn method(card: &Card, network: Option<&Network>, is_ipv4: bool) -> String {
+    let addresses: Vec<_> = card.addresses.iter().filter(|link| link.addr().is_ipv4() == is_ipv4).collect();
+    if addresses.is_empty() {
+        return "method=disabled\n".to_owned();
+    }
+    let mut text = String::from("method=manual\n");
+    let mut routes: Vec<_> = card.routes.iter().filter(|route| route.via.is_ipv4() == is_ipv4).collect();
+    // The gateway of the first address.
+    let default = routes.iter().position(|route| route.to.prefix_len() == 0).map(|at| routes.remove(at));
+    for (at, address) in (1..).zip(addresses) {
+        let gateway = default.filter(|_| at == 1).map_or(String::new(), |route| format!(",{}", route.via));
+        text += &format!("address{at}={address}{gateway}\n");
+    }
+    for (at, route) in (1..).zip(routes) {
+        text += &format!("route{at}={},{}\n", route.to, route.via);
+    }
+    let Some(network) = network else { return text };
+    let mut list = |key: &str, values: Vec<String>| {
+        if !values.is_empty() {
+            text += &format!("{key}={};\n", values.join(";"));
+        }
+    };
+    let dns = network.dns.iter().filter(|server| server.is_ipv4() == is_ipv4);
+    list("dns", dns.map(ToString::to_string).collect());
+    list("dns-search", network.dns_search.iter().map(ToString::to_string).collect());
+    text
 }
 
 #[cfg(test)]

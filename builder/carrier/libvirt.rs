@@ -1,10 +1,14 @@
 //! libvirt's description of the network and of a node's machine. Disks are volumes of a storage pool named by the
 //! cluster's name and ID, so that neither file holds a path to them and two clusters of one name share nothing.
 
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
 use crate::failure::Result;
 use crate::plan::{Node, Plan};
 use crate::profile::Binaries;
-use crate::values::{Arch, Volume, libvirt_name};
+use crate::values::{Arch, Link, Volume, host_address, libvirt_name};
 use crate::xml::{Element, element};
 
 /// libvirt's default pool, which its QEMU may read.
@@ -16,9 +20,9 @@ const POOLS: &str = "/var/lib/libvirt/images";
 /// # Errors
 /// None that input can cause.
 pub fn network(plan: &Plan) -> Result<Vec<u8>> {
-    let cidr = plan.network.cidr;
-    let family = if cidr.addr().is_ipv6() { "ipv6" } else { "ipv4" };
-    let forward = plan.network.gateway.map(|_| element("forward").with("mode", "nat"));
+    let is_routed =
+        plan.nodes.iter().any(|node| !node.cards.iter().take(1).all(|card| card.routes.is_empty()));
+    let forward = is_routed.then(|| element("forward").with("mode", "nat"));
     let names = plan.nodes.iter().map(|node| {
         let mut names = vec![element("hostname").text(&node.name)];
         if node.fqdn != node.name.as_str() {
@@ -26,15 +30,43 @@ pub fn network(plan: &Plan) -> Result<Vec<u8>> {
         }
         element("host").with("ip", node.address).containing(names)
     });
-    let host = element("ip")
-        .with("family", family)
-        .with("address", plan.host_address())
-        .with("prefix", cidr.prefix_len());
     element("network")
         .containing([element("name").text(name_of(plan))])
         .containing(forward)
-        .containing([element("dns").containing(names), host])
+        .containing([element("dns").containing(names)])
+        .containing(hosts(plan, 0))
         .document()
+}
+
+/// `network-peer.xml`: the same for the peers' network, of which nothing is forwarded to others.
+///
+/// # Errors
+/// None that input can cause.
+pub fn peer_network(plan: &Plan) -> Result<Vec<u8>> {
+    element("network")
+        .containing([element("name").text(format!("{}-peer", name_of(plan)))])
+        .containing(hosts(plan, 1))
+        .document()
+}
+
+/// The host's addresses in the networks of the nodes' cards: the gateways', so that it is the router between subnets.
+fn hosts(plan: &Plan, at: usize) -> Vec<Element> {
+    let cards: Vec<_> = plan.nodes.iter().filter_map(|node| node.cards.get(at)).collect();
+    let mut nets: Vec<IpNet> = cards.iter().flat_map(|card| &card.addresses).map(IpNet::trunc).collect();
+    nets.sort();
+    nets.dedup();
+    let is_taken = |address: &IpAddr| cards.iter().any(|card| card.has(*address));
+    let element = |net: &IpNet| {
+        let via =
+            cards.iter().flat_map(|card| &card.routes).map(|route| route.via).find(|via| net.contains(via));
+        // A network without a free address: libvirt then reports an error for the network's own address.
+        let own = host_address(*net, via, is_taken).unwrap_or(net.network());
+        element("ip")
+            .with("family", if net.addr().is_ipv6() { "ipv6" } else { "ipv4" })
+            .with("address", own)
+            .with("prefix", net.prefix_len())
+    };
+    nets.iter().map(element).collect()
 }
 
 /// `domain.xml`: one machine with a system disk, a data disk for etcd and, for the carriers that need it,
@@ -67,11 +99,6 @@ pub fn domain(plan: &Plan, node: &Node) -> Result<Vec<u8>> {
     if kind.needs_efi {
         system = system.with("firmware", "efi");
     }
-    let network = element("interface").with("type", "network").containing([
-        element("mac").with("address", node.mac),
-        element("source").with("network", &pool),
-        element("model").with("type", "virtio"),
-    ]);
     let console = element("console").with("type", "pty");
     let entropy = element("rng")
         .with("model", "virtio")
@@ -90,8 +117,28 @@ pub fn domain(plan: &Plan, node: &Node) -> Result<Vec<u8>> {
         // Without a CPU model, libvirt takes QEMU's oldest (x86-64-v1 on amd64), on which EL 9 and similar systems do
         // not start.
         .containing([element("cpu").with("mode", "host-passthrough")])
-        .containing([element("devices").containing(disks).containing([network, console, entropy])])
+        .containing([element("devices")
+            .containing(disks)
+            .containing(interfaces(plan, node, &pool))
+            .containing([console, entropy])])
         .document()
+}
+
+/// A card each, on Kiln's own networks or on the one that is there.
+fn interfaces(plan: &Plan, node: &Node, pool: &str) -> Vec<Element> {
+    let cards = node.cards.iter().zip(["", "-peer"]).map(|(card, own)| {
+        let (kind, source) = match &plan.machine.link {
+            Link::Own => ("network", element("source").with("network", format!("{pool}{own}"))),
+            Link::Network(name) => ("network", element("source").with("network", name)),
+            Link::Bridge(name) => ("bridge", element("source").with("bridge", name)),
+        };
+        element("interface").with("type", kind).containing([
+            element("mac").with("address", card.mac),
+            source,
+            element("model").with("type", "virtio"),
+        ])
+    });
+    cards.collect()
 }
 
 /// The system disk, etcd's data disk and the seeds.

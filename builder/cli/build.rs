@@ -55,12 +55,15 @@ pub struct Plan {
 }
 
 #[derive(Args, Debug)]
-#[command(after_help = "Examples:\n  kiln show out/ha3\n  kiln show out/ha3 cp-a")]
+#[command(after_help = "Examples:\n  kiln show out/ha3 cp-a\n  kiln show out/ha3 --files")]
 pub struct Show {
     /// The directory of the bundle
     pub bundle: PathBuf,
     /// A node: list every file in its archives
     pub node: Option<String>,
+    /// List every file of the nodes, or of one, with mode, owner, destination and source
+    #[arg(long)]
+    pub files: bool,
     /// Print the result as JSON
     #[arg(long)]
     pub json: bool,

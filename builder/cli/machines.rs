@@ -6,8 +6,8 @@ use clap::Args;
 
 use super::inputs::Trust;
 use crate::carrier;
-use crate::host::{self, Accel, Connect, DriverName};
-use crate::values::{Carrier, NodeName};
+use crate::host::{self, Accel, DriverName};
+use crate::values::{Carrier, ConnectTo, NodeName};
 
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  kiln rehearse out/ha3\n  kiln rehearse out/ha3 --keep")]
@@ -41,7 +41,8 @@ pub struct Rehearse {
 pub struct Up {
     /// The directory of the bundle
     pub bundle: PathBuf,
-    /// What runs the VMs: QEMU directly (needs root for the network) or libvirt [default: that of existing VMs, else qemu]
+    /// What runs the VMs: QEMU directly (needs root for the network) or libvirt [default: that of existing VMs; libvirt
+    /// where the profile names one; else qemu]
     #[arg(long, value_parser = host::drivers())]
     pub driver: Option<DriverName>,
     /// How a VM receives its files [default: that of existing VMs, else initramfs]
@@ -54,9 +55,10 @@ pub struct Up {
     /// [default: the profile's, else that of the carrier in $KILN_LAB/base or target/lab/base]
     #[arg(long, value_name = "PATH", env = "KILN_BASE")]
     pub base: Option<PathBuf>,
-    /// The libvirt URI on this host [default: that of existing VMs, else qemu:///system]
-    #[arg(long, value_name = "URI")]
-    pub connect: Option<Connect>,
+    /// The libvirt that runs the VMs, or with a host those of its nodes: qemu:///system, qemu+ssh://root@pve1/system; may
+    /// be repeated [default: the profile's, else that of existing VMs, else qemu:///system]
+    #[arg(long, value_name = "[HOST=]URI")]
+    pub connect: Vec<ConnectTo>,
     /// Start only the VM of this node, and wait only for its member; may be repeated
     #[arg(long, value_name = "NODE")]
     pub node: Vec<NodeName>,

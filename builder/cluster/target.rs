@@ -45,17 +45,17 @@ pub fn targets<'a>(manifest: &'a Manifest, given: &BTreeMap<String, SocketAddr>)
         ));
     }
     let all = manifest.nodes.iter().map(|node| {
-        let at = |urls: &[Url], what: &str| match urls.first() {
+        let at = |urls: &[Url], address, what: &str| match urls.first() {
             // A name in the URL is known on the nodes only, and every certificate has the address, too.
-            Some(url) => Ok(SocketAddr::new(node.address, url.port())),
+            Some(url) => Ok(SocketAddr::new(address, url.port())),
             None => Err(Failure::wrong(format!("in the manifest, {} has no https {what} URL", node.name))),
         };
         Ok(match given.get(node.name.as_str()) {
             Some(client) => Target { node, client: *client, peer: None },
             None => Target {
                 node,
-                client: at(&node.client_urls, "client")?,
-                peer: Some(at(&node.peer_urls, "peer")?),
+                client: at(&node.client_urls, node.address, "client")?,
+                peer: Some(at(&node.peer_urls, node.peer_address(), "peer")?),
             },
         })
     });

@@ -23,13 +23,17 @@ pub fn run(args: &cli::Down, out: &Output) -> Result<()> {
             there.cluster, there.id, cluster.name, cluster.id
         ));
     }
+    let places = held.state.record.places_called();
     let gone = host::down(held, &bundle, args.purge)?;
-    let directory = gone.directory.display();
+    let places = match places.is_empty() {
+        true => format!("in {}", gone.directory.display()),
+        false => format!("at {}", places.join(" and ")),
+    };
     match args.purge {
-        true => out.say(format_args!("removed the VMs and their disks in {directory}")),
-        false => out.say(format_args!(
-            "stopped the VMs and kept their disks in {directory}; kiln up starts them again"
-        )),
+        true => out.say(format_args!("removed the VMs and their disks {places}")),
+        false => {
+            out.say(format_args!("stopped the VMs and kept their disks {places}; kiln up starts them again"));
+        }
     }
     if let Some(bridge) = &gone.bridge {
         out.warn(format_args!("kept the bridge {bridge}, because other VMs use it"));
@@ -43,14 +47,15 @@ pub fn run(args: &cli::Down, out: &Output) -> Result<()> {
 fn ask(state: &State) -> Result<()> {
     let asking = || "asking on the terminal".to_owned();
     let name = &state.record.names.cluster;
+    let places = state.record.places_called();
+    let place = match places.is_empty() {
+        true => format!("in {}", disk::resolved(&state.directory).display()),
+        false => format!("at {}", places.join(" and ")),
+    };
     let mut stderr = std::io::stderr();
-    write!(
-        stderr,
-        "this removes the disks of {name} in {} with all of etcd's data; continue? [y/N] ",
-        disk::resolved(&state.directory).display()
-    )
-    .and_then(|()| stderr.flush())
-    .doing(asking)?;
+    write!(stderr, "this removes the disks of {name} {place} with all of etcd's data; continue? [y/N] ")
+        .and_then(|()| stderr.flush())
+        .doing(asking)?;
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer).doing(asking)?;
     match answer.trim() {

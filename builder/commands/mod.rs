@@ -5,6 +5,7 @@ mod build;
 mod cache;
 mod changes;
 mod check;
+mod delivered;
 mod down;
 mod etcdctl;
 mod fleet;

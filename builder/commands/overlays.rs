@@ -11,7 +11,7 @@ use crate::build::{Note, Session, plan_of};
 use crate::etcd::Release;
 use crate::failure::{Failure, Result};
 use crate::parallel;
-use crate::profile::{self, About, Finding, Mistakes, OptionSet, Profile};
+use crate::profile::{self, About, FileBody, Finding, Mistakes, OptionSet, Profile};
 use crate::render::{self, Budget, Laid, Overlay, Renderer, Replaced};
 use crate::values::{Arch, Epoch};
 
@@ -63,6 +63,16 @@ fn look(profile: &Profile, session: &Session<'_>, places: &Places) -> Result<Loo
             None => apart.push(directory.as_path()),
         }
     }
+    for file in &profile.files {
+        if let FileBody::Source(path) = &file.body
+            && let Some(how) = places.around(path)
+        {
+            let reason =
+                format!("[[file]] source {} {how}, which would be copied to the nodes", path.display());
+            let finding = Finding::unsafe_to(About::File(file.place.clone()), reason);
+            looked.found.insert(finding.help("keep the files for nodes in a directory of their own"));
+        }
+    }
     if looked.found.len() > found_before {
         // A refused overlay is not read, and the others alone do not show what files a node gets.
         for directory in apart {
@@ -83,18 +93,23 @@ fn look(profile: &Profile, session: &Session<'_>, places: &Places) -> Result<Loo
 }
 
 /// etcd does not start without the files that its options name, and only overlays bring files of that kind.
-fn missing_files<'p>(
-    profile: &'p Profile,
-    overlays: &'p [Arc<Overlay>],
-) -> impl Iterator<Item = Finding> + use<'p> {
-    let reads = |option: &'p OptionSet| option.reads().into_iter().map(move |path| (option, path));
-    let named = profile.etcd.options.iter().flat_map(reads);
-    let missing = named.filter(|(_, path)| !overlays.iter().any(|overlay| overlay.brings(path)));
-    missing.map(|(OptionSet { key, .. }, path)| {
-        let reason = format!("{key} names {path}, which no overlay contains; etcd would not start");
-        let help = "put the file into a directory of [bundle] overlays, where etcd's account can read it";
-        Finding::new(About::Option(key.clone()), reason).help(help)
-    })
+fn missing_files(profile: &Profile, overlays: &[Arc<Overlay>]) -> BTreeSet<Finding> {
+    let mut missing = BTreeSet::new();
+    for node in &profile.nodes {
+        for option in profile.options(node) {
+            let is_there = |path: &str| {
+                overlays.iter().any(|overlay| overlay.is_for(&node.name) && overlay.brings(path))
+            };
+            for path in option.reads().into_iter().filter(|path| !is_there(path)) {
+                let OptionSet { key, place, .. } = option;
+                let reason = format!("{key} names {path}, which no overlay contains; etcd would not start");
+                let help =
+                    "put the file into a directory of [bundle] overlays, where etcd's account can read it";
+                missing.insert(Finding::new(About::Option(place.clone()), reason).help(help));
+            }
+        }
+    }
+    missing
 }
 
 /// The files of each node with all overlays applied.
@@ -104,7 +119,7 @@ fn missing_files<'p>(
 fn trials(profile: &Profile, session: &Session<'_>) -> Result<Vec<Laid>> {
     let overlays = session.overlays(profile)?;
     // Kiln's own overlays alone cannot cause a finding.
-    if overlays.list.iter().all(|overlay| overlay.directory.is_none()) && profile.bundle.replace.is_empty() {
+    if overlays.list.iter().all(|overlay| !overlay.is_own()) && profile.bundle.replace.is_empty() {
         return Ok(Vec::new());
     }
     let plan = plan_of(profile, None);

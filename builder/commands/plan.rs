@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::build::default_out;
 use super::output::Output;
@@ -14,6 +14,7 @@ use crate::cli;
 use crate::failure::Result;
 use crate::pki::Keystore;
 use crate::plan::View;
+use crate::profile::{FileBody, FileSpec, OnNodes};
 use crate::render::{Overlay, Replaced};
 
 pub fn run(args: &cli::Plan, out: &Output) -> Result<()> {
@@ -53,9 +54,13 @@ pub fn run(args: &cli::Plan, out: &Output) -> Result<()> {
                     .map(|replaced| replaced.path.absolute()).collect::<Vec<_>>() })
             })
             .collect();
+        let files: Vec<_> = profile.files.iter().map(file_json).collect();
+        if !files.is_empty() {
+            view["files"] = files.into();
+        }
         return out.json(&view);
     }
-    out.print(view.to_string() + &shown(&overlays, &replaced))
+    out.print(view.to_string() + &shown(&overlays, &replaced) + &files(&overlays, &replaced))
 }
 
 /// The user's overlays, for people.
@@ -72,6 +77,59 @@ fn shown(overlays: &Overlays, replaced: &BTreeSet<Replaced>) -> String {
         }
     }
     text
+}
+
+/// Each `[[file]]`, for people.
+fn files(overlays: &Overlays, replaced: &BTreeSet<Replaced>) -> String {
+    let mut text = String::new();
+    for overlay in &overlays.list {
+        let Some(file) = &overlay.file else { continue };
+        if text.is_empty() {
+            text.push_str("\nfiles of the profile\n");
+        }
+        let owner = overlay.owner().map(|(owner, group)| format!(", {owner}:{group}")).unwrap_or_default();
+        let mode = file.mode.map(|mode| format!(", {mode}")).unwrap_or_default();
+        let nodes = match &file.nodes {
+            OnNodes::All => String::new(),
+            OnNodes::Some(names) => {
+                format!(", on {}", names.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(" "))
+            }
+        };
+        let _ = writeln!(text, "  {}  {}{mode}{owner}{nodes}", file.path.absolute(), from(file));
+        for replaced in of(overlay, replaced) {
+            let _ = writeln!(text, "    replaces that of {}", replaced.of);
+        }
+    }
+    text
+}
+
+fn from(file: &FileSpec) -> String {
+    let template = if file.is_template { ", filled in" } else { "" };
+    match &file.body {
+        FileBody::Text(text) => format!("{} bytes{template}", text.len()),
+        FileBody::Source(path) => format!("from {}{template}", path.display()),
+        FileBody::Link(target) => format!("-> {target}"),
+        FileBody::Directory => "a directory".to_owned(),
+    }
+}
+
+fn file_json(file: &FileSpec) -> Value {
+    let (kind, source, target) = match &file.body {
+        FileBody::Text(_) => ("file", None, None),
+        FileBody::Source(path) => ("file", Some(path), None),
+        FileBody::Link(target) => ("link", None, Some(target)),
+        FileBody::Directory => ("directory", None, None),
+    };
+    let (owner, group) =
+        file.owner.as_ref().map_or(("root", "root"), |(owner, group)| (owner.as_str(), group.as_str()));
+    let nodes = match &file.nodes {
+        OnNodes::All => Value::Bool(true),
+        OnNodes::Some(names) => json!(names),
+    };
+    json!({
+        "path": file.path.absolute(), "kind": kind, "source": source, "target": target, "mode": file.mode,
+        "owner": owner, "group": group, "template": file.is_template, "nodes": nodes,
+    })
 }
 
 /// The user's own overlays.

@@ -6,10 +6,10 @@ use std::fmt::Write;
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
+use super::delivered::{self, differs};
 use super::output::Output;
 use crate::bundle::{self, Bundle, Problem};
 use crate::cli;
-use crate::digest;
 use crate::disk::{self, Input, Walked};
 use crate::failure::{Doing, Failure, Result};
 use crate::format::read::{Archive, Member, MemberKind};
@@ -17,12 +17,15 @@ use crate::values::{GuestPath, Mode, printable};
 
 pub fn run(args: &cli::Show, out: &Output) -> Result<()> {
     let bundle = Bundle::open(&args.bundle)?;
+    if let Some(name) = &args.node {
+        bundle.node(name)?;
+    }
+    if args.files {
+        return delivered::show(&bundle, args.node.as_deref(), args.json, out);
+    }
     match &args.node {
         None => whole(&bundle, args.json, out),
-        Some(name) => {
-            bundle.node(name)?;
-            node(&bundle, name, args.json, out)
-        }
+        Some(name) => node(&bundle, name, args.json, out),
     }
 }
 
@@ -174,21 +177,6 @@ impl Listing {
         }
         text
     }
-}
-
-/// Whether an archive differs from the manifest.
-fn differs(bundle: &Bundle, archive: &str) -> Result<Option<Problem>> {
-    let path = bundle.path.join(archive);
-    let Some(want) = bundle.manifest.files.get(archive) else { return Ok(None) };
-    let problem = match disk::look(&path)? {
-        None => "is missing",
-        // A file of another size differs without being read.
-        Some(found) if found.size != want.size || digest::of_file(&path)?.1 != want.sha256 => {
-            "does not match the manifest"
-        }
-        Some(_) => return Ok(None),
-    };
-    Ok(Some(Problem { path: archive.to_owned(), problem: problem.to_owned() }))
 }
 
 /// Mode, owner, size in bytes, path: the same columns as listing.txt, with the numbers in the archive.

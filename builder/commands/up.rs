@@ -30,7 +30,7 @@ pub fn run(args: &cli::Up, out: &Output) -> Result<()> {
     let there = State::open(&bundle)?;
     start(args, &bundle, there.as_ref(), out).map_err(|failure| match there {
         // An earlier run may have started some, wherever this one was interrupted.
-        Some(state) if state.record.laid => failure.leaving(host::LEFT_RUNNING),
+        Some(state) if state.record.is_laid() => failure.leaving(host::LEFT_RUNNING),
         _ => failure,
     })
 }
@@ -41,10 +41,10 @@ fn start(args: &cli::Up, bundle: &Bundle, there: Option<&State>, out: &Output) -
     // Defaults to the driver and carrier of the first start; a different choice is refused later.
     let there = there.map(|state| &state.record);
     let driver = args.driver.clone().or(there.map(|there| there.driver.clone()));
-    let driver = driver.unwrap_or_else(host::usual_driver);
+    let driver = driver.unwrap_or_else(|| host::usual_driver(&bundle.manifest, &args.connect));
     let carrier =
         args.carrier.or(there.map(|there| there.carrier)).unwrap_or_else(carrier::of_machines_by_default);
-    let connect = args.connect.clone().or(there.map(|there| there.connect.clone())).unwrap_or_default();
+    let placed = host::places(&bundle.manifest, &args.connect, there)?;
     let system = System::open(&base_path(args, carrier, bundle)?, carrier)?;
     for node in &args.node {
         bundle.node(node)?;
@@ -56,7 +56,7 @@ fn start(args: &cli::Up, bundle: &Bundle, there: Option<&State>, out: &Output) -
         driver,
         carrier,
         accel: args.accel,
-        connect,
+        placed,
         only: &args.node,
         deadline: if args.no_wait { Duration::ZERO } else { Duration::from_secs(args.deadline) },
         quiet: out.is_quiet(),
@@ -181,6 +181,7 @@ pub fn console(args: &cli::Console) -> Result<()> {
         // Checked before reading, so that its last output is still read.
         if looked.is_none_or(|looked| looked.elapsed() >= MACHINE_CHECK_INTERVAL) {
             runs = host::runs(&state, &args.node)?;
+            host::hear(&state, &args.node)?;
             looked = Some(Instant::now());
         }
         let more = follow.more()?;

@@ -29,6 +29,14 @@ pub fn write_whole(path: &Path, bytes: &[u8], mode: Mode) -> Result<()> {
     write_streamed(path, mode, |file| file.write_all(bytes).doing(|| format!("writing {}", path.display())))
 }
 
+/// Writes bytes at a place in a file, which is made if it is missing; what is before the place stays.
+pub fn write_at(path: &Path, at: u64, bytes: &[u8]) -> Result<()> {
+    use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+    let mode = Mode::SECRET.bits();
+    let file = fs::File::options().write(true).create(true).truncate(false).mode(mode).open(path);
+    file.and_then(|file| file.write_all_at(bytes, at)).doing(|| format!("writing {}", path.display()))
+}
+
 /// The same for contents that need not be in memory at once: `fill` writes them.
 ///
 /// # Errors

@@ -36,7 +36,7 @@ impl Accel {
     }
 }
 
-/// The result of `auto` on this machine, and the reason if it is not KVM. `kvm` always probes again, and its result is
+/// The result of `auto` on this machine, and a clause that says why it is not KVM. `kvm` always probes again, and its result is
 /// recorded.
 ///
 /// # Errors
@@ -50,7 +50,7 @@ pub fn choose(wanted: Accel, qemu: &Path) -> Result<(Accel, Option<String>)> {
         Some(why) if wanted == Accel::Kvm => Err(Failure::io(format!(
             "KVM does not work here ({why}); omit --accel to run the VMs under emulation"
         ))),
-        Some(why) => Ok((Accel::Tcg, Some(why))),
+        Some(why) => Ok((Accel::Tcg, Some(format!("KVM does not work here ({why})")))),
     }
 }
 

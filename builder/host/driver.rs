@@ -1,8 +1,10 @@
 //! Programs that run machines: QEMU by itself, libvirt.
 
+use super::accel::Accel;
+use super::record::MachinesRecord;
 use super::state::State;
 use crate::base::System;
-use crate::bundle::{Bundle, manifest};
+use crate::bundle::{Bundle, Manifest, manifest};
 use crate::failure::Result;
 use crate::values::NodeName;
 
@@ -20,17 +22,41 @@ pub trait Driver: Sync {
         false
     }
 
+    /// Called before anything is made: whether it can run machines as they are wanted, and everything that it needs
+    /// answers.
+    ///
+    /// # Errors
+    /// `Exit::Usage` for what it cannot do; `Exit::Io` when something does not answer.
+    fn check(&self, wanted: &MachinesRecord, manifest: &Manifest) -> Result<()>;
+
+    /// How the CPUs are run, never `Auto`, and if it is not by KVM though that was allowed, a clause that says why.
+    ///
+    /// # Errors
+    /// `Exit::Io` when KVM was requested and does not work.
+    fn accel(
+        &self,
+        accel: Accel,
+        wanted: &MachinesRecord,
+        manifest: &Manifest,
+    ) -> Result<(Accel, Option<String>)>;
+
     /// Makes missing things that all machines of the bundle need: network, storage.
     ///
     /// # Errors
     /// `Exit::Unsafe` when something of another owner has the same name.
     fn create(&self, state: &mut State, bundle: &Bundle) -> Result<()>;
 
-    /// Writes the files that all machines read. Called while none of them runs.
+    /// Writes the files that several machines read, where none of those in `running` reads them.
     ///
     /// # Errors
     /// `Exit::Io`.
-    fn share(&self, _state: &State, _bundle: &Bundle, _system: &System) -> Result<()> {
+    fn share(
+        &self,
+        _state: &State,
+        _bundle: &Bundle,
+        _system: &System,
+        _running: &[&NodeName],
+    ) -> Result<()> {
         Ok(())
     }
 
@@ -46,6 +72,14 @@ pub trait Driver: Sync {
     /// # Errors
     /// `Exit::Io` when that cannot be determined.
     fn runs(&self, state: &State, node: &NodeName) -> Result<bool>;
+
+    /// Brings new output of a machine's console into its file on this machine, where it does not get there by itself.
+    ///
+    /// # Errors
+    /// `Exit::Io` when the file cannot be written; a console that cannot be reached is not an error.
+    fn hear(&self, _state: &State, _node: &NodeName) -> Result<()> {
+        Ok(())
+    }
 
     /// Stops all machines, as a power failure would, and removes what `create` has made; disks that the driver stores
     /// itself only with `purge`.

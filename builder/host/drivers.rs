@@ -6,7 +6,9 @@ use super::driver::Driver;
 use super::libvirt::Libvirt;
 use super::qemu::Qemu;
 use super::record::DriverName;
+use crate::bundle::Manifest;
 use crate::failure::{Failure, Result};
+use crate::values::{ConnectTo, Link};
 
 /// All drivers; the first is the default.
 pub static DRIVERS: [&dyn Driver; 2] = [&Qemu, &Libvirt];
@@ -24,9 +26,13 @@ pub fn named(name: &DriverName) -> Result<&'static dyn Driver> {
     })
 }
 
-/// The default driver.
-pub fn usual() -> DriverName {
-    DriverName::of(DRIVERS[0].name())
+/// The default driver: libvirt where the profile names one, or a network of one.
+pub fn usual(manifest: &Manifest, told: &[ConnectTo]) -> DriverName {
+    let named =
+        manifest.hosts.iter().any(|host| host.connect.is_some()) || told.iter().any(|to| to.host.is_some());
+    let is_libvirt = named || matches!(manifest.machine().link, Link::Network(_));
+    let driver = if is_libvirt { &Libvirt as &dyn Driver } else { DRIVERS[0] };
+    DriverName::of(driver.name())
 }
 
 /// The values of `--driver`.

@@ -13,13 +13,26 @@ const PROGRAM: &str = "qemu-system-x86_64";
 pub const FORMED: &str = "opt/kiln/formed";
 
 /// # Errors
-/// `Exit::Usage` for nodes of another architecture; `Exit::Io` when QEMU is not installed.
-pub fn find(arch: Arch) -> Result<PathBuf> {
-    if arch != Arch::Amd64 {
-        let reason = format!("the bundle is for {arch}; kiln up starts VMs for amd64 only");
-        return Err(Failure::new(Exit::Usage, reason));
+/// `Exit::Usage` for nodes of another architecture.
+pub fn check(arch: Arch) -> Result<()> {
+    match arch {
+        Arch::Amd64 => Ok(()),
+        _ => {
+            let reason = format!("the bundle is for {arch}; kiln up starts VMs for amd64 only");
+            Err(Failure::new(Exit::Usage, reason))
+        }
     }
+}
+
+/// # Errors
+/// `Exit::Io` when QEMU is not installed.
+pub fn find() -> Result<PathBuf> {
     process::find(PROGRAM)
+}
+
+/// QEMU, where it is installed on this machine.
+pub fn look_for() -> Option<PathBuf> {
+    process::look_for(PROGRAM)
 }
 
 /// QEMU's options are comma-separated lists; a comma in a value is doubled (qemu(1)).

@@ -162,8 +162,9 @@ impl Watch<'_, '_> {
             }
             if looked.is_none_or(|looked| looked.elapsed() >= MACHINE_CHECK_INTERVAL) {
                 looked = Some(Instant::now());
-                for at in 0..self.names.len() {
-                    let Observed { runs, said } = look(self.state, self.names[at])?;
+                let state = &*self.state;
+                let all = parallel::each(&self.names, self.names.len(), |name| look(state, name))?;
+                for (at, Observed { runs, said }) in all.into_iter().enumerate() {
                     self.runs[at] = runs;
                     self.step(at, self.progress[at].phase, said)?;
                 }

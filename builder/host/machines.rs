@@ -1,28 +1,29 @@
 //! `up`, `status` and `down`: a virtual machine for every node of a bundle.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Serialize;
 
-use super::accel::{self, Accel};
-use super::connect::Connect;
+use super::accel::Accel;
 use super::display::Display;
-use super::driver::Left;
+use super::driver::{Driver, Left};
 use super::follow::{self, Begun, Member, Observed};
 use super::memory::Memory;
+use super::origin::Origin;
 use super::progress::{NodeProgress, Phase};
-use super::record::{DriverName, MachinesRecord};
+use super::record::{DriverName, MachinesRecord, Place};
 use super::state::{self, Held, State};
-use super::{drivers, emulator, undo};
+use super::{cards, drivers, emulator, undo};
 use crate::base::System;
-use crate::bundle::{Bundle, MANIFEST, MAX_MANIFEST_BYTES, Manifest};
+use crate::bundle::{Bundle, Manifest};
 use crate::cluster::Etcdctl;
 use crate::disk::{self, Scratch};
 use crate::failure::{Exit, Failure, Result};
 use crate::interrupt;
 use crate::parallel;
-use crate::values::{Carrier, ClusterName, Digest, Mode, NodeName};
+use crate::values::{Carrier, ClusterName, Connect, Mode, NodeName};
 
 /// The number of lines of the console that are shown for a node that has not formed.
 const MAX_CONSOLE_LINES: usize = 12;
@@ -35,7 +36,8 @@ pub struct UpRequest<'a> {
     pub driver: DriverName,
     pub carrier: Carrier,
     pub accel: Accel,
-    pub connect: Connect,
+    /// As `places` returns it.
+    pub placed: (Connect, BTreeMap<NodeName, Place>),
     /// The nodes whose machines are started; empty means all.
     pub only: &'a [NodeName],
     /// The time for the cluster to form; zero means not to wait.
@@ -88,15 +90,12 @@ pub fn up(request: &UpRequest) -> Result<ClusterStatus> {
     let UpRequest { bundle, carrier, .. } = request;
     let manifest = &bundle.manifest;
     check_carrier(manifest, *carrier)?;
+    cards::check(manifest)?;
     let scratch = Scratch::swept("up")?;
     let etcdctl = Etcdctl::new(&bundle.path, manifest, scratch.path())?;
     let mut display = Display::new(request.quiet, request.warn);
-    let (accel, why) = accel::choose(request.accel, &emulator::find(manifest.etcd.arch)?)?;
-    if let Some(why) = why {
-        display.say(format_args!(
-            "KVM does not work here ({why}); the VMs run under emulation, which takes longer"
-        ));
-    }
+    let driver = drivers::named(&request.driver)?;
+    let wanted = wanted(request, driver, &display)?;
     let own = state::directory(&bundle.path)?;
     let directory = State::open(bundle)?.map_or_else(|| own.clone(), |state| state.directory);
     if directory != own {
@@ -106,25 +105,25 @@ pub fn up(request: &UpRequest) -> Result<ClusterStatus> {
         ));
     }
     let members = follow::members(manifest)?;
-    let driver = drivers::named(&request.driver)?;
     let is_new = disk::look(&directory)?.is_none();
     disk::make_directories(&directory, Mode::SECRET_DIRECTORY)?;
     let _lock = state::lock(&directory)?;
-    let wanted =
-        MachinesRecord::wanted(manifest, request.driver.clone(), *carrier, accel, request.connect.clone());
     let mut state = State::begin(bundle, wanted, driver.has_address())?;
     // Between the look and the lock another run may have made machines, whose disks are not this run's to remove.
-    let is_new = is_new && !state.record.laid && state.record.nodes.is_empty();
+    let is_new = is_new && !state.record.is_laid() && state.record.nodes.is_empty();
     if let Err(why) = Memory::of_user().note_machines(state.record.names.id, &state.directory) {
         display.warn(format_args!("if the bundle is moved, Kiln will not find these VMs: {why}"));
     }
     let mut has_started = false;
+    let mut is_begun = false;
     let progress = start(&mut state, request, &mut display, &mut has_started)
         .and_then(|begun| {
+            is_begun = true;
             follow::follow(&members, &etcdctl, &mut state, begun, observe, request.deadline, &mut display)
         })
         .map_err(|failure| {
-            undo::after(failure, driver, (&state, bundle), is_new && !has_started, &display)
+            let fresh = undo::Fresh::of(is_new, has_started, is_begun, &failure, &state);
+            undo::after(failure, driver, (&state, bundle), fresh, &display)
         })?;
     let mut status = summary(&state, bundle, &progress, request.only)?;
     let asked = status.nodes.iter().zip(&progress).filter(|(node, _)| node.asked);
@@ -134,6 +133,24 @@ pub fn up(request: &UpRequest) -> Result<ClusterStatus> {
         node.seconds = Some(one.at.as_secs_f64());
     }
     Ok(status)
+}
+
+/// The record of the machines to be made. Nothing is made where this fails.
+fn wanted(request: &UpRequest, driver: &dyn Driver, display: &Display) -> Result<MachinesRecord> {
+    let manifest = &request.bundle.manifest;
+    emulator::check(manifest.etcd.arch)?;
+    let (name, placed) = (request.driver.clone(), request.placed.clone());
+    // Never `Auto` in a record; replaced below.
+    let mut wanted = MachinesRecord::wanted(manifest, name, request.carrier, Accel::Tcg, placed);
+    // Refused before anything is asked of a libvirt, and again when no other run can change it.
+    State::begin(request.bundle, wanted.clone(), driver.has_address())?;
+    driver.check(&wanted, manifest)?;
+    let (accel, why) = driver.accel(request.accel, &wanted, manifest)?;
+    wanted.accel = accel;
+    if let Some(why) = why {
+        display.say(format_args!("{why}; the VMs run under emulation, which takes longer"));
+    }
+    Ok(wanted)
 }
 
 fn check_carrier(manifest: &Manifest, carrier: Carrier) -> Result<()> {
@@ -163,7 +180,7 @@ fn start(
 ) -> Result<Begun> {
     let bundle = request.bundle;
     let nodes = &bundle.manifest.nodes;
-    let origin = Origin { bundle: bundle_digest(bundle)?, system: request.system.identity()? };
+    let origin = Origin::of(bundle, request.system)?;
     let driver = drivers::named(&state.record.driver)?;
     driver.create(state, bundle)?;
     let mut running = Vec::new();
@@ -173,10 +190,10 @@ fn start(
     let asked: Vec<_> = nodes.iter().map(|node| is_asked(request.only, &node.name)).collect();
     let starts = |at: &usize| asked[*at] && !running[*at];
     let absent: Vec<_> = (0..nodes.len()).filter(starts).collect();
-    origin.compare(state, request, &running, &absent, display)?;
-    if !running.contains(&true) {
-        driver.share(state, bundle, request.system)?;
-    }
+    origin.compare(state, bundle, request.system, &running, &absent, display)?;
+    let run: Vec<_> =
+        nodes.iter().zip(&running).filter(|(_, runs)| **runs).map(|(node, _)| &node.name).collect();
+    driver.share(state, bundle, request.system, &run)?;
     let names: Vec<_> = nodes.iter().map(|node| &node.name).collect();
     let first = |runs: &bool| if *runs { Phase::Started } else { Phase::Off };
     let mut progress: Vec<_> =
@@ -216,82 +233,23 @@ fn start(
     Ok(Begun { progress, asked })
 }
 
-fn bundle_digest(bundle: &Bundle) -> Result<Digest> {
-    Ok(Digest::of(&disk::read(&bundle.path.join(MANIFEST), MAX_MANIFEST_BYTES)?))
-}
-
-/// What machines are now started from.
-struct Origin {
-    bundle: Digest,
-    system: Digest,
-}
-
-impl Origin {
-    /// Reports what has changed since the machines were last started.
-    ///
-    /// # Errors
-    /// `Exit::Unsafe` when some machines run on another base system than the one from which others are to be started.
-    fn compare(
-        &self,
-        state: &State,
-        request: &UpRequest,
-        running: &[bool],
-        absent: &[usize],
-        display: &Display,
-    ) -> Result<()> {
-        let nodes = &request.bundle.manifest.nodes;
-        let started = |at: usize| state.record.nodes.get(&nodes[at].name);
-        let names = |all: Vec<usize>| {
-            all.into_iter().map(|at| nodes[at].name.as_str()).collect::<Vec<_>>().join(", ")
-        };
-        let other_bundle =
-            |at: &usize| started(*at).and_then(|one| one.bundle).is_some_and(|one| one != self.bundle);
-        let other_system =
-            |at: &usize| started(*at).and_then(|one| one.system).is_some_and(|one| one != self.system);
-        let run = || (0..nodes.len()).filter(|at| running[*at]);
-        let path = request.bundle.path.display();
-
-        let on_another: Vec<_> = run().filter(other_system).collect();
-        if !on_another.is_empty() && !absent.is_empty() {
-            return Err(Failure::unsafe_to(format!(
-                "the base system has changed since {} was started, and all VMs of a cluster must use the same one; stop \
-                 them with kiln down {path}, which keeps their disks, and start all with kiln up",
-                names(on_another)
-            )));
-        }
-        let old: Vec<_> = run().filter(other_bundle).collect();
-        if !old.is_empty() {
-            display.warn(format_args!(
-                "the bundle has changed since {} was started, and a running VM keeps its old files; run kiln down {path} \
-                 and kiln up {path} to start all VMs from the new one",
-                names(old)
-            ));
-        }
-        let old: Vec<_> = absent.iter().copied().filter(other_bundle).collect();
-        if !old.is_empty() {
-            display.warn(format_args!(
-                "the bundle has changed since {} was last started; the disks keep etcd's data",
-                names(old)
-            ));
-        }
-        let old: Vec<_> = absent.iter().copied().filter(other_system).collect();
-        if !old.is_empty() && request.system.image().is_some() {
-            display.warn(format_args!(
-                "the base system has changed since {} was last started; existing system disks are not changed",
-                names(old)
-            ));
-        }
-        Ok(())
-    }
-}
-
 fn observe(state: &State, node: &NodeName) -> Result<Observed> {
-    Ok(Observed { runs: runs(state, node)?, said: state.said(node) })
+    let runs = runs(state, node)?;
+    hear(state, node)?;
+    Ok(Observed { runs, said: state.said(node) })
 }
 
 /// Whether the machine of a node runs.
 pub fn runs(state: &State, node: &NodeName) -> Result<bool> {
     drivers::named(&state.record.driver)?.runs(state, node)
+}
+
+/// Brings what a node's console has printed into its file on this machine, if it is not there by itself.
+///
+/// # Errors
+/// `Exit::Io` when that file cannot be written.
+pub fn hear(state: &State, node: &NodeName) -> Result<()> {
+    drivers::named(&state.record.driver)?.hear(state, node)
 }
 
 fn summary(

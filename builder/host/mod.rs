@@ -2,7 +2,7 @@
 //! removed.
 
 mod accel;
-mod connect;
+mod cards;
 mod display;
 mod driver;
 mod drivers;
@@ -13,6 +13,8 @@ mod libvirt;
 mod machines;
 mod memory;
 mod names;
+mod origin;
+mod places;
 mod plain;
 mod progress;
 mod qemu;
@@ -21,10 +23,10 @@ mod state;
 mod undo;
 
 pub(crate) use accel::Accel;
-pub(crate) use connect::Connect;
 pub(crate) use drivers::{parser as drivers, usual as usual_driver};
 pub(crate) use follow::LEFT_RUNNING;
-pub(crate) use machines::{ClusterStatus, NodeStatus, UpRequest, down, runs, status, up};
+pub(crate) use machines::{ClusterStatus, NodeStatus, UpRequest, down, hear, runs, status, up};
+pub(crate) use places::places;
 pub(crate) use plain::Plain;
 pub(crate) use progress::Phase;
 pub(crate) use record::DriverName;

@@ -1,7 +1,7 @@
 //! `machines.json`: the record of a bundle's machines on this host. Any user who may write to the directory beside a
 //! bundle can write this file, so every field is parsed before it becomes a name, a path or an option.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
@@ -9,12 +9,13 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::accel::Accel;
-use super::connect::Connect;
 use super::names::Names;
 use crate::bundle::Manifest;
 use crate::etcd::ids::ClusterId;
 use crate::failure::{Failure, Result};
-use crate::values::{Carrier, ClusterName, Digest, Invalid, NodeName, deserialize_parsed, printable};
+use crate::values::{
+    Carrier, ClusterName, Connect, Digest, HostName, Invalid, NodeName, deserialize_parsed, printable,
+};
 
 /// The schema that this version of Kiln writes. It also reads schema 1, of Kiln 0.1, which used only the cluster's
 /// name in the names of things.
@@ -67,6 +68,14 @@ pub struct Started {
     pub system: Option<Digest>,
 }
 
+/// A host of the profile with a libvirt of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Place {
+    pub host: HostName,
+    pub connect: Connect,
+}
+
 /// How the machines were made: a second `up` must not mix two ways.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MachinesRecord {
@@ -75,9 +84,14 @@ pub struct MachinesRecord {
     pub carrier: Carrier,
     /// Never `Auto`.
     pub accel: Accel,
+    /// The libvirt of the nodes without a place.
     pub connect: Connect,
-    /// The network, with libvirt the pool too, was made by `up`, or is about to be.
+    /// The network, with libvirt the pool too, was made by `up`, or is about to be: on this machine, or at `connect`.
     pub laid: bool,
+    /// The hosts of nodes whose machines are not at `connect`.
+    pub places: BTreeMap<NodeName, Place>,
+    /// The libvirts of these hosts that have a pool, and maybe a network, or are about to.
+    pub laid_at: BTreeSet<Connect>,
     pub nodes: BTreeMap<NodeName, Started>,
 }
 
@@ -88,11 +102,38 @@ impl MachinesRecord {
         driver: DriverName,
         carrier: Carrier,
         accel: Accel,
-        connect: Connect,
+        (connect, places): (Connect, BTreeMap<NodeName, Place>),
     ) -> Self {
         let cluster = &manifest.cluster;
         let names = Names { cluster: cluster.name.clone(), id: cluster.id, by_name: false };
-        Self { names, driver, carrier, accel, connect, laid: false, nodes: BTreeMap::new() }
+        let (laid_at, nodes) = (BTreeSet::new(), BTreeMap::new());
+        Self { names, driver, carrier, accel, connect, laid: false, places, laid_at, nodes }
+    }
+
+    /// Whether anything was made, anywhere.
+    pub fn is_laid(&self) -> bool {
+        self.laid || !self.laid_at.is_empty()
+    }
+
+    /// The libvirt of a node's machine.
+    pub fn connect_of(&self, node: &NodeName) -> &Connect {
+        self.places.get(node).map_or(&self.connect, |place| &place.connect)
+    }
+
+    /// The libvirts with something of the cluster, for messages; none where the driver's usual place is the only one.
+    pub fn places_called(&self) -> Vec<String> {
+        let usual = self.laid.then_some(&self.connect).filter(|_| !self.laid_at.is_empty());
+        usual.into_iter().chain(&self.laid_at).map(|connect| self.called(connect)).collect()
+    }
+
+    /// A libvirt for messages, with the hosts whose it is: `pve1 (qemu+ssh://root@pve1/system)`.
+    pub fn called(&self, connect: &Connect) -> String {
+        let of_it = self.places.values().filter(|place| place.connect == *connect);
+        let hosts: BTreeSet<_> = of_it.map(|place| place.host.as_str()).collect();
+        match hosts.is_empty() {
+            true => connect.to_string(),
+            false => format!("{} ({connect})", hosts.into_iter().collect::<Vec<_>>().join(", ")),
+        }
     }
 
     pub fn to_json(&self) -> Result<Vec<u8>> {
@@ -106,6 +147,8 @@ impl MachinesRecord {
             accel: self.accel,
             connect: self.connect.clone(),
             laid: self.laid,
+            places: self.places.clone(),
+            laid_at: self.laid_at.clone(),
             nodes: self.nodes.clone(),
         };
         let mut json = serde_json::to_vec_pretty(&written)
@@ -145,6 +188,8 @@ impl MachinesRecord {
             accel: written.accel,
             connect: written.connect,
             laid: written.laid,
+            places: written.places,
+            laid_at: written.laid_at,
             nodes: written.nodes,
         }
     }
@@ -159,6 +204,8 @@ impl MachinesRecord {
             carrier: first.carrier,
             accel: first.accel,
             connect: first.connect,
+            places: BTreeMap::new(),
+            laid_at: BTreeSet::new(),
             nodes: first.formed.into_iter().map(formed).collect(),
         }
     }
@@ -185,6 +232,10 @@ struct Written {
     accel: Accel,
     connect: Connect,
     laid: bool,
+    #[serde(deserialize_with = "crate::values::map", skip_serializing_if = "BTreeMap::is_empty", default)]
+    places: BTreeMap<NodeName, Place>,
+    #[serde(deserialize_with = "crate::values::set", skip_serializing_if = "BTreeSet::is_empty", default)]
+    laid_at: BTreeSet<Connect>,
     #[serde(deserialize_with = "crate::values::map")]
     nodes: BTreeMap<NodeName, Started>,
 }
@@ -233,6 +284,14 @@ mod tests {
             accel: Accel::Tcg,
             connect: "qemu:///system".parse().unwrap(),
             laid: true,
+            places: BTreeMap::from([(
+                node("a"),
+                Place {
+                    host: "pve1".parse().unwrap(),
+                    connect: "qemu+ssh://root@pve1/system".parse().unwrap(),
+                },
+            )]),
+            laid_at: BTreeSet::from(["qemu+ssh://root@pve1/system".parse().unwrap()]),
             nodes: BTreeMap::from([
                 (node("lock"), Started { formed: true, bundle: digest, system: digest }),
                 (node("a"), Started::default()),
@@ -295,7 +354,9 @@ mod tests {
                 }
                 let mut bad = good.clone();
                 bad.as_object_mut().unwrap().remove(field);
-                assert!(MachinesRecord::from_json(bad.to_string().as_bytes()).is_err(), "without {field}");
+                let is_optional = ["places", "laid_at"].contains(&field.as_str());
+                let read = MachinesRecord::from_json(bad.to_string().as_bytes());
+                assert_eq!(read.is_ok(), is_optional, "without {field}");
             }
         }
         assert!(tried > 300, "{tried}");

@@ -195,8 +195,12 @@ impl State {
                 bundle.path.display(),
             )));
         }
-        let MachinesRecord { names, laid, nodes, .. } = state.record;
-        Ok(Self { directory: state.directory, record: MachinesRecord { names, laid, nodes, ..wanted } })
+        there.refuse_move(&wanted, &bundle.path)?;
+        let MachinesRecord { names, laid, laid_at, nodes, mut places, .. } = state.record;
+        // Also those of nodes that the bundle no longer has.
+        places.extend(wanted.places);
+        let record = MachinesRecord { names, laid, laid_at, nodes, places, ..wanted };
+        Ok(Self { directory: state.directory, record })
     }
 
     /// Writes the record atomically, and its path into the user's record of machines.

@@ -6,7 +6,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::Serialize;
 
-use crate::profile::{AltName, Certificates, Client, Filling, Leaf, OPERATOR, Pki, Subject, alternative};
+use crate::profile::{
+    AltName, Certificates, Client, Filling, Leaf, Node, OPERATOR, Pki, Subject, alternative,
+};
 use crate::values::{Lifetime, Mode};
 
 /// The CA that every cluster has: it issues to members and to their clients.
@@ -97,7 +99,7 @@ impl CertificateSpec {
 enum Names {
     /// Host name, FQDN, localhost and the loopback addresses: the names that clients on and off the node dial.
     Server,
-    /// Host name, FQDN and address: peers dial these, and are checked against exactly these.
+    /// Host name, FQDN and the address for peers: these dial them, and are checked against exactly these.
     Peer,
     None,
 }
@@ -161,7 +163,7 @@ pub fn of_role(certificates: &[CertificateSpec], role: Role) -> Option<&Certific
 pub struct Of<'a> {
     /// What placeholders stand for.
     pub filling: Filling<'a>,
-    pub address: IpAddr,
+    pub node: &'a Node,
 }
 
 pub fn of_node(pki: &Pki, of: &Of<'_>) -> Vec<CertificateSpec> {
@@ -174,7 +176,7 @@ pub fn of_node(pki: &Pki, of: &Of<'_>) -> Vec<CertificateSpec> {
 
 fn of_row(pki: &Pki, row: &Row, of: &Of<'_>) -> CertificateSpec {
     let leaf = (row.leaf)(pki);
-    let (mut dns, mut ips) = names(row.names, of);
+    let (mut dns, mut ips) = names(row.names, row.roles.contains(&Role::Peer), of);
     // What cannot be a name was refused when the profile was read.
     let more = leaf.names.iter().filter_map(|name| alternative(&name.fill(&of.filling)).ok());
     let (more_dns, more_ips) = AltName::sorted(more);
@@ -201,20 +203,38 @@ fn of_row(pki: &Pki, row: &Row, of: &Of<'_>) -> CertificateSpec {
     }
 }
 
-fn names(names: Names, of: &Of<'_>) -> (Vec<String>, Vec<IpAddr>) {
+/// The addresses from which a node connects to its peers: without a network of theirs also the others of its card; and
+/// the one that NAT makes of them.
+fn peers(node: &Node) -> Vec<IpAddr> {
+    let ipv6 = node.ipv6.filter(|_| node.peer.is_none());
+    std::iter::once(node.peer_address()).chain(ipv6).chain(node.public).collect()
+}
+
+/// `is_peers`: whether a certificate with a server's names is also that of the peer.
+fn names(names: Names, is_peers: bool, of: &Of<'_>) -> (Vec<String>, Vec<IpAddr>) {
     let Filling { node, fqdn, .. } = of.filling;
     let mut dns = vec![node.to_owned()];
     if fqdn != node {
         dns.push(fqdn.to_owned());
     }
-    let mut ips = vec![of.address];
-    match names {
+    let mut ips = match names {
         Names::None => return (Vec::new(), Vec::new()),
-        Names::Peer => {}
+        // Peers come from these addresses, too, which etcd holds against these names.
+        Names::Peer => peers(of.node),
+        Names::Server => std::iter::once(of.node.address).chain(of.node.ipv6).chain(of.node.public).collect(),
+    };
+    match names {
         Names::Server => {
+            let peers = peers(of.node).into_iter().filter(|_| is_peers);
+            peers.for_each(|address| {
+                if !ips.contains(&address) {
+                    ips.push(address)
+                }
+            });
             dns.push("localhost".to_owned());
             ips.extend([IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)]);
         }
+        Names::Peer | Names::None => {}
     }
     (dns, ips)
 }

@@ -4,13 +4,16 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::profile::Profile;
-use crate::values::{HostName, Members, NodeName, counted};
+use crate::profile::{self, Profile};
+use crate::values::{Connect, HostName, Members, NodeName, counted};
 
 /// A host, and the consequence of its loss.
 #[derive(Clone, Debug, Serialize)]
 pub struct Host {
     pub name: HostName,
+    /// The libvirt that runs its nodes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connect: Option<Connect>,
     /// In the order of the profile.
     pub nodes: Vec<NodeName>,
     /// The members on all other hosts.
@@ -22,11 +25,11 @@ pub struct Host {
 /// The hosts of a profile, in its order.
 pub fn hosts(profile: &Profile) -> Vec<Host> {
     let members = profile.nodes.len();
-    let of = |host: &HostName| {
-        let on_it = profile.nodes.iter().filter(|node| node.host.as_ref() == Some(host));
+    let of = |host: &profile::Host| {
+        let on_it = profile.nodes.iter().filter(|node| node.host.as_ref() == Some(&host.name));
         let nodes: Vec<NodeName> = on_it.map(|node| node.name.clone()).collect();
         let (left, survives) = (members - nodes.len(), Members::new(members).survives(nodes.len()));
-        Host { name: host.clone(), nodes, left, survives }
+        Host { name: host.name.clone(), connect: host.connect.clone(), nodes, left, survives }
     };
     profile.hosts.iter().map(of).collect()
 }
@@ -49,6 +52,9 @@ impl fmt::Display for Table<'_> {
                 counted(host.left, "member"),
                 if host.survives { "a quorum" } else { "no quorum, the cluster stops" }
             )?;
+            if let Some(connect) = &host.connect {
+                writeln!(f, "             {:width$}  by {connect}", "")?;
+            }
         }
         if !hosts.is_empty() && !hosts.iter().any(|host| host.survives) {
             writeln!(f, "             the cluster survives the loss of none of them")?;

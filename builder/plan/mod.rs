@@ -2,12 +2,14 @@
 //! is built; rendering makes no further decisions.
 
 mod authority;
+mod card;
 mod certificate;
 mod cluster;
 mod failure;
 mod instance;
 mod peers;
 mod settings;
+mod sources;
 mod url;
 mod view;
 
@@ -18,7 +20,7 @@ use serde::Serialize;
 use crate::etcd::Release;
 use crate::etcd::ids::{MemberId, cluster_id, member_id};
 use crate::profile::{self, Bundle, ConfigStyle, Machine, Network, Pki, Profile};
-use crate::values::{Arch, ClusterName, GuestPath, Mac, NodeName, Token, disk_serial, host_address};
+use crate::values::{Arch, Card, ClusterName, GuestPath, Mac, NodeName, Token, disk_serial};
 
 pub(crate) use authority::{AuthoritySpec, Made, Permits, client_file as authority_file, common_name};
 pub use certificate::{CA, CertificateSpec, Owner, PEER_CA, Role, Usage};
@@ -27,6 +29,7 @@ pub(crate) use cluster::Cluster;
 pub(crate) use failure::Host;
 pub(crate) use instance::Instance;
 pub(crate) use settings::Setting;
+pub use sources::refused;
 pub(crate) use view::{ImportedCa, View};
 
 /// A resolved cluster. A renderer has nothing left to decide.
@@ -81,8 +84,15 @@ pub struct Node {
     pub fqdn: String,
     /// Static, in the network.
     pub address: IpAddr,
+    /// Its address in the network of the peers: the same where those have none of their own.
+    pub peer_address: IpAddr,
+    /// By which others reach it through NAT.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub public_address: Option<IpAddr>,
     /// From the profile, else derived from the names of the cluster and the node.
     pub mac: Mac,
+    /// Its cards, with all their addresses and routes. The first one has `mac` and `address`.
+    pub cards: Vec<Card>,
     /// The serial by which the node finds its data disk.
     pub disk_serial: String,
     /// As etcd computes it from the peer URL and the token.
@@ -108,7 +118,10 @@ pub fn resolve(profile: &Profile, derived_token: &Token) -> Plan {
     let token = profile.cluster.token.as_ref().unwrap_or(derived_token).clone();
     let instance = Instance::of(profile);
     let service = &profile.etcd.service;
-    let peer_url = |node| url::of_node(node, &profile.cluster, service.initial_cluster, instance.peer_port);
+    let peer_url = |node: &profile::Node| {
+        let address = node.peer_address();
+        url::of_node(node, address, &profile.cluster, service.initial_cluster, instance.peer_port)
+    };
     let peer_urls: Vec<String> = profile.nodes.iter().map(peer_url).collect();
     let member_ids: Vec<MemberId> =
         peer_urls.iter().map(|url| member_id(std::slice::from_ref(url), token.as_str())).collect();
@@ -161,7 +174,8 @@ pub fn resolve(profile: &Profile, derived_token: &Token) -> Plan {
 fn certificates(profile: &Profile, at: usize) -> Vec<CertificateSpec> {
     let node = &profile.nodes[at];
     let fqdn = profile.cluster.fqdn(&node.name);
-    let of = certificate::Of { filling: filling(profile, at, &fqdn), address: node.address };
+    let filling = filling(profile, at, &fqdn);
+    let of = certificate::Of { filling, node };
     let clients = profile.clients.iter().filter(|client| client.nodes.has(&node.name));
     let clients = clients.map(|client| certificate::of_client(&profile.pki, client));
     certificate::of_node(&profile.pki, &of).into_iter().chain(clients).collect()
@@ -193,11 +207,20 @@ fn node(
         name: node.name.clone(),
         fqdn,
         address: node.address,
+        peer_address: node.peer_address(),
+        public_address: node.public,
         mac: node.mac,
+        cards: card::of_node(&around.profile.network, node),
         member_id,
         unit: service.units[at].file(),
         peer_url: peer_url.to_owned(),
-        client_url: url::of_node(node, &around.profile.cluster, service.client_url, client_port),
+        client_url: url::of_node(
+            node,
+            node.address,
+            &around.profile.cluster,
+            service.client_url,
+            client_port,
+        ),
         endpoint: url::url(node.address, client_port),
     }
 }
@@ -206,13 +229,5 @@ impl Plan {
     /// An authority by its name.
     pub fn authority(&self, name: &str) -> Option<&AuthoritySpec> {
         self.authorities.iter().find(|authority| authority.name == name)
-    }
-
-    /// An address of the network for the host of the nodes: the gateway's, else the first that no node has.
-    pub fn host_address(&self) -> IpAddr {
-        let is_taken = |address: &IpAddr| self.nodes.iter().any(|node| node.address == *address);
-        let free = host_address(self.network.cidr, self.network.gateway, is_taken);
-        // A network without a free address: libvirt then reports an error for the network's own address.
-        free.unwrap_or(self.network.cidr.network())
     }
 }

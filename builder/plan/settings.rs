@@ -1,6 +1,7 @@
 //! The etcd options of one member, each with its source.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use serde::Serialize;
 
@@ -26,7 +27,7 @@ pub struct Setting {
 pub enum Origin {
     /// Kiln's decision, and the reason for it.
     Kiln(&'static str),
-    /// `[etcd.config]`, with the line.
+    /// `[etcd.config]` or `[node.config]`, with the line.
     Profile { line: usize },
     /// `--set` on the command line.
     CommandLine,
@@ -58,7 +59,7 @@ pub fn of_node(node: &Node, certificates: &[CertificateSpec], around: &Around<'_
         .into_iter()
         .map(|(key, value, why)| Setting { key: key.to_owned(), value, origin: Origin::Kiln(why) })
         .collect();
-    for option in &profile.etcd.options {
+    for option in profile.options(node) {
         let setting = Setting {
             key: option.key.clone(),
             value: option.value.clone(),
@@ -107,26 +108,33 @@ fn own(node: &Node, certificates: &[CertificateSpec], around: &Around<'_>) -> Ve
     let text = |text: String| Value::Text(text);
     let address = "the node's address";
     let service = &profile.etcd.service;
-    let advertised = |host, port| text(url::of_node(node, &profile.cluster, host, port));
-    let why = |host, key| if host == UrlHost::Fqdn { key } else { address };
+    let advertised = |address, host, port| text(url::of_node(node, address, &profile.cluster, host, port));
+    let own_addresses = || std::iter::once(node.address).chain(node.ipv6).chain([loopback(node.address)]);
+    let listened = |at: &dyn Fn(IpAddr) -> String| own_addresses().map(at).collect::<Vec<_>>().join(",");
+    let peer_address = node.peer_address();
+    let why_peer = if node.peer.is_some() { "the node's address for peers" } else { address };
     let mut own = vec![
         ("name", text(node.name.to_string()), "the node's name"),
         ("data-dir", text(profile.etcd.data_dir.absolute()), "etcd.data-dir"),
-        ("listen-peer-urls", text(url(node.address, peer_port)), address),
+        ("listen-peer-urls", text(url(peer_address, peer_port)), why_peer),
         (
             "listen-client-urls",
-            text(format!("{},{}", url(node.address, client_port), url(loopback(node.address), client_port))),
-            "the node's address and loopback",
+            text(listened(&|address| url(address, client_port))),
+            if node.ipv6.is_some() {
+                "the node's addresses and loopback"
+            } else {
+                "the node's address and loopback"
+            },
         ),
         (
             "initial-advertise-peer-urls",
-            advertised(service.peer_url, peer_port),
-            why(service.peer_url, "etcd.peer-url"),
+            advertised(peer_address, service.peer_url, peer_port),
+            if service.peer_url == UrlHost::Fqdn { "etcd.peer-url" } else { why_peer },
         ),
         (
             "advertise-client-urls",
-            advertised(service.client_url, client_port),
-            why(service.client_url, "etcd.client-url"),
+            advertised(node.address, service.client_url, client_port),
+            if service.client_url == UrlHost::Address { address } else { "etcd.client-url" },
         ),
         ("initial-cluster", text((*initial_cluster).to_owned()), "all nodes"),
         ("initial-cluster-token", text(cluster.token.to_string()), "cluster.token or the keystore"),
@@ -136,11 +144,10 @@ fn own(node: &Node, certificates: &[CertificateSpec], around: &Around<'_>) -> Ve
         own.push(("wal-dir", text(wal.absolute()), "etcd.wal-dir"));
     }
     if let Some(port) = instance.metrics_port {
-        let at = |address| with_scheme("http", address, port);
-        let urls = format!("{},{}", at(node.address), at(loopback(node.address)));
+        let urls = listened(&|address| with_scheme("http", address, port));
         own.push(("listen-metrics-urls", text(urls), "etcd.metrics-port"));
     }
-    own.extend(transport_security(profile, certificates, allowed_cn.clone()));
+    own.extend(transport_security(profile, node, certificates, allowed_cn.clone()));
     own.extend(
         profile
             .etcd
@@ -163,8 +170,8 @@ const CIPHER_SUITES: [&str; 3] = [
 
 /// etcd refuses to start with both (server/etcdmain/config.go: "cipher suites cannot be configured when only TLS1.3 is
 /// enabled").
-fn allows_tls_1_2(profile: &Profile) -> bool {
-    !profile.etcd.options.iter().any(|option| {
+fn allows_tls_1_2(profile: &Profile, node: &Node) -> bool {
+    !profile.options(node).iter().any(|option| {
         option.key == "tls-min-version"
             && matches!(&option.value, Value::Text(version) if version == "TLS1.3")
     })
@@ -184,7 +191,12 @@ const PEER_PORT_KEYS: [&str; 4] = [
     "peer-transport-security.client-cert-auth",
 ];
 
-fn transport_security(profile: &Profile, specs: &[CertificateSpec], allowed_cn: Option<Value>) -> Vec<Own> {
+fn transport_security(
+    profile: &Profile,
+    node: &Node,
+    specs: &[CertificateSpec],
+    allowed_cn: Option<Value>,
+) -> Vec<Own> {
     let in_pki = |file: &str| Value::Text(format!("{}/{file}", profile.pki.directory.absolute()));
     let trusted = |authority: &str| match profile.pki.peer_ca.as_ref().filter(|_| authority == PEER_CA) {
         Some(ca) => ca.file.as_str(),
@@ -204,7 +216,7 @@ fn transport_security(profile: &Profile, specs: &[CertificateSpec], allowed_cn: 
             (client_cert_auth, Value::Bool(true), mutual),
         ]);
     }
-    if allows_tls_1_2(profile) {
+    if allows_tls_1_2(profile, node) {
         let suites = CIPHER_SUITES.map(str::to_owned).to_vec();
         own.push(("cipher-suites", Value::List(suites), "TLS 1.2 without CBC"));
     }

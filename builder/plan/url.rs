@@ -14,10 +14,11 @@ pub fn with_scheme(scheme: &str, address: IpAddr, port: u16) -> String {
     format!("{scheme}://{}", std::net::SocketAddr::new(address, port))
 }
 
-/// The URL of a node's port, by its address or by its name.
-pub fn of_node(node: &Node, cluster: &Cluster, host: UrlHost, port: u16) -> String {
+/// The URL of a node's port, by this address of the node or by its name.
+pub fn of_node(node: &Node, address: IpAddr, cluster: &Cluster, host: UrlHost, port: u16) -> String {
     match host {
-        UrlHost::Address => url(node.address, port),
+        UrlHost::Address => url(address, port),
+        UrlHost::Public => url(node.public.unwrap_or(address), port),
         UrlHost::Fqdn => format!("https://{}:{port}", cluster.fqdn(&node.name)),
     }
 }

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use ipnet::IpNet;
 use serde_json::{Value, json};
 
 use super::{AuthoritySpec, CA, CertificateSpec, Node, Owner, Plan, failure};
 use crate::profile::Subject;
-use crate::values::{Epoch, Members, counted};
+use crate::values::{Card, Epoch, Members, counted};
 
 /// A plan to be printed. Without a keystore the token and the IDs that follow from it are not known yet.
 pub struct View<'a> {
@@ -83,6 +84,7 @@ impl View<'_> {
                 "fqdn": node.fqdn,
                 "address": node.address,
                 "mac": node.mac,
+                "cards": node.cards,
                 "member_id": known(node.member_id.to_string()),
                 "unit": node.unit,
                 "peer_url": node.peer_url,
@@ -141,7 +143,10 @@ impl View<'_> {
 
     fn node(&self, f: &mut fmt::Formatter<'_>, node: &Node) -> fmt::Result {
         writeln!(f, "\nnode {} ({})", node.name, node.fqdn)?;
-        writeln!(f, "  address    {}  mac {}", node.address, node.mac)?;
+        node.cards.iter().enumerate().try_for_each(|(at, one)| card(f, at, one, self.plan))?;
+        if let Some(public) = node.public_address {
+            writeln!(f, "  public     {public}, through NAT")?;
+        }
         writeln!(f, "  member ID  {}", self.identity(node.member_id.to_string()))?;
         if node.unit != "etcd.service" {
             writeln!(f, "  unit       {}", node.unit)?;
@@ -168,6 +173,28 @@ impl View<'_> {
         }
         Ok(())
     }
+}
+
+/// `address    10.1.0.11  mac 52:54:00:00:00:01`; with the prefix where it is not the whole network's.
+fn card(f: &mut fmt::Formatter<'_>, at: usize, card: &Card, plan: &Plan) -> fmt::Result {
+    let whole = plan.network.cidr.prefix_len();
+    let is_whole = |link: &IpNet| link.prefix_len() == whole && plan.network.cidr.contains(&link.addr());
+    let shown = |link: &IpNet| match at == 0 && is_whole(link) {
+        true => link.addr().to_string(),
+        false => link.to_string(),
+    };
+    let addresses: Vec<_> = card.addresses.iter().map(shown).collect();
+    let what = if at == 0 { "address" } else { "for peers" };
+    write!(f, "  {what:<10} {}  mac {}", addresses.join(", "), card.mac)?;
+    for route in card.routes.iter().filter(|route| plan.network.gateway != Some(route.via)) {
+        write!(
+            f,
+            "  {} via {}",
+            if route.to.prefix_len() == 0 { "all".into() } else { route.to.to_string() },
+            route.via
+        )?;
+    }
+    writeln!(f)
 }
 
 fn certificate(spec: &CertificateSpec) -> Value {
@@ -236,6 +263,16 @@ impl fmt::Display for View<'_> {
         match network.gateway {
             Some(gateway) => writeln!(f, "  network    {}, gateway {gateway}", network.cidr)?,
             None => writeln!(f, "  network    {}", network.cidr)?,
+        }
+        if let Some(ipv6) = &network.ipv6 {
+            let gateway = ipv6.gateway.map_or(String::new(), |gateway| format!(", gateway {gateway}"));
+            writeln!(f, "  IPv6       {}{gateway}", ipv6.cidr)?;
+        }
+        for subnet in &network.subnets {
+            writeln!(f, "  subnet     {}, gateway {}", subnet.cidr, subnet.gateway)?;
+        }
+        if let Some(peer) = &network.peer {
+            writeln!(f, "  peers      {}, a network of their own", peer.cidr)?;
         }
         match self.imported.get(CA) {
             Some(ca) => writeln!(f, "  CA         imported: {}", ca.line())?,

@@ -98,6 +98,14 @@ impl Program {
         self
     }
 
+    /// These variables of Kiln's own environment, where they are set.
+    pub fn passing(self, names: &[&str]) -> Self {
+        names.iter().fold(self, |program, name| match environ::value(name) {
+            Some(value) => program.env(name, value),
+            None => program,
+        })
+    }
+
     /// Only the variables that are set afterwards: not even PATH.
     pub fn bare_environment(mut self) -> Self {
         self.environment.clear();

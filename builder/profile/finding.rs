@@ -12,13 +12,15 @@ use crate::values::{Arch, GuestPath};
 pub enum About {
     /// A directory of `[bundle] overlays`, or one that only the command line names.
     Overlay(PathBuf),
+    /// A `[[file]]`, by its place.
+    File(String),
     /// A path of `[bundle] replace`.
     Replace(GuestPath),
     /// `[etcd] data-dir`.
     DataDirectory,
     /// `[etcd] version`.
     Release,
-    /// An option of etcd's, by its key.
+    /// An option of etcd's, by its place.
     Option(String),
 }
 
@@ -54,10 +56,13 @@ impl Finding {
 pub(super) struct Marks {
     /// As the profile names them, relative to its own directory.
     pub overlays: Vec<(PathBuf, Span)>,
+    /// By their places, as a [`FileSpec`](super::FileSpec) has them.
+    pub files: Vec<(String, Span)>,
     pub replace: Vec<(GuestPath, Span)>,
     pub data_dir: Option<Span>,
     /// The release that the profile names, and the machines that it is for.
     pub release: Option<(Release, Arch, Span)>,
+    /// By their places, as an [`OptionSet`](super::OptionSet) has them.
     pub options: Vec<(String, Span)>,
     /// Of keys that two clusters on the same nodes must not have the same.
     pub keys: Vec<(&'static str, Span)>,
@@ -67,10 +72,11 @@ impl Marks {
     pub fn place(&self, about: &About) -> Option<Span> {
         match about {
             About::Overlay(path) => place(&self.overlays, path),
+            About::File(at) => place(&self.files, at),
             About::Replace(path) => place(&self.replace, path),
             About::DataDirectory => self.data_dir.clone(),
             About::Release => self.release.as_ref().map(|(.., span)| span.clone()),
-            About::Option(key) => place(&self.options, key),
+            About::Option(at) => place(&self.options, at),
         }
     }
 }

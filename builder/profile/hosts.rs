@@ -6,15 +6,22 @@ use super::diagnostics::Diagnostics;
 use super::mistake::Mistake;
 use super::reader::{Section, listed, quoted};
 use super::unique::Unique;
+use super::{Host, Span};
 use crate::suggest;
-use crate::values::{HostName, Members, counted};
+use crate::values::{Connect, HostName, Members, counted};
 
 /// The hosts of a profile, and the nodes that name them.
 pub(super) struct Hosts {
-    /// Each with the number of nodes on it.
-    list: Vec<(Spanned<HostName>, usize)>,
+    list: Vec<One>,
     /// Whether there is a table that could not be read, so that a name may be its.
     is_partial: bool,
+}
+
+struct One {
+    name: Spanned<HostName>,
+    connect: Option<Spanned<Connect>>,
+    /// The number of nodes on it.
+    nodes: usize,
 }
 
 impl Hosts {
@@ -24,10 +31,11 @@ impl Hosts {
         let mut list = Vec::new();
         for table in tables {
             table.require(diagnostics, "name");
+            let connect = table.value::<Connect>(diagnostics, "connect");
             if let Some(name) = table.value::<HostName>(diagnostics, "name")
                 && names.see(diagnostics, &name)
             {
-                list.push((name, 0));
+                list.push(One { name, connect, nodes: 0 });
             }
             table.finish(diagnostics);
         }
@@ -45,16 +53,16 @@ impl Hosts {
             }
             return None;
         };
-        let there = self.list.iter_mut().find(|(name, _)| name.get_ref() == named.get_ref());
-        if let Some((name, nodes)) = there {
-            *nodes += 1;
-            return Some(name.get_ref().clone());
+        let there = self.list.iter_mut().find(|one| one.name.get_ref() == named.get_ref());
+        if let Some(one) = there {
+            one.nodes += 1;
+            return Some(one.name.get_ref().clone());
         }
         if !self.is_partial {
             let reason =
                 format!("[[node]] host cannot be {}: the profile has no such host", quoted(named.get_ref()));
             let meant =
-                suggest::nearest(named.get_ref(), self.list.iter().map(|(name, _)| name.get_ref().as_str()));
+                suggest::nearest(named.get_ref(), self.list.iter().map(|one| one.name.get_ref().as_str()));
             let help = match (meant, self.list.is_empty()) {
                 (Some(meant), _) => format!("did you mean {meant}?"),
                 (None, true) => format!("write\n[[host]]\nname = \"{}\"", named.get_ref()),
@@ -66,14 +74,14 @@ impl Hosts {
     }
 
     fn names(&self) -> String {
-        let names: Vec<_> = self.list.iter().map(|(name, _)| name.get_ref().as_str()).collect();
+        let names: Vec<_> = self.list.iter().map(|one| one.name.get_ref().as_str()).collect();
         listed(&names)
     }
 
     /// After all nodes: a host that none of them names is likely a slip. Warns where the loss of a single host stops the
-    /// cluster.
-    pub fn finish(self, diagnostics: &mut Diagnostics, members: usize) -> Vec<HostName> {
-        for (name, _) in self.list.iter().filter(|(_, nodes)| *nodes == 0) {
+    /// cluster. Returns each host with the place of its `connect`.
+    pub fn finish(self, diagnostics: &mut Diagnostics, members: usize) -> Vec<(Host, Option<Span>)> {
+        for One { name, .. } in self.list.iter().filter(|one| one.nodes == 0) {
             let reason = format!("no node is on the host {}", name.get_ref());
             let help =
                 format!("write host = \"{}\" in the [[node]] that runs there, or remove it", name.get_ref());
@@ -81,7 +89,7 @@ impl Hosts {
         }
         let all = Members::new(members);
         let fatal = |nodes: usize| nodes > 0 && members > 1 && !all.survives(nodes);
-        for (name, nodes) in self.list.iter().filter(|(_, nodes)| fatal(*nodes)) {
+        for One { name, nodes, .. } in self.list.iter().filter(|one| fatal(one.nodes)) {
             let text = format!(
                 "the loss of the host {} stops the cluster: {nodes} of {} are on it, and a quorum is {}",
                 name.get_ref(),
@@ -90,6 +98,10 @@ impl Hosts {
             );
             diagnostics.warn(Some(&name.span()), text);
         }
-        self.list.into_iter().map(|(name, _)| name.into_inner()).collect()
+        let host = |One { name, connect, .. }: One| {
+            let place = connect.as_ref().map(Spanned::span);
+            (Host { name: name.into_inner(), connect: connect.map(Spanned::into_inner) }, place)
+        };
+        self.list.into_iter().map(host).collect()
     }
 }

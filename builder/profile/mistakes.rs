@@ -15,7 +15,7 @@ use super::texts::{File, Texts};
 use super::written::Written;
 use crate::etcd::Release;
 use crate::failure::{Exit, Failure};
-use crate::values::{Arch, counted, printable_lines, without_private_keys};
+use crate::values::{Arch, counted, printable_lines, without_passwords, without_private_keys};
 
 /// More would only scroll the first ones off the screen.
 const MAX_MISTAKES_SHOWN: usize = 64;
@@ -32,7 +32,7 @@ impl Mistakes {
     pub(super) fn new(mut texts: Texts, mut list: Vec<Mistake>) -> Self {
         list.sort_by_key(|mistake| mistake.span.as_ref().map(|span| (span.start, span.end)));
         // Also where the text is not TOML, so that its values cannot be told apart.
-        texts.change(|text| *text = private::tame(&without_private_keys(text)));
+        texts.change(|text| *text = private::tame(&without_passwords(&without_private_keys(text))));
         let list = list.into_iter().map(Mistake::starred).collect();
         Self { texts, list, marks: Box::default() }
     }

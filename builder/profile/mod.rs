@@ -1,23 +1,29 @@
 //! TOML text -> `Profile`: checked, with the place of every mistake.
 
+mod addresses;
 mod clashes;
 mod diagnostics;
 mod directories;
 mod embedded;
+mod files;
 mod finding;
 mod hosts;
 mod instance;
 mod key;
+mod link;
+mod machine_keys;
 mod members;
 mod mistake;
 mod mistakes;
 mod network;
+mod node_options;
 mod nodes;
 mod options;
 mod pki;
 mod private;
 mod programs;
 mod published;
+mod ranges;
 mod read;
 mod reader;
 mod release;
@@ -32,20 +38,22 @@ mod syntax;
 #[cfg(test)]
 mod tests;
 mod texts;
+mod topology;
 mod types;
 mod unique;
 mod unit_lines;
 mod whole;
 mod written;
 
+pub(crate) use addresses::{check_host, network_range};
 pub(crate) use clashes::clashes;
 pub use embedded::{embedded, names};
+pub(crate) use files::{FileBody, FileSpec};
 pub(crate) use finding::{About, Finding};
 pub(crate) use mistakes::{Mistakes, failure_of_all};
-pub(crate) use network::{check_host, network_range};
 pub(crate) use nodes::check_member_name;
 pub use pki::Subject;
-pub(crate) use pki::{AltName, Ca, Client, Filling, Leaf, Pki, alternative};
+pub(crate) use pki::{AltName, Ca, Client, Filling, Leaf, OnNodes, Pki, alternative};
 pub(crate) use private::Lines;
 pub use published::{json_schema, markdown};
 pub use read::{extends, read};
@@ -53,10 +61,11 @@ pub(crate) use schema::usual;
 pub(crate) use source::MAX_PROFILE_BYTES;
 pub use source::Source;
 pub(crate) use span::Span;
+pub(crate) use topology::{Ipv6Network, Network, Node, PeerNetwork, Subnet};
 pub use types::Algorithm;
 pub(crate) use types::{
-    Binaries, Bundle, Certificates, Cluster, Compression, ConfigStyle, Etcd, Login, Machine, Network, Node,
-    OptionSet, Restart, Service, UnitSettings, UrlHost,
+    Binaries, Bundle, Certificates, Cluster, Compression, ConfigStyle, Etcd, Host, Login, Machine, OptionSet,
+    Restart, Service, UnitSettings, UrlHost,
 };
 pub use whole::Profile;
 pub(crate) use written::Written;

@@ -1,4 +1,4 @@
-//! `[etcd.config]`: any option of exactly this release, by etcd's own name.
+//! `[etcd.config]` and `[node.config]`: any option of exactly this release, by etcd's own name.
 
 use toml::Spanned;
 use toml::de::DeValue;
@@ -6,7 +6,7 @@ use toml::de::DeValue;
 use super::diagnostics::Diagnostics;
 use super::mistake::Mistake;
 use super::reader::{Section, given, quoted};
-use super::rules::{self, Around, CORRUPTION_CHECKS};
+use super::rules::CORRUPTION_CHECKS;
 use super::{ConfigStyle, OptionSet, Span};
 use crate::etcd::{self, Release, Value, judge, keys};
 use crate::values::Invalid;
@@ -72,13 +72,14 @@ struct Entry<'t> {
     value: &'t Spanned<DeValue<'t>>,
 }
 
-/// Without a release only options that no release may have are refused.
-pub(super) fn options(
+/// The options of one table, each with its place. Without a release only options that no release may have are refused.
+pub(super) fn read(
     diagnostics: &mut Diagnostics,
     config: &Section,
     release: Option<Release>,
-    around: &Around,
-) -> Vec<OptionSet> {
+    style: ConfigStyle,
+) -> Vec<(OptionSet, Span)> {
+    let table = config.title();
     let mut set: Vec<(OptionSet, Span)> = Vec::new();
     for entry in entries(diagnostics, config) {
         let shown = quoted(&entry.key);
@@ -93,10 +94,10 @@ pub(super) fn options(
             diagnostics
                 .mistake(Mistake::new(entry.value.span(), reason).help("omit it; it is on by default"));
         } else if let Some(release) = release {
-            if let Some(value) = checked(diagnostics, &entry, release, around.style) {
+            if let Some(value) = checked(diagnostics, &entry, table, release, style) {
                 let (line, place) = (diagnostics.line(&entry.span), diagnostics.place(&entry.value.span()));
-                diagnostics.marks.options.push((entry.key.clone(), entry.value.span()));
-                set.push((OptionSet { key: entry.key, value, line, place }, entry.value.span()));
+                diagnostics.marks.options.push((place.clone(), entry.value.span()));
+                set.push((OptionSet { key: entry.key, value, table, line, place }, entry.value.span()));
             }
         } else if keys::releases_with(&entry.key).is_empty()
             && let Some((_, newest)) = keys::known_releases().last()
@@ -105,10 +106,7 @@ pub(super) fn options(
             diagnostics.mistake(unknown(&entry, *newest, "etcd"));
         }
     }
-    if let Some(release) = release {
-        rules::check(diagnostics, &set, release, around);
-    }
-    set.into_iter().map(|(option, _)| option).collect()
+    set
 }
 
 /// Whether a refused name covers this key: itself, or a key with this prefix (`discovery-token`,
@@ -127,7 +125,7 @@ fn entries<'t>(diagnostics: &mut Diagnostics, config: &Section<'t>) -> Vec<Entry
         }
         let DeValue::Table(table) = value.get_ref() else {
             let reason = format!("{key} is a table of options, not {}", super::reader::what(value.get_ref()));
-            let help = format!("write it as [etcd.config.{key}]");
+            let help = format!("write it as {}", below(config.title(), key));
             diagnostics.mistake(Mistake::new(value.span(), reason).help(help));
             continue;
         };
@@ -146,6 +144,7 @@ fn entries<'t>(diagnostics: &mut Diagnostics, config: &Section<'t>) -> Vec<Entry
 fn checked(
     diagnostics: &mut Diagnostics,
     entry: &Entry,
+    table: &str,
     release: Release,
     style: ConfigStyle,
 ) -> Option<Value> {
@@ -180,7 +179,7 @@ fn checked(
     match etcd::value(&entry.key, go_type, &given(entry.value.get_ref())) {
         Ok(value) => Some(value),
         Err(Invalid(why)) => {
-            let reason = format!("[etcd.config] {}: {why}", entry.key);
+            let reason = format!("{table} {}: {why}", entry.key);
             diagnostics.mistake(Mistake::new(entry.value.span(), reason));
             None
         }
@@ -217,6 +216,11 @@ fn unknown(entry: &Entry, release: Release, who: &str) -> Mistake {
         true => mistake.help(meant),
         false => mistake.notes([format!("it is an option of etcd {}", elsewhere.join(", "))]).help(meant),
     }
+}
+
+/// The header of a table in the one with this header: `[etcd.config.socket-options]`.
+fn below(table: &str, key: &str) -> String {
+    format!("{}.{key}]", table.trim_end_matches(']'))
 }
 
 /// A key in the syntax of a profile.

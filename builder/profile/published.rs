@@ -25,6 +25,8 @@ fn takes(key: &Key, carriers: &[Carrier]) -> String {
     let words = |words: &[&str]| words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
     match key.kind {
         ValueKind::Text => "string".to_owned(),
+        // More do not fit on a line of the README; the JSON Schema has all.
+        ValueKind::Choice(names) if names.len() > 5 => "string".to_owned(),
         ValueKind::Choice(names) => words(names),
         ValueKind::Bool => words(&["true", "false"]),
         ValueKind::Number(least, most) => format!("{least} to {most}"),
@@ -70,16 +72,12 @@ pub fn json_schema(carriers: &[Carrier]) -> Value {
         if let Some((above, name)) = name.rsplit_once('.') {
             let inside = above.split('.').fold(&mut top, |table, name| &mut table["properties"][name]);
             if inside["properties"].get(name).is_none() {
-                inside["properties"][name] = table;
+                inside["properties"][name] = if is_list { list_of(table, &missing) } else { table };
             }
             continue;
         }
         top["properties"][name] = match is_list {
-            true => {
-                let mut item = table;
-                item["required"] = json!(missing);
-                json!({ "type": "array", "items": item })
-            }
+            true => list_of(table, &missing),
             false => {
                 if !missing.is_empty() {
                     in_tables.insert(name.to_owned(), json!({ "required": missing }));
@@ -96,6 +94,11 @@ pub fn json_schema(carriers: &[Carrier]) -> Value {
     top["if"] = json!({ "required": ["extends"] });
     top["else"] = json!({ "required": needed, "properties": in_tables });
     top
+}
+
+fn list_of(mut item: Value, missing: &[&str]) -> Value {
+    item["required"] = json!(missing);
+    json!({ "type": "array", "items": item })
 }
 
 /// One table of a profile, by its header.
@@ -154,13 +157,18 @@ mod tests {
     use crate::values::{Arch, example_carriers};
 
     const LEAST: &str = "schema = 1\n[cluster]\nname = \"a\"\ndomain = \"lan\"\n[network]\ncidr = \"10.0.0.0/24\"\n[[node]]\nname = \"b\"\n\
-                         address = \"10.0.0.10\"\n";
+                         address = \"10.0.0.10\"\npublic-address = \"192.0.2.10\"\n";
 
     /// Reads a profile with a line added to one of its tables.
     fn read_with(table: &str, line: &str) -> Result<String, String> {
-        let text = match LEAST.contains(table) {
-            true => LEAST.replacen(table, &format!("{table}\n{line}"), 1),
-            false => format!("{LEAST}{table}\n{line}\n"),
+        let mut least = LEAST.to_owned();
+        // It has required keys, and a key of each node comes with it.
+        if table == "[network.peer]" {
+            least.push_str("peer-address = \"10.1.0.10\"\n[network.peer]\ncidr = \"10.1.0.0/24\"\n");
+        }
+        let text = match least.contains(table) {
+            true => least.replacen(table, &format!("{table}\n{line}"), 1),
+            false => format!("{least}{table}\n{line}\n"),
         };
         let source = Source::file("a.toml".as_ref(), text.into());
         match read(&source, &[(Release::new(3, 5, 33), Arch::Amd64)], &example_carriers()) {

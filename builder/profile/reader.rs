@@ -12,7 +12,7 @@ use super::mistake::Mistake;
 use super::schema;
 use crate::etcd::Given;
 use crate::suggest;
-use crate::values::{Invalid, looks_private};
+use crate::values::{Invalid, looks_private, without_passwords};
 
 /// A table of the profile. A missing table reads like an empty one.
 pub(super) struct Section<'t> {
@@ -28,6 +28,11 @@ pub(super) struct Section<'t> {
 impl<'t> Section<'t> {
     pub fn top(table: &'t DeTable<'t>) -> Self {
         Self { title: "", span: None, table: Some(table), wrong: false }
+    }
+
+    /// As it is written: `[cluster]`.
+    pub fn title(&self) -> &'static str {
+        self.title
     }
 
     /// `[cluster] name`, or only `schema` at the top.
@@ -306,6 +311,7 @@ pub(super) fn quoted(text: &str) -> String {
     if looks_private(text) {
         return "what looks like a private key".into();
     }
+    let text = without_passwords(text);
     match text.char_indices().nth(60) {
         Some((end, _)) => format!("{:?}", format!("{}…", &text[..end])),
         None => format!("{text:?}"),

@@ -2,15 +2,14 @@
 //! JSON Schema.
 
 use super::key::{Key, Usual, ValueKind, key, number};
+use super::machine_keys;
 use super::pki::keys;
-use super::types::{
-    Algorithm, Binaries, Certificates, Compression, ConfigStyle, Machine, Network, Service, UnitSettings,
-    UrlHost,
-};
+use super::topology::Network;
+use super::types::{Algorithm, Certificates, ConfigStyle, Restart, Service, UnitSettings, UrlHost};
 use crate::values::Arch;
 
 use Usual::{Follows, Is, Required};
-use ValueKind::{Bool, Carriers, Choice, Lines, Nodes, Options, Schema, Table, Text, Texts};
+use ValueKind::{Bool, Choice, Lines, Nodes, Options, Schema, Table, Text, Texts};
 
 /// In the order in which they are listed.
 static KEYS: &[Key] = &[
@@ -56,7 +55,31 @@ static KEYS: &[Key] = &[
     key("[network]", "dns", Texts, Usual::None, "addresses of DNS servers"),
     key("[network]", "dns-search", Texts, Usual::None, "domains in which short names are looked up"),
     key("[network]", "ntp", Texts, Usual::None, "addresses or names of time servers, for systemd-timesyncd"),
+    key("[network]", "ipv6-cidr", Text, Usual::None, "an IPv6 network beside the IPv4 one (\"Network\")"),
+    key("[network]", "ipv6-gateway", Text, Usual::None, "an address of that"),
     key("[network]", "mtu", number(Network::MTU), Follows("the card's"), "bytes of the largest packet"),
+    key(
+        "[network.peer]",
+        "cidr",
+        Text,
+        Required("cidr = \"10.241.0.0/24\""),
+        "a network of the peers' own, on a second card of each node (\"Network\")",
+    ),
+    key("[network.peer]", "mtu", number(Network::MTU), Follows("the card's"), "as in `[network]`"),
+    key(
+        "[[network.subnet]]",
+        "cidr",
+        Text,
+        Required("cidr = \"10.240.16.0/20\""),
+        "a link in `[network] cidr`, or in the peers'",
+    ),
+    key(
+        "[[network.subnet]]",
+        "gateway",
+        Text,
+        Required("gateway = \"10.240.16.1\""),
+        "its nodes' way to the other subnets",
+    ),
     key("[[node]]", "name", Text, Required("name = \"cp-a\""), "a DNS label"),
     key("[[node]]", "address", Text, Required("address = \"10.240.16.10\""), "an address of the network"),
     key(
@@ -66,7 +89,30 @@ static KEYS: &[Key] = &[
         Usual::None,
         "the `[[host]]` that it runs on; all nodes name one, or none (\"Hosts\")",
     ),
+    key(
+        "[[node]]",
+        "peer-address",
+        Text,
+        Usual::None,
+        "its address in `[network.peer]`; required with that, refused without",
+    ),
+    key("[[node]]", "peer-mac", Text, Follows("derived"), "MAC address of its second card"),
+    key("[[node]]", "ipv6-address", Text, Usual::None, "its address in `ipv6-cidr`; required with that"),
+    key(
+        "[[node]]",
+        "public-address",
+        Text,
+        Usual::None,
+        "address by which others reach it through NAT; certificates name it",
+    ),
     key("[[node]]", "mac", Text, Follows("derived"), "MAC address that the node's network files match"),
+    key(
+        "[[node]]",
+        "config",
+        Options,
+        Usual::None,
+        "a table, `[node.config]`: options of this member, before those of `[etcd.config]`",
+    ),
     key(
         "[[host]]",
         "name",
@@ -74,6 +120,35 @@ static KEYS: &[Key] = &[
         Required("name = \"pve1\""),
         "name of a machine, rack or site whose failure stops all of its nodes",
     ),
+    key(
+        "[[host]]",
+        "connect",
+        Text,
+        Usual::None,
+        "the libvirt for `kiln up`, as in `qemu+ssh://root@pve1/system`",
+    ),
+    key(
+        "[[file]]",
+        "path",
+        Text,
+        Required("path = \"/etc/sysctl.d/90-etcd.conf\""),
+        "a file of the nodes' own: its absolute path (\"Files\")",
+    ),
+    key("[[file]]", "text", Text, Usual::None, "what is in it; one of `text`, `source`, `link`, `directory`"),
+    key("[[file]]", "source", Text, Usual::None, "a file with that, relative to the profile"),
+    key("[[file]]", "link", Text, Usual::None, "the target of a symbolic link"),
+    key("[[file]]", "directory", Bool, Usual::None, "`true`: a directory, which may be empty"),
+    key(
+        "[[file]]",
+        "template",
+        Bool,
+        Follows("of `*.hbs`"),
+        "whether it is filled in for each node, as in overlays",
+    ),
+    key("[[file]]", "mode", Text, Follows("0644; `source`'s own"), "as in `\"0640\"`; a directory has 0755"),
+    key("[[file]]", "owner", Text, Follows("`root`"), "an account of the node, such as etcd's"),
+    key("[[file]]", "group", Text, Follows("`owner`'s name"), "a group of the node"),
+    key("[[file]]", "nodes", Nodes, Follows("`true`"), "the nodes that have it"),
     key(
         "[[client]]",
         "name",
@@ -180,13 +255,19 @@ static KEYS: &[Key] = &[
         "client-url",
         Choice(UrlHost::NAMES),
         Is("address"),
-        "host in the clients' URL; `fqdn` needs a domain",
+        "host in URLs for clients (\"Network\")",
     ),
-    key("[etcd]", "peer-url", Choice(UrlHost::NAMES), Is("address"), "host in the URL for its peers"),
+    key(
+        "[etcd]",
+        "peer-url",
+        Choice(UrlHost::NAMES_OF_PEERS),
+        Is("address"),
+        "host in the URL for its peers",
+    ),
     key(
         "[etcd]",
         "initial-cluster",
-        Choice(UrlHost::NAMES),
+        Choice(UrlHost::NAMES_OF_PEERS),
         Follows("`peer-url`"),
         "hosts in that option; the members' IDs follow from it",
     ),
@@ -216,7 +297,7 @@ static KEYS: &[Key] = &[
     key(
         "[etcd.service]",
         "restart",
-        Text,
+        Choice(Restart::NAMES),
         Is("always"),
         "systemd's `Restart=`: `always`, `on-failure`, `no` and so on",
     ),
@@ -238,56 +319,15 @@ static KEYS: &[Key] = &[
     ),
     key("[etcd.service]", "service", Lines, Usual::None, "the same for `[Service]`, as in `Nice = \"-5\"`"),
     key("[etcd.service]", "install", Lines, Usual::None, "the same for `[Install]`"),
-    key(
-        "[machine]",
-        "base",
-        Text,
-        Usual::None,
-        "`live`, `cloud`, `ignition` (by `ci/base`) or an absolute path (\"Boot files\")",
-    ),
-    key("[machine]", "memory-mib", number(Machine::MEMORY_MIB), Is("1024"), "for `domain.xml` and `kiln up`"),
-    key("[machine]", "vcpus", number(Machine::VCPUS), Is("2"), "for `domain.xml` and `kiln up`"),
-    key(
-        "[machine]",
-        "data-disk-mib",
-        number(Machine::DATA_DISK_MIB),
-        Is("8192"),
-        "size of the data disk that `kiln up` creates",
-    ),
-    key(
-        "[machine]",
-        "login-user",
-        Text,
-        Usual::None,
-        "account with sudo that takes `ssh-keys`; set both or neither (\"A login\")",
-    ),
-    key("[machine]", "ssh-keys", Texts, Usual::None, "public keys, as in `authorized_keys`"),
-    key("[bundle]", "carriers", Carriers, Follows("all"), "the tarball is always built"),
-    key(
-        "[bundle]",
-        "binaries",
-        Choice(Binaries::NAMES),
-        Is("embedded"),
-        "`shared`: one layer for all hosts instead",
-    ),
-    key(
-        "[bundle]",
-        "initramfs-compression",
-        Choice(Compression::NAMES),
-        Is("gzip"),
-        "`zstd`: smaller, faster; needs `CONFIG_RD_ZSTD`",
-    ),
-    key("[bundle]", "overlays", Texts, Usual::None, "overlay directories, relative to the profile"),
-    key("[bundle]", "replace", Texts, Usual::None, "paths of Kiln's files that an overlay may replace"),
 ];
 
 /// The tables at the top of a profile, as their headers name them.
-const TABLES: [&str; 9] =
-    ["cluster", "network", "node", "host", "client", "pki", "etcd", "machine", "bundle"];
+const TABLES: [&str; 10] =
+    ["cluster", "network", "node", "host", "file", "client", "pki", "etcd", "machine", "bundle"];
 
 /// All keys; a table comes before the tables in it.
 pub fn all() -> impl Iterator<Item = &'static Key> {
-    KEYS.iter().chain(keys::KEYS)
+    KEYS.iter().chain(machine_keys::KEYS).chain(keys::KEYS)
 }
 
 /// `None` where there is no such key.
@@ -318,6 +358,7 @@ pub(super) fn names(table: &str) -> Vec<&'static str> {
 
 /// The key of a table in the one above it: `subject` of `[pki.ca.subject]` in `[pki.ca]`.
 fn below<'t>(header: &'t str, above: &str) -> Option<&'t str> {
-    let above = above.strip_suffix(']')?;
-    header.strip_prefix(above)?.strip_prefix('.')?.strip_suffix(']').filter(|name| !name.contains('.'))
+    let brackets = ['[', ']'];
+    let above = Some(above.trim_matches(brackets)).filter(|above| !above.is_empty())?;
+    header.trim_matches(brackets).strip_prefix(above)?.strip_prefix('.').filter(|name| !name.contains('.'))
 }

@@ -12,13 +12,13 @@ use super::reader::{Section, choose, listed, quoted};
 use super::rules::Around;
 use super::source::Source;
 use super::{
-    Binaries, Bundle, Client, Cluster, Compression, ConfigStyle, EXTENDS, Etcd, Login, Machine, Pki, Profile,
-    SCHEMA, Span, Written, directories, instance, network, nodes, options, pki, programs, release, service,
+    Binaries, Bundle, Client, Cluster, Compression, ConfigStyle, EXTENDS, Etcd, FileSpec, Host, Login,
+    Machine, OptionSet, Pki, Profile, SCHEMA, Span, Written, directories, files, instance, link, network,
+    node_options, nodes, options, pki, programs, release, service,
 };
 use crate::etcd::Release;
 use crate::values::{
-    Arch, BaseSystem, Carrier, ClusterName, Digest, GuestPath, HostName, InstanceName, Invalid, LoginName,
-    SshKey,
+    Arch, BaseSystem, Carrier, ClusterName, Digest, GuestPath, InstanceName, Invalid, LoginName, SshKey,
 };
 
 /// `None` when a mistake leaves no usable profile; the diagnostics then contain every mistake. They may also contain
@@ -40,7 +40,7 @@ pub(super) fn profile(
     let table = top.table(diagnostics, "network", "[network]");
     let network = network::network(diagnostics, &table);
     table.finish(diagnostics);
-    let (nodes, hosts) = nodes(diagnostics, &top, network.as_ref(), cluster.as_ref(), two_allowed);
+    let (nodes, hosts, files) = nodes(diagnostics, &top, network.as_ref(), cluster.as_ref(), two_allowed);
     let table = top.table(diagnostics, "etcd", "[etcd]");
     let instance = instance::read(diagnostics, &table);
     let (clients, pki) = certificates(diagnostics, &top, &nodes, cluster.as_ref(), &instance);
@@ -51,11 +51,11 @@ pub(super) fn profile(
         network: network.as_ref(),
         pki: pki.as_ref(),
     };
-    let mut etcd = etcd(diagnostics, &table, &near, available);
+    let (own_options, mut etcd) = etcd(diagnostics, &table, &near, available);
     let names_bin_dir = table.has("bin-dir");
     table.finish(diagnostics);
     let table = top.table(diagnostics, "machine", "[machine]");
-    let machine = machine(diagnostics, &table);
+    let machine = machine(diagnostics, &table, &hosts);
     let login_place = table.place("login-user");
     table.finish(diagnostics);
     let table = top.table(diagnostics, "bundle", "[bundle]");
@@ -67,14 +67,14 @@ pub(super) fn profile(
     top.finish(diagnostics);
     check_login(diagnostics, &machine, login_place.clone(), &bundle, carriers);
     check_account(diagnostics, &machine, etcd.as_ref(), login_place);
-    let network = network?.network;
     Some(Profile {
         name: name?,
         cluster: cluster?,
         etcd: etcd?,
-        network,
-        nodes: nodes.list,
-        hosts,
+        network: network?.network,
+        nodes: nodes.with(own_options),
+        hosts: hosts.into_iter().map(|(host, _)| host).collect(),
+        files,
         clients,
         pki: pki?.0,
         machine,
@@ -83,21 +83,25 @@ pub(super) fn profile(
     })
 }
 
-/// The nodes, and the hosts that they are on.
-fn nodes(
+/// The nodes, the hosts that they are on with their places, and the profile's own files.
+type Topology<'t> = (nodes::Nodes<'t>, Vec<(Host, Option<Span>)>, Vec<FileSpec>);
+
+fn nodes<'t>(
     diagnostics: &mut Diagnostics,
-    top: &Section,
+    top: &Section<'t>,
     network: Option<&network::Placed>,
     cluster: Option<&Cluster>,
     two_allowed: Option<Span>,
-) -> (nodes::Nodes, Vec<HostName>) {
+) -> Topology<'t> {
     let tables = top.tables(diagnostics, "host", "[[host]]");
     let mut hosts = Hosts::read(diagnostics, tables);
     let tables = top.tables(diagnostics, "node", "[[node]]");
     let cluster = cluster.map(|cluster| cluster.name.as_str());
     let nodes = nodes::nodes(diagnostics, tables, network, cluster, two_allowed, &mut hosts);
     let hosts = hosts.finish(diagnostics, nodes.count);
-    (nodes, hosts)
+    let tables = top.tables(diagnostics, "file", "[[file]]");
+    let files = files::read(diagnostics, tables, &nodes.list);
+    (nodes, hosts, files)
 }
 
 /// `[[client]]` and `[pki]`; also returns the place of the certificates' directory.
@@ -181,17 +185,18 @@ fn cluster(diagnostics: &mut Diagnostics, table: &Section) -> (Option<Cluster>, 
 struct Near<'a> {
     instance: &'a InstanceName,
     cluster: Option<&'a Cluster>,
-    nodes: &'a nodes::Nodes,
+    nodes: &'a nodes::Nodes<'a>,
     network: Option<&'a network::Placed>,
     pki: Option<&'a (Pki, Option<Span>)>,
 }
 
+/// Also returns the options of each node's own.
 fn etcd(
     diagnostics: &mut Diagnostics,
     table: &Section,
     near: &Near<'_>,
     available: &[(Release, Arch)],
-) -> Option<Etcd> {
+) -> (Vec<Vec<OptionSet>>, Option<Etcd>) {
     let &Near { instance, cluster, nodes, network, pki } = near;
     let arch = table.value::<Arch>(diagnostics, "arch").map_or(Arch::Amd64, Spanned::into_inner);
     let chosen = release::choose(diagnostics, table, arch, available);
@@ -221,21 +226,27 @@ fn etcd(
         data_dir: data_dir.as_ref(),
         service: service.as_ref(),
         nodes: &nodes.list,
+        node: None,
         cidr: network.map(|placed| placed.network.cidr),
     };
-    let options = options::options(diagnostics, &config, release, &around);
-    let chosen = chosen?;
-    Some(Etcd {
-        release: chosen.release,
-        pinned: chosen.pinned.is_some(),
-        arch,
-        sha256: sha256.into_iter().map(Spanned::into_inner).collect(),
-        config_style,
-        data_dir: data_dir?,
-        bin_dir: bin_dir?,
-        service: service?,
-        options,
-    })
+    let set = options::read(diagnostics, &config, release, config_style);
+    let own = node_options::of_nodes(diagnostics, &set, &nodes.configs, release, &around);
+    let options = set.into_iter().map(|(option, _)| option).collect();
+    let etcd = || {
+        let chosen = chosen?;
+        Some(Etcd {
+            release: chosen.release,
+            pinned: chosen.pinned.is_some(),
+            arch,
+            sha256: sha256.into_iter().map(Spanned::into_inner).collect(),
+            config_style,
+            data_dir: data_dir?,
+            bin_dir: bin_dir?,
+            service: service?,
+            options,
+        })
+    };
+    (own, etcd())
 }
 
 /// By Kiln's own words; those of other tools for the same style get a hint of their own.
@@ -275,13 +286,14 @@ fn data_dir(
     Some(path)
 }
 
-fn machine(diagnostics: &mut Diagnostics, table: &Section) -> Machine {
+fn machine(diagnostics: &mut Diagnostics, table: &Section, hosts: &[(Host, Option<Span>)]) -> Machine {
     let base = table.value::<BaseSystem>(diagnostics, "base");
     Machine {
         memory_mib: table.number(diagnostics, "memory-mib").unwrap_or(1024),
         vcpus: table.number(diagnostics, "vcpus").and_then(|n| u16::try_from(n).ok()).unwrap_or(2),
         data_disk_mib: table.number(diagnostics, "data-disk-mib").unwrap_or(8192),
         base: base.map(Spanned::into_inner),
+        link: link::link(diagnostics, table, hosts),
         login: login(diagnostics, table),
     }
 }

@@ -25,7 +25,7 @@ pub(super) fn service(diagnostics: &mut Diagnostics, table: &Section, beside: &B
     let units = units(diagnostics, table, beside);
     let user = table.value::<ServiceUser>(diagnostics, "user").map(Spanned::into_inner);
     let [client_port, peer_port, metrics_port] = ports(diagnostics, table);
-    let host = |diagnostics: &mut Diagnostics, key| host(diagnostics, table, key, beside.cluster);
+    let host = |diagnostics: &mut Diagnostics, key| host(diagnostics, table, key, beside);
     let client_url = host(diagnostics, "client-url").unwrap_or(UrlHost::Address);
     let peer_url = host(diagnostics, "peer-url").unwrap_or(UrlHost::Address);
     let initial_cluster = host(diagnostics, "initial-cluster").unwrap_or(peer_url);
@@ -101,10 +101,25 @@ fn host(
     diagnostics: &mut Diagnostics,
     table: &Section,
     key: &'static str,
-    cluster: Option<&Cluster>,
+    beside: &Beside,
 ) -> Option<UrlHost> {
-    let host = table.choice(diagnostics, key, UrlHost::CHOICES)?;
-    if host == UrlHost::Fqdn && cluster.is_some_and(|cluster| cluster.domain.is_none()) {
+    let is_peers = key != "client-url";
+    let choices = if is_peers { UrlHost::OF_PEERS } else { UrlHost::CHOICES };
+    let host = table.choice(diagnostics, key, choices)?;
+    let without = beside.nodes.iter().find(|node| node.public.is_none());
+    if let (UrlHost::Public, Some(node)) = (host, without) {
+        let reason = format!("[etcd] {key} is \"public-address\", but {} has none", node.name);
+        let help = "write public-address in each [[node]]";
+        diagnostics.mistake(Mistake::new(table.place(key), reason).help(help));
+    }
+    if host == UrlHost::Fqdn && is_peers && beside.nodes.iter().any(|node| node.peer.is_some()) {
+        let reason = format!(
+            "[etcd] {key} is \"fqdn\", but the nodes' names are those of their addresses for clients, where no peer listens"
+        );
+        let help = format!("write {key} = \"address\", which is the peer-address with [network.peer]");
+        diagnostics.mistake(Mistake::new(table.place(key), reason).help(help));
+    }
+    if host == UrlHost::Fqdn && beside.cluster.is_some_and(|cluster| cluster.domain.is_none()) {
         let reason = format!("[etcd] {key} is \"fqdn\", but the cluster has no domain");
         let help = "write domain in [cluster], as in domain = \"kloud.lan\"";
         diagnostics.mistake(Mistake::new(table.place(key), reason).help(help));

@@ -1,16 +1,13 @@
 //! A profile as values.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 
-use ipnet::IpNet;
 use serde::Serialize;
 
 use crate::etcd::{Release, Value, judge, keys};
 use crate::values::{
-    self, Arch, BaseSystem, Carrier, ClusterName, Domain, GuestPath, HostName, InstanceName, Invalid,
-    LoginName, Mac, NodeName, ServerName, ServiceUser, SshKey, Token, UnitName, deserialize_parsed,
-    serialize_displayed,
+    Arch, BaseSystem, Carrier, ClusterName, Connect, Domain, GuestPath, HostName, InstanceName, Invalid,
+    Link, LoginName, NodeName, ServiceUser, SshKey, Token, UnitName, deserialize_parsed, serialize_displayed,
 };
 
 /// `[cluster]`.
@@ -59,13 +56,15 @@ pub struct Etcd {
     pub options: Vec<OptionSet>,
 }
 
-/// One option of `[etcd.config]`.
+/// One option of `[etcd.config]`, or of a `[node.config]`.
 #[derive(Clone, Debug)]
 pub struct OptionSet {
     /// By etcd's own name; nested ones with a dot: `peer-transport-security.allowed-hostname`.
     pub key: String,
     /// With etcd's type for the key.
     pub value: Value,
+    /// The table that it is in: `[etcd.config]`, `[node.config]`.
+    pub table: &'static str,
     /// Line in the profile, from 1; `None` where `--set` gives it.
     pub line: Option<usize>,
     /// `FILE:LINE` of its value, or the setting.
@@ -154,6 +153,15 @@ pub enum UrlHost {
     Address,
     /// `NODE.DOMAIN`.
     Fqdn,
+    /// The node's address outside of its network, for clients only.
+    Public,
+}
+
+impl UrlHost {
+    /// Those that a peer's URL may have: etcd resolves and compares these at its start, and members listen there.
+    pub const OF_PEERS: &[(&str, Self)] = &[("address", Self::Address), ("fqdn", Self::Fqdn)];
+    /// The words alone.
+    pub const NAMES_OF_PEERS: &[&str] = &["address", "fqdn"];
 }
 
 /// When systemd starts etcd again after it has ended (systemd.service(5), `Restart=`).
@@ -168,45 +176,13 @@ pub enum Restart {
     No,
 }
 
-/// `[network]`.
-#[derive(Clone, Debug, Serialize)]
-pub struct Network {
-    /// The network itself, without host bits: `10.240.16.0/24`.
-    #[serde(serialize_with = "values::as_text")]
-    pub cidr: IpNet,
-    /// The default route; `None` for nodes without one.
-    pub gateway: Option<IpAddr>,
-    /// DNS servers, of the network's family.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub dns: Vec<IpAddr>,
-    /// Domains in which the resolver looks up short names.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub dns_search: Vec<Domain>,
-    /// NTP servers.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub ntp: Vec<ServerName>,
-    /// In bytes, within [`Network::MTU`]; `None` leaves the card's own.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub mtu: Option<u32>,
-}
-
-impl Network {
-    /// The smallest and the largest MTU: every IPv6 link carries packets of 1280 bytes (RFC 8200 section 5), and no IP
-    /// packet has more than 65535.
-    pub const MTU: (u32, u32) = (1280, 65535);
-}
-
-/// A `[[node]]`.
+/// A `[[host]]`.
 #[derive(Clone, Debug)]
-pub struct Node {
+pub struct Host {
     /// Unique in the profile.
-    pub name: NodeName,
-    /// In the network, and unique in the profile.
-    pub address: IpAddr,
-    /// From the profile, or derived from the cluster's and the node's name.
-    pub mac: Mac,
-    /// One of the profile's hosts; `None` where it has none.
-    pub host: Option<HostName>,
+    pub name: HostName,
+    /// The libvirt that runs its nodes; `None` where `kiln up` is told.
+    pub connect: Option<Connect>,
 }
 
 /// A key's algorithm; the signature hash follows from it (RFC 5480, RFC 8410).
@@ -243,6 +219,9 @@ pub struct Machine {
     /// The base system that `kiln up` uses by default: one of those that `ci/base` makes, by its name (`live`), or the
     /// absolute path of a directory with a kernel, an initrd and a command line.
     pub base: Option<BaseSystem>,
+    /// What its network card is connected to.
+    #[serde(skip_serializing_if = "Link::is_own")]
+    pub link: Link,
     /// The account for logging in; `None` where logging in is not possible.
     pub login: Option<Login>,
 }
@@ -342,7 +321,7 @@ choices! {
     Algorithm { P256 = "p256", P384 = "p384", P521 = "p521", Ed25519 = "ed25519" }
     Certificates { PerUse = "per-use", OnePerNode = "one-per-node" }
     Compression { Gzip = "gzip", Zstd = "zstd" }
-    UrlHost { Address = "address", Fqdn = "fqdn" }
+    UrlHost { Address = "address", Fqdn = "fqdn", Public = "public-address" }
     Restart {
         Always = "always", OnFailure = "on-failure", OnAbnormal = "on-abnormal", OnAbort = "on-abort",
         OnWatchdog = "on-watchdog", OnSuccess = "on-success", No = "no"

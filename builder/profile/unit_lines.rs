@@ -111,7 +111,7 @@ fn is_allowed(section: &str, key: &str) -> bool {
         Some(family) => key.starts_with(family) && !NARROWER.contains(&key),
         None => **allowed == *key,
     };
-    ALLOWED.iter().any(|(of, allowed)| *of == section && allowed.iter().any(|one| matches(&one)))
+    ALLOWED.iter().any(|(of, allowed)| *of == section && allowed.iter().any(matches))
 }
 
 pub(super) fn read(diagnostics: &mut Diagnostics, table: &Section) -> UnitSettings {

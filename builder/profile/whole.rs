@@ -1,9 +1,11 @@
 //! A whole profile as values.
 
+use super::files::FileSpec;
 use super::pki::{Client, Pki};
-use super::types::{Bundle, Cluster, Etcd, Machine, Network, Node};
+use super::topology::{Network, Node};
+use super::types::{Bundle, Cluster, Etcd, Host, Machine, OptionSet};
 use super::written::Written;
-use crate::values::{ClusterName, HostName};
+use crate::values::ClusterName;
 
 /// A profile, validated: every value checked, and every default filled in that depends only on the profile.
 #[derive(Clone, Debug)]
@@ -19,7 +21,9 @@ pub struct Profile {
     /// At least one, in the order of the file.
     pub nodes: Vec<Node>,
     /// Those that nodes run on; none where the profile does not say.
-    pub hosts: Vec<HostName>,
+    pub hosts: Vec<Host>,
+    /// Each `[[file]]`, in the order of the file.
+    pub files: Vec<FileSpec>,
     /// Besides the one for etcdctl.
     pub clients: Vec<Client>,
     /// `[pki]`.
@@ -30,4 +34,19 @@ pub struct Profile {
     pub bundle: Bundle,
     /// Its text, for mistakes that are found later.
     pub written: Written,
+}
+
+impl Profile {
+    /// The options that it sets for a node: the node's own ones take the place of those for all nodes.
+    pub fn options<'p>(&'p self, node: &'p Node) -> Vec<&'p OptionSet> {
+        merged(&self.etcd.options, &node.options, |option| &option.key)
+    }
+}
+
+/// Options for all nodes in their order, each replaced by one of a node's own with the same key, and then the others of
+/// the node.
+pub(super) fn merged<'o, T>(common: &'o [T], own: &'o [T], key: impl Fn(&T) -> &str) -> Vec<&'o T> {
+    let of_node = |option: &T| own.iter().find(|one| key(one) == key(option));
+    let is_new = |option: &&T| common.iter().all(|other| key(other) != key(option));
+    common.iter().map(|option| of_node(option).unwrap_or(option)).chain(own.iter().filter(is_new)).collect()
 }

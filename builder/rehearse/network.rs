@@ -1,4 +1,4 @@
-//! One bridge, and for every node a network namespace with its real address on it.
+//! A bridge for each link of the cluster's networks, and for every node a network namespace with its real addresses.
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -8,28 +8,42 @@ use ipnet::IpNet;
 
 use super::together::{self, Cluster, Machine};
 use crate::disk;
-use crate::failure::Result;
+use crate::failure::{Doing, Failure, Result};
 use crate::process::ip::address_line;
 use crate::process::{self, Program};
-use crate::values::Mode;
+use crate::values::{Card, Mode, host_address};
 
 /// The file of a node's network namespace, for `nsenter --net=FILE`.
 pub fn namespace_of(scratch: &Path, node: &str) -> PathBuf {
     scratch.join("net").join(node)
 }
 
-/// Makes everything inside the network namespace of this process. The bridge has an address in the cluster's network,
-/// so that the members can be reached from here.
+/// A link that cards share, with the addresses of this host on it: those of its routers, or free ones.
+struct Wire {
+    nets: Vec<IpNet>,
+    own: Vec<(IpAddr, IpNet)>,
+}
+
+/// A machine's cards, each with the number of its wire.
+type Wired<'m> = (&'m Machine<'m>, Vec<(Card, usize)>);
+
+/// Makes everything inside the network namespace of this process. Each bridge has an address in the networks on it, so
+/// that the members can be reached from here, and from one subnet to another.
 pub fn build(scratch: &Path, clusters: &[Cluster]) -> Result<()> {
     let ip = process::find("ip")?;
     let unshare = process::find("unshare")?;
     let machines = together::machines(clusters);
-    let mut own: Vec<(IpAddr, IpNet)> = Vec::new();
-    for Cluster { manifest, .. } in clusters {
-        let network = manifest.network.cidr;
-        if !own.iter().any(|(_, there)| *there == network) {
-            own.push((together::host_address(manifest, &machines)?, network));
-        }
+    let mut wires: Vec<Wire> = Vec::new();
+    let wired: Vec<Wired<'_>> = machines
+        .iter()
+        .map(|machine| {
+            let cards = cards_of(machine, clusters).into_iter();
+            (machine, cards.map(|card| (card.clone(), join(&mut wires, &card))).collect())
+        })
+        .collect();
+    let all: Vec<&Card> = wired.iter().flat_map(|(_, cards)| cards.iter().map(|(card, _)| card)).collect();
+    for wire in &mut wires {
+        wire.own = wire.nets.iter().map(|net| Ok((router(*net, &all)?, *net))).collect::<Result<_>>()?;
     }
     disk::make_directories(&scratch.join("net"), Mode::SECRET_DIRECTORY)?;
     for Machine { node, .. } in &machines {
@@ -38,13 +52,63 @@ pub fn build(scratch: &Path, clusters: &[Cluster]) -> Result<()> {
         // A file that a namespace is bound to keeps it alive without a process.
         Program::new(&unshare).arg(format!("--net={}", file.display())).arg("true").must()?;
     }
-    batch(Program::new(&ip), scratch, "bridge", &bridge(scratch, &machines, &own))?;
+    batch(Program::new(&ip), scratch, "bridge", &bridges(scratch, &wired, &wires))?;
+    if wires.len() > 1 && all.iter().any(|card| !card.routes.is_empty()) {
+        forward()?;
+    }
     let nsenter = process::find("nsenter")?;
-    for Machine { node, clusters: of } in &machines {
-        let Some(network) = of.first().map(|of| &clusters[*of].manifest.network) else { continue };
+    for (Machine { node, .. }, cards) in &wired {
         let net = format!("--net={}", namespace_of(scratch, &node.name).display());
         let within = Program::new(&nsenter).arg(net).arg("--").arg(&ip);
-        batch(within, scratch, &node.name, &station(node.address, network.cidr, network.gateway))?;
+        batch(within, scratch, &node.name, &station(cards))?;
+    }
+    Ok(())
+}
+
+/// Those of the cluster that sets up the machine; of several the first.
+fn cards_of(machine: &Machine<'_>, clusters: &[Cluster]) -> Vec<Card> {
+    let manifests = || machine.clusters.iter().map(|of| &clusters[*of].manifest);
+    let owner = manifests().find(|manifest| manifest.cluster.instance.owns_host());
+    let Some(manifest) = owner.or_else(|| manifests().next()) else { return Vec::new() };
+    let node = manifest.nodes.iter().find(|node| node.name == machine.node.name);
+    node.unwrap_or(machine.node).cards(&manifest.network)
+}
+
+/// The wire of a card: the one with a network of its addresses, to which the others are added; else a new one.
+fn join(wires: &mut Vec<Wire>, card: &Card) -> usize {
+    let nets: Vec<IpNet> = card.addresses.iter().map(IpNet::trunc).collect();
+    let at = wires.iter().position(|wire| wire.nets.iter().any(|net| nets.contains(net)));
+    let at = at.unwrap_or_else(|| {
+        wires.push(Wire { nets: Vec::new(), own: Vec::new() });
+        wires.len() - 1
+    });
+    for net in nets {
+        if !wires[at].nets.contains(&net) {
+            wires[at].nets.push(net);
+        }
+    }
+    at
+}
+
+/// This host's address in a network: the gateway's there, else a free one.
+///
+/// # Errors
+/// `Exit::Wrong` when none is free.
+fn router(net: IpNet, cards: &[&Card]) -> Result<IpAddr> {
+    let gateway =
+        cards.iter().flat_map(|card| &card.routes).map(|route| route.via).find(|via| net.contains(via));
+    let is_taken = |address: &IpAddr| cards.iter().any(|card| card.has(*address));
+    host_address(net, gateway, is_taken)
+        .ok_or_else(|| Failure::wrong(format!("{net} has no free address to ask the members from")))
+}
+
+/// Lets packets from one wire to another: this process is the router between subnets.
+fn forward() -> Result<()> {
+    for path in ["/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv6/conf/all/forwarding"] {
+        // A kernel without IPv6 does not have the second.
+        if disk::look(Path::new(path))?.is_some() {
+            disk::append_line(Path::new(path), b"1").doing(|| "routing between the subnets".to_owned())?;
+        }
     }
     Ok(())
 }
@@ -55,29 +119,41 @@ fn batch(program: Program, scratch: &Path, name: &str, lines: &str) -> Result<()
     program.arg("-batch").arg(&file).must().map(|_| ())
 }
 
-fn bridge(scratch: &Path, machines: &[Machine<'_>], own: &[(IpAddr, IpNet)]) -> String {
-    let mut lines = String::from("link set lo up\nlink add kiln0 type bridge\n");
-    own.iter().for_each(|(own, network)| lines.push_str(&address_line(*own, *network, "kiln0")));
-    lines.push_str("link set kiln0 up\n");
-    for (at, Machine { node, .. }) in machines.iter().enumerate() {
+fn bridges(scratch: &Path, wired: &[Wired<'_>], wires: &[Wire]) -> String {
+    let mut lines = String::from("link set lo up\n");
+    // Writing to a String cannot fail.
+    for (at, wire) in wires.iter().enumerate() {
+        let _ = writeln!(lines, "link add kiln{at} type bridge");
+        wire.own
+            .iter()
+            .for_each(|(own, net)| lines.push_str(&address_line(*own, *net, &format!("kiln{at}"))));
+        let _ = writeln!(lines, "link set kiln{at} up");
+    }
+    for (machine, (Machine { node, .. }, cards)) in wired.iter().enumerate() {
         let file = namespace_of(scratch, &node.name);
-        // Writing to a String cannot fail.
-        let _ = writeln!(
-            lines,
-            "link add kiln-p{at} type veth peer name eth0 address {} netns {}\nlink set kiln-p{at} master kiln0 up",
-            node.mac,
-            file.display()
-        );
+        for (eth, (card, wire)) in cards.iter().enumerate() {
+            let _ = writeln!(
+                lines,
+                "link add kiln-p{machine}-{eth} type veth peer name eth{eth} address {} netns {}\n\
+                 link set kiln-p{machine}-{eth} master kiln{wire} up",
+                card.mac,
+                file.display()
+            );
+        }
     }
     lines
 }
 
-fn station(address: IpAddr, network: IpNet, gateway: Option<IpAddr>) -> String {
+fn station(cards: &[(Card, usize)]) -> String {
     let mut lines = String::from("link set lo up\n");
-    lines.push_str(&address_line(address, network, "eth0"));
-    lines.push_str("link set eth0 up\n");
-    if let Some(gateway) = gateway {
-        let _ = writeln!(lines, "route add default via {gateway}");
+    for (eth, (card, _)) in cards.iter().enumerate() {
+        card.addresses.iter().for_each(|link| {
+            lines.push_str(&address_line(link.addr(), *link, &format!("eth{eth}")));
+        });
+        let _ = writeln!(lines, "link set eth{eth} up");
+        for route in &card.routes {
+            let _ = writeln!(lines, "route add {} via {} dev eth{eth}", route.to, route.via);
+        }
     }
     lines
 }

@@ -1,7 +1,6 @@
 //! Clusters that are rehearsed at the same time: their nodes, and files that two of them bring to one node.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -99,15 +98,6 @@ pub fn machines(clusters: &[Cluster]) -> Vec<Machine<'_>> {
         }
     }
     all
-}
-
-/// An address in the network of a cluster for its host, which no machine has.
-///
-/// # Errors
-/// `Exit::Wrong` when none is free.
-pub fn host_address(manifest: &Manifest, machines: &[Machine<'_>]) -> Result<IpAddr> {
-    let nodes = machines.iter().map(|machine| machine.node.clone()).collect();
-    Manifest { nodes, ..manifest.clone() }.host_address()
 }
 
 /// Checks that what a second cluster brings to a node is what is there already, where it has the same path.

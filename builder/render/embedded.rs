@@ -79,6 +79,7 @@ impl Embedded {
         Ok(Overlay {
             origin: format!("overlay {:?}", self.name),
             directory: None,
+            file: None,
             files,
             findings: Vec::new(),
             warnings: Vec::new(),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::overlay::{Body, MAX_ENTRIES, Overlay, OverlayFile};
 use super::programs::path;
-use super::renderer::{NodeKeys, Renderer};
+use super::renderer::{CERTIFICATES, NodeKeys, Renderer};
 use super::template::{self, Context, Templates};
 use super::{config, unfit, values};
 use crate::failure::{Exit, Failure, Result};
@@ -79,7 +79,7 @@ fn lay(renderer: &Renderer<'_>, node: &Node, keys: Option<&NodeKeys<'_>>) -> Res
         programs: programs.collect::<Result<_>>()?,
         laid: Laid { tree, findings: Vec::new(), warnings: BTreeSet::new(), replaced: BTreeSet::new() },
     };
-    for overlay in renderer.overlays {
+    for overlay in renderer.overlays.iter().filter(|overlay| overlay.is_for(&node.name)) {
         laying.lay(overlay, &values)?;
     }
     laying.check_links();
@@ -146,11 +146,10 @@ impl Laying<'_> {
                 Err(failure) => return Err(failure),
             };
             // A file of Kiln's own for something that the profile does not have.
-            if overlay.directory.is_none() && matches!(&entry.kind, Kind::File(content) if content.is_empty())
-            {
+            if !overlay.is_own() && matches!(&entry.kind, Kind::File(content) if content.is_empty()) {
                 continue;
             }
-            let finding = match overlay.directory.is_some() {
+            let finding = match overlay.is_own() {
                 true => secret(overlay, &path, &entry).or_else(|| self.check_place(overlay, &path, &entry)),
                 false => None,
             };
@@ -172,6 +171,12 @@ impl Laying<'_> {
             let help = "rename it; to use another etcd, import it with kiln artifacts add";
             let finding = overlay.finding(reason).help(help);
             return Some(Finding { is_unsafe: true, ..finding });
+        }
+        let is_keystores = |there: &Entry| there.origin == CERTIFICATES;
+        if overlay.owner().is_some() && self.laid.tree.get(path.as_str()).is_some_and(is_keystores) {
+            let reason =
+                format!("/{path} in {} has an owner, and Kiln sets that of its keys itself", overlay.origin);
+            return Some(overlay.finding(reason).help("omit owner and group"));
         }
         let wal = self.renderer.plan.instance.wal_parent();
         if takes(&self.renderer.plan.data_dir) || wal.as_ref().is_some_and(takes) {
@@ -228,7 +233,7 @@ impl Laying<'_> {
             .renderer
             .overlays
             .iter()
-            .filter(|overlay| overlay.directory.is_some())
+            .filter(|overlay| overlay.is_own())
             .map(|overlay| overlay.origin.as_str())
             .collect();
         let tree = &self.laid.tree;
@@ -275,7 +280,7 @@ impl Laying<'_> {
     fn check_size(&mut self) {
         let tree = &self.laid.tree;
         let names: usize = tree.iter().map(|(path, _)| path.as_str().len()).sum();
-        let last = self.renderer.overlays.iter().rev().find(|overlay| overlay.directory.is_some());
+        let last = self.renderer.overlays.iter().rev().find(|overlay| overlay.is_own());
         if let Some(overlay) = last
             && (tree.len() > MAX_ENTRIES || names > MAX_PATHS_BYTES)
         {

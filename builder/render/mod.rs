@@ -3,6 +3,7 @@
 mod client;
 mod config;
 mod embedded;
+mod files;
 mod lay;
 mod logs;
 mod overlay;
@@ -17,6 +18,7 @@ mod variables;
 
 pub(crate) use client::CLIENT_FILES;
 pub use embedded::{EMBEDDED, embedded};
+pub(crate) use files::of_profile as files_of_profile;
 pub(crate) use lay::{Laid, Replaced};
 pub use overlay::Overlay;
 pub(crate) use overlay::{Budget, load};

@@ -10,7 +10,7 @@ use super::unfit::{self, Why};
 use crate::disk;
 use crate::failure::{Exit, Failure, Result};
 use crate::interrupt;
-use crate::profile::{About, Finding};
+use crate::profile::{FileSpec, Finding};
 use crate::tree::{Blob, known_mode};
 use crate::values::{Digest, GuestPath, Mode, printable, steers};
 
@@ -20,6 +20,8 @@ pub struct Overlay {
     pub origin: String,
     /// The directory of a user's own; Kiln's are built into the program.
     pub directory: Option<PathBuf>,
+    /// The `[[file]]` that it is made of.
+    pub file: Option<FileSpec>,
     pub(super) files: Vec<OverlayFile>,
     /// Faults of the overlay itself, independent of a profile.
     pub findings: Vec<Finding>,
@@ -58,7 +60,7 @@ impl Default for Budget {
 
 impl Budget {
     /// Takes this many bytes of it, or returns how many are left.
-    fn take(&self, bytes: u64) -> std::result::Result<(), u64> {
+    pub(super) fn take(&self, bytes: u64) -> std::result::Result<(), u64> {
         let less = |left: u64| left.checked_sub(bytes);
         self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).map(|_| ())
     }
@@ -76,6 +78,7 @@ pub fn load(directory: &Path, room: &Budget) -> Result<Overlay> {
     let mut overlay = Overlay {
         origin: format!("overlay {:?}", directory.display().to_string()),
         directory: Some(directory.to_owned()),
+        file: None,
         files: Vec::new(),
         findings: Vec::new(),
         warnings: Vec::new(),
@@ -293,7 +296,7 @@ fn guest_path(found: &disk::Walked) -> std::result::Result<GuestPath, Why> {
 }
 
 /// Whether a directory was made by Kiln itself and has keys in it.
-fn of_kiln(directory: &Path) -> Result<Option<Why>> {
+pub(super) fn of_kiln(directory: &Path) -> Result<Option<Why>> {
     let has = |name: &str| disk::look(&directory.join(name)).map(|found| found.is_some());
     let what = if has("keystore.toml")? {
         "a keystore, from which every key of a cluster follows"
@@ -329,6 +332,12 @@ pub(super) fn body(shown: &str, source: Source) -> Result<Body> {
 }
 
 impl Overlay {
+    /// The last part of the path of a user's own directory: the same wherever the build runs.
+    pub fn name(&self) -> Option<String> {
+        let name = |path: &PathBuf| path.file_name().map(|name| name.to_string_lossy().into_owned());
+        self.directory.as_ref().map(|path| name(path).unwrap_or_else(|| "overlay".to_owned()))
+    }
+
     /// Whether it has a file, or a link, at this absolute path of the guest.
     pub fn brings(&self, path: &str) -> bool {
         let is_there = |file: &&OverlayFile| !matches!(file.body, Body::Directory);
@@ -349,6 +358,9 @@ impl Overlay {
             let at = file.at.as_ref().map(Template::text).unwrap_or_default();
             text.push_str(&format!("{:?} {at:?} {} {body:?}\n", file.path, file.mode));
         }
+        if let Some(file) = &self.file {
+            text.push_str(&format!("{:?} {:?}\n", file.owner, file.nodes));
+        }
         Digest::of(text.as_bytes())
     }
 
@@ -367,10 +379,5 @@ impl Overlay {
 
     pub(super) fn files(&self) -> &[OverlayFile] {
         &self.files
-    }
-
-    /// A finding about it.
-    pub(super) fn finding(&self, reason: impl Into<String>) -> Finding {
-        Finding::new(About::Overlay(self.directory.clone().unwrap_or_default()), reason)
     }
 }

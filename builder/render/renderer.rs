@@ -11,6 +11,9 @@ use crate::plan::{Node, Plan};
 use crate::tree::{Entry, Tree};
 use crate::values::{Epoch, Mode};
 
+/// The origin of the files that come from the keystore.
+pub(super) const CERTIFICATES: &str = "the certificates";
+
 /// The keys and certificates in a node's files: the trusted CAs, and the leaves in the order of the node's
 /// certificates.
 pub struct NodeKeys<'a> {
@@ -55,7 +58,7 @@ impl Renderer<'_> {
                 _ => name.to_owned(),
             };
             let link = path(&format!("etc/systemd/system/{link}"))?;
-            tree.insert(link, Entry::link(&format!("/etc/systemd/system/{unit}"), "[etcd.service.install]"))?;
+            tree.insert(link, Entry::link(format!("/etc/systemd/system/{unit}"), "[etcd.service.install]"))?;
         }
         Ok(())
     }
@@ -67,7 +70,7 @@ impl Renderer<'_> {
         node: &Node,
         keys: Option<&NodeKeys<'a>>,
     ) -> Result<()> {
-        let origin = "the certificates";
+        let origin = CERTIFICATES;
         let directory = &self.plan.pki.directory;
         let file = |name: &str| path(&format!("{directory}/{name}"));
         tree.insert(directory.clone(), Entry::directory(Mode::DIRECTORY, origin))?;

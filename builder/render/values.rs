@@ -1,11 +1,16 @@
 //! The values of a template's variables.
 
+use std::sync::Arc;
+
+use ipnet::IpNet;
 use serde_json::{Map, Value, json};
 
+use super::overlay::Overlay;
 use super::renderer::Renderer;
 use super::variables::VARIABLES;
 use super::{config, logs, systemd};
 use crate::plan::{self, CertificateSpec, Instance, Node, Owner, Plan, Role};
+use crate::values::Card;
 
 /// Those of `VARIABLES`, for one node.
 pub fn of_node(renderer: &Renderer<'_>, node: &Node, config: &config::Config) -> Value {
@@ -16,6 +21,7 @@ pub fn of_node(renderer: &Renderer<'_>, node: &Node, config: &config::Config) ->
         of_members(renderer, node),
         of_unit(plan, node),
         of_files(plan, node, config),
+        json!({ "owned": of_profile(renderer, node) }),
     ];
     let mut values = Map::new();
     for part in parts {
@@ -43,16 +49,34 @@ fn of_cluster(plan: &Plan, node: &Node) -> Value {
 
 fn of_network(plan: &Plan, node: &Node) -> Value {
     let network = &plan.network;
+    let main = node.cards.first();
+    let routes = main.map(|card| card.routes.as_slice()).unwrap_or_default();
+    let more = main.and_then(|card| card.addresses.get(1));
+    let link = main.and_then(|card| card.addresses.first());
     json!({
         "address": node.address,
         "ipv4": node.address.is_ipv4(),
+        "ipv6_address": more.map_or(String::new(), ToString::to_string),
         "mac": node.mac,
-        "prefix": network.cidr.prefix_len(),
-        "gateways": network.gateway.iter().collect::<Vec<_>>(),
+        "prefix": link.map(IpNet::prefix_len),
+        "gateways": routes.iter().map(|route| route.via).collect::<Vec<_>>(),
         "dns": network.dns,
         "dns_search": network.dns_search,
         "ntp": network.ntp,
         "mtu": network.mtu.map_or(String::new(), |mtu| mtu.to_string()),
+        "peer_card": node.cards.get(1).map_or(Value::Null, peer_card),
+    })
+}
+
+/// The card for the peers' network.
+fn peer_card(card: &Card) -> Value {
+    json!({
+        "mac": card.mac,
+        "ipv4": !card.has_ipv6(),
+        "address": card.addresses.first().map(ToString::to_string),
+        "mtu": card.mtu.map_or(String::new(), |mtu| mtu.to_string()),
+        "routes": card.routes.iter().map(|route| json!({ "to": route.to.to_string(), "via": route.via }))
+            .collect::<Vec<_>>(),
     })
 }
 
@@ -136,6 +160,16 @@ fn owned(plan: &Plan, node: &Node) -> Vec<Value> {
         keys(plan, node, owner).into_iter().map(row).collect::<Vec<_>>()
     };
     [(Owner::Etcd, plan.instance.user.as_str()), (Owner::Root, "root")].map(of).concat()
+}
+
+/// The files of the profile's own with an owner.
+fn of_profile(renderer: &Renderer<'_>, node: &Node) -> Vec<Value> {
+    let here = renderer.overlays.iter().filter(|overlay| overlay.is_for(&node.name));
+    let row = |overlay: &Arc<Overlay>| {
+        let (path, (user, group)) = (overlay.file.as_ref()?.path.absolute(), overlay.owner()?);
+        Some(json!({ "path": path, "user": user, "group": group }))
+    };
+    here.filter_map(row).collect()
 }
 
 /// The settings of etcd's unit.

@@ -10,13 +10,18 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("fqdn", "`NODE.DOMAIN`, or the name alone"),
     ("address", "the node's address"),
     ("ipv4", "whether the address is IPv4"),
+    ("ipv6_address", "the IPv6 address beside an IPv4 one, with its prefix; or nothing"),
     ("mac", "the address of the node's card"),
-    ("prefix", "the length of the network's prefix: `16`"),
+    ("prefix", "the length of the prefix of its network or subnet: `16`"),
     ("gateways", "a list: the gateway, or nothing"),
     ("dns", "a list: addresses of DNS servers"),
     ("dns_search", "a list: domains for short names"),
     ("ntp", "a list: time servers"),
     ("mtu", "the MTU, or nothing"),
+    (
+        "peer_card",
+        "the card for `[network.peer]`: `mac ipv4 address mtu`, a list `routes` with `to via`; or nothing",
+    ),
     ("client_url", "URL of the member for clients"),
     ("peer_url", "URL of the member for peers"),
     ("nodes", "a list of all nodes, each with `name fqdn address client_url peer_url`"),
@@ -59,6 +64,7 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("etcd_keys", "a list: paths of the keys that etcd reads"),
     ("root_keys", "a list: paths of the keys that root alone reads"),
     ("keys", "a list of all keys, each with `path mode user`"),
+    ("owned", "a list of each `[[file]]` with an owner: `path user group`"),
 ];
 
 /// The README's table.

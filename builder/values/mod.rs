@@ -1,10 +1,12 @@
 //! Small validated values. A type for each kind of name keeps invalid ones out: `FromStr` is the only way to make one,
 //! and its error is a sentence that says what is allowed.
 
+mod card;
 mod carrier;
 mod digest;
 mod fill;
 mod host;
+mod libvirt;
 mod login;
 mod machine;
 mod parsed;
@@ -20,8 +22,7 @@ mod url;
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Serialize, Serializer};
-
+pub use card::{Card, Route, source};
 #[cfg(test)]
 pub(crate) use carrier::examples as example_carriers;
 pub(crate) use carrier::{At, Carrier, CarrierFacts, CarrierFile, Firmware, Start};
@@ -29,6 +30,8 @@ pub use digest::Digest;
 pub(crate) use digest::{Hasher, hex};
 pub(crate) use fill::fill;
 pub(crate) use host::{Volume, host_address, libvirt_name, machine_uuid, short_id};
+pub use libvirt::without_passwords;
+pub(crate) use libvirt::{Connect, ConnectTo, Interface, LibvirtNetwork, Link};
 pub(crate) use login::{LoginName, SshKey, hide, looks_private, without_private_keys};
 pub use machine::{Arch, Mode};
 pub(crate) use machine::{Mac, disk_serial};
@@ -41,7 +44,7 @@ pub(crate) use quorum::Members;
 pub use setting::Setting;
 pub(crate) use shard::Shard;
 pub use time::{Epoch, Lifetime};
-pub(crate) use unit::{InstanceName, ServiceUser, UnitName};
+pub(crate) use unit::{Account, InstanceName, ServiceUser, UnitName};
 pub(crate) use url::Url;
 
 /// The versions of kubeadm's configuration that Kiln writes and reads, the newest first.
@@ -123,8 +126,8 @@ macro_rules! text_value {
                 write!(f, "{:?}", self.0)
             }
         }
-        impl Serialize for $name {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.serialize_str(&self.0)
             }
         }
@@ -143,6 +146,7 @@ macro_rules! text_value {
         }
     };
 }
+use text_value;
 
 text_value!(
     /// A member's name and its host name: one DNS label in lower case, 1 to 63 characters.

@@ -287,6 +287,36 @@ impl Serialize for ServiceUser {
     }
 }
 
+/// An account or a group of a node: `[a-z_][a-z0-9_-]{0,30}`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account(String);
+
+deserialize_parsed!(Account);
+serialize_displayed!(Account);
+
+impl Account {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Account {
+    type Err = Invalid;
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        check_account(text)?;
+        match text.len() {
+            ..=31 => Ok(Self(text.to_owned())),
+            length => invalid(format!("it has {length} characters; at most 31 are allowed")),
+        }
+    }
+}
+
+impl fmt::Display for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -36,7 +36,9 @@ pub fn check(
                 Err(failure) => return Check::failed(check, node, Fault::NotEtcd, failure.to_string()),
             },
         };
-        let expected = Expected { node: one.name(), address: one.target.node.address, port, all: &all, now };
+        let node_of = one.target.node;
+        let address = if port == Port::Peer { node_of.peer_address() } else { node_of.address };
+        let expected = Expected { node: one.name(), address, port, all: &all, now };
         match expected.judge(&chain, authorities) {
             None => Check::skipped(check, node, "the bundle does not hold it"),
             Some(Ok(detail)) => Check::ok(check, node, detail),
@@ -83,7 +85,7 @@ fn presented_in_date(one: &Observed<'_>, now: Epoch) -> Check {
     }
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Port {
     Client,
     Peer,

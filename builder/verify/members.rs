@@ -197,6 +197,8 @@ mod tests {
             name: name.parse().unwrap(),
             address: [10, 0, 0, last].into(),
             mac: "52:54:00:00:00:01".parse().unwrap(),
+            public_address: None,
+            cards: Vec::new(),
             member_id: MemberId(last.into()),
             peer_urls: vec![format!("https://10.0.0.{last}:2380").parse().unwrap()],
             client_urls: [2379, 12379]
@@ -227,6 +229,7 @@ mod tests {
             machine: None,
             base: None,
             nodes: vec![node("cp-a", 1), node("cp-b", 2)],
+            hosts: Vec::new(),
             carriers: Default::default(),
             binaries: Binaries::Embedded,
             certificates: Vec::new(),

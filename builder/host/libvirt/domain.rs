@@ -2,14 +2,13 @@
 //! for people, and may come from anywhere.
 
 use std::net::IpAddr;
-use std::path::Path;
 
 use ipnet::IpNet;
 
 use crate::failure::Result;
 use crate::host::accel::Accel;
 use crate::host::emulator::FORMED;
-use crate::values::Mac;
+use crate::values::{Link, Mac};
 use crate::xml::{Element, element};
 
 /// A directly started kernel: paths of volumes, and the command line.
@@ -31,8 +30,9 @@ pub struct Domain<'a> {
     pub name: String,
     pub uuid: String,
     pub title: String,
-    /// The name of the network and of the pool.
-    pub network: &'a str,
+    /// The name of the pool, and of Kiln's own network.
+    pub pool: &'a str,
+    pub link: &'a Link,
     pub memory_mib: u32,
     pub vcpus: u16,
     pub accel: Accel,
@@ -45,8 +45,8 @@ pub struct Domain<'a> {
     pub firmware: Option<(&'a str, &'a str)>,
     /// Whether this member has served before.
     pub formed: bool,
-    /// The file of the guest's first serial port.
-    pub console: &'a Path,
+    /// The file of the guest's first serial port, on the host of its libvirt.
+    pub console: &'a str,
 }
 
 impl Domain<'_> {
@@ -66,13 +66,18 @@ impl Domain<'_> {
         };
         let kind = element("type").with("arch", "x86_64").with("machine", "q35").text("hvm");
         let processor = if emulated { "maximum" } else { "host-passthrough" };
-        let network = element("interface").with("type", "network").containing([
+        let (kind_of_link, source) = match self.link {
+            Link::Own => ("network", element("source").with("network", self.pool)),
+            Link::Network(name) => ("network", element("source").with("network", name)),
+            Link::Bridge(name) => ("bridge", element("source").with("bridge", name)),
+        };
+        let network = element("interface").with("type", kind_of_link).containing([
             element("mac").with("address", self.mac),
-            element("source").with("network", self.network),
+            source,
             element("model").with("type", "virtio"),
         ]);
         let console = element("serial").with("type", "file").containing([
-            element("source").with("path", self.console.to_string_lossy()).with("append", "on"),
+            element("source").with("path", self.console).with("append", "on"),
             element("target").with("port", 0),
         ]);
         let entropy = element("rng")
@@ -114,7 +119,7 @@ impl Domain<'_> {
             .with("device", "disk")
             .containing([
                 element("driver").with("name", "qemu").with("type", format),
-                element("source").with("pool", self.network).with("volume", &disk.volume),
+                element("source").with("pool", self.pool).with("volume", &disk.volume),
                 element("target").with("dev", format!("vd{letter}")).with("bus", "virtio"),
             ])
             .containing(disk.serial.as_ref().map(|serial| element("serial").text(serial)))
@@ -153,7 +158,8 @@ mod tests {
             name: "ha3-e33f550d-a".into(),
             uuid: "u".into(),
             title: "t".into(),
-            network: "ha3-e33f550d",
+            pool: "ha3-e33f550d",
+            link: &Link::Own,
             memory_mib: 512,
             vcpus: 2,
             accel,
@@ -162,7 +168,7 @@ mod tests {
             mac: "52:54:00:d4:3c:35".parse().unwrap(),
             firmware: ignition.map(|file| ("opt/com.coreos/config", file)),
             formed,
-            console: Path::new("/c&d"),
+            console: "/c&d",
         };
         String::from_utf8(domain.xml().unwrap()).unwrap()
     }

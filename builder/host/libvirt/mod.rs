@@ -1,26 +1,30 @@
 //! Machines as libvirt's domains, with a network and a storage pool named by the cluster's name and ID. Everything
-//! goes through virsh, so that libvirt gives its QEMU access to the files, and the bundle's own are never modified.
+//! goes through virsh, so that libvirt gives its QEMU access to the files, the bundle's own are never modified, and a
+//! libvirt on another machine is no different.
 
+mod console;
 mod domain;
+mod reach;
 mod virsh;
+mod volumes;
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::PathBuf;
 
-use domain::{Disk, Domain, Kernel};
+use domain::{Domain, Kernel};
 use virsh::Virsh;
 
+use super::accel::Accel;
 use super::driver::{Driver, Left};
-use super::initrd;
+use super::record::MachinesRecord;
 use super::state::State;
 use crate::base::System;
-use crate::bundle::Bundle;
 use crate::bundle::manifest::Node;
-use crate::disk::{self, Input};
+use crate::bundle::{Bundle, Manifest};
+use crate::disk;
 use crate::failure::{Doing, Failure, Result};
 use crate::process;
-use crate::values::{Mode, NodeName, Volume, disk_serial, machine_uuid};
+use crate::values::{Connect, Mode, NodeName, Volume, machine_uuid};
 
 /// Machines run by libvirt.
 pub struct Libvirt;
@@ -31,71 +35,110 @@ impl Driver for Libvirt {
     }
 
     fn about(&self) -> &'static str {
-        "libvirt, on this host"
+        "libvirt, on this host or on those of the profile"
     }
 
     fn has_address(&self) -> bool {
         true
     }
 
-    fn create(&self, state: &mut State, bundle: &Bundle) -> Result<()> {
-        if !state.record.laid {
-            Cluster::new(state)?.begin(bundle)?;
-            state.record.laid = true;
-            state.save()?;
-        }
-        Cluster::new(state)?.prepare(bundle)
+    fn check(&self, wanted: &MachinesRecord, manifest: &Manifest) -> Result<()> {
+        reach::check(wanted, manifest)
     }
 
-    fn share(&self, state: &State, bundle: &Bundle, system: &System) -> Result<()> {
-        Cluster::new(state)?.share(bundle, system)
+    fn accel(
+        &self,
+        accel: Accel,
+        wanted: &MachinesRecord,
+        manifest: &Manifest,
+    ) -> Result<(Accel, Option<String>)> {
+        reach::accel(accel, wanted, manifest)
+    }
+
+    fn create(&self, state: &mut State, bundle: &Bundle) -> Result<()> {
+        for connect in state.record.connects(&bundle.manifest) {
+            if !is_laid(&state.record, &connect) {
+                at(&state.record, &connect, Cluster::new(state, &connect)?.begin(bundle))?;
+                match connect == state.record.connect {
+                    true => state.record.laid = true,
+                    false => _ = state.record.laid_at.insert(connect.clone()),
+                }
+                state.save()?;
+            }
+            at(&state.record, &connect, Cluster::new(state, &connect)?.prepare(bundle))?;
+        }
+        Ok(())
+    }
+
+    fn share(&self, state: &State, bundle: &Bundle, system: &System, running: &[&NodeName]) -> Result<()> {
+        let record = &state.record;
+        let is_used = |connect: &Connect| running.iter().any(|node| record.connect_of(node) == connect);
+        for connect in record.connects(&bundle.manifest).iter().filter(|connect| !is_used(connect)) {
+            at(record, connect, Cluster::new(state, connect)?.share(bundle, system))?;
+        }
+        Ok(())
     }
 
     fn start(&self, state: &State, bundle: &Bundle, system: &System, node: &Node) -> Result<()> {
-        Cluster::new(state)?.start(bundle, system, node)
+        let connect = state.record.connect_of(&node.name);
+        at(&state.record, connect, Cluster::new(state, connect)?.start(bundle, system, node))
     }
 
     fn runs(&self, state: &State, node: &NodeName) -> Result<bool> {
-        Cluster::new(state)?.runs(node)
+        let connect = state.record.connect_of(node);
+        at(&state.record, connect, Cluster::new(state, connect)?.runs(node))
+    }
+
+    fn hear(&self, state: &State, node: &NodeName) -> Result<()> {
+        Cluster::new(state, state.record.connect_of(node))?.hear(node)
     }
 
     fn destroy(&self, state: &State, bundle: &Bundle, purge: bool) -> Result<Left> {
-        // Otherwise nothing in libvirt belongs to this cluster.
-        if state.record.laid {
-            Cluster::new(state)?.clear(bundle, purge)?;
+        let record = &state.record;
+        // Of the others, nothing in libvirt belongs to this cluster. All are tried: one may be off.
+        let laid = record.laid.then_some(&record.connect).into_iter().chain(&record.laid_at);
+        let mut done = Ok(());
+        for connect in laid {
+            let cleared = at(record, connect, Cluster::new(state, connect)?.clear(bundle, purge));
+            done = done.and(cleared);
         }
+        done?;
         // `laid` stays set: it shows that the pool's disks belong to this cluster.
-        Ok(Left { laid: true, bridge: None })
+        Ok(Left { laid: record.laid, bridge: None })
     }
 }
 
-/// Half a gigabyte is copied into a volume within seconds; a busy disk may take longer.
-const COPY_TIMEOUT: Duration = Duration::from_secs(300);
+/// Whether something at this libvirt belongs to the cluster.
+fn is_laid(record: &MachinesRecord, connect: &Connect) -> bool {
+    if *connect == record.connect { record.laid } else { record.laid_at.contains(connect) }
+}
+
+/// Adds the host and the URI to an error at another libvirt than that of this machine.
+fn at<T>(record: &MachinesRecord, connect: &Connect, result: Result<T>) -> Result<T> {
+    match connect.is_here() && !record.places.values().any(|place| place.connect == *connect) {
+        true => result,
+        false => result.doing(|| format!("at {}", record.called(connect))),
+    }
+}
 
 /// libvirt's own directory for disks (its default pool). Its QEMU cannot read home directories.
 const IMAGES: &str = "/var/lib/libvirt/images";
 
-/// The backing volume of the machines' system disks.
-const BASE: &str = "base";
-
-/// Volumes that all machines read. Those of nodes have a dot after the node's name, and no node is called `layer.iso`.
-const KERNEL: &str = "kernel";
-const LAYER: &str = "layer.iso";
-
 struct Cluster<'a> {
     virsh: PathBuf,
     state: &'a State,
+    connect: &'a Connect,
     /// The name of the network and the pool, and the prefix of the domains' names.
     name: String,
 }
 
 impl<'a> Cluster<'a> {
-    pub fn new(state: &'a State) -> Result<Self> {
-        Ok(Self { virsh: process::find("virsh")?, state, name: state.record.names.libvirt() })
+    pub fn new(state: &'a State, connect: &'a Connect) -> Result<Self> {
+        Ok(Self { virsh: process::find("virsh")?, state, connect, name: state.record.names.libvirt() })
     }
 
     fn virsh<const N: usize>(&self, arguments: [&str; N]) -> Virsh {
-        Virsh::new(&self.virsh, &self.state.record.connect).args(arguments)
+        Virsh::new(&self.virsh, self.connect).args(arguments)
     }
 
     /// The names that a listing prints, one on each line. Ctrl-C does not end it: what is asked after it, to clean up or
@@ -163,8 +206,11 @@ impl<'a> Cluster<'a> {
         )))
     }
 
-    /// Makes the network and the pool; existing ones stay.
+    /// Makes the network, if it is to be Kiln's own, and the pool; existing ones stay.
     pub fn prepare(&self, bundle: &Bundle) -> Result<()> {
+        if !bundle.manifest.machine().link.is_own() {
+            return self.open_pool();
+        }
         if !self.names(["net-list", "--all", "--name"])?.contains(&self.name) {
             let network = &bundle.manifest.network;
             let own = bundle.manifest.host_address()?;
@@ -198,29 +244,27 @@ impl<'a> Cluster<'a> {
         let name = &node.name;
         let disks = self.fill(bundle, system, name)?;
         let record = &self.state.record;
-        let path = |volume: &str| -> Result<String> {
-            let finished = self.virsh(["vol-path", "--pool", &self.name, volume]).must()?;
-            Ok(String::from_utf8_lossy(&finished.stdout).trim().to_owned())
-        };
         let formed = self.state.has_formed(name);
         let kernel = match system.kernel() {
             Some(base) => Some(Kernel {
-                file: path(KERNEL)?,
-                initrd: path(&self.volume(name, Volume::Initrd))?,
+                file: self.kernel()?,
+                initrd: self.path(&self.volume(name, Volume::Initrd))?,
                 cmdline: base.cmdline(!formed),
             }),
             None => None,
         };
         let firmware = match record.carrier.firmware() {
-            Some(firmware) => Some((firmware.key, path(&self.volume(name, Volume::Ignition))?)),
+            Some(firmware) => Some((firmware.key, self.path(&self.volume(name, Volume::Ignition))?)),
             None => None,
         };
         let machine = bundle.manifest.machine();
+        let console = self.begin_console(name)?;
         let domain = Domain {
             name: self.domain(name),
             uuid: self.uuid(name)?,
             title: format!("etcd member {name} of {}", record.names.cluster),
-            network: &self.name,
+            pool: &self.name,
+            link: &machine.link,
             memory_mib: machine.memory_mib,
             vcpus: machine.vcpus,
             accel: record.accel,
@@ -229,60 +273,12 @@ impl<'a> Cluster<'a> {
             mac: node.mac,
             firmware: firmware.as_ref().map(|(key, file)| (*key, file.as_str())),
             formed,
-            console: &self.state.console(name),
+            console: &console,
         };
-        self.state.begin_console(name)?;
         let file = self.state.node(name).join("domain.xml");
         disk::write_whole(&file, &domain.xml()?, Mode::SECRET)?;
         self.virsh(["define"]).arg(&file).must()?;
         self.virsh(["start", &domain.name]).must().map(|_| ()).doing(|| format!("starting the VM of {name}"))
-    }
-
-    /// The machine's volumes, in the order of its disks. Data of etcd and the guest is kept.
-    fn fill(&self, bundle: &Bundle, system: &System, node: &NodeName) -> Result<Vec<Disk>> {
-        let own = self.state.node(node);
-        disk::make_directories(&own, Mode::SECRET_DIRECTORY)?;
-        let files = bundle.path.join("nodes").join(node.as_str());
-        let carrier = self.state.record.carrier;
-        let mut disks = Vec::new();
-        if let Some(shared) = system.image() {
-            let volume = self.volume(node, Volume::System);
-            let backing =
-                ["--format", "qcow2", "--backing-vol", BASE, "--backing-vol-format", &shared.format];
-            self.create(&volume, &shared.size.to_string(), &backing)?;
-            disks.push(Disk { volume, serial: None, is_seed: false });
-        }
-        let data = self.volume(node, Volume::Data);
-        let size = format!("{}M", bundle.manifest.machine().data_disk_mib);
-        self.create(&data, &size, &["--format", "qcow2"])?;
-        disks.push(Disk {
-            volume: data,
-            serial: Some(disk_serial(&bundle.manifest.cluster.instance, node.as_str())),
-            is_seed: false,
-        });
-        if let Some(base) = system.kernel() {
-            let volume = self.volume(node, Volume::Initrd);
-            if carrier.runs_from_ram() {
-                let file = own.join("initrd.img");
-                initrd::write(base, &bundle.path, &bundle.manifest, node, &file)?;
-                self.upload(&volume, &file, "raw")?;
-                disk::remove_file(&file)?;
-            } else {
-                self.upload(&volume, &base.initrd, "raw")?;
-            }
-        }
-        if carrier.has_seed() {
-            let volume = self.volume(node, Volume::Seed);
-            self.upload(&volume, &files.join("seed.iso"), "raw")?;
-            disks.push(Disk { volume, serial: None, is_seed: true });
-            if bundle.manifest.shares_binaries() {
-                disks.push(Disk { volume: LAYER.to_owned(), serial: None, is_seed: true });
-            }
-        }
-        if let Some(firmware) = carrier.firmware() {
-            self.upload(&self.volume(node, Volume::Ignition), &files.join(firmware.file), "raw")?;
-        }
-        Ok(disks)
     }
 
     /// The UUID that libvirt has for the machine, or a new one: with another one, libvirt takes a definition of the
@@ -296,62 +292,12 @@ impl<'a> Cluster<'a> {
         Ok(String::from_utf8_lossy(&finished.stdout).trim().to_owned())
     }
 
-    /// Uploads the volumes that all machines read. Only while none of them runs: the contents may have changed.
-    pub fn share(&self, bundle: &Bundle, system: &System) -> Result<()> {
-        if let Some(base) = system.kernel() {
-            self.upload(KERNEL, &base.kernel, "raw")?;
-        }
-        if let Some(shared) = system.image() {
-            // Existing disks are backed by this one.
-            if !self.names(["vol-list", &self.name])?.contains(BASE) {
-                self.upload(BASE, &shared.file, &shared.format)?;
-            }
-            if bundle.manifest.shares_binaries() {
-                self.upload(LAYER, &bundle.path.join("layers/layer.iso"), "raw")?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Makes an empty volume; an existing one is kept.
-    fn create(&self, volume: &str, size: &str, format: &[&str]) -> Result<()> {
-        if self.names(["vol-list", &self.name])?.contains(volume) {
-            return Ok(());
-        }
-        self.virsh(["vol-create-as", &self.name, volume, size])
-            .args(format)
-            .must()
-            .map(|_| ())
-            .doing(|| format!("creating the volume {volume}"))
-    }
-
-    /// Makes a volume with a file's content; it replaces an existing one.
-    fn upload(&self, volume: &str, file: &Path, format: &str) -> Result<()> {
-        let uploading = || format!("putting {} into the pool {}", file.display(), self.name);
-        if self.names(["vol-list", &self.name])?.contains(volume) {
-            self.virsh(["vol-delete", "--pool", &self.name, volume]).must().doing(uploading)?;
-        }
-        let size = Input::open(file)?.size().to_string();
-        // As raw bytes: they are not interpreted.
-        self.virsh(["vol-create-as", &self.name, volume, &size, "--format", "raw"])
-            .must()
-            .doing(uploading)?;
-        self.virsh(["vol-upload", "--pool", &self.name, volume])
-            .arg(file)
-            .within(COPY_TIMEOUT)
-            .must()
-            .doing(uploading)?;
-        if format != "raw" {
-            self.virsh(["pool-refresh", &self.name]).must().doing(uploading)?;
-        }
-        Ok(())
-    }
-
     /// Removes the domains, the network and the pool from libvirt; the pool's files only with `purge`.
     pub fn clear(&self, bundle: &Bundle, purge: bool) -> Result<()> {
         let running = self.names(["list", "--name"])?;
         let defined = self.names(["list", "--all", "--name"])?;
-        for node in self.state.nodes(&bundle.manifest) {
+        let own = self.state.nodes(&bundle.manifest).into_iter();
+        for node in own.filter(|node| self.state.record.connect_of(node) == self.connect) {
             let domain = self.domain(&node);
             if running.contains(&domain) {
                 self.end(["destroy", &domain])?;
@@ -383,6 +329,12 @@ impl<'a> Cluster<'a> {
             self.end(["pool-undefine", &self.name])?;
         }
         Ok(())
+    }
+
+    /// The path of a volume on the host of its libvirt.
+    fn path(&self, volume: &str) -> Result<String> {
+        let finished = self.virsh(["vol-path", "--pool", &self.name, volume]).must()?;
+        Ok(String::from_utf8_lossy(&finished.stdout).trim().to_owned())
     }
 
     fn end<const N: usize>(&self, arguments: [&str; N]) -> Result<()> {

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::failure::Result;
-use crate::host::connect::Connect;
 use crate::process::{Finished, Program};
+use crate::values::Connect;
 
 /// A call of virsh.
 pub struct Virsh(Program);
@@ -13,7 +13,9 @@ pub struct Virsh(Program);
 impl Virsh {
     /// For the libvirt at this address.
     pub fn new(program: &Path, address: &Connect) -> Self {
-        Self(Program::new(program).args(["--quiet", "--connect", address.as_str()]))
+        let virsh = Program::new(program).args(["--quiet", "--connect", &address.unattended()]);
+        // ssh finds its configuration and its agent by these; a libvirt here is found without.
+        Self(if address.is_here() { virsh } else { virsh.passing(&["HOME", "SSH_AUTH_SOCK", "KRB5CCNAME"]) })
     }
 
     pub fn arg(self, argument: impl AsRef<std::ffi::OsStr>) -> Self {

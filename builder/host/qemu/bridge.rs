@@ -11,18 +11,22 @@ use serde::Deserialize;
 
 use crate::bundle::Manifest;
 use crate::disk;
-use crate::failure::{Doing, Failure, Result};
+use crate::failure::{Doing, Exit, Failure, Result};
 use crate::host::names::Names;
+use crate::host::record::MachinesRecord;
 use crate::host::state::State;
 use crate::process::ip::address_line;
 use crate::process::{self, Program};
-use crate::values::{Digest, Mode};
+use crate::values::{Digest, Interface, Link, Mode};
+
+/// The beginning of the names of bridges that Kiln makes.
+const OWN: &str = "kiln-";
 
 /// The limit on an interface's alias in bytes (IFALIASZ with its NUL).
 const ALIAS: usize = 255;
 
 #[derive(Deserialize)]
-struct Link {
+struct Port {
     ifname: String,
     #[serde(default)]
     ifalias: Option<String>,
@@ -42,9 +46,9 @@ struct Address {
 
 /// This machine's interfaces. ip returns their addresses and their aliases in two answers; `adjust` may change how it
 /// is run.
-fn links(adjust: fn(Program) -> Program) -> Result<Vec<Link>> {
+fn links(adjust: fn(Program) -> Program) -> Result<Vec<Port>> {
     let ip = process::find("ip")?;
-    let ask = |object: &str| -> Result<Vec<Link>> {
+    let ask = |object: &str| -> Result<Vec<Port>> {
         let finished = adjust(Program::new(&ip)).args(["-json", object, "show"]).must()?;
         serde_json::from_slice(&finished.stdout).map_err(|error| {
             Failure::io(format!("reading what ip says of this machine's interfaces: {error}"))
@@ -67,6 +71,19 @@ fn mark(directory: &Path) -> String {
     }
 }
 
+/// # Errors
+/// `Exit::Usage` when this machine has no bridge of this name.
+pub fn check(bridge: &Interface) -> Result<()> {
+    if disk::look(&Path::new("/sys/class/net").join(bridge.as_str()).join("bridge"))?.is_some() {
+        return Ok(());
+    }
+    let reason = format!(
+        "this machine has no bridge {bridge} ([machine] bridge); make it (ip link add {bridge} type bridge), or name \
+         another one in the profile and build again"
+    );
+    Err(Failure::new(Exit::Usage, reason))
+}
+
 /// Makes what is missing. The intention is saved first.
 ///
 /// # Errors
@@ -75,30 +92,23 @@ fn mark(directory: &Path) -> String {
 pub fn lay(state: &mut State, manifest: &Manifest) -> Result<()> {
     let network = manifest.network.cidr;
     let names = state.record.names.clone();
-    let bridge = names.bridge();
     let links = links(|ip| ip)?;
-    refuse_overlap(&links, &bridge, network)?;
+    let (bridge, is_own) = match manifest.machine().link {
+        Link::Bridge(bridge) => (bridge.to_string(), false),
+        Link::Own | Link::Network(_) => (names.bridge(), true),
+    };
+    if is_own {
+        refuse_overlap(&links, &bridge, network)?;
+    }
     let there: BTreeSet<_> = links.iter().map(|link| link.ifname.as_str()).collect();
     let mark = mark(&state.directory);
-    if let Some(link) = links.iter().find(|link| link.ifname == bridge) {
-        let is_ours = match &link.ifalias {
-            Some(alias) => *alias == mark,
-            // Kiln 0.1 did not mark bridges, and another run may have been killed before it could.
-            None => state.record.laid,
-        };
-        if !is_ours {
-            let whose = link.ifalias.as_ref().map_or(String::new(), |alias| format!(": they are in {alias}"));
-            return Err(Failure::unsafe_to(format!(
-                "the bridge {bridge} on this host belongs to other VMs of cluster {} with the ID {}{whose}; stop \
-                 those first (kiln down)",
-                names.cluster, names.id
-            )));
-        }
+    if let Some(link) = links.iter().find(|link| is_own && link.ifname == bridge) {
+        refuse_strangers(link, &mark, &state.record)?;
     }
     state.record.laid = true;
     state.save()?;
     let mut lines = String::new();
-    let is_new = !there.contains(bridge.as_str());
+    let is_new = is_own && !there.contains(bridge.as_str());
     if is_new {
         // Writing to a String cannot fail.
         let _ = writeln!(lines, "link add {bridge} type bridge");
@@ -133,8 +143,26 @@ pub fn lay(state: &mut State, manifest: &Manifest) -> Result<()> {
     Err(Failure::io(said).while_doing(format!("creating the bridge {bridge}")))
 }
 
+/// # Errors
+/// `Exit::Unsafe` when the bridge with this cluster's name belongs to other machines.
+fn refuse_strangers(link: &Port, mark: &str, record: &MachinesRecord) -> Result<()> {
+    let is_ours = match &link.ifalias {
+        Some(alias) => alias == mark,
+        // Kiln 0.1 did not mark bridges, and another run may have been killed before it could.
+        None => record.laid,
+    };
+    if is_ours {
+        return Ok(());
+    }
+    let whose = link.ifalias.as_ref().map_or(String::new(), |alias| format!(": they are in {alias}"));
+    Err(Failure::unsafe_to(format!(
+        "the bridge {} on this host belongs to other VMs of cluster {} with the ID {}{whose}; stop those first (kiln down)",
+        link.ifname, record.names.cluster, record.names.id
+    )))
+}
+
 /// A second interface in a network of this machine would take over the route to its neighbours.
-fn refuse_overlap(links: &[Link], bridge: &str, network: IpNet) -> Result<()> {
+fn refuse_overlap(links: &[Port], bridge: &str, network: IpNet) -> Result<()> {
     for link in links.iter().filter(|link| link.ifname != bridge) {
         for address in &link.addr_info {
             let (Some(local), Some(prefix)) = (address.local, address.prefixlen) else { continue };
@@ -181,13 +209,17 @@ struct Doomed<'a> {
     stays: Option<&'a str>,
 }
 
-fn doomed<'a>(links: &'a [Link], names: &Names, own: &BTreeSet<String>, mark: &str) -> Doomed<'a> {
+fn doomed<'a>(links: &'a [Port], names: &Names, own: &BTreeSet<String>, mark: &str) -> Doomed<'a> {
     // A tap has a carrier as long as a program holds it, and ours have ended. Kiln 0.1 could give one name to the
     // bridges of two clusters.
-    let is_used = |link: &Link| link.flags.iter().any(|flag| flag == "LOWER_UP");
+    let is_used = |link: &Port| link.flags.iter().any(|flag| flag == "LOWER_UP");
     let bridge = names.bridge();
     let Some(bridge) = links.iter().find(|link| link.ifname == bridge) else {
-        let is_left = |link: &&Link| own.contains(&link.ifname) && link.master.is_none() && !is_used(link);
+        // Left alone, or at a bridge that the host has: those never have a name of Kiln's (`Interface`).
+        let is_of_kiln = |bridge: &String| bridge.starts_with(OWN);
+        let is_left = |link: &&Port| {
+            own.contains(&link.ifname) && !link.master.as_ref().is_some_and(is_of_kiln) && !is_used(link)
+        };
         let taps = links.iter().filter(is_left).map(|link| link.ifname.as_str()).collect();
         return Doomed { taps, ..Doomed::default() };
     };
@@ -207,13 +239,13 @@ fn doomed<'a>(links: &'a [Link], names: &Names, own: &BTreeSet<String>, mark: &s
 mod tests {
     use super::*;
 
-    fn link(name: &str, local: &str, prefixlen: u8) -> Link {
+    fn link(name: &str, local: &str, prefixlen: u8) -> Port {
         let address = Address { local: local.parse().ok(), prefixlen: Some(prefixlen) };
-        Link { ifname: name.into(), addr_info: vec![address], ..none() }
+        Port { ifname: name.into(), addr_info: vec![address], ..none() }
     }
 
-    fn none() -> Link {
-        Link { ifname: String::new(), ifalias: None, master: None, flags: Vec::new(), addr_info: Vec::new() }
+    fn none() -> Port {
+        Port { ifname: String::new(), ifalias: None, master: None, flags: Vec::new(), addr_info: Vec::new() }
     }
 
     #[test]
@@ -232,9 +264,9 @@ mod tests {
                 let master = Some(names.bridge());
                 vec![
                     link("lo", "127.0.0.1", 8),
-                    Link { ifname: names.bridge(), ifalias: alias.map(str::to_owned), ..none() },
-                    Link { ifname: tap.clone(), flags, master, ..none() },
-                    Link { ifname: "eth0".into(), flags: vec!["LOWER_UP".into()], ..none() },
+                    Port { ifname: names.bridge(), ifalias: alias.map(str::to_owned), ..none() },
+                    Port { ifname: tap.clone(), flags, master, ..none() },
+                    Port { ifname: "eth0".into(), flags: vec!["LOWER_UP".into()], ..none() },
                 ]
             };
             let all = |alias, used| {

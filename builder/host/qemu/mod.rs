@@ -5,16 +5,17 @@ mod bridge;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::accel::Accel;
+use super::accel::{self, Accel};
 use super::driver::{Driver, Left};
+use super::record::MachinesRecord;
 use super::state::State;
 use super::{emulator, initrd};
 use crate::base::System;
 use crate::bundle::{Bundle, Manifest, manifest};
 use crate::disk;
-use crate::failure::{Doing, Result};
+use crate::failure::{Doing, Exit, Failure, Result};
 use crate::process::{self, Daemon, Program};
-use crate::values::{Mode, NodeName, disk_serial};
+use crate::values::{Link, Mode, NodeName, disk_serial};
 
 /// Machines that Kiln starts itself, on a bridge of its own.
 pub struct Qemu;
@@ -26,6 +27,28 @@ impl Driver for Qemu {
 
     fn about(&self) -> &'static str {
         "QEMU by itself (needs root for the network)"
+    }
+
+    fn check(&self, wanted: &MachinesRecord, manifest: &Manifest) -> Result<()> {
+        let usage = |reason: String| Err(Failure::new(Exit::Usage, reason));
+        if let Some(place) = wanted.places.values().next() {
+            return usage(format!(
+                "the host {} has a libvirt of its own ({}), and the driver qemu starts VMs on this machine only; use --driver \
+                 libvirt",
+                place.host, place.connect
+            ));
+        }
+        match manifest.machine().link {
+            Link::Own => Ok(()),
+            Link::Bridge(bridge) => bridge::check(&bridge),
+            Link::Network(network) => usage(format!(
+                "{network} is a network of libvirt ([machine] network), which the driver qemu does not use; use --driver libvirt"
+            )),
+        }
+    }
+
+    fn accel(&self, accel: Accel, _: &MachinesRecord, _: &Manifest) -> Result<(Accel, Option<String>)> {
+        accel::choose(accel, &emulator::find()?)
     }
 
     fn create(&self, state: &mut State, bundle: &Bundle) -> Result<()> {
@@ -111,7 +134,7 @@ fn machine(state: &State, manifest: &Manifest, node: &manifest::Node) -> Result<
     // Emulated processors are threads that wait for one another: two are slower than one.
     let vcpus = if tcg { 1 } else { machine.vcpus };
     let tap = state.record.names.tap(&node.name);
-    Ok(Program::new(emulator::find(manifest.etcd.arch)?)
+    Ok(Program::new(emulator::find()?)
         .args(["-name", &format!("kiln-{}-{}", manifest.cluster.name, node.name)])
         .args(["-nodefaults", "-no-user-config", "-display", "none", "-daemonize", "-M", "pc"])
         .args(["-accel", state.record.accel.as_str(), "-cpu", if tcg { "max" } else { "host" }])

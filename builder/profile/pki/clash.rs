@@ -17,7 +17,7 @@ use crate::values::Invalid;
 /// The profile so far.
 pub struct Around<'a> {
     pub pki: &'a Pki,
-    pub nodes: &'a Nodes,
+    pub nodes: &'a Nodes<'a>,
     pub clients: &'a [Spanned<Client>],
     pub cluster: &'a Cluster,
     /// The place of `[pki]`.

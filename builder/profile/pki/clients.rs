@@ -48,7 +48,7 @@ fn client(diagnostics: &mut Diagnostics, table: &Section) -> Option<Spanned<Clie
     let lifetime = table.value::<Lifetime>(diagnostics, "lifetime").map(Spanned::into_inner);
     let names = table.values(diagnostics, "names", alternative).unwrap_or_default();
     let stems = table.values(diagnostics, "copies", stem).unwrap_or_default();
-    let nodes = on_nodes(diagnostics, table);
+    let nodes = on_nodes(diagnostics, table).unwrap_or(OnNodes::Some(Vec::new()));
     let name = name?;
     let place = name.span();
     let name = name.into_inner();
@@ -77,21 +77,22 @@ fn client(diagnostics: &mut Diagnostics, table: &Section) -> Option<Spanned<Clie
     Some(Spanned::new(place, client))
 }
 
-/// `nodes = true`, or the names of some.
-fn on_nodes(diagnostics: &mut Diagnostics, table: &Section) -> OnNodes {
-    let Some(item) = table.item("nodes") else { return OnNodes::Some(Vec::new()) };
+/// `nodes = true`, or the names of some; `None` where the key is missing or wrong.
+pub fn on_nodes(diagnostics: &mut Diagnostics, table: &Section) -> Option<OnNodes> {
+    let item = table.item("nodes")?;
     match item.get_ref() {
-        DeValue::Boolean(true) => return OnNodes::All,
-        DeValue::Boolean(false) => return OnNodes::Some(Vec::new()),
+        DeValue::Boolean(true) => return Some(OnNodes::All),
+        DeValue::Boolean(false) => return Some(OnNodes::Some(Vec::new())),
         DeValue::Array(_) | DeValue::String(_) => {}
         other => {
-            let reason = format!("[[client]] nodes takes true or a list of nodes, not {}", what(other));
+            let reason =
+                format!("{} nodes takes true or a list of nodes, not {}", table.title(), what(other));
             diagnostics.mistake(Mistake::new(item.span(), reason));
-            return OnNodes::Some(Vec::new());
+            return None;
         }
     }
     let names = table.values(diagnostics, "nodes", |text| text.parse::<NodeName>()).unwrap_or_default();
-    OnNodes::Some(names.into_iter().map(Spanned::into_inner).collect())
+    Some(OnNodes::Some(names.into_iter().map(Spanned::into_inner).collect()))
 }
 
 /// Client and profile have the same nodes.

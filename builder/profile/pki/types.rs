@@ -109,7 +109,7 @@ pub struct Client {
     pub nodes: OnNodes,
 }
 
-/// The nodes that have a client's files.
+/// The nodes that have a client's files, or one of a `[[file]]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OnNodes {
     All,

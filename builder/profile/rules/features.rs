@@ -1,6 +1,6 @@
 //! Options with two names, feature gates, and values that depend on the release.
 
-use super::set::{Set, find, on, text};
+use super::set::{Set, find, named, on, text};
 use crate::etcd::{Release, judge};
 use crate::profile::diagnostics::Diagnostics;
 use crate::profile::mistake::Mistake;
@@ -37,7 +37,8 @@ pub(super) fn check_gates(diagnostics: &mut Diagnostics, set: &Set, release: Rel
     let gates = match judge::gates(release, written) {
         Ok(gates) => gates,
         Err(Invalid(why)) => {
-            diagnostics.mistake(Mistake::new(span.clone(), format!("[etcd.config] feature-gates: {why}")));
+            diagnostics
+                .mistake(Mistake::new(span.clone(), format!("{}: {why}", named(set, "feature-gates"))));
             return;
         }
     };

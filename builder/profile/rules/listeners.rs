@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::set::{Around, Set, find, text};
+use super::set::{Around, Set, find, named, text};
 use crate::etcd::Value;
 use crate::etcd::judge::{self, Host, Listener};
 use crate::profile::diagnostics::Diagnostics;
@@ -15,7 +15,8 @@ pub(super) fn check_http(diagnostics: &mut Diagnostics, set: &Set) {
         && let Value::Text(urls) = &option.value
         && urls.split(',').any(|url| !url.trim_start().starts_with("https://"))
     {
-        let reason = "[etcd.config] listen-client-http-urls would serve every key without TLS to anyone";
+        let reason =
+            format!("{} listen-client-http-urls would serve every key without TLS to anyone", option.table);
         diagnostics.mistake(
             Mistake::new(span.clone(), reason).help("write https:// in each of its URLs, or omit it"),
         );
@@ -48,24 +49,30 @@ pub(super) fn check_listeners(diagnostics: &mut Diagnostics, set: &Set, around: 
     }
     for key in ["listen-metrics-urls", "listen-client-http-urls"] {
         let Some((urls, span)) = text(set, key) else { continue };
+        let shown = named(set, key);
         for listener in judge::listeners(urls).unwrap_or_default() {
             if let Some((_, whose)) = taken.iter().find(|(other, _)| listener.is_in_the_way_of(other)) {
-                let reason = format!("[etcd.config] {key} uses port {}, which is {whose}", listener.port);
+                let reason = format!("{shown} uses port {}, which is {whose}", listener.port);
                 diagnostics
                     .mistake(Mistake::new(span.clone(), reason).help("choose another port, such as 2381"));
             } else if let Host::Address(address) = listener.host
                 && let Some(why) = is_foreign(address, around)
             {
-                let reason = format!("[etcd.config] {key} cannot listen on {address}: {why}");
+                let reason = format!("{shown} cannot listen on {address}: {why}");
                 let any = match address {
                     IpAddr::V4(_) => "0.0.0.0",
                     IpAddr::V6(_) => "[::]",
                 };
-                let help = format!("{any}:{} is every address of each node", listener.port);
+                let own = match around.node {
+                    None if around.nodes.iter().any(|node| node.address == address) => {
+                        ", and [node.config] has options of one node alone"
+                    }
+                    _ => "",
+                };
+                let help = format!("{any}:{} is every address of each node{own}", listener.port);
                 diagnostics.mistake(Mistake::new(span.clone(), reason).help(help));
             } else if listener.port < 1024 {
-                let reason =
-                    format!("[etcd.config] {key} uses port {}, which only root can open", listener.port);
+                let reason = format!("{shown} uses port {}, which only root can open", listener.port);
                 diagnostics.mistake(
                     Mistake::new(span.clone(), reason).help("choose a port from 1024 on, such as 2381"),
                 );
@@ -76,16 +83,19 @@ pub(super) fn check_listeners(diagnostics: &mut Diagnostics, set: &Set, around: 
 }
 
 /// The reason why not every node has this address.
-fn is_foreign(address: IpAddr, around: &Around) -> Option<&'static str> {
+fn is_foreign(address: IpAddr, around: &Around) -> Option<String> {
     if address.is_unspecified() || address.is_loopback() {
         return None;
     }
     let others = around.nodes.iter().any(|node| node.address != address);
     let owners = around.nodes.iter().any(|node| node.address == address);
     if owners && others {
-        Some("the options are those of every node, and only one has this address")
+        Some("the options are those of every node, and only one has this address".into())
     } else if !owners && around.cidr.is_some_and(|cidr| cidr.contains(&address)) {
-        Some("no node has this address")
+        Some(match around.node {
+            Some(node) => format!("it is not an address of {}", node.name),
+            None => "no node has this address".into(),
+        })
     } else {
         None
     }

@@ -78,7 +78,7 @@ pub(super) fn check_log_files(diagnostics: &mut Diagnostics, set: &Set, around: 
                 (_, Some(_)) => continue,
                 _ => "etcd's unit may write to its data directory and below /var/log only",
             };
-            let reason = format!("[etcd.config] {} cannot be {}: {why}", option.key, quoted(path));
+            let reason = format!("{} {} cannot be {}: {why}", option.table, option.key, quoted(path));
             diagnostics.mistake(
                 Mistake::new(span.clone(), reason).help("write it as in \"/var/log/etcd/etcd.log\""),
             );

@@ -13,7 +13,7 @@ use self::set::Set;
 use super::diagnostics::Diagnostics;
 use crate::etcd::Release;
 
-pub(super) use self::set::Around;
+pub(super) use self::set::{Around, text};
 pub(super) use self::warnings::CORRUPTION_CHECKS;
 
 /// # Errors

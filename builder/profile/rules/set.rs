@@ -13,7 +13,10 @@ pub struct Around<'a> {
     pub leaf: Option<Algorithm>,
     pub data_dir: Option<&'a GuestPath>,
     pub service: Option<&'a Service>,
+    /// Those that the options are for.
     pub nodes: &'a [Node],
+    /// The only one of them, where the options are those of one node.
+    pub node: Option<&'a Node>,
     pub cidr: Option<IpNet>,
 }
 
@@ -29,6 +32,11 @@ pub fn text<'s>(set: &'s Set, key: &str) -> Option<(&'s str, &'s Span)> {
         Some((OptionSet { value: Value::Text(text), .. }, span)) => Some((text, span)),
         _ => None,
     }
+}
+
+/// An option with its table, for messages: `[etcd.config] log-outputs`.
+pub fn named(set: &Set, key: &str) -> String {
+    format!("{} {key}", find(set, key).map_or("[etcd.config]", |(option, _)| option.table))
 }
 
 /// The place where an option is set to true.

@@ -1,7 +1,5 @@
 //! Scraping the members' metrics, and alerts about them.
 
-use std::net::SocketAddr;
-
 use serde_json::{Value, json};
 
 use super::paths::{Paths, authority};
@@ -31,7 +29,9 @@ pub fn scrape(plan: &Plan) -> String {
     };
     if let Some(port) = plan.instance.metrics_port {
         let own = json!({ "scheme": "http" });
-        let jobs = job(own, &|node| SocketAddr::new(node.address, port).to_string());
+        // Where clients reach it, on the other port.
+        let host = |node: &Node| authority(node).rsplit_once(':').map(|(host, _)| host.to_owned());
+        let jobs = job(own, &|node| format!("{}:{port}", host(node).unwrap_or_default()));
         return format!(
             "# Made by Kiln for {}: scrape configuration for Prometheus.\n{jobs}",
             plan.cluster.name

@@ -118,6 +118,11 @@ fn whatever_is_imported_can_be_built() {
             make_ca(&shop);
             run(&mut shop.kiln(["keystore", "init", name]));
             run(&mut shop.kiln(["keystore", "import-ca", name, "--cert", "ca.pem", "--key", "ca-key.pem"]));
+            if text.contains("[pki.peer-ca]") {
+                make_ca(&shop);
+                let import = ["keystore", "import-ca", name, "--as", "peer-ca"];
+                run(shop.kiln(import).args(["--cert", "ca.pem", "--key", "ca-key.pem"]));
+            }
         }
         run(&mut build());
         count += 1;

@@ -124,7 +124,10 @@ fn a_sealed_cluster_is_built_so_that_it_founds_nothing() {
     let differ: Vec<_> = old.keys().filter(|name| old[*name] != new[*name]).map(String::as_str).collect();
     let mut want = vec!["SHA256SUMS".to_owned(), "bundle.json".to_owned()];
     for node in ["cp-a", "cp-b", "cp-c"] {
-        want.extend(["listing.txt", "overlay.tar.gz/etc/kiln/guard.sh"].map(|f| format!("nodes/{node}/{f}")));
+        want.extend(
+            ["files.json", "listing.txt", "overlay.tar.gz/etc/kiln/guard.sh"]
+                .map(|f| format!("nodes/{node}/{f}")),
+        );
     }
     assert_eq!(differ, want);
     let [mut old, mut new] = [manifest(&before), manifest(&after)];

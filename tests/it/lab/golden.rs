@@ -18,12 +18,15 @@ macro_rules! golden {
 }
 
 golden! {
+    dual_stack "dual-stack",
     env_ipv6 "env-ipv6",
+    files "files",
     flags_one_per_node "flags-one-per-node",
     ha3 "ha3",
     instance "instance",
     login "login",
     network "network",
+    node_options "node-options",
     overlay "overlay",
     pki_one_per_node "pki-one-per-node",
     pki_two_authorities "pki-two-authorities",
@@ -33,4 +36,6 @@ golden! {
     ready_single "ready-single",
     ready_six "ready-six",
     service "service",
+    subnets "subnets",
+    two_cards "two-cards",
 }

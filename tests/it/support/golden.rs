@@ -35,8 +35,35 @@ fn masked(text: &str) -> String {
     lines.join("\n")
 }
 
+/// A list of files without the sizes of the release's programs, which differ between stand-ins and real ones.
+fn without_sizes(list: &str) -> String {
+    let line = |line: &str| match line
+        .split_once("\"size\":")
+        .filter(|_| line.contains("\"from\":\"release\""))
+    {
+        Some((head, tail)) => {
+            format!("{head}\"size\":\"<size>\"{}\n", tail.trim_start_matches(|c: char| c.is_ascii_digit()))
+        }
+        None => format!("{line}\n"),
+    };
+    list.lines().map(line).collect()
+}
+
 fn is_pem(name: &str) -> bool {
     [".pem", ".crt", ".key"].iter().any(|ending| name.ends_with(ending))
+}
+
+/// The files of a node in the bundle that are text; for a ready profile also the list of its files with their sources.
+fn readable(directory: &Path, node: &str, is_ready: bool, files: &mut BTreeMap<String, String>) {
+    for name in ["user-data", "meta-data", "network-config", "config.ign", "domain.xml", "listing.txt"] {
+        if let Ok(text) = fs::read_to_string(directory.join(name)) {
+            files.insert(format!("{node}/{name}"), masked(&text));
+        }
+    }
+    if is_ready {
+        let list = fs::read_to_string(directory.join("files.json")).unwrap();
+        files.insert(format!("{node}/files.json"), masked(&without_sizes(&list)));
+    }
 }
 
 fn made(case: &Path) -> BTreeMap<String, String> {
@@ -81,11 +108,7 @@ fn made(case: &Path) -> BTreeMap<String, String> {
     for node in manifest["nodes"].as_array().unwrap().iter().take(most) {
         let node = node["name"].as_str().unwrap();
         let directory = bundle.join("nodes").join(node);
-        for name in ["user-data", "meta-data", "network-config", "config.ign", "domain.xml", "listing.txt"] {
-            if let Ok(text) = fs::read_to_string(directory.join(name)) {
-                files.insert(format!("{node}/{name}"), masked(&text));
-            }
-        }
+        readable(&directory, node, most == 1, &mut files);
         let unpacked = work.path().join("unpacked").join(node);
         fs::create_dir_all(&unpacked).unwrap();
         let archive = directory.join("overlay.tar.gz");

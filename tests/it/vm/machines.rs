@@ -228,8 +228,8 @@ fn what_up_is_told_and_what_has_changed() {
         return;
     }
     let work = built(4, &["a", "b", "c"]);
-    let remote = ["up", "out/twin", "--driver", "libvirt", "--connect", "qemu+ssh://host/system"];
-    assert!(refused(&mut work.kiln(remote), 2).contains("on this host only"));
+    let remote = ["up", "out/twin", "--driver", "libvirt", "--connect", "qemu+tcp://host/system"];
+    assert!(refused(&mut work.kiln(remote), 2).contains("in the clear"));
     run(up(&work, "qemu").args(["--node", "a"]));
     assert_eq!(machines().len(), 1);
     let mixed = refused(&mut up(&work, "libvirt"), 6);

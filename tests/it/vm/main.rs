@@ -9,3 +9,4 @@ mod machines;
 mod overlays;
 #[path = "../support/mod.rs"]
 mod support;
+mod two_hosts;

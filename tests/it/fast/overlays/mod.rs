@@ -1,6 +1,7 @@
 //! Overlays through the program: files that never get to a node, the modes that files get there, and that all findings
 //! are reported at once.
 
+mod files;
 mod findings;
 mod modes;
 mod paths;

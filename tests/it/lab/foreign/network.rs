@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use crate::support::{Workshop, run};
+use crate::support::{Workshop, root, run};
 
 const MAC: &str = "52:54:00:00:00:01";
 
@@ -40,6 +40,11 @@ fn ipv6() -> (Workshop, std::path::PathBuf) {
 /// cloud-init's output for the first node's network-config, for each family of distributions; `schema` does not check
 /// that.
 fn rendered(work: &Workshop, bundle: &std::path::Path) -> [(&'static str, String); 5] {
+    rendered_of(work, &bundle.join("nodes/n1/network-config"), &[format!("ens3,{MAC}")])
+}
+
+/// The same for a file, on a machine with these cards: `ens3,52:54:00:00:00:01`.
+fn rendered_of(work: &Workshop, config: &std::path::Path, cards: &[String]) -> [(&'static str, String); 5] {
     [
         ("eni", "debian"),
         ("sysconfig", "rhel"),
@@ -51,10 +56,10 @@ fn rendered(work: &Workshop, bundle: &std::path::Path) -> [(&'static str, String
         let made = work.path().join(renderer);
         run(Command::new("cloud-init")
             .args(["devel", "net-convert", "-k", "yaml", "-D", distribution, "-O", renderer, "-p"])
-            .arg(bundle.join("nodes/n1/network-config"))
+            .arg(config)
             .arg("-d")
             .arg(&made)
-            .args(["-m", &format!("ens3,{MAC}")]));
+            .args(cards.iter().flat_map(|card| ["-m", card])));
         let text = walkdir::WalkDir::new(&made)
             .into_iter()
             .filter_map(Result::ok)
@@ -123,6 +128,36 @@ fn dns_servers_search_domains_and_mtu_are_rendered() {
         for (renderer, text) in rendered(&work, &bundle) {
             for wanted in [server, "kloud.lan", "1400"] {
                 assert!(text.contains(wanted), "{renderer} has no {wanted}:\n{text}");
+            }
+        }
+    }
+}
+
+/// Second cards, subnets' routes and addresses of both families get through every renderer.
+#[test]
+fn cloud_init_renders_each_kind_of_network() {
+    for (kind, wanted) in [
+        ("two-cards", &["10.104.0.12", "172.20.0.12", "10.104.0.1", "9000"][..]),
+        ("subnets", &["10.105.2.11", "10.105.2.1", "172.21.2.11", "172.21.2.1", "172.21.0.0"]),
+        ("dual-stack", &["10.106.0.12", "10.106.0.1", "fd00:106::12", "fd00:106::1", "fd00:106::2"]),
+    ] {
+        let work = Workshop::new();
+        let profile =
+            fs::read_to_string(root().join("tests/golden").join(kind).join("profile.toml")).unwrap();
+        work.file("t.toml", profile);
+        work.keystore("golden");
+        let bundle = work.build("./t.toml");
+        let network = fs::read_to_string(bundle.join("nodes/b/network-config")).unwrap();
+        let macs: Vec<_> =
+            network.lines().filter_map(|line| line.trim().strip_prefix("macaddress: ")).collect();
+        let cards: Vec<_> = macs
+            .iter()
+            .zip(["ens3", "ens4"])
+            .map(|(mac, name)| format!("{name},{}", mac.trim_matches('"')))
+            .collect();
+        for (renderer, text) in rendered_of(&work, &bundle.join("nodes/b/network-config"), &cards) {
+            for wanted in wanted {
+                assert!(text.contains(wanted), "{kind}: {renderer} has no {wanted}:\n{text}");
             }
         }
     }

@@ -1,0 +1,144 @@
+//! The list of a node's files with their sources, for people who answer for what is on a machine.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::artifact::ReleaseRecord;
+use crate::bundle::delivered::{Delivered, Kind, Source};
+use crate::failure::{Failure, Result};
+use crate::plan::{Node, Owner, Plan};
+use crate::render::Overlay;
+use crate::tree::{self, Entry, Tree};
+use crate::values::{GuestPath, Invalid, Line, Mode};
+
+const ROOT: &str = "root";
+
+/// In the order of the paths. Programs of a shared layer are listed like those in the node's own files.
+///
+/// # Errors
+/// Those of reading the tree; `Exit::Io` when a value cannot be represented in the list.
+pub fn list(
+    plan: &Plan,
+    node: &Node,
+    tree: &Tree,
+    overlays: &[Arc<Overlay>],
+    release: &ReleaseRecord,
+) -> Result<Vec<Delivered>> {
+    let sources = Sources { overlays, certificates: certificates(plan, node), plan };
+    let mut list = Vec::new();
+    for (path, entry) in tree.iter() {
+        list.push(sources.delivered(node, path, entry)?);
+    }
+    for (program, binary) in &release.binaries {
+        let path: GuestPath = parse(&format!("{}/{program}", plan.bin_dir))?;
+        if tree.get(path.as_str()).is_none() {
+            list.push(Delivered {
+                node: node.name.clone(),
+                destination: path,
+                kind: Kind::File,
+                mode: Mode::PROGRAM,
+                owner: parse(ROOT)?,
+                group: parse(ROOT)?,
+                size: binary.size,
+                sha256: Some(binary.sha256),
+                target: None,
+                source: Source::Release { version: plan.release },
+            });
+        }
+    }
+    list.sort_by(|one, other| one.destination.cmp(&other.destination));
+    Ok(list)
+}
+
+/// A file of the keystore's: its label, and the account that has it on the node.
+struct OfKeystore {
+    label: String,
+    owner: String,
+}
+
+/// The certificates, keys and CAs of a node, by their paths.
+fn certificates(plan: &Plan, node: &Node) -> BTreeMap<String, OfKeystore> {
+    let at = |file: &str| format!("{}/{file}", plan.pki.directory);
+    let mut all = BTreeMap::new();
+    for authority in &plan.authorities {
+        for file in [Some(&authority.file), authority.root_file.as_ref()].into_iter().flatten() {
+            let (label, owner) = (authority.name.to_owned(), ROOT.to_owned());
+            all.insert(at(file), OfKeystore { label, owner });
+        }
+    }
+    for spec in &node.certificates {
+        let user = match spec.owner {
+            Owner::Etcd => plan.instance.user.as_str(),
+            Owner::Root => ROOT,
+        };
+        for (cert, key) in spec.pairs() {
+            for (file, owner) in [(cert, ROOT), (key, user)] {
+                all.insert(at(file), OfKeystore { label: spec.label.clone(), owner: owner.to_owned() });
+            }
+        }
+    }
+    all
+}
+
+struct Sources<'a> {
+    overlays: &'a [Arc<Overlay>],
+    certificates: BTreeMap<String, OfKeystore>,
+    plan: &'a Plan,
+}
+
+impl Sources<'_> {
+    fn delivered(&self, node: &Node, path: &GuestPath, entry: &Entry) -> Result<Delivered> {
+        let (kind, size, target, content) = match &entry.kind {
+            tree::Kind::Directory => (Kind::Directory, 0, None, None),
+            tree::Kind::File(content) => (Kind::File, content.len(), None, Some(content)),
+            tree::Kind::Link(target) => (Kind::Link, target.len() as u64, Some(Line::of(target)), None),
+        };
+        // The digest of a short secret would help to guess it.
+        let is_open = entry.mode.bits() & 0o077 != 0;
+        let of_keystore = self.certificates.get(path.as_str());
+        let overlay = self.overlays.iter().find(|overlay| overlay.origin == entry.origin);
+        let keystores = of_keystore.map_or(ROOT, |of| of.owner.as_str());
+        let (owner, group) = overlay.and_then(|overlay| overlay.owner()).unwrap_or((keystores, keystores));
+        Ok(Delivered {
+            node: node.name.clone(),
+            destination: path.clone(),
+            kind,
+            mode: entry.mode,
+            owner: parse(owner)?,
+            group: parse(group)?,
+            size,
+            sha256: content.filter(|_| is_open).map(tree::Content::digest),
+            target,
+            source: self.source(path, entry, overlay, of_keystore),
+        })
+    }
+
+    fn source(
+        &self,
+        path: &GuestPath,
+        entry: &Entry,
+        overlay: Option<&Arc<Overlay>>,
+        of_keystore: Option<&OfKeystore>,
+    ) -> Source {
+        if overlay.is_some_and(|overlay| overlay.file.is_some()) {
+            return Source::Profile { table: Line::of("[[file]]") };
+        }
+        let is_program = path.parents().last().as_ref() == Some(&self.plan.bin_dir);
+        match (overlay.map(|overlay| overlay.name()), of_keystore) {
+            (Some(Some(name)), _) => Source::Overlay { name: Line::of(&name) },
+            (None, Some(of)) => Source::Keystore { label: Line::of(&of.label) },
+            (None, None) if matches!(entry.kind, tree::Kind::Link(_)) => {
+                Source::Profile { table: Line::of("[pki.links]") }
+            }
+            (None, None) if is_program => Source::Release { version: self.plan.release },
+            _ => {
+                Source::Kiln { part: Line::of(entry.origin.trim_start_matches("overlay ").trim_matches('"')) }
+            }
+        }
+    }
+}
+
+fn parse<T: std::str::FromStr<Err = Invalid>>(text: &str) -> Result<T> {
+    text.parse()
+        .map_err(|why| Failure::io(format!("{text:?} cannot be written into the list of files: {why}")))
+}

@@ -1,0 +1,25 @@
+//! Whether this machine can give the nodes their network cards.
+
+use crate::bundle::Manifest;
+use crate::failure::{Failure, Result};
+use crate::values::Card;
+
+/// The network of `up` is one link.
+///
+/// # Errors
+/// `Exit::Unsafe` for nodes with a second card, or subnets.
+pub fn check(manifest: &Manifest) -> Result<()> {
+    let is_one = |card: &Card| {
+        card.addresses.iter().all(|link| {
+            link.addr().is_ipv4() != manifest.network.cidr.addr().is_ipv4()
+                || link.prefix_len() == manifest.network.cidr.prefix_len()
+        })
+    };
+    let wrong = manifest.nodes.iter().find(|node| node.cards.len() > 1 || !node.cards.iter().all(is_one));
+    let Some(node) = wrong else { return Ok(()) };
+    Err(Failure::unsafe_to(format!(
+        "kiln up gives each VM one card, on one link; {} has a second one, or a subnet. Form the cluster with kiln rehearse, \
+         or start the VMs by hand from network.xml, network-peer.xml and domain.xml",
+        node.name
+    )))
+}

@@ -1,0 +1,130 @@
+//! The volumes of a cluster's pool: disks, and the files that machines are started from.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::Cluster;
+use super::domain::Disk;
+use crate::base::System;
+use crate::bundle::Bundle;
+use crate::disk::{self, Input};
+use crate::failure::{Doing, Result};
+use crate::host::initrd;
+use crate::values::{Mode, NodeName, Volume, disk_serial};
+
+/// Half a gigabyte is copied into a volume within seconds; a busy disk may take longer.
+const COPY_TIMEOUT: Duration = Duration::from_secs(300);
+/// The same over a network, at a few megabits a second.
+const FAR_COPY_TIMEOUT: Duration = Duration::from_secs(3600);
+
+/// The backing volume of the machines' system disks.
+const BASE: &str = "base";
+
+/// Volumes that all machines read. Those of nodes have a dot after the node's name, and no node is called `layer.iso`.
+const KERNEL: &str = "kernel";
+const LAYER: &str = "layer.iso";
+
+impl Cluster<'_> {
+    /// The machine's volumes, in the order of its disks. Data of etcd and the guest is kept.
+    pub(super) fn fill(&self, bundle: &Bundle, system: &System, node: &NodeName) -> Result<Vec<Disk>> {
+        let own = self.state.node(node);
+        disk::make_directories(&own, Mode::SECRET_DIRECTORY)?;
+        let files = bundle.path.join("nodes").join(node.as_str());
+        let carrier = self.state.record.carrier;
+        let mut disks = Vec::new();
+        if let Some(shared) = system.image() {
+            let volume = self.volume(node, Volume::System);
+            let backing =
+                ["--format", "qcow2", "--backing-vol", BASE, "--backing-vol-format", &shared.format];
+            self.create(&volume, &shared.size.to_string(), &backing)?;
+            disks.push(Disk { volume, serial: None, is_seed: false });
+        }
+        let data = self.volume(node, Volume::Data);
+        let size = format!("{}M", bundle.manifest.machine().data_disk_mib);
+        self.create(&data, &size, &["--format", "qcow2"])?;
+        disks.push(Disk {
+            volume: data,
+            serial: Some(disk_serial(&bundle.manifest.cluster.instance, node.as_str())),
+            is_seed: false,
+        });
+        if let Some(base) = system.kernel() {
+            let volume = self.volume(node, Volume::Initrd);
+            if carrier.runs_from_ram() {
+                let file = own.join("initrd.img");
+                initrd::write(base, &bundle.path, &bundle.manifest, node, &file)?;
+                self.upload(&volume, &file, "raw")?;
+                disk::remove_file(&file)?;
+            } else {
+                self.upload(&volume, &base.initrd, "raw")?;
+            }
+        }
+        if carrier.has_seed() {
+            let volume = self.volume(node, Volume::Seed);
+            self.upload(&volume, &files.join("seed.iso"), "raw")?;
+            disks.push(Disk { volume, serial: None, is_seed: true });
+            if bundle.manifest.shares_binaries() {
+                disks.push(Disk { volume: LAYER.to_owned(), serial: None, is_seed: true });
+            }
+        }
+        if let Some(firmware) = carrier.firmware() {
+            self.upload(&self.volume(node, Volume::Ignition), &files.join(firmware.file), "raw")?;
+        }
+        Ok(disks)
+    }
+
+    /// Uploads the volumes that all machines read. Only while none of them runs: the contents may have changed.
+    pub fn share(&self, bundle: &Bundle, system: &System) -> Result<()> {
+        if let Some(base) = system.kernel() {
+            self.upload(KERNEL, &base.kernel, "raw")?;
+        }
+        if let Some(shared) = system.image() {
+            // Existing disks are backed by this one.
+            if !self.names(["vol-list", &self.name])?.contains(BASE) {
+                self.upload(BASE, &shared.file, &shared.format)?;
+            }
+            if bundle.manifest.shares_binaries() {
+                self.upload(LAYER, &bundle.path.join("layers/layer.iso"), "raw")?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The path of the kernel that `share` has uploaded.
+    pub(super) fn kernel(&self) -> Result<String> {
+        self.path(KERNEL)
+    }
+
+    /// Makes an empty volume; an existing one is kept.
+    fn create(&self, volume: &str, size: &str, format: &[&str]) -> Result<()> {
+        if self.names(["vol-list", &self.name])?.contains(volume) {
+            return Ok(());
+        }
+        self.virsh(["vol-create-as", &self.name, volume, size])
+            .args(format)
+            .must()
+            .map(|_| ())
+            .doing(|| format!("creating the volume {volume}"))
+    }
+
+    /// Makes a volume with a file's content; it replaces an existing one.
+    fn upload(&self, volume: &str, file: &Path, format: &str) -> Result<()> {
+        let uploading = || format!("putting {} into the pool {}", file.display(), self.name);
+        if self.names(["vol-list", &self.name])?.contains(volume) {
+            self.virsh(["vol-delete", "--pool", &self.name, volume]).must().doing(uploading)?;
+        }
+        let size = Input::open(file)?.size().to_string();
+        // As raw bytes: they are not interpreted.
+        self.virsh(["vol-create-as", &self.name, volume, &size, "--format", "raw"])
+            .must()
+            .doing(uploading)?;
+        self.virsh(["vol-upload", "--pool", &self.name, volume])
+            .arg(file)
+            .within(if self.connect.is_here() { COPY_TIMEOUT } else { FAR_COPY_TIMEOUT })
+            .must()
+            .doing(uploading)?;
+        if format != "raw" {
+            self.virsh(["pool-refresh", &self.name]).must().doing(uploading)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,51 @@
+//! The cards of a node: addresses with the prefixes of their links, and the routes between these.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::profile::{Network, Node};
+use crate::values::{Card, Route};
+
+/// The card for clients first; then that of the peers' network.
+pub fn of_node(network: &Network, node: &Node) -> Vec<Card> {
+    let (address, gateway) = link(network, network.cidr, network.gateway, node.address);
+    let (mut addresses, mut gateways) = (vec![address], Vec::from_iter(gateway));
+    if let (Some(ipv6), Some(address)) = (&network.ipv6, node.ipv6) {
+        let (address, gateway) = link(network, ipv6.cidr, ipv6.gateway, address);
+        addresses.push(address);
+        gateways.extend(gateway);
+    }
+    let routes = gateways.into_iter().map(|via| Route { to: everything(via), via }).collect();
+    let main = Card { mac: node.mac, addresses, routes, mtu: network.mtu };
+    let peer = network.peer.as_ref().zip(node.peer).map(|(peer, (address, mac))| {
+        let (address, gateway) = link(network, peer.cidr, None, address);
+        let routes = gateway.map(|via| Route { to: peer.cidr, via });
+        Card { mac, addresses: vec![address], routes: routes.into_iter().collect(), mtu: peer.mtu }
+    });
+    std::iter::once(main).chain(peer).collect()
+}
+
+/// An address with the prefix of its link, and the gateway there.
+fn link(
+    network: &Network,
+    whole: IpNet,
+    gateway: Option<IpAddr>,
+    address: IpAddr,
+) -> (IpNet, Option<IpAddr>) {
+    let subnet = network.subnets.iter().find(|subnet| subnet.cidr.contains(&address));
+    let (link, gateway) = match subnet {
+        Some(subnet) => (subnet.cidr, Some(subnet.gateway)),
+        None => (whole, gateway),
+    };
+    // The length is one of the same family.
+    (IpNet::new(address, link.prefix_len()).unwrap_or_else(|_| address.into()), gateway)
+}
+
+/// The destination of a default route.
+fn everything(gateway: IpAddr) -> IpNet {
+    match gateway {
+        IpAddr::V4(_) => ipnet::Ipv4Net::default().into(),
+        IpAddr::V6(_) => ipnet::Ipv6Net::default().into(),
+    }
+}

@@ -1,0 +1,217 @@
+//! The ranges that nodes' addresses are in: `[network]` itself, `[network.peer]`, and the subnets of each.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use toml::Spanned;
+
+use super::addresses::{address, fit, network_range};
+use super::diagnostics::Diagnostics;
+use super::mistake::Mistake;
+use super::reader::Section;
+use super::{Ipv6Network, PeerNetwork, Span, Subnet};
+use crate::values::Invalid;
+
+/// A range in which each node has an address, with its places in the profile.
+pub(super) struct Range {
+    /// The key of a node's address in it.
+    pub key: &'static str,
+    /// Its own key: `[network] cidr`.
+    pub name: &'static str,
+    pub cidr: IpNet,
+    pub span: Span,
+    pub gateway: Option<(IpAddr, Span)>,
+    pub subnets: Vec<PlacedSubnet>,
+    /// Whether there is a subnet that could not be read, so that an address may be in that.
+    is_partial: bool,
+}
+
+/// A subnet with its places in the profile.
+pub(super) struct PlacedSubnet {
+    cidr: Spanned<IpNet>,
+    gateway: Spanned<IpAddr>,
+}
+
+impl Range {
+    /// Reports a gateway that no node could use.
+    pub fn new(
+        diagnostics: &mut Diagnostics,
+        [key, name, gateway_name]: [&'static str; 3],
+        cidr: &Spanned<IpNet>,
+        gateway: Option<Spanned<IpAddr>>,
+    ) -> Self {
+        if let Some(gateway) = &gateway {
+            check_gateway(diagnostics, gateway_name, gateway, cidr, "the network");
+        }
+        let gateway = gateway.map(|gateway| (*gateway.get_ref(), gateway.span()));
+        let (cidr, span) = (*cidr.get_ref(), cidr.span());
+        Self { key, name, cidr, span, gateway, subnets: Vec::new(), is_partial: false }
+    }
+
+    /// Checks that a node can have this address.
+    pub fn check_node(&self, diagnostics: &mut Diagnostics, address: &Spanned<IpAddr>) {
+        let shown = *address.get_ref();
+        let refused = |why: &str| {
+            Mistake::new(address.span(), format!("[[node]] {} cannot be \"{shown}\": {why}", self.key))
+        };
+        if let Err(why) = fit(shown, &self.cidr) {
+            let mistake = refused(&why.reason);
+            diagnostics.mistake(match why.about_cidr {
+                true => mistake.other(self.span.clone(), "the network"),
+                false => mistake,
+            });
+            return;
+        }
+        let mut gateway = self.gateway.clone();
+        if let Some(first) = self.subnets.first() {
+            let Some(subnet) = self.subnets.iter().find(|subnet| subnet.cidr.get_ref().contains(&shown))
+            else {
+                if self.is_partial {
+                    return;
+                }
+                let mistake = refused("it is in none of the subnets")
+                    .other(first.cidr.span(), "the first of them")
+                    .help("write a [[network.subnet]] that contains it, with the gateway there");
+                return diagnostics.mistake(mistake);
+            };
+            if let Err(why) = fit(shown, subnet.cidr.get_ref()) {
+                return diagnostics.mistake(refused(&why.reason).other(subnet.cidr.span(), "the subnet"));
+            }
+            gateway = Some((*subnet.gateway.get_ref(), subnet.gateway.span()));
+        }
+        if let Some((_, span)) = gateway.filter(|(gateway, _)| *gateway == shown) {
+            diagnostics.mistake(refused("it is the gateway's").other(span, "the gateway"));
+        }
+    }
+}
+
+fn check_gateway(
+    diagnostics: &mut Diagnostics,
+    name: &str,
+    gateway: &Spanned<IpAddr>,
+    cidr: &Spanned<IpNet>,
+    what: &str,
+) {
+    let Err(why) = fit(*gateway.get_ref(), cidr.get_ref()) else { return };
+    let reason = format!("{name} cannot be \"{}\": {}", gateway.get_ref(), why.reason);
+    let mistake = Mistake::new(gateway.span(), reason);
+    diagnostics.mistake(if why.about_cidr { mistake.other(cidr.span(), what) } else { mistake });
+}
+
+/// `ipv6-cidr` and `ipv6-gateway` of `[network]`. `None` where there are none, or none that can be read.
+pub(super) fn ipv6(
+    diagnostics: &mut Diagnostics,
+    table: &Section,
+    main: &Range,
+) -> Option<(Range, Ipv6Network)> {
+    let cidr = table.value_with(diagnostics, "ipv6-cidr", |text| match network_range(text)? {
+        IpNet::V4(_) => Err(Invalid("it is an IPv4 network; that is cidr".into())),
+        cidr => Ok(cidr),
+    });
+    let gateway = table.value_with(diagnostics, "ipv6-gateway", address);
+    if let (Some(gateway), false) = (&gateway, table.has("ipv6-cidr")) {
+        let reason = "[network] ipv6-gateway needs the network that it is in";
+        diagnostics
+            .mistake(Mistake::new(gateway.span(), reason).help("write ipv6-cidr, as in \"fd00:10::/64\""));
+    }
+    let cidr = cidr?;
+    if main.cidr.addr().is_ipv6() {
+        let reason = "[network] ipv6-cidr is for IPv6 beside IPv4, and cidr is IPv6 already";
+        let mistake = Mistake::new(cidr.span(), reason).other(main.span.clone(), "the network");
+        diagnostics.mistake(mistake.help("omit it, or write the IPv4 network in cidr"));
+    }
+    let names = ["ipv6-address", "[network] ipv6-cidr", "[network] ipv6-gateway"];
+    let range = Range::new(diagnostics, names, &cidr, gateway);
+    let gateway = range.gateway.as_ref().map(|(gateway, _)| *gateway);
+    Some((range, Ipv6Network { cidr: *cidr.get_ref(), gateway }))
+}
+
+/// `[network.peer]`. `None` where there is none, or none that can be read.
+pub(super) fn peer(
+    diagnostics: &mut Diagnostics,
+    table: &Section,
+    others: &[&Range],
+) -> Option<(Range, PeerNetwork)> {
+    table.span.as_ref()?;
+    table.require(diagnostics, "cidr");
+    let cidr = table.value_with(diagnostics, "cidr", network_range);
+    let mtu = table.number(diagnostics, "mtu");
+    let cidr = cidr?;
+    let names = ["peer-address", "[network.peer] cidr", ""];
+    let range = Range::new(diagnostics, names, &cidr, None);
+    for other in others.iter().filter(|other| overlap(&other.cidr, &range.cidr)) {
+        let reason = format!("[network.peer] cidr {} and {} {} overlap", range.cidr, other.name, other.cidr);
+        let help = "a node chooses its card by the destination, so each of the two needs a range of its own";
+        diagnostics
+            .mistake(Mistake::new(cidr.span(), reason).other(other.span.clone(), "the other one").help(help));
+    }
+    Some((range, PeerNetwork { cidr: *cidr.get_ref(), mtu }))
+}
+
+/// `[[network.subnet]]`: each is part of one of the ranges.
+pub(super) fn subnets(diagnostics: &mut Diagnostics, tables: Vec<Section>, ranges: &mut [&mut Range]) {
+    for table in tables {
+        table.require(diagnostics, "cidr");
+        table.require(diagnostics, "gateway");
+        let cidr = table.value_with(diagnostics, "cidr", network_range);
+        let gateway = table.value_with(diagnostics, "gateway", address);
+        table.finish(diagnostics);
+        match (cidr, gateway) {
+            (Some(cidr), Some(gateway)) => subnet(diagnostics, PlacedSubnet { cidr, gateway }, ranges),
+            _ => ranges.iter_mut().for_each(|range| range.is_partial = true),
+        }
+    }
+    for range in ranges.iter_mut() {
+        if let (Some((gateway, span)), Some(first)) = (&range.gateway, range.subnets.first()) {
+            let reason = format!("the gateway {gateway} is one for all of {}, which has subnets", range.name);
+            let help = "omit it: the nodes of a subnet use the gateway of that";
+            diagnostics.mistake(
+                Mistake::new(span.clone(), reason).other(first.cidr.span(), "the first subnet").help(help),
+            );
+        }
+    }
+}
+
+fn subnet(diagnostics: &mut Diagnostics, subnet: PlacedSubnet, ranges: &mut [&mut Range]) {
+    check_gateway(diagnostics, "[[network.subnet]] gateway", &subnet.gateway, &subnet.cidr, "the subnet");
+    let cidr = *subnet.cidr.get_ref();
+    let names: Vec<_> = ranges.iter().map(|range| format!("{} {}", range.name, range.cidr)).collect();
+    let first = ranges.first().map(|range| range.span.clone());
+    match ranges.iter_mut().find(|range| range.cidr.contains(&cidr)) {
+        None => {
+            let reason = format!("[[network.subnet]] cidr {cidr} is not part of {}", names.join(" or "));
+            let mistake = Mistake::new(subnet.cidr.span(), reason);
+            let mistake = match first {
+                Some(first) => mistake.other(first, "the network"),
+                None => mistake,
+            };
+            diagnostics
+                .mistake(mistake.help("cidr of a network is the whole range that contains its subnets"));
+        }
+        Some(range) => {
+            let other = range.subnets.iter().find(|other| overlap(other.cidr.get_ref(), &cidr));
+            if let Some(other) = other {
+                let reason = format!("the subnets {cidr} and {} overlap", other.cidr.get_ref());
+                diagnostics.mistake(
+                    Mistake::new(subnet.cidr.span(), reason)
+                        .other(other.cidr.span(), "the other one")
+                        .help("an address belongs to one subnet; change one of the two"),
+                );
+                range.is_partial = true;
+                return;
+            }
+            range.subnets.push(subnet);
+        }
+    }
+}
+
+/// One of two networks that overlap contains the other.
+fn overlap(one: &IpNet, other: &IpNet) -> bool {
+    one.contains(other) || other.contains(one)
+}
+
+impl PlacedSubnet {
+    pub fn value(&self) -> Subnet {
+        Subnet { cidr: *self.cidr.get_ref(), gateway: *self.gateway.get_ref() }
+    }
+}

@@ -1,0 +1,155 @@
+//! A `[[file]]` of a profile as an overlay of one entry: the same rules, and a place of its own in messages.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::overlay::{Body, Budget, Overlay, OverlayFile, Source, body, of_kiln};
+use super::unfit::{self, Why};
+use crate::disk;
+use crate::failure::{Exit, Result};
+use crate::profile::{About, FileBody, FileSpec, Finding};
+use crate::tree::known_mode;
+use crate::values::{Mode, NodeName};
+
+/// The files of a profile, in its order, each with findings about what cannot be added.
+///
+/// # Errors
+/// `Exit::Io` when a source cannot be read.
+pub fn of_profile(files: &[FileSpec], room: &Budget) -> Result<Vec<Arc<Overlay>>> {
+    files.iter().map(|file| of_file(file, room).map(Arc::new)).collect()
+}
+
+fn of_file(spec: &FileSpec, room: &Budget) -> Result<Overlay> {
+    let mut overlay = Overlay {
+        origin: format!("[[file]] {}", spec.path.absolute()),
+        directory: None,
+        file: Some(spec.clone()),
+        files: Vec::new(),
+        findings: Vec::new(),
+        warnings: Vec::new(),
+    };
+    let name = spec.path.as_str().rsplit('/').next().unwrap_or_default();
+    match unfit::by_name(name).or_else(|| unfit::by_place(&spec.path)) {
+        Some(why) => overlay.refuse(why, false),
+        None => {
+            if let Some((mode, body)) = entry(spec, &mut overlay, room)? {
+                overlay.files.push(OverlayFile { path: spec.path.clone(), at: None, mode, body });
+            }
+        }
+    }
+    Ok(overlay)
+}
+
+/// `None` when it is refused.
+fn entry(spec: &FileSpec, overlay: &mut Overlay, room: &Budget) -> Result<Option<(Mode, Body)>> {
+    let (bytes, usual, name) = match &spec.body {
+        FileBody::Directory => {
+            let usual = known_mode(&spec.path).unwrap_or(Mode::DIRECTORY);
+            return Ok(Some((spec.mode.unwrap_or(usual), Body::Directory)));
+        }
+        FileBody::Link(target) if unfit::leads_to(&spec.path, target).is_none() => {
+            let reason = format!("it points at {target}, outside of the node's root");
+            overlay
+                .refuse(Why { reason, help: "use the path that the target has on the node".into() }, false);
+            return Ok(None);
+        }
+        FileBody::Link(target) => return Ok(Some((Mode::FILE, Body::Link(target.clone())))),
+        FileBody::Text(text) => (text.clone().into_bytes(), Mode::FILE, String::new()),
+        FileBody::Source(path) => match source(path, spec.mode, overlay, room)? {
+            Some((bytes, mode)) => {
+                (bytes, mode, path.file_name().unwrap_or_default().to_string_lossy().into_owned())
+            }
+            None => return Ok(None),
+        },
+    };
+    let mode = spec.mode.unwrap_or(usual);
+    if let Some(why) = unfit::by_content(&bytes, &name, mode) {
+        let help = why.help.replace("close it with chmod go=", "write mode = \"0600\"");
+        overlay.refuse(Why { help, ..why }, true);
+        return Ok(None);
+    }
+    match body(&overlay.origin, Source::of(bytes, spec.is_template)) {
+        Ok(body) => Ok(Some((mode, body))),
+        Err(failure) if failure.exit() == Exit::Profile => {
+            overlay.findings.push(overlay.finding(failure.reason()));
+            Ok(None)
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+/// The bytes of a file on this machine, and the mode that it would have in an overlay.
+fn source(
+    path: &Path,
+    given: Option<Mode>,
+    overlay: &mut Overlay,
+    room: &Budget,
+) -> Result<Option<(Vec<u8>, Mode)>> {
+    let shown = path.display();
+    let refuse = |overlay: &mut Overlay, reason: String, help: &str| {
+        overlay.refuse(Why { reason, help: help.to_owned() }, false);
+        Ok(None)
+    };
+    let real = disk::resolved(path);
+    for directory in real.ancestors().skip(1) {
+        if let Some(why) = of_kiln(directory)? {
+            let reason = format!("{shown} is in {}, and {}", directory.display(), why.reason);
+            overlay.refuse(Why { reason, ..why }, true);
+            return Ok(None);
+        }
+    }
+    match disk::look(&real)? {
+        None => return refuse(overlay, format!("{shown} does not exist"), "name a file beside the profile"),
+        Some(found) if found.kind != disk::Kind::File => {
+            let help = "name a file; a directory of files goes into [bundle] overlays";
+            return refuse(overlay, format!("{shown} is not a file"), help);
+        }
+        Some(_) => {}
+    }
+    let input = disk::Input::open(&real)?;
+    if room.take(input.size()).is_err() {
+        let help = "copy large files to the nodes in another way, such as from a disk or a server";
+        return refuse(overlay, format!("{shown} is too large beside the overlays: 1 GiB together"), help);
+    }
+    let mode = match (given, unfit::mode(disk::Kind::File, input.mode(), Mode::DIRECTORY)) {
+        (Some(mode), _) | (None, Ok(mode)) => mode,
+        (None, Err(why)) => {
+            overlay.refuse(why, false);
+            return Ok(None);
+        }
+    };
+    let size = input.size();
+    Ok(Some((input.whole(size)?, mode)))
+}
+
+impl Overlay {
+    /// Whether it is the user's own, and not one of Kiln's.
+    pub fn is_own(&self) -> bool {
+        self.directory.is_some() || self.file.is_some()
+    }
+
+    /// Whether a node has it.
+    pub fn is_for(&self, node: &NodeName) -> bool {
+        self.file.as_ref().is_none_or(|file| file.nodes.has(node))
+    }
+
+    /// The account and the group that its file has on nodes, where that is not root.
+    pub fn owner(&self) -> Option<(&str, &str)> {
+        let (owner, group) = self.file.as_ref()?.owner.as_ref()?;
+        Some((owner.as_str(), group.as_str()))
+    }
+
+    /// A finding about it.
+    pub(super) fn finding(&self, reason: impl Into<String>) -> Finding {
+        let about = match &self.file {
+            Some(file) => About::File(file.place.clone()),
+            None => About::Overlay(self.directory.clone().unwrap_or_default()),
+        };
+        Finding::new(about, reason)
+    }
+
+    fn refuse(&mut self, why: Why, is_unsafe: bool) {
+        let finding = self.finding(format!("{}: {}", self.origin, why.reason)).help(why.help);
+        self.findings.push(Finding { is_unsafe, ..finding });
+    }
+}
