@@ -113,7 +113,7 @@ fn a_file_that_does_not_suit_is_wrong_usage() {
         ("/", "not the directory"),
         ("none.yaml", "no file"),
     ] {
-        let (code, stdout, stderr) = output(work.kiln(["profile", "import", file]));
+        let (code, stdout, stderr) = output(&mut work.kiln(["profile", "import", file]));
         assert_eq!((code, stdout.as_str()), (2, ""), "{file}: {stderr}");
         assert!(stderr.contains(why), "{file}: {stderr}");
     }
