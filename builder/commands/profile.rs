@@ -10,7 +10,7 @@ use super::inputs;
 use super::output::Output;
 use crate::carrier;
 use crate::cli::Profile;
-use crate::disk;
+use crate::disk::{self, Kind};
 use crate::failure::{Doing as _, Exit, Failure, Result};
 use crate::import::{self, New};
 use crate::profile;
@@ -70,7 +70,7 @@ fn shown(path: &Path) -> String {
 
 fn import(files: &[PathBuf], path: Option<&Path>, out: &Output) -> Result<()> {
     path.map_or(Ok(()), refuse_existing)?;
-    let read = |path: &PathBuf| Ok((path.display().to_string(), inputs::given(path, import::MAX_BYTES)?));
+    let read = |path: &PathBuf| Ok((path.display().to_string(), taken(path)?));
     let files = files.iter().map(read).collect::<Result<Vec<_>>>()?;
     let imported = import::import(&files, carrier::all())?;
     match path {
@@ -88,6 +88,16 @@ fn import(files: &[PathBuf], path: Option<&Path>, out: &Output) -> Result<()> {
         ));
     }
     Ok(())
+}
+
+/// A file to import. One that cannot be read as one is wrong usage, whatever the reason.
+fn taken(path: &Path) -> Result<Vec<u8>> {
+    inputs::refuse_missing(path)?;
+    if disk::look(&disk::resolved(path))?.is_some_and(|found| found.kind != Kind::File) {
+        let reason = format!("{} is not a regular file; name a copy of what is in it", path.display());
+        return Err(Failure::new(Exit::Usage, reason));
+    }
+    disk::read(path, import::MAX_BYTES).map_err(|failure| failure.wrong_is(Exit::Usage))
 }
 
 fn refuse_existing(path: &Path) -> Result<()> {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::draft::{Draft, Place};
+use super::guard;
 use super::inventory::{HYPERVISORS, network};
 use super::member::key_of_flag;
 use super::options;
@@ -24,6 +25,8 @@ type Variable = (String, Place);
 /// An inventory, whatever its syntax.
 #[derive(Default)]
 pub struct Inventory {
+    /// Where each host is in the list.
+    at: BTreeMap<String, usize>,
     /// Variables of each host.
     hosts: Vec<(String, Place, BTreeMap<String, Variable>)>,
     /// Hosts of each group.
@@ -35,10 +38,10 @@ pub struct Inventory {
 
 impl Inventory {
     fn host(&mut self, name: &str, place: &Place) -> &mut BTreeMap<String, Variable> {
-        let at = self.hosts.iter().position(|(there, _, _)| there == name).unwrap_or_else(|| {
+        let at = *self.at.entry(name.to_owned()).or_insert(self.hosts.len());
+        if at == self.hosts.len() {
             self.hosts.push((name.to_owned(), place.clone(), BTreeMap::new()));
-            self.hosts.len() - 1
-        });
+        }
         &mut self.hosts[at].2
     }
 
@@ -60,8 +63,8 @@ impl Inventory {
     }
 
     pub fn take(self, draft: &mut Draft) {
-        let members: Vec<&str> = MEMBERS.iter().flat_map(|group| self.of(group)).collect();
-        let clients: Vec<&str> = CLIENTS.iter().flat_map(|group| self.of(group)).collect();
+        let members: BTreeSet<&str> = MEMBERS.iter().flat_map(|group| self.of(group)).collect();
+        let clients: BTreeSet<&str> = CLIENTS.iter().flat_map(|group| self.of(group)).collect();
         for (name, place, variables) in &self.hosts {
             if clients.contains(&name.as_str()) && !members.contains(&name.as_str()) {
                 draft.client(name.split('.').next().unwrap_or(name));
@@ -76,16 +79,17 @@ impl Inventory {
                     || OF_ANSIBLE.iter().any(|prefix| key.starts_with(prefix));
                 if key == "etcd_member_name" {
                     if value != name {
+                        let own = if guard::is_name(value) { value.as_str() } else { "in it" };
                         draft.leave(
                             place,
-                            format!("the member's name {value} is not the host's, which is used"),
+                            format!("the member's name {own} is not the host's, which is used"),
                         );
                     }
                 } else if HYPERVISORS.contains(&key.as_str()) {
                     let own = name.split('.').next().unwrap_or(name);
                     draft.on.push((own.to_owned(), value.clone(), place.clone()));
                 } else if !is_known {
-                    draft.leave(place, format!("{key} of the host {name}"));
+                    draft.leave(place, format!("{} of the host {name}", guard::key(key)));
                 }
             }
         }
@@ -104,12 +108,24 @@ const PLACEHOLDERS: [(&str, &str); 5] = [
 /// Templates in templates are filled in so often, and up to this length.
 const MAX_FILLS: usize = 8;
 const MAX_VALUE: usize = 4096;
+/// The most variables of all files; kubespray's own inventory has some hundreds.
+const MAX_VARIABLES: usize = 2000;
 /// Options and keys that may differ between nodes.
 const PER_NODE: [&str; 4] = ["-file", "_file", "_service_name", "_unit"];
 
 /// The variables of all files: they refer to each other.
 pub fn settle(draft: &mut Draft) {
-    let all = std::mem::take(&mut draft.variables);
+    let mut all = std::mem::take(&mut draft.variables);
+    if all.len() > MAX_VARIABLES {
+        draft.too_many = Some("variables");
+        return;
+    }
+    all.retain(|(key, value, place)| {
+        if value.len() > MAX_VALUE {
+            draft.leave(place, format!("{} is longer than {MAX_VALUE} bytes", guard::key(key)));
+        }
+        value.len() <= MAX_VALUE
+    });
     let known: BTreeMap<&str, &str> =
         all.iter().map(|(key, value, _)| (key.as_str(), value.as_str())).collect();
     for (key, value, place) in &all {
@@ -122,7 +138,7 @@ pub fn settle(draft: &mut Draft) {
             Some(value) if is_per_node || !value.contains("{{") => {
                 variable(draft, key, &value, &known, place);
             }
-            _ => draft.leave(place, format!("{key} has a template of ansible's")),
+            _ => draft.leave(place, format!("{} has a template of ansible's", guard::key(key))),
         }
     }
 }
@@ -135,24 +151,29 @@ fn fill(value: &str, known: &BTreeMap<&str, &str>) -> Option<String> {
         while let Some((before, after)) = rest.split_once("{{") {
             let (name, after) = after.split_once("}}")?;
             let name = name.trim();
-            made.push_str(before);
+            append(&mut made, before)?;
             if let Some((_, own)) =
                 PLACEHOLDERS.iter().find(|(theirs, own)| *theirs == name || *own == format!("{{{{{name}}}}}"))
             {
-                made.push_str(own);
+                append(&mut made, own)?;
             } else {
-                made.push_str(known.get(name)?);
+                append(&mut made, known.get(name)?)?;
                 is_done = false;
             }
             rest = after;
         }
-        made.push_str(rest);
-        if is_done || made.len() > MAX_VALUE {
-            return is_done.then_some(made);
+        append(&mut made, rest)?;
+        if is_done {
+            return Some(made);
         }
         value = made;
     }
     None
+}
+
+/// Appends, unless the whole would be too long: templates in templates can describe gigabytes.
+fn append(made: &mut String, part: &str) -> Option<()> {
+    (made.len() + part.len() <= MAX_VALUE).then(|| made.push_str(part))
 }
 
 /// One variable of a group, of all hosts, or of a file of variables.
@@ -205,7 +226,7 @@ fn other(draft: &mut Draft, key: &str, value: &str, known: &BTreeMap<&str, &str>
             let flag = key.strip_prefix("etcd_").map(|rest| rest.replace('_', "-"));
             match flag.and_then(|flag| key_of_flag(&flag)) {
                 Some(option) => options::take(draft, None, &option, value, place),
-                None => draft.leave(place, format!("the variable {key}")),
+                None => draft.leave(place, format!("the variable {}", guard::key(key))),
             }
         }
     }
@@ -246,25 +267,42 @@ pub fn ini(draft: &mut Draft, text: &str, file: &str) {
             "" => {
                 let mut words = line.split_whitespace();
                 let Some(name) = words.next() else { continue };
-                if name.contains('[') {
-                    draft.leave(&place, format!("{name} is a range of hosts; write each of them"));
+                if !is_host(draft, name, &place) {
                     continue;
                 }
                 let known = inventory.add(&group, name, &place);
                 let mut twice = Vec::new();
-                for (key, value) in words.filter_map(|word| word.split_once('=')) {
+                for word in words {
+                    let Some((key, value)) = word.split_once('=') else {
+                        draft.leave(&place, format!("a word of the host {name} that is not NAME=VALUE"));
+                        continue;
+                    };
                     let value = value.trim_matches(['"', '\'']).to_owned();
                     let before = known.insert(key.to_owned(), (value.clone(), place.clone()));
                     twice.extend(before.filter(|(there, _)| *there != value).map(|_| key));
                 }
                 for key in twice {
-                    draft.leave(&place, format!("duplicate host {name}: the last {key} is used"));
+                    draft.leave(
+                        &place,
+                        format!("duplicate host {name}: the last {} is used", guard::key(key)),
+                    );
                 }
             }
-            other => draft.leave(&place, format!("a section of the kind {other}")),
+            other => draft.leave(&place, format!("a section of the kind {}", guard::key(other))),
         }
     }
     inventory.take(draft);
+}
+
+/// Whether it is one host. A range stands for several, which are not made up here.
+fn is_host(draft: &mut Draft, name: &str, place: &Place) -> bool {
+    let why = match guard::is_name(name) {
+        true => return true,
+        false if name.contains('[') => "a range of hosts: they are not in the profile; write each of them",
+        false => "a host whose name is not that of a host is not read",
+    };
+    draft.leave(place, why);
+    false
 }
 
 /// Whether a YAML document is an inventory of ansible's: groups with `hosts`, `children` or `vars`.
@@ -285,6 +323,9 @@ fn read_group(draft: &mut Draft, inventory: &mut Inventory, name: &str, group: &
     let place = |node: &Node| Place { file: file.to_owned(), line: node.line };
     for (host, node) in group.get("hosts").map(Node::entries).unwrap_or_default() {
         let at = place(node);
+        if !is_host(draft, host, &at) {
+            continue;
+        }
         let variables: Vec<_> =
             node.entries().iter().map(|(key, node)| (key, node.joined(), place(node))).collect();
         let known = inventory.add(name, host, &at);
@@ -293,14 +334,14 @@ fn read_group(draft: &mut Draft, inventory: &mut Inventory, name: &str, group: &
                 Some(value) => {
                     known.insert(key.clone(), (value, at));
                 }
-                None => draft.leave(&at, format!("{key} of the host {host}")),
+                None => draft.leave(&at, format!("{} of the host {host}", guard::key(key))),
             }
         }
     }
     for (key, node) in group.get("vars").map(Node::entries).unwrap_or_default() {
         match node.joined() {
             Some(value) => inventory.variables.push((key.clone(), value, place(node))),
-            None => draft.leave(&place(node), format!("the variable {key}")),
+            None => draft.leave(&place(node), format!("the variable {}", guard::key(key))),
         }
     }
     for (child, node) in group.get("children").map(Node::entries).unwrap_or_default() {
@@ -320,7 +361,7 @@ pub fn variables(draft: &mut Draft, document: &Node, file: &str) {
         let place = Place { file: file.to_owned(), line: node.line };
         match node.joined() {
             Some(value) => draft.variables.push((key.clone(), value, place)),
-            None => draft.leave(&place, format!("the variable {key}")),
+            None => draft.leave(&place, format!("the variable {}", guard::key(key))),
         }
     }
 }

@@ -1,10 +1,16 @@
 //! What was understood of the files, and the profile that it gives.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use super::guard;
+use crate::values::steers;
+
+/// The most members, clients, lines of units and names of units of one import: etcd's clusters have up to nine members.
+pub const MAX_ENTRIES: usize = 300;
+
 /// Where something was said.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     pub file: String,
     /// From 1.
@@ -12,7 +18,7 @@ pub struct Place {
 }
 
 /// Something that the profile does not say, and why.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Left {
     pub place: Place,
     pub text: String,
@@ -88,7 +94,9 @@ pub struct Draft {
     pub runs: bool,
     /// The CA exists: a running member trusts it, or a manifest copies it.
     pub has_ca: bool,
-    pub left: Vec<Left>,
+    pub left: BTreeSet<Left>,
+    /// What the files have too much of to be those of a cluster.
+    pub too_many: Option<&'static str>,
 }
 
 impl Draft {
@@ -97,11 +105,24 @@ impl Draft {
         if value.is_empty() {
             return;
         }
+        let is_name = [("[cluster]", "name"), ("[cluster]", "domain")].contains(&path);
+        let why = match guard::secret(value) {
+            Some(what) => Some(format!("{} {} is {what}, which is not read", path.0, path.1)),
+            None if value.contains(steers) => Some(format!("{} {} has a control character", path.0, path.1)),
+            None if is_name && !guard::is_name(value) => {
+                Some(format!("{} {} is not a name of letters, digits and -", path.0, path.1))
+            }
+            None => None,
+        };
+        if let Some(why) = why {
+            return self.leave(place, why);
+        }
         match self.keys.get(&path) {
             Some((there, _)) if there == value => {}
-            Some((there, first)) => {
+            // Neither value is shown: a token is a secret.
+            Some((_, first)) => {
                 let text = format!(
-                    "{} {} is {value:?} here, and {there:?} in {}:{}, which is used",
+                    "{} {} is another one here than in {}:{}, which is used",
                     path.0, path.1, first.file, first.line
                 );
                 self.leave(place, text);
@@ -115,11 +136,9 @@ impl Draft {
     pub fn option(&mut self, key: &str, value: &str, place: &Place) {
         match self.options.get(key) {
             Some((there, _)) if there == value => {}
-            Some((there, first)) => {
-                let text = format!(
-                    "{key} is {value:?} here, and {there:?} in {}:{}, which is used",
-                    first.file, first.line
-                );
+            Some((_, first)) => {
+                let text =
+                    format!("{key} is another one here than in {}:{}, which is used", first.file, first.line);
                 self.leave(place, text);
             }
             None => {
@@ -129,16 +148,24 @@ impl Draft {
     }
 
     /// Adds a member, or the address of one that is known by name. A fully qualified name says the domain, too.
-    /// Returns its name without the domain.
-    pub fn member(&mut self, name: &str, address: Option<IpAddr>, place: &Place) -> String {
+    /// Returns its name without the domain; `None` for what cannot be the name of a host, and may be a secret.
+    pub fn member(&mut self, name: &str, address: Option<IpAddr>, place: &Place) -> Option<String> {
+        if !guard::is_name(name) {
+            self.leave(place, "a member whose name is not that of a host is not read");
+            return None;
+        }
         let (short, domain) = name.split_once('.').map_or((name, ""), |(short, domain)| (short, domain));
         // An address as a name is none.
         let (short, domain) = if name.parse::<IpAddr>().is_ok() { (name, "") } else { (short, domain) };
         self.say(("[cluster]", "domain"), domain, place);
         let known = self.members.iter_mut().find(|member| member.name == short);
         let Some(member) = known else {
+            if self.members.len() >= MAX_ENTRIES {
+                self.too_many = Some("members");
+                return None;
+            }
             self.members.push(Member { name: short.to_owned(), address, place: place.clone() });
-            return short.to_owned();
+            return Some(short.to_owned());
         };
         match (member.address, address) {
             (None, Some(_)) => member.address = address,
@@ -151,7 +178,18 @@ impl Draft {
             }
             _ => {}
         }
-        short.to_owned()
+        Some(short.to_owned())
+    }
+
+    /// Reports that a running member's own name has a domain, which a node's has not.
+    pub fn short(&mut self, name: &str, place: &Place) {
+        if let Some((short, _)) = name.split_once('.').filter(|_| name.parse::<IpAddr>().is_err())
+            && guard::is_name(name)
+        {
+            let text =
+                format!("the member's name is {name}; Kiln's would be {short}, which etcd takes for another");
+            self.leave(place, text);
+        }
     }
 
     /// When all files are read: addresses by name, and lists of hosts.
@@ -178,6 +216,10 @@ impl Draft {
 
     pub fn client(&mut self, name: &str) -> &mut Client {
         let at = self.clients.iter().position(|there| there.name == name).unwrap_or_else(|| {
+            if self.clients.len() >= MAX_ENTRIES {
+                self.too_many = Some("clients");
+                return 0;
+            }
             self.clients.push(Client { name: name.to_owned(), ..Client::default() });
             self.clients.len() - 1
         });
@@ -185,18 +227,10 @@ impl Draft {
     }
 
     pub fn leave(&mut self, place: &Place, text: impl Into<String>) {
-        let left = Left { place: place.clone(), text: text.into() };
-        if !self.left.contains(&left) {
-            self.left.push(left);
-        }
+        self.left.insert(Left { place: place.clone(), text: text.into() });
     }
 
     pub fn value(&self, path: Path) -> Option<&str> {
         self.keys.get(&path).map(|(value, _)| value.as_str())
     }
-}
-
-/// A TOML string: JSON's escapes are TOML's, too, and DEL has to be escaped.
-pub fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string().replace('\u{7f}', "\\u007f")
 }

@@ -2,10 +2,12 @@
 
 use std::net::IpAddr;
 
-use super::draft::{Draft, Place};
-use super::options;
+use ipnet::IpNet;
+
+use super::draft::{Draft, MAX_ENTRIES, Place};
 use super::text::is_number;
 use super::yaml::Node;
+use super::{guard, options};
 
 /// Keys with the members.
 const NODES: [&str; 9] = [
@@ -21,7 +23,8 @@ const NODES: [&str; 9] = [
 ];
 /// Keys with a node's name and address, the best first.
 const NAMES: [&str; 4] = ["name", "hostname", "host", "fqdn"];
-const ADDRESSES: [&str; 6] = ["private_ip", "internal_ip", "ip", "address", "ip_address", "addr"];
+const ADDRESSES: [&str; 7] =
+    ["private_ip", "internal_ip", "ip", "address", "ip_address", "addr", "ansible_host"];
 /// Keys of a node with the host that it runs on. `host` is one only beside the node's own name.
 pub const HYPERVISORS: [&str; 6] = ["hypervisor", "kvm_host", "vm_host", "libvirt_host", "pve_node", "host"];
 /// Keys of a network: Kiln's, and theirs.
@@ -34,6 +37,8 @@ const NETWORK: [(&str, &[&str]); 5] = [
 ];
 /// Keys of a node that say nothing about etcd.
 const OF_NODES: [&str; 5] = ["role", "roles", "user", "ssh_user", "subnet"];
+/// Keys with the files of a manifest.
+const MANIFESTS: [&str; 2] = ["files", "manifest"];
 /// Keys of the file of a manifest.
 const SOURCES: [&str; 3] = ["source", "src", "from"];
 const DESTINATIONS: [&str; 4] = ["destination", "dest", "dst", "to"];
@@ -51,7 +56,11 @@ pub fn is_inventory(document: &Node) -> bool {
 
 pub fn inventory(draft: &mut Draft, document: &Node, file: &str) {
     let place = |node: &Node| Place { file: file.to_owned(), line: node.line };
+    let has_files = is_manifest(document);
     for (key, node) in document.entries() {
+        if has_files && MANIFESTS.contains(&key.as_str()) {
+            continue;
+        }
         let at = place(node);
         let text = node.text().unwrap_or_default();
         match key.as_str() {
@@ -77,7 +86,7 @@ pub fn inventory(draft: &mut Draft, document: &Node, file: &str) {
             "etcd_data_dir" | "data_dir" => options::take(draft, None, "data-dir", text, &at),
             key => match node.joined() {
                 Some(value) if network(draft, key, &value, &at) => {}
-                _ => draft.leave(&at, format!("the key {key}")),
+                _ => draft.leave(&at, format!("the key {}", guard::key(key))),
             },
         }
     }
@@ -86,9 +95,13 @@ pub fn inventory(draft: &mut Draft, document: &Node, file: &str) {
 /// Whether the key is one of `[network]`.
 pub fn network(draft: &mut Draft, key: &str, value: &str, place: &Place) -> bool {
     let Some((own, _)) = NETWORK.iter().find(|(_, theirs)| theirs.contains(&key)) else { return false };
-    match *own == "mtu" && !is_number(value) {
-        true => draft.leave(place, format!("{key} {value:?} is not a number")),
-        false => draft.say(("[network]", own), value, place),
+    match *own {
+        "mtu" if !is_number(value) => draft.leave(place, format!("{key} is not a number")),
+        // A profile without it has no network at all, so that nothing else leaves it out.
+        "cidr" if value.parse::<IpNet>().is_err() => {
+            draft.leave(place, format!("{key} is not a network, as in 10.240.16.0/24"));
+        }
+        own => draft.say(("[network]", own), value, place),
     }
     true
 }
@@ -104,12 +117,14 @@ fn one(draft: &mut Draft, name: Option<&str>, node: &Node, place: &Place) {
     let Some(name) = name.or_else(|| first(node, &NAMES)) else {
         return draft.leave(place, "a node without a name");
     };
+    // Beside a name, the others may be addresses.
+    let of_names = || NAMES.iter().filter_map(|key| node.get(key)?.text()?.parse::<IpAddr>().ok()).next();
     let address = first(node, &ADDRESSES);
     let parsed = address.and_then(|address| address.parse::<IpAddr>().ok());
-    if let (Some(address), None) = (address, parsed) {
-        draft.leave(place, format!("{address:?} of {name} is not an IP address"));
+    let Some(own) = draft.member(name, parsed.or_else(of_names), place) else { return };
+    if address.is_some() && parsed.is_none() {
+        draft.leave(place, format!("the address of {name} is not an IP address"));
     }
-    let own = draft.member(name, parsed, place);
     if let Some((_, domain)) = node.get("fqdn").and_then(Node::text).and_then(|fqdn| fqdn.split_once('.')) {
         draft.say(("[cluster]", "domain"), domain, place);
     }
@@ -119,8 +134,16 @@ fn one(draft: &mut Draft, name: Option<&str>, node: &Node, place: &Place) {
             && let Some(host) = node.text().filter(|host| *host != name && host.parse::<IpAddr>().is_err())
         {
             draft.on.push((own.clone(), host.to_owned(), Place { line: node.line, ..place.clone() }));
-        } else if !NAMES.contains(&key) && !ADDRESSES.contains(&key) && !OF_NODES.contains(&key) {
-            draft.leave(&Place { line: node.line, ..place.clone() }, format!("{key} of the node {name}"));
+        } else if NAMES.contains(&key) {
+            let is_own = |text: &str| text.split('.').next() == Some(&own) || text.parse::<IpAddr>().is_ok();
+            if node.text().is_none_or(|text| !is_own(text)) {
+                draft.leave(&Place { line: node.line, ..place.clone() }, format!("{key} of the node {name}"));
+            }
+        } else if !ADDRESSES.contains(&key) && !OF_NODES.contains(&key) {
+            draft.leave(
+                &Place { line: node.line, ..place.clone() },
+                format!("{} of the node {name}", guard::key(key)),
+            );
         }
     }
 }
@@ -131,7 +154,7 @@ pub fn is_manifest(document: &Node) -> bool {
 }
 
 fn files_of(document: &Node) -> &[Node] {
-    match document.get("files").or_else(|| document.get("manifest")) {
+    match MANIFESTS.iter().find_map(|key| document.get(key)) {
         Some(files) => files.items(),
         None => document.items(),
     }
@@ -139,6 +162,14 @@ fn files_of(document: &Node) -> &[Node] {
 
 /// What Kiln makes itself is recognised by its place; everything else has to become an overlay.
 pub fn manifest(draft: &mut Draft, document: &Node, file: &str) {
+    if is_inventory(document) {
+        inventory(draft, document, file);
+    } else {
+        for (key, node) in document.entries().iter().filter(|(key, _)| !MANIFESTS.contains(&key.as_str())) {
+            let place = Place { file: file.to_owned(), line: node.line };
+            draft.leave(&place, format!("the key {}", guard::key(key)));
+        }
+    }
     for item in files_of(document) {
         let place = Place { file: file.to_owned(), line: item.line };
         let Some(destination) = first(item, &DESTINATIONS) else {
@@ -224,7 +255,7 @@ fn client(
     let client = draft.client(stem);
     client.directory.get_or_insert_with(|| (directory.to_owned(), place.clone()));
     client.place.get_or_insert_with(|| place.clone());
-    for node in nodes {
+    for node in nodes.iter().take(MAX_ENTRIES) {
         if client.nodes.iter().all(|there| there != node) {
             client.nodes.push((*node).to_owned());
         }
@@ -264,8 +295,8 @@ pub fn hosts(draft: &mut Draft, text: &str, file: &str) {
             draft.listed.push(((*name).to_owned(), address, place.clone()));
         }
         for word in words {
-            if word.contains('/') {
-                draft.leave(&place, format!("{word} after the host's names"));
+            if !guard::is_name(word) {
+                draft.leave(&place, "a word after the host's names that is none");
             } else if draft.names.insert(word.to_owned(), address).is_some_and(|there| there != address) {
                 draft.leave(&place, format!("duplicate host {word}; the last address is used"));
             }

@@ -1,6 +1,7 @@
 //! What a profile would refuse is left out of it, each with its reason.
 
 use super::draft::{Draft, Path, Place};
+use super::guard;
 use crate::etcd::Release;
 use crate::profile::{self, Source};
 use crate::values::{Arch, Carrier};
@@ -29,7 +30,10 @@ pub fn options(draft: &mut Draft, release: Release, flags: bool, carriers: &[Car
                 let (key, line, place) = all.remove(index);
                 let alone = mistakes(&[&line]).unwrap_or(found);
                 let why = alone.render(false).lines().next().unwrap_or_default().to_owned();
-                draft.leave(&place, format!("{key}: {}", why.trim_start_matches("error: ")));
+                let value = draft.options.get(&key).map(|(value, _)| value.as_str()).unwrap_or_default();
+                let why = guard::without(why.trim_start_matches("error: "), value);
+                let why = why.unwrap_or_else(|| "a profile cannot say this value".to_owned());
+                draft.leave(&place, format!("{key}: {why}"));
             }
             _ => index += 1,
         }
@@ -67,32 +71,49 @@ pub fn keys(draft: &mut Draft, lines: &[String], release: Release, carriers: &[C
             What::Key(path) => without(draft, &mistakes, now, |draft| &mut draft.keys, path),
             What::Line(line) => without(draft, &mistakes, now, |draft| &mut draft.lines, line),
         };
-        if let Some((place, others)) = place {
-            draft.leave(&place, why(&what, now, others.as_ref()));
+        if let Some((value, place, others)) = place {
+            draft.leave(&place, why(&what, &value, now, others.as_ref()));
             found = others;
         }
     }
 }
 
+/// A value as one text.
+trait Shown {
+    fn shown(&self) -> String;
+}
+
+impl Shown for String {
+    fn shown(&self) -> String {
+        self.clone()
+    }
+}
+
+impl Shown for Vec<String> {
+    fn shown(&self) -> String {
+        self.join(" ")
+    }
+}
+
 /// Takes an entry out if there are fewer mistakes then: its place, and those that are left.
-fn without<K: Ord + Clone, V: Clone>(
+fn without<K: Ord + Clone, V: Clone + Shown>(
     draft: &mut Draft,
     mistakes: &impl Fn(&Draft) -> Option<profile::Mistakes>,
     now: &profile::Mistakes,
     map: impl Fn(&mut Draft) -> &mut std::collections::BTreeMap<K, (V, Place)>,
     key: &K,
-) -> Option<(Place, Option<profile::Mistakes>)> {
+) -> Option<(String, Place, Option<profile::Mistakes>)> {
     let (value, place) = map(draft).remove(key)?;
     let others = mistakes(draft);
     if others.as_ref().map_or(0, profile::Mistakes::count) < now.count() {
-        return Some((place, others));
+        return Some((value.shown(), place, others));
     }
     map(draft).insert(key.clone(), (value, place));
     None
 }
 
 /// The first of these mistakes that is not among the others.
-fn why(what: &What, now: &profile::Mistakes, others: Option<&profile::Mistakes>) -> String {
+fn why(what: &What, value: &str, now: &profile::Mistakes, others: Option<&profile::Mistakes>) -> String {
     let kept = others.map(|others| others.render(false)).unwrap_or_default();
     let all = now.render(false);
     let mut reasons = all.lines().filter_map(|line| line.strip_prefix("error: "));
@@ -102,6 +123,8 @@ fn why(what: &What, now: &profile::Mistakes, others: Option<&profile::Mistakes>)
         What::Line((_, name)) if !reason.contains("is managed by Kiln") => {
             format!("{name} of the unit: a profile cannot say this value")
         }
-        _ => reason.to_owned(),
+        What::Line(_) => reason.to_owned(),
+        What::Key((table, key)) => guard::without(reason, value)
+            .unwrap_or_else(|| format!("{table} {key}: a profile cannot say this value")),
     }
 }

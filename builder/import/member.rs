@@ -1,6 +1,7 @@
 //! The files of a running member: etcd's configuration file, an environment file, a systemd unit with flags.
 
 use super::draft::{Draft, Place};
+use super::guard;
 use super::options;
 use super::yaml::{Kind, Node};
 use crate::etcd::keys;
@@ -16,6 +17,7 @@ impl Given {
     pub fn take(self, draft: &mut Draft, style: &str) {
         let name = self.0.iter().find(|(key, _, _)| key == "name");
         if let Some((_, name, place)) = name {
+            draft.short(name, place);
             draft.member(name, None, place);
         }
         let name = name.map(|(_, name, _)| name.clone());
@@ -24,7 +26,7 @@ impl Given {
             draft.say(("[etcd]", "config-style"), style, place);
         }
         for (key, value, place) in &self.0 {
-            options::take(draft, name.as_deref(), key, value, place);
+            options::take(draft, name.as_deref().filter(|name| guard::is_name(name)), key, value, place);
         }
     }
 }
@@ -55,7 +57,7 @@ fn add(draft: &mut Draft, given: &mut Given, key: &str, node: &Node, place: Plac
     match (node.joined(), &node.kind) {
         (Some(value), _) => given.0.push((key.to_owned(), value, place)),
         (None, Kind::Null) => {}
-        (None, _) => draft.leave(&place, format!("{key} is not a value or a list of values")),
+        (None, _) => draft.leave(&place, format!("{} is not a value or a list of values", guard::key(key))),
     }
 }
 
@@ -69,7 +71,7 @@ pub fn is_environment(text: &str) -> bool {
 pub fn assignment(line: &str) -> Option<(&str, &str)> {
     let line = line.trim();
     let (name, value) = line.strip_prefix("export ").unwrap_or(line).split_once('=')?;
-    let plain = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
     (!name.is_empty() && name.chars().all(plain)).then_some((name, unquoted(value.trim())))
 }
 

@@ -2,9 +2,11 @@
 
 use std::net::IpAddr;
 
-use super::draft::{self, Draft, Place, Url, quoted};
+use super::draft::{self, Draft, Place, Url};
+use super::guard;
 use crate::etcd::keys::{self, GoType};
 use crate::etcd::{Release, Value};
+use crate::values::toml_string as quoted;
 
 /// File names that Kiln gives without being told: a node that is called so does not make them patterns.
 const USUAL: [&str; 8] = [
@@ -18,8 +20,14 @@ const USUAL: [&str; 8] = [
     "peer-ca.pem",
 ];
 
-/// What Go's `strconv.ParseBool` takes for true.
+/// What Go's `strconv.ParseBool` takes.
 const TRUE: [&str; 6] = ["1", "t", "T", "true", "TRUE", "True"];
+const FALSE: [&str; 6] = ["0", "f", "F", "false", "FALSE", "False"];
+
+fn boolean(value: &str) -> Option<bool> {
+    let is_in = |words: &[&str]| words.contains(&value);
+    is_in(&TRUE).then_some(true).or_else(|| is_in(&FALSE).then_some(false))
+}
 
 /// Options that follow from others, or that Kiln sets for each member.
 const FOLLOW: [&str; 4] = [
@@ -32,6 +40,9 @@ const FOLLOW: [&str; 4] = [
 /// Reads one option. `member` is the name of the member that the file is about, if it says one.
 pub fn take(draft: &mut Draft, member: Option<&str>, key: &str, value: &str, place: &Place) {
     let value = value.trim();
+    if let Some(what) = guard::secret(value) {
+        return draft.leave(place, format!("{} is {what}, which is not read", guard::key(key)));
+    }
     match key {
         "name" => {}
         "initial-cluster" => initial_cluster(draft, value, place),
@@ -51,13 +62,13 @@ pub fn take(draft: &mut Draft, member: Option<&str>, key: &str, value: &str, pla
         }
         "peer-transport-security.allowed-cn" => draft.say(("[pki.peer]", "common-name"), value, place),
         "client-transport-security.client-cert-auth" | "peer-transport-security.client-cert-auth"
-            if !TRUE.contains(&value) =>
+            if boolean(value) != Some(true) =>
         {
-            draft.leave(place, format!("{key} is {value:?}; Kiln's members always ask for a certificate"));
+            draft.leave(place, format!("{key} is not true; Kiln's members always ask for a certificate"));
         }
         "listen-metrics-urls" if names_a_node(value) => metrics(draft, value, place),
         _ if FOLLOW.contains(&key) => {}
-        _ if key.ends_with(".auto-tls") && value != "true" => {}
+        _ if key.ends_with(".auto-tls") && boolean(value) == Some(false) => {}
         _ => draft.option(key, value, place),
     }
 }
@@ -83,7 +94,7 @@ fn metrics(draft: &mut Draft, urls: &str, place: &Place) {
         true => draft.say(("[etcd]", "metrics-port"), &port.to_string(), place),
         false => {
             let why = "[etcd] metrics-port is one port for HTTP, on the member's address and on loopback";
-            draft.leave(place, format!("listen-metrics-urls {urls:?}: {why}"));
+            draft.leave(place, format!("listen-metrics-urls: {why}"));
         }
     }
 }
@@ -91,19 +102,24 @@ fn metrics(draft: &mut Draft, urls: &str, place: &Place) {
 fn initial_cluster(draft: &mut Draft, value: &str, place: &Place) {
     for pair in value.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
         let Some((name, url)) = pair.split_once('=') else {
-            draft.leave(place, format!("initial-cluster has {pair:?}, which is not NAME=URL"));
+            draft.leave(place, "initial-cluster has an item that is not NAME=URL");
             continue;
         };
         let (host, port, secure) = parts(url);
         say_port(draft, "peer-port", port, place);
         if !secure {
-            draft.leave(place, format!("{url} has no TLS; Kiln's members always use it"));
+            draft.leave(place, "a URL in initial-cluster has no TLS; Kiln's members always use it");
+        }
+        if !guard::is_name(host) {
+            draft.leave(place, "a URL in initial-cluster has no name or address of a host");
+            continue;
         }
         let address = host.parse::<IpAddr>().ok();
         if address.is_none() {
             draft.hosts.push((name.to_owned(), host.to_owned()));
         }
-        let name = draft.member(name, address, place);
+        draft.short(name, place);
+        let Some(name) = draft.member(name, address, place) else { continue };
         reached(draft, "initial-cluster", name, host, place);
     }
 }
@@ -113,7 +129,7 @@ fn reached(draft: &mut Draft, key: &'static str, member: String, host: &str, pla
     draft.urls.push(Url { key, member, name, place: place.clone() });
 }
 
-fn say_port(draft: &mut Draft, key: &'static str, port: u16, place: &Place) {
+pub fn say_port(draft: &mut Draft, key: &'static str, port: u16, place: &Place) {
     match port {
         0 => draft.leave(place, format!("a URL has no port; [etcd] {key} is that of all members")),
         port => draft.say(("[etcd]", key), &port.to_string(), place),
@@ -125,11 +141,15 @@ fn urls(draft: &mut Draft, member: Option<&str>, key: &str, value: &str, usual: 
         if usual == 2379 { ("client-port", "client-url") } else { ("peer-port", "peer-url") };
     for url in value.split(',').map(str::trim).filter(|url| !url.is_empty()) {
         let (host, port, secure) = parts(url);
+        if !guard::is_name(host) {
+            draft.leave(place, format!("a URL in {key} has no name or address of a host"));
+            continue;
+        }
         let address = host.parse::<IpAddr>().ok();
         let is_loopback = host == "localhost" || address.is_some_and(|address| address.is_loopback());
         say_port(draft, port_key, port, place);
         if !secure && !is_loopback {
-            draft.leave(place, format!("{url} in {key} has no TLS; Kiln's members always use it"));
+            draft.leave(place, format!("a URL in {key} has no TLS; Kiln's members always use it"));
         }
         let is_own = !is_loopback && !address.is_some_and(|address| address.is_unspecified());
         match (address, member) {
@@ -160,7 +180,8 @@ fn urls(draft: &mut Draft, member: Option<&str>, key: &str, value: &str, usual: 
 /// Host, port and whether it is https; the port is 0 where there is none.
 pub fn parts(url: &str) -> (&str, u16, bool) {
     let secure = !url.starts_with("http://");
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest).trim_end_matches('/');
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let rest = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let (host, port) = rest.rsplit_once(':').unwrap_or((rest, ""));
     (host.trim_start_matches('[').trim_end_matches(']'), port.parse().unwrap_or(0), secure)
 }
@@ -172,7 +193,7 @@ pub fn file(draft: &mut Draft, member: Option<&str>, path: draft::Path, value: &
             draft.say(("[pki]", "directory"), directory, place);
             draft.say(path, &pattern(name, member), place);
         }
-        None => draft.leave(place, format!("{value:?} is not an absolute path")),
+        None => draft.leave(place, format!("{} {} is not an absolute path", path.0, path.1)),
     }
 }
 
@@ -204,12 +225,12 @@ pub fn lines(draft: &mut Draft, release: Release, flags: bool) -> Vec<(String, S
                 Some(near) => format!("; did you mean {near}?"),
                 None => String::new(),
             };
-            draft.leave(&place, format!("etcd {release} has no option {key}{hint}"));
+            draft.leave(&place, format!("etcd {release} has no option {}{hint}", guard::key(&key)));
             continue;
         };
         match literal(kind, &value) {
             Some(literal) => lines.push((key.clone(), format!("{key} = {literal}"), place)),
-            None => draft.leave(&place, format!("{key} cannot be {value:?}")),
+            None => draft.leave(&place, format!("{key} cannot be this value")),
         }
     }
     lines
@@ -217,7 +238,7 @@ pub fn lines(draft: &mut Draft, release: Release, flags: bool) -> Vec<(String, S
 
 fn literal(kind: GoType, value: &str) -> Option<String> {
     match kind {
-        GoType::Bool => value.to_ascii_lowercase().parse::<bool>().ok().map(|value| value.to_string()),
+        GoType::Bool => boolean(value).map(|value| value.to_string()),
         GoType::Int { .. } => value.parse::<i64>().ok().map(|value| value.to_string()),
         GoType::Text => Some(quoted(value)),
         GoType::Strings => {

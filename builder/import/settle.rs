@@ -2,34 +2,12 @@
 //! Kiln's default anyway is not written.
 
 use super::draft::{Draft, Path, Place, Url};
-use super::options;
+use super::{guard, options};
+use crate::profile;
 use crate::values::HostName;
 
-/// What a profile need not say.
-const DEFAULTS: [(Path, &str); 22] = [
-    (("[etcd]", "config-style"), "file"),
-    (("[etcd]", "unit"), "etcd"),
-    (("[etcd]", "user"), "etcd"),
-    (("[etcd]", "client-port"), "2379"),
-    (("[etcd]", "peer-port"), "2380"),
-    (("[etcd]", "client-url"), "address"),
-    (("[etcd]", "peer-url"), "address"),
-    (("[etcd]", "config-dir"), "/etc/etcd"),
-    (("[etcd]", "data-dir"), "/var/lib/etcd"),
-    (("[etcd]", "bin-dir"), "/usr/local/bin"),
-    (("[etcd.service]", "restart"), "always"),
-    (("[etcd.service]", "restart-sec"), "5s"),
-    (("[etcd.service]", "limit-nofile"), "65536"),
-    (("[pki]", "directory"), DIRECTORY),
-    (("[pki.server]", "cert"), "server.pem"),
-    (("[pki.server]", "key"), "server-key.pem"),
-    (("[pki.peer]", "cert"), "peer.pem"),
-    (("[pki.peer]", "key"), "peer-key.pem"),
-    (("[pki.peer]", "common-name"), "etcd-peer"),
-    (("[pki.node]", "cert"), "etcd.pem"),
-    (("[pki.node]", "key"), "etcd-key.pem"),
-    (("[pki.ca]", "file"), "ca.pem"),
-];
+/// What a profile need not say, where the table of keys only says from what it follows.
+const FOLLOWS: [(Path, &str); 1] = [(("[pki.peer]", "common-name"), "etcd-peer")];
 const DIRECTORY: &str = "/etc/etcd/pki";
 
 pub fn settle(draft: &mut Draft) {
@@ -45,7 +23,9 @@ pub fn settle(draft: &mut Draft) {
     if draft.value(cluster) == Some(draft.value(("[etcd]", "peer-url")).unwrap_or("address")) {
         draft.keys.remove(&cluster);
     }
-    draft.keys.retain(|path, (value, _)| !DEFAULTS.contains(&(*path, value)));
+    draft.keys.retain(|(table, key), (value, _)| {
+        profile::usual(table, key) != Some(value) && !FOLLOWS.contains(&((table, key), value))
+    });
 }
 
 /// `fqdn` is NODE.DOMAIN, and no other name.
@@ -102,8 +82,8 @@ fn files(draft: &mut Draft) {
         }
     }
     // The certificate is the node's, not only that of a peer.
-    if let Some((name, place)) = draft.keys.remove(&("[pki.peer]", "common-name")) {
-        draft.leave(&place, format!("the common name {name} of peers, with one certificate for all uses"));
+    if let Some((_, place)) = draft.keys.remove(&("[pki.peer]", "common-name")) {
+        draft.leave(&place, "the common name of peers, with one certificate for all uses");
     }
 }
 
@@ -146,10 +126,13 @@ fn operator(draft: &mut Draft) {
                 let own = draft.value(("[pki.node]", key)).unwrap_or_default();
                 let is_own = own.contains("{{node}}") || own == name;
                 if !is_own {
-                    draft.leave(&place, format!("etcdctl's {name}: a node has one certificate for all uses"));
+                    draft.leave(
+                        &place,
+                        format!("etcdctl's {key} file: a node has one certificate for all uses"),
+                    );
                 }
             }
-            _ => draft.leave(&place, format!("etcdctl's {path} is not in [pki] directory")),
+            _ => draft.leave(&place, format!("etcdctl's {key} file is not in [pki] directory")),
         }
     }
 }
@@ -196,7 +179,14 @@ fn operators_client(draft: &mut Draft) {
 }
 
 fn hosts(draft: &mut Draft) {
-    let all = std::mem::take(&mut draft.on);
+    let mut all = std::mem::take(&mut draft.on);
+    all.retain(|(node, host, place)| {
+        let is_name = host.parse::<HostName>().is_ok();
+        if !is_name {
+            draft.leave(place, format!("the host of {} has no name of a host", guard::key(node)));
+        }
+        is_name
+    });
     let has = |name: &str| all.iter().any(|(node, _, _)| node == name);
     let is_whole = draft.members.iter().all(|member| has(&member.name));
     let mut on: Vec<(String, String, Place)> = Vec::new();
@@ -221,9 +211,5 @@ fn hosts(draft: &mut Draft) {
             on.push((node, host, place));
         }
     }
-    let wrong = on.iter().find(|(_, host, _)| host.parse::<HostName>().is_err()).cloned();
-    match wrong {
-        Some((_, host, place)) => draft.leave(&place, format!("{host:?} is not the name of a host")),
-        None => draft.on = on,
-    }
+    draft.on = on;
 }

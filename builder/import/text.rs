@@ -4,7 +4,8 @@ use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use super::draft::{Client, Draft, quoted};
+use super::draft::{Client, Draft};
+use crate::values::toml_string as quoted;
 
 /// Keys of `[etcd]` and of the tables below it, in the order of the README.
 const ETCD: [&str; 14] = [

@@ -1,6 +1,7 @@
 //! A systemd unit of etcd's: its command line, and its settings.
 
-use super::draft::{Draft, Lines, Place};
+use super::draft::{Draft, Lines, MAX_ENTRIES, Place};
+use super::guard;
 use super::member::{Given, assignment, is_blank, key_of_flag, variable};
 use super::text::is_number;
 
@@ -21,6 +22,7 @@ struct Said {
     user: String,
     group: Option<(String, Place)>,
     lines: Lines,
+    count: usize,
 }
 
 /// A line with those that continue it, each with its number.
@@ -31,7 +33,9 @@ fn logical(text: &str) -> Vec<Parts<'_>> {
     let mut is_open = false;
     for (index, line) in text.lines().enumerate() {
         let line = line.trim();
-        if !is_open && (is_blank(line)) {
+        // A comment does not end the line that it is in (systemd.syntax(7)); a blank line does.
+        let is_comment = !line.is_empty() && is_blank(line);
+        if is_comment || !is_open && is_blank(line) {
             continue;
         }
         let (part, more) = line.strip_suffix('\\').map_or((line, false), |part| (part, true));
@@ -46,7 +50,8 @@ fn logical(text: &str) -> Vec<Parts<'_>> {
 
 pub fn unit(draft: &mut Draft, text: &str, file: &str) {
     let (mut given, mut said, mut section) = (Given::default(), Said::default(), "");
-    let mut is_etcd = true;
+    // The words of each ExecStart=, with their lines.
+    let mut commands: Vec<Vec<(String, usize)>> = Vec::new();
     let place = |line: usize| Place { file: file.to_owned(), line };
     for parts in logical(text) {
         let Some((line, first)) = parts.first().copied() else { continue };
@@ -67,12 +72,27 @@ pub fn unit(draft: &mut Draft, text: &str, file: &str) {
         let all = std::iter::once((line, value)).chain(parts[1..].iter().copied());
         if name == "ExecStart" {
             let words = all.flat_map(|(line, part)| split(part).into_iter().map(move |word| (word, line)));
-            is_etcd &= command(draft, &mut given, &words.collect::<Vec<_>>(), file);
+            let words: Vec<_> = words.collect();
+            match words.is_empty() {
+                true => commands.clear(),
+                false => commands.push(words),
+            }
         } else {
             let value = all.map(|(_, part)| part.trim()).collect::<Vec<_>>().join(" ");
             setting(draft, &mut given, &mut said, (section, name, value.trim()), &place(line));
         }
     }
+    let mut flags = Given::default();
+    let is_etcd = match commands.first() {
+        Some(words) => command(draft, &mut flags, words, file),
+        None => true,
+    };
+    for (_, line) in commands.iter().skip(1).filter_map(|words| words.first()) {
+        draft.leave(&place(*line), "another ExecStart: only the first one is read");
+    }
+    // etcd's flags are stronger than its environment.
+    flags.0.append(&mut given.0);
+    let given = flags;
     finish(draft, said, is_etcd);
     named(draft, &given, file);
     if !is_etcd {
@@ -113,13 +133,18 @@ fn setting(
         }
         "Group" => said.group = Some((value.to_owned(), place.clone())),
         "EnvironmentFile" => settings_file(draft, value.trim_start_matches('-'), place),
+        // All before it are taken back.
+        "Environment" if value.is_empty() => given.0.clear(),
         "Environment" => {
             for word in split(value) {
-                if let Some((name, value)) = assignment(&word) {
-                    variable(draft, given, name, value, place.clone());
+                match assignment(&word) {
+                    Some((name, value)) => variable(draft, given, name, value, place.clone()),
+                    None => draft.leave(place, "a word of Environment that is not NAME=VALUE"),
                 }
             }
         }
+        // It may contain a password, or the text of a key.
+        "SetCredential" | "SetCredentialEncrypted" => draft.leave(place, format!("{name} of the unit")),
         "WantedBy" if value == "multi-user.target" => {}
         name if USUAL.contains(&name) => {}
         // systemd's settings have names of letters and digits; anything else is no key of a profile.
@@ -154,14 +179,24 @@ fn line(said: &mut Said, section: &'static str, name: &str, value: &str, place: 
         true => values.clear(),
         false => values.push(value),
     }
+    // Each is judged by itself.
+    said.count += 1;
 }
 
 fn finish(draft: &mut Draft, said: Said, is_etcd: bool) {
-    if let Some((group, place)) = said.group.filter(|(group, _)| *group != said.user) {
-        draft.leave(&place, format!("Group={group}: the group of etcd's account has the account's name"));
+    if said.count > MAX_ENTRIES {
+        draft.too_many = Some("lines of a unit");
+        return;
+    }
+    if let Some((_, place)) = said.group.filter(|(group, _)| *group != said.user) {
+        draft.leave(&place, "Group is not User: the group of etcd's account has the account's name");
     }
     for (key, (values, place)) in said.lines.into_iter().filter(|(_, (values, _))| !values.is_empty()) {
         let name = &key.1;
+        if let Some(what) = values.iter().find_map(|value| guard::secret(value)) {
+            draft.leave(&place, format!("{name} of the unit is {what}, which is not read"));
+            continue;
+        }
         if !is_etcd {
             draft.leave(&place, format!("{name} of the unit: it is about the program that ExecStart starts"));
             continue;
@@ -183,8 +218,10 @@ fn finish(draft: &mut Draft, said: Said, is_etcd: bool) {
 pub fn settings_file(draft: &mut Draft, path: &str, place: &Place) {
     match path.rsplit_once('/') {
         Some((directory, "etcd.conf" | "etcd.env")) => draft.say(("[etcd]", "config-dir"), directory, place),
-        _ => draft
-            .leave(place, format!("{path}: Kiln's members read etcd.conf or etcd.env in [etcd] config-dir")),
+        _ => {
+            let text = "a file of settings: Kiln's members read etcd.conf or etcd.env in [etcd] config-dir";
+            draft.leave(place, text);
+        }
     }
 }
 
@@ -230,7 +267,7 @@ fn command(draft: &mut Draft, given: &mut Given, words: &[(String, usize)], file
     }
     while let Some((word, line)) = words.next() {
         let Some(flag) = word.strip_prefix("--").or_else(|| word.strip_prefix('-')) else {
-            draft.leave(&place(*line), format!("{word:?} is not a flag"));
+            draft.leave(&place(*line), "a word of the command line that is not a flag");
             continue;
         };
         let (flag, value) = match flag.split_once('=') {
@@ -241,14 +278,17 @@ fn command(draft: &mut Draft, given: &mut Given, words: &[(String, usize)], file
             }
         };
         if value.contains('$') || value.contains('%') {
-            draft.leave(&place(*line), format!("--{flag} has a variable of systemd's or the shell's"));
+            draft.leave(
+                &place(*line),
+                format!("--{} has a variable of systemd's or the shell's", guard::key(flag)),
+            );
             continue;
         }
         match key_of_flag(flag) {
             Some(key) => given.0.push((key, value, place(*line))),
             // Its file is to be imported, too.
             None if flag == "config-file" => settings_file(draft, &value, &place(*line)),
-            None => draft.leave(&place(*line), format!("--{flag} is not a flag of etcd's")),
+            None => draft.leave(&place(*line), format!("--{} is not a flag of etcd's", guard::key(flag))),
         }
     }
     true

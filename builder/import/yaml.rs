@@ -2,7 +2,11 @@
 //!
 //! Depth and number of nodes are limited. Aliases are refused: a few lines of them can describe gigabytes.
 
-use saphyr_parser::{Event, Parser, ScalarStyle};
+use std::collections::BTreeSet;
+
+use saphyr_parser::{Event, Parser, ScalarStyle, Tag};
+
+use super::guard;
 
 const MAX_DEPTH: usize = 64;
 const MAX_NODES: usize = 200_000;
@@ -71,11 +75,35 @@ impl Node {
     }
 }
 
+/// A list or a map that is being read.
+struct Open {
+    node: Node,
+    /// Of a map: the key that waits for its value, and those before.
+    key: Option<String>,
+    keys: BTreeSet<String>,
+    /// Whether a tag says that its meaning is another one.
+    is_tagged: bool,
+}
+
+/// A stream.
+pub struct Stream {
+    pub documents: Vec<Node>,
+    /// Lines of values that have a tag of a program's own, as `!vault`, and the tag. They are `Null` in the documents.
+    pub tags: Vec<(usize, String)>,
+}
+
+/// A tag that is not of YAML's own.
+fn foreign(tag: Option<&Tag>) -> Option<String> {
+    let tag = tag.filter(|tag| !tag.is_yaml_core_schema())?;
+    let name = guard::key(&tag.suffix);
+    Some(format!("{}{name}", if tag.handle == "!" { "!" } else { "!…" }))
+}
+
 /// All documents of a stream.
-pub fn read(text: &str) -> Result<Vec<Node>, Refused> {
-    let mut documents = Vec::new();
-    // Open lists and maps, the outermost first; a map has the key that waits for its value.
-    let mut open: Vec<(Node, Option<String>)> = Vec::new();
+pub fn read(text: &str) -> Result<Stream, Refused> {
+    let (mut documents, mut tags) = (Vec::new(), Vec::new());
+    // The outermost first.
+    let mut open: Vec<Open> = Vec::new();
     let mut count = 0;
     for event in Parser::new_from_str(text) {
         let (event, span) =
@@ -90,32 +118,43 @@ pub fn read(text: &str) -> Result<Vec<Node>, Refused> {
             Event::Alias(_) => {
                 return refuse("it has an alias (*name), which is not followed; write the value out");
             }
-            Event::Scalar(text, style, _, _) => Node { line, kind: scalar(&text, style) },
-            Event::SequenceStart(..) | Event::MappingStart(..) => {
+            Event::Scalar(text, style, _, tag) => match foreign(tag.as_deref()) {
+                Some(tag) => {
+                    tags.push((line, tag));
+                    Node { line, kind: Kind::Null }
+                }
+                None => Node { line, kind: scalar(&text, style) },
+            },
+            Event::SequenceStart(_, ref tag) | Event::MappingStart(_, ref tag) => {
                 if open.len() >= MAX_DEPTH {
                     return refuse("it is nested too deeply");
                 }
                 let is_list = matches!(event, Event::SequenceStart(..));
                 let kind = if is_list { Kind::List(Vec::new()) } else { Kind::Map(Vec::new()) };
-                open.push((Node { line, kind }, None));
+                let tag = foreign(tag.as_deref());
+                let is_tagged = tag.is_some();
+                tags.extend(tag.map(|tag| (line, tag)));
+                open.push(Open { node: Node { line, kind }, key: None, keys: BTreeSet::new(), is_tagged });
                 continue;
             }
             Event::SequenceEnd | Event::MappingEnd => match open.pop() {
-                Some((node, _)) => node,
+                Some(Open { node, is_tagged: true, .. }) => Node { line: node.line, kind: Kind::Null },
+                Some(Open { node, .. }) => node,
                 None => continue,
             },
             _ => continue,
         };
         match open.last_mut() {
             None => documents.push(node),
-            Some((parent, key)) => put(parent, key, node)?,
+            Some(parent) => put(parent, node)?,
         }
     }
-    Ok(documents)
+    Ok(Stream { documents, tags })
 }
 
-fn put(parent: &mut Node, key: &mut Option<String>, node: Node) -> Result<(), Refused> {
-    match &mut parent.kind {
+fn put(parent: &mut Open, node: Node) -> Result<(), Refused> {
+    let Open { node: Node { kind, .. }, key, keys, .. } = parent;
+    match kind {
         Kind::List(items) => items.push(node),
         Kind::Map(entries) => match key.take() {
             Some(name) => entries.push((name, node)),
@@ -125,8 +164,8 @@ fn put(parent: &mut Node, key: &mut Option<String>, node: Node) -> Result<(), Re
                     Kind::Text(name) => name.clone(),
                     _ => return refuse("it has a key that is not text".to_owned()),
                 };
-                if entries.iter().any(|(there, _)| *there == name) {
-                    return refuse(format!("duplicate key {name:?}"));
+                if !keys.insert(name.clone()) {
+                    return refuse(format!("duplicate key {:?}", guard::key(&name)));
                 }
                 *key = Some(name);
             }
@@ -149,7 +188,7 @@ mod tests {
 
     #[test]
     fn values_have_their_lines() {
-        let all = read("a: 1\nb:\n  - x: 'yes'\n  - y\n---\nc: ~\n").unwrap();
+        let all = read("a: 1\nb:\n  - x: 'yes'\n  - y\n---\nc: ~\n").unwrap().documents;
         assert_eq!(all.len(), 2);
         let b = all[0].get("b").unwrap();
         let x = b.items()[0].get("x").unwrap();
@@ -159,7 +198,7 @@ mod tests {
 
     #[test]
     fn hostile_documents_are_refused() {
-        let why = |text: &str| read(text).unwrap_err().why;
+        let why = |text: &str| read(text).err().unwrap().why;
         assert!(why("a: &a [x]\nb: *a\n").contains("alias"));
         assert!(why(&"[".repeat(100)).contains("deeply"));
         assert!(why(&"- - ".repeat(5000)).contains("deeply"));

@@ -57,6 +57,7 @@ pub(crate) use pki::{AltName, Ca, Client, Filling, Leaf, OnNodes, Pki, alternati
 pub(crate) use private::Lines;
 pub use published::{json_schema, markdown};
 pub use read::{extends, read};
+pub(crate) use schema::usual;
 pub(crate) use source::MAX_PROFILE_BYTES;
 pub use source::Source;
 pub(crate) use span::Span;

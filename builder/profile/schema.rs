@@ -335,6 +335,14 @@ pub(super) fn find(table: &str, name: &str) -> Option<&'static Key> {
     all().find(|key| key.table == table && key.name == name)
 }
 
+/// The value of a key that is not written, where it is the same in all profiles.
+pub fn usual(table: &str, name: &str) -> Option<&'static str> {
+    match find(table, name)?.usual {
+        Is(value) => Some(value),
+        _ => None,
+    }
+}
+
 /// The keys of a table, by its header.
 pub(super) fn names(table: &str) -> Vec<&'static str> {
     let own = all().filter(|key| key.table == table).map(|key| key.name);

@@ -7,7 +7,7 @@ use super::mistake::Mistake;
 use super::schema;
 use crate::etcd::keys;
 use crate::suggest;
-use crate::values::Setting;
+use crate::values::{Setting, toml_string as quoted};
 
 /// The setting in the syntax of a profile, and the reason why a profile cannot have it.
 pub(super) fn line(setting: &Setting) -> (String, Option<Mistake>) {
@@ -123,11 +123,6 @@ fn written(row: &Key, below: &str, value: &str) -> String {
 
 fn is_toml(value: &str) -> bool {
     DeTable::parse(&format!("x = {value}")).is_ok()
-}
-
-/// Without control characters, which `Setting` refuses.
-fn quoted(text: &str) -> String {
-    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 #[cfg(test)]

@@ -38,7 +38,7 @@ pub(crate) use machine::{Mac, disk_serial};
 pub(crate) use parsed::{as_text, list, map, number, parsed, set};
 pub(crate) use parsed::{deserialize_parsed, serialize_displayed};
 pub(crate) use printable::{counted, printable};
-pub use printable::{printable_lines, steers};
+pub use printable::{printable_lines, steers, toml_string};
 pub(crate) use private::{holds_private_key, is_private_key};
 pub(crate) use quorum::Members;
 pub use setting::Setting;
@@ -46,6 +46,9 @@ pub(crate) use shard::Shard;
 pub use time::{Epoch, Lifetime};
 pub(crate) use unit::{Account, InstanceName, ServiceUser, UnitName};
 pub(crate) use url::Url;
+
+/// The versions of kubeadm's configuration that Kiln writes and reads, the newest first.
+pub const KUBEADM: [&str; 2] = ["kubeadm.k8s.io/v1beta4", "kubeadm.k8s.io/v1beta3"];
 
 /// The reason why a text is not a valid value. A sentence that does not quote the text.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::paths::{Paths, endpoints};
 use crate::plan::Plan;
-use crate::yaml;
+use crate::{values, yaml};
 
 /// A version of kubeadm's configuration.
 #[derive(Clone, Copy)]
@@ -17,8 +17,8 @@ pub struct Kubeadm {
 /// The newest first. Both have `etcd.external` with `endpoints`, `caFile`, `certFile` and `keyFile`, and v1beta4 changed
 /// nothing in it (kubernetes, `cmd/kubeadm/app/apis/kubeadm/v1beta4/types.go`, `ExternalEtcd`).
 pub const KUBEADM: [Kubeadm; 2] = [
-    Kubeadm { api_version: "kubeadm.k8s.io/v1beta4", read_by: "kubeadm 1.31 and later" },
-    Kubeadm { api_version: "kubeadm.k8s.io/v1beta3", read_by: "kubeadm 1.22 to 1.30" },
+    Kubeadm { api_version: values::KUBEADM[0], read_by: "kubeadm 1.31 and later" },
+    Kubeadm { api_version: values::KUBEADM[1], read_by: "kubeadm 1.22 to 1.30" },
 ];
 
 /// The paths that kubeadm itself gives these files.

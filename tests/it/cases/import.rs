@@ -27,6 +27,9 @@ pub fn check(name: &str) {
     inputs.sort();
     let (code, stdout, stderr) = output(work.kiln(["profile", "import"]).args(&inputs));
     assert!(matches!(code, 0 | 1) || stdout.is_empty(), "a refused import writes nothing");
+    // What the cases have for a password, wherever it stands.
+    assert!(!stderr.contains("hunter2") && !stdout.contains("hunter2"), "{stdout}{stderr}");
+    assert!(!stderr.lines().any(|line| line.starts_with("kiln: ")), "a line that a file made up: {stderr}");
     let stderr = format!("exit {code}\n{stderr}");
     for (file, made) in [("want.toml", stdout), ("want.stderr", stderr)] {
         let path = case.join(file);

@@ -98,3 +98,23 @@ fn both_clusters_of_ansible_from_inventory_and_variables() {
     same("ready-ansible-k8s", "ansible-k8s", &["k8s.yml:24: the variable etcd_backup_interval"]);
     same("ready-ansible-events", "ansible-events", &["events.yml:25: the variable etcd_backup_s3_bucket"]);
 }
+
+#[test]
+fn a_file_that_does_not_suit_is_wrong_usage() {
+    let work = Workshop::new();
+    work.file("large.yaml", vec![b'a'; (1 << 20) + 1]);
+    work.file("bad.yaml", "a: [");
+    work.file("empty.yaml", "");
+    for (file, why) in [
+        ("large.yaml", "larger than"),
+        ("bad.yaml", "not YAML"),
+        ("empty.yaml", "empty"),
+        ("/dev/zero", "not a regular file"),
+        ("/", "not the directory"),
+        ("none.yaml", "no file"),
+    ] {
+        let (code, stdout, stderr) = output(&mut work.kiln(["profile", "import", file]));
+        assert_eq!((code, stdout.as_str()), (2, ""), "{file}: {stderr}");
+        assert!(stderr.contains(why), "{file}: {stderr}");
+    }
+}
