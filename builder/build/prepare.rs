@@ -168,10 +168,18 @@ fn refuse_own_ca(profile: &Profile, keystore: &Keystore, path: &Path) -> Result<
         () if is_missing(plan::PEER_CA, pki.peer_ca.as_ref()) => (plan::PEER_CA, " --as peer-ca"),
         () => return Ok(()),
     };
-    let (name, path) = (&cluster.name, path.display());
+    let name = &cluster.name;
+    let made = match path.exists() {
+        true => "Import".to_owned(),
+        false => format!(
+            "Create the keystore with kiln keystore init {name} --keystore {}, and import",
+            path.display()
+        ),
+    };
+    let path = path.display();
     Err(Failure::unsafe_to(format!(
         "{name} has formed with a CA of its own ([pki.{of}] source is \"imported\"), and no such CA has been imported into {path}: its \
-         members would not trust the certificates of this build. Create the keystore with kiln keystore init {name}, and import \
+         members would not trust the certificates of this build. {made} \
          the cluster's CA: kiln keystore import-ca {name} --keystore {path} --cert {of}.pem --key {of}-key.pem{option}"
     )))
 }

@@ -106,9 +106,16 @@ impl Keystore {
             } else {
                 "ca.pem --key ca-key.pem"
             };
+            // The keystore of a first build is not on the disk yet.
+            let way_out = match dir.exists() {
+                true => "import it with".to_owned(),
+                false => format!(
+                    "create the keystore with kiln keystore init {name} --keystore {shown}, and import the CA with"
+                ),
+            };
             return Err(Failure::untrusted(format!(
-                "[pki.{of}] source is \"imported\", but the keystore {shown} has no imported CA{of_peers}; create the keystore \
-                 with kiln keystore init {name}, and import the CA with kiln keystore import-ca {name} --cert {of_them}"
+                "[pki.{of}] source is \"imported\", but the keystore {shown} has no imported CA{of_peers}; {way_out} \
+                 kiln keystore import-ca {name} --keystore {shown} --cert {of_them}"
             )));
         }
         if self.has_imported(plan::PEER_CA) && plan.authority(plan::PEER_CA).is_none() {

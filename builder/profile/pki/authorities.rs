@@ -67,6 +67,11 @@ pub fn ca(diagnostics: &mut Diagnostics, pki: &Section, algorithm: Algorithm, li
     }
     let lives = lives.of(|kind| kind != PEER || !pki.has(PEER_CA.key));
     let ca = one(diagnostics, &table, &CA, older, algorithm, &lives);
+    if ca.is_imported {
+        for key in ["ca-algorithm", "ca-lifetime"] {
+            refuse_one_made(diagnostics, pki.place(key), &format!("[pki] {key}"));
+        }
+    }
     table.finish(diagnostics);
     ca
 }
@@ -113,10 +118,12 @@ fn one(
     let file = table.value_with(diagnostics, "file", certificate_file).map(Spanned::into_inner);
     let root_file = table.value_with(diagnostics, "root-file", certificate_file).map(Spanned::into_inner);
     if is_imported {
+        // The build knows when it ends, from its certificate.
         refuse_made(diagnostics, table, titles);
+    } else {
+        let issuing = intermediate.as_ref().map_or(lifetime, |below| below.lifetime);
+        check_lives(diagnostics, titles, issuing, given.map(|given| given.span()), lives);
     }
-    let issuing = intermediate.as_ref().map_or(lifetime, |below| below.lifetime);
-    check_lives(diagnostics, titles, issuing, given.map(|given| given.span()), lives);
     Ca {
         is_imported,
         algorithm: own.or(older.algorithm).unwrap_or(algorithm),
@@ -174,13 +181,15 @@ fn refuse_made(diagnostics: &mut Diagnostics, table: &Section, titles: &Titles) 
         "intermediate-lifetime",
     ];
     for key in made {
-        if let Some(place) = table.place(key) {
-            let reason = format!(
-                "{} {key} has no effect on an imported CA, which is as its certificate says",
-                titles.title
-            );
-            diagnostics.mistake(Mistake::new(place, reason).help("omit the key, or source = \"imported\""));
-        }
+        refuse_one_made(diagnostics, table.place(key), &format!("{} {key}", titles.title));
+    }
+}
+
+/// `key` is written with its table, as in `[pki.ca] lifetime`.
+fn refuse_one_made(diagnostics: &mut Diagnostics, place: Option<Span>, key: &str) {
+    if let Some(place) = place {
+        let reason = format!("{key} has no effect on an imported CA, which is as its certificate says");
+        diagnostics.mistake(Mistake::new(place, reason).help("omit the key, or source = \"imported\""));
     }
 }
 

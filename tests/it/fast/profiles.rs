@@ -78,7 +78,10 @@ fn an_import_of_a_running_cluster_is_not_built_under_kilns_own_ca() {
     assert!(!shop.path().join("keystore").exists() && !shop.path().join("out").exists());
     // Before it has formed, no member trusts another CA, and the keystore alone is not what the profile says.
     let said = refused(build().args(["--set", "cluster.formed=false"]), 4);
-    assert!(said.contains("kiln keystore import-ca etcd --cert ca.pem --key ca-key.pem"), "{said}");
+    assert!(
+        said.contains("kiln keystore import-ca etcd --keystore keystore/etcd --cert ca.pem --key ca-key.pem"),
+        "{said}"
+    );
     assert!(!shop.path().join("keystore").exists() && !shop.path().join("out").exists());
     make_ca(&shop);
     run(&mut shop.kiln(["keystore", "init", "etcd"]));

@@ -212,7 +212,10 @@ fn an_imported_ca_that_the_profile_wants_must_be_there() {
     let wanted = profile("pki-two-authorities", &[(from, to)])
         .replace("[pki.ca]\nintermediate = true\nname-constraints = true", "[pki.ca]");
     let message = refused(&mut build(&work, &wanted), 4);
-    assert!(message.contains("kiln keystore import-ca golden --cert ca.pem"), "{message}");
+    assert!(
+        message.contains("kiln keystore import-ca golden --keystore keystore/golden --cert ca.pem"),
+        "{message}"
+    );
     assert!(!work.path().join("keystore").join("golden").exists() && !work.path().join("out/p").exists());
 
     run(&mut work.kiln(["keystore", "init", "golden"]));
