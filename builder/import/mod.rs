@@ -58,14 +58,17 @@ pub struct New {
 pub fn new(new: &New, carriers: &[Carrier]) -> Result<String> {
     let mut draft = Draft::default();
     let place = Place { file: "the command line".to_owned(), line: 1 };
-    draft.say(("[cluster]", "name"), &new.name, &place);
+    // Not by `say`, which leaves out what others' files cannot mean: what was asked for is refused with its reason.
+    draft.keys.insert(("[cluster]", "name"), (new.name.clone(), place.clone()));
     let more = [
         (("[cluster]", "domain"), &new.domain),
         (("[network]", "cidr"), &new.cidr),
         (("[network]", "gateway"), &new.gateway),
     ];
     for (path, value) in more {
-        draft.say(path, value.as_deref().unwrap_or_default(), &place);
+        if let Some(value) = value.as_ref().filter(|value| !value.is_empty()) {
+            draft.keys.insert(path, (value.clone(), place.clone()));
+        }
     }
     let member = |(name, address): &(String, _)| draft::Member {
         name: name.clone(),

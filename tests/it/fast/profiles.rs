@@ -36,6 +36,7 @@ fn a_new_profile_can_be_built_and_replaces_nothing() {
     wrong(&["a", "--node", "b=10.0.0.4", "--cidr", "10.1.0.0/24"], 3, "not in 10.1.0.0/24");
     wrong(&["a", "--node", "b=10.0.0.4", "--node", "c=10.0.0.5"], 6, "quorum of 2");
     wrong(&["a\"\n", "--node", "b=10.0.0.4"], 3, "[cluster] name");
+    wrong(&["a", "--node", "b=10.0.0.4", "--domain", "a b"], 3, "[cluster] domain");
 }
 
 /// `script` (util-linux) gives the program a terminal of its own.
