@@ -233,7 +233,13 @@ impl Node {
         let link = IpNet::new(self.address, cidr.prefix_len()).unwrap_or_else(|_| self.address.into());
         let everything = IpNet::new(cidr.network(), 0).map_or(cidr, |all| all.trunc());
         let routes = network.gateway.map(|via| Route { to: everything, via });
-        vec![Card { mac: self.mac, addresses: vec![link], routes: routes.into_iter().collect(), mtu: None }]
+        vec![Card {
+            mac: self.mac,
+            addresses: vec![link],
+            routes: routes.into_iter().collect(),
+            mtu: None,
+            vlan: None,
+        }]
     }
 
     /// Whether this is an address of the node.

@@ -1,6 +1,6 @@
 //! `cloud-init`: its NoCloud data source, a disk with user-data, meta-data and network-config.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::row::{NodeParts, Row, Texts};
 use super::scripts::Scripts;
@@ -78,22 +78,48 @@ const CARDS: &str = "kiln";
 /// This uses only the parts of version 2 that every renderer of cloud-init 20.4 to 26 renders alike: a default route
 /// is written as a network, because `default` is parsed as an address (22.4 to 25.1, all renderers but netplan).
 fn network_config(plan: &Plan, node: &Node) -> String {
-    let cards = node.cards.iter().enumerate().map(|(at, card)| {
-        let name = format!("{CARDS}{at}");
-        let mut described = ethernet(&name, card);
+    let (mut ethernets, mut vlans) = (Map::new(), Map::new());
+    for (at, card) in node.cards.iter().enumerate() {
+        let mut described = layer3(card);
         let network = &plan.network;
         if at == 0 && (!network.dns.is_empty() || !network.dns_search.is_empty()) {
             described["nameservers"] = json!({ "addresses": network.dns, "search": network.dns_search });
         }
-        (name, described)
-    });
-    yaml::document(&json!({ "version": 2, "ethernets": cards.collect::<serde_json::Map<_, _>>() }))
+        let name = format!("{CARDS}{at}");
+        let mut ethernet = json!({ "match": { "macaddress": card.mac }, "set-name": name });
+        if let Some(tagged) = card.vlan_name(at) {
+            described["id"] = card.vlan.into();
+            described["link"] = name.clone().into();
+            vlans.insert(tagged, described);
+            described = untagged(card);
+        }
+        for (key, value) in described.as_object_mut().into_iter().flatten() {
+            ethernet[key] = value.take();
+        }
+        ethernets.insert(name, ethernet);
+    }
+    let mut document = json!({ "version": 2, "ethernets": ethernets });
+    if !vlans.is_empty() {
+        document["vlans"] = vlans.into();
+    }
+    yaml::document(&document)
 }
 
-fn ethernet(name: &str, card: &Card) -> Value {
+/// A card that carries a VLAN and has no address itself. No VLAN has a larger MTU than its card.
+fn untagged(card: &Card) -> Value {
+    let mut ethernet = json!({ "dhcp4": false, "dhcp6": false });
+    if card.has_ipv6() {
+        ethernet["accept-ra"] = false.into();
+    }
+    if let Some(mtu) = card.mtu {
+        ethernet["mtu"] = mtu.into();
+    }
+    ethernet
+}
+
+/// The addresses and routes of a card, or of the VLAN on it.
+fn layer3(card: &Card) -> Value {
     let mut ethernet = json!({
-        "match": { "macaddress": card.mac },
-        "set-name": name,
         "dhcp4": false,
         "dhcp6": false,
         "addresses": card.addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),

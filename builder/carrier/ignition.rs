@@ -14,8 +14,14 @@ use crate::values::{At, Card, CarrierFacts, CarrierFile, Firmware, Mode, Start};
 const CONFIG: &str = "config.ign";
 
 /// The files of `overlays/network` that configure the node's cards.
-const NETWORKD: [&str; 2] =
-    ["etc/systemd/network/05-kiln.network", "etc/systemd/network/06-kiln-peer.network"];
+const NETWORKD: [&str; 6] = [
+    "etc/systemd/network/05-kiln-vlan.netdev",
+    "etc/systemd/network/05-kiln-vlan.network",
+    "etc/systemd/network/05-kiln.network",
+    "etc/systemd/network/06-kiln-peer-vlan.netdev",
+    "etc/systemd/network/06-kiln-peer-vlan.network",
+    "etc/systemd/network/06-kiln-peer.network",
+];
 
 const FACTS: CarrierFacts = CarrierFacts {
     name: "ignition",
@@ -50,7 +56,11 @@ fn config(parts: &NodeParts<'_>, script: &str, unit: &str) -> Result<Vec<u8>> {
     files.extend(node.cards.iter().enumerate().map(|(at, card)| {
         let name = if at == 0 { "kiln" } else { "kiln-peer" };
         let path = format!("/etc/NetworkManager/system-connections/{name}.nmconnection");
-        file(&path, 0o600, &network_manager(name, card, (at == 0).then_some(&plan.network)))
+        file(&path, 0o600, &network_manager((at, name), card, (at == 0).then_some(&plan.network)))
+    }));
+    files.extend(node.cards.iter().enumerate().filter(|(_, card)| card.vlan.is_some()).map(|(at, card)| {
+        let path = format!("/etc/NetworkManager/system-connections/kiln{at}.nmconnection");
+        file(&path, 0o600, &carrying(&format!("kiln{at}"), card))
     }));
     // Flatcar and Debian have systemd-networkd. The files are also on the seed, but the node boots before that is
     // unpacked.
@@ -109,11 +119,27 @@ fn data_url(bytes: &[u8]) -> String {
 }
 
 /// nm-settings-keyfile(5). `network`: whose servers it has, too.
-fn network_manager(name: &str, card: &Card, network: Option<&Network>) -> String {
+fn network_manager((at, name): (usize, &str), card: &Card, network: Option<&Network>) -> String {
     let mtu = card.mtu.map_or(String::new(), |mtu| format!("mtu={mtu}\n"));
     let [ipv4, ipv6] = [true, false].map(|is_ipv4| method(card, network, is_ipv4));
+    // A VLAN without a parent is on the card with the MAC address of [ethernet] (nm-settings-nmcli(5)).
+    let (kind, vlan) = match (card.vlan, card.vlan_name(at)) {
+        (Some(id), Some(name)) => (format!("vlan\ninterface-name={name}"), format!("[vlan]\nid={id}\n\n")),
+        _ => ("ethernet".to_owned(), String::new()),
+    };
     format!(
-        "[connection]\nid={name}\ntype=ethernet\n\n[ethernet]\nmac-address={}\n{mtu}\n[ipv4]\n{ipv4}\n[ipv6]\n{ipv6}",
+        "[connection]\nid={name}\ntype={kind}\n\n{vlan}[ethernet]\nmac-address={}\n{mtu}\n[ipv4]\n{ipv4}\n[ipv6]\n{ipv6}",
+        card.mac
+    )
+}
+
+/// The same for a card that carries a VLAN: without it NetworkManager asks for an address by DHCP there, and the card
+/// keeps an MTU that its VLAN cannot exceed.
+fn carrying(name: &str, card: &Card) -> String {
+    let mtu = card.mtu.map_or(String::new(), |mtu| format!("mtu={mtu}\n"));
+    format!(
+        "[connection]\nid={name}\ntype=ethernet\n\n[ethernet]\nmac-address={}\n{mtu}\n\
+         [ipv4]\nmethod=disabled\n\n[ipv6]\nmethod=disabled\n",
         card.mac
     )
 }

@@ -7,8 +7,20 @@ use crate::values::Card;
 /// The network of `up` is one link.
 ///
 /// # Errors
-/// `Exit::Unsafe` for nodes with a second card, or subnets.
+/// `Exit::Unsafe` for nodes with a second card, subnets or a VLAN.
 pub fn check(manifest: &Manifest) -> Result<()> {
+    let tagged = manifest.nodes.iter().find_map(|node| {
+        let vlan = node.cards.iter().find_map(|card| card.vlan);
+        vlan.map(|vlan| (node, vlan))
+    });
+    if let Some((node, vlan)) = tagged {
+        return Err(Failure::unsafe_to(format!(
+            "{} tags its frames for VLAN {vlan}, and the network of kiln up carries none. Form the cluster with kiln rehearse, \
+             start the VMs by hand on a bridge that carries the VLAN, or build another bundle with a profile without \
+             vlan",
+            node.name
+        )));
+    }
     let is_one = |card: &Card| {
         card.addresses.iter().all(|link| {
             link.addr().is_ipv4() != manifest.network.cidr.addr().is_ipv4()

@@ -17,11 +17,17 @@ pub fn of_node(network: &Network, node: &Node) -> Vec<Card> {
         gateways.extend(gateway);
     }
     let routes = gateways.into_iter().map(|via| Route { to: everything(via), via }).collect();
-    let main = Card { mac: node.mac, addresses, routes, mtu: network.mtu };
+    let main = Card { mac: node.mac, addresses, routes, mtu: network.mtu, vlan: network.vlan };
     let peer = network.peer.as_ref().zip(node.peer).map(|(peer, (address, mac))| {
         let (address, gateway) = link(network, peer.cidr, None, address);
         let routes = gateway.map(|via| Route { to: peer.cidr, via });
-        Card { mac, addresses: vec![address], routes: routes.into_iter().collect(), mtu: peer.mtu }
+        Card {
+            mac,
+            addresses: vec![address],
+            routes: routes.into_iter().collect(),
+            mtu: peer.mtu,
+            vlan: peer.vlan,
+        }
     });
     std::iter::once(main).chain(peer).collect()
 }

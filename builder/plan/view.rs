@@ -186,6 +186,9 @@ fn card(f: &mut fmt::Formatter<'_>, at: usize, card: &Card, plan: &Plan) -> fmt:
     let addresses: Vec<_> = card.addresses.iter().map(shown).collect();
     let what = if at == 0 { "address" } else { "for peers" };
     write!(f, "  {what:<10} {}  mac {}", addresses.join(", "), card.mac)?;
+    if let Some(id) = card.vlan {
+        write!(f, "  VLAN {id}")?;
+    }
     for route in card.routes.iter().filter(|route| plan.network.gateway != Some(route.via)) {
         write!(
             f,

@@ -49,6 +49,7 @@ pub(super) fn network(diagnostics: &mut Diagnostics, table: &Section) -> Option<
         dns_search: plain(table.values(diagnostics, "dns-search", |text| text.parse())),
         ntp: time_servers(diagnostics, table, &own),
         mtu: table.number(diagnostics, "mtu"),
+        vlan: table.number(diagnostics, "vlan").and_then(|id| id.try_into().ok()),
         cidr: *cidr.get_ref(),
         gateway: main.gateway.as_ref().map(|(gateway, _)| *gateway),
         subnets,

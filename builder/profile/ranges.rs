@@ -136,6 +136,7 @@ pub(super) fn peer(
     table.require(diagnostics, "cidr");
     let cidr = table.value_with(diagnostics, "cidr", network_range);
     let mtu = table.number(diagnostics, "mtu");
+    let vlan = table.number(diagnostics, "vlan").and_then(|id| id.try_into().ok());
     let cidr = cidr?;
     let names = ["peer-address", "[network.peer] cidr", ""];
     let range = Range::new(diagnostics, names, &cidr, None);
@@ -145,7 +146,7 @@ pub(super) fn peer(
         diagnostics
             .mistake(Mistake::new(cidr.span(), reason).other(other.span.clone(), "the other one").help(help));
     }
-    Some((range, PeerNetwork { cidr: *cidr.get_ref(), mtu }))
+    Some((range, PeerNetwork { cidr: *cidr.get_ref(), mtu, vlan }))
 }
 
 /// `[[network.subnet]]`: each is part of one of the ranges.

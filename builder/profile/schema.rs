@@ -6,7 +6,7 @@ use super::machine_keys;
 use super::pki::keys;
 use super::topology::Network;
 use super::types::{Algorithm, Certificates, ConfigStyle, Restart, Service, UnitSettings, UrlHost};
-use crate::values::Arch;
+use crate::values::{Arch, Card};
 
 use Usual::{Follows, Is, Required};
 use ValueKind::{Bool, Choice, Lines, Nodes, Options, Schema, Table, Text, Texts};
@@ -58,6 +58,7 @@ static KEYS: &[Key] = &[
     key("[network]", "ipv6-cidr", Text, Usual::None, "an IPv6 network beside the IPv4 one (\"Network\")"),
     key("[network]", "ipv6-gateway", Text, Usual::None, "an address of that"),
     key("[network]", "mtu", number(Network::MTU), Follows("the card's"), "bytes of the largest packet"),
+    key("[network]", "vlan", number(Card::VLAN), Usual::None, "the VLAN ID with which the node tags frames"),
     key(
         "[network.peer]",
         "cidr",
@@ -66,6 +67,7 @@ static KEYS: &[Key] = &[
         "a network of the peers' own, on a second card of each node (\"Network\")",
     ),
     key("[network.peer]", "mtu", number(Network::MTU), Follows("the card's"), "as in `[network]`"),
+    key("[network.peer]", "vlan", number(Card::VLAN), Usual::None, "as in `[network]`, on the second card"),
     key(
         "[[network.subnet]]",
         "cidr",

@@ -37,6 +37,9 @@ pub struct Network {
     /// In bytes, within [`Network::MTU`]; `None` leaves the card's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mtu: Option<u32>,
+    /// Of the tagged frames of IEEE 802.1Q, within [`values::Card::VLAN`]; `None` for untagged ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vlan: Option<u16>,
 }
 
 impl Network {
@@ -74,6 +77,9 @@ pub struct PeerNetwork {
     /// As that of the network.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mtu: Option<u32>,
+    /// As that of the network.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vlan: Option<u16>,
 }
 
 /// A `[[node]]`.

@@ -64,8 +64,13 @@ fn of_network(plan: &Plan, node: &Node) -> Value {
         "dns_search": network.dns_search,
         "ntp": network.ntp,
         "mtu": network.mtu.map_or(String::new(), |mtu| mtu.to_string()),
+        "vlan": main.map_or(Value::Null, |card| vlan(card, 0)),
         "peer_card": node.cards.get(1).map_or(Value::Null, peer_card),
     })
+}
+
+fn vlan(card: &Card, at: usize) -> Value {
+    card.vlan_name(at).map_or(Value::Null, |name| json!({ "id": card.vlan, "name": name }))
 }
 
 /// The card for the peers' network.
@@ -73,6 +78,7 @@ fn peer_card(card: &Card) -> Value {
     json!({
         "mac": card.mac,
         "ipv4": !card.has_ipv6(),
+        "vlan": vlan(card, 1),
         "address": card.addresses.first().map(ToString::to_string),
         "mtu": card.mtu.map_or(String::new(), |mtu| mtu.to_string()),
         "routes": card.routes.iter().map(|route| json!({ "to": route.to.to_string(), "via": route.via }))

@@ -18,9 +18,10 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("dns_search", "a list: domains for short names"),
     ("ntp", "a list: time servers"),
     ("mtu", "the MTU, or nothing"),
+    ("vlan", "the VLAN, with `id name`; or nothing"),
     (
         "peer_card",
-        "the card for `[network.peer]`: `mac ipv4 address mtu`, a list `routes` with `to via`; or nothing",
+        "the card for `[network.peer]`: `mac ipv4 address mtu vlan`, a list `routes` with `to via`; or nothing",
     ),
     ("client_url", "URL of the member for clients"),
     ("peer_url", "URL of the member for peers"),

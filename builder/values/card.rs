@@ -23,6 +23,9 @@ pub struct Card {
     /// In bytes; `None` leaves the card's own.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub mtu: Option<u32>,
+    /// The VLAN in which its addresses are; `None` for frames without a tag.
+    #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "vlan")]
+    pub vlan: Option<u16>,
 }
 
 /// A way to a network.
@@ -37,6 +40,16 @@ pub struct Route {
 }
 
 impl Card {
+    /// The smallest and the largest VLAN ID: 0 is for frames of no VLAN, and 4095 is reserved (IEEE 802.1Q, table 9-2).
+    pub const VLAN: (u32, u32) = (1, 4094);
+
+    /// The name of its VLAN's interface, for the card at this place in the list of the node's cards: `kiln0.20`.
+    ///
+    /// All files of a node use the same name, so that two programs which read them do not both make the VLAN.
+    pub fn vlan_name(&self, at: usize) -> Option<String> {
+        self.vlan.map(|id| format!("kiln{at}.{id}"))
+    }
+
     /// Whether it has this address.
     pub fn has(&self, address: IpAddr) -> bool {
         self.addresses.iter().any(|link| link.addr() == address)
@@ -62,6 +75,15 @@ fn links<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Er
     let texts: Vec<String> = super::list::<_, _, 4>(deserializer)?;
     let all: Result<Vec<IpNet>, _> = texts.iter().map(|text| text.parse()).collect();
     all.map_err(|_| D::Error::custom("an address has a prefix length, as in 10.1.0.11/24"))
+}
+
+fn vlan<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u16>, D::Error> {
+    let id = u16::deserialize(deserializer)?;
+    let (least, most) = Card::VLAN;
+    match (least..=most).contains(&id.into()) {
+        true => Ok(Some(id)),
+        false => Err(D::Error::custom("a VLAN ID is a number from 1 to 4094")),
+    }
 }
 
 fn network<'de, D: Deserializer<'de>>(deserializer: D) -> Result<IpNet, D::Error> {
@@ -95,6 +117,10 @@ pub fn source(cards: &[Card], to: IpAddr) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
+    use proptest::prelude::*;
+
     use super::*;
 
     fn card(addresses: &[&str], routes: &[(&str, &str)]) -> Card {
@@ -106,6 +132,7 @@ mod tests {
                 .map(|(to, via)| Route { to: to.parse().unwrap(), via: via.parse().unwrap() })
                 .collect(),
             mtu: None,
+            vlan: None,
         }
     }
 
@@ -140,6 +167,55 @@ mod tests {
         for (is, bad) in [("10.1.0.11/24", "10.1.0.11"), ("0.0.0.0/0", "0.0.0.1/0"), ("10.1.0.1\"", "x\"")] {
             assert!(text.contains(is));
             assert!(serde_json::from_str::<Card>(&text.replace(is, bad)).is_err(), "{bad}");
+        }
+        let text = serde_json::to_string(&Card { vlan: Some(20), ..one }).unwrap();
+        assert_eq!(serde_json::from_str::<Card>(&text).unwrap().vlan_name(1).as_deref(), Some("kiln1.20"));
+        for bad in ["0", "4095", "-1", "null"] {
+            let text = text.replace("\"vlan\":20", &format!("\"vlan\":{bad}"));
+            assert!(serde_json::from_str::<Card>(&text).is_err(), "{bad}");
+        }
+    }
+
+    /// An address of a space so small that links, routes and destinations often meet.
+    fn address() -> impl Strategy<Value = Ipv4Addr> {
+        (0..3u8, 0..3u8, 1..4u8).prop_map(|(b, c, d)| Ipv4Addr::new(10, b, c, d))
+    }
+
+    fn net(lengths: &'static [u8]) -> impl Strategy<Value = IpNet> {
+        (address(), proptest::sample::select(lengths))
+            .prop_map(|(address, length)| IpNet::new(address.into(), length).unwrap())
+    }
+
+    fn cards() -> impl Strategy<Value = Vec<Card>> {
+        let route =
+            (net(&[0, 8, 16, 24]), address()).prop_map(|(to, via)| Route { to: to.trunc(), via: via.into() });
+        let parts = (net(&[8, 16, 24, 32]), proptest::collection::vec(route, 0..3));
+        proptest::collection::vec(parts, 1..4).prop_map(|cards| {
+            let with = |(link, routes)| Card { addresses: vec![link], routes, ..card(&[], &[]) };
+            cards.into_iter().map(with).collect()
+        })
+    }
+
+    /// The length of the longest prefix by which a card reaches the destination.
+    fn reach(card: &Card, to: IpAddr) -> Option<u8> {
+        let nets = card.addresses.iter().map(IpNet::trunc).chain(card.routes.iter().map(|route| route.to));
+        nets.filter(|net| net.contains(&to)).map(|net| net.prefix_len()).max()
+    }
+
+    proptest! {
+        #[test]
+        fn the_source_is_an_address_of_a_card_with_the_longest_route(cards in cards(), to in address()) {
+            let to = IpAddr::from(to);
+            let longest = cards.iter().filter_map(|card| reach(card, to)).max();
+            match source(&cards, to) {
+                None => prop_assert_eq!(longest, None),
+                // The node itself, over its loopback card.
+                Some(own) if cards.iter().any(|card| card.has(to)) => prop_assert_eq!(own, to),
+                Some(own) => prop_assert!(
+                    cards.iter().any(|card| card.has(own) && reach(card, to) == longest && longest.is_some()),
+                    "{}", own
+                ),
+            }
         }
     }
 }

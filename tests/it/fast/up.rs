@@ -62,6 +62,34 @@ fn refused_up_leaves_a_directory() {
     assert!(code == 5 && said.contains("interfaces: 1"), "{said}");
 }
 
+/// A VM has one card on one link, without tags.
+#[test]
+fn up_refuses_a_second_card_subnets_and_a_vlan() {
+    let cidr = "cidr = \"10.0.0.0/24\"";
+    let peer = ", peer = { cidr = \"172.16.0.0/24\" }";
+    let subnet = ", subnet = [{ cidr = \"10.0.0.0/25\", gateway = \"10.0.0.126\" }]";
+    let one = "kiln up gives each VM one card, on one link";
+    let vlan = "a tags its frames for VLAN 20";
+    for (more, address, why) in
+        [(peer, "peer-address = \"172.16.0.4\"\n", one), (subnet, "", one), (", vlan = 20", "", vlan)]
+    {
+        let work = Workshop::new();
+        work.keystore("small");
+        let profile = SMALL.replace("[\"tar\"]", "[\"initramfs\"]").replace(cidr, &format!("{cidr}{more}"));
+        work.file("small.toml", profile + address);
+        work.build("./small.toml");
+        for name in ["vmlinuz", "initrd.img", "cmdline"] {
+            work.file(&format!("base/{name}"), "console=ttyS0");
+        }
+        let mut up =
+            work.kiln(["up", "out/small", "--carrier", "initramfs", "--base", "base", "--accel", "tcg"]);
+        let said = refused(up.arg("--allow-unverified"), 6);
+        assert!(said.contains(why), "{said}");
+        assert!(said.contains("Form the cluster with kiln rehearse"), "{said}");
+        assert!(!work.path().join(".state/kiln/machines").exists(), "{said}");
+    }
+}
+
 #[test]
 fn interrupted_up_says_that_vms_run() {
     if !have("unshare") {

@@ -38,4 +38,5 @@ golden! {
     service "service",
     subnets "subnets",
     two_cards "two-cards",
+    vlan "vlan",
 }
