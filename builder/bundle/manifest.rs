@@ -231,8 +231,7 @@ impl Node {
         }
         let cidr = network.cidr;
         let link = IpNet::new(self.address, cidr.prefix_len()).unwrap_or_else(|_| self.address.into());
-        let everything = IpNet::new(cidr.network(), 0).map_or(cidr, |all| all.trunc());
-        let routes = network.gateway.map(|via| Route { to: everything, via });
+        let routes = network.gateway.map(|via| Route { to: values::everything(via), via });
         vec![Card {
             mac: self.mac,
             addresses: vec![link],
@@ -341,11 +340,6 @@ impl Manifest {
     pub fn machine(&self) -> Machine {
         let usual = Machine { memory_mib: 1024, vcpus: 2, data_disk_mib: 8192, base: None, link: Link::Own };
         self.machine.clone().unwrap_or(usual)
-    }
-
-    /// The host of a node; `None` where the profile does not say.
-    pub fn host_of(&self, node: &NodeName) -> Option<&Host> {
-        self.hosts.iter().find(|host| host.nodes.contains(node))
     }
 
     /// Whether the programs are in a layer that all hosts share, instead of in each host's own files.

@@ -1,14 +1,12 @@
 //! libvirt's description of the network and of a node's machine. Disks are volumes of a storage pool named by the
 //! cluster's name and ID, so that neither file holds a path to them and two clusters of one name share nothing.
 
-use std::net::IpAddr;
-
 use ipnet::IpNet;
 
 use crate::failure::Result;
 use crate::plan::{Node, Plan};
 use crate::profile::Binaries;
-use crate::values::{Arch, Link, Volume, host_address, libvirt_name};
+use crate::values::{Arch, Link, Mac, Volume, libvirt_name, router};
 use crate::xml::{Element, element};
 
 /// libvirt's default pool, which its QEMU may read.
@@ -55,12 +53,9 @@ fn hosts(plan: &Plan, at: usize) -> Vec<Element> {
     let mut nets: Vec<IpNet> = cards.iter().flat_map(|card| &card.addresses).map(IpNet::trunc).collect();
     nets.sort();
     nets.dedup();
-    let is_taken = |address: &IpAddr| cards.iter().any(|card| card.has(*address));
     let element = |net: &IpNet| {
-        let via =
-            cards.iter().flat_map(|card| &card.routes).map(|route| route.via).find(|via| net.contains(via));
         // A network without a free address: libvirt then reports an error for the network's own address.
-        let own = host_address(*net, via, is_taken).unwrap_or(net.network());
+        let own = router(*net, &cards).unwrap_or(net.network());
         element("ip")
             .with("family", if net.addr().is_ipv6() { "ipv6" } else { "ipv4" })
             .with("address", own)
@@ -124,21 +119,24 @@ pub fn domain(plan: &Plan, node: &Node) -> Result<Vec<u8>> {
         .document()
 }
 
-/// A card each, on Kiln's own networks or on the one that is there.
+/// A card each: with Kiln's own networks, that of the peers has a name of its own.
 fn interfaces(plan: &Plan, node: &Node, pool: &str) -> Vec<Element> {
-    let cards = node.cards.iter().zip(["", "-peer"]).map(|(card, own)| {
-        let (kind, source) = match &plan.machine.link {
-            Link::Own => ("network", element("source").with("network", format!("{pool}{own}"))),
-            Link::Network(name) => ("network", element("source").with("network", name)),
-            Link::Bridge(name) => ("bridge", element("source").with("bridge", name)),
-        };
-        element("interface").with("type", kind).containing([
-            element("mac").with("address", card.mac),
-            source,
-            element("model").with("type", "virtio"),
-        ])
-    });
-    cards.collect()
+    let cards = node.cards.iter().zip(["", "-peer"]);
+    cards.map(|(card, own)| interface(&plan.machine.link, &format!("{pool}{own}"), card.mac)).collect()
+}
+
+/// A machine's card; `own` is the name of Kiln's network, where the machine is on that.
+pub fn interface(link: &Link, own: &str, mac: Mac) -> Element {
+    let (kind, source) = match link {
+        Link::Own => ("network", element("source").with("network", own)),
+        Link::Network(name) => ("network", element("source").with("network", name)),
+        Link::Bridge(name) => ("bridge", element("source").with("bridge", name)),
+    };
+    element("interface").with("type", kind).containing([
+        element("mac").with("address", mac),
+        source,
+        element("model").with("type", "virtio"),
+    ])
 }
 
 /// The system disk, etcd's data disk and the seeds.

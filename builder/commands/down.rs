@@ -1,6 +1,7 @@
 //! `kiln down`.
 
 use std::io::{BufRead as _, Write as _};
+use std::path::Path;
 
 use super::output::Output;
 use crate::bundle::Bundle;
@@ -23,12 +24,9 @@ pub fn run(args: &cli::Down, out: &Output) -> Result<()> {
             there.cluster, there.id, cluster.name, cluster.id
         ));
     }
-    let places = held.state.record.places_called();
+    let called = held.state.record.places_called();
     let gone = host::down(held, &bundle, args.purge)?;
-    let places = match places.is_empty() {
-        true => format!("in {}", gone.directory.display()),
-        false => format!("at {}", places.join(" and ")),
-    };
+    let places = places(&called, &gone.directory);
     match args.purge {
         true => out.say(format_args!("removed the VMs and their disks {places}")),
         false => {
@@ -44,14 +42,18 @@ pub fn run(args: &cli::Down, out: &Output) -> Result<()> {
     Ok(())
 }
 
+/// Where the disks are: in a directory of this machine, or at these libvirts.
+fn places(called: &[String], directory: &Path) -> String {
+    match called.is_empty() {
+        true => format!("in {}", directory.display()),
+        false => format!("at {}", called.join(" and ")),
+    }
+}
+
 fn ask(state: &State) -> Result<()> {
     let asking = || "asking on the terminal".to_owned();
     let name = &state.record.names.cluster;
-    let places = state.record.places_called();
-    let place = match places.is_empty() {
-        true => format!("in {}", disk::resolved(&state.directory).display()),
-        false => format!("at {}", places.join(" and ")),
-    };
+    let place = places(&state.record.places_called(), &disk::resolved(&state.directory));
     let mut stderr = std::io::stderr();
     write!(stderr, "this removes the disks of {name} {place} with all of etcd's data; continue? [y/N] ")
         .and_then(|()| stderr.flush())

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::profile::{Network, Node};
-use crate::values::{Card, Route};
+use crate::values::{Card, Route, everything};
 
 /// The card for clients first; then that of the peers' network.
 pub fn of_node(network: &Network, node: &Node) -> Vec<Card> {
@@ -46,12 +46,4 @@ fn link(
     };
     // The length is one of the same family.
     (IpNet::new(address, link.prefix_len()).unwrap_or_else(|_| address.into()), gateway)
-}
-
-/// The destination of a default route.
-fn everything(gateway: IpAddr) -> IpNet {
-    match gateway {
-        IpAddr::V4(_) => ipnet::Ipv4Net::default().into(),
-        IpAddr::V6(_) => ipnet::Ipv6Net::default().into(),
-    }
 }

@@ -147,9 +147,9 @@ fn of_two(one: &Member<'_>, other: &Member<'_>) -> Vec<Clash> {
         let what = format!("are both the instance {}, which names Kiln's files there", mine.instance);
         all.push(same(what, "instance", help));
     }
-    let theirs_are = other.ports();
+    let their_ports = other.ports();
     for (place, port) in one.ports() {
-        for (their_place, _) in theirs_are.iter().filter(|(_, theirs)| *theirs == port) {
+        for (their_place, _) in their_ports.iter().filter(|(_, theirs)| *theirs == port) {
             let what = format!("both listen on port {port}");
             let places = [place.clone(), their_place.clone()];
             all.push(Clash { what, places, help: "change the port in one of them" });

@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 
-use ipnet::IpNet;
 use toml::Spanned;
 
 use super::addresses::{address, check_host};
@@ -14,7 +13,7 @@ use super::ranges::Range;
 use super::reader::Section;
 use super::unique::Unique;
 use super::{Node, OptionSet, Span, members};
-use crate::values::{Invalid, Mac, NodeName};
+use crate::values::{Invalid, Mac, NodeName, everything};
 
 /// The header of the table of a node's own options.
 pub(super) const NODE_CONFIG: &str = "[node.config]";
@@ -149,8 +148,7 @@ impl More {
         let ipv6 = further(diagnostics, table, "ipv6-address", ipv6, for_ipv6);
         let public = table.value_with(diagnostics, "public-address", |text| {
             let public = address(text)?;
-            let all = IpNet::new(public, 0).map(|all| all.trunc()).unwrap_or_else(|_| public.into());
-            check_host(public, &all).map(|()| public)
+            check_host(public, &everything(public)).map(|()| public)
         });
         Self { peer_address, peer_mac, ipv6, public }
     }

@@ -94,7 +94,7 @@ const ALLOWED: [(&str, &[&str]); 3] = [
 ];
 
 /// Names that `*` takes in but that do not limit resources.
-const NARROWER: [&str; 1] = ["MemoryDenyWriteExecute"];
+const NO_LIMITS: [&str; 1] = ["MemoryDenyWriteExecute"];
 
 /// The keys that have taken the place of a setting.
 const OWN_KEYS: [(&str, &str); 6] = [
@@ -108,7 +108,7 @@ const OWN_KEYS: [(&str, &str); 6] = [
 
 fn is_allowed(section: &str, key: &str) -> bool {
     let matches = |allowed: &&str| match allowed.strip_suffix('*') {
-        Some(family) => key.starts_with(family) && !NARROWER.contains(&key),
+        Some(family) => key.starts_with(family) && !NO_LIMITS.contains(&key),
         None => **allowed == *key,
     };
     ALLOWED.iter().any(|(of, allowed)| *of == section && allowed.iter().any(matches))

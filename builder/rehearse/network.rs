@@ -11,7 +11,7 @@ use crate::disk;
 use crate::failure::{Doing, Failure, Result};
 use crate::process::ip::address_line;
 use crate::process::{self, Program};
-use crate::values::{Card, Mode, host_address};
+use crate::values::{self, Card, Mode};
 
 /// The file of a node's network namespace, for `nsenter --net=FILE`.
 pub fn namespace_of(scratch: &Path, node: &str) -> PathBuf {
@@ -95,10 +95,7 @@ fn join(wires: &mut Vec<Wire>, card: &Card) -> usize {
 /// # Errors
 /// `Exit::Wrong` when none is free.
 fn router(net: IpNet, cards: &[&Card]) -> Result<IpAddr> {
-    let gateway =
-        cards.iter().flat_map(|card| &card.routes).map(|route| route.via).find(|via| net.contains(via));
-    let is_taken = |address: &IpAddr| cards.iter().any(|card| card.has(*address));
-    host_address(net, gateway, is_taken)
+    values::router(net, cards)
         .ok_or_else(|| Failure::wrong(format!("{net} has no free address to ask the members from")))
 }
 

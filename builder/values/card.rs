@@ -67,6 +67,22 @@ impl Card {
     }
 }
 
+/// The destination of a default route of this address' family.
+pub fn everything(family: IpAddr) -> IpNet {
+    match family {
+        IpAddr::V4(_) => ipnet::Ipv4Net::default().into(),
+        IpAddr::V6(_) => ipnet::Ipv6Net::default().into(),
+    }
+}
+
+/// The address of whatever is the router of a network between these cards: the one that they use, else a free one.
+/// `None` where none is free.
+pub fn router(network: IpNet, cards: &[&Card]) -> Option<IpAddr> {
+    let mut vias = cards.iter().flat_map(|card| &card.routes).map(|route| route.via);
+    let is_taken = |address: &IpAddr| cards.iter().any(|card| card.has(*address));
+    super::host_address(network, vias.find(|via| network.contains(via)), is_taken)
+}
+
 fn as_texts<S: Serializer>(all: &[IpNet], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(all.iter().map(ToString::to_string))
 }

@@ -22,7 +22,7 @@ mod url;
 use std::fmt;
 use std::str::FromStr;
 
-pub use card::{Card, Route, source};
+pub use card::{Card, Route, everything, router, source};
 #[cfg(test)]
 pub(crate) use carrier::examples as example_carriers;
 pub(crate) use carrier::{At, Carrier, CarrierFacts, CarrierFile, Firmware, Start};

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use crate::carrier::libvirt::interface;
 use crate::failure::Result;
 use crate::host::accel::Accel;
 use crate::host::emulator::FORMED;
@@ -66,16 +67,7 @@ impl Domain<'_> {
         };
         let kind = element("type").with("arch", "x86_64").with("machine", "q35").text("hvm");
         let processor = if emulated { "maximum" } else { "host-passthrough" };
-        let (kind_of_link, source) = match self.link {
-            Link::Own => ("network", element("source").with("network", self.pool)),
-            Link::Network(name) => ("network", element("source").with("network", name)),
-            Link::Bridge(name) => ("bridge", element("source").with("bridge", name)),
-        };
-        let network = element("interface").with("type", kind_of_link).containing([
-            element("mac").with("address", self.mac),
-            source,
-            element("model").with("type", "virtio"),
-        ]);
+        let network = interface(self.link, self.pool, self.mac);
         let console = element("serial").with("type", "file").containing([
             element("source").with("path", self.console).with("append", "on"),
             element("target").with("port", 0),

@@ -15,36 +15,37 @@ fn job(plan: &Plan) -> String {
 /// The port for metrics where there is one: with it, Prometheus needs no certificate, which would let it read and write
 /// every key. Else the clients' URLs, where etcd serves /metrics, too.
 pub fn scrape(plan: &Plan) -> String {
-    let job = |own: Value, address: &dyn Fn(&Node) -> String| {
-        let targets = plan.nodes.iter().map(|node| {
-            let labels = json!({ "node": node.name, "cluster": plan.cluster.name });
-            json!({ "targets": [address(node)], "labels": labels })
-        });
-        let mut configuration = json!({ "job_name": job(plan) });
-        if let (Value::Object(all), Value::Object(own)) = (&mut configuration, own) {
-            all.extend(own);
-            all.insert("static_configs".to_owned(), targets.collect());
-        }
-        yaml::document(&json!({ "scrape_configs": [configuration] }))
-    };
     if let Some(port) = plan.instance.metrics_port {
-        let own = json!({ "scheme": "http" });
         // Where clients reach it, on the other port.
-        let host = |node: &Node| authority(node).rsplit_once(':').map(|(host, _)| host.to_owned());
-        let jobs = job(own, &|node| format!("{}:{port}", host(node).unwrap_or_default()));
+        let target = |node: &Node| {
+            let host = authority(node).rsplit_once(':').map_or("", |(host, _)| host);
+            format!("{host}:{port}")
+        };
+        let scraped = scraped(plan, "http", None, target);
         return format!(
-            "# Made by Kiln for {}: scrape configuration for Prometheus.\n{jobs}",
+            "# Made by Kiln for {}: scrape configuration for Prometheus.\n{scraped}",
             plan.cluster.name
         );
     }
     let paths = Paths::within(plan, "prometheus", "/etc/prometheus/etcd");
     let [ca, certificate, key] = &paths.to;
-    let own = json!({
-        "scheme": "https",
-        "tls_config": { "ca_file": ca, "cert_file": certificate, "key_file": key },
+    let tls = json!({ "ca_file": ca, "cert_file": certificate, "key_file": key });
+    let scraped = scraped(plan, "https", Some(tls), |node| authority(node).to_owned());
+    paths.comment(plan, "scrape configuration for Prometheus.") + &scraped
+}
+
+/// The configuration with the target of each member.
+fn scraped(plan: &Plan, scheme: &str, tls: Option<Value>, target: impl Fn(&Node) -> String) -> String {
+    let targets = plan.nodes.iter().map(|node| {
+        let labels = json!({ "node": node.name, "cluster": plan.cluster.name });
+        json!({ "targets": [target(node)], "labels": labels })
     });
-    let jobs = job(own, &|node| authority(node).to_owned());
-    paths.comment(plan, "scrape configuration for Prometheus.") + &jobs
+    let mut job = json!({ "job_name": job(plan), "scheme": scheme });
+    if let Some(tls) = tls {
+        job["tls_config"] = tls;
+    }
+    job["static_configs"] = targets.collect();
+    yaml::document(&json!({ "scrape_configs": [job] }))
 }
 
 /// Seconds, minutes and shares are chosen for clusters with etcd's default timing: a member that syncs in more than 100
