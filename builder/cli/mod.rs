@@ -97,7 +97,7 @@ pub enum Verb {
     Show(Show),
     /// Run the cluster from the bundle in network namespaces on this machine, and verify it
     Rehearse(Rehearse),
-    /// Start the cluster as local VMs and wait until it has formed. Run it again to resume
+    /// Start the cluster as VMs, here or on its hosts, and wait until it has formed. Run it again to resume
     Up(Up),
     /// Show the state of each VM started by `kiln up`
     Status(Status),
