@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 
 use rustls::AlertDescription;
 
-use super::connect::{self, SILENCE_TIMEOUT};
+use super::connect::Socket;
 use super::trouble::Trouble;
 use crate::causes::Fault;
 
@@ -25,14 +25,13 @@ pub(super) fn trouble(fault: Fault, said: impl Into<String>) -> Answer {
 
 /// # Errors
 /// [`Answer::Trouble`].
-pub(super) fn reach(address: SocketAddr) -> Result<TcpStream, Answer> {
-    let stream = connect::connect(address, SILENCE_TIMEOUT);
-    stream.map_err(|error| {
+pub(super) fn reach(socket: Socket) -> Result<TcpStream, Answer> {
+    socket.connect().map_err(|error| {
         let fault = match error.kind() {
             io::ErrorKind::ConnectionRefused => Fault::Stopped,
             _ => Fault::Unreachable,
         };
-        trouble(fault, format!("connecting to {address}: {error}"))
+        trouble(fault, format!("connecting to {socket}: {error}"))
     })
 }
 

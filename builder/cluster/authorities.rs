@@ -1,12 +1,12 @@
 //! Identifies the server at an address: a member of this cluster's CA, or something else, which gets no further
 //! requests.
 
-use std::net::SocketAddr;
-
 use serde::Deserialize;
 
 use super::answer::Answer;
+use super::connect::Socket;
 use super::http::{self, Asked, Reply};
+use super::patience::Patience;
 use super::trouble::{Answered, Trouble};
 use crate::causes::Fault;
 use crate::failure::Result;
@@ -38,7 +38,7 @@ impl Authorities {
 /// The trouble, when the server is certainly not a member of this cluster, or does not answer at all. Where etcdctl
 /// may learn more, there is no error.
 pub fn identify(
-    address: SocketAddr,
+    socket: Socket,
     asked: &Asked,
     authorities: &Authorities,
     intermediates: &[Presented],
@@ -51,10 +51,12 @@ pub fn identify(
             }
             // An etcd without TLS closes the connection, or waits for more of what it parses as HTTP.
             Err(Answer::Trouble(known)) => {
-                let plain = http::ask_plainly(address, "/version", MAX_VERSION_BYTES);
+                // It has been waited for already.
+                let socket = Socket { patience: Patience::USUAL, ..socket };
+                let plain = http::ask_plainly(socket, "/version", MAX_VERSION_BYTES);
                 match known.fault {
                     _ if plain.is_some_and(|reply| is_etcd(&reply)) => {
-                        trouble(Fault::NotTls, format!("{address} is an etcd without TLS"))
+                        trouble(Fault::NotTls, format!("{socket} is an etcd without TLS"))
                     }
                     Fault::Waiting | Fault::NotEtcd => Err(known.clone()),
                     _ => Ok(()),
@@ -64,7 +66,7 @@ pub fn identify(
         };
     };
     let Ok(leaf) = Presented::from_der(leaf) else {
-        return trouble(Fault::NotEtcd, format!("the certificate of {address} cannot be read"));
+        return trouble(Fault::NotEtcd, format!("the certificate of {socket} cannot be read"));
     };
     let ours = authorities.have_signed(&leaf, intermediates);
     let whose = match ours {

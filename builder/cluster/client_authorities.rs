@@ -3,7 +3,6 @@
 //! `trusted-ca-file`.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::client::ResolvesClientCert;
@@ -12,7 +11,7 @@ use rustls::pki_types::ServerName;
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, ClientConnection, SignatureScheme};
 
-use super::connect::{SILENCE_TIMEOUT, connect};
+use super::connect::Socket;
 use super::tls::Recorder;
 
 /// Subjects of CAs in DER.
@@ -22,17 +21,18 @@ pub type Names = BTreeSet<Vec<u8>>;
 ///
 /// # Errors
 /// The reason why it named none, in a few words.
-pub fn asked_for(address: SocketAddr) -> Result<Names, String> {
+pub fn asked_for(socket: Socket) -> Result<Names, String> {
     let listener = Arc::new(Listener::default());
-    let mut stream = connect(address, SILENCE_TIMEOUT).map_err(|error| format!("connecting: {error}"))?;
+    let mut stream = socket.connect().map_err(|error| format!("connecting: {error}"))?;
     let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|error| format!("preparing TLS: {error}"))?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(Recorder::default()))
         .with_client_cert_resolver(listener.clone());
-    let mut connection = ClientConnection::new(Arc::new(config), ServerName::IpAddress(address.ip().into()))
-        .map_err(|error| format!("preparing TLS: {error}"))?;
+    let mut connection =
+        ClientConnection::new(Arc::new(config), ServerName::IpAddress(socket.address.ip().into()))
+            .map_err(|error| format!("preparing TLS: {error}"))?;
     // The handshake itself fails, because no certificate is sent.
     let mut ended = None;
     while ended.is_none() && connection.is_handshaking() && listener.heard().is_none() {
@@ -40,8 +40,8 @@ pub fn asked_for(address: SocketAddr) -> Result<Names, String> {
     }
     match (listener.heard(), ended) {
         (Some(names), _) => Ok(names),
-        (None, Some(error)) => Err(format!("{address} ended the handshake: {error}")),
-        (None, None) => Err(format!("{address} asks for no certificate")),
+        (None, Some(error)) => Err(format!("{socket} ended the handshake: {error}")),
+        (None, None) => Err(format!("{socket} asks for no certificate")),
     }
 }
 

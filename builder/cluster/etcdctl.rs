@@ -1,13 +1,13 @@
 //! Calling etcdctl with the bundle's client certificate.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::bundled::bundled_etcdctl;
 use super::json::{HealthRow, StatusRow};
+use super::patience::Patience;
 use super::trouble::{Answered, Trouble};
 use crate::bundle::Manifest;
 use crate::causes::Fault;
@@ -15,17 +15,12 @@ use crate::failure::Result;
 use crate::process::{self, Program};
 use crate::values::Arch;
 
-/// The timeouts of etcdctl for connecting and for a whole command. An answer on a local network takes milliseconds.
-const DIAL_TIMEOUT: &str = "--dial-timeout=2s";
-const COMMAND_TIMEOUT: &str = "--command-timeout=3s";
-
-/// After this time etcdctl is killed: it has missed its own deadlines.
-const KILL_AFTER: Duration = Duration::from_secs(8);
-
 /// An etcdctl with the bundle's client certificate.
+#[derive(Clone)]
 pub struct Etcdctl {
     program: PathBuf,
     client: PathBuf,
+    patience: Patience,
     /// The reason, when it is not the bundle's own etcdctl.
     pub note: Option<String>,
 }
@@ -34,10 +29,11 @@ impl Etcdctl {
     /// # Errors
     /// As [`bundled_etcdctl`]; for a foreign architecture `Exit::Io` when there is no etcdctl on PATH either.
     pub fn new(bundle: &Path, manifest: &Manifest, scratch: &Path) -> Result<Self> {
-        let client = bundle.join("client");
+        let (client, patience) = (bundle.join("client"), Patience::USUAL);
         let here = std::env::consts::ARCH;
         if Some(manifest.etcd.arch) == Arch::host() {
-            return Ok(Self { program: bundled_etcdctl(bundle, manifest, scratch)?, client, note: None });
+            let program = bundled_etcdctl(bundle, manifest, scratch)?;
+            return Ok(Self { program, client, patience, note: None });
         }
         let program = process::find("etcdctl")?;
         let note = format!(
@@ -45,17 +41,29 @@ impl Etcdctl {
             manifest.etcd.arch,
             program.display()
         );
-        Ok(Self { program, client, note: Some(note) })
+        Ok(Self { program, client, patience, note: Some(note) })
+    }
+
+    /// The same with another patience.
+    #[must_use]
+    pub fn with(&self, patience: Patience) -> Self {
+        Self { patience, ..self.clone() }
     }
 
     pub fn program(&self) -> &Path {
         &self.program
     }
 
+    pub fn patience(&self) -> Patience {
+        self.patience
+    }
+
     fn call(&self, endpoints: &str, arguments: &[&str]) -> Program {
+        let (dial, command) = (self.patience.for_an_answer(), self.patience.for_a_command());
         Program::new(&self.program)
-            .args(["--endpoints", endpoints])
-            .args([DIAL_TIMEOUT, COMMAND_TIMEOUT, "--write-out=json"])
+            .args(["--endpoints", endpoints, "--write-out=json"])
+            .arg(format!("--dial-timeout={}s", dial.as_secs()))
+            .arg(format!("--command-timeout={}s", command.as_secs()))
             .arg("--cacert")
             .arg(self.client.join("ca.pem"))
             .arg("--cert")
@@ -63,7 +71,7 @@ impl Etcdctl {
             .arg("--key")
             .arg(self.client.join("etcdctl-key.pem"))
             .args(arguments)
-            .within(KILL_AFTER)
+            .within(self.patience.for_a_program())
     }
 
     /// Queries one endpoint and parses the JSON of its answer.

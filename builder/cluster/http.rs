@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use rustls::Stream;
 
 use super::answer::{Answer, believed, is_timeout, reach, refusal, trouble};
+use super::connect::Socket;
 use super::tls::{Identity, Recorder, client};
 use crate::causes::Fault;
 
@@ -29,8 +30,8 @@ pub struct Asked {
 
 /// Sends a request without TLS, as HTTP/1.0: the server closes the connection after its answer. `None` when the answer
 /// is not HTTP.
-pub fn ask_plainly(address: SocketAddr, path: &str, limit: u64) -> Option<Reply> {
-    let mut stream = reach(address).ok()?;
+pub fn ask_plainly(socket: Socket, path: &str, limit: u64) -> Option<Reply> {
+    let mut stream = reach(socket).ok()?;
     stream.write_all(request(path).as_bytes()).ok()?;
     read_reply(&mut stream, limit)
 }
@@ -58,11 +59,12 @@ fn read_reply(stream: &mut impl Read, limit: u64) -> Option<Reply> {
 }
 
 /// Sends a request as a client of this cluster. It contains no secret, and the caller checks the server's certificate.
-pub fn ask(address: SocketAddr, identity: &Identity, path: &str, limit: u64) -> Asked {
+pub fn ask(socket: Socket, identity: &Identity, path: &str, limit: u64) -> Asked {
     let recorder = Arc::new(Recorder::default());
-    let reply = reach(address).and_then(|stream| exchange(address, stream, identity, path, limit, &recorder));
+    let reply =
+        reach(socket).and_then(|stream| exchange(socket.address, stream, identity, path, limit, &recorder));
     let presented = recorder.seen();
-    let reply = reply.map_err(|answer| believed(answer, address, &presented));
+    let reply = reply.map_err(|answer| believed(answer, socket.address, &presented));
     Asked { reply, presented }
 }
 

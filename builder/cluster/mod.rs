@@ -11,6 +11,7 @@ mod http;
 mod json;
 mod member;
 mod p521;
+mod patience;
 mod probe;
 mod settings;
 mod target;
@@ -20,7 +21,7 @@ mod trouble;
 pub use answer::Answer;
 pub use authorities::{Authorities, MAX_VERSION_BYTES, identify};
 pub use client_authorities::{Names as CaNames, asked_for};
-pub use connect::connect;
+pub use connect::{Socket, connect};
 pub use etcdctl::Etcdctl;
 pub use http::ask;
 #[cfg(test)]
@@ -29,6 +30,7 @@ pub use json::{
     Alarm, Alarms, Hash, HashRow, Lease, ListedMember, MemberList, Range, Status, StatusRow, Written, hex_id,
 };
 pub use member::MemberAnswers;
+pub use patience::Patience;
 pub use probe::{Visit, plain as probe_plainly, tls as probe_tls};
 pub use settings::{Settings, settings};
 pub use target::{Target, endpoints, targets};

@@ -4,14 +4,14 @@
 //! connection closed right after the handshake. A port that does not answer has refused nothing.
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::Stream;
 
 use super::answer::{Answer, believed, is_timeout, reach, refusal, trouble};
-use super::connect::SILENCE_TIMEOUT;
+use super::connect::Socket;
 use super::http::request;
 use super::tls::{Identity, Recorder, client};
 use crate::causes::Fault;
@@ -27,8 +27,8 @@ pub struct Visit {
 }
 
 /// Speaks HTTP without TLS.
-pub fn plain(address: SocketAddr) -> Answer {
-    let mut stream = match reach(address) {
+pub fn plain(socket: Socket) -> Answer {
+    let mut stream = match reach(socket) {
         Ok(stream) => stream,
         Err(answer) => return answer,
     };
@@ -40,7 +40,7 @@ pub fn plain(address: SocketAddr) -> Answer {
         Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
             Answer::Refused("it reset the connection".into())
         }
-        Err(error) => trouble(Fault::Waiting, format!("plain HTTP to {address}: {error}")),
+        Err(error) => trouble(Fault::Waiting, format!("plain HTTP to {socket}: {error}")),
     }
 }
 
@@ -57,22 +57,23 @@ fn read_plain(reply: &[u8]) -> Answer {
 }
 
 /// Speaks TLS, with or without a certificate, waits for a refusal, and then asks for `/version`.
-pub fn tls(address: SocketAddr, identity: Option<&Identity>) -> Visit {
+pub fn tls(socket: Socket, identity: Option<&Identity>) -> Visit {
     let recorder = Arc::new(Recorder::default());
-    let answer = match reach(address) {
-        Ok(stream) => visit(address, stream, identity, recorder.clone()),
+    let answer = match reach(socket) {
+        Ok(stream) => visit(socket, stream, identity, recorder.clone()),
         Err(answer) => answer,
     };
     let presented = recorder.seen();
-    Visit { answer: believed(answer, address, &presented), presented }
+    Visit { answer: believed(answer, socket.address, &presented), presented }
 }
 
 fn visit(
-    address: SocketAddr,
+    socket: Socket,
     mut stream: TcpStream,
     identity: Option<&Identity>,
     recorder: Arc<Recorder>,
 ) -> Answer {
+    let address = socket.address;
     let mut connection = match client(address, identity, recorder) {
         Ok(connection) => connection,
         Err(error) => return trouble(Fault::Unknown, format!("preparing TLS: {error}")),
@@ -91,7 +92,7 @@ fn visit(
         Err(error) if is_timeout(&error) => {}
         Err(error) => return refusal(address, &error),
     }
-    let _ = stream.set_read_timeout(Some(SILENCE_TIMEOUT));
+    let _ = stream.set_read_timeout(Some(socket.patience.for_an_answer()));
     let mut tls = Stream::new(&mut connection, &mut stream);
     match tls.write_all(request("/version").as_bytes()).and_then(|()| tls.read(&mut reply)) {
         Ok(0) => Answer::Refused("it closed the connection after the handshake".into()),
@@ -106,10 +107,11 @@ fn visit(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::Patience;
     use std::net::TcpListener;
 
     /// Answers one connection with these bytes, or keeps silent, and gives its address.
-    fn server(reply: Option<&'static [u8]>) -> SocketAddr {
+    fn server(reply: Option<&'static [u8]>) -> Socket {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         crate::parallel::detached(move || {
@@ -118,11 +120,11 @@ mod tests {
             let _ = stream.read(&mut request);
             match reply {
                 Some(bytes) => stream.write_all(bytes).unwrap(),
-                None => std::thread::sleep(SILENCE_TIMEOUT * 3),
+                None => std::thread::sleep(Patience::USUAL.for_an_answer() * 3),
             }
         })
         .unwrap();
-        address
+        Socket::new(address, Patience::USUAL)
     }
 
     #[test]
@@ -143,6 +145,7 @@ mod tests {
     #[test]
     fn nobody_and_silence_refuse_nothing() {
         let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let closed = Socket::new(closed, Patience::USUAL);
         let fault = |answer| match answer {
             Answer::Trouble(trouble) => trouble.fault,
             other => panic!("{other:?}"),

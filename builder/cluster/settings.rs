@@ -2,10 +2,9 @@
 //! line, `/metrics` some of its settings (etcd's server/etcdserver/api/etcdhttp and server/embed/etcd.go; 3.4, 3.5 and
 //! 3.6 alike, with authentication on as well).
 
-use std::net::SocketAddr;
-
 use serde::Deserialize;
 
+use super::connect::Socket;
 use super::http::{self, Reply};
 use super::tls::{self, Identity};
 use crate::parallel;
@@ -31,8 +30,8 @@ pub struct Settings {
     pub started: Option<u64>,
 }
 
-pub fn settings(address: SocketAddr, client: &Identity) -> Settings {
-    let get = |path: &&str| http::ask(address, client, path, MAX_REPLY_BYTES).reply.ok();
+pub fn settings(socket: Socket, client: &Identity) -> Settings {
+    let get = |path: &&str| http::ask(socket, client, path, MAX_REPLY_BYTES).reply.ok();
     let paths = ["/debug/vars", "/metrics", "/debug/pprof/cmdline"];
     let replies = parallel::all(&paths, paths.len(), get);
     let [vars, metrics, pprof] = &replies[..] else { return Settings::default() };
@@ -49,8 +48,8 @@ pub fn settings(address: SocketAddr, client: &Identity) -> Settings {
             404 => Some(false),
             _ => None,
         }),
-        tls12: tls::takes(address, &rustls::version::TLS12),
-        tls13: tls::takes(address, &rustls::version::TLS13),
+        tls12: tls::takes(socket, &rustls::version::TLS12),
+        tls13: tls::takes(socket, &rustls::version::TLS13),
         started: gauge("process_start_time_seconds").map(|seconds| seconds as u64),
     }
 }

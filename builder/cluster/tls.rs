@@ -14,7 +14,7 @@ use rustls::{
     SupportedProtocolVersion,
 };
 
-use super::connect::{SILENCE_TIMEOUT, connect};
+use super::connect::Socket;
 use super::p521;
 use crate::failure::{Failure, Result};
 
@@ -150,10 +150,11 @@ impl ServerCertVerifier for Recorder {
 
 /// Whether a server accepts only this version of TLS. `None` where it answers neither with a hello nor with the alert
 /// for an unsupported version (RFC 8446 6.2, protocol_version).
-pub fn takes(address: SocketAddr, version: &'static SupportedProtocolVersion) -> Option<bool> {
-    let mut stream = connect(address, SILENCE_TIMEOUT).ok()?;
+pub fn takes(socket: Socket, version: &'static SupportedProtocolVersion) -> Option<bool> {
+    let mut stream = socket.connect().ok()?;
     let config = config(None, Arc::new(Recorder::default()), &[version]).ok()?;
-    let mut connection = ClientConnection::new(config, ServerName::IpAddress(address.ip().into())).ok()?;
+    let mut connection =
+        ClientConnection::new(config, ServerName::IpAddress(socket.address.ip().into())).ok()?;
     while connection.protocol_version().is_none() {
         if let Err(error) = connection.complete_io(&mut stream) {
             let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());

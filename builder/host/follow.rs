@@ -11,7 +11,7 @@ use super::display::Display;
 use super::progress::{NodeProgress, Phase};
 use super::state::State;
 use crate::bundle::Manifest;
-use crate::cluster::{self, Etcdctl};
+use crate::cluster::{self, Etcdctl, Patience};
 use crate::failure::{Failure, Result};
 use crate::interrupt;
 use crate::parallel;
@@ -26,8 +26,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// The time between two checks whether the machines still run.
-const MACHINE_CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// The shortest and the longest time between two looks at the machines and their consoles.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+const MAX_LOOK_INTERVAL: Duration = Duration::from_secs(15);
 
 /// A member to query.
 pub struct Member {
@@ -49,7 +50,7 @@ pub fn members(manifest: &Manifest) -> Result<Vec<Member>> {
 }
 
 impl Member {
-    /// The phase of a member whose machine runs.
+    /// The phase of a member whose machine runs. etcdctl has the patience to use.
     pub fn ask(&self, etcdctl: &Etcdctl) -> Phase {
         let knocked = self.socket.map(|socket| cluster::connect(socket, CONNECT_TIMEOUT));
         match knocked {
@@ -91,15 +92,23 @@ pub fn follow(
     display: &mut Display<'_>,
 ) -> Result<Vec<NodeProgress>> {
     let stop = AtomicBool::new(false);
+    let until = Instant::now() + deadline.saturating_sub(display.elapsed());
     let (teller, told) = mpsc::channel();
     thread::scope(|scope| {
         for (at, member) in members.iter().enumerate() {
             let (teller, asked_to_stop) = (teller.clone(), &stop);
             let begun = parallel::need(scope, move || {
+                let mut patience = Patience::USUAL;
                 while !asked_to_stop.load(Ordering::Relaxed) {
-                    let phase = member.ask(etcdctl);
+                    let left = until.saturating_duration_since(Instant::now());
+                    let phase = member.ask(&etcdctl.with(patience.within(left)));
                     if teller.send((at, phase)).is_err() || phase == Phase::Formed {
                         return;
+                    }
+                    // Six emulated members were never seen to serve: each handshake that was given up after the usual
+                    // time had cost them more than that.
+                    if phase == Phase::EtcdStarted {
+                        patience = patience.more();
                     }
                     thread::sleep(ASK_INTERVAL);
                 }
@@ -146,7 +155,7 @@ impl Watch<'_, '_> {
         told: &mpsc::Receiver<(usize, Phase)>,
         look: Look,
     ) -> Result<Vec<NodeProgress>> {
-        let mut looked: Option<Instant> = None;
+        let mut look_again = Instant::now();
         while !self.is_settled() && self.display.elapsed() < deadline {
             if interrupt::asked() {
                 return Err(interrupted());
@@ -160,14 +169,17 @@ impl Watch<'_, '_> {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
-            if looked.is_none_or(|looked| looked.elapsed() >= MACHINE_CHECK_INTERVAL) {
-                looked = Some(Instant::now());
+            let begun = Instant::now();
+            if begun >= look_again {
                 let state = &*self.state;
                 let all = parallel::each(&self.names, self.names.len(), |name| look(state, name))?;
                 for (at, Observed { runs, said }) in all.into_iter().enumerate() {
                     self.runs[at] = runs;
                     self.step(at, self.progress[at].phase, said)?;
                 }
+                // Two calls of virsh per machine: at most a tenth of the processors that the machines run on.
+                let pause = (begun.elapsed() * 9).clamp(LOOK_INTERVAL, MAX_LOOK_INTERVAL);
+                look_again = Instant::now() + pause;
             }
         }
         Ok(self.progress)

@@ -1,12 +1,10 @@
 //! All requests to one member; `checks` evaluates the answers.
 
-use std::net::SocketAddr;
-
 use super::baked::Baked;
 use crate::causes::Fault;
 use crate::cluster::{
     self, Answer, Answered, Authorities, Etcdctl, Identity, MAX_VERSION_BYTES, MemberAnswers, MemberList,
-    Settings, Status, Target, Trouble, Visit, hex_id,
+    Patience, Settings, Socket, Status, Target, Trouble, Visit, hex_id,
 };
 use crate::parallel;
 use crate::report::Member;
@@ -97,24 +95,30 @@ pub struct Asked<'a> {
     answers: MemberAnswers,
     /// Whether its certificate is from this cluster's CA, as far as is known.
     is_known: bool,
+    patience: Patience,
 }
 
-/// Asks a member for its status, its list and its health.
+/// Asks a member for its status, its list and its health, with the patience of `etcdctl`.
 pub fn ask<'a>(
     target: &'a Target<'a>,
     baked: &'a Baked,
     etcdctl: &Etcdctl,
     visitors: &Visitors,
 ) -> Asked<'a> {
-    let asked = cluster::ask(target.client, &visitors.client, "/version", MAX_VERSION_BYTES);
+    let patience = etcdctl.patience();
+    let port = Socket::new(target.client, patience);
+    let asked = cluster::ask(port, &visitors.client, "/version", MAX_VERSION_BYTES);
     let intermediates = baked.server.get(1..).unwrap_or_default();
-    let known = cluster::identify(target.client, &asked, &visitors.authorities, intermediates);
+    let known = cluster::identify(port, &asked, &visitors.authorities, intermediates);
     let is_known = known.is_ok();
     let answers = match known {
         Ok(()) => MemberAnswers::ask(&target.endpoint(), etcdctl),
         Err(trouble) => MemberAnswers::none(&trouble),
     };
-    Asked { target, baked, presented: asked.presented, answers, is_known }
+    // What is silent still does not deserve more of it.
+    let is_silent = matches!(&answers.status, Err(trouble) if trouble.fault == Fault::Waiting);
+    let patience = if is_silent { Patience::USUAL } else { patience };
+    Asked { target, baked, presented: asked.presented, answers, is_known, patience }
 }
 
 /// Why the answers of the members may be different a moment later.
@@ -124,14 +128,17 @@ pub enum Motion {
     Electing,
     /// They agree on a leader, but one did not answer in time: it, or the machine that all of them share, is busy.
     Slow,
+    /// One has not even ended its TLS handshake in time: its machine is busy, or it never will.
+    Silent,
 }
 
 /// The part of a member's answers that says whether it is at rest.
 struct Pulse {
-    /// Cluster, leader and term; `None` when it is known as a member and its status has timed out.
+    /// Cluster, leader and term; `None` when its status has timed out.
     view: Option<(u64, u64, u64)>,
     /// The troubles of its list and its health.
     troubles: Vec<Fault>,
+    is_known: bool,
 }
 
 impl Pulse {
@@ -142,10 +149,10 @@ impl Pulse {
         let troubles = troubles.into_iter().flatten().map(|trouble| trouble.fault).collect();
         let view = match status {
             Ok(status) => Some((status.header.cluster_id, status.leader, status.raft_term)),
-            Err(trouble) if asked.is_known && trouble.fault == Fault::Waiting => None,
+            Err(trouble) if trouble.fault == Fault::Waiting => None,
             Err(_) => return None,
         };
-        Some(Self { view, troubles })
+        Some(Self { view, troubles, is_known: asked.is_known })
     }
 }
 
@@ -160,7 +167,10 @@ fn motion_of(pulses: &[Pulse]) -> Option<Motion> {
     let has = |fault| pulses.iter().any(|one| one.troubles.contains(&fault));
     match () {
         () if disagree || has(Fault::NoLeader) => Some(Motion::Electing),
-        () if has(Fault::Waiting) => Some(Motion::Slow),
+        () if pulses.iter().any(|one| one.is_known && one.troubles.contains(&Fault::Waiting)) => {
+            Some(Motion::Slow)
+        }
+        () if has(Fault::Waiting) => Some(Motion::Silent),
         () => None,
     }
 }
@@ -177,10 +187,10 @@ impl<'a> Asked<'a> {
     /// its leader's heartbeats, and the probes themselves would cause the trouble that is observed.
     pub fn ports(&self, visitors: &Visitors) -> Ports {
         let settings = match self.is_known {
-            true => cluster::settings(self.target.client, &visitors.client),
+            true => cluster::settings(Socket::new(self.target.client, self.patience), &visitors.client),
             false => Settings::default(),
         };
-        let (refusals, peer) = refusals(self.target, visitors);
+        let (refusals, peer) = refusals(self.target, self.patience, visitors);
         Ports { settings, refusals, peer }
     }
 
@@ -218,7 +228,11 @@ const DOORS: [(&str, Port, Visitor); 7] = [
 ];
 
 /// The result of each probe, and the certificates that the peer port sent in any of them.
-fn refusals(target: &Target<'_>, visitors: &Visitors) -> (Vec<RefusalProbe>, Result<Vec<Vec<u8>>, String>) {
+fn refusals(
+    target: &Target<'_>,
+    patience: Patience,
+    visitors: &Visitors,
+) -> (Vec<RefusalProbe>, Result<Vec<Vec<u8>>, String>) {
     // Where etcd cannot be configured with the peers' names, any certificate of the CA is accepted by the peer port; a
     // note says so.
     let shut = |(_, port, visitor): &(&str, Port, Visitor)| {
@@ -230,7 +244,7 @@ fn refusals(target: &Target<'_>, visitors: &Visitors) -> (Vec<RefusalProbe>, Res
             Port::Client => Ok(target.client),
             Port::Peer => target.peer.ok_or("this node has only a client port to check"),
         };
-        address.and_then(|address| try_as(*visitor, address, visitors))
+        address.and_then(|address| try_as(*visitor, Socket::new(address, patience), visitors))
     });
     let speaks_tls = |port| {
         let same = refusals.iter().zip(&tried).filter(|((_, other, _), _)| *other == port);
@@ -270,15 +284,15 @@ fn refusals(target: &Target<'_>, visitors: &Visitors) -> (Vec<RefusalProbe>, Res
     (refusals.iter().zip(&tried).map(judge).collect(), showed)
 }
 
-fn try_as(visitor: Visitor, address: SocketAddr, visitors: &Visitors) -> Result<Visit, &'static str> {
+fn try_as(visitor: Visitor, socket: Socket, visitors: &Visitors) -> Result<Visit, &'static str> {
     Ok(match visitor {
-        Visitor::Plain => Visit { answer: cluster::probe_plainly(address), presented: Vec::new() },
-        Visitor::Nobody => cluster::probe_tls(address, None),
-        Visitor::Client => cluster::probe_tls(address, Some(&visitors.client)),
+        Visitor::Plain => Visit { answer: cluster::probe_plainly(socket), presented: Vec::new() },
+        Visitor::Nobody => cluster::probe_tls(socket, None),
+        Visitor::Client => cluster::probe_tls(socket, Some(&visitors.client)),
         Visitor::Stranger => {
             let stranger =
                 visitors.stranger.as_ref().ok_or("there is no certificate of another CA to try it with")?;
-            cluster::probe_tls(address, Some(stranger))
+            cluster::probe_tls(socket, Some(stranger))
         }
     })
 }
@@ -288,7 +302,7 @@ mod tests {
     use super::*;
 
     fn pulse(leader: u64, term: u64, troubles: &[Fault]) -> Pulse {
-        Pulse { view: Some((7, leader, term)), troubles: troubles.to_vec() }
+        Pulse { view: Some((7, leader, term)), troubles: troubles.to_vec(), is_known: true }
     }
 
     /// Five emulated machines that had agreed on a leader: the health of two timed out, and the verdict was that they
@@ -296,18 +310,20 @@ mod tests {
     #[test]
     fn a_member_that_is_slow_is_told_from_one_without_a_leader() {
         let good = || pulse(1, 2, &[]);
-        let timed_out = Pulse { view: None, troubles: vec![Fault::Waiting; 2] };
+        let timed_out = |is_known| Pulse { view: None, troubles: vec![Fault::Waiting; 2], is_known };
         let cases = [
             (vec![good(), good(), good()], None),
             (vec![good(), pulse(1, 2, &[Fault::Waiting])], Some(Motion::Slow)),
-            (vec![good(), timed_out], Some(Motion::Slow)),
+            (vec![good(), timed_out(true)], Some(Motion::Slow)),
+            (vec![good(), timed_out(false)], Some(Motion::Silent)),
+            (vec![timed_out(false), timed_out(true)], Some(Motion::Slow)),
             (vec![good(), pulse(0, 2, &[Fault::NoLeader, Fault::NoLeader])], Some(Motion::Electing)),
             (vec![good(), pulse(1, 3, &[])], Some(Motion::Electing)),
             (vec![good(), pulse(2, 3, &[Fault::Waiting])], Some(Motion::Electing)),
             // Other reasons to be unhealthy do not pass by themselves.
             (vec![good(), pulse(1, 2, &[Fault::NoSpace])], None),
             // Another cluster has a leader of its own.
-            (vec![good(), Pulse { view: Some((8, 2, 5)), troubles: vec![] }], None),
+            (vec![good(), Pulse { view: Some((8, 2, 5)), troubles: vec![], is_known: true }], None),
         ];
         for (pulses, want) in cases {
             assert_eq!(motion_of(&pulses), want);

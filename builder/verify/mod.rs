@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use crate::bundle::Manifest;
 use crate::causes::Fault;
-use crate::cluster::{Authorities, Etcdctl, Identity, Target, targets};
+use crate::cluster::{Authorities, Etcdctl, Identity, Patience, Target, targets};
 use crate::disk::{self, Scratch};
 use crate::failure::{Doing, Failure, Result};
 use crate::interrupt;
@@ -77,6 +77,7 @@ pub fn run(bundle: &Path, manifest: &Manifest, options: &Options) -> Result<Repo
     let baked = baked.into_iter().collect::<Result<Vec<_>>>()?;
     let pairs: Vec<_> = targets.iter().zip(&baked).collect();
     let Look { seen, times, motion } = look_at_members(&pairs, &etcdctl, &visitors)?;
+    let etcdctl = etcdctl.with(patience(motion));
 
     let mut checks = checks::all(manifest, &seen, &etcdctl);
     interrupt::check()?;
@@ -92,7 +93,7 @@ pub fn run(bundle: &Path, manifest: &Manifest, options: &Options) -> Result<Repo
         interrupt::check()?;
     }
     checks.extend(checks::refusals(&seen));
-    let (whom, trusts_more) = trust::check(manifest, &client.certificate, &seen);
+    let (whom, trusts_more) = trust::check(manifest, &client.certificate, &seen, etcdctl.patience());
     checks.extend(whom);
     let (of_options, untold) = notes::options(&seen);
     checks.extend(of_options);
@@ -124,12 +125,13 @@ struct Look<'a> {
 
 fn look_at_members<'a>(
     members: &[(&'a Target<'a>, &'a Baked)],
-    etcdctl: &'a Etcdctl,
+    etcdctl: &Etcdctl,
     visitors: &Visitors,
 ) -> Result<Look<'a>> {
     let (asked, times, motion) = ask_until_at_rest(|motion| {
+        let etcdctl = etcdctl.with(patience(motion));
         let asked = parallel::all(members, at_once(motion, members.len()), |(target, baked)| {
-            look::ask(target, baked, etcdctl, visitors)
+            look::ask(target, baked, &etcdctl, visitors)
         });
         interrupt::check().map(|()| asked)
     })?;
@@ -143,8 +145,15 @@ fn look_at_members<'a>(
 /// other.
 fn at_once(motion: Option<Motion>, members: usize) -> usize {
     match motion {
-        Some(Motion::Slow) => 1,
+        Some(Motion::Slow | Motion::Silent) => 1,
         Some(Motion::Electing) | None => members,
+    }
+}
+
+fn patience(motion: Option<Motion>) -> Patience {
+    match motion {
+        Some(Motion::Slow | Motion::Silent) => Patience::LONG,
+        Some(Motion::Electing) | None => Patience::USUAL,
     }
 }
 
@@ -197,12 +206,14 @@ fn ask_until_at_rest<'a>(
     loop {
         let asked = ask(reason)?;
         let motion = look::motion(&asked);
-        let patience = match motion {
-            None => return Ok((asked, times, reason)),
-            Some(Motion::Electing) => ELECTION_TIMEOUT,
-            Some(Motion::Slow) => SLOWNESS_TIMEOUT,
+        let is_over = match motion {
+            None => true,
+            Some(Motion::Electing) => begun.elapsed() >= ELECTION_TIMEOUT,
+            Some(Motion::Slow) => begun.elapsed() >= SLOWNESS_TIMEOUT,
+            // A process that hangs is silent for ever, so it is asked once more, with the patience for a busy one.
+            Some(Motion::Silent) => patience(reason) == Patience::LONG,
         };
-        if begun.elapsed() >= patience {
+        if is_over {
             return Ok((asked, times, reason));
         }
         reason = motion;

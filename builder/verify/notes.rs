@@ -13,7 +13,7 @@ use crate::values::{Members, counted};
 pub fn asked_again(times: usize, motion: Motion) -> String {
     let why = match motion {
         Motion::Electing => "because they were electing a leader",
-        Motion::Slow => "the last time one by one, because some did not answer in time",
+        Motion::Slow | Motion::Silent => "the last time one by one, because some did not answer in time",
     };
     format!("the members were asked {times} times, {why}")
 }

@@ -9,7 +9,7 @@ use x509_cert::name::Name;
 use super::look::Observed;
 use crate::bundle::Manifest;
 use crate::causes::Fault;
-use crate::cluster::{CaNames, asked_for};
+use crate::cluster::{CaNames, Patience, Socket, asked_for};
 use crate::parallel;
 use crate::pki::Presented;
 use crate::report::Check;
@@ -17,11 +17,17 @@ use crate::values::printable;
 
 /// A row for each port of each node; and a note where more than one CA is trusted, according to the bundle. `own` is
 /// the bundle's client certificate.
-pub fn check(manifest: &Manifest, own: &Presented, seen: &[Observed<'_>]) -> (Vec<Check>, Option<String>) {
+pub fn check(
+    manifest: &Manifest,
+    own: &Presented,
+    seen: &[Observed<'_>],
+    patience: Patience,
+) -> (Vec<Check>, Option<String>) {
     let issuer = own.issuer_der();
     let asked = parallel::all(seen, seen.len(), |one| {
         let peer = one.target.peer.ok_or_else(|| "this node has only a client port to check".to_owned());
-        (asked_for(one.target.client), peer.and_then(asked_for))
+        let ask = |address| asked_for(Socket::new(address, patience));
+        (ask(one.target.client), peer.and_then(ask))
     });
     let mut above = CaNames::new();
     let (mut checks, mut of_peers) = (Vec::new(), Vec::new());
