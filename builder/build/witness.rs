@@ -1,10 +1,11 @@
 //! The identity of a bundle's cluster, for the keystore to record.
 
-use crate::bundle::Bundle;
+use crate::bundle::{self, Bundle};
 use crate::disk;
 use crate::etcd::ids::{MemberId, cluster_id, member_id};
 use crate::failure::{Failure, Result};
 use crate::pki::Witness;
+use crate::plan;
 use crate::values::ClusterName;
 
 /// The certificate for etcdctl, which every bundle has.
@@ -37,12 +38,16 @@ pub fn witness(bundle: &Bundle) -> Result<(ClusterName, Witness)> {
     }
     let client = |file: &str| disk::read(&bundle.path.join("client").join(file), MAX_CERTIFICATE_BYTES);
     let certificate = client(OPERATOR_FILE)?;
+    let of_peers = plan::authority_file(plan::PEER_CA);
+    let has_peer_ca = manifest.certificates.iter().any(|one| *one.file == *bundle::client_file(&of_peers));
+    let peer_trust = has_peer_ca.then(|| client(&of_peers)).transpose()?;
     let witness = Witness {
         token: cluster.token.clone(),
         release: manifest.etcd.version,
         members,
         certificate,
-        trust: client("ca.pem")?,
+        trust: client(&plan::authority_file(plan::CA))?,
+        peer_trust,
     };
     Ok((cluster.name.clone(), witness))
 }
