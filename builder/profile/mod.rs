@@ -53,7 +53,7 @@ pub(crate) use finding::{About, Finding};
 pub(crate) use mistakes::{Mistakes, failure_of_all};
 pub(crate) use nodes::check_member_name;
 pub use pki::Subject;
-pub(crate) use pki::{AltName, Ca, Client, Filling, Leaf, OnNodes, Pki, alternative};
+pub(crate) use pki::{AltName, Ca, CaKeys, Client, Filling, Leaf, OnNodes, Pki, alternative};
 pub(crate) use private::Lines;
 pub use published::{json_schema, markdown};
 pub use read::{extends, read};

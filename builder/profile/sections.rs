@@ -113,9 +113,9 @@ fn certificates(
     instance: &InstanceName,
 ) -> (Vec<Client>, Option<(Pki, Option<Span>)>) {
     let tables = top.tables(diagnostics, "client", "[[client]]");
-    let clients = pki::clients(diagnostics, tables);
+    let pki::Clients { list: clients, lifetimes } = pki::clients(diagnostics, tables);
     let table = top.table(diagnostics, "pki", "[pki]");
-    let pki = pki::pki(diagnostics, &table, instance);
+    let pki = pki::pki(diagnostics, &table, instance, lifetimes);
     instance::mark(diagnostics, &table, &["directory"]);
     if let (Some((pki, _)), Some(cluster)) = (&pki, cluster) {
         let place = table.span.clone();

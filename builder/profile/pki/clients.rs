@@ -14,12 +14,19 @@ use crate::profile::reader::{Section, quoted, what};
 use crate::profile::{OPERATOR, PEER_COMMON_NAME, Span};
 use crate::values::{ClientName, Invalid, Lifetime, NodeName};
 
-pub fn clients(diagnostics: &mut Diagnostics, tables: Vec<Section>) -> Vec<Spanned<Client>> {
+/// Clients, each with the place of its name, and the lifetimes that are written for them.
+pub struct Clients {
+    pub list: Vec<Spanned<Client>>,
+    pub lifetimes: Vec<Spanned<Lifetime>>,
+}
+
+pub fn clients(diagnostics: &mut Diagnostics, tables: Vec<Section>) -> Clients {
     let mut first: BTreeMap<ClientName, Span> = BTreeMap::new();
-    let mut list = Vec::new();
+    let (mut list, mut lifetimes) = (Vec::new(), Vec::new());
     for table in tables {
         table.require(diagnostics, "name");
-        if let Some(client) = client(diagnostics, &table) {
+        let lifetime = table.value::<Lifetime>(diagnostics, "lifetime");
+        if let Some(client) = client(diagnostics, &table, lifetime.as_ref().map(|life| *life.get_ref())) {
             let (name, place) = (client.get_ref().name.clone(), client.span());
             match first.get(&name) {
                 Some(there) => diagnostics.mistake(
@@ -33,19 +40,23 @@ pub fn clients(diagnostics: &mut Diagnostics, tables: Vec<Section>) -> Vec<Spann
                 }
             }
         }
+        lifetimes.extend(lifetime);
         table.finish(diagnostics);
     }
-    list
+    Clients { list, lifetimes }
 }
 
 /// With the place of its name.
-fn client(diagnostics: &mut Diagnostics, table: &Section) -> Option<Spanned<Client>> {
+fn client(
+    diagnostics: &mut Diagnostics,
+    table: &Section,
+    lifetime: Option<Lifetime>,
+) -> Option<Spanned<Client>> {
     let name = table.value_with(diagnostics, "name", client_name);
     let common_name = table.value_with(diagnostics, "common-name", common_name).map(Spanned::into_inner);
     let organization = table.values(diagnostics, "organization", subject::name).unwrap_or_default();
     let cert = table.value_with(diagnostics, "cert", certificate_file).map(Spanned::into_inner);
     let key = table.value_with(diagnostics, "key", key_file).map(Spanned::into_inner);
-    let lifetime = table.value::<Lifetime>(diagnostics, "lifetime").map(Spanned::into_inner);
     let names = table.values(diagnostics, "names", alternative).unwrap_or_default();
     let stems = table.values(diagnostics, "copies", stem).unwrap_or_default();
     let nodes = on_nodes(diagnostics, table).unwrap_or(OnNodes::Some(Vec::new()));
