@@ -73,6 +73,12 @@ pub(crate) use written::Written;
 /// The client certificate that every bundle has: its name and its common name.
 pub const OPERATOR: &str = "etcdctl";
 
+/// The file with its certificate in the bundle's `client/`, and the usual one on a node.
+pub(crate) const OPERATOR_CERT: &str = "etcdctl.pem";
+
+/// The file with its key.
+pub(crate) const OPERATOR_KEY: &str = "etcdctl-key.pem";
+
 /// The common name of every peer certificate. etcd's peer port accepts only this one, so no client certificate may
 /// have it.
 pub const PEER_COMMON_NAME: &str = "etcd-peer";

@@ -15,7 +15,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::bundle::Manifest;
+use crate::bundle::{CLIENT_CA, CLIENT_PEER_CA, Manifest, OPERATOR_CERT, OPERATOR_KEY, client_file};
 use crate::causes::Fault;
 use crate::cluster::{Authorities, Etcdctl, Identity, Target, targets};
 use crate::disk::{self, Scratch};
@@ -30,9 +30,6 @@ use look::{Asked, Motion, Observed, Visitors};
 
 /// PEM files in a bundle are a few kilobytes.
 const MAX_PEM_BYTES: u64 = 1 << 20;
-
-/// The CA of the peers' own, in a bundle that has one.
-const PEER_CA: &str = "client/peer-ca.pem";
 
 pub struct Options {
     /// Today's date, with which certificates are checked.
@@ -158,19 +155,22 @@ struct Client {
 impl Client {
     fn read(bundle: &Path, manifest: &Manifest) -> Result<Self> {
         let read = |name: &str| disk::read(&bundle.join("client").join(name), MAX_PEM_BYTES);
-        let certificate = read("etcdctl.pem")?;
-        let (identity, chain) = Identity::from_pem(&certificate, &read("etcdctl-key.pem")?)
+        let certificate = read(OPERATOR_CERT)?;
+        let (identity, chain) = Identity::from_pem(&certificate, &read(OPERATOR_KEY)?)
             .and_then(|identity| Ok((identity, Presented::all_from_pem(&certificate)?)))
-            .doing(|| "reading client/etcdctl.pem".into())?;
+            .doing(|| format!("reading {}", client_file(OPERATOR_CERT)))?;
         let leaf = chain.into_iter().next();
-        let mut authorities = read("ca.pem")?;
-        if manifest.files.contains_key(PEER_CA) {
-            authorities.extend(read("peer-ca.pem")?);
+        let mut authorities = read(CLIENT_CA)?;
+        if manifest.files.contains_key(client_file(CLIENT_PEER_CA).as_str()) {
+            authorities.extend(read(CLIENT_PEER_CA)?);
         }
         Ok(Self {
-            certificate: leaf.ok_or_else(|| Failure::untrusted("client/etcdctl.pem has no certificate"))?,
+            certificate: leaf.ok_or_else(|| {
+                Failure::untrusted(format!("{} has no certificate", client_file(OPERATOR_CERT)))
+            })?,
             identity,
-            authorities: Authorities::from_pem(&authorities).doing(|| "reading client/ca.pem".into())?,
+            authorities: Authorities::from_pem(&authorities)
+                .doing(|| format!("reading {}", client_file(CLIENT_CA)))?,
         })
     }
 }

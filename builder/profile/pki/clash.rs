@@ -11,7 +11,7 @@ use super::types::{Ca, Client, Leaf, Pki};
 use crate::profile::diagnostics::Diagnostics;
 use crate::profile::mistake::Mistake;
 use crate::profile::nodes::Nodes;
-use crate::profile::{Certificates, Cluster, Node, OPERATOR, Span};
+use crate::profile::{Certificates, Cluster, Node, OPERATOR, OPERATOR_CERT, OPERATOR_KEY, Span};
 use crate::values::Invalid;
 
 /// The profile so far.
@@ -163,7 +163,7 @@ fn add_client(diagnostics: &mut Diagnostics, files: &mut Files, client: &Client,
 
 /// The bundle's directory `client/`.
 fn client_directory(diagnostics: &mut Diagnostics, around: &Around<'_>) {
-    let own = ["ca.pem", "peer-ca.pem", "etcdctl.pem", "etcdctl-key.pem"];
+    let own = ["ca.pem", "peer-ca.pem", OPERATOR_CERT, OPERATOR_KEY];
     let seen = own.map(|file| (file.to_owned(), "every bundle".to_owned())).into_iter().collect();
     let mut files = Files { place: None, on: "in the bundle's client/".to_owned(), seen };
     for client in around.clients {

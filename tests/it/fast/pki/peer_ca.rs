@@ -115,6 +115,36 @@ fn only_the_peers_ca_may_be_foreign() {
     assert!(message.contains("peer-ca-key.pem is missing"), "{message}");
 }
 
+/// `kiln verify` says which other certificates a port accepts: those below an imported root, not those below Kiln's own.
+#[test]
+fn the_manifest_says_for_each_authority_whether_its_root_is_kilns_own() {
+    let lab = Lab::new();
+    lab.ca("root", EC, "/CN=Corp", None, &[]).ca("one", EC, "/CN=one", Some("root"), &[]);
+    let (own, own_peers) = ("[pki.ca]\nintermediate = true\n", "[pki.peer-ca]\nintermediate = true\n");
+    let peers = "[pki.peer-ca]\n";
+    let both = serde_json::json!(true);
+    for (imported, tables, want) in [
+        ("", own.to_owned(), both.clone()),
+        ("", format!("{own}{own_peers}"), both.clone()),
+        ("", format!("{own}{peers}"), both),
+        ("", peers.to_owned(), serde_json::Value::Null),
+        ("ca", own.to_owned(), serde_json::Value::Null),
+        ("ca", format!("{own}{own_peers}"), serde_json::json!(["peer-ca"])),
+        ("peer-ca", format!("{own}{peers}"), serde_json::json!(["ca"])),
+    ] {
+        let work = Workshop::new();
+        run(&mut work.kiln(["keystore", "init", "golden"]));
+        if !imported.is_empty() {
+            run(&mut import(&work, &lab, "one", &["one", "root"], imported));
+        }
+        run(&mut build(&work, &tables));
+        let bundle = fs::read(work.path().join("out/p/bundle.json")).unwrap();
+        let bundle: serde_json::Value = serde_json::from_slice(&bundle).unwrap();
+        assert_eq!(bundle["etcd"]["trusts_own_roots"], want, "{imported} {tables}");
+        run(&mut work.kiln(["check", "out/p"]));
+    }
+}
+
 /// etcd lets in what a CA below a trusted one has issued.
 #[test]
 fn neither_ca_is_or_issues_the_other() {

@@ -39,63 +39,64 @@ fn openssl_accepts(lab: &Lab, chain: &[&str]) -> bool {
     lab.run("openssl", &line).status.success()
 }
 
+/// What is wrong, the extensions, whether a root may have them, whether a CA below one may, and the sentence.
+const CASES: [(&str, &[&str], bool, bool, &str); 9] = [
+    ("nothing", &[BASIC, USAGE, OWN, ISSUER], true, true, ""),
+    (
+        "usual",
+        &["basicConstraints=critical,CA:TRUE,pathlen:1", "keyUsage=keyCertSign", OWN, ISSUER],
+        true,
+        true,
+        "",
+    ),
+    ("no key usage", &[BASIC, OWN, ISSUER], false, false, "has no key usage"),
+    (
+        "not critical",
+        &["basicConstraints=CA:TRUE", USAGE, OWN, ISSUER],
+        false,
+        false,
+        "that are not critical",
+    ),
+    (
+        "no own identifier",
+        &[BASIC, USAGE, "subjectKeyIdentifier=none", "authorityKeyIdentifier=none"],
+        false,
+        false,
+        "has no subject key identifier",
+    ),
+    (
+        "no issuer's identifier",
+        &[BASIC, USAGE, OWN, "authorityKeyIdentifier=none"],
+        true,
+        false,
+        "has no identifier of its issuer's key",
+    ),
+    (
+        "the issuer's number only",
+        &[BASIC, USAGE, OWN, "authorityKeyIdentifier=issuer:always"],
+        true,
+        false,
+        "has no identifier of its issuer's key",
+    ),
+    (
+        "critical identifier",
+        &[BASIC, USAGE, OWN, "authorityKeyIdentifier=critical,keyid:always"],
+        false,
+        false,
+        "critical extension 2.5.29.35",
+    ),
+    (
+        "critical own",
+        &[BASIC, USAGE, "subjectKeyIdentifier=critical,hash", ISSUER],
+        false,
+        false,
+        "marked critical",
+    ),
+];
+
 #[test]
 fn cas_that_strict_clients_refuse_are_refused() {
-    // What is wrong, the extensions, whether a root may have them, whether a CA below one may, and the sentence.
-    let cases: [(&str, &[&str], bool, bool, &str); 9] = [
-        ("nothing", &[BASIC, USAGE, OWN, ISSUER], true, true, ""),
-        (
-            "usual",
-            &["basicConstraints=critical,CA:TRUE,pathlen:1", "keyUsage=keyCertSign", OWN, ISSUER],
-            true,
-            true,
-            "",
-        ),
-        ("no key usage", &[BASIC, OWN, ISSUER], false, false, "has no key usage"),
-        (
-            "not critical",
-            &["basicConstraints=CA:TRUE", USAGE, OWN, ISSUER],
-            false,
-            false,
-            "that are not critical",
-        ),
-        (
-            "no own identifier",
-            &[BASIC, USAGE, "subjectKeyIdentifier=none", "authorityKeyIdentifier=none"],
-            false,
-            false,
-            "has no subject key identifier",
-        ),
-        (
-            "no issuer's identifier",
-            &[BASIC, USAGE, OWN, "authorityKeyIdentifier=none"],
-            true,
-            false,
-            "has no identifier of its issuer's key",
-        ),
-        (
-            "the issuer's number only",
-            &[BASIC, USAGE, OWN, "authorityKeyIdentifier=issuer:always"],
-            true,
-            false,
-            "has no identifier of its issuer's key",
-        ),
-        (
-            "critical identifier",
-            &[BASIC, USAGE, OWN, "authorityKeyIdentifier=critical,keyid:always"],
-            false,
-            false,
-            "critical extension 2.5.29.35",
-        ),
-        (
-            "critical own",
-            &[BASIC, USAGE, "subjectKeyIdentifier=critical,hash", ISSUER],
-            false,
-            false,
-            "marked critical",
-        ),
-    ];
-    for (case, extensions, as_root, below_root, sentence) in cases {
+    for (case, extensions, as_root, below_root, sentence) in CASES {
         let lab = Lab::new();
         make(&lab, "top", &[BASIC, USAGE, OWN, ISSUER], None);
         make(&lab, "root", extensions, None);
