@@ -92,6 +92,11 @@ impl Options {
         Some(Self { command, values })
     }
 
+    /// By flag, for all styles; `None` when the file with them was not written by Kiln.
+    pub fn into_values(self) -> Option<BTreeMap<String, String>> {
+        self.values
+    }
+
     pub fn compare(&self, told: &Settings) -> Compared {
         let mut compared = Compared::default();
         let mut by_command = false;
@@ -215,7 +220,8 @@ fn exec_start(unit: &str) -> Option<Vec<String>> {
                 Some(twin) if twin == c => word.get_or_insert_default().push(c),
                 _ => return None,
             },
-            '\\' | '\'' => return None,
+            // In double quotes systemd takes it as it is (systemd.syntax(7), "Quoting").
+            '\\' | '\'' if !quoted => return None,
             c if c.is_ascii_whitespace() && !quoted => words.extend(word.take()),
             c => word.get_or_insert_default().push(c),
         }
@@ -310,6 +316,8 @@ mod tests {
         let flags = read("/bin/etcd \\\n  --name=a \\\n  \"--auth-token=jwt,k=/100%% $$HOME \\\"k\\\"\"", "")
             .unwrap();
         assert_eq!(values(&flags), ["auth-token=jwt,k=/100% $HOME \"k\"", "name=a"]);
+        let quote = read("/bin/etcd \\\n  --name=a \\\n  \"--peer-cert-allowed-cn=it's\"", "").unwrap();
+        assert_eq!(values(&quote), ["name=a", "peer-cert-allowed-cn=it's"]);
         let env = read("/bin/etcd", "# x\nETCD_NAME=\"a\"\nETCD_HEARTBEAT_INTERVAL=\"250\"\n").unwrap();
         assert_eq!(values(&env), ["heartbeat-interval=250", "name=a"]);
     }
