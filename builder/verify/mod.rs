@@ -15,6 +15,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::bundle::manifest::Node;
 use crate::bundle::{CLIENT_CA, CLIENT_PEER_CA, Manifest, OPERATOR_CERT, OPERATOR_KEY, client_file};
 use crate::causes::Fault;
 use crate::cluster::{Authorities, Etcdctl, Identity, Target, targets};
@@ -143,6 +144,18 @@ fn at_once(motion: Option<Motion>, members: usize) -> usize {
         Some(Motion::Slow) => 1,
         Some(Motion::Electing) | None => members,
     }
+}
+
+/// The options with which a node's etcd starts, by flag; `None` where Kiln did not write its unit or its configuration.
+///
+/// # Errors
+/// `Exit::Io` when the node's archive cannot be read, `Exit::Wrong` when it is not an archive of Kiln's.
+pub fn baked_options(
+    bundle: &Path,
+    manifest: &Manifest,
+    node: &Node,
+) -> Result<Option<BTreeMap<String, String>>> {
+    Ok(baked::read(bundle, manifest, node)?.options.and_then(options::Options::into_values))
 }
 
 /// The files for clients in a bundle.
