@@ -262,13 +262,9 @@ pub fn of_clients(pki: &Pki, clients: &[Client]) -> Vec<CertificateSpec> {
 
 pub fn of_client(pki: &Pki, client: &Client) -> CertificateSpec {
     let (dns, ips) = AltName::sorted(client.names.iter().cloned());
-    let mut subject = pki.subject.clone();
-    if !client.organization.is_empty() {
-        subject.organization.clone_from(&client.organization);
-    }
     CertificateSpec {
         common_name: client.common_name.clone(),
-        subject,
+        subject: client.subject.clone().or(&pki.subject),
         dns,
         ips,
         cert_path: client.cert.clone(),

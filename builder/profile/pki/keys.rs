@@ -8,6 +8,23 @@ use crate::profile::{OPERATOR_CERT, OPERATOR_KEY};
 
 /// In the order in which they are listed.
 pub static KEYS: &[Key] = &[
+    key(
+        "[client.subject]",
+        "country",
+        Text,
+        Follows("of `[pki.subject]`"),
+        "`C` in the subject of this client: two letters",
+    ),
+    key("[client.subject]", "state", Text, Follows("of `[pki.subject]`"), "`ST`"),
+    key("[client.subject]", "locality", Text, Follows("of `[pki.subject]`"), "`L`"),
+    key(
+        "[client.subject]",
+        "organization",
+        Texts,
+        Follows("of `[pki.subject]`"),
+        "`O`, instead of `[[client]] organization`",
+    ),
+    key("[client.subject]", "organizational-unit", Text, Follows("of `[pki.subject]`"), "`OU`"),
     key("[pki.subject]", "country", Text, Usual::None, "`C` in the subject of all leaves: two letters"),
     key("[pki.subject]", "state", Text, Usual::None, "`ST`"),
     key("[pki.subject]", "locality", Text, Usual::None, "`L`"),

@@ -107,8 +107,8 @@ pub struct Client {
     /// The key derives from it.
     pub name: ClientName,
     pub common_name: String,
-    /// Instead of the organization of `[pki.subject]`, where there are any.
-    pub organization: Vec<String>,
+    /// Besides the common name: instead of the attributes of `[pki.subject]`, where there are any.
+    pub subject: Subject,
     pub cert: String,
     pub key: String,
     pub lifetime: Option<Lifetime>,

@@ -363,3 +363,26 @@ fn a_change_of_permitted_names_says_which_and_where_they_come_from() {
     }
     run(&mut build(&work, &before));
 }
+
+#[test]
+fn a_client_has_a_subject_of_its_own() {
+    let work = Workshop::new();
+    work.keystore("golden");
+    let subject =
+        "[pki.subject]\ncountry = \"CA\"\norganization = [\"ETCD\"]\norganizational-unit = \"etcd\"\n";
+    let own = "[[client]]\nname = \"own\"\n[client.subject]\ncountry = \"DE\"\nstate = \"BE\"\nlocality = \"Berlin\"\n\
+               organization = [\"a\", \"b\"]\norganizational-unit = \"apps\"\n";
+    let part =
+        "[[client]]\nname = \"part\"\norganization = [\"system:masters\"]\nsubject = { locality = \"x\" }\n";
+    run(&mut build(&work, &format!("{CONSTRAINED}{subject}{own}{part}[[client]]\nname = \"plain\"\n")));
+    let client = work.path().join("out/p/client");
+    for (name, want) in [
+        ("own", "subject=CN=own,OU=apps,O=b,O=a,L=Berlin,ST=BE,C=DE"),
+        ("part", "subject=CN=part,OU=etcd,O=system:masters,L=x,C=CA"),
+        ("plain", "subject=CN=plain,OU=etcd,O=ETCD,C=CA"),
+    ] {
+        let file = client.join(format!("{name}.pem"));
+        assert_eq!(text(&file, &["-subject", "-nameopt", "RFC2253"]).trim(), want);
+        assert_eq!(verified(&client.join("ca.pem"), "sslclient", &file), Ok(()), "{name}");
+    }
+}
