@@ -8,7 +8,7 @@ use super::template::Templates;
 use crate::failure::Result;
 use crate::pki::Issued;
 use crate::plan::{Node, Plan};
-use crate::tree::{Entry, Tree};
+use crate::tree::{Entry, Origin, Tree};
 use crate::values::{Epoch, Mode};
 
 /// The origin of the files that come from the keystore.
@@ -49,7 +49,10 @@ impl Renderer<'_> {
         let unit = &node.unit;
         for link in self.plan.instance.install_lines.iter().flat_map(|line| line.links(unit)) {
             let link = path(&format!("etc/systemd/system/{link}"))?;
-            tree.insert(link, Entry::link(format!("/etc/systemd/system/{unit}"), "[etcd.service.install]"))?;
+            tree.insert(
+                link,
+                Entry::link(format!("/etc/systemd/system/{unit}"), Origin::Table("[etcd.service.install]")),
+            )?;
         }
         Ok(())
     }
