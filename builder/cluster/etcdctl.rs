@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use super::bundled::bundled_etcdctl;
 use super::json::{HealthRow, StatusRow};
 use super::trouble::{Answered, Trouble};
-use crate::bundle::Manifest;
+use crate::bundle::{CLIENT_CA, Manifest, OPERATOR_CERT, OPERATOR_KEY};
 use crate::causes::Fault;
 use crate::failure::Result;
 use crate::process::{self, Program};
@@ -57,11 +57,11 @@ impl Etcdctl {
             .args(["--endpoints", endpoints])
             .args([DIAL_TIMEOUT, COMMAND_TIMEOUT, "--write-out=json"])
             .arg("--cacert")
-            .arg(self.client.join("ca.pem"))
+            .arg(self.client.join(CLIENT_CA))
             .arg("--cert")
-            .arg(self.client.join("etcdctl.pem"))
+            .arg(self.client.join(OPERATOR_CERT))
             .arg("--key")
-            .arg(self.client.join("etcdctl-key.pem"))
+            .arg(self.client.join(OPERATOR_KEY))
             .args(arguments)
             .within(KILL_AFTER)
     }
