@@ -177,7 +177,9 @@ mod tests {
         let source = Source::file("a.toml".as_ref(), text.into());
         match read(&source, &[(Release::new(3, 5, 33), Arch::Amd64)], &example_carriers()) {
             Ok((profile, _)) => {
-                let profile = super::super::Profile { written: Default::default(), ..profile };
+                let mut profile = super::super::Profile { written: Default::default(), ..profile };
+                // How the profile calls a key is no value of it.
+                profile.pki.ca.keys = Default::default();
                 Ok(format!("{profile:?}"))
             }
             Err(mistakes) => Err(mistakes.render(false)),

@@ -155,7 +155,7 @@ pub fn baked_options(
     manifest: &Manifest,
     node: &Node,
 ) -> Result<Option<BTreeMap<String, String>>> {
-    Ok(baked::read(bundle, manifest, node)?.options.and_then(options::Options::into_values))
+    Ok(baked::read(bundle, manifest, node)?.options.and_then(|options| options.values))
 }
 
 /// The files for clients in a bundle.

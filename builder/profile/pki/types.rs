@@ -79,7 +79,7 @@ pub struct Ca {
 }
 
 /// The keys of a CA, with their table: `[pki] ca-lifetime` where the profile has that, else `[pki.ca] lifetime`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct CaKeys {
     pub algorithm: String,
     pub lifetime: String,

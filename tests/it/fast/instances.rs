@@ -91,56 +91,52 @@ fn an_instance_beside_another_has_no_boot_files() {
     assert!(said.contains("omit --base"), "{said}");
 }
 
+/// Lines of the second profile, and what is said of them.
+const CLASHES: [(&str, &[&str]); 14] = [
+    (
+        "instance = \"events\"\npeer-port = 2382\n",
+        &["events.toml and k8s.toml: on cp-a (10.240.16.10)", "port 2379"],
+    ),
+    (
+        "instance = \"events\"\nclient-port = 2381\npeer-port = 2379\n",
+        &["events.toml:9 and k8s.toml", "port 2379"],
+    ),
+    (
+        "instance = \"events\"\nclient-port = 2381\npeer-port = 2382\nmetrics-port = 2380\n",
+        &["events.toml:10", "port 2380"],
+    ),
+    (
+        "[etcd.config]\nlisten-metrics-urls = \"http://127.0.0.1:2379\"\n",
+        &["events.toml:11 and k8s.toml", "port 2379"],
+    ),
+    ("unit = \"etcd\"\n", &["events.toml:10 and k8s.toml", "both the unit etcd.service"]),
+    (
+        "[etcd.service.install]\nAlias = \"etcd.service\"\n",
+        &["events.toml:10 and k8s.toml:", "both have a unit etcd.service, by its name or by an Alias"],
+    ),
+    (
+        "[etcd.service.install]\nAlias = [\"x.service\", \"kv.service\"]\n",
+        &["both have a unit kv.service, by its name or by an Alias"],
+    ),
+    (
+        "# other-name\n",
+        &["on other-name (10.240.16.10)", "call the machine other-name and cp-a; give the node"],
+    ),
+    ("user = \"etcd\"\n", &["events.toml:10 and", "both run as etcd"]),
+    ("data-dir = \"/var/lib/etcd\"\n", &["events.toml:10 and", "both use the directory /var/lib/etcd"]),
+    ("data-dir = \"/var/lib/etcd/events\"\n", &["/var/lib/etcd/events and /var/lib/etcd, one in the other"]),
+    ("config-dir = \"/etc/etcd\"\n", &["events.toml:10 and", "both use the directory /etc/etcd;"]),
+    ("wal-dir = \"/var/lib/etcd/wal\"\n", &["events.toml:10 and", "both use the directory /var/lib/etcd;"]),
+    (
+        "[pki]\ndirectory = \"/etc/etcd/pki\"\n",
+        &["events.toml:11 and", "both use the directory /etc/etcd/pki"],
+    ),
+];
+
 #[test]
 fn what_two_clusters_would_both_have_is_refused_with_both_places() {
     let other = "instance = \"events\"\nclient-port = 2381\npeer-port = 2382\n";
-    let cases: [(&str, &[&str]); 14] = [
-        (
-            "instance = \"events\"\npeer-port = 2382\n",
-            &["events.toml and k8s.toml: on cp-a (10.240.16.10)", "port 2379"],
-        ),
-        (
-            "instance = \"events\"\nclient-port = 2381\npeer-port = 2379\n",
-            &["events.toml:9 and k8s.toml", "port 2379"],
-        ),
-        (
-            "instance = \"events\"\nclient-port = 2381\npeer-port = 2382\nmetrics-port = 2380\n",
-            &["events.toml:10", "port 2380"],
-        ),
-        (
-            "[etcd.config]\nlisten-metrics-urls = \"http://127.0.0.1:2379\"\n",
-            &["events.toml:11 and k8s.toml", "port 2379"],
-        ),
-        ("unit = \"etcd\"\n", &["events.toml:10 and k8s.toml", "both the unit etcd.service"]),
-        (
-            "[etcd.service.install]\nAlias = \"etcd.service\"\n",
-            &["events.toml:10 and k8s.toml:", "both have a unit etcd.service, by its name or by an Alias"],
-        ),
-        (
-            "[etcd.service.install]\nAlias = [\"x.service\", \"kv.service\"]\n",
-            &["both have a unit kv.service, by its name or by an Alias"],
-        ),
-        (
-            "# other-name\n",
-            &["on other-name (10.240.16.10)", "call the machine other-name and cp-a; give the node"],
-        ),
-        ("user = \"etcd\"\n", &["events.toml:10 and", "both run as etcd"]),
-        ("data-dir = \"/var/lib/etcd\"\n", &["events.toml:10 and", "both use the directory /var/lib/etcd"]),
-        (
-            "data-dir = \"/var/lib/etcd/events\"\n",
-            &["/var/lib/etcd/events and /var/lib/etcd, one in the other"],
-        ),
-        ("config-dir = \"/etc/etcd\"\n", &["events.toml:10 and", "both use the directory /etc/etcd;"]),
-        (
-            "wal-dir = \"/var/lib/etcd/wal\"\n",
-            &["events.toml:10 and", "both use the directory /var/lib/etcd;"],
-        ),
-        (
-            "[pki]\ndirectory = \"/etc/etcd/pki\"\n",
-            &["events.toml:11 and", "both use the directory /etc/etcd/pki"],
-        ),
-    ];
-    for (at, (lines, wanted)) in cases.into_iter().enumerate() {
+    for (at, (lines, wanted)) in CLASHES.into_iter().enumerate() {
         let etcd = if at < 3 { lines.to_owned() } else { format!("{other}{lines}") };
         let work = work(&etcd);
         if lines.contains("kv.service") {
