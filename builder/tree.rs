@@ -1,6 +1,7 @@
 //! All files of a node, as one sorted value that refuses to overwrite an entry.
 
 mod base;
+mod origin;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,6 +12,7 @@ use crate::failure::{Failure, Result};
 use crate::values::{Digest, GuestPath, Mode};
 
 pub use base::known_mode;
+pub use origin::Origin;
 
 /// Bytes that several nodes share: read, hashed and compressed once, and not read at all where they are not needed.
 pub struct Blob {
@@ -136,28 +138,28 @@ pub struct Entry {
     pub kind: Kind,
     /// Permission bits on the node.
     pub mode: Mode,
-    /// Its source, for messages: `overlay "etcd"`, `the certificates`.
-    pub origin: String,
+    /// Its source.
+    pub origin: Origin,
 }
 
 impl Entry {
     /// A regular file with bytes of its own.
-    pub fn file(content: Vec<u8>, mode: Mode, origin: impl Into<String>) -> Self {
+    pub fn file(content: Vec<u8>, mode: Mode, origin: impl Into<Origin>) -> Self {
         Self { kind: Kind::File(Content::Own(content)), mode, origin: origin.into() }
     }
 
     /// A regular file whose bytes other nodes share.
-    pub fn shared(blob: Arc<Blob>, mode: Mode, origin: impl Into<String>) -> Self {
+    pub fn shared(blob: Arc<Blob>, mode: Mode, origin: impl Into<Origin>) -> Self {
         Self { kind: Kind::File(Content::Shared(blob)), mode, origin: origin.into() }
     }
 
     /// A directory, which may stay empty.
-    pub fn directory(mode: Mode, origin: impl Into<String>) -> Self {
+    pub fn directory(mode: Mode, origin: impl Into<Origin>) -> Self {
         Self { kind: Kind::Directory, mode, origin: origin.into() }
     }
 
     /// A symbolic link; `target` is not changed, and need not exist.
-    pub fn link(target: impl Into<String>, origin: impl Into<String>) -> Self {
+    pub fn link(target: impl Into<String>, origin: impl Into<Origin>) -> Self {
         // Linux shows 0777 for every symbolic link and ignores it (symlink(7)).
         Self { kind: Kind::Link(target.into()), mode: Mode::from_bits(0o777), origin: origin.into() }
     }
@@ -298,7 +300,7 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn file(origin: &str) -> Entry {
+    fn file(origin: &'static str) -> Entry {
         Entry::file(b"x".to_vec(), Mode::FILE, origin)
     }
 
@@ -319,7 +321,7 @@ mod tests {
         assert!(tree.replace(path("a"), file("x")).is_err());
         tree.insert(path("a"), file("x")).unwrap();
         tree.replace(path("a"), file("y")).unwrap();
-        assert_eq!(tree.get("a").unwrap().origin, "y");
+        assert_eq!(tree.get("a").unwrap().origin, Origin::Part("y"));
     }
 
     #[test]

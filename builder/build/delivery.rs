@@ -8,7 +8,7 @@ use crate::bundle::delivered::{Delivered, Kind, Source};
 use crate::failure::{Failure, Result};
 use crate::plan::{Node, Owner, Plan};
 use crate::render::Overlay;
-use crate::tree::{self, Entry, Tree};
+use crate::tree::{self, Entry, Origin, Tree};
 use crate::values::{GuestPath, Invalid, Line, Mode};
 
 const ROOT: &str = "root";
@@ -123,6 +123,9 @@ impl Sources<'_> {
         if overlay.is_some_and(|overlay| overlay.file.is_some()) {
             return Source::Profile { table: Line::of("[[file]]") };
         }
+        if let Origin::Table(table) = &entry.origin {
+            return Source::Profile { table: Line::of(table) };
+        }
         let is_program = path.parents().last().as_ref() == Some(&self.plan.bin_dir);
         match (overlay.map(|overlay| overlay.name()), of_keystore) {
             (Some(Some(name)), _) => Source::Overlay { name: Line::of(&name) },
@@ -131,9 +134,7 @@ impl Sources<'_> {
                 Source::Profile { table: Line::of("[pki.links]") }
             }
             (None, None) if is_program => Source::Release { version: self.plan.release },
-            _ => {
-                Source::Kiln { part: Line::of(entry.origin.trim_start_matches("overlay ").trim_matches('"')) }
-            }
+            _ => Source::Kiln { part: Line::of(entry.origin.name()) },
         }
     }
 }

@@ -5,11 +5,11 @@ use std::str::FromStr;
 use super::prepare::Prepared;
 use crate::bundle;
 use crate::bundle::MANIFEST_SCHEMA;
-use crate::bundle::manifest::{self, Manifest};
+use crate::bundle::manifest::{self, Manifest, OwnRoots};
 use crate::failure::{Failure, Result};
 use crate::format::DiskFile;
 use crate::pki::{Authority, Issued};
-use crate::plan::{self, CertificateSpec, Node, Plan, Role};
+use crate::plan::{self, AuthoritySpec, CertificateSpec, Node, Plan, Role};
 use crate::values::{Invalid, Line, NodeName};
 
 /// # Errors
@@ -93,6 +93,18 @@ fn host(host: &plan::Host) -> manifest::Host {
     manifest::Host { name: host.name.clone(), connect: host.connect.clone(), nodes: host.nodes.clone() }
 }
 
+/// Without an intermediate the root issues itself, and a keystore's imported CA is as it is, whatever the profile says.
+fn own_roots(prepared: &Prepared) -> OwnRoots {
+    let plan = &prepared.plan;
+    let is_own = |name: &str| !prepared.keystore.has_imported(name);
+    let has_root = |one: &AuthoritySpec| is_own(one.name) && one.made.intermediate.is_some();
+    if !plan.authorities.iter().any(has_root) {
+        return OwnRoots::default();
+    }
+    let of_peers = plan.authority(plan::PEER_CA).map_or(plan::CA, |one| one.name);
+    OwnRoots { ca: is_own(plan::CA), peer_ca: is_own(of_peers) }
+}
+
 fn parse<T: FromStr<Err = Invalid>>(text: &str) -> Result<T> {
     text.parse().map_err(|why| Failure::io(format!("{text:?} cannot be written into the manifest: {why}")))
 }
@@ -130,7 +142,7 @@ pub fn bundle(prepared: &Prepared) -> Result<Manifest> {
             arch: plan.arch,
             binaries: binaries.collect::<Result<_>>()?,
             peers_by_name: plan.peers_by_name,
-            trusts_own_roots: plan.authorities.iter().any(|one| one.made.intermediate.is_some()),
+            trusts_own_roots: own_roots(prepared),
             sources: sources.collect(),
         },
         network: network(plan),

@@ -16,7 +16,8 @@ use super::session::{LayerDigest, Session};
 use super::sink::Sink;
 use crate::bundle::manifest::{self, Manifest};
 use crate::bundle::{
-    self, DOMAIN, FILES, LAYER_ARCHIVE, LISTING, NETWORK, NODE_ARCHIVE, PEER_NETWORK, client_file,
+    self, DOMAIN, FILES, LAYER_ARCHIVE, LISTING, NETWORK, NODE_ARCHIVE, OPERATOR_CERT, OPERATOR_KEY,
+    PEER_NETWORK, client_file,
 };
 use crate::carrier::{self, Files, Layer, NodeParts, Packer, libvirt};
 use crate::failure::{Doing, Result};
@@ -260,7 +261,7 @@ impl Recipe<'_> {
         let endpoints: Vec<_> = plan.nodes.iter().map(|node| node.endpoint.as_str()).collect();
         let environment = format!(
             "# Made by Kiln for {}. In this directory: . ./etcdctl.sh\nETCDCTL_API=3\nETCDCTL_ENDPOINTS={}\n\
-             ETCDCTL_CACERT={trusted}\nETCDCTL_CERT=etcdctl.pem\nETCDCTL_KEY=etcdctl-key.pem\n",
+             ETCDCTL_CACERT={trusted}\nETCDCTL_CERT={OPERATOR_CERT}\nETCDCTL_KEY={OPERATOR_KEY}\n",
             plan.cluster.name,
             endpoints.join(",")
         );

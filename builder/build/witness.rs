@@ -1,14 +1,11 @@
 //! The identity of a bundle's cluster, for the keystore to record.
 
-use crate::bundle::Bundle;
+use crate::bundle::{Bundle, CLIENT_CA, CLIENT_PEER_CA, OPERATOR_CERT, client_file};
 use crate::disk;
 use crate::etcd::ids::{MemberId, cluster_id, member_id};
 use crate::failure::{Failure, Result};
 use crate::pki::Witness;
 use crate::values::ClusterName;
-
-/// The certificate for etcdctl, which every bundle has.
-const OPERATOR_FILE: &str = "etcdctl.pem";
 
 /// The limit for one certificate, or a chain of them.
 const MAX_CERTIFICATE_BYTES: u64 = 1 << 20;
@@ -36,13 +33,17 @@ pub fn witness(bundle: &Bundle) -> Result<(ClusterName, Witness)> {
         return Err(wrong("the cluster's ID does not match its members'"));
     }
     let client = |file: &str| disk::read(&bundle.path.join("client").join(file), MAX_CERTIFICATE_BYTES);
-    let certificate = client(OPERATOR_FILE)?;
+    let certificate = client(OPERATOR_CERT)?;
+    let of_peers = client_file(CLIENT_PEER_CA);
+    let has_peer_ca = manifest.certificates.iter().any(|one| *one.file == *of_peers);
+    let peer_trust = has_peer_ca.then(|| client(CLIENT_PEER_CA)).transpose()?;
     let witness = Witness {
         token: cluster.token.clone(),
         release: manifest.etcd.version,
         members,
         certificate,
-        trust: client("ca.pem")?,
+        trust: client(CLIENT_CA)?,
+        peer_trust,
     };
     Ok((cluster.name.clone(), witness))
 }

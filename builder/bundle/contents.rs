@@ -1,6 +1,6 @@
 //! The contents of a bundle that follow from its manifest: the files that it needs, and its archives.
 
-use super::layout::{LAYER_ARCHIVE, NODE_ARCHIVE};
+use super::layout::{CLIENT_CA, LAYER_ARCHIVE, NODE_ARCHIVE, OPERATOR_CERT, OPERATOR_KEY, client_file};
 use super::manifest::Manifest;
 use crate::carrier;
 use crate::values::{At, Carrier, CarrierFile};
@@ -42,7 +42,8 @@ pub fn needed(manifest: &Manifest) -> Vec<Vec<String>> {
         let files = files.iter().filter(|file| file.is_needed && file.at == at);
         files.map(|file| file.names.iter().map(|name| format!("{directory}/{name}")).collect()).collect()
     };
-    let mut all = vec![one("client/ca.pem"), one("client/etcdctl.pem"), one("client/etcdctl-key.pem")];
+    let mut all: Vec<_> =
+        [CLIENT_CA, OPERATOR_CERT, OPERATOR_KEY].iter().map(|file| one(&client_file(file))).collect();
     if is_shared {
         all.push(one(LAYER_ARCHIVE));
         all.extend(below("layers", At::Layers));

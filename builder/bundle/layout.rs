@@ -138,6 +138,15 @@ pub fn client_file(name: &str) -> String {
     format!("client/{name}")
 }
 
+/// Every bundle's files for etcdctl, in `client/`.
+pub(crate) use crate::profile::{OPERATOR_CERT, OPERATOR_KEY};
+
+/// The CA that clients trust, in `client/`.
+pub const CLIENT_CA: &str = "ca.pem";
+
+/// The same of the peers' own CA, where there is one.
+pub const CLIENT_PEER_CA: &str = "peer-ca.pem";
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::json;
 use super::layout::MAX_NODES;
+pub use super::own_roots::OwnRoots;
 use crate::carrier;
 use crate::etcd::Release;
 use crate::etcd::ids::{ClusterId, MemberId};
@@ -100,9 +101,9 @@ pub struct Etcd {
     pub binaries: BTreeMap<EtcdProgram, Binary>,
     /// Whether the peer port accepts only the members' certificates, or any certificate of this CA.
     pub peers_by_name: bool,
-    /// Whether members trust roots that Kiln made, each with one issuing CA below it.
-    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
-    pub trusts_own_roots: bool,
+    /// The authorities of which members trust a root that Kiln made, where one has an issuing CA below it.
+    #[serde(skip_serializing_if = "OwnRoots::is_none", default)]
+    pub trusts_own_roots: OwnRoots,
     /// The release files that the binaries were taken from.
     #[serde(deserialize_with = "values::list::<_, _, 16>")]
     pub sources: Vec<Source>,

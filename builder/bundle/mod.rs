@@ -12,6 +12,7 @@ mod json;
 mod judge;
 mod layout;
 pub(crate) mod manifest;
+mod own_roots;
 mod place;
 mod placed;
 mod problem;
@@ -25,8 +26,9 @@ pub(crate) use contents::archives;
 pub use fleet::Index;
 pub(crate) use fleet::{Fleet, IndexEntry, join};
 pub(crate) use layout::{
-    DOMAIN, FILES, INDEX, LAYER_ARCHIVE, LISTING, MANIFEST, MANIFEST_SCHEMA, MAX_MANIFEST_BYTES, NETWORK,
-    NODE_ARCHIVE, PEER_NETWORK, SUMS, client_file, node_file,
+    CLIENT_CA, CLIENT_PEER_CA, DOMAIN, FILES, INDEX, LAYER_ARCHIVE, LISTING, MANIFEST, MANIFEST_SCHEMA,
+    MAX_MANIFEST_BYTES, NETWORK, NODE_ARCHIVE, OPERATOR_CERT, OPERATOR_KEY, PEER_NETWORK, SUMS, client_file,
+    node_file,
 };
 pub use manifest::Manifest;
 pub(crate) use place::{Holds, Place};

@@ -107,4 +107,7 @@ pub struct Down {
     /// Do not ask for confirmation
     #[arg(long, requires = "purge")]
     pub yes: bool,
+    /// Print the result as JSON
+    #[arg(long)]
+    pub json: bool,
 }

@@ -223,6 +223,9 @@ pub enum Profile {
     Show {
         /// The name of the profile
         name: String,
+        /// Print the result as JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Write a minimal profile, never over an existing file; asks at a terminal for what is not given
     #[command(
@@ -250,6 +253,9 @@ cp-c=10.0.0.13\n  kiln profile new"
         /// The file [default: profiles/NAME.toml]
         #[arg(long, short, value_name = "FILE", env = "KILN_PROFILE_OUT")]
         out: Option<PathBuf>,
+        /// Print the result as JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Make a profile from the files of a cluster that exists; what it does not say is listed on standard error
     #[command(
@@ -264,6 +270,9 @@ k8s.toml hosts.ini etcd.conf"
         /// The file to write, never over an existing one [default: standard output]
         #[arg(long, short, value_name = "FILE", env = "KILN_PROFILE_OUT")]
         out: Option<PathBuf>,
+        /// Print the result as JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Print the keys of a profile as a JSON Schema, for editors that check and complete TOML by one
     #[command(after_help = "Examples:\n  kiln profile schema\n  kiln profile schema > kiln.schema.json")]

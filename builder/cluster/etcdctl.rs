@@ -9,7 +9,7 @@ use super::bundled::bundled_etcdctl;
 use super::json::{HealthRow, StatusRow};
 use super::patience::Patience;
 use super::trouble::{Answered, Trouble};
-use crate::bundle::Manifest;
+use crate::bundle::{CLIENT_CA, Manifest, OPERATOR_CERT, OPERATOR_KEY};
 use crate::causes::Fault;
 use crate::failure::Result;
 use crate::process::{self, Program};
@@ -65,11 +65,11 @@ impl Etcdctl {
             .arg(format!("--dial-timeout={}s", dial.as_secs()))
             .arg(format!("--command-timeout={}s", command.as_secs()))
             .arg("--cacert")
-            .arg(self.client.join("ca.pem"))
+            .arg(self.client.join(CLIENT_CA))
             .arg("--cert")
-            .arg(self.client.join("etcdctl.pem"))
+            .arg(self.client.join(OPERATOR_CERT))
             .arg("--key")
-            .arg(self.client.join("etcdctl-key.pem"))
+            .arg(self.client.join(OPERATOR_KEY))
             .args(arguments)
             .within(self.patience.for_a_program())
     }

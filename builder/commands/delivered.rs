@@ -27,7 +27,7 @@ pub fn show(bundle: &Bundle, node: Option<&str>, json: bool, out: &Output) -> Re
                 bundle.path.display()
             )));
         }
-        problems.extend(differs(bundle, &path)?);
+        problems.extend(problem_with(bundle, &path)?);
         let path = bundle.path.join(path);
         let bytes = disk::read(&path, MAX_BYTES)?;
         from_json(&bytes, name).doing(|| format!("reading {}", path.display()))
@@ -45,10 +45,10 @@ pub fn show(bundle: &Bundle, node: Option<&str>, json: bool, out: &Output) -> Re
     if problems.is_empty() { Ok(()) } else { Err(bundle.differs(&problems)) }
 }
 
-/// Whether a file differs from the manifest.
-pub fn differs(bundle: &Bundle, archive: &str) -> Result<Option<Problem>> {
-    let path = bundle.path.join(archive);
-    let Some(want) = bundle.manifest.files.get(archive) else { return Ok(None) };
+/// How a file differs from the manifest, if it does.
+pub fn problem_with(bundle: &Bundle, file: &str) -> Result<Option<Problem>> {
+    let path = bundle.path.join(file);
+    let Some(want) = bundle.manifest.files.get(file) else { return Ok(None) };
     let problem = match disk::look(&path)? {
         None => "is missing",
         // A file of another size differs without being read.
@@ -57,7 +57,7 @@ pub fn differs(bundle: &Bundle, archive: &str) -> Result<Option<Problem>> {
         }
         Some(_) => return Ok(None),
     };
-    Ok(Some(Problem { path: archive.to_owned(), problem: problem.to_owned() }))
+    Ok(Some(Problem { path: file.to_owned(), problem: problem.to_owned() }))
 }
 
 /// A line per entry: mode, owner, destination, source.

@@ -3,7 +3,9 @@
 use std::io::{BufRead as _, Write as _};
 use std::path::Path;
 
-use super::output::Output;
+use serde_json::json;
+
+use super::output::{Output, and_said};
 use crate::bundle::Bundle;
 use crate::cli;
 use crate::disk;
@@ -27,18 +29,27 @@ pub fn run(args: &cli::Down, out: &Output) -> Result<()> {
     let called = held.state.record.places_called();
     let gone = host::down(held, &bundle, args.purge)?;
     let places = places(&called, &gone.directory);
-    match args.purge {
-        true => out.say(format_args!("removed the VMs and their disks {places}")),
-        false => {
-            out.say(format_args!("stopped the VMs and kept their disks {places}; kiln up starts them again"));
-        }
-    }
+    let done = match args.purge {
+        true => format!("removed the VMs and their disks {places}"),
+        false => format!("stopped the VMs and kept their disks {places}"),
+    };
     if let Some(bridge) = &gone.bridge {
         out.warn(format_args!("kept the bridge {bridge}, because other VMs use it"));
     }
     for target in &gone.behind {
         out.warn(format_args!("kept {}; only the link to it was removed", target.display()));
     }
+    if args.json {
+        let said = out.json(&json!({
+            "cluster": cluster.name, "id": cluster.id, "purged": args.purge, "directory": gone.directory,
+            "libvirts": called, "bridge": gone.bridge, "kept": gone.behind,
+        }));
+        return and_said(&done, said);
+    }
+    out.say(match args.purge {
+        true => done,
+        false => format!("{done}; kiln up starts them again"),
+    });
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::output::Output;
 use super::programs;
 use crate::artifact;
-use crate::bundle::Bundle;
+use crate::bundle::{Bundle, CLIENT_CA, OPERATOR_CERT, OPERATOR_KEY};
 use crate::cli;
 use crate::cluster::{self, Etcdctl};
 use crate::disk::Scratch;
@@ -28,9 +28,9 @@ pub fn run(args: &cli::Etcdctl, out: &Output) -> Result<()> {
     // As variables, so that a flag on the command line overrides them.
     let variables = [
         ("endpoints", "ETCDCTL_ENDPOINTS", endpoints.join(",").into()),
-        ("cacert", "ETCDCTL_CACERT", client("ca.pem")),
-        ("cert", "ETCDCTL_CERT", client("etcdctl.pem")),
-        ("key", "ETCDCTL_KEY", client("etcdctl-key.pem")),
+        ("cacert", "ETCDCTL_CACERT", client(CLIENT_CA)),
+        ("cert", "ETCDCTL_CERT", client(OPERATOR_CERT)),
+        ("key", "ETCDCTL_KEY", client(OPERATOR_KEY)),
     ];
     let mut program = Program::new(etcdctl.program())
         .withholding(is_withheld)

@@ -310,6 +310,20 @@ pub fn refuse_missing(path: &Path) -> Result<()> {
     }
 }
 
+/// A warning about a file with a secret that other users of this machine may read; `secret` is what it holds.
+///
+/// # Errors
+/// Those of [`refuse_missing`].
+pub fn open_to_others(path: &Path, secret: &str) -> Result<Option<String>> {
+    refuse_missing(path)?;
+    // A pipe has no mode that matters, and is read once.
+    let file = disk::look(&disk::resolved(path))?.filter(|found| found.kind == Kind::File);
+    Ok(file.filter(|file| file.mode.bits() & 0o077 != 0).map(|file| {
+        let (path, mode) = (path.display(), file.mode);
+        format!("{path} has mode {mode}: other users may have read {secret}; close it with chmod go= {path}")
+    }))
+}
+
 /// `SOURCE_DATE_EPOCH` (reproducible-builds.org), where it is set.
 ///
 /// # Errors

@@ -9,7 +9,6 @@ use super::inputs;
 use super::output::{Output, and_said};
 use crate::artifact::Store;
 use crate::cli::{Imports, Keys, Keystore as Verb, ProfileNames, Settings};
-use crate::disk::Input;
 use crate::failure::{Doing, Exit, Failure, Result};
 use crate::interrupt;
 use crate::pki::{Import, Keystore};
@@ -82,12 +81,13 @@ fn init(
     issued: Option<Epoch>,
 ) -> Result<Change> {
     let path = inputs::keystore_path(keys.keystore.as_ref(), cluster);
+    let open = seed_file.map(|file| inputs::open_to_others(file, "the keystore's secret")).transpose()?;
     let seed = seed_file.map(seed).transpose()?;
     let keystore = Keystore::create(&path, cluster, seed.as_deref(), inputs::date_of_issue(issued)?)?;
     let done = format!("created the keystore {}", path.display());
     let said =
         format!("{done} of {cluster}, issued {}, token {}: {KEEP_IT}", keystore.issued(), keystore.token());
-    Ok(Change { path, keystore, done, said, warnings: Vec::new() })
+    Ok(Change { path, keystore, done, said, warnings: open.flatten().into_iter().collect() })
 }
 
 fn renew(cluster: &ClusterName, keys: &Keys, issued: Option<Epoch>) -> Result<Change> {
@@ -118,7 +118,9 @@ fn import_ca(
 ) -> Result<Change> {
     let path = inputs::keystore_path(keys.keystore.as_ref(), cluster);
     let certificates = inputs::given(cert, MAX_PEM_BYTES)?;
-    let open = open_to_others(key)?;
+    let open = inputs::open_to_others(key, "the CA's key")?;
+    let open_too = passphrase_file.map(|file| inputs::open_to_others(file, "the passphrase of the CA's key"));
+    let open_too = open_too.transpose()?.flatten();
     let key = Zeroizing::new(inputs::given(key, MAX_PEM_BYTES)?);
     let passphrase = passphrase_file.map(first_line).transpose()?;
     let passphrase = passphrase.as_deref().map(String::as_str);
@@ -141,20 +143,8 @@ fn import_ca(
     let ca = ca.map(|ca| format!(" ({})", ca.line())).unwrap_or_default();
     let what = if authority == plan::PEER_CA { " peers' certificates" } else { "" };
     let done = format!("{} now signs{what} with the CA of {}{ca}", path.display(), cert.display());
-    let warnings = warning.into_iter().chain(open).collect();
+    let warnings = warning.into_iter().chain(open).chain(open_too).collect();
     Ok(Change { path, keystore, said: done.clone(), done, warnings })
-}
-
-/// A warning about a private key that other users of this machine may read.
-fn open_to_others(key: &Path) -> Result<Option<String>> {
-    inputs::refuse_missing(key)?;
-    let mode = Input::open(key)?.mode();
-    Ok((mode.bits() & 0o077 != 0).then(|| {
-        format!(
-            "{} has mode {mode}: other users may have read the CA's key; close it with chmod go= {0}",
-            key.display()
-        )
-    }))
 }
 
 /// Printed when a keystore is made.

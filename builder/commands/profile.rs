@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::inputs;
-use super::output::Output;
+use super::output::{Output, and_said};
 use crate::carrier;
 use crate::cli::Profile;
 use crate::disk::{self, Kind};
@@ -30,7 +30,7 @@ pub fn run(verb: &Profile, out: &Output) -> Result<()> {
             let lines = profiles.map(|(name, summary)| format!("{name:<width$} {summary}"));
             out.print(lines.collect::<Vec<_>>().join("\n"))
         }
-        Profile::New { name, node, cidr, gateway, domain, client, out: path } => {
+        Profile::New { name, node, cidr, gateway, domain, client, out: path, json } => {
             let asked = New {
                 name: match name {
                     Some(name) => name.clone(),
@@ -45,13 +45,24 @@ pub fn run(verb: &Profile, out: &Output) -> Result<()> {
             refuse_without_network(&asked)?;
             let path = path.clone().unwrap_or_else(|| format!("profiles/{}.toml", asked.name).into());
             refuse_nameless(&path)?;
-            write(&path, &import::new(&asked, carrier::all())?)?;
+            let text = import::new(&asked, carrier::all())?;
+            write(&path, &text)?;
+            if *json {
+                let done = format!("{} is written", path.display());
+                return and_said(
+                    &done,
+                    out.json(&json!({ "path": path, "name": asked.name, "profile": text })),
+                );
+            }
             out.say(format_args!("{}: build it with kiln build --profile {}", path.display(), shown(&path)));
             Ok(())
         }
-        Profile::Import { files, out: path } => import(files, path.as_deref(), out),
+        Profile::Import { files, out: path, json } => import(files, path.as_deref(), *json, out),
         Profile::Schema => out.json(&profile::json_schema(carrier::all())),
-        Profile::Show { name } => match profile::embedded(name) {
+        Profile::Show { name, json } => match profile::embedded(name) {
+            Some(text) if *json => {
+                out.json(&json!({ "name": name, "summary": summary(text), "profile": text }))
+            }
             // Unchanged, so that the output can be saved as a file.
             Some(text) => out.bytes(text.as_bytes()),
             None => {
@@ -107,20 +118,30 @@ fn refuse_without_network(asked: &New) -> Result<()> {
     Err(Failure::new(Exit::Usage, reason))
 }
 
-fn import(files: &[PathBuf], path: Option<&Path>, out: &Output) -> Result<()> {
+fn import(files: &[PathBuf], path: Option<&Path>, json: bool, out: &Output) -> Result<()> {
     path.map_or(Ok(()), |path| refuse_nameless(path).and_then(|()| refuse_existing(path)))?;
     let read = |path: &PathBuf| Ok((path.display().to_string(), taken(path)?));
     let files = files.iter().map(read).collect::<Result<Vec<_>>>()?;
     let imported = import::import(&files, carrier::all())?;
     match path {
         Some(path) => write(path, &imported.text)?,
+        None if json => {}
         None => out.bytes(imported.text.as_bytes())?,
+    }
+    if json {
+        let mistakes = imported.mistakes.as_ref().map_or_else(|| json!([]), |mistakes| mistakes.list.clone());
+        let (text, left) = (&imported.text, &imported.left);
+        let said = json!({ "path": path, "profile": text, "left": left, "mistakes": mistakes });
+        out.json(&said)?;
     }
     if !imported.left.is_empty() {
         out.announce(format_args!("the profile does not say, and you decide:\n{}", imported.left.join("\n")));
     }
     if let Some(mistakes) = imported.mistakes {
-        out.announce(format_args!("the profile cannot be built before this is corrected:\n{mistakes}"));
+        out.announce(format_args!(
+            "the profile cannot be built before this is corrected:\n{}",
+            mistakes.text
+        ));
         return Err(Failure::new(
             Exit::Wrong,
             "the imported profile has mistakes; correct it, and run kiln check",

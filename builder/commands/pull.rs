@@ -16,7 +16,7 @@ pub fn run(args: &cli::Pull, out: &Output) -> Result<()> {
     let address = address(&args.from)?;
     let target = args.out.clone().unwrap_or_else(|| PathBuf::from("out").join(address.name()));
     refuse_inside(&target)?;
-    let pulled = registry::pull(&client(&address, &args.registry, false)?, &target)?;
+    let pulled = registry::pull(&client(&address, &args.registry, false, out)?, &target)?;
     let (manifest, pinned) = (&pulled.manifest, address.pinned(pulled.digest));
     if let Reference::Tag(tag) = &address.reference {
         out.warn(format_args!(

@@ -22,7 +22,7 @@ pub fn run(args: &cli::Push, out: &Output) -> Result<()> {
         ));
     }
     let bundle = checked(&args.bundle)?;
-    let client = client(&address, &args.registry, true)?;
+    let client = client(&address, &args.registry, true, out)?;
     if args.registry.plain_http && !address.is_loopback() {
         out.warn("anyone on the network path can read the nodes' private keys (--plain-http)");
     }
@@ -70,8 +70,13 @@ pub fn address(text: &str) -> Result<Address> {
         .map_err(|error| Failure::new(Exit::Usage, format!("{shown:?} is not a valid address: {error}")))
 }
 
-pub fn client(address: &Address, args: &cli::Registry, writes: bool) -> Result<Client> {
+pub fn client(address: &Address, args: &cli::Registry, writes: bool, out: &Output) -> Result<Client> {
     args.password_file.iter().chain(&args.ca_file).try_for_each(|file| inputs::refuse_missing(file))?;
+    if let Some(file) = &args.password_file
+        && let Some(warning) = inputs::open_to_others(file, "the registry's password")?
+    {
+        out.warn(warning);
+    }
     let credentials = match (&args.username, &args.password_file) {
         (Some(user), Some(file)) => Credentials::given(user, file)?,
         _ => match config_file()? {

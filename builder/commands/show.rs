@@ -6,7 +6,7 @@ use std::fmt::Write;
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
-use super::delivered::{self, differs};
+use super::delivered::{self, problem_with};
 use super::output::Output;
 use crate::bundle::{self, Bundle, Problem};
 use crate::cli;
@@ -150,7 +150,7 @@ struct Listing {
 
 /// Reads an archive. `None` where it is missing; its faults are added to `problems`.
 fn listing(bundle: &Bundle, archive: String, problems: &mut Vec<Problem>) -> Result<Option<Listing>> {
-    problems.extend(differs(bundle, &archive)?);
+    problems.extend(problem_with(bundle, &archive)?);
     let path = bundle.path.join(&archive);
     if disk::look(&path)?.is_none() {
         return Ok(None);

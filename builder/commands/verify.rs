@@ -7,7 +7,7 @@ use super::junit;
 use super::output::Output;
 use super::programs;
 use crate::artifact::EtcdProgram;
-use crate::bundle::Bundle;
+use crate::bundle::{Bundle, OPERATOR_CERT, client_file};
 use crate::cli;
 use crate::clock;
 use crate::disk;
@@ -40,9 +40,10 @@ pub fn options(bundle: &Bundle) -> Result<Options> {
     let lifetime = Lifetime::hours(1);
     // The name of the client certificate that every bundle has.
     let spec = plan::operator(lifetime);
-    let ours = disk::read(&bundle.path.join("client/etcdctl.pem"), MAX_PEM_BYTES)?;
+    let file = client_file(OPERATOR_CERT);
+    let ours = disk::read(&bundle.path.join(&file), MAX_PEM_BYTES)?;
     let issued = Authority::namesake(&bundle.manifest.cluster.name, &ours, now)
-        .doing(|| "reading client/etcdctl.pem".into())?
+        .doing(|| format!("reading {file}"))?
         .issue(&spec, Algorithm::P256, lifetime)?;
     let stranger =
         Stranger { certificate: issued.cert_pem.into_bytes(), key: issued.key_pem.as_bytes().to_vec() };

@@ -36,8 +36,16 @@ pub struct Imported {
     pub text: String,
     /// `FILE:LINE: TEXT`, for each thing that the profile does not say, in the order of the files.
     pub left: Vec<String>,
-    /// Mistakes that the profile has all the same, as a person reads them.
-    pub mistakes: Option<String>,
+    /// Mistakes that the profile has all the same.
+    pub mistakes: Option<Mistakes>,
+}
+
+/// Those of the profile that was made.
+pub struct Mistakes {
+    /// As a person reads them.
+    pub text: String,
+    /// Each as in the JSON of any verb that reads a profile.
+    pub list: serde_json::Value,
 }
 
 /// What a new profile says at least.
@@ -118,7 +126,7 @@ pub fn import(files: &[(String, Vec<u8>)], carriers: &[Carrier]) -> Result<Impor
     let text = draft.toml(&header, &lines);
     let name = draft.value(("[cluster]", "name")).filter(|name| name.parse::<ClusterName>().is_ok());
     let name = name.unwrap_or("etcd");
-    let mistakes = judge::check(&text, name, release, carriers).err().map(|mistakes| shown(&mistakes));
+    let mistakes = judge::check(&text, name, release, carriers).err().map(told);
     // In the order of the files, whatever was looked at first.
     let order = |place: &Place| names.iter().position(|name| *name == place.file);
     let mut left: Vec<&Left> = draft.left.iter().collect();
@@ -174,10 +182,11 @@ fn refuse_long(draft: &Draft) -> Result<()> {
     }
 }
 
-/// The mistakes without their last line, which says that nothing was written.
-fn shown(mistakes: &profile::Mistakes) -> String {
+/// The text is without its last line, which says that nothing was written.
+fn told(mistakes: profile::Mistakes) -> Mistakes {
     let text = mistakes.render(false);
-    text.trim_end().rsplit_once("\n").map_or(text.as_str(), |(mistakes, _)| mistakes).trim_end().to_owned()
+    let text = text.trim_end().rsplit_once("\n").map_or(text.as_str(), |(mistakes, _)| mistakes).trim_end();
+    Mistakes { text: text.to_owned(), list: mistakes.into_failure(false).json()["mistakes"].take() }
 }
 
 /// The release that the files name, or the newest that Kiln knows; one that it does not know is reported.

@@ -175,19 +175,23 @@ impl Chain {
     /// # Errors
     /// `Exit::Untrusted` when one of them is expired or not yet valid.
     pub fn check_dates(&self, at: Epoch) -> Result<()> {
+        self.check_dates_or(at, OVER, "check the clock, or renew the keystore")
+    }
+
+    /// The same with what to do where one is expired, or not yet valid.
+    pub fn check_dates_or(&self, at: Epoch, over: &str, early: &str) -> Result<()> {
         for certificate in self.all() {
             let name = certificate.name();
             // The last second is included (RFC 5280 4.1.2.5).
             if certificate.not_after() < at {
                 return Err(Failure::untrusted(format!(
-                    "{name} expired on {}, and certificates are issued as of {at}; {OVER}",
+                    "{name} expired on {}, and certificates are issued as of {at}; {over}",
                     certificate.not_after()
                 )));
             }
             if certificate.not_before() > at {
                 return Err(Failure::untrusted(format!(
-                    "{name} is not valid before {}, and certificates are issued as of {at}; check the clock, \
-                     or renew the keystore",
+                    "{name} is not valid before {}, and certificates are issued as of {at}; {early}",
                     certificate.not_before()
                 )));
             }

@@ -3,7 +3,9 @@
 //! A CA that an earlier version of Kiln has imported is not checked again: its cluster is running.
 
 use x509_cert::der::oid::AssociatedOid;
-use x509_cert::ext::pkix::{ExtendedKeyUsage, SubjectKeyIdentifier};
+use x509_cert::ext::pkix::{
+    AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectKeyIdentifier,
+};
 
 use super::certificate::Certificate;
 use super::chain::{ANY_USAGE, Chain};
@@ -14,7 +16,58 @@ use crate::failure::{Failure, Result};
 /// `Exit::Untrusted` for faults that etcd, or a client, would report only when the cluster starts.
 pub(super) fn check(chain: &Chain) -> Result<()> {
     chain.all().try_for_each(check_one)?;
+    check_strictly(chain)?;
     chain.limits().iter().try_for_each(|limits| names::check_loopback(chain.ca(), limits))
+}
+
+/// What `openssl verify -x509_strict` requires of CAs (crypto/x509/x509_vfy.c, `check_extensions`), and with it Python
+/// from 3.13 on: a cluster whose certificates such clients refuse is not for everybody.
+fn check_strictly(chain: &Chain) -> Result<()> {
+    let refuse = |ca: &Certificate, lacks: &str, with: &str| {
+        Err(Failure::untrusted(format!(
+            "{} {lacks}, without which strict clients refuse everything below it (openssl verify -x509_strict, RFC 5280 \
+             4.2.1); have it issued again with {with}",
+            ca.name()
+        )))
+    };
+    let all: Vec<&Certificate> = chain.all().collect();
+    for (at, ca) in all.iter().enumerate() {
+        let is_critical = |oid| ca.extensions().iter().any(|one| one.extn_id == oid && one.critical);
+        if ca.extension::<KeyUsage>()?.is_none() {
+            return refuse(ca, "has no key usage", "keyUsage=critical,keyCertSign,cRLSign");
+        }
+        if !is_critical(BasicConstraints::OID) {
+            return refuse(
+                ca,
+                "has basic constraints that are not critical",
+                "basicConstraints=critical,CA:TRUE",
+            );
+        }
+        if ca.extension::<SubjectKeyIdentifier>()?.is_none() {
+            return refuse(ca, "has no subject key identifier", "subjectKeyIdentifier=hash");
+        }
+        if chain.is_rooted() && at + 1 == all.len() {
+            continue;
+        }
+        let Some(named) = ca.extension::<AuthorityKeyIdentifier>()?.and_then(|its| its.key_identifier) else {
+            return refuse(
+                ca,
+                "has no identifier of its issuer's key",
+                "authorityKeyIdentifier=keyid:always",
+            );
+        };
+        let Some(issuer) = all.get(at + 1) else { continue };
+        let own = issuer.extension::<SubjectKeyIdentifier>()?;
+        if own.is_some_and(|own| own.0 != named) {
+            return Err(Failure::untrusted(format!(
+                "{} names another key of its issuer than {} has (authorityKeyIdentifier), so OpenSSL does not find its \
+                 issuer; append the issuer's certificate with that key, or have it issued again",
+                ca.name(),
+                issuer.name()
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn check_one(ca: &Certificate) -> Result<()> {

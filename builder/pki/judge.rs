@@ -3,11 +3,13 @@
 
 use std::path::Path;
 
+use super::differences;
 use super::keystore::Keystore;
 use super::record::{Fixed, Formed, Member, Series, Signer};
 use super::recorded;
 use crate::failure::{Failure, Result};
 use crate::plan::{self, AuthoritySpec, Plan};
+use crate::profile::CaKeys;
 
 /// A message for the user who builds.
 pub enum Remark {
@@ -35,11 +37,11 @@ impl Keystore {
         let mut remarks: Vec<Remark> = self.ignored(plan).collect();
         if let Some(fixed) = self.fixed() {
             if fixed.signer != signer {
-                reasons.extend(other_signer(&fixed.signer, &signer));
+                reasons.extend(other_signer(&fixed.signer, &signer, &plan.pki.ca.keys));
             } else if fixed.peers != peers {
                 reasons.push(of_another_ca(" for peers"));
             } else {
-                reasons.extend(recorded::differences(&fixed.authorities, &authorities));
+                reasons.extend(differences::of(&fixed.authorities, &authorities, plan));
             }
         }
         let formed = self.formed(&plan.cluster.token);
@@ -158,7 +160,8 @@ fn of_another_ca(of_peers: &str) -> String {
     )
 }
 
-fn other_signer(was: &Signer, is: &Signer) -> Vec<String> {
+/// `keys` are the CA's in the profile.
+fn other_signer(was: &Signer, is: &Signer, keys: &CaKeys) -> Vec<String> {
     let refuse = REFUSE;
     let (was, is) = match (was, is) {
         (
@@ -170,16 +173,16 @@ fn other_signer(was: &Signer, is: &Signer) -> Vec<String> {
     let mut reasons = Vec::new();
     if was.0 != is.0 {
         reasons.push(format!(
-            "the CA's key would be {}, but certificates were issued under a CA key of {}: {refuse}; set [pki] ca-algorithm = \
-             \"{}\" (leaf-algorithm may change), or use another --keystore for a new cluster",
-            is.0, was.0, was.0
+            "the CA's key would be {}, but certificates were issued under a CA key of {}: {refuse}; set {} = \"{}\" \
+             (leaf-algorithm may change), or use another --keystore for a new cluster",
+            is.0, was.0, keys.algorithm, was.0
         ));
     }
     if was.1 != is.1 {
         reasons.push(format!(
-            "the CA would be another certificate, made for {} instead of {}; set [pki] ca-lifetime = \"{}\" (leaf-lifetime \
-             may change), or use another --keystore for a new cluster",
-            is.1, was.1, was.1
+            "the CA would be another certificate, made for {} instead of {}; set {} = \"{}\" (leaf-lifetime may change), or \
+             use another --keystore for a new cluster",
+            is.1, was.1, keys.lifetime, was.1
         ));
     }
     reasons

@@ -10,6 +10,7 @@ mod chain;
 mod chance;
 mod damage;
 mod derive;
+mod differences;
 mod import;
 mod imported;
 mod issuing;

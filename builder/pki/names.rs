@@ -39,8 +39,8 @@ pub(super) fn limits(certificate: &Certificate) -> Result<Option<NameConstraints
 /// # Errors
 /// `Exit::Untrusted` for the first name that is not permitted or that is excluded.
 pub(super) fn check(limits: &NameConstraints, spec: &CertificateSpec) -> Result<()> {
-    let names = spec.dns.iter().map(|name| Name::Dns(name)).chain(spec.ips.iter().map(|ip| Name::Ip(*ip)));
-    for name in names {
+    let dns = spec.dns.iter().map(String::as_str).chain(spec.dns_like_common_name());
+    for name in dns.map(Name::Dns).chain(spec.ips.iter().map(|ip| Name::Ip(*ip))) {
         if let Some(why) = objection(limits, &name) {
             return Err(Failure::untrusted(format!(
                 "the CA's name constraints do not allow {name}, which the {} certificate of {} must contain: {why}; \

@@ -35,6 +35,12 @@ pub(super) fn blocks(text: &[u8]) -> Result<Vec<Block>> {
              or `openssl pkey -inform der`",
         )
     };
+    if is_pkcs12(text) {
+        return Err(Failure::untrusted(
+            "the file is PKCS#12 (.p12, .pfx), not PEM; take the certificates out with `openssl pkcs12 -in FILE -nokeys -out \
+             ca.pem`, the CA's first, and the key with `openssl pkcs12 -in FILE -nocerts -out ca-key.pem`",
+        ));
+    }
     if text.starts_with(&[0xff, 0xfe]) || text.starts_with(&[0xfe, 0xff]) {
         return Err(Failure::untrusted("the file is UTF-16 text; save it as UTF-8 or ASCII"));
     }
@@ -78,6 +84,17 @@ fn unbroken() -> Failure {
         "a line begins with -----BEGIN and does not end after the label: the file has lost its line breaks, as in the \
          variable of a CI system; write each block with its base64 in lines of its own",
     )
+}
+
+/// Whether this begins as a PFX does: a sequence, and the version 3 (RFC 7292 section 4).
+fn is_pkcs12(text: &[u8]) -> bool {
+    let after_length = match text {
+        [0x30, 0x80, rest @ ..] => rest,
+        [0x30, long @ 0x81..=0x84, rest @ ..] => rest.get(usize::from(long & 0x7f)..).unwrap_or_default(),
+        [0x30, _, rest @ ..] => rest,
+        _ => return false,
+    };
+    after_length.starts_with(&[0x02, 0x01, 0x03])
 }
 
 fn junk() -> Failure {

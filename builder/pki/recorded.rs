@@ -5,13 +5,12 @@ use std::fmt::Write;
 use std::net::IpAddr;
 
 use serde::Deserialize;
-use serde_json::Value;
 
 use super::damage::changed;
 use crate::failure::Result;
 use crate::plan::{AuthoritySpec, CA, Made, PEER_CA, Permits};
 use crate::profile::Subject;
-use crate::values::{ClusterName, Lifetime};
+use crate::values::{ClusterName, Lifetime, toml_string};
 
 /// A CA that Kiln makes, by its name.
 pub(super) type Recorded = (&'static str, Made);
@@ -96,10 +95,10 @@ pub(super) fn render(all: &[Recorded]) -> String {
              common-name = {}\n",
             made.algorithm,
             made.lifetime,
-            quoted(&made.common_name)
+            toml_string(&made.common_name)
         );
         let subject: Vec<_> =
-            made.subject.attributes().map(|(key, value)| quoted(&format!("{key}={value}"))).collect();
+            made.subject.attributes().map(|(key, value)| toml_string(&format!("{key}={value}"))).collect();
         if !subject.is_empty() {
             let _ = writeln!(text, "subject = [{}]", subject.join(", "));
         }
@@ -107,23 +106,18 @@ pub(super) fn render(all: &[Recorded]) -> String {
             let _ = writeln!(
                 text,
                 "issuing = {{ common-name = {}, lifetime = \"{lifetime}\", path-length = {} }}",
-                quoted(common_name),
+                toml_string(common_name),
                 below.unwrap_or_default()
             );
         }
         if let Some(permits) = &made.permits {
-            let dns: Vec<_> = permits.dns.iter().map(|name| quoted(name)).collect();
-            let ips: Vec<_> = permits.ips.iter().map(|ip| quoted(&ip.to_string())).collect();
+            let dns: Vec<_> = permits.dns.iter().map(|name| toml_string(name)).collect();
+            let ips: Vec<_> = permits.ips.iter().map(|ip| toml_string(&ip.to_string())).collect();
             let _ = writeln!(text, "permitted-names = [{}]", dns.join(", "));
             let _ = writeln!(text, "permitted-addresses = [{}]", ips.join(", "));
         }
     }
     text
-}
-
-/// A string in TOML: every string of JSON is one.
-fn quoted(text: &str) -> String {
-    Value::from(text).to_string()
 }
 
 /// What has to be recorded of these authorities beside the algorithm and the lifetime of the first, which may be an
@@ -136,33 +130,6 @@ pub(super) fn to_record(
     let needs_more =
         |spec: &&AuthoritySpec| !is_imported(spec.name) && (spec.name != CA || !spec.made.is_plain(cluster));
     specs.iter().filter(needs_more).map(|spec| (spec.name, spec.made.clone())).collect()
-}
-
-/// Each difference, with what to do.
-pub(super) fn differences(was: &[Recorded], is: &[Recorded]) -> Vec<String> {
-    let find = |all: &[Recorded], name: &str| {
-        all.iter().find(|(other, _)| *other == name).map(|(_, made)| made.clone())
-    };
-    let mut reasons = Vec::new();
-    for name in [CA, PEER_CA] {
-        let (was, is) = (find(was, name), find(is, name));
-        if was == is {
-            continue;
-        }
-        let shown = |made: &Option<Made>| match (made, name) {
-            (Some(made), _) => describe(made),
-            (None, CA) => "a CA with the usual subject".to_owned(),
-            (None, _) => "none".to_owned(),
-        };
-        reasons.push(format!(
-            "the CA {name} would be another one than that under which certificates were issued, and nodes would refuse the \
-             new certificates: it was {}; it would be {}; write [pki.{name}] as it was, or use another --keystore for a new \
-             cluster",
-            shown(&was),
-            shown(&is)
-        ));
-    }
-    reasons
 }
 
 /// `C=CA, O=Kloud, CN=etcd.kloud.lan, p521, 20y, path length 0`.

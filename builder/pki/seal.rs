@@ -15,6 +15,10 @@ use crate::plan::{self, Made};
 use crate::profile::Algorithm;
 use crate::values::{ClusterName, Digest, Lifetime, NodeName, Token, Url};
 
+/// What to do with a keystore that is older than its first build.
+const BUILD_FIRST: &str = "use the keystore as it was when the bundle was built, or build the bundle's profile from this one once, \
+                           which records its CAs, and seal again";
+
 /// The identity of a bundle's cluster, and the certificates that prove which keystore it is from.
 pub struct Witness {
     /// etcd's `initial-cluster-token`, by which the keystore records the cluster.
@@ -27,6 +31,8 @@ pub struct Witness {
     pub certificate: Vec<u8>,
     /// The CA that clients trust, PEM.
     pub trust: Vec<u8>,
+    /// The same of the peers' own CA, where the bundle has one.
+    pub peer_trust: Option<Vec<u8>>,
 }
 
 /// The result of sealing.
@@ -78,7 +84,7 @@ impl Keystore {
                 }
             }
         };
-        keystore.note_formed(formed)?;
+        keystore.note_formed(dir, formed, witness)?;
         keystore.save(dir)?;
         Ok(outcome)
     }
@@ -91,7 +97,7 @@ impl Keystore {
     pub fn adopt(&mut self, dir: &Path, witness: &Witness) -> Result<()> {
         if self.lacks_record(&witness.token) {
             let formed = self.recognise(dir, witness)?;
-            self.note_formed(formed)?;
+            self.note_formed(dir, formed, witness)?;
         }
         Ok(())
     }
@@ -101,14 +107,37 @@ impl Keystore {
         self.is_sealed(token) && self.formed(token).is_none()
     }
 
-    fn note_formed(&mut self, formed: Formed) -> Result<()> {
+    fn note_formed(&mut self, dir: &Path, formed: Formed, witness: &Witness) -> Result<()> {
         if self.fixed().is_none() {
+            self.check_peers(dir, witness)?;
             let etcd = Series::from(formed.release);
             let peers = self.peers_signer()?;
+            // A CA that needs more of a record was not recognised, and one for peers is not derived.
             self.fix(Fixed { signer: formed.signer, peers, authorities: Vec::new(), etcd });
         }
         self.set_formed(formed);
         Ok(())
+    }
+
+    /// A keystore that has not recorded its CAs yet, such as a backup from before the first build, can record from a
+    /// bundle that its peers have no CA of their own, or the imported one. A derived one is recorded by a build.
+    fn check_peers(&self, dir: &Path, witness: &Witness) -> Result<()> {
+        let there = witness.peer_trust.as_deref().map(Certificate::from_pem).transpose();
+        let there = there.doing(|| "reading the bundle's CA for peers".into())?;
+        let imported = self.imported(plan::PEER_CA).map(|(chain, _)| Chain::from_pem(chain)).transpose()?;
+        let dir = dir.display();
+        Err(Failure::unsafe_to(match (there, imported) {
+            (None, None) => return Ok(()),
+            (Some(there), Some(imported)) if imported.top().der() == there.der() => return Ok(()),
+            (Some(_), None) => format!(
+                "the bundle's peers have a CA of their own, of which {dir} has no record; {BUILD_FIRST}"
+            ),
+            (_, Some(imported)) => format!(
+                "{dir} has an imported CA for peers, {}, which is not the bundle's; use the keystore as it was when the \
+                 bundle was built, from a backup",
+                imported.ca().name()
+            ),
+        }))
     }
 
     /// The cluster that a bundle of this keystore forms.
@@ -127,11 +156,14 @@ impl Keystore {
             self.fixed().is_none_or(|fixed| fixed.signer == *signer)
         });
         let signer = signer.ok_or_else(|| {
-            Failure::unsafe_to(format!(
-                "the bundle's certificates were issued under another CA than that of {}; use the keystore as it was then, \
-                 from a backup",
-                dir.display()
-            ))
+            let of = "the bundle's certificates were issued under another CA than";
+            let dir = dir.display();
+            Failure::unsafe_to(match self.fixed() {
+                Some(_) => {
+                    format!("{of} that of {dir}; use the keystore as it was then, from a backup")
+                }
+                None => format!("{of} the usual one of {dir}, which has no record of its CA; {BUILD_FIRST}"),
+            })
         })?;
         Formed::of(&witness.token, witness.release, signer, &witness.members)
             .doing(|| "reading the bundle's manifest".into())

@@ -129,6 +129,7 @@ fn permits(authority: &str, domain: Option<&Domain>, issued: &[&CertificateSpec]
     permits.dns.extend(domain.map(ToString::to_string));
     for spec in issued.iter().filter(|spec| spec.authority == authority) {
         permits.dns.extend(spec.dns.iter().map(|name| name.strip_prefix("*.").unwrap_or(name).to_owned()));
+        permits.dns.extend(spec.dns_like_common_name().map(str::to_owned));
         permits.ips.extend(&spec.ips);
     }
     permits.ips.extend([IpAddr::from([127, 0, 0, 1]), IpAddr::from(std::net::Ipv6Addr::LOCALHOST)]);

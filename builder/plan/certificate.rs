@@ -92,6 +92,21 @@ impl CertificateSpec {
         let copies = self.copies.iter().map(|(cert, key)| (cert.as_str(), key.as_str()));
         std::iter::once((self.cert_path.as_str(), self.key_path.as_str())).chain(copies)
     }
+
+    /// The common name, if OpenSSL compares it with name constraints: it does where there is no host name among the
+    /// alternative names, and the common name looks like one of two or more labels (crypto/x509/v3_ncons.c, `cn2dnsid`).
+    /// Go looks at alternative names only.
+    pub fn dns_like_common_name(&self) -> Option<&str> {
+        let name = self.common_name.as_str();
+        let is_label = |label: &str| {
+            let is_inner = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+            !label.is_empty()
+                && label.bytes().all(is_inner)
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+        };
+        (self.dns.is_empty() && name.contains('.') && name.split('.').all(is_label)).then_some(name)
+    }
 }
 
 /// The names in a node's certificate.
@@ -247,13 +262,9 @@ pub fn of_clients(pki: &Pki, clients: &[Client]) -> Vec<CertificateSpec> {
 
 pub fn of_client(pki: &Pki, client: &Client) -> CertificateSpec {
     let (dns, ips) = AltName::sorted(client.names.iter().cloned());
-    let mut subject = pki.subject.clone();
-    if !client.organization.is_empty() {
-        subject.organization.clone_from(&client.organization);
-    }
     CertificateSpec {
         common_name: client.common_name.clone(),
-        subject,
+        subject: client.subject.clone().or(&pki.subject),
         dns,
         ips,
         cert_path: client.cert.clone(),

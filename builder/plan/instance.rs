@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::profile::{Profile, Restart, UnitSettings};
-use crate::values::{GuestPath, InstanceName, ServiceUser};
+use crate::values::{GuestPath, InstallLine, InstanceName, ServiceUser};
 
 /// A member's own account, directories and ports. Its unit is that of its node.
 #[derive(Clone, Debug, Serialize)]
@@ -33,7 +33,7 @@ pub struct Instance {
     /// Further lines of the unit's sections.
     pub unit_lines: Vec<String>,
     pub service_lines: Vec<String>,
-    pub install_lines: Vec<String>,
+    pub install_lines: Vec<InstallLine>,
 }
 
 impl Instance {

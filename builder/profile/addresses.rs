@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::values::Invalid;
+use crate::values::{Domain, Invalid};
 
 /// An address range without host bits.
 pub fn network_range(text: &str) -> Result<IpNet, Invalid> {
@@ -24,6 +24,17 @@ pub(super) fn address(text: &str) -> Result<IpAddr, Invalid> {
             _ => "write an address, as in 10.240.16.10 or fd00::10".into(),
         })
     })
+}
+
+/// A domain. One that ends in a number would be read as an address: no top-level domain does (RFC 3696 section 2).
+pub(super) fn domain(text: &str) -> Result<Domain, Invalid> {
+    let last = text.rsplit('.').next().unwrap_or_default();
+    match !last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit()) {
+        true => {
+            Err(Invalid("its last part is a number, as in an address; write a name, as in kloud.lan".into()))
+        }
+        false => text.parse(),
+    }
 }
 
 /// The reason why an address is not a host of a network, and whether the network is part of it.

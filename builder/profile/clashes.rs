@@ -118,6 +118,14 @@ impl Member<'_> {
         })
     }
 
+    /// The names of its unit, each with the key that it follows from.
+    fn units(&self) -> Vec<(&'static str, String)> {
+        let service = &self.profile.etcd.service;
+        let own = service.units.get(self.at).map(|unit| ("unit", unit.file()));
+        let aliases = service.unit.install.iter().flat_map(|line| line.aliases());
+        own.into_iter().chain(aliases.map(|alias| ("service", alias.clone()))).collect()
+    }
+
     /// Directories that belong to etcd's account.
     fn own(&self) -> impl Iterator<Item = (&'static str, GuestPath)> {
         let etcd = &self.profile.etcd;
@@ -169,15 +177,7 @@ fn of_two(one: &Member<'_>, other: &Member<'_>) -> Vec<Clash> {
         let what = format!("both have the token {token}");
         all.push(same(what, "token", "omit it in one of them: Kiln makes one that is unique"));
     }
-    if let (Some(unit), Some(their_unit)) = (mine.units.get(one.at), theirs.units.get(other.at))
-        && unit == their_unit
-    {
-        all.push(same(
-            format!("are both the unit {}", unit.file()),
-            "unit",
-            "change [etcd] unit in one of them",
-        ));
-    }
+    all.extend(names(one, other));
     if mine.user == theirs.user {
         let what = format!("both run as {}, which has one home directory", mine.user);
         all.push(same(what, "user", "change [etcd] user in one of them"));
@@ -188,6 +188,33 @@ fn of_two(one: &Member<'_>, other: &Member<'_>) -> Vec<Clash> {
         all.push(same(what, "version", "write the same version in both, or another bin-dir in one of them"));
     }
     all.extend(directories(one, other));
+    all
+}
+
+/// A machine has one name, and a unit's name belongs to one unit there.
+fn names(one: &Member<'_>, other: &Member<'_>) -> Vec<Clash> {
+    let mut all = Vec::new();
+    let [node, their_node] = [one, other].map(|member| &member.profile.nodes[member.at].name);
+    if node != their_node {
+        let what = format!("call the machine {node} and {their_node}");
+        let help = "give the node the same name in both, or its own address";
+        all.push(same([one, other], what, "name", help));
+    }
+    for (key, unit) in one.units() {
+        for (their_key, _) in other.units().iter().filter(|(_, theirs)| *theirs == unit) {
+            let places = [one.place(&[key, "instance"]), other.place(&[their_key, "instance"])];
+            let (what, help) = match (key, *their_key) {
+                ("unit", "unit") => {
+                    (format!("are both the unit {unit}"), "change [etcd] unit in one of them")
+                }
+                _ => (
+                    format!("both have a unit {unit}, by its name or by an Alias"),
+                    "change [etcd] unit or the Alias of [etcd.service.install] in one of them",
+                ),
+            };
+            all.push(Clash { what, places, help });
+        }
+    }
     all
 }
 

@@ -46,6 +46,12 @@ impl<'t> Diagnostics<'t> {
         }
     }
 
+    /// Whether a place is in the profile itself or in a setting of the command line, and not in a base.
+    pub fn is_own(&self, span: &Span) -> bool {
+        let own = |file: &super::texts::File| file.is_setting || file.path == self.texts.name();
+        self.texts.file(span.start).is_some_and(own)
+    }
+
     /// The directory to which relative paths at a place in the profile refer.
     pub fn directory(&self, span: &Span) -> PathBuf {
         self.texts.file(span.start).map(|file| file.directory.clone()).unwrap_or_default()

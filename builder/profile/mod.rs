@@ -53,7 +53,7 @@ pub(crate) use finding::{About, Finding};
 pub(crate) use mistakes::{Mistakes, failure_of_all};
 pub(crate) use nodes::check_member_name;
 pub use pki::Subject;
-pub(crate) use pki::{AltName, Ca, Client, Filling, Leaf, OnNodes, Pki, alternative};
+pub(crate) use pki::{AltName, Ca, CaKeys, Client, Filling, Leaf, OnNodes, Pki, alternative};
 pub(crate) use private::Lines;
 pub use published::{json_schema, markdown};
 pub use read::{extends, read};
@@ -72,6 +72,12 @@ pub(crate) use written::Written;
 
 /// The client certificate that every bundle has: its name and its common name.
 pub const OPERATOR: &str = "etcdctl";
+
+/// The file with its certificate in the bundle's `client/`, and the usual one on a node.
+pub(crate) const OPERATOR_CERT: &str = "etcdctl.pem";
+
+/// The file with its key.
+pub(crate) const OPERATOR_KEY: &str = "etcdctl-key.pem";
 
 /// The common name of every peer certificate. etcd's peer port accepts only this one, so no client certificate may
 /// have it.

@@ -1,16 +1,17 @@
 //! `[network]`: the network that all nodes' addresses are in, and what it has besides.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::IpNet;
 use toml::Spanned;
 
-use super::addresses::{address, network_range};
+use super::addresses::{address, check_host, domain, network_range};
 use super::diagnostics::Diagnostics;
+use super::mistake::Mistake;
 use super::ranges::{self, Range};
 use super::reader::Section;
-use super::{Network, Node};
+use super::{Network, Node, Span};
 use crate::values::{Invalid, ServerName};
 
 /// The network, and its ranges with their places in the profile.
@@ -22,6 +23,8 @@ pub(super) struct Placed {
     pub ipv6: Option<Range>,
     /// Of their `peer-address`.
     pub peer: Option<Range>,
+    /// The place of the DNS servers.
+    servers: Option<Span>,
     /// Whether the profile has these, even if they cannot be read.
     pub has_ipv6: bool,
     pub has_peer: bool,
@@ -46,7 +49,7 @@ pub(super) fn network(diagnostics: &mut Diagnostics, table: &Section) -> Option<
     let own: Vec<IpNet> = std::iter::once(main.cidr).chain(ipv6.iter().map(|range| range.cidr)).collect();
     let network = Network {
         dns: servers(diagnostics, table, &own),
-        dns_search: plain(table.values(diagnostics, "dns-search", |text| text.parse())),
+        dns_search: plain(table.values(diagnostics, "dns-search", domain)),
         ntp: time_servers(diagnostics, table, &own),
         mtu: table.number(diagnostics, "mtu"),
         vlan: table.number(diagnostics, "vlan").and_then(|id| id.try_into().ok()),
@@ -57,7 +60,8 @@ pub(super) fn network(diagnostics: &mut Diagnostics, table: &Section) -> Option<
         peer: peer_network,
     };
     let (has_ipv6, has_peer) = (table.has("ipv6-cidr"), table.has("peer"));
-    Some(Placed { network, main, ipv6, peer, has_ipv6, has_peer })
+    let servers = table.place("dns");
+    Some(Placed { network, main, ipv6, peer, servers, has_ipv6, has_peer })
 }
 
 fn plain<T>(values: Option<Vec<Spanned<T>>>) -> Vec<T> {
@@ -72,6 +76,21 @@ fn servers(diagnostics: &mut Diagnostics, table: &Section, own: &[IpNet]) -> Vec
         diagnostics.warn(Some(&fourth.span()), "many resolvers use the first three DNS servers only");
     }
     plain(Some(all))
+}
+
+/// A node that asks itself gets no answer: Kiln's nodes serve etcd alone.
+fn check_servers(diagnostics: &mut Diagnostics, placed: &Placed, nodes: &[Node]) {
+    let its = |server: &IpAddr| {
+        let has = |node: &&Node| {
+            [Some(node.address), node.ipv6, Some(node.peer_address())].contains(&Some(*server))
+        };
+        nodes.iter().find(has).map(|node| (*server, &node.name))
+    };
+    if let Some((server, node)) = placed.network.dns.iter().find_map(its) {
+        let reason = format!("the DNS server {server} is the node {node} itself, which serves etcd alone");
+        diagnostics
+            .mistake(Mistake::new(placed.servers.clone(), reason).help("name the server that the nodes ask"));
+    }
 }
 
 fn time_servers(diagnostics: &mut Diagnostics, table: &Section, own: &[IpNet]) -> Vec<ServerName> {
@@ -101,6 +120,11 @@ fn reach(server: IpAddr, own: &[IpNet]) -> Result<IpAddr, Invalid> {
     if server.is_unspecified() || server.is_multicast() {
         return Err(Invalid("no server can have this address".into()));
     }
+    // One of another network, or of the node itself, such as 127.0.0.53, is not judged.
+    own.iter().filter(|net| net.contains(&server)).try_for_each(|net| check_host(server, net))?;
+    if server == IpAddr::from(Ipv4Addr::BROADCAST) {
+        return Err(Invalid("it is the broadcast address of every network".into()));
+    }
     Ok(server)
 }
 
@@ -109,8 +133,14 @@ fn reach(server: IpAddr, own: &[IpNet]) -> Result<IpAddr, Invalid> {
 const WIDEST_WIRE: (u8, u8) = (16, 64);
 
 impl Placed {
+    /// Checks what the network says of hosts against the nodes.
+    pub fn check(&self, diagnostics: &mut Diagnostics, nodes: &[Node]) {
+        check_servers(diagnostics, self, nodes);
+        self.warn_of_sites(diagnostics, nodes);
+    }
+
     /// Warns where the network is so wide, and the nodes so far apart in it, that there must be routers between them.
-    pub fn warn_of_sites(&self, diagnostics: &mut Diagnostics, nodes: &[Node]) {
+    fn warn_of_sites(&self, diagnostics: &mut Diagnostics, nodes: &[Node]) {
         let cidr = &self.network.cidr;
         let wire = if cidr.addr().is_ipv4() { WIDEST_WIRE.0 } else { WIDEST_WIRE.1 };
         let wires: BTreeSet<IpNet> = nodes

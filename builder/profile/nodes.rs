@@ -91,7 +91,7 @@ pub(super) fn nodes<'t>(
         table.finish(diagnostics);
     }
     if let Some(network) = network {
-        network.warn_of_sites(diagnostics, &list);
+        network.check(diagnostics, &list);
     }
     Nodes { list, count, configs }
 }

@@ -13,8 +13,8 @@ use super::rules::Around;
 use super::source::Source;
 use super::{
     Binaries, Bundle, Client, Cluster, Compression, ConfigStyle, EXTENDS, Etcd, FileSpec, Host, Login,
-    Machine, OptionSet, Pki, Profile, SCHEMA, Span, Written, directories, files, instance, link, network,
-    node_options, nodes, options, pki, programs, release, service,
+    Machine, OptionSet, Pki, Profile, SCHEMA, Span, Written, addresses, directories, files, instance, link,
+    network, node_options, nodes, options, pki, programs, release, service,
 };
 use crate::etcd::Release;
 use crate::values::{
@@ -43,6 +43,7 @@ pub(super) fn profile(
     let (nodes, hosts, files) = nodes(diagnostics, &top, network.as_ref(), cluster.as_ref(), two_allowed);
     let table = top.table(diagnostics, "etcd", "[etcd]");
     let instance = instance::read(diagnostics, &table);
+    instance::warn_of_host_keys(diagnostics, document, &instance);
     let (clients, pki) = certificates(diagnostics, &top, &nodes, cluster.as_ref(), &instance);
     let near = Near {
         instance: &instance,
@@ -113,9 +114,9 @@ fn certificates(
     instance: &InstanceName,
 ) -> (Vec<Client>, Option<(Pki, Option<Span>)>) {
     let tables = top.tables(diagnostics, "client", "[[client]]");
-    let clients = pki::clients(diagnostics, tables);
+    let pki::Clients { list: clients, lifetimes } = pki::clients(diagnostics, tables);
     let table = top.table(diagnostics, "pki", "[pki]");
-    let pki = pki::pki(diagnostics, &table, instance);
+    let pki = pki::pki(diagnostics, &table, instance, lifetimes);
     instance::mark(diagnostics, &table, &["directory"]);
     if let (Some((pki, _)), Some(cluster)) = (&pki, cluster) {
         let place = table.span.clone();
@@ -172,7 +173,7 @@ fn extended(diagnostics: &mut Diagnostics, top: &Section, source: &Source) {
 fn cluster(diagnostics: &mut Diagnostics, table: &Section) -> (Option<Cluster>, Option<Span>) {
     table.require(diagnostics, "name");
     let name = table.value(diagnostics, "name");
-    let domain = table.value(diagnostics, "domain").map(Spanned::into_inner);
+    let domain = table.value_with(diagnostics, "domain", addresses::domain).map(Spanned::into_inner);
     let token = table.value(diagnostics, "token").map(Spanned::into_inner);
     instance::mark(diagnostics, table, &["token"]);
     let formed = table.bool(diagnostics, "formed").is_some_and(|formed| *formed.get_ref());

@@ -6,8 +6,9 @@ use serde::Serialize;
 
 use crate::etcd::{Release, Value, judge, keys};
 use crate::values::{
-    Arch, BaseSystem, Carrier, ClusterName, Connect, Domain, GuestPath, HostName, InstanceName, Invalid,
-    Link, LoginName, NodeName, ServiceUser, SshKey, Token, UnitName, deserialize_parsed, serialize_displayed,
+    Arch, BaseSystem, Carrier, ClusterName, Connect, Domain, GuestPath, HostName, InstallLine, InstanceName,
+    Invalid, Link, LoginName, NodeName, ServiceUser, SshKey, Token, UnitName, deserialize_parsed,
+    serialize_displayed,
 };
 
 /// `[cluster]`.
@@ -134,10 +135,11 @@ pub struct UnitSettings {
     pub limit_nofile: u32,
     /// `None` for Kiln's own.
     pub description: Option<String>,
-    /// `KEY=VALUE` for the sections `[Unit]`, `[Service]` and `[Install]`, in the order of the profile.
+    /// `KEY=VALUE` for the sections `[Unit]` and `[Service]`, in the order of the profile.
     pub unit: Vec<String>,
     pub service: Vec<String>,
-    pub install: Vec<String>,
+    /// Those for `[Install]`.
+    pub install: Vec<InstallLine>,
 }
 
 impl UnitSettings {

@@ -7,7 +7,7 @@ use super::diagnostics::Diagnostics;
 use super::mistake::Mistake;
 use super::reader::{Section, quoted, what};
 use super::types::{Restart, UnitSettings};
-use crate::values::{Invalid, UnitName};
+use crate::values::{InstallLine, Invalid};
 
 /// Settings that a profile may write, by section: what places the unit among others, limits its resources, or narrows
 /// its access further. `*` at the end stands for the rest of a name. Not a list of what is refused: each release of
@@ -119,18 +119,26 @@ pub(super) fn read(diagnostics: &mut Diagnostics, table: &Section) -> UnitSettin
     let restart_sec = table.value_with(diagnostics, "restart-sec", time_span).map(Spanned::into_inner);
     let limit_nofile = table.number(diagnostics, "limit-nofile").unwrap_or(65536);
     let description = table.value_with(diagnostics, "description", description).map(Spanned::into_inner);
-    let mut lines = |key, title| {
-        let below = table.table(diagnostics, key, title);
-        lines(diagnostics, &below, key)
-    };
+    let below = table.table(diagnostics, "unit", "[etcd.service.unit]");
+    let unit = lines(diagnostics, &below, "unit", |key, text| {
+        beside(text)?;
+        Ok(format!("{key}={text}"))
+    });
+    let below = table.table(diagnostics, "service", "[etcd.service.service]");
+    let service = lines(diagnostics, &below, "service", |key, text| {
+        output(key, text)?;
+        Ok(format!("{key}={text}"))
+    });
+    let below = table.table(diagnostics, "install", "[etcd.service.install]");
+    let install = lines(diagnostics, &below, "install", InstallLine::new);
     UnitSettings {
         restart,
         restart_sec: restart_sec.unwrap_or_else(|| "5s".to_owned()),
         limit_nofile,
         description,
-        unit: lines("unit", "[etcd.service.unit]"),
-        service: lines("service", "[etcd.service.service]"),
-        install: lines("install", "[etcd.service.install]"),
+        unit,
+        service,
+        install,
     }
 }
 
@@ -198,33 +206,13 @@ fn output(key: &str, text: &str) -> Result<(), Invalid> {
     }
 }
 
-/// The types of unit that can be started.
-const TYPES: [&str; 9] =
-    ["automount", "device", "mount", "path", "service", "slice", "socket", "target", "timer"];
-
-/// Names of units that etcd's is linked to, as systemctl(1) enable does.
-fn installed(key: &str, text: &str) -> Result<(), Invalid> {
-    for name in text.split_whitespace() {
-        let Some((stem, kind)) = name.rsplit_once('.') else {
-            return Err(Invalid(format!("{name:?} is not the name of a unit, as in backup.target")));
-        };
-        let plain = |c: char| c.is_ascii_alphanumeric() || ":_.-".contains(c);
-        if key == "Alias" {
-            if kind != "service" {
-                return Err(Invalid(format!("{name:?} has to end in .service, as etcd's unit does")));
-            }
-            stem.parse::<UnitName>().map_err(|Invalid(why)| Invalid(format!("of {name:?}, {why}")))?;
-        } else if !TYPES.contains(&kind) || stem.is_empty() || !stem.chars().all(plain) || name.len() > 255 {
-            return Err(Invalid(format!("{name:?} is not the name of a unit, as in backup.target")));
-        } else if (key, name) == ("WantedBy", "multi-user.target") {
-            return Err(Invalid("multi-user.target starts etcd already".into()));
-        }
-    }
-    Ok(())
-}
-
 /// Each key of a section with a string, or with a list of strings for a line each.
-fn lines(diagnostics: &mut Diagnostics, table: &Section, section: &str) -> Vec<String> {
+fn lines<T>(
+    diagnostics: &mut Diagnostics,
+    table: &Section,
+    section: &str,
+    read: impl Fn(&str, &str) -> Result<T, Invalid>,
+) -> Vec<T> {
     let mut lines = Vec::new();
     for (key, span, value) in table.entries() {
         let title = format!("[etcd.service.{section}]");
@@ -258,13 +246,8 @@ fn lines(diagnostics: &mut Diagnostics, table: &Section, section: &str) -> Vec<S
                 diagnostics.mistake(Mistake::new(item.span(), reason));
                 continue;
             };
-            let checked = line_value(text).and_then(|text| match section {
-                "install" => installed(key, &text).map(|()| text),
-                "unit" => beside(&text).map(|()| text),
-                _ => output(key, &text).map(|()| text),
-            });
-            match checked {
-                Ok(text) => lines.push(format!("{key}={text}")),
+            match line_value(text).and_then(|text| read(key, &text)) {
+                Ok(line) => lines.push(line),
                 Err(Invalid(why)) => {
                     let reason = format!("{title} {key} cannot be {}: {why}", quoted(text));
                     diagnostics.mistake(Mistake::new(item.span(), reason));

@@ -1,6 +1,6 @@
 //! Clusters that are rehearsed at the same time: their nodes, and files that two of them bring to one node.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,8 @@ use crate::bundle::{MANIFEST, Manifest, manifest};
 use crate::digest;
 use crate::disk::{self, Kind};
 use crate::failure::{Failure, Result};
-use crate::values::NodeName;
+use crate::values::{NodeName, Url};
+use crate::verify;
 
 /// A bundle as the outer half names it.
 #[derive(Serialize, Deserialize)]
@@ -35,10 +36,12 @@ pub fn read(ordered: Vec<Ordered>) -> Result<Vec<Cluster>> {
     let mut all: Vec<Cluster> = Vec::new();
     for Ordered { bundle, stranger } in ordered {
         let manifest = Manifest::from_json(&disk::read(&bundle.join(MANIFEST), MAX_BYTES)?)?;
+        let cluster = Cluster { bundle, manifest, stranger };
         for other in &all {
-            check(&other.manifest, &manifest)?;
+            check(&other.manifest, &cluster.manifest)?;
+            check_members(other, &cluster)?;
         }
-        all.push(Cluster { bundle, manifest, stranger });
+        all.push(cluster);
     }
     Ok(all)
 }
@@ -68,6 +71,54 @@ fn check(one: &Manifest, other: &Manifest) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Ports and directories that two members on one machine must not both have. A build refuses them where it sees both
+/// profiles; these may have been built apart.
+fn check_members(one: &Cluster, other: &Cluster) -> Result<()> {
+    for (node, theirs) in pairs(&one.manifest, &other.manifest, |node, theirs| node.name == theirs.name) {
+        let (mine, theirs) = (Occupied::of(one, node)?, Occupied::of(other, theirs)?);
+        let port = mine.ports.intersection(&theirs.ports).next().map(|port| format!("listen on port {port}"));
+        let directory = mine.directories.iter().find_map(|mine| {
+            let clash =
+                theirs.directories.iter().find(|one| one.starts_with(mine) || mine.starts_with(one))?;
+            Some(match mine == clash {
+                true => format!("use the directory {}", mine.display()),
+                false => format!("use {} and {}, one in the other", mine.display(), clash.display()),
+            })
+        });
+        if let Some(what) = port.or(directory) {
+            return Err(Failure::unsafe_to(format!(
+                "{} and {} both {what} on {}; change it in the profile of one of them, and build it again",
+                one.manifest.cluster.name, other.manifest.cluster.name, node.name
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// What a member has for itself on its machine.
+struct Occupied {
+    ports: BTreeSet<u16>,
+    directories: Vec<PathBuf>,
+}
+
+impl Occupied {
+    fn of(cluster: &Cluster, node: &manifest::Node) -> Result<Self> {
+        const LISTENERS: [&str; 4] =
+            ["listen-client-urls", "listen-peer-urls", "listen-metrics-urls", "listen-client-http-urls"];
+        let options = verify::baked_options(&cluster.bundle, &cluster.manifest, node)?.unwrap_or_default();
+        let urls = LISTENERS.iter().filter_map(|flag| options.get(*flag)).flat_map(|urls| urls.split(','));
+        let port = |url: &str| url.trim_end_matches('/').rsplit_once(':')?.1.parse().ok();
+        let advertised = node.client_urls.iter().chain(&node.peer_urls).map(Url::port);
+        let data = options.get("data-dir").map(PathBuf::from);
+        // The directory that the log's is in belongs to etcd's account, too.
+        let wal = options.get("wal-dir").and_then(|wal| Some(Path::new(wal).parent()?.to_owned()));
+        Ok(Self {
+            ports: urls.filter_map(port).chain(advertised).collect(),
+            directories: data.into_iter().chain(wal).collect(),
+        })
+    }
 }
 
 fn pairs<'m>(

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::overlay::{Body, Overlay, OverlayFile, Source, body};
 use super::template::Template;
 use crate::failure::{Exit, Failure, Result};
+use crate::tree::Origin;
 use crate::values::{GuestPath, Mode};
 
 /// An overlay in `overlays/` (`build.rs`).
@@ -77,7 +78,7 @@ impl Embedded {
             return Err(self.wrong("overlay.toml", &format!("it gives {what} to {path}, which is not there")));
         }
         Ok(Overlay {
-            origin: format!("overlay {:?}", self.name),
+            origin: Origin::Overlay(self.name.to_owned()),
             directory: None,
             file: None,
             files,

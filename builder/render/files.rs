@@ -8,7 +8,7 @@ use super::unfit::{self, Why};
 use crate::disk;
 use crate::failure::{Exit, Result};
 use crate::profile::{About, FileBody, FileSpec, Finding};
-use crate::tree::known_mode;
+use crate::tree::{Origin, known_mode};
 use crate::values::{Mode, NodeName};
 
 /// The files of a profile, in its order, each with findings about what cannot be added.
@@ -21,7 +21,7 @@ pub fn of_profile(files: &[FileSpec], room: &Budget) -> Result<Vec<Arc<Overlay>>
 
 fn of_file(spec: &FileSpec, room: &Budget) -> Result<Overlay> {
     let mut overlay = Overlay {
-        origin: format!("[[file]] {}", spec.path.absolute()),
+        origin: Origin::File(spec.path.absolute()),
         directory: None,
         file: Some(spec.clone()),
         files: Vec::new(),
@@ -68,7 +68,7 @@ fn entry(spec: &FileSpec, overlay: &mut Overlay, room: &Budget) -> Result<Option
         overlay.refuse(Why { help, ..why }, true);
         return Ok(None);
     }
-    match body(&overlay.origin, Source::of(bytes, spec.is_template)) {
+    match body(&overlay.origin.to_string(), Source::of(bytes, spec.is_template)) {
         Ok(body) => Ok(Some((mode, body))),
         Err(failure) if failure.exit() == Exit::Profile => {
             overlay.findings.push(overlay.finding(failure.reason()));

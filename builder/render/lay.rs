@@ -11,7 +11,7 @@ use super::{config, unfit, values};
 use crate::failure::{Exit, Failure, Result};
 use crate::plan::Node;
 use crate::profile::{About, Finding};
-use crate::tree::{Content, Entry, Kind, Tree};
+use crate::tree::{Content, Entry, Kind, Origin, Tree};
 use crate::values::{GuestPath, Mode};
 
 /// The limit on the paths of a node, in bytes in total.
@@ -28,10 +28,9 @@ pub struct Laid {
 /// A file of an earlier overlay, or of Kiln's own, that another one has replaced.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Replaced {
-    /// Its name in messages: `overlay "site"`.
-    pub by: String,
+    pub by: Origin,
     pub path: GuestPath,
-    pub of: String,
+    pub of: Origin,
 }
 
 impl Renderer<'_> {
@@ -172,7 +171,7 @@ impl Laying<'_> {
             let finding = overlay.finding(reason).help(help);
             return Some(Finding { is_unsafe: true, ..finding });
         }
-        let is_keystores = |there: &Entry| there.origin == CERTIFICATES;
+        let is_keystores = |there: &Entry| there.origin == Origin::Part(CERTIFICATES);
         if overlay.owner().is_some() && self.laid.tree.get(path.as_str()).is_some_and(is_keystores) {
             let reason =
                 format!("/{path} in {} has an owner, and Kiln sets that of its keys itself", overlay.origin);
@@ -229,16 +228,16 @@ impl Laying<'_> {
     /// Warns about the user's own links whose target is neither in an overlay nor, as far as is known, in a base
     /// system.
     fn check_links(&mut self) {
-        let own: BTreeSet<&str> = self
+        let own: BTreeSet<&Origin> = self
             .renderer
             .overlays
             .iter()
             .filter(|overlay| overlay.is_own())
-            .map(|overlay| overlay.origin.as_str())
+            .map(|overlay| &overlay.origin)
             .collect();
         let tree = &self.laid.tree;
         let mut warnings = Vec::new();
-        for (path, entry) in tree.iter().filter(|(_, entry)| own.contains(entry.origin.as_str())) {
+        for (path, entry) in tree.iter().filter(|(_, entry)| own.contains(&entry.origin)) {
             let Kind::Link(target) = &entry.kind else { continue };
             let Some(to) = unfit::leads_to(path, target) else { continue };
             let is_there = || {

@@ -11,13 +11,13 @@ use crate::disk;
 use crate::failure::{Exit, Failure, Result};
 use crate::interrupt;
 use crate::profile::{FileSpec, Finding};
-use crate::tree::{Blob, known_mode};
+use crate::tree::{Blob, Origin, known_mode};
 use crate::values::{Digest, GuestPath, Mode, printable, steers};
 
 /// One overlay, read once and rendered for every node.
 pub struct Overlay {
-    /// Its name in messages: `overlay "etcd"`.
-    pub origin: String,
+    /// As its entries have it.
+    pub origin: Origin,
     /// The directory of a user's own; Kiln's are built into the program.
     pub directory: Option<PathBuf>,
     /// The `[[file]]` that it is made of.
@@ -76,7 +76,7 @@ pub(super) const MAX_ENTRIES: usize = 200_000;
 /// `Exit::Io` when it cannot be read; `Exit::Interrupted` once a signal has come.
 pub fn load(directory: &Path, room: &Budget) -> Result<Overlay> {
     let mut overlay = Overlay {
-        origin: format!("overlay {:?}", directory.display().to_string()),
+        origin: Origin::Overlay(directory.display().to_string()),
         directory: Some(directory.to_owned()),
         file: None,
         files: Vec::new(),

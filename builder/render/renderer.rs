@@ -8,7 +8,7 @@ use super::template::Templates;
 use crate::failure::Result;
 use crate::pki::Issued;
 use crate::plan::{Node, Plan};
-use crate::tree::{Entry, Tree};
+use crate::tree::{Entry, Origin, Tree};
 use crate::values::{Epoch, Mode};
 
 /// The origin of the files that come from the keystore.
@@ -47,18 +47,12 @@ impl Renderer<'_> {
     /// The links of `[etcd.service.install]`, which systemctl(1) enable would make.
     pub(super) fn insert_install_links(&self, tree: &mut Tree, node: &Node) -> Result<()> {
         let unit = &node.unit;
-        let lines = self.plan.instance.install_lines.iter().filter_map(|line| line.split_once('='));
-        for (key, name) in
-            lines.flat_map(|(key, names)| names.split_whitespace().map(move |name| (key, name)))
-        {
-            let link = match key {
-                "WantedBy" => format!("{name}.wants/{unit}"),
-                "RequiredBy" => format!("{name}.requires/{unit}"),
-                "UpheldBy" => format!("{name}.upholds/{unit}"),
-                _ => name.to_owned(),
-            };
+        for link in self.plan.instance.install_lines.iter().flat_map(|line| line.links(unit)) {
             let link = path(&format!("etc/systemd/system/{link}"))?;
-            tree.insert(link, Entry::link(format!("/etc/systemd/system/{unit}"), "[etcd.service.install]"))?;
+            tree.insert(
+                link,
+                Entry::link(format!("/etc/systemd/system/{unit}"), Origin::Table("[etcd.service.install]")),
+            )?;
         }
         Ok(())
     }

@@ -218,7 +218,7 @@ mod tests {
                 instance: Default::default(),
             },
             etcd: Etcd {
-                trusts_own_roots: false,
+                trusts_own_roots: Default::default(),
                 peers_by_name: true,
                 version: Release::new(3, 5, 16),
                 arch: Arch::Amd64,

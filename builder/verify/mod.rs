@@ -15,7 +15,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::bundle::Manifest;
+use crate::bundle::manifest::Node;
+use crate::bundle::{CLIENT_CA, CLIENT_PEER_CA, Manifest, OPERATOR_CERT, OPERATOR_KEY, client_file};
 use crate::causes::Fault;
 use crate::cluster::{Authorities, Etcdctl, Identity, Patience, Target, targets};
 use crate::disk::{self, Scratch};
@@ -30,9 +31,6 @@ use look::{Asked, Motion, Observed, Visitors};
 
 /// PEM files in a bundle are a few kilobytes.
 const MAX_PEM_BYTES: u64 = 1 << 20;
-
-/// The CA of the peers' own, in a bundle that has one.
-const PEER_CA: &str = "client/peer-ca.pem";
 
 pub struct Options {
     /// Today's date, with which certificates are checked.
@@ -157,6 +155,18 @@ fn patience(motion: Option<Motion>) -> Patience {
     }
 }
 
+/// The options with which a node's etcd starts, by flag; `None` where Kiln did not write its unit or its configuration.
+///
+/// # Errors
+/// `Exit::Io` when the node's archive cannot be read, `Exit::Wrong` when it is not an archive of Kiln's.
+pub fn baked_options(
+    bundle: &Path,
+    manifest: &Manifest,
+    node: &Node,
+) -> Result<Option<BTreeMap<String, String>>> {
+    Ok(baked::read(bundle, manifest, node)?.options.and_then(|options| options.values))
+}
+
 /// The files for clients in a bundle.
 struct Client {
     certificate: Presented,
@@ -167,19 +177,22 @@ struct Client {
 impl Client {
     fn read(bundle: &Path, manifest: &Manifest) -> Result<Self> {
         let read = |name: &str| disk::read(&bundle.join("client").join(name), MAX_PEM_BYTES);
-        let certificate = read("etcdctl.pem")?;
-        let (identity, chain) = Identity::from_pem(&certificate, &read("etcdctl-key.pem")?)
+        let certificate = read(OPERATOR_CERT)?;
+        let (identity, chain) = Identity::from_pem(&certificate, &read(OPERATOR_KEY)?)
             .and_then(|identity| Ok((identity, Presented::all_from_pem(&certificate)?)))
-            .doing(|| "reading client/etcdctl.pem".into())?;
+            .doing(|| format!("reading {}", client_file(OPERATOR_CERT)))?;
         let leaf = chain.into_iter().next();
-        let mut authorities = read("ca.pem")?;
-        if manifest.files.contains_key(PEER_CA) {
-            authorities.extend(read("peer-ca.pem")?);
+        let mut authorities = read(CLIENT_CA)?;
+        if manifest.files.contains_key(client_file(CLIENT_PEER_CA).as_str()) {
+            authorities.extend(read(CLIENT_PEER_CA)?);
         }
         Ok(Self {
-            certificate: leaf.ok_or_else(|| Failure::untrusted("client/etcdctl.pem has no certificate"))?,
+            certificate: leaf.ok_or_else(|| {
+                Failure::untrusted(format!("{} has no certificate", client_file(OPERATOR_CERT)))
+            })?,
             identity,
-            authorities: Authorities::from_pem(&authorities).doing(|| "reading client/ca.pem".into())?,
+            authorities: Authorities::from_pem(&authorities)
+                .doing(|| format!("reading {}", client_file(CLIENT_CA)))?,
         })
     }
 }

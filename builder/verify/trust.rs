@@ -35,8 +35,11 @@ pub fn check(
         let names = |cas: &[Presented]| cas.iter().map(|ca| ca.subject_der().to_vec()).collect::<CaNames>();
         let (baked, of_peer) = (names(&one.baked.trust), names(&one.baked.peer_trust));
         // A root that Kiln made has no other CA below it.
-        if !manifest.etcd.trusts_own_roots {
-            above.extend(baked.iter().filter(|name| name.as_slice() != issuer).cloned());
+        let own = manifest.etcd.trusts_own_roots;
+        let peers_issuer = one.baked.peer.first().map_or(issuer, Presented::issuer_der);
+        for (is_own, names, issuer) in [(own.ca, &baked, issuer), (own.peer_ca, &of_peer, peers_issuer)] {
+            let others = names.iter().filter(|name| !is_own && name.as_slice() != issuer);
+            above.extend(others.cloned());
         }
         checks.push(judge("client port trusts the baked CA", one, &baked, client));
         of_peers.push(judge("peer port trusts the baked CA", one, &of_peer, peer));

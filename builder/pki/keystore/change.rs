@@ -92,7 +92,8 @@ impl Keystore {
         let Import { authority, certificates, key, passphrase } = *given;
         let chain = Chain::from_pem(certificates).doing(|| "reading the CA's certificate".into())?;
         import::check(&chain)?;
-        chain.check_dates(issued)?;
+        let over = "have it issued again, or import a CA that is still valid";
+        chain.check_dates_or(issued, over, "check the clock, or wait until then")?;
         let key = keyfile::read(key, passphrase, chain.ca().public_key())
             .doing(|| "reading the CA's key".into())?;
         chain.check_key(&key)?;

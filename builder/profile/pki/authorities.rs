@@ -3,7 +3,7 @@
 use toml::Spanned;
 
 use super::pattern::certificate_file;
-use super::types::{Ca, Intermediate};
+use super::types::{Ca, CaKeys, Intermediate};
 use super::{fields, subject};
 use crate::profile::diagnostics::Diagnostics;
 use crate::profile::mistake::Mistake;
@@ -107,8 +107,17 @@ fn one(
     let sources = &[("derived", false), ("imported", true)];
     let is_imported = table.choice(diagnostics, "source", sources).unwrap_or(false);
     let own = table.choice(diagnostics, "algorithm", Algorithm::CHOICES);
+    let is_older = older.lifetime.is_some();
     let given = table.value::<Lifetime>(diagnostics, "lifetime").or(older.lifetime);
     let lifetime = given.as_ref().map_or(CA_LIFETIME, |given| *given.get_ref());
+    let own_or_older = |is_older: bool, key: &str| match is_older {
+        true => format!("[pki] ca-{key}"),
+        false => format!("{} {key}", titles.title),
+    };
+    let keys = CaKeys {
+        algorithm: own_or_older(older.algorithm.is_some(), "algorithm"),
+        lifetime: own_or_older(is_older, "lifetime"),
+    };
     let inner = table.table(diagnostics, "subject", titles.subject);
     let of_ca = fields::subject(diagnostics, &inner);
     inner.finish(diagnostics);
@@ -121,8 +130,13 @@ fn one(
         // The build knows when it ends, from its certificate.
         refuse_made(diagnostics, table, titles);
     } else {
-        let issuing = intermediate.as_ref().map_or(lifetime, |below| below.lifetime);
-        check_lives(diagnostics, titles, issuing, given.map(|given| given.span()), lives);
+        let issuing = match &intermediate {
+            Some(below) if below.lifetime < lifetime => {
+                (format!("{} intermediate-lifetime", titles.title), below.lifetime)
+            }
+            _ => (keys.lifetime.clone(), lifetime),
+        };
+        check_lives(diagnostics, (&issuing.0, issuing.1), given.map(|given| given.span()), lives);
     }
     Ca {
         is_imported,
@@ -131,6 +145,7 @@ fn one(
         subject: of_ca,
         common_name,
         intermediate,
+        keys,
         is_constrained,
         file: file.unwrap_or_else(|| titles.file.to_owned()),
         root_file,
@@ -193,24 +208,23 @@ fn refuse_one_made(diagnostics: &mut Diagnostics, place: Option<Span>, key: &str
     }
 }
 
-/// A certificate cannot outlive its CA.
+/// A certificate cannot outlive its CA. `key` is what the profile calls the lifetime of the CA that issues.
 fn check_lives(
     diagnostics: &mut Diagnostics,
-    titles: &Titles,
-    issuing: Lifetime,
+    (key, issuing): (&str, Lifetime),
     place: Option<Span>,
     lives: &Lives,
 ) {
-    let help = "a certificate cannot outlive the CA that issued it; make leaf-lifetime shorter, or ca-lifetime longer";
-    if lives.usual > issuing {
-        let place = lives.usual_place.clone().or(place);
-        let its =
-            if titles.key == CA.key { "ca-lifetime".to_owned() } else { format!("that of {}", titles.title) };
-        let reason = format!("leaf-lifetime {} is longer than {its} {issuing}", lives.usual);
+    let mut refuse = |of: &str, life: Lifetime, place: Option<Span>| {
+        let reason = format!("{of} {life} is longer than that of its CA, {issuing}");
+        let help =
+            format!("a certificate cannot outlive the CA that issued it; make {of} shorter, or {key} longer");
         diagnostics.mistake(Mistake::new(place, reason).help(help));
+    };
+    if lives.usual > issuing {
+        refuse("[pki] leaf-lifetime", lives.usual, lives.usual_place.clone().or(place));
     }
     for (kind, life) in lives.own.iter().filter(|(_, life)| *life.get_ref() > issuing) {
-        let reason = format!("{kind} lifetime {} is longer than that of its CA, {issuing}", life.get_ref());
-        diagnostics.mistake(Mistake::new(life.span(), reason).help(help));
+        refuse(&format!("{kind} lifetime"), *life.get_ref(), Some(life.span()));
     }
 }

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use toml::Spanned;
 
 use super::clients::check_nodes;
-use super::pattern::{AltName, Filling, Pattern, alternative};
+use super::pattern::{AltName, Filling, Pattern, alternative, key_file};
 use super::subject;
 use super::types::{Ca, Client, Leaf, Pki};
 use crate::profile::diagnostics::Diagnostics;
 use crate::profile::mistake::Mistake;
 use crate::profile::nodes::Nodes;
-use crate::profile::{Certificates, Cluster, Node, OPERATOR, Span};
+use crate::profile::{Certificates, Cluster, Node, OPERATOR, OPERATOR_CERT, OPERATOR_KEY, Span};
 use crate::values::Invalid;
 
 /// The profile so far.
@@ -79,13 +79,34 @@ impl Pki {
 struct Files {
     place: Option<Span>,
     on: String,
-    seen: BTreeMap<String, String>,
+    seen: BTreeMap<String, Seen>,
+}
+
+/// What is in a file, and for whom.
+struct Seen {
+    of: String,
+    holds: Holds,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Holds {
+    Certificate,
+    Key,
+    /// Nothing itself.
+    Link,
 }
 
 impl Files {
-    fn add(&mut self, diagnostics: &mut Diagnostics, file: &str, what: &str, place: Option<&Span>) {
-        let Some(other) = self.seen.insert(file.to_owned(), what.to_owned()) else { return };
-        let reason = format!("{file} would be two files {}: of {other} and of {what}", self.on);
+    fn add(
+        &mut self,
+        diagnostics: &mut Diagnostics,
+        file: &str,
+        (of, holds): (&str, Holds),
+        place: Option<&Span>,
+    ) {
+        let seen = Seen { of: of.to_owned(), holds };
+        let Some(Seen { of: other, .. }) = self.seen.insert(file.to_owned(), seen) else { return };
+        let reason = format!("{file} would be two files {}: of {other} and of {of}", self.on);
         let place = place.cloned().or(self.place.clone());
         diagnostics.mistake(Mistake::new(place, reason).help("give one of them another name"));
     }
@@ -101,12 +122,12 @@ fn on_node(
     let pki = around.pki;
     for (title, ca) in pki.authorities() {
         for file in std::iter::once(&ca.file).chain(&ca.root_file) {
-            files.add(diagnostics, file, title, None);
+            files.add(diagnostics, file, (title, Holds::Certificate), None);
         }
     }
     for (title, leaf) in pki.kinds() {
-        files.add(diagnostics, &leaf.cert.fill(filling), title, None);
-        files.add(diagnostics, &leaf.key.fill(filling), title, None);
+        files.add(diagnostics, &leaf.cert.fill(filling), (title, Holds::Certificate), None);
+        files.add(diagnostics, &leaf.key.fill(filling), (title, Holds::Key), None);
         let wrong = leaf.names.iter().map(|name| (name, alternative(&name.fill(filling)).err()));
         let common_name = (&leaf.common_name, subject::name(&leaf.common_name.fill(filling)).err());
         for (name, why) in wrong.chain([common_name]) {
@@ -126,11 +147,11 @@ fn on_node(
     let links: Vec<_> =
         pki.links.iter().map(|link| (link.name.fill(filling), link.target.fill(filling))).collect();
     for (name, _) in &links {
-        files.add(diagnostics, name, "[pki.links]", None);
+        files.add(diagnostics, name, ("[pki.links]", Holds::Link), None);
     }
-    let is_key = |name: &str| name.ends_with(".key") || name.ends_with("-key.pem");
     for (name, target) in &links {
-        if is_key(name) != is_key(target) && files.seen.contains_key(target) {
+        let holds = files.seen.get(target).map(|seen| seen.holds).filter(|holds| *holds != Holds::Link);
+        if holds.is_some_and(|holds| (holds == Holds::Key) != key_file(name).is_ok()) {
             let reason =
                 format!("the link {name} leads to {target}: one is the name of a key, the other is not");
             let help = "give a link to a key a name that ends in .key or -key.pem";
@@ -156,15 +177,19 @@ fn add_client(diagnostics: &mut Diagnostics, files: &mut Files, client: &Client,
     let what = format!("the client {}", client.name);
     let own = (client.cert.clone(), client.key.clone());
     for (cert, key) in std::iter::once(&own).chain(&client.copies) {
-        files.add(diagnostics, cert, &what, Some(place));
-        files.add(diagnostics, key, &what, Some(place));
+        files.add(diagnostics, cert, (&what, Holds::Certificate), Some(place));
+        files.add(diagnostics, key, (&what, Holds::Key), Some(place));
     }
 }
 
 /// The bundle's directory `client/`.
 fn client_directory(diagnostics: &mut Diagnostics, around: &Around<'_>) {
-    let own = ["ca.pem", "peer-ca.pem", "etcdctl.pem", "etcdctl-key.pem"];
-    let seen = own.map(|file| (file.to_owned(), "every bundle".to_owned())).into_iter().collect();
+    let own = ["ca.pem", "peer-ca.pem", OPERATOR_CERT, OPERATOR_KEY];
+    let seen = |file: &str| {
+        let holds = if file == OPERATOR_KEY { Holds::Key } else { Holds::Certificate };
+        (file.to_owned(), Seen { of: "every bundle".to_owned(), holds })
+    };
+    let seen = own.map(seen).into_iter().collect();
     let mut files = Files { place: None, on: "in the bundle's client/".to_owned(), seen };
     for client in around.clients {
         add_client(diagnostics, &mut files, client.get_ref(), &client.span());

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use toml::Spanned;
 use toml::de::DeValue;
 
+use super::fields;
 use super::pattern::{alternative, certificate_file, key_file};
-use super::subject;
+use super::subject::{self, Subject};
 use super::types::{Client, OnNodes};
 use crate::profile::diagnostics::Diagnostics;
 use crate::profile::mistake::Mistake;
@@ -14,12 +15,19 @@ use crate::profile::reader::{Section, quoted, what};
 use crate::profile::{OPERATOR, PEER_COMMON_NAME, Span};
 use crate::values::{ClientName, Invalid, Lifetime, NodeName};
 
-pub fn clients(diagnostics: &mut Diagnostics, tables: Vec<Section>) -> Vec<Spanned<Client>> {
+/// Clients, each with the place of its name, and the lifetimes that are written for them.
+pub struct Clients {
+    pub list: Vec<Spanned<Client>>,
+    pub lifetimes: Vec<Spanned<Lifetime>>,
+}
+
+pub fn clients(diagnostics: &mut Diagnostics, tables: Vec<Section>) -> Clients {
     let mut first: BTreeMap<ClientName, Span> = BTreeMap::new();
-    let mut list = Vec::new();
+    let (mut list, mut lifetimes) = (Vec::new(), Vec::new());
     for table in tables {
         table.require(diagnostics, "name");
-        if let Some(client) = client(diagnostics, &table) {
+        let lifetime = table.value::<Lifetime>(diagnostics, "lifetime");
+        if let Some(client) = client(diagnostics, &table, lifetime.as_ref().map(|life| *life.get_ref())) {
             let (name, place) = (client.get_ref().name.clone(), client.span());
             match first.get(&name) {
                 Some(there) => diagnostics.mistake(
@@ -33,19 +41,23 @@ pub fn clients(diagnostics: &mut Diagnostics, tables: Vec<Section>) -> Vec<Spann
                 }
             }
         }
+        lifetimes.extend(lifetime);
         table.finish(diagnostics);
     }
-    list
+    Clients { list, lifetimes }
 }
 
 /// With the place of its name.
-fn client(diagnostics: &mut Diagnostics, table: &Section) -> Option<Spanned<Client>> {
+fn client(
+    diagnostics: &mut Diagnostics,
+    table: &Section,
+    lifetime: Option<Lifetime>,
+) -> Option<Spanned<Client>> {
     let name = table.value_with(diagnostics, "name", client_name);
     let common_name = table.value_with(diagnostics, "common-name", common_name).map(Spanned::into_inner);
-    let organization = table.values(diagnostics, "organization", subject::name).unwrap_or_default();
+    let subject = subject_of(diagnostics, table);
     let cert = table.value_with(diagnostics, "cert", certificate_file).map(Spanned::into_inner);
     let key = table.value_with(diagnostics, "key", key_file).map(Spanned::into_inner);
-    let lifetime = table.value::<Lifetime>(diagnostics, "lifetime").map(Spanned::into_inner);
     let names = table.values(diagnostics, "names", alternative).unwrap_or_default();
     let stems = table.values(diagnostics, "copies", stem).unwrap_or_default();
     let nodes = on_nodes(diagnostics, table).unwrap_or(OnNodes::Some(Vec::new()));
@@ -65,7 +77,7 @@ fn client(diagnostics: &mut Diagnostics, table: &Section) -> Option<Spanned<Clie
     let copies = copies.collect();
     let client = Client {
         common_name: common_name.unwrap_or_else(|| name.to_string()),
-        organization: organization.into_iter().map(Spanned::into_inner).collect(),
+        subject,
         lifetime,
         names: names.into_iter().map(Spanned::into_inner).collect(),
         name,
@@ -75,6 +87,25 @@ fn client(diagnostics: &mut Diagnostics, table: &Section) -> Option<Spanned<Clie
         nodes,
     };
     Some(Spanned::new(place, client))
+}
+
+/// `[client.subject]`, of which the organization may also be in `[[client]]` itself.
+fn subject_of(diagnostics: &mut Diagnostics, table: &Section) -> Subject {
+    let organization = table.values(diagnostics, "organization", subject::name).unwrap_or_default();
+    let below = table.table(diagnostics, "subject", "[client.subject]");
+    let subject = fields::subject(diagnostics, &below);
+    if let (Some(first), Some(second)) = (table.place("organization"), below.place("organization")) {
+        let reason = "[[client]] organization and [client.subject] organization are two names of one key";
+        let mistake = Mistake::new(second, reason).other(first, "its other name");
+        diagnostics.mistake(mistake.help("keep one of them"));
+    }
+    below.finish(diagnostics);
+    match organization.is_empty() {
+        true => subject,
+        false => {
+            Subject { organization: organization.into_iter().map(Spanned::into_inner).collect(), ..subject }
+        }
+    }
 }
 
 /// `nodes = true`, or the names of some; `None` where the key is missing or wrong.

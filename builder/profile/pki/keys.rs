@@ -4,9 +4,27 @@ use crate::profile::key::Usual::{self, Follows, Is};
 use crate::profile::key::ValueKind::{Bool, Choice, Text, Texts};
 use crate::profile::key::{Key, key};
 use crate::profile::types::Algorithm;
+use crate::profile::{OPERATOR_CERT, OPERATOR_KEY};
 
 /// In the order in which they are listed.
 pub static KEYS: &[Key] = &[
+    key(
+        "[client.subject]",
+        "country",
+        Text,
+        Follows("of `[pki.subject]`"),
+        "`C` in the subject of this client: two letters",
+    ),
+    key("[client.subject]", "state", Text, Follows("of `[pki.subject]`"), "`ST`"),
+    key("[client.subject]", "locality", Text, Follows("of `[pki.subject]`"), "`L`"),
+    key(
+        "[client.subject]",
+        "organization",
+        Texts,
+        Follows("of `[pki.subject]`"),
+        "`O`, instead of `[[client]] organization`",
+    ),
+    key("[client.subject]", "organizational-unit", Text, Follows("of `[pki.subject]`"), "`OU`"),
     key("[pki.subject]", "country", Text, Usual::None, "`C` in the subject of all leaves: two letters"),
     key("[pki.subject]", "state", Text, Usual::None, "`ST`"),
     key("[pki.subject]", "locality", Text, Usual::None, "`L`"),
@@ -42,10 +60,10 @@ pub static KEYS: &[Key] = &[
         "[pki.client]",
         "cert",
         Text,
-        Is("etcdctl.pem"),
+        Is(OPERATOR_CERT),
         "certificate for root's etcdctl on a node: its file (\"Certificates\")",
     ),
-    key("[pki.client]", "key", Text, Is("etcdctl-key.pem"), "its key's file, as in `{{node}}-client.key`"),
+    key("[pki.client]", "key", Text, Is(OPERATOR_KEY), "its key's file, as in `{{node}}-client.key`"),
     key("[pki.client]", "common-name", Text, Follows("`etcdctl`"), "common name of its subject"),
     key("[pki.client]", "lifetime", Text, Follows("`leaf-lifetime`"), "as in `12h`, `90d`, `2y`"),
     key("[pki.client]", "cert-mode", Choice(&["0444", "0644"]), Is("0644"), "mode of the certificate's file"),

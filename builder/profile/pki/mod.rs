@@ -11,8 +11,8 @@ mod subject;
 mod types;
 
 pub(super) use clash::{Around, check};
-pub(super) use clients::{clients, on_nodes};
+pub(super) use clients::{Clients, clients, on_nodes};
 pub use pattern::{AltName, Filling, alternative};
 pub(super) use read::pki;
 pub use subject::Subject;
-pub use types::{Ca, Client, Leaf, OnNodes, Pki};
+pub use types::{Ca, CaKeys, Client, Leaf, OnNodes, Pki};

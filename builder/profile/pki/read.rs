@@ -13,11 +13,12 @@ use crate::profile::reader::{Section, quoted, what};
 use crate::profile::{Algorithm, Certificates, OPERATOR, PEER_COMMON_NAME, Span, directories};
 use crate::values::{InstanceName, Invalid, Lifetime, Mode};
 
-/// Also returns the place of its directory.
+/// Also returns the place of its directory. `of_clients` are the lifetimes of `[[client]]`, which issues from the same CA.
 pub fn pki(
     diagnostics: &mut Diagnostics,
     table: &Section,
     instance: &InstanceName,
+    of_clients: Vec<Spanned<Lifetime>>,
 ) -> Option<(Pki, Option<Span>)> {
     let both = table.choice(diagnostics, "algorithm", Algorithm::CHOICES).unwrap_or(Algorithm::P256);
     let leaf_algorithm = table.choice(diagnostics, "leaf-algorithm", Algorithm::CHOICES).unwrap_or(both);
@@ -28,8 +29,8 @@ pub fn pki(
     let subject = table.table(diagnostics, "subject", "[pki.subject]");
     let of_leaves = fields::subject(diagnostics, &subject);
     subject.finish(diagnostics);
-    let mut lives =
-        Lives { usual: leaf_lifetime, usual_place: given.as_ref().map(Spanned::span), own: Vec::new() };
+    let own = of_clients.into_iter().map(|life| ("[[client]]", life)).collect();
+    let mut lives = Lives { usual: leaf_lifetime, usual_place: given.as_ref().map(Spanned::span), own };
     let [server, peer, client, node] =
         KINDS.map(|kind| leaf(diagnostics, table, &kind, (certificates, &of_leaves), &mut lives));
     let ca = authorities::ca(diagnostics, table, both, &lives);

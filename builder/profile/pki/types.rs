@@ -67,12 +67,22 @@ pub struct Ca {
     pub common_name: Option<String>,
     /// A CA below it, which issues instead.
     pub intermediate: Option<Intermediate>,
+    /// What advice calls its keys, as this profile writes them.
+    #[serde(skip)]
+    pub keys: CaKeys,
     /// Whether it may only issue for the names and addresses of this cluster.
     pub is_constrained: bool,
     /// The name of the file with the certificate that members trust.
     pub file: String,
     /// The name of another file, with the certificate that clients trust.
     pub root_file: Option<String>,
+}
+
+/// The keys of a CA, with their table: `[pki] ca-lifetime` where the profile has that, else `[pki.ca] lifetime`.
+#[derive(Clone, Debug, Default)]
+pub struct CaKeys {
+    pub algorithm: String,
+    pub lifetime: String,
 }
 
 /// An issuing CA below a root that Kiln makes.
@@ -97,8 +107,8 @@ pub struct Client {
     /// The key derives from it.
     pub name: ClientName,
     pub common_name: String,
-    /// Instead of the organization of `[pki.subject]`, where there are any.
-    pub organization: Vec<String>,
+    /// Besides the common name: instead of the attributes of `[pki.subject]`, where there are any.
+    pub subject: Subject,
     pub cert: String,
     pub key: String,
     pub lifetime: Option<Lifetime>,

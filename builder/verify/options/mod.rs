@@ -42,7 +42,7 @@ pub struct Options {
     /// The arguments, beginning with the program.
     pub command: Vec<String>,
     /// By flag, for all styles; `None` when the file with them was not written by Kiln.
-    values: Option<BTreeMap<String, String>>,
+    pub values: Option<BTreeMap<String, String>>,
 }
 
 /// The result of a comparison.
@@ -192,8 +192,8 @@ fn flags(arguments: &[String]) -> BTreeMap<String, String> {
     all
 }
 
-/// The command line of a unit as `render` writes it: words bare or in double quotes, `%%` and `$$` as escapes. `None`
-/// for anything else that systemd would interpret.
+/// The command line of a unit as `render` writes it: words bare or in double quotes, in which a single one is itself
+/// (systemd.syntax(7)), `%%` and `$$` as escapes. `None` for anything else that systemd would interpret.
 fn exec_start(unit: &str) -> Option<Vec<String>> {
     let mut lines = unit.lines().skip_while(|line| !line.starts_with("ExecStart="));
     let mut text = String::new();
@@ -223,7 +223,7 @@ fn exec_start(unit: &str) -> Option<Vec<String>> {
                 Some(twin) if twin == c => word.get_or_insert_default().push(c),
                 _ => return None,
             },
-            '\\' | '\'' => return None,
+            '\\' | '\'' if !quoted => return None,
             c if c.is_ascii_whitespace() && !quoted => words.extend(word.take()),
             c => word.get_or_insert_default().push(c),
         }

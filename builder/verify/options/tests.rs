@@ -25,8 +25,8 @@ fn options_are_read_in_each_style() {
     let file = read("/bin/etcd --config-file /etc/etcd.conf", yaml).unwrap();
     assert_eq!(values(&file), want);
     let flags =
-        read("/bin/etcd \\\n  --name=a \\\n  \"--auth-token=jwt,k=/100%% $$HOME \\\"k\\\"\"", "").unwrap();
-    assert_eq!(values(&flags), ["auth-token=jwt,k=/100% $HOME \"k\"", "name=a"]);
+        read("/bin/etcd \\\n  --name=a \\\n  \"--auth-token=jwt,k='/100%% $$HOME \\\"k\\\"\"", "").unwrap();
+    assert_eq!(values(&flags), ["auth-token=jwt,k='/100% $HOME \"k\"", "name=a"]);
     let env = read("/bin/etcd", "# x\nETCD_NAME=\"a\"\nETCD_HEARTBEAT_INTERVAL=\"250\"\n").unwrap();
     assert_eq!(values(&env), ["heartbeat-interval=250", "name=a"]);
 }

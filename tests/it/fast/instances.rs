@@ -91,46 +91,61 @@ fn an_instance_beside_another_has_no_boot_files() {
     assert!(said.contains("omit --base"), "{said}");
 }
 
+/// Lines of the second profile, and what is said of them.
+const CLASHES: [(&str, &[&str]); 14] = [
+    (
+        "instance = \"events\"\npeer-port = 2382\n",
+        &["events.toml and k8s.toml: on cp-a (10.240.16.10)", "port 2379"],
+    ),
+    (
+        "instance = \"events\"\nclient-port = 2381\npeer-port = 2379\n",
+        &["events.toml:9 and k8s.toml", "port 2379"],
+    ),
+    (
+        "instance = \"events\"\nclient-port = 2381\npeer-port = 2382\nmetrics-port = 2380\n",
+        &["events.toml:10", "port 2380"],
+    ),
+    (
+        "[etcd.config]\nlisten-metrics-urls = \"http://127.0.0.1:2379\"\n",
+        &["events.toml:11 and k8s.toml", "port 2379"],
+    ),
+    ("unit = \"etcd\"\n", &["events.toml:10 and k8s.toml", "both the unit etcd.service"]),
+    (
+        "[etcd.service.install]\nAlias = \"etcd.service\"\n",
+        &["events.toml:10 and k8s.toml:", "both have a unit etcd.service, by its name or by an Alias"],
+    ),
+    (
+        "[etcd.service.install]\nAlias = [\"x.service\", \"kv.service\"]\n",
+        &["both have a unit kv.service, by its name or by an Alias"],
+    ),
+    (
+        "# other-name\n",
+        &["on other-name (10.240.16.10)", "call the machine other-name and cp-a; give the node"],
+    ),
+    ("user = \"etcd\"\n", &["events.toml:10 and", "both run as etcd"]),
+    ("data-dir = \"/var/lib/etcd\"\n", &["events.toml:10 and", "both use the directory /var/lib/etcd"]),
+    ("data-dir = \"/var/lib/etcd/events\"\n", &["/var/lib/etcd/events and /var/lib/etcd, one in the other"]),
+    ("config-dir = \"/etc/etcd\"\n", &["events.toml:10 and", "both use the directory /etc/etcd;"]),
+    ("wal-dir = \"/var/lib/etcd/wal\"\n", &["events.toml:10 and", "both use the directory /var/lib/etcd;"]),
+    (
+        "[pki]\ndirectory = \"/etc/etcd/pki\"\n",
+        &["events.toml:11 and", "both use the directory /etc/etcd/pki"],
+    ),
+];
+
 #[test]
 fn what_two_clusters_would_both_have_is_refused_with_both_places() {
     let other = "instance = \"events\"\nclient-port = 2381\npeer-port = 2382\n";
-    let cases: [(&str, &[&str]); 11] = [
-        (
-            "instance = \"events\"\npeer-port = 2382\n",
-            &["events.toml and k8s.toml: on cp-a (10.240.16.10)", "port 2379"],
-        ),
-        (
-            "instance = \"events\"\nclient-port = 2381\npeer-port = 2379\n",
-            &["events.toml:9 and k8s.toml", "port 2379"],
-        ),
-        (
-            "instance = \"events\"\nclient-port = 2381\npeer-port = 2382\nmetrics-port = 2380\n",
-            &["events.toml:10", "port 2380"],
-        ),
-        (
-            "[etcd.config]\nlisten-metrics-urls = \"http://127.0.0.1:2379\"\n",
-            &["events.toml:11 and k8s.toml", "port 2379"],
-        ),
-        ("unit = \"etcd\"\n", &["events.toml:10 and k8s.toml", "both the unit etcd.service"]),
-        ("user = \"etcd\"\n", &["events.toml:10 and", "both run as etcd"]),
-        ("data-dir = \"/var/lib/etcd\"\n", &["events.toml:10 and", "both use the directory /var/lib/etcd"]),
-        (
-            "data-dir = \"/var/lib/etcd/events\"\n",
-            &["/var/lib/etcd/events and /var/lib/etcd, one in the other"],
-        ),
-        ("config-dir = \"/etc/etcd\"\n", &["events.toml:10 and", "both use the directory /etc/etcd;"]),
-        (
-            "wal-dir = \"/var/lib/etcd/wal\"\n",
-            &["events.toml:10 and", "both use the directory /var/lib/etcd;"],
-        ),
-        (
-            "[pki]\ndirectory = \"/etc/etcd/pki\"\n",
-            &["events.toml:11 and", "both use the directory /etc/etcd/pki"],
-        ),
-    ];
-    for (at, (lines, wanted)) in cases.into_iter().enumerate() {
+    for (at, (lines, wanted)) in CLASHES.into_iter().enumerate() {
         let etcd = if at < 3 { lines.to_owned() } else { format!("{other}{lines}") };
         let work = work(&etcd);
+        if lines.contains("kv.service") {
+            work.file("k8s.toml", profile("k8s", "[etcd.service.install]\nAlias = \"kv.service\"\n"));
+        }
+        if lines.contains("other-name") {
+            let text = profile("events", EVENTS).replace("\"cp-a\"", "\"other-name\"");
+            work.file("events.toml", text);
+        }
         for verb in ["build", "check"] {
             let said = refused(&mut both(&work, verb), 3);
             wanted.iter().for_each(|want| assert!(said.contains(want), "{lines}: {want}: {said}"));
@@ -168,4 +183,33 @@ fn tokens_and_releases_of_two_clusters() {
     // Other nodes have nothing to do with it.
     work.file("k8s.toml", profile("k8s", "").replace("10.240.", "10.241."));
     run(&mut both(&work, "check"));
+}
+
+/// They are the other cluster's, whose files set the machines up.
+#[test]
+fn keys_about_the_machines_are_warned_of_in_a_further_instance() {
+    let work = Workshop::new();
+    let idle = "gateway = \"10.240.0.1\"\ndns = [\"10.240.0.53\"]\n";
+    let text = profile("events", EVENTS)
+        .replace("cidr = \"10.240.0.0/16\"\n", &format!("cidr = \"10.240.0.0/16\"\n{idle}"))
+        .replace("\"10.240.16.10\"\n", "\"10.240.16.10\"\nmac = \"52:54:00:00:00:01\"\n");
+    let check = |text: &str| {
+        work.file("events.toml", text);
+        let mut command = work.kiln(["check", "--profile", "./events.toml", "--artifacts"]);
+        let output = command.arg(store()).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{said}");
+        said
+    };
+    let said = check(&format!("{text}[machine]\nvcpus = 4\n"));
+    let want = "events.toml:13: [network] gateway, [network] dns, [[node]] mac and [machine] vcpus have no effect for the \
+                instance events: the machines and their network are set up by the cluster of the instance etcd";
+    assert!(said.split_whitespace().collect::<Vec<_>>().join(" ").contains(want), "{said}");
+    // The cluster that sets up its machines uses all of them, and so may a base for both.
+    assert!(!check(&text.replace("instance = \"events\"\n", "")).contains("for the instance"));
+    work.file("base.toml", format!("[network]\n{idle}mtu = 1400\n"));
+    let text = profile("events", EVENTS).replace("schema = 1\n", "schema = 1\nextends = \"base.toml\"\n");
+    assert!(!check(&text).contains("for the instance"));
+    let said = check(&text.replace("cidr = ", "mtu = 1300\ncidr = "));
+    assert!(said.contains("[network] mtu has no effect") && !said.contains("gateway"), "{said}");
 }

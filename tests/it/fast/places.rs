@@ -192,7 +192,8 @@ fn verbs_of_the_keystore_speak_json() {
     let mut openssl = Command::new("openssl");
     openssl
         .current_dir(work.path())
-        .args(["req", "-x509", "-newkey", "ed25519", "-nodes", "-keyout", "ca.key"]);
+        .args(["req", "-x509", "-newkey", "ed25519", "-nodes", "-keyout", "ca.key"])
+        .args(["-addext", "keyUsage=critical,keyCertSign"]);
     run(openssl.args(["-out", "ca.pem", "-days", "3650", "-subj", "/CN=outside"]));
     let imported = json(&["keystore", "import-ca", "small", "--cert", "ca.pem", "--key", "ca.key"]);
     assert_eq!(imported["ca"], "imported");

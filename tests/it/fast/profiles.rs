@@ -240,3 +240,44 @@ fn hostile_files_are_refused_and_not_quoted() {
         );
     }
 }
+
+#[test]
+fn verbs_about_profiles_have_json() {
+    let shop = Workshop::new();
+    let json = |words: &[&str]| -> Value {
+        let (code, printed, said) = output(shop.kiln(["profile"]).args(words));
+        let printed: Value =
+            serde_json::from_str(&printed).unwrap_or_else(|error| panic!("{error}: {printed}"));
+        assert!(code < 2 && printed["warnings"].is_array(), "{said}");
+        printed
+    };
+    let shown = json(&["show", "ha3", "--json"]);
+    assert_eq!(shown["name"], "ha3");
+    assert_eq!(shown["profile"].as_str().unwrap(), run(&mut shop.kiln(["profile", "show", "ha3"])));
+    assert!(!shown["summary"].as_str().unwrap().is_empty());
+    let new = json(&["new", "k8s", "--node", "cp-a=10.1.0.11", "--json"]);
+    assert_eq!((&new["path"], &new["name"]), (&"profiles/k8s.toml".into(), &"k8s".into()));
+    assert_eq!(new["profile"], fs::read_to_string(shop.path().join("profiles/k8s.toml")).unwrap());
+
+    shop.file(
+        "etcd.env",
+        "ETCD_NAME=cp-a\nETCD_LISTEN_PEER_URLS=https://10.1.0.11:2380\nETCD_NO_SUCH_OPTION=1\n",
+    );
+    let (code, text, _) = output(&mut shop.kiln(["profile", "import", "etcd.env"]));
+    let imported = json(&["import", "etcd.env", "--json"]);
+    assert_eq!(imported["profile"].as_str().unwrap(), text);
+    let has_mistakes = imported["mistakes"].as_array().is_some_and(|mistakes| !mistakes.is_empty());
+    assert_eq!(has_mistakes, code == 1, "{imported}");
+    assert!(
+        imported["left"].as_array().unwrap().iter().any(|left| left.as_str().unwrap().contains("etcd.env:3")),
+        "{imported}"
+    );
+    assert!(imported["path"].is_null());
+    let written = json(&["import", "etcd.env", "--json", "--out", "x.toml"]);
+    assert_eq!((&written["path"], &written["profile"]), (&"x.toml".into(), &text.as_str().into()));
+    assert_eq!(fs::read_to_string(shop.path().join("x.toml")).unwrap(), text);
+    // Nothing else is on standard output where it fails.
+    let failed = output(&mut shop.kiln(["profile", "show", "nope", "--json"]));
+    let failed: Value = serde_json::from_str(&failed.1).unwrap();
+    assert_eq!(failed["error"]["exit"], 2);
+}

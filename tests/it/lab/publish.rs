@@ -90,7 +90,8 @@ fn fsync_after_rename_of_a_keystore() {
     let mut openssl = Command::new("openssl");
     openssl
         .current_dir(work.path())
-        .args(["req", "-x509", "-newkey", "ed25519", "-nodes", "-keyout", "ca.key"]);
+        .args(["req", "-x509", "-newkey", "ed25519", "-nodes", "-keyout", "ca.key"])
+        .args(["-addext", "keyUsage=critical,keyCertSign"]);
     run(openssl.args(["-out", "ca.pem", "-days", "3650", "-subj", "/CN=outside"]));
     let import = ["keystore", "import-ca", "small", "--cert", "ca.pem", "--key", "ca.key"];
     fails_whole(&work, || work.kiln(import), state);

@@ -67,3 +67,38 @@ fn a_path_that_two_clusters_bring_is_the_same_in_both() {
     let said = refused(&mut rehearse(&work, &["out/fleet/k8s", "out/fleet/k8s"]), 6);
     assert!(said.contains("two of the bundles are of the cluster k8s"), "{said}");
 }
+
+/// Each was built without the other's profile.
+#[test]
+fn clusters_that_were_built_apart_and_clash_are_refused() {
+    let _turn = turn::cluster();
+    let cases = [
+        ("client-port = 2381\npeer-port = 2380\n", "k8s and events both listen on port 2380 on cp-a"),
+        ("client-port = 2381\npeer-port = 2382\nmetrics-port = 2379\n", "both listen on port 2379 on cp-a"),
+        (
+            "client-port = 2381\npeer-port = 2382\ndata-dir = \"/var/lib/etcd\"\n",
+            "both use the directory /var/lib/etcd on cp-a",
+        ),
+        (
+            "client-port = 2381\npeer-port = 2382\nwal-dir = \"/var/lib/etcd/log/wal\"\n",
+            "both use /var/lib/etcd and /var/lib/etcd/log, one in the other on cp-a",
+        ),
+        (
+            "client-port = 2381\npeer-port = 2382\nunit = \"etcd\"\n",
+            "both k8s and events bring /etc/systemd/system/",
+        ),
+    ];
+    for (etcd, want) in cases {
+        let work = Workshop::new();
+        for (cluster, etcd) in [("k8s", String::new()), ("events", format!("instance = \"events\"\n{etcd}"))]
+        {
+            let head = format!("schema = 1\n[cluster]\nname = \"{cluster}\"\n");
+            let etcd = format!("[etcd]\nversion = \"3.5.16\"\naccept-risk = \"3.5.16\"\n{etcd}");
+            work.file(&format!("{cluster}.toml"), format!("{head}{etcd}{NODES}"));
+            work.keystore(cluster);
+            run(with_store(&mut work.kiln(["build", "--quiet", "--profile", &format!("./{cluster}.toml")])));
+        }
+        let said = refused(&mut rehearse(&work, &["out/k8s", "out/events"]), 6);
+        assert!(said.contains(want), "{want}: {said}");
+    }
+}

@@ -79,3 +79,26 @@ fn the_styles_of_configuration_give_a_member_the_same_options() {
     assert_eq!(started[0], started[1], "file and flags");
     assert_eq!(started[0], started[2], "file and env");
 }
+
+/// In double quotes, systemd takes single ones as they are.
+#[test]
+fn a_common_name_with_quotes_reaches_etcd_in_each_style() {
+    let _turn = crate::support::turn::cluster();
+    let work = Workshop::new();
+    let name = r#"it's "50%" of $HOME; a\b"#;
+    for style in ["file", "flags", "env"] {
+        let text = format!(
+            "schema = 1\n[cluster]\nname = \"quotes\"\n[etcd]\nversion = \"3.5.16\"\naccept-risk = \"3.5.16\"\n\
+             config-style = \"{style}\"\n[network]\ncidr = \"10.240.0.0/16\"\n[[node]]\nname = \"cp-a\"\n\
+             address = \"10.240.16.10\"\n[pki.peer]\ncommon-name = '''{name}'''\n"
+        );
+        work.file("quotes.toml", text);
+        let bundle = work.build("./quotes.toml");
+        let report = run(work.kiln(["rehearse", "--quiet", "--json", "--allow-unverified"]).arg(&bundle));
+        let report: Value = serde_json::from_str(&report).unwrap();
+        assert_eq!(report["passed"], true, "{style}: {report}");
+        let checks = report["checks"].as_array().unwrap();
+        let skipped = checks.iter().filter(|check| check["status"] == "skipped").collect::<Vec<_>>();
+        assert!(skipped.is_empty(), "{style}: {skipped:?}");
+    }
+}

@@ -252,7 +252,10 @@ fn members_of_every_kind_of_key_shake_hands() {
 #[test]
 fn plan_of_an_imported_ca() {
     let work = Workshop::new();
-    openssl(&work, "req -x509 -newkey rsa:2048 -nodes -keyout ca.key -subj /CN=Corp -days 3000 -out ca.pem");
+    openssl(
+        &work,
+        "req -x509 -newkey rsa:2048 -nodes -keyout ca.key -subj /CN=Corp -days 3000 -addext keyUsage=critical,keyCertSign -out ca.pem",
+    );
     let end = Command::new("openssl")
         .args(["x509", "-in", "ca.pem", "-noout", "-enddate", "-dateopt", "iso_8601"])
         .current_dir(work.path())

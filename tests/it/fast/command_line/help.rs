@@ -153,3 +153,15 @@ fn manual_pages_please_groff() {
     );
     refused(&mut shop.kiln(["man", "nowhere"]), 2);
 }
+
+/// The README says which verbs have none: their output is another program's, or a document of another kind.
+#[test]
+fn every_verb_with_a_result_has_json() {
+    const NONE: [&[&str]; 5] =
+        [&["console"], &["etcdctl"], &["completions"], &["man"], &["profile", "schema"]];
+    for (words, verb) in verbs().into_iter().filter(|(_, verb)| !verb.has_subcommands()) {
+        let has_json = verb.get_arguments().any(|argument| argument.get_long() == Some("json"));
+        let is_other = NONE.contains(&&words.iter().map(String::as_str).collect::<Vec<_>>()[..]);
+        assert_eq!(has_json, !is_other, "{words:?}");
+    }
+}

@@ -142,7 +142,7 @@ fn errors_for_programs_have_one_shape() {
         envelope(with_store(&mut shop.kiln(["check", "--json", "-p", "./a.toml", "-p", "./b.toml"])), 3);
     assert_eq!(several["error"]["mistakes"].as_array().unwrap().len(), 3, "{several}");
     assert!(several["error"]["mistakes"][0].is_object(), "a list, not a list of lists");
-    for verb in ["verify", "show", "rehearse", "status", "push"] {
+    for verb in ["verify", "show", "rehearse", "status", "push", "down"] {
         let mut command = shop.kiln([verb, "nope", "--json"]);
         if verb == "push" {
             command.arg("oci://127.0.0.1:1/x:1");

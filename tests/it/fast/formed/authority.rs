@@ -9,6 +9,25 @@ use super::{
 use crate::support::{refused, run, store};
 use serde_json::Value;
 
+/// Advice names the key that the profile has, and otherwise the one of today.
+#[test]
+fn advice_about_the_ca_names_the_key_that_the_profile_uses() {
+    let work = workshop();
+    run(&mut build(&work, &[]));
+    let with =
+        |table: &str| format!("{SMALL}\n{table}\n").replace("pki = { leaf-algorithm = \"p256\" }\n", "");
+    let advice_old =
+        ["set [pki] ca-lifetime = \"10y\" (leaf-lifetime may change)", "set [pki] ca-algorithm = \"p256\""];
+    let advice =
+        ["set [pki.ca] lifetime = \"10y\" (leaf-lifetime may change)", "set [pki.ca] algorithm = \"p256\""];
+    let changes: Changes = &[
+        ("older names", with("[pki]\nca-algorithm = \"p384\"\nca-lifetime = \"20y\""), &advice_old),
+        ("names of today", with("[pki.ca]\nalgorithm = \"p384\"\nlifetime = \"20y\""), &advice),
+        ("one for all keys", with("[pki]\nalgorithm = \"p384\""), &advice[1..]),
+    ];
+    all_are_refused(&work, changes);
+}
+
 #[test]
 fn a_formed_cluster_takes_no_other_ca() {
     let work = sealed_workshop();
@@ -63,7 +82,8 @@ fn certificates_of_one_keystore_come_from_one_ca() {
 fn a_cluster_under_an_intermediate_ca_is_sealed_by_the_ca_that_issued() {
     let work = workshop();
     let script = "set -e; new() { openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out $1.key; }; new root; new ca; \
-                  openssl req -x509 -new -key root.key -subj /CN=root -days 3650 -out root.pem; \
+                  openssl req -x509 -new -key root.key -subj /CN=root -days 3650 -addext keyUsage=critical,keyCertSign,cRLSign \
+                  -out root.pem; \
                   openssl req -x509 -new -key ca.key -CA root.pem -CAkey root.key -subj /CN=issuing -days 3650 \
                   -addext basicConstraints=critical,CA:TRUE,pathlen:0 -addext keyUsage=critical,keyCertSign,cRLSign -out sub.pem; \
                   cat sub.pem root.pem >ca.pem";

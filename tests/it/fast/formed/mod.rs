@@ -107,6 +107,8 @@ fn own_ca(work: &Workshop) {
         "ec_paramgen_curve:P-256",
     ]);
     run(openssl.args([
+        "-addext",
+        "keyUsage=critical,keyCertSign",
         "-nodes",
         "-keyout",
         "ca.key",

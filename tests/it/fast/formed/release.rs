@@ -31,6 +31,7 @@ fn witness(keystore: &Keystore, plan: &Plan) -> Witness {
         members: plan.nodes.iter().map(|node| (node.name.clone(), node.peer_url.parse().unwrap())).collect(),
         certificate: leaf.cert_pem.into_bytes(),
         trust: authority.trust_pem().unwrap().into_bytes(),
+        peer_trust: None,
     }
 }
 

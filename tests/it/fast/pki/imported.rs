@@ -104,19 +104,24 @@ fn names_stay_as_the_ca_wrote_them() {
     }
 }
 
+/// `openssl req -x509` writes no key usage without it.
+const USAGE: &str = "-addext keyUsage=critical,keyCertSign,cRLSign";
+
 #[test]
-fn the_defaults_of_openssl_make_a_usable_ca() {
-    // No key usage, and SHA-256 with P-521: the defaults of `openssl req -x509`.
+fn the_defaults_of_openssl_with_a_key_usage_make_a_usable_ca() {
+    // SHA-256 with P-521: the defaults of `openssl req -x509`.
     let lab = Lab::new();
-    lab.openssl(
-        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-521 -nodes -days 20000 -subj /CN=plain \
+    lab.openssl(&format!(
+        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-521 -nodes -days 20000 -subj /CN=plain {USAGE} \
          -keyout ca.key -out ca.pem",
-    );
+    ));
     let authority = authority(&lab.import("ca", &["ca"]).unwrap());
     let issued = authority.issue(&server(), Algorithm::P521, Lifetime::years(1)).unwrap();
     lab.write("trust.pem", authority.trust_pem().unwrap()).write("leaf.pem", issued.cert_pem);
     let at = epoch(ISSUED).seconds();
-    lab.openssl(&format!("verify -attime {at} -check_ss_sig -CAfile trust.pem -purpose sslserver leaf.pem"));
+    lab.openssl(&format!(
+        "verify -x509_strict -attime {at} -check_ss_sig -CAfile trust.pem -purpose sslserver leaf.pem"
+    ));
 }
 
 #[test]
@@ -126,7 +131,9 @@ fn every_common_hash_is_accepted() {
             let lab = Lab::new();
             lab.openssl(&format!("genpkey -algorithm {key} -out ca.key"));
             let hash = if *name == "ed25519" { String::new() } else { format!("-{hash}") };
-            lab.openssl(&format!("req -x509 -new {hash} -key ca.key -days 20000 -subj /CN=x -out ca.pem"));
+            lab.openssl(&format!(
+                "req -x509 -new {hash} -key ca.key -days 20000 -subj /CN=x {USAGE} -out ca.pem"
+            ));
             assert!(lab.import("ca", &["ca"]).is_ok(), "{name} {hash}");
         }
     }

@@ -8,5 +8,7 @@ mod place;
 mod profiled;
 mod refused;
 mod sealed;
+mod secrets;
+mod strict;
 mod tools;
 mod trust;

@@ -115,6 +115,36 @@ fn only_the_peers_ca_may_be_foreign() {
     assert!(message.contains("peer-ca-key.pem is missing"), "{message}");
 }
 
+/// `kiln verify` says which other certificates a port accepts: those below an imported root, not those below Kiln's own.
+#[test]
+fn the_manifest_says_for_each_authority_whether_its_root_is_kilns_own() {
+    let lab = Lab::new();
+    lab.ca("root", EC, "/CN=Corp", None, &[]).ca("one", EC, "/CN=one", Some("root"), &[]);
+    let (own, own_peers) = ("[pki.ca]\nintermediate = true\n", "[pki.peer-ca]\nintermediate = true\n");
+    let peers = "[pki.peer-ca]\n";
+    let both = serde_json::json!(true);
+    for (imported, tables, want) in [
+        ("", own.to_owned(), both.clone()),
+        ("", format!("{own}{own_peers}"), both.clone()),
+        ("", format!("{own}{peers}"), both),
+        ("", peers.to_owned(), serde_json::Value::Null),
+        ("ca", own.to_owned(), serde_json::Value::Null),
+        ("ca", format!("{own}{own_peers}"), serde_json::json!(["peer-ca"])),
+        ("peer-ca", format!("{own}{peers}"), serde_json::json!(["ca"])),
+    ] {
+        let work = Workshop::new();
+        run(&mut work.kiln(["keystore", "init", "golden"]));
+        if !imported.is_empty() {
+            run(&mut import(&work, &lab, "one", &["one", "root"], imported));
+        }
+        run(&mut build(&work, &tables));
+        let bundle = fs::read(work.path().join("out/p/bundle.json")).unwrap();
+        let bundle: serde_json::Value = serde_json::from_slice(&bundle).unwrap();
+        assert_eq!(bundle["etcd"]["trusts_own_roots"], want, "{imported} {tables}");
+        run(&mut work.kiln(["check", "out/p"]));
+    }
+}
+
 /// etcd lets in what a CA below a trusted one has issued.
 #[test]
 fn neither_ca_is_or_issues_the_other() {
@@ -189,4 +219,83 @@ fn an_unfit_ca_for_peers_is_refused() {
     }
     let message = refused(&mut import(&work, &lab, "fine", &["fine"], "peers"), 2);
     assert!(message.contains("peer-ca"), "{message}");
+}
+
+/// A backup from before the first build has no record of its CAs.
+#[test]
+fn a_seal_records_no_derived_ca_for_peers_that_it_cannot_know() {
+    let work = Workshop::new();
+    let tables = "[pki.peer-ca]\nalgorithm = \"p384\"\n";
+    let list = || fs::read_to_string(work.path().join("keystore/golden/keystore.toml")).unwrap();
+    run(&mut work.kiln(["keystore", "init", "golden"]));
+    let backup = list();
+    run(&mut build(&work, tables));
+    let recorded = list();
+    fs::write(work.path().join("keystore/golden/keystore.toml"), &backup).unwrap();
+    let message = refused(&mut work.kiln(["seal", "out/p"]), 6);
+    for part in [
+        "the bundle's peers have a CA of their own, of which keystore/golden has no record",
+        "build the bundle's profile",
+    ] {
+        assert!(message.contains(part), "{message}");
+    }
+    assert_eq!(list(), backup);
+    // The way out.
+    run(&mut build(&work, tables));
+    assert_eq!(list(), recorded);
+    run(&mut work.kiln(["seal", "out/p"]));
+    assert!(list().contains("name = \"peer-ca\""), "{}", list());
+    run(&mut build(&work, tables));
+
+    // The same of the CA for everything else.
+    let work = Workshop::new();
+    let list = || fs::read_to_string(work.path().join("keystore/golden/keystore.toml")).unwrap();
+    run(&mut work.kiln(["keystore", "init", "golden"]));
+    let backup = list();
+    run(&mut build(&work, "[pki.ca]\nintermediate = true\n"));
+    fs::write(work.path().join("keystore/golden/keystore.toml"), &backup).unwrap();
+    let message = refused(&mut work.kiln(["seal", "out/p"]), 6);
+    assert!(message.contains("which has no record of its CA; use the keystore as it was"), "{message}");
+    run(&mut build(&work, "[pki.ca]\nintermediate = true\n"));
+    run(&mut work.kiln(["seal", "out/p"]));
+}
+
+#[test]
+fn a_seal_records_the_imported_ca_for_peers_if_it_is_the_bundles() {
+    let (lab, work) = (Lab::new(), Workshop::new());
+    lab.ca("peers", EC, "/CN=peers", None, &[]).ca("others", EC, "/CN=others", None, &[]);
+    let path = work.path().join("keystore/golden/keystore.toml");
+    let tables = "[pki.peer-ca]\nsource = \"imported\"\n";
+    run(&mut work.kiln(["keystore", "init", "golden"]));
+    let empty = fs::read_to_string(&path).unwrap();
+    run(&mut import(&work, &lab, "peers", &["peers"], "peer-ca"));
+    let imported = fs::read_to_string(&path).unwrap();
+    run(&mut build(&work, tables));
+    fs::write(&path, &imported).unwrap();
+    run(&mut work.kiln(["seal", "out/p"]));
+    assert!(fs::read_to_string(&path).unwrap().contains("\npeer-ca-sha256 = \""));
+
+    // A bundle without such a CA, and one with another.
+    let secret = fs::read(work.path().join("keystore/golden/secret")).unwrap();
+    for (name, tables) in [("none", ""), ("others", tables)] {
+        let work = Workshop::new();
+        let keystore = work.path().join("keystore/golden");
+        run(&mut work.kiln(["keystore", "init", "golden"]));
+        fs::write(keystore.join("secret"), &secret).unwrap();
+        fs::write(keystore.join("keystore.toml"), &empty).unwrap();
+        if !tables.is_empty() {
+            run(&mut import(&work, &lab, name, &[name], "peer-ca"));
+        }
+        run(&mut build(&work, tables));
+        for file in ["peer-ca.pem", "peer-ca-key.pem"] {
+            let _ = fs::remove_file(keystore.join(file));
+        }
+        fs::write(keystore.join("keystore.toml"), &empty).unwrap();
+        run(&mut import(&work, &lab, "peers", &["peers"], "peer-ca"));
+        let message = refused(&mut work.kiln(["seal", "out/p"]), 6);
+        assert!(
+            message.contains("has an imported CA for peers, CN=peers, which is not the bundle's"),
+            "{message}"
+        );
+    }
 }

@@ -88,10 +88,16 @@ fn dates_outside_of_the_ca() {
     let key = lab.read("ca.key");
     let import = |at: &str| lab.import_key("ca", &["ca"], &key, None, at);
     expect("expired", import("2150-01-01"), Exit::Untrusted, "CN=dated expired on");
+    // The keystore is as good as before: only another CA is needed.
+    let message = import("2150-01-01").err().unwrap().to_string();
+    assert!(message.contains("have it issued again, or import a CA that is still valid"), "{message}");
+    assert!(!message.contains("new keystore"), "{message}");
     expect("too early", import("2002-01-01"), Exit::Untrusted, "CN=dated is not valid before");
     // An expired root invalidates everything below it, even where the CA itself is valid longer.
     lab.openssl("genpkey -algorithm ED25519 -out root.key");
-    lab.openssl("req -x509 -new -key root.key -days 1 -subj /CN=short -out root.pem");
+    lab.openssl(
+        "req -x509 -new -key root.key -days 1 -subj /CN=short -addext keyUsage=critical,keyCertSign -out root.pem",
+    );
     lab.ca("low", EC, "/CN=low", Some("root"), &[]);
     let key = lab.read("low.key");
     let refused = lab.import_key("low", &["low", "root"], &key, None, ISSUED);

@@ -127,6 +127,7 @@ impl Lab {
             members: vec![("cp-a".parse().unwrap(), "https://10.240.16.10:2380".parse().unwrap())],
             certificate: certificate.to_vec(),
             trust: self.read(&format!("{name}.trust")),
+            peer_trust: None,
         };
         Keystore::seal(&self.path(name), &cluster(), &witness, false)
     }

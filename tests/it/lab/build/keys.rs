@@ -84,6 +84,8 @@ fn outside_ca(dir: &Path) -> String {
         "3650",
         "-subj",
         "/CN=outside",
+        "-addext",
+        "keyUsage=critical,keyCertSign",
         "-out",
         "ca.pem",
     ]));
