@@ -70,7 +70,10 @@ fn endpoint(draft: &mut Draft, node: &Node, place: &Place) {
     options::say_port(draft, "client-port", port, place);
     match host.parse() {
         Ok(address) => draft.endpoints.push((address, place.clone())),
-        Err(_) => drop(draft.member(host, None, place)),
+        Err(_) => {
+            let name = draft.member(host, None, place);
+            draft.hosts.extend(name.map(|name| (name, host.to_owned())));
+        }
     }
 }
 

@@ -15,18 +15,16 @@ pub struct Given(pub Vec<(String, String, Place)>);
 
 impl Given {
     pub fn take(self, draft: &mut Draft, style: &str) {
-        let name = self.0.iter().find(|(key, _, _)| key == "name");
-        if let Some((_, name, place)) = name {
+        let name = self.0.iter().find(|(key, _, _)| key == "name").and_then(|(_, name, place)| {
             draft.short(name, place);
-            draft.member(name, None, place);
-        }
-        let name = name.map(|(_, name, _)| name.clone());
+            draft.member(name, None, place)
+        });
         if let Some((_, _, place)) = self.0.first() {
             draft.runs = true;
             draft.say(("[etcd]", "config-style"), style, place);
         }
         for (key, value, place) in &self.0 {
-            options::take(draft, name.as_deref().filter(|name| guard::is_name(name)), key, value, place);
+            options::take(draft, name.as_deref(), key, value, place);
         }
     }
 }

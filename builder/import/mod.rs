@@ -16,6 +16,7 @@ mod settle;
 mod tests;
 mod text;
 mod unit;
+mod variables;
 mod yaml;
 
 use draft::{Draft, Left, MAX_ENTRIES, Place};
@@ -23,7 +24,7 @@ use draft::{Draft, Left, MAX_ENTRIES, Place};
 use crate::etcd::{Release, keys};
 use crate::failure::{Exit, Failure, Result};
 use crate::profile;
-use crate::values::{Carrier, ClusterName, printable, steers};
+use crate::values::{Carrier, ClusterName, printable, steers, without_passwords};
 
 /// The largest file that is read; inventories of thousands of hosts are smaller.
 pub const MAX_BYTES: u64 = 1 << 20;
@@ -101,7 +102,7 @@ pub fn import(files: &[(String, Vec<u8>)], carriers: &[Carrier]) -> Result<Impor
     for (name, bytes) in files {
         read(&mut draft, name, bytes)?;
     }
-    ansible::settle(&mut draft);
+    variables::settle(&mut draft);
     draft.resolve();
     let names: Vec<_> = files.iter().map(|(name, _)| name.as_str()).collect();
     refuse_unsuitable(&draft, &names)?;
@@ -128,7 +129,7 @@ pub fn import(files: &[(String, Vec<u8>)], carriers: &[Carrier]) -> Result<Impor
 
 /// Escapes of YAML are decoded by now: a key may have a line end in it.
 fn one_line(Left { place, text }: &Left) -> String {
-    printable(&format!("{}:{}: {}", place.file, place.line, guard::masked(text))).into_owned()
+    printable(&format!("{}:{}: {}", place.file, place.line, without_passwords(text))).into_owned()
 }
 
 /// Files that name no member, or far more of something than a cluster has.
@@ -204,7 +205,7 @@ fn newest() -> Release {
 
 fn read(draft: &mut Draft, name: &str, bytes: &[u8]) -> Result<()> {
     let refuse = |line: usize, why: &str| {
-        let reason = format!("{name}:{line}: {}; nothing was written", guard::masked(why));
+        let reason = format!("{name}:{line}: {}; nothing was written", without_passwords(why));
         Err(Failure::new(Exit::Usage, printable(&reason).into_owned()))
     };
     let text = match std::str::from_utf8(bytes) {
@@ -267,8 +268,8 @@ fn read_document(
         inventory::manifest(draft, document, name);
     } else if inventory::is_inventory(document) {
         inventory::inventory(draft, document, name);
-    } else if ansible::is_variables(document) {
-        ansible::variables(draft, document, name);
+    } else if variables::is_variables(document) {
+        variables::read(draft, document, name);
     } else if let Some(kind) = document.get("kind").and_then(yaml::Node::text) {
         let place = Place { file: name.to_owned(), line: document.line };
         draft.leave(&place, format!("a document of the kind {}", guard::key(kind)));

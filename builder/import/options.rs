@@ -115,11 +115,11 @@ fn initial_cluster(draft: &mut Draft, value: &str, place: &Place) {
             continue;
         }
         let address = host.parse::<IpAddr>().ok();
-        if address.is_none() {
-            draft.hosts.push((name.to_owned(), host.to_owned()));
-        }
         draft.short(name, place);
         let Some(name) = draft.member(name, address, place) else { continue };
+        if address.is_none() {
+            draft.hosts.push((name.clone(), host.to_owned()));
+        }
         reached(draft, "initial-cluster", name, host, place);
     }
 }
@@ -160,8 +160,9 @@ fn urls(draft: &mut Draft, member: Option<&str>, key: &str, value: &str, usual: 
                 );
             }
             (address, Some(member)) if is_own => {
-                if address.is_some() {
-                    draft.member(member, address, place);
+                match address {
+                    Some(_) => drop(draft.member(member, address, place)),
+                    None => draft.hosts.push((member.to_owned(), host.to_owned())),
                 }
                 if key.contains("advertise") {
                     reached(draft, url_key, member.to_owned(), host, place);
@@ -195,6 +196,12 @@ pub fn file(draft: &mut Draft, member: Option<&str>, path: draft::Path, value: &
         }
         None => draft.leave(place, format!("{} {} is not an absolute path", path.0, path.1)),
     }
+}
+
+/// The mode of a file; `640` is what a profile has as `0640`.
+pub fn mode(draft: &mut Draft, path: draft::Path, value: &str, place: &Place) {
+    let is_short = value.len() == 3 && value.bytes().all(|byte| byte.is_ascii_digit());
+    draft.say(path, &format!("{}{value}", if is_short { "0" } else { "" }), place);
 }
 
 /// A text with `{{node}}` for the name of the node, where it is a word of its own.

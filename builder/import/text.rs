@@ -8,9 +8,8 @@ use super::draft::{Client, Draft};
 use crate::values::toml_string as quoted;
 
 /// Keys of `[etcd]` and of the tables below it, in the order of the README.
-const ETCD: [&str; 14] = [
+const ETCD: [&str; 13] = [
     "version",
-    "arch",
     "config-style",
     "unit",
     "user",
@@ -28,10 +27,10 @@ const SERVICE: [&str; 4] = ["restart", "restart-sec", "limit-nofile", "descripti
 /// The tables of `[pki]` and their keys.
 const PKI: [(&str, &[&str]); 7] = [
     ("[pki]", &["directory", "certificates", "leaf-lifetime"]),
-    ("[pki.server]", &["cert", "key", "key-mode"]),
-    ("[pki.peer]", &["cert", "key", "key-mode", "common-name"]),
-    ("[pki.client]", &["cert", "key", "key-mode", "common-name"]),
-    ("[pki.node]", &["cert", "key"]),
+    ("[pki.server]", &["cert", "key", "cert-mode", "key-mode"]),
+    ("[pki.peer]", &["cert", "key", "cert-mode", "key-mode", "common-name"]),
+    ("[pki.client]", &["cert", "key", "cert-mode", "key-mode", "common-name"]),
+    ("[pki.node]", &["cert", "key", "cert-mode", "key-mode"]),
     ("[pki.ca]", &["file"]),
     ("[pki.peer-ca]", &["file"]),
 ];
@@ -103,8 +102,6 @@ impl Draft {
             };
             text.push_str(&table(name, source.to_owned() + &keys));
         }
-        let link = |(name, target): (&String, &String)| format!("{} = {}\n", quoted(name), quoted(target));
-        text.push_str(&table("[pki.links]", self.links.iter().map(link).collect()));
         text
     }
 

@@ -1,9 +1,13 @@
 //! A systemd unit of etcd's: its command line, and its settings.
 
+use std::collections::BTreeMap;
+use std::iter::Peekable;
+
 use super::draft::{Draft, Lines, MAX_ENTRIES, Place};
 use super::guard;
 use super::member::{Given, assignment, is_blank, key_of_flag, variable};
 use super::text::is_number;
+use crate::etcd::keys;
 
 /// Whether a text is a systemd unit.
 pub fn is_unit(text: &str) -> bool {
@@ -12,15 +16,20 @@ pub fn is_unit(text: &str) -> bool {
 
 /// Settings that Kiln's own unit has as well, or that do not change the member.
 const USUAL: [&str; 2] = ["Type", "WorkingDirectory"];
+/// Settings with one value that have a key of their own, and the group.
+const SINGLE: [&str; 6] = ["Description", "Group", "LimitNOFILE", "Restart", "RestartSec", "User"];
 /// Lists of units, and those that Kiln's own unit has in them.
 const DEPENDENCIES: [&str; 4] = ["After", "Before", "Requires", "Wants"];
 const USUAL_UNITS: [&str; 3] = ["network-online.target", "network.target", "multi-user.target"];
 
+/// What systemd takes before a program (systemd.service(5), "Command lines").
+const PREFIXES: [char; 6] = ['-', '@', ':', '+', '!', '|'];
+
 /// What a unit says besides its command line.
 #[derive(Default)]
 struct Said {
-    user: String,
-    group: Option<(String, Place)>,
+    /// Settings with one value, of which systemd takes the last.
+    single: BTreeMap<&'static str, (String, Place)>,
     lines: Lines,
     count: usize,
 }
@@ -117,21 +126,15 @@ fn setting(
     (section, name, value): (&'static str, &str, &str),
     place: &Place,
 ) {
-    let mut say = |key, value: &str| draft.say(("[etcd.service]", key), value, place);
+    if let Some(single) = SINGLE.iter().find(|single| **single == name) {
+        said.single.insert(single, (value.to_owned(), place.clone()));
+        // Each is judged by itself.
+        said.count += 1;
+        return;
+    }
     match name {
-        // systemd would fill in its own specifiers; in a profile, % is a plain character.
-        "Description" if !value.contains('%') => say("description", value),
-        "Restart" => say("restart", value),
-        "RestartSec" if value.bytes().all(|byte| byte.is_ascii_digit()) => {
-            say("restart-sec", &format!("{value}s"));
-        }
-        "RestartSec" => say("restart-sec", value),
-        "LimitNOFILE" if is_number(value) => say("limit-nofile", value),
-        "User" => {
-            value.clone_into(&mut said.user);
-            draft.say(("[etcd]", "user"), value, place);
-        }
-        "Group" => said.group = Some((value.to_owned(), place.clone())),
+        // It takes back those before it.
+        "EnvironmentFile" if value.is_empty() => {}
         "EnvironmentFile" => settings_file(draft, value.trim_start_matches('-'), place),
         // All before it are taken back.
         "Environment" if value.is_empty() => given.0.clear(),
@@ -148,14 +151,10 @@ fn setting(
         "WantedBy" if value == "multi-user.target" => {}
         name if USUAL.contains(&name) => {}
         // systemd's settings have names of letters and digits; anything else is no key of a profile.
-        name if !name.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
+        name if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
             draft.leave(place, "a line of the unit that is no setting of systemd".to_owned());
         }
-        name if section.is_empty()
-            || name.starts_with("Exec")
-            || name == "Description"
-            || name == "LimitNOFILE" =>
-        {
+        name if section.is_empty() || name.starts_with("Exec") => {
             // Its value may contain a password.
             draft.leave(place, format!("{name} of the unit"));
         }
@@ -188,9 +187,7 @@ fn finish(draft: &mut Draft, said: Said, is_etcd: bool) {
         draft.too_many = Some("lines of a unit");
         return;
     }
-    if let Some((_, place)) = said.group.filter(|(group, _)| *group != said.user) {
-        draft.leave(&place, "Group is not User: the group of etcd's account has the account's name");
-    }
+    single(draft, said.single);
     for (key, (values, place)) in said.lines.into_iter().filter(|(_, (values, _))| !values.is_empty()) {
         let name = &key.1;
         if let Some(what) = values.iter().find_map(|value| guard::secret(value)) {
@@ -211,6 +208,39 @@ fn finish(draft: &mut Draft, said: Said, is_etcd: bool) {
                 draft.lines.insert(key, (values, place));
             }
         }
+    }
+}
+
+/// Settings with one value. An empty one is systemd's default.
+fn single(draft: &mut Draft, mut said: BTreeMap<&'static str, (String, Place)>) {
+    let user = said.get("User").map(|(user, _)| user.clone()).unwrap_or_default();
+    said.retain(|_, (value, _)| !value.is_empty());
+    for (name, (value, place)) in said {
+        let is_seconds = value.bytes().all(|byte| byte.is_ascii_digit());
+        let (table, key) = match name {
+            "User" => ("[etcd]", "user"),
+            "Restart" => ("[etcd.service]", "restart"),
+            "RestartSec" if is_seconds => {
+                draft.say(("[etcd.service]", "restart-sec"), &format!("{value}s"), &place);
+                continue;
+            }
+            "RestartSec" => ("[etcd.service]", "restart-sec"),
+            "LimitNOFILE" if is_number(&value) => ("[etcd.service]", "limit-nofile"),
+            // systemd would fill in its own specifiers; in a profile, % is a plain character.
+            "Description" if !value.contains('%') => ("[etcd.service]", "description"),
+            "Group" if value == user => continue,
+            "Group" => {
+                let text = "Group is not User: the group of etcd's account has the account's name";
+                draft.leave(&place, text);
+                continue;
+            }
+            // Its value may contain a password.
+            _ => {
+                draft.leave(&place, format!("{name} of the unit"));
+                continue;
+            }
+        };
+        draft.say((table, key), &value, &place);
     }
 }
 
@@ -260,7 +290,7 @@ fn command(draft: &mut Draft, given: &mut Given, words: &[(String, usize)], file
         return false;
     }
     if let Some((program, line)) = words.next_if(|(word, _)| !word.starts_with("--"))
-        && let Some((directory, name)) = program.trim_start_matches(['-', '@', '+']).rsplit_once('/')
+        && let Some((directory, name)) = program.trim_start_matches(PREFIXES).rsplit_once('/')
         && name == "etcd"
     {
         draft.say(("[etcd]", "bin-dir"), directory, &place(*line));
@@ -270,12 +300,9 @@ fn command(draft: &mut Draft, given: &mut Given, words: &[(String, usize)], file
             draft.leave(&place(*line), "a word of the command line that is not a flag");
             continue;
         };
-        let (flag, value) = match flag.split_once('=') {
-            Some((flag, value)) => (flag, value.to_owned()),
-            None => {
-                let value = words.next_if(|(word, _)| !word.starts_with("--")).map(|(word, _)| word.clone());
-                (flag, value.unwrap_or_else(|| "true".to_owned()))
-            }
+        let (flag, Some(value)) = valued(flag, &mut words) else {
+            draft.leave(&place(*line), format!("--{} has no value", guard::key(flag)));
+            continue;
         };
         if value.contains('$') || value.contains('%') {
             draft.leave(
@@ -292,4 +319,24 @@ fn command(draft: &mut Draft, given: &mut Given, words: &[(String, usize)], file
         }
     }
     true
+}
+
+/// A flag and its value, as Go's flag package reads them: a switch has no next word, and every other flag takes it,
+/// whatever it is.
+fn valued<'w>(
+    flag: &'w str,
+    words: &mut Peekable<impl Iterator<Item = &'w (String, usize)>>,
+) -> (&'w str, Option<String>) {
+    if let Some((flag, value)) = flag.split_once('=') {
+        return (flag, Some(value.to_owned()));
+    }
+    let value = match key_of_flag(flag) {
+        Some(key) if keys::is_switch(&key) => Some("true".to_owned()),
+        None if flag != "config-file" => {
+            let next = words.next_if(|(word, _)| !word.starts_with('-'));
+            Some(next.map(|(word, _)| word.clone()).unwrap_or_default())
+        }
+        _ => words.next().map(|(word, _)| word.clone()),
+    };
+    (flag, value)
 }
