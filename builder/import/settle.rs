@@ -42,7 +42,9 @@ fn urls(draft: &mut Draft) {
         if domain.is_some() && domain == draft.value(("[cluster]", "domain")) {
             draft.say(("[etcd]", key), "fqdn", &place);
         } else {
-            let why = format!("{name} is not NODE.DOMAIN of the member {member}; its address is used");
+            let why = format!(
+                "{name} is not NODE.DOMAIN of the member {member}; all members have that, or their address"
+            );
             draft.leave(&place, format!("[etcd] {key}: {why}"));
         }
     }
