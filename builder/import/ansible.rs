@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use super::draft::{Draft, Place};
 use super::guard;
 use super::inventory::HYPERVISORS;
+use super::words::split;
 use super::yaml::Node;
 
 /// Groups whose hosts are members.
@@ -156,26 +157,25 @@ pub fn ini(draft: &mut Draft, text: &str, file: &str) {
                 None => draft.leave(&place, "not NAME=VALUE"),
             },
             "" => {
-                let mut words = line.split_whitespace();
+                let mut words = split(line).into_iter();
                 let Some(name) = words.next() else { continue };
-                if !is_host(draft, name, &place) {
+                if !is_host(draft, &name, &place) {
                     continue;
                 }
-                let known = inventory.add(&group, name, &place);
+                let known = inventory.add(&group, &name, &place);
                 let mut twice = Vec::new();
                 for word in words {
                     let Some((key, value)) = word.split_once('=') else {
                         draft.leave(&place, format!("a word of the host {name} that is not NAME=VALUE"));
                         continue;
                     };
-                    let value = value.trim_matches(['"', '\'']).to_owned();
-                    let before = known.insert(key.to_owned(), (value.clone(), place.clone()));
-                    twice.extend(before.filter(|(there, _)| *there != value).map(|_| key));
+                    let before = known.insert(key.to_owned(), (value.to_owned(), place.clone()));
+                    twice.extend(before.filter(|(there, _)| there != value).map(|_| key.to_owned()));
                 }
                 for key in twice {
                     draft.leave(
                         &place,
-                        format!("duplicate host {name}: the last {} is used", guard::key(key)),
+                        format!("duplicate host {name}: the last {} is used", guard::key(&key)),
                     );
                 }
             }

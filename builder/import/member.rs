@@ -15,7 +15,8 @@ pub struct Given(pub Vec<(String, String, Place)>);
 
 impl Given {
     pub fn take(self, draft: &mut Draft, style: &str) {
-        let name = self.0.iter().find(|(key, _, _)| key == "name").and_then(|(_, name, place)| {
+        let name = self.0.iter().find(|(key, value, _)| key == "name" && !is_template(value));
+        let name = name.and_then(|(_, name, place)| {
             draft.short(name, place);
             draft.member(name, None, place)
         });
@@ -24,9 +25,19 @@ impl Given {
             draft.say(("[etcd]", "config-style"), style, place);
         }
         for (key, value, place) in &self.0 {
+            if is_template(value) {
+                draft
+                    .leave(place, format!("{} has a variable of the shell's or a template", guard::key(key)));
+                continue;
+            }
             options::take(draft, name.as_deref(), key, value, place);
         }
     }
+}
+
+/// Whether the shell or ansible would put another text in its place.
+fn is_template(value: &str) -> bool {
+    value.contains('$') || value.contains("{{") || value.contains("{%")
 }
 
 /// Whether a YAML document is etcd's configuration file.

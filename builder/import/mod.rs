@@ -17,6 +17,7 @@ mod tests;
 mod text;
 mod unit;
 mod variables;
+mod words;
 mod yaml;
 
 use draft::{Draft, Left, MAX_ENTRIES, Place};

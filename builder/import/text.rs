@@ -152,12 +152,13 @@ impl Draft {
         keys.iter().filter_map(line).collect()
     }
 
-    /// The smallest network with all addresses: /24 or larger, for IPv6 /64.
+    /// The smallest network with all addresses: /24 or larger, for IPv6 /64. No network that people have is larger than /8,
+    /// or /32: addresses that are farther apart are in several.
     fn network(&self) -> Option<IpNet> {
         let addresses: Vec<IpAddr> = self.members.iter().filter_map(|member| member.address).collect();
         let first = *addresses.first()?;
-        let longest = if first.is_ipv4() { 24 } else { 64 };
-        (0..=longest).rev().find_map(|prefix| {
+        let (shortest, longest) = if first.is_ipv4() { (8, 24) } else { (32, 64) };
+        (shortest..=longest).rev().find_map(|prefix| {
             let network = match first {
                 IpAddr::V4(first) => IpNet::V4(Ipv4Net::new(first, prefix).ok()?.trunc()),
                 IpAddr::V6(first) => IpNet::V6(Ipv6Net::new(first, prefix).ok()?.trunc()),

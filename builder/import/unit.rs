@@ -7,6 +7,7 @@ use super::draft::{Draft, Lines, MAX_ENTRIES, Place};
 use super::guard;
 use super::member::{Given, assignment, is_blank, key_of_flag, variable};
 use super::text::is_number;
+use super::words::split;
 use crate::etcd::keys;
 
 /// Whether a text is a systemd unit.
@@ -99,6 +100,7 @@ pub fn unit(draft: &mut Draft, text: &str, file: &str) {
     for (_, line) in commands.iter().skip(1).filter_map(|words| words.first()) {
         draft.leave(&place(*line), "another ExecStart: only the first one is read");
     }
+    let style = if flags.0.is_empty() { "env" } else { "flags" };
     // etcd's flags are stronger than its environment.
     flags.0.append(&mut given.0);
     let given = flags;
@@ -107,7 +109,7 @@ pub fn unit(draft: &mut Draft, text: &str, file: &str) {
     if !is_etcd {
         draft.runs = true;
     }
-    given.take(draft, "flags");
+    given.take(draft, style);
 }
 
 /// The unit has its file's name, unless the file was named after the member when it was copied here.
@@ -141,6 +143,9 @@ fn setting(
         "Environment" => {
             for word in split(value) {
                 match assignment(&word) {
+                    Some((name, value)) if value.contains('%') => {
+                        draft.leave(place, format!("the variable {name} has a variable of systemd's"));
+                    }
                     Some((name, value)) => variable(draft, given, name, value, place.clone()),
                     None => draft.leave(place, "a word of Environment that is not NAME=VALUE"),
                 }
@@ -253,30 +258,6 @@ pub fn settings_file(draft: &mut Draft, path: &str, place: &Place) {
             draft.leave(place, text);
         }
     }
-}
-
-/// Words of a command line, with quotes as systemd has them.
-fn split(text: &str) -> Vec<String> {
-    let mut words = Vec::new();
-    let (mut word, mut quote, mut is_open) = (String::new(), None, false);
-    for c in text.chars() {
-        match quote {
-            Some(end) if c == end => quote = None,
-            Some(_) => word.push(c),
-            None if c == '"' || c == '\'' => (quote, is_open) = (Some(c), true),
-            None if c.is_whitespace() => {
-                if is_open || !word.is_empty() {
-                    words.push(std::mem::take(&mut word));
-                }
-                is_open = false;
-            }
-            None => word.push(c),
-        }
-    }
-    if is_open || !word.is_empty() {
-        words.push(word);
-    }
-    words
 }
 
 /// Whether it starts etcd itself.

@@ -6,7 +6,7 @@ use super::draft::{Draft, Place};
 use super::inventory::network;
 use super::member::key_of_flag;
 use super::text::is_number;
-use super::yaml::Node;
+use super::yaml::{Kind, Node};
 use super::{guard, options};
 
 /// Variables of ansible's that differ between nodes, and Kiln's placeholders.
@@ -17,6 +17,8 @@ const PLACEHOLDERS: [(&str, &str); 5] = [
     ("etcd_member_index", "{{index}}"),
     ("etcd_cluster_name", "{{cluster}}"),
 ];
+/// kubespray's table of etcd's own environment.
+const EXTRA: &str = "etcd_extra_vars";
 /// Templates in templates are filled in so often, and up to this length.
 const MAX_FILLS: usize = 8;
 const MAX_VALUE: usize = 4096;
@@ -147,6 +149,9 @@ fn other(draft: &mut Draft, key: &str, value: &str, known: &BTreeMap<&str, &str>
         // kubespray's names where they differ from etcd's.
         "etcd_compaction_retention" => options::take(draft, None, "auto-compaction-retention", value, place),
         "etcd_log_level" => options::take(draft, None, "log-level", value, place),
+        "etcd_tls_cipher_suites" => options::take(draft, None, "cipher-suites", value, place),
+        // Kiln's members always ask for certificates.
+        "etcd_peer_client_auth" | "etcd_secure_client" if value == "true" => {}
         _ if key.starts_with("ansible_") || network(draft, key, value, place) => {}
         _ => {
             let flag = key.strip_prefix("etcd_").map(|rest| rest.replace('_', "-"));
@@ -166,6 +171,17 @@ pub fn is_variables(document: &Node) -> bool {
 pub fn read(draft: &mut Draft, document: &Node, file: &str) {
     for (key, node) in document.entries() {
         let place = Place { file: file.to_owned(), line: node.line };
+        if key == EXTRA && matches!(node.kind, Kind::Map(_)) {
+            // Names of the environment: ETCD_SNAPSHOT_COUNT is etcd_snapshot_count.
+            for (name, node) in node.entries() {
+                let place = Place { line: node.line, ..place.clone() };
+                match node.text() {
+                    Some(value) => draft.variables.push((name.to_ascii_lowercase(), value.to_owned(), place)),
+                    None => draft.leave(&place, format!("the variable {}", guard::key(name))),
+                }
+            }
+            continue;
+        }
         match node.joined() {
             Some(value) => draft.variables.push((key.clone(), value, place)),
             None => draft.leave(&place, format!("the variable {}", guard::key(key))),
