@@ -7,7 +7,7 @@ use super::draft::{Draft, Place};
 use super::guard;
 use super::inventory::HYPERVISORS;
 use super::words::split;
-use super::yaml::Node;
+use super::yaml::{Kind, Node};
 
 /// Groups whose hosts are members.
 const MEMBERS: [&str; 5] = ["etcd", "etcd_members", "etcd-members", "etcd_cluster", "etcds"];
@@ -212,6 +212,15 @@ pub fn yaml(draft: &mut Draft, document: &Node, file: &str) {
 
 fn read_group(draft: &mut Draft, inventory: &mut Inventory, name: &str, group: &Node, file: &str) {
     let place = |node: &Node| Place { file: file.to_owned(), line: node.line };
+    for (key, node) in group.entries() {
+        let is_table = matches!(node.kind, Kind::Map(_) | Kind::Null);
+        if !is_table || !["hosts", "vars", "children"].contains(&key.as_str()) {
+            draft.leave(&place(node), format!("{} of the group {}", guard::key(key), guard::key(name)));
+        }
+    }
+    if !matches!(group.kind, Kind::Map(_) | Kind::Null) {
+        draft.leave(&place(group), format!("the group {}", guard::key(name)));
+    }
     for (host, node) in group.get("hosts").map(Node::entries).unwrap_or_default() {
         let at = place(node);
         if !is_host(draft, host, &at) {

@@ -148,8 +148,9 @@ fn urls(draft: &mut Draft, member: Option<&str>, key: &str, value: &str, usual: 
         let address = host.parse::<IpAddr>().ok();
         let is_loopback = host == "localhost" || address.is_some_and(|address| address.is_loopback());
         say_port(draft, port_key, port, place);
-        if !secure && !is_loopback {
-            draft.leave(place, format!("a URL in {key} has no TLS; Kiln's members always use it"));
+        if !secure {
+            let of = if is_loopback { "a loopback URL" } else { "a URL" };
+            draft.leave(place, format!("{of} in {key} has no TLS; Kiln's members always use it"));
         }
         let is_own = !is_loopback && !address.is_some_and(|address| address.is_unspecified());
         match (address, member) {
@@ -170,6 +171,8 @@ fn urls(draft: &mut Draft, member: Option<&str>, key: &str, value: &str, usual: 
                     draft.leave(place, format!("{key} has the name {host}; a listener has an address"));
                 }
             }
+            // It has to be that of a member that another file names.
+            (Some(address), None) if is_own => draft.endpoints.push((address, place.clone())),
             (None, None) if is_own => {
                 draft.leave(place, format!("{key} has the name {host}, and no file says whose it is"));
             }

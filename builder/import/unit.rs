@@ -102,8 +102,9 @@ pub fn unit(draft: &mut Draft, text: &str, file: &str) {
     }
     let style = if flags.0.is_empty() { "env" } else { "flags" };
     // etcd's flags are stronger than its environment.
-    flags.0.append(&mut given.0);
-    let given = flags;
+    let mut all = flags.last(draft);
+    all.0.append(&mut given.last(draft).0);
+    let given = all;
     finish(draft, said, is_etcd);
     named(draft, &given, file);
     if !is_etcd {
