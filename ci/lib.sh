@@ -62,6 +62,22 @@ archive() {
     echo "${archive%% *}"
 }
 
+# download SUITE DIRECTORY PACKAGE…: packages of any Debian suite, checked by apt against the archive's signature, into a
+# new directory.
+download() {
+    local suite=$1 directory=$2 apt=$LAB/apt
+    shift 2
+    mkdir -p "$apt/sources" "$apt/lists/partial" "$apt/cache/archives/partial"
+    local options=(-o Dir::Etc::SourceList=/dev/null -o Dir::Etc::SourceParts="$apt/sources" -o Dir::State::Lists="$apt/lists"
+        -o Dir::Cache="$apt/cache" -o APT::Sandbox::User=root -o Acquire::Languages=none -o Debug::NoLocking=1
+        -o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false)
+    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $(archive) $suite main" >"$apt/sources/$suite.list"
+    apt-get "${options[@]}" update -qq
+    rm -rf "$directory"
+    mkdir -p "$directory"
+    (cd "$directory" && apt-get "${options[@]}" download -qq "${@/%//$suite}")
+}
+
 # debs SUITE: etcd's packages of that Debian suite, as ci/etcd downloaded them.
 debs() {
     sed "s|^[0-9a-f]*  |$LAB/debs/|" "$LAB/debs/.$1"

@@ -1,5 +1,7 @@
 //! Programs that run machines: QEMU by itself, libvirt.
 
+use std::collections::BTreeSet;
+
 use super::accel::Accel;
 use super::record::MachinesRecord;
 use super::state::State;
@@ -9,7 +11,7 @@ use crate::failure::Result;
 use crate::values::NodeName;
 
 /// A way to run the machines of one bundle. Everything it makes is named by the cluster's ID (`names::Names`), so that
-/// two clusters share nothing, and is recorded in the state before it is made.
+/// two clusters share nothing, and is recorded in the state before it is made, or removed again where it could not be.
 pub trait Driver: Sync {
     /// Its name for `--driver` and in the record of the machines.
     fn name(&self) -> &'static str;
@@ -67,11 +69,11 @@ pub trait Driver: Sync {
     /// `Exit::Io`.
     fn start(&self, state: &State, bundle: &Bundle, system: &System, node: &manifest::Node) -> Result<()>;
 
-    /// Whether a node's machine runs.
+    /// Those of some nodes whose machines run.
     ///
     /// # Errors
     /// `Exit::Io` when that cannot be determined.
-    fn runs(&self, state: &State, node: &NodeName) -> Result<bool>;
+    fn running(&self, state: &State, nodes: &[&NodeName]) -> Result<BTreeSet<NodeName>>;
 
     /// Brings new output of a machine's console into its file on this machine, where it does not get there by itself.
     ///

@@ -26,11 +26,10 @@ pub fn named(name: &DriverName) -> Result<&'static dyn Driver> {
     })
 }
 
-/// The default driver: libvirt where the profile names one, or a network of one.
+/// The default driver: libvirt where the profile or the command line names one, or a network of one.
 pub fn usual(manifest: &Manifest, told: &[ConnectTo]) -> DriverName {
-    let named =
-        manifest.hosts.iter().any(|host| host.connect.is_some()) || told.iter().any(|to| to.host.is_some());
-    let is_libvirt = named || matches!(manifest.machine().link, Link::Network(_));
+    let is_named = !told.is_empty() || manifest.hosts.iter().any(|host| host.connect.is_some());
+    let is_libvirt = is_named || matches!(manifest.machine().link, Link::Network(_));
     let driver = if is_libvirt { &Libvirt as &dyn Driver } else { DRIVERS[0] };
     DriverName::of(driver.name())
 }

@@ -12,7 +12,7 @@ use super::progress::{NodeProgress, Phase};
 use super::state::State;
 use crate::bundle::Manifest;
 use crate::cluster::{self, Etcdctl, Patience};
-use crate::failure::{Failure, Result};
+use crate::failure::{Exit, Failure, Result};
 use crate::interrupt;
 use crate::parallel;
 use crate::values::NodeName;
@@ -29,6 +29,10 @@ const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// The shortest and the longest time between two looks at the machines and their consoles.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 const MAX_LOOK_INTERVAL: Duration = Duration::from_secs(15);
+
+/// How long a host may not answer before that ends the run: a connection of ssh that breaks says nothing about the
+/// machines.
+const BLINDNESS_LIMIT: Duration = Duration::from_secs(60);
 
 /// A member to query.
 pub struct Member {
@@ -67,8 +71,8 @@ pub struct Observed {
     pub said: Option<String>,
 }
 
-/// Returns the state of a machine.
-pub type Look = fn(&State, &NodeName) -> Result<Observed>;
+/// Returns the state of each of some machines.
+pub type Look = fn(&State, &[&NodeName]) -> Result<Vec<Observed>>;
 
 /// The state of the nodes at the start.
 pub struct Begun {
@@ -81,7 +85,7 @@ pub struct Begun {
 /// That a member serves is recorded as soon as it is seen.
 ///
 /// # Errors
-/// `Exit::Interrupted`; `Exit::Io` when the state of the machines cannot be determined.
+/// `Exit::Interrupted`; `Exit::Io` when the state of the machines cannot be determined for a minute.
 pub fn follow(
     members: &[Member],
     etcdctl: &Etcdctl,
@@ -155,7 +159,7 @@ impl Watch<'_, '_> {
         told: &mpsc::Receiver<(usize, Phase)>,
         look: Look,
     ) -> Result<Vec<NodeProgress>> {
-        let mut look_again = Instant::now();
+        let (mut look_again, mut looked) = (Instant::now(), Instant::now());
         while !self.is_settled() && self.display.elapsed() < deadline {
             if interrupt::asked() {
                 return Err(interrupted());
@@ -171,11 +175,17 @@ impl Watch<'_, '_> {
             }
             let begun = Instant::now();
             if begun >= look_again {
-                let state = &*self.state;
-                let all = parallel::each(&self.names, self.names.len(), |name| look(state, name))?;
-                for (at, Observed { runs, said }) in all.into_iter().enumerate() {
-                    self.runs[at] = runs;
-                    self.step(at, self.progress[at].phase, said)?;
+                match look(self.state, &self.names) {
+                    Ok(all) => {
+                        looked = Instant::now();
+                        for (at, Observed { runs, said }) in all.into_iter().enumerate() {
+                            self.runs[at] = runs;
+                            self.step(at, self.progress[at].phase, said)?;
+                        }
+                    }
+                    Err(failure) if failure.exit() == Exit::Interrupted => return Err(failure),
+                    Err(failure) if looked.elapsed() >= BLINDNESS_LIMIT => return Err(failure),
+                    Err(_) => {}
                 }
                 // Two calls of virsh per machine: at most a tenth of the processors that the machines run on.
                 let pause = (begun.elapsed() * 9).clamp(LOOK_INTERVAL, MAX_LOOK_INTERVAL);

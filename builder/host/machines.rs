@@ -183,18 +183,14 @@ fn start(
     let origin = Origin::of(bundle, request.system)?;
     let driver = drivers::named(&state.record.driver)?;
     driver.create(state, bundle)?;
-    let mut running = Vec::new();
-    for node in nodes {
-        running.push(runs(state, &node.name)?);
-    }
+    let names: Vec<_> = nodes.iter().map(|node| &node.name).collect();
+    let run = driver.running(state, &names)?;
+    let running: Vec<_> = names.iter().map(|name| run.contains(*name)).collect();
     let asked: Vec<_> = nodes.iter().map(|node| is_asked(request.only, &node.name)).collect();
     let starts = |at: &usize| asked[*at] && !running[*at];
     let absent: Vec<_> = (0..nodes.len()).filter(starts).collect();
     origin.compare(state, bundle, request.system, &running, &absent, display)?;
-    let run: Vec<_> =
-        nodes.iter().zip(&running).filter(|(_, runs)| **runs).map(|(node, _)| &node.name).collect();
-    driver.share(state, bundle, request.system, &run)?;
-    let names: Vec<_> = nodes.iter().map(|node| &node.name).collect();
+    driver.share(state, bundle, request.system, &run.iter().collect::<Vec<_>>())?;
     let first = |runs: &bool| if *runs { Phase::Started } else { Phase::Off };
     let mut progress: Vec<_> =
         running.iter().map(|runs| NodeProgress::new(first(runs), display.elapsed(), None)).collect();
@@ -233,15 +229,17 @@ fn start(
     Ok(Begun { progress, asked })
 }
 
-fn observe(state: &State, node: &NodeName) -> Result<Observed> {
-    let runs = runs(state, node)?;
-    hear(state, node)?;
-    Ok(Observed { runs, said: state.said(node) })
+fn observe(state: &State, nodes: &[&NodeName]) -> Result<Vec<Observed>> {
+    let running = drivers::named(&state.record.driver)?.running(state, nodes)?;
+    parallel::each(nodes, nodes.len(), |node| {
+        hear(state, node)?;
+        Ok(Observed { runs: running.contains(*node), said: state.said(node) })
+    })
 }
 
 /// Whether the machine of a node runs.
 pub fn runs(state: &State, node: &NodeName) -> Result<bool> {
-    drivers::named(&state.record.driver)?.runs(state, node)
+    Ok(drivers::named(&state.record.driver)?.running(state, &[node])?.contains(node))
 }
 
 /// Brings what a node's console has printed into its file on this machine, if it is not there by itself.
@@ -291,12 +289,13 @@ pub fn status(bundle: &Bundle) -> Result<ClusterStatus> {
     let scratch = Scratch::swept("status")?;
     let etcdctl = Etcdctl::new(&bundle.path, &bundle.manifest, scratch.path())?;
     let members = follow::members(&bundle.manifest)?;
-    let ask = |member: &Member| -> Result<NodeProgress> {
-        let Observed { runs, said } = observe(&state, &member.name)?;
-        let phase = if runs { member.ask(&etcdctl) } else { Phase::Off };
-        Ok(NodeProgress::new(phase, Duration::ZERO, said))
+    let names: Vec<_> = members.iter().map(|member| &member.name).collect();
+    let observed: Vec<_> = members.iter().zip(observe(&state, &names)?).collect();
+    let ask = |(member, Observed { runs, said }): &(&Member, Observed)| -> Result<NodeProgress> {
+        let phase = if *runs { member.ask(&etcdctl) } else { Phase::Off };
+        Ok(NodeProgress::new(phase, Duration::ZERO, said.clone()))
     };
-    let progress = parallel::each(&members, members.len(), ask)?;
+    let progress = parallel::each(&observed, observed.len(), ask)?;
     // After up --no-wait no run has recorded it yet. If another run holds the lock, that is `up`, which records it
     // itself.
     if let Ok(_lock) = state::lock(&state.directory) {

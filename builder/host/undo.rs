@@ -1,5 +1,7 @@
 //! The end of a run of `up` that failed or was interrupted: what it leaves, and what it says of the VMs.
 
+use std::collections::BTreeSet;
+
 use super::display::Display;
 use super::driver::Driver;
 use super::follow;
@@ -41,8 +43,9 @@ pub fn after(
     // The record says so before anything else is made.
     let may_run = state.record.is_laid();
     // What cannot be determined counts as running.
-    let is_running = |node| driver.runs(state, node).unwrap_or(true);
-    let runs = may_run && state.nodes(&bundle.manifest).iter().any(is_running);
+    let nodes = state.nodes(&bundle.manifest);
+    let is_none = |running: BTreeSet<_>| running.is_empty();
+    let runs = may_run && !driver.running(state, &nodes.iter().collect::<Vec<_>>()).is_ok_and(is_none);
     let mut is_undone = false;
     if fresh == Fresh::Started || fresh == Fresh::Unstarted && !runs {
         match undo(driver, state, bundle) {

@@ -4,7 +4,6 @@ use x509_cert::der::pem;
 use zeroize::Zeroizing;
 
 use crate::failure::{Failure, Result};
-use crate::values::printable;
 
 /// Windows editors write it at the beginning of UTF-8 files.
 const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
@@ -45,16 +44,15 @@ pub(super) fn blocks(text: &[u8]) -> Result<Vec<Block>> {
     let mut lines = text.split(|byte| *byte == b'\n').map(|line| std::str::from_utf8(line).map(str::trim));
     while let Some(line) = lines.next() {
         let Ok(line) = line else { continue };
-        let Some(label) = line.strip_prefix("-----BEGIN ").and_then(|l| l.strip_suffix("-----")) else {
-            continue;
-        };
+        let Some(rest) = line.strip_prefix("-----BEGIN ") else { continue };
+        let label = rest.strip_suffix("-----").filter(|label| is_label(label)).ok_or_else(unbroken)?;
         let end = format!("-----END {label}-----");
         let mut body = Zeroizing::new(String::new());
         let mut headers = Vec::new();
         loop {
             match lines.next() {
                 None => {
-                    return Err(Failure::untrusted(format!("a PEM block has no line {}", printable(&end))));
+                    return Err(Failure::untrusted(format!("a PEM block has no line {end}")));
                 }
                 Some(Err(_)) => return Err(junk()),
                 Some(Ok(line)) if line == end => break,
@@ -67,6 +65,19 @@ pub(super) fn blocks(text: &[u8]) -> Result<Vec<Block>> {
         found.push(Block { label: label.to_owned(), der, encrypted });
     }
     if found.is_empty() { Err(not_pem()) } else { Ok(found) }
+}
+
+/// Whether a text is a label, as of `X509 CRL` or `ENCRYPTED PRIVATE KEY`. RFC 7468 section 3 allows more, nobody uses it;
+/// and what else is between the dashes may be the key itself.
+fn is_label(text: &str) -> bool {
+    text.len() <= 40 && text.bytes().all(|byte| matches!(byte, b'A'..=b'Z' | b'0'..=b'9' | b' '))
+}
+
+fn unbroken() -> Failure {
+    Failure::untrusted(
+        "a line begins with -----BEGIN and does not end after the label: the file has lost its line breaks, as in the \
+         variable of a CI system; write each block with its base64 in lines of its own",
+    )
 }
 
 fn junk() -> Failure {
@@ -90,6 +101,23 @@ fn decode(label: &str, body: &str) -> Result<Zeroizing<Vec<u8>>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A key in one line was taken for the label of a block, and printed with it.
+    #[test]
+    fn a_key_that_has_lost_its_line_breaks_is_not_quoted() {
+        let secret = "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEH";
+        for broken in ["", " ", "\r", "\\n", "\t"] {
+            let text = ["-----BEGIN PRIVATE KEY-----", secret, "-----END PRIVATE KEY-----"].join(broken);
+            for text in
+                [text.clone(), format!("{text}\n"), format!("{text} # comment\n"), text[..50].to_owned()]
+            {
+                let said = blocks(text.as_bytes()).err().unwrap().to_string();
+                assert!(said.contains("line breaks") && !said.contains("MIGH"), "{said}");
+            }
+        }
+        // Capitals and digits alone could be base64, too, but not so few of them.
+        assert!(is_label("ENCRYPTED PRIVATE KEY") && !is_label(&"A".repeat(41)));
+    }
 
     #[test]
     fn people_keep_their_pem_in_many_ways() {

@@ -23,6 +23,7 @@ use crate::bundle::manifest::Node;
 use crate::bundle::{Bundle, Manifest};
 use crate::disk;
 use crate::failure::{Doing, Failure, Result};
+use crate::parallel;
 use crate::process;
 use crate::values::{Connect, Mode, NodeName, Volume, machine_uuid};
 
@@ -63,7 +64,11 @@ impl Driver for Libvirt {
                     true => state.record.laid = true,
                     false => _ = state.record.laid_at.insert(connect.clone()),
                 }
-                state.save()?;
+                if let Err(failure) = state.save() {
+                    // Without the record nobody would remove it.
+                    Cluster::new(state, &connect)?.forget_pool();
+                    return Err(failure);
+                }
             }
             at(&state.record, &connect, Cluster::new(state, &connect)?.prepare(bundle))?;
         }
@@ -84,9 +89,19 @@ impl Driver for Libvirt {
         at(&state.record, connect, Cluster::new(state, connect)?.start(bundle, system, node))
     }
 
-    fn runs(&self, state: &State, node: &NodeName) -> Result<bool> {
-        let connect = state.record.connect_of(node);
-        at(&state.record, connect, Cluster::new(state, connect)?.runs(node))
+    fn running(&self, state: &State, nodes: &[&NodeName]) -> Result<BTreeSet<NodeName>> {
+        let record = &state.record;
+        let connects: BTreeSet<_> = nodes.iter().map(|node| record.connect_of(node)).collect();
+        let connects: Vec<_> = connects.into_iter().collect();
+        // One call for each libvirt: behind ssh, each is a connection, and sshd refuses many at once.
+        let running = parallel::all(&connects, connects.len(), |connect| {
+            let cluster = Cluster::new(state, connect)?;
+            let domains = at(record, connect, cluster.names(["list", "--name"]))?;
+            let own = nodes.iter().filter(|node| record.connect_of(node) == *connect);
+            let own = own.filter(|node| domains.contains(&cluster.domain(node)));
+            Ok(own.map(|node| (*node).clone()).collect::<Vec<_>>())
+        });
+        Ok(running.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
     }
 
     fn hear(&self, state: &State, node: &NodeName) -> Result<()> {
@@ -97,12 +112,18 @@ impl Driver for Libvirt {
         let record = &state.record;
         // Of the others, nothing in libvirt belongs to this cluster. All are tried: one may be off.
         let laid = record.laid.then_some(&record.connect).into_iter().chain(&record.laid_at);
-        let mut done = Ok(());
+        let mut failed = Vec::new();
         for connect in laid {
             let cleared = at(record, connect, Cluster::new(state, connect)?.clear(bundle, purge));
-            done = done.and(cleared);
+            failed.extend(cleared.err());
         }
-        done?;
+        if failed.len() > 1 {
+            let all: Vec<_> = failed.iter().map(ToString::to_string).collect();
+            return Err(Failure::new(failed[0].exit(), all.join("; ")));
+        }
+        if let Some(failure) = failed.pop() {
+            return Err(failure);
+        }
         // `laid` stays set: it shows that the pool's disks belong to this cluster.
         Ok(Left { laid: record.laid, bridge: None })
     }
@@ -159,10 +180,6 @@ impl<'a> Cluster<'a> {
         self.state.record.names.volume(node, volume)
     }
 
-    pub fn runs(&self, node: &NodeName) -> Result<bool> {
-        Ok(self.names(["list", "--name"])?.contains(&self.domain(node)))
-    }
-
     fn refuse_strangers(&self, bundle: &Bundle) -> Result<()> {
         let mut there = Vec::new();
         if self.names(["net-list", "--all", "--name"])?.contains(&self.name) {
@@ -190,15 +207,14 @@ impl<'a> Cluster<'a> {
     pub fn begin(&self, bundle: &Bundle) -> Result<()> {
         self.refuse_strangers(bundle)?;
         let had_pool = self.names(["pool-list", "--all", "--name"])?.contains(&self.name);
-        self.open_pool()?;
-        let there = self.names(["vol-list", &self.name])?;
-        if there.is_empty() {
+        let opened = self.open_pool().and_then(|()| self.names(["vol-list", &self.name]));
+        if opened.as_ref().is_ok_and(BTreeSet::is_empty) {
             return Ok(());
         }
         if !had_pool {
-            self.end(["pool-destroy", &self.name])?;
-            self.end(["pool-undefine", &self.name])?;
+            self.forget_pool();
         }
+        opened?;
         Err(Failure::unsafe_to(format!(
             "{IMAGES}/kiln-{} has the disks of other VMs of the cluster with the ID {}; continue with the bundle that \
              they were started from",
@@ -225,6 +241,13 @@ impl<'a> Cluster<'a> {
                 .doing(|| format!("starting the network {}", self.name))?;
         }
         self.open_pool()
+    }
+
+    /// Takes a pool that was only now defined out of libvirt, as far as possible; its files stay.
+    fn forget_pool(&self) {
+        for verb in ["pool-destroy", "pool-undefine"] {
+            let _ = self.end([verb, &self.name]);
+        }
     }
 
     fn open_pool(&self) -> Result<()> {

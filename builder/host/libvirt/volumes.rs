@@ -78,8 +78,11 @@ impl Cluster<'_> {
             self.upload(KERNEL, &base.kernel, "raw")?;
         }
         if let Some(shared) = system.image() {
-            // Existing disks are backed by this one.
-            if !self.names(["vol-list", &self.name])?.contains(BASE) {
+            // Existing disks are backed by this one. Where there is none yet, an earlier run may have ended while it
+            // was uploaded: libvirt makes a volume in its full size first.
+            let there = self.names(["vol-list", &self.name])?;
+            let is_there = |node: &NodeName| there.contains(&self.volume(node, Volume::System));
+            if !self.state.nodes(&bundle.manifest).iter().any(is_there) {
                 self.upload(BASE, &shared.file, &shared.format)?;
             }
             if bundle.manifest.shares_binaries() {

@@ -115,12 +115,12 @@ pub fn lay(state: &mut State, manifest: &Manifest) -> Result<()> {
         lines.push_str(&address_line(manifest.host_address()?, network, &bridge));
         let _ = writeln!(lines, "link set {bridge} up");
     }
-    let taps = manifest.nodes.iter().map(|node| names.tap(&node.name));
-    for tap in taps.filter(|tap| !there.contains(tap.as_str())) {
-        let _ = writeln!(lines, "tuntap add dev {tap} mode tap\nlink set {tap} master {bridge} up");
-    }
-    if lines.is_empty() {
-        return Ok(());
+    for tap in manifest.nodes.iter().map(|node| names.tap(&node.name)) {
+        if !there.contains(tap.as_str()) {
+            let _ = writeln!(lines, "tuntap add dev {tap} mode tap");
+        }
+        // One from an earlier run may be on another bridge.
+        let _ = writeln!(lines, "link set {tap} master {bridge} up");
     }
     let file = state.directory.join("ip-batch");
     disk::write_whole(&file, lines.as_bytes(), Mode::SECRET)?;
@@ -140,7 +140,7 @@ pub fn lay(state: &mut State, manifest: &Manifest) -> Result<()> {
              (unshare --map-root-user --net), or use --driver libvirt",
         ));
     }
-    Err(Failure::io(said).while_doing(format!("creating the bridge {bridge}")))
+    Err(Failure::io(said).while_doing(format!("connecting the VMs to the bridge {bridge}")))
 }
 
 /// # Errors

@@ -2,6 +2,7 @@
 
 mod bridge;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use crate::bundle::{Bundle, Manifest, manifest};
 use crate::disk;
 use crate::failure::{Doing, Exit, Failure, Result};
 use crate::process::{self, Daemon, Program};
-use crate::values::{Link, Mode, NodeName, disk_serial};
+use crate::values::{Connect, Link, Mode, NodeName, disk_serial};
 
 /// Machines that Kiln starts itself, on a bridge of its own.
 pub struct Qemu;
@@ -36,6 +37,12 @@ impl Driver for Qemu {
                 "the host {} has a libvirt of its own ({}), and the driver qemu starts VMs on this machine only; use --driver \
                  libvirt",
                 place.host, place.connect
+            ));
+        }
+        if wanted.connect != Connect::default() {
+            return usage(format!(
+                "the driver qemu connects to no libvirt; omit --connect {}, or use --driver libvirt",
+                wanted.connect
             ));
         }
         match manifest.machine().link {
@@ -59,8 +66,9 @@ impl Driver for Qemu {
         start(state, bundle, system, node)
     }
 
-    fn runs(&self, state: &State, node: &NodeName) -> Result<bool> {
-        Ok(running(state, node).is_some())
+    fn running(&self, state: &State, nodes: &[&NodeName]) -> Result<BTreeSet<NodeName>> {
+        let running = nodes.iter().filter(|node| running(state, node).is_some());
+        Ok(running.map(|node| (*node).clone()).collect())
     }
 
     fn destroy(&self, state: &State, bundle: &Bundle, _purge: bool) -> Result<Left> {

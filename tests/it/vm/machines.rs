@@ -230,6 +230,12 @@ fn what_up_is_told_and_what_has_changed() {
     let work = built(4, &["a", "b", "c"]);
     let remote = ["up", "out/twin", "--driver", "libvirt", "--connect", "qemu+tcp://host/system"];
     assert!(refused(&mut work.kiln(remote), 2).contains("in the clear"));
+    // It was ignored, and the VMs began here.
+    let elsewhere = "qemu+unix:///system?socket=/run/nobody";
+    let said = refused(&mut work.kiln(["up", "out/twin", "--connect", elsewhere]), 5);
+    assert!(said.contains("does not answer"), "{said}");
+    let said = refused(up(&work, "qemu").args(["--connect", elsewhere]), 2);
+    assert!(said.contains("the driver qemu connects to no libvirt"), "{said}");
     run(up(&work, "qemu").args(["--node", "a"]));
     assert_eq!(machines().len(), 1);
     let mixed = refused(&mut up(&work, "libvirt"), 6);
