@@ -144,7 +144,7 @@ fn refuse_unsuitable(draft: &Draft, names: &[&str]) -> Result<()> {
     let more = too_many.iter().find(|(count, _)| *count > MAX_ENTRIES).map(|(_, what)| *what);
     if let Some(what) = draft.too_many.or(more) {
         let reason = format!(
-            "{names} have more {what} than any cluster of etcd's; name only the files of one cluster"
+            "more {what} than any cluster of etcd's has, in {names}; name only the files of one cluster"
         );
         return Err(Failure::new(Exit::Usage, reason));
     }
@@ -152,7 +152,7 @@ fn refuse_unsuitable(draft: &Draft, names: &[&str]) -> Result<()> {
         return Ok(());
     }
     let mut reason =
-        format!("{names} name no member of an etcd cluster; add the inventory, or a member's file");
+        format!("no member of an etcd cluster in {names}; add the inventory, or a member's file");
     let left: Vec<String> = draft.left.iter().take(MAX_REASONS).map(one_line).collect();
     if !left.is_empty() {
         reason.push_str(&format!(" (not read: {})", left.join("; ")));
