@@ -44,7 +44,9 @@ fn guarded() -> ExitCode {
             let lines: Vec<String> = printable_lines(text.trim_end()).lines().map(shortened).collect();
             eprintln_quietly(&lines.join("\n"));
             if json {
-                commands::refuse(text.lines().next().unwrap_or_default().trim_start_matches("error: "));
+                // Its first paragraph: a list of missing arguments is on lines of its own.
+                let lines = text.lines().take_while(|line| !line.trim().is_empty()).map(str::trim);
+                commands::refuse(lines.collect::<Vec<_>>().join(" ").trim_start_matches("error: "));
             }
             return exit(Exit::Usage);
         }

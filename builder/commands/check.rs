@@ -92,12 +92,15 @@ fn profiles(args: &cli::Check, out: &Output) -> Result<()> {
 
 /// A finished bundle, or a fleet of them.
 fn directory(path: &Path, json: bool, out: &Output) -> Result<()> {
-    if disk::look(path)?.is_none()
+    if (disk::look(path)?.is_none() || !path.is_dir())
         && let Some(name) = path.to_str().filter(|name| inputs::is_profile(name))
-        // The user probably means the bundle in out/, if there is one.
-        && disk::look(&Path::new("out").join(path))?.is_none()
     {
-        let reason = format!("there is no bundle {name}; to check the profile, use --profile {name}");
+        let built = Path::new("out").join(path);
+        let bundle = match disk::look(&built)? {
+            Some(_) => format!(", and kiln check {} its bundle", built.display()),
+            None => String::new(),
+        };
+        let reason = format!("{name} is no bundle; kiln check --profile {name} checks the profile{bundle}");
         return Err(Failure::new(Exit::Usage, reason));
     }
     let (problems, whole) = if path.is_dir() && disk::look(&path.join(INDEX))?.is_some() {

@@ -1,5 +1,6 @@
 //! `kiln profile list`, `show`, `new`, `import` and `schema`.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -41,7 +42,9 @@ pub fn run(verb: &Profile, out: &Output) -> Result<()> {
                 gateway: gateway.clone(),
                 domain: domain.clone(),
             };
+            refuse_without_network(&asked)?;
             let path = path.clone().unwrap_or_else(|| format!("profiles/{}.toml", asked.name).into());
+            refuse_nameless(&path)?;
             write(&path, &import::new(&asked, carrier::all())?)?;
             out.say(format_args!("{}: build it with kiln build --profile {}", path.display(), shown(&path)));
             Ok(())
@@ -64,12 +67,48 @@ pub fn run(verb: &Profile, out: &Output) -> Result<()> {
 fn shown(path: &Path) -> String {
     match path.parent().is_some_and(|above| above == Path::new("profiles")) {
         true => path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+        // A name without a directory is one of profiles/.
+        false if path.parent().is_some_and(|above| above.as_os_str().is_empty()) => {
+            Path::new(".").join(path).display().to_string()
+        }
         false => path.display().to_string(),
     }
 }
 
+/// # Errors
+/// `Exit::Usage` for the path of a profile that no command would take for one.
+fn refuse_nameless(path: &Path) -> Result<()> {
+    if path.extension().is_some_and(|ending| ending == "toml") {
+        return Ok(());
+    }
+    let reason = format!("--out {}: the name of a profile's file ends in .toml", path.display());
+    Err(Failure::new(Exit::Usage, reason))
+}
+
+/// # Errors
+/// `Exit::Usage` where the profile's network cannot be told from the nodes' addresses.
+fn refuse_without_network(asked: &New) -> Result<()> {
+    let of_node = |ip: &IpAddr| match ip {
+        IpAddr::V4(ip) => (4, u16::from(ip.octets()[0])),
+        IpAddr::V6(ip) => (6, ip.segments()[0]),
+    };
+    let networks: BTreeSet<_> = asked.nodes.iter().map(|(_, ip)| of_node(ip)).collect();
+    if asked.cidr.is_some() || networks.len() < 2 {
+        return Ok(());
+    }
+    let families: BTreeSet<_> = networks.iter().map(|(family, _)| family).collect();
+    let reason = match families.len() {
+        1 => "the nodes' addresses are in no network that could be meant; name it with --cidr",
+        _ => {
+            "some nodes have IPv4 addresses and some IPv6; the addresses of one kind are written into the profile, the \
+              others into ipv6-address of each node"
+        }
+    };
+    Err(Failure::new(Exit::Usage, reason))
+}
+
 fn import(files: &[PathBuf], path: Option<&Path>, out: &Output) -> Result<()> {
-    path.map_or(Ok(()), refuse_existing)?;
+    path.map_or(Ok(()), |path| refuse_nameless(path).and_then(|()| refuse_existing(path)))?;
     let read = |path: &PathBuf| Ok((path.display().to_string(), taken(path)?));
     let files = files.iter().map(read).collect::<Result<Vec<_>>>()?;
     let imported = import::import(&files, carrier::all())?;

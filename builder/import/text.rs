@@ -153,11 +153,11 @@ impl Draft {
     }
 
     /// The smallest network with all addresses: /24 or larger, for IPv6 /64. No network that people have is larger than /8,
-    /// or /32: addresses that are farther apart are in several.
+    /// or /16: addresses that are farther apart are in several.
     fn network(&self) -> Option<IpNet> {
         let addresses: Vec<IpAddr> = self.members.iter().filter_map(|member| member.address).collect();
         let first = *addresses.first()?;
-        let (shortest, longest) = if first.is_ipv4() { (8, 24) } else { (32, 64) };
+        let (shortest, longest) = if first.is_ipv4() { (8, 24) } else { (16, 64) };
         (shortest..=longest).rev().find_map(|prefix| {
             let network = match first {
                 IpAddr::V4(first) => IpNet::V4(Ipv4Net::new(first, prefix).ok()?.trunc()),

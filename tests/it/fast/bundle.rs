@@ -275,6 +275,8 @@ fn paths_that_are_something_else_are_named() {
     run(&mut work.kiln(["check", "out/sites"]));
     for (path, code, want) in paths.iter().filter(|(path, ..)| *path != "out/sites") {
         let said = refused(&mut work.kiln(["check", path]), *code);
+        // There is a profile of this name, too.
+        let want = if *path == "ha3" { "kiln check out/ha3 its bundle" } else { want };
         assert!(said.contains(want), "check {path}: {said}");
     }
     for (path, code, want) in [
