@@ -165,6 +165,11 @@ pub fn is_text(key: &str) -> bool {
     TABLE.rows.iter().any(|row| row.key == key && is_text(row.go_type))
 }
 
+/// Whether an option is a switch: its flag takes no next word.
+pub fn is_switch(key: &str) -> bool {
+    TABLE.rows.iter().any(|row| row.key == key && matches!(row.go_type, GoType::Bool))
+}
+
 /// Whether an option names files that etcd reads when it starts.
 pub fn reads(key: &str) -> bool {
     TABLE.rows.iter().any(|row| row.key == key && row.marks.reads)

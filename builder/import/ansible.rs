@@ -1,15 +1,13 @@
-//! ansible's inventories, INI and YAML, with the variables of etcd-ansible and kubespray.
+//! ansible's inventories, INI and YAML.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::draft::{Draft, Place};
 use super::guard;
-use super::inventory::{HYPERVISORS, network};
-use super::member::key_of_flag;
-use super::options;
-use super::text::is_number;
-use super::yaml::Node;
+use super::inventory::HYPERVISORS;
+use super::words::split;
+use super::yaml::{Kind, Node};
 
 /// Groups whose hosts are members.
 const MEMBERS: [&str; 5] = ["etcd", "etcd_members", "etcd-members", "etcd_cluster", "etcds"];
@@ -64,16 +62,23 @@ impl Inventory {
 
     pub fn take(self, draft: &mut Draft) {
         let members: BTreeSet<&str> = MEMBERS.iter().flat_map(|group| self.of(group)).collect();
+        // Those of clients by their short names.
+        let mut of_clients: BTreeMap<&str, &str> = BTreeMap::new();
         let clients: BTreeSet<&str> = CLIENTS.iter().flat_map(|group| self.of(group)).collect();
         for (name, place, variables) in &self.hosts {
-            if clients.contains(&name.as_str()) && !members.contains(&name.as_str()) {
-                draft.client(name.split('.').next().unwrap_or(name));
+            let is_member = members.contains(&name.as_str());
+            if clients.contains(&name.as_str()) && !is_member {
+                let other = of_clients.insert(guard::short(name).0, name);
+                if let Some(other) = other {
+                    let text = format!("the client {name}: {other} has the same name without its domain");
+                    draft.leave(place, text);
+                }
+                draft.client(guard::short(name).0);
             }
-            if !members.contains(&name.as_str()) {
+            if !is_member {
                 continue;
             }
-            let address = ADDRESSES.iter().find_map(|key| variables.get(*key)?.0.parse::<IpAddr>().ok());
-            draft.member(name, address.or_else(|| name.parse().ok()), place);
+            address(draft, name, variables, place);
             for (key, (value, place)) in variables {
                 let is_known = ADDRESSES.contains(&key.as_str())
                     || OF_ANSIBLE.iter().any(|prefix| key.starts_with(prefix));
@@ -86,8 +91,7 @@ impl Inventory {
                         );
                     }
                 } else if HYPERVISORS.contains(&key.as_str()) {
-                    let own = name.split('.').next().unwrap_or(name);
-                    draft.on.push((own.to_owned(), value.clone(), place.clone()));
+                    draft.on.push((guard::short(name).0.to_owned(), value.clone(), place.clone()));
                 } else if !is_known {
                     draft.leave(place, format!("{} of the host {name}", guard::key(key)));
                 }
@@ -97,137 +101,25 @@ impl Inventory {
     }
 }
 
-/// Variables of ansible's that differ between nodes, and Kiln's placeholders.
-const PLACEHOLDERS: [(&str, &str); 5] = [
-    ("inventory_hostname", "{{node}}"),
-    ("inventory_hostname_short", "{{node}}"),
-    ("etcd_index", "{{index}}"),
-    ("etcd_member_index", "{{index}}"),
-    ("etcd_cluster_name", "{{cluster}}"),
-];
-/// Templates in templates are filled in so often, and up to this length.
-const MAX_FILLS: usize = 8;
-const MAX_VALUE: usize = 4096;
-/// The most variables of all files; kubespray's own inventory has some hundreds.
-const MAX_VARIABLES: usize = 2000;
-/// Options and keys that may differ between nodes.
-const PER_NODE: [&str; 4] = ["-file", "_file", "_service_name", "_unit"];
-
-/// The variables of all files: they refer to each other.
-pub fn settle(draft: &mut Draft) {
-    let mut all = std::mem::take(&mut draft.variables);
-    if all.len() > MAX_VARIABLES {
-        draft.too_many = Some("variables");
+/// The member, with its address: the first variable that says one, which another may not replace.
+fn address(draft: &mut Draft, name: &str, variables: &BTreeMap<String, Variable>, place: &Place) {
+    let mut given = ADDRESSES.iter().filter_map(|key| Some((*key, variables.get(*key)?)));
+    let Some((first, (text, at))) = given.next() else {
+        draft.member(name, name.parse().ok(), place);
         return;
-    }
-    all.retain(|(key, value, place)| {
-        if value.len() > MAX_VALUE {
-            draft.leave(place, format!("{} is longer than {MAX_VALUE} bytes", guard::key(key)));
-        }
-        value.len() <= MAX_VALUE
-    });
-    let known: BTreeMap<&str, &str> =
-        all.iter().map(|(key, value, _)| (key.as_str(), value.as_str())).collect();
-    for (key, value, place) in &all {
-        let is_per_node = PER_NODE.iter().any(|end| key.ends_with(end));
-        // A directory has the cluster's name in it, as it is.
-        let of_cluster = known.get("etcd_cluster_name").filter(|name| !is_per_node && !name.contains("{{"));
-        let filled = fill(value, &known);
-        match filled.map(|value| of_cluster.map_or(value.clone(), |name| value.replace("{{cluster}}", name)))
-        {
-            Some(value) if is_per_node || !value.contains("{{") => {
-                variable(draft, key, &value, &known, place);
-            }
-            _ => draft.leave(place, format!("{} has a template of ansible's", guard::key(key))),
-        }
-    }
-}
-
-/// The value with the variables in it filled in; `None` where it has anything else.
-fn fill(value: &str, known: &BTreeMap<&str, &str>) -> Option<String> {
-    let mut value = value.to_owned();
-    for _ in 0..MAX_FILLS {
-        let (mut made, mut rest, mut is_done) = (String::new(), value.as_str(), true);
-        while let Some((before, after)) = rest.split_once("{{") {
-            let (name, after) = after.split_once("}}")?;
-            let name = name.trim();
-            append(&mut made, before)?;
-            if let Some((_, own)) =
-                PLACEHOLDERS.iter().find(|(theirs, own)| *theirs == name || *own == format!("{{{{{name}}}}}"))
-            {
-                append(&mut made, own)?;
-            } else {
-                append(&mut made, known.get(name)?)?;
-                is_done = false;
-            }
-            rest = after;
-        }
-        append(&mut made, rest)?;
-        if is_done {
-            return Some(made);
-        }
-        value = made;
-    }
-    None
-}
-
-/// Appends, unless the whole would be too long: templates in templates can describe gigabytes.
-fn append(made: &mut String, part: &str) -> Option<()> {
-    (made.len() + part.len() <= MAX_VALUE).then(|| made.push_str(part))
-}
-
-/// One variable of a group, of all hosts, or of a file of variables.
-fn variable(draft: &mut Draft, key: &str, value: &str, known: &BTreeMap<&str, &str>, place: &Place) {
-    let own = match key {
-        "etcd_version" => {
-            return draft.say(("[etcd]", "version"), value.trim_start_matches('v'), place);
-        }
-        "etcd_bin_dir" | "bin_dir" => ("[etcd]", "bin-dir"),
-        "etcd_config_dir" | "etcd_conf_dir" => ("[etcd]", "config-dir"),
-        "etcd_user" => ("[etcd]", "user"),
-        "etcd_client_port" | "etcd_port" => ("[etcd]", "client-port"),
-        "etcd_peer_port" => ("[etcd]", "peer-port"),
-        "etcd_metrics_port" => ("[etcd]", "metrics-port"),
-        "etcd_cert_dir" | "etcd_pki_dir" | "etcd_certs_dir" | "etcd_ssl_dir" => ("[pki]", "directory"),
-        "etcd_initial_cluster_token" | "etcd_cluster_token" | "etcd_token" => ("[cluster]", "token"),
-        "etcd_cluster_name" | "etcd_cluster" => ("[cluster]", "name"),
-        "etcd_domain" => ("[cluster]", "domain"),
-        _ => return other(draft, key, value, known, place),
     };
-    match own.1.ends_with("-port") && !is_number(value) {
-        true => draft.leave(place, format!("{key} is not a number")),
-        false => draft.say(own, value, place),
+    let address = text.parse::<IpAddr>().ok();
+    let own =
+        draft.member(name, address.or_else(|| name.parse().ok()), if address.is_some() { at } else { place });
+    if address.is_none() {
+        draft.leave(at, format!("{first} of the host {name} is not an IP address"));
+        // A list of hosts may say it.
+        draft.hosts.extend(own.filter(|_| guard::is_name(text)).map(|own| (own, text.clone())));
     }
-}
-
-fn other(draft: &mut Draft, key: &str, value: &str, known: &BTreeMap<&str, &str>, place: &Place) {
-    match key {
-        "etcd_group" if known.get("etcd_user").copied().unwrap_or("etcd") == value => {}
-        "etcd_data_dir" => options::take(draft, None, "data-dir", value, place),
-        "etcd_service_name" | "etcd_unit" => {
-            let stem = value.trim_end_matches(".service");
-            draft.say(("[etcd]", "unit"), stem, place);
-        }
-        "etcd_client_cert_file" => options::file(draft, None, ("[pki.client]", "cert"), value, place),
-        "etcd_client_key_file" => options::file(draft, None, ("[pki.client]", "key"), value, place),
-        "etcd_key_mode" | "etcd_cert_key_mode" => {
-            for kind in ["[pki.server]", "[pki.peer]", "[pki.client]"] {
-                draft.say((kind, "key-mode"), value, place);
-            }
-        }
-        "etcd_cert_lifetime" | "etcd_certs_lifetime" | "etcd_cert_ttl" => {
-            draft.say(("[pki]", "leaf-lifetime"), value, place);
-        }
-        // kubespray's names where they differ from etcd's.
-        "etcd_compaction_retention" => options::take(draft, None, "auto-compaction-retention", value, place),
-        "etcd_log_level" => options::take(draft, None, "log-level", value, place),
-        _ if key.starts_with("ansible_") || network(draft, key, value, place) => {}
-        _ => {
-            let flag = key.strip_prefix("etcd_").map(|rest| rest.replace('_', "-"));
-            match flag.and_then(|flag| key_of_flag(&flag)) {
-                Some(option) => options::take(draft, None, &option, value, place),
-                None => draft.leave(place, format!("the variable {}", guard::key(key))),
-            }
+    // How ssh reaches a host is no matter of etcd's.
+    for (key, (other, at)) in given.filter(|(key, (other, _))| *key != "ansible_host" && other != text) {
+        if other.parse().ok() != address || address.is_none() {
+            draft.leave(at, format!("{key} of the host {name} is another one than {first}, which is used"));
         }
     }
 }
@@ -265,26 +157,25 @@ pub fn ini(draft: &mut Draft, text: &str, file: &str) {
                 None => draft.leave(&place, "not NAME=VALUE"),
             },
             "" => {
-                let mut words = line.split_whitespace();
+                let mut words = split(line).into_iter();
                 let Some(name) = words.next() else { continue };
-                if !is_host(draft, name, &place) {
+                if !is_host(draft, &name, &place) {
                     continue;
                 }
-                let known = inventory.add(&group, name, &place);
+                let known = inventory.add(&group, &name, &place);
                 let mut twice = Vec::new();
                 for word in words {
                     let Some((key, value)) = word.split_once('=') else {
                         draft.leave(&place, format!("a word of the host {name} that is not NAME=VALUE"));
                         continue;
                     };
-                    let value = value.trim_matches(['"', '\'']).to_owned();
-                    let before = known.insert(key.to_owned(), (value.clone(), place.clone()));
-                    twice.extend(before.filter(|(there, _)| *there != value).map(|_| key));
+                    let before = known.insert(key.to_owned(), (value.to_owned(), place.clone()));
+                    twice.extend(before.filter(|(there, _)| there != value).map(|_| key.to_owned()));
                 }
                 for key in twice {
                     draft.leave(
                         &place,
-                        format!("duplicate host {name}: the last {} is used", guard::key(key)),
+                        format!("duplicate host {name}: the last {} is used", guard::key(&key)),
                     );
                 }
             }
@@ -321,6 +212,15 @@ pub fn yaml(draft: &mut Draft, document: &Node, file: &str) {
 
 fn read_group(draft: &mut Draft, inventory: &mut Inventory, name: &str, group: &Node, file: &str) {
     let place = |node: &Node| Place { file: file.to_owned(), line: node.line };
+    for (key, node) in group.entries() {
+        let is_table = matches!(node.kind, Kind::Map(_) | Kind::Null);
+        if !is_table || !["hosts", "vars", "children"].contains(&key.as_str()) {
+            draft.leave(&place(node), format!("{} of the group {}", guard::key(key), guard::key(name)));
+        }
+    }
+    if !matches!(group.kind, Kind::Map(_) | Kind::Null) {
+        draft.leave(&place(group), format!("the group {}", guard::key(name)));
+    }
     for (host, node) in group.get("hosts").map(Node::entries).unwrap_or_default() {
         let at = place(node);
         if !is_host(draft, host, &at) {
@@ -348,20 +248,5 @@ fn read_group(draft: &mut Draft, inventory: &mut Inventory, name: &str, group: &
         inventory.children.entry(name.to_owned()).or_default().push(child.clone());
         // The depth of the document is limited.
         read_group(draft, inventory, child, node, file);
-    }
-}
-
-/// Whether a YAML document is a file of variables.
-pub fn is_variables(document: &Node) -> bool {
-    document.entries().iter().any(|(key, _)| key.starts_with("etcd_"))
-}
-
-pub fn variables(draft: &mut Draft, document: &Node, file: &str) {
-    for (key, node) in document.entries() {
-        let place = Place { file: file.to_owned(), line: node.line };
-        match node.joined() {
-            Some(value) => draft.variables.push((key.clone(), value, place)),
-            None => draft.leave(&place, format!("the variable {}", guard::key(key))),
-        }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::guard;
-use crate::values::steers;
+use crate::values::{Domain, Invalid, steers};
 
 /// The most members, clients, lines of units and names of units of one import: etcd's clusters have up to nine members.
 pub const MAX_ENTRIES: usize = 300;
@@ -29,6 +29,7 @@ pub struct Left {
 pub struct Member {
     pub name: String,
     pub address: Option<IpAddr>,
+    /// Of the address, if a file says one.
     pub place: Place,
 }
 
@@ -82,8 +83,6 @@ pub struct Draft {
     /// Names of units without `.service`, each with the member that it is of, if a file says one.
     pub units: Vec<(Option<String>, String, Place)>,
     pub lines: Lines,
-    /// `[pki.links]`.
-    pub links: BTreeMap<String, String>,
     /// Of an operator's etcdctl: `cert` or `key`, and the path.
     pub operator: Vec<(&'static str, String, Place)>,
     /// ansible's, of groups and of all hosts.
@@ -105,14 +104,15 @@ impl Draft {
         if value.is_empty() {
             return;
         }
-        let is_name = [("[cluster]", "name"), ("[cluster]", "domain")].contains(&path);
+        // Nothing else follows from a domain that a profile cannot say.
+        let domain = (path == ("[cluster]", "domain")).then(|| value.parse::<Domain>().err()).flatten();
         let why = match guard::secret(value) {
             Some(what) => Some(format!("{} {} is {what}, which is not read", path.0, path.1)),
             None if value.contains(steers) => Some(format!("{} {} has a control character", path.0, path.1)),
-            None if is_name && !guard::is_name(value) => {
+            None if path == ("[cluster]", "name") && !guard::is_name(value) => {
                 Some(format!("{} {} is not a name of letters, digits and -", path.0, path.1))
             }
-            None => None,
+            None => domain.map(|Invalid(why)| format!("[cluster] domain cannot be this value: {why}")),
         };
         if let Some(why) = why {
             return self.leave(place, why);
@@ -154,9 +154,7 @@ impl Draft {
             self.leave(place, "a member whose name is not that of a host is not read");
             return None;
         }
-        let (short, domain) = name.split_once('.').map_or((name, ""), |(short, domain)| (short, domain));
-        // An address as a name is none.
-        let (short, domain) = if name.parse::<IpAddr>().is_ok() { (name, "") } else { (short, domain) };
+        let (short, domain) = guard::short(name);
         self.say(("[cluster]", "domain"), domain, place);
         let known = self.members.iter_mut().find(|member| member.name == short);
         let Some(member) = known else {
@@ -168,7 +166,7 @@ impl Draft {
             return Some(short.to_owned());
         };
         match (member.address, address) {
-            (None, Some(_)) => member.address = address,
+            (None, Some(_)) => (member.address, member.place) = (address, place.clone()),
             (Some(there), Some(here)) if there != here => {
                 let text = format!(
                     "{short} has the address {here} here, and {there} in {}:{}, which is used",
@@ -183,9 +181,8 @@ impl Draft {
 
     /// Reports that a running member's own name has a domain, which a node's has not.
     pub fn short(&mut self, name: &str, place: &Place) {
-        if let Some((short, _)) = name.split_once('.').filter(|_| name.parse::<IpAddr>().is_err())
-            && guard::is_name(name)
-        {
+        let (short, domain) = guard::short(name);
+        if !domain.is_empty() && guard::is_name(name) {
             let text =
                 format!("the member's name is {name}; Kiln's would be {short}, which etcd takes for another");
             self.leave(place, text);

@@ -25,23 +25,19 @@ pub fn is_name(text: &str) -> bool {
     is_plain || text.parse::<IpAddr>().is_ok()
 }
 
+/// The name of a host without its domain, and the domain. An address as a name has none.
+pub fn short(name: &str) -> (&str, &str) {
+    match name.split_once('.').filter(|_| name.parse::<IpAddr>().is_err()) {
+        Some((short, domain)) => (short, domain),
+        None => (name, ""),
+    }
+}
+
 /// A key, if it looks like one.
 pub fn key(text: &str) -> &str {
     let plain = |c: char| c.is_alphanumeric() || ['-', '_', '.', ' ', '/'].contains(&c);
     let is_plain = !text.is_empty() && text.len() <= MAX_NAME && text.chars().all(plain);
     if is_plain { text } else { "(no plain name)" }
-}
-
-/// A text without the users and passwords of the URLs in it.
-pub fn masked(text: &str) -> String {
-    let mask = |word: &str| match word.split_once("://") {
-        Some((scheme, rest)) => match rest.rsplit_once('@') {
-            Some((_, host)) => format!("{scheme}://…@{host}"),
-            None => word.to_owned(),
-        },
-        None => word.to_owned(),
-    };
-    text.split(' ').map(mask).collect::<Vec<_>>().join(" ")
 }
 
 /// A reason without the parts in quotes that are of the value; `None` if the value is in it anyway.
@@ -79,7 +75,6 @@ mod tests {
         assert!(
             ["etcd@a.service", "https://10.0.0.1:2379", "a=b"].iter().all(|value| secret(value).is_none())
         );
-        assert_eq!(masked("from https://a:b@c/d to /e"), "from https://…@c/d to /e");
         assert_eq!(
             without("dns cannot be \"here\": write \"x\"", "here,b").unwrap(),
             "dns cannot be this value: write \"x\""

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use super::draft::{Draft, MAX_ENTRIES, Place};
 use super::text::is_number;
-use super::yaml::Node;
+use super::yaml::{Kind, Node};
 use super::{guard, options};
 
 /// Keys with the members.
@@ -28,20 +28,29 @@ const ADDRESSES: [&str; 7] =
 /// Keys of a node with the host that it runs on. `host` is one only beside the node's own name.
 pub const HYPERVISORS: [&str; 6] = ["hypervisor", "kvm_host", "vm_host", "libvirt_host", "pve_node", "host"];
 /// Keys of a network: Kiln's, and theirs.
-const NETWORK: [(&str, &[&str]); 5] = [
+const NETWORK: [(&str, &[&str]); 6] = [
     ("cidr", &["cidr", "vpc_cidr"]),
     ("gateway", &["gateway"]),
     ("dns", &["dns", "dns_servers", "nameservers"]),
+    ("dns-search", &["dns_search", "search_domains", "searchdomains"]),
     ("ntp", &["ntp", "ntp_servers", "time_servers"]),
     ("mtu", &["mtu"]),
 ];
 /// Keys of a node that say nothing about etcd.
 const OF_NODES: [&str; 5] = ["role", "roles", "user", "ssh_user", "subnet"];
+/// Keys of one cluster's values.
+const NAME: [&str; 4] = ["cluster", "cluster_name", "cluster-name", "name"];
+const TOKEN: [&str; 4] = ["token", "etcd_token", "cluster_token", "initial_cluster_token"];
+/// Keys with a table of these.
+const TABLES: [&str; 3] = ["cluster", "etcd_config", "network"];
 /// Keys with the files of a manifest.
 const MANIFESTS: [&str; 2] = ["files", "manifest"];
 /// Keys of the file of a manifest.
 const SOURCES: [&str; 3] = ["source", "src", "from"];
 const DESTINATIONS: [&str; 4] = ["destination", "dest", "dst", "to"];
+const ON: [&str; 3] = ["node", "host", "nodes"];
+/// What Kiln decides for the files that it makes.
+const OF_FILES: [&str; 5] = ["mode", "owner", "group", "name", "description"];
 
 fn first<'n>(node: &'n Node, keys: &[&str]) -> Option<&'n str> {
     keys.iter().find_map(|key| node.get(key)?.text())
@@ -62,9 +71,8 @@ pub fn inventory(draft: &mut Draft, document: &Node, file: &str) {
             continue;
         }
         let at = place(node);
-        let text = node.text().unwrap_or_default();
-        match key.as_str() {
-            key if NODES.contains(&key) => {
+        match (key.as_str(), &node.kind) {
+            (key, Kind::List(_) | Kind::Map(_)) if NODES.contains(&key) => {
                 for item in node.items() {
                     one(draft, None, item, &place(item));
                 }
@@ -72,24 +80,28 @@ pub fn inventory(draft: &mut Draft, document: &Node, file: &str) {
                     one(draft, Some(name), item, &place(item));
                 }
             }
-            "cluster" | "cluster_name" | "cluster-name" | "name" if !text.is_empty() => {
-                draft.say(("[cluster]", "name"), text, &at);
-            }
-            "cluster" | "etcd_config" | "network" => inventory(draft, node, file),
-            "domain" | "dns_domain" => draft.say(("[cluster]", "domain"), text, &at),
-            "token" | "etcd_token" | "cluster_token" | "initial_cluster_token" => {
-                draft.say(("[cluster]", "token"), text, &at);
-            }
-            "etcd_version" | "version" => {
-                draft.say(("[etcd]", "version"), text.trim_start_matches('v'), &at);
-            }
-            "etcd_data_dir" | "data_dir" => options::take(draft, None, "data-dir", text, &at),
-            key => match node.joined() {
+            (key, Kind::Map(_)) if TABLES.contains(&key) => inventory(draft, node, file),
+            ("network", Kind::Text(cidr)) => drop(network(draft, "cidr", cidr, &at)),
+            (key, Kind::Text(text)) if value(draft, key, text, &at) => {}
+            (key, _) => match node.joined() {
                 Some(value) if network(draft, key, &value, &at) => {}
                 _ => draft.leave(&at, format!("the key {}", guard::key(key))),
             },
         }
     }
+}
+
+/// Whether the key is one with a single value.
+fn value(draft: &mut Draft, key: &str, text: &str, place: &Place) -> bool {
+    match key {
+        key if NAME.contains(&key) => draft.say(("[cluster]", "name"), text, place),
+        "domain" | "dns_domain" => draft.say(("[cluster]", "domain"), text, place),
+        key if TOKEN.contains(&key) => draft.say(("[cluster]", "token"), text, place),
+        "etcd_version" | "version" => draft.say(("[etcd]", "version"), text.trim_start_matches('v'), place),
+        "etcd_data_dir" | "data_dir" => options::take(draft, None, "data-dir", text, place),
+        _ => return false,
+    }
+    true
 }
 
 /// Whether the key is one of `[network]`.
@@ -107,23 +119,40 @@ pub fn network(draft: &mut Draft, key: &str, value: &str, place: &Place) -> bool
 }
 
 fn one(draft: &mut Draft, name: Option<&str>, node: &Node, place: &Place) {
-    // `cp-a: 10.0.0.1`, or only the name.
-    if let Some(text) = node.text() {
-        return match name {
-            Some(name) => drop(draft.member(name, text.parse().ok(), place)),
-            None => drop(draft.member(text, None, place)),
-        };
+    match (name, &node.kind) {
+        (Some(name), Kind::Text(text)) => {
+            let address = text.parse().ok();
+            if draft.member(name, address, place).is_some() && address.is_none() {
+                draft.leave(place, format!("the address of {name} is not an IP address"));
+            }
+            return;
+        }
+        (None, Kind::Text(name)) => return drop(draft.member(name, None, place)),
+        (Some(name), Kind::Null) => return drop(draft.member(name, None, place)),
+        (_, Kind::List(_) | Kind::Null) => {
+            return draft.leave(place, "a node that is neither a name nor a table of its values");
+        }
+        (_, Kind::Map(_)) => {}
     }
     let Some(name) = name.or_else(|| first(node, &NAMES)) else {
         return draft.leave(place, "a node without a name");
     };
     // Beside a name, the others may be addresses.
     let of_names = || NAMES.iter().filter_map(|key| node.get(key)?.text()?.parse::<IpAddr>().ok()).next();
-    let address = first(node, &ADDRESSES);
-    let parsed = address.and_then(|address| address.parse::<IpAddr>().ok());
+    let given = ADDRESSES.iter().find_map(|key| Some((*key, node.get(key)?)));
+    let parsed = given.and_then(|(_, node)| node.text()?.parse::<IpAddr>().ok());
     let Some(own) = draft.member(name, parsed.or_else(of_names), place) else { return };
-    if address.is_some() && parsed.is_none() {
+    if given.is_some() && parsed.is_none() {
         draft.leave(place, format!("the address of {name} is not an IP address"));
+    }
+    // How ssh reaches a host is no matter of etcd's.
+    for key in ADDRESSES.iter().filter(|key| **key != "ansible_host") {
+        if let (Some((first, used)), Some(other)) = (given, node.get(key))
+            && used.kind != other.kind
+        {
+            let text = format!("{key} of the node {name} is another one than {first}, which is used");
+            draft.leave(&Place { line: other.line, ..place.clone() }, text);
+        }
     }
     if let Some((_, domain)) = node.get("fqdn").and_then(Node::text).and_then(|fqdn| fqdn.split_once('.')) {
         draft.say(("[cluster]", "domain"), domain, place);
@@ -135,7 +164,7 @@ fn one(draft: &mut Draft, name: Option<&str>, node: &Node, place: &Place) {
         {
             draft.on.push((own.clone(), host.to_owned(), Place { line: node.line, ..place.clone() }));
         } else if NAMES.contains(&key) {
-            let is_own = |text: &str| text.split('.').next() == Some(&own) || text.parse::<IpAddr>().is_ok();
+            let is_own = |text: &str| guard::short(text).0 == own || text.parse::<IpAddr>().is_ok();
             if node.text().is_none_or(|text| !is_own(text)) {
                 draft.leave(&Place { line: node.line, ..place.clone() }, format!("{key} of the node {name}"));
             }
@@ -176,12 +205,7 @@ pub fn manifest(draft: &mut Draft, document: &Node, file: &str) {
             draft.leave(&place, "a file without a destination");
             continue;
         };
-        let nodes: Vec<&str> = match first(item, &["node", "host"]) {
-            Some(node) => vec![node],
-            None => {
-                item.get("nodes").map(Node::items).unwrap_or_default().iter().filter_map(Node::text).collect()
-            }
-        };
+        let nodes = on(draft, item, file);
         let (directory, name) = destination.rsplit_once('/').unwrap_or(("", destination));
         match name {
             "etcd" | "etcdctl" | "etcdutl" => draft.say(("[etcd]", "bin-dir"), directory, &place),
@@ -200,7 +224,7 @@ pub fn manifest(draft: &mut Draft, document: &Node, file: &str) {
                 let node = (nodes.len() == 1).then(|| nodes[0].to_owned());
                 draft.units.push((node, stem, place));
             }
-            _ if certificate(draft, &nodes, (directory, name), &place) => {}
+            _ if certificate(draft, &nodes, (directory, name), first(item, &["mode"]), &place) => {}
             _ => {
                 let source = first(item, &SOURCES).unwrap_or(name);
                 draft.leave(
@@ -212,8 +236,31 @@ pub fn manifest(draft: &mut Draft, document: &Node, file: &str) {
     }
 }
 
+/// The nodes of a file by their names without a domain. Of what else it says, the keys that Kiln does not read are listed.
+fn on<'n>(draft: &mut Draft, item: &'n Node, file: &str) -> Vec<&'n str> {
+    let mut nodes = Vec::new();
+    for (key, node) in item.entries() {
+        let place = Place { file: file.to_owned(), line: node.line };
+        let is_read = |keys: &[&str]| keys.contains(&key.as_str()) && node.text().is_some();
+        if ON.contains(&key.as_str()) {
+            for one in node.items().iter().chain(node.text().map(|_| node)) {
+                nodes.extend(one.text().map(|name| guard::short(name).0));
+            }
+        } else if !is_read(&SOURCES) && !is_read(&DESTINATIONS) && !is_read(&OF_FILES) {
+            draft.leave(&place, format!("{} of a file", guard::key(key)));
+        }
+    }
+    nodes
+}
+
 /// Whether the file is a certificate or a key that Kiln makes: its name says whose.
-fn certificate(draft: &mut Draft, nodes: &[&str], (directory, name): (&str, &str), place: &Place) -> bool {
+fn certificate(
+    draft: &mut Draft,
+    nodes: &[&str],
+    (directory, name): (&str, &str),
+    mode: Option<&str>,
+    place: &Place,
+) -> bool {
     let key = name.strip_suffix("-key.pem").or_else(|| name.strip_suffix(".key"));
     let cert = name.strip_suffix(".pem").or_else(|| name.strip_suffix(".crt"));
     let (part, stem) = match (key, cert) {
@@ -242,6 +289,10 @@ fn certificate(draft: &mut Draft, nodes: &[&str], (directory, name): (&str, &str
     };
     draft.has_ca |= has("ca");
     options::file(draft, node, table, &format!("{directory}/{name}"), place);
+    if let Some(mode) = mode.filter(|_| !has("ca")) {
+        let key = if part == "key" { "key-mode" } else { "cert-mode" };
+        options::mode(draft, (table.0, key), mode, place);
+    }
     true
 }
 

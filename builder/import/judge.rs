@@ -58,9 +58,12 @@ enum What {
     Line((&'static str, String)),
 }
 
-/// Leaves out the keys that Kiln does not accept. Nodes and the cluster's name stay: without them there is no profile.
+/// Leaves out the keys that Kiln does not accept. Nodes, the cluster's name and its token stay: without them there is no
+/// profile, or it is that of another cluster.
 pub fn keys(draft: &mut Draft, lines: &[String], release: Release, carriers: &[Carrier]) {
-    let keys = draft.keys.keys().filter(|(table, key)| *table != "[cluster]" && *key != "cidr");
+    let keys = draft.keys.keys().filter(|(table, key)| {
+        ![("[cluster]", "name"), ("[cluster]", "token"), ("[network]", "cidr")].contains(&(table, key))
+    });
     let mut all: Vec<What> = keys.map(|path| What::Key(*path)).collect();
     all.extend(draft.lines.keys().cloned().map(What::Line));
     let mistakes = |draft: &Draft| check(&draft.toml("", lines), "a", release, carriers).err();

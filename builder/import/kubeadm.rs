@@ -2,7 +2,7 @@
 
 use super::draft::{Draft, Place};
 use super::member::key_of_flag;
-use super::yaml::Node;
+use super::yaml::{Kind, Node};
 use super::{guard, options};
 use crate::values::KUBEADM;
 
@@ -31,11 +31,15 @@ pub fn configuration(draft: &mut Draft, document: &Node, file: &str) {
     };
     for (key, node) in etcd.entries() {
         match key.as_str() {
-            "external" => external(draft, node, file),
-            "local" => local(draft, node, file),
+            "external" if is_map(node) => external(draft, node, file),
+            "local" if is_map(node) => local(draft, node, file),
             key => draft.leave(&place(node), format!("etcd.{}", guard::key(key))),
         }
     }
+}
+
+fn is_map(node: &Node) -> bool {
+    matches!(node.kind, Kind::Map(_))
 }
 
 fn external(draft: &mut Draft, external: &Node, file: &str) {
@@ -44,7 +48,7 @@ fn external(draft: &mut Draft, external: &Node, file: &str) {
     for (key, node) in external.entries() {
         let place = Place { file: file.to_owned(), line: node.line };
         match key.as_str() {
-            "endpoints" => {
+            "endpoints" if !node.items().is_empty() => {
                 for node in node.items() {
                     endpoint(draft, node, &Place { line: node.line, ..place.clone() });
                 }
@@ -70,7 +74,10 @@ fn endpoint(draft: &mut Draft, node: &Node, place: &Place) {
     options::say_port(draft, "client-port", port, place);
     match host.parse() {
         Ok(address) => draft.endpoints.push((address, place.clone())),
-        Err(_) => drop(draft.member(host, None, place)),
+        Err(_) => {
+            let name = draft.member(host, None, place);
+            draft.hosts.extend(name.map(|name| (name, host.to_owned())));
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! The files of a running member: etcd's configuration file, an environment file, a systemd unit with flags.
 
+use std::collections::BTreeMap;
+
 use super::draft::{Draft, Place};
 use super::guard;
 use super::options;
@@ -14,21 +16,59 @@ const NESTED: [&str; 3] = ["client-transport-security", "peer-transport-security
 pub struct Given(pub Vec<(String, String, Place)>);
 
 impl Given {
-    pub fn take(self, draft: &mut Draft, style: &str) {
-        let name = self.0.iter().find(|(key, _, _)| key == "name");
-        if let Some((_, name, place)) = name {
-            draft.short(name, place);
-            draft.member(name, None, place);
+    /// Of what is there twice, the last one: systemd's files and Go's flags are read so.
+    pub fn last(mut self, draft: &mut Draft) -> Self {
+        let mut seen: BTreeMap<String, (String, Place)> = BTreeMap::new();
+        let mut kept = Vec::new();
+        while let Some((key, value, place)) = self.0.pop() {
+            match seen.get(&key) {
+                None => {
+                    seen.insert(key.clone(), (value.clone(), place.clone()));
+                    kept.push((key, value, place));
+                }
+                Some((there, _)) if *there == value => {}
+                Some((_, last)) => {
+                    let text =
+                        format!("{} is there again in line {}, which is used", guard::key(&key), last.line);
+                    draft.leave(&place, text);
+                }
+            }
         }
-        let name = name.map(|(_, name, _)| name.clone());
+        kept.reverse();
+        Self(kept)
+    }
+
+    pub fn take(self, draft: &mut Draft, style: &str) {
+        let named = self.0.iter().find(|(key, value, _)| key == "name" && !is_template(value));
+        let name = named.and_then(|(_, name, place)| {
+            draft.short(name, place);
+            draft.member(name, None, place)
+        });
         if let Some((_, _, place)) = self.0.first() {
             draft.runs = true;
             draft.say(("[etcd]", "config-style"), style, place);
         }
         for (key, value, place) in &self.0 {
-            options::take(draft, name.as_deref().filter(|name| guard::is_name(name)), key, value, place);
+            if is_template(value) {
+                draft
+                    .leave(place, format!("{} has a variable of the shell's or a template", guard::key(key)));
+                continue;
+            }
+            if let Some((_, used, at)) = named.filter(|(_, used, _)| key == "name" && used != value) {
+                let one = if guard::is_name(used) { used } else { "the name" };
+                draft.leave(
+                    place,
+                    format!("the member has another name here than in line {}: {one} is used", at.line),
+                );
+            }
+            options::take(draft, name.as_deref(), key, value, place);
         }
     }
+}
+
+/// Whether the shell or ansible would put another text in its place.
+fn is_template(value: &str) -> bool {
+    value.contains('$') || value.contains("{{") || value.contains("{%")
 }
 
 /// Whether a YAML document is etcd's configuration file.
@@ -42,7 +82,7 @@ pub fn configuration(draft: &mut Draft, document: &Node, file: &str) {
     let place = |node: &Node| Place { file: file.to_owned(), line: node.line };
     let mut given = Given::default();
     for (key, node) in document.entries() {
-        if NESTED.contains(&key.as_str()) {
+        if NESTED.contains(&key.as_str()) && matches!(node.kind, Kind::Map(_)) {
             for (inner, node) in node.entries() {
                 add(draft, &mut given, &format!("{key}.{inner}"), node, place(node));
             }
@@ -82,15 +122,25 @@ fn unquoted(value: &str) -> &str {
 
 pub fn environment(draft: &mut Draft, text: &str, file: &str) {
     let mut given = Given::default();
-    for (index, line) in text.lines().enumerate() {
+    let mut lines = text.lines().enumerate();
+    while let Some((index, line)) = lines.next() {
         let place = Place { file: file.to_owned(), line: index + 1 };
-        if let Some((name, value)) = assignment(line) {
-            variable(draft, &mut given, name, value, place);
-        } else if !is_blank(line) {
-            draft.leave(&place, "not NAME=VALUE");
+        if is_blank(line) {
+            continue;
+        }
+        // A backslash continues a line (systemd.exec(5), EnvironmentFile=).
+        let mut whole = line.to_owned();
+        while whole.ends_with('\\') {
+            whole.pop();
+            let Some((_, next)) = lines.next() else { break };
+            whole.push_str(next);
+        }
+        match assignment(&whole) {
+            Some((name, value)) => variable(draft, &mut given, name, value, place),
+            None => draft.leave(&place, "not NAME=VALUE"),
         }
     }
-    given.take(draft, "env");
+    given.last(draft).take(draft, "env");
 }
 
 pub fn is_blank(line: &str) -> bool {

@@ -16,6 +16,8 @@ mod settle;
 mod tests;
 mod text;
 mod unit;
+mod variables;
+mod words;
 mod yaml;
 
 use draft::{Draft, Left, MAX_ENTRIES, Place};
@@ -23,7 +25,7 @@ use draft::{Draft, Left, MAX_ENTRIES, Place};
 use crate::etcd::{Release, keys};
 use crate::failure::{Exit, Failure, Result};
 use crate::profile;
-use crate::values::{Carrier, ClusterName, printable, steers};
+use crate::values::{Carrier, ClusterName, printable, steers, without_passwords};
 
 /// The largest file that is read; inventories of thousands of hosts are smaller.
 pub const MAX_BYTES: u64 = 1 << 20;
@@ -109,7 +111,7 @@ pub fn import(files: &[(String, Vec<u8>)], carriers: &[Carrier]) -> Result<Impor
     for (name, bytes) in files {
         read(&mut draft, name, bytes)?;
     }
-    ansible::settle(&mut draft);
+    variables::settle(&mut draft);
     draft.resolve();
     let names: Vec<_> = files.iter().map(|(name, _)| name.as_str()).collect();
     refuse_unsuitable(&draft, &names)?;
@@ -136,7 +138,7 @@ pub fn import(files: &[(String, Vec<u8>)], carriers: &[Carrier]) -> Result<Impor
 
 /// Escapes of YAML are decoded by now: a key may have a line end in it.
 fn one_line(Left { place, text }: &Left) -> String {
-    printable(&format!("{}:{}: {}", place.file, place.line, guard::masked(text))).into_owned()
+    printable(&format!("{}:{}: {}", place.file, place.line, without_passwords(text))).into_owned()
 }
 
 /// Files that name no member, or far more of something than a cluster has.
@@ -150,7 +152,7 @@ fn refuse_unsuitable(draft: &Draft, names: &[&str]) -> Result<()> {
     let more = too_many.iter().find(|(count, _)| *count > MAX_ENTRIES).map(|(_, what)| *what);
     if let Some(what) = draft.too_many.or(more) {
         let reason = format!(
-            "{names} have more {what} than any cluster of etcd's; name only the files of one cluster"
+            "more {what} than any cluster of etcd's has, in {names}; name only the files of one cluster"
         );
         return Err(Failure::new(Exit::Usage, reason));
     }
@@ -158,7 +160,7 @@ fn refuse_unsuitable(draft: &Draft, names: &[&str]) -> Result<()> {
         return Ok(());
     }
     let mut reason =
-        format!("{names} name no member of an etcd cluster; add the inventory, or a member's file");
+        format!("no member of an etcd cluster in {names}; add the inventory, or a member's file");
     let left: Vec<String> = draft.left.iter().take(MAX_REASONS).map(one_line).collect();
     if !left.is_empty() {
         reason.push_str(&format!(" (not read: {})", left.join("; ")));
@@ -213,7 +215,7 @@ fn newest() -> Release {
 
 fn read(draft: &mut Draft, name: &str, bytes: &[u8]) -> Result<()> {
     let refuse = |line: usize, why: &str| {
-        let reason = format!("{name}:{line}: {}; nothing was written", guard::masked(why));
+        let reason = format!("{name}:{line}: {}; nothing was written", without_passwords(why));
         Err(Failure::new(Exit::Usage, printable(&reason).into_owned()))
     };
     let text = match std::str::from_utf8(bytes) {
@@ -276,8 +278,8 @@ fn read_document(
         inventory::manifest(draft, document, name);
     } else if inventory::is_inventory(document) {
         inventory::inventory(draft, document, name);
-    } else if ansible::is_variables(document) {
-        ansible::variables(draft, document, name);
+    } else if variables::is_variables(document) {
+        variables::read(draft, document, name);
     } else if let Some(kind) = document.get("kind").and_then(yaml::Node::text) {
         let place = Place { file: name.to_owned(), line: document.line };
         draft.leave(&place, format!("a document of the kind {}", guard::key(kind)));

@@ -115,11 +115,11 @@ fn initial_cluster(draft: &mut Draft, value: &str, place: &Place) {
             continue;
         }
         let address = host.parse::<IpAddr>().ok();
-        if address.is_none() {
-            draft.hosts.push((name.to_owned(), host.to_owned()));
-        }
         draft.short(name, place);
         let Some(name) = draft.member(name, address, place) else { continue };
+        if address.is_none() {
+            draft.hosts.push((name.clone(), host.to_owned()));
+        }
         reached(draft, "initial-cluster", name, host, place);
     }
 }
@@ -148,8 +148,9 @@ fn urls(draft: &mut Draft, member: Option<&str>, key: &str, value: &str, usual: 
         let address = host.parse::<IpAddr>().ok();
         let is_loopback = host == "localhost" || address.is_some_and(|address| address.is_loopback());
         say_port(draft, port_key, port, place);
-        if !secure && !is_loopback {
-            draft.leave(place, format!("a URL in {key} has no TLS; Kiln's members always use it"));
+        if !secure {
+            let of = if is_loopback { "a loopback URL" } else { "a URL" };
+            draft.leave(place, format!("{of} in {key} has no TLS; Kiln's members always use it"));
         }
         let is_own = !is_loopback && !address.is_some_and(|address| address.is_unspecified());
         match (address, member) {
@@ -160,8 +161,9 @@ fn urls(draft: &mut Draft, member: Option<&str>, key: &str, value: &str, usual: 
                 );
             }
             (address, Some(member)) if is_own => {
-                if address.is_some() {
-                    draft.member(member, address, place);
+                match address {
+                    Some(_) => drop(draft.member(member, address, place)),
+                    None => draft.hosts.push((member.to_owned(), host.to_owned())),
                 }
                 if key.contains("advertise") {
                     reached(draft, url_key, member.to_owned(), host, place);
@@ -169,6 +171,8 @@ fn urls(draft: &mut Draft, member: Option<&str>, key: &str, value: &str, usual: 
                     draft.leave(place, format!("{key} has the name {host}; a listener has an address"));
                 }
             }
+            // It has to be that of a member that another file names.
+            (Some(address), None) if is_own => draft.endpoints.push((address, place.clone())),
             (None, None) if is_own => {
                 draft.leave(place, format!("{key} has the name {host}, and no file says whose it is"));
             }
@@ -195,6 +199,12 @@ pub fn file(draft: &mut Draft, member: Option<&str>, path: draft::Path, value: &
         }
         None => draft.leave(place, format!("{} {} is not an absolute path", path.0, path.1)),
     }
+}
+
+/// The mode of a file; `640` is what a profile has as `0640`.
+pub fn mode(draft: &mut Draft, path: draft::Path, value: &str, place: &Place) {
+    let is_short = value.len() == 3 && value.bytes().all(|byte| byte.is_ascii_digit());
+    draft.say(path, &format!("{}{value}", if is_short { "0" } else { "" }), place);
 }
 
 /// A text with `{{node}}` for the name of the node, where it is a word of its own.

@@ -42,7 +42,9 @@ fn urls(draft: &mut Draft) {
         if domain.is_some() && domain == draft.value(("[cluster]", "domain")) {
             draft.say(("[etcd]", key), "fqdn", &place);
         } else {
-            let why = format!("{name} is not NODE.DOMAIN of the member {member}; its address is used");
+            let why = format!(
+                "{name} is not NODE.DOMAIN of the member {member}; all members have that, or their address"
+            );
             draft.leave(&place, format!("[etcd] {key}: {why}"));
         }
     }
@@ -67,23 +69,47 @@ fn units(draft: &mut Draft) {
     }
 }
 
-/// One certificate for all uses is `[pki.node]`.
+/// One certificate for all uses is `[pki.node]`; the tables of single uses have no effect then, or the other way round.
 fn files(draft: &mut Draft) {
-    let server = draft.value(("[pki.server]", "cert"));
-    let is_one = server.is_some() && server == draft.value(("[pki.peer]", "cert"));
-    if !is_one {
-        return;
+    let cert = |draft: &Draft, table| draft.value((table, "cert")).map(str::to_owned);
+    let (server, peer) = (cert(draft, "[pki.server]"), cert(draft, "[pki.peer]"));
+    if server.is_some() && server == peer {
+        one_per_node(draft);
+    } else if server.is_some() && peer.is_some() {
+        // Members' own files say more than the name of a file that is copied.
+        draft.keys.remove(&("[pki]", "certificates"));
+        no_effect(draft, "[pki.node]", "with one certificate for each use");
+    } else if draft.value(("[pki]", "certificates")) == Some("one-per-node") {
+        one_per_node(draft);
     }
-    for key in ["cert", "key"] {
-        let peer = draft.keys.remove(&("[pki.peer]", key));
-        if let Some((value, place)) = draft.keys.remove(&("[pki.server]", key)).or(peer) {
+}
+
+/// Each key of the uses becomes one of the node's.
+fn one_per_node(draft: &mut Draft) {
+    for table in ["[pki.server]", "[pki.peer]", "[pki.client]"] {
+        for key in ["cert", "key", "key-mode", "cert-mode"] {
+            // etcdctl has the node's certificate, and no files of its own.
+            let is_own = table != "[pki.client]"
+                || key.ends_with("mode")
+                || draft.value((table, key)) == draft.value(("[pki.node]", key));
+            if !is_own {
+                continue;
+            }
+            let Some((value, place)) = draft.keys.remove(&(table, key)) else { continue };
             draft.say(("[pki]", "certificates"), "one-per-node", &place);
             draft.say(("[pki.node]", key), &value, &place);
         }
+        no_effect(draft, table, "with one certificate for all uses");
     }
-    // The certificate is the node's, not only that of a peer.
-    if let Some((_, place)) = draft.keys.remove(&("[pki.peer]", "common-name")) {
-        draft.leave(&place, "the common name of peers, with one certificate for all uses");
+}
+
+/// Takes a table of `[pki]` out, and says so of each of its keys.
+fn no_effect(draft: &mut Draft, table: &str, why: &str) {
+    let keys: Vec<Path> = draft.keys.keys().filter(|(of, _)| *of == table).copied().collect();
+    for path in keys {
+        if let Some((_, place)) = draft.keys.remove(&path) {
+            draft.leave(&place, format!("{} {} has no effect {why}", path.0, path.1));
+        }
     }
 }
 

@@ -8,9 +8,8 @@ use super::draft::{Client, Draft};
 use crate::values::toml_string as quoted;
 
 /// Keys of `[etcd]` and of the tables below it, in the order of the README.
-const ETCD: [&str; 14] = [
+const ETCD: [&str; 13] = [
     "version",
-    "arch",
     "config-style",
     "unit",
     "user",
@@ -28,10 +27,10 @@ const SERVICE: [&str; 4] = ["restart", "restart-sec", "limit-nofile", "descripti
 /// The tables of `[pki]` and their keys.
 const PKI: [(&str, &[&str]); 7] = [
     ("[pki]", &["directory", "certificates", "leaf-lifetime"]),
-    ("[pki.server]", &["cert", "key", "key-mode"]),
-    ("[pki.peer]", &["cert", "key", "key-mode", "common-name"]),
-    ("[pki.client]", &["cert", "key", "key-mode", "common-name"]),
-    ("[pki.node]", &["cert", "key"]),
+    ("[pki.server]", &["cert", "key", "cert-mode", "key-mode"]),
+    ("[pki.peer]", &["cert", "key", "cert-mode", "key-mode", "common-name"]),
+    ("[pki.client]", &["cert", "key", "cert-mode", "key-mode", "common-name"]),
+    ("[pki.node]", &["cert", "key", "cert-mode", "key-mode"]),
     ("[pki.ca]", &["file"]),
     ("[pki.peer-ca]", &["file"]),
 ];
@@ -103,8 +102,6 @@ impl Draft {
             };
             text.push_str(&table(name, source.to_owned() + &keys));
         }
-        let link = |(name, target): (&String, &String)| format!("{} = {}\n", quoted(name), quoted(target));
-        text.push_str(&table("[pki.links]", self.links.iter().map(link).collect()));
         text
     }
 
@@ -155,12 +152,13 @@ impl Draft {
         keys.iter().filter_map(line).collect()
     }
 
-    /// The smallest network with all addresses: /24 or larger, for IPv6 /64.
+    /// The smallest network with all addresses: /24 or larger, for IPv6 /64. No network that people have is larger than /8,
+    /// or /16: addresses that are farther apart are in several.
     fn network(&self) -> Option<IpNet> {
         let addresses: Vec<IpAddr> = self.members.iter().filter_map(|member| member.address).collect();
         let first = *addresses.first()?;
-        let longest = if first.is_ipv4() { 24 } else { 64 };
-        (0..=longest).rev().find_map(|prefix| {
+        let (shortest, longest) = if first.is_ipv4() { (8, 24) } else { (16, 64) };
+        (shortest..=longest).rev().find_map(|prefix| {
             let network = match first {
                 IpAddr::V4(first) => IpNet::V4(Ipv4Net::new(first, prefix).ok()?.trunc()),
                 IpAddr::V6(first) => IpNet::V6(Ipv6Net::new(first, prefix).ok()?.trunc()),

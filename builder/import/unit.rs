@@ -1,9 +1,14 @@
 //! A systemd unit of etcd's: its command line, and its settings.
 
+use std::collections::BTreeMap;
+use std::iter::Peekable;
+
 use super::draft::{Draft, Lines, MAX_ENTRIES, Place};
 use super::guard;
 use super::member::{Given, assignment, is_blank, key_of_flag, variable};
 use super::text::is_number;
+use super::words::split;
+use crate::etcd::keys;
 
 /// Whether a text is a systemd unit.
 pub fn is_unit(text: &str) -> bool {
@@ -12,15 +17,20 @@ pub fn is_unit(text: &str) -> bool {
 
 /// Settings that Kiln's own unit has as well, or that do not change the member.
 const USUAL: [&str; 2] = ["Type", "WorkingDirectory"];
+/// Settings with one value that have a key of their own, and the group.
+const SINGLE: [&str; 6] = ["Description", "Group", "LimitNOFILE", "Restart", "RestartSec", "User"];
 /// Lists of units, and those that Kiln's own unit has in them.
 const DEPENDENCIES: [&str; 4] = ["After", "Before", "Requires", "Wants"];
 const USUAL_UNITS: [&str; 3] = ["network-online.target", "network.target", "multi-user.target"];
 
+/// What systemd takes before a program (systemd.service(5), "Command lines").
+const PREFIXES: [char; 6] = ['-', '@', ':', '+', '!', '|'];
+
 /// What a unit says besides its command line.
 #[derive(Default)]
 struct Said {
-    user: String,
-    group: Option<(String, Place)>,
+    /// Settings with one value, of which systemd takes the last.
+    single: BTreeMap<&'static str, (String, Place)>,
     lines: Lines,
     count: usize,
 }
@@ -90,15 +100,17 @@ pub fn unit(draft: &mut Draft, text: &str, file: &str) {
     for (_, line) in commands.iter().skip(1).filter_map(|words| words.first()) {
         draft.leave(&place(*line), "another ExecStart: only the first one is read");
     }
+    let style = if flags.0.is_empty() { "env" } else { "flags" };
     // etcd's flags are stronger than its environment.
-    flags.0.append(&mut given.0);
-    let given = flags;
+    let mut all = flags.last(draft);
+    all.0.append(&mut given.last(draft).0);
+    let given = all;
     finish(draft, said, is_etcd);
     named(draft, &given, file);
     if !is_etcd {
         draft.runs = true;
     }
-    given.take(draft, "flags");
+    given.take(draft, style);
 }
 
 /// The unit has its file's name, unless the file was named after the member when it was copied here.
@@ -117,27 +129,24 @@ fn setting(
     (section, name, value): (&'static str, &str, &str),
     place: &Place,
 ) {
-    let mut say = |key, value: &str| draft.say(("[etcd.service]", key), value, place);
+    if let Some(single) = SINGLE.iter().find(|single| **single == name) {
+        said.single.insert(single, (value.to_owned(), place.clone()));
+        // Each is judged by itself.
+        said.count += 1;
+        return;
+    }
     match name {
-        // systemd would fill in its own specifiers; in a profile, % is a plain character.
-        "Description" if !value.contains('%') => say("description", value),
-        "Restart" => say("restart", value),
-        "RestartSec" if value.bytes().all(|byte| byte.is_ascii_digit()) => {
-            say("restart-sec", &format!("{value}s"));
-        }
-        "RestartSec" => say("restart-sec", value),
-        "LimitNOFILE" if is_number(value) => say("limit-nofile", value),
-        "User" => {
-            value.clone_into(&mut said.user);
-            draft.say(("[etcd]", "user"), value, place);
-        }
-        "Group" => said.group = Some((value.to_owned(), place.clone())),
+        // It takes back those before it.
+        "EnvironmentFile" if value.is_empty() => {}
         "EnvironmentFile" => settings_file(draft, value.trim_start_matches('-'), place),
         // All before it are taken back.
         "Environment" if value.is_empty() => given.0.clear(),
         "Environment" => {
             for word in split(value) {
                 match assignment(&word) {
+                    Some((name, value)) if value.contains('%') => {
+                        draft.leave(place, format!("the variable {name} has a variable of systemd's"));
+                    }
                     Some((name, value)) => variable(draft, given, name, value, place.clone()),
                     None => draft.leave(place, "a word of Environment that is not NAME=VALUE"),
                 }
@@ -148,14 +157,10 @@ fn setting(
         "WantedBy" if value == "multi-user.target" => {}
         name if USUAL.contains(&name) => {}
         // systemd's settings have names of letters and digits; anything else is no key of a profile.
-        name if !name.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
+        name if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
             draft.leave(place, "a line of the unit that is no setting of systemd".to_owned());
         }
-        name if section.is_empty()
-            || name.starts_with("Exec")
-            || name == "Description"
-            || name == "LimitNOFILE" =>
-        {
+        name if section.is_empty() || name.starts_with("Exec") => {
             // Its value may contain a password.
             draft.leave(place, format!("{name} of the unit"));
         }
@@ -188,9 +193,7 @@ fn finish(draft: &mut Draft, said: Said, is_etcd: bool) {
         draft.too_many = Some("lines of a unit");
         return;
     }
-    if let Some((_, place)) = said.group.filter(|(group, _)| *group != said.user) {
-        draft.leave(&place, "Group is not User: the group of etcd's account has the account's name");
-    }
+    single(draft, said.single);
     for (key, (values, place)) in said.lines.into_iter().filter(|(_, (values, _))| !values.is_empty()) {
         let name = &key.1;
         if let Some(what) = values.iter().find_map(|value| guard::secret(value)) {
@@ -214,6 +217,39 @@ fn finish(draft: &mut Draft, said: Said, is_etcd: bool) {
     }
 }
 
+/// Settings with one value. An empty one is systemd's default.
+fn single(draft: &mut Draft, mut said: BTreeMap<&'static str, (String, Place)>) {
+    let user = said.get("User").map(|(user, _)| user.clone()).unwrap_or_default();
+    said.retain(|_, (value, _)| !value.is_empty());
+    for (name, (value, place)) in said {
+        let is_seconds = value.bytes().all(|byte| byte.is_ascii_digit());
+        let (table, key) = match name {
+            "User" => ("[etcd]", "user"),
+            "Restart" => ("[etcd.service]", "restart"),
+            "RestartSec" if is_seconds => {
+                draft.say(("[etcd.service]", "restart-sec"), &format!("{value}s"), &place);
+                continue;
+            }
+            "RestartSec" => ("[etcd.service]", "restart-sec"),
+            "LimitNOFILE" if is_number(&value) => ("[etcd.service]", "limit-nofile"),
+            // systemd would fill in its own specifiers; in a profile, % is a plain character.
+            "Description" if !value.contains('%') => ("[etcd.service]", "description"),
+            "Group" if value == user => continue,
+            "Group" => {
+                let text = "Group is not User: the group of etcd's account has the account's name";
+                draft.leave(&place, text);
+                continue;
+            }
+            // Its value may contain a password.
+            _ => {
+                draft.leave(&place, format!("{name} of the unit"));
+                continue;
+            }
+        };
+        draft.say((table, key), &value, &place);
+    }
+}
+
 /// The file with etcd's options: its directory can be chosen, and its name is Kiln's.
 pub fn settings_file(draft: &mut Draft, path: &str, place: &Place) {
     match path.rsplit_once('/') {
@@ -223,30 +259,6 @@ pub fn settings_file(draft: &mut Draft, path: &str, place: &Place) {
             draft.leave(place, text);
         }
     }
-}
-
-/// Words of a command line, with quotes as systemd has them.
-fn split(text: &str) -> Vec<String> {
-    let mut words = Vec::new();
-    let (mut word, mut quote, mut is_open) = (String::new(), None, false);
-    for c in text.chars() {
-        match quote {
-            Some(end) if c == end => quote = None,
-            Some(_) => word.push(c),
-            None if c == '"' || c == '\'' => (quote, is_open) = (Some(c), true),
-            None if c.is_whitespace() => {
-                if is_open || !word.is_empty() {
-                    words.push(std::mem::take(&mut word));
-                }
-                is_open = false;
-            }
-            None => word.push(c),
-        }
-    }
-    if is_open || !word.is_empty() {
-        words.push(word);
-    }
-    words
 }
 
 /// Whether it starts etcd itself.
@@ -260,7 +272,7 @@ fn command(draft: &mut Draft, given: &mut Given, words: &[(String, usize)], file
         return false;
     }
     if let Some((program, line)) = words.next_if(|(word, _)| !word.starts_with("--"))
-        && let Some((directory, name)) = program.trim_start_matches(['-', '@', '+']).rsplit_once('/')
+        && let Some((directory, name)) = program.trim_start_matches(PREFIXES).rsplit_once('/')
         && name == "etcd"
     {
         draft.say(("[etcd]", "bin-dir"), directory, &place(*line));
@@ -270,12 +282,9 @@ fn command(draft: &mut Draft, given: &mut Given, words: &[(String, usize)], file
             draft.leave(&place(*line), "a word of the command line that is not a flag");
             continue;
         };
-        let (flag, value) = match flag.split_once('=') {
-            Some((flag, value)) => (flag, value.to_owned()),
-            None => {
-                let value = words.next_if(|(word, _)| !word.starts_with("--")).map(|(word, _)| word.clone());
-                (flag, value.unwrap_or_else(|| "true".to_owned()))
-            }
+        let (flag, Some(value)) = valued(flag, &mut words) else {
+            draft.leave(&place(*line), format!("--{} has no value", guard::key(flag)));
+            continue;
         };
         if value.contains('$') || value.contains('%') {
             draft.leave(
@@ -292,4 +301,24 @@ fn command(draft: &mut Draft, given: &mut Given, words: &[(String, usize)], file
         }
     }
     true
+}
+
+/// A flag and its value, as Go's flag package reads them: a switch has no next word, and every other flag takes it,
+/// whatever it is.
+fn valued<'w>(
+    flag: &'w str,
+    words: &mut Peekable<impl Iterator<Item = &'w (String, usize)>>,
+) -> (&'w str, Option<String>) {
+    if let Some((flag, value)) = flag.split_once('=') {
+        return (flag, Some(value.to_owned()));
+    }
+    let value = match key_of_flag(flag) {
+        Some(key) if keys::is_switch(&key) => Some("true".to_owned()),
+        None if flag != "config-file" => {
+            let next = words.next_if(|(word, _)| !word.starts_with('-'));
+            Some(next.map(|(word, _)| word.clone()).unwrap_or_default())
+        }
+        _ => words.next().map(|(word, _)| word.clone()),
+    };
+    (flag, value)
 }

@@ -1,8 +1,10 @@
-//! Private keys by their content: in PEM, in DER, and in the formats of OpenSSH, PuTTY and age.
+//! Private keys by their content: in PEM, in DER, and in the formats of OpenSSH, PuTTY and age. Passwords in URLs.
+
+use std::ops::Range;
 
 use base64ct::{Base64, Encoding};
 
-use super::login::{base64_runs, has_private_header};
+use super::login::{base64_runs, has_private_header, hide};
 
 /// The end of the label of every private key in PEM (RFC 7468, RFC 1421).
 const LABEL: &[u8] = b"PRIVATE KEY-----";
@@ -111,6 +113,71 @@ fn is_key(content: &[u8]) -> bool {
     }
 }
 
+/// The text with asterisks in the place of each password in a login: `SCHEME://USER:PASSWORD@HOST`, also without the
+/// scheme. In a URL of HTTP the user is hidden, too: it may be a token. Everything keeps its position.
+pub fn without_passwords(text: &str) -> String {
+    let mut hidden = text.to_owned();
+    let mut start = 0;
+    for line in text.split_inclusive('\n') {
+        for part in passwords(line) {
+            hide(&mut hidden, start + part.start..start + part.end);
+        }
+        start += line.len();
+    }
+    hidden
+}
+
+/// A password may have any character in it, also `/`, `@`, a quote or a blank: it ends at the last `@`.
+fn passwords(line: &str) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    for (at, _) in line.match_indices("://") {
+        let start = at + 3;
+        let is_http = line[..at].ends_with("http") || line[..at].ends_with("https");
+        let length = line[start..].find(|c: char| c.is_whitespace() || ":@/\"'".contains(c));
+        let name = length.map_or(line.len(), |length| start + length);
+        let password = match line[name..].strip_prefix(':') {
+            Some(password) => password,
+            None if is_http => &line[start..],
+            None => continue,
+        };
+        let begin = line.len() - password.len();
+        let end = line[begin..end_of_value(line, at)].rfind('@').or_else(|| {
+            // A password with a quote or a blank in it; what follows a port is no login.
+            let is_port = password.starts_with(|c: char| c.is_ascii_digit());
+            line[begin..].rfind('@').filter(|_| begin > name && !is_port)
+        });
+        if let Some(end) = end {
+            found.push(if is_http { start } else { begin }..begin + end);
+        }
+    }
+    let mut start = 0;
+    for word in line.split_inclusive(char::is_whitespace) {
+        let login = (!word.contains("://")).then(|| login(word)).flatten();
+        found.extend(login.map(|part| start + part.start..start + part.end));
+        start += word.len();
+    }
+    found
+}
+
+/// The end of the word or of the text in quotes, whichever is longer, that the place is in.
+fn end_of_value(line: &str, at: usize) -> usize {
+    let end_of_word = line[at..].find(char::is_whitespace).map_or(line.len(), |length| at + length);
+    let word = line[..at].rfind(char::is_whitespace).unwrap_or(0);
+    let Some(quote) = line[word..at].rfind(['"', '\'']).map(|quote| &line[word + quote..=word + quote])
+    else {
+        return end_of_word;
+    };
+    let mut ends = line[at..].match_indices(quote).map(|(length, _)| at + length);
+    ends.find(|end| !line[..*end].ends_with('\\')).map_or(end_of_word, |end| end.max(end_of_word))
+}
+
+/// The password in `USER:PASSWORD@HOST`. An image by its digest, `HOST:PORT/NAME@sha256:…`, is none.
+fn login(word: &str) -> Option<Range<usize>> {
+    let end = word.rfind('@').filter(|end| !word[*end..].starts_with("@sha"))?;
+    let colon = word[..end].find(':')?;
+    word[..colon].ends_with(|c: char| c.is_alphanumeric() || "._-".contains(c)).then_some(colon + 1..end)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -165,6 +232,38 @@ mod tests {
             "b3BlbnNzaA",
         ] {
             assert!(!is_private_key(fine), "{fine}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_never_shown_whatever_is_in_it() {
+        for (text, shown) in [
+            (
+                "connect = \"qemu+ssh://root:hunter2@pve1/system\" # x://a:b@c",
+                "connect = \"qemu+ssh://root:*******@pve1/system\" # x://a:*@c",
+            ),
+            ("qemu+ssh://root:hun/ter2@pve1/system", "qemu+ssh://root:********@pve1/system"),
+            ("'qemu+ssh://root:hun@ter2@pve1/system'", "'qemu+ssh://root:********@pve1/system'"),
+            ("x = \"qemu+ssh://root:hun ter2@pve1/system\"", "x = \"qemu+ssh://root:********@pve1/system\""),
+            ("'qemu+ssh://root:h'n t@r2@pve1/system' is", "'qemu+ssh://root:********@pve1/system' is"),
+            ("\"qemu+ssh://root:h\\\"n ter2@pve1\", x", "\"qemu+ssh://root:*********@pve1\", x"),
+            ("qemu+ssh://root:22/hunter@pve1/system", "qemu+ssh://root:*********@pve1/system"),
+            ("a=root:hun:ter2@pve1/system b", "a=root:********@pve1/system b"),
+            ("from https://token@h/d, https://a:b@c", "from https://*****@h/d, https://***@c"),
+            ("x://a:b@c\nx://d:é@f", "x://a:*@c\nx://d:**@f"),
+        ] {
+            assert_eq!(without_passwords(text), shown);
+        }
+        for plain in [
+            "https://10.0.0.1:2379/x",
+            "[\"https://10.0.0.1:2379\", \"x\"] # ask ops@lan",
+            "qemu+ssh://root@[fd00::1]:22/system",
+            "a://",
+            "registry.lan:5000/etcd@sha256:00",
+            "After = \"etcd@a.service\" # 1:2",
+            "git@github.com:a/b",
+        ] {
+            assert_eq!(without_passwords(plain), plain);
         }
     }
 }
