@@ -231,7 +231,7 @@ impl Node {
         }
         let cidr = network.cidr;
         let link = IpNet::new(self.address, cidr.prefix_len()).unwrap_or_else(|_| self.address.into());
-        let routes = network.gateway.map(|via| Route { to: values::everything(via), via });
+        let routes = network.gateway.map(|via| Route { to: values::everything(via), via, on_link: false });
         vec![Card {
             mac: self.mac,
             addresses: vec![link],

@@ -7,7 +7,7 @@ use super::scripts::Scripts;
 use super::seed;
 use crate::failure::Result;
 use crate::plan::{Node, Plan};
-use crate::values::{At, Card, CarrierFacts, CarrierFile, Digest, Mode, Start};
+use crate::values::{At, Card, CarrierFacts, CarrierFile, Digest, Mode, Route, Start};
 use crate::yaml;
 
 const USER_DATA: &str = "user-data";
@@ -117,6 +117,14 @@ fn untagged(card: &Card) -> Value {
     ethernet
 }
 
+fn route(route: &Route) -> Value {
+    let mut value = json!({ "to": route.to.to_string(), "via": route.via });
+    if route.on_link {
+        value["on-link"] = true.into();
+    }
+    value
+}
+
 /// The addresses and routes of a card, or of the VLAN on it.
 fn layer3(card: &Card) -> Value {
     let mut ethernet = json!({
@@ -130,8 +138,7 @@ fn layer3(card: &Card) -> Value {
         ethernet["accept-ra"] = false.into();
     }
     if !card.routes.is_empty() {
-        let routes = card.routes.iter().map(|route| json!({ "to": route.to.to_string(), "via": route.via }));
-        ethernet["routes"] = routes.collect();
+        ethernet["routes"] = card.routes.iter().map(route).collect();
     }
     if let Some(mtu) = card.mtu {
         ethernet["mtu"] = mtu.into();

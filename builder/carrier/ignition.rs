@@ -160,6 +160,10 @@ fn method(card: &Card, network: Option<&Network>, is_ipv4: bool) -> String {
     }
     for (at, route) in (1..).zip(routes) {
         text += &format!("route{at}={},{}\n", route.to, route.via);
+        // That of a gateway NetworkManager finds out itself.
+        if route.on_link {
+            text += &format!("route{at}_options=onlink=true\n");
+        }
     }
     let Some(network) = network else { return text };
     let mut list = |key: &str, values: Vec<String>| {

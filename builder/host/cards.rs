@@ -2,12 +2,12 @@
 
 use crate::bundle::Manifest;
 use crate::failure::{Failure, Result};
-use crate::values::Card;
+use crate::values::{Card, Link};
 
 /// The network of `up` is one link.
 ///
 /// # Errors
-/// `Exit::Unsafe` for nodes with a second card, subnets or a VLAN.
+/// `Exit::Unsafe` for nodes with a second card, subnets, a VLAN, or a gateway that nothing has.
 pub fn check(manifest: &Manifest) -> Result<()> {
     let tagged = manifest.nodes.iter().find_map(|node| {
         let vlan = node.cards.iter().find_map(|card| card.vlan);
@@ -18,6 +18,17 @@ pub fn check(manifest: &Manifest) -> Result<()> {
             "{} tags its frames for VLAN {vlan}, and the network of kiln up carries none. Form the cluster with kiln rehearse, \
              start the VMs by hand on a bridge that carries the VLAN, or build another bundle with a profile without \
              vlan",
+            node.name
+        )));
+    }
+    let far = manifest.nodes.iter().find_map(|node| {
+        let route = node.cards.iter().flat_map(|card| &card.routes).find(|route| route.on_link);
+        route.map(|route| (node, route.via))
+    });
+    if let (Some((node, via)), Link::Own) = (far, manifest.machine().link) {
+        return Err(Failure::unsafe_to(format!(
+            "the gateway of {} is {via}, outside of its network, and the network of kiln up has no such router. Form the \
+             cluster with kiln rehearse, or name a bridge that has one, with bridge in [machine]",
             node.name
         )));
     }

@@ -189,12 +189,13 @@ fn card(f: &mut fmt::Formatter<'_>, at: usize, card: &Card, plan: &Plan) -> fmt:
     if let Some(id) = card.vlan {
         write!(f, "  VLAN {id}")?;
     }
-    for route in card.routes.iter().filter(|route| plan.network.gateway != Some(route.via)) {
+    for route in card.routes.iter().filter(|route| route.on_link || plan.network.gateway != Some(route.via)) {
         write!(
             f,
-            "  {} via {}",
+            "  {} via {}{}",
             if route.to.prefix_len() == 0 { "all".into() } else { route.to.to_string() },
-            route.via
+            route.via,
+            if route.on_link { " on-link" } else { "" }
         )?;
     }
     writeln!(f)

@@ -16,6 +16,7 @@ mod members;
 mod mistake;
 mod mistakes;
 mod network;
+mod network_keys;
 mod node_options;
 mod nodes;
 mod options;
@@ -45,7 +46,7 @@ mod unit_lines;
 mod whole;
 mod written;
 
-pub(crate) use addresses::{check_host, network_range};
+pub(crate) use addresses::{check_host, is_router, network_range};
 pub(crate) use clashes::clashes;
 pub use embedded::{embedded, names};
 pub(crate) use files::{FileBody, FileSpec};

@@ -54,7 +54,7 @@ pub struct Subnet {
     /// Without host bits.
     #[serde(serialize_with = "values::as_text")]
     pub cidr: IpNet,
-    /// In the subnet.
+    /// In the subnet, or else on its link.
     pub gateway: IpAddr,
 }
 

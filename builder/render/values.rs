@@ -1,5 +1,6 @@
 //! The values of a template's variables.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -10,7 +11,7 @@ use super::renderer::Renderer;
 use super::variables::VARIABLES;
 use super::{config, logs, systemd};
 use crate::plan::{self, CertificateSpec, Instance, Node, Owner, Plan, Role};
-use crate::values::Card;
+use crate::values::{Card, Route};
 
 /// Those of `VARIABLES`, for one node.
 pub fn of_node(renderer: &Renderer<'_>, node: &Node, config: &config::Config) -> Value {
@@ -59,7 +60,8 @@ fn of_network(plan: &Plan, node: &Node) -> Value {
         "ipv6_address": more.map_or(String::new(), ToString::to_string),
         "mac": node.mac,
         "prefix": link.map(IpNet::prefix_len),
-        "gateways": routes.iter().map(|route| route.via).collect::<Vec<_>>(),
+        "gateways": vias(routes, false),
+        "on_link_gateways": vias(routes, true),
         "dns": network.dns,
         "dns_search": network.dns_search,
         "ntp": network.ntp,
@@ -69,8 +71,17 @@ fn of_network(plan: &Plan, node: &Node) -> Value {
     })
 }
 
+/// The gateways of the routes that are on-link, or of the others.
+fn vias(routes: &[Route], on_link: bool) -> Vec<IpAddr> {
+    routes.iter().filter(|route| route.on_link == on_link).map(|route| route.via).collect()
+}
+
 fn vlan(card: &Card, at: usize) -> Value {
     card.vlan_name(at).map_or(Value::Null, |name| json!({ "id": card.vlan, "name": name }))
+}
+
+fn route(route: &Route) -> Value {
+    json!({ "to": route.to.to_string(), "via": route.via, "on_link": route.on_link })
 }
 
 /// The card for the peers' network.
@@ -81,8 +92,7 @@ fn peer_card(card: &Card) -> Value {
         "vlan": vlan(card, 1),
         "address": card.addresses.first().map(ToString::to_string),
         "mtu": card.mtu.map_or(String::new(), |mtu| mtu.to_string()),
-        "routes": card.routes.iter().map(|route| json!({ "to": route.to.to_string(), "via": route.via }))
-            .collect::<Vec<_>>(),
+        "routes": card.routes.iter().map(route).collect::<Vec<_>>(),
     })
 }
 

@@ -13,7 +13,8 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("ipv6_address", "the IPv6 address beside an IPv4 one, with its prefix; or nothing"),
     ("mac", "the address of the node's card"),
     ("prefix", "the length of the prefix of its network or subnet: `16`"),
-    ("gateways", "a list: the gateway, or nothing"),
+    ("gateways", "a list: the gateways in the networks of the card, of each family at most one"),
+    ("on_link_gateways", "a list: those outside of them"),
     ("dns", "a list: addresses of DNS servers"),
     ("dns_search", "a list: domains for short names"),
     ("ntp", "a list: time servers"),
@@ -21,7 +22,7 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("vlan", "the VLAN, with `id name`; or nothing"),
     (
         "peer_card",
-        "the card for `[network.peer]`: `mac ipv4 address mtu vlan`, a list `routes` with `to via`; or nothing",
+        "the card for `[network.peer]`: `mac ipv4 address mtu vlan`, a list `routes` with `to via on_link`; or nothing",
     ),
     ("client_url", "URL of the member for clients"),
     ("peer_url", "URL of the member for peers"),

@@ -37,6 +37,9 @@ pub struct Route {
     pub to: IpNet,
     /// A router on the card's link.
     pub via: IpAddr,
+    /// Whether it is outside of the networks that the card has addresses in.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub on_link: bool,
 }
 
 impl Card {
@@ -145,7 +148,7 @@ mod tests {
             addresses: addresses.iter().map(|one| one.parse().unwrap()).collect(),
             routes: routes
                 .iter()
-                .map(|(to, via)| Route { to: to.parse().unwrap(), via: via.parse().unwrap() })
+                .map(|(to, via)| Route { to: to.parse().unwrap(), via: via.parse().unwrap(), on_link: false })
                 .collect(),
             mtu: None,
             vlan: None,
@@ -203,8 +206,11 @@ mod tests {
     }
 
     fn cards() -> impl Strategy<Value = Vec<Card>> {
-        let route =
-            (net(&[0, 8, 16, 24]), address()).prop_map(|(to, via)| Route { to: to.trunc(), via: via.into() });
+        let route = (net(&[0, 8, 16, 24]), address()).prop_map(|(to, via)| Route {
+            to: to.trunc(),
+            via: via.into(),
+            on_link: false,
+        });
         let parts = (net(&[8, 16, 24, 32]), proptest::collection::vec(route, 0..3));
         proptest::collection::vec(parts, 1..4).prop_map(|cards| {
             let with = |(link, routes)| Card { addresses: vec![link], routes, ..card(&[], &[]) };

@@ -27,6 +27,7 @@ golden! {
     login "login",
     network "network",
     node_options "node-options",
+    on_link "on-link",
     overlay "overlay",
     pki_one_per_node "pki-one-per-node",
     pki_two_authorities "pki-two-authorities",
