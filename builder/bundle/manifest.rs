@@ -17,8 +17,9 @@ use crate::etcd::ids::{ClusterId, MemberId};
 use crate::failure::{Failure, Result};
 use crate::profile;
 use crate::values::{
-    self, AltName, Arch, BaseSystem, Card, Carrier, ClusterName, Connect, Digest, Epoch, FileName, GuestPath,
-    HostName, InstanceName, Line, Link, Mac, Mode, NodeName, Route, Serial, Token, Url, host_address,
+    self, AltName, Arch, BaseSystem, By, Card, Carrier, ClusterName, Connect, Digest, Epoch, FileName,
+    GuestPath, HostName, InstanceName, Line, Link, Mac, Mode, NodeName, Route, Serial, Token, Url,
+    host_address,
 };
 
 pub(crate) use crate::artifact::{EtcdProgram, Trust};
@@ -234,6 +235,7 @@ impl Node {
         let routes = network.gateway.map(|via| Route { to: values::everything(via), via, on_link: false });
         vec![Card {
             mac: self.mac,
+            by: By::Mac,
             addresses: vec![link],
             routes: routes.into_iter().collect(),
             mtu: None,

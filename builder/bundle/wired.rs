@@ -3,7 +3,7 @@
 use super::manifest::{Manifest, Node};
 use super::problem::Problem;
 use crate::profile;
-use crate::values::Card;
+use crate::values::{Bond, By, Card};
 
 /// Every inconsistency, which no build writes.
 pub fn miswired(manifest: &Manifest) -> Vec<Problem> {
@@ -48,6 +48,11 @@ fn of_card(card: &Card, problems: &mut Vec<String>) {
         if is_near == route.on_link || !profile::is_router(via, &route.to) {
             problems.push(format!("cannot reach {} through {via}", route.to));
         }
+    }
+    if let By::Bond(bond) = &card.by
+        && let Err(why) = Bond::check_cards(&bond.cards)
+    {
+        problems.push(format!("has a bond that cannot be: {why}"));
     }
     if card.addresses.is_empty() {
         problems.push(format!("has no address on the card {}", card.mac));

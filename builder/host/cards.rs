@@ -2,12 +2,12 @@
 
 use crate::bundle::Manifest;
 use crate::failure::{Failure, Result};
-use crate::values::{Card, Link};
+use crate::values::{By, Card, Link};
 
 /// The network of `up` is one link.
 ///
 /// # Errors
-/// `Exit::Unsafe` for nodes with a second card, subnets, a VLAN, or a gateway that nothing has.
+/// `Exit::Unsafe` for nodes with a second card, subnets, a VLAN, a name, a bond, or a gateway that nothing has.
 pub fn check(manifest: &Manifest) -> Result<()> {
     let tagged = manifest.nodes.iter().find_map(|node| {
         let vlan = node.cards.iter().find_map(|card| card.vlan);
@@ -30,6 +30,25 @@ pub fn check(manifest: &Manifest) -> Result<()> {
             "the gateway of {} is {via}, outside of its network, and the network of kiln up has no such router. Form the \
              cluster with kiln rehearse, or name a bridge that has one, with bridge in [machine]",
             node.name
+        )));
+    }
+    let named = manifest.nodes.iter().find_map(|node| {
+        let by = node.cards.iter().map(|card| &card.by).find(|by| !by.is_mac());
+        by.map(|by| (node, by))
+    });
+    if let Some((node, by)) = named {
+        let why = match by {
+            By::Name(name) => format!(
+                "the card of {} is called {name}, and a VM's has whatever name its bus gives",
+                node.name
+            ),
+            By::Mac | By::Bond(_) => {
+                format!("{} has a bond of several cards, and kiln up gives a VM one", node.name)
+            }
+        };
+        return Err(Failure::unsafe_to(format!(
+            "{why}. Form the cluster with kiln rehearse, start the VMs by hand with such cards, or build another bundle with \
+             a profile that names no cards"
         )));
     }
     let is_one = |card: &Card| {

@@ -17,12 +17,20 @@ pub fn of_node(network: &Network, node: &Node) -> Vec<Card> {
         gateways.extend(gateway);
     }
     let routes = gateways.into_iter().map(|via| route(everything(via), via, &addresses)).collect();
-    let main = Card { mac: node.mac, addresses, routes, mtu: network.mtu, vlan: network.vlan };
+    let main = Card {
+        mac: node.mac,
+        by: node.card.clone(),
+        addresses,
+        routes,
+        mtu: network.mtu,
+        vlan: network.vlan,
+    };
     let peer = network.peer.as_ref().zip(node.peer).map(|(peer, (address, mac))| {
         let (address, gateway) = link(network, peer.cidr, None, address);
         let addresses = vec![address];
         let routes = gateway.map(|via| route(peer.cidr, via, &addresses));
-        Card { mac, addresses, routes: routes.into_iter().collect(), mtu: peer.mtu, vlan: peer.vlan }
+        let by = node.peer_card.clone();
+        Card { mac, by, addresses, routes: routes.into_iter().collect(), mtu: peer.mtu, vlan: peer.vlan }
     });
     std::iter::once(main).chain(peer).collect()
 }

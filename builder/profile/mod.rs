@@ -1,6 +1,7 @@
 //! TOML text -> `Profile`: checked, with the place of every mistake.
 
 mod addresses;
+mod cards;
 mod clashes;
 mod diagnostics;
 mod directories;

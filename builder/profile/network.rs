@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use toml::Spanned;
 
 use super::addresses::{address, network_range};
+use super::cards;
 use super::diagnostics::Diagnostics;
 use super::ranges::{self, Range};
 use super::reader::Section;
@@ -25,6 +26,7 @@ pub(super) struct Placed {
     /// Whether the profile has these, even if they cannot be read.
     pub has_ipv6: bool,
     pub has_peer: bool,
+    pub cards: cards::Both,
 }
 
 pub(super) fn network(diagnostics: &mut Diagnostics, table: &Section) -> Option<Placed> {
@@ -35,6 +37,7 @@ pub(super) fn network(diagnostics: &mut Diagnostics, table: &Section) -> Option<
     let may_be_outside = on_link.as_ref().is_some_and(|on_link| *on_link.get_ref());
     let subnets = table.tables(diagnostics, "subnet", "[[network.subnet]]");
     let below = table.table(diagnostics, "peer", "[network.peer]");
+    let cards = cards::of_networks(diagnostics, table, &below);
     let cidr = cidr?;
     let names = ["address", "[network] cidr", "[network] gateway"];
     let mut main = Range::new(diagnostics, names, &cidr, gateway, may_be_outside);
@@ -62,7 +65,7 @@ pub(super) fn network(diagnostics: &mut Diagnostics, table: &Section) -> Option<
         peer: peer_network,
     };
     let (has_ipv6, has_peer) = (table.has("ipv6-cidr"), table.has("peer"));
-    Some(Placed { network, main, ipv6, peer, has_ipv6, has_peer })
+    Some(Placed { network, main, ipv6, peer, has_ipv6, has_peer, cards })
 }
 
 fn plain<T>(values: Option<Vec<Spanned<T>>>) -> Vec<T> {

@@ -2,10 +2,10 @@
 
 use super::key::{Key, Usual, ValueKind, key, number};
 use super::topology::Network;
-use crate::values::Card;
+use crate::values::{BondMode, Card, HashPolicy, LacpRate};
 
 use Usual::{Follows, Is, Required};
-use ValueKind::{Bool, Options, Text, Texts};
+use ValueKind::{Bool, Choice, Options, Text, Texts};
 
 pub(super) static KEYS: &[Key] = &[
     key(
@@ -21,7 +21,7 @@ pub(super) static KEYS: &[Key] = &[
         "on-link",
         Bool,
         Is("false"),
-        "`true`: a gateway outside of the network, which the nodes reach on their link all the same",
+        "the gateway is outside of the network, and yet on its link",
     ),
     key("[network]", "dns", Texts, Usual::None, "addresses of DNS servers"),
     key("[network]", "dns-search", Texts, Usual::None, "domains in which short names are looked up"),
@@ -31,6 +31,35 @@ pub(super) static KEYS: &[Key] = &[
     key("[network]", "mtu", number(Network::MTU), Follows("the card's"), "bytes of the largest packet"),
     key("[network]", "vlan", number(Card::VLAN), Usual::None, "the VLAN ID with which the node tags frames"),
     key(
+        "[network]",
+        "card",
+        Text,
+        Usual::None,
+        "name of each node's card, matched instead of its MAC address",
+    ),
+    key(
+        "[network.bond]",
+        "cards",
+        Texts,
+        Usual::None,
+        "names of the cards that are one; or `cards` in each node",
+    ),
+    key(
+        "[network.bond]",
+        "mode",
+        Choice(BondMode::NAMES),
+        Is("active-backup"),
+        "the kernel's: `802.3ad`, `balance-xor` and so on",
+    ),
+    key("[network.bond]", "lacp-rate", Choice(LacpRate::NAMES), Follows("the kernel's"), "in `802.3ad`"),
+    key(
+        "[network.bond]",
+        "hash-policy",
+        Choice(HashPolicy::NAMES),
+        Follows("the kernel's"),
+        "in `802.3ad`, `balance-xor`, `balance-tlb`",
+    ),
+    key(
         "[network.peer]",
         "cidr",
         Text,
@@ -39,6 +68,35 @@ pub(super) static KEYS: &[Key] = &[
     ),
     key("[network.peer]", "mtu", number(Network::MTU), Follows("the card's"), "as in `[network]`"),
     key("[network.peer]", "vlan", number(Card::VLAN), Usual::None, "as in `[network]`, on the second card"),
+    key("[network.peer]", "card", Text, Usual::None, "as in `[network]`, of the second card"),
+    key(
+        "[network.peer.bond]",
+        "cards",
+        Texts,
+        Usual::None,
+        "as in `[network.bond]`, instead of the second card",
+    ),
+    key(
+        "[network.peer.bond]",
+        "mode",
+        Choice(BondMode::NAMES),
+        Is("active-backup"),
+        "as in `[network.bond]`",
+    ),
+    key(
+        "[network.peer.bond]",
+        "lacp-rate",
+        Choice(LacpRate::NAMES),
+        Follows("the kernel's"),
+        "as in `[network.bond]`",
+    ),
+    key(
+        "[network.peer.bond]",
+        "hash-policy",
+        Choice(HashPolicy::NAMES),
+        Follows("the kernel's"),
+        "as in `[network.bond]`",
+    ),
     key(
         "[[network.subnet]]",
         "cidr",
@@ -85,7 +143,17 @@ pub(super) static KEYS: &[Key] = &[
         Usual::None,
         "address by which others reach it through NAT; certificates name it",
     ),
-    key("[[node]]", "mac", Text, Follows("derived"), "MAC address that the node's network files match"),
+    key(
+        "[[node]]",
+        "mac",
+        Text,
+        Follows("derived"),
+        "MAC address that its network files match; also its VM's",
+    ),
+    key("[[node]]", "card", Text, Follows("`[network]`'s"), "name of its card, matched instead"),
+    key("[[node]]", "cards", Texts, Follows("the bond's"), "names or MAC addresses of its bond's cards"),
+    key("[[node]]", "peer-card", Text, Follows("`[network.peer]`'s"), "as `card`, of its second card"),
+    key("[[node]]", "peer-cards", Texts, Follows("the bond's"), "as `cards`, of `[network.peer.bond]`"),
     key(
         "[[node]]",
         "config",

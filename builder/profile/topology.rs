@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use serde::Serialize;
 
 use super::types::OptionSet;
-use crate::values::{self, Domain, HostName, Mac, NodeName, ServerName};
+use crate::values::{self, By, Domain, HostName, Mac, NodeName, ServerName};
 
 /// `[network]`.
 #[derive(Clone, Debug, Serialize)]
@@ -93,6 +93,10 @@ pub struct Node {
     pub mac: Mac,
     /// Its address and its card for peers, where those have a network of their own.
     pub peer: Option<(IpAddr, Mac)>,
+    /// What its card is matched by.
+    pub card: By,
+    /// What its card for peers is matched by.
+    pub peer_card: By,
     /// Its IPv6 address beside `address`, where the network has a range for it.
     pub ipv6: Option<IpAddr>,
     /// The address by which others reach it through NAT.

@@ -11,7 +11,7 @@ use super::renderer::Renderer;
 use super::variables::VARIABLES;
 use super::{config, logs, systemd};
 use crate::plan::{self, CertificateSpec, Instance, Node, Owner, Plan, Role};
-use crate::values::{Card, Route};
+use crate::values::{Bond, By, Card, HashPolicy, LacpRate, Route};
 
 /// Those of `VARIABLES`, for one node.
 pub fn of_node(renderer: &Renderer<'_>, node: &Node, config: &config::Config) -> Value {
@@ -59,6 +59,8 @@ fn of_network(plan: &Plan, node: &Node) -> Value {
         "ipv4": node.address.is_ipv4(),
         "ipv6_address": more.map_or(String::new(), ToString::to_string),
         "mac": node.mac,
+        "interface": main.map_or(String::new(), |card| interface(card, 0)),
+        "bond": main.map_or(Value::Null, bond),
         "prefix": link.map(IpNet::prefix_len),
         "gateways": vias(routes, false),
         "on_link_gateways": vias(routes, true),
@@ -76,6 +78,23 @@ fn vias(routes: &[Route], on_link: bool) -> Vec<IpAddr> {
     routes.iter().filter(|route| route.on_link == on_link).map(|route| route.via).collect()
 }
 
+/// What the files match it by; empty for one that is matched by its MAC address.
+fn interface(card: &Card, at: usize) -> String {
+    if card.by.is_mac() { String::new() } else { card.interface(at) }
+}
+
+fn bond(card: &Card) -> Value {
+    let By::Bond(bond) = &card.by else { return Value::Null };
+    json!({
+        "names": bond.names(),
+        "macs": bond.macs(),
+        "mode": bond.mode,
+        "monitor_ms": Bond::MONITOR_MS,
+        "lacp_rate": bond.lacp_rate.map_or("", LacpRate::as_str),
+        "hash_policy": bond.hash_policy.map_or("", HashPolicy::as_str),
+    })
+}
+
 fn vlan(card: &Card, at: usize) -> Value {
     card.vlan_name(at).map_or(Value::Null, |name| json!({ "id": card.vlan, "name": name }))
 }
@@ -88,6 +107,8 @@ fn route(route: &Route) -> Value {
 fn peer_card(card: &Card) -> Value {
     json!({
         "mac": card.mac,
+        "interface": interface(card, 1),
+        "bond": bond(card),
         "ipv4": !card.has_ipv6(),
         "vlan": vlan(card, 1),
         "address": card.addresses.first().map(ToString::to_string),

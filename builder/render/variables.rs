@@ -12,6 +12,8 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("ipv4", "whether the address is IPv4"),
     ("ipv6_address", "the IPv6 address beside an IPv4 one, with its prefix; or nothing"),
     ("mac", "the address of the node's card"),
+    ("interface", "the name of the card, or of the bond; nothing where the address is matched"),
+    ("bond", "the bond, with `names macs mode monitor_ms lacp_rate hash_policy`; or nothing"),
     ("prefix", "the length of the prefix of its network or subnet: `16`"),
     ("gateways", "a list: the gateways in the networks of the card, of each family at most one"),
     ("on_link_gateways", "a list: those outside of them"),
@@ -22,7 +24,7 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("vlan", "the VLAN, with `id name`; or nothing"),
     (
         "peer_card",
-        "the card for `[network.peer]`: `mac ipv4 address mtu vlan`, a list `routes` with `to via on_link`; or nothing",
+        "the card of `[network.peer]`: `mac interface bond ipv4 address mtu vlan`, and `routes` with `to via on_link`",
     ),
     ("client_url", "URL of the member for clients"),
     ("peer_url", "URL of the member for peers"),

@@ -18,6 +18,8 @@ macro_rules! golden {
 }
 
 golden! {
+    bond "bond",
+    card_names "card-names",
     dual_stack "dual-stack",
     env_ipv6 "env-ipv6",
     files "files",

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::support::{Workshop, root, run, turn};
 
 /// The kinds of networks that have a golden case.
-const KINDS: [&str; 5] = ["dual-stack", "on-link", "subnets", "two-cards", "vlan"];
+const KINDS: [&str; 7] = ["bond", "card-names", "dual-stack", "on-link", "subnets", "two-cards", "vlan"];
 
 fn profile(kind: &str) -> String {
     fs::read_to_string(root().join("tests/golden").join(kind).join("profile.toml")).unwrap()
