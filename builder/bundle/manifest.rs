@@ -238,6 +238,7 @@ impl Node {
             by: By::Mac,
             addresses: vec![link],
             routes: routes.into_iter().collect(),
+            dhcp: None,
             mtu: None,
             vlan: None,
         }]

@@ -58,3 +58,46 @@ fn of_card(card: &Card, problems: &mut Vec<String>) {
         problems.push(format!("has no address on the card {}", card.mac));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::example;
+    use super::*;
+
+    #[test]
+    fn cards_that_cannot_be_are_refused() {
+        let route = |via: &str, on_link: bool| json!([{ "to": "0.0.0.0/0", "via": via, "on_link": on_link }]);
+        let bond = |cards: Value| json!({ "bond": { "cards": cards, "mode": "802.3ad" } });
+        let cases: Vec<(&str, Value, &str)> = vec![
+            ("routes", route("10.9.0.1", true), ""),
+            ("routes", route("10.9.0.1", false), "cannot reach 0.0.0.0/0 through 10.9.0.1"),
+            ("routes", route("10.0.0.1", true), "cannot reach 0.0.0.0/0 through 10.0.0.1"),
+            ("routes", route("127.0.0.1", true), "cannot reach"),
+            ("routes", route("fe80::1", true), "cannot reach"),
+            ("by", json!({ "name": "eno1" }), ""),
+            ("by", json!({ "name": "en*" }), "a card has"),
+            ("by", bond(json!(["eno1", "eno2"])), ""),
+            ("by", bond(json!(["eno1"])), "has a bond that cannot be"),
+            ("by", bond(json!(["eno1", "52:54:00:00:00:02"])), "has a bond that cannot be"),
+            ("by", bond(json!(["eno1", "../x"])), "a card has"),
+            ("dhcp", json!("both"), ""),
+            ("dhcp", json!("yes"), "unknown variant"),
+        ];
+        for (key, value, want) in cases {
+            let mut manifest = example::json();
+            let node = manifest["nodes"][0].clone();
+            let link = format!("{}/24", node["address"].as_str().unwrap());
+            let mut card = json!({ "mac": node["mac"], "addresses": [link] });
+            card[key] = value.clone();
+            manifest["nodes"][0]["cards"] = json!([card]);
+            let said =
+                Manifest::from_json(manifest.to_string().as_bytes()).err().map(|error| error.to_string());
+            match want {
+                "" => assert_eq!(said, None, "{value}"),
+                _ => assert!(said.as_ref().is_some_and(|said| said.contains(want)), "{value}: {said:?}"),
+            }
+        }
+    }
+}

@@ -191,13 +191,13 @@ fn route(route: &Route) -> Value {
 /// The addresses and routes of a card, or of the VLAN on it.
 fn layer3(card: &Card) -> Value {
     let mut ethernet = json!({
-        "dhcp4": false,
-        "dhcp6": false,
+        "dhcp4": card.asks(true),
+        "dhcp6": card.asks(false),
         "addresses": card.addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
     });
-    if card.has_ipv6() {
+    if card.has_ipv6() && !card.asks(false) {
         // The member would use an address that a router advertises as its source address, and peers refuse a
-        // certificate that does not name it.
+        // certificate that does not name it. DHCPv6 begins with an advertisement; then no peer is on this card.
         ethernet["accept-ra"] = false.into();
     }
     if !card.routes.is_empty() {

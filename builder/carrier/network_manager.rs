@@ -94,10 +94,11 @@ fn bonded(bond: &str, nth: u8, card: &BondCard) -> (String, String) {
 /// The section of one family.
 fn method(card: &Card, network: Option<&Network>, is_ipv4: bool) -> String {
     let addresses: Vec<_> = card.addresses.iter().filter(|link| link.addr().is_ipv4() == is_ipv4).collect();
-    if addresses.is_empty() {
-        return "method=disabled\n".to_owned();
-    }
-    let mut text = String::from("method=manual\n");
+    let mut text = match (card.asks(is_ipv4), addresses.is_empty()) {
+        (true, _) => String::from("method=auto\n"),
+        (false, true) => return "method=disabled\n".to_owned(),
+        (false, false) => String::from("method=manual\n"),
+    };
     let mut routes: Vec<_> = card.routes.iter().filter(|route| route.via.is_ipv4() == is_ipv4).collect();
     // The gateway of the first address.
     let default = routes.iter().position(|route| route.to.prefix_len() == 0).map(|at| routes.remove(at));

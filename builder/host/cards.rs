@@ -2,12 +2,12 @@
 
 use crate::bundle::Manifest;
 use crate::failure::{Failure, Result};
-use crate::values::{By, Card, Link};
+use crate::values::{By, Card};
 
 /// The network of `up` is one link.
 ///
 /// # Errors
-/// `Exit::Unsafe` for nodes with a second card, subnets, a VLAN, a name, a bond, or a gateway that nothing has.
+/// `Exit::Unsafe` for nodes with a second card, subnets, a VLAN, DHCP, a name, a bond, or a gateway that nothing has.
 pub fn check(manifest: &Manifest) -> Result<()> {
     let tagged = manifest.nodes.iter().find_map(|node| {
         let vlan = node.cards.iter().find_map(|card| card.vlan);
@@ -21,17 +21,52 @@ pub fn check(manifest: &Manifest) -> Result<()> {
             node.name
         )));
     }
+    check_own_link(manifest)?;
+    check_by(manifest)?;
+    let is_one = |card: &Card| {
+        card.addresses.iter().all(|link| {
+            link.addr().is_ipv4() != manifest.network.cidr.addr().is_ipv4()
+                || link.prefix_len() == manifest.network.cidr.prefix_len()
+        })
+    };
+    let wrong = manifest.nodes.iter().find(|node| node.cards.len() > 1 || !node.cards.iter().all(is_one));
+    let Some(node) = wrong else { return Ok(()) };
+    Err(Failure::unsafe_to(format!(
+        "kiln up gives each VM one card, on one link; {} has a second one, or a subnet. Form the cluster with kiln rehearse, \
+         or start the VMs by hand from network.xml, network-peer.xml and domain.xml",
+        node.name
+    )))
+}
+
+/// What a network of Kiln's own does not have.
+fn check_own_link(manifest: &Manifest) -> Result<()> {
+    if !manifest.machine().link.is_own() {
+        return Ok(());
+    }
     let far = manifest.nodes.iter().find_map(|node| {
         let route = node.cards.iter().flat_map(|card| &card.routes).find(|route| route.on_link);
         route.map(|route| (node, route.via))
     });
-    if let (Some((node, via)), Link::Own) = (far, manifest.machine().link) {
+    if let Some((node, via)) = far {
         return Err(Failure::unsafe_to(format!(
             "the gateway of {} is {via}, outside of its network, and the network of kiln up has no such router. Form the \
              cluster with kiln rehearse, or name a bridge that has one, with bridge in [machine]",
             node.name
         )));
     }
+    let asks = manifest.nodes.iter().find(|node| node.cards.iter().any(|card| card.dhcp.is_some()));
+    if let Some(node) = asks {
+        return Err(Failure::unsafe_to(format!(
+            "{} asks for an address by DHCP, and the network of kiln up has no server for that. Form the cluster with kiln \
+             rehearse, or name a bridge that has one, with bridge in [machine]",
+            node.name
+        )));
+    }
+    Ok(())
+}
+
+/// A VM's card is known by its MAC address only.
+fn check_by(manifest: &Manifest) -> Result<()> {
     let named = manifest.nodes.iter().find_map(|node| {
         let by = node.cards.iter().map(|card| &card.by).find(|by| !by.is_mac());
         by.map(|by| (node, by))
@@ -51,17 +86,5 @@ pub fn check(manifest: &Manifest) -> Result<()> {
              a profile that names no cards"
         )));
     }
-    let is_one = |card: &Card| {
-        card.addresses.iter().all(|link| {
-            link.addr().is_ipv4() != manifest.network.cidr.addr().is_ipv4()
-                || link.prefix_len() == manifest.network.cidr.prefix_len()
-        })
-    };
-    let wrong = manifest.nodes.iter().find(|node| node.cards.len() > 1 || !node.cards.iter().all(is_one));
-    let Some(node) = wrong else { return Ok(()) };
-    Err(Failure::unsafe_to(format!(
-        "kiln up gives each VM one card, on one link; {} has a second one, or a subnet. Form the cluster with kiln rehearse, \
-         or start the VMs by hand from network.xml, network-peer.xml and domain.xml",
-        node.name
-    )))
+    Ok(())
 }

@@ -22,6 +22,7 @@ pub fn of_node(network: &Network, node: &Node) -> Vec<Card> {
         by: node.card.clone(),
         addresses,
         routes,
+        dhcp: network.dhcp,
         mtu: network.mtu,
         vlan: network.vlan,
     };
@@ -30,7 +31,8 @@ pub fn of_node(network: &Network, node: &Node) -> Vec<Card> {
         let addresses = vec![address];
         let routes = gateway.map(|via| route(peer.cidr, via, &addresses));
         let by = node.peer_card.clone();
-        Card { mac, by, addresses, routes: routes.into_iter().collect(), mtu: peer.mtu, vlan: peer.vlan }
+        let routes = routes.into_iter().collect();
+        Card { mac, by, addresses, routes, dhcp: None, mtu: peer.mtu, vlan: peer.vlan }
     });
     std::iter::once(main).chain(peer).collect()
 }

@@ -194,6 +194,9 @@ fn card(f: &mut fmt::Formatter<'_>, at: usize, card: &Card, plan: &Plan) -> fmt:
             write!(f, "bond of {} ({})", cards.join(" and "), bond.mode.as_str())?;
         }
     }
+    if let Some(dhcp) = card.dhcp {
+        write!(f, "  DHCP {}", dhcp.as_str())?;
+    }
     if let Some(id) = card.vlan {
         write!(f, "  VLAN {id}")?;
     }

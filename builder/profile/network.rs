@@ -9,10 +9,11 @@ use toml::Spanned;
 use super::addresses::{address, network_range};
 use super::cards;
 use super::diagnostics::Diagnostics;
+use super::mistake::Mistake;
 use super::ranges::{self, Range};
 use super::reader::Section;
-use super::{Network, Node};
-use crate::values::{Invalid, ServerName};
+use super::{Network, Node, Span};
+use crate::values::{Carrier, Dhcp, Invalid, ServerName};
 
 /// The network, and its ranges with their places in the profile.
 pub(super) struct Placed {
@@ -27,6 +28,8 @@ pub(super) struct Placed {
     pub has_ipv6: bool,
     pub has_peer: bool,
     pub cards: cards::Both,
+    /// The place of `dhcp`.
+    dhcp: Option<Span>,
 }
 
 pub(super) fn network(diagnostics: &mut Diagnostics, table: &Section) -> Option<Placed> {
@@ -56,6 +59,7 @@ pub(super) fn network(diagnostics: &mut Diagnostics, table: &Section) -> Option<
         dns: servers(diagnostics, table, &own),
         dns_search: plain(table.values(diagnostics, "dns-search", |text| text.parse())),
         ntp: time_servers(diagnostics, table, &own),
+        dhcp: table.choice(diagnostics, "dhcp", Dhcp::CHOICES),
         mtu: table.number(diagnostics, "mtu"),
         vlan: table.number(diagnostics, "vlan").and_then(|id| id.try_into().ok()),
         cidr: *cidr.get_ref(),
@@ -65,7 +69,7 @@ pub(super) fn network(diagnostics: &mut Diagnostics, table: &Section) -> Option<
         peer: peer_network,
     };
     let (has_ipv6, has_peer) = (table.has("ipv6-cidr"), table.has("peer"));
-    Some(Placed { network, main, ipv6, peer, has_ipv6, has_peer, cards })
+    Some(Placed { network, main, ipv6, peer, has_ipv6, has_peer, cards, dhcp: table.place("dhcp") })
 }
 
 fn plain<T>(values: Option<Vec<Spanned<T>>>) -> Vec<T> {
@@ -115,6 +119,32 @@ fn reach(server: IpAddr, own: &[IpNet]) -> Result<IpAddr, Invalid> {
 /// The prefix lengths of the widest networks that may be a single link: larger ones are a site's, a region's or a
 /// company's.
 const WIDEST_WIRE: (u8, u8) = (16, 64);
+
+/// Refuses `dhcp` where a member's connections to its peers may come from an address that it gives.
+///
+/// networkd's files have a route with a source for each peer. cloud-init has none for all of its renderers, and with
+/// ifupdown the address of DHCP is there first, so that the kernel prefers it (inet_select_addr in
+/// net/ipv4/devinet.c).
+pub(super) fn check_dhcp(
+    diagnostics: &mut Diagnostics,
+    network: Option<&Placed>,
+    members: usize,
+    carriers: &[Carrier],
+) {
+    let Some(placed) = network.filter(|placed| placed.network.dhcp.is_some()) else { return };
+    let named: Vec<_> = carriers.iter().filter(|one| one.sets_up_host).map(|one| one.name).collect();
+    if named.is_empty() || placed.has_peer || members < 2 {
+        return;
+    }
+    let reason = format!(
+        "with {}, a member may connect to its peers from the address that [network] dhcp gives it, which no certificate \
+         names",
+        named.join(" and ")
+    );
+    let help = "give the peers a network of their own ([network.peer]), or choose carriers with Kiln's own files for \
+                systemd-networkd: [bundle] carriers = [\"tar\", \"initramfs\"]";
+    diagnostics.mistake(Mistake::new(placed.dhcp.clone(), reason).help(help));
+}
 
 impl Placed {
     /// Warns where the network is so wide, and the nodes so far apart in it, that there must be routers between them.

@@ -2,7 +2,7 @@
 
 use super::key::{Key, Usual, ValueKind, key, number};
 use super::topology::Network;
-use crate::values::{BondMode, Card, HashPolicy, LacpRate};
+use crate::values::{BondMode, Card, Dhcp, HashPolicy, LacpRate};
 
 use Usual::{Follows, Is, Required};
 use ValueKind::{Bool, Choice, Options, Text, Texts};
@@ -30,6 +30,7 @@ pub(super) static KEYS: &[Key] = &[
     key("[network]", "ipv6-gateway", Text, Usual::None, "an address of that"),
     key("[network]", "mtu", number(Network::MTU), Follows("the card's"), "bytes of the largest packet"),
     key("[network]", "vlan", number(Card::VLAN), Usual::None, "the VLAN ID with which the node tags frames"),
+    key("[network]", "dhcp", Choice(Dhcp::NAMES), Usual::None, "addresses to ask for beside the static ones"),
     key(
         "[network]",
         "card",
@@ -48,7 +49,7 @@ pub(super) static KEYS: &[Key] = &[
         "[network.bond]",
         "mode",
         Choice(BondMode::NAMES),
-        Is("active-backup"),
+        Follows("`active-backup`"),
         "the kernel's: `802.3ad`, `balance-xor` and so on",
     ),
     key("[network.bond]", "lacp-rate", Choice(LacpRate::NAMES), Follows("the kernel's"), "in `802.3ad`"),
@@ -57,7 +58,7 @@ pub(super) static KEYS: &[Key] = &[
         "hash-policy",
         Choice(HashPolicy::NAMES),
         Follows("the kernel's"),
-        "in `802.3ad`, `balance-xor`, `balance-tlb`",
+        "in `802.3ad` and others: `layer3+4` and so on",
     ),
     key(
         "[network.peer]",
@@ -80,7 +81,7 @@ pub(super) static KEYS: &[Key] = &[
         "[network.peer.bond]",
         "mode",
         Choice(BondMode::NAMES),
-        Is("active-backup"),
+        Follows("`active-backup`"),
         "as in `[network.bond]`",
     ),
     key(

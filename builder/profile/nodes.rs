@@ -48,6 +48,7 @@ pub(super) fn nodes<'t>(
     let (mut names, mut addresses, mut macs) =
         (Unique::new("node name"), Unique::new("address"), Unique::new("MAC"));
     let (mut list, mut configs) = (Vec::new(), Vec::new());
+    let of_network = network.map(|placed| &placed.cards);
     for table in tables {
         table.require(diagnostics, "name");
         let name = table.value_with(diagnostics, "name", node_name);
@@ -55,17 +56,14 @@ pub(super) fn nodes<'t>(
         let address = table.value_with(diagnostics, "address", address);
         let mac = table.value::<Mac>(diagnostics, "mac");
         let more = More::read(diagnostics, &table, network);
-        let [card, peer_card] =
-            cards::of_node(diagnostics, &table, network.map(|placed| &placed.cards), &mut macs);
+        let [card, peer_card] = cards::of_node(diagnostics, &table, of_network, &mut macs);
         let host = hosts.of_node(diagnostics, &table);
         let config = table.table(diagnostics, "config", NODE_CONFIG);
         let is_new = name.as_ref().is_some_and(|name| names.see(diagnostics, name));
-        if let Some(address) = &address {
+        address.iter().for_each(|address| {
             addresses.see(diagnostics, address);
-            if let Some(network) = network {
-                network.main.check_node(diagnostics, address);
-            }
-        }
+            network.inspect(|network| network.main.check_node(diagnostics, address));
+        });
         more.addresses().for_each(|address| _ = addresses.see(diagnostics, address));
         for mac in mac.iter().chain(&more.peer_mac) {
             macs.see(diagnostics, mac);
@@ -93,9 +91,7 @@ pub(super) fn nodes<'t>(
         }
         table.finish(diagnostics);
     }
-    if let Some(network) = network {
-        network.warn_of_sites(diagnostics, &list);
-    }
+    network.inspect(|network| network.warn_of_sites(diagnostics, &list));
     Nodes { list, count, configs }
 }
 

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use serde::Serialize;
 
 use super::types::OptionSet;
-use crate::values::{self, By, Domain, HostName, Mac, NodeName, ServerName};
+use crate::values::{self, By, Dhcp, Domain, HostName, Mac, NodeName, ServerName};
 
 /// `[network]`.
 #[derive(Clone, Debug, Serialize)]
@@ -34,6 +34,9 @@ pub struct Network {
     /// NTP servers.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ntp: Vec<ServerName>,
+    /// What the nodes' cards ask for besides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dhcp: Option<Dhcp>,
     /// In bytes, within [`Network::MTU`]; `None` leaves the card's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mtu: Option<u32>,

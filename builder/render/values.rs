@@ -11,7 +11,7 @@ use super::renderer::Renderer;
 use super::variables::VARIABLES;
 use super::{config, logs, systemd};
 use crate::plan::{self, CertificateSpec, Instance, Node, Owner, Plan, Role};
-use crate::values::{Bond, By, Card, HashPolicy, LacpRate, Route};
+use crate::values::{Bond, By, Card, Dhcp, HashPolicy, LacpRate, Route};
 
 /// Those of `VARIABLES`, for one node.
 pub fn of_node(renderer: &Renderer<'_>, node: &Node, config: &config::Config) -> Value {
@@ -64,6 +64,9 @@ fn of_network(plan: &Plan, node: &Node) -> Value {
         "prefix": link.map(IpNet::prefix_len),
         "gateways": vias(routes, false),
         "on_link_gateways": vias(routes, true),
+        "dhcp": main.and_then(|card| card.dhcp).map_or("", Dhcp::networkd),
+        "dhcp6": main.is_some_and(|card| card.asks(false)),
+        "peer_routes": peer_routes(plan, node),
         "dns": network.dns,
         "dns_search": network.dns_search,
         "ntp": network.ntp,
@@ -97,6 +100,26 @@ fn bond(card: &Card) -> Value {
 
 fn vlan(card: &Card, at: usize) -> Value {
     card.vlan_name(at).map_or(Value::Null, |name| json!({ "id": card.vlan, "name": name }))
+}
+
+/// With DHCP, a way to each other member that has the static address as its source. Nothing that a server says is as
+/// exact as one address.
+fn peer_routes(plan: &Plan, node: &Node) -> Vec<Value> {
+    let Some(card) = node.cards.first().filter(|card| card.dhcp.is_some() && node.cards.len() == 1) else {
+        return Vec::new();
+    };
+    let others = plan.nodes.iter().filter(|other| other.name != node.name).map(|other| other.peer_address);
+    let to_one = |to: IpAddr| {
+        let is_near = card.addresses.iter().any(|link| link.contains(&to));
+        let route = card.routes.iter().find(|route| !is_near && route.to.contains(&to));
+        json!({
+            "to": IpNet::from(to).to_string(),
+            "via": route.map_or(String::new(), |route| route.via.to_string()),
+            "on_link": route.is_some_and(|route| route.on_link),
+            "source": card.of_family(to),
+        })
+    };
+    others.map(to_one).collect()
 }
 
 fn route(route: &Route) -> Value {

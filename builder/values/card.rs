@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{BondCard, By, Mac};
+use super::{BondCard, By, Dhcp, Mac};
 
 /// The longest name of an interface has one byte less (linux/if.h).
 const IFNAMSIZ: usize = 16;
@@ -26,6 +26,10 @@ pub struct Card {
     /// The networks that are reached through a gateway.
     #[serde(skip_serializing_if = "Vec::is_empty", default, deserialize_with = "super::list::<_, _, 8>")]
     pub routes: Vec<Route>,
+    /// What it asks for besides. An address that it gets is the source of no connection to a peer: networkd's files have a
+    /// route with a source for each.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub dhcp: Option<Dhcp>,
     /// In bytes; `None` leaves the card's own.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub mtu: Option<u32>,
@@ -78,6 +82,11 @@ impl Card {
             By::Mac | By::Name(_) => Vec::new(),
         };
         if of_bond.is_empty() { vec![self.mac] } else { of_bond }
+    }
+
+    /// Whether it asks for an address of this family by DHCP.
+    pub fn asks(&self, for_ipv4: bool) -> bool {
+        self.dhcp.is_some_and(|dhcp| dhcp.asks(for_ipv4))
     }
 
     /// Whether it has this address.
@@ -178,6 +187,7 @@ mod tests {
                 .iter()
                 .map(|(to, via)| Route { to: to.parse().unwrap(), via: via.parse().unwrap(), on_link: false })
                 .collect(),
+            dhcp: None,
             mtu: None,
             vlan: None,
         }

@@ -4,6 +4,7 @@
 mod bond;
 mod card;
 mod carrier;
+mod dhcp;
 mod digest;
 mod fill;
 mod host;
@@ -30,6 +31,7 @@ pub use card::{Card, Route, everything, router, source};
 #[cfg(test)]
 pub(crate) use carrier::examples as example_carriers;
 pub(crate) use carrier::{At, Carrier, CarrierFacts, CarrierFile, Firmware, Start};
+pub use dhcp::Dhcp;
 pub use digest::Digest;
 pub(crate) use digest::{Hasher, hex};
 pub(crate) use fill::fill;
@@ -39,8 +41,7 @@ pub(crate) use libvirt::{Connect, ConnectTo, Interface, LibvirtNetwork, Link};
 pub(crate) use login::{LoginName, SshKey, hide, looks_private, without_private_keys};
 pub use machine::{Arch, Mode};
 pub(crate) use machine::{Mac, disk_serial};
-use names::check_label;
-pub use names::{ClientName, ClusterName, Domain, HostName, NodeName, ServerName};
+pub use names::{AltName, ClientName, ClusterName, Domain, HostName, NodeName, ServerName};
 pub(crate) use parsed::{as_text, list, map, number, parsed, set};
 pub(crate) use parsed::{deserialize_parsed, serialize_displayed};
 pub(crate) use printable::{counted, printable};
@@ -209,18 +210,6 @@ text_value!(
         }
     }
 );
-text_value!(
-    /// A subject alternative name of a node: `DNS:cp-a.kloud.lan`, `DNS:*.localhost` or `IP:10.240.16.10`.
-    AltName,
-    |text| match (text.strip_prefix("DNS:"), text.strip_prefix("IP:")) {
-        (Some(name), _) if name.len() <= 253 => {
-            name.strip_prefix("*.").unwrap_or(name).split('.').try_for_each(check_label)
-        }
-        (_, Some(address)) if address.parse::<std::net::IpAddr>().is_ok() => Ok(()),
-        _ => invalid("write it as DNS:NAME or IP:ADDRESS"),
-    }
-);
-
 impl BaseSystem {
     /// The names of those that `ci/base` makes.
     pub const MADE: [&str; 3] = ["live", "cloud", "ignition"];

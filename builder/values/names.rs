@@ -23,7 +23,7 @@ pub(super) fn check_label(text: &str) -> Result<(), Invalid> {
 }
 
 /// Labels with a dot between each two.
-fn check_labels(text: &str, example: &str) -> Result<(), Invalid> {
+pub(super) fn check_labels(text: &str, example: &str) -> Result<(), Invalid> {
     text.split('.').try_for_each(|label| match check_label(label) {
         Err(_) if label.is_empty() => invalid(format!("it has an empty part; write it as in {example}")),
         other => other,
@@ -79,5 +79,17 @@ text_value!(
             true => invalid("write an address, or a name as in ntp.kloud.lan"),
             false => text.parse::<HostName>().map(drop),
         }
+    }
+);
+
+text_value!(
+    /// A subject alternative name of a node: `DNS:cp-a.kloud.lan`, `DNS:*.localhost` or `IP:10.240.16.10`.
+    AltName,
+    |text| match (text.strip_prefix("DNS:"), text.strip_prefix("IP:")) {
+        (Some(name), _) if name.len() <= 253 => {
+            name.strip_prefix("*.").unwrap_or(name).split('.').try_for_each(check_label)
+        }
+        (_, Some(address)) if address.parse::<std::net::IpAddr>().is_ok() => Ok(()),
+        _ => invalid("write it as DNS:NAME or IP:ADDRESS"),
     }
 );

@@ -20,6 +20,7 @@ macro_rules! golden {
 golden! {
     bond "bond",
     card_names "card-names",
+    dhcp "dhcp",
     dual_stack "dual-stack",
     env_ipv6 "env-ipv6",
     files "files",

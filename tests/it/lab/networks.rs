@@ -12,13 +12,14 @@ use serde_json::Value;
 use crate::support::{Workshop, root, run, turn};
 
 /// The kinds of networks that have a golden case.
-const KINDS: [&str; 7] = ["bond", "card-names", "dual-stack", "on-link", "subnets", "two-cards", "vlan"];
+const KINDS: [&str; 8] =
+    ["bond", "card-names", "dhcp", "dual-stack", "on-link", "subnets", "two-cards", "vlan"];
 
 fn profile(kind: &str) -> String {
     fs::read_to_string(root().join("tests/golden").join(kind).join("profile.toml")).unwrap()
 }
 
-fn plan(kind: &str) -> Plan {
+pub fn plan(kind: &str) -> Plan {
     let source = kiln::profile::Source::file("a.toml".as_ref(), profile(kind).into_bytes());
     let releases = [(kiln::etcd::Release::new(3, 5, 16), Arch::Amd64)];
     let read = kiln::profile::read(&source, &releases, kiln::carrier::all());

@@ -160,8 +160,9 @@ fn cloud_init_renders_each_kind_of_network() {
             .map(|(mac, name)| format!("{name},{}", mac.trim_matches('"')))
             .collect();
         for (renderer, text) in rendered_of(&work, &bundle.join("nodes/b/network-config"), &cards) {
-            // The renderer for networkd makes no bond before 25.1.
-            let is_made = |word: &str| renderer != "networkd" || !["802.3ad", "active-backup"].contains(&word);
+            // The renderer for networkd makes no bond before 26.
+            let is_made =
+                |word: &str| renderer != "networkd" || !["802.3ad", "active-backup"].contains(&word);
             for wanted in wanted.iter().filter(|word| is_made(word)) {
                 assert!(text.contains(wanted), "{kind}: {renderer} has no {wanted}:\n{text}");
             }
