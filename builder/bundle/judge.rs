@@ -12,6 +12,7 @@ use super::layout::{self, MANIFEST, MANIFEST_SCHEMA};
 use super::manifest::{Manifest, Node};
 use super::placed;
 use super::problem::{MAX_PROBLEMS_SHOWN, Problem, listed};
+use super::wired;
 use crate::failure::{Failure, Result};
 use crate::profile;
 use crate::values::{At, Carrier, Url, steers};
@@ -46,6 +47,7 @@ fn judge(manifest: &Manifest) -> Vec<Problem> {
     judge.etcd();
     judge.nodes();
     judge.problems.extend(placed::misplaced(manifest));
+    judge.problems.extend(wired::miswired(manifest));
     judge.certificates();
     judge.files();
     judge.problems
@@ -98,11 +100,6 @@ impl Judge<'_> {
         if manifest.nodes.is_empty() {
             self.problem(MANIFEST, "names no node");
         }
-        if let Some(gateway) = manifest.network.gateway
-            && let Err(why) = profile::check_host(gateway, &manifest.network.cidr)
-        {
-            self.problem("gateway", format!("cannot be {gateway}: {why}"));
-        }
         let mut names = FirstNodes::default();
         let mut addresses = FirstNodes::default();
         let mut macs = FirstNodes::default();
@@ -139,7 +136,6 @@ impl Judge<'_> {
         if network.gateway == Some(node.address) {
             self.problem(shown, format!("cannot have the address {}: it is the gateway's", node.address));
         }
-        self.cards(node, shown);
         for (what, urls) in [("peer", &node.peer_urls), ("client", &node.client_urls)] {
             if urls.is_empty() {
                 self.problem(shown, format!("has no {what} URL"));
@@ -159,31 +155,6 @@ impl Judge<'_> {
         let listed: Vec<_> = node.files.iter().map(|file| file.as_str()).collect();
         if there != listed {
             self.problem(shown, "lists other files than the manifest has in its directory");
-        }
-    }
-
-    /// The first card is the one that the node itself names; a route leads over the link of its card.
-    fn cards(&mut self, node: &Node, shown: &str) {
-        let Some(first) = node.cards.first() else { return };
-        let main = first.addresses.first().map(|link| (first.mac, link.addr()));
-        if main != Some((node.mac, node.address)) {
-            self.problem(shown, "has a first card with another MAC or address");
-        }
-        for card in &node.cards {
-            for link in &card.addresses {
-                if let Err(why) = profile::check_host(link.addr(), &link.trunc()) {
-                    self.problem(shown, format!("cannot have the address {link}: {why}"));
-                }
-            }
-            for route in &card.routes {
-                let is_near = card.addresses.iter().any(|link| link.contains(&route.via));
-                if !is_near || route.to.addr().is_ipv4() != route.via.is_ipv4() {
-                    self.problem(shown, format!("cannot reach {} through {}", route.to, route.via));
-                }
-            }
-            if card.addresses.is_empty() {
-                self.problem(shown, format!("has no address on the card {}", card.mac));
-            }
         }
     }
 

@@ -18,8 +18,9 @@ use crate::etcd::ids::{ClusterId, MemberId};
 use crate::failure::{Failure, Result};
 use crate::profile;
 use crate::values::{
-    self, AltName, Arch, BaseSystem, Card, Carrier, ClusterName, Connect, Digest, Epoch, FileName, GuestPath,
-    HostName, InstanceName, Line, Link, Mac, Mode, NodeName, Route, Serial, Token, Url, host_address,
+    self, AltName, Arch, BaseSystem, By, Card, Carrier, ClusterName, Connect, Digest, Epoch, FileName,
+    GuestPath, HostName, InstanceName, Line, Link, Mac, Mode, NodeName, Route, Serial, Token, Url,
+    host_address,
 };
 
 pub(crate) use crate::artifact::{EtcdProgram, Trust};
@@ -232,11 +233,13 @@ impl Node {
         }
         let cidr = network.cidr;
         let link = IpNet::new(self.address, cidr.prefix_len()).unwrap_or_else(|_| self.address.into());
-        let routes = network.gateway.map(|via| Route { to: values::everything(via), via });
+        let routes = network.gateway.map(|via| Route { to: values::everything(via), via, on_link: false });
         vec![Card {
             mac: self.mac,
+            by: By::Mac,
             addresses: vec![link],
             routes: routes.into_iter().collect(),
+            dhcp: None,
             mtu: None,
             vlan: None,
         }]

@@ -20,6 +20,7 @@ mod read;
 #[cfg(feature = "oci")]
 mod receive;
 mod seen;
+mod wired;
 mod write;
 
 pub(crate) use contents::archives;

@@ -7,7 +7,7 @@ use super::scripts::Scripts;
 use super::seed;
 use crate::failure::Result;
 use crate::plan::{Node, Plan};
-use crate::values::{At, Card, CarrierFacts, CarrierFile, Digest, Mode, Start};
+use crate::values::{At, Bond, BondCard, By, Card, CarrierFacts, CarrierFile, Digest, Mode, Route, Start};
 use crate::yaml;
 
 const USER_DATA: &str = "user-data";
@@ -69,40 +69,103 @@ fn user_data(plan: &Plan, node: &Node, script: &str) -> String {
     format!("#cloud-config\n{}", yaml::document(&document))
 }
 
-/// The names of the node's cards. Before 22.2, cloud-init's renderers for eni and sysconfig name the device by this
-/// instead of looking it up by MAC address, so the card must have it.
-const CARDS: &str = "kiln";
-
-/// Version 2, matched by MAC address: interface names differ between distributions.
+/// Version 2. A card is matched by MAC address: interface names differ between distributions. Before 22.2, cloud-init's
+/// renderers for eni and sysconfig name the device by its key instead of looking it up by MAC address, so the card is
+/// renamed to that. One that the profile names has its name as the key, which all renderers take for the device.
 ///
 /// This uses only the parts of version 2 that every renderer of cloud-init 20.4 to 26 renders alike: a default route
 /// is written as a network, because `default` is parsed as an address (22.4 to 25.1, all renderers but netplan).
 fn network_config(plan: &Plan, node: &Node) -> String {
-    let (mut ethernets, mut vlans) = (Map::new(), Map::new());
+    let mut all = Devices::default();
     for (at, card) in node.cards.iter().enumerate() {
         let mut described = layer3(card);
         let network = &plan.network;
         if at == 0 && (!network.dns.is_empty() || !network.dns_search.is_empty()) {
             described["nameservers"] = json!({ "addresses": network.dns, "search": network.dns_search });
         }
-        let name = format!("{CARDS}{at}");
-        let mut ethernet = json!({ "match": { "macaddress": card.mac }, "set-name": name });
+        let name = card.interface(at);
         if let Some(tagged) = card.vlan_name(at) {
             described["id"] = card.vlan.into();
             described["link"] = name.clone().into();
-            vlans.insert(tagged, described);
+            all.vlans.insert(tagged, described);
             described = untagged(card);
         }
-        for (key, value) in described.as_object_mut().into_iter().flatten() {
-            ethernet[key] = value.take();
+        all.add(name, card, described);
+    }
+    yaml::document(&all.document())
+}
+
+/// The devices of a node by kind, each with its key.
+#[derive(Default)]
+struct Devices {
+    ethernets: Map<String, Value>,
+    bonds: Map<String, Value>,
+    vlans: Map<String, Value>,
+}
+
+impl Devices {
+    /// A card of this name, with its addresses.
+    fn add(&mut self, name: String, card: &Card, described: Value) {
+        let with = |mut first: Value| {
+            for (key, value) in described.as_object().into_iter().flatten() {
+                first[key] = value.clone();
+            }
+            first
+        };
+        match &card.by {
+            By::Mac => {
+                let first = json!({ "match": { "macaddress": card.mac }, "set-name": name });
+                self.ethernets.insert(name, with(first));
+            }
+            By::Name(_) => _ = self.ethernets.insert(name, described),
+            By::Bond(bond) => {
+                let cards: Vec<_> =
+                    (0..).zip(&bond.cards).map(|(at, card)| self.bonded(&name, at, card)).collect();
+                let first = json!({ "interfaces": cards, "parameters": parameters(bond) });
+                self.bonds.insert(name, with(first));
+            }
         }
-        ethernets.insert(name, ethernet);
     }
-    let mut document = json!({ "version": 2, "ethernets": ethernets });
-    if !vlans.is_empty() {
-        document["vlans"] = vlans.into();
+
+    /// A card of a bond; returns its name: `kiln0a`, or its own.
+    fn bonded(&mut self, bond: &str, at: u8, card: &BondCard) -> String {
+        let plain = json!({ "dhcp4": false, "dhcp6": false });
+        match card {
+            BondCard::Name(name) => {
+                self.ethernets.insert(name.to_string(), plain);
+                name.to_string()
+            }
+            BondCard::Mac(mac) => {
+                let name = format!("{bond}{}", char::from(b'a' + at));
+                let matched = json!({
+                    "match": { "macaddress": mac }, "set-name": name, "dhcp4": false, "dhcp6": false,
+                });
+                self.ethernets.insert(name.clone(), matched);
+                name
+            }
+        }
     }
-    yaml::document(&document)
+
+    fn document(self) -> Value {
+        let mut document = json!({ "version": 2, "ethernets": self.ethernets });
+        for (kind, devices) in [("bonds", self.bonds), ("vlans", self.vlans)] {
+            if !devices.is_empty() {
+                document[kind] = devices.into();
+            }
+        }
+        document
+    }
+}
+
+fn parameters(bond: &Bond) -> Value {
+    let mut parameters = json!({ "mode": bond.mode, "mii-monitor-interval": Bond::MONITOR_MS });
+    if let Some(rate) = bond.lacp_rate {
+        parameters["lacp-rate"] = json!(rate);
+    }
+    if let Some(policy) = bond.hash_policy {
+        parameters["transmit-hash-policy"] = json!(policy);
+    }
+    parameters
 }
 
 /// A card that carries a VLAN and has no address itself. No VLAN has a larger MTU than its card.
@@ -117,21 +180,28 @@ fn untagged(card: &Card) -> Value {
     ethernet
 }
 
+fn route(route: &Route) -> Value {
+    let mut value = json!({ "to": route.to.to_string(), "via": route.via });
+    if route.on_link {
+        value["on-link"] = true.into();
+    }
+    value
+}
+
 /// The addresses and routes of a card, or of the VLAN on it.
 fn layer3(card: &Card) -> Value {
     let mut ethernet = json!({
-        "dhcp4": false,
-        "dhcp6": false,
+        "dhcp4": card.asks(true),
+        "dhcp6": card.asks(false),
         "addresses": card.addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
     });
-    if card.has_ipv6() {
+    if card.has_ipv6() && !card.asks(false) {
         // The member would use an address that a router advertises as its source address, and peers refuse a
-        // certificate that does not name it.
+        // certificate that does not name it. DHCPv6 begins with an advertisement; then no peer is on this card.
         ethernet["accept-ra"] = false.into();
     }
     if !card.routes.is_empty() {
-        let routes = card.routes.iter().map(|route| json!({ "to": route.to.to_string(), "via": route.via }));
-        ethernet["routes"] = routes.collect();
+        ethernet["routes"] = card.routes.iter().map(route).collect();
     }
     if let Some(mtu) = card.mtu {
         ethernet["mtu"] = mtu.into();

@@ -3,21 +3,26 @@
 
 use ignition_config::v3_3::{Config, File, Passwd, Resource, Storage, Systemd, Unit, User};
 
+use super::network_manager;
 use super::row::{NodeParts, Row, Texts};
 use super::scripts::Scripts;
 use super::seed;
 use crate::failure::{Failure, Result};
-use crate::profile::{Login, Network};
+use crate::profile::Login;
 use crate::tree::{Entry, Kind};
-use crate::values::{At, Card, CarrierFacts, CarrierFile, Firmware, Mode, Start};
+use crate::values::{At, CarrierFacts, CarrierFile, Firmware, Mode, Start};
 
 const CONFIG: &str = "config.ign";
 
 /// The files of `overlays/network` that configure the node's cards.
-const NETWORKD: [&str; 6] = [
+const NETWORKD: [&str; 10] = [
+    "etc/systemd/network/05-kiln-bond.netdev",
+    "etc/systemd/network/05-kiln-bond.network",
     "etc/systemd/network/05-kiln-vlan.netdev",
     "etc/systemd/network/05-kiln-vlan.network",
     "etc/systemd/network/05-kiln.network",
+    "etc/systemd/network/06-kiln-peer-bond.netdev",
+    "etc/systemd/network/06-kiln-peer-bond.network",
     "etc/systemd/network/06-kiln-peer-vlan.netdev",
     "etc/systemd/network/06-kiln-peer-vlan.network",
     "etc/systemd/network/06-kiln-peer.network",
@@ -53,14 +58,8 @@ fn config(parts: &NodeParts<'_>, script: &str, unit: &str) -> Result<Vec<u8>> {
         file("/etc/kiln/unpack-seed.sh", 0o755, script),
     ];
     // Fedora CoreOS has NetworkManager.
-    files.extend(node.cards.iter().enumerate().map(|(at, card)| {
-        let name = if at == 0 { "kiln" } else { "kiln-peer" };
-        let path = format!("/etc/NetworkManager/system-connections/{name}.nmconnection");
-        file(&path, 0o600, &network_manager((at, name), card, (at == 0).then_some(&plan.network)))
-    }));
-    files.extend(node.cards.iter().enumerate().filter(|(_, card)| card.vlan.is_some()).map(|(at, card)| {
-        let path = format!("/etc/NetworkManager/system-connections/kiln{at}.nmconnection");
-        file(&path, 0o600, &carrying(&format!("kiln{at}"), card))
+    files.extend(network_manager::connections(plan, node).into_iter().map(|(name, text)| {
+        file(&format!("/etc/NetworkManager/system-connections/{name}.nmconnection"), 0o600, &text)
     }));
     // Flatcar and Debian have systemd-networkd. The files are also on the seed, but the node boots before that is
     // unpacked.
@@ -116,61 +115,6 @@ fn data_url(bytes: &[u8]) -> String {
         }
     }
     url
-}
-
-/// nm-settings-keyfile(5). `network`: whose servers it has, too.
-fn network_manager((at, name): (usize, &str), card: &Card, network: Option<&Network>) -> String {
-    let mtu = card.mtu.map_or(String::new(), |mtu| format!("mtu={mtu}\n"));
-    let [ipv4, ipv6] = [true, false].map(|is_ipv4| method(card, network, is_ipv4));
-    // A VLAN without a parent is on the card with the MAC address of [ethernet] (nm-settings-nmcli(5)).
-    let (kind, vlan) = match (card.vlan, card.vlan_name(at)) {
-        (Some(id), Some(name)) => (format!("vlan\ninterface-name={name}"), format!("[vlan]\nid={id}\n\n")),
-        _ => ("ethernet".to_owned(), String::new()),
-    };
-    format!(
-        "[connection]\nid={name}\ntype={kind}\n\n{vlan}[ethernet]\nmac-address={}\n{mtu}\n[ipv4]\n{ipv4}\n[ipv6]\n{ipv6}",
-        card.mac
-    )
-}
-
-/// The same for a card that carries a VLAN: without it NetworkManager asks for an address by DHCP there, and the card
-/// keeps an MTU that its VLAN cannot exceed.
-fn carrying(name: &str, card: &Card) -> String {
-    let mtu = card.mtu.map_or(String::new(), |mtu| format!("mtu={mtu}\n"));
-    format!(
-        "[connection]\nid={name}\ntype=ethernet\n\n[ethernet]\nmac-address={}\n{mtu}\n\
-         [ipv4]\nmethod=disabled\n\n[ipv6]\nmethod=disabled\n",
-        card.mac
-    )
-}
-
-/// The section of one family.
-fn method(card: &Card, network: Option<&Network>, is_ipv4: bool) -> String {
-    let addresses: Vec<_> = card.addresses.iter().filter(|link| link.addr().is_ipv4() == is_ipv4).collect();
-    if addresses.is_empty() {
-        return "method=disabled\n".to_owned();
-    }
-    let mut text = String::from("method=manual\n");
-    let mut routes: Vec<_> = card.routes.iter().filter(|route| route.via.is_ipv4() == is_ipv4).collect();
-    // The gateway of the first address.
-    let default = routes.iter().position(|route| route.to.prefix_len() == 0).map(|at| routes.remove(at));
-    for (at, address) in (1..).zip(addresses) {
-        let gateway = default.filter(|_| at == 1).map_or(String::new(), |route| format!(",{}", route.via));
-        text += &format!("address{at}={address}{gateway}\n");
-    }
-    for (at, route) in (1..).zip(routes) {
-        text += &format!("route{at}={},{}\n", route.to, route.via);
-    }
-    let Some(network) = network else { return text };
-    let mut list = |key: &str, values: Vec<String>| {
-        if !values.is_empty() {
-            text += &format!("{key}={};\n", values.join(";"));
-        }
-    };
-    let dns = network.dns.iter().filter(|server| server.is_ipv4() == is_ipv4);
-    list("dns", dns.map(ToString::to_string).collect());
-    list("dns-search", network.dns_search.iter().map(ToString::to_string).collect());
-    text
 }
 
 #[cfg(test)]

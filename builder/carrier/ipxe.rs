@@ -1,7 +1,7 @@
 //! The script by which iPXE, started over the network, finds the boot files of its machine.
 
 use crate::plan::Plan;
-use crate::values::Invalid;
+use crate::values::{Card, Invalid};
 
 /// Words that iPXE takes for the end of a command (iPXE, src/core/exec.c, `command_terminator`).
 const ENDS: [&str; 3] = ["||", "&&", ";"];
@@ -28,14 +28,17 @@ pub fn script(plan: &Plan, cmdline: &str) -> String {
          exit 1\n"
     );
     for node in &plan.nodes {
-        let label = node.mac.to_string().replace(':', "-");
+        // A machine starts from any card of a bond.
+        let macs = node.cards.first().map_or_else(|| vec![node.mac], Card::macs);
+        let label: Vec<_> = macs.iter().map(|mac| mac.to_string().replace(':', "-")).collect();
         text.push_str(&format!(
-            "\n# {}\n:{label}\n\
+            "\n# {}\n:{}\n\
              echo kiln: this is {name} of {cluster}\n\
              kernel vmlinuz {cmdline} initrd=initrd.img\n\
              initrd ../nodes/{name}/initrd.img\n\
              boot\n",
-            node.mac,
+            macs.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
+            label.join("\n:"),
             name = node.name
         ));
     }

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use crate::failure::Result;
 use crate::plan::{Node, Plan};
 use crate::profile::Binaries;
-use crate::values::{Arch, Link, Mac, Volume, libvirt_name, router};
+use crate::values::{Arch, Card, Link, Mac, Volume, libvirt_name, router};
 use crate::xml::{Element, element};
 
 /// libvirt's default pool, which its QEMU may read.
@@ -119,10 +119,14 @@ pub fn domain(plan: &Plan, node: &Node) -> Result<Vec<u8>> {
         .document()
 }
 
-/// A card each: with Kiln's own networks, that of the peers has a name of its own.
+/// A card each, or several for a bond of these: with Kiln's own networks, that of the peers has a name of its own.
 fn interfaces(plan: &Plan, node: &Node, pool: &str) -> Vec<Element> {
     let cards = node.cards.iter().zip(["", "-peer"]);
-    cards.map(|(card, own)| interface(&plan.machine.link, &format!("{pool}{own}"), card.mac)).collect()
+    let of_card = |(card, own): (&Card, &str)| {
+        let name = format!("{pool}{own}");
+        card.macs().into_iter().map(|mac| interface(&plan.machine.link, &name, mac)).collect::<Vec<_>>()
+    };
+    cards.flat_map(of_card).collect()
 }
 
 /// A machine's card; `own` is the name of Kiln's network, where the machine is on that.

@@ -6,6 +6,7 @@ mod initramfs;
 pub(crate) mod ipxe;
 pub mod libvirt;
 mod make;
+mod network_manager;
 mod parse;
 mod row;
 mod scripts;

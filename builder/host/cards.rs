@@ -2,12 +2,12 @@
 
 use crate::bundle::Manifest;
 use crate::failure::{Failure, Result};
-use crate::values::Card;
+use crate::values::{By, Card};
 
 /// The network of `up` is one link.
 ///
 /// # Errors
-/// `Exit::Unsafe` for nodes with a second card, subnets or a VLAN.
+/// `Exit::Unsafe` for nodes with a second card, subnets, a VLAN, DHCP, a name, a bond, or a gateway that nothing has.
 pub fn check(manifest: &Manifest) -> Result<()> {
     let tagged = manifest.nodes.iter().find_map(|node| {
         let vlan = node.cards.iter().find_map(|card| card.vlan);
@@ -21,6 +21,8 @@ pub fn check(manifest: &Manifest) -> Result<()> {
             node.name
         )));
     }
+    check_own_link(manifest)?;
+    check_by(manifest)?;
     let is_one = |card: &Card| {
         card.addresses.iter().all(|link| {
             link.addr().is_ipv4() != manifest.network.cidr.addr().is_ipv4()
@@ -34,4 +36,55 @@ pub fn check(manifest: &Manifest) -> Result<()> {
          or start the VMs by hand from network.xml, network-peer.xml and domain.xml",
         node.name
     )))
+}
+
+/// What a network of Kiln's own does not have.
+fn check_own_link(manifest: &Manifest) -> Result<()> {
+    if !manifest.machine().link.is_own() {
+        return Ok(());
+    }
+    let far = manifest.nodes.iter().find_map(|node| {
+        let route = node.cards.iter().flat_map(|card| &card.routes).find(|route| route.on_link);
+        route.map(|route| (node, route.via))
+    });
+    if let Some((node, via)) = far {
+        return Err(Failure::unsafe_to(format!(
+            "the gateway of {} is {via}, outside of its network, and the network of kiln up has no such router. Form the \
+             cluster with kiln rehearse, or name a bridge that has one, with bridge in [machine]",
+            node.name
+        )));
+    }
+    let asks = manifest.nodes.iter().find(|node| node.cards.iter().any(|card| card.dhcp.is_some()));
+    if let Some(node) = asks {
+        return Err(Failure::unsafe_to(format!(
+            "{} asks for an address by DHCP, and the network of kiln up has no server for that. Form the cluster with kiln \
+             rehearse, or name a bridge that has one, with bridge in [machine]",
+            node.name
+        )));
+    }
+    Ok(())
+}
+
+/// A VM's card is known by its MAC address only.
+fn check_by(manifest: &Manifest) -> Result<()> {
+    let named = manifest.nodes.iter().find_map(|node| {
+        let by = node.cards.iter().map(|card| &card.by).find(|by| !by.is_mac());
+        by.map(|by| (node, by))
+    });
+    if let Some((node, by)) = named {
+        let why = match by {
+            By::Name(name) => format!(
+                "the card of {} is called {name}, and a VM's has whatever name its bus gives",
+                node.name
+            ),
+            By::Mac | By::Bond(_) => {
+                format!("{} has a bond of several cards, and kiln up gives a VM one", node.name)
+            }
+        };
+        return Err(Failure::unsafe_to(format!(
+            "{why}. Form the cluster with kiln rehearse, start the VMs by hand with such cards, or build another bundle with \
+             a profile that names no cards"
+        )));
+    }
+    Ok(())
 }

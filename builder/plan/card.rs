@@ -16,20 +16,30 @@ pub fn of_node(network: &Network, node: &Node) -> Vec<Card> {
         addresses.push(address);
         gateways.extend(gateway);
     }
-    let routes = gateways.into_iter().map(|via| Route { to: everything(via), via }).collect();
-    let main = Card { mac: node.mac, addresses, routes, mtu: network.mtu, vlan: network.vlan };
+    let routes = gateways.into_iter().map(|via| route(everything(via), via, &addresses)).collect();
+    let main = Card {
+        mac: node.mac,
+        by: node.card.clone(),
+        addresses,
+        routes,
+        dhcp: network.dhcp,
+        mtu: network.mtu,
+        vlan: network.vlan,
+    };
     let peer = network.peer.as_ref().zip(node.peer).map(|(peer, (address, mac))| {
         let (address, gateway) = link(network, peer.cidr, None, address);
-        let routes = gateway.map(|via| Route { to: peer.cidr, via });
-        Card {
-            mac,
-            addresses: vec![address],
-            routes: routes.into_iter().collect(),
-            mtu: peer.mtu,
-            vlan: peer.vlan,
-        }
+        let addresses = vec![address];
+        let routes = gateway.map(|via| route(peer.cidr, via, &addresses));
+        let by = node.peer_card.clone();
+        let routes = routes.into_iter().collect();
+        Card { mac, by, addresses, routes, dhcp: None, mtu: peer.mtu, vlan: peer.vlan }
     });
     std::iter::once(main).chain(peer).collect()
+}
+
+/// A route of the card with these addresses.
+fn route(to: IpNet, via: IpAddr, addresses: &[IpNet]) -> Route {
+    Route { to, via, on_link: !addresses.iter().any(|link| link.contains(&via)) }
 }
 
 /// An address with the prefix of its link, and the gateway there.

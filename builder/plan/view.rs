@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{AuthoritySpec, CA, CertificateSpec, Node, Owner, Plan, failure};
 use crate::profile::Subject;
-use crate::values::{Card, Epoch, Members, counted};
+use crate::values::{By, Card, Epoch, Members, counted};
 
 /// A plan to be printed. Without a keystore the token and the IDs that follow from it are not known yet.
 pub struct View<'a> {
@@ -185,16 +185,28 @@ fn card(f: &mut fmt::Formatter<'_>, at: usize, card: &Card, plan: &Plan) -> fmt:
     };
     let addresses: Vec<_> = card.addresses.iter().map(shown).collect();
     let what = if at == 0 { "address" } else { "for peers" };
-    write!(f, "  {what:<10} {}  mac {}", addresses.join(", "), card.mac)?;
+    write!(f, "  {what:<10} {}  ", addresses.join(", "))?;
+    match &card.by {
+        By::Mac => write!(f, "mac {}", card.mac)?,
+        By::Name(name) => write!(f, "card {name}")?,
+        By::Bond(bond) => {
+            let cards: Vec<_> = bond.cards.iter().map(ToString::to_string).collect();
+            write!(f, "bond of {} ({})", cards.join(" and "), bond.mode.as_str())?;
+        }
+    }
+    if let Some(dhcp) = card.dhcp {
+        write!(f, "  DHCP {}", dhcp.as_str())?;
+    }
     if let Some(id) = card.vlan {
         write!(f, "  VLAN {id}")?;
     }
-    for route in card.routes.iter().filter(|route| plan.network.gateway != Some(route.via)) {
+    for route in card.routes.iter().filter(|route| route.on_link || plan.network.gateway != Some(route.via)) {
         write!(
             f,
-            "  {} via {}",
+            "  {} via {}{}",
             if route.to.prefix_len() == 0 { "all".into() } else { route.to.to_string() },
-            route.via
+            route.via,
+            if route.on_link { " on-link" } else { "" }
         )?;
     }
     writeln!(f)

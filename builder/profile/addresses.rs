@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::values::{Domain, Invalid};
+use crate::values::{Domain, Invalid, everything};
 
 /// An address range without host bits.
 pub fn network_range(text: &str) -> Result<IpNet, Invalid> {
@@ -82,6 +82,17 @@ pub(super) fn fit(address: IpAddr, cidr: &IpNet) -> Result<(), Unfit> {
         }
     }
     Ok(())
+}
+
+/// Whether a router on the link of this network can have this address: one outside of the network, or a link-local one,
+/// too.
+pub fn is_router(address: IpAddr, network: &IpNet) -> bool {
+    let is_link_local = match address {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    };
+    let is_one = is_link_local || fit(address, &everything(address)).is_ok();
+    is_one && address.is_ipv4() == network.addr().is_ipv4()
 }
 
 /// Whether a member can have this address in this network.

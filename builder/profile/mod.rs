@@ -1,6 +1,7 @@
 //! TOML text -> `Profile`: checked, with the place of every mistake.
 
 mod addresses;
+mod cards;
 mod clashes;
 mod diagnostics;
 mod directories;
@@ -16,6 +17,7 @@ mod members;
 mod mistake;
 mod mistakes;
 mod network;
+mod network_keys;
 mod node_options;
 mod nodes;
 mod options;
@@ -45,7 +47,7 @@ mod unit_lines;
 mod whole;
 mod written;
 
-pub(crate) use addresses::{check_host, network_range};
+pub(crate) use addresses::{check_host, is_router, network_range};
 pub(crate) use clashes::clashes;
 pub use embedded::{embedded, names};
 pub(crate) use files::{FileBody, FileSpec};

@@ -7,12 +7,13 @@ use ipnet::IpNet;
 use toml::Spanned;
 
 use super::addresses::{address, check_host, domain, network_range};
+use super::cards;
 use super::diagnostics::Diagnostics;
 use super::mistake::Mistake;
 use super::ranges::{self, Range};
 use super::reader::Section;
 use super::{Network, Node, Span};
-use crate::values::{Invalid, ServerName};
+use crate::values::{Carrier, Dhcp, Invalid, ServerName};
 
 /// The network, and its ranges with their places in the profile.
 pub(super) struct Placed {
@@ -28,18 +29,27 @@ pub(super) struct Placed {
     /// Whether the profile has these, even if they cannot be read.
     pub has_ipv6: bool,
     pub has_peer: bool,
+    pub cards: cards::Both,
+    /// The place of `dhcp`.
+    dhcp: Option<Span>,
 }
 
 pub(super) fn network(diagnostics: &mut Diagnostics, table: &Section) -> Option<Placed> {
     table.require(diagnostics, "cidr");
     let cidr = table.value_with(diagnostics, "cidr", network_range);
     let gateway = table.value_with(diagnostics, "gateway", address);
+    let on_link = table.bool(diagnostics, "on-link");
+    let may_be_outside = on_link.as_ref().is_some_and(|on_link| *on_link.get_ref());
     let subnets = table.tables(diagnostics, "subnet", "[[network.subnet]]");
     let below = table.table(diagnostics, "peer", "[network.peer]");
+    let cards = cards::of_networks(diagnostics, table, &below);
     let cidr = cidr?;
     let names = ["address", "[network] cidr", "[network] gateway"];
-    let mut main = Range::new(diagnostics, names, &cidr, gateway);
-    let (mut ipv6, ipv6_network) = ranges::ipv6(diagnostics, table, &main).unzip();
+    let mut main = Range::new(diagnostics, names, &cidr, gateway, may_be_outside);
+    let (mut ipv6, ipv6_network) = ranges::ipv6(diagnostics, table, &main, may_be_outside).unzip();
+    let both = std::iter::once(&main).chain(&ipv6);
+    let gateways: Vec<_> = both.filter_map(|range| Some((range.gateway.as_ref()?.0, range.cidr))).collect();
+    ranges::check_on_link(diagnostics, "[network]", on_link.as_ref(), &gateways);
     let others: Vec<&Range> = std::iter::once(&main).chain(&ipv6).collect();
     let (mut peer, peer_network) = ranges::peer(diagnostics, &below, &others).unzip();
     below.finish(diagnostics);
@@ -51,6 +61,7 @@ pub(super) fn network(diagnostics: &mut Diagnostics, table: &Section) -> Option<
         dns: servers(diagnostics, table, &own),
         dns_search: plain(table.values(diagnostics, "dns-search", domain)),
         ntp: time_servers(diagnostics, table, &own),
+        dhcp: table.choice(diagnostics, "dhcp", Dhcp::CHOICES),
         mtu: table.number(diagnostics, "mtu"),
         vlan: table.number(diagnostics, "vlan").and_then(|id| id.try_into().ok()),
         cidr: *cidr.get_ref(),
@@ -60,8 +71,8 @@ pub(super) fn network(diagnostics: &mut Diagnostics, table: &Section) -> Option<
         peer: peer_network,
     };
     let (has_ipv6, has_peer) = (table.has("ipv6-cidr"), table.has("peer"));
-    let servers = table.place("dns");
-    Some(Placed { network, main, ipv6, peer, servers, has_ipv6, has_peer })
+    let (servers, dhcp) = (table.place("dns"), table.place("dhcp"));
+    Some(Placed { network, main, ipv6, peer, servers, has_ipv6, has_peer, cards, dhcp })
 }
 
 fn plain<T>(values: Option<Vec<Spanned<T>>>) -> Vec<T> {
@@ -131,6 +142,32 @@ fn reach(server: IpAddr, own: &[IpNet]) -> Result<IpAddr, Invalid> {
 /// The prefix lengths of the widest networks that may be a single link: larger ones are a site's, a region's or a
 /// company's.
 const WIDEST_WIRE: (u8, u8) = (16, 64);
+
+/// Refuses `dhcp` where a member's connections to its peers may come from an address that it gives.
+///
+/// networkd's files have a route with a source for each peer. cloud-init has none for all of its renderers, and with
+/// ifupdown the address of DHCP is there first, so that the kernel prefers it (inet_select_addr in
+/// net/ipv4/devinet.c).
+pub(super) fn check_dhcp(
+    diagnostics: &mut Diagnostics,
+    network: Option<&Placed>,
+    members: usize,
+    carriers: &[Carrier],
+) {
+    let Some(placed) = network.filter(|placed| placed.network.dhcp.is_some()) else { return };
+    let named: Vec<_> = carriers.iter().filter(|one| one.sets_up_host).map(|one| one.name).collect();
+    if named.is_empty() || placed.has_peer || members < 2 {
+        return;
+    }
+    let reason = format!(
+        "with {}, a member may connect to its peers from the address that [network] dhcp gives it, which no certificate \
+         names",
+        named.join(" and ")
+    );
+    let help = "give the peers a network of their own ([network.peer]), or choose carriers with Kiln's own files for \
+                systemd-networkd: [bundle] carriers = [\"tar\", \"initramfs\"]";
+    diagnostics.mistake(Mistake::new(placed.dhcp.clone(), reason).help(help));
+}
 
 impl Placed {
     /// Checks what the network says of hosts against the nodes.

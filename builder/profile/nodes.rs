@@ -12,7 +12,7 @@ use super::network::Placed;
 use super::ranges::Range;
 use super::reader::Section;
 use super::unique::Unique;
-use super::{Node, OptionSet, Span, members};
+use super::{Node, OptionSet, Span, cards, members};
 use crate::values::{Invalid, Mac, NodeName, everything};
 
 /// The header of the table of a node's own options.
@@ -48,6 +48,7 @@ pub(super) fn nodes<'t>(
     let (mut names, mut addresses, mut macs) =
         (Unique::new("node name"), Unique::new("address"), Unique::new("MAC"));
     let (mut list, mut configs) = (Vec::new(), Vec::new());
+    let of_network = network.map(|placed| &placed.cards);
     for table in tables {
         table.require(diagnostics, "name");
         let name = table.value_with(diagnostics, "name", node_name);
@@ -55,15 +56,14 @@ pub(super) fn nodes<'t>(
         let address = table.value_with(diagnostics, "address", address);
         let mac = table.value::<Mac>(diagnostics, "mac");
         let more = More::read(diagnostics, &table, network);
+        let [card, peer_card] = cards::of_node(diagnostics, &table, of_network, &mut macs);
         let host = hosts.of_node(diagnostics, &table);
         let config = table.table(diagnostics, "config", NODE_CONFIG);
         let is_new = name.as_ref().is_some_and(|name| names.see(diagnostics, name));
-        if let Some(address) = &address {
+        address.iter().for_each(|address| {
             addresses.see(diagnostics, address);
-            if let Some(network) = network {
-                network.main.check_node(diagnostics, address);
-            }
-        }
+            network.inspect(|network| network.main.check_node(diagnostics, address));
+        });
         more.addresses().for_each(|address| _ = addresses.see(diagnostics, address));
         for mac in mac.iter().chain(&more.peer_mac) {
             macs.see(diagnostics, mac);
@@ -85,7 +85,8 @@ pub(super) fn nodes<'t>(
             });
             let [ipv6, public] = [more.ipv6, more.public].map(|one| one.map(Spanned::into_inner));
             let (name, address) = (name.into_inner(), address.into_inner());
-            list.push(Node { name, address, mac, peer, ipv6, public, host, options: Vec::new() });
+            let options = Vec::new();
+            list.push(Node { name, address, mac, peer, card, peer_card, ipv6, public, host, options });
             configs.push(config);
         }
         table.finish(diagnostics);
@@ -140,10 +141,12 @@ impl More {
         let for_ipv6 = ["an IPv6 network", "[network]\nipv6-cidr = \"fd00:10::/64\""];
         let peer_address = further(diagnostics, table, "peer-address", peer, for_peers);
         let peer_mac = table.value::<Mac>(diagnostics, "peer-mac");
-        if let (Some(mac), (None, false)) = (&peer_mac, peer) {
-            let reason = "[[node]] peer-mac needs a network for the peers, and the profile has none";
+        let named =
+            peer_mac.as_ref().map(|mac| ("peer-mac", mac.span())).or_else(|| cards::PEER.place(table));
+        if let (Some((key, place)), (None, false)) = (named, peer) {
+            let reason = format!("[[node]] {key} needs a network for the peers, and the profile has none");
             let help = format!("write, for example:\n{}", for_peers[1]);
-            diagnostics.mistake(Mistake::new(mac.span(), reason).help(help));
+            diagnostics.mistake(Mistake::new(place, reason).help(help));
         }
         let ipv6 = further(diagnostics, table, "ipv6-address", ipv6, for_ipv6);
         let public = table.value_with(diagnostics, "public-address", |text| {

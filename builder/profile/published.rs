@@ -26,7 +26,7 @@ fn takes(key: &Key, carriers: &[Carrier]) -> String {
     match key.kind {
         ValueKind::Text => "string".to_owned(),
         // More do not fit on a line of the README; the JSON Schema has all.
-        ValueKind::Choice(names) if names.len() > 5 => "string".to_owned(),
+        ValueKind::Choice(names) if names.len() > 4 => "string".to_owned(),
         ValueKind::Choice(names) => words(names),
         ValueKind::Bool => words(&["true", "false"]),
         ValueKind::Number(least, most) => format!("{least} to {most}"),
@@ -167,8 +167,12 @@ mod tests {
     fn read_with(table: &str, line: &str) -> Result<String, String> {
         let mut least = LEAST.to_owned();
         // It has required keys, and a key of each node comes with it.
-        if table == "[network.peer]" {
+        if table.starts_with("[network.peer") {
             least.push_str("peer-address = \"10.1.0.10\"\n[network.peer]\ncidr = \"10.1.0.0/24\"\n");
+        }
+        if table.ends_with(".bond]") {
+            let mode = if line.starts_with("mode") { "" } else { "mode = \"802.3ad\"\n" };
+            least.push_str(&format!("{table}\ncards = [\"eno1\", \"eno2\"]\n{mode}"));
         }
         let text = match least.contains(table) {
             true => least.replacen(table, &format!("{table}\n{line}"), 1),

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use toml::Spanned;
 
-use super::addresses::{address, fit, network_range};
+use super::addresses::{address, fit, is_router, network_range};
 use super::diagnostics::Diagnostics;
 use super::mistake::Mistake;
 use super::reader::Section;
@@ -30,6 +30,7 @@ pub(super) struct Range {
 pub(super) struct PlacedSubnet {
     cidr: Spanned<IpNet>,
     gateway: Spanned<IpAddr>,
+    on_link: Option<Spanned<bool>>,
 }
 
 impl Range {
@@ -39,9 +40,10 @@ impl Range {
         [key, name, gateway_name]: [&'static str; 3],
         cidr: &Spanned<IpNet>,
         gateway: Option<Spanned<IpAddr>>,
+        on_link: bool,
     ) -> Self {
         if let Some(gateway) = &gateway {
-            check_gateway(diagnostics, gateway_name, gateway, cidr, "the network");
+            check_gateway(diagnostics, gateway_name, gateway, cidr, ("the network", on_link));
         }
         let gateway = gateway.map(|gateway| (*gateway.get_ref(), gateway.span()));
         let (cidr, span) = (*cidr.get_ref(), cidr.span());
@@ -85,17 +87,45 @@ impl Range {
     }
 }
 
+/// `what`: the range, in words, and whether its gateway may be outside of it.
 fn check_gateway(
     diagnostics: &mut Diagnostics,
     name: &str,
     gateway: &Spanned<IpAddr>,
     cidr: &Spanned<IpNet>,
-    what: &str,
+    (what, on_link): (&str, bool),
 ) {
-    let Err(why) = fit(*gateway.get_ref(), cidr.get_ref()) else { return };
-    let reason = format!("{name} cannot be \"{}\": {}", gateway.get_ref(), why.reason);
-    let mistake = Mistake::new(gateway.span(), reason);
-    diagnostics.mistake(if why.about_cidr { mistake.other(cidr.span(), what) } else { mistake });
+    let (shown, range) = (*gateway.get_ref(), *cidr.get_ref());
+    let Err(why) = fit(shown, &range) else { return };
+    let may_be_outside = !range.contains(&shown) && is_router(shown, &range);
+    if on_link && may_be_outside {
+        return;
+    }
+    let mistake = Mistake::new(gateway.span(), format!("{name} cannot be \"{shown}\": {}", why.reason));
+    let mistake = if why.about_cidr { mistake.other(cidr.span(), what) } else { mistake };
+    diagnostics.mistake(match may_be_outside {
+        true => mistake.help("if the nodes reach it on their link all the same, write on-link = true"),
+        false => mistake,
+    });
+}
+
+/// Reports `on-link = true` where it is without effect. `all`: the gateways that it is for, each with its range.
+pub(super) fn check_on_link(
+    diagnostics: &mut Diagnostics,
+    title: &str,
+    on_link: Option<&Spanned<bool>>,
+    all: &[(IpAddr, IpNet)],
+) {
+    let Some(on_link) = on_link.filter(|on_link| *on_link.get_ref()) else { return };
+    let reason = match all {
+        [] => format!("{title} on-link is about a gateway, and there is none"),
+        all if all.iter().any(|(gateway, range)| !range.contains(gateway)) => return,
+        [(gateway, range), ..] => {
+            format!("{title} on-link is for a gateway outside of {range}, and {gateway} is in it")
+        }
+    };
+    let help = if all.is_empty() { "write the gateway, or omit on-link" } else { "omit on-link" };
+    diagnostics.mistake(Mistake::new(on_link.span(), reason).help(help));
 }
 
 /// `ipv6-cidr` and `ipv6-gateway` of `[network]`. `None` where there are none, or none that can be read.
@@ -103,6 +133,7 @@ pub(super) fn ipv6(
     diagnostics: &mut Diagnostics,
     table: &Section,
     main: &Range,
+    on_link: bool,
 ) -> Option<(Range, Ipv6Network)> {
     let cidr = table.value_with(diagnostics, "ipv6-cidr", |text| match network_range(text)? {
         IpNet::V4(_) => Err(Invalid("it is an IPv4 network; that is cidr".into())),
@@ -121,7 +152,7 @@ pub(super) fn ipv6(
         diagnostics.mistake(mistake.help("omit it, or write the IPv4 network in cidr"));
     }
     let names = ["ipv6-address", "[network] ipv6-cidr", "[network] ipv6-gateway"];
-    let range = Range::new(diagnostics, names, &cidr, gateway);
+    let range = Range::new(diagnostics, names, &cidr, gateway, on_link);
     let gateway = range.gateway.as_ref().map(|(gateway, _)| *gateway);
     Some((range, Ipv6Network { cidr: *cidr.get_ref(), gateway }))
 }
@@ -139,7 +170,7 @@ pub(super) fn peer(
     let vlan = table.number(diagnostics, "vlan").and_then(|id| id.try_into().ok());
     let cidr = cidr?;
     let names = ["peer-address", "[network.peer] cidr", ""];
-    let range = Range::new(diagnostics, names, &cidr, None);
+    let range = Range::new(diagnostics, names, &cidr, None, false);
     for other in others.iter().filter(|other| overlap(&other.cidr, &range.cidr)) {
         let reason = format!("[network.peer] cidr {} and {} {} overlap", range.cidr, other.name, other.cidr);
         let help = "a node chooses its card by the destination, so each of the two needs a range of its own";
@@ -156,9 +187,12 @@ pub(super) fn subnets(diagnostics: &mut Diagnostics, tables: Vec<Section>, range
         table.require(diagnostics, "gateway");
         let cidr = table.value_with(diagnostics, "cidr", network_range);
         let gateway = table.value_with(diagnostics, "gateway", address);
+        let on_link = table.bool(diagnostics, "on-link");
         table.finish(diagnostics);
         match (cidr, gateway) {
-            (Some(cidr), Some(gateway)) => subnet(diagnostics, PlacedSubnet { cidr, gateway }, ranges),
+            (Some(cidr), Some(gateway)) => {
+                subnet(diagnostics, PlacedSubnet { cidr, gateway, on_link }, ranges);
+            }
             _ => ranges.iter_mut().for_each(|range| range.is_partial = true),
         }
     }
@@ -174,8 +208,12 @@ pub(super) fn subnets(diagnostics: &mut Diagnostics, tables: Vec<Section>, range
 }
 
 fn subnet(diagnostics: &mut Diagnostics, subnet: PlacedSubnet, ranges: &mut [&mut Range]) {
-    check_gateway(diagnostics, "[[network.subnet]] gateway", &subnet.gateway, &subnet.cidr, "the subnet");
     let cidr = *subnet.cidr.get_ref();
+    let on_link = subnet.on_link.as_ref().is_some_and(|on_link| *on_link.get_ref());
+    let name = "[[network.subnet]] gateway";
+    check_gateway(diagnostics, name, &subnet.gateway, &subnet.cidr, ("the subnet", on_link));
+    let all = [(*subnet.gateway.get_ref(), cidr)];
+    check_on_link(diagnostics, "[[network.subnet]]", subnet.on_link.as_ref(), &all);
     let names: Vec<_> = ranges.iter().map(|range| format!("{} {}", range.name, range.cidr)).collect();
     let first = ranges.first().map(|range| range.span.clone());
     match ranges.iter_mut().find(|range| range.cidr.contains(&cidr)) {

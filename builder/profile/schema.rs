@@ -3,16 +3,16 @@
 
 use super::key::{Key, Usual, ValueKind, key, number};
 use super::machine_keys;
+use super::network_keys;
 use super::pki::keys;
-use super::topology::Network;
 use super::types::{Algorithm, Certificates, ConfigStyle, Restart, Service, UnitSettings, UrlHost};
-use crate::values::{Arch, Card};
+use crate::values::Arch;
 
 use Usual::{Follows, Is, Required};
 use ValueKind::{Bool, Choice, Lines, Nodes, Options, Schema, Table, Text, Texts};
 
-/// In the order in which they are listed.
-static KEYS: &[Key] = &[
+/// In the order in which they are listed: these, then those of the network.
+static FIRST: &[Key] = &[
     key("", "schema", Schema, Required("schema = 1"), "version of this format: 1"),
     key(
         "",
@@ -44,77 +44,9 @@ static KEYS: &[Key] = &[
         Is("false"),
         "accept two members: quorum 2, no failure tolerated",
     ),
-    key(
-        "[network]",
-        "cidr",
-        Text,
-        Required("cidr = \"10.240.0.0/16\""),
-        "the nodes' network, IPv4 or IPv6; addresses are static",
-    ),
-    key("[network]", "gateway", Text, Usual::None, "an address of the network"),
-    key("[network]", "dns", Texts, Usual::None, "addresses of DNS servers"),
-    key("[network]", "dns-search", Texts, Usual::None, "domains in which short names are looked up"),
-    key("[network]", "ntp", Texts, Usual::None, "addresses or names of time servers, for systemd-timesyncd"),
-    key("[network]", "ipv6-cidr", Text, Usual::None, "an IPv6 network beside the IPv4 one (\"Network\")"),
-    key("[network]", "ipv6-gateway", Text, Usual::None, "an address of that"),
-    key("[network]", "mtu", number(Network::MTU), Follows("the card's"), "bytes of the largest packet"),
-    key("[network]", "vlan", number(Card::VLAN), Usual::None, "the VLAN ID with which the node tags frames"),
-    key(
-        "[network.peer]",
-        "cidr",
-        Text,
-        Required("cidr = \"10.241.0.0/24\""),
-        "a network of the peers' own, on a second card of each node (\"Network\")",
-    ),
-    key("[network.peer]", "mtu", number(Network::MTU), Follows("the card's"), "as in `[network]`"),
-    key("[network.peer]", "vlan", number(Card::VLAN), Usual::None, "as in `[network]`, on the second card"),
-    key(
-        "[[network.subnet]]",
-        "cidr",
-        Text,
-        Required("cidr = \"10.240.16.0/20\""),
-        "a link in `[network] cidr`, or in the peers'",
-    ),
-    key(
-        "[[network.subnet]]",
-        "gateway",
-        Text,
-        Required("gateway = \"10.240.16.1\""),
-        "its nodes' way to the other subnets",
-    ),
-    key("[[node]]", "name", Text, Required("name = \"cp-a\""), "a DNS label"),
-    key("[[node]]", "address", Text, Required("address = \"10.240.16.10\""), "an address of the network"),
-    key(
-        "[[node]]",
-        "host",
-        Text,
-        Usual::None,
-        "the `[[host]]` that it runs on; all nodes name one, or none (\"Hosts\")",
-    ),
-    key(
-        "[[node]]",
-        "peer-address",
-        Text,
-        Usual::None,
-        "its address in `[network.peer]`; required with that, refused without",
-    ),
-    key("[[node]]", "peer-mac", Text, Follows("derived"), "MAC address of its second card"),
-    key("[[node]]", "ipv6-address", Text, Usual::None, "its address in `ipv6-cidr`; required with that"),
-    key(
-        "[[node]]",
-        "public-address",
-        Text,
-        Usual::None,
-        "address by which others reach it through NAT; certificates name it",
-    ),
-    key("[[node]]", "mac", Text, Follows("derived"), "MAC address that the node's network files match"),
-    key(
-        "[[node]]",
-        "config",
-        Options,
-        Usual::None,
-        "a table, `[node.config]`: options of this member, before those of `[etcd.config]`",
-    ),
+];
+
+static LATER: &[Key] = &[
     key(
         "[[host]]",
         "name",
@@ -329,7 +261,7 @@ const TABLES: [&str; 10] =
 
 /// All keys; a table comes before the tables in it.
 pub fn all() -> impl Iterator<Item = &'static Key> {
-    KEYS.iter().chain(machine_keys::KEYS).chain(keys::KEYS)
+    FIRST.iter().chain(network_keys::KEYS).chain(LATER).chain(machine_keys::KEYS).chain(keys::KEYS)
 }
 
 /// `None` where there is no such key.

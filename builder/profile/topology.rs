@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use serde::Serialize;
 
 use super::types::OptionSet;
-use crate::values::{self, Domain, HostName, Mac, NodeName, ServerName};
+use crate::values::{self, By, Dhcp, Domain, HostName, Mac, NodeName, ServerName};
 
 /// `[network]`.
 #[derive(Clone, Debug, Serialize)]
@@ -34,6 +34,9 @@ pub struct Network {
     /// NTP servers.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ntp: Vec<ServerName>,
+    /// What the nodes' cards ask for besides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dhcp: Option<Dhcp>,
     /// In bytes, within [`Network::MTU`]; `None` leaves the card's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mtu: Option<u32>,
@@ -54,7 +57,7 @@ pub struct Subnet {
     /// Without host bits.
     #[serde(serialize_with = "values::as_text")]
     pub cidr: IpNet,
-    /// In the subnet.
+    /// In the subnet, or else on its link.
     pub gateway: IpAddr,
 }
 
@@ -93,6 +96,10 @@ pub struct Node {
     pub mac: Mac,
     /// Its address and its card for peers, where those have a network of their own.
     pub peer: Option<(IpAddr, Mac)>,
+    /// What its card is matched by.
+    pub card: By,
+    /// What its card for peers is matched by.
+    pub peer_card: By,
     /// Its IPv6 address beside `address`, where the network has a range for it.
     pub ipv6: Option<IpAddr>,
     /// The address by which others reach it through NAT.

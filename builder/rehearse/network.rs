@@ -18,10 +18,38 @@ pub fn namespace_of(scratch: &Path, node: &str) -> PathBuf {
     scratch.join("net").join(node)
 }
 
-/// A link that cards share, with the addresses of this host on it: those of its routers, or free ones.
+/// A link that cards share.
 struct Wire {
     nets: Vec<IpNet>,
+    /// The routers there that are outside of these.
+    beyond: Vec<IpAddr>,
+    /// The addresses of this host there, each with its network: those of the routers, or free ones.
     own: Vec<(IpAddr, IpNet)>,
+    /// The networks in which no address is free. This host reaches them from the routers outside.
+    full: Vec<IpNet>,
+}
+
+impl Wire {
+    /// Chooses this host's addresses. `cards`: those of all wires.
+    ///
+    /// # Errors
+    /// `Exit::Wrong` when none is free.
+    fn address(&mut self, cards: &[&Card]) -> Result<()> {
+        for net in &self.nets {
+            match values::router(*net, cards) {
+                Some(own) => self.own.push((own, *net)),
+                None if self.beyond.iter().any(|via| via.is_ipv4() == net.addr().is_ipv4()) => {
+                    self.full.push(*net);
+                }
+                None => {
+                    let reason = format!("{net} has no free address to ask the members from");
+                    return Err(Failure::wrong(reason));
+                }
+            }
+        }
+        self.own.extend(self.beyond.iter().map(|via| (*via, IpNet::from(*via))));
+        Ok(())
+    }
 }
 
 /// A machine's cards, each with the number of its wire.
@@ -43,7 +71,7 @@ pub fn build(scratch: &Path, clusters: &[Cluster]) -> Result<()> {
         .collect();
     let all: Vec<&Card> = wired.iter().flat_map(|(_, cards)| cards.iter().map(|(card, _)| card)).collect();
     for wire in &mut wires {
-        wire.own = wire.nets.iter().map(|net| Ok((router(*net, &all)?, *net))).collect::<Result<_>>()?;
+        wire.address(&all)?;
     }
     disk::make_directories(&scratch.join("net"), Mode::SECRET_DIRECTORY)?;
     for Machine { node, .. } in &machines {
@@ -53,7 +81,8 @@ pub fn build(scratch: &Path, clusters: &[Cluster]) -> Result<()> {
         Program::new(&unshare).arg(format!("--net={}", file.display())).arg("true").must()?;
     }
     batch(Program::new(&ip), scratch, "bridge", &bridges(scratch, &wired, &wires))?;
-    if wires.len() > 1 && all.iter().any(|card| !card.routes.is_empty()) {
+    let nets: usize = wires.iter().map(|wire| wire.nets.len()).sum();
+    if nets > 1 && all.iter().any(|card| !card.routes.is_empty()) {
         forward()?;
     }
     let nsenter = process::find("nsenter")?;
@@ -79,7 +108,7 @@ fn join(wires: &mut Vec<Wire>, card: &Card) -> usize {
     let nets: Vec<IpNet> = card.addresses.iter().map(IpNet::trunc).collect();
     let at = wires.iter().position(|wire| wire.nets.iter().any(|net| nets.contains(net)));
     let at = at.unwrap_or_else(|| {
-        wires.push(Wire { nets: Vec::new(), own: Vec::new() });
+        wires.push(Wire { nets: Vec::new(), beyond: Vec::new(), own: Vec::new(), full: Vec::new() });
         wires.len() - 1
     });
     for net in nets {
@@ -87,16 +116,12 @@ fn join(wires: &mut Vec<Wire>, card: &Card) -> usize {
             wires[at].nets.push(net);
         }
     }
+    for via in card.routes.iter().filter(|route| route.on_link).map(|route| route.via) {
+        if !wires[at].beyond.contains(&via) {
+            wires[at].beyond.push(via);
+        }
+    }
     at
-}
-
-/// This host's address in a network: the gateway's there, else a free one.
-///
-/// # Errors
-/// `Exit::Wrong` when none is free.
-fn router(net: IpNet, cards: &[&Card]) -> Result<IpAddr> {
-    values::router(net, cards)
-        .ok_or_else(|| Failure::wrong(format!("{net} has no free address to ask the members from")))
 }
 
 /// Lets packets from one wire to another: this process is the router between subnets.
@@ -125,6 +150,9 @@ fn bridges(scratch: &Path, wired: &[Wired<'_>], wires: &[Wire]) -> String {
             .iter()
             .for_each(|(own, net)| lines.push_str(&address_line(*own, *net, &format!("kiln{at}"))));
         let _ = writeln!(lines, "link set kiln{at} up");
+        wire.full.iter().for_each(|net| {
+            let _ = writeln!(lines, "route add {net} dev kiln{at}");
+        });
     }
     for (machine, (Machine { node, .. }, cards)) in wired.iter().enumerate() {
         let file = namespace_of(scratch, &node.name);
@@ -149,7 +177,8 @@ fn station(cards: &[(Card, usize)]) -> String {
         });
         let _ = writeln!(lines, "link set eth{eth} up");
         for route in &card.routes {
-            let _ = writeln!(lines, "route add {} via {} dev eth{eth}", route.to, route.via);
+            let on_link = if route.on_link { " onlink" } else { "" };
+            let _ = writeln!(lines, "route add {} via {} dev eth{eth}{on_link}", route.to, route.via);
         }
     }
     lines

@@ -1,5 +1,6 @@
 //! The values of a template's variables.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -10,7 +11,7 @@ use super::renderer::Renderer;
 use super::variables::VARIABLES;
 use super::{config, logs, systemd};
 use crate::plan::{self, CertificateSpec, Instance, Node, Owner, Plan, Role};
-use crate::values::Card;
+use crate::values::{Bond, By, Card, Dhcp, HashPolicy, LacpRate, Route};
 
 /// Those of `VARIABLES`, for one node.
 pub fn of_node(renderer: &Renderer<'_>, node: &Node, config: &config::Config) -> Value {
@@ -58,8 +59,14 @@ fn of_network(plan: &Plan, node: &Node) -> Value {
         "ipv4": node.address.is_ipv4(),
         "ipv6_address": more.map_or(String::new(), ToString::to_string),
         "mac": node.mac,
+        "interface": main.map_or(String::new(), |card| interface(card, 0)),
+        "bond": main.map_or(Value::Null, bond),
         "prefix": link.map(IpNet::prefix_len),
-        "gateways": routes.iter().map(|route| route.via).collect::<Vec<_>>(),
+        "gateways": vias(routes, false),
+        "on_link_gateways": vias(routes, true),
+        "dhcp": main.and_then(|card| card.dhcp).map_or("", Dhcp::networkd),
+        "dhcp6": main.is_some_and(|card| card.asks(false)),
+        "peer_routes": peer_routes(plan, node),
         "dns": network.dns,
         "dns_search": network.dns_search,
         "ntp": network.ntp,
@@ -69,20 +76,67 @@ fn of_network(plan: &Plan, node: &Node) -> Value {
     })
 }
 
+/// The gateways of the routes that are on-link, or of the others.
+fn vias(routes: &[Route], on_link: bool) -> Vec<IpAddr> {
+    routes.iter().filter(|route| route.on_link == on_link).map(|route| route.via).collect()
+}
+
+/// What the files match it by; empty for one that is matched by its MAC address.
+fn interface(card: &Card, at: usize) -> String {
+    if card.by.is_mac() { String::new() } else { card.interface(at) }
+}
+
+fn bond(card: &Card) -> Value {
+    let By::Bond(bond) = &card.by else { return Value::Null };
+    json!({
+        "names": bond.names(),
+        "macs": bond.macs(),
+        "mode": bond.mode,
+        "monitor_ms": Bond::MONITOR_MS,
+        "lacp_rate": bond.lacp_rate.map_or("", LacpRate::as_str),
+        "hash_policy": bond.hash_policy.map_or("", HashPolicy::as_str),
+    })
+}
+
 fn vlan(card: &Card, at: usize) -> Value {
     card.vlan_name(at).map_or(Value::Null, |name| json!({ "id": card.vlan, "name": name }))
+}
+
+/// With DHCP, a way to each other member that has the static address as its source. Nothing that a server says is as
+/// exact as one address.
+fn peer_routes(plan: &Plan, node: &Node) -> Vec<Value> {
+    let Some(card) = node.cards.first().filter(|card| card.dhcp.is_some() && node.cards.len() == 1) else {
+        return Vec::new();
+    };
+    let others = plan.nodes.iter().filter(|other| other.name != node.name).map(|other| other.peer_address);
+    let to_one = |to: IpAddr| {
+        let is_near = card.addresses.iter().any(|link| link.contains(&to));
+        let route = card.routes.iter().find(|route| !is_near && route.to.contains(&to));
+        json!({
+            "to": IpNet::from(to).to_string(),
+            "via": route.map_or(String::new(), |route| route.via.to_string()),
+            "on_link": route.is_some_and(|route| route.on_link),
+            "source": card.of_family(to),
+        })
+    };
+    others.map(to_one).collect()
+}
+
+fn route(route: &Route) -> Value {
+    json!({ "to": route.to.to_string(), "via": route.via, "on_link": route.on_link })
 }
 
 /// The card for the peers' network.
 fn peer_card(card: &Card) -> Value {
     json!({
         "mac": card.mac,
+        "interface": interface(card, 1),
+        "bond": bond(card),
         "ipv4": !card.has_ipv6(),
         "vlan": vlan(card, 1),
         "address": card.addresses.first().map(ToString::to_string),
         "mtu": card.mtu.map_or(String::new(), |mtu| mtu.to_string()),
-        "routes": card.routes.iter().map(|route| json!({ "to": route.to.to_string(), "via": route.via }))
-            .collect::<Vec<_>>(),
+        "routes": card.routes.iter().map(route).collect::<Vec<_>>(),
     })
 }
 

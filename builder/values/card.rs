@@ -6,20 +6,30 @@ use ipnet::IpNet;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::Mac;
+use super::{BondCard, By, Dhcp, Mac};
+
+/// The longest name of an interface has one byte less (linux/if.h).
+const IFNAMSIZ: usize = 16;
 
 /// A network card of a node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Card {
-    /// What its files match it by.
+    /// That of a VM's card; on other machines only where files match it by that.
     pub mac: Mac,
+    /// What its files match it by.
+    #[serde(skip_serializing_if = "By::is_mac", default)]
+    pub by: By,
     /// Each with the prefix of its link: `10.1.0.11/24`. At least one; at most one of each family.
     #[serde(serialize_with = "as_texts", deserialize_with = "links")]
     pub addresses: Vec<IpNet>,
     /// The networks that are reached through a gateway.
     #[serde(skip_serializing_if = "Vec::is_empty", default, deserialize_with = "super::list::<_, _, 8>")]
     pub routes: Vec<Route>,
+    /// What it asks for besides. An address that it gets is the source of no connection to a peer: networkd's files have a
+    /// route with a source for each.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub dhcp: Option<Dhcp>,
     /// In bytes; `None` leaves the card's own.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub mtu: Option<u32>,
@@ -37,17 +47,46 @@ pub struct Route {
     pub to: IpNet,
     /// A router on the card's link.
     pub via: IpAddr,
+    /// Whether it is outside of the networks that the card has addresses in.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub on_link: bool,
 }
 
 impl Card {
     /// The smallest and the largest VLAN ID: 0 is for frames of no VLAN, and 4095 is reserved (IEEE 802.1Q, table 9-2).
     pub const VLAN: (u32, u32) = (1, 4094);
 
-    /// The name of its VLAN's interface, for the card at this place in the list of the node's cards: `kiln0.20`.
+    /// The name of its interface, for the card at this place in the list of the node's cards: `kiln0`, or its own. One
+    /// that is matched by MAC address may have another name on the node: only some programs rename it.
+    pub fn interface(&self, at: usize) -> String {
+        match &self.by {
+            By::Name(name) => name.to_string(),
+            By::Mac | By::Bond(_) => format!("kiln{at}"),
+        }
+    }
+
+    /// The name of its VLAN's interface, in the same way: `kiln0.20`, `eno1.20`.
     ///
-    /// All files of a node use the same name, so that two programs which read them do not both make the VLAN.
+    /// All files of a node use the same name, so that two programs which read them do not both make the VLAN. The network
+    /// scripts of RHEL take the card from it, so it has that of the card, unless it were too long.
     pub fn vlan_name(&self, at: usize) -> Option<String> {
-        self.vlan.map(|id| format!("kiln{at}.{id}"))
+        let id = self.vlan?;
+        let name = format!("{}.{id}", self.interface(at));
+        Some(if name.len() < IFNAMSIZ { name } else { format!("kiln{at}.{id}") })
+    }
+
+    /// The MAC addresses of the cards of a VM: those of a bond, where it is of such, else its own.
+    pub fn macs(&self) -> Vec<Mac> {
+        let of_bond = match &self.by {
+            By::Bond(bond) => bond.cards.iter().filter_map(BondCard::mac).collect(),
+            By::Mac | By::Name(_) => Vec::new(),
+        };
+        if of_bond.is_empty() { vec![self.mac] } else { of_bond }
+    }
+
+    /// Whether it asks for an address of this family by DHCP.
+    pub fn asks(&self, for_ipv4: bool) -> bool {
+        self.dhcp.is_some_and(|dhcp| dhcp.asks(for_ipv4))
     }
 
     /// Whether it has this address.
@@ -142,11 +181,13 @@ mod tests {
     fn card(addresses: &[&str], routes: &[(&str, &str)]) -> Card {
         Card {
             mac: Mac::derived("a"),
+            by: By::Mac,
             addresses: addresses.iter().map(|one| one.parse().unwrap()).collect(),
             routes: routes
                 .iter()
-                .map(|(to, via)| Route { to: to.parse().unwrap(), via: via.parse().unwrap() })
+                .map(|(to, via)| Route { to: to.parse().unwrap(), via: via.parse().unwrap(), on_link: false })
                 .collect(),
+            dhcp: None,
             mtu: None,
             vlan: None,
         }
@@ -203,8 +244,11 @@ mod tests {
     }
 
     fn cards() -> impl Strategy<Value = Vec<Card>> {
-        let route =
-            (net(&[0, 8, 16, 24]), address()).prop_map(|(to, via)| Route { to: to.trunc(), via: via.into() });
+        let route = (net(&[0, 8, 16, 24]), address()).prop_map(|(to, via)| Route {
+            to: to.trunc(),
+            via: via.into(),
+            on_link: false,
+        });
         let parts = (net(&[8, 16, 24, 32]), proptest::collection::vec(route, 0..3));
         proptest::collection::vec(parts, 1..4).prop_map(|cards| {
             let with = |(link, routes)| Card { addresses: vec![link], routes, ..card(&[], &[]) };

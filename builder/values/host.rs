@@ -67,7 +67,9 @@ pub fn host_address(
 ) -> Option<IpAddr> {
     let network_address = network.trunc().addr();
     let mut free = network.hosts().filter(|address| *address != network_address);
-    gateway.filter(|gateway| !is_taken(gateway)).or_else(|| free.find(|address| !is_taken(address)))
+    gateway
+        .filter(|gateway| network.contains(gateway) && !is_taken(gateway))
+        .or_else(|| free.find(|address| !is_taken(address)))
 }
 
 #[cfg(test)]

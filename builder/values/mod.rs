@@ -1,8 +1,10 @@
 //! Small validated values. A type for each kind of name keeps invalid ones out: `FromStr` is the only way to make one,
 //! and its error is a sentence that says what is allowed.
 
+mod bond;
 mod card;
 mod carrier;
+mod dhcp;
 mod digest;
 mod fill;
 mod host;
@@ -10,6 +12,7 @@ mod install;
 mod libvirt;
 mod login;
 mod machine;
+mod names;
 mod parsed;
 mod printable;
 mod private;
@@ -23,10 +26,13 @@ mod url;
 use std::fmt;
 use std::str::FromStr;
 
+pub use bond::{Bond, BondMode, By};
+pub(crate) use bond::{BondCard, CardName, HashPolicy, LacpRate};
 pub use card::{Card, Route, everything, router, source};
 #[cfg(test)]
 pub(crate) use carrier::examples as example_carriers;
 pub(crate) use carrier::{At, Carrier, CarrierFacts, CarrierFile, Firmware, Start};
+pub use dhcp::Dhcp;
 pub use digest::Digest;
 pub(crate) use digest::{Hasher, hex};
 pub(crate) use fill::fill;
@@ -36,6 +42,7 @@ pub(crate) use libvirt::{Connect, ConnectTo, Interface, LibvirtNetwork, Link};
 pub(crate) use login::{LoginName, SshKey, hide, looks_private, without_private_keys};
 pub use machine::{Arch, Mode};
 pub(crate) use machine::{Mac, disk_serial};
+pub use names::{AltName, ClientName, ClusterName, Domain, HostName, NodeName, ServerName};
 pub(crate) use parsed::{as_text, list, map, number, parsed, set};
 pub(crate) use parsed::{deserialize_parsed, serialize_displayed};
 pub(crate) use printable::{counted, printable};
@@ -71,31 +78,6 @@ fn invalid<T>(reason: impl Into<String>) -> Result<T, Invalid> {
 /// A character in quotes, with its code point when it may look like another one: `'а' (U+0430)`.
 fn shown(c: char) -> String {
     if c.is_ascii() { format!("{c:?}") } else { format!("{c:?} (U+{:04X})", u32::from(c)) }
-}
-
-/// `[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?`: one DNS label (RFC 1123 2.1), safe in a path, a unit and a URL.
-fn check_label(text: &str) -> Result<(), Invalid> {
-    let edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    let inner = |c: char| edge(c) || c == '-';
-    if text.is_empty() {
-        invalid("it is empty")
-    } else if text.len() > 63 {
-        invalid(format!("it has {} characters; at most 63 are allowed", text.chars().count()))
-    } else if let Some(bad) = text.chars().find(|c| !inner(*c)) {
-        invalid(format!("{} is not allowed; use a-z, 0-9 and - only", shown(bad)))
-    } else if !text.starts_with(edge) || !text.ends_with(edge) {
-        invalid("it must begin and end with a letter or a digit")
-    } else {
-        Ok(())
-    }
-}
-
-/// Labels with a dot between each two.
-fn check_labels(text: &str, example: &str) -> Result<(), Invalid> {
-    text.split('.').try_for_each(|label| match check_label(label) {
-        Err(_) if label.is_empty() => invalid(format!("it has an empty part; write it as in {example}")),
-        other => other,
-    })
 }
 
 macro_rules! text_value {
@@ -150,57 +132,6 @@ macro_rules! text_value {
 }
 use text_value;
 
-text_value!(
-    /// A member's name and its host name: one DNS label in lower case, 1 to 63 characters.
-    NodeName,
-    check_label
-);
-text_value!(
-    /// A cluster's name: one DNS label in lower case, 1 to 63 characters.
-    ClusterName,
-    check_label
-);
-text_value!(
-    /// A client certificate's file name and common name (etcd's user name once authentication is on):
-    /// one DNS label in lower case, 1 to 63 characters.
-    ClientName,
-    check_label
-);
-text_value!(
-    /// A DNS domain in lower case, without a dot at either end, at most 180 characters, so that a member's full name
-    /// stays below the 253 of RFC 1035.
-    Domain,
-    |text| {
-        if text.len() > 180 {
-            return invalid("it is longer than 180 characters");
-        }
-        check_labels(text, "kloud.lan")
-    }
-);
-text_value!(
-    /// The name of a host that nodes run on, in lower case: DNS labels with dots between them, at most 253 characters.
-    HostName,
-    |text| {
-        if text.len() > 253 {
-            return invalid("it is longer than 253 characters");
-        }
-        check_labels(text, "pve1 or pve1.kloud.lan")
-    }
-);
-text_value!(
-    /// A server on the network: an IP address, or a DNS name in lower case.
-    ServerName,
-    |text| {
-        if text.parse::<std::net::IpAddr>().is_ok() {
-            return Ok(());
-        }
-        // A last label of digits alone is that of an address (RFC 3696 section 2).
-        match text.rsplit('.').next().is_some_and(|label| label.bytes().all(|byte| byte.is_ascii_digit())) {
-            true => invalid("write an address, or a name as in ntp.kloud.lan"),
-            false => text.parse::<HostName>().map(drop),
-        }
-    }
-);
 text_value!(
     /// etcd's `initial-cluster-token`: 1 to 128 characters of `[A-Za-z0-9._-]`.
     Token,
@@ -281,18 +212,6 @@ text_value!(
         }
     }
 );
-text_value!(
-    /// A subject alternative name of a node: `DNS:cp-a.kloud.lan`, `DNS:*.localhost` or `IP:10.240.16.10`.
-    AltName,
-    |text| match (text.strip_prefix("DNS:"), text.strip_prefix("IP:")) {
-        (Some(name), _) if name.len() <= 253 => {
-            name.strip_prefix("*.").unwrap_or(name).split('.').try_for_each(check_label)
-        }
-        (_, Some(address)) if address.parse::<std::net::IpAddr>().is_ok() => Ok(()),
-        _ => invalid("write it as DNS:NAME or IP:ADDRESS"),
-    }
-);
-
 impl BaseSystem {
     /// The names of those that `ci/base` makes.
     pub const MADE: [&str; 3] = ["live", "cloud", "ignition"];

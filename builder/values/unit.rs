@@ -6,7 +6,8 @@ use std::str::FromStr;
 use serde::{Serialize, Serializer};
 
 use super::login::check_account;
-use super::{Invalid, check_label, deserialize_parsed, fill, invalid, serialize_displayed, shown};
+use super::names::check_label;
+use super::{Invalid, deserialize_parsed, fill, invalid, serialize_displayed, shown};
 
 /// The longest name, in bytes: with `.service` it is a file name of at most 255 (systemd.unit(5)).
 const MAX_NAME_BYTES: usize = 200;

@@ -62,17 +62,27 @@ fn refused_up_leaves_a_directory() {
     assert!(code == 5 && said.contains("interfaces: 1"), "{said}");
 }
 
-/// A VM has one card on one link, without tags.
+/// A VM has one card on one link, without tags, with a name of its own.
 #[test]
-fn up_refuses_a_second_card_subnets_and_a_vlan() {
+fn up_refuses_cards_and_links_that_it_cannot_give() {
     let cidr = "cidr = \"10.0.0.0/24\"";
     let peer = ", peer = { cidr = \"172.16.0.0/24\" }";
     let subnet = ", subnet = [{ cidr = \"10.0.0.0/25\", gateway = \"10.0.0.126\" }]";
     let one = "kiln up gives each VM one card, on one link";
     let vlan = "a tags its frames for VLAN 20";
-    for (more, address, why) in
-        [(peer, "peer-address = \"172.16.0.4\"\n", one), (subnet, "", one), (", vlan = 20", "", vlan)]
-    {
+    let bond = ", bond = { cards = [\"eno1\", \"eno2\"] }";
+    for (more, address, why) in [
+        (peer, "peer-address = \"172.16.0.4\"\n", one),
+        (subnet, "", one),
+        (", vlan = 20", "", vlan),
+        (", card = \"eno1\"", "", "the card of a is called eno1"),
+        (bond, "", "a has a bond of several cards"),
+        (
+            ", gateway = \"10.9.0.1\", on-link = true",
+            "",
+            "the gateway of a is 10.9.0.1, outside of its network",
+        ),
+    ] {
         let work = Workshop::new();
         work.keystore("small");
         let profile = SMALL.replace("[\"tar\"]", "[\"initramfs\"]").replace(cidr, &format!("{cidr}{more}"));

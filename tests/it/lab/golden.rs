@@ -18,6 +18,9 @@ macro_rules! golden {
 }
 
 golden! {
+    bond "bond",
+    card_names "card-names",
+    dhcp "dhcp",
     dual_stack "dual-stack",
     env_ipv6 "env-ipv6",
     files "files",
@@ -27,6 +30,7 @@ golden! {
     login "login",
     network "network",
     node_options "node-options",
+    on_link "on-link",
     overlay "overlay",
     pki_one_per_node "pki-one-per-node",
     pki_two_authorities "pki-two-authorities",

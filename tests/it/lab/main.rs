@@ -20,6 +20,7 @@ mod golden;
 mod guard;
 mod guest;
 mod imported;
+mod networkd;
 mod networks;
 mod owners;
 mod packed;

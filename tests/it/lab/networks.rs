@@ -12,13 +12,14 @@ use serde_json::Value;
 use crate::support::{Workshop, root, run, turn};
 
 /// The kinds of networks that have a golden case.
-const KINDS: [&str; 4] = ["dual-stack", "subnets", "two-cards", "vlan"];
+const KINDS: [&str; 8] =
+    ["bond", "card-names", "dhcp", "dual-stack", "on-link", "subnets", "two-cards", "vlan"];
 
 fn profile(kind: &str) -> String {
     fs::read_to_string(root().join("tests/golden").join(kind).join("profile.toml")).unwrap()
 }
 
-fn plan(kind: &str) -> Plan {
+pub fn plan(kind: &str) -> Plan {
     let source = kiln::profile::Source::file("a.toml".as_ref(), profile(kind).into_bytes());
     let releases = [(kiln::etcd::Release::new(3, 5, 16), Arch::Amd64)];
     let read = kiln::profile::read(&source, &releases, kiln::carrier::all());
@@ -40,7 +41,8 @@ fn kernel_routes(node: &plan::Node, to: &[std::net::IpAddr]) -> Vec<String> {
             writeln!(lines, "address add {link} dev eth{at}{nodad}").unwrap();
         }
         for route in &card.routes {
-            writeln!(lines, "route add {} via {} dev eth{at}", route.to, route.via).unwrap();
+            let on_link = if route.on_link { " onlink" } else { "" };
+            writeln!(lines, "route add {} via {} dev eth{at}{on_link}", route.to, route.via).unwrap();
         }
     }
     to.iter().for_each(|to| writeln!(lines, "route get {to}").unwrap());
