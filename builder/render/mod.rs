@@ -7,6 +7,7 @@ mod files;
 mod lay;
 mod logs;
 mod overlay;
+mod owners;
 mod programs;
 mod renderer;
 mod scan;

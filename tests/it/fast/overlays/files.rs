@@ -64,3 +64,57 @@ fn the_list_of_files_tells_the_source_of_each() {
     assert!(of("etc/site/a.conf")["sha256"].is_string());
     assert!(of("etc/site/key.pem")["sha256"].is_null(), "a digest of what only its owner may read");
 }
+
+/// A directory above Kiln's own files, as an account's: Kiln's lines for systemd-tmpfiles would fail there.
+#[test]
+fn a_directory_that_kiln_has_files_in_has_no_owner() {
+    for (path, own) in [
+        ("/etc/etcd", "/etc/etcd"),
+        ("/etc/etcd/pki", "/etc/etcd/pki"),
+        ("/etc", "/etc/etcd"),
+        ("/var/lib", "/var/lib/etcd"),
+        ("/var/lib/kiln", "/var/lib/kiln"),
+        ("/usr", "/usr/local/bin"),
+        ("/usr/local/bin", "/usr/local/bin"),
+        ("/etc/systemd/system", "/etc/systemd/system/etcd.service"),
+        ("/etc/kiln", "/etc/kiln"),
+        ("/etc/tmpfiles.d", "/etc/tmpfiles.d/etcd.conf"),
+    ] {
+        for owner in ["owner = 'app'", "owner = 'root'\ngroup = 'app'"] {
+            let said = refusal(&with(&file(path, &format!("directory = true\n{owner}"))), 3);
+            let want = format!("[[file]] {path} has an owner, and Kiln's own {own} is there");
+            assert!(said.contains(&want) && said.contains("site.toml:"), "{want}\n{said}");
+        }
+    }
+    let logs = "[etcd.config]\nlog-outputs = ['/var/log/etcd/x.log']\n";
+    let said = refusal(&with(&(logs.to_owned() + &file("/var/log/etcd/y", "text = 'x'\nowner = 'app'"))), 3);
+    assert!(said.contains("everything in /var/log/etcd belongs to etcd"), "{said}");
+    let said = refusal(&with(&(logs.to_owned() + &file("/var/log", "directory = true\nowner = 'app'"))), 3);
+    assert!(said.contains("Kiln's own /var/log/etcd is there"), "{said}");
+}
+
+/// systemd-tmpfiles does not go on from a directory of one account to an entry of another one.
+#[test]
+fn an_owner_that_tmpfiles_cannot_set_is_refused() {
+    let app = "directory = true\nowner = 'app'";
+    let inner = file("/srv/app", app) + &file("/srv/app/a/x", "text = 'x'\nowner = 'app'\ngroup = 'other'");
+    for (files, path, of) in [
+        (file("/srv/app", app) + &file("/srv/app/x", "text = 'x'\nowner = 'bob'"), "/srv/app/x", "bob"),
+        (file("/srv/app", app) + &file("/srv/app/x", "text = 'x'\ngroup = 'app'"), "/srv/app/x", "root"),
+        (inner.clone() + &file("/srv/app/b", "text = 'x'"), "/srv/app/b", "root"),
+        (inner.clone() + &file("/srv/app/a", "directory = true"), "/srv/app/a", "root"),
+    ] {
+        let said = refusal(&with(&files), 3);
+        let want = format!("[[file]] /srv/app belongs to app, and {path} from [[file]] {path} in it to {of}");
+        assert!(said.contains(&want) && said.contains("site.toml:"), "{want}\n{said}");
+    }
+    // An overlay's file is root's; where nothing in the directory has an owner, it may stay so.
+    let work = with(&file("/srv/app", app));
+    put(&work, "mine/srv/app/b", "x", 0o644);
+    run(&mut kiln(&work, "build", &["-q"]));
+    let work = with(&inner);
+    put(&work, "mine/srv/app/b", "x", 0o644);
+    let said = refusal(&work, 3);
+    assert!(said.contains("and /srv/app/b from overlay \"mine\" in it to root"), "{said}");
+    run(&mut kiln(&with(&(inner + &file("/srv/app/b", "link = 'a/x'"))), "build", &["-q"]));
+}
