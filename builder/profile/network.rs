@@ -109,6 +109,11 @@ fn reach(server: IpAddr, own: &[IpNet]) -> Result<IpAddr, Invalid> {
 const WIDEST_WIRE: (u8, u8) = (16, 64);
 
 impl Placed {
+    /// In which the nodes have addresses.
+    pub fn ranges(&self) -> impl Iterator<Item = IpNet> {
+        std::iter::once(&self.main).chain(&self.ipv6).chain(&self.peer).map(|range| range.cidr)
+    }
+
     /// Warns where the network is so wide, and the nodes so far apart in it, that there must be routers between them.
     pub fn warn_of_sites(&self, diagnostics: &mut Diagnostics, nodes: &[Node]) {
         let cidr = &self.network.cidr;
