@@ -101,7 +101,7 @@ fn nodes<'t>(
     let nodes = nodes::nodes(diagnostics, tables, network, cluster, two_allowed, &mut hosts);
     let hosts = hosts.finish(diagnostics, nodes.count);
     let tables = top.tables(diagnostics, "file", "[[file]]");
-    let files = files::read(diagnostics, tables, &nodes.list);
+    let files = files::read(diagnostics, tables, &nodes);
     (nodes, hosts, files)
 }
 

@@ -142,7 +142,7 @@ impl Overlay {
     /// A finding about it.
     pub(super) fn finding(&self, reason: impl Into<String>) -> Finding {
         let about = match &self.file {
-            Some(file) => About::File(file.place.clone()),
+            Some(file) => About::File(file.at),
             None => About::Overlay(self.directory.clone().unwrap_or_default()),
         };
         Finding::new(about, reason)

@@ -1,7 +1,9 @@
 //! `[[file]]`: the rules of overlays for files of the profile's own, and the list of a node's files.
 
+use std::fs;
+
 use super::{Workshop, kiln, put, refusal, work};
-use crate::support::{bundles::OVERLAID as PROFILE, run};
+use crate::support::{bundles::OVERLAID as PROFILE, output, run};
 
 fn with(files: &str) -> Workshop {
     let work = work();
@@ -117,4 +119,30 @@ fn an_owner_that_tmpfiles_cannot_set_is_refused() {
     let said = refusal(&work, 3);
     assert!(said.contains("and /srv/app/b from overlay \"mine\" in it to root"), "{said}");
     run(&mut kiln(&with(&(inner + &file("/srv/app/b", "link = 'a/x'"))), "build", &["-q"]));
+}
+
+/// Two on one line: each is reported at its own place.
+#[test]
+fn findings_on_one_line_have_their_own_places() {
+    let work = work();
+    let one = |path: &str| format!("{{ path = \"{path}\", link = \"../../../x\" }}");
+    let line = format!("file = [{}, {}]\n", one("/etc/a"), one("/etc/b"));
+    work.file("site.toml", PROFILE.replace("[cluster]", &format!("{line}[cluster]")));
+    let said = refusal(&work, 3);
+    for (column, path) in [(18, "/etc/a"), (60, "/etc/b")] {
+        let want = format!(
+            "error: [[file]] {path}: it points at ../../../x, outside of the node's root\n --> site.toml:3:{column}\n"
+        );
+        assert!(said.contains(&want), "{want}{said}");
+    }
+    // The same for options, which may stand in one inline table.
+    let options = "[etcd]\nconfig = { client-crl-file = \"/etc/a.crl\", peer-crl-file = \"/etc/b.crl\" }\nconfig-style = \"flags\"";
+    work.file("site.toml", PROFILE.replace("[etcd]", options));
+    let said = refusal(&work, 3);
+    for (column, key, path) in [(30, "client-crl-file", "a"), (60, "peer-crl-file", "b")] {
+        let want = format!(
+            "{key} names /etc/{path}.crl, which no overlay contains; etcd would not start\n --> site.toml:7:{column}\n"
+        );
+        assert!(said.contains(&want), "{want}{said}");
+    }
 }
