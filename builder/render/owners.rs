@@ -1,8 +1,9 @@
 //! Owners of `[[file]]` directories: what systemd-tmpfiles can set, and what must stay root's or etcd's.
 //!
 //! systemd-tmpfiles refuses to go on from a directory of one account, other than root, to an entry of another one
-//! (`unsafe_transition` in systemd's src/basic/chase.c; exit 73). A directory's line comes before those of its contents,
-//! which are root's until then, so only a line for the whole directory (`Z`, tmpfiles.d(5)) gives them the same owner.
+//! (`unsafe_transition` in systemd's src/basic/chase.c; exit 73). A directory's line comes before those of its
+//! contents, which are root's until then, so only a line for the whole directory (`Z`, tmpfiles.d(5)) gives them the
+//! same owner.
 
 use super::logs;
 use super::overlay::Overlay;
