@@ -100,7 +100,7 @@ fn directory(path: &Path, json: bool, out: &Output) -> Result<()> {
         let reason = format!("there is no bundle {name}; to check the profile, use --profile {name}");
         return Err(Failure::new(Exit::Usage, reason));
     }
-    let (problems, whole) = if path.is_dir() && disk::look(&path.join(INDEX))?.is_some() {
+    let (problems, whole) = if disk::is_directory(path) && disk::look(&path.join(INDEX))?.is_some() {
         let fleet = Fleet::open(path)?;
         let bundles = fleet.index.bundles.len();
         let problems = fleet.check()?;
