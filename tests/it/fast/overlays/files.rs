@@ -146,3 +146,29 @@ fn findings_on_one_line_have_their_own_places() {
         assert!(said.contains(&want), "{want}{said}");
     }
 }
+
+/// A list that is gone, or is another one, is a difference from the manifest, and the other lists are shown.
+#[test]
+fn a_list_of_files_that_is_missing_is_a_problem_of_its_own() {
+    let work =
+        with("[[node]]\nname = 'b'\naddress = '10.0.0.5'\n[[node]]\nname = 'c'\naddress = '10.0.0.6'\n");
+    run(&mut kiln(&work, "build", &["-q"]));
+    let list = |node: &str| work.path().join("out/site/nodes").join(node).join("files.json");
+    fs::remove_file(list("a")).unwrap();
+    fs::write(list("c"), "[").unwrap();
+    let (code, shown, said) = output(&mut work.kiln(["show", "out/site", "--files"]));
+    assert!(code == 1 && shown.contains("node b\n") && !shown.contains("node c\n"), "{code} {shown}");
+    assert!(said.contains("nodes/a/files.json is missing"), "{said}");
+    assert!(said.contains("nodes/c/files.json does not match the manifest"), "{said}");
+}
+
+/// The entry of the directory is the overlay's, and its owner on the node is that of the `[[file]]`.
+#[test]
+fn an_owned_directory_that_an_overlay_has_too_is_listed_with_its_owner() {
+    let work = with(&file("/srv/site", "directory = true\nowner = 'app'\ngroup = 'web'"));
+    fs::create_dir_all(work.path().join("mine/srv/site")).unwrap();
+    run(&mut kiln(&work, "build", &["-q"]));
+    let shown = run(&mut work.kiln(["show", "out/site", "a", "--files"]));
+    let line = shown.lines().find(|line| line.contains("/srv/site/")).unwrap_or_else(|| panic!("{shown}"));
+    assert!(line.contains("0755 app:web"), "{line}");
+}
