@@ -234,9 +234,11 @@ fn outside_code(text: &str) -> Vec<(usize, &str)> {
     lines
 }
 
+/// The limit on the lines of documents and of comments that document, in characters.
+const COLUMNS: usize = 120;
+
 #[test]
 fn no_line_of_a_document_is_too_long() {
-    const COLUMNS: usize = 120;
     for (name, text) in documents() {
         // The README shows the output of programs, and commands as they are typed: their lines are as long as they
         // are.
@@ -247,6 +249,20 @@ fn no_line_of_a_document_is_too_long() {
         for (number, line) in lines {
             let columns = line.chars().count();
             assert!(columns <= COLUMNS, "{name}:{number} has {columns} columns; wrap it at {COLUMNS}");
+        }
+    }
+}
+
+#[test]
+fn no_line_of_a_documenting_comment_is_too_long() {
+    for (name, text) in rust_files() {
+        let comments = text.lines().enumerate().filter(|(_, line)| {
+            let line = line.trim_start();
+            line.starts_with("///") || line.starts_with("//!")
+        });
+        for (at, line) in comments {
+            let columns = line.chars().count();
+            assert!(columns <= COLUMNS, "{name}:{} has {columns} columns; wrap it at {COLUMNS}", at + 1);
         }
     }
 }

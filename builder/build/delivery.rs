@@ -98,7 +98,11 @@ impl Sources<'_> {
         let of_keystore = self.certificates.get(path.as_str());
         let overlay = self.overlays.iter().find(|overlay| overlay.origin == entry.origin);
         let keystores = of_keystore.map_or(ROOT, |of| of.owner.as_str());
-        let (owner, group) = overlay.and_then(|overlay| overlay.owner()).unwrap_or((keystores, keystores));
+        // A directory may be another overlay's, too, whose entry is the first.
+        let here = self.overlays.iter().filter(|overlay| overlay.is_for(&node.name));
+        let of_profile = here.filter(|overlay| overlay.file.as_ref().is_some_and(|file| file.path == *path));
+        let owner = of_profile.filter_map(|overlay| overlay.owner()).next_back();
+        let (owner, group) = owner.unwrap_or((keystores, keystores));
         Ok(Delivered {
             node: node.name.clone(),
             destination: path.clone(),

@@ -13,7 +13,7 @@ use crate::bundle::Manifest;
 use crate::bundle::manifest::Certificate;
 use crate::bundle::{self, Bundle};
 use crate::failure::{Exit, Failure, Result};
-use crate::pki::{Authorities, Keystore, Remark};
+use crate::pki::{Authorities, Keystore, Remark, way_to_import};
 use crate::plan::{self, Plan};
 use crate::profile::{Ca, Profile};
 use crate::values::{Epoch, Token};
@@ -141,16 +141,20 @@ pub fn plan_of(profile: &Profile, keystore: Option<&Keystore>) -> Plan {
 
 /// # Errors
 /// `Exit::Unsafe` where a member would connect to another from an address that its certificate does not name.
-fn without_strange_peers(plan: Plan) -> Result<Plan> {
-    let refused = plan::refused(&plan);
+pub fn check_peers(plan: &Plan) -> Result<()> {
+    let refused = plan::refused(plan);
     if refused.is_empty() {
-        return Ok(plan);
+        return Ok(());
     }
     Err(Failure::unsafe_to(format!(
         "members would refuse each other's connections: {}; give each pair a route on which the source is the address of \
          its peer URL",
         refused.join("; ")
     )))
+}
+
+fn without_strange_peers(plan: Plan) -> Result<Plan> {
+    check_peers(&plan).map(|()| plan)
 }
 
 /// A cluster that runs with another CA is not given certificates that its members do not trust. Before it has formed,
@@ -162,25 +166,17 @@ fn refuse_own_ca(profile: &Profile, keystore: &Keystore, path: &Path) -> Result<
     let (cluster, pki) = (&profile.cluster, &profile.pki);
     let is_missing =
         |name: &str, ca: Option<&Ca>| ca.is_some_and(|ca| ca.is_imported) && !keystore.has_imported(name);
-    let (of, option) = match () {
+    let of = match () {
         () if !cluster.formed => return Ok(()),
-        () if is_missing(plan::CA, Some(&pki.ca)) => (plan::CA, ""),
-        () if is_missing(plan::PEER_CA, pki.peer_ca.as_ref()) => (plan::PEER_CA, " --as peer-ca"),
+        () if is_missing(plan::CA, Some(&pki.ca)) => plan::CA,
+        () if is_missing(plan::PEER_CA, pki.peer_ca.as_ref()) => plan::PEER_CA,
         () => return Ok(()),
     };
-    let name = &cluster.name;
-    let made = match path.exists() {
-        true => "Import".to_owned(),
-        false => format!(
-            "Create the keystore with kiln keystore init {name} --keystore {}, and import",
-            path.display()
-        ),
-    };
-    let path = path.display();
+    let (name, way_out) = (&cluster.name, way_to_import(&cluster.name, path, of)?);
     Err(Failure::unsafe_to(format!(
-        "{name} has formed with a CA of its own ([pki.{of}] source is \"imported\"), and no such CA has been imported into {path}: its \
-         members would not trust the certificates of this build. {made} \
-         the cluster's CA: kiln keystore import-ca {name} --keystore {path} --cert {of}.pem --key {of}-key.pem{option}"
+        "{name} has formed with a CA of its own ([pki.{of}] source is \"imported\"), and no such CA has been imported into {}: its \
+         members would not trust the certificates of this build; {way_out}",
+        path.display()
     )))
 }
 

@@ -16,13 +16,14 @@ use crate::cache::{self, Cache, EntryKind};
 use crate::carrier::{Layer, Packer, SeedTemplates};
 use crate::clock;
 use crate::disk;
+use crate::etcd::Release;
 use crate::failure::{Exit, Failure, Result};
 use crate::format::gzip::Compressor;
 use crate::format::{Stream, tar};
-use crate::profile::Profile;
+use crate::profile::{FileSpec, Profile};
 use crate::render::{self, Budget, NamedProgram, Overlay, Templates};
 use crate::tree::Tree;
-use crate::values::{Digest, Epoch, GuestPath, Lifetime};
+use crate::values::{Arch, BaseSystem, Digest, Epoch, GuestPath, Lifetime};
 
 /// The inputs of a build besides profiles and keystores.
 pub struct Options {
@@ -53,12 +54,12 @@ pub struct Session<'a> {
     /// Held while it does.
     pub(super) keeping: Mutex<()>,
     pub jobs: NonZeroUsize,
-    releases: Once<String, StoredRelease>,
+    releases: Once<(Release, Arch, bool, Vec<Digest>), StoredRelease>,
     /// By their directories, and the profile's own files.
-    overlays: Once<String, Overlays>,
+    overlays: Once<(Vec<PathBuf>, Vec<FileSpec>), Overlays>,
     overlay: Once<PathBuf, Overlay>,
     room: Budget,
-    boot: Once<String, Option<BootFiles>>,
+    boot: Once<(bool, Arch, Option<BaseSystem>), Option<BootFiles>>,
     today: Once<(), Epoch>,
     program: Once<(), Digest>,
     layers: Once<LayerKey, ProgramsLayer>,
@@ -149,7 +150,7 @@ impl<'a> Session<'a> {
     pub fn release(&self, profile: &Profile) -> Result<Arc<StoredRelease>> {
         let etcd = &profile.etcd;
         let (release, arch) = (etcd.release, etcd.arch);
-        self.releases.get(format!("{release} {arch} {} {:?}", etcd.pinned, etcd.sha256), || {
+        self.releases.get((release, arch, etcd.pinned, etcd.sha256.clone()), || {
             if !etcd.pinned {
                 let store = self.store.directory().display();
                 (self.tell)(Note::detail(format_args!("using etcd {release}, the newest in {store}")));
@@ -167,8 +168,7 @@ impl<'a> Session<'a> {
     pub fn overlays(&self, profile: &Profile) -> Result<Arc<Overlays>> {
         let directories: Vec<_> =
             profile.bundle.overlays.iter().chain(&self.options.overlays).cloned().collect();
-        let key = format!("{directories:?} {:?}", profile.files);
-        self.overlays.get(key, || {
+        self.overlays.get((directories.clone(), profile.files.clone()), || {
             let mut list = render::embedded()?;
             for directory in &directories {
                 list.push(self.overlay(directory)?);
@@ -197,7 +197,7 @@ impl<'a> Session<'a> {
     /// The base system that a profile's boot files are made from.
     pub fn boot(&self, profile: &Profile) -> Result<Arc<Option<BootFiles>>> {
         let in_ram = profile.bundle.carriers.iter().any(|carrier| carrier.runs_from_ram());
-        let key = format!("{in_ram} {} {:?}", profile.etcd.arch, profile.machine.base);
+        let key = (in_ram, profile.etcd.arch, profile.machine.base.clone());
         self.boot.get(key, || {
             boot::files(profile, self.options.base.as_deref(), &self.options.bases, |path| self.digest(path))
         })

@@ -25,8 +25,8 @@ pub const MAX_MANIFEST_BYTES: u64 = 96 << 20;
 /// An upper limit on the nodes of one cluster, or of all clusters of a fleet.
 pub const MAX_NODES: usize = 100_000;
 
-/// The files of a node in every bundle, below `nodes/NAME/`; early versions of Kiln 0.1 made no [`FILES`]. Files that only their owner may read contain the node's
-/// keys.
+/// The files of a node in every bundle, below `nodes/NAME/`; early versions of Kiln 0.1 made no [`FILES`]. Files that
+/// only their owner may read contain the node's keys.
 const OF_NODES: [(&str, Mode); 4] =
     [(DOMAIN, Mode::FILE), (FILES, Mode::FILE), (LISTING, Mode::FILE), (NODE_ARCHIVE, Mode::SECRET)];
 

@@ -30,7 +30,7 @@ impl Bundle {
     /// else that Kiln makes.
     pub fn open(path: &Path) -> Result<Self> {
         let manifest = path.join(MANIFEST);
-        if !path.is_dir() || disk::look(&manifest)?.is_none() {
+        if !disk::is_directory(path) || disk::look(&manifest)?.is_none() {
             return Err(what_else(path)?);
         }
         let bytes = disk::read(&manifest, MAX_MANIFEST_BYTES)?;
@@ -81,7 +81,7 @@ fn what_else(path: &Path) -> Result<Failure> {
         };
         return usage(format!("{shown} does not exist{hint}"));
     }
-    if !path.is_dir() {
+    if !disk::is_directory(path) {
         return usage(match path.extension().is_some_and(|ending| ending == "toml") {
             true => format!("{shown} is a profile, not a bundle; kiln build --profile {shown} creates one"),
             false => format!("{shown} is a file, not the directory of a bundle"),

@@ -11,7 +11,8 @@ use super::inputs::{BuildInputs, Keys, One, ProfileNames, Settings, Store, any_o
 pub struct Build {
     #[command(flatten)]
     pub source: ProfileNames,
-    /// The directory of the bundle [default: out/PROFILE], or of the fleet [default: out/ and the name of its directory]
+    /// The directory of the bundle [default: out/PROFILE], or of the fleet [default: out/ and the name of its
+    /// directory]
     #[arg(long, short, value_name = "DIR", env = "KILN_OUT")]
     pub out: Option<PathBuf>,
     #[command(flatten)]

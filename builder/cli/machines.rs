@@ -55,8 +55,8 @@ pub struct Up {
     /// [default: the profile's, else that of the carrier in $KILN_LAB/base or target/lab/base]
     #[arg(long, value_name = "PATH", env = "KILN_BASE")]
     pub base: Option<PathBuf>,
-    /// The libvirt that runs the VMs, or with a host those of its nodes: qemu:///system, qemu+ssh://root@pve1/system; may
-    /// be repeated [default: the profile's, else that of existing VMs, else qemu:///system]
+    /// The libvirt that runs the VMs, or with a host those of its nodes: qemu:///system, qemu+ssh://root@pve1/system;
+    /// may be repeated [default: the profile's, else that of existing VMs, else qemu:///system]
     #[arg(long, value_name = "[HOST=]URI")]
     pub connect: Vec<ConnectTo>,
     /// Start only the VM of this node, and wait only for its member; may be repeated

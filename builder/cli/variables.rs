@@ -10,8 +10,8 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 /// Values that switch a flag off, as clap's `FalseyValueParser` has them.
 const OFF: [&str; 6] = ["n", "no", "f", "false", "off", "0"];
 
-/// The command for these arguments, without the variables that do not count: empty ones, flags that are switched off, and
-/// those whose option is excluded by one that the arguments give, or by a flag that another variable switches on.
+/// The command for these arguments, without the variables that do not count: empty ones, flags that are switched off,
+/// and those whose option is excluded by one that the arguments give, or by a flag that another variable switches on.
 pub fn settled(
     command: Command,
     arguments: &[OsString],

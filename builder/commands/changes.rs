@@ -102,10 +102,10 @@ impl Change {
 /// # Errors
 /// `Exit::Io` when the directory or a file in it cannot be read.
 pub fn here() -> Result<Vec<Source>> {
-    let is_built = |name: &&str| name.parse().is_ok_and(|name| default_out(&name).is_dir());
+    let is_built = |name: &&str| name.parse().is_ok_and(|name| disk::is_directory(&default_out(&name)));
     let mut names: Vec<String> = profile::names().filter(is_built).map(str::to_owned).collect();
     let directory = Path::new("profiles");
-    if directory.is_dir() && disk::look(directory)?.is_some() {
+    if disk::is_directory(directory) && disk::look(directory)?.is_some() {
         let files = disk::list(directory)?;
         let own = files.iter().filter_map(|name| name.strip_suffix(".toml"));
         names.extend(own.filter(|name| !name.starts_with(['_', '.'])).map(str::to_owned));

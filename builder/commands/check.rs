@@ -12,7 +12,7 @@ use super::{fleet, inputs, overlays};
 use crate::build::{self, Prepared, Session, Sink};
 use crate::bundle::{Bundle, Fleet, INDEX, Problem, differs};
 use crate::cli;
-use crate::disk;
+use crate::disk::{self, Kind};
 use crate::failure::{Doing, Exit, Failure, Result};
 use crate::parallel;
 use crate::profile::Profile;
@@ -92,7 +92,7 @@ fn profiles(args: &cli::Check, out: &Output) -> Result<()> {
 
 /// A finished bundle, or a fleet of them.
 fn directory(path: &Path, json: bool, out: &Output) -> Result<()> {
-    if (disk::look(path)?.is_none() || !path.is_dir())
+    if disk::look(&disk::resolved(path))?.is_none_or(|found| found.kind != Kind::Directory)
         && let Some(name) = path.to_str().filter(|name| inputs::is_profile(name))
     {
         let built = Path::new("out").join(path);
@@ -103,7 +103,7 @@ fn directory(path: &Path, json: bool, out: &Output) -> Result<()> {
         let reason = format!("{name} is no bundle; kiln check --profile {name} checks the profile{bundle}");
         return Err(Failure::new(Exit::Usage, reason));
     }
-    let (problems, whole) = if path.is_dir() && disk::look(&path.join(INDEX))?.is_some() {
+    let (problems, whole) = if disk::is_directory(path) && disk::look(&path.join(INDEX))?.is_some() {
         let fleet = Fleet::open(path)?;
         let bundles = fleet.index.bundles.len();
         let problems = fleet.check()?;

@@ -8,6 +8,7 @@ use crate::bundle::{self, Bundle, Problem};
 use crate::digest;
 use crate::disk;
 use crate::failure::{Doing, Failure, Result};
+use crate::values::Digest;
 
 /// The largest list that is read, in bytes.
 const MAX_BYTES: u64 = 256 << 20;
@@ -19,18 +20,9 @@ const MAX_BYTES: u64 = 256 << 20;
 pub fn show(bundle: &Bundle, node: Option<&str>, json: bool, out: &Output) -> Result<()> {
     let nodes = bundle.manifest.nodes.iter().map(|one| one.name.as_str());
     let mut problems = Vec::new();
-    let mut lists = nodes.filter(|name| node.is_none_or(|wanted| wanted == *name)).map(|name| {
+    let mut lists = nodes.filter(|name| node.is_none_or(|wanted| wanted == *name)).filter_map(|name| {
         let path = format!("nodes/{name}/{}", bundle::FILES);
-        if !bundle.manifest.files.contains_key(path.as_str()) {
-            return Err(Failure::wrong(format!(
-                "{} has no {path}: an earlier version of Kiln built it; kiln show BUNDLE {name} lists its archives",
-                bundle.path.display()
-            )));
-        }
-        problems.extend(problem_with(bundle, &path)?);
-        let path = bundle.path.join(path);
-        let bytes = disk::read(&path, MAX_BYTES)?;
-        from_json(&bytes, name).doing(|| format!("reading {}", path.display()))
+        one(bundle, name, &path, &mut problems).transpose()
     });
     match json {
         true => {
@@ -45,16 +37,46 @@ pub fn show(bundle: &Bundle, node: Option<&str>, json: bool, out: &Output) -> Re
     if problems.is_empty() { Ok(()) } else { Err(bundle.differs(&problems)) }
 }
 
+/// A node's list; `None` where there is none to show, which is among the problems then. What is shown are the bytes
+/// that were compared with the manifest.
+fn one(
+    bundle: &Bundle,
+    name: &str,
+    file: &str,
+    problems: &mut Vec<Problem>,
+) -> Result<Option<Vec<Delivered>>> {
+    let Some(want) = bundle.manifest.files.get(file) else {
+        return Err(Failure::wrong(format!(
+            "{} has no {file}: an earlier version of Kiln built it; kiln show BUNDLE {name} lists its archives",
+            bundle.path.display()
+        )));
+    };
+    let mut problem = |text: &str| problems.push(Problem { path: file.to_owned(), problem: text.to_owned() });
+    let path = bundle.path.join(file);
+    if disk::look(&path)?.is_none() {
+        problem(MISSING);
+        return Ok(None);
+    }
+    let bytes = disk::read(&path, MAX_BYTES)?;
+    let list = from_json(&bytes, name).doing(|| format!("reading {}", path.display()));
+    if Digest::of(&bytes) == want.sha256 {
+        return list.map(Some);
+    }
+    problem(DIFFERENT);
+    Ok(list.ok())
+}
+
+const MISSING: &str = "is missing";
+const DIFFERENT: &str = "does not match the manifest";
+
 /// How a file differs from the manifest, if it does.
 pub fn problem_with(bundle: &Bundle, file: &str) -> Result<Option<Problem>> {
     let path = bundle.path.join(file);
     let Some(want) = bundle.manifest.files.get(file) else { return Ok(None) };
     let problem = match disk::look(&path)? {
-        None => "is missing",
+        None => MISSING,
         // A file of another size differs without being read.
-        Some(found) if found.size != want.size || digest::of_file(&path)?.1 != want.sha256 => {
-            "does not match the manifest"
-        }
+        Some(found) if found.size != want.size || digest::of_file(&path)?.1 != want.sha256 => DIFFERENT,
         Some(_) => return Ok(None),
     };
     Ok(Some(Problem { path: file.to_owned(), problem: problem.to_owned() }))

@@ -153,7 +153,7 @@ pub fn sources(named: &cli::ProfileNames) -> Result<Vec<Source>> {
         if disk::look(directory)?.is_none() {
             return Err(Failure::new(Exit::Usage, format!("there is no directory {}", directory.display())));
         }
-        if !directory.is_dir() {
+        if !disk::is_directory(directory) {
             let reason =
                 format!("{} is {}, not a directory of profiles", directory.display(), disk::what(directory));
             return Err(Failure::new(Exit::Usage, reason));

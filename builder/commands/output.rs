@@ -51,8 +51,8 @@ impl Output {
         let _ = writeln!(io::stderr().lock(), "{}", printable_lines(&text.to_string()));
     }
 
-    /// A warning; `--quiet` hides progress, never a warning. A list of several lines is printed behind the result, which
-    /// it would push off the screen.
+    /// A warning; `--quiet` hides progress, never a warning. A list of several lines is printed behind the result,
+    /// which it would push off the screen.
     pub fn warn(&self, text: impl Display) {
         let text = text.to_string();
         if !is_list(&text) {

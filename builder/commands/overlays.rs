@@ -15,7 +15,8 @@ use crate::profile::{self, About, FileBody, Finding, Mistakes, OptionSet, Profil
 use crate::render::{self, Budget, Laid, Overlay, Renderer, Replaced};
 use crate::values::{Arch, Epoch};
 
-/// Checks the releases and the overlays of profiles, and reports all mistakes at once. Returns the files that they replace.
+/// Checks the releases and the overlays of profiles, and reports all mistakes at once. Returns the files that they
+/// replace.
 ///
 /// # Errors
 /// `Exit::Unsafe` when a secret or another program would get to the nodes, `Exit::Profile` when there are other
@@ -69,7 +70,7 @@ fn look(profile: &Profile, session: &Session<'_>, places: &Places) -> Result<Loo
         {
             let reason =
                 format!("[[file]] source {} {how}, which would be copied to the nodes", path.display());
-            let finding = Finding::unsafe_to(About::File(file.place.clone()), reason);
+            let finding = Finding::unsafe_to(About::File(file.at), reason);
             looked.found.insert(finding.help("keep the files for nodes in a directory of their own"));
         }
     }
@@ -101,11 +102,11 @@ fn missing_files(profile: &Profile, overlays: &[Arc<Overlay>]) -> BTreeSet<Findi
                 overlays.iter().any(|overlay| overlay.is_for(&node.name) && overlay.brings(path))
             };
             for path in option.reads().into_iter().filter(|path| !is_there(path)) {
-                let OptionSet { key, place, .. } = option;
+                let OptionSet { key, at, .. } = option;
                 let reason = format!("{key} names {path}, which no overlay contains; etcd would not start");
                 let help =
                     "put the file into a directory of [bundle] overlays, where etcd's account can read it";
-                missing.insert(Finding::new(About::Option(place.clone()), reason).help(help));
+                missing.insert(Finding::new(About::Option(*at), reason).help(help));
             }
         }
     }

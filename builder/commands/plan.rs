@@ -9,7 +9,7 @@ use super::build::default_out;
 use super::output::Output;
 use super::places::Places;
 use super::{inputs, overlays};
-use crate::build::{Options, Overlays, Session, plan_of};
+use crate::build::{Options, Overlays, Session, check_peers, plan_of};
 use crate::cli;
 use crate::failure::Result;
 use crate::pki::Keystore;
@@ -36,7 +36,8 @@ pub fn run(args: &cli::Plan, out: &Output) -> Result<()> {
     let mut keystore = Keystore::find(&path, &profile.cluster.name)?;
     let plan = plan_of(&profile, keystore.as_ref());
     // Changed in memory only.
-    if let Some(Err(failure)) = keystore.as_mut().map(|keystore| keystore.admit(&path, &plan)) {
+    let admitted = keystore.as_mut().map(|keystore| keystore.admit(&path, &plan).map(drop));
+    for failure in [Some(check_peers(&plan)), admitted].into_iter().flatten().filter_map(Result::err) {
         out.warn(format_args!("kiln build refuses this: {failure}"));
     }
     let mut imported = BTreeMap::new();

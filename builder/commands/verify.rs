@@ -50,8 +50,8 @@ pub fn options(bundle: &Bundle) -> Result<Options> {
     Ok(Options { now, endpoints: BTreeMap::new(), stranger: Some(stranger), read_only: false })
 }
 
-/// Writes reports as JUnit XML where requested, prints them, and fails if a cluster did; in JSON several are a list. The
-/// file is written first, because the reader of the output may close the pipe.
+/// Writes reports as JUnit XML where requested, prints them, and fails if a cluster did; in JSON several are a list.
+/// The file is written first, because the reader of the output may close the pipe.
 pub fn conclude(reports: &[Report], json: bool, junit: Option<&Path>, out: &Output) -> Result<()> {
     if let Some(path) = junit {
         junit::write(path, reports)?;

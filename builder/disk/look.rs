@@ -60,6 +60,11 @@ impl Kind {
     }
 }
 
+/// Whether there is a directory, perhaps behind a link. One that cannot be looked at is none.
+pub fn is_directory(path: &Path) -> bool {
+    path.is_dir()
+}
+
 /// `None` when there is nothing.
 pub fn look(path: &Path) -> Result<Option<Found>> {
     found(CWD, path).doing(|| format!("looking at {}", path.display()))

@@ -25,7 +25,7 @@ pub(crate) use input::{Input, Stamp, read, read_and_mark, read_end};
 pub(crate) use list::{Stored, Walked, list_utf8, stored};
 pub use list::{list, walk};
 pub use lock::Lock;
-pub(crate) use look::{Found, Kind, is_own, is_same, is_trusted_owner, look, user};
+pub(crate) use look::{Found, Kind, is_directory, is_own, is_same, is_trusted_owner, look, user};
 pub(crate) use output::Output;
 pub(crate) use outputs::{CACHE, STORE, refuse_around, refuse_foreign, refuse_in_made};
 pub(crate) use remains::{left_of, recover};

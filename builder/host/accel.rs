@@ -36,8 +36,8 @@ impl Accel {
     }
 }
 
-/// The result of `auto` on this machine, and a clause that says why it is not KVM. `kvm` always probes again, and its result is
-/// recorded.
+/// The result of `auto` on this machine, and a clause that says why it is not KVM. `kvm` always probes again, and its
+/// result is recorded.
 ///
 /// # Errors
 /// `Exit::Io` when KVM was requested and no guest runs with it.

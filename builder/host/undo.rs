@@ -16,7 +16,8 @@ pub enum Fresh {
     No,
     /// Everything, and no machine was started.
     Unstarted,
-    /// Everything, on several hosts, of which one failed before all machines were started: the others would wait in vain.
+    /// Everything, on several hosts, of which one failed before all machines were started: the others would wait in
+    /// vain.
     Started,
 }
 

@@ -105,7 +105,7 @@ impl Authority {
 
     /// The same with the name of the CA that Kiln would make for the cluster.
     pub fn throwaway(cluster: &ClusterName, at: Epoch) -> Result<Self> {
-        Self::throwaway_called(cluster, &common_name(&plan::common_name(cluster, " etcd CA"))?, at)
+        Self::throwaway_called(cluster, &common_name(&plan::common_name(cluster, plan::OF_CLIENTS))?, at)
     }
 
     fn throwaway_called(cluster: &ClusterName, subject: &[u8], at: Epoch) -> Result<Self> {

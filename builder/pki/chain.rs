@@ -120,8 +120,8 @@ impl Chain {
         std::iter::once(&self.ca).chain(&self.above)
     }
 
-    /// Checks that neither CA is, or is above, the other: etcd lets in whatever a trusted CA has issued, and also what a
-    /// CA below it has. `name` and `other_name` are the authorities.
+    /// Checks that neither CA is, or is above, the other: etcd lets in whatever a trusted CA has issued, and also what
+    /// a CA below it has. `name` and `other_name` are the authorities.
     ///
     /// # Errors
     /// `Exit::Untrusted` with the CA that is in both chains.
@@ -130,11 +130,11 @@ impl Chain {
             [(self, name, other, other_name), (other, other_name, self, name)]
         {
             let ca = one.ca();
-            let is_in = chain.all().any(|there| there.public_key() == ca.public_key());
+            let is_in = chain.all().any(|there| public::same(there.public_key(), ca.public_key()));
             let is_above = chain.top().issuer() == ca.subject() && is_signed(chain.top(), ca)?;
             if is_in || is_above {
                 let both = ca.name();
-                let reason = match chain.ca().public_key() == ca.public_key() {
+                let reason = match public::same(chain.ca().public_key(), ca.public_key()) {
                     true => format!("the CAs {one_name} and {chain_name} would be one CA, {both}"),
                     false => format!("the CA {chain_name} is issued by the CA {one_name}, {both}"),
                 };

@@ -7,9 +7,11 @@ use super::differences;
 use super::keystore::Keystore;
 use super::record::{Fixed, Formed, Member, Series, Signer};
 use super::recorded;
+use crate::disk;
 use crate::failure::{Failure, Result};
 use crate::plan::{self, AuthoritySpec, Plan};
 use crate::profile::CaKeys;
+use crate::values::ClusterName;
 
 /// A message for the user who builds.
 pub enum Remark {
@@ -39,7 +41,7 @@ impl Keystore {
             if fixed.signer != signer {
                 reasons.extend(other_signer(&fixed.signer, &signer, &plan.pki.ca.keys));
             } else if fixed.peers != peers {
-                reasons.push(of_another_ca(" for peers"));
+                reasons.push(of_another_ca(plan::of_peers(plan::PEER_CA)));
             } else {
                 reasons.extend(differences::of(&fixed.authorities, &authorities, plan));
             }
@@ -88,7 +90,7 @@ impl Keystore {
     fn ignored(&self, plan: &Plan) -> impl Iterator<Item = Remark> {
         let is_ignored = |ca: &&AuthoritySpec| self.has_imported(ca.name) && !ca.is_usual(self.cluster());
         plan.authorities.iter().filter(is_ignored).map(|ca| {
-            let (of_peers, name) = (of_peers(ca.name), ca.name);
+            let (of_peers, name) = (plan::of_peers(ca.name), ca.name);
             Remark::Warning(format!(
                 "the keystore has an imported CA{of_peers}, which is as its certificate says: subject, common-name, \
                  intermediate and name-constraints of [pki.{name}] have no effect; omit them"
@@ -96,28 +98,16 @@ impl Keystore {
         })
     }
 
-    /// A profile may say that its CA is an imported one. One that was imported for peers is for a profile with such a CA:
-    /// without it, the first CA would issue for peers.
+    /// A profile may say that its CA is an imported one. One that was imported for peers is for a profile with such a
+    /// CA: without it, the first CA would issue for peers.
     fn check_imported(&self, dir: &Path, plan: &Plan) -> Result<()> {
-        let (shown, name) = (dir.display(), self.cluster());
+        let shown = dir.display();
         let missing = |ca: &&AuthoritySpec| ca.is_imported && !self.has_imported(ca.name);
         if let Some(ca) = plan.authorities.iter().find(missing) {
-            let (of, of_peers) = (ca.name, of_peers(ca.name));
-            let of_them = if of == plan::PEER_CA {
-                "peer-ca.pem --key peer-ca-key.pem --as peer-ca"
-            } else {
-                "ca.pem --key ca-key.pem"
-            };
-            // The keystore of a first build is not on the disk yet.
-            let way_out = match dir.exists() {
-                true => "import it with".to_owned(),
-                false => format!(
-                    "create the keystore with kiln keystore init {name} --keystore {shown}, and import the CA with"
-                ),
-            };
+            let (of, of_peers) = (ca.name, plan::of_peers(ca.name));
+            let way_out = way_to_import(self.cluster(), dir, of)?;
             return Err(Failure::untrusted(format!(
-                "[pki.{of}] source is \"imported\", but the keystore {shown} has no imported CA{of_peers}; {way_out} \
-                 kiln keystore import-ca {name} --keystore {shown} --cert {of_them}"
+                "[pki.{of}] source is \"imported\", but the keystore {shown} has no imported CA{of_peers}; {way_out}"
             )));
         }
         if self.has_imported(plan::PEER_CA) && plan.authority(plan::PEER_CA).is_none() {
@@ -130,9 +120,22 @@ impl Keystore {
     }
 }
 
-/// What a message calls the authority, after `CA`.
-fn of_peers(authority: &str) -> &'static str {
-    if authority == plan::PEER_CA { " for peers" } else { "" }
+/// How to import the CA of a profile that its keystore does not have, as the end of a sentence.
+///
+/// # Errors
+/// `Exit::Io` when the place of the keystore cannot be looked at.
+pub fn way_to_import(cluster: &ClusterName, keystore: &Path, authority: &str) -> Result<String> {
+    let shown = keystore.display();
+    let option = if authority == plan::PEER_CA { " --as peer-ca" } else { "" };
+    // The keystore of a first build is not on the disk yet.
+    let first = match disk::look(keystore)? {
+        Some(_) => String::new(),
+        None => format!("create the keystore with kiln keystore init {cluster} --keystore {shown}, and "),
+    };
+    Ok(format!(
+        "{first}import the CA with kiln keystore import-ca {cluster} --keystore {shown} --cert {authority}.pem \
+         --key {authority}-key.pem{option}"
+    ))
 }
 
 fn refusal(dir: &Path, plan: &Plan, formed: Option<&Formed>, reasons: &[String]) -> Failure {

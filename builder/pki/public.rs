@@ -2,7 +2,7 @@
 
 use x509_cert::SubjectPublicKeyInfo;
 use x509_cert::der::Decode;
-use x509_cert::der::asn1::Uint;
+use x509_cert::der::asn1::{Any, Uint};
 use x509_cert::der::oid::ObjectIdentifier;
 
 use super::oid::{EC_PUBLIC_KEY, ED25519, P256, P384, P521, RSA};
@@ -58,6 +58,11 @@ pub(super) fn kind(key: &SubjectPublicKeyInfo) -> std::result::Result<String, St
                 .to_owned());
         }
         (ED25519, _) => "Ed25519".to_owned(),
+        // RFC 3279 2.3.1; Go reads no other one (`parsePublicKey` in crypto/x509/parser.go).
+        (RSA, _) if key.algorithm.parameters != Some(Any::null()) => {
+            return Err("an RSA key without the NULL of its parameters, which etcd does not read; make the CA anew with openssl"
+                .to_owned());
+        }
         (RSA, _) => match rsa_bits(key) {
             Some(bits) => format!("RSA {bits}"),
             None => return Err("a damaged RSA key".to_owned()),
@@ -66,4 +71,25 @@ pub(super) fn kind(key: &SubjectPublicKeyInfo) -> std::result::Result<String, St
             return Err(format!("a key of the algorithm {other}; use ECDSA, Ed25519 or RSA"));
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use x509_cert::der::asn1::BitString;
+    use x509_cert::spki::AlgorithmIdentifierOwned;
+
+    use super::*;
+
+    #[test]
+    fn an_rsa_key_is_the_same_without_its_parameters_and_etcd_does_not_read_it() {
+        // The modulus 255, and the exponent 3.
+        let numbers = BitString::from_bytes(&[0x30, 7, 2, 2, 0, 0xff, 2, 1, 3]).unwrap();
+        let [with, without] = [Some(Any::null()), None].map(|parameters| SubjectPublicKeyInfo {
+            algorithm: AlgorithmIdentifierOwned { oid: RSA, parameters },
+            subject_public_key: numbers.clone(),
+        });
+        assert!(with != without && same(&with, &without));
+        assert_eq!(kind(&with).unwrap(), "RSA 8");
+        assert!(kind(&without).unwrap_err().contains("which etcd does not read"));
+    }
 }

@@ -48,7 +48,7 @@ pub struct Permits {
 impl Made {
     /// A CA that is like every one before profiles could say more.
     pub fn plain(cluster: &ClusterName, algorithm: Algorithm, lifetime: Lifetime) -> Self {
-        let (subject, common_name) = (Subject::default(), common_name(cluster, " etcd CA"));
+        let (subject, common_name) = (Subject::default(), common_name(cluster, OF_CLIENTS));
         Self { algorithm, lifetime, subject, common_name, intermediate: None, permits: None }
     }
 
@@ -83,12 +83,17 @@ impl AuthoritySpec {
     }
 }
 
+/// What a message calls an authority, after `CA`.
+pub fn of_peers(authority: &str) -> &'static str {
+    if authority == PEER_CA { " for peers" } else { "" }
+}
+
 pub fn client_file(authority: &str) -> String {
     format!("{authority}.pem")
 }
 
 /// The endings of usual common names.
-const OF_CLIENTS: &str = " etcd CA";
+pub const OF_CLIENTS: &str = " etcd CA";
 const OF_PEERS: &str = " etcd peer CA";
 
 /// All authorities of a cluster, the one that clients trust first. `issued` are all certificates.

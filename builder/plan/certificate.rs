@@ -232,26 +232,23 @@ fn names(names: Names, is_peers: bool, of: &Of<'_>) -> (Vec<String>, Vec<IpAddr>
     if fqdn != node {
         dns.push(fqdn.to_owned());
     }
-    let mut ips = match names {
-        Names::None => return (Vec::new(), Vec::new()),
-        // Peers come from these addresses, too, which etcd holds against these names.
-        Names::Peer => peers(of.node),
-        Names::Server => std::iter::once(of.node.address).chain(of.node.ipv6).chain(of.node.public).collect(),
-    };
     match names {
+        Names::None => (Vec::new(), Vec::new()),
+        // Peers come from these addresses, too, which etcd holds against these names.
+        Names::Peer => (dns, peers(of.node)),
         Names::Server => {
-            let peers = peers(of.node).into_iter().filter(|_| is_peers);
-            peers.for_each(|address| {
+            let mut ips: Vec<_> =
+                std::iter::once(of.node.address).chain(of.node.ipv6).chain(of.node.public).collect();
+            for address in peers(of.node).into_iter().filter(|_| is_peers) {
                 if !ips.contains(&address) {
-                    ips.push(address)
+                    ips.push(address);
                 }
-            });
+            }
             dns.push("localhost".to_owned());
             ips.extend([IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)]);
+            (dns, ips)
         }
-        Names::Peer | Names::None => {}
     }
-    (dns, ips)
 }
 
 /// The bundle's own client certificates.

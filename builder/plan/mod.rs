@@ -22,7 +22,9 @@ use crate::etcd::ids::{MemberId, cluster_id, member_id};
 use crate::profile::{self, Bundle, ConfigStyle, Machine, Network, Pki, Profile};
 use crate::values::{Arch, Card, ClusterName, GuestPath, Mac, NodeName, Token, disk_serial};
 
-pub(crate) use authority::{AuthoritySpec, Made, Permits, client_file as authority_file, common_name};
+pub(crate) use authority::{
+    AuthoritySpec, Made, OF_CLIENTS, Permits, client_file as authority_file, common_name, of_peers,
+};
 pub use certificate::{CA, CertificateSpec, Owner, PEER_CA, Role, Usage};
 pub(crate) use certificate::{of_role, operator};
 pub(crate) use cluster::Cluster;

@@ -27,8 +27,8 @@ fn refusal(from: &Node, to: &Node) -> Option<String> {
 }
 
 /// Whether etcd accepts a peer with this certificate from this address (`checkCertSAN` in
-/// client/pkg/transport/listener_tls.go): one without any names from everywhere. etcd also looks up the DNS names of the
-/// certificate, which needs a resolver that answers; Kiln does not rely on that.
+/// client/pkg/transport/listener_tls.go): one without any names from everywhere. etcd also looks up the DNS names of
+/// the certificate, which needs a resolver that answers; Kiln does not rely on that.
 pub fn accepts(certificate: &CertificateSpec, source: IpAddr) -> bool {
     certificate.ips.contains(&source) || certificate.dns.is_empty() && certificate.ips.is_empty()
 }

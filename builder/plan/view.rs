@@ -78,11 +78,12 @@ impl View<'_> {
                 }),
             },
             "etcd": { "version": plan.release, "arch": plan.arch },
-            "network": { "cidr": plan.network.cidr.to_string(), "gateway": plan.network.gateway },
+            "network": plan.network,
             "nodes": plan.nodes.iter().map(|node| json!({
                 "name": node.name,
                 "fqdn": node.fqdn,
                 "address": node.address,
+                "public_address": node.public_address,
                 "mac": node.mac,
                 "cards": node.cards,
                 "member_id": known(node.member_id.to_string()),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use super::Profile;
+use super::{Node, Profile};
 use crate::etcd::Value;
 use crate::etcd::judge::{self, LogOutput};
 use crate::values::GuestPath;
@@ -17,7 +17,7 @@ pub fn clashes(profiles: &[Profile]) -> Vec<String> {
     let mut by_address: BTreeMap<IpAddr, Vec<(usize, usize)>> = BTreeMap::new();
     for (which, profile) in profiles.iter().enumerate() {
         for (at, node) in profile.nodes.iter().enumerate() {
-            by_address.entry(node.address).or_default().push((which, at));
+            node.addresses().for_each(|address| by_address.entry(address).or_default().push((which, at)));
         }
     }
     let (mut seen, mut found) = (BTreeSet::new(), Vec::new());
@@ -63,7 +63,7 @@ struct Clash {
 impl Clash {
     fn sentence(&self, one: &Member<'_>, other: &Member<'_>) -> String {
         let [first, second] = &self.places;
-        let node = &one.profile.nodes[one.at];
+        let node = one.node();
         let clusters = format!("{} and {}", one.profile.cluster.name, other.profile.cluster.name);
         format!(
             "{first} and {second}: on {} ({}), {clusters} {}; {}",
@@ -75,6 +75,10 @@ impl Clash {
 impl Member<'_> {
     fn sets_up_the_node(&self) -> bool {
         self.profile.etcd.service.instance.owns_host()
+    }
+
+    fn node(&self) -> &Node {
+        &self.profile.nodes[self.at]
     }
 
     /// The place of the first of these keys.
@@ -105,9 +109,9 @@ impl Member<'_> {
         self.texts(["log-outputs", "log-output"]).filter(move |(_, text)| is_file(text))
     }
 
-    /// The values of these options in `[etcd.config]`, each with its place.
+    /// The values that its node has for these options, each with its place.
     fn texts(&self, keys: [&'static str; 2]) -> impl Iterator<Item = (&str, &str)> {
-        let options = self.profile.etcd.options.iter();
+        let options = self.profile.options(self.node()).into_iter();
         options.filter(move |option| keys.contains(&option.key.as_str())).flat_map(|option| {
             let texts = match &option.value {
                 Value::Text(text) => std::slice::from_ref(text),
@@ -187,8 +191,29 @@ fn of_two(one: &Member<'_>, other: &Member<'_>) -> Vec<Clash> {
             format!("have etcd {} and {} in {}", first.release, second.release, first.bin_dir.absolute());
         all.push(same(what, "version", "write the same version in both, or another bin-dir in one of them"));
     }
+    all.extend(cards(one, other));
     all.extend(directories(one, other));
     all
+}
+
+/// Addresses at which a cluster listens, and which the one that sets up the node does not give it.
+fn cards(one: &Member<'_>, other: &Member<'_>) -> Option<Clash> {
+    let (owner, guest) = match (one.sets_up_the_node(), other.sets_up_the_node()) {
+        (true, false) => (one, other),
+        (false, true) => (other, one),
+        _ => return None,
+    };
+    let missing = guest.node().addresses().find(|address| !owner.node().has(*address))?;
+    let (key, what) = match guest.node().peer {
+        Some((peer, _)) if peer == missing => ("peer", "peer-address"),
+        _ if guest.node().ipv6 == Some(missing) => ("ipv6-cidr", "ipv6-address"),
+        _ => ("cidr", "address"),
+    };
+    let what = format!(
+        "do not have the same {what}, and {}, which sets up the node, gives it its own ones only",
+        owner.profile.cluster.name
+    );
+    Some(same([one, other], what, key, "write the same networks and the same addresses of the node in both"))
 }
 
 /// A machine has one name, and a unit's name belongs to one unit there.

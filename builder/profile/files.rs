@@ -4,16 +4,17 @@ use std::path::PathBuf;
 
 use toml::Spanned;
 
+use super::Span;
 use super::diagnostics::Diagnostics;
 use super::directories::guest_path;
 use super::mistake::Mistake;
+use super::nodes::Nodes;
 use super::pki::{OnNodes, on_nodes};
 use super::reader::{Section, quoted};
-use super::{Node, Span};
 use crate::values::{Account, GuestPath, Invalid, Mode};
 
 /// A file, link or directory of nodes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FileSpec {
     pub path: GuestPath,
     pub body: FileBody,
@@ -24,11 +25,11 @@ pub struct FileSpec {
     /// Account and group on the node; `None`: root.
     pub owner: Option<(Account, Account)>,
     pub nodes: OnNodes,
-    /// `FILE:LINE` of its path.
-    pub place: String,
+    /// Where its path is in the profile's whole text, in bytes.
+    pub at: usize,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FileBody {
     Text(String),
     /// A file on this machine.
@@ -41,13 +42,13 @@ pub enum FileBody {
 /// The keys of which each file has one.
 const BODIES: [&str; 4] = ["text", "source", "link", "directory"];
 
-pub(super) fn read(diagnostics: &mut Diagnostics, tables: Vec<Section>, nodes: &[Node]) -> Vec<FileSpec> {
+pub(super) fn read(diagnostics: &mut Diagnostics, tables: Vec<Section>, nodes: &Nodes) -> Vec<FileSpec> {
     let mut list: Vec<(FileSpec, Span)> = Vec::new();
     for table in tables {
         table.require(diagnostics, "path");
         if let Some((file, place)) = file(diagnostics, &table, nodes) {
             let both = |other: &FileSpec| {
-                nodes.iter().find(|node| other.nodes.has(&node.name) && file.nodes.has(&node.name))
+                nodes.list.iter().find(|node| other.nodes.has(&node.name) && file.nodes.has(&node.name))
             };
             let there = list.iter().find(|(other, _)| other.path == file.path && both(other).is_some());
             if let Some((other, first)) = there {
@@ -56,7 +57,7 @@ pub(super) fn read(diagnostics: &mut Diagnostics, tables: Vec<Section>, nodes: &
                 let mistake = Mistake::new(place.clone(), reason).other(first.clone(), "first here");
                 diagnostics.mistake(mistake.help("change one of the two paths, or their nodes"));
             }
-            diagnostics.marks.files.push((file.place.clone(), place.clone()));
+            diagnostics.marks.files.push(place.clone());
             list.push((file, place));
         }
         table.finish(diagnostics);
@@ -65,7 +66,7 @@ pub(super) fn read(diagnostics: &mut Diagnostics, tables: Vec<Section>, nodes: &
 }
 
 /// With the place of its path.
-fn file(diagnostics: &mut Diagnostics, table: &Section, nodes: &[Node]) -> Option<(FileSpec, Span)> {
+fn file(diagnostics: &mut Diagnostics, table: &Section, nodes: &Nodes) -> Option<(FileSpec, Span)> {
     let path = table.value_with(diagnostics, "path", guest_path);
     let mode = table.value_with(diagnostics, "mode", mode);
     let owner = table.value::<Account>(diagnostics, "owner").map(Spanned::into_inner);
@@ -78,6 +79,7 @@ fn file(diagnostics: &mut Diagnostics, table: &Section, nodes: &[Node]) -> Optio
     let place = path.span();
     let path = path.into_inner();
     let is_file = matches!(body, FileBody::Text(_) | FileBody::Source(_));
+    let is_directory = matches!(body, FileBody::Directory);
     for key in ["mode", "owner", "group", "template"] {
         let why = match &body {
             FileBody::Link(_) => "a link has none of its own",
@@ -89,7 +91,7 @@ fn file(diagnostics: &mut Diagnostics, table: &Section, nodes: &[Node]) -> Optio
             diagnostics.mistake(Mistake::new(table.place(key), reason).help(format!("omit {key}")));
         }
     }
-    if let Some(mode) = mode.as_ref().filter(|mode| mode.get_ref().bits() & 0o100 == 0 && !is_file) {
+    if let Some(mode) = mode.as_ref().filter(|mode| mode.get_ref().bits() & 0o100 == 0 && is_directory) {
         let reason = format!("[[file]] mode {} would close the directory to its owner", mode.get_ref());
         diagnostics.mistake(Mistake::new(mode.span(), reason).help("write it as in mode = \"0750\""));
     }
@@ -120,7 +122,7 @@ fn file(diagnostics: &mut Diagnostics, table: &Section, nodes: &[Node]) -> Optio
         mode: mode.map(Spanned::into_inner),
         owner,
         nodes: on_nodes,
-        place: diagnostics.place(&place),
+        at: place.start,
     };
     Some((file, place))
 }
@@ -180,14 +182,9 @@ fn mode(text: &str) -> Result<Mode, Invalid> {
     }
 }
 
-fn check_nodes(diagnostics: &mut Diagnostics, table: &Section, on: &OnNodes, nodes: &[Node]) {
+fn check_nodes(diagnostics: &mut Diagnostics, table: &Section, on: &OnNodes, nodes: &Nodes) {
     let OnNodes::Some(names) = on else { return };
-    let known: Vec<&str> = nodes.iter().map(|node| node.name.as_str()).collect();
-    for name in names.iter().filter(|name| !known.contains(&name.as_str())) {
-        let reason = format!("[[file]] nodes names {}, which does not exist", quoted(name));
-        let help = format!("the nodes are {}", known.join(", "));
-        diagnostics.mistake(Mistake::new(table.place("nodes"), reason).help(help));
-    }
+    nodes.check_named(diagnostics, names, "[[file]] nodes names", table.place("nodes"));
     if names.is_empty() {
         let mistake = Mistake::new(table.place("nodes"), "this [[file]] is for no node");
         diagnostics.mistake(mistake.help("omit nodes for all, or name some"));

@@ -12,16 +12,16 @@ use crate::values::{Arch, GuestPath};
 pub enum About {
     /// A directory of `[bundle] overlays`, or one that only the command line names.
     Overlay(PathBuf),
-    /// A `[[file]]`, by its place.
-    File(String),
+    /// A `[[file]]`, by where its path is: a line may have several.
+    File(usize),
     /// A path of `[bundle] replace`.
     Replace(GuestPath),
     /// `[etcd] data-dir`.
     DataDirectory,
     /// `[etcd] version`.
     Release,
-    /// An option of etcd's, by its place.
-    Option(String),
+    /// An option of etcd's, by where its value is.
+    Option(usize),
 }
 
 /// A fault. Ordered by what it is about.
@@ -56,14 +56,14 @@ impl Finding {
 pub(super) struct Marks {
     /// As the profile names them, relative to its own directory.
     pub overlays: Vec<(PathBuf, Span)>,
-    /// By their places, as a [`FileSpec`](super::FileSpec) has them.
-    pub files: Vec<(String, Span)>,
+    /// Of the path of each [`FileSpec`](super::FileSpec).
+    pub files: Vec<Span>,
     pub replace: Vec<(GuestPath, Span)>,
     pub data_dir: Option<Span>,
     /// The release that the profile names, and the machines that it is for.
     pub release: Option<(Release, Arch, Span)>,
-    /// By their places, as an [`OptionSet`](super::OptionSet) has them.
-    pub options: Vec<(String, Span)>,
+    /// Of the value of each [`OptionSet`](super::OptionSet).
+    pub options: Vec<Span>,
     /// Of keys that two clusters on the same nodes must not have the same.
     pub keys: Vec<(&'static str, Span)>,
 }
@@ -72,15 +72,19 @@ impl Marks {
     pub fn place(&self, about: &About) -> Option<Span> {
         match about {
             About::Overlay(path) => place(&self.overlays, path),
-            About::File(at) => place(&self.files, at),
+            About::File(at) => at_start(&self.files, *at),
             About::Replace(path) => place(&self.replace, path),
             About::DataDirectory => self.data_dir.clone(),
             About::Release => self.release.as_ref().map(|(.., span)| span.clone()),
-            About::Option(at) => place(&self.options, at),
+            About::Option(at) => at_start(&self.options, *at),
         }
     }
 }
 
 fn place<T: PartialEq>(marks: &[(T, Span)], of: &T) -> Option<Span> {
     marks.iter().find(|(marked, _)| marked == of).map(|(_, span)| span.clone())
+}
+
+fn at_start(marks: &[Span], at: usize) -> Option<Span> {
+    marks.iter().find(|span| span.start == at).cloned()
 }

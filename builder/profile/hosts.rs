@@ -78,8 +78,8 @@ impl Hosts {
         listed(&names)
     }
 
-    /// After all nodes: a host that none of them names is likely a slip. Warns where the loss of a single host stops the
-    /// cluster. Returns each host with the place of its `connect`.
+    /// After all nodes: a host that none of them names is likely a slip. Warns where the loss of a single host stops
+    /// the cluster. Returns each host with the place of its `connect`.
     pub fn finish(self, diagnostics: &mut Diagnostics, members: usize) -> Vec<(Host, Option<Span>)> {
         for One { name, .. } in self.list.iter().filter(|one| one.nodes == 0) {
             let reason = format!("no node is on the host {}", name.get_ref());

@@ -170,6 +170,11 @@ pub(super) fn check_dhcp(
 }
 
 impl Placed {
+    /// In which the nodes have addresses.
+    pub fn ranges(&self) -> impl Iterator<Item = IpNet> {
+        std::iter::once(&self.main).chain(&self.ipv6).chain(&self.peer).map(|range| range.cidr)
+    }
+
     /// Checks what the network says of hosts against the nodes.
     pub fn check(&self, diagnostics: &mut Diagnostics, nodes: &[Node]) {
         check_servers(diagnostics, self, nodes);

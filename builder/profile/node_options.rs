@@ -131,7 +131,8 @@ fn check_alike(diagnostics: &mut Diagnostics, nodes: &[Node], whole: &[Set]) {
     }
 }
 
-/// Members connect to each other with the versions that both allow (`ClientConfig` in client/pkg/transport/listener.go).
+/// Members connect to each other with the versions that both allow (`ClientConfig` in
+/// client/pkg/transport/listener.go).
 fn check_tls(diagnostics: &mut Diagnostics, nodes: &[Node], whole: &[Set]) {
     let members = || nodes.iter().zip(whole);
     // Bounds in the same table have been checked with the others of a member.

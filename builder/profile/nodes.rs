@@ -10,7 +10,7 @@ use super::hosts::Hosts;
 use super::mistake::Mistake;
 use super::network::Placed;
 use super::ranges::Range;
-use super::reader::Section;
+use super::reader::{Section, quoted};
 use super::unique::Unique;
 use super::{Node, OptionSet, Span, cards, members};
 use crate::values::{Invalid, Mac, NodeName, everything};
@@ -27,6 +27,26 @@ pub(super) struct Nodes<'t> {
 }
 
 impl Nodes<'_> {
+    /// Checks that nodes which another table names exist. One whose own table has a mistake may be any of them. `what`
+    /// begins the sentence: `[[file]] nodes names`.
+    pub fn check_named(
+        &self,
+        diagnostics: &mut Diagnostics,
+        names: &[NodeName],
+        what: &str,
+        place: Option<Span>,
+    ) {
+        if self.list.len() < self.count {
+            return;
+        }
+        let known: Vec<&str> = self.list.iter().map(|node| node.name.as_str()).collect();
+        for name in names.iter().filter(|name| !known.contains(&name.as_str())) {
+            let reason = format!("{what} {}, which does not exist", quoted(name));
+            let help = format!("the nodes are {}", known.join(", "));
+            diagnostics.mistake(Mistake::new(place.clone(), reason).help(help));
+        }
+    }
+
     /// Each with the options that it alone has.
     pub fn with(self, options: Vec<Vec<OptionSet>>) -> Vec<Node> {
         let mut list = self.list;

@@ -96,8 +96,9 @@ pub(super) fn read(
         } else if let Some(release) = release {
             if let Some(value) = checked(diagnostics, &entry, table, release, style) {
                 let (line, place) = (diagnostics.line(&entry.span), diagnostics.place(&entry.value.span()));
-                diagnostics.marks.options.push((place.clone(), entry.value.span()));
-                set.push((OptionSet { key: entry.key, value, table, line, place }, entry.value.span()));
+                let at = entry.value.span().start;
+                diagnostics.marks.options.push(entry.value.span());
+                set.push((OptionSet { key: entry.key, value, table, line, place, at }, entry.value.span()));
             }
         } else if keys::releases_with(&entry.key).is_empty()
             && let Some((_, newest)) = keys::known_releases().last()

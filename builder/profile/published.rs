@@ -59,7 +59,7 @@ fn names(carriers: &[Carrier]) -> Vec<&'static str> {
 pub fn json_schema(carriers: &[Carrier]) -> Value {
     let mut top = object("", carriers);
     let mut needed = required("");
-    let mut in_tables = Map::new();
+    let mut in_tables = json!({});
     let mut headers: Vec<&str> =
         schema::all().map(|key| key.table).filter(|table| !table.is_empty()).collect();
     headers.dedup();
@@ -78,13 +78,18 @@ pub fn json_schema(carriers: &[Carrier]) -> Value {
             if inside["properties"].get(name).is_none() {
                 inside["properties"][name] = if is_list { list_of(table, &missing) } else { table };
             }
+            if !is_list && !missing.is_empty() {
+                let inside =
+                    above.split('.').fold(&mut in_tables, |table, name| &mut table[name]["properties"]);
+                inside[name]["required"] = json!(missing);
+            }
             continue;
         }
         top["properties"][name] = match is_list {
             true => list_of(table, &missing),
             false => {
                 if !missing.is_empty() {
-                    in_tables.insert(name.to_owned(), json!({ "required": missing }));
+                    in_tables[name]["required"] = json!(missing);
                     needed.push(name);
                 }
                 table

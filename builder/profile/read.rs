@@ -100,8 +100,8 @@ fn push_settings(texts: &mut Texts, source: &Source) -> Vec<Option<Mistake>> {
     refused
 }
 
-/// Merges the settings into the document, except those that are refused; returns the mistakes in their syntax, and adds the places
-/// of private keys.
+/// Merges the settings into the document, except those that are refused; returns the mistakes in their syntax, and adds
+/// the places of private keys.
 fn apply<'t>(
     document: &mut Option<syntax::Document<'t>>,
     settings: &'t [String],

@@ -39,6 +39,7 @@ pub(super) fn profile(
     table.finish(diagnostics);
     let table = top.table(diagnostics, "network", "[network]");
     let network = network::network(diagnostics, &table);
+    instance::mark(diagnostics, &table, &["cidr", "ipv6-cidr", "peer"]);
     table.finish(diagnostics);
     let (nodes, hosts, files) = nodes(diagnostics, &top, network.as_ref(), cluster.as_ref(), two_allowed);
     let table = top.table(diagnostics, "etcd", "[etcd]");
@@ -102,7 +103,7 @@ fn nodes<'t>(
     let nodes = nodes::nodes(diagnostics, tables, network, cluster, two_allowed, &mut hosts);
     let hosts = hosts.finish(diagnostics, nodes.count);
     let tables = top.tables(diagnostics, "file", "[[file]]");
-    let files = files::read(diagnostics, tables, &nodes.list);
+    let files = files::read(diagnostics, tables, &nodes);
     (nodes, hosts, files)
 }
 
@@ -222,6 +223,7 @@ fn etcd(
     let service = service::service(diagnostics, table, &beside);
     let config = table.table(diagnostics, "config", "[etcd.config]");
     let release = chosen.as_ref().map(|chosen| chosen.release);
+    let ranges: Vec<_> = network.into_iter().flat_map(network::Placed::ranges).collect();
     let around = Around {
         style: config_style,
         leaf: pki.map(|(pki, _)| pki.leaf_algorithm),
@@ -229,7 +231,7 @@ fn etcd(
         service: service.as_ref(),
         nodes: &nodes.list,
         node: None,
-        cidr: network.map(|placed| placed.network.cidr),
+        ranges: &ranges,
     };
     let set = options::read(diagnostics, &config, release, config_style);
     let own = node_options::of_nodes(diagnostics, &set, &nodes.configs, release, &around);

@@ -35,9 +35,15 @@ fn dotted(row: &Key, key: &str) -> String {
 fn find(key: &str) -> Result<&'static Key, (String, String)> {
     let (first, rest) = key.split_once('.').unwrap_or((key, ""));
     let refuse = |reason: String, help: &str| Err((reason, help.to_owned()));
-    if schema::all().any(|row| row.table == format!("[[{first}]]")) {
-        let reason = format!("--set cannot change a list of tables such as [[{first}]]");
-        return refuse(reason, "write it in the profile, or in a profile that extends this one");
+    let list = |path: &str| {
+        let header = format!("[[{path}]]");
+        schema::all().any(|row| row.table == header).then(|| {
+            let reason = format!("--set cannot change a list of tables such as {header}");
+            (reason, "write it in the profile, or in a profile that extends this one".to_owned())
+        })
+    };
+    if let Some(refusal) = list(first) {
+        return Err(refusal);
     }
     if schema::find("", first).is_some() {
         let help = "write it in the profile; --set sets the keys of its tables, as in etcd.version=3.5.16";
@@ -48,6 +54,9 @@ fn find(key: &str) -> Result<&'static Key, (String, String)> {
     while schema::all().any(|row| row.table == table) {
         let (name, deeper) = rest.split_once('.').unwrap_or((rest, ""));
         let inner = format!("{}.{name}]", table.trim_end_matches(']'));
+        if let Some(refusal) = list(inner.trim_matches(['[', ']'])) {
+            return Err(refusal);
+        }
         match schema::find(&table, name) {
             None if schema::all().any(|row| row.table == inner) => {
                 table = inner;
@@ -169,6 +178,8 @@ mod tests {
             ("etcd.version.x=1", "[etcd] version is not a table", "--set etcd.version="),
             ("node.0.name=x", "list of tables such as [[node]]", "extends"),
             ("client=x", "list of tables such as [[client]]", "extends"),
+            ("network.subnet.cidr=x", "list of tables such as [[network.subnet]]", "extends"),
+            ("network.subnet=x", "list of tables such as [[network.subnet]]", "extends"),
             ("schema=2", "cannot change schema", "in the profile"),
             ("extends=x", "cannot change extends", "in the profile"),
         ] {

@@ -111,6 +111,16 @@ pub struct Node {
 }
 
 impl Node {
+    /// Those of its cards: `address`, then the others that it has.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        std::iter::once(self.address).chain(self.ipv6).chain(self.peer.map(|(address, _)| address))
+    }
+
+    /// Whether one of its cards has this address.
+    pub fn has(&self, address: IpAddr) -> bool {
+        self.addresses().any(|own| own == address)
+    }
+
     /// Where the other members reach it.
     pub fn peer_address(&self) -> IpAddr {
         self.peer.map_or(self.address, |(address, _)| address)

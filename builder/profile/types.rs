@@ -70,6 +70,8 @@ pub struct OptionSet {
     pub line: Option<usize>,
     /// `FILE:LINE` of its value, or the setting.
     pub place: String,
+    /// Where its value is in the profile's whole text, in bytes.
+    pub at: usize,
 }
 
 impl OptionSet {
@@ -233,8 +235,8 @@ impl Machine {
     pub const MEMORY_MIB: (u32, u32) = (256, 4_194_304);
     /// The smallest and the largest number of CPUs.
     pub const VCPUS: (u32, u32) = (1, 512);
-    /// The smallest and the largest data disk. etcd writes its log in files of 64 MB, makes the next one ahead of time and
-    /// keeps five.
+    /// The smallest and the largest data disk. etcd writes its log in files of 64 MB, makes the next one ahead of time
+    /// and keeps five.
     pub const DATA_DISK_MIB: (u32, u32) = (256, 16_777_216);
 }
 

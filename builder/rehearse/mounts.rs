@@ -116,7 +116,7 @@ pub fn furnish(root: &Path, hosts: &str, libraries: bool) -> Result<()> {
 fn borrow(root: &Path, library: &str) -> Result<()> {
     let path = root.join(library.trim_start_matches('/'));
     let here = Path::new(library);
-    if !here.is_dir() || disk::look(&path)?.is_some_and(|found| found.kind != Kind::Directory) {
+    if !disk::is_directory(here) || disk::look(&path)?.is_some_and(|found| found.kind != Kind::Directory) {
         return Ok(());
     }
     // No process there can write to it: etcd's account may not, and to root of a user namespace the files belong to

@@ -45,8 +45,8 @@ pub struct Rehearsed {
     scratch: Scratch,
 }
 
-/// Forms the cluster and verifies it; of several bundles all clusters, on the same nodes where their names and addresses
-/// are the same.
+/// Forms the cluster and verifies it; of several bundles all clusters, on the same nodes where their names and
+/// addresses are the same.
 ///
 /// # Errors
 /// `Exit::Wrong` when the bundle does not start; `Exit::Io` when this machine refuses a step; `Exit::Interrupted`. A

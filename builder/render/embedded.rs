@@ -5,10 +5,10 @@ use std::sync::{Arc, OnceLock};
 
 use serde::Deserialize;
 
-use super::overlay::{Body, Overlay, OverlayFile, Source, body};
+use super::overlay::{Body, Overlay, OverlayFile, body};
 use super::template::Template;
 use crate::failure::{Exit, Failure, Result};
-use crate::tree::Origin;
+use crate::tree::{Blob, Origin};
 use crate::values::{GuestPath, Mode};
 
 /// An overlay in `overlays/` (`build.rs`).
@@ -90,7 +90,7 @@ impl Embedded {
     fn file(&self, path: &str, text: &str, manifest: &Manifest) -> Result<OverlayFile> {
         let guest = path.strip_suffix(".hbs");
         let shown = format!("overlays/{}/{path}", self.name);
-        let body = body(&shown, Source::of(text.as_bytes().to_vec(), guest.is_some()))?;
+        let body = body(&shown, Arc::new(Blob::new(text.as_bytes().to_vec())), guest.is_some())?;
         let path: GuestPath = self.path(guest.unwrap_or(path))?;
         let mode = manifest.mode.get(&path).copied().unwrap_or(Mode::FILE);
         let at = manifest.at.get(&path).map(|at| self.template(at)).transpose()?;

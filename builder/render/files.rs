@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::overlay::{Body, Budget, Overlay, OverlayFile, Source, body, of_kiln};
+use super::budget::{Budget, SourceFile};
+use super::overlay::{Body, Overlay, OverlayFile, body, of_kiln};
 use super::unfit::{self, Why};
 use crate::disk;
 use crate::failure::{Exit, Result};
 use crate::profile::{About, FileBody, FileSpec, Finding};
-use crate::tree::{Origin, known_mode};
+use crate::tree::{Blob, Origin, known_mode};
 use crate::values::{Mode, NodeName};
 
 /// The files of a profile, in its order, each with findings about what cannot be added.
@@ -42,7 +43,7 @@ fn of_file(spec: &FileSpec, room: &Budget) -> Result<Overlay> {
 
 /// `None` when it is refused.
 fn entry(spec: &FileSpec, overlay: &mut Overlay, room: &Budget) -> Result<Option<(Mode, Body)>> {
-    let (bytes, usual, name) = match &spec.body {
+    let (blob, usual, name) = match &spec.body {
         FileBody::Directory => {
             let usual = known_mode(&spec.path).unwrap_or(Mode::DIRECTORY);
             return Ok(Some((spec.mode.unwrap_or(usual), Body::Directory)));
@@ -54,21 +55,21 @@ fn entry(spec: &FileSpec, overlay: &mut Overlay, room: &Budget) -> Result<Option
             return Ok(None);
         }
         FileBody::Link(target) => return Ok(Some((Mode::FILE, Body::Link(target.clone())))),
-        FileBody::Text(text) => (text.clone().into_bytes(), Mode::FILE, String::new()),
+        FileBody::Text(text) => (Arc::new(Blob::new(text.clone().into_bytes())), Mode::FILE, String::new()),
         FileBody::Source(path) => match source(path, spec.mode, overlay, room)? {
-            Some((bytes, mode)) => {
-                (bytes, mode, path.file_name().unwrap_or_default().to_string_lossy().into_owned())
+            Some((blob, mode)) => {
+                (blob, mode, path.file_name().unwrap_or_default().to_string_lossy().into_owned())
             }
             None => return Ok(None),
         },
     };
     let mode = spec.mode.unwrap_or(usual);
-    if let Some(why) = unfit::by_content(&bytes, &name, mode) {
+    if let Some(why) = unfit::by_content(blob.bytes()?, &name, mode) {
         let help = why.help.replace("close it with chmod go=", "write mode = \"0600\"");
         overlay.refuse(Why { help, ..why }, true);
         return Ok(None);
     }
-    match body(&overlay.origin.to_string(), Source::of(bytes, spec.is_template)) {
+    match body(&overlay.origin.to_string(), blob, spec.is_template) {
         Ok(body) => Ok(Some((mode, body))),
         Err(failure) if failure.exit() == Exit::Profile => {
             overlay.findings.push(overlay.finding(failure.reason()));
@@ -84,7 +85,7 @@ fn source(
     given: Option<Mode>,
     overlay: &mut Overlay,
     room: &Budget,
-) -> Result<Option<(Vec<u8>, Mode)>> {
+) -> Result<Option<(Arc<Blob>, Mode)>> {
     let shown = path.display();
     let refuse = |overlay: &mut Overlay, reason: String, help: &str| {
         overlay.refuse(Why { reason, help: help.to_owned() }, false);
@@ -106,20 +107,18 @@ fn source(
         }
         Some(_) => {}
     }
-    let input = disk::Input::open(&real)?;
-    if room.take(input.size()).is_err() {
+    let Some(SourceFile { blob, mode: here }) = room.source(&real)? else {
         let help = "copy large files to the nodes in another way, such as from a disk or a server";
         return refuse(overlay, format!("{shown} is too large beside the overlays: 1 GiB together"), help);
-    }
-    let mode = match (given, unfit::mode(disk::Kind::File, input.mode(), Mode::DIRECTORY)) {
+    };
+    let mode = match (given, unfit::mode(disk::Kind::File, here, Mode::DIRECTORY)) {
         (Some(mode), _) | (None, Ok(mode)) => mode,
         (None, Err(why)) => {
             overlay.refuse(why, false);
             return Ok(None);
         }
     };
-    let size = input.size();
-    Ok(Some((input.whole(size)?, mode)))
+    Ok(Some((blob, mode)))
 }
 
 impl Overlay {
@@ -142,7 +141,7 @@ impl Overlay {
     /// A finding about it.
     pub(super) fn finding(&self, reason: impl Into<String>) -> Finding {
         let about = match &self.file {
-            Some(file) => About::File(file.place.clone()),
+            Some(file) => About::File(file.at),
             None => About::Overlay(self.directory.clone().unwrap_or_default()),
         };
         Finding::new(about, reason)
@@ -151,5 +150,46 @@ impl Overlay {
     fn refuse(&mut self, why: Why, is_unsafe: bool) {
         let finding = self.finding(format!("{}: {}", self.origin, why.reason)).help(why.help);
         self.findings.push(Finding { is_unsafe, ..finding });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::{Source, read};
+    use crate::values::example_carriers;
+
+    /// The `[[file]]` tables of a profile.
+    fn files(more: &str) -> Vec<FileSpec> {
+        let text = format!(
+            "schema = 1\n[cluster]\nname = \"a\"\n[network]\ncidr = \"10.0.0.0/24\"\n[[node]]\nname = \"b\"\naddress = \"10.0.0.10\"\n\
+             [etcd]\nversion = \"3.5.33\"\n{more}"
+        );
+        let read = read(&Source::file("a.toml".as_ref(), text.into()), &[], &example_carriers());
+        read.unwrap_or_else(|mistakes| panic!("{}", mistakes.render(false))).0.files
+    }
+
+    #[test]
+    fn a_source_of_many_profiles_is_read_and_counted_once() {
+        let scratch = disk::Scratch::new("test").unwrap();
+        let path = scratch.path().join("source");
+        disk::write_whole(&path, b"12345678", Mode::FILE).unwrap();
+        let room = Budget::of(12);
+        let of = |at: &str, more: &str| {
+            let table = format!("[[file]]\npath = \"/etc/{at}\"\nsource = \"{}\"\n{more}", path.display());
+            of_profile(&files(&table), &room).unwrap().remove(0)
+        };
+        let blob = |overlay: &Overlay| match &overlay.files[0].body {
+            Body::Bytes(blob) => Arc::clone(blob),
+            _ => panic!("{}", overlay.origin),
+        };
+        let (first, second) = (of("x", ""), of("y", "mode = \"0600\"\n"));
+        assert!(Arc::ptr_eq(&blob(&first), &blob(&second)));
+        let filled = of("z", "template = true\n");
+        assert!(matches!(filled.files[0].body, Body::Template(_)), "{:?}", filled.findings);
+        disk::write_whole(&scratch.path().join("other"), b"12345", Mode::FILE).unwrap();
+        let table = format!("[[file]]\npath = \"/etc/o\"\nsource = \"{}/other\"\n", scratch.path().display());
+        let other = of_profile(&files(&table), &room).unwrap().remove(0);
+        assert!(other.findings[0].reason.contains("too large beside the overlays"), "{:?}", other.findings);
     }
 }

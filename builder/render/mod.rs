@@ -1,5 +1,6 @@
 //! (Plan, keys, overlays) -> Tree: the files of one node.
 
+mod budget;
 mod client;
 mod config;
 mod embedded;
@@ -7,6 +8,7 @@ mod files;
 mod lay;
 mod logs;
 mod overlay;
+mod owners;
 mod programs;
 mod renderer;
 mod scan;
@@ -16,12 +18,13 @@ mod unfit;
 mod values;
 mod variables;
 
+pub(crate) use budget::Budget;
 pub(crate) use client::CLIENT_FILES;
 pub use embedded::{EMBEDDED, embedded};
 pub(crate) use files::of_profile as files_of_profile;
 pub(crate) use lay::{Laid, Replaced};
 pub use overlay::Overlay;
-pub(crate) use overlay::{Budget, load};
+pub(crate) use overlay::load;
 pub(crate) use programs::{NamedProgram, insert_programs, programs_tree};
 pub use renderer::{NodeKeys, Renderer};
 pub use template::Templates;

@@ -3,8 +3,8 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::budget::{Budget, MAX_OVERLAYS_BYTES};
 use super::template::{self, Template};
 use super::unfit::{self, Why};
 use crate::disk;
@@ -44,26 +44,6 @@ pub(super) enum Body {
     /// A link whose target follows from the plan.
     LinkTo(Template),
     Directory,
-}
-
-/// The limit on the files of all overlays of a run, in bytes: they are in memory while bundles are built.
-const MAX_OVERLAYS_BYTES: u64 = 1 << 30;
-
-/// The rest of the limit.
-pub struct Budget(AtomicU64);
-
-impl Default for Budget {
-    fn default() -> Self {
-        Self(MAX_OVERLAYS_BYTES.into())
-    }
-}
-
-impl Budget {
-    /// Takes this many bytes of it, or returns how many are left.
-    pub(super) fn take(&self, bytes: u64) -> std::result::Result<(), u64> {
-        let less = |left: u64| left.checked_sub(bytes);
-        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).map(|_| ())
-    }
 }
 
 /// The limit on files, directories and links of one overlay, and of all overlays of a node together.
@@ -229,8 +209,7 @@ impl Reading {
             self.refuse(shown, why, true);
             return Ok(None);
         }
-        let source = Source::of(bytes, is_template);
-        match body(&shown.display().to_string(), source) {
+        match body(&shown.display().to_string(), Arc::new(Blob::new(bytes)), is_template) {
             Ok(body) => Ok(Some(OverlayFile { path, at: None, mode, body })),
             Err(failure) if failure.exit() == Exit::Profile => {
                 self.overlay.findings.push(self.overlay.finding(failure.reason()));
@@ -309,26 +288,17 @@ pub(super) fn of_kiln(directory: &Path) -> Result<Option<Why>> {
     Ok(Some(Why { reason: format!("this is {what}"), help }))
 }
 
-pub(super) enum Source {
-    Template(Vec<u8>),
-    Bytes(Vec<u8>),
-}
-
-impl Source {
-    pub fn of(bytes: Vec<u8>, is_template: bool) -> Self {
-        if is_template { Source::Template(bytes) } else { Source::Bytes(bytes) }
+/// A file's body.
+///
+/// # Errors
+/// `Exit::Profile` for a template that cannot be one; those of reading the bytes.
+pub(super) fn body(shown: &str, blob: Arc<Blob>, is_template: bool) -> Result<Body> {
+    if !is_template {
+        return Ok(Body::Bytes(blob));
     }
-}
-
-pub(super) fn body(shown: &str, source: Source) -> Result<Body> {
-    match source {
-        Source::Template(bytes) => {
-            let refuse = |_| Failure::new(Exit::Profile, format!("{shown}: a template must be UTF-8"));
-            let text = String::from_utf8(bytes).map_err(refuse)?;
-            Template::new(shown, text).map(Body::Template)
-        }
-        Source::Bytes(bytes) => Ok(Body::Bytes(Arc::new(Blob::new(bytes)))),
-    }
+    let refuse = |_| Failure::new(Exit::Profile, format!("{shown}: a template must be UTF-8"));
+    let text = std::str::from_utf8(blob.bytes()?).map_err(refuse)?;
+    Template::new(shown, text.to_owned()).map(Body::Template)
 }
 
 impl Overlay {

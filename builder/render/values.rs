@@ -1,12 +1,11 @@
 //! The values of a template's variables.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use ipnet::IpNet;
 use serde_json::{Map, Value, json};
 
-use super::overlay::Overlay;
+use super::owners::{self, Owned};
 use super::renderer::Renderer;
 use super::variables::VARIABLES;
 use super::{config, logs, systemd};
@@ -224,12 +223,12 @@ fn owned(plan: &Plan, node: &Node) -> Vec<Value> {
 
 /// The files of the profile's own with an owner.
 fn of_profile(renderer: &Renderer<'_>, node: &Node) -> Vec<Value> {
-    let here = renderer.overlays.iter().filter(|overlay| overlay.is_for(&node.name));
-    let row = |overlay: &Arc<Overlay>| {
-        let (path, (user, group)) = (overlay.file.as_ref()?.path.absolute(), overlay.owner()?);
-        Some(json!({ "path": path, "user": user, "group": group }))
+    let all = owners::of_node(renderer, node);
+    let row = |owned: &Owned<'_>| {
+        let line = if owners::has_whole(owned, &all) { "Z" } else { "z" };
+        json!({ "path": owned.path.absolute(), "user": owned.user, "group": owned.group, "line": line })
     };
-    here.filter_map(row).collect()
+    all.iter().map(row).collect()
 }
 
 /// The settings of etcd's unit.

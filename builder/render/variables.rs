@@ -71,7 +71,10 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("etcd_keys", "a list: paths of the keys that etcd reads"),
     ("root_keys", "a list: paths of the keys that root alone reads"),
     ("keys", "a list of all keys, each with `path mode user`"),
-    ("owned", "a list of each `[[file]]` with an owner: `path user group`"),
+    (
+        "owned",
+        "a list of each `[[file]]` with an owner: `path user group`, and `line`, `z` or `Z` as in tmpfiles.d(5)",
+    ),
 ];
 
 /// The README's table.

@@ -122,8 +122,8 @@ impl fmt::Display for UnitName {
 
 serialize_displayed!(UnitName);
 
-/// The name of a cluster's part of a node: Kiln's own units, files and directories there are named by it, so that several
-/// clusters share their nodes.
+/// The name of a cluster's part of a node: Kiln's own units, files and directories there are named by it, so that
+/// several clusters share their nodes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct InstanceName(String);
 
@@ -289,7 +289,7 @@ impl Serialize for ServiceUser {
 }
 
 /// An account or a group of a node: `[a-z_][a-z0-9_-]{0,30}`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Account(String);
 
 deserialize_parsed!(Account);

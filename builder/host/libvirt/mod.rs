@@ -162,8 +162,8 @@ impl<'a> Cluster<'a> {
         Virsh::new(&self.virsh, self.connect).args(arguments)
     }
 
-    /// The names that a listing prints, one on each line. Ctrl-C does not end it: what is asked after it, to clean up or
-    /// to tell whether VMs run, must be answered.
+    /// The names that a listing prints, one on each line. Ctrl-C does not end it: what is asked after it, to clean up
+    /// or to tell whether VMs run, must be answered.
     fn names<const N: usize>(&self, arguments: [&str; N]) -> Result<BTreeSet<String>> {
         let finished = self.virsh(arguments).through_interrupt().must()?;
         let text = String::from_utf8_lossy(&finished.stdout).into_owned();

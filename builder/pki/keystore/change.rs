@@ -10,7 +10,7 @@ use crate::failure::{Doing, Failure, Result};
 use crate::pki::chain::{Chain, OVER};
 use crate::pki::record::Signer;
 use crate::pki::{import, keyfile};
-use crate::plan::{CA, PEER_CA};
+use crate::plan::{self, CA};
 use crate::values::{ClusterName, Epoch};
 
 /// A CA to be imported.
@@ -121,7 +121,7 @@ impl Keystore {
     fn refuse_second_ca(&self, dir: &Path, authority: &str) -> Result<()> {
         let dir = dir.display();
         let why = if self.has_imported(authority) {
-            let of_peers = if authority == PEER_CA { " for peers" } else { "" };
+            let of_peers = plan::of_peers(authority);
             format!("{dir} has an imported CA{of_peers} already, and nodes trust it")
         } else if !self.sealed.is_empty() {
             format!(

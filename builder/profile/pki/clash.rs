@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 
 use toml::Spanned;
 
-use super::clients::check_nodes;
 use super::pattern::{AltName, Filling, Pattern, alternative, key_file};
 use super::subject;
-use super::types::{Ca, Client, Leaf, Pki};
+use super::types::{Ca, Client, Leaf, OnNodes, Pki};
 use crate::profile::diagnostics::Diagnostics;
 use crate::profile::mistake::Mistake;
 use crate::profile::nodes::Nodes;
@@ -25,9 +24,11 @@ pub struct Around<'a> {
 }
 
 pub fn check(diagnostics: &mut Diagnostics, around: &Around<'_>) {
-    let known: Vec<&str> = around.nodes.list.iter().map(|node| node.name.as_str()).collect();
     for client in around.clients {
-        check_nodes(diagnostics, client, &known);
+        if let OnNodes::Some(names) = &client.get_ref().nodes {
+            let what = format!("the client {} is for the node", client.get_ref().name);
+            around.nodes.check_named(diagnostics, names, &what, Some(client.span()));
+        }
     }
     common_names(diagnostics, around);
     client_directory(diagnostics, around);

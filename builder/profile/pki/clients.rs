@@ -11,7 +11,7 @@ use super::subject::{self, Subject};
 use super::types::{Client, OnNodes};
 use crate::profile::diagnostics::Diagnostics;
 use crate::profile::mistake::Mistake;
-use crate::profile::reader::{Section, quoted, what};
+use crate::profile::reader::{Section, what};
 use crate::profile::{OPERATOR, PEER_COMMON_NAME, Span};
 use crate::values::{ClientName, Invalid, Lifetime, NodeName};
 
@@ -124,20 +124,6 @@ pub fn on_nodes(diagnostics: &mut Diagnostics, table: &Section) -> Option<OnNode
     }
     let names = table.values(diagnostics, "nodes", |text| text.parse::<NodeName>()).unwrap_or_default();
     Some(OnNodes::Some(names.into_iter().map(Spanned::into_inner).collect()))
-}
-
-/// Client and profile have the same nodes.
-pub fn check_nodes(diagnostics: &mut Diagnostics, client: &Spanned<Client>, known: &[&str]) {
-    let OnNodes::Some(names) = &client.get_ref().nodes else { return };
-    for name in names.iter().filter(|name| !known.contains(&name.as_str())) {
-        let reason = format!(
-            "the client {} is for the node {}, which does not exist",
-            client.get_ref().name,
-            quoted(name)
-        );
-        let help = format!("the nodes are {}", known.join(", "));
-        diagnostics.mistake(Mistake::new(client.span(), reason).help(help));
-    }
 }
 
 /// The beginning of the names of a copy's two files.

@@ -120,7 +120,7 @@ pub struct Client {
 }
 
 /// The nodes that have a client's files, or one of a `[[file]]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum OnNodes {
     All,
     Some(Vec<NodeName>),

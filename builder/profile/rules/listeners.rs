@@ -37,14 +37,13 @@ pub(super) fn check_listeners(diagnostics: &mut Diagnostics, set: &Set, around: 
     let mut taken: Vec<(Listener, &str)> = Vec::new();
     for node in around.nodes {
         let own = |host, port| Listener { tls: true, host, port };
-        let address = Host::Address(node.address);
-        taken.push((own(address, service.client_port), CLIENTS));
-        taken.push((own(address, service.peer_port), "etcd's own port for peers"));
-        taken.push((own(Host::Localhost, service.client_port), CLIENTS));
-        for (port, host) in
-            service.metrics_port.into_iter().flat_map(|port| [(port, address), (port, Host::Localhost)])
-        {
-            taken.push((Listener { tls: false, ..own(host, port) }, "[etcd] metrics-port"));
+        taken.push((own(Host::Address(node.peer_address()), service.peer_port), "etcd's own port for peers"));
+        // As `plan/settings.rs` lists them.
+        let clients = std::iter::once(node.address).chain(node.ipv6).map(Host::Address);
+        for host in clients.chain([Host::Localhost]) {
+            taken.push((own(host, service.client_port), CLIENTS));
+            let metrics = service.metrics_port.map(|port| Listener { tls: false, ..own(host, port) });
+            taken.extend(metrics.map(|listener| (listener, "[etcd] metrics-port")));
         }
     }
     for key in ["listen-metrics-urls", "listen-client-http-urls"] {
@@ -64,7 +63,7 @@ pub(super) fn check_listeners(diagnostics: &mut Diagnostics, set: &Set, around: 
                     IpAddr::V6(_) => "[::]",
                 };
                 let own = match around.node {
-                    None if around.nodes.iter().any(|node| node.address == address) => {
+                    None if around.nodes.iter().any(|node| node.has(address)) => {
                         ", and [node.config] has options of one node alone"
                     }
                     _ => "",
@@ -87,11 +86,11 @@ fn is_foreign(address: IpAddr, around: &Around) -> Option<String> {
     if address.is_unspecified() || address.is_loopback() {
         return None;
     }
-    let others = around.nodes.iter().any(|node| node.address != address);
-    let owners = around.nodes.iter().any(|node| node.address == address);
+    let others = around.nodes.iter().any(|node| !node.has(address));
+    let owners = around.nodes.iter().any(|node| node.has(address));
     if owners && others {
         Some("the options are those of every node, and only one has this address".into())
-    } else if !owners && around.cidr.is_some_and(|cidr| cidr.contains(&address)) {
+    } else if !owners && around.ranges.iter().any(|range| range.contains(&address)) {
         Some(match around.node {
             Some(node) => format!("it is not an address of {}", node.name),
             None => "no node has this address".into(),

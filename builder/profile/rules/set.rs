@@ -17,7 +17,8 @@ pub struct Around<'a> {
     pub nodes: &'a [Node],
     /// The only one of them, where the options are those of one node.
     pub node: Option<&'a Node>,
-    pub cidr: Option<IpNet>,
+    /// Those of the network, in which the nodes' addresses are: no other machine's is one of theirs.
+    pub ranges: &'a [IpNet],
 }
 
 /// Each option with its place in the profile.

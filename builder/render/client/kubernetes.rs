@@ -14,8 +14,8 @@ pub struct Kubeadm {
     read_by: &'static str,
 }
 
-/// The newest first. Both have `etcd.external` with `endpoints`, `caFile`, `certFile` and `keyFile`, and v1beta4 changed
-/// nothing in it (kubernetes, `cmd/kubeadm/app/apis/kubeadm/v1beta4/types.go`, `ExternalEtcd`).
+/// The newest first. Both have `etcd.external` with `endpoints`, `caFile`, `certFile` and `keyFile`, and v1beta4
+/// changed nothing in it (kubernetes, `cmd/kubeadm/app/apis/kubeadm/v1beta4/types.go`, `ExternalEtcd`).
 pub const KUBEADM: [Kubeadm; 2] = [
     Kubeadm { api_version: values::KUBEADM[0], read_by: "kubeadm 1.31 and later" },
     Kubeadm { api_version: values::KUBEADM[1], read_by: "kubeadm 1.22 to 1.30" },

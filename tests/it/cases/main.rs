@@ -1,5 +1,5 @@
-//! A directory is a test: each of tests/reject, tests/golden and tests/import, as it is found when the tests start. Part of the fast
-//! tier.
+//! A directory is a test: each of tests/reject, tests/golden and tests/import, as it is found when the tests start.
+//! Part of the fast tier.
 
 #![allow(clippy::disallowed_methods, reason = "tests use files and programs as people do")]
 

@@ -1,5 +1,5 @@
-//! What `kiln profile import` makes of the files of the systems that ready profiles replace builds to the same files, modes,
-//! owners, links and certificates as the ready profile.
+//! What `kiln profile import` makes of the files of the systems that ready profiles replace builds to the same files,
+//! modes, owners, links and certificates as the ready profile.
 //!
 //! tests/import/CASE/want.more.toml has what those files cannot say.
 

@@ -156,6 +156,85 @@ fn what_two_clusters_would_both_have_is_refused_with_both_places() {
     }
 }
 
+/// The options of a node's own, which take the place of those for all nodes.
+#[test]
+fn options_of_a_node_clash_as_those_of_all_nodes_do() {
+    let own = |text: &str, options: &str| {
+        let node = "name = \"cp-b\"\naddress = \"10.240.48.10\"\n";
+        text.replace(node, &format!("{node}[node.config]\n{options}\n"))
+    };
+    let work = work(EVENTS);
+    let metrics = "listen-metrics-urls = \"http://0.0.0.0:2390\"";
+    let log = "log-outputs = [\"/var/log/shared.log\"]";
+    for (options, want) in [(metrics, "listen on port 2390"), (log, "write the log /var/log/shared.log")] {
+        work.file("k8s.toml", own(&profile("k8s", ""), options));
+        work.file("events.toml", own(&profile("events", EVENTS), options));
+        let said = refused(&mut both(&work, "check"), 3);
+        assert!(said.contains("events.toml:20 and k8s.toml:17: on cp-b (10.240.48.10)"), "{said}");
+        assert!(said.contains(want), "{said}");
+    }
+    // Each node of the second cluster has a value of its own, so the common one is in force nowhere.
+    let other = "listen-metrics-urls = \"http://0.0.0.0:2391\"";
+    let mut text = profile("events", &format!("{EVENTS}[etcd.config]\n{metrics}\n"));
+    for address in ["10.240.16.10", "10.240.48.10", "10.240.80.10"] {
+        let line = format!("address = \"{address}\"\n");
+        text = text.replace(&line, &format!("{line}[node.config]\n{other}\n"));
+    }
+    work.file("events.toml", text);
+    work.file("k8s.toml", profile("k8s", &format!("[etcd.config]\n{metrics}\n")));
+    run(&mut both(&work, "check"));
+}
+
+/// The cluster that sets up the nodes gives them their cards; another one cannot listen at addresses that these lack.
+#[test]
+fn a_cluster_beside_another_has_no_cards_of_its_own() {
+    let with = |text: String, key: &str, node: &str, net: &str| {
+        ["16", "48", "80"].iter().enumerate().fold(
+            text.replace("[network]\n", &format!("[network]\n{key}\n")),
+            |text, (at, n)| {
+                let line = format!("address = \"10.240.{n}.10\"\n");
+                text.replace(&line, &format!("{line}{node} = \"{net}{}\"\n", at + 10))
+            },
+        )
+    };
+    let peers = |text, net: &str| {
+        let range = format!("peer.cidr = \"{net}0/24\"");
+        with(text, &range, "peer-address", net)
+    };
+    let six = |text| with(text, "ipv6-cidr = \"fd00::/64\"", "ipv6-address", "fd00::");
+    let [k8s, events] = [profile("k8s", ""), profile("events", EVENTS)];
+    let work = work(EVENTS);
+    let check = |[k8s, events]: [&str; 2]| {
+        work.file("k8s.toml", k8s);
+        work.file("events.toml", events);
+        both(&work, "check")
+    };
+    for (first, second, places, what) in [
+        (
+            k8s.clone(),
+            peers(events.clone(), "10.50.0."),
+            "events.toml:12 and k8s.toml: on cp-a",
+            "peer-address",
+        ),
+        (peers(k8s.clone(), "10.51.0."), peers(events.clone(), "10.50.0."), "and k8s.toml:9", "peer-address"),
+        (k8s.clone(), six(events.clone()), "events.toml:12 and k8s.toml: on cp-a", "ipv6-address"),
+    ] {
+        let said = refused(&mut check([&first, &second]), 3);
+        let want = format!("do not have the same {what}, and k8s, which sets up the node");
+        assert!(said.contains(places) && said.contains(&want) && !said.contains("cp-b"), "{said}");
+    }
+    run(&mut check([&six(peers(k8s.clone(), "10.50.0.")), &six(peers(events.clone(), "10.50.0."))]));
+    run(&mut check([&six(peers(k8s, "10.50.0.")), &events]));
+    // The node is the same one by its second card, too.
+    let on_peers = events.replace("10.240.0.0/16", "10.50.0.0/24").replace("10.240.16.10", "10.50.0.10");
+    let on_peers = on_peers.replace("10.240.48.10", "10.50.0.11").replace("10.240.80.10", "10.50.0.12");
+    let said = refused(
+        &mut check([&peers(profile("k8s", ""), "10.50.0."), &on_peers.replace("client-port = 2381\n", "")]),
+        3,
+    );
+    assert!(said.contains("both listen on port 2379"), "{said}");
+}
+
 /// Each sets up its own machines: sites whose networks are apart have the same addresses.
 #[test]
 fn two_sites_may_have_the_same_addresses() {

@@ -70,3 +70,15 @@ fn the_readmes_table_of_verbs_has_every_verb() {
     let found: BTreeSet<_> = rows.flat_map(|row| verbs_of(&format!("`{row}"), &command)).collect();
     assert_eq!(found, want);
 }
+
+/// A table in another one requires its keys, too; a profile that extends another may omit them.
+#[test]
+fn the_schema_requires_keys_of_nested_tables() {
+    let schema = profile::json_schema(carrier::all());
+    let needed = &schema["else"]["properties"]["network"];
+    assert_eq!(needed["properties"]["peer"]["required"], serde_json::json!(["cidr"]));
+    assert_eq!(needed["required"], serde_json::json!(["cidr"]));
+    let network = &schema["properties"]["network"]["properties"];
+    assert!(network["peer"].get("required").is_none(), "{network}");
+    assert_eq!(network["subnet"]["items"]["required"], serde_json::json!(["cidr", "gateway"]));
+}

@@ -1,5 +1,5 @@
-//! Real members under CAs and with files as a profile wants them: two authorities, each a root over an intermediate, and
-//! one certificate per node under file names of its own.
+//! Real members under CAs and with files as a profile wants them: two authorities, each a root over an intermediate,
+//! and one certificate per node under file names of its own.
 
 use std::fs;
 use std::path::{Path, PathBuf};

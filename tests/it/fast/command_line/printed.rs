@@ -132,3 +132,26 @@ fn known_faults_are_behind_the_result() {
         "{said}"
     );
 }
+
+/// `plan --json` has what `plan` prints of a network.
+#[test]
+fn a_plan_as_json_has_the_whole_network() {
+    let shop = Workshop::new();
+    let plan = |name: &str| -> serde_json::Value {
+        let profile = crate::support::root().join("tests/golden").join(name).join("profile.toml");
+        let mut command = shop.kiln(["plan", "--json", "--quiet", "--profile"]);
+        serde_json::from_str(&run(with_store(command.arg(profile)))).unwrap()
+    };
+    let both = plan("dual-stack");
+    let want = serde_json::json!({
+        "cidr": "10.106.0.0/24", "gateway": "10.106.0.1", "dns": ["10.106.0.2", "fd00:106::2"],
+        "ipv6": { "cidr": "fd00:106::/64", "gateway": "fd00:106::1" },
+    });
+    assert_eq!(both["network"], want);
+    assert_eq!(both["nodes"][1]["public_address"], "192.0.2.12");
+    let two = plan("two-cards");
+    assert_eq!(two["network"]["peer"], serde_json::json!({ "cidr": "172.20.0.0/24", "mtu": 9000 }));
+    assert_eq!(two["nodes"][1]["public_address"], serde_json::Value::Null);
+    assert_eq!(plan("subnets")["network"]["subnets"].as_array().map(Vec::len), Some(5));
+    assert!(plan("vlan")["network"]["vlan"].is_number());
+}

@@ -1,7 +1,9 @@
 //! `[[file]]`: the rules of overlays for files of the profile's own, and the list of a node's files.
 
+use std::fs;
+
 use super::{Workshop, kiln, put, refusal, work};
-use crate::support::{bundles::OVERLAID as PROFILE, run};
+use crate::support::{bundles::OVERLAID as PROFILE, output, run};
 
 fn with(files: &str) -> Workshop {
     let work = work();
@@ -63,4 +65,110 @@ fn the_list_of_files_tells_the_source_of_each() {
     assert_eq!(of("etc/site/a.conf")["owner"], "etcd");
     assert!(of("etc/site/a.conf")["sha256"].is_string());
     assert!(of("etc/site/key.pem")["sha256"].is_null(), "a digest of what only its owner may read");
+}
+
+/// A directory above Kiln's own files, as an account's: Kiln's lines for systemd-tmpfiles would fail there.
+#[test]
+fn a_directory_that_kiln_has_files_in_has_no_owner() {
+    for (path, own) in [
+        ("/etc/etcd", "/etc/etcd"),
+        ("/etc/etcd/pki", "/etc/etcd/pki"),
+        ("/etc", "/etc/etcd"),
+        ("/var/lib", "/var/lib/etcd"),
+        ("/var/lib/kiln", "/var/lib/kiln"),
+        ("/usr", "/usr/local/bin"),
+        ("/usr/local/bin", "/usr/local/bin"),
+        ("/etc/systemd/system", "/etc/systemd/system/etcd.service"),
+        ("/etc/kiln", "/etc/kiln"),
+        ("/etc/tmpfiles.d", "/etc/tmpfiles.d/etcd.conf"),
+    ] {
+        for owner in ["owner = 'app'", "owner = 'root'\ngroup = 'app'"] {
+            let said = refusal(&with(&file(path, &format!("directory = true\n{owner}"))), 3);
+            let want = format!("[[file]] {path} has an owner, and Kiln's own {own} is there");
+            assert!(said.contains(&want) && said.contains("site.toml:"), "{want}\n{said}");
+        }
+    }
+    let logs = "[etcd.config]\nlog-outputs = ['/var/log/etcd/x.log']\n";
+    let said = refusal(&with(&(logs.to_owned() + &file("/var/log/etcd/y", "text = 'x'\nowner = 'app'"))), 3);
+    assert!(said.contains("everything in /var/log/etcd belongs to etcd"), "{said}");
+    let said = refusal(&with(&(logs.to_owned() + &file("/var/log", "directory = true\nowner = 'app'"))), 3);
+    assert!(said.contains("Kiln's own /var/log/etcd is there"), "{said}");
+}
+
+/// systemd-tmpfiles does not go on from a directory of one account to an entry of another one.
+#[test]
+fn an_owner_that_tmpfiles_cannot_set_is_refused() {
+    let app = "directory = true\nowner = 'app'";
+    let inner = file("/srv/app", app) + &file("/srv/app/a/x", "text = 'x'\nowner = 'app'\ngroup = 'other'");
+    for (files, path, of) in [
+        (file("/srv/app", app) + &file("/srv/app/x", "text = 'x'\nowner = 'bob'"), "/srv/app/x", "bob"),
+        (file("/srv/app", app) + &file("/srv/app/x", "text = 'x'\ngroup = 'app'"), "/srv/app/x", "root"),
+        (inner.clone() + &file("/srv/app/b", "text = 'x'"), "/srv/app/b", "root"),
+        (inner.clone() + &file("/srv/app/a", "directory = true"), "/srv/app/a", "root"),
+    ] {
+        let said = refusal(&with(&files), 3);
+        let want = format!("[[file]] /srv/app belongs to app, and {path} from [[file]] {path} in it to {of}");
+        assert!(said.contains(&want) && said.contains("site.toml:"), "{want}\n{said}");
+    }
+    // An overlay's file is root's; where nothing in the directory has an owner, it may stay so.
+    let work = with(&file("/srv/app", app));
+    put(&work, "mine/srv/app/b", "x", 0o644);
+    run(&mut kiln(&work, "build", &["-q"]));
+    let work = with(&inner);
+    put(&work, "mine/srv/app/b", "x", 0o644);
+    let said = refusal(&work, 3);
+    assert!(said.contains("and /srv/app/b from overlay \"mine\" in it to root"), "{said}");
+    run(&mut kiln(&with(&(inner + &file("/srv/app/b", "link = 'a/x'"))), "build", &["-q"]));
+}
+
+/// Two on one line: each is reported at its own place.
+#[test]
+fn findings_on_one_line_have_their_own_places() {
+    let work = work();
+    let one = |path: &str| format!("{{ path = \"{path}\", link = \"../../../x\" }}");
+    let line = format!("file = [{}, {}]\n", one("/etc/a"), one("/etc/b"));
+    work.file("site.toml", PROFILE.replace("[cluster]", &format!("{line}[cluster]")));
+    let said = refusal(&work, 3);
+    for (column, path) in [(18, "/etc/a"), (60, "/etc/b")] {
+        let want = format!(
+            "error: [[file]] {path}: it points at ../../../x, outside of the node's root\n --> site.toml:3:{column}\n"
+        );
+        assert!(said.contains(&want), "{want}{said}");
+    }
+    // The same for options, which may stand in one inline table.
+    let options = "[etcd]\nconfig = { client-crl-file = \"/etc/a.crl\", peer-crl-file = \"/etc/b.crl\" }\nconfig-style = \"flags\"";
+    work.file("site.toml", PROFILE.replace("[etcd]", options));
+    let said = refusal(&work, 3);
+    for (column, key, path) in [(30, "client-crl-file", "a"), (60, "peer-crl-file", "b")] {
+        let want = format!(
+            "{key} names /etc/{path}.crl, which no overlay contains; etcd would not start\n --> site.toml:7:{column}\n"
+        );
+        assert!(said.contains(&want), "{want}{said}");
+    }
+}
+
+/// A list that is gone, or is another one, is a difference from the manifest, and the other lists are shown.
+#[test]
+fn a_list_of_files_that_is_missing_is_a_problem_of_its_own() {
+    let work =
+        with("[[node]]\nname = 'b'\naddress = '10.0.0.5'\n[[node]]\nname = 'c'\naddress = '10.0.0.6'\n");
+    run(&mut kiln(&work, "build", &["-q"]));
+    let list = |node: &str| work.path().join("out/site/nodes").join(node).join("files.json");
+    fs::remove_file(list("a")).unwrap();
+    fs::write(list("c"), "[").unwrap();
+    let (code, shown, said) = output(&mut work.kiln(["show", "out/site", "--files"]));
+    assert!(code == 1 && shown.contains("node b\n") && !shown.contains("node c\n"), "{code} {shown}");
+    assert!(said.contains("nodes/a/files.json is missing"), "{said}");
+    assert!(said.contains("nodes/c/files.json does not match the manifest"), "{said}");
+}
+
+/// The entry of the directory is the overlay's, and its owner on the node is that of the `[[file]]`.
+#[test]
+fn an_owned_directory_that_an_overlay_has_too_is_listed_with_its_owner() {
+    let work = with(&file("/srv/site", "directory = true\nowner = 'app'\ngroup = 'web'"));
+    fs::create_dir_all(work.path().join("mine/srv/site")).unwrap();
+    run(&mut kiln(&work, "build", &["-q"]));
+    let shown = run(&mut work.kiln(["show", "out/site", "a", "--files"]));
+    let line = shown.lines().find(|line| line.contains("/srv/site/")).unwrap_or_else(|| panic!("{shown}"));
+    assert!(line.contains("0755 app:web"), "{line}");
 }

@@ -42,7 +42,7 @@ fn both_cas_may_be_foreign() {
     run(&mut work.kiln(["keystore", "init", "golden"]));
     run(&mut import(&work, &lab, "ca", &["ca", "root"], "ca"));
     let message = refused(&mut build(&work, BOTH), 4);
-    let command = "import it with kiln keystore import-ca golden --keystore keystore/golden --cert peer-ca.pem \
+    let command = "import the CA with kiln keystore import-ca golden --keystore keystore/golden --cert peer-ca.pem \
                    --key peer-ca-key.pem --as peer-ca";
     let parts = [command, "no imported CA for peers"];
     assert!(parts.iter().all(|part| message.contains(part)), "{message}");
@@ -80,7 +80,9 @@ fn both_cas_may_be_foreign() {
     let json = run(&mut work.kiln(["keystore", "show", "golden", "--json"]));
     assert!(json.contains("\"peer_ca\"") && !json.contains("PRIVATE"), "{json}");
     // The same bytes again, and the same CAs after a renewal.
+    let before = crate::support::snapshot(&work.path().join("out/p"));
     run(&mut build(&work, BOTH));
+    assert_eq!(crate::support::snapshot(&work.path().join("out/p")), before);
     run(&mut work.kiln(["check", "out/p"]));
     run(&mut work.kiln(["seal", "out/p"]));
     run(&mut work.kiln(["keystore", "renew", "golden"]));

@@ -1,5 +1,5 @@
-//! Certificates and CAs as a profile wants them, in whole bundles: openssl accepts the chains, and the keystore's record
-//! holds what was chosen.
+//! Certificates and CAs as a profile wants them, in whole bundles: openssl accepts the chains, and the keystore's
+//! record holds what was chosen.
 
 use std::collections::BTreeMap;
 use std::fs;

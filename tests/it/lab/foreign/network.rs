@@ -7,7 +7,8 @@ use crate::support::{Workshop, lab, root, run};
 
 const MAC: &str = "52:54:00:00:00:01";
 
-/// A network, with these keys besides `cidr`, of three nodes, the first of which has a card with the address `MAC`; returns its bundle.
+/// A network, with these keys besides `cidr`, of three nodes, the first of which has a card with the address `MAC`;
+/// returns its bundle.
 fn three_nodes(cidr: &str, network: &str, addresses: [&str; 3]) -> (Workshop, std::path::PathBuf) {
     let nodes: String = addresses
         .iter()

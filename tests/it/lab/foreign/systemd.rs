@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::{ha3, silent, unpack};
-use crate::support::{self, run};
+use crate::support::{self, Workshop, ha3_with, run};
 
 /// The highest exposure level of the unit that is allowed, as systemd rates it, 0 (best) to 10.
 const EXPOSURE: f64 = 2.0;
@@ -60,4 +60,42 @@ fn sysusers_and_tmpfiles_make_the_account_and_the_owners() {
         "700 {uid} var/lib/etcd\n600 {uid} etc/etcd/pki/peer-key.pem\n600 0 etc/etcd/pki/etcdctl-key.pem\n"
     );
     assert_eq!(owners, want);
+}
+
+/// A directory of an account, what is in it, and a directory of a group: at the first boot and at the next one.
+#[test]
+fn tmpfiles_sets_the_owner_of_a_directory_and_of_what_is_in_it() {
+    support::needs_root();
+    let work = Workshop::new();
+    let files = "
+        [[file]]\npath = '/srv/app'\ndirectory = true\nowner = 'etcd'
+        [[file]]\npath = '/srv/app/conf/x'\ntext = 'x'\nowner = 'etcd'\ngroup = 'root'
+        [[file]]\npath = '/srv/app/y'\ntext = 'x'\nowner = 'etcd'\nmode = '0600'
+        [[file]]\npath = '/srv/app/link'\nlink = 'y'
+        [[file]]\npath = '/srv/group'\ndirectory = true\ngroup = 'etcd'\nowner = 'root'
+        [[file]]\npath = '/srv/group/z'\ntext = 'x'\nowner = 'etcd'
+        [[file]]\npath = '/srv/shut'\ndirectory = true\nowner = 'etcd'
+        [[file]]\npath = '/srv/shut/of-root'\ntext = 'x'\n\n# Client certificates";
+    let change = [
+        ("# [etcd] version = \"3.5.33\"", "[etcd]\nversion = \"3.5.16\" #"),
+        ("# Client certificates", files),
+    ];
+    work.file("ha3.toml", ha3_with(&change));
+    work.keystore("ha3");
+    let bundle = work.build("./ha3.toml");
+    let tree = work.path().join("tree");
+    unpack(&bundle.join("nodes/cp-a/overlay.tar.gz"), &tree);
+    run(Command::new("systemd-sysusers").arg("--root").arg(&tree));
+    let passwd = fs::read_to_string(tree.join("etc/passwd")).unwrap();
+    let etcd =
+        passwd.lines().find(|line| line.starts_with("etcd:")).unwrap().split(':').nth(2).unwrap().to_owned();
+    for _ in 0..2 {
+        silent(Command::new("systemd-tmpfiles").arg("--root").arg(&tree).arg("--create"));
+        let paths = ["app", "app/conf", "app/conf/x", "app/y", "group", "group/z", "shut", "shut/of-root"];
+        let printed =
+            run(Command::new("stat").args(["-c", "%a %u %g %n"]).args(paths).current_dir(tree.join("srv")));
+        let want = "755 E E app\n755 E E app/conf\n644 E 0 app/conf/x\n600 E E app/y\n755 0 E group\n\
+                    644 E E group/z\n755 E E shut\n644 0 0 shut/of-root\n";
+        assert_eq!(printed, want.replace('E', &etcd));
+    }
 }
