@@ -81,7 +81,7 @@ mod tests {
             ("by", bond(json!(["eno1", "eno2"])), ""),
             ("by", bond(json!(["eno1"])), "has a bond that cannot be"),
             ("by", bond(json!(["eno1", "52:54:00:00:00:02"])), "has a bond that cannot be"),
-            ("by", bond(json!(["eno1", "../x"])), "a card has"),
+            ("by", bond(json!(["eno1", "/x"])), "a card has"),
             ("dhcp", json!("both"), ""),
             ("dhcp", json!("yes"), "unknown variant"),
         ];

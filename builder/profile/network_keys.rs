@@ -116,7 +116,7 @@ pub(super) static KEYS: &[Key] = &[
         "[[network.subnet]]",
         "on-link",
         Bool,
-        Is("false"),
+        Follows("`false`"),
         "as in `[network]`: the gateway is outside of the subnet",
     ),
     key("[[node]]", "name", Text, Required("name = \"cp-a\""), "a DNS label"),

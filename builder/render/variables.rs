@@ -27,7 +27,7 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("vlan", "the VLAN, with `id name`; or nothing"),
     (
         "peer_card",
-        "the card of `[network.peer]`: `mac interface bond ipv4 address mtu vlan`, and `routes` with `to via on_link`",
+        "the one for peers: `mac interface bond ipv4 address mtu vlan`, `routes` with `to via on_link`",
     ),
     ("client_url", "URL of the member for clients"),
     ("peer_url", "URL of the member for peers"),
