@@ -151,7 +151,7 @@ static LATER: &[Key] = &[
         "data-dir",
         Text,
         Is("/var/lib/etcd"),
-        "`/data`, or one below `/var/lib`, `/srv`, `/mnt` or `/opt`",
+        "`/data`, or one below it or below `/var/lib`, `/srv`, `/mnt` or `/opt`",
     ),
     key(
         "[etcd]",
@@ -210,7 +210,7 @@ static LATER: &[Key] = &[
         "config-dir",
         Text,
         Is("/etc/etcd"),
-        "directory of etcd.conf or etcd.env, and etcdctl.env, below /etc",
+        "directory of etcd.conf or etcd.env, and etcdctl.env: one for etcd in /etc, as /etc/etcd-events",
     ),
     key(
         "[etcd]",

@@ -26,6 +26,7 @@ mod owners;
 mod packed;
 mod process;
 mod publish;
+mod readme;
 mod ready;
 #[cfg(feature = "oci")]
 mod registry;
