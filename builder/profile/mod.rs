@@ -44,6 +44,7 @@ mod topology;
 mod types;
 mod unique;
 mod unit_lines;
+mod unit_values;
 mod whole;
 mod written;
 
