@@ -7,6 +7,7 @@ mod diagnostics;
 mod directories;
 mod embedded;
 mod files;
+mod files_of_both;
 mod finding;
 mod hosts;
 mod instance;
