@@ -50,8 +50,7 @@ fn entry(spec: &FileSpec, overlay: &mut Overlay, room: &Budget) -> Result<Option
                 && known != mode
             {
                 let reason = format!(
-                    "base systems may have this directory, with mode {known}, and {mode} would \
-                                      take its place"
+                    "base systems may have this directory, with mode {known}; {mode} would replace it"
                 );
                 overlay.refuse(Why { reason, help: "omit mode, or use a directory in it".into() }, false);
                 return Ok(None);

@@ -107,7 +107,7 @@ fn a_place_of_the_system_keeps_its_mode_and_its_owner() {
         ("/root", "0755"),
     ] {
         let said = refusal(&with(&file(path, &format!("directory = true\nmode = '{mode}'"))), 3);
-        let want = format!("and {mode} would take its place");
+        let want = format!("{mode} would replace it");
         assert!(said.contains("base systems may have this directory") && said.contains(&want), "{said}");
     }
     run(&mut kiln(&with(&file("/root", "directory = true\nmode = '0700'")), "build", &["-q"]));
