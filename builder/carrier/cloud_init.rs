@@ -180,12 +180,20 @@ fn untagged(card: &Card) -> Value {
     ethernet
 }
 
-fn route(route: &Route) -> Value {
-    let mut value = json!({ "to": route.to.to_string(), "via": route.via });
-    if route.on_link {
-        value["on-link"] = true.into();
-    }
-    value
+/// A default route of IPv6 is written as its two halves: up to 22.4, cloud-init's renderers for eni and networkd, and in
+/// 20.4 also the one for sysconfig, make `::/64` of `::/0`; `gateway6`, which they render, is to go with 27.4.
+fn routes(route: &Route) -> Vec<Value> {
+    let is_default_of_ipv6 = route.to.prefix_len() == 0 && route.via.is_ipv6();
+    let to =
+        if is_default_of_ipv6 { vec!["::/1".into(), "8000::/1".into()] } else { vec![route.to.to_string()] };
+    let written = |to: String| {
+        let mut value = json!({ "to": to, "via": route.via });
+        if route.on_link {
+            value["on-link"] = true.into();
+        }
+        value
+    };
+    to.into_iter().map(written).collect()
 }
 
 /// The addresses and routes of a card, or of the VLAN on it.
@@ -201,7 +209,7 @@ fn layer3(card: &Card) -> Value {
         ethernet["accept-ra"] = false.into();
     }
     if !card.routes.is_empty() {
-        ethernet["routes"] = card.routes.iter().map(route).collect();
+        ethernet["routes"] = card.routes.iter().flat_map(routes).collect();
     }
     if let Some(mtu) = card.mtu {
         ethernet["mtu"] = mtu.into();

@@ -9,6 +9,7 @@ use toml::Spanned;
 use super::addresses::{address, check_host, domain, network_range};
 use super::cards;
 use super::diagnostics::Diagnostics;
+use super::instance;
 use super::mistake::Mistake;
 use super::ranges::{self, Range};
 use super::reader::Section;
@@ -34,7 +35,16 @@ pub(super) struct Placed {
     dhcp: Option<Span>,
 }
 
-pub(super) fn network(diagnostics: &mut Diagnostics, table: &Section) -> Option<Placed> {
+/// `[network]`; `None` when a mistake leaves no usable network.
+pub(super) fn read(diagnostics: &mut Diagnostics, top: &Section<'_>) -> Option<Placed> {
+    let table = top.table(diagnostics, "network", "[network]");
+    let network = network(diagnostics, &table);
+    instance::mark(diagnostics, &table, &["cidr", "ipv6-cidr", "peer"]);
+    table.finish(diagnostics);
+    network
+}
+
+fn network(diagnostics: &mut Diagnostics, table: &Section) -> Option<Placed> {
     table.require(diagnostics, "cidr");
     let cidr = table.value_with(diagnostics, "cidr", network_range);
     let gateway = table.value_with(diagnostics, "gateway", address);

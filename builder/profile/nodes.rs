@@ -111,9 +111,7 @@ pub(super) fn nodes<'t>(
         }
         table.finish(diagnostics);
     }
-    if let Some(network) = network {
-        network.check(diagnostics, &list);
-    }
+    network.inspect(|network| network.check(diagnostics, &list));
     Nodes { list, count, configs }
 }
 

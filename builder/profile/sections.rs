@@ -37,10 +37,7 @@ pub(super) fn profile(
     let table = top.table(diagnostics, "cluster", "[cluster]");
     let (cluster, two_allowed) = cluster(diagnostics, &table);
     table.finish(diagnostics);
-    let table = top.table(diagnostics, "network", "[network]");
-    let network = network::network(diagnostics, &table);
-    instance::mark(diagnostics, &table, &["cidr", "ipv6-cidr", "peer"]);
-    table.finish(diagnostics);
+    let network = network::read(diagnostics, &top);
     let (nodes, hosts, files) = nodes(diagnostics, &top, network.as_ref(), cluster.as_ref(), two_allowed);
     let table = top.table(diagnostics, "etcd", "[etcd]");
     let instance = instance::read(diagnostics, &table);
