@@ -14,6 +14,9 @@ pub fn network_range(text: &str) -> Result<IpNet, Invalid> {
     if cidr.trunc() != cidr {
         return Err(Invalid(format!("it has host bits set; the network is {}", cidr.trunc())));
     }
+    if cidr.prefix_len() == 0 {
+        return Err(Invalid("it is every address there is; write the range that the nodes are in".into()));
+    }
     Ok(cidr)
 }
 

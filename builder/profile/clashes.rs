@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use super::files::FileSpec;
+use super::files_of_both as files;
 use super::{Node, Profile};
 use crate::etcd::Value;
 use crate::etcd::judge::{self, LogOutput};
@@ -61,6 +63,10 @@ struct Clash {
 }
 
 impl Clash {
+    fn of_files(files::FileClash { what, places, help }: files::FileClash) -> Self {
+        Self { what, places, help }
+    }
+
     fn sentence(&self, one: &Member<'_>, other: &Member<'_>) -> String {
         let [first, second] = &self.places;
         let node = one.node();
@@ -107,6 +113,48 @@ impl Member<'_> {
     fn logs(&self) -> impl Iterator<Item = (&str, &str)> {
         let is_file = |text: &str| matches!(judge::log_output(text), Ok(LogOutput::File(_)));
         self.texts(["log-outputs", "log-output"]).filter(move |(_, text)| is_file(text))
+    }
+
+    /// Directories of its logs, each with its place.
+    fn log_directories(&self) -> impl Iterator<Item = (&str, GuestPath)> {
+        self.logs().filter_map(|(place, log)| {
+            let Ok(LogOutput::File(path)) = judge::log_output(log) else { return None };
+            let (directory, _) = path.strip_prefix("/var/log/")?.rsplit_once('/')?;
+            Some((place, format!("var/log/{directory}").parse().ok()?))
+        })
+    }
+
+    /// The profile's own files on the node, each with its place.
+    fn files(&self) -> Vec<(String, &FileSpec)> {
+        let here = self.profile.files.iter().filter(|file| file.nodes.has(&self.node().name));
+        here.map(|file| (self.profile.written.line(file.at), file)).collect()
+    }
+
+    /// Paths at which the other cluster has no files, each with its place.
+    fn places(&self) -> Vec<(String, GuestPath)> {
+        let service = &self.profile.etcd.service;
+        let by_key = |key: &'static str, path: GuestPath| (self.place(&[key, "instance"]), path);
+        let instance = service.instance.directory();
+        let programs =
+            ["etcd", "etcdctl", "etcdutl"].map(|name| format!("{}/{name}", self.profile.etcd.bin_dir));
+        let units = self
+            .units()
+            .into_iter()
+            .flat_map(|(key, unit)| ["", ".d"].map(|end| (key, format!("etc/systemd/system/{unit}{end}"))));
+        let made = [format!("etc/{instance}"), format!("var/lib/{instance}")].map(|path| ("instance", path));
+        let named = programs.map(|path| ("bin-dir", path)).into_iter().chain(units).chain(made);
+        let named = named.filter_map(|(key, path)| Some(by_key(key, path.parse().ok()?)));
+        let known = self.own().chain(self.shared().map(|(key, path)| (key, path.clone())));
+        let logs = self.log_directories().map(|(place, path)| (place.to_owned(), path));
+        known.map(|(key, path)| by_key(key, path)).chain(named).chain(logs).collect()
+    }
+
+    /// Whether its unit stops these while it runs (`Conflicts=`).
+    fn stops(&self, units: &[(&'static str, String)]) -> Option<String> {
+        let lines = self.profile.etcd.service.unit.unit.iter();
+        let mut named =
+            lines.filter_map(|line| line.strip_prefix("Conflicts=")).flat_map(str::split_whitespace);
+        named.find(|name| units.iter().any(|(_, unit)| unit == name)).map(str::to_owned)
     }
 
     /// The values that its node has for these options, each with its place.
@@ -193,6 +241,34 @@ fn of_two(one: &Member<'_>, other: &Member<'_>) -> Vec<Clash> {
     }
     all.extend(cards(one, other));
     all.extend(directories(one, other));
+    all.extend(logs(one, other));
+    all.extend(files::of_both(one.files(), other.files()).into_iter().map(Clash::of_files));
+    for [mine, theirs] in [[one, other], [other, one]] {
+        let found = files::in_places(mine.files(), &theirs.places());
+        let ordered = |mut clash: files::FileClash| {
+            if !std::ptr::eq(mine, one) {
+                clash.places.reverse();
+            }
+            Clash::of_files(clash)
+        };
+        all.extend(found.into_iter().map(ordered));
+    }
+    all
+}
+
+/// systemd gives a directory of logs, with everything in it, to one account (`LogsDirectory=`).
+fn logs(one: &Member<'_>, other: &Member<'_>) -> Vec<Clash> {
+    let mut all = Vec::new();
+    for (place, mine) in one.log_directories() {
+        for (their_place, theirs) in other.log_directories().filter(|(_, theirs)| mine.overlaps(theirs)) {
+            let what = match mine == theirs {
+                true => format!("both write logs in {}", mine.absolute()),
+                false => format!("write logs in {} and {}", mine.absolute(), theirs.absolute()),
+            };
+            let places = [place, their_place].map(str::to_owned);
+            all.push(Clash { what, places, help: "choose another directory in one of them" });
+        }
+    }
     all
 }
 
@@ -224,6 +300,14 @@ fn names(one: &Member<'_>, other: &Member<'_>) -> Vec<Clash> {
         let what = format!("call the machine {node} and {their_node}");
         let help = "give the node the same name in both, or its own address";
         all.push(same([one, other], what, "name", help));
+    }
+    for (mine, theirs) in [(one, other), (other, one)] {
+        if let Some(unit) = mine.stops(&theirs.units()) {
+            let what =
+                format!("cannot run together: Conflicts= of {} names {unit}", mine.profile.cluster.name);
+            let places = [one.place(&["service", "instance"]), other.place(&["service", "instance"])];
+            all.push(Clash { what, places, help: "omit it from [etcd.service.unit] Conflicts" });
+        }
     }
     for (key, unit) in one.units() {
         for (their_key, _) in other.units().iter().filter(|(_, theirs)| *theirs == unit) {

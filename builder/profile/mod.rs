@@ -7,6 +7,7 @@ mod diagnostics;
 mod directories;
 mod embedded;
 mod files;
+mod files_of_both;
 mod finding;
 mod hosts;
 mod instance;
@@ -44,6 +45,7 @@ mod topology;
 mod types;
 mod unique;
 mod unit_lines;
+mod unit_values;
 mod whole;
 mod written;
 

@@ -189,6 +189,32 @@ impl Placed {
     pub fn check(&self, diagnostics: &mut Diagnostics, nodes: &[Node]) {
         check_servers(diagnostics, self, nodes);
         self.warn_of_sites(diagnostics, nodes);
+        self.check_ipv6_links(diagnostics, nodes);
+    }
+
+    /// Refuses an IPv6 network without subnets whose nodes are apart in it, where those of IPv4 have routers between
+    /// them: each node would expect the others' IPv6 addresses on its own link. One link has one /64 (RFC 4291 2.5.4).
+    fn check_ipv6_links(&self, diagnostics: &mut Diagnostics, nodes: &[Node]) {
+        let Some(ipv6) = self.ipv6.as_ref().filter(|ipv6| ipv6.subnets.is_empty()) else {
+            return;
+        };
+        let Some(first) = self.main.subnets.first() else { return };
+        let links: BTreeSet<IpNet> = nodes
+            .iter()
+            .filter_map(|node| IpNet::new(node.ipv6?, WIDEST_WIRE.1).ok())
+            .map(|net| net.trunc())
+            .collect();
+        let [one, other, ..] = links.iter().collect::<Vec<_>>()[..] else { return };
+        let reason = format!(
+            "the nodes' IPv6 addresses are in {one} and {other}, and with ipv6-cidr {} each node expects all of them on its \
+             own link",
+            ipv6.cidr
+        );
+        diagnostics.mistake(
+            Mistake::new(ipv6.span.clone(), reason)
+                .other(first.place(), "IPv4 has subnets")
+                .help("write a [[network.subnet]] for each of these, too, with its gateway"),
+        );
     }
 
     /// Warns where the network is so wide, and the nodes so far apart in it, that there must be routers between them.

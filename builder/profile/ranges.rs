@@ -250,6 +250,10 @@ fn overlap(one: &IpNet, other: &IpNet) -> bool {
 }
 
 impl PlacedSubnet {
+    pub fn place(&self) -> Span {
+        self.cidr.span()
+    }
+
     pub fn value(&self) -> Subnet {
         Subnet { cidr: *self.cidr.get_ref(), gateway: *self.gateway.get_ref() }
     }

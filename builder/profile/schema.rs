@@ -151,7 +151,7 @@ static LATER: &[Key] = &[
         "data-dir",
         Text,
         Is("/var/lib/etcd"),
-        "`/data`, or one below it or below `/var/lib`, `/srv`, `/mnt` or `/opt`",
+        "in `/data`, or below `/var/lib`, `/srv`, `/mnt` or `/opt`",
     ),
     key(
         "[etcd]",
@@ -210,7 +210,7 @@ static LATER: &[Key] = &[
         "config-dir",
         Text,
         Is("/etc/etcd"),
-        "directory of etcd.conf or etcd.env, and etcdctl.env: one for etcd in /etc, as /etc/etcd-events",
+        "directory of etcd.conf or etcd.env, and etcdctl.env: in /etc, as /etc/etcd-b",
     ),
     key(
         "[etcd]",

@@ -7,10 +7,11 @@ use super::diagnostics::Diagnostics;
 use super::mistake::Mistake;
 use super::reader::{Section, quoted, what};
 use super::types::{Restart, UnitSettings};
+use super::unit_values;
 use crate::values::{InstallLine, Invalid};
 
-/// Settings that a profile may write, by section: what places the unit among others, limits its resources, or narrows
-/// its access further. `*` at the end stands for the rest of a name. Not a list of what is refused: each release of
+/// Settings that a profile may write, by section: what places the unit among others, or limits its resources in a way
+/// that etcd survives (not LimitFSIZE, at which its log ends, or LimitCPU, which kills it). `*` at the end stands for the rest of a name. Not a list of what is refused: each release of
 /// systemd has more settings, and old names for some (systemd.directives(7)).
 const ALLOWED: [(&str, &[&str]); 3] = [
     (
@@ -46,12 +47,7 @@ const ALLOWED: [(&str, &[&str]); 3] = [
             "IPAccounting",
             "IPAddressAllow",
             "IPAddressDeny",
-            "InaccessiblePaths",
-            "LimitAS",
             "LimitCORE",
-            "LimitCPU",
-            "LimitDATA",
-            "LimitFSIZE",
             "LimitLOCKS",
             "LimitMEMLOCK",
             "LimitMSGQUEUE",
@@ -59,9 +55,7 @@ const ALLOWED: [(&str, &[&str]); 3] = [
             "LimitNPROC",
             "LimitRSS",
             "LimitRTPRIO",
-            "LimitRTTIME",
             "LimitSIGPENDING",
-            "LimitSTACK",
             "LogLevelMax",
             "LogRateLimit*",
             "ManagedOOM*",
@@ -69,9 +63,7 @@ const ALLOWED: [(&str, &[&str]); 3] = [
             "NUMAMask",
             "NUMAPolicy",
             "Nice",
-            "NoExecPaths",
             "OOMPolicy",
-            "ReadOnlyPaths",
             "RestartMaxDelaySec",
             "RestartSteps",
             "SocketBind*",
@@ -122,11 +114,13 @@ pub(super) fn read(diagnostics: &mut Diagnostics, table: &Section) -> UnitSettin
     let below = table.table(diagnostics, "unit", "[etcd.service.unit]");
     let unit = lines(diagnostics, &below, "unit", |key, text| {
         beside(text)?;
+        unit_values::unit(key, text)?;
         Ok(format!("{key}={text}"))
     });
     let below = table.table(diagnostics, "service", "[etcd.service.service]");
     let service = lines(diagnostics, &below, "service", |key, text| {
         output(key, text)?;
+        unit_values::service(key, text)?;
         Ok(format!("{key}={text}"))
     });
     let below = table.table(diagnostics, "install", "[etcd.service.install]");
@@ -175,8 +169,8 @@ fn line_value(text: &str) -> Result<String, Invalid> {
     let refuse = |why: &str| Err(Invalid(why.to_owned()));
     if text.is_empty() {
         refuse("it is empty, which would reset the setting")
-    } else if text.chars().any(char::is_control) {
-        refuse("it has a line end or another control character")
+    } else if text.chars().any(crate::values::steers) {
+        refuse("it has a line end, or another control or invisible character")
     } else if text.ends_with('\\') {
         refuse("a backslash at its end would continue it on the next line")
     } else if text.trim() != text {

@@ -15,8 +15,13 @@ impl Written {
     pub(super) fn place(&self, keys: &[&str]) -> String {
         let marked = |key: &&str| self.marks.keys.iter().find(|(marked, _)| marked == key);
         let Some((_, span)) = keys.iter().find_map(marked) else { return self.texts.name().to_owned() };
-        let (path, line, _) = self.texts.position(span.start);
-        match self.texts.file(span.start).is_some_and(|file| file.is_setting) {
+        self.line(span.start)
+    }
+
+    /// `FILE:LINE` of what begins at this byte of the whole text.
+    pub(super) fn line(&self, at: usize) -> String {
+        let (path, line, _) = self.texts.position(at);
+        match self.texts.file(at).is_some_and(|file| file.is_setting) {
             true => path.to_owned(),
             false => format!("{path}:{line}"),
         }

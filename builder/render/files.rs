@@ -45,8 +45,17 @@ fn of_file(spec: &FileSpec, room: &Budget) -> Result<Overlay> {
 fn entry(spec: &FileSpec, overlay: &mut Overlay, room: &Budget) -> Result<Option<(Mode, Body)>> {
     let (blob, usual, name) = match &spec.body {
         FileBody::Directory => {
-            let usual = known_mode(&spec.path).unwrap_or(Mode::DIRECTORY);
-            return Ok(Some((spec.mode.unwrap_or(usual), Body::Directory)));
+            let known = known_mode(&spec.path);
+            if let (Some(known), Some(mode)) = (known, spec.mode)
+                && known != mode
+            {
+                let reason = format!(
+                    "base systems may have this directory, with mode {known}; {mode} would replace it"
+                );
+                overlay.refuse(Why { reason, help: "omit mode, or use a directory in it".into() }, false);
+                return Ok(None);
+            }
+            return Ok(Some((spec.mode.or(known).unwrap_or(Mode::DIRECTORY), Body::Directory)));
         }
         FileBody::Link(target) if unfit::leads_to(&spec.path, target).is_none() => {
             let reason = format!("it points at {target}, outside of the node's root");

@@ -10,7 +10,7 @@ use super::overlay::Overlay;
 use super::renderer::Renderer;
 use crate::plan::{Node, Plan};
 use crate::profile::{FileBody, Finding};
-use crate::tree::{Kind, Origin, Tree};
+use crate::tree::{Kind, Origin, Tree, known_mode};
 use crate::values::GuestPath;
 
 /// A `[[file]]` with an owner on one node.
@@ -51,7 +51,7 @@ pub(super) fn findings(renderer: &Renderer<'_>, node: &Node, tree: &Tree) -> Vec
     let own = places(renderer.plan, node);
     let one = |owned| {
         let in_it = || of_kiln(owned, &own, renderer, tree).or_else(|| mixed(owned, &all, tree));
-        in_logs(owned, renderer.plan, node).or_else(in_it)
+        in_logs(owned, renderer.plan, node).or_else(in_it).or_else(|| of_system(owned))
     };
     all.iter().filter_map(one).collect()
 }
@@ -66,6 +66,48 @@ fn in_logs(owned: &Owned<'_>, plan: &Plan, node: &Node) -> Option<Finding> {
         format!("{} has an owner, and everything in /{directory} belongs to {user}", owned.overlay.origin);
     let help = "omit owner and group, or use another directory";
     (owned.user != user).then(|| owned.overlay.finding(reason).help(help))
+}
+
+/// Places of which root runs or reads the files, besides the directories of /etc whose names end in `.d`.
+const OF_ROOT: [&str; 16] = [
+    "boot",
+    "etc/cron.daily",
+    "etc/cron.hourly",
+    "etc/cron.monthly",
+    "etc/cron.weekly",
+    "etc/crontab",
+    "etc/default",
+    "etc/fstab",
+    "etc/ld.so.conf",
+    "etc/ld.so.preload",
+    "etc/pam.d",
+    "etc/security",
+    "etc/ssh",
+    "etc/systemd",
+    "etc/udev",
+    "usr",
+];
+
+/// Account files (passwd(5)), which an account could give itself root's rights with.
+const ACCOUNTS: [&str; 6] =
+    ["etc/group", "etc/gshadow", "etc/passwd", "etc/profile", "etc/shadow", "etc/sudoers"];
+
+/// A place of the system's own: the account could change what root runs, or take a directory from others.
+fn of_system(owned: &Owned<'_>) -> Option<Finding> {
+    let mode = owned.overlay.files().first().map_or(0, |file| file.mode.bits());
+    let changes = owned.user != "root" || mode & 0o020 != 0;
+    let mut parts = owned.path.as_str().split('/');
+    let in_parts = parts.next() == Some("etc") && parts.next().is_some_and(|name| name.ends_with(".d"));
+    let of_root = in_parts || OF_ROOT.iter().chain(&ACCOUNTS).any(|place| owned.path.is_within(place));
+    let why = match owned.is_directory && known_mode(owned.path).is_some() {
+        true => "is a directory that others use, too",
+        false => "is in a place of which root runs or reads the files",
+    };
+    if !changes || !(of_root || owned.is_directory && known_mode(owned.path).is_some()) {
+        return None;
+    }
+    let reason = format!("{} has an owner, and {} {why}", owned.overlay.origin, owned.path.absolute());
+    Some(owned.overlay.finding(reason).help("omit owner and group, or use a path of its own"))
 }
 
 /// Kiln's own path in it: its line for systemd-tmpfiles would fail, or another account could replace its file.

@@ -105,13 +105,21 @@ pub fn list(key: &str, items: &[String]) -> Result<(), Invalid> {
 pub fn retention(mode: &str, text: &str) -> Result<(), Invalid> {
     // The largest number of hours in Go's time.Duration.
     const HOURS: i64 = 2_562_047;
+    // etcd compacts ten times in it, and each takes longer than a millisecond: 3.5.16 panics with 10ms.
+    const SECOND: i64 = 1_000_000_000;
     let count = text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse::<i64>());
     match (mode, count) {
         // Like "0": no compaction.
         _ if text.is_empty() => Ok(()),
         ("revision", Some(Ok(_))) | (_, Some(Ok(0..=HOURS))) => Ok(()),
         ("revision", _) => Err(Invalid("it takes a number of revisions, as in \"1000\"".into())),
-        (_, None) if parse_duration(text).is_ok() => Ok(()),
+        (_, None) => match parse_duration(text) {
+            Ok(0 | SECOND..) => Ok(()),
+            Ok(_) => {
+                Err(Invalid("etcd panics with a very short one; it takes 1s or more, as in \"30m\"".into()))
+            }
+            Err(_) => Err(Invalid("it takes hours or a duration, as in \"8\" or \"30m\"".into())),
+        },
         _ => Err(Invalid("it takes hours or a duration, as in \"8\" or \"30m\"".into())),
     }
 }
@@ -208,6 +216,11 @@ mod tests {
             ("periodic", "1.5h", true),
             ("periodic", "3000000", false),
             ("periodic", "99999999999999999999", false),
+            ("periodic", "0s", true),
+            ("periodic", "1s", true),
+            ("periodic", "999ms", false),
+            ("periodic", "10ms", false),
+            ("periodic", "1ns", false),
             ("periodic", "-5m", false),
             ("periodic", "often", false),
             ("revision", "1000", true),

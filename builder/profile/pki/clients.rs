@@ -59,6 +59,7 @@ fn client(
     let cert = table.value_with(diagnostics, "cert", certificate_file).map(Spanned::into_inner);
     let key = table.value_with(diagnostics, "key", key_file).map(Spanned::into_inner);
     let names = table.values(diagnostics, "names", alternative).unwrap_or_default();
+    fields::few(diagnostics, "[[client]]", &names);
     let stems = table.values(diagnostics, "copies", stem).unwrap_or_default();
     let nodes = on_nodes(diagnostics, table).unwrap_or(OnNodes::Some(Vec::new()));
     let name = name?;

@@ -135,6 +135,7 @@ fn leaf(
     let key = one("key", Pattern::key, format!("{}-key.pem", kind.file));
     let common_name = one("common-name", Pattern::common_name, kind.common_name.to_owned());
     let names = table.values(diagnostics, "names", Pattern::alternative).unwrap_or_default();
+    fields::few(diagnostics, kind.title, &names);
     let lifetime = table.value::<Lifetime>(diagnostics, "lifetime");
     let inner = table.table(diagnostics, "subject", kind.subject);
     let subject = fields::subject(diagnostics, &inner).or(of_leaves);

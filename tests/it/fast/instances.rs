@@ -156,6 +156,55 @@ fn what_two_clusters_would_both_have_is_refused_with_both_places() {
     }
 }
 
+/// Files of the profiles' own, and what the units of two clusters do with each other.
+#[test]
+fn files_and_units_of_two_clusters_do_not_meet() {
+    let file = |path: &str, more: &str| format!("[[file]]\npath = \"{path}\"\n{more}\n");
+    let log = |path: &str| format!("[etcd.config]\nlog-outputs = [\"/var/log/{path}\"]\n");
+    let unit = |line: &str| format!("[etcd.service.unit]\n{line}\n");
+    let text = |more: &str| file("/opt/a", &format!("text = \"1\"\n{more}"));
+    let none = String::new;
+    for (first, second, want) in [
+        (log("e/a.log"), log("e/b.log"), "both write logs in /var/log/e;"),
+        (log("e/a.log"), log("e/f/b.log"), "write logs in /var/log/e/f and /var/log/e;"),
+        (file("/etc/etcd-events/pki", "directory = true\nowner = \"etcd\""), none(), "/etc/etcd-events"),
+        (file("/var/lib/etcd-events/x", "text = \"1\""), none(), "at the other's /var/lib/etcd-events"),
+        (none(), file("/etc/systemd/system/etcd.service.d/x.conf", "text = \"1\""), "etcd.service.d"),
+        (text(""), text("").replace('1', "2"), "both have /opt/a, and differ in what is there"),
+        (text("mode = \"0600\""), text("mode = \"0644\""), "differ in its mode"),
+        (text("owner = \"etcd\""), text("owner = \"etcd-events\""), "differ in its owner"),
+        (
+            none(),
+            unit("Conflicts = \"etcd.service\""),
+            "cannot run together: Conflicts= of events names etcd.service",
+        ),
+    ] {
+        let work = work(EVENTS);
+        let whole = |name: &str, lines: &str, etcd: &str| {
+            let text = profile(name, etcd);
+            // A table of etcd's comes before the network, a file at the end.
+            if lines.starts_with("[[") {
+                text + "\n" + lines
+            } else {
+                profile(name, &format!("{etcd}{lines}"))
+            }
+        };
+        work.file("k8s.toml", whole("k8s", &first, ""));
+        work.file("events.toml", whole("events", &second, EVENTS));
+        let said = refused(&mut both(&work, "build"), 3);
+        assert!(
+            said.contains(want) && said.contains("k8s.toml") && said.contains("events.toml"),
+            "{want}: {said}"
+        );
+        assert!(!said.contains("cp-b") && !work.path().join("out").exists(), "{said}");
+    }
+    let work = work(EVENTS);
+    for (name, etcd) in [("k8s", ""), ("events", EVENTS)] {
+        work.file(&format!("{name}.toml"), profile(name, etcd) + "\n" + &text("mode = \"0644\""));
+    }
+    run(&mut both(&work, "check"));
+}
+
 /// The options of a node's own, which take the place of those for all nodes.
 #[test]
 fn options_of_a_node_clash_as_those_of_all_nodes_do() {

@@ -95,6 +95,39 @@ fn a_directory_that_kiln_has_files_in_has_no_owner() {
     assert!(said.contains("Kiln's own /var/log/etcd is there"), "{said}");
 }
 
+/// What all programs of a machine use stays as it is, and what root runs or reads stays root's.
+#[test]
+fn a_place_of_the_system_keeps_its_mode_and_its_owner() {
+    for (path, mode) in [
+        ("/etc", "0700"),
+        ("/usr/local", "0750"),
+        ("/opt", "0700"),
+        ("/var/log", "0700"),
+        ("/etc/systemd/system", "0750"),
+        ("/root", "0755"),
+    ] {
+        let said = refusal(&with(&file(path, &format!("directory = true\nmode = '{mode}'"))), 3);
+        let want = format!("{mode} would replace it");
+        assert!(said.contains("base systems may have this directory") && said.contains(&want), "{said}");
+    }
+    run(&mut kiln(&with(&file("/root", "directory = true\nmode = '0700'")), "build", &["-q"]));
+    for (path, more) in [
+        ("/etc/sudoers.d/app", "text = 'x'\nowner = 'etcd'"),
+        ("/etc/systemd/system/app.service", "text = 'x'\nowner = 'app'"),
+        ("/usr/local/bin/app", "text = 'x'\nowner = 'app'"),
+        ("/etc/passwd", "text = 'x'\nowner = 'app'"),
+        ("/etc/cron.d/app", "text = 'x'\nmode = '0664'\nowner = 'root'\ngroup = 'app'"),
+        ("/opt", "directory = true\nowner = 'app'"),
+    ] {
+        let said = refusal(&with(&file(path, more)), 3);
+        let want = format!("[[file]] {path} has an owner, and {path} is in a place of which root runs");
+        assert!(said.contains(&want) || said.contains("is a directory that others use"), "{said}");
+    }
+    let own = file("/etc/app.conf", "text = 'x'\nowner = 'app'");
+    let of_group = file("/etc/sudoers.d/app", "text = 'x'\nmode = '0640'\nowner = 'root'\ngroup = 'app'");
+    run(&mut kiln(&with(&(own + &of_group)), "build", &["-q"]));
+}
+
 /// systemd-tmpfiles does not go on from a directory of one account to an entry of another one.
 #[test]
 fn an_owner_that_tmpfiles_cannot_set_is_refused() {
