@@ -143,7 +143,8 @@ fn import_ca(
     let ca = ca.map(|ca| format!(" ({})", ca.line())).unwrap_or_default();
     let what = if authority == plan::PEER_CA { " peers' certificates" } else { "" };
     let done = format!("{} now signs{what} with the CA of {}{ca}", path.display(), cert.display());
-    let warnings = warning.into_iter().chain(open).chain(open_too).collect();
+    let warnings = warning.into_iter().chain(keystore.missed_by_strict_clients(authority)?);
+    let warnings = warnings.chain(open).chain(open_too).collect();
     Ok(Change { path, keystore, said: done.clone(), done, warnings })
 }
 
