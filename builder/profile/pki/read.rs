@@ -160,6 +160,13 @@ fn links(diagnostics: &mut Diagnostics, pki: &Section, ca: &str, peer_ca: Option
     let table = pki.table(diagnostics, "links", "[pki.links]");
     let mut links = Vec::new();
     for (name, span, value) in table.entries() {
+        if name.contains('/') {
+            let reason =
+                format!("[pki.links] {} is a path; a link is in the directory of the keys", quoted(name));
+            let help = "write a name without /, or link from elsewhere: [[file]] with path and link";
+            diagnostics.mistake(Mistake::new(span, reason).help(help));
+            continue;
+        }
         let mut wrong = |span: Span, reason: String| {
             diagnostics
                 .mistake(Mistake::new(span, reason).help("write, for example, \"client-ca.crt\" = \"ca\""));
