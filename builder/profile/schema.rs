@@ -295,7 +295,7 @@ pub(super) fn elsewhere(table: &str, name: &str) -> Vec<&'static str> {
     let mut tables: Vec<_> =
         all().filter(|key| key.name == name && key.table != table).map(|key| key.table).collect();
     // That the kinds of certificates have the same keys is told by one of them.
-    if tables.iter().any(|table| *table == "[pki.server]") {
+    if tables.contains(&"[pki.server]") {
         tables.retain(|table| !["[pki.peer]", "[pki.client]", "[pki.node]", "[[client]]"].contains(table));
     }
     tables.dedup();
