@@ -13,7 +13,8 @@ use crate::profile::reader::{Section, quoted, what};
 use crate::profile::{Algorithm, Certificates, OPERATOR, PEER_COMMON_NAME, Span, directories};
 use crate::values::{InstanceName, Invalid, Lifetime, Mode};
 
-/// Also returns the place of its directory. `of_clients` are the lifetimes of `[[client]]`, which issues from the same CA.
+/// Also returns the place of its directory. `of_clients` are the lifetimes of `[[client]]`, which issues from the same
+/// CA.
 pub fn pki(
     diagnostics: &mut Diagnostics,
     table: &Section,
