@@ -45,15 +45,15 @@ impl Bases {
 
     pub fn missing(&self, exit: Exit, name: &str) -> Failure {
         let directory = self.directory(name);
+        // An absolute path is not one of those that ci/base makes.
         let way_out = match Path::new(name).is_absolute() {
-            true => "ci/base live creates one".to_owned(),
-            false if MADE.contains(&name) => format!("ci/base {name} creates one"),
-            false => format!("ci/base creates {}", MADE.join(", ")),
+            true => "correct the path, or name another with --base".to_owned(),
+            false if MADE.contains(&name) => {
+                format!("ci/base {name} creates one, or name another with --base")
+            }
+            false => format!("ci/base creates {}, or name another with --base", MADE.join(", ")),
         };
-        let reason = format!(
-            "there is no base system {}; {way_out}, or name another with --base",
-            directory.display()
-        );
+        let reason = format!("there is no base system {}; {way_out}", directory.display());
         Failure::new(exit, reason)
     }
 }

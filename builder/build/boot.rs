@@ -39,6 +39,22 @@ pub fn files(
     Ok(Some(BootFiles { kernel, initrd: file(&base.initrd)?, cmdline }))
 }
 
+/// The sentence about the base system that a profile names for its boot files, and that is missing.
+///
+/// # Errors
+/// `Exit::Io` when its place cannot be looked at.
+pub fn missing(profile: &Profile, given: Option<&Path>, bases: &Bases) -> Result<Option<String>> {
+    let is_used = given.is_none()
+        && profile.etcd.service.instance.owns_host()
+        && profile.bundle.carriers.iter().any(|carrier| carrier.runs_from_ram());
+    match &profile.machine.base {
+        Some(name) if is_used && !starts_from_disk(name) => Ok(disk::look(&bases.directory(name))?
+            .is_none()
+            .then(|| bases.missing(Exit::Profile, name).to_string())),
+        _ => Ok(None),
+    }
+}
+
 /// The base system whose kernel and initrd go into the bundle: the command line's, else the profile's. `None` where
 /// neither names one that runs from RAM, or where no carrier puts a node's files into an initrd.
 ///

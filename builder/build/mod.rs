@@ -16,7 +16,7 @@ mod sink;
 mod witness;
 
 pub use note::Note;
-pub use prepare::{Prepared, check_peers, plan_of};
+pub use prepare::{Prepared, check_peers, plan_of, warn_of_same_keystore};
 pub use recipe::build;
 pub use session::{Options, Overlays, Session, date_of_issue};
 pub use sink::{Done, Sink};

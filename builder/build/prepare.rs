@@ -1,6 +1,6 @@
 //! The common part of build and check: everything before the first byte is built.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,8 +10,9 @@ use super::session::{Overlays, Session, StoredRelease};
 use super::witness::witness;
 use crate::base::BootFiles;
 use crate::bundle::Manifest;
-use crate::bundle::manifest::Certificate;
+use crate::bundle::manifest::{Certificate, Node};
 use crate::bundle::{self, Bundle};
+use crate::disk;
 use crate::failure::{Exit, Failure, Result};
 use crate::pki::{Authorities, Keystore, Remark, way_to_import};
 use crate::plan::{self, Plan};
@@ -205,14 +206,67 @@ fn look_at_replaced(out: &Path, plan: &Plan, new: Option<&PathBuf>, session: &Se
             keystore.display()
         )));
     }
-    if old.id != now.id && old.token != now.token {
+    if old.id != now.id {
         (session.tell)(Note::warning(format_args!(
-            "{shown} is the bundle of another cluster, {other}; it is replaced by {} ({})",
-            now.name, now.id
+            "{shown} is the bundle of another cluster, {other}; it is replaced by {} ({}){}",
+            now.name,
+            now.id,
+            changed_members(&there.manifest, plan)
         )));
     }
     Ok(())
 }
+
+/// How the members differ, for a cluster whose name and token are the same: with other names or peer URLs etcd forms
+/// another cluster. Empty where the token differs.
+fn changed_members(old: &Manifest, plan: &Plan) -> String {
+    if old.cluster.token != plan.cluster.token {
+        return String::new();
+    }
+    let urls = |node: &Node| node.peer_urls.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+    let there: BTreeSet<_> = old.nodes.iter().map(|node| format!("{}={}", node.name, urls(node))).collect();
+    let now: BTreeSet<_> = plan.nodes.iter().map(|node| format!("{}={}", node.name, node.peer_url)).collect();
+    let listed = |members: Vec<&String>| match members.is_empty() {
+        true => "none".to_owned(),
+        false => members.iter().map(|member| member.as_str()).collect::<Vec<_>>().join(", "),
+    };
+    format!(
+        ". Its members {} are now {}: another cluster to etcd, which does not match the data of nodes that run the old \
+         bundle. If they do, build the old profile again and seal that bundle (kiln seal {}), and builds like this are refused",
+        listed(there.difference(&now).collect()),
+        listed(now.difference(&there).collect()),
+        plan.cluster.name
+    )
+}
+
+/// Warns of a bundle beside `out` that another profile has made from the same keystore: a copied profile that kept its
+/// cluster's name.
+pub fn warn_of_same_keystore(out: &Path, plan: &Plan, session: &Session<'_>) {
+    // Nothing depends on the warning, so what cannot be read is passed over.
+    let beside = out.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let Ok(names) = disk::list(beside) else { return };
+    if names.len() > MOST_BESIDE {
+        return;
+    }
+    for path in names.iter().map(|name| beside.join(name)).filter(|path| path.file_name() != out.file_name())
+    {
+        let Ok(there) = Bundle::open(&path) else { continue };
+        let (other, now) = (&there.manifest.cluster, &plan.cluster);
+        if other.token == now.token && other.id != now.id {
+            (session.tell)(Note::warning(format_args!(
+                "{} is the bundle of another cluster, {} ({}), with the CA and the token of this one, because both profiles have \
+                 the same [cluster] name and so one keystore: each accepts the other's clients; give one of them another \
+                 name, or another --keystore",
+                path.display(),
+                other.name,
+                other.id
+            )));
+        }
+    }
+}
+
+/// In a directory with more entries no neighbours are read.
+const MOST_BESIDE: usize = 64;
 
 /// Records the cluster of a keystore that was sealed before keystores recorded it: from the bundle at the output,
 /// never from the profile that is being built. Returns whether there was something to record.

@@ -34,6 +34,8 @@ pub struct Options {
     /// The base system for boot files, instead of the profiles'.
     pub base: Option<PathBuf>,
     pub bases: Bases,
+    /// Whether a profile's base system has to be there: a plan shows nothing of it.
+    pub needs_base: bool,
     /// How many nodes or clusters are made at once; one per core by default.
     pub jobs: Option<NonZeroUsize>,
     /// `SOURCE_DATE_EPOCH` (reproducible-builds.org).
@@ -201,6 +203,17 @@ impl<'a> Session<'a> {
         self.boot.get(key, || {
             boot::files(profile, self.options.base.as_deref(), &self.options.bases, |path| self.digest(path))
         })
+    }
+
+    /// The sentence about a base system that the profile names and that is missing, where the run needs it.
+    ///
+    /// # Errors
+    /// `Exit::Io` when its place cannot be looked at.
+    pub fn missing_base(&self, profile: &Profile) -> Result<Option<String>> {
+        match self.options.needs_base {
+            true => boot::missing(profile, self.options.base.as_deref(), &self.options.bases),
+            false => Ok(None),
+        }
     }
 
     /// A release's programs as a layer, whose files have the time of the epoch.

@@ -12,7 +12,7 @@ pub struct Build {
     #[command(flatten)]
     pub source: ProfileNames,
     /// The directory of the bundle [default: out/PROFILE], or of the fleet [default: out/ and the name of its
-    /// directory]
+    /// directory; out/fleet for several profiles]
     #[arg(long, short, value_name = "DIR", env = "KILN_OUT")]
     pub out: Option<PathBuf>,
     #[command(flatten)]

@@ -190,6 +190,9 @@ import-ca ha3 --cert peers.pem --key peers-key.pem --passphrase-file pass --as p
         /// The CA that it becomes: that of all certificates, or that of the peers' own, [pki.peer-ca]
         #[arg(long = "as", value_name = "CA", default_value = "ca")]
         authority: Imports,
+        /// The date of the issue that begins with this CA [default: SOURCE_DATE_EPOCH, else now]
+        #[arg(long, value_name = "DATE")]
+        issue_date: Option<Epoch>,
         /// Print the result as JSON
         #[arg(long)]
         json: bool,

@@ -11,7 +11,7 @@ use super::output::{Output, and_said};
 use super::places::Places;
 use super::progress::Progress;
 use super::{cache, fleet, inputs, overlays, peers};
-use crate::build::{Prepared, Session, Sink};
+use crate::build::{Prepared, Session, Sink, warn_of_same_keystore};
 use crate::bundle::{Holds, Manifest, Place, Writer};
 use crate::cli;
 use crate::clock;
@@ -51,6 +51,7 @@ fn one(name: &str, args: &cli::Build, out: &Output) -> Result<()> {
     // Only after the check that none of the directories is inside another.
     session.keep_results(cache::opened(&args.inputs.cache, out));
     let mut prepared = Prepared::new(&profile, &session, path, &target)?;
+    warn_of_same_keystore(&target, &prepared.plan, &session);
     let place = Place::begin(&target, Holds::Bundle)?.having_seen(session.seen(&target));
     let writer = place.bundle();
     let manifest = make(&prepared, &session, &writer, &place, args, out)?;

@@ -180,6 +180,7 @@ pub fn sources(named: &cli::ProfileNames) -> Result<Vec<Source>> {
 /// # Errors
 /// `Exit::Profile` with all mistakes of all profiles, and with duplicate names.
 pub fn profiles(sources: &[Source], store: &Store, out: &Output) -> Result<(Vec<Profile>, Digest)> {
+    refuse_missing_store(store)?;
     let available = store.available()?;
     let directory = looked_in(store);
     let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
@@ -259,9 +260,24 @@ fn check_names(sources: &[Source], profiles: &[Profile]) -> Result<()> {
     }
 }
 
+/// # Errors
+/// `Exit::Usage` for an artifact store that was named and is not there. Without the usual one nothing is imported yet.
+fn refuse_missing_store(store: &Store) -> Result<()> {
+    let directory = store.directory();
+    if directory == Path::new("artifacts") || disk::look(directory)?.is_some() {
+        return Ok(());
+    }
+    let shown = directory.display();
+    let reason = format!(
+        "there is no artifact store {shown}; correct the path, or create it with kiln artifacts add --artifacts {shown} FILE…"
+    );
+    Err(Failure::new(Exit::Usage, reason))
+}
+
 /// Reads and checks a profile; warnings go to stderr.
 pub fn profile(name: &str, settings: &cli::Settings, store: &Store, out: &Output) -> Result<Profile> {
     let source = source(name, settings)?;
+    refuse_missing_store(store)?;
     match profile::read(&source, &store.available()?, carrier::all()) {
         Ok((profile, warnings)) => {
             for warning in warnings {
@@ -365,6 +381,7 @@ pub fn options(args: &cli::BuildInputs) -> Result<Options> {
         overlays: args.overlays.clone(),
         base: args.base.clone(),
         bases: bases(),
+        needs_base: true,
         jobs: args.jobs,
         epoch: source_date_epoch()?,
     })

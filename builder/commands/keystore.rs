@@ -40,9 +40,9 @@ pub fn run(verb: &Verb, out: &Output) -> Result<()> {
         Verb::Renew { cluster, keys, issue_date, json } => {
             renew(cluster, keys, *issue_date)?.tell(*json, out)
         }
-        Verb::ImportCa { cluster, keys, cert, key, passphrase_file, authority, json } => {
+        Verb::ImportCa { cluster, keys, cert, key, passphrase_file, authority, issue_date, json } => {
             let files = (cert.as_path(), key.as_path(), passphrase_file.as_deref());
-            import_ca(cluster, keys, *authority, files)?.tell(*json, out)
+            import_ca(cluster, keys, (*authority, *issue_date), files)?.tell(*json, out)
         }
         Verb::Show { cluster, keys, json } => {
             let path = inputs::keystore_path(keys.keystore.as_ref(), cluster);
@@ -113,7 +113,7 @@ fn renew(cluster: &ClusterName, keys: &Keys, issued: Option<Epoch>) -> Result<Ch
 fn import_ca(
     cluster: &ClusterName,
     keys: &Keys,
-    authority: Imports,
+    (authority, issued): (Imports, Option<Epoch>),
     (cert, key, passphrase_file): (&Path, &Path, Option<&Path>),
 ) -> Result<Change> {
     let path = inputs::keystore_path(keys.keystore.as_ref(), cluster);
@@ -124,7 +124,7 @@ fn import_ca(
     let key = Zeroizing::new(inputs::given(key, MAX_PEM_BYTES)?);
     let passphrase = passphrase_file.map(first_line).transpose()?;
     let passphrase = passphrase.as_deref().map(String::as_str);
-    let date = inputs::date_of_issue(None)?;
+    let date = inputs::date_of_issue(issued)?;
     let authority = match authority {
         Imports::Ca => plan::CA,
         Imports::PeerCa => plan::PEER_CA,
@@ -143,7 +143,8 @@ fn import_ca(
     let ca = ca.map(|ca| format!(" ({})", ca.line())).unwrap_or_default();
     let what = if authority == plan::PEER_CA { " peers' certificates" } else { "" };
     let done = format!("{} now signs{what} with the CA of {}{ca}", path.display(), cert.display());
-    let warnings = warning.into_iter().chain(open).chain(open_too).collect();
+    let warnings = warning.into_iter().chain(keystore.missed_by_strict_clients(authority)?);
+    let warnings = warnings.chain(open).chain(open_too).collect();
     Ok(Change { path, keystore, said: done.clone(), done, warnings })
 }
 

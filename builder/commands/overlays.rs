@@ -52,6 +52,8 @@ fn look(profile: &Profile, session: &Session<'_>, places: &Places) -> Result<Loo
     let (mut looked, mut apart) = (Looked::default(), Vec::new());
     let etcd = &profile.etcd;
     looked.found.extend(missing_release(&session.store, etcd.release, etcd.arch)?);
+    let no_base = session.missing_base(profile)?;
+    looked.found.extend(no_base.map(|reason| Finding::new(About::Base, reason)));
     let found_before = looked.found.len();
     for directory in named {
         match places.around(directory) {

@@ -23,6 +23,7 @@ pub fn run(args: &cli::Plan, out: &Output) -> Result<()> {
         overlays: args.overlays.clone(),
         base: None,
         bases: inputs::bases(),
+        needs_base: false,
         jobs: None,
         epoch: None,
     };

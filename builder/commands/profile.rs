@@ -36,7 +36,7 @@ pub fn run(verb: &Profile, out: &Output) -> Result<()> {
                     Some(name) => name.clone(),
                     None => ask("name of the cluster", "NAME")?,
                 },
-                nodes: nodes(node)?,
+                nodes: nodes(node, out)?,
                 clients: client.clone(),
                 cidr: cidr.clone(),
                 gateway: gateway.clone(),
@@ -180,7 +180,7 @@ fn write(path: &Path, text: &str) -> Result<()> {
 }
 
 /// NAME=ADDRESS, given or asked for.
-fn nodes(given: &[String]) -> Result<Vec<(String, IpAddr)>> {
+fn nodes(given: &[String], out: &Output) -> Result<Vec<(String, IpAddr)>> {
     let asked;
     let given = match given {
         [] => {
@@ -190,6 +190,9 @@ fn nodes(given: &[String]) -> Result<Vec<(String, IpAddr)>> {
                 .filter(|word| !word.is_empty())
                 .map(str::to_owned)
                 .collect::<Vec<_>>();
+            if asked.len() == 1 {
+                out.announce("a cluster of one node: nothing survives its loss but a snapshot; for more, name all on one line");
+            }
             &asked[..]
         }
         given => given,

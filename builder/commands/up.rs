@@ -37,6 +37,8 @@ pub fn run(args: &cli::Up, out: &Output) -> Result<()> {
 
 fn start(args: &cli::Up, bundle: &Bundle, there: Option<&State>, out: &Output) -> Result<()> {
     refuse_second(bundle)?;
+    // Before anything is asked for that would not help.
+    host::check_cards(&bundle.manifest)?;
     bundle.check_bytes()?;
     // Defaults to the driver and carrier of the first start; a different choice is refused later.
     let there = there.map(|state| &state.record);

@@ -16,49 +16,74 @@ use crate::failure::{Failure, Result};
 /// `Exit::Untrusted` for faults that etcd, or a client, would report only when the cluster starts.
 pub(super) fn check(chain: &Chain) -> Result<()> {
     chain.all().try_for_each(check_one)?;
-    check_strictly(chain)?;
+    check_identifiers(chain)?;
     chain.limits().iter().try_for_each(|limits| names::check_loopback(chain.ca(), limits))
 }
 
-/// What `openssl verify -x509_strict` requires of CAs (crypto/x509/x509_vfy.c, `check_extensions`), and with it Python
-/// from 3.13 on: a cluster whose certificates such clients refuse is not for everybody.
-fn check_strictly(chain: &Chain) -> Result<()> {
-    let refuse = |ca: &Certificate, lacks: &str, with: &str| {
-        Err(Failure::untrusted(format!(
-            "{} {lacks}, without which strict clients refuse everything below it (openssl verify -x509_strict, RFC 5280 \
-             4.2.1); have it issued again with {with}",
-            ca.name()
-        )))
-    };
+/// What strict clients miss: `openssl verify -x509_strict` (crypto/x509/x509_vfy.c, `check_extensions`) and Python from
+/// 3.13 on, whose default context sets `VERIFY_X509_STRICT`. etcd and plain OpenSSL accept such CAs, of which plain
+/// `openssl req -x509` makes some, and clusters run with them. One sentence for each CA.
+///
+/// # Errors
+/// `Exit::Untrusted` for an extension that cannot be read.
+pub(super) fn missed_by_strict_clients(chain: &Chain) -> Result<Vec<String>> {
     let all: Vec<&Certificate> = chain.all().collect();
+    let mut sentences = Vec::new();
     for (at, ca) in all.iter().enumerate() {
-        let is_critical = |oid| ca.extensions().iter().any(|one| one.extn_id == oid && one.critical);
-        if ca.extension::<KeyUsage>()?.is_none() {
-            return refuse(ca, "has no key usage", "keyUsage=critical,keyCertSign,cRLSign");
+        let is_root = chain.is_rooted() && at + 1 == all.len();
+        let missed = missed_in(ca, is_root)?;
+        if !missed.is_empty() {
+            let (lacks, with): (Vec<_>, Vec<_>) = missed.into_iter().unzip();
+            sentences.push(format!(
+                "{} has {}; etcd accepts that, but strict clients refuse everything below it (openssl verify -x509_strict, and \
+                 Python from 3.13 on, so Patroni there); for them, have it issued again with {}",
+                ca.name(),
+                lacks.join(", and "),
+                with.join(" ")
+            ));
         }
-        if !is_critical(BasicConstraints::OID) {
-            return refuse(
-                ca,
-                "has basic constraints that are not critical",
-                "basicConstraints=critical,CA:TRUE",
-            );
-        }
-        if ca.extension::<SubjectKeyIdentifier>()?.is_none() {
-            return refuse(ca, "has no subject key identifier", "subjectKeyIdentifier=hash");
-        }
-        if chain.is_rooted() && at + 1 == all.len() {
-            continue;
-        }
-        let Some(named) = ca.extension::<AuthorityKeyIdentifier>()?.and_then(|its| its.key_identifier) else {
-            return refuse(
-                ca,
-                "has no identifier of its issuer's key",
-                "authorityKeyIdentifier=keyid:always",
-            );
-        };
-        let Some(issuer) = all.get(at + 1) else { continue };
+    }
+    Ok(sentences)
+}
+
+/// What one CA lacks, and the extension to have it issued with, in the words of openssl's configuration.
+fn missed_in(ca: &Certificate, is_root: bool) -> Result<Vec<(&'static str, &'static str)>> {
+    let is_critical = |oid| ca.extensions().iter().any(|one| one.extn_id == oid && one.critical);
+    let issuers_key = ca.extension::<AuthorityKeyIdentifier>()?.and_then(|its| its.key_identifier);
+    let missed = [
+        (ca.extension::<KeyUsage>()?.is_none(), "no key usage", "keyUsage=critical,keyCertSign,cRLSign"),
+        (
+            !is_critical(BasicConstraints::OID),
+            "basic constraints that are not critical",
+            "basicConstraints=critical,CA:TRUE",
+        ),
+        (
+            ca.extension::<SubjectKeyIdentifier>()?.is_none(),
+            "no subject key identifier",
+            "subjectKeyIdentifier=hash",
+        ),
+        (
+            !is_root && issuers_key.is_none(),
+            "no identifier of its issuer's key",
+            "authorityKeyIdentifier=keyid:always",
+        ),
+    ];
+    Ok(missed
+        .into_iter()
+        .filter(|(is_missed, ..)| *is_missed)
+        .map(|(_, lacks, with)| (lacks, with))
+        .collect())
+}
+
+/// OpenSSL finds an issuer by its key's identifier, where both have one.
+fn check_identifiers(chain: &Chain) -> Result<()> {
+    let all: Vec<&Certificate> = chain.all().collect();
+    for (ca, issuer) in all.iter().zip(all.iter().skip(1)) {
+        let named = ca.extension::<AuthorityKeyIdentifier>()?.and_then(|its| its.key_identifier);
         let own = issuer.extension::<SubjectKeyIdentifier>()?;
-        if own.is_some_and(|own| own.0 != named) {
+        if let (Some(named), Some(own)) = (named, own)
+            && own.0 != named
+        {
             return Err(Failure::untrusted(format!(
                 "{} names another key of its issuer than {} has (authorityKeyIdentifier), so OpenSSL does not find its \
                  issuer; append the issuer's certificate with that key, or have it issued again",

@@ -1,6 +1,7 @@
 //! The description of an imported CA.
 
 use super::chain::Chain;
+use super::import;
 use super::keystore::Keystore;
 use super::public;
 use crate::failure::{Failure, Result};
@@ -31,5 +32,14 @@ impl Keystore {
             clients_trust: chain.top().name(),
             is_rooted: chain.is_rooted(),
         }))
+    }
+
+    /// What strict clients miss in the imported authority with this name: a sentence for each of its certificates.
+    ///
+    /// # Errors
+    /// `Exit::Untrusted` when its certificates cannot be read.
+    pub fn missed_by_strict_clients(&self, authority: &str) -> Result<Vec<String>> {
+        let Some((chain, _)) = self.imported(authority) else { return Ok(Vec::new()) };
+        import::missed_by_strict_clients(&Chain::from_pem(chain)?)
     }
 }

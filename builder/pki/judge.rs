@@ -88,12 +88,14 @@ impl Keystore {
 
     /// A profile that describes a CA which the keystore does not make.
     fn ignored(&self, plan: &Plan) -> impl Iterator<Item = Remark> {
-        let is_ignored = |ca: &&AuthoritySpec| self.has_imported(ca.name) && !ca.is_usual(self.cluster());
+        let is_ignored = |ca: &&AuthoritySpec| {
+            self.has_imported(ca.name) && (ca.is_described || !ca.is_usual(self.cluster()))
+        };
         plan.authorities.iter().filter(is_ignored).map(|ca| {
             let (of_peers, name) = (plan::of_peers(ca.name), ca.name);
             Remark::Warning(format!(
-                "the keystore has an imported CA{of_peers}, which is as its certificate says: subject, common-name, \
-                 intermediate and name-constraints of [pki.{name}] have no effect; omit them"
+                "the keystore has an imported CA{of_peers}, which is as its certificate says: algorithm, lifetime, subject, \
+                 common-name, intermediate and name-constraints of [pki.{name}] have no effect; omit them"
             ))
         })
     }
@@ -108,6 +110,14 @@ impl Keystore {
             let way_out = way_to_import(self.cluster(), dir, of)?;
             return Err(Failure::untrusted(format!(
                 "[pki.{of}] source is \"imported\", but the keystore {shown} has no imported CA{of_peers}; {way_out}"
+            )));
+        }
+        let other = |ca: &&AuthoritySpec| ca.is_derived && self.has_imported(ca.name);
+        if let Some(ca) = plan.authorities.iter().find(other) {
+            let (of, of_peers) = (ca.name, plan::of_peers(ca.name));
+            return Err(Failure::unsafe_to(format!(
+                "[pki.{of}] source is \"derived\", but the keystore {shown} has an imported CA{of_peers}, and would issue under \
+                 it; write source = \"imported\", or use another --keystore for a cluster with a CA that Kiln makes"
             )));
         }
         if self.has_imported(plan::PEER_CA) && plan.authority(plan::PEER_CA).is_none() {

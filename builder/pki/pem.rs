@@ -73,8 +73,8 @@ pub(super) fn blocks(text: &[u8]) -> Result<Vec<Block>> {
     if found.is_empty() { Err(not_pem()) } else { Ok(found) }
 }
 
-/// Whether a text is a label, as of `X509 CRL` or `ENCRYPTED PRIVATE KEY`. RFC 7468 section 3 allows more, nobody uses it;
-/// and what else is between the dashes may be the key itself.
+/// Whether a text is a label, as of `X509 CRL` or `ENCRYPTED PRIVATE KEY`. RFC 7468 section 3 allows more, nobody
+/// uses it; and what else is between the dashes may be the key itself.
 fn is_label(text: &str) -> bool {
     text.len() <= 40 && text.bytes().all(|byte| matches!(byte, b'A'..=b'Z' | b'0'..=b'9' | b' '))
 }

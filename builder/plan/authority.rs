@@ -19,6 +19,12 @@ pub struct AuthoritySpec {
     pub root_file: Option<String>,
     /// Whether the keystore must have an imported one.
     pub is_imported: bool,
+    /// Whether the profile says that Kiln makes it.
+    #[serde(skip)]
+    pub is_derived: bool,
+    /// Whether the profile says of which algorithm or how long.
+    #[serde(skip)]
+    pub is_described: bool,
     pub made: Made,
 }
 
@@ -114,6 +120,8 @@ pub fn of(
             file: ca.file.clone(),
             root_file: ca.root_file.clone(),
             is_imported: ca.is_imported,
+            is_derived: ca.is_derived,
+            is_described: ca.is_described,
             made: Made {
                 algorithm: ca.algorithm,
                 lifetime: ca.lifetime,

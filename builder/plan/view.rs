@@ -50,6 +50,9 @@ impl ImportedCa {
     }
 }
 
+/// Of a CA that the profile has imported.
+const MISSING: &str = "imported: missing; a build is refused until kiln keystore import-ca";
+
 const LATER: &str = "known once the keystore is created";
 
 impl View<'_> {
@@ -69,14 +72,7 @@ impl View<'_> {
                 "id": known(plan.cluster.id.to_string()),
                 "formed": plan.cluster.formed,
             },
-            "ca": match self.imported.get(CA) {
-                Some(ca) => ca.json(),
-                None => json!({
-                    "origin": "derived",
-                    "algorithm": plan.pki.ca.algorithm.to_string(),
-                    "lifetime": plan.pki.ca.lifetime.to_string(),
-                }),
-            },
+            "ca": self.ca_json(),
             "etcd": { "version": plan.release, "arch": plan.arch },
             "network": plan.network,
             "nodes": plan.nodes.iter().map(|node| json!({
@@ -118,11 +114,26 @@ impl View<'_> {
         view
     }
 
+    fn ca_json(&self) -> Value {
+        let ca = &self.plan.pki.ca;
+        match self.imported.get(CA) {
+            Some(imported) => imported.json(),
+            None if ca.is_imported => json!({ "origin": "missing" }),
+            None => json!({
+                "origin": "derived", "algorithm": ca.algorithm.to_string(), "lifetime": ca.lifetime.to_string(),
+            }),
+        }
+    }
+
     fn authority_json(&self, authority: &AuthoritySpec) -> Value {
         let made = &authority.made;
         let mut view = json!({
             "name": authority.name, "file": authority.file, "root_file": authority.root_file,
-            "origin": if self.imported.contains_key(authority.name) { "imported" } else { "derived" },
+            "origin": match self.imported.contains_key(authority.name) {
+                true => "imported",
+                false if authority.is_imported => "missing",
+                false => "derived",
+            },
         });
         if view["origin"] == "derived" {
             let (length, below) = made.path_lengths();
@@ -140,6 +151,15 @@ impl View<'_> {
 
     fn setting_value(&self, key: &str, value: Value) -> Value {
         if key == "initial-cluster-token" && !self.identity_known { Value::Null } else { value }
+    }
+
+    fn ca_line(&self) -> String {
+        let ca = &self.plan.pki.ca;
+        match self.imported.get(CA) {
+            Some(imported) => format!("imported: {}", imported.line()),
+            None if ca.is_imported => MISSING.to_owned(),
+            None => format!("{}, {}", ca.algorithm, ca.lifetime),
+        }
     }
 
     fn node(&self, f: &mut fmt::Formatter<'_>, node: &Node) -> fmt::Result {
@@ -290,14 +310,12 @@ impl fmt::Display for View<'_> {
         if let Some(peer) = &network.peer {
             writeln!(f, "  peers      {}, a network of their own", peer.cidr)?;
         }
-        match self.imported.get(CA) {
-            Some(ca) => writeln!(f, "  CA         imported: {}", ca.line())?,
-            None => writeln!(f, "  CA         {}, {}", pki.ca.algorithm, pki.ca.lifetime)?,
-        }
+        writeln!(f, "  CA         {}", self.ca_line())?;
         for authority in &self.plan.authorities {
             let what = match self.imported.get(authority.name) {
                 Some(_) if authority.name == CA => "imported".to_owned(),
                 Some(ca) => format!("imported: {}", ca.line()),
+                None if authority.is_imported => MISSING.to_owned(),
                 None => made(authority),
             };
             let root =

@@ -20,6 +20,8 @@ pub enum About {
     DataDirectory,
     /// `[etcd] version`.
     Release,
+    /// `[machine] base`.
+    Base,
     /// An option of etcd's, by where its value is.
     Option(usize),
 }
@@ -62,6 +64,7 @@ pub(super) struct Marks {
     pub data_dir: Option<Span>,
     /// The release that the profile names, and the machines that it is for.
     pub release: Option<(Release, Arch, Span)>,
+    pub base: Option<Span>,
     /// Of the value of each [`OptionSet`](super::OptionSet).
     pub options: Vec<Span>,
     /// Of keys that two clusters on the same nodes must not have the same.
@@ -76,6 +79,7 @@ impl Marks {
             About::Replace(path) => place(&self.replace, path),
             About::DataDirectory => self.data_dir.clone(),
             About::Release => self.release.as_ref().map(|(.., span)| span.clone()),
+            About::Base => self.base.clone(),
             About::Option(at) => at_start(&self.options, *at),
         }
     }

@@ -104,8 +104,7 @@ pub(super) fn nodes<'t>(
                 (address.into_inner(), mac.into_inner())
             });
             let [ipv6, public] = [more.ipv6, more.public].map(|one| one.map(Spanned::into_inner));
-            let (name, address) = (name.into_inner(), address.into_inner());
-            let options = Vec::new();
+            let (name, address, options) = (name.into_inner(), address.into_inner(), Vec::new());
             list.push(Node { name, address, mac, peer, card, peer_card, ipv6, public, host, options });
             configs.push(config);
         }

@@ -5,8 +5,9 @@ use toml::de::DeValue;
 
 use super::diagnostics::Diagnostics;
 use super::mistake::Mistake;
-use super::reader::{Section, given, quoted};
+use super::reader::{Section, given, place_of, quoted};
 use super::rules::CORRUPTION_CHECKS;
+use super::schema;
 use super::{ConfigStyle, OptionSet, Span};
 use crate::etcd::{self, Release, Value, judge, keys};
 use crate::values::Invalid;
@@ -154,7 +155,9 @@ fn checked(
     let flat_in_quotes = entry.key.contains('.') && !NESTED.iter().any(|table| is_below(entry, table));
     let flag = keys::flag_only(release, &entry.key);
     let Some(go_type) = keys::lookup(release, &entry.key).or(flag).filter(|_| !flat_in_quotes) else {
-        diagnostics.mistake(unknown(entry, release, &format!("etcd {release}")));
+        let as_flag = (style != ConfigStyle::File).then(|| flag_of_option(entry)).flatten();
+        let who = format!("etcd {release}");
+        diagnostics.mistake(as_flag.unwrap_or_else(|| unknown(entry, release, &who)));
         return None;
     };
     if flag.is_some() && style == ConfigStyle::File {
@@ -194,6 +197,23 @@ fn is_below(entry: &Entry, table: &str) -> bool {
     name.is_some_and(|name| entry.span.len() <= name.len() + 2)
 }
 
+/// A flag of etcd's, whose option has another name in its config file and so in a profile.
+fn flag_of_option(entry: &Entry) -> Option<Mistake> {
+    let key = keys::of_flag(&entry.key).filter(|key| *key != entry.key)?;
+    let shown = quoted(&entry.key);
+    let owned = OWNED.into_iter().find(|(owned, _)| *owned == key);
+    let (reason, help) = match owned {
+        Some((_, help)) => (format!("{shown} is managed by Kiln"), help.to_owned()),
+        None => (
+            format!(
+                "{shown} is etcd's flag; a profile names the option as etcd's config file does, in every style"
+            ),
+            format!("write {}", written(key)),
+        ),
+    };
+    Some(Mistake::new(entry.span.clone(), reason).help(help))
+}
+
 fn unknown(entry: &Entry, release: Release, who: &str) -> Mistake {
     let mistake = Mistake::new(entry.span.clone(), format!("{who} knows no option {}", quoted(&entry.key)));
     let meant = match keys::suggest(release, &entry.key) {
@@ -207,6 +227,10 @@ fn unknown(entry: &Entry, release: Release, who: &str) -> Mistake {
             None => format!("did you mean {}?", written(meant)),
         },
         None => "etcd would ignore it silently; omit it".into(),
+    };
+    let meant = match schema::elsewhere("[etcd.config]", &entry.key).is_empty() {
+        true => meant,
+        false => place_of("[etcd.config]", &entry.key).unwrap_or(meant),
     };
     let elsewhere: Vec<String> = keys::releases_with(&entry.key)
         .iter()

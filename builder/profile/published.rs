@@ -189,6 +189,8 @@ mod tests {
                 let mut profile = super::super::Profile { written: Default::default(), ..profile };
                 // How the profile calls a key is no value of it.
                 profile.pki.ca.keys = Default::default();
+                profile.pki.ca.is_described = false;
+                profile.pki.ca.is_derived = false;
                 Ok(format!("{profile:?}"))
             }
             Err(mistakes) => Err(mistakes.render(false)),

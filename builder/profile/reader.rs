@@ -10,7 +10,7 @@ use super::diagnostics::Diagnostics;
 use super::key::{Usual, ValueKind};
 use super::mistake::Mistake;
 use super::schema;
-use crate::etcd::Given;
+use crate::etcd::{Given, keys};
 use crate::suggest;
 use crate::values::{Invalid, looks_private, without_passwords};
 
@@ -287,13 +287,26 @@ impl<'t> Section<'t> {
             let place = if self.title.is_empty() { String::new() } else { format!(" in {}", self.title) };
             let place_name = if self.title.is_empty() { "the top level" } else { self.title };
             let takes = format!("{place_name} takes {}", listed(&known));
-            let help = match suggest::nearest(key, known.iter().copied()) {
-                Some(meant) => format!("did you mean {meant}? {takes}"),
-                None => takes,
+            let help = match (place_of(self.title, key), suggest::nearest(key, known.iter().copied())) {
+                // The tables of the top level have names of their own.
+                (_, Some(meant)) if self.title.is_empty() => format!("did you mean {meant}? {takes}"),
+                (Some(other), _) => format!("{other}; {takes}"),
+                (None, Some(meant)) => format!("did you mean {meant}? {takes}"),
+                (None, None) => takes,
             };
             diagnostics.mistake(Mistake::new(span, format!("unknown key {}{place}", quoted(key))).help(help));
         }
     }
+}
+
+/// Where a key belongs that another table has, or that is an option of etcd.
+pub(super) fn place_of(table: &str, key: &str) -> Option<String> {
+    let tables = schema::elsewhere(table, key);
+    if !tables.is_empty() {
+        return Some(format!("it is a key of {}", or_listed(&tables)));
+    }
+    let is_option = table != "[etcd.config]" && !keys::releases_with(key).is_empty();
+    is_option.then(|| "it is an option of etcd, for [etcd.config]".to_owned())
 }
 
 /// One of a few words.

@@ -210,7 +210,7 @@ static LATER: &[Key] = &[
         "config-dir",
         Text,
         Is("/etc/etcd"),
-        "directory of etcd.conf or etcd.env, and etcdctl.env: in /etc, as /etc/etcd-b",
+        "directory of etcd.conf or etcd.env: /etc/etcd-b and the like",
     ),
     key(
         "[etcd]",
@@ -288,6 +288,21 @@ pub(super) fn names(table: &str) -> Vec<&'static str> {
         }
     }
     names
+}
+
+/// The other tables that have a key with this name, at most three: more are no help.
+pub(super) fn elsewhere(table: &str, name: &str) -> Vec<&'static str> {
+    let mut tables: Vec<_> =
+        all().filter(|key| key.name == name && key.table != table).map(|key| key.table).collect();
+    // That the kinds of certificates have the same keys is told by one of them.
+    if tables.contains(&"[pki.server]") {
+        tables.retain(|table| !["[pki.peer]", "[pki.client]", "[pki.node]", "[[client]]"].contains(table));
+    }
+    tables.dedup();
+    match tables.len() {
+        1..=3 => tables,
+        _ => Vec::new(),
+    }
 }
 
 /// The key of a table in the one above it: `subject` of `[pki.ca.subject]` in `[pki.ca]`.

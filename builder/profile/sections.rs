@@ -43,13 +43,7 @@ pub(super) fn profile(
     let instance = instance::read(diagnostics, &table);
     instance::warn_of_host_keys(diagnostics, document, &instance);
     let (clients, pki) = certificates(diagnostics, &top, &nodes, cluster.as_ref(), &instance);
-    let near = Near {
-        instance: &instance,
-        cluster: cluster.as_ref(),
-        nodes: &nodes,
-        network: network.as_ref(),
-        pki: pki.as_ref(),
-    };
+    let near = Near { instance: &instance, cluster: &cluster, nodes: &nodes, network: &network, pki: &pki };
     let (own_options, mut etcd) = etcd(diagnostics, &table, &near, available);
     let names_bin_dir = table.has("bin-dir");
     table.finish(diagnostics);
@@ -184,10 +178,10 @@ fn cluster(diagnostics: &mut Diagnostics, table: &Section) -> (Option<Cluster>, 
 /// The parts of the profile that `[etcd]` refers to. `None` for a part that could not be read.
 struct Near<'a> {
     instance: &'a InstanceName,
-    cluster: Option<&'a Cluster>,
+    cluster: &'a Option<Cluster>,
     nodes: &'a nodes::Nodes<'a>,
-    network: Option<&'a network::Placed>,
-    pki: Option<&'a (Pki, Option<Span>)>,
+    network: &'a Option<network::Placed>,
+    pki: &'a Option<(Pki, Option<Span>)>,
 }
 
 /// Also returns the options of each node's own.
@@ -197,7 +191,8 @@ fn etcd(
     near: &Near<'_>,
     available: &[(Release, Arch)],
 ) -> (Vec<Vec<OptionSet>>, Option<Etcd>) {
-    let &Near { instance, cluster, nodes, network, pki } = near;
+    let &Near { instance, nodes, .. } = near;
+    let (cluster, network, pki) = (near.cluster.as_ref(), near.network.as_ref(), near.pki.as_ref());
     let arch = table.value::<Arch>(diagnostics, "arch").map_or(Arch::Amd64, Spanned::into_inner);
     let chosen = release::choose(diagnostics, table, arch, available);
     let sha256 = table.values(diagnostics, "sha256", |text| text.parse::<Digest>()).unwrap_or_default();
@@ -289,6 +284,7 @@ fn data_dir(
 
 fn machine(diagnostics: &mut Diagnostics, table: &Section, hosts: &[(Host, Option<Span>)]) -> Machine {
     let base = table.value::<BaseSystem>(diagnostics, "base");
+    diagnostics.marks.base = base.as_ref().map(Spanned::span);
     Machine {
         memory_mib: table.number(diagnostics, "memory-mib").unwrap_or(1024),
         vcpus: table.number(diagnostics, "vcpus").and_then(|n| u16::try_from(n).ok()).unwrap_or(2),

@@ -89,13 +89,12 @@ const ALLOWED: [(&str, &[&str]); 3] = [
 const NO_LIMITS: [&str; 1] = ["MemoryDenyWriteExecute"];
 
 /// The keys that have taken the place of a setting.
-const OWN_KEYS: [(&str, &str); 6] = [
+const OWN_KEYS: [(&str, &str); 5] = [
     ("Description", "[etcd.service] description"),
     ("Restart", "[etcd.service] restart"),
     ("RestartSec", "[etcd.service] restart-sec"),
     ("LimitNOFILE", "[etcd.service] limit-nofile"),
     ("User", "[etcd] user"),
-    ("Environment", "[etcd.config]"),
 ];
 
 fn is_allowed(section: &str, key: &str) -> bool {
@@ -220,6 +219,9 @@ fn lines<T>(
         if !is_allowed(section, key) {
             let help = match OWN_KEYS.iter().find(|(setting, _)| *setting == key) {
                 Some((_, own)) => format!("write {own} instead"),
+                None if key == "Environment" => {
+                    "write an option of etcd in [etcd.config]; a drop-in in an overlay can set other variables".to_owned()
+                }
                 None => "omit it; a drop-in in an overlay can change it".to_owned(),
             };
             let reason =

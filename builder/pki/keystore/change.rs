@@ -86,8 +86,8 @@ impl Keystore {
     ///
     /// # Errors
     /// As `renew`; `Exit::Untrusted` when the CA is not fit to issue, with a sentence for each reason, and when it and
-    /// the other imported one are not two CAs apart; `Exit::Unsafe` when a CA has been imported under that name before,
-    /// or has issued already.
+    /// the other imported one are not two CAs apart; `Exit::Unsafe` when a CA has been imported under that name before
+    /// (except the same one with another chain above it, before the first build), or has issued already.
     pub fn import(dir: &Path, cluster: &ClusterName, given: &Import<'_>, issued: Epoch) -> Result<Self> {
         let Import { authority, certificates, key, passphrase } = *given;
         let chain = Chain::from_pem(certificates).doing(|| "reading the CA's certificate".into())?;
@@ -99,11 +99,15 @@ impl Keystore {
         chain.check_key(&key)?;
 
         let mut keystore = Self::open_to_change(dir, cluster)?;
-        keystore.refuse_second_ca(dir, authority)?;
-        for (name, other) in &keystore.imported {
+        // Nothing is issued yet, so nothing has to be issued again.
+        let completes = keystore.is_unissued() && keystore.has_other_chain_of(authority, &chain)?;
+        if !completes {
+            keystore.refuse_second_ca(dir, authority)?;
+            keystore.issues = keystore.issues.clone().and(issued)?;
+        }
+        for (name, other) in keystore.imported.iter().filter(|(name, _)| **name != authority) {
             chain.check_apart(&Chain::from_pem(&other.chain)?, authority, name)?;
         }
-        keystore.issues = keystore.issues.clone().and(issued)?;
         let key = ImportedKey {
             der: key.to_pkcs8()?.to_bytes(),
             pem: Zeroizing::new(key.to_pem()?.as_bytes().to_vec()),
@@ -117,12 +121,27 @@ impl Keystore {
         Ok(keystore)
     }
 
+    /// Whether no build has been made from it.
+    fn is_unissued(&self) -> bool {
+        self.fixed.is_none() && self.sealed.is_empty()
+    }
+
+    /// Whether the same CA was imported with other certificates above it, such as without its root.
+    fn has_other_chain_of(&self, authority: &str, chain: &Chain) -> Result<bool> {
+        let Some((there, _)) = self.imported(authority) else { return Ok(false) };
+        let is_same_ca = Chain::from_pem(there)?.ca().der() == chain.ca().der();
+        Ok(is_same_ca && there != chain.pem()?.as_bytes())
+    }
+
     /// Nodes and clients trust the first CA that issues to them, and no other CA of the same keystore.
     fn refuse_second_ca(&self, dir: &Path, authority: &str) -> Result<()> {
         let dir = dir.display();
         let why = if self.has_imported(authority) {
             let of_peers = plan::of_peers(authority);
-            format!("{dir} has an imported CA{of_peers} already, and nodes trust it")
+            match self.is_unissued() {
+                true => format!("{dir} has an imported CA{of_peers} already"),
+                false => format!("{dir} has an imported CA{of_peers} already, and nodes trust it"),
+            }
         } else if !self.sealed.is_empty() {
             format!(
                 "{dir} is sealed: its cluster has formed under the CA that it has, and members would not trust another"

@@ -105,7 +105,8 @@ fn one(
     lives: &Lives,
 ) -> Ca {
     let sources = &[("derived", false), ("imported", true)];
-    let is_imported = table.choice(diagnostics, "source", sources).unwrap_or(false);
+    let source = table.choice(diagnostics, "source", sources);
+    let is_imported = source.unwrap_or(false);
     let own = table.choice(diagnostics, "algorithm", Algorithm::CHOICES);
     let is_older = older.lifetime.is_some();
     let given = table.value::<Lifetime>(diagnostics, "lifetime").or(older.lifetime);
@@ -130,16 +131,19 @@ fn one(
         // The build knows when it ends, from its certificate.
         refuse_made(diagnostics, table, titles);
     } else {
-        let issuing = match &intermediate {
+        let (key, issuing, place) = match &intermediate {
             Some(below) if below.lifetime < lifetime => {
-                (format!("{} intermediate-lifetime", titles.title), below.lifetime)
+                let key = "intermediate-lifetime";
+                (format!("{} {key}", titles.title), below.lifetime, table.place(key))
             }
-            _ => (keys.lifetime.clone(), lifetime),
+            _ => (keys.lifetime.clone(), lifetime, given.as_ref().map(Spanned::span)),
         };
-        check_lives(diagnostics, (&issuing.0, issuing.1), given.map(|given| given.span()), lives);
+        check_lives(diagnostics, (&key, issuing), place, lives);
     }
     Ca {
         is_imported,
+        is_derived: source == Some(false),
+        is_described: own.or(older.algorithm).is_some() || given.is_some(),
         algorithm: own.or(older.algorithm).unwrap_or(algorithm),
         lifetime,
         subject: of_ca,

@@ -13,7 +13,8 @@ use crate::profile::reader::{Section, quoted, what};
 use crate::profile::{Algorithm, Certificates, OPERATOR, PEER_COMMON_NAME, Span, directories};
 use crate::values::{InstanceName, Invalid, Lifetime, Mode};
 
-/// Also returns the place of its directory. `of_clients` are the lifetimes of `[[client]]`, which issues from the same CA.
+/// Also returns the place of its directory. `of_clients` are the lifetimes of `[[client]]`, which issues from the same
+/// CA.
 pub fn pki(
     diagnostics: &mut Diagnostics,
     table: &Section,
@@ -161,6 +162,13 @@ fn links(diagnostics: &mut Diagnostics, pki: &Section, ca: &str, peer_ca: Option
     let table = pki.table(diagnostics, "links", "[pki.links]");
     let mut links = Vec::new();
     for (name, span, value) in table.entries() {
+        if name.contains('/') {
+            let reason =
+                format!("[pki.links] {} is a path; a link is in the directory of the keys", quoted(name));
+            let help = "write a name without /, or link from elsewhere: [[file]] with path and link";
+            diagnostics.mistake(Mistake::new(span, reason).help(help));
+            continue;
+        }
         let mut wrong = |span: Span, reason: String| {
             diagnostics
                 .mistake(Mistake::new(span, reason).help("write, for example, \"client-ca.crt\" = \"ca\""));

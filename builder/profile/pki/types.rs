@@ -57,6 +57,12 @@ pub struct Leaf {
 pub struct Ca {
     /// Whether the keystore must have an imported one.
     pub is_imported: bool,
+    /// Whether the profile says that Kiln makes it.
+    #[serde(skip)]
+    pub is_derived: bool,
+    /// Whether the profile says of which algorithm or how long.
+    #[serde(skip)]
+    pub is_described: bool,
     /// Of the derived CA's key; an imported CA has its own.
     pub algorithm: Algorithm,
     /// Of the derived CA, from the first date of issue.

@@ -281,3 +281,31 @@ fn verbs_about_profiles_have_json() {
     let failed: Value = serde_json::from_str(&failed.1).unwrap();
     assert_eq!(failed["error"]["exit"], 2);
 }
+
+/// N10: what is missing of a profile is told in one round, each at its place.
+#[test]
+fn a_missing_base_system_has_its_place_beside_the_other_mistakes() {
+    let shop = Workshop::new();
+    shop.file(
+        "p.toml",
+        "schema = 1\n[cluster]\nname = \"one\"\n[network]\ncidr = \"10.0.0.0/24\"\n[[node]]\nname = \"a\"\naddress = \
+         \"10.0.0.4\"\n[etcd]\nversion = \"3.5.16\"\n[bundle]\noverlays = [\"nowhere\"]\n[machine]\nbase = \"/nowhere/x\"\n",
+    );
+    let said = refused(with_store(&mut shop.kiln(["check", "--profile", "./p.toml"])), 3);
+    for part in [
+        "there is no base system /nowhere/x; correct the path, or name another with --base",
+        "p.toml:14:8",
+        "p.toml:12:",
+        "has 2 mistakes",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    // A store that the command line names is like any file there.
+    for verb in ["check", "plan", "build"] {
+        let said = refused(&mut shop.kiln([verb, "--profile", "./p.toml", "--artifacts", "/nowhere"]), 2);
+        assert!(said.contains("there is no artifact store /nowhere"), "{said}");
+    }
+    // A plan shows nothing of the base system.
+    let said = refused(with_store(&mut shop.kiln(["plan", "--profile", "./p.toml"])), 3);
+    assert!(!said.contains("base system") && said.contains("has 1 mistake"), "{said}");
+}

@@ -100,8 +100,8 @@ fn networkd_takes_every_file() {
     }
 }
 
-/// The server gives addresses in a part of the nodes' own link: its routes are longer than the link's, and only the way to
-/// each peer is longer still.
+/// The server gives addresses in a part of the nodes' own link: its routes are longer than the link's, and only the
+/// way to each peer is longer still.
 #[test]
 fn an_address_of_dhcp_is_no_source_towards_peers() {
     for (cidr, link, range, [own, other, bystander]) in [

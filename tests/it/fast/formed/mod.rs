@@ -1,6 +1,7 @@
 //! A cluster that has formed, or that certificates were issued to, is never rebuilt as another one.
 
 mod authority;
+mod members;
 mod rebuild;
 mod record;
 mod release;

@@ -9,6 +9,7 @@ mod profiled;
 mod refused;
 mod sealed;
 mod secrets;
+mod source;
 mod strict;
 mod tools;
 mod trust;

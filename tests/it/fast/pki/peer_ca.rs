@@ -117,7 +117,8 @@ fn only_the_peers_ca_may_be_foreign() {
     assert!(message.contains("peer-ca-key.pem is missing"), "{message}");
 }
 
-/// `kiln verify` says which other certificates a port accepts: those below an imported root, not those below Kiln's own.
+/// `kiln verify` says which other certificates a port accepts: those below an imported root, not those below Kiln's
+/// own.
 #[test]
 fn the_manifest_says_for_each_authority_whether_its_root_is_kilns_own() {
     let lab = Lab::new();
