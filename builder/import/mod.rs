@@ -82,6 +82,7 @@ pub fn new(new: &New, carriers: &[Carrier]) -> Result<String> {
     }
     let member = |(name, address): &(String, _)| draft::Member {
         name: name.clone(),
+        domain: String::new(),
         address: Some(*address),
         place: place.clone(),
     };
@@ -155,6 +156,9 @@ fn refuse_unsuitable(draft: &Draft, names: &[&str]) -> Result<()> {
             "more {what} than any cluster of etcd's has, in {names}; name only the files of one cluster"
         );
         return Err(Failure::new(Exit::Usage, reason));
+    }
+    if let Some(why) = draft.unsuitable.clone().or_else(|| settle::strangers(draft)) {
+        return Err(Failure::new(Exit::Usage, format!("{}, in {names}", printable(&why))));
     }
     if !draft.members.is_empty() {
         return Ok(());

@@ -11,8 +11,12 @@ const FOLLOWS: [(Path, &str); 1] = [(("[pki.peer]", "common-name"), "etcd-peer")
 const DIRECTORY: &str = "/etc/etcd/pki";
 
 pub fn settle(draft: &mut Draft) {
-    draft.has_ca |= draft.runs;
+    let trusts = [("[pki.ca]", "file"), ("[pki.peer-ca]", "file")];
+    let is_plain = draft.is_plain && !trusts.iter().any(|path| draft.value(*path).is_some());
+    draft.has_ca |= draft.runs && !is_plain;
     urls(draft);
+    clusters(draft);
+    unlike(draft);
     units(draft);
     files(draft);
     authorities(draft);
@@ -46,7 +50,51 @@ fn urls(draft: &mut Draft) {
                 "{name} is not NODE.DOMAIN of the member {member}; all members have that, or their address"
             );
             draft.leave(&place, format!("[etcd] {key}: {why}"));
+            if key != "client-url" {
+                let why = "its peer URLs have other names, and the IDs of the cluster and of its members follow from them";
+                draft.unlike.push((place, why.to_owned()));
+            }
         }
+    }
+}
+
+/// Members that one file's initial-cluster has, and another's has not: they were added later, or these are two clusters.
+fn clusters(draft: &mut Draft) {
+    let all = std::mem::take(&mut draft.clusters);
+    let Some((first, at)) = all.first() else { return };
+    for (other, place) in all.iter().skip(1).filter(|(other, _)| other != first) {
+        let is_other = |(name, host): &(&String, &String)| first.get(*name) != Some(*host);
+        let differ = other.iter().filter(is_other).map(|(name, _)| guard::key(name));
+        let missing = first.keys().filter(|name| !other.contains_key(*name)).map(|name| guard::key(name));
+        let differ = differ.chain(missing).collect::<Vec<_>>().join(", ");
+        let why = format!(
+            "initial-cluster is another one here than in {}:{} ({differ}), and a member that was added later has an ID \
+             that does not follow from its URLs",
+            at.file, at.line
+        );
+        draft.unlike.push((place.clone(), why));
+    }
+}
+
+/// Files that describe two clusters: no two members are the same.
+pub fn strangers(draft: &Draft) -> Option<String> {
+    let (first, at) = draft.clusters.first()?;
+    let is_other = |other: &std::collections::BTreeMap<String, String>| {
+        other.iter().all(|(name, host)| first.get(name) != Some(host))
+    };
+    let (_, place) = draft.clusters.iter().find(|(other, _)| is_other(other))?;
+    Some(format!(
+        "initial-cluster of {}:{} has no member of that of {}:{}: these are two clusters; import the files of each by \
+         themselves",
+        place.file, place.line, at.file, at.line
+    ))
+}
+
+/// `formed` and the check of IDs at the start of a member are for the cluster that runs, and no other.
+fn unlike(draft: &mut Draft) {
+    for (place, why) in std::mem::take(&mut draft.unlike) {
+        draft.is_unlike = true;
+        draft.leave(&place, format!("this profile is not the cluster that runs: {why}"));
     }
 }
 
@@ -122,7 +170,7 @@ fn authorities(draft: &mut Draft) {
         Some(clients) if clients == peers => {}
         Some(clients) => {
             draft.say(("[pki.peer-ca]", "file"), &peers, &place);
-            if draft.runs || draft.has_ca {
+            if draft.has_ca {
                 let text = format!(
                     "whether {peers} is another CA than {clients}: it is taken to be one, which is imported, too; if they are one, \
                      write [pki.links] {peers:?} = \"ca\" instead of [pki.peer-ca]"

@@ -40,6 +40,9 @@ const NUMBERS: [&str; 5] = ["client-port", "peer-port", "metrics-port", "limit-n
 const LISTS: [&str; 3] = ["dns", "dns-search", "ntp"];
 const FORMED: &str =
     "# The cluster runs already: no node with an empty disk bootstraps it again.\nformed = true\n";
+const UNLIKE: &str = "\
+# This is not the cluster that runs, for reasons that the import listed: its members form a new one.
+";
 const IMPORTED: &str = "\
 # Members and clients trust a CA that exists. Import it before the first build, which is refused until then:
 # kiln keystore init, and kiln keystore import-ca.
@@ -66,7 +69,7 @@ impl Draft {
             text.push_str("# No file says the token; this is etcd's default.\ntoken = \"etcd-cluster\"\n");
         }
         if self.runs {
-            text.push_str(FORMED);
+            text.push_str(if self.is_unlike { UNLIKE } else { FORMED });
         }
         text.push_str("\n[network]\n");
         match self.value(("[network]", "cidr")) {
@@ -95,7 +98,7 @@ impl Draft {
         for (name, keys) in PKI {
             let keys = self.keys_of(name, keys);
             let source = match name {
-                _ if !self.runs && !self.has_ca => "",
+                _ if !self.has_ca => "",
                 "[pki.ca]" => IMPORTED,
                 "[pki.peer-ca]" if !keys.is_empty() => PEERS_IMPORTED,
                 _ => "",
