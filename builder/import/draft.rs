@@ -93,11 +93,19 @@ pub struct Draft {
     pub options: BTreeMap<String, (String, Place)>,
     /// A file of a running member was read.
     pub runs: bool,
+    /// The first such file that has a member's options.
+    pub runs_at: Option<Place>,
     /// The CA exists: a running member trusts it, or a manifest copies it.
     pub has_ca: bool,
     pub left: BTreeSet<Left>,
     /// Why the files are not those of one cluster, or of one that a profile can be made of.
     pub unsuitable: Option<String>,
+    /// Values of options that have their member's name in them: option, member.
+    pub own: Vec<(String, String, Place)>,
+    /// Addresses of listeners for metrics: the member, if the file says it.
+    pub metrics: Vec<(Option<String>, IpAddr, Place)>,
+    /// Names that an inventory gives its hosts as members: host, member.
+    pub named: Vec<(String, String, Place)>,
     /// Values of initial-cluster: each member with its host, and where.
     pub clusters: Vec<(BTreeMap<String, String>, Place)>,
     /// A member's peer URLs are without TLS: peers need no CA.

@@ -236,7 +236,8 @@ pub fn manifest(draft: &mut Draft, document: &Node, file: &str) {
     }
 }
 
-/// The nodes of a file by their names without a domain. Of what else it says, the keys that Kiln does not read are listed.
+/// The nodes of a file by their names without a domain. Of what else it says, the keys that Kiln does not read are
+/// listed.
 fn on<'n>(draft: &mut Draft, item: &'n Node, file: &str) -> Vec<&'n str> {
     let mut nodes = Vec::new();
     for (key, node) in item.entries() {

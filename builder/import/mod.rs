@@ -10,6 +10,7 @@ mod inventory;
 mod judge;
 mod kubeadm;
 mod member;
+mod merge;
 mod options;
 mod settle;
 #[cfg(test)]
@@ -114,10 +115,16 @@ pub fn import(files: &[(String, Vec<u8>)], carriers: &[Carrier]) -> Result<Impor
     }
     variables::settle(&mut draft);
     draft.resolve();
+    merge::merge(&mut draft);
+    merge::unused(&mut draft);
     let names: Vec<_> = files.iter().map(|(name, _)| name.as_str()).collect();
     refuse_unsuitable(&draft, &names)?;
     let release = version(&mut draft);
+    let names_peers = draft.value(("[pki.peer]", "common-name")).is_some();
     settle::settle(&mut draft);
+    if !names_peers {
+        settle::peers(&mut draft, release);
+    }
     let flags = draft.keys.contains_key(&("[etcd]", "config-style"));
     refuse_long(&draft)?;
     let lines = judge::options(&mut draft, release, flags, carriers);

@@ -44,6 +44,12 @@ pub fn take(draft: &mut Draft, member: Option<&str>, key: &str, value: &str, pla
     if let Some(what) = guard::secret(value) {
         return draft.leave(place, format!("{} is {what}, which is not read", guard::key(key)));
     }
+    let has_name =
+        |member: &&str| !["etcd", "default"].contains(member) && pattern(value, Some(member)) != value;
+    if value.contains('/') && !value.contains("://") && !key.ends_with("-file") {
+        let own = member.filter(has_name).map(|member| (key.to_owned(), member.to_owned(), place.clone()));
+        draft.own.extend(own);
+    }
     match key {
         "name" => {}
         "initial-cluster" => initial_cluster(draft, value, place),
@@ -67,7 +73,7 @@ pub fn take(draft: &mut Draft, member: Option<&str>, key: &str, value: &str, pla
         {
             draft.leave(place, format!("{key} is not true; Kiln's members always ask for a certificate"));
         }
-        "listen-metrics-urls" if names_a_node(value) => metrics(draft, value, place),
+        "listen-metrics-urls" if names_a_node(value) => metrics(draft, member, value, place),
         _ if FOLLOW.contains(&key) => {}
         _ if key.ends_with(".auto-tls") && boolean(value) == Some(false) => {}
         _ => draft.option(key, value, place),
@@ -85,12 +91,15 @@ fn names_a_node(urls: &str) -> bool {
 }
 
 /// `[etcd] metrics-port`: HTTP on the node's address and on loopback.
-fn metrics(draft: &mut Draft, urls: &str, place: &Place) {
+fn metrics(draft: &mut Draft, member: Option<&str>, urls: &str, place: &Place) {
     let all: Vec<_> = urls.split(',').map(|url| parts(url.trim())).collect();
     let port = all.first().map_or(0, |(_, port, _)| *port);
     let is_like = |(host, at, secure): &(&str, u16, bool)| {
         *at == port && !secure && (*host == "localhost" || host.parse::<IpAddr>().is_ok())
     };
+    let addresses = all.iter().filter_map(|(host, _, _)| host.parse::<IpAddr>().ok());
+    let others = addresses.filter(|address| !address.is_loopback() && !address.is_unspecified());
+    draft.metrics.extend(others.map(|address| (member.map(str::to_owned), address, place.clone())));
     match all.iter().all(is_like) {
         true => draft.say(("[etcd]", "metrics-port"), &port.to_string(), place),
         false => {
@@ -136,7 +145,8 @@ fn initial_cluster(draft: &mut Draft, value: &str, place: &Place) {
     }
 }
 
-/// Peer URLs without TLS: etcd's IDs follow from the URLs (server/etcdserver/api/membership/member.go, `computeMemberID`).
+/// Peer URLs without TLS: etcd's IDs follow from the URLs (server/etcdserver/api/membership/member.go,
+/// `computeMemberID`).
 fn plain(draft: &mut Draft, place: &Place) {
     let why =
         "its peer URLs have no TLS, and the IDs of the cluster and of its members follow from these URLs";

@@ -3,6 +3,7 @@
 
 use super::draft::{Draft, Path, Place, Url};
 use super::{guard, options};
+use crate::etcd::{AllowedCn, Release};
 use crate::profile;
 use crate::values::HostName;
 
@@ -17,6 +18,7 @@ pub fn settle(draft: &mut Draft) {
     urls(draft);
     clusters(draft);
     unlike(draft);
+    of_one(draft);
     units(draft);
     files(draft);
     authorities(draft);
@@ -58,7 +60,44 @@ fn urls(draft: &mut Draft) {
     }
 }
 
-/// Members that one file's initial-cluster has, and another's has not: they were added later, or these are two clusters.
+/// What is one member's, and in the profile becomes that of all.
+fn of_one(draft: &mut Draft) {
+    for (key, member, place) in std::mem::take(&mut draft.own) {
+        if draft.members.len() > 1 {
+            let text = format!(
+                "{key} has the name of the member {member} in it, and is that of all nodes in the profile"
+            );
+            draft.leave(&place, text);
+        }
+    }
+    for (name, address, place) in std::mem::take(&mut draft.metrics) {
+        let is_this = |member: &super::draft::Member| name.as_ref().is_none_or(|name| *name == member.name);
+        if !draft.members.iter().any(|member| is_this(member) && member.address == Some(address)) {
+            let text = format!(
+                "listen-metrics-urls has the address {address}, which is not the node's; with [etcd] metrics-port, members \
+                 have metrics on the node's address and on loopback"
+            );
+            draft.leave(&place, text);
+        }
+    }
+}
+
+/// Kiln's members look at the common names of peers, and those that run do not: their certificates have other names.
+pub fn peers(draft: &mut Draft, release: Release) {
+    let is_file = draft.value(("[etcd]", "config-style")).is_none_or(|style| style == "file");
+    let is_ignored = is_file && release.peer_allowed_cn() == AllowedCn::FlagOnly;
+    let is_one = draft.members.len() < 2;
+    let Some(place) = draft.runs_at.clone().filter(|_| draft.has_ca && !draft.is_unlike && !is_one) else {
+        return;
+    };
+    if !is_ignored {
+        let text = "no peer-cert-allowed-cn: Kiln's members take only peers with the common name that it writes in \
+                    their certificates, and refuse members that still have an older one";
+        draft.leave(&place, text);
+    }
+}
+
+/// Members that one file's initial-cluster has, and another's has not: they were added later.
 fn clusters(draft: &mut Draft) {
     let all = std::mem::take(&mut draft.clusters);
     let Some((first, at)) = all.first() else { return };

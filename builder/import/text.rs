@@ -62,6 +62,9 @@ impl Draft {
             text.push_str(&format!("# {line}\n"));
         }
         text.push_str("schema = 1\n\n[cluster]\n");
+        if self.value(("[cluster]", "name")).is_none() {
+            text.push_str("# No file says the cluster's name.\n");
+        }
         text.push_str(&format!("name = {}\n", quoted(self.value(("[cluster]", "name")).unwrap_or("etcd"))));
         text.push_str(&self.keys_of("[cluster]", &["domain", "token"]));
         // kubeadm's external etcd may have any token, and only its members' own files say which.
@@ -155,8 +158,8 @@ impl Draft {
         keys.iter().filter_map(line).collect()
     }
 
-    /// The smallest network with all addresses: /24 or larger, for IPv6 /64. No network that people have is larger than /8,
-    /// or /16: addresses that are farther apart are in several.
+    /// The smallest network with all addresses: /24 or larger, for IPv6 /64. No network that people have is larger than
+    /// /8, or /16: addresses that are farther apart are in several.
     fn network(&self) -> Option<IpNet> {
         let addresses: Vec<IpAddr> = self.members.iter().filter_map(|member| member.address).collect();
         let first = *addresses.first()?;
