@@ -1,5 +1,6 @@
 //! ansible's inventories, INI and YAML.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -30,8 +31,8 @@ pub struct Inventory {
     /// Hosts of each group.
     groups: BTreeMap<String, Vec<String>>,
     children: BTreeMap<String, Vec<String>>,
-    /// Variables of groups.
-    variables: Vec<(String, String, Place)>,
+    /// Variables of groups, each with its group.
+    variables: Vec<(String, (String, String, Place))>,
 }
 
 impl Inventory {
@@ -60,6 +61,20 @@ impl Inventory {
         hosts
     }
 
+    /// How many groups a group is in, one in the other: `all` is in none.
+    fn depth(&self, group: &str) -> usize {
+        let (mut seen, mut inner) = (BTreeSet::new(), BTreeSet::from([group]));
+        let has = |children: &[String], inner: &BTreeSet<&str>| {
+            children.iter().any(|child| inner.contains(child.as_str()))
+        };
+        while !inner.is_empty() {
+            seen.extend(inner.iter().copied());
+            let outer = self.children.iter().filter(|(_, children)| has(children, &inner));
+            inner = outer.map(|(group, _)| group.as_str()).filter(|group| !seen.contains(group)).collect();
+        }
+        seen.len() - usize::from(seen.contains("all")) + usize::from(group != "all")
+    }
+
     pub fn take(self, draft: &mut Draft) {
         let members: BTreeSet<&str> = MEMBERS.iter().flat_map(|group| self.of(group)).collect();
         // Those of clients by their short names.
@@ -84,11 +99,7 @@ impl Inventory {
                     || OF_ANSIBLE.iter().any(|prefix| key.starts_with(prefix));
                 if key == "etcd_member_name" {
                     if value != name {
-                        let own = if guard::is_name(value) { value.as_str() } else { "in it" };
-                        draft.leave(
-                            place,
-                            format!("the member's name {own} is not the host's, which is used"),
-                        );
+                        draft.named.push((guard::short(name).0.to_owned(), value.clone(), place.clone()));
                     }
                 } else if HYPERVISORS.contains(&key.as_str()) {
                     draft.on.push((guard::short(name).0.to_owned(), value.clone(), place.clone()));
@@ -97,7 +108,11 @@ impl Inventory {
                 }
             }
         }
-        draft.variables.extend(self.variables);
+        // Where two say the same, the first is used: a group's own are stronger than those of the groups that it is in
+        // (ansible's documentation, "How variables are merged").
+        let mut variables = self.variables.clone();
+        variables.sort_by_key(|(group, _)| Reverse(self.depth(group)));
+        draft.variables.extend(variables.into_iter().map(|(_, variable)| variable));
     }
 }
 
@@ -152,7 +167,8 @@ pub fn ini(draft: &mut Draft, text: &str, file: &str) {
             "vars" => match line.split_once('=') {
                 Some((key, value)) => {
                     let value = value.trim().trim_matches(['"', '\'']);
-                    inventory.variables.push((key.trim().to_owned(), value.to_owned(), place));
+                    let variable = (key.trim().to_owned(), value.to_owned(), place);
+                    inventory.variables.push((group, variable));
                 }
                 None => draft.leave(&place, "not NAME=VALUE"),
             },
@@ -240,7 +256,9 @@ fn read_group(draft: &mut Draft, inventory: &mut Inventory, name: &str, group: &
     }
     for (key, node) in group.get("vars").map(Node::entries).unwrap_or_default() {
         match node.joined() {
-            Some(value) => inventory.variables.push((key.clone(), value, place(node))),
+            Some(value) => {
+                inventory.variables.push((name.to_owned(), (key.clone(), value, place(node))));
+            }
             None => draft.leave(&place(node), format!("the variable {}", guard::key(key))),
         }
     }

@@ -28,6 +28,8 @@ pub struct Left {
 #[derive(Clone, Debug)]
 pub struct Member {
     pub name: String,
+    /// Of its full name, where a file says one.
+    pub domain: String,
     pub address: Option<IpAddr>,
     /// Of the address, if a file says one.
     pub place: Place,
@@ -91,9 +93,26 @@ pub struct Draft {
     pub options: BTreeMap<String, (String, Place)>,
     /// A file of a running member was read.
     pub runs: bool,
+    /// The first such file that has a member's options.
+    pub runs_at: Option<Place>,
     /// The CA exists: a running member trusts it, or a manifest copies it.
     pub has_ca: bool,
     pub left: BTreeSet<Left>,
+    /// Why the files are not those of one cluster, or of one that a profile can be made of.
+    pub unsuitable: Option<String>,
+    /// Values of options that have their member's name in them: option, member.
+    pub own: Vec<(String, String, Place)>,
+    /// Addresses of listeners for metrics: the member, if the file says it.
+    pub metrics: Vec<(Option<String>, IpAddr, Place)>,
+    /// Names that an inventory gives its hosts as members: host, member.
+    pub named: Vec<(String, String, Place)>,
+    /// Values of initial-cluster: each member with its host, and where.
+    pub clusters: Vec<(BTreeMap<String, String>, Place)>,
+    /// A member's peer URLs are without TLS: peers need no CA.
+    pub is_plain: bool,
+    pub is_unlike: bool,
+    /// Why the profile is not the cluster that runs.
+    pub unlike: Vec<(Place, String)>,
     /// What the files have too much of to be those of a cluster.
     pub too_many: Option<&'static str>,
 }
@@ -162,9 +181,22 @@ impl Draft {
                 self.too_many = Some("members");
                 return None;
             }
-            self.members.push(Member { name: short.to_owned(), address, place: place.clone() });
+            let (name, domain) = (short.to_owned(), domain.to_owned());
+            self.members.push(Member { name, domain, address, place: place.clone() });
             return Some(short.to_owned());
         };
+        if member.domain.is_empty() {
+            domain.clone_into(&mut member.domain);
+        } else if !domain.is_empty() && member.domain != domain {
+            let other = format!("{short}.{}", member.domain);
+            self.unsuitable.get_or_insert_with(|| {
+                format!(
+                    "{other} and {name} are both {short} without their domains, and a node's name has none; give each \
+                     host a first part of its own in the files that are imported"
+                )
+            });
+            return None;
+        }
         match (member.address, address) {
             (None, Some(_)) => (member.address, member.place) = (address, place.clone()),
             (Some(there), Some(here)) if there != here => {

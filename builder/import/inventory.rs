@@ -349,8 +349,9 @@ pub fn hosts(draft: &mut Draft, text: &str, file: &str) {
         for word in words {
             if !guard::is_name(word) {
                 draft.leave(&place, "a word after the host's names that is none");
-            } else if draft.names.insert(word.to_owned(), address).is_some_and(|there| there != address) {
-                draft.leave(&place, format!("duplicate host {word}; the last address is used"));
+            } else if *draft.names.entry(word.to_owned()).or_insert(address) != address {
+                // As a look-up in /etc/hosts gives it (hosts(5)).
+                draft.leave(&place, format!("duplicate host {word}; the first address is used"));
             }
         }
     }

@@ -27,9 +27,22 @@ pub fn options(draft: &mut Draft, release: Release, flags: bool, carriers: &[Car
         without.remove(index);
         match (mistakes(&with), mistakes(&without).map_or(0, |mistakes| mistakes.count())) {
             (Some(found), others) if found.count() > others => {
+                let kept = mistakes(&without).map(|mistakes| mistakes.render(false)).unwrap_or_default();
                 let (key, line, place) = all.remove(index);
-                let alone = mistakes(&[&line]).unwrap_or(found);
-                let why = alone.render(false).lines().next().unwrap_or_default().to_owned();
+                let told = found.render(false);
+                // Alone, an option may lack what it has here.
+                let of_all = told.lines().find(|line| line.starts_with("error: ") && !kept.contains(line));
+                // It is about other options, too, and shows their values no more than this one's.
+                let hide = |why: &str| {
+                    let others = draft.options.iter().filter(|(other, _)| **other != key);
+                    others.map(|(_, (value, _))| value).try_fold(why.to_owned(), |why, value| {
+                        let is_absent = value.contains('"') && !why.contains('\\');
+                        if is_absent { Some(why) } else { guard::without(&why, value) }
+                    })
+                };
+                let alone = mistakes(&[&line]).unwrap_or(found).render(false);
+                let first = || alone.lines().next().unwrap_or_default().to_owned();
+                let why = of_all.and_then(hide).unwrap_or_else(first);
                 let value = draft.options.get(&key).map(|(value, _)| value.as_str()).unwrap_or_default();
                 let why = guard::without(why.trim_start_matches("error: "), value);
                 let why = why.unwrap_or_else(|| "a profile cannot say this value".to_owned());
@@ -58,8 +71,8 @@ enum What {
     Line((&'static str, String)),
 }
 
-/// Leaves out the keys that Kiln does not accept. Nodes, the cluster's name and its token stay: without them there is no
-/// profile, or it is that of another cluster.
+/// Leaves out the keys that Kiln does not accept. Nodes, the cluster's name and its token stay: without them there is
+/// no profile, or it is that of another cluster.
 pub fn keys(draft: &mut Draft, lines: &[String], release: Release, carriers: &[Carrier]) {
     let keys = draft.keys.keys().filter(|(table, key)| {
         ![("[cluster]", "name"), ("[cluster]", "token"), ("[network]", "cidr")].contains(&(table, key))

@@ -46,6 +46,7 @@ impl Given {
         });
         if let Some((_, _, place)) = self.0.first() {
             draft.runs = true;
+            draft.runs_at.get_or_insert_with(|| place.clone());
             draft.say(("[etcd]", "config-style"), style, place);
         }
         for (key, value, place) in &self.0 {

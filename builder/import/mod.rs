@@ -10,6 +10,7 @@ mod inventory;
 mod judge;
 mod kubeadm;
 mod member;
+mod merge;
 mod options;
 mod settle;
 #[cfg(test)]
@@ -82,6 +83,7 @@ pub fn new(new: &New, carriers: &[Carrier]) -> Result<String> {
     }
     let member = |(name, address): &(String, _)| draft::Member {
         name: name.clone(),
+        domain: String::new(),
         address: Some(*address),
         place: place.clone(),
     };
@@ -113,10 +115,16 @@ pub fn import(files: &[(String, Vec<u8>)], carriers: &[Carrier]) -> Result<Impor
     }
     variables::settle(&mut draft);
     draft.resolve();
+    merge::merge(&mut draft);
+    merge::unused(&mut draft);
     let names: Vec<_> = files.iter().map(|(name, _)| name.as_str()).collect();
     refuse_unsuitable(&draft, &names)?;
     let release = version(&mut draft);
+    let names_peers = draft.value(("[pki.peer]", "common-name")).is_some();
     settle::settle(&mut draft);
+    if !names_peers {
+        settle::peers(&mut draft, release);
+    }
     let flags = draft.keys.contains_key(&("[etcd]", "config-style"));
     refuse_long(&draft)?;
     let lines = judge::options(&mut draft, release, flags, carriers);
@@ -155,6 +163,9 @@ fn refuse_unsuitable(draft: &Draft, names: &[&str]) -> Result<()> {
             "more {what} than any cluster of etcd's has, in {names}; name only the files of one cluster"
         );
         return Err(Failure::new(Exit::Usage, reason));
+    }
+    if let Some(why) = draft.unsuitable.clone().or_else(|| settle::strangers(draft)) {
+        return Err(Failure::new(Exit::Usage, format!("{}, in {names}", printable(&why))));
     }
     if !draft.members.is_empty() {
         return Ok(());

@@ -1,5 +1,6 @@
 //! etcd's own options, from a configuration file, a command line, variables or ansible's.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::draft::{self, Draft, Place, Url};
@@ -43,6 +44,12 @@ pub fn take(draft: &mut Draft, member: Option<&str>, key: &str, value: &str, pla
     if let Some(what) = guard::secret(value) {
         return draft.leave(place, format!("{} is {what}, which is not read", guard::key(key)));
     }
+    let has_name =
+        |member: &&str| !["etcd", "default"].contains(member) && pattern(value, Some(member)) != value;
+    if value.contains('/') && !value.contains("://") && !key.ends_with("-file") {
+        let own = member.filter(has_name).map(|member| (key.to_owned(), member.to_owned(), place.clone()));
+        draft.own.extend(own);
+    }
     match key {
         "name" => {}
         "initial-cluster" => initial_cluster(draft, value, place),
@@ -66,7 +73,7 @@ pub fn take(draft: &mut Draft, member: Option<&str>, key: &str, value: &str, pla
         {
             draft.leave(place, format!("{key} is not true; Kiln's members always ask for a certificate"));
         }
-        "listen-metrics-urls" if names_a_node(value) => metrics(draft, value, place),
+        "listen-metrics-urls" if names_a_node(value) => metrics(draft, member, value, place),
         _ if FOLLOW.contains(&key) => {}
         _ if key.ends_with(".auto-tls") && boolean(value) == Some(false) => {}
         _ => draft.option(key, value, place),
@@ -84,12 +91,15 @@ fn names_a_node(urls: &str) -> bool {
 }
 
 /// `[etcd] metrics-port`: HTTP on the node's address and on loopback.
-fn metrics(draft: &mut Draft, urls: &str, place: &Place) {
+fn metrics(draft: &mut Draft, member: Option<&str>, urls: &str, place: &Place) {
     let all: Vec<_> = urls.split(',').map(|url| parts(url.trim())).collect();
     let port = all.first().map_or(0, |(_, port, _)| *port);
     let is_like = |(host, at, secure): &(&str, u16, bool)| {
         *at == port && !secure && (*host == "localhost" || host.parse::<IpAddr>().is_ok())
     };
+    let addresses = all.iter().filter_map(|(host, _, _)| host.parse::<IpAddr>().ok());
+    let others = addresses.filter(|address| !address.is_loopback() && !address.is_unspecified());
+    draft.metrics.extend(others.map(|address| (member.map(str::to_owned), address, place.clone())));
     match all.iter().all(is_like) {
         true => draft.say(("[etcd]", "metrics-port"), &port.to_string(), place),
         false => {
@@ -100,6 +110,7 @@ fn metrics(draft: &mut Draft, urls: &str, place: &Place) {
 }
 
 fn initial_cluster(draft: &mut Draft, value: &str, place: &Place) {
+    let mut cluster = BTreeMap::new();
     for pair in value.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
         let Some((name, url)) = pair.split_once('=') else {
             draft.leave(place, "initial-cluster has an item that is not NAME=URL");
@@ -109,10 +120,17 @@ fn initial_cluster(draft: &mut Draft, value: &str, place: &Place) {
         say_port(draft, "peer-port", port, place);
         if !secure {
             draft.leave(place, "a URL in initial-cluster has no TLS; Kiln's members always use it");
+            plain(draft, place);
         }
         if !guard::is_name(host) {
             draft.leave(place, "a URL in initial-cluster has no name or address of a host");
             continue;
+        }
+        if let Some(other) = cluster.insert(name.to_owned(), host.to_owned())
+            && other != host
+        {
+            let why = "a member has several peer URLs, and its ID follows from all of them";
+            draft.unlike.push((place.clone(), why.to_owned()));
         }
         let address = host.parse::<IpAddr>().ok();
         draft.short(name, place);
@@ -122,6 +140,18 @@ fn initial_cluster(draft: &mut Draft, value: &str, place: &Place) {
         }
         reached(draft, "initial-cluster", name, host, place);
     }
+    if !cluster.is_empty() {
+        draft.clusters.push((cluster, place.clone()));
+    }
+}
+
+/// Peer URLs without TLS: etcd's IDs follow from the URLs (server/etcdserver/api/membership/member.go,
+/// `computeMemberID`).
+fn plain(draft: &mut Draft, place: &Place) {
+    let why =
+        "its peer URLs have no TLS, and the IDs of the cluster and of its members follow from these URLs";
+    draft.unlike.push((place.clone(), why.to_owned()));
+    draft.is_plain = true;
 }
 
 fn reached(draft: &mut Draft, key: &'static str, member: String, host: &str, place: &Place) {
@@ -151,6 +181,9 @@ fn urls(draft: &mut Draft, member: Option<&str>, key: &str, value: &str, usual: 
         if !secure {
             let of = if is_loopback { "a loopback URL" } else { "a URL" };
             draft.leave(place, format!("{of} in {key} has no TLS; Kiln's members always use it"));
+            if key == "initial-advertise-peer-urls" {
+                plain(draft, place);
+            }
         }
         let is_own = !is_loopback && !address.is_some_and(|address| address.is_unspecified());
         match (address, member) {

@@ -3,6 +3,7 @@
 
 use super::draft::{Draft, Path, Place, Url};
 use super::{guard, options};
+use crate::etcd::{AllowedCn, Release};
 use crate::profile;
 use crate::values::HostName;
 
@@ -11,8 +12,13 @@ const FOLLOWS: [(Path, &str); 1] = [(("[pki.peer]", "common-name"), "etcd-peer")
 const DIRECTORY: &str = "/etc/etcd/pki";
 
 pub fn settle(draft: &mut Draft) {
-    draft.has_ca |= draft.runs;
+    let trusts = [("[pki.ca]", "file"), ("[pki.peer-ca]", "file")];
+    let is_plain = draft.is_plain && !trusts.iter().any(|path| draft.value(*path).is_some());
+    draft.has_ca |= draft.runs && !is_plain;
     urls(draft);
+    clusters(draft);
+    unlike(draft);
+    of_one(draft);
     units(draft);
     files(draft);
     authorities(draft);
@@ -46,7 +52,88 @@ fn urls(draft: &mut Draft) {
                 "{name} is not NODE.DOMAIN of the member {member}; all members have that, or their address"
             );
             draft.leave(&place, format!("[etcd] {key}: {why}"));
+            if key != "client-url" {
+                let why = "its peer URLs have other names, and the IDs of the cluster and of its members follow from them";
+                draft.unlike.push((place, why.to_owned()));
+            }
         }
+    }
+}
+
+/// What is one member's, and in the profile becomes that of all.
+fn of_one(draft: &mut Draft) {
+    for (key, member, place) in std::mem::take(&mut draft.own) {
+        if draft.members.len() > 1 {
+            let text = format!(
+                "{key} has the name of the member {member} in it, and is that of all nodes in the profile"
+            );
+            draft.leave(&place, text);
+        }
+    }
+    for (name, address, place) in std::mem::take(&mut draft.metrics) {
+        let is_this = |member: &super::draft::Member| name.as_ref().is_none_or(|name| *name == member.name);
+        if !draft.members.iter().any(|member| is_this(member) && member.address == Some(address)) {
+            let text = format!(
+                "listen-metrics-urls has the address {address}, which is not the node's; with [etcd] metrics-port, members \
+                 have metrics on the node's address and on loopback"
+            );
+            draft.leave(&place, text);
+        }
+    }
+}
+
+/// Kiln's members look at the common names of peers, and those that run do not: their certificates have other names.
+pub fn peers(draft: &mut Draft, release: Release) {
+    let is_file = draft.value(("[etcd]", "config-style")).is_none_or(|style| style == "file");
+    let is_ignored = is_file && release.peer_allowed_cn() == AllowedCn::FlagOnly;
+    let is_one = draft.members.len() < 2;
+    let Some(place) = draft.runs_at.clone().filter(|_| draft.has_ca && !draft.is_unlike && !is_one) else {
+        return;
+    };
+    if !is_ignored {
+        let text = "no peer-cert-allowed-cn: Kiln's members take only peers with the common name that it writes in \
+                    their certificates, and refuse members that still have an older one";
+        draft.leave(&place, text);
+    }
+}
+
+/// Members that one file's initial-cluster has, and another's has not: they were added later.
+fn clusters(draft: &mut Draft) {
+    let all = std::mem::take(&mut draft.clusters);
+    let Some((first, at)) = all.first() else { return };
+    for (other, place) in all.iter().skip(1).filter(|(other, _)| other != first) {
+        let is_other = |(name, host): &(&String, &String)| first.get(*name) != Some(*host);
+        let differ = other.iter().filter(is_other).map(|(name, _)| guard::key(name));
+        let missing = first.keys().filter(|name| !other.contains_key(*name)).map(|name| guard::key(name));
+        let differ = differ.chain(missing).collect::<Vec<_>>().join(", ");
+        let why = format!(
+            "initial-cluster is another one here than in {}:{} ({differ}), and a member that was added later has an ID \
+             that does not follow from its URLs",
+            at.file, at.line
+        );
+        draft.unlike.push((place.clone(), why));
+    }
+}
+
+/// Files that describe two clusters: no two members are the same.
+pub fn strangers(draft: &Draft) -> Option<String> {
+    let (first, at) = draft.clusters.first()?;
+    let is_other = |other: &std::collections::BTreeMap<String, String>| {
+        other.iter().all(|(name, host)| first.get(name) != Some(host))
+    };
+    let (_, place) = draft.clusters.iter().find(|(other, _)| is_other(other))?;
+    Some(format!(
+        "initial-cluster of {}:{} has no member of that of {}:{}: these are two clusters; import the files of each by \
+         themselves",
+        place.file, place.line, at.file, at.line
+    ))
+}
+
+/// `formed` and the check of IDs at the start of a member are for the cluster that runs, and no other.
+fn unlike(draft: &mut Draft) {
+    for (place, why) in std::mem::take(&mut draft.unlike) {
+        draft.is_unlike = true;
+        draft.leave(&place, format!("this profile is not the cluster that runs: {why}"));
     }
 }
 
@@ -122,7 +209,7 @@ fn authorities(draft: &mut Draft) {
         Some(clients) if clients == peers => {}
         Some(clients) => {
             draft.say(("[pki.peer-ca]", "file"), &peers, &place);
-            if draft.runs || draft.has_ca {
+            if draft.has_ca {
                 let text = format!(
                     "whether {peers} is another CA than {clients}: it is taken to be one, which is imported, too; if they are one, \
                      write [pki.links] {peers:?} = \"ca\" instead of [pki.peer-ca]"

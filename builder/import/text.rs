@@ -40,6 +40,9 @@ const NUMBERS: [&str; 5] = ["client-port", "peer-port", "metrics-port", "limit-n
 const LISTS: [&str; 3] = ["dns", "dns-search", "ntp"];
 const FORMED: &str =
     "# The cluster runs already: no node with an empty disk bootstraps it again.\nformed = true\n";
+const UNLIKE: &str = "\
+# This is not the cluster that runs, for reasons that the import listed: its members form a new one.
+";
 const IMPORTED: &str = "\
 # Members and clients trust a CA that exists. Import it before the first build, which is refused until then:
 # kiln keystore init, and kiln keystore import-ca.
@@ -59,6 +62,9 @@ impl Draft {
             text.push_str(&format!("# {line}\n"));
         }
         text.push_str("schema = 1\n\n[cluster]\n");
+        if self.value(("[cluster]", "name")).is_none() {
+            text.push_str("# No file says the cluster's name.\n");
+        }
         text.push_str(&format!("name = {}\n", quoted(self.value(("[cluster]", "name")).unwrap_or("etcd"))));
         text.push_str(&self.keys_of("[cluster]", &["domain", "token"]));
         // kubeadm's external etcd may have any token, and only its members' own files say which.
@@ -66,7 +72,7 @@ impl Draft {
             text.push_str("# No file says the token; this is etcd's default.\ntoken = \"etcd-cluster\"\n");
         }
         if self.runs {
-            text.push_str(FORMED);
+            text.push_str(if self.is_unlike { UNLIKE } else { FORMED });
         }
         text.push_str("\n[network]\n");
         match self.value(("[network]", "cidr")) {
@@ -95,7 +101,7 @@ impl Draft {
         for (name, keys) in PKI {
             let keys = self.keys_of(name, keys);
             let source = match name {
-                _ if !self.runs && !self.has_ca => "",
+                _ if !self.has_ca => "",
                 "[pki.ca]" => IMPORTED,
                 "[pki.peer-ca]" if !keys.is_empty() => PEERS_IMPORTED,
                 _ => "",
@@ -152,8 +158,8 @@ impl Draft {
         keys.iter().filter_map(line).collect()
     }
 
-    /// The smallest network with all addresses: /24 or larger, for IPv6 /64. No network that people have is larger than /8,
-    /// or /16: addresses that are farther apart are in several.
+    /// The smallest network with all addresses: /24 or larger, for IPv6 /64. No network that people have is larger than
+    /// /8, or /16: addresses that are farther apart are in several.
     fn network(&self) -> Option<IpNet> {
         let addresses: Vec<IpAddr> = self.members.iter().filter_map(|member| member.address).collect();
         let first = *addresses.first()?;

@@ -1,0 +1,77 @@
+//! Files that name the same machines differently, and lists of other machines.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use super::draft::{Draft, Member, Place};
+use super::{guard, options};
+
+/// A host of an inventory is a member under another name in etcd's own files, by that name or by its address:
+/// etcd's name is used.
+pub fn merge(draft: &mut Draft) {
+    let names = draft.clusters.iter().flat_map(|(cluster, _)| cluster.keys());
+    let names: BTreeSet<String> = names.map(|name| guard::short(name).0.to_owned()).collect();
+    let (own, others): (Vec<Member>, Vec<Member>) =
+        std::mem::take(&mut draft.members).into_iter().partition(|member| names.contains(&member.name));
+    draft.members = own;
+    let mut kept = Vec::new();
+    let said = std::mem::take(&mut draft.named);
+    for host in others {
+        let said = said.iter().find(|(of, _, _)| *of == host.name).map(|(_, name, _)| name);
+        let is_same = |member: &&Member| {
+            let is_named = said.is_some_and(|said| *said == member.name);
+            is_named || host.address.is_some() && member.address == host.address
+        };
+        match draft.members.iter().find(is_same).map(|member| member.name.clone()) {
+            Some(name) => renamed(draft, &host, &name),
+            None => kept.push(host),
+        }
+    }
+    for (_, name, place) in said.iter().filter(|(host, _, _)| kept.iter().any(|kept| kept.name == *host)) {
+        let name = if guard::is_name(name) { name.as_str() } else { "in it" };
+        draft.leave(place, format!("the member's name {name} is not the host's, which is used"));
+    }
+    draft.members.append(&mut kept);
+}
+
+fn renamed(draft: &mut Draft, host: &Member, name: &str) {
+    let there = &host.name;
+    let text = format!("the host {there} is the member {name}; the node has the member's name");
+    draft.leave(&host.place, text);
+    for (node, _, _) in draft.on.iter_mut().filter(|(node, _, _)| node == there) {
+        name.clone_into(node);
+    }
+    for node in draft.clients.iter_mut().flat_map(|client| &mut client.nodes).filter(|node| *node == there) {
+        name.clone_into(node);
+    }
+    let has_name = |value: &str| options::pattern(value, Some(there)) != value;
+    let of_host = draft.keys.iter().filter(|(_, (value, _))| has_name(value));
+    let texts: Vec<_> = of_host
+        .map(|((table, key), (_, place))| {
+            let text =
+                format!("{table} {key} has the name of the host {there} in it, and is that of all nodes");
+            (place.clone(), text)
+        })
+        .collect();
+    for (place, text) in texts {
+        draft.leave(&place, text);
+    }
+}
+
+/// Hosts of a list that are no members, where none of that list is: the list is of other machines.
+pub fn unused(draft: &mut Draft) {
+    let is_of = |file: &str, (_, address, place): &(String, IpAddr, Place)| {
+        place.file == file && draft.members.iter().any(|member| member.address == Some(*address))
+    };
+    let listed = std::mem::take(&mut draft.listed);
+    let unused = listed.iter().filter(|(_, _, place)| !listed.iter().any(|host| is_of(&place.file, host)));
+    let texts: Vec<_> = unused
+        .map(|(name, address, place)| {
+            let name = if guard::is_name(name) { name.as_str() } else { "(no plain name)" };
+            (place.clone(), format!("the host {name} at {address} is no member that the other files name"))
+        })
+        .collect();
+    for (place, text) in texts {
+        draft.leave(&place, text);
+    }
+}
