@@ -54,6 +54,22 @@ fn build(work: &Workshop, text: &str) -> Command {
     command
 }
 
+/// The most names that a profile may add, on a node with addresses of all kinds: what is built can be read.
+#[test]
+fn a_bundle_with_the_most_names_can_be_read() {
+    let names: Vec<_> = (0..48).map(|at| format!("\"h{at}.example.com\"")).collect();
+    let work = Workshop::new();
+    work.keystore("golden");
+    let text = profile("dual-stack", &[]);
+    assert!(!text.contains("[pki"));
+    let names = names.join(", ");
+    let more =
+        format!("\n[pki.server]\nnames = [{names}]\n\n[[client]]\nname = \"many\"\nnames = [{names}]\n");
+    work.file("p.toml", text + &more);
+    let bundle = work.build("./p.toml");
+    run(work.kiln(["show"]).arg(bundle));
+}
+
 #[test]
 fn openssl_accepts_two_authorities_with_intermediates_and_constraints() {
     let (_work, bundle, files) = built("pki-two-authorities");
