@@ -107,7 +107,15 @@ impl Keystore {
         let missing = |ca: &&AuthoritySpec| ca.is_imported && !self.has_imported(ca.name);
         if let Some(ca) = plan.authorities.iter().find(missing) {
             let (of, of_peers) = (ca.name, plan::of_peers(ca.name));
-            let way_out = way_to_import(self.cluster(), dir, of)?;
+            // What has issued takes no other CA (`Keystore::import`).
+            let way_out = match self.fixed().is_some() || self.sealed().next().is_some() {
+                true => format!(
+                    "it has issued certificates, so none can be imported any more; import the CA into another keystore: kiln \
+                     keystore init {} --keystore DIR",
+                    self.cluster()
+                ),
+                false => way_to_import(self.cluster(), dir, of)?,
+            };
             return Err(Failure::untrusted(format!(
                 "[pki.{of}] source is \"imported\", but the keystore {shown} has no imported CA{of_peers}; {way_out}"
             )));
