@@ -180,8 +180,8 @@ fn untagged(card: &Card) -> Value {
     ethernet
 }
 
-/// A default route of IPv6 is written as its two halves: up to 22.4, cloud-init's renderers for eni and networkd, and in
-/// 20.4 also the one for sysconfig, make `::/64` of `::/0`; `gateway6`, which they render, is to go with 27.4.
+/// A default route of IPv6 is written as its two halves: up to 22.4, some of cloud-init's renderers (eni, networkd,
+/// NetworkManager, sysconfig) make `::/64` of `::/0`; `gateway6`, which they render, is to go with 27.4.
 fn routes(route: &Route) -> Vec<Value> {
     let is_default_of_ipv6 = route.to.prefix_len() == 0 && route.via.is_ipv6();
     let to =

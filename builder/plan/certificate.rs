@@ -94,8 +94,8 @@ impl CertificateSpec {
     }
 
     /// The common name, if OpenSSL compares it with name constraints: it does where there is no host name among the
-    /// alternative names, and the common name looks like one of two or more labels (crypto/x509/v3_ncons.c, `cn2dnsid`).
-    /// Go looks at alternative names only.
+    /// alternative names, and the common name looks like one of two or more labels (`cn2dnsid` in
+    /// crypto/x509/v3_ncons.c). Go looks at alternative names only.
     pub fn dns_like_common_name(&self) -> Option<&str> {
         let name = self.common_name.as_str();
         let is_label = |label: &str| {

@@ -1,5 +1,5 @@
-//! Values of systemd's settings in `[etcd.service]`: systemd ignores one that it cannot read, with a line in the journal,
-//! and etcd does not run with some that it can.
+//! Values of systemd's settings in `[etcd.service]`: systemd ignores one that it cannot read, with a line in the
+//! journal, and etcd does not run with some that it can.
 
 use crate::values::Invalid;
 

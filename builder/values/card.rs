@@ -26,8 +26,8 @@ pub struct Card {
     /// The networks that are reached through a gateway.
     #[serde(skip_serializing_if = "Vec::is_empty", default, deserialize_with = "super::list::<_, _, 8>")]
     pub routes: Vec<Route>,
-    /// What it asks for besides. An address that it gets is the source of no connection to a peer: networkd's files have a
-    /// route with a source for each.
+    /// What it asks for besides. An address that it gets is the source of no connection to a peer: networkd's files
+    /// have a route with a source for each.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub dhcp: Option<Dhcp>,
     /// In bytes; `None` leaves the card's own.
@@ -67,8 +67,8 @@ impl Card {
 
     /// The name of its VLAN's interface, in the same way: `kiln0.20`, `eno1.20`.
     ///
-    /// All files of a node use the same name, so that two programs which read them do not both make the VLAN. The network
-    /// scripts of RHEL take the card from it, so it has that of the card, unless it were too long.
+    /// All files of a node use the same name, so that two programs which read them do not both make the VLAN. The
+    /// network scripts of RHEL take the card from it, so it has that of the card, unless it were too long.
     pub fn vlan_name(&self, at: usize) -> Option<String> {
         let id = self.vlan?;
         let name = format!("{}.{id}", self.interface(at));

@@ -41,14 +41,24 @@ fn places_in_one_another_are_refused_first() {
         (&["--out", "ka/out", "--cache", "ka"], "--out (ka/out) is in the cache (ka)"),
         (&["--keystore", "ka/ks", "--cache", "ka"], "--keystore (ka/ks) is in the cache (ka)"),
         (&["--cache", "out/small"], "--out and the cache are both out/small"),
-        (&["--artifacts", "out/small/store"], "--artifacts (out/small/store) is in --out (out/small)"),
-        (&["--artifacts", "ka", "--cache", "ka/../ka"], "are both ka/../ka"),
     ] {
         let message = refused(&mut build(&work, arguments), 6);
         assert!(message.contains(sentence), "{message}");
         assert_harmless(&message);
         let names = kiln::disk::list(work.path()).unwrap();
         assert_eq!(names, ["sites", "small.toml"], "{arguments:?} {message}");
+    }
+    // A store that is not there would be refused for that.
+    for (store, more, sentence) in [
+        ("out/small/store", &[][..], "--artifacts (out/small/store) is in --out (out/small)"),
+        ("ka", &["--cache", "ka/../ka"], "are both ka/../ka"),
+    ] {
+        let there = work.path().join(store);
+        fs::create_dir_all(&there).unwrap();
+        let message = refused(build(&work, &["--artifacts", store]).args(more), 6);
+        assert!(message.contains(sentence), "{message}");
+        assert!(kiln::disk::list(&there).unwrap().is_empty());
+        fs::remove_dir_all(work.path().join(store.split('/').next().unwrap())).unwrap();
     }
     // Through a link.
     fs::create_dir(work.path().join("real")).unwrap();

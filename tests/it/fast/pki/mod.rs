@@ -1,6 +1,7 @@
 //! The certificates, checked by independent programs: openssl, cfssl (which uses Go's crypto/x509, as etcd does) and
 //! rcgen.
 
+mod constraints;
 mod derived;
 mod imported;
 mod peer_ca;
