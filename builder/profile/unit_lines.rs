@@ -11,8 +11,8 @@ use super::unit_values;
 use crate::values::{InstallLine, Invalid};
 
 /// Settings that a profile may write, by section: what places the unit among others, or limits its resources in a way
-/// that etcd survives (not LimitFSIZE, at which its log ends, or LimitCPU, which kills it). `*` at the end stands for the
-/// rest of a name. Not a list of what is refused: each release of systemd has more settings, and old names for some
+/// that etcd survives (not LimitFSIZE, at which its log ends, or LimitCPU, which kills it). `*` at the end stands for
+/// the rest of a name. Not a list of what is refused: each release of systemd has more settings, and old names for some
 /// (systemd.directives(7)).
 const ALLOWED: [(&str, &[&str]); 3] = [
     (
