@@ -14,14 +14,11 @@ pub fn check(manifest: &Manifest) -> Result<()> {
         vlan.map(|vlan| (node, vlan))
     });
     if let Some((node, vlan)) = tagged {
-        return Err(Failure::new(
-            Exit::Usage,
-            format!(
-                "{} tags its frames for VLAN {vlan}, and the network of kiln up carries none. Form the cluster with kiln rehearse, \
+        return usage(format!(
+            "{} tags its frames for VLAN {vlan}, and the network of kiln up carries none. Form the cluster with kiln rehearse, \
              start the VMs by hand on a bridge that carries the VLAN, or build another bundle with a profile without \
              vlan",
-                node.name
-            ),
+            node.name
         ));
     }
     check_own_link(manifest)?;
@@ -34,14 +31,15 @@ pub fn check(manifest: &Manifest) -> Result<()> {
     };
     let wrong = manifest.nodes.iter().find(|node| node.cards.len() > 1 || !node.cards.iter().all(is_one));
     let Some(node) = wrong else { return Ok(()) };
-    Err(Failure::new(
-        Exit::Usage,
-        format!(
-            "kiln up gives each VM one card, on one link; {} has a second one, or a subnet. Form the cluster with kiln rehearse, \
+    usage(format!(
+        "kiln up gives each VM one card, on one link; {} has a second one, or a subnet. Form the cluster with kiln rehearse, \
          or start the VMs by hand from network.xml, network-peer.xml and domain.xml",
-            node.name
-        ),
+        node.name
     ))
+}
+
+fn usage(reason: String) -> Result<()> {
+    Err(Failure::new(Exit::Usage, reason))
 }
 
 /// What a network of Kiln's own does not have.
@@ -54,24 +52,18 @@ fn check_own_link(manifest: &Manifest) -> Result<()> {
         route.map(|route| (node, route.via))
     });
     if let Some((node, via)) = far {
-        return Err(Failure::new(
-            Exit::Usage,
-            format!(
-                "the gateway of {} is {via}, outside of its network, and the network of kiln up has no such router. Form the \
+        return usage(format!(
+            "the gateway of {} is {via}, outside of its network, and the network of kiln up has no such router. Form the \
              cluster with kiln rehearse, or name a bridge that has one, with bridge in [machine]",
-                node.name
-            ),
+            node.name
         ));
     }
     let asks = manifest.nodes.iter().find(|node| node.cards.iter().any(|card| card.dhcp.is_some()));
     if let Some(node) = asks {
-        return Err(Failure::new(
-            Exit::Usage,
-            format!(
-                "{} asks for an address by DHCP, and the network of kiln up has no server for that. Form the cluster with kiln \
+        return usage(format!(
+            "{} asks for an address by DHCP, and the network of kiln up has no server for that. Form the cluster with kiln \
              rehearse, or name a bridge that has one, with bridge in [machine]",
-                node.name
-            ),
+            node.name
         ));
     }
     Ok(())
@@ -93,12 +85,9 @@ fn check_by(manifest: &Manifest) -> Result<()> {
                 format!("{} has a bond of several cards, and kiln up gives a VM one", node.name)
             }
         };
-        return Err(Failure::new(
-            Exit::Usage,
-            format!(
-                "{why}. Form the cluster with kiln rehearse, start the VMs by hand with such cards, or build another bundle with \
+        return usage(format!(
+            "{why}. Form the cluster with kiln rehearse, start the VMs by hand with such cards, or build another bundle with \
              a profile that names no cards"
-            ),
         ));
     }
     Ok(())
