@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::files::FileSpec;
-use super::files_of_both as files;
+use super::files_of_both::{self as files, Clash};
 use super::{Node, Profile};
 use crate::etcd::Value;
 use crate::etcd::judge::{self, LogOutput};
@@ -53,20 +53,7 @@ struct Member<'a> {
     at: usize,
 }
 
-/// A value that both have.
-struct Clash {
-    /// `both listen on port 2379`.
-    what: String,
-    /// Where it follows from, in each profile.
-    places: [String; 2],
-    help: &'static str,
-}
-
 impl Clash {
-    fn of_files(files::FileClash { what, places, help }: files::FileClash) -> Self {
-        Self { what, places, help }
-    }
-
     fn sentence(&self, one: &Member<'_>, other: &Member<'_>) -> String {
         let [first, second] = &self.places;
         let node = one.node();
@@ -242,14 +229,14 @@ fn of_two(one: &Member<'_>, other: &Member<'_>) -> Vec<Clash> {
     all.extend(cards(one, other));
     all.extend(directories(one, other));
     all.extend(logs(one, other));
-    all.extend(files::of_both(one.files(), other.files()).into_iter().map(Clash::of_files));
+    all.extend(files::of_both(one.files(), other.files()));
     for [mine, theirs] in [[one, other], [other, one]] {
         let found = files::in_places(mine.files(), &theirs.places());
-        let ordered = |mut clash: files::FileClash| {
+        let ordered = |mut clash: Clash| {
             if !std::ptr::eq(mine, one) {
                 clash.places.reverse();
             }
-            Clash::of_files(clash)
+            clash
         };
         all.extend(found.into_iter().map(ordered));
     }

@@ -101,12 +101,7 @@ fn servers(diagnostics: &mut Diagnostics, table: &Section, own: &[IpNet]) -> Vec
 
 /// A node that asks itself gets no answer: Kiln's nodes serve etcd alone.
 fn check_servers(diagnostics: &mut Diagnostics, placed: &Placed, nodes: &[Node]) {
-    let its = |server: &IpAddr| {
-        let has = |node: &&Node| {
-            [Some(node.address), node.ipv6, Some(node.peer_address())].contains(&Some(*server))
-        };
-        nodes.iter().find(has).map(|node| (*server, &node.name))
-    };
+    let its = |server: &IpAddr| nodes.iter().find(|node| node.has(*server)).map(|node| (*server, &node.name));
     if let Some((server, node)) = placed.network.dns.iter().find_map(its) {
         let reason = format!("the DNS server {server} is the node {node} itself, which serves etcd alone");
         diagnostics
