@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::ErrorKind;
 
-use crate::values::{printable, printable_lines};
+use crate::values::{printable, printable_lines, without_private_keys};
 
 /// The exit codes of `kiln`. Part of the command line's contract (README, "Exit codes").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -188,8 +188,10 @@ impl fmt::Display for Failure {
             // It may be coloured; the maker of a report has made its parts printable.
             return f.write_str(&self.reason);
         }
-        self.doing.iter().rev().try_for_each(|doing| write!(f, "{}: ", printable(doing)))?;
-        f.write_str(&printable_lines(&self.reason))
+        // An argument that is repeated may be a key in place of the path of its file.
+        let shown = |text: &str| without_private_keys(text);
+        self.doing.iter().rev().try_for_each(|doing| write!(f, "{}: ", printable(&shown(doing))))?;
+        f.write_str(&printable_lines(&shown(&self.reason)))
     }
 }
 

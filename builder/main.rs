@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use kiln::cli;
 use kiln::failure::{Exit, Failure};
-use kiln::values::{printable_lines, without_passwords};
+use kiln::values::{printable_lines, without_passwords, without_private_keys};
 use kiln::{commands, environ, interrupt, process};
 
 fn main() -> ExitCode {
@@ -40,7 +40,7 @@ fn guarded() -> ExitCode {
                 };
             }
             // It quotes the arguments, which a script may have taken from elsewhere.
-            let text = without_passwords(&error.to_string());
+            let text = without_passwords(&without_private_keys(&error.to_string()));
             let lines: Vec<String> = printable_lines(text.trim_end()).lines().map(shortened).collect();
             eprintln_quietly(&lines.join("\n"));
             if json {

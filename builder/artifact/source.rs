@@ -135,7 +135,8 @@ fn trust_in(sha256: Digest, file: &str, accept: &Accept<'_>) -> Result<Trust> {
         // A known name with a wrong checksum: there is no override.
         Some(_) => "",
         None => {
-            ". To import the file anyway, pin it in [etcd] sha256 of the profile or pass --allow-unverified"
+            ". To import the file anyway, pass --sha256 with the checksum that the publisher states, or --profile with a \
+             profile that has it in [etcd] sha256, or --allow-unverified"
         }
     };
     Err(Failure::untrusted(format!("{reason}{way}")))

@@ -211,7 +211,7 @@ fn look_at_replaced(out: &Path, plan: &Plan, new: Option<&PathBuf>, session: &Se
             "{shown} is the bundle of another cluster, {other}; it is replaced by {} ({}){}",
             now.name,
             now.id,
-            changed_members(&there.manifest, plan)
+            changed_members(&there.manifest, plan, out)
         )));
     }
     Ok(())
@@ -219,23 +219,25 @@ fn look_at_replaced(out: &Path, plan: &Plan, new: Option<&PathBuf>, session: &Se
 
 /// How the members differ, for a cluster whose name and token are the same: with other names or peer URLs etcd forms
 /// another cluster. Empty where the token differs.
-fn changed_members(old: &Manifest, plan: &Plan) -> String {
+fn changed_members(old: &Manifest, plan: &Plan, out: &Path) -> String {
     if old.cluster.token != plan.cluster.token {
         return String::new();
     }
     let urls = |node: &Node| node.peer_urls.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
     let there: BTreeSet<_> = old.nodes.iter().map(|node| format!("{}={}", node.name, urls(node))).collect();
     let now: BTreeSet<_> = plan.nodes.iter().map(|node| format!("{}={}", node.name, node.peer_url)).collect();
-    let listed = |members: Vec<&String>| match members.is_empty() {
-        true => "none".to_owned(),
-        false => members.iter().map(|member| member.as_str()).collect::<Vec<_>>().join(", "),
+    let listed =
+        |members: Vec<&String>| members.iter().map(|member| member.as_str()).collect::<Vec<_>>().join(", ");
+    let (gone, new): (Vec<_>, Vec<_>) = (there.difference(&now).collect(), now.difference(&there).collect());
+    let change = match (gone.is_empty(), new.is_empty()) {
+        (true, _) => format!("The new members {} make it", listed(new)),
+        (_, true) => format!("Without the members {} it is", listed(gone)),
+        _ => format!("With {} instead of {} it is", listed(new), listed(gone)),
     };
     format!(
-        ". Its members {} are now {}: another cluster to etcd, which does not match the data of nodes that run the old \
-         bundle. If they do, build the old profile again and seal that bundle (kiln seal {}), and builds like this are refused",
-        listed(there.difference(&now).collect()),
-        listed(now.difference(&there).collect()),
-        plan.cluster.name
+        ". {change} another cluster to etcd, which does not match the data of nodes that run the old bundle. If they do, \
+         build the old profile again and seal that bundle (kiln seal {}), and builds like this are refused",
+        out.display()
     )
 }
 

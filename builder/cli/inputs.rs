@@ -111,8 +111,8 @@ pub struct Store {
 /// The keystore of a cluster, or the directory with those of several.
 #[derive(Args, Debug)]
 pub struct Keys {
-    /// The keystore of the cluster [default: keystore/CLUSTER]; for several clusters, the directory that holds
-    /// their keystores [default: keystore]
+    /// The keystore of the cluster [default: keystore/CLUSTER], or the directory that holds those of several, each
+    /// with its cluster's name [default: keystore]
     #[arg(long, value_name = "DIR", env = "KILN_KEYSTORE")]
     pub keystore: Option<PathBuf>,
 }

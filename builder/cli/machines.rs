@@ -52,7 +52,8 @@ pub struct Up {
     #[arg(long, value_enum, default_value_t = Accel::Auto)]
     pub accel: Accel,
     /// The base system: a directory as made by ci/base, the name of one (live), or a disk image with a boot loader
-    /// [default: the profile's, else that of the carrier in $KILN_LAB/base or target/lab/base]
+    /// [default: that of existing VMs, else the profile's, else that of the carrier in $KILN_LAB/base or
+    /// target/lab/base]
     #[arg(long, value_name = "PATH", env = "KILN_BASE")]
     pub base: Option<PathBuf>,
     /// The libvirt that runs the VMs, or with a host those of its nodes: qemu:///system, qemu+ssh://root@pve1/system;

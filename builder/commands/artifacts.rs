@@ -22,7 +22,7 @@ pub fn run(verb: &Artifacts, out: &Output) -> Result<()> {
             store.refuse_foreign()?;
             let mut pinned = sha256.clone();
             if let Some(name) = profile {
-                pinned.extend(inputs::profile(name, settings, &store, out)?.etcd.sha256);
+                pinned.extend(inputs::pins(name, settings, &store)?);
             }
             let accept = Accept { pinned: &pinned, trust: *allow_unverified, replace: *replace };
             for path in files {

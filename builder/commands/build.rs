@@ -6,6 +6,7 @@ use std::thread;
 
 use serde_json::json;
 
+use super::ending::ending;
 use super::keystore::KEEP_IT;
 use super::output::{Output, and_said};
 use super::places::Places;
@@ -67,9 +68,9 @@ fn one(name: &str, args: &cli::Build, out: &Output) -> Result<()> {
     // The keystore is saved when every check has passed: a bundle whose keys are lost could never be built again.
     let noted = place.publish(|| save_keystore(&mut prepared, out))?;
     session.close(&target, &noted)?;
-    if expires.is_some_and(|expires| expires <= clock::now()) {
+    if let Some(when) = expires.and_then(|expires| ending(expires, clock::now())) {
         out.warn(format_args!(
-            "certificates in this bundle have expired; run kiln keystore renew {} --keystore {}, and build again",
+            "certificates in this bundle {when}; run kiln keystore renew {} --keystore {}, and build again",
             prepared.plan.cluster.name,
             prepared.keystore_path.display()
         ));

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+use super::ending::ending;
 use super::output::{Output, and_said};
 use super::places::Places;
 use super::progress::Progress;
@@ -81,10 +82,10 @@ pub fn run(args: &cli::Build, out: &Output) -> Result<()> {
         Ok(())
     })?;
     session.close(&target, &noted)?;
-    if expires.is_some_and(|expires| expires <= clock::now()) {
-        out.warn(
-            "certificates in some of these bundles have expired; run kiln keystore renew, and build again",
-        );
+    if let Some(when) = expires.and_then(|expires| ending(expires, clock::now())) {
+        out.warn(format_args!(
+            "certificates in some of these bundles {when}; run kiln keystore renew, and build again"
+        ));
     }
     let said = say(args, &target, &index, made, out);
     and_said(&format!("{} is built", target.display()), said)

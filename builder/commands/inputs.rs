@@ -14,10 +14,12 @@ use crate::carrier;
 use crate::cli;
 use crate::disk::{self, Input, Kind};
 use crate::environ;
+use crate::etcd::keys;
 use crate::failure::{Exit, Failure, Result};
 use crate::parallel;
+use crate::pki;
 use crate::profile::{self, Lines, Profile, Source};
-use crate::values::{ClusterName, Digest, Epoch};
+use crate::values::{Arch, ClusterName, Digest, Epoch};
 
 /// The greatest length of a chain of `extends`.
 const MAX_EXTENDS_DEPTH: usize = 8;
@@ -300,9 +302,27 @@ pub fn keystores(given: &cli::Keys) -> PathBuf {
     given.keystore.clone().unwrap_or_else(|| PathBuf::from(KEYSTORES))
 }
 
-/// The default location of a cluster's keystore.
+/// The location of a cluster's keystore: the given directory, or the one in it where it holds those of several clusters.
 pub fn keystore_path(given: Option<&PathBuf>, cluster: &ClusterName) -> PathBuf {
-    given.cloned().unwrap_or_else(|| Path::new(KEYSTORES).join(cluster.as_str()))
+    let Some(given) = given else { return Path::new(KEYSTORES).join(cluster.as_str()) };
+    let in_it = given.join(cluster.as_str());
+    if !pki::looks_like_keystore(given) && pki::looks_like_keystore(&in_it) { in_it } else { given.clone() }
+}
+
+/// The checksums in `[etcd] sha256` of a profile. No release need be in the store: this is how the first one gets there.
+///
+/// # Errors
+/// `Exit::Profile` with the mistakes of the profile.
+pub fn pins(name: &str, settings: &cli::Settings, store: &Store) -> Result<Vec<Digest>> {
+    let source = source(name, settings)?;
+    let mut available = store.available()?;
+    if let Some((_, newest)) = keys::known_releases().iter().max() {
+        available.extend(Arch::ALL.map(|arch| (*newest, arch)));
+    }
+    match profile::read(&source, &available, carrier::all()) {
+        Ok((profile, _)) => Ok(profile.etcd.sha256),
+        Err(mistakes) => Err(mistakes.into_failure(colour())),
+    }
 }
 
 /// Reads a file with a key or a certificate that the command line names.
@@ -326,12 +346,27 @@ pub fn refuse_missing(path: &Path) -> Result<()> {
     }
 }
 
+/// The same of a file that holds this secret. Its path is not repeated: it may be the secret itself.
+///
+/// # Errors
+/// Those of [`refuse_missing`].
+pub fn refuse_missing_secret(path: &Path, secret: &str) -> Result<()> {
+    // What is there is no secret.
+    if disk::look(&disk::resolved(path)).is_ok_and(|found| found.is_some()) {
+        return refuse_missing(path);
+    }
+    let reason = format!(
+        "there is no file with {secret} at the path that was given; if that was the secret itself, write it into a file"
+    );
+    Err(Failure::new(Exit::Usage, reason))
+}
+
 /// A warning about a file with a secret that other users of this machine may read; `secret` is what it holds.
 ///
 /// # Errors
 /// Those of [`refuse_missing`].
 pub fn open_to_others(path: &Path, secret: &str) -> Result<Option<String>> {
-    refuse_missing(path)?;
+    refuse_missing_secret(path, secret)?;
     // A pipe has no mode that matters, and is read once.
     let file = disk::look(&disk::resolved(path))?.filter(|found| found.kind == Kind::File);
     Ok(file.filter(|file| file.mode.bits() & 0o077 != 0).map(|file| {

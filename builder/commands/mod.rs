@@ -7,6 +7,7 @@ mod changes;
 mod check;
 mod delivered;
 mod down;
+mod ending;
 mod etcdctl;
 mod fleet;
 mod inputs;

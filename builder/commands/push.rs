@@ -71,7 +71,10 @@ pub fn address(text: &str) -> Result<Address> {
 }
 
 pub fn client(address: &Address, args: &cli::Registry, writes: bool, out: &Output) -> Result<Client> {
-    args.password_file.iter().chain(&args.ca_file).try_for_each(|file| inputs::refuse_missing(file))?;
+    args.password_file
+        .iter()
+        .try_for_each(|file| inputs::refuse_missing_secret(file, "the registry's password"))?;
+    args.ca_file.iter().try_for_each(|file| inputs::refuse_missing(file))?;
     if let Some(file) = &args.password_file
         && let Some(warning) = inputs::open_to_others(file, "the registry's password")?
     {

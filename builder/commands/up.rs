@@ -16,7 +16,7 @@ use crate::causes::{Fault, Line};
 use crate::cli;
 use crate::disk::{self, Follow};
 use crate::failure::{Doing, Exit, Failure, Result};
-use crate::host::{self, ClusterStatus, Plain, State, UpRequest};
+use crate::host::{self, ClusterStatus, MachinesRecord, Plain, State, UpRequest};
 use crate::interrupt;
 use crate::values::{Carrier, counted};
 
@@ -47,7 +47,8 @@ fn start(args: &cli::Up, bundle: &Bundle, there: Option<&State>, out: &Output) -
     let carrier =
         args.carrier.or(there.map(|there| there.carrier)).unwrap_or_else(carrier::of_machines_by_default);
     let placed = host::places(&bundle.manifest, &args.connect, there)?;
-    let system = System::open(&base_path(args, carrier, bundle)?, carrier)?;
+    let base = base_path(args, carrier, bundle, there)?;
+    let system = System::open(&base, carrier)?;
     for node in &args.node {
         bundle.node(node)?;
     }
@@ -55,6 +56,7 @@ fn start(args: &cli::Up, bundle: &Bundle, there: Option<&State>, out: &Output) -
     let status = host::up(&UpRequest {
         bundle,
         system: &system,
+        base,
         driver,
         carrier,
         accel: args.accel,
@@ -155,10 +157,20 @@ fn conclude(status: &ClusterStatus, heading: &str) -> Result<()> {
     Err(Failure::wrong(text))
 }
 
-/// The path from the command line, else the profile's, else the carrier's default.
-fn base_path(args: &cli::Up, carrier: Carrier, bundle: &Bundle) -> Result<PathBuf> {
+/// The path from the command line, else that of the VMs that are there, else the profile's, else the carrier's default.
+fn base_path(
+    args: &cli::Up,
+    carrier: Carrier,
+    bundle: &Bundle,
+    there: Option<&MachinesRecord>,
+) -> Result<PathBuf> {
     if let Some(base) = &args.base {
         return inputs::bases().named(base);
+    }
+    if let Some(base) = there.and_then(|there| there.base.as_ref())
+        && disk::look(base.path())?.is_some()
+    {
+        return Ok(base.path().to_owned());
     }
     let profile = bundle.manifest.machine.as_ref().and_then(|machine| machine.base.as_ref());
     let name = profile.map_or(carrier.base().unwrap_or_default(), |base| base.as_str());

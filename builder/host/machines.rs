@@ -13,7 +13,7 @@ use super::follow::{self, Begun, Member, Observed};
 use super::memory::Memory;
 use super::origin::Origin;
 use super::progress::{NodeProgress, Phase};
-use super::record::{DriverName, MachinesRecord, Place};
+use super::record::{DriverName, HostPath, MachinesRecord, Place};
 use super::state::{self, Held, State};
 use super::{cards, drivers, emulator, undo};
 use crate::base::System;
@@ -33,6 +33,8 @@ pub struct UpRequest<'a> {
     pub bundle: &'a Bundle,
     /// The system from which the machines are started.
     pub system: &'a System,
+    /// Where that is.
+    pub base: PathBuf,
     pub driver: DriverName,
     pub carrier: Carrier,
     pub accel: Accel,
@@ -142,6 +144,7 @@ fn wanted(request: &UpRequest, driver: &dyn Driver, display: &Display) -> Result
     let (name, placed) = (request.driver.clone(), request.placed.clone());
     // Never `Auto` in a record; replaced below.
     let mut wanted = MachinesRecord::wanted(manifest, name, request.carrier, Accel::Tcg, placed);
+    wanted.base = std::path::absolute(&request.base).ok().and_then(|base| HostPath::of(&base));
     // Refused before anything is asked of a libvirt, and again when no other run can change it.
     State::begin(request.bundle, wanted.clone(), driver.has_address())?;
     driver.check(&wanted, manifest)?;

@@ -30,5 +30,5 @@ pub(crate) use machines::{ClusterStatus, NodeStatus, UpRequest, down, hear, runs
 pub(crate) use places::places;
 pub(crate) use plain::Plain;
 pub(crate) use progress::Phase;
-pub(crate) use record::DriverName;
+pub(crate) use record::{DriverName, MachinesRecord};
 pub use state::State;

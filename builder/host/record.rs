@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
 
 use serde::de::Error as _;
@@ -54,6 +55,33 @@ impl fmt::Display for DriverName {
     }
 }
 
+/// An absolute path on this machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HostPath(String);
+
+impl HostPath {
+    /// `None` where it cannot be recorded: a relative path, or one that is not a line of text.
+    pub fn of(path: &Path) -> Option<Self> {
+        path.to_str().and_then(|text| text.parse().ok())
+    }
+
+    pub fn path(&self) -> &Path {
+        Path::new(&self.0)
+    }
+}
+
+impl FromStr for HostPath {
+    type Err = Invalid;
+    fn from_str(text: &str) -> std::result::Result<Self, Invalid> {
+        match text.starts_with('/') && text.len() < 4096 && !text.chars().any(char::is_control) {
+            true => Ok(Self(text.to_owned())),
+            false => Err(Invalid("it is not an absolute path".into())),
+        }
+    }
+}
+
+deserialize_parsed!(HostPath);
+
 /// The record of a machine that was started at least once.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -86,6 +114,8 @@ pub struct MachinesRecord {
     pub accel: Accel,
     /// The libvirt of the nodes without a place.
     pub connect: Connect,
+    /// The directory or disk image that they were last started from; unknown for machines of earlier versions of Kiln.
+    pub base: Option<HostPath>,
     /// The network, with libvirt the pool too, was made by `up`, or is about to be: on this machine, or at `connect`.
     pub laid: bool,
     /// The hosts of nodes whose machines are not at `connect`.
@@ -107,7 +137,7 @@ impl MachinesRecord {
         let cluster = &manifest.cluster;
         let names = Names { cluster: cluster.name.clone(), id: cluster.id, by_name: false };
         let (laid_at, nodes) = (BTreeSet::new(), BTreeMap::new());
-        Self { names, driver, carrier, accel, connect, laid: false, places, laid_at, nodes }
+        Self { names, driver, carrier, accel, connect, base: None, laid: false, places, laid_at, nodes }
     }
 
     /// Whether anything was made, anywhere.
@@ -146,6 +176,7 @@ impl MachinesRecord {
             carrier: self.carrier,
             accel: self.accel,
             connect: self.connect.clone(),
+            base: self.base.clone(),
             laid: self.laid,
             places: self.places.clone(),
             laid_at: self.laid_at.clone(),
@@ -187,6 +218,7 @@ impl MachinesRecord {
             carrier: written.carrier,
             accel: written.accel,
             connect: written.connect,
+            base: written.base,
             laid: written.laid,
             places: written.places,
             laid_at: written.laid_at,
@@ -204,6 +236,7 @@ impl MachinesRecord {
             carrier: first.carrier,
             accel: first.accel,
             connect: first.connect,
+            base: None,
             places: BTreeMap::new(),
             laid_at: BTreeSet::new(),
             nodes: first.formed.into_iter().map(formed).collect(),
@@ -231,6 +264,8 @@ struct Written {
     #[serde(deserialize_with = "chosen")]
     accel: Accel,
     connect: Connect,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    base: Option<HostPath>,
     laid: bool,
     #[serde(deserialize_with = "crate::values::map", skip_serializing_if = "BTreeMap::is_empty", default)]
     places: BTreeMap<NodeName, Place>,
@@ -283,6 +318,7 @@ mod tests {
             carrier: crate::carrier::named("cloud-init").unwrap(),
             accel: Accel::Tcg,
             connect: "qemu:///system".parse().unwrap(),
+            base: HostPath::of(Path::new("/srv/base/live")),
             laid: true,
             places: BTreeMap::from([(
                 node("a"),

@@ -39,5 +39,6 @@ pub use judge::{Remark, way_to_import};
 pub(crate) use key::warm_up;
 pub(crate) use keystore::Import;
 pub use keystore::{Keystore, resealed};
+pub(crate) use place::looks_like_keystore;
 pub(crate) use presented::Presented;
 pub use seal::{Sealed, Witness};

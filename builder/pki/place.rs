@@ -61,7 +61,7 @@ pub(super) fn check_place(dir: &Path) -> Result<()> {
                 "{shown} is a symbolic link, which other users may be able to change; name the keystore's directory itself"
             )));
         }
-        Some(found) if found.kind == Kind::Directory && is_keystore(dir)? => check_private(dir, &found)?,
+        Some(found) if found.kind == Kind::Directory && is_keystore(dir)? => check_private(dir, &found, dir)?,
         _ => {
             return Err(Failure::new(
                 Exit::Usage,
@@ -76,7 +76,7 @@ pub(super) fn check_place(dir: &Path) -> Result<()> {
     for name in PARTS {
         let path = dir.join(name);
         match disk::look(&path)? {
-            Some(found) if found.kind == Kind::File => check_private(&path, &found)?,
+            Some(found) if found.kind == Kind::File => check_private(&path, &found, dir)?,
             Some(_) => {
                 return Err(Failure::unsafe_to(format!(
                     "{} is not a regular file; a keystore holds nothing else",
@@ -87,6 +87,11 @@ pub(super) fn check_place(dir: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether one is at the path, as far as this user can see.
+pub fn looks_like_keystore(dir: &Path) -> bool {
+    is_keystore(dir).unwrap_or(false)
 }
 
 /// Whether it is or was a keystore: it has one of the two parts that all of them have.
@@ -134,20 +139,22 @@ pub(super) fn refuse_strangers(dir: &Path) -> Result<()> {
     }
 }
 
-fn check_private(path: &Path, found: &Found) -> Result<()> {
-    let path = path.display();
+/// `dir` is the keystore; its parts are opened to others together, more often than not.
+fn check_private(path: &Path, found: &Found, dir: &Path) -> Result<()> {
+    let (path, dir) = (path.display(), dir.display());
     if found.owner != disk::user() && found.owner != 0 {
         return Err(Failure::unsafe_to(format!(
             "{path} belongs to another user (UID {}), who may read and change the keys; run kiln as that user, or take it \
-             over with `chown`",
-            found.owner
+             over as root (chown -R {} {dir})",
+            found.owner,
+            disk::user()
         )));
     }
     if found.mode.bits() & 0o077 == 0 {
         return Ok(());
     }
     Err(Failure::unsafe_to(format!(
-        "{path} has mode {}: other users can read the keys; close it with `chmod go= {path}`, and if one of them may have done \
+        "{path} has mode {}: other users can read the keys; close it with `chmod -R go= {dir}`, and if one of them may have done \
          so, create a new keystore for a new cluster",
         found.mode
     )))

@@ -39,7 +39,8 @@ pub(crate) use fill::fill;
 pub(crate) use host::{Volume, host_address, libvirt_name, machine_uuid, short_id};
 pub use install::InstallLine;
 pub(crate) use libvirt::{Connect, ConnectTo, Interface, LibvirtNetwork, Link};
-pub(crate) use login::{LoginName, SshKey, hide, looks_private, without_private_keys};
+pub use login::without_private_keys;
+pub(crate) use login::{LoginName, SshKey, hide, looks_private};
 pub use machine::{Arch, Mode};
 pub(crate) use machine::{Mac, disk_serial};
 pub use names::{AltName, ClientName, ClusterName, Domain, HostName, NodeName, ServerName};
@@ -52,7 +53,7 @@ pub(crate) use private::{holds_private_key, is_private_key};
 pub(crate) use quorum::Members;
 pub use setting::Setting;
 pub(crate) use shard::Shard;
-pub use time::{Epoch, Lifetime};
+pub use time::{Epoch, Lifetime, SOON_DAYS};
 pub(crate) use unit::{Account, InstanceName, ServiceUser, UnitName};
 pub(crate) use url::Url;
 

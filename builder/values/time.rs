@@ -9,6 +9,9 @@ use super::{Invalid, invalid, serialize_displayed};
 
 serialize_displayed!(Lifetime);
 
+/// Certificates that end within as many days are mentioned.
+pub const SOON_DAYS: u64 = 30;
+
 /// Seconds since 1970-01-01T00:00:00Z; up to the end of the year 9999, the limit of X.509 (RFC 5280 4.1.2.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "u64")]
@@ -37,6 +40,11 @@ impl Epoch {
     /// Since 1970-01-01T00:00:00Z.
     pub fn seconds(self) -> u64 {
         self.0
+    }
+
+    /// Whole days until then; `None` where it is over, as a certificate is after its last second.
+    pub fn days_until(self, end: Self) -> Option<u64> {
+        end.seconds().checked_sub(self.seconds()).map(|seconds| seconds / 86_400)
     }
 
     /// Later by a lifetime, and never past the end of the year 9999.

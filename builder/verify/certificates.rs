@@ -9,12 +9,9 @@ use crate::causes::Fault;
 use crate::cluster::Authorities;
 use crate::pki::Presented;
 use crate::report::Check;
-use crate::values::{Epoch, counted};
+use crate::values::{Epoch, SOON_DAYS, counted};
 
 const DAY: u64 = 86_400;
-
-/// A certificate that ends sooner is mentioned, although no check fails yet.
-const SOON_DAYS: u64 = 30;
 
 /// A row for each port's certificate, one for its dates, and one for the dates of the manifest.
 pub fn check(
@@ -180,7 +177,7 @@ fn days(number: u64) -> String {
 /// A note when the first certificate is about to end.
 pub fn note(manifest: &Manifest, now: Epoch) -> Option<String> {
     let (_, to, what) = first(manifest)?;
-    let left = to.checked_sub(now.seconds())? / DAY;
+    let left = now.days_until(Epoch::from_seconds(to).ok()?)?;
     (left < SOON_DAYS).then(|| {
         format!(
             "{what} expires in {}; before that, run kiln keystore renew, build again and copy the new certificates \

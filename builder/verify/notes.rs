@@ -7,7 +7,7 @@ use crate::bundle::Manifest;
 use crate::causes::Fault;
 use crate::cluster::Answer;
 use crate::report::Check;
-use crate::values::{Members, counted};
+use crate::values::{Members, counted, printable};
 
 /// The number of rounds of requests, and the reason for the last one.
 pub fn asked_again(times: usize, motion: Motion) -> String {
@@ -36,11 +36,27 @@ pub fn quorum(seen: &[Observed<'_>]) -> Option<String> {
         "{healthy} of {} {verb} healthy as seen from here; the quorum is {quorum}",
         counted(voters, "member")
     );
+    let is_asked = |name: &str| seen.iter().any(|one| one.name() == name);
+    let listed = list.map(|list| list.members.as_slice()).unwrap_or_default();
+    let others = listed.iter().filter(|member| !member.is_learner && !is_asked(&member.name));
+    let others: Vec<_> = others.map(|member| member_name(&member.name)).collect();
+    if !others.is_empty() {
+        let (verb, them) = if others.len() == 1 { ("was", "it") } else { ("were", "them") };
+        return Some(format!(
+            "{what}; {} {verb} not asked, because the bundle does not have {them}",
+            others.join(", ")
+        ));
+    }
     Some(match healthy.checked_sub(quorum) {
         None => format!("{what}: the cluster rejects writes"),
         Some(0) => format!("{what}: the cluster tolerates no further failure"),
         Some(spare) => format!("{what}: the cluster tolerates {}", counted(spare, "more failure")),
     })
+}
+
+/// A member that was added and never started has no name yet.
+fn member_name(name: &str) -> String {
+    if name.is_empty() { "a member without a name".to_owned() } else { printable(name).into_owned() }
 }
 
 /// Members whose client port answers and whose peer port cannot be reached from here, which is not necessarily a

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::{SMALL, Workshop, refused, run, snapshot, store};
+use crate::support::{SMALL, Workshop, output, refused, run, snapshot, store};
 
 fn small() -> Workshop {
     let work = Workshop::new();
@@ -119,9 +119,10 @@ fn an_output_that_is_something_else_is_named() {
 fn a_keystore_that_is_something_else_is_named() {
     let work = small();
     run(&mut build(&work, &[]));
+    run(&mut work.kiln(["keystore", "init", "other", "--keystore", "keys/other"]));
     let before = snapshot(work.path());
     for (path, what) in [
-        ("keystore", "keystore is a directory with the keystore small, not a keystore"),
+        ("keys", "keys is a directory with the keystore other, not a keystore"),
         ("out/small", "out/small is a bundle, not a keystore"),
         ("sites", "sites is a directory of profiles, not a keystore"),
         ("small.toml", "small.toml is a file, not a keystore"),
@@ -136,12 +137,31 @@ fn a_keystore_that_is_something_else_is_named() {
         );
         assert!(path == "/" || message.contains(what), "{message}");
     }
-    for path in ["keystore", "out/small", "small.toml"] {
+    for path in ["keys", "out/small", "small.toml"] {
         let message = refused(&mut work.kiln(["keystore", "init", "small", "--keystore", path]), 6);
         assert!(message.contains("already exists, and is "), "{message}");
         assert_harmless(&message);
     }
     assert_eq!(snapshot(work.path()), before);
+}
+
+/// A variable serves fleets and single clusters alike.
+#[test]
+fn the_keystore_of_one_cluster_is_found_among_several() {
+    let work = small();
+    for cluster in ["small", "other"] {
+        run(&mut work.kiln(["keystore", "init", cluster, "--keystore", &format!("keys/{cluster}")]));
+    }
+    let of_several = |arguments: &[&str]| {
+        let mut command = work.kiln(arguments);
+        output(command.env("KILN_KEYSTORE", "keys"))
+    };
+    let (code, said, _) = of_several(&["keystore", "show", "other"]);
+    assert!(code == 0 && said.contains("keys/other"), "{said}");
+    let (code, said, _) = of_several(&["keystore", "renew", "small", "--json"]);
+    assert!(code == 0 && said.contains("keys/small"), "{said}");
+    let (code, _, said) = of_several(&["keystore", "show", "third"]);
+    assert!(code == 2 && said.contains("a directory with the keystores other and small"), "{said}");
 }
 
 /// A new keystore is a new cluster: that is reported even with --quiet.

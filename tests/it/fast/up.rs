@@ -97,6 +97,35 @@ fn up_refuses_cards_and_links_that_it_cannot_give() {
     }
 }
 
+/// The advice of `down` and `status` names no base system.
+#[test]
+fn up_starts_vms_again_from_the_base_system_that_they_had() {
+    if !have("unshare") {
+        return;
+    }
+    let work = for_machines();
+    let manifest: Value =
+        serde_json::from_slice(&fs::read(work.path().join("out/small/bundle.json")).unwrap()).unwrap();
+    let again = |base: &str| {
+        let record = json!({
+            "schema": 2, "cluster": "small", "cluster_id": manifest["cluster"]["id"], "named_by": "id",
+            "driver": "qemu", "carrier": "initramfs", "accel": "tcg", "connect": "qemu:///system",
+            "base": work.path().join(base), "laid": false, "nodes": {}
+        });
+        work.file("out/.small.machines/machines.json", record.to_string());
+        let path = std::env::var("PATH").unwrap();
+        let mut up = Command::new("unshare");
+        up.args(["--net", "--map-root-user", env!("CARGO_BIN_EXE_kiln"), "up", "out/small", "--accel", "tcg"]);
+        up.arg("--allow-unverified").current_dir(work.path()).env("XDG_STATE_HOME", work.path().join(".state"));
+        up.env("PATH", format!("{}:{path}:/usr/sbin", work.path().join("bin").display()));
+        output(up.env("KILN_LAB", work.path().join("nowhere"))).2
+    };
+    let said = again("base");
+    assert!(said.contains("qemu-system") && !said.contains("base system"), "{said}");
+    let said = again("gone");
+    assert!(said.contains("there is no base system"), "{said}");
+}
+
 #[test]
 fn interrupted_up_says_that_vms_run() {
     if !have("unshare") {

@@ -288,3 +288,24 @@ fn vast_xz() -> Vec<u8> {
     xz[end - 4..end].copy_from_slice(&crc.to_le_bytes());
     xz
 }
+
+/// A store is empty before its first release, and a profile need not name one.
+#[test]
+fn a_profile_pins_the_first_release_of_a_store() {
+    let work = Workshop::new();
+    let files = support::debs_of("3.5.16");
+    let digests: Vec<_> =
+        files.iter().map(|file| format!("\"{}\"", Digest::of(&fs::read(file).unwrap()))).collect();
+    let pins = |digests: &str| ONE.replace("version = \"3.5.16\"", &format!("sha256 = [{digests}]"));
+    work.file("one.toml", pins(&digests.join(", ")));
+    work.file("half.toml", pins(&digests[0]));
+    let add = |more: &[&str]| {
+        let mut command = work.kiln(["artifacts", "add"]);
+        output(command.args(&files).args(more))
+    };
+    let (code, _, said) = add(&[]);
+    assert!(code == 4 && said.contains("or --profile with a profile that has it in [etcd] sha256"), "{said}");
+    assert_eq!(add(&["--profile", "half.toml"]).0, 4);
+    let (code, printed, said) = add(&["--profile", "one.toml"]);
+    assert!(code == 0 && printed.contains("3.5.16"), "{printed}{said}");
+}

@@ -3,6 +3,7 @@
 mod arguments;
 mod help;
 mod printed;
+mod repeated;
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -298,7 +299,7 @@ fn what_the_command_line_names_and_is_not_there_is_a_usage_error() {
             &["keystore", "import-ca", "x", "--cert", "no.pem", "--key", "no.key"][..],
             "there is no file no.pem",
         ),
-        (&["keystore", "init", "x", "--seed-file", "nope"], "there is no file nope"),
+        (&["keystore", "init", "x", "--seed-file", "nope"], "there is no file with the keystore's secret"),
         (&["keystore", "init", "x", "--seed-file", "out"], "a file is needed, not the directory out"),
         (&["artifacts", "add", "nope.tar.gz"], "there is no file nope.tar.gz"),
         (&["artifacts", "add", "out"], "a file is needed, not the directory out"),

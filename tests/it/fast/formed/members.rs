@@ -13,14 +13,17 @@ fn a_changed_address_or_another_node_is_told() {
     assert_eq!(code, 0, "{said}");
     for part in [
         "out/small is the bundle of another cluster, small (",
-        "members c=https://10.0.0.6:2380 are now c=https://10.0.0.8:2380",
-        "kiln seal small",
+        "With c=https://10.0.0.8:2380 instead of c=https://10.0.0.6:2380 it is another cluster to etcd",
+        "kiln seal out/small)",
     ] {
         assert!(said.contains(part), "{part}: {said}");
     }
     work.file("small.toml", format!("{}{FOURTH}", changed("10.0.0.6", "10.0.0.8")));
     let (code, _, said) = output(&mut build(&work, &[]));
-    assert!(code == 0 && said.contains("members none are now d=https://10.0.0.7:2380"), "{said}");
+    assert!(
+        code == 0 && said.contains("The new members d=https://10.0.0.7:2380 make it another cluster to etcd"),
+        "{said}"
+    );
     let (code, _, said) = output(&mut build(&work, &[]));
     assert!(code == 0 && !said.contains("another cluster"), "{said}");
 }
