@@ -14,6 +14,7 @@ mod login;
 mod machine;
 mod names;
 mod parsed;
+mod pem_file;
 mod printable;
 mod private;
 mod quorum;
@@ -42,9 +43,13 @@ pub(crate) use libvirt::{Connect, ConnectTo, Interface, LibvirtNetwork, Link};
 pub(crate) use login::{LoginName, SshKey, hide, looks_private, without_private_keys};
 pub use machine::{Arch, Mode};
 pub(crate) use machine::{Mac, disk_serial};
+pub(crate) use names::ends_in_number;
 pub use names::{AltName, ClientName, ClusterName, Domain, HostName, NodeName, ServerName};
 pub(crate) use parsed::{as_text, list, map, number, parsed, set};
 pub(crate) use parsed::{deserialize_parsed, serialize_displayed};
+pub(crate) use pem_file::{
+    CA_FILES, NODE_FILES, OPERATOR_FILES, PEER_CA_FILES, PEER_FILES, PemFile, PemPair, SERVER_FILES,
+};
 pub(crate) use printable::{counted, printable};
 pub use printable::{printable_lines, steers, toml_string};
 pub use private::without_passwords;
