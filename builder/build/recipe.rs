@@ -87,7 +87,7 @@ pub fn build(
     let layer = recipe.layer()?;
     if plan.instance.name.owns_host() && plan.machine.link.is_own() {
         recipe.sink.text(NETWORK, libvirt::network(plan)?)?;
-        if plan.network.peer.is_some() {
+        if plan.network.peer.as_ref().is_some_and(|peer| !peer.same_card) {
             recipe.sink.text(PEER_NETWORK, libvirt::peer_network(plan)?)?;
         }
     }

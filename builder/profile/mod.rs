@@ -31,6 +31,7 @@ mod read;
 mod reader;
 mod release;
 mod rules;
+mod same_card;
 pub(crate) mod schema;
 mod sections;
 mod service;

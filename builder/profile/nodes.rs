@@ -100,8 +100,11 @@ pub(super) fn nodes<'t>(
             };
             let mac = mac.unwrap_or_else(|| derived(&label)).into_inner();
             let peer = more.peer_address.map(|address| {
-                let mac = more.peer_mac.unwrap_or_else(|| derived(&format!("{label}/peer")));
-                (address.into_inner(), mac.into_inner())
+                let peer_mac = || match of_network.is_some_and(|cards| cards.is_same) {
+                    true => mac,
+                    false => derived(&format!("{label}/peer")).into_inner(),
+                };
+                (address.into_inner(), more.peer_mac.map_or_else(peer_mac, Spanned::into_inner))
             });
             let [ipv6, public] = [more.ipv6, more.public].map(|one| one.map(Spanned::into_inner));
             let (name, address, options) = (name.into_inner(), address.into_inner(), Vec::new());

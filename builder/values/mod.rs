@@ -29,7 +29,7 @@ use std::str::FromStr;
 
 pub use bond::{Bond, BondMode, By};
 pub(crate) use bond::{BondCard, CardName, HashPolicy, LacpRate};
-pub use card::{Card, Route, everything, router, source};
+pub use card::{Card, Carried, Route, everything, router, source};
 #[cfg(test)]
 pub(crate) use carrier::examples as example_carriers;
 pub(crate) use carrier::{At, Carrier, CarrierFacts, CarrierFile, Firmware, Start};
