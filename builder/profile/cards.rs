@@ -215,7 +215,7 @@ fn check_both(diagnostics: &mut Diagnostics, table: &Section, main: &By, peer: &
     let both = names(peer);
     if let Some(card) = names(main).into_iter().find(|card| both.contains(card)) {
         let reason = format!("the card {card} is in the network for clients and in that for peers");
-        let help = "[network.peer] is on cards of its own; name those in peer-card, or in [network.peer]";
+        let help = "name another one in peer-card, or in [network.peer]; with same-card = true there, one card carries both";
         let (_, place) = PEER.place(table).or_else(|| MAIN.place(table)).unzip();
         diagnostics.mistake(Mistake::new(place.or_else(|| table.span.clone()), reason).help(help));
     }
