@@ -100,11 +100,10 @@ pub(super) fn nodes<'t>(
             };
             let mac = mac.unwrap_or_else(|| derived(&label)).into_inner();
             let peer = more.peer_address.map(|address| {
-                let peer_mac = || match of_network.is_some_and(|cards| cards.is_same) {
-                    true => mac,
-                    false => derived(&format!("{label}/peer")).into_inner(),
-                };
-                (address.into_inner(), more.peer_mac.map_or_else(peer_mac, Spanned::into_inner))
+                let same = of_network.filter(|cards| cards.is_same).map(|_| mac);
+                let own = more.peer_mac.map(Spanned::into_inner).or(same);
+                let own = own.unwrap_or_else(|| derived(&format!("{label}/peer")).into_inner());
+                (address.into_inner(), own)
             });
             let [ipv6, public] = [more.ipv6, more.public].map(|one| one.map(Spanned::into_inner));
             let (name, address, options) = (name.into_inner(), address.into_inner(), Vec::new());

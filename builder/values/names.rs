@@ -22,8 +22,8 @@ pub(super) fn check_label(text: &str) -> Result<(), Invalid> {
     }
 }
 
-/// Whether the last label of a name is digits alone, as that of an address: no top-level domain is (RFC 3696 section 2),
-/// and programs that take both read such a name as an address.
+/// Whether the last label of a name is digits alone, as that of an address. No top-level domain is (RFC 3696 section
+/// 2), and programs that take both read such a name as an address.
 pub fn ends_in_number(name: &str) -> bool {
     let last = name.rsplit('.').next().unwrap_or_default();
     !last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit())
