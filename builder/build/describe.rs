@@ -10,7 +10,7 @@ use crate::failure::{Failure, Result};
 use crate::format::DiskFile;
 use crate::pki::{Authority, Issued};
 use crate::plan::{self, AuthoritySpec, CertificateSpec, Node, Plan, Role};
-use crate::values::{Invalid, Line, NodeName};
+use crate::values::{Invalid, Line, NodeName, PemFile};
 
 /// # Errors
 /// Of all functions here: `Exit::Io`, when a value cannot be represented in a manifest.
@@ -58,7 +58,9 @@ pub fn with_ports(
     let Some(authority) = plan.authority(spec.authority).filter(|_| !ports.is_empty()) else {
         return Ok(certificate);
     };
-    if spec.cert_path == format!("{}.pem", spec.file) && authority.file == plan::authority_file(plan::CA) {
+    if spec.cert_path == PemFile::Certificate.usual(&spec.file)
+        && authority.file == plan::authority_file(plan::CA)
+    {
         return Ok(certificate);
     }
     let trusts = parse(&format!("{}/{}", plan.pki.directory, authority.file))?;
@@ -74,8 +76,8 @@ pub fn node(plan: &Plan, node: &Node, mut files: Vec<String>) -> Result<manifest
         mac: node.mac,
         cards: Vec::new(),
         member_id: node.member_id,
-        peer_urls: vec![parse(&node.peer_url)?],
-        client_urls: vec![parse(&node.client_url)?],
+        peer_urls: vec![node.peer_url.clone()],
+        client_urls: vec![node.client_url.clone()],
         files: files.iter().map(|file| parse(file)).collect::<Result<_>>()?,
     };
     // An MTU alone is no reason to list the cards.

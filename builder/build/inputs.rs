@@ -10,7 +10,7 @@ use crate::etcd::ids::MemberId;
 use crate::failure::{Failure, Result};
 use crate::plan::{Node, Plan};
 use crate::profile::Compression;
-use crate::values::{Carrier, Digest, Epoch, GuestPath, Mac, NodeName};
+use crate::values::{Carrier, Digest, Epoch, GuestPath, Mac, NodeName, Url};
 
 /// The digest of inputs, from their JSON: fields in the order of their types, no spaces.
 ///
@@ -51,8 +51,8 @@ struct Told<'a> {
     fqdn: &'a str,
     address: IpAddr,
     mac: Mac,
-    peer_url: &'a str,
-    client_url: &'a str,
+    peer_url: &'a Url,
+    client_url: &'a Url,
     member_id: MemberId,
 }
 

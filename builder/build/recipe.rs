@@ -87,7 +87,7 @@ pub fn build(
     let layer = recipe.layer()?;
     if plan.instance.name.owns_host() && plan.machine.link.is_own() {
         recipe.sink.text(NETWORK, libvirt::network(plan)?)?;
-        if plan.network.peer.is_some() {
+        if plan.network.peer.as_ref().is_some_and(|peer| !peer.same_card) {
             recipe.sink.text(PEER_NETWORK, libvirt::peer_network(plan)?)?;
         }
     }
@@ -258,7 +258,7 @@ impl Recipe<'_> {
             authorities.push(describe::authority(&file, authority)?);
         }
         let trusted = plan.authorities.first().map(|first| first.client_file()).unwrap_or_default();
-        let endpoints: Vec<_> = plan.nodes.iter().map(|node| node.endpoint.as_str()).collect();
+        let endpoints: Vec<_> = plan.nodes.iter().map(|node| node.endpoint.to_string()).collect();
         let environment = format!(
             "# Made by Kiln for {}. In this directory: . ./etcdctl.sh\nETCDCTL_API=3\nETCDCTL_ENDPOINTS={}\n\
              ETCDCTL_CACERT={trusted}\nETCDCTL_CERT={OPERATOR_CERT}\nETCDCTL_KEY={OPERATOR_KEY}\n",

@@ -2,7 +2,7 @@
 //! says.
 
 use crate::carrier;
-use crate::values::{At, Mode, NodeName};
+use crate::values::{At, CA_FILES, Mode, NodeName, PEER_CA_FILES, PemFile};
 
 /// A bundle's manifest, in its top directory.
 pub const MANIFEST: &str = "bundle.json";
@@ -71,9 +71,9 @@ pub fn mode(path: &str) -> Option<Mode> {
         if CLIENT_FILES.contains(&file) {
             return Some(Mode::FILE);
         }
-        return match is_safe(file).then(|| kind(file))?? {
-            ClientFile::Certificate => Some(Mode::FILE),
-            ClientFile::Key => Some(Mode::SECRET),
+        return match is_safe(file).then(|| PemFile::of(file))?? {
+            PemFile::Certificate => Some(Mode::FILE),
+            PemFile::Key => Some(Mode::SECRET),
         };
     }
     match path.split_once('/') {
@@ -86,21 +86,6 @@ pub fn mode(path: &str) -> Option<Mode> {
     }
 }
 
-/// What a file of a client is, by its ending.
-enum ClientFile {
-    Certificate,
-    Key,
-}
-
-fn kind(file: &str) -> Option<ClientFile> {
-    let ends = |ending: &str| file.strip_suffix(ending).is_some_and(|stem| !stem.is_empty());
-    match ends("-key.pem") || ends(".key") {
-        true => Some(ClientFile::Key),
-        false if file == "-key.pem" => None,
-        false => (ends(".pem") || ends(".crt")).then_some(ClientFile::Certificate),
-    }
-}
-
 /// Whether it is one name, of the characters that a profile may use in one.
 fn is_safe(file: &str) -> bool {
     file.len() <= 128
@@ -110,8 +95,7 @@ fn is_safe(file: &str) -> bool {
 
 /// Whether a file of the bundle is a certificate for clients, by its path.
 pub fn is_client_certificate(path: &str) -> bool {
-    let file = path.strip_prefix("client/");
-    matches!(file.and_then(kind), Some(ClientFile::Certificate))
+    path.strip_prefix("client/").and_then(PemFile::of) == Some(PemFile::Certificate)
 }
 
 /// The mode of a file that any of the carriers writes there.
@@ -142,10 +126,10 @@ pub fn client_file(name: &str) -> String {
 pub(crate) use crate::profile::{OPERATOR_CERT, OPERATOR_KEY};
 
 /// The CA that clients trust, in `client/`.
-pub const CLIENT_CA: &str = "ca.pem";
+pub const CLIENT_CA: &str = CA_FILES.cert;
 
 /// The same of the peers' own CA, where there is one.
-pub const CLIENT_PEER_CA: &str = "peer-ca.pem";
+pub const CLIENT_PEER_CA: &str = PEER_CA_FILES.cert;
 
 #[cfg(test)]
 mod tests {

@@ -242,6 +242,7 @@ impl Node {
             dhcp: None,
             mtu: None,
             vlan: None,
+            shared: false,
         }]
     }
 

@@ -33,6 +33,11 @@ fn of_node(node: &Node) -> Vec<String> {
         problems.push("has a first card with another MAC or address".to_owned());
     }
     node.cards.iter().for_each(|card| of_card(card, &mut problems));
+    let is_on_first = |card: &Card| card.mac == first.mac && card.by == first.by && card.vlan.is_some();
+    let mut further = node.cards.iter().skip(1).filter(|card| card.shared);
+    if first.shared || further.any(|card| !is_on_first(card) || card.vlan == first.vlan) {
+        problems.push("has a card that cannot be a VLAN on the first one".to_owned());
+    }
     problems
 }
 
@@ -82,6 +87,7 @@ mod tests {
             ("by", bond(json!(["eno1"])), "has a bond that cannot be"),
             ("by", bond(json!(["eno1", "52:54:00:00:00:02"])), "has a bond that cannot be"),
             ("by", bond(json!(["eno1", "/x"])), "a card has"),
+            ("shared", json!(true), "has a card that cannot be a VLAN on the first one"),
             ("dhcp", json!("both"), ""),
             ("dhcp", json!("yes"), "unknown variant"),
         ];

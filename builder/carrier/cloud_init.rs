@@ -88,7 +88,10 @@ fn network_config(plan: &Plan, node: &Node) -> String {
             described["id"] = card.vlan.into();
             described["link"] = name.clone().into();
             all.vlans.insert(tagged, described);
-            described = untagged(card);
+            if card.shared {
+                continue;
+            }
+            described = untagged(&node.cards, at);
         }
         all.add(name, card, described);
     }
@@ -168,13 +171,13 @@ fn parameters(bond: &Bond) -> Value {
     parameters
 }
 
-/// A card that carries a VLAN and has no address itself. No VLAN has a larger MTU than its card.
-fn untagged(card: &Card) -> Value {
+/// The card at this place, which carries VLANs and has no address itself.
+fn untagged(cards: &[Card], at: usize) -> Value {
     let mut ethernet = json!({ "dhcp4": false, "dhcp6": false });
-    if card.has_ipv6() {
+    if cards[at].has_ipv6() {
         ethernet["accept-ra"] = false.into();
     }
-    if let Some(mtu) = card.mtu {
+    if let Some(mtu) = Card::carried(cards, at).and_then(|carried| carried.mtu) {
         ethernet["mtu"] = mtu.into();
     }
     ethernet

@@ -11,12 +11,13 @@ pub fn connections(plan: &Plan, node: &Node) -> Vec<(String, String)> {
         let name = if at == 0 { "kiln" } else { "kiln-peer" };
         (name.to_owned(), addressed((at, name), card, (at == 0).then_some(&plan.network)))
     });
-    let below = cards().filter(|(_, card)| card.vlan.is_some()).map(|(at, card)| {
+    let below = cards().filter(|(_, card)| card.vlan.is_some() && !card.shared).map(|(at, card)| {
         let name = format!("kiln{at}");
-        let text = carrying((at, &name), card);
+        let mtu = Card::carried(&node.cards, at).and_then(|carried| carried.mtu);
+        let text = carrying((at, &name), &Card { mtu, ..card.clone() });
         (name, text)
     });
-    let bonded = cards().flat_map(|(at, card)| match &card.by {
+    let bonded = cards().filter(|(_, card)| !card.shared).flat_map(|(at, card)| match &card.by {
         By::Bond(bond) => {
             (0..).zip(&bond.cards).map(|(nth, one)| bonded(&card.interface(at), nth, one)).collect()
         }

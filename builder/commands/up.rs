@@ -16,7 +16,7 @@ use crate::causes::{Fault, Line};
 use crate::cli;
 use crate::disk::{self, Follow};
 use crate::failure::{Doing, Exit, Failure, Result};
-use crate::host::{self, ClusterStatus, MachinesRecord, Plain, State, UpRequest};
+use crate::host::{self, ClusterStatus, Linked, MachinesRecord, Plain, State, UpRequest};
 use crate::interrupt;
 use crate::values::{Carrier, counted};
 
@@ -38,7 +38,7 @@ pub fn run(args: &cli::Up, out: &Output) -> Result<()> {
 fn start(args: &cli::Up, bundle: &Bundle, there: Option<&State>, out: &Output) -> Result<()> {
     refuse_second(bundle)?;
     // Before anything is asked for that would not help.
-    host::check_cards(&bundle.manifest)?;
+    let linked = Linked::new(bundle)?;
     bundle.check_bytes()?;
     // Defaults to the driver and carrier of the first start; a different choice is refused later.
     let there = there.map(|state| &state.record);
@@ -54,7 +54,7 @@ fn start(args: &cli::Up, bundle: &Bundle, there: Option<&State>, out: &Output) -
     }
     programs::check_aloud(bundle, &[EtcdProgram::Etcdctl], &args.trust, out)?;
     let status = host::up(&UpRequest {
-        bundle,
+        linked,
         system: &system,
         base,
         driver,

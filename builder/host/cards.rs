@@ -1,14 +1,27 @@
 //! Whether this machine can give the nodes their network cards.
 
-use crate::bundle::Manifest;
+use crate::bundle::{Bundle, Manifest};
 use crate::failure::{Exit, Failure, Result};
 use crate::values::{By, Card};
 
-/// The network of `up` is one link.
-///
-/// # Errors
-/// `Exit::Usage` for nodes with a second card, subnets, a VLAN, DHCP, a name, a bond, or a gateway that nothing has.
-pub fn check(manifest: &Manifest) -> Result<()> {
+/// A bundle whose nodes get the network cards that they need: the network of `up` is one link.
+pub struct Linked<'a>(&'a Bundle);
+
+impl<'a> Linked<'a> {
+    /// # Errors
+    /// `Exit::Usage` for nodes with a second card, subnets, a VLAN, DHCP, a name, a bond, or a gateway that nothing
+    /// has.
+    pub fn new(bundle: &'a Bundle) -> Result<Self> {
+        check(&bundle.manifest)?;
+        Ok(Self(bundle))
+    }
+
+    pub fn bundle(&self) -> &'a Bundle {
+        self.0
+    }
+}
+
+fn check(manifest: &Manifest) -> Result<()> {
     let tagged = manifest.nodes.iter().find_map(|node| {
         let vlan = node.cards.iter().find_map(|card| card.vlan);
         vlan.map(|vlan| (node, vlan))

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::accel::Accel;
+use super::cards::Linked;
 use super::display::Display;
 use super::driver::{Driver, Left};
 use super::follow::{self, Begun, Member, Observed};
@@ -15,7 +16,7 @@ use super::origin::Origin;
 use super::progress::{NodeProgress, Phase};
 use super::record::{DriverName, HostPath, MachinesRecord, Place};
 use super::state::{self, Held, State};
-use super::{cards, drivers, emulator, undo};
+use super::{drivers, emulator, undo};
 use crate::base::System;
 use crate::bundle::{Bundle, Manifest};
 use crate::cluster::Etcdctl;
@@ -30,7 +31,7 @@ const MAX_CONSOLE_LINES: usize = 12;
 
 /// The options of `up`.
 pub struct UpRequest<'a> {
-    pub bundle: &'a Bundle,
+    pub linked: Linked<'a>,
     /// The system from which the machines are started.
     pub system: &'a System,
     /// Where that is.
@@ -89,10 +90,9 @@ pub struct NodeStatus {
 /// `Exit::Usage` when the bundle is not for this carrier; `Exit::Unsafe` when other machines or networks conflict with
 /// it; `Exit::Io` when this machine refuses a step. A cluster that does not form in time is in the result.
 pub fn up(request: &UpRequest) -> Result<ClusterStatus> {
-    let UpRequest { bundle, carrier, .. } = request;
+    let bundle = request.linked.bundle();
     let manifest = &bundle.manifest;
-    check_carrier(manifest, *carrier)?;
-    cards::check(manifest)?;
+    check_carrier(manifest, request.carrier)?;
     let scratch = Scratch::swept("up")?;
     let etcdctl = Etcdctl::new(&bundle.path, manifest, scratch.path())?;
     let mut display = Display::new(request.quiet, request.warn);
@@ -139,14 +139,14 @@ pub fn up(request: &UpRequest) -> Result<ClusterStatus> {
 
 /// The record of the machines to be made. Nothing is made where this fails.
 fn wanted(request: &UpRequest, driver: &dyn Driver, display: &Display) -> Result<MachinesRecord> {
-    let manifest = &request.bundle.manifest;
+    let manifest = &request.linked.bundle().manifest;
     emulator::check(manifest.etcd.arch)?;
     let (name, placed) = (request.driver.clone(), request.placed.clone());
     // Never `Auto` in a record; replaced below.
     let mut wanted = MachinesRecord::wanted(manifest, name, request.carrier, Accel::Tcg, placed);
     wanted.base = std::path::absolute(&request.base).ok().and_then(|base| HostPath::of(&base));
     // Refused before anything is asked of a libvirt, and again when no other run can change it.
-    State::begin(request.bundle, wanted.clone(), driver.has_address())?;
+    State::begin(request.linked.bundle(), wanted.clone(), driver.has_address())?;
     driver.check(&wanted, manifest)?;
     let (accel, why) = driver.accel(request.accel, &wanted, manifest)?;
     wanted.accel = accel;
@@ -181,7 +181,7 @@ fn start(
     display: &mut Display,
     has_started: &mut bool,
 ) -> Result<Begun> {
-    let bundle = request.bundle;
+    let bundle = request.linked.bundle();
     let nodes = &bundle.manifest.nodes;
     let origin = Origin::of(bundle, request.system)?;
     let driver = drivers::named(&state.record.driver)?;

@@ -23,7 +23,7 @@ mod state;
 mod undo;
 
 pub(crate) use accel::Accel;
-pub use cards::check as check_cards;
+pub(crate) use cards::Linked;
 pub(crate) use drivers::{parser as drivers, usual as usual_driver};
 pub(crate) use follow::LEFT_RUNNING;
 pub(crate) use machines::{ClusterStatus, NodeStatus, UpRequest, down, hear, runs, status, up};

@@ -8,6 +8,7 @@ use super::draft::{Draft, MAX_ENTRIES, Place};
 use super::text::is_number;
 use super::yaml::{Kind, Node};
 use super::{guard, options};
+use crate::values::PemFile;
 
 /// Keys with the members.
 const NODES: [&str; 9] = [
@@ -262,12 +263,10 @@ fn certificate(
     mode: Option<&str>,
     place: &Place,
 ) -> bool {
-    let key = name.strip_suffix("-key.pem").or_else(|| name.strip_suffix(".key"));
-    let cert = name.strip_suffix(".pem").or_else(|| name.strip_suffix(".crt"));
-    let (part, stem) = match (key, cert) {
-        (Some(stem), _) => ("key", stem),
-        (None, Some(stem)) => ("cert", stem),
-        (None, None) => return false,
+    let (part, stem) = match PemFile::split(name) {
+        Some((PemFile::Key, stem, _)) => ("key", stem),
+        Some((PemFile::Certificate, stem, _)) => ("cert", stem),
+        None => return false,
     };
     let node = nodes.first().copied().filter(|_| nodes.len() == 1);
     let is_own = options::pattern(name, node) != name;
@@ -313,6 +312,7 @@ fn client(
         }
     }
     match (part, name.ends_with(".pem")) {
+        // As Kiln calls it without being told.
         (_, true) => {}
         ("key", _) => client.key = Some(name.to_owned()),
         _ => client.cert = Some(name.to_owned()),

@@ -7,18 +7,18 @@ use super::draft::{self, Draft, Place, Url};
 use super::guard;
 use crate::etcd::keys::{self, GoType};
 use crate::etcd::{Release, Value};
-use crate::values::toml_string as quoted;
+use crate::values::{CA_FILES, NODE_FILES, PEER_CA_FILES, PEER_FILES, SERVER_FILES, toml_string as quoted};
 
 /// File names that Kiln gives without being told: a node that is called so does not make them patterns.
 const USUAL: [&str; 8] = [
-    "ca.pem",
-    "etcd.pem",
-    "etcd-key.pem",
-    "peer.pem",
-    "peer-key.pem",
-    "server.pem",
-    "server-key.pem",
-    "peer-ca.pem",
+    CA_FILES.cert,
+    NODE_FILES.cert,
+    NODE_FILES.key,
+    PEER_FILES.cert,
+    PEER_FILES.key,
+    SERVER_FILES.cert,
+    SERVER_FILES.key,
+    PEER_CA_FILES.cert,
 ];
 
 /// What Go's `strconv.ParseBool` takes.

@@ -5,7 +5,7 @@ use super::draft::{Draft, Path, Place, Url};
 use super::{guard, options};
 use crate::etcd::{AllowedCn, Release};
 use crate::profile;
-use crate::values::HostName;
+use crate::values::{HostName, PemFile};
 
 /// What a profile need not say, where the table of keys only says from what it follows.
 const FOLLOWS: [(Path, &str); 1] = [(("[pki.peer]", "common-name"), "etcd-peer")];
@@ -284,8 +284,8 @@ fn operators_client(draft: &mut Draft) {
     let Some(place) = client.place.clone() else { return };
     client.nodes.clear();
     let name = client.name.clone();
-    let cert = client.cert.clone().unwrap_or_else(|| format!("{name}.pem"));
-    let key = client.key.clone().unwrap_or_else(|| format!("{name}-key.pem"));
+    let cert = client.cert.clone().unwrap_or_else(|| PemFile::Certificate.usual(&name));
+    let key = client.key.clone().unwrap_or_else(|| PemFile::Key.usual(&name));
     for (of, value) in [("cert", &cert), ("key", &key), ("common-name", &name)] {
         draft.say(("[pki.client]", of), value, &place);
     }

@@ -11,7 +11,7 @@ use crate::disk;
 use crate::failure::{Failure, Result};
 use crate::plan::{self, AuthoritySpec, Plan};
 use crate::profile::CaKeys;
-use crate::values::ClusterName;
+use crate::values::{ClusterName, Url};
 
 /// A message for the user who builds.
 pub enum Remark {
@@ -212,8 +212,8 @@ fn other_signer(was: &Signer, is: &Signer, keys: &CaKeys) -> Vec<String> {
 fn other_members(formed: &Formed, plan: &Plan) -> Vec<String> {
     let mut reasons = Vec::new();
     let by_name = |name: &str| formed.members.iter().find(|member| member.name.as_str() == name);
-    let is_at = |member: &Member, url: &str| member.peer_url.to_string() == url;
-    let by_url = |url: &str| formed.members.iter().find(|member| is_at(member, url));
+    let is_at = |member: &Member, url: &Url| member.peer_url == *url;
+    let by_url = |url: &Url| formed.members.iter().find(|member| is_at(member, url));
     for node in &plan.nodes {
         let (name, url) = (&node.name, &node.peer_url);
         match (by_name(name.as_str()), by_url(url)) {

@@ -7,13 +7,13 @@ use zeroize::Zeroizing;
 use crate::disk::{self, Found, Kind};
 use crate::failure::{Exit, Failure, Result};
 use crate::plan;
-use crate::values::printable;
+use crate::values::{CA_FILES, PEER_CA_FILES, printable};
 
 pub(super) const LIST: &str = "keystore.toml";
 pub(super) const SECRET: &str = "secret";
 /// The imported CAs: each authority with the files of its chain and of its key.
 pub(super) const FOREIGN: [(&str, &str, &str); 2] =
-    [(plan::CA, "ca.pem", "ca-key.pem"), (plan::PEER_CA, "peer-ca.pem", "peer-ca-key.pem")];
+    [(plan::CA, CA_FILES.cert, CA_FILES.key), (plan::PEER_CA, PEER_CA_FILES.cert, PEER_CA_FILES.key)];
 
 /// The largest file in a keystore: the list with thousands of issues, or of members.
 pub(super) const MAX_PART_BYTES: u64 = 16 << 20;

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::certificate::{CA, CertificateSpec, PEER_CA};
 use crate::profile::{self, Algorithm, Pki, Subject};
-use crate::values::{ClusterName, Digest, Domain, Lifetime};
+use crate::values::{ClusterName, Digest, Domain, Lifetime, PemFile};
 
 /// An authority, as Kiln makes it unless one was imported.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -95,7 +95,7 @@ pub fn of_peers(authority: &str) -> &'static str {
 }
 
 pub fn client_file(authority: &str) -> String {
-    format!("{authority}.pem")
+    PemFile::Certificate.usual(authority)
 }
 
 /// The endings of usual common names.

@@ -25,6 +25,7 @@ pub fn of_node(network: &Network, node: &Node) -> Vec<Card> {
         dhcp: network.dhcp,
         mtu: network.mtu,
         vlan: network.vlan,
+        shared: false,
     };
     let peer = network.peer.as_ref().zip(node.peer).map(|(peer, (address, mac))| {
         let (address, gateway) = link(network, peer.cidr, None, address);
@@ -32,7 +33,16 @@ pub fn of_node(network: &Network, node: &Node) -> Vec<Card> {
         let routes = gateway.map(|via| route(peer.cidr, via, &addresses));
         let by = node.peer_card.clone();
         let routes = routes.into_iter().collect();
-        Card { mac, by, addresses, routes, dhcp: None, mtu: peer.mtu, vlan: peer.vlan }
+        Card {
+            mac,
+            by,
+            addresses,
+            routes,
+            dhcp: None,
+            mtu: peer.mtu,
+            vlan: peer.vlan,
+            shared: peer.same_card,
+        }
     });
     std::iter::once(main).chain(peer).collect()
 }

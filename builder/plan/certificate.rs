@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::profile::{
     AltName, Certificates, Client, Filling, Leaf, Node, OPERATOR, Pki, Subject, alternative,
 };
-use crate::values::{Lifetime, Mode};
+use crate::values::{Lifetime, Mode, PemFile};
 
 /// The CA that every cluster has: it issues to members and to their clients.
 pub const CA: &str = "ca";
@@ -290,8 +290,8 @@ fn plain_client(name: &str, lifetime: Lifetime) -> CertificateSpec {
         authority: CA,
         owner: Owner::Root,
         lifetime,
-        cert_path: format!("{name}.pem"),
-        key_path: format!("{name}-key.pem"),
+        cert_path: PemFile::Certificate.usual(name),
+        key_path: PemFile::Key.usual(name),
         cert_mode: Mode::FILE,
         key_mode: Mode::SECRET,
         copies: Vec::new(),

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::profile::{Profile, Restart, UnitSettings};
+use crate::profile::{Profile, Restart, UnitLine, UnitSettings};
 use crate::values::{GuestPath, InstallLine, InstanceName, ServiceUser};
 
 /// A member's own account, directories and ports. Its unit is that of its node.
@@ -31,7 +31,7 @@ pub struct Instance {
     /// `Description=`, where it is not Kiln's own.
     pub description: Option<String>,
     /// Further lines of the unit's sections.
-    pub unit_lines: Vec<String>,
+    pub unit_lines: Vec<UnitLine>,
     pub service_lines: Vec<String>,
     pub install_lines: Vec<InstallLine>,
 }

@@ -20,7 +20,7 @@ use serde::Serialize;
 use crate::etcd::Release;
 use crate::etcd::ids::{MemberId, cluster_id, member_id};
 use crate::profile::{self, Bundle, ConfigStyle, Machine, Network, Pki, Profile};
-use crate::values::{Arch, Card, ClusterName, GuestPath, Mac, NodeName, Token, disk_serial};
+use crate::values::{Arch, Card, ClusterName, GuestPath, Mac, NodeName, Token, Url, disk_serial};
 
 pub(crate) use authority::{
     AuthoritySpec, Made, OF_CLIENTS, Permits, client_file as authority_file, common_name, of_peers,
@@ -102,11 +102,11 @@ pub struct Node {
     /// Its systemd unit: `etcd.service`.
     pub unit: String,
     /// Its URL in `initial-cluster`, from which its ID follows, and which it has in the member list.
-    pub peer_url: String,
+    pub peer_url: Url,
     /// The one that clients get: `https://10.240.16.10:2379`.
-    pub client_url: String,
+    pub client_url: Url,
     /// The one that etcdctl on the node dials: by address, also where the others have names.
-    pub endpoint: String,
+    pub endpoint: Url,
     /// etcd's options in the order in which they are written.
     pub settings: Vec<Setting>,
     /// The certificates in its own files: its own, and then those of clients.
@@ -124,9 +124,9 @@ pub fn resolve(profile: &Profile, derived_token: &Token) -> Plan {
         let address = node.peer_address();
         url::of_node(node, address, &profile.cluster, service.initial_cluster, instance.peer_port)
     };
-    let peer_urls: Vec<String> = profile.nodes.iter().map(peer_url).collect();
+    let peer_urls: Vec<Url> = profile.nodes.iter().map(peer_url).collect();
     let member_ids: Vec<MemberId> =
-        peer_urls.iter().map(|url| member_id(std::slice::from_ref(url), token.as_str())).collect();
+        peer_urls.iter().map(|url| member_id(&[url.to_string()], token.as_str())).collect();
     let cluster = Cluster {
         name: profile.cluster.name.clone(),
         domain: profile.cluster.domain.clone(),
@@ -190,7 +190,7 @@ fn filling<'a>(profile: &'a Profile, at: usize, fqdn: &'a str) -> profile::Filli
 /// A node by its place in the profile; its member's ID and the URL that this follows from.
 fn node(
     at: usize,
-    (member_id, peer_url): (MemberId, &str),
+    (member_id, peer_url): (MemberId, &Url),
     certificates: &[CertificateSpec],
     around: &settings::Around<'_>,
 ) -> Node {
@@ -215,7 +215,7 @@ fn node(
         cards: card::of_node(&around.profile.network, node),
         member_id,
         unit: service.units[at].file(),
-        peer_url: peer_url.to_owned(),
+        peer_url: peer_url.clone(),
         client_url: url::of_node(
             node,
             node.address,
@@ -223,7 +223,7 @@ fn node(
             service.client_url,
             client_port,
         ),
-        endpoint: url::url(node.address, client_port),
+        endpoint: Url::of_address(node.address, client_port),
     }
 }
 

@@ -8,9 +8,10 @@ use serde::Serialize;
 use super::certificate::{CertificateSpec, PEER_CA, Role, of_role};
 use super::cluster::Cluster;
 use super::instance::Instance;
-use super::url::{self, loopback, url, with_scheme};
+use super::url::{self, loopback};
 use crate::etcd::Value;
 use crate::profile::{ConfigStyle, Node, Profile, UrlHost};
+use crate::values::Url;
 
 /// One option by etcd's own name; a nested key of the config file has a dot.
 #[derive(Clone, Debug, Serialize)]
@@ -108,7 +109,8 @@ fn own(node: &Node, certificates: &[CertificateSpec], around: &Around<'_>) -> Ve
     let text = |text: String| Value::Text(text);
     let address = "the node's address";
     let service = &profile.etcd.service;
-    let advertised = |address, host, port| text(url::of_node(node, address, &profile.cluster, host, port));
+    let advertised =
+        |address, host, port| text(url::of_node(node, address, &profile.cluster, host, port).to_string());
     let own_addresses = || std::iter::once(node.address).chain(node.ipv6).chain([loopback(node.address)]);
     let listened = |at: &dyn Fn(IpAddr) -> String| own_addresses().map(at).collect::<Vec<_>>().join(",");
     let peer_address = node.peer_address();
@@ -116,10 +118,10 @@ fn own(node: &Node, certificates: &[CertificateSpec], around: &Around<'_>) -> Ve
     let mut own = vec![
         ("name", text(node.name.to_string()), "the node's name"),
         ("data-dir", text(profile.etcd.data_dir.absolute()), "etcd.data-dir"),
-        ("listen-peer-urls", text(url(peer_address, peer_port)), why_peer),
+        ("listen-peer-urls", text(Url::of_address(peer_address, peer_port).to_string()), why_peer),
         (
             "listen-client-urls",
-            text(listened(&|address| url(address, client_port))),
+            text(listened(&|address| Url::of_address(address, client_port).to_string())),
             if node.ipv6.is_some() {
                 "the node's addresses and loopback"
             } else {
@@ -144,7 +146,7 @@ fn own(node: &Node, certificates: &[CertificateSpec], around: &Around<'_>) -> Ve
         own.push(("wal-dir", text(wal.absolute()), "etcd.wal-dir"));
     }
     if let Some(port) = instance.metrics_port {
-        let urls = listened(&|address| with_scheme("http", address, port));
+        let urls = listened(&|address| url::plain(address, port));
         own.push(("listen-metrics-urls", text(urls), "etcd.metrics-port"));
     }
     own.extend(transport_security(profile, node, certificates, allowed_cn.clone()));

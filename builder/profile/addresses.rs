@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::values::{Domain, Invalid, everything};
+use crate::values::{Domain, Invalid, ends_in_number, everything};
 
 /// An address range without host bits.
 pub fn network_range(text: &str) -> Result<IpNet, Invalid> {
@@ -29,10 +29,9 @@ pub(super) fn address(text: &str) -> Result<IpAddr, Invalid> {
     })
 }
 
-/// A domain. One that ends in a number would be read as an address: no top-level domain does (RFC 3696 section 2).
+/// A domain: names in it must not be read as addresses.
 pub(super) fn domain(text: &str) -> Result<Domain, Invalid> {
-    let last = text.rsplit('.').next().unwrap_or_default();
-    match !last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit()) {
+    match ends_in_number(text) {
         true => {
             Err(Invalid("its last part is a number, as in an address; write a name, as in kloud.lan".into()))
         }

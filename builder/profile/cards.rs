@@ -6,6 +6,7 @@ use super::Span;
 use super::diagnostics::Diagnostics;
 use super::mistake::Mistake;
 use super::reader::Section;
+use super::same_card;
 use super::unique::Unique;
 use crate::values::{Bond, BondCard, BondMode, By, CardName, HashPolicy, LacpRate, Mac};
 
@@ -20,14 +21,21 @@ pub(super) struct Both {
     main: Cards,
     /// `None` where there is no network for peers: the keys for that are then refused as such.
     peer: Option<Cards>,
+    /// Whether that is on the card of the network for clients.
+    pub is_same: bool,
 }
 
 /// `peer`: the table of the network for peers.
-pub(super) fn of_networks(diagnostics: &mut Diagnostics, table: &Section, peer: &Section) -> Both {
+pub(super) fn of_networks(
+    diagnostics: &mut Diagnostics,
+    table: &Section,
+    peer: &Section,
+    is_same: bool,
+) -> Both {
     let main = of_network(diagnostics, table, MAIN_BOND);
     let has_peer = peer.span.is_some();
     let peer = of_network(diagnostics, peer, PEER_BOND);
-    Both { main, peer: has_peer.then_some(peer) }
+    Both { main, peer: has_peer.then_some(peer), is_same }
 }
 
 /// A bond that may have other cards on each node.
@@ -135,6 +143,12 @@ pub(super) fn of_node(
     macs: &mut Unique<Mac>,
 ) -> [By; 2] {
     let main = one_of_node(diagnostics, table, MAIN, network.map(|both| &both.main), macs);
+    if network.is_some_and(|both| both.is_same) {
+        // None of the keys about a second card is allowed beside it.
+        one_of_node(diagnostics, table, PEER, None, macs);
+        same_card::check_node(diagnostics, table);
+        return [main.clone(), main];
+    }
     let peer = one_of_node(diagnostics, table, PEER, network.and_then(|both| both.peer.as_ref()), macs);
     check_both(diagnostics, table, &main, &peer);
     [main, peer]
@@ -201,7 +215,7 @@ fn check_both(diagnostics: &mut Diagnostics, table: &Section, main: &By, peer: &
     let both = names(peer);
     if let Some(card) = names(main).into_iter().find(|card| both.contains(card)) {
         let reason = format!("the card {card} is in the network for clients and in that for peers");
-        let help = "[network.peer] is on cards of its own; name those in peer-card, or in [network.peer]";
+        let help = "name another one in peer-card, or in [network.peer]; with same-card = true there, one card carries both";
         let (_, place) = PEER.place(table).or_else(|| MAIN.place(table)).unzip();
         diagnostics.mistake(Mistake::new(place.or_else(|| table.span.clone()), reason).help(help));
     }

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use super::files::FileSpec;
 use super::files_of_both::{self as files, Clash};
+use super::unit_values::UnitLine;
 use super::{Node, Profile};
 use crate::etcd::Value;
 use crate::etcd::judge::{self, LogOutput};
@@ -138,9 +139,7 @@ impl Member<'_> {
 
     /// Whether its unit stops these while it runs (`Conflicts=`).
     fn stops(&self, units: &[(&'static str, String)]) -> Option<String> {
-        let lines = self.profile.etcd.service.unit.unit.iter();
-        let mut named =
-            lines.filter_map(|line| line.strip_prefix("Conflicts=")).flat_map(str::split_whitespace);
+        let mut named = self.profile.etcd.service.unit.unit.iter().flat_map(UnitLine::stops);
         named.find(|name| units.iter().any(|(_, unit)| unit == name)).map(str::to_owned)
     }
 

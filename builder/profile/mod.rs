@@ -31,6 +31,7 @@ mod read;
 mod reader;
 mod release;
 mod rules;
+mod same_card;
 pub(crate) mod schema;
 mod sections;
 mod service;
@@ -48,6 +49,8 @@ mod unit_lines;
 mod unit_values;
 mod whole;
 mod written;
+
+use crate::values::OPERATOR_FILES;
 
 pub(crate) use addresses::{check_host, is_router, network_range};
 pub(crate) use clashes::clashes;
@@ -71,6 +74,7 @@ pub(crate) use types::{
     Binaries, Bundle, Certificates, Cluster, Compression, ConfigStyle, Etcd, Host, Login, Machine, OptionSet,
     Restart, Service, UnitSettings, UrlHost,
 };
+pub(crate) use unit_values::UnitLine;
 pub use whole::Profile;
 pub(crate) use written::Written;
 
@@ -78,10 +82,10 @@ pub(crate) use written::Written;
 pub const OPERATOR: &str = "etcdctl";
 
 /// The file with its certificate in the bundle's `client/`, and the usual one on a node.
-pub(crate) const OPERATOR_CERT: &str = "etcdctl.pem";
+pub(crate) const OPERATOR_CERT: &str = OPERATOR_FILES.cert;
 
 /// The file with its key.
-pub(crate) const OPERATOR_KEY: &str = "etcdctl-key.pem";
+pub(crate) const OPERATOR_KEY: &str = OPERATOR_FILES.key;
 
 /// The common name of every peer certificate. etcd's peer port accepts only this one, so no client certificate may
 /// have it.

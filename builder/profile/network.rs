@@ -13,6 +13,7 @@ use super::instance;
 use super::mistake::Mistake;
 use super::ranges::{self, Range};
 use super::reader::Section;
+use super::same_card;
 use super::{Network, Node, Span};
 use crate::values::{Carrier, Dhcp, Invalid, ServerName};
 
@@ -52,7 +53,8 @@ fn network(diagnostics: &mut Diagnostics, table: &Section) -> Option<Placed> {
     let may_be_outside = on_link.as_ref().is_some_and(|on_link| *on_link.get_ref());
     let subnets = table.tables(diagnostics, "subnet", "[[network.subnet]]");
     let below = table.table(diagnostics, "peer", "[network.peer]");
-    let cards = cards::of_networks(diagnostics, table, &below);
+    let same_card = same_card::read(diagnostics, &below);
+    let cards = cards::of_networks(diagnostics, table, &below, same_card);
     let cidr = cidr?;
     let names = ["address", "[network] cidr", "[network] gateway"];
     let mut main = Range::new(diagnostics, names, &cidr, gateway, may_be_outside);
@@ -61,8 +63,7 @@ fn network(diagnostics: &mut Diagnostics, table: &Section) -> Option<Placed> {
     let gateways: Vec<_> = both.filter_map(|range| Some((range.gateway.as_ref()?.0, range.cidr))).collect();
     ranges::check_on_link(diagnostics, "[network]", on_link.as_ref(), &gateways);
     let others: Vec<&Range> = std::iter::once(&main).chain(&ipv6).collect();
-    let (mut peer, peer_network) = ranges::peer(diagnostics, &below, &others).unzip();
-    below.finish(diagnostics);
+    let (mut peer, peer_network) = ranges::peer(diagnostics, &below, &others, same_card).unzip();
     let mut all: Vec<&mut Range> = std::iter::once(&mut main).chain(&mut ipv6).chain(&mut peer).collect();
     ranges::subnets(diagnostics, subnets, &mut all);
     let subnets = all.iter().flat_map(|range| range.subnets.iter().map(|subnet| subnet.value())).collect();
@@ -80,6 +81,8 @@ fn network(diagnostics: &mut Diagnostics, table: &Section) -> Option<Placed> {
         ipv6: ipv6_network,
         peer: peer_network,
     };
+    same_card::check(diagnostics, [table, &below], &network);
+    below.finish(diagnostics);
     let (has_ipv6, has_peer) = (table.has("ipv6-cidr"), table.has("peer"));
     let (servers, dhcp) = (table.place("dns"), table.place("dhcp"));
     Some(Placed { network, main, ipv6, peer, servers, has_ipv6, has_peer, cards, dhcp })

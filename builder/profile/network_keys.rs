@@ -70,6 +70,7 @@ pub(super) static KEYS: &[Key] = &[
     key("[network.peer]", "mtu", number(Network::MTU), Follows("the card's"), "as in `[network]`"),
     key("[network.peer]", "vlan", number(Card::VLAN), Usual::None, "as in `[network]`, on the second card"),
     key("[network.peer]", "card", Text, Usual::None, "as in `[network]`, of the second card"),
+    key("[network.peer]", "same-card", Bool, Is("false"), "no second card: `vlan` is on that of `[network]`"),
     key(
         "[network.peer.bond]",
         "cards",

@@ -100,8 +100,10 @@ pub(super) fn nodes<'t>(
             };
             let mac = mac.unwrap_or_else(|| derived(&label)).into_inner();
             let peer = more.peer_address.map(|address| {
-                let mac = more.peer_mac.unwrap_or_else(|| derived(&format!("{label}/peer")));
-                (address.into_inner(), mac.into_inner())
+                let same = of_network.filter(|cards| cards.is_same).map(|_| mac);
+                let own = more.peer_mac.map(Spanned::into_inner).or(same);
+                let own = own.unwrap_or_else(|| derived(&format!("{label}/peer")).into_inner());
+                (address.into_inner(), own)
             });
             let [ipv6, public] = [more.ipv6, more.public].map(|one| one.map(Spanned::into_inner));
             let (name, address, options) = (name.into_inner(), address.into_inner(), Vec::new());

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
+use super::schema;
 use crate::values::steers;
 
 /// Whether a mistake is shown with its line.
@@ -32,24 +33,26 @@ impl Lines {
     }
 }
 
-/// The tables of a profile.
-const TABLES: [&str; 7] = ["cluster", "network", "node", "etcd", "pki", "machine", "bundle"];
-
 /// Whether a text has something that only profiles have, however broken the rest is: one of their own top-level keys,
-/// one of their lists, or two of their tables. One table alone proves nothing: `[client]` begins the file with MySQL's
-/// password, and `[network]` many others.
+/// one of their lists of tables, or two of their other tables. One table alone proves nothing: `[network]` begins many
+/// files. Nor does `[client]`, which is a list in a profile: with it the file with MySQL's password begins.
 pub(super) fn is_profile(text: &str) -> bool {
     let word = |line: &str, end: &[char]| line.split(end).next().unwrap_or_default().trim().to_owned();
-    let (mut tables, mut is_top) = (BTreeSet::new(), true);
+    let (mut seen, mut is_top) = (BTreeSet::new(), true);
     text.lines().map(|line| line.trim_start_matches('\u{feff}').trim()).any(|line| {
         match line.strip_prefix('[') {
             Some(header) => {
                 is_top = false;
-                let name = word(header.trim_start_matches('['), &[']', '.', ' ', '#']);
-                if TABLES.contains(&name.as_str()) {
-                    tables.insert(name);
+                let list = header.strip_prefix('[');
+                let name = word(list.unwrap_or(header), &[']', '.', ' ', '#']);
+                let is_one = |is_list| schema::tables().any(|table| table == (name.as_str(), is_list));
+                let is_whole = list.is_some_and(|list| {
+                    list.strip_prefix(name.as_str()).is_some_and(|end| end.starts_with("]]"))
+                });
+                if is_one(false) {
+                    seen.insert(name.clone());
                 }
-                header.starts_with("[node]]") || header.starts_with("[client]]") || tables.len() > 1
+                is_whole && is_one(true) || seen.len() > 1
             }
             None => {
                 is_top && line.contains('=') && ["schema", "extends"].contains(&word(line, &['=']).as_str())
@@ -60,8 +63,8 @@ pub(super) fn is_profile(text: &str) -> bool {
 
 /// Whether a text seems to be a profile, but in YAML.
 pub(super) fn is_yaml(text: &str) -> bool {
-    let key =
-        |line: &str| line.split_once(':').is_some_and(|(key, _)| key == "schema" || TABLES.contains(&key));
+    let is_table = |word: &str| schema::tables().any(|(name, _)| name == word);
+    let key = |line: &str| line.split_once(':').is_some_and(|(key, _)| key == "schema" || is_table(key));
     text.lines().any(|line| key(line.trim_end()))
 }
 
@@ -113,6 +116,8 @@ mod tests {
             "[[node]]",
             "[etcd]\n[etcd.config]\n[pki]",
             "x y z\n[network] # here\n[[client]]",
+            "[[host]]",
+            "[[file]] # one",
             "extends='x'",
         ] {
             assert!(is_profile(good), "{good}");
@@ -128,6 +133,8 @@ mod tests {
             "[default]\nkey = x",
             "[cluster]\nkey = x\n[cluster.b]",
             "[client]\npassword = x\n[network]",
+            "[client]\npassword = x\n[host]\n[client.x]",
+            "[[inputs.file]]\nkey = x",
             "[default]\nschema = x",
         ] {
             assert!(!is_profile(bad), "{bad}");

@@ -211,6 +211,9 @@ mod tests {
         let mut tried = 0;
         for key in schema::all() {
             if let Usual::Is(value) = key.usual {
+                // The table itself says that there is such a network.
+                let has_peers = key.table.starts_with("[network.peer");
+                let plain = if has_peers { read_with(key.table, "").unwrap() } else { plain.clone() };
                 assert_eq!(read_with(key.table, &line(key, value)).unwrap(), plain, "{}", key.path());
                 tried += 1;
             }

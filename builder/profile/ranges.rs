@@ -162,6 +162,7 @@ pub(super) fn peer(
     diagnostics: &mut Diagnostics,
     table: &Section,
     others: &[&Range],
+    same_card: bool,
 ) -> Option<(Range, PeerNetwork)> {
     table.span.as_ref()?;
     table.require(diagnostics, "cidr");
@@ -177,7 +178,7 @@ pub(super) fn peer(
         diagnostics
             .mistake(Mistake::new(cidr.span(), reason).other(other.span.clone(), "the other one").help(help));
     }
-    Some((range, PeerNetwork { cidr: *cidr.get_ref(), mtu, vlan }))
+    Some((range, PeerNetwork { cidr: *cidr.get_ref(), mtu, vlan, same_card }))
 }
 
 /// `[[network.subnet]]`: each is part of one of the ranges.

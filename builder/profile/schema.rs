@@ -255,13 +255,27 @@ static LATER: &[Key] = &[
     key("[etcd.service]", "install", Lines, Usual::None, "the same for `[Install]`"),
 ];
 
-/// The tables at the top of a profile, as their headers name them.
-const TABLES: [&str; 10] =
-    ["cluster", "network", "node", "host", "file", "client", "pki", "etcd", "machine", "bundle"];
-
 /// All keys; a table comes before the tables in it.
 pub fn all() -> impl Iterator<Item = &'static Key> {
-    FIRST.iter().chain(network_keys::KEYS).chain(LATER).chain(machine_keys::KEYS).chain(keys::KEYS)
+    FIRST
+        .iter()
+        .chain(network_keys::KEYS)
+        .chain(LATER)
+        .chain(machine_keys::KEYS)
+        .chain(keys::KEYS.iter().copied().flatten())
+}
+
+/// The tables at the top of a profile, and whether each is a list of them: `node` of `[[node]]`.
+pub(super) fn tables() -> impl Iterator<Item = (&'static str, bool)> {
+    let mut seen = Vec::new();
+    all().filter_map(move |key| {
+        let name = key.table.trim_matches(['[', ']']);
+        let is_new = !name.is_empty() && !name.contains('.') && !seen.contains(&name);
+        is_new.then(|| {
+            seen.push(name);
+            (name, key.table.starts_with("[["))
+        })
+    })
 }
 
 /// `None` where there is no such key.
@@ -280,7 +294,7 @@ pub fn usual(table: &str, name: &str) -> Option<&'static str> {
 /// The keys of a table, by its header.
 pub(super) fn names(table: &str) -> Vec<&'static str> {
     let own = all().filter(|key| key.table == table).map(|key| key.name);
-    let tables = TABLES.iter().copied().filter(|_| table.is_empty());
+    let tables = tables().map(|(name, _)| name).filter(|_| table.is_empty());
     let mut names: Vec<_> = own.chain(tables).collect();
     for below in all().filter_map(|key| below(key.table, table)) {
         if !names.contains(&below) {

@@ -83,6 +83,9 @@ pub struct PeerNetwork {
     /// As that of the network.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vlan: Option<u16>,
+    /// Whether it is a VLAN on the card, or the bond, of the network.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub same_card: bool,
 }
 
 /// A `[[node]]`.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
+use super::unit_values::UnitLine;
 use crate::etcd::{Release, Value, judge, keys};
 use crate::values::{
     Arch, BaseSystem, Carrier, ClusterName, Connect, Domain, GuestPath, HostName, InstallLine, InstanceName,
@@ -137,8 +138,9 @@ pub struct UnitSettings {
     pub limit_nofile: u32,
     /// `None` for Kiln's own.
     pub description: Option<String>,
-    /// `KEY=VALUE` for the sections `[Unit]` and `[Service]`, in the order of the profile.
-    pub unit: Vec<String>,
+    /// Further lines for `[Unit]`, in the order of the profile.
+    pub unit: Vec<UnitLine>,
+    /// Those for `[Service]`: `KEY=VALUE`.
     pub service: Vec<String>,
     /// Those for `[Install]`.
     pub install: Vec<InstallLine>,

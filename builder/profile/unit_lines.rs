@@ -7,7 +7,7 @@ use super::diagnostics::Diagnostics;
 use super::mistake::Mistake;
 use super::reader::{Section, quoted, what};
 use super::types::{Restart, UnitSettings};
-use super::unit_values;
+use super::unit_values::{self, UnitLine};
 use crate::values::{InstallLine, Invalid};
 
 /// Settings that a profile may write, by section: what places the unit among others, or limits its resources in a way
@@ -114,8 +114,7 @@ pub(super) fn read(diagnostics: &mut Diagnostics, table: &Section) -> UnitSettin
     let below = table.table(diagnostics, "unit", "[etcd.service.unit]");
     let unit = lines(diagnostics, &below, "unit", |key, text| {
         beside(text)?;
-        unit_values::unit(key, text)?;
-        Ok(format!("{key}={text}"))
+        UnitLine::new(key, text)
     });
     let below = table.table(diagnostics, "service", "[etcd.service.service]");
     let service = lines(diagnostics, &below, "service", |key, text| {

@@ -1,7 +1,9 @@
 //! Values of systemd's settings in `[etcd.service]`: systemd ignores one that it cannot read, with a line in the
 //! journal, and etcd does not run with some that it can.
 
-use crate::values::Invalid;
+use std::fmt;
+
+use crate::values::{Invalid, serialize_displayed};
 
 /// Kinds of units (systemd.unit(5)).
 const KINDS: [&str; 11] = [
@@ -38,11 +40,36 @@ const EARLIER: [&str; 13] = [
 /// Targets that a machine starts with.
 const BOOT: [&str; 3] = ["default.target", "graphical.target", "multi-user.target"];
 
-/// A value of the section `[Unit]`.
-///
-/// # Errors
-/// A sentence that says what is allowed.
-pub(super) fn unit(key: &str, text: &str) -> Result<(), Invalid> {
+/// A line of the section `[Unit]`: `KEY=VALUE`.
+#[derive(Clone, Debug)]
+pub struct UnitLine {
+    setting: String,
+    value: String,
+}
+
+impl UnitLine {
+    /// # Errors
+    /// A sentence that says what is allowed.
+    pub(super) fn new(setting: &str, value: &str) -> Result<Self, Invalid> {
+        unit(setting, value)?;
+        Ok(Self { setting: setting.to_owned(), value: value.to_owned() })
+    }
+
+    /// The units that this one stops while it runs.
+    pub(super) fn stops(&self) -> impl Iterator<Item = &str> {
+        self.value.split_whitespace().filter(|_| self.setting == "Conflicts")
+    }
+}
+
+impl fmt::Display for UnitLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={}", self.setting, self.value)
+    }
+}
+
+serialize_displayed!(UnitLine);
+
+fn unit(key: &str, text: &str) -> Result<(), Invalid> {
     if ["Documentation", "RequiresMountsFor", "WantsMountsFor"].contains(&key) {
         return Ok(());
     }

@@ -11,7 +11,7 @@ use crate::failure::{Failure, Result};
 use crate::plan::{Node, Plan};
 use crate::yaml;
 
-use paths::{Paths, authority, endpoints, files, trusted};
+use paths::{Paths, endpoints, files, trusted};
 
 /// The names of the files, and what each contains.
 pub const CLIENT_FILES: [(&str, Make); 9] = [
@@ -66,7 +66,7 @@ fn hosts(plan: &Plan) -> String {
 fn patroni(plan: &Plan) -> String {
     let paths = Paths::within(plan, "patroni", "/etc/patroni/etcd");
     let [ca, certificate, key] = &paths.to;
-    let hosts: Vec<Value> = plan.nodes.iter().map(|node| authority(node).into()).collect();
+    let hosts: Vec<Value> = plan.nodes.iter().map(|node| node.client_url.authority().into()).collect();
     let section = json!({
         "etcd3": { "protocol": "https", "hosts": hosts, "cacert": ca, "cert": certificate, "key": key },
     });

@@ -8,9 +8,9 @@ use super::overlay::{Body, Overlay, OverlayFile, body, of_kiln};
 use super::unfit::{self, Why};
 use crate::disk;
 use crate::failure::{Exit, Result};
-use crate::profile::{About, FileBody, FileSpec, Finding};
+use crate::profile::{FileBody, FileSpec};
 use crate::tree::{Blob, Origin, known_mode};
-use crate::values::{Mode, NodeName};
+use crate::values::Mode;
 
 /// The files of a profile, in its order, each with findings about what cannot be added.
 ///
@@ -128,38 +128,6 @@ fn source(
         }
     };
     Ok(Some((blob, mode)))
-}
-
-impl Overlay {
-    /// Whether it is the user's own, and not one of Kiln's.
-    pub fn is_own(&self) -> bool {
-        self.directory.is_some() || self.file.is_some()
-    }
-
-    /// Whether a node has it.
-    pub fn is_for(&self, node: &NodeName) -> bool {
-        self.file.as_ref().is_none_or(|file| file.nodes.has(node))
-    }
-
-    /// The account and the group that its file has on nodes, where that is not root.
-    pub fn owner(&self) -> Option<(&str, &str)> {
-        let (owner, group) = self.file.as_ref()?.owner.as_ref()?;
-        Some((owner.as_str(), group.as_str()))
-    }
-
-    /// A finding about it.
-    pub(super) fn finding(&self, reason: impl Into<String>) -> Finding {
-        let about = match &self.file {
-            Some(file) => About::File(file.at),
-            None => About::Overlay(self.directory.clone().unwrap_or_default()),
-        };
-        Finding::new(about, reason)
-    }
-
-    fn refuse(&mut self, why: Why, is_unsafe: bool) {
-        let finding = self.finding(format!("{}: {}", self.origin, why.reason)).help(why.help);
-        self.findings.push(Finding { is_unsafe, ..finding });
-    }
 }
 
 #[cfg(test)]

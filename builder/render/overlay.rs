@@ -10,9 +10,9 @@ use super::unfit::{self, Why};
 use crate::disk;
 use crate::failure::{Exit, Failure, Result};
 use crate::interrupt;
-use crate::profile::{FileSpec, Finding};
+use crate::profile::{About, FileSpec, Finding};
 use crate::tree::{Blob, Origin, known_mode};
-use crate::values::{Digest, GuestPath, Mode, printable, steers};
+use crate::values::{Digest, GuestPath, Mode, NodeName, printable, steers};
 
 /// One overlay, read once and rendered for every node.
 pub struct Overlay {
@@ -345,6 +345,36 @@ impl Overlay {
             1 => "1 file".into(),
             count => format!("{count} files"),
         }
+    }
+
+    /// Whether it is the user's own, and not one of Kiln's.
+    pub fn is_own(&self) -> bool {
+        self.directory.is_some() || self.file.is_some()
+    }
+
+    /// Whether a node has it.
+    pub fn is_for(&self, node: &NodeName) -> bool {
+        self.file.as_ref().is_none_or(|file| file.nodes.has(node))
+    }
+
+    /// The account and the group that its file has on nodes, where that is not root.
+    pub fn owner(&self) -> Option<(&str, &str)> {
+        let (owner, group) = self.file.as_ref()?.owner.as_ref()?;
+        Some((owner.as_str(), group.as_str()))
+    }
+
+    /// A finding about it.
+    pub(super) fn finding(&self, reason: impl Into<String>) -> Finding {
+        let about = match &self.file {
+            Some(file) => About::File(file.at),
+            None => About::Overlay(self.directory.clone().unwrap_or_default()),
+        };
+        Finding::new(about, reason)
+    }
+
+    pub(super) fn refuse(&mut self, why: Why, is_unsafe: bool) {
+        let finding = self.finding(format!("{}: {}", self.origin, why.reason)).help(why.help);
+        self.findings.push(Finding { is_unsafe, ..finding });
     }
 
     pub(super) fn files(&self) -> &[OverlayFile] {

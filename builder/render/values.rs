@@ -10,7 +10,7 @@ use super::renderer::Renderer;
 use super::variables::VARIABLES;
 use super::{config, logs, systemd};
 use crate::plan::{self, CertificateSpec, Instance, Node, Owner, Plan, Role};
-use crate::values::{Bond, By, Card, Dhcp, HashPolicy, LacpRate, Route};
+use crate::values::{Bond, By, Card, Carried, Dhcp, HashPolicy, LacpRate, Route};
 
 /// Those of `VARIABLES`, for one node.
 pub fn of_node(renderer: &Renderer<'_>, node: &Node, config: &config::Config) -> Value {
@@ -71,7 +71,8 @@ fn of_network(plan: &Plan, node: &Node) -> Value {
         "ntp": network.ntp,
         "mtu": network.mtu.map_or(String::new(), |mtu| mtu.to_string()),
         "vlan": main.map_or(Value::Null, |card| vlan(card, 0)),
-        "peer_card": node.cards.get(1).map_or(Value::Null, peer_card),
+        "carried": carried(&node.cards, 0),
+        "peer_card": node.cards.get(1).map_or(Value::Null, |card| peer_card(card, &node.cards)),
     })
 }
 
@@ -95,6 +96,12 @@ fn bond(card: &Card) -> Value {
         "lacp_rate": bond.lacp_rate.map_or("", LacpRate::as_str),
         "hash_policy": bond.hash_policy.map_or("", HashPolicy::as_str),
     })
+}
+
+/// The VLANs on the card at this place.
+fn carried(cards: &[Card], at: usize) -> Value {
+    let mtu = |carried: &Carried| carried.mtu.map_or(String::new(), |mtu| mtu.to_string());
+    Card::carried(cards, at).map_or(Value::Null, |all| json!({ "names": all.names, "mtu": mtu(&all) }))
 }
 
 fn vlan(card: &Card, at: usize) -> Value {
@@ -126,13 +133,14 @@ fn route(route: &Route) -> Value {
 }
 
 /// The card for the peers' network.
-fn peer_card(card: &Card) -> Value {
+fn peer_card(card: &Card, cards: &[Card]) -> Value {
     json!({
         "mac": card.mac,
         "interface": interface(card, 1),
-        "bond": bond(card),
+        "bond": if card.shared { Value::Null } else { bond(card) },
         "ipv4": !card.has_ipv6(),
         "vlan": vlan(card, 1),
+        "carried": carried(cards, 1),
         "address": card.addresses.first().map(ToString::to_string),
         "mtu": card.mtu.map_or(String::new(), |mtu| mtu.to_string()),
         "routes": card.routes.iter().map(route).collect::<Vec<_>>(),

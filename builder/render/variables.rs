@@ -25,9 +25,10 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("ntp", "a list: time servers"),
     ("mtu", "the MTU, or nothing"),
     ("vlan", "the VLAN, with `id name`; or nothing"),
+    ("carried", "the VLANs on the card: a list of `names`, and the card's `mtu`; or nothing"),
     (
         "peer_card",
-        "the one for peers: `mac interface bond ipv4 address mtu vlan`, `routes` with `to via on_link`",
+        "the one for peers: `mac interface bond ipv4 address mtu vlan carried`, `routes` with `to via on_link`",
     ),
     ("client_url", "URL of the member for clients"),
     ("peer_url", "URL of the member for peers"),

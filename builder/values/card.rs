@@ -36,6 +36,18 @@ pub struct Card {
     /// The VLAN in which its addresses are; `None` for frames without a tag.
     #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "vlan")]
     pub vlan: Option<u16>,
+    /// Whether this VLAN is on the node's first card, whose MAC address and match it then has.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub shared: bool,
+}
+
+/// The VLANs on a card.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct Carried {
+    /// Of their interfaces; at least one.
+    pub names: Vec<String>,
+    /// Of the card itself: none of them can have a larger one. `None` leaves the card's own.
+    pub mtu: Option<u32>,
 }
 
 /// A way to a network.
@@ -56,12 +68,22 @@ impl Card {
     /// The smallest and the largest VLAN ID: 0 is for frames of no VLAN, and 4095 is reserved (IEEE 802.1Q, table 9-2).
     pub const VLAN: (u32, u32) = (1, 4094);
 
+    /// The VLANs that the card at this place carries: its own, and those on the first card. `None` where its frames are
+    /// untagged.
+    pub fn carried(cards: &[Self], at: usize) -> Option<Carried> {
+        let is_on = |(nth, card): &(usize, &Self)| if card.shared { at == 0 } else { *nth == at };
+        let on: Vec<_> = cards.iter().enumerate().filter(is_on).collect();
+        let names: Vec<_> = on.iter().filter_map(|(nth, card)| card.vlan_name(*nth)).collect();
+        let mtu = on.iter().filter_map(|(_, card)| card.mtu).max();
+        (!names.is_empty()).then_some(Carried { names, mtu })
+    }
+
     /// The name of its interface, for the card at this place in the list of the node's cards: `kiln0`, or its own. One
     /// that is matched by MAC address may have another name on the node: only some programs rename it.
     pub fn interface(&self, at: usize) -> String {
         match &self.by {
             By::Name(name) => name.to_string(),
-            By::Mac | By::Bond(_) => format!("kiln{at}"),
+            By::Mac | By::Bond(_) => format!("kiln{}", if self.shared { 0 } else { at }),
         }
     }
 
@@ -75,8 +97,12 @@ impl Card {
         Some(if name.len() < IFNAMSIZ { name } else { format!("kiln{at}.{id}") })
     }
 
-    /// The MAC addresses of the cards of a VM: those of a bond, where it is of such, else its own.
+    /// The MAC addresses of the cards of a VM: those of a bond, where it is of such, else its own; none where it is on
+    /// the first card.
     pub fn macs(&self) -> Vec<Mac> {
+        if self.shared {
+            return Vec::new();
+        }
         let of_bond = match &self.by {
             By::Bond(bond) => bond.cards.iter().filter_map(BondCard::mac).collect(),
             By::Mac | By::Name(_) => Vec::new(),
@@ -190,6 +216,7 @@ mod tests {
             dhcp: None,
             mtu: None,
             vlan: None,
+            shared: false,
         }
     }
 
@@ -231,6 +258,21 @@ mod tests {
             let text = text.replace("\"vlan\":20", &format!("\"vlan\":{bad}"));
             assert!(serde_json::from_str::<Card>(&text).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_card_carries_its_own_vlan_and_those_on_it() {
+        let one = card(&["10.1.0.11/24"], &[]);
+        let peer = Card { vlan: Some(30), mtu: Some(9000), shared: true, ..card(&["172.16.0.11/24"], &[]) };
+        let names = |cards: &[Card], at| Card::carried(cards, at).map(|carried| (carried.names, carried.mtu));
+        let both = [Card { vlan: Some(20), mtu: Some(1500), ..one.clone() }, peer.clone()];
+        let want = (vec!["kiln0.20".to_owned(), "kiln0.30".to_owned()], Some(9000));
+        assert_eq!((names(&both, 0), names(&both, 1)), (Some(want), None));
+        let untagged = [one.clone(), peer.clone()];
+        assert_eq!(names(&untagged, 0), Some((vec!["kiln0.30".to_owned()], Some(9000))));
+        let apart = [one, Card { shared: false, ..peer }];
+        assert_eq!(names(&apart, 0), None);
+        assert_eq!(names(&apart, 1), Some((vec!["kiln1.30".to_owned()], Some(9000))));
     }
 
     /// An address of a space so small that links, routes and destinations often meet.

@@ -14,6 +14,7 @@ mod login;
 mod machine;
 mod names;
 mod parsed;
+mod pem_file;
 mod printable;
 mod private;
 mod quorum;
@@ -28,7 +29,7 @@ use std::str::FromStr;
 
 pub use bond::{Bond, BondMode, By};
 pub(crate) use bond::{BondCard, CardName, HashPolicy, LacpRate};
-pub use card::{Card, Route, everything, router, source};
+pub use card::{Card, Carried, Route, everything, router, source};
 #[cfg(test)]
 pub(crate) use carrier::examples as example_carriers;
 pub(crate) use carrier::{At, Carrier, CarrierFacts, CarrierFile, Firmware, Start};
@@ -43,9 +44,13 @@ pub use login::without_private_keys;
 pub(crate) use login::{LoginName, SshKey, hide, looks_private};
 pub use machine::{Arch, Mode};
 pub(crate) use machine::{Mac, disk_serial};
+pub(crate) use names::ends_in_number;
 pub use names::{AltName, ClientName, ClusterName, Domain, HostName, NodeName, ServerName};
 pub(crate) use parsed::{as_text, list, map, number, parsed, set};
 pub(crate) use parsed::{deserialize_parsed, serialize_displayed};
+pub(crate) use pem_file::{
+    CA_FILES, NODE_FILES, OPERATOR_FILES, PEER_CA_FILES, PEER_FILES, PemFile, PemPair, SERVER_FILES,
+};
 pub(crate) use printable::{counted, printable};
 pub use printable::{printable_lines, steers, toml_string};
 pub use private::without_passwords;

@@ -22,6 +22,13 @@ pub(super) fn check_label(text: &str) -> Result<(), Invalid> {
     }
 }
 
+/// Whether the last label of a name is digits alone, as that of an address. No top-level domain is (RFC 3696 section
+/// 2), and programs that take both read such a name as an address.
+pub fn ends_in_number(name: &str) -> bool {
+    let last = name.rsplit('.').next().unwrap_or_default();
+    !last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 /// Labels with a dot between each two.
 pub(super) fn check_labels(text: &str, example: &str) -> Result<(), Invalid> {
     text.split('.').try_for_each(|label| match check_label(label) {
@@ -74,8 +81,7 @@ text_value!(
         if text.parse::<std::net::IpAddr>().is_ok() {
             return Ok(());
         }
-        // A last label of digits alone is that of an address (RFC 3696 section 2).
-        match text.rsplit('.').next().is_some_and(|label| label.bytes().all(|byte| byte.is_ascii_digit())) {
+        match text.is_empty() || ends_in_number(text) {
             true => invalid("write an address, or a name as in ntp.kloud.lan"),
             false => text.parse::<HostName>().map(drop),
         }

@@ -4,7 +4,8 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
-use super::{Domain, Invalid, deserialize_parsed, serialize_displayed};
+use super::names::ends_in_number;
+use super::{HostName, Invalid, deserialize_parsed, serialize_displayed};
 
 /// `https://ADDRESS:PORT` or `https://NAME:PORT`, the forms of a member's URLs. A name is one that the nodes' own hosts
 /// files have: it is never looked up on this machine.
@@ -24,6 +25,28 @@ deserialize_parsed!(Url);
 serialize_displayed!(Url);
 
 impl Url {
+    pub fn of_address(address: IpAddr, port: u16) -> Self {
+        Self { host: Host::Address(address), port }
+    }
+
+    /// By a name that the nodes' own hosts files have.
+    pub fn of_name(name: String, port: u16) -> Self {
+        Self { host: Host::Name(name), port }
+    }
+
+    /// Host and port, as in `10.0.0.11:2379`; an IPv6 address is in brackets.
+    pub fn authority(&self) -> String {
+        self.authority_at(self.port)
+    }
+
+    /// The same at another port of the host.
+    pub fn authority_at(&self, port: u16) -> String {
+        match &self.host {
+            Host::Address(address) => SocketAddr::new(*address, port).to_string(),
+            Host::Name(name) => format!("{name}:{port}"),
+        }
+    }
+
     pub fn port(&self) -> u16 {
         self.port
     }
@@ -51,8 +74,7 @@ impl Url {
         }
         let (name, port) = text.split_once(':')?;
         // An address that is wrong is not a name.
-        let is_number = name.rsplit('.').next()?.bytes().all(|byte| byte.is_ascii_digit());
-        let name: Domain = name.parse().ok().filter(|_| !is_number)?;
+        let name: HostName = name.parse().ok().filter(|_| !ends_in_number(name))?;
         Some(Self { host: Host::Name(name.to_string()), port: port.parse().ok()? })
     }
 }
@@ -69,10 +91,7 @@ impl FromStr for Url {
 
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.host {
-            Host::Address(address) => write!(f, "https://{}", SocketAddr::new(*address, self.port)),
-            Host::Name(name) => write!(f, "https://{name}:{}", self.port),
-        }
+        write!(f, "https://{}", self.authority())
     }
 }
 
@@ -93,6 +112,15 @@ mod tests {
         }
         let url: Url = "https://cp-a.kloud.lan:2381".parse().unwrap();
         assert_eq!((url.name(), url.address(), url.port()), (Some("cp-a.kloud.lan"), None, 2381));
+        assert_eq!(
+            (url.authority(), url.authority_at(1)),
+            ("cp-a.kloud.lan:2381".into(), "cp-a.kloud.lan:1".into())
+        );
+        let url = Url::of_address("fd00::1".parse().unwrap(), 2379);
+        assert_eq!(
+            (url.to_string(), url.authority_at(1)),
+            ("https://[fd00::1]:2379".into(), "[fd00::1]:1".into())
+        );
         for bad in [
             "",
             "https://10.0.0.4",

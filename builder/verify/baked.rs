@@ -12,6 +12,7 @@ use crate::disk::Input;
 use crate::failure::{Doing, Failure, Result};
 use crate::format::read::{Archive, MemberKind};
 use crate::pki::Presented;
+use crate::values::{CA_FILES, NODE_FILES, PEER_FILES, SERVER_FILES};
 
 /// The limit on one file: units, configuration and certificates are small.
 const MAX_FILE_BYTES: u64 = 1 << 20;
@@ -24,8 +25,8 @@ const UNITS: &str = "etc/systemd/system/";
 const CONFIGURATION: [&str; 2] = ["etcd.conf", "etcd.env"];
 
 /// The certificate file of each port: one of its own, or one for both (`[pki] certificates`).
-const SERVER: [&str; 2] = ["server.pem", "etcd.pem"];
-const PEER: [&str; 2] = ["peer.pem", "etcd.pem"];
+const SERVER: [&str; 2] = [SERVER_FILES.cert, NODE_FILES.cert];
+const PEER: [&str; 2] = [PEER_FILES.cert, NODE_FILES.cert];
 
 pub struct Baked {
     /// The client port's, leaf first; empty when the bundle has none.
@@ -93,7 +94,8 @@ fn port_of<'m>(manifest: &'m Manifest, node: &Node, port: Port, usual: [&str; 2]
     let usually = || files().filter(|one| one.ports.is_empty()).map(|one| one.file.as_str());
     let named = |name: &&str| usually().find(|file| file.rsplit('/').next() == Some(*name));
     let certificate = usual.iter().find_map(named)?;
-    Some(PortFiles { certificate, trust: format!("{}/ca.pem", certificate.rsplit_once('/')?.0) })
+    let (directory, _) = certificate.rsplit_once('/')?;
+    Some(PortFiles { certificate, trust: format!("{directory}/{}", CA_FILES.cert) })
 }
 
 /// The file with the variables of the unit that starts the program.

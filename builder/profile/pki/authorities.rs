@@ -9,7 +9,7 @@ use crate::profile::diagnostics::Diagnostics;
 use crate::profile::mistake::Mistake;
 use crate::profile::reader::Section;
 use crate::profile::{Algorithm, Certificates, Span};
-use crate::values::Lifetime;
+use crate::values::{CA_FILES, Lifetime, PEER_CA_FILES};
 
 /// The lifetimes of leaves, which no CA may be shorter than.
 pub struct Lives {
@@ -39,9 +39,13 @@ struct Titles {
     file: &'static str,
 }
 
-const CA: Titles = Titles { key: "ca", title: "[pki.ca]", subject: "[pki.ca.subject]", file: "ca.pem" };
-const PEER_CA: Titles =
-    Titles { key: "peer-ca", title: "[pki.peer-ca]", subject: "[pki.peer-ca.subject]", file: "peer-ca.pem" };
+const CA: Titles = Titles { key: "ca", title: "[pki.ca]", subject: "[pki.ca.subject]", file: CA_FILES.cert };
+const PEER_CA: Titles = Titles {
+    key: "peer-ca",
+    title: "[pki.peer-ca]",
+    subject: "[pki.peer-ca.subject]",
+    file: PEER_CA_FILES.cert,
+};
 
 /// The usual lifetime of a CA: ten years.
 const CA_LIFETIME: Lifetime = Lifetime::days(3650);

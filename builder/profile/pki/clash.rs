@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use toml::Spanned;
 
-use super::pattern::{AltName, Filling, Pattern, alternative, key_file};
+use super::pattern::{AltName, Filling, Pattern, alternative};
 use super::subject;
 use super::types::{Ca, Client, Leaf, OnNodes, Pki};
 use crate::profile::diagnostics::Diagnostics;
 use crate::profile::mistake::Mistake;
 use crate::profile::nodes::Nodes;
-use crate::profile::{Certificates, Cluster, Node, OPERATOR, OPERATOR_CERT, OPERATOR_KEY, Span};
-use crate::values::Invalid;
+use crate::profile::{Certificates, Cluster, Node, OPERATOR, Span};
+use crate::values::{CA_FILES, Invalid, OPERATOR_FILES, PEER_CA_FILES, PemFile};
 
 /// The profile so far.
 pub struct Around<'a> {
@@ -86,15 +86,8 @@ struct Files {
 /// What is in a file, and for whom.
 struct Seen {
     of: String,
-    holds: Holds,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Holds {
-    Certificate,
-    Key,
-    /// Nothing itself.
-    Link,
+    /// `None` for a link.
+    holds: Option<PemFile>,
 }
 
 impl Files {
@@ -102,7 +95,7 @@ impl Files {
         &mut self,
         diagnostics: &mut Diagnostics,
         file: &str,
-        (of, holds): (&str, Holds),
+        (of, holds): (&str, Option<PemFile>),
         place: Option<&Span>,
     ) {
         let seen = Seen { of: of.to_owned(), holds };
@@ -123,12 +116,12 @@ fn on_node(
     let pki = around.pki;
     for (title, ca) in pki.authorities() {
         for file in std::iter::once(&ca.file).chain(&ca.root_file) {
-            files.add(diagnostics, file, (title, Holds::Certificate), None);
+            files.add(diagnostics, file, (title, Some(PemFile::Certificate)), None);
         }
     }
     for (title, leaf) in pki.kinds() {
-        files.add(diagnostics, &leaf.cert.fill(filling), (title, Holds::Certificate), None);
-        files.add(diagnostics, &leaf.key.fill(filling), (title, Holds::Key), None);
+        files.add(diagnostics, &leaf.cert.fill(filling), (title, Some(PemFile::Certificate)), None);
+        files.add(diagnostics, &leaf.key.fill(filling), (title, Some(PemFile::Key)), None);
         let wrong = leaf.names.iter().map(|name| (name, alternative(&name.fill(filling)).err()));
         let common_name = (&leaf.common_name, subject::name(&leaf.common_name.fill(filling)).err());
         for (name, why) in wrong.chain([common_name]) {
@@ -148,11 +141,11 @@ fn on_node(
     let links: Vec<_> =
         pki.links.iter().map(|link| (link.name.fill(filling), link.target.fill(filling))).collect();
     for (name, _) in &links {
-        files.add(diagnostics, name, ("[pki.links]", Holds::Link), None);
+        files.add(diagnostics, name, ("[pki.links]", None), None);
     }
     for (name, target) in &links {
-        let holds = files.seen.get(target).map(|seen| seen.holds).filter(|holds| *holds != Holds::Link);
-        if holds.is_some_and(|holds| (holds == Holds::Key) != key_file(name).is_ok()) {
+        let holds = files.seen.get(target).and_then(|seen| seen.holds);
+        if holds.is_some() && holds != PemFile::of(name) {
             let reason =
                 format!("the link {name} leads to {target}: one is the name of a key, the other is not");
             let help = "give a link to a key a name that ends in .key or -key.pem";
@@ -178,18 +171,16 @@ fn add_client(diagnostics: &mut Diagnostics, files: &mut Files, client: &Client,
     let what = format!("the client {}", client.name);
     let own = (client.cert.clone(), client.key.clone());
     for (cert, key) in std::iter::once(&own).chain(&client.copies) {
-        files.add(diagnostics, cert, (&what, Holds::Certificate), Some(place));
-        files.add(diagnostics, key, (&what, Holds::Key), Some(place));
+        files.add(diagnostics, cert, (&what, Some(PemFile::Certificate)), Some(place));
+        files.add(diagnostics, key, (&what, Some(PemFile::Key)), Some(place));
     }
 }
 
 /// The bundle's directory `client/`.
 fn client_directory(diagnostics: &mut Diagnostics, around: &Around<'_>) {
-    let own = ["ca.pem", "peer-ca.pem", OPERATOR_CERT, OPERATOR_KEY];
-    let seen = |file: &str| {
-        let holds = if file == OPERATOR_KEY { Holds::Key } else { Holds::Certificate };
-        (file.to_owned(), Seen { of: "every bundle".to_owned(), holds })
-    };
+    let own = [CA_FILES.cert, PEER_CA_FILES.cert, OPERATOR_FILES.cert, OPERATOR_FILES.key];
+    let seen =
+        |file: &str| (file.to_owned(), Seen { of: "every bundle".to_owned(), holds: PemFile::of(file) });
     let seen = own.map(seen).into_iter().collect();
     let mut files = Files { place: None, on: "in the bundle's client/".to_owned(), seen };
     for client in around.clients {

@@ -13,7 +13,7 @@ use crate::profile::diagnostics::Diagnostics;
 use crate::profile::mistake::Mistake;
 use crate::profile::reader::{Section, what};
 use crate::profile::{OPERATOR, PEER_COMMON_NAME, Span};
-use crate::values::{ClientName, Invalid, Lifetime, NodeName};
+use crate::values::{CA_FILES, ClientName, Invalid, Lifetime, NodeName, PEER_CA_FILES, PemFile};
 
 /// Clients, each with the place of its name, and the lifetimes that are written for them.
 pub struct Clients {
@@ -65,12 +65,10 @@ fn client(
     let name = name?;
     let place = name.span();
     let name = name.into_inner();
-    let cert = cert.unwrap_or_else(|| format!("{name}.pem"));
-    let key = key.unwrap_or_else(|| format!("{name}-key.pem"));
-    let ending = |file: &str, endings: [&'static str; 2]| {
-        endings.into_iter().find(|ending| file.ends_with(ending)).unwrap_or_default()
-    };
-    let (of_cert, of_key) = (ending(&cert, [".crt", ".pem"]), ending(&key, ["-key.pem", ".key"]));
+    let cert = cert.unwrap_or_else(|| PemFile::Certificate.usual(&name));
+    let key = key.unwrap_or_else(|| PemFile::Key.usual(&name));
+    let ending = |file: &str| PemFile::split(file).map(|(.., ending)| ending).unwrap_or_default();
+    let (of_cert, of_key) = (ending(&cert), ending(&key));
     let copies = stems.iter().map(|stem| {
         let stem = stem.get_ref();
         (format!("{stem}{of_cert}"), format!("{stem}{of_key}"))
@@ -129,7 +127,7 @@ pub fn on_nodes(diagnostics: &mut Diagnostics, table: &Section) -> Option<OnNode
 
 /// The beginning of the names of a copy's two files.
 fn stem(text: &str) -> Result<String, Invalid> {
-    if [".crt", ".pem", ".key"].iter().any(|ending| text.ends_with(ending)) {
+    if PemFile::has_ending(text) {
         return Err(Invalid("write it without its ending: the two files get those of cert and key".into()));
     }
     certificate_file(&format!("{text}.crt"))?;
@@ -150,9 +148,15 @@ fn client_name(text: &str) -> Result<ClientName, Invalid> {
     match text {
         OPERATOR => taken("every bundle has that one already; omit it"),
         PEER_COMMON_NAME => taken("it is the members' own, and would open the peer port to this client"),
-        "ca" => taken("ca.pem is the CA's certificate"),
-        "peer-ca" => taken("peer-ca.pem is the certificate of the peers' CA"),
-        _ if text.ends_with("-key") => taken("its certificate would have the name of a key file"),
-        _ => Ok(name),
+        _ => match PemFile::Certificate.usual(text) {
+            file if file == CA_FILES.cert => taken(&format!("{file} is the CA's certificate")),
+            file if file == PEER_CA_FILES.cert => {
+                taken(&format!("{file} is the certificate of the peers' CA"))
+            }
+            file if PemFile::of(&file) != Some(PemFile::Certificate) => {
+                taken("its certificate would have the name of a key file")
+            }
+            _ => Ok(name),
+        },
     }
 }

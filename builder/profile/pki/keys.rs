@@ -1,213 +1,138 @@
-//! The keys of the tables below `[pki]`, as data.
+//! The keys of the tables below `[pki]`, and of the subject of a client, as data.
 
 use crate::profile::key::Usual::{self, Follows, Is};
 use crate::profile::key::ValueKind::{Bool, Choice, Text, Texts};
 use crate::profile::key::{Key, key};
 use crate::profile::types::Algorithm;
-use crate::profile::{OPERATOR_CERT, OPERATOR_KEY};
+use crate::values::{CA_FILES, NODE_FILES, OPERATOR_FILES, PEER_FILES, PemPair, SERVER_FILES};
 
 /// In the order in which they are listed.
-pub static KEYS: &[Key] = &[
-    key(
+pub static KEYS: &[&[Key]] = &[
+    &subject(
         "[client.subject]",
-        "country",
-        Text,
-        Follows("of `[pki.subject]`"),
+        OF_LEAVES,
         "`C` in the subject of this client: two letters",
-    ),
-    key("[client.subject]", "state", Text, Follows("of `[pki.subject]`"), "`ST`"),
-    key("[client.subject]", "locality", Text, Follows("of `[pki.subject]`"), "`L`"),
-    key(
-        "[client.subject]",
-        "organization",
-        Texts,
-        Follows("of `[pki.subject]`"),
         "`O`, instead of `[[client]] organization`",
     ),
-    key("[client.subject]", "organizational-unit", Text, Follows("of `[pki.subject]`"), "`OU`"),
-    key("[pki.subject]", "country", Text, Usual::None, "`C` in the subject of all leaves: two letters"),
-    key("[pki.subject]", "state", Text, Usual::None, "`ST`"),
-    key("[pki.subject]", "locality", Text, Usual::None, "`L`"),
-    key("[pki.subject]", "organization", Texts, Usual::None, "`O`"),
-    key("[pki.subject]", "organizational-unit", Text, Usual::None, "`OU`"),
-    key(
+    &subject("[pki.subject]", Usual::None, "`C` in the subject of all leaves: two letters", "`O`"),
+    &leaf(
         "[pki.server]",
-        "cert",
-        Text,
-        Is("server.pem"),
+        SERVER_FILES,
         "certificate for members' client ports: its file (\"Certificates\")",
+        "its key's file, as in `{{node}}-server.key`",
+        "`{{node}}`",
     ),
-    key("[pki.server]", "key", Text, Is("server-key.pem"), "its key's file, as in `{{node}}-server.key`"),
-    key("[pki.server]", "common-name", Text, Follows("`{{node}}`"), "common name of its subject"),
-    key("[pki.server]", "lifetime", Text, Follows("`leaf-lifetime`"), "as in `12h`, `90d`, `2y`"),
-    key("[pki.server]", "cert-mode", Choice(&["0444", "0644"]), Is("0644"), "mode of the certificate's file"),
-    key("[pki.server]", "key-mode", Choice(&["0400", "0600", "0640"]), Is("0600"), "mode of the key's file"),
-    key("[pki.server]", "names", Texts, Usual::None, "more names and addresses in it, also `*.example.com`"),
-    key(
+    &leaf(
         "[pki.peer]",
-        "cert",
-        Text,
-        Is("peer.pem"),
+        PEER_FILES,
         "certificate for members' peer ports: its file (\"Certificates\")",
+        "its key's file, as in `{{node}}-peer.key`",
+        "`etcd-peer`",
     ),
-    key("[pki.peer]", "key", Text, Is("peer-key.pem"), "its key's file, as in `{{node}}-peer.key`"),
-    key("[pki.peer]", "common-name", Text, Follows("`etcd-peer`"), "common name of its subject"),
-    key("[pki.peer]", "lifetime", Text, Follows("`leaf-lifetime`"), "as in `12h`, `90d`, `2y`"),
-    key("[pki.peer]", "cert-mode", Choice(&["0444", "0644"]), Is("0644"), "mode of the certificate's file"),
-    key("[pki.peer]", "key-mode", Choice(&["0400", "0600", "0640"]), Is("0600"), "mode of the key's file"),
-    key("[pki.peer]", "names", Texts, Usual::None, "more names and addresses in it, also `*.example.com`"),
-    key(
+    &leaf(
         "[pki.client]",
-        "cert",
-        Text,
-        Is(OPERATOR_CERT),
+        OPERATOR_FILES,
         "certificate for root's etcdctl on a node: its file (\"Certificates\")",
+        "its key's file, as in `{{node}}-client.key`",
+        "`etcdctl`",
     ),
-    key("[pki.client]", "key", Text, Is(OPERATOR_KEY), "its key's file, as in `{{node}}-client.key`"),
-    key("[pki.client]", "common-name", Text, Follows("`etcdctl`"), "common name of its subject"),
-    key("[pki.client]", "lifetime", Text, Follows("`leaf-lifetime`"), "as in `12h`, `90d`, `2y`"),
-    key("[pki.client]", "cert-mode", Choice(&["0444", "0644"]), Is("0644"), "mode of the certificate's file"),
-    key("[pki.client]", "key-mode", Choice(&["0400", "0600", "0640"]), Is("0600"), "mode of the key's file"),
-    key("[pki.client]", "names", Texts, Usual::None, "more names and addresses in it, also `*.example.com`"),
-    key(
+    &leaf(
         "[pki.node]",
-        "cert",
-        Text,
-        Is("etcd.pem"),
+        NODE_FILES,
         "certificate for all uses, with `one-per-node`: its file (\"Certificates\")",
+        "its key's file, as in `{{node}}-node.key`",
+        "`{{node}}`",
     ),
-    key("[pki.node]", "key", Text, Is("etcd-key.pem"), "its key's file, as in `{{node}}-node.key`"),
-    key("[pki.node]", "common-name", Text, Follows("`{{node}}`"), "common name of its subject"),
-    key("[pki.node]", "lifetime", Text, Follows("`leaf-lifetime`"), "as in `12h`, `90d`, `2y`"),
-    key("[pki.node]", "cert-mode", Choice(&["0444", "0644"]), Is("0644"), "mode of the certificate's file"),
-    key("[pki.node]", "key-mode", Choice(&["0400", "0600", "0640"]), Is("0600"), "mode of the key's file"),
-    key("[pki.node]", "names", Texts, Usual::None, "more names and addresses in it, also `*.example.com`"),
-    key(
-        "[pki.server.subject]",
-        "country",
-        Text,
-        Follows("of `[pki.subject]`"),
-        "`C` in its subject: two letters",
-    ),
-    key("[pki.server.subject]", "state", Text, Follows("of `[pki.subject]`"), "`ST`"),
-    key("[pki.server.subject]", "locality", Text, Follows("of `[pki.subject]`"), "`L`"),
-    key("[pki.server.subject]", "organization", Texts, Follows("of `[pki.subject]`"), "`O`"),
-    key("[pki.server.subject]", "organizational-unit", Text, Follows("of `[pki.subject]`"), "`OU`"),
-    key(
-        "[pki.peer.subject]",
-        "country",
-        Text,
-        Follows("of `[pki.subject]`"),
-        "`C` in its subject: two letters",
-    ),
-    key("[pki.peer.subject]", "state", Text, Follows("of `[pki.subject]`"), "`ST`"),
-    key("[pki.peer.subject]", "locality", Text, Follows("of `[pki.subject]`"), "`L`"),
-    key("[pki.peer.subject]", "organization", Texts, Follows("of `[pki.subject]`"), "`O`"),
-    key("[pki.peer.subject]", "organizational-unit", Text, Follows("of `[pki.subject]`"), "`OU`"),
-    key(
-        "[pki.client.subject]",
-        "country",
-        Text,
-        Follows("of `[pki.subject]`"),
-        "`C` in its subject: two letters",
-    ),
-    key("[pki.client.subject]", "state", Text, Follows("of `[pki.subject]`"), "`ST`"),
-    key("[pki.client.subject]", "locality", Text, Follows("of `[pki.subject]`"), "`L`"),
-    key("[pki.client.subject]", "organization", Texts, Follows("of `[pki.subject]`"), "`O`"),
-    key("[pki.client.subject]", "organizational-unit", Text, Follows("of `[pki.subject]`"), "`OU`"),
-    key(
-        "[pki.node.subject]",
-        "country",
-        Text,
-        Follows("of `[pki.subject]`"),
-        "`C` in its subject: two letters",
-    ),
-    key("[pki.node.subject]", "state", Text, Follows("of `[pki.subject]`"), "`ST`"),
-    key("[pki.node.subject]", "locality", Text, Follows("of `[pki.subject]`"), "`L`"),
-    key("[pki.node.subject]", "organization", Texts, Follows("of `[pki.subject]`"), "`O`"),
-    key("[pki.node.subject]", "organizational-unit", Text, Follows("of `[pki.subject]`"), "`OU`"),
-    key(
+    &subject("[pki.server.subject]", OF_LEAVES, OF_A_LEAF, "`O`"),
+    &subject("[pki.peer.subject]", OF_LEAVES, OF_A_LEAF, "`O`"),
+    &subject("[pki.client.subject]", OF_LEAVES, OF_A_LEAF, "`O`"),
+    &subject("[pki.node.subject]", OF_LEAVES, OF_A_LEAF, "`O`"),
+    &[key(
         "[pki.ca]",
         "source",
         Choice(&["derived", "imported"]),
         Is("derived"),
         "`imported`: the keystore must have one",
-    ),
-    key("[pki.ca]", "algorithm", Choice(Algorithm::NAMES), Follows("`algorithm`"), "key algorithm of the CA"),
-    key("[pki.ca]", "lifetime", Text, Is("10y"), "as in `12h`, `90d`, `20y`"),
-    key("[pki.ca]", "common-name", Text, Follows("from the cluster"), "common name of the CA"),
-    key("[pki.ca]", "intermediate", Bool, Is("false"), "a root, and a CA below it that issues"),
-    key(
+    )],
+    &authority(
         "[pki.ca]",
-        "intermediate-common-name",
-        Text,
-        Follows("from the cluster"),
-        "common name of the issuing CA",
+        "key algorithm of the CA",
+        "common name of the CA",
+        [Is("10y"), Is("false"), Is(CA_FILES.cert)],
     ),
-    key("[pki.ca]", "intermediate-lifetime", Text, Follows("`lifetime`"), "lifetime of the issuing CA"),
-    key("[pki.ca]", "name-constraints", Bool, Is("false"), "it may issue for the cluster's own names only"),
-    key("[pki.ca]", "file", Text, Is("ca.pem"), "file with the certificate that members trust"),
-    key("[pki.ca]", "root-file", Text, Usual::None, "another file, with the certificate that clients trust"),
-    key("[pki.ca.subject]", "country", Text, Usual::None, "`C` in the subject of the CA: two letters"),
-    key("[pki.ca.subject]", "state", Text, Usual::None, "`ST`"),
-    key("[pki.ca.subject]", "locality", Text, Usual::None, "`L`"),
-    key("[pki.ca.subject]", "organization", Texts, Usual::None, "`O`"),
-    key("[pki.ca.subject]", "organizational-unit", Text, Usual::None, "`OU`"),
-    key(
+    &subject("[pki.ca.subject]", Usual::None, "`C` in the subject of the CA: two letters", "`O`"),
+    &[key(
         "[pki.peer-ca]",
         "source",
         Choice(&["derived", "imported"]),
         Follows("`derived`"),
         "`imported`: the keystore must have one for peers",
-    ),
-    key(
+    )],
+    // None is a default: one that is written makes the table, and with it the CA.
+    &authority(
         "[pki.peer-ca]",
-        "algorithm",
-        Choice(Algorithm::NAMES),
-        Follows("`algorithm`"),
         "a CA for the peer port alone: its key",
+        "common name of the peers' CA",
+        [Follows("`10y`"), Usual::None, Follows("`peer-ca.pem`")],
     ),
-    key("[pki.peer-ca]", "lifetime", Text, Follows("`10y`"), "as in `12h`, `90d`, `20y`"),
-    key("[pki.peer-ca]", "common-name", Text, Follows("from the cluster"), "common name of the peers' CA"),
-    key("[pki.peer-ca]", "intermediate", Bool, Usual::None, "a root, and a CA below it that issues"),
-    key(
-        "[pki.peer-ca]",
-        "intermediate-common-name",
-        Text,
-        Follows("from the cluster"),
-        "common name of the issuing CA",
-    ),
-    key("[pki.peer-ca]", "intermediate-lifetime", Text, Follows("`lifetime`"), "lifetime of the issuing CA"),
-    key(
-        "[pki.peer-ca]",
-        "name-constraints",
-        Bool,
-        Usual::None,
-        "it may issue for the cluster's own names only",
-    ),
-    key(
-        "[pki.peer-ca]",
-        "file",
-        Text,
-        Follows("`peer-ca.pem`"),
-        "file with the certificate that members trust",
-    ),
-    key(
-        "[pki.peer-ca]",
-        "root-file",
-        Text,
-        Usual::None,
-        "another file, with the certificate that clients trust",
-    ),
-    key(
-        "[pki.peer-ca.subject]",
-        "country",
-        Text,
-        Usual::None,
-        "`C` in the subject of the peers' CA: two letters",
-    ),
-    key("[pki.peer-ca.subject]", "state", Text, Usual::None, "`ST`"),
-    key("[pki.peer-ca.subject]", "locality", Text, Usual::None, "`L`"),
-    key("[pki.peer-ca.subject]", "organization", Texts, Usual::None, "`O`"),
-    key("[pki.peer-ca.subject]", "organizational-unit", Text, Usual::None, "`OU`"),
+    &subject("[pki.peer-ca.subject]", Usual::None, "`C` in the subject of the peers' CA: two letters", "`O`"),
 ];
+
+const OF_LEAVES: Usual = Follows("of `[pki.subject]`");
+const OF_A_LEAF: &str = "`C` in its subject: two letters";
+
+/// The attributes of a subject, with the texts about the country and the organization.
+const fn subject(
+    table: &'static str,
+    usual: Usual,
+    country: &'static str,
+    organization: &'static str,
+) -> [Key; 5] {
+    [
+        key(table, "country", Text, usual, country),
+        key(table, "state", Text, usual, "`ST`"),
+        key(table, "locality", Text, usual, "`L`"),
+        key(table, "organization", Texts, usual, organization),
+        key(table, "organizational-unit", Text, usual, "`OU`"),
+    ]
+}
+
+/// A kind of certificate, with the texts about its files.
+const fn leaf(
+    table: &'static str,
+    usual: PemPair,
+    cert: &'static str,
+    of_key: &'static str,
+    common_name: &'static str,
+) -> [Key; 7] {
+    [
+        key(table, "cert", Text, Is(usual.cert), cert),
+        key(table, "key", Text, Is(usual.key), of_key),
+        key(table, "common-name", Text, Follows(common_name), "common name of its subject"),
+        key(table, "lifetime", Text, Follows("`leaf-lifetime`"), "as in `12h`, `90d`, `2y`"),
+        key(table, "cert-mode", Choice(&["0444", "0644"]), Is("0644"), "mode of the certificate's file"),
+        key(table, "key-mode", Choice(&["0400", "0600", "0640"]), Is("0600"), "mode of the key's file"),
+        key(table, "names", Texts, Usual::None, "more names and addresses in it, also `*.example.com`"),
+    ]
+}
+
+/// A CA, besides its source: the usual values of its lifetime, of its two switches, and of its file.
+const fn authority(
+    table: &'static str,
+    algorithm: &'static str,
+    common_name: &'static str,
+    [lifetime, switch, file]: [Usual; 3],
+) -> [Key; 9] {
+    let from_the_cluster = Follows("from the cluster");
+    [
+        key(table, "algorithm", Choice(Algorithm::NAMES), Follows("`algorithm`"), algorithm),
+        key(table, "lifetime", Text, lifetime, "as in `12h`, `90d`, `20y`"),
+        key(table, "common-name", Text, from_the_cluster, common_name),
+        key(table, "intermediate", Bool, switch, "a root, and a CA below it that issues"),
+        key(table, "intermediate-common-name", Text, from_the_cluster, "common name of the issuing CA"),
+        key(table, "intermediate-lifetime", Text, Follows("`lifetime`"), "lifetime of the issuing CA"),
+        key(table, "name-constraints", Bool, switch, "it may issue for the cluster's own names only"),
+        key(table, "file", Text, file, "file with the certificate that members trust"),
+        key(table, "root-file", Text, Usual::None, "another file, with the certificate that clients trust"),
+    ]
+}

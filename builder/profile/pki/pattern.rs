@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::subject;
 use crate::profile::Cluster;
-use crate::values::{HostName, Invalid, NodeName, fill};
+use crate::values::{HostName, Invalid, NodeName, PemFile, ends_in_number, fill};
 
 /// The placeholders, without their braces.
 const PLACEHOLDERS: [&str; 4] = ["node", "index", "cluster", "fqdn"];
@@ -99,11 +99,7 @@ pub fn alternative(text: &str) -> Result<AltName, Invalid> {
         };
     }
     let name = text.strip_prefix("*.").unwrap_or(text);
-    // Only digits and dots would be an address that is written wrong.
-    match text.len() <= 253
-        && name.parse::<HostName>().is_ok()
-        && name.contains(|c: char| c.is_ascii_lowercase())
-    {
+    match text.len() <= 253 && name.parse::<HostName>().is_ok() && !ends_in_number(name) {
         true => Ok(AltName::Dns(text.to_owned())),
         false => Err(Invalid(
             "it takes an address, or a host name in lower case, as in etcd.example.com or *.example.com"
@@ -112,19 +108,16 @@ pub fn alternative(text: &str) -> Result<AltName, Invalid> {
     }
 }
 
-/// The ending tells certificates and keys apart, in a bundle as on a node.
 pub fn certificate_file(text: &str) -> Result<String, Invalid> {
-    match text.strip_suffix(".crt").or_else(|| text.strip_suffix(".pem")) {
-        Some(stem) if stem.is_empty() || stem.ends_with("-key") => {}
-        Some(_) => return file(text),
-        None => {}
+    match PemFile::of(text) {
+        Some(PemFile::Certificate) => file(text),
+        _ => Err(Invalid("a certificate's file ends in .crt or .pem, and not in -key.pem".into())),
     }
-    Err(Invalid("a certificate's file ends in .crt or .pem, and not in -key.pem".into()))
 }
 
 pub fn key_file(text: &str) -> Result<String, Invalid> {
-    match text.strip_suffix(".key").or_else(|| text.strip_suffix("-key.pem")) {
-        Some(stem) if !stem.is_empty() => file(text),
+    match PemFile::of(text) {
+        Some(PemFile::Key) => file(text),
         _ => Err(Invalid("a key's file ends in .key or -key.pem".into())),
     }
 }

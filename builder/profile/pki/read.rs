@@ -11,7 +11,9 @@ use crate::profile::diagnostics::Diagnostics;
 use crate::profile::mistake::Mistake;
 use crate::profile::reader::{Section, quoted, what};
 use crate::profile::{Algorithm, Certificates, OPERATOR, PEER_COMMON_NAME, Span, directories};
-use crate::values::{InstanceName, Invalid, Lifetime, Mode};
+use crate::values::{
+    InstanceName, Invalid, Lifetime, Mode, NODE_FILES, OPERATOR_FILES, PEER_FILES, PemPair, SERVER_FILES,
+};
 
 /// Also returns the place of its directory. `of_clients` are the lifetimes of `[[client]]`, which issues from the same
 /// CA.
@@ -67,7 +69,7 @@ struct Kind {
     /// The header of the table with its subject.
     subject: &'static str,
     /// Its files without a profile's word: `server.pem`, `server-key.pem`.
-    file: &'static str,
+    files: PemPair,
     common_name: &'static str,
     /// The layout that has it.
     of: Certificates,
@@ -78,7 +80,7 @@ const KINDS: [Kind; 4] = [
         key: "server",
         title: "[pki.server]",
         subject: "[pki.server.subject]",
-        file: "server",
+        files: SERVER_FILES,
         common_name: "{{node}}",
         of: Certificates::PerUse,
     },
@@ -86,7 +88,7 @@ const KINDS: [Kind; 4] = [
         key: "peer",
         title: "[pki.peer]",
         subject: "[pki.peer.subject]",
-        file: "peer",
+        files: PEER_FILES,
         common_name: PEER_COMMON_NAME,
         of: Certificates::PerUse,
     },
@@ -94,7 +96,7 @@ const KINDS: [Kind; 4] = [
         key: "client",
         title: "[pki.client]",
         subject: "[pki.client.subject]",
-        file: OPERATOR,
+        files: OPERATOR_FILES,
         common_name: OPERATOR,
         of: Certificates::PerUse,
     },
@@ -102,7 +104,7 @@ const KINDS: [Kind; 4] = [
         key: "node",
         title: "[pki.node]",
         subject: "[pki.node.subject]",
-        file: "etcd",
+        files: NODE_FILES,
         common_name: "{{node}}",
         of: Certificates::OnePerNode,
     },
@@ -128,13 +130,13 @@ fn leaf(
     let mode = |given: Option<&str>, usual: Mode| given.and_then(|mode| mode.parse().ok()).unwrap_or(usual);
     let key_mode = table.choice(diagnostics, "key-mode", KEY_MODES);
     let cert_mode = table.choice(diagnostics, "cert-mode", CERT_MODES);
-    let mut one = |key, read: fn(&str) -> Result<Pattern, Invalid>, usual: String| {
+    let mut one = |key, read: fn(&str) -> Result<Pattern, Invalid>, usual: &str| {
         let given = table.value_with(diagnostics, key, read).map(Spanned::into_inner);
-        given.unwrap_or_else(|| Pattern::of(&usual))
+        given.unwrap_or_else(|| Pattern::of(usual))
     };
-    let cert = one("cert", Pattern::certificate, format!("{}.pem", kind.file));
-    let key = one("key", Pattern::key, format!("{}-key.pem", kind.file));
-    let common_name = one("common-name", Pattern::common_name, kind.common_name.to_owned());
+    let cert = one("cert", Pattern::certificate, kind.files.cert);
+    let key = one("key", Pattern::key, kind.files.key);
+    let common_name = one("common-name", Pattern::common_name, kind.common_name);
     let names = table.values(diagnostics, "names", Pattern::alternative).unwrap_or_default();
     fields::few(diagnostics, kind.title, &names);
     let lifetime = table.value::<Lifetime>(diagnostics, "lifetime");

@@ -1,6 +1,6 @@
 //! Certificates and endpoints, as programs that use the cluster need them.
 
-use crate::plan::{CertificateSpec, Node, Plan};
+use crate::plan::{CertificateSpec, Plan};
 
 /// Where a program expects its certificates: the files of `client/`, and the paths that the user copies them to.
 pub struct Paths {
@@ -46,11 +46,6 @@ pub fn trusted(plan: &Plan) -> String {
     plan.authorities.first().map(|first| first.client_file()).unwrap_or_default()
 }
 
-pub fn endpoints(plan: &Plan) -> Vec<&str> {
-    plan.nodes.iter().map(|node| node.client_url.as_str()).collect()
-}
-
-/// `10.240.16.10:2379` for `https://10.240.16.10:2379`.
-pub fn authority(node: &Node) -> &str {
-    node.client_url.split_once("://").map_or(node.client_url.as_str(), |(_, authority)| authority)
+pub fn endpoints(plan: &Plan) -> Vec<String> {
+    plan.nodes.iter().map(|node| node.client_url.to_string()).collect()
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::paths::{Paths, authority};
+use super::paths::Paths;
 use crate::plan::{Node, Plan};
 use crate::values::Members;
 use crate::yaml;
@@ -17,11 +17,7 @@ fn job(plan: &Plan) -> String {
 pub fn scrape(plan: &Plan) -> String {
     if let Some(port) = plan.instance.metrics_port {
         // Where clients reach it, on the other port.
-        let target = |node: &Node| {
-            let host = authority(node).rsplit_once(':').map_or("", |(host, _)| host);
-            format!("{host}:{port}")
-        };
-        let scraped = scraped(plan, "http", None, target);
+        let scraped = scraped(plan, "http", None, |node| node.client_url.authority_at(port));
         return format!(
             "# Made by Kiln for {}: scrape configuration for Prometheus.\n{scraped}",
             plan.cluster.name
@@ -30,7 +26,7 @@ pub fn scrape(plan: &Plan) -> String {
     let paths = Paths::within(plan, "prometheus", "/etc/prometheus/etcd");
     let [ca, certificate, key] = &paths.to;
     let tls = json!({ "ca_file": ca, "cert_file": certificate, "key_file": key });
-    let scraped = scraped(plan, "https", Some(tls), |node| authority(node).to_owned());
+    let scraped = scraped(plan, "https", Some(tls), |node| node.client_url.authority());
     paths.comment(plan, "scrape configuration for Prometheus.") + &scraped
 }
 

@@ -12,8 +12,18 @@ use serde_json::Value;
 use crate::support::{Workshop, root, run, turn};
 
 /// The kinds of networks that have a golden case.
-const KINDS: [&str; 8] =
-    ["bond", "card-names", "dhcp", "dual-stack", "on-link", "subnets", "two-cards", "vlan"];
+pub const KINDS: [&str; 10] = [
+    "bond",
+    "card-names",
+    "dhcp",
+    "dual-stack",
+    "on-link",
+    "one-bond",
+    "one-card",
+    "subnets",
+    "two-cards",
+    "vlan",
+];
 
 fn profile(kind: &str) -> String {
     fs::read_to_string(root().join("tests/golden").join(kind).join("profile.toml")).unwrap()

@@ -28,7 +28,7 @@ fn witness(keystore: &Keystore, plan: &Plan) -> Witness {
     Witness {
         token: plan.cluster.token.clone(),
         release: plan.release,
-        members: plan.nodes.iter().map(|node| (node.name.clone(), node.peer_url.parse().unwrap())).collect(),
+        members: plan.nodes.iter().map(|node| (node.name.clone(), node.peer_url.clone())).collect(),
         certificate: leaf.cert_pem.into_bytes(),
         trust: authority.trust_pem().unwrap().into_bytes(),
         peer_trust: None,
