@@ -65,6 +65,23 @@ pub struct Url {
 /// Further lines of etcd's unit, by section and setting.
 pub type Lines = BTreeMap<(&'static str, String), (Vec<String>, Place)>;
 
+/// Which of several places a member takes an option from; made before any file is read into the profile.
+#[derive(Default)]
+pub struct Strength {
+    /// A place that says an option -> what is stronger, and why.
+    pub over: BTreeMap<(Place, String), String>,
+    /// Flags of units, filled in from a file of variables: by that file.
+    pub flags: BTreeMap<String, Vec<(String, String, Place)>>,
+    /// Variables that these are filled in from.
+    pub used: BTreeSet<String>,
+}
+
+impl Strength {
+    pub fn is_used(&self, variable: &str) -> bool {
+        self.used.contains(variable)
+    }
+}
+
 /// A profile in the making.
 #[derive(Default)]
 pub struct Draft {
@@ -98,6 +115,7 @@ pub struct Draft {
     /// The CA exists: a running member trusts it, or a manifest copies it.
     pub has_ca: bool,
     pub left: BTreeSet<Left>,
+    pub strength: Strength,
     /// Why the files are not those of one cluster, or of one that a profile can be made of.
     pub unsuitable: Option<String>,
     /// Values of options that have their member's name in them: option, member.

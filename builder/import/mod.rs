@@ -4,6 +4,7 @@
 //! depths and characters are limited here.
 
 mod ansible;
+mod command;
 mod draft;
 mod guard;
 mod inventory;
@@ -13,10 +14,12 @@ mod member;
 mod merge;
 mod options;
 mod settle;
+mod strength;
 #[cfg(test)]
 mod tests;
 mod text;
 mod unit;
+mod variable;
 mod variables;
 mod words;
 mod yaml;
@@ -110,6 +113,7 @@ pub fn new(new: &New, carriers: &[Carrier]) -> Result<String> {
 /// names a member.
 pub fn import(files: &[(String, Vec<u8>)], carriers: &[Carrier]) -> Result<Imported> {
     let mut draft = Draft::default();
+    draft.strength = strength::look(&mut draft, files);
     for (name, bytes) in files {
         read(&mut draft, name, bytes)?;
     }
