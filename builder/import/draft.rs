@@ -126,6 +126,8 @@ pub struct Draft {
     pub named: Vec<(String, String, Place)>,
     /// Values of initial-cluster: each member with its host, and where.
     pub clusters: Vec<(BTreeMap<String, String>, Place)>,
+    /// Where a member's initial-cluster-state is `existing`.
+    pub joined: Vec<Place>,
     /// A member's peer URLs are without TLS: peers need no CA.
     pub is_plain: bool,
     pub is_unlike: bool,

@@ -285,6 +285,8 @@ fn read_document(
 ) -> std::result::Result<(), &'static str> {
     if kubeadm::is_configuration(document) {
         kubeadm::configuration(draft, document, name);
+    } else if kubeadm::is_pod(document) {
+        kubeadm::pod(draft, document, name);
     } else if member::is_configuration(document) {
         member::configuration(draft, document, name);
     } else if ansible::is_yaml(document) {

@@ -31,12 +31,8 @@ fn boolean(value: &str) -> Option<bool> {
 }
 
 /// Options that follow from others, or that Kiln sets for each member.
-const FOLLOW: [&str; 4] = [
-    "initial-cluster-state",
-    "config-file",
-    "client-transport-security.client-cert-auth",
-    "peer-transport-security.client-cert-auth",
-];
+const FOLLOW: [&str; 3] =
+    ["config-file", "client-transport-security.client-cert-auth", "peer-transport-security.client-cert-auth"];
 
 /// Reads one option. `member` is the name of the member that the file is about, if it says one.
 pub fn take(draft: &mut Draft, member: Option<&str>, key: &str, value: &str, place: &Place) {
@@ -54,6 +50,8 @@ pub fn take(draft: &mut Draft, member: Option<&str>, key: &str, value: &str, pla
         "name" => {}
         "initial-cluster" => initial_cluster(draft, value, place),
         "initial-cluster-token" => draft.say(("[cluster]", "token"), value, place),
+        "initial-cluster-state" if value == "existing" => draft.joined.push(place.clone()),
+        "initial-cluster-state" => {}
         "data-dir" => draft.say(("[etcd]", "data-dir"), value, place),
         "wal-dir" => draft.say(("[etcd]", "wal-dir"), value, place),
         "listen-client-urls" | "advertise-client-urls" => urls(draft, member, key, value, 2379, place),

@@ -18,6 +18,7 @@ pub fn settle(draft: &mut Draft) {
     urls(draft);
     clusters(draft);
     unlike(draft);
+    joined(draft);
     of_one(draft);
     units(draft);
     files(draft);
@@ -134,6 +135,22 @@ fn unlike(draft: &mut Draft) {
     for (place, why) in std::mem::take(&mut draft.unlike) {
         draft.is_unlike = true;
         draft.leave(&place, format!("this profile is not the cluster that runs: {why}"));
+    }
+}
+
+/// `existing` is what a member that was added later starts with, but also what some programs write into all members'
+/// files when the cluster has formed. `NewMember` in server/etcdserver/api/membership/member.go hashes the time into the
+/// ID of an added member.
+fn joined(draft: &mut Draft) {
+    if draft.is_unlike {
+        draft.joined.clear();
+    }
+    for place in draft.joined.clone() {
+        let text = "initial-cluster-state is existing: this member may have been added later, and then its ID has the time in \
+                    it, and the cluster's ID follows from its first members alone. Before the first build, compare the \
+                    member IDs of kiln plan with etcdctl member list; if one differs, do not put a build on these nodes: \
+                    etcd would not start there";
+        draft.leave(&place, text);
     }
 }
 

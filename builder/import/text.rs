@@ -43,6 +43,10 @@ const FORMED: &str =
 const UNLIKE: &str = "\
 # This is not the cluster that runs, for reasons that the import listed: its members form a new one.
 ";
+const JOINED: &str = "\
+# A file says initial-cluster-state: existing, as a member has that was added later. Before the first build, compare the
+# member IDs of kiln plan with etcdctl member list. If one differs, etcd would not start on nodes of this profile.
+";
 const IMPORTED: &str = "\
 # Members and clients trust a CA that exists. Import it before the first build, which is refused until then:
 # kiln keystore init, and kiln keystore import-ca.
@@ -73,6 +77,9 @@ impl Draft {
         }
         if self.runs {
             text.push_str(if self.is_unlike { UNLIKE } else { FORMED });
+            if !self.joined.is_empty() {
+                text.push_str(JOINED);
+            }
         }
         text.push_str("\n[network]\n");
         match self.value(("[network]", "cidr")) {
