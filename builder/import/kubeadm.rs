@@ -1,7 +1,7 @@
 //! A kubeadm `ClusterConfiguration` (v1beta3 or v1beta4): `etcd.external` or `etcd.local`.
 
 use super::command::Command;
-use super::draft::{Draft, Place};
+use super::draft::{Draft, Place, Said};
 use super::member::{Given, key_of_flag};
 use super::yaml::{Kind, Node};
 use super::{guard, options};
@@ -193,7 +193,11 @@ fn local(draft: &mut Draft, local: &Node, file: &str) {
             continue;
         };
         match key_of_flag(name) {
-            Some(key) => options::take(draft, None, &key, value, &place(node)),
+            Some(key) => {
+                let (value, place) = (value.to_owned(), place(node));
+                options::take(draft, None, &key, &value, &place);
+                draft.said.push(Said { member: None, key, value, place });
+            }
             None => draft.leave(&place(node), format!("--{} is not a flag of etcd's", guard::key(name))),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::draft::{Draft, Place};
+use super::draft::{Draft, Place, Said};
 use super::guard;
 use super::options;
 use super::yaml::{Kind, Node};
@@ -69,6 +69,9 @@ impl Given {
                     format!("the member has another name here than in line {}: {one} is used", at.line),
                 );
             }
+            let said =
+                Said { member: name.clone(), key: key.clone(), value: value.clone(), place: place.clone() };
+            draft.said.push(said);
             options::take(draft, name.as_deref(), key, value, place);
         }
     }

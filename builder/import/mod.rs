@@ -5,6 +5,7 @@
 
 mod ansible;
 mod command;
+mod compare;
 mod draft;
 mod guard;
 mod inventory;
@@ -12,6 +13,7 @@ mod judge;
 mod kubeadm;
 mod member;
 mod merge;
+mod networks;
 mod options;
 mod settle;
 mod strength;
@@ -89,6 +91,7 @@ pub fn new(new: &New, carriers: &[Carrier]) -> Result<String> {
         domain: String::new(),
         address: Some(*address),
         place: place.clone(),
+        peer: None,
     };
     draft.members = new.nodes.iter().map(member).collect();
     for client in &new.clients {
@@ -101,7 +104,7 @@ pub fn new(new: &New, carriers: &[Carrier]) -> Result<String> {
     );
     let text = draft.toml(&header, &[]);
     match judge::check(&text, &new.name, newest(), carriers) {
-        Ok(()) => Ok(text),
+        Ok(_) => Ok(text),
         Err(mistakes) => Err(mistakes.into_failure(false)),
     }
 }
@@ -118,6 +121,7 @@ pub fn import(files: &[(String, Vec<u8>)], carriers: &[Carrier]) -> Result<Impor
         read(&mut draft, name, bytes)?;
     }
     variables::settle(&mut draft);
+    networks::settle(&mut draft);
     draft.resolve();
     merge::merge(&mut draft);
     merge::unused(&mut draft);
@@ -140,7 +144,13 @@ pub fn import(files: &[(String, Vec<u8>)], carriers: &[Carrier]) -> Result<Impor
     let text = draft.toml(&header, &lines);
     let name = draft.value(("[cluster]", "name")).filter(|name| name.parse::<ClusterName>().is_ok());
     let name = name.unwrap_or("etcd");
-    let mistakes = judge::check(&text, name, release, carriers).err().map(told);
+    let (text, mistakes) = match judge::check(&text, name, release, carriers) {
+        Ok(profile) => {
+            draft.notes = compare::notes(&draft, &profile);
+            (draft.toml(&header, &lines), None)
+        }
+        Err(mistakes) => (text, Some(told(mistakes))),
+    };
     // In the order of the files, whatever was looked at first.
     let order = |place: &Place| names.iter().position(|name| *name == place.file);
     let mut left: Vec<&Left> = draft.left.iter().collect();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::draft::{self, Draft, Place, Url};
+use super::draft::{self, Draft, Place, Side, Url};
 use super::guard;
 use crate::etcd::keys::{self, GoType};
 use crate::etcd::{Release, Value};
@@ -25,7 +25,7 @@ const USUAL: [&str; 8] = [
 const TRUE: [&str; 6] = ["1", "t", "T", "true", "TRUE", "True"];
 const FALSE: [&str; 6] = ["0", "f", "F", "false", "FALSE", "False"];
 
-fn boolean(value: &str) -> Option<bool> {
+pub fn boolean(value: &str) -> Option<bool> {
     let is_in = |words: &[&str]| words.contains(&value);
     is_in(&TRUE).then_some(true).or_else(|| is_in(&FALSE).then_some(false))
 }
@@ -132,7 +132,7 @@ fn initial_cluster(draft: &mut Draft, value: &str, place: &Place) {
         }
         let address = host.parse::<IpAddr>().ok();
         draft.short(name, place);
-        let Some(name) = draft.member(name, address, place) else { continue };
+        let Some(name) = draft.member_at(name, Side::Peers, address, place) else { continue };
         if address.is_none() {
             draft.hosts.push((name.clone(), host.to_owned()));
         }
@@ -165,6 +165,7 @@ pub fn say_port(draft: &mut Draft, key: &'static str, port: u16, place: &Place) 
 }
 
 fn urls(draft: &mut Draft, member: Option<&str>, key: &str, value: &str, usual: u16, place: &Place) {
+    let side = if usual == 2379 { Side::Clients } else { Side::Peers };
     let (port_key, url_key) =
         if usual == 2379 { ("client-port", "client-url") } else { ("peer-port", "peer-url") };
     for url in value.split(',').map(str::trim).filter(|url| !url.is_empty()) {
@@ -193,7 +194,7 @@ fn urls(draft: &mut Draft, member: Option<&str>, key: &str, value: &str, usual: 
             }
             (address, Some(member)) if is_own => {
                 match address {
-                    Some(_) => drop(draft.member(member, address, place)),
+                    Some(_) => drop(draft.member_at(member, side, address, place)),
                     None => draft.hosts.push((member.to_owned(), host.to_owned())),
                 }
                 if key.contains("advertise") {

@@ -191,7 +191,7 @@ fn files(draft: &mut Draft) {
 /// Each key of the uses becomes one of the node's.
 fn one_per_node(draft: &mut Draft) {
     for table in ["[pki.server]", "[pki.peer]", "[pki.client]"] {
-        for key in ["cert", "key", "key-mode", "cert-mode"] {
+        for key in ["cert", "key", "key-mode", "cert-mode", "names"] {
             // etcdctl has the node's certificate, and no files of its own.
             let is_own = table != "[pki.client]"
                 || key.ends_with("mode")

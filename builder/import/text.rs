@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use super::draft::{Client, Draft};
-use crate::values::toml_string as quoted;
+use super::draft::{Client, Draft, Member};
+use crate::values::{printable, toml_string as quoted};
 
 /// Keys of `[etcd]` and of the tables below it, in the order of the README.
 const ETCD: [&str; 13] = [
@@ -27,17 +27,20 @@ const SERVICE: [&str; 4] = ["restart", "restart-sec", "limit-nofile", "descripti
 /// The tables of `[pki]` and their keys.
 const PKI: [(&str, &[&str]); 7] = [
     ("[pki]", &["directory", "certificates", "leaf-lifetime"]),
-    ("[pki.server]", &["cert", "key", "cert-mode", "key-mode"]),
+    ("[pki.server]", &["cert", "key", "cert-mode", "key-mode", "names"]),
     ("[pki.peer]", &["cert", "key", "cert-mode", "key-mode", "common-name"]),
     ("[pki.client]", &["cert", "key", "cert-mode", "key-mode", "common-name"]),
-    ("[pki.node]", &["cert", "key", "cert-mode", "key-mode"]),
+    ("[pki.node]", &["cert", "key", "cert-mode", "key-mode", "names"]),
     ("[pki.ca]", &["file"]),
     ("[pki.peer-ca]", &["file"]),
 ];
 /// Keys that take a number.
 const NUMBERS: [&str; 5] = ["client-port", "peer-port", "metrics-port", "limit-nofile", "mtu"];
 /// Keys that take a list, which the draft has with commas.
-const LISTS: [&str; 3] = ["dns", "dns-search", "ntp"];
+const LISTS: [&str; 4] = ["dns", "dns-search", "ntp", "names"];
+const NOTES: &str = "
+# Nodes of this profile have these options too, or with other values than the members that run (all: kiln plan):
+";
 const FORMED: &str =
     "# The cluster runs already: no node with an empty disk bootstraps it again.\nformed = true\n";
 const UNLIKE: &str = "\
@@ -85,7 +88,7 @@ impl Draft {
         match self.value(("[network]", "cidr")) {
             Some(cidr) => text.push_str(&format!("cidr = {}\n", quoted(cidr))),
             None => {
-                if let Some(cidr) = self.network() {
+                if let Some(cidr) = network(&self.addresses(|member| member.address)) {
                     let guess =
                         "# The smallest network with all addresses in it; correct it if it is larger.\n";
                     text.push_str(&format!("{guess}cidr = {}\n", quoted(&cidr.to_string())));
@@ -93,6 +96,11 @@ impl Draft {
             }
         }
         text.push_str(&self.keys_of("[network]", &["gateway", "dns", "dns-search", "ntp", "mtu"]));
+        let peers = self.addresses(|member| member.peer);
+        if let Some(cidr) = network(&peers) {
+            let guess = "# The same for the addresses in peer URLs, which are in a network of their own.\n";
+            text.push_str(&format!("\n[network.peer]\n{guess}cidr = {}\n", quoted(&cidr.to_string())));
+        }
         self.machines(&mut text);
         text.push_str(&table(
             "[etcd]",
@@ -105,6 +113,10 @@ impl Draft {
             text.push_str(&table(&format!("[etcd.service.{section}]"), lines.collect()));
         }
         text.push_str(&table("[etcd.config]", options.iter().map(|line| format!("{line}\n")).collect()));
+        if !self.notes.is_empty() {
+            text.push_str(NOTES);
+            self.notes.iter().for_each(|note| text.push_str(&format!("#   {}\n", printable(note))));
+        }
         for (name, keys) in PKI {
             let keys = self.keys_of(name, keys);
             let source = match name {
@@ -132,6 +144,9 @@ impl Draft {
             match member.address {
                 Some(address) => text.push_str(&format!("address = {}\n", quoted(&address.to_string()))),
                 None => text.push_str("# address = \"\"  # no file says it\n"),
+            }
+            if let Some(address) = member.peer {
+                text.push_str(&format!("peer-address = {}\n", quoted(&address.to_string())));
             }
             if let Some((_, host, _)) = self.on.iter().find(|(node, _, _)| *node == member.name) {
                 text.push_str(&format!("host = {}\n", quoted(host)));
@@ -165,20 +180,23 @@ impl Draft {
         keys.iter().filter_map(line).collect()
     }
 
-    /// The smallest network with all addresses: /24 or larger, for IPv6 /64. No network that people have is larger than
-    /// /8, or /16: addresses that are farther apart are in several.
-    fn network(&self) -> Option<IpNet> {
-        let addresses: Vec<IpAddr> = self.members.iter().filter_map(|member| member.address).collect();
-        let first = *addresses.first()?;
-        let (shortest, longest) = if first.is_ipv4() { (8, 24) } else { (16, 64) };
-        (shortest..=longest).rev().find_map(|prefix| {
-            let network = match first {
-                IpAddr::V4(first) => IpNet::V4(Ipv4Net::new(first, prefix).ok()?.trunc()),
-                IpAddr::V6(first) => IpNet::V6(Ipv6Net::new(first, prefix).ok()?.trunc()),
-            };
-            addresses.iter().all(|address| network.contains(address)).then_some(network)
-        })
+    fn addresses(&self, of: impl Fn(&Member) -> Option<IpAddr>) -> Vec<IpAddr> {
+        self.members.iter().filter_map(of).collect()
     }
+}
+
+/// The smallest network with all addresses: /24 or larger, for IPv6 /64. No network that people have is larger than /8,
+/// or /16: addresses that are farther apart are in several.
+fn network(addresses: &[IpAddr]) -> Option<IpNet> {
+    let first = *addresses.first()?;
+    let (shortest, longest) = if first.is_ipv4() { (8, 24) } else { (16, 64) };
+    (shortest..=longest).rev().find_map(|prefix| {
+        let network = match first {
+            IpAddr::V4(first) => IpNet::V4(Ipv4Net::new(first, prefix).ok()?.trunc()),
+            IpAddr::V6(first) => IpNet::V6(Ipv6Net::new(first, prefix).ok()?.trunc()),
+        };
+        addresses.iter().all(|address| network.contains(address)).then_some(network)
+    })
 }
 
 fn table(header: &str, lines: String) -> String {
