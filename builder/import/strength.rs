@@ -143,8 +143,8 @@ fn related(units: &[(&str, Parsed)], files: &[File]) -> Vec<Vec<Option<Option<us
 }
 
 fn name_of(given: &Given) -> Option<&str> {
-    let names = given.0.iter().filter(|(key, value, _)| key == "name" && !value.contains('$'));
-    names.last().map(|(_, name, _)| name.as_str())
+    let mut names = given.0.iter().filter(|(key, value, _)| key == "name" && !value.contains('$'));
+    names.next_back().map(|(_, name, _)| name.as_str())
 }
 
 fn base(path: &str) -> &str {
