@@ -56,8 +56,8 @@ impl Command {
         config_file
     }
 
-    /// The flags that it has with the unit's variables alone. What a file of variables says of one is stronger, and read
-    /// with that file; what nothing says is reported.
+    /// The flags that it has with the unit's variables alone. What a file of variables says of one is stronger, and
+    /// read with that file; what nothing says is reported.
     pub fn own(&self, draft: &mut Draft, of_unit: &Variables) -> Given {
         let mut given = self.flags.clone();
         let mut own = Command::default();

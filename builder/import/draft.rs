@@ -265,8 +265,8 @@ impl Draft {
         Some(short.to_owned())
     }
 
-    /// Adds a member with an address of its URLs. Another one than that for the other side is told of when all files are
-    /// read: these may be two networks.
+    /// Adds a member with an address of its URLs. Another one than that for the other side is told of when all files
+    /// are read: these may be two networks.
     pub fn member_at(
         &mut self,
         name: &str,

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use super::draft::{Draft, Place, Reach, Side};
 
-/// When all files are read. A member whose own URLs have different addresses for clients and for peers has two; then the
-/// addresses in `initial-cluster` are those for peers.
+/// When all files are read. A member whose own URLs have different addresses for clients and for peers has two; then
+/// the addresses in `initial-cluster` are those for peers.
 pub fn settle(draft: &mut Draft) {
     let names: Vec<String> = draft.members.iter().map(|member| member.name.clone()).collect();
     for name in &names {

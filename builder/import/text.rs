@@ -68,22 +68,7 @@ impl Draft {
         for line in header.lines() {
             text.push_str(&format!("# {line}\n"));
         }
-        text.push_str("schema = 1\n\n[cluster]\n");
-        if self.value(("[cluster]", "name")).is_none() {
-            text.push_str("# No file says the cluster's name.\n");
-        }
-        text.push_str(&format!("name = {}\n", quoted(self.value(("[cluster]", "name")).unwrap_or("etcd"))));
-        text.push_str(&self.keys_of("[cluster]", &["domain", "token"]));
-        // kubeadm's external etcd may have any token, and only its members' own files say which.
-        if self.runs && self.value(("[cluster]", "token")).is_none() {
-            text.push_str("# No file says the token; this is etcd's default.\ntoken = \"etcd-cluster\"\n");
-        }
-        if self.runs {
-            text.push_str(if self.is_unlike { UNLIKE } else { FORMED });
-            if !self.joined.is_empty() {
-                text.push_str(JOINED);
-            }
-        }
+        self.cluster(&mut text);
         text.push_str("\n[network]\n");
         match self.value(("[network]", "cidr")) {
             Some(cidr) => text.push_str(&format!("cidr = {}\n", quoted(cidr))),
@@ -128,6 +113,26 @@ impl Draft {
             text.push_str(&table(name, source.to_owned() + &keys));
         }
         text
+    }
+
+    /// The schema and `[cluster]`.
+    fn cluster(&self, text: &mut String) {
+        text.push_str("schema = 1\n\n[cluster]\n");
+        if self.value(("[cluster]", "name")).is_none() {
+            text.push_str("# No file says the cluster's name.\n");
+        }
+        text.push_str(&format!("name = {}\n", quoted(self.value(("[cluster]", "name")).unwrap_or("etcd"))));
+        text.push_str(&self.keys_of("[cluster]", &["domain", "token"]));
+        // kubeadm's external etcd may have any token, and only its members' own files say which.
+        if self.runs && self.value(("[cluster]", "token")).is_none() {
+            text.push_str("# No file says the token; this is etcd's default.\ntoken = \"etcd-cluster\"\n");
+        }
+        if self.runs {
+            text.push_str(if self.is_unlike { UNLIKE } else { FORMED });
+            if !self.joined.is_empty() {
+                text.push_str(JOINED);
+            }
+        }
     }
 
     /// `[[host]]`, `[[node]]` and `[[client]]`.
