@@ -139,8 +139,8 @@ fn unlike(draft: &mut Draft) {
 }
 
 /// `existing` is what a member that was added later starts with, but also what some programs write into all members'
-/// files when the cluster has formed. `NewMember` in server/etcdserver/api/membership/member.go hashes the time into the
-/// ID of an added member.
+/// files when the cluster has formed. `NewMember` in server/etcdserver/api/membership/member.go hashes the time into
+/// the ID of an added member.
 fn joined(draft: &mut Draft) {
     if draft.is_unlike {
         draft.joined.clear();
