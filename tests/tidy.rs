@@ -62,7 +62,7 @@ const ROOMS: Rows = &[
     ("format", &["tree"]),
     ("format/read", &["format"]),
     ("host", &["base", "bundle", "carrier", "disk", "cluster", "etcd", "process", "xdg", "xml"]),
-    ("import", &["etcd", "profile"]),
+    ("import", &["etcd", "plan", "profile"]),
     ("interrupt", &[]),
     ("main", &["cli", "commands", "environ", "process"]),
     ("parallel", &[]),

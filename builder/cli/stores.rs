@@ -267,7 +267,7 @@ k8s.toml hosts.ini etcd.conf"
     )]
     Import {
         /// Inventories (YAML, ansible's INI or YAML), variables, manifests, lists of hosts, etcd's configuration or
-        /// environment files, units, kubeadm's ClusterConfiguration; several together
+        /// environment files, units, kubeadm's ClusterConfiguration or static pod; several together
         #[arg(required = true)]
         files: Vec<PathBuf>,
         /// The file to write, never over an existing one [default: standard output]

@@ -184,15 +184,7 @@ fn nodes(given: &[String], out: &Output) -> Result<Vec<(String, IpAddr)>> {
     let asked;
     let given = match given {
         [] => {
-            let answer = ask("nodes, as NAME=ADDRESS NAME=ADDRESS …", "--node NAME=ADDRESS")?;
-            asked = answer
-                .split([' ', ','])
-                .filter(|word| !word.is_empty())
-                .map(str::to_owned)
-                .collect::<Vec<_>>();
-            if asked.len() == 1 {
-                out.announce("a cluster of one node: nothing survives its loss but a snapshot; for more, name all on one line");
-            }
+            asked = asked_nodes(out)?;
             &asked[..]
         }
         given => given,
@@ -204,6 +196,22 @@ fn nodes(given: &[String], out: &Output) -> Result<Vec<(String, IpAddr)>> {
         Ok((name.to_owned(), address.parse().map_err(|_| wrong())?))
     };
     given.iter().map(node).collect()
+}
+
+/// From the terminal, and once more if there is only one: a person may have expected to be asked for each.
+fn asked_nodes(out: &Output) -> Result<Vec<String>> {
+    let words = |what: &str| -> Result<Vec<String>> {
+        let answer = ask(what, "--node NAME=ADDRESS")?;
+        Ok(answer.split([' ', ',']).filter(|word| !word.is_empty()).map(str::to_owned).collect())
+    };
+    let mut nodes = words("nodes, as NAME=ADDRESS NAME=ADDRESS …")?;
+    if nodes.len() == 1 {
+        out.announce(
+            "a cluster of one node: when it is lost, only a snapshot is left; three nodes survive the loss of one",
+        );
+        nodes.extend(words("more nodes, as NAME=ADDRESS NAME=ADDRESS …, or Enter for one node alone")?);
+    }
+    Ok(nodes)
 }
 
 /// One line from the terminal.

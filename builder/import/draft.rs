@@ -33,6 +33,24 @@ pub struct Member {
     pub address: Option<IpAddr>,
     /// Of the address, if a file says one.
     pub place: Place,
+    /// Its address for peers, where these have a network of their own.
+    pub peer: Option<IpAddr>,
+}
+
+/// Whom an address of a member is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    Clients,
+    Peers,
+}
+
+/// An address in a URL of a member's.
+#[derive(Clone, Debug)]
+pub struct Reach {
+    pub member: String,
+    pub side: Side,
+    pub address: IpAddr,
+    pub place: Place,
 }
 
 /// A key of a profile that has one value in all files, as `[table] key`.
@@ -64,6 +82,32 @@ pub struct Url {
 
 /// Further lines of etcd's unit, by section and setting.
 pub type Lines = BTreeMap<(&'static str, String), (Vec<String>, Place)>;
+
+/// Which of several places a member takes an option from; made before any file is read into the profile.
+#[derive(Default)]
+pub struct Strength {
+    /// A place that says an option -> what is stronger, and why.
+    pub over: BTreeMap<(Place, String), String>,
+    /// Flags of units, filled in from a file of variables: by that file.
+    pub flags: BTreeMap<String, Vec<(String, String, Place)>>,
+    /// Variables that these are filled in from.
+    pub used: BTreeSet<String>,
+}
+
+impl Strength {
+    pub fn is_used(&self, variable: &str) -> bool {
+        self.used.contains(variable)
+    }
+}
+
+/// An option as a member that runs has it.
+pub struct Said {
+    /// The member, if the file says which.
+    pub member: Option<String>,
+    pub key: String,
+    pub value: String,
+    pub place: Place,
+}
 
 /// A profile in the making.
 #[derive(Default)]
@@ -98,6 +142,13 @@ pub struct Draft {
     /// The CA exists: a running member trusts it, or a manifest copies it.
     pub has_ca: bool,
     pub left: BTreeSet<Left>,
+    pub strength: Strength,
+    pub reach: Vec<Reach>,
+    /// Addresses that were not used: the member, and what was told of it.
+    pub spare: Vec<(String, IpAddr, Left)>,
+    pub said: Vec<Said>,
+    /// What the members of the profile have, and those that run have not.
+    pub notes: Vec<String>,
     /// Why the files are not those of one cluster, or of one that a profile can be made of.
     pub unsuitable: Option<String>,
     /// Values of options that have their member's name in them: option, member.
@@ -108,6 +159,8 @@ pub struct Draft {
     pub named: Vec<(String, String, Place)>,
     /// Values of initial-cluster: each member with its host, and where.
     pub clusters: Vec<(BTreeMap<String, String>, Place)>,
+    /// Where a member's initial-cluster-state is `existing`.
+    pub joined: Vec<Place>,
     /// A member's peer URLs are without TLS: peers need no CA.
     pub is_plain: bool,
     pub is_unlike: bool,
@@ -182,7 +235,7 @@ impl Draft {
                 return None;
             }
             let (name, domain) = (short.to_owned(), domain.to_owned());
-            self.members.push(Member { name, domain, address, place: place.clone() });
+            self.members.push(Member { name, domain, address, place: place.clone(), peer: None });
             return Some(short.to_owned());
         };
         if member.domain.is_empty() {
@@ -204,11 +257,32 @@ impl Draft {
                     "{short} has the address {here} here, and {there} in {}:{}, which is used",
                     member.place.file, member.place.line
                 );
-                self.leave(place, text);
+                self.leave(place, text.clone());
+                self.spare.push((short.to_owned(), here, Left { place: place.clone(), text }));
             }
             _ => {}
         }
         Some(short.to_owned())
+    }
+
+    /// Adds a member with an address of its URLs. Another one than that for the other side is told of when all files
+    /// are read: these may be two networks.
+    pub fn member_at(
+        &mut self,
+        name: &str,
+        side: Side,
+        address: Option<IpAddr>,
+        place: &Place,
+    ) -> Option<String> {
+        let member = self.member(name, None, place)?;
+        let Some(address) = address else { return Some(member) };
+        let is_other =
+            |reach: &Reach| reach.member == member && reach.side != side && reach.address != address;
+        if !self.reach.iter().any(is_other) {
+            self.member(name, Some(address), place);
+        }
+        self.reach.push(Reach { member: member.clone(), side, address, place: place.clone() });
+        Some(member)
     }
 
     /// Reports that a running member's own name has a domain, which a node's has not.

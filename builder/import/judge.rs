@@ -3,7 +3,7 @@
 use super::draft::{Draft, Path, Place};
 use super::guard;
 use crate::etcd::Release;
-use crate::profile::{self, Source};
+use crate::profile::{self, Profile, Source};
 use crate::values::{Arch, Carrier};
 
 pub fn check(
@@ -11,9 +11,9 @@ pub fn check(
     name: &str,
     release: Release,
     carriers: &[Carrier],
-) -> std::result::Result<(), profile::Mistakes> {
+) -> std::result::Result<Profile, profile::Mistakes> {
     let source = Source::file(format!("{name}.toml").as_ref(), text.as_bytes().to_vec());
-    profile::read(&source, &[(release, Arch::Amd64)], carriers).map(|_| ())
+    profile::read(&source, &[(release, Arch::Amd64)], carriers).map(|(profile, _)| profile)
 }
 
 /// The lines of `[etcd.config]`. An option that Kiln does not accept beside the others is left out, with its reason.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::draft::{Draft, Place};
+use super::draft::{Draft, Place, Said};
 use super::guard;
 use super::options;
 use super::yaml::{Kind, Node};
@@ -11,8 +11,14 @@ use crate::etcd::keys;
 /// etcd's own nested tables.
 const NESTED: [&str; 3] = ["client-transport-security", "peer-transport-security", "socket-options"];
 
+/// Debian's package has flags in this variable, in /etc/default/etcd.
+pub const DAEMON_ARGS: &str = "DAEMON_ARGS";
+
+/// The variable of `--config-file`.
+pub const CONFIG_FILE: &str = "ETCD_CONFIG_FILE";
+
 /// `NAME: value` lines of one member, collected before they are read: the name may come last.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Given(pub Vec<(String, String, Place)>);
 
 impl Given {
@@ -38,7 +44,8 @@ impl Given {
         Self(kept)
     }
 
-    pub fn take(self, draft: &mut Draft, style: &str) {
+    pub fn take(mut self, draft: &mut Draft, style: &str) {
+        self.0.retain(|(key, _, place)| !is_weaker(draft, key, place));
         let named = self.0.iter().find(|(key, value, _)| key == "name" && !is_template(value));
         let name = named.and_then(|(_, name, place)| {
             draft.short(name, place);
@@ -62,9 +69,19 @@ impl Given {
                     format!("the member has another name here than in line {}: {one} is used", at.line),
                 );
             }
+            let said =
+                Said { member: name.clone(), key: key.clone(), value: value.clone(), place: place.clone() };
+            draft.said.push(said);
             options::take(draft, name.as_deref(), key, value, place);
         }
     }
+}
+
+/// Whether the member has the option from another place; if so, this one is reported.
+fn is_weaker(draft: &mut Draft, key: &str, place: &Place) -> bool {
+    let Some(why) = draft.strength.over.get(&(place.clone(), key.to_owned())).cloned() else { return false };
+    draft.leave(place, format!("{} {why}", guard::key(key)));
+    true
 }
 
 /// Whether the shell or ansible would put another text in its place.
@@ -105,7 +122,8 @@ fn add(draft: &mut Draft, given: &mut Given, key: &str, node: &Node, place: Plac
 /// Whether a text is an environment file of etcd.
 pub fn is_environment(text: &str) -> bool {
     text.lines().any(|line| {
-        assignment(line).is_some_and(|(name, _)| name.starts_with("ETCD_") || name.starts_with("ETCDCTL_"))
+        let is_etcds = |name: &str| name.starts_with("ETCD_") || name.starts_with("ETCDCTL_");
+        assignment(line).is_some_and(|(name, _)| is_etcds(name) || name == DAEMON_ARGS)
     })
 }
 
@@ -121,8 +139,28 @@ fn unquoted(value: &str) -> &str {
     inner('"').or_else(|| inner('\'')).unwrap_or(value)
 }
 
+/// Variables, each with its place.
+pub type Variables = Vec<(String, String, Place)>;
+
+/// The value of a variable: of two, the last one.
+pub fn value<'v>(all: &'v Variables, name: &str) -> Option<(&'v str, &'v Place)> {
+    let last = all.iter().rev().find(|(there, _, _)| there == name);
+    last.map(|(_, value, place)| (value.as_str(), place))
+}
+
 pub fn environment(draft: &mut Draft, text: &str, file: &str) {
-    let mut given = Given::default();
+    let all = variables(draft, text, file);
+    others(draft, &all);
+    let mut given = of_etcd(&all).last(draft);
+    // Flags that a unit fills in from this file.
+    let flags = draft.strength.flags.get(file).cloned().unwrap_or_default();
+    given.0.append(&mut Given(flags).last(draft).0);
+    given.take(draft, "env");
+}
+
+/// All lines of a file of variables.
+pub fn variables(draft: &mut Draft, text: &str, file: &str) -> Variables {
+    let mut all = Variables::new();
     let mut lines = text.lines().enumerate();
     while let Some((index, line)) = lines.next() {
         let place = Place { file: file.to_owned(), line: index + 1 };
@@ -137,11 +175,11 @@ pub fn environment(draft: &mut Draft, text: &str, file: &str) {
             whole.push_str(next);
         }
         match assignment(&whole) {
-            Some((name, value)) => variable(draft, &mut given, name, value, place),
+            Some((name, value)) => all.push((name.to_owned(), value.to_owned(), place)),
             None => draft.leave(&place, "not NAME=VALUE"),
         }
     }
-    given.last(draft).take(draft, "env");
+    all
 }
 
 pub fn is_blank(line: &str) -> bool {
@@ -149,20 +187,50 @@ pub fn is_blank(line: &str) -> bool {
     line.is_empty() || line.starts_with(['#', ';'])
 }
 
-pub fn variable(draft: &mut Draft, given: &mut Given, name: &str, value: &str, place: Place) {
-    match name
-        .strip_prefix("ETCD_")
-        .and_then(|rest| key_of_flag(&rest.to_ascii_lowercase().replace('_', "-")))
+/// etcd's own variables, by the options that they are.
+pub fn of_etcd(all: &Variables) -> Given {
+    let option =
+        |(name, value, place): &(String, String, Place)| Some((option(name)?, value.clone(), place.clone()));
+    Given(all.iter().filter_map(option).collect())
+}
+
+fn option(variable: &str) -> Option<String> {
+    key_of_flag(&variable.strip_prefix("ETCD_")?.to_ascii_lowercase().replace('_', "-"))
+}
+
+/// The variables that are no options: those of etcdctl, and others, which are reported.
+pub fn others(draft: &mut Draft, all: &Variables) {
+    for (index, (name, value, place)) in
+        all.iter().enumerate().filter(|(_, (name, _, _))| option(name).is_none())
     {
-        Some(key) => given.0.push((key, value.to_owned(), place)),
-        None if name == "ETCDCTL_CERT" => draft.operator.push(("cert", value.to_owned(), place)),
-        None if name == "ETCDCTL_KEY" => draft.operator.push(("key", value.to_owned(), place)),
-        None if name.starts_with("ETCDCTL_") => {}
-        None => draft.leave(&place, format!("the variable {name} is not one of etcd's")),
+        match name.as_str() {
+            "ETCDCTL_CERT" => draft.operator.push(("cert", value.clone(), place.clone())),
+            "ETCDCTL_KEY" => draft.operator.push(("key", value.clone(), place.clone())),
+            CONFIG_FILE => settings_file(draft, value, place),
+            _ if name.starts_with("ETCDCTL_") => {}
+            _ if draft.strength.is_used(name) => {
+                let again = all[index + 1..].iter().find(|(other, _, _)| other == name);
+                if let Some((_, _, last)) = again.filter(|(_, other, _)| other != value) {
+                    draft.leave(place, format!("{name} is there again in line {}, which is used", last.line));
+                }
+            }
+            _ => draft.leave(place, format!("the variable {name} is not one of etcd's")),
+        }
     }
 }
 
 /// The configuration file's key of a flag of any release.
 pub fn key_of_flag(flag: &str) -> Option<String> {
     keys::of_flag(flag).map(str::to_owned)
+}
+
+/// The file with etcd's options: its directory can be chosen, and its name is Kiln's.
+pub fn settings_file(draft: &mut Draft, path: &str, place: &Place) {
+    match path.rsplit_once('/') {
+        Some((directory, "etcd.conf" | "etcd.env")) => draft.say(("[etcd]", "config-dir"), directory, place),
+        _ => {
+            let text = "a file of settings: Kiln's members read etcd.conf or etcd.env in [etcd] config-dir";
+            draft.leave(place, text);
+        }
+    }
 }

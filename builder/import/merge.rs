@@ -16,11 +16,14 @@ pub fn merge(draft: &mut Draft) {
     draft.members = own;
     let mut kept = Vec::new();
     let said = std::mem::take(&mut draft.named);
+    // Without a member's own file, the inventory alone says the names.
+    let others = if draft.clusters.is_empty() { named(draft, others, &said) } else { others };
+    let said = if draft.clusters.is_empty() { Vec::new() } else { said };
     for host in others {
         let said = said.iter().find(|(of, _, _)| *of == host.name).map(|(_, name, _)| name);
         let is_same = |member: &&Member| {
             let is_named = said.is_some_and(|said| *said == member.name);
-            is_named || host.address.is_some() && member.address == host.address
+            is_named || host.address.is_some() && [member.address, member.peer].contains(&host.address)
         };
         match draft.members.iter().find(is_same).map(|member| member.name.clone()) {
             Some(name) => renamed(draft, &host, &name),
@@ -32,6 +35,30 @@ pub fn merge(draft: &mut Draft) {
         draft.leave(place, format!("the member's name {name} is not the host's, which is used"));
     }
     draft.members.append(&mut kept);
+}
+
+/// Hosts by the names that their inventory gives them as members, where these are names, and no other's.
+fn named(draft: &mut Draft, hosts: Vec<Member>, said: &[(String, String, Place)]) -> Vec<Member> {
+    let name_of = |host: &str| said.iter().find(|(of, _, _)| of == host);
+    let wanted = |host: &str| name_of(host).map_or(host.to_owned(), |(_, name, _)| name.clone());
+    let all: Vec<String> = hosts.iter().map(|host| wanted(&host.name)).collect();
+    let mut made = Vec::new();
+    for mut host in hosts {
+        if let Some((_, name, place)) = name_of(&host.name) {
+            let is_plain = guard::is_name(name) && guard::short(name).0 == name;
+            let is_once = all.iter().filter(|other| *other == name).count() == 1;
+            if is_plain && is_once {
+                renamed(draft, &host, name);
+                name.clone_into(&mut host.name);
+            } else {
+                let name = if guard::is_name(name) { name.as_str() } else { "in it" };
+                let why = if is_plain { "another host is that, too" } else { "a node's name has no domain" };
+                draft.leave(place, format!("the member's name {name} is not used: {why}"));
+            }
+        }
+        made.push(host);
+    }
+    made
 }
 
 fn renamed(draft: &mut Draft, host: &Member, name: &str) {

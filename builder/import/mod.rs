@@ -4,6 +4,8 @@
 //! depths and characters are limited here.
 
 mod ansible;
+mod command;
+mod compare;
 mod draft;
 mod guard;
 mod inventory;
@@ -11,12 +13,15 @@ mod judge;
 mod kubeadm;
 mod member;
 mod merge;
+mod networks;
 mod options;
 mod settle;
+mod strength;
 #[cfg(test)]
 mod tests;
 mod text;
 mod unit;
+mod variable;
 mod variables;
 mod words;
 mod yaml;
@@ -86,6 +91,7 @@ pub fn new(new: &New, carriers: &[Carrier]) -> Result<String> {
         domain: String::new(),
         address: Some(*address),
         place: place.clone(),
+        peer: None,
     };
     draft.members = new.nodes.iter().map(member).collect();
     for client in &new.clients {
@@ -98,7 +104,7 @@ pub fn new(new: &New, carriers: &[Carrier]) -> Result<String> {
     );
     let text = draft.toml(&header, &[]);
     match judge::check(&text, &new.name, newest(), carriers) {
-        Ok(()) => Ok(text),
+        Ok(_) => Ok(text),
         Err(mistakes) => Err(mistakes.into_failure(false)),
     }
 }
@@ -110,10 +116,12 @@ pub fn new(new: &New, carriers: &[Carrier]) -> Result<String> {
 /// names a member.
 pub fn import(files: &[(String, Vec<u8>)], carriers: &[Carrier]) -> Result<Imported> {
     let mut draft = Draft::default();
+    draft.strength = strength::look(&mut draft, files);
     for (name, bytes) in files {
         read(&mut draft, name, bytes)?;
     }
     variables::settle(&mut draft);
+    networks::settle(&mut draft);
     draft.resolve();
     merge::merge(&mut draft);
     merge::unused(&mut draft);
@@ -136,7 +144,13 @@ pub fn import(files: &[(String, Vec<u8>)], carriers: &[Carrier]) -> Result<Impor
     let text = draft.toml(&header, &lines);
     let name = draft.value(("[cluster]", "name")).filter(|name| name.parse::<ClusterName>().is_ok());
     let name = name.unwrap_or("etcd");
-    let mistakes = judge::check(&text, name, release, carriers).err().map(told);
+    let (text, mistakes) = match judge::check(&text, name, release, carriers) {
+        Ok(profile) => {
+            draft.notes = compare::notes(&draft, &profile);
+            (draft.toml(&header, &lines), None)
+        }
+        Err(mistakes) => (text, Some(told(mistakes))),
+    };
     // In the order of the files, whatever was looked at first.
     let order = |place: &Place| names.iter().position(|name| *name == place.file);
     let mut left: Vec<&Left> = draft.left.iter().collect();
@@ -281,6 +295,8 @@ fn read_document(
 ) -> std::result::Result<(), &'static str> {
     if kubeadm::is_configuration(document) {
         kubeadm::configuration(draft, document, name);
+    } else if kubeadm::is_pod(document) {
+        kubeadm::pod(draft, document, name);
     } else if member::is_configuration(document) {
         member::configuration(draft, document, name);
     } else if ansible::is_yaml(document) {

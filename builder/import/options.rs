@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::draft::{self, Draft, Place, Url};
+use super::draft::{self, Draft, Place, Side, Url};
 use super::guard;
 use crate::etcd::keys::{self, GoType};
 use crate::etcd::{Release, Value};
@@ -25,18 +25,14 @@ const USUAL: [&str; 8] = [
 const TRUE: [&str; 6] = ["1", "t", "T", "true", "TRUE", "True"];
 const FALSE: [&str; 6] = ["0", "f", "F", "false", "FALSE", "False"];
 
-fn boolean(value: &str) -> Option<bool> {
+pub fn boolean(value: &str) -> Option<bool> {
     let is_in = |words: &[&str]| words.contains(&value);
     is_in(&TRUE).then_some(true).or_else(|| is_in(&FALSE).then_some(false))
 }
 
 /// Options that follow from others, or that Kiln sets for each member.
-const FOLLOW: [&str; 4] = [
-    "initial-cluster-state",
-    "config-file",
-    "client-transport-security.client-cert-auth",
-    "peer-transport-security.client-cert-auth",
-];
+const FOLLOW: [&str; 3] =
+    ["config-file", "client-transport-security.client-cert-auth", "peer-transport-security.client-cert-auth"];
 
 /// Reads one option. `member` is the name of the member that the file is about, if it says one.
 pub fn take(draft: &mut Draft, member: Option<&str>, key: &str, value: &str, place: &Place) {
@@ -54,6 +50,8 @@ pub fn take(draft: &mut Draft, member: Option<&str>, key: &str, value: &str, pla
         "name" => {}
         "initial-cluster" => initial_cluster(draft, value, place),
         "initial-cluster-token" => draft.say(("[cluster]", "token"), value, place),
+        "initial-cluster-state" if value == "existing" => draft.joined.push(place.clone()),
+        "initial-cluster-state" => {}
         "data-dir" => draft.say(("[etcd]", "data-dir"), value, place),
         "wal-dir" => draft.say(("[etcd]", "wal-dir"), value, place),
         "listen-client-urls" | "advertise-client-urls" => urls(draft, member, key, value, 2379, place),
@@ -134,7 +132,7 @@ fn initial_cluster(draft: &mut Draft, value: &str, place: &Place) {
         }
         let address = host.parse::<IpAddr>().ok();
         draft.short(name, place);
-        let Some(name) = draft.member(name, address, place) else { continue };
+        let Some(name) = draft.member_at(name, Side::Peers, address, place) else { continue };
         if address.is_none() {
             draft.hosts.push((name.clone(), host.to_owned()));
         }
@@ -167,6 +165,7 @@ pub fn say_port(draft: &mut Draft, key: &'static str, port: u16, place: &Place) 
 }
 
 fn urls(draft: &mut Draft, member: Option<&str>, key: &str, value: &str, usual: u16, place: &Place) {
+    let side = if usual == 2379 { Side::Clients } else { Side::Peers };
     let (port_key, url_key) =
         if usual == 2379 { ("client-port", "client-url") } else { ("peer-port", "peer-url") };
     for url in value.split(',').map(str::trim).filter(|url| !url.is_empty()) {
@@ -195,7 +194,7 @@ fn urls(draft: &mut Draft, member: Option<&str>, key: &str, value: &str, usual: 
             }
             (address, Some(member)) if is_own => {
                 match address {
-                    Some(_) => drop(draft.member(member, address, place)),
+                    Some(_) => drop(draft.member_at(member, side, address, place)),
                     None => draft.hosts.push((member.to_owned(), host.to_owned())),
                 }
                 if key.contains("advertise") {

@@ -18,6 +18,7 @@ pub fn settle(draft: &mut Draft) {
     urls(draft);
     clusters(draft);
     unlike(draft);
+    joined(draft);
     of_one(draft);
     units(draft);
     files(draft);
@@ -137,6 +138,22 @@ fn unlike(draft: &mut Draft) {
     }
 }
 
+/// `existing` is what a member that was added later starts with, but also what some programs write into all members'
+/// files when the cluster has formed. `NewMember` in server/etcdserver/api/membership/member.go hashes the time into
+/// the ID of an added member.
+fn joined(draft: &mut Draft) {
+    if draft.is_unlike {
+        draft.joined.clear();
+    }
+    for place in draft.joined.clone() {
+        let text = "initial-cluster-state is existing: this member may have been added later, and then its ID has the time in \
+                    it, and the cluster's ID follows from its first members alone. Before the first build, compare the \
+                    member IDs of kiln plan with etcdctl member list; if one differs, do not put a build on these nodes: \
+                    etcd would not start there";
+        draft.leave(&place, text);
+    }
+}
+
 fn units(draft: &mut Draft) {
     for (member, stem, place) in std::mem::take(&mut draft.units) {
         let names: Vec<&str> = draft.members.iter().map(|member| member.name.as_str()).collect();
@@ -174,7 +191,7 @@ fn files(draft: &mut Draft) {
 /// Each key of the uses becomes one of the node's.
 fn one_per_node(draft: &mut Draft) {
     for table in ["[pki.server]", "[pki.peer]", "[pki.client]"] {
-        for key in ["cert", "key", "key-mode", "cert-mode"] {
+        for key in ["cert", "key", "key-mode", "cert-mode", "names"] {
             // etcdctl has the node's certificate, and no files of its own.
             let is_own = table != "[pki.client]"
                 || key.ends_with("mode")

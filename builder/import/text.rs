@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use super::draft::{Client, Draft};
-use crate::values::toml_string as quoted;
+use super::draft::{Client, Draft, Member};
+use crate::values::{printable, toml_string as quoted};
 
 /// Keys of `[etcd]` and of the tables below it, in the order of the README.
 const ETCD: [&str; 13] = [
@@ -27,21 +27,28 @@ const SERVICE: [&str; 4] = ["restart", "restart-sec", "limit-nofile", "descripti
 /// The tables of `[pki]` and their keys.
 const PKI: [(&str, &[&str]); 7] = [
     ("[pki]", &["directory", "certificates", "leaf-lifetime"]),
-    ("[pki.server]", &["cert", "key", "cert-mode", "key-mode"]),
+    ("[pki.server]", &["cert", "key", "cert-mode", "key-mode", "names"]),
     ("[pki.peer]", &["cert", "key", "cert-mode", "key-mode", "common-name"]),
     ("[pki.client]", &["cert", "key", "cert-mode", "key-mode", "common-name"]),
-    ("[pki.node]", &["cert", "key", "cert-mode", "key-mode"]),
+    ("[pki.node]", &["cert", "key", "cert-mode", "key-mode", "names"]),
     ("[pki.ca]", &["file"]),
     ("[pki.peer-ca]", &["file"]),
 ];
 /// Keys that take a number.
 const NUMBERS: [&str; 5] = ["client-port", "peer-port", "metrics-port", "limit-nofile", "mtu"];
 /// Keys that take a list, which the draft has with commas.
-const LISTS: [&str; 3] = ["dns", "dns-search", "ntp"];
+const LISTS: [&str; 4] = ["dns", "dns-search", "ntp", "names"];
+const NOTES: &str = "
+# Nodes of this profile have these options too, or with other values than the members that run (all: kiln plan):
+";
 const FORMED: &str =
     "# The cluster runs already: no node with an empty disk bootstraps it again.\nformed = true\n";
 const UNLIKE: &str = "\
 # This is not the cluster that runs, for reasons that the import listed: its members form a new one.
+";
+const JOINED: &str = "\
+# A file says initial-cluster-state: existing, as a member has that was added later. Before the first build, compare the
+# member IDs of kiln plan with etcdctl member list. If one differs, etcd would not start on nodes of this profile.
 ";
 const IMPORTED: &str = "\
 # Members and clients trust a CA that exists. Import it before the first build, which is refused until then:
@@ -61,24 +68,12 @@ impl Draft {
         for line in header.lines() {
             text.push_str(&format!("# {line}\n"));
         }
-        text.push_str("schema = 1\n\n[cluster]\n");
-        if self.value(("[cluster]", "name")).is_none() {
-            text.push_str("# No file says the cluster's name.\n");
-        }
-        text.push_str(&format!("name = {}\n", quoted(self.value(("[cluster]", "name")).unwrap_or("etcd"))));
-        text.push_str(&self.keys_of("[cluster]", &["domain", "token"]));
-        // kubeadm's external etcd may have any token, and only its members' own files say which.
-        if self.runs && self.value(("[cluster]", "token")).is_none() {
-            text.push_str("# No file says the token; this is etcd's default.\ntoken = \"etcd-cluster\"\n");
-        }
-        if self.runs {
-            text.push_str(if self.is_unlike { UNLIKE } else { FORMED });
-        }
+        self.cluster(&mut text);
         text.push_str("\n[network]\n");
         match self.value(("[network]", "cidr")) {
             Some(cidr) => text.push_str(&format!("cidr = {}\n", quoted(cidr))),
             None => {
-                if let Some(cidr) = self.network() {
+                if let Some(cidr) = network(&self.addresses(|member| member.address)) {
                     let guess =
                         "# The smallest network with all addresses in it; correct it if it is larger.\n";
                     text.push_str(&format!("{guess}cidr = {}\n", quoted(&cidr.to_string())));
@@ -86,6 +81,11 @@ impl Draft {
             }
         }
         text.push_str(&self.keys_of("[network]", &["gateway", "dns", "dns-search", "ntp", "mtu"]));
+        let peers = self.addresses(|member| member.peer);
+        if let Some(cidr) = network(&peers) {
+            let guess = "# The same for the addresses in peer URLs, which are in a network of their own.\n";
+            text.push_str(&format!("\n[network.peer]\n{guess}cidr = {}\n", quoted(&cidr.to_string())));
+        }
         self.machines(&mut text);
         text.push_str(&table(
             "[etcd]",
@@ -98,6 +98,10 @@ impl Draft {
             text.push_str(&table(&format!("[etcd.service.{section}]"), lines.collect()));
         }
         text.push_str(&table("[etcd.config]", options.iter().map(|line| format!("{line}\n")).collect()));
+        if !self.notes.is_empty() {
+            text.push_str(NOTES);
+            self.notes.iter().for_each(|note| text.push_str(&format!("#   {}\n", printable(note))));
+        }
         for (name, keys) in PKI {
             let keys = self.keys_of(name, keys);
             let source = match name {
@@ -109,6 +113,26 @@ impl Draft {
             text.push_str(&table(name, source.to_owned() + &keys));
         }
         text
+    }
+
+    /// The schema and `[cluster]`.
+    fn cluster(&self, text: &mut String) {
+        text.push_str("schema = 1\n\n[cluster]\n");
+        if self.value(("[cluster]", "name")).is_none() {
+            text.push_str("# No file says the cluster's name.\n");
+        }
+        text.push_str(&format!("name = {}\n", quoted(self.value(("[cluster]", "name")).unwrap_or("etcd"))));
+        text.push_str(&self.keys_of("[cluster]", &["domain", "token"]));
+        // kubeadm's external etcd may have any token, and only its members' own files say which.
+        if self.runs && self.value(("[cluster]", "token")).is_none() {
+            text.push_str("# No file says the token; this is etcd's default.\ntoken = \"etcd-cluster\"\n");
+        }
+        if self.runs {
+            text.push_str(if self.is_unlike { UNLIKE } else { FORMED });
+            if !self.joined.is_empty() {
+                text.push_str(JOINED);
+            }
+        }
     }
 
     /// `[[host]]`, `[[node]]` and `[[client]]`.
@@ -125,6 +149,9 @@ impl Draft {
             match member.address {
                 Some(address) => text.push_str(&format!("address = {}\n", quoted(&address.to_string()))),
                 None => text.push_str("# address = \"\"  # no file says it\n"),
+            }
+            if let Some(address) = member.peer {
+                text.push_str(&format!("peer-address = {}\n", quoted(&address.to_string())));
             }
             if let Some((_, host, _)) = self.on.iter().find(|(node, _, _)| *node == member.name) {
                 text.push_str(&format!("host = {}\n", quoted(host)));
@@ -158,20 +185,23 @@ impl Draft {
         keys.iter().filter_map(line).collect()
     }
 
-    /// The smallest network with all addresses: /24 or larger, for IPv6 /64. No network that people have is larger than
-    /// /8, or /16: addresses that are farther apart are in several.
-    fn network(&self) -> Option<IpNet> {
-        let addresses: Vec<IpAddr> = self.members.iter().filter_map(|member| member.address).collect();
-        let first = *addresses.first()?;
-        let (shortest, longest) = if first.is_ipv4() { (8, 24) } else { (16, 64) };
-        (shortest..=longest).rev().find_map(|prefix| {
-            let network = match first {
-                IpAddr::V4(first) => IpNet::V4(Ipv4Net::new(first, prefix).ok()?.trunc()),
-                IpAddr::V6(first) => IpNet::V6(Ipv6Net::new(first, prefix).ok()?.trunc()),
-            };
-            addresses.iter().all(|address| network.contains(address)).then_some(network)
-        })
+    fn addresses(&self, of: impl Fn(&Member) -> Option<IpAddr>) -> Vec<IpAddr> {
+        self.members.iter().filter_map(of).collect()
     }
+}
+
+/// The smallest network with all addresses: /24 or larger, for IPv6 /64. No network that people have is larger than /8,
+/// or /16: addresses that are farther apart are in several.
+fn network(addresses: &[IpAddr]) -> Option<IpNet> {
+    let first = *addresses.first()?;
+    let (shortest, longest) = if first.is_ipv4() { (8, 24) } else { (16, 64) };
+    (shortest..=longest).rev().find_map(|prefix| {
+        let network = match first {
+            IpAddr::V4(first) => IpNet::V4(Ipv4Net::new(first, prefix).ok()?.trunc()),
+            IpAddr::V6(first) => IpNet::V6(Ipv6Net::new(first, prefix).ok()?.trunc()),
+        };
+        addresses.iter().all(|address| network.contains(address)).then_some(network)
+    })
 }
 
 fn table(header: &str, lines: String) -> String {

@@ -1,14 +1,13 @@
 //! A systemd unit of etcd's: its command line, and its settings.
 
 use std::collections::BTreeMap;
-use std::iter::Peekable;
 
+use super::command::Command;
 use super::draft::{Draft, Lines, MAX_ENTRIES, Place};
 use super::guard;
-use super::member::{Given, assignment, is_blank, key_of_flag, variable};
+use super::member::{self, CONFIG_FILE, Given, Variables, assignment, is_blank, settings_file, value};
 use super::text::is_number;
 use super::words::split;
-use crate::etcd::keys;
 
 /// Whether a text is a systemd unit.
 pub fn is_unit(text: &str) -> bool {
@@ -22,9 +21,6 @@ const SINGLE: [&str; 6] = ["Description", "Group", "LimitNOFILE", "Restart", "Re
 /// Lists of units, and those that Kiln's own unit has in them.
 const DEPENDENCIES: [&str; 4] = ["After", "Before", "Requires", "Wants"];
 const USUAL_UNITS: [&str; 3] = ["network-online.target", "network.target", "multi-user.target"];
-
-/// What systemd takes before a program (systemd.service(5), "Command lines").
-const PREFIXES: [char; 6] = ['-', '@', ':', '+', '!', '|'];
 
 /// What a unit says besides its command line.
 #[derive(Default)]
@@ -58,8 +54,42 @@ fn logical(text: &str) -> Vec<Parts<'_>> {
     all
 }
 
+/// A unit, before it is known which of its options other files replace.
+#[derive(Default)]
+pub struct Parsed {
+    pub command: Command,
+    /// etcd's variables of `Environment=`, and all of them.
+    pub environment: Given,
+    pub variables: Variables,
+    /// The paths of `EnvironmentFile=`.
+    pub files: Vec<String>,
+    /// Where a configuration file is named, beside which etcd reads nothing else.
+    pub config_file: Option<Place>,
+    is_etcd: bool,
+    said: Said,
+}
+
 pub fn unit(draft: &mut Draft, text: &str, file: &str) {
-    let (mut given, mut said, mut section) = (Given::default(), Said::default(), "");
+    let parsed = parse(draft, text, file);
+    let used = parsed.command.used();
+    let others: Variables =
+        parsed.variables.iter().filter(|(name, _, _)| !used.contains(name)).cloned().collect();
+    member::others(draft, &others);
+    let given = parsed.command.own(draft, &parsed.variables);
+    let style = if given.0.is_empty() && used.is_empty() { "env" } else { "flags" };
+    // etcd's flags are stronger than its environment.
+    let mut all = given.last(draft);
+    all.0.append(&mut parsed.environment.last(draft).0);
+    finish(draft, parsed.said, parsed.is_etcd);
+    named(draft, &all, file);
+    if !parsed.is_etcd {
+        draft.runs = true;
+    }
+    all.take(draft, style);
+}
+
+pub fn parse(draft: &mut Draft, text: &str, file: &str) -> Parsed {
+    let (mut parsed, mut section) = (Parsed::default(), "");
     // The words of each ExecStart=, with their lines.
     let mut commands: Vec<Vec<(String, usize)>> = Vec::new();
     let place = |line: usize| Place { file: file.to_owned(), line };
@@ -89,28 +119,20 @@ pub fn unit(draft: &mut Draft, text: &str, file: &str) {
             }
         } else {
             let value = all.map(|(_, part)| part.trim()).collect::<Vec<_>>().join(" ");
-            setting(draft, &mut given, &mut said, (section, name, value.trim()), &place(line));
+            setting(draft, &mut parsed, (section, name, value.trim()), &place(line));
         }
     }
-    let mut flags = Given::default();
-    let is_etcd = match commands.first() {
-        Some(words) => command(draft, &mut flags, words, file),
+    parsed.is_etcd = match commands.first() {
+        Some(words) => parsed.command.read(draft, words, true, file),
         None => true,
     };
     for (_, line) in commands.iter().skip(1).filter_map(|words| words.first()) {
         draft.leave(&place(*line), "another ExecStart: only the first one is read");
     }
-    let style = if flags.0.is_empty() { "env" } else { "flags" };
-    // etcd's flags are stronger than its environment.
-    let mut all = flags.last(draft);
-    all.0.append(&mut given.last(draft).0);
-    let given = all;
-    finish(draft, said, is_etcd);
-    named(draft, &given, file);
-    if !is_etcd {
-        draft.runs = true;
-    }
-    given.take(draft, style);
+    parsed.environment = member::of_etcd(&parsed.variables);
+    let config_file = value(&parsed.variables, CONFIG_FILE).map(|(_, place)| place.clone());
+    parsed.config_file = parsed.command.config_file.clone().or(config_file);
+    parsed
 }
 
 /// The unit has its file's name, unless the file was named after the member when it was copied here.
@@ -124,11 +146,11 @@ fn named(draft: &mut Draft, given: &Given, file: &str) {
 
 fn setting(
     draft: &mut Draft,
-    given: &mut Given,
-    said: &mut Said,
+    parsed: &mut Parsed,
     (section, name, value): (&'static str, &str, &str),
     place: &Place,
 ) {
+    let said = &mut parsed.said;
     if let Some(single) = SINGLE.iter().find(|single| **single == name) {
         said.single.insert(single, (value.to_owned(), place.clone()));
         // Each is judged by itself.
@@ -136,18 +158,23 @@ fn setting(
         return;
     }
     match name {
-        // It takes back those before it.
-        "EnvironmentFile" if value.is_empty() => {}
-        "EnvironmentFile" => settings_file(draft, value.trim_start_matches('-'), place),
-        // All before it are taken back.
-        "Environment" if value.is_empty() => given.0.clear(),
+        // An empty one takes back those before it.
+        "EnvironmentFile" if value.is_empty() => parsed.files.clear(),
+        "EnvironmentFile" => {
+            let path = value.trim_start_matches('-');
+            parsed.files.push(path.to_owned());
+            settings_file(draft, path, place);
+        }
+        "Environment" if value.is_empty() => parsed.variables.clear(),
         "Environment" => {
             for word in split(value) {
                 match assignment(&word) {
                     Some((name, value)) if value.contains('%') => {
                         draft.leave(place, format!("the variable {name} has a variable of systemd's"));
                     }
-                    Some((name, value)) => variable(draft, given, name, value, place.clone()),
+                    Some((name, value)) => {
+                        parsed.variables.push((name.to_owned(), value.to_owned(), place.clone()));
+                    }
                     None => draft.leave(place, "a word of Environment that is not NAME=VALUE"),
                 }
             }
@@ -248,77 +275,4 @@ fn single(draft: &mut Draft, mut said: BTreeMap<&'static str, (String, Place)>) 
         };
         draft.say((table, key), &value, &place);
     }
-}
-
-/// The file with etcd's options: its directory can be chosen, and its name is Kiln's.
-pub fn settings_file(draft: &mut Draft, path: &str, place: &Place) {
-    match path.rsplit_once('/') {
-        Some((directory, "etcd.conf" | "etcd.env")) => draft.say(("[etcd]", "config-dir"), directory, place),
-        _ => {
-            let text = "a file of settings: Kiln's members read etcd.conf or etcd.env in [etcd] config-dir";
-            draft.leave(place, text);
-        }
-    }
-}
-
-/// Whether it starts etcd itself.
-fn command(draft: &mut Draft, given: &mut Given, words: &[(String, usize)], file: &str) -> bool {
-    let place = |line: usize| Place { file: file.to_owned(), line };
-    let mut words = words.iter().peekable();
-    if let Some((program, line)) = words.peek()
-        && program.rsplit('/').next() != Some("etcd")
-    {
-        draft.leave(&place(*line), "ExecStart does not start etcd itself; its flags are not read");
-        return false;
-    }
-    if let Some((program, line)) = words.next_if(|(word, _)| !word.starts_with("--"))
-        && let Some((directory, name)) = program.trim_start_matches(PREFIXES).rsplit_once('/')
-        && name == "etcd"
-    {
-        draft.say(("[etcd]", "bin-dir"), directory, &place(*line));
-    }
-    while let Some((word, line)) = words.next() {
-        let Some(flag) = word.strip_prefix("--").or_else(|| word.strip_prefix('-')) else {
-            draft.leave(&place(*line), "a word of the command line that is not a flag");
-            continue;
-        };
-        let (flag, Some(value)) = valued(flag, &mut words) else {
-            draft.leave(&place(*line), format!("--{} has no value", guard::key(flag)));
-            continue;
-        };
-        if value.contains('$') || value.contains('%') {
-            draft.leave(
-                &place(*line),
-                format!("--{} has a variable of systemd's or the shell's", guard::key(flag)),
-            );
-            continue;
-        }
-        match key_of_flag(flag) {
-            Some(key) => given.0.push((key, value, place(*line))),
-            // Its file is to be imported, too.
-            None if flag == "config-file" => settings_file(draft, &value, &place(*line)),
-            None => draft.leave(&place(*line), format!("--{} is not a flag of etcd's", guard::key(flag))),
-        }
-    }
-    true
-}
-
-/// A flag and its value, as Go's flag package reads them: a switch has no next word, and every other flag takes it,
-/// whatever it is.
-fn valued<'w>(
-    flag: &'w str,
-    words: &mut Peekable<impl Iterator<Item = &'w (String, usize)>>,
-) -> (&'w str, Option<String>) {
-    if let Some((flag, value)) = flag.split_once('=') {
-        return (flag, Some(value.to_owned()));
-    }
-    let value = match key_of_flag(flag) {
-        Some(key) if keys::is_switch(&key) => Some("true".to_owned()),
-        None if flag != "config-file" => {
-            let next = words.next_if(|(word, _)| !word.starts_with('-'));
-            Some(next.map(|(word, _)| word.clone()).unwrap_or_default())
-        }
-        _ => words.next().map(|(word, _)| word.clone()),
-    };
-    (flag, value)
 }

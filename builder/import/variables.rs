@@ -8,6 +8,7 @@ use super::member::key_of_flag;
 use super::text::is_number;
 use super::yaml::{Kind, Node};
 use super::{guard, options};
+use crate::profile;
 
 /// Variables of ansible's that differ between nodes, and Kiln's placeholders.
 const PLACEHOLDERS: [(&str, &str); 5] = [
@@ -19,6 +20,8 @@ const PLACEHOLDERS: [(&str, &str); 5] = [
 ];
 /// kubespray's table of etcd's own environment.
 const EXTRA: &str = "etcd_extra_vars";
+/// kubespray's lists of more names and addresses in members' certificates.
+const NAMES: [&str; 2] = ["etcd_cert_alt_names", "etcd_cert_alt_ips"];
 /// Templates in templates are filled in so often, and up to this length.
 const MAX_FILLS: usize = 8;
 const MAX_VALUE: usize = 4096;
@@ -56,7 +59,8 @@ pub fn settle(draft: &mut Draft) {
     });
     let known: BTreeMap<&str, &str> =
         all.iter().map(|(key, value, _)| (key.as_str(), value.as_str())).collect();
-    for (key, value, place) in &all {
+    names(draft, &all, &known);
+    for (key, value, place) in all.iter().filter(|(key, _, _)| !NAMES.contains(&key.as_str())) {
         let is_per_node = PER_NODE.iter().any(|end| key.ends_with(end));
         // A directory has the cluster's name in it, as it is.
         let of_cluster = known.get("etcd_cluster_name").filter(|name| !is_per_node && !name.contains("{{"));
@@ -68,6 +72,33 @@ pub fn settle(draft: &mut Draft) {
             }
             _ => draft.leave(place, format!("{} has a template of ansible's", guard::key(key))),
         }
+    }
+}
+
+/// `[pki.server] names`, of both lists. One that a profile cannot say is left out alone.
+fn names(draft: &mut Draft, all: &[(String, String, Place)], known: &BTreeMap<&str, &str>) {
+    let mut names: Vec<String> = Vec::new();
+    let mut at = None;
+    for (key, value, place) in all.iter().filter(|(key, _, _)| NAMES.contains(&key.as_str())) {
+        for item in value.split(',').map(str::trim).filter(|item| !item.is_empty()) {
+            match fill(item, known) {
+                Some(name) if name.contains("{{") => {
+                    draft.leave(place, format!("an item of {key} has a template of ansible's"))
+                }
+                None => draft.leave(place, format!("an item of {key} has a template of ansible's")),
+                Some(name) if profile::alternative(&name).is_err() => {
+                    draft.leave(place, format!("an item of {key} cannot be a name in a certificate"));
+                }
+                Some(name) if names.contains(&name) => {}
+                Some(name) => {
+                    names.push(name);
+                    at.get_or_insert(place);
+                }
+            }
+        }
+    }
+    if let Some(place) = at {
+        draft.say(("[pki.server]", "names"), &names.join(","), place);
     }
 }
 

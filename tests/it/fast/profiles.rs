@@ -45,18 +45,37 @@ fn a_new_profile_asks_at_a_terminal() {
     if !have_optional("script") {
         return;
     }
+    let (said, text) = at_a_terminal(b"k8s\na=10.1.0.11, b=10.1.0.12 c=10.1.0.13\n");
+    assert!(said.contains("name of the cluster: ") && said.contains("nodes, as NAME=ADDRESS"), "{said}");
+    assert!(!said.contains("more nodes"), "{said}");
+    assert_eq!(text.matches("[[node]]").count(), 3, "{text}");
+}
+
+#[test]
+fn a_new_profile_of_one_node_is_asked_for_twice() {
+    if !have_optional("script") {
+        return;
+    }
+    for (more, count) in [("\n", 1), ("b=10.1.0.12 c=10.1.0.13\n", 3)] {
+        let (said, text) = at_a_terminal(format!("k8s\na=10.1.0.11\n{more}").as_bytes());
+        assert!(said.contains("a cluster of one node: when it is lost, only a snapshot is left"), "{said}");
+        assert!(said.contains("or Enter for one node alone: "), "{said}");
+        assert_eq!(text.matches("[[node]]").count(), count, "{text}");
+    }
+}
+
+/// What `kiln profile new` says, and the profile that it writes for these answers.
+fn at_a_terminal(answers: &[u8]) -> (String, String) {
     let shop = Workshop::new();
     let mut command = Command::new("script");
     command.args(["-qec", &format!("{} profile new", env!("CARGO_BIN_EXE_kiln")), "/dev/null"]);
     command.current_dir(shop.path()).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut asked = command.spawn().unwrap();
-    asked.stdin.take().unwrap().write_all(b"k8s\na=10.1.0.11, b=10.1.0.12 c=10.1.0.13\n").unwrap();
+    asked.stdin.take().unwrap().write_all(answers).unwrap();
     let output = asked.wait_with_output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success() && said.contains("name of the cluster: "), "{said}");
-    assert!(said.contains("nodes, as NAME=ADDRESS"), "{said}");
-    let text = fs::read_to_string(shop.path().join("profiles/k8s.toml")).unwrap();
-    assert_eq!(text.matches("[[node]]").count(), 3, "{text}");
+    assert!(output.status.success(), "{said}");
+    (said, fs::read_to_string(shop.path().join("profiles/k8s.toml")).unwrap())
 }
 
 #[test]

@@ -83,7 +83,8 @@ fn a_role_with_flags_and_the_journal_rehearses() {
 
 #[test]
 fn kubesprays_inventory_rehearses() {
-    let left = ["etcd.yml:5: the variable etcd_deployment_type", "hosts.yaml:7: the member's name etcd1"];
+    let left =
+        ["etcd.yml:5: the variable etcd_deployment_type", "hosts.yaml:5: the host node1 is the member etcd1"];
     let files = [
         ("etc/etcd/etcd.conf", "heartbeat-interval: 250"),
         ("etc/etcd/etcd.conf", "quota-backend-bytes: 2147483648"),
