@@ -2,6 +2,7 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 
 use super::tools::Lab;
 use crate::support::{Workshop, output, refused, run};
@@ -48,9 +49,38 @@ fn every_secret_that_others_may_read_is_warned_of() {
             _ => assert!(warned.len() == 1 && warned[0].ends_with(&want), "{open}: {said}"),
         }
     }
-    // A pipe is read once, and has no mode that matters.
-    let _ = fs::remove_dir_all(work.path().join("keystore"));
-    run(&mut work.kiln(["keystore", "init", "ha3"]));
+}
+
+/// A pipe is read once, and nobody else can have read it, whatever its mode.
+#[test]
+fn secrets_from_a_pipe_are_not_warned_of() {
+    let (lab, work) = (Lab::new(), Workshop::new());
+    lab.ca("ca", EC, "/CN=ca", None, &[]);
+    lab.openssl("pkcs8 -topk8 -in ca.key -passout pass:word -out hidden.key");
+    work.file("ca.pem", lab.read("ca.pem"));
+    let pipe = |name: &str, content: Vec<u8>| {
+        run(Command::new("mkfifo").args(["-m", "644", name]).current_dir(work.path()));
+        let path = work.path().join(name);
+        std::thread::spawn(move || fs::write(path, content).unwrap())
+    };
+    let pipes = [
+        pipe("seed", "0102".repeat(16).into_bytes()),
+        pipe("ca.key", lab.read("hidden.key")),
+        pipe("pass", b"word\n".to_vec()),
+    ];
+    let init = ["keystore", "init", "ha3", "--seed-file", "seed"];
+    let import =
+        ["keystore", "import-ca", "ha3", "--cert", "ca.pem", "--key", "ca.key", "--passphrase-file", "pass"];
+    for arguments in [&init[..], &import] {
+        let (code, _, said) = output(&mut work.kiln(arguments));
+        assert!(code == 0 && !said.contains("may have read"), "{said}");
+    }
+    pipes.into_iter().for_each(|pipe| pipe.join().unwrap());
+    // The same files are warned of by their mode.
+    work.file("open", "0102".repeat(16));
+    fs::set_permissions(work.path().join("open"), Permissions::from_mode(0o644)).unwrap();
+    let (code, _, said) = output(&mut work.kiln(["keystore", "init", "ha4", "--seed-file", "open"]));
+    assert!(code == 0 && said.contains("may have read"), "{said}");
 }
 
 #[test]
