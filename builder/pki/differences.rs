@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::record::{Fixed, Signer};
 use super::recorded::describe;
-use crate::plan::{CA, CertificateSpec, Made, PEER_CA, Permits, Plan};
+use crate::plan::{CA, CertificateSpec, Made, Permits, Plan};
 
 /// Each difference of an authority, with what to do, except for the algorithm and the lifetime of `ca`, which `Signer`
 /// has.

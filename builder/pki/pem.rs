@@ -80,7 +80,8 @@ pub(super) fn blocks(text: &[u8]) -> Result<Vec<Block>> {
 /// is between the dashes, or after them, may be the key itself.
 fn label(rest: &str) -> Result<Option<&str>> {
     let is_base64 = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=');
-    let has_base64 = rest.split(' ').any(|word| word.len() >= MIN_KEY_CHARS && word.bytes().all(is_base64));
+    let has_base64 =
+        rest.split([' ', '-']).any(|word| word.len() >= MIN_KEY_CHARS && word.bytes().all(is_base64));
     match rest.strip_suffix("-----") {
         Some(label) if is_label(label) => Ok(Some(label)),
         Some(label) if label.contains("-----") || has_base64 => Err(unbroken()),
