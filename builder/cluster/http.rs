@@ -49,8 +49,8 @@ enum Broken {
     Late,
 }
 
-/// A whole reply, of at most `limit` bytes, head included: as long as its `Content-Length` says, or up to the proper end
-/// of the connection.
+/// A whole reply, of at most `limit` bytes, head included: as long as its `Content-Length` says, or up to the proper
+/// end of the connection.
 fn read_reply(stream: &mut impl Read, limit: u64, until: Instant) -> Result<Reply, Broken> {
     let (mut bytes, mut piece) = (Vec::new(), [0; 16 << 10]);
     loop {

@@ -106,7 +106,7 @@ impl Keystore {
             let way_out = match self.fixed().is_some() || self.sealed().next().is_some() {
                 true => format!(
                     "it has issued certificates, so none can be imported any more; for a new cluster under the CA, {}",
-                    steps_to_import(self.cluster(), "DIR", of, false)
+                    steps_to_import(self.cluster(), "DIR", of, "create another keystore")
                 ),
                 false => way_to_import(self.cluster(), dir, of)?,
             };
@@ -138,15 +138,16 @@ impl Keystore {
 /// `Exit::Io` when the place of the keystore cannot be looked at.
 pub fn way_to_import(cluster: &ClusterName, keystore: &Path, authority: &str) -> Result<String> {
     // The keystore of a first build is not on the disk yet.
-    let is_there = disk::look(keystore)?.is_some();
-    Ok(steps_to_import(cluster, &keystore.display().to_string(), authority, is_there))
+    let create = if disk::look(keystore)?.is_some() { "" } else { "create the keystore" };
+    Ok(steps_to_import(cluster, &keystore.display().to_string(), authority, create))
 }
 
-fn steps_to_import(cluster: &ClusterName, keystore: &str, authority: &str, is_there: bool) -> String {
+/// `create`: what to do first, unless the keystore is there.
+fn steps_to_import(cluster: &ClusterName, keystore: &str, authority: &str, create: &str) -> String {
     let option = if authority == plan::PEER_CA { " --as peer-ca" } else { "" };
-    let first = match is_there {
-        true => String::new(),
-        false => format!("create the keystore with kiln keystore init {cluster} --keystore {keystore}, and "),
+    let first = match create {
+        "" => String::new(),
+        create => format!("{create} with kiln keystore init {cluster} --keystore {keystore}, and "),
     };
     format!(
         "{first}import the CA with kiln keystore import-ca {cluster} --keystore {keystore} --cert {authority}.pem \

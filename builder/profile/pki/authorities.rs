@@ -139,9 +139,7 @@ fn one(
             }
             _ => (keys.lifetime.clone(), lifetime, given.as_ref().map(Spanned::span)),
         };
-        // Every CA but that of the peers issues the bundle's own client certificate, which has the usual lifetime.
-        let has_usual = titles.key != PEER_CA.key || lives.own.is_empty();
-        check_lives(diagnostics, (&key, issuing), place, lives, has_usual);
+        check_lives(diagnostics, (&key, issuing), place, lives, titles);
     }
     Ca {
         is_imported,
@@ -215,14 +213,13 @@ fn refuse_one_made(diagnostics: &mut Diagnostics, place: Option<Span>, key: &str
     }
 }
 
-/// A certificate cannot outlive its CA. `key` is what the profile calls the lifetime of the CA that issues; `has_usual`,
-/// whether it issues any with the usual lifetime.
+/// A certificate cannot outlive its CA. `key` is what the profile calls the lifetime of the CA that issues.
 fn check_lives(
     diagnostics: &mut Diagnostics,
     (key, issuing): (&str, Lifetime),
     place: Option<Span>,
     lives: &Lives,
-    has_usual: bool,
+    titles: &Titles,
 ) {
     let mut refuse = |of: &str, life: Lifetime, place: Option<Span>| {
         let reason = format!("{of} {life} is longer than that of its CA, {issuing}");
@@ -230,6 +227,8 @@ fn check_lives(
             format!("a certificate cannot outlive the CA that issued it; make {of} shorter, or {key} longer");
         diagnostics.mistake(Mistake::new(place, reason).help(help));
     };
+    // Every CA but that of the peers issues the bundle's own client certificate, which has the usual lifetime.
+    let has_usual = titles.key != PEER_CA.key || lives.own.is_empty();
     if has_usual && lives.usual > issuing {
         refuse("[pki] leaf-lifetime", lives.usual, lives.usual_place.clone().or(place));
     }
@@ -256,7 +255,7 @@ mod tests {
                  address = \"10.0.0.11\"\n"
             );
             let releases = [(Release::new(3, 5, 33), Arch::Amd64)];
-            let source = Source::file("profiles/x.toml".as_ref(), text);
+            let source = Source::file("profiles/x.toml".as_ref(), text.into());
             read(&source, &releases, &example_carriers()).err().map(|mistakes| mistakes.render(false))
         };
         assert_eq!(said(&format!("{short}{own}")), None);

@@ -236,7 +236,7 @@ fn a_keystore_from_before_keeps_its_authority() {
     assert!(fs::read_to_string(&list).unwrap().contains("schema = 2"));
     let message = refused(&mut build(&work, &profile("pki-one-per-node", &[])), 6);
     assert!(
-        message.contains("it was CN=golden etcd CA, p256, 10y, path length 0; it would be C=CA, ST=QC"),
+        message.contains("it was CN=golden etcd CA, p521, 20y, path length 0; it would be C=CA, ST=QC"),
         "{message}"
     );
     run(&mut build(&work, &plain));
