@@ -51,7 +51,8 @@ fn every_secret_that_others_may_read_is_warned_of() {
     }
 }
 
-/// A pipe with a mode like that of an open file: it is refused, and at once, so nothing is said of who may have read it.
+/// A pipe with the mode of a file that is open to others is refused at once, and nothing is said of who may have read
+/// it.
 #[test]
 fn a_secret_in_a_pipe_is_refused_without_a_warning() {
     let (lab, work) = (Lab::new(), Workshop::new());
@@ -60,14 +61,16 @@ fn a_secret_in_a_pipe_is_refused_without_a_warning() {
     work.file("ca.key", lab.read("ca.key"));
     run(Command::new("mkfifo").args(["-m", "644", "pipe"]).current_dir(work.path()));
     work.file("open", "0102".repeat(16));
-    fs::set_permissions(work.path().join("open"), Permissions::from_mode(0o644)).unwrap();
+    for (file, mode) in [("open", 0o644), ("ca.key", 0o600)] {
+        fs::set_permissions(work.path().join(file), Permissions::from_mode(mode)).unwrap();
+    }
     let (code, _, said) = output(&mut work.kiln(["keystore", "init", "ha3", "--seed-file", "open"]));
     assert!(code == 0 && said.contains("may have read"), "{said}");
     let import = ["keystore", "import-ca", "ha3", "--cert", "ca.pem", "--key"];
     for arguments in [
         &["keystore", "init", "ha4", "--seed-file", "pipe"][..],
-        &[&import[..], &["pipe"]].concat(),
-        &[&import[..], &["ca.key", "--passphrase-file", "pipe"]].concat(),
+        &[&import[..], &["pipe"]].concat()[..],
+        &[&import[..], &["ca.key", "--passphrase-file", "pipe"]].concat()[..],
     ] {
         let (code, _, said) = output(&mut work.kiln(arguments));
         assert!(code != 0 && said.contains("reading pipe: it is not a regular file"), "{said}");
