@@ -133,9 +133,6 @@ impl Judge<'_> {
         if let Err(why) = profile::check_host(node.address, &network.cidr) {
             self.problem(shown, format!("cannot have the address {}: {why}", node.address));
         }
-        if network.gateway == Some(node.address) {
-            self.problem(shown, format!("cannot have the address {}: it is the gateway's", node.address));
-        }
         for (what, urls) in [("peer", &node.peer_urls), ("client", &node.client_urls)] {
             if urls.is_empty() {
                 self.problem(shown, format!("has no {what} URL"));

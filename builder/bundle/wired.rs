@@ -1,5 +1,8 @@
 //! Whether the cards of a manifest's nodes can have their addresses and routes.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
 use super::manifest::{Manifest, Node};
 use super::problem::Problem;
 use crate::profile;
@@ -15,6 +18,14 @@ pub fn miswired(manifest: &Manifest) -> Vec<Problem> {
         && !routes().any(|route| route.on_link && route.via == gateway)
     {
         problem("gateway", format!("cannot be {gateway}: {why}"));
+    }
+    let gateways: BTreeSet<IpAddr> =
+        routes().map(|route| route.via).chain(manifest.network.gateway).collect();
+    for node in &manifest.nodes {
+        for gateway in gateways.iter().filter(|gateway| node.has(**gateway)) {
+            let found = format!("cannot have the address {gateway}: it is the gateway's");
+            problem(&format!("node {}", node.name), found);
+        }
     }
     for node in &manifest.nodes {
         for found in of_node(node) {
@@ -70,6 +81,20 @@ mod tests {
 
     use super::super::example;
     use super::*;
+
+    /// On a link that its own network does not contain, a gateway was not compared with the nodes.
+    #[test]
+    fn no_node_is_a_gateway() {
+        let mut manifest = example::json();
+        let node = manifest["nodes"][0].clone();
+        let link = format!("{}/32", node["address"].as_str().unwrap());
+        let route = json!({ "to": "0.0.0.0/0", "via": manifest["nodes"][1]["address"], "on_link": true });
+        manifest["nodes"][0]["cards"] =
+            json!([{ "mac": node["mac"], "addresses": [link], "routes": [route] }]);
+        let said = Manifest::from_json(manifest.to_string().as_bytes()).unwrap_err().to_string();
+        let want = format!("{}: it is the gateway's", manifest["nodes"][1]["address"].as_str().unwrap());
+        assert!(said.contains(&want), "{said}");
+    }
 
     #[test]
     fn cards_that_cannot_be_are_refused() {

@@ -20,18 +20,19 @@ pub enum Answer {
 }
 
 pub(super) fn trouble(fault: Fault, said: impl Into<String>) -> Answer {
-    Answer::Trouble(Trouble { fault, said: said.into() })
+    Answer::Trouble(Trouble::new(fault, said))
 }
 
 /// # Errors
 /// [`Answer::Trouble`].
 pub(super) fn reach(socket: Socket) -> Result<TcpStream, Answer> {
     socket.connect().map_err(|error| {
-        let fault = match error.kind() {
-            io::ErrorKind::ConnectionRefused => Fault::Stopped,
-            _ => Fault::Unreachable,
-        };
-        trouble(fault, format!("connecting to {socket}: {error}"))
+        let said = format!("connecting to {socket}: {error}");
+        match error.kind() {
+            io::ErrorKind::ConnectionRefused => trouble(Fault::Stopped, said),
+            _ if is_timeout(&error) => Answer::Trouble(Trouble::late(Fault::Unreachable, said)),
+            _ => trouble(Fault::Unreachable, said),
+        }
     })
 }
 
@@ -50,6 +51,9 @@ pub(super) fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }
 
+/// The meaning of an error on a connection on which nothing has been read but TLS. A server that is silent has neither
+/// refused nor accepted anything, before the end of the handshake and after it: under TLS 1.3 it ends for the client
+/// before a busy server has looked at its certificate.
 pub(super) fn refusal(address: SocketAddr, error: &io::Error) -> Answer {
     let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match (tls, error.kind()) {
@@ -68,7 +72,7 @@ pub(super) fn refusal(address: SocketAddr, error: &io::Error) -> Answer {
             Answer::Refused("it closed the connection".into())
         }
         (None, _) if is_timeout(error) => {
-            trouble(Fault::Waiting, format!("{address} accepts the connection but does not answer TLS"))
+            trouble(Fault::Waiting, format!("{address} accepts the connection, but does not answer in time"))
         }
         (None, _) => trouble(Fault::Unreachable, format!("TLS with {address}: {error}")),
     }

@@ -43,7 +43,7 @@ pub fn identify(
     authorities: &Authorities,
     intermediates: &[Presented],
 ) -> Answered<()> {
-    let trouble = |fault, said: String| Err(Trouble { fault, said });
+    let trouble = |fault, said: String| Err(Trouble::new(fault, said));
     let Some(leaf) = asked.presented.first() else {
         return match &asked.reply {
             Err(Answer::Trouble(known)) if matches!(known.fault, Fault::Stopped | Fault::Unreachable) => {

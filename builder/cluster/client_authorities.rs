@@ -11,6 +11,7 @@ use rustls::pki_types::ServerName;
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, ClientConnection, SignatureScheme};
 
+use super::answer::is_timeout;
 use super::connect::Socket;
 use super::tls::Recorder;
 
@@ -40,6 +41,7 @@ pub fn asked_for(socket: Socket) -> Result<Names, String> {
     }
     match (listener.heard(), ended) {
         (Some(names), _) => Ok(names),
+        (None, Some(error)) if is_timeout(&error) => Err(format!("{socket} does not answer in time")),
         (None, Some(error)) => Err(format!("{socket} ended the handshake: {error}")),
         (None, None) => Err(format!("{socket} asks for no certificate")),
     }

@@ -35,15 +35,32 @@ impl Socket {
     /// # Errors
     /// Those of the kernel.
     pub(super) fn connect(self) -> io::Result<TcpStream> {
-        // The kernel accepts a connection, however busy the programs of its machine are.
-        let stream = connect(self.address, Patience::USUAL.for_an_answer())?;
-        stream.set_read_timeout(Some(self.patience.for_an_answer()))?;
-        Ok(stream)
+        // A kernel accepts a connection however busy its programs are, but not where it has no processor itself, as in
+        // an emulated machine, or where its queue of connections is full.
+        connect(self.address, self.patience.for_an_answer())
     }
 }
 
 impl fmt::Display for Socket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.address.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    /// A connection to a member that was too slow had the usual two seconds, and so had what was written to it.
+    #[test]
+    fn everything_on_a_connection_has_its_patience() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        for patience in [Patience::USUAL, Patience::LONG] {
+            let stream = Socket::new(listener.local_addr().unwrap(), patience).connect().unwrap();
+            let times = (stream.read_timeout().unwrap(), stream.write_timeout().unwrap());
+            assert_eq!(times, (Some(patience.for_an_answer()), Some(patience.for_an_answer())));
+        }
     }
 }

@@ -12,7 +12,7 @@ use super::trouble::{Answered, Trouble};
 use crate::bundle::{CLIENT_CA, Manifest, OPERATOR_CERT, OPERATOR_KEY};
 use crate::causes::Fault;
 use crate::failure::Result;
-use crate::process::{self, Program};
+use crate::process::{self, Ended, Finished, Program};
 use crate::values::Arch;
 
 /// An etcdctl with the bundle's client certificate.
@@ -103,37 +103,40 @@ impl Etcdctl {
 
     /// Whether one endpoint commits a proposal and has no alarm. etcdctl writes its JSON here though it exits 1.
     pub fn health(&self, endpoint: &str) -> Answered<()> {
-        let program = self.call(endpoint, &["endpoint", "health"]);
-        let finished =
-            program.run().map_err(|failure| Trouble { fault: Fault::Program, said: failure.to_string() })?;
+        let finished = run(&self.call(endpoint, &["endpoint", "health"]))?;
         let rows: Vec<HealthRow> = serde_json::from_slice(&finished.stdout).unwrap_or_default();
         match rows.into_iter().next() {
             Some(row) if row.health => Ok(()),
             Some(row) if !row.error.is_empty() => {
-                Err(Trouble { fault: Fault::named_in(&row.error), said: row.error.trim().to_owned() })
+                Err(Trouble::new(Fault::named_in(&row.error), row.error.trim()))
             }
-            _ => {
-                let text = finished.stderr_text();
-                Err(Trouble { fault: Fault::named_in(&text), said: gist(&text) })
-            }
+            _ => Err(trouble(&finished)),
         }
     }
 
     fn finish<T: DeserializeOwned>(&self, program: Program) -> Answered<T> {
-        let finished =
-            program.run().map_err(|failure| Trouble { fault: Fault::Program, said: failure.to_string() })?;
+        let finished = run(&program)?;
         if !finished.success() {
-            let text = finished.stderr_text();
-            let fault = match Fault::named_in(&text) {
-                Fault::Unknown if finished.ended == process::Ended::Deadline => Fault::Waiting,
-                fault => fault,
-            };
-            return Err(Trouble { fault, said: gist(&text) });
+            return Err(trouble(&finished));
         }
-        serde_json::from_slice(&finished.stdout).map_err(|error| Trouble {
-            fault: Fault::Program,
-            said: format!("etcdctl returned unexpected JSON: {error}"),
+        serde_json::from_slice(&finished.stdout).map_err(|error| {
+            Trouble::new(Fault::Program, format!("etcdctl returned unexpected JSON: {error}"))
         })
+    }
+}
+
+fn run(program: &Program) -> Answered<Finished> {
+    program.run().map_err(|failure| Trouble::new(Fault::Program, failure.to_string()))
+}
+
+/// Why etcdctl has no answer. One that did not end by itself in time had none from its member.
+fn trouble(finished: &Finished) -> Trouble {
+    let text = finished.stderr_text();
+    match (Fault::named_in(&text), finished.ended) {
+        (Fault::Unknown, Ended::Deadline) => {
+            Trouble::new(Fault::Waiting, "etcdctl did not end in time, and was stopped")
+        }
+        (fault, _) => Trouble::new(fault, gist(&text)),
     }
 }
 
@@ -156,7 +159,24 @@ fn gist(stderr: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+
+    /// The health of a member that was too slow for etcdctl's own timeout was "it printed nothing".
+    #[test]
+    fn an_etcdctl_that_is_stopped_was_waiting() {
+        let said = |script: &str| {
+            let sh = process::find("sh").unwrap();
+            let program = Program::new(&sh).args(["-c", script]).within(Duration::from_millis(300));
+            let trouble = trouble(&program.run().unwrap());
+            trouble.fault
+        };
+        assert_eq!(said("exec sleep 30"), Fault::Waiting);
+        assert_eq!(said("echo Error: etcdserver: no leader >&2; exec sleep 30"), Fault::NoLeader);
+        assert_eq!(said("echo Error: etcdserver: no leader >&2; exit 1"), Fault::NoLeader);
+        assert_eq!(said("exit 1"), Fault::Unknown);
+    }
 
     #[test]
     fn the_gist_of_what_etcdctl_says() {

@@ -24,7 +24,7 @@ impl MemberAnswers {
     pub fn ask(endpoint: &str, etcdctl: &Etcdctl) -> Self {
         let ask = || -> Answered<Status> {
             let rows: Vec<StatusRow> = etcdctl.ask(endpoint, &["endpoint", "status"])?;
-            let silent = || Trouble { fault: Fault::Unknown, said: "an empty status".into() };
+            let silent = || Trouble::new(Fault::Unknown, "an empty status");
             rows.into_iter().next().map(|row| row.status).ok_or_else(silent)
         };
         let status = ask();
@@ -35,7 +35,7 @@ impl MemberAnswers {
             }
             // Both need a quorum and would only run into their timeouts.
             Ok(known) if known.leader == 0 => {
-                let none = Trouble { fault: Fault::NoLeader, said: "it has no leader".into() };
+                let none = Trouble::new(Fault::NoLeader, "it has no leader");
                 Self { list: Err(none.clone()), health: Err(none), status }
             }
             _ => {

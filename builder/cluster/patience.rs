@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// The time for a connection with its TLS handshake, and for each answer on it.
+/// The time for a connection, for its TLS handshake, and for each answer on it.
 ///
 /// An answer on a local network takes milliseconds. An emulated machine, or one that shares its processors with many,
 /// may need seconds for a handshake; a client that gives up earlier and tries again only adds to its load.
@@ -31,6 +31,12 @@ impl Patience {
 
     pub(super) fn for_an_answer(self) -> Duration {
         self.0
+    }
+
+    /// For a whole reply, which may come in pieces, each within [`Self::for_an_answer`]: a server that sends a byte now
+    /// and then does not block the run.
+    pub(super) fn for_a_reply(self) -> Duration {
+        self.0 * 5 / 2
     }
 
     /// For a command of several requests.

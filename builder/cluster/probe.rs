@@ -99,16 +99,22 @@ fn visit(
         Ok(length) => Answer::LetIn(
             String::from_utf8_lossy(&reply[..length]).lines().next().unwrap_or_default().to_owned(),
         ),
-        Err(error) if is_timeout(&error) => Answer::LetIn("nothing".into()),
         Err(error) => refusal(address, &error),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::cluster::Patience;
     use std::net::TcpListener;
+
+    use rustls::crypto::ring::default_provider;
+    use rustls::pki_types::pem::PemObject;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    use rustls::{ServerConfig, ServerConnection};
+
+    use super::*;
+    use crate::cluster::{Patience, http};
+    use crate::process::{self, Program};
 
     /// Answers one connection with these bytes, or keeps silent, and gives its address.
     fn server(reply: Option<&'static [u8]>) -> Socket {
@@ -125,6 +131,60 @@ mod tests {
         })
         .unwrap();
         Socket::new(address, Patience::USUAL)
+    }
+
+    /// A key with its certificate, PEM.
+    fn pair() -> Vec<u8> {
+        let openssl = process::find("openssl").unwrap();
+        let line =
+            "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=x -keyout - -out -";
+        Program::new(&openssl).args(line.split(' ')).must().unwrap().stdout
+    }
+
+    /// Ends a TLS handshake, reads a request, sends these bytes, and is silent from then on.
+    fn busy(pair: &[u8], reply: &'static [u8]) -> Socket {
+        let chain = CertificateDer::pem_slice_iter(pair).collect::<Result<_, _>>().unwrap();
+        let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(chain, PrivateKeyDer::from_pem_slice(pair).unwrap())
+            .unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        crate::parallel::detached(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut connection = ServerConnection::new(Arc::new(config)).unwrap();
+            let mut tls = Stream::new(&mut connection, &mut stream);
+            let _ = tls.read(&mut [0; 512]);
+            let _ = tls.write_all(reply);
+            std::thread::sleep(Patience::USUAL.for_an_answer() * 4);
+        })
+        .unwrap();
+        Socket::new(address, Patience::USUAL)
+    }
+
+    /// Under TLS 1.3 the handshake has ended for the client before a member that is busy has looked at its certificate.
+    /// The silence was taken for an open door, and the half of a reply for the whole.
+    #[test]
+    fn a_server_that_is_silent_after_the_handshake_has_let_nobody_in() {
+        let pair = pair();
+        let identity = Identity::from_pem(&pair, &pair).unwrap();
+        for identity in [None, Some(&identity)] {
+            let visit = tls(busy(&pair, b""), identity);
+            let waits = matches!(&visit.answer, Answer::Trouble(trouble) if trouble.fault == Fault::Waiting);
+            assert!(waits && visit.presented.len() == 1, "{:?}", visit.answer);
+        }
+        let whole: &[u8] = b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\n{}";
+        for (reply, want) in [(&whole[..0], None), (&whole[..39], None), (whole, Some(200))] {
+            let asked = http::ask(busy(&pair, reply), &identity, "/version", 1000);
+            let got = match &asked.reply {
+                Ok(reply) => Some(reply.status),
+                Err(Answer::Trouble(trouble)) if trouble.is_late && trouble.fault == Fault::Waiting => None,
+                Err(other) => panic!("{other:?}"),
+            };
+            assert_eq!(got, want);
+        }
     }
 
     #[test]

@@ -367,7 +367,7 @@ pub fn refuse_missing_secret(path: &Path, secret: &str) -> Result<()> {
 /// Those of [`refuse_missing`].
 pub fn open_to_others(path: &Path, secret: &str) -> Result<Option<String>> {
     refuse_missing_secret(path, secret)?;
-    // A pipe has no mode that matters, and is read once.
+    // What is no file is refused when it is read.
     let file = disk::look(&disk::resolved(path))?.filter(|found| found.kind == Kind::File);
     Ok(file.filter(|file| file.mode.bits() & 0o077 != 0).map(|file| {
         let (path, mode) = (path.display(), file.mode);

@@ -3,41 +3,73 @@
 use std::fmt::Display;
 use std::net::IpAddr;
 
-use super::recorded::{Recorded, describe};
-use crate::plan::{CA, CertificateSpec, Made, PEER_CA, Permits, Plan};
+use super::record::{Fixed, Signer};
+use super::recorded::describe;
+use crate::plan::{CA, CertificateSpec, Made, Permits, Plan};
 
-/// Each difference, with what to do.
-pub(super) fn of(was: &[Recorded], is: &[Recorded], plan: &Plan) -> Vec<String> {
-    let find = |all: &[Recorded], name: &str| {
-        all.iter().find(|(other, _)| *other == name).map(|(_, made)| made.clone())
+/// Each difference of an authority, with what to do, except for the algorithm and the lifetime of `ca`, which `Signer`
+/// has.
+pub(super) fn of(name: &'static str, was: &Fixed, is: &Fixed, plan: &Plan) -> Option<String> {
+    let (old, new) = (made(name, was, plan), made(name, is, plan));
+    let (old, new) = match (name, old, new) {
+        (CA, Some(old), Some(new)) => {
+            let new = Made { algorithm: old.algorithm, lifetime: old.lifetime, ..new };
+            (Some(old), Some(new))
+        }
+        (_, old, new) => (old, new),
     };
-    let mut reasons = Vec::new();
-    for name in [CA, PEER_CA] {
-        let (was, is) = (find(was, name), find(is, name));
-        if was == is {
-            continue;
-        }
-        if let (Some(was), Some(is)) = (&was, &is)
-            && let (Some(permitted), Some(wanted)) = (&was.permits, &is.permits)
-            && *was == (Made { permits: was.permits.clone(), ..is.clone() })
-        {
-            reasons.push(of_names(name, permitted, wanted, plan));
-            continue;
-        }
-        let shown = |made: &Option<Made>| match (made, name) {
-            (Some(made), _) => describe(made),
-            (None, CA) => "a CA with the usual subject".to_owned(),
-            (None, _) => "none".to_owned(),
-        };
-        reasons.push(format!(
-            "the CA {name} would be another one than that under which certificates were issued, and nodes would refuse the \
-             new certificates: it was {}; it would be {}; write [pki.{name}] as it was, or use another --keystore for a new \
-             cluster",
-            shown(&was),
-            shown(&is)
-        ));
+    if old == new {
+        return None;
     }
-    reasons
+    let another = "or use another --keystore for a new cluster";
+    Some(match (old, new) {
+        (Some(old), Some(new)) => match (&old.permits, &new.permits) {
+            (permitted, wanted)
+                if old != (Made { permits: old.permits.clone(), ..new.clone() }) || permitted == wanted =>
+            {
+                format!(
+                    "the CA {name} would be another one than that under which certificates were issued, and nodes would refuse \
+                     the new certificates: it was {}; it would be {}; write [pki.{name}] as it was, {another}",
+                    describe(&old),
+                    describe(&new)
+                )
+            }
+            (Some(permitted), Some(wanted)) => of_names(name, permitted, wanted, plan),
+            (permitted, _) => {
+                let (was, is, way_out) = match permitted {
+                    Some(_) => ("with", "without", "write"),
+                    None => ("without", "with", "omit"),
+                };
+                format!(
+                    "the CA {name} was made {was} name constraints, and would be made again {is} them, as another certificate \
+                     that nodes do not have; {way_out} name-constraints = true in [pki.{name}], {another}"
+                )
+            }
+        },
+        (None, Some(new)) => format!(
+            "certificates of peers were issued under the CA {CA}, and would be issued under another one, {}, which nodes do \
+             not trust; omit [pki.{name}], {another}",
+            describe(&new)
+        ),
+        (Some(old), None) => format!(
+            "certificates of peers were issued under a CA of their own, {}, and would be issued under the CA {CA}, which \
+             nodes do not trust for peers; write [pki.{name}] as it was, {another}",
+            describe(&old)
+        ),
+        (None, None) => return None,
+    })
+}
+
+/// What a record says of a CA that Kiln makes. One that an algorithm and a lifetime determine is recorded by these.
+/// `None` where there is none, or an imported one.
+fn made(name: &str, of: &Fixed, plan: &Plan) -> Option<Made> {
+    let recorded = of.authorities.iter().find(|(other, _)| *other == name).map(|(_, made)| made.clone());
+    recorded.or(match of.signer {
+        Signer::Derived { algorithm, lifetime } if name == CA => {
+            Some(Made::plain(&plan.cluster.name, algorithm, lifetime))
+        }
+        _ => None,
+    })
 }
 
 /// A CA with name constraints names all that it issues for, so the nodes and clients of a profile are part of it.
@@ -58,9 +90,9 @@ fn of_names(authority: &str, permitted: &Permits, wanted: &Permits, plan: &Plan)
         parts.push(format!("no longer in the profile: {}", removed.join(", ")));
     }
     format!(
-        "the CA {authority} may issue only for the names that the profile had when it was made ([pki.{authority}] \
-         name-constraints), and these have changed: {}; write them as they were, or use another --keystore for a new \
-         cluster, whose CA permits the new ones",
+        "the CA {authority} may issue only for what the profile had when it was made, and for names below that \
+         ([pki.{authority}] name-constraints), and this has changed: {}; write it as it was, or use another --keystore for \
+         a new cluster, whose CA permits the new names",
         parts.join("; ")
     )
 }

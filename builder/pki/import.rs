@@ -3,6 +3,7 @@
 //! A CA that an earlier version of Kiln has imported is not checked again: its cluster is running.
 
 use x509_cert::der::oid::AssociatedOid;
+use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::ext::pkix::{
     AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectKeyIdentifier,
 };
@@ -11,6 +12,7 @@ use super::certificate::Certificate;
 use super::chain::{ANY_USAGE, Chain};
 use super::names;
 use crate::failure::{Failure, Result};
+use crate::values::{hex, printable};
 
 /// # Errors
 /// `Exit::Untrusted` for faults that etcd, or a client, would report only when the cluster starts.
@@ -75,24 +77,54 @@ fn missed_in(ca: &Certificate, is_root: bool) -> Result<Vec<(&'static str, &'sta
         .collect())
 }
 
-/// OpenSSL finds an issuer by its key's identifier, where both have one.
+/// OpenSSL takes a certificate for the issuer of another one only where all that the other says of it is true, and one
+/// for a root only where that is true of itself (`X509_check_akid` in crypto/x509/v3_purp.c, `EXFLAG_SS`).
 fn check_identifiers(chain: &Chain) -> Result<()> {
     let all: Vec<&Certificate> = chain.all().collect();
     for (ca, issuer) in all.iter().zip(all.iter().skip(1)) {
-        let named = ca.extension::<AuthorityKeyIdentifier>()?.and_then(|its| its.key_identifier);
-        let own = issuer.extension::<SubjectKeyIdentifier>()?;
-        if let (Some(named), Some(own)) = (named, own)
-            && own.0 != named
-        {
+        if let Some(other) = other_issuer(ca, issuer)? {
             return Err(Failure::untrusted(format!(
-                "{} names another key of its issuer than {} has (authorityKeyIdentifier), so OpenSSL does not find its \
-                 issuer; append the issuer's certificate with that key, or have it issued again",
+                "{} names {other} of its issuer than {} has (authorityKeyIdentifier), so OpenSSL does not find its issuer; \
+                 append the certificate of the issuer that it names, or have it issued again",
                 ca.name(),
                 issuer.name()
             )));
         }
     }
+    let root = chain.top();
+    if chain.is_rooted()
+        && let Some(other) = other_issuer(root, root)?
+    {
+        return Err(Failure::untrusted(format!(
+            "{} is signed by itself, but names {other} of its issuer than its own (authorityKeyIdentifier), so OpenSSL does \
+             not take it for a root; have it issued again with authorityKeyIdentifier=keyid, or without that extension",
+            root.name()
+        )));
+    }
     Ok(())
+}
+
+/// What a certificate says of its issuer that is not true of this one.
+fn other_issuer(of: &Certificate, issuer: &Certificate) -> Result<Option<&'static str>> {
+    let Some(named) = of.extension::<AuthorityKeyIdentifier>()? else { return Ok(None) };
+    let own = issuer.extension::<SubjectKeyIdentifier>()?;
+    if let (Some(key), Some(own)) = (&named.key_identifier, own)
+        && own.0 != *key
+    {
+        return Ok(Some("another key"));
+    }
+    if let Some(number) = &named.authority_cert_serial_number
+        && hex(number.as_bytes()) != issuer.serial()
+    {
+        return Ok(Some("another serial number"));
+    }
+    // OpenSSL looks at the first name, and compares the texts of names without regard to their case.
+    let mut names = named.authority_cert_issuer.iter().flatten();
+    let name = names.find_map(|name| match name {
+        GeneralName::DirectoryName(name) => Some(printable(&name.to_string()).to_lowercase()),
+        _ => None,
+    });
+    Ok(name.filter(|name| *name != issuer.issuer_name().to_lowercase()).map(|_| "another issuer"))
 }
 
 fn check_one(ca: &Certificate) -> Result<()> {

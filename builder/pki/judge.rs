@@ -38,13 +38,8 @@ impl Keystore {
         let mut reasons = Vec::new();
         let mut remarks: Vec<Remark> = self.ignored(plan).collect();
         if let Some(fixed) = self.fixed() {
-            if fixed.signer != signer {
-                reasons.extend(other_signer(&fixed.signer, &signer, &plan.pki.ca.keys));
-            } else if fixed.peers != peers {
-                reasons.push(of_another_ca(plan::of_peers(plan::PEER_CA)));
-            } else {
-                reasons.extend(differences::of(&fixed.authorities, &authorities, plan));
-            }
+            let is = Fixed { signer, peers, authorities: authorities.clone(), etcd };
+            reasons.extend(other_authorities(fixed, &is, plan));
         }
         let formed = self.formed(&plan.cluster.token);
         if let Some(formed) = formed {
@@ -110,9 +105,8 @@ impl Keystore {
             // What has issued takes no other CA (`Keystore::import`).
             let way_out = match self.fixed().is_some() || self.sealed().next().is_some() {
                 true => format!(
-                    "it has issued certificates, so none can be imported any more; import the CA into another keystore: kiln \
-                     keystore init {} --keystore DIR",
-                    self.cluster()
+                    "it has issued certificates, so none can be imported any more; for a new cluster under the CA, {}",
+                    steps_to_import(self.cluster(), "DIR", of, "create another keystore")
                 ),
                 false => way_to_import(self.cluster(), dir, of)?,
             };
@@ -143,17 +137,22 @@ impl Keystore {
 /// # Errors
 /// `Exit::Io` when the place of the keystore cannot be looked at.
 pub fn way_to_import(cluster: &ClusterName, keystore: &Path, authority: &str) -> Result<String> {
-    let shown = keystore.display();
-    let option = if authority == plan::PEER_CA { " --as peer-ca" } else { "" };
     // The keystore of a first build is not on the disk yet.
-    let first = match disk::look(keystore)? {
-        Some(_) => String::new(),
-        None => format!("create the keystore with kiln keystore init {cluster} --keystore {shown}, and "),
+    let create = if disk::look(keystore)?.is_some() { "" } else { "create the keystore" };
+    Ok(steps_to_import(cluster, &keystore.display().to_string(), authority, create))
+}
+
+/// `create`: what to do first, unless the keystore is there.
+fn steps_to_import(cluster: &ClusterName, keystore: &str, authority: &str, create: &str) -> String {
+    let option = if authority == plan::PEER_CA { " --as peer-ca" } else { "" };
+    let first = match create {
+        "" => String::new(),
+        create => format!("{create} with kiln keystore init {cluster} --keystore {keystore}, and "),
     };
-    Ok(format!(
-        "{first}import the CA with kiln keystore import-ca {cluster} --keystore {shown} --cert {authority}.pem \
+    format!(
+        "{first}import the CA with kiln keystore import-ca {cluster} --keystore {keystore} --cert {authority}.pem \
          --key {authority}-key.pem{option}"
-    ))
+    )
 }
 
 fn refusal(dir: &Path, plan: &Plan, formed: Option<&Formed>, reasons: &[String]) -> Failure {
@@ -179,6 +178,27 @@ fn of_another_ca(of_peers: &str) -> String {
         "certificates were issued under another CA{of_peers} than its present one: {REFUSE}; use the keystore as it was then, \
          from a backup, or another --keystore for a new cluster"
     )
+}
+
+/// Why the CAs that have issued are not those that would issue now.
+fn other_authorities(was: &Fixed, is: &Fixed, plan: &Plan) -> Vec<String> {
+    // Another kind of CA has no differences besides.
+    let is_same_kind = matches!(
+        (was.signer, is.signer),
+        (Signer::Derived { .. }, Signer::Derived { .. }) | (Signer::Imported(_), Signer::Imported(_))
+    );
+    let mut reasons = Vec::new();
+    if was.signer != is.signer {
+        reasons.extend(other_signer(&was.signer, &is.signer, &plan.pki.ca.keys));
+    }
+    if is_same_kind {
+        reasons.extend(differences::of(plan::CA, was, is, plan));
+    }
+    reasons.extend(match was.peers == is.peers {
+        true => differences::of(plan::PEER_CA, was, is, plan),
+        false => Some(of_another_ca(plan::of_peers(plan::PEER_CA))),
+    });
+    reasons
 }
 
 /// `keys` are the CA's in the profile.

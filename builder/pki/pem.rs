@@ -51,7 +51,7 @@ pub(super) fn blocks(text: &[u8]) -> Result<Vec<Block>> {
     while let Some(line) = lines.next() {
         let Ok(line) = line else { continue };
         let Some(rest) = line.strip_prefix("-----BEGIN ") else { continue };
-        let label = rest.strip_suffix("-----").filter(|label| is_label(label)).ok_or_else(unbroken)?;
+        let Some(label) = label(rest)? else { continue };
         let end = format!("-----END {label}-----");
         let mut body = Zeroizing::new(String::new());
         let mut headers = Vec::new();
@@ -73,8 +73,32 @@ pub(super) fn blocks(text: &[u8]) -> Result<Vec<Block>> {
     if found.is_empty() { Err(not_pem()) } else { Ok(found) }
 }
 
+/// The label of a block, by what follows `-----BEGIN `; `None` for a remark that only begins like a block.
+///
+/// # Errors
+/// `Exit::Untrusted` for a line that holds more than a label, and for one whose label is none. Neither is quoted: what
+/// is between the dashes, or after them, may be the key itself.
+fn label(rest: &str) -> Result<Option<&str>> {
+    let is_base64 = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=');
+    let has_base64 =
+        rest.split([' ', '-']).any(|word| word.len() >= MIN_KEY_CHARS && word.bytes().all(is_base64));
+    match rest.strip_suffix("-----") {
+        Some(label) if is_label(label) => Ok(Some(label)),
+        Some(label) if label.contains("-----") || has_base64 => Err(unbroken()),
+        Some(_) => Err(Failure::untrusted(
+            "a line begins with -----BEGIN and has a label that is none; write it as in -----BEGIN CERTIFICATE----- or \
+             -----BEGIN PRIVATE KEY-----, in capitals, or remove the line",
+        )),
+        None if rest.contains("-----") || has_base64 => Err(unbroken()),
+        None => Ok(None),
+    }
+}
+
+/// Base64 of at least this length in one word is part of a key or a certificate, not a remark.
+const MIN_KEY_CHARS: usize = 32;
+
 /// Whether a text is a label, as of `X509 CRL` or `ENCRYPTED PRIVATE KEY`. RFC 7468 section 3 allows more, nobody
-/// uses it; and what else is between the dashes may be the key itself.
+/// uses it.
 fn is_label(text: &str) -> bool {
     text.len() <= 40 && text.bytes().all(|byte| matches!(byte, b'A'..=b'Z' | b'0'..=b'9' | b' '))
 }
@@ -134,6 +158,27 @@ mod tests {
         }
         // Capitals and digits alone could be base64, too, but not so few of them.
         assert!(is_label("ENCRYPTED PRIVATE KEY") && !is_label(&"A".repeat(41)));
+    }
+
+    /// Both were taken for a file without line breaks.
+    #[test]
+    fn a_label_that_is_none_is_told_from_a_remark_and_from_a_key() {
+        let block = "-----BEGIN X-----\nAAAA\n-----END X-----\n";
+        for remark in
+            ["-----BEGIN chain of int", "-----BEGIN", "-----BEGIN ", "-----BEGIN the root, then ----"]
+        {
+            assert_eq!(blocks(format!("{remark}\n{block}").as_bytes()).unwrap().len(), 1, "{remark}");
+        }
+        for name in ["Certificate", "chain of intermediates", "X_Y", "certificate "] {
+            let text = format!("{block}-----BEGIN {name}-----\nAAAA\n-----END {name}-----\n");
+            let said = blocks(text.as_bytes()).err().unwrap().to_string();
+            assert!(said.contains("has a label that is none") && !said.contains(name), "{said}");
+        }
+        let secret = "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEH";
+        for cut in [format!("{secret}-----"), format!("PRIVATE KEY {secret}"), format!("KEY-----{secret}")] {
+            let said = blocks(format!("-----BEGIN {cut}\n{block}").as_bytes()).err().unwrap().to_string();
+            assert!(said.contains("line breaks") && !said.contains("MIGH"), "{said}");
+        }
     }
 
     #[test]

@@ -22,6 +22,8 @@ pub(super) struct Range {
     pub span: Span,
     pub gateway: Option<(IpAddr, Span)>,
     pub subnets: Vec<PlacedSubnet>,
+    /// Those of all ranges and subnets: none is an address of a node, wherever that is.
+    gateways: Vec<(IpAddr, Span)>,
     /// Whether there is a subnet that could not be read, so that an address may be in that.
     is_partial: bool,
 }
@@ -47,7 +49,13 @@ impl Range {
         }
         let gateway = gateway.map(|gateway| (*gateway.get_ref(), gateway.span()));
         let (cidr, span) = (*cidr.get_ref(), cidr.span());
-        Self { key, name, cidr, span, gateway, subnets: Vec::new(), is_partial: false }
+        let gateways = gateway.iter().cloned().collect();
+        Self { key, name, cidr, span, gateway, subnets: Vec::new(), gateways, is_partial: false }
+    }
+
+    fn own_gateways(&self) -> Vec<(IpAddr, Span)> {
+        let of_subnets = self.subnets.iter().map(|subnet| (*subnet.gateway.get_ref(), subnet.gateway.span()));
+        self.gateway.iter().cloned().chain(of_subnets).collect()
     }
 
     /// Checks that a node can have this address.
@@ -64,7 +72,6 @@ impl Range {
             });
             return;
         }
-        let mut gateway = self.gateway.clone();
         if let Some(first) = self.subnets.first() {
             let Some(subnet) = self.subnets.iter().find(|subnet| subnet.cidr.get_ref().contains(&shown))
             else {
@@ -79,10 +86,9 @@ impl Range {
             if let Err(why) = fit(shown, subnet.cidr.get_ref()) {
                 return diagnostics.mistake(refused(&why.reason).other(subnet.cidr.span(), "the subnet"));
             }
-            gateway = Some((*subnet.gateway.get_ref(), subnet.gateway.span()));
         }
-        if let Some((_, span)) = gateway.filter(|(gateway, _)| *gateway == shown) {
-            diagnostics.mistake(refused("it is the gateway's").other(span, "the gateway"));
+        if let Some((_, span)) = self.gateways.iter().find(|(gateway, _)| *gateway == shown) {
+            diagnostics.mistake(refused("it is the gateway's").other(span.clone(), "the gateway"));
         }
     }
 }
@@ -197,7 +203,9 @@ pub(super) fn subnets(diagnostics: &mut Diagnostics, tables: Vec<Section>, range
             _ => ranges.iter_mut().for_each(|range| range.is_partial = true),
         }
     }
+    let gateways: Vec<_> = ranges.iter().flat_map(|range| range.own_gateways()).collect();
     for range in ranges.iter_mut() {
+        range.gateways.clone_from(&gateways);
         if let (Some((gateway, span)), Some(first)) = (&range.gateway, range.subnets.first()) {
             let reason = format!("the gateway {gateway} is one for all of {}, which has subnets", range.name);
             let help = "omit it: the nodes of a subnet use the gateway of that";

@@ -13,8 +13,8 @@ use crate::report::Check;
 /// The number of attempts to compare data when a compaction happens in between.
 const HASH_TRIES: usize = 3;
 
-/// Every check that does not write.
-pub fn all(manifest: &Manifest, seen: &[Observed<'_>], etcdctl: &Etcdctl) -> Vec<Check> {
+/// Every check that does not write. `at_once` members are asked at a time.
+pub fn all(manifest: &Manifest, seen: &[Observed<'_>], etcdctl: &Etcdctl, at_once: usize) -> Vec<Check> {
     let known = ClusterView::new(manifest, seen);
     let mut checks: Vec<Check> = Vec::new();
     checks.extend(seen.iter().map(answers));
@@ -28,7 +28,7 @@ pub fn all(manifest: &Manifest, seen: &[Observed<'_>], etcdctl: &Etcdctl) -> Vec
     checks.push(one_leader(seen));
     checks.extend(seen.iter().map(healthy));
     checks.push(no_alarm(seen, etcdctl));
-    checks.push(same_data(manifest, seen, etcdctl));
+    checks.push(same_data(manifest, seen, etcdctl, at_once));
     checks
 }
 
@@ -170,7 +170,7 @@ fn alarm_text(seen: &[Observed<'_>], alarm: &Alarm) -> String {
     }
 }
 
-fn same_data(manifest: &Manifest, seen: &[Observed<'_>], etcdctl: &Etcdctl) -> Check {
+fn same_data(manifest: &Manifest, seen: &[Observed<'_>], etcdctl: &Etcdctl, at_once: usize) -> Check {
     let check = "same data everywhere";
     let ours = |status: &Status| status.header.cluster_id == manifest.cluster.id.0;
     let alive: Vec<_> = seen
@@ -183,7 +183,7 @@ fn same_data(manifest: &Manifest, seen: &[Observed<'_>], etcdctl: &Etcdctl) -> C
     let mut revision = alive.iter().map(|(_, status)| status.header.revision).min().unwrap_or(0);
     let mut last = Check::skipped(check, None, "no member answers");
     for _ in 0..HASH_TRIES {
-        let hashes = parallel::all(&alive, alive.len(), |(one, _)| hash_at(etcdctl, &one.endpoint, revision));
+        let hashes = parallel::all(&alive, at_once, |(one, _)| hash_at(etcdctl, &one.endpoint, revision));
         let mut good: Vec<(&str, Hash)> = Vec::new();
         for ((one, _), hash) in alive.iter().zip(hashes) {
             match hash {
@@ -212,7 +212,7 @@ fn same_data(manifest: &Manifest, seen: &[Observed<'_>], etcdctl: &Etcdctl) -> C
         }
         // A compaction happened in between: at a later revision they can be compared again.
         std::thread::sleep(std::time::Duration::from_millis(300));
-        let now = parallel::all(&alive, alive.len(), |(one, _)| {
+        let now = parallel::all(&alive, at_once, |(one, _)| {
             etcdctl.ask::<Vec<StatusRow>>(&one.endpoint, &["endpoint", "status"])
         });
         let now = now.into_iter().flatten().flatten().map(|row| row.status.header.revision).min();
@@ -224,6 +224,6 @@ fn same_data(manifest: &Manifest, seen: &[Observed<'_>], etcdctl: &Etcdctl) -> C
 fn hash_at(etcdctl: &Etcdctl, endpoint: &str, revision: u64) -> Result<Hash, Trouble> {
     let at = format!("--rev={revision}");
     let rows: Vec<HashRow> = etcdctl.ask(endpoint, &["endpoint", "hashkv", &at])?;
-    let empty = || Trouble { fault: Fault::Unknown, said: "an empty answer".into() };
+    let empty = || Trouble::new(Fault::Unknown, "an empty answer");
     rows.into_iter().next().map(|row| row.hash).ok_or_else(empty)
 }

@@ -115,8 +115,8 @@ pub fn ask<'a>(
         Ok(()) => MemberAnswers::ask(&target.endpoint(), etcdctl),
         Err(trouble) => MemberAnswers::none(&trouble),
     };
-    // What is silent still does not deserve more of it.
-    let is_silent = matches!(&answers.status, Err(trouble) if trouble.fault == Fault::Waiting);
+    // What is silent still does not deserve more of it: what a port does not answer in time is not known, not wrong.
+    let is_silent = matches!(&answers.status, Err(trouble) if trouble.is_late);
     let patience = if is_silent { Patience::USUAL } else { patience };
     Asked { target, baked, presented: asked.presented, answers, is_known, patience }
 }
@@ -136,7 +136,7 @@ pub enum Motion {
 struct Pulse {
     /// Cluster, leader and term; `None` when its status has timed out.
     view: Option<(u64, u64, u64)>,
-    /// The troubles of its list and its health.
+    /// The troubles of its list and its health; `Waiting` for every one whose time ran out.
     troubles: Vec<Fault>,
     is_known: bool,
 }
@@ -146,10 +146,11 @@ impl Pulse {
     fn of(asked: &Asked<'_>) -> Option<Self> {
         let MemberAnswers { status, list, health } = &asked.answers;
         let troubles = [list.as_ref().err(), health.as_ref().err()];
-        let troubles = troubles.into_iter().flatten().map(|trouble| trouble.fault).collect();
+        let fault = |trouble: &Trouble| if trouble.is_late { Fault::Waiting } else { trouble.fault };
+        let troubles = troubles.into_iter().flatten().map(fault).collect();
         let view = match status {
             Ok(status) => Some((status.header.cluster_id, status.leader, status.raft_term)),
-            Err(trouble) if trouble.fault == Fault::Waiting => None,
+            Err(trouble) if trouble.is_late => None,
             Err(_) => return None,
         };
         Some(Self { view, troubles, is_known: asked.is_known })
@@ -258,7 +259,7 @@ fn refusals(
                 if *visitor == Visitor::Plain && !speaks_tls(*port) =>
             {
                 let said = format!("{how}, but it does not speak TLS either");
-                Ok(Answer::Trouble(Trouble { fault: Fault::Unknown, said }))
+                Ok(Answer::Trouble(Trouble::new(Fault::Unknown, said)))
             }
             Ok(visit) => Ok(visit.answer.clone()),
             Err(why) => Err(*why),

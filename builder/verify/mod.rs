@@ -7,6 +7,7 @@ mod look;
 mod members;
 mod notes;
 mod options;
+mod pace;
 mod trust;
 mod writes;
 
@@ -18,7 +19,7 @@ use std::time::{Duration, Instant};
 use crate::bundle::manifest::Node;
 use crate::bundle::{CLIENT_CA, CLIENT_PEER_CA, Manifest, OPERATOR_CERT, OPERATOR_KEY, client_file};
 use crate::causes::Fault;
-use crate::cluster::{Authorities, Etcdctl, Identity, Patience, Target, targets};
+use crate::cluster::{Authorities, Etcdctl, Identity, Target, targets};
 use crate::disk::{self, Scratch};
 use crate::failure::{Doing, Failure, Result};
 use crate::interrupt;
@@ -27,7 +28,8 @@ use crate::pki::Presented;
 use crate::report::{Check, Report};
 use crate::values::Epoch;
 use baked::Baked;
-use look::{Asked, Motion, Observed, Visitors};
+use look::{Asked, Observed, Visitors};
+use pace::Pace;
 
 /// PEM files in a bundle are a few kilobytes.
 const MAX_PEM_BYTES: u64 = 1 << 20;
@@ -74,24 +76,24 @@ pub fn run(bundle: &Path, manifest: &Manifest, options: &Options) -> Result<Repo
     let baked = parallel::all(&targets, targets.len(), |target| baked::read(bundle, manifest, target.node));
     let baked = baked.into_iter().collect::<Result<Vec<_>>>()?;
     let pairs: Vec<_> = targets.iter().zip(&baked).collect();
-    let Look { seen, times, motion } = look_at_members(&pairs, &etcdctl, &visitors)?;
-    let etcdctl = etcdctl.with(patience(motion));
+    let Look { seen, times, pace } = look_at_members(&pairs, &etcdctl, &visitors)?;
+    let etcdctl = etcdctl.with(pace.patience());
+    let at_once = pace.at_once(seen.len());
 
-    let mut checks = checks::all(manifest, &seen, &etcdctl);
+    let mut checks = checks::all(manifest, &seen, &etcdctl, at_once);
     interrupt::check()?;
     let mut notes: Vec<String> = etcdctl.note.iter().cloned().collect();
-    notes.extend(motion.map(|motion| notes::asked_again(times, motion)));
+    notes.extend((times > 1).then(|| notes::asked_again(times, pace)));
     if options.read_only {
         notes.push("read-only: no test keys were written".to_owned());
     } else {
         // The name of the scratch directory is unique on this machine, and random, so probably unique elsewhere.
         let unique = scratch.path().file_name().and_then(|name| name.to_str()).unwrap_or("kiln-verify");
-        let at_once = at_once(motion, seen.len());
         checks.extend(writes::check(manifest, &seen, &etcdctl, unique, at_once));
         interrupt::check()?;
     }
     checks.extend(checks::refusals(&seen));
-    let (whom, trusts_more) = trust::check(manifest, &client.certificate, &seen, etcdctl.patience());
+    let (whom, trusts_more) = trust::check(manifest, &client.certificate, &seen, etcdctl.patience(), at_once);
     checks.extend(whom);
     let (of_options, untold) = notes::options(&seen);
     checks.extend(of_options);
@@ -117,8 +119,8 @@ struct Look<'a> {
     seen: Vec<Observed<'a>>,
     /// The number of rounds of requests.
     times: usize,
-    /// The reason for the last of the rounds but the first.
-    motion: Option<Motion>,
+    /// That of the last round, which all further requests have, too.
+    pace: Pace,
 }
 
 fn look_at_members<'a>(
@@ -126,33 +128,17 @@ fn look_at_members<'a>(
     etcdctl: &Etcdctl,
     visitors: &Visitors,
 ) -> Result<Look<'a>> {
-    let (asked, times, motion) = ask_until_at_rest(|motion| {
-        let etcdctl = etcdctl.with(patience(motion));
-        let asked = parallel::all(members, at_once(motion, members.len()), |(target, baked)| {
+    let (asked, times, pace) = ask_until_at_rest(|pace| {
+        let etcdctl = etcdctl.with(pace.patience());
+        let asked = parallel::all(members, pace.at_once(members.len()), |(target, baked)| {
             look::ask(target, baked, &etcdctl, visitors)
         });
         interrupt::check().map(|()| asked)
     })?;
-    let ports = parallel::all(&asked, at_once(motion, asked.len()), |asked| asked.ports(visitors));
+    let ports = parallel::all(&asked, pace.at_once(asked.len()), |asked| asked.ports(visitors));
     interrupt::check()?;
     let seen = asked.into_iter().zip(ports).map(|(asked, ports)| asked.with(ports)).collect();
-    Ok(Look { seen, times, motion })
-}
-
-/// The number of members that are asked at the same time: on a machine that is too slow for all of them, one after the
-/// other.
-fn at_once(motion: Option<Motion>, members: usize) -> usize {
-    match motion {
-        Some(Motion::Slow | Motion::Silent) => 1,
-        Some(Motion::Electing) | None => members,
-    }
-}
-
-fn patience(motion: Option<Motion>) -> Patience {
-    match motion {
-        Some(Motion::Slow | Motion::Silent) => Patience::LONG,
-        Some(Motion::Electing) | None => Patience::USUAL,
-    }
+    Ok(Look { seen, times, pace })
 }
 
 /// The options with which a node's etcd starts, by flag; `None` where Kiln did not write its unit or its configuration.
@@ -197,39 +183,20 @@ impl Client {
     }
 }
 
-/// The time for members to agree on a leader. An election takes a few election timeouts (raft's are a second, plus up
-/// to another at random); a cluster without a quorum does not change.
-///
-/// Emulated machines without KVM need several rounds of some seconds: answering is itself much work for them.
-const ELECTION_TIMEOUT: Duration = Duration::from_secs(20);
-
-/// The time for members that have a leader to answer in time. They have a quorum, so there is something to wait for.
-const SLOWNESS_TIMEOUT: Duration = Duration::from_secs(60);
-
 /// The time between two rounds.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
-/// The answers of the members, the number of rounds, and the reason for the last one but the first.
+/// The answers of the members, the number of rounds, and the pace of the last.
 fn ask_until_at_rest<'a>(
-    ask: impl Fn(Option<Motion>) -> Result<Vec<Asked<'a>>>,
-) -> Result<(Vec<Asked<'a>>, usize, Option<Motion>)> {
+    ask: impl Fn(Pace) -> Result<Vec<Asked<'a>>>,
+) -> Result<(Vec<Asked<'a>>, usize, Pace)> {
     let begun = Instant::now();
-    let mut times = 1;
-    let mut reason = None;
+    let (mut times, mut pace) = (1, Pace::Usual);
     loop {
-        let asked = ask(reason)?;
-        let motion = look::motion(&asked);
-        let is_over = match motion {
-            None => true,
-            Some(Motion::Electing) => begun.elapsed() >= ELECTION_TIMEOUT,
-            Some(Motion::Slow) => begun.elapsed() >= SLOWNESS_TIMEOUT,
-            // A process that hangs is silent for ever, so it is asked once more, with the patience for a busy one.
-            Some(Motion::Silent) => patience(reason) == Patience::LONG,
-        };
-        if is_over {
-            return Ok((asked, times, reason));
-        }
-        reason = motion;
+        let asked = ask(pace)?;
+        let next = look::motion(&asked).and_then(|motion| pace.next(motion, begun.elapsed()));
+        let Some(next) = next else { return Ok((asked, times, pace)) };
+        pace = next;
         std::thread::sleep(POLL_INTERVAL);
         times += 1;
     }

@@ -2,18 +2,19 @@
 
 use std::collections::BTreeSet;
 
-use super::look::{Motion, Observed, RefusalProbe};
+use super::look::{Observed, RefusalProbe};
+use super::pace::Pace;
 use crate::bundle::Manifest;
 use crate::causes::Fault;
 use crate::cluster::Answer;
 use crate::report::Check;
 use crate::values::{Members, counted, printable};
 
-/// The number of rounds of requests, and the reason for the last one.
-pub fn asked_again(times: usize, motion: Motion) -> String {
-    let why = match motion {
-        Motion::Electing => "because they were electing a leader",
-        Motion::Slow | Motion::Silent => "the last time one by one, because some did not answer in time",
+/// The number of rounds of requests, and the reason for them.
+pub fn asked_again(times: usize, pace: Pace) -> String {
+    let why = match pace {
+        Pace::Usual => "because they were electing a leader",
+        Pace::Slow => "the last time one by one, because some did not answer in time",
     };
     format!("the members were asked {times} times, {why}")
 }

@@ -16,15 +16,16 @@ use crate::report::Check;
 use crate::values::printable;
 
 /// A row for each port of each node; and a note where more than one CA is trusted, according to the bundle. `own` is
-/// the bundle's client certificate.
+/// the bundle's client certificate; `at_once` members are asked at a time.
 pub fn check(
     manifest: &Manifest,
     own: &Presented,
     seen: &[Observed<'_>],
     patience: Patience,
+    at_once: usize,
 ) -> (Vec<Check>, Option<String>) {
     let issuer = own.issuer_der();
-    let asked = parallel::all(seen, seen.len(), |one| {
+    let asked = parallel::all(seen, at_once, |one| {
         let peer = one.target.peer.ok_or_else(|| "this node has only a client port to check".to_owned());
         let ask = |address| asked_for(Socket::new(address, patience));
         (ask(one.target.client), peer.and_then(ask))

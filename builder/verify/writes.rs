@@ -85,7 +85,7 @@ const CLEARED: &str = "test keys deleted";
 
 /// The first successful answer, or the last trouble.
 fn first<T>(able: &[&Observed<'_>], ask: impl Fn(&Observed<'_>) -> Result<T, Trouble>) -> Result<T, Trouble> {
-    let mut last = Err(Trouble { fault: Fault::Unknown, said: "no member could be asked".into() });
+    let mut last = Err(Trouble::new(Fault::Unknown, "no member could be asked"));
     for one in able {
         last = ask(one);
         if last.is_ok() {

@@ -107,20 +107,18 @@ pub fn lay(state: &mut State, manifest: &Manifest) -> Result<()> {
     }
     state.record.laid = true;
     state.save()?;
-    let mut lines = String::new();
     let is_new = is_own && !there.contains(bridge.as_str());
-    if is_new {
-        // Writing to a String cannot fail.
-        let _ = writeln!(lines, "link add {bridge} type bridge");
-        lines.push_str(&address_line(manifest.host_address()?, network, &bridge));
-        let _ = writeln!(lines, "link set {bridge} up");
-    }
-    for tap in manifest.nodes.iter().map(|node| names.tap(&node.name)) {
-        if !there.contains(tap.as_str()) {
-            let _ = writeln!(lines, "tuntap add dev {tap} mode tap");
-        }
-        // One from an earlier run may be on another bridge.
-        let _ = writeln!(lines, "link set {tap} master {bridge} up");
+    let mut lines = match is_new {
+        true => format!(
+            "link add {bridge} type bridge\n{}link set {bridge} up\n",
+            address_line(manifest.host_address()?, network, &bridge)
+        ),
+        false => String::new(),
+    };
+    lines.push_str(&tap_lines(&links, manifest.nodes.iter().map(|node| names.tap(&node.name)), &bridge));
+    // Of an ordinary user, for whom an administrator has made all of them, ip would refuse even an empty change.
+    if lines.is_empty() {
+        return Ok(());
     }
     let file = state.directory.join("ip-batch");
     disk::write_whole(&file, lines.as_bytes(), Mode::SECRET)?;
@@ -141,6 +139,26 @@ pub fn lay(state: &mut State, manifest: &Manifest) -> Result<()> {
         ));
     }
     Err(Failure::io(said).while_doing(format!("connecting the VMs to the bridge {bridge}")))
+}
+
+/// What connects these taps to a bridge, in lines for ip; none for those that are there already.
+fn tap_lines(links: &[Port], taps: impl Iterator<Item = String>, bridge: &str) -> String {
+    let mut lines = String::new();
+    for tap in taps {
+        let there = links.iter().find(|link| link.ifname == tap);
+        // Writing to a String cannot fail.
+        if there.is_none() {
+            let _ = writeln!(lines, "tuntap add dev {tap} mode tap");
+        }
+        // One from an earlier run may be on another bridge.
+        let is_connected = |link: &Port| {
+            link.master.as_deref() == Some(bridge) && link.flags.iter().any(|flag| flag == "UP")
+        };
+        if !there.is_some_and(is_connected) {
+            let _ = writeln!(lines, "link set {tap} master {bridge} up");
+        }
+    }
+    lines
 }
 
 /// # Errors
@@ -280,6 +298,23 @@ mod tests {
             assert_eq!(all(Some("/out/.ha3.machines"), true), (0, false, true));
         }
         assert_eq!(doomed(&[], &names(false), &BTreeSet::new(), "x"), Doomed::default());
+    }
+
+    /// An ordinary user was refused on a later `kiln up`, though an administrator had made all taps.
+    #[test]
+    fn only_taps_that_are_missing_or_elsewhere_are_connected() {
+        let lines = |master: Option<&str>, flags: &[&str]| {
+            let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
+            let there = Port { ifname: "t1".into(), master: master.map(str::to_owned), flags, ..none() };
+            tap_lines(&[there], ["t1".to_owned()].into_iter(), "br0")
+        };
+        let connects = "link set t1 master br0 up\n";
+        assert_eq!(lines(Some("br0"), &["BROADCAST", "UP"]), "");
+        assert_eq!(lines(Some("br0"), &["BROADCAST"]), connects);
+        assert_eq!(lines(Some("br1"), &["UP"]), connects);
+        assert_eq!(lines(None, &["UP"]), connects);
+        let missing = tap_lines(&[], ["t1".to_owned()].into_iter(), "br0");
+        assert_eq!(missing, format!("tuntap add dev t1 mode tap\n{connects}"));
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::values::{CA_FILES, Lifetime, PEER_CA_FILES};
 
 /// The lifetimes of leaves, which no CA may be shorter than.
 pub struct Lives {
+    /// Of those without one of their own.
     pub usual: Lifetime,
     /// `[pki] leaf-lifetime`, where it is written.
     pub usual_place: Option<Span>,
@@ -21,9 +22,9 @@ pub struct Lives {
 }
 
 impl Lives {
-    /// Those of some kinds.
-    fn of(&self, is_wanted: impl Fn(&str) -> bool) -> Self {
-        let own = self.own.iter().filter(|(kind, _)| is_wanted(kind)).cloned().collect();
+    /// Those of the kinds that a CA issues.
+    fn of(&self, is_issued: impl Fn(&str) -> bool) -> Self {
+        let own = self.own.iter().filter(|(kind, _)| is_issued(kind)).cloned().collect();
         Self { usual: self.usual, usual_place: self.usual_place.clone(), own }
     }
 }
@@ -142,7 +143,7 @@ fn one(
             }
             _ => (keys.lifetime.clone(), lifetime, given.as_ref().map(Spanned::span)),
         };
-        check_lives(diagnostics, (&key, issuing), place, lives);
+        check_lives(diagnostics, (&key, issuing), place, lives, titles);
     }
     Ca {
         is_imported,
@@ -222,6 +223,7 @@ fn check_lives(
     (key, issuing): (&str, Lifetime),
     place: Option<Span>,
     lives: &Lives,
+    titles: &Titles,
 ) {
     let mut refuse = |of: &str, life: Lifetime, place: Option<Span>| {
         let reason = format!("{of} {life} is longer than that of its CA, {issuing}");
@@ -229,10 +231,54 @@ fn check_lives(
             format!("a certificate cannot outlive the CA that issued it; make {of} shorter, or {key} longer");
         diagnostics.mistake(Mistake::new(place, reason).help(help));
     };
-    if lives.usual > issuing {
+    // Every CA but that of the peers issues the bundle's own client certificate, which has the usual lifetime.
+    let has_usual = titles.key != PEER_CA.key || lives.own.is_empty();
+    if has_usual && lives.usual > issuing {
         refuse("[pki] leaf-lifetime", lives.usual, lives.usual_place.clone().or(place));
     }
     for (kind, life) in lives.own.iter().filter(|(_, life)| *life.get_ref() > issuing) {
         refuse(&format!("{kind} lifetime"), *life.get_ref(), Some(life.span()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::etcd::Release;
+    use crate::profile::{Source, read};
+    use crate::values::{Arch, example_carriers};
+
+    /// The CA of the peers was compared with the lifetime of the other leaves, too, which it does not issue.
+    #[test]
+    fn a_ca_is_as_long_as_what_it_issues() {
+        let short = "[pki.peer-ca]\nlifetime = \"90d\"\n";
+        let own = "[pki.peer]\nlifetime = \"30d\"\n";
+        let longer = "[pki.peer]\nlifetime = \"91d\"\n";
+        let said = |tables: &str| {
+            let text = format!(
+                "schema = 1\n[cluster]\nname = \"x\"\n{tables}[network]\ncidr = \"10.0.0.0/24\"\n[[node]]\nname = \"n\"\n\
+                 address = \"10.0.0.11\"\n"
+            );
+            let releases = [(Release::new(3, 5, 33), Arch::Amd64)];
+            let source = Source::file("profiles/x.toml".as_ref(), text.into());
+            read(&source, &releases, &example_carriers()).err().map(|mistakes| mistakes.render(false))
+        };
+        assert_eq!(said(&format!("{short}{own}")), None);
+        // A table without effect does not have one either.
+        let layout = "[pki]\ncertificates = \"one-per-node\"\n[pki.ca]\nlifetime = \"2y\"\n[pki.server]\nlifetime = \"3y\"\n";
+        assert_eq!(said(layout), None);
+        for (tables, want) in [
+            (short.to_owned(), "[pki] leaf-lifetime 1y is longer than that of its CA, 90d"),
+            (format!("{short}{longer}"), "[pki.peer] lifetime 91d is longer than that of its CA, 90d"),
+            // The client in the bundle has the usual one, whatever the other tables say.
+            (
+                "[pki.ca]\nlifetime = \"90d\"\n[pki.server]\nlifetime = \"30d\"\n[pki.client]\nlifetime = \"30d\"\n[pki.peer]\n\
+                 lifetime = \"30d\"\n"
+                    .to_owned(),
+                "[pki] leaf-lifetime 1y is longer than that of its CA, 90d",
+            ),
+        ] {
+            let refused = said(&tables).unwrap();
+            assert!(refused.contains(want), "{want}: {refused}");
+        }
     }
 }

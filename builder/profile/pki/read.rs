@@ -144,7 +144,7 @@ fn leaf(
     let subject = fields::subject(diagnostics, &inner).or(of_leaves);
     inner.finish(diagnostics);
     table.finish(diagnostics);
-    if let Some(lifetime) = &lifetime {
+    if let Some(lifetime) = lifetime.as_ref().filter(|_| layout == kind.of) {
         lives.own.push((kind.title, lifetime.clone()));
     }
     Leaf {

@@ -1,7 +1,6 @@
 //! Certificates and CAs as a profile wants them, in whole bundles: openssl accepts the chains, and the keystore's
 //! record holds what was chosen.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -180,18 +179,36 @@ fn the_authorities_that_have_issued_stay() {
         assert!(recorded.contains(line), "{line}: {recorded}");
     }
     run(&mut build(&work, &profile(two, &[("lifetime = \"30d\"", "lifetime = \"31d\"")])));
-    let changes: BTreeMap<&str, (&str, &str)> = BTreeMap::from([
+    let issuing = "[pki.peer-ca]\nintermediate = true";
+    for (change, want) in [
         (
-            "it was CN=golden etcd peer CA",
-            ("[pki.peer-ca]\nintermediate = true", "[pki.peer-ca]\ncommon-name = \"x\"\nintermediate = true"),
+            (issuing, "[pki.peer-ca]\ncommon-name = \"x\"\nintermediate = true"),
+            &["it was CN=golden etcd peer CA"][..],
         ),
-        ("path length 0; it would be", ("peers of golden", "peers")),
-        ("for 10.0.0.11 only", ("name-constraints = true", "name-constraints = false")),
-        ("the CA would be another certificate", ("[pki.ca]", "[pki.ca]\nlifetime = \"11y\"")),
-    ]);
-    for (want, change) in changes {
+        (("peers of golden", "peers"), &["path length 0; it would be"]),
+        (
+            ("name-constraints = true", "name-constraints = false"),
+            &[
+                "the CA ca was made with name constraints, and would be made again without them",
+                "write name-constraints = true in [pki.ca]",
+            ],
+        ),
+        (("[pki.ca]", "[pki.ca]\nlifetime = \"11y\""), &["the CA would be another certificate"]),
+    ] {
         let message = refused(&mut build(&work, &profile(two, &[change])), 6);
-        let want = if want.starts_with("for ") { "it was CN=golden etcd CA, p256" } else { want };
+        for want in want {
+            assert!(message.contains(want), "{want}: {message}");
+        }
+    }
+    // All of it at once.
+    let all = [
+        ("[pki.ca]", "[pki.ca]\nalgorithm = \"p384\""),
+        ("peers of golden", "peers"),
+        ("[[client]]", "[[client]]\nname = \"late\"\nnames = [\"late.example.org\"]\n\n[[client]]"),
+    ];
+    let message = refused(&mut build(&work, &profile(two, &all)), 6);
+    for want in ["the CA's key would be p384", "the CA ca may issue only", "late.example.org", "CN=peers, 5y"]
+    {
         assert!(message.contains(want), "{want}: {message}");
     }
     // The bundle is recognised as one of this keystore, and renewed certificates have the same CAs.
@@ -218,8 +235,36 @@ fn a_keystore_from_before_keeps_its_authority() {
     let list = work.path().join("keystore/golden/keystore.toml");
     assert!(fs::read_to_string(&list).unwrap().contains("schema = 2"));
     let message = refused(&mut build(&work, &profile("pki-one-per-node", &[])), 6);
-    assert!(message.contains("it was a CA with the usual subject; it would be C=CA, ST=QC"), "{message}");
+    assert!(
+        message.contains("it was CN=golden etcd CA, p521, 20y, path length 0; it would be C=CA, ST=QC"),
+        "{message}"
+    );
     run(&mut build(&work, &plain));
+}
+
+/// The advice said "write [pki.peer-ca] as it was" of a table that was never there.
+#[test]
+fn advice_about_authorities_that_changed_fits_the_change() {
+    let work = Workshop::new();
+    work.keystore("golden");
+    let with = |tables: &str| format!("{CONSTRAINED}{tables}");
+    let without = CONSTRAINED.replace("name-constraints = true\n", "");
+    assert_ne!(without, CONSTRAINED);
+    run(&mut build(&work, CONSTRAINED));
+    let message = refused(&mut build(&work, &without), 6);
+    assert!(
+        message.contains("without them") && message.contains("write name-constraints = true"),
+        "{message}"
+    );
+    let message = refused(&mut build(&work, &with("[pki.peer-ca]\n")), 6);
+    assert!(message.contains("omit [pki.peer-ca], or use another --keystore"), "{message}");
+    fs::remove_dir_all(work.path().join("keystore")).unwrap();
+    work.keystore("golden");
+    run(&mut build(&work, &format!("{without}[pki.peer-ca]\n")));
+    let message = refused(&mut build(&work, &without), 6);
+    assert!(message.contains("write [pki.peer-ca] as it was, or use another"), "{message}");
+    let message = refused(&mut build(&work, &with("[pki.peer-ca]\n")), 6);
+    assert!(message.contains("with them") && message.contains("omit name-constraints = true"), "{message}");
 }
 
 #[test]

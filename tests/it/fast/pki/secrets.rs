@@ -2,6 +2,7 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 
 use super::tools::Lab;
 use crate::support::{Workshop, output, refused, run};
@@ -48,9 +49,33 @@ fn every_secret_that_others_may_read_is_warned_of() {
             _ => assert!(warned.len() == 1 && warned[0].ends_with(&want), "{open}: {said}"),
         }
     }
-    // A pipe is read once, and has no mode that matters.
-    let _ = fs::remove_dir_all(work.path().join("keystore"));
-    run(&mut work.kiln(["keystore", "init", "ha3"]));
+}
+
+/// A pipe with the mode of a file that is open to others is refused at once, and nothing is said of who may have read
+/// it.
+#[test]
+fn a_secret_in_a_pipe_is_refused_without_a_warning() {
+    let (lab, work) = (Lab::new(), Workshop::new());
+    lab.ca("ca", EC, "/CN=ca", None, &[]);
+    work.file("ca.pem", lab.read("ca.pem"));
+    work.file("ca.key", lab.read("ca.key"));
+    run(Command::new("mkfifo").args(["-m", "644", "pipe"]).current_dir(work.path()));
+    work.file("open", "0102".repeat(16));
+    for (file, mode) in [("open", 0o644), ("ca.key", 0o600)] {
+        fs::set_permissions(work.path().join(file), Permissions::from_mode(mode)).unwrap();
+    }
+    let (code, _, said) = output(&mut work.kiln(["keystore", "init", "ha3", "--seed-file", "open"]));
+    assert!(code == 0 && said.contains("may have read"), "{said}");
+    let import = ["keystore", "import-ca", "ha3", "--cert", "ca.pem", "--key"];
+    for arguments in [
+        &["keystore", "init", "ha4", "--seed-file", "pipe"][..],
+        &[&import[..], &["pipe"]].concat()[..],
+        &[&import[..], &["ca.key", "--passphrase-file", "pipe"]].concat()[..],
+    ] {
+        let (code, _, said) = output(&mut work.kiln(arguments));
+        assert!(code != 0 && said.contains("reading pipe: it is not a regular file"), "{said}");
+        assert!(!said.contains("may have read the"), "{said}");
+    }
 }
 
 #[test]

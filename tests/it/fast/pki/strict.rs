@@ -151,6 +151,39 @@ fn a_ca_that_names_another_key_of_its_issuer_is_refused() {
     assert!(failure.contains("CN=below names another key of its issuer than CN=root has"), "{failure}");
 }
 
+/// What a certificate says of its issuer, in words and as an extension, where it is not true.
+const OTHER_ISSUERS: [(&str, &str); 3] = [
+    ("another key", "[named]\nkey=IMPLICIT:0,FORMAT:HEX,OCTETSTRING:0102"),
+    ("another serial number", "[named]\nnumber=IMPLICIT:2,INTEGER:5"),
+    (
+        "another issuer",
+        "[named]\nnames=IMPLICIT:1,SEQUENCE:names\n[names]\nname=EXPLICIT:4,SEQUENCE:name\n[name]\nset=SET:set\n\
+         [set]\nattribute=SEQUENCE:attribute\n[attribute]\ntype=OID:2.5.4.3\nvalue=UTF8:stranger",
+    ),
+];
+
+/// A root of which the same key made another certificate, and one that was made by hand.
+#[test]
+fn a_ca_that_names_another_issuer_than_it_has_is_refused() {
+    for (what, named) in OTHER_ISSUERS {
+        let lab = Lab::new();
+        let wrong = format!("2.5.29.35=ASN1:SEQUENCE:named\n{named}");
+        make(&lab, "top", &[BASIC, USAGE, OWN, ISSUER], None);
+        make(&lab, "below", &[BASIC, USAGE, OWN, &wrong], Some("top"));
+        make(&lab, "root", &[BASIC, USAGE, OWN, &wrong], None);
+        make(&lab, "under", &[BASIC, USAGE, OWN, ISSUER], Some("root"));
+        for (chain, sentence) in [
+            (&["below", "top"][..], format!("CN=below names {what} of its issuer than CN=top has")),
+            (&["root"], format!("CN=root is signed by itself, but names {what} of its issuer than its own")),
+            (&["under", "root"], format!("CN=root is signed by itself, but names {what}")),
+        ] {
+            assert!(!openssl_accepts(&lab, chain, false), "openssl and {chain:?}: {what}");
+            let failure = lab.import(chain[0], chain).err().unwrap().to_string();
+            assert!(failure.contains(&sentence), "{failure}");
+        }
+    }
+}
+
 /// As the CAs of running clusters were made: by `openssl req -x509`, with the extensions that openssl.cnf gives.
 #[test]
 fn the_warning_names_what_is_missing_and_who_refuses_it() {
