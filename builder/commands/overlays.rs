@@ -121,8 +121,9 @@ fn missing_files(profile: &Profile, overlays: &[Arc<Overlay>]) -> BTreeSet<Findi
 /// Those of reading the overlays.
 fn trials(profile: &Profile, session: &Session<'_>) -> Result<Vec<Laid>> {
     let overlays = session.overlays(profile)?;
-    // Kiln's own overlays alone cannot cause a finding.
-    if overlays.list.iter().all(|overlay| !overlay.is_own()) && profile.bundle.replace.is_empty() {
+    // Kiln's own overlays alone cannot cause a finding; lines of the unit can name what no overlay brings.
+    let is_plain = profile.bundle.replace.is_empty() && profile.etcd.service.unit.unit.is_empty();
+    if is_plain && overlays.list.iter().all(|overlay| !overlay.is_own()) {
         return Ok(Vec::new());
     }
     let plan = plan_of(profile, None);

@@ -45,6 +45,8 @@ mod topology;
 mod types;
 mod unique;
 mod unit_lines;
+mod unit_network;
+mod unit_times;
 mod unit_values;
 mod whole;
 mod written;

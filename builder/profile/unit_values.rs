@@ -1,6 +1,7 @@
 //! Values of systemd's settings in `[etcd.service]`: systemd ignores one that it cannot read, with a line in the
 //! journal, and etcd does not run with some that it can.
 
+use super::{unit_network, unit_times};
 use crate::values::Invalid;
 
 /// Kinds of units (systemd.unit(5)).
@@ -92,7 +93,21 @@ pub(super) fn service(key: &str, text: &str) -> Result<(), Invalid> {
             true => Ok(()),
             false => Err(Invalid("it takes continue, stop or kill".into())),
         },
-        _ => Ok(()),
+        "IPAccounting" | "CPUAccounting" | "IOAccounting" | "MemoryAccounting" | "TasksAccounting"
+        | "SyslogLevelPrefix" => one_of(text, &["yes", "no", "true", "false", "on", "off", "1", "0"]),
+        "SyslogLevel" | "LogLevelMax" => one_of(text, &LEVELS),
+        "LogRateLimitBurst" | "RestartSteps" => whole(0, i64::from(u32::MAX)),
+        _ => unit_times::check(key, text).and_then(|()| unit_network::check(key, text)),
+    }
+}
+
+/// Of systemd.exec(5).
+const LEVELS: [&str; 8] = ["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"];
+
+fn one_of(text: &str, words: &[&str]) -> Result<(), Invalid> {
+    match words.contains(&text) {
+        true => Ok(()),
+        false => Err(Invalid(format!("it takes {}", words.join(", ")))),
     }
 }
 

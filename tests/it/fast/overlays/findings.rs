@@ -1,7 +1,7 @@
 //! All findings about overlays are reported at once, and a plan and a build name the overlays.
 
 use super::{kiln, refusal, work};
-use crate::support::{bundles::OVERLAID as PROFILE, refused, run};
+use crate::support::{bundles::OVERLAID as PROFILE, output, refused, run};
 
 #[test]
 fn mistakes_of_overlays_are_said_with_those_of_the_profile() {
@@ -61,4 +61,36 @@ fn overlays_are_shown_in_the_plan_and_said_in_a_build() {
     assert_eq!(planned["overlays"], want);
     let output = kiln(&work, "build", &[]).output().unwrap();
     assert!(String::from_utf8(output.stderr).unwrap().contains("overlay mine: 2 files\n"));
+}
+
+/// A unit that nothing brings keeps the member from starting, and may be the base system's all the same.
+#[test]
+fn a_required_unit_that_nothing_brings_is_warned_of() {
+    let work = work();
+    let units = "\n[etcd.service.unit]\nRequires = [\"chronyd.service\", \"vault.service\"]\nBindsTo = \"srv-etcd.mount\"\n\
+                 Requisite = \"site@1.service\"\nWants = \"nice.service\"\nAfter = \"later.service\"\n";
+    let said = |text: &str| {
+        work.file("site.toml", text);
+        let (code, _, built) = output(&mut kiln(&work, "build", &["-q"]));
+        let (_, _, checked) = output(&mut kiln(&work, "check", &["-q"]));
+        assert_eq!(
+            (code, checked.matches("nothing of this bundle").count()),
+            (0, built.matches("nothing of this bundle").count()),
+            "{built}"
+        );
+        built
+    };
+    let warned = said(&format!("{PROFILE}{units}"));
+    for unit in ["Requires=vault.service", "BindsTo=srv-etcd.mount", "Requisite=site@1.service"] {
+        assert!(warned.contains(&format!("etcd's unit has {unit}")), "{unit}\n{warned}");
+    }
+    assert_eq!(warned.matches("the member does not start without it").count(), 3, "{warned}");
+    // Also without an overlay of the profile's own.
+    let plain = PROFILE.replace("overlays = [\"mine\"]\n", "");
+    assert_eq!(said(&format!("{plain}{units}")).matches("the member does not start without it").count(), 3);
+    work.file("mine/etc/systemd/system/vault.service", "[Service]\nExecStart=/bin/true\n");
+    work.file("mine/usr/lib/systemd/system/site@.service", "[Service]\nExecStart=/bin/true\n");
+    let file = "[[file]]\npath = \"/etc/systemd/system/srv-etcd.mount\"\ntext = \"[Mount]\\nWhat=/dev/vdb\\nWhere=/srv/etcd\\n\"\n";
+    let quiet = said(&format!("{PROFILE}{units}\n{file}"));
+    assert!(!quiet.contains("nothing of this bundle"), "{quiet}");
 }
