@@ -8,7 +8,7 @@ use serde_json::json;
 use super::build::default_out;
 use super::output::Output;
 use super::places::Places;
-use super::{fleet, inputs, overlays};
+use super::{fleet, inputs, overlays, side_by_side};
 use crate::build::{self, Prepared, Session, Sink};
 use crate::bundle::{Bundle, Fleet, INDEX, Problem, differs};
 use crate::cli;
@@ -70,7 +70,9 @@ fn profiles(args: &cli::Check, out: &Output) -> Result<()> {
     let places = Places::of(&args.inputs, &target)?;
     let of = |profile: &Profile| keystores.join(profile.cluster.name.as_str());
     profiles.iter().try_for_each(|profile| places.refuse_keystore(&of(profile)))?;
-    overlays::check(&profiles.iter().collect::<Vec<_>>(), &session, &places.and_keystore(&keystores))?;
+    let all: Vec<_> = profiles.iter().collect();
+    overlays::check(&all, &session, &places.and_keystore(&keystores))?;
+    side_by_side::check(&all, &session)?;
     let nodes = parallel::each(&profiles, session.jobs.get(), |profile| {
         let check = || {
             let out = target.join(profile.name.as_str());

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::output::{Output, and_said};
 use super::places::Places;
 use super::progress::Progress;
-use super::{cache, inputs, overlays, peers};
+use super::{cache, inputs, overlays, peers, side_by_side};
 use crate::build::{self, Prepared, Session, Sink};
 use crate::bundle::{Bundle, Holds, Index, IndexEntry, Place};
 use crate::cli;
@@ -52,6 +52,7 @@ pub fn run(args: &cli::Build, out: &Output) -> Result<()> {
     mine.iter()
         .try_for_each(|profile| places.refuse_keystore(&keystores.join(profile.cluster.name.as_str())))?;
     overlays::check(&mine, &session, &places.and_keystore(&keystores))?;
+    side_by_side::check(&mine, &session)?;
     // Only after the check that none of the directories is inside another.
     session.keep_results(cache::opened(&args.inputs.cache, out));
     refuse_missing(&mine, &session)?;

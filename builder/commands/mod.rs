@@ -32,6 +32,7 @@ mod rehearse;
 mod seal;
 mod shell;
 mod show;
+mod side_by_side;
 mod terminal;
 mod up;
 mod verify;

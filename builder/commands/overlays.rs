@@ -11,6 +11,7 @@ use crate::build::{Note, Session, plan_of};
 use crate::etcd::Release;
 use crate::failure::{Failure, Result};
 use crate::parallel;
+use crate::plan::Node;
 use crate::profile::{self, About, FileBody, Finding, Mistakes, OptionSet, Profile};
 use crate::render::{self, Budget, Laid, Overlay, Renderer, Replaced};
 use crate::values::{Arch, Epoch};
@@ -126,6 +127,15 @@ fn trials(profile: &Profile, session: &Session<'_>) -> Result<Vec<Laid>> {
     if is_plain && overlays.list.iter().all(|overlay| !overlay.is_own()) {
         return Ok(Vec::new());
     }
+    lay(profile, session, |_| true)
+}
+
+/// The files of some nodes with all overlays applied, in the order of the profile.
+///
+/// # Errors
+/// Those of reading the overlays.
+pub fn lay(profile: &Profile, session: &Session<'_>, wants: impl Fn(&Node) -> bool) -> Result<Vec<Laid>> {
+    let overlays = session.overlays(profile)?;
     let plan = plan_of(profile, None);
     let etcd = &profile.etcd;
     let programs = match session.store.find(etcd.release, etcd.arch, &etcd.sha256) {
@@ -136,7 +146,7 @@ fn trials(profile: &Profile, session: &Session<'_>) -> Result<Vec<Laid>> {
     let epoch = Epoch::from_seconds(0).map_err(|error| Failure::io(error.to_string()))?;
     let overlays = &overlays.list;
     let renderer = Renderer { plan: &plan, overlays, templates: &session.templates, programs, epoch };
-    plan.nodes.iter().map(|node| renderer.trial(node)).collect()
+    plan.nodes.iter().filter(|node| wants(node)).map(|node| renderer.trial(node)).collect()
 }
 
 /// A release that the profile names and the artifact store lacks.

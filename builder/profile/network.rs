@@ -66,6 +66,14 @@ fn network(diagnostics: &mut Diagnostics, table: &Section) -> Option<Placed> {
     let mut all: Vec<&mut Range> = std::iter::once(&mut main).chain(&mut ipv6).chain(&mut peer).collect();
     ranges::subnets(diagnostics, subnets, &mut all);
     let subnets = all.iter().flat_map(|range| range.subnets.iter().map(|subnet| subnet.value())).collect();
+    if main.is_alone()
+        && ipv6.is_none()
+        && !table.has("gateway")
+        && !table.has("dhcp")
+        && !table.has("subnet")
+    {
+        main.refuse_alone(diagnostics);
+    }
     let own: Vec<IpNet> = std::iter::once(main.cidr).chain(ipv6.iter().map(|range| range.cidr)).collect();
     let network = Network {
         dns: servers(diagnostics, table, &own),

@@ -50,6 +50,22 @@ impl Range {
         Self { key, name, cidr, span, gateway, subnets: Vec::new(), is_partial: false }
     }
 
+    /// Whether it has room for one address only.
+    pub fn is_alone(&self) -> bool {
+        self.cidr.prefix_len() == self.cidr.max_prefix_len()
+    }
+
+    /// For a range of one address without a router on its link.
+    pub fn refuse_alone(&self, diagnostics: &mut Diagnostics) {
+        let reason = format!(
+            "{} {} is one address, so nothing but the node itself reaches etcd",
+            self.name, self.cidr
+        );
+        let help = "write the network that the node's link has, as in 10.240.16.0/24; or, for a router on the link, its \
+                    address in gateway and on-link = true";
+        diagnostics.mistake(Mistake::new(self.span.clone(), reason).help(help));
+    }
+
     /// Checks that a node can have this address.
     pub fn check_node(&self, diagnostics: &mut Diagnostics, address: &Spanned<IpAddr>) {
         let shown = *address.get_ref();
