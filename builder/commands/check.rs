@@ -29,7 +29,7 @@ pub fn run(args: &cli::Check, out: &Output) -> Result<()> {
 fn profile(name: &str, args: &cli::Check, out: &Output) -> Result<()> {
     let tell = |note| out.tell(note);
     let session = Session::new(inputs::options(&args.inputs)?, &tell)?;
-    let profile = inputs::profile(name, &args.settings, &session.store, out)?;
+    let profile = inputs::profile(name, &args.settings, &session, out)?;
     let path = inputs::keystore_path(args.inputs.keys.keystore.as_ref(), &profile.cluster.name);
     let target = default_out(&profile.name);
     let places = Places::of(&args.inputs, &target)?;
@@ -64,7 +64,7 @@ fn profiles(args: &cli::Check, out: &Output) -> Result<()> {
         settings: args.settings.clone(),
     };
     let sources = inputs::sources(&source)?;
-    let (profiles, _) = inputs::profiles(&sources, &session.store, out)?;
+    let (profiles, _) = inputs::profiles(&sources, &session, out)?;
     let keystores = inputs::keystores(&args.inputs.keys);
     let target = fleet::default_out(&source);
     let places = Places::of(&args.inputs, &target)?;

@@ -41,7 +41,7 @@ pub fn run(args: &cli::Build, out: &Output) -> Result<()> {
     let tell = |note| out.tell(note);
     let mut session = Session::new(inputs::options(&args.inputs)?, &tell)?;
     let sources = inputs::sources(&args.source)?;
-    let (profiles, whole) = inputs::profiles(&sources, &session.store, out)?;
+    let (profiles, whole) = inputs::profiles(&sources, &session, out)?;
     let mine: Vec<&Profile> = profiles
         .iter()
         .enumerate()

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::{Component, Path, PathBuf};
 
 use super::output::{Output, colour};
-use super::overlays;
+use super::overlays::{self, Near};
 use super::places::KEYSTORES;
 use crate::artifact::Store;
 use crate::base::Bases;
@@ -179,7 +179,13 @@ pub fn sources(named: &cli::ProfileNames) -> Result<Vec<Source>> {
 ///
 /// # Errors
 /// `Exit::Profile` with all mistakes of all profiles, and with duplicate names.
-pub fn profiles(sources: &[Source], store: &Store, out: &Output) -> Result<(Vec<Profile>, Digest)> {
+pub fn profiles<'a>(
+    sources: &[Source],
+    near: impl Into<Near<'a>>,
+    out: &Output,
+) -> Result<(Vec<Profile>, Digest)> {
+    let near = near.into();
+    let store = near.store;
     refuse_missing_store(store)?;
     let available = store.available()?;
     let directory = looked_in(store);
@@ -202,7 +208,7 @@ pub fn profiles(sources: &[Source], store: &Store, out: &Output) -> Result<(Vec<
                 profiles.push(profile);
             }
             Err(mut wrong) => {
-                overlays::add_findings(&mut wrong, store)?;
+                overlays::add_findings(&mut wrong, near)?;
                 mistakes.push(wrong.looked_in(&directory));
             }
         }
@@ -275,7 +281,14 @@ fn refuse_missing_store(store: &Store) -> Result<()> {
 }
 
 /// Reads and checks a profile; warnings go to stderr.
-pub fn profile(name: &str, settings: &cli::Settings, store: &Store, out: &Output) -> Result<Profile> {
+pub fn profile<'a>(
+    name: &str,
+    settings: &cli::Settings,
+    near: impl Into<Near<'a>>,
+    out: &Output,
+) -> Result<Profile> {
+    let near = near.into();
+    let store = near.store;
     let source = source(name, settings)?;
     refuse_missing_store(store)?;
     match profile::read(&source, &store.available()?, carrier::all()) {
@@ -289,7 +302,7 @@ pub fn profile(name: &str, settings: &cli::Settings, store: &Store, out: &Output
             Ok(profile)
         }
         Err(mut mistakes) => {
-            overlays::add_findings(&mut mistakes, store)?;
+            overlays::add_findings(&mut mistakes, near)?;
             Err(mistakes.looked_in(&looked_in(store)).into_failure(colour()))
         }
     }

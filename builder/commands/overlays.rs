@@ -7,12 +7,12 @@ use std::sync::Arc;
 use super::output::colour;
 use super::places::Places;
 use crate::artifact::{EtcdProgram, Store};
-use crate::build::{Note, Session, plan_of};
+use crate::build::{self, Note, Options, Session, plan_of};
 use crate::etcd::Release;
 use crate::failure::{Failure, Result};
 use crate::parallel;
 use crate::plan::Node;
-use crate::profile::{self, About, FileBody, Finding, Mistakes, OptionSet, Profile};
+use crate::profile::{self, About, FileBody, FileSpec, Finding, Mistakes, OptionSet, Profile};
 use crate::render::{self, Budget, Laid, Overlay, Renderer, Replaced};
 use crate::values::{Arch, Epoch};
 
@@ -81,6 +81,14 @@ fn look(profile: &Profile, session: &Session<'_>, places: &Places) -> Result<Loo
         // A refused overlay is not read, and the others alone do not show what files a node gets.
         for directory in apart {
             looked.found.extend(render::load(directory, &Budget::default())?.findings);
+        }
+        let is_apart = |file: &&FileSpec| match &file.body {
+            FileBody::Source(path) => places.around(path).is_none(),
+            _ => true,
+        };
+        let files: Vec<_> = profile.files.iter().filter(is_apart).cloned().collect();
+        for file in render::files_of_profile(&files, &Budget::default())? {
+            looked.found.extend(file.findings.iter().cloned());
         }
         return Ok(looked);
     }
@@ -164,13 +172,38 @@ fn missing_release(store: &Store, release: Release, arch: Arch) -> Result<Option
     Ok(Some(Finding::new(About::Release, reason).help(help)))
 }
 
-/// Adds findings about the release and the overlays of a profile that is itself invalid, as far as they are known.
+/// What a profile is read beside: the releases, and the other inputs where the run builds from it.
+#[derive(Clone, Copy)]
+pub struct Near<'a> {
+    pub store: &'a Store,
+    options: Option<&'a Options>,
+}
+
+impl<'a> From<&'a Store> for Near<'a> {
+    fn from(store: &'a Store) -> Self {
+        Self { store, options: None }
+    }
+}
+
+impl<'a> From<&'a Session<'_>> for Near<'a> {
+    fn from(session: &'a Session<'_>) -> Self {
+        Self { store: &session.store, options: Some(&session.options) }
+    }
+}
+
+/// Adds findings about the release, the overlays, the files and the base system of a profile that is itself invalid, as
+/// far as they are known.
 ///
 /// # Errors
 /// Those of reading them.
-pub fn add_findings(mistakes: &mut Mistakes, store: &Store) -> Result<()> {
+pub fn add_findings(mistakes: &mut Mistakes, near: Near<'_>) -> Result<()> {
     if let Some((release, arch)) = mistakes.release() {
-        mistakes.add(missing_release(store, release, arch)?.into_iter().collect());
+        mistakes.add(missing_release(near.store, release, arch)?.into_iter().collect());
+    }
+    let options = near.options.filter(|options| options.needs_base && options.base.is_none());
+    if let Some((options, base)) = options.zip(mistakes.base()) {
+        let missing = build::missing_base(base, &options.bases)?;
+        mistakes.add(missing.into_iter().map(|reason| Finding::new(About::Base, reason)).collect());
     }
     let named: Vec<PathBuf> = mistakes.overlays().map(Path::to_owned).collect();
     // Each overlay is dropped after it has been checked.
@@ -179,5 +212,7 @@ pub fn add_findings(mistakes: &mut Mistakes, store: &Store) -> Result<()> {
         .map(|path| Ok(render::load(path, &Budget::default())?.findings))
         .collect::<Result<Vec<_>>>()?;
     mistakes.add(found.concat());
+    let files = render::files_of_profile(mistakes.files(), &Budget::default())?;
+    mistakes.add(files.iter().flat_map(|file| file.findings.iter().cloned()).collect());
     Ok(())
 }

@@ -58,6 +58,7 @@ pub(super) fn read(diagnostics: &mut Diagnostics, tables: Vec<Section>, nodes: &
                 diagnostics.mistake(mistake.help("change one of the two paths, or their nodes"));
             }
             diagnostics.marks.files.push(place.clone());
+            diagnostics.marks.specs.push(file.clone());
             list.push((file, place));
         }
         table.finish(diagnostics);

@@ -148,7 +148,7 @@ pub(super) fn check_on_link(
 pub(super) fn ipv6(
     diagnostics: &mut Diagnostics,
     table: &Section,
-    main: &Range,
+    main: Option<&Range>,
     on_link: bool,
 ) -> Option<(Range, Ipv6Network)> {
     let cidr = table.value_with(diagnostics, "ipv6-cidr", |text| match network_range(text)? {
@@ -162,7 +162,7 @@ pub(super) fn ipv6(
             .mistake(Mistake::new(gateway.span(), reason).help("write ipv6-cidr, as in \"fd00:10::/64\""));
     }
     let cidr = cidr?;
-    if main.cidr.addr().is_ipv6() {
+    if let Some(main) = main.filter(|main| main.cidr.addr().is_ipv6()) {
         let reason = "[network] ipv6-cidr is for IPv6 beside IPv4, and cidr is IPv6 already";
         let mistake = Mistake::new(cidr.span(), reason).other(main.span.clone(), "the network");
         diagnostics.mistake(mistake.help("omit it, or write the IPv4 network in cidr"));
@@ -232,7 +232,10 @@ fn subnet(diagnostics: &mut Diagnostics, subnet: PlacedSubnet, ranges: &mut [&mu
     check_on_link(diagnostics, "[[network.subnet]]", subnet.on_link.as_ref(), &all);
     let names: Vec<_> = ranges.iter().map(|range| format!("{} {}", range.name, range.cidr)).collect();
     let first = ranges.first().map(|range| range.span.clone());
+    let is_whole = ranges.iter().any(|range| range.key == "address");
     match ranges.iter_mut().find(|range| range.cidr.contains(&cidr)) {
+        // It may be part of a network that could not be read.
+        None if !is_whole => {}
         None => {
             let reason = format!("[[network.subnet]] cidr {cidr} is not part of {}", names.join(" or "));
             let mistake = Mistake::new(subnet.cidr.span(), reason);

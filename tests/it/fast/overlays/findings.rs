@@ -94,3 +94,34 @@ fn a_required_unit_that_nothing_brings_is_warned_of() {
     let quiet = said(&format!("{PROFILE}{units}\n{file}"));
     assert!(!quiet.contains("nothing of this bundle"), "{quiet}");
 }
+
+/// What needs no valid profile is said in the same round as its mistakes.
+#[test]
+fn a_missing_file_and_a_missing_base_are_said_with_the_mistakes_of_the_profile() {
+    let work = work();
+    let more = "\n[machine]\nbase = \"/nowhere/base\"\n\n[[file]]\npath = \"/etc/site\"\nsource = \"gone\"\n";
+    for (text, count) in [
+        (format!("{PROFILE}{more}"), 2),
+        (format!("{PROFILE}{more}").replace("10.0.0.4", "10.9.0.4"), 3),
+        (format!("{PROFILE}{more}").replace("10.0.0.0/24", "10.0.0.0/99"), 3),
+        // Beside an overlay that is not read at all.
+        (
+            format!("{PROFILE}{more}")
+                .replace("\"mine\"]", "\"mine\", \"missing\"]")
+                .replace("10.0.0.4", "x"),
+            4,
+        ),
+    ] {
+        work.file("site.toml", &text);
+        let message = refusal(&work, 3);
+        for part in ["gone does not exist", "/nowhere/base", &format!("{count} mistakes")] {
+            assert!(message.contains(part), "{part}\n{message}");
+        }
+        assert_eq!(message.matches("--> site.toml:").count(), count, "{message}");
+    }
+    // A base system that no boot file is made from is not looked for.
+    let tar =
+        format!("{PROFILE}{more}").replace("\"tar\", \"initramfs\"", "\"tar\"").replace("10.0.0.4", "x");
+    work.file("site.toml", &tar);
+    assert!(!refusal(&work, 3).contains("/nowhere/base"));
+}
