@@ -139,11 +139,11 @@ fn a_keystore_whose_ca_has_ended_is_not_renewed() {
 fn a_formed_profile_whose_keystore_has_issued_is_not_sent_to_import_ca() {
     let work = workshop();
     run(&mut build(&work, &[]));
-    let formed = SMALL.replace("[cluster]\n", "[cluster]\nformed = true\n").replace(
-        "pki = { leaf-algorithm = \"p256\" }\n",
-        "pki = { leaf-algorithm = \"p256\", ca.source = \"imported\" }\n",
+    let formed = changed("name = \"small\"", "name = \"small\", formed = true");
+    work.file(
+        "small.toml",
+        formed.replace("leaf-algorithm = \"p256\"", "leaf-algorithm = \"p256\", ca.source = \"imported\""),
     );
-    work.file("small.toml", &formed);
     let message = refused(&mut build(&work, &[]), 6);
     for part in [
         "it has issued certificates, so none can be imported any more",
@@ -165,7 +165,7 @@ fn a_keystore_shows_what_is_in_use() {
     own_ca(&work);
     let show = |name: &str| run(&mut work.kiln(["keystore", "show", name]));
     assert!(show("other").contains(", where the profile has no [cluster] token\n"), "{}", show("other"));
-    let mut import = work.kiln(["keystore", "import-ca", "other", "--cert", "ca.pem", "--key", "ca-key.pem"]);
+    let mut import = work.kiln(["keystore", "import-ca", "other", "--cert", "ca.pem", "--key", "ca.key"]);
     run(&mut import);
     let shown = show("other");
     let (_, issued) = shown.split_once("  issued ").unwrap();
