@@ -48,7 +48,7 @@ const ROOMS: Rows = &[
         &[
             "artifact", "base", "build", "bundle", "cache", "carrier", "causes", "cli", "clock", "cluster",
             "digest", "disk", "environ", "etcd", "format", "host", "import", "pki", "plan", "process",
-            "profile", "registry", "rehearse", "render", "report", "verify", "xdg",
+            "profile", "registry", "rehearse", "render", "report", "tree", "verify", "xdg",
         ],
     ),
     ("cli", &["carrier", "host"]),

@@ -9,7 +9,7 @@ use crate::disk::{self, Input, Kind};
 use crate::failure::{Exit, Failure, Result};
 use crate::format::DiskFile;
 use crate::profile::Profile;
-use crate::values::Digest;
+use crate::values::{BaseSystem, Digest};
 
 /// The boot files of the base system that the command line names, else of the profile's. `None` where neither names
 /// one that runs from RAM, or where no carrier puts a node's files into an initrd. `digest` returns the SHA-256 of a
@@ -48,11 +48,20 @@ pub fn missing(profile: &Profile, given: Option<&Path>, bases: &Bases) -> Result
         && profile.etcd.service.instance.owns_host()
         && profile.bundle.carriers.iter().any(|carrier| carrier.runs_from_ram());
     match &profile.machine.base {
-        Some(name) if is_used && !starts_from_disk(name) => Ok(disk::look(&bases.directory(name))?
-            .is_none()
-            .then(|| bases.missing(Exit::Profile, name).to_string())),
+        Some(name) if is_used => missing_named(name, bases),
         _ => Ok(None),
     }
+}
+
+/// The sentence about a base system that is named for boot files, and that is missing.
+///
+/// # Errors
+/// `Exit::Io` when its place cannot be looked at.
+pub fn missing_named(name: &BaseSystem, bases: &Bases) -> Result<Option<String>> {
+    if starts_from_disk(name.as_str()) || disk::look(&bases.directory(name))?.is_some() {
+        return Ok(None);
+    }
+    Ok(Some(bases.missing(Exit::Profile, name).to_string()))
 }
 
 /// The base system whose kernel and initrd go into the bundle: the command line's, else the profile's. `None` where

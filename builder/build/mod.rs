@@ -15,6 +15,7 @@ mod session;
 mod sink;
 mod witness;
 
+pub use boot::missing_named as missing_base;
 pub use note::Note;
 pub use prepare::{Prepared, check_peers, plan_of, warn_of_same_keystore};
 pub use recipe::build;

@@ -242,7 +242,7 @@ const TABLE: &[Row] = &[
     row(
         Fault::DiskFull,
         "The file system that etcd writes to is full.",
-        "Free space on it; a rehearsal writes to TMPDIR, about 240 MiB for each member.",
+        "Free space on it; a rehearsal writes about 240 MiB for each member to TMPDIR, which can be another disk.",
     ),
     row(
         Fault::NotInCluster,

@@ -43,7 +43,7 @@ pub fn default_out(name: &ClusterName) -> PathBuf {
 fn one(name: &str, args: &cli::Build, out: &Output) -> Result<()> {
     let tell = |note| out.tell(note);
     let mut session = Session::new(inputs::options(&args.inputs)?, &tell)?;
-    let profile = inputs::profile(name, &args.source.settings, &session.store, out)?;
+    let profile = inputs::profile(name, &args.source.settings, &session, out)?;
     let path = inputs::keystore_path(args.inputs.keys.keystore.as_ref(), &profile.cluster.name);
     let target = args.out.clone().unwrap_or_else(|| default_out(&profile.name));
     let places = Places::of(&args.inputs, &target)?;

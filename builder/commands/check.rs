@@ -8,7 +8,7 @@ use serde_json::json;
 use super::build::default_out;
 use super::output::Output;
 use super::places::Places;
-use super::{fleet, inputs, overlays};
+use super::{fleet, inputs, overlays, side_by_side};
 use crate::build::{self, Prepared, Session, Sink};
 use crate::bundle::{Bundle, Fleet, INDEX, Problem, differs};
 use crate::cli;
@@ -29,7 +29,7 @@ pub fn run(args: &cli::Check, out: &Output) -> Result<()> {
 fn profile(name: &str, args: &cli::Check, out: &Output) -> Result<()> {
     let tell = |note| out.tell(note);
     let session = Session::new(inputs::options(&args.inputs)?, &tell)?;
-    let profile = inputs::profile(name, &args.settings, &session.store, out)?;
+    let profile = inputs::profile(name, &args.settings, &session, out)?;
     let path = inputs::keystore_path(args.inputs.keys.keystore.as_ref(), &profile.cluster.name);
     let target = default_out(&profile.name);
     let places = Places::of(&args.inputs, &target)?;
@@ -64,13 +64,15 @@ fn profiles(args: &cli::Check, out: &Output) -> Result<()> {
         settings: args.settings.clone(),
     };
     let sources = inputs::sources(&source)?;
-    let (profiles, _) = inputs::profiles(&sources, &session.store, out)?;
+    let (profiles, _) = inputs::profiles(&sources, &session, out)?;
     let keystores = inputs::keystores(&args.inputs.keys);
     let target = fleet::default_out(&source);
     let places = Places::of(&args.inputs, &target)?;
     let of = |profile: &Profile| keystores.join(profile.cluster.name.as_str());
     profiles.iter().try_for_each(|profile| places.refuse_keystore(&of(profile)))?;
-    overlays::check(&profiles.iter().collect::<Vec<_>>(), &session, &places.and_keystore(&keystores))?;
+    let all: Vec<_> = profiles.iter().collect();
+    overlays::check(&all, &session, &places.and_keystore(&keystores))?;
+    side_by_side::check(&all, &session)?;
     let nodes = parallel::each(&profiles, session.jobs.get(), |profile| {
         let check = || {
             let out = target.join(profile.name.as_str());

@@ -10,7 +10,7 @@ use super::ending::ending;
 use super::output::{Output, and_said};
 use super::places::Places;
 use super::progress::Progress;
-use super::{cache, inputs, overlays, peers};
+use super::{cache, inputs, overlays, peers, side_by_side};
 use crate::build::{self, Prepared, Session, Sink};
 use crate::bundle::{Bundle, Holds, Index, IndexEntry, Place};
 use crate::cli;
@@ -42,7 +42,7 @@ pub fn run(args: &cli::Build, out: &Output) -> Result<()> {
     let tell = |note| out.tell(note);
     let mut session = Session::new(inputs::options(&args.inputs)?, &tell)?;
     let sources = inputs::sources(&args.source)?;
-    let (profiles, whole) = inputs::profiles(&sources, &session.store, out)?;
+    let (profiles, whole) = inputs::profiles(&sources, &session, out)?;
     let mine: Vec<&Profile> = profiles
         .iter()
         .enumerate()
@@ -53,6 +53,7 @@ pub fn run(args: &cli::Build, out: &Output) -> Result<()> {
     mine.iter()
         .try_for_each(|profile| places.refuse_keystore(&keystores.join(profile.cluster.name.as_str())))?;
     overlays::check(&mine, &session, &places.and_keystore(&keystores))?;
+    side_by_side::check(&mine, &session)?;
     // Only after the check that none of the directories is inside another.
     session.keep_results(cache::opened(&args.inputs.cache, out));
     refuse_missing(&mine, &session)?;

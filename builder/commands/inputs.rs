@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::{Component, Path, PathBuf};
 
 use super::output::{Output, colour};
-use super::overlays;
+use super::overlays::{self, Near};
 use super::places::KEYSTORES;
 use crate::artifact::Store;
 use crate::base::Bases;
@@ -97,9 +97,8 @@ fn file_at(path: &Path, depth: usize, lines: Lines) -> Result<Source> {
         Some(found) if found.kind == Kind::File && found.size > profile::MAX_PROFILE_BYTES => {
             let reason =
                 format!("it has {} bytes; a profile has at most {}", found.size, profile::MAX_PROFILE_BYTES);
-            return Err(
-                Failure::new(Exit::Profile, reason).while_doing(format!("reading {}", path.display()))
-            );
+            let failure = Failure::new(Exit::Profile, reason);
+            return Err(failure.while_doing(format!("reading {}", path.display())));
         }
         // The target of a link may be outside the directory of the profiles.
         Some(found) if found.kind == Kind::Link && depth > 0 => Lines::Elsewhere,
@@ -181,7 +180,13 @@ pub fn sources(named: &cli::ProfileNames) -> Result<Vec<Source>> {
 ///
 /// # Errors
 /// `Exit::Profile` with all mistakes of all profiles, and with duplicate names.
-pub fn profiles(sources: &[Source], store: &Store, out: &Output) -> Result<(Vec<Profile>, Digest)> {
+pub fn profiles<'a>(
+    sources: &[Source],
+    near: impl Into<Near<'a>>,
+    out: &Output,
+) -> Result<(Vec<Profile>, Digest)> {
+    let near = near.into();
+    let store = near.store;
     refuse_missing_store(store)?;
     let available = store.available()?;
     let directory = looked_in(store);
@@ -204,7 +209,7 @@ pub fn profiles(sources: &[Source], store: &Store, out: &Output) -> Result<(Vec<
                 profiles.push(profile);
             }
             Err(mut wrong) => {
-                overlays::add_findings(&mut wrong, store)?;
+                overlays::add_findings(&mut wrong, near)?;
                 mistakes.push(wrong.looked_in(&directory));
             }
         }
@@ -277,7 +282,14 @@ fn refuse_missing_store(store: &Store) -> Result<()> {
 }
 
 /// Reads and checks a profile; warnings go to stderr.
-pub fn profile(name: &str, settings: &cli::Settings, store: &Store, out: &Output) -> Result<Profile> {
+pub fn profile<'a>(
+    name: &str,
+    settings: &cli::Settings,
+    near: impl Into<Near<'a>>,
+    out: &Output,
+) -> Result<Profile> {
+    let near = near.into();
+    let store = near.store;
     let source = source(name, settings)?;
     refuse_missing_store(store)?;
     match profile::read(&source, &store.available()?, carrier::all()) {
@@ -291,7 +303,7 @@ pub fn profile(name: &str, settings: &cli::Settings, store: &Store, out: &Output
             Ok(profile)
         }
         Err(mut mistakes) => {
-            overlays::add_findings(&mut mistakes, store)?;
+            overlays::add_findings(&mut mistakes, near)?;
             Err(mistakes.looked_in(&looked_in(store)).into_failure(colour()))
         }
     }

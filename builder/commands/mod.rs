@@ -5,6 +5,7 @@ mod build;
 mod cache;
 mod changes;
 mod check;
+mod completions;
 mod delivered;
 mod down;
 mod ending;
@@ -33,6 +34,7 @@ mod rehearse;
 mod seal;
 mod shell;
 mod show;
+mod side_by_side;
 mod terminal;
 mod up;
 mod verify;
@@ -95,7 +97,7 @@ fn dispatch(verb: Verb, out: &output::Output) -> Result<()> {
         Verb::Cache(verb) => cache::run(&verb, out),
         Verb::Keystore(verb) => keystore::run(&verb, out),
         Verb::Profile(verb) => profile::run(&verb, out),
-        Verb::Completions(args) => shell::completions(&args, out),
+        Verb::Completions(args) => completions::run(&args, out),
         Verb::Man(args) => shell::man(&args, out),
     }
 }

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use super::output::colour;
 use super::places::Places;
 use crate::artifact::{EtcdProgram, Store};
-use crate::build::{Note, Session, plan_of};
+use crate::build::{self, Note, Options, Session, plan_of};
 use crate::etcd::Release;
 use crate::failure::{Failure, Result};
 use crate::parallel;
-use crate::profile::{self, About, FileBody, Finding, Mistakes, OptionSet, Profile};
+use crate::plan::Node;
+use crate::profile::{self, About, FileBody, FileSpec, Finding, Mistakes, OptionSet, Profile};
 use crate::render::{self, Budget, Laid, Overlay, Renderer, Replaced};
 use crate::values::{Arch, Epoch};
 
@@ -81,6 +82,14 @@ fn look(profile: &Profile, session: &Session<'_>, places: &Places) -> Result<Loo
         for directory in apart {
             looked.found.extend(render::load(directory, &Budget::default())?.findings);
         }
+        let is_apart = |file: &&FileSpec| match &file.body {
+            FileBody::Source(path) => places.around(path).is_none(),
+            _ => true,
+        };
+        let files: Vec<_> = profile.files.iter().filter(is_apart).cloned().collect();
+        for file in render::files_of_profile(&files, &Budget::default())? {
+            looked.found.extend(file.findings.iter().cloned());
+        }
         return Ok(looked);
     }
     let laid = trials(profile, session)?;
@@ -121,10 +130,20 @@ fn missing_files(profile: &Profile, overlays: &[Arc<Overlay>]) -> BTreeSet<Findi
 /// Those of reading the overlays.
 fn trials(profile: &Profile, session: &Session<'_>) -> Result<Vec<Laid>> {
     let overlays = session.overlays(profile)?;
-    // Kiln's own overlays alone cannot cause a finding.
-    if overlays.list.iter().all(|overlay| !overlay.is_own()) && profile.bundle.replace.is_empty() {
+    // Kiln's own overlays alone cannot cause a finding; lines of the unit can name what no overlay brings.
+    let is_plain = profile.bundle.replace.is_empty() && profile.etcd.service.unit.unit.is_empty();
+    if is_plain && overlays.list.iter().all(|overlay| !overlay.is_own()) {
         return Ok(Vec::new());
     }
+    lay(profile, session, |_| true)
+}
+
+/// The files of some nodes with all overlays applied, in the order of the profile.
+///
+/// # Errors
+/// Those of reading the overlays.
+pub fn lay(profile: &Profile, session: &Session<'_>, wants: impl Fn(&Node) -> bool) -> Result<Vec<Laid>> {
+    let overlays = session.overlays(profile)?;
     let plan = plan_of(profile, None);
     let etcd = &profile.etcd;
     let programs = match session.store.find(etcd.release, etcd.arch, &etcd.sha256) {
@@ -135,7 +154,7 @@ fn trials(profile: &Profile, session: &Session<'_>) -> Result<Vec<Laid>> {
     let epoch = Epoch::from_seconds(0).map_err(|error| Failure::io(error.to_string()))?;
     let overlays = &overlays.list;
     let renderer = Renderer { plan: &plan, overlays, templates: &session.templates, programs, epoch };
-    plan.nodes.iter().map(|node| renderer.trial(node)).collect()
+    plan.nodes.iter().filter(|node| wants(node)).map(|node| renderer.trial(node)).collect()
 }
 
 /// A release that the profile names and the artifact store lacks.
@@ -153,13 +172,38 @@ fn missing_release(store: &Store, release: Release, arch: Arch) -> Result<Option
     Ok(Some(Finding::new(About::Release, reason).help(help)))
 }
 
-/// Adds findings about the release and the overlays of a profile that is itself invalid, as far as they are known.
+/// What a profile is read beside: the releases, and the other inputs where the run builds from it.
+#[derive(Clone, Copy)]
+pub struct Near<'a> {
+    pub store: &'a Store,
+    options: Option<&'a Options>,
+}
+
+impl<'a> From<&'a Store> for Near<'a> {
+    fn from(store: &'a Store) -> Self {
+        Self { store, options: None }
+    }
+}
+
+impl<'a> From<&'a Session<'_>> for Near<'a> {
+    fn from(session: &'a Session<'_>) -> Self {
+        Self { store: &session.store, options: Some(&session.options) }
+    }
+}
+
+/// Adds findings about the release, the overlays, the files and the base system of a profile that is itself invalid, as
+/// far as they are known.
 ///
 /// # Errors
 /// Those of reading them.
-pub fn add_findings(mistakes: &mut Mistakes, store: &Store) -> Result<()> {
+pub fn add_findings(mistakes: &mut Mistakes, near: Near<'_>) -> Result<()> {
     if let Some((release, arch)) = mistakes.release() {
-        mistakes.add(missing_release(store, release, arch)?.into_iter().collect());
+        mistakes.add(missing_release(near.store, release, arch)?.into_iter().collect());
+    }
+    let options = near.options.filter(|options| options.needs_base && options.base.is_none());
+    if let Some((options, base)) = options.zip(mistakes.base()) {
+        let missing = build::missing_base(base, &options.bases)?;
+        mistakes.add(missing.into_iter().map(|reason| Finding::new(About::Base, reason)).collect());
     }
     let named: Vec<PathBuf> = mistakes.overlays().map(Path::to_owned).collect();
     // Each overlay is dropped after it has been checked.
@@ -168,5 +212,7 @@ pub fn add_findings(mistakes: &mut Mistakes, store: &Store) -> Result<()> {
         .map(|path| Ok(render::load(path, &Budget::default())?.findings))
         .collect::<Result<Vec<_>>>()?;
     mistakes.add(found.concat());
+    let files = render::files_of_profile(mistakes.files(), &Budget::default())?;
+    mistakes.add(files.iter().flat_map(|file| file.findings.iter().cloned()).collect());
     Ok(())
 }

@@ -29,7 +29,7 @@ pub fn run(args: &cli::Plan, out: &Output) -> Result<()> {
     };
     let tell = |note| out.tell(note);
     let session = Session::new(options, &tell)?;
-    let profile = inputs::profile(args.source.name(), &args.source.settings, &session.store, out)?;
+    let profile = inputs::profile(args.source.name(), &args.source.settings, &session, out)?;
     let path = inputs::keystore_path(args.keys.keystore.as_ref(), &profile.cluster.name);
     let places = Places::new(&args.store.artifacts, None, &default_out(&profile.name))?.and_keystore(&path);
     let replaced = overlays::check(&[&profile], &session, &places)?;

@@ -102,14 +102,7 @@ impl Keystore {
         let missing = |ca: &&AuthoritySpec| ca.is_imported && !self.has_imported(ca.name);
         if let Some(ca) = plan.authorities.iter().find(missing) {
             let (of, of_peers) = (ca.name, plan::of_peers(ca.name));
-            // What has issued takes no other CA (`Keystore::import`).
-            let way_out = match self.fixed().is_some() || self.sealed().next().is_some() {
-                true => format!(
-                    "it has issued certificates, so none can be imported any more; for a new cluster under the CA, {}",
-                    steps_to_import(self.cluster(), "DIR", of, "create another keystore")
-                ),
-                false => way_to_import(self.cluster(), dir, of)?,
-            };
+            let way_out = self.way_to_import(dir, of)?;
             return Err(Failure::untrusted(format!(
                 "[pki.{of}] source is \"imported\", but the keystore {shown} has no imported CA{of_peers}; {way_out}"
             )));
@@ -130,16 +123,24 @@ impl Keystore {
         }
         Ok(())
     }
-}
 
-/// How to import the CA of a profile that its keystore does not have, as the end of a sentence.
-///
-/// # Errors
-/// `Exit::Io` when the place of the keystore cannot be looked at.
-pub fn way_to_import(cluster: &ClusterName, keystore: &Path, authority: &str) -> Result<String> {
-    // The keystore of a first build is not on the disk yet.
-    let create = if disk::look(keystore)?.is_some() { "" } else { "create the keystore" };
-    Ok(steps_to_import(cluster, &keystore.display().to_string(), authority, create))
+    /// How to import the CA of a profile that the keystore does not have, as the end of a sentence.
+    ///
+    /// # Errors
+    /// `Exit::Io` when the place of the keystore cannot be looked at.
+    pub fn way_to_import(&self, dir: &Path, authority: &str) -> Result<String> {
+        let (cluster, shown) = (self.cluster(), dir.display());
+        // What has issued takes no other CA (`Keystore::import`).
+        if self.has_issued() {
+            return Ok(format!(
+                "it has issued certificates, so none can be imported any more; for a new cluster under the CA, {}",
+                steps_to_import(cluster, "DIR", authority, "create another keystore")
+            ));
+        }
+        // The keystore of a first build is not on the disk yet.
+        let create = if disk::look(dir)?.is_some() { "" } else { "create the keystore" };
+        Ok(steps_to_import(cluster, &shown.to_string(), authority, create))
+    }
 }
 
 /// `create`: what to do first, unless the keystore is there.

@@ -3,9 +3,10 @@
 
 use std::path::PathBuf;
 
+use super::file_spec::FileSpec;
 use super::span::Span;
 use crate::etcd::Release;
-use crate::values::{Arch, GuestPath};
+use crate::values::{Arch, BaseSystem, Carrier, GuestPath, InstanceName};
 
 /// The part of a profile that a finding is about.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,6 +66,10 @@ pub(super) struct Marks {
     /// The release that the profile names, and the machines that it is for.
     pub release: Option<(Release, Arch, Span)>,
     pub base: Option<Span>,
+    /// Each `[[file]]` that could be read.
+    pub specs: Vec<FileSpec>,
+    /// The base system that boot files are made from.
+    pub boots: Option<BaseSystem>,
     /// Of the value of each [`OptionSet`](super::OptionSet).
     pub options: Vec<Span>,
     /// Of keys that two clusters on the same nodes must not have the same.
@@ -72,6 +77,12 @@ pub(super) struct Marks {
 }
 
 impl Marks {
+    /// Keeps the base system of a profile whose machines run from RAM, and are set up by this cluster.
+    pub fn keep_base(&mut self, base: Option<&BaseSystem>, carriers: &[Carrier], instance: &InstanceName) {
+        let is_used = instance.owns_host() && carriers.iter().any(|carrier| carrier.runs_from_ram());
+        self.boots = base.filter(|_| is_used).cloned();
+    }
+
     pub fn place(&self, about: &About) -> Option<Span> {
         match about {
             About::Overlay(path) => place(&self.overlays, path),

@@ -7,6 +7,7 @@ use std::path::Path;
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use serde_json::{Value, json};
 
+use super::file_spec::FileSpec;
 use super::finding::{Finding, Marks};
 use super::mistake::{Mistake, MistakeKind, NO_RELEASE};
 use super::private::{self, Lines};
@@ -15,7 +16,7 @@ use super::texts::{File, Texts};
 use super::written::Written;
 use crate::etcd::Release;
 use crate::failure::{Exit, Failure};
-use crate::values::{Arch, counted, printable_lines, without_passwords, without_private_keys};
+use crate::values::{Arch, BaseSystem, counted, printable_lines, without_passwords, without_private_keys};
 
 /// More would only scroll the first ones off the screen.
 const MAX_MISTAKES_SHOWN: usize = 64;
@@ -49,6 +50,16 @@ impl Mistakes {
     /// The release that the profile names, as far as it could be read.
     pub fn release(&self) -> Option<(Release, Arch)> {
         self.marks.release.as_ref().map(|(release, arch, _)| (*release, *arch))
+    }
+
+    /// Its own files, as far as they could be read.
+    pub fn files(&self) -> &[FileSpec] {
+        &self.marks.specs
+    }
+
+    /// The base system that its boot files are made from, as far as that is known.
+    pub fn base(&self) -> Option<&BaseSystem> {
+        self.marks.boots.as_ref()
     }
 
     /// Adds later findings to the mistakes of the profile itself.

@@ -55,28 +55,48 @@ fn network(diagnostics: &mut Diagnostics, table: &Section) -> Option<Placed> {
     let below = table.table(diagnostics, "peer", "[network.peer]");
     let same_card = same_card::read(diagnostics, &below);
     let cards = cards::of_networks(diagnostics, table, &below, same_card);
-    let cidr = cidr?;
     let names = ["address", "[network] cidr", "[network] gateway"];
-    let mut main = Range::new(diagnostics, names, &cidr, gateway, may_be_outside);
-    let (mut ipv6, ipv6_network) = ranges::ipv6(diagnostics, table, &main, may_be_outside).unzip();
-    let both = std::iter::once(&main).chain(&ipv6);
-    let gateways: Vec<_> = both.filter_map(|range| Some((range.gateway.as_ref()?.0, range.cidr))).collect();
-    ranges::check_on_link(diagnostics, "[network]", on_link.as_ref(), &gateways);
-    let others: Vec<&Range> = std::iter::once(&main).chain(&ipv6).collect();
+    // Where it cannot be read, the other keys are read for their own mistakes.
+    let new = |cidr: &Spanned<IpNet>| Range::new(diagnostics, names, cidr, gateway, may_be_outside);
+    let mut main = cidr.as_ref().map(new);
+    let (mut ipv6, ipv6_network) = ranges::ipv6(diagnostics, table, main.as_ref(), may_be_outside).unzip();
+    let others: Vec<&Range> = main.iter().chain(&ipv6).collect();
+    let gateways = others.iter().filter_map(|range| Some((range.gateway.as_ref()?.0, range.cidr)));
+    let gateways: Vec<_> = gateways.collect();
+    if main.is_some() {
+        ranges::check_on_link(diagnostics, "[network]", on_link.as_ref(), &gateways);
+    }
     let (mut peer, peer_network) = ranges::peer(diagnostics, &below, &others, same_card).unzip();
-    let mut all: Vec<&mut Range> = std::iter::once(&mut main).chain(&mut ipv6).chain(&mut peer).collect();
+    let mut all: Vec<&mut Range> = main.iter_mut().chain(&mut ipv6).chain(&mut peer).collect();
     ranges::subnets(diagnostics, subnets, &mut all);
     let subnets = all.iter().flat_map(|range| range.subnets.iter().map(|subnet| subnet.value())).collect();
-    let own: Vec<IpNet> = std::iter::once(main.cidr).chain(ipv6.iter().map(|range| range.cidr)).collect();
+    let own: Vec<IpNet> =
+        main.iter().flat_map(|main| std::iter::once(main).chain(&ipv6)).map(|range| range.cidr).collect();
+    let services = (
+        servers(diagnostics, table, &own),
+        plain(table.values(diagnostics, "dns-search", domain)),
+        time_servers(diagnostics, table, &own),
+    );
+    let link = (
+        table.choice(diagnostics, "dhcp", Dhcp::CHOICES),
+        table.number(diagnostics, "mtu"),
+        table.number(diagnostics, "vlan").and_then(|id| id.try_into().ok()),
+    );
+    let ((dns, dns_search, ntp), (dhcp, mtu, vlan), main) = (services, link, main?);
+    let is_reached = ipv6.is_some() || ["gateway", "dhcp", "subnet"].iter().any(|key| table.has(key));
+    if main.is_alone() && !is_reached {
+        main.refuse_alone(diagnostics);
+    }
+    let (cidr, gateway) = (main.cidr, main.gateway.as_ref().map(|(gateway, _)| *gateway));
     let network = Network {
-        dns: servers(diagnostics, table, &own),
-        dns_search: plain(table.values(diagnostics, "dns-search", domain)),
-        ntp: time_servers(diagnostics, table, &own),
-        dhcp: table.choice(diagnostics, "dhcp", Dhcp::CHOICES),
-        mtu: table.number(diagnostics, "mtu"),
-        vlan: table.number(diagnostics, "vlan").and_then(|id| id.try_into().ok()),
-        cidr: *cidr.get_ref(),
-        gateway: main.gateway.as_ref().map(|(gateway, _)| *gateway),
+        dns,
+        dns_search,
+        ntp,
+        dhcp,
+        mtu,
+        vlan,
+        cidr,
+        gateway,
         subnets,
         ipv6: ipv6_network,
         peer: peer_network,
@@ -132,7 +152,8 @@ fn time_servers(diagnostics: &mut Diagnostics, table: &Section, own: &[IpNet]) -
 
 /// Whether a node of this network can reach a server at this address at all.
 fn reach(server: IpAddr, own: &[IpNet]) -> Result<IpAddr, Invalid> {
-    if own.iter().all(|net| server.is_ipv4() != net.addr().is_ipv4()) {
+    // There are none where the network could not be read.
+    if !own.is_empty() && own.iter().all(|net| server.is_ipv4() != net.addr().is_ipv4()) {
         let (own, other) = if server.is_ipv4() { ("IPv6", "IPv4") } else { ("IPv4", "IPv6") };
         return Err(Invalid(format!("it is an {other} address, and the nodes have {own} addresses only")));
     }

@@ -58,6 +58,22 @@ impl Range {
         self.gateway.iter().cloned().chain(of_subnets).collect()
     }
 
+    /// Whether it has room for one address only.
+    pub fn is_alone(&self) -> bool {
+        self.cidr.prefix_len() == self.cidr.max_prefix_len()
+    }
+
+    /// For a range of one address without a router on its link.
+    pub fn refuse_alone(&self, diagnostics: &mut Diagnostics) {
+        let reason = format!(
+            "{} {} is one address, so nothing but the node itself reaches etcd",
+            self.name, self.cidr
+        );
+        let help = "write the network that the node's link has, as in 10.240.16.0/24; or, for a router on the link, its \
+                    address in gateway and on-link = true";
+        diagnostics.mistake(Mistake::new(self.span.clone(), reason).help(help));
+    }
+
     /// Checks that a node can have this address.
     pub fn check_node(&self, diagnostics: &mut Diagnostics, address: &Spanned<IpAddr>) {
         let shown = *address.get_ref();
@@ -138,7 +154,7 @@ pub(super) fn check_on_link(
 pub(super) fn ipv6(
     diagnostics: &mut Diagnostics,
     table: &Section,
-    main: &Range,
+    main: Option<&Range>,
     on_link: bool,
 ) -> Option<(Range, Ipv6Network)> {
     let cidr = table.value_with(diagnostics, "ipv6-cidr", |text| match network_range(text)? {
@@ -152,7 +168,7 @@ pub(super) fn ipv6(
             .mistake(Mistake::new(gateway.span(), reason).help("write ipv6-cidr, as in \"fd00:10::/64\""));
     }
     let cidr = cidr?;
-    if main.cidr.addr().is_ipv6() {
+    if let Some(main) = main.filter(|main| main.cidr.addr().is_ipv6()) {
         let reason = "[network] ipv6-cidr is for IPv6 beside IPv4, and cidr is IPv6 already";
         let mistake = Mistake::new(cidr.span(), reason).other(main.span.clone(), "the network");
         diagnostics.mistake(mistake.help("omit it, or write the IPv4 network in cidr"));
@@ -225,7 +241,10 @@ fn subnet(diagnostics: &mut Diagnostics, subnet: PlacedSubnet, ranges: &mut [&mu
     check_on_link(diagnostics, "[[network.subnet]]", subnet.on_link.as_ref(), &all);
     let names: Vec<_> = ranges.iter().map(|range| format!("{} {}", range.name, range.cidr)).collect();
     let first = ranges.first().map(|range| range.span.clone());
+    let is_whole = ranges.iter().any(|range| range.key == "address");
     match ranges.iter_mut().find(|range| range.cidr.contains(&cidr)) {
+        // It may be part of a network that could not be read.
+        None if !is_whole => {}
         None => {
             let reason = format!("[[network.subnet]] cidr {cidr} is not part of {}", names.join(" or "));
             let mistake = Mistake::new(subnet.cidr.span(), reason);

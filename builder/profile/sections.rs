@@ -54,6 +54,7 @@ pub(super) fn profile(
     let table = top.table(diagnostics, "bundle", "[bundle]");
     let bundle = bundle(diagnostics, &table, carriers, &instance);
     table.finish(diagnostics);
+    diagnostics.marks.keep_base(machine.base.as_ref(), &bundle.carriers, &instance);
     if let Some(etcd) = etcd.as_mut().filter(|_| !names_bin_dir) {
         etcd.bin_dir = programs::usual(&bundle.carriers)?;
     }

@@ -32,15 +32,18 @@ pub(super) fn service(diagnostics: &mut Diagnostics, table: &Section, beside: &B
     let config_dir = config_dir(diagnostics, table, beside);
     let wal_dir = wal_dir(diagnostics, table, beside);
     let below = table.table(diagnostics, "service", "[etcd.service]");
-    let unit = unit_lines::read(diagnostics, &below);
+    let (client_port, peer_port) = (client_port.unwrap_or(CLIENT_PORT), peer_port.unwrap_or(PEER_PORT));
+    let ports: Vec<_> = [client_port, peer_port].into_iter().chain(metrics_port).collect();
+    let member = unit_lines::Member { units: &units, nodes: beside.nodes, ports: &ports };
+    let unit = unit_lines::read(diagnostics, &below, &member);
     below.finish(diagnostics);
     let instance = beside.instance;
     Some(Service {
         instance: instance.clone(),
         units,
         user: user.or_else(|| format!("etcd{}", instance.suffix()).parse().ok())?,
-        client_port: client_port.unwrap_or(CLIENT_PORT),
-        peer_port: peer_port.unwrap_or(PEER_PORT),
+        client_port,
+        peer_port,
         metrics_port,
         client_url,
         peer_url,

@@ -6,9 +6,11 @@ use toml::de::DeValue;
 use super::diagnostics::Diagnostics;
 use super::mistake::Mistake;
 use super::reader::{Section, quoted, what};
+use super::span::Span;
 use super::types::{Restart, UnitSettings};
 use super::unit_values::{self, UnitLine};
-use crate::values::{InstallLine, Invalid};
+use super::{Node, unit_network};
+use crate::values::{InstallLine, Invalid, UnitName};
 
 /// Settings that a profile may write, by section: what places the unit among others, or limits its resources in a way
 /// that etcd survives (not LimitFSIZE, at which its log ends, or LimitCPU, which kills it). `*` at the end stands for
@@ -106,7 +108,16 @@ fn is_allowed(section: &str, key: &str) -> bool {
     ALLOWED.iter().any(|(of, allowed)| *of == section && allowed.iter().any(matches))
 }
 
-pub(super) fn read(diagnostics: &mut Diagnostics, table: &Section) -> UnitSettings {
+/// The parts of the service that its lines have to fit.
+pub(super) struct Member<'a> {
+    /// Of each node.
+    pub units: &'a [UnitName],
+    pub nodes: &'a [Node],
+    /// The ports of its listeners.
+    pub ports: &'a [u16],
+}
+
+pub(super) fn read(diagnostics: &mut Diagnostics, table: &Section, member: &Member) -> UnitSettings {
     let restart = table.choice(diagnostics, "restart", Restart::CHOICES).unwrap_or(Restart::Always);
     let restart_sec = table.value_with(diagnostics, "restart-sec", time_span).map(Spanned::into_inner);
     let limit_nofile = table.number(diagnostics, "limit-nofile").unwrap_or(65536);
@@ -122,16 +133,46 @@ pub(super) fn read(diagnostics: &mut Diagnostics, table: &Section) -> UnitSettin
         unit_values::service(key, text)?;
         Ok(format!("{key}={text}"))
     });
+    unit_network::check_filters(diagnostics, &service, member.nodes, member.ports);
     let below = table.table(diagnostics, "install", "[etcd.service.install]");
     let install = lines(diagnostics, &below, "install", InstallLine::new);
+    check_links(diagnostics, &install, member.units);
     UnitSettings {
         restart,
         restart_sec: restart_sec.unwrap_or_else(|| "5s".to_owned()),
         limit_nofile,
         description,
-        unit,
-        service,
-        install,
+        unit: unplaced(unit),
+        service: unplaced(service),
+        install: unplaced(install),
+    }
+}
+
+fn unplaced<T>(lines: Vec<(T, Span)>) -> Vec<T> {
+    lines.into_iter().map(|(line, _)| line).collect()
+}
+
+/// Each link of systemctl(1) enable has a name of its own, and none is that of the unit itself.
+fn check_links(diagnostics: &mut Diagnostics, lines: &[(InstallLine, Span)], units: &[UnitName]) {
+    let mut seen: Vec<(String, &Span)> = Vec::new();
+    for (line, place) in lines {
+        let own = line.aliases().iter().find(|alias| units.iter().any(|unit| unit.file() == **alias));
+        if let Some(own) = own {
+            let reason =
+                format!("[etcd.service.install] Alias cannot be {}: it is etcd's own unit", quoted(own));
+            diagnostics.mistake(Mistake::new(place.clone(), reason).help("omit it, or write another name"));
+        }
+        for link in line.links("") {
+            match seen.iter().find(|(other, _)| *other == link) {
+                Some((_, other)) => {
+                    let reason = format!("[etcd.service.install] {line} names a unit twice");
+                    let mistake = Mistake::new(place.clone(), reason).help("keep one of the two");
+                    diagnostics.mistake(mistake.other((*other).clone(), "the other one"));
+                    break;
+                }
+                None => seen.push((link, place)),
+            }
+        }
     }
 }
 
@@ -199,13 +240,13 @@ fn output(key: &str, text: &str) -> Result<(), Invalid> {
     }
 }
 
-/// Each key of a section with a string, or with a list of strings for a line each.
+/// Each key of a section with a string, or with a list of strings for a line each; with their places.
 fn lines<T>(
     diagnostics: &mut Diagnostics,
     table: &Section,
     section: &str,
     read: impl Fn(&str, &str) -> Result<T, Invalid>,
-) -> Vec<T> {
+) -> Vec<(T, Span)> {
     let mut lines = Vec::new();
     for (key, span, value) in table.entries() {
         let title = format!("[etcd.service.{section}]");
@@ -219,6 +260,10 @@ fn lines<T>(
         if !is_allowed(section, key) {
             let help = match OWN_KEYS.iter().find(|(setting, _)| *setting == key) {
                 Some((_, own)) => format!("write {own} instead"),
+                None if key == "TimeoutStartSec" => {
+                    "omit it: etcd is ready only with a quorum, for which it may wait for hours, so Kiln sets infinity"
+                        .to_owned()
+                }
                 None if key == "Environment" => {
                     "write an option of etcd in [etcd.config]; a drop-in in an overlay can set other variables".to_owned()
                 }
@@ -243,7 +288,7 @@ fn lines<T>(
                 continue;
             };
             match line_value(text).and_then(|text| read(key, &text)) {
-                Ok(line) => lines.push(line),
+                Ok(line) => lines.push((line, item.span())),
                 Err(Invalid(why)) => {
                     let reason = format!("{title} {key} cannot be {}: {why}", quoted(text));
                     diagnostics.mistake(Mistake::new(item.span(), reason));

@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use super::{unit_network, unit_times};
 use crate::values::{Invalid, serialize_displayed};
 
 /// Kinds of units (systemd.unit(5)).
@@ -57,7 +58,13 @@ impl UnitLine {
 
     /// The units that this one stops while it runs.
     pub(super) fn stops(&self) -> impl Iterator<Item = &str> {
-        self.value.split_whitespace().filter(|_| self.setting == "Conflicts")
+        self.units("Conflicts")
+    }
+
+    /// The units of this setting; none where the line has another one.
+    pub fn units(&self, setting: &str) -> impl Iterator<Item = &str> {
+        let is_it = self.setting == setting;
+        self.value.split_whitespace().filter(move |_| is_it)
     }
 }
 
@@ -119,7 +126,21 @@ pub(super) fn service(key: &str, text: &str) -> Result<(), Invalid> {
             true => Ok(()),
             false => Err(Invalid("it takes continue, stop or kill".into())),
         },
-        _ => Ok(()),
+        "IPAccounting" | "CPUAccounting" | "IOAccounting" | "MemoryAccounting" | "TasksAccounting"
+        | "SyslogLevelPrefix" => one_of(text, &["yes", "no", "true", "false", "on", "off", "1", "0"]),
+        "SyslogLevel" | "LogLevelMax" => one_of(text, &LEVELS),
+        "LogRateLimitBurst" | "RestartSteps" => whole(0, i64::from(u32::MAX)),
+        _ => unit_times::check(key, text).and_then(|()| unit_network::check(key, text)),
+    }
+}
+
+/// Of systemd.exec(5).
+const LEVELS: [&str; 8] = ["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"];
+
+fn one_of(text: &str, words: &[&str]) -> Result<(), Invalid> {
+    match words.contains(&text) {
+        true => Ok(()),
+        false => Err(Invalid(format!("it takes {}", words.join(", ")))),
     }
 }
 

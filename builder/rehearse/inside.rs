@@ -61,6 +61,11 @@ pub fn answer_file(scratch: &Path) -> PathBuf {
     scratch.join("answer.json")
 }
 
+/// Space for the answer on a disk that has become full.
+pub fn spare_file(scratch: &Path) -> PathBuf {
+    scratch.join("spare-space")
+}
+
 pub fn lock_file(scratch: &Path) -> PathBuf {
     scratch.join("lock")
 }
@@ -80,12 +85,29 @@ pub fn inside(scratch: &Path) -> Result<()> {
     let mut members = Vec::new();
     let answer = match form(scratch, &mut order, &steps, &mut members) {
         Ok(reports) => Answer::Reports(reports),
-        Err(failure) => Answer::Failed { exit: failure.exit() as u8, text: failure.to_string() },
+        Err(failure) => {
+            let failure = full(failure);
+            Answer::Failed { exit: failure.exit() as u8, text: failure.to_string() }
+        }
     };
     let json = serde_json::to_vec(&answer)
         .map_err(|error| Failure::io(format!("writing the rehearsal's answer: {error}")))?;
+    disk::remove_file(&spare_file(scratch))?;
     disk::write_whole(&answer_file(scratch), &json, Mode::SECRET)?;
     hold(members, &steps)
+}
+
+/// A failure for want of space is this machine's, whatever ran out of it; said with the way out.
+pub fn full(failure: Failure) -> Failure {
+    let text = failure.to_string();
+    if Fault::logged_in([&text]) != Some(Fault::DiskFull) {
+        return failure;
+    }
+    let (cause, way_out) = (Fault::DiskFull.cause(), Fault::DiskFull.way_out());
+    match text.contains(way_out) {
+        true => failure.with_exit(Exit::Io),
+        false => Failure::io(format!("{text}\nlikely cause: {cause} {way_out}")),
+    }
 }
 
 /// Waits until the lifeline ends this process. Reports a member that ends by itself meanwhile.

@@ -14,8 +14,11 @@ const MAX_LOG_BYTES: u64 = 256 << 20;
 /// The number of lines of a log that are shown.
 const TAIL_LINES: usize = 4;
 
-/// The lines that explain why a member ended: the last ones of level error and worse, or just the last ones; and the
-/// fault, if they name a known one.
+/// The beginnings of the line with which a Go program says why it crashes; the stacks of its goroutines follow.
+const CRASHES: [&str; 2] = ["panic: ", "fatal error: "];
+
+/// The lines that explain why a member ended: that of its crash, and the last ones of level error and worse, or just
+/// the last ones; and the fault, if they name a known one.
 pub struct Story {
     pub lines: Vec<String>,
     pub fault: Option<Fault>,
@@ -27,7 +30,8 @@ pub fn story(log: &Path) -> Result<Story> {
 }
 
 fn tell(text: &str) -> Story {
-    let lines: Vec<_> = text.lines().filter(|line| !line.trim().is_empty()).map(Line::of).collect();
+    let mut lines: Vec<_> = text.lines().filter(|line| !line.trim().is_empty()).map(Line::of).collect();
+    let crash = crash(&mut lines);
     let worse = |levels: &'static [&'static str]| {
         lines.iter().filter(move |line| line.level().is_some_and(|level| levels.contains(&level))).collect()
     };
@@ -39,17 +43,33 @@ fn tell(text: &str) -> Story {
             .filter(|line| line.level().is_none() && Fault::logged_in([line.error()]).is_some())
             .collect();
     }
-    if chosen.is_empty() {
+    if chosen.is_empty() && crash.is_empty() {
         chosen = worse(&["warn"]);
     }
-    if chosen.is_empty() {
+    if chosen.is_empty() && crash.is_empty() {
         chosen = lines.iter().collect();
     }
     let tail = &chosen[chosen.len().saturating_sub(TAIL_LINES)..];
-    let fault = Fault::logged_in(tail.iter().map(|line| line.error()));
-    let mut lines: Vec<_> = tail.iter().map(|line| readable(line.text)).collect();
+    let fault = Fault::logged_in(crash.iter().chain(tail.iter().copied()).map(|line| line.error()));
+    let mut last: Vec<_> = tail.iter().map(|line| readable(line.text)).collect();
+    // etcd's logger says the reason, and then crashes with it.
+    let is_said = |line: &String| last.iter().any(|last| last.starts_with(line.as_str()));
+    let mut lines: Vec<_> =
+        crash.iter().map(|line| readable(line.text)).filter(|line| !is_said(line)).collect();
+    lines.append(&mut last);
     lines.dedup();
     Story { lines, fault }
+}
+
+/// Takes the lines of a crash from a log, and returns those before its stacks.
+fn crash<'l>(lines: &mut Vec<Line<'l>>) -> Vec<Line<'l>> {
+    let begins =
+        |line: &Line| line.level().is_none() && CRASHES.iter().any(|text| line.text.starts_with(text));
+    let Some(at) = lines.iter().position(begins) else { return Vec::new() };
+    let mut crash = lines.split_off(at);
+    let stacks = crash.iter().position(|line| line.text.starts_with("goroutine "));
+    crash.truncate(stacks.unwrap_or(crash.len()).min(TAIL_LINES));
+    crash
 }
 
 /// The last complaint of a member that still runs.
@@ -116,6 +136,33 @@ mod tests {
         // In a line of level info they are not.
         let log = r#"{"level":"info","msg":"permission denied","error":"no space left on device"}"#;
         assert_eq!(tell(log).fault, None);
+    }
+
+    /// With the lines that Go 1.23 writes.
+    #[test]
+    fn the_line_of_a_panic_is_told_first() {
+        let stacks = "\n\ngoroutine 1 [running]:\nmain.main()\n\t/x/main.go:9 +0x1c\n\ngoroutine 7 [chan receive]:\n\
+                      x.y()\n\t/x/y.go:1\nexit status 2\n";
+        let errors = "{\"level\":\"error\",\"msg\":\"one\"}\n".to_owned()
+            + &(2..7).map(|at| format!("{{\"level\":\"error\",\"msg\":\"{at}\"}}\n")).collect::<String>();
+        let story = tell(&format!("{errors}panic: page 3 already freed{stacks}"));
+        assert_eq!(
+            story.lines,
+            ["panic: page 3 already freed", "error: 3", "error: 4", "error: 5", "error: 6"]
+        );
+        // Without errors before it, and with none of the goroutines after it.
+        let warned = "{\"level\":\"warn\",\"msg\":\"slow\"}\n";
+        let segv = "panic: runtime error: invalid memory address or nil pointer dereference\n\
+                    [signal SIGSEGV: segmentation violation code=0x1 addr=0x0 pc=0x4]";
+        let story = tell(&format!("{warned}{segv}{stacks}"));
+        assert_eq!(story.lines, segv.lines().collect::<Vec<_>>());
+        assert_eq!(tell(&format!("fatal error: runtime: out of memory{stacks}")).lines.len(), 1);
+        let full = tell(&format!("panic: write /d/wal/0.tmp: no space left on device{stacks}"));
+        assert_eq!(full.fault, Some(Fault::DiskFull));
+        // The logger's own panic is told once.
+        let logged = r#"{"level":"panic","msg":"failed to recover","error":"x"}"#;
+        let story = tell(&format!("{logged}\npanic: failed to recover{stacks}"));
+        assert_eq!(story.lines, ["panic: failed to recover (error: x)"]);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::bundle::Bundle;
 use crate::disk::{self, Scratch};
 use crate::failure::{Exit, Failure, Result};
 use crate::interrupt;
-use crate::process::{self, Program, Running};
+use crate::process::{self, Ended, Program, Running};
 use crate::report::Report;
 use crate::values::{Arch, Epoch, Mode};
 use crate::verbose;
@@ -21,6 +21,9 @@ const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Killing a few etcds takes the kernel milliseconds, but it also has to free their memory.
 const KILL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Reports are longer, and a disk that is full has none.
+const SPARE_BYTES: usize = 256 << 10;
 
 /// Also the prefix of the directories of killed runs, so that they are recognized.
 const PURPOSE: &str = "rehearse";
@@ -69,7 +72,7 @@ pub fn rehearse(bundles: &[Bundle], options: &Rehearsal) -> Result<Rehearsed> {
     }
     let scratch = Scratch::swept(PURPOSE)?;
     let root = rustix::process::geteuid().is_root();
-    write_order(bundles, options, root, &scratch)?;
+    write_order(bundles, options, root, &scratch).map_err(inside::full)?;
 
     let mut program = Program::new(unshare)
         .args(["--net", "--mount", "--propagation=private", "--pid", "--uts", "--ipc"])
@@ -144,7 +147,8 @@ fn write_order(bundles: &[Bundle], options: &Rehearsal, root: bool, scratch: &Sc
     };
     let json =
         serde_json::to_vec(&order).map_err(|error| Failure::io(format!("writing the order: {error}")))?;
-    disk::write_whole(&inside::order_file(scratch.path()), &json, Mode::SECRET)
+    disk::write_whole(&inside::order_file(scratch.path()), &json, Mode::SECRET)?;
+    disk::write_whole(&inside::spare_file(scratch.path()), &[0; SPARE_BYTES], Mode::SECRET)
 }
 
 fn wait_for_answer(running: &mut Running, scratch: &Path) -> Result<Vec<Report>> {
@@ -155,6 +159,10 @@ fn wait_for_answer(running: &mut Running, scratch: &Path) -> Result<Vec<Report>>
         // In this order, so that an answer written just before the end is still read.
         if disk::look(&file)?.is_some() {
             return read_answer(&file);
+        }
+        // unshare(1) ends with 1 where the kernel refuses; the inner half ends with another code if it cannot answer.
+        if let Some(ended) = ended.filter(|ended| *ended != Ended::Code(1)) {
+            return Err(Failure::io(format!("the rehearsal ended early, without an answer ({ended})")));
         }
         if let Some(ended) = ended {
             return Err(Failure::io(format!(

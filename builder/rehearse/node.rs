@@ -90,6 +90,7 @@ pub fn prepare(
         }
         borrows.push(linkage::is_dynamic(&binary)?);
     }
+    check_accounts(clusters, machine, &services)?;
     mounts::own(&root)?;
     mounts::furnish(&root, &names(clusters, machine), borrows.contains(&true))?;
     // All of them before the first is restricted: a new mount inherits the restrictions of what it shows.
@@ -115,6 +116,27 @@ pub fn prepare(
         stages.push(Stage { name, label, cluster: of, root, service, journal, borrows_libraries });
     }
     Ok(stages)
+}
+
+/// # Errors
+/// `Exit::Unsafe` when two clusters have one account on a machine: each could read the other's keys.
+fn check_accounts(clusters: &[Cluster], machine: &Machine<'_>, services: &[Service]) -> Result<()> {
+    let all: Vec<_> =
+        machine.clusters.iter().zip(services.iter().map(|service| service.user.as_deref())).collect();
+    for (at, (one, user)) in all.iter().enumerate() {
+        let Some(user) = user.filter(|user| *user != "root") else { continue };
+        if let Some((other, _)) = all[at + 1..].iter().find(|(_, theirs)| *theirs == Some(user)) {
+            let name = |of: &usize| &clusters[*of].manifest.cluster.name;
+            return Err(Failure::unsafe_to(format!(
+                "{} and {} both run as {user} on {}; set another [etcd] user in the profile of one of them, and build it \
+                 again",
+                name(one),
+                name(other),
+                machine.node.name
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// The directory becomes /, which etcd's account must be able to enter, whatever the umask.

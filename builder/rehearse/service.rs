@@ -22,6 +22,8 @@ pub struct Service {
     pub command: Vec<String>,
     pub environment: BTreeMap<String, String>,
     pub account: Account,
+    /// The unit's `User=`, also where the process runs as root for want of accounts.
+    pub user: Option<String>,
     pub working_directory: String,
     pub sandbox: Sandbox,
 }
@@ -146,7 +148,8 @@ fn build(root: &Path, host: &str, unit: &str, assignments: &[Assignment], accoun
         Some(path) => specifiers.expand(path.trim_start_matches('-'))?,
         None => "/".into(),
     };
-    Ok(Service { command, environment, account, working_directory, sandbox })
+    let user = value(assignments, "User").map(str::to_owned);
+    Ok(Service { command, environment, account, user, working_directory, sandbox })
 }
 
 /// Variables by which the dynamic loader or the C library loads other code into a program (ld.so(8), iconv(3)).

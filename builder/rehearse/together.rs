@@ -53,6 +53,13 @@ fn check(one: &Manifest, other: &Manifest) -> Result<()> {
             "two of the bundles are of the cluster {name}; name each cluster once"
         )));
     }
+    if one.cluster.token == other.cluster.token {
+        return Err(Failure::unsafe_to(format!(
+            "{} and {name} both have the token {}; omit [cluster] token in the profile of one of them, or give it a keystore \
+             of its own, and build it again",
+            one.cluster.name, other.cluster.token
+        )));
+    }
     for (node, theirs) in
         pairs(one, other, |node, theirs| node.name == theirs.name || node.address == theirs.address)
     {

@@ -7,7 +7,7 @@ use super::overlay::{Body, MAX_ENTRIES, Overlay, OverlayFile};
 use super::programs::path;
 use super::renderer::{CERTIFICATES, NodeKeys, Renderer};
 use super::template::{self, Context, Templates};
-use super::{config, owners, unfit, values};
+use super::{config, depends, owners, unfit, values};
 use crate::failure::{Exit, Failure, Result};
 use crate::plan::Node;
 use crate::profile::{About, Finding};
@@ -85,6 +85,8 @@ fn lay(renderer: &Renderer<'_>, node: &Node, keys: Option<&NodeKeys<'_>>) -> Res
     laying.check_data_directory();
     laying.check_replace();
     laying.check_size();
+    let missing = depends::warnings(&renderer.plan.instance.unit_lines, &laying.laid.tree);
+    laying.laid.warnings.extend(missing);
     let owners = owners::findings(renderer, node, &laying.laid.tree);
     laying.laid.findings.extend(owners);
     Ok(laying.laid)

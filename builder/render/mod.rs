@@ -3,6 +3,7 @@
 mod budget;
 mod client;
 mod config;
+mod depends;
 mod embedded;
 mod files;
 mod lay;

@@ -1,6 +1,7 @@
 //! Small validated values. A type for each kind of name keeps invalid ones out: `FromStr` is the only way to make one,
 //! and its error is a sentence that says what is allowed.
 
+mod base_units;
 mod bond;
 mod card;
 mod carrier;
@@ -27,6 +28,7 @@ mod url;
 use std::fmt;
 use std::str::FromStr;
 
+pub use base_units::is_of_a_base;
 pub use bond::{Bond, BondMode, By};
 pub(crate) use bond::{BondCard, CardName, HashPolicy, LacpRate};
 pub use card::{Card, Carried, Route, everything, router, source};

@@ -5,65 +5,13 @@ use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
+use super::base_units::is_taken;
 use super::login::check_account;
 use super::names::check_label;
 use super::{Invalid, deserialize_parsed, fill, invalid, serialize_displayed, shown};
 
 /// The longest name, in bytes: with `.service` it is a file name of at most 255 (systemd.unit(5)).
 const MAX_NAME_BYTES: usize = 200;
-
-/// Services of systemd, of base systems and of what runs beside etcd. Kiln's unit would replace theirs.
-const TAKEN: [&str; 46] = [
-    "NetworkManager",
-    "apparmor",
-    "auditd",
-    "autovt",
-    "chrony",
-    "chronyd",
-    "cloud-config",
-    "cloud-final",
-    "cloud-init",
-    "cloud-init-local",
-    "container-getty",
-    "containerd",
-    "cri-o",
-    "crio",
-    "cron",
-    "crond",
-    "dbus",
-    "dbus-broker",
-    "debug-shell",
-    "docker",
-    "emergency",
-    "firewalld",
-    "getty",
-    "halt",
-    "haproxy",
-    "iscsid",
-    "keepalived",
-    "kubelet",
-    "libvirtd",
-    "locksmithd",
-    "multipathd",
-    "networking",
-    "nftables",
-    "polkit",
-    "qemu-guest-agent",
-    "rc-local",
-    "rescue",
-    "rpcbind",
-    "rsyslog",
-    "snapd",
-    "ssh",
-    "sshd",
-    "sudo",
-    "udev",
-    "unattended-upgrades",
-    "update-engine",
-];
-
-/// Prefixes of families of such services.
-const FAMILIES: [&str; 7] = ["kiln-", "systemd-", "initrd-", "ignition-", "coreos-", "user-", "dracut-"];
 
 /// The name of a service without `.service`: letters, digits, `:`, `_`, `.` and `-`, the first a letter or digit.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -106,7 +54,7 @@ impl FromStr for UnitName {
             invalid("it must begin with a letter or a digit")
         } else if text.len() > MAX_NAME_BYTES {
             invalid(format!("it has {} characters; at most {MAX_NAME_BYTES} are allowed", text.len()))
-        } else if TAKEN.contains(&text) || FAMILIES.iter().any(|family| text.starts_with(family)) {
+        } else if is_taken(text) {
             invalid(format!("{text}.service is a unit of Kiln, systemd or a base system"))
         } else {
             Ok(Self(text.to_owned()))
@@ -349,7 +297,7 @@ mod tests {
         ] {
             assert!(fill(bad).is_err(), "{bad:?}");
         }
-        assert!(TAKEN.is_sorted() && SYSTEM_ACCOUNTS.is_sorted());
+        assert!(SYSTEM_ACCOUNTS.is_sorted());
     }
 
     #[test]

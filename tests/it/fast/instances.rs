@@ -313,6 +313,37 @@ fn tokens_and_releases_of_two_clusters() {
     run(&mut both(&work, "check"));
 }
 
+/// As `[[file]]`, which a profile alone shows.
+#[test]
+fn overlays_of_two_clusters_that_bring_one_path_are_compared() {
+    let work = work(EVENTS);
+    for (cluster, etcd) in [("k8s", ""), ("events", EVENTS)] {
+        let overlays = format!("[bundle]\noverlays = [\"{cluster}\", \"common\"]\n");
+        work.file(&format!("{cluster}.toml"), profile(cluster, etcd) + &overlays);
+        work.file(&format!("{cluster}/etc/{cluster}.conf"), "x\n");
+    }
+    work.file("common/etc/common.conf", "x\n");
+    run(&mut both(&work, "check"));
+    work.file("common/etc/issue.d/site.issue.hbs", "{{cluster}}\n");
+    work.file("k8s/etc/motd", "one\n");
+    work.file("events/etc/motd", "other\n");
+    // A file of Kiln's own of the other cluster.
+    work.file("k8s/etc/systemd/system/etcd-events.service", "[Service]\n");
+    for verb in ["check", "build"] {
+        let said = refused(&mut both(&work, verb), 3);
+        let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+        for want in [
+            "events and k8s both bring /etc/motd to cp-a (10.240.16.10), from overlay \"events\" and overlay \"k8s\", and \
+             differ in what is there; bring the same in both",
+            "both bring /etc/issue.d/site.issue to cp-b",
+            "both bring /etc/systemd/system/etcd-events.service to cp-c",
+        ] {
+            assert!(said.contains(want), "{want}: {said}");
+        }
+        assert!(!said.contains("common.conf") && !work.path().join("out").exists(), "{said}");
+    }
+}
+
 /// They are the other cluster's, whose files set the machines up.
 #[test]
 fn keys_about_the_machines_are_warned_of_in_a_further_instance() {

@@ -123,3 +123,25 @@ fn a_peer_that_would_come_from_another_address_is_refused() {
     plan.nodes[2].cards[0].routes.clear();
     assert!(plan::refused(&plan).iter().any(|said| said.starts_with("c has no route to a")));
 }
+
+/// Networks of one address each: what is outside of them is reached over a router on the link.
+#[test]
+fn nodes_with_networks_of_one_address_form() {
+    let _turn = turn::cluster();
+    let head = "schema = 1\n[cluster]\nname = \"alone\"\n[etcd]\nversion = \"3.5.16\"\naccept-risk = \"3.5.16\"\n[network]\n";
+    let node = |at: u8| format!("[[node]]\nname = \"n{at}\"\naddress = \"10.0.{at}.4\"\n");
+    let subnet = |at: u8| {
+        format!("[[network.subnet]]\ncidr = \"10.0.{at}.4/32\"\ngateway = \"10.0.{at}.1\"\non-link = true\n")
+    };
+    let one = format!("cidr = \"10.0.1.4/32\"\ngateway = \"10.0.0.1\"\non-link = true\n{}", node(1));
+    let all = |of: &dyn Fn(u8) -> String| (1..4).map(of).collect::<String>();
+    let three = format!("cidr = \"10.0.0.0/16\"\n{}{}", all(&subnet), all(&node));
+    for network in [one, three] {
+        let work = Workshop::new();
+        work.file("alone.toml", format!("{head}{network}"));
+        let bundle = work.build("./alone.toml");
+        let said = run(work.kiln(["rehearse", "--quiet", "--allow-unverified", "--json"]).arg(&bundle));
+        let report: Value = serde_json::from_str(&said).unwrap();
+        assert_eq!(report["passed"], true, "{said}");
+    }
+}

@@ -55,17 +55,41 @@ fn two_clusters_form_on_the_same_nodes() {
     assert_eq!(xml.matches("<testsuite ").count(), 2, "{xml}");
 }
 
+/// Each built without the other's profile, with lines of its own for `[cluster]`, `[etcd]` and after the nodes.
+fn apart(events: &str, more: impl Fn(&Workshop, &str) -> [String; 2]) -> Workshop {
+    let work = Workshop::new();
+    for (cluster, etcd) in [("k8s", String::new()), ("events", format!("instance = \"events\"\n{events}"))] {
+        let [of_cluster, last] = more(&work, cluster);
+        let head = format!("schema = 1\n[cluster]\nname = \"{cluster}\"\n{of_cluster}");
+        let etcd = format!("[etcd]\nversion = \"3.5.16\"\naccept-risk = \"3.5.16\"\n{etcd}");
+        work.file(&format!("{cluster}.toml"), format!("{head}{etcd}{NODES}{last}"));
+        work.keystore(cluster);
+        run(with_store(&mut work.kiln(["build", "--quiet", "--profile", &format!("./{cluster}.toml")])));
+    }
+    work
+}
+
+const PORTS: &str = "client-port = 2381\npeer-port = 2382\n";
+
 #[test]
 fn a_path_that_two_clusters_bring_is_the_same_in_both() {
     let _turn = turn::cluster();
-    let work = built(|work, cluster| {
+    let work = apart(PORTS, |work, cluster| {
         work.file(&format!("{cluster}/etc/motd"), format!("of {cluster}\n"));
-        format!("[bundle]\noverlays = [\"{cluster}\"]\n")
+        [String::new(), format!("[bundle]\noverlays = [\"{cluster}\"]\n")]
     });
-    let said = refused(&mut rehearse(&work, &["out/fleet/k8s", "out/fleet/events"]), 6);
+    let said = refused(&mut rehearse(&work, &["out/k8s", "out/events"]), 6);
     assert!(said.contains("both k8s and events bring /etc/motd to cp-"), "{said}");
-    let said = refused(&mut rehearse(&work, &["out/fleet/k8s", "out/fleet/k8s"]), 6);
+    let said = refused(&mut rehearse(&work, &["out/k8s", "out/k8s"]), 6);
     assert!(said.contains("two of the bundles are of the cluster k8s"), "{said}");
+}
+
+#[test]
+fn a_token_that_two_clusters_have_is_refused() {
+    let _turn = turn::cluster();
+    let work = apart(PORTS, |_, _| ["token = \"same\"\n".into(), String::new()]);
+    let said = refused(&mut rehearse(&work, &["out/k8s", "out/events"]), 6);
+    assert!(said.contains("k8s and events both have the token same"), "{said}");
 }
 
 /// Each was built without the other's profile.
@@ -87,17 +111,10 @@ fn clusters_that_were_built_apart_and_clash_are_refused() {
             "client-port = 2381\npeer-port = 2382\nunit = \"etcd\"\n",
             "both k8s and events bring /etc/systemd/system/",
         ),
+        ("client-port = 2381\npeer-port = 2382\nuser = \"etcd\"\n", "k8s and events both run as etcd on cp-"),
     ];
     for (etcd, want) in cases {
-        let work = Workshop::new();
-        for (cluster, etcd) in [("k8s", String::new()), ("events", format!("instance = \"events\"\n{etcd}"))]
-        {
-            let head = format!("schema = 1\n[cluster]\nname = \"{cluster}\"\n");
-            let etcd = format!("[etcd]\nversion = \"3.5.16\"\naccept-risk = \"3.5.16\"\n{etcd}");
-            work.file(&format!("{cluster}.toml"), format!("{head}{etcd}{NODES}"));
-            work.keystore(cluster);
-            run(with_store(&mut work.kiln(["build", "--quiet", "--profile", &format!("./{cluster}.toml")])));
-        }
+        let work = apart(etcd, |_, _| [String::new(), String::new()]);
         let said = refused(&mut rehearse(&work, &["out/k8s", "out/events"]), 6);
         assert!(said.contains(want), "{want}: {said}");
     }

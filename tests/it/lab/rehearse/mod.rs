@@ -2,6 +2,7 @@
 //! and ones that are wrong in one way each.
 
 mod fixture;
+mod full;
 mod kept;
 mod replaced;
 
