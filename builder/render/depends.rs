@@ -18,7 +18,8 @@ const DIRECTORIES: [&str; 5] = [
 
 /// A sentence for each unit that lines of `[Unit]` need, and that neither the tree nor a known base system has.
 pub fn warnings(lines: &[UnitLine], tree: &Tree) -> Vec<String> {
-    let of = |key: &'static str| lines.iter().flat_map(move |line| line.units(key)).map(move |unit| (key, unit));
+    let of =
+        |key: &'static str| lines.iter().flat_map(move |line| line.units(key)).map(move |unit| (key, unit));
     let missing = |(_, unit): &(&str, &str)| !is_of_a_base(unit) && !is_brought(unit, tree);
     NEEDS
         .into_iter()

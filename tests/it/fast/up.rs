@@ -115,8 +115,18 @@ fn up_starts_vms_again_from_the_base_system_that_they_had() {
         work.file("out/.small.machines/machines.json", record.to_string());
         let path = std::env::var("PATH").unwrap();
         let mut up = Command::new("unshare");
-        up.args(["--net", "--map-root-user", env!("CARGO_BIN_EXE_kiln"), "up", "out/small", "--accel", "tcg"]);
-        up.arg("--allow-unverified").current_dir(work.path()).env("XDG_STATE_HOME", work.path().join(".state"));
+        up.args([
+            "--net",
+            "--map-root-user",
+            env!("CARGO_BIN_EXE_kiln"),
+            "up",
+            "out/small",
+            "--accel",
+            "tcg",
+        ]);
+        up.arg("--allow-unverified")
+            .current_dir(work.path())
+            .env("XDG_STATE_HOME", work.path().join(".state"));
         up.env("PATH", format!("{}:{path}:/usr/sbin", work.path().join("bin").display()));
         output(up.env("KILN_LAB", work.path().join("nowhere"))).2
     };
