@@ -205,10 +205,11 @@ fn cloud_init_renders_each_kind_of_network() {
             .map(|(mac, name)| format!("{name},{}", mac.trim_matches('"')))
             .collect();
         for (renderer, text) in rendered_of(&work, &bundle.join("nodes/b/network-config"), &cards) {
-            // The renderer for networkd makes no bond before 26; the one for NetworkManager gives a bond no MTU.
+            // The renderer for networkd makes no bond before 26; the one for NetworkManager gives neither a bond nor a
+            // VLAN an MTU.
             let is_made = |word: &str| match renderer {
                 "networkd" => !["802.3ad", "active-backup"].contains(&word),
-                "network-manager" => kind != "bond" || word != "9000",
+                "network-manager" => !kind.contains("bond") || word != "9000",
                 _ => true,
             };
             for wanted in wanted.iter().filter(|word| is_made(word)) {
