@@ -11,7 +11,8 @@ use crate::failure::Result;
 use crate::values::NodeName;
 
 /// A way to run the machines of one bundle. Everything it makes is named by the cluster's ID (`names::Names`), so that
-/// two clusters share nothing, and is recorded in the state before it is made; what cannot be recorded is removed again.
+/// two clusters share nothing, and is recorded in the state before it is made; what cannot be recorded is removed
+/// again.
 pub trait Driver: Sync {
     /// Its name for `--driver` and in the record of the machines.
     fn name(&self) -> &'static str;
