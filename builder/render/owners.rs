@@ -68,46 +68,90 @@ fn in_logs(owned: &Owned<'_>, plan: &Plan, node: &Node) -> Option<Finding> {
     (owned.user != user).then(|| owned.overlay.finding(reason).help(help))
 }
 
-/// Places of which root runs or reads the files, besides the directories of /etc whose names end in `.d`.
-const OF_ROOT: [&str; 16] = [
-    "boot",
-    "etc/cron.daily",
-    "etc/cron.hourly",
-    "etc/cron.monthly",
-    "etc/cron.weekly",
-    "etc/crontab",
-    "etc/default",
-    "etc/fstab",
-    "etc/ld.so.conf",
-    "etc/ld.so.preload",
-    "etc/pam.d",
-    "etc/security",
-    "etc/ssh",
-    "etc/systemd",
-    "etc/udev",
-    "usr",
+/// Directories of /etc of which root runs or reads the files, besides those that `known_mode` has.
+const OF_ETC: [&str; 20] = [
+    "apparmor",
+    "audit",
+    "bash_completion",
+    "credstore",
+    "credstore.encrypted",
+    "cron.daily",
+    "cron.hourly",
+    "cron.monthly",
+    "cron.weekly",
+    "cron.yearly",
+    "dbus-1",
+    "dpkg",
+    "ldap",
+    "libvirt",
+    "lvm",
+    "perl",
+    "rc.d",
+    "sysconfig",
+    "update-motd.d",
+    "yum",
 ];
 
-/// Account files (passwd(5)), which an account could give itself root's rights with.
-const ACCOUNTS: [&str; 6] =
-    ["etc/group", "etc/gshadow", "etc/passwd", "etc/profile", "etc/shadow", "etc/sudoers"];
+/// Of /var/lib, /var/cache, /var/log and /var/spool.
+const OF_VAR: [&str; 22] = [
+    "AccountsService",
+    "NetworkManager",
+    "anacron",
+    "apt",
+    "at",
+    "cloud",
+    "containers",
+    "cron",
+    "dbus",
+    "dhcp",
+    "dpkg",
+    "git",
+    "initramfs-tools",
+    "journal",
+    "libvirt",
+    "misc",
+    "pam",
+    "python",
+    "rpm",
+    "sudo",
+    "systemd",
+    "ucf",
+];
+
+/// Whether a path is one that the site made for itself: what root runs or reads elsewhere stays root's.
+fn is_sites_own(owned: &Owned<'_>) -> bool {
+    let parts: Vec<&str> = owned.path.as_str().split('/').collect();
+    let is_known = |depth: usize| parts[..depth].join("/").parse().is_ok_and(|path| known_mode(&path).is_some());
+    // A file in a directory of its own, or that directory.
+    let has_directory = |depth: usize| parts.len() > depth || parts.len() == depth && owned.is_directory;
+    match parts[..] {
+        ["etc", name, ..] => has_directory(2) && !is_known(2) && !OF_ETC.contains(&name),
+        ["opt", name, ..] => name != "bin",
+        ["var", "lib" | "cache" | "log" | "spool", name, ..] => !is_known(3) && !OF_VAR.contains(&name),
+        ["var", "opt", _, ..] => true,
+        ["bin" | "boot" | "dev" | "lib" | "lib32" | "lib64" | "libx32" | "proc" | "root" | "run" | "sbin", ..]
+        | ["sys" | "tmp" | "usr" | "var", ..] => false,
+        // /srv, /home, /data and the like: not itself, where a base system has it.
+        [_, _, ..] => true,
+        _ => false,
+    }
+}
 
 /// A place of the system's own: the account could change what root runs, or take a directory from others.
 fn of_system(owned: &Owned<'_>) -> Option<Finding> {
     let mode = owned.overlay.files().first().map_or(0, |file| file.mode.bits());
     let changes = owned.user != "root" || mode & 0o020 != 0;
-    let mut parts = owned.path.as_str().split('/');
-    let in_parts = parts.next() == Some("etc") && parts.next().is_some_and(|name| name.ends_with(".d"));
-    let of_root = in_parts || OF_ROOT.iter().chain(&ACCOUNTS).any(|place| owned.path.is_within(place));
-    let why = match owned.is_directory && known_mode(owned.path).is_some() {
+    let is_shared = owned.is_directory && known_mode(owned.path).is_some();
+    let why = match is_shared {
         true => "is a directory that others use, too",
         false => "is in a place of which root runs or reads the files",
     };
-    if !changes || !(of_root || owned.is_directory && known_mode(owned.path).is_some()) {
+    if !changes || !is_shared && is_sites_own(owned) {
         return None;
     }
     let reason = format!("{} has an owner, and {} {why}", owned.overlay.origin, owned.path.absolute());
-    Some(owned.overlay.finding(reason).help("omit owner and group, or use a path of its own"))
+    let help = "omit owner and group, or use a directory of its own, as /etc/NAME, /srv/NAME or /var/lib/NAME";
+    Some(owned.overlay.finding(reason).help(help))
 }
 
 /// Kiln's own path in it: its line for systemd-tmpfiles would fail, or another account could replace its file.
