@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 use crate::failure::{Failure, Result};
 use crate::values::{Digest, GuestPath, Mode};
 
-pub use base::known_mode;
+pub use base::{is_of_all, known_mode};
 pub use origin::Origin;
 
 /// Bytes that several nodes share: read, hashed and compressed once, and not read at all where they are not needed.

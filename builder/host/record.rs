@@ -264,7 +264,7 @@ struct Written {
     #[serde(deserialize_with = "chosen")]
     accel: Accel,
     connect: Connect,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none", default)]
     base: Option<HostPath>,
     laid: bool,
     #[serde(deserialize_with = "crate::values::map", skip_serializing_if = "BTreeMap::is_empty", default)]
@@ -291,6 +291,13 @@ struct First {
     connect: Connect,
     defined: bool,
     formed: Vec<NodeName>,
+}
+
+/// A value that is there: null is none.
+fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 fn chosen<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Accel, D::Error> {
@@ -390,7 +397,7 @@ mod tests {
                 }
                 let mut bad = good.clone();
                 bad.as_object_mut().unwrap().remove(field);
-                let is_optional = ["places", "laid_at"].contains(&field.as_str());
+                let is_optional = ["base", "places", "laid_at"].contains(&field.as_str());
                 let read = MachinesRecord::from_json(bad.to_string().as_bytes());
                 assert_eq!(read.is_ok(), is_optional, "without {field}");
             }

@@ -21,7 +21,8 @@ pub(super) fn of_both(one: Placed<'_>, other: Placed<'_>) -> Vec<Clash> {
     for (place, mine) in &one {
         for (their_place, theirs) in other.iter().filter(|(_, theirs)| theirs.path == mine.path) {
             let how = [
-                (mine.body != theirs.body || mine.is_template != theirs.is_template, "in what is there"),
+                // A template is filled in with its own cluster's values.
+                (mine.body != theirs.body || mine.is_template || theirs.is_template, "in what is there"),
                 (mode(mine) != mode(theirs), "in its mode"),
                 (mine.owner != theirs.owner, "in its owner"),
             ];
@@ -33,7 +34,42 @@ pub(super) fn of_both(one: Placed<'_>, other: Placed<'_>) -> Vec<Clash> {
             });
         }
     }
+    all.extend(taken(&one, &other).map(|(mine, theirs)| take(mine, theirs, [&mine.0, &theirs.0])));
+    all.extend(taken(&other, &one).map(|(theirs, mine)| take(theirs, mine, [&mine.0, &theirs.0])));
     all
+}
+
+/// Directories that one's account owns, each with a file of the other's in it that has another owner: at each boot
+/// systemd-tmpfiles would give it to the account.
+fn taken<'p, 'a>(
+    one: &'p Placed<'a>,
+    other: &'p Placed<'a>,
+) -> impl Iterator<Item = (&'p (String, &'a FileSpec), &'p (String, &'a FileSpec))> {
+    let directories = one.iter().filter(|(_, file)| file.body == FileBody::Directory && file.owner.is_some());
+    directories.flat_map(move |directory| {
+        let is_in = |(_, file): &&(String, &FileSpec)| {
+            file.path != directory.1.path
+                && file.path.is_within(directory.1.path.as_str())
+                && file.owner != directory.1.owner
+        };
+        other.iter().find(is_in).map(|file| (directory, file))
+    })
+}
+
+fn take(
+    (_, directory): &(String, &FileSpec),
+    (_, file): &(String, &FileSpec),
+    places: [&String; 2],
+) -> Clash {
+    Clash {
+        what: format!(
+            "have one's [[file]] {} in the directory {}, which belongs to another account for the other",
+            file.path.absolute(),
+            directory.path.absolute()
+        ),
+        places: places.map(Clone::clone),
+        help: "use another directory, or the same owner",
+    }
 }
 
 fn mode(file: &FileSpec) -> Option<Mode> {

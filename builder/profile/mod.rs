@@ -50,6 +50,7 @@ mod unit_lines;
 mod unit_network;
 mod unit_times;
 mod unit_values;
+mod unit_words;
 mod whole;
 mod written;
 

@@ -139,8 +139,9 @@ pub(super) fn parse(text: &str) -> (Option<Document<'_>>, Vec<Mistake>) {
         let line = line_of(text, &span);
         let duplicate = error.message() == "duplicate key";
         header_broken |= !duplicate && text[line.clone()].trim_start().starts_with('[');
-        // The parser reports several errors for one slip; the first one is the nearest to it.
-        if last_line.as_ref() != Some(&line) {
+        // The parser reports several errors for one slip; the first one is the nearest to it. Keys below a second header
+        // of a table are no duplicates once the header is right.
+        if last_line.as_ref() != Some(&line) && !(duplicate && is_below_second_header(text, &line)) {
             let mistake = if duplicate {
                 duplicate_key(text, &document, span)
             } else {
@@ -173,6 +174,10 @@ fn broken(text: &str, message: &str, span: Span) -> Mistake {
             "this is not a number; a string must be in quotes",
             "write it as in address = \"10.0.0.11\"".into(),
         ),
+        ("invalid boolean", _) => (
+            "this is neither true nor false; a string must be in quotes",
+            "write it as in name = \"cp-a\"".into(),
+        ),
         ("invalid basic string", "`\"`") => {
             ("a string has no closing quote", "end it with \" on this line".into())
         }
@@ -198,6 +203,18 @@ fn broken(text: &str, message: &str, span: Span) -> Mistake {
         (what, expected) => (what, format!("expected {expected}")),
     };
     Mistake::new(span, format!("this is not TOML: {reason}")).help(help)
+}
+
+/// Whether the nearest header above a line is there a second time.
+fn is_below_second_header(text: &str, line: &Span) -> bool {
+    let headers: Vec<&str> = lines(text)
+        .take_while(|at| at.start <= line.start)
+        .map(|at| text[at].trim())
+        .filter(|text| text.starts_with('['))
+        .collect();
+    let is_header = text[line.clone()].trim_start().starts_with('[');
+    let own = headers.last().filter(|own| !is_header && !own.starts_with("[["));
+    own.is_some_and(|own| headers[..headers.len() - 1].contains(own))
 }
 
 fn duplicate_key(text: &str, document: &Document, span: Span) -> Mistake {

@@ -135,7 +135,13 @@ pub(super) fn read(diagnostics: &mut Diagnostics, table: &Section, member: &Memb
     });
     unit_network::check_filters(diagnostics, &service, member.nodes, member.ports);
     let below = table.table(diagnostics, "install", "[etcd.service.install]");
-    let install = lines(diagnostics, &below, "install", InstallLine::new);
+    let install = lines(diagnostics, &below, "install", |key, text| {
+        let wanting = text.split_whitespace().find(|unit| unit_values::is_earlier(unit));
+        match wanting.filter(|_| key != "Alias") {
+            Some(unit) => Err(Invalid(format!("etcd's unit comes after {unit}, so this would be a cycle"))),
+            None => InstallLine::new(key, text),
+        }
+    });
     check_links(diagnostics, &install, member.units);
     UnitSettings {
         restart,

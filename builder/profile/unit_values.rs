@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::{unit_network, unit_times};
+use super::{unit_network, unit_times, unit_words};
 use crate::values::{Invalid, serialize_displayed};
 
 /// Kinds of units (systemd.unit(5)).
@@ -36,6 +36,48 @@ const EARLIER: [&str; 13] = [
     "swap.target",
     "sysinit.target",
     "slices.target",
+];
+
+/// Services before it: what they do is there when etcd starts.
+const EARLY: [&str; 17] = [
+    "NetworkManager-wait-online.service",
+    "NetworkManager.service",
+    "dbus-broker.service",
+    "dbus.service",
+    "dbus.socket",
+    "networking.service",
+    "systemd-journald.service",
+    "systemd-journald.socket",
+    "systemd-networkd-wait-online.service",
+    "systemd-networkd.service",
+    "systemd-networkd.socket",
+    "systemd-remount-fs.service",
+    "systemd-resolved.service",
+    "systemd-sysctl.service",
+    "systemd-sysusers.service",
+    "systemd-tmpfiles-setup.service",
+    "systemd-udevd.service",
+];
+
+/// Whether etcd's unit comes after this one on every machine.
+pub(super) fn is_earlier(unit: &str) -> bool {
+    EARLIER.contains(&unit) || EARLY.contains(&unit)
+}
+
+/// Targets that end a machine, or leave it almost nothing (systemd.special(7)).
+const LAST: [&str; 12] = [
+    "emergency.target",
+    "exit.target",
+    "final.target",
+    "halt.target",
+    "hibernate.target",
+    "kexec.target",
+    "poweroff.target",
+    "reboot.target",
+    "rescue.target",
+    "shutdown.target",
+    "sleep.target",
+    "umount.target",
 ];
 
 /// Targets that a machine starts with.
@@ -77,8 +119,15 @@ impl fmt::Display for UnitLine {
 serialize_displayed!(UnitLine);
 
 fn unit(key: &str, text: &str) -> Result<(), Invalid> {
-    if ["Documentation", "RequiresMountsFor", "WantsMountsFor"].contains(&key) {
+    unit_words::specifiers(text)?;
+    if key == "Documentation" {
         return Ok(());
+    }
+    if ["RequiresMountsFor", "WantsMountsFor"].contains(&key) {
+        return match text.split_whitespace().find(|path| !path.starts_with(['/', '%'])) {
+            None => Ok(()),
+            Some(path) => Err(Invalid(format!("{path:?} is not an absolute path"))),
+        };
     }
     for name in text.split_whitespace() {
         let is_name = name.chars().all(|c| c.is_ascii_alphanumeric() || ":-_.\\@%".contains(c));
@@ -87,12 +136,21 @@ fn unit(key: &str, text: &str) -> Result<(), Invalid> {
             let why = format!("{name:?} is not a unit; write one as in \"chronyd.service\"");
             return Err(Invalid(why));
         }
-        let is_earlier = EARLIER.contains(&name);
-        if is_earlier && key == "Before" {
-            return Err(Invalid(format!("etcd's unit comes after {name}, so this would be a cycle")));
-        }
-        if (is_earlier || BOOT.contains(&name)) && key == "Conflicts" {
-            return Err(Invalid(format!("etcd cannot run without {name}, and would stop it")));
+        let (is_earlier, is_boot) = (is_earlier(name), BOOT.contains(&name));
+        match key {
+            "Before" if is_earlier => {
+                return Err(Invalid(format!("etcd's unit comes after {name}, so this would be a cycle")));
+            }
+            "After" if is_boot => {
+                return Err(Invalid(format!("{name} comes after etcd's unit, so this would be a cycle")));
+            }
+            "Conflicts" if is_earlier || is_boot => {
+                return Err(Invalid(format!("etcd cannot run without {name}, and would stop it")));
+            }
+            "BindsTo" | "Requires" | "Requisite" | "Wants" | "Upholds" | "PartOf" if LAST.contains(&name) => {
+                return Err(Invalid(format!("{name} is there to stop everything else, etcd as well")));
+            }
+            _ => {}
         }
     }
     Ok(())
@@ -103,77 +161,75 @@ fn unit(key: &str, text: &str) -> Result<(), Invalid> {
 /// # Errors
 /// A sentence that says what is allowed.
 pub(super) fn service(key: &str, text: &str) -> Result<(), Invalid> {
-    let whole = |least: i64, most: i64| {
-        let number = text.parse::<i64>().ok().filter(|number| (least..=most).contains(number));
-        number.map(drop).ok_or_else(|| Invalid(format!("it takes a whole number from {least} to {most}")))
-    };
+    unit_words::specifiers(text)?;
+    let plain = |text: &str| text.parse::<u64>().ok();
     match key {
-        "Nice" => whole(-20, 19),
-        "CPUWeight" | "StartupCPUWeight" if text == "idle" => Ok(()),
-        "CPUWeight" | "StartupCPUWeight" | "IOWeight" | "StartupIOWeight" => whole(1, 10_000),
-        "CPUQuota" => match text.strip_suffix('%').and_then(|number| number.parse::<u32>().ok()) {
-            Some(10..) => Ok(()),
+        "CPUQuota" => match text.strip_suffix('%').and_then(hundredths) {
+            Some(1000..) => Ok(()),
             _ => Err(Invalid("it takes a percentage of one CPU from 10%, as in 200%".into())),
         },
         // Go starts a thread for each system call that blocks.
-        "TasksMax" | "LimitNPROC" => size(text, key == "TasksMax", 512),
-        "MemoryMax" | "MemoryHigh" | "MemoryLimit" | "StartupMemoryMax" | "StartupMemoryHigh" => {
-            size(text, true, 128 << 20)
-        }
-        "MemoryMin" | "MemoryLow" | "MemorySwapMax" | "MemoryZSwapMax" => size(text, true, 0),
-        "LimitCORE" | "LimitMEMLOCK" | "LimitRSS" | "LimitMSGQUEUE" => size(text, false, 0),
-        "OOMPolicy" => match ["continue", "stop", "kill"].contains(&text) {
-            true => Ok(()),
-            false => Err(Invalid("it takes continue, stop or kill".into())),
+        "TasksMax" => match text.strip_suffix('%').map(str::parse::<u8>) {
+            Some(Ok(1..=100)) => Ok(()),
+            None if text == "infinity" || plain(text).is_some_and(|number| number >= 512) => Ok(()),
+            _ => Err(Invalid("it takes a number from 512, infinity or a percentage".into())),
         },
-        "IPAccounting" | "CPUAccounting" | "IOAccounting" | "MemoryAccounting" | "TasksAccounting"
-        | "SyslogLevelPrefix" => one_of(text, &["yes", "no", "true", "false", "on", "off", "1", "0"]),
-        "SyslogLevel" | "LogLevelMax" => one_of(text, &LEVELS),
-        "LogRateLimitBurst" | "RestartSteps" => whole(0, i64::from(u32::MAX)),
-        _ => unit_times::check(key, text).and_then(|()| unit_network::check(key, text)),
-    }
-}
-
-/// Of systemd.exec(5).
-const LEVELS: [&str; 8] = ["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"];
-
-fn one_of(text: &str, words: &[&str]) -> Result<(), Invalid> {
-    match words.contains(&text) {
-        true => Ok(()),
-        false => Err(Invalid(format!("it takes {}", words.join(", ")))),
-    }
-}
-
-/// A number with an ending of systemd's (K, M, G and T are powers of 1024), `infinity`, a percentage where there is
-/// one of them, or a soft and a hard limit with a colon between them (systemd.exec(5), systemd.resource-control(5)).
-fn size(text: &str, is_cgroup: bool, least: u64) -> Result<(), Invalid> {
-    let one = |text: &str| -> Option<u64> {
-        if text == "infinity" {
-            return Some(u64::MAX);
+        "LimitNPROC" => unit_words::limit(text, 512, plain),
+        "LimitLOCKS" | "LimitSIGPENDING" => unit_words::limit(text, 0, plain),
+        "LimitCORE" | "LimitMEMLOCK" | "LimitRSS" | "LimitMSGQUEUE" => unit_words::limit(text, 0, bytes),
+        "MemoryMax" | "MemoryHigh" | "MemoryLimit" | "StartupMemoryMax" | "StartupMemoryHigh" => {
+            memory(text, 128 << 20)
         }
-        let (number, factor) = match text.char_indices().last()? {
-            (at, 'K') => (&text[..at], 1 << 10),
-            (at, 'M') => (&text[..at], 1 << 20),
-            (at, 'G') => (&text[..at], 1 << 30),
-            (at, 'T') => (&text[..at], 1 << 40),
-            _ => (text, 1),
-        };
-        number.parse::<u64>().ok()?.checked_mul(factor)
-    };
-    let percentage = text.strip_suffix('%').filter(|_| is_cgroup).map(str::parse::<u8>);
-    let is_good = match percentage {
-        Some(share) => share.is_ok_and(|share| (u8::from(least > 0)..=100).contains(&share)),
-        None if is_cgroup => one(text).is_some_and(|value| value >= least),
-        None => text.splitn(2, ':').all(|text| one(text).is_some_and(|value| value >= least)),
+        "MemoryMin" | "MemoryLow" | "MemorySwapMax" | "MemoryZSwapMax" => memory(text, 0),
+        _ => {
+            unit_words::check(key, text)?;
+            unit_times::check(key, text)?;
+            unit_network::check(key, text)
+        }
+    }
+}
+
+/// Hundredths of a number with at most two decimal places (`parse_permyriad_unbounded`).
+fn hundredths(text: &str) -> Option<u32> {
+    let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
+    let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_digits(whole) || !is_digits(part) || part.len() > 2 {
+        return None;
+    }
+    let part = part.parse::<u32>().ok()? * if part.len() == 1 { 10 } else { 1 };
+    whole.parse::<u32>().ok()?.checked_mul(100)?.checked_add(part)
+}
+
+/// A number of bytes with an ending of systemd's, which are powers of 1024 (`parse_size`).
+fn bytes(text: &str) -> Option<u64> {
+    const ENDINGS: [(&str, u32); 7] =
+        [("B", 0), ("K", 10), ("M", 20), ("G", 30), ("T", 40), ("P", 50), ("E", 60)];
+    let found = ENDINGS.iter().find_map(|(ending, shift)| Some((text.strip_suffix(ending)?, *shift)));
+    let (number, shift) = found.unwrap_or((text, 0));
+    let (whole, part) = number.split_once('.').unwrap_or((number, "0"));
+    let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_digits(whole) || !is_digits(part) || part.len() > 9 {
+        return None;
+    }
+    let unit = 1_u128 << shift;
+    let part = u128::from(part.parse::<u64>().ok()?) * unit / 10_u128.pow(u32::try_from(part.len()).ok()?);
+    u64::try_from(u128::from(whole.parse::<u64>().ok()?).checked_mul(unit)?.checked_add(part)?).ok()
+}
+
+/// `infinity`, a percentage of the machine's memory, or a number of bytes from this one.
+fn memory(text: &str, least: u64) -> Result<(), Invalid> {
+    let is_good = match text.strip_suffix('%') {
+        Some(share) => {
+            hundredths(share).is_some_and(|share| (u32::from(least > 0) * 100..=10_000).contains(&share))
+        }
+        None => text == "infinity" || bytes(text).is_some_and(|value| value >= least),
     };
     let least = match least {
         0 => String::new(),
-        mib if mib >= 1 << 20 => format!(" from {}M", mib >> 20),
-        number => format!(" from {number}"),
+        least => format!(" from {}M", least >> 20),
     };
-    let or = if is_cgroup { "infinity or a percentage" } else { "infinity" };
     match is_good {
         true => Ok(()),
-        false => Err(Invalid(format!("it takes a number{least}, also with K, M, G or T, or {or}"))),
+        false => Err(Invalid(format!("it takes a number{least}, also with K, M, G or T, infinity or a percentage"))),
     }
 }

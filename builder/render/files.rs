@@ -9,8 +9,11 @@ use super::unfit::{self, Why};
 use crate::disk;
 use crate::failure::{Exit, Result};
 use crate::profile::{FileBody, FileSpec};
-use crate::tree::{Blob, Origin, known_mode};
+use crate::tree::{Blob, Origin, is_of_all, known_mode};
 use crate::values::Mode;
+
+/// Of a link, in bytes (PATH_MAX less the NUL, symlink(7)).
+const MAX_TARGET: usize = 4095;
 
 /// The files of a profile, in its order, each with findings about what cannot be added.
 ///
@@ -29,8 +32,8 @@ fn of_file(spec: &FileSpec, room: &Budget) -> Result<Overlay> {
         findings: Vec::new(),
         warnings: Vec::new(),
     };
-    let name = spec.path.as_str().rsplit('/').next().unwrap_or_default();
-    match unfit::by_name(name).or_else(|| unfit::by_place(&spec.path)) {
+    let of_name = spec.path.as_str().split('/').find_map(unfit::by_name);
+    match of_name.or_else(|| unfit::by_place(&spec.path)).or_else(|| in_place_of_a_directory(spec)) {
         Some(why) => overlay.refuse(why, false),
         None => {
             if let Some((mode, body)) = entry(spec, &mut overlay, room)? {
@@ -39,6 +42,15 @@ fn of_file(spec: &FileSpec, room: &Budget) -> Result<Overlay> {
         }
     }
     Ok(overlay)
+}
+
+/// tar does not replace a directory by anything else, and an initramfs would lose what is in it.
+fn in_place_of_a_directory(spec: &FileSpec) -> Option<Why> {
+    let is_directory = spec.body != FileBody::Directory && is_of_all(&spec.path);
+    is_directory.then(|| Why {
+        reason: "base systems have a directory there".into(),
+        help: "use a path in it, or another one".into(),
+    })
 }
 
 /// `None` when it is refused.
@@ -61,6 +73,11 @@ fn entry(spec: &FileSpec, overlay: &mut Overlay, room: &Budget) -> Result<Option
             let reason = format!("it points at {target}, outside of the node's root");
             overlay
                 .refuse(Why { reason, help: "use the path that the target has on the node".into() }, false);
+            return Ok(None);
+        }
+        FileBody::Link(target) if target.len() > MAX_TARGET => {
+            let reason = format!("its target has {} bytes; Linux allows {MAX_TARGET}", target.len());
+            overlay.refuse(Why { reason, help: "use a shorter path".into() }, false);
             return Ok(None);
         }
         FileBody::Link(target) => return Ok(Some((Mode::FILE, Body::Link(target.clone())))),
@@ -116,7 +133,14 @@ fn source(
         }
         Some(_) => {}
     }
-    let Some(SourceFile { blob, mode: here }) = room.source(&real)? else {
+    let read = match room.source(&real) {
+        // As a file in /proc, which says that it is empty.
+        Err(failure) if failure.exit() == Exit::Wrong => {
+            return refuse(overlay, format!("{shown} cannot be read: {failure}"), "name an ordinary file");
+        }
+        read => read?,
+    };
+    let Some(SourceFile { blob, mode: here }) = read else {
         let help = "copy large files to the nodes in another way, such as from a disk or a server";
         return refuse(overlay, format!("{shown} is too large beside the overlays: 1 GiB together"), help);
     };

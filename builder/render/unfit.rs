@@ -91,8 +91,9 @@ pub(super) fn by_content(bytes: &[u8], name: &str, mode: Mode) -> Option<Why> {
     if mode.bits() & 0o077 == 0 || !holds_private_key(bytes) {
         return None;
     }
+    let whom = if mode.bits() & 0o007 == 0 { "its group" } else { "every account of a node" };
     why(
-        format!("this holds a private key, which mode {mode} would let every account of a node read"),
+        format!("this holds a private key, which mode {mode} would let {whom} read"),
         "close it with chmod go=, so that only its owner can read it on the nodes",
     )
 }

@@ -117,6 +117,21 @@ pub fn known_mode(path: &GuestPath) -> Option<Mode> {
     (is_known || in_system()).then_some(Mode::DIRECTORY)
 }
 
+/// Whether every base system, or most of them, have a directory there.
+pub fn is_of_all(path: &GuestPath) -> bool {
+    let text = path.as_str();
+    if MODES.iter().any(|(known, _)| *known == text) || SYSTEM.contains(&text) {
+        return true;
+    }
+    match text.split('/').collect::<Vec<_>>()[..] {
+        ["bin" | "boot" | "dev" | "etc" | "home" | "lib" | "lib64" | "media" | "mnt" | "opt" | "proc"]
+        | ["run" | "sbin" | "srv" | "sys" | "usr" | "var"] => true,
+        ["etc", name] => name.ends_with(".d") || ETC.contains(&name),
+        ["usr" | "var", _] | ["usr", "local", _] => true,
+        _ => false,
+    }
+}
+
 /// The mode of a directory that is listed only because of its contents.
 pub(super) fn mode(path: &GuestPath) -> Mode {
     known_mode(path).unwrap_or(Mode::DIRECTORY)
