@@ -46,6 +46,7 @@ mod texts;
 mod topology;
 mod types;
 mod unique;
+mod unit_filters;
 mod unit_lines;
 mod unit_network;
 mod unit_times;

@@ -9,7 +9,7 @@ use super::reader::{Section, quoted, what};
 use super::span::Span;
 use super::types::{Restart, UnitSettings};
 use super::unit_values::{self, UnitLine};
-use super::{Node, unit_network};
+use super::{Node, unit_filters};
 use crate::values::{InstallLine, Invalid, UnitName};
 
 /// Settings that a profile may write, by section: what places the unit among others, or limits its resources in a way
@@ -133,7 +133,7 @@ pub(super) fn read(diagnostics: &mut Diagnostics, table: &Section, member: &Memb
         unit_values::service(key, text)?;
         Ok(format!("{key}={text}"))
     });
-    unit_network::check_filters(diagnostics, &service, member.nodes, member.ports);
+    unit_filters::check(diagnostics, &service, member.nodes, member.ports);
     let below = table.table(diagnostics, "install", "[etcd.service.install]");
     let install = lines(diagnostics, &below, "install", |key, text| {
         let wanting = text.split_whitespace().find(|unit| unit_values::is_earlier(unit));
