@@ -32,9 +32,17 @@ pub fn steers(c: char) -> bool {
         || matches!(c, '\u{feff}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// A string of TOML: JSON's escapes are TOML's, too, and DEL has to be escaped.
+/// A string of TOML: JSON's escapes are TOML's, too. What steers the text around it is escaped as well.
 pub fn toml_string(text: &str) -> String {
-    serde_json::Value::from(text).to_string().replace('\u{7f}', "\\u007f")
+    let quoted = serde_json::Value::from(text).to_string();
+    let mut made = String::with_capacity(quoted.len());
+    for c in quoted.chars() {
+        match steers(c) {
+            true => made.push_str(&format!("\\U{:08x}", u32::from(c))),
+            false => made.push(c),
+        }
+    }
+    made
 }
 
 /// `1 node`, `3 nodes`.
