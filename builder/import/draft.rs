@@ -180,7 +180,7 @@ pub struct Draft {
     pub templates: Vec<(String, Place)>,
     /// Where kubeadm's configuration has a member on each of its nodes.
     pub kubeadms: Option<Place>,
-    /// A member that runs, or kubeadm's configuration, names the files of a CA.
+    /// A member that runs, or kubeadm's configuration, names the files of a CA, or has URLs with TLS.
     pub names_ca: bool,
     pub is_unlike: bool,
     /// Whether it is the cluster that runs, no file says.

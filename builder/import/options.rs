@@ -120,6 +120,7 @@ fn initial_cluster(draft: &mut Draft, member: Option<&str>, value: &str, place: 
         let (host, port, secure) = parts(url);
         say_port(draft, "peer-port", port, place);
         ports.insert(port);
+        draft.names_ca |= secure;
         if !secure {
             draft.leave(place, "a URL in initial-cluster has no TLS; Kiln's members always use it");
             plain(draft, place);
@@ -190,6 +191,7 @@ fn urls(draft: &mut Draft, member: Option<&str>, key: &str, value: &str, usual: 
         let address = host.parse::<IpAddr>().ok();
         let is_loopback = host == "localhost" || address.is_some_and(|address| address.is_loopback());
         say_port(draft, port_key, port, place);
+        draft.names_ca |= secure;
         if !secure {
             let of = if is_loopback { "a loopback URL" } else { "a URL" };
             draft.leave(place, format!("{of} in {key} has no TLS; Kiln's members always use it"));
