@@ -120,8 +120,9 @@ impl Inventory {
     }
 
     /// Variables of groups, the strongest first: of the deepest group, then of that with the higher
-    /// `ansible_group_priority`, then of the last by name; in one group, the last (`sort_groups` and `get_group_vars` in
-    /// lib/ansible/inventory/helpers.py). Those of groups in which a member is not are not its own.
+    /// `ansible_group_priority`, then of the last by name; in one group, the last (`sort_groups` and
+    /// `get_group_vars` in lib/ansible/inventory/helpers.py). Those of groups in which a member is not are
+    /// not its own.
     fn of_members(&self, draft: &mut Draft, members: &BTreeSet<&str>) {
         let (depths, counts) = (self.depths(), self.members_of(members));
         let mut priorities: BTreeMap<&str, i64> = BTreeMap::new();

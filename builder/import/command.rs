@@ -97,20 +97,12 @@ impl Command {
         let place = |line: usize| Place { file: file.to_owned(), line };
         let mut words = words.iter().peekable();
         if let Some((program, line)) = words.next_if(|(word, _)| has_program && !word.starts_with("--")) {
-            let path = program.trim_start_matches(PREFIXES);
-            // The next word is the name that the program gets.
-            if program[..program.len() - path.len()].contains('@') {
-                words.next();
+            if !is_etcd(draft, program, &place(*line)) {
+                return false;
             }
-            match path.rsplit_once('/') {
-                Some((directory, "etcd")) => draft.say(("[etcd]", "bin-dir"), directory, &place(*line)),
-                None if path == "etcd" => {}
-                _ => {
-                    draft
-                        .leave(&place(*line), "ExecStart does not start etcd itself; its flags are not read");
-                    return false;
-                }
-            }
+            // Behind `@`, the next word is the name that the program gets.
+            let prefixes = program.split(|c| !PREFIXES.contains(&c)).next();
+            words.next_if(|_| prefixes.is_some_and(|prefixes| prefixes.contains('@')));
         }
         while let Some((word, line)) = words.next() {
             if let Some(name) = variable::alone(word) {
@@ -154,6 +146,19 @@ impl Command {
         }
         true
     }
+}
+
+fn is_etcd(draft: &mut Draft, program: &str, place: &Place) -> bool {
+    let path = program.trim_start_matches(PREFIXES);
+    match path.rsplit_once('/') {
+        Some((directory, "etcd")) => draft.say(("[etcd]", "bin-dir"), directory, place),
+        None if path == "etcd" => {}
+        _ => {
+            draft.leave(place, "ExecStart does not start etcd itself; its flags are not read");
+            return false;
+        }
+    }
+    true
 }
 
 fn unfilled(draft: &mut Draft, (key, _, place): &(String, String, Place)) {
