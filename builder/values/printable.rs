@@ -55,6 +55,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_string_of_toml_is_what_it_looks_like() {
+        assert_eq!(toml_string("a\u{202e}b\u{7f}\n\""), r#""a\U0000202eb\U0000007f\n\"""#);
+        let read: toml::Table = format!("a = {}", toml_string("\u{202e}\u{e0001}\u{7f}")).parse().unwrap();
+        assert_eq!(read["a"].as_str(), Some("\u{202e}\u{e0001}\u{7f}"));
+    }
+
+    #[test]
     fn one_of_a_thing_is_not_many() {
         assert_eq!([0, 1, 2].map(|count| counted(count, "day")), ["0 days", "1 day", "2 days"]);
     }
