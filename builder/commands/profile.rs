@@ -1,7 +1,6 @@
 //! `kiln profile list`, `show`, `new`, `import` and `schema`.
 
-use std::collections::BTreeSet;
-use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::io::{IsTerminal as _, Write as _};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
@@ -13,9 +12,10 @@ use crate::carrier;
 use crate::cli::Profile;
 use crate::disk::{self, Kind};
 use crate::failure::{Doing as _, Exit, Failure, Result};
-use crate::import::{self, New};
+use crate::import::{self, Imported, Mistakes, New};
+use crate::interrupt;
 use crate::profile;
-use crate::values::Mode;
+use crate::values::{ClusterName, Invalid, Mode, printable};
 
 pub fn run(verb: &Profile, out: &Output) -> Result<()> {
     match verb {
@@ -32,10 +32,7 @@ pub fn run(verb: &Profile, out: &Output) -> Result<()> {
         }
         Profile::New { name, node, cidr, gateway, domain, client, out: path, json } => {
             let asked = New {
-                name: match name {
-                    Some(name) => name.clone(),
-                    None => ask("name of the cluster", "NAME")?,
-                },
+                name: named(name.as_deref())?,
                 nodes: nodes(node, out)?,
                 clients: client.clone(),
                 cidr: cidr.clone(),
@@ -45,17 +42,21 @@ pub fn run(verb: &Profile, out: &Output) -> Result<()> {
             refuse_without_network(&asked)?;
             let path = path.clone().unwrap_or_else(|| format!("profiles/{}.toml", asked.name).into());
             refuse_nameless(&path)?;
-            let text = import::new(&asked, carrier::all())?;
-            write(&path, &text)?;
+            let made = import::new(&asked, carrier::all());
+            write(&path, &made.text)?;
             if *json {
                 let done = format!("{} is written", path.display());
-                return and_said(
-                    &done,
-                    out.json(&json!({ "path": path, "name": asked.name, "profile": text })),
-                );
+                let said = json!({ "path": path, "name": asked.name, "profile": made.text, "mistakes": list(&made) });
+                and_said(&done, out.json(&said))?;
             }
-            out.say(format_args!("{}: build it with kiln build --profile {}", path.display(), shown(&path)));
-            Ok(())
+            let Some(mistakes) = made.mistakes else {
+                if !*json {
+                    let name = shown(&path);
+                    out.say(format_args!("{}: build it with kiln build --profile {name}", path.display()));
+                }
+                return Ok(());
+            };
+            mistaken(&mistakes, "new", out)
         }
         Profile::Import { files, out: path, json } => import(files, path.as_deref(), *json, out),
         Profile::Schema => out.json(&profile::json_schema(carrier::all())),
@@ -89,30 +90,32 @@ fn shown(path: &Path) -> String {
 /// # Errors
 /// `Exit::Usage` for the path of a profile that no command would take for one.
 fn refuse_nameless(path: &Path) -> Result<()> {
-    if path.extension().is_some_and(|ending| ending == "toml") {
-        return Ok(());
+    if path.extension().is_none_or(|ending| ending != "toml") {
+        let reason = format!("--out {}: the name of a profile's file ends in .toml", path.display());
+        return Err(Failure::new(Exit::Usage, reason));
     }
-    let reason = format!("--out {}: the name of a profile's file ends in .toml", path.display());
-    Err(Failure::new(Exit::Usage, reason))
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    stem.parse::<ClusterName>().map(drop).map_err(|Invalid(why)| {
+        let reason = format!(
+            "--out {}: the file's name, which names the bundle, cannot be {stem:?}: {why}",
+            path.display()
+        );
+        Failure::new(Exit::Usage, format!("{reason}; name it as in ha3.toml"))
+    })
 }
 
 /// # Errors
 /// `Exit::Usage` where the profile's network cannot be told from the nodes' addresses.
 fn refuse_without_network(asked: &New) -> Result<()> {
-    let of_node = |ip: &IpAddr| match ip {
-        IpAddr::V4(ip) => (4, u16::from(ip.octets()[0])),
-        IpAddr::V6(ip) => (6, ip.segments()[0]),
-    };
-    let networks: BTreeSet<_> = asked.nodes.iter().map(|(_, ip)| of_node(ip)).collect();
-    if asked.cidr.is_some() || networks.len() < 2 {
+    let all: Vec<IpAddr> = asked.nodes.iter().map(|(_, ip)| *ip).collect();
+    if asked.cidr.is_some() || all.is_empty() || import::are_of_one(&all) {
         return Ok(());
     }
-    let families: BTreeSet<_> = networks.iter().map(|(family, _)| family).collect();
-    let reason = match families.len() {
-        1 => "the nodes' addresses are in no network that could be meant; name it with --cidr",
-        _ => {
-            "some nodes have IPv4 addresses and some IPv6; the addresses of one kind are written into the profile, the \
-              others into ipv6-address of each node"
+    let reason = match all.iter().all(|ip| ip.is_ipv4() == all[0].is_ipv4()) {
+        true => "the nodes' addresses are in no network that could be meant; name it with --cidr",
+        false => {
+            "some nodes have IPv4 addresses and some IPv6; give --node the IPv4 addresses, then write each IPv6 address as \
+             ipv6-address"
         }
     };
     Err(Failure::new(Exit::Usage, reason))
@@ -129,25 +132,49 @@ fn import(files: &[PathBuf], path: Option<&Path>, json: bool, out: &Output) -> R
         None => out.bytes(imported.text.as_bytes())?,
     }
     if json {
-        let mistakes = imported.mistakes.as_ref().map_or_else(|| json!([]), |mistakes| mistakes.list.clone());
-        let (text, left) = (&imported.text, &imported.left);
+        let (text, left, mistakes) = (&imported.text, &imported.left, list(&imported));
         let said = json!({ "path": path, "profile": text, "left": left, "mistakes": mistakes });
         out.json(&said)?;
     }
     if !imported.left.is_empty() {
         out.announce(format_args!("the profile does not say, and you decide:\n{}", imported.left.join("\n")));
     }
-    if let Some(mistakes) = imported.mistakes {
-        out.announce(format_args!(
-            "the profile cannot be built before this is corrected:\n{}",
-            mistakes.text
-        ));
-        return Err(Failure::new(
-            Exit::Wrong,
-            "the imported profile has mistakes; correct it, and run kiln check",
-        ));
+    imported.mistakes.map_or(Ok(()), |mistakes| mistaken(&mistakes, "imported", out))
+}
+
+/// The mistakes of a profile in JSON.
+fn list(imported: &Imported) -> serde_json::Value {
+    imported.mistakes.as_ref().map_or_else(|| json!([]), |mistakes| mistakes.list.clone())
+}
+
+/// Tells the mistakes that a profile has which was written all the same.
+///
+/// # Errors
+/// `Exit::Wrong`, always.
+fn mistaken(mistakes: &Mistakes, which: &str, out: &Output) -> Result<()> {
+    out.announce(format_args!("the profile cannot be built before this is corrected:\n{}", mistakes.text));
+    let reason = format!("the {which} profile has mistakes; correct it, and run kiln check");
+    Err(Failure::new(Exit::Wrong, reason))
+}
+
+/// The cluster's name, given or asked for until it is one.
+fn named(given: Option<&str>) -> Result<String> {
+    let wrong = |name: &str| {
+        let Err(Invalid(why)) = name.parse::<ClusterName>() else { return None };
+        Some(format!("the name of the cluster cannot be {name:?}: {why}"))
+    };
+    if let Some(name) = given {
+        return wrong(name).map_or(Ok(name.to_owned()), |why| Err(Failure::new(Exit::Usage, why)));
     }
-    Ok(())
+    loop {
+        let name = ask("name of the cluster", "NAME")?;
+        let Some(why) = wrong(&name) else { return Ok(name) };
+        writeln!(std::io::stderr(), "{}", printable(&why)).doing(asking)?;
+    }
+}
+
+fn asking() -> String {
+    "asking on the terminal".to_owned()
 }
 
 /// A file to import. One that cannot be read as one is wrong usage, whatever the reason.
@@ -189,26 +216,34 @@ fn nodes(given: &[String], out: &Output) -> Result<Vec<(String, IpAddr)>> {
         }
         given => given,
     };
-    let node = |text: &String| {
-        let wrong =
-            || Failure::new(Exit::Usage, format!("{text:?} is not NAME=ADDRESS, as in cp-a=10.0.0.11"));
-        let (name, address) = text.split_once('=').ok_or_else(wrong)?;
-        Ok((name.to_owned(), address.parse().map_err(|_| wrong())?))
-    };
     given.iter().map(node).collect()
+}
+
+/// # Errors
+/// `Exit::Usage` for what is not NAME=ADDRESS.
+fn node(text: &String) -> Result<(String, IpAddr)> {
+    let wrong = || Failure::new(Exit::Usage, format!("{text:?} is not NAME=ADDRESS, as in cp-a=10.0.0.11"));
+    let (name, address) = text.split_once('=').ok_or_else(wrong)?;
+    Ok((name.to_owned(), address.parse().map_err(|_| wrong())?))
 }
 
 /// From the terminal, and once more if there is only one: a person may have expected to be asked for each.
 fn asked_nodes(out: &Output) -> Result<Vec<String>> {
+    // What is wrong is asked for again: the other answers are not lost.
     let words = |what: &str| -> Result<Vec<String>> {
-        let answer = ask(what, "--node NAME=ADDRESS")?;
-        Ok(answer.split([' ', ',']).filter(|word| !word.is_empty()).map(str::to_owned).collect())
+        loop {
+            let answer = ask(what, "--node NAME=ADDRESS")?;
+            let words: Vec<String> =
+                answer.split([' ', ',']).filter(|word| !word.is_empty()).map(str::to_owned).collect();
+            match words.iter().map(node).collect::<Result<Vec<_>>>() {
+                Ok(_) => return Ok(words),
+                Err(failure) => out.announce(format_args!("{}", failure.reason())),
+            }
+        }
     };
     let mut nodes = words("nodes, as NAME=ADDRESS NAME=ADDRESS …")?;
     if nodes.len() == 1 {
-        out.announce(
-            "a cluster of one node: when it is lost, only a snapshot is left; three nodes survive the loss of one",
-        );
+        out.announce("one node: if it is lost, only a snapshot is left; three nodes survive the loss of one");
         nodes.extend(words("more nodes, as NAME=ADDRESS NAME=ADDRESS …, or Enter for one node alone")?);
     }
     Ok(nodes)
@@ -216,7 +251,6 @@ fn asked_nodes(out: &Output) -> Result<Vec<String>> {
 
 /// One line from the terminal.
 fn ask(what: &str, flag: &str) -> Result<String> {
-    let asking = || "asking on the terminal".to_owned();
     if !std::io::stdin().is_terminal() {
         return Err(Failure::new(
             Exit::Usage,
@@ -224,9 +258,37 @@ fn ask(what: &str, flag: &str) -> Result<String> {
         ));
     }
     write!(std::io::stderr(), "{what}: ").doing(asking)?;
-    let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer).doing(asking)?;
-    Ok(answer.trim().to_owned())
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\n") {
+        await_answer()?;
+        let mut line = [0; 4096];
+        let size =
+            rustix::io::read(std::io::stdin(), &mut line).map_err(std::io::Error::from).doing(asking)?;
+        if size == 0 {
+            let reason = format!("{flag} is missing: the terminal was closed before an answer");
+            return Err(Failure::new(Exit::Usage, reason));
+        }
+        answer.extend_from_slice(&line[..size]);
+    }
+    Ok(String::from_utf8_lossy(&answer).trim().to_owned())
+}
+
+/// Until there is something to read.
+///
+/// # Errors
+/// `Exit::Interrupted` after Ctrl-C.
+fn await_answer() -> Result<()> {
+    let stdin = std::io::stdin();
+    let pause = rustix::event::Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+    loop {
+        interrupt::check()?;
+        let mut polled = [rustix::event::PollFd::new(&stdin, rustix::event::PollFlags::IN)];
+        match rustix::event::poll(&mut polled, Some(&pause)) {
+            Ok(0) | Err(rustix::io::Errno::INTR) => {}
+            Ok(_) => return Ok(()),
+            Err(error) => return Err(std::io::Error::from(error)).doing(asking),
+        }
+    }
 }
 
 /// The first sentence of the comment at the top of a profile.

@@ -1,10 +1,9 @@
 //! ansible's inventories, INI and YAML.
 
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use super::draft::{Draft, Place};
+use super::draft::{Draft, MAX_ENTRIES, Place};
 use super::guard;
 use super::inventory::HYPERVISORS;
 use super::words::split;
@@ -18,6 +17,11 @@ const CLIENTS: [&str; 2] = ["etcd_clients", "etcd-clients"];
 const ADDRESSES: [&str; 6] = ["etcd_address", "etcd_ip", "ip", "private_ip", "access_ip", "ansible_host"];
 /// Variables that say how to reach or to build a host.
 const OF_ANSIBLE: [&str; 3] = ["ansible_", "access_ip", "etcd_index"];
+
+/// The group of all hosts.
+const ALL: &str = "all";
+/// How strong a group is among those of its depth; 1 where it says nothing.
+const PRIORITY: &str = "ansible_group_priority";
 
 type Variable = (String, Place);
 
@@ -61,18 +65,94 @@ impl Inventory {
         hosts
     }
 
-    /// How many groups a group is in, one in the other: `all` is in none.
-    fn depth(&self, group: &str) -> usize {
-        let (mut seen, mut inner) = (BTreeSet::new(), BTreeSet::from([group]));
-        let has = |children: &[String], inner: &BTreeSet<&str>| {
-            children.iter().any(|child| inner.contains(child.as_str()))
-        };
-        while !inner.is_empty() {
-            seen.extend(inner.iter().copied());
-            let outer = self.children.iter().filter(|(_, children)| has(children, &inner));
-            inner = outer.map(|(group, _)| group.as_str()).filter(|group| !seen.contains(group)).collect();
+    /// How deep each group is: the longest way from `all` to it, as ansible takes it (`depth` in
+    /// lib/ansible/inventory/group.py). One that is in itself, which ansible refuses, has none.
+    fn depths(&self) -> BTreeMap<&str, usize> {
+        let mut open: BTreeMap<&str, usize> = BTreeMap::new();
+        let children = |group: &str| self.children.get(group).into_iter().flatten().map(String::as_str);
+        for group in self.children.keys().chain(self.groups.keys()) {
+            open.entry(group).or_default();
         }
-        seen.len() - usize::from(seen.contains("all")) + usize::from(group != "all")
+        self.children
+            .keys()
+            .for_each(|group| children(group).for_each(|child| *open.entry(child).or_default() += 1));
+        let mut ready: Vec<&str> =
+            open.iter().filter(|(_, outer)| **outer == 0).map(|(group, _)| *group).collect();
+        let mut depths: BTreeMap<&str, usize> = BTreeMap::new();
+        while let Some(group) = ready.pop() {
+            let own = depths.entry(group).or_insert(usize::from(group != ALL)).to_owned();
+            for child in children(group) {
+                let depth = depths.entry(child).or_default();
+                *depth = (*depth).max(own + 1);
+                if let Some(outer) = open.get_mut(child) {
+                    *outer -= 1;
+                    if *outer == 0 {
+                        ready.push(child);
+                    }
+                }
+            }
+        }
+        depths
+    }
+
+    /// How many members are in each group, in itself or in groups of it.
+    fn members_of(&self, members: &BTreeSet<&str>) -> BTreeMap<&str, usize> {
+        let mut outer: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for (group, children) in &self.children {
+            children.iter().for_each(|child| outer.entry(child).or_default().push(group));
+        }
+        let mut own: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for (group, hosts) in &self.groups {
+            hosts.iter().for_each(|host| own.entry(host).or_default().push(group));
+        }
+        let mut counts = BTreeMap::from([(ALL, members.len())]);
+        // More are refused.
+        for member in members.iter().take(MAX_ENTRIES) {
+            let (mut open, mut seen) = (own.get(member).cloned().unwrap_or_default(), BTreeSet::from([ALL]));
+            while let Some(group) = open.pop() {
+                if seen.insert(group) {
+                    *counts.entry(group).or_default() += 1;
+                    open.extend(outer.get(group).into_iter().flatten());
+                }
+            }
+        }
+        counts
+    }
+
+    /// Variables of groups, the strongest first: of the deepest group, then of that with the higher
+    /// `ansible_group_priority`, then of the last by name; in one group, the last (`sort_groups` and
+    /// `get_group_vars` in lib/ansible/inventory/helpers.py). Those of groups in which a member is not are
+    /// not its own.
+    fn of_members(&self, draft: &mut Draft, members: &BTreeSet<&str>) {
+        let (depths, counts) = (self.depths(), self.members_of(members));
+        let mut priorities: BTreeMap<&str, i64> = BTreeMap::new();
+        for (group, (key, value, _)) in &self.variables {
+            if key == PRIORITY {
+                priorities.insert(group, value.parse().unwrap_or(1));
+            }
+        }
+        let mut kept = Vec::new();
+        for (group, variable) in self.variables.iter().filter(|(_, (key, _, _))| key != PRIORITY) {
+            let (key, _, place) = variable;
+            let why = match counts.get(group.as_str()).copied().unwrap_or_default() {
+                0 if MEMBERS.contains(&group.as_str()) && members.is_empty() => "",
+                0 => "no member is in it",
+                count if count < members.len() => "not all members are in it",
+                _ => "",
+            };
+            if why.is_empty() {
+                kept.push((group.as_str(), variable));
+            } else if !OF_ANSIBLE.iter().any(|prefix| key.starts_with(prefix)) {
+                let (key, group) = (guard::key(key), guard::key(group));
+                draft.leave(place, format!("the variable {key} of the group {group}: {why}"));
+            }
+        }
+        let strength = |group: &str| {
+            let depth = depths.get(group).copied().unwrap_or(usize::from(group != ALL));
+            (depth, priorities.get(group).copied().unwrap_or(1))
+        };
+        kept.sort_by_key(|(group, _)| (strength(group), *group));
+        draft.variables.extend(kept.into_iter().rev().map(|(_, variable)| variable.clone()));
     }
 
     pub fn take(self, draft: &mut Draft) {
@@ -108,11 +188,7 @@ impl Inventory {
                 }
             }
         }
-        // Where two say the same, the first is used: a group's own are stronger than those of the groups that it is in
-        // (ansible's documentation, "How variables are merged").
-        let mut variables = self.variables.clone();
-        variables.sort_by_key(|(group, _)| Reverse(self.depth(group)));
-        draft.variables.extend(variables.into_iter().map(|(_, variable)| variable));
+        self.of_members(draft, &members);
     }
 }
 

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::iter::Peekable;
 
 use super::draft::{Draft, Place};
-use super::guard;
 use super::member::{Given, Variables, key_of_flag, settings_file, value};
 use super::variable;
 use super::words::split;
+use super::{guard, options};
 use crate::etcd::keys;
 
 /// What systemd takes before a program (systemd.service(5), "Command lines").
@@ -97,15 +97,12 @@ impl Command {
         let place = |line: usize| Place { file: file.to_owned(), line };
         let mut words = words.iter().peekable();
         if let Some((program, line)) = words.next_if(|(word, _)| has_program && !word.starts_with("--")) {
-            match program.trim_start_matches(PREFIXES).rsplit_once('/') {
-                Some((directory, "etcd")) => draft.say(("[etcd]", "bin-dir"), directory, &place(*line)),
-                None if program == "etcd" => {}
-                _ => {
-                    draft
-                        .leave(&place(*line), "ExecStart does not start etcd itself; its flags are not read");
-                    return false;
-                }
+            if !is_etcd(draft, program, &place(*line)) {
+                return false;
             }
+            // Behind `@`, the next word is the name that the program gets.
+            let prefixes = program.split(|c| !PREFIXES.contains(&c)).next();
+            words.next_if(|_| prefixes.is_some_and(|prefixes| prefixes.contains('@')));
         }
         while let Some((word, line)) = words.next() {
             if let Some(name) = variable::alone(word) {
@@ -141,11 +138,27 @@ impl Command {
                     self.config_file = Some(place(*line));
                     settings_file(draft, &value, &place(*line));
                 }
-                None => draft.leave(&place(*line), format!("--{} is not a flag of etcd's", guard::key(flag))),
+                None => {
+                    let no_flag = || format!("--{} is not a flag of etcd's", guard::key(flag));
+                    draft.leave(&place(*line), options::not_written(flag).unwrap_or_else(no_flag));
+                }
             }
         }
         true
     }
+}
+
+fn is_etcd(draft: &mut Draft, program: &str, place: &Place) -> bool {
+    let path = program.trim_start_matches(PREFIXES);
+    match path.rsplit_once('/') {
+        Some((directory, "etcd")) => draft.say(("[etcd]", "bin-dir"), directory, place),
+        None if path == "etcd" => {}
+        _ => {
+            draft.leave(place, "ExecStart does not start etcd itself; its flags are not read");
+            return false;
+        }
+    }
+    true
 }
 
 fn unfilled(draft: &mut Draft, (key, _, place): &(String, String, Place)) {

@@ -9,6 +9,9 @@ use crate::values::{Domain, Invalid, steers};
 /// The most members, clients, lines of units and names of units of one import: etcd's clusters have up to nine members.
 pub const MAX_ENTRIES: usize = 300;
 
+/// The most variables of ansible's, and of one environment file; kubespray's own inventory has some hundreds.
+pub const MAX_VARIABLES: usize = 2000;
+
 /// Where something was said.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
@@ -109,6 +112,16 @@ pub struct Said {
     pub place: Place,
 }
 
+/// An `initial-cluster`.
+pub struct Founders {
+    /// Each member with its host.
+    pub hosts: BTreeMap<String, String>,
+    pub urls: BTreeSet<String>,
+    /// The member whose file it is, if the file says it.
+    pub by: Option<String>,
+    pub place: Place,
+}
+
 /// A profile in the making.
 #[derive(Default)]
 pub struct Draft {
@@ -137,6 +150,8 @@ pub struct Draft {
     pub options: BTreeMap<String, (String, Place)>,
     /// A file of a running member was read.
     pub runs: bool,
+    /// The first place in files of a running cluster.
+    pub about: Option<Place>,
     /// The first such file that has a member's options.
     pub runs_at: Option<Place>,
     /// The CA exists: a running member trusts it, or a manifest copies it.
@@ -157,13 +172,19 @@ pub struct Draft {
     pub metrics: Vec<(Option<String>, IpAddr, Place)>,
     /// Names that an inventory gives its hosts as members: host, member.
     pub named: Vec<(String, String, Place)>,
-    /// Values of initial-cluster: each member with its host, and where.
-    pub clusters: Vec<(BTreeMap<String, String>, Place)>,
-    /// Where a member's initial-cluster-state is `existing`.
-    pub joined: Vec<Place>,
-    /// A member's peer URLs are without TLS: peers need no CA.
-    pub is_plain: bool,
+    /// Values of initial-cluster.
+    pub founders: Vec<Founders>,
+    /// Where a member's initial-cluster-state is `existing`: the member, if the file says it.
+    pub joined: Vec<(Option<String>, Place)>,
+    /// Options that a shell or ansible fills in.
+    pub templates: Vec<(String, Place)>,
+    /// Where kubeadm's configuration has a member on each of its nodes.
+    pub kubeadms: Option<Place>,
+    /// A member that runs, or kubeadm's configuration, names the files of a CA, or has URLs with TLS.
+    pub names_ca: bool,
     pub is_unlike: bool,
+    /// Whether it is the cluster that runs, no file says.
+    pub is_unknown: bool,
     /// Why the profile is not the cluster that runs.
     pub unlike: Vec<(Place, String)>,
     /// What the files have too much of to be those of a cluster.
@@ -194,7 +215,7 @@ impl Draft {
             // Neither value is shown: a token is a secret.
             Some((_, first)) => {
                 let text = format!(
-                    "{} {} is another one here than in {}:{}, which is used",
+                    "{} {} differs from {}:{}, which was read first",
                     path.0, path.1, first.file, first.line
                 );
                 self.leave(place, text);
@@ -205,12 +226,17 @@ impl Draft {
         }
     }
 
+    /// A file of a running cluster was read.
+    pub fn running(&mut self, place: &Place) {
+        self.runs = true;
+        self.about.get_or_insert_with(|| place.clone());
+    }
+
     pub fn option(&mut self, key: &str, value: &str, place: &Place) {
         match self.options.get(key) {
             Some((there, _)) if there == value => {}
             Some((_, first)) => {
-                let text =
-                    format!("{key} is another one here than in {}:{}, which is used", first.file, first.line);
+                let text = format!("{key} differs from {}:{}, which was read first", first.file, first.line);
                 self.leave(place, text);
             }
             None => {

@@ -282,6 +282,10 @@ fn certificate(
             draft.say(("[pki]", "certificates"), "one-per-node", place);
             ("[pki.node]", part)
         }
+        () if !guard::is_name(stem) => {
+            draft.leave(place, "the file of a client whose name is not plain is not read");
+            return true;
+        }
         () => {
             client(draft, nodes, (stem, part), (directory, name), place);
             return true;
@@ -348,7 +352,7 @@ pub fn hosts(draft: &mut Draft, text: &str, file: &str) {
         }
         for word in words {
             if !guard::is_name(word) {
-                draft.leave(&place, "a word after the host's names that is none");
+                draft.leave(&place, "a word that is not a host name");
             } else if *draft.names.entry(word.to_owned()).or_insert(address) != address {
                 // As a look-up in /etc/hosts gives it (hosts(5)).
                 draft.leave(&place, format!("duplicate host {word}; the first address is used"));

@@ -15,10 +15,8 @@ pub fn configuration(draft: &mut Draft, document: &Node, file: &str) {
     let place = |node: &Node| Place { file: file.to_owned(), line: node.line };
     let version = document.get("apiVersion").and_then(Node::text).unwrap_or_default();
     if !KUBEADM.contains(&version) {
-        let text = format!(
-            "its apiVersion is not one that Kiln reads, {}: check what it made of it",
-            KUBEADM.join(" or ")
-        );
+        let text =
+            format!("its apiVersion is not one that Kiln reads, {}: check the result", KUBEADM.join(" or "));
         draft.leave(&place(document.get("apiVersion").unwrap_or(document)), text);
     }
     if let Some(node) = document.get("clusterName")
@@ -136,7 +134,7 @@ fn is_map(node: &Node) -> bool {
 }
 
 fn external(draft: &mut Draft, external: &Node, file: &str) {
-    draft.runs = true;
+    draft.running(&Place { file: file.to_owned(), line: external.line });
     draft.client("kube-apiserver");
     for (key, node) in external.entries() {
         let place = Place { file: file.to_owned(), line: node.line };
@@ -146,10 +144,13 @@ fn external(draft: &mut Draft, external: &Node, file: &str) {
                     endpoint(draft, node, &Place { line: node.line, ..place.clone() });
                 }
             }
-            "caFile" | "certFile" | "keyFile" => draft.leave(
-                &place,
-                format!("etcd.external.{key}: kube-apiserver's place for a file that is in the bundle; put it there"),
-            ),
+            "caFile" | "certFile" | "keyFile" => {
+                draft.names_ca = true;
+                let text = format!(
+                    "etcd.external.{key}: kube-apiserver's place for a file that is in the bundle; put it there"
+                );
+                draft.leave(&place, text);
+            }
             key => draft.leave(&place, format!("etcd.external.{}", guard::key(key))),
         }
     }
@@ -176,7 +177,9 @@ fn endpoint(draft: &mut Draft, node: &Node, place: &Place) {
 
 fn local(draft: &mut Draft, local: &Node, file: &str) {
     let place = |node: &Node| Place { file: file.to_owned(), line: node.line };
-    draft.runs = true;
+    draft.running(&place(local));
+    draft.names_ca = true;
+    draft.kubeadms = Some(place(local));
     if let Some(node) = local.get("dataDir") {
         options::take(draft, None, "data-dir", node.text().unwrap_or_default(), &place(node));
     }
@@ -198,7 +201,10 @@ fn local(draft: &mut Draft, local: &Node, file: &str) {
                 options::take(draft, None, &key, &value, &place);
                 draft.said.push(Said { member: None, key, value, place });
             }
-            None => draft.leave(&place(node), format!("--{} is not a flag of etcd's", guard::key(name))),
+            None => {
+                let no_flag = || format!("--{} is not a flag of etcd's", guard::key(name));
+                draft.leave(&place(node), options::not_written(name).unwrap_or_else(no_flag));
+            }
         }
     }
     for (key, node) in local.entries() {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::draft::{Draft, Place, Said};
+use super::draft::{Draft, MAX_VARIABLES, Place, Said};
 use super::guard;
 use super::options;
 use super::yaml::{Kind, Node};
@@ -10,6 +10,9 @@ use crate::etcd::keys;
 
 /// etcd's own nested tables.
 const NESTED: [&str; 3] = ["client-transport-security", "peer-transport-security", "socket-options"];
+
+/// Options whose files a CA has issued, or are its own.
+const IS_OF_CA: [&str; 2] = [".trusted-ca-file", ".cert-file"];
 
 /// Debian's package has flags in this variable, in /etc/default/etcd.
 pub const DAEMON_ARGS: &str = "DAEMON_ARGS";
@@ -34,8 +37,11 @@ impl Given {
                 }
                 Some((there, _)) if *there == value => {}
                 Some((_, last)) => {
-                    let text =
-                        format!("{} is there again in line {}, which is used", guard::key(&key), last.line);
+                    let text = format!(
+                        "{} is set again in line {}; the last one counts",
+                        guard::key(&key),
+                        last.line
+                    );
                     draft.leave(&place, text);
                 }
             }
@@ -52,12 +58,14 @@ impl Given {
             draft.member(name, None, place)
         });
         if let Some((_, _, place)) = self.0.first() {
-            draft.runs = true;
+            draft.running(place);
             draft.runs_at.get_or_insert_with(|| place.clone());
             draft.say(("[etcd]", "config-style"), style, place);
         }
         for (key, value, place) in &self.0 {
+            draft.names_ca |= IS_OF_CA.iter().any(|end| key.ends_with(end)) && !value.is_empty();
             if is_template(value) {
+                draft.templates.push((key.clone(), place.clone()));
                 draft
                     .leave(place, format!("{} has a variable of the shell's or a template", guard::key(key)));
                 continue;
@@ -150,6 +158,10 @@ pub fn value<'v>(all: &'v Variables, name: &str) -> Option<(&'v str, &'v Place)>
 
 pub fn environment(draft: &mut Draft, text: &str, file: &str) {
     let all = variables(draft, text, file);
+    if all.len() > MAX_VARIABLES {
+        draft.too_many = Some("variables");
+        return;
+    }
     others(draft, &all);
     let mut given = of_etcd(&all).last(draft);
     // Flags that a unit fills in from this file.
@@ -211,10 +223,21 @@ pub fn others(draft: &mut Draft, all: &Variables) {
             _ if draft.strength.is_used(name) => {
                 let again = all[index + 1..].iter().find(|(other, _, _)| other == name);
                 if let Some((_, _, last)) = again.filter(|(_, other, _)| other != value) {
-                    draft.leave(place, format!("{name} is there again in line {}, which is used", last.line));
+                    draft.leave(
+                        place,
+                        format!("{name} is set again in line {}; the last one counts", last.line),
+                    );
                 }
             }
-            _ => draft.leave(place, format!("the variable {name} is not one of etcd's")),
+            _ => {
+                let flag = name.strip_prefix("ETCD_").map(|rest| rest.to_ascii_lowercase().replace('_', "-"));
+                let why = flag.and_then(|flag| options::not_written(&flag));
+                let text = why.map_or_else(
+                    || format!("the variable {name} is not one of etcd's"),
+                    |why| format!("the variable {name}: {why}"),
+                );
+                draft.leave(place, text);
+            }
         }
     }
 }

@@ -9,7 +9,7 @@ use super::{guard, options};
 /// A host of an inventory is a member under another name in etcd's own files, by that name or by its address:
 /// etcd's name is used.
 pub fn merge(draft: &mut Draft) {
-    let names = draft.clusters.iter().flat_map(|(cluster, _)| cluster.keys());
+    let names = draft.founders.iter().flat_map(|founders| founders.hosts.keys());
     let names: BTreeSet<String> = names.map(|name| guard::short(name).0.to_owned()).collect();
     let (own, others): (Vec<Member>, Vec<Member>) =
         std::mem::take(&mut draft.members).into_iter().partition(|member| names.contains(&member.name));
@@ -17,8 +17,8 @@ pub fn merge(draft: &mut Draft) {
     let mut kept = Vec::new();
     let said = std::mem::take(&mut draft.named);
     // Without a member's own file, the inventory alone says the names.
-    let others = if draft.clusters.is_empty() { named(draft, others, &said) } else { others };
-    let said = if draft.clusters.is_empty() { Vec::new() } else { said };
+    let others = if draft.founders.is_empty() { named(draft, others, &said) } else { others };
+    let said = if draft.founders.is_empty() { Vec::new() } else { said };
     for host in others {
         let said = said.iter().find(|(of, _, _)| *of == host.name).map(|(_, name, _)| name);
         let is_same = |member: &&Member| {

@@ -7,6 +7,7 @@ mod ansible;
 mod command;
 mod compare;
 mod draft;
+mod founders;
 mod guard;
 mod inventory;
 mod judge;
@@ -67,11 +68,8 @@ pub struct New {
     pub domain: Option<String>,
 }
 
-/// A minimal profile.
-///
-/// # Errors
-/// `Exit::Profile` with all mistakes of what was given.
-pub fn new(new: &New, carriers: &[Carrier]) -> Result<String> {
+/// A minimal profile, with the mistakes that it has.
+pub fn new(new: &New, carriers: &[Carrier]) -> Imported {
     let mut draft = Draft::default();
     let place = Place { file: "the command line".to_owned(), line: 1 };
     // Not by `say`, which leaves out what others' files cannot mean: what was asked for is refused with its reason.
@@ -103,10 +101,13 @@ pub fn new(new: &New, carriers: &[Carrier]) -> Result<String> {
         new.name
     );
     let text = draft.toml(&header, &[]);
-    match judge::check(&text, &new.name, newest(), carriers) {
-        Ok(_) => Ok(text),
-        Err(mistakes) => Err(mistakes.into_failure(false)),
-    }
+    let mistakes = judge::check(&text, &new.name, newest(), carriers).err().map(told);
+    Imported { text, left: Vec::new(), mistakes }
+}
+
+/// Whether addresses can be those of one network, which a profile gets without being told.
+pub fn are_of_one(addresses: &[std::net::IpAddr]) -> bool {
+    text::network(addresses).is_some()
 }
 
 /// Reads files, each with its name for messages.
@@ -127,6 +128,7 @@ pub fn import(files: &[(String, Vec<u8>)], carriers: &[Carrier]) -> Result<Impor
     merge::unused(&mut draft);
     let names: Vec<_> = files.iter().map(|(name, _)| name.as_str()).collect();
     refuse_unsuitable(&draft, &names)?;
+    unversioned(&mut draft);
     let release = version(&mut draft);
     let names_peers = draft.value(("[pki.peer]", "common-name")).is_some();
     settle::settle(&mut draft);
@@ -141,10 +143,15 @@ pub fn import(files: &[(String, Vec<u8>)], carriers: &[Carrier]) -> Result<Impor
         "Made by kiln profile import from {}.\nCompare it with the cluster before the first build.",
         printable(&names.join(", "))
     );
-    let text = draft.toml(&header, &lines);
+    let mut text = draft.toml(&header, &lines);
     let name = draft.value(("[cluster]", "name")).filter(|name| name.parse::<ClusterName>().is_ok());
-    let name = name.unwrap_or("etcd");
-    let (text, mistakes) = match judge::check(&text, name, release, carriers) {
+    let name = &name.unwrap_or("etcd").to_owned();
+    let mut checked = judge::check(&text, name, release, carriers);
+    if !founders::compare(&mut draft, checked.as_ref().ok()) {
+        text = draft.toml(&header, &lines);
+        checked = judge::check(&text, name, release, carriers);
+    }
+    let (text, mistakes) = match checked {
         Ok(profile) => {
             draft.notes = compare::notes(&draft, &profile);
             (draft.toml(&header, &lines), None)
@@ -178,7 +185,7 @@ fn refuse_unsuitable(draft: &Draft, names: &[&str]) -> Result<()> {
         );
         return Err(Failure::new(Exit::Usage, reason));
     }
-    if let Some(why) = draft.unsuitable.clone().or_else(|| settle::strangers(draft)) {
+    if let Some(why) = draft.unsuitable.clone().or_else(|| founders::strangers(draft)) {
         return Err(Failure::new(Exit::Usage, format!("{}, in {names}", printable(&why))));
     }
     if !draft.members.is_empty() {
@@ -232,6 +239,16 @@ fn version(draft: &mut Draft) -> Release {
     }
 }
 
+/// A build would take the newest release that is imported, whatever the members run.
+fn unversioned(draft: &mut Draft) {
+    let is_said = draft.value(("[etcd]", "version")).is_some();
+    if let Some(place) = draft.about.clone().filter(|_| !is_said) {
+        let text = "no file says which release of etcd the members run: write it as [etcd] version, or a build takes the newest \
+                    imported one";
+        draft.leave(&place, text);
+    }
+}
+
 /// The newest release of 3.5 that Kiln knows, by which options are judged where no file says the release.
 fn newest() -> Release {
     let of_3_5 = keys::known_releases().iter().map(|(_, last)| *last).filter(|last| last.minor == 5);
@@ -253,6 +270,9 @@ fn read(draft: &mut Draft, name: &str, bytes: &[u8]) -> Result<()> {
     let is_bad = |c: char| steers(c) && !['\n', '\r', '\t'].contains(&c);
     if let Some(line) = text.split('\n').position(|line| line.contains(is_bad)) {
         return refuse(line + 1, "it has a control character");
+    }
+    if let Some(line) = profile_at(text) {
+        return refuse(line, "it is a profile of Kiln's, which needs no import");
     }
     if unit::is_unit(text) {
         unit::unit(draft, text, name);
@@ -285,6 +305,13 @@ fn read(draft: &mut Draft, name: &str, bytes: &[u8]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The line with a profile's schema, if the text is one.
+fn profile_at(text: &str) -> Option<usize> {
+    let is_schema = |line: &str| line.split_once('=').is_some_and(|(key, _)| key.trim() == "schema");
+    let line = text.lines().position(is_schema)?;
+    text.lines().any(|line| ["[cluster]", "[network]"].contains(&line.trim())).then_some(line + 1)
 }
 
 /// One YAML document, by its keys.

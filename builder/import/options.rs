@@ -1,12 +1,13 @@
 //! etcd's own options, from a configuration file, a command line, variables or ansible's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use super::draft::{self, Draft, Place, Side, Url};
-use super::guard;
+use super::draft::{self, Draft, Founders, Place, Side, Url};
+use super::{founders, guard};
 use crate::etcd::keys::{self, GoType};
 use crate::etcd::{Release, Value};
+use crate::profile;
 use crate::values::{CA_FILES, NODE_FILES, PEER_CA_FILES, PEER_FILES, SERVER_FILES, toml_string as quoted};
 
 /// File names that Kiln gives without being told: a node that is called so does not make them patterns.
@@ -48,9 +49,11 @@ pub fn take(draft: &mut Draft, member: Option<&str>, key: &str, value: &str, pla
     }
     match key {
         "name" => {}
-        "initial-cluster" => initial_cluster(draft, value, place),
+        "initial-cluster" => initial_cluster(draft, member, value, place),
         "initial-cluster-token" => draft.say(("[cluster]", "token"), value, place),
-        "initial-cluster-state" if value == "existing" => draft.joined.push(place.clone()),
+        "initial-cluster-state" if value == "existing" => {
+            draft.joined.push((member.map(str::to_owned), place.clone()));
+        }
         "initial-cluster-state" => {}
         "data-dir" => draft.say(("[etcd]", "data-dir"), value, place),
         "wal-dir" => draft.say(("[etcd]", "wal-dir"), value, place),
@@ -107,8 +110,8 @@ fn metrics(draft: &mut Draft, member: Option<&str>, urls: &str, place: &Place) {
     }
 }
 
-fn initial_cluster(draft: &mut Draft, value: &str, place: &Place) {
-    let mut cluster = BTreeMap::new();
+fn initial_cluster(draft: &mut Draft, member: Option<&str>, value: &str, place: &Place) {
+    let (mut cluster, mut ports) = (BTreeMap::new(), BTreeSet::new());
     for pair in value.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
         let Some((name, url)) = pair.split_once('=') else {
             draft.leave(place, "initial-cluster has an item that is not NAME=URL");
@@ -116,6 +119,8 @@ fn initial_cluster(draft: &mut Draft, value: &str, place: &Place) {
         };
         let (host, port, secure) = parts(url);
         say_port(draft, "peer-port", port, place);
+        ports.insert(port);
+        draft.names_ca |= secure;
         if !secure {
             draft.leave(place, "a URL in initial-cluster has no TLS; Kiln's members always use it");
             plain(draft, place);
@@ -138,8 +143,18 @@ fn initial_cluster(draft: &mut Draft, value: &str, place: &Place) {
         }
         reached(draft, "initial-cluster", name, host, place);
     }
+    if ports.len() > 1 {
+        let why = "its members have several peer ports, and the IDs follow from their URLs";
+        draft.unlike.push((place.clone(), why.to_owned()));
+    }
     if !cluster.is_empty() {
-        draft.clusters.push((cluster, place.clone()));
+        let by = member.map(str::to_owned);
+        draft.founders.push(Founders {
+            hosts: cluster,
+            urls: founders::urls(value),
+            by,
+            place: place.clone(),
+        });
     }
 }
 
@@ -149,7 +164,6 @@ fn plain(draft: &mut Draft, place: &Place) {
     let why =
         "its peer URLs have no TLS, and the IDs of the cluster and of its members follow from these URLs";
     draft.unlike.push((place.clone(), why.to_owned()));
-    draft.is_plain = true;
 }
 
 fn reached(draft: &mut Draft, key: &'static str, member: String, host: &str, place: &Place) {
@@ -177,6 +191,7 @@ fn urls(draft: &mut Draft, member: Option<&str>, key: &str, value: &str, usual: 
         let address = host.parse::<IpAddr>().ok();
         let is_loopback = host == "localhost" || address.is_some_and(|address| address.is_loopback());
         say_port(draft, port_key, port, place);
+        draft.names_ca |= secure;
         if !secure {
             let of = if is_loopback { "a loopback URL" } else { "a URL" };
             draft.leave(place, format!("{of} in {key} has no TLS; Kiln's members always use it"));
@@ -263,6 +278,10 @@ pub fn lines(draft: &mut Draft, release: Release, flags: bool) -> Vec<(String, S
     for (key, (value, place)) in draft.options.clone() {
         let kind = keys::lookup(release, &key).or_else(|| keys::flag_only(release, &key).filter(|_| flags));
         let Some(kind) = kind else {
+            if let Some(why) = not_written(&key) {
+                draft.leave(&place, why);
+                continue;
+            }
             let hint = match keys::suggest(release, &key) {
                 Some(near) => format!("; did you mean {near}?"),
                 None => String::new(),
@@ -276,6 +295,11 @@ pub fn lines(draft: &mut Draft, release: Release, flags: bool) -> Vec<(String, S
         }
     }
     lines
+}
+
+/// Of an option that etcd has, or had, and that no profile may have: the reason.
+pub fn not_written(key: &str) -> Option<String> {
+    profile::refused(key).map(|why| format!("Kiln does not write {}: {why}", guard::key(key)))
 }
 
 fn literal(kind: GoType, value: &str) -> Option<String> {

@@ -2,7 +2,7 @@
 //! Kiln's default anyway is not written.
 
 use super::draft::{Draft, Path, Place, Url};
-use super::{guard, options};
+use super::{founders, guard, options};
 use crate::etcd::{AllowedCn, Release};
 use crate::profile;
 use crate::values::{HostName, PemFile};
@@ -12,13 +12,9 @@ const FOLLOWS: [(Path, &str); 1] = [(("[pki.peer]", "common-name"), "etcd-peer")
 const DIRECTORY: &str = "/etc/etcd/pki";
 
 pub fn settle(draft: &mut Draft) {
-    let trusts = [("[pki.ca]", "file"), ("[pki.peer-ca]", "file")];
-    let is_plain = draft.is_plain && !trusts.iter().any(|path| draft.value(*path).is_some());
-    draft.has_ca |= draft.runs && !is_plain;
+    draft.has_ca |= draft.runs && draft.names_ca;
     urls(draft);
-    clusters(draft);
-    unlike(draft);
-    joined(draft);
+    founders::settle(draft);
     of_one(draft);
     units(draft);
     files(draft);
@@ -94,62 +90,6 @@ pub fn peers(draft: &mut Draft, release: Release) {
     if !is_ignored {
         let text = "no peer-cert-allowed-cn: Kiln's members take only peers with the common name that it writes in \
                     their certificates, and refuse members that still have an older one";
-        draft.leave(&place, text);
-    }
-}
-
-/// Members that one file's initial-cluster has, and another's has not: they were added later.
-fn clusters(draft: &mut Draft) {
-    let all = std::mem::take(&mut draft.clusters);
-    let Some((first, at)) = all.first() else { return };
-    for (other, place) in all.iter().skip(1).filter(|(other, _)| other != first) {
-        let is_other = |(name, host): &(&String, &String)| first.get(*name) != Some(*host);
-        let differ = other.iter().filter(is_other).map(|(name, _)| guard::key(name));
-        let missing = first.keys().filter(|name| !other.contains_key(*name)).map(|name| guard::key(name));
-        let differ = differ.chain(missing).collect::<Vec<_>>().join(", ");
-        let why = format!(
-            "initial-cluster is another one here than in {}:{} ({differ}), and a member that was added later has an ID \
-             that does not follow from its URLs",
-            at.file, at.line
-        );
-        draft.unlike.push((place.clone(), why));
-    }
-}
-
-/// Files that describe two clusters: no two members are the same.
-pub fn strangers(draft: &Draft) -> Option<String> {
-    let (first, at) = draft.clusters.first()?;
-    let is_other = |other: &std::collections::BTreeMap<String, String>| {
-        other.iter().all(|(name, host)| first.get(name) != Some(host))
-    };
-    let (_, place) = draft.clusters.iter().find(|(other, _)| is_other(other))?;
-    Some(format!(
-        "initial-cluster of {}:{} has no member of that of {}:{}: these are two clusters; import the files of each by \
-         themselves",
-        place.file, place.line, at.file, at.line
-    ))
-}
-
-/// `formed` and the check of IDs at the start of a member are for the cluster that runs, and no other.
-fn unlike(draft: &mut Draft) {
-    for (place, why) in std::mem::take(&mut draft.unlike) {
-        draft.is_unlike = true;
-        draft.leave(&place, format!("this profile is not the cluster that runs: {why}"));
-    }
-}
-
-/// `existing` is what a member that was added later starts with, but also what some programs write into all members'
-/// files when the cluster has formed. `NewMember` in server/etcdserver/api/membership/member.go hashes the time into
-/// the ID of an added member.
-fn joined(draft: &mut Draft) {
-    if draft.is_unlike {
-        draft.joined.clear();
-    }
-    for place in draft.joined.clone() {
-        let text = "initial-cluster-state is existing: this member may have been added later, and then its ID has the time in \
-                    it, and the cluster's ID follows from its first members alone. Before the first build, compare the \
-                    member IDs of kiln plan with etcdctl member list; if one differs, do not put a build on these nodes: \
-                    etcd would not start there";
         draft.leave(&place, text);
     }
 }

@@ -17,7 +17,7 @@ fn put(strength: &mut Strength, weak: &Given, strong: &Given, why: &'static str)
         // Of one list, the last is used.
         let stronger = strong.0.iter().rev().find(|(other, _, _)| other == key);
         if let Some((_, _, at)) = stronger.filter(|(_, other, _)| other != value) {
-            let text = format!("is another one in {}:{}, which is used: {why}", at.file, at.line);
+            let text = format!("differs from {}:{}, which counts: {why}", at.file, at.line);
             strength.over.entry((place.clone(), key.clone())).or_insert(text);
         }
     }

@@ -29,6 +29,7 @@ fn a_file_with_too_much_is_refused() {
         (vec![hosts("etcd_clients").as_str()], "clients"),
         (vec![format!("ETCD_NAME=a\nETCD_INITIAL_CLUSTER={pairs}\n").as_str()], "members"),
         (vec![HOSTS, many(20_000, |index| format!("etcd_{index}: 1")).as_str()], "variables"),
+        (vec![HOSTS, many(2_001, |index| format!("ETCD_{index}=1")).as_str()], "variables"),
         (
             vec![
                 HOSTS,

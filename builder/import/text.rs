@@ -46,6 +46,10 @@ const FORMED: &str =
 const UNLIKE: &str = "\
 # This is not the cluster that runs, for reasons that the import listed: its members form a new one.
 ";
+const UNKNOWN: &str = "\
+# Whether this is the cluster that runs, no file says for certain (the import listed why). Without formed, its members
+# form a new one. If all IDs of kiln plan are those of etcdctl member list, write formed = true.
+";
 const JOINED: &str = "\
 # A file says initial-cluster-state: existing, as a member has that was added later. Before the first build, compare the
 # member IDs of kiln plan with etcdctl member list. If one differs, etcd would not start on nodes of this profile.
@@ -128,7 +132,11 @@ impl Draft {
             text.push_str("# No file says the token; this is etcd's default.\ntoken = \"etcd-cluster\"\n");
         }
         if self.runs {
-            text.push_str(if self.is_unlike { UNLIKE } else { FORMED });
+            text.push_str(match (self.is_unlike, self.is_unknown) {
+                (true, _) => UNLIKE,
+                (false, true) => UNKNOWN,
+                (false, false) => FORMED,
+            });
             if !self.joined.is_empty() {
                 text.push_str(JOINED);
             }
@@ -192,7 +200,7 @@ impl Draft {
 
 /// The smallest network with all addresses: /24 or larger, for IPv6 /64. No network that people have is larger than /8,
 /// or /16: addresses that are farther apart are in several.
-fn network(addresses: &[IpAddr]) -> Option<IpNet> {
+pub fn network(addresses: &[IpAddr]) -> Option<IpNet> {
     let first = *addresses.first()?;
     let (shortest, longest) = if first.is_ipv4() { (8, 24) } else { (16, 64) };
     (shortest..=longest).rev().find_map(|prefix| {

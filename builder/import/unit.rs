@@ -19,7 +19,7 @@ const USUAL: [&str; 2] = ["Type", "WorkingDirectory"];
 /// Settings with one value that have a key of their own, and the group.
 const SINGLE: [&str; 6] = ["Description", "Group", "LimitNOFILE", "Restart", "RestartSec", "User"];
 /// Lists of units, and those that Kiln's own unit has in them.
-const DEPENDENCIES: [&str; 4] = ["After", "Before", "Requires", "Wants"];
+const DEPENDENCIES: [&str; 5] = ["After", "Before", "Requires", "WantedBy", "Wants"];
 const USUAL_UNITS: [&str; 3] = ["network-online.target", "network.target", "multi-user.target"];
 
 /// What a unit says besides its command line.
@@ -83,7 +83,7 @@ pub fn unit(draft: &mut Draft, text: &str, file: &str) {
     finish(draft, parsed.said, parsed.is_etcd);
     named(draft, &all, file);
     if !parsed.is_etcd {
-        draft.runs = true;
+        draft.running(&Place { file: file.to_owned(), line: 1 });
     }
     all.take(draft, style);
 }
@@ -181,7 +181,6 @@ fn setting(
         }
         // It may contain a password, or the text of a key.
         "SetCredential" | "SetCredentialEncrypted" => draft.leave(place, format!("{name} of the unit")),
-        "WantedBy" if value == "multi-user.target" => {}
         name if USUAL.contains(&name) => {}
         // systemd's settings have names of letters and digits; anything else is no key of a profile.
         name if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
@@ -234,7 +233,7 @@ fn finish(draft: &mut Draft, said: Said, is_etcd: bool) {
         match draft.lines.get(&key) {
             Some((there, _)) if *there == values => {}
             Some((_, first)) => {
-                let text = format!("{name} is another one in {}:{}, which is used", first.file, first.line);
+                let text = format!("{name} differs from {}:{}, which was read first", first.file, first.line);
                 draft.leave(&place, text);
             }
             None => {

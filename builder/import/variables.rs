@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::draft::{Draft, Place};
+use super::draft::{Draft, MAX_VARIABLES, Place};
 use super::inventory::network;
 use super::member::key_of_flag;
 use super::text::is_number;
@@ -25,8 +25,6 @@ const NAMES: [&str; 2] = ["etcd_cert_alt_names", "etcd_cert_alt_ips"];
 /// Templates in templates are filled in so often, and up to this length.
 const MAX_FILLS: usize = 8;
 const MAX_VALUE: usize = 4096;
-/// The most variables of all files; kubespray's own inventory has some hundreds.
-const MAX_VARIABLES: usize = 2000;
 /// Options and keys that may differ between nodes.
 const PER_NODE: [&str; 4] = ["-file", "_file", "_service_name", "_unit"];
 
@@ -52,7 +50,9 @@ pub fn settle(draft: &mut Draft) {
         };
         if there != value {
             let key = guard::key(key);
-            let text = format!("{key} is another one here than in {}:{}, which is used", at.file, at.line);
+            // Of one inventory, ansible decides.
+            let why = if at.file == place.file { "is stronger" } else { "was read first" };
+            let text = format!("{key} differs from {}:{}, which {why}", at.file, at.line);
             draft.leave(place, text);
         }
         false

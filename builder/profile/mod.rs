@@ -64,6 +64,7 @@ pub(crate) use file_spec::{FileBody, FileSpec};
 pub(crate) use finding::{About, Finding};
 pub(crate) use mistakes::{Mistakes, failure_of_all};
 pub(crate) use nodes::check_member_name;
+pub(crate) use options::refused;
 pub use pki::Subject;
 pub(crate) use pki::{AltName, Ca, CaKeys, Client, Filling, Leaf, OnNodes, Pki, alternative};
 pub(crate) use private::Lines;

@@ -87,7 +87,7 @@ pub(super) fn read(
         if let Some((_, help)) = OWNED.into_iter().find(|(key, _)| *key == entry.key) {
             let reason = format!("{shown} is managed by Kiln");
             diagnostics.mistake(Mistake::new(entry.span, reason).help(help));
-        } else if let Some((_, why)) = REFUSED.into_iter().find(|(key, _)| is_of(key, &entry.key)) {
+        } else if let Some(why) = refused(&entry.key) {
             let reason = format!("Kiln does not write {shown}: {why}");
             diagnostics.mistake(Mistake::new(entry.span, reason).help("omit it"));
         } else if entry.key == "strict-reconfig-check" && entry.value.get_ref().as_bool() == Some(false) {
@@ -113,6 +113,11 @@ pub(super) fn read(
 
 /// Whether a refused name covers this key: itself, or a key with this prefix (`discovery-token`,
 /// `proxy-read-timeout`).
+/// Why no cluster built by Kiln may have this option, if that is so.
+pub fn refused(key: &str) -> Option<&'static str> {
+    REFUSED.into_iter().find(|(refused, _)| is_of(refused, key)).map(|(_, why)| why)
+}
+
 fn is_of(refused: &str, key: &str) -> bool {
     let family = matches!(refused, "discovery" | "proxy");
     key.strip_prefix(refused).is_some_and(|rest| rest.is_empty() || family && rest.starts_with('-'))

@@ -32,9 +32,17 @@ pub fn steers(c: char) -> bool {
         || matches!(c, '\u{feff}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// A string of TOML: JSON's escapes are TOML's, too, and DEL has to be escaped.
+/// A string of TOML: JSON's escapes are TOML's, too. What steers the text around it is escaped as well.
 pub fn toml_string(text: &str) -> String {
-    serde_json::Value::from(text).to_string().replace('\u{7f}', "\\u007f")
+    let quoted = serde_json::Value::from(text).to_string();
+    let mut made = String::with_capacity(quoted.len());
+    for c in quoted.chars() {
+        match steers(c) {
+            true => made.push_str(&format!("\\U{:08x}", u32::from(c))),
+            false => made.push(c),
+        }
+    }
+    made
 }
 
 /// `1 node`, `3 nodes`.
@@ -45,6 +53,13 @@ pub fn counted(count: usize, what: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_string_of_toml_is_what_it_looks_like() {
+        assert_eq!(toml_string("a\u{202e}b\u{7f}\n\""), r#""a\U0000202eb\U0000007f\n\"""#);
+        let read: toml::Table = format!("a = {}", toml_string("\u{202e}\u{e0001}\u{7f}")).parse().unwrap();
+        assert_eq!(read["a"].as_str(), Some("\u{202e}\u{e0001}\u{7f}"));
+    }
 
     #[test]
     fn one_of_a_thing_is_not_many() {

@@ -1,7 +1,7 @@
 //! `kiln profile new`, `import` and `schema`, and what builds do with their results.
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
@@ -33,10 +33,36 @@ fn a_new_profile_can_be_built_and_replaces_nothing() {
     wrong(&[], 2, "there is no terminal to ask at");
     wrong(&["a"], 2, "--node NAME=ADDRESS is missing");
     wrong(&["a", "--node", "b"], 2, "is not NAME=ADDRESS");
-    wrong(&["a", "--node", "b=10.0.0.4", "--cidr", "10.1.0.0/24"], 3, "not in 10.1.0.0/24");
-    wrong(&["a", "--node", "b=10.0.0.4", "--node", "c=10.0.0.5"], 6, "quorum of 2");
-    wrong(&["a\"\n", "--node", "b=10.0.0.4"], 3, "[cluster] name");
-    wrong(&["a", "--node", "b=10.0.0.4", "--domain", "a b"], 3, "[cluster] domain");
+    wrong(&["a\"\n", "--node", "b=10.0.0.4"], 2, "the name of the cluster cannot be");
+    wrong(&["Foo_1", "--node", "b=10.0.0.4"], 2, "the name of the cluster cannot be \"Foo_1\"");
+    wrong(&["a", "--node", "b=10.0.0.4", "--node", "c=11.0.0.4"], 2, "name it with --cidr");
+    wrong(&["a", "--node", "b=10.0.0.4", "--node", "c=fd00::4"], 2, "give --node the IPv4 addresses");
+}
+
+/// The reasons say what to change in the file, and so there is one.
+#[test]
+fn a_new_profile_with_mistakes_is_written_to_be_corrected() {
+    for (words, want) in [
+        (&["--node", "b=10.0.0.4", "--cidr", "10.1.0.0/24"][..], "not in 10.1.0.0/24"),
+        (&["--node", "b=10.0.0.4", "--node", "c=10.0.0.5"], "write allow-two-members = true in [cluster]"),
+        (&["--node", "b=10.0.0.4", "--gateway", "10.0.1.1"], "on-link = true"),
+        (&["--node", "b=10.0.0.4", "--domain", "a b"], "[cluster] domain"),
+    ] {
+        let shop = Workshop::new();
+        let said = refused(shop.kiln(["profile", "new", "a"]).args(words), 1);
+        assert!(said.contains(want) && !said.contains("nothing was written"), "{said}");
+        assert!(said.contains("the new profile has mistakes; correct it, and run kiln check"), "{said}");
+        assert!(fs::read_to_string(shop.path().join("profiles/a.toml")).unwrap().contains("[[node]]"));
+    }
+}
+
+#[test]
+fn a_file_whose_name_no_build_takes_is_not_written() {
+    let shop = Workshop::new();
+    shop.file("hosts.ini", "[etcd]\na ansible_host=10.0.0.4\n");
+    let said = refused(&mut shop.kiln(["profile", "import", "hosts.ini", "--out", "Bad_Name.toml"]), 2);
+    assert!(said.contains("cannot be \"Bad_Name\"") && said.contains("as in ha3.toml"), "{said}");
+    assert!(!shop.path().join("Bad_Name.toml").exists());
 }
 
 /// `script` (util-linux) gives the program a terminal of its own.
@@ -58,10 +84,45 @@ fn a_new_profile_of_one_node_is_asked_for_twice() {
     }
     for (more, count) in [("\n", 1), ("b=10.1.0.12 c=10.1.0.13\n", 3)] {
         let (said, text) = at_a_terminal(format!("k8s\na=10.1.0.11\n{more}").as_bytes());
-        assert!(said.contains("a cluster of one node: when it is lost, only a snapshot is left"), "{said}");
+        assert!(said.contains("one node: if it is lost, only a snapshot is left"), "{said}");
         assert!(said.contains("or Enter for one node alone: "), "{said}");
         assert_eq!(text.matches("[[node]]").count(), count, "{text}");
     }
+}
+
+/// The other answers are not lost.
+#[test]
+fn a_wrong_answer_is_asked_for_again() {
+    if !have_optional("script") {
+        return;
+    }
+    let (said, text) = at_a_terminal(b"My Cluster\nk8s\na\na=10.1.0.11, b=10.1.0.12 c=10.1.0.13\n");
+    assert!(
+        said.contains("cannot be \"My Cluster\"") && said.contains("\"a\" is not NAME=ADDRESS"),
+        "{said}"
+    );
+    assert_eq!(text.matches("[[node]]").count(), 3, "{text}");
+}
+
+#[test]
+fn a_prompt_ends_at_the_first_interrupt() {
+    if !have_optional("script") {
+        return;
+    }
+    let shop = Workshop::new();
+    let mut command = Command::new("script");
+    // The terminal's own key for it: `script` passes it on.
+    command.args(["-qec", &format!("{} profile new", env!("CARGO_BIN_EXE_kiln")), "/dev/null"]);
+    command.current_dir(shop.path()).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut asked = command.spawn().unwrap();
+    let mut said = asked.stdout.take().unwrap();
+    let mut prompt = [0; 21];
+    said.read_exact(&mut prompt).unwrap();
+    assert_eq!(&prompt, b"name of the cluster: ");
+    // Held open: nothing but the interrupt ends it.
+    let mut answers = asked.stdin.take().unwrap();
+    answers.write_all(b"\x03").unwrap();
+    assert_eq!(asked.wait().unwrap().code(), Some(130));
 }
 
 /// What `kiln profile new` says, and the profile that it writes for these answers.
@@ -136,7 +197,8 @@ fn whatever_is_imported_can_be_built() {
             command
         };
         if text.contains("source = \"imported\"") {
-            let said = refused(&mut build(), if text.contains("formed = true") { 6 } else { 4 });
+            let is_formed = text.lines().any(|line| line == "formed = true");
+            let said = refused(&mut build(), if is_formed { 6 } else { 4 });
             assert!(said.contains("kiln keystore import-ca"), "{}: {said}", case.display());
             make_ca(&shop);
             run(&mut shop.kiln(["keystore", "init", name]));
