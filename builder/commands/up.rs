@@ -84,7 +84,12 @@ fn start(args: &cli::Up, bundle: &Bundle, there: Option<&State>, out: &Output) -
     } else {
         format!("after {} s, some members do not serve", args.deadline)
     };
-    conclude(&status, &heading)
+    let concluded = conclude(&status, &heading);
+    if status.unreachable.is_empty() {
+        return concluded;
+    }
+    let states = concluded.err().map(|failure| format!("\n{failure}")).unwrap_or_default();
+    Err(Failure::io(status.unreachable.join("\n") + &states))
 }
 
 /// # Errors

@@ -60,6 +60,9 @@ pub struct ClusterStatus {
     /// Whether every requested member serves.
     pub formed: bool,
     pub nodes: Vec<NodeStatus>,
+    /// A sentence for each host that does not answer, with the names of its nodes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unreachable: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -277,10 +280,34 @@ fn summary(
         seconds: None,
         formed: nodes.iter().all(|node| !node.asked || node.phase == Phase::Formed),
         nodes,
+        unreachable: Vec::new(),
     })
 }
 
-/// The current state of each machine of a bundle.
+/// What each host sees of its machines: `None` for those of a host that does not answer, which is said once.
+///
+/// # Errors
+/// `Exit::Interrupted` once a signal has come.
+fn observe_each(state: &State, nodes: &[&NodeName]) -> Result<(Vec<Option<Observed>>, Vec<String>)> {
+    let mut hosts: BTreeMap<_, Vec<&NodeName>> = BTreeMap::new();
+    nodes.iter().for_each(|node| hosts.entry(state.record.connect_of(node)).or_default().push(node));
+    let hosts: Vec<_> = hosts.into_values().collect();
+    let answers = parallel::all(&hosts, hosts.len(), |nodes| observe(state, nodes));
+    let (mut seen, mut unreachable) = (BTreeMap::new(), Vec::new());
+    for (nodes, answer) in hosts.iter().zip(answers) {
+        match answer {
+            Ok(observed) => seen.extend(nodes.iter().copied().zip(observed)),
+            Err(failure) if failure.exit() == Exit::Interrupted => return Err(failure),
+            Err(failure) => {
+                let names: Vec<_> = nodes.iter().map(|node| node.as_str()).collect();
+                unreachable.push(format!("the host of {} does not answer: {failure}", names.join(", ")));
+            }
+        }
+    }
+    Ok((nodes.iter().map(|node| seen.remove(node)).collect(), unreachable))
+}
+
+/// The current state of each machine of a bundle, as far as their hosts answer.
 ///
 /// # Errors
 /// `Exit::Wrong` when there are none.
@@ -290,10 +317,20 @@ pub fn status(bundle: &Bundle) -> Result<ClusterStatus> {
     let etcdctl = Etcdctl::new(&bundle.path, &bundle.manifest, scratch.path())?;
     let members = follow::members(&bundle.manifest)?;
     let names: Vec<_> = members.iter().map(|member| &member.name).collect();
-    let observed: Vec<_> = members.iter().zip(observe(&state, &names)?).collect();
-    let ask = |(member, Observed { runs, said }): &(&Member, Observed)| -> Result<NodeProgress> {
-        let phase = if *runs { member.ask(&etcdctl) } else { Phase::Off };
-        Ok(NodeProgress::new(phase, Duration::ZERO, said.clone()))
+    let (seen, unreachable) = observe_each(&state, &names)?;
+    let observed: Vec<_> = members.iter().zip(seen).collect();
+    let ask = |(member, seen): &(&Member, Option<Observed>)| -> Result<NodeProgress> {
+        let phase = match seen {
+            Some(Observed { runs: false, .. }) => Phase::Off,
+            Some(Observed { runs: true, .. }) => member.ask(&etcdctl),
+            // Its libvirt may be off, and the machine not.
+            None => match member.ask(&etcdctl) {
+                Phase::Booting => Phase::Unknown,
+                phase => phase,
+            },
+        };
+        let said = seen.as_ref().and_then(|seen| seen.said.clone());
+        Ok(NodeProgress::new(phase, Duration::ZERO, said))
     };
     let progress = parallel::each(&observed, observed.len(), ask)?;
     // After up --no-wait no run has recorded it yet. If another run holds the lock, that is `up`, which records it
@@ -304,7 +341,7 @@ pub fn status(bundle: &Bundle) -> Result<ClusterStatus> {
             state.note_formed(&member.name)?;
         }
     }
-    summary(&state, bundle, &progress, &[])
+    Ok(ClusterStatus { unreachable, ..summary(&state, bundle, &progress, &[])? })
 }
 
 /// What is left after `down`.

@@ -9,6 +9,8 @@ use serde::Serialize;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Phase {
+    /// The host of its machine does not answer, and neither does etcd.
+    Unknown,
     /// Its machine does not run.
     Off,
     /// Its machine exists and is about to be started.
@@ -27,6 +29,7 @@ pub enum Phase {
 impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
+            Phase::Unknown => "unknown",
             Phase::Off => "off",
             Phase::Defined => "defined",
             Phase::Started => "started",

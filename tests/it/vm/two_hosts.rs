@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::support::{Workshop, is_inside, refused, root, run};
+use crate::support::{Workshop, is_inside, output, refused, root, run};
 
 const DEADLINE: &str = "900";
 
@@ -148,6 +148,10 @@ fn a_cluster_on_two_hosts_forms_and_nothing_remains() {
     // One of them does not answer: the other's part is done, and the rest later.
     let socket = Path::new("/run/kiln-hosts/pve2/libvirt-sock");
     fs::rename(socket, socket.with_extension("off")).unwrap();
+    // The others are shown, and etcd itself still answers.
+    let (code, shown, said) = output(&mut work.kiln(["status", "out/duo"]));
+    assert_eq!((code, shown.matches("  formed").count()), (5, 3), "{shown}{said}");
+    assert!(said.contains("the host of c does not answer: at pve2"), "{said}");
     let said = refused(&mut work.kiln(["down", "out/duo", "--purge", "--yes"]), 5);
     assert!(said.contains("at pve2 ("), "{said}");
     assert_eq!(all("pve1"), "");
