@@ -5,6 +5,7 @@ mod build;
 mod cache;
 mod changes;
 mod check;
+mod completions;
 mod delivered;
 mod down;
 mod etcdctl;
@@ -95,7 +96,7 @@ fn dispatch(verb: Verb, out: &output::Output) -> Result<()> {
         Verb::Cache(verb) => cache::run(&verb, out),
         Verb::Keystore(verb) => keystore::run(&verb, out),
         Verb::Profile(verb) => profile::run(&verb, out),
-        Verb::Completions(args) => shell::completions(&args, out),
+        Verb::Completions(args) => completions::run(&args, out),
         Verb::Man(args) => shell::man(&args, out),
     }
 }

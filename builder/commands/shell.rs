@@ -1,4 +1,4 @@
-//! `kiln completions` and `kiln man`.
+//! `kiln man`.
 
 use std::path::Path;
 
@@ -12,12 +12,6 @@ use crate::cli;
 use crate::disk::{self, Kind};
 use crate::failure::{Doing, Exit, Failure, Result};
 use crate::values::{Mode, counted};
-
-pub fn completions(args: &cli::Completions, out: &Output) -> Result<()> {
-    let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut cli::command(), "kiln", &mut script);
-    out.bytes(&script)
-}
 
 pub fn man(args: &cli::Man, out: &Output) -> Result<()> {
     let mut command = cli::command().disable_help_subcommand(true);

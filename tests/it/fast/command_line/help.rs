@@ -96,6 +96,57 @@ fn help_is_asked_for_in_either_order() {
     assert!(refused(&mut shop.kiln(["help", "bulid"]), 2).contains("bulid"));
 }
 
+/// As bash itself asks, with the function that the script registers.
+#[test]
+fn bash_completes_names_of_profiles() {
+    let shop = Workshop::new();
+    fs::write(shop.path().join("kiln.bash"), run(&mut shop.kiln(["completions", "bash"]))).unwrap();
+    shop.file("profiles/ha-site.toml", "schema = 1\n");
+    shop.file("profiles/_base.toml", "schema = 1\n");
+    shop.file("profiles/ha$(touch ran).toml", "schema = 1\n");
+    let completed = |line: &str| {
+        let words: Vec<_> = line.split(' ').map(|word| format!("'{word}'")).collect();
+        let script = format!(
+            "source ./kiln.bash; asked=$(complete -p kiln); asked=${{asked#*-F }}; COMP_WORDS=({}); COMP_CWORD={}; \
+             ${{asked%% *}} kiln {} {}; echo \"${{COMPREPLY[*]}}\"",
+            words.join(" "),
+            words.len() - 1,
+            words[words.len() - 1],
+            words[words.len() - 2]
+        );
+        let mut bash = Command::new("bash");
+        run(bash.args(["--norc", "-ic", &script]).current_dir(shop.path()))
+    };
+    for line in [
+        "kiln build --profile ha",
+        "kiln build -p ha",
+        "kiln build --profile = ha",
+        "kiln build ha",
+        "kiln plan ha",
+        "kiln check --profile ha",
+    ] {
+        let all = completed(line);
+        let all: Vec<_> = all.split_whitespace().collect();
+        assert!(all.contains(&"ha3") && all.contains(&"ha-site") && !all.contains(&"six"), "{line}: {all:?}");
+    }
+    // That one has built-in profiles only.
+    let all = completed("kiln profile show ha");
+    assert!(all.contains("ha3") && !all.contains("ha-site"), "{all}");
+    let all = completed("kiln plan ");
+    assert!(all.contains("six") && all.contains("--json") && !all.contains("_base"), "{all}");
+    for line in ["kiln build --out ha", "kiln rehearse ha", "kiln ha", "kiln show ha"] {
+        assert!(!completed(line).contains("ha3"), "{line}");
+    }
+    assert!(!shop.path().join("ran").exists(), "the name of a file was run");
+    // The same names elsewhere.
+    for (shell, sign) in
+        [("zsh", ":NAME|FILE:_kiln_profiles'"), ("fish", "-l profile -r -a \"(__kiln_profiles)\"")]
+    {
+        let script = run(&mut shop.kiln(["completions", shell]));
+        assert!(script.contains(sign) && script.contains(" ha3 "), "{shell}");
+    }
+}
+
 #[test]
 fn bash_completes_verbs_and_options() {
     let shop = Workshop::new();
