@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use super::files::FileSpec;
+use super::file_spec::FileSpec;
 use super::files_of_both::{self as files, Clash};
 use super::{Node, Profile};
 use crate::etcd::Value;

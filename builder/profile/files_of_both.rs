@@ -1,6 +1,6 @@
 //! `[[file]]` of two clusters on one node: the same path with another content, and files in the other's own places.
 
-use super::files::{FileBody, FileSpec};
+use super::file_spec::{FileBody, FileSpec};
 use crate::values::{GuestPath, Mode};
 
 /// A value that both have, and cannot.

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use super::files::FileSpec;
+use super::file_spec::FileSpec;
 use super::span::Span;
 use crate::etcd::Release;
 use crate::values::{Arch, BaseSystem, Carrier, GuestPath, InstanceName};

@@ -7,7 +7,7 @@ use std::path::Path;
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use serde_json::{Value, json};
 
-use super::files::FileSpec;
+use super::file_spec::FileSpec;
 use super::finding::{Finding, Marks};
 use super::mistake::{Mistake, MistakeKind, NO_RELEASE};
 use super::private::{self, Lines};

@@ -1,4 +1,4 @@
-//! Lines of etcd's unit that limit its network: systemd's filters of addresses and of sockets must let a member through.
+//! Lines of etcd's unit that limit its network: systemd's filters of addresses and sockets must let a member through.
 
 use std::net::IpAddr;
 

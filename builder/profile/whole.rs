@@ -1,6 +1,6 @@
 //! A whole profile as values.
 
-use super::files::FileSpec;
+use super::file_spec::FileSpec;
 use super::pki::{Client, Pki};
 use super::topology::{Network, Node};
 use super::types::{Bundle, Cluster, Etcd, Host, Machine, OptionSet};
