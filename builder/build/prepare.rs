@@ -11,10 +11,10 @@ use super::witness::witness;
 use crate::base::BootFiles;
 use crate::bundle::Manifest;
 use crate::bundle::manifest::{Certificate, Node};
-use crate::bundle::{self, Bundle};
+use crate::bundle::{self, Bundle, MANIFEST};
 use crate::disk;
 use crate::failure::{Exit, Failure, Result};
-use crate::pki::{Authorities, Keystore, Remark, way_to_import};
+use crate::pki::{Authorities, Keystore, Remark};
 use crate::plan::{self, Plan};
 use crate::profile::{Ca, Profile};
 use crate::values::{Epoch, Token};
@@ -173,7 +173,10 @@ fn refuse_own_ca(profile: &Profile, keystore: &Keystore, path: &Path) -> Result<
         () if is_missing(plan::PEER_CA, pki.peer_ca.as_ref()) => plan::PEER_CA,
         () => return Ok(()),
     };
-    let (name, way_out) = (&cluster.name, way_to_import(&cluster.name, path, of)?);
+    let (name, mut way_out) = (&cluster.name, keystore.way_to_import(path, of)?);
+    if keystore.has_issued() && cluster.token.is_none() {
+        way_out.push_str(", and write the running cluster's initial-cluster-token in [cluster] token");
+    }
     Err(Failure::unsafe_to(format!(
         "{name} has formed with a CA of its own ([pki.{of}] source is \"imported\"), and no such CA has been imported into {}: its \
          members would not trust the certificates of this build; {way_out}",
@@ -250,6 +253,12 @@ pub fn warn_of_same_keystore(out: &Path, plan: &Plan, session: &Session<'_>) {
     }
     for path in names.iter().map(|name| beside.join(name)).filter(|path| path.file_name() != out.file_name())
     {
+        // Reading is cheap, and parsing the manifests of neighbours is not: hardly any has this token in it.
+        let Ok(text) = disk::read(&path.join(MANIFEST), MAX_MANIFEST_BYTES) else { continue };
+        let token = plan.cluster.token.as_str().as_bytes();
+        if !text.windows(token.len()).any(|there| there == token) {
+            continue;
+        }
         let Ok(there) = Bundle::open(&path) else { continue };
         let (other, now) = (&there.manifest.cluster, &plan.cluster);
         if other.token == now.token && other.id != now.id {
@@ -264,6 +273,9 @@ pub fn warn_of_same_keystore(out: &Path, plan: &Plan, session: &Session<'_>) {
         }
     }
 }
+
+/// Far above the manifests that Kiln writes.
+const MAX_MANIFEST_BYTES: u64 = 96 << 20;
 
 /// In a directory with more entries no neighbours are read.
 const MOST_BESIDE: usize = 64;

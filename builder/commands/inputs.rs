@@ -95,9 +95,8 @@ fn file_at(path: &Path, depth: usize, lines: Lines) -> Result<Source> {
         Some(found) if found.kind == Kind::File && found.size > profile::MAX_PROFILE_BYTES => {
             let reason =
                 format!("it has {} bytes; a profile has at most {}", found.size, profile::MAX_PROFILE_BYTES);
-            return Err(
-                Failure::new(Exit::Profile, reason).while_doing(format!("reading {}", path.display()))
-            );
+            let failure = Failure::new(Exit::Profile, reason);
+            return Err(failure.while_doing(format!("reading {}", path.display())));
         }
         // The target of a link may be outside the directory of the profiles.
         Some(found) if found.kind == Kind::Link && depth > 0 => Lines::Elsewhere,

@@ -194,12 +194,24 @@ fn describe(path: &Path, keystore: &Keystore) -> Result<serde_json::Value> {
     Ok(all)
 }
 
+/// A profile may have a token of its own, which no keystore knows before a seal.
+fn use_of_token(keystore: &Keystore) -> &'static str {
+    if keystore.sealed().next().is_none() {
+        return ", where the profile has no [cluster] token";
+    }
+    match keystore.sealed().any(|token| token == keystore.token()) {
+        true => "",
+        false => ", which the sealed cluster does not use",
+    }
+}
+
 fn shown(path: &Path, keystore: &Keystore) -> Result<String> {
     let mut text = format!(
-        "keystore {} of {}\n  token  {}\n  CA     {}",
+        "keystore {} of {}\n  token  {}{}\n  CA     {}",
         path.display(),
         keystore.cluster(),
         keystore.token(),
+        use_of_token(keystore),
         origin(keystore)
     );
     match keystore.ca()? {
@@ -215,7 +227,11 @@ fn shown(path: &Path, keystore: &Keystore) -> Result<String> {
     for (name, made) in keystore.recorded_authorities() {
         text += &format!("\n  {name:<7} {made}");
     }
-    let dates: Vec<_> = keystore.dates().iter().map(ToString::to_string).collect();
+    let mut dates: Vec<_> = keystore.dates().iter().map(ToString::to_string).collect();
+    if keystore.has_imported_ca() && !keystore.has_issued() {
+        // From the round that the import has ended, there is no certificate.
+        dates.drain(..dates.len() - 1);
+    }
     text += &format!("\n  issued {}", dates.join("\n         "));
     for token in keystore.sealed() {
         text += &format!("\n  sealed {token}");

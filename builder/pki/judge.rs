@@ -11,7 +11,6 @@ use crate::disk;
 use crate::failure::{Failure, Result};
 use crate::plan::{self, AuthoritySpec, Plan};
 use crate::profile::CaKeys;
-use crate::values::ClusterName;
 
 /// A message for the user who builds.
 pub enum Remark {
@@ -107,15 +106,7 @@ impl Keystore {
         let missing = |ca: &&AuthoritySpec| ca.is_imported && !self.has_imported(ca.name);
         if let Some(ca) = plan.authorities.iter().find(missing) {
             let (of, of_peers) = (ca.name, plan::of_peers(ca.name));
-            // What has issued takes no other CA (`Keystore::import`).
-            let way_out = match self.fixed().is_some() || self.sealed().next().is_some() {
-                true => format!(
-                    "it has issued certificates, so none can be imported any more; import the CA into another keystore: kiln \
-                     keystore init {} --keystore DIR",
-                    self.cluster()
-                ),
-                false => way_to_import(self.cluster(), dir, of)?,
-            };
+            let way_out = self.way_to_import(dir, of)?;
             return Err(Failure::untrusted(format!(
                 "[pki.{of}] source is \"imported\", but the keystore {shown} has no imported CA{of_peers}; {way_out}"
             )));
@@ -136,24 +127,31 @@ impl Keystore {
         }
         Ok(())
     }
-}
 
-/// How to import the CA of a profile that its keystore does not have, as the end of a sentence.
-///
-/// # Errors
-/// `Exit::Io` when the place of the keystore cannot be looked at.
-pub fn way_to_import(cluster: &ClusterName, keystore: &Path, authority: &str) -> Result<String> {
-    let shown = keystore.display();
-    let option = if authority == plan::PEER_CA { " --as peer-ca" } else { "" };
-    // The keystore of a first build is not on the disk yet.
-    let first = match disk::look(keystore)? {
-        Some(_) => String::new(),
-        None => format!("create the keystore with kiln keystore init {cluster} --keystore {shown}, and "),
-    };
-    Ok(format!(
-        "{first}import the CA with kiln keystore import-ca {cluster} --keystore {shown} --cert {authority}.pem \
-         --key {authority}-key.pem{option}"
-    ))
+    /// How to import the CA of a profile that the keystore does not have, as the end of a sentence.
+    ///
+    /// # Errors
+    /// `Exit::Io` when the place of the keystore cannot be looked at.
+    pub fn way_to_import(&self, dir: &Path, authority: &str) -> Result<String> {
+        let (cluster, shown) = (self.cluster(), dir.display());
+        // What has issued takes no other CA (`Keystore::import`).
+        if self.has_issued() {
+            return Ok(format!(
+                "it has issued certificates, so none can be imported any more; import the CA into another keystore: kiln \
+                 keystore init {cluster} --keystore DIR"
+            ));
+        }
+        let option = if authority == plan::PEER_CA { " --as peer-ca" } else { "" };
+        // The keystore of a first build is not on the disk yet.
+        let first = match disk::look(dir)? {
+            Some(_) => String::new(),
+            None => format!("create the keystore with kiln keystore init {cluster} --keystore {shown}, and "),
+        };
+        Ok(format!(
+            "{first}import the CA with kiln keystore import-ca {cluster} --keystore {shown} --cert {authority}.pem \
+             --key {authority}-key.pem{option}"
+        ))
+    }
 }
 
 fn refusal(dir: &Path, plan: &Plan, formed: Option<&Formed>, reasons: &[String]) -> Failure {

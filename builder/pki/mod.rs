@@ -35,7 +35,7 @@ mod signature;
 
 pub(crate) use authorities::Authorities;
 pub use authority::{Authority, Issued};
-pub use judge::{Remark, way_to_import};
+pub use judge::Remark;
 pub(crate) use key::warm_up;
 pub(crate) use keystore::Import;
 pub use keystore::{Keystore, resealed};

@@ -126,6 +126,11 @@ impl Keystore {
         self.fixed.is_none() && self.sealed.is_empty()
     }
 
+    /// Whether certificates may be in use that it has issued: then it takes no other CA.
+    pub fn has_issued(&self) -> bool {
+        !self.is_unissued()
+    }
+
     /// Whether the same CA was imported with other certificates above it, such as without its root.
     fn has_other_chain_of(&self, authority: &str, chain: &Chain) -> Result<bool> {
         let Some((there, _)) = self.imported(authority) else { return Ok(false) };

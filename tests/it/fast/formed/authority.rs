@@ -133,3 +133,41 @@ fn a_keystore_whose_ca_has_ended_is_not_renewed() {
     assert_eq!(fs::read(&path).unwrap(), before);
     run(&mut work.kiln(["keystore", "renew", "old", "--issued", "2019-01-01"]));
 }
+
+/// A keystore that has issued takes no other CA: the way out of a formed profile is another keystore.
+#[test]
+fn a_formed_profile_whose_keystore_has_issued_is_not_sent_to_import_ca() {
+    let work = workshop();
+    run(&mut build(&work, &[]));
+    let formed = changed("name = \"small\"", "name = \"small\", formed = true");
+    work.file(
+        "small.toml",
+        formed.replace("leaf-algorithm = \"p256\"", "leaf-algorithm = \"p256\", ca.source = \"imported\""),
+    );
+    let message = refused(&mut build(&work, &[]), 6);
+    for part in [
+        "it has issued certificates, so none can be imported any more",
+        "kiln keystore init small --keystore DIR",
+        "initial-cluster-token in [cluster] token",
+    ] {
+        assert!(message.contains(part), "{part}: {message}");
+    }
+    assert!(!message.contains("keystore import-ca small --keystore keystore/small"), "{message}");
+    own_ca(&work);
+    assert!(refused(&mut import(&work), 6).contains("kiln keystore init small --keystore DIR"));
+}
+
+/// Only the round that certificates are issued from, and the token as what it is.
+#[test]
+fn a_keystore_shows_what_is_in_use() {
+    let work = workshop();
+    run(&mut work.kiln(["keystore", "init", "other"]));
+    own_ca(&work);
+    let show = |name: &str| run(&mut work.kiln(["keystore", "show", name]));
+    assert!(show("other").contains(", where the profile has no [cluster] token\n"), "{}", show("other"));
+    let mut import = work.kiln(["keystore", "import-ca", "other", "--cert", "ca.pem", "--key", "ca.key"]);
+    run(&mut import);
+    let shown = show("other");
+    let (_, issued) = shown.split_once("  issued ").unwrap();
+    assert_eq!(issued.lines().count(), 1, "{shown}");
+}
