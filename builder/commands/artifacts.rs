@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::changes::{self, Change};
-use super::{inputs, output::Output};
+use super::{inputs, named, output::Output};
 use crate::artifact::{self, Accept, Audit, Damage, Outcome, ReleaseRecord, Store};
 use crate::cli::Artifacts;
 use crate::disk;
@@ -26,7 +26,7 @@ pub fn run(verb: &Artifacts, out: &Output) -> Result<()> {
             }
             let accept = Accept { pinned: &pinned, trust: *allow_unverified, replace: *replace };
             for path in files {
-                inputs::refuse_missing(path)?;
+                named::refuse_missing(path)?;
             }
             let before = store.available()?;
             let added = store.add(files, &accept)?;

@@ -11,7 +11,7 @@ use super::keystore::KEEP_IT;
 use super::output::{Output, and_said};
 use super::places::Places;
 use super::progress::Progress;
-use super::{cache, fleet, inputs, overlays, peers};
+use super::{cache, fleet, inputs, named, overlays, peers};
 use crate::build::{Prepared, Session, Sink, warn_of_same_keystore};
 use crate::bundle::{Holds, Manifest, Place, Writer};
 use crate::cli;
@@ -44,7 +44,7 @@ fn one(name: &str, args: &cli::Build, out: &Output) -> Result<()> {
     let tell = |note| out.tell(note);
     let mut session = Session::new(inputs::options(&args.inputs)?, &tell)?;
     let profile = inputs::profile(name, &args.source.settings, &session, out)?;
-    let path = inputs::keystore_path(args.inputs.keys.keystore.as_ref(), &profile.cluster.name);
+    let path = named::keystore_path(args.inputs.keys.keystore.as_ref(), &profile.cluster.name);
     let target = args.out.clone().unwrap_or_else(|| default_out(&profile.name));
     let places = Places::of(&args.inputs, &target)?;
     places.refuse_keystore(&path)?;

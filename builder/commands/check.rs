@@ -8,7 +8,7 @@ use serde_json::json;
 use super::build::default_out;
 use super::output::Output;
 use super::places::Places;
-use super::{fleet, inputs, overlays, side_by_side};
+use super::{fleet, inputs, named, overlays, side_by_side};
 use crate::build::{self, Prepared, Session, Sink};
 use crate::bundle::{Bundle, Fleet, INDEX, Problem, differs};
 use crate::cli;
@@ -30,7 +30,7 @@ fn profile(name: &str, args: &cli::Check, out: &Output) -> Result<()> {
     let tell = |note| out.tell(note);
     let session = Session::new(inputs::options(&args.inputs)?, &tell)?;
     let profile = inputs::profile(name, &args.settings, &session, out)?;
-    let path = inputs::keystore_path(args.inputs.keys.keystore.as_ref(), &profile.cluster.name);
+    let path = named::keystore_path(args.inputs.keys.keystore.as_ref(), &profile.cluster.name);
     let target = default_out(&profile.name);
     let places = Places::of(&args.inputs, &target)?;
     places.refuse_keystore(&path)?;
@@ -65,7 +65,7 @@ fn profiles(args: &cli::Check, out: &Output) -> Result<()> {
     };
     let sources = inputs::sources(&source)?;
     let (profiles, _) = inputs::profiles(&sources, &session, out)?;
-    let keystores = inputs::keystores(&args.inputs.keys);
+    let keystores = named::keystores(&args.inputs.keys);
     let target = fleet::default_out(&source);
     let places = Places::of(&args.inputs, &target)?;
     let of = |profile: &Profile| keystores.join(profile.cluster.name.as_str());

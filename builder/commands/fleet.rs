@@ -10,7 +10,7 @@ use super::ending::ending;
 use super::output::{Output, and_said};
 use super::places::Places;
 use super::progress::Progress;
-use super::{cache, inputs, overlays, peers, side_by_side};
+use super::{cache, inputs, named, overlays, peers, side_by_side};
 use crate::build::{self, Prepared, Session, Sink};
 use crate::bundle::{Bundle, Holds, Index, IndexEntry, Place};
 use crate::cli;
@@ -49,7 +49,7 @@ pub fn run(args: &cli::Build, out: &Output) -> Result<()> {
         .filter(|(at, _)| args.source.shard.is_none_or(|shard| shard.has(*at)))
         .map(|(_, profile)| profile)
         .collect();
-    let keystores = inputs::keystores(&args.inputs.keys);
+    let keystores = named::keystores(&args.inputs.keys);
     mine.iter()
         .try_for_each(|profile| places.refuse_keystore(&keystores.join(profile.cluster.name.as_str())))?;
     overlays::check(&mine, &session, &places.and_keystore(&keystores))?;

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::inputs;
 use super::output::{Output, and_said};
+use super::{inputs, named};
 use crate::artifact::Store;
 use crate::cli::{Imports, Keys, Keystore as Verb, ProfileNames, Settings};
 use crate::failure::{Doing, Exit, Failure, Result};
@@ -22,7 +22,7 @@ pub fn run(verb: &Verb, out: &Output) -> Result<()> {
     match verb {
         Verb::Init { fleet: Some(fleet), settings, keys, store, issue_date, json, .. } => init_all(
             &named(fleet, settings),
-            &inputs::keystores(keys),
+            &named::keystores(keys),
             &Store::at(&store.artifacts),
             inputs::date_of_issue(*issue_date)?,
             *json,
@@ -45,7 +45,7 @@ pub fn run(verb: &Verb, out: &Output) -> Result<()> {
             import_ca(cluster, keys, (*authority, *issue_date), files)?.tell(*json, out)
         }
         Verb::Show { cluster, keys, json } => {
-            let path = inputs::keystore_path(keys.keystore.as_ref(), cluster);
+            let path = named::keystore_path(keys.keystore.as_ref(), cluster);
             let keystore = Keystore::open(&path, cluster)?;
             if *json { out.json(&describe(&path, &keystore)?) } else { out.print(shown(&path, &keystore)?) }
         }
@@ -80,8 +80,8 @@ fn init(
     seed_file: Option<&Path>,
     issued: Option<Epoch>,
 ) -> Result<Change> {
-    let path = inputs::keystore_path(keys.keystore.as_ref(), cluster);
-    let open = seed_file.map(|file| inputs::open_to_others(file, "the keystore's secret")).transpose()?;
+    let path = named::keystore_path(keys.keystore.as_ref(), cluster);
+    let open = seed_file.map(|file| named::open_to_others(file, "the keystore's secret")).transpose()?;
     let seed = seed_file.map(seed).transpose()?;
     let keystore = Keystore::create(&path, cluster, seed.as_deref(), inputs::date_of_issue(issued)?)?;
     let done = format!("created the keystore {}", path.display());
@@ -91,7 +91,7 @@ fn init(
 }
 
 fn renew(cluster: &ClusterName, keys: &Keys, issued: Option<Epoch>) -> Result<Change> {
-    let path = inputs::keystore_path(keys.keystore.as_ref(), cluster);
+    let path = named::keystore_path(keys.keystore.as_ref(), cluster);
     let before = Keystore::open(&path, cluster)?.issued();
     let keystore = Keystore::renew(&path, cluster, inputs::date_of_issue(issued)?)?;
     let warning = (keystore.issued() <= before).then(|| {
@@ -116,12 +116,12 @@ fn import_ca(
     (authority, issued): (Imports, Option<Epoch>),
     (cert, key, passphrase_file): (&Path, &Path, Option<&Path>),
 ) -> Result<Change> {
-    let path = inputs::keystore_path(keys.keystore.as_ref(), cluster);
-    let certificates = inputs::given(cert, MAX_PEM_BYTES)?;
-    let open = inputs::open_to_others(key, "the CA's key")?;
-    let open_too = passphrase_file.map(|file| inputs::open_to_others(file, "the passphrase of the CA's key"));
+    let path = named::keystore_path(keys.keystore.as_ref(), cluster);
+    let certificates = named::given(cert, MAX_PEM_BYTES)?;
+    let open = named::open_to_others(key, "the CA's key")?;
+    let open_too = passphrase_file.map(|file| named::open_to_others(file, "the passphrase of the CA's key"));
     let open_too = open_too.transpose()?.flatten();
-    let key = Zeroizing::new(inputs::given(key, MAX_PEM_BYTES)?);
+    let key = Zeroizing::new(named::given(key, MAX_PEM_BYTES)?);
     let passphrase = passphrase_file.map(first_line).transpose()?;
     let passphrase = passphrase.as_deref().map(String::as_str);
     let date = inputs::date_of_issue(issued)?;
@@ -290,7 +290,7 @@ fn init_all(
 /// 32 bytes, raw or as 64 hex digits.
 fn seed(path: &Path) -> Result<Zeroizing<[u8; 32]>> {
     let reading = || format!("reading {}", path.display());
-    let bytes = Zeroizing::new(inputs::given(path, 1024)?);
+    let bytes = Zeroizing::new(named::given(path, 1024)?);
     let seed = match <[u8; 32]>::try_from(bytes.as_slice()) {
         Ok(seed) => Some(Zeroizing::new(seed)),
         // A digest has the same notation: 64 hex digits for 32 bytes.
@@ -310,7 +310,7 @@ fn seed(path: &Path) -> Result<Zeroizing<[u8; 32]>> {
 }
 
 fn first_line(path: &Path) -> Result<Zeroizing<String>> {
-    let bytes = Zeroizing::new(inputs::given(path, 64 * 1024)?);
+    let bytes = Zeroizing::new(named::given(path, 64 * 1024)?);
     let text = std::str::from_utf8(&bytes)
         .map_err(|_| Failure::untrusted("it is not UTF-8"))
         .doing(|| format!("reading {}", path.display()))?;

@@ -16,6 +16,7 @@ mod join;
 mod junit;
 mod keystore;
 mod left;
+mod named;
 #[cfg(not(feature = "oci"))]
 mod no_registry;
 mod output;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::inputs;
+use super::named;
 use super::output::{Output, and_said};
 use crate::carrier;
 use crate::cli::Profile;
@@ -179,7 +179,7 @@ fn asking() -> String {
 
 /// A file to import. One that cannot be read as one is wrong usage, whatever the reason.
 fn taken(path: &Path) -> Result<Vec<u8>> {
-    inputs::refuse_missing(path)?;
+    named::refuse_missing(path)?;
     if disk::look(&disk::resolved(path))?.is_some_and(|found| found.kind != Kind::File) {
         let reason = format!("{} is not a regular file; name a copy of what is in it", path.display());
         return Err(Failure::new(Exit::Usage, reason));

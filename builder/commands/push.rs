@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::inputs;
+use super::named;
 use super::output::Output;
 use crate::bundle::{Bundle, MAX_PROBLEMS_SHOWN, listed};
 use crate::cli;
@@ -73,10 +73,10 @@ pub fn address(text: &str) -> Result<Address> {
 pub fn client(address: &Address, args: &cli::Registry, writes: bool, out: &Output) -> Result<Client> {
     args.password_file
         .iter()
-        .try_for_each(|file| inputs::refuse_missing_secret(file, "the registry's password"))?;
-    args.ca_file.iter().try_for_each(|file| inputs::refuse_missing(file))?;
+        .try_for_each(|file| named::refuse_missing_secret(file, "the registry's password"))?;
+    args.ca_file.iter().try_for_each(|file| named::refuse_missing(file))?;
     if let Some(file) = &args.password_file
-        && let Some(warning) = inputs::open_to_others(file, "the registry's password")?
+        && let Some(warning) = named::open_to_others(file, "the registry's password")?
     {
         out.warn(warning);
     }

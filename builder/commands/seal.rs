@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::inputs;
+use super::named;
 use super::output::{Output, and_said};
 use crate::build::witness;
 use crate::bundle::Bundle;
@@ -13,7 +13,7 @@ use crate::pki::{Keystore, Sealed};
 pub fn run(args: &cli::Seal, out: &Output) -> Result<()> {
     let bundle = Bundle::open(&args.bundle)?;
     let (name, witness) = witness(&bundle)?;
-    let path = inputs::keystore_path(args.keys.keystore.as_ref(), &name);
+    let path = named::keystore_path(args.keys.keystore.as_ref(), &name);
     let sealed = Keystore::seal(&path, &name, &witness, args.adopt)?;
     let (shown, token, members) = (path.display(), &witness.token, witness.members.len());
     let members = if members == 1 { "1 member".to_owned() } else { format!("{members} members") };

@@ -8,6 +8,7 @@ mod driver;
 mod drivers;
 mod emulator;
 mod follow;
+mod host_path;
 mod initrd;
 mod libvirt;
 mod machines;

@@ -3,13 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::path::Path;
 use std::str::FromStr;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::accel::Accel;
+use super::host_path::HostPath;
 use super::names::Names;
 use crate::bundle::Manifest;
 use crate::etcd::ids::ClusterId;
@@ -54,33 +54,6 @@ impl fmt::Display for DriverName {
         f.pad(&self.0)
     }
 }
-
-/// An absolute path on this machine.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct HostPath(String);
-
-impl HostPath {
-    /// `None` where it cannot be recorded: a relative path, or one that is not a line of text.
-    pub fn of(path: &Path) -> Option<Self> {
-        path.to_str().and_then(|text| text.parse().ok())
-    }
-
-    pub fn path(&self) -> &Path {
-        Path::new(&self.0)
-    }
-}
-
-impl FromStr for HostPath {
-    type Err = Invalid;
-    fn from_str(text: &str) -> std::result::Result<Self, Invalid> {
-        match text.starts_with('/') && text.len() < 4096 && !text.chars().any(char::is_control) {
-            true => Ok(Self(text.to_owned())),
-            false => Err(Invalid("it is not an absolute path".into())),
-        }
-    }
-}
-
-deserialize_parsed!(HostPath);
 
 /// The record of a machine that was started at least once.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -309,6 +282,8 @@ fn chosen<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Acc
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::values::Volume;
 
