@@ -303,8 +303,10 @@ impl<'t> Section<'t> {
 pub(super) fn place_of(table: &str, key: &str) -> Option<String> {
     let tables = schema::elsewhere(table, key);
     if !tables.is_empty() {
-        let named = |table: &&str| if table.is_empty() { "the top level, above the first [table]" } else { *table };
-        let tables: Vec<_> = tables.iter().map(named).collect();
+        let named = |table: &'static str| {
+            if table.is_empty() { "the top level, above the first [table]" } else { table }
+        };
+        let tables: Vec<_> = tables.iter().copied().map(named).collect();
         return Some(format!("it is a key of {}", or_listed(&tables)));
     }
     let is_option = table != "[etcd.config]" && !keys::releases_with(key).is_empty();

@@ -32,7 +32,12 @@ impl Source {
             name: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
             path: path.display().to_string(),
             bytes,
-            directory: path.parent().map(Path::to_owned).unwrap_or_default(),
+            // A relative path in the profile often begins with ./, too.
+            directory: path
+                .parent()
+                .filter(|parent| *parent != Path::new("."))
+                .map(Path::to_owned)
+                .unwrap_or_default(),
             lines: Lines::Shown,
             base: None,
             settings: Vec::new(),

@@ -161,7 +161,6 @@ fn unit(key: &str, text: &str) -> Result<(), Invalid> {
 /// # Errors
 /// A sentence that says what is allowed.
 pub(super) fn service(key: &str, text: &str) -> Result<(), Invalid> {
-    unit_words::specifiers(text)?;
     let plain = |text: &str| text.parse::<u64>().ok();
     match key {
         "CPUQuota" => match text.strip_suffix('%').and_then(hundredths) {
@@ -230,6 +229,8 @@ fn memory(text: &str, least: u64) -> Result<(), Invalid> {
     };
     match is_good {
         true => Ok(()),
-        false => Err(Invalid(format!("it takes a number{least}, also with K, M, G or T, infinity or a percentage"))),
+        false => Err(Invalid(format!(
+            "it takes a number{least}, also with K, M, G or T, infinity or a percentage"
+        ))),
     }
 }

@@ -19,8 +19,8 @@ const CHOICES: [(&str, &[&str]); 10] = [
     (
         "SyslogFacility",
         &[
-            "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp",
-            "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7",
+            "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv",
+            "ftp", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7",
         ],
     ),
     ("SyslogLevel", &LEVELS),
@@ -76,6 +76,10 @@ pub(super) fn check(key: &str, text: &str) -> Result<(), Invalid> {
             false => Err(Invalid(format!("it takes a whole number from {least} to {most}"))),
         };
     }
+    // The others of `[Service]` that may be written have none (systemd.unit(5), "Specifiers").
+    if ["Slice", "SyslogIdentifier"].contains(&key) {
+        specifiers(text)?;
+    }
     match key {
         "LogLevelMax" => one_of(text, &LEVELS),
         "Slice" => match text.strip_suffix(".slice").is_some_and(is_slice) {
@@ -123,8 +127,9 @@ fn one_of(text: &str, words: &[&str]) -> Result<(), Invalid> {
 
 /// The name of a slice without its ending: parts with `-` between them (systemd.slice(5)).
 fn is_slice(name: &str) -> bool {
-    let is_part =
-        |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || ":_.\\".contains(c));
+    let is_part = |part: &str| {
+        !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || ":_.\\".contains(c))
+    };
     name == "-" || name.len() < 248 && name.split('-').all(is_part)
 }
 
@@ -195,7 +200,11 @@ mod tests {
     #[test]
     fn words_are_those_of_systemd() {
         for (key, good, bad) in [
-            ("Slice", &["etcd.slice", "a-b.slice", "-.slice"][..], &["etcd", ".slice", "a b.slice", "a--b.slice"][..]),
+            (
+                "Slice",
+                &["etcd.slice", "a-b.slice", "-.slice"][..],
+                &["etcd", ".slice", "a b.slice", "a--b.slice"][..],
+            ),
             ("CPUAffinity", &["0", "0-3,5", "1 2", "numa"], &["a", "3-1", "", "9999", "-1"]),
             ("AllowedCPUs", &["0-3"], &["numa", "0-"]),
             ("SyslogFacility", &["daemon", "local7"], &["local8", "DAEMON"]),

@@ -121,7 +121,8 @@ const OF_VAR: [&str; 22] = [
 /// Whether a path is one that the site made for itself: what root runs or reads elsewhere stays root's.
 fn is_sites_own(owned: &Owned<'_>) -> bool {
     let parts: Vec<&str> = owned.path.as_str().split('/').collect();
-    let is_known = |depth: usize| parts[..depth].join("/").parse().is_ok_and(|path| known_mode(&path).is_some());
+    let is_known =
+        |depth: usize| parts[..depth].join("/").parse().is_ok_and(|path| known_mode(&path).is_some());
     // A file in a directory of its own, or that directory.
     let has_directory = |depth: usize| parts.len() > depth || parts.len() == depth && owned.is_directory;
     match parts[..] {
@@ -129,7 +130,10 @@ fn is_sites_own(owned: &Owned<'_>) -> bool {
         ["opt", name, ..] => name != "bin",
         ["var", "lib" | "cache" | "log" | "spool", name, ..] => !is_known(3) && !OF_VAR.contains(&name),
         ["var", "opt", _, ..] => true,
-        ["bin" | "boot" | "dev" | "lib" | "lib32" | "lib64" | "libx32" | "proc" | "root" | "run" | "sbin", ..]
+        [
+            "bin" | "boot" | "dev" | "lib" | "lib32" | "lib64" | "libx32" | "proc" | "root" | "run" | "sbin",
+            ..,
+        ]
         | ["sys" | "tmp" | "usr" | "var", ..] => false,
         // /srv, /home, /data and the like: not itself, where a base system has it.
         [_, _, ..] => true,
@@ -150,7 +154,8 @@ fn of_system(owned: &Owned<'_>) -> Option<Finding> {
         return None;
     }
     let reason = format!("{} has an owner, and {} {why}", owned.overlay.origin, owned.path.absolute());
-    let help = "omit owner and group, or use a directory of its own, as /etc/NAME, /srv/NAME or /var/lib/NAME";
+    let help =
+        "omit owner and group, or use a directory of its own, as /etc/NAME, /srv/NAME or /var/lib/NAME";
     Some(owned.overlay.finding(reason).help(help))
 }
 

@@ -171,6 +171,12 @@ fn files_and_units_of_two_clusters_do_not_meet() {
         (file("/var/lib/etcd-events/x", "text = \"1\""), none(), "at the other's /var/lib/etcd-events"),
         (none(), file("/etc/systemd/system/etcd.service.d/x.conf", "text = \"1\""), "etcd.service.d"),
         (text(""), text("").replace('1', "2"), "both have /opt/a, and differ in what is there"),
+        (text("template = true"), text("template = true"), "both have /opt/a, and differ in what is there"),
+        (
+            file("/srv/a/b", "text = \"1\"\nmode = \"0600\""),
+            file("/srv/a", "directory = true\nowner = \"etcd-events\""),
+            "/srv/a/b in the directory /srv/a, which belongs to another account",
+        ),
         (text("mode = \"0600\""), text("mode = \"0644\""), "differ in its mode"),
         (text("owner = \"etcd\""), text("owner = \"etcd-events\""), "differ in its owner"),
         (

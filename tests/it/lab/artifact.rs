@@ -7,9 +7,9 @@ use kiln::etcd::Release;
 use kiln::failure::Exit;
 use kiln::values::{Arch, Digest};
 
-use crate::support::debs_of;
 use crate::support::made::{self, TOP, Tar, ar, control, deb, deb_of, gz, gz_stored, program, zst};
 use crate::support::test_store::{TARBALL, TRUST, TestStore, good_tar, real_programs, release, small};
+use crate::support::{ONE, Workshop, debs_of, output};
 
 /// Extracted from the packages with ar, xz and GNU tar.
 const DEBIAN: [(&str, EtcdProgram, &str); 5] = [
@@ -293,7 +293,7 @@ fn vast_xz() -> Vec<u8> {
 #[test]
 fn a_profile_pins_the_first_release_of_a_store() {
     let work = Workshop::new();
-    let files = support::debs_of("3.5.16");
+    let files = debs_of("3.5.16");
     let digests: Vec<_> =
         files.iter().map(|file| format!("\"{}\"", Digest::of(&fs::read(file).unwrap()))).collect();
     let pins = |digests: &str| ONE.replace("version = \"3.5.16\"", &format!("sha256 = [{digests}]"));

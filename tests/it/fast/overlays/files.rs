@@ -143,6 +143,34 @@ fn a_place_of_the_system_keeps_its_mode_and_its_owner() {
     run(&mut kiln(&with(&(own + &of_group)), "build", &["-q"]));
 }
 
+/// tar would not replace them, and an initramfs would lose what is in them.
+#[test]
+fn nothing_takes_the_place_of_a_directory_that_base_systems_have() {
+    for path in ["/etc/ssl", "/var/log", "/usr/bin", "/root", "/boot", "/etc/cron.d", "/usr/local/bin"] {
+        for what in ["text = 'x'", "link = '/srv/x'"] {
+            let said = refusal(&with(&file(path, what)), 3);
+            assert!(
+                said.contains(&format!("[[file]] {path}: base systems have a directory there")),
+                "{said}"
+            );
+        }
+    }
+    let inside = file("/etc/systemd/system/a.service", "text = 'x'") + &file("/usr/lib/a/b", "text = 'x'");
+    run(&mut kiln(&with(&inside), "build", &["-q"]));
+}
+
+#[test]
+fn a_file_that_cannot_be_one_of_a_node_is_refused_at_its_place() {
+    for (path, what, want) in [
+        ("/srv/.git/config", "text = 'x'".to_owned(), "made by a version control system"),
+        ("/etc/site/version", "source = '/proc/version'".to_owned(), "/proc/version cannot be read"),
+        ("/etc/site/a", format!("link = '/{}'", "x/".repeat(2500)), "Linux allows 4095"),
+    ] {
+        let said = refusal(&with(&file(path, &what)), 3);
+        assert!(said.contains(want) && said.contains(".toml:"), "{want}: {said}");
+    }
+}
+
 /// systemd-tmpfiles does not go on from a directory of one account to an entry of another one.
 #[test]
 fn an_owner_that_tmpfiles_cannot_set_is_refused() {

@@ -16,18 +16,8 @@ fn systemd_accepts_the_unit_and_finds_little_exposed() {
     let tree = work.path().join("tree");
     unpack(&bundle.join("nodes/cp-a/overlay.tar.gz"), &tree);
     // The targets in the ordering of the unit come with systemd.
-    let units = tree.join("usr/lib/systemd/system");
-    fs::create_dir_all(&units).unwrap();
-    let from = ["/usr/lib/systemd/system", "/lib/systemd/system"].map(Path::new);
-    let from = from.iter().find(|path| path.is_dir()).expect("systemd's own units");
-    run(Command::new("cp").arg("-a").arg(format!("{}/.", from.display())).arg(&units));
-    silent(
-        Command::new("systemd-analyze")
-            .arg("verify")
-            .arg("--root")
-            .arg(&tree)
-            .args(["--man=no", "etcd.service"]),
-    );
+    add_systems_own_units(&tree);
+    silent(&mut verify(&tree));
     let report = run(Command::new("systemd-analyze")
         .args(["security", "--offline=true", "--no-pager", "--root"])
         .arg(&tree)
@@ -36,6 +26,108 @@ fn systemd_accepts_the_unit_and_finds_little_exposed() {
     let score: f64 =
         last.split_whitespace().find_map(|word| word.parse().ok()).unwrap_or_else(|| panic!("{last}"));
     assert!(score <= EXPOSURE, "{last}");
+}
+
+fn add_systems_own_units(tree: &Path) {
+    let units = tree.join("usr/lib/systemd/system");
+    fs::create_dir_all(&units).unwrap();
+    let from = ["/usr/lib/systemd/system", "/lib/systemd/system"].map(Path::new);
+    let from = from.iter().find(|path| path.is_dir()).expect("systemd's own units");
+    run(Command::new("cp").arg("-a").arg(format!("{}/.", from.display())).arg(&units));
+}
+
+fn verify(tree: &Path) -> Command {
+    let mut command = Command::new("systemd-analyze");
+    command.arg("verify").arg("--root").arg(tree).args(["--man=no", "etcd.service"]);
+    command
+}
+
+/// Lines of `[Service]` at the edges of what Kiln accepts.
+const ACCEPTED: [(&str, &str); 28] = [
+    ("AllowedCPUs", "0-3,5"),
+    ("AllowedMemoryNodes", "0"),
+    ("CPUAffinity", "0 1-2"),
+    ("CPUQuota", "12.5%"),
+    ("CPUQuotaPeriodSec", "100ms"),
+    ("CPUSchedulingPolicy", "batch"),
+    ("CPUWeight", "10000"),
+    ("CoredumpFilter", "default private-dax 0x33"),
+    ("IOSchedulingClass", "best-effort"),
+    ("IOSchedulingPriority", "7"),
+    ("IPAddressAllow", "any"),
+    ("LimitCORE", "1K:1M"),
+    ("LimitMEMLOCK", "1.5G"),
+    ("LimitNICE", "-20"),
+    ("LimitNPROC", "2000:4000"),
+    ("LimitRTPRIO", "99"),
+    ("LimitSIGPENDING", "infinity"),
+    ("LogLevelMax", "debug"),
+    ("LogRateLimitIntervalSec", "1min 30s"),
+    ("MemoryHigh", "99.5%"),
+    ("MemoryMax", "1.5G"),
+    ("Nice", "-20"),
+    ("OOMPolicy", "continue"),
+    ("Slice", "etcd-a.slice"),
+    ("SocketBindAllow", "ipv4:tcp:2379-2380"),
+    ("SyslogFacility", "local7"),
+    ("SyslogIdentifier", "%n-100%%"),
+    ("TasksMax", "50%"),
+];
+
+/// And lines that it refuses because systemd drops them.
+const DROPPED: [(&str, &str); 18] = [
+    ("AllowedCPUs", "a"),
+    ("CPUAffinity", "a"),
+    ("CPUQuota", "12.345%"),
+    ("CPUWeight", "0"),
+    ("IPAddressDeny", "10.0.0.0/33"),
+    ("LimitCORE", "2:1"),
+    ("LimitMEMLOCK", "2G:1G"),
+    ("LimitNICE", "99"),
+    ("LimitNPROC", "4K"),
+    ("LogLevelMax", "verbose"),
+    ("MemoryMax", "1 GB"),
+    ("Nice", "-21"),
+    ("OOMPolicy", "never"),
+    ("Slice", "x"),
+    ("SyslogFacility", "local9"),
+    ("SyslogIdentifier", "%z"),
+    ("TasksMax", "4K"),
+    ("TimeoutStopSec", "soon"),
+];
+
+/// systemd has the last word about its own values.
+#[test]
+fn systemd_reads_the_values_that_a_profile_may_have_and_no_others() {
+    let work = Workshop::new();
+    work.keystore("ha3");
+    let lines: String = ACCEPTED.iter().map(|(key, value)| format!("{key} = \"{value}\"\n")).collect();
+    let change = [
+        ("# [etcd] version = \"3.5.33\"", "[etcd]\nversion = \"3.5.16\" #"),
+        ("# Client certificates", &format!("[etcd.service.service]\n{lines}# Client certificates")),
+    ];
+    work.file("ha3.toml", ha3_with(&change));
+    let bundle = work.build("./ha3.toml");
+    let tree = work.path().join("tree");
+    unpack(&bundle.join("nodes/cp-a/overlay.tar.gz"), &tree);
+    add_systems_own_units(&tree);
+    silent(&mut verify(&tree));
+
+    let path = tree.join("etc/systemd/system/etcd.service");
+    let unit = fs::read_to_string(&path).unwrap();
+    for (key, value) in DROPPED {
+        let line = format!("\n{key}={value}\n\n[Install]\n");
+        fs::write(&path, unit.replacen("\n[Install]\n", &line, 1)).unwrap();
+        let said = support::output(&mut verify(&tree)).2;
+        assert!(said.contains("etcd.service:"), "{key}={value}: {said}");
+        let profile = ha3_with(&[
+            change[0],
+            ("# Client certificates", &format!("[etcd.service.service]\n{key} = \"{value}\"\n# Client")),
+        ]);
+        work.file("bad.toml", profile);
+        let said = support::refused(&mut work.kiln(["check", "--profile", "bad.toml"]), 3);
+        assert!(said.contains(&format!("{key} cannot be")), "{said}");
+    }
 }
 
 #[test]
