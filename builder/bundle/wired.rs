@@ -70,6 +70,10 @@ fn of_card(card: &Card, problems: &mut Vec<String>) {
     {
         problems.push(format!("has a bond that cannot be: {why}"));
     }
+    let of_ipv4 = card.addresses.iter().filter(|link| link.addr().is_ipv4()).count();
+    if of_ipv4.max(card.addresses.len() - of_ipv4) > 1 {
+        problems.push(format!("has two addresses of one family on the card {}", card.mac));
+    }
     if card.addresses.is_empty() {
         problems.push(format!("has no address on the card {}", card.mac));
     }
@@ -113,6 +117,12 @@ mod tests {
             ("by", bond(json!(["eno1", "52:54:00:00:00:02"])), "has a bond that cannot be"),
             ("by", bond(json!(["eno1", "/x"])), "a card has"),
             ("shared", json!(true), "has a card that cannot be a VLAN on the first one"),
+            ("addresses", json!(["10.0.0.4/24", "10.0.1.4/24"]), "has two addresses of one family"),
+            (
+                "addresses",
+                json!(["10.0.0.4/24", "fd00::4/64", "fd00:1::4/64"]),
+                "two addresses of one family",
+            ),
             ("dhcp", json!("both"), ""),
             ("dhcp", json!("yes"), "unknown variant"),
         ];

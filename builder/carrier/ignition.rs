@@ -9,24 +9,10 @@ use super::scripts::Scripts;
 use super::seed;
 use crate::failure::{Failure, Result};
 use crate::profile::Login;
-use crate::tree::{Entry, Kind};
-use crate::values::{At, CarrierFacts, CarrierFile, Firmware, Mode, Start};
+use crate::tree::Kind;
+use crate::values::{At, CarrierFacts, CarrierFile, Firmware, GuestPath, Mode, Start};
 
 const CONFIG: &str = "config.ign";
-
-/// The files of `overlays/network` that configure the node's cards.
-const NETWORKD: [&str; 10] = [
-    "etc/systemd/network/05-kiln-bond.netdev",
-    "etc/systemd/network/05-kiln-bond.network",
-    "etc/systemd/network/05-kiln-vlan.netdev",
-    "etc/systemd/network/05-kiln-vlan.network",
-    "etc/systemd/network/05-kiln.network",
-    "etc/systemd/network/06-kiln-peer-bond.netdev",
-    "etc/systemd/network/06-kiln-peer-bond.network",
-    "etc/systemd/network/06-kiln-peer-vlan.netdev",
-    "etc/systemd/network/06-kiln-peer-vlan.network",
-    "etc/systemd/network/06-kiln-peer.network",
-];
 
 const FACTS: CarrierFacts = CarrierFacts {
     name: "ignition",
@@ -63,9 +49,9 @@ fn config(parts: &NodeParts<'_>, script: &str, unit: &str) -> Result<Vec<u8>> {
     }));
     // Flatcar and Debian have systemd-networkd. The files are also on the seed, but the node boots before that is
     // unpacked.
-    for path in NETWORKD {
-        if let Some(Entry { kind: Kind::File(content), .. }) = tree.get(path) {
-            files.push(resource(&format!("/{path}"), 0o644, content.bytes()?));
+    for (path, entry) in tree.iter().filter(|(path, _)| is_of_card(path)) {
+        if let Kind::File(content) = &entry.kind {
+            files.push(resource(&path.absolute(), 0o644, content.bytes()?));
         }
     }
     let login = plan.machine.login.as_ref();
@@ -85,6 +71,12 @@ fn config(parts: &NodeParts<'_>, script: &str, unit: &str) -> Result<Vec<u8>> {
         .map_err(|error| Failure::io(format!("writing the Ignition config of {}: {error}", node.name)))?;
     bytes.push(b'\n');
     Ok(bytes)
+}
+
+/// Whether it is a file of systemd-networkd for the node's cards, which have names as in 05-kiln.network.
+fn is_of_card(path: &GuestPath) -> bool {
+    let name = path.as_str().strip_prefix("etc/systemd/network/").unwrap_or_default();
+    name.trim_start_matches(|c: char| c.is_ascii_digit()).starts_with("-kiln")
 }
 
 fn user(login: &Login) -> User {

@@ -105,7 +105,7 @@ pub fn here() -> Result<Vec<Source>> {
     let is_built = |name: &&str| name.parse().is_ok_and(|name| disk::is_directory(&default_out(&name)));
     let mut names: Vec<String> = profile::names().filter(is_built).map(str::to_owned).collect();
     let directory = Path::new("profiles");
-    if disk::is_directory(directory) && disk::look(directory)?.is_some() {
+    if disk::is_directory(directory) {
         let files = disk::list(directory)?;
         let own = files.iter().filter_map(|name| name.strip_suffix(".toml"));
         names.extend(own.filter(|name| !name.starts_with(['_', '.'])).map(str::to_owned));

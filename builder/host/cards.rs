@@ -90,10 +90,9 @@ fn check_by(manifest: &Manifest) -> Result<()> {
     });
     if let Some((node, by)) = named {
         let why = match by {
-            By::Name(name) => format!(
-                "the card of {} is called {name}, and a VM's has whatever name its bus gives",
-                node.name
-            ),
+            By::Name(name) => {
+                format!("the card of {} is called {name}, and a VM's card is named after its bus", node.name)
+            }
             By::Mac | By::Bond(_) => {
                 format!("{} has a bond of several cards, and kiln up gives a VM one", node.name)
             }

@@ -45,8 +45,8 @@ struct Placed {
     span: Option<Span>,
     /// `None` where nodes name them.
     cards: Option<Vec<BondCard>>,
-    /// Whether it has any, even if they cannot be read.
-    names_cards: bool,
+    /// Where it names them, even if they cannot be read.
+    cards_at: Option<Span>,
     /// `None` where it could not be read.
     bond: Option<Bond>,
 }
@@ -65,6 +65,16 @@ const PEER_BOND: &str = "[network.peer.bond]";
 const MAIN: Keys = Keys { card: "card", cards: "cards", mac: "mac", bond: MAIN_BOND };
 pub(super) const PEER: Keys =
     Keys { card: "peer-card", cards: "peer-cards", mac: "peer-mac", bond: PEER_BOND };
+
+impl Cards {
+    /// Where it names those that each node has unless the node names its own.
+    fn place(&self) -> Option<Span> {
+        match (&self.bond, &self.card) {
+            (Some(bond), _) => bond.cards_at.clone(),
+            (None, card) => card.as_ref().map(Spanned::span),
+        }
+    }
+}
 
 impl Keys {
     /// The place of the first of the two that is there.
@@ -116,16 +126,20 @@ fn bond(diagnostics: &mut Diagnostics, table: &Section, title: &'static str) -> 
         diagnostics.mistake(only("hash-policy", "802.3ad, balance-xor or balance-tlb"));
     }
     let bond = is_read.then(|| Bond { cards: Vec::new(), mode, lacp_rate, hash_policy });
-    Placed { title, span: table.span.clone(), cards, names_cards: table.has("cards"), bond }
+    Placed { title, span: table.span.clone(), cards, cards_at: table.place("cards"), bond }
 }
 
-/// A list of the cards of a bond; `None` where there is none that can be used.
+/// A list of the cards of a bond; `None` where there is none that can be used, or not all of it can be read.
 fn cards(
     diagnostics: &mut Diagnostics,
     table: &Section,
     key: &'static str,
 ) -> Option<Vec<Spanned<BondCard>>> {
+    let before = diagnostics.mistakes.len();
     let cards = table.values(diagnostics, key, |text| text.parse::<BondCard>())?;
+    if diagnostics.mistakes.len() > before {
+        return None;
+    }
     let plain: Vec<_> = cards.iter().map(|card| card.get_ref().clone()).collect();
     if let Err(why) = Bond::check_cards(&plain) {
         let reason = format!("{} {key} cannot be used: {}", table.title(), why.0);
@@ -150,7 +164,7 @@ pub(super) fn of_node(
         return [main.clone(), main];
     }
     let peer = one_of_node(diagnostics, table, PEER, network.and_then(|both| both.peer.as_ref()), macs);
-    check_both(diagnostics, table, &main, &peer);
+    check_both(diagnostics, table, [&main, &peer], network);
     [main, peer]
 }
 
@@ -194,7 +208,7 @@ fn one_of_node(
     let own = own.map(|own| own.into_iter().map(Spanned::into_inner).collect());
     match (own.or_else(|| bond.cards.clone()), &bond.bond) {
         (Some(cards), Some(bond)) => By::Bond(Bond { cards, ..bond.clone() }),
-        (None, Some(_)) if !table.has(keys.cards) && !bond.names_cards => {
+        (None, Some(_)) if !table.has(keys.cards) && bond.cards_at.is_none() => {
             let reason =
                 format!("[[node]] {} is missing: {} does not name the cards, either", keys.cards, bond.title);
             let help = format!("write, for example, {} = [\"eno1\", \"eno2\"]", keys.cards);
@@ -205,18 +219,35 @@ fn one_of_node(
     }
 }
 
-/// Reports a card that a node has in both of its networks.
-fn check_both(diagnostics: &mut Diagnostics, table: &Section, main: &By, peer: &By) {
+/// Reports a card that a node has in both of its networks: where the node names one of the two, else once for all
+/// nodes.
+fn check_both(
+    diagnostics: &mut Diagnostics,
+    table: &Section,
+    [main, peer]: [&By; 2],
+    network: Option<&Both>,
+) {
     let names = |by: &By| match by {
         By::Mac => Vec::new(),
         By::Name(name) => vec![BondCard::Name(name.clone())],
         By::Bond(bond) => bond.cards.clone(),
     };
     let both = names(peer);
-    if let Some(card) = names(main).into_iter().find(|card| both.contains(card)) {
-        let reason = format!("the card {card} is in the network for clients and in that for peers");
-        let help = "name another one in peer-card, or in [network.peer]; with same-card = true there, one card carries both";
-        let (_, place) = PEER.place(table).or_else(|| MAIN.place(table)).unzip();
-        diagnostics.mistake(Mistake::new(place.or_else(|| table.span.clone()), reason).help(help));
+    let Some(card) = names(main).into_iter().find(|card| both.contains(card)) else { return };
+    let reason = format!("the card {card} is in the network for clients and in that for peers");
+    let help = "name another one in peer-card, or in [network.peer]; with same-card = true there, one card carries both";
+    if let Some((_, place)) = PEER.place(table).or_else(|| MAIN.place(table)) {
+        diagnostics.mistake(Mistake::new(place, reason).help(help));
+        return;
     }
+    let main = network.and_then(|both| both.main.place());
+    let peer = network.and_then(|both| both.peer.as_ref()?.place());
+    if diagnostics.mistakes.iter().any(|one| one.span == peer && one.reason == reason) {
+        return;
+    }
+    let mistake = Mistake::new(peer, reason).help(help);
+    diagnostics.mistake(match main {
+        Some(main) => mistake.other(main, "that for clients"),
+        None => mistake,
+    });
 }

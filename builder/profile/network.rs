@@ -61,30 +61,27 @@ fn network(diagnostics: &mut Diagnostics, table: &Section) -> Option<Placed> {
     let mut main = cidr.as_ref().map(new);
     let (mut ipv6, ipv6_network) = ranges::ipv6(diagnostics, table, main.as_ref(), may_be_outside).unzip();
     let others: Vec<&Range> = main.iter().chain(&ipv6).collect();
-    let gateways = others.iter().filter_map(|range| Some((range.gateway.as_ref()?.0, range.cidr)));
-    let gateways: Vec<_> = gateways.collect();
     if main.is_some() {
-        ranges::check_on_link(diagnostics, "[network]", on_link.as_ref(), &gateways);
+        ranges::check_on_link_of_network(diagnostics, table, on_link.as_ref(), &others);
     }
     let (mut peer, peer_network) = ranges::peer(diagnostics, &below, &others, same_card).unzip();
+    let read = [(main.is_some(), "cidr"), (ipv6.is_some(), "ipv6-cidr"), (peer.is_some(), "peer")];
+    let is_whole = read.iter().all(|(is_read, key)| *is_read == table.has(key));
     let mut all: Vec<&mut Range> = main.iter_mut().chain(&mut ipv6).chain(&mut peer).collect();
-    ranges::subnets(diagnostics, subnets, &mut all);
+    ranges::subnets(diagnostics, subnets, &mut all, is_whole);
     let subnets = all.iter().flat_map(|range| range.subnets.iter().map(|subnet| subnet.value())).collect();
-    let own: Vec<IpNet> =
-        main.iter().flat_map(|main| std::iter::once(main).chain(&ipv6)).map(|range| range.cidr).collect();
+    let dhcp = table.choice(diagnostics, "dhcp", Dhcp::CHOICES);
+    let near = Near::new(table, main.iter().flat_map(|main| std::iter::once(main).chain(&ipv6)), dhcp);
     let services = (
-        servers(diagnostics, table, &own),
+        servers(diagnostics, table, &near),
         plain(table.values(diagnostics, "dns-search", domain)),
-        time_servers(diagnostics, table, &own),
+        time_servers(diagnostics, table, &near),
     );
-    let link = (
-        table.choice(diagnostics, "dhcp", Dhcp::CHOICES),
-        table.number(diagnostics, "mtu"),
-        table.number(diagnostics, "vlan").and_then(|id| id.try_into().ok()),
-    );
-    let ((dns, dns_search, ntp), (dhcp, mtu, vlan), main) = (services, link, main?);
-    let is_reached = ipv6.is_some() || ["gateway", "dhcp", "subnet"].iter().any(|key| table.has(key));
-    if main.is_alone() && !is_reached {
+    let mtu = table.number(diagnostics, "mtu");
+    let vlan = table.number(diagnostics, "vlan").and_then(|id| id.try_into().ok());
+    let ((dns, dns_search, ntp), main) = (services, main?);
+    let reaches = ["ipv6-cidr", "gateway", "dhcp", "subnet"];
+    if main.is_alone() && !reaches.iter().any(|key| table.has(key)) {
         main.refuse_alone(diagnostics);
     }
     let (cidr, gateway) = (main.cidr, main.gateway.as_ref().map(|(gateway, _)| *gateway));
@@ -113,8 +110,8 @@ fn plain<T>(values: Option<Vec<Spanned<T>>>) -> Vec<T> {
 }
 
 /// The DNS servers, of which resolvers use the first three (MAXNS in resolv.conf(5)).
-fn servers(diagnostics: &mut Diagnostics, table: &Section, own: &[IpNet]) -> Vec<IpAddr> {
-    let all = table.values(diagnostics, "dns", |text| address(text).and_then(|server| reach(server, own)));
+fn servers(diagnostics: &mut Diagnostics, table: &Section, near: &Near) -> Vec<IpAddr> {
+    let all = table.values(diagnostics, "dns", |text| address(text).and_then(|server| near.reach(server)));
     let all = all.unwrap_or_default();
     if let Some(fourth) = all.get(3) {
         diagnostics.warn(Some(&fourth.span()), "many resolvers use the first three DNS servers only");
@@ -122,20 +119,20 @@ fn servers(diagnostics: &mut Diagnostics, table: &Section, own: &[IpNet]) -> Vec
     plain(Some(all))
 }
 
-/// A node that asks itself gets no answer: Kiln's nodes serve etcd alone.
+/// A node that asks itself gets no answer: Kiln's nodes serve only etcd.
 fn check_servers(diagnostics: &mut Diagnostics, placed: &Placed, nodes: &[Node]) {
     let its = |server: &IpAddr| nodes.iter().find(|node| node.has(*server)).map(|node| (*server, &node.name));
     if let Some((server, node)) = placed.network.dns.iter().find_map(its) {
-        let reason = format!("the DNS server {server} is the node {node} itself, which serves etcd alone");
+        let reason = format!("the DNS server {server} is the node {node} itself, which serves only etcd");
         diagnostics
             .mistake(Mistake::new(placed.servers.clone(), reason).help("name the server that the nodes ask"));
     }
 }
 
-fn time_servers(diagnostics: &mut Diagnostics, table: &Section, own: &[IpNet]) -> Vec<ServerName> {
+fn time_servers(diagnostics: &mut Diagnostics, table: &Section, near: &Near) -> Vec<ServerName> {
     let named = table.values(diagnostics, "ntp", |text| {
         let server: ServerName = text.parse()?;
-        text.parse().map_or(Ok(()), |address| reach(address, own).map(drop))?;
+        text.parse().map_or(Ok(()), |address| near.reach(address).map(drop))?;
         Ok((server, text.parse::<IpAddr>().is_err()))
     });
     let named = named.unwrap_or_default();
@@ -150,29 +147,52 @@ fn time_servers(diagnostics: &mut Diagnostics, table: &Section, own: &[IpNet]) -
     plain(Some(named)).into_iter().map(|(server, _)| server).collect()
 }
 
-/// Whether a node of this network can reach a server at this address at all.
-fn reach(server: IpAddr, own: &[IpNet]) -> Result<IpAddr, Invalid> {
-    // There are none where the network could not be read.
-    if !own.is_empty() && own.iter().all(|net| server.is_ipv4() != net.addr().is_ipv4()) {
-        let (own, other) = if server.is_ipv4() { ("IPv6", "IPv4") } else { ("IPv4", "IPv6") };
-        return Err(Invalid(format!("it is an {other} address, and the nodes have {own} addresses only")));
+/// What a node's first card has addresses of.
+struct Near {
+    /// Those of its static addresses; none where the network could not be read.
+    nets: Vec<IpNet>,
+    dhcp: Option<Dhcp>,
+}
+
+impl Near {
+    fn new<'r>(table: &Section, ranges: impl Iterator<Item = &'r Range>, dhcp: Option<Dhcp>) -> Self {
+        // One that cannot be read may mean any.
+        let dhcp = dhcp.or_else(|| table.has("dhcp").then_some(Dhcp::Both));
+        Self { nets: ranges.map(|range| range.cidr).collect(), dhcp }
     }
-    if server.is_unspecified() || server.is_multicast() {
-        return Err(Invalid("no server can have this address".into()));
+
+    fn has_family(&self, is_ipv4: bool) -> bool {
+        self.nets.is_empty()
+            || self.nets.iter().any(|net| net.addr().is_ipv4() == is_ipv4)
+            || self.dhcp.is_some_and(|dhcp| dhcp.asks(is_ipv4))
     }
-    // One of another network, or of the node itself, such as 127.0.0.53, is not judged.
-    own.iter().filter(|net| net.contains(&server)).try_for_each(|net| check_host(server, net))?;
-    if server == IpAddr::from(Ipv4Addr::BROADCAST) {
-        return Err(Invalid("it is the broadcast address of every network".into()));
+
+    /// Whether a node can reach a server at this address at all.
+    fn reach(&self, server: IpAddr) -> Result<IpAddr, Invalid> {
+        if !self.has_family(server.is_ipv4()) {
+            let (own, other) = if server.is_ipv4() { ("IPv6", "IPv4") } else { ("IPv4", "IPv6") };
+            return Err(Invalid(format!(
+                "it is an {other} address, and the nodes have {own} addresses only"
+            )));
+        }
+        if server.is_unspecified() || server.is_multicast() {
+            return Err(Invalid("no server can have this address".into()));
+        }
+        // One of another network, or of the node itself, such as 127.0.0.53, is not judged.
+        self.nets.iter().filter(|net| net.contains(&server)).try_for_each(|net| check_host(server, net))?;
+        if server == IpAddr::from(Ipv4Addr::BROADCAST) {
+            return Err(Invalid("it is the broadcast address of every network".into()));
+        }
+        Ok(server)
     }
-    Ok(server)
 }
 
 /// The prefix lengths of the widest networks that may be a single link: larger ones are a site's, a region's or a
 /// company's.
 const WIDEST_WIRE: (u8, u8) = (16, 64);
 
-/// Refuses `dhcp` where a member's connections to its peers may come from an address that it gives.
+/// Refuses `dhcp` where a member's connections to its peers may come from an address that it gives: one of their
+/// family. `all`: the carriers that there are.
 ///
 /// networkd's files have a route with a source for each peer. cloud-init has none for all of its renderers, and with
 /// ifupdown the address of DHCP is there first, so that the kernel prefers it (inet_select_addr in
@@ -181,10 +201,12 @@ pub(super) fn check_dhcp(
     diagnostics: &mut Diagnostics,
     network: Option<&Placed>,
     members: usize,
-    carriers: &[Carrier],
+    [chosen, all]: [&[Carrier]; 2],
 ) {
-    let Some(placed) = network.filter(|placed| placed.network.dhcp.is_some()) else { return };
-    let named: Vec<_> = carriers.iter().filter(|one| one.sets_up_host).map(|one| one.name).collect();
+    // Without a network of their own, peers have the addresses of `cidr`.
+    let asks = |network: &Network| network.dhcp.is_some_and(|dhcp| dhcp.asks(network.cidr.addr().is_ipv4()));
+    let Some(placed) = network.filter(|placed| asks(&placed.network)) else { return };
+    let named: Vec<_> = chosen.iter().filter(|one| one.sets_up_host).map(|one| one.name).collect();
     if named.is_empty() || placed.has_peer || members < 2 {
         return;
     }
@@ -193,8 +215,11 @@ pub(super) fn check_dhcp(
          names",
         named.join(" and ")
     );
-    let help = "give the peers a network of their own ([network.peer]), or choose carriers with Kiln's own files for \
-                systemd-networkd: [bundle] carriers = [\"tar\", \"initramfs\"]";
+    let others: Vec<_> = all.iter().filter(|one| !one.sets_up_host).map(|one| one.name).collect();
+    let help = format!(
+        "give the peers a network of their own ([network.peer]), or choose carriers with Kiln's own files for \
+         systemd-networkd: [bundle] carriers = {others:?}"
+    );
     diagnostics.mistake(Mistake::new(placed.dhcp.clone(), reason).help(help));
 }
 
@@ -214,7 +239,7 @@ impl Placed {
     /// Refuses an IPv6 network without subnets whose nodes are apart in it, where those of IPv4 have routers between
     /// them: each node would expect the others' IPv6 addresses on its own link. One link has one /64 (RFC 4291 2.5.4).
     fn check_ipv6_links(&self, diagnostics: &mut Diagnostics, nodes: &[Node]) {
-        let Some(ipv6) = self.ipv6.as_ref().filter(|ipv6| ipv6.subnets.is_empty()) else {
+        let Some(ipv6) = self.ipv6.as_ref().filter(|ipv6| ipv6.subnets.is_empty() && !ipv6.is_partial) else {
             return;
         };
         let Some(first) = self.main.subnets.first() else { return };
@@ -246,7 +271,8 @@ impl Placed {
             .filter_map(|node| IpNet::new(node.address, wire).ok())
             .map(|net| net.trunc())
             .collect();
-        if cidr.prefix_len() >= wire || wires.len() < 2 || !self.main.subnets.is_empty() {
+        let has_subnets = self.main.is_partial || !self.main.subnets.is_empty();
+        if cidr.prefix_len() >= wire || wires.len() < 2 || has_subnets {
             return;
         }
         let wires: Vec<_> = wires.iter().map(IpNet::to_string).collect();

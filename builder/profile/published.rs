@@ -176,8 +176,12 @@ mod tests {
             least.push_str("peer-address = \"10.1.0.10\"\n[network.peer]\ncidr = \"10.1.0.0/24\"\n");
         }
         if table.ends_with(".bond]") {
-            let mode = if line.starts_with("mode") { "" } else { "mode = \"802.3ad\"\n" };
+            let needs_mode = ["lacp-rate", "hash-policy"].iter().any(|key| line.starts_with(key));
+            let mode = if needs_mode { "mode = \"802.3ad\"\n" } else { "" };
             least.push_str(&format!("{table}\ncards = [\"eno1\", \"eno2\"]\n{mode}"));
+        }
+        if table == "[[network.subnet]]" {
+            least.push_str("[[network.subnet]]\ncidr = \"10.0.0.0/25\"\ngateway = \"10.0.0.1\"\n");
         }
         let text = match least.contains(table) {
             true => least.replacen(table, &format!("{table}\n{line}"), 1),
@@ -211,9 +215,9 @@ mod tests {
         let mut tried = 0;
         for key in schema::all() {
             if let Usual::Is(value) = key.usual {
-                // The table itself says that there is such a network.
-                let has_peers = key.table.starts_with("[network.peer");
-                let plain = if has_peers { read_with(key.table, "").unwrap() } else { plain.clone() };
+                // The table itself says that there is such a network, bond or subnet.
+                let says_more = key.table.trim_start_matches('[').starts_with("network.");
+                let plain = if says_more { read_with(key.table, "").unwrap() } else { plain.clone() };
                 assert_eq!(read_with(key.table, &line(key, value)).unwrap(), plain, "{}", key.path());
                 tried += 1;
             }

@@ -25,7 +25,7 @@ pub(super) struct Range {
     /// Those of all ranges and subnets: none is an address of a node, wherever that is.
     gateways: Vec<(IpAddr, Span)>,
     /// Whether there is a subnet that could not be read, so that an address may be in that.
-    is_partial: bool,
+    pub is_partial: bool,
 }
 
 /// A subnet with its places in the profile.
@@ -131,10 +131,30 @@ fn check_gateway(
     });
 }
 
-/// Reports `on-link = true` where it is without effect. `all`: the gateways that it is for, each with its range.
-pub(super) fn check_on_link(
+/// Reports `on-link = true` of `[network]` where it is without effect.
+pub(super) fn check_on_link_of_network(
     diagnostics: &mut Diagnostics,
-    title: &str,
+    table: &Section,
+    on_link: Option<&Spanned<bool>>,
+    ranges: &[&Range],
+) {
+    let gateways = ranges.iter().filter_map(|range| Some((range.gateway.as_ref()?.0, range.cidr)));
+    let gateways: Vec<_> = gateways.collect();
+    let written = ["gateway", "ipv6-gateway"].iter().filter(|key| table.has(key)).count();
+    // It may be about one that could not be read.
+    if written == gateways.len() {
+        let help = match table.has("subnet") {
+            true => "write on-link in the [[network.subnet]] whose gateway it is about",
+            false => "write the gateway, or omit on-link",
+        };
+        check_on_link(diagnostics, ("[network]", help), on_link, &gateways);
+    }
+}
+
+/// `without`: the help where there is no gateway. `all`: the gateways that it is for, each with its range.
+fn check_on_link(
+    diagnostics: &mut Diagnostics,
+    (title, without): (&str, &str),
     on_link: Option<&Spanned<bool>>,
     all: &[(IpAddr, IpNet)],
 ) {
@@ -146,7 +166,7 @@ pub(super) fn check_on_link(
             format!("{title} on-link is for a gateway outside of {range}, and {gateway} is in it")
         }
     };
-    let help = if all.is_empty() { "write the gateway, or omit on-link" } else { "omit on-link" };
+    let help = if all.is_empty() { without } else { "omit on-link" };
     diagnostics.mistake(Mistake::new(on_link.span(), reason).help(help));
 }
 
@@ -203,8 +223,13 @@ pub(super) fn peer(
     Some((range, PeerNetwork { cidr: *cidr.get_ref(), mtu, vlan, same_card }))
 }
 
-/// `[[network.subnet]]`: each is part of one of the ranges.
-pub(super) fn subnets(diagnostics: &mut Diagnostics, tables: Vec<Section>, ranges: &mut [&mut Range]) {
+/// `[[network.subnet]]`: each is part of one of the ranges. `is_whole`: whether all that the profile has could be read.
+pub(super) fn subnets(
+    diagnostics: &mut Diagnostics,
+    tables: Vec<Section>,
+    ranges: &mut [&mut Range],
+    is_whole: bool,
+) {
     for table in tables {
         table.require(diagnostics, "cidr");
         table.require(diagnostics, "gateway");
@@ -214,7 +239,7 @@ pub(super) fn subnets(diagnostics: &mut Diagnostics, tables: Vec<Section>, range
         table.finish(diagnostics);
         match (cidr, gateway) {
             (Some(cidr), Some(gateway)) => {
-                subnet(diagnostics, PlacedSubnet { cidr, gateway, on_link }, ranges);
+                subnet(diagnostics, PlacedSubnet { cidr, gateway, on_link }, ranges, is_whole);
             }
             _ => ranges.iter_mut().for_each(|range| range.is_partial = true),
         }
@@ -232,16 +257,15 @@ pub(super) fn subnets(diagnostics: &mut Diagnostics, tables: Vec<Section>, range
     }
 }
 
-fn subnet(diagnostics: &mut Diagnostics, subnet: PlacedSubnet, ranges: &mut [&mut Range]) {
+fn subnet(diagnostics: &mut Diagnostics, subnet: PlacedSubnet, ranges: &mut [&mut Range], is_whole: bool) {
     let cidr = *subnet.cidr.get_ref();
     let on_link = subnet.on_link.as_ref().is_some_and(|on_link| *on_link.get_ref());
     let name = "[[network.subnet]] gateway";
     check_gateway(diagnostics, name, &subnet.gateway, &subnet.cidr, ("the subnet", on_link));
     let all = [(*subnet.gateway.get_ref(), cidr)];
-    check_on_link(diagnostics, "[[network.subnet]]", subnet.on_link.as_ref(), &all);
+    check_on_link(diagnostics, ("[[network.subnet]]", ""), subnet.on_link.as_ref(), &all);
     let names: Vec<_> = ranges.iter().map(|range| format!("{} {}", range.name, range.cidr)).collect();
     let first = ranges.first().map(|range| range.span.clone());
-    let is_whole = ranges.iter().any(|range| range.key == "address");
     match ranges.iter_mut().find(|range| range.cidr.contains(&cidr)) {
         // It may be part of a network that could not be read.
         None if !is_whole => {}

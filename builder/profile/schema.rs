@@ -312,7 +312,6 @@ pub(super) fn elsewhere(table: &str, name: &str) -> Vec<&'static str> {
     if tables.contains(&"[pki.server]") {
         tables.retain(|table| !["[pki.peer]", "[pki.client]", "[pki.node]", "[[client]]"].contains(table));
     }
-    tables.dedup();
     match tables.len() {
         1..=3 => tables,
         _ => Vec::new(),

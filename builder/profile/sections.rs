@@ -59,7 +59,7 @@ pub(super) fn profile(
         etcd.bin_dir = programs::usual(&bundle.carriers)?;
     }
     top.finish(diagnostics);
-    network::check_dhcp(diagnostics, network.as_ref(), nodes.count, &bundle.carriers);
+    network::check_dhcp(diagnostics, network.as_ref(), nodes.count, [&bundle.carriers, carriers]);
     check_login(diagnostics, &machine, login_place.clone(), &bundle, carriers);
     check_account(diagnostics, &machine, etcd.as_ref(), login_place);
     Some(Profile {

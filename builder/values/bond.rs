@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Invalid, Mac, deserialize_parsed, invalid, serialize_displayed, text_value};
+use super::{Invalid, Mac, deserialize_parsed, invalid, serialize_displayed, text_value, words};
 
 text_value!(
     /// A network card by its name on the node: 1 to 15 characters (IFNAMSIZ in linux/if.h).
@@ -154,26 +154,7 @@ impl fmt::Display for BondCard {
 deserialize_parsed!(BondCard);
 serialize_displayed!(BondCard);
 
-/// Defines the word for each variant, which is that of the kernel, of systemd and of cloud-init.
-macro_rules! words {
-    ($($(#[$doc:meta])* $name:ident { $($variant:ident = $text:literal),+ })+) => {$(
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-        #[allow(missing_docs)]
-        pub enum $name { $(#[serde(rename = $text)] $variant),+ }
-        impl $name {
-            /// Each value with its word.
-            pub const CHOICES: &[(&str, Self)] = &[$(($text, Self::$variant)),+];
-            /// The words alone.
-            pub const NAMES: &[&str] = &[$($text),+];
-            /// Its word.
-            pub fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $text),+ }
-            }
-        }
-    )+};
-}
-
+// The words are those of the kernel, of systemd and of cloud-init.
 words! {
     /// How a bond uses its cards (bonding.rst, `mode`).
     BondMode {

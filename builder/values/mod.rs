@@ -140,6 +140,27 @@ macro_rules! text_value {
 }
 use text_value;
 
+/// Defines the word for each variant, as profiles and manifests have it.
+macro_rules! words {
+    ($($(#[$doc:meta])* $name:ident { $($(#[$of:meta])* $variant:ident = $text:literal),+ })+) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        #[allow(missing_docs)]
+        pub enum $name { $($(#[$of])* #[serde(rename = $text)] $variant),+ }
+        impl $name {
+            /// Each value with its word.
+            pub const CHOICES: &[(&str, Self)] = &[$(($text, Self::$variant)),+];
+            /// The words alone.
+            pub const NAMES: &[&str] = &[$($text),+];
+            /// Its word.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text),+ }
+            }
+        }
+    )+};
+}
+use words;
+
 text_value!(
     /// etcd's `initial-cluster-token`: 1 to 128 characters of `[A-Za-z0-9._-]`.
     Token,

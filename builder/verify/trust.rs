@@ -36,9 +36,9 @@ pub fn check(
         let names = |cas: &[Presented]| cas.iter().map(|ca| ca.subject_der().to_vec()).collect::<CaNames>();
         let (baked, of_peer) = (names(&one.baked.trust), names(&one.baked.peer_trust));
         // A root that Kiln made has no other CA below it.
-        let own = manifest.etcd.trusts_own_roots;
+        let roots = manifest.etcd.trusts_own_roots;
         let peers_issuer = one.baked.peer.first().map_or(issuer, Presented::issuer_der);
-        for (is_own, names, issuer) in [(own.ca, &baked, issuer), (own.peer_ca, &of_peer, peers_issuer)] {
+        for (is_own, names, issuer) in [(roots.ca, &baked, issuer), (roots.peer_ca, &of_peer, peers_issuer)] {
             let others = names.iter().filter(|name| !is_own && name.as_slice() != issuer);
             above.extend(others.cloned());
         }

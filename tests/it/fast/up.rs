@@ -62,7 +62,7 @@ fn refused_up_leaves_a_directory() {
     assert!(code == 5 && said.contains("interfaces: 1"), "{said}");
 }
 
-/// A VM has one card on one link, without tags, with a name of its own.
+/// A VM has one card on one link, without tags, and is matched by its MAC address.
 #[test]
 fn up_refuses_cards_and_links_that_it_cannot_give() {
     let cidr = "cidr = \"10.0.0.0/24\"";

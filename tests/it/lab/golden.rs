@@ -31,6 +31,8 @@ golden! {
     network "network",
     node_options "node-options",
     on_link "on-link",
+    one_bond "one-bond",
+    one_card "one-card",
     overlay "overlay",
     pki_one_per_node "pki-one-per-node",
     pki_two_authorities "pki-two-authorities",
