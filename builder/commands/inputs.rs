@@ -307,7 +307,8 @@ pub fn profile<'a>(
     }
 }
 
-/// The checksums in `[etcd] sha256` of a profile. No release need be in the store: this is how the first one gets there.
+/// The checksums in `[etcd] sha256` of a profile. No release need be in the store: this is how the first one gets
+/// there.
 ///
 /// # Errors
 /// `Exit::Profile` with the mistakes of the profile.
