@@ -252,7 +252,7 @@ fn keystores_that_others_may_reach() {
         let path = if name.is_empty() { dir.clone() } else { dir.join(name) };
         for bit in [0o040, 0o020, 0o010, 0o004, 0o002, 0o001] {
             chmod(&path, good | bit);
-            let advice = format!("`chmod go= {}`", path.display());
+            let advice = format!("`chmod -R go= {}`", dir.display());
             expect(name, Keystore::open(&dir, &cluster()), Exit::Unsafe, &advice);
             expect(name, Keystore::renew(&dir, &cluster(), epoch("2031-01-01")), Exit::Unsafe, &advice);
         }
