@@ -14,7 +14,8 @@ pub fn keystores(given: &cli::Keys) -> PathBuf {
     given.keystore.clone().unwrap_or_else(|| PathBuf::from(KEYSTORES))
 }
 
-/// The location of a cluster's keystore: the given directory, or the one in it where it holds those of several clusters.
+/// The location of a cluster's keystore: the given directory, or the one in it where it holds those of several
+/// clusters.
 pub fn keystore_path(given: Option<&PathBuf>, cluster: &ClusterName) -> PathBuf {
     let Some(given) = given else { return Path::new(KEYSTORES).join(cluster.as_str()) };
     let in_it = given.join(cluster.as_str());
