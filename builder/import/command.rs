@@ -7,7 +7,7 @@ use super::draft::{Draft, Place};
 use super::member::{Given, Variables, key_of_flag, settings_file, value};
 use super::variable;
 use super::words::split;
-use super::{guard, options};
+use super::{founders, guard, options};
 use crate::etcd::keys;
 
 /// What systemd takes before a program (systemd.service(5), "Command lines").
@@ -68,7 +68,8 @@ impl Command {
             match value(of_unit, name) {
                 Some(_) => own.arguments.push((name.clone(), place.clone())),
                 None => {
-                    draft.leave(place, format!("the words of the variable {name}, which no file here sets"))
+                    draft.miss(place);
+                    draft.leave(place, format!("the words of the variable {name}, which no file here sets"));
                 }
             }
         }
@@ -84,6 +85,28 @@ impl Command {
         }
         own.fill(draft, &mut given, of_unit, of_unit);
         given
+    }
+
+    /// A flag whose value has variables of systemd's.
+    fn with_variables(
+        &mut self,
+        draft: &mut Draft,
+        key: Option<String>,
+        flag: &str,
+        value: String,
+        place: Place,
+    ) {
+        let is_filled = !value.contains('%') && !variable::names(&value).is_empty();
+        match key {
+            Some(key) if is_filled => self.templates.push((key, value, place)),
+            key => {
+                if key.is_some_and(|key| founders::is_identity(&key)) {
+                    draft.miss(&place);
+                }
+                let flag = guard::key(flag);
+                draft.leave(&place, format!("--{flag} has a variable of systemd's or the shell's"));
+            }
+        }
     }
 
     /// Whether it starts etcd itself.
@@ -119,16 +142,7 @@ impl Command {
             };
             let key = key_of_flag(flag);
             if value.contains('$') || value.contains('%') {
-                match key.filter(|_| !value.contains('%') && !variable::names(&value).is_empty()) {
-                    Some(key) => self.templates.push((key, value, place(*line))),
-                    None => {
-                        let flag = guard::key(flag);
-                        draft.leave(
-                            &place(*line),
-                            format!("--{flag} has a variable of systemd's or the shell's"),
-                        );
-                    }
-                }
+                self.with_variables(draft, key, flag, value, place(*line));
                 continue;
             }
             match key {
@@ -162,6 +176,9 @@ fn is_etcd(draft: &mut Draft, program: &str, place: &Place) -> bool {
 }
 
 fn unfilled(draft: &mut Draft, (key, _, place): &(String, String, Place)) {
+    if founders::is_identity(key) {
+        draft.miss(place);
+    }
     let flag = keys::flag_name(key).unwrap_or_else(|| key.clone());
     draft.leave(place, format!("--{flag} has a variable of systemd's or the shell's"));
 }
@@ -172,6 +189,7 @@ pub fn flags(draft: &mut Draft, given: &mut Given, words: &str, place: &Place) -
     let mut command = Command::default();
     command.read(draft, &words, false, &place.file);
     for (name, place) in &command.arguments {
+        draft.miss(place);
         draft.leave(place, format!("the variable {name} in another variable is not filled in"));
     }
     command.templates.iter().for_each(|template| unfilled(draft, template));

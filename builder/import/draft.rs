@@ -178,6 +178,8 @@ pub struct Draft {
     pub joined: Vec<(Option<String>, Place)>,
     /// Options that a shell or ansible fills in.
     pub templates: Vec<(String, Place)>,
+    /// Where something stands that was not read, and that may say who the first members are, or their token.
+    pub unread: Option<Place>,
     /// Where kubeadm's configuration has a member on each of its nodes.
     pub kubeadms: Option<Place>,
     /// A member that runs, or kubeadm's configuration, names the files of a CA, or has URLs with TLS.
@@ -192,6 +194,11 @@ pub struct Draft {
 }
 
 impl Draft {
+    /// Something here was not read that may say who the first members are, or their token.
+    pub fn miss(&mut self, place: &Place) {
+        self.unread.get_or_insert_with(|| place.clone());
+    }
+
     /// Says a key. A second file that says something else is reported.
     pub fn say(&mut self, path: Path, value: &str, place: &Place) {
         if value.is_empty() {

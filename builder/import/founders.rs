@@ -13,7 +13,14 @@ const CLUSTER: &str = "initial-cluster";
 const TOKEN: &str = "initial-cluster-token";
 const PEER_URLS: &str = "initial-advertise-peer-urls";
 
+/// Options from which the IDs follow, or whether there are any yet.
+pub fn is_identity(key: &str) -> bool {
+    [CLUSTER, TOKEN, PEER_URLS, "initial-cluster-state", "force-new-cluster", "discovery", "discovery-srv"]
+        .contains(&key)
+}
+
 pub fn settle(draft: &mut Draft) {
+    forced(draft);
     added(draft);
     kubeadms(draft);
     without_urls(draft);
@@ -62,6 +69,15 @@ fn kubeadms(draft: &mut Draft) {
     }
 }
 
+/// A member that is started so makes a new cluster of itself alone.
+fn forced(draft: &mut Draft) {
+    let forced = draft.said.iter().find(|said| said.key == "force-new-cluster" && said.value != "false");
+    if let Some(said) = forced {
+        let why = "force-new-cluster makes a new cluster of one member, whose ID is that of before";
+        draft.unlike.push((said.place.clone(), why.to_owned()));
+    }
+}
+
 fn says(draft: &Draft, key: &str) -> bool {
     draft.said.iter().any(|said| said.key == key) || draft.templates.iter().any(|(of, _)| of == key)
 }
@@ -100,6 +116,28 @@ fn doubtful(draft: &mut Draft, place: &Place, why: &str) {
     draft.leave(place, text);
 }
 
+/// Each member's own file has a token, be it etcd's own (`DefaultInitialClusterToken` in server/embed/config.go).
+fn doubt_of_token(draft: &Draft) -> Option<(&'static str, Option<Place>)> {
+    const USUAL: &str = "etcd-cluster";
+    let said: Vec<_> = draft.said.iter().filter(|said| said.key == TOKEN && !said.value.is_empty()).collect();
+    let written = draft.value(("[cluster]", "token"));
+    if let Some(token) = said.first().filter(|_| written.is_none()) {
+        return Some(("its token is not one that the profile can have", Some(token.place.clone())));
+    }
+    let written = written.unwrap_or(USUAL);
+    let differs = "the token is not the same in all files, and a file of a member that says none has etcd's own, etcd-cluster";
+    for Founders { place, .. } in draft.founders.iter().filter(|founders| founders.by.is_some()) {
+        let own = said.iter().rfind(|said| said.place.file == place.file);
+        // A unit and its file of variables are one member's.
+        let is_of_another = own.is_none() && draft.founders.len() == 1 && said.len() == 1;
+        if own.map_or(USUAL, |said| said.value.as_str()) != written && !is_of_another {
+            return Some((differs, Some(place.clone())));
+        }
+    }
+    let other = said.iter().find(|said| said.value != written)?;
+    Some((differs, Some(other.place.clone())))
+}
+
 /// Why the first members or the token are not known, and where.
 fn doubt(draft: &Draft) -> Option<(&'static str, Option<Place>)> {
     let of_template = draft.templates.iter().find(|(key, _)| [CLUSTER, TOKEN].contains(&key.as_str()));
@@ -107,12 +145,12 @@ fn doubt(draft: &Draft) -> Option<(&'static str, Option<Place>)> {
         let why = "its first members or its token are in a template or a variable";
         return Some((why, Some(place.clone())));
     }
-    let tokens: Vec<_> = draft.said.iter().filter(|said| said.key == TOKEN).collect();
-    if let Some(token) = tokens.first()
-        && (draft.value(("[cluster]", "token")).is_none()
-            || tokens.iter().any(|other| other.value.trim() != token.value.trim()))
-    {
-        return Some(("its token is not one that the profile can have", Some(token.place.clone())));
+    if let Some(place) = &draft.unread {
+        let why = "a file, a variable or a line that may say its first members or its token was not read";
+        return Some((why, Some(place.clone())));
+    }
+    if let Some(doubt) = doubt_of_token(draft) {
+        return Some(doubt);
     }
     let existing = draft.joined.first();
     if draft.founders.is_empty() {

@@ -92,10 +92,16 @@ fn of_container(draft: &mut Draft, container: &Node, words: &[(String, usize)], 
             ("image", Some(image)) => {
                 version(draft, image.rsplit_once(':').map_or("", |(_, tag)| tag), &place(node))
             }
-            (key, _) => draft.leave(
-                &place(node),
-                format!("{} of the container: Kiln's member is a unit", guard::key(key)),
-            ),
+            (key, _) => {
+                // etcd reads its variables, wherever they come from.
+                if key.starts_with("env") {
+                    draft.miss(&place(node));
+                }
+                draft.leave(
+                    &place(node),
+                    format!("{} of the container: Kiln's member is a unit", guard::key(key)),
+                );
+            }
         }
     }
     // The program's place in the image is no matter of the node's.

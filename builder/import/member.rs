@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::draft::{Draft, MAX_VARIABLES, Place, Said};
-use super::guard;
 use super::options;
 use super::yaml::{Kind, Node};
+use super::{founders, guard};
 use crate::etcd::keys;
 
 /// etcd's own nested tables.
@@ -64,6 +64,9 @@ impl Given {
         }
         for (key, value, place) in &self.0 {
             draft.names_ca |= IS_OF_CA.iter().any(|end| key.ends_with(end)) && !value.is_empty();
+            if founders::is_identity(key) && value.trim() != value {
+                draft.miss(place);
+            }
             if is_template(value) {
                 draft.templates.push((key.clone(), place.clone()));
                 draft
@@ -99,9 +102,9 @@ fn is_template(value: &str) -> bool {
 
 /// Whether a YAML document is etcd's configuration file.
 pub fn is_configuration(document: &Node) -> bool {
-    ["initial-cluster", "listen-client-urls", "advertise-client-urls", "initial-advertise-peer-urls"]
-        .iter()
-        .any(|key| document.get(key).is_some())
+    let known =
+        ["initial-cluster", "listen-client-urls", "advertise-client-urls", "initial-advertise-peer-urls"];
+    document.entries().iter().any(|(key, _)| known.contains(&key.to_ascii_lowercase().as_str()))
 }
 
 pub fn configuration(draft: &mut Draft, document: &Node, file: &str) {
@@ -113,6 +116,9 @@ pub fn configuration(draft: &mut Draft, document: &Node, file: &str) {
                 add(draft, &mut given, &format!("{key}.{inner}"), node, place(node));
             }
         } else {
+            // The YAML reader of etcd's looks at no case (encoding/json of Go).
+            let small = key.to_ascii_lowercase();
+            let key = if founders::is_identity(&small) { &small } else { key };
             add(draft, &mut given, key, node, place(node));
         }
     }
@@ -139,6 +145,8 @@ pub fn assignment(line: &str) -> Option<(&str, &str)> {
     let line = line.trim();
     let (name, value) = line.strip_prefix("export ").unwrap_or(line).split_once('=')?;
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    // systemd takes blanks around the = (`parse_env_file` in src/basic/env-file.c).
+    let name = name.trim_end();
     (!name.is_empty() && name.chars().all(plain)).then_some((name, unquoted(value.trim())))
 }
 
@@ -199,15 +207,21 @@ pub fn is_blank(line: &str) -> bool {
     line.is_empty() || line.starts_with(['#', ';'])
 }
 
-/// etcd's own variables, by the options that they are.
+/// etcd's own variables, by the options that they are. An empty one is none to etcd (`SetFlagsFromEnv` in
+/// pkg/flags/flag.go).
 pub fn of_etcd(all: &Variables) -> Given {
     let option =
         |(name, value, place): &(String, String, Place)| Some((option(name)?, value.clone(), place.clone()));
-    Given(all.iter().filter_map(option).collect())
+    Given(all.iter().filter(|(_, value, _)| !value.is_empty()).filter_map(option).collect())
 }
 
 fn option(variable: &str) -> Option<String> {
     key_of_flag(&variable.strip_prefix("ETCD_")?.to_ascii_lowercase().replace('_', "-"))
+}
+
+/// Whether a variable can say who the first members are: itself, or as a part of flags.
+pub fn may_say_identity(variable: &str) -> bool {
+    option(variable).is_none_or(|key| founders::is_identity(&key))
 }
 
 /// The variables that are no options: those of etcdctl, and others, which are reported.

@@ -62,6 +62,9 @@ pub fn look(draft: &mut Draft, files: &[(String, Vec<u8>)]) -> Strength {
         of_variables(draft, &mut strength, file, &of_file);
     }
     for ((_, unit), files) in units.iter().zip(&matches) {
+        if let Some((_, place)) = unit.files.get(files.iter().flatten().count()) {
+            draft.miss(place);
+        }
         put(&mut strength, &unit.environment, &unit.command.flags, FLAG);
         let mut ordered: Vec<(usize, &File)> =
             files.iter().zip(&others).filter_map(|(at, file)| Some(((*at)??, file))).collect();
@@ -117,7 +120,9 @@ fn of_variables(draft: &mut Draft, strength: &mut Strength, file: &File, units: 
 fn related(units: &[(&str, Parsed)], files: &[File]) -> Vec<Vec<Option<Option<usize>>>> {
     let positions = |(name, unit): &(&str, Parsed), file: &File| {
         let stem = base(name).trim_end_matches(".service");
-        let is_it = |path: &String| base(&path.replace("%p", stem).replace("%N", stem)) == base(file.name);
+        let is_it = |(path, _): &(String, Place)| {
+            base(&path.replace("%p", stem).replace("%N", stem)) == base(file.name)
+        };
         unit.files.iter().rposition(is_it)
     };
     let is_beside = |unit: &str, file: &File| directory(unit) == directory(file.name);

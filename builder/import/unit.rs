@@ -62,7 +62,7 @@ pub struct Parsed {
     pub environment: Given,
     pub variables: Variables,
     /// The paths of `EnvironmentFile=`.
-    pub files: Vec<String>,
+    pub files: Vec<(String, Place)>,
     /// Where a configuration file is named, beside which etcd reads nothing else.
     pub config_file: Option<Place>,
     is_etcd: bool,
@@ -162,7 +162,7 @@ fn setting(
         "EnvironmentFile" if value.is_empty() => parsed.files.clear(),
         "EnvironmentFile" => {
             let path = value.trim_start_matches('-');
-            parsed.files.push(path.to_owned());
+            parsed.files.push((path.to_owned(), place.clone()));
             settings_file(draft, path, place);
         }
         "Environment" if value.is_empty() => parsed.variables.clear(),
@@ -170,6 +170,9 @@ fn setting(
             for word in split(value) {
                 match assignment(&word) {
                     Some((name, value)) if value.contains('%') => {
+                        if member::may_say_identity(name) {
+                            draft.miss(place);
+                        }
                         draft.leave(place, format!("the variable {name} has a variable of systemd's"));
                     }
                     Some((name, value)) => {
@@ -178,6 +181,10 @@ fn setting(
                     None => draft.leave(place, "a word of Environment that is not NAME=VALUE"),
                 }
             }
+        }
+        "PassEnvironment" | "UnsetEnvironment" => {
+            draft.miss(place);
+            line(said, section, name, value, place);
         }
         // It may contain a password, or the text of a key.
         "SetCredential" | "SetCredentialEncrypted" => draft.leave(place, format!("{name} of the unit")),

@@ -5,7 +5,6 @@ use std::net::IpAddr;
 
 use super::file_spec::FileSpec;
 use super::files_of_both::{self as files, Clash};
-use super::unit_values::UnitLine;
 use super::{Node, Profile};
 use crate::etcd::Value;
 use crate::etcd::judge::{self, LogOutput};
@@ -137,10 +136,15 @@ impl Member<'_> {
         known.map(|(key, path)| by_key(key, path)).chain(named).chain(logs).collect()
     }
 
-    /// Whether its unit stops these while it runs (`Conflicts=`).
-    fn stops(&self, units: &[(&'static str, String)]) -> Option<String> {
-        let mut named = self.profile.etcd.service.unit.unit.iter().flat_map(UnitLine::stops);
+    /// One of these units that its own unit has in this setting.
+    fn names(&self, setting: &str, units: &[(&'static str, String)]) -> Option<String> {
+        let mut named = self.profile.etcd.service.unit.unit.iter().flat_map(|line| line.units(setting));
         named.find(|name| units.iter().any(|(_, unit)| unit == name)).map(str::to_owned)
+    }
+
+    /// Whether its own unit is to start before, or after, one of these.
+    fn is_ordered(&self, setting: &str, units: &[(&'static str, String)]) -> bool {
+        self.names(setting, units).is_some()
     }
 
     /// The values that its node has for these options, each with its place.
@@ -288,11 +292,18 @@ fn names(one: &Member<'_>, other: &Member<'_>) -> Vec<Clash> {
         all.push(same([one, other], what, "name", help));
     }
     for (mine, theirs) in [(one, other), (other, one)] {
-        if let Some(unit) = mine.stops(&theirs.units()) {
+        if let Some(unit) = mine.names("Conflicts", &theirs.units()) {
             let what =
                 format!("cannot run together: Conflicts= of {} names {unit}", mine.profile.cluster.name);
             let places = [one.place(&["service", "instance"]), other.place(&["service", "instance"])];
             all.push(Clash { what, places, help: "omit it from [etcd.service.unit] Conflicts" });
+        }
+    }
+    for setting in ["Before", "After"] {
+        if one.is_ordered(setting, &other.units()) && other.is_ordered(setting, &one.units()) {
+            let what = format!("each have the other's unit in {setting}=, which is a cycle");
+            let places = [one.place(&["service", "instance"]), other.place(&["service", "instance"])];
+            all.push(Clash { what, places, help: "omit one of the two from [etcd.service.unit]" });
         }
     }
     for (key, unit) in one.units() {

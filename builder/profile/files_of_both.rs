@@ -21,8 +21,8 @@ pub(super) fn of_both(one: Placed<'_>, other: Placed<'_>) -> Vec<Clash> {
     for (place, mine) in &one {
         for (their_place, theirs) in other.iter().filter(|(_, theirs)| theirs.path == mine.path) {
             let how = [
-                // A template is filled in with its own cluster's values.
-                (mine.body != theirs.body || mine.is_template || theirs.is_template, "in what is there"),
+                (mine.body != theirs.body, "in what is there"),
+                (mine.is_template || theirs.is_template, "in the values that each fills in"),
                 (mode(mine) != mode(theirs), "in its mode"),
                 (mine.owner != theirs.owner, "in its owner"),
             ];
@@ -34,9 +34,36 @@ pub(super) fn of_both(one: Placed<'_>, other: Placed<'_>) -> Vec<Clash> {
             });
         }
     }
+    all.extend(covered(&one, &other).map(|(mine, theirs)| cover(mine, theirs, [&mine.0, &theirs.0])));
+    all.extend(covered(&other, &one).map(|(theirs, mine)| cover(theirs, mine, [&mine.0, &theirs.0])));
     all.extend(taken(&one, &other).map(|(mine, theirs)| take(mine, theirs, [&mine.0, &theirs.0])));
     all.extend(taken(&other, &one).map(|(theirs, mine)| take(theirs, mine, [&mine.0, &theirs.0])));
     all
+}
+
+/// Files and links of one, each with a file of the other's below it, which needs a directory there.
+fn covered<'p, 'a>(
+    one: &'p Placed<'a>,
+    other: &'p Placed<'a>,
+) -> impl Iterator<Item = (&'p (String, &'a FileSpec), &'p (String, &'a FileSpec))> {
+    one.iter().filter(|(_, file)| file.body != FileBody::Directory).flat_map(move |mine| {
+        let is_below = |theirs: &&(String, &FileSpec)| {
+            theirs.1.path != mine.1.path && theirs.1.path.is_within(mine.1.path.as_str())
+        };
+        other.iter().find(is_below).map(|theirs| (mine, theirs))
+    })
+}
+
+fn cover((_, file): &(String, &FileSpec), (_, below): &(String, &FileSpec), places: [&String; 2]) -> Clash {
+    Clash {
+        what: format!(
+            "have one's [[file]] {} where the other needs a directory, for {}",
+            file.path.absolute(),
+            below.path.absolute()
+        ),
+        places: places.map(Clone::clone),
+        help: "use another path",
+    }
 }
 
 /// Directories that one's account owns, each with a file of the other's in it that has another owner: at each boot

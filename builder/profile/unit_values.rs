@@ -39,22 +39,29 @@ const EARLIER: [&str; 13] = [
 ];
 
 /// Services before it: what they do is there when etcd starts.
-const EARLY: [&str; 17] = [
+const EARLY: [&str; 24] = [
     "NetworkManager-wait-online.service",
     "NetworkManager.service",
+    "cloud-init-local.service",
+    "cloud-init.service",
     "dbus-broker.service",
     "dbus.service",
     "dbus.socket",
+    "kmod-static-nodes.service",
     "networking.service",
+    "systemd-binfmt.service",
     "systemd-journald.service",
     "systemd-journald.socket",
+    "systemd-modules-load.service",
     "systemd-networkd-wait-online.service",
     "systemd-networkd.service",
     "systemd-networkd.socket",
     "systemd-remount-fs.service",
+    "systemd-random-seed.service",
     "systemd-resolved.service",
     "systemd-sysctl.service",
     "systemd-sysusers.service",
+    "systemd-timesyncd.service",
     "systemd-tmpfiles-setup.service",
     "systemd-udevd.service",
 ];
@@ -98,11 +105,6 @@ impl UnitLine {
         Ok(Self { setting: setting.to_owned(), value: value.to_owned() })
     }
 
-    /// The units that this one stops while it runs.
-    pub(super) fn stops(&self) -> impl Iterator<Item = &str> {
-        self.units("Conflicts")
-    }
-
     /// The units of this setting; none where the line has another one.
     pub fn units(&self, setting: &str) -> impl Iterator<Item = &str> {
         let is_it = self.setting == setting;
@@ -121,12 +123,22 @@ serialize_displayed!(UnitLine);
 fn unit(key: &str, text: &str) -> Result<(), Invalid> {
     unit_words::specifiers(text)?;
     if key == "Documentation" {
-        return Ok(());
+        let kinds = ["http://", "https://", "file:/", "info:", "man:"];
+        let is_uri = |word: &str| kinds.iter().any(|kind| word.len() > kind.len() && word.starts_with(kind));
+        return match text.split_whitespace().find(|word| !is_uri(word)) {
+            None => Ok(()),
+            Some(word) => {
+                Err(Invalid(format!("{word:?} is not a URI, as in https://etcd.io or man:etcd(1)")))
+            }
+        };
     }
     if ["RequiresMountsFor", "WantsMountsFor"].contains(&key) {
-        return match text.split_whitespace().find(|path| !path.starts_with(['/', '%'])) {
+        let is_plain = |path: &str| {
+            path.starts_with(['/', '%']) && path.split('/').all(|part| !matches!(part, "." | ".."))
+        };
+        return match text.split_whitespace().find(|path| !is_plain(path)) {
             None => Ok(()),
-            Some(path) => Err(Invalid(format!("{path:?} is not an absolute path"))),
+            Some(path) => Err(Invalid(format!("{path:?} is not an absolute path without . and .."))),
         };
     }
     for name in text.split_whitespace() {
@@ -141,8 +153,12 @@ fn unit(key: &str, text: &str) -> Result<(), Invalid> {
             "Before" if is_earlier => {
                 return Err(Invalid(format!("etcd's unit comes after {name}, so this would be a cycle")));
             }
-            "After" if is_boot => {
+            // After multi-user.target alone there is none: a target that comes before a unit does not wait for it.
+            "After" if ["default.target", "graphical.target"].contains(&name) => {
                 return Err(Invalid(format!("{name} comes after etcd's unit, so this would be a cycle")));
+            }
+            "Before" if kind == Some("slice") => {
+                return Err(Invalid(format!("etcd's unit comes after {name}, so this would be a cycle")));
             }
             "Conflicts" if is_earlier || is_boot => {
                 return Err(Invalid(format!("etcd cannot run without {name}, and would stop it")));
@@ -179,12 +195,27 @@ pub(super) fn service(key: &str, text: &str) -> Result<(), Invalid> {
         "MemoryMax" | "MemoryHigh" | "MemoryLimit" | "StartupMemoryMax" | "StartupMemoryHigh" => {
             memory(text, 128 << 20)
         }
+        "IODeviceWeight" => {
+            of_device(text, |weight| plain(weight).is_some_and(|weight| (1..=10_000).contains(&weight)))
+        }
+        "IOReadBandwidthMax" | "IOWriteBandwidthMax" | "IOReadIOPSMax" | "IOWriteIOPSMax" => {
+            // Multiples of 1000 here, but that changes no verdict.
+            of_device(text, |most| most == "infinity" || bytes(most).is_some_and(|most| most > 0))
+        }
         "MemoryMin" | "MemoryLow" | "MemorySwapMax" | "MemoryZSwapMax" => memory(text, 0),
         _ => {
             unit_words::check(key, text)?;
             unit_times::check(key, text)?;
             unit_network::check(key, text)
         }
+    }
+}
+
+/// The path of a device and a value (systemd.resource-control(5)).
+fn of_device(text: &str, is_good: impl Fn(&str) -> bool) -> Result<(), Invalid> {
+    match text.split_once(' ') {
+        Some((device, value)) if device.starts_with('/') && is_good(value.trim()) => Ok(()),
+        _ => Err(Invalid("it takes a device and a number above 0, as in \"/dev/vdb 100\"".into())),
     }
 }
 

@@ -69,10 +69,11 @@ fn in_logs(owned: &Owned<'_>, plan: &Plan, node: &Node) -> Option<Finding> {
 }
 
 /// Directories of /etc of which root runs or reads the files, besides those that `known_mode` has.
-const OF_ETC: [&str; 20] = [
+const OF_ETC: [&str; 24] = [
     "apparmor",
     "audit",
     "bash_completion",
+    "cni",
     "credstore",
     "credstore.encrypted",
     "cron.daily",
@@ -82,11 +83,14 @@ const OF_ETC: [&str; 20] = [
     "cron.yearly",
     "dbus-1",
     "dpkg",
+    "initramfs-tools",
+    "kubernetes",
     "ldap",
     "libvirt",
     "lvm",
     "perl",
     "rc.d",
+    "rdma",
     "sysconfig",
     "update-motd.d",
     "yum",
@@ -127,15 +131,16 @@ fn is_sites_own(owned: &Owned<'_>) -> bool {
     let has_directory = |depth: usize| parts.len() > depth || parts.len() == depth && owned.is_directory;
     match parts[..] {
         ["etc", name, ..] => has_directory(2) && !is_known(2) && !OF_ETC.contains(&name),
-        ["opt", name, ..] => name != "bin",
+        ["opt", name, ..] => !["bin", "cni"].contains(&name),
         ["var", "lib" | "cache" | "log" | "spool", name, ..] => !is_known(3) && !OF_VAR.contains(&name),
         ["var", "opt", _, ..] => true,
         [
-            "bin" | "boot" | "dev" | "lib" | "lib32" | "lib64" | "libx32" | "proc" | "root" | "run" | "sbin",
+            "bin" | "boot" | "dev" | "home" | "lib" | "lib32" | "lib64" | "libx32" | "proc" | "root" | "run"
+            | "sbin",
             ..,
         ]
         | ["sys" | "tmp" | "usr" | "var", ..] => false,
-        // /srv, /home, /data and the like: not itself, where a base system has it.
+        // /srv, /data and the like: not itself, where a base system has it.
         [_, _, ..] => true,
         _ => false,
     }

@@ -158,6 +158,7 @@ fn what_two_clusters_would_both_have_is_refused_with_both_places() {
 
 /// Files of the profiles' own, and what the units of two clusters do with each other.
 #[test]
+// long: a row for each way to meet
 fn files_and_units_of_two_clusters_do_not_meet() {
     let file = |path: &str, more: &str| format!("[[file]]\npath = \"{path}\"\n{more}\n");
     let log = |path: &str| format!("[etcd.config]\nlog-outputs = [\"/var/log/{path}\"]\n");
@@ -171,7 +172,12 @@ fn files_and_units_of_two_clusters_do_not_meet() {
         (file("/var/lib/etcd-events/x", "text = \"1\""), none(), "at the other's /var/lib/etcd-events"),
         (none(), file("/etc/systemd/system/etcd.service.d/x.conf", "text = \"1\""), "etcd.service.d"),
         (text(""), text("").replace('1', "2"), "both have /opt/a, and differ in what is there"),
-        (text("template = true"), text("template = true"), "both have /opt/a, and differ in what is there"),
+        (text("template = true"), text("template = true"), "differ in the values that each fills in"),
+        (
+            file("/srv/s", "text = \"1\""),
+            file("/srv/s/x", "text = \"1\""),
+            "/srv/s where the other needs a directory",
+        ),
         (
             file("/srv/a/b", "text = \"1\"\nmode = \"0600\""),
             file("/srv/a", "directory = true\nowner = \"etcd-events\""),
@@ -179,6 +185,11 @@ fn files_and_units_of_two_clusters_do_not_meet() {
         ),
         (text("mode = \"0600\""), text("mode = \"0644\""), "differ in its mode"),
         (text("owner = \"etcd\""), text("owner = \"etcd-events\""), "differ in its owner"),
+        (
+            unit("Before = \"etcd-events.service\""),
+            unit("Before = \"etcd.service\""),
+            "each have the other's unit in Before=, which is a cycle",
+        ),
         (
             none(),
             unit("Conflicts = \"etcd.service\""),

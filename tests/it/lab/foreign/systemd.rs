@@ -43,7 +43,7 @@ fn verify(tree: &Path) -> Command {
 }
 
 /// Lines of `[Service]` at the edges of what Kiln accepts.
-const ACCEPTED: [(&str, &str); 28] = [
+const ACCEPTED: [(&str, &str); 30] = [
     ("AllowedCPUs", "0-3,5"),
     ("AllowedMemoryNodes", "0"),
     ("CPUAffinity", "0 1-2"),
@@ -52,6 +52,8 @@ const ACCEPTED: [(&str, &str); 28] = [
     ("CPUSchedulingPolicy", "batch"),
     ("CPUWeight", "10000"),
     ("CoredumpFilter", "default private-dax 0x33"),
+    ("IODeviceWeight", "/dev/vda 10000"),
+    ("IOReadBandwidthMax", "/dev/vda 5M"),
     ("IOSchedulingClass", "best-effort"),
     ("IOSchedulingPriority", "7"),
     ("IPAddressAllow", "any"),
@@ -75,11 +77,13 @@ const ACCEPTED: [(&str, &str); 28] = [
 ];
 
 /// And lines that it refuses because systemd drops them.
-const DROPPED: [(&str, &str); 18] = [
+const DROPPED: [(&str, &str); 20] = [
     ("AllowedCPUs", "a"),
     ("CPUAffinity", "a"),
     ("CPUQuota", "12.345%"),
     ("CPUWeight", "0"),
+    ("IODeviceWeight", "/dev/vda 0"),
+    ("IOReadIOPSMax", "/dev/vda 0"),
     ("IPAddressDeny", "10.0.0.0/33"),
     ("LimitCORE", "2:1"),
     ("LimitMEMLOCK", "2G:1G"),
