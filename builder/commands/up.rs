@@ -86,12 +86,7 @@ fn start(args: &cli::Up, bundle: &Bundle, there: Option<&State>, out: &Output) -
     } else {
         format!("after {} s, some members do not serve", args.deadline)
     };
-    let concluded = conclude(&status, &heading);
-    if status.unreachable.is_empty() {
-        return concluded;
-    }
-    let states = concluded.err().map(|failure| format!("\n{failure}")).unwrap_or_default();
-    Err(Failure::io(status.unreachable.join("\n") + &states))
+    conclude(&status, &heading)
 }
 
 /// # Errors
@@ -135,7 +130,12 @@ pub fn status(args: &cli::Status, out: &Output) -> Result<()> {
         true => format!("all VMs are off; start them with kiln up {}", args.bundle.display()),
         false => "some members do not serve".to_owned(),
     };
-    conclude(&status, &heading)
+    let concluded = conclude(&status, &heading);
+    if status.unreachable.is_empty() {
+        return concluded;
+    }
+    let states = concluded.err().map(|failure| format!("\n{failure}")).unwrap_or_default();
+    Err(Failure::io(status.unreachable.join("\n") + &states))
 }
 
 /// Prints the state of each node, with the end of its console.
