@@ -62,7 +62,7 @@ pub fn look(draft: &mut Draft, files: &[(String, Vec<u8>)]) -> Strength {
         of_variables(draft, &mut strength, file, &of_file);
     }
     for ((_, unit), files) in units.iter().zip(&matches) {
-        if let Some((_, place)) = unit.files.get(files.iter().flatten().count()) {
+        if let Some(place) = missing(unit, files) {
             draft.miss(place);
         }
         put(&mut strength, &unit.environment, &unit.command.flags, FLAG);
@@ -80,6 +80,15 @@ pub fn look(draft: &mut Draft, files: &[(String, Vec<u8>)]) -> Strength {
         }
     }
     strength
+}
+
+/// Where a unit names a file that is not among these. One with another name was renamed, and may be any of those that
+/// none has the name of.
+fn missing<'u>(unit: &'u Parsed, files: &[Option<Option<usize>>]) -> Option<&'u Place> {
+    let is_there = |at: usize| files.contains(&Some(Some(at)));
+    let renamed = files.iter().filter(|at| **at == Some(None)).count();
+    let mut unnamed = unit.files.iter().enumerate().filter(|(at, _)| !is_there(*at));
+    unnamed.nth(renamed).map(|(_, (_, place))| place)
 }
 
 /// A file of variables, and the units that read it: the flags that it fills in, and what is stronger than it.
