@@ -99,13 +99,7 @@ impl Command {
         let is_filled = !value.contains('%') && !variable::names(&value).is_empty();
         match key {
             Some(key) if is_filled => self.templates.push((key, value, place)),
-            key => {
-                if key.is_some_and(|key| founders::is_identity(&key)) {
-                    draft.miss(&place);
-                }
-                let flag = guard::key(flag);
-                draft.leave(&place, format!("--{flag} has a variable of systemd's or the shell's"));
-            }
+            key => has_variable(draft, key.as_deref(), guard::key(flag), &place),
         }
     }
 
@@ -176,10 +170,14 @@ fn is_etcd(draft: &mut Draft, program: &str, place: &Place) -> bool {
 }
 
 fn unfilled(draft: &mut Draft, (key, _, place): &(String, String, Place)) {
-    if founders::is_identity(key) {
+    let flag = keys::flag_name(key).unwrap_or_else(|| key.clone());
+    has_variable(draft, Some(key), &flag, place);
+}
+
+fn has_variable(draft: &mut Draft, key: Option<&str>, flag: &str, place: &Place) {
+    if key.is_some_and(founders::is_identity) {
         draft.miss(place);
     }
-    let flag = keys::flag_name(key).unwrap_or_else(|| key.clone());
     draft.leave(place, format!("--{flag} has a variable of systemd's or the shell's"));
 }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::draft::{Draft, Place};
+use super::founders::{TOKEN, USUAL_TOKEN};
 use super::options::boolean;
 use crate::etcd::{Release, Value, keys, parse_duration};
 use crate::plan::{self, Setting};
@@ -11,14 +12,8 @@ use crate::values::toml_string as quoted;
 
 /// What etcd has where nothing is said (`NewConfig` in server/embed/config.go): of the options that Kiln always writes,
 /// those that can be the same.
-const DEFAULTS: [(&str, &str); 3] = [
-    ("initial-cluster-state", "new"),
-    ("initial-cluster-token", "etcd-cluster"),
-    ("auto-compaction-mode", "periodic"),
-];
-/// No value of it is shown: it may be a secret.
-const TOKEN: &str = "initial-cluster-token";
-
+const DEFAULTS: [(&str, &str); 3] =
+    [("initial-cluster-state", "new"), (TOKEN, USUAL_TOKEN), ("auto-compaction-mode", "periodic")];
 /// One line for each option that differs; none where no file has a member's options.
 pub fn notes(draft: &Draft, profile: &Profile) -> Vec<String> {
     let Some(token) = profile.cluster.token.as_ref().filter(|_| !draft.said.is_empty()) else {
@@ -76,6 +71,7 @@ fn difference(draft: &Draft, release: Release, node: &str, setting: &Setting) ->
         return None;
     }
     let shown = match value {
+        // It may be a secret.
         _ if key == TOKEN => "another one".to_owned(),
         Value::Bool(_) | Value::Int(_) => ours,
         _ => quoted(&ours),

@@ -10,7 +10,9 @@ use crate::plan;
 use crate::profile::Profile;
 
 const CLUSTER: &str = "initial-cluster";
-const TOKEN: &str = "initial-cluster-token";
+pub const TOKEN: &str = "initial-cluster-token";
+/// etcd's own (`NewConfig` in server/embed/config.go).
+pub const USUAL_TOKEN: &str = "etcd-cluster";
 const PEER_URLS: &str = "initial-advertise-peer-urls";
 
 /// Options from which the IDs follow, or whether there are any yet.
@@ -116,21 +118,20 @@ fn doubtful(draft: &mut Draft, place: &Place, why: &str) {
     draft.leave(place, text);
 }
 
-/// Each member's own file has a token, be it etcd's own (`DefaultInitialClusterToken` in server/embed/config.go).
+/// Each member's own file has a token, be it etcd's own.
 fn doubt_of_token(draft: &Draft) -> Option<(&'static str, Option<Place>)> {
-    const USUAL: &str = "etcd-cluster";
     let said: Vec<_> = draft.said.iter().filter(|said| said.key == TOKEN && !said.value.is_empty()).collect();
     let written = draft.value(("[cluster]", "token"));
     if let Some(token) = said.first().filter(|_| written.is_none()) {
         return Some(("its token is not one that the profile can have", Some(token.place.clone())));
     }
-    let written = written.unwrap_or(USUAL);
+    let written = written.unwrap_or(USUAL_TOKEN);
     let differs = "the token is not the same in all files, and a file of a member that says none has etcd's own, etcd-cluster";
     for Founders { place, .. } in draft.founders.iter().filter(|founders| founders.by.is_some()) {
         let own = said.iter().rfind(|said| said.place.file == place.file);
         // A unit and its file of variables are one member's.
         let is_of_another = own.is_none() && draft.founders.len() == 1 && said.len() == 1;
-        if own.map_or(USUAL, |said| said.value.as_str()) != written && !is_of_another {
+        if own.map_or(USUAL_TOKEN, |said| said.value.as_str()) != written && !is_of_another {
             return Some((differs, Some(place.clone())));
         }
     }

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::draft::{Client, Draft, Member};
+use super::founders::USUAL_TOKEN;
 use crate::values::{printable, toml_string as quoted};
 
 /// Keys of `[etcd]` and of the tables below it, in the order of the README.
@@ -129,7 +130,10 @@ impl Draft {
         text.push_str(&self.keys_of("[cluster]", &["domain", "token"]));
         // kubeadm's external etcd may have any token, and only its members' own files say which.
         if self.runs && self.value(("[cluster]", "token")).is_none() {
-            text.push_str("# No file says the token; this is etcd's default.\ntoken = \"etcd-cluster\"\n");
+            text.push_str(&format!(
+                "# No file says the token; this is etcd's default.\ntoken = {}\n",
+                quoted(USUAL_TOKEN)
+            ));
         }
         if self.runs {
             text.push_str(match (self.is_unlike, self.is_unknown) {
