@@ -142,11 +142,6 @@ impl Member<'_> {
         named.find(|name| units.iter().any(|(_, unit)| unit == name)).map(str::to_owned)
     }
 
-    /// Whether its own unit is to start before, or after, one of these.
-    fn is_ordered(&self, setting: &str, units: &[(&'static str, String)]) -> bool {
-        self.names(setting, units).is_some()
-    }
-
     /// The values that its node has for these options, each with its place.
     fn texts(&self, keys: [&'static str; 2]) -> impl Iterator<Item = (&str, &str)> {
         let options = self.profile.options(self.node()).into_iter();
@@ -300,7 +295,8 @@ fn names(one: &Member<'_>, other: &Member<'_>) -> Vec<Clash> {
         }
     }
     for setting in ["Before", "After"] {
-        if one.is_ordered(setting, &other.units()) && other.is_ordered(setting, &one.units()) {
+        let each = [(one, other), (other, one)];
+        if each.iter().all(|(mine, theirs)| mine.names(setting, &theirs.units()).is_some()) {
             let what = format!("each have the other's unit in {setting}=, which is a cycle");
             let places = [one.place(&["service", "instance"]), other.place(&["service", "instance"])];
             all.push(Clash { what, places, help: "omit one of the two from [etcd.service.unit]" });

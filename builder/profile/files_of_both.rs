@@ -34,68 +34,78 @@ pub(super) fn of_both(one: Placed<'_>, other: Placed<'_>) -> Vec<Clash> {
             });
         }
     }
-    all.extend(covered(&one, &other).map(|(mine, theirs)| cover(mine, theirs, [&mine.0, &theirs.0])));
-    all.extend(covered(&other, &one).map(|(theirs, mine)| cover(theirs, mine, [&mine.0, &theirs.0])));
-    all.extend(taken(&one, &other).map(|(mine, theirs)| take(mine, theirs, [&mine.0, &theirs.0])));
-    all.extend(taken(&other, &one).map(|(theirs, mine)| take(theirs, mine, [&mine.0, &theirs.0])));
+    for meeting in [COVERS, TAKES] {
+        for (mine, theirs) in meeting.pairs(&one, &other) {
+            all.push(meeting.clash(mine, theirs, [&mine.0, &theirs.0]));
+        }
+        for (theirs, mine) in meeting.pairs(&other, &one) {
+            all.push(meeting.clash(theirs, mine, [&mine.0, &theirs.0]));
+        }
+    }
     all
 }
 
-/// Files and links of one, each with a file of the other's below it, which needs a directory there.
-fn covered<'p, 'a>(
-    one: &'p Placed<'a>,
-    other: &'p Placed<'a>,
-) -> impl Iterator<Item = (&'p (String, &'a FileSpec), &'p (String, &'a FileSpec))> {
-    one.iter().filter(|(_, file)| file.body != FileBody::Directory).flat_map(move |mine| {
-        let is_below = |theirs: &&(String, &FileSpec)| {
-            theirs.1.path != mine.1.path && theirs.1.path.is_within(mine.1.path.as_str())
-        };
-        other.iter().find(is_below).map(|theirs| (mine, theirs))
-    })
+/// How a `[[file]]` of one meets another's below its path.
+#[derive(Clone, Copy)]
+struct Meeting {
+    is_met: fn(&FileSpec, &FileSpec) -> bool,
+    /// Of the upper and of the lower path.
+    what: fn(String, String) -> String,
+    help: &'static str,
 }
 
-fn cover((_, file): &(String, &FileSpec), (_, below): &(String, &FileSpec), places: [&String; 2]) -> Clash {
-    Clash {
-        what: format!(
-            "have one's [[file]] {} where the other needs a directory, for {}",
-            file.path.absolute(),
-            below.path.absolute()
-        ),
-        places: places.map(Clone::clone),
-        help: "use another path",
+/// A file or link where the other needs a directory.
+const COVERS: Meeting = Meeting {
+    is_met: |upper, _| upper.body != FileBody::Directory,
+    what: |upper, lower| {
+        format!("have one's [[file]] {upper} where the other needs a directory, for {lower}")
+    },
+    help: "use another path",
+};
+
+/// A directory of one's account with a file of another owner in it: at each boot systemd-tmpfiles would give it to the
+/// account.
+const TAKES: Meeting = Meeting {
+    is_met: |upper, lower| {
+        upper.body == FileBody::Directory && upper.owner.is_some() && lower.owner != upper.owner
+    },
+    what: |upper, lower| {
+        format!(
+            "have one's [[file]] {lower} in the directory {upper}, which belongs to another account for the other"
+        )
+    },
+    help: "use another directory, or the same owner",
+};
+
+impl Meeting {
+    /// Each upper one with the first below it.
+    fn pairs<'p, 'a>(
+        self,
+        uppers: &'p Placed<'a>,
+        lowers: &'p Placed<'a>,
+    ) -> impl Iterator<Item = (&'p (String, &'a FileSpec), &'p (String, &'a FileSpec))> {
+        uppers.iter().filter_map(move |upper| {
+            let (_, above) = upper;
+            let is_met = |(_, below): &&(String, &FileSpec)| {
+                below.path != above.path
+                    && below.path.is_within(above.path.as_str())
+                    && (self.is_met)(above, below)
+            };
+            lowers.iter().find(is_met).map(|lower| (upper, lower))
+        })
     }
-}
 
-/// Directories that one's account owns, each with a file of the other's in it that has another owner: at each boot
-/// systemd-tmpfiles would give it to the account.
-fn taken<'p, 'a>(
-    one: &'p Placed<'a>,
-    other: &'p Placed<'a>,
-) -> impl Iterator<Item = (&'p (String, &'a FileSpec), &'p (String, &'a FileSpec))> {
-    let directories = one.iter().filter(|(_, file)| file.body == FileBody::Directory && file.owner.is_some());
-    directories.flat_map(move |directory| {
-        let is_in = |(_, file): &&(String, &FileSpec)| {
-            file.path != directory.1.path
-                && file.path.is_within(directory.1.path.as_str())
-                && file.owner != directory.1.owner
-        };
-        other.iter().find(is_in).map(|file| (directory, file))
-    })
-}
-
-fn take(
-    (_, directory): &(String, &FileSpec),
-    (_, file): &(String, &FileSpec),
-    places: [&String; 2],
-) -> Clash {
-    Clash {
-        what: format!(
-            "have one's [[file]] {} in the directory {}, which belongs to another account for the other",
-            file.path.absolute(),
-            directory.path.absolute()
-        ),
-        places: places.map(Clone::clone),
-        help: "use another directory, or the same owner",
+    fn clash(
+        self,
+        (_, upper): &(String, &FileSpec),
+        (_, lower): &(String, &FileSpec),
+        places: [&String; 2],
+    ) -> Clash {
+        Clash {
+            what: (self.what)(upper.path.absolute(), lower.path.absolute()),
+            places: places.map(Clone::clone),
+            help: self.help,
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Time spans as systemd reads them (systemd.time(7)).
 
+use super::unit_words;
 use crate::values::Invalid;
 
 const NANOSECOND: u128 = 1;
@@ -67,15 +68,9 @@ pub(super) fn span(text: &str, usual: u128) -> Result<Option<u128>, Invalid> {
 
 /// A decimal number of units; `None` for anything else, and for more than systemd's 64 bits of microseconds.
 fn nanoseconds(number: &str, factor: u128) -> Option<u128> {
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
-    let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    let is_number = is_digits(fraction) && (whole.is_empty() && number.len() > 1 || is_digits(whole));
-    if !is_number || fraction.len() > 9 {
-        return None;
-    }
-    let whole = if whole.is_empty() { "0" } else { whole };
-    let part = fraction.parse::<u128>().ok()? * factor / 10_u128.pow(u32::try_from(fraction.len()).ok()?);
-    let sum = u128::from(whole.parse::<u64>().ok()?).checked_mul(factor)?.checked_add(part)?;
+    // systemd takes .5, too.
+    let whole = if number.starts_with('.') { "0" } else { "" };
+    let sum = unit_words::decimal(&format!("{whole}{number}"), 9, factor)?;
     (sum < u128::from(u64::MAX) * MICROSECOND).then_some(sum)
 }
 

@@ -221,13 +221,7 @@ fn of_device(text: &str, is_good: impl Fn(&str) -> bool) -> Result<(), Invalid> 
 
 /// Hundredths of a number with at most two decimal places (`parse_permyriad_unbounded`).
 fn hundredths(text: &str) -> Option<u32> {
-    let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
-    let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    if !is_digits(whole) || !is_digits(part) || part.len() > 2 {
-        return None;
-    }
-    let part = part.parse::<u32>().ok()? * if part.len() == 1 { 10 } else { 1 };
-    whole.parse::<u32>().ok()?.checked_mul(100)?.checked_add(part)
+    u32::try_from(unit_words::decimal(text, 2, 100)?).ok()
 }
 
 /// A number of bytes with an ending of systemd's, which are powers of 1024 (`parse_size`).
@@ -236,14 +230,7 @@ fn bytes(text: &str) -> Option<u64> {
         [("B", 0), ("K", 10), ("M", 20), ("G", 30), ("T", 40), ("P", 50), ("E", 60)];
     let found = ENDINGS.iter().find_map(|(ending, shift)| Some((text.strip_suffix(ending)?, *shift)));
     let (number, shift) = found.unwrap_or((text, 0));
-    let (whole, part) = number.split_once('.').unwrap_or((number, "0"));
-    let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    if !is_digits(whole) || !is_digits(part) || part.len() > 9 {
-        return None;
-    }
-    let unit = 1_u128 << shift;
-    let part = u128::from(part.parse::<u64>().ok()?) * unit / 10_u128.pow(u32::try_from(part.len()).ok()?);
-    u64::try_from(u128::from(whole.parse::<u64>().ok()?).checked_mul(unit)?.checked_add(part)?).ok()
+    u64::try_from(unit_words::decimal(number, 9, 1 << shift)?).ok()
 }
 
 /// `infinity`, a percentage of the machine's memory, or a number of bytes from this one.

@@ -7,9 +7,10 @@ use crate::values::Invalid;
 const SPECIFIERS: &str = "aAbBCdDEfgGhHiIjJlLmMnNopPqsStTuUvVwWyY%";
 
 /// Settings that take one of these words.
-const CHOICES: [(&str, &[&str]); 10] = [
+const CHOICES: [(&str, &[&str]); 11] = [
     ("CPUSchedulingPolicy", &["other", "batch", "idle", "fifo", "rr"]),
     ("IOSchedulingClass", &["none", "realtime", "best-effort", "idle", "0", "1", "2", "3"]),
+    ("LogLevelMax", &LEVELS),
     ("ManagedOOMMemoryPressure", &["auto", "kill"]),
     ("ManagedOOMPreference", &["none", "avoid", "omit"]),
     ("ManagedOOMSwap", &["auto", "kill"]),
@@ -81,7 +82,6 @@ pub(super) fn check(key: &str, text: &str) -> Result<(), Invalid> {
         specifiers(text)?;
     }
     match key {
-        "LogLevelMax" => one_of(text, &LEVELS),
         "Slice" => match text.strip_suffix(".slice").is_some_and(is_slice) {
             true => Ok(()),
             false => Err(Invalid("it takes a slice, as in etcd.slice".into())),
@@ -116,6 +116,17 @@ pub(super) fn specifiers(text: &str) -> Result<(), Invalid> {
         }
     }
     Ok(())
+}
+
+/// A decimal number with at most so many places, times a factor, rounded down; `None` for anything else.
+pub(super) fn decimal(text: &str, places: usize, factor: u128) -> Option<u128> {
+    let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
+    let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_digits(whole) || !is_digits(part) || part.len() > places {
+        return None;
+    }
+    let part = u128::from(part.parse::<u64>().ok()?) * factor / 10_u128.pow(u32::try_from(part.len()).ok()?);
+    u128::from(whole.parse::<u64>().ok()?).checked_mul(factor)?.checked_add(part)
 }
 
 fn one_of(text: &str, words: &[&str]) -> Result<(), Invalid> {
