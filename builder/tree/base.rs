@@ -101,26 +101,18 @@ pub fn known_mode(path: &GuestPath) -> Option<Mode> {
     if let Ok(at) = MODES.binary_search_by_key(&text, |(known, _)| *known) {
         return Some(Mode::from_bits(MODES[at].1));
     }
-    let mut parts = text.split('/');
-    let is_known = match (parts.next(), parts.next(), parts.next()) {
-        (Some(_), None, _) => true,
-        (Some("etc"), Some(name), None) => name.ends_with(".d") || ETC.contains(&name),
+    let is_known = match text.split('/').collect::<Vec<_>>()[..] {
         // Directories that packages and services make for themselves have a third component.
-        (Some("usr" | "var"), Some(_), None) => true,
-        (Some("usr"), Some("local"), Some(_)) => true,
-        (Some("var"), Some("lib" | "log" | "cache" | "spool"), Some("dpkg" | "systemd" | "apt" | "cron")) => {
-            true
-        }
-        _ => false,
+        [_] | ["var", "lib" | "log" | "cache" | "spool", "dpkg" | "systemd" | "apt" | "cron"] => true,
+        _ => is_of_all(path) || SYSTEM.iter().any(|system| path.is_within(system)),
     };
-    let in_system = || SYSTEM.iter().any(|system| path.is_within(system));
-    (is_known || in_system()).then_some(Mode::DIRECTORY)
+    is_known.then_some(Mode::DIRECTORY)
 }
 
 /// Whether every base system, or most of them, have a directory there.
 pub fn is_of_all(path: &GuestPath) -> bool {
     let text = path.as_str();
-    if MODES.iter().any(|(known, _)| *known == text) || SYSTEM.contains(&text) {
+    if MODES.binary_search_by_key(&text, |(known, _)| *known).is_ok() || SYSTEM.contains(&text) {
         return true;
     }
     match text.split('/').collect::<Vec<_>>()[..] {
