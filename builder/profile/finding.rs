@@ -59,7 +59,7 @@ impl Finding {
 pub(super) struct Marks {
     /// As the profile names them, relative to its own directory.
     pub overlays: Vec<(PathBuf, Span)>,
-    /// Of the path of each [`FileSpec`](super::FileSpec).
+    /// Of the path of each [`FileSpec`].
     pub files: Vec<Span>,
     pub replace: Vec<(GuestPath, Span)>,
     pub data_dir: Option<Span>,
