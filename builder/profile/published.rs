@@ -107,7 +107,9 @@ pub fn json_schema(carriers: &[Carrier]) -> Value {
 
 fn list_of(mut item: Value, missing: &[&str]) -> Value {
     item["required"] = json!(missing);
-    json!({ "type": "array", "items": item })
+    // The words are about the list for editors.
+    let about = item.as_object_mut().and_then(|item| item.remove("description"));
+    json!({ "type": "array", "description": about, "items": item })
 }
 
 /// One table of a profile, by its header.
@@ -115,7 +117,11 @@ fn object(table: &str, carriers: &[Carrier]) -> Value {
     let keys = schema::all().filter(|key| key.table == table);
     let properties: Map<String, Value> =
         keys.map(|key| (key.name.to_owned(), property(key, carriers))).collect();
-    json!({ "type": "object", "additionalProperties": false, "properties": properties })
+    let mut table_of = json!({ "type": "object", "additionalProperties": false, "properties": properties });
+    if let Some(about) = schema::about(table) {
+        table_of["description"] = json!(about);
+    }
+    table_of
 }
 
 fn required(table: &str) -> Vec<&'static str> {

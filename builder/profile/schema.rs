@@ -265,6 +265,37 @@ pub fn all() -> impl Iterator<Item = &'static Key> {
         .chain(keys::KEYS.iter().copied().flatten())
 }
 
+/// What a table is about, for editors. One whose own row is a key of another table, as `[etcd.service]`, has words
+/// there.
+pub fn about(header: &str) -> Option<&'static str> {
+    const SUBJECT: &str = "attributes of the subject, beside the common name";
+    let words = match header {
+        "[cluster]" => "the cluster: its name and its identity",
+        "[network]" => "the network of the members and their clients",
+        "[network.bond]" => "several cards as one",
+        "[network.peer]" => "a network of their own for the members among themselves",
+        "[network.peer.bond]" => "several cards as one, for that network",
+        "[[network.subnet]]" => "a part of the network with a gateway of its own",
+        "[[node]]" => "a host with a member on it",
+        "[[host]]" => "a machine that nodes run on, for the failure of one",
+        "[[file]]" => "a file, link or directory of the nodes",
+        "[[client]]" => "a client's certificate, and where its files are",
+        "[pki]" => "certificates: algorithms, lifetimes and files",
+        "[pki.server]" => "the certificate for clients' connections, one for each node",
+        "[pki.peer]" => "the certificate among members, one for each node",
+        "[pki.client]" => "the certificate of etcdctl on nodes, one for each node",
+        "[pki.node]" => "the one certificate of each node, where certificates is one-per-node",
+        "[pki.ca]" => "the CA that issues to members and clients",
+        "[pki.peer-ca]" => "a CA of its own for the members among themselves",
+        "[etcd]" => "the release of etcd, its files and its unit",
+        "[machine]" => "the machines that kiln up starts",
+        "[bundle]" => "the forms in which the bundle has the nodes",
+        _ if header.ends_with("subject]") => SUBJECT,
+        _ => return None,
+    };
+    Some(words)
+}
+
 /// The tables at the top of a profile, and whether each is a list of them: `node` of `[[node]]`.
 pub(super) fn tables() -> impl Iterator<Item = (&'static str, bool)> {
     let mut seen = Vec::new();

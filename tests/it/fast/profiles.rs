@@ -290,13 +290,13 @@ fn look(schema: &Value, path: &str, count: &mut usize) {
         } else {
             key
         };
+        let words = key["description"].as_str().unwrap_or_default();
+        assert!(!words.is_empty(), "{path} has no words");
         if table["properties"].is_object() {
             look(table, &path, count);
             continue;
         }
         *count += 1;
-        let words = key["description"].as_str().unwrap_or_default();
-        assert!(!words.is_empty(), "{path} has no words");
         // What an `else` of the schema requires is said in words, too: a base profile may have it.
         let says = words.contains("(default: ") || words.ends_with("(required)");
         assert!(key.get("default").is_some() || says || required.contains(&name.as_str()), "{path}: {key}");
