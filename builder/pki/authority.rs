@@ -2,21 +2,17 @@
 
 use std::net::IpAddr;
 
-use x509_cert::der::asn1::Ia5String;
+use kiln_wire::x509;
 use x509_cert::ext::Extension;
 use x509_cert::ext::pkix::name::GeneralName;
-use x509_cert::ext::pkix::{
-    BasicConstraints, ExtendedKeyUsage, KeyUsage, KeyUsages, SubjectAltName, SubjectKeyIdentifier,
-};
 
 use super::certificate::{Certificate, Content, common_name, distinguished_name, encoding, extension};
-use super::chain::{self, CLIENT_AUTH, Chain, SERVER_AUTH};
-use super::issuing::{BACK_DATING, authority_key, check, octets};
+use super::chain::{self, Chain};
+use super::issuing::{BACK_DATING, check};
 use super::key::{Key, KeyPem};
 use super::keystore::Keystore;
 use super::list::Issue;
 use super::made::{self, derived};
-use super::public;
 use super::secret::Secret;
 use crate::failure::{Doing, Failure, Result};
 use crate::plan::{self, CertificateSpec, Made, Usage};
@@ -186,7 +182,7 @@ impl Authority {
             not_before: self.issue.date.minus(BACK_DATING).max(from),
             not_after: asked.min(until),
             public_key: &public_key,
-            extensions: leaf_extensions(spec, public::identifier(&public_key), self.identifier.clone())?,
+            extensions: leaf_extensions(spec, x509::identifier(&public_key), self.identifier.clone())?,
         };
         let leaf = Certificate::from_der(&content.sign(&self.key, &self.secret, &label)?)?;
         let key_pem = key.to_pem()?;
@@ -210,37 +206,13 @@ impl Authority {
 }
 
 fn leaf_extensions(spec: &CertificateSpec, own: Vec<u8>, issuer: Vec<u8>) -> Result<Vec<Extension>> {
-    // In this order, whatever the order in the specification.
-    let usages: Vec<_> = [(Usage::ServerAuth, SERVER_AUTH), (Usage::ClientAuth, CLIENT_AUTH)]
-        .into_iter()
-        .filter(|(usage, _)| spec.usages.contains(usage))
-        .map(|(_, oid)| oid)
-        .collect();
+    let usages: Vec<_> = spec.usages.iter().map(|usage| usage.in_wire()).collect();
     if usages.is_empty() {
         return Err(Failure::untrusted("it has no extended key usage, which would allow every use"));
     }
-    let mut extensions = vec![
-        extension(&BasicConstraints { ca: false, path_len_constraint: None }, true)?,
-        // Leaves have EC or Ed25519 keys: keyEncipherment is only for RSA (RFC 8422 5.3).
-        extension(&KeyUsage(KeyUsages::DigitalSignature.into()), true)?,
-        extension(&ExtendedKeyUsage(usages), false)?,
-    ];
-    let mut names = Vec::with_capacity(spec.dns.len() + spec.ips.len());
-    for name in &spec.dns {
-        names.push(GeneralName::DnsName(Ia5String::new(name).map_err(encoding)?));
-    }
-    for ip in &spec.ips {
-        names.push(GeneralName::IpAddress(match ip {
-            IpAddr::V4(ip) => octets(ip.octets().to_vec())?,
-            IpAddr::V6(ip) => octets(ip.octets().to_vec())?,
-        }));
-    }
-    if !names.is_empty() {
-        extensions.push(extension(&SubjectAltName(names), false)?);
-    }
-    extensions.push(extension(&SubjectKeyIdentifier(octets(own)?), false)?);
-    extensions.push(extension(&authority_key(issuer)?, false)?);
-    Ok(extensions)
+    let dns: Vec<_> = spec.dns.iter().map(String::as_str).collect();
+    let leaf = x509::Leaf { dns: &dns, ips: &spec.ips, usages: &usages, identifier: own, issuer };
+    leaf.extensions().map_err(encoding)
 }
 
 pub(super) fn readable(name: &GeneralName) -> String {

@@ -1,18 +1,14 @@
 //! One certificate: written field by field, and parsed with the exact bytes that matter.
 
 use std::ops::Range;
-use std::time::Duration;
 
+use kiln_wire::{AttributeType, x509};
 use x509_cert::Certificate as Decoded;
 use x509_cert::SubjectPublicKeyInfo;
-use x509_cert::der::asn1::{
-    Any, AnyRef, BitString, GeneralizedTime, OctetString, PrintableStringRef, SetOfVec, UtcTime,
-    Utf8StringRef,
-};
-use x509_cert::der::oid::{AssociatedOid, ObjectIdentifier};
+use x509_cert::der::asn1::AnyRef;
+use x509_cert::der::oid::AssociatedOid;
 use x509_cert::der::{Decode, Encode, Reader, SliceReader, Tag, TagNumber};
 use x509_cert::ext::Extension;
-use x509_cert::serial_number::SerialNumber;
 use x509_cert::time::Time;
 
 use super::key::Key;
@@ -21,21 +17,8 @@ use crate::failure::{Failure, Result};
 use crate::profile::Subject;
 use crate::values::{Digest, Epoch, hex, printable};
 
-/// The attributes of a subject by their short names (RFC 5280 appendix A.1).
-const ATTRIBUTES: [(&str, ObjectIdentifier); 6] = [
-    ("C", ObjectIdentifier::new_unwrap("2.5.4.6")),
-    ("ST", ObjectIdentifier::new_unwrap("2.5.4.8")),
-    ("L", ObjectIdentifier::new_unwrap("2.5.4.7")),
-    ("O", ObjectIdentifier::new_unwrap("2.5.4.10")),
-    ("OU", ObjectIdentifier::new_unwrap("2.5.4.11")),
-    ("CN", ObjectIdentifier::new_unwrap("2.5.4.3")),
-];
-
 /// In octets, without a leading zero octet for the sign.
 const MAX_SERIAL_BYTES: usize = 20;
-
-/// The first second of the year 2050: dates from then on are GeneralizedTime (RFC 5280 4.1.2.5).
-const YEAR_2050: u64 = 2_524_608_000;
 
 /// The fields of a certificate, except for its serial number and signature.
 pub(super) struct Content<'a> {
@@ -52,21 +35,18 @@ pub(super) struct Content<'a> {
 impl Content<'_> {
     /// The signed certificate in DER. Its serial number is derived from the label and from all its fields.
     pub fn sign(&self, signer: &Key, secret: &Secret, label: &[&str]) -> Result<Vec<u8>> {
-        let algorithm = signer.signature_algorithm().to_der().map_err(encoding)?;
-        let version = wrap(context(0), &2u8.to_der().map_err(encoding)?)?;
-        let validity = sequence(&[&time(self.not_before)?, &time(self.not_after)?])?;
-        let key = self.public_key.to_der().map_err(encoding)?;
-        let extensions = wrap(context(3), &self.extensions.to_der().map_err(encoding)?)?;
-        let after_serial = [&algorithm, self.issuer, &validity, self.subject, &key, &extensions].concat();
-
-        let number = serial(secret, label, &after_serial)?;
-        let number = SerialNumber::<x509_cert::certificate::Rfc5280>::new(&number)
-            .and_then(|number| number.to_der())
-            .map_err(encoding)?;
-        let body = sequence(&[&version, &number, &after_serial])?;
-        let signature =
-            BitString::from_bytes(&signer.sign(&body)?).and_then(|bits| bits.to_der()).map_err(encoding)?;
-        sequence(&[&body, &algorithm, &signature])
+        let algorithm = signer.signature_algorithm();
+        let content = x509::Content {
+            issuer: self.issuer,
+            subject: self.subject,
+            not_before: self.not_before.seconds(),
+            not_after: self.not_after.seconds(),
+            public_key: self.public_key,
+            extensions: self.extensions.clone(),
+        };
+        let after_serial = content.after_serial(&algorithm).map_err(encoding)?;
+        let body = x509::to_be_signed(&serial(secret, label, &after_serial)?, &after_serial).map_err(encoding)?;
+        x509::signed(&body, &algorithm, &signer.sign(&body)?).map_err(encoding)
     }
 }
 
@@ -84,8 +64,7 @@ pub(super) fn serial(secret: &Secret, label: &[&str], content: &[u8]) -> Result<
 
 /// An extension with its value in DER.
 pub(super) fn extension<T: Encode + AssociatedOid>(value: &T, critical: bool) -> Result<Extension> {
-    let extn_value = value.to_der().and_then(OctetString::new).map_err(encoding)?;
-    Ok(Extension { extn_id: T::OID, critical, extn_value })
+    x509::extension(value, critical).map_err(encoding)
 }
 
 /// A distinguished name, in DER: the attributes of the subject in their order, and the common name.
@@ -97,20 +76,14 @@ pub(super) fn distinguished_name(subject: &Subject, common_name: &str) -> Result
     if common_name.is_empty() || common_name.chars().count() > 64 {
         return Err(Failure::untrusted("a certificate's common name has 1 to 64 characters (RFC 5280)"));
     }
-    let mut sets = Vec::new();
+    let mut attributes = Vec::new();
     for (name, text) in subject.attributes().chain([("CN", common_name)]) {
-        let (_, oid) = ATTRIBUTES.iter().find(|(key, _)| *key == name).ok_or_else(|| {
+        let kind = AttributeType::of(name).ok_or_else(|| {
             Failure::untrusted(format!("a certificate's subject cannot have the attribute {name}"))
         })?;
-        // The country is a PrintableString by its definition (RFC 5280 appendix A.1).
-        let value = match name {
-            "C" => PrintableStringRef::new(text).and_then(|text| Any::encode_from(&text)),
-            _ => Utf8StringRef::new(text).and_then(|text| Any::encode_from(&text)),
-        };
-        let attribute = x509_cert::attr::AttributeTypeAndValue { oid: *oid, value: value.map_err(encoding)? };
-        sets.push(SetOfVec::try_from(vec![attribute]).and_then(|set| set.to_der()).map_err(encoding)?);
+        attributes.push((kind, text));
     }
-    wrap(Tag::Sequence, &sets.concat())
+    x509::distinguished_name(attributes.into_iter()).map_err(encoding)
 }
 
 /// The same with a common name alone.
@@ -119,28 +92,6 @@ pub(super) fn distinguished_name(subject: &Subject, common_name: &str) -> Result
 /// As `distinguished_name`.
 pub(super) fn common_name(text: &str) -> Result<Vec<u8>> {
     distinguished_name(&Subject::default(), text)
-}
-
-fn time(epoch: Epoch) -> Result<Vec<u8>> {
-    let since_1970 = Duration::from_secs(epoch.seconds());
-    let time = if epoch.seconds() < YEAR_2050 {
-        UtcTime::from_unix_duration(since_1970).map(Time::UtcTime)
-    } else {
-        GeneralizedTime::from_unix_duration(since_1970).map(Time::GeneralTime)
-    };
-    time.and_then(|time| time.to_der()).map_err(encoding)
-}
-
-fn context(number: u32) -> Tag {
-    TagNumber(number).context_specific(true)
-}
-
-fn sequence(parts: &[&[u8]]) -> Result<Vec<u8>> {
-    wrap(Tag::Sequence, &parts.concat())
-}
-
-fn wrap(tag: Tag, content: &[u8]) -> Result<Vec<u8>> {
-    Any::new(tag, content).and_then(|any| any.to_der()).map_err(encoding)
 }
 
 pub(super) fn encoding(error: x509_cert::der::Error) -> Failure {
@@ -301,7 +252,7 @@ fn ranges(der: &[u8]) -> std::result::Result<Ranges, x509_cert::der::Error> {
     let outer = AnyRef::from_der(der)?;
     let signed = SliceReader::new(outer.value())?.tlv_bytes()?;
     let mut fields = SliceReader::new(AnyRef::from_der(signed)?.value())?;
-    if Tag::peek(&fields)? == context(0) {
+    if Tag::peek(&fields)? == TagNumber(0).context_specific(true) {
         fields.tlv_bytes()?;
     }
     let serial = AnyRef::from_der(fields.tlv_bytes()?)?.value();
@@ -320,6 +271,7 @@ fn epoch(time: Time) -> Result<Epoch> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use x509_cert::serial_number::SerialNumber;
 
     use super::*;
 
@@ -348,20 +300,6 @@ mod tests {
         #[test]
         fn junk_is_no_certificate_and_no_panic(junk in prop::collection::vec(any::<u8>(), 0..400)) {
             prop_assert!(Certificate::from_der(&junk).is_err());
-        }
-    }
-
-    #[test]
-    fn times_change_their_type_where_rfc_5280_says() {
-        let cases = [
-            ("2049-12-31T23:59:59Z", 0x17, "491231235959Z"),
-            ("2050-01-01T00:00:00Z", 0x18, "20500101000000Z"),
-            ("1970-01-01T00:00:00Z", 0x17, "700101000000Z"),
-            ("9999-12-31T23:59:59Z", 0x18, "99991231235959Z"),
-        ];
-        for (text, tag, want) in cases {
-            let der = time(text.parse().unwrap()).unwrap();
-            assert_eq!((der[0], std::str::from_utf8(&der[2..]).unwrap()), (tag, want));
         }
     }
 }

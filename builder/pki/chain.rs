@@ -1,5 +1,6 @@
 //! A CA's certificate and those above it, up to the root: whether they form a valid chain, and what they allow.
 
+use kiln_wire::x509::{self, CLIENT_AUTH, SERVER_AUTH};
 use x509_cert::der::oid::{AssociatedOid, ObjectIdentifier};
 use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::ext::pkix::{
@@ -16,8 +17,6 @@ use crate::failure::{Doing, Failure, Result};
 use crate::plan::CertificateSpec;
 use crate::values::{Epoch, printable};
 
-pub(super) const SERVER_AUTH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.1");
-pub(super) const CLIENT_AUTH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.2");
 pub(super) const ANY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37.0");
 
 /// Longer chains between a leaf and its root are refused.
@@ -375,7 +374,7 @@ fn check_authority(certificate: &Certificate, below: usize) -> Result<()> {
 pub(super) fn key_identifier(ca: &Certificate) -> Result<Vec<u8>> {
     Ok(match ca.extension::<SubjectKeyIdentifier>()? {
         Some(identifier) => identifier.0.as_bytes().to_vec(),
-        None => public::identifier(ca.public_key()),
+        None => x509::identifier(ca.public_key()),
     })
 }
 

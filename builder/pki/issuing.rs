@@ -1,7 +1,6 @@
 //! What certificates of CAs and leaves have in common when they are issued.
 
 use x509_cert::der::asn1::OctetString;
-use x509_cert::ext::pkix::AuthorityKeyIdentifier;
 
 use super::certificate::{Certificate, Content, encoding};
 use super::key::{self, KeyPem};
@@ -13,14 +12,6 @@ use crate::values::Lifetime;
 ///
 /// Part of the format: changing it changes every certificate.
 pub(super) const BACK_DATING: Lifetime = Lifetime::hours(24);
-
-pub(super) fn authority_key(identifier: Vec<u8>) -> Result<AuthorityKeyIdentifier> {
-    Ok(AuthorityKeyIdentifier {
-        key_identifier: Some(octets(identifier)?),
-        authority_cert_issuer: None,
-        authority_cert_serial_number: None,
-    })
-}
 
 pub(super) fn octets(bytes: Vec<u8>) -> Result<OctetString> {
     OctetString::new(bytes).map_err(encoding)

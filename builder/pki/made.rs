@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use kiln_wire::x509;
 use x509_cert::der::asn1::Ia5String;
 use x509_cert::ext::Extension;
 use x509_cert::ext::pkix::constraints::name::GeneralSubtree;
@@ -10,9 +11,8 @@ use x509_cert::ext::pkix::{BasicConstraints, KeyUsage, KeyUsages, NameConstraint
 
 use super::certificate::{Certificate, Content, distinguished_name, encoding, extension};
 use super::chain::Chain;
-use super::issuing::{BACK_DATING, authority_key, check, octets};
+use super::issuing::{BACK_DATING, check, octets};
 use super::key::Key;
-use super::public;
 use super::secret::Secret;
 use crate::failure::Result;
 use crate::plan::{CA, Made, Permits};
@@ -92,9 +92,9 @@ impl Maker<'_> {
     fn make(&self, one: &One<'_>) -> Result<(Key, Certificate)> {
         let key = Key::derive(self.secret, self.algorithm, one.label)?;
         let public_key = key.public()?;
-        let identifier = public::identifier(&public_key);
+        let identifier = x509::identifier(&public_key);
         let issuer_identifier = match one.by {
-            Some((_, issuer)) => public::identifier(issuer.public_key()),
+            Some((_, issuer)) => x509::identifier(issuer.public_key()),
             None => identifier.clone(),
         };
         let mut extensions = vec![
@@ -104,7 +104,7 @@ impl Maker<'_> {
         extensions.extend(one.permits.map(constraints).transpose()?);
         extensions.extend([
             extension(&SubjectKeyIdentifier(octets(identifier)?), false)?,
-            extension(&authority_key(issuer_identifier)?, false)?,
+            extension(&x509::authority_key(issuer_identifier).map_err(encoding)?, false)?,
         ]);
         let content = Content {
             issuer: one.by.map_or(one.subject, |(_, issuer)| issuer.subject()),

@@ -6,13 +6,6 @@ use x509_cert::der::asn1::{Any, Uint};
 use x509_cert::der::oid::ObjectIdentifier;
 
 use super::oid::{EC_PUBLIC_KEY, ED25519, P256, P384, P521, RSA};
-use crate::values::Digest;
-
-/// RFC 7093 section 2, method 1: the first 160 bits of the SHA-256 of the public key's bits.
-pub(super) fn identifier(key: &SubjectPublicKeyInfo) -> Vec<u8> {
-    let digest = Digest::of(key.subject_public_key.raw_bytes());
-    digest.bytes()[..20].to_vec()
-}
 
 /// Whether two are the same key, however their parameters are encoded.
 pub(super) fn same(one: &SubjectPublicKeyInfo, other: &SubjectPublicKeyInfo) -> bool {

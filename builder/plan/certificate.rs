@@ -27,6 +27,16 @@ pub enum Usage {
     ClientAuth,
 }
 
+impl Usage {
+    /// The same for the program on nodes.
+    pub fn in_wire(self) -> kiln_wire::Usage {
+        match self {
+            Self::ServerAuth => kiln_wire::Usage::ServerAuth,
+            Self::ClientAuth => kiln_wire::Usage::ClientAuth,
+        }
+    }
+}
+
 /// The use of a certificate in a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]

@@ -1,0 +1,190 @@
+//! What is to be done, from dates alone.
+
+/// Dates in seconds since 1970; the last ones are included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Validity {
+    /// The first second.
+    pub from: u64,
+    /// The last.
+    pub until: u64,
+}
+
+impl Validity {
+    /// Whether this second is in it.
+    pub fn has(self, at: u64) -> bool {
+        (self.from..=self.until).contains(&at)
+    }
+
+    /// The second after this part of it.
+    fn after(self, part: u64, of: u64) -> u64 {
+        let life = self.until.saturating_sub(self.from);
+        self.from + life / of * part + life % of * part / of
+    }
+
+    /// When it is to be renewed: two thirds of it are over.
+    pub fn due(self) -> u64 {
+        self.after(2, 3)
+    }
+
+    /// When that has not been done for so long that somebody should look: two days, or half the way to `failing`.
+    pub fn overdue(self) -> u64 {
+        (self.due() + 2 * 86_400).min(self.after(3, 4))
+    }
+
+    /// When it is urgent: five sixths of it are over.
+    pub fn failing(self) -> u64 {
+        self.after(5, 6)
+    }
+}
+
+/// The dates that decide.
+#[derive(Clone, Copy, Debug)]
+pub struct Dates {
+    /// What the clock shows.
+    pub now: u64,
+    /// The epoch of the build.
+    pub built: u64,
+    /// The time in which all issuers are valid.
+    pub issuers: Validity,
+    /// The life of what is made here, in seconds.
+    pub life: u64,
+    /// Whether this node has made any yet.
+    pub is_first: bool,
+}
+
+/// Why there is something to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The live generation is missing, damaged, or not what the policy wants.
+    Unsound,
+    /// It is not valid yet: the clock was wrong when it was made, or is now.
+    Early,
+    /// It is not valid any more.
+    Expired,
+    /// Two thirds of its life are over.
+    Due,
+}
+
+/// What is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Nothing.
+    Keep,
+    /// Another generation that is sound and valid, or a new one.
+    Replace(Reason),
+    /// Nothing can be done.
+    Refuse(Refusal),
+}
+
+/// Why nothing can be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The clock shows a time before the build.
+    BeforeBuild,
+    /// The issuers are not valid yet.
+    IssuerEarly,
+    /// They are not valid any more.
+    IssuerExpired,
+    /// So much of their life is over at their first use that the clock must be ahead.
+    LateFirstUse,
+    /// They end before a new certificate would help.
+    IssuerEnds,
+}
+
+/// The dates of what this node would make now.
+pub fn new_one(dates: &Dates) -> Validity {
+    // Other machines' clocks may be behind; a short life keeps its proportions.
+    let back = (dates.life / 10).min(3600);
+    let from = dates.now.saturating_sub(back).max(dates.issuers.from);
+    Validity { from, until: (dates.now + dates.life).min(dates.issuers.until) }
+}
+
+/// `live` is absent where it is unsound.
+pub fn decide(dates: &Dates, live: Option<Validity>) -> Step {
+    let Dates { now, built, issuers, is_first, .. } = *dates;
+    let reason = match live {
+        None => Reason::Unsound,
+        Some(live) if now < live.from => Reason::Early,
+        Some(live) if now > live.until => Reason::Expired,
+        Some(live) if now >= live.due() => Reason::Due,
+        Some(_) => return Step::Keep,
+    };
+    let refusal = match () {
+        () if now < built => Refusal::BeforeBuild,
+        () if now < issuers.from => Refusal::IssuerEarly,
+        () if now > issuers.until => Refusal::IssuerExpired,
+        () if is_first && now >= issuers.due() => Refusal::LateFirstUse,
+        () if reason == Reason::Due && live.is_some_and(|live| new_one(dates).until <= live.until) => {
+            Refusal::IssuerEnds
+        }
+        () => return Step::Replace(reason),
+    };
+    Step::Refuse(refusal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: u64 = 86_400;
+    const YEAR: u64 = 365 * DAY;
+
+    fn dates(now: u64) -> Dates {
+        let issuers = Validity { from: 100 * DAY, until: 100 * DAY + 5 * YEAR };
+        Dates { now, built: 101 * DAY, issuers, life: 90 * DAY, is_first: false }
+    }
+
+    fn live(from: u64) -> Option<Validity> {
+        Some(Validity { from, until: from + 90 * DAY })
+    }
+
+    #[test]
+    fn each_date_has_its_step() {
+        let start = 110 * DAY;
+        for (now, want) in [
+            (start, Step::Keep),
+            (start + 60 * DAY - 1, Step::Keep),
+            (start + 60 * DAY, Step::Replace(Reason::Due)),
+            (start + 90 * DAY, Step::Replace(Reason::Due)),
+            (start + 90 * DAY + 1, Step::Replace(Reason::Expired)),
+            (start - 1, Step::Replace(Reason::Early)),
+            (101 * DAY - 1, Step::Refuse(Refusal::BeforeBuild)),
+            (100 * DAY + 5 * YEAR + 1, Step::Refuse(Refusal::IssuerExpired)),
+        ] {
+            assert_eq!(decide(&dates(now), live(start)), want, "{now}");
+        }
+        assert_eq!(decide(&dates(start), None), Step::Replace(Reason::Unsound));
+    }
+
+    #[test]
+    fn a_clock_that_is_far_ahead_makes_nothing_at_first_use() {
+        let late = 100 * DAY + 5 * YEAR / 3 * 2 + DAY;
+        let first = Dates { is_first: true, ..dates(late) };
+        assert_eq!(decide(&first, None), Step::Refuse(Refusal::LateFirstUse));
+        assert_eq!(decide(&dates(late), None), Step::Replace(Reason::Unsound));
+    }
+
+    #[test]
+    fn before_the_issuers_end_nothing_is_made_that_does_not_help() {
+        let end = 100 * DAY + 5 * YEAR;
+        let last = Some(Validity { from: end - 30 * DAY, until: end });
+        assert_eq!(decide(&dates(end - DAY), last), Step::Refuse(Refusal::IssuerEnds));
+        assert_eq!(decide(&dates(end - DAY), None), Step::Replace(Reason::Unsound));
+    }
+
+    #[test]
+    fn what_is_made_now_is_kept_for_a_while() {
+        for life in [6, 20, 3600, 90 * DAY, 10 * YEAR] {
+            for now in [101 * DAY, 101 * DAY + 1, 400 * DAY, 100 * DAY + 5 * YEAR - 10] {
+                let dates = Dates { life, ..dates(now) };
+                let made = new_one(&dates);
+                assert!(made.has(now), "{life} {now}");
+                assert!(made.due() <= made.overdue() && made.overdue() <= made.failing(), "{life} {now}");
+                assert!(made.failing() <= made.until, "{life} {now}");
+                if now + life <= dates.issuers.until {
+                    assert_eq!(decide(&dates, Some(made)), Step::Keep, "{life} {now}");
+                }
+            }
+        }
+    }
+}

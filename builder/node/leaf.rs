@@ -1,0 +1,145 @@
+//! A certificate with its chain, as etcd presents it: what it says, and whether that is what the policy wants.
+
+use std::net::IpAddr;
+
+use kiln_wire::{Pair, Usage, x509};
+use rustls::pki_types::{CertificateDer, UnixTime};
+use webpki::KeyUsage;
+use x509_cert::der::Encode;
+use x509_cert::ext::pkix::name::GeneralName;
+use x509_cert::ext::pkix::{ExtendedKeyUsage, SubjectAltName};
+use zeroize::Zeroizing;
+
+use crate::failure::{Failure, Result};
+use crate::key::{self, Key};
+use crate::pem;
+
+/// A leaf and the CA below which it is.
+pub struct Leaf {
+    /// The leaf first.
+    chain: Vec<Zeroizing<Vec<u8>>>,
+    decoded: x509_cert::Certificate,
+    /// In seconds since 1970.
+    pub not_before: u64,
+    /// The last second in which it is valid.
+    pub not_after: u64,
+}
+
+impl Leaf {
+    /// From a file with the leaf and its issuer.
+    ///
+    /// # Errors
+    /// Where it is anything else.
+    pub fn from_pem(text: &[u8]) -> Result<Self> {
+        let chain = pem::blocks(pem::CERTIFICATE, text)?;
+        let decoded = key::certificate(&chain[0])?;
+        let validity = decoded.tbs_certificate().validity();
+        let (not_before, not_after) =
+            (validity.not_before.to_unix_duration().as_secs(), validity.not_after.to_unix_duration().as_secs());
+        Ok(Self { chain, decoded, not_before, not_after })
+    }
+
+    /// DER.
+    pub fn der(&self) -> &[u8] {
+        &self.chain[0]
+    }
+
+    /// Hex.
+    pub fn serial(&self) -> String {
+        let number = self.decoded.tbs_certificate().serial_number();
+        number.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Whether it is what the policy wants: names, uses, issuer, key; and whether members and clients accept its chain at
+    /// some time. Its dates are another matter.
+    ///
+    /// # Errors
+    /// The first difference.
+    pub fn check(&self, pair: &Pair, issuer: &[u8], anchors: &[Zeroizing<Vec<u8>>], own: &Key) -> Result<()> {
+        let certificate = self.decoded.tbs_certificate();
+        let public = certificate.subject_public_key_info();
+        let (dns, ips) = names(&self.decoded)?;
+        let subject = certificate.subject().to_der().map_err(|_| Failure::new("its subject cannot be read"))?;
+        let wanted = subject_of(pair)?;
+        let mut usages = usages(&self.decoded)?;
+        usages.sort();
+        let mut wanted_usages = pair.usages.clone();
+        wanted_usages.sort();
+        let checks = [
+            ("its key is not the one in the key's file", public.subject_public_key.raw_bytes() == own.public_bits()),
+            ("its key is of another algorithm", key::is_of(public, pair.algorithm)),
+            ("its subject is another one", subject == wanted),
+            ("its names are others", dns.iter().eq(pair.dns.iter().map(kiln_wire::DnsName::as_str)) && ips == pair.ips),
+            ("its uses are others", usages == wanted_usages),
+            ("it is not of this node's issuer", self.chain.len() == 2 && *self.chain[1] == *issuer),
+        ];
+        if let Some((why, _)) = checks.iter().find(|(_, good)| !good) {
+            return Err(Failure::new(*why));
+        }
+        for usage in &pair.usages {
+            self.check_chain(*usage, anchors)?;
+        }
+        Ok(())
+    }
+
+    /// At a time at which it is valid.
+    fn check_chain(&self, usage: Usage, anchors: &[Zeroizing<Vec<u8>>]) -> Result<()> {
+        let refused = |error: webpki::Error| Failure::new(format!("its chain is refused: {error:?}"));
+        let anchors: Vec<CertificateDer<'_>> = anchors.iter().map(|der| CertificateDer::from(der.as_slice())).collect();
+        let anchors: Vec<_> =
+            anchors.iter().map(webpki::anchor_from_trusted_cert).collect::<Result<_, _>>().map_err(refused)?;
+        let leaf = CertificateDer::from(self.der());
+        let leaf = webpki::EndEntityCert::try_from(&leaf).map_err(refused)?;
+        let above: Vec<_> = self.chain[1..].iter().map(|der| CertificateDer::from(der.as_slice())).collect();
+        let usage = match usage {
+            Usage::ServerAuth => KeyUsage::server_auth(),
+            Usage::ClientAuth => KeyUsage::client_auth(),
+        };
+        let at = UnixTime::since_unix_epoch(std::time::Duration::from_secs(self.not_before));
+        leaf.verify_for_usage(webpki::ALL_VERIFICATION_ALGS, &anchors, &above, at, usage, None, None)
+            .map(|_| ())
+            .map_err(refused)
+    }
+}
+
+/// The subject that the policy wants, in DER.
+///
+/// # Errors
+/// Where it cannot be encoded.
+pub fn subject_of(pair: &Pair) -> Result<Vec<u8>> {
+    let attributes = pair.subject.iter().map(|attribute| (attribute.0, attribute.1.as_str()));
+    x509::distinguished_name(attributes).map_err(|error| Failure::new(format!("a subject cannot be written: {error}")))
+}
+
+fn names(certificate: &x509_cert::Certificate) -> Result<(Vec<String>, Vec<IpAddr>)> {
+    let broken = || Failure::new("its names cannot be read");
+    let found = certificate.tbs_certificate().get_extension::<SubjectAltName>().map_err(|_| broken())?;
+    let (mut dns, mut ips) = (Vec::new(), Vec::new());
+    for name in found.map(|(_, names)| names.0).unwrap_or_default() {
+        match name {
+            GeneralName::DnsName(name) => dns.push(name.to_string()),
+            GeneralName::IpAddress(octets) => ips.push(address(octets.as_bytes()).ok_or_else(broken)?),
+            _ => return Err(broken()),
+        }
+    }
+    Ok((dns, ips))
+}
+
+fn address(octets: &[u8]) -> Option<IpAddr> {
+    match octets.len() {
+        4 => <[u8; 4]>::try_from(octets).ok().map(IpAddr::from),
+        _ => <[u8; 16]>::try_from(octets).ok().map(IpAddr::from),
+    }
+}
+
+fn usages(certificate: &x509_cert::Certificate) -> Result<Vec<Usage>> {
+    let broken = || Failure::new("its uses cannot be read");
+    let found = certificate.tbs_certificate().get_extension::<ExtendedKeyUsage>().map_err(|_| broken())?;
+    let oids = found.map(|(_, usages)| usages.0).unwrap_or_default();
+    let usage = |oid| match oid {
+        x509::SERVER_AUTH => Ok(Usage::ServerAuth),
+        x509::CLIENT_AUTH => Ok(Usage::ClientAuth),
+        _ => Err(broken()),
+    };
+    oids.into_iter().map(usage).collect()
+}

@@ -1,0 +1,87 @@
+//! What monitoring reads: a file of JSON, and one in Prometheus' text format for node_exporter.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use kiln_wire::Policy;
+use serde::Serialize;
+
+use crate::decide::Validity;
+use crate::disk;
+use crate::failure::Result;
+
+/// After a run.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Status {
+    /// When it was written, in seconds since 1970, as all times here.
+    pub at: u64,
+    /// Whether the certificates are as they should be.
+    pub good: bool,
+    /// Whether they should have been renewed two days ago.
+    pub overdue: bool,
+    /// What went wrong, if anything did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Of what etcd reads; absent where it is unsound.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<u64>,
+    /// The last second of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_after: Option<u64>,
+    /// When it is to be renewed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub due: Option<u64>,
+    /// The last second of the node's own CAs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub issuers_not_after: Option<u64>,
+    /// Of the leaves, in hex.
+    pub serials: Vec<String>,
+}
+
+impl Status {
+    /// The state of things.
+    pub fn new(at: u64, live: Option<Validity>, issuers: Option<Validity>, serials: Vec<String>) -> Self {
+        Self {
+            at,
+            good: live.is_some_and(|live| live.has(at) && at < live.failing()),
+            overdue: live.is_none_or(|live| at >= live.overdue()),
+            error: None,
+            not_before: live.map(|live| live.from),
+            not_after: live.map(|live| live.until),
+            due: live.map(Validity::due),
+            issuers_not_after: issuers.map(|issuers| issuers.until),
+            serials,
+        }
+    }
+
+    fn metrics(&self) -> String {
+        let mut text = String::new();
+        let mut line = |name: &str, help: &str, value: u64| {
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}");
+        };
+        line("kiln_renew_last_run_timestamp_seconds", "When kiln-node renew last ran.", self.at);
+        line("kiln_renew_good", "Whether the member's certificates are as they should be.", self.good.into());
+        line("kiln_renew_overdue", "Whether their renewal is two days late.", self.overdue.into());
+        if let Some(until) = self.not_after {
+            line("kiln_leaf_not_after_timestamp_seconds", "When the member's certificates end.", until);
+        }
+        if let Some(until) = self.issuers_not_after {
+            line("kiln_issuer_not_after_timestamp_seconds", "When the node's own CAs end.", until);
+        }
+        text
+    }
+
+    /// Writes both.
+    ///
+    /// # Errors
+    /// Of the system.
+    pub fn write(&self, policy: &Policy) -> Result<()> {
+        let directory = Path::new(policy.status.as_str());
+        disk::own_directory(directory, 0o755)?;
+        let json = serde_json::to_string_pretty(self).unwrap_or_default() + "\n";
+        disk::replace(&directory.join("renew.json"), json.as_bytes())?;
+        disk::replace(&directory.join("renew.prom"), self.metrics().as_bytes())
+    }
+}
