@@ -2,6 +2,7 @@
 
 use kiln_wire::{DnsName, Pair, x509};
 use x509_cert::der::Encode;
+use x509_cert::ext::pkix::SubjectKeyIdentifier;
 use zeroize::Zeroizing;
 
 use crate::disk;
@@ -64,8 +65,16 @@ impl Issuer {
         &self.der
     }
 
-    /// A certificate for a new key, valid from `from` for `life` seconds, but not outside of the issuer's own time. It is
-    /// read again and checked before it is returned.
+    /// The identifier of its key, as its own certificate has it (RFC 5280 4.2.1.1).
+    fn identifier(&self) -> Result<Vec<u8>> {
+        let body = self.decoded.tbs_certificate();
+        let found = body.get_extension::<SubjectKeyIdentifier>();
+        let found = found.map_err(|_| Failure::new("the issuer's key identifier cannot be read"))?;
+        Ok(found.map_or_else(|| x509::identifier(body.subject_public_key_info()), |(_, id)| id.0.as_bytes().to_vec()))
+    }
+
+    /// A certificate for a new key, valid from one second to another, but not outside of the issuer's own time. It is read
+    /// again and checked before it is returned.
     ///
     /// # Errors
     /// Where the issuer may not issue it, or without random bytes.
@@ -81,7 +90,7 @@ impl Issuer {
             ips: &pair.ips,
             usages: &pair.usages,
             identifier: x509::identifier(&public),
-            issuer: x509::identifier(body.subject_public_key_info()),
+            issuer: self.identifier()?,
         };
         let content = x509::Content {
             issuer: &issuer,

@@ -86,8 +86,8 @@ impl Leaf {
     fn check_chain(&self, usage: Usage, anchors: &[Zeroizing<Vec<u8>>]) -> Result<()> {
         let refused = |error: webpki::Error| Failure::new(format!("its chain is refused: {error:?}"));
         let anchors: Vec<CertificateDer<'_>> = anchors.iter().map(|der| CertificateDer::from(der.as_slice())).collect();
-        let anchors: Vec<_> =
-            anchors.iter().map(webpki::anchor_from_trusted_cert).collect::<Result<_, _>>().map_err(refused)?;
+        let anchors = anchors.iter().map(|der| webpki::anchor_from_trusted_cert(der).map_err(refused));
+        let anchors = anchors.collect::<Result<Vec<_>>>()?;
         let leaf = CertificateDer::from(self.der());
         let leaf = webpki::EndEntityCert::try_from(&leaf).map_err(refused)?;
         let above: Vec<_> = self.chain[1..].iter().map(|der| CertificateDer::from(der.as_slice())).collect();
