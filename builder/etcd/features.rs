@@ -3,10 +3,11 @@
 use crate::etcd::keys::{self, GoType};
 use crate::etcd::{Release, Value};
 
-/// The form in which a release accepts the common names allowed in peers' certificates.
+/// The form in which a release accepts the names that peers' certificates must have: common names (`allowed-cn`), or
+/// host names (`allowed-hostname`), which came to the config file together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AllowedCn {
-    /// `--peer-cert-allowed-cn` only; the config file silently ignores the key.
+pub enum PeerNames {
+    /// As flags only; the config file silently ignores the keys.
     FlagOnly,
     /// The config file takes one name.
     Text,
@@ -14,13 +15,13 @@ pub enum AllowedCn {
     List,
 }
 
-impl AllowedCn {
-    /// The value of `peer-transport-security.allowed-cn`, which is the same text as a flag; `None` when there are
-    /// several names and only one is accepted.
+impl PeerNames {
+    /// The value of the key, which is the same text as a flag; `None` when there are several names and only one is
+    /// accepted.
     pub fn value(self, names: &[&str]) -> Option<Value> {
         match (self, names) {
-            (AllowedCn::List, names) => Some(Value::List(names.iter().map(|name| (*name).into()).collect())),
-            (AllowedCn::FlagOnly | AllowedCn::Text, [name]) => Some(Value::Text((*name).into())),
+            (PeerNames::List, names) => Some(Value::List(names.iter().map(|name| (*name).into()).collect())),
+            (PeerNames::FlagOnly | PeerNames::Text, [name]) => Some(Value::Text((*name).into())),
             _ => None,
         }
     }
@@ -43,11 +44,11 @@ impl Release {
     }
 
     /// How to limit the peer port to certificates of peers.
-    pub fn peer_allowed_cn(self) -> AllowedCn {
+    pub fn peer_names(self) -> PeerNames {
         match keys::lookup(self, "peer-transport-security.allowed-cn") {
-            None => AllowedCn::FlagOnly,
-            Some(GoType::Strings) => AllowedCn::List,
-            Some(_) => AllowedCn::Text,
+            None => PeerNames::FlagOnly,
+            Some(GoType::Strings) => PeerNames::List,
+            Some(_) => PeerNames::Text,
         }
     }
 }
@@ -59,30 +60,30 @@ mod tests {
     #[test]
     fn what_differs_between_releases() {
         let cases = [
-            (Release::new(3, 4, 23), "experimental-initial-corrupt-check", AllowedCn::FlagOnly),
-            (Release::new(3, 5, 4), "experimental-initial-corrupt-check", AllowedCn::FlagOnly),
+            (Release::new(3, 4, 23), "experimental-initial-corrupt-check", PeerNames::FlagOnly),
+            (Release::new(3, 5, 4), "experimental-initial-corrupt-check", PeerNames::FlagOnly),
             (
                 Release::new(3, 5, 13),
                 "experimental-initial-corrupt-check experimental-compact-hash-check-enabled",
-                AllowedCn::FlagOnly,
+                PeerNames::FlagOnly,
             ),
             (
                 Release::new(3, 5, 14),
                 "experimental-initial-corrupt-check experimental-compact-hash-check-enabled",
-                AllowedCn::Text,
+                PeerNames::Text,
             ),
             (
                 Release::new(3, 5, 16),
                 "experimental-initial-corrupt-check experimental-compact-hash-check-enabled",
-                AllowedCn::List,
+                PeerNames::List,
             ),
-            (Release::new(3, 6, 0), "feature-gates", AllowedCn::List),
-            (Release::new(3, 7, 1), "feature-gates", AllowedCn::List),
+            (Release::new(3, 6, 0), "feature-gates", PeerNames::List),
+            (Release::new(3, 7, 1), "feature-gates", PeerNames::List),
         ];
         for (release, checks, cn) in cases {
             let keys: Vec<_> = release.corruption_checks().into_iter().map(|(key, _)| key).collect();
             assert_eq!(keys.join(" "), checks, "{release}");
-            assert_eq!(release.peer_allowed_cn(), cn, "{release}");
+            assert_eq!(release.peer_names(), cn, "{release}");
         }
     }
 }

@@ -9,7 +9,7 @@ pub mod keys;
 mod release;
 mod value;
 
-pub use features::AllowedCn;
+pub use features::PeerNames;
 pub(crate) use given::{Given, value};
 pub use release::Release;
 pub use value::{Value, parse_duration};

@@ -3,7 +3,7 @@
 
 use super::draft::{Draft, Path, Place, Url};
 use super::{founders, guard, options};
-use crate::etcd::{AllowedCn, Release};
+use crate::etcd::{PeerNames, Release};
 use crate::profile;
 use crate::values::{HostName, PemFile};
 
@@ -82,7 +82,7 @@ fn of_one(draft: &mut Draft) {
 /// Kiln's members look at the common names of peers, and those that run do not: their certificates have other names.
 pub fn peers(draft: &mut Draft, release: Release) {
     let is_file = draft.value(("[etcd]", "config-style")).is_none_or(|style| style == "file");
-    let is_ignored = is_file && release.peer_allowed_cn() == AllowedCn::FlagOnly;
+    let is_ignored = is_file && release.peer_names() == PeerNames::FlagOnly;
     let is_one = draft.members.len() < 2;
     let Some(place) = draft.runs_at.clone().filter(|_| draft.has_ca && !draft.is_unlike && !is_one) else {
         return;

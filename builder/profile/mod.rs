@@ -66,7 +66,7 @@ pub(crate) use mistakes::{Mistakes, failure_of_all};
 pub(crate) use nodes::check_member_name;
 pub(crate) use options::refused;
 pub use pki::Subject;
-pub(crate) use pki::{AltName, Ca, CaKeys, Client, Filling, Leaf, OnNodes, Pki, alternative};
+pub(crate) use pki::{AltName, Ca, CaKeys, Client, Filling, Leaf, OnNodes, Pki, Renewal, alternative};
 pub(crate) use private::Lines;
 pub use published::{json_schema, markdown};
 pub use read::{extends, read};
@@ -77,8 +77,8 @@ pub(crate) use span::Span;
 pub(crate) use topology::{Ipv6Network, Network, Node, PeerNetwork, Subnet};
 pub use types::Algorithm;
 pub(crate) use types::{
-    Binaries, Bundle, Certificates, Cluster, Compression, ConfigStyle, Etcd, Host, Login, Machine, OptionSet,
-    Restart, Service, UnitSettings, UrlHost,
+    Binaries, Bundle, Certificates, Cluster, Compression, ConfigStyle, Etcd, Host, Login, Machine,
+    NodeCaConstraints, OptionSet, RenewedBy, Restart, Service, UnitSettings, UrlHost,
 };
 pub(crate) use unit_values::UnitLine;
 pub use whole::Profile;

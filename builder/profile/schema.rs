@@ -5,7 +5,10 @@ use super::key::{Key, Usual, ValueKind, key, number};
 use super::machine_keys;
 use super::network_keys;
 use super::pki::keys;
-use super::types::{Algorithm, Certificates, ConfigStyle, Restart, Service, UnitSettings, UrlHost};
+use super::types::{
+    Algorithm, Certificates, ConfigStyle, NodeCaConstraints, RenewedBy, Restart, Service, UnitSettings,
+    UrlHost,
+};
 use crate::values::Arch;
 
 use Usual::{Follows, Is, Required};
@@ -128,6 +131,22 @@ static LATER: &[Key] = &[
         Choice(Certificates::NAMES),
         Is("per-use"),
         "`one-per-node`: etcd.pem for all uses",
+    ),
+    key(
+        "[pki]",
+        "renewal",
+        Choice(RenewedBy::NAMES),
+        Is("desk"),
+        "`node`: each node renews its server and peer certificates by itself",
+    ),
+    key("[pki]", "node-leaf-lifetime", Text, Is("90d"), "of the certificates that a node makes"),
+    key("[pki]", "node-ca-lifetime", Text, Is("5y"), "of the CAs with which a node makes them"),
+    key(
+        "[pki]",
+        "node-ca-constraints",
+        Choice(NodeCaConstraints::NAMES),
+        Is("strict"),
+        "`names`: for clients in C++, Python or Ruby, and Envoy (BoringSSL)",
     ),
     key(
         "[pki]",

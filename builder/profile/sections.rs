@@ -216,10 +216,14 @@ fn etcd(
     let service = service::service(diagnostics, table, &beside);
     let config = table.table(diagnostics, "config", "[etcd.config]");
     let release = chosen.as_ref().map(|chosen| chosen.release);
+    if let Some((pki, place)) = pki {
+        pki::check_release(diagnostics, (pki, place.clone()), release, config_style);
+    }
     let ranges: Vec<_> = network.into_iter().flat_map(network::Placed::ranges).collect();
     let around = Around {
         style: config_style,
         leaf: pki.map(|(pki, _)| pki.leaf_algorithm),
+        renews: pki.is_some_and(|(pki, _)| pki.renewal.is_some()),
         data_dir: data_dir.as_ref(),
         service: service.as_ref(),
         nodes: &nodes.list,

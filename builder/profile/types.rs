@@ -213,6 +213,24 @@ pub enum Certificates {
     OnePerNode,
 }
 
+/// Who renews the certificates of members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RenewedBy {
+    /// Whoever builds the bundle.
+    Desk,
+    /// Each node, by itself.
+    Node,
+}
+
+/// What the CA of a node for its client port may issue for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NodeCaConstraints {
+    /// The node's own names and addresses.
+    Strict,
+    /// The same names, and any address: BoringSSL refuses constraints of addresses.
+    Names,
+}
+
 /// The virtual machine that `domain.xml` describes and `kiln up` makes.
 #[derive(Clone, Debug, Serialize)]
 pub struct Machine {
@@ -326,6 +344,8 @@ choices! {
     ConfigStyle { File = "file", Flags = "flags", Env = "env" }
     Algorithm { P256 = "p256", P384 = "p384", P521 = "p521", Ed25519 = "ed25519" }
     Certificates { PerUse = "per-use", OnePerNode = "one-per-node" }
+    RenewedBy { Desk = "desk", Node = "node" }
+    NodeCaConstraints { Strict = "strict", Names = "names" }
     Compression { Gzip = "gzip", Zstd = "zstd" }
     UrlHost { Address = "address", Fqdn = "fqdn", Public = "public-address" }
     Restart {

@@ -81,16 +81,20 @@ pub fn ca(diagnostics: &mut Diagnostics, pki: &Section, algorithm: Algorithm, li
     ca
 }
 
+/// `is_always`: whether there is one without its table, too.
 pub fn peer_ca(
     diagnostics: &mut Diagnostics,
     pki: &Section,
     algorithm: Algorithm,
-    layout: Certificates,
+    (layout, is_always): (Certificates, bool),
     lives: &Lives,
 ) -> Option<Ca> {
     let table = pki.table(diagnostics, PEER_CA.key, PEER_CA.title);
-    let span = table.span.clone()?;
-    if layout == Certificates::OnePerNode {
+    let span = table.span.clone();
+    if span.is_none() && !is_always {
+        return None;
+    }
+    if span.is_some() && layout == Certificates::OnePerNode {
         let reason = "[pki.peer-ca] needs a peer certificate of its own, and with certificates = \"one-per-node\" there is none";
         let help = "write certificates = \"per-use\" in [pki], or remove [pki.peer-ca]";
         diagnostics.mistake(Mistake::new(span, reason).help(help));

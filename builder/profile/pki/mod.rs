@@ -7,6 +7,7 @@ mod fields;
 pub(super) mod keys;
 mod pattern;
 mod read;
+mod renewal;
 mod subject;
 mod types;
 
@@ -14,5 +15,6 @@ pub(super) use clash::{Around, check};
 pub(super) use clients::{Clients, clients, on_nodes};
 pub use pattern::{AltName, Filling, alternative};
 pub(super) use read::pki;
+pub(super) use renewal::check_release;
 pub use subject::Subject;
-pub use types::{Ca, CaKeys, Client, Leaf, OnNodes, Pki};
+pub use types::{Ca, CaKeys, Client, Leaf, OnNodes, Pki, Renewal};

@@ -5,6 +5,7 @@ use toml::Spanned;
 use super::authorities::{self, Lives};
 use super::fields;
 use super::pattern::{Pattern, certificate_file, key_file};
+use super::renewal;
 use super::subject::Subject;
 use super::types::{Leaf, Link, Pki};
 use crate::profile::diagnostics::Diagnostics;
@@ -36,8 +37,9 @@ pub fn pki(
     let mut lives = Lives { usual: leaf_lifetime, usual_place: given.as_ref().map(Spanned::span), own };
     let [server, peer, client, node] =
         KINDS.map(|kind| leaf(diagnostics, table, &kind, (certificates, &of_leaves), &mut lives));
+    let renewal = renewal::read(diagnostics, table);
     let ca = authorities::ca(diagnostics, table, both, &lives);
-    let peer_ca = authorities::peer_ca(diagnostics, table, both, certificates, &lives);
+    let peer_ca = authorities::peer_ca(diagnostics, table, both, (certificates, renewal.is_some()), &lives);
     let links = links(diagnostics, table, &ca.file, peer_ca.as_ref().map(|ca| ca.file.as_str()));
     let given = table.value_with(diagnostics, "directory", directories::keys);
     let span = given.as_ref().map(Spanned::span);
@@ -58,7 +60,9 @@ pub fn pki(
         ca,
         peer_ca,
         links,
+        renewal,
     };
+    renewal::check(diagnostics, table, &pki);
     Some((pki, span))
 }
 

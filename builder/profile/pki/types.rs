@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::pattern::{AltName, Pattern};
 use super::subject::Subject;
-use crate::profile::types::{Algorithm, Certificates};
+use crate::profile::types::{Algorithm, Certificates, NodeCaConstraints};
 use crate::values::{ClientName, GuestPath, Lifetime, Mode, NodeName};
 
 /// `[pki]`.
@@ -34,6 +34,20 @@ pub struct Pki {
     pub peer_ca: Option<Ca>,
     /// `[pki.links]`: symbolic links in the directory, by name.
     pub links: Vec<Link>,
+    /// `[pki] renewal = "node"`; otherwise the desk renews.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub renewal: Option<Renewal>,
+}
+
+/// How each node renews the certificates of its member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Renewal {
+    /// Of what it makes.
+    pub leaf_lifetime: Lifetime,
+    /// Of its own CAs, from the date of issue.
+    pub ca_lifetime: Lifetime,
+    /// Of the one for the client port; the other one's are always strict.
+    pub constraints: NodeCaConstraints,
 }
 
 /// A kind of certificate on every node.

@@ -26,6 +26,7 @@ pub(super) fn check(diagnostics: &mut Diagnostics, set: &Set, release: Release, 
     listeners::check_listeners(diagnostics, set, around);
     tls::check_tls(diagnostics, set);
     tls::check_suites(diagnostics, set, around);
+    tls::check_gateway(diagnostics, set, around);
     logs::check_logs(diagnostics, set, release);
     logs::check_log_files(diagnostics, set, around);
     features::check_gates(diagnostics, set, release);

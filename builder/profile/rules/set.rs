@@ -11,6 +11,8 @@ pub struct Around<'a> {
     pub style: ConfigStyle,
     /// The algorithm of the members' keys.
     pub leaf: Option<Algorithm>,
+    /// Whether nodes renew their certificates.
+    pub renews: bool,
     pub data_dir: Option<&'a GuestPath>,
     pub service: Option<&'a Service>,
     /// Those that the options are for.

@@ -1,6 +1,6 @@
 //! TLS versions and cipher suites.
 
-use super::set::{Around, Set, list, text};
+use super::set::{Around, Set, list, named, on, text};
 use crate::etcd::judge::{self, Suite};
 use crate::profile::diagnostics::Diagnostics;
 use crate::profile::mistake::Mistake;
@@ -55,3 +55,19 @@ pub(super) fn check_suites(diagnostics: &mut Diagnostics, set: &Set, around: &Ar
         _ => diagnostics.warn(Some(span), format!("{why}: clients without TLS 1.3 cannot connect")),
     }
 }
+
+/// The gateway dials the client port with the server's certificate unless it has one of its own (server/embed/etcd.go),
+/// and what a node makes for that port is for a server only.
+pub(super) fn check_gateway(diagnostics: &mut Diagnostics, set: &Set, around: &Around) {
+    if let Some(span) = on(set, GATEWAY).filter(|_| around.renews) {
+        let reason = format!(
+            "{}: the gateway has no certificate of a client with renewal = \"node\"",
+            named(set, GATEWAY)
+        );
+        let help =
+            "omit it: clients of gRPC and etcdctl do not need it; or write renewal = \"desk\" in [pki]";
+        diagnostics.mistake(Mistake::new(span.clone(), reason).help(help));
+    }
+}
+
+const GATEWAY: &str = "enable-grpc-gateway";

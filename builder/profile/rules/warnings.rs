@@ -2,7 +2,7 @@
 
 use super::features::CHECK_OFF;
 use super::set::Set;
-use crate::etcd::{AllowedCn, Release, Value};
+use crate::etcd::{PeerNames, Release, Value};
 use crate::profile::diagnostics::Diagnostics;
 
 /// The checks that `Release::corruption_checks` turns on.
@@ -32,9 +32,7 @@ pub(super) fn warn(diagnostics: &mut Diagnostics, set: &Set, release: Release) {
             (key, Value::Bool(true)) if key.ends_with("skip-client-san-verification") => {
                 "members no longer check that a peer's certificate belongs to its address"
             }
-            ("client-transport-security.allowed-cn", _)
-                if release.peer_allowed_cn() != AllowedCn::FlagOnly =>
-            {
+            ("client-transport-security.allowed-cn", _) if release.peer_names() != PeerNames::FlagOnly => {
                 "only clients with this common name are served: kiln verify and etcdctl use the name etcdctl"
             }
             _ => continue,

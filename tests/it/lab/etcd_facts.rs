@@ -10,7 +10,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use kiln::etcd::keys::{self, GoType};
-use kiln::etcd::{AllowedCn, Release, Value, ids};
+use kiln::etcd::{PeerNames, Release, Value, ids};
 
 /// An unpacked release and the directory of its programs.
 struct Etcd {
@@ -283,7 +283,7 @@ fn certificates(place: &Path) {
     }
 }
 
-/// `Release::peer_allowed_cn` in the config file: the peer port accepts the members' name and no other; a release that
+/// `Release::peer_names` in the config file: the peer port accepts the members' name and no other; a release that
 /// has it only as a flag accepts any.
 #[test]
 fn the_peer_port_is_for_peers() {
@@ -293,7 +293,7 @@ fn the_peer_port_is_for_peers() {
         let peer = free_port();
         let (url, client) =
             (format!("https://127.0.0.1:{peer}"), format!("http://127.0.0.1:{}", free_port()));
-        let allowed = etcd.release.peer_allowed_cn();
+        let allowed = etcd.release.peer_names();
         let mut values = vec![
             ("name", Value::Text("a".into())),
             ("data-dir", Value::Text(format!("peers-{}", etcd.release))),
@@ -320,7 +320,7 @@ fn the_peer_port_is_for_peers() {
         wait_for("the peer port does not open", || TcpStream::connect(("127.0.0.1", peer)).is_ok());
         wait_for("a peer is not let in", || is_answered(place.path(), peer, "etcd-peer"));
         let client_passes = is_answered(place.path(), peer, "etcdctl");
-        assert_eq!(client_passes, allowed == AllowedCn::FlagOnly, "etcd {}", etcd.release);
+        assert_eq!(client_passes, allowed == PeerNames::FlagOnly, "etcd {}", etcd.release);
     }
 }
 
