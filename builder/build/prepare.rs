@@ -15,7 +15,7 @@ use crate::bundle::{self, Bundle, MANIFEST};
 use crate::disk;
 use crate::failure::{Exit, Failure, Result};
 use crate::pki::{Authorities, Keystore, Remark};
-use crate::plan::{self, Plan};
+use crate::plan::{self, Named, Plan};
 use crate::profile::{Ca, Profile};
 use crate::values::{Epoch, Token};
 
@@ -50,7 +50,7 @@ impl Prepared {
             None => Keystore::draft(&profile.cluster.name, None, session.today()?)?,
         };
         refuse_own_ca(profile, &keystore, &keystore_path)?;
-        let plan = without_strange_peers(plan_of(profile, Some(&keystore)))?;
+        let plan = without_strange_peers(plan_of(profile, Some(&keystore))?)?;
         if adopt(&mut keystore, &keystore_path, &plan, out)?
             && let Some(formed) = keystore.formed(&plan.cluster.token)
         {
@@ -133,11 +133,14 @@ impl Prepared {
 
 /// The plan of a profile, with the state in its keystore. Without a keystore a placeholder token is used: nothing that
 /// depends on it is shown.
-pub fn plan_of(profile: &Profile, keystore: Option<&Keystore>) -> Plan {
-    let token = keystore.map_or_else(Token::placeholder, |keystore| keystore.token().clone());
-    let mut plan = plan::resolve(profile, &token);
+///
+/// # Errors
+/// As `Keystore::names`.
+pub fn plan_of(profile: &Profile, keystore: Option<&Keystore>) -> Result<Plan> {
+    let named = keystore.map_or_else(|| Ok(Named::by(&Token::placeholder())), Keystore::names)?;
+    let mut plan = plan::resolve(profile, &named);
     plan.cluster.formed |= keystore.is_some_and(|keystore| keystore.is_sealed(&plan.cluster.token));
-    plan
+    Ok(plan)
 }
 
 /// # Errors

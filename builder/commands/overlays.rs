@@ -144,7 +144,7 @@ fn trials(profile: &Profile, session: &Session<'_>) -> Result<Vec<Laid>> {
 /// Those of reading the overlays.
 pub fn lay(profile: &Profile, session: &Session<'_>, wants: impl Fn(&Node) -> bool) -> Result<Vec<Laid>> {
     let overlays = session.overlays(profile)?;
-    let plan = plan_of(profile, None);
+    let plan = plan_of(profile, None)?;
     let etcd = &profile.etcd;
     let programs = match session.store.find(etcd.release, etcd.arch, &etcd.sha256) {
         Ok(record) => record.binaries.keys().map(ToString::to_string).collect(),

@@ -35,7 +35,7 @@ pub fn run(args: &cli::Plan, out: &Output) -> Result<()> {
     let replaced = overlays::check(&[&profile], &session, &places)?;
     let overlays = session.overlays(&profile)?;
     let mut keystore = Keystore::find(&path, &profile.cluster.name)?;
-    let plan = plan_of(&profile, keystore.as_ref());
+    let plan = plan_of(&profile, keystore.as_ref())?;
     // Changed in memory only.
     let admitted = keystore.as_mut().map(|keystore| keystore.admit(&path, &plan).map(drop));
     for failure in [Some(check_peers(&plan)), admitted].into_iter().flatten().filter_map(Result::err) {

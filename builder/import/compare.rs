@@ -19,7 +19,7 @@ pub fn notes(draft: &Draft, profile: &Profile) -> Vec<String> {
     let Some(token) = profile.cluster.token.as_ref().filter(|_| !draft.said.is_empty()) else {
         return Vec::new();
     };
-    let plan = plan::resolve(profile, token);
+    let plan = plan::resolve(profile, &crate::plan::Named::by(token));
     let named: BTreeSet<&str> = draft.said.iter().filter_map(|said| said.member.as_deref()).collect();
     let is_about = |node: &&plan::Node| named.is_empty() || named.contains(node.name.as_str());
     // An option that is the same on all nodes is told once.

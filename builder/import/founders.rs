@@ -200,7 +200,7 @@ pub fn compare(draft: &mut Draft, profile: Option<&Profile>) -> bool {
         doubtful(draft, &about, "the profile has mistakes, so that its IDs are not known");
         return false;
     };
-    let plan = plan::resolve(profile, token);
+    let plan = plan::resolve(profile, &crate::plan::Named::by(token));
     let settings = plan.nodes.iter().flat_map(|node| &node.settings);
     let of_plan =
         settings.filter(|setting| setting.key == CLUSTER).map(|setting| urls(&setting.value.to_flag()));

@@ -6,7 +6,8 @@ use kiln_wire::x509;
 use x509_cert::ext::Extension;
 use x509_cert::ext::pkix::name::GeneralName;
 
-use super::certificate::{Certificate, Content, common_name, distinguished_name, encoding, extension};
+use super::below::NodeCa;
+use super::certificate::{Certificate, Content, common_name, distinguished_name, encoding};
 use super::chain::{self, Chain};
 use super::issuing::{BACK_DATING, check};
 use super::key::{Key, KeyPem};
@@ -15,15 +16,15 @@ use super::list::Issue;
 use super::made::{self, derived};
 use super::secret::Secret;
 use crate::failure::{Doing, Failure, Result};
-use crate::plan::{self, CertificateSpec, Made, Usage};
+use crate::plan::{self, CertificateSpec, Made};
 use crate::profile::Algorithm;
 use crate::values::{ClusterName, Epoch, Lifetime};
 
 /// Issues certificates. Made once for a build; many threads may then call `issue`.
 pub struct Authority {
-    secret: Secret,
-    cluster: ClusterName,
-    issue: Issue,
+    pub(super) secret: Secret,
+    pub(super) cluster: ClusterName,
+    pub(super) issue: Issue,
     key: Key,
     chain: Chain,
     /// The identifier of the CA's key, as in leaves.
@@ -51,6 +52,8 @@ pub struct Issued {
     pub not_after: Epoch,
     /// Whether its lifetime is shortened by the end of the CA.
     pub shortened: bool,
+    /// The node's own CA that has issued it, where the node renews it.
+    pub issuer: Option<NodeCa>,
 }
 
 /// The fields of a certificate that are shown.
@@ -110,6 +113,20 @@ impl Authority {
         Self::with(secret, cluster.clone(), Issue { number: 1, date: at }, key, chain)
     }
 
+    /// The key that issues, and its certificate.
+    pub(super) fn signer(&self) -> (&Key, &Certificate) {
+        (&self.key, self.chain.ca())
+    }
+
+    pub(super) fn chain(&self) -> &Chain {
+        &self.chain
+    }
+
+    /// A CA below this one.
+    pub(super) fn with_chain(&self, key: Key, chain: Chain) -> Result<Self> {
+        Self::with(self.secret.copy(), self.cluster.clone(), self.issue.clone(), key, chain)
+    }
+
     fn with(secret: Secret, cluster: ClusterName, issue: Issue, key: Key, chain: Chain) -> Result<Self> {
         chain.check_key(&key)?;
         chain.check_dates(issue.date)?;
@@ -157,8 +174,11 @@ impl Authority {
     /// # Errors
     /// `Exit::Untrusted` when the CA may not issue for these names, or the certificate does not match `spec`.
     pub fn issue(&self, spec: &CertificateSpec, algorithm: Algorithm, lifetime: Lifetime) -> Result<Issued> {
-        self.issue_checked(spec, algorithm, lifetime)
-            .doing(|| format!("issuing the {} certificate of {}", spec.file, spec.common_name))
+        let issued = match &spec.issuer {
+            Some(issuer) => self.issue_below(spec, issuer, algorithm, lifetime),
+            None => self.issue_checked(spec, algorithm, lifetime),
+        };
+        issued.doing(|| format!("issuing the {} certificate of {}", spec.file, spec.common_name))
     }
 
     fn issue_checked(
@@ -201,6 +221,7 @@ impl Authority {
             not_before: leaf.not_before(),
             not_after: leaf.not_after(),
             shortened: leaf.not_after() < asked,
+            issuer: None,
         })
     }
 }

@@ -15,7 +15,7 @@ use super::issuing::{BACK_DATING, check, octets};
 use super::key::Key;
 use super::secret::Secret;
 use crate::failure::Result;
-use crate::plan::{CA, Made, Permits};
+use crate::plan::{CA, Made, Permits, Usage};
 use crate::profile::Algorithm;
 use crate::values::{ClusterName, Epoch, Lifetime};
 
@@ -40,7 +40,9 @@ pub(super) fn derived(
         lifetime: made.lifetime,
         length,
         permits: made.permits.as_ref(),
+        usages: &[],
         by: None,
+        within: None,
     })?;
     let Some((common_name, lifetime)) = &made.intermediate else {
         return Ok((root.0, Chain::new(vec![root.1])?));
@@ -51,7 +53,9 @@ pub(super) fn derived(
         lifetime: *lifetime,
         length: below.unwrap_or_default(),
         permits: None,
-        by: Some(&root),
+        usages: &[],
+        by: Some((&root.0, &root.1)),
+        within: None,
     })?;
     Ok((key, Chain::new(vec![certificate, root.1])?))
 }
@@ -64,32 +68,37 @@ pub(super) fn throwaway(
     at: Epoch,
 ) -> Result<(Key, Chain)> {
     let label = &[cluster.as_str(), CA];
-    let one = One { label, subject, lifetime: Lifetime::days(1), length: 0, permits: None, by: None };
+    let lifetime = Lifetime::days(1);
+    let one = One { label, subject, lifetime, length: 0, permits: None, usages: &[], by: None, within: None };
     let (key, root) = Maker { secret, algorithm: Algorithm::P256, first: at }.make(&one)?;
     Ok((key, Chain::new(vec![root])?))
 }
 
-struct Maker<'a> {
-    secret: &'a Secret,
-    algorithm: Algorithm,
-    /// The first date of issue.
-    first: Epoch,
+pub(super) struct Maker<'a> {
+    pub secret: &'a Secret,
+    pub algorithm: Algorithm,
+    /// The date of issue.
+    pub first: Epoch,
 }
 
-struct One<'a> {
-    label: &'a [&'a str],
+pub(super) struct One<'a> {
+    pub label: &'a [&'a str],
     /// DER.
-    subject: &'a [u8],
-    lifetime: Lifetime,
+    pub subject: &'a [u8],
+    pub lifetime: Lifetime,
     /// The CAs that may be below it.
-    length: u8,
-    permits: Option<&'a Permits>,
+    pub length: u8,
+    pub permits: Option<&'a Permits>,
+    /// Those that certificates below it may have; any where there are none.
+    pub usages: &'a [Usage],
     /// Its issuer; itself where there is none.
-    by: Option<&'a (Key, Certificate)>,
+    pub by: Option<(&'a Key, &'a Certificate)>,
+    /// Outside of which it is not valid.
+    pub within: Option<(Epoch, Epoch)>,
 }
 
 impl Maker<'_> {
-    fn make(&self, one: &One<'_>) -> Result<(Key, Certificate)> {
+    pub fn make(&self, one: &One<'_>) -> Result<(Key, Certificate)> {
         let key = Key::derive(self.secret, self.algorithm, one.label)?;
         let public_key = key.public()?;
         let identifier = x509::identifier(&public_key);
@@ -101,16 +110,23 @@ impl Maker<'_> {
             extension(&BasicConstraints { ca: true, path_len_constraint: Some(one.length) }, true)?,
             extension(&KeyUsage(KeyUsages::KeyCertSign | KeyUsages::CRLSign), true)?,
         ];
+        let usages: Vec<_> = one.usages.iter().map(|usage| usage.in_wire()).collect();
+        if !usages.is_empty() {
+            extensions.push(extension(&x509::extended_usages(&usages), false)?);
+        }
         extensions.extend(one.permits.map(constraints).transpose()?);
         extensions.extend([
             extension(&SubjectKeyIdentifier(octets(identifier)?), false)?,
             extension(&x509::authority_key(issuer_identifier).map_err(encoding)?, false)?,
         ]);
+        let (from, until) = (self.first.minus(BACK_DATING), self.first.plus(one.lifetime));
+        let (from, until) =
+            one.within.map_or((from, until), |within| (from.max(within.0), until.min(within.1)));
         let content = Content {
             issuer: one.by.map_or(one.subject, |(_, issuer)| issuer.subject()),
             subject: one.subject,
-            not_before: self.first.minus(BACK_DATING),
-            not_after: self.first.plus(one.lifetime),
+            not_before: from,
+            not_after: until,
             public_key: &public_key,
             extensions,
         };

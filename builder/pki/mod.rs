@@ -5,6 +5,7 @@
 
 mod authorities;
 mod authority;
+mod below;
 mod certificate;
 mod chain;
 mod chance;

@@ -72,6 +72,8 @@ impl RawAuthority {
             common_name: self.common_name.clone(),
             intermediate,
             permits: (permits != Permits::default()).then_some(permits),
+            // The other lengths are compared below.
+            is_above_nodes: self.issuing.as_ref().map_or(self.path_length, |below| below.path_length) > 0,
         };
         // Names are encoded with these limits, so a longer one was never written.
         let is_short = |text: &str| (1..=64).contains(&text.chars().count());

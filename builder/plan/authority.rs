@@ -41,9 +41,13 @@ pub struct Made {
     pub intermediate: Option<(String, Lifetime)>,
     /// The only names and addresses that it may issue for.
     pub permits: Option<Permits>,
+    /// Whether nodes have CAs below it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_above_nodes: bool,
 }
 
-/// Name constraints (RFC 5280 4.2.1.10). Both lists are sorted, and neither is empty.
+/// Name constraints (RFC 5280 4.2.1.10). Both lists are sorted; a kind of name of which there is none is not
+/// constrained.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Permits {
     /// Each with all names below it.
@@ -51,11 +55,22 @@ pub struct Permits {
     pub ips: Vec<IpAddr>,
 }
 
+impl Permits {
+    /// Each once, in order.
+    pub(super) fn sort(&mut self) {
+        self.dns.sort();
+        self.dns.dedup();
+        self.ips.sort();
+        self.ips.dedup();
+    }
+}
+
 impl Made {
     /// A CA that is like every one before profiles could say more.
     pub fn plain(cluster: &ClusterName, algorithm: Algorithm, lifetime: Lifetime) -> Self {
         let (subject, common_name) = (Subject::default(), common_name(cluster, OF_CLIENTS));
-        Self { algorithm, lifetime, subject, common_name, intermediate: None, permits: None }
+        let (intermediate, permits) = (None, None);
+        Self { algorithm, lifetime, subject, common_name, intermediate, permits, is_above_nodes: false }
     }
 
     /// Whether its algorithm and lifetime determine it.
@@ -63,13 +78,13 @@ impl Made {
         *self == Self::plain(cluster, self.algorithm, self.lifetime)
     }
 
-    /// The CAs that may be below it and, where there is an intermediate, below that one.
-    ///
-    /// A node that issues for itself would need one more; there is none yet.
+    /// The CAs that may be below it and, where there is an intermediate, below that one: one more where nodes issue for
+    /// themselves.
     pub fn path_lengths(&self) -> (u8, Option<u8>) {
+        let below = u8::from(self.is_above_nodes);
         match self.intermediate {
-            None => (0, None),
-            Some(_) => (1, Some(0)),
+            None => (below, None),
+            Some(_) => (below + 1, Some(below)),
         }
     }
 }
@@ -80,7 +95,8 @@ impl AuthoritySpec {
         let Made { algorithm, lifetime, .. } = self.made;
         let usual = if self.name == PEER_CA { OF_PEERS } else { OF_CLIENTS };
         let plain = Made::plain(cluster, algorithm, lifetime);
-        self.made == Made { common_name: common_name(cluster, usual), ..plain }
+        let is_above_nodes = self.made.is_above_nodes;
+        self.made == Made { common_name: common_name(cluster, usual), is_above_nodes, ..plain }
     }
 
     /// The file of its certificate in the bundle's `client/`.
@@ -129,6 +145,7 @@ pub fn of(
                 common_name: named(&ca.common_name, of_root),
                 intermediate,
                 permits: ca.is_constrained.then(|| permits(name, domain, issued)),
+                is_above_nodes: pki.renewal.is_some(),
             },
         }
     };
@@ -146,18 +163,19 @@ fn permits(authority: &str, domain: Option<&Domain>, issued: &[&CertificateSpec]
         permits.ips.extend(&spec.ips);
     }
     permits.ips.extend([IpAddr::from([127, 0, 0, 1]), IpAddr::from(std::net::Ipv6Addr::LOCALHOST)]);
-    permits.dns.sort();
-    permits.dns.dedup();
-    permits.ips.sort();
-    permits.ips.dedup();
+    permits.sort();
     permits
 }
 
 /// `<cluster> etcd CA`, if that fits into the 64 characters of a common name; a longer name is truncated, and a digest
 /// distinguishes it from others with the same beginning.
 pub fn common_name(cluster: &ClusterName, ending: &str) -> String {
+    fitted(cluster.as_str(), ending)
+}
+
+/// The same for any name that has ASCII characters only.
+pub(super) fn fitted(name: &str, ending: &str) -> String {
     let most = 64 - ending.len();
-    let name = cluster.as_str();
     if name.len() <= most {
         return format!("{name}{ending}");
     }

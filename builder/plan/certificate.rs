@@ -6,10 +6,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::Serialize;
 
+use super::issuer::{self, IssuerSpec};
 use crate::profile::{
-    AltName, Certificates, Client, Filling, Leaf, Node, OPERATOR, Pki, Subject, alternative,
+    AltName, Certificates, Client, Filling, Leaf, Node, OPERATOR, Pki, Renewal, Subject, alternative,
 };
-use crate::values::{Lifetime, Mode, PemFile};
+use crate::values::{ClusterName, Lifetime, Mode, PeerTag, PemFile};
 
 /// The CA that every cluster has: it issues to members and to their clients.
 pub const CA: &str = "ca";
@@ -94,6 +95,9 @@ pub struct CertificateSpec {
     pub key_mode: Mode,
     /// Further names for the two files.
     pub copies: Vec<(String, String)>,
+    /// The node's own CA below the authority that issues it, where the node renews it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<IssuerSpec>,
 }
 
 impl CertificateSpec {
@@ -186,9 +190,14 @@ pub fn of_role(certificates: &[CertificateSpec], role: Role) -> Option<&Certific
 
 /// A node, as far as its certificates depend on it.
 pub struct Of<'a> {
+    pub cluster: &'a ClusterName,
     /// What placeholders stand for.
     pub filling: Filling<'a>,
     pub node: &'a Node,
+    /// The name that peers know each other by, where nodes renew their certificates.
+    pub tag: &'a PeerTag,
+    /// Whether peers dial it by its host name.
+    pub is_dialed_by_name: bool,
 }
 
 pub fn of_node(pki: &Pki, of: &Of<'_>) -> Vec<CertificateSpec> {
@@ -208,7 +217,7 @@ fn of_row(pki: &Pki, row: &Row, of: &Of<'_>) -> CertificateSpec {
     dns.extend(more_dns.into_iter().filter(|name| !dns.contains(name)).collect::<Vec<_>>());
     ips.extend(more_ips.into_iter().filter(|ip| !ips.contains(ip)).collect::<Vec<_>>());
     let is_peers = row.roles == [Role::Peer];
-    CertificateSpec {
+    let leaf = CertificateSpec {
         file: row.file.to_owned(),
         label: format!("node/{}/{}", of.filling.node, row.file),
         common_name: leaf.common_name.fill(&of.filling),
@@ -225,7 +234,37 @@ fn of_row(pki: &Pki, row: &Row, of: &Of<'_>) -> CertificateSpec {
         cert_mode: leaf.cert_mode,
         key_mode: leaf.key_mode,
         copies: Vec::new(),
+        issuer: None,
+    };
+    match &pki.renewal {
+        Some(renewal) => renewed(leaf, renewal, of),
+        None => leaf,
     }
+}
+
+/// As a node can make it. One for clients' port is only that of a server, so that the CA that makes it makes no client;
+/// and peers know each other by a name that nothing else has.
+fn renewed(mut leaf: CertificateSpec, renewal: &Renewal, of: &Of<'_>) -> CertificateSpec {
+    let kind = match leaf.roles.as_slice() {
+        [Role::Server] => {
+            leaf.usages = vec![Usage::ServerAuth];
+            issuer::SERVER
+        }
+        [Role::Peer] => {
+            // etcd asks DNS where an address is not among the names (checkCertSAN in client/pkg/transport), so a name
+            // that is not dialed is one too many.
+            let host = [of.filling.node, of.filling.fqdn];
+            leaf.dns.retain(|name| {
+                !host.contains(&name.as_str()) || of.is_dialed_by_name && name == of.filling.fqdn
+            });
+            leaf.dns.insert(0, of.tag.to_string());
+            issuer::PEER
+        }
+        _ => return leaf,
+    };
+    leaf.key_mode = Mode::READ_ONLY_SECRET;
+    leaf.issuer = Some(IssuerSpec::of(kind, &leaf, (of.cluster, of.filling.node), renewal));
+    leaf
 }
 
 /// The addresses from which a node connects to its peers: without a network of theirs also the others of its card; and
@@ -305,5 +344,6 @@ fn plain_client(name: &str, lifetime: Lifetime) -> CertificateSpec {
         cert_mode: Mode::FILE,
         key_mode: Mode::SECRET,
         copies: Vec::new(),
+        issuer: None,
     }
 }

@@ -87,7 +87,7 @@ mod tests {
         let (profile, warnings) =
             read(&source, &[(Release::new(3, 5, 33), Arch::Amd64)], &example_carriers())
                 .unwrap_or_else(|mistakes| panic!("{}", mistakes.render(false)));
-        let plan = super::super::resolve(&profile, &Token::placeholder());
+        let plan = super::super::resolve(&profile, &crate::plan::Named::by(&Token::placeholder()));
         let hosts = warnings.into_iter().map(|warning| warning.text).filter(|text| text.contains("host"));
         (Table(&plan.hosts).to_string(), hosts.collect())
     }

@@ -7,6 +7,7 @@ mod certificate;
 mod cluster;
 mod failure;
 mod instance;
+mod issuer;
 mod peers;
 mod settings;
 mod sources;
@@ -19,8 +20,8 @@ use serde::Serialize;
 
 use crate::etcd::Release;
 use crate::etcd::ids::{MemberId, cluster_id, member_id};
-use crate::profile::{self, Bundle, ConfigStyle, Machine, Network, Pki, Profile};
-use crate::values::{Arch, Card, ClusterName, GuestPath, Mac, NodeName, Token, Url, disk_serial};
+use crate::profile::{self, Bundle, ConfigStyle, Machine, Network, Pki, Profile, UrlHost};
+use crate::values::{Arch, Card, ClusterName, GuestPath, Mac, NodeName, PeerTag, Token, Url, disk_serial};
 
 pub(crate) use authority::{
     AuthoritySpec, Made, OF_CLIENTS, Permits, client_file as authority_file, common_name, of_peers,
@@ -30,6 +31,7 @@ pub(crate) use certificate::{of_role, operator};
 pub(crate) use cluster::Cluster;
 pub(crate) use failure::Host;
 pub(crate) use instance::Instance;
+pub(crate) use issuer::IssuerSpec;
 pub(crate) use settings::Setting;
 pub use sources::refused;
 pub(crate) use view::{ImportedCa, View};
@@ -115,9 +117,25 @@ pub struct Node {
     pub links: Vec<(String, String)>,
 }
 
+/// The names that a cluster has from its keystore.
+#[derive(Clone, Debug)]
+pub struct Named {
+    /// etcd's `initial-cluster-token`, where the profile has none.
+    pub token: Token,
+    /// By which peers know each other, where nodes renew their certificates.
+    pub tag: PeerTag,
+}
+
+impl Named {
+    /// For a plan of which nothing is shown or kept that depends on the tag.
+    pub fn by(token: &Token) -> Self {
+        Self { token: token.clone(), tag: PeerTag::placeholder() }
+    }
+}
+
 /// Resolves a profile. The token is the profile's own, else the keystore's.
-pub fn resolve(profile: &Profile, derived_token: &Token) -> Plan {
-    let token = profile.cluster.token.as_ref().unwrap_or(derived_token).clone();
+pub fn resolve(profile: &Profile, named: &Named) -> Plan {
+    let token = profile.cluster.token.as_ref().unwrap_or(&named.token).clone();
     let instance = Instance::of(profile);
     let service = &profile.etcd.service;
     let peer_url = |node: &profile::Node| {
@@ -136,17 +154,17 @@ pub fn resolve(profile: &Profile, derived_token: &Token) -> Plan {
     };
     let members = profile.nodes.iter().zip(&peer_urls);
     let initial_cluster: Vec<_> = members.map(|(node, url)| format!("{}={url}", node.name)).collect();
-    let issued: Vec<_> = (0..profile.nodes.len()).map(|at| certificates(profile, at)).collect();
+    let issued: Vec<_> = (0..profile.nodes.len()).map(|at| certificates(profile, at, &named.tag)).collect();
     let around = settings::Around {
         profile,
         instance: &instance,
         cluster: &cluster,
         initial_cluster: &initial_cluster.join(","),
-        allowed_cn: peers::names(profile, &issued),
+        peer_names: peers::names(profile, &issued, &named.tag),
     };
     let node = |at: usize| node(at, (member_ids[at], &peer_urls[at]), &issued[at], &around);
     let nodes: Vec<Node> = (0..profile.nodes.len()).map(node).collect();
-    let peers_by_name = around.allowed_cn.is_some();
+    let peers_by_name = around.peer_names.is_some();
     let clients = certificate::of_clients(&profile.pki, &profile.clients);
     let all: Vec<&CertificateSpec> =
         nodes.iter().flat_map(|node| &node.certificates).chain(&clients).collect();
@@ -173,11 +191,13 @@ pub fn resolve(profile: &Profile, derived_token: &Token) -> Plan {
 }
 
 /// The certificates of a node, by its place in the profile: its own, and those of clients whose files it has.
-fn certificates(profile: &Profile, at: usize) -> Vec<CertificateSpec> {
+fn certificates(profile: &Profile, at: usize, tag: &PeerTag) -> Vec<CertificateSpec> {
     let node = &profile.nodes[at];
     let fqdn = profile.cluster.fqdn(&node.name);
     let filling = filling(profile, at, &fqdn);
-    let of = certificate::Of { filling, node };
+    let cluster = &profile.cluster.name;
+    let is_dialed_by_name = profile.etcd.service.initial_cluster == UrlHost::Fqdn;
+    let of = certificate::Of { cluster, filling, node, tag, is_dialed_by_name };
     let clients = profile.clients.iter().filter(|client| client.nodes.has(&node.name));
     let clients = clients.map(|client| certificate::of_client(&profile.pki, client));
     certificate::of_node(&profile.pki, &of).into_iter().chain(clients).collect()

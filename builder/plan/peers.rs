@@ -3,14 +3,23 @@
 use super::certificate::{CertificateSpec, Role, of_role};
 use crate::etcd::{PeerNames, Value};
 use crate::profile::{ConfigStyle, Profile};
+use crate::values::PeerTag;
 
-/// The common names of peers' certificates for the setting of the peer port; `None` where it cannot be set: in the
-/// config file of a release that would ignore the key, and where several names are needed and the release takes one.
-/// `issued` are the certificates of each node.
-pub fn names(profile: &Profile, issued: &[Vec<CertificateSpec>]) -> Option<Value> {
+/// The key of the peer port, with the names of peers' certificates: common names, or the host name that they all have.
+/// `None` where it cannot be set: in the config file of a release that would ignore the key, and where several names
+/// are needed and the release takes one. `issued` are the certificates of each node.
+pub fn names(
+    profile: &Profile,
+    issued: &[Vec<CertificateSpec>],
+    tag: &PeerTag,
+) -> Option<(&'static str, Value)> {
     let allowed = profile.etcd.release.peer_names();
     if allowed == PeerNames::FlagOnly && profile.etcd.config_style == ConfigStyle::File {
         return None;
+    }
+    // etcd takes one of the two only, and a node writes any common name into what it makes.
+    if profile.pki.renewal.is_some() {
+        return Some(("peer-transport-security.allowed-hostname", allowed.value(&[tag.as_str()])?));
     }
     let mut names: Vec<&str> = Vec::new();
     for name in issued.iter().filter_map(|issued| of_role(issued, Role::Peer)).map(|spec| &spec.common_name) {
@@ -18,5 +27,5 @@ pub fn names(profile: &Profile, issued: &[Vec<CertificateSpec>]) -> Option<Value
             names.push(name);
         }
     }
-    allowed.value(&names)
+    Some(("peer-transport-security.allowed-cn", allowed.value(&names)?))
 }

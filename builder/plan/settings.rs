@@ -50,8 +50,8 @@ pub struct Around<'a> {
     pub instance: &'a Instance,
     pub cluster: &'a Cluster,
     pub initial_cluster: &'a str,
-    /// The names by which the peer port recognizes peers, where it can.
-    pub allowed_cn: Option<Value>,
+    /// The key and the names by which the peer port recognizes peers, where it can.
+    pub peer_names: Option<(&'static str, Value)>,
 }
 
 pub fn of_node(node: &Node, certificates: &[CertificateSpec], around: &Around<'_>) -> Vec<Setting> {
@@ -104,7 +104,7 @@ fn add_gates(there: &mut Setting, given: Setting) {
 type Own = (&'static str, Value, &'static str);
 
 fn own(node: &Node, certificates: &[CertificateSpec], around: &Around<'_>) -> Vec<Own> {
-    let Around { profile, instance, cluster, initial_cluster, allowed_cn } = around;
+    let Around { profile, instance, cluster, initial_cluster, peer_names } = around;
     let (client_port, peer_port) = (instance.client_port, instance.peer_port);
     let text = |text: String| Value::Text(text);
     let address = "the node's address";
@@ -149,7 +149,7 @@ fn own(node: &Node, certificates: &[CertificateSpec], around: &Around<'_>) -> Ve
         let urls = listened(&|address| url::plain(address, port));
         own.push(("listen-metrics-urls", text(urls), "etcd.metrics-port"));
     }
-    own.extend(transport_security(profile, node, certificates, allowed_cn.clone()));
+    own.extend(transport_security(profile, node, certificates, peer_names.clone()));
     own.extend(
         profile
             .etcd
@@ -197,7 +197,7 @@ fn transport_security(
     profile: &Profile,
     node: &Node,
     specs: &[CertificateSpec],
-    allowed_cn: Option<Value>,
+    peer_names: Option<(&'static str, Value)>,
 ) -> Vec<Own> {
     let in_pki = |file: &str| Value::Text(format!("{}/{file}", profile.pki.directory.absolute()));
     let trusted = |authority: &str| match profile.pki.peer_ca.as_ref().filter(|_| authority == PEER_CA) {
@@ -222,8 +222,11 @@ fn transport_security(
         let suites = CIPHER_SUITES.map(str::to_owned).to_vec();
         own.push(("cipher-suites", Value::List(suites), "TLS 1.2 without CBC"));
     }
-    if let Some(names) = allowed_cn {
-        own.push(("peer-transport-security.allowed-cn", names, "client certificates stay off the peer port"));
+    if let Some((key, names)) = peer_names {
+        own.push((key, names, "client certificates stay off the peer port"));
+    }
+    if profile.pki.renewal.is_some() {
+        own.push(("enable-grpc-gateway", Value::Bool(false), "the server's certificate is not a client's"));
     }
     own
 }

@@ -21,6 +21,8 @@ impl Mode {
     pub const PROGRAM: Mode = Mode(0o755);
     /// 0600: a file for its owner only.
     pub const SECRET: Mode = Mode(0o600);
+    /// 0400: a file that its owner only reads.
+    pub const READ_ONLY_SECRET: Mode = Mode(0o400);
     /// 0700: a directory for its owner only.
     pub const SECRET_DIRECTORY: Mode = Mode(0o700);
 

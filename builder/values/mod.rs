@@ -15,6 +15,7 @@ mod login;
 mod machine;
 mod names;
 mod parsed;
+mod peer_tag;
 mod pem_file;
 mod printable;
 mod private;
@@ -50,6 +51,7 @@ pub(crate) use names::ends_in_number;
 pub use names::{AltName, ClientName, ClusterName, Domain, HostName, NodeName, ServerName};
 pub(crate) use parsed::{as_text, list, map, number, parsed, set};
 pub(crate) use parsed::{deserialize_parsed, serialize_displayed};
+pub use peer_tag::PeerTag;
 pub(crate) use pem_file::{
     CA_FILES, NODE_FILES, OPERATOR_FILES, PEER_CA_FILES, PEER_FILES, PemFile, PemPair, SERVER_FILES,
 };

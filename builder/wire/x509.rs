@@ -131,14 +131,11 @@ impl Leaf<'_> {
     /// # Errors
     /// Where a name is not ASCII.
     pub fn extensions(self) -> Result<Vec<Extension>, Error> {
-        // In this order, whatever the order in the specification.
-        let usages = [(Usage::ServerAuth, SERVER_AUTH), (Usage::ClientAuth, CLIENT_AUTH)];
-        let usages = usages.into_iter().filter(|(usage, _)| self.usages.contains(usage)).map(|(_, oid)| oid);
         let mut extensions = vec![
             extension(&BasicConstraints { ca: false, path_len_constraint: None }, true)?,
             // Leaves have EC or Ed25519 keys: keyEncipherment is only for RSA (RFC 8422 5.3).
             extension(&KeyUsage(KeyUsages::DigitalSignature.into()), true)?,
-            extension(&ExtendedKeyUsage(usages.collect()), false)?,
+            extension(&extended_usages(self.usages), false)?,
         ];
         let mut names = Vec::with_capacity(self.dns.len() + self.ips.len());
         for name in self.dns {
@@ -157,6 +154,14 @@ impl Leaf<'_> {
         extensions.push(extension(&authority_key(self.issuer)?, false)?);
         Ok(extensions)
     }
+}
+
+/// These usages, in one order.
+pub fn extended_usages(wanted: &[Usage]) -> ExtendedKeyUsage {
+    let all = [(Usage::ServerAuth, SERVER_AUTH), (Usage::ClientAuth, CLIENT_AUTH)];
+    ExtendedKeyUsage(
+        all.into_iter().filter(|(usage, _)| wanted.contains(usage)).map(|(_, oid)| oid).collect(),
+    )
 }
 
 /// The identifier of the issuer's key.

@@ -17,8 +17,8 @@ use super::record::{Fixed, Formed};
 use super::secret::Secret;
 use crate::disk::Lock;
 use crate::failure::{Failure, Result};
-use crate::plan::CA;
-use crate::values::{ClusterName, Digest, Epoch, Token, hex};
+use crate::plan::{CA, Named};
+use crate::values::{ClusterName, Digest, Epoch, PeerTag, Token, hex};
 
 pub use change::Import;
 pub use text::resealed;
@@ -140,6 +140,15 @@ impl Keystore {
     /// does not change it.
     pub fn token(&self) -> &Token {
         &self.token
+    }
+
+    /// The names of its cluster.
+    ///
+    /// # Errors
+    /// `Exit::Untrusted` when nothing can be derived from the secret.
+    pub fn names(&self) -> Result<Named> {
+        let tag = PeerTag::of(&*self.secret.derive::<8>(&["peer tag", self.cluster.as_str()])?);
+        Ok(Named { token: self.token.clone(), tag })
     }
 
     pub(super) fn secret(&self) -> &Secret {

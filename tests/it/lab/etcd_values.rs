@@ -195,7 +195,7 @@ impl Lab {
 
     /// A member's config file: the plan's, with directories of this test. Options that Kiln refuses are added.
     fn config(&self, profile: &Profile, extra: &str, name: &str) -> PathBuf {
-        let plan = kiln::plan::resolve(profile, &Token::placeholder());
+        let plan = kiln::plan::resolve(profile, &kiln::plan::Named::by(&Token::placeholder()));
         let mut document = Map::new();
         let put = |document: &mut Map<String, Value>, key: &str, value: Value| match key.split_once('.') {
             Some((table, key)) => {

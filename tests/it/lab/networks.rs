@@ -34,7 +34,7 @@ pub fn plan(kind: &str) -> Plan {
     let releases = [(kiln::etcd::Release::new(3, 5, 16), Arch::Amd64)];
     let read = kiln::profile::read(&source, &releases, kiln::carrier::all());
     let (profile, _) = read.unwrap_or_else(|mistakes| panic!("{kind}: {}", mistakes.render(false)));
-    plan::resolve(&profile, &"a-00000000".parse().unwrap())
+    plan::resolve(&profile, &plan::Named::by(&"a-00000000".parse().unwrap()))
 }
 
 /// `ip` in a network namespace that has a node's cards; it prints the route to each of the destinations.

@@ -171,7 +171,7 @@ fn many_keystores_are_recorded_at_once_and_none_over_another_runs_work() {
     let admitted = || -> Vec<_> {
         let admit = |number: usize| {
             let mut keystore = Keystore::open(&path(number), &name(number)).unwrap();
-            keystore.admit(&path(number), &plan::resolve(&profile, keystore.token())).unwrap();
+            keystore.admit(&path(number), &plan::resolve(&profile, &keystore.names().unwrap())).unwrap();
             keystore.release();
             (keystore, path(number))
         };

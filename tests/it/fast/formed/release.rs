@@ -15,7 +15,7 @@ fn plan(keystore: &Keystore, version: &str) -> Plan {
     let source = Source::file(Path::new("small.toml"), text.into_bytes());
     let available = [(version.parse().unwrap(), "amd64".parse().unwrap())];
     match profile::read(&source, &available, kiln::carrier::all()) {
-        Ok((profile, _)) => plan::resolve(&profile, keystore.token()),
+        Ok((profile, _)) => plan::resolve(&profile, &keystore.names().unwrap()),
         Err(mistakes) => panic!("{}", mistakes.into_failure(false)),
     }
 }

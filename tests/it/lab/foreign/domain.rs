@@ -14,7 +14,7 @@ fn domain_xml(arch: Arch) -> String {
     let (profile, _) =
         kiln::profile::read(&source, &[(kiln::etcd::Release::new(3, 5, 16), arch)], kiln::carrier::all())
             .unwrap_or_else(|_| panic!("{arch}"));
-    let plan = kiln::plan::resolve(&profile, &"ha3-00000000".parse().unwrap());
+    let plan = kiln::plan::resolve(&profile, &kiln::plan::Named::by(&"ha3-00000000".parse().unwrap()));
     let xml = kiln::carrier::libvirt::domain(&plan, &plan.nodes[0]).unwrap();
     run(Command::new("virt-xml-validate").arg(work.file("domain.xml", &xml)).arg("domain"));
     String::from_utf8(xml).unwrap()

@@ -1,0 +1,57 @@
+//! The CAs with which a node renews its own certificates: one below the CA of its clients, and one below that of the
+//! peers, each for its own names only.
+
+use serde::Serialize;
+
+use super::authority::{Permits, fitted};
+use super::certificate::{CertificateSpec, Usage};
+use crate::profile::{NodeCaConstraints, Renewal};
+use crate::values::{ClusterName, Lifetime};
+
+/// A node's own CA, below the authority that its leaf names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct IssuerSpec {
+    /// The certificates that it is for: `server` or `peer`, which also names its files.
+    pub kind: &'static str,
+    /// For key derivation: `node/cp-a/issuer/server`.
+    pub label: String,
+    /// `ha3 cp-a server CA`.
+    pub common_name: String,
+    /// No certificate below it may have others (RFC 5280 says so of none, but Go and OpenSSL hold chains to it).
+    pub usages: Vec<Usage>,
+    /// Without addresses where it is not bound to any.
+    pub permits: Permits,
+    /// From the date of issue.
+    pub lifetime: Lifetime,
+}
+
+impl IssuerSpec {
+    /// The one that makes this leaf.
+    pub fn of(
+        kind: &'static str,
+        leaf: &CertificateSpec,
+        (cluster, node): (&ClusterName, &str),
+        renewal: &Renewal,
+    ) -> Self {
+        let mut permits = Permits {
+            dns: leaf.dns.iter().map(|name| name.strip_prefix("*.").unwrap_or(name).to_owned()).collect(),
+            ips: leaf.ips.clone(),
+        };
+        if kind == SERVER && renewal.constraints == NodeCaConstraints::Names {
+            permits.ips.clear();
+        }
+        permits.sort();
+        Self {
+            kind,
+            label: format!("node/{node}/issuer/{kind}"),
+            common_name: fitted(&format!("{cluster} {node}"), &format!(" {kind} CA")),
+            usages: leaf.usages.clone(),
+            permits,
+            lifetime: renewal.ca_lifetime,
+        }
+    }
+}
+
+/// The kinds, by the files of their certificates.
+pub const SERVER: &str = "server";
+pub const PEER: &str = "peer";
