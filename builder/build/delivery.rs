@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::artifact::ReleaseRecord;
 use crate::bundle::delivered::{Delivered, Kind, Source};
 use crate::failure::{Failure, Result};
-use crate::plan::{Node, Owner, Plan};
+use crate::plan::{Node, Plan};
 use crate::render::Overlay;
 use crate::tree::{self, Entry, Origin, Tree};
 use crate::values::{GuestPath, Invalid, Line, Mode};
@@ -67,10 +67,18 @@ fn certificates(plan: &Plan, node: &Node) -> BTreeMap<String, OfKeystore> {
         }
     }
     for spec in &node.certificates {
-        let user = match spec.owner {
-            Owner::Etcd => plan.instance.user.as_str(),
-            Owner::Root => ROOT,
-        };
+        let user = plan.account(spec.owner);
+        if let (Some(places), Some(issuer)) = (plan.renewal_places(), &spec.issuer) {
+            let (first, own) = (places.leaf(issuer), places.issuer(issuer));
+            for (file, label, owner) in [
+                (first.cert, &spec.label, ROOT),
+                (first.key, &spec.label, user),
+                (own.cert, &issuer.label, ROOT),
+                (own.key, &issuer.label, ROOT),
+            ] {
+                all.insert(file, OfKeystore { label: label.clone(), owner: owner.to_owned() });
+            }
+        }
         for (cert, key) in spec.pairs() {
             for (file, owner) in [(cert, ROOT), (key, user)] {
                 all.insert(at(file), OfKeystore { label: spec.label.clone(), owner: owner.to_owned() });

@@ -26,6 +26,7 @@ pub fn authority(file: &str, authority: &Authority) -> Result<manifest::Certific
         not_after: root.not_after,
         ports: Vec::new(),
         trusts: None,
+        renewed: None,
     })
 }
 
@@ -40,7 +41,48 @@ pub fn certificate(file: &str, node: Option<&NodeName>, leaf: &Issued) -> Result
         not_after: leaf.not_after,
         ports: Vec::new(),
         trusts: None,
+        renewed: None,
     })
+}
+
+fn ports_of(spec: &CertificateSpec) -> Vec<manifest::Port> {
+    let all = [(Role::Server, manifest::Port::Client), (Role::Peer, manifest::Port::Peer)];
+    all.into_iter().filter(|(role, _)| spec.roles.contains(role)).map(|(_, port)| port).collect()
+}
+
+/// The first certificate of those that a node makes later, and the CA with which it makes them; `None` for one that
+/// the desk renews.
+pub fn renewed(
+    plan: &Plan,
+    node: &Node,
+    spec: &CertificateSpec,
+    leaf: &Issued,
+) -> Result<Option<[manifest::Certificate; 2]>> {
+    let (Some(places), Some(issuer), Some(ca)) = (plan.renewal_places(), &spec.issuer, &leaf.issuer) else {
+        return Ok(None);
+    };
+    let (file, authority) = (places.issuer(issuer).cert, plan.authority(spec.authority));
+    let trusted = authority.map(|authority| authority.file.as_str()).unwrap_or_default();
+    let lifetime = plan.pki.renewal.map_or(spec.lifetime, |renewal| renewal.leaf_lifetime);
+    let first = manifest::Certificate {
+        ports: ports_of(spec),
+        trusts: Some(parse(&format!("{}/{trusted}", plan.pki.directory))?),
+        renewed: Some(manifest::Renewed { issuer: parse(&file)?, lifetime }),
+        ..certificate(&places.leaf(issuer).cert, Some(&node.name), leaf)?
+    };
+    let own = manifest::Certificate {
+        file: parse(&file)?,
+        node: Some(node.name.clone()),
+        subject: Line::of(&ca.subject),
+        sans: Vec::new(),
+        serial: parse(&ca.serial)?,
+        not_before: ca.not_before,
+        not_after: ca.not_after,
+        ports: Vec::new(),
+        trusts: None,
+        renewed: None,
+    };
+    Ok(Some([first, own]))
 }
 
 /// Adds which ports of etcd send a certificate, where that does not follow from the names of the files.
@@ -49,12 +91,7 @@ pub fn with_ports(
     plan: &Plan,
     spec: &CertificateSpec,
 ) -> Result<manifest::Certificate> {
-    let ports: Vec<manifest::Port> =
-        [(Role::Server, manifest::Port::Client), (Role::Peer, manifest::Port::Peer)]
-            .into_iter()
-            .filter(|(role, _)| spec.roles.contains(role))
-            .map(|(_, port)| port)
-            .collect();
+    let ports = ports_of(spec);
     let Some(authority) = plan.authority(spec.authority).filter(|_| !ports.is_empty()) else {
         return Ok(certificate);
     };

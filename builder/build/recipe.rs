@@ -226,6 +226,10 @@ impl Recipe<'_> {
         put(FILES, Mode::FILE, &own(bundle::delivered::to_json(&delivered)?))?;
         let mut certificates = Vec::new();
         for (spec, leaf) in node.certificates.iter().zip(&leaves) {
+            if let Some(renewed) = describe::renewed(self.plan, node, spec, leaf)? {
+                certificates.extend(renewed);
+                continue;
+            }
             for (cert, _) in spec.pairs() {
                 let file = format!("{}/{cert}", self.plan.pki.directory);
                 let described = describe::certificate(&file, Some(&node.name), leaf)?;

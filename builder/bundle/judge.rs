@@ -160,6 +160,8 @@ impl Judge<'_> {
         let nodes: BTreeSet<&str> = manifest.nodes.iter().map(|node| node.name.as_str()).collect();
         let mut seen = BTreeSet::new();
         let mut with = BTreeSet::new();
+        let plain = manifest.certificates.iter().filter(|one| one.renewed.is_none());
+        let issuers: BTreeSet<_> = plain.map(|one| (one.node.as_deref(), one.file.as_str())).collect();
         for certificate in &manifest.certificates {
             let file = &certificate.file;
             let shown = match &certificate.node {
@@ -174,6 +176,11 @@ impl Judge<'_> {
             }
             if certificate.not_before >= certificate.not_after {
                 self.problem(&shown, "ends before it begins");
+            }
+            if let Some(renewed) = &certificate.renewed
+                && !issuers.contains(&(certificate.node.as_deref(), renewed.issuer.as_str()))
+            {
+                self.problem(&shown, "is renewed by a CA that is not listed");
             }
             match certificate.node.as_deref() {
                 Some(node) if !nodes.contains(node) => self.problem(&shown, "belongs to no node"),

@@ -19,7 +19,7 @@ use crate::failure::{Failure, Result};
 use crate::profile;
 use crate::values::{
     self, AltName, Arch, BaseSystem, By, Card, Carrier, ClusterName, Connect, Digest, Epoch, FileName,
-    GuestPath, HostName, InstanceName, Line, Link, Mac, Mode, NodeName, Route, Serial, Token, Url,
+    GuestPath, HostName, InstanceName, Lifetime, Line, Link, Mac, Mode, NodeName, Route, Serial, Token, Url,
     host_address,
 };
 
@@ -306,6 +306,19 @@ pub struct Certificate {
     /// The file on the node with the CA whose certificates these ports accept.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub trusts: Option<GuestPath>,
+    /// How its node renews it; absent where the desk does. Later ones have other serial numbers and dates.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub renewed: Option<Renewed>,
+}
+
+/// What stays the same of certificates that a node makes, besides their subject, names and usages.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Renewed {
+    /// The file on the node with its CA, which is listed, too.
+    pub issuer: GuestPath,
+    /// The longest life that one has.
+    pub lifetime: Lifetime,
 }
 
 /// A file of the bundle, as it was published.

@@ -2,7 +2,6 @@
 
 use super::authority::{Authority, Issued};
 use super::certificate::common_name;
-use super::chain::Chain;
 use super::key::KeyPem;
 use super::made::{Maker, One};
 use crate::failure::{Doing, Result};
@@ -60,8 +59,7 @@ impl Authority {
         let key_pem = key.to_pem()?;
         let (subject, serial) = (certificate.name(), certificate.serial());
         let (not_before, not_after) = (certificate.not_before(), certificate.not_after());
-        let above = self.chain().all().cloned();
-        let chain = Chain::new(std::iter::once(certificate).chain(above).collect())?;
+        let chain = self.chain().with_below(certificate)?;
         let mut cert_pem = String::new();
         for one in chain.intermediates() {
             cert_pem.push_str(&one.pem()?);

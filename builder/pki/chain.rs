@@ -101,6 +101,15 @@ impl Chain {
         Ok(Self { ca, above, is_rooted, limits })
     }
 
+    /// The chain of a CA that this one's has just issued. It need not be fit for all of etcd's certificates.
+    ///
+    /// # Errors
+    /// `Exit::Untrusted` when its name constraints cannot be read.
+    pub fn with_below(&self, ca: Certificate) -> Result<Self> {
+        let limits = names::limits(&ca)?.into_iter().chain(self.limits.iter().cloned()).collect();
+        Ok(Self { ca, above: self.all().cloned().collect(), is_rooted: self.is_rooted, limits })
+    }
+
     pub fn ca(&self) -> &Certificate {
         &self.ca
     }

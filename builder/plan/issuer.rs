@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::authority::{Permits, fitted};
 use super::certificate::{CertificateSpec, Usage};
 use crate::profile::{NodeCaConstraints, Renewal};
-use crate::values::{ClusterName, Lifetime};
+use crate::values::{ClusterName, Lifetime, PEER_FILES, SERVER_FILES};
 
 /// A node's own CA, below the authority that its leaf names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -48,6 +48,16 @@ impl IssuerSpec {
             usages: leaf.usages.clone(),
             permits,
             lifetime: renewal.ca_lifetime,
+        }
+    }
+}
+
+impl IssuerSpec {
+    /// The names of the certificate's file and of the key's, in each of the directories that have them.
+    pub fn files(&self) -> (&'static str, &'static str) {
+        match self.kind {
+            SERVER => (SERVER_FILES.cert, SERVER_FILES.key),
+            _ => (PEER_FILES.cert, PEER_FILES.key),
         }
     }
 }

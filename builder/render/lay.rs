@@ -7,7 +7,7 @@ use super::overlay::{Body, MAX_ENTRIES, Overlay, OverlayFile};
 use super::programs::path;
 use super::renderer::{CERTIFICATES, NodeKeys, Renderer};
 use super::template::{self, Context, Templates};
-use super::{config, depends, owners, unfit, values};
+use super::{config, depends, owners, renewal, unfit, values};
 use crate::failure::{Exit, Failure, Result};
 use crate::plan::Node;
 use crate::profile::{About, Finding};
@@ -70,6 +70,7 @@ fn lay(renderer: &Renderer<'_>, node: &Node, keys: Option<&NodeKeys<'_>>) -> Res
         tree.insert(path(file)?, Entry::file(text.clone().into_bytes(), Mode::FILE, origin))?;
     }
     renderer.insert_keys(&mut tree, node, keys)?;
+    renewal::insert(renderer, &mut tree, node, keys)?;
     renderer.insert_install_links(&mut tree, node)?;
     let values = template::context(values::of_node(renderer, node, &config))?;
     let programs = renderer.programs.iter().map(|name| path(&format!("{}/{name}", renderer.plan.bin_dir)));

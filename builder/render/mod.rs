@@ -12,6 +12,7 @@ mod overlay;
 mod owners;
 mod programs;
 mod renderer;
+mod renewal;
 mod scan;
 mod systemd;
 mod template;

@@ -79,6 +79,14 @@ impl Renderer<'_> {
         }
         for (at, spec) in node.certificates.iter().enumerate() {
             let leaf = keys.and_then(|keys| keys.leaves.get(at));
+            if let (Some(places), Some(issuer)) = (self.plan.renewal_places(), &spec.issuer) {
+                let live = places.live(issuer);
+                for (cert, key) in spec.pairs() {
+                    tree.insert(file(cert)?, Entry::link(live.cert.as_str(), origin))?;
+                    tree.insert(file(key)?, Entry::link(live.key.as_str(), origin))?;
+                }
+                continue;
+            }
             for (cert, key) in spec.pairs() {
                 let bytes = leaf.map(|leaf| leaf.cert_pem.clone().into_bytes()).unwrap_or_default();
                 tree.insert(file(cert)?, Entry::file(bytes, spec.cert_mode, origin))?;

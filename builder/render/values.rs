@@ -199,6 +199,7 @@ fn of_files(plan: &Plan, node: &Node, config: &config::Config) -> Value {
         "peer_cert": cert(Role::Peer),
         "peer_key": key(Role::Peer),
         "peer_ca": ca(Role::Peer),
+        "renewal": renewal(plan),
         "exec_start": config.exec_start,
         "environment_files": config.environment_files,
         "unset": systemd::UNSET.join(" "),
@@ -220,13 +221,33 @@ fn keys<'n>(plan: &Plan, node: &'n Node, owner: Owner) -> Vec<(String, &'n Certi
     pairs.map(|(key, spec)| (format!("{pki}/{key}"), spec)).collect()
 }
 
-/// All keys with modes and owners.
+/// Where the node's program for renewals has its files; null without one.
+fn renewal(plan: &Plan) -> Value {
+    plan.renewal_places().map_or(Value::Null, |places| {
+        json!({
+            "policy": format!("/{}", places.policy()),
+            "first": format!("/{}", places.first()),
+            "generations": places.generations(),
+            "status": places.status(),
+        })
+    })
+}
+
+/// All keys with modes and owners. One that the node renews is a link in the directory of keys; the first one is
+/// elsewhere.
 fn owned(plan: &Plan, node: &Node) -> Vec<Value> {
-    let of = |(owner, user): (Owner, &str)| {
-        let row = |(path, spec): (String, &CertificateSpec)| json!({ "path": path, "mode": spec.key_mode, "user": user });
-        keys(plan, node, owner).into_iter().map(row).collect::<Vec<_>>()
+    let places = plan.renewal_places();
+    let of = |owner: Owner| {
+        let row = |(path, spec): (String, &CertificateSpec)| {
+            let first = places.as_ref().zip(spec.issuer.as_ref());
+            let path = first.map_or(path, |(places, issuer)| format!("/{}", places.leaf(issuer).key));
+            json!({ "path": path, "mode": spec.key_mode, "user": plan.account(owner) })
+        };
+        let mut rows: Vec<_> = keys(plan, node, owner).into_iter().map(row).collect();
+        rows.dedup();
+        rows
     };
-    [(Owner::Etcd, plan.instance.user.as_str()), (Owner::Root, "root")].map(of).concat()
+    [Owner::Etcd, Owner::Root].map(of).concat()
 }
 
 /// The files of the profile's own with an owner.

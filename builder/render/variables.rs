@@ -59,6 +59,10 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("peer_cert", "the file with the peer certificate: `peer.pem`"),
     ("peer_key", "the file with its key: `peer-key.pem`"),
     ("peer_ca", "the file with the CA of the peer port: `ca.pem`"),
+    (
+        "renewal",
+        "with `[pki] renewal = \"node\"`: `policy`, `first`, `generations` and `status`, paths; or nothing",
+    ),
     ("exec_start", "the command line of etcd's unit"),
     ("environment_files", "a list: the files with etcd's variables"),
     ("unset", "the variables that etcd must not inherit"),
@@ -69,7 +73,7 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ),
     ("log_directories", "a list: directories of log files"),
     ("log_files", "a list: log files"),
-    ("etcd_keys", "a list: paths of the keys that etcd reads"),
+    ("etcd_keys", "a list: paths of the keys that etcd reads, in `pki_dir`"),
     ("root_keys", "a list: paths of the keys that root alone reads"),
     ("keys", "a list of all keys, each with `path mode user`"),
     (

@@ -5,8 +5,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Invalid, invalid, serialize_displayed};
+use super::{Invalid, deserialize_parsed, invalid, serialize_displayed};
 
+deserialize_parsed!(Lifetime);
 serialize_displayed!(Lifetime);
 
 /// Certificates that end within as many days are mentioned.

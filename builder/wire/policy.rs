@@ -170,6 +170,18 @@ impl TryFrom<String> for Text {
     }
 }
 
+impl TryFrom<String> for Algorithm {
+    type Error = &'static str;
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        match text.as_str() {
+            "p256" => Ok(Self::P256),
+            "p384" => Ok(Self::P384),
+            "ed25519" => Ok(Self::Ed25519),
+            _ => Err("an algorithm is p256, p384 or ed25519"),
+        }
+    }
+}
+
 impl AttributeType {
     /// The one with this short name.
     pub fn of(name: &str) -> Option<Self> {
