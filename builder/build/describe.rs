@@ -136,7 +136,9 @@ fn host(host: &plan::Host) -> manifest::Host {
 fn own_roots(prepared: &Prepared) -> OwnRoots {
     let plan = &prepared.plan;
     let is_own = |name: &str| !prepared.keystore.has_imported(name);
-    let has_root = |one: &AuthoritySpec| is_own(one.name) && one.made.intermediate.is_some();
+    let has_root = |one: &AuthoritySpec| {
+        is_own(one.name) && (one.made.intermediate.is_some() || one.made.is_above_nodes)
+    };
     if !plan.authorities.iter().any(has_root) {
         return OwnRoots::default();
     }

@@ -33,6 +33,7 @@ mod seal;
 mod secret;
 mod show;
 mod signature;
+mod successor;
 
 pub(crate) use authorities::Authorities;
 pub use authority::{Authority, Issued};
