@@ -48,7 +48,10 @@ pub fn read(path: &Path, secret: bool) -> Result<Zeroizing<Vec<u8>>> {
         () => {}
     }
     let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(found.len()).unwrap_or_default() + 1));
-    (&mut file).take(MAX_BYTES).read_to_end(&mut bytes).map_err(|error| Failure::io("reading", path, &error))?;
+    (&mut file)
+        .take(MAX_BYTES)
+        .read_to_end(&mut bytes)
+        .map_err(|error| Failure::io("reading", path, &error))?;
     Ok(bytes)
 }
 
@@ -69,7 +72,10 @@ pub fn read_given(path: &Path, owner: Owner) -> Result<Zeroizing<Vec<u8>>> {
         return Err(Failure::new(format!("{} is not a file of mode 0400 of its account", path.display())));
     }
     let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(found.len()).unwrap_or_default() + 1));
-    (&mut file).take(MAX_BYTES).read_to_end(&mut bytes).map_err(|error| Failure::io("reading", path, &error))?;
+    (&mut file)
+        .take(MAX_BYTES)
+        .read_to_end(&mut bytes)
+        .map_err(|error| Failure::io("reading", path, &error))?;
     Ok(bytes)
 }
 
@@ -87,9 +93,8 @@ pub fn own_directory(path: &Path, mode: u32) -> Result<()> {
         Err(error) => return Err(Failure::io("creating", path, &error)),
     }
     let found = fs::symlink_metadata(path).map_err(|error| Failure::io("reading", path, &error))?;
-    let is_own = found.is_dir()
-        && found.uid() == rustix::process::geteuid().as_raw()
-        && found.mode() & 0o022 == 0;
+    let is_own =
+        found.is_dir() && found.uid() == rustix::process::geteuid().as_raw() && found.mode() & 0o022 == 0;
     if is_own {
         return Ok(());
     }
@@ -119,7 +124,9 @@ pub fn write_new(path: &Path, bytes: &[u8], mode: u32, owner: Option<Owner>) -> 
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
         file.write_all(bytes)?;
         file.set_permissions(fs::Permissions::from_mode(mode))?;
-        if let Some(Owner { uid, gid }) = owner.filter(|owner| owner.uid != rustix::process::geteuid().as_raw()) {
+        if let Some(Owner { uid, gid }) =
+            owner.filter(|owner| owner.uid != rustix::process::geteuid().as_raw())
+        {
             fchown(&file, Some(uid), Some(gid))?;
         }
         file.sync_all()
@@ -132,10 +139,17 @@ pub fn write_new(path: &Path, bytes: &[u8], mode: u32, owner: Option<Owner>) -> 
 /// # Errors
 /// Of the system.
 pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
-    let new = path.with_added_extension("new");
+    let new = beside(path);
     remove_file(&new)?;
     write_new(&new, bytes, 0o644, None)?;
     rename(&new, path)
+}
+
+/// Where the next content of a name is made: `NAME.new`.
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    name.into()
 }
 
 /// Where the link leads.
@@ -155,7 +169,7 @@ pub fn link(path: &Path) -> Result<Option<PathBuf>> {
 /// # Errors
 /// Of the system.
 pub fn set_link(path: &Path, target: &str) -> Result<()> {
-    let new = path.with_added_extension("new");
+    let new = beside(path);
     remove_file(&new)?;
     symlink(target, &new).map_err(|error| Failure::io("creating", &new, &error))?;
     rename(&new, path)
@@ -207,7 +221,9 @@ pub fn remove(directory: &Path) -> Result<()> {
 /// Of the system.
 pub fn remove_file(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Failure::io("removing", path, &error)),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(Failure::io("removing", path, &error))
+        }
         _ => Ok(()),
     }
 }
@@ -221,7 +237,13 @@ pub struct Lock(#[expect(dead_code, reason = "the lock ends with the file")] Fil
 /// Of the system.
 pub fn lock(path: &Path) -> Result<Lock> {
     let flags = (OFlags::NOFOLLOW | OFlags::CLOEXEC).bits().cast_signed();
-    let open = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).custom_flags(flags).open(path);
+    let open = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(flags)
+        .open(path);
     let file = open.map_err(|error| Failure::io("opening", path, &error))?;
     file.lock().map_err(|error| Failure::io("locking", path, &error))?;
     Ok(Lock(file))

@@ -123,8 +123,8 @@ impl<'p> Generations<'p> {
         let load = |(pair, issuer): (&Pair, &Issuer)| {
             let (cert, key) = (directory.join(pair.cert.as_str()), directory.join(pair.key.as_str()));
             let leaf = Leaf::from_pem(&disk::read(&cert, false)?).map_err(|why| at(&cert, &why))?;
-            let mut keys =
-                pem::blocks(pem::PRIVATE_KEY, &disk::read_given(&key, self.owner)?).map_err(|why| at(&key, &why))?;
+            let mut keys = pem::blocks(pem::PRIVATE_KEY, &disk::read_given(&key, self.owner)?)
+                .map_err(|why| at(&key, &why))?;
             let own = Key::read(keys.swap_remove(0)).map_err(|why| at(&key, &why))?;
             leaf.check(pair, issuer.der(), &issuer.anchors, &own).map_err(|why| at(&cert, &why))?;
             Ok(leaf)

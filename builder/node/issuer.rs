@@ -43,7 +43,8 @@ impl Issuer {
         let at = |path: &str, failure: Failure| Failure::new(format!("{path}: {failure}"));
         let read = |path: &str, secret| disk::read(std::path::Path::new(path), secret);
         let (cert, own, anchors) = (pair.issuer.as_str(), pair.issuer_key.as_str(), pair.anchors.as_str());
-        let anchors = pem::blocks(pem::CERTIFICATE, &read(anchors, false)?).map_err(|why| at(anchors, why))?;
+        let anchors =
+            pem::blocks(pem::CERTIFICATE, &read(anchors, false)?).map_err(|why| at(anchors, why))?;
         let mut ders = pem::blocks(pem::CERTIFICATE, &read(cert, false)?).map_err(|why| at(cert, why))?;
         let der = ders.swap_remove(0);
         let decoded = key::certificate(&der).map_err(|why| at(cert, why))?;
@@ -70,7 +71,10 @@ impl Issuer {
         let body = self.decoded.tbs_certificate();
         let found = body.get_extension::<SubjectKeyIdentifier>();
         let found = found.map_err(|_| Failure::new("the issuer's key identifier cannot be read"))?;
-        Ok(found.map_or_else(|| x509::identifier(body.subject_public_key_info()), |(_, id)| id.0.as_bytes().to_vec()))
+        Ok(found.map_or_else(
+            || x509::identifier(body.subject_public_key_info()),
+            |(_, id)| id.0.as_bytes().to_vec(),
+        ))
     }
 
     /// A certificate for a new key, valid from one second to another, but not outside of the issuer's own time. It is read
@@ -79,7 +83,8 @@ impl Issuer {
     /// # Errors
     /// Where the issuer may not issue it, or without random bytes.
     pub fn mint(&self, pair: &Pair, from: u64, until: u64) -> Result<Minted> {
-        let broken = |error: x509_cert::der::Error| Failure::new(format!("a certificate cannot be written: {error}"));
+        let broken =
+            |error: x509_cert::der::Error| Failure::new(format!("a certificate cannot be written: {error}"));
         let key = Key::make(pair.algorithm)?;
         let public = key.public()?;
         let body = self.decoded.tbs_certificate();
@@ -107,8 +112,9 @@ impl Issuer {
         let cert = [pem::text(pem::CERTIFICATE, &der)?, pem::text(pem::CERTIFICATE, &self.der)?];
         let cert = cert.map(|text| text.to_string()).concat();
         let leaf = Leaf::from_pem(cert.as_bytes())?;
-        leaf.check(pair, &self.der, &self.anchors, &key)
-            .map_err(|why| Failure::new(format!("the {} certificate cannot be issued: {why}", pair.kind.as_str())))?;
+        leaf.check(pair, &self.der, &self.anchors, &key).map_err(|why| {
+            Failure::new(format!("the {} certificate cannot be issued: {why}", pair.kind.as_str()))
+        })?;
         Ok(Minted { cert, key: pem::text(pem::PRIVATE_KEY, key.pkcs8())?, leaf })
     }
 }

@@ -50,8 +50,12 @@ impl Key {
     pub fn make(algorithm: Algorithm) -> Result<Self> {
         let chance = SystemRandom::new();
         let made = match algorithm {
-            Algorithm::P256 => EcdsaKeyPair::generate_pkcs8(&signature::ECDSA_P256_SHA256_ASN1_SIGNING, &chance),
-            Algorithm::P384 => EcdsaKeyPair::generate_pkcs8(&signature::ECDSA_P384_SHA384_ASN1_SIGNING, &chance),
+            Algorithm::P256 => {
+                EcdsaKeyPair::generate_pkcs8(&signature::ECDSA_P256_SHA256_ASN1_SIGNING, &chance)
+            }
+            Algorithm::P384 => {
+                EcdsaKeyPair::generate_pkcs8(&signature::ECDSA_P384_SHA384_ASN1_SIGNING, &chance)
+            }
             Algorithm::Ed25519 => Ed25519KeyPair::generate_pkcs8(&chance),
         };
         let made = made.map_err(|_| Failure::new("no key can be made: the kernel gives no random bytes"))?;
@@ -69,7 +73,9 @@ impl Key {
             .map(Pair::P256)
             .or_else(|_| of(&signature::ECDSA_P384_SHA384_ASN1_SIGNING).map(Pair::P384))
             .or_else(|_| Ed25519KeyPair::from_pkcs8_maybe_unchecked(&pkcs8).map(Pair::Ed25519))
-            .map_err(|_| Failure::new("it is damaged, or not a key on P-256 or P-384 or an Ed25519 key in PKCS#8"))?;
+            .map_err(|_| {
+                Failure::new("it is damaged, or not a key on P-256 or P-384 or an Ed25519 key in PKCS#8")
+            })?;
         Ok(Self { pair, pkcs8 })
     }
 
@@ -91,7 +97,8 @@ impl Key {
     /// # Errors
     /// Where it cannot be encoded.
     pub fn public(&self) -> Result<SubjectPublicKeyInfoOwned> {
-        let broken = |error: x509_cert::der::Error| Failure::new(format!("a public key cannot be written: {error}"));
+        let broken =
+            |error: x509_cert::der::Error| Failure::new(format!("a public key cannot be written: {error}"));
         let (oid, curve) = match &self.pair {
             Pair::P256(_) => (EC_PUBLIC_KEY, Some(P256)),
             Pair::P384(_) => (EC_PUBLIC_KEY, Some(P384)),
@@ -99,7 +106,10 @@ impl Key {
         };
         let parameters = curve.map(|curve| Any::encode_from(&curve)).transpose().map_err(broken)?;
         let subject_public_key = BitString::from_bytes(self.public_bits()).map_err(broken)?;
-        Ok(SubjectPublicKeyInfoOwned { algorithm: AlgorithmIdentifierOwned { oid, parameters }, subject_public_key })
+        Ok(SubjectPublicKeyInfoOwned {
+            algorithm: AlgorithmIdentifierOwned { oid, parameters },
+            subject_public_key,
+        })
     }
 
     /// The algorithm of `sign`.
@@ -119,13 +129,16 @@ impl Key {
             Pair::P256(pair) | Pair::P384(pair) => pair.sign(&SystemRandom::new(), message),
             Pair::Ed25519(pair) => Ok(pair.sign(message)),
         };
-        signed.map(|signature| signature.as_ref().to_vec()).map_err(|_| Failure::new("the kernel gives no random bytes"))
+        signed
+            .map(|signature| signature.as_ref().to_vec())
+            .map_err(|_| Failure::new("the kernel gives no random bytes"))
     }
 }
 
 /// Whether a certificate's key is of this algorithm.
 pub fn is_of(key: &SubjectPublicKeyInfoOwned, algorithm: Algorithm) -> bool {
-    let curve = key.algorithm.parameters.as_ref().and_then(|curve| curve.decode_as::<ObjectIdentifier>().ok());
+    let curve =
+        key.algorithm.parameters.as_ref().and_then(|curve| curve.decode_as::<ObjectIdentifier>().ok());
     match algorithm {
         Algorithm::P256 => key.algorithm.oid == EC_PUBLIC_KEY && curve == Some(P256),
         Algorithm::P384 => key.algorithm.oid == EC_PUBLIC_KEY && curve == Some(P384),
@@ -138,5 +151,6 @@ pub fn is_of(key: &SubjectPublicKeyInfoOwned, algorithm: Algorithm) -> bool {
 /// # Errors
 /// Where they are none.
 pub fn certificate(der: &[u8]) -> Result<x509_cert::Certificate> {
-    x509_cert::Certificate::from_der(der).map_err(|error| Failure::new(format!("it is not a certificate: {error}")))
+    x509_cert::Certificate::from_der(der)
+        .map_err(|error| Failure::new(format!("it is not a certificate: {error}")))
 }

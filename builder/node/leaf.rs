@@ -34,8 +34,10 @@ impl Leaf {
         let chain = pem::blocks(pem::CERTIFICATE, text)?;
         let decoded = key::certificate(&chain[0])?;
         let validity = decoded.tbs_certificate().validity();
-        let (not_before, not_after) =
-            (validity.not_before.to_unix_duration().as_secs(), validity.not_after.to_unix_duration().as_secs());
+        let (not_before, not_after) = (
+            validity.not_before.to_unix_duration().as_secs(),
+            validity.not_after.to_unix_duration().as_secs(),
+        );
         Ok(Self { chain, decoded, not_before, not_after })
     }
 
@@ -59,17 +61,24 @@ impl Leaf {
         let certificate = self.decoded.tbs_certificate();
         let public = certificate.subject_public_key_info();
         let (dns, ips) = names(&self.decoded)?;
-        let subject = certificate.subject().to_der().map_err(|_| Failure::new("its subject cannot be read"))?;
+        let subject =
+            certificate.subject().to_der().map_err(|_| Failure::new("its subject cannot be read"))?;
         let wanted = subject_of(pair)?;
         let mut usages = usages(&self.decoded)?;
         usages.sort();
         let mut wanted_usages = pair.usages.clone();
         wanted_usages.sort();
         let checks = [
-            ("its key is not the one in the key's file", public.subject_public_key.raw_bytes() == own.public_bits()),
+            (
+                "its key is not the one in the key's file",
+                public.subject_public_key.raw_bytes() == own.public_bits(),
+            ),
             ("its key is of another algorithm", key::is_of(public, pair.algorithm)),
             ("its subject is another one", subject == wanted),
-            ("its names are others", dns.iter().eq(pair.dns.iter().map(kiln_wire::DnsName::as_str)) && ips == pair.ips),
+            (
+                "its names are others",
+                dns.iter().eq(pair.dns.iter().map(kiln_wire::DnsName::as_str)) && ips == pair.ips,
+            ),
             ("its uses are others", usages == wanted_usages),
             ("it is not of this node's issuer", self.chain.len() == 2 && *self.chain[1] == *issuer),
         ];
@@ -85,7 +94,8 @@ impl Leaf {
     /// At a time at which it is valid.
     fn check_chain(&self, usage: Usage, anchors: &[Zeroizing<Vec<u8>>]) -> Result<()> {
         let refused = |error: webpki::Error| Failure::new(format!("its chain is refused: {error:?}"));
-        let anchors: Vec<CertificateDer<'_>> = anchors.iter().map(|der| CertificateDer::from(der.as_slice())).collect();
+        let anchors: Vec<CertificateDer<'_>> =
+            anchors.iter().map(|der| CertificateDer::from(der.as_slice())).collect();
         let anchors = anchors.iter().map(|der| webpki::anchor_from_trusted_cert(der).map_err(refused));
         let anchors = anchors.collect::<Result<Vec<_>>>()?;
         let leaf = CertificateDer::from(self.der());
@@ -108,7 +118,8 @@ impl Leaf {
 /// Where it cannot be encoded.
 pub fn subject_of(pair: &Pair) -> Result<Vec<u8>> {
     let attributes = pair.subject.iter().map(|attribute| (attribute.0, attribute.1.as_str()));
-    x509::distinguished_name(attributes).map_err(|error| Failure::new(format!("a subject cannot be written: {error}")))
+    x509::distinguished_name(attributes)
+        .map_err(|error| Failure::new(format!("a subject cannot be written: {error}")))
 }
 
 fn names(certificate: &x509_cert::Certificate) -> Result<(Vec<String>, Vec<IpAddr>)> {

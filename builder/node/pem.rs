@@ -14,8 +14,8 @@ pub fn blocks(label: &str, text: &[u8]) -> Result<Vec<Zeroizing<Vec<u8>>>> {
     let end = format!("-----END {label}-----\n");
     let mut blocks = Vec::new();
     for block in text.split_inclusive(&end) {
-        let (found, der) =
-            pem::decode_vec(block.as_bytes()).map_err(|error| Failure::new(format!("it is not a PEM file: {error}")))?;
+        let (found, der) = pem::decode_vec(block.as_bytes())
+            .map_err(|error| Failure::new(format!("it is not a PEM file: {error}")))?;
         if found != label {
             return Err(Failure::new(format!("it has a block that is no {label}")));
         }

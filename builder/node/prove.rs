@@ -106,7 +106,11 @@ fn talk(tls: &mut ClientConnection, stream: &mut TcpStream, kind: Kind) -> io::R
     Ok(())
 }
 
-fn config(witness: &Arc<Witness>, pair: &Pair, minted: &Minted) -> std::result::Result<ClientConfig, rustls::Error> {
+fn config(
+    witness: &Arc<Witness>,
+    pair: &Pair,
+    minted: &Minted,
+) -> std::result::Result<ClientConfig, rustls::Error> {
     let builder = ClientConfig::builder_with_provider(witness.provider.clone())
         .with_protocol_versions(rustls::ALL_VERSIONS)?
         .dangerous()

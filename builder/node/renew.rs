@@ -21,8 +21,8 @@ use crate::steps::reached;
 /// Where it is not this program's user's alone, or not a policy.
 pub fn policy(path: &Path) -> Result<Policy> {
     let text = disk::read(path, false)?;
-    let policy: Policy =
-        serde_json::from_slice(&text).map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
+    let policy: Policy = serde_json::from_slice(&text)
+        .map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
     policy.check().map_err(|why| Failure::new(format!("{}: {why}", path.display())))?;
     Ok(policy)
 }
@@ -120,7 +120,11 @@ impl Run<'_> {
             && let Some(other) = self.another(&own, which)
         {
             self.generations.point(other)?;
-            say(Level::Warning, &self.policy.node, "uses an earlier generation of its certificates, which is valid");
+            say(
+                Level::Warning,
+                &self.policy.node,
+                "uses an earlier generation of its certificates, which is valid",
+            );
             return Ok(());
         }
         let number = own.last().map_or(1, |last| last + 1);
@@ -130,7 +134,8 @@ impl Run<'_> {
         self.generations.add(number, &minted)?;
         reached("named");
         // Without one that is valid there is nothing to return to.
-        if let Some(before) = which.filter(|_| live.as_ref().is_some_and(|live| validity(live).has(self.now))) {
+        if let Some(before) = which.filter(|_| live.as_ref().is_some_and(|live| validity(live).has(self.now)))
+        {
             self.generations.remember(before)?;
         }
         reached("remembered");
@@ -163,7 +168,11 @@ impl Run<'_> {
             Ok(proofs) => {
                 self.generations.forget()?;
                 self.generations.prune()?;
-                let proven = if proofs.contains(&Proof::Presented) { "etcd presents them" } else { "etcd does not serve yet" };
+                let proven = if proofs.contains(&Proof::Presented) {
+                    "etcd presents them"
+                } else {
+                    "etcd does not serve yet"
+                };
                 let why = match reason {
                     Reason::Due => "two thirds of their life were over",
                     Reason::Early => "the last ones were not valid yet",
@@ -171,7 +180,11 @@ impl Run<'_> {
                     Reason::Unsound => "there were no sound ones",
                 };
                 let node = &self.policy.node;
-                say(Level::Info, node, &format!("has new certificates (generation {number}): {why}; {proven}"));
+                say(
+                    Level::Info,
+                    node,
+                    &format!("has new certificates (generation {number}): {why}; {proven}"),
+                );
                 Ok(())
             }
             Err(why) => match self.generations.before()? {
@@ -188,9 +201,8 @@ impl Run<'_> {
     /// After a kill between the link and the proof.
     fn settle(&self, before: Which) -> Result<()> {
         let live = self.live()?;
-        let is_good = |which: Which| {
-            self.load(which).is_ok_and(|generation| validity(&generation).has(self.now))
-        };
+        let is_good =
+            |which: Which| self.load(which).is_ok_and(|generation| validity(&generation).has(self.now));
         match live {
             Some(live) if live != before && is_good(live) => {}
             _ => self.generations.point(before)?,
@@ -202,8 +214,12 @@ impl Run<'_> {
 fn words(refusal: Refusal, dates: &Dates) -> String {
     let Dates { now, built, issuers, .. } = dates;
     match refusal {
-        Refusal::BeforeBuild => format!("the clock shows {now}, which is before this node was built ({built}); set it"),
-        Refusal::IssuerEarly => format!("the clock shows {now}, but the node's own CAs begin at {}; set it", issuers.from),
+        Refusal::BeforeBuild => {
+            format!("the clock shows {now}, which is before this node was built ({built}); set it")
+        }
+        Refusal::IssuerEarly => {
+            format!("the clock shows {now}, but the node's own CAs begin at {}; set it", issuers.from)
+        }
         Refusal::IssuerExpired => {
             format!("the node's own CAs have ended ({}); build this node again and deliver it", issuers.until)
         }
@@ -212,7 +228,10 @@ fn words(refusal: Refusal, dates: &Dates) -> String {
              used: set the clock, or build this node again"
         ),
         Refusal::IssuerEnds => {
-            format!("the node's own CAs end at {}, with its certificates; build this node again and deliver it", issuers.until)
+            format!(
+                "the node's own CAs end at {}, with its certificates; build this node again and deliver it",
+                issuers.until
+            )
         }
     }
 }

@@ -6,7 +6,7 @@ use kiln_wire::x509;
 use x509_cert::ext::Extension;
 use x509_cert::ext::pkix::name::GeneralName;
 
-use super::certificate::{Certificate, Content, common_name, distinguished_name, encoding, extension};
+use super::certificate::{Certificate, Content, common_name, distinguished_name, encoding};
 use super::chain::{self, Chain};
 use super::issuing::{BACK_DATING, check};
 use super::key::{Key, KeyPem};
@@ -15,7 +15,7 @@ use super::list::Issue;
 use super::made::{self, derived};
 use super::secret::Secret;
 use crate::failure::{Doing, Failure, Result};
-use crate::plan::{self, CertificateSpec, Made, Usage};
+use crate::plan::{self, CertificateSpec, Made};
 use crate::profile::Algorithm;
 use crate::values::{ClusterName, Epoch, Lifetime};
 
@@ -231,6 +231,9 @@ pub(super) fn readable(name: &GeneralName) -> String {
 
 #[cfg(test)]
 mod tests {
+    use x509_cert::ext::pkix::{KeyUsage, KeyUsages};
+
+    use super::super::certificate::extension;
     use super::*;
 
     /// Every property of a certificate is made wrong in turn, and must be detected.

@@ -45,7 +45,8 @@ impl Content<'_> {
             extensions: self.extensions.clone(),
         };
         let after_serial = content.after_serial(&algorithm).map_err(encoding)?;
-        let body = x509::to_be_signed(&serial(secret, label, &after_serial)?, &after_serial).map_err(encoding)?;
+        let body =
+            x509::to_be_signed(&serial(secret, label, &after_serial)?, &after_serial).map_err(encoding)?;
         x509::signed(&body, &algorithm, &signer.sign(&body)?).map_err(encoding)
     }
 }

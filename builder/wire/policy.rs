@@ -162,14 +162,20 @@ impl TryFrom<String> for Text {
     type Error = &'static str;
     fn try_from(text: String) -> Result<Self, Self::Error> {
         let good = (1..=128).contains(&text.chars().count()) && !text.chars().any(char::is_control);
-        if good { Ok(Self(text)) } else { Err("an attribute has 1 to 128 characters, and no control characters") }
+        if good {
+            Ok(Self(text))
+        } else {
+            Err("an attribute has 1 to 128 characters, and no control characters")
+        }
     }
 }
 
 impl AttributeType {
     /// The one with this short name.
     pub fn of(name: &str) -> Option<Self> {
-        [Self::C, Self::ST, Self::L, Self::O, Self::OU, Self::CN].into_iter().find(|kind| kind.as_str() == name)
+        [Self::C, Self::ST, Self::L, Self::O, Self::OU, Self::CN]
+            .into_iter()
+            .find(|kind| kind.as_str() == name)
     }
 
     /// `CN`.

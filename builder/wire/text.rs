@@ -93,7 +93,9 @@ fn is_account(text: &str) -> bool {
 }
 
 fn is_part(text: &str) -> bool {
-    !matches!(text, "" | "." | "..") && text.len() <= 255 && text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
+    !matches!(text, "" | "." | "..")
+        && text.len() <= 255
+        && text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
 }
 
 fn is_path(text: &str) -> bool {
