@@ -77,8 +77,8 @@ impl Issuer {
         ))
     }
 
-    /// A certificate for a new key, valid from one second to another, but not outside of the issuer's own time. It is read
-    /// again and checked before it is returned.
+    /// A certificate for a new key, valid from one second to another, but not outside of the issuer's own time. It is
+    /// read again and checked before it is returned.
     ///
     /// # Errors
     /// Where the issuer may not issue it, or without random bytes.

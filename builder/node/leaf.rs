@@ -52,8 +52,8 @@ impl Leaf {
         number.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// Whether it is what the policy wants: names, uses, issuer, key; and whether members and clients accept its chain at
-    /// some time. Its dates are another matter.
+    /// Whether it is what the policy wants: names, uses, issuer, key; and whether members and clients accept its chain
+    /// at some time. Its dates are another matter.
     ///
     /// # Errors
     /// The first difference.

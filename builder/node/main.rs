@@ -1,4 +1,5 @@
-//! `kiln-node`: the program of a node that Kiln has built. It is static, listens on no port, and starts no other program.
+//! `kiln-node`: the program of a node that Kiln has built. It is static, listens on no port, and starts no other
+//! program.
 
 mod clock;
 mod decide;
