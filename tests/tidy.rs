@@ -84,8 +84,8 @@ const ROOMS: Rows = &[
     ("yaml", &[]),
 ];
 
-/// The packages of the workspace by directory, each with those that it may depend on. A node's program must not be built
-/// of what builds it.
+/// The packages of the workspace by directory, each with those that it may depend on: a node's program is not built of
+/// what builds it.
 const PACKAGES: &[(&str, &[&str])] =
     &[(".", &["kiln-wire"]), ("builder/node", &["kiln-wire"]), ("builder/wire", &[])];
 
