@@ -79,7 +79,7 @@ impl<'p> Generations<'p> {
         disk::own_directory(&self.directory, MODE)?;
         let lock = disk::lock(&self.directory.join("lock"), PATIENCE)?;
         for name in disk::names(&self.directory)? {
-            if name.starts_with('.') && name.ends_with(".partial") {
+            if name.starts_with('.') && name.ends_with(".partial") || name.ends_with(".new") {
                 disk::remove(&self.directory.join(name))?;
             }
         }
@@ -204,7 +204,7 @@ impl<'p> Generations<'p> {
         disk::sync(&self.directory)
     }
 
-    /// Removes one that etcd does not present.
+    /// Removes one that this node has made.
     ///
     /// # Errors
     /// Of the system, and for the first, which is Kiln's.
@@ -224,7 +224,7 @@ impl<'p> Generations<'p> {
         let old = own.len().saturating_sub(KEPT);
         for which in own.into_iter().take(old).map(Which::Own).filter(|which| !needed.contains(&Some(*which)))
         {
-            disk::remove(&self.path(which))?;
+            self.discard(which)?;
         }
         Ok(())
     }

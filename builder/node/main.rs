@@ -11,6 +11,7 @@ mod issuer;
 mod key;
 mod leaf;
 mod pem;
+mod protect;
 mod prove;
 mod renew;
 mod run;
@@ -19,6 +20,7 @@ mod status;
 mod steps;
 mod words;
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -54,11 +56,11 @@ fn arguments() -> Result<Option<Arguments>, lexopt::Error> {
     while let Some(argument) = parser.next()? {
         match argument {
             Short('h') | Long("help") => {
-                print!("{HELP}");
+                print(HELP);
                 return Ok(None);
             }
             Short('V') | Long("version") => {
-                println!("kiln-node {}", env!("CARGO_PKG_VERSION"));
+                print(concat!("kiln-node ", env!("CARGO_PKG_VERSION"), "\n"));
                 return Ok(None);
             }
             Long("ensure") => found.ensure = true,
@@ -74,7 +76,13 @@ fn arguments() -> Result<Option<Arguments>, lexopt::Error> {
     }
 }
 
+/// Where nobody reads it, nothing is lost.
+fn print(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
 fn main() -> ExitCode {
+    protect::memory();
     let arguments = match arguments() {
         Ok(Some(arguments)) => arguments,
         Ok(None) => return ExitCode::SUCCESS,
