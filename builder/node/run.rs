@@ -76,7 +76,10 @@ impl Run<'_> {
             None => loaded.ok(),
             Some(why) => {
                 if is_told {
-                    self.tell(Level::Warning, &format!("has certificates that it replaces: {why}"));
+                    self.tell(
+                        Level::Warning,
+                        &format!("has certificates that are not as they should be: {why}"),
+                    );
                 }
                 None
             }

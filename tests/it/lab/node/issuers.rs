@@ -119,7 +119,7 @@ fn damaged_certificates_are_replaced() {
     machine.etcd(&PLAIN);
     fs::write(machine.at("var/pki/2/server.pem"), "").unwrap();
     let (code, said) = machine.renew(&[]);
-    assert!(code == 0 && said.contains("has certificates that it replaces"), "{code}: {said}");
+    assert!(code == 0 && said.contains("has certificates that are not as they should be"), "{code}: {said}");
     assert_eq!(machine.live(), "3");
     machine.serves();
     // 2 and 1 are no help by the policy, but 1 is better than none.
