@@ -42,7 +42,7 @@ impl Cluster {
         let keystore = Keystore::draft(&profile.cluster.name, Some(&[7; 32]), epoch).unwrap();
         let authority = Authority::new(&keystore, profile.pki.ca.algorithm, profile.pki.ca.lifetime).unwrap();
         Self {
-            plan: plan::resolve(&profile, keystore.token()),
+            plan: plan::resolve(&profile, &keystore.names().unwrap()),
             trust_pem: authority.trust_pem().unwrap(),
             authority,
             overlays: render::embedded().unwrap(),
@@ -109,7 +109,8 @@ fn reading(criterion: &mut Criterion) {
     let (profile, cluster) = (read(&source), Cluster::ha3());
     let mut group = criterion.benchmark_group("plan");
     group.bench_function("resolve ha3", |bench| {
-        bench.iter(|| plan::resolve(black_box(&profile), &cluster.plan.cluster.token));
+        let names = plan::Named::by(&cluster.plan.cluster.token);
+        bench.iter(|| plan::resolve(black_box(&profile), &names));
     });
     group.finish();
 }
