@@ -19,6 +19,11 @@ pub fn date(seconds: u64) -> String {
     }
 }
 
+/// Waits for so long.
+pub fn wait(time: Duration) {
+    std::thread::sleep(time);
+}
+
 /// A time that the clock's jumps do not change.
 #[derive(Clone, Copy)]
 pub struct Deadline(Instant);

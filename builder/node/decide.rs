@@ -46,7 +46,7 @@ pub struct Dates {
     pub issuers: Validity,
     /// The life of what is made here, in seconds.
     pub life: u64,
-    /// Whether this node has made any yet.
+    /// Whether this node has made none yet, as far as it can remember.
     pub is_first: bool,
 }
 

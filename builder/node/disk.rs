@@ -115,6 +115,15 @@ pub fn check_directory(path: &Path) -> Result<()> {
     Err(Failure::new(format!("{} is not a directory that only root can change", path.display())))
 }
 
+/// Whether it is forgotten with the next start of the machine: in tmpfs(5), or what an initramfs is unpacked into.
+pub fn is_in_memory(path: &Path) -> bool {
+    const RAMFS: u64 = 0x8584_58f6;
+    const TMPFS: u64 = 0x0102_1994;
+    // The type has different widths on different machines; of these numbers the lower half says it all.
+    rustix::fs::statfs(path)
+        .is_ok_and(|found| [RAMFS, TMPFS].contains(&((found.f_type as u64) & 0xffff_ffff)))
+}
+
 fn create_directory(path: &Path, mode: u32) -> Result<()> {
     match new_directory(path, mode) {
         Ok(()) => path.parent().map_or(Ok(()), sync),

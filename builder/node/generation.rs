@@ -71,6 +71,11 @@ impl<'p> Generations<'p> {
         Ok(Self { policy, directory: PathBuf::from(policy.directory.as_str()), owner, trusts })
     }
 
+    /// Whether they are forgotten with the next start of the machine.
+    pub fn are_in_memory(&self) -> bool {
+        disk::is_in_memory(&self.directory)
+    }
+
     /// Locks the directory, creates it where it is missing, and removes what a killed run has left.
     ///
     /// # Errors

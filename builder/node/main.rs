@@ -36,7 +36,8 @@ Verbs:
   renew    Make new certificates for etcd where two thirds of their life are over, or they are not sound
 
 Options:
-  --ensure       etcd is to start next: ask no port, and succeed if it has certificates that are valid now
+  --ensure       etcd is to start next: wait for the clock, ask no port, and succeed if it has certificates that are
+                 valid now
   --policy FILE  How to renew [default: /etc/kiln/renew.json]
   -h, --help     Print help
   -V, --version  Print version

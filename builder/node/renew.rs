@@ -1,6 +1,7 @@
 //! `kiln-node renew`: the member's certificates stay valid, with new keys each time.
 
 use std::path::Path;
+use std::time::Duration;
 
 use kiln_wire::Policy;
 
@@ -42,6 +43,9 @@ struct Outcome {
 /// Renews what is due. `ensure`: etcd is to start next, so all is well if it has certificates that are valid now.
 /// Whether all is well is returned; the reason why not has been said.
 pub fn renew(policy: &Policy, ensure: bool) -> bool {
+    if ensure {
+        wait_for_the_clock(policy);
+    }
     let now = clock::now();
     let outcome = act(policy, now, ensure);
     reached("acted");
@@ -55,6 +59,27 @@ pub fn renew(policy: &Policy, ensure: bool) -> bool {
         say(Level::Error, &policy.node, &format!("cannot write its status: {why}"));
     }
     if ensure { is_valid } else { status.good && written.is_ok() }
+}
+
+/// etcd does not start before the clock shows a time after the build (its guard), so what it starts with is decided
+/// then.
+fn wait_for_the_clock(policy: &Policy) {
+    let mut waited = false;
+    while clock::now() < policy.built {
+        if !waited {
+            let text = format!(
+                "waits for the clock: it shows {}, which is before this node was built, {}",
+                date(clock::now()),
+                date(policy.built)
+            );
+            say(Level::Warning, &policy.node, &text);
+        }
+        waited = true;
+        clock::wait(Duration::from_secs(1));
+    }
+    if waited {
+        say(Level::Info, &policy.node, &format!("has the time: {}", date(clock::now())));
+    }
 }
 
 fn act(policy: &Policy, now: u64, ensure: bool) -> Outcome {

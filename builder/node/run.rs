@@ -111,7 +111,9 @@ impl Run<'_> {
         let issuers = self.issuers.as_ref().map_err(|why| Failure::new(why.to_string()))?;
         let own = self.generations.own()?;
         let Policy { life, .. } = *self.policy;
-        let dates = Dates { now: self.now, issuers: issuers.validity(), life, is_first: own.is_empty() };
+        // A node that runs from memory has forgotten what it made before its last start.
+        let is_first = own.is_empty() && !self.generations.are_in_memory();
+        let dates = Dates { now: self.now, issuers: issuers.validity(), life, is_first };
         let step = decide(&dates, live.map(Generation::validity));
         reached("decided");
         let reason = match step {

@@ -13,25 +13,42 @@ fn a_clock_before_the_build_changes_nothing() {
     let machine = Machine::new();
     machine.renewed();
     machine.policy(|policy| policy["built"] = (now() + 86_400).into());
-    machine.keeps_what_it_has("set the clock");
-    let (_, said) = machine.renew(&[]);
+    let before = (machine.live(), machine.files());
+    let (code, said) = machine.renew(&[]);
+    assert!(code == 1 && said.contains("set the clock"), "{code}: {said}");
     assert!(said.starts_with("<4>kiln: n1 has not renewed its certificates: the clock shows 20"), "{said}");
     assert!(said.contains("Z, but this node was built at 20"), "{said}");
+    assert_eq!((machine.live(), machine.files()), before, "{said}");
     // Nor does it make a first one.
     fs::remove_file(machine.at("var/pki/live")).unwrap();
-    for options in [&[][..], &["--ensure"]] {
-        let (code, said) = machine.renew(options);
-        assert!(
-            code == 1 && said.contains("<3>kiln: n1 has no certificates that etcd can use"),
-            "{code}: {said}"
-        );
-    }
+    let (code, said) = machine.renew(&[]);
+    assert!(
+        code == 1 && said.contains("<3>kiln: n1 has no certificates that etcd can use"),
+        "{code}: {said}"
+    );
     assert_eq!(machine.names(), ["1", "lock"]);
     for built in [u64::MAX, u64::MAX - 1, 1 << 60] {
         machine.policy(|policy| policy["built"] = built.into());
         let (code, said) = machine.renew(&[]);
         assert!(code == 1 && said.contains("set the clock"), "{code}: {said}");
     }
+}
+
+/// Before a start of etcd, which waits as well.
+#[test]
+fn a_clock_that_is_late_is_waited_for() {
+    let machine = Machine::new();
+    machine.policy(|policy| policy["built"] = (now() + 3).into());
+    let (code, said) = machine.renew(&["--ensure"]);
+    let lines: Vec<_> = said.lines().collect();
+    assert!(
+        code == 0 && lines[0].starts_with("<4>kiln: n1 waits for the clock: it shows 20"),
+        "{code}: {said}"
+    );
+    assert!(
+        lines[1].starts_with("<6>kiln: n1 has the time: 20") && said.contains("has new certificates"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -43,6 +60,7 @@ fn issuers_are_used_in_their_time_alone() {
         (-1000..400, "and this node has never used them; set the clock"),
     ] {
         let machine = Machine::with(days);
+        machine.remembers();
         for options in [&[][..], &["--ensure"]] {
             let (code, said) = machine.renew(options);
             assert!(code == 1 && said.contains(why), "{code}: {said}");
@@ -50,6 +68,14 @@ fn issuers_are_used_in_their_time_alone() {
         assert!(machine.status()["error"].as_str().unwrap().contains(why));
         assert_eq!(machine.names(), ["lock"]);
     }
+}
+
+/// Such a node has used them, and has forgotten it with its last start.
+#[test]
+fn a_node_in_memory_makes_certificates_until_its_issuers_end() {
+    let machine = Machine::with(-1000..400);
+    machine.renewed();
+    assert_eq!(machine.live(), "1");
 }
 
 #[test]
@@ -65,6 +91,7 @@ fn what_kiln_has_issued_is_used_until_it_is_due() {
     assert_eq!(machine.names(), ["1", "live", "lock"]);
     // The time of the CAs is mostly over, and they were used before.
     let late = Machine::with(-1000..400);
+    late.remembers();
     late.generation("etc/first", &(-300..65));
     late.point("/mnt/etc/first");
     late.keeps_what_it_has("this node has never used them");

@@ -70,6 +70,14 @@ impl Machine {
         machine
     }
 
+    /// Its generations are on a disk, as they are unless it runs from memory.
+    pub fn remembers(&self) {
+        let disk = self.work.path().join("disk");
+        fs::create_dir(&disk).unwrap();
+        fs::set_permissions(&disk, fs::Permissions::from_mode(0o755)).unwrap();
+        self.shell(&format!("mkdir -p /mnt/var && mount --bind {} /mnt/var", disk.display()));
+    }
+
     /// With CAs for five years, of which one is over.
     pub fn new() -> Self {
         Self::with(-400..1425)
