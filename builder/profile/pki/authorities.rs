@@ -81,20 +81,23 @@ pub fn ca(diagnostics: &mut Diagnostics, pki: &Section, algorithm: Algorithm, li
     ca
 }
 
-/// `is_always`: whether there is one without its table, too.
+/// The one for peers where its table is not written: like that of the clients.
+pub fn like(ca: &Ca) -> Ca {
+    let intermediate =
+        ca.intermediate.as_ref().map(|below| Intermediate { common_name: None, ..below.clone() });
+    Ca { common_name: None, intermediate, file: PEER_CA.file.to_owned(), root_file: None, ..ca.clone() }
+}
+
 pub fn peer_ca(
     diagnostics: &mut Diagnostics,
     pki: &Section,
     algorithm: Algorithm,
-    (layout, is_always): (Certificates, bool),
+    layout: Certificates,
     lives: &Lives,
 ) -> Option<Ca> {
     let table = pki.table(diagnostics, PEER_CA.key, PEER_CA.title);
-    let span = table.span.clone();
-    if span.is_none() && !is_always {
-        return None;
-    }
-    if span.is_some() && layout == Certificates::OnePerNode {
+    let span = table.span.clone()?;
+    if layout == Certificates::OnePerNode {
         let reason = "[pki.peer-ca] needs a peer certificate of its own, and with certificates = \"one-per-node\" there is none";
         let help = "write certificates = \"per-use\" in [pki], or remove [pki.peer-ca]";
         diagnostics.mistake(Mistake::new(span, reason).help(help));

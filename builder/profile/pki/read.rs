@@ -7,7 +7,7 @@ use super::fields;
 use super::pattern::{Pattern, certificate_file, key_file};
 use super::renewal;
 use super::subject::Subject;
-use super::types::{Leaf, Link, Pki};
+use super::types::{Ca, Leaf, Link, Pki};
 use crate::profile::diagnostics::Diagnostics;
 use crate::profile::mistake::Mistake;
 use crate::profile::reader::{Section, quoted, what};
@@ -37,9 +37,11 @@ pub fn pki(
     let mut lives = Lives { usual: leaf_lifetime, usual_place: given.as_ref().map(Spanned::span), own };
     let [server, peer, client, node] =
         KINDS.map(|kind| leaf(diagnostics, table, &kind, (certificates, &of_leaves), &mut lives));
-    let renewal = renewal::read(diagnostics, table);
     let ca = authorities::ca(diagnostics, table, both, &lives);
-    let peer_ca = authorities::peer_ca(diagnostics, table, both, (certificates, renewal.is_some()), &lives);
+    let peer_ca = authorities::peer_ca(diagnostics, table, both, certificates, &lives);
+    let issuing = std::iter::once(&ca).chain(&peer_ca).map(Ca::issuing_lifetime).min();
+    let renewal = renewal::read(diagnostics, table, issuing);
+    let peer_ca = peer_ca.or_else(|| renewal.as_ref().map(|_| authorities::like(&ca)));
     let links = links(diagnostics, table, &ca.file, peer_ca.as_ref().map(|ca| ca.file.as_str()));
     let given = table.value_with(diagnostics, "directory", directories::keys);
     let span = given.as_ref().map(Spanned::span);

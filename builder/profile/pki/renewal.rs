@@ -7,7 +7,7 @@ use crate::etcd::{PeerNames, Release};
 use crate::profile::diagnostics::Diagnostics;
 use crate::profile::mistake::Mistake;
 use crate::profile::reader::Section;
-use crate::profile::{Algorithm, Certificates, ConfigStyle, NodeCaConstraints, RenewedBy};
+use crate::profile::{Algorithm, Certificates, ConfigStyle, NodeCaConstraints, RenewedBy, Span};
 use crate::values::Lifetime;
 
 /// The key that says who renews.
@@ -18,14 +18,16 @@ const CONSTRAINTS: &str = "node-ca-constraints";
 
 /// What a node makes lives for at least this long: it looks every six hours, and a clock may be an hour behind.
 const SHORTEST_LEAF: Lifetime = Lifetime::days(2);
+/// And at most for this long (`LONGEST_LIFE` of builder/wire/policy.rs).
+const LONGEST_LEAF: Lifetime = Lifetime::years(10);
 /// Its own CAs end with the last certificate under them, so that they live a few times as long.
 const LEAVES_IN_A_CA: u64 = 3;
 /// The usual lifetimes.
 const USUAL_LEAF: Lifetime = Lifetime::days(90);
 const USUAL_CA: Lifetime = Lifetime::days(5 * 365);
 
-/// `None` where the desk renews.
-pub fn read(diagnostics: &mut Diagnostics, pki: &Section) -> Option<Renewal> {
+/// `None` where the desk renews. `issuing` is the shortest lifetime of the CAs that issue those of nodes.
+pub fn read(diagnostics: &mut Diagnostics, pki: &Section, issuing: Option<Lifetime>) -> Option<Renewal> {
     let by = pki.choice(diagnostics, RENEWAL, RenewedBy::CHOICES);
     let leaf = pki.value::<Lifetime>(diagnostics, LEAF_LIFETIME);
     let ca = pki.value::<Lifetime>(diagnostics, CA_LIFETIME);
@@ -44,10 +46,14 @@ pub fn read(diagnostics: &mut Diagnostics, pki: &Section) -> Option<Renewal> {
     let renewal = Renewal {
         place: pki.place(RENEWAL),
         leaf_lifetime: lifetime(&leaf, USUAL_LEAF),
-        ca_lifetime: lifetime(&ca, USUAL_CA),
+        ca_lifetime: lifetime(&ca, issuing.map_or(USUAL_CA, |issuing| issuing.min(USUAL_CA))),
         constraints: constraints.unwrap_or(NodeCaConstraints::Strict),
     };
-    if let Some(leaf) = leaf.filter(|leaf| *leaf.get_ref() < SHORTEST_LEAF) {
+    if let Some(leaf) = leaf.as_ref().filter(|leaf| *leaf.get_ref() > LONGEST_LEAF) {
+        let reason = format!("{LEAF_LIFETIME} {} is longer than {LONGEST_LEAF}", leaf.get_ref());
+        let help = "a node renews without anybody's help: make it shorter";
+        diagnostics.mistake(Mistake::new(leaf.span(), reason).help(help));
+    } else if let Some(leaf) = leaf.filter(|leaf| *leaf.get_ref() < SHORTEST_LEAF) {
         let reason = format!("{LEAF_LIFETIME} {} is shorter than {SHORTEST_LEAF}", leaf.get_ref());
         let help = "a node looks at its certificates every six hours; give them at least two days";
         diagnostics.mistake(Mistake::new(leaf.span(), reason).help(help));
@@ -65,7 +71,8 @@ pub fn read(diagnostics: &mut Diagnostics, pki: &Section) -> Option<Renewal> {
 
 /// What a node cannot make by itself. `pki` is the table.
 pub fn check(diagnostics: &mut Diagnostics, table: &Section, pki: &Pki) {
-    let Some(Renewal { place, .. }) = &pki.renewal else { return };
+    let Some(renewal) = &pki.renewal else { return };
+    let place = &renewal.place;
     let mut refuse = |reason: &str, help: &str| {
         diagnostics.mistake(Mistake::new(place.clone(), format!("renewal = \"node\" {reason}")).help(help));
     };
@@ -94,6 +101,7 @@ pub fn check(diagnostics: &mut Diagnostics, table: &Section, pki: &Pki) {
             "write them in full, as in etcd.localhost, or renewal = \"desk\"",
         );
     }
+    check_lives(diagnostics, table, pki, renewal);
     for (key, title) in [("server", "[pki.server]"), ("peer", "[pki.peer]")] {
         let leaf = table.table(diagnostics, key, title);
         for mode in ["cert-mode", "key-mode"] {
@@ -103,6 +111,36 @@ pub fn check(diagnostics: &mut Diagnostics, table: &Section, pki: &Pki) {
                 diagnostics.mistake(Mistake::new(place, reason).help("omit the key"));
             }
         }
+    }
+}
+
+/// No certificate outlives the one above it: the CA, a node's CA, and the first certificate of the node.
+fn check_lives(diagnostics: &mut Diagnostics, table: &Section, pki: &Pki, renewal: &Renewal) {
+    let node_ca = renewal.ca_lifetime;
+    let place = table.place(CA_LIFETIME).or_else(|| renewal.place.clone());
+    let mut refuse = |longer: String, of: String, place: Option<Span>| {
+        let help = "a certificate cannot outlive the CA that issued it; make it shorter, or the CA's lifetime longer";
+        diagnostics.mistake(Mistake::new(place, format!("{longer} is longer than {of}")).help(help));
+    };
+    for (title, ca) in [("[pki.ca]", Some(&pki.ca)), ("[pki.peer-ca]", pki.peer_ca.as_ref())] {
+        let Some(ca) = ca.filter(|ca| !ca.is_imported) else { continue };
+        let issuing = ca.issuing_lifetime();
+        if node_ca > issuing {
+            refuse(
+                format!("{CA_LIFETIME} {node_ca}"),
+                format!("that of its CA, {issuing} ({title})"),
+                place.clone(),
+            );
+            return;
+        }
+    }
+    if let Some(leaf) = [&pki.server, &pki.peer].into_iter().find(|leaf| leaf.lifetime > node_ca) {
+        let place = table.place("leaf-lifetime").or(place);
+        refuse(
+            format!("the lifetime {} of the first certificates", leaf.lifetime),
+            format!("{CA_LIFETIME}, {node_ca}"),
+            place,
+        );
     }
 }
 

@@ -102,6 +102,13 @@ pub struct Ca {
     pub root_file: Option<String>,
 }
 
+impl Ca {
+    /// Of the one that issues: the CA below the root, where there is one. An imported one is as it is.
+    pub(super) fn issuing_lifetime(&self) -> Lifetime {
+        self.intermediate.as_ref().map_or(self.lifetime, |below| below.lifetime)
+    }
+}
+
 /// The keys of a CA, with their table: `[pki] ca-lifetime` where the profile has that, else `[pki.ca] lifetime`.
 #[derive(Clone, Debug, Default)]
 pub struct CaKeys {
