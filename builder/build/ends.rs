@@ -4,8 +4,8 @@
 use super::note::Note;
 use super::prepare::Prepared;
 use super::session::Session;
-use crate::bundle::Manifest;
 use crate::bundle::manifest::Certificate;
+use crate::bundle::{Manifest, client_file};
 use crate::clock;
 use crate::failure::{Failure, Result};
 use crate::values::{Epoch, SOON_DAYS};
@@ -17,12 +17,10 @@ pub fn check(prepared: &Prepared, manifest: &Manifest, session: &Session<'_>) ->
         return Ok(());
     }
     let now = clock::now();
-    // Those of the CAs are the first.
-    let Some(first) =
-        manifest.certificates.iter().filter(|one| !is_authority(one)).min_by_key(|one| one.not_after)
-    else {
-        return Ok(());
-    };
+    let of_cas: Vec<_> = prepared.plan.authorities.iter().map(|ca| client_file(&ca.client_file())).collect();
+    let is_ca = |one: &Certificate| one.node.is_none() && of_cas.iter().any(|file| file == one.file.as_str());
+    let leaves = manifest.certificates.iter().filter(|one| !is_ca(one));
+    let Some(first) = leaves.min_by_key(|one| one.not_after) else { return Ok(()) };
     let way_out = format!(
         "run kiln keystore renew {} --keystore {}, and build again",
         prepared.plan.cluster.name,
@@ -31,7 +29,7 @@ pub fn check(prepared: &Prepared, manifest: &Manifest, session: &Session<'_>) ->
     let of = first.node.as_ref().map(|node| format!(" of {node}")).unwrap_or_default();
     if first.not_after < now {
         return Err(Failure::unsafe_to(format!(
-            "{}{of} ended on {}, and a node that starts with it does not serve before it has renewed; {way_out}",
+            "{}{of} ended on {}: a node or a client would begin with a certificate that is refused; {way_out}",
             first.file, first.not_after
         )));
     }
@@ -44,12 +42,6 @@ pub fn check(prepared: &Prepared, manifest: &Manifest, session: &Session<'_>) ->
         )));
     }
     Ok(())
-}
-
-fn is_authority(certificate: &Certificate) -> bool {
-    certificate.node.is_none()
-        && certificate.sans.is_empty()
-        && certificate.file.file_name().ends_with("ca.pem")
 }
 
 fn two_thirds(of: &Certificate) -> Epoch {

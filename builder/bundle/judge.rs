@@ -9,7 +9,7 @@ use super::contents::needed;
 use super::files::below;
 use super::json;
 use super::layout::{self, MANIFEST, MANIFEST_SCHEMA};
-use super::manifest::{Manifest, Node};
+use super::manifest::{Certificate, Manifest, Node};
 use super::placed;
 use super::problem::{MAX_PROBLEMS_SHOWN, Problem, listed};
 use super::programs;
@@ -129,7 +129,10 @@ impl Judge<'_> {
         let nodes: BTreeSet<&str> = manifest.nodes.iter().map(|node| node.name.as_str()).collect();
         let mut seen = BTreeSet::new();
         let mut with = BTreeSet::new();
-        let plain = manifest.certificates.iter().filter(|one| one.renewed.is_none());
+        // A node's own CA names no ports and no one.
+        let is_plain =
+            |one: &&Certificate| one.renewed.is_none() && one.ports.is_empty() && one.sans.is_empty();
+        let plain = manifest.certificates.iter().filter(is_plain);
         let issuers: BTreeSet<_> = plain.map(|one| (one.node.as_deref(), one.file.as_str())).collect();
         for certificate in &manifest.certificates {
             let file = &certificate.file;
@@ -145,6 +148,9 @@ impl Judge<'_> {
             }
             if certificate.not_before >= certificate.not_after {
                 self.problem(&shown, "ends before it begins");
+            }
+            if certificate.renewed.is_some() && manifest.kiln_node.is_none() {
+                self.problem(&shown, "is renewed by a program that is not listed");
             }
             if let Some(renewed) = &certificate.renewed
                 && !issuers.contains(&(certificate.node.as_deref(), renewed.issuer.as_str()))

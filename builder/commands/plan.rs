@@ -50,7 +50,7 @@ pub fn run(args: &cli::Plan, out: &Output) -> Result<()> {
     }
     let node = plan.pki.renewal.as_ref().map(|_| session.node_program(plan.arch)).map(known).transpose()?;
     let identity_known = keystore.is_some() || profile.cluster.token.is_some();
-    let view = View { plan: &plan, identity_known, imported };
+    let view = View { plan: &plan, identity_known, tag_known: keystore.is_some(), imported };
     if args.json {
         let mut view = view.json();
         view["overlays"] = own(&overlays)

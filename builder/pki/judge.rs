@@ -123,6 +123,14 @@ impl Keystore {
                  it; write source = \"imported\", or use another --keystore for a cluster with a CA that Kiln makes"
             )));
         }
+        let imported = plan.authorities.iter().find(|ca| self.has_imported(ca.name));
+        if let Some(ca) = imported.filter(|_| plan.pki.renewal.is_some()) {
+            return Err(Failure::unsafe_to(format!(
+                "renewal = \"node\" needs CAs that Kiln makes, and the keystore {shown} has an imported CA{}; write renewal = \
+                 \"desk\" in [pki], or use another --keystore for a new cluster",
+                plan::of_peers(ca.name)
+            )));
+        }
         if self.has_imported(plan::PEER_CA) && plan.authority(plan::PEER_CA).is_none() {
             return Err(Failure::unsafe_to(format!(
                 "the keystore {shown} has an imported CA for peers, which this profile does not use: write source = \"imported\" \

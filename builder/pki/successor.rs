@@ -1,4 +1,4 @@
-//! The CAs that follow those of a cluster. Their certificates are in the trust files from the first build on, so that
+//! The successors of a cluster's CAs. Their certificates are in the trust files from the first build on, so that
 //! every member and client trusts them long before they issue anything; their keys derive from a secret of their own,
 //! which no build needs.
 
@@ -9,10 +9,10 @@ use super::damage::changed;
 use super::key::Key;
 use super::made::derived;
 use super::public;
+use super::recorded::Recorded;
 use super::secret::Secret;
 use crate::failure::{Failure, Result};
 use crate::plan::{AuthoritySpec, CA, Made, PEER_CA};
-use crate::profile::Algorithm;
 use crate::values::{ClusterName, Digest, Epoch};
 
 /// The file with their secret, which may be kept elsewhere.
@@ -34,7 +34,7 @@ impl Successors {
         first: Epoch,
     ) -> Result<Self> {
         let make = |spec: &AuthoritySpec| {
-            let made = Made { lifetime: spec.made.lifetime.twice(), permits: None, ..spec.made.next() };
+            let made = Made { lifetime: spec.made.lifetime.twice(), ..spec.made.next() };
             let (_, chain) = derived(secret, cluster, spec.name, &made, first)?;
             Ok((spec.name, chain.top().pem()?))
         };
@@ -69,22 +69,22 @@ impl Successors {
     ///
     /// # Errors
     /// `Exit::Untrusted` where it is not.
-    pub fn check_secret(&self, secret: &Secret, cluster: &ClusterName) -> Result<()> {
-        for (name, text) in &self.0 {
-            let certificate = Certificate::from_pem(text.as_bytes())?;
-            let is_its = |(_, algorithm): &(&str, Algorithm)| {
-                let key = Key::derive(secret, *algorithm, &[cluster.as_str(), name])?;
-                Ok(public::same(&key.public()?, certificate.public_key()))
-            };
-            let found = Algorithm::CHOICES.iter().map(is_its).collect::<Result<Vec<_>>>()?;
-            if !found.contains(&true) {
+    pub fn check_secret(&self, secret: &Secret, cluster: &ClusterName, made: &[Recorded]) -> Result<()> {
+        for (name, made) in made {
+            let Some(text) = self.0.get(name) else { continue };
+            let key = Key::derive(secret, made.algorithm, &[cluster.as_str(), name])?;
+            if !public::same(&key.public()?, Certificate::from_pem(text.as_bytes())?.public_key()) {
                 return Err(Failure::untrusted(format!(
-                    "the file {SECRET} is not the secret of the CA that follows {name}; restore it from a backup, or keep it \
-                     elsewhere: builds do not need it"
+                    "the file {SECRET} is not the secret of the successor of {name}; restore it from a backup, or keep it elsewhere: \
+                     builds do not need it"
                 )));
             }
         }
         Ok(())
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// What is recorded of them: the digest of each file.

@@ -181,6 +181,15 @@ pub struct Of<'a> {
     pub is_dialed_by_name: bool,
 }
 
+impl Of<'_> {
+    /// The name that peers know each other by, and the one that they dial. etcd asks DNS for all names where an address is
+    /// not among them (checkCertSAN in client/pkg/transport), so that one that is not dialed is one too many.
+    fn peer_names(&self) -> Vec<String> {
+        let dialed = self.is_dialed_by_name.then(|| self.filling.fqdn.to_owned());
+        std::iter::once(self.tag.to_string()).chain(dialed).collect()
+    }
+}
+
 pub fn of_node(pki: &Pki, of: &Of<'_>) -> Vec<CertificateSpec> {
     let rows = match pki.certificates {
         Certificates::PerUse => PER_USE,
@@ -192,6 +201,9 @@ pub fn of_node(pki: &Pki, of: &Of<'_>) -> Vec<CertificateSpec> {
 fn of_row(pki: &Pki, row: &Row, of: &Of<'_>) -> CertificateSpec {
     let leaf = (row.leaf)(pki);
     let (mut dns, mut ips) = names(row.names, row.roles.contains(&Role::Peer), of);
+    if pki.renewal.is_some() && row.roles == [Role::Peer] {
+        dns = of.peer_names();
+    }
     // What cannot be a name was refused when the profile was read.
     let more = leaf.names.iter().filter_map(|name| alternative(&name.fill(&of.filling)).ok());
     let (more_dns, more_ips) = AltName::sorted(more);
@@ -223,24 +235,14 @@ fn of_row(pki: &Pki, row: &Row, of: &Of<'_>) -> CertificateSpec {
     }
 }
 
-/// As a node can make it. One for clients' port is only that of a server, so that the CA that makes it makes no client;
-/// and peers know each other by a name that nothing else has.
+/// As a node can make it. One for the client port is only that of a server, so that the CA that makes it makes no client.
 fn renewed(mut leaf: CertificateSpec, renewal: &Renewal, of: &Of<'_>) -> CertificateSpec {
     let kind = match leaf.roles.as_slice() {
         [Role::Server] => {
             leaf.usages = vec![Usage::ServerAuth];
             issuer::SERVER
         }
-        [Role::Peer] => {
-            // etcd asks DNS where an address is not among the names (checkCertSAN in client/pkg/transport), so a name
-            // that is not dialed is one too many.
-            let host = [of.filling.node, of.filling.fqdn];
-            leaf.dns.retain(|name| {
-                !host.contains(&name.as_str()) || of.is_dialed_by_name && name == of.filling.fqdn
-            });
-            leaf.dns.insert(0, of.tag.to_string());
-            issuer::PEER
-        }
+        [Role::Peer] => issuer::PEER,
         _ => return leaf,
     };
     leaf.key_mode = Mode::READ_ONLY_SECRET;

@@ -14,6 +14,8 @@ use crate::values::{By, Card, Epoch, Members, PeerTag, counted};
 pub struct View<'a> {
     pub plan: &'a Plan,
     pub identity_known: bool,
+    /// Whether there is a keystore, from which the name follows that only peers have.
+    pub tag_known: bool,
     /// Instead of the CAs that the profile describes: `ca` and `peer-ca`.
     pub imported: BTreeMap<&'static str, ImportedCa>,
 }
@@ -91,12 +93,12 @@ impl View<'_> {
                     "value": self.setting_value(&setting.key, setting.value.to_json()),
                     "from": setting.origin.to_string(),
                 })).collect::<Vec<_>>(),
-                "certificates": node.certificates.iter().map(certificate).collect::<Vec<_>>(),
+                "certificates": node.certificates.iter().map(|spec| self.certificate(spec)).collect::<Vec<_>>(),
                 "links": node.links.iter().map(|(name, target)| json!({ "name": name, "target": target }))
                     .collect::<Vec<_>>(),
             })).collect::<Vec<_>>(),
             "authorities": plan.authorities.iter().map(|one| self.authority_json(one)).collect::<Vec<_>>(),
-            "client_certificates": plan.clients.iter().map(certificate).collect::<Vec<_>>(),
+            "client_certificates": plan.clients.iter().map(|spec| self.certificate(spec)).collect::<Vec<_>>(),
             "renewal": plan.pki.renewal.as_ref().map_or(json!({ "by": "desk" }), |renewal| json!({
                 "by": "node", "leaf_lifetime": renewal.leaf_lifetime.to_string(),
                 "ca_lifetime": renewal.ca_lifetime.to_string(), "constraints": renewal.constraints.to_string(),
@@ -159,9 +161,24 @@ impl View<'_> {
         if is_keystores && !self.identity_known { Value::Null } else { value }
     }
 
+    fn certificate(&self, spec: &CertificateSpec) -> Value {
+        let is_known = |name: &&String| self.tag_known || name.as_str() != PeerTag::placeholder().as_str();
+        let dns: Vec<_> = spec.dns.iter().filter(is_known).collect();
+        json!({
+            "file": spec.file, "label": spec.label, "common_name": spec.common_name, "dns": dns, "ips": spec.ips,
+            "usages": spec.usages, "read_by_etcd": spec.owner == Owner::Etcd, "roles": spec.roles,
+            "authority": spec.authority, "subject": subject(&spec.subject, &spec.common_name),
+            "lifetime": spec.lifetime.to_string(), "renewed_by": spec.issuer.as_ref().map(|issuer| &issuer.common_name),
+            "certificate": { "name": spec.cert_path, "mode": spec.cert_mode },
+            "key": { "name": spec.key_path, "mode": spec.key_mode },
+            "copies": spec.copies.iter().map(|(cert, key)| json!({ "certificate": cert, "key": key }))
+                .collect::<Vec<_>>(),
+        })
+    }
+
     /// Without a keystore, the name that only peers have is not known.
     fn names(&self, text: String) -> String {
-        match self.identity_known {
+        match self.tag_known {
             true => text,
             false => text.replace(PeerTag::placeholder().as_str(), &format!("({LATER})")),
         }
@@ -245,19 +262,6 @@ fn card(f: &mut fmt::Formatter<'_>, at: usize, card: &Card, plan: &Plan) -> fmt:
         )?;
     }
     writeln!(f)
-}
-
-fn certificate(spec: &CertificateSpec) -> Value {
-    json!({
-        "file": spec.file, "label": spec.label, "common_name": spec.common_name, "dns": spec.dns, "ips": spec.ips,
-        "usages": spec.usages, "read_by_etcd": spec.owner == Owner::Etcd, "roles": spec.roles,
-        "authority": spec.authority, "subject": subject(&spec.subject, &spec.common_name),
-        "lifetime": spec.lifetime.to_string(), "renewed_by": spec.issuer.as_ref().map(|issuer| &issuer.common_name),
-        "certificate": { "name": spec.cert_path, "mode": spec.cert_mode },
-        "key": { "name": spec.key_path, "mode": spec.key_mode },
-        "copies": spec.copies.iter().map(|(cert, key)| json!({ "certificate": cert, "key": key }))
-            .collect::<Vec<_>>(),
-    })
 }
 
 /// `C=CA, O=Kloud, CN=cp-a`.

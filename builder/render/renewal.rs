@@ -36,6 +36,10 @@ pub(super) fn insert(
         Failure::io(format!("writing how {} renews its certificates: {error}", node.name))
     })?;
     json.push(b'\n');
+    // As the node's program reads it: what that refuses would never be renewed.
+    let read =
+        serde_json::from_slice::<Policy>(&json).map_err(|why| untold("renew.json", &why.to_string()))?;
+    read.check().map_err(|why| untold("renew.json", why))?;
     tree.insert(path(&places.policy())?, Entry::file(json, Mode::FILE, ORIGIN))?;
     let timer = format!("kiln-renew{}.timer", plan.instance.name.suffix());
     let link = path(&format!("etc/systemd/system/timers.target.wants/{timer}"))?;
@@ -123,5 +127,5 @@ where
 }
 
 fn untold(text: &str, why: &str) -> Failure {
-    Failure::io(format!("{text:?} cannot be told to the node's program: {why}"))
+    Failure::io(format!("{text:?} is not valid for kiln-node: {why}"))
 }

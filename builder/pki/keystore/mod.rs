@@ -36,6 +36,8 @@ pub struct Keystore {
     successor: Option<Secret>,
     /// Their certificates; none where the desk renews.
     successors: Successors,
+    /// Whether the list in the directory names them.
+    has_stored_successors: bool,
     /// The tokens of clusters that have formed.
     sealed: BTreeSet<Token>,
     /// Absent until the first build.
@@ -204,6 +206,7 @@ impl Keystore {
             token,
             successor: None,
             successors: Successors::default(),
+            has_stored_successors: false,
             sealed: BTreeSet::new(),
             fixed: None,
             formed: Vec::new(),

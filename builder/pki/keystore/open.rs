@@ -93,10 +93,13 @@ impl Keystore {
         (keystore.fixed, keystore.formed) = list.record()?;
         if let Some(fixed) = &keystore.fixed {
             keystore.successors = Successors::read(&fixed.successors, |file| part(dir, file))?;
+            keystore.has_stored_successors = !keystore.successors.is_empty();
         }
         if disk::look(&dir.join(successor::SECRET))?.is_some() {
             let secret = secret_of(dir, successor::SECRET)?;
-            keystore.successors.check_secret(&secret, &keystore.cluster)?;
+            if let Some(fixed) = &keystore.fixed {
+                keystore.successors.check_secret(&secret, &keystore.cluster, &fixed.authorities)?;
+            }
             keystore.successor = Some(secret);
         }
         if !keystore.formed.iter().all(|formed| keystore.sealed.contains(&formed.token)) {

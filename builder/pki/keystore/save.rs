@@ -39,6 +39,7 @@ impl Keystore {
             self.lock_again(dir)?;
             self.save_successors(dir)?;
             disk::replace_all(&[(dir.join(LIST), self.render()?.into_bytes())], Mode::SECRET)?;
+            self.has_stored_successors = !self.successors.is_empty();
         } else {
             self.lock = self.store(begin_new(dir)?)?;
         }
@@ -131,24 +132,18 @@ impl Keystore {
         }
     }
 
-    /// Before the list, which names them: without it they mean nothing. The secret is only ever added.
+    /// Before the list, which names them: without it they mean nothing, whatever a killed run has left of them. Their
+    /// secret is the first.
     fn save_successors(&self, dir: &Path) -> Result<()> {
-        let mut files = Vec::new();
-        for (file, text) in self.successors.files() {
-            if disk::look(&dir.join(file))?.is_none() {
-                files.push((dir.join(file), text.as_bytes().to_vec()));
-            }
-        }
-        if files.is_empty() {
+        if self.has_stored_successors {
             return Ok(());
         }
-        let secret = dir.join(successor::SECRET);
-        if let Some(own) =
-            self.successor.as_ref().filter(|_| !disk::look(&secret).is_ok_and(|found| found.is_some()))
-        {
-            files.push((secret, own.to_text().as_bytes().to_vec()));
+        let secret = self.successor.iter().map(|own| (successor::SECRET, own.to_text().as_bytes().to_vec()));
+        let certificates = self.successors.files().map(|(file, text)| (file, text.as_bytes().to_vec()));
+        for (file, bytes) in secret.chain(certificates).filter(|_| !self.successors.is_empty()) {
+            disk::replace_all(&[(dir.join(file), bytes)], Mode::SECRET)?;
         }
-        disk::replace_all(&files, Mode::SECRET)
+        Ok(())
     }
 
     fn write(&self, staging: &Staging) -> Result<()> {

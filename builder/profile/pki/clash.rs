@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use toml::Spanned;
 
 use super::pattern::{AltName, Filling, Pattern, alternative};
+use super::renewal;
 use super::subject;
 use super::types::{Ca, Client, Leaf, OnNodes, Pki};
 use crate::profile::diagnostics::Diagnostics;
@@ -122,7 +123,10 @@ fn on_node(
     for (title, leaf) in pki.kinds() {
         files.add(diagnostics, &leaf.cert.fill(filling), (title, Some(PemFile::Certificate)), None);
         files.add(diagnostics, &leaf.key.fill(filling), (title, Some(PemFile::Key)), None);
-        let wrong = leaf.names.iter().map(|name| (name, alternative(&name.fill(filling)).err()));
+        let is_renewed = pki.renewal.is_some() && ["[pki.server]", "[pki.peer]"].contains(&title);
+        let unfit = |name: &str| is_renewed.then(|| renewal::unfit(name)).flatten();
+        let why = |name: &str| alternative(name).err().or_else(|| unfit(name).map(Invalid));
+        let wrong = leaf.names.iter().map(|name| (name, why(&name.fill(filling))));
         let common_name = (&leaf.common_name, subject::name(&leaf.common_name.fill(filling)).err());
         for (name, why) in wrong.chain([common_name]) {
             if let Some(Invalid(why)) = why {

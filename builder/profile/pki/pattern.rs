@@ -53,11 +53,6 @@ impl Pattern {
         ["{{node}}", "{{index}}", "{{fqdn}}"].iter().any(|name| self.0.contains(name))
     }
 
-    /// `*.localhost`, but not `*.kloud.lan`.
-    pub fn is_wildcard_of_one_label(&self) -> bool {
-        self.fill(&SAMPLE).strip_prefix("*.").is_some_and(|rest| !rest.contains('.'))
-    }
-
     fn parse(text: &str, check: impl Fn(&str) -> Result<(), Invalid>) -> Result<Self, Invalid> {
         let pattern = Self(text.to_owned());
         let filled = pattern.fill(&SAMPLE);

@@ -1,8 +1,10 @@
 //! Reads how the certificates of members are renewed: at the desk, or by each node.
 
+use std::net::IpAddr;
+
 use toml::Spanned;
 
-use super::types::{Leaf, Pki, Renewal};
+use super::types::{Pki, Renewal};
 use crate::etcd::{PeerNames, Release};
 use crate::profile::diagnostics::Diagnostics;
 use crate::profile::mistake::Mistake;
@@ -51,7 +53,7 @@ pub fn read(diagnostics: &mut Diagnostics, pki: &Section, issuing: Option<Lifeti
     };
     if let Some(leaf) = leaf.as_ref().filter(|leaf| *leaf.get_ref() > LONGEST_LEAF) {
         let reason = format!("{LEAF_LIFETIME} {} is longer than {LONGEST_LEAF}", leaf.get_ref());
-        let help = "a node renews without anybody's help: make it shorter";
+        let help = "make it shorter: a renewal by the node costs nothing";
         diagnostics.mistake(Mistake::new(leaf.span(), reason).help(help));
     } else if let Some(leaf) = leaf.filter(|leaf| *leaf.get_ref() < SHORTEST_LEAF) {
         let reason = format!("{LEAF_LIFETIME} {} is shorter than {SHORTEST_LEAF}", leaf.get_ref());
@@ -94,13 +96,6 @@ pub fn check(diagnostics: &mut Diagnostics, table: &Section, pki: &Pki) {
             "choose another leaf-algorithm in [pki], or renewal = \"desk\"",
         );
     }
-    let wide = |leaf: &Leaf| leaf.names.iter().any(|name| name.is_wildcard_of_one_label());
-    if wide(&pki.server) || wide(&pki.peer) {
-        refuse(
-            "cannot have names like *.localhost: rustls refuses them under a CA with name constraints",
-            "write them in full, as in etcd.localhost, or renewal = \"desk\"",
-        );
-    }
     check_lives(diagnostics, table, pki, renewal);
     for (key, title) in [("server", "[pki.server]"), ("peer", "[pki.peer]")] {
         let leaf = table.table(diagnostics, key, title);
@@ -111,6 +106,21 @@ pub fn check(diagnostics: &mut Diagnostics, table: &Section, pki: &Pki) {
                 diagnostics.mistake(Mistake::new(place, reason).help("omit the key"));
             }
         }
+    }
+}
+
+/// Why a name cannot be in a certificate that a node makes.
+pub fn unfit(name: &str) -> Option<String> {
+    let is_wide = name.strip_prefix("*.").is_some_and(|rest| !rest.contains('.'));
+    let is_mapped = matches!(name.parse(), Ok(IpAddr::V6(ip)) if ip.to_ipv4_mapped().is_some());
+    match () {
+        () if is_wide => Some(
+            "with renewal = \"node\" its CA has name constraints, under which rustls refuses a wildcard of one label; write the \
+             names in full"
+                .to_owned(),
+        ),
+        () if is_mapped => Some("an IPv4 address is written as such, as in 10.0.0.9".to_owned()),
+        () => None,
     }
 }
 

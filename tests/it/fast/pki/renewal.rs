@@ -191,7 +191,7 @@ fn the_cas_that_follow_are_trusted_from_the_first_build_on() {
     assert!(!said.contains("short"), "{said}");
     fs::write(keystore.join("successor"), format!("{}\n", "07".repeat(32))).unwrap();
     let said = refused(&mut build(&work, NODES), 4);
-    assert!(said.contains("the file successor is not the secret of the CA that follows ca"), "{said}");
+    assert!(said.contains("the file successor is not the secret of the successor of ca"), "{said}");
 }
 
 #[test]
