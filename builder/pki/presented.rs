@@ -2,8 +2,9 @@
 
 use std::net::IpAddr;
 
-use x509_cert::ext::pkix::SubjectAltName;
-use x509_cert::ext::pkix::name::GeneralName;
+use kiln_wire::x509::{CLIENT_AUTH, SERVER_AUTH};
+use x509_cert::der::oid::ObjectIdentifier;
+use x509_cert::ext::pkix::ExtendedKeyUsage;
 
 use super::authority::readable;
 use super::certificate::Certificate;
@@ -86,12 +87,27 @@ impl Presented {
 
     /// Whether a subject alternative name is this address (RFC 5280 4.2.1.6).
     pub fn names(&self, address: IpAddr) -> bool {
-        let octets = match address {
-            IpAddr::V4(v4) => v4.octets().to_vec(),
-            IpAddr::V6(v6) => v6.octets().to_vec(),
+        chain::names_address(&self.0, address)
+    }
+
+    /// The extended key usages, as OpenSSL calls those of TLS, or as numbers; sorted. None allow every use.
+    ///
+    /// # Errors
+    /// `Exit::Untrusted` when the extension is invalid.
+    pub fn usages(&self) -> Result<Vec<String>> {
+        let named = |usage: &ObjectIdentifier| match *usage {
+            SERVER_AUTH => "serverAuth".to_owned(),
+            CLIENT_AUTH => "clientAuth".to_owned(),
+            other => other.to_string(),
         };
-        let Ok(Some(SubjectAltName(names))) = self.0.extension::<SubjectAltName>() else { return false };
-        names.iter().any(|name| matches!(name, GeneralName::IpAddress(found) if found.as_bytes() == octets))
+        let usages = self.0.extension::<ExtendedKeyUsage>()?.map(|usages| usages.0).unwrap_or_default();
+        let mut usages: Vec<_> = usages.iter().map(named).collect();
+        usages.sort();
+        Ok(usages)
+    }
+
+    pub(super) fn certificate(&self) -> &Certificate {
+        &self.0
     }
 }
 

@@ -43,7 +43,7 @@ impl IssuerSpec {
         permits.sort();
         Self {
             kind,
-            label: format!("node/{node}/issuer/{kind}"),
+            label: label(node, kind),
             common_name: fitted(&format!("{cluster} {node}"), &format!(" {kind} CA")),
             usages: leaf.usages.clone(),
             permits,
@@ -60,6 +60,11 @@ impl IssuerSpec {
             _ => (PEER_FILES.cert, PEER_FILES.key),
         }
     }
+}
+
+/// For key derivation.
+pub fn label(node: &str, kind: &str) -> String {
+    format!("node/{node}/issuer/{kind}")
 }
 
 /// The kinds, by the files of their certificates.
