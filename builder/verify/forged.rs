@@ -176,7 +176,8 @@ pub fn note(nodes: &[(&Target<'_>, &Baked)], has_keystore: bool, is_tried: bool)
     let is_renewed = nodes.iter().any(|(_, baked)| baked.is_renewed_there());
     let text = match (is_renewed, has_keystore, is_tried) {
         (true, false, _) => {
-            "not tried without --keystore: certificates that a copy of one node's CA could make, which each port must refuse"
+            "not tried: certificates that a copy of one node's CA could make, which each port must refuse; kiln verify \
+             --keystore DIR tries them"
         }
         (false, true, false) => {
             "the keystore was not used: the desk renews the certificates of this bundle, so no node has a CA of its own"

@@ -133,3 +133,85 @@ fn first_end(baked: &Baked) -> Option<Epoch> {
 fn ends_soon(end: Epoch, now: Epoch) -> bool {
     now.days_until(end).is_none_or(|days| days < NOTED_DAYS)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bundle::manifest::Renewed;
+    use crate::values::Lifetime;
+
+    const DAY: u64 = 86_400;
+
+    #[test]
+    fn a_certificate_is_late_when_kiln_node_says_so() {
+        let cases = [(90 * DAY, 60 * DAY, 62 * DAY, 75 * DAY), (3600, 2400, 2700, 3000), (0, 0, 0, 0)];
+        for (life, due, overdue, failing) in cases {
+            assert_eq!(
+                Times::between(7, 7 + life),
+                Times { due: 7 + due, overdue: 7 + overdue, failing: 7 + failing }
+            );
+        }
+    }
+
+    /// The end of the node's CA, in days.
+    fn baked(end: u64) -> Baked {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::default();
+        params.not_before = rcgen::date_time_ymd(1970, 1, 1);
+        params.not_after = params.not_before + std::time::Duration::from_secs(end * DAY);
+        let ca = || Presented::from_der(params.self_signed(&key).unwrap().der()).unwrap();
+        let renewed =
+            Renewed { issuer: "etc/kiln/issuer/server.pem".parse().unwrap(), lifetime: Lifetime::days(90) };
+        Baked {
+            server: vec![ca(), ca()],
+            peer: Vec::new(),
+            trust: Vec::new(),
+            peer_trust: Vec::new(),
+            renewed: [Some(renewed), None],
+            options: None,
+        }
+    }
+
+    #[test]
+    fn a_renewal_is_told_late_and_then_failed() {
+        let times = [("server", Times::between(DAY, 91 * DAY)), ("peer", Times::between(2 * DAY, 92 * DAY))];
+        let at = |day: u64| Epoch::from_seconds(day * DAY).unwrap();
+        let long = baked(2000);
+        let (ok, failed) = (Outcome::Ok, Outcome::Failed);
+        let cases = [
+            (60, ok, false, "renews by itself, next on 1970-03-03"),
+            (61, ok, false, "renews by itself, due since 1970-03-03"),
+            (63, ok, true, "due since"),
+            (75, ok, true, "due since"),
+            (76, failed, true, "its server certificate was due on 1970-03-03"),
+        ];
+        for (day, outcome, late, text) in cases {
+            let (check, is_late) = judge("a", &times, &long, at(day), true);
+            assert!(
+                (check.outcome, is_late) == (outcome, late) && check.detail.contains(text),
+                "{day}: {check:?}"
+            );
+        }
+        // In a rehearsal nothing renews.
+        let (check, is_late) = judge("a", &times, &long, at(80), false);
+        assert_eq!((check.outcome, is_late), (Outcome::Ok, true));
+        assert_eq!(judge("a", &[], &long, at(1), true).0.outcome, Outcome::Skipped);
+    }
+
+    #[test]
+    fn the_end_of_a_nodes_ca_is_noted_and_then_fails() {
+        let at = |day: u64| Epoch::from_seconds(day * DAY).unwrap();
+        let times = [("server", Times::between(900 * DAY, 990 * DAY))];
+        let ending = baked(1000);
+        for (day, fault, soon) in
+            [(635, None, false), (636, None, true), (910, None, true), (911, Some(Fault::NodeCaEnds), true)]
+        {
+            assert_eq!(judge("a", &times, &ending, at(day), true).0.fault, fault, "{day}");
+            assert_eq!(ends_soon(first_end(&ending).unwrap(), at(day)), soon, "{day}");
+        }
+        assert!(ends_soon(at(1000), at(1001)), "what is over, too");
+        let note = ending_note(&[("a", at(1000)), ("b", at(900))]).unwrap();
+        assert!(note.contains("with which a, b make") && note.contains("from 1972-06-19 on"), "{note}");
+        assert_eq!((ending_note(&[]), late_note(&[], true)), (None, None));
+    }
+}
