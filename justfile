@@ -14,10 +14,10 @@ test-all:
 
 # Check formatting, lints and the rules of tests/tidy.rs
 lint:
-    cargo fmt --check
-    cargo clippy --locked --all-targets -- -D warnings
+    cargo fmt --all --check
+    cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
     cargo clippy --locked --no-default-features -- -D warnings
-    cargo doc --locked --no-deps --document-private-items
+    cargo doc --locked --workspace --no-deps --document-private-items
     cargo test --locked --test tidy
 
 # Form a verified three-member cluster on this machine; `just demo --vm` boots three VMs

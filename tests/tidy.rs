@@ -84,6 +84,11 @@ const ROOMS: Rows = &[
     ("yaml", &[]),
 ];
 
+/// The packages of the workspace by directory, each with those that it may depend on: a node's program is not built of
+/// what builds it.
+const PACKAGES: &[(&str, &[&str])] =
+    &[(".", &["kiln-wire"]), ("builder/node", &["kiln-wire"]), ("builder/wire", &[])];
+
 const OPEN: &[&str] = &["failure", "interrupt", "parallel", "values", "verbose"];
 
 fn root() -> &'static Path {
@@ -101,14 +106,25 @@ fn files(below: &str, ending: &str) -> Vec<PathBuf> {
     files
 }
 
-/// Kiln's own sources.
-fn kiln_sources() -> Crate {
-    let top = root().join("builder");
-    let texts = files("builder", ".rs").into_iter().map(|path| {
-        let name = path.strip_prefix(&top).unwrap().to_str().unwrap().to_owned();
-        (name, fs::read_to_string(path).unwrap())
+/// The sources of a package in this directory, from its file `main` on.
+fn sources(directory: &str, main: &str) -> Crate {
+    let top = root().join(directory);
+    let texts = files(directory, ".rs").into_iter().map(|path| {
+        let name = path.strip_prefix(&top).unwrap().to_str().unwrap();
+        let name = if name == main { "lib.rs" } else { name };
+        (name.to_owned(), fs::read_to_string(path).unwrap())
     });
     Crate::read(&texts.collect())
+}
+
+/// Kiln's own sources.
+fn kiln_sources() -> Crate {
+    sources("builder", "lib.rs")
+}
+
+/// Those of the other packages, by directory.
+fn other_sources() -> [(&'static str, Crate); 2] {
+    [("node", sources("builder/node", "main.rs")), ("wire", sources("builder/wire", "lib.rs"))]
 }
 
 /// All uses of Kiln's items in its own sources.
@@ -128,6 +144,39 @@ fn files_of_a_room_use_each_other_in_no_circle() {
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
+/// Each of the other packages is a room.
+#[test]
+fn files_of_a_package_use_each_other_in_no_circle() {
+    for (name, sources) in other_sources() {
+        let mut uses = uses(&sources);
+        assert!(!uses.is_empty(), "{name}");
+        for a_use in &mut uses {
+            a_use.file = format!("{name}/{}", a_use.file);
+            a_use.target_file = format!("{name}/{}", a_use.target_file);
+        }
+        let found = circles(&uses);
+        assert!(found.is_empty(), "{}", found.join("\n"));
+    }
+}
+
+#[test]
+fn packages_depend_only_on_the_packages_that_their_row_names() {
+    let manifest = |directory: &str| -> toml::Table {
+        fs::read_to_string(root().join(directory).join("Cargo.toml")).unwrap().parse().unwrap()
+    };
+    let members = manifest(".")["workspace"]["members"].as_array().unwrap().clone();
+    let listed: Vec<_> = PACKAGES[1..].iter().map(|(directory, _)| toml::Value::from(*directory)).collect();
+    assert_eq!(members, listed, "each member has a row in tests/tidy.rs");
+    for (directory, allowed) in PACKAGES {
+        let manifest = manifest(directory);
+        let kinds = ["dependencies", "dev-dependencies", "build-dependencies"];
+        let tables = kinds.iter().filter_map(|kind| manifest.get(*kind)?.as_table());
+        let own =
+            tables.flatten().filter(|(_, value)| value.get("path").is_some()).map(|(name, _)| name.as_str());
+        assert_eq!(own.collect::<Vec<_>>(), *allowed, "{directory}/Cargo.toml");
+    }
+}
+
 #[test]
 fn embedded_profiles_are_the_directory() {
     let on_disk: BTreeSet<String> = files("profiles", ".toml")
@@ -144,7 +193,9 @@ fn messages_and_documents_have_no_riddles() {
     let quoting = ["rehearse/journal.rs", "causes/patterns.rs"];
     let sources = kiln_sources();
     let messages = sources.sources.iter().filter(|source| !quoting.contains(&source.file.as_str()));
-    let mut found: Vec<_> = messages.flat_map(phrases::of_source).collect();
+    let others = other_sources();
+    let others = others.iter().flat_map(|(_, package)| &package.sources);
+    let mut found: Vec<_> = messages.chain(others).flat_map(phrases::of_source).collect();
     for name in ["README.md", "CONTRIBUTING.md", "SECURITY.md", "ARCHITECTURE.md"] {
         found.extend(phrases::of_text(name, &fs::read_to_string(root().join(name)).unwrap()));
     }

@@ -63,7 +63,7 @@ pub fn renewed(
     };
     let (file, authority) = (places.issuer(issuer).cert, plan.authority(spec.authority));
     let trusted = authority.map(|authority| authority.file.as_str()).unwrap_or_default();
-    let lifetime = plan.pki.renewal.map_or(spec.lifetime, |renewal| renewal.leaf_lifetime);
+    let lifetime = plan.pki.renewal.as_ref().map_or(spec.lifetime, |renewal| renewal.leaf_lifetime);
     let first = manifest::Certificate {
         ports: ports_of(spec),
         trusts: Some(parse(&format!("{}/{trusted}", plan.pki.directory))?),

@@ -256,9 +256,10 @@ impl Recipe<'_> {
     fn make_clients(&self) -> Result<BuiltClients> {
         let plan = self.plan;
         let mut authorities = Vec::new();
-        for (name, authority) in self.prepared.authorities()?.all() {
+        let all = self.prepared.authorities()?;
+        for (name, authority) in all.all() {
             let file = plan::authority_file(name);
-            self.sink.text(&client_file(&file), authority.root_pem()?)?;
+            self.sink.text(&client_file(&file), all.root(name)?)?;
             authorities.push(describe::authority(&file, authority)?);
         }
         let trusted = plan.authorities.first().map(|first| first.client_file()).unwrap_or_default();

@@ -18,7 +18,7 @@ impl Validity {
     /// The second after this part of it.
     fn after(self, part: u64, of: u64) -> u64 {
         let life = self.until.saturating_sub(self.from);
-        self.from + life / of * part + life % of * part / of
+        self.from.saturating_add(life / of * part + life % of * part / of)
     }
 
     /// When it is to be renewed: two thirds of it are over.
@@ -26,9 +26,9 @@ impl Validity {
         self.after(2, 3)
     }
 
-    /// When that has not been done for so long that somebody should look: two days, or half the way to `failing`.
+    /// When that has not been done for so long that people should look: two days, or half the way to `failing`.
     pub fn overdue(self) -> u64 {
-        (self.due() + 2 * 86_400).min(self.after(3, 4))
+        self.due().saturating_add(2 * 86_400).min(self.after(3, 4))
     }
 
     /// When it is urgent: five sixths of it are over.
@@ -42,8 +42,6 @@ impl Validity {
 pub struct Dates {
     /// What the clock shows.
     pub now: u64,
-    /// The epoch of the build.
-    pub built: u64,
     /// The time in which all issuers are valid.
     pub issuers: Validity,
     /// The life of what is made here, in seconds.
@@ -79,8 +77,6 @@ pub enum Step {
 /// Why nothing can be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// The clock shows a time before the build.
-    BeforeBuild,
     /// The issuers are not valid yet.
     IssuerEarly,
     /// They are not valid any more.
@@ -96,12 +92,12 @@ pub fn new_one(dates: &Dates) -> Validity {
     // Other machines' clocks may be behind; a short life keeps its proportions.
     let back = (dates.life / 10).min(3600);
     let from = dates.now.saturating_sub(back).max(dates.issuers.from);
-    Validity { from, until: (dates.now + dates.life).min(dates.issuers.until) }
+    Validity { from, until: dates.now.saturating_add(dates.life).min(dates.issuers.until) }
 }
 
 /// `live` is absent where it is unsound.
 pub fn decide(dates: &Dates, live: Option<Validity>) -> Step {
-    let Dates { now, built, issuers, is_first, .. } = *dates;
+    let Dates { now, issuers, is_first, .. } = *dates;
     let reason = match live {
         None => Reason::Unsound,
         Some(live) if now < live.from => Reason::Early,
@@ -110,7 +106,6 @@ pub fn decide(dates: &Dates, live: Option<Validity>) -> Step {
         Some(_) => return Step::Keep,
     };
     let refusal = match () {
-        () if now < built => Refusal::BeforeBuild,
         () if now < issuers.from => Refusal::IssuerEarly,
         () if now > issuers.until => Refusal::IssuerExpired,
         () if is_first && now >= issuers.due() => Refusal::LateFirstUse,
@@ -131,7 +126,7 @@ mod tests {
 
     fn dates(now: u64) -> Dates {
         let issuers = Validity { from: 100 * DAY, until: 100 * DAY + 5 * YEAR };
-        Dates { now, built: 101 * DAY, issuers, life: 90 * DAY, is_first: false }
+        Dates { now, issuers, life: 90 * DAY, is_first: false }
     }
 
     fn live(from: u64) -> Option<Validity> {
@@ -148,7 +143,7 @@ mod tests {
             (start + 90 * DAY, Step::Replace(Reason::Due)),
             (start + 90 * DAY + 1, Step::Replace(Reason::Expired)),
             (start - 1, Step::Replace(Reason::Early)),
-            (101 * DAY - 1, Step::Refuse(Refusal::BeforeBuild)),
+            (100 * DAY - 1, Step::Refuse(Refusal::IssuerEarly)),
             (100 * DAY + 5 * YEAR + 1, Step::Refuse(Refusal::IssuerExpired)),
         ] {
             assert_eq!(decide(&dates(now), live(start)), want, "{now}");
@@ -185,6 +180,41 @@ mod tests {
                     assert_eq!(decide(&dates, Some(made)), Step::Keep, "{life} {now}");
                 }
             }
+        }
+    }
+
+    /// All combinations of dates that are at an edge, also such as no certificate has.
+    #[test]
+    fn no_date_is_too_large_or_too_small() {
+        let edges = [0, 1, 6, DAY, 110 * DAY, u64::MAX / 2, u64::MAX - 1, u64::MAX];
+        let pairs = || edges.into_iter().flat_map(|from| edges.map(|until| Validity { from, until }));
+        for now in edges {
+            for issuers in pairs() {
+                for (life, is_first) in
+                    [6, 90 * DAY, 10 * YEAR, u64::MAX].into_iter().zip([false, true].into_iter().cycle())
+                {
+                    for live in pairs().map(Some).chain([None]) {
+                        check(&Dates { now, issuers, life, is_first }, live);
+                    }
+                }
+            }
+        }
+    }
+
+    fn check(dates: &Dates, live: Option<Validity>) {
+        if let Some(live) = live.filter(|live| live.from <= live.until) {
+            let steps = [live.from, live.due(), live.overdue(), live.failing(), live.until];
+            assert!(steps.is_sorted(), "{live:?}: {steps:?}");
+        }
+        match decide(dates, live) {
+            Step::Keep => assert!(live.is_some_and(|live| live.has(dates.now)), "{dates:?} {live:?}"),
+            Step::Replace(reason) => {
+                let made = new_one(dates);
+                assert!(made.has(dates.now), "{dates:?} {live:?}");
+                let gains = reason != Reason::Due || live.is_some_and(|live| made.until > live.until);
+                assert!(gains, "{dates:?} {live:?}");
+            }
+            Step::Refuse(_) => {}
         }
     }
 }

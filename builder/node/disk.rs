@@ -1,20 +1,25 @@
-//! The only access to files. This program is root: it follows no link but `live`, reads only what is root's, and gives
-//! files away only after they are complete.
+//! The only access to files. This program is root: it follows no link but `live`, reads only what is root's, writes
+//! only where root alone can write, and gives files away only after they are complete.
 
 #![allow(clippy::disallowed_methods, reason = "this is the access")]
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown, symlink};
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown, symlink};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::OFlags;
 use zeroize::Zeroizing;
 
+use crate::clock::Deadline;
 use crate::failure::{Failure, Result};
+use crate::steps::reached;
 
 /// Longer than every file that is read here.
 const MAX_BYTES: u64 = 1 << 20;
+/// Of directories above that are missing.
+const PARENT_MODE: u32 = 0o755;
 
 /// Where what is written belongs.
 #[derive(Clone, Copy)]
@@ -25,85 +30,97 @@ pub struct Owner {
     pub gid: u32,
 }
 
+fn own() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+/// Opens what is there, without following a link, or waiting for the other end of a FIFO.
+fn open(path: &Path) -> std::io::Result<File> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)
+}
+
+/// The content of a file, if `judge` finds nothing wrong with it.
+fn content(path: &Path, judge: impl Fn(&fs::Metadata) -> Option<&'static str>) -> Result<Zeroizing<Vec<u8>>> {
+    let file = open(path).map_err(|error| Failure::io("opening", path, &error))?;
+    let found = file.metadata().map_err(|error| Failure::io("reading", path, &error))?;
+    let wrong = match () {
+        () if !found.is_file() => Some("is not a file"),
+        () if found.len() > MAX_BYTES => Some("is too long"),
+        () => judge(&found),
+    };
+    if let Some(why) = wrong {
+        return Err(Failure::new(format!("{} {why}", path.display())));
+    }
+    // With its whole length reserved, no copy of a key is left where the buffer was before.
+    let length = usize::try_from(found.len()).unwrap_or_default();
+    let mut bytes = Zeroizing::new(Vec::with_capacity(length + 1));
+    file.take(found.len()).read_to_end(&mut bytes).map_err(|error| Failure::io("reading", path, &error))?;
+    Ok(bytes)
+}
+
 /// A file of this program's user that nobody else can write; `secret`: nor read.
 ///
 /// # Errors
 /// Where it is anything else, or too long.
 pub fn read(path: &Path, secret: bool) -> Result<Zeroizing<Vec<u8>>> {
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let mut file = OpenOptions::new()
-        .read(true)
-        .custom_flags(flags.bits().cast_signed())
-        .open(path)
-        .map_err(|error| Failure::io("opening", path, &error))?;
-    let found = file.metadata().map_err(|error| Failure::io("reading", path, &error))?;
-    let wrong = |why: &str| Err(Failure::new(format!("{} {why}", path.display())));
-    let own = rustix::process::geteuid().as_raw();
-    match () {
-        () if !found.is_file() => return wrong("is not a file"),
-        () if found.uid() != own => return wrong("belongs to another account"),
-        () if found.mode() & 0o022 != 0 => return wrong("can be written by other accounts"),
-        () if secret && found.mode() & 0o077 != 0 => return wrong("can be read by other accounts"),
-        () if found.len() > MAX_BYTES => return wrong("is too long"),
-        () => {}
-    }
-    let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(found.len()).unwrap_or_default() + 1));
-    (&mut file)
-        .take(MAX_BYTES)
-        .read_to_end(&mut bytes)
-        .map_err(|error| Failure::io("reading", path, &error))?;
-    Ok(bytes)
+    content(path, |found| match () {
+        () if found.uid() != own() => Some("belongs to another account"),
+        () if found.mode() & 0o022 != 0 => Some("can be written by other accounts"),
+        () if secret && found.mode() & 0o077 != 0 => Some("can be read by other accounts"),
+        () => None,
+    })
 }
 
-/// A file that this program has written for another account, which cannot write it either.
+/// A file that this program has written for another account.
 ///
 /// # Errors
 /// As `read`.
 pub fn read_given(path: &Path, owner: Owner) -> Result<Zeroizing<Vec<u8>>> {
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let mut file = OpenOptions::new()
-        .read(true)
-        .custom_flags(flags.bits().cast_signed())
-        .open(path)
-        .map_err(|error| Failure::io("opening", path, &error))?;
-    let found = file.metadata().map_err(|error| Failure::io("reading", path, &error))?;
-    let is_given = found.is_file() && found.uid() == owner.uid && found.mode() & 0o777 == 0o400;
-    if !is_given || found.len() > MAX_BYTES {
-        return Err(Failure::new(format!("{} is not a file of mode 0400 of its account", path.display())));
-    }
-    let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(found.len()).unwrap_or_default() + 1));
-    (&mut file)
-        .take(MAX_BYTES)
-        .read_to_end(&mut bytes)
-        .map_err(|error| Failure::io("reading", path, &error))?;
-    Ok(bytes)
+    content(path, |found| {
+        let is_given = found.uid() == owner.uid && found.mode() & 0o777 == 0o400;
+        (!is_given).then_some("is not of mode 0400 and etcd's account")
+    })
 }
 
-/// Creates the directory where it is missing, and sees to it that only this program's user can change it.
+/// Creates the directory and those above it where they are missing, and sees to it that no other account can put
+/// something else there.
 ///
 /// # Errors
-/// Where it is a link, or somebody else's.
+/// Where it is a link, or another account can change it or one above it.
 pub fn own_directory(path: &Path, mode: u32) -> Result<()> {
-    match fs::create_dir(path) {
-        Ok(()) => {
-            set_mode(path, mode)?;
-            path.parent().map_or(Ok(()), sync)?;
+    for above in path.ancestors().skip(1).collect::<Vec<_>>().into_iter().rev() {
+        create_directory(above, PARENT_MODE)?;
+        // Links are followed here: whoever can change one can change its directory, which was looked at before.
+        let found = fs::metadata(above).map_err(|error| Failure::io("reading", above, &error))?;
+        let is_safe =
+            [0, own()].contains(&found.uid()) && (found.mode() & 0o022 == 0 || found.mode() & 0o1000 != 0);
+        if !is_safe {
+            return Err(Failure::new(format!("{} can be changed by other accounts", above.display())));
         }
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(Failure::io("creating", path, &error)),
     }
-    let found = fs::symlink_metadata(path).map_err(|error| Failure::io("reading", path, &error))?;
-    let is_own =
-        found.is_dir() && found.uid() == rustix::process::geteuid().as_raw() && found.mode() & 0o022 == 0;
-    if is_own {
-        return Ok(());
-    }
-    Err(Failure::new(format!("{} is not a directory that only this account can change", path.display())))
+    create_directory(path, mode)?;
+    check_directory(path)
 }
 
-fn set_mode(path: &Path, mode: u32) -> Result<()> {
-    fs::set_permissions(path, fs::Permissions::from_mode(mode))
-        .map_err(|error| Failure::io("setting the mode of", path, &error))
+/// A directory, and no link to one, that only this program's user can change.
+///
+/// # Errors
+/// Where it is anything else.
+pub fn check_directory(path: &Path) -> Result<()> {
+    let found = fs::symlink_metadata(path).map_err(|error| Failure::io("reading", path, &error))?;
+    if found.is_dir() && found.uid() == own() && found.mode() & 0o022 == 0 {
+        return Ok(());
+    }
+    Err(Failure::new(format!("{} is not a directory that only root can change", path.display())))
+}
+
+fn create_directory(path: &Path, mode: u32) -> Result<()> {
+    match new_directory(path, mode) {
+        Ok(()) => path.parent().map_or(Ok(()), sync),
+        Err(_) if fs::symlink_metadata(path).is_ok() => Ok(()),
+        Err(why) => Err(why),
+    }
 }
 
 /// Creates the directory, which must not exist.
@@ -111,8 +128,11 @@ fn set_mode(path: &Path, mode: u32) -> Result<()> {
 /// # Errors
 /// Of the system.
 pub fn new_directory(path: &Path, mode: u32) -> Result<()> {
-    fs::create_dir(path).map_err(|error| Failure::io("creating", path, &error))?;
-    set_mode(path, mode)
+    // Whatever the umask is, nobody else can change it at any moment.
+    let created = fs::DirBuilder::new().mode(0o700).create(path);
+    created
+        .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(mode)))
+        .map_err(|error| Failure::io("creating", path, &error))
 }
 
 /// Creates a file with its content, synced; at last it is given to `owner`.
@@ -124,9 +144,7 @@ pub fn write_new(path: &Path, bytes: &[u8], mode: u32, owner: Option<Owner>) -> 
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
         file.write_all(bytes)?;
         file.set_permissions(fs::Permissions::from_mode(mode))?;
-        if let Some(Owner { uid, gid }) =
-            owner.filter(|owner| owner.uid != rustix::process::geteuid().as_raw())
-        {
+        if let Some(Owner { uid, gid }) = owner.filter(|owner| owner.uid != own()) {
             fchown(&file, Some(uid), Some(gid))?;
         }
         file.sync_all()
@@ -139,10 +157,17 @@ pub fn write_new(path: &Path, bytes: &[u8], mode: u32, owner: Option<Owner>) -> 
 /// # Errors
 /// Of the system.
 pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
-    let new = path.with_added_extension("new");
+    let new = beside(path);
     remove_file(&new)?;
     write_new(&new, bytes, 0o644, None)?;
     rename(&new, path)
+}
+
+/// Where the next content of a name is made: `NAME.new`.
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    name.into()
 }
 
 /// Where the link leads.
@@ -152,7 +177,7 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
 pub fn link(path: &Path) -> Result<Option<PathBuf>> {
     match fs::read_link(path) {
         Ok(target) => Ok(Some(target)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Failure::io("reading the link", path, &error)),
     }
 }
@@ -162,9 +187,10 @@ pub fn link(path: &Path) -> Result<Option<PathBuf>> {
 /// # Errors
 /// Of the system.
 pub fn set_link(path: &Path, target: &str) -> Result<()> {
-    let new = path.with_added_extension("new");
+    let new = beside(path);
     remove_file(&new)?;
     symlink(target, &new).map_err(|error| Failure::io("creating", &new, &error))?;
+    reached("prepared");
     rename(&new, path)
 }
 
@@ -200,12 +226,14 @@ pub fn names(directory: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Removes a directory with what is in it.
+/// Removes a directory with what is in it, or a file, or a link, whose target stays.
 ///
 /// # Errors
 /// Of the system.
-pub fn remove(directory: &Path) -> Result<()> {
-    fs::remove_dir_all(directory).map_err(|error| Failure::io("removing", directory, &error))
+pub fn remove(path: &Path) -> Result<()> {
+    let is_directory = fs::symlink_metadata(path).is_ok_and(|found| found.is_dir());
+    let removed = if is_directory { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    removed.map_err(|error| Failure::io("removing", path, &error))
 }
 
 /// Removes a file, where there is one.
@@ -214,9 +242,7 @@ pub fn remove(directory: &Path) -> Result<()> {
 /// Of the system.
 pub fn remove_file(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(Failure::io("removing", path, &error))
-        }
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(Failure::io("removing", path, &error)),
         _ => Ok(()),
     }
 }
@@ -224,36 +250,34 @@ pub fn remove_file(path: &Path) -> Result<()> {
 /// Held until it is dropped: no other run of this program uses the directory.
 pub struct Lock(#[expect(dead_code, reason = "the lock ends with the file")] File);
 
-/// Waits for the lock.
+/// Waits for the lock, but not for ever.
 ///
 /// # Errors
-/// Of the system.
-pub fn lock(path: &Path) -> Result<Lock> {
-    let flags = (OFlags::NOFOLLOW | OFlags::CLOEXEC).bits().cast_signed();
-    let open = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .custom_flags(flags)
-        .open(path);
-    let file = open.map_err(|error| Failure::io("opening", path, &error))?;
-    file.lock().map_err(|error| Failure::io("locking", path, &error))?;
-    Ok(Lock(file))
-}
-
-/// An account of this machine, from passwd(5): this program is static, and asks no name service.
-///
-/// # Errors
-/// Where there is none of this name.
-pub fn account(name: &str) -> Result<Owner> {
-    let passwd = Path::new("/etc/passwd");
-    let text = read(passwd, false)?;
-    let text = String::from_utf8_lossy(&text);
-    let found = text.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let (uid, gid) = (fields.next() == Some(name)).then(|| (fields.nth(1), fields.next()))?;
-        Some(Owner { uid: uid?.parse().ok()?, gid: gid?.parse().ok()? })
+/// Of the system, and where another run has it all the time.
+pub fn lock(path: &Path, patience: Duration) -> Result<Lock> {
+    let opened = open(path).or_else(|error| match error.kind() {
+        // The lock of a file that is only read is as good, also where nothing can be written.
+        ErrorKind::NotFound => OpenOptions::new().write(true).create_new(true).mode(0o600).open(path),
+        _ => Err(error),
     });
-    found.ok_or_else(|| Failure::new(format!("there is no account {name} in /etc/passwd")))
+    // Another run may have created it in this moment.
+    let opened = opened.or_else(|error| match error.kind() {
+        ErrorKind::AlreadyExists => open(path),
+        _ => Err(error),
+    });
+    let file = opened.map_err(|error| Failure::io("opening", path, &error))?;
+    let deadline = Deadline::after(patience);
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(Lock(file)),
+            Err(TryLockError::Error(error)) => return Err(Failure::io("locking", path, &error)),
+            Err(TryLockError::WouldBlock) if deadline.is_over() => {
+                return Err(Failure::new(format!(
+                    "another run of this program has locked {}",
+                    path.display()
+                )));
+            }
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(50)),
+        }
+    }
 }

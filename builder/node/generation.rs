@@ -2,15 +2,19 @@
 //! `live` to the one that etcd reads. The first is the one that Kiln has issued, elsewhere.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use kiln_wire::{Pair, Policy};
+use kiln_wire::Policy;
+use zeroize::Zeroizing;
 
+use crate::decide::Validity;
 use crate::disk::{self, Lock, Owner};
 use crate::failure::{Failure, Result};
-use crate::issuer::{Issuer, Minted};
+use crate::issuer::{Minted, Trust};
 use crate::key::Key;
 use crate::leaf::Leaf;
 use crate::pem;
+use crate::steps::reached;
 
 /// The link.
 const LIVE: &str = "live";
@@ -20,6 +24,8 @@ const BEFORE: &str = "before";
 const MODE: u32 = 0o711;
 /// As many stay: the live one, and those before it.
 const KEPT: usize = 3;
+/// Longer than any run takes, with its proofs.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Which one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,55 +36,63 @@ pub enum Which {
     Own(u32),
 }
 
-/// The directory with all of them; locked while this value lives.
+/// The directory with all of them.
 pub struct Generations<'p> {
     policy: &'p Policy,
     directory: PathBuf,
     owner: Owner,
-    _lock: Lock,
+    trusts: Vec<Trust>,
 }
 
-/// One that is sound.
+/// One that etcd can use: keys and certificates belong together, and its CAs are those that are trusted.
 pub struct Generation {
-    /// In the order of the policy's pairs.
-    pub leaves: Vec<Leaf>,
+    /// In the order of the policy's pairs, each with its key in DER.
+    pub leaves: Vec<(Leaf, Zeroizing<Vec<u8>>)>,
+    /// Its first difference from what the policy wants.
+    pub unlike: Option<Failure>,
 }
 
 impl Generation {
-    /// The time in which all its certificates are valid, in seconds since 1970.
-    pub fn validity(&self) -> (u64, u64) {
-        let from = self.leaves.iter().map(|leaf| leaf.not_before).max();
-        let until = self.leaves.iter().map(|leaf| leaf.not_after).min();
-        (from.unwrap_or_default(), until.unwrap_or_default())
+    /// The time in which all its certificates are valid.
+    pub fn validity(&self) -> Validity {
+        let from = self.leaves.iter().map(|(leaf, _)| leaf.not_before).max();
+        let until = self.leaves.iter().map(|(leaf, _)| leaf.not_after).min();
+        Validity { from: from.unwrap_or_default(), until: until.unwrap_or_default() }
     }
 }
 
 impl<'p> Generations<'p> {
+    /// Those of this policy, whether or not there are any.
+    ///
+    /// # Errors
+    /// Where what the members trust cannot be read.
+    pub fn new(policy: &'p Policy, owner: Owner) -> Result<Self> {
+        let trusts = policy.pairs.iter().map(Trust::load).collect::<Result<_>>()?;
+        Ok(Self { policy, directory: PathBuf::from(policy.directory.as_str()), owner, trusts })
+    }
+
     /// Locks the directory, creates it where it is missing, and removes what a killed run has left.
     ///
     /// # Errors
-    /// Where others can write there.
-    pub fn open(policy: &'p Policy) -> Result<Self> {
-        let directory = PathBuf::from(policy.directory.as_str());
-        let owner = disk::account(policy.account.as_str())?;
-        disk::own_directory(&directory, MODE)?;
-        let lock = disk::lock(&directory.join("lock"))?;
-        for name in disk::names(&directory)? {
+    /// Where others can write there, or another run has the lock all the time.
+    pub fn open(&self) -> Result<Lock> {
+        disk::own_directory(&self.directory, MODE)?;
+        let lock = disk::lock(&self.directory.join("lock"), PATIENCE)?;
+        for name in disk::names(&self.directory)? {
             if name.starts_with('.') && name.ends_with(".partial") {
-                disk::remove(&directory.join(name))?;
+                disk::remove(&self.directory.join(name))?;
             }
         }
-        Ok(Self { policy, directory, owner, _lock: lock })
+        Ok(lock)
     }
 
-    /// Those that this node has made, the oldest first.
+    /// The numbers that are taken, in their order: those that this node has made, and whatever has the name of one.
     ///
     /// # Errors
     /// Of the system.
     pub fn own(&self) -> Result<Vec<u32>> {
         let names = disk::names(&self.directory)?;
-        let number = |name: &String| name.parse().ok().filter(|number: &u32| number.to_string() == *name);
-        let mut numbers: Vec<u32> = names.iter().filter_map(number).collect();
+        let mut numbers: Vec<u32> = names.iter().filter_map(|name| number(name)).collect();
         numbers.sort_unstable();
         Ok(numbers)
     }
@@ -91,7 +105,7 @@ impl<'p> Generations<'p> {
         self.which(LIVE)
     }
 
-    /// The one that a renewal has replaced and that may have to come back: the renewal was killed before its proof.
+    /// The one that a renewal has replaced and that may have to come back: the new one is not proven yet.
     ///
     /// # Errors
     /// As `live`.
@@ -103,34 +117,42 @@ impl<'p> Generations<'p> {
         let target = disk::link(&self.directory.join(name))?;
         Ok(target.as_deref().and_then(Path::to_str).and_then(|target| match target {
             first if first == self.policy.first.as_str() => Some(Which::First),
-            own => own.parse().ok().map(Which::Own),
+            own => number(own).map(Which::Own),
         }))
     }
 
     fn path(&self, which: Which) -> PathBuf {
+        self.directory.join(self.target(which))
+    }
+
+    /// What a link to it contains; an absolute path stays one when it is joined.
+    fn target(&self, which: Which) -> String {
         match which {
-            Which::First => PathBuf::from(self.policy.first.as_str()),
-            Which::Own(number) => self.directory.join(number.to_string()),
+            Which::First => self.policy.first.to_string(),
+            Which::Own(number) => number.to_string(),
         }
     }
 
     /// Reads one, and checks everything but its dates.
     ///
     /// # Errors
-    /// Where a file is missing or damaged, or not what the policy wants now.
-    pub fn load(&self, which: Which, issuers: &[Issuer]) -> Result<Generation> {
+    /// Where a file is missing or damaged, or etcd could not use it.
+    pub fn load(&self, which: Which) -> Result<Generation> {
         let directory = self.path(which);
-        let load = |(pair, issuer): (&Pair, &Issuer)| {
+        disk::check_directory(&directory)?;
+        let (mut leaves, mut unlike) = (Vec::new(), None);
+        for (pair, trust) in self.policy.pairs.iter().zip(&self.trusts) {
             let (cert, key) = (directory.join(pair.cert.as_str()), directory.join(pair.key.as_str()));
             let leaf = Leaf::from_pem(&disk::read(&cert, false)?).map_err(|why| at(&cert, &why))?;
             let mut keys = pem::blocks(pem::PRIVATE_KEY, &disk::read_given(&key, self.owner)?)
                 .map_err(|why| at(&key, &why))?;
             let own = Key::read(keys.swap_remove(0)).map_err(|why| at(&key, &why))?;
-            leaf.check(pair, issuer.der(), &issuer.anchors, &own).map_err(|why| at(&cert, &why))?;
-            Ok(leaf)
-        };
-        let leaves = self.policy.pairs.iter().zip(issuers).map(load).collect::<Result<_>>()?;
-        Ok(Generation { leaves })
+            leaf.check(pair, &trust.anchors, &own).map_err(|why| at(&cert, &why))?;
+            let compared = leaf.compare(pair, trust.issuer.as_deref().map(Vec::as_slice));
+            unlike = unlike.or(compared.err().map(|why| at(&cert, &why)));
+            leaves.push((leaf, own.into_pkcs8()));
+        }
+        Ok(Generation { leaves, unlike })
     }
 
     /// Writes one, with all its files on the disk before it has its name.
@@ -143,10 +165,12 @@ impl<'p> Generations<'p> {
             disk::new_directory(&partial, MODE)?;
             for (pair, minted) in self.policy.pairs.iter().zip(minted) {
                 disk::write_new(&partial.join(pair.cert.as_str()), minted.cert.as_bytes(), 0o644, None)?;
+                reached("half-written");
                 let key = partial.join(pair.key.as_str());
                 disk::write_new(&key, minted.key.as_bytes(), 0o400, Some(self.owner))?;
             }
             disk::sync(&partial)?;
+            reached("written");
             disk::rename(&partial, &self.path(Which::Own(number)))
         };
         written().inspect_err(|_| {
@@ -161,13 +185,6 @@ impl<'p> Generations<'p> {
     /// Of the system.
     pub fn point(&self, which: Which) -> Result<()> {
         disk::set_link(&self.directory.join(LIVE), &self.target(which))
-    }
-
-    fn target(&self, which: Which) -> String {
-        match which {
-            Which::First => self.policy.first.to_string(),
-            Which::Own(number) => number.to_string(),
-        }
     }
 
     /// Notes the one to return to, until `forget`.
@@ -187,20 +204,51 @@ impl<'p> Generations<'p> {
         disk::sync(&self.directory)
     }
 
-    /// Removes the oldest ones, but never the live one.
+    /// Removes one that etcd does not present.
+    ///
+    /// # Errors
+    /// Of the system, and for the first, which is Kiln's.
+    pub fn discard(&self, which: Which) -> Result<()> {
+        match which {
+            Which::First => Err(Failure::new("the generation that Kiln has issued is not removed")),
+            Which::Own(_) => disk::remove(&self.path(which)),
+        }
+    }
+
+    /// Removes the oldest ones, but never one that may still be needed.
     ///
     /// # Errors
     /// Of the system.
     pub fn prune(&self) -> Result<()> {
-        let (own, live) = (self.own()?, self.live()?);
+        let (own, needed) = (self.own()?, [self.live()?, self.before()?]);
         let old = own.len().saturating_sub(KEPT);
-        for number in own.into_iter().take(old).filter(|number| live != Some(Which::Own(*number))) {
-            disk::remove(&self.path(Which::Own(number)))?;
+        for which in own.into_iter().take(old).map(Which::Own).filter(|which| !needed.contains(&Some(*which)))
+        {
+            disk::remove(&self.path(which))?;
         }
         Ok(())
     }
 }
 
+/// As this program writes it: `7`, not `07` or `+7`.
+fn number(name: &str) -> Option<u32> {
+    name.parse().ok().filter(|number: &u32| number.to_string() == name)
+}
+
 fn at(path: &Path, why: &Failure) -> Failure {
     Failure::new(format!("{}: {why}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_has_one_name() {
+        assert_eq!(number("7"), Some(7));
+        assert_eq!(number("4294967295"), Some(u32::MAX));
+        for name in ["07", "+7", "-7", "", "7 ", "4294967296", ".7", "7/../8", "live"] {
+            assert_eq!(number(name), None, "{name}");
+        }
+    }
 }

@@ -1,27 +1,73 @@
 //! The node's own CA for one kind of certificate.
 
-use kiln_wire::{DnsName, Pair, x509};
+use std::path::Path;
+
+use kiln_wire::{DnsName, FilePath, Pair, Policy, x509};
 use x509_cert::der::Encode;
 use x509_cert::ext::pkix::SubjectKeyIdentifier;
 use zeroize::Zeroizing;
 
+use crate::decide::Validity;
 use crate::disk;
 use crate::failure::{Failure, Result};
 use crate::key::{self, Key};
 use crate::leaf::{Leaf, subject_of};
 use crate::pem;
 
+/// What members and clients trust, and what this node's certificates are below.
+pub struct Trust {
+    /// DER.
+    pub anchors: Vec<Zeroizing<Vec<u8>>>,
+    /// The node's own CA, DER; `None` where it cannot be read, which says nothing of the certificates that it has
+    /// issued.
+    pub issuer: Option<Zeroizing<Vec<u8>>>,
+}
+
+impl Trust {
+    /// For a pair, from its files.
+    ///
+    /// # Errors
+    /// Where the CAs that are trusted cannot be read.
+    pub fn load(pair: &Pair) -> Result<Self> {
+        Ok(Self { anchors: certificates(&pair.anchors)?, issuer: issuer(pair).ok() })
+    }
+}
+
 /// Its certificate and key, which belong together.
-pub struct Issuer {
+struct Issuer {
     key: Key,
     der: Zeroizing<Vec<u8>>,
     decoded: x509_cert::Certificate,
-    /// What members and clients trust, DER.
-    pub anchors: Vec<Zeroizing<Vec<u8>>>,
-    /// In seconds since 1970.
-    pub not_before: u64,
-    /// The last second in which it is valid.
-    pub not_after: u64,
+    anchors: Vec<Zeroizing<Vec<u8>>>,
+    validity: Validity,
+}
+
+/// One for each pair of a policy, in their order.
+pub struct Issuers(Vec<Issuer>);
+
+impl Issuers {
+    /// All of them.
+    ///
+    /// # Errors
+    /// The first reason why one cannot be used.
+    pub fn load(policy: &Policy) -> Result<Self> {
+        policy.pairs.iter().map(Issuer::load).collect::<Result<_>>().map(Self)
+    }
+
+    /// The time in which all of them are valid.
+    pub fn validity(&self) -> Validity {
+        let from = self.0.iter().map(|issuer| issuer.validity.from).max();
+        let until = self.0.iter().map(|issuer| issuer.validity.until).min();
+        Validity { from: from.unwrap_or_default(), until: until.unwrap_or_default() }
+    }
+
+    /// A certificate and a new key for each pair.
+    ///
+    /// # Errors
+    /// Where one of them may not issue what the policy wants, or without random bytes.
+    pub fn mint(&self, policy: &Policy, at: Validity) -> Result<Vec<Minted>> {
+        policy.pairs.iter().zip(&self.0).map(|(pair, issuer)| issuer.mint(pair, at)).collect()
+    }
 }
 
 /// A new certificate of a node, with its key.
@@ -30,8 +76,23 @@ pub struct Minted {
     pub cert: String,
     /// PKCS#8, PEM.
     pub key: Zeroizing<String>,
-    /// The leaf as it is read again.
-    pub leaf: Leaf,
+}
+
+fn certificates(path: &FilePath) -> Result<Vec<Zeroizing<Vec<u8>>>> {
+    let text = disk::read(Path::new(path.as_str()), false)?;
+    pem::blocks(pem::CERTIFICATE, &text).map_err(|why| at(path, &why))
+}
+
+fn issuer(pair: &Pair) -> Result<Zeroizing<Vec<u8>>> {
+    let mut found = certificates(&pair.issuer)?;
+    match found.len() {
+        1 => Ok(found.swap_remove(0)),
+        _ => Err(at(&pair.issuer, &Failure::new("it has more than one certificate"))),
+    }
+}
+
+fn at(path: &FilePath, why: &Failure) -> Failure {
+    Failure::new(format!("{path}: {why}"))
 }
 
 impl Issuer {
@@ -39,31 +100,22 @@ impl Issuer {
     ///
     /// # Errors
     /// Where one of them is not this program's user's alone, or not what it should be.
-    pub fn load(pair: &Pair) -> Result<Self> {
-        let at = |path: &str, failure: Failure| Failure::new(format!("{path}: {failure}"));
-        let read = |path: &str, secret| disk::read(std::path::Path::new(path), secret);
-        let (cert, own, anchors) = (pair.issuer.as_str(), pair.issuer_key.as_str(), pair.anchors.as_str());
-        let anchors =
-            pem::blocks(pem::CERTIFICATE, &read(anchors, false)?).map_err(|why| at(anchors, why))?;
-        let mut ders = pem::blocks(pem::CERTIFICATE, &read(cert, false)?).map_err(|why| at(cert, why))?;
-        let der = ders.swap_remove(0);
-        let decoded = key::certificate(&der).map_err(|why| at(cert, why))?;
-        let mut keys = pem::blocks(pem::PRIVATE_KEY, &read(own, true)?).map_err(|why| at(own, why))?;
-        let key = Key::read(keys.swap_remove(0)).map_err(|why| at(own, why))?;
+    fn load(pair: &Pair) -> Result<Self> {
+        let anchors = certificates(&pair.anchors)?;
+        let der = issuer(pair)?;
+        let decoded = key::certificate(&der).map_err(|why| at(&pair.issuer, &why))?;
+        let text = disk::read(Path::new(pair.issuer_key.as_str()), true)?;
+        let keys = pem::blocks(pem::PRIVATE_KEY, &text);
+        let key = keys.and_then(|mut keys| Key::read(keys.swap_remove(0)));
+        let key = key.map_err(|why| at(&pair.issuer_key, &why))?;
         let body = decoded.tbs_certificate();
         if body.subject_public_key_info().subject_public_key.raw_bytes() != key.public_bits() {
-            return Err(at(own, Failure::new(format!("it is not the key of {cert}"))));
+            return Err(at(&pair.issuer_key, &Failure::new(format!("it is not the key of {}", pair.issuer))));
         }
-        let (not_before, not_after) = (
-            body.validity().not_before.to_unix_duration().as_secs(),
-            body.validity().not_after.to_unix_duration().as_secs(),
-        );
-        Ok(Self { key, der, decoded, anchors, not_before, not_after })
-    }
-
-    /// DER.
-    pub fn der(&self) -> &[u8] {
-        &self.der
+        let dates = body.validity();
+        let seconds = [dates.not_before, dates.not_after].map(|time| time.to_unix_duration().as_secs());
+        let validity = Validity { from: seconds[0], until: seconds[1] };
+        Ok(Self { key, der, decoded, anchors, validity })
     }
 
     /// The identifier of its key, as its own certificate has it (RFC 5280 4.2.1.1).
@@ -77,12 +129,12 @@ impl Issuer {
         ))
     }
 
-    /// A certificate for a new key, valid from one second to another, but not outside of the issuer's own time. It is read
-    /// again and checked before it is returned.
+    /// A certificate for a new key, valid at that time, but not outside of the issuer's own time. It is read again and
+    /// checked before it is returned.
     ///
     /// # Errors
     /// Where the issuer may not issue it, or without random bytes.
-    pub fn mint(&self, pair: &Pair, from: u64, until: u64) -> Result<Minted> {
+    fn mint(&self, pair: &Pair, at: Validity) -> Result<Minted> {
         let broken =
             |error: x509_cert::der::Error| Failure::new(format!("a certificate cannot be written: {error}"));
         let key = Key::make(pair.algorithm)?;
@@ -100,8 +152,8 @@ impl Issuer {
         let content = x509::Content {
             issuer: &issuer,
             subject: &subject,
-            not_before: from.max(self.not_before),
-            not_after: until.min(self.not_after),
+            not_before: at.from.max(self.validity.from),
+            not_after: at.until.min(self.validity.until),
             public_key: &public,
             extensions: names.extensions().map_err(broken)?,
         };
@@ -112,10 +164,15 @@ impl Issuer {
         let cert = [pem::text(pem::CERTIFICATE, &der)?, pem::text(pem::CERTIFICATE, &self.der)?];
         let cert = cert.map(|text| text.to_string()).concat();
         let leaf = Leaf::from_pem(cert.as_bytes())?;
-        leaf.check(pair, &self.der, &self.anchors, &key).map_err(|why| {
-            Failure::new(format!("the {} certificate cannot be issued: {why}", pair.kind.as_str()))
+        let judged = leaf.check(pair, &self.anchors, &key).and_then(|()| leaf.compare(pair, Some(&self.der)));
+        judged.map_err(|why| {
+            Failure::new(format!(
+                "{} may not issue the {} certificate: {why}",
+                pair.issuer,
+                pair.kind.as_str()
+            ))
         })?;
-        Ok(Minted { cert, key: pem::text(pem::PRIVATE_KEY, key.pkcs8())?, leaf })
+        Ok(Minted { cert, key: pem::text(pem::PRIVATE_KEY, key.pkcs8())? })
     }
 }
 

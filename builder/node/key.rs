@@ -84,6 +84,11 @@ impl Key {
         &self.pkcs8
     }
 
+    /// The same.
+    pub fn into_pkcs8(self) -> Zeroizing<Vec<u8>> {
+        self.pkcs8
+    }
+
     /// The bits of the public half.
     pub fn public_bits(&self) -> &[u8] {
         match &self.pair {

@@ -19,9 +19,9 @@ pub struct Leaf {
     /// The leaf first.
     chain: Vec<Zeroizing<Vec<u8>>>,
     decoded: x509_cert::Certificate,
-    /// In seconds since 1970.
+    /// In seconds since 1970, as also its issuer's dates allow.
     pub not_before: u64,
-    /// The last second in which it is valid.
+    /// The last second in which both are valid.
     pub not_after: u64,
 }
 
@@ -32,12 +32,16 @@ impl Leaf {
     /// Where it is anything else.
     pub fn from_pem(text: &[u8]) -> Result<Self> {
         let chain = pem::blocks(pem::CERTIFICATE, text)?;
-        let decoded = key::certificate(&chain[0])?;
-        let validity = decoded.tbs_certificate().validity();
-        let (not_before, not_after) = (
-            validity.not_before.to_unix_duration().as_secs(),
-            validity.not_after.to_unix_duration().as_secs(),
-        );
+        let all = chain.iter().map(|der| key::certificate(der)).collect::<Result<Vec<_>>>()?;
+        let dates = |certificate: &x509_cert::Certificate| {
+            let validity = certificate.tbs_certificate().validity();
+            let seconds =
+                [validity.not_before, validity.not_after].map(|time| time.to_unix_duration().as_secs());
+            (seconds[0], seconds[1])
+        };
+        let not_before = all.iter().map(|certificate| dates(certificate).0).max().unwrap_or_default();
+        let not_after = all.iter().map(|certificate| dates(certificate).1).min().unwrap_or_default();
+        let decoded = all.into_iter().next().ok_or_else(|| Failure::new("it is empty"))?;
         Ok(Self { chain, decoded, not_before, not_after })
     }
 
@@ -46,49 +50,61 @@ impl Leaf {
         &self.chain[0]
     }
 
+    /// It and its issuer, DER.
+    pub fn chain(&self) -> impl Iterator<Item = &[u8]> {
+        self.chain.iter().map(|der| der.as_slice())
+    }
+
     /// Hex.
     pub fn serial(&self) -> String {
         let number = self.decoded.tbs_certificate().serial_number();
         number.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// Whether it is what the policy wants: names, uses, issuer, key; and whether members and clients accept its chain at
-    /// some time. Its dates are another matter.
+    /// Whether etcd can use it: its key is this one, and members and clients accept its chain at some time. Its dates
+    /// are another matter.
+    ///
+    /// # Errors
+    /// The reason why not.
+    pub fn check(&self, pair: &Pair, anchors: &[Zeroizing<Vec<u8>>], own: &Key) -> Result<()> {
+        let public = self.decoded.tbs_certificate().subject_public_key_info();
+        if public.subject_public_key.raw_bytes() != own.public_bits() {
+            return Err(Failure::new("its key is not the one in the key's file"));
+        }
+        pair.usages.iter().try_for_each(|usage| self.check_chain(*usage, anchors))
+    }
+
+    /// Whether it is what the policy wants, and below this CA of the node, if that is known.
     ///
     /// # Errors
     /// The first difference.
-    pub fn check(&self, pair: &Pair, issuer: &[u8], anchors: &[Zeroizing<Vec<u8>>], own: &Key) -> Result<()> {
+    pub fn compare(&self, pair: &Pair, issuer: Option<&[u8]>) -> Result<()> {
         let certificate = self.decoded.tbs_certificate();
-        let public = certificate.subject_public_key_info();
         let (dns, ips) = names(&self.decoded)?;
         let subject =
             certificate.subject().to_der().map_err(|_| Failure::new("its subject cannot be read"))?;
         let wanted = subject_of(pair)?;
-        let mut usages = usages(&self.decoded)?;
+        let (mut usages, mut wanted_usages) = (usages(&self.decoded)?, pair.usages.clone());
         usages.sort();
-        let mut wanted_usages = pair.usages.clone();
         wanted_usages.sort();
+        let is_below = |issuer: &[u8]| self.chain.len() == 2 && *self.chain[1] == *issuer;
         let checks = [
             (
-                "its key is not the one in the key's file",
-                public.subject_public_key.raw_bytes() == own.public_bits(),
+                "its key is of another algorithm",
+                key::is_of(certificate.subject_public_key_info(), pair.algorithm),
             ),
-            ("its key is of another algorithm", key::is_of(public, pair.algorithm)),
-            ("its subject is another one", subject == wanted),
+            ("its subject differs from the policy", subject == wanted),
             (
-                "its names are others",
+                "its names differ from the policy",
                 dns.iter().eq(pair.dns.iter().map(kiln_wire::DnsName::as_str)) && ips == pair.ips,
             ),
-            ("its uses are others", usages == wanted_usages),
-            ("it is not of this node's issuer", self.chain.len() == 2 && *self.chain[1] == *issuer),
+            ("its usages differ from the policy", usages == wanted_usages),
+            ("it is not issued by this node's own CA", issuer.is_none_or(is_below)),
         ];
-        if let Some((why, _)) = checks.iter().find(|(_, good)| !good) {
-            return Err(Failure::new(*why));
+        match checks.iter().find(|(_, good)| !good) {
+            Some((why, _)) => Err(Failure::new(*why)),
+            None => Ok(()),
         }
-        for usage in &pair.usages {
-            self.check_chain(*usage, anchors)?;
-        }
-        Ok(())
     }
 
     /// At a time at which it is valid.

@@ -1,5 +1,7 @@
-//! `kiln-node`: the program of a node that Kiln has built. It is static, listens on no port, and starts no other program.
+//! `kiln-node`: the program of a node that Kiln has built. It is static, listens on no port, and starts no other
+//! program.
 
+mod account;
 mod clock;
 mod decide;
 mod disk;
@@ -11,9 +13,11 @@ mod leaf;
 mod pem;
 mod prove;
 mod renew;
+mod run;
 mod say;
 mod status;
 mod steps;
+mod words;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -29,7 +33,7 @@ Verbs:
   renew    Make new certificates for etcd where two thirds of their life are over, or they are not sound
 
 Options:
-  --ensure       etcd is to start next: succeed if it has certificates that are valid now
+  --ensure       etcd is to start next: ask no port, and succeed if it has certificates that are valid now
   --policy FILE  How to renew [default: /etc/kiln/renew.json]
   -h, --help     Print help
   -V, --version  Print version
@@ -79,12 +83,15 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match renew::policy(&arguments.policy).and_then(|policy| renew::renew(&policy, arguments.ensure)) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(failure) => {
-            eprintln!("error: {failure}");
-            ExitCode::FAILURE
+    let policy = match renew::policy(&arguments.policy) {
+        Ok(policy) => policy,
+        Err(why) => {
+            say::line(say::Level::Error, &format!("kiln: the policy cannot be used: {why}"));
+            return ExitCode::FAILURE;
         }
+    };
+    match renew::renew(&policy, arguments.ensure) {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
     }
 }

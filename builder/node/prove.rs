@@ -15,14 +15,15 @@ use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureSch
 
 use crate::clock::Deadline;
 use crate::failure::{Failure, Result};
-use crate::issuer::Minted;
-use crate::pem;
+use crate::leaf::Leaf;
 
-/// For each try on each port.
+/// For each try on each port: the connection, the handshake, and the answer.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// etcd reads its files at each handshake, so one that still presents the old certificate after this many seconds does
-/// not read this link.
-const DEADLINE: u64 = 10;
+/// etcd reads its files at each handshake, so one that still presents the old certificate after this time does not read
+/// this link.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// Between two tries.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// What the ports of a certificate say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,17 +41,17 @@ enum Seen {
     Silent,
 }
 
-/// Asks until each port that answers presents the new certificate.
+/// Asks until each port that answers presents the new certificate; `key` is its key, in DER.
 ///
 /// # Errors
 /// Where one does not in time, or etcd refuses the new certificate as that of a peer.
-pub fn prove(pair: &Pair, minted: &Minted) -> Result<Proof> {
+pub fn prove(pair: &Pair, leaf: &Leaf, key: &[u8]) -> Result<Proof> {
     let deadline = Deadline::after(DEADLINE);
     loop {
         let mut proof = Proof::Silent;
         let mut wrong = None;
         for port in &pair.ports {
-            match look(*port, pair, minted)? {
+            match look(*port, pair, leaf, key)? {
                 Seen::New => proof = Proof::Presented,
                 Seen::Silent => {}
                 Seen::Other(why) => wrong = Some(format!("{port} {why}")),
@@ -59,70 +60,105 @@ pub fn prove(pair: &Pair, minted: &Minted) -> Result<Proof> {
         match wrong {
             None => return Ok(proof),
             Some(why) if deadline.is_over() => return Err(Failure::new(why)),
-            Some(_) => std::thread::sleep(Duration::from_millis(200)),
+            Some(_) => std::thread::sleep(PAUSE),
         }
     }
 }
 
-fn look(port: SocketAddr, pair: &Pair, minted: &Minted) -> Result<Seen> {
+fn look(port: SocketAddr, pair: &Pair, leaf: &Leaf, key: &[u8]) -> Result<Seen> {
+    let until = Deadline::after(PATIENCE);
     let Ok(mut stream) = TcpStream::connect_timeout(&port, PATIENCE) else { return Ok(Seen::Silent) };
-    let broken = |error: &dyn std::fmt::Display| Failure::new(format!("TLS cannot be spoken: {error}"));
-    stream.set_read_timeout(Some(PATIENCE)).map_err(|error| broken(&error))?;
-    stream.set_write_timeout(Some(PATIENCE)).map_err(|error| broken(&error))?;
+    let broken = |error: rustls::Error| Failure::new(format!("TLS cannot be spoken: {error}"));
     let witness = Arc::new(Witness::new());
-    let config = config(&witness, pair, minted).map_err(|error| broken(&error))?;
+    let config = config(&witness, pair.kind, leaf, key).map_err(broken)?;
     let name = ServerName::IpAddress(port.ip().into());
-    let mut tls = ClientConnection::new(Arc::new(config), name).map_err(|error| broken(&error))?;
-    let said = talk(&mut tls, &mut stream, pair.kind);
+    let mut tls = ClientConnection::new(Arc::new(config), name).map_err(broken)?;
+    let said = talk(&mut tls, &mut stream, pair.kind, until);
     let signed = witness.signed.lock().unwrap_or_else(PoisonError::into_inner).take();
     Ok(match (signed, said) {
-        (Some(der), _) if der != minted.leaf.der() => Seen::Other("presents another certificate".to_owned()),
-        // Only the peer port takes this certificate as a client's, too.
-        (Some(_), Err(error)) if pair.kind == Kind::Peer && !is_silence(&error) => {
-            Seen::Other(format!("presents it, but refuses it from a peer: {error}"))
+        (Some(der), _) if der != leaf.der() => Seen::Other("presents another certificate".to_owned()),
+        // Only the peer port takes this certificate as a client's, too. One that is slow has not refused it.
+        (Some(_), Err(error)) if pair.kind == Kind::Peer && !is_slow(&error) => {
+            Seen::Other(format!("presents the new certificate, but refuses it from a peer: {error}"))
         }
         (Some(_), _) => Seen::New,
-        (None, Err(error)) if !is_silence(&error) => Seen::Other(format!("ends the handshake: {error}")),
+        (None, Err(error)) if !is_slow(&error) && !is_end(&error) => {
+            Seen::Other(format!("ends the handshake: {error}"))
+        }
         (None, _) => Seen::Silent,
     })
 }
 
-/// Nobody answers in time, or closes the connection: etcd does both before it serves.
-fn is_silence(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionReset, TimedOut, UnexpectedEof, WouldBlock};
-    matches!(error.kind(), ConnectionReset | TimedOut | UnexpectedEof | WouldBlock)
+/// There is no answer in time.
+fn is_slow(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock)
+}
+
+/// The connection is closed: etcd does that before it serves.
+fn is_end(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), BrokenPipe | ConnectionReset | UnexpectedEof)
 }
 
 /// The handshake. A peer port then answers to a request only if it accepts the certificate.
-fn talk(tls: &mut ClientConnection, stream: &mut TcpStream, kind: Kind) -> io::Result<()> {
+fn talk(tls: &mut ClientConnection, stream: &mut TcpStream, kind: Kind, until: Deadline) -> io::Result<()> {
     while tls.is_handshaking() {
-        tls.complete_io(stream)?;
+        exchange(tls, stream, until)?;
     }
     if kind == Kind::Peer {
-        let mut tls = rustls::Stream::new(tls, stream);
-        tls.write_all(b"GET /version HTTP/1.0\r\n\r\n")?;
-        tls.read_exact(&mut [0; 1])?;
+        tls.writer().write_all(b"GET /version HTTP/1.0\r\n\r\n")?;
+        loop {
+            match tls.reader().read(&mut [0; 1]) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(_) => break,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => exchange(tls, stream, until)?,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    tls.send_close_notify();
+    send(tls, stream)
+}
+
+fn send(tls: &mut ClientConnection, stream: &mut TcpStream) -> io::Result<()> {
+    while tls.wants_write() {
+        tls.write_tls(stream)?;
+    }
+    Ok(())
+}
+
+/// Sends what there is, and waits for what comes: also a sender of single bytes is heard for so long only.
+fn exchange(tls: &mut ClientConnection, stream: &mut TcpStream, until: Deadline) -> io::Result<()> {
+    let left = until.left().ok_or(io::ErrorKind::TimedOut)?;
+    stream.set_read_timeout(Some(left))?;
+    stream.set_write_timeout(Some(left))?;
+    send(tls, stream)?;
+    if tls.read_tls(stream)? == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    if let Err(error) = tls.process_new_packets() {
+        // The other side learns why.
+        let _ = send(tls, stream);
+        return Err(io::Error::new(io::ErrorKind::InvalidData, error));
     }
     Ok(())
 }
 
 fn config(
     witness: &Arc<Witness>,
-    pair: &Pair,
-    minted: &Minted,
+    kind: Kind,
+    leaf: &Leaf,
+    key: &[u8],
 ) -> std::result::Result<ClientConfig, rustls::Error> {
     let builder = ClientConfig::builder_with_provider(witness.provider.clone())
         .with_protocol_versions(rustls::ALL_VERSIONS)?
         .dangerous()
         .with_custom_certificate_verifier(witness.clone());
-    if pair.kind != Kind::Peer {
+    if kind != Kind::Peer {
         return Ok(builder.with_no_client_auth());
     }
-    let broken = |_| rustls::Error::General("a key that was just made cannot be read".to_owned());
-    let chain = pem::blocks(pem::CERTIFICATE, minted.cert.as_bytes()).map_err(broken)?;
-    let chain = chain.iter().map(|der| CertificateDer::from(der.to_vec())).collect();
-    let keys = pem::blocks(pem::PRIVATE_KEY, minted.key.as_bytes()).map_err(broken)?;
-    builder.with_client_auth_cert(chain, PrivatePkcs8KeyDer::from(keys[0].to_vec()).into())
+    let chain = leaf.chain().map(|der| CertificateDer::from(der.to_vec())).collect();
+    builder.with_client_auth_cert(chain, PrivatePkcs8KeyDer::from(key.to_vec()).into())
 }
 
 /// Accepts every certificate, and notes the one whose key has signed the handshake.

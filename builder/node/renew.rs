@@ -2,18 +2,20 @@
 
 use std::path::Path;
 
-use kiln_wire::{Pair, Policy};
+use kiln_wire::Policy;
 
-use crate::clock;
-use crate::decide::{Dates, Reason, Refusal, Step, Validity, decide, new_one};
+use crate::account::account;
+use crate::clock::{self, date};
+use crate::decide::Validity;
 use crate::disk;
 use crate::failure::{Failure, Result};
-use crate::generation::{Generation, Generations, Which};
-use crate::issuer::{Issuer, Minted};
-use crate::prove::{Proof, prove};
+use crate::generation::{Generation, Generations};
+use crate::issuer::Issuers;
+use crate::run::Run;
 use crate::say::{Level, say};
 use crate::status::Status;
 use crate::steps::reached;
+use crate::words::REBUILD;
 
 /// Reads the policy.
 ///
@@ -27,211 +29,94 @@ pub fn policy(path: &Path) -> Result<Policy> {
     Ok(policy)
 }
 
+/// What a run has found and done.
+struct Outcome {
+    /// What etcd reads now, if it can use it.
+    live: Option<Generation>,
+    /// The time in which all the node's own CAs are valid.
+    issuers: Option<Validity>,
+    /// Why not all is well.
+    error: Option<Failure>,
+}
+
 /// Renews what is due. `ensure`: etcd is to start next, so all is well if it has certificates that are valid now.
-/// Whether that is so is returned.
-///
-/// # Errors
-/// Where not even that can be known.
-pub fn renew(policy: &Policy, ensure: bool) -> Result<bool> {
+/// Whether all is well is returned; the reason why not has been said.
+pub fn renew(policy: &Policy, ensure: bool) -> bool {
     let now = clock::now();
-    let generations = Generations::open(policy)?;
-    let issuers = policy.pairs.iter().map(Issuer::load).collect::<Result<Vec<_>>>();
-    let (issuers, broken) = match issuers {
-        Ok(issuers) => (issuers, None),
-        Err(why) => (Vec::new(), Some(why)),
-    };
-    let run = Run { policy, generations, issuers, now };
-    let outcome = broken.map_or_else(|| run.act(), Err);
+    let outcome = act(policy, now, ensure);
     reached("acted");
-    let live = run.live()?.and_then(|which| run.load(which).ok());
-    let validity = live.as_ref().map(validity);
-    let serials = live.iter().flat_map(|live| live.leaves.iter().map(|leaf| leaf.serial())).collect();
-    let mut status = Status::new(now, validity, run.validity(), serials);
-    let served = validity.is_some_and(|live| live.has(now));
-    if let Err(why) = outcome {
-        let level = if status.good && !status.overdue { Level::Notice } else { Level::Error };
-        say(level, &policy.node, &format!("has not renewed its certificates: {why}"));
-        status.error = Some(why.to_string());
+    let error = outcome.error.as_ref().map(ToString::to_string);
+    let status = Status::new(now, outcome.live.as_ref(), outcome.issuers, error);
+    let is_valid = outcome.live.as_ref().is_some_and(|live| live.validity().has(now));
+    report(policy, now, &outcome);
+    // Monitoring is not worth an etcd that does not start.
+    let written = status.write(policy);
+    if let Err(why) = &written {
+        say(Level::Error, &policy.node, &format!("cannot write its status: {why}"));
     }
-    status.write(policy)?;
-    Ok(if ensure { served } else { status.good })
+    if ensure { is_valid } else { status.good && written.is_ok() }
 }
 
-struct Run<'p> {
-    policy: &'p Policy,
-    generations: Generations<'p>,
-    /// One per pair; none where they cannot be read.
-    issuers: Vec<Issuer>,
-    now: u64,
+fn act(policy: &Policy, now: u64, ensure: bool) -> Outcome {
+    let known = account(policy.account.as_str()).and_then(|owner| Generations::new(policy, owner));
+    let generations = match known {
+        Ok(generations) => generations,
+        Err(why) => return Outcome { live: None, issuers: None, error: Some(why) },
+    };
+    let issuers = Issuers::load(policy);
+    let validity = issuers.as_ref().ok().map(Issuers::validity);
+    let done = generations.open().and_then(|lock| {
+        reached("locked");
+        let run = Run { policy, generations: &generations, issuers, now, ensure };
+        let done = run.act();
+        drop(lock);
+        done
+    });
+    let live = generations.live().and_then(|live| live.map(|live| generations.load(live)).transpose());
+    let (live, error) = match (live, done) {
+        (Ok(live), done) => (live, done.err()),
+        (Err(_), Err(why)) => (None, Some(why)),
+        (Err(why), Ok(())) => (None, Some(why)),
+    };
+    Outcome { live, issuers: validity, error }
 }
 
-fn validity(generation: &Generation) -> Validity {
-    let (from, until) = generation.validity();
-    Validity { from, until }
-}
-
-impl Run<'_> {
-    fn live(&self) -> Result<Option<Which>> {
-        self.generations.live()
+/// What people have to know, as loud as it is urgent.
+fn report(policy: &Policy, now: u64, outcome: &Outcome) {
+    let node = &policy.node;
+    let live = outcome.live.as_ref().map(Generation::validity);
+    let urgent = live.is_none_or(|live| !live.has(now) || now >= live.failing());
+    let level = if urgent { Level::Error } else { Level::Warning };
+    if let Some(why) = &outcome.error {
+        say(level, node, &format!("has not renewed its certificates: {why}"));
     }
-
-    fn load(&self, which: Which) -> Result<Generation> {
-        if self.issuers.is_empty() {
-            return Err(Failure::new("the node's own CAs cannot be read"));
+    match live {
+        None => say(level, node, "has no certificates that etcd can use"),
+        Some(live) if now < live.from => {
+            say(level, node, &format!("has certificates that are valid from {} on", date(live.from)));
         }
-        self.generations.load(which, &self.issuers)
-    }
-
-    /// The time in which all issuers are valid.
-    fn validity(&self) -> Option<Validity> {
-        let from = self.issuers.iter().map(|issuer| issuer.not_before).max()?;
-        let until = self.issuers.iter().map(|issuer| issuer.not_after).min()?;
-        Some(Validity { from, until })
-    }
-
-    fn act(&self) -> Result<()> {
-        let issuers = self.validity().ok_or_else(|| Failure::new("the policy has no issuers"))?;
-        let own = self.generations.own()?;
-        let dates = Dates {
-            now: self.now,
-            built: self.policy.built,
-            issuers,
-            life: self.policy.life,
-            is_first: own.is_empty(),
-        };
-        // A run that was killed before its proof: what it has made is proven now, or taken back.
-        if let Some(before) = self.generations.before()? {
-            self.settle(before)?;
+        Some(live) if now > live.until => {
+            say(level, node, &format!("has certificates that expired at {}", date(live.until)));
         }
-        let which = self.live()?;
-        let live = which.map(|which| self.load(which));
-        if let Some(Err(why)) = &live {
-            say(Level::Warning, &self.policy.node, &format!("has a generation that is not sound: {why}"));
-        }
-        let live = live.and_then(Result::ok);
-        let step = decide(&dates, live.as_ref().map(validity));
-        reached("decided");
-        let reason = match step {
-            Step::Keep => return Ok(()),
-            Step::Refuse(refusal) => return Err(Failure::new(words(refusal, &dates))),
-            Step::Replace(reason) => reason,
-        };
-        if reason != Reason::Due
-            && let Some(other) = self.another(&own, which)
-        {
-            self.generations.point(other)?;
+        Some(live) if now >= live.overdue() => {
+            let (due, until) = (date(live.due()), date(live.until));
             say(
-                Level::Warning,
-                &self.policy.node,
-                "uses an earlier generation of its certificates, which is valid",
+                level,
+                node,
+                &format!("has certificates that end at {until}; their renewal is overdue since {due}"),
             );
-            return Ok(());
         }
-        let number = own.last().map_or(1, |last| last + 1);
-        let until = new_one(&dates);
-        let minted = self.mint(until)?;
-        reached("minted");
-        self.generations.add(number, &minted)?;
-        reached("named");
-        // Without one that is valid there is nothing to return to.
-        if let Some(before) = which.filter(|_| live.as_ref().is_some_and(|live| validity(live).has(self.now)))
-        {
-            self.generations.remember(before)?;
-        }
-        reached("remembered");
-        self.generations.point(Which::Own(number))?;
-        reached("linked");
-        self.finish(number, &minted, reason)
+        Some(_) => {}
     }
-
-    /// The newest other generation that is sound, valid, and not due.
-    fn another(&self, own: &[u32], live: Option<Which>) -> Option<Which> {
-        let all = own.iter().rev().map(|number| Which::Own(*number)).chain([Which::First]);
-        let is_good = |which: &Which| {
-            let good = self.load(*which).ok().map(|generation| validity(&generation));
-            Some(*which) != live && good.is_some_and(|good| good.has(self.now) && self.now < good.due())
-        };
-        all.filter(|which| Some(*which) != live).find(is_good)
-    }
-
-    fn mint(&self, at: Validity) -> Result<Vec<Minted>> {
-        let pairs = self.policy.pairs.iter().zip(&self.issuers);
-        pairs.map(|(pair, issuer)| issuer.mint(pair, at.from, at.until)).collect()
-    }
-
-    /// The proof, and what follows from it.
-    fn finish(&self, number: u32, minted: &[Minted], reason: Reason) -> Result<()> {
-        let pairs: Vec<(&Pair, &Minted)> = self.policy.pairs.iter().zip(minted).collect();
-        let proofs = pairs.iter().map(|(pair, minted)| prove(pair, minted)).collect::<Result<Vec<_>>>();
-        reached("proven");
-        match proofs {
-            Ok(proofs) => {
-                self.generations.forget()?;
-                self.generations.prune()?;
-                let proven = if proofs.contains(&Proof::Presented) {
-                    "etcd presents them"
-                } else {
-                    "etcd does not serve yet"
-                };
-                let why = match reason {
-                    Reason::Due => "two thirds of their life were over",
-                    Reason::Early => "the last ones were not valid yet",
-                    Reason::Expired => "the last ones had expired",
-                    Reason::Unsound => "there were no sound ones",
-                };
-                let node = &self.policy.node;
-                say(
-                    Level::Info,
-                    node,
-                    &format!("has new certificates (generation {number}): {why}; {proven}"),
-                );
-                Ok(())
-            }
-            Err(why) => match self.generations.before()? {
-                Some(before) => {
-                    self.generations.point(before)?;
-                    self.generations.forget()?;
-                    Err(Failure::new(format!("{why}; the certificates from before are back")))
-                }
-                None => Err(Failure::new(format!("{why}; there are no others that are valid"))),
-            },
-        }
-    }
-
-    /// After a kill between the link and the proof.
-    fn settle(&self, before: Which) -> Result<()> {
-        let live = self.live()?;
-        let is_good =
-            |which: Which| self.load(which).is_ok_and(|generation| validity(&generation).has(self.now));
-        match live {
-            Some(live) if live != before && is_good(live) => {}
-            _ => self.generations.point(before)?,
-        }
-        self.generations.forget()
-    }
-}
-
-fn words(refusal: Refusal, dates: &Dates) -> String {
-    let Dates { now, built, issuers, .. } = dates;
-    match refusal {
-        Refusal::BeforeBuild => {
-            format!("the clock shows {now}, which is before this node was built ({built}); set it")
-        }
-        Refusal::IssuerEarly => {
-            format!("the clock shows {now}, but the node's own CAs begin at {}; set it", issuers.from)
-        }
-        Refusal::IssuerExpired => {
-            format!("the node's own CAs have ended ({}); build this node again and deliver it", issuers.until)
-        }
-        Refusal::LateFirstUse => format!(
-            "the clock shows {now}, when two thirds of the life of the node's own CAs are over, and they have never been \
-             used: set the clock, or build this node again"
-        ),
-        Refusal::IssuerEnds => {
-            format!(
-                "the node's own CAs end at {}, with its certificates; build this node again and deliver it",
-                issuers.until
-            )
-        }
+    if let Some(issuers) = outcome.issuers
+        && issuers.has(now)
+        && now.saturating_add(policy.life) > issuers.until
+    {
+        let until = date(issuers.until);
+        say(
+            Level::Warning,
+            node,
+            &format!("cannot renew its certificates beyond {until}, the end of its own CAs; {REBUILD}"),
+        );
     }
 }

@@ -9,6 +9,8 @@ use serde::Serialize;
 use crate::decide::Validity;
 use crate::disk;
 use crate::failure::Result;
+use crate::generation::Generation;
+use crate::steps::reached;
 
 /// After a run.
 #[derive(Serialize)]
@@ -23,7 +25,7 @@ pub struct Status {
     /// What went wrong, if anything did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// Of what etcd reads; absent where it is unsound.
+    /// Of what etcd reads; absent where etcd cannot use it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_before: Option<u64>,
     /// The last second of it.
@@ -40,13 +42,16 @@ pub struct Status {
 }
 
 impl Status {
-    /// The state of things.
-    pub fn new(at: u64, live: Option<Validity>, issuers: Option<Validity>, serials: Vec<String>) -> Self {
+    /// The state of things, and why it could not be made better.
+    pub fn new(at: u64, live: Option<&Generation>, issuers: Option<Validity>, error: Option<String>) -> Self {
+        let serials =
+            live.iter().flat_map(|live| live.leaves.iter().map(|(leaf, _)| leaf.serial())).collect();
+        let live = live.map(Generation::validity);
         Self {
             at,
-            good: live.is_some_and(|live| live.has(at) && at < live.failing()),
+            good: error.is_none() && live.is_some_and(|live| live.has(at) && at < live.failing()),
             overdue: live.is_none_or(|live| at >= live.overdue()),
-            error: None,
+            error,
             not_before: live.map(|live| live.from),
             not_after: live.map(|live| live.until),
             due: live.map(Validity::due),
@@ -82,6 +87,7 @@ impl Status {
         disk::own_directory(directory, 0o755)?;
         let json = serde_json::to_string_pretty(self).unwrap_or_default() + "\n";
         disk::replace(&directory.join("renew.json"), json.as_bytes())?;
+        reached("stated");
         disk::replace(&directory.join("renew.prom"), self.metrics().as_bytes())
     }
 }

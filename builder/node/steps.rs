@@ -1,4 +1,4 @@
-//! The steps at which a test ends this program, as a power cut would.
+//! The steps at which a test ends this program, as a power cut would. Each has a row in `tests/it/lab/node/killed.rs`.
 
 /// Called where a step is done.
 #[cfg(not(feature = "fail-points"))]

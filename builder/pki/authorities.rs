@@ -2,20 +2,26 @@
 
 use super::authority::{Authority, Issued};
 use super::keystore::Keystore;
+use super::successor::Successors;
 use crate::failure::{Failure, Result};
 use crate::plan::{AuthoritySpec, CertificateSpec};
 use crate::profile::Algorithm;
 use crate::values::Lifetime;
 
 /// The authorities of a plan, in its order.
-pub struct Authorities(Vec<(&'static str, Authority)>);
+pub struct Authorities {
+    all: Vec<(&'static str, Authority)>,
+    /// Trusted beside them.
+    successors: Successors,
+}
 
 impl Authorities {
     /// # Errors
     /// As `Authority::new`.
     pub fn new(keystore: &Keystore, specs: &[AuthoritySpec]) -> Result<Self> {
         let make = |spec: &AuthoritySpec| Ok((spec.name, Authority::of(keystore, spec.name, &spec.made)?));
-        specs.iter().map(make).collect::<Result<_>>().map(Self)
+        let all = specs.iter().map(make).collect::<Result<_>>()?;
+        Ok(Self { all, successors: keystore.successors().clone() })
     }
 
     /// The certificates that clients trust for each authority, in PEM.
@@ -23,12 +29,24 @@ impl Authorities {
     /// # Errors
     /// As `Authority::root_pem`.
     pub fn roots(&self) -> Result<Vec<String>> {
-        self.all().map(|(_, authority)| authority.root_pem()).collect()
+        self.all().map(|(name, _)| self.root(name)).collect()
+    }
+
+    /// The certificates that clients trust for the authority with this name.
+    ///
+    /// # Errors
+    /// As `Authority::root_pem`; `Exit::Untrusted` where there is no such authority.
+    pub fn root(&self, name: &str) -> Result<String> {
+        let (_, authority) = self
+            .all()
+            .find(|(other, _)| *other == name)
+            .ok_or_else(|| Failure::untrusted(format!("the CA {name} does not exist")))?;
+        Ok(authority.root_pem()? + self.successors.of(name))
     }
 
     /// Each with its name.
     pub fn all(&self) -> impl Iterator<Item = (&'static str, &Authority)> {
-        self.0.iter().map(|(name, authority)| (*name, authority))
+        self.all.iter().map(|(name, authority)| (*name, authority))
     }
 
     /// The CAs that members trust for each authority, in PEM.
@@ -36,7 +54,7 @@ impl Authorities {
     /// # Errors
     /// As `Authority::trust_pem`.
     pub fn trust(&self) -> Result<Vec<String>> {
-        self.all().map(|(_, authority)| authority.trust_pem()).collect()
+        self.all().map(|(name, authority)| Ok(authority.trust_pem()? + self.successors.of(name))).collect()
     }
 
     /// Issues a certificate with the authority that it names.

@@ -252,6 +252,9 @@ pub(super) fn readable(name: &GeneralName) -> String {
 
 #[cfg(test)]
 mod tests {
+    use x509_cert::ext::pkix::{KeyUsage, KeyUsages};
+
+    use super::super::certificate::extension;
     use super::*;
 
     /// Every property of a certificate is made wrong in turn, and must be detected.

@@ -37,9 +37,17 @@ impl Keystore {
         let etcd = Series::from(plan.release);
         let mut reasons = Vec::new();
         let mut remarks: Vec<Remark> = self.ignored(plan).collect();
+        if plan.pki.renewal.is_some() && self.fixed().is_none() {
+            self.make_successors(&plan.authorities)?;
+        }
+        let successors = self.successors().record();
         if let Some(fixed) = self.fixed() {
-            let is = Fixed { signer, peers, authorities: authorities.clone(), etcd };
-            reasons.extend(other_authorities(fixed, &is, plan));
+            let successors = successors.clone();
+            let is = Fixed { signer, peers, authorities: authorities.clone(), successors, etcd };
+            match other_renewal(fixed, plan) {
+                Some(reason) => reasons.push(reason),
+                None => reasons.extend(other_authorities(fixed, &is, plan)),
+            }
         }
         let formed = self.formed(&plan.cluster.token);
         if let Some(formed) = formed {
@@ -76,7 +84,7 @@ impl Keystore {
                 dir.display()
             ))),
             Some(newest) if etcd == newest => {}
-            _ => self.fix(Fixed { signer, peers, authorities, etcd }),
+            _ => self.fix(Fixed { signer, peers, authorities, successors, etcd }),
         }
         Ok(remarks)
     }
@@ -179,6 +187,24 @@ fn of_another_ca(of_peers: &str) -> String {
         "certificates were issued under another CA{of_peers} than its present one: {REFUSE}; use the keystore as it was then, \
          from a backup, or another --keystore for a new cluster"
     )
+}
+
+/// Who renews is decided with the first certificates: CAs above nodes are others than those that are not.
+fn other_renewal(was: &Fixed, plan: &Plan) -> Option<String> {
+    let (is, way_out) = match (was.renews_on_nodes(), plan.pki.renewal.is_some()) {
+        (false, true) => (
+            "the desk renews the certificates that it has issued",
+            "write renewal = \"desk\" in [pki], or omit it",
+        ),
+        (true, false) => {
+            ("nodes renew the certificates that it has issued", "write renewal = \"node\" in [pki]")
+        }
+        _ => return None,
+    };
+    Some(format!(
+        "{is}, and nodes would not trust the CAs that the other way needs; {way_out}, or use another --keystore for a new \
+         cluster"
+    ))
 }
 
 /// Why the CAs that have issued are not those that would issue now.

@@ -17,6 +17,8 @@ pub const SCHEMA_WITH_RECORD: u32 = 2;
 pub const SCHEMA_WITH_AUTHORITIES: u32 = 3;
 /// The same, with an imported CA for peers.
 pub const SCHEMA_WITH_PEER_CA: u32 = 4;
+/// The same, with CAs that follow, and nodes that renew.
+pub const SCHEMA_WITH_SUCCESSORS: u32 = 5;
 
 /// One round of leaf certificates.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,9 +123,9 @@ impl List {
             schema: u32,
         }
         let Schema { schema } = toml::from_str(text).map_err(|_| changed())?;
-        if !(SCHEMA..=SCHEMA_WITH_PEER_CA).contains(&schema) {
+        if !(SCHEMA..=SCHEMA_WITH_SUCCESSORS).contains(&schema) {
             return Err(Failure::untrusted(format!(
-                "keystore schema {schema} is not supported; this version of Kiln reads the schemas {SCHEMA} to {SCHEMA_WITH_PEER_CA}"
+                "keystore schema {schema} is not supported; this version of Kiln reads the schemas {SCHEMA} to {SCHEMA_WITH_SUCCESSORS}"
             )));
         }
         toml::from_str(text).map_err(|_| changed())

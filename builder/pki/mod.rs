@@ -34,6 +34,7 @@ mod seal;
 mod secret;
 mod show;
 mod signature;
+mod successor;
 
 pub(crate) use authorities::Authorities;
 pub use authority::{Authority, Issued};

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
+use super::successor;
 use crate::disk::{self, Found, Kind};
 use crate::failure::{Exit, Failure, Result};
 use crate::plan;
@@ -18,7 +19,17 @@ pub(super) const FOREIGN: [(&str, &str, &str); 2] =
 /// The largest file in a keystore: the list with thousands of issues, or of members.
 pub(super) const MAX_PART_BYTES: u64 = 16 << 20;
 
-pub(super) const PARTS: [&str; 6] = [LIST, SECRET, FOREIGN[0].1, FOREIGN[0].2, FOREIGN[1].1, FOREIGN[1].2];
+pub(super) const PARTS: [&str; 9] = [
+    LIST,
+    SECRET,
+    FOREIGN[0].1,
+    FOREIGN[0].2,
+    FOREIGN[1].1,
+    FOREIGN[1].2,
+    successor::SECRET,
+    successor::FILES[0].1,
+    successor::FILES[1].1,
+];
 
 pub(super) fn refuse_existing(dir: &Path) -> Result<()> {
     match disk::look(dir)? {

@@ -13,7 +13,7 @@ use super::recorded::{self, RawAuthority, Recorded};
 use crate::etcd::Release;
 use crate::etcd::ids::{ClusterId, MemberId, cluster_id, member_id};
 use crate::failure::{Failure, Result};
-use crate::plan::{CA, Made};
+use crate::plan::{CA, Made, PEER_CA};
 use crate::profile::Algorithm;
 use crate::values::{Digest, Invalid, Lifetime, NodeName, Token, Url};
 
@@ -74,11 +74,18 @@ pub(super) struct Fixed {
     pub peers: Option<Digest>,
     /// CAs that need more than an algorithm and a lifetime.
     pub authorities: Vec<Recorded>,
+    /// The SHA-256 of the file of each CA that follows one of these; none where the desk renews.
+    pub successors: Vec<(&'static str, Digest)>,
     /// The newest release that was built with.
     pub etcd: Series,
 }
 
 impl Fixed {
+    /// Whether nodes renew their certificates, with CAs below those of the cluster.
+    pub fn renews_on_nodes(&self) -> bool {
+        !self.successors.is_empty()
+    }
+
     /// The first authority, where it needs more than an algorithm and a lifetime.
     pub fn made(&self) -> Option<&Made> {
         self.authorities.iter().find(|(name, _)| *name == CA).map(|(_, made)| made)
@@ -144,6 +151,8 @@ pub(super) struct RawFixed {
     ca_lifetime: Option<String>,
     ca_sha256: Option<String>,
     peer_ca_sha256: Option<String>,
+    ca_next_sha256: Option<String>,
+    peer_ca_next_sha256: Option<String>,
     etcd: String,
     /// Absent where the two lines say it all.
     #[serde(default)]
@@ -190,7 +199,13 @@ impl RawFixed {
         let signer = signer(&self.ca_algorithm, &self.ca_lifetime, &self.ca_sha256)?;
         let authorities = self.authority.iter().map(RawAuthority::read).collect::<Result<_>>()?;
         let peers = self.peer_ca_sha256.as_deref().map(parsed).transpose()?;
-        Ok(Fixed { signer, peers, authorities, etcd: parsed(&self.etcd)? })
+        let mut successors = Vec::new();
+        for (name, sha256) in [(CA, &self.ca_next_sha256), (PEER_CA, &self.peer_ca_next_sha256)] {
+            if let Some(sha256) = sha256 {
+                successors.push((name, parsed(sha256)?));
+            }
+        }
+        Ok(Fixed { signer, peers, authorities, successors, etcd: parsed(&self.etcd)? })
     }
 }
 
@@ -216,7 +231,10 @@ pub(super) fn render(fixed: Option<&Fixed>, formed: &[Formed]) -> String {
     // Writing to a String cannot fail.
     if let Some(fixed) = fixed {
         let peers = fixed.peers.map(|sha256| format!("peer-ca-sha256 = \"{sha256}\"\n")).unwrap_or_default();
-        let _ = write!(text, "\n[issued]\n{}{peers}etcd = \"{}\"\n", lines(&fixed.signer), fixed.etcd);
+        let next =
+            fixed.successors.iter().map(|(name, sha256)| format!("{name}-next-sha256 = \"{sha256}\"\n"));
+        let next: String = next.collect();
+        let _ = write!(text, "\n[issued]\n{}{peers}{next}etcd = \"{}\"\n", lines(&fixed.signer), fixed.etcd);
         text += &recorded::render(&fixed.authorities);
     }
     for cluster in formed {

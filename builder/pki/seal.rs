@@ -113,7 +113,13 @@ impl Keystore {
             let etcd = Series::from(formed.release);
             let peers = self.peers_signer()?;
             // A CA that needs more of a record was not recognised, and one for peers is not derived.
-            self.fix(Fixed { signer: formed.signer, peers, authorities: Vec::new(), etcd });
+            self.fix(Fixed {
+                signer: formed.signer,
+                peers,
+                authorities: Vec::new(),
+                successors: Vec::new(),
+                etcd,
+            });
         }
         self.set_formed(formed);
         Ok(())

@@ -73,6 +73,11 @@ impl Made {
         Self { algorithm, lifetime, subject, common_name, intermediate, permits, is_above_nodes: false }
     }
 
+    /// The one that follows it: `ha3 etcd CA 2`.
+    pub fn next(&self) -> Self {
+        Self { common_name: fitted(&self.common_name, " 2"), ..self.clone() }
+    }
+
     /// Whether its algorithm and lifetime determine it.
     pub fn is_plain(&self, cluster: &ClusterName) -> bool {
         *self == Self::plain(cluster, self.algorithm, self.lifetime)
@@ -173,14 +178,15 @@ pub fn common_name(cluster: &ClusterName, ending: &str) -> String {
     fitted(cluster.as_str(), ending)
 }
 
-/// The same for any name that has ASCII characters only.
+/// The same for any name.
 pub(super) fn fitted(name: &str, ending: &str) -> String {
     let most = 64 - ending.len();
-    if name.len() <= most {
+    if name.chars().count() <= most {
         return format!("{name}{ending}");
     }
     let digest = Digest::of(name.as_bytes()).to_string();
-    format!("{}-{}{ending}", &name[..most - 9], &digest[..8])
+    let begin: String = name.chars().take(most - 9).collect();
+    format!("{begin}-{}{ending}", &digest[..8])
 }
 
 #[cfg(test)]

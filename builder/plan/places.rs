@@ -75,7 +75,7 @@ fn pair(directory: &str, issuer: &IssuerSpec) -> Pair {
 impl Plan {
     /// `None` where the desk renews.
     pub(crate) fn renewal_places(&self) -> Option<RenewalPlaces> {
-        self.pki.renewal.map(|_| RenewalPlaces::of(&self.instance.name))
+        self.pki.renewal.as_ref().map(|_| RenewalPlaces::of(&self.instance.name))
     }
 
     /// The account that has keys of this owner.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{AuthoritySpec, CA, CertificateSpec, Node, Owner, Plan, failure};
 use crate::profile::Subject;
-use crate::values::{By, Card, Epoch, Members, counted};
+use crate::values::{By, Card, Epoch, Members, PeerTag, counted};
 
 /// A plan to be printed. Without a keystore the token and the IDs that follow from it are not known yet.
 pub struct View<'a> {
@@ -97,6 +97,10 @@ impl View<'_> {
             })).collect::<Vec<_>>(),
             "authorities": plan.authorities.iter().map(|one| self.authority_json(one)).collect::<Vec<_>>(),
             "client_certificates": plan.clients.iter().map(certificate).collect::<Vec<_>>(),
+            "renewal": plan.pki.renewal.as_ref().map_or(json!({ "by": "desk" }), |renewal| json!({
+                "by": "node", "leaf_lifetime": renewal.leaf_lifetime.to_string(),
+                "ca_lifetime": renewal.ca_lifetime.to_string(), "constraints": renewal.constraints.to_string(),
+            })),
         });
         if let Value::Object(view) = &mut view
             && !plan.hosts.is_empty()
@@ -150,7 +154,17 @@ impl View<'_> {
     }
 
     fn setting_value(&self, key: &str, value: Value) -> Value {
-        if key == "initial-cluster-token" && !self.identity_known { Value::Null } else { value }
+        let is_keystores =
+            matches!(key, "initial-cluster-token" | "peer-transport-security.allowed-hostname");
+        if is_keystores && !self.identity_known { Value::Null } else { value }
+    }
+
+    /// Without a keystore, the name that only peers have is not known.
+    fn names(&self, text: String) -> String {
+        match self.identity_known {
+            true => text,
+            false => text.replace(PeerTag::placeholder().as_str(), &format!("({LATER})")),
+        }
     }
 
     fn ca_line(&self) -> String {
@@ -177,7 +191,7 @@ impl View<'_> {
         writeln!(f, "  certificates")?;
         let directory = self.plan.pki.directory.absolute();
         for certificate in &node.certificates {
-            writeln!(f, "    {directory}/{}  {}", certificate.cert_path, describe(certificate))?;
+            writeln!(f, "    {directory}/{}  {}", certificate.cert_path, self.names(describe(certificate)))?;
             writeln!(f, "      {}", details(certificate))?;
         }
         for (name, target) in &node.links {
@@ -238,7 +252,7 @@ fn certificate(spec: &CertificateSpec) -> Value {
         "file": spec.file, "label": spec.label, "common_name": spec.common_name, "dns": spec.dns, "ips": spec.ips,
         "usages": spec.usages, "read_by_etcd": spec.owner == Owner::Etcd, "roles": spec.roles,
         "authority": spec.authority, "subject": subject(&spec.subject, &spec.common_name),
-        "lifetime": spec.lifetime.to_string(),
+        "lifetime": spec.lifetime.to_string(), "renewed_by": spec.issuer.as_ref().map(|issuer| &issuer.common_name),
         "certificate": { "name": spec.cert_path, "mode": spec.cert_mode },
         "key": { "name": spec.key_path, "mode": spec.key_mode },
         "copies": spec.copies.iter().map(|(cert, key)| json!({ "certificate": cert, "key": key }))
@@ -264,7 +278,11 @@ fn details(spec: &CertificateSpec) -> String {
     let CertificateSpec { cert_mode, key_path, key_mode, lifetime, authority, .. } = spec;
     let copies: Vec<_> = spec.copies.iter().map(|(cert, key)| format!("{cert} and {key}")).collect();
     let copies = if copies.is_empty() { String::new() } else { format!(", also {}", copies.join(", ")) };
-    format!("{cert_mode}, key {key_path} {key_mode}, {lifetime}, by {authority}{copies}")
+    let by = match &spec.issuer {
+        Some(issuer) => format!("CN={}, below {authority}", issuer.common_name),
+        None => (*authority).to_owned(),
+    };
+    format!("{cert_mode}, key {key_path} {key_mode}, {lifetime}, by {by}{copies}")
 }
 
 /// `C=CA, CN=etcd.kloud.lan, p521, 20y`, and what is below it.
@@ -323,6 +341,14 @@ impl fmt::Display for View<'_> {
             writeln!(f, "  {:<10} {} {what}{root}", authority.name, authority.file)?;
         }
         writeln!(f, "  leaves     {}, {}", pki.leaf_algorithm, pki.leaf_lifetime)?;
+        match &pki.renewal {
+            Some(renewal) => writeln!(
+                f,
+                "  renewal    by each node: certificates of {}, with CAs of its own of {} ({})",
+                renewal.leaf_lifetime, renewal.ca_lifetime, renewal.constraints
+            )?,
+            None => writeln!(f, "  renewal    at the desk: kiln keystore renew, and a build")?,
+        }
         if let Some(login) = &self.plan.machine.login {
             writeln!(f, "  login      {}, {}", login.user, counted(login.keys.len(), "key"))?;
         }

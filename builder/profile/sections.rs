@@ -216,8 +216,8 @@ fn etcd(
     let service = service::service(diagnostics, table, &beside);
     let config = table.table(diagnostics, "config", "[etcd.config]");
     let release = chosen.as_ref().map(|chosen| chosen.release);
-    if let Some((pki, place)) = pki {
-        pki::check_release(diagnostics, (pki, place.clone()), release, config_style);
+    if let Some((pki, _)) = pki {
+        pki::check_release(diagnostics, pki, release, config_style);
     }
     let ranges: Vec<_> = network.into_iter().flat_map(network::Placed::ranges).collect();
     let around = Around {

@@ -62,7 +62,7 @@ fn insert_pair(
 fn policy(renderer: &Renderer<'_>, node: &Node, places: &RenewalPlaces) -> Result<Policy> {
     let plan = renderer.plan;
     let renewed = node.certificates.iter().filter_map(|spec| Some((spec, spec.issuer.as_ref()?)));
-    let life = plan.pki.renewal.map_or(0, |renewal| renewal.leaf_lifetime.seconds());
+    let life = plan.pki.renewal.as_ref().map_or(0, |renewal| renewal.leaf_lifetime.seconds());
     Ok(Policy {
         schema: wire::SCHEMA,
         cluster: told(plan.cluster.name.as_str())?,

@@ -73,7 +73,7 @@ pub struct Pair {
     #[serde(deserialize_with = "few")]
     pub dns: Vec<DnsName>,
     /// Addresses among them.
-    #[serde(deserialize_with = "few")]
+    #[serde(deserialize_with = "addresses")]
     pub ips: Vec<IpAddr>,
     /// At least one.
     #[serde(deserialize_with = "usages")]
@@ -277,6 +277,15 @@ fn few<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Vec<T>
     bounded(from, 0, MAX_NAMES)
 }
 
+/// No verifier finds an IPv4 address that is written as an IPv6 address within the IPv4 ranges of a name constraint.
+fn addresses<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<IpAddr>, D::Error> {
+    let list: Vec<IpAddr> = few(from)?;
+    match list.iter().all(|ip| ip.to_canonical() == *ip) {
+        true => Ok(list),
+        false => Err(de::Error::custom("an IPv4 address is written as such, not as ::ffff:a.b.c.d")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -316,6 +325,7 @@ mod tests {
             ("\"Kloud\"", "\"a\\nb\"", "control characters"),
             ("\"p256\"", "\"p521\"", "unknown variant"),
             ("\"10.0.0.1\",", "\"10.0.0\",", "invalid IP address"),
+            ("\"10.0.0.1\",", "\"::ffff:10.0.0.1\",", "not as ::ffff"),
             ("\"life\"", "\"lifes\"", "unknown field"),
             ("\"pairs\": [{", "\"pairs\": [], \"x\": [{", "1 to 2 entries"),
         ] {

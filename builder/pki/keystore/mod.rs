@@ -15,9 +15,10 @@ use zeroize::Zeroizing;
 use super::list::{Issue, Issues};
 use super::record::{Fixed, Formed};
 use super::secret::Secret;
+use super::successor::Successors;
 use crate::disk::Lock;
 use crate::failure::{Failure, Result};
-use crate::plan::{CA, Named};
+use crate::plan::{AuthoritySpec, CA, Named};
 use crate::values::{ClusterName, Digest, Epoch, PeerTag, Token, hex};
 
 pub use change::Import;
@@ -31,6 +32,10 @@ pub struct Keystore {
     /// By the names of the authorities that they are.
     imported: Foreign,
     token: Token,
+    /// The secret of the CAs that follow, where it is kept here.
+    successor: Option<Secret>,
+    /// Their certificates; none where the desk renews.
+    successors: Successors,
     /// The tokens of clusters that have formed.
     sealed: BTreeSet<Token>,
     /// Absent until the first build.
@@ -69,7 +74,31 @@ impl Keystore {
             Some(seed) => Secret::new(seed),
             None => Secret::random()?,
         };
-        Self::assemble(cluster.clone(), secret, Issues::begin(issued), Foreign::new())
+        let mut keystore = Self::assemble(cluster.clone(), secret, Issues::begin(issued), Foreign::new())?;
+        // The same seed gives the same successors; without one they have a secret of their own.
+        keystore.successor = match seed {
+            Some(_) => Some(Secret::new(&*keystore.secret.derive::<32>(&["successor", cluster.as_str()])?)),
+            None => None,
+        };
+        Ok(keystore)
+    }
+
+    /// The certificates of the CAs that follow, made once.
+    ///
+    /// # Errors
+    /// `Exit::Io` when the kernel returns no random bytes.
+    pub(super) fn make_successors(&mut self, specs: &[AuthoritySpec]) -> Result<()> {
+        let secret = match self.successor.take() {
+            Some(secret) => secret,
+            None => Secret::random()?,
+        };
+        self.successors = Successors::make(&secret, &self.cluster, specs, self.first_issued())?;
+        self.successor = Some(secret);
+        Ok(())
+    }
+
+    pub(super) fn successors(&self) -> &Successors {
+        &self.successors
     }
 
     /// Whether the cluster with this token has formed.
@@ -179,6 +208,8 @@ impl Keystore {
             issues,
             imported,
             token,
+            successor: None,
+            successors: Successors::default(),
             sealed: BTreeSet::new(),
             fixed: None,
             formed: Vec::new(),

@@ -12,6 +12,7 @@ use crate::pki::place::{
     FOREIGN, LIST, SECRET, check_place, is_there, lock_path, part, refuse_strangers, sweep,
 };
 use crate::pki::secret::Secret;
+use crate::pki::successor::{self, Successors};
 use crate::values::{ClusterName, Digest};
 
 impl Keystore {
@@ -72,9 +73,7 @@ impl Keystore {
 
     fn read(dir: &Path, cluster: &ClusterName) -> Result<Self> {
         let text = part(dir, LIST)?;
-        let secret = Secret::from_text(&part(dir, SECRET)?).ok_or_else(|| {
-            Failure::untrusted("the file secret is not 64 lower-case hex digits and a newline; restore it")
-        })?;
+        let secret = secret_of(dir, SECRET)?;
         let text = std::str::from_utf8(&text).map_err(|_| changed())?;
         let list = List::parse(text)?;
         let mut imported = Foreign::new();
@@ -92,6 +91,12 @@ impl Keystore {
         let sealed: std::result::Result<_, _> = list.sealed.iter().map(|token| token.parse()).collect();
         keystore.sealed = sealed.map_err(|_| changed())?;
         (keystore.fixed, keystore.formed) = list.record()?;
+        if let Some(fixed) = &keystore.fixed {
+            keystore.successors = Successors::read(&fixed.successors, |file| part(dir, file))?;
+        }
+        if disk::look(&dir.join(successor::SECRET))?.is_some() {
+            keystore.successor = Some(secret_of(dir, successor::SECRET)?);
+        }
         if !keystore.formed.iter().all(|formed| keystore.sealed.contains(&formed.token)) {
             return Err(changed());
         }
@@ -109,4 +114,12 @@ impl Keystore {
         }
         Ok(keystore)
     }
+}
+
+fn secret_of(dir: &Path, file: &str) -> Result<Secret> {
+    Secret::from_text(&part(dir, file)?).ok_or_else(|| {
+        Failure::untrusted(format!(
+            "the file {file} is not 64 lower-case hex digits and a newline; restore it"
+        ))
+    })
 }

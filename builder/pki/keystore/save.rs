@@ -9,6 +9,7 @@ use crate::failure::{Exit, Failure, Result};
 use crate::pki::place::{
     FOREIGN, LIST, MAX_PART_BYTES, PARTS, SECRET, check_parent, lock_path, refuse_existing,
 };
+use crate::pki::successor;
 use crate::values::{ClusterName, Digest, Epoch, Mode};
 
 impl Keystore {
@@ -35,6 +36,7 @@ impl Keystore {
     pub fn save(&mut self, dir: &Path) -> Result<()> {
         if self.stored.is_some() {
             self.lock_again(dir)?;
+            self.save_successors(dir)?;
             disk::replace_all(&[(dir.join(LIST), self.render()?.into_bytes())], Mode::SECRET)?;
         } else {
             self.lock = self.store(begin_new(dir)?)?;
@@ -65,6 +67,7 @@ impl Keystore {
             let mut lists = Vec::with_capacity(some.len());
             for (keystore, dir) in &mut *some {
                 keystore.lock_again(dir)?;
+                keystore.save_successors(dir)?;
                 lists.push((dir.join(LIST), keystore.render()?.into_bytes()));
             }
             disk::replace_all(&lists, Mode::SECRET)?;
@@ -115,10 +118,36 @@ impl Keystore {
         }
     }
 
+    /// Before the list, which names them: without it they mean nothing. The secret is only ever added.
+    fn save_successors(&self, dir: &Path) -> Result<()> {
+        let mut files = Vec::new();
+        for (file, text) in self.successors.files() {
+            if disk::look(&dir.join(file))?.is_none() {
+                files.push((dir.join(file), text.as_bytes().to_vec()));
+            }
+        }
+        if files.is_empty() {
+            return Ok(());
+        }
+        let secret = dir.join(successor::SECRET);
+        if let Some(own) =
+            self.successor.as_ref().filter(|_| !disk::look(&secret).is_ok_and(|found| found.is_some()))
+        {
+            files.push((secret, own.to_text().as_bytes().to_vec()));
+        }
+        disk::replace_all(&files, Mode::SECRET)
+    }
+
     fn write(&self, staging: &Staging) -> Result<()> {
         let write = |name: &str, bytes: &[u8]| staging.create(name, Mode::SECRET)?.write(bytes);
         write(LIST, self.render()?.as_bytes())?;
         write(SECRET, self.secret.to_text().as_bytes())?;
+        if let Some(secret) = &self.successor {
+            write(successor::SECRET, secret.to_text().as_bytes())?;
+        }
+        for (file, text) in self.successors.files() {
+            write(file, text.as_bytes())?;
+        }
         for (authority, chain, key) in FOREIGN {
             if let Some(ca) = self.imported.get(authority) {
                 write(chain, &ca.chain)?;

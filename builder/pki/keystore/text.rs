@@ -9,7 +9,9 @@ use super::Keystore;
 use crate::disk;
 use crate::failure::{Failure, Result};
 use crate::pki::damage::changed;
-use crate::pki::list::{SCHEMA, SCHEMA_WITH_AUTHORITIES, SCHEMA_WITH_PEER_CA, SCHEMA_WITH_RECORD};
+use crate::pki::list::{
+    SCHEMA, SCHEMA_WITH_AUTHORITIES, SCHEMA_WITH_PEER_CA, SCHEMA_WITH_RECORD, SCHEMA_WITH_SUCCESSORS,
+};
 use crate::pki::place::{FOREIGN, SECRET, part};
 use crate::pki::record;
 use crate::pki::secret::Secret;
@@ -31,6 +33,7 @@ impl Keystore {
     /// `keystore.toml`.
     pub(super) fn render(&self) -> Result<String> {
         let schema = match &self.fixed {
+            Some(fixed) if fixed.renews_on_nodes() => SCHEMA_WITH_SUCCESSORS,
             _ if self.has_imported(PEER_CA) => SCHEMA_WITH_PEER_CA,
             Some(fixed) if !fixed.authorities.is_empty() => SCHEMA_WITH_AUTHORITIES,
             None if self.formed.is_empty() => SCHEMA,

@@ -7,7 +7,7 @@ use crate::etcd::{PeerNames, Release};
 use crate::profile::diagnostics::Diagnostics;
 use crate::profile::mistake::Mistake;
 use crate::profile::reader::Section;
-use crate::profile::{Algorithm, Certificates, ConfigStyle, NodeCaConstraints, RenewedBy, Span};
+use crate::profile::{Algorithm, Certificates, ConfigStyle, NodeCaConstraints, RenewedBy};
 use crate::values::Lifetime;
 
 /// The key that says who renews.
@@ -43,6 +43,7 @@ pub fn read(diagnostics: &mut Diagnostics, pki: &Section) -> Option<Renewal> {
     let lifetime =
         |given: &Option<Spanned<Lifetime>>, usual| given.as_ref().map_or(usual, |given| *given.get_ref());
     let renewal = Renewal {
+        place: pki.place(RENEWAL),
         leaf_lifetime: lifetime(&leaf, USUAL_LEAF),
         ca_lifetime: lifetime(&ca, USUAL_CA),
         constraints: constraints.unwrap_or(NodeCaConstraints::Strict),
@@ -65,10 +66,7 @@ pub fn read(diagnostics: &mut Diagnostics, pki: &Section) -> Option<Renewal> {
 
 /// What a node cannot make by itself. `pki` is the table.
 pub fn check(diagnostics: &mut Diagnostics, table: &Section, pki: &Pki) {
-    if pki.renewal.is_none() {
-        return;
-    }
-    let place = table.place(RENEWAL);
+    let Some(Renewal { place, .. }) = &pki.renewal else { return };
     let mut refuse = |reason: &str, help: &str| {
         diagnostics.mistake(Mistake::new(place.clone(), format!("renewal = \"node\" {reason}")).help(help));
     };
@@ -110,21 +108,14 @@ pub fn check(diagnostics: &mut Diagnostics, table: &Section, pki: &Pki) {
 }
 
 /// A node's certificates are known among peers by a name that only they have, which some releases cannot be told.
-pub fn check_release(
-    diagnostics: &mut Diagnostics,
-    (pki, place): (&Pki, Option<Span>),
-    release: Option<Release>,
-    style: ConfigStyle,
-) {
-    let Some(release) = release.filter(|_| pki.renewal.is_some() && style == ConfigStyle::File) else {
-        return;
-    };
-    if release.peer_names() == PeerNames::FlagOnly {
+pub fn check_release(diagnostics: &mut Diagnostics, pki: &Pki, release: Option<Release>, style: ConfigStyle) {
+    let (Some(Renewal { place, .. }), Some(release)) = (&pki.renewal, release) else { return };
+    if style == ConfigStyle::File && release.peer_names() == PeerNames::FlagOnly {
         let reason = format!(
             "renewal = \"node\" needs allowed-hostname on the peer port, which the config file of etcd {release} does not know"
         );
         let help =
             "write config-style = \"flags\" in [etcd], choose etcd 3.5.14 or newer, or renewal = \"desk\"";
-        diagnostics.mistake(Mistake::new(place, reason).help(help));
+        diagnostics.mistake(Mistake::new(place.clone(), reason).help(help));
     }
 }

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::pattern::{AltName, Pattern};
 use super::subject::Subject;
+use crate::profile::Span;
 use crate::profile::types::{Algorithm, Certificates, NodeCaConstraints};
 use crate::values::{ClientName, GuestPath, Lifetime, Mode, NodeName};
 
@@ -40,8 +41,11 @@ pub struct Pki {
 }
 
 /// How each node renews the certificates of its member.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Renewal {
+    /// Where the profile says it.
+    #[serde(skip)]
+    pub place: Option<Span>,
     /// Of what it makes.
     pub leaf_lifetime: Lifetime,
     /// Of its own CAs, from the date of issue.

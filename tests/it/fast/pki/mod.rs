@@ -8,6 +8,7 @@ mod peer_ca;
 mod place;
 mod profiled;
 mod refused;
+mod renewal;
 mod sealed;
 mod secrets;
 mod source;

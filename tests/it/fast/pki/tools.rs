@@ -42,6 +42,7 @@ pub fn server() -> CertificateSpec {
         cert_mode: Mode::FILE,
         key_mode: Mode::SECRET,
         copies: Vec::new(),
+        issuer: None,
     }
 }
 
@@ -63,6 +64,7 @@ pub fn client() -> CertificateSpec {
         cert_mode: Mode::FILE,
         key_mode: Mode::SECRET,
         copies: Vec::new(),
+        issuer: None,
     }
 }
 

@@ -1,0 +1,79 @@
+//! The CAs that follow those of a cluster. Their certificates are in the trust files from the first build on, so that
+//! every member and client trusts them long before they issue anything; their keys derive from a secret of their own,
+//! which no build needs.
+
+use std::collections::BTreeMap;
+
+use super::certificate::Certificate;
+use super::damage::changed;
+use super::made::derived;
+use super::secret::Secret;
+use crate::failure::{Failure, Result};
+use crate::plan::{AuthoritySpec, CA, Made, PEER_CA};
+use crate::values::{ClusterName, Digest, Epoch};
+
+/// The file with their secret, which may be kept elsewhere.
+pub(super) const SECRET: &str = "successor";
+
+/// Each authority with the file of its successor's certificate.
+pub(super) const FILES: [(&str, &str); 2] = [(CA, "ca-next.pem"), (PEER_CA, "peer-ca-next.pem")];
+
+/// By the names of the authorities that they follow.
+#[derive(Clone, Default)]
+pub(super) struct Successors(BTreeMap<&'static str, String>);
+
+impl Successors {
+    /// Those of these authorities. They live twice as long, so that each outlives the one before it by its whole life.
+    pub fn make(
+        secret: &Secret,
+        cluster: &ClusterName,
+        specs: &[AuthoritySpec],
+        first: Epoch,
+    ) -> Result<Self> {
+        let make = |spec: &AuthoritySpec| {
+            let made = Made { lifetime: spec.made.lifetime.twice(), permits: None, ..spec.made.next() };
+            let (_, chain) = derived(secret, cluster, spec.name, &made, first)?;
+            Ok((spec.name, chain.top().pem()?))
+        };
+        specs.iter().map(make).collect::<Result<_>>().map(Self)
+    }
+
+    /// From the files of a keystore, each held against what is recorded of it.
+    ///
+    /// # Errors
+    /// `Exit::Untrusted` where one is another one, or cannot be read; those of `read`.
+    pub fn read<T: AsRef<[u8]>>(
+        recorded: &[(&'static str, Digest)],
+        read: impl Fn(&str) -> Result<T>,
+    ) -> Result<Self> {
+        let mut all = BTreeMap::new();
+        for (name, sha256) in recorded {
+            let (_, file) = FILES.into_iter().find(|(of, _)| of == name).ok_or_else(changed)?;
+            let text = read(file)?;
+            if Digest::of(text.as_ref()) != *sha256 {
+                return Err(Failure::untrusted(format!(
+                    "its file {file} is not the one that it has recorded; restore it from a backup"
+                )));
+            }
+            let text = String::from_utf8(text.as_ref().to_vec()).map_err(|_| changed())?;
+            Certificate::from_pem(text.as_bytes())?;
+            all.insert(*name, text);
+        }
+        Ok(Self(all))
+    }
+
+    /// What is recorded of them: the digest of each file.
+    pub fn record(&self) -> Vec<(&'static str, Digest)> {
+        self.0.iter().map(|(name, text)| (*name, Digest::of(text.as_bytes()))).collect()
+    }
+
+    /// The names of the files, and their texts.
+    pub fn files(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        FILES.into_iter().filter_map(|(name, file)| Some((file, self.0.get(name)?.as_str())))
+    }
+
+    /// The certificate of the one that follows this authority, in PEM; nothing where there is none.
+    pub fn of(&self, authority: &str) -> &str {
+        self.0.get(authority).map_or("", String::as_str)
+    }
+}

@@ -1,0 +1,281 @@
+//! Clusters whose nodes renew their own certificates: what each CA signs, what a node's CA can make, the CAs that
+//! follow, and that a keystore decides once. openssl is the judge.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::support::{Workshop, ha3_with, output, refused, run, store};
+
+const NODES: &str = "renewal = \"node\"\n";
+
+fn profile(pki: &str) -> String {
+    ha3_with(&[("[[node]]\nname = \"cp-a\"", &format!("[pki]\n{pki}\n[[node]]\nname = \"cp-a\""))])
+}
+
+fn build(work: &Workshop, pki: &str) -> Command {
+    work.file("p/ha3.toml", profile(pki));
+    let mut command = work.kiln(["build", "--profile", "p/ha3.toml", "--artifacts"]);
+    command.arg(store());
+    command
+}
+
+/// A bundle with the files of each node unpacked beside it.
+fn built(work: &Workshop, pki: &str) -> PathBuf {
+    work.keystore("ha3");
+    run(&mut build(work, pki));
+    let bundle = work.path().join("out/ha3");
+    for node in ["cp-a", "cp-b", "cp-c"] {
+        let to = work.path().join(node);
+        fs::create_dir(&to).unwrap();
+        let archive = bundle.join(format!("nodes/{node}/overlay.tar.gz"));
+        run(Command::new("tar").arg("-xzf").arg(archive).arg("-C").arg(to));
+    }
+    bundle
+}
+
+fn shown(certificate: &Path, what: &[&str]) -> String {
+    run(Command::new("openssl").args(["x509", "-noout", "-in"]).arg(certificate).args(what))
+}
+
+/// What `openssl verify` says of a certificate, for this purpose; at any time, because the keystore of tests has a date.
+fn verify(work: &Workshop, ca: &str, above: &Path, leaf: &Path, purpose: &str) -> Result<(), String> {
+    let mut command = Command::new("openssl");
+    command
+        .args(["verify", "-no_check_time", "-purpose", purpose, "-CAfile"])
+        .arg(work.path().join("out/ha3/client").join(ca));
+    let done = command.arg("-untrusted").arg(above).arg(leaf).output().unwrap();
+    if done.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&done.stderr).into_owned()) }
+}
+
+/// All files below a directory that begin with a certificate.
+fn certificates(of: &Path) -> Vec<PathBuf> {
+    let files = walkdir::WalkDir::new(of).into_iter().map(|entry| entry.unwrap());
+    let files = files.filter(|entry| entry.file_type().is_file()).map(|entry| entry.into_path());
+    files.filter(|path| fs::read(path).unwrap().starts_with(b"-----BEGIN CERTIFICATE")).collect()
+}
+
+#[test]
+fn the_cas_of_the_cluster_sign_no_certificate_of_a_member() {
+    let work = Workshop::new();
+    let bundle = built(&work, NODES);
+    let (mut of_nodes, mut of_clients) = (0, 0);
+    let client = certificates(&bundle.join("client"));
+    let nodes = ["cp-a", "cp-b", "cp-c"].map(|node| certificates(&work.path().join(node))).concat();
+    assert!(client.len() >= 4 && nodes.len() >= 18, "{client:?} {nodes:?}");
+    for path in client.iter().chain(&nodes) {
+        let text = shown(path, &["-issuer", "-subject", "-ext", "basicConstraints,extendedKeyUsage"]);
+        let by_cluster =
+            text.contains("issuer=CN = ha3 etcd CA") || text.contains("issuer=CN = ha3 etcd peer CA");
+        match (by_cluster, text.contains("CA:TRUE"), text.contains("TLS Web Server Authentication")) {
+            (true, false, true) => panic!("{}: {text}", path.display()),
+            (true, true, _) => {}
+            (true, false, false) => {
+                assert!(text.contains("TLS Web Client Authentication"), "{text}");
+                of_clients += 1;
+            }
+            (false, is_ca, _) => {
+                assert!(!is_ca, "{}: {text}", path.display());
+                of_nodes += 1;
+            }
+        }
+    }
+    // server and peer of three nodes; etcdctl of each, and the two clients of the bundle.
+    assert_eq!((of_nodes, of_clients), (6, 5));
+}
+
+#[test]
+fn a_nodes_ca_makes_servers_and_peers_of_its_own_names_only() {
+    let work = Workshop::new();
+    built(&work, NODES);
+    let kiln = work.path().join("cp-a/etc/kiln");
+    let (server, peer) = (kiln.join("issuer/server.pem"), kiln.join("issuer/peer.pem"));
+    verify(&work, "ca.pem", &server, &kiln.join("pki/server.pem"), "sslserver").unwrap();
+    verify(&work, "peer-ca.pem", &peer, &kiln.join("pki/peer.pem"), "sslserver").unwrap();
+    verify(&work, "peer-ca.pem", &peer, &kiln.join("pki/peer.pem"), "sslclient").unwrap();
+    assert!(verify(&work, "ca.pem", &server, &kiln.join("pki/server.pem"), "sslclient").is_err());
+    assert!(verify(&work, "ca.pem", &peer, &kiln.join("pki/peer.pem"), "sslserver").is_err());
+
+    let made = |ca: &str, name: &str, usage: &str, names: &str| {
+        let (key, request) = (work.path().join("k.pem"), work.path().join("r.csr"));
+        let mut openssl = Command::new("openssl");
+        openssl.args(["req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]);
+        run(openssl
+            .arg("-keyout")
+            .arg(&key)
+            .args(["-subj", &format!("/CN={name}")])
+            .arg("-out")
+            .arg(&request));
+        let names = if names.is_empty() { String::new() } else { format!("subjectAltName={names}\n") };
+        let extensions = work.file("e.txt", format!("extendedKeyUsage={usage}\n{names}"));
+        let leaf = work.path().join("leaf.pem");
+        let mut openssl = Command::new("openssl");
+        openssl.args(["x509", "-req", "-days", "30", "-in"]).arg(&request).arg("-CA");
+        openssl
+            .arg(kiln.join(format!("issuer/{ca}.pem")))
+            .arg("-CAkey")
+            .arg(kiln.join(format!("issuer/{ca}-key.pem")));
+        openssl.args(["-CAcreateserial", "-CAserial"]).arg(work.path().join("serial"));
+        output(openssl.arg("-extfile").arg(&extensions).arg("-out").arg(&leaf));
+        leaf
+    };
+    let tag = shown(&kiln.join("pki/peer.pem"), &["-ext", "subjectAltName"]);
+    let tag = tag.split("DNS:").nth(1).unwrap().split(',').next().unwrap().to_owned();
+    assert!(tag.starts_with("peer-") && tag.ends_with(".kiln.invalid"), "{tag}");
+    let outside = "permitted subtree violation";
+    for (ca, usage, purpose, names, want) in [
+        ("server", "serverAuth", "sslserver", "IP:10.240.16.10,DNS:cp-a", None),
+        ("server", "serverAuth", "sslserver", "IP:10.240.48.10", Some(outside)),
+        ("server", "serverAuth", "sslserver", "DNS:cp-b", Some(outside)),
+        ("server", "clientAuth", "sslclient", "", Some("unsuitable certificate purpose")),
+        ("peer", "clientAuth", "sslclient", &format!("DNS:{tag},IP:10.240.16.10"), None),
+        ("peer", "clientAuth", "sslclient", &format!("DNS:{tag},IP:10.240.48.10"), Some(outside)),
+        ("peer", "clientAuth", "sslclient", "DNS:peer-0000000000000000.kiln.invalid", Some(outside)),
+    ] {
+        let leaf = made(ca, "root", usage, names);
+        let trusted = if ca == "peer" { "peer-ca.pem" } else { "ca.pem" };
+        let issuer = kiln.join(format!("issuer/{ca}.pem"));
+        let verdict = verify(&work, trusted, &issuer, &leaf, purpose);
+        match want {
+            None => assert_eq!(verdict, Ok(()), "{ca} {names}"),
+            Some(why) => {
+                assert!(verdict.clone().is_err_and(|said| said.contains(why)), "{ca} {names}: {verdict:?}")
+            }
+        }
+    }
+}
+
+#[test]
+fn the_cas_that_follow_are_trusted_from_the_first_build_on() {
+    let work = Workshop::new();
+    let bundle = built(&work, NODES);
+    let keystore = work.path().join("keystore/ha3");
+    for (ca, next, name) in [
+        ("ca.pem", "ca-next.pem", "ha3 etcd CA 2"),
+        ("peer-ca.pem", "peer-ca-next.pem", "ha3 etcd peer CA 2"),
+    ] {
+        let trusted = fs::read_to_string(bundle.join("client").join(ca)).unwrap();
+        let follows = fs::read_to_string(keystore.join(next)).unwrap();
+        assert!(trusted.ends_with(&follows) && trusted.len() > follows.len(), "{ca}");
+        assert_eq!(trusted, fs::read_to_string(work.path().join("cp-a/etc/etcd/pki").join(ca)).unwrap());
+        let dates = shown(&keystore.join(next), &["-subject", "-enddate", "-ext", "basicConstraints"]);
+        // Ten years, and ten more: the keystore's date is 2026-01-01, and a year has 365 days.
+        for part in [name, "Dec 27 00:00:00 2045", "CA:TRUE, pathlen:1"] {
+            assert!(dates.contains(part), "{part}: {dates}");
+        }
+    }
+    // Their secret is not needed by builds, and what it made is not made again.
+    let before = crate::support::snapshot(&bundle);
+    fs::rename(keystore.join("successor"), work.path().join("elsewhere")).unwrap();
+    run(&mut build(&work, NODES));
+    assert!(before == crate::support::snapshot(&bundle));
+
+    let good = fs::read(keystore.join("ca-next.pem")).unwrap();
+    let back = work.path().join("ca-next.pem");
+    fs::write(keystore.join("ca-next.pem"), fs::read(keystore.join("peer-ca-next.pem")).unwrap()).unwrap();
+    let said = refused(&mut build(&work, NODES), 4);
+    assert!(said.contains("its file ca-next.pem is not the one that it has recorded"), "{said}");
+    fs::rename(keystore.join("ca-next.pem"), &back).unwrap();
+    let said = refused(&mut build(&work, NODES), 4);
+    assert!(said.contains("its file ca-next.pem is missing; restore it from a backup"), "{said}");
+    fs::write(&back, good).unwrap();
+    fs::rename(&back, keystore.join("ca-next.pem")).unwrap();
+    let secret =
+        fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(keystore.join("successor"));
+    secret.unwrap().write_all(b"short\n").unwrap();
+    let said = refused(&mut build(&work, NODES), 4);
+    assert!(said.contains("the file successor is not 64 lower-case hex digits"), "{said}");
+    assert!(!said.contains("short"), "{said}");
+}
+
+#[test]
+fn without_a_seed_the_cas_that_follow_have_a_secret_of_their_own() {
+    let work = Workshop::new();
+    run(&mut build(&work, NODES));
+    let keystore = work.path().join("keystore/ha3");
+    let secret = |file: &str| fs::read_to_string(keystore.join(file)).unwrap();
+    assert_eq!((secret("successor").len(), secret("secret").len()), (65, 65));
+    assert_ne!(secret("successor"), secret("secret"));
+    let (of_one, before) = (secret("ca-next.pem"), secret("successor"));
+    // The secret that is kept elsewhere is not made again.
+    fs::remove_file(keystore.join("successor")).unwrap();
+    run(&mut build(&work, NODES));
+    run(&mut work.kiln(["keystore", "renew", "ha3"]));
+    run(&mut build(&work, NODES));
+    assert_eq!(secret("ca-next.pem"), of_one);
+    assert!(!keystore.join("successor").exists());
+    assert!(!before.is_empty());
+}
+
+#[test]
+fn a_keystore_decides_once_who_renews() {
+    let work = Workshop::new();
+    work.keystore("ha3");
+    run(&mut build(&work, NODES));
+    let said = refused(&mut build(&work, ""), 6);
+    assert!(said.contains("nodes renew the certificates that it has issued"), "{said}");
+    assert!(said.contains("write renewal = \"node\" in [pki]"), "{said}");
+
+    let other = Workshop::new();
+    other.keystore("ha3");
+    run(&mut build(&other, ""));
+    let said = refused(&mut build(&other, NODES), 6);
+    assert!(said.contains("the desk renews the certificates that it has issued"), "{said}");
+    assert!(!other.path().join("keystore/ha3/ca-next.pem").exists());
+}
+
+#[test]
+fn the_constraints_are_those_that_the_profile_wants() {
+    let work = Workshop::new();
+    built(&work, &format!("{NODES}node-ca-constraints = \"names\"\n"));
+    let issuer = |kind: &str| {
+        shown(&work.path().join(format!("cp-a/etc/kiln/issuer/{kind}.pem")), &["-ext", "nameConstraints"])
+    };
+    assert!(
+        !issuer("server").contains("IP:") && issuer("server").contains("DNS:cp-a.kloud.lan"),
+        "{}",
+        issuer("server")
+    );
+    assert!(issuer("peer").contains("IP:10.240.16.10/255.255.255.255"), "{}", issuer("peer"));
+    let rule = fs::read_to_string(work.path().join("cp-a/etc/kiln/renew.json")).unwrap();
+    assert!(rule.contains("\"life\": 7776000"), "{rule}");
+}
+
+#[test]
+fn an_issuing_ca_may_be_above_those_of_nodes() {
+    let work = Workshop::new();
+    let tables = format!(
+        "{NODES}[pki.ca]\nintermediate = true\nname-constraints = true\n[pki.peer-ca]\nintermediate = true\n"
+    );
+    built(&work, &tables);
+    let kiln = work.path().join("cp-a/etc/kiln");
+    for (ca, kind) in [("ca.pem", "server"), ("peer-ca.pem", "peer")] {
+        let above = kiln.join(format!("issuer/{kind}.pem"));
+        assert_eq!(
+            fs::read_to_string(&above).unwrap().matches("BEGIN").count(),
+            2,
+            "its own CA and the issuing one"
+        );
+        verify(&work, ca, &above, &kiln.join(format!("pki/{kind}.pem")), "sslserver").unwrap();
+    }
+    let root =
+        shown(&work.path().join("out/ha3/client/ca.pem"), &["-ext", "basicConstraints,nameConstraints"]);
+    assert!(root.contains("pathlen:2") && root.contains("IP:10.240.16.10"), "{root}");
+}
+
+#[test]
+fn peers_that_are_dialed_by_name_have_that_name() {
+    let work = Workshop::new();
+    work.keystore("ha3");
+    let text = profile(NODES).replace("# [etcd] version", "[etcd]\npeer-url = \"fqdn\"\n# [etcd] version");
+    work.file("p/ha3.toml", text);
+    run(work.kiln(["build", "--profile", "p/ha3.toml", "--artifacts"]).arg(store()));
+    let to = work.path().join("cp-a");
+    fs::create_dir(&to).unwrap();
+    let archive = work.path().join("out/ha3/nodes/cp-a/overlay.tar.gz");
+    run(Command::new("tar").arg("-xzf").arg(archive).arg("-C").arg(&to));
+    let names = shown(&to.join("etc/kiln/pki/peer.pem"), &["-ext", "subjectAltName"]);
+    assert!(names.contains(".kiln.invalid, DNS:cp-a.kloud.lan, IP Address:10.240.16.10"), "{names}");
+}
