@@ -160,6 +160,7 @@ mod tests {
             leaf_lifetime: Lifetime::days(90),
             ca_lifetime: Lifetime::years(5),
             constraints: crate::profile::NodeCaConstraints::Strict,
+            place: None,
         };
         let mut spec = plan::operator(Lifetime::years(1));
         spec.dns = vec!["peer-1111111111111111.kiln.invalid".into()];

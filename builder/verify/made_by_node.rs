@@ -284,7 +284,11 @@ mod tests {
                 Fault::NewerCertificate,
                 "valid from 2026-01-21T00:00:00Z; the bundle has",
             ),
-            (root.below("a", 10).peer(usual, |_| ()), Fault::OtherCertificate, "the CA of its certificate is"),
+            (
+                root.below("a", 10).peer(usual, |_| ()),
+                Fault::OtherCertificate,
+                "the CA of its certificate is",
+            ),
             (
                 root.peer(usual, |_| ()),
                 Fault::OtherCertificate,
