@@ -4,6 +4,7 @@
 mod boot;
 mod delivery;
 mod describe;
+mod ends;
 mod inputs;
 mod note;
 mod once;

@@ -7,13 +7,13 @@ use std::thread;
 use serde::{Deserialize, Serialize};
 
 use super::delivery;
-use super::describe;
 use super::inputs::{self, Inputs, digest_of};
 use super::once::Once;
 use super::parts::Parts;
 use super::prepare::Prepared;
 use super::session::{LayerDigest, Session};
 use super::sink::Sink;
+use super::{describe, ends};
 use crate::bundle::manifest::{self, Manifest};
 use crate::bundle::{
     self, DOMAIN, FILES, LAYER_ARCHIVE, LISTING, NETWORK, NODE_ARCHIVE, OPERATOR_CERT, OPERATOR_KEY,
@@ -112,7 +112,9 @@ pub fn build(
     // The authorities first, and the clients last.
     let clients = clients?;
     let certificates = [clients.authorities, certificates, clients.leaves].concat();
-    Ok(Manifest { nodes: baked, certificates, ..describe::bundle(prepared)? })
+    let manifest = Manifest { nodes: baked, certificates, ..describe::bundle(prepared)? };
+    ends::check(prepared, &manifest, session)?;
+    Ok(manifest)
 }
 
 impl Recipe<'_> {

@@ -83,7 +83,10 @@ fn init(
     let path = named::keystore_path(keys.keystore.as_ref(), cluster);
     let open = seed_file.map(|file| named::open_to_others(file, "the keystore's secret")).transpose()?;
     let seed = seed_file.map(seed).transpose()?;
-    let keystore = Keystore::create(&path, cluster, seed.as_deref(), inputs::date_of_issue(issued)?)?;
+    let mut keystore = Keystore::create(&path, cluster, seed.as_deref(), inputs::date_of_issue(issued)?)?;
+    if seed.is_some() {
+        keystore.seed_successor(&path)?;
+    }
     let done = format!("created the keystore {}", path.display());
     let said =
         format!("{done} of {cluster}, issued {}, token {}: {KEEP_IT}", keystore.issued(), keystore.token());

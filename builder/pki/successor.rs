@@ -6,10 +6,13 @@ use std::collections::BTreeMap;
 
 use super::certificate::Certificate;
 use super::damage::changed;
+use super::key::Key;
 use super::made::derived;
+use super::public;
 use super::secret::Secret;
 use crate::failure::{Failure, Result};
 use crate::plan::{AuthoritySpec, CA, Made, PEER_CA};
+use crate::profile::Algorithm;
 use crate::values::{ClusterName, Digest, Epoch};
 
 /// The file with their secret, which may be kept elsewhere.
@@ -60,6 +63,28 @@ impl Successors {
             all.insert(*name, text);
         }
         Ok(Self(all))
+    }
+
+    /// Whether this is their secret.
+    ///
+    /// # Errors
+    /// `Exit::Untrusted` where it is not.
+    pub fn check_secret(&self, secret: &Secret, cluster: &ClusterName) -> Result<()> {
+        for (name, text) in &self.0 {
+            let certificate = Certificate::from_pem(text.as_bytes())?;
+            let is_its = |(_, algorithm): &(&str, Algorithm)| {
+                let key = Key::derive(secret, *algorithm, &[cluster.as_str(), name])?;
+                Ok(public::same(&key.public()?, certificate.public_key()))
+            };
+            let found = Algorithm::CHOICES.iter().map(is_its).collect::<Result<Vec<_>>>()?;
+            if !found.contains(&true) {
+                return Err(Failure::untrusted(format!(
+                    "the file {SECRET} is not the secret of the CA that follows {name}; restore it from a backup, or keep it \
+                     elsewhere: builds do not need it"
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// What is recorded of them: the digest of each file.

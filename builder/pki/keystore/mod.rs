@@ -74,13 +74,7 @@ impl Keystore {
             Some(seed) => Secret::new(seed),
             None => Secret::random()?,
         };
-        let mut keystore = Self::assemble(cluster.clone(), secret, Issues::begin(issued), Foreign::new())?;
-        // The same seed gives the same successors; without one they have a secret of their own.
-        keystore.successor = match seed {
-            Some(_) => Some(Secret::new(&*keystore.secret.derive::<32>(&["successor", cluster.as_str()])?)),
-            None => None,
-        };
-        Ok(keystore)
+        Self::assemble(cluster.clone(), secret, Issues::begin(issued), Foreign::new())
     }
 
     /// The certificates of the CAs that follow, made once.

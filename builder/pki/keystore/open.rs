@@ -95,7 +95,9 @@ impl Keystore {
             keystore.successors = Successors::read(&fixed.successors, |file| part(dir, file))?;
         }
         if disk::look(&dir.join(successor::SECRET))?.is_some() {
-            keystore.successor = Some(secret_of(dir, successor::SECRET)?);
+            let secret = secret_of(dir, successor::SECRET)?;
+            keystore.successors.check_secret(&secret, &keystore.cluster)?;
+            keystore.successor = Some(secret);
         }
         if !keystore.formed.iter().all(|formed| keystore.sealed.contains(&formed.token)) {
             return Err(changed());

@@ -9,6 +9,7 @@ use crate::failure::{Exit, Failure, Result};
 use crate::pki::place::{
     FOREIGN, LIST, MAX_PART_BYTES, PARTS, SECRET, check_parent, lock_path, refuse_existing,
 };
+use crate::pki::secret::Secret;
 use crate::pki::successor;
 use crate::values::{ClusterName, Digest, Epoch, Mode};
 
@@ -98,6 +99,18 @@ impl Keystore {
         let mut keystore = Self::draft(cluster, seed, issued)?;
         keystore.save(dir)?;
         Ok(keystore)
+    }
+
+    /// Gives a keystore from a seed the secret of the CAs that follow, which otherwise the kernel gives at the first build
+    /// that needs it: the same seed gives the same bundles.
+    ///
+    /// # Errors
+    /// `Exit::Io` when it cannot be written.
+    pub fn seed_successor(&mut self, dir: &Path) -> Result<()> {
+        let own = Secret::new(&*self.secret.derive::<32>(&["successor", self.cluster.as_str()])?);
+        disk::replace_all(&[(dir.join(successor::SECRET), own.to_text().as_bytes().to_vec())], Mode::SECRET)?;
+        self.successor = Some(own);
+        Ok(())
     }
 
     /// Publishes it atomically. The staging directory's lock is the keystore's, and stays held.

@@ -33,9 +33,8 @@ pub fn read(diagnostics: &mut Diagnostics, pki: &Section) -> Option<Renewal> {
     if by != Some(RenewedBy::Node) {
         for key in [LEAF_LIFETIME, CA_LIFETIME, CONSTRAINTS] {
             if let Some(place) = pki.place(key) {
-                let reason = format!("[pki] {key} has no effect where nodes do not renew their certificates");
-                let help = "write renewal = \"node\" in [pki], or omit the key";
-                diagnostics.mistake(Mistake::new(place, reason).help(help));
+                diagnostics
+                    .warn(Some(&place), format!("[pki] {key} has no effect without renewal = \"node\""));
             }
         }
         return None;
@@ -117,5 +116,32 @@ pub fn check_release(diagnostics: &mut Diagnostics, pki: &Pki, release: Option<R
         let help =
             "write config-style = \"flags\" in [etcd], choose etcd 3.5.14 or newer, or renewal = \"desk\"";
         diagnostics.mistake(Mistake::new(place.clone(), reason).help(help));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::etcd::Release;
+    use crate::profile::{Source, read};
+    use crate::values::{Arch, example_carriers};
+
+    #[test]
+    fn what_nodes_make_has_no_effect_where_they_make_nothing() {
+        let text = |pki: &str| {
+            format!(
+                "schema = 1\n[cluster]\nname = \"x\"\n[pki]\n{pki}\n[network]\ncidr = \"10.0.0.0/24\"\n[[node]]\nname = \
+                 \"n\"\naddress = \"10.0.0.11\"\n"
+            )
+        };
+        let said = |pki: &str| {
+            let source = Source::file("profiles/x.toml".as_ref(), text(pki).into());
+            let (profile, warnings) =
+                read(&source, &[(Release::new(3, 5, 33), Arch::Amd64)], &example_carriers()).unwrap();
+            (profile.pki.renewal.is_some(), profile.pki.peer_ca.is_some(), warnings.len())
+        };
+        let keys = "node-leaf-lifetime = \"30d\"\nnode-ca-lifetime = \"2y\"\nnode-ca-constraints = \"names\"";
+        let plain = said("").2;
+        assert_eq!(said(keys), (false, false, plain + 3));
+        assert_eq!(said(&format!("renewal = \"node\"\n{keys}")), (true, true, plain));
     }
 }

@@ -80,7 +80,7 @@ fn made(case: &Path) -> BTreeMap<String, String> {
         let path = entry.unwrap().path();
         work.file(path.file_name().unwrap().to_str().unwrap(), fs::read(&path).unwrap());
     }
-    work.keystore("golden");
+    work.keystore_of_renewal("golden");
     if case.join("ca.pem").exists() {
         let import = ["keystore", "import-ca", "golden", "--cert", "ca.pem", "--key", "ca-key.pem"];
         // 2026-01-01, as for the keystore: the import is another issue.

@@ -170,6 +170,14 @@ impl Workshop {
         kiln::pki::Keystore::create(&path, &cluster, Some(&[7; 32]), issued).unwrap();
     }
 
+    /// As `keystore`, also for nodes that renew their certificates: with the secret of the CAs that follow.
+    pub fn keystore_of_renewal(&self, cluster: &str) {
+        let path = self.path().join(format!("keystore/{cluster}"));
+        let (cluster, issued) = (cluster.parse().unwrap(), "2026-01-01".parse().unwrap());
+        let keystore = kiln::pki::Keystore::create(&path, &cluster, Some(&[7; 32]), issued);
+        keystore.unwrap().seed_successor(&path).unwrap();
+    }
+
     /// Builds a profile from the shared store and returns the bundle.
     pub fn build(&self, profile: &str) -> PathBuf {
         let mut command = self.kiln(["build", "--profile", profile, "--artifacts"]);

@@ -9,7 +9,8 @@ use std::process::Command;
 
 use crate::support::{Workshop, ha3_with, output, refused, run, store};
 
-const NODES: &str = "renewal = \"node\"\n";
+/// The keystore of tests has a date, and a build refuses certificates that have ended.
+const NODES: &str = "renewal = \"node\"\nleaf-lifetime = \"9y\"\n";
 
 fn profile(pki: &str) -> String {
     ha3_with(&[("[[node]]\nname = \"cp-a\"", &format!("[pki]\n{pki}\n[[node]]\nname = \"cp-a\""))])
@@ -24,7 +25,7 @@ fn build(work: &Workshop, pki: &str) -> Command {
 
 /// A bundle with the files of each node unpacked beside it.
 fn built(work: &Workshop, pki: &str) -> PathBuf {
-    work.keystore("ha3");
+    work.keystore_of_renewal("ha3");
     run(&mut build(work, pki));
     let bundle = work.path().join("out/ha3");
     for node in ["cp-a", "cp-b", "cp-c"] {
@@ -188,6 +189,9 @@ fn the_cas_that_follow_are_trusted_from_the_first_build_on() {
     let said = refused(&mut build(&work, NODES), 4);
     assert!(said.contains("the file successor is not 64 lower-case hex digits"), "{said}");
     assert!(!said.contains("short"), "{said}");
+    fs::write(keystore.join("successor"), format!("{}\n", "07".repeat(32))).unwrap();
+    let said = refused(&mut build(&work, NODES), 4);
+    assert!(said.contains("the file successor is not the secret of the CA that follows ca"), "{said}");
 }
 
 #[test]
