@@ -91,7 +91,7 @@ const TABLE: &[Row] = &[
     row(
         Fault::NotRenewed,
         "The node does not renew its certificates: kiln-renew.timer is off, its clock is wrong, or each run fails.",
-        "Read `systemctl status kiln-renew.timer kiln-renew` on the node, and the journal of kiln-renew.",
+        "Read `systemctl status kiln-renew.timer` and `journalctl -t kiln-node` on the node.",
     ),
     row(
         Fault::NodeCaEnds,

@@ -1,7 +1,5 @@
 //! A CA's certificate and those above it, up to the root: whether they form a valid chain, and what they allow.
 
-use std::net::IpAddr;
-
 use kiln_wire::x509::{self, CLIENT_AUTH, SERVER_AUTH};
 use x509_cert::der::oid::{AssociatedOid, ObjectIdentifier};
 use x509_cert::ext::pkix::name::GeneralName;
@@ -392,17 +390,4 @@ pub(super) fn key_identifier(ca: &Certificate) -> Result<Vec<u8>> {
 /// The names of a certificate, as they are in it.
 pub(super) fn alternative_names(certificate: &Certificate) -> Result<Vec<GeneralName>> {
     Ok(certificate.extension::<SubjectAltName>()?.map(|names| names.0).unwrap_or_default())
-}
-
-/// Whether one of them is this address (RFC 5280 4.2.1.6).
-pub(super) fn names_address(certificate: &Certificate, wanted: IpAddr) -> bool {
-    let names = alternative_names(certificate).unwrap_or_default();
-    let is = |name: &GeneralName| matches!(name, GeneralName::IpAddress(it) if address(it.as_bytes()) == Some(wanted));
-    names.iter().any(is)
-}
-
-/// From the octets of such a name.
-pub(super) fn address(octets: &[u8]) -> Option<IpAddr> {
-    let four = || <[u8; 4]>::try_from(octets).ok().map(IpAddr::from);
-    four().or_else(|| <[u8; 16]>::try_from(octets).ok().map(IpAddr::from))
 }

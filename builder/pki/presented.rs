@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use kiln_wire::x509::{CLIENT_AUTH, SERVER_AUTH};
 use x509_cert::der::oid::ObjectIdentifier;
 use x509_cert::ext::pkix::ExtendedKeyUsage;
+use x509_cert::ext::pkix::name::GeneralName;
 
 use super::authority::readable;
 use super::certificate::Certificate;
@@ -87,7 +88,17 @@ impl Presented {
 
     /// Whether a subject alternative name is this address (RFC 5280 4.2.1.6).
     pub fn names(&self, address: IpAddr) -> bool {
-        chain::names_address(&self.0, address)
+        self.addresses().contains(&address)
+    }
+
+    /// Those among its alternative names.
+    pub fn addresses(&self) -> Vec<IpAddr> {
+        let names = chain::alternative_names(&self.0).unwrap_or_default();
+        let address = |name: &GeneralName| match name {
+            GeneralName::IpAddress(octets) => address(octets.as_bytes()),
+            _ => None,
+        };
+        names.iter().filter_map(address).collect()
     }
 
     /// The extended key usages, as OpenSSL calls those of TLS, or as numbers; sorted. None allow every use.
@@ -109,6 +120,11 @@ impl Presented {
     pub(super) fn certificate(&self) -> &Certificate {
         &self.0
     }
+}
+
+fn address(octets: &[u8]) -> Option<IpAddr> {
+    let four = || <[u8; 4]>::try_from(octets).ok().map(IpAddr::from);
+    four().or_else(|| <[u8; 16]>::try_from(octets).ok().map(IpAddr::from))
 }
 
 #[cfg(test)]

@@ -39,7 +39,7 @@ pub(crate) enum Forged {
 pub(crate) struct NodeMint {
     key: Key,
     /// The first certificate of the CA, which is in the bundle.
-    first: Certificate,
+    first: Presented,
     ca: Certificate,
     /// The CA and those above it that are sent with it, PEM.
     sent: String,
@@ -65,7 +65,7 @@ impl Keystore {
                 Key::derive(self.secret(), Algorithm::P256, &[self.cluster().as_str(), &round, &label])?;
             if public::same(&key.public()?, ca.certificate().public_key()) {
                 let sent = chain[1..].iter().map(|one| one.certificate().pem()).collect::<Result<_>>()?;
-                let (first, ca) = (first.certificate().clone(), ca.certificate().clone());
+                let (first, ca) = (first.clone(), ca.certificate().clone());
                 return Ok(NodeMint { key, first, ca, sent });
             }
         }
@@ -80,7 +80,7 @@ impl Keystore {
 impl NodeMint {
     /// Whether an alternative name of its first certificate is this address.
     pub fn names(&self, address: IpAddr) -> bool {
-        chain::names_address(&self.first, address)
+        self.first.names(address)
     }
 
     /// Whether the CA is valid, so that a refusal of its certificates is for another reason.
@@ -101,7 +101,7 @@ impl NodeMint {
         let both = [Usage::ServerAuth, Usage::ClientAuth];
         let (mut dns, mut ips, mut usages) = (Vec::new(), Vec::new(), &both[..]);
         let other = PeerTag::placeholder();
-        let first = chain::alternative_names(&self.first)?;
+        let first = chain::alternative_names(self.first.certificate())?;
         match forged {
             Forged::Nameless => {}
             Forged::OtherTag(address) => {
@@ -109,13 +109,12 @@ impl NodeMint {
                 ips.push(address);
             }
             Forged::Faithful => {
-                for name in &first {
-                    match name {
-                        GeneralName::DnsName(name) => dns.push(name.as_str()),
-                        GeneralName::IpAddress(octets) => ips.extend(chain::address(octets.as_bytes())),
-                        _ => {}
-                    }
-                }
+                let name = |name| match name {
+                    &GeneralName::DnsName(ref name) => Some(name.as_str()),
+                    _ => None,
+                };
+                dns.extend(first.iter().filter_map(name));
+                ips = self.first.addresses();
             }
             Forged::Root => usages = &both[1..],
         }
@@ -125,7 +124,7 @@ impl NodeMint {
         let at = |seconds: u64| Epoch::from_seconds(seconds).unwrap_or(now);
         let content = Content {
             issuer: self.ca.subject(),
-            subject: if matches!(forged, Forged::Root) { &root } else { self.first.subject() },
+            subject: if matches!(forged, Forged::Root) { &root } else { self.first.subject_der() },
             not_before: at(now.seconds().saturating_sub(HALF_LIFE)).max(self.ca.not_before()),
             not_after: at(now.seconds() + HALF_LIFE).min(self.ca.not_after()),
             public_key: &public_key,

@@ -11,6 +11,9 @@ use crate::pki::{Forged, Keystore, NodeMint};
 use crate::report::Check;
 use crate::values::Epoch;
 
+/// A peer port asks DNS about names before it refuses, which may time out first.
+const PATIENCE: Patience = Patience::LONG;
+
 #[derive(Clone, Copy)]
 enum Port {
     Client,
@@ -63,7 +66,7 @@ pub struct Copies<'a> {
 }
 
 impl<'a> Copies<'a> {
-    /// `None` for a bundle whose certificates the desk renews: no node has a CA.
+    /// `None` for a bundle whose certificates are renewed on the build machine: no node has a CA.
     ///
     /// # Errors
     /// `Exit::Untrusted` when the keystore is not the bundle's.
@@ -90,14 +93,14 @@ impl<'a> Copies<'a> {
     ///
     /// # Errors
     /// `Exit::Io` without random bytes.
-    pub fn check(&self, seen: &[Observed<'_>], patience: Patience, at_once: usize) -> Result<Vec<Check>> {
-        let rows = parallel::all(seen, at_once, |one| self.check_one(one, patience));
+    pub fn check(&self, seen: &[Observed<'_>], at_once: usize) -> Result<Vec<Check>> {
+        let rows = parallel::all(seen, at_once, |one| self.check_one(one));
         let rows = rows.into_iter().collect::<Result<Vec<_>>>()?;
         // By row, not by member, as all others.
         Ok((0..TRIES.len()).flat_map(|at| rows.iter().filter_map(move |row| row.get(at).cloned())).collect())
     }
 
-    fn check_one(&self, one: &Observed<'_>, patience: Patience) -> Result<Vec<Check>> {
+    fn check_one(&self, one: &Observed<'_>) -> Result<Vec<Check>> {
         let rows = parallel::all(&TRIES, TRIES.len(), |a_try| {
             let skipped = |why: &str| Ok(Check::skipped(a_try.check, Some(one.name()), why));
             if one.status.is_err() {
@@ -110,7 +113,7 @@ impl<'a> Copies<'a> {
                     None => return skipped("this node has only a client port to check"),
                 },
             };
-            match self.visit(a_try, one.name(), Socket::new(address, patience))? {
+            match self.visit(a_try, one.name(), Socket::new(address, PATIENCE))? {
                 Ok(answer) => Ok(judge(a_try.check, one.name(), &answer)),
                 Err(why) => skipped(&why),
             }
@@ -163,6 +166,11 @@ impl<'a> Copies<'a> {
 
 fn judge(check: &str, node: &str, answer: &Answer) -> Check {
     match answer {
+        // Then it has not come to what was tried.
+        Answer::Refused(how) if how.contains("CertificateExpired") => {
+            let why = "the clocks of this machine and of the member differ by more than five minutes";
+            Check::skipped(check, Some(node), why)
+        }
         Answer::Refused(how) => Check::ok(check, Some(node), how.as_str()),
         Answer::LetIn(said) => {
             Check::failed(check, Some(node), Fault::OpenToCopies, format!("it was accepted and got: {said}"))
@@ -180,9 +188,31 @@ pub fn note(nodes: &[(&Target<'_>, &Baked)], has_keystore: bool, is_tried: bool)
              --keystore DIR tries them"
         }
         (false, true, false) => {
-            "the keystore was not used: the desk renews the certificates of this bundle, so no node has a CA of its own"
+            "the keystore was not used: nodes do not renew the certificates of this bundle, so none has a CA to copy"
         }
         _ => return None,
     };
     Some(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::Trouble;
+    use crate::report::Outcome;
+
+    #[test]
+    fn only_a_refusal_of_what_was_tried_counts() {
+        let waiting = Trouble::new(Fault::Waiting, "no answer");
+        let cases = [
+            (Answer::Refused("TLS alert BadCertificate".into()), Outcome::Ok, None),
+            (Answer::Refused("TLS alert CertificateExpired".into()), Outcome::Skipped, None),
+            (Answer::LetIn("HTTP/1.0 200 OK".into()), Outcome::Failed, Some(Fault::OpenToCopies)),
+            (Answer::Trouble(waiting), Outcome::Skipped, None),
+        ];
+        for (answer, outcome, fault) in cases {
+            let check = judge("c", "a", &answer);
+            assert_eq!((check.outcome, check.fault), (outcome, fault), "{answer:?}");
+        }
+    }
 }

@@ -89,7 +89,11 @@ impl MadeByNode<'_> {
             ca.not_before()
         );
         Err(match sent.not_before().cmp(&ca.not_before()) {
-            std::cmp::Ordering::Less => (Fault::OlderCertificate, detail),
+            // kiln-node makes one with the new CA when it next runs, every six hours.
+            std::cmp::Ordering::Less => (
+                Fault::OlderCertificate,
+                format!("{detail}; with the new files there, `kiln-node renew` makes one"),
+            ),
             std::cmp::Ordering::Greater => (Fault::NewerCertificate, detail),
             std::cmp::Ordering::Equal => (Fault::OtherCertificate, detail),
         })

@@ -109,7 +109,7 @@ pub fn run(bundle: &Path, manifest: &Manifest, options: &Options) -> Result<Repo
     let (of_options, untold) = notes::options(&seen);
     checks.extend(of_options);
     if let Some(copies) = &copies {
-        checks.extend(copies.check(&seen, etcdctl.patience(), at_once)?);
+        checks.extend(copies.check(&seen, at_once)?);
         interrupt::check()?;
     }
     let of_certificates = certificates::check(manifest, &seen, &visitors.authorities, options.now);
@@ -126,10 +126,7 @@ pub fn run(bundle: &Path, manifest: &Manifest, options: &Options) -> Result<Repo
     notes.extend(late);
     notes.extend(forged::note(&pairs, options.keystore.is_some(), copies.is_some()));
     notes.extend(trusts_more);
-    if !manifest.etcd.peers_by_name {
-        let note = "the peer port accepts every certificate of this CA: this release and configuration cannot check the names of peers";
-        notes.push(note.to_owned());
-    }
+    notes.extend(notes::any_peer(manifest));
     let cluster = (manifest.cluster.name.to_string(), manifest.cluster.id.to_string());
     Ok(Report::new(cluster, seen.iter().map(Observed::member).collect(), checks, notes))
 }

@@ -103,8 +103,7 @@ fn late_note(names: &[&str], runs: bool) -> Option<String> {
     let names = (!names.is_empty()).then(|| names.join(", "))?;
     Some(match runs {
         true => format!(
-            "{names}: the renewal is more than two days late; read the journal of kiln-renew there before the certificates \
-             expire"
+            "{names}: the renewal is late; read `journalctl -t kiln-node` there before the certificates expire"
         ),
         false => format!(
             "{names}: more than two thirds of the life of the bundle's first certificates are over; before you deliver it to \

@@ -36,7 +36,10 @@ fn try_all<T>(document: &Value, read: impl Fn(&[u8]) -> Result<T, Failure>) -> V
 fn bundle(work: &Workshop) -> std::path::PathBuf {
     work.keystore("ha3");
     let changes = [
-        ("# Client certificates", "[bundle]\nbinaries = \"shared\"\n\n# Client certificates"),
+        (
+            "# Client certificates",
+            "[pki]\nrenewal = \"node\"\n\n[bundle]\nbinaries = \"shared\"\n\n# Client certificates",
+        ),
         ("cidr = \"10.240.0.0/16\"", "cidr = \"10.240.0.0/16\"\ngateway = \"10.240.0.1\""),
     ];
     work.file("ha3.toml", ha3_with(&changes));

@@ -187,6 +187,6 @@ fn a_keystore_has_no_use_where_the_desk_renews() {
     let keystore = work.path().join("keystore/t");
     let said = running.verify(&bundle, &["--json", "--keystore", keystore.to_str().unwrap()]);
     assert_eq!(said.code, Some(0), "{}", said.stdout);
-    assert!(notes(&said.report()).contains("the keystore was not used: the desk renews"));
+    assert!(notes(&said.report()).contains("the keystore was not used: nodes do not renew"));
     assert!(!said.stdout.contains("renewal\""), "{}", said.stdout);
 }
