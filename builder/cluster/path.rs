@@ -1,5 +1,5 @@
-//! Whether TLS clients and servers accept a chain of certificates: its path, the constraints of its CAs and its dates, as
-//! rustls judges them.
+//! Whether TLS clients and servers accept a chain of certificates: its path, the constraints of its CAs and its dates,
+//! as rustls judges them.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -27,8 +27,8 @@ pub enum PathUse {
 }
 
 impl Authorities {
-    /// Whether a chain, leaf first, leads to one of the CAs and allows this use. A signature of a kind that rustls does not
-    /// know is left to [`Presented::has_signed`].
+    /// Whether a chain, leaf first, leads to one of the CAs and allows this use. A signature of a kind that rustls
+    /// does not know is left to [`Presented::has_signed`].
     ///
     /// # Errors
     /// The fault, and what rustls says.

@@ -46,8 +46,8 @@ pub(crate) struct NodeMint {
 }
 
 impl Keystore {
-    /// The CA of a node, of whichever issue it is. `chain` is the first certificate that it has made, itself, and what is
-    /// sent after it; `kind` is `server` or `peer`.
+    /// The CA of a node, of whichever issue it is. `chain` is the first certificate that it has made, itself, and what
+    /// is sent after it; `kind` is `server` or `peer`.
     ///
     /// # Errors
     /// `Exit::Untrusted` when the keystore has not made the CA.
@@ -109,11 +109,7 @@ impl NodeMint {
                 ips.push(address);
             }
             Forged::Faithful => {
-                let name = |name| match name {
-                    &GeneralName::DnsName(ref name) => Some(name.as_str()),
-                    _ => None,
-                };
-                dns.extend(first.iter().filter_map(name));
+                dns.extend(first.iter().filter_map(dns_name));
                 ips = self.first.addresses();
             }
             Forged::Root => usages = &both[1..],
@@ -134,6 +130,13 @@ impl NodeMint {
         let key_pem = key.to_pem()?;
         check(&made, &self.ca, &content, &key_pem)?;
         Ok((made.pem()? + &self.sent, key_pem))
+    }
+}
+
+fn dns_name(name: &GeneralName) -> Option<&str> {
+    match name {
+        GeneralName::DnsName(name) => Some(name.as_str()),
+        _ => None,
     }
 }
 

@@ -201,8 +201,8 @@ pub fn note(manifest: &Manifest, now: Epoch) -> Option<String> {
     })
 }
 
-/// The certificate of the manifest that ends first: its first and last second, and its name. The first ones of nodes that
-/// renew theirs are replaced long before they end: those have a row of their own.
+/// The certificate of the manifest that ends first: its first and last second, and its name. The first ones of nodes
+/// that renew theirs are replaced long before they end: those have a row of their own.
 fn first(manifest: &Manifest) -> Option<(u64, u64, String)> {
     let lasting = || manifest.certificates.iter().filter(|certificate| certificate.renewed.is_none());
     let first = lasting().min_by_key(|certificate| certificate.not_after)?;

@@ -37,8 +37,9 @@ impl Times {
     }
 }
 
-/// A row for each node that renews its certificates, and notes. `judged` has the rows of [`super::certificates`]: only a
-/// certificate that is the node's own says something of the node. `runs` says whether kiln-node runs beside the members.
+/// A row for each node that renews its certificates, and notes. `judged` has the rows of [`super::certificates`]: only
+/// a certificate that is the node's own says something of the node. `runs` says whether kiln-node runs beside the
+/// members.
 pub fn check(seen: &[Observed<'_>], judged: &[Check], now: Epoch, runs: bool) -> (Vec<Check>, Vec<String>) {
     let (mut checks, mut late, mut ending) = (Vec::new(), Vec::new(), Vec::new());
     for one in seen.iter().filter(|one| one.baked.is_renewed_there()) {
