@@ -49,7 +49,7 @@ fn built_from(bytes: &[u8]) -> Option<EtcdProgram> {
 }
 
 /// `e_machine` and whether the byte order is big-endian.
-fn machine_of(arch: Arch) -> (u16, bool) {
+pub(super) fn machine_of(arch: Arch) -> (u16, bool) {
     match arch {
         Arch::Amd64 => (62, false),
         Arch::Arm64 => (183, false),
@@ -58,7 +58,7 @@ fn machine_of(arch: Arch) -> (u16, bool) {
     }
 }
 
-fn refused(why: NotElf) -> Failure {
+pub(super) fn refused(why: NotElf) -> Failure {
     Failure::untrusted(match why {
         NotElf::Other => "it is not a 64-bit ELF program",
         NotElf::NoProgram => "it is an ELF file, but not a program",

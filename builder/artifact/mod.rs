@@ -4,6 +4,9 @@
 //! memory, with a limit on everything that it can claim, and only the programs of an etcd release are picked from it,
 //! by exact name. Each of them must be an ELF program for the architecture and the release that the file claims.
 //! Nothing is written before all files of a call have passed.
+//!
+//! `kiln-node`, which Kiln puts onto nodes that renew their certificates, is imported in the same way: as the program
+//! itself, which a mark in it tells from others.
 
 mod archive;
 mod audit;
@@ -13,6 +16,11 @@ mod deb;
 mod examine;
 mod group;
 mod limits;
+mod node;
+mod node_record;
+mod node_store;
+mod opened;
+mod outcome;
 mod packed;
 mod record;
 mod release_file;
@@ -30,10 +38,13 @@ use crate::values::Digest;
 pub use audit::{Audit, Damage};
 pub(crate) use catalogue::{KnownRelease, known};
 pub(crate) use examine::check as check_program;
+pub(crate) use node::{MAX_NODE_BYTES, check as check_node, examine as examine_node, refuse_other_version};
+pub use node_record::NodeRecord;
+pub use outcome::{Added, AddedNode, Imported, Outcome};
 pub use packed::Kept;
 pub(crate) use record::ReleaseRecord;
 pub use record::Trust;
-pub use store::{Added, Outcome, Store};
+pub use store::Store;
 
 /// The programs that an etcd release is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -5,9 +5,8 @@ use std::io::BufRead;
 use std::sync::Arc;
 
 use super::control::{Control, Half};
-use super::limits::{Gauge, Limits};
+use super::limits::Gauge;
 use super::record::{Binary, Source};
-use super::source::Trusted;
 use super::{EtcdProgram, deb, examine, tarball};
 use crate::etcd::Release;
 use crate::failure::{Doing, Failure, Result};
@@ -42,29 +41,37 @@ impl Checked {
     }
 }
 
+type Contents = (Release, Arch, Part, BTreeMap<EtcdProgram, Checked>);
+
 impl ReleaseFile {
+    pub fn new((release, arch, part, programs): Contents, source: Source) -> Self {
+        Self { release, arch, part, source, programs }
+    }
+
+    /// `expected` is the release that the catalogue names.
+    ///
     /// # Errors
     /// `Exit::Untrusted` for everything that is wrong with the file; `Exit::Io`.
-    pub fn open(mut file: Trusted) -> Result<Self> {
-        let expected = file.expected();
-        let (release, arch, part, programs) = file.unpack(&Limits::RELEASE, |packed, gauge| {
-            let (release, arch, part, programs) = unpack(packed, gauge)?;
-            if let Some((known, known_arch)) = expected.filter(|known| *known != (release, arch)) {
-                return Err(Failure::untrusted(format!(
-                    "the catalogue lists it as etcd {known} for {known_arch}, but it contains {release} for {arch}"
-                )));
-            }
-            let programs = programs
-                .into_iter()
-                .map(|(program, bytes)| {
-                    let interpreter = examine::check(&bytes, program, arch, release)
-                        .doing(|| format!("checking {program} in the file"))?;
-                    Ok((program, Checked { blob: Arc::new(Blob::new(bytes)), interpreter }))
-                })
-                .collect::<Result<_>>()?;
-            Ok((release, arch, part, programs))
-        })?;
-        Ok(Self { release, arch, part, source: file.source, programs })
+    pub fn read(
+        packed: &mut impl BufRead,
+        gauge: &Gauge<'_>,
+        expected: Option<(Release, Arch)>,
+    ) -> Result<Contents> {
+        let (release, arch, part, programs) = unpack(packed, gauge)?;
+        if let Some((known, known_arch)) = expected.filter(|known| *known != (release, arch)) {
+            return Err(Failure::untrusted(format!(
+                "the catalogue lists it as etcd {known} for {known_arch}, but it contains {release} for {arch}"
+            )));
+        }
+        let programs = programs
+            .into_iter()
+            .map(|(program, bytes)| {
+                let interpreter = examine::check(&bytes, program, arch, release)
+                    .doing(|| format!("checking {program} in the file"))?;
+                Ok((program, Checked { blob: Arc::new(Blob::new(bytes)), interpreter }))
+            })
+            .collect::<Result<_>>()?;
+        Ok((release, arch, part, programs))
     }
 }
 
@@ -82,8 +89,8 @@ fn unpack(packed: &mut impl BufRead, gauge: &Gauge<'_>) -> Result<Unpacked> {
         Ok((release, arch, Part::Whole, programs))
     } else {
         Err(Failure::untrusted(
-            "it is neither a release tarball of etcd (.tar.gz) nor one of the Debian packages etcd-server and \
-             etcd-client",
+            "it is neither a release tarball of etcd (.tar.gz), nor one of the Debian packages etcd-server and \
+             etcd-client, nor a kiln-node",
         ))
     }
 }

@@ -1,23 +1,23 @@
 //! The artifact store: a directory of releases that later builds read.
 //!
 //! `blobs/sha256/<hex>` are the programs, by their digest; `packed/` has their compressed forms (`packed.rs`);
-//! `releases/<version>-<arch>.json` lists the programs of a release. The record is written last, and each file is
-//! written atomically, so a release is either complete or absent. The store guards against damage and mix-ups:
+//! `releases/<version>-<arch>.json` lists the programs of a release, and `node/<version>-<arch>.json` is a kiln-node
+//! (`node_store.rs`). The record is written last, and each file is written atomically, so a release is either complete
+//! or absent. The store guards against damage and mix-ups:
 //! everything is hashed again when it is loaded. It is not signed: a user who may write to it decides what it
 //! contains.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::available_parallelism;
 
-use serde::Serialize;
-
 use super::group::{self, Draft};
+use super::node_record::NodeDraft;
+use super::opened::Opened;
+use super::outcome::{Added, AddedNode, Imported, Outcome};
 use super::record::{Binary, ReleaseRecord};
-use super::release_file::ReleaseFile;
-use super::source::Trusted;
 use super::{Accept, EtcdProgram};
 use crate::disk::{self, Kind, Lock};
 use crate::etcd::Release;
@@ -27,36 +27,16 @@ use crate::interrupt;
 use crate::tree::Blob;
 use crate::values::{Arch, Digest, Mode};
 
-/// Bytes of programs that one call may hold in memory; a release has 65 MB.
-const MAX_HELD_BYTES: u64 = 1 << 30;
-
 /// The artifact store: a record for each release and architecture, and programs by their SHA-256.
 pub struct Store {
     directory: PathBuf,
 }
 
-/// The result of adding one release.
-#[derive(Clone, Debug, Serialize)]
-pub struct Added {
-    /// Whether the release is new to the store.
-    pub outcome: Outcome,
-    /// As it is in the store afterwards.
-    #[serde(flatten)]
-    pub record: ReleaseRecord,
-}
-
-/// What adding a release has changed; in kebab-case in `--json`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Outcome {
-    /// The store had no such release.
-    Added,
-    /// The same programs from the same files; a damaged blob has been repaired.
-    AlreadyThere,
-    /// The same programs from other files, which the record now names.
-    SourcesUpdated,
-    /// Other programs have replaced the old ones.
-    Replaced,
+/// The state of writing the programs of one record.
+pub(super) struct Packing<'c> {
+    compressor: &'c Compressor,
+    /// Paths of files that did not exist before, except the record.
+    new: Vec<PathBuf>,
 }
 
 impl Store {
@@ -71,28 +51,39 @@ impl Store {
     }
 
     /// Checks release files and stores the programs in them. The files may be of several releases, and in any order: a
-    /// tarball is a release, and so are `etcd-server` and `etcd-client` of one version together. Nothing is written
-    /// before all of them are checked.
+    /// tarball is a release, and so are `etcd-server` and `etcd-client` of one version together; a `kiln-node` is a file
+    /// of its own. Nothing is written before all of them are checked.
     ///
     /// # Errors
     /// `Exit::Untrusted` for everything that is wrong with a file; `Exit::Unsafe` when the store has other
     /// programs for a release and `accept.replace` is not set; `Exit::Locked`; `Exit::Io`.
-    pub fn add(&self, files: &[PathBuf], accept: &Accept<'_>) -> Result<Vec<Added>> {
-        let drafts = group::releases(open_all(files, accept)?)?;
-        if drafts.is_empty() {
-            return Ok(Vec::new());
+    pub fn add(&self, files: &[PathBuf], accept: &Accept<'_>) -> Result<Imported> {
+        let Opened { releases, nodes } = Opened::all(files, accept)?;
+        let drafts = group::releases(releases)?;
+        if drafts.is_empty() && nodes.is_empty() {
+            return Ok(Imported::default());
         }
         self.refuse_foreign()?;
         self.refuse_open()?;
         // Checked before the directory is made, and again under the lock.
-        self.outcomes(&drafts, accept)?;
+        self.outcomes(&drafts, &nodes, accept)?;
         for directory in [self.blobs(), self.records()] {
             disk::make_directories(&directory, Mode::DIRECTORY)?;
         }
         let _lock = Lock::exclusive(&self.lock_path())?;
-        let outcomes = self.outcomes(&drafts, accept)?;
+        let (outcomes, of_nodes) = self.outcomes(&drafts, &nodes, accept)?;
         self.remove_remains()?;
-        drafts.into_iter().zip(outcomes).map(|(draft, outcome)| self.write(draft, outcome)).collect()
+        let write = |(draft, outcome): (&Draft, Outcome)| {
+            let record = self.write(|packing| self.write_draft(draft, outcome, packing))?;
+            Ok(Added { outcome, record })
+        };
+        let releases = drafts.iter().zip(outcomes).map(write).collect::<Result<_>>()?;
+        let write = |(draft, outcome): (&NodeDraft, Outcome)| {
+            let record = self.write(|packing| self.write_node(draft, outcome, packing))?;
+            Ok(AddedNode { outcome, record })
+        };
+        let nodes = nodes.iter().zip(of_nodes).map(write).collect::<Result<_>>()?;
+        Ok(Imported { releases, nodes })
     }
 
     /// # Errors
@@ -103,9 +94,9 @@ impl Store {
 
     /// # Errors
     /// `Exit::Unsafe` when every user may change records or programs: they decide what gets to the nodes.
-    fn refuse_open(&self) -> Result<()> {
+    pub(super) fn refuse_open(&self) -> Result<()> {
         const WRITABLE_BY_ALL: u32 = 0o002;
-        for path in [self.directory.clone(), self.records(), self.blobs()] {
+        for path in [self.directory.clone(), self.records(), self.node_records(), self.blobs()] {
             let found = disk::look(&path)?.filter(|found| found.kind == Kind::Directory);
             if let Some(found) = found.filter(|found| found.mode.bits() & WRITABLE_BY_ALL != 0) {
                 let path = path.display();
@@ -119,8 +110,15 @@ impl Store {
         Ok(())
     }
 
-    fn outcomes(&self, drafts: &[Draft], accept: &Accept<'_>) -> Result<Vec<Outcome>> {
-        drafts.iter().map(|draft| self.outcome(&draft.record, accept)).collect()
+    fn outcomes(
+        &self,
+        drafts: &[Draft],
+        nodes: &[NodeDraft],
+        accept: &Accept<'_>,
+    ) -> Result<(Vec<Outcome>, Vec<Outcome>)> {
+        let releases = drafts.iter().map(|draft| self.outcome(&draft.record, accept));
+        let nodes = nodes.iter().map(|draft| self.node_outcome(&draft.record, accept));
+        Ok((releases.collect::<Result<_>>()?, nodes.collect::<Result<_>>()?))
     }
 
     fn outcome(&self, new: &ReleaseRecord, accept: &Accept<'_>) -> Result<Outcome> {
@@ -145,25 +143,23 @@ impl Store {
         }
     }
 
-    fn write(&self, draft: Draft, outcome: Outcome) -> Result<Added> {
-        let mut new = Vec::new();
+    fn write<T>(&self, write: impl FnOnce(&mut Packing<'_>) -> Result<T>) -> Result<T> {
         let compressor = Compressor::new(available_parallelism().unwrap_or(NonZeroUsize::MIN));
-        self.write_draft(&draft, outcome, &compressor, &mut new).inspect_err(|_| {
+        let mut packing = Packing { compressor: &compressor, new: Vec::new() };
+        write(&mut packing).inspect_err(|_| {
             // Programs without a record are not a release, and would only waste space on a full disk.
-            for path in new {
+            for path in packing.new {
                 let _ = disk::remove_file(&path);
             }
         })
     }
 
-    /// Paths of files that did not exist before, except the record, are added to `new`.
     fn write_draft(
         &self,
         draft: &Draft,
         outcome: Outcome,
-        compressor: &Compressor,
-        new: &mut Vec<PathBuf>,
-    ) -> Result<Added> {
+        packing: &mut Packing<'_>,
+    ) -> Result<ReleaseRecord> {
         let storing = || {
             let all: u64 = draft.blobs.iter().map(|blob| blob.size()).sum();
             format!(
@@ -173,33 +169,40 @@ impl Store {
             )
         };
         for blob in &draft.blobs {
-            interrupt::check()?;
-            let (path, size) = (self.blob(blob.digest()), blob.size());
-            if read_blob(&path, blob.digest(), size).is_err() {
-                let is_new = disk::look(&path)?.is_none();
-                // Not executable: these are inputs of a build. Their mode on a node is in the tree.
-                disk::write_whole(&path, blob.bytes()?, Mode::FILE).doing(storing)?;
-                new.extend(is_new.then_some(path));
-            }
-            interrupt::check()?;
-            new.extend(self.pack(blob, compressor).doing(storing)?);
+            self.write_blob(blob, packing).doing(storing)?;
         }
         // Blobs that a replaced record named stay: a concurrent build may be about to read them. Readers take no lock,
         // so that the store can be on a read-only medium.
-        let record = match self.record(draft.record.version, draft.record.arch) {
-            Ok(Some(there)) if outcome == Outcome::AlreadyThere => there,
+        match self.record(draft.record.version, draft.record.arch) {
+            Ok(Some(there)) if outcome == Outcome::AlreadyThere => Ok(there),
             _ => {
                 let path = self.record_path(draft.record.version, draft.record.arch);
                 disk::write_whole(&path, &draft.record.to_json()?, Mode::FILE)?;
-                draft.record.clone()
+                Ok(draft.record.clone())
             }
-        };
-        Ok(Added { outcome, record })
+        }
+    }
+
+    /// Writes a program that is missing or damaged, and its compressed form.
+    pub(super) fn write_blob(&self, blob: &Blob, packing: &mut Packing<'_>) -> Result<()> {
+        interrupt::check()?;
+        let (path, size) = (self.blob(blob.digest()), blob.size());
+        if read_blob(&path, blob.digest(), size, RELEASE_AGAIN).is_err() {
+            let is_new = disk::look(&path)?.is_none();
+            // Not executable: these are inputs of a build. Their mode on a node is in the tree.
+            disk::write_whole(&path, blob.bytes()?, Mode::FILE)?;
+            packing.new.extend(is_new.then_some(path));
+        }
+        interrupt::check()?;
+        packing.new.extend(self.pack(blob, packing.compressor)?);
+        Ok(())
     }
 
     /// Removes the partial files of killed runs.
     pub(super) fn remove_remains(&self) -> Result<()> {
-        for directory in [self.blobs(), self.records()].into_iter().chain(self.packed_directories()?) {
+        let nodes = disk::look(&self.node_records())?.map(|_| self.node_records());
+        let directories = [self.blobs(), self.records()].into_iter().chain(nodes);
+        for directory in directories.chain(self.packed_directories()?) {
             for name in disk::list(&directory)? {
                 if name.starts_with(disk::TEMPORARY) {
                     disk::remove_file(&directory.join(name))?;
@@ -267,8 +270,8 @@ impl Store {
         let load = |(program, binary): (&EtcdProgram, &Binary)| {
             let loading = format!("loading {program} {} for {}", record.version, record.arch);
             let (path, sha256, size) = (self.blob(binary.sha256), binary.sha256, binary.size);
-            check_size(&path, size).doing(|| loading.clone())?;
-            let read = move || read_blob(&path, sha256, size).doing(|| loading.clone());
+            check_size(&path, size, RELEASE_AGAIN).doing(|| loading.clone())?;
+            let read = move || read_blob(&path, sha256, size, RELEASE_AGAIN).doing(|| loading.clone());
             Ok((*program, Arc::new(Blob::elsewhere(sha256, size, read))))
         };
         record.binaries.iter().map(load).collect()
@@ -328,53 +331,30 @@ impl Store {
     }
 }
 
-/// Every digest is checked before the first file is unpacked.
-fn open_all(files: &[PathBuf], accept: &Accept<'_>) -> Result<Vec<ReleaseFile>> {
-    let mut seen = BTreeSet::new();
-    let mut trusted = Vec::new();
-    for path in files {
-        interrupt::check()?;
-        let file = Trusted::check(path, accept)?;
-        // A file that is given twice is read once.
-        if seen.insert(file.source.sha256) {
-            trusted.push(file);
-        }
-    }
-    let mut opened = Vec::new();
-    let mut held = 0;
-    for file in trusted {
-        interrupt::check()?;
-        let file = ReleaseFile::open(file)?;
-        held += file.programs.values().map(|program| program.blob.size()).sum::<u64>();
-        if held > MAX_HELD_BYTES {
-            return Err(Failure::untrusted(format!(
-                "the files hold more than {MAX_HELD_BYTES} bytes of programs; add them in several commands"
-            )));
-        }
-        opened.push(file);
-    }
-    Ok(opened)
-}
+/// How a damaged program of a release is mended, after the reason.
+pub(super) const RELEASE_AGAIN: &str = "add the release file again to repair it";
 
-fn check_size(path: &Path, size: u64) -> Result<()> {
+/// `way_out` is how one that is damaged or missing is mended.
+pub(super) fn check_size(path: &Path, size: u64, way_out: &str) -> Result<()> {
     match disk::look(path)? {
-        None => Err(damaged(path, "is missing")),
+        None => Err(damaged(path, "is missing", way_out)),
         Some(found) if found.size != size => {
-            Err(damaged(path, "is damaged: its size does not match its record"))
+            Err(damaged(path, "is damaged: its size does not match its record", way_out))
         }
         Some(_) => Ok(()),
     }
 }
 
-pub(super) fn read_blob(path: &Path, sha256: Digest, size: u64) -> Result<Vec<u8>> {
-    check_size(path, size)?;
+/// The bytes of a program, hashed.
+pub(super) fn read_blob(path: &Path, sha256: Digest, size: u64, way_out: &str) -> Result<Vec<u8>> {
+    check_size(path, size, way_out)?;
     let bytes = disk::read(path, size)?;
     if Digest::of(&bytes) != sha256 {
-        return Err(damaged(path, "is damaged: its SHA-256 does not match its record"));
+        return Err(damaged(path, "is damaged: its SHA-256 does not match its record", way_out));
     }
     Ok(bytes)
 }
 
-fn damaged(path: &Path, what: &str) -> Failure {
-    Failure::untrusted(format!("{} {what}; add the release file again to repair it", path.display()))
+fn damaged(path: &Path, what: &str, way_out: &str) -> Failure {
+    Failure::untrusted(format!("{} {what}; {way_out}", path.display()))
 }

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::artifact::ReleaseRecord;
+use super::beside::NodeProgram;
+use super::session::StoredRelease;
 use crate::bundle::delivered::{Delivered, Kind, Source};
 use crate::failure::{Failure, Result};
 use crate::plan::{Node, Plan};
 use crate::render::Overlay;
 use crate::tree::{self, Entry, Origin, Tree};
-use crate::values::{GuestPath, Invalid, Line, Mode};
+use crate::values::{GuestPath, Invalid, Line, Mode, NODE_PROGRAM};
 
 const ROOT: &str = "root";
 
@@ -22,27 +23,31 @@ pub fn list(
     node: &Node,
     tree: &Tree,
     overlays: &[Arc<Overlay>],
-    release: &ReleaseRecord,
+    release: &StoredRelease,
 ) -> Result<Vec<Delivered>> {
-    let sources = Sources { overlays, certificates: certificates(plan, node), plan };
+    let own = release.node.as_ref();
+    let sources = Sources { overlays, certificates: certificates(plan, node), plan, own };
     let mut list = Vec::new();
     for (path, entry) in tree.iter() {
         list.push(sources.delivered(node, path, entry)?);
     }
-    for (program, binary) in &release.binaries {
+    let of_etcd = release.record.binaries.iter();
+    let of_etcd = of_etcd.map(|(program, binary)| (program.as_str(), binary.size, binary.sha256));
+    let own = own.map(|own| (NODE_PROGRAM, own.blob.size(), own.blob.digest()));
+    for (program, size, sha256) in of_etcd.chain(own) {
         let path: GuestPath = parse(&format!("{}/{program}", plan.bin_dir))?;
         if tree.get(path.as_str()).is_none() {
             list.push(Delivered {
                 node: node.name.clone(),
+                source: sources.program(&path),
                 destination: path,
                 kind: Kind::File,
                 mode: Mode::PROGRAM,
                 owner: parse(ROOT)?,
                 group: parse(ROOT)?,
-                size: binary.size,
-                sha256: Some(binary.sha256),
+                size,
+                sha256: Some(sha256),
                 target: None,
-                source: Source::Release { version: plan.release },
             });
         }
     }
@@ -92,6 +97,7 @@ struct Sources<'a> {
     overlays: &'a [Arc<Overlay>],
     certificates: BTreeMap<String, OfKeystore>,
     plan: &'a Plan,
+    own: Option<&'a Arc<NodeProgram>>,
 }
 
 impl Sources<'_> {
@@ -125,6 +131,14 @@ impl Sources<'_> {
         })
     }
 
+    /// Of a program that Kiln puts into the directory of programs.
+    fn program(&self, path: &GuestPath) -> Source {
+        match self.own.filter(|_| path.file_name() == NODE_PROGRAM) {
+            Some(own) => Source::Kiln { part: Line::of(&format!("{NODE_PROGRAM} {}", own.version)) },
+            None => Source::Release { version: self.plan.release },
+        }
+    }
+
     fn source(
         &self,
         path: &GuestPath,
@@ -145,7 +159,7 @@ impl Sources<'_> {
             (None, None) if matches!(entry.kind, tree::Kind::Link(_)) => {
                 Source::Profile { table: Line::of("[pki.links]") }
             }
-            (None, None) if is_program => Source::Release { version: self.plan.release },
+            (None, None) if is_program => self.program(path),
             _ => Source::Kiln { part: Line::of(entry.origin.name()) },
         }
     }

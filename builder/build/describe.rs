@@ -10,7 +10,7 @@ use crate::failure::{Failure, Result};
 use crate::format::DiskFile;
 use crate::pki::{Authority, Issued};
 use crate::plan::{self, AuthoritySpec, CertificateSpec, Node, Plan, Role};
-use crate::values::{Invalid, Line, NodeName, PemFile};
+use crate::values::{Invalid, Line, NODE_PROGRAM, NodeName, PemFile};
 
 /// # Errors
 /// Of all functions here: `Exit::Io`, when a value cannot be represented in a manifest.
@@ -155,6 +155,17 @@ fn input(file: &DiskFile) -> manifest::Input {
     manifest::Input { size: file.size, sha256: file.sha256 }
 }
 
+fn kiln_node(prepared: &Prepared) -> Result<Option<manifest::KilnNode>> {
+    let Some(node) = &prepared.release.node else { return Ok(None) };
+    Ok(Some(manifest::KilnNode {
+        version: node.version.clone(),
+        path: parse(&format!("{}/{NODE_PROGRAM}", prepared.plan.bin_dir))?,
+        size: node.blob.size(),
+        sha256: node.blob.digest(),
+        origin: node.origin,
+    }))
+}
+
 /// Everything except its nodes, certificates and files.
 pub fn bundle(prepared: &Prepared) -> Result<Manifest> {
     let plan = &prepared.plan;
@@ -187,6 +198,7 @@ pub fn bundle(prepared: &Prepared) -> Result<Manifest> {
             trusts_own_roots: own_roots(prepared),
             sources: sources.collect(),
         },
+        kiln_node: kiln_node(prepared)?,
         network: network(plan),
         machine: Some(manifest::Machine {
             memory_mib: plan.machine.memory_mib,

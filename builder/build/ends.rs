@@ -31,7 +31,7 @@ pub fn check(prepared: &Prepared, manifest: &Manifest, session: &Session<'_>) ->
     let of = first.node.as_ref().map(|node| format!(" of {node}")).unwrap_or_default();
     if first.not_after < now {
         return Err(Failure::unsafe_to(format!(
-            "{}{of} ended on {}, and a node that starts with it could not serve before it has renewed; {way_out}",
+            "{}{of} ended on {}, and a node that starts with it does not serve before it has renewed; {way_out}",
             first.file, first.not_after
         )));
     }

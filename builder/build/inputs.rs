@@ -124,5 +124,5 @@ pub fn layer(prepared: &Prepared, session: &Session<'_>) -> Result<Digest> {
 }
 
 fn binaries(prepared: &Prepared) -> Vec<Digest> {
-    prepared.release.record.binaries.values().map(|binary| binary.sha256).collect()
+    prepared.release.digests()
 }

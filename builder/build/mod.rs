@@ -1,11 +1,13 @@
 //! From a profile, a keystore, a release and overlays to a bundle: the recipe, without a command line and without a
 //! terminal.
 
+mod beside;
 mod boot;
 mod delivery;
 mod describe;
 mod ends;
 mod inputs;
+mod node_program;
 mod note;
 mod once;
 mod parts;
@@ -16,6 +18,7 @@ mod session;
 mod sink;
 mod witness;
 
+pub use beside::NodeProgram;
 pub use boot::missing_named as missing_base;
 pub use note::Note;
 pub use prepare::{Prepared, check_peers, plan_of, warn_of_same_keystore};

@@ -1,4 +1,4 @@
-//! The programs of a release, and their compressed forms.
+//! The programs of nodes, and their compressed forms.
 
 use std::num::NonZeroUsize;
 use std::sync::{Arc, PoisonError};
@@ -15,7 +15,7 @@ use crate::tree::Blob;
 use crate::values::Digest;
 
 impl Session<'_> {
-    /// A release's programs, and the compressor ready for them: with compressed forms from the artifact store or the
+    /// A release's programs and Kiln's own, and the compressor ready for them: with compressed forms from the artifact store or the
     /// cache, or with new ones. A program that the compressor knows is not read.
     ///
     /// # Errors
@@ -34,11 +34,14 @@ impl Session<'_> {
             }
             Ok((known, damaged))
         };
-        let all: Vec<Arc<Blob>> = blobs.values().map(Arc::clone).collect();
+        let own = release.node.as_ref();
+        let all: Vec<Arc<Blob>> = blobs.values().chain(own.map(|node| &node.blob)).map(Arc::clone).collect();
         let jobs = NonZeroUsize::new(all.len()).unwrap_or(NonZeroUsize::MIN);
         let learnt = parallel::each(&all, jobs.get(), ready)?;
         for (blob, (known, damaged)) in all.iter().zip(learnt) {
-            let mended = if known { false } else { self.pack(blob)? };
+            // The store keeps what it has the program of.
+            let is_stored = own.is_none_or(|own| own.is_stored() || own.blob.digest() != blob.digest());
+            let mended = if known { false } else { self.pack(blob, is_stored)? };
             if let Some(why) = damaged {
                 let what = match mended && matches!(self.store.packed(blob), Kept::Whole(_)) {
                     true => "it was compressed again",
@@ -50,7 +53,7 @@ impl Session<'_> {
                 (self.tell)(Note::warning(format_args!("{why}; {what}")));
             }
         }
-        let programs = blobs.into_iter().map(|(program, blob)| (program.to_string(), blob)).collect();
+        let programs = release.names().into_iter().zip(all).collect();
         Ok(release.programs.get_or_init(|| programs))
     }
 
@@ -71,15 +74,15 @@ impl Session<'_> {
         (cached.is_some_and(|kept| self.compressor.learn(blob, kept)), damaged)
     }
 
-    /// Compresses a program and keeps the result in the store, if this run may write there. Returns whether it is in
-    /// the store.
-    fn pack(&self, blob: &Blob) -> Result<bool> {
+    /// Compresses a program and keeps the result, if this run keeps any: in the store or, for a program that is not
+    /// stored or where this run may not write there, in the cache. Returns whether it is in the store.
+    fn pack(&self, blob: &Blob, is_stored: bool) -> Result<bool> {
         let kept = self.compressor.teach(blob)?;
         if !self.keeps {
             return Ok(false);
         }
         let _one = self.keeping.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.store.keep_packed(blob, &kept) {
+        if is_stored && self.store.keep_packed(blob, &kept) {
             return Ok(true);
         }
         if let Some(cache) = &self.cache {

@@ -76,7 +76,7 @@ pub fn build(
             plan,
             overlays: &prepared.overlays.list,
             templates: &session.templates,
-            programs: prepared.release.record.binaries.keys().map(ToString::to_string).collect(),
+            programs: prepared.release.names(),
             epoch: prepared.epoch,
         },
         parts: Parts { cache: session.cache.as_ref(), sink },
@@ -223,7 +223,7 @@ impl Recipe<'_> {
             others.push(DOMAIN);
         }
         put(LISTING, Mode::FILE, &own(tree.listing()))?;
-        let programs = &self.prepared.release.record;
+        let programs = &self.prepared.release;
         let delivered = delivery::list(self.plan, node, &tree, self.renderer.overlays, programs)?;
         put(FILES, Mode::FILE, &own(bundle::delivered::to_json(&delivered)?))?;
         let mut certificates = Vec::new();

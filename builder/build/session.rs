@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use serde::{Deserialize, Serialize};
 
+use super::beside::NodeProgram;
 use super::boot;
 use super::note::{Note, Tell};
 use super::once::Once;
@@ -23,7 +24,7 @@ use crate::format::{Stream, tar};
 use crate::profile::{FileSpec, Profile};
 use crate::render::{self, Budget, NamedProgram, Overlay, Templates};
 use crate::tree::Tree;
-use crate::values::{Arch, BaseSystem, Digest, Epoch, GuestPath, Lifetime};
+use crate::values::{Arch, BaseSystem, Digest, Epoch, GuestPath, Lifetime, NODE_PROGRAM};
 
 /// The inputs of a build besides profiles and keystores.
 pub struct Options {
@@ -56,7 +57,8 @@ pub struct Session<'a> {
     /// Held while it does.
     pub(super) keeping: Mutex<()>,
     pub jobs: NonZeroUsize,
-    releases: Once<(Release, Arch, bool, Vec<Digest>), StoredRelease>,
+    releases: Once<ReleaseKey, StoredRelease>,
+    pub(super) node_programs: Once<Arch, NodeProgram>,
     /// By their directories, and the profile's own files.
     overlays: Once<(Vec<PathBuf>, Vec<FileSpec>), Overlays>,
     overlay: Once<PathBuf, Overlay>,
@@ -70,9 +72,14 @@ pub struct Session<'a> {
     laid: Once<Digest, Mutex<Option<(Laid, LayerDigest)>>>,
 }
 
-/// A release from the artifact store. Its programs are read when their bytes are needed.
+/// The inputs of a release: whether the profile names it, whether nodes get Kiln's own program, too, and the pins.
+type ReleaseKey = (Release, Arch, bool, bool, Vec<Digest>);
+
+/// The programs of nodes: a release from the artifact store, and Kiln's own. They are read when their bytes are needed.
 pub struct StoredRelease {
     pub record: ReleaseRecord,
+    /// Where nodes renew their certificates.
+    pub node: Option<Arc<NodeProgram>>,
     pub(super) programs: OnceLock<Vec<NamedProgram>>,
     pub(super) reading: Mutex<()>,
 }
@@ -101,6 +108,20 @@ pub struct LayerDigest {
     pub sha256: Digest,
 }
 
+impl StoredRelease {
+    /// The names of all programs, as nodes have them.
+    pub fn names(&self) -> Vec<String> {
+        let own = self.node.iter().map(|_| NODE_PROGRAM.to_owned());
+        self.record.binaries.keys().map(ToString::to_string).chain(own).collect()
+    }
+
+    /// Of all programs, in the same order.
+    pub fn digests(&self) -> Vec<Digest> {
+        let own = self.node.iter().map(|node| node.blob.digest());
+        self.record.binaries.values().map(|binary| binary.sha256).chain(own).collect()
+    }
+}
+
 impl<'a> Session<'a> {
     /// A session that keeps no results until `keep_results` is called.
     ///
@@ -127,6 +148,7 @@ impl<'a> Session<'a> {
             keeping: Mutex::default(),
             jobs,
             releases: Once::default(),
+            node_programs: Once::default(),
             overlays: Once::default(),
             overlay: Once::default(),
             room: Budget::default(),
@@ -145,14 +167,15 @@ impl<'a> Session<'a> {
         self.keeps = true;
     }
 
-    /// The release that a profile wants.
+    /// The release that a profile wants, and Kiln's own program where its nodes need that.
     ///
     /// # Errors
-    /// `Exit::Untrusted` when it is missing, or comes from other files than the profile pins.
+    /// `Exit::Untrusted` when one is missing, or the release comes from other files than the profile pins.
     pub fn release(&self, profile: &Profile) -> Result<Arc<StoredRelease>> {
         let etcd = &profile.etcd;
         let (release, arch) = (etcd.release, etcd.arch);
-        self.releases.get((release, arch, etcd.pinned, etcd.sha256.clone()), || {
+        let renews = profile.pki.renewal.is_some();
+        self.releases.get((release, arch, etcd.pinned, renews, etcd.sha256.clone()), || {
             if !etcd.pinned {
                 let store = self.store.directory().display();
                 (self.tell)(Note::detail(format_args!("using etcd {release}, the newest in {store}")));
@@ -163,7 +186,8 @@ impl<'a> Session<'a> {
                     "the etcd binaries are dynamically linked; nodes need {loader} and a matching C library"
                 )));
             }
-            Ok(StoredRelease { record, programs: OnceLock::new(), reading: Mutex::default() })
+            let node = renews.then(|| self.node_program(arch)).transpose()?;
+            Ok(StoredRelease { record, node, programs: OnceLock::new(), reading: Mutex::default() })
         })
     }
 
@@ -317,8 +341,7 @@ pub fn date_of_issue(asked: Option<Epoch>) -> Result<Epoch> {
 type LayerKey = (Vec<Digest>, Epoch, GuestPath);
 
 fn layer_key(release: &StoredRelease, epoch: Epoch, bin_dir: &GuestPath) -> LayerKey {
-    let binaries = release.record.binaries.values().map(|binary| binary.sha256).collect();
-    (binaries, epoch, bin_dir.clone())
+    (release.digests(), epoch, bin_dir.clone())
 }
 
 /// There is one entry for a target, so that entries do not pile up.

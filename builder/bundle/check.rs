@@ -7,8 +7,9 @@ use std::path::Path;
 use super::files::{below, sums};
 use super::inside::{Archives, Inside, MAX_CERTIFICATES_BYTES, Memory, Wanted};
 use super::layout::{self, LAYER_ARCHIVE, MANIFEST, MAX_MANIFEST_BYTES, NODE_ARCHIVE, SUMS};
-use super::manifest::{Certificate, EtcdProgram, Manifest};
+use super::manifest::{Certificate, Manifest};
 use super::problem::{Problem, differs};
+use super::programs::Program;
 use super::read::Bundle;
 use crate::artifact;
 use crate::digest;
@@ -20,7 +21,7 @@ use crate::format::read::Archive;
 use crate::interrupt;
 use crate::parallel;
 use crate::pki::Presented;
-use crate::values::{AltName, Arch, Digest, GuestPath, Line, Mode};
+use crate::values::{AltName, Arch, Digest, GuestPath, Line, Mode, Version};
 
 /// The largest program that is read, in bytes: etcd has 25 MB.
 const MAX_PROGRAM_BYTES: u64 = 256 << 20;
@@ -249,19 +250,19 @@ impl Check<'_> {
         let manifest = &self.bundle.manifest;
         for (path, inside) in archives {
             let has_them = manifest.shares_binaries() == path.starts_with("layers/");
-            for (program, binary) in &manifest.etcd.binaries {
-                match inside.programs.get(program) {
-                    None if has_them => self.problem(path, format!("has no /{}", binary.path)),
+            for program in manifest.programs() {
+                match inside.programs.get(program.path) {
+                    None if has_them => self.problem(path, format!("has no /{}", program.path)),
                     Some(_) if !has_them => {
                         self.problem(
                             path,
-                            format!("also has a /{}, besides the one in layers/", binary.path),
+                            format!("also has a /{}, besides the one in layers/", program.path),
                         );
                     }
-                    Some((size, sha256)) if (*size, *sha256) != (binary.size, binary.sha256) => {
+                    Some(found) if *found != (program.size, program.sha256) => {
                         self.problem(
                             path,
-                            format!("has a /{} that does not match the manifest", binary.path),
+                            format!("has a /{} that does not match the manifest", program.path),
                         );
                     }
                     _ => {}
@@ -273,17 +274,17 @@ impl Check<'_> {
     fn releases(&mut self, archives: &Archives, known: &mut ProgramFindings) -> Result<()> {
         let manifest = &self.bundle.manifest;
         // Checked once: the other archives have the same bytes, or their difference has been reported.
-        let is_as_told =
-            |inside: &Inside| {
-                manifest.etcd.binaries.iter().all(|(program, binary)| {
-                    inside.programs.get(program) == Some(&(binary.size, binary.sha256))
-                })
-            };
+        let is_as_told = |inside: &Inside| {
+            manifest
+                .programs()
+                .all(|program| inside.programs.get(program.path) == Some(&(program.size, program.sha256)))
+        };
         let Some((path, _)) = archives.iter().find(|(_, inside)| is_as_told(inside)) else {
             return Ok(());
         };
-        let digests = manifest.etcd.binaries.values().map(|binary| binary.sha256).collect();
-        let key = (digests, manifest.etcd.version, manifest.etcd.arch);
+        let digests = manifest.programs().map(|program| program.sha256).collect();
+        let of_node = manifest.kiln_node.as_ref().map(|node| node.version.clone());
+        let key = (digests, manifest.etcd.version, of_node, manifest.etcd.arch);
         if !known.contains_key(&key) {
             let wrong = wrong_programs(&self.bundle.path.join(path.as_str()), manifest)?;
             known.insert(key.clone(), wrong);
@@ -344,27 +345,38 @@ fn is(found: &Presented, told: &Certificate) -> bool {
 }
 
 /// Results of checking the programs of other bundles, which many bundles share.
-pub(super) type ProgramFindings = BTreeMap<(Vec<Digest>, Release, Arch), Vec<(EtcdProgram, String)>>;
+pub(super) type ProgramFindings = BTreeMap<Programs, Vec<(String, String)>>;
 
-/// The programs that are not of the release and the architecture that the manifest names.
-fn wrong_programs(archive: &Path, manifest: &Manifest) -> Result<Vec<(EtcdProgram, String)>> {
+/// Their digests, etcd's release, the version of Kiln's own, and the architecture.
+type Programs = (Vec<Digest>, Release, Option<Version>, Arch);
+
+/// The programs that are not of the release and the architecture that the manifest names, by name.
+fn wrong_programs(archive: &Path, manifest: &Manifest) -> Result<Vec<(String, String)>> {
     let mut wrong = Vec::new();
     Archive::TarGz
         .visit(Input::open(archive)?, |member, body| {
-            let program = manifest.etcd.binaries.iter().find(|(_, binary)| binary.path == member.path);
-            if let Some((program, binary)) = program
-                && binary.size <= MAX_PROGRAM_BYTES
-                && let Err(failure) = artifact::check_program(
-                    &body.whole(binary.size)?,
-                    *program,
-                    manifest.etcd.arch,
-                    manifest.etcd.version,
-                )
-            {
-                wrong.push((*program, format!("does not match the manifest: {failure}")));
+            let mut programs = manifest.programs();
+            let Some(program) = programs
+                .find(|program| *program.path == member.path)
+                .filter(|program| program.size <= MAX_PROGRAM_BYTES)
+            else {
+                return Ok(ControlFlow::Continue(()));
+            };
+            if let Err(failure) = judge_program(&body.whole(program.size)?, program, manifest) {
+                wrong.push((program.name.to_owned(), format!("does not match the manifest: {failure}")));
             }
             Ok(ControlFlow::Continue(()))
         })
         .doing(|| format!("reading {}", archive.display()))?;
     Ok(wrong)
+}
+
+/// Whether a program is for the architecture, and of the release or the version.
+fn judge_program(bytes: &[u8], program: Program<'_>, manifest: &Manifest) -> Result<()> {
+    let etcd = &manifest.etcd;
+    match (program.of_etcd, &manifest.kiln_node) {
+        (Some(name), _) => artifact::check_program(bytes, name, etcd.arch, etcd.version).map(drop),
+        (None, Some(node)) => artifact::check_node(bytes, etcd.arch, &node.version),
+        (None, None) => Ok(()),
+    }
 }

@@ -40,6 +40,10 @@ pub fn json() -> Value {
             "peers_by_name": true,
             "sources": [{ "file": "etcd.tar.gz", "sha256": digest, "trust": "catalogue" }],
         },
+        "kiln_node": {
+            "version": "0.1.0", "path": "usr/local/bin/kiln-node", "size": 1, "sha256": digest,
+            "origin": "trusted by hand",
+        },
         "network": { "cidr": "10.0.0.0/24", "gateway": "10.0.0.1" },
         "machine": { "memory_mib": 1024, "vcpus": 2, "data_disk_mib": 8192, "base": "live" },
         "nodes": [node("a", 11), node("b", 12)],

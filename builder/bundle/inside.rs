@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::manifest::{EtcdProgram, Manifest};
+use super::manifest::Manifest;
 use crate::digest::{self, MAX_PIECE_BYTES};
 use crate::disk::Input;
 use crate::failure::{Doing, Exit, Failure, Result};
@@ -20,16 +20,15 @@ pub(super) const MAX_CERTIFICATES_BYTES: u64 = 1 << 20;
 /// The members to look for in archives.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Wanted {
-    programs: BTreeMap<GuestPath, EtcdProgram>,
+    programs: BTreeSet<GuestPath>,
     certificates: BTreeSet<GuestPath>,
 }
 
 impl Wanted {
     pub fn of(manifest: &Manifest) -> Self {
-        let programs = manifest.etcd.binaries.iter().map(|(program, binary)| (binary.path.clone(), *program));
         let of_nodes = manifest.certificates.iter().filter(|certificate| certificate.node.is_some());
         Self {
-            programs: programs.collect(),
+            programs: manifest.programs().map(|program| program.path.clone()).collect(),
             certificates: of_nodes.map(|certificate| certificate.file.clone()).collect(),
         }
     }
@@ -38,7 +37,8 @@ impl Wanted {
 /// The wanted members that an archive contains.
 #[derive(Default)]
 pub(super) struct Inside {
-    pub programs: BTreeMap<EtcdProgram, (u64, Digest)>,
+    /// By their paths.
+    pub programs: BTreeMap<GuestPath, (u64, Digest)>,
     pub certificates: BTreeMap<GuestPath, std::result::Result<Vec<Presented>, String>>,
 }
 
@@ -91,8 +91,8 @@ fn look_into(input: Input, wanted: &Wanted) -> Result<FoundFile> {
     let mut hashing = Hashing { input, hasher: Hasher::default() };
     let mut inside = Inside::default();
     let result = Archive::TarGz.visit(&mut hashing, |member, body| {
-        if let Some(program) = wanted.programs.get(&member.path) {
-            inside.programs.insert(*program, body.digest()?);
+        if wanted.programs.contains(&member.path) {
+            inside.programs.insert(member.path.clone(), body.digest()?);
         } else if wanted.certificates.contains(&member.path) {
             let text = body.whole(MAX_CERTIFICATES_BYTES).doing(|| format!("reading {}", member.path))?;
             let read = Presented::all_from_pem(&text).map_err(|failure| failure.to_string());

@@ -12,6 +12,7 @@ use super::layout::{self, MANIFEST, MANIFEST_SCHEMA};
 use super::manifest::{Manifest, Node};
 use super::placed;
 use super::problem::{MAX_PROBLEMS_SHOWN, Problem, listed};
+use super::programs;
 use super::wired;
 use crate::failure::{Failure, Result};
 use crate::profile;
@@ -44,7 +45,7 @@ impl Manifest {
 /// Every inconsistency, which no build writes.
 fn judge(manifest: &Manifest) -> Vec<Problem> {
     let mut judge = Judge { manifest, problems: Vec::new() };
-    judge.etcd();
+    judge.problems.extend(programs::mislaid(manifest));
     judge.nodes();
     judge.problems.extend(placed::misplaced(manifest));
     judge.problems.extend(wired::miswired(manifest));
@@ -61,38 +62,6 @@ struct Judge<'m> {
 impl Judge<'_> {
     fn problem(&mut self, path: impl Display, problem: impl Display) {
         self.problems.push(Problem { path: path.to_string(), problem: problem.to_string() });
-    }
-
-    fn etcd(&mut self) {
-        let etcd = &self.manifest.etcd;
-        for program in crate::artifact::EtcdProgram::ALL {
-            let binary = etcd.binaries.get(&program);
-            match binary {
-                Some(binary)
-                    if binary
-                        .path
-                        .contains(|c: char| !(c.is_ascii_alphanumeric() || "/._+-".contains(c))) =>
-                {
-                    self.problem(
-                        program,
-                        format!("has the path {}, which is not valid for a program", binary.path),
-                    );
-                }
-                Some(binary) if binary.path.file_name() != program.as_str() => {
-                    self.problem(
-                        program,
-                        format!("has the path {}, whose last part is another name", binary.path),
-                    );
-                }
-                None if program.is_part_of(etcd.version) => {
-                    self.problem(
-                        program,
-                        format!("is part of etcd {} but not in the manifest", etcd.version),
-                    );
-                }
-                _ => {}
-            }
-        }
     }
 
     fn nodes(&mut self) {
@@ -277,6 +246,7 @@ mod tests {
     fn a_manifest_from_before_some_fields_is_read() {
         let mut value = example::json();
         value.as_object_mut().unwrap().remove("machine");
+        value.as_object_mut().unwrap().remove("kiln_node");
         value["cluster"].as_object_mut().unwrap().remove("formed");
         assert!(!Manifest::from_json(value.to_string().as_bytes()).unwrap().cluster.formed);
     }
@@ -339,6 +309,22 @@ mod tests {
             ),
             (|m| m["carriers"] = json!(["floppy"]), "it is tar or initramfs"),
             (|m| m["secret"] = json!(1), "unknown field"),
+        ];
+        for (change, want) in cases {
+            let why = refused(change);
+            assert!(why.contains(want), "{want}: {why}");
+        }
+    }
+
+    #[test]
+    fn kilns_own_program_has_a_place_and_a_version() {
+        type Change = fn(&mut Value);
+        let cases: [(Change, &str); 5] = [
+            (|m| m["kiln_node"]["path"] = json!("usr/bin/sh"), "whose last part is another name"),
+            (|m| m["kiln_node"]["path"] = json!("usr/$x/kiln-node"), "not valid for a program"),
+            (|m| m["kiln_node"]["version"] = json!("one"), "write a version"),
+            (|m| m["kiln_node"]["origin"] = json!("the web"), "did not match any variant"),
+            (|m| m["kiln_node"]["interpreter"] = json!("/lib/ld.so"), "unknown field"),
         ];
         for (change, want) in cases {
             let why = refused(change);

@@ -10,6 +10,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::json;
+pub use super::kiln_node::{KilnNode, Origin};
 use super::layout::MAX_NODES;
 pub use super::own_roots::OwnRoots;
 use crate::carrier;
@@ -40,6 +41,9 @@ pub struct Manifest {
     pub cluster: Cluster,
     /// The release that the members run, and where it came from.
     pub etcd: Etcd,
+    /// Kiln's own program on the nodes; absent where they do not renew their certificates.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub kiln_node: Option<KilnNode>,
     /// The members' network.
     pub network: Network,
     /// Absent in bundles of early versions of Kiln 0.1, which did not start machines.

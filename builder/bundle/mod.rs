@@ -10,12 +10,14 @@ mod fleet;
 mod inside;
 mod json;
 mod judge;
+mod kiln_node;
 mod layout;
 pub(crate) mod manifest;
 mod own_roots;
 mod place;
 mod placed;
 mod problem;
+mod programs;
 mod read;
 #[cfg(feature = "oci")]
 mod receive;

@@ -22,13 +22,13 @@ pub enum Imports {
 )]
 /// The verbs below `kiln artifacts`.
 pub enum Artifacts {
-    /// Import release tarballs or Debian packages (etcd-server and etcd-client) after checking them
+    /// Import release tarballs, Debian packages (etcd-server and etcd-client) or kiln-node after checking them
     #[command(
         after_help = "Examples:\n  kiln artifacts add etcd-v3.5.33-linux-amd64.tar.gz\n  kiln artifacts add \
 --allow-unverified etcd-server_*.deb etcd-client_*.deb"
     )]
     Add {
-        /// Release tarballs, or Debian packages of the same release
+        /// Release tarballs, Debian packages of the same release, or programs that ci/node made
         #[arg(required = true)]
         files: Vec<PathBuf>,
         /// Where the artifact store is.
@@ -46,7 +46,7 @@ pub enum Artifacts {
         /// Keys of that profile.
         #[command(flatten)]
         settings: Settings,
-        /// Replace the binaries of a release that is already there
+        /// Replace the binaries of a release, or a kiln-node, that is already there
         #[arg(long)]
         replace: bool,
         /// Print the result as JSON

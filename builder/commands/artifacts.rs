@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 
 use super::changes::{self, Change};
 use super::{inputs, named, output::Output};
-use crate::artifact::{self, Accept, Audit, Damage, Outcome, ReleaseRecord, Store};
+use crate::artifact::{self, Accept, Audit, Damage, Imported, NodeRecord, Outcome, ReleaseRecord, Store};
 use crate::cli::Artifacts;
 use crate::disk;
 use crate::etcd::Release;
 use crate::failure::{Doing, Exit, Failure, Result};
-use crate::values::{Arch, counted};
+use crate::values::{Arch, NODE_PROGRAM, counted};
 
 pub fn run(verb: &Artifacts, out: &Output) -> Result<()> {
     match verb {
@@ -42,13 +42,7 @@ pub fn run(verb: &Artifacts, out: &Output) -> Result<()> {
             }
             let changes = changes::by_import(&sources, &before, &after);
             changes::lines(&changes).into_iter().for_each(|line| out.say(line));
-            if *json {
-                let items = added.iter().map(|added| with_profiles(added, &added.record, &changes));
-                return out.json(&items.collect::<Result<Vec<_>>>()?);
-            }
-            added.iter().try_for_each(|added| {
-                out.print(format_args!("{}: {}", outcome(added.outcome), describe(&added.record)))
-            })
+            print_added(&added, &changes, *json, out)
         }
         Artifacts::List { store, profile, json } => list(&Store::at(&store.artifacts), profile, *json, out),
         Artifacts::Verify { store, json } => verify(&Store::at(&store.artifacts), *json, out),
@@ -56,9 +50,24 @@ pub fn run(verb: &Artifacts, out: &Output) -> Result<()> {
     }
 }
 
+fn print_added(added: &Imported, changes: &[Change], json: bool, out: &Output) -> Result<()> {
+    if json {
+        let releases = added.releases.iter().map(|added| with_profiles(added, &added.record, changes));
+        let nodes = added.nodes.iter().map(with_program);
+        return out.json(&releases.chain(nodes).collect::<Result<Vec<_>>>()?);
+    }
+    for added in &added.releases {
+        out.print(format_args!("{}: {}", outcome(added.outcome), describe(&added.record)))?;
+    }
+    let mut nodes = added.nodes.iter();
+    nodes.try_for_each(|added| {
+        out.print(format_args!("{}: {}", outcome(added.outcome), describe_node(&added.record)))
+    })
+}
+
 fn list(store: &Store, named: &[String], json: bool, out: &Output) -> Result<()> {
     refuse_missing(store)?;
-    let records = store.list()?;
+    let (records, nodes) = (store.list()?, store.list_nodes()?);
     let sources = match named {
         [] => changes::here()?,
         named => named.iter().map(|name| inputs::as_written(name)).collect::<Result<_>>()?,
@@ -66,15 +75,16 @@ fn list(store: &Store, named: &[String], json: bool, out: &Output) -> Result<()>
     let changes = changes::of_bundles(&sources, &store.available()?);
     if json {
         let items = records.iter().map(|record| with_profiles(record, record, &changes));
-        return out.json(&items.collect::<Result<Vec<_>>>()?);
+        return out.json(&items.chain(nodes.iter().map(with_program)).collect::<Result<Vec<_>>>()?);
     }
-    if records.is_empty() {
+    if records.is_empty() && nodes.is_empty() {
         out.say(format_args!(
             "{} is empty; kiln artifacts add FILE… imports etcd's release tarball, or Debian's etcd-server and etcd-client",
             store.directory().display()
         ));
     }
-    records.iter().try_for_each(|record| out.print(describe(record)))?;
+    let shown = records.iter().map(describe).chain(nodes.iter().map(describe_node));
+    shown.into_iter().try_for_each(|one| out.print(one))?;
     changes::lines(&changes).into_iter().try_for_each(|line| out.print(line))
 }
 
@@ -87,6 +97,14 @@ fn with_profiles(value: &impl Serialize, record: &ReleaseRecord, changes: &[Chan
     if let Value::Object(fields) = &mut value {
         fields.insert("profiles".to_owned(), serde_json::to_value(own).map_err(failed)?);
     }
+    Ok(value)
+}
+
+/// A kiln-node as JSON, with its name, which tells it from a release.
+fn with_program(value: &impl Serialize) -> Result<Value> {
+    let failed = |error| Failure::io(format!("writing the result as JSON: {error}"));
+    let mut value = serde_json::to_value(value).map_err(failed)?;
+    value["program"] = NODE_PROGRAM.into();
     Ok(value)
 }
 
@@ -110,12 +128,13 @@ fn verify(store: &Store, json: bool, out: &Output) -> Result<()> {
     if json {
         out.json(&audit)?;
     }
-    let Audit { releases, programs, packed, damage } = &audit;
+    let Audit { releases, nodes, programs, packed, damage } = &audit;
     if damage.is_empty() {
         let whole = format!(
-            "{}: {} with {}, {} compressed: all match their checksums",
+            "{}: {}{} with {}, {} compressed: all match their checksums",
             store.directory().display(),
             counted(*releases, "release"),
+            if *nodes == 0 { String::new() } else { format!(" and {}", counted(*nodes, NODE_PROGRAM)) },
             counted(*programs, "program"),
             packed
         );
@@ -132,7 +151,9 @@ fn verify(store: &Store, json: bool, out: &Output) -> Result<()> {
 
 /// The reason without the advice for a single file.
 fn why(damage: &Damage) -> &str {
-    damage.why.split_once("; add the release").map_or(damage.why.as_str(), |(why, _)| why)
+    let advice = ["; add the release", "; add the program"];
+    let cut = advice.iter().find_map(|advice| damage.why.split_once(advice));
+    cut.map_or(damage.why.as_str(), |(why, _)| why)
 }
 
 fn way_out(store: &Store, damage: &[Damage]) -> String {
@@ -142,15 +163,16 @@ fn way_out(store: &Store, damage: &[Damage]) -> String {
         .map(|one| {
             let replace = if one.replace { " --replace" } else { "" };
             // etcd publishes no checksums of distributions' packages.
-            let by_hand = one.sources.iter().any(|file| file.ends_with(".deb"));
+            let by_hand = one.node.is_some() || one.sources.iter().any(|file| file.ends_with(".deb"));
             let trust = if by_hand { " --allow-unverified" } else { "" };
             let from = match &one.sources[..] {
                 [] => "FILE…".to_owned(),
                 files => files.join(" "),
             };
-            match &one.release {
-                Some(release) => format!(
-                    "import etcd {release} again: kiln artifacts add --artifacts {directory}{replace}{trust} {from}"
+            let etcd = one.release.as_ref().map(|release| format!("etcd {release}"));
+            match etcd.or_else(|| one.node.as_ref().map(|node| format!("{NODE_PROGRAM} {node}"))) {
+                Some(what) => format!(
+                    "import {what} again: kiln artifacts add --artifacts {directory}{replace}{trust} {from}"
                 ),
                 None => "no release in the store names some of them, so no build reads those".to_owned(),
             }
@@ -212,4 +234,12 @@ fn describe(record: &ReleaseRecord) -> String {
         let _ = write!(text, "\n  {program:<8} {:>9} bytes, {needs}", binary.size);
     }
     text
+}
+
+fn describe_node(record: &NodeRecord) -> String {
+    let NodeRecord { version, arch, source, .. } = record;
+    format!(
+        "{NODE_PROGRAM} {version} {arch}\n  from {}, {}, sha256 {}\n  {} bytes, static",
+        source.file, source.trust, source.sha256, source.size
+    )
 }

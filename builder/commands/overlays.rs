@@ -14,7 +14,7 @@ use crate::parallel;
 use crate::plan::Node;
 use crate::profile::{self, About, FileBody, FileSpec, Finding, Mistakes, OptionSet, Profile};
 use crate::render::{self, Budget, Laid, Overlay, Renderer, Replaced};
-use crate::values::{Arch, Epoch};
+use crate::values::{Arch, Epoch, NODE_PROGRAM};
 
 /// Checks the releases and the overlays of profiles, and reports all mistakes at once. Returns the files that they
 /// replace.
@@ -146,11 +146,12 @@ pub fn lay(profile: &Profile, session: &Session<'_>, wants: impl Fn(&Node) -> bo
     let overlays = session.overlays(profile)?;
     let plan = plan_of(profile, None)?;
     let etcd = &profile.etcd;
-    let programs = match session.store.find(etcd.release, etcd.arch, &etcd.sha256) {
+    let mut programs: Vec<_> = match session.store.find(etcd.release, etcd.arch, &etcd.sha256) {
         Ok(record) => record.binaries.keys().map(ToString::to_string).collect(),
         // A missing release is reported by the code that needs it.
         Err(_) => EtcdProgram::ALL.map(|program| program.to_string()).to_vec(),
     };
+    programs.extend(profile.pki.renewal.as_ref().map(|_| NODE_PROGRAM.to_owned()));
     let epoch = Epoch::from_seconds(0).map_err(|error| Failure::io(error.to_string()))?;
     let overlays = &overlays.list;
     let renderer = Renderer { plan: &plan, overlays, templates: &session.templates, programs, epoch };

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -9,13 +10,14 @@ use super::build::default_out;
 use super::output::Output;
 use super::places::Places;
 use super::{inputs, named, overlays};
-use crate::build::{Options, Overlays, Session, check_peers, plan_of};
+use crate::build::{NodeProgram, Options, Overlays, Session, check_peers, plan_of};
 use crate::cli;
-use crate::failure::Result;
+use crate::failure::{Exit, Failure, Result};
 use crate::pki::Keystore;
 use crate::plan::View;
 use crate::profile::{FileBody, FileSpec, OnNodes};
 use crate::render::{Overlay, Replaced};
+use crate::values::NODE_PROGRAM;
 
 pub fn run(args: &cli::Plan, out: &Output) -> Result<()> {
     let options = Options {
@@ -46,6 +48,7 @@ pub fn run(args: &cli::Plan, out: &Output) -> Result<()> {
         let ca = keystore.as_ref().map(|keystore| keystore.imported_authority(authority.name)).transpose()?;
         imported.extend(ca.flatten().map(|ca| (authority.name, ca)));
     }
+    let node = plan.pki.renewal.as_ref().map(|_| session.node_program(plan.arch)).map(known).transpose()?;
     let identity_known = keystore.is_some() || profile.cluster.token.is_some();
     let view = View { plan: &plan, identity_known, imported };
     if args.json {
@@ -56,13 +59,53 @@ pub fn run(args: &cli::Plan, out: &Output) -> Result<()> {
                     .map(|replaced| replaced.path.absolute()).collect::<Vec<_>>() })
             })
             .collect();
+        if let Some(node) = &node {
+            view["kiln_node"] = program_json(node);
+        }
         let files: Vec<_> = profile.files.iter().map(file_json).collect();
         if !files.is_empty() {
             view["files"] = files.into();
         }
         return out.json(&view);
     }
-    out.print(view.to_string() + &shown(&overlays, &replaced) + &files(&overlays, &replaced))
+    let node = node.as_ref().map(program).unwrap_or_default();
+    out.print(view.to_string() + &node + &shown(&overlays, &replaced) + &files(&overlays, &replaced))
+}
+
+/// Kiln's own program for nodes, or why a build would refuse for want of it.
+type OwnProgram = std::result::Result<Arc<NodeProgram>, Failure>;
+
+/// A plan does not need the program.
+///
+/// # Errors
+/// Those that are not about the program: `Exit::Interrupted`, `Exit::Io`.
+fn known(looked: Result<Arc<NodeProgram>>) -> Result<OwnProgram> {
+    match looked {
+        Err(failure) if failure.exit() != Exit::Untrusted => Err(failure),
+        looked => Ok(looked),
+    }
+}
+
+/// For people.
+fn program(own: &OwnProgram) -> String {
+    let said = match own {
+        Ok(own) => {
+            let (version, file, origin) = (&own.version, &own.file, own.origin.as_str());
+            format!("{version}  from {file} ({origin}), sha256 {}", own.blob.digest())
+        }
+        Err(why) => format!("kiln build refuses this: {why}"),
+    };
+    format!("\n{NODE_PROGRAM}\n  {said}\n")
+}
+
+fn program_json(own: &OwnProgram) -> Value {
+    match own {
+        Ok(own) => json!({
+            "version": own.version, "file": own.file, "origin": own.origin, "size": own.blob.size(),
+            "sha256": own.blob.digest(),
+        }),
+        Err(why) => json!({ "refused": why.to_string() }),
+    }
 }
 
 /// The user's overlays, for people.

@@ -13,7 +13,7 @@ use crate::cli;
 use crate::disk::{self, Input, Walked};
 use crate::failure::{Doing, Failure, Result};
 use crate::format::read::{Archive, Member, MemberKind};
-use crate::values::{GuestPath, Mode, printable};
+use crate::values::{GuestPath, Mode, NODE_PROGRAM, printable};
 
 pub fn run(args: &cli::Show, out: &Output) -> Result<()> {
     let bundle = Bundle::open(&args.bundle)?;
@@ -91,6 +91,10 @@ impl Inspection<'_> {
         }
         for source in &manifest.etcd.sources {
             let _ = writeln!(text, "  from {} ({}), sha256 {}", source.file, source.trust, source.sha256);
+        }
+        if let Some(own) = &manifest.kiln_node {
+            let (version, origin) = (&own.version, own.origin.as_str());
+            let _ = writeln!(text, "{NODE_PROGRAM} {version} ({origin}), sha256 {}", own.sha256);
         }
         if let Some(base) = &manifest.base {
             let _ = writeln!(

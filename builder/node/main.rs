@@ -17,6 +17,7 @@ mod run;
 mod say;
 mod status;
 mod steps;
+mod version;
 mod words;
 
 use std::path::PathBuf;
@@ -58,7 +59,7 @@ fn arguments() -> Result<Option<Arguments>, lexopt::Error> {
                 return Ok(None);
             }
             Short('V') | Long("version") => {
-                println!("kiln-node {}", env!("CARGO_PKG_VERSION"));
+                println!("kiln-node {}", version::version());
                 return Ok(None);
             }
             Long("ensure") => found.ensure = true,

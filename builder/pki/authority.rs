@@ -6,7 +6,6 @@ use kiln_wire::x509;
 use x509_cert::ext::Extension;
 use x509_cert::ext::pkix::name::GeneralName;
 
-use super::below::NodeCa;
 use super::certificate::{Certificate, Content, common_name, distinguished_name, encoding};
 use super::chain::{self, Chain};
 use super::issuing::{BACK_DATING, check};
@@ -14,6 +13,7 @@ use super::key::{Key, KeyPem};
 use super::keystore::Keystore;
 use super::list::Issue;
 use super::made::{self, derived};
+use super::node_ca::NodeCa;
 use super::secret::Secret;
 use crate::failure::{Doing, Failure, Result};
 use crate::plan::{self, CertificateSpec, Made};

@@ -2,28 +2,12 @@
 
 use super::authority::{Authority, Issued};
 use super::certificate::common_name;
-use super::key::KeyPem;
 use super::made::{Maker, One};
+use super::node_ca::NodeCa;
 use crate::failure::{Doing, Result};
 use crate::plan::{CertificateSpec, IssuerSpec};
 use crate::profile::Algorithm;
-use crate::values::{Epoch, Lifetime};
-
-/// A node's CA with its key, as the node gets them.
-#[derive(Clone, Debug)]
-pub struct NodeCa {
-    /// Its certificate, and those above it that are sent with it.
-    pub cert_pem: String,
-    pub key_pem: KeyPem,
-    /// `CN=ha3 cp-a server CA`.
-    pub subject: String,
-    /// 40 hex digits.
-    pub serial: String,
-    /// A day before the date of issue, but not before the CA's own.
-    pub not_before: Epoch,
-    /// The last second in which it is valid.
-    pub not_after: Epoch,
-}
+use crate::values::Lifetime;
 
 impl Authority {
     /// The CA of a node, and a certificate from it as the node itself would make it.

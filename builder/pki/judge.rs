@@ -193,7 +193,7 @@ fn of_another_ca(of_peers: &str) -> String {
 fn other_renewal(was: &Fixed, plan: &Plan) -> Option<String> {
     let (is, way_out) = match (was.renews_on_nodes(), plan.pki.renewal.is_some()) {
         (false, true) => (
-            "the desk renews the certificates that it has issued",
+            "a build renews the certificates that it has issued",
             "write renewal = \"desk\" in [pki], or omit it",
         ),
         (true, false) => {

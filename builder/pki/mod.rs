@@ -22,6 +22,7 @@ mod keystore;
 mod list;
 mod made;
 mod names;
+mod node_ca;
 mod oid;
 mod pem;
 mod place;

@@ -146,7 +146,6 @@ mod tests {
     use crate::failure::Exit;
     use crate::pki::Authority;
     use crate::plan::{self, Made};
-    use crate::profile::Renewal;
     use crate::values::Lifetime;
 
     const NOW: &str = "2026-03-01";
@@ -158,16 +157,17 @@ mod tests {
 
     /// The peer certificate of the node a, as a bundle has it.
     fn chain(keystore: &Keystore) -> Vec<Presented> {
-        let renewal = Renewal {
-            leaf_lifetime: Lifetime::days(90),
-            ca_lifetime: Lifetime::years(5),
-            constraints: crate::profile::NodeCaConstraints::Strict,
-            place: None,
-        };
         let mut spec = plan::operator(Lifetime::years(1));
         spec.dns = vec!["peer-1111111111111111.kiln.invalid".into()];
         spec.ips = vec!["10.0.0.1".parse().unwrap(), "fd00::1".parse().unwrap()];
-        spec.issuer = Some(plan::IssuerSpec::of("peer", &spec, (keystore.cluster(), "a"), &renewal));
+        spec.issuer = Some(plan::IssuerSpec {
+            kind: "peer",
+            label: issuer_label("a", "peer"),
+            common_name: "t a peer CA".into(),
+            usages: spec.usages.clone(),
+            permits: plan::Permits { dns: spec.dns.clone(), ips: spec.ips.clone() },
+            lifetime: Lifetime::years(5),
+        });
         let made = Made {
             is_above_nodes: true,
             ..Made::plain(keystore.cluster(), Algorithm::P256, Lifetime::years(9))

@@ -5,8 +5,10 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use super::certificate::{CA, CertificateSpec, PEER_CA};
+use super::permits::Permits;
+use super::subject::fitted;
 use crate::profile::{self, Algorithm, Pki, Subject};
-use crate::values::{ClusterName, Digest, Domain, Lifetime, PemFile};
+use crate::values::{ClusterName, Domain, Lifetime, PemFile};
 
 /// An authority, as Kiln makes it unless one was imported.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -44,25 +46,6 @@ pub struct Made {
     /// Whether nodes have CAs below it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub is_above_nodes: bool,
-}
-
-/// Name constraints (RFC 5280 4.2.1.10). Both lists are sorted; a kind of name of which there is none is not
-/// constrained.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Permits {
-    /// Each with all names below it.
-    pub dns: Vec<String>,
-    pub ips: Vec<IpAddr>,
-}
-
-impl Permits {
-    /// Each once, in order.
-    pub(super) fn sort(&mut self) {
-        self.dns.sort();
-        self.dns.dedup();
-        self.ips.sort();
-        self.ips.dedup();
-    }
 }
 
 impl Made {
@@ -176,17 +159,6 @@ fn permits(authority: &str, domain: Option<&Domain>, issued: &[&CertificateSpec]
 /// distinguishes it from others with the same beginning.
 pub fn common_name(cluster: &ClusterName, ending: &str) -> String {
     fitted(cluster.as_str(), ending)
-}
-
-/// The same for any name.
-pub(super) fn fitted(name: &str, ending: &str) -> String {
-    let most = 64 - ending.len();
-    if name.chars().count() <= most {
-        return format!("{name}{ending}");
-    }
-    let digest = Digest::of(name.as_bytes()).to_string();
-    let begin: String = name.chars().take(most - 9).collect();
-    format!("{begin}-{}{ending}", &digest[..8])
 }
 
 #[cfg(test)]

@@ -6,7 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::Serialize;
 
-use super::issuer::{self, IssuerSpec};
+use super::issuer::{self, Inside, IssuerSpec};
+use super::usage::Usage;
 use crate::profile::{
     AltName, Certificates, Client, Filling, Leaf, Node, OPERATOR, Pki, Renewal, Subject, alternative,
 };
@@ -17,26 +18,6 @@ pub const CA: &str = "ca";
 
 /// The CA of the peers' own, where there is one.
 pub const PEER_CA: &str = "peer-ca";
-
-/// An extended key usage (RFC 5280 4.2.1.12).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Usage {
-    /// `id-kp-serverAuth`.
-    ServerAuth,
-    /// `id-kp-clientAuth`.
-    ClientAuth,
-}
-
-impl Usage {
-    /// The same for the program on nodes.
-    pub fn in_wire(self) -> kiln_wire::Usage {
-        match self {
-            Self::ServerAuth => kiln_wire::Usage::ServerAuth,
-            Self::ClientAuth => kiln_wire::Usage::ClientAuth,
-        }
-    }
-}
 
 /// The use of a certificate in a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -263,7 +244,8 @@ fn renewed(mut leaf: CertificateSpec, renewal: &Renewal, of: &Of<'_>) -> Certifi
         _ => return leaf,
     };
     leaf.key_mode = Mode::READ_ONLY_SECRET;
-    leaf.issuer = Some(IssuerSpec::of(kind, &leaf, (of.cluster, of.filling.node), renewal));
+    let inside = Inside { dns: &leaf.dns, ips: &leaf.ips, usages: &leaf.usages };
+    leaf.issuer = Some(IssuerSpec::of(kind, &inside, (of.cluster, of.filling.node), renewal));
     leaf
 }
 

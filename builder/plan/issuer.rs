@@ -1,10 +1,13 @@
 //! The CAs with which a node renews its own certificates: one below the CA of its clients, and one below that of the
 //! peers, each for its own names only.
 
+use std::net::IpAddr;
+
 use serde::Serialize;
 
-use super::authority::{Permits, fitted};
-use super::certificate::{CertificateSpec, Usage};
+use super::permits::Permits;
+use super::subject::fitted;
+use super::usage::Usage;
 use crate::profile::{NodeCaConstraints, Renewal};
 use crate::values::{ClusterName, Lifetime, PEER_FILES, SERVER_FILES};
 
@@ -17,7 +20,7 @@ pub struct IssuerSpec {
     pub label: String,
     /// `ha3 cp-a server CA`.
     pub common_name: String,
-    /// No certificate below it may have others (RFC 5280 says so of none, but Go and OpenSSL hold chains to it).
+    /// No certificate below it may have others: Go and OpenSSL hold a chain to that, although RFC 5280 does not ask it.
     pub usages: Vec<Usage>,
     /// Without addresses where it is not bound to any.
     pub permits: Permits,
@@ -25,17 +28,24 @@ pub struct IssuerSpec {
     pub lifetime: Lifetime,
 }
 
+/// What is in the certificates that it makes.
+pub struct Inside<'a> {
+    pub dns: &'a [String],
+    pub ips: &'a [IpAddr],
+    pub usages: &'a [Usage],
+}
+
 impl IssuerSpec {
-    /// The one that makes this leaf.
+    /// The one that makes these.
     pub fn of(
         kind: &'static str,
-        leaf: &CertificateSpec,
+        leaf: &Inside<'_>,
         (cluster, node): (&ClusterName, &str),
         renewal: &Renewal,
     ) -> Self {
         let mut permits = Permits {
             dns: leaf.dns.iter().map(|name| name.strip_prefix("*.").unwrap_or(name).to_owned()).collect(),
-            ips: leaf.ips.clone(),
+            ips: leaf.ips.to_vec(),
         };
         if kind == SERVER && renewal.constraints == NodeCaConstraints::Names {
             permits.ips.clear();
@@ -45,14 +55,12 @@ impl IssuerSpec {
             kind,
             label: label(node, kind),
             common_name: fitted(&format!("{cluster} {node}"), &format!(" {kind} CA")),
-            usages: leaf.usages.clone(),
+            usages: leaf.usages.to_vec(),
             permits,
             lifetime: renewal.ca_lifetime,
         }
     }
-}
 
-impl IssuerSpec {
     /// The names of the certificate's file and of the key's, in each of the directories that have them.
     pub fn files(&self) -> (&'static str, &'static str) {
         match self.kind {

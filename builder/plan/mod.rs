@@ -9,10 +9,13 @@ mod failure;
 mod instance;
 mod issuer;
 mod peers;
+mod permits;
 mod places;
 mod settings;
 mod sources;
+mod subject;
 mod url;
+mod usage;
 mod view;
 
 use std::net::IpAddr;
@@ -25,17 +28,19 @@ use crate::profile::{self, Bundle, ConfigStyle, Machine, Network, Pki, Profile, 
 use crate::values::{Arch, Card, ClusterName, GuestPath, Mac, NodeName, PeerTag, Token, Url, disk_serial};
 
 pub(crate) use authority::{
-    AuthoritySpec, Made, OF_CLIENTS, Permits, client_file as authority_file, common_name, of_peers,
+    AuthoritySpec, Made, OF_CLIENTS, client_file as authority_file, common_name, of_peers,
 };
-pub use certificate::{CA, CertificateSpec, Owner, PEER_CA, Role, Usage};
+pub use certificate::{CA, CertificateSpec, Owner, PEER_CA, Role};
 pub(crate) use certificate::{of_role, operator};
 pub(crate) use cluster::Cluster;
 pub(crate) use failure::Host;
 pub(crate) use instance::Instance;
 pub(crate) use issuer::{IssuerSpec, label as issuer_label};
+pub(crate) use permits::Permits;
 pub(crate) use places::RenewalPlaces;
 pub(crate) use settings::Setting;
 pub use sources::refused;
+pub use usage::Usage;
 pub(crate) use view::{ImportedCa, View};
 
 /// A resolved cluster. A renderer has nothing left to decide.

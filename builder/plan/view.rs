@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use serde_json::{Value, json};
 
 use super::{AuthoritySpec, CA, CertificateSpec, Node, Owner, Plan, failure};
-use crate::profile::Subject;
+use crate::profile::{Renewal, Subject};
 use crate::values::{By, Card, Epoch, Members, PeerTag, counted};
 
 /// A plan to be printed. Without a keystore the token and the IDs that follow from it are not known yet.
@@ -300,6 +300,16 @@ fn made(authority: &AuthoritySpec) -> String {
     text
 }
 
+/// Who renews the members' certificates.
+fn renewal(by_node: Option<&Renewal>) -> String {
+    match by_node {
+        None => "kiln keystore renew, and a build (\"desk\")".to_owned(),
+        Some(Renewal { leaf_lifetime, ca_lifetime, constraints, .. }) => format!(
+            "each node: certificates of {leaf_lifetime}, with CAs of its own of {ca_lifetime} ({constraints})"
+        ),
+    }
+}
+
 impl fmt::Display for View<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Plan { cluster, release, arch, network, nodes, pki, .. } = self.plan;
@@ -314,10 +324,8 @@ impl fmt::Display for View<'_> {
         if cluster.formed {
             writeln!(f, "  has formed: an empty disk never bootstraps a new cluster")?;
         }
-        match network.gateway {
-            Some(gateway) => writeln!(f, "  network    {}, gateway {gateway}", network.cidr)?,
-            None => writeln!(f, "  network    {}", network.cidr)?,
-        }
+        let gateway = network.gateway.map_or(String::new(), |gateway| format!(", gateway {gateway}"));
+        writeln!(f, "  network    {}{gateway}", network.cidr)?;
         if let Some(ipv6) = &network.ipv6 {
             let gateway = ipv6.gateway.map_or(String::new(), |gateway| format!(", gateway {gateway}"));
             writeln!(f, "  IPv6       {}{gateway}", ipv6.cidr)?;
@@ -341,14 +349,7 @@ impl fmt::Display for View<'_> {
             writeln!(f, "  {:<10} {} {what}{root}", authority.name, authority.file)?;
         }
         writeln!(f, "  leaves     {}, {}", pki.leaf_algorithm, pki.leaf_lifetime)?;
-        match &pki.renewal {
-            Some(renewal) => writeln!(
-                f,
-                "  renewal    by each node: certificates of {}, with CAs of its own of {} ({})",
-                renewal.leaf_lifetime, renewal.ca_lifetime, renewal.constraints
-            )?,
-            None => writeln!(f, "  renewal    at the desk: kiln keystore renew, and a build")?,
-        }
+        writeln!(f, "  renewal    {}", renewal(pki.renewal.as_ref()))?;
         if let Some(login) = &self.plan.machine.login {
             writeln!(f, "  login      {}, {}", login.user, counted(login.keys.len(), "key"))?;
         }

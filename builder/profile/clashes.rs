@@ -8,7 +8,7 @@ use super::files_of_both::{self as files, Clash};
 use super::{Node, Profile};
 use crate::etcd::Value;
 use crate::etcd::judge::{self, LogOutput};
-use crate::values::GuestPath;
+use crate::values::{GuestPath, NODE_PROGRAM};
 
 /// The limit on the clashes that are returned: one base profile of a large fleet can cause any number.
 const MAX_CLASHES: usize = 64;
@@ -122,14 +122,15 @@ impl Member<'_> {
         let service = &self.profile.etcd.service;
         let by_key = |key: &'static str, path: GuestPath| (self.place(&[key, "instance"]), path);
         let instance = service.instance.directory();
-        let programs =
-            ["etcd", "etcdctl", "etcdutl"].map(|name| format!("{}/{name}", self.profile.etcd.bin_dir));
+        let own = self.profile.pki.renewal.as_ref().map(|_| NODE_PROGRAM);
+        let programs = ["etcd", "etcdctl", "etcdutl"].into_iter().chain(own);
+        let programs = programs.map(|name| format!("{}/{name}", self.profile.etcd.bin_dir));
         let units = self
             .units()
             .into_iter()
             .flat_map(|(key, unit)| ["", ".d"].map(|end| (key, format!("etc/systemd/system/{unit}{end}"))));
         let made = [format!("etc/{instance}"), format!("var/lib/{instance}")].map(|path| ("instance", path));
-        let named = programs.map(|path| ("bin-dir", path)).into_iter().chain(units).chain(made);
+        let named = programs.map(|path| ("bin-dir", path)).chain(units).chain(made);
         let named = named.filter_map(|(key, path)| Some(by_key(key, path.parse().ok()?)));
         let known = self.own().chain(self.shared().map(|(key, path)| (key, path.clone())));
         let logs = self.log_directories().map(|(place, path)| (place.to_owned(), path));

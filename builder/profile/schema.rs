@@ -146,7 +146,7 @@ static LATER: &[Key] = &[
         "node-ca-constraints",
         Choice(NodeCaConstraints::NAMES),
         Is("strict"),
-        "`names`: for clients in C++, Python or Ruby, and Envoy (BoringSSL)",
+        "`names`: for BoringSSL (grpcio, Envoy)",
     ),
     key(
         "[pki]",

@@ -205,6 +205,7 @@ fn etcd(
     let accepted = table.values(diagnostics, "accept-risk", |text| text.parse()).unwrap_or_default();
     if let Some(chosen) = &chosen {
         release::judge(diagnostics, chosen, nodes.count, &accepted);
+        pki::check_release(diagnostics, pki.map(|(pki, _)| pki), chosen.release, config_style);
     }
     let beside = service::Beside {
         instance,
@@ -216,14 +217,10 @@ fn etcd(
     let service = service::service(diagnostics, table, &beside);
     let config = table.table(diagnostics, "config", "[etcd.config]");
     let release = chosen.as_ref().map(|chosen| chosen.release);
-    if let Some((pki, _)) = pki {
-        pki::check_release(diagnostics, pki, release, config_style);
-    }
     let ranges: Vec<_> = network.into_iter().flat_map(network::Placed::ranges).collect();
     let around = Around {
         style: config_style,
-        leaf: pki.map(|(pki, _)| pki.leaf_algorithm),
-        renews: pki.is_some_and(|(pki, _)| pki.renewal.is_some()),
+        pki: pki.map(|(pki, _)| pki),
         data_dir: data_dir.as_ref(),
         service: service.as_ref(),
         nodes: &nodes.list,

@@ -12,7 +12,7 @@ use crate::failure::{Exit, Failure, Result};
 use crate::plan::Node;
 use crate::profile::{About, Finding};
 use crate::tree::{Content, Entry, Kind, Origin, Tree};
-use crate::values::{GuestPath, Mode};
+use crate::values::{GuestPath, Mode, NODE_PROGRAM};
 
 /// The limit on the paths of a node, in bytes in total.
 const MAX_PATHS_BYTES: usize = 30 << 20;
@@ -171,8 +171,12 @@ impl Laying<'_> {
             path.is_within(place.as_str()) || !is_directory && place.is_within(path.as_str())
         };
         if let Some(program) = self.programs.iter().find(|program| takes(program)) {
-            let reason = format!("/{path} in {} would replace the release's /{program}", overlay.origin);
-            let help = "rename it; to use another etcd, import it with kiln artifacts add";
+            let (whose, name) = match program.file_name() {
+                NODE_PROGRAM => ("Kiln's", NODE_PROGRAM),
+                _ => ("the release's", "etcd"),
+            };
+            let reason = format!("/{path} in {} would replace {whose} /{program}", overlay.origin);
+            let help = format!("rename it; to use another {name}, import it with kiln artifacts add");
             let finding = overlay.finding(reason).help(help);
             return Some(Finding { is_unsafe: true, ..finding });
         }

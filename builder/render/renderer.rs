@@ -33,7 +33,7 @@ pub struct Renderer<'a> {
     pub overlays: &'a [Arc<Overlay>],
     /// Fills in overlay files that end in `.hbs`.
     pub templates: &'a Templates,
-    /// The names of the release's programs, whose paths no overlay may use.
+    /// The names of the nodes' programs, whose paths no overlay may use.
     pub programs: Vec<String>,
     /// The time of the build: etcd waits for a clock that is past it.
     pub epoch: Epoch,

@@ -25,6 +25,7 @@ mod shard;
 mod time;
 mod unit;
 mod url;
+mod version;
 
 use std::fmt;
 use std::str::FromStr;
@@ -65,6 +66,7 @@ pub(crate) use shard::Shard;
 pub use time::{Epoch, Lifetime, SOON_DAYS};
 pub(crate) use unit::{Account, InstanceName, ServiceUser, UnitName};
 pub(crate) use url::Url;
+pub use version::{NODE_PROGRAM, Version};
 
 /// The versions of kubeadm's configuration that Kiln writes and reads, the newest first.
 pub const KUBEADM: [&str; 2] = ["kubeadm.k8s.io/v1beta4", "kubeadm.k8s.io/v1beta3"];

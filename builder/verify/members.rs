@@ -225,6 +225,7 @@ mod tests {
                 binaries: Default::default(),
                 sources: Vec::new(),
             },
+            kiln_node: None,
             network: Network { cidr: "10.0.0.0/24".parse().unwrap(), gateway: None },
             machine: None,
             base: None,

@@ -101,8 +101,8 @@ impl Keystore {
         Ok(keystore)
     }
 
-    /// Gives a keystore from a seed the secret of the CAs that follow, which otherwise the kernel gives at the first build
-    /// that needs it: the same seed gives the same bundles.
+    /// Gives a keystore from a seed the secret of the CAs that follow, so that the same seed gives the same bundles.
+    /// Otherwise the kernel gives it at the first build that needs it.
     ///
     /// # Errors
     /// `Exit::Io` when it cannot be written.

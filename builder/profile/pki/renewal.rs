@@ -107,8 +107,8 @@ pub fn check(diagnostics: &mut Diagnostics, table: &Section, pki: &Pki) {
 }
 
 /// A node's certificates are known among peers by a name that only they have, which some releases cannot be told.
-pub fn check_release(diagnostics: &mut Diagnostics, pki: &Pki, release: Option<Release>, style: ConfigStyle) {
-    let (Some(Renewal { place, .. }), Some(release)) = (&pki.renewal, release) else { return };
+pub fn check_release(diagnostics: &mut Diagnostics, pki: Option<&Pki>, release: Release, style: ConfigStyle) {
+    let Some(Renewal { place, .. }) = pki.and_then(|pki| pki.renewal.as_ref()) else { return };
     if style == ConfigStyle::File && release.peer_names() == PeerNames::FlagOnly {
         let reason = format!(
             "renewal = \"node\" needs allowed-hostname on the peer port, which the config file of etcd {release} does not know"

@@ -3,16 +3,13 @@
 use ipnet::IpNet;
 
 use crate::etcd::Value;
-use crate::profile::{Algorithm, ConfigStyle, Node, OptionSet, Service, Span};
+use crate::profile::{ConfigStyle, Node, OptionSet, Pki, Service, Span};
 use crate::values::GuestPath;
 
 /// The context in which the options of a profile are checked. `None` for a part that could not be read.
 pub struct Around<'a> {
     pub style: ConfigStyle,
-    /// The algorithm of the members' keys.
-    pub leaf: Option<Algorithm>,
-    /// Whether nodes renew their certificates.
-    pub renews: bool,
+    pub pki: Option<&'a Pki>,
     pub data_dir: Option<&'a GuestPath>,
     pub service: Option<&'a Service>,
     /// Those that the options are for.

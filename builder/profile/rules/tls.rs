@@ -42,7 +42,8 @@ pub(super) fn check_suites(diagnostics: &mut Diagnostics, set: &Set, around: &Ar
     let serves = |item: &String| {
         judge::suite(item) == Some(Suite::Ecdsa) && (item.contains("_GCM_") || item.contains("CHACHA20"))
     };
-    let (Some(leaf), false) = (around.leaf, items.is_empty() || items.iter().any(serves)) else { return };
+    let leaf = around.pki.map(|pki| pki.leaf_algorithm);
+    let (Some(leaf), false) = (leaf, items.is_empty() || items.iter().any(serves)) else { return };
     let why = format!("none of these cipher-suites works with TLS 1.2 and the members' {leaf} keys");
     match text(set, "tls-max-version") {
         Some(("TLS1.2", max)) => {
@@ -59,7 +60,7 @@ pub(super) fn check_suites(diagnostics: &mut Diagnostics, set: &Set, around: &Ar
 /// The gateway dials the client port with the server's certificate unless it has one of its own (server/embed/etcd.go),
 /// and what a node makes for that port is for a server only.
 pub(super) fn check_gateway(diagnostics: &mut Diagnostics, set: &Set, around: &Around) {
-    if let Some(span) = on(set, GATEWAY).filter(|_| around.renews) {
+    if let Some(span) = on(set, GATEWAY).filter(|_| around.pki.is_some_and(|pki| pki.renewal.is_some())) {
         let reason = format!(
             "{}: the gateway has no certificate of a client with renewal = \"node\"",
             named(set, GATEWAY)

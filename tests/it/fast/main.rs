@@ -13,6 +13,7 @@ mod fleet;
 mod formed;
 mod imported;
 mod instances;
+mod kiln_node;
 mod outputs;
 mod overlays;
 mod pki;

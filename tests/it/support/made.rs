@@ -168,3 +168,28 @@ pub fn program_for(machine: u16, release: &str) -> Vec<u8> {
     put(0x188, &(release.len() as u64).to_le_bytes());
     bytes
 }
+
+/// The machine types (elf(5)) of the architectures whose byte order is little-endian.
+pub const AMD64: u16 = 62;
+pub const ARM64: u16 = 183;
+
+/// The smallest program that Kiln accepts as a kiln-node: an ELF header, and the mark with its version. `seed` tells one
+/// from another.
+pub fn node_program(machine: u16, version: &str, seed: u8) -> Vec<u8> {
+    let mut bytes = program_for(machine, "0.0.0");
+    bytes.push(seed);
+    bytes.extend(format!("\x01kiln-node\x02{version}\x03").bytes());
+    bytes
+}
+
+/// The same with a dynamic loader.
+pub fn dynamic_node_program(machine: u16, version: &str) -> Vec<u8> {
+    const PT_INTERP: u32 = 3;
+    let loader = b"/lib64/ld-linux-x86-64.so.2\0";
+    let mut bytes = node_program(machine, version, 0);
+    // In place of the segment with the version variable, which only etcd needs.
+    bytes[120..124].copy_from_slice(&PT_INTERP.to_le_bytes());
+    bytes[152..160].copy_from_slice(&(loader.len() as u64).to_le_bytes());
+    bytes[0x180..0x180 + loader.len()].copy_from_slice(loader);
+    bytes
+}

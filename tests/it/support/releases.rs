@@ -7,7 +7,7 @@ use std::time::UNIX_EPOCH;
 
 use kiln::values::Digest;
 
-use super::made::{deb, program};
+use super::made::{AMD64, deb, node_program, program};
 use super::{kiln, root, run};
 
 /// The directory of `ci/setup` and `ci/etcd`, with files that tests need.
@@ -50,7 +50,7 @@ fn real() -> Vec<Vec<PathBuf>> {
     ["trixie", "bookworm", "sid"].map(debs).to_vec()
 }
 
-/// A store with packages in Debian's layout whose programs are stand-ins.
+/// A store with packages in Debian's layout whose programs are stand-ins, and one for kiln-node.
 fn stand_ins() -> PathBuf {
     let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("stand-ins");
     fs::create_dir_all(&place).unwrap();
@@ -62,16 +62,23 @@ fn stand_ins() -> PathBuf {
         let halves = [("server", server), ("client", &[("etcdctl", &*etcdctl)])];
         halves.map(|(half, programs)| {
             let file = place.join(format!("etcd-{half}_{release}-1_amd64.deb"));
-            let bytes = deb(half, &format!("{release}-1"), programs);
-            if fs::read(&file).ok().as_ref() != Some(&bytes) {
-                let new = tempfile::NamedTempFile::new_in(&place).unwrap();
-                fs::write(new.path(), bytes).unwrap();
-                new.persist(&file).unwrap();
-            }
+            keep(&file, &deb(half, &format!("{release}-1"), programs));
             file
         })
     });
-    imported(place.join("store"), &releases.map(Vec::from))
+    let node = place.join("kiln-node-amd64");
+    keep(&node, &node_program(AMD64, env!("CARGO_PKG_VERSION"), 0));
+    let files: Vec<_> = releases.map(Vec::from).into_iter().chain([vec![node]]).collect();
+    imported(place.join("store"), &files)
+}
+
+/// Writes a file that other processes may be reading.
+fn keep(file: &Path, bytes: &[u8]) {
+    if fs::read(file).ok().as_deref() != Some(bytes) {
+        let new = tempfile::NamedTempFile::new_in(file.parent().unwrap()).unwrap();
+        fs::write(new.path(), bytes).unwrap();
+        new.persist(file).unwrap();
+    }
 }
 
 /// A different program for each name and release, which does not compress: 256 KiB.

@@ -33,7 +33,7 @@ impl TestStore {
     }
 
     pub fn add(&self, files: &[PathBuf], accept: &Accept<'_>) -> Result<Vec<Added>, Failure> {
-        self.store().add(files, accept)
+        self.store().add(files, accept).map(|added| added.releases)
     }
 
     pub fn add_one(&self, name: &str, bytes: &[u8]) -> Result<Vec<Added>, Failure> {

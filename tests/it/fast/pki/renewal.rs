@@ -226,7 +226,7 @@ fn a_keystore_decides_once_who_renews() {
     other.keystore("ha3");
     run(&mut build(&other, ""));
     let said = refused(&mut build(&other, NODES), 6);
-    assert!(said.contains("the desk renews the certificates that it has issued"), "{said}");
+    assert!(said.contains("a build renews the certificates that it has issued"), "{said}");
     assert!(!other.path().join("keystore/ha3/ca-next.pem").exists());
 }
 
