@@ -24,12 +24,19 @@ pub fn run(args: &cli::Verify, out: &Output) -> Result<()> {
     junit::check(args.junit.as_deref())?;
     let bundle = Bundle::open(&args.bundle)?;
     let unknown = programs::check(&bundle, &[EtcdProgram::Etcdctl], &args.trust)?;
-    let keystore = args.keystore.as_ref().map(|given| keystore(given, &bundle)).transpose()?;
+    let given = args.keystore.as_ref();
+    let has_copies = bundle.manifest.certificates.iter().any(|one| one.renewed.is_some());
+    let keystore = given.filter(|_| has_copies).map(|given| keystore(given, &bundle)).transpose()?;
+    let is_unused = given.is_some() && keystore.is_none();
     let options = Options { read_only: args.read_only, keystore, ..options(&bundle)? };
     let report = verify::run(&bundle.path, &bundle.manifest, &options);
     bundle.check_same()?;
     let mut report = report?;
     report.notes.extend(unknown);
+    report.notes.extend(is_unused.then(|| {
+        "the keystore was not used: nodes do not renew the certificates of this bundle, so none has a CA to copy"
+            .to_owned()
+    }));
     conclude(&[report], args.json, args.junit.as_deref(), out)
 }
 

@@ -66,15 +66,11 @@ pub struct Copies<'a> {
 }
 
 impl<'a> Copies<'a> {
-    /// `None` for a bundle whose certificates are renewed on the build machine: no node has a CA.
+    /// Of each node that renews its certificates.
     ///
     /// # Errors
     /// `Exit::Untrusted` when the keystore is not the bundle's.
-    pub fn of(
-        keystore: &Keystore,
-        nodes: &[(&'a Target<'a>, &'a Baked)],
-        now: Epoch,
-    ) -> Result<Option<Self>> {
+    pub fn of(keystore: &Keystore, nodes: &[(&'a Target<'a>, &'a Baked)], now: Epoch) -> Result<Self> {
         let renewed = nodes.iter().filter(|(_, baked)| baked.is_renewed_there());
         let nodes = renewed.map(|(target, baked)| {
             let node = target.node.name.as_str();
@@ -86,7 +82,7 @@ impl<'a> Copies<'a> {
             Ok((node, mint("server", &baked.server)?, mint("peer", &baked.peer)?))
         });
         let nodes = nodes.collect::<Result<Vec<_>>>()?;
-        Ok((!nodes.is_empty()).then_some(Self { nodes, now }))
+        Ok(Self { nodes, now })
     }
 
     /// The rows of every member; `at_once` are tried at a time.
@@ -179,20 +175,13 @@ fn judge(check: &str, node: &str, answer: &Answer) -> Check {
     }
 }
 
-/// What was not tried, and why.
-pub fn note(nodes: &[(&Target<'_>, &Baked)], has_keystore: bool, is_tried: bool) -> Option<String> {
-    let is_renewed = nodes.iter().any(|(_, baked)| baked.is_renewed_there());
-    let text = match (is_renewed, has_keystore, is_tried) {
-        (true, false, _) => {
-            "not tried: certificates that a copy of one node's CA could make, which each port must refuse; kiln verify \
-             --keystore DIR tries them"
-        }
-        (false, true, false) => {
-            "the keystore was not used: nodes do not renew the certificates of this bundle, so none has a CA to copy"
-        }
-        _ => return None,
-    };
-    Some(text.to_owned())
+/// What was not tried without the keystore.
+pub fn note(nodes: &[(&Target<'_>, &Baked)]) -> Option<String> {
+    nodes.iter().any(|(_, baked)| baked.is_renewed_there()).then(|| {
+        "not tried: certificates that a copy of one node's CA could make, which each port must refuse; kiln verify \
+         --keystore DIR tries them"
+            .to_owned()
+    })
 }
 
 #[cfg(test)]

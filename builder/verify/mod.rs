@@ -86,7 +86,7 @@ pub fn run(bundle: &Path, manifest: &Manifest, options: &Options) -> Result<Repo
     let baked = baked.into_iter().collect::<Result<Vec<_>>>()?;
     let pairs: Vec<_> = targets.iter().zip(&baked).collect();
     let copies = options.keystore.as_ref().map(|keystore| Copies::of(keystore, &pairs, options.now));
-    let copies = copies.transpose()?.flatten();
+    let copies = copies.transpose()?;
     let Look { seen, times, pace } = look_at_members(&pairs, &etcdctl, &visitors)?;
     let etcdctl = etcdctl.with(pace.patience());
     let at_once = pace.at_once(seen.len());
@@ -124,7 +124,7 @@ pub fn run(bundle: &Path, manifest: &Manifest, options: &Options) -> Result<Repo
     notes.extend(untold);
     notes.extend(certificates::note(manifest, options.now));
     notes.extend(late);
-    notes.extend(forged::note(&pairs, options.keystore.is_some(), copies.is_some()));
+    notes.extend(copies.is_none().then(|| forged::note(&pairs)).flatten());
     notes.extend(trusts_more);
     notes.extend(notes::any_peer(manifest));
     let cluster = (manifest.cluster.name.to_string(), manifest.cluster.id.to_string());
