@@ -9,7 +9,7 @@ use super::owners::{self, Owned};
 use super::renderer::Renderer;
 use super::variables::VARIABLES;
 use super::{config, logs, systemd};
-use crate::plan::{self, CertificateSpec, Instance, Node, Owner, Plan, Role};
+use crate::plan::{self, CertificateSpec, Instance, Node, Owner, Plan, Role, Setting};
 use crate::values::{Bond, By, Card, Carried, Dhcp, HashPolicy, LacpRate, Route};
 
 /// Those of `VARIABLES`, for one node.
@@ -199,7 +199,7 @@ fn of_files(plan: &Plan, node: &Node, config: &config::Config) -> Value {
         "peer_cert": cert(Role::Peer),
         "peer_key": key(Role::Peer),
         "peer_ca": ca(Role::Peer),
-        "renewal": renewal(plan),
+        "renewal": renewal(plan, node),
         "exec_start": config.exec_start,
         "environment_files": config.environment_files,
         "unset": systemd::UNSET.join(" "),
@@ -222,9 +222,14 @@ fn keys<'n>(plan: &Plan, node: &'n Node, owner: Owner) -> Vec<(String, &'n Certi
 }
 
 /// Where the node's program for renewals has its files; null without one.
-fn renewal(plan: &Plan) -> Value {
+fn renewal(plan: &Plan, node: &Node) -> Value {
+    // etcd asks DNS for the names of a peer whose address does not match (checkCertSAN in client/pkg/transport): who
+    // answers could let anyone in.
+    let asks = |setting: &Setting| setting.key.ends_with("distributed-tracing-address");
+    let is_by_address = plan.nodes.iter().all(|node| node.peer_url.name().is_none());
     plan.renewal_places().map_or(Value::Null, |places| {
         json!({
+            "hosts_only": is_by_address && !node.settings.iter().any(asks),
             "policy": format!("/{}", places.policy()),
             "first": format!("/{}", places.first()),
             "generations": places.generations(),

@@ -61,7 +61,7 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("peer_ca", "the file with the CA of the peer port: `ca.pem`"),
     (
         "renewal",
-        "with `[pki] renewal = \"node\"`: `policy`, `first`, `generations` and `status`, paths; or nothing",
+        "with `[pki] renewal = \"node\"`: the paths `policy first generations status`, and `hosts_only`; or nothing",
     ),
     ("exec_start", "the command line of etcd's unit"),
     ("environment_files", "a list: the files with etcd's variables"),

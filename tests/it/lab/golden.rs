@@ -41,6 +41,7 @@ golden! {
     ready_chapter4 "ready-chapter4",
     ready_single "ready-single",
     ready_six "ready-six",
+    renewal "renewal",
     service "service",
     subnets "subnets",
     two_cards "two-cards",

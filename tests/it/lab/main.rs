@@ -24,6 +24,7 @@ mod networkd;
 mod networks;
 mod owners;
 mod packed;
+mod peer_names;
 mod process;
 mod publish;
 mod readme;

@@ -47,7 +47,15 @@ pub fn store() -> &'static Path {
 }
 
 fn real() -> Vec<Vec<PathBuf>> {
-    ["trixie", "bookworm", "sid"].map(debs).to_vec()
+    ["trixie", "bookworm", "sid"].map(debs).into_iter().chain([vec![node()]]).collect()
+}
+
+/// The program of nodes that renew their certificates, as `ci/node` makes it.
+pub fn node() -> PathBuf {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+    let file = target.join("node/kiln-node-amd64");
+    assert!(file.exists(), "{} is missing: run ci/node first", file.display());
+    file
 }
 
 /// A store with packages in Debian's layout whose programs are stand-ins, and one for kiln-node.
@@ -105,7 +113,9 @@ fn imported(store: PathBuf, releases: &[Vec<PathBuf>]) -> PathBuf {
     guard.lock().unwrap();
     let built = fs::metadata(env!("CARGO_BIN_EXE_kiln")).unwrap();
     let built = built.modified().unwrap().duration_since(UNIX_EPOCH).unwrap();
-    let stamp = format!("{built:?} {} {releases:?}", store.display());
+    let changed = |file: &PathBuf| fs::metadata(file).and_then(|found| found.modified()).unwrap();
+    let changed: Vec<_> = releases.iter().flatten().map(changed).collect();
+    let stamp = format!("{built:?} {} {releases:?} {changed:?}", store.display());
     let is_ours = store.starts_with(tmp);
     let stamped = tmp.join(if is_ours { "stand-ins.stamp" } else { "releases.stamp" });
     if store.is_dir() && fs::read_to_string(&stamped).is_ok_and(|old| old == stamp) {
@@ -117,7 +127,9 @@ fn imported(store: PathBuf, releases: &[Vec<PathBuf>]) -> PathBuf {
     }
     for files in releases {
         let mut command = kiln();
-        run(command.args(["artifacts", "add", "--quiet", "--trust", "--artifacts"]).arg(&store).args(files));
+        // Another commit has another kiln-node.
+        command.args(["artifacts", "add", "--quiet", "--trust", "--replace", "--artifacts"]);
+        run(command.arg(&store).args(files));
     }
     fs::write(stamped, stamp).unwrap();
     store

@@ -10,7 +10,7 @@ use std::process::Command;
 use crate::support::{Workshop, ha3_with, output, refused, run, store};
 
 /// The keystore of tests has a date, and a build refuses certificates that have ended.
-const NODES: &str = "renewal = \"node\"\nleaf-lifetime = \"9y\"\n";
+const NODES: &str = "renewal = \"node\"\nleaf-lifetime = \"9y\"\nnode-ca-lifetime = \"9y\"\n";
 
 fn profile(pki: &str) -> String {
     ha3_with(&[("[[node]]\nname = \"cp-a\"", &format!("[pki]\n{pki}\n[[node]]\nname = \"cp-a\""))])

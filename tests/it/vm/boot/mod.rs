@@ -5,6 +5,7 @@
 mod disks;
 mod formation;
 mod pairs;
+mod renewal;
 mod site;
 
 /// For machines that emulate three others on two busy cores.

@@ -1,0 +1,68 @@
+# Made by Kiln for n1 of golden: a first boot happens once. Decides whether etcd may start here. It needs no more
+# rights than etcd has, and its unit gives it none: the directory is that of etcd's account.
+set -u
+data=/var/lib/etcd-events
+cluster=6cab9b34544f7ee7
+say() { echo "kiln: n1 $*"; }
+refuse() {
+    code=$1
+    shift
+    say "does not start etcd: $*"
+    exit "$code"
+}
+
+# Certificates are not valid yet at a time before they were made, and etcd's leases count on a clock that does not jump.
+waited=
+until [ "$(date +%s)" -ge 1767225600 ]; do
+    [ -n "$waited" ] || say "waits for the clock: it shows $(date -u '+%Y-%m-%d %H:%M') UTC, which is before this node was built"
+    waited=yes
+    sleep 1
+done
+[ -z "$waited" ] || say "has the time: $(date -u '+%Y-%m-%d %H:%M') UTC"
+
+# What this account cannot read is not empty.
+locked() { refuse 74 "the account etcd-events cannot read $1; give it the data (chown -R etcd-events:etcd-events $data)"; }
+for directory in "$data" "$data/member" "$data/member/wal"; do
+    [ ! -e "$directory" ] || { [ -r "$directory" ] && [ -x "$directory" ]; } || locked "$directory"
+done
+
+# number BYTE…: a varint of protobuf in hex; what follows it is left alone.
+number() {
+    value=0 shift=0
+    for byte in "$@"; do
+        value=$((value | (0x$byte & 127) << shift)) shift=$((shift + 7))
+        [ $((0x$byte)) -ge 128 ] || break
+    done
+    printf %x "$value"
+}
+# Every segment of etcd's log begins with the IDs of the member and of its cluster.
+for segment in "$data"/member/wal/*.wal; do
+    [ -e "$segment" ] || [ -L "$segment" ] || continue
+    [ -f "$segment" ] && [ -r "$segment" ] || locked "$segment"
+    begins=$(od -An -v -tx1 -N 512 "$segment") || locked "$segment"
+    case $(echo "$begins" | tr -d ' \n') in
+    *10e7fdbda2c5e6e6d56c*) exit 0 ;;
+    esac
+    # The second record, after one of 16 bytes (server/storage/wal): type 1, a checksum, and Metadata with its two fields.
+    varint='\( [89a-f].\)* [0-7].'
+    was=$(echo "$begins" | tr -d '\n' | cut -c 73- | sed -n "s/^ 08 01 10$varint 1a .. 08$varint 10\(.*\)/\3/p")
+    # shellcheck disable=SC2086 # a word per byte
+    [ -z "$was" ] || was=$(number $was)
+    refuse 65 "$data belongs to another cluster than golden: it holds the data of cluster ${was:-unknown}, and this node was built for $cluster; nothing was changed. Use the bundle that cluster ${was:-unknown} was formed from, or build it again from its sealed keystore"
+done
+record=$data/kiln-cluster
+if [ -e "$record" ] || [ -L "$record" ]; then
+    [ ! -L "$record" ] || refuse 74 "$record is a link, which neither Kiln nor etcd creates; inspect its target"
+    [ -f "$record" ] && [ -r "$record" ] || locked "$record"
+    was=$(head -c 16 "$record" | tr -cd 0-9a-f)
+    [ "$was" = "$cluster" ] ||
+        refuse 65 "$data has served another cluster (${was:-unknown}) than golden ($cluster), and its data is gone; restore the data and its bundle, or, to start a new member here, move $record elsewhere"
+    refuse 66 "$data has served golden and its data is gone; restore it, or replace this member (README: A first boot happens once)"
+fi
+[ ! -e "/var/lib/kiln/events/served-$cluster" ] ||
+    refuse 66 "n1 has served golden before and its data is gone from $data; restore it, or replace this member (README: A first boot happens once)"
+
+formed=false
+[ ! -e /run/kiln/events/formed ] || formed=true
+[ "$formed" = false ] || refuse 66 "golden has formed before, but $data is empty; restore its data"
+exit 0
