@@ -19,7 +19,7 @@ use kiln::artifact::{EtcdProgram, Store};
 use kiln::format::gzip::Compressor;
 use kiln::format::{Archive, Piece, Stream, cpio, iso, length, plain_length, tar};
 use kiln::pki::{Authority, Issued, Keystore};
-use kiln::plan::{self, Named, Node, Plan};
+use kiln::plan::{self, Node, Plan};
 use kiln::profile::{self, Algorithm, Profile, Source};
 use kiln::render::{self, NodeKeys, Overlay, Renderer, Templates};
 use kiln::tree::{Blob, Content, Tree};
@@ -28,7 +28,6 @@ use kiln::values::{Arch, Digest, Epoch};
 /// A cluster with everything that its nodes' trees are made from.
 struct Cluster {
     plan: Plan,
-    named: Named,
     authority: Authority,
     overlays: Vec<Arc<Overlay>>,
     templates: Templates,
@@ -42,10 +41,8 @@ impl Cluster {
         let epoch: Epoch = "2026-01-01".parse().unwrap();
         let keystore = Keystore::draft(&profile.cluster.name, Some(&[7; 32]), epoch).unwrap();
         let authority = Authority::new(&keystore, profile.pki.ca.algorithm, profile.pki.ca.lifetime).unwrap();
-        let named = keystore.names().unwrap();
         Self {
-            plan: plan::resolve(&profile, &named),
-            named,
+            plan: plan::resolve(&profile, &keystore.names().unwrap()),
             trust_pem: authority.trust_pem().unwrap(),
             authority,
             overlays: render::embedded().unwrap(),
@@ -112,7 +109,8 @@ fn reading(criterion: &mut Criterion) {
     let (profile, cluster) = (read(&source), Cluster::ha3());
     let mut group = criterion.benchmark_group("plan");
     group.bench_function("resolve ha3", |bench| {
-        bench.iter(|| plan::resolve(black_box(&profile), &cluster.named));
+        let names = plan::Named::by(&cluster.plan.cluster.token);
+        bench.iter(|| plan::resolve(black_box(&profile), &names));
     });
     group.finish();
 }

@@ -51,8 +51,8 @@ impl Store {
     }
 
     /// Checks release files and stores the programs in them. The files may be of several releases, and in any order: a
-    /// tarball is a release, and so are `etcd-server` and `etcd-client` of one version together; a `kiln-node` is a file
-    /// of its own. Nothing is written before all of them are checked.
+    /// tarball is a release, and so are `etcd-server` and `etcd-client` of one version together; a `kiln-node` is a
+    /// file of its own. Nothing is written before all of them are checked.
     ///
     /// # Errors
     /// `Exit::Untrusted` for everything that is wrong with a file; `Exit::Unsafe` when the store has other

@@ -45,14 +45,12 @@ impl Session<'_> {
         let directory = self.store.directory().display();
         let there: Vec<_> = self.store.nodes()?.iter().map(|(v, a)| format!("{v} ({a})")).collect();
         let there = if there.is_empty() { "none".to_owned() } else { there.join(", ") };
-        let unfit = unfit.map(|why| format!(" {why}.")).unwrap_or_default();
+        let beside = unfit.unwrap_or_else(|| format!("beside kiln there is no {}", beside.display()));
         Ok(Failure::untrusted(format!(
-            "{NODE_PROGRAM} {} for {arch}, which renews the certificates on each node ([pki] renewal = \"node\"), is missing: \
-             it is not beside kiln ({}), and the artifact store {directory} has {there}.{unfit} Build it with ci/node in \
-             Kiln's source, and put it beside kiln, or add it: kiln artifacts add --artifacts {directory} \
-             {NODE_PROGRAM}-{arch} --allow-unverified",
+            "{NODE_PROGRAM} {} for {arch}, which renews certificates on nodes ([pki] renewal = \"node\"), is missing: \
+             {beside}; and the artifact store {directory} has {there}. Build it with ci/node in Kiln's source, and put it \
+             beside kiln, or add it: kiln artifacts add --artifacts {directory} {NODE_PROGRAM}-{arch} --allow-unverified",
             Version::own(),
-            beside.display(),
         )))
     }
 }

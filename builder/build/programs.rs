@@ -15,8 +15,8 @@ use crate::tree::Blob;
 use crate::values::Digest;
 
 impl Session<'_> {
-    /// A release's programs and Kiln's own, and the compressor ready for them: with compressed forms from the artifact store or the
-    /// cache, or with new ones. A program that the compressor knows is not read.
+    /// A release's programs and Kiln's own, and the compressor ready for them: with compressed forms from the artifact
+    /// store or the cache, or with new ones. A program that the compressor knows is not read.
     ///
     /// # Errors
     /// `Exit::Untrusted` when a program does not match the store's record.

@@ -83,7 +83,7 @@ pub enum Refusal {
     IssuerExpired,
     /// So much of their life is over at their first use that the clock must be ahead.
     LateFirstUse,
-    /// They end before a new certificate would help.
+    /// They end with the live certificates, so new ones would not help.
     IssuerEnds,
 }
 
@@ -109,7 +109,7 @@ pub fn decide(dates: &Dates, live: Option<Validity>) -> Step {
         () if now < issuers.from => Refusal::IssuerEarly,
         () if now > issuers.until => Refusal::IssuerExpired,
         () if is_first && now >= issuers.due() => Refusal::LateFirstUse,
-        () if reason == Reason::Due && live.is_some_and(|live| new_one(dates).until <= live.until) => {
+        () if reason == Reason::Due && live.is_some_and(|live| live.until >= issuers.until) => {
             Refusal::IssuerEnds
         }
         () => return Step::Replace(reason),
@@ -167,6 +167,15 @@ mod tests {
         assert_eq!(decide(&dates(end - DAY), None), Step::Replace(Reason::Unsound));
     }
 
+    /// What Kiln issues lives for longer than what a node makes, and is replaced all the same.
+    #[test]
+    fn certificates_that_end_later_than_new_ones_are_renewed_when_they_are_due() {
+        let first = Some(Validity { from: 110 * DAY, until: 110 * DAY + YEAR });
+        let due = 110 * DAY + YEAR / 3 * 2;
+        assert_eq!(decide(&dates(due - DAY), first), Step::Keep);
+        assert_eq!(decide(&dates(due + 1), first), Step::Replace(Reason::Due));
+    }
+
     #[test]
     fn what_is_made_now_is_kept_for_a_while() {
         for life in [6, 20, 3600, 90 * DAY, 10 * YEAR] {
@@ -211,7 +220,8 @@ mod tests {
             Step::Replace(reason) => {
                 let made = new_one(dates);
                 assert!(made.has(dates.now), "{dates:?} {live:?}");
-                let gains = reason != Reason::Due || live.is_some_and(|live| made.until > live.until);
+                let gains =
+                    reason != Reason::Due || live.is_some_and(|live| dates.issuers.until > live.until);
                 assert!(gains, "{dates:?} {live:?}");
             }
             Step::Refuse(_) => {}

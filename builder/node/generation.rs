@@ -79,7 +79,7 @@ impl<'p> Generations<'p> {
         disk::own_directory(&self.directory, MODE)?;
         let lock = disk::lock(&self.directory.join("lock"), PATIENCE)?;
         for name in disk::names(&self.directory)? {
-            if name.starts_with('.') && name.ends_with(".partial") {
+            if name.starts_with('.') && name.ends_with(".partial") || name.ends_with(".new") {
                 disk::remove(&self.directory.join(name))?;
             }
         }
@@ -148,7 +148,7 @@ impl<'p> Generations<'p> {
                 .map_err(|why| at(&key, &why))?;
             let own = Key::read(keys.swap_remove(0)).map_err(|why| at(&key, &why))?;
             leaf.check(pair, &trust.anchors, &own).map_err(|why| at(&cert, &why))?;
-            let compared = leaf.compare(pair, trust.issuer.as_deref().map(Vec::as_slice));
+            let compared = leaf.compare(pair, trust.issuer.as_deref());
             unlike = unlike.or(compared.err().map(|why| at(&cert, &why)));
             leaves.push((leaf, own.into_pkcs8()));
         }
@@ -204,7 +204,7 @@ impl<'p> Generations<'p> {
         disk::sync(&self.directory)
     }
 
-    /// Removes one that etcd does not present.
+    /// Removes one that this node has made.
     ///
     /// # Errors
     /// Of the system, and for the first, which is Kiln's.
@@ -224,7 +224,7 @@ impl<'p> Generations<'p> {
         let old = own.len().saturating_sub(KEPT);
         for which in own.into_iter().take(old).map(Which::Own).filter(|which| !needed.contains(&Some(*which)))
         {
-            disk::remove(&self.path(which))?;
+            self.discard(which)?;
         }
         Ok(())
     }

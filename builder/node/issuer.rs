@@ -18,9 +18,9 @@ use crate::pem;
 pub struct Trust {
     /// DER.
     pub anchors: Vec<Zeroizing<Vec<u8>>>,
-    /// The node's own CA, DER; `None` where it cannot be read, which says nothing of the certificates that it has
-    /// issued.
-    pub issuer: Option<Zeroizing<Vec<u8>>>,
+    /// The node's own CA and those above it that are sent with it, DER; `None` where they cannot be read, which says
+    /// nothing of the certificates that it has issued.
+    pub issuer: Option<Vec<Zeroizing<Vec<u8>>>>,
 }
 
 impl Trust {
@@ -29,14 +29,15 @@ impl Trust {
     /// # Errors
     /// Where the CAs that are trusted cannot be read.
     pub fn load(pair: &Pair) -> Result<Self> {
-        Ok(Self { anchors: certificates(&pair.anchors)?, issuer: issuer(pair).ok() })
+        Ok(Self { anchors: certificates(&pair.anchors)?, issuer: certificates(&pair.issuer).ok() })
     }
 }
 
 /// Its certificate and key, which belong together.
 struct Issuer {
     key: Key,
-    der: Zeroizing<Vec<u8>>,
+    /// Its own certificate first, DER.
+    chain: Vec<Zeroizing<Vec<u8>>>,
     decoded: x509_cert::Certificate,
     anchors: Vec<Zeroizing<Vec<u8>>>,
     validity: Validity,
@@ -83,14 +84,6 @@ fn certificates(path: &FilePath) -> Result<Vec<Zeroizing<Vec<u8>>>> {
     pem::blocks(pem::CERTIFICATE, &text).map_err(|why| at(path, &why))
 }
 
-fn issuer(pair: &Pair) -> Result<Zeroizing<Vec<u8>>> {
-    let mut found = certificates(&pair.issuer)?;
-    match found.len() {
-        1 => Ok(found.swap_remove(0)),
-        _ => Err(at(&pair.issuer, &Failure::new("it has more than one certificate"))),
-    }
-}
-
 fn at(path: &FilePath, why: &Failure) -> Failure {
     Failure::new(format!("{path}: {why}"))
 }
@@ -102,8 +95,12 @@ impl Issuer {
     /// Where one of them is not this program's user's alone, or not what it should be.
     fn load(pair: &Pair) -> Result<Self> {
         let anchors = certificates(&pair.anchors)?;
-        let der = issuer(pair)?;
-        let decoded = key::certificate(&der).map_err(|why| at(&pair.issuer, &why))?;
+        let chain = certificates(&pair.issuer)?;
+        let all = chain.iter().map(|der| key::certificate(der)).collect::<Result<Vec<_>>>();
+        let all = all.map_err(|why| at(&pair.issuer, &why))?;
+        let validity = validity(&all);
+        let own = all.into_iter().next().ok_or_else(|| Failure::new("it is empty"));
+        let decoded = own.map_err(|why| at(&pair.issuer, &why))?;
         let text = disk::read(Path::new(pair.issuer_key.as_str()), true)?;
         let keys = pem::blocks(pem::PRIVATE_KEY, &text);
         let key = keys.and_then(|mut keys| Key::read(keys.swap_remove(0)));
@@ -112,10 +109,7 @@ impl Issuer {
         if body.subject_public_key_info().subject_public_key.raw_bytes() != key.public_bits() {
             return Err(at(&pair.issuer_key, &Failure::new(format!("it is not the key of {}", pair.issuer))));
         }
-        let dates = body.validity();
-        let seconds = [dates.not_before, dates.not_after].map(|time| time.to_unix_duration().as_secs());
-        let validity = Validity { from: seconds[0], until: seconds[1] };
-        Ok(Self { key, der, decoded, anchors, validity })
+        Ok(Self { key, chain, decoded, anchors, validity })
     }
 
     /// The identifier of its key, as its own certificate has it (RFC 5280 4.2.1.1).
@@ -161,10 +155,13 @@ impl Issuer {
         let after_serial = content.after_serial(&algorithm).map_err(broken)?;
         let body = x509::to_be_signed(&serial()?, &after_serial).map_err(broken)?;
         let der = x509::signed(&body, &algorithm, &self.key.sign(&body)?).map_err(broken)?;
-        let cert = [pem::text(pem::CERTIFICATE, &der)?, pem::text(pem::CERTIFICATE, &self.der)?];
-        let cert = cert.map(|text| text.to_string()).concat();
+        let mut cert = String::new();
+        for der in std::iter::once(&der).chain(self.chain.iter().map(|der| &**der)) {
+            cert.push_str(&pem::text(pem::CERTIFICATE, der)?);
+        }
         let leaf = Leaf::from_pem(cert.as_bytes())?;
-        let judged = leaf.check(pair, &self.anchors, &key).and_then(|()| leaf.compare(pair, Some(&self.der)));
+        let judged =
+            leaf.check(pair, &self.anchors, &key).and_then(|()| leaf.compare(pair, Some(&self.chain)));
         judged.map_err(|why| {
             Failure::new(format!(
                 "{} may not issue the {} certificate: {why}",
@@ -174,6 +171,15 @@ impl Issuer {
         })?;
         Ok(Minted { cert, key: pem::text(pem::PRIVATE_KEY, key.pkcs8())? })
     }
+}
+
+/// The time in which all of them are valid.
+fn validity(all: &[x509_cert::Certificate]) -> Validity {
+    let seconds = |time: x509_cert::time::Time| time.to_unix_duration().as_secs();
+    let dates = all.iter().map(|certificate| certificate.tbs_certificate().validity());
+    let from = dates.clone().map(|dates| seconds(dates.not_before)).max();
+    let until = dates.map(|dates| seconds(dates.not_after)).min();
+    Validity { from: from.unwrap_or_default(), until: until.unwrap_or_default() }
 }
 
 /// 20 octets, positive (RFC 5280 4.1.2.2).

@@ -20,6 +20,9 @@ const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 const ECDSA_SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.2");
 const ECDSA_SHA384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.3");
 
+/// Before the 32 bytes of an Ed25519 key in PKCS#8 (RFC 8410 section 7).
+const ED25519_PKCS8: [u8; 16] = *b"\x30\x2e\x02\x01\0\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20";
+
 /// A key that signs.
 pub struct Key {
     pair: Pair,
@@ -48,16 +51,18 @@ impl Key {
     /// # Errors
     /// Without random bytes.
     pub fn make(algorithm: Algorithm) -> Result<Self> {
-        let chance = SystemRandom::new();
-        let made = match algorithm {
-            Algorithm::P256 => {
-                EcdsaKeyPair::generate_pkcs8(&signature::ECDSA_P256_SHA256_ASN1_SIGNING, &chance)
+        let curve = match algorithm {
+            Algorithm::P256 => &signature::ECDSA_P256_SHA256_ASN1_SIGNING,
+            Algorithm::P384 => &signature::ECDSA_P384_SHA384_ASN1_SIGNING,
+            Algorithm::Ed25519 => {
+                // ring writes the second version of PKCS#8, with the public key, which OpenSSL does not read.
+                let mut pkcs8 = Zeroizing::new(Vec::with_capacity(ED25519_PKCS8.len() + 32));
+                pkcs8.extend(ED25519_PKCS8);
+                pkcs8.extend(Zeroizing::new(random::<32>()?).iter());
+                return Self::read(pkcs8);
             }
-            Algorithm::P384 => {
-                EcdsaKeyPair::generate_pkcs8(&signature::ECDSA_P384_SHA384_ASN1_SIGNING, &chance)
-            }
-            Algorithm::Ed25519 => Ed25519KeyPair::generate_pkcs8(&chance),
         };
+        let made = EcdsaKeyPair::generate_pkcs8(curve, &SystemRandom::new());
         let made = made.map_err(|_| Failure::new("no key can be made: the kernel gives no random bytes"))?;
         Self::read(Zeroizing::new(made.as_ref().to_vec()))
     }

@@ -14,7 +14,7 @@ use crate::failure::{Failure, Result};
 use crate::key::{self, Key};
 use crate::pem;
 
-/// A leaf and the CA below which it is.
+/// A leaf and the CAs below which it is.
 pub struct Leaf {
     /// The leaf first.
     chain: Vec<Zeroizing<Vec<u8>>>,
@@ -26,7 +26,7 @@ pub struct Leaf {
 }
 
 impl Leaf {
-    /// From a file with the leaf and its issuer.
+    /// From a file with the leaf and the CAs that are sent with it.
     ///
     /// # Errors
     /// Where it is anything else.
@@ -50,7 +50,7 @@ impl Leaf {
         &self.chain[0]
     }
 
-    /// It and its issuer, DER.
+    /// It and the CAs that are sent with it, DER.
     pub fn chain(&self) -> impl Iterator<Item = &[u8]> {
         self.chain.iter().map(|der| der.as_slice())
     }
@@ -78,7 +78,7 @@ impl Leaf {
     ///
     /// # Errors
     /// The first difference.
-    pub fn compare(&self, pair: &Pair, issuer: Option<&[u8]>) -> Result<()> {
+    pub fn compare(&self, pair: &Pair, issuer: Option<&[Zeroizing<Vec<u8>>]>) -> Result<()> {
         let certificate = self.decoded.tbs_certificate();
         let (dns, ips) = names(&self.decoded)?;
         let subject =
@@ -87,7 +87,7 @@ impl Leaf {
         let (mut usages, mut wanted_usages) = (usages(&self.decoded)?, pair.usages.clone());
         usages.sort();
         wanted_usages.sort();
-        let is_below = |issuer: &[u8]| self.chain.len() == 2 && *self.chain[1] == *issuer;
+        let is_below = |issuer: &[Zeroizing<Vec<u8>>]| self.chain[1..] == *issuer;
         let checks = [
             (
                 "its key is of another algorithm",

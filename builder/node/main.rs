@@ -11,6 +11,7 @@ mod issuer;
 mod key;
 mod leaf;
 mod pem;
+mod protect;
 mod prove;
 mod renew;
 mod run;
@@ -20,6 +21,7 @@ mod steps;
 mod version;
 mod words;
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -55,11 +57,11 @@ fn arguments() -> Result<Option<Arguments>, lexopt::Error> {
     while let Some(argument) = parser.next()? {
         match argument {
             Short('h') | Long("help") => {
-                print!("{HELP}");
+                print(HELP);
                 return Ok(None);
             }
             Short('V') | Long("version") => {
-                println!("kiln-node {}", version::version());
+                print(&format!("kiln-node {}\n", version::version()));
                 return Ok(None);
             }
             Long("ensure") => found.ensure = true,
@@ -75,7 +77,13 @@ fn arguments() -> Result<Option<Arguments>, lexopt::Error> {
     }
 }
 
+/// Where nobody reads it, nothing is lost.
+fn print(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
 fn main() -> ExitCode {
+    protect::memory();
     let arguments = match arguments() {
         Ok(Some(arguments)) => arguments,
         Ok(None) => return ExitCode::SUCCESS,

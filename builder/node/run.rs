@@ -45,19 +45,18 @@ impl Run<'_> {
         if valid.is_none()
             && let Some(other) = self.another(which, false)?
         {
-            self.generations.point(other)?;
-            self.tell(Level::Warning, "uses an earlier generation of its certificates, which is valid");
+            let proven = self.switch(which, other)?;
+            let words = "uses an earlier generation of its certificates, which is valid";
+            self.tell(Level::Warning, &format!("{words}; {proven}"));
             return self.generations.prune();
         }
         let made = self.make(which, live.as_ref());
         if made.is_err() && !self.is_usable(which) {
             // Better than none: one that is due, or that the policy does not want any more.
             if let Some(other) = self.another(which, true)? {
-                self.generations.point(other)?;
-                self.tell(
-                    Level::Warning,
-                    "uses certificates of an earlier generation, which are still valid",
-                );
+                let proven = self.switch(which, other)?;
+                let words = "uses certificates of an earlier generation, which are still valid";
+                self.tell(Level::Warning, &format!("{words}; {proven}"));
             }
         }
         made.and_then(|()| self.generations.prune())?;
@@ -77,7 +76,10 @@ impl Run<'_> {
             None => loaded.ok(),
             Some(why) => {
                 if is_told {
-                    self.tell(Level::Warning, &format!("has certificates that it replaces: {why}"));
+                    self.tell(
+                        Level::Warning,
+                        &format!("has certificates that are not as they should be: {why}"),
+                    );
                 }
                 None
             }
@@ -123,17 +125,34 @@ impl Run<'_> {
         reached("minted");
         self.generations.add(number, &minted)?;
         reached("named");
-        // Without one that can be used there is nothing to return to.
-        if let Some(before) = which.filter(|which| self.is_usable(Some(*which))) {
-            self.generations.remember(before)?;
-        }
-        reached("remembered");
-        self.generations.point(Which::Own(number))?;
-        reached("linked");
-        let proven = self.prove(Which::Own(number))?;
+        let new = Which::Own(number);
+        let proven = self.switch(which, new).inspect_err(|_| {
+            // It would be the next one to be tried. What cannot be removed now is removed when it is old.
+            let _ = self.discard(new);
+        })?;
         let why = words::reason(reason);
         self.tell(Level::Info, &format!("has new certificates (generation {number}): {why}; {proven}"));
         Ok(())
+    }
+
+    /// From one generation to another, if etcd follows; in words.
+    fn switch(&self, from: Option<Which>, to: Which) -> Result<&'static str> {
+        // Without one that can be used there is nothing to return to.
+        if let Some(before) = from.filter(|from| self.is_usable(Some(*from))) {
+            self.generations.remember(before)?;
+        }
+        reached("remembered");
+        self.generations.point(to)?;
+        reached("linked");
+        self.prove(to)
+    }
+
+    /// Removes one that was made for nothing.
+    fn discard(&self, which: Which) -> Result<()> {
+        match self.generations.live()? == Some(which) {
+            true => Ok(()),
+            false => self.generations.discard(which),
+        }
     }
 
     /// The proof, and what follows from it; in words.
@@ -153,12 +172,12 @@ impl Run<'_> {
                 let is_presented = proofs.contains(&Proof::Presented);
                 Ok(if is_presented { "etcd presents them" } else { "etcd does not serve yet" })
             }
-            Err(why) => Err(self.take_back(which, &why)),
+            Err(why) => Err(self.take_back(&why)),
         }
     }
 
     /// Returns to the generation before one that etcd does not present.
-    fn take_back(&self, which: Which, why: &Failure) -> Failure {
+    fn take_back(&self, why: &Failure) -> Failure {
         let back = || {
             let Some(before) = self.generations.before()? else {
                 return Ok("there are no others to return to");
@@ -166,7 +185,6 @@ impl Run<'_> {
             self.generations.point(before)?;
             reached("returned");
             self.generations.forget()?;
-            self.generations.discard(which)?;
             Ok("the certificates from before are back")
         };
         match back() {

@@ -11,8 +11,8 @@ static MARKER: [u8; MARKED.len()] = {
 
 const MARKED: &str = concat!("\x01kiln-node\x02", env!("CARGO_PKG_VERSION"), "\x03");
 
-/// The version of the program. It is read out of the marker, so that a linker, which leaves out what nothing uses, keeps
-/// it.
+/// The version of the program. It is read out of the marker, so that a linker, which leaves out what nothing uses,
+/// keeps it.
 pub fn version() -> &'static str {
     let marker = std::hint::black_box(&MARKER);
     let end = marker.len() - 1;

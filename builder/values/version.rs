@@ -9,8 +9,8 @@ use super::{Invalid, deserialize_parsed, invalid, text_value};
 pub const NODE_PROGRAM: &str = "kiln-node";
 
 text_value!(
-    /// `0.1.0` or `0.2.0-rc.1`: letters, digits, `.`, `-` and `+` (Semantic Versioning 2.0.0), the first one a digit, at
-    /// most 64 characters.
+    /// `0.1.0` or `0.2.0-rc.1`: letters, digits, `.`, `-` and `+` (Semantic Versioning 2.0.0), the first one a digit,
+    /// at most 64 characters.
     Version,
     |text| {
         let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".-+".contains(&byte);

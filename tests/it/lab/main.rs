@@ -22,6 +22,7 @@ mod guest;
 mod imported;
 mod networkd;
 mod networks;
+mod node;
 mod owners;
 mod packed;
 mod peer_names;

@@ -173,8 +173,8 @@ pub fn program_for(machine: u16, release: &str) -> Vec<u8> {
 pub const AMD64: u16 = 62;
 pub const ARM64: u16 = 183;
 
-/// The smallest program that Kiln accepts as a kiln-node: an ELF header, and the mark with its version. `seed` tells one
-/// from another.
+/// The smallest program that Kiln accepts as a kiln-node: an ELF header, and the mark with its version. `seed` tells
+/// one from another.
 pub fn node_program(machine: u16, version: &str, seed: u8) -> Vec<u8> {
     let mut bytes = program_for(machine, "0.0.0");
     bytes.push(seed);

@@ -5,6 +5,7 @@
 pub mod bundles;
 pub mod golden;
 pub mod made;
+pub mod node;
 mod releases;
 pub mod test_store;
 pub mod turn;

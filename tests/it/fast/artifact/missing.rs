@@ -37,7 +37,7 @@ fn store_that_every_user_can_change_is_refused() {
     work.file("one.toml", ONE);
     let copied = Command::new("cp").arg("-r").arg(store()).arg(work.path().join("mine")).status().unwrap();
     assert!(copied.success());
-    for place in ["mine", "mine/releases", "mine/blobs/sha256"] {
+    for place in ["mine", "mine/releases", "mine/node", "mine/blobs/sha256"] {
         let path = work.path().join(place);
         let mode = |bits| fs::set_permissions(&path, fs::Permissions::from_mode(bits)).unwrap();
         mode(0o777);

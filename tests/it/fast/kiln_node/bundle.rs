@@ -89,6 +89,7 @@ fn a_missing_program_is_refused_with_the_command_and_a_plan_is_not() {
         let said = refused(&mut work.kiln(verb), 4);
         for part in [
             &*format!("kiln-node {OWN} for amd64"),
+            "beside kiln there is no /",
             "the artifact store artifacts has none",
             "ci/node",
             "kiln artifacts add --artifacts artifacts kiln-node-amd64 --allow-unverified",

@@ -41,7 +41,12 @@ fn a_program_is_known_by_its_content_and_stored_beside_releases() {
     assert_eq!((record.source.file.as_str(), record.source.trust), ("any-name", Trust::ByHand));
     assert_eq!(fixture.store().load_node(&record).unwrap().bytes().unwrap(), own());
     assert!(fixture.store().find_node(&Version::own(), Arch::S390x).unwrap().is_none());
+    // What a killed run has left is removed by the next.
+    let left = root.join("node/.kiln-left");
+    fs::write(&left, "{").unwrap();
+    assert_eq!(fixture.store().list_nodes().unwrap().len(), 2);
     assert_eq!(add_all(&fixture, &files[..1], &TRUST).nodes[0].outcome, Outcome::AlreadyThere);
+    assert!(!left.exists());
 }
 
 #[test]

@@ -41,7 +41,7 @@ fn shown(certificate: &Path, what: &[&str]) -> String {
     run(Command::new("openssl").args(["x509", "-noout", "-in"]).arg(certificate).args(what))
 }
 
-/// What `openssl verify` says of a certificate, for this purpose; at any time, because the keystore of tests has a date.
+/// What `openssl verify` says of a certificate, for this purpose; at any time, as the keystore of tests has a date.
 fn verify(work: &Workshop, ca: &str, above: &Path, leaf: &Path, purpose: &str) -> Result<(), String> {
     let mut command = Command::new("openssl");
     command
