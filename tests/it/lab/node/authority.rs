@@ -84,7 +84,8 @@ pub fn permitted(kind: &str) -> String {
     } else {
         "permitted;DNS:n1,permitted;DNS:localhost".into()
     };
-    format!("{dns},permitted;IP:127.0.0.0/255.0.0.0")
+    let one = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff";
+    format!("{dns},permitted;IP:127.0.0.0/255.0.0.0,permitted;IP:::1/{one}")
 }
 
 /// The usages of a kind of certificate, as openssl names them.

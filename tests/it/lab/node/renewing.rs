@@ -136,6 +136,34 @@ fn the_oldest_and_the_newest_etcd_follow_the_link() {
 }
 
 #[test]
+fn addresses_of_both_families_are_in_certificates() {
+    let machine = Machine::new();
+    machine.policy(|policy| {
+        for pair in policy["pairs"].as_array_mut().unwrap() {
+            pair["ips"] = serde_json::json!(["127.0.0.1", "::1"]);
+            let port = pair["ports"][0].as_str().unwrap().replace("127.0.0.1", "[::1]");
+            pair["ports"].as_array_mut().unwrap().push(port.into());
+        }
+    });
+    machine.renewed();
+    machine.etcd(&PLAIN);
+    for (kind, anchor) in [("server", "ca"), ("peer", "peer-ca")] {
+        let [cert, anchor] =
+            [format!("var/pki/live/{kind}.pem"), format!("etc/{anchor}.pem")].map(|name| machine.at(&name));
+        for ip in ["127.0.0.1", "::1"] {
+            let mut command = Command::new("openssl");
+            command.args(["verify", "-x509_strict", "-purpose", "sslserver", "-verify_ip", ip, "-CAfile"]);
+            run(command.arg(&anchor).arg("-untrusted").args([&cert, &cert]));
+        }
+    }
+    machine.serves();
+    // One that the policy does not have any more is an address too many.
+    machine.policy(|_| {});
+    machine.renewed();
+    machine.serves();
+}
+
+#[test]
 fn keys_of_every_kind_are_made() {
     let machine = Machine::new();
     machine.renewed();
