@@ -6,23 +6,13 @@ use std::process::Command;
 
 use super::running::{Running, Said, failed};
 use super::{baked, build, notes, profile};
-use crate::support::made::{AMD64, node_program};
-use crate::support::{Workshop, run, store, wait_for};
+use crate::support::{Workshop, run, wait_for};
 
 const ETCD: &str = "/usr/local/bin/etcd --config-file=/etc/etcd/etcd.conf";
 
-/// Three members, from a keystore of today. Beside the `kiln` that builds them is a kiln-node that does nothing: no
-/// rehearsal starts it, and the certificates of these tests are openssl's.
+/// Three members, from a keystore of today. No rehearsal starts kiln-node: the certificates of these tests are openssl's.
 fn renewing(work: &Workshop) -> PathBuf {
-    work.file("t.toml", profile(3, "3.5.16", "[pki]\nrenewal = \"node\""));
-    work.file("bin/kiln-node-amd64", node_program(AMD64, env!("CARGO_PKG_VERSION"), 0));
-    let kiln = work.path().join("bin/kiln");
-    fs::hard_link(env!("CARGO_BIN_EXE_kiln"), &kiln).unwrap();
-    let mut command = Command::new(kiln);
-    command.args(["build", "./t.toml", "--out", "out/t", "--artifacts"]).arg(store());
-    command.env_remove("SOURCE_DATE_EPOCH").env("KILN_NO_CACHE", "1").current_dir(work.path());
-    run(&mut command);
-    work.path().join("out/t")
+    build(work, "t", &profile(3, "3.5.16", "[pki]\nrenewal = \"node\""))
 }
 
 /// The detail of a row.
