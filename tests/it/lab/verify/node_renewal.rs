@@ -10,7 +10,7 @@ use crate::support::{Workshop, run, wait_for};
 
 const ETCD: &str = "/usr/local/bin/etcd --config-file=/etc/etcd/etcd.conf";
 
-/// Three members, from a keystore of today. No rehearsal starts kiln-node: the certificates of these tests are openssl's.
+/// Three members, from a keystore of today. No rehearsal starts kiln-node: openssl makes these certificates.
 fn renewing(work: &Workshop) -> PathBuf {
     build(work, "t", &profile(3, "3.5.16", "[pki]\nrenewal = \"node\""))
 }
