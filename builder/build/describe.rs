@@ -132,7 +132,8 @@ fn host(host: &plan::Host) -> manifest::Host {
     manifest::Host { name: host.name.clone(), connect: host.connect.clone(), nodes: host.nodes.clone() }
 }
 
-/// Without an intermediate the root issues itself, and a keystore's imported CA is as it is, whatever the profile says.
+/// Without a CA below it the root issues itself, and a keystore's imported CA is as it is, whatever the profile says.
+/// The CAs of nodes are below a root that Kiln made, too: it has no others.
 fn own_roots(prepared: &Prepared) -> OwnRoots {
     let plan = &prepared.plan;
     let is_own = |name: &str| !prepared.keystore.has_imported(name);

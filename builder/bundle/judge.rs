@@ -140,7 +140,8 @@ impl Judge<'_> {
                 Some(node) => format!("certificate {file} of {node}"),
                 None => format!("certificate {file}"),
             };
-            if file.contains(steers) {
+            if file.contains(steers) || certificate.trusts.as_ref().is_some_and(|path| path.contains(steers))
+            {
                 self.problem(&shown, "has a path that cannot be shown");
             }
             if !seen.insert((certificate.node.as_deref(), file.as_str())) {

@@ -79,6 +79,26 @@ const TABLE: &[Row] = &[
         "Copy its certificates from this bundle to it; clients that trust the root alone need the whole chain.",
     ),
     row(
+        Fault::OtherForm,
+        "The node's CA has made it, but with another subject, other names or other uses than kiln-node gives it.",
+        "Run `kiln-node renew` there; if the program did not make it, find out who has the node's CA.",
+    ),
+    row(
+        Fault::TooLong,
+        "The node's CA has made it, but for longer than kiln-node does.",
+        "Run `kiln-node renew` there; if the program did not make it, find out who has the node's CA.",
+    ),
+    row(
+        Fault::NotRenewed,
+        "The node does not renew its certificates: kiln-renew.timer is off, its clock is wrong, or each run fails.",
+        "Read `systemctl status kiln-renew.timer` and `journalctl -t kiln-node` on the node.",
+    ),
+    row(
+        Fault::NodeCaEnds,
+        "The CA with which the node renews its certificates ends, and they end with it.",
+        "Run `kiln keystore renew`, build again and deliver the node's files.",
+    ),
+    row(
         Fault::OtherOptions,
         "etcd runs with other options than those in the bundle: it was started by another unit or configuration.",
         "Copy the node's files from this bundle to it and restart etcd there, one member at a time.",
@@ -207,6 +227,11 @@ const TABLE: &[Row] = &[
         Fault::Open,
         "The port accepts a client that it must refuse: client-cert-auth or allowed-cn is missing in its configuration.",
         "Restore the bundle's configuration and restart etcd; if that has no allowed-cn, this etcd takes it only as a flag.",
+    ),
+    row(
+        Fault::OpenToCopies,
+        "The port accepts what a copy of one node's CA can make: its allowed-hostname or trusted-ca-file is not the bundle's.",
+        "Restore the bundle's configuration and CA files, and restart etcd, one member at a time.",
     ),
     row(
         Fault::Program,

@@ -21,6 +21,10 @@ pub enum Fault {
     NewerCertificate,
     OtherCertificate,
     OtherChain,
+    OtherForm,
+    TooLong,
+    NotRenewed,
+    NodeCaEnds,
     OtherOptions,
     NoLeader,
     SeveralLeaders,
@@ -44,6 +48,7 @@ pub enum Fault {
     DataDiffers,
     NotRead,
     Open,
+    OpenToCopies,
     OtherTrust,
     Program,
     // Faults from a member's own log.

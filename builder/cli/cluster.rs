@@ -30,7 +30,7 @@ pub struct Seal {
 
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Examples:\n  kiln verify out/ha3\n  kiln verify out/ha3 --read-only --junit verify.xml\n\nA test key below \
+    after_help = "Examples:\n  kiln verify out/ha3 --read-only --junit verify.xml\n  kiln verify out/ha3 --keystore keystore\n\nA test key below \
 kiln/verify/ is written through each member, read from the others and deleted; etcd deletes it after a minute if Kiln \
 cannot. Exit code 1: something differs or was not checked."
 )]
@@ -40,6 +40,10 @@ pub struct Verify {
     /// Write nothing: skip the checks that need test keys
     #[arg(long)]
     pub read_only: bool,
+    /// The keystore of the cluster, or the directory that holds those of several: where nodes renew their certificates,
+    /// also try what a copy of one node's CA could make. Its certificates exist in memory only, for ten minutes
+    #[arg(long, value_name = "DIR", env = "KILN_KEYSTORE")]
+    pub keystore: Option<PathBuf>,
     #[command(flatten)]
     pub trust: Trust,
     /// Print the report as JSON

@@ -26,6 +26,10 @@ impl Authorities {
         Presented::all_from_pem(text).map(Self)
     }
 
+    pub(super) fn ders(&self) -> impl Iterator<Item = &[u8]> {
+        self.0.iter().map(Presented::der)
+    }
+
     /// Whether one of them, or one of `intermediates` from the bundle, has signed a certificate.
     pub fn have_signed(&self, leaf: &Presented, intermediates: &[Presented]) -> bool {
         self.0.iter().chain(intermediates).any(|authority| authority.has_signed(leaf))

@@ -4,7 +4,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
 use super::patience::Patience;
@@ -41,6 +41,22 @@ impl Socket {
     }
 }
 
+impl Socket {
+    /// The address of this machine from which the port is reached. Nothing is sent: the kernel's routes say it.
+    ///
+    /// # Errors
+    /// Those of the kernel, such as that there is no route.
+    pub fn source(self) -> io::Result<IpAddr> {
+        let any = match self.address {
+            SocketAddr::V4(_) => IpAddr::from(Ipv4Addr::UNSPECIFIED),
+            SocketAddr::V6(_) => IpAddr::from(Ipv6Addr::UNSPECIFIED),
+        };
+        let socket = UdpSocket::bind((any, 0))?;
+        socket.connect(self.address)?;
+        Ok(socket.local_addr()?.ip())
+    }
+}
+
 impl fmt::Display for Socket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.address.fmt(f)
@@ -52,6 +68,14 @@ mod tests {
     use std::net::TcpListener;
 
     use super::*;
+
+    #[test]
+    fn the_source_of_a_loopback_address_is_itself() {
+        for address in ["127.0.0.1:1", "127.9.9.9:1"] {
+            let socket = Socket::new(address.parse().unwrap(), Patience::USUAL);
+            assert!(socket.source().unwrap().is_loopback());
+        }
+    }
 
     /// A connection to a member that was too slow had the usual two seconds, and so had what was written to it.
     #[test]

@@ -11,6 +11,7 @@ mod http;
 mod json;
 mod member;
 mod p521;
+mod path;
 mod patience;
 mod probe;
 mod settings;
@@ -30,6 +31,7 @@ pub use json::{
     Alarm, Alarms, Hash, HashRow, Lease, ListedMember, MemberList, Range, Status, StatusRow, Written, hex_id,
 };
 pub use member::MemberAnswers;
+pub use path::PathUse;
 pub use patience::Patience;
 pub use probe::{Visit, plain as probe_plainly, tls as probe_tls};
 pub use settings::{Settings, settings};

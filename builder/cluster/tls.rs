@@ -14,6 +14,8 @@ use rustls::{
     SupportedProtocolVersion,
 };
 
+use zeroize::Zeroize;
+
 use super::connect::Socket;
 use super::p521;
 use crate::failure::{Failure, Result};
@@ -31,7 +33,7 @@ impl Identity {
         let chain: Vec<_> = CertificateDer::pem_slice_iter(certificate)
             .collect::<std::result::Result<_, _>>()
             .map_err(|_| Failure::untrusted("the client certificate is not PEM"))?;
-        let key = PrivateKeyDer::from_pem_slice(key)
+        let mut key = PrivateKeyDer::from_pem_slice(key)
             .map_err(|_| Failure::untrusted("the client key is not PKCS#8, SEC1 or PKCS#1 PEM"))?;
         let signer = match rustls::crypto::ring::sign::any_supported_type(&key) {
             Ok(signer) => signer,
@@ -39,6 +41,7 @@ impl Identity {
             Err(_) => p521::signing_key(&key)
                 .ok_or_else(|| Failure::untrusted("the type of the client key is not supported"))?,
         };
+        key.zeroize();
         Ok(Self(Arc::new(CertifiedKey::new(chain, signer))))
     }
 }

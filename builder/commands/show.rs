@@ -112,9 +112,14 @@ impl Inspection<'_> {
                 self.file(&mut text, &format!("nodes/{}/{file}", node.name), file, &wrong);
             }
         }
-        if let Some(first) = manifest.certificates.iter().map(|c| c.not_after).min() {
-            let _ =
-                writeln!(text, "{} certificates, the first expires at {first}", manifest.certificates.len());
+        // Nodes replace theirs long before they end.
+        let (renewed, lasting): (Vec<_>, Vec<_>) =
+            manifest.certificates.iter().partition(|one| one.renewed.is_some());
+        if let Some(first) = lasting.iter().map(|one| one.not_after).min() {
+            let _ = writeln!(text, "{} certificates, the first expires at {first}", lasting.len());
+        }
+        if !renewed.is_empty() {
+            let _ = writeln!(text, "{} more that the nodes renew", renewed.len());
         }
         text
     }

@@ -1,9 +1,10 @@
 //! `kiln verify`.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::junit;
+use super::named;
 use super::output::Output;
 use super::programs;
 use crate::artifact::EtcdProgram;
@@ -12,7 +13,7 @@ use crate::cli;
 use crate::clock;
 use crate::disk;
 use crate::failure::{Doing, Exit, Failure, Result};
-use crate::pki::Authority;
+use crate::pki::{Authority, Keystore};
 use crate::plan;
 use crate::profile::Algorithm;
 use crate::report::Report;
@@ -23,12 +24,31 @@ pub fn run(args: &cli::Verify, out: &Output) -> Result<()> {
     junit::check(args.junit.as_deref())?;
     let bundle = Bundle::open(&args.bundle)?;
     let unknown = programs::check(&bundle, &[EtcdProgram::Etcdctl], &args.trust)?;
-    let options = Options { read_only: args.read_only, ..options(&bundle)? };
+    let given = args.keystore.as_ref();
+    let has_copies = bundle.manifest.certificates.iter().any(|one| one.renewed.is_some());
+    let keystore = given.filter(|_| has_copies).map(|given| keystore(given, &bundle)).transpose()?;
+    let is_unused = given.is_some() && keystore.is_none();
+    let options = Options { read_only: args.read_only, keystore, ..options(&bundle)? };
     let report = verify::run(&bundle.path, &bundle.manifest, &options);
     bundle.check_same()?;
     let mut report = report?;
     report.notes.extend(unknown);
+    report.notes.extend(is_unused.then(|| {
+        "the keystore was not used: nodes do not renew the certificates of this bundle, so none has a CA to copy"
+            .to_owned()
+    }));
     conclude(&[report], args.json, args.junit.as_deref(), out)
+}
+
+/// The cluster's keystore, read and free for other runs.
+///
+/// # Errors
+/// Those of [`Keystore::open`].
+fn keystore(given: &PathBuf, bundle: &Bundle) -> Result<Keystore> {
+    let cluster = &bundle.manifest.cluster.name;
+    let mut keystore = Keystore::open(&named::keystore_path(Some(given), cluster), cluster)?;
+    keystore.release();
+    Ok(keystore)
 }
 
 /// A certificate with its chain has a few kilobytes.
@@ -47,7 +67,14 @@ pub fn options(bundle: &Bundle) -> Result<Options> {
         .issue(&spec, Algorithm::P256, lifetime)?;
     let stranger =
         Stranger { certificate: issued.cert_pem.into_bytes(), key: issued.key_pem.as_bytes().to_vec() };
-    Ok(Options { now, endpoints: BTreeMap::new(), stranger: Some(stranger), read_only: false })
+    Ok(Options {
+        now,
+        endpoints: BTreeMap::new(),
+        stranger: Some(stranger),
+        read_only: false,
+        keystore: None,
+        renews: true,
+    })
 }
 
 /// Writes reports as JUnit XML where requested, prints them, and fails if a cluster did; in JSON several are a list.

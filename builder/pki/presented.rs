@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 
-use x509_cert::ext::pkix::SubjectAltName;
+use kiln_wire::x509::{CLIENT_AUTH, SERVER_AUTH};
+use x509_cert::der::oid::ObjectIdentifier;
+use x509_cert::ext::pkix::ExtendedKeyUsage;
 use x509_cert::ext::pkix::name::GeneralName;
 
 use super::authority::readable;
@@ -86,13 +88,43 @@ impl Presented {
 
     /// Whether a subject alternative name is this address (RFC 5280 4.2.1.6).
     pub fn names(&self, address: IpAddr) -> bool {
-        let octets = match address {
-            IpAddr::V4(v4) => v4.octets().to_vec(),
-            IpAddr::V6(v6) => v6.octets().to_vec(),
-        };
-        let Ok(Some(SubjectAltName(names))) = self.0.extension::<SubjectAltName>() else { return false };
-        names.iter().any(|name| matches!(name, GeneralName::IpAddress(found) if found.as_bytes() == octets))
+        self.addresses().contains(&address)
     }
+
+    /// Those among its alternative names.
+    pub fn addresses(&self) -> Vec<IpAddr> {
+        let names = chain::alternative_names(&self.0).unwrap_or_default();
+        let address = |name: &GeneralName| match name {
+            GeneralName::IpAddress(octets) => address(octets.as_bytes()),
+            _ => None,
+        };
+        names.iter().filter_map(address).collect()
+    }
+
+    /// The extended key usages, as OpenSSL calls those of TLS, or as numbers; sorted. None allow every use.
+    ///
+    /// # Errors
+    /// `Exit::Untrusted` when the extension is invalid.
+    pub fn usages(&self) -> Result<Vec<String>> {
+        let named = |usage: &ObjectIdentifier| match *usage {
+            SERVER_AUTH => "serverAuth".to_owned(),
+            CLIENT_AUTH => "clientAuth".to_owned(),
+            other => other.to_string(),
+        };
+        let usages = self.0.extension::<ExtendedKeyUsage>()?.map(|usages| usages.0).unwrap_or_default();
+        let mut usages: Vec<_> = usages.iter().map(named).collect();
+        usages.sort();
+        Ok(usages)
+    }
+
+    pub(super) fn certificate(&self) -> &Certificate {
+        &self.0
+    }
+}
+
+fn address(octets: &[u8]) -> Option<IpAddr> {
+    let four = || <[u8; 4]>::try_from(octets).ok().map(IpAddr::from);
+    four().or_else(|| <[u8; 16]>::try_from(octets).ok().map(IpAddr::from))
 }
 
 #[cfg(test)]

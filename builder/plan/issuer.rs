@@ -53,7 +53,7 @@ impl IssuerSpec {
         permits.sort();
         Self {
             kind,
-            label: format!("node/{node}/issuer/{kind}"),
+            label: label(node, kind),
             common_name: fitted(&format!("{cluster} {node}"), &format!(" {kind} CA")),
             usages: leaf.usages.to_vec(),
             permits,
@@ -68,6 +68,11 @@ impl IssuerSpec {
             _ => (PEER_FILES.cert, PEER_FILES.key),
         }
     }
+}
+
+/// For key derivation.
+pub fn label(node: &str, kind: &str) -> String {
+    format!("node/{node}/issuer/{kind}")
 }
 
 /// The kinds, by the files of their certificates.

@@ -35,7 +35,7 @@ pub(crate) use certificate::{of_role, operator};
 pub(crate) use cluster::Cluster;
 pub(crate) use failure::Host;
 pub(crate) use instance::Instance;
-pub(crate) use issuer::IssuerSpec;
+pub(crate) use issuer::{IssuerSpec, label as issuer_label};
 pub(crate) use permits::Permits;
 pub(crate) use places::RenewalPlaces;
 pub(crate) use settings::Setting;

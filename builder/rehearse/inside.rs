@@ -191,6 +191,8 @@ fn verified(
         now: Epoch::from_seconds(order.now).map_err(|invalid| Failure::wrong(invalid.0))?,
         endpoints: Default::default(),
         read_only: false,
+        keystore: None,
+        renews: false,
         stranger: cluster.stranger.as_ref().map(|(certificate, key)| Stranger {
             certificate: certificate.clone().into_bytes(),
             key: key.clone().into_bytes(),

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use super::options::Options;
-use crate::bundle::manifest::{EtcdProgram, Node, Port};
+use crate::bundle::manifest::{EtcdProgram, Node, Port, Renewed};
 use crate::bundle::{Manifest, NODE_ARCHIVE, node_file};
 use crate::disk::Input;
 use crate::failure::{Doing, Failure, Result};
@@ -37,8 +37,33 @@ pub struct Baked {
     pub trust: Vec<Presented>,
     /// The CAs whose certificates the peer port accepts.
     pub peer_trust: Vec<Presented>,
+    /// How the node renews the certificates of the client port and of the peer port; `None` where the desk does.
+    pub renewed: [Option<Renewed>; 2],
     /// `None` when the node's unit was not written by Kiln.
     pub options: Option<Options>,
+}
+
+/// The certificates of one port.
+pub struct BakedPort<'a> {
+    /// Leaf first.
+    pub chain: &'a [Presented],
+    pub renewed: Option<&'a Renewed>,
+}
+
+impl Baked {
+    /// The client port, and the peer port.
+    pub fn ports(&self) -> [BakedPort<'_>; 2] {
+        let [server, peer] = &self.renewed;
+        [
+            BakedPort { chain: &self.server, renewed: server.as_ref() },
+            BakedPort { chain: &self.peer, renewed: peer.as_ref() },
+        ]
+    }
+
+    /// Whether the node makes its own certificates.
+    pub fn is_renewed_there(&self) -> bool {
+        self.renewed.iter().any(Option::is_some)
+    }
 }
 
 /// # Errors
@@ -49,6 +74,7 @@ pub fn read(bundle: &Path, manifest: &Manifest, node: &Node) -> Result<Baked> {
     let peer = port_of(manifest, node, Port::Peer, PEER);
     let trust = |port: &Option<PortFiles<'_>>| port.as_ref().map(|port| port.trust.clone());
     let (server_trust, peer_trust) = (trust(&server), trust(&peer));
+    let renewed = [&server, &peer].map(|port| port.as_ref().and_then(|port| port.renewed.cloned()));
     let certificate = |port: &Option<PortFiles<'_>>| port.as_ref().map(|port| port.certificate.to_owned());
     let (server, peer) = (certificate(&server), certificate(&peer));
     let (server, peer) = (server.as_deref(), peer.as_deref());
@@ -75,6 +101,7 @@ pub fn read(bundle: &Path, manifest: &Manifest, node: &Node) -> Result<Baked> {
         peer: chain(peer)?,
         trust: chain(server_trust.or(peer_trust))?,
         peer_trust: chain(peer_trust.or(server_trust))?,
+        renewed,
         options,
     })
 }
@@ -83,19 +110,24 @@ pub fn read(bundle: &Path, manifest: &Manifest, node: &Node) -> Result<Baked> {
 struct PortFiles<'m> {
     certificate: &'m str,
     trust: String,
+    renewed: Option<&'m Renewed>,
 }
 
 /// As the manifest says it, or else by the usual names.
 fn port_of<'m>(manifest: &'m Manifest, node: &Node, port: Port, usual: [&str; 2]) -> Option<PortFiles<'m>> {
     let files = || manifest.certificates.iter().filter(|one| one.node.as_ref() == Some(&node.name));
     if let Some(one) = files().find(|one| one.ports.contains(&port)) {
-        return Some(PortFiles { certificate: one.file.as_str(), trust: one.trusts.as_ref()?.to_string() });
+        return Some(PortFiles {
+            certificate: one.file.as_str(),
+            trust: one.trusts.as_ref()?.to_string(),
+            renewed: one.renewed.as_ref(),
+        });
     }
     let usually = || files().filter(|one| one.ports.is_empty()).map(|one| one.file.as_str());
     let named = |name: &&str| usually().find(|file| file.rsplit('/').next() == Some(*name));
     let certificate = usual.iter().find_map(named)?;
     let (directory, _) = certificate.rsplit_once('/')?;
-    Some(PortFiles { certificate, trust: format!("{directory}/{}", CA_FILES.cert) })
+    Some(PortFiles { certificate, trust: format!("{directory}/{}", CA_FILES.cert), renewed: None })
 }
 
 /// The file with the variables of the unit that starts the program.

@@ -2,11 +2,13 @@
 
 use std::net::IpAddr;
 
-use super::baked::Baked;
+use super::baked::{Baked, BakedPort};
 use super::look::Observed;
+use super::made_by_node::MadeByNode;
+use super::shown::short;
 use crate::bundle::Manifest;
 use crate::causes::Fault;
-use crate::cluster::Authorities;
+use crate::cluster::{Authorities, PathUse};
 use crate::pki::Presented;
 use crate::report::Check;
 use crate::values::{Epoch, SOON_DAYS, counted};
@@ -89,10 +91,18 @@ enum Port {
 }
 
 impl Port {
-    fn baked(self, baked: &Baked) -> &[Presented] {
+    fn baked(self, baked: &Baked) -> BakedPort<'_> {
+        let [server, peer] = baked.ports();
         match self {
-            Port::Client => &baked.server,
-            Port::Peer => &baked.peer,
+            Port::Client => server,
+            Port::Peer => peer,
+        }
+    }
+
+    fn wanted(self, address: IpAddr) -> PathUse {
+        match self {
+            Port::Client => PathUse::Server(address),
+            Port::Peer => PathUse::Peer(address),
         }
     }
 }
@@ -115,15 +125,27 @@ impl Expected<'_> {
         authorities: &Authorities,
     ) -> Option<Result<String, (Fault, String)>> {
         let baked = self.all.iter().find(|(name, _)| *name == self.node)?;
-        let baked = self.port.baked(baked.1);
+        let own = self.port.baked(baked.1);
+        let baked = own.chain;
         let (want, leaf) = (baked.first()?, shown.first()?);
         if leaf.der() == want.der() {
             return Some(self.judge_chain(baked, shown));
         }
         let is = format!("it sends serial {}; the bundle has {}", short(leaf), short(want));
         let others = self.all.iter().filter(|(name, _)| *name != self.node);
-        let owner = others
-            .filter(|(_, other)| self.port.baked(other).first().is_some_and(|one| one.der() == leaf.der()));
+        let owner = others.filter(|(_, other)| {
+            self.port.baked(other).chain.first().is_some_and(|one| one.der() == leaf.der())
+        });
+        if let Some((owner, _)) = owner.into_iter().next() {
+            return Some(Err((Fault::WrongName, format!("it sends the certificate of {owner}"))));
+        }
+        if let Some(renewed) = own.renewed {
+            let others = self.all.iter().filter(|(name, _)| *name != self.node);
+            let others: Vec<_> = others.map(|(name, baked)| (*name, self.port.baked(baked).chain)).collect();
+            let wanted = self.port.wanted(self.address);
+            let made = MadeByNode { baked, renewed, others: &others, wanted, now: self.now };
+            return Some(made.judge(leaf, shown, authorities));
+        }
         let dates = format!(
             "it sends serial {}, valid from {}; the bundle has {}, valid from {}",
             short(leaf),
@@ -131,9 +153,7 @@ impl Expected<'_> {
             short(want),
             want.not_before()
         );
-        Some(Err(if let Some((owner, _)) = owner.into_iter().next() {
-            (Fault::WrongName, format!("it sends the certificate of {owner}"))
-        } else if !authorities.have_signed(leaf, baked.get(1..).unwrap_or_default()) {
+        Some(Err(if !authorities.have_signed(leaf, baked.get(1..).unwrap_or_default()) {
             (Fault::UnknownAuthority, format!("{is}; it is {} of the CA {}", leaf.subject(), leaf.issuer()))
         } else if !leaf.names(self.address) {
             (Fault::WrongName, format!("{is}; it does not name {}", self.address))
@@ -164,12 +184,6 @@ impl Expected<'_> {
     }
 }
 
-/// The beginning of a serial number is enough to find it in `bundle.json`, and fits on a line.
-fn short(certificate: &Presented) -> String {
-    let serial: String = certificate.serial().chars().take(8).collect();
-    format!("{serial}…")
-}
-
 fn days(number: u64) -> String {
     counted(usize::try_from(number).unwrap_or(usize::MAX), "day")
 }
@@ -187,12 +201,14 @@ pub fn note(manifest: &Manifest, now: Epoch) -> Option<String> {
     })
 }
 
-/// The certificate of the manifest that ends first: its first and last second, and its name.
+/// The certificate of the manifest that ends first: its first and last second, and its name. The first ones of nodes
+/// that renew theirs are replaced long before they end: those have a row of their own.
 fn first(manifest: &Manifest) -> Option<(u64, u64, String)> {
-    let first = manifest.certificates.iter().min_by_key(|certificate| certificate.not_after)?;
+    let lasting = || manifest.certificates.iter().filter(|certificate| certificate.renewed.is_none());
+    let first = lasting().min_by_key(|certificate| certificate.not_after)?;
     let of = first.node.as_ref().map(|node| format!(" of {node}")).unwrap_or_default();
     // The one that begins last, so that a clock that is far behind is noticed, too.
-    let begin = manifest.certificates.iter().map(|certificate| certificate.not_before).max()?;
+    let begin = lasting().map(|certificate| certificate.not_before).max()?;
     Some((begin.seconds(), first.not_after.seconds(), format!("{}{of}", first.file)))
 }
 
@@ -261,6 +277,7 @@ mod tests {
             peer: Vec::new(),
             peer_trust: Vec::new(),
             trust: Vec::new(),
+            renewed: [None, None],
             options: None,
         };
         let (a, b) = (baked("10.0.0.1"), baked("10.0.0.2"));

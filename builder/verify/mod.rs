@@ -3,11 +3,15 @@
 mod baked;
 mod certificates;
 mod checks;
+mod forged;
 mod look;
+mod made_by_node;
 mod members;
 mod notes;
 mod options;
 mod pace;
+mod renewal;
+mod shown;
 mod trust;
 mod writes;
 
@@ -24,10 +28,11 @@ use crate::disk::{self, Scratch};
 use crate::failure::{Doing, Failure, Result};
 use crate::interrupt;
 use crate::parallel;
-use crate::pki::Presented;
+use crate::pki::{Keystore, Presented};
 use crate::report::{Check, Report};
 use crate::values::Epoch;
 use baked::Baked;
+use forged::Copies;
 use look::{Asked, Observed, Visitors};
 use pace::Pace;
 
@@ -43,6 +48,10 @@ pub struct Options {
     pub stranger: Option<Stranger>,
     /// Omits the checks that write.
     pub read_only: bool,
+    /// The cluster's, where certificates are to be tried that a copy of a node's CA could make.
+    pub keystore: Option<Keystore>,
+    /// Whether the nodes renew their certificates, which in a rehearsal nothing does.
+    pub renews: bool,
 }
 
 /// A certificate of a CA that this cluster does not know, in PEM, with its key.
@@ -76,6 +85,8 @@ pub fn run(bundle: &Path, manifest: &Manifest, options: &Options) -> Result<Repo
     let baked = parallel::all(&targets, targets.len(), |target| baked::read(bundle, manifest, target.node));
     let baked = baked.into_iter().collect::<Result<Vec<_>>>()?;
     let pairs: Vec<_> = targets.iter().zip(&baked).collect();
+    let copies = options.keystore.as_ref().map(|keystore| Copies::of(keystore, &pairs, options.now));
+    let copies = copies.transpose()?;
     let Look { seen, times, pace } = look_at_members(&pairs, &etcdctl, &visitors)?;
     let etcdctl = etcdctl.with(pace.patience());
     let at_once = pace.at_once(seen.len());
@@ -97,7 +108,14 @@ pub fn run(bundle: &Path, manifest: &Manifest, options: &Options) -> Result<Repo
     checks.extend(whom);
     let (of_options, untold) = notes::options(&seen);
     checks.extend(of_options);
-    checks.extend(certificates::check(manifest, &seen, &visitors.authorities, options.now));
+    if let Some(copies) = &copies {
+        checks.extend(copies.check(&seen, at_once)?);
+        interrupt::check()?;
+    }
+    let of_certificates = certificates::check(manifest, &seen, &visitors.authorities, options.now);
+    let (renewals, late) = renewal::check(&seen, &of_certificates, options.now, options.renews);
+    checks.extend(of_certificates);
+    checks.extend(renewals);
     know_the_user(&mut checks);
 
     notes.extend(notes::quorum(&seen));
@@ -105,11 +123,10 @@ pub fn run(bundle: &Path, manifest: &Manifest, options: &Options) -> Result<Repo
     notes.extend(notes::started_before(manifest, &seen));
     notes.extend(untold);
     notes.extend(certificates::note(manifest, options.now));
+    notes.extend(late);
+    notes.extend(copies.is_none().then(|| forged::note(&pairs)).flatten());
     notes.extend(trusts_more);
-    if !manifest.etcd.peers_by_name {
-        let note = "the peer port accepts every certificate of this CA: this release and configuration cannot check the names of peers";
-        notes.push(note.to_owned());
-    }
+    notes.extend(notes::any_peer(manifest));
     let cluster = (manifest.cluster.name.to_string(), manifest.cluster.id.to_string());
     Ok(Report::new(cluster, seen.iter().map(Observed::member).collect(), checks, notes))
 }

@@ -60,6 +60,15 @@ fn member_name(name: &str) -> String {
     if name.is_empty() { "a member without a name".to_owned() } else { printable(name).into_owned() }
 }
 
+/// A cluster whose peer ports cannot tell peers from clients.
+pub fn any_peer(manifest: &Manifest) -> Option<String> {
+    (!manifest.etcd.peers_by_name).then(|| {
+        "the peer port accepts every certificate of this CA: this release and configuration cannot check the names of \
+         peers"
+            .to_owned()
+    })
+}
+
 /// Members whose client port answers and whose peer port cannot be reached from here, which is not necessarily a
 /// fault.
 pub fn closed_peer_ports(seen: &[Observed<'_>]) -> Option<String> {

@@ -34,9 +34,12 @@ fn try_all<T>(document: &Value, read: impl Fn(&[u8]) -> Result<T, Failure>) -> V
 
 /// A bundle with every field that a manifest may have; its base system is made up.
 fn bundle(work: &Workshop) -> std::path::PathBuf {
-    work.keystore("ha3");
+    work.keystore_of_renewal("ha3");
     let changes = [
-        ("# Client certificates", "[bundle]\nbinaries = \"shared\"\n\n# Client certificates"),
+        (
+            "# Client certificates",
+            "[pki]\nrenewal = \"node\"\nleaf-lifetime = \"9y\"\n\n[bundle]\nbinaries = \"shared\"\n\n# Client certificates",
+        ),
         ("cidr = \"10.240.0.0/16\"", "cidr = \"10.240.0.0/16\"\ngateway = \"10.240.0.1\""),
     ];
     work.file("ha3.toml", ha3_with(&changes));

@@ -59,6 +59,22 @@ fn certificates(of: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
+fn a_bundle_says_what_its_nodes_renew() {
+    let work = Workshop::new();
+    let bundle = built(&work, NODES);
+    let manifest: serde_json::Value =
+        serde_json::from_slice(&fs::read(bundle.join("bundle.json")).unwrap()).unwrap();
+    // Below a root that Kiln made for a cluster are the CAs of its nodes, and no others.
+    assert_eq!(manifest["etcd"]["trusts_own_roots"], true);
+    let renewed = run(work.kiln(["show"]).arg(&bundle));
+    assert!(
+        renewed.contains("certificates, the first expires at ")
+            && renewed.contains("\n6 more that the nodes renew\n"),
+        "{renewed}"
+    );
+}
+
+#[test]
 fn the_cas_of_the_cluster_sign_no_certificate_of_a_member() {
     let work = Workshop::new();
     let bundle = built(&work, NODES);

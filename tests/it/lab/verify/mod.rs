@@ -3,6 +3,7 @@
 
 mod differences;
 mod membership;
+mod node_renewal;
 mod programs;
 pub mod running;
 mod service;

@@ -43,6 +43,16 @@ impl Running {
         command
     }
 
+    /// `kiln` in the network of one of the nodes.
+    pub fn on(&self, node: &str) -> Command {
+        let mut command = Command::new(&self.enter[0]);
+        command.args(&self.enter[1..]).arg("--mount").arg("--").arg("nsenter");
+        command.arg(format!("--net={}", self.scratch().join("net").join(node).display()));
+        command.arg("--").arg(env!("CARGO_BIN_EXE_kiln")).env("TMPDIR", "/tmp").env("NO_COLOR", "1");
+        command.stdin(Stdio::null());
+        command
+    }
+
     pub fn verify(&self, bundle: &Path, arguments: &[&str]) -> Said {
         let mut command = self.command(env!("CARGO_BIN_EXE_kiln"));
         Said::of(command.arg("verify").arg(bundle).args(arguments))
