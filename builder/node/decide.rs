@@ -92,7 +92,7 @@ pub fn new_one(dates: &Dates) -> Validity {
     // Other machines' clocks may be behind; a short life keeps its proportions.
     let back = (dates.life / 10).min(3600);
     let from = dates.now.saturating_sub(back).max(dates.issuers.from);
-    Validity { from, until: dates.now.saturating_add(dates.life).min(dates.issuers.until) }
+    Validity { from, until: from.saturating_add(dates.life).min(dates.issuers.until) }
 }
 
 /// `live` is absent where it is unsound.
@@ -108,7 +108,10 @@ pub fn decide(dates: &Dates, live: Option<Validity>) -> Step {
     let refusal = match () {
         () if now < issuers.from => Refusal::IssuerEarly,
         () if now > issuers.until => Refusal::IssuerExpired,
-        () if is_first && now >= issuers.due() => Refusal::LateFirstUse,
+        // What is valid now says that the clock is right.
+        () if is_first && now >= issuers.due() && !live.is_some_and(|live| live.has(now)) => {
+            Refusal::LateFirstUse
+        }
         () if reason == Reason::Due && live.is_some_and(|live| live.until >= issuers.until) => {
             Refusal::IssuerEnds
         }

@@ -100,7 +100,14 @@ pub fn own_directory(path: &Path, mode: u32) -> Result<()> {
         }
     }
     create_directory(path, mode)?;
-    check_directory(path)
+    check_directory(path)?;
+    // One that was made by a killed run has no mode of its own yet.
+    let found = fs::symlink_metadata(path).map_err(|error| Failure::io("reading", path, &error))?;
+    if found.mode() & 0o777 == mode {
+        return Ok(());
+    }
+    let done = fs::set_permissions(path, fs::Permissions::from_mode(mode));
+    done.map_err(|error| Failure::io("setting the mode of", path, &error))
 }
 
 /// A directory, and no link to one, that only this program's user can change.

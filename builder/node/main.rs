@@ -33,7 +33,7 @@ The program of a node that Kiln has built.
 Usage: kiln-node renew [--ensure] [--policy FILE]
 
 Verbs:
-  renew    Make new certificates for etcd where two thirds of their life are over, or they are not sound
+  renew    Make new certificates for etcd once two thirds of their life are over, or they are not sound
 
 Options:
   --ensure       etcd is to start next: wait for the clock, ask no port, and succeed if it has certificates that are

@@ -38,6 +38,8 @@ struct Outcome {
     issuers: Option<Validity>,
     /// Why not all is well.
     error: Option<Failure>,
+    /// Whether it could look at what etcd reads.
+    has_looked: bool,
 }
 
 /// Renews what is due. `ensure`: etcd is to start next, so all is well if it has certificates that are valid now.
@@ -86,7 +88,7 @@ fn act(policy: &Policy, now: u64, ensure: bool) -> Outcome {
     let known = account(policy.account.as_str()).and_then(|owner| Generations::new(policy, owner));
     let generations = match known {
         Ok(generations) => generations,
-        Err(why) => return Outcome { live: None, issuers: None, error: Some(why) },
+        Err(why) => return Outcome { live: None, issuers: None, error: Some(why), has_looked: false },
     };
     let issuers = Issuers::load(policy);
     let validity = issuers.as_ref().ok().map(Issuers::validity);
@@ -103,7 +105,7 @@ fn act(policy: &Policy, now: u64, ensure: bool) -> Outcome {
         (Err(_), Err(why)) => (None, Some(why)),
         (Err(why), Ok(())) => (None, Some(why)),
     };
-    Outcome { live, issuers: validity, error }
+    Outcome { live, issuers: validity, error, has_looked: true }
 }
 
 /// What people have to know, as loud as it is urgent.
@@ -116,6 +118,7 @@ fn report(policy: &Policy, now: u64, outcome: &Outcome) {
         say(level, node, &format!("has not renewed its certificates: {why}"));
     }
     match live {
+        None if !outcome.has_looked => {}
         None => say(level, node, "has no certificates that etcd can use"),
         Some(live) if now < live.from => {
             say(level, node, &format!("has certificates that are valid from {} on", date(live.from)));

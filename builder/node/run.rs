@@ -45,10 +45,16 @@ impl Run<'_> {
         if valid.is_none()
             && let Some(other) = self.another(which, false)?
         {
-            let proven = self.switch(which, other)?;
-            let words = "uses an earlier generation of its certificates, which is valid";
-            self.tell(Level::Warning, &format!("{words}; {proven}"));
-            return self.generations.prune();
+            match self.switch(which, other) {
+                Ok(proven) => {
+                    let (level, words) = words::other(other == Which::First);
+                    self.tell(level, &format!("{words}; {proven}"));
+                    return self.generations.prune();
+                }
+                // A new one may do.
+                Err(why) => self
+                    .tell(Level::Warning, &format!("does not get on with certificates that it has: {why}")),
+            }
         }
         let made = self.make(which, live.as_ref());
         if made.is_err() && !self.is_usable(which) {
@@ -184,6 +190,10 @@ impl Run<'_> {
             let Some(before) = self.generations.before()? else {
                 return Ok("there are no others to return to");
             };
+            if !self.is_usable(Some(before)) {
+                self.generations.forget()?;
+                return Ok("those from before are not valid any more");
+            }
             self.generations.point(before)?;
             reached("returned");
             self.generations.forget()?;
@@ -200,7 +210,10 @@ impl Run<'_> {
         let live = self.generations.live()?;
         match live.filter(|live| *live != before && self.is_usable(Some(*live))) {
             Some(live) => {
-                let proven = self.prove(live)?;
+                let proven = self.prove(live).inspect_err(|_| {
+                    // As in `make`.
+                    let _ = self.discard(live);
+                })?;
                 if !self.ensure {
                     self.tell(Level::Info, &format!("keeps the certificates of the last run: {proven}"));
                 }

@@ -20,7 +20,9 @@ pub struct Status {
     pub at: u64,
     /// Whether the certificates are as they should be.
     pub good: bool,
-    /// Whether they should have been renewed two days ago.
+    /// Whether those that etcd reads are valid now; the guard asks for that.
+    pub valid: bool,
+    /// Whether they should have been renewed some time ago.
     pub overdue: bool,
     /// What went wrong, if anything did.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -50,6 +52,7 @@ impl Status {
         Self {
             at,
             good: error.is_none() && live.is_some_and(|live| live.has(at) && at < live.failing()),
+            valid: live.is_some_and(|live| live.has(at)),
             overdue: live.is_none_or(|live| at >= live.overdue()),
             error,
             not_before: live.map(|live| live.from),
@@ -60,15 +63,16 @@ impl Status {
         }
     }
 
-    fn metrics(&self) -> String {
+    fn metrics(&self, policy: &Policy) -> String {
         let mut text = String::new();
+        let of = format!("{{cluster=\"{}\",node=\"{}\"}}", policy.cluster, policy.node);
         let mut line = |name: &str, help: &str, value: u64| {
             // Writing to a String cannot fail.
-            let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}");
+            let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n{name}{of} {value}");
         };
         line("kiln_renew_last_run_timestamp_seconds", "When kiln-node renew last ran.", self.at);
         line("kiln_renew_good", "Whether the member's certificates are as they should be.", self.good.into());
-        line("kiln_renew_overdue", "Whether their renewal is two days late.", self.overdue.into());
+        line("kiln_renew_overdue", "Whether their renewal is overdue.", self.overdue.into());
         if let Some(until) = self.not_after {
             line("kiln_leaf_not_after_timestamp_seconds", "When the member's certificates end.", until);
         }
@@ -88,6 +92,6 @@ impl Status {
         let json = serde_json::to_string_pretty(self).unwrap_or_default() + "\n";
         disk::replace(&directory.join("renew.json"), json.as_bytes())?;
         reached("stated");
-        disk::replace(&directory.join("renew.prom"), self.metrics().as_bytes())
+        disk::replace(&directory.join("renew.prom"), self.metrics(policy).as_bytes())
     }
 }

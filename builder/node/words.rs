@@ -2,6 +2,7 @@
 
 use crate::clock::date;
 use crate::decide::{Dates, Reason, Refusal};
+use crate::say::Level;
 
 /// Why nothing can be done, and what to do.
 pub fn refusal(refusal: Refusal, dates: &Dates) -> String {
@@ -32,6 +33,14 @@ pub fn before_build(now: u64, built: u64) -> String {
 
 /// The way out where the issuers end.
 pub const REBUILD: &str = "build this node again and deliver its files";
+
+/// What is used instead of one that is not valid, or not what the policy wants.
+pub fn other(is_delivered: bool) -> (Level, &'static str) {
+    match is_delivered {
+        true => (Level::Info, "uses the certificates that were delivered"),
+        false => (Level::Warning, "uses an earlier generation of its certificates, which is valid"),
+    }
+}
 
 /// Why there are new certificates.
 pub fn reason(reason: Reason) -> &'static str {

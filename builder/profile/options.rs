@@ -47,7 +47,7 @@ const OWNED: [(&str, &str); 28] = [
     ("peer-cert-allowed-hostname", ALLOWED_HOSTNAME),
 ];
 const ALLOWED_CN: &str = "only the members' own certificates pass the peer port; omit it";
-const ALLOWED_HOSTNAME: &str = "Kiln says by which names peers know each other; omit it";
+const ALLOWED_HOSTNAME: &str = "Kiln sets by which names peers know each other; omit it";
 const CERTIFICATES: &str = "Kiln issues the certificates; [pki] directory sets their place";
 const ALWAYS_ON: &str = "clients and members always show a certificate; omit it";
 const NO_AUTO_TLS: &str = "Kiln issues the certificates, so etcd must not create its own; omit it";

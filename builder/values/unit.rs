@@ -115,8 +115,10 @@ impl FromStr for InstanceName {
         check_label(text)?;
         if text.len() > Self::MAX_BYTES {
             invalid(format!("it has {} characters; at most {} are allowed", text.len(), Self::MAX_BYTES))
-        } else if ["formed", "has-data-disk", "unpacked"].contains(&text) || text.starts_with("served-") {
-            // Files of the first instance in /etc/kiln, /var/lib/kiln and /run/kiln.
+        } else if ["formed", "has-data-disk", "issuer", "pki", "unpacked"].contains(&text)
+            || text.starts_with("served-")
+        {
+            // Files and directories of the first instance in /etc/kiln, /var/lib/kiln and /run/kiln.
             invalid("Kiln has a file of that name on its nodes; use another name")
         } else {
             Ok(Self(text.to_owned()))

@@ -64,7 +64,8 @@ pub fn read(diagnostics: &mut Diagnostics, pki: &Section, issuing: Option<Lifeti
             "{CA_LIFETIME} {} is not three times {LEAF_LIFETIME}, {}",
             renewal.ca_lifetime, renewal.leaf_lifetime
         );
-        let help = "a node's CAs end what it makes with them; make them longer, or the certificates shorter";
+        let help =
+            "certificates end with the CA of the node; make its CAs longer, or the certificates shorter";
         let place = ca.map(|ca| ca.span()).or_else(|| pki.place(LEAF_LIFETIME));
         diagnostics.mistake(Mistake::new(place, reason).help(help));
     }
@@ -90,7 +91,8 @@ pub fn check(diagnostics: &mut Diagnostics, table: &Section, pki: &Pki) {
             "omit source = \"imported\", or write renewal = \"desk\"",
         );
     }
-    if pki.leaf_algorithm == Algorithm::P521 {
+    let of_cas = std::iter::once(&pki.ca).chain(&pki.peer_ca).map(|ca| ca.algorithm);
+    if of_cas.chain([pki.leaf_algorithm]).any(|algorithm| algorithm == Algorithm::P521) {
         refuse(
             "makes keys of p256, p384 and ed25519",
             "choose another leaf-algorithm in [pki], or renewal = \"desk\"",

@@ -151,8 +151,14 @@ fn alarms_are_early_and_loud() {
         assert_eq!(said.contains(words), is_overdue, "{over}: {said}");
         assert_eq!(machine.status()["overdue"], is_overdue, "{over}");
         let metrics = machine.read("run/kiln/renew.prom");
-        assert!(metrics.contains(&format!("\nkiln_renew_overdue {}\n", u8::from(is_overdue))), "{metrics}");
-        assert!(metrics.contains("\nkiln_renew_good 0\n"), "{metrics}");
+        assert!(
+            metrics.contains(&format!(
+                "\nkiln_renew_overdue{{cluster=\"ha3\",node=\"n1\"}} {}\n",
+                u8::from(is_overdue)
+            )),
+            "{metrics}"
+        );
+        assert!(metrics.contains("\nkiln_renew_good{cluster=\"ha3\",node=\"n1\"} 0\n"), "{metrics}");
     }
 }
 

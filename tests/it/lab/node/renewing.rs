@@ -68,11 +68,15 @@ fn stated(machine: &Machine) {
     assert_eq!(status["not-after"].to_string(), end.trim());
     let metrics = machine.read("run/kiln/renew.prom");
     assert!(
-        metrics.contains("\nkiln_renew_good 1\n") && metrics.contains("\nkiln_renew_overdue 0\n"),
+        metrics.contains("\nkiln_renew_good{cluster=\"ha3\",node=\"n1\"} 1\n")
+            && metrics.contains("\nkiln_renew_overdue{cluster=\"ha3\",node=\"n1\"} 0\n"),
         "{metrics}"
     );
     assert!(
-        metrics.contains(&format!("\nkiln_leaf_not_after_timestamp_seconds {}\n", end.trim())),
+        metrics.contains(&format!(
+            "\nkiln_leaf_not_after_timestamp_seconds{{cluster=\"ha3\",node=\"n1\"}} {}\n",
+            end.trim()
+        )),
         "{metrics}"
     );
     let path = machine.at("run/kiln/renew.prom").display().to_string();
