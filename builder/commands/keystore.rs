@@ -106,9 +106,13 @@ fn renew(cluster: &ClusterName, keys: &Keys, issued: Option<Epoch>) -> Result<Ch
     });
     let done = format!("{} is renewed", path.display());
     let said = format!(
-        "issue {} of {cluster}, dated {}: build again, and copy the new leaf keys and certificates to the nodes",
+        "issue {} of {cluster}, dated {}: build again, and copy the new {} to the nodes",
         keystore.issue_number(),
-        keystore.issued()
+        keystore.issued(),
+        match keystore.renews_on_nodes() {
+            Some(true) => "certificates of clients and CAs of nodes",
+            _ => "leaf keys and certificates",
+        }
     );
     Ok(Change { path, keystore, done, said, warnings: warning.into_iter().collect() })
 }
@@ -191,6 +195,9 @@ fn describe(path: &Path, keystore: &Keystore) -> Result<serde_json::Value> {
         "formed": formed,
         "issues": keystore.dates().iter().map(ToString::to_string).collect::<Vec<_>>(),
     });
+    if keystore.renews_on_nodes() == Some(true) {
+        all["renewal"] = json!({ "by": "node", "has_successors_secret": keystore.has_successors_secret() });
+    }
     if let (Some(ca), Value::Object(all)) = (keystore.imported_authority(plan::PEER_CA)?, &mut all) {
         all.insert("peer_ca".into(), ca.json());
     }
@@ -229,6 +236,15 @@ fn shown(path: &Path, keystore: &Keystore) -> Result<String> {
     }
     for (name, made) in keystore.recorded_authorities() {
         text += &format!("\n  {name:<7} {made}");
+    }
+    if keystore.renews_on_nodes() == Some(true) {
+        text += &format!(
+            "\n  renewal by each node; the secret of the successors of its CAs is {}",
+            match keystore.has_successors_secret() {
+                true => "here",
+                false => "kept elsewhere",
+            }
+        );
     }
     let mut dates: Vec<_> = keystore.dates().iter().map(ToString::to_string).collect();
     if keystore.has_imported_ca() && !keystore.has_issued() {

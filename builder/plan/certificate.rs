@@ -182,8 +182,8 @@ pub struct Of<'a> {
 }
 
 impl Of<'_> {
-    /// The name that peers know each other by, and the one that they dial. etcd asks DNS for all names where an address is
-    /// not among them (checkCertSAN in client/pkg/transport), so that one that is not dialed is one too many.
+    /// The name that peers know each other by, and the one that they dial. etcd asks DNS for all names where an address
+    /// is not among them (checkCertSAN in client/pkg/transport), so that one that is not dialed is one too many.
     fn peer_names(&self) -> Vec<String> {
         let dialed = self.is_dialed_by_name.then(|| self.filling.fqdn.to_owned());
         std::iter::once(self.tag.to_string()).chain(dialed).collect()

@@ -93,6 +93,16 @@ impl Keystore {
         Ok(())
     }
 
+    /// Whether nodes renew the certificates that were issued; `None` before the first build.
+    pub fn renews_on_nodes(&self) -> Option<bool> {
+        self.fixed.as_ref().map(Fixed::renews_on_nodes)
+    }
+
+    /// Whether the secret of the successors of its CAs is in its directory.
+    pub fn has_successors_secret(&self) -> bool {
+        self.successor.is_some()
+    }
+
     pub(super) fn successors(&self) -> &Successors {
         &self.successors
     }

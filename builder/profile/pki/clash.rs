@@ -142,6 +142,11 @@ fn on_node(
             add_client(diagnostics, files, client, &place);
         }
     }
+    links(diagnostics, pki, filling, files);
+}
+
+/// Symbolic links among these files.
+fn links(diagnostics: &mut Diagnostics, pki: &Pki, filling: &Filling<'_>, files: &mut Files) {
     let links: Vec<_> =
         pki.links.iter().map(|link| (link.name.fill(filling), link.target.fill(filling))).collect();
     for (name, _) in &links {
