@@ -289,7 +289,12 @@ fn init_all(
         let (name, path) = (&profile.cluster.name, keystores.join(profile.cluster.name.as_str()));
         // An existing keystore must be usable by the build.
         if Keystore::find(&path, name)?.is_none() {
-            drafts.push((Keystore::draft(name, None, issued)?, path));
+            let mut draft = Keystore::draft(name, None, issued)?;
+            if profile.pki.renewal.is_some() {
+                // Copies on several machines must come to the same successors.
+                draft.draw_successors_secret()?;
+            }
+            drafts.push((draft, path));
             names.push(name);
         }
     }

@@ -235,7 +235,7 @@ fn of_row(pki: &Pki, row: &Row, of: &Of<'_>) -> CertificateSpec {
     }
 }
 
-/// As a node can make it. One for the client port is only that of a server, so that the CA that makes it makes no client.
+/// As a node can make it. One for the client port is only that of a server: the CA that makes it makes no client.
 fn renewed(mut leaf: CertificateSpec, renewal: &Renewal, of: &Of<'_>) -> CertificateSpec {
     let kind = match leaf.roles.as_slice() {
         [Role::Server] => {

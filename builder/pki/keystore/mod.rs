@@ -79,17 +79,26 @@ impl Keystore {
         Self::assemble(cluster.clone(), secret, Issues::begin(issued), Foreign::new())
     }
 
-    /// The certificates of the CAs that follow, made once.
+    /// Gives it the secret of the successors of its CAs, if it has none.
     ///
     /// # Errors
     /// `Exit::Io` when the kernel returns no random bytes.
+    pub fn draw_successors_secret(&mut self) -> Result<()> {
+        if self.successor.is_none() {
+            self.successor = Some(Secret::random()?);
+        }
+        Ok(())
+    }
+
+    /// The certificates of the successors, made once.
+    ///
+    /// # Errors
+    /// As `draw_successors_secret`.
     pub(super) fn make_successors(&mut self, specs: &[AuthoritySpec]) -> Result<()> {
-        let secret = match self.successor.take() {
-            Some(secret) => secret,
-            None => Secret::random()?,
-        };
-        self.successors = Successors::make(&secret, &self.cluster, specs, self.first_issued())?;
-        self.successor = Some(secret);
+        self.draw_successors_secret()?;
+        if let Some(secret) = &self.successor {
+            self.successors = Successors::make(secret, &self.cluster, specs, self.first_issued())?;
+        }
         Ok(())
     }
 

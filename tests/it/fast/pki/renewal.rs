@@ -343,3 +343,17 @@ fn nodes_do_not_renew_under_an_imported_ca() {
     );
     assert!(!work.path().join("keystore/ha3/ca-next.pem").exists());
 }
+
+/// Copies of a fleet's keystores on several machines, each of which builds a part of it.
+#[test]
+fn copies_of_a_fleets_keystore_come_to_the_same_successors() {
+    let (one, other) = (Workshop::new(), Workshop::new());
+    one.file("p/ha3.toml", profile(NODES));
+    let store = store();
+    run(one.kiln(["keystore", "init", "--fleet", "p", "--keystore", "keystore", "--artifacts"]).arg(store));
+    run(Command::new("cp").arg("-a").arg(one.path().join("keystore")).arg(other.path().join("keystore")));
+    run(&mut build(&one, NODES));
+    run(&mut build(&other, NODES));
+    let trusted = |work: &Workshop| fs::read_to_string(work.path().join("out/ha3/client/ca.pem")).unwrap();
+    assert_eq!(trusted(&one), trusted(&other));
+}

@@ -89,12 +89,16 @@ fn what_kiln_has_issued_is_used_until_it_is_due() {
     machine.generation("etc/first", &(-300..65));
     machine.renewed();
     assert_eq!(machine.names(), ["1", "live", "lock"]);
-    // The time of the CAs is mostly over, and they were used before.
-    let late = Machine::with(-1000..400);
-    late.remembers();
-    late.generation("etc/first", &(-300..65));
-    late.point("/mnt/etc/first");
-    late.keeps_what_it_has("this node has never used them");
+    // The time of the CAs is mostly over: what is valid now says that the clock is right, and nothing else does.
+    for (first, is_right) in [(-300..65, true), (-400..-35, false)] {
+        let late = Machine::with(-1000..400);
+        late.remembers();
+        late.generation("etc/first", &first);
+        late.point("/mnt/etc/first");
+        let (code, said) = late.renew(&[]);
+        assert_eq!(code == 0 && said.contains("has new certificates"), is_right, "{code}: {said}");
+        assert_eq!(code == 1 && said.contains("this node has never used them"), !is_right, "{code}: {said}");
+    }
 }
 
 #[test]
@@ -140,6 +144,7 @@ fn alarms_are_early_and_loud() {
         // Not the first use.
         machine.generation("var/pki/1", &(-over..90 - over));
         machine.point("1");
+        machine.shell("chmod 0711 /mnt/var/pki");
         fs::write(machine.at("etc/issuer/peer-key.pem"), "").unwrap();
         machine.keeps_what_it_has("etc/issuer/peer-key.pem");
         let (_, said) = machine.renew(&[]);
