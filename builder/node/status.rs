@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::path::Path;
+use std::time::Duration;
 
 use kiln_wire::Policy;
 use serde::Serialize;
@@ -11,6 +12,9 @@ use crate::disk;
 use crate::failure::Result;
 use crate::generation::Generation;
 use crate::steps::reached;
+
+/// To write two small files.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// After a run.
 #[derive(Serialize)]
@@ -89,6 +93,8 @@ impl Status {
     pub fn write(&self, policy: &Policy) -> Result<()> {
         let directory = Path::new(policy.status.as_str());
         disk::own_directory(directory, 0o755)?;
+        // Another run may end at the same time.
+        let _one = disk::lock(&directory.join("renew.lock"), PATIENCE)?;
         let json = serde_json::to_string_pretty(self).unwrap_or_default() + "\n";
         disk::replace(&directory.join("renew.json"), json.as_bytes())?;
         reached("stated");

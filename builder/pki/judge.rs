@@ -37,9 +37,7 @@ impl Keystore {
         let etcd = Series::from(plan.release);
         let mut reasons = Vec::new();
         let mut remarks: Vec<Remark> = self.ignored(plan).collect();
-        if plan.pki.renewal.is_some() && self.fixed().is_none() {
-            self.make_successors(&plan.authorities)?;
-        }
+        remarks.extend(self.begin_renewal(dir, plan)?);
         let successors = self.successors().record();
         if let Some(fixed) = self.fixed() {
             let successors = successors.clone();
@@ -87,6 +85,22 @@ impl Keystore {
             _ => self.fix(Fixed { signer, peers, authorities, successors, etcd }),
         }
         Ok(remarks)
+    }
+
+    /// At the first build of a cluster whose nodes renew: the successors of its CAs.
+    fn begin_renewal(&mut self, dir: &Path, plan: &Plan) -> Result<Option<Remark>> {
+        if plan.pki.renewal.is_none() || self.fixed().is_some() {
+            return Ok(None);
+        }
+        let remark = (self.is_stored() && !self.has_successors_secret()).then(|| {
+            Remark::Warning(format!(
+                "this build gives the keystore {} the secret of the successors of its CAs: back it up again, and copy it to other \
+                 machines only from now on",
+                dir.display()
+            ))
+        });
+        self.make_successors(&plan.authorities)?;
+        Ok(remark)
     }
 
     /// A profile that describes a CA which the keystore does not make.

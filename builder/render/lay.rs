@@ -193,6 +193,16 @@ impl Laying<'_> {
             let help = "use another path: etcd does not start if it finds foreign files there";
             return Some(overlay.finding(reason).help(help));
         }
+        let places = self.renderer.plan.renewal_places();
+        if let Some(places) =
+            places.filter(|places| path.is_within(places.generations().trim_start_matches('/')))
+        {
+            let reason =
+                format!("/{path} in {} is in {}, which is kiln-node's", overlay.origin, places.generations());
+            return Some(
+                overlay.finding(reason).help("use another path: the certificates that etcd reads are there"),
+            );
+        }
         // A directory that is listed in an initramfs replaces a link.
         let linked = ["usr/sbin", "usr/lib64"].into_iter().find(|place| path.is_within(place));
         if let Some(place) = linked

@@ -107,6 +107,11 @@ impl Keystore {
         self.fixed.as_ref().map(Fixed::renews_on_nodes)
     }
 
+    /// Whether it is on a disk, as one that was made before this run is.
+    pub(super) fn is_stored(&self) -> bool {
+        self.stored.is_some()
+    }
+
     /// Whether the secret of the successors of its CAs is in its directory.
     pub fn has_successors_secret(&self) -> bool {
         self.successor.is_some()

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use toml::Spanned;
 
-use super::types::{Pki, Renewal};
+use super::types::{Leaf, Pki, Renewal};
 use crate::etcd::{PeerNames, Release};
 use crate::profile::diagnostics::Diagnostics;
 use crate::profile::mistake::Mistake;
@@ -146,13 +146,15 @@ fn check_lives(diagnostics: &mut Diagnostics, table: &Section, pki: &Pki, renewa
             return;
         }
     }
-    if let Some(leaf) = [&pki.server, &pki.peer].into_iter().find(|leaf| leaf.lifetime > node_ca) {
-        let place = table.place("leaf-lifetime").or(place);
-        refuse(
-            format!("the lifetime {} of the first certificates", leaf.lifetime),
-            format!("{CA_LIFETIME}, {node_ca}"),
-            place,
+    // The first renewal is due after two thirds of the first certificates' life, and must find a CA that has not ended.
+    let is_long = |leaf: &&Leaf| leaf.lifetime.twice() > node_ca;
+    if let Some(leaf) = [&pki.server, &pki.peer].into_iter().find(is_long) {
+        let reason = format!(
+            "{CA_LIFETIME} {node_ca} is not twice the lifetime of the first certificates, {} (leaf-lifetime)",
+            leaf.lifetime
         );
+        let help = "make leaf-lifetime shorter: nodes replace these; or the node's CAs longer";
+        diagnostics.mistake(Mistake::new(table.place("leaf-lifetime").or(place), reason).help(help));
     }
 }
 

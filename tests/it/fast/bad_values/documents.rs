@@ -38,7 +38,7 @@ fn bundle(work: &Workshop) -> std::path::PathBuf {
     let changes = [
         (
             "# Client certificates",
-            "[pki]\nrenewal = \"node\"\nleaf-lifetime = \"9y\"\n\n[bundle]\nbinaries = \"shared\"\n\n# Client certificates",
+            "[pki]\nrenewal = \"node\"\nca-lifetime = \"30y\"\nleaf-lifetime = \"9y\"\nnode-ca-lifetime = \"20y\"\n\n[bundle]\nbinaries = \"shared\"\n\n# Client certificates",
         ),
         ("cidr = \"10.240.0.0/16\"", "cidr = \"10.240.0.0/16\"\ngateway = \"10.240.0.1\""),
     ];

@@ -10,7 +10,8 @@ use std::process::Command;
 use crate::support::{Workshop, ha3_with, output, refused, run, store};
 
 /// The keystore of tests has a date, and a build refuses certificates that have ended.
-const NODES: &str = "renewal = \"node\"\nleaf-lifetime = \"9y\"\nnode-ca-lifetime = \"9y\"\n";
+const NODES: &str =
+    "renewal = \"node\"\nca-lifetime = \"30y\"\nleaf-lifetime = \"9y\"\nnode-ca-lifetime = \"20y\"\n";
 
 fn profile(pki: &str) -> String {
     ha3_with(&[("[[node]]\nname = \"cp-a\"", &format!("[pki]\n{pki}\n[[node]]\nname = \"cp-a\""))])
@@ -178,8 +179,8 @@ fn the_cas_that_follow_are_trusted_from_the_first_build_on() {
         assert!(trusted.ends_with(&follows) && trusted.len() > follows.len(), "{ca}");
         assert_eq!(trusted, fs::read_to_string(work.path().join("cp-a/etc/etcd/pki").join(ca)).unwrap());
         let dates = shown(&keystore.join(next), &["-subject", "-enddate", "-ext", "basicConstraints"]);
-        // Ten years, and ten more: the keystore's date is 2026-01-01, and a year has 365 days.
-        for part in [name, "Dec 27 00:00:00 2045", "CA:TRUE, pathlen:1"] {
+        // Thirty years, and thirty more: the keystore's date is 2026-01-01, and a year has 365 days.
+        for part in [name, "Dec 17 00:00:00 2085", "CA:TRUE, pathlen:1"] {
             assert!(dates.contains(part), "{part}: {dates}");
         }
     }
@@ -266,7 +267,7 @@ fn the_constraints_are_those_that_the_profile_wants() {
 fn an_issuing_ca_may_be_above_those_of_nodes() {
     let work = Workshop::new();
     let tables = format!(
-        "{NODES}[pki.ca]\nintermediate = true\nname-constraints = true\n[pki.peer-ca]\nintermediate = true\n"
+        "{NODES}[pki.ca]\nintermediate = true\nname-constraints = true\n[pki.peer-ca]\nlifetime = \"30y\"\nintermediate = true\n"
     );
     built(&work, &tables);
     let kiln = work.path().join("cp-a/etc/kiln");
