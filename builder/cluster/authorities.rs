@@ -30,6 +30,22 @@ impl Authorities {
         self.0.iter().map(Presented::der)
     }
 
+    /// Whether a chain, leaf first, leads to one of them, if only through `intermediates` from the bundle. A node that has
+    /// not got the newest bundle yet sends a CA of its own that this one does not have.
+    pub fn are_above(&self, chain: &[Presented], intermediates: &[Presented]) -> bool {
+        let mut above = chain.iter();
+        let Some(mut last) = above.next() else { return false };
+        loop {
+            if self.have_signed(last, intermediates) {
+                return true;
+            }
+            match above.next().filter(|next| next.has_signed(last)) {
+                Some(next) => last = next,
+                None => return false,
+            }
+        }
+    }
+
     /// Whether one of them, or one of `intermediates` from the bundle, has signed a certificate.
     pub fn have_signed(&self, leaf: &Presented, intermediates: &[Presented]) -> bool {
         self.0.iter().chain(intermediates).any(|authority| authority.has_signed(leaf))
@@ -72,7 +88,8 @@ pub fn identify(
     let Ok(leaf) = Presented::from_der(leaf) else {
         return trouble(Fault::NotEtcd, format!("the certificate of {socket} cannot be read"));
     };
-    let ours = authorities.have_signed(&leaf, intermediates);
+    let chain: Vec<_> = asked.presented.iter().map_while(|der| Presented::from_der(der).ok()).collect();
+    let ours = authorities.are_above(&chain, intermediates);
     let whose = match ours {
         true => format!("its certificate is {}", leaf.subject()),
         false => format!(
