@@ -19,7 +19,7 @@ pub const NODE_SCHEMA: u32 = 1;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NodeRecord {
-    /// [`NODE_SCHEMA`]; any other is refused.
+    /// `NODE_SCHEMA`; any other is refused.
     pub schema: u32,
     /// Part of the file's name.
     pub version: Version,
