@@ -30,8 +30,8 @@ impl Authorities {
         self.0.iter().map(Presented::der)
     }
 
-    /// Whether a chain, leaf first, leads to one of them, if only through `intermediates` from the bundle. A node that has
-    /// not got the newest bundle yet sends a CA of its own that this one does not have.
+    /// Whether a chain, leaf first, leads to one of them, if only through `intermediates` from the bundle. A node that
+    /// has not got the newest bundle yet sends a CA of its own that this one does not have.
     pub fn are_above(&self, chain: &[Presented], intermediates: &[Presented]) -> bool {
         let mut above = chain.iter();
         let Some(mut last) = above.next() else { return false };

@@ -172,7 +172,10 @@ impl Expected<'_> {
         let same = baked.len() == shown.len() && baked.iter().zip(shown).all(|(a, b)| a.der() == b.der());
         let issuers = |chain: &[Presented]| match &chain[1..] {
             [] => "no intermediate certificate".to_owned(),
-            above => above.iter().map(Presented::subject).collect::<Vec<_>>().join(", then "),
+            above => {
+                let named = |ca: &Presented| format!("{} (serial {})", ca.subject(), short(ca));
+                above.iter().map(named).collect::<Vec<_>>().join(", then ")
+            }
         };
         match same {
             true => Ok(format!("serial {}", short(&baked[0]))),

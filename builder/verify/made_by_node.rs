@@ -111,6 +111,11 @@ impl MadeByNode<'_> {
             return Err((Fault::TooLong, detail));
         }
         let life = until.seconds().saturating_sub(from.seconds());
+        if life > longest.seconds() + BACK_DATING.seconds() && from == ca.not_before() {
+            // A build gives a node its first certificate together with its CA.
+            let detail = format!("serial {serial} is the first one of another build; deliver this bundle's");
+            return Err((Fault::OlderCertificate, detail));
+        }
         if life > longest.seconds() + BACK_DATING.seconds() {
             let days = life / 86_400;
             let detail =

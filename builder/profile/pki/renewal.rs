@@ -61,7 +61,7 @@ pub fn read(diagnostics: &mut Diagnostics, pki: &Section, issuing: Option<Lifeti
         diagnostics.mistake(Mistake::new(leaf.span(), reason).help(help));
     } else if renewal.ca_lifetime.seconds() / LEAVES_IN_A_CA < renewal.leaf_lifetime.seconds() {
         let reason = format!(
-            "{CA_LIFETIME} {} is not three times {LEAF_LIFETIME}, {}",
+            "{CA_LIFETIME} {} is less than three times {LEAF_LIFETIME}, {}",
             renewal.ca_lifetime, renewal.leaf_lifetime
         );
         let help =
@@ -150,7 +150,7 @@ fn check_lives(diagnostics: &mut Diagnostics, table: &Section, pki: &Pki, renewa
     let is_long = |leaf: &&Leaf| leaf.lifetime.twice() > node_ca;
     if let Some(leaf) = [&pki.server, &pki.peer].into_iter().find(is_long) {
         let reason = format!(
-            "{CA_LIFETIME} {node_ca} is not twice the lifetime of the first certificates, {} (leaf-lifetime)",
+            "{CA_LIFETIME} {node_ca} is less than twice the lifetime of the first certificates, {} (leaf-lifetime)",
             leaf.lifetime
         );
         let help = "make leaf-lifetime shorter: nodes replace these; or the node's CAs longer";
