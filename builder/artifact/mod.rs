@@ -15,6 +15,7 @@ mod control;
 mod deb;
 mod examine;
 mod group;
+mod json;
 mod limits;
 mod node;
 mod node_record;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::json::Of;
 use super::limits::Gauge;
 use super::node::{self, MAX_NODE_BYTES, NodeKind};
 use super::record::Source;
@@ -14,6 +15,8 @@ use crate::values::{Arch, Version};
 
 /// The only schema of such a record that this version of Kiln writes and reads.
 pub const NODE_SCHEMA: u32 = 1;
+
+const OF: Of = Of("program");
 
 /// A `kiln-node` for one architecture, as it was imported.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,31 +49,13 @@ impl NodeRecord {
     /// # Errors
     /// `Exit::Io`, when it cannot be written as JSON.
     pub fn to_json(&self) -> Result<Vec<u8>> {
-        let bytes = serde_json::to_vec_pretty(self);
-        let mut bytes = bytes.map_err(|error| Failure::io(format!("writing a program's record: {error}")))?;
-        bytes.push(b'\n');
-        Ok(bytes)
+        OF.written(self)
     }
 
     /// # Errors
     /// `Exit::Untrusted` when it is not a whole record of this schema.
     pub fn from_json(bytes: &[u8]) -> Result<Self> {
-        #[derive(Deserialize)]
-        struct Schema {
-            schema: u32,
-        }
-        let broken = |error| {
-            Failure::untrusted(format!(
-                "it is not the record of a program ({error}); add the program again with --replace"
-            ))
-        };
-        let Schema { schema } = serde_json::from_slice(bytes).map_err(broken)?;
-        if schema != NODE_SCHEMA {
-            return Err(Failure::untrusted(format!(
-                "record schema {schema} is not supported; this version of Kiln reads schema {NODE_SCHEMA}"
-            )));
-        }
-        let record: NodeRecord = serde_json::from_slice(bytes).map_err(broken)?;
+        let record: NodeRecord = OF.read(bytes, NODE_SCHEMA)?;
         if record.source.size > MAX_NODE_BYTES {
             return Err(Failure::untrusted("it is inconsistent; add the program again with --replace"));
         }

@@ -6,6 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::EtcdProgram;
+use super::json::Of;
 use super::limits::Limits;
 use crate::etcd::Release;
 use crate::failure::{Failure, Result};
@@ -13,6 +14,8 @@ use crate::values::{Arch, Digest};
 
 /// The only schema of a record that this version of Kiln writes and reads.
 pub const SCHEMA: u32 = 1;
+
+const OF: Of = Of("release");
 
 /// A release for one architecture, as it was imported.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,31 +44,13 @@ impl ReleaseRecord {
     /// # Errors
     /// `Exit::Io`, when it cannot be written as JSON.
     pub fn to_json(&self) -> Result<Vec<u8>> {
-        let bytes = serde_json::to_vec_pretty(self);
-        let mut bytes = bytes.map_err(|error| Failure::io(format!("writing a release's record: {error}")))?;
-        bytes.push(b'\n');
-        Ok(bytes)
+        OF.written(self)
     }
 
     /// # Errors
     /// `Exit::Untrusted` when it is not a whole record of this schema.
     pub fn from_json(bytes: &[u8]) -> Result<Self> {
-        #[derive(Deserialize)]
-        struct Schema {
-            schema: u32,
-        }
-        let broken = |error| {
-            Failure::untrusted(format!(
-                "it is not the record of a release ({error}); add the release again with --replace"
-            ))
-        };
-        let Schema { schema } = serde_json::from_slice(bytes).map_err(broken)?;
-        if schema != SCHEMA {
-            return Err(Failure::untrusted(format!(
-                "record schema {schema} is not supported; this version of Kiln reads schema {SCHEMA}"
-            )));
-        }
-        let record: ReleaseRecord = serde_json::from_slice(bytes).map_err(broken)?;
+        let record: ReleaseRecord = OF.read(bytes, SCHEMA)?;
         record.check()?;
         Ok(record)
     }
