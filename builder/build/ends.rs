@@ -1,6 +1,8 @@
 //! Whether the certificates of a bundle still help a cluster whose nodes renew: the desk's are used until the node's
 //! first renewal, and again by a node that comes back without its own.
 
+use kiln_wire::Validity;
+
 use super::note::Note;
 use super::prepare::Prepared;
 use super::session::Session;
@@ -8,7 +10,7 @@ use crate::bundle::manifest::Certificate;
 use crate::bundle::{Manifest, client_file};
 use crate::clock;
 use crate::failure::{Failure, Result};
-use crate::values::{Epoch, SOON_DAYS};
+use crate::values::SOON_DAYS;
 
 /// # Errors
 /// `Exit::Unsafe` where one of them has ended.
@@ -35,16 +37,12 @@ pub fn check(prepared: &Prepared, manifest: &Manifest, session: &Session<'_>) ->
     }
     // Later on the warning is that of every build.
     let is_soon = now.days_until(first.not_after).is_none_or(|days| days < SOON_DAYS);
-    if !is_soon && now > two_thirds(first) {
+    let validity = Validity { from: first.not_before.seconds(), until: first.not_after.seconds() };
+    if !is_soon && now.seconds() >= validity.due() {
         (session.tell)(Note::warning(format_args!(
             "two thirds of the life of {}{of} are over; {way_out}",
             first.file
         )));
     }
     Ok(())
-}
-
-fn two_thirds(of: &Certificate) -> Epoch {
-    let life = of.not_after.seconds().saturating_sub(of.not_before.seconds());
-    Epoch::from_seconds(of.not_before.seconds() + life / 3 * 2).unwrap_or(of.not_after)
 }

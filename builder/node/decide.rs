@@ -1,41 +1,6 @@
 //! What is to be done, from dates alone.
 
-/// Dates in seconds since 1970; the last ones are included.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Validity {
-    /// The first second.
-    pub from: u64,
-    /// The last.
-    pub until: u64,
-}
-
-impl Validity {
-    /// Whether this second is in it.
-    pub fn has(self, at: u64) -> bool {
-        (self.from..=self.until).contains(&at)
-    }
-
-    /// The second after this part of it.
-    fn after(self, part: u64, of: u64) -> u64 {
-        let life = self.until.saturating_sub(self.from);
-        self.from.saturating_add(life / of * part + life % of * part / of)
-    }
-
-    /// When it is to be renewed: two thirds of it are over.
-    pub fn due(self) -> u64 {
-        self.after(2, 3)
-    }
-
-    /// When that has not been done for so long that people should look: two days, or half the way to `failing`.
-    pub fn overdue(self) -> u64 {
-        self.due().saturating_add(2 * 86_400).min(self.after(3, 4))
-    }
-
-    /// When it is urgent: five sixths of it are over.
-    pub fn failing(self) -> u64 {
-        self.after(5, 6)
-    }
-}
+use kiln_wire::Validity;
 
 /// The dates that decide.
 #[derive(Clone, Copy, Debug)]

@@ -4,10 +4,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use kiln_wire::Policy;
+use kiln_wire::{Policy, Validity};
 use zeroize::Zeroizing;
 
-use crate::decide::Validity;
 use crate::disk::{self, Lock, Owner};
 use crate::failure::{Failure, Result};
 use crate::issuer::{Minted, Trust};
@@ -55,9 +54,7 @@ pub struct Generation {
 impl Generation {
     /// The time in which all its certificates are valid.
     pub fn validity(&self) -> Validity {
-        let from = self.leaves.iter().map(|(leaf, _)| leaf.not_before).max();
-        let until = self.leaves.iter().map(|(leaf, _)| leaf.not_after).min();
-        Validity { from: from.unwrap_or_default(), until: until.unwrap_or_default() }
+        Validity::of_all(self.leaves.iter().map(|(leaf, _)| leaf.validity))
     }
 }
 

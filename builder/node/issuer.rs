@@ -2,12 +2,11 @@
 
 use std::path::Path;
 
-use kiln_wire::{DnsName, FilePath, Pair, Policy, x509};
+use kiln_wire::{DnsName, FilePath, Pair, Policy, Validity, x509};
 use x509_cert::der::Encode;
 use x509_cert::ext::pkix::SubjectKeyIdentifier;
 use zeroize::Zeroizing;
 
-use crate::decide::Validity;
 use crate::disk;
 use crate::failure::{Failure, Result};
 use crate::key::{self, Key};
@@ -57,9 +56,7 @@ impl Issuers {
 
     /// The time in which all of them are valid.
     pub fn validity(&self) -> Validity {
-        let from = self.0.iter().map(|issuer| issuer.validity.from).max();
-        let until = self.0.iter().map(|issuer| issuer.validity.until).min();
-        Validity { from: from.unwrap_or_default(), until: until.unwrap_or_default() }
+        Validity::of_all(self.0.iter().map(|issuer| issuer.validity))
     }
 
     /// A certificate and a new key for each pair.
@@ -98,7 +95,7 @@ impl Issuer {
         let chain = certificates(&pair.issuer)?;
         let all = chain.iter().map(|der| key::certificate(der)).collect::<Result<Vec<_>>>();
         let all = all.map_err(|why| at(&pair.issuer, &why))?;
-        let validity = validity(&all);
+        let validity = key::validity(&all);
         let own = all.into_iter().next().ok_or_else(|| Failure::new("it is empty"));
         let decoded = own.map_err(|why| at(&pair.issuer, &why))?;
         let text = disk::read(Path::new(pair.issuer_key.as_str()), true)?;
@@ -171,15 +168,6 @@ impl Issuer {
         })?;
         Ok(Minted { cert, key: pem::text(pem::PRIVATE_KEY, key.pkcs8())? })
     }
-}
-
-/// The time in which all of them are valid.
-fn validity(all: &[x509_cert::Certificate]) -> Validity {
-    let seconds = |time: x509_cert::time::Time| time.to_unix_duration().as_secs();
-    let dates = all.iter().map(|certificate| certificate.tbs_certificate().validity());
-    let from = dates.clone().map(|dates| seconds(dates.not_before)).max();
-    let until = dates.map(|dates| seconds(dates.not_after)).min();
-    Validity { from: from.unwrap_or_default(), until: until.unwrap_or_default() }
 }
 
 /// 20 octets, positive (RFC 5280 4.1.2.2).

@@ -2,7 +2,7 @@
 
 #![allow(clippy::disallowed_types, reason = "the keys of a node are made of the kernel's random bytes")]
 
-use kiln_wire::Algorithm;
+use kiln_wire::{Algorithm, Validity};
 use ring::rand::{SecureRandom, SystemRandom};
 use ring::signature::{self, EcdsaKeyPair, Ed25519KeyPair, KeyPair};
 use x509_cert::der::Decode;
@@ -163,4 +163,13 @@ pub fn is_of(key: &SubjectPublicKeyInfoOwned, algorithm: Algorithm) -> bool {
 pub fn certificate(der: &[u8]) -> Result<x509_cert::Certificate> {
     x509_cert::Certificate::from_der(der)
         .map_err(|error| Failure::new(format!("it is not a certificate: {error}")))
+}
+
+/// The time in which all of these are valid.
+pub fn validity(all: &[x509_cert::Certificate]) -> Validity {
+    let seconds = |time: x509_cert::time::Time| time.to_unix_duration().as_secs();
+    let dates = all.iter().map(|certificate| certificate.tbs_certificate().validity());
+    Validity::of_all(
+        dates.map(|dates| Validity { from: seconds(dates.not_before), until: seconds(dates.not_after) }),
+    )
 }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use kiln_wire::{Pair, Usage, x509};
+use kiln_wire::{Pair, Usage, Validity, x509};
 use rustls::pki_types::{CertificateDer, UnixTime};
 use webpki::KeyUsage;
 use x509_cert::der::Encode;
@@ -19,10 +19,8 @@ pub struct Leaf {
     /// The leaf first.
     chain: Vec<Zeroizing<Vec<u8>>>,
     decoded: x509_cert::Certificate,
-    /// In seconds since 1970, as also its issuer's dates allow.
-    pub not_before: u64,
-    /// The last second in which both are valid.
-    pub not_after: u64,
+    /// Of it and the CAs that are sent with it.
+    pub validity: Validity,
 }
 
 impl Leaf {
@@ -33,16 +31,9 @@ impl Leaf {
     pub fn from_pem(text: &[u8]) -> Result<Self> {
         let chain = pem::blocks(pem::CERTIFICATE, text)?;
         let all = chain.iter().map(|der| key::certificate(der)).collect::<Result<Vec<_>>>()?;
-        let dates = |certificate: &x509_cert::Certificate| {
-            let validity = certificate.tbs_certificate().validity();
-            let seconds =
-                [validity.not_before, validity.not_after].map(|time| time.to_unix_duration().as_secs());
-            (seconds[0], seconds[1])
-        };
-        let not_before = all.iter().map(|certificate| dates(certificate).0).max().unwrap_or_default();
-        let not_after = all.iter().map(|certificate| dates(certificate).1).min().unwrap_or_default();
+        let validity = key::validity(&all);
         let decoded = all.into_iter().next().ok_or_else(|| Failure::new("it is empty"))?;
-        Ok(Self { chain, decoded, not_before, not_after })
+        Ok(Self { chain, decoded, validity })
     }
 
     /// DER.
@@ -121,7 +112,7 @@ impl Leaf {
             Usage::ServerAuth => KeyUsage::server_auth(),
             Usage::ClientAuth => KeyUsage::client_auth(),
         };
-        let at = UnixTime::since_unix_epoch(std::time::Duration::from_secs(self.not_before));
+        let at = UnixTime::since_unix_epoch(std::time::Duration::from_secs(self.validity.from));
         leaf.verify_for_usage(webpki::ALL_VERIFICATION_ALGS, &anchors, &above, at, usage, None, None)
             .map(|_| ())
             .map_err(refused)

@@ -3,11 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
-use kiln_wire::Policy;
+use kiln_wire::{Policy, Validity};
 
 use crate::account::account;
 use crate::clock::{self, date};
-use crate::decide::Validity;
 use crate::disk;
 use crate::failure::{Failure, Result};
 use crate::generation::{Generation, Generations};

@@ -4,10 +4,9 @@ use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use kiln_wire::Policy;
+use kiln_wire::{Policy, Validity};
 use serde::Serialize;
 
-use crate::decide::Validity;
 use crate::disk;
 use crate::failure::Result;
 use crate::generation::Generation;

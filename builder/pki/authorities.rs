@@ -37,11 +37,14 @@ impl Authorities {
     /// # Errors
     /// As `Authority::root_pem`; `Exit::Untrusted` where there is no such authority.
     pub fn root(&self, name: &str) -> Result<String> {
-        let (_, authority) = self
-            .all()
-            .find(|(other, _)| *other == name)
-            .ok_or_else(|| Failure::untrusted(format!("the CA {name} does not exist")))?;
+        let authority = self.named(name);
+        let authority =
+            authority.ok_or_else(|| Failure::untrusted(format!("the CA {name} does not exist")))?;
         Ok(authority.root_pem()? + self.successors.of(name))
+    }
+
+    fn named(&self, name: &str) -> Option<&Authority> {
+        self.all().find(|(other, _)| *other == name).map(|(_, authority)| authority)
     }
 
     /// Each with its name.
@@ -62,8 +65,7 @@ impl Authorities {
     /// # Errors
     /// As `Authority::issue`.
     pub fn issue(&self, spec: &CertificateSpec, algorithm: Algorithm, lifetime: Lifetime) -> Result<Issued> {
-        let named = self.all().find(|(name, _)| *name == spec.authority);
-        let (_, authority) = named.ok_or_else(|| {
+        let authority = self.named(spec.authority).ok_or_else(|| {
             Failure::untrusted(format!("{} needs the CA {}, which does not exist", spec.file, spec.authority))
         })?;
         authority.issue(spec, algorithm, lifetime)

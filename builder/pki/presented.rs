@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use kiln_wire::Validity;
 use kiln_wire::x509::{CLIENT_AUTH, SERVER_AUTH};
 use x509_cert::der::oid::ObjectIdentifier;
 use x509_cert::ext::pkix::ExtendedKeyUsage;
@@ -69,6 +70,11 @@ impl Presented {
 
     pub fn not_after(&self) -> Epoch {
         self.0.not_after()
+    }
+
+    /// Both, and when a node that has made it renews it.
+    pub fn validity(&self) -> Validity {
+        Validity { from: self.not_before().seconds(), until: self.not_after().seconds() }
     }
 
     /// The subject alternative names, in the form of a manifest: `DNS:cp-a`, `IP:10.0.0.1`.

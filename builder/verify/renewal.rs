@@ -1,5 +1,7 @@
 //! Whether nodes renew their certificates in time, by what their ports present, and how long their own CAs last.
 
+use kiln_wire::Validity;
+
 use super::baked::{Baked, BakedPort};
 use super::look::Observed;
 use super::shown::day;
@@ -12,30 +14,6 @@ const CHECK: &str = "renewal";
 
 /// A note is given from this many days before the end of a node's CA.
 const NOTED_DAYS: u64 = 365;
-
-/// When kiln-node renews a certificate, and when it is late, as the program itself has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Times {
-    /// Two thirds of its life.
-    due: u64,
-    /// Two days later, or three quarters of a short life: several runs have failed.
-    overdue: u64,
-    /// Five sixths.
-    failing: u64,
-}
-
-impl Times {
-    fn of(leaf: &Presented) -> Self {
-        Self::between(leaf.not_before().seconds(), leaf.not_after().seconds())
-    }
-
-    fn between(from: u64, until: u64) -> Self {
-        let life = until.saturating_sub(from);
-        let after = |part: u64, of: u64| from + life / of * part + life % of * part / of;
-        let due = after(2, 3);
-        Self { due, overdue: (due + 2 * 86_400).min(after(3, 4)), failing: after(5, 6) }
-    }
-}
 
 /// A row for each node that renews its certificates, and notes. `judged` has the rows of [`super::certificates`]: only
 /// a certificate that is the node's own says something of the node. `runs` says whether kiln-node runs beside the
@@ -58,7 +36,7 @@ pub fn check(seen: &[Observed<'_>], judged: &[Check], now: Epoch, runs: bool) ->
             .filter(|(_, check, _)| is_own(check))
             .filter_map(|(what, _, ders)| Some((what, Presented::from_der(ders.first()?).ok()?)))
             .collect();
-        let times: Vec<_> = leaves.iter().map(|(what, leaf)| (*what, Times::of(leaf))).collect();
+        let times: Vec<_> = leaves.iter().map(|(what, leaf)| (*what, leaf.validity())).collect();
         let (check, is_late) = judge(name, &times, one.baked, now, runs);
         checks.push(check);
         late.extend(is_late.then_some(name));
@@ -68,13 +46,13 @@ pub fn check(seen: &[Observed<'_>], judged: &[Check], now: Epoch, runs: bool) ->
 }
 
 /// The row, and whether the renewal is late.
-fn judge(name: &str, leaves: &[(&str, Times)], baked: &Baked, now: Epoch, runs: bool) -> (Check, bool) {
+fn judge(name: &str, leaves: &[(&str, Validity)], baked: &Baked, now: Epoch, runs: bool) -> (Check, bool) {
     let node = Some(name);
     let at = now.seconds();
     let date = |seconds: u64| Epoch::from_seconds(seconds).map(day).unwrap_or_default();
-    let is_late = leaves.iter().any(|(_, times)| at >= times.overdue);
-    if let Some((what, times)) = leaves.iter().find(|(_, times)| runs && at >= times.failing) {
-        let detail = format!("its {what} certificate was due on {}", date(times.due));
+    let is_late = leaves.iter().any(|(_, times)| at >= times.overdue());
+    if let Some((what, times)) = leaves.iter().find(|(_, times)| runs && at >= times.failing()) {
+        let detail = format!("its {what} certificate was due on {}", date(times.due()));
         return (Check::failed(CHECK, node, Fault::NotRenewed, detail), is_late);
     }
     for port in baked.ports().into_iter().filter(|port| port.renewed.is_some()) {
@@ -90,7 +68,7 @@ fn judge(name: &str, leaves: &[(&str, Times)], baked: &Baked, now: Epoch, runs: 
             return (Check::failed(CHECK, node, Fault::NodeCaEnds, detail), is_late);
         }
     }
-    let Some(due) = leaves.iter().map(|(_, times)| times.due).min() else {
+    let Some(due) = leaves.iter().map(|(_, times)| times.due()).min() else {
         return (Check::skipped(CHECK, node, "it sends no certificate that is known to be its own"), false);
     };
     let detail = match at < due {
@@ -142,17 +120,6 @@ mod tests {
 
     const DAY: u64 = 86_400;
 
-    #[test]
-    fn a_certificate_is_late_when_kiln_node_says_so() {
-        let cases = [(90 * DAY, 60 * DAY, 62 * DAY, 75 * DAY), (3600, 2400, 2700, 3000), (0, 0, 0, 0)];
-        for (life, due, overdue, failing) in cases {
-            assert_eq!(
-                Times::between(7, 7 + life),
-                Times { due: 7 + due, overdue: 7 + overdue, failing: 7 + failing }
-            );
-        }
-    }
-
     /// The end of the node's CA, in days.
     fn baked(end: u64) -> Baked {
         let key = rcgen::KeyPair::generate().unwrap();
@@ -174,7 +141,8 @@ mod tests {
 
     #[test]
     fn a_renewal_is_told_late_and_then_failed() {
-        let times = [("server", Times::between(DAY, 91 * DAY)), ("peer", Times::between(2 * DAY, 92 * DAY))];
+        let between = |from, until| Validity { from: from * DAY, until: until * DAY };
+        let times = [("server", between(1, 91)), ("peer", between(2, 92))];
         let at = |day: u64| Epoch::from_seconds(day * DAY).unwrap();
         let long = baked(2000);
         let (ok, failed) = (Outcome::Ok, Outcome::Failed);
@@ -201,7 +169,7 @@ mod tests {
     #[test]
     fn the_end_of_a_nodes_ca_is_noted_and_then_fails() {
         let at = |day: u64| Epoch::from_seconds(day * DAY).unwrap();
-        let times = [("server", Times::between(900 * DAY, 990 * DAY))];
+        let times = [("server", Validity { from: 900 * DAY, until: 990 * DAY })];
         let ending = baked(1000);
         for (day, fault, soon) in
             [(635, None, false), (636, None, true), (910, None, true), (911, Some(Fault::NodeCaEnds), true)]

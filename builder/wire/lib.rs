@@ -3,7 +3,11 @@
 
 mod policy;
 mod text;
+mod validity;
 pub mod x509;
 
-pub use policy::{Algorithm, Attribute, AttributeType, Kind, Pair, Policy, SCHEMA, Text, Usage};
+pub use policy::{
+    Algorithm, Attribute, AttributeType, Kind, LONGEST_LIFE, Pair, Policy, SCHEMA, Text, Usage,
+};
 pub use text::{Account, DnsName, FileName, FilePath, Invalid, Name};
+pub use validity::Validity;

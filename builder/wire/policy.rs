@@ -13,7 +13,7 @@ pub const SCHEMA: u32 = 1;
 /// A leaf lives for at least this long, in seconds: fractions of a shorter life could not be told apart.
 const SHORTEST_LIFE: u64 = 6;
 /// And at most for ten years of 365 days.
-const LONGEST_LIFE: u64 = 10 * 365 * 86_400;
+pub const LONGEST_LIFE: u64 = 10 * 365 * 86_400;
 /// `server` and `peer`, or one certificate for both.
 const MAX_PAIRS: usize = 2;
 /// More than a certificate of Kiln's can have.

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use kiln_wire::LONGEST_LIFE;
 use toml::Spanned;
 
 use super::types::{Leaf, Pki, Renewal};
@@ -20,8 +21,6 @@ const CONSTRAINTS: &str = "node-ca-constraints";
 
 /// What a node makes lives for at least this long: it looks every six hours, and a clock may be an hour behind.
 const SHORTEST_LEAF: Lifetime = Lifetime::days(2);
-/// And at most for this long (`LONGEST_LIFE` of builder/wire/policy.rs).
-const LONGEST_LEAF: Lifetime = Lifetime::years(10);
 /// Its own CAs end with the last certificate under them, so that they live a few times as long.
 const LEAVES_IN_A_CA: u64 = 3;
 /// The usual lifetimes.
@@ -51,8 +50,9 @@ pub fn read(diagnostics: &mut Diagnostics, pki: &Section, issuing: Option<Lifeti
         ca_lifetime: lifetime(&ca, issuing.map_or(USUAL_CA, |issuing| issuing.min(USUAL_CA))),
         constraints: constraints.unwrap_or(NodeCaConstraints::Strict),
     };
-    if let Some(leaf) = leaf.as_ref().filter(|leaf| *leaf.get_ref() > LONGEST_LEAF) {
-        let reason = format!("{LEAF_LIFETIME} {} is longer than {LONGEST_LEAF}", leaf.get_ref());
+    if let Some(leaf) = leaf.as_ref().filter(|leaf| leaf.get_ref().seconds() > LONGEST_LIFE) {
+        let longest = Lifetime::hours(LONGEST_LIFE / 3600);
+        let reason = format!("{LEAF_LIFETIME} {} is longer than {longest}", leaf.get_ref());
         let help = "make it shorter: a renewal by the node costs nothing";
         diagnostics.mistake(Mistake::new(leaf.span(), reason).help(help));
     } else if let Some(leaf) = leaf.filter(|leaf| *leaf.get_ref() < SHORTEST_LEAF) {
