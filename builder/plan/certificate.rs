@@ -11,7 +11,7 @@ use super::usage::Usage;
 use crate::profile::{
     AltName, Certificates, Client, Filling, Leaf, Node, OPERATOR, Pki, Renewal, Subject, alternative,
 };
-use crate::values::{ClusterName, Lifetime, Mode, PeerTag, PemFile};
+use crate::values::{ClusterName, Lifetime, Mode, PeerTag, PemFile, Purpose};
 
 /// The CA that every cluster has: it issues to members and to their clients.
 pub const CA: &str = "ca";
@@ -76,6 +76,9 @@ pub struct CertificateSpec {
     pub key_mode: Mode,
     /// Further names for the two files.
     pub copies: Vec<(String, String)>,
+    /// What root on the node uses it for; `None` for those of members and of other clients.
+    #[serde(skip)]
+    pub purpose: Option<Purpose>,
     /// The node's own CA below the authority that issues it, where the node renews it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub issuer: Option<IssuerSpec>,
@@ -122,6 +125,8 @@ struct Row {
     usages: &'static [Usage],
     roles: &'static [Role],
     owner: Owner,
+    /// A row for each [`Purpose`]: a node's programs find their certificate by it.
+    purpose: Option<Purpose>,
 }
 
 const BOTH: &[Usage] = &[Usage::ServerAuth, Usage::ClientAuth];
@@ -136,6 +141,7 @@ const PER_USE: &[Row] = &[
         usages: BOTH,
         roles: &[Role::Server],
         owner: Owner::Etcd,
+        purpose: None,
     },
     Row {
         file: "peer",
@@ -144,14 +150,16 @@ const PER_USE: &[Row] = &[
         usages: BOTH,
         roles: &[Role::Peer],
         owner: Owner::Etcd,
+        purpose: None,
     },
     Row {
-        file: OPERATOR,
+        file: Purpose::Etcdctl.name(),
         leaf: |pki| &pki.client,
         names: Names::None,
         usages: &[Usage::ClientAuth],
         roles: &[Role::Client],
         owner: Owner::Root,
+        purpose: Some(Purpose::Etcdctl),
     },
 ];
 
@@ -162,11 +170,17 @@ const ONE_PER_NODE: &[Row] = &[Row {
     usages: BOTH,
     roles: &[Role::Server, Role::Peer, Role::Client],
     owner: Owner::Etcd,
+    purpose: Some(Purpose::Etcdctl),
 }];
 
 /// The certificate of a node for a role. Every node has one for each.
 pub fn of_role(certificates: &[CertificateSpec], role: Role) -> Option<&CertificateSpec> {
     certificates.iter().find(|spec| spec.roles.contains(&role))
+}
+
+/// The certificate of a node that root uses for this.
+pub fn of_purpose(certificates: &[CertificateSpec], purpose: Purpose) -> Option<&CertificateSpec> {
+    certificates.iter().find(|spec| spec.purpose == Some(purpose))
 }
 
 /// A node, as far as its certificates depend on it.
@@ -227,6 +241,7 @@ fn of_row(pki: &Pki, row: &Row, of: &Of<'_>) -> CertificateSpec {
         cert_mode: leaf.cert_mode,
         key_mode: leaf.key_mode,
         copies: Vec::new(),
+        purpose: row.purpose,
         issuer: None,
     };
     match &pki.renewal {
@@ -328,6 +343,7 @@ fn plain_client(name: &str, lifetime: Lifetime) -> CertificateSpec {
         cert_mode: Mode::FILE,
         key_mode: Mode::SECRET,
         copies: Vec::new(),
+        purpose: None,
         issuer: None,
     }
 }

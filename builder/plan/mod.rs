@@ -31,7 +31,7 @@ pub(crate) use authority::{
     AuthoritySpec, Made, OF_CLIENTS, client_file as authority_file, common_name, of_peers,
 };
 pub use certificate::{CA, CertificateSpec, Owner, PEER_CA, Role};
-pub(crate) use certificate::{of_role, operator};
+pub(crate) use certificate::{of_purpose, of_role, operator};
 pub(crate) use cluster::Cluster;
 pub(crate) use failure::Host;
 pub(crate) use instance::Instance;

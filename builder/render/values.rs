@@ -10,7 +10,7 @@ use super::renderer::Renderer;
 use super::variables::VARIABLES;
 use super::{config, logs, systemd};
 use crate::plan::{self, CertificateSpec, Instance, Node, Owner, Plan, Role, Setting};
-use crate::values::{Bond, By, Card, Carried, Dhcp, HashPolicy, LacpRate, Route};
+use crate::values::{Bond, By, Card, Carried, Dhcp, HashPolicy, LacpRate, Purpose, Route};
 
 /// Those of `VARIABLES`, for one node.
 pub fn of_node(renderer: &Renderer<'_>, node: &Node, config: &config::Config) -> Value {
@@ -190,11 +190,12 @@ fn of_files(plan: &Plan, node: &Node, config: &config::Config) -> Value {
         let authority = of_role(role).and_then(|spec| plan.authority(spec.authority));
         authority.map(|authority| authority.file.as_str())
     };
+    let etcdctl = plan::of_purpose(&node.certificates, Purpose::Etcdctl);
     let paths = |owner| keys(plan, node, owner).into_iter().map(|(path, _)| path).collect::<Vec<_>>();
     json!({
         "pki_dir": plan.pki.directory.absolute(),
-        "client_cert": cert(Role::Client),
-        "client_key": key(Role::Client),
+        "client_cert": etcdctl.map(|spec| spec.cert_path.as_str()),
+        "client_key": etcdctl.map(|spec| spec.key_path.as_str()),
         "client_ca": ca(Role::Server),
         "peer_cert": cert(Role::Peer),
         "peer_key": key(Role::Peer),

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::baked::{Baked, BakedPort};
+use super::clients;
 use super::look::Observed;
 use super::made_by_node::MadeByNode;
 use super::shown::short;
@@ -15,7 +16,7 @@ use crate::values::{Epoch, SOON_DAYS, counted};
 
 const DAY: u64 = 86_400;
 
-/// A row for each port's certificate, one for its dates, and one for the dates of the manifest.
+/// A row for each port's certificate, one for its dates, one for the dates of the manifest, and those of clients.
 pub fn check(
     manifest: &Manifest,
     seen: &[Observed<'_>],
@@ -65,6 +66,7 @@ pub fn check(
         Some((from, to, what)) => judge("all certificates in date", None, from, to, now, &what),
         None => Check::skipped("all certificates in date", None, "the manifest lists none"),
     });
+    checks.extend(clients::check(manifest, now));
     checks
 }
 
@@ -215,7 +217,8 @@ fn first(manifest: &Manifest) -> Option<(u64, u64, String)> {
     Some((begin.seconds(), first.not_after.seconds(), format!("{}{of}", first.file)))
 }
 
-fn judge(check: &str, node: Option<&str>, from: u64, to: u64, now: Epoch, what: &str) -> Check {
+/// The row of a certificate by its first and last second.
+pub(super) fn judge(check: &str, node: Option<&str>, from: u64, to: u64, now: Epoch, what: &str) -> Check {
     let now = now.seconds();
     let date = |seconds: u64| Epoch::from_seconds(seconds).map(|epoch| epoch.to_string()).unwrap_or_default();
     if now > to {

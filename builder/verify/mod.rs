@@ -3,6 +3,7 @@
 mod baked;
 mod certificates;
 mod checks;
+mod clients;
 mod forged;
 mod look;
 mod made_by_node;

@@ -34,7 +34,7 @@ pub static KEYS: &[&[Key]] = &[
         OPERATOR_FILES,
         "certificate for root's etcdctl on a node: its file (\"Certificates\")",
         "its key's file, as in `{{node}}-client.key`",
-        "`etcdctl`",
+        "`etcdctl`; `etcdctl@{{node}}` where nodes renew",
     ),
     &leaf(
         "[pki.node]",

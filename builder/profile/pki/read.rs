@@ -41,6 +41,10 @@ pub fn pki(
     let peer_ca = authorities::peer_ca(diagnostics, table, both, certificates, &lives);
     let issuing = std::iter::once(&ca).chain(&peer_ca).map(Ca::issuing_lifetime).min();
     let renewal = renewal::read(diagnostics, table, issuing);
+    let client = match &renewal {
+        Some(_) => renewal::client(diagnostics, table, client),
+        None => client,
+    };
     let peer_ca = peer_ca.or_else(|| renewal.as_ref().map(|_| authorities::like(&ca)));
     let links = links(diagnostics, table, &ca.file, peer_ca.as_ref().map(|ca| ca.file.as_str()));
     let given = table.value_with(diagnostics, "directory", directories::keys);

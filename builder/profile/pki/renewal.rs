@@ -5,13 +5,14 @@ use std::net::IpAddr;
 use kiln_wire::LONGEST_LIFE;
 use toml::Spanned;
 
+use super::pattern::Pattern;
 use super::types::{Leaf, Pki, Renewal};
 use crate::etcd::{PeerNames, Release};
 use crate::profile::diagnostics::Diagnostics;
 use crate::profile::mistake::Mistake;
 use crate::profile::reader::Section;
 use crate::profile::{Algorithm, Certificates, ConfigStyle, NodeCaConstraints, RenewedBy, Span};
-use crate::values::Lifetime;
+use crate::values::{Lifetime, Purpose};
 
 /// The key that says who renews.
 const RENEWAL: &str = "renewal";
@@ -70,6 +71,20 @@ pub fn read(diagnostics: &mut Diagnostics, pki: &Section, issuing: Option<Lifeti
         diagnostics.mistake(Mistake::new(place, reason).help(help));
     }
     Some(renewal)
+}
+
+/// The certificate for root's etcdctl, with a common name of each node's own where the profile has none.
+pub fn client(diagnostics: &mut Diagnostics, pki: &Section, client: Leaf) -> Leaf {
+    let written = pki.table(diagnostics, "client", "[pki.client]").place("common-name");
+    let Some(place) = written else {
+        return Leaf { common_name: Pattern::of(&Purpose::Etcdctl.of_each_node()), ..client };
+    };
+    if !client.common_name.is_per_node() {
+        let text = "[pki.client] common-name is the same on every node: a key that is copied off one disk cannot be shut out \
+                    alone; write {{node}} in it, or omit it";
+        diagnostics.warn(Some(&place), text);
+    }
+    client
 }
 
 /// What a node cannot make by itself. `pki` is the table.

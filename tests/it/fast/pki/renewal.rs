@@ -246,6 +246,30 @@ fn a_keystore_decides_once_who_renews() {
     assert!(!other.path().join("keystore/ha3/ca-next.pem").exists());
 }
 
+/// Where the desk renews, all nodes have the same: `tests/golden`.
+#[test]
+fn each_node_has_a_user_of_its_own() {
+    let work = Workshop::new();
+    built(&work, NODES);
+    let of_node = |node: &str| {
+        let etcdctl = work.path().join(node).join("etc/etcd/pki/etcdctl.pem");
+        shown(&etcdctl, &["-subject", "-issuer", "-nameopt", "RFC2253"])
+    };
+    for node in ["cp-a", "cp-b", "cp-c"] {
+        assert_eq!(of_node(node), format!("subject=CN=etcdctl@{node}\nissuer=CN=ha3 etcd CA\n"));
+    }
+    let client = work.path().join("out/ha3/client/etcdctl.pem");
+    assert_eq!(shown(&client, &["-subject", "-nameopt", "RFC2253"]), "subject=CN=etcdctl\n");
+    let plan = run(work.kiln(["plan", "--profile", "p/ha3.toml", "--artifacts"]).arg(store()));
+    assert!(plan.contains("/etc/etcd/pki/etcdctl.pem  CN=etcdctl@cp-b\n"), "{plan}");
+
+    let same = Workshop::new();
+    same.keystore_of_renewal("ha3");
+    let of_client = "[pki.client]\ncommon-name = \"operator\"\n";
+    let (_, _, said) = output(&mut build(&same, &format!("{NODES}{of_client}")));
+    assert!(said.contains("[pki.client] common-name is the same on every node"), "{said}");
+}
+
 #[test]
 fn the_constraints_are_those_that_the_profile_wants() {
     let work = Workshop::new();

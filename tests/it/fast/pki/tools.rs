@@ -42,6 +42,7 @@ pub fn server() -> CertificateSpec {
         cert_mode: Mode::FILE,
         key_mode: Mode::SECRET,
         copies: Vec::new(),
+        purpose: None,
         issuer: None,
     }
 }
@@ -64,6 +65,7 @@ pub fn client() -> CertificateSpec {
         cert_mode: Mode::FILE,
         key_mode: Mode::SECRET,
         copies: Vec::new(),
+        purpose: None,
         issuer: None,
     }
 }

@@ -16,7 +16,7 @@ fn renewing(work: &Workshop) -> PathBuf {
 }
 
 /// The detail of a row.
-fn detail(report: &serde_json::Value, check: &str, node: &str) -> String {
+pub fn detail(report: &serde_json::Value, check: &str, node: &str) -> String {
     let rows = report["checks"].as_array().unwrap();
     let row = rows.iter().find(|row| row["check"] == check && row["node"] == node);
     row.unwrap_or_else(|| panic!("no row {check} of {node}: {report}"))["detail"].as_str().unwrap().to_owned()
@@ -176,6 +176,51 @@ fn what_a_copy_of_a_nodes_ca_makes_is_refused() {
     let said = running.verify(&bundle, &arguments);
     assert_eq!(failed(&said.report()), ["peer port refuses no name: open-to-copies c"], "{}", said.stdout);
     assert!(detail(&said.report(), TRIES[0], "c").contains("it was accepted and got: HTTP/1.0 200 OK"));
+}
+
+/// With authentication on, the key that was copied off one node's disk opens nothing once that node's user is gone.
+#[test]
+fn a_client_key_of_one_node_is_shut_out_alone() {
+    let work = Workshop::new();
+    let bundle = renewing(&work);
+    let running = Running::new(&bundle);
+    for node in ["a", "b"] {
+        for part in [".pem", "-key.pem"] {
+            let file = baked(&bundle, node, &format!("etc/etcd/pki/etcdctl{part}"));
+            work.file(&format!("{node}{part}"), file);
+        }
+    }
+    let as_node = |node: &str| {
+        let path = |part: &str| work.path().join(format!("{node}{part}")).display().to_string();
+        let (cert, key) = (path(".pem"), path("-key.pem"));
+        running.try_etcdctl(&["--cert", &cert, "--key", &key, "put", "k", node])
+    };
+    // Without authentication any client is everyone.
+    as_node("a").unwrap();
+    let report = running.report(&bundle);
+    for node in ["a", "b", "c"] {
+        let row = detail(&report, "client certificates in date", node);
+        let begin = format!("etc/etcd/pki/etcdctl.pem (CN=etcdctl@{node}) expires in 36");
+        assert!(row.starts_with(&begin), "{row}");
+    }
+    let users = ["root", "etcdctl", "etcdctl@a", "etcdctl@b"];
+    for user in users {
+        running.etcdctl(&["user", "add", user, "--no-password"]);
+        running.etcdctl(&["user", "grant-role", user, "root"]);
+    }
+    running.etcdctl(&["auth", "enable"]);
+    for node in ["a", "b"] {
+        as_node(node).unwrap();
+    }
+    running.etcdctl(&["user", "delete", "etcdctl@a"]);
+    let said = as_node("a").unwrap_err();
+    assert!(
+        said.stderr.contains("user name not found") || said.stderr.contains("permission denied"),
+        "{}",
+        said.stderr
+    );
+    as_node("b").unwrap();
+    assert_eq!(failed(&running.report(&bundle)), Vec::<String>::new(), "the desk's own has another name");
 }
 
 /// Where the desk renews, no node has a CA of which there could be a copy.

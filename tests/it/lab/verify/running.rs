@@ -7,7 +7,7 @@ use std::sync::MutexGuard;
 
 use serde_json::Value;
 
-use crate::support::{turn, wait_for};
+use crate::support::{run, turn, wait_for};
 
 pub struct Running {
     child: Child,
@@ -105,6 +105,46 @@ impl Running {
         pids.into_iter().find(is)
     }
 
+    /// Lets kiln-node run beside a node's etcd: what a rehearsal mounts has no place for what it writes. `renew` then
+    /// has the policy with this change.
+    pub fn let_renew(&self, node: &str, change: impl FnOnce(&mut Value)) {
+        let root = self.file(node, "").display().to_string();
+        let root = root.trim_end_matches('/');
+        let pid = self.etcd_of(node).unwrap().to_string();
+        let script = format!(
+            "set -e; mount -t tmpfs -o mode=0711 t {root}/var/lib/kiln/pki; ln -s /etc/kiln/pki {root}/var/lib/kiln/pki/live; \
+             mount -t tmpfs -o mode=0755 t {root}/run; mkdir {root}/run/kiln"
+        );
+        run(Command::new("nsenter").args(["--target", &pid, "--mount", "sh", "-c", &script]));
+        self.policy(node, change);
+    }
+
+    /// Writes a node's policy for `renew`, with a change.
+    pub fn policy(&self, node: &str, change: impl FnOnce(&mut Value)) {
+        let text = fs::read(self.file(node, "etc/kiln/renew.json")).unwrap();
+        let mut policy = serde_json::from_slice(&text).unwrap();
+        change(&mut policy);
+        let place = format!("/proc/{}/root/run/kiln/policy.json", self.etcd_of(node).unwrap());
+        fs::write(place, policy.to_string()).unwrap();
+    }
+
+    /// One run of kiln-node, after `let_renew`.
+    pub fn renew(&self, node: &str) -> Said {
+        let pid = self.etcd_of(node).unwrap().to_string();
+        let mut command = Command::new("nsenter");
+        command.args(["--target", &pid, "--mount", "--net", "--root", "--wd=/"]).env_clear();
+        let program = self.etcd_directory(node).join("kiln-node");
+        Said::of(command.arg(program).args(["renew", "--policy", "/run/kiln/policy.json"]))
+    }
+
+    /// Where a node has its programs.
+    fn etcd_directory(&self, node: &str) -> PathBuf {
+        let program = fs::read_link(format!("/proc/{}/exe", self.etcd_of(node).unwrap())).unwrap();
+        let root = self.file(node, "");
+        let inside = program.strip_prefix(&root).unwrap_or(&program);
+        Path::new("/").join(inside).parent().unwrap().to_owned()
+    }
+
     pub fn kill(&self, node: &str) {
         let pid = rustix::process::Pid::from_raw(self.etcd_of(node).unwrap()).unwrap();
         rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
@@ -141,6 +181,7 @@ impl Drop for Started {
     }
 }
 
+#[derive(Debug)]
 pub struct Said {
     pub code: Option<i32>,
     pub stdout: String,
