@@ -3,8 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::artifact::{self, MAX_NODE_BYTES};
-use crate::bundle::manifest::Origin;
+use crate::artifact::{self, MAX_NODE_BYTES, Trust};
 use crate::disk;
 use crate::failure::{Failure, Result};
 use crate::tree::Blob;
@@ -25,7 +24,25 @@ pub struct NodeProgram {
 impl NodeProgram {
     /// Whether its bytes are in the artifact store.
     pub fn is_stored(&self) -> bool {
-        self.origin != Origin::beside()
+        self.origin != Origin::Beside
+    }
+}
+
+/// Where a `kiln-node` comes from. A plan says it; no byte of a bundle depends on it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// A file in the directory of Kiln's own program.
+    Beside,
+    /// The artifact store, and why the import accepted it.
+    Store(Trust),
+}
+
+impl Origin {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Beside => "beside kiln",
+            Self::Store(trust) => trust.as_str(),
+        }
     }
 }
 
@@ -54,7 +71,7 @@ pub fn look(path: &Path, arch: Arch) -> Result<Option<NodeProgram>> {
     Ok(Some(NodeProgram {
         version: found.version,
         blob: Arc::new(Blob::new(bytes)),
-        origin: Origin::beside(),
+        origin: Origin::Beside,
         file: path.display().to_string(),
     }))
 }

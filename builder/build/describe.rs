@@ -162,7 +162,6 @@ fn kiln_node(prepared: &Prepared) -> Result<Option<manifest::KilnNode>> {
         path: parse(&format!("{}/{NODE_PROGRAM}", prepared.plan.bin_dir))?,
         size: node.blob.size(),
         sha256: node.blob.digest(),
-        origin: node.origin,
     }))
 }
 

@@ -3,11 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::beside::{self, NodeProgram};
+use super::beside::{self, NodeProgram, Origin};
 use super::note::Note;
 use super::session::Session;
 use crate::artifact::NodeRecord;
-use crate::bundle::manifest::Origin;
 use crate::failure::{Exit, Failure, Result};
 use crate::values::{Arch, NODE_PROGRAM, Version};
 

@@ -42,7 +42,6 @@ pub fn json() -> Value {
         },
         "kiln_node": {
             "version": "0.1.0", "path": "usr/local/bin/kiln-node", "size": 1, "sha256": digest,
-            "origin": "trusted by hand",
         },
         "network": { "cidr": "10.0.0.0/24", "gateway": "10.0.0.1" },
         "machine": { "memory_mib": 1024, "vcpus": 2, "data_disk_mib": 8192, "base": "live" },

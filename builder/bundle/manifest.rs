@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::json;
-pub use super::kiln_node::{KilnNode, Origin};
+pub use super::kiln_node::KilnNode;
 use super::layout::MAX_NODES;
 pub use super::own_roots::OwnRoots;
 use crate::carrier;

@@ -101,7 +101,7 @@ fn program(own: &OwnProgram) -> String {
 fn program_json(own: &OwnProgram) -> Value {
     match own {
         Ok(own) => json!({
-            "version": own.version, "file": own.file, "origin": own.origin, "size": own.blob.size(),
+            "version": own.version, "file": own.file, "origin": own.origin.as_str(), "size": own.blob.size(),
             "sha256": own.blob.digest(),
         }),
         Err(why) => json!({ "refused": why.to_string() }),

@@ -93,8 +93,7 @@ impl Inspection<'_> {
             let _ = writeln!(text, "  from {} ({}), sha256 {}", source.file, source.trust, source.sha256);
         }
         if let Some(own) = &manifest.kiln_node {
-            let (version, origin) = (&own.version, own.origin.as_str());
-            let _ = writeln!(text, "{NODE_PROGRAM} {version} ({origin}), sha256 {}", own.sha256);
+            let _ = writeln!(text, "{NODE_PROGRAM} {}, sha256 {}", own.version, own.sha256);
         }
         if let Some(base) = &manifest.base {
             let _ = writeln!(

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{OWN, add, own, work};
 use crate::support::made::{AMD64, ARM64, dynamic_node_program, node_program};
-use crate::support::{Workshop, output, refused, run};
+use crate::support::{Workshop, output, refused, run, snapshot};
 
 /// A second name of Kiln's program, in a directory of its own.
 fn installed(work: &Workshop) -> PathBuf {
@@ -47,7 +47,6 @@ fn it_is_used_before_the_stores() {
     put(&bin, &beside, 0o755);
     add(&work, &node_program(AMD64, OWN, 1));
     run(&mut kiln(&work, &["build", "./renewing.toml"]));
-    assert_eq!(used(&work)["origin"], "beside kiln");
     assert_eq!(used(&work)["sha256"], Digest::of(&beside).to_string());
     run(&mut kiln(&work, &["check", "out/renewing"]));
     let planned = run(&mut kiln(&work, &["plan", "./renewing.toml"]));
@@ -67,7 +66,28 @@ fn it_is_found_beside_the_program_that_a_link_names() {
     let mut command = Command::new(work.path().join("k"));
     command.env("NO_COLOR", "1").env("KILN_NO_CACHE", "1").current_dir(work.path());
     run(command.args(["build", "./renewing.toml"]));
-    assert_eq!(used(&work)["origin"], "beside kiln");
+    assert_eq!(used(&work)["sha256"], Digest::of(&own()).to_string());
+}
+
+/// `bundle.json` said where the program came from, so that the same inputs gave two bundles.
+#[test]
+fn a_copy_beside_kiln_and_one_in_the_store_give_the_same_bundle() {
+    let work = work();
+    let bin = installed(&work);
+    put(&bin, &own(), 0o755);
+    let built = || {
+        run(&mut kiln(&work, &["build", "./renewing.toml"]));
+        let planned = run(&mut kiln(&work, &["plan", "./renewing.toml"]));
+        (snapshot(&work.path().join("out/renewing")), planned)
+    };
+    let (beside, planned) = built();
+    assert!(planned.contains(" (beside kiln), sha256 "), "{planned}");
+    fs::remove_file(bin.join("kiln-node-amd64")).unwrap();
+    fs::remove_dir_all(work.path().join("out")).unwrap();
+    add(&work, &own());
+    let (stored, planned) = built();
+    assert!(planned.contains(" (trusted by hand), sha256 "), "{planned}");
+    assert!(beside == stored);
 }
 
 #[test]
@@ -99,7 +119,7 @@ fn one_that_does_not_fit_is_named_and_the_stores_is_used() {
         put(&bin, bytes, *mode);
         let (code, _, said) = output(&mut kiln(&work, &["build", "./renewing.toml"]));
         assert!(code == 0 && said.contains("is not used: ") && said.contains(why), "{what}: {said}");
-        assert_eq!(used(&work)["origin"], "trusted by hand", "{what}");
+        assert_eq!(used(&work)["sha256"], Digest::of(&node_program(AMD64, OWN, 1)).to_string(), "{what}");
     }
 }
 
