@@ -33,6 +33,9 @@ pub fn check(diagnostics: &mut Diagnostics, around: &Around<'_>) {
     }
     common_names(diagnostics, around);
     client_directory(diagnostics, around);
+    if around.pki.renewal.is_some() {
+        renewal::warn_of_names_above(diagnostics, around);
+    }
     for (at, node) in around.nodes.list.iter().enumerate() {
         let fqdn = around.cluster.fqdn(&node.name);
         let filling = Filling::of(around.cluster, at, &node.name, &fqdn);

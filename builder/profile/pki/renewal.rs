@@ -5,14 +5,15 @@ use std::net::IpAddr;
 use kiln_wire::LONGEST_LIFE;
 use toml::Spanned;
 
-use super::pattern::Pattern;
+use super::clash::Around;
+use super::pattern::{Filling, Pattern};
 use super::types::{Leaf, Pki, Renewal};
 use crate::etcd::{PeerNames, Release};
 use crate::profile::diagnostics::Diagnostics;
 use crate::profile::mistake::Mistake;
 use crate::profile::reader::Section;
 use crate::profile::{Algorithm, Certificates, ConfigStyle, NodeCaConstraints, RenewedBy, Span};
-use crate::values::{Lifetime, Purpose};
+use crate::values::{Lifetime, Mode, Purpose};
 
 /// The key that says who renews.
 const RENEWAL: &str = "renewal";
@@ -116,11 +117,16 @@ pub fn check(diagnostics: &mut Diagnostics, table: &Section, pki: &Pki) {
     check_lives(diagnostics, table, pki, renewal);
     for (key, title) in [("server", "[pki.server]"), ("peer", "[pki.peer]")] {
         let leaf = table.table(diagnostics, key, title);
-        for mode in ["cert-mode", "key-mode"] {
-            if let Some(place) = leaf.place(mode) {
-                let reason =
-                    format!("{title} {mode} has no effect with renewal = \"node\": the node makes the file");
-                diagnostics.mistake(Mistake::new(place, reason).help("omit the key"));
+        let of = if key == "server" { &pki.server } else { &pki.peer };
+        for (mode, given, made) in
+            [("cert-mode", of.cert_mode, Mode::FILE), ("key-mode", of.key_mode, Mode::READ_ONLY_SECRET)]
+        {
+            if let Some(place) = leaf.place(mode).filter(|_| given != made) {
+                let reason = format!(
+                    "{title} {mode} cannot be {given} with renewal = \"node\": the node makes the file with {made}"
+                );
+                let help = format!("write {mode} = \"{made}\", or omit the key");
+                diagnostics.mistake(Mistake::new(place, reason).help(help));
             }
         }
     }
@@ -138,6 +144,31 @@ pub fn unfit(name: &str) -> Option<String> {
         ),
         () if is_mapped => Some("an IPv4 address is written as such, as in 10.0.0.9".to_owned()),
         () => None,
+    }
+}
+
+/// A constraint to a name is one to all names below it, too (RFC 5280 4.2.1.10).
+pub fn warn_of_names_above(diagnostics: &mut Diagnostics, around: &Around<'_>) {
+    let fqdns: Vec<_> = around.nodes.list.iter().map(|node| around.cluster.fqdn(&node.name)).collect();
+    for (at, (node, fqdn)) in around.nodes.list.iter().zip(&fqdns).enumerate() {
+        let filling = Filling::of(around.cluster, at, &node.name, fqdn);
+        let more = around.pki.server.names.iter().map(|name| name.fill(&filling));
+        let own = [node.name.to_string(), fqdn.clone()].into_iter().chain(more);
+        let own: Vec<_> = own.map(|name| name.strip_prefix("*.").unwrap_or(&name).to_owned()).collect();
+        let others = fqdns.iter().enumerate().filter(|(other, _)| *other != at).map(|(_, fqdn)| fqdn);
+        let is_below = |other: &str, name: &str| {
+            other.strip_suffix(name).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+        };
+        let mut covered =
+            others.filter_map(|other| Some((own.iter().find(|name| is_below(other, name))?, other)));
+        if let Some((name, other)) = covered.next() {
+            let text = format!(
+                "the CA of {} may also issue for {other}, as {name} is a name of {0}: whoever has a copy of that CA can be a \
+                 server of this name; give {0} no name above those of other nodes",
+                node.name
+            );
+            diagnostics.warn(around.place.as_ref(), text);
+        }
     }
 }
 
@@ -210,5 +241,36 @@ mod tests {
         let plain = said("").2;
         assert_eq!(said(keys), (false, false, plain + 3));
         assert_eq!(said(&format!("renewal = \"node\"\n{keys}")), (true, true, plain));
+    }
+
+    #[test]
+    fn a_name_above_those_of_other_nodes_is_told() {
+        let said = |domain: &str, node: &str, pki: &str| {
+            let text = format!(
+                "schema = 1\n[cluster]\nname = \"x\"\nallow-two-members = true\n{domain}\n[pki]\nrenewal = \"node\"\n{pki}\n\
+                 [network]\ncidr = \"10.0.0.0/24\"\n[[node]]\nname = \"{node}\"\naddress = \"10.0.0.11\"\n\
+                 [[node]]\nname = \"b\"\naddress = \"10.0.0.12\"\n"
+            );
+            let source = Source::file("profiles/x.toml".as_ref(), text.into());
+            let (_, warnings) =
+                read(&source, &[(Release::new(3, 5, 33), Arch::Amd64)], &example_carriers()).unwrap();
+            let told = warnings.into_iter().filter(|warning| warning.text.contains("may also issue for"));
+            told.map(|warning| warning.text).collect::<Vec<_>>()
+        };
+        let names = |name: &str| format!("[pki.server]\nnames = [\"{name}\"]");
+        let (domain, none) = ("domain = \"kloud.lan\"", Vec::<String>::new());
+        assert_eq!(said("", "lan", ""), none);
+        assert_eq!(said(domain, "a", &names("*.etcd.kloud.lan")), none);
+        assert_eq!(said(domain, "a", &names("oud.lan")), none);
+        let lan = said(domain, "lan", "");
+        assert!(
+            lan.len() == 1 && lan[0].starts_with("the CA of lan may also issue for b.kloud.lan"),
+            "{lan:?}"
+        );
+        let both = said(domain, "a", &names("*.kloud.lan"));
+        assert!(
+            both.len() == 2 && both[1].starts_with("the CA of b may also issue for a.kloud.lan"),
+            "{both:?}"
+        );
     }
 }

@@ -3,7 +3,7 @@
 
 mod differences;
 mod membership;
-mod node_renewal;
+pub mod node_renewal;
 mod programs;
 pub mod running;
 mod service;
@@ -18,7 +18,7 @@ use crate::support::Workshop;
 use serde_json::Value;
 
 /// A profile of members a, b and so on at 10.77.0.11 and up.
-fn profile(members: usize, version: &str, more: &str) -> String {
+pub fn profile(members: usize, version: &str, more: &str) -> String {
     let mut text = format!(
         "schema = 1\n[cluster]\nname = \"t\"\n[etcd]\nversion = \"{version}\"\n{more}\n[network]\ncidr = \"10.77.0.0/24\"\n"
     );
@@ -29,7 +29,7 @@ fn profile(members: usize, version: &str, more: &str) -> String {
 }
 
 /// Builds a profile's text as the bundle `out/NAME`.
-fn build(work: &Workshop, name: &str, text: &str) -> PathBuf {
+pub fn build(work: &Workshop, name: &str, text: &str) -> PathBuf {
     work.file(&format!("{name}.toml"), text);
     work.build(&format!("./{name}.toml"))
 }
