@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use kiln_wire::{Usage, x509};
+use kiln_wire::{Kind, Usage, x509};
 use x509_cert::ext::pkix::name::GeneralName;
 
 use super::certificate::{Certificate, Content, common_name, encoding};
@@ -47,13 +47,13 @@ pub(crate) struct NodeMint {
 
 impl Keystore {
     /// The CA of a node, of whichever issue it is. `chain` is the first certificate that it has made, itself, and what
-    /// is sent after it; `kind` is `server` or `peer`.
+    /// is sent after it.
     ///
     /// # Errors
     /// `Exit::Untrusted` when the keystore has not made the CA.
-    pub(crate) fn node_mint(&self, node: &str, kind: &str, chain: &[Presented]) -> Result<NodeMint> {
+    pub(crate) fn node_mint(&self, node: &str, kind: Kind, chain: &[Presented]) -> Result<NodeMint> {
         let [first, ca, ..] = chain else {
-            return Err(Failure::untrusted(format!("the bundle has no {kind} CA of {node}")));
+            return Err(Failure::untrusted(format!("the bundle has no {} CA of {node}", kind.as_str())));
         };
         let label = issuer_label(node, kind);
         // The latest first: most bundles are of it.
@@ -70,8 +70,9 @@ impl Keystore {
             }
         }
         Err(Failure::untrusted(format!(
-            "this keystore did not make the {kind} CA of {node}: the bundle was built from another keystore of {}, or from a \
+            "this keystore did not make the {} CA of {node}: the bundle was built from another keystore of {}, or from a \
              later state of this one; pass the keystore that it was built from",
+            kind.as_str(),
             self.cluster()
         )))
     }
@@ -161,8 +162,8 @@ mod tests {
         spec.dns = vec!["peer-1111111111111111.kiln.invalid".into()];
         spec.ips = vec!["10.0.0.1".parse().unwrap(), "fd00::1".parse().unwrap()];
         spec.issuer = Some(plan::IssuerSpec {
-            kind: "peer",
-            label: issuer_label("a", "peer"),
+            kind: Kind::Peer,
+            label: issuer_label("a", Kind::Peer),
             common_name: "t a peer CA".into(),
             usages: spec.usages.clone(),
             permits: plan::Permits { dns: spec.dns.clone(), ips: spec.ips.clone() },
@@ -181,7 +182,7 @@ mod tests {
     fn what_a_copy_of_a_nodes_ca_makes_lives_ten_minutes() {
         let (keystore, now): (_, Epoch) = (keystore(7), NOW.parse().unwrap());
         let chain = chain(&keystore);
-        let mint = keystore.node_mint("a", "peer", &chain).unwrap();
+        let mint = keystore.node_mint("a", Kind::Peer, &chain).unwrap();
         assert!(mint.is_valid(now) && !mint.is_valid("2040-01-01".parse().unwrap()));
         assert!(mint.names("10.0.0.1".parse().unwrap()) && !mint.names("10.0.0.2".parse().unwrap()));
         let here = "10.0.0.9".parse().unwrap();
@@ -216,9 +217,9 @@ mod tests {
         let chain = chain(&ours);
         let why =
             |failure: Option<Failure>| failure.map(|failure| (failure.exit(), failure.to_string())).unwrap();
-        let (exit, said) = why(theirs.node_mint("a", "peer", &chain).err());
+        let (exit, said) = why(theirs.node_mint("a", Kind::Peer, &chain).err());
         assert!(exit == Exit::Untrusted && said.contains("did not make the peer CA of a"), "{said}");
-        assert!(why(ours.node_mint("b", "peer", &chain).err()).1.contains("peer CA of b"));
-        assert!(why(ours.node_mint("a", "peer", &chain[..1]).err()).1.contains("has no peer CA of a"));
+        assert!(why(ours.node_mint("b", Kind::Peer, &chain).err()).1.contains("peer CA of b"));
+        assert!(why(ours.node_mint("a", Kind::Peer, &chain[..1]).err()).1.contains("has no peer CA of a"));
     }
 }

@@ -4,9 +4,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use kiln_wire::Kind;
 use serde::Serialize;
 
-use super::issuer::{self, Inside, IssuerSpec};
+use super::issuer::{Inside, IssuerSpec};
 use super::usage::Usage;
 use crate::profile::{
     AltName, Certificates, Client, Filling, Leaf, Node, OPERATOR, Pki, Renewal, Subject, alternative,
@@ -191,15 +192,15 @@ pub struct Of<'a> {
     pub node: &'a Node,
     /// The name that peers know each other by, where nodes renew their certificates.
     pub tag: &'a PeerTag,
-    /// Whether peers dial it by its host name.
-    pub is_dialed_by_name: bool,
+    /// Whether peers dial each other by their host names.
+    pub are_dialed_by_name: bool,
 }
 
 impl Of<'_> {
     /// The name that peers know each other by, and the one that they dial. etcd asks DNS for all names where an address
     /// is not among them (checkCertSAN in client/pkg/transport), so that one that is not dialed is one too many.
     fn peer_names(&self) -> Vec<String> {
-        let dialed = self.is_dialed_by_name.then(|| self.filling.fqdn.to_owned());
+        let dialed = self.are_dialed_by_name.then(|| self.filling.fqdn.to_owned());
         std::iter::once(self.tag.to_string()).chain(dialed).collect()
     }
 }
@@ -255,9 +256,9 @@ fn renewed(mut leaf: CertificateSpec, renewal: &Renewal, of: &Of<'_>) -> Certifi
     let kind = match leaf.roles.as_slice() {
         [Role::Server] => {
             leaf.usages = vec![Usage::ServerAuth];
-            issuer::SERVER
+            Kind::Server
         }
-        [Role::Peer] => issuer::PEER,
+        [Role::Peer] => Kind::Peer,
         _ => return leaf,
     };
     leaf.key_mode = Mode::READ_ONLY_SECRET;

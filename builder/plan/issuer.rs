@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 
+use kiln_wire::Kind;
 use serde::Serialize;
 
 use super::permits::Permits;
@@ -14,8 +15,8 @@ use crate::values::{ClusterName, Lifetime, PEER_FILES, SERVER_FILES};
 /// A node's own CA, below the authority that its leaf names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct IssuerSpec {
-    /// The certificates that it is for: `server` or `peer`, which also names its files.
-    pub kind: &'static str,
+    /// The port whose certificates it is for, which also names its files.
+    pub kind: Kind,
     /// For key derivation: `node/cp-a/issuer/server`.
     pub label: String,
     /// `ha3 cp-a server CA`.
@@ -38,7 +39,7 @@ pub struct Inside<'a> {
 impl IssuerSpec {
     /// The one that makes these.
     pub fn of(
-        kind: &'static str,
+        kind: Kind,
         leaf: &Inside<'_>,
         (cluster, node): (&ClusterName, &str),
         renewal: &Renewal,
@@ -47,14 +48,14 @@ impl IssuerSpec {
             dns: leaf.dns.iter().map(|name| name.strip_prefix("*.").unwrap_or(name).to_owned()).collect(),
             ips: leaf.ips.to_vec(),
         };
-        if kind == SERVER && renewal.constraints == NodeCaConstraints::Names {
+        if kind == Kind::Server && renewal.constraints == NodeCaConstraints::Names {
             permits.ips.clear();
         }
         permits.sort();
         Self {
             kind,
             label: label(node, kind),
-            common_name: fitted(&format!("{cluster} {node}"), &format!(" {kind} CA")),
+            common_name: fitted(&format!("{cluster} {node}"), &format!(" {} CA", kind.as_str())),
             usages: leaf.usages.to_vec(),
             permits,
             lifetime: renewal.ca_lifetime,
@@ -64,17 +65,13 @@ impl IssuerSpec {
     /// The names of the certificate's file and of the key's, in each of the directories that have them.
     pub fn files(&self) -> (&'static str, &'static str) {
         match self.kind {
-            SERVER => (SERVER_FILES.cert, SERVER_FILES.key),
-            _ => (PEER_FILES.cert, PEER_FILES.key),
+            Kind::Server => (SERVER_FILES.cert, SERVER_FILES.key),
+            Kind::Peer => (PEER_FILES.cert, PEER_FILES.key),
         }
     }
 }
 
 /// For key derivation.
-pub fn label(node: &str, kind: &str) -> String {
-    format!("node/{node}/issuer/{kind}")
+pub fn label(node: &str, kind: Kind) -> String {
+    format!("node/{node}/issuer/{}", kind.as_str())
 }
-
-/// The kinds, by the files of their certificates.
-pub const SERVER: &str = "server";
-pub const PEER: &str = "peer";

@@ -24,7 +24,7 @@ use serde::Serialize;
 
 use crate::etcd::Release;
 use crate::etcd::ids::{MemberId, cluster_id, member_id};
-use crate::profile::{self, Bundle, ConfigStyle, Machine, Network, Pki, Profile, UrlHost};
+use crate::profile::{self, Bundle, ConfigStyle, Machine, Network, Pki, Profile};
 use crate::values::{Arch, Card, ClusterName, GuestPath, Mac, NodeName, PeerTag, Token, Url, disk_serial};
 
 pub(crate) use authority::{
@@ -63,6 +63,9 @@ pub struct Plan {
     pub instance: Instance,
     /// Whether the peer port accepts only peers' certificates, or any certificate of this CA.
     pub peers_by_name: bool,
+    /// Whether peers dial each other by their host names; their URLs in `nodes` follow from it.
+    #[serde(skip)]
+    pub dials_by_name: bool,
     /// etcd's data directory in the guest: `var/lib/etcd`.
     pub data_dir: GuestPath,
     /// The directory of etcd, etcdctl and etcdutl on a node.
@@ -184,6 +187,7 @@ pub fn resolve(profile: &Profile, named: &Named) -> Plan {
         config_style: profile.etcd.config_style,
         instance,
         peers_by_name,
+        dials_by_name: peers::are_dialed_by_name(profile),
         data_dir: profile.etcd.data_dir.clone(),
         bin_dir: profile.etcd.bin_dir.clone(),
         network: profile.network.clone(),
@@ -203,8 +207,8 @@ fn certificates(profile: &Profile, at: usize, tag: &PeerTag) -> Vec<CertificateS
     let fqdn = profile.cluster.fqdn(&node.name);
     let filling = filling(profile, at, &fqdn);
     let cluster = &profile.cluster.name;
-    let is_dialed_by_name = profile.etcd.service.initial_cluster == UrlHost::Fqdn;
-    let of = certificate::Of { cluster, filling, node, tag, is_dialed_by_name };
+    let are_dialed_by_name = peers::are_dialed_by_name(profile);
+    let of = certificate::Of { cluster, filling, node, tag, are_dialed_by_name };
     let clients = profile.clients.iter().filter(|client| client.nodes.has(&node.name));
     let clients = clients.map(|client| certificate::of_client(&profile.pki, client));
     certificate::of_node(&profile.pki, &of).into_iter().chain(clients).collect()

@@ -2,8 +2,13 @@
 
 use super::certificate::{CertificateSpec, Role, of_role};
 use crate::etcd::{PeerNames, Value};
-use crate::profile::{ConfigStyle, Profile};
+use crate::profile::{ConfigStyle, Profile, UrlHost};
 use crate::values::PeerTag;
+
+/// Whether peers dial each other by their host names, and not by address.
+pub fn are_dialed_by_name(profile: &Profile) -> bool {
+    profile.etcd.service.initial_cluster == UrlHost::Fqdn
+}
 
 /// The key of the peer port, with the names of peers' certificates: common names, or the host name that they all have.
 /// `None` where it cannot be set: in the config file of a release that would ignore the key, and where several names

@@ -8,7 +8,7 @@ use super::programs::path;
 use super::renderer::{CERTIFICATES, NodeKeys, Renderer};
 use crate::failure::{Failure, Result};
 use crate::pki::Issued;
-use crate::plan::{CertificateSpec, IssuerSpec, Node, Plan, RenewalPlaces, Role};
+use crate::plan::{CertificateSpec, IssuerSpec, Node, Plan, RenewalPlaces};
 use crate::tree::{Entry, Origin, Tree};
 use crate::values::Mode;
 
@@ -98,9 +98,8 @@ fn pair(
             wire::AttributeType::of(name).ok_or_else(|| untold(name, "it is no attribute of a subject"))?;
         Ok(wire::Attribute(kind, told(text)?))
     };
-    let is_server = spec.roles.contains(&Role::Server);
     Ok(wire::Pair {
-        kind: if is_server { wire::Kind::Server } else { wire::Kind::Peer },
+        kind: issuer.kind,
         issuer: told(&format!("/{}", own.cert))?,
         issuer_key: told(&format!("/{}", own.key))?,
         anchors: told(&format!("{}/{anchors}", plan.pki.directory.absolute()))?,
@@ -111,9 +110,9 @@ fn pair(
         dns: spec.dns.iter().map(|name| told(name)).collect::<Result<_>>()?,
         ips: spec.ips.clone(),
         usages: spec.usages.iter().map(|usage| usage.in_wire()).collect(),
-        ports: match is_server {
-            true => vec![SocketAddr::new(node.address, plan.instance.client_port)],
-            false => vec![SocketAddr::new(node.peer_address, plan.instance.peer_port)],
+        ports: match issuer.kind {
+            wire::Kind::Server => vec![SocketAddr::new(node.address, plan.instance.client_port)],
+            wire::Kind::Peer => vec![SocketAddr::new(node.peer_address, plan.instance.peer_port)],
         },
     })
 }

@@ -227,10 +227,9 @@ fn renewal(plan: &Plan, node: &Node) -> Value {
     // etcd asks DNS for the names of a peer whose address does not match (checkCertSAN in client/pkg/transport): who
     // answers could let anyone in.
     let asks = |setting: &Setting| setting.key.ends_with("distributed-tracing-address");
-    let is_by_address = plan.nodes.iter().all(|node| node.peer_url.name().is_none());
     plan.renewal_places().map_or(Value::Null, |places| {
         json!({
-            "hosts_only": is_by_address && !node.settings.iter().any(asks),
+            "hosts_only": !plan.dials_by_name && !node.settings.iter().any(asks),
             "policy": format!("/{}", places.policy()),
             "first": format!("/{}", places.first()),
             "generations": places.generations(),

@@ -1,6 +1,8 @@
 //! Tries with certificates that a copy of one node's CA could make: each port must refuse them. With such a CA a thief
 //! has the node's own names, and must get nothing else.
 
+use kiln_wire::Kind;
+
 use super::baked::Baked;
 use super::look::Observed;
 use crate::causes::Fault;
@@ -79,7 +81,7 @@ impl<'a> Copies<'a> {
                     .node_mint(node, kind, chain)
                     .doing(|| format!("finding the CAs of {node} in the keystore"))
             };
-            Ok((node, mint("server", &baked.server)?, mint("peer", &baked.peer)?))
+            Ok((node, mint(Kind::Server, &baked.server)?, mint(Kind::Peer, &baked.peer)?))
         });
         let nodes = nodes.collect::<Result<Vec<_>>>()?;
         Ok(Self { nodes, now })
