@@ -15,6 +15,10 @@ const CHECK: &str = "renewal";
 /// A note is given from this many days before the end of a node's CA.
 const NOTED_DAYS: u64 = 365;
 
+/// In a rehearsal.
+const UNPROVEN: &str = "renewals were not tried: a rehearsal starts etcd alone, and never kiln-node, which renews certificates on \
+                        nodes";
+
 /// A row for each node that renews its certificates, and notes. `judged` has the rows of [`super::certificates`]: only
 /// a certificate that is the node's own says something of the node. `runs` says whether kiln-node runs beside the
 /// members.
@@ -42,7 +46,10 @@ pub fn check(seen: &[Observed<'_>], judged: &[Check], now: Epoch, runs: bool) ->
         late.extend(is_late.then_some(name));
         ending.extend(first_end(one.baked).filter(|end| ends_soon(*end, now)).map(|end| (name, end)));
     }
-    (checks, late_note(&late, runs).into_iter().chain(ending_note(&ending)).collect())
+    let notes = late_note(&late, runs).into_iter().chain(ending_note(&ending));
+    let unproven = (!runs && !checks.is_empty()).then(|| UNPROVEN.to_owned());
+    let notes = unproven.into_iter().chain(notes).collect();
+    (checks, notes)
 }
 
 /// The row, and whether the renewal is late.
@@ -72,6 +79,7 @@ fn judge(name: &str, leaves: &[(&str, Validity)], baked: &Baked, now: Epoch, run
         return (Check::skipped(CHECK, node, "it sends no certificate that is known to be its own"), false);
     };
     let detail = match at < due {
+        _ if !runs => format!("its node has to renew from {} on", date(due)),
         true => format!("renews by itself, next on {}", date(due)),
         false => format!("renews by itself, due since {}", date(due)),
     };
@@ -163,6 +171,7 @@ mod tests {
         // In a rehearsal nothing renews.
         let (check, is_late) = judge("a", &times, &long, at(80), false);
         assert_eq!((check.outcome, is_late), (Outcome::Ok, true));
+        assert_eq!(check.detail, "its node has to renew from 1970-03-03 on");
         assert_eq!(judge("a", &[], &long, at(1), true).0.outcome, Outcome::Skipped);
     }
 
