@@ -25,13 +25,21 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// What the ports of a certificate say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Proof {
-    /// Each port that answers presents it, and one does.
-    Presented,
-    /// None answers: etcd does not run, or does not serve yet.
-    Silent,
+/// What the ports of certificates say: each one that answers presents the new one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Proof {
+    /// The number of those that do.
+    pub presented: usize,
+    /// Those that do not answer: etcd does not run, or does not serve yet.
+    pub silent: Vec<SocketAddr>,
+}
+
+impl Proof {
+    /// Of the ports of both.
+    pub fn and(mut self, other: Self) -> Self {
+        self.silent.extend(other.silent);
+        Self { presented: self.presented + other.presented, ..self }
+    }
 }
 
 /// One try.
@@ -48,12 +56,12 @@ enum Seen {
 pub fn prove(pair: &Pair, leaf: &Leaf, key: &[u8]) -> Result<Proof> {
     let deadline = Deadline::after(DEADLINE);
     loop {
-        let mut proof = Proof::Silent;
+        let mut proof = Proof::default();
         let mut wrong = None;
         for port in &pair.ports {
             match look(*port, pair, leaf, key)? {
-                Seen::New => proof = Proof::Presented,
-                Seen::Silent => {}
+                Seen::New => proof.presented += 1,
+                Seen::Silent => proof.silent.push(*port),
                 Seen::Other(why) => wrong = Some(format!("{port} {why}")),
             }
         }

@@ -144,7 +144,7 @@ impl Run<'_> {
     }
 
     /// From one generation to another, if etcd follows; in words.
-    fn switch(&self, from: Option<Which>, to: Which) -> Result<&'static str> {
+    fn switch(&self, from: Option<Which>, to: Which) -> Result<String> {
         // Without one that can be used there is nothing to return to.
         if let Some(before) = from.filter(|from| self.is_usable(Some(*from))) {
             self.generations.remember(before)?;
@@ -164,21 +164,21 @@ impl Run<'_> {
     }
 
     /// The proof, and what follows from it; in words.
-    fn prove(&self, which: Which) -> Result<&'static str> {
+    fn prove(&self, which: Which) -> Result<String> {
         if self.ensure {
             // The next run without it proves them.
-            return Ok("etcd is to start next");
+            return Ok("etcd is to start next".to_owned());
         }
         let generation = self.generations.load(which)?;
         let each = self.policy.pairs.iter().zip(&generation.leaves);
-        let proofs = each.map(|(pair, (leaf, key))| prove(pair, leaf, key)).collect::<Result<Vec<_>>>();
+        let mut proofs = each.map(|(pair, (leaf, key))| prove(pair, leaf, key));
+        let proof = proofs.try_fold(Proof::default(), |all, one| one.map(|one| all.and(one)));
         reached("proven");
-        match proofs {
-            Ok(proofs) => {
+        match proof {
+            Ok(proof) => {
                 self.generations.forget()?;
                 reached("forgotten");
-                let is_presented = proofs.contains(&Proof::Presented);
-                Ok(if is_presented { "etcd presents them" } else { "etcd does not serve yet" })
+                Ok(words::proven(&proof))
             }
             Err(why) => Err(self.take_back(&why)),
         }

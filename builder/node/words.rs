@@ -2,6 +2,7 @@
 
 use crate::clock::date;
 use crate::decide::{Dates, Reason, Refusal};
+use crate::prove::Proof;
 use crate::say::Level;
 
 /// Why nothing can be done, and what to do.
@@ -49,5 +50,39 @@ pub fn reason(reason: Reason) -> &'static str {
         Reason::Early => "the last ones were not valid yet",
         Reason::Expired => "the last ones had expired",
         Reason::Unsound => "there were none that the policy wants",
+    }
+}
+
+/// What etcd does with new certificates. A port that does not answer has proven nothing, and is named.
+pub fn proven(proof: &Proof) -> String {
+    let silent: Vec<_> = proof.silent.iter().map(ToString::to_string).collect();
+    match (proof.presented, silent.join(" and ")) {
+        (0, _) => "etcd does not serve yet".to_owned(),
+        (_, silent) if silent.is_empty() => "etcd presents them".to_owned(),
+        (_, silent) => format!("etcd presents them, but {silent} did not answer and could not be asked"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_that_could_not_be_asked_is_named() {
+        let silent = |ports: &[&str]| ports.iter().map(|port| port.parse().unwrap()).collect();
+        let both = silent(&["10.0.0.1:2379", "10.0.0.1:2380"]);
+        for (presented, silent, said) in [
+            (2, Vec::new(), "etcd presents them"),
+            (
+                1,
+                silent(&["10.0.0.1:2380"]),
+                "etcd presents them, but 10.0.0.1:2380 did not answer and could not be asked",
+            ),
+            (0, both, "etcd does not serve yet"),
+        ] {
+            let of_ports = silent.iter().map(|port| Proof { presented: 0, silent: vec![*port] });
+            let proof = of_ports.fold(Proof { presented, silent: Vec::new() }, Proof::and);
+            assert_eq!(proven(&proof), said);
+        }
     }
 }
