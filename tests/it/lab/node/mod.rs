@@ -4,6 +4,7 @@ mod authority;
 mod clocks;
 mod disks;
 mod hostile;
+mod hot;
 mod issuers;
 mod killed;
 mod machine;

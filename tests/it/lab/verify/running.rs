@@ -116,11 +116,6 @@ impl Running {
              mount -t tmpfs -o mode=0755 t {root}/run; mkdir {root}/run/kiln"
         );
         run(Command::new("nsenter").args(["--target", &pid, "--mount", "sh", "-c", &script]));
-        self.policy(node, change);
-    }
-
-    /// Writes a node's policy for `renew`, with a change.
-    pub fn policy(&self, node: &str, change: impl FnOnce(&mut Value)) {
         let text = fs::read(self.file(node, "etc/kiln/renew.json")).unwrap();
         let mut policy = serde_json::from_slice(&text).unwrap();
         change(&mut policy);
