@@ -88,7 +88,8 @@ pub fn common(prepared: &Prepared, session: &Session<'_>) -> Result<Digest> {
     });
     digest_of(&Common {
         program: session.program()?,
-        keystore: prepared.keystore.fingerprint()?.to_string(),
+        // An export of the keystore changes no bundle.
+        keystore: prepared.keystore.state()?.to_string(),
         epoch: prepared.epoch,
         overlays: prepared.overlays.digest,
         binaries: binaries(prepared),

@@ -8,6 +8,7 @@
 mod build;
 mod cluster;
 mod inputs;
+mod keystore;
 mod machines;
 mod registry;
 mod shell;
@@ -23,6 +24,8 @@ use crate::failure::Exit;
 pub(crate) use build::{Build, Check, Join, Plan, Show};
 pub(crate) use cluster::{Etcdctl, Seal, Verify};
 pub(crate) use inputs::{BuildInputs, Cache, Keys, ProfileNames, Settings, Trust};
+pub use keystore::Unlock;
+pub(crate) use keystore::{Decrypt, Encrypt, Export, Recipients, Restore};
 pub(crate) use machines::{Console, Down, Rehearse, Status, Up};
 #[cfg(feature = "oci")]
 pub(crate) use registry::Registry;
@@ -55,6 +58,10 @@ pub struct Cli {
     /// Print the programs that are run and the files that are read; tables in full width
     #[arg(long, short, global = true, conflicts_with = "quiet")]
     pub verbose: bool,
+
+    /// How keystores are decrypted.
+    #[command(flatten)]
+    pub unlock: Unlock,
 }
 
 /// The command as clap knows it, for parsing, completions and manual pages.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Subcommand, ValueEnum};
 
 use super::inputs::{Keys, Settings, Store, size};
+use super::keystore::{Decrypt, Encrypt, Export, Restore};
 use crate::values::{ClusterName, Digest, Epoch};
 
 /// The authorities that can be imported.
@@ -197,6 +198,14 @@ import-ca ha3 --cert peers.pem --key peers-key.pem --passphrase-file pass --as p
         #[arg(long)]
         json: bool,
     },
+    /// Copy a keystore into one encrypted file, or print it as a page to type in again
+    Export(Export),
+    /// Restore a keystore from an export, or from a page that was typed in
+    Restore(Restore),
+    /// Encrypt the secrets of a keystore in its directory
+    Encrypt(Encrypt),
+    /// Store the secrets of a keystore in plain again
+    Decrypt(Decrypt),
     /// Show a keystore: its CA, its dates of issue, the members of a sealed cluster; never a secret
     #[command(after_help = "Examples:\n  kiln keystore show ha3\n  kiln keystore show ha3 --json")]
     Show {

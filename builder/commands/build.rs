@@ -103,6 +103,7 @@ fn save_keystore(prepared: &mut Prepared, out: &Output) -> Result<()> {
     let path = &prepared.keystore_path;
     if prepared.keystore.is_unsaved() {
         prepared.keystore.save(path)?;
+        prepared.keystore.reminder().iter().for_each(|reminder| out.warn(reminder));
     }
     // From here on the keystore exists, whatever happens.
     if prepared.keystore_is_new {

@@ -71,6 +71,12 @@ pub fn run(args: &cli::Build, out: &Output) -> Result<()> {
     let index = Index::new(whole, args.source.shard, entries);
     place.index(&index)?;
     // The keystores are saved when every check has passed: a bundle whose keys are lost could never be built again.
+    let stale: Vec<_> = unsaved
+        .iter()
+        .flatten()
+        .filter(|(keystore, _)| keystore.reminder().is_some())
+        .map(|(keystore, _)| keystore.cluster().to_string())
+        .collect();
     let noted = place.publish(|| {
         Keystore::save_all(unsaved.into_iter().flatten().collect(), || Ok(()))?;
         if made > 0 {
@@ -83,6 +89,12 @@ pub fn run(args: &cli::Build, out: &Output) -> Result<()> {
         Ok(())
     })?;
     session.close(&target, &noted)?;
+    if !stale.is_empty() {
+        out.warn(format_args!(
+            "the last exports of these keystores are older than this change; export them again with kiln keystore export: {}",
+            stale.join(", ")
+        ));
+    }
     if let Some(when) = expires.and_then(|expires| ending(expires, clock::now())) {
         out.warn(format_args!(
             "certificates in some of these bundles {when}; run kiln keystore renew, and build again"

@@ -1,4 +1,8 @@
-//! `kiln keystore init`, `renew`, `import-ca` and `show`.
+//! `kiln keystore init`, `renew`, `import-ca` and `show`; the other verbs have files of their own.
+
+mod encrypt;
+mod export;
+mod restore;
 
 use std::path::{Path, PathBuf};
 
@@ -44,6 +48,10 @@ pub fn run(verb: &Verb, out: &Output) -> Result<()> {
             let files = (cert.as_path(), key.as_path(), passphrase_file.as_deref());
             import_ca(cluster, keys, (*authority, *issue_date), files)?.tell(*json, out)
         }
+        Verb::Export(args) => export::run(args, out),
+        Verb::Restore(args) => restore::run(args, out),
+        Verb::Encrypt(args) => encrypt::encrypt(args, out),
+        Verb::Decrypt(args) => encrypt::decrypt(args, out),
         Verb::Show { cluster, keys, json } => {
             let path = named::keystore_path(keys.keystore.as_ref(), cluster);
             let keystore = Keystore::open(&path, cluster)?;
@@ -66,6 +74,7 @@ struct Change {
 impl Change {
     fn tell(self, json: bool, out: &Output) -> Result<()> {
         self.warnings.iter().for_each(|warning| out.warn(warning));
+        self.keystore.reminder().iter().for_each(|reminder| out.warn(reminder));
         let said = match json {
             true => describe(&self.path, &self.keystore).and_then(|described| out.json(&described)),
             false => out.print(self.said),
@@ -198,6 +207,12 @@ fn describe(path: &Path, keystore: &Keystore) -> Result<serde_json::Value> {
     if keystore.renews_on_nodes() == Some(true) {
         all["renewal"] = json!({ "by": "node", "has_successors_secret": keystore.has_successors_secret() });
     }
+    if let Some((date, is_current)) = keystore.last_export() {
+        all["exported"] = json!({ "date": date.to_string(), "current": is_current });
+    }
+    if let Some(how) = keystore.protection() {
+        all["secret"] = how.into();
+    }
     if let (Some(ca), Value::Object(all)) = (keystore.imported_authority(plan::PEER_CA)?, &mut all) {
         all.insert("peer_ca".into(), ca.json());
     }
@@ -252,6 +267,15 @@ fn shown(path: &Path, keystore: &Keystore) -> Result<String> {
         dates.drain(..dates.len() - 1);
     }
     text += &format!("\n  issued {}", dates.join("\n         "));
+    if let Some(how) = keystore.protection() {
+        text += &format!("\n  secret {how}");
+    }
+    if let Some((date, is_current)) = keystore.last_export() {
+        text += &format!(
+            "\n  export {date}, {}",
+            if is_current { "up to date" } else { "older than its last change" }
+        );
+    }
     for token in keystore.sealed() {
         text += &format!("\n  sealed {token}");
         let Some(formed) = keystore.formed(token) else {

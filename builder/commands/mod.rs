@@ -43,7 +43,7 @@ mod version;
 
 use crate::cli::{Cli, Verb};
 use crate::failure::{Exit, Failure, Result};
-use crate::verbose;
+use crate::{unlock, verbose};
 #[cfg(not(feature = "oci"))]
 use {no_registry as pull, no_registry as push};
 
@@ -57,6 +57,7 @@ pub fn run(cli: Cli, json: bool) -> Result<()> {
     if cli.verbose {
         verbose::on();
     }
+    unlock::with(cli.unlock.ways());
     let out = output::Output::new(cli.quiet, json);
     let left = left::behind(&cli.verb);
     let done = dispatch(cli.verb, &out).map_err(|failure| match left {

@@ -15,6 +15,9 @@ pub fn run(args: &cli::Seal, out: &Output) -> Result<()> {
     let (name, witness) = witness(&bundle)?;
     let path = named::keystore_path(args.keys.keystore.as_ref(), &name);
     let sealed = Keystore::seal(&path, &name, &witness, args.adopt)?;
+    if !matches!(sealed, Sealed::Already | Sealed::Unrecorded) {
+        Keystore::open(&path, &name)?.reminder().iter().for_each(|reminder| out.warn(reminder));
+    }
     let (shown, token, members) = (path.display(), &witness.token, witness.members.len());
     let members = if members == 1 { "1 member".to_owned() } else { format!("{members} members") };
     let done = match sealed {

@@ -35,7 +35,7 @@ pub use staging::Staging;
 pub(crate) use swap::{beside, replace_all};
 pub(crate) use what::{made, resolved, what};
 pub(crate) use write::{
-    TEMPORARY, make_directories, remove_directory, remove_file, rename, write_at, write_streamed,
+    TEMPORARY, make_directories, remove_directory, remove_file, rename, write_at, write_new, write_streamed,
     write_unsynced, write_whole,
 };
 

@@ -29,6 +29,35 @@ pub fn write_whole(path: &Path, bytes: &[u8], mode: Mode) -> Result<()> {
     write_streamed(path, mode, |file| file.write_all(bytes).doing(|| format!("writing {}", path.display())))
 }
 
+/// Writes a file atomically with this mode where there is nothing yet; synced before and after it appears.
+///
+/// # Errors
+/// `Exit::Unsafe` when something is at the path, or comes there meanwhile: it stays.
+pub fn write_new(path: &Path, bytes: &[u8], mode: Mode) -> Result<()> {
+    let writing = || format!("writing {}", path.display());
+    let taken = || Failure::unsafe_to(format!("{} exists, and is not replaced", path.display()));
+    if look(path)?.is_some() {
+        return Err(taken());
+    }
+    let mut file = tempfile::Builder::new()
+        .prefix(TEMPORARY)
+        .permissions(fs::Permissions::from_mode(mode.bits()))
+        .tempfile_in(parent_of(path))
+        .doing(writing)?;
+    file.write_all(bytes).doing(writing)?;
+    // The umask has masked the mode that the file was made with.
+    file.as_file().set_permissions(fs::Permissions::from_mode(mode.bits())).doing(writing)?;
+    file.as_file().sync_all().doing(writing)?;
+    file.persist_noclobber(path).map_err(|error| match error.error.kind() {
+        std::io::ErrorKind::AlreadyExists => taken(),
+        _ => Failure::io(error.error.to_string()).while_doing(writing()),
+    })?;
+    Directory::sync_all([&Directory::above(path)?]).inspect_err(|_| {
+        // The disk has not confirmed its name, so it must not appear to be there.
+        let _ = remove_file(path);
+    })
+}
+
 /// Writes bytes at a place in a file, which is made if it is missing; what is before the place stays.
 pub fn write_at(path: &Path, at: u64, bytes: &[u8]) -> Result<()> {
     use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};

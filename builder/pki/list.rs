@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::copies::{Encrypted, Exported, RawEncrypted, RawExported};
 use super::damage::changed;
 use super::record::{Fixed, Formed, RawFixed, RawFormed};
 use crate::failure::{Failure, Result};
@@ -19,6 +20,8 @@ pub const SCHEMA_WITH_AUTHORITIES: u32 = 3;
 pub const SCHEMA_WITH_PEER_CA: u32 = 4;
 /// The same, with CAs that follow, and nodes that renew.
 pub const SCHEMA_WITH_SUCCESSORS: u32 = 5;
+/// The same, with a record of the last export, or of how its secrets are encrypted.
+pub const SCHEMA_WITH_EXPORT: u32 = 6;
 
 /// One round of leaf certificates.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,6 +102,10 @@ pub(super) struct List {
     #[serde(default)]
     formed: Vec<RawFormed>,
     issue: Vec<RawIssue>,
+    /// Absent until the first export.
+    exported: Option<RawExported>,
+    /// Absent where its secrets lie in plain.
+    encrypted: Option<RawEncrypted>,
 }
 
 #[derive(Clone, Copy, Default, Deserialize)]
@@ -123,9 +130,9 @@ impl List {
             schema: u32,
         }
         let Schema { schema } = toml::from_str(text).map_err(|_| changed())?;
-        if !(SCHEMA..=SCHEMA_WITH_SUCCESSORS).contains(&schema) {
+        if !(SCHEMA..=SCHEMA_WITH_EXPORT).contains(&schema) {
             return Err(Failure::untrusted(format!(
-                "keystore schema {schema} is not supported; this version of Kiln reads the schemas {SCHEMA} to {SCHEMA_WITH_SUCCESSORS}"
+                "keystore schema {schema} is not supported; this version of Kiln reads the schemas {SCHEMA} to {SCHEMA_WITH_EXPORT}"
             )));
         }
         toml::from_str(text).map_err(|_| changed())
@@ -140,6 +147,12 @@ impl List {
     pub fn record(&self) -> Result<(Option<Fixed>, Vec<Formed>)> {
         let fixed = self.issued.as_ref().map(RawFixed::read).transpose()?;
         Ok((fixed, self.formed.iter().map(RawFormed::read).collect::<Result<_>>()?))
+    }
+
+    /// The last export, and how its secrets are encrypted.
+    pub fn copies(&self) -> Result<(Option<Exported>, Option<Encrypted>)> {
+        let exported = self.exported.as_ref().map(RawExported::read).transpose()?;
+        Ok((exported, self.encrypted.as_ref().map(RawEncrypted::read).transpose()?))
     }
 
     pub fn issues(&self) -> Result<Issues> {

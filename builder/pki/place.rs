@@ -19,6 +19,13 @@ pub(super) const FOREIGN: [(&str, &str, &str); 2] =
 /// The largest file in a keystore: the list with thousands of issues, or of members.
 pub(super) const MAX_PART_BYTES: u64 = 16 << 20;
 
+/// The parts with secrets, which lie under the names of [`encrypted`] where they are encrypted.
+pub(super) const SECRETS: [&str; 4] = [SECRET, successor::SECRET, FOREIGN[0].2, FOREIGN[1].2];
+
+/// What is added to the name of a part that is encrypted.
+const ENCRYPTED: &str = ".age";
+
+/// All parts, as they are where nothing is encrypted; in the order in which they are exported.
 pub(super) const PARTS: [&str; 9] = [
     LIST,
     SECRET,
@@ -30,6 +37,16 @@ pub(super) const PARTS: [&str; 9] = [
     successor::FILES[0].1,
     successor::FILES[1].1,
 ];
+
+/// The name of a part that is encrypted.
+pub(super) fn encrypted(name: &str) -> String {
+    format!("{name}{ENCRYPTED}")
+}
+
+/// Whether a keystore can have a file with this name.
+pub(super) fn is_part(name: &str) -> bool {
+    PARTS.contains(&name) || name.strip_suffix(ENCRYPTED).is_some_and(|name| SECRETS.contains(&name))
+}
 
 pub(super) fn refuse_existing(dir: &Path) -> Result<()> {
     match disk::look(dir)? {
@@ -52,7 +69,7 @@ pub(super) fn is_there(dir: &Path) -> Result<bool> {
 pub(super) fn sweep(dir: &Path) -> Result<()> {
     for left in disk::left_of(dir)? {
         let is_directory = disk::look(&left)?.is_some_and(|found| found.kind == Kind::Directory);
-        if !is_directory || !disk::list(&left)?.iter().all(|name| PARTS.contains(&name.as_str())) {
+        if !is_directory || !disk::list(&left)?.iter().all(|name| is_part(name)) {
             return Ok(());
         }
     }
@@ -84,7 +101,7 @@ pub(super) fn check_place(dir: &Path) -> Result<()> {
         }
     }
     check_parent(dir)?;
-    for name in PARTS {
+    for name in PARTS.map(str::to_owned).into_iter().chain(SECRETS.map(encrypted)) {
         let path = dir.join(name);
         match disk::look(&path)? {
             Some(found) if found.kind == Kind::File => check_private(&path, &found, dir)?,
@@ -107,7 +124,8 @@ pub fn looks_like_keystore(dir: &Path) -> bool {
 
 /// Whether it is or was a keystore: it has one of the two parts that all of them have.
 fn is_keystore(dir: &Path) -> Result<bool> {
-    Ok(disk::look(&dir.join(LIST))?.is_some() || disk::look(&dir.join(SECRET))?.is_some())
+    let is_there = |name: &str| Ok(disk::look(&dir.join(name))?.is_some());
+    Ok(is_there(LIST)? || is_there(SECRET)? || is_there(&encrypted(SECRET))?)
 }
 
 /// Checks that no other user can replace this keystore. A directory that does not exist yet is fine.
@@ -137,8 +155,7 @@ pub(super) fn check_parent(dir: &Path) -> Result<()> {
 /// # Errors
 /// `Exit::Unsafe` with the name of another file: it would be lost when the directory is replaced whole.
 pub(super) fn refuse_strangers(dir: &Path) -> Result<()> {
-    let strangers: Vec<String> =
-        disk::list(dir)?.into_iter().filter(|name| !PARTS.contains(&name.as_str())).collect();
+    let strangers: Vec<String> = disk::list(dir)?.into_iter().filter(|name| !is_part(name)).collect();
     match strangers[..] {
         [] => Ok(()),
         [ref first, ref others @ ..] => Err(Failure::unsafe_to(format!(

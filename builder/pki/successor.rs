@@ -33,12 +33,31 @@ impl Successors {
         specs: &[AuthoritySpec],
         first: Epoch,
     ) -> Result<Self> {
-        let make = |spec: &AuthoritySpec| {
-            let made = Made { lifetime: spec.made.lifetime.twice(), ..spec.made.next() };
-            let (_, chain) = derived(secret, cluster, spec.name, &made, first)?;
-            Ok((spec.name, chain.top().pem()?))
+        Self::of_all(secret, cluster, specs.iter().map(|spec| (spec.name, &spec.made)), first)
+    }
+
+    /// The same of authorities as they are recorded.
+    pub fn make_again(
+        secret: &Secret,
+        cluster: &ClusterName,
+        recorded: &[Recorded],
+        first: Epoch,
+    ) -> Result<Self> {
+        Self::of_all(secret, cluster, recorded.iter().map(|(name, made)| (*name, made)), first)
+    }
+
+    fn of_all<'a>(
+        secret: &Secret,
+        cluster: &ClusterName,
+        authorities: impl Iterator<Item = (&'static str, &'a Made)>,
+        first: Epoch,
+    ) -> Result<Self> {
+        let make = |(name, made): (&'static str, &Made)| {
+            let made = Made { lifetime: made.lifetime.twice(), ..made.next() };
+            let (_, chain) = derived(secret, cluster, name, &made, first)?;
+            Ok((name, chain.top().pem()?))
         };
-        specs.iter().map(make).collect::<Result<_>>().map(Self)
+        authorities.map(make).collect::<Result<_>>().map(Self)
     }
 
     /// From the files of a keystore, each held against what is recorded of it.

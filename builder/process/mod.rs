@@ -113,7 +113,6 @@ impl Program {
     }
 
     /// Kiln's own environment, for a program that needs its configuration there.
-    #[cfg(feature = "oci")]
     pub fn with_own_environment(mut self) -> Self {
         self.environment = environ::names()
             .filter_map(|name| environ::even_empty(name.to_str()?).map(|value| (name, value)))

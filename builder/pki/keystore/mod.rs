@@ -3,8 +3,13 @@
 //! It is the one place where randomness and today's date enter: the same keystore gives the same bytes.
 
 mod change;
+mod encrypt;
+mod export;
 mod open;
+mod page;
+mod restore;
 mod save;
+mod source;
 mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,6 +17,7 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
+use super::copies::{Encrypted, Exported};
 use super::list::{Issue, Issues};
 use super::record::{Fixed, Formed};
 use super::secret::Secret;
@@ -22,6 +28,8 @@ use crate::plan::{AuthoritySpec, CA, Named};
 use crate::values::{ClusterName, Digest, Epoch, PeerTag, Token, hex};
 
 pub use change::Import;
+pub use export::Exports;
+pub use restore::Restored;
 pub use text::resealed;
 
 /// A keystore, checked and locked: no other run of Kiln uses it while this value lives.
@@ -44,6 +52,11 @@ pub struct Keystore {
     fixed: Option<Fixed>,
     /// Sorted by token; those of the sealed clusters that are recorded.
     formed: Vec<Formed>,
+    exported: Option<Exported>,
+    /// How its secrets lie in the directory; absent where they do in plain.
+    encrypted: Option<Encrypted>,
+    /// Whether the secret is not in the directory: a command has printed it.
+    is_secret_elsewhere: bool,
     /// The fingerprint of the files in the directory; absent while it is in memory only.
     stored: Option<Digest>,
     /// Whether this user may write to its directory.
@@ -234,6 +247,9 @@ impl Keystore {
             sealed: BTreeSet::new(),
             fixed: None,
             formed: Vec::new(),
+            exported: None,
+            encrypted: None,
+            is_secret_elsewhere: false,
             stored: None,
             is_writable: true,
             lock: None,

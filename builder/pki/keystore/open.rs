@@ -2,16 +2,17 @@
 
 use std::path::Path;
 
+use zeroize::Zeroizing;
+
+use super::source::{Source, secret_of};
 use super::{Foreign, Imported, ImportedKey, Keystore};
 use crate::disk::{self, Lock};
 use crate::failure::{Doing, Exit, Failure, Result};
+use crate::pki::copies::Exported;
 use crate::pki::damage::changed;
 use crate::pki::list::{List, Origin};
 use crate::pki::pem;
-use crate::pki::place::{
-    FOREIGN, LIST, SECRET, check_place, is_there, lock_path, part, refuse_strangers, sweep,
-};
-use crate::pki::secret::Secret;
+use crate::pki::place::{FOREIGN, check_place, is_there, lock_path, refuse_strangers, sweep};
 use crate::pki::successor::{self, Successors};
 use crate::values::{ClusterName, Digest};
 
@@ -68,63 +69,92 @@ impl Keystore {
     }
 
     pub(super) fn load(dir: &Path, cluster: &ClusterName) -> Result<Self> {
-        Self::read(dir, cluster).doing(|| format!("reading the keystore {}", dir.display()))
+        Self::read(&Source::Directory(dir), cluster)
+            .doing(|| format!("reading the keystore {}", dir.display()))
     }
 
-    fn read(dir: &Path, cluster: &ClusterName) -> Result<Self> {
-        let text = part(dir, LIST)?;
-        let secret = secret_of(dir, SECRET)?;
-        let text = std::str::from_utf8(&text).map_err(|_| changed())?;
-        let list = List::parse(text)?;
+    /// Reads it, and checks every byte.
+    pub(super) fn read(source: &Source<'_>, cluster: &ClusterName) -> Result<Self> {
+        let text = source.list()?;
+        let list = List::parse(&text)?;
+        let name: ClusterName = list.cluster.parse().map_err(|_| changed())?;
+        let (exported, encrypted) = list.copies()?;
+        let is_encrypted = encrypted.is_some();
+        let (secret, is_elsewhere) = source.secret(is_encrypted, &name)?;
         let mut imported = Foreign::new();
         for (authority, chain, key) in FOREIGN {
             if matches!(list.origin(authority), Origin::Imported) {
-                let (chain, pem) = (part(dir, chain)?, part(dir, key)?);
+                let (chain, pem) = (source.get(chain)?, source.secret_part(key, is_encrypted, &name)?);
                 let der = pem::blocks(&pem).ok().and_then(|blocks| blocks.into_iter().next());
                 let der = der.ok_or_else(changed)?.der;
                 imported.insert(authority, Imported { chain: chain.to_vec(), key: ImportedKey { der, pem } });
             }
         }
-        let issues = list.issues()?;
-        let name: ClusterName = list.cluster.parse().map_err(|_| changed())?;
-        let mut keystore = Self::assemble(name, secret, issues, imported)?;
+        let mut keystore = Self::assemble(name, secret, list.issues()?, imported)?;
         let sealed: std::result::Result<_, _> = list.sealed.iter().map(|token| token.parse()).collect();
         keystore.sealed = sealed.map_err(|_| changed())?;
         (keystore.fixed, keystore.formed) = list.record()?;
-        if let Some(fixed) = &keystore.fixed {
-            keystore.successors = Successors::read(&fixed.successors, |file| part(dir, file))?;
-            keystore.has_stored_successors = !keystore.successors.is_empty();
-        }
-        if disk::look(&dir.join(successor::SECRET))?.is_some() {
-            let secret = secret_of(dir, successor::SECRET)?;
-            if let Some(fixed) = &keystore.fixed {
-                keystore.successors.check_secret(&secret, &keystore.cluster, &fixed.authorities)?;
-            }
-            keystore.successor = Some(secret);
-        }
+        (keystore.exported, keystore.encrypted) = (exported, encrypted);
+        keystore.is_secret_elsewhere = is_elsewhere;
+        keystore.read_successors(source)?;
         if !keystore.formed.iter().all(|formed| keystore.sealed.contains(&formed.token)) {
             return Err(changed());
         }
-        keystore.stored = Some(Digest::of(text.as_bytes()));
-        // The file must be exactly as Kiln would write it, so that every changed byte is detected.
-        if keystore.render()? != text {
-            return Err(changed());
+        if let (Source::Page(_), Some(exported)) = (source, &keystore.exported) {
+            keystore.exported = Some(Exported { state: keystore.state()?, ..exported.clone() });
+        }
+        let rendered = keystore.render()?;
+        keystore.stored = Some(Digest::of(rendered.as_bytes()));
+        if !source.is_as_written(&rendered)? {
+            return Err(match is_elsewhere {
+                true => Failure::untrusted(
+                    "the secret that the command of --secret-from printed is another keystore's, or keystore.toml was changed \
+                     since Kiln wrote it; check the command, or restore the whole directory from a backup",
+                ),
+                false => changed(),
+            });
         }
         if keystore.cluster != *cluster {
+            let of = &keystore.cluster;
+            let way_out = match source {
+                Source::Directory(_) => "every cluster has its own, so choose another --keystore".to_owned(),
+                Source::Export(_) | Source::Page(_) => format!("restore it as {of}"),
+            };
             return Err(Failure::unsafe_to(format!(
-                "it is the keystore of cluster {}, not of {cluster}; every cluster has its own, so choose another \
-                 --keystore",
-                keystore.cluster
+                "it is the keystore of cluster {of}, not of {cluster}; {way_out}"
             )));
         }
         Ok(keystore)
     }
-}
 
-fn secret_of(dir: &Path, file: &str) -> Result<Secret> {
-    Secret::from_text(&part(dir, file)?).ok_or_else(|| {
-        Failure::untrusted(format!(
-            "the file {file} is not 64 lower-case hex digits and a newline; restore it"
-        ))
-    })
+    fn read_successors(&mut self, source: &Source<'_>) -> Result<()> {
+        let is_encrypted = self.encrypted.is_some();
+        let secret = match source.has_secret(successor::SECRET, is_encrypted)? {
+            true => {
+                let text = source.secret_part(successor::SECRET, is_encrypted, &self.cluster)?;
+                Some(secret_of(successor::SECRET, &text)?)
+            }
+            false => None,
+        };
+        if let Some(fixed) = &self.fixed {
+            // On a page their certificates are left out where they follow from their secret.
+            let again = match &secret {
+                Some(secret) if matches!(source, Source::Page(_)) => {
+                    Successors::make_again(secret, &self.cluster, &fixed.authorities, self.first_issued())?
+                }
+                _ => Successors::default(),
+            };
+            let read = |file: &str| match again.files().find(|(name, _)| *name == file) {
+                Some((_, text)) if !source.has(file)? => Ok(Zeroizing::new(text.as_bytes().to_vec())),
+                _ => source.get(file),
+            };
+            self.successors = Successors::read(&fixed.successors, read)?;
+            self.has_stored_successors = !self.successors.is_empty();
+            if let Some(secret) = &secret {
+                self.successors.check_secret(secret, &self.cluster, &fixed.authorities)?;
+            }
+        }
+        self.successor = secret;
+        Ok(())
+    }
 }

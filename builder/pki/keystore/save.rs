@@ -7,7 +7,7 @@ use super::Keystore;
 use crate::disk::{self, Lock, Staging};
 use crate::failure::{Exit, Failure, Result};
 use crate::pki::place::{
-    FOREIGN, LIST, MAX_PART_BYTES, PARTS, SECRET, check_parent, lock_path, refuse_existing,
+    FOREIGN, LIST, MAX_PART_BYTES, SECRET, check_parent, is_part, lock_path, refuse_existing,
 };
 use crate::pki::secret::Secret;
 use crate::pki::successor;
@@ -23,6 +23,11 @@ impl Keystore {
             None => true,
             Some(stored) => self.is_writable && self.fingerprint().is_ok_and(|now| now != stored),
         }
+    }
+
+    /// Whether this user may change it.
+    pub fn is_writable(&self) -> bool {
+        self.is_writable
     }
 
     /// Lets other runs use it until it is saved.
@@ -125,8 +130,8 @@ impl Keystore {
         let Some(old) = staging.old() else { return Ok(()) };
         let Some(stored) = self.stored else { return Err(changed_meanwhile(staging.target(), "made")) };
         let list = Digest::of(&old.input(LIST)?.whole(MAX_PART_BYTES)?);
-        let is_part = |name: &OsString| PARTS.iter().any(|part| name == part);
-        match list == stored && old.entries()?.iter().all(|(name, _)| is_part(name)) {
+        let is_ours = |name: &OsString| name.to_str().is_some_and(is_part);
+        match list == stored && old.entries()?.iter().all(|(name, _)| is_ours(name)) {
             true => Ok(()),
             false => Err(changed_meanwhile(staging.target(), "changed")),
         }
@@ -138,20 +143,31 @@ impl Keystore {
         if self.has_stored_successors {
             return Ok(());
         }
-        let secret = self.successor.iter().map(|own| (successor::SECRET, own.to_text().as_bytes().to_vec()));
-        let certificates = self.successors.files().map(|(file, text)| (file, text.as_bytes().to_vec()));
-        for (file, bytes) in secret.chain(certificates).filter(|_| !self.successors.is_empty()) {
+        if self.successors.is_empty() {
+            return Ok(());
+        }
+        if let Some(own) = &self.successor {
+            let (file, bytes) = self.kept(successor::SECRET, own.to_text().as_bytes())?;
             disk::replace_all(&[(dir.join(file), bytes)], Mode::SECRET)?;
+        }
+        for (file, text) in self.successors.files() {
+            disk::replace_all(&[(dir.join(file), text.as_bytes().to_vec())], Mode::SECRET)?;
         }
         Ok(())
     }
 
     fn write(&self, staging: &Staging) -> Result<()> {
         let write = |name: &str, bytes: &[u8]| staging.create(name, Mode::SECRET)?.write(bytes);
+        let keep = |name: &str, bytes: &[u8]| {
+            let (name, bytes) = self.kept(name, bytes)?;
+            write(&name, &bytes)
+        };
         write(LIST, self.render()?.as_bytes())?;
-        write(SECRET, self.secret.to_text().as_bytes())?;
+        if !self.is_secret_elsewhere {
+            keep(SECRET, self.secret.to_text().as_bytes())?;
+        }
         if let Some(secret) = &self.successor {
-            write(successor::SECRET, secret.to_text().as_bytes())?;
+            keep(successor::SECRET, secret.to_text().as_bytes())?;
         }
         for (file, text) in self.successors.files() {
             write(file, text.as_bytes())?;
@@ -159,7 +175,7 @@ impl Keystore {
         for (authority, chain, key) in FOREIGN {
             if let Some(ca) = self.imported.get(authority) {
                 write(chain, &ca.chain)?;
-                write(key, &ca.key.pem)?;
+                keep(key, &ca.key.pem)?;
             }
         }
         Ok(())
@@ -167,7 +183,7 @@ impl Keystore {
 }
 
 /// Begins a keystore at a path where there is none.
-fn begin_new(dir: &Path) -> Result<Staging> {
+pub(super) fn begin_new(dir: &Path) -> Result<Staging> {
     refuse_around(dir)?;
     check_parent(dir)?;
     let staging = Staging::begin(dir)?;

@@ -8,9 +8,11 @@ use sha2::Sha256;
 use super::Keystore;
 use crate::disk;
 use crate::failure::{Failure, Result};
+use crate::pki::copies::{Encrypted, Exported};
 use crate::pki::damage::changed;
 use crate::pki::list::{
-    SCHEMA, SCHEMA_WITH_AUTHORITIES, SCHEMA_WITH_PEER_CA, SCHEMA_WITH_RECORD, SCHEMA_WITH_SUCCESSORS,
+    SCHEMA, SCHEMA_WITH_AUTHORITIES, SCHEMA_WITH_EXPORT, SCHEMA_WITH_PEER_CA, SCHEMA_WITH_RECORD,
+    SCHEMA_WITH_SUCCESSORS,
 };
 use crate::pki::place::{FOREIGN, SECRET, part};
 use crate::pki::record;
@@ -18,7 +20,8 @@ use crate::pki::secret::Secret;
 use crate::plan::PEER_CA;
 use crate::values::{Digest, hex};
 
-const HEADING: &str = "# Written by kiln, and read only as it wrote it: a change by hand is refused.\n";
+pub(super) const HEADING: &str =
+    "# Written by kiln, and read only as it wrote it: a change by hand is refused.\n";
 
 impl Keystore {
     /// Identifies this state of this keystore, without revealing anything of its secret.
@@ -30,9 +33,23 @@ impl Keystore {
         self.render().map(|text| Digest::of(text.as_bytes()))
     }
 
+    /// Identifies what it is, whatever was exported of it and however its secrets lie in the directory: two with the
+    /// same one give the same bundles.
+    ///
+    /// # Errors
+    /// As `save`.
+    pub fn state(&self) -> Result<Digest> {
+        self.rendered(None, None).map(|text| Digest::of(text.as_bytes()))
+    }
+
     /// `keystore.toml`.
     pub(super) fn render(&self) -> Result<String> {
+        self.rendered(self.exported.as_ref(), self.encrypted.as_ref())
+    }
+
+    fn rendered(&self, exported: Option<&Exported>, encrypted: Option<&Encrypted>) -> Result<String> {
         let schema = match &self.fixed {
+            _ if exported.is_some() || encrypted.is_some() => SCHEMA_WITH_EXPORT,
             Some(fixed) if fixed.renews_on_nodes() => SCHEMA_WITH_SUCCESSORS,
             _ if self.has_imported(PEER_CA) => SCHEMA_WITH_PEER_CA,
             Some(fixed) if !fixed.authorities.is_empty() => SCHEMA_WITH_AUTHORITIES,
@@ -52,6 +69,8 @@ impl Keystore {
         for issue in self.issues.all() {
             rest.push_str(&format!("\n[[issue]]\nnumber = {}\ndate = \"{}\"\n", issue.number, issue.date));
         }
+        rest.push_str(&exported.map(Exported::render).unwrap_or_default());
+        rest.push_str(&encrypted.map(Encrypted::render).unwrap_or_default());
         let imported: Vec<_> = self.imported.values().map(|ca| (&*ca.chain, &**ca.key.pem)).collect();
         let check = check(&self.secret, &head, &rest, &imported)?;
         Ok(format!("{HEADING}{head}check = \"{check}\"\n{rest}"))

@@ -358,7 +358,7 @@ fn keystores_in_the_wrong_place() {
         "schema",
         Keystore::open(&dir, &cluster()),
         Exit::Untrusted,
-        "keystore schema 7 is not supported; this version of Kiln reads the schemas 1 to 5",
+        "keystore schema 7 is not supported; this version of Kiln reads the schemas 1 to 6",
     );
 }
 

@@ -1,0 +1,80 @@
+//! `kiln keystore encrypt` and `decrypt`.
+
+use std::io::{BufRead as _, Write as _};
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::cli;
+use crate::commands::named;
+use crate::commands::output::{Output, and_said};
+use crate::encryption;
+use crate::failure::{Doing, Exit, Failure, Result};
+use crate::pki::Keystore;
+
+pub fn encrypt(args: &cli::Encrypt, out: &Output) -> Result<()> {
+    let cli::Recipients { recipient, recipients_file } = &args.recipients;
+    let recipients = match args.passphrase {
+        true => None,
+        false if recipient.is_empty() && recipients_file.is_empty() => {
+            return Err(Failure::new(
+                Exit::Usage,
+                "say who can decrypt it: --recipient KEY, or --passphrase",
+            ));
+        }
+        false => Some(encryption::recipients(recipient, recipients_file)?),
+    };
+    let path = named::keystore_path(args.keys.keystore.as_ref(), &args.cluster);
+    let keystore = Keystore::encrypt(&path, &args.cluster, recipients)?;
+    let how = keystore.protection().unwrap_or_default();
+    let needs = match args.passphrase {
+        true => "every verb that opens it asks for that",
+        false => "every verb that opens it needs --identity FILE or KILN_IDENTITY",
+    };
+    let done = format!("the secrets in {} are {how}", path.display());
+    let advice = "copies from before, and the blocks of the old files on the disk, may still be in plain";
+    tell(&path, args.json, &done, &format!("{done}: {needs}; {advice}"), &keystore, out)
+}
+
+pub fn decrypt(args: &cli::Decrypt, out: &Output) -> Result<()> {
+    let path = named::keystore_path(args.keys.keystore.as_ref(), &args.cluster);
+    if !args.yes {
+        out.announce(format_args!(
+            "this writes the secrets of {} in plain to {}",
+            args.cluster,
+            path.display()
+        ));
+        confirm("continue", "nothing was changed")?;
+    }
+    let keystore = Keystore::decrypt(&path, &args.cluster)?;
+    let done = format!("the secrets in {} are in plain", path.display());
+    tell(&path, args.json, &done, &done, &keystore, out)
+}
+
+fn tell(path: &Path, json: bool, done: &str, said: &str, keystore: &Keystore, out: &Output) -> Result<()> {
+    let said = match json {
+        true => out.json(&json!({
+            "keystore": path, "cluster": keystore.cluster(), "secret": keystore.protection(),
+        })),
+        false => out.print(said),
+    };
+    and_said(done, said)
+}
+
+/// Asks at the terminal.
+///
+/// # Errors
+/// `Exit::Unsafe` when the answer is not yes.
+pub fn confirm(what: &str, otherwise: &str) -> Result<()> {
+    let asking = || "asking on the terminal".to_owned();
+    let mut stderr = std::io::stderr();
+    write!(stderr, "{what}? [y/N] ").and_then(|()| stderr.flush()).doing(asking)?;
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer).doing(asking)?;
+    match answer.trim() {
+        "y" | "Y" | "yes" => Ok(()),
+        _ => {
+            Err(Failure::unsafe_to(format!("not confirmed, so {otherwise}; pass --yes to skip the question")))
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Files in the format of age (age-encryption.org/v1): to recipients, whose identities can read them, or with a
+//! passphrase. The crate `age` does it; without the cargo feature of that name every function here says so.
+
+#[cfg(not(feature = "age"))]
+mod absent;
+#[cfg(feature = "age")]
+mod present;
+
+#[cfg(not(feature = "age"))]
+use absent as implementation;
+#[cfg(feature = "age")]
+use present as implementation;
+
+use std::fmt;
+use std::path::Path;
+
+use zeroize::Zeroizing;
+
+use crate::disk;
+use crate::failure::{Doing, Exit, Failure, Result};
+
+/// The largest file of recipients or identities that is read, in bytes.
+const MAX_KEYS_BYTES: u64 = 1 << 20;
+
+/// The most recipients of one file: each adds a few hundred bytes to its header.
+const MAX_RECIPIENTS: usize = 256;
+
+/// Asks for the passphrase of something.
+pub type Ask = fn(&str) -> Result<Zeroizing<String>>;
+
+/// A public key to which files are encrypted, as text: `age1…`, `ssh-ed25519 …` or `ssh-rsa …`, without a comment.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Recipient(String);
+
+impl Recipient {
+    /// # Errors
+    /// `Exit::Usage` when it is none, or one of a kind that this version of Kiln does not know.
+    pub fn parse(text: &str) -> Result<Self> {
+        implementation::recipient(text.trim()).map(Self)
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Recipient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// All recipients that are given, and those in files: one a line, with empty lines and comments (`#`), as age has it.
+/// Sorted, each once.
+///
+/// # Errors
+/// `Exit::Usage` for a mistake in one of them, with its line; when there are none, or too many.
+pub fn recipients(given: &[String], files: &[impl AsRef<Path>]) -> Result<Vec<Recipient>> {
+    let mut all = given.iter().map(|text| Recipient::parse(text)).collect::<Result<Vec<_>>>()?;
+    for file in files {
+        let file = file.as_ref();
+        let bytes = disk::read(file, MAX_KEYS_BYTES).map_err(|failure| failure.wrong_is(Exit::Usage))?;
+        let text = String::from_utf8(bytes)
+            .map_err(|_| Failure::new(Exit::Usage, format!("{} is not UTF-8", file.display())))?;
+        for (at, line) in text.lines().enumerate() {
+            if line.trim().is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let reading = || format!("reading line {} of {}", at + 1, file.display());
+            all.push(Recipient::parse(line).doing(reading)?);
+        }
+    }
+    all.sort();
+    all.dedup();
+    match all.len() {
+        0 => Err(Failure::new(Exit::Usage, "there are no recipients; name at least one with --recipient")),
+        1..=MAX_RECIPIENTS => Ok(all),
+        many => Err(Failure::new(
+            Exit::Usage,
+            format!("{many} recipients are more than {MAX_RECIPIENTS}; use fewer"),
+        )),
+    }
+}
+
+/// Who can read a file.
+#[derive(Clone, Copy)]
+pub enum To<'a> {
+    Recipients(&'a [Recipient]),
+    Passphrase(&'a str),
+}
+
+/// # Errors
+/// `Exit::Usage` without the feature; `Exit::Io` when the system has no random numbers.
+pub fn encrypt(bytes: &[u8], to: To<'_>, armor: bool) -> Result<Vec<u8>> {
+    implementation::encrypt(bytes, to, armor)
+}
+
+/// Whether this is the beginning of an encrypted file, in binary or in ASCII.
+pub fn is_encrypted(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"age-encryption.org/") || bytes.starts_with(b"-----BEGIN AGE ENCRYPTED FILE-----")
+}
+
+/// A private key that reads files; wiped from memory by the crate when dropped.
+pub struct Identity(implementation::Identity);
+
+/// Those of a file: of age-keygen, the same encrypted with a passphrase, or a private key of OpenSSH.
+///
+/// # Errors
+/// `Exit::Usage` when it is missing; `Exit::Untrusted` when it holds none; those of `ask`.
+pub fn identities(file: &Path, ask: Ask) -> Result<Vec<Identity>> {
+    let reading = || format!("reading the identity {}", file.display());
+    let bytes = disk::read(file, MAX_KEYS_BYTES).map(Zeroizing::new);
+    let bytes = bytes.map_err(|failure| failure.wrong_is(Exit::Untrusted)).doing(reading)?;
+    let all = implementation::identities(&bytes, file, ask).doing(reading)?;
+    Ok(all.into_iter().map(Identity).collect())
+}
+
+/// The content of a file of at most so many bytes; `name` is what it is called where its passphrase is asked for.
+///
+/// # Errors
+/// `Exit::Untrusted` when it is damaged, is larger, or no identity reads it; those of `ask`, which is asked for the
+/// passphrase where the file has one; `Exit::Usage` without the feature, and without an identity where it needs one.
+pub fn decrypt(
+    bytes: &[u8],
+    identities: &[Identity],
+    limit: u64,
+    name: &str,
+    ask: Ask,
+) -> Result<Zeroizing<Vec<u8>>> {
+    let identities: Vec<_> = identities.iter().map(|identity| &identity.0).collect();
+    implementation::decrypt(bytes, &identities, limit, name, ask)
+}
