@@ -1,7 +1,7 @@
 //! How this run gets at secrets that do not lie in plain in a keystore: identities of age, passphrases, and a command
 //! that prints a keystore's secret. The command line says it once, for all keystores that a verb opens.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{IsTerminal, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustix::termios::{LocalModes, OptionalActions, Termios};
 use zeroize::Zeroizing;
 
-use crate::disk;
+use crate::disk::{self, Kind};
 use crate::encryption::{self, Identity};
 use crate::failure::{Doing, Exit, Failure, Result};
 use crate::interrupt;
@@ -43,6 +43,8 @@ struct Known {
     passphrases: BTreeMap<String, Zeroizing<String>>,
     decrypted: BTreeMap<Digest, Zeroizing<Vec<u8>>>,
     printed: BTreeMap<String, Zeroizing<Vec<u8>>>,
+    /// Files with secrets that others may read.
+    open: BTreeSet<PathBuf>,
 }
 
 static KNOWN: Mutex<Known> = Mutex::new(Known {
@@ -50,6 +52,7 @@ static KNOWN: Mutex<Known> = Mutex::new(Known {
     passphrases: BTreeMap::new(),
     decrypted: BTreeMap::new(),
     printed: BTreeMap::new(),
+    open: BTreeSet::new(),
 });
 
 /// One question at a time, and one run of a command.
@@ -62,6 +65,26 @@ fn known() -> MutexGuard<'static, Known> {
 /// Says it for this process.
 pub fn with(ways: Ways) {
     known().ways = ways;
+}
+
+/// A warning for each file with an identity or a passphrase that was read, and that other users may read, too.
+pub fn warnings() -> Vec<String> {
+    let warning = |path: &PathBuf| {
+        let path = path.display();
+        format!(
+            "{path} is open to other users, who may have read the key in it; close it with chmod go= {path}"
+        )
+    };
+    known().open.iter().map(warning).collect()
+}
+
+/// Notes whether other users may read a file with a secret.
+fn note_mode(file: &Path) -> Result<()> {
+    let found = disk::look(&disk::resolved(file))?;
+    if found.is_some_and(|found| found.kind == Kind::File && found.mode.bits() & 0o077 != 0) {
+        known().open.insert(file.to_owned());
+    }
+    Ok(())
 }
 
 /// A file that is encrypted to recipients or with a passphrase; `name` is what it is called where its passphrase is
@@ -81,6 +104,7 @@ pub fn decrypted(bytes: &[u8], name: &str) -> Result<Zeroizing<Vec<u8>>> {
     }
     let mut identities: Vec<Identity> = Vec::new();
     for file in &ways.identities {
+        note_mode(file)?;
         identities.extend(encryption::identities(file, passphrase)?);
     }
     let plain = encryption::decrypt(bytes, &identities, MAX_BYTES, name, passphrase)?;
@@ -133,6 +157,10 @@ pub fn new_passphrase(name: &str) -> Result<Zeroizing<String>> {
 
 fn from_file(file: &Path) -> Result<Zeroizing<String>> {
     let reading = || format!("reading the passphrase in {}", file.display());
+    if disk::look(&disk::resolved(file))?.is_none() {
+        return Err(Failure::new(Exit::Usage, format!("there is no file {}", file.display())));
+    }
+    note_mode(file)?;
     let bytes = disk::read(file, MAX_PASSPHRASE as u64).map(Zeroizing::new).doing(reading)?;
     let text =
         std::str::from_utf8(&bytes).map_err(|_| Failure::untrusted("it is not UTF-8")).doing(reading)?;

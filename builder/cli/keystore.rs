@@ -60,7 +60,7 @@ impl Unlock {
 /// Who can decrypt.
 #[derive(Args, Debug)]
 pub struct Recipients {
-    /// A public key of age (age1…) or SSH (ssh-ed25519 …, ssh-rsa …) that can decrypt it; may be repeated
+    /// The public key of age (age1…) or SSH (ssh-ed25519 …) of who can decrypt it; may be repeated
     #[arg(long, short, value_name = "KEY")]
     pub recipient: Vec<String>,
     /// A file with such keys, one a line; may be repeated

@@ -64,6 +64,7 @@ pub fn run(cli: Cli, json: bool) -> Result<()> {
         Some(what) => failure.leaving(what),
         None => failure,
     });
+    unlock::warnings().iter().for_each(|warning| out.warn(warning));
     out.finish();
     done.inspect_err(|failure| out.failed(failure))
 }

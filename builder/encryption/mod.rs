@@ -28,7 +28,7 @@ const MAX_RECIPIENTS: usize = 256;
 /// Asks for the passphrase of something.
 pub type Ask = fn(&str) -> Result<Zeroizing<String>>;
 
-/// A public key to which files are encrypted, as text: `age1…`, `ssh-ed25519 …` or `ssh-rsa …`, without a comment.
+/// A public key to which files are encrypted, as text: `age1…` or `ssh-ed25519 …`, without a comment.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Recipient(String);
 
@@ -59,7 +59,7 @@ pub fn recipients(given: &[String], files: &[impl AsRef<Path>]) -> Result<Vec<Re
     let mut all = given.iter().map(|text| Recipient::parse(text)).collect::<Result<Vec<_>>>()?;
     for file in files {
         let file = file.as_ref();
-        let bytes = disk::read(file, MAX_KEYS_BYTES).map_err(|failure| failure.wrong_is(Exit::Usage))?;
+        let bytes = given(file, Exit::Usage)?;
         let text = String::from_utf8(bytes)
             .map_err(|_| Failure::new(Exit::Usage, format!("{} is not UTF-8", file.display())))?;
         for (at, line) in text.lines().enumerate() {
@@ -80,6 +80,14 @@ pub fn recipients(given: &[String], files: &[impl AsRef<Path>]) -> Result<Vec<Re
             format!("{many} recipients are more than {MAX_RECIPIENTS}; use fewer"),
         )),
     }
+}
+
+/// A file that the command line names; `wrong` is for one that is too large or no file.
+fn given(file: &Path, wrong: Exit) -> Result<Vec<u8>> {
+    if disk::look(&disk::resolved(file))?.is_none() {
+        return Err(Failure::new(Exit::Usage, format!("there is no file {}", file.display())));
+    }
+    disk::read(file, MAX_KEYS_BYTES).map_err(|failure| failure.wrong_is(wrong))
 }
 
 /// Who can read a file.
@@ -109,8 +117,7 @@ pub struct Identity(implementation::Identity);
 /// `Exit::Usage` when it is missing; `Exit::Untrusted` when it holds none; those of `ask`.
 pub fn identities(file: &Path, ask: Ask) -> Result<Vec<Identity>> {
     let reading = || format!("reading the identity {}", file.display());
-    let bytes = disk::read(file, MAX_KEYS_BYTES).map(Zeroizing::new);
-    let bytes = bytes.map_err(|failure| failure.wrong_is(Exit::Untrusted)).doing(reading)?;
+    let bytes = Zeroizing::new(given(file, Exit::Untrusted)?);
     let all = implementation::identities(&bytes, file, ask).doing(reading)?;
     Ok(all.into_iter().map(Identity).collect())
 }

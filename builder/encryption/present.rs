@@ -5,7 +5,7 @@ use std::path::Path;
 
 use age::armor::{ArmoredReader, ArmoredWriter, Format};
 use age::secrecy::SecretString;
-use age::ssh::ParseRecipientKeyError;
+use age::ssh::UnencryptedKey;
 use age::{Callbacks, DecryptError, Decryptor, Encryptor, IdentityFile, scrypt, ssh, x25519};
 use zeroize::Zeroizing;
 
@@ -42,12 +42,10 @@ fn parsed(text: &str) -> Result<Box<dyn age::Recipient>> {
     if text.starts_with("ssh-") {
         let key = text.split_ascii_whitespace().take(2).collect::<Vec<_>>().join(" ");
         return match key.parse::<ssh::Recipient>() {
-            Ok(recipient) => Ok(Box::new(recipient)),
-            Err(ParseRecipientKeyError::RsaModulusTooSmall) => {
-                Err(usage(format!("the RSA key {shown:?} has less than 2048 bits; use another key")))
-            }
-            Err(_) => Err(usage(format!(
-                "{shown:?} is no SSH public key to encrypt to; it is ssh-ed25519 or ssh-rsa, a space, and base64, as in \
+            Ok(recipient @ ssh::Recipient::SshEd25519(..)) => Ok(Box::new(recipient)),
+            // The rsa crate has timing side channels, so nothing is encrypted for it.
+            _ => Err(usage(format!(
+                "{shown:?} is no SSH public key that Kiln encrypts to; it is ssh-ed25519, a space, and base64, as in \
                  ~/.ssh/id_ed25519.pub"
             ))),
         };
@@ -56,7 +54,7 @@ fn parsed(text: &str) -> Result<Box<dyn age::Recipient>> {
         Ok(recipient) => Ok(Box::new(recipient)),
         Err(_) => Err(usage(format!(
             "{shown:?} is no recipient; write the public key that age-keygen prints (age1 and 58 more characters; those \
-             of plug-ins are not supported), or an SSH public key"
+             of plug-ins are not supported), or an Ed25519 public key of SSH"
         ))),
     }
 }
@@ -92,13 +90,13 @@ pub fn identities(bytes: &[u8], file: &Path, ask: Ask) -> Result<Vec<Identity>> 
     };
     let none = || {
         Failure::untrusted(
-            "it holds no identity of age (AGE-SECRET-KEY-1…) and no private key of OpenSSH that can decrypt (Ed25519, RSA)",
+            "it holds no identity of age (AGE-SECRET-KEY-1…) and no private key of OpenSSH that can decrypt (Ed25519)",
         )
     };
     if bytes.starts_with(b"-----BEGIN") {
         let key = ssh::Identity::from_buffer(bytes, Some(file.display().to_string())).map_err(|_| none())?;
         return match key {
-            ssh::Identity::Unsupported(_) => Err(none()),
+            ssh::Identity::Unsupported(_) | ssh::Identity::Unencrypted(UnencryptedKey::SshRsa(..)) => Err(none()),
             key => Ok(vec![Box::new(key.with_callbacks(Asking { ask, file: file.display().to_string() }))]),
         };
     }

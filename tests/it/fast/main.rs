@@ -9,6 +9,8 @@ mod artifact;
 mod bad_values;
 mod bundle;
 mod command_line;
+#[cfg(feature = "age")]
+mod copies;
 mod fleet;
 mod formed;
 mod imported;

@@ -9,6 +9,8 @@ mod bombs;
 mod build;
 mod by_hand;
 mod command_line;
+#[cfg(feature = "age")]
+mod copies;
 mod data_disk;
 mod etcd_facts;
 mod etcd_limits;

@@ -11,7 +11,7 @@ use crate::support::{SMALL, Workshop, debs, refused, run, snapshot, store};
 /// The system calls at the end of a publication, which ask the disk for confirmation.
 const SYNCS: &str = "fsync,syncfs";
 /// Those, and the ones that change names.
-const ALL: &str = "fsync,syncfs,rename,renameat2,unlink,unlinkat,rmdir";
+pub(super) const ALL: &str = "fsync,syncfs,rename,renameat2,unlink,unlinkat,rmdir";
 
 fn small() -> Workshop {
     let work = Workshop::new();
@@ -26,7 +26,7 @@ fn build(work: &Workshop) -> Command {
 }
 
 /// The command with the n-th of these calls made to fail, or to be its last one.
-fn injected(work: &Workshop, command: &Command, calls: &str, what: &str, nth: usize) -> Output {
+pub(super) fn injected(work: &Workshop, command: &Command, calls: &str, what: &str, nth: usize) -> Output {
     with(work, command, &[&format!("{calls}:{what}:when={nth}")])
 }
 
@@ -51,7 +51,7 @@ fn with(work: &Workshop, command: &Command, injections: &[&str]) -> Output {
 
 /// Makes each call of a run fail in turn: the run ends with 5 and nothing has changed, until no call is left to fail.
 #[track_caller]
-fn fails_whole(work: &Workshop, command: impl Fn() -> Command, state: impl Fn() -> Vec<Entry>) {
+pub(super) fn fails_whole(work: &Workshop, command: impl Fn() -> Command, state: impl Fn() -> Vec<Entry>) {
     let mut failed = 0;
     for nth in 1.. {
         let before = state();
@@ -69,9 +69,9 @@ fn fails_whole(work: &Workshop, command: impl Fn() -> Command, state: impl Fn() 
     assert!(failed > 0, "no call was made to fail");
 }
 
-type Entry = (String, u32, Vec<u8>);
+pub(super) type Entry = (String, u32, Vec<u8>);
 
-fn state_of(path: &Path) -> Vec<Entry> {
+pub(super) fn state_of(path: &Path) -> Vec<Entry> {
     if path.exists() { snapshot(path) } else { Vec::new() }
 }
 

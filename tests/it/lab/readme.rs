@@ -7,7 +7,7 @@ use crate::support::{Workshop, debs_of, root, turn};
 
 /// The commands that are compared, in the order in which a reader gives them. The other examples need machines, a
 /// registry or a directory of profiles; tests of their own give these commands.
-const COMMANDS: [&str; 7] = [
+const COMMANDS: [&str; 9] = [
     "kiln artifacts add --allow-unverified etcd-server_3.5.16-4_amd64.deb etcd-client_3.5.16-4_amd64.deb",
     "kiln build --profile ha3",
     "kiln rehearse out/ha3",
@@ -15,6 +15,8 @@ const COMMANDS: [&str; 7] = [
     "kiln check out/ha3",
     "kiln show out/ha3 cp-a",
     "kiln keystore show ha3",
+    "kiln keystore export ha3 --recipient age1czk7sk90cdpkk907syl36at7xqn9dcpu6sa4wfmu34ssmzpda5gqxtscax",
+    "kiln keystore export ha3 --paper --yes",
 ];
 
 /// The lines after a command in README.md, up to the end of the block or the next command.
