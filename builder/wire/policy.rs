@@ -238,7 +238,7 @@ impl Policy {
     }
 }
 
-fn schema<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+pub(crate) fn schema<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
     match u32::deserialize(from)? {
         SCHEMA => Ok(SCHEMA),
         other => Err(de::Error::custom(format!("schema {other} is not one that this program reads"))),
@@ -253,7 +253,7 @@ fn life<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
     }
 }
 
-fn bounded<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+pub(crate) fn bounded<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     from: D,
     least: usize,
     most: usize,

@@ -2,11 +2,9 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
-
 /// Why a text is not allowed. It does not repeat the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Invalid(&'static str);
+pub struct Invalid(pub(crate) &'static str);
 
 impl fmt::Display for Invalid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -17,7 +15,7 @@ impl fmt::Display for Invalid {
 macro_rules! text {
     ($(#[$doc:meta])* $name:ident, $rule:path, $why:literal) => {
         $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
         #[serde(try_from = "String")]
         pub struct $name(String);
 
@@ -29,19 +27,20 @@ macro_rules! text {
         }
 
         impl TryFrom<String> for $name {
-            type Error = Invalid;
-            fn try_from(text: String) -> Result<Self, Invalid> {
-                if $rule(&text) { Ok(Self(text)) } else { Err(Invalid($why)) }
+            type Error = $crate::text::Invalid;
+            fn try_from(text: String) -> Result<Self, $crate::text::Invalid> {
+                if $rule(&text) { Ok(Self(text)) } else { Err($crate::text::Invalid($why)) }
             }
         }
 
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str(&self.0)
             }
         }
     };
 }
+pub(crate) use text;
 
 text!(
     /// The name of a cluster or of a node.
@@ -92,13 +91,13 @@ fn is_account(text: &str) -> bool {
         && text.starts_with(|first: char| first.is_ascii_lowercase() || first == '_')
 }
 
-fn is_part(text: &str) -> bool {
+pub(crate) fn is_part(text: &str) -> bool {
     !matches!(text, "" | "." | "..")
         && text.len() <= 255
         && text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
 }
 
-fn is_path(text: &str) -> bool {
+pub(crate) fn is_path(text: &str) -> bool {
     text.len() < 4096 && text.strip_prefix('/').is_some_and(|rest| rest.split('/').all(is_part))
 }
 
@@ -106,7 +105,7 @@ fn is_file_name(text: &str) -> bool {
     is_part(text) && !text.contains('/')
 }
 
-fn is_dns_name(text: &str) -> bool {
+pub(crate) fn is_dns_name(text: &str) -> bool {
     let is_label = |label: &str| {
         (1..=63).contains(&label.len())
             && label.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'))
