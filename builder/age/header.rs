@@ -1,0 +1,40 @@
+//! The header of a file: a stanza for each recipient, and the code that makes it one.
+
+#![allow(clippy::disallowed_types, reason = "each file has a key of random bytes")]
+
+use std::io::Write;
+
+use base64ct::{Base64Unpadded, Encoding};
+use ring::hmac;
+use ring::rand::{SecureRandom, SystemRandom};
+use zeroize::Zeroizing;
+
+use crate::recipient::{Recipient, derive};
+use crate::{Error, MAX_RECIPIENTS};
+
+/// What the content's key is made of.
+pub type FileKey = Zeroizing<[u8; 16]>;
+
+/// Random bytes of the kernel (getrandom(2)).
+pub fn random<const N: usize>() -> Result<[u8; N], Error> {
+    let mut bytes = [0; N];
+    SystemRandom::new().fill(&mut bytes).map_err(|_| Error::Chance)?;
+    Ok(bytes)
+}
+
+/// Writes a header with a new file key.
+pub fn write(recipients: &[Recipient], to: &mut impl Write) -> Result<FileKey, Error> {
+    if !(1..=MAX_RECIPIENTS).contains(&recipients.len()) {
+        return Err(Error::Recipients);
+    }
+    let file_key = Zeroizing::new(random()?);
+    let mut text = "age-encryption.org/v1\n".to_owned();
+    for recipient in recipients {
+        text.push_str(&recipient.stanza(&file_key)?);
+    }
+    text.push_str("---");
+    let key = derive(file_key.as_slice(), &[], b"header")?;
+    let code = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key.as_slice()), text.as_bytes());
+    writeln!(to, "{text} {}", Base64Unpadded::encode_string(code.as_ref()))?;
+    Ok(file_key)
+}
