@@ -114,8 +114,7 @@ const ROOMS: Rows = &[
 
 /// The packages of the workspace by directory, each with those that it may depend on: a node's program is not built of
 /// what builds it.
-const PACKAGES: &[(&str, &[&str])] =
-    &[
+const PACKAGES: &[(&str, &[&str])] = &[
     (".", &["kiln-wire"]),
     ("builder/age", &[]),
     ("builder/node", &["kiln-age", "kiln-s3", "kiln-wire"]),

@@ -242,6 +242,11 @@ pub fn names(directory: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
+/// Whether there is anything of this name.
+pub fn is_there(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok()
+}
+
 /// Removes a directory with what is in it, or a file, or a link, whose target stays.
 ///
 /// # Errors

@@ -1,5 +1,5 @@
-//! `kiln-node`: the program of a node that Kiln has built. It is static, listens on no port, and starts no other
-//! program.
+//! `kiln-node`: the program of a node that Kiln has built. It is static, and listens on no port. `renew` starts no other
+//! program; `snapshot` starts etcdctl and etcdutl, and no shell.
 
 mod account;
 mod clock;
@@ -9,6 +9,7 @@ mod failure;
 mod generation;
 mod issuer;
 mod key;
+mod large;
 mod leaf;
 mod pem;
 mod protect;
@@ -16,6 +17,7 @@ mod prove;
 mod renew;
 mod run;
 mod say;
+mod snapshot;
 mod status;
 mod steps;
 mod version;
@@ -31,30 +33,36 @@ const HELP: &str = "\
 The program of a node that Kiln has built.
 
 Usage: kiln-node renew [--ensure] [--policy FILE]
+       kiln-node snapshot [--policy FILE]
 
 Verbs:
-  renew    Make new certificates for etcd once two thirds of their life are over, or they are not sound
+  renew     Make new certificates for etcd once two thirds of their life are over, or they are not sound
+  snapshot  Take a snapshot of this member, encrypt and sign it, and upload those that are still to be uploaded
 
 Options:
   --ensure       etcd is to start next: wait for the clock, ask no port, and succeed if it has certificates that are
                  valid now
-  --policy FILE  How to renew [default: /etc/kiln/renew.json]
+  --policy FILE  How to do it [default: /etc/kiln/renew.json, or /etc/kiln/backup.json for snapshot]
   -h, --help     Print help
   -V, --version  Print version
 
 Exit codes: 0 all is well; 1 it is not, and what was printed says why; 2 wrong usage
 ";
 
+enum Verb {
+    Renew { ensure: bool },
+    Snapshot,
+}
+
 struct Arguments {
-    ensure: bool,
+    verb: Verb,
     policy: PathBuf,
 }
 
 /// What the command line asks for; `None`: it was answered already.
 fn arguments() -> Result<Option<Arguments>, lexopt::Error> {
     let mut parser = lexopt::Parser::from_env();
-    let mut found = Arguments { ensure: false, policy: PathBuf::from("/etc/kiln/renew.json") };
-    let mut verb = None;
+    let (mut ensure, mut policy, mut verb) = (false, None, None);
     while let Some(argument) = parser.next()? {
         match argument {
             Short('h') | Long("help") => {
@@ -65,17 +73,20 @@ fn arguments() -> Result<Option<Arguments>, lexopt::Error> {
                 print(&format!("kiln-node {}\n", version::version()));
                 return Ok(None);
             }
-            Long("ensure") => found.ensure = true,
-            Long("policy") => found.policy = parser.value()?.into(),
+            Long("ensure") => ensure = true,
+            Long("policy") => policy = Some(parser.value()?.into()),
             Value(name) if verb.is_none() => verb = Some(name.string()?),
             other => return Err(other.unexpected()),
         }
     }
-    match verb.as_deref() {
-        Some("renew") => Ok(Some(found)),
-        Some(_) => Err("the verb is renew; kiln-node --help says more".into()),
-        None => Err("a verb is missing; kiln-node --help lists them".into()),
-    }
+    let (verb, usual) = match verb.as_deref() {
+        Some("renew") => (Verb::Renew { ensure }, "/etc/kiln/renew.json"),
+        Some("snapshot") if ensure => return Err("--ensure is for renew".into()),
+        Some("snapshot") => (Verb::Snapshot, "/etc/kiln/backup.json"),
+        Some(_) => return Err("the verb is renew or snapshot; kiln-node --help says more".into()),
+        None => return Err("a verb is missing; kiln-node --help lists them".into()),
+    };
+    Ok(Some(Arguments { verb, policy: policy.unwrap_or_else(|| usual.into()) }))
 }
 
 /// Where nobody reads it, nothing is lost.
@@ -93,15 +104,18 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let policy = match renew::policy(&arguments.policy) {
-        Ok(policy) => policy,
+    let done = match arguments.verb {
+        Verb::Renew { ensure } => {
+            renew::policy(&arguments.policy).map(|policy| renew::renew(&policy, ensure))
+        }
+        Verb::Snapshot => snapshot::policy(&arguments.policy).map(|policy| snapshot::snapshot(&policy)),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(why) => {
             say::line(say::Level::Error, &format!("kiln: the policy cannot be used: {why}"));
-            return ExitCode::FAILURE;
+            ExitCode::FAILURE
         }
-    };
-    match renew::renew(&policy, arguments.ensure) {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::FAILURE,
     }
 }

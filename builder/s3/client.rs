@@ -59,6 +59,8 @@ pub enum Stored {
 pub struct Found {
     /// In bytes.
     pub size: u64,
+    /// As the service has checked it when it was stored; not all of them say it.
+    pub sha256: Option<[u8; 32]>,
 }
 
 /// What has come of removing something.
@@ -140,13 +142,18 @@ impl Client {
     /// # Errors
     /// Of the service.
     pub fn head(&self, key: &str) -> Result<Option<Found>> {
-        let answer = self.send(&Asked::new("HEAD", key), (), SHORT)?;
+        let headers = [("x-amz-checksum-mode", "ENABLED".to_owned())];
+        let asked = Asked { headers: &headers, ..Asked::new("HEAD", key) };
+        let answer = self.send(&asked, (), SHORT)?;
         match answer.status() {
             StatusCode::OK => {
+                let sha256 = answer.headers().get("x-amz-checksum-sha256");
+                let sha256 =
+                    sha256.and_then(|text| Base64::decode_vec(text.to_str().ok()?).ok()?.try_into().ok());
                 let size =
                     answer.headers().get("content-length").and_then(|size| size.to_str().ok()?.parse().ok());
                 let size = size.ok_or(Error::Answer("an object has no length"))?;
-                Ok(Some(Found { size }))
+                Ok(Some(Found { size, sha256 }))
             }
             StatusCode::NOT_FOUND => Ok(None),
             _ => Err(refused(answer)),
