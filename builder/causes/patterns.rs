@@ -73,7 +73,8 @@ const LOGGED: Patterns = &[
     (Fault::Expired, &["has expired or is not yet valid"]),
     (Fault::NoSuchAddress, &["cannot assign requested address"]),
     (Fault::PortTaken, &["address already in use"]),
-    (Fault::DiskFull, &["no space left on device"]),
+    // The second: GNU tar of a write that the disk took a part of (write_error_details, paxutils/lib/paxerror.c).
+    (Fault::DiskFull, &["no space left on device", ": wrote only "]),
     (Fault::NotInCluster, &["couldn't find local name"]),
     (
         Fault::PeerUrlsDiffer,

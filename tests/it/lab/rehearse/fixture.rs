@@ -146,8 +146,18 @@ fn files(archive: &Path) -> Files {
 
 /// The etcd program of a release in the store.
 pub fn etcd(version: &str) -> Vec<u8> {
+    program(version, "etcd")
+}
+
+/// The bytes of all programs of a release in the store.
+pub fn size_of_programs(version: &str) -> u64 {
+    let all = ["etcd", "etcdctl", "etcdutl"];
+    all.into_iter().map(|name| program(version, name).len() as u64).sum()
+}
+
+fn program(version: &str, name: &str) -> Vec<u8> {
     let record = fs::read(store().join(format!("releases/{version}-amd64.json"))).unwrap();
     let record: serde_json::Value = serde_json::from_slice(&record).unwrap();
-    let digest = record["binaries"]["etcd"]["sha256"].as_str().unwrap();
+    let digest = record["binaries"][name]["sha256"].as_str().unwrap();
     fs::read(store().join("blobs/sha256").join(digest)).unwrap()
 }
