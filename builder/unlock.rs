@@ -1,8 +1,8 @@
-//! How this run gets at secrets that do not lie in plain in a keystore: identities of age, passphrases, and a command
+//! How this run gets at secrets that are not in plain in a keystore: identities of age, passphrases, and a command
 //! that prints a keystore's secret. The command line says it once, for all keystores that a verb opens.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{IsTerminal, Write as _};
+use std::io::{IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,8 +10,8 @@ use std::time::Duration;
 use rustix::termios::{LocalModes, OptionalActions, Termios};
 use zeroize::Zeroizing;
 
+use crate::cipher::{self, Identity};
 use crate::disk::{self, Kind};
-use crate::encryption::{self, Identity};
 use crate::failure::{Doing, Exit, Failure, Result};
 use crate::interrupt;
 use crate::process::{self, Ended, Program};
@@ -62,6 +62,11 @@ fn known() -> MutexGuard<'static, Known> {
     KNOWN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Whether the command line names an identity.
+pub fn has_identities() -> bool {
+    !known().ways.identities.is_empty()
+}
+
 /// Says it for this process.
 pub fn with(ways: Ways) {
     known().ways = ways;
@@ -91,7 +96,7 @@ fn note_mode(file: &Path) -> Result<()> {
 /// asked for.
 ///
 /// # Errors
-/// As [`encryption::decrypt`] and [`passphrase`].
+/// As [`cipher::decrypt`] and [`passphrase`].
 pub fn decrypted(bytes: &[u8], name: &str) -> Result<Zeroizing<Vec<u8>>> {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let digest = Digest::of(bytes);
@@ -102,14 +107,28 @@ pub fn decrypted(bytes: &[u8], name: &str) -> Result<Zeroizing<Vec<u8>>> {
     if let Some(there) = there {
         return Ok(there);
     }
-    let mut identities: Vec<Identity> = Vec::new();
-    for file in &ways.identities {
-        note_mode(file)?;
-        identities.extend(encryption::identities(file, passphrase)?);
-    }
-    let plain = encryption::decrypt(bytes, &identities, MAX_BYTES, name, passphrase)?;
+    let plain = cipher::decrypt(bytes, &identities(&ways)?, MAX_BYTES, name, passphrase)?;
     known().decrypted.insert(digest, plain.clone());
     Ok(plain)
+}
+
+/// The same for a file of any size, written to `to` piece by piece.
+///
+/// # Errors
+/// As [`cipher::decrypt_to`] and [`passphrase`].
+pub fn decrypt_to(from: &mut dyn Read, to: &mut dyn Write, name: &str) -> Result<()> {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let ways = known().ways.clone();
+    cipher::decrypt_to(from, to, &identities(&ways)?, name, passphrase)
+}
+
+fn identities(ways: &Ways) -> Result<Vec<Identity>> {
+    let mut all = Vec::new();
+    for file in &ways.identities {
+        note_mode(file)?;
+        all.extend(cipher::identities(file, passphrase)?);
+    }
+    Ok(all)
 }
 
 /// The passphrase of something: from the file that the command line names, else asked for at the terminal, once.

@@ -8,7 +8,7 @@ use super::inputs::Keys;
 use crate::unlock::{self, Ways};
 use crate::values::ClusterName;
 
-/// How this run gets at secrets that do not lie in plain in a keystore.
+/// How this run gets at secrets that are not in plain in a keystore.
 #[derive(Args, Debug)]
 pub struct Unlock {
     /// A file with an identity of age, or an SSH private key, that decrypts keystores and exports; may be repeated
@@ -71,7 +71,7 @@ pub struct Recipients {
 #[derive(Args, Debug)]
 #[command(
     after_help = "Examples:\n  kiln keystore export ha3 --recipient age1qz… --out /safe/ha3.keystore.age\n  kiln \
-keystore export ha3 --recipients-file ~/.ssh/authorized_keys\n  kiln keystore export ha3 --paper | lp"
+keystore export ha3 --paper"
 )]
 pub struct Export {
     /// The name of the cluster
@@ -136,6 +136,9 @@ pub struct Encrypt {
     /// Encrypt with a passphrase, which is asked for
     #[arg(long, conflicts_with_all = ["recipient", "recipients_file"])]
     pub passphrase: bool,
+    /// Do not try whether an identity that was given decrypts it, and do not ask where none is
+    #[arg(long)]
+    pub yes: bool,
     /// Print the result as JSON
     #[arg(long)]
     pub json: bool,

@@ -35,8 +35,8 @@ pub use staging::Staging;
 pub(crate) use swap::{beside, replace_all};
 pub(crate) use what::{made, resolved, what};
 pub(crate) use write::{
-    TEMPORARY, make_directories, remove_directory, remove_file, rename, write_at, write_new, write_streamed,
-    write_unsynced, write_whole,
+    TEMPORARY, copy_new, make_directories, remove_directory, remove_file, rename, stream_new, write_at,
+    write_new, write_streamed, write_unsynced, write_whole,
 };
 
 #[cfg(test)]

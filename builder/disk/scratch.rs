@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use super::{Found, Kind, Lock, list_utf8, look, remove_directory, user, write_whole};
+use super::{Found, Kind, Lock, list_utf8, look, remove_directory, remove_file, user, write_whole};
 use crate::failure::{Doing, Result};
 use crate::values::Mode;
 
@@ -12,7 +12,7 @@ const LOCK: &str = "lock";
 
 /// A temporary directory of a run, below TMPDIR, mode 0700; removed when the value is dropped.
 pub struct Scratch {
-    directory: tempfile::TempDir,
+    directory: Cleared,
     /// Held while the directory is in use.
     _lock: Option<Lock>,
 }
@@ -28,7 +28,7 @@ impl Scratch {
             .permissions(fs::Permissions::from_mode(0o700))
             .tempdir()
             .doing(|| format!("creating a directory in {}", std::env::temp_dir().display()))?;
-        Ok(Self { directory, _lock: None })
+        Ok(Self { directory: Cleared(directory), _lock: None })
     }
 
     /// The same, but first removes the directories for this purpose that killed runs have left. A file `lock` in it is
@@ -49,7 +49,7 @@ impl Scratch {
 
     /// Absolute. It no longer exists once this value is dropped.
     pub fn path(&self) -> &Path {
-        self.directory.path()
+        self.directory.0.path()
     }
 
     /// Writes a new file into it.
@@ -57,6 +57,26 @@ impl Scratch {
         let path = self.path().join(name);
         write_whole(&path, bytes, mode)?;
         Ok(path)
+    }
+}
+
+/// A directory whose lock is removed last: what is killed meanwhile is known by it, and swept.
+struct Cleared(tempfile::TempDir);
+
+impl Drop for Cleared {
+    fn drop(&mut self) {
+        clear(self.0.path());
+    }
+}
+
+/// Removes all but the lock. What cannot be removed stays for the next run.
+fn clear(directory: &Path) {
+    for name in list_utf8(directory).unwrap_or_default().into_iter().filter(|name| name != LOCK) {
+        let path = directory.join(name);
+        let _ = match look(&path) {
+            Ok(Some(found)) if found.kind == Kind::Directory => remove_directory(&path),
+            _ => remove_file(&path),
+        };
     }
 }
 
@@ -84,6 +104,7 @@ fn sweep(purpose: &str) {
             continue;
         }
         if let Ok(_held) = Lock::exclusive(&lock) {
+            clear(&directory);
             let _ = remove_directory(&directory);
         }
     }
@@ -92,6 +113,19 @@ fn sweep(purpose: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// One that was killed while it removed its directory had removed the lock first, and its decrypted files stayed.
+    #[test]
+    fn the_lock_goes_last() {
+        let scratch = Scratch::swept("last-test").unwrap();
+        let path = scratch.path().to_owned();
+        scratch.write("secret", b"x", Mode::SECRET).unwrap();
+        fs::create_dir_all(path.join("below/it")).unwrap();
+        clear(&path);
+        assert_eq!(list_utf8(&path).unwrap(), [LOCK]);
+        drop(scratch);
+        assert!(look(&path).unwrap().is_none());
+    }
 
     #[test]
     fn what_a_killed_run_left_is_swept_and_what_is_in_use_is_not() {

@@ -2,10 +2,15 @@
 
 use std::fs;
 use std::io::Write;
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use rustix::fs::{AtFlags, CWD, Mode as Bits, OFlags};
+use rustix::io::Errno;
+
 use super::directory::Directory;
+use super::input::Input;
 use super::look::{Kind, gone, look, parent_of};
 use super::swap;
 use crate::failure::{Doing, Failure, Result};
@@ -34,17 +39,65 @@ pub fn write_whole(path: &Path, bytes: &[u8], mode: Mode) -> Result<()> {
 /// # Errors
 /// `Exit::Unsafe` when something is at the path, or comes there meanwhile: it stays.
 pub fn write_new(path: &Path, bytes: &[u8], mode: Mode) -> Result<()> {
+    stream_new(path, mode, |file| file.write_all(bytes).doing(|| format!("writing {}", path.display())))
+}
+
+/// The same with the content of a file.
+///
+/// # Errors
+/// As [`write_new`]; `Exit::Io` where it cannot be read.
+pub fn copy_new(from: &Path, to: &Path, mode: Mode) -> Result<()> {
+    stream_new(to, mode, |file| {
+        let copying = || format!("copying {} to {}", from.display(), to.display());
+        let mut from = Input::open(from)?;
+        std::io::copy(&mut from, file).doing(copying).map(drop)
+    })
+}
+
+/// The same for contents that need not be in memory at once: `fill` writes them.
+///
+/// # Errors
+/// As [`write_new`], and those of `fill`.
+pub fn stream_new(path: &Path, mode: Mode, fill: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
     let writing = || format!("writing {}", path.display());
     let taken = || Failure::unsafe_to(format!("{} exists, and is not replaced", path.display()));
     if look(path)?.is_some() {
         return Err(taken());
     }
+    let above = Directory::above(path)?;
+    let name = path.file_name().unwrap_or_default();
+    // Without a name, so that nothing of it stays where this run is killed (open(2), O_TMPFILE).
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    let mut file = match rustix::fs::openat(above.fd(), ".", flags, Bits::from_raw_mode(0o600)) {
+        Ok(fd) => fs::File::from(fd),
+        // A file system that knows no such files, as one over a network.
+        Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => return stream_named(path, mode, fill),
+        Err(error) => return Err(std::io::Error::from(error)).doing(writing),
+    };
+    fill(&mut file)?;
+    file.set_permissions(fs::Permissions::from_mode(mode.bits())).doing(writing)?;
+    file.sync_all().doing(writing)?;
+    let own = format!("/proc/self/fd/{}", file.as_raw_fd());
+    match rustix::fs::linkat(CWD, &own, above.fd(), name, AtFlags::SYMLINK_FOLLOW) {
+        Ok(()) => {}
+        Err(Errno::EXIST) => return Err(taken()),
+        Err(error) => return Err(std::io::Error::from(error)).doing(writing),
+    }
+    Directory::sync_all([&above]).inspect_err(|_| {
+        // The disk has not confirmed its name, so it must not appear to be there.
+        let _ = remove_file(path);
+    })
+}
+
+fn stream_named(path: &Path, mode: Mode, fill: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
+    let writing = || format!("writing {}", path.display());
+    let taken = || Failure::unsafe_to(format!("{} exists, and is not replaced", path.display()));
     let mut file = tempfile::Builder::new()
         .prefix(TEMPORARY)
         .permissions(fs::Permissions::from_mode(mode.bits()))
         .tempfile_in(parent_of(path))
         .doing(writing)?;
-    file.write_all(bytes).doing(writing)?;
+    fill(&mut file)?;
     // The umask has masked the mode that the file was made with.
     file.as_file().set_permissions(fs::Permissions::from_mode(mode.bits())).doing(writing)?;
     file.as_file().sync_all().doing(writing)?;

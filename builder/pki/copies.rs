@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::damage::changed;
-use crate::encryption::Recipient;
+use crate::cipher::Recipient;
 use crate::failure::Result;
 use crate::values::{Digest, Epoch};
 

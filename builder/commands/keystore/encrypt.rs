@@ -5,12 +5,13 @@ use std::path::Path;
 
 use serde_json::json;
 
+use crate::cipher;
 use crate::cli;
 use crate::commands::named;
 use crate::commands::output::{Output, and_said};
-use crate::encryption;
 use crate::failure::{Doing, Exit, Failure, Result};
 use crate::pki::Keystore;
+use crate::unlock;
 
 pub fn encrypt(args: &cli::Encrypt, out: &Output) -> Result<()> {
     let cli::Recipients { recipient, recipients_file } = &args.recipients;
@@ -22,9 +23,12 @@ pub fn encrypt(args: &cli::Encrypt, out: &Output) -> Result<()> {
                 "say who can decrypt it: --recipient KEY, or --passphrase",
             ));
         }
-        false => Some(encryption::recipients(recipient, recipients_file)?),
+        false => Some(cipher::recipients(recipient, recipients_file)?),
     };
     let path = named::keystore_path(args.keys.keystore.as_ref(), &args.cluster);
+    if let Some(recipients) = &recipients {
+        can_decrypt(recipients, args.yes, out)?;
+    }
     let keystore = Keystore::encrypt(&path, &args.cluster, recipients)?;
     let how = keystore.protection().unwrap_or_default();
     let needs = match args.passphrase {
@@ -34,6 +38,27 @@ pub fn encrypt(args: &cli::Encrypt, out: &Output) -> Result<()> {
     let done = format!("the secrets in {} are {how}", path.display());
     let advice = "copies from before, and the blocks of the old files on the disk, may still be in plain";
     tell(&path, args.json, &done, &format!("{done}: {needs}; {advice}"), &keystore, out)
+}
+
+/// The plain files go: someone has to have an identity, as a trial with the one that is given shows.
+///
+/// # Errors
+/// `Exit::Untrusted` where none that is given decrypts, `Exit::Unsafe` where none is given and the answer is not yes.
+fn can_decrypt(recipients: &[cipher::Recipient], yes: bool, out: &Output) -> Result<()> {
+    const TRIAL: &[u8] = b"a trial";
+    if yes {
+        return Ok(());
+    }
+    if unlock::has_identities() {
+        let trial = cipher::encrypt(TRIAL, cipher::To::Recipients(recipients), false)?;
+        let trying = || {
+            "no identity that was given can decrypt what is about to be written; name that of a recipient, too, or pass --yes"
+                .to_owned()
+        };
+        return unlock::decrypted(&trial, "a trial").doing(trying).map(drop);
+    }
+    out.announce("no --identity was given, so nothing shows that anyone can decrypt it again");
+    confirm("encrypt it, and replace the plain files", "nothing was changed")
 }
 
 pub fn decrypt(args: &cli::Decrypt, out: &Output) -> Result<()> {

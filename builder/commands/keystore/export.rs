@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::encrypt::confirm;
+use crate::cipher::{self, To};
 use crate::cli;
 use crate::commands::inputs;
 use crate::commands::named;
 use crate::commands::output::{Output, and_said};
 use crate::disk;
-use crate::encryption::{self, To};
 use crate::failure::{Failure, Result};
 use crate::pki::{Exports, Keystore};
 use crate::values::Mode;
@@ -24,7 +24,7 @@ pub fn run(args: &cli::Export, out: &Output) -> Result<()> {
 }
 
 fn file(args: &cli::Export, path: &Path, out: &Output) -> Result<()> {
-    let recipients = encryption::recipients(&args.recipients.recipient, &args.recipients.recipients_file)?;
+    let recipients = cipher::recipients(&args.recipients.recipient, &args.recipients.recipients_file)?;
     let to = args.out.clone().unwrap_or_else(|| PathBuf::from(format!("{}.keystore.age", args.cluster)));
     disk::refuse_in_made(&to, None, "choose another --out")?;
     if disk::look(&to)?.is_some() {
@@ -33,7 +33,7 @@ fn file(args: &cli::Export, path: &Path, out: &Output) -> Result<()> {
     }
     let mut keystore = Keystore::open(path, &args.cluster)?;
     let text = keystore.export(inputs::date_of_issue(None)?, Exports::File)?;
-    let encrypted = encryption::encrypt(&text, To::Recipients(&recipients), args.armor)?;
+    let encrypted = cipher::encrypt(&text, To::Recipients(&recipients), args.armor)?;
     disk::write_new(&to, &encrypted, Mode::SECRET)?;
     let done = format!("exported {} to {}", path.display(), to.display());
     note(&mut keystore, path, out).map_err(|failure| failure.while_doing(done.clone()))?;

@@ -3,11 +3,11 @@
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::shown;
+use super::shown::shown;
+use crate::cipher;
 use crate::cli;
 use crate::commands::named;
 use crate::commands::output::{Output, and_said};
-use crate::encryption;
 use crate::failure::{Doing, Failure, Result};
 use crate::pki::{Exports, Restored};
 use crate::unlock;
@@ -26,7 +26,7 @@ pub fn run(args: &cli::Restore, out: &Output) -> Result<()> {
         false => None,
     };
     let bytes = Zeroizing::new(named::given(&args.file, MAX_BYTES)?);
-    let keystore = match (args.paper, encryption::is_encrypted(&bytes)) {
+    let keystore = match (args.paper, cipher::is_encrypted(&bytes)) {
         (true, true) => {
             return Err(Failure::untrusted("it is an encrypted export, not a page; leave out --paper"))
                 .doing(reading);

@@ -5,8 +5,8 @@ use std::path::Path;
 use zeroize::Zeroizing;
 
 use super::Keystore;
+use crate::cipher::{self, Recipient, To};
 use crate::disk::Staging;
-use crate::encryption::{self, Recipient, To};
 use crate::failure::{Failure, Result};
 use crate::pki::copies::Encrypted;
 use crate::pki::place::encrypted;
@@ -83,7 +83,7 @@ impl Keystore {
     /// The name and the bytes of the file that holds this part.
     ///
     /// # Errors
-    /// As `encryption::encrypt`, and those of `unlock`.
+    /// As `cipher::encrypt`, and those of `unlock`.
     pub(super) fn kept(&self, name: &str, bytes: &[u8]) -> Result<(String, Vec<u8>)> {
         let passphrase: Zeroizing<String>;
         let to = match &self.encrypted {
@@ -94,6 +94,6 @@ impl Keystore {
                 To::Passphrase(&passphrase)
             }
         };
-        Ok((encrypted(name), encryption::encrypt(bytes, to, false)?))
+        Ok((encrypted(name), cipher::encrypt(bytes, to, false)?))
     }
 }

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use zeroize::Zeroizing;
 
-use super::source::Files;
+use super::source::{Files, Part};
 use super::{Keystore, page};
 use crate::failure::{Failure, Result};
 use crate::pki::copies::Exported;
@@ -67,7 +67,7 @@ impl Keystore {
     }
 
     /// Its files, secrets in plain, in the order of `PARTS`.
-    pub(super) fn files(&self) -> Result<Vec<(&'static str, Zeroizing<Vec<u8>>)>> {
+    pub(super) fn files(&self) -> Result<Vec<Part>> {
         let plain = |text: &str| Zeroizing::new(text.as_bytes().to_vec());
         let mut files = vec![(LIST, plain(&self.render()?)), (SECRET, plain(&self.secret.to_text()))];
         for (authority, chain, key) in FOREIGN {

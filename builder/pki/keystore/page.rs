@@ -7,7 +7,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::Keystore;
 use super::source::Files;
-use super::text::HEADING;
+use super::text::abridged;
 use crate::failure::{Failure, Result};
 use crate::pki::place::{LIST, PARTS, SECRET};
 use crate::pki::successor::{self, Successors};
@@ -38,25 +38,6 @@ fn checksum(number: usize, text: &str) -> u16 {
         (0..8)
             .fold(crc ^ u16::from(byte) << 8, |crc, _| crc << 1 ^ if crc & 0x8000 == 0 { 0 } else { 0x1021 })
     })
-}
-
-/// What `completed` adds, so that the text can be parsed: neither line counts.
-const CHECK: &str = "check = ";
-const STATE: &str = "state = ";
-
-/// `keystore.toml` without what Kiln can add again: its heading, its own checksum, the digest of the state that was
-/// exported, which is this one, and empty lines.
-pub(super) fn abridged(rendered: &str) -> String {
-    let lines = rendered.strip_prefix(HEADING).unwrap_or(rendered).lines();
-    let is_left_out = |line: &str| line.is_empty() || line.starts_with(CHECK) || line.starts_with(STATE);
-    let lines = lines.filter(|line| !is_left_out(line));
-    lines.fold(String::new(), |text, line| text + line + "\n")
-}
-
-/// Such a text, so that it can be parsed.
-pub(super) fn completed(abridged: &str) -> String {
-    let state = format!("[exported]\n{STATE}\"{}\"\n", Digest::of(b""));
-    format!("{CHECK}\"\"\n{}", abridged.replace("[exported]\n", &state))
 }
 
 /// The page of a keystore.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
-use super::page;
+use super::text::{abridged, completed};
 use crate::disk;
 use crate::failure::{Doing, Exit, Failure, Result};
 use crate::pki::damage::changed;
@@ -17,10 +17,13 @@ use crate::values::ClusterName;
 /// Files by their names, with the secrets among them in plain.
 pub type Files = BTreeMap<String, Zeroizing<Vec<u8>>>;
 
+/// One file, by its name.
+pub type Part = (&'static str, Zeroizing<Vec<u8>>);
+
 pub enum Source<'a> {
     Directory(&'a Path),
     Export(&'a Files),
-    /// `keystore.toml` is abridged there (`page::abridged`), and the certificates of successors may be missing.
+    /// `keystore.toml` is abridged there (`abridged`), and the certificates of successors may be missing.
     Page(&'a Files),
 }
 
@@ -51,7 +54,7 @@ impl Source<'_> {
         let text = std::str::from_utf8(&bytes).map_err(|_| changed())?;
         Ok(match self {
             Self::Directory(_) | Self::Export(_) => text.to_owned(),
-            Self::Page(_) => page::completed(text),
+            Self::Page(_) => completed(text),
         })
     }
 
@@ -60,7 +63,7 @@ impl Source<'_> {
         let bytes = self.get(LIST)?;
         Ok(match self {
             Self::Directory(_) | Self::Export(_) => *bytes == rendered.as_bytes(),
-            Self::Page(_) => *bytes == page::abridged(rendered).as_bytes(),
+            Self::Page(_) => *bytes == abridged(rendered).as_bytes(),
         })
     }
 

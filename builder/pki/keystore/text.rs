@@ -20,8 +20,26 @@ use crate::pki::secret::Secret;
 use crate::plan::PEER_CA;
 use crate::values::{Digest, hex};
 
-pub(super) const HEADING: &str =
-    "# Written by kiln, and read only as it wrote it: a change by hand is refused.\n";
+const HEADING: &str = "# Written by kiln, and read only as it wrote it: a change by hand is refused.\n";
+
+/// What `completed` adds, so that the text can be parsed: neither line counts.
+const CHECK: &str = "check = ";
+const STATE: &str = "state = ";
+
+/// `keystore.toml` without what Kiln can add again: its heading, its own checksum, the digest of the state that was
+/// exported, which is this one, and empty lines.
+pub(super) fn abridged(rendered: &str) -> String {
+    let lines = rendered.strip_prefix(HEADING).unwrap_or(rendered).lines();
+    let is_left_out = |line: &str| line.is_empty() || line.starts_with(CHECK) || line.starts_with(STATE);
+    let lines = lines.filter(|line| !is_left_out(line));
+    lines.fold(String::new(), |text, line| text + line + "\n")
+}
+
+/// Such a text, so that it can be parsed.
+pub(super) fn completed(abridged: &str) -> String {
+    let state = format!("[exported]\n{STATE}\"{}\"\n", Digest::of(b""));
+    format!("{CHECK}\"\"\n{}", abridged.replace("[exported]\n", &state))
+}
 
 impl Keystore {
     /// Identifies this state of this keystore, without revealing anything of its secret.

@@ -7,7 +7,7 @@ use super::{build, closed, importing, public, read, renewing, workshop};
 use crate::support::{SMALL, Workshop, output, refused, run, snapshot};
 
 fn encrypt(work: &Workshop, cluster: &str) -> Command {
-    let mut command = work.kiln(["keystore", "encrypt", cluster, "--recipient"]);
+    let mut command = work.kiln(["keystore", "encrypt", cluster, "--yes", "--recipient"]);
     command.arg(public(work, "key"));
     command
 }
@@ -238,4 +238,25 @@ fn a_command_gives_the_secret_and_what_it_prints_is_never_shown() {
     }
     let said = refused(work.kiln(["keystore", "encrypt", "small", "--recipient"]).arg("x"), 2);
     assert!(said.contains("is no recipient"), "{said}");
+}
+
+/// The plain files were the only ones that anyone could read, and a wrong key made the cluster's last copy unreadable.
+#[test]
+fn plain_secrets_go_only_where_someone_can_decrypt() {
+    let work = Workshop::new();
+    work.keystore("ha3");
+    let before = snapshot(&work.path().join("keystore"));
+    let [mine, other] = ["mine", "other"].map(|name| {
+        run(Command::new("age-keygen").arg("-o").arg(work.path().join(name)));
+        run(Command::new("age-keygen").arg("-y").arg(work.path().join(name))).trim().to_owned()
+    });
+    let encrypt = |to: &str, more: &[&str]| {
+        work.kiln([&["keystore", "encrypt", "ha3", "--recipient", to], more].concat())
+    };
+    let said = refused(encrypt(&other, &[]).stdin(std::process::Stdio::null()), 6);
+    assert!(said.contains("nothing was changed"), "{said}");
+    let said = refused(&mut encrypt(&other, &["--identity", "mine"]), 4);
+    assert!(said.contains("name that of a recipient"), "{said}");
+    assert!(snapshot(&work.path().join("keystore")) == before);
+    run(&mut encrypt(&mine, &["--identity", "mine"]));
 }

@@ -40,7 +40,7 @@ fn every_change_reminds_once_until_the_next_export() {
     exported(&work);
     // How the secret lies in its directory is no change of what it is.
     let key = super::public(&work, "key");
-    assert_eq!(reminds(&mut work.kiln(["keystore", "encrypt", "small", "--recipient", &key])), 0);
+    assert_eq!(reminds(&mut work.kiln(["keystore", "encrypt", "small", "--yes", "--recipient", &key])), 0);
     let (_, shown, _) = output(&mut work.kiln(["keystore", "show", "small", "--identity", "key"]));
     assert!(shown.contains(", up to date"), "{shown}");
     work.keystore_at("keystore/later", "later");

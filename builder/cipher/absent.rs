@@ -1,10 +1,11 @@
 //! Kiln without the cargo feature `age`.
 
+use std::io::{Read, Write};
 use std::path::Path;
 
 use zeroize::Zeroizing;
 
-use super::{Ask, To};
+use super::kinds::{Ask, To};
 use crate::failure::{Exit, Failure, Result};
 
 pub enum Identity {}
@@ -29,5 +30,9 @@ pub fn identities(_: &[u8], _: &Path, _: Ask) -> Result<Vec<Identity>> {
 }
 
 pub fn decrypt(_: &[u8], _: &[&Identity], _: u64, _: &str, _: Ask) -> Result<Zeroizing<Vec<u8>>> {
+    absent()
+}
+
+pub fn decrypt_to(_: &mut dyn Read, _: &mut dyn Write, _: &[&Identity], _: &str, _: Ask) -> Result<()> {
     absent()
 }

@@ -1,15 +1,16 @@
 //! With the crate `age`.
 
-use std::io::{Read, Write};
+use std::io::{BufReader, Read, Write};
 use std::path::Path;
 
 use age::armor::{ArmoredReader, ArmoredWriter, Format};
 use age::secrecy::SecretString;
-use age::ssh::UnencryptedKey;
 use age::{Callbacks, DecryptError, Decryptor, Encryptor, IdentityFile, scrypt, ssh, x25519};
+use base64ct::{Base64, Encoding as _};
 use zeroize::Zeroizing;
 
-use super::{Ask, To, is_encrypted};
+use super::kinds::{Ask, MAX_KEYS_BYTES, To, is_encrypted};
+use crate::digest;
 use crate::failure::{Doing, Exit, Failure, Result};
 
 pub type Identity = Box<dyn age::Identity>;
@@ -19,6 +20,9 @@ const WORK_FACTOR: u8 = 18;
 
 /// The highest cost that is paid to read a file, 1 GiB of memory: a file from elsewhere could ask for much more.
 const MAX_WORK_FACTOR: u8 = 20;
+
+/// Bytes that are decrypted at once.
+const PIECE: usize = 64 << 10;
 
 fn usage(reason: impl Into<String>) -> Failure {
     Failure::new(Exit::Usage, reason)
@@ -82,8 +86,7 @@ pub fn identities(bytes: &[u8], file: &Path, ask: Ask) -> Result<Vec<Identity>> 
     let opened;
     let bytes = match is_encrypted(bytes) {
         true => {
-            opened =
-                decrypt(bytes, &[], super::MAX_KEYS_BYTES, &format!("the identity {}", file.display()), ask)?;
+            opened = decrypt(bytes, &[], MAX_KEYS_BYTES, &format!("the identity {}", file.display()), ask)?;
             &opened[..]
         }
         false => bytes,
@@ -96,7 +99,8 @@ pub fn identities(bytes: &[u8], file: &Path, ask: Ask) -> Result<Vec<Identity>> 
     if bytes.starts_with(b"-----BEGIN") {
         let key = ssh::Identity::from_buffer(bytes, Some(file.display().to_string())).map_err(|_| none())?;
         return match key {
-            ssh::Identity::Unsupported(_) | ssh::Identity::Unencrypted(UnencryptedKey::SshRsa(..)) => Err(none()),
+            ssh::Identity::Unsupported(_) => Err(none()),
+            _ if is_rsa(bytes) => Err(none()),
             key => Ok(vec![Box::new(key.with_callbacks(Asking { ask, file: file.display().to_string() }))]),
         };
     }
@@ -109,6 +113,20 @@ pub fn identities(bytes: &[u8], file: &Path, ask: Ask) -> Result<Vec<Identity>> 
     }
 }
 
+/// Whether a private key of OpenSSH or PEM is one for RSA. That of OpenSSH has the kind of the key in plain
+/// (PROTOCOL.key of OpenSSH), also where it has a passphrase.
+fn is_rsa(key: &[u8]) -> bool {
+    let text = Zeroizing::new(String::from_utf8_lossy(key).into_owned());
+    let body: Zeroizing<String> =
+        Zeroizing::new(text.lines().filter(|line| !line.starts_with("-----")).collect());
+    let bytes = Base64::decode_vec(&body).map(Zeroizing::new).unwrap_or_default();
+    // After the magic, the cipher, the KDF with its options and the number of keys comes the first public key, which
+    // begins with its kind: at the first of these places. A comment comes later.
+    let kind = |kind: &[u8]| bytes.windows(kind.len()).position(|part| part == kind);
+    let (rsa, other) = (kind(b"\0\0\0\x07ssh-rsa"), kind(b"\0\0\0\x0bssh-ed25519"));
+    text.starts_with("-----BEGIN RSA") || rsa.is_some_and(|rsa| other.is_none_or(|other| rsa < other))
+}
+
 pub fn decrypt(
     bytes: &[u8],
     identities: &[&Identity],
@@ -116,7 +134,41 @@ pub fn decrypt(
     name: &str,
     ask: Ask,
 ) -> Result<Zeroizing<Vec<u8>>> {
-    let opened = Decryptor::new_buffered(ArmoredReader::new(bytes)).map_err(|error| refused(&error))?;
+    let mut plain = Zeroizing::new(Vec::new());
+    opened(&mut &bytes[..], identities, name, ask, |stream| {
+        stream.take(limit + 1).read_to_end(&mut plain).map_err(|_| damaged()).map(drop)
+    })?;
+    match plain.len() as u64 > limit {
+        true => {
+            Err(Failure::untrusted(format!("it holds more than {limit} bytes, which no file of Kiln's does")))
+        }
+        false => Ok(plain),
+    }
+}
+
+pub fn decrypt_to(
+    from: &mut dyn Read,
+    to: &mut dyn Write,
+    identities: &[&Identity],
+    name: &str,
+    ask: Ask,
+) -> Result<()> {
+    opened(from, identities, name, ask, |mut stream| {
+        let write = |piece: &[u8]| to.write_all(piece).doing(|| "writing what is in it".into());
+        digest::each_piece(&mut stream, &mut vec![0; PIECE], write, |_| damaged())
+    })
+}
+
+/// Calls `take` with the content of a file.
+fn opened(
+    from: &mut dyn Read,
+    identities: &[&Identity],
+    name: &str,
+    ask: Ask,
+    take: impl FnOnce(&mut dyn Read) -> Result<()>,
+) -> Result<()> {
+    let opened = Decryptor::new_buffered(ArmoredReader::new(BufReader::new(from)));
+    let opened = opened.map_err(|error| refused(&error))?;
     let with_passphrase;
     let own: Vec<&dyn age::Identity> = match (opened.is_scrypt(), identities) {
         (true, _) => {
@@ -130,15 +182,7 @@ pub fn decrypt(
         }
         (false, all) => all.iter().map(|identity| &***identity).collect(),
     };
-    let stream = opened.decrypt(own.into_iter()).map_err(|error| refused(&error))?;
-    let mut plain = Zeroizing::new(Vec::new());
-    stream.take(limit + 1).read_to_end(&mut plain).map_err(|_| damaged())?;
-    match plain.len() as u64 > limit {
-        true => {
-            Err(Failure::untrusted(format!("it holds more than {limit} bytes, which no file of Kiln's does")))
-        }
-        false => Ok(plain),
-    }
+    take(&mut opened.decrypt(own.into_iter()).map_err(|error| refused(&error))?)
 }
 
 fn damaged() -> Failure {

@@ -3,6 +3,7 @@
 
 #[cfg(not(feature = "age"))]
 mod absent;
+mod kinds;
 #[cfg(feature = "age")]
 mod present;
 
@@ -11,7 +12,7 @@ use absent as implementation;
 #[cfg(feature = "age")]
 use present as implementation;
 
-use std::fmt;
+use std::io::{Read, Write};
 use std::path::Path;
 
 use zeroize::Zeroizing;
@@ -19,34 +20,17 @@ use zeroize::Zeroizing;
 use crate::disk;
 use crate::failure::{Doing, Exit, Failure, Result};
 
-/// The largest file of recipients or identities that is read, in bytes.
-const MAX_KEYS_BYTES: u64 = 1 << 20;
+use kinds::MAX_KEYS_BYTES;
+pub use kinds::{Ask, Recipient, To, is_encrypted};
 
 /// The most recipients of one file: each adds a few hundred bytes to its header.
 const MAX_RECIPIENTS: usize = 256;
-
-/// Asks for the passphrase of something.
-pub type Ask = fn(&str) -> Result<Zeroizing<String>>;
-
-/// A public key to which files are encrypted, as text: `age1…` or `ssh-ed25519 …`, without a comment.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Recipient(String);
 
 impl Recipient {
     /// # Errors
     /// `Exit::Usage` when it is none, or one of a kind that this version of Kiln does not know.
     pub fn parse(text: &str) -> Result<Self> {
         implementation::recipient(text.trim()).map(Self)
-    }
-
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for Recipient {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
     }
 }
 
@@ -55,11 +39,11 @@ impl fmt::Display for Recipient {
 ///
 /// # Errors
 /// `Exit::Usage` for a mistake in one of them, with its line; when there are none, or too many.
-pub fn recipients(given: &[String], files: &[impl AsRef<Path>]) -> Result<Vec<Recipient>> {
-    let mut all = given.iter().map(|text| Recipient::parse(text)).collect::<Result<Vec<_>>>()?;
+pub fn recipients(texts: &[String], files: &[impl AsRef<Path>]) -> Result<Vec<Recipient>> {
+    let mut all = texts.iter().map(|text| Recipient::parse(text)).collect::<Result<Vec<_>>>()?;
     for file in files {
         let file = file.as_ref();
-        let bytes = given(file, Exit::Usage)?;
+        let bytes = named(file, Exit::Usage)?;
         let text = String::from_utf8(bytes)
             .map_err(|_| Failure::new(Exit::Usage, format!("{} is not UTF-8", file.display())))?;
         for (at, line) in text.lines().enumerate() {
@@ -83,29 +67,17 @@ pub fn recipients(given: &[String], files: &[impl AsRef<Path>]) -> Result<Vec<Re
 }
 
 /// A file that the command line names; `wrong` is for one that is too large or no file.
-fn given(file: &Path, wrong: Exit) -> Result<Vec<u8>> {
+fn named(file: &Path, wrong: Exit) -> Result<Vec<u8>> {
     if disk::look(&disk::resolved(file))?.is_none() {
         return Err(Failure::new(Exit::Usage, format!("there is no file {}", file.display())));
     }
     disk::read(file, MAX_KEYS_BYTES).map_err(|failure| failure.wrong_is(wrong))
 }
 
-/// Who can read a file.
-#[derive(Clone, Copy)]
-pub enum To<'a> {
-    Recipients(&'a [Recipient]),
-    Passphrase(&'a str),
-}
-
 /// # Errors
 /// `Exit::Usage` without the feature; `Exit::Io` when the system has no random numbers.
 pub fn encrypt(bytes: &[u8], to: To<'_>, armor: bool) -> Result<Vec<u8>> {
     implementation::encrypt(bytes, to, armor)
-}
-
-/// Whether this is the beginning of an encrypted file, in binary or in ASCII.
-pub fn is_encrypted(bytes: &[u8]) -> bool {
-    bytes.starts_with(b"age-encryption.org/") || bytes.starts_with(b"-----BEGIN AGE ENCRYPTED FILE-----")
 }
 
 /// A private key that reads files; wiped from memory by the crate when dropped.
@@ -117,7 +89,7 @@ pub struct Identity(implementation::Identity);
 /// `Exit::Usage` when it is missing; `Exit::Untrusted` when it holds none; those of `ask`.
 pub fn identities(file: &Path, ask: Ask) -> Result<Vec<Identity>> {
     let reading = || format!("reading the identity {}", file.display());
-    let bytes = Zeroizing::new(given(file, Exit::Untrusted)?);
+    let bytes = Zeroizing::new(named(file, Exit::Untrusted)?);
     let all = implementation::identities(&bytes, file, ask).doing(reading)?;
     Ok(all.into_iter().map(Identity).collect())
 }
@@ -136,4 +108,20 @@ pub fn decrypt(
 ) -> Result<Zeroizing<Vec<u8>>> {
     let identities: Vec<_> = identities.iter().map(|identity| &identity.0).collect();
     implementation::decrypt(bytes, &identities, limit, name, ask)
+}
+
+/// The content of a file of any size, written to `to` piece by piece; what was written of one that is damaged is of no
+/// use.
+///
+/// # Errors
+/// As [`decrypt`]; `Exit::Io` when it cannot be read or written.
+pub fn decrypt_to(
+    from: &mut dyn Read,
+    to: &mut dyn Write,
+    identities: &[Identity],
+    name: &str,
+    ask: Ask,
+) -> Result<()> {
+    let identities: Vec<_> = identities.iter().map(|identity| &identity.0).collect();
+    implementation::decrypt_to(from, to, &identities, name, ask)
 }
