@@ -1,26 +1,17 @@
 //! The header of a file: a stanza for each recipient, and the code that makes it one.
 
-#![allow(clippy::disallowed_types, reason = "each file has a key of random bytes")]
-
 use std::io::Write;
 
 use base64ct::{Base64Unpadded, Encoding};
 use ring::hmac;
-use ring::rand::{SecureRandom, SystemRandom};
 use zeroize::Zeroizing;
 
-use crate::recipient::{Recipient, derive};
-use crate::{Error, MAX_RECIPIENTS};
+use crate::error::Error;
+use crate::recipient::Recipient;
+use crate::secret::{FileKey, derive, random};
 
-/// What the content's key is made of.
-pub type FileKey = Zeroizing<[u8; 16]>;
-
-/// Random bytes of the kernel (getrandom(2)).
-pub fn random<const N: usize>() -> Result<[u8; N], Error> {
-    let mut bytes = [0; N];
-    SystemRandom::new().fill(&mut bytes).map_err(|_| Error::Chance)?;
-    Ok(bytes)
-}
+/// More than anybody has, so that no header is endless.
+const MAX_RECIPIENTS: usize = 64;
 
 /// Writes a header with a new file key.
 pub fn write(recipients: &[Recipient], to: &mut impl Write) -> Result<FileKey, Error> {

@@ -1,13 +1,14 @@
 //! Whom something is encrypted for, and the stanza of a header that only that one can open.
 
 use base64ct::{Base64, Base64Unpadded, Encoding};
+use curve25519_dalek::constants::X25519_BASEPOINT;
 use curve25519_dalek::edwards::CompressedEdwardsY;
 use curve25519_dalek::montgomery::MontgomeryPoint;
-use ring::{aead, digest, hkdf};
+use ring::{aead, digest};
 use zeroize::Zeroizing;
 
-use crate::Error;
-use crate::header::{FileKey, random};
+use crate::error::Error;
+use crate::secret::{FileKey, derive, random};
 
 const X25519: &str = "age-encryption.org/v1/X25519";
 const SSH: &str = "age-encryption.org/v1/ssh-ed25519";
@@ -69,24 +70,6 @@ fn is_zero(point: &MontgomeryPoint) -> bool {
     point.0 == [0; 32]
 }
 
-/// 32 bytes of HKDF with SHA-256.
-struct Length;
-
-impl hkdf::KeyType for Length {
-    fn len(&self) -> usize {
-        32
-    }
-}
-
-/// HKDF (RFC 5869) with SHA-256.
-pub fn derive(secret: &[u8], salt: &[u8], label: &[u8]) -> Result<Zeroizing<[u8; 32]>, Error> {
-    let mut key = Zeroizing::new([0; 32]);
-    let salt = hkdf::Salt::new(hkdf::HKDF_SHA256, salt);
-    let filled = salt.extract(secret).expand(&[label], Length).and_then(|okm| okm.fill(key.as_mut_slice()));
-    filled.map_err(|_| Error::Weak)?;
-    Ok(key)
-}
-
 fn wrap(key: &[u8; 32], file_key: &FileKey) -> Result<String, Error> {
     let key = aead::UnboundKey::new(&aead::CHACHA20_POLY1305, key).map_err(|_| Error::Weak)?;
     let key = aead::LessSafeKey::new(key);
@@ -110,7 +93,8 @@ impl Recipient {
     /// The lines of a header that hold the file key for this one.
     pub(crate) fn stanza(&self, file_key: &FileKey) -> Result<String, Error> {
         let ephemeral = Zeroizing::new(random::<32>()?);
-        let share = MontgomeryPoint::mul_base_clamped(*ephemeral).0;
+        // By the ladder, as everything here: the other way brings a second implementation of the curve with it.
+        let share = X25519_BASEPOINT.mul_clamped(*ephemeral).0;
         let mut salt = share.to_vec();
         let (Kind::X25519(point) | Kind::Ssh { point, .. }) = &self.0;
         salt.extend(point);

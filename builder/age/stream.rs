@@ -5,9 +5,8 @@ use std::io::{self, Read, Write};
 use ring::aead::{self, Aad, LessSafeKey, Nonce};
 use zeroize::Zeroizing;
 
-use crate::Error;
-use crate::header::{FileKey, random};
-use crate::recipient::derive;
+use crate::error::Error;
+use crate::secret::{FileKey, derive, random};
 
 const CHUNK: usize = 64 << 10;
 

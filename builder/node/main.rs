@@ -1,5 +1,5 @@
-//! `kiln-node`: the program of a node that Kiln has built. It is static, and listens on no port. `renew` starts no other
-//! program; `snapshot` starts etcdctl and etcdutl, and no shell.
+//! `kiln-node`: the program of a node that Kiln has built. It is static, and listens on no port. `renew` starts no
+//! other program; `snapshot` starts etcdctl and etcdutl, and no shell.
 
 mod account;
 mod clock;
@@ -36,13 +36,12 @@ Usage: kiln-node renew [--ensure] [--policy FILE]
        kiln-node snapshot [--policy FILE]
 
 Verbs:
-  renew     Make new certificates for etcd once two thirds of their life are over, or they are not sound
-  snapshot  Take a snapshot of this member, encrypt and sign it, and upload those that are still to be uploaded
+  renew     New certificates for etcd once two thirds of their life are over, or they are not sound
+  snapshot  A snapshot of this member, encrypted and signed; uploads those that wait
 
 Options:
-  --ensure       etcd is to start next: wait for the clock, ask no port, and succeed if it has certificates that are
-                 valid now
-  --policy FILE  How to do it [default: /etc/kiln/renew.json, or /etc/kiln/backup.json for snapshot]
+  --ensure       etcd starts next: wait for the clock, ask no port, succeed with certificates that are valid now
+  --policy FILE  [default: /etc/kiln/renew.json, /etc/kiln/backup.json]
   -h, --help     Print help
   -V, --version  Print version
 

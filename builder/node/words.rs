@@ -59,7 +59,7 @@ pub fn proven(proof: &Proof) -> String {
     match (proof.presented, silent.join(" and ")) {
         (0, _) => "etcd does not serve yet".to_owned(),
         (_, silent) if silent.is_empty() => "etcd presents them".to_owned(),
-        (_, silent) => format!("etcd presents them, but {silent} did not answer and could not be asked"),
+        (_, silent) => format!("etcd presents them, but {silent} did not answer and was not asked"),
     }
 }
 
@@ -76,7 +76,7 @@ mod tests {
             (
                 1,
                 silent(&["10.0.0.1:2380"]),
-                "etcd presents them, but 10.0.0.1:2380 did not answer and could not be asked",
+                "etcd presents them, but 10.0.0.1:2380 did not answer and was not asked",
             ),
             (0, both, "etcd does not serve yet"),
         ] {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use base64ct::{Base64, Encoding};
 use ring::digest;
 use ureq::http::{Request, Response, StatusCode};
-use ureq::{Agent, AsSendBody, Body as Answer, SendBody};
+use ureq::{Agent, Body as Answer, SendBody};
 
 use crate::agent::{Roots, SILENCE, agent, check};
 use crate::answer::{refused, whole};
@@ -20,6 +20,8 @@ pub const MOST_BYTES: u64 = 5 << 30;
 const LONGEST_PAGE: u64 = 16 << 20;
 /// For an exchange without a body to speak of.
 const SHORT: Duration = SILENCE.saturating_mul(4);
+/// Bytes that are copied at once.
+const PIECE: usize = 256 << 10;
 /// Bytes per second at least: a service that takes or gives less is as good as silent.
 const SLOWEST: u64 = 64 << 10;
 
@@ -121,6 +123,8 @@ impl Client {
             ("content-type", "application/octet-stream".to_owned()),
             ("if-none-match", "*".to_owned()),
             ("x-amz-checksum-sha256", Base64::encode_string(&body.sha256)),
+            // S3 takes no lock without it.
+            ("x-amz-sdk-checksum-algorithm", "SHA256".to_owned()),
         ];
         if let Some(until) = body.locked_until {
             headers.push(("x-amz-object-lock-mode", "COMPLIANCE".to_owned()));
@@ -144,7 +148,7 @@ impl Client {
     pub fn head(&self, key: &str) -> Result<Option<Found>> {
         let headers = [("x-amz-checksum-mode", "ENABLED".to_owned())];
         let asked = Asked { headers: &headers, ..Asked::new("HEAD", key) };
-        let answer = self.send(&asked, (), SHORT)?;
+        let answer = self.send(&asked, SendBody::none(), SHORT)?;
         match answer.status() {
             StatusCode::OK => {
                 let sha256 = answer.headers().get("x-amz-checksum-sha256");
@@ -165,7 +169,7 @@ impl Client {
     /// # Errors
     /// Of the service; also where it is longer.
     pub fn get(&self, key: &str, most: u64) -> Result<Option<Vec<u8>>> {
-        let answer = self.send(&Asked::new("GET", key), (), SHORT)?;
+        let answer = self.send(&Asked::new("GET", key), SendBody::none(), SHORT)?;
         match answer.status() {
             StatusCode::OK => whole(answer, most).map(Some),
             StatusCode::NOT_FOUND => Ok(None),
@@ -179,17 +183,29 @@ impl Client {
     /// Of the service, and of writing; also where it is longer or shorter.
     pub fn fetch(&self, key: &str, size: u64, to: &mut dyn Write) -> Result<bool> {
         let patience = SHORT + Duration::from_secs(size / SLOWEST);
-        let answer = self.send(&Asked::new("GET", key), (), patience)?;
+        let answer = self.send(&Asked::new("GET", key), SendBody::none(), patience)?;
         match answer.status() {
             StatusCode::OK => {}
             StatusCode::NOT_FOUND => return Ok(false),
             _ => return Err(refused(answer)),
         }
         let mut from = answer.into_body().into_reader().take(size.saturating_add(1));
-        match std::io::copy(&mut from, to) {
-            Ok(copied) if copied == size => Ok(true),
-            Ok(_) => Err(Error::Answer("an object has not the size that its record says")),
-            Err(error) => Err(Error::Away(error.to_string())),
+        let (mut copied, mut piece) = (0, vec![0; PIECE]);
+        loop {
+            let count = match from.read(&mut piece) {
+                Ok(0) => break,
+                Ok(count) => count,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(Error::Away(error.to_string())),
+            };
+            // Of this machine, and not of the service.
+            to.write_all(&piece[..count])
+                .map_err(|error| Error::Setup(format!("writing it here: {error}")))?;
+            copied += count as u64;
+        }
+        match copied == size {
+            true => Ok(true),
+            false => Err(Error::Answer("an object has not the size that its record says")),
         }
     }
 
@@ -232,7 +248,7 @@ impl Client {
             None => query.push(("start-after", after)),
         }
         let asked = Asked { query: &query, ..Asked::new("GET", "") };
-        let answer = self.send(&asked, (), SHORT)?;
+        let answer = self.send(&asked, SendBody::none(), SHORT)?;
         match answer.status() {
             StatusCode::OK => {
                 let bytes = whole(answer, LONGEST_PAGE)?;
@@ -247,7 +263,7 @@ impl Client {
     /// # Errors
     /// Of the service.
     pub fn delete(&self, key: &str) -> Result<Deleted> {
-        let answer = self.send(&Asked::new("DELETE", key), (), SHORT)?;
+        let answer = self.send(&Asked::new("DELETE", key), SendBody::none(), SHORT)?;
         match answer.status() {
             StatusCode::OK | StatusCode::NO_CONTENT | StatusCode::NOT_FOUND => Ok(Deleted::Gone),
             _ => match refused(answer) {
@@ -257,7 +273,7 @@ impl Client {
         }
     }
 
-    fn send(&self, asked: &Asked<'_>, body: impl AsSendBody, patience: Duration) -> Result<Response<Answer>> {
+    fn send(&self, asked: &Asked<'_>, body: SendBody<'_>, patience: Duration) -> Result<Response<Answer>> {
         let path = match asked.key {
             "" => format!("/{}", self.bucket),
             key => format!("/{}/{key}", self.bucket),

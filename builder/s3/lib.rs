@@ -41,17 +41,6 @@ pub enum Error {
     Answer(&'static str),
 }
 
-impl Error {
-    /// Whether the same request may succeed later: nothing says that it was wrong.
-    pub fn is_passing(&self) -> bool {
-        match self {
-            Self::Away(_) => true,
-            Self::Refused { status, .. } => *status >= 500 || [408, 409, 429].contains(status),
-            Self::Setup(_) | Self::Denied(_) | Self::Answer(_) => false,
-        }
-    }
-}
-
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

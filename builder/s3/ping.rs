@@ -15,8 +15,10 @@ const PATIENCE: Duration = Duration::from_secs(15);
 pub fn ping(address: &str, text: &str, roots: Roots<'_>) -> Result<()> {
     check(address, roots)?;
     let agent = agent(roots)?;
+    let mut from = text.as_bytes();
     let request = ureq::http::Request::post(address)
-        .body(text.to_owned())
+        .header("content-length", text.len())
+        .body(ureq::SendBody::from_reader(&mut from))
         .map_err(|_| Error::Setup("its address is not one".to_owned()))?;
     let request = agent.configure_request(request).timeout_global(Some(PATIENCE)).build();
     match agent.run(request) {

@@ -81,7 +81,8 @@ pub fn headers(
         canonical_query(request.query)
     ));
     for (name, value) in &all {
-        canonical.push_str(&format!("{name}:{}\n", value.trim()));
+        let words: Vec<_> = value.split_ascii_whitespace().collect();
+        canonical.push_str(&Zeroizing::new(format!("{name}:{}\n", words.join(" "))));
     }
     canonical.push_str(&format!("\n{names}\n{}", hex(&request.body)));
     let day = &at[..8];

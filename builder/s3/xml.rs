@@ -1,5 +1,5 @@
-//! The little of XML that S3 answers with: elements and texts. Document types and entities of a document's own, by which
-//! a small text becomes a large one, are refused.
+//! The little of XML that S3 answers with: elements and texts. Document types, and entities of a document's own, by
+//! which a small text becomes a large one, are refused.
 
 /// Deeper than any answer of S3.
 const DEEPEST: usize = 16;

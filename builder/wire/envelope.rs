@@ -1,5 +1,5 @@
-//! Signed records: a DSSE envelope (https://github.com/secure-systems-lab/dsse, protocol and envelope version 1.0) with
-//! one signature by Ed25519. Encryption says nothing of where a snapshot comes from; this does.
+//! Signed records: a DSSE envelope (<https://github.com/secure-systems-lab/dsse>, version 1.0 of its protocol) with one
+//! signature by Ed25519. Encryption says nothing of where a snapshot comes from; this does.
 
 use std::fmt;
 
@@ -103,7 +103,7 @@ pub fn open(bytes: &[u8], name: &SnapshotName, signers: &[Signer]) -> Result<Rec
     let form = |error: serde_json::Error| Unproven::Form(error.to_string());
     let Envelope { payload_type, payload, signatures } = serde_json::from_slice(bytes).map_err(form)?;
     if payload_type != TYPE {
-        return Err(Unproven::Form("it is an envelope of something else".to_owned()));
+        return Err(Unproven::Form("its content is not the record of a snapshot".to_owned()));
     }
     let [Signature { keyid, sig }] = signatures.as_slice() else {
         return Err(Unproven::Form("it has not exactly one signature".to_owned()));
@@ -130,5 +130,4 @@ pub fn open(bytes: &[u8], name: &SnapshotName, signers: &[Signer]) -> Result<Rec
 }
 
 #[cfg(test)]
-#[path = "envelope_tests.rs"]
 mod tests;

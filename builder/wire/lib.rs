@@ -21,9 +21,9 @@ pub use place::{Bucket, HttpUrl, MemberUrl, OriginUrl, Prefix, Recipient, Region
 pub use policy::{
     Algorithm, Attribute, AttributeType, Kind, LONGEST_LIFE, Pair, Policy, SCHEMA, Text, Usage,
 };
-pub use prune::{Held, NoPrune, Retention, expired};
+pub use prune::{AHEAD, Held, NoPrune, Retention, expired};
 pub use secrets::{Secret, Secrets};
-pub use snapshot::{EtcdVersion, Record, is_whole};
+pub use snapshot::{EtcdVersion, Record, TRAILER, is_whole};
 pub use snapshot_name::{BODY, NotAName, RECORD, SnapshotName};
 pub use text::{Account, DnsName, FileName, FilePath, Invalid, Name};
 pub use validity::Validity;

@@ -10,7 +10,7 @@ const DAY: u64 = 86_400;
 const AT_ONCE: usize = 48;
 const PART: usize = 10;
 /// Clocks of other nodes may be ahead by so many seconds.
-const AHEAD: u64 = 300;
+pub const AHEAD: u64 = 300;
 /// Without a newer snapshot for so many intervals, nothing is removed.
 const PATIENCE: u64 = 2;
 
@@ -52,8 +52,8 @@ impl fmt::Display for NoPrune {
     }
 }
 
-/// The sound ones of this cluster that may go, oldest first. What is not sound is left: nobody knows what it is, or when
-/// it was made. So is what was taken after `now`, which says that a clock was wrong.
+/// The sound ones of this cluster that may go, oldest first. What is not sound is left: nobody knows what it is, or
+/// when it was made. So is what was taken after `now`, which says that a clock was wrong.
 ///
 /// # Errors
 /// Where nothing may go at all.

@@ -10,7 +10,7 @@ use super::snapshot_name::SnapshotName;
 use super::text::{Name, text};
 
 /// What etcd adds to the pages of its database when it hands out a snapshot: their SHA-256.
-const TRAILER: u64 = 32;
+pub const TRAILER: u64 = 32;
 /// A database has whole blocks of this size.
 const BLOCK: u64 = 512;
 

@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use sha2::{Digest, Sha256};
 use x509_cert::der::asn1::{
     Any, BitString, GeneralizedTime, Ia5String, OctetString, PrintableStringRef, SetOfVec, UtcTime,
     Utf8StringRef,
@@ -21,6 +20,8 @@ use x509_cert::spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned};
 use x509_cert::time::Time;
 
 use super::policy::{AttributeType, Usage};
+
+use super::hex::Digest;
 
 /// `id-kp-serverAuth` and `id-kp-clientAuth`.
 pub const SERVER_AUTH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.1");
@@ -108,7 +109,7 @@ pub fn distinguished_name<'t>(
 /// The identifier of a public key in certificates: the first 160 bits of the SHA-256 of its bits (RFC 7093 section 2,
 /// method 1).
 pub fn identifier(key: &SubjectPublicKeyInfoOwned) -> Vec<u8> {
-    Sha256::digest(key.subject_public_key.raw_bytes())[..20].to_vec()
+    Digest::of(key.subject_public_key.raw_bytes()).0[..20].to_vec()
 }
 
 /// What the extensions of a leaf say.

@@ -10,6 +10,8 @@ use crate::clock;
 use crate::disk;
 use crate::failure::{Failure, Result};
 
+/// The leader's clock may be ahead by so many seconds.
+const AHEAD: u64 = 300;
 /// Where base systems have the CAs that they trust; files, as no link is followed: Debian and Flatcar, Fedora CoreOS,
 /// SUSE, Alpine.
 const SYSTEM_ROOTS: [&str; 4] = [
@@ -77,7 +79,7 @@ impl<'p> Bucket<'p> {
             secrets
         else {
             return Err(Failure::new(format!(
-                "{} has no access-key-id and secret-access-key for the bucket; deliver this node's files again",
+                "{} has no access-key-id and secret-access-key; name them in [backup] secrets",
                 policy.secrets
             )));
         };
@@ -93,7 +95,7 @@ impl<'p> Bucket<'p> {
         let place =
             Place { endpoint: s3.endpoint.as_str(), bucket: s3.bucket.as_str(), region: s3.region.as_str() };
         let client = Client::new(&place, credentials, Roots(&roots), clock::now)
-            .map_err(|why| Failure::new(format!("{why}; name a file with its CA as [backup.s3] ca")))?;
+            .map_err(|why| Failure::new(format!("{why}; name a file with its CA as [backup.s3] ca-file")))?;
         let prefix = match s3.prefix.as_str() {
             "" => String::new(),
             prefix => format!("{prefix}/"),
@@ -132,7 +134,7 @@ impl<'p> Bucket<'p> {
         record.map(Some).map_err(|why| Failure::new(format!("{name}: {why}")))
     }
 
-    /// Whether the bucket has a snapshot that is newer than `since`, and not from after `now`.
+    /// Whether the bucket has a snapshot that is newer than `since`, and not from long after `now`.
     ///
     /// # Errors
     /// Of the service.
@@ -148,6 +150,7 @@ impl<'p> Bucket<'p> {
             Ok(record) => record.is_none_or(|record| record.generation == policy.generation),
             Err(_) => false,
         };
-        Ok(names.filter(|name| (since..=now).contains(&name.taken())).any(|name| is_real(&name)))
+        let until = now.saturating_add(AHEAD);
+        Ok(names.filter(|name| (since..=until).contains(&name.taken())).any(|name| is_real(&name)))
     }
 }

@@ -50,12 +50,9 @@ pub fn run(program: &str, arguments: &[&str], patience: Duration) -> Result<Vec<
 
 /// What is asked of the program: its arguments without options.
 fn verb(arguments: &[&str]) -> String {
-    let words: Vec<_> = arguments
-        .iter()
-        .filter(|word| word.bytes().all(|byte| byte.is_ascii_lowercase()))
-        .take(2)
-        .copied()
-        .collect();
+    let is_word = |word: &&&str| word.bytes().all(|byte| byte.is_ascii_lowercase());
+    let words: Vec<_> =
+        arguments.iter().skip_while(|word| !is_word(word)).take_while(is_word).take(2).copied().collect();
     words.join(" ")
 }
 

@@ -19,10 +19,11 @@ const QUEUE: &str = "queue";
 const WORK: &str = "work";
 /// A run takes longer than anybody waits; the timer comes again.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// What is left free beside a snapshot and its encrypted copy: a twentieth of the file system, and two segments of
-/// etcd's log, which lies on the same disk as a rule.
+/// What is left free beside a snapshot and its encrypted copy: a twentieth of the file system, but not less than two
+/// segments of etcd's log, which lies on the same disk as a rule, nor more than etcd's usual quota.
 const RESERVE_PART: u64 = 20;
-const RESERVE_BYTES: u64 = 128 << 20;
+const RESERVE_LEAST: u64 = 128 << 20;
+const RESERVE_MOST: u64 = 2 << 30;
 
 /// The directory, which is locked.
 pub struct Local<'p> {
@@ -228,14 +229,19 @@ impl<'p> Local<'p> {
     pub fn make_room(&self, size: u64, now: u64) -> Result<()> {
         let lacks = || -> Result<Option<(u64, u64)>> {
             let room = large::room(&self.directory)?;
-            let reserve = (room.total / RESERVE_PART).max(RESERVE_BYTES);
+            let reserve = (room.total / RESERVE_PART).clamp(RESERVE_LEAST, RESERVE_MOST);
             let wanted = size.saturating_mul(2).saturating_add(reserve);
             Ok((room.free < wanted).then_some((room.free, wanted)))
         };
         if lacks()?.is_none() {
             return Ok(());
         }
-        let newest = self.newest(now)?.map(|record| record.name);
+        // A clock that is behind all of them does not make the newest one worthless.
+        let newest = match self.newest(now)? {
+            None => self.newest(u64::MAX)?,
+            newest => newest,
+        };
+        let newest = newest.map(|record| record.name);
         for name in by_worth(&self.kept()?, newest.as_ref()) {
             self.tell(&format!("removes {name}: the disk has too little free space for a new one"));
             self.remove(&name)?;

@@ -83,9 +83,15 @@ fn parsed<'j, T: Deserialize<'j>>(what: &str, bytes: &'j [u8]) -> Result<T> {
 
 /// Asks the member by etcdctl.
 fn ask(policy: &Backup, verb: &[&str], patience: Duration) -> Result<Vec<u8>> {
+    ask_without_limit(policy, &[&["--command-timeout=5s"], verb].concat(), patience)
+}
+
+/// The same for a command that streams: with a limit for the command, etcdctl ends a snapshot that takes longer
+/// (`isCommandTimeoutFlagSet` in etcdctl/ctlv3/command/global.go).
+fn ask_without_limit(policy: &Backup, verb: &[&str], patience: Duration) -> Result<Vec<u8>> {
     let mut arguments = vec!["--endpoints", policy.endpoint.as_str(), "--cacert", policy.ca.as_str()];
     arguments.extend(["--cert", policy.cert.as_str(), "--key", policy.key.as_str()]);
-    arguments.extend(["--dial-timeout=5s", "--command-timeout=5s"]);
+    arguments.push("--dial-timeout=5s");
     arguments.extend(verb);
     run(policy.etcdctl.as_str(), &arguments, patience)
 }
@@ -136,8 +142,12 @@ pub fn look(policy: &Backup) -> Result<Member> {
 /// Where it does not.
 pub fn agreed_revision(policy: &Backup) -> Result<u64> {
     let verb = ["get", KEY, "--consistency=l", "--keys-only", "-w", "json"];
-    let bytes = ask(policy, &verb, PATIENCE + START)
-        .map_err(|why| Failure::new(format!("the member does not reach a majority: {why}")))?;
+    let bytes = ask(policy, &verb, PATIENCE + START).map_err(|why| {
+        let node = &policy.node;
+        Failure::new(format!(
+            "the member does not reach a majority, or does not let the user kiln-snapshot@{node} in: {why}"
+        ))
+    })?;
     let Answer { header } = parsed("etcdctl get", &bytes)?;
     belongs(policy, &header)?;
     Ok(header.revision)

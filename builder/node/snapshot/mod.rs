@@ -14,6 +14,7 @@ mod trailer;
 mod upload;
 
 use std::path::Path;
+use std::time::Duration;
 
 use kiln_wire::{Backup, Record, Secrets};
 
@@ -44,21 +45,22 @@ pub fn policy(path: &Path) -> Result<Backup> {
 /// Takes a snapshot, and uploads what is queued. Whether all is well is returned; the reason why not has been said.
 pub fn snapshot(policy: &Backup) -> bool {
     let start = clock::now();
-    let local = match Local::open(policy) {
-        Ok(local) => local,
-        Err(why) => {
-            say(Level::Error, &policy.node, &format!("has taken no snapshot: {why}"));
-            return false;
-        }
-    };
-    reached("locked");
     let (secrets, secrets_error) = match bucket::secrets(policy) {
         Ok(secrets) => (secrets, None),
         Err(why) => (None, Some(why)),
     };
     let pings = Pings::of(policy, secrets.as_ref());
     pings.start();
-    let mut run = Run { policy, local: &local, now: start, status: Status::default(), wrong: Vec::new() };
+    let local = match Local::open(policy) {
+        Ok(local) => local,
+        Err(why) => {
+            cannot_begin(policy, start, &pings, &format!("has taken no snapshot: {why}"));
+            return false;
+        }
+    };
+    reached("locked");
+    let status = Status::default();
+    let mut run = Run { policy, local: &local, start, now: start, status, wrong: Vec::new() };
     run.wrong.extend(secrets_error.map(|why| format!("cannot use its secrets: {why}")));
     run.act(secrets.as_ref());
     reached("acted");
@@ -67,9 +69,22 @@ pub fn snapshot(policy: &Backup) -> bool {
     is_good
 }
 
+/// Says why a run ends before it begins.
+fn cannot_begin(policy: &Backup, at: u64, pings: &Pings<'_>, why: &str) {
+    say(Level::Error, &policy.node, why);
+    let failures = Status::failures_before(policy).saturating_add(1);
+    let status = Status { at, failures, error: Some(why.to_owned()), ..Status::default() };
+    if let Err(why) = status.write(policy) {
+        say(Level::Error, &policy.node, &format!("cannot write its status: {why}"));
+    }
+    pings.failure(why);
+}
+
 struct Run<'r> {
     policy: &'r Backup,
     local: &'r Local<'r>,
+    start: u64,
+    /// When the snapshot is taken.
     now: u64,
     status: Status,
     /// What went wrong, as said after the node's name.
@@ -111,12 +126,17 @@ impl Run<'_> {
         let member = member::look(policy)?;
         self.status.leader = member.is_leader;
         reached("looked");
+        // A name has the second in which it was taken.
+        while self.local.names()?.iter().any(|name| name.taken() == self.now) {
+            clock::wait(Duration::from_secs(1));
+            self.now = clock::now();
+        }
         let is_for_upload = || policy.s3.is_some() && (member.is_leader || self.is_needed(bucket));
         take::take(policy, self.local, &tools, &member, self.now, is_for_upload)
     }
 
-    /// Whether a snapshot of a member that is not the leader is wanted: the bucket has none of one and a half intervals,
-    /// or nobody knows.
+    /// Whether a snapshot of a member that is not the leader is wanted: the bucket has none of one and a half
+    /// intervals, or nobody knows.
     fn is_needed(&self, bucket: Option<&Bucket<'_>>) -> bool {
         let Some(bucket) = bucket else { return true };
         let interval = self.policy.interval;
@@ -173,7 +193,7 @@ impl Run<'_> {
             say(Level::Error, &self.policy.node, wrong);
         }
         self.status.at = clock::now();
-        self.status.seconds = self.status.at.saturating_sub(self.now);
+        self.status.seconds = self.status.at.saturating_sub(self.start);
         self.status.good = self.wrong.is_empty();
         self.status.failures =
             if self.status.good { 0 } else { Status::failures_before(self.policy).saturating_add(1) };

@@ -1,7 +1,5 @@
 //! What is older than the policy wants goes from the bucket: only where the policy asks the node for it.
 
-use std::collections::BTreeMap;
-
 use kiln_s3::Deleted;
 use kiln_wire::{BODY, Backup, Held, NoPrune, RECORD, Retention, SnapshotName, expired};
 
@@ -27,7 +25,8 @@ pub struct Pruned {
 /// Of the service, and where nothing may go.
 pub fn prune(policy: &Backup, bucket: &Bucket<'_>, rule: Retention, now: u64) -> Result<Pruned> {
     let sizes = sizes(bucket)?;
-    let by_name: Vec<Held> = sizes.keys().map(|name| Held { name: name.clone(), is_sound: true }).collect();
+    let by_name: Vec<Held> =
+        sizes.iter().map(|(name, _)| Held { name: name.clone(), is_sound: true }).collect();
     let refuse = |why: NoPrune| Failure::new(format!("removes nothing from the bucket: {why}"));
     let candidates = expired(&by_name, &policy.cluster, rule, now).map_err(refuse)?;
     if candidates.is_empty() {
@@ -35,7 +34,7 @@ pub fn prune(policy: &Backup, bucket: &Bucket<'_>, rule: Retention, now: u64) ->
     }
     let is_sound = |name: &SnapshotName| -> Result<bool> {
         Ok(match bucket.record(name) {
-            Ok(Some(record)) => sizes.get(name) == Some(&record.size),
+            Ok(Some(record)) => sizes.binary_search(&(name.clone(), record.size)).is_ok(),
             Ok(None) => {
                 return Err(Failure::new("removes nothing from the bucket: it may not read the records"));
             }
@@ -43,7 +42,7 @@ pub fn prune(policy: &Backup, bucket: &Bucket<'_>, rule: Retention, now: u64) ->
         })
     };
     let mut held = Vec::new();
-    for name in sizes.keys().rev().filter(|name| name.taken() <= now).take(MOST_LOOKS) {
+    for (name, _) in sizes.iter().rev().filter(|(name, _)| name.taken() <= now).take(MOST_LOOKS) {
         let found = is_sound(name)?;
         held.push(Held { name: name.clone(), is_sound: found });
         if found {
@@ -69,11 +68,13 @@ pub fn prune(policy: &Backup, bucket: &Bucket<'_>, rule: Retention, now: u64) ->
     Ok(pruned)
 }
 
-/// The bytes of the encrypted files that have a record.
-fn sizes(bucket: &Bucket<'_>) -> Result<BTreeMap<SnapshotName, u64>> {
+/// The encrypted files that have a record, with their bytes, oldest first.
+fn sizes(bucket: &Bucket<'_>) -> Result<Vec<(SnapshotName, u64)>> {
     let listed = bucket.client.list(&bucket.all(), "").map_err(|why| Failure::new(why.to_string()))?;
-    let bodies: BTreeMap<SnapshotName, u64> =
-        listed.iter().filter_map(|object| Some((bucket.name(&object.key, BODY)?, object.size))).collect();
-    let recorded = listed.iter().filter_map(|object| bucket.name(&object.key, RECORD));
-    Ok(recorded.filter_map(|name| bodies.get(&name).map(|size| (name, *size))).collect())
+    let mut recorded: Vec<_> = listed.iter().filter_map(|object| bucket.name(&object.key, RECORD)).collect();
+    recorded.sort();
+    let bodies = listed.iter().filter_map(|object| Some((bucket.name(&object.key, BODY)?, object.size)));
+    let mut sizes: Vec<_> = bodies.filter(|(name, _)| recorded.binary_search(name).is_ok()).collect();
+    sizes.sort();
+    Ok(sizes)
 }

@@ -14,9 +14,9 @@ pub struct Kept {
     pub is_queued: bool,
 }
 
-/// While they wait for a bucket, so many more stay than are kept otherwise.
+/// While they wait for a bucket, so many stay: those that are kept otherwise, and two days of half hours more.
 pub fn most_queued(keep: usize) -> usize {
-    keep.saturating_mul(2).saturating_add(48)
+    keep.saturating_mul(2).saturating_add(96)
 }
 
 /// What is to go, oldest first. `newest_sound` stays, whatever the settings are, and what is queued stays up to
@@ -76,10 +76,10 @@ mod tests {
 
     #[test]
     fn what_is_queued_stays_up_to_a_limit() {
-        let all: Vec<_> = (1..=60).map(|taken| kept(taken, taken % 2 == 0)).collect();
-        let gone = leaving(&all, 2, None, 60);
-        // Of 60, the oldest 58 are more than 2, and the oldest 8 more than 52.
-        assert_eq!(gone.len(), 29 + 4);
+        let all: Vec<_> = (1..=108).map(|taken| kept(taken, taken % 2 == 0)).collect();
+        let gone = leaving(&all, 2, None, 108);
+        // Of 108, the oldest 106 are more than 2, and the oldest 8 more than 100.
+        assert_eq!(gone.len(), 53 + 4);
         assert!(gone.iter().all(|name| name.taken() % 2 == 1 || name.taken() <= 8));
     }
 

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::path::Path;
+use std::time::Duration;
 
 use kiln_wire::{Backup, Record};
 use serde::{Deserialize, Serialize};
@@ -10,11 +11,13 @@ use crate::disk;
 use crate::failure::Result;
 use crate::steps::reached;
 
+/// To write two small files.
+const PATIENCE: Duration = Duration::from_secs(5);
 const JSON: &str = "backup-status.json";
 const METRICS: &str = "kiln-snapshot.prom";
 
 /// After a run. It is not secret.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Default, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Status {
     /// When it was written, in seconds since 1970, as all times here.
@@ -22,23 +25,23 @@ pub struct Status {
     /// Whether all of the run went well.
     pub good: bool,
     /// What went wrong, if anything did.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// Runs since the last one that was good, this one included.
     pub failures: u64,
     /// Whether the member is the leader, as far as this run knows.
     pub leader: bool,
     /// The newest snapshot on the node's disk.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// When it was taken.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub last_success: Option<u64>,
     /// Its revision.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub revision: Option<u64>,
     /// Its bytes, encrypted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
     /// How long the run took.
     pub seconds: u64,
@@ -48,6 +51,12 @@ pub struct Status {
     pub uploaded: u64,
     /// Those that this run has removed from the bucket.
     pub pruned: u64,
+}
+
+/// What the next run wants to know of it.
+#[derive(Deserialize)]
+struct Last {
+    failures: u64,
 }
 
 impl Status {
@@ -88,17 +97,19 @@ impl Status {
     pub fn failures_before(policy: &Backup) -> u64 {
         let path = Path::new(policy.status.as_str()).join(JSON);
         let text = disk::read(&path, false).ok();
-        let last = text.and_then(|text| serde_json::from_slice::<Self>(&text).ok());
+        let last = text.and_then(|text| serde_json::from_slice::<Last>(&text).ok());
         last.map_or(0, |last| last.failures)
     }
 
-    /// Writes both; only one run does so at a time.
+    /// Writes both.
     ///
     /// # Errors
     /// Of the system.
     pub fn write(&self, policy: &Backup) -> Result<()> {
         let directory = Path::new(policy.status.as_str());
         disk::own_directory(directory, 0o755)?;
+        // A run that cannot begin, because of another one, writes it, too.
+        let _one = disk::lock(&directory.join("backup-status.lock"), PATIENCE)?;
         let json = serde_json::to_string_pretty(self).unwrap_or_default() + "\n";
         disk::replace(&directory.join(JSON), json.as_bytes())?;
         reached("stated");

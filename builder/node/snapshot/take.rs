@@ -56,8 +56,9 @@ pub fn take(
     taken: u64,
     is_for_upload: impl FnOnce() -> bool,
 ) -> Result<Record> {
-    local.make_room(member.size, taken)?;
     let agreed = agreed_revision(policy)?;
+    // Nothing goes for one that would not be taken.
+    local.make_room(member.size, taken)?;
     let plain = local.work("snapshot.db");
     save(policy, member, &plain)?;
     reached("saved");

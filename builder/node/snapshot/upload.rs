@@ -59,13 +59,17 @@ pub fn upload(local: &Local<'_>, bucket: &Bucket<'_>) -> Result<Uploaded> {
 enum Trouble {
     /// The next one will not do better.
     Away(Failure),
-    /// Something else of this name is there.
-    Other(&'static str),
+    /// Something else of this name is there, or it is too large.
+    Other(String),
 }
 
 impl From<kiln_s3::Error> for Trouble {
     fn from(why: kiln_s3::Error) -> Self {
-        Self::Away(Failure::new(why.to_string()))
+        match why {
+            // Of this one alone: it is too large.
+            kiln_s3::Error::Setup(why) => Self::Other(why),
+            why => Self::Away(Failure::new(why.to_string())),
+        }
     }
 }
 
@@ -112,7 +116,9 @@ fn is_there(
         found.is_some_and(|found| found.size == size && found.sha256.is_none_or(|found| found == sha256.0));
     match (is_same, stored) {
         (true, _) => Ok(()),
-        (false, Stored::Already) => Err(Trouble::Other("something else has its name in the bucket")),
+        (false, Stored::Already) => {
+            Err(Trouble::Other("something else has its name in the bucket".to_owned()))
+        }
         (false, Stored::New) => Err(Trouble::Away(Failure::new(
             "the S3 service says that it has stored a file, and does not have it as it was",
         ))),

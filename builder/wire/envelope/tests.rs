@@ -45,7 +45,7 @@ fn a_record_comes_back_as_it_was_signed() {
     assert_eq!(open(&bytes, &record.name, &signers()), Ok(record));
 }
 
-/// The example of the DSSE specification: its encoding of "hello world" as http://example.com/HelloWorld.
+/// The text of the example in the DSSE specification, with the type of records.
 #[test]
 fn what_is_signed_has_the_form_of_dsse() {
     let text = String::from_utf8(signed(b"hello world")).unwrap();
