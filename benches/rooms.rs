@@ -71,7 +71,9 @@ impl Cluster {
             epoch: self.epoch,
         };
         let trust = std::slice::from_ref(&self.trust_pem);
-        renderer.node_tree(self.node(), &NodeKeys { trust, roots: trust, leaves }).unwrap()
+        renderer
+            .node_tree(self.node(), &NodeKeys { trust, roots: trust, leaves, signer: None, signers: &[] })
+            .unwrap()
     }
 }
 

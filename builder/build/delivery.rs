@@ -8,7 +8,7 @@ use super::session::StoredRelease;
 use crate::bundle::delivered::{Delivered, Kind, Source};
 use crate::failure::{Failure, Result};
 use crate::plan::{Node, Plan};
-use crate::render::Overlay;
+use crate::render::{CERTIFICATES, Overlay};
 use crate::tree::{self, Entry, Origin, Tree};
 use crate::values::{GuestPath, Invalid, Line, Mode, NODE_PROGRAM};
 
@@ -65,6 +65,10 @@ struct OfKeystore {
 fn certificates(plan: &Plan, node: &Node) -> BTreeMap<String, OfKeystore> {
     let at = |file: &str| format!("{}/{file}", plan.pki.directory);
     let mut all = BTreeMap::new();
+    if let Some((_, places)) = plan.backup() {
+        let label = format!("snapshot/node/{}", node.name);
+        all.insert(places.signer(), OfKeystore { label, owner: ROOT.to_owned() });
+    }
     for authority in &plan.authorities {
         for file in [Some(&authority.file), authority.root_file.as_ref()].into_iter().flatten() {
             let (label, owner) = (authority.name.to_owned(), ROOT.to_owned());
@@ -156,7 +160,9 @@ impl Sources<'_> {
         match (overlay.map(|overlay| overlay.name()), of_keystore) {
             (Some(Some(name)), _) => Source::Overlay { name: Line::of(&name) },
             (None, Some(of)) => Source::Keystore { label: Line::of(&of.label) },
-            (None, None) if matches!(entry.kind, tree::Kind::Link(_)) => {
+            (None, None)
+                if matches!(entry.kind, tree::Kind::Link(_)) && entry.origin.name() == CERTIFICATES =>
+            {
                 Source::Profile { table: Line::of("[pki.links]") }
             }
             (None, None) if is_program => self.program(path),

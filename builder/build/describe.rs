@@ -8,8 +8,10 @@ use crate::bundle::MANIFEST_SCHEMA;
 use crate::bundle::manifest::{self, Manifest, OwnRoots};
 use crate::failure::{Failure, Result};
 use crate::format::DiskFile;
+use crate::pki::SnapshotKey;
 use crate::pki::{Authority, Issued};
 use crate::plan::{self, AuthoritySpec, CertificateSpec, Node, Plan, Role};
+use crate::render;
 use crate::values::{Invalid, Line, NODE_PROGRAM, NodeName, PemFile};
 
 /// # Errors
@@ -165,6 +167,22 @@ fn kiln_node(prepared: &Prepared) -> Result<Option<manifest::KilnNode>> {
     }))
 }
 
+fn snapshots(prepared: &Prepared) -> Result<Option<manifest::Snapshots>> {
+    let Some((backup, places)) = prepared.plan.backup() else { return Ok(None) };
+    let signers = prepared.plan.nodes.iter().map(|node| {
+        let key = SnapshotKey::of_node(&prepared.keystore, node.name.as_str())?;
+        render::signer(&node.name, &key)
+    });
+    Ok(Some(manifest::Snapshots {
+        interval: backup.interval,
+        recipients: backup.recipients.clone(),
+        s3: backup.bucket.as_ref().map(|bucket| render::bucket(bucket, &places)).transpose()?,
+        retention: backup.retention,
+        signers: signers.collect::<Result<_>>()?,
+        desk: kiln_wire::PublicKey(SnapshotKey::of_desk(&prepared.keystore)?.public),
+    }))
+}
+
 /// Everything except its nodes, certificates and files.
 pub fn bundle(prepared: &Prepared) -> Result<Manifest> {
     let plan = &prepared.plan;
@@ -198,6 +216,7 @@ pub fn bundle(prepared: &Prepared) -> Result<Manifest> {
             sources: sources.collect(),
         },
         kiln_node: kiln_node(prepared)?,
+        snapshots: snapshots(prepared)?,
         network: network(plan),
         machine: Some(manifest::Machine {
             memory_mib: plan.machine.memory_mib,

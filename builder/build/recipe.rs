@@ -24,11 +24,11 @@ use crate::failure::{Doing, Result};
 use crate::format::{Piece, Stream, tar};
 use crate::interrupt;
 use crate::parallel;
-use crate::pki::Issued;
+use crate::pki::{Issued, SnapshotKey};
 use crate::plan::{self, CertificateSpec, Node, Plan};
-use crate::profile::Binaries as Placement;
+use crate::profile::{BUCKET_CA, Binaries as Placement, DESK_KEY};
 use crate::render::{self, NodeKeys, Renderer};
-use crate::values::{Digest, Mode};
+use crate::values::{Digest, Mode, NodeName};
 
 struct Recipe<'a> {
     prepared: &'a Prepared,
@@ -41,6 +41,8 @@ struct Recipe<'a> {
     sink: Sink<'a>,
     /// The CAs that members trust for each authority, in PEM.
     trust: Once<(), Vec<String>>,
+    /// The keys with which nodes sign their snapshots; none where they take none.
+    signers: Once<(), Vec<kiln_wire::Signer>>,
 }
 
 /// A host that has been built.
@@ -83,6 +85,7 @@ pub fn build(
         common: inputs::common(prepared, session)?,
         sink,
         trust: Once::default(),
+        signers: Once::default(),
     };
     let layer = recipe.layer()?;
     if plan.instance.name.owns_host() && plan.machine.link.is_own() {
@@ -189,7 +192,10 @@ impl Recipe<'_> {
         let leaves = self.issue(&node.certificates)?;
         let trust = self.trust.get((), || self.prepared.authorities()?.trust())?;
         let roots = self.prepared.authorities()?.roots()?;
-        let keys = NodeKeys { trust: &trust, roots: &roots, leaves: &leaves };
+        let signers = self.signers.get((), || self.signers())?;
+        let signer = self.plan.backup.as_ref().map(|_| self.signer(&node.name)).transpose()?;
+        let (signer, signers) = (signer.as_ref(), &signers[..]);
+        let keys = NodeKeys { trust: &trust, roots: &roots, leaves: &leaves, signer, signers };
         let mut tree = self.renderer.node_tree(node, &keys)?;
         let without_programs = tree.clone();
         if layer.is_none() {
@@ -248,6 +254,16 @@ impl Recipe<'_> {
         specs.iter().map(|spec| authorities.issue(spec, algorithm, spec.lifetime)).collect()
     }
 
+    fn signer(&self, node: &NodeName) -> Result<SnapshotKey> {
+        SnapshotKey::of_node(&self.prepared.keystore, node.as_str())
+    }
+
+    /// Of all nodes.
+    fn signers(&self) -> Result<Vec<kiln_wire::Signer>> {
+        let nodes = self.plan.nodes.iter().filter(|_| self.plan.backup.is_some());
+        nodes.map(|node| render::signer(&node.name, &self.signer(&node.name)?)).collect()
+    }
+
     /// The files for an operator's own machine: the trust anchor, client certificates, etcdctl's variables.
     fn clients(&self) -> Result<BuiltClients> {
         let inputs = digest_of(&Inputs { common: self.common, own: &self.plan.clients })?;
@@ -285,6 +301,14 @@ impl Recipe<'_> {
                 self.sink.text(&file, leaf.cert_pem.clone())?;
                 self.sink.put(&client_file(key), Mode::SECRET, &own(leaf.key_pem.as_bytes()))?;
                 leaves.push(describe::certificate(&file, None, leaf)?);
+            }
+        }
+        if let Some((_, places)) = plan.backup() {
+            let desk = SnapshotKey::of_desk(&self.prepared.keystore)?;
+            self.sink.put(&client_file(DESK_KEY), Mode::SECRET, &own(desk.pem.as_bytes()))?;
+            let overlays = self.prepared.overlays.list.iter();
+            if let Some(ca) = overlays.filter_map(|overlay| overlay.blob(&places.ca())).next() {
+                self.sink.put(&client_file(BUCKET_CA), Mode::FILE, &own(ca.bytes()?))?;
             }
         }
         Ok(BuiltClients { authorities, leaves })

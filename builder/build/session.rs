@@ -59,8 +59,7 @@ pub struct Session<'a> {
     pub jobs: NonZeroUsize,
     releases: Once<ReleaseKey, StoredRelease>,
     pub(super) node_programs: Once<Arch, NodeProgram>,
-    /// By their directories, and the profile's own files.
-    overlays: Once<(Vec<PathBuf>, Vec<FileSpec>), Overlays>,
+    overlays: Once<OverlaysKey, Overlays>,
     overlay: Once<PathBuf, Overlay>,
     room: Budget,
     boot: Once<(bool, Arch, Option<BaseSystem>), Option<BootFiles>>,
@@ -75,10 +74,13 @@ pub struct Session<'a> {
 /// The inputs of a release: whether the profile names it, whether nodes get Kiln's own program, too, and the pins.
 type ReleaseKey = (Release, Arch, bool, bool, Vec<Digest>);
 
+/// The directories, the profile's own files, and what those are that `[backup]` names.
+type OverlaysKey = (Vec<PathBuf>, Vec<FileSpec>, Option<Digest>);
+
 /// The programs of nodes: a release from the artifact store, and Kiln's own. They are read when their bytes are needed.
 pub struct StoredRelease {
     pub record: ReleaseRecord,
-    /// Where nodes renew their certificates.
+    /// Where nodes renew their certificates, or take snapshots.
     pub node: Option<Arc<NodeProgram>>,
     pub(super) programs: OnceLock<Vec<NamedProgram>>,
     pub(super) reading: Mutex<()>,
@@ -174,8 +176,8 @@ impl<'a> Session<'a> {
     pub fn release(&self, profile: &Profile) -> Result<Arc<StoredRelease>> {
         let etcd = &profile.etcd;
         let (release, arch) = (etcd.release, etcd.arch);
-        let renews = profile.pki.renewal.is_some();
-        self.releases.get((release, arch, etcd.pinned, renews, etcd.sha256.clone()), || {
+        let has_node_program = profile.has_node_program();
+        self.releases.get((release, arch, etcd.pinned, has_node_program, etcd.sha256.clone()), || {
             if !etcd.pinned {
                 let store = self.store.directory().display();
                 (self.tell)(Note::detail(format_args!("using etcd {release}, the newest in {store}")));
@@ -186,7 +188,7 @@ impl<'a> Session<'a> {
                     "the etcd binaries are dynamically linked; nodes need {loader} and a matching C library"
                 )));
             }
-            let node = renews.then(|| self.node_program(arch)).transpose()?;
+            let node = has_node_program.then(|| self.node_program(arch)).transpose()?;
             Ok(StoredRelease { record, node, programs: OnceLock::new(), reading: Mutex::default() })
         })
     }
@@ -194,12 +196,15 @@ impl<'a> Session<'a> {
     pub fn overlays(&self, profile: &Profile) -> Result<Arc<Overlays>> {
         let directories: Vec<_> =
             profile.bundle.overlays.iter().chain(&self.options.overlays).cloned().collect();
-        self.overlays.get((directories.clone(), profile.files.clone()), || {
+        let backup = render::files_of_backup(profile, &self.room)?;
+        let of_backup = backup.as_ref().map(|backup| backup.digest());
+        self.overlays.get((directories.clone(), profile.files.clone(), of_backup), || {
             let mut list = render::embedded()?;
             for directory in &directories {
                 list.push(self.overlay(directory)?);
             }
             list.extend(render::files_of_profile(&profile.files, &self.room)?);
+            list.extend(backup);
             // Their names are in the list of a node's files.
             let of = |overlay: &Arc<Overlay>| format!("{}{:?}", overlay.digest(), overlay.name());
             let digests: Vec<_> = list.iter().map(of).collect();

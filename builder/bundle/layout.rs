@@ -2,6 +2,7 @@
 //! says.
 
 use crate::carrier;
+use crate::profile::BUCKET_CA;
 use crate::values::{At, CA_FILES, Mode, NodeName, PEER_CA_FILES, PemFile};
 
 /// A bundle's manifest, in its top directory.
@@ -93,9 +94,11 @@ fn is_safe(file: &str) -> bool {
         && file.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
 }
 
-/// Whether a file of the bundle is a certificate for clients, by its path.
+/// Whether a file of the bundle is a certificate for clients, by its path. The CAs of a bucket's server are none of the
+/// cluster's.
 pub fn is_client_certificate(path: &str) -> bool {
-    path.strip_prefix("client/").and_then(PemFile::of) == Some(PemFile::Certificate)
+    let file = path.strip_prefix("client/").filter(|file| *file != BUCKET_CA);
+    file.and_then(PemFile::of) == Some(PemFile::Certificate)
 }
 
 /// The mode of a file that any of the carriers writes there.

@@ -13,6 +13,7 @@ use super::json;
 pub use super::kiln_node::KilnNode;
 use super::layout::MAX_NODES;
 pub use super::own_roots::OwnRoots;
+pub use super::snapshots::Snapshots;
 use crate::carrier;
 use crate::etcd::Release;
 use crate::etcd::ids::{ClusterId, MemberId};
@@ -44,6 +45,9 @@ pub struct Manifest {
     /// Kiln's own program on the nodes; absent where they do not renew their certificates.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub kiln_node: Option<KilnNode>,
+    /// How nodes take snapshots; absent where they take none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub snapshots: Option<Snapshots>,
     /// The members' network.
     pub network: Network,
     /// Absent in bundles of early versions of Kiln 0.1, which did not start machines.

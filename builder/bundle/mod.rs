@@ -22,6 +22,7 @@ mod read;
 #[cfg(feature = "oci")]
 mod receive;
 mod seen;
+mod snapshots;
 mod wired;
 mod write;
 

@@ -8,6 +8,7 @@ use super::output::colour;
 use super::places::Places;
 use crate::artifact::{EtcdProgram, Store};
 use crate::build::{self, Note, Options, Session, plan_of};
+use crate::cli;
 use crate::etcd::Release;
 use crate::failure::{Failure, Result};
 use crate::parallel;
@@ -151,7 +152,7 @@ pub fn lay(profile: &Profile, session: &Session<'_>, wants: impl Fn(&Node) -> bo
         // A missing release is reported by the code that needs it.
         Err(_) => EtcdProgram::ALL.map(|program| program.to_string()).to_vec(),
     };
-    programs.extend(profile.pki.renewal.as_ref().map(|_| NODE_PROGRAM.to_owned()));
+    programs.extend(profile.has_node_program().then(|| NODE_PROGRAM.to_owned()));
     let epoch = Epoch::from_seconds(0).map_err(|error| Failure::io(error.to_string()))?;
     let overlays = &overlays.list;
     let renderer = Renderer { plan: &plan, overlays, templates: &session.templates, programs, epoch };
@@ -178,17 +179,26 @@ fn missing_release(store: &Store, release: Release, arch: Arch) -> Result<Option
 pub struct Near<'a> {
     pub store: &'a Store,
     options: Option<&'a Options>,
+    /// Where the keystores are that decide what the profile does not say.
+    pub keys: Option<&'a cli::Keys>,
+}
+
+impl<'a> Near<'a> {
+    /// For a run that has these keystores.
+    pub fn of(session: &'a Session<'_>, keys: &'a cli::Keys) -> Self {
+        Self { keys: Some(keys), ..Self::from(session) }
+    }
 }
 
 impl<'a> From<&'a Store> for Near<'a> {
     fn from(store: &'a Store) -> Self {
-        Self { store, options: None }
+        Self { store, options: None, keys: None }
     }
 }
 
 impl<'a> From<&'a Session<'_>> for Near<'a> {
     fn from(session: &'a Session<'_>) -> Self {
-        Self { store: &session.store, options: Some(&session.options) }
+        Self { store: &session.store, options: Some(&session.options), keys: None }
     }
 }
 

@@ -218,9 +218,10 @@ fn other_renewal(was: &Fixed, plan: &Plan) -> Option<String> {
             "a build renews the certificates that it has issued",
             "write renewal = \"desk\" in [pki], or omit it",
         ),
-        (true, false) => {
-            ("nodes renew the certificates that it has issued", "write renewal = \"node\" in [pki]")
-        }
+        (true, false) => (
+            "nodes renew the certificates that it has issued",
+            "write renewal = \"node\" in [pki], or omit it",
+        ),
         _ => return None,
     };
     Some(format!(

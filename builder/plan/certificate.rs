@@ -12,7 +12,7 @@ use super::usage::Usage;
 use crate::profile::{
     AltName, Certificates, Client, Filling, Leaf, Node, OPERATOR, Pki, Renewal, Subject, alternative,
 };
-use crate::values::{ClusterName, Lifetime, Mode, PeerTag, PemFile, Purpose};
+use crate::values::{ClusterName, Lifetime, Mode, NodeName, PeerTag, PemFile, Purpose};
 
 /// The CA that every cluster has: it issues to members and to their clients.
 pub const CA: &str = "ca";
@@ -317,6 +317,18 @@ pub fn of_client(pki: &Pki, client: &Client) -> CertificateSpec {
         key_path: client.key.clone(),
         copies: client.copies.clone(),
         ..plain_client(&client.name, client.lifetime.unwrap_or(pki.leaf_lifetime))
+    }
+}
+
+/// The one with which a node takes snapshots of its own member.
+pub fn of_snapshots(pki: &Pki, node: &NodeName) -> CertificateSpec {
+    let purpose = Purpose::Snapshot;
+    CertificateSpec {
+        label: format!("node/{node}/{}", purpose.name()),
+        common_name: format!("{}@{node}", purpose.name()),
+        subject: pki.subject.clone(),
+        purpose: Some(purpose),
+        ..plain_client(purpose.name(), pki.leaf_lifetime)
     }
 }
 

@@ -2,6 +2,7 @@
 //! is built; rendering makes no further decisions.
 
 mod authority;
+mod backup;
 mod card;
 mod certificate;
 mod cluster;
@@ -24,12 +25,13 @@ use serde::Serialize;
 
 use crate::etcd::Release;
 use crate::etcd::ids::{MemberId, cluster_id, member_id};
-use crate::profile::{self, Bundle, ConfigStyle, Machine, Network, Pki, Profile};
+use crate::profile::{self, Backup, Bundle, ConfigStyle, Machine, Network, Pki, Profile};
 use crate::values::{Arch, Card, ClusterName, GuestPath, Mac, NodeName, PeerTag, Token, Url, disk_serial};
 
 pub(crate) use authority::{
     AuthoritySpec, Made, OF_CLIENTS, client_file as authority_file, common_name, of_peers,
 };
+pub(crate) use backup::BackupPlaces;
 pub use certificate::{CA, CertificateSpec, Owner, PEER_CA, Role};
 pub(crate) use certificate::{of_purpose, of_role, operator};
 pub(crate) use cluster::Cluster;
@@ -83,6 +85,9 @@ pub struct Plan {
     pub authorities: Vec<AuthoritySpec>,
     /// Algorithms, lifetimes and layout of the certificates.
     pub pki: Pki,
+    /// How nodes take snapshots; absent where they take none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backup: Option<Backup>,
     /// Memory, CPUs and disk of a VM that runs a node.
     pub machine: Machine,
     /// Which carriers the bundle has, and how the files are laid out.
@@ -196,6 +201,7 @@ pub fn resolve(profile: &Profile, named: &Named) -> Plan {
         clients,
         authorities,
         pki: profile.pki.clone(),
+        backup: profile.backup.clone(),
         machine: profile.machine.clone(),
         bundle: profile.bundle.clone(),
     }
@@ -211,7 +217,8 @@ fn certificates(profile: &Profile, at: usize, tag: &PeerTag) -> Vec<CertificateS
     let of = certificate::Of { cluster, filling, node, tag, are_dialed_by_name };
     let clients = profile.clients.iter().filter(|client| client.nodes.has(&node.name));
     let clients = clients.map(|client| certificate::of_client(&profile.pki, client));
-    certificate::of_node(&profile.pki, &of).into_iter().chain(clients).collect()
+    let snapshot = profile.backup.iter().map(|_| certificate::of_snapshots(&profile.pki, &node.name));
+    certificate::of_node(&profile.pki, &of).into_iter().chain(snapshot).chain(clients).collect()
 }
 
 fn filling<'a>(profile: &'a Profile, at: usize, fqdn: &'a str) -> profile::Filling<'a> {

@@ -6,8 +6,8 @@ use std::fmt;
 use ipnet::IpNet;
 use serde_json::{Value, json};
 
-use super::{AuthoritySpec, CA, CertificateSpec, Node, Owner, Plan, failure};
-use crate::profile::{Renewal, Subject};
+use super::{AuthoritySpec, CA, CertificateSpec, Node, Owner, Plan, backup, failure};
+use crate::profile::{Bucket, Renewal, Subject};
 use crate::values::{By, Card, Epoch, Members, PeerTag, counted};
 
 /// A plan to be printed. Without a keystore the token and the IDs that follow from it are not known yet.
@@ -114,10 +114,23 @@ impl View<'_> {
         {
             view.insert("instance".into(), json!(plan.instance.name));
         }
+        if let (Some(snapshots), Value::Object(view)) = (self.snapshots_json(), &mut view) {
+            view.insert("snapshots".into(), snapshots);
+        }
         if let (Some(login), Value::Object(view)) = (&plan.machine.login, &mut view) {
             view.insert("login".into(), json!({ "user": login.user, "keys": login.keys }));
         }
         view
+    }
+
+    fn snapshots_json(&self) -> Option<Value> {
+        let (backup, places) = self.plan.backup()?;
+        let s3 = |Bucket { endpoint, name, prefix, region, .. }: &Bucket| json!({ "endpoint": endpoint, "bucket": name, "prefix": prefix, "region": region });
+        Some(json!({
+            "interval": backup.interval, "keep": backup.keep, "directory": places.directory(),
+            "recipients": backup.recipients, "s3": backup.bucket.as_ref().map(s3), "prune": backup.prune,
+            "retention": backup.retention,
+        }))
     }
 
     fn ca_json(&self) -> Value {
@@ -308,8 +321,9 @@ fn made(authority: &AuthoritySpec) -> String {
 fn renewal(by_node: Option<&Renewal>) -> String {
     match by_node {
         None => "kiln keystore renew, and a build (\"desk\")".to_owned(),
-        Some(Renewal { leaf_lifetime, ca_lifetime, constraints, .. }) => format!(
-            "each node: certificates of {leaf_lifetime}, with CAs of its own of {ca_lifetime} ({constraints})"
+        Some(Renewal { leaf_lifetime, ca_lifetime, constraints, is_of_keystore, .. }) => format!(
+            "each node: certificates of {leaf_lifetime}, with CAs of its own of {ca_lifetime} ({constraints}){}",
+            if *is_of_keystore { ", as its keystore has decided" } else { "" }
         ),
     }
 }
@@ -354,6 +368,9 @@ impl fmt::Display for View<'_> {
         }
         writeln!(f, "  leaves     {}, {}", pki.leaf_algorithm, pki.leaf_lifetime)?;
         writeln!(f, "  renewal    {}", renewal(pki.renewal.as_ref()))?;
+        if let Some((backup, places)) = self.plan.backup() {
+            writeln!(f, "  snapshots  {}", backup::line(backup, places.directory()))?;
+        }
         if let Some(login) = &self.plan.machine.login {
             writeln!(f, "  login      {}, {}", login.user, counted(login.keys.len(), "key"))?;
         }

@@ -132,6 +132,16 @@ pub(super) fn data(text: &str) -> Result<GuestPath, Invalid> {
     }
 }
 
+/// `[backup] directory`: root's own, on a disk that stays.
+pub(super) fn snapshots(text: &str) -> Result<GuestPath, Invalid> {
+    let kiln = "/var/lib/kiln/snapshots";
+    if text == kiln || text.strip_prefix(kiln).is_some_and(|rest| rest.starts_with('/')) {
+        plain(text)
+    } else {
+        data(text)
+    }
+}
+
 /// `[pki] directory`: root owns it, and etcd's account gets its own key files in it.
 pub(super) fn keys(text: &str) -> Result<GuestPath, Invalid> {
     let path = plain(text)?;

@@ -1,6 +1,7 @@
 //! TOML text -> `Profile`: checked, with the place of every mistake.
 
 mod addresses;
+mod backup;
 mod cards;
 mod clashes;
 mod diagnostics;
@@ -58,7 +59,9 @@ mod written;
 use crate::values::OPERATOR_FILES;
 
 pub(crate) use addresses::{check_host, is_router, network_range};
+pub(crate) use backup::{BUCKET_CA, Backup, Bucket, DESK_KEY, NamedFile};
 pub(crate) use clashes::clashes;
+pub(crate) use diagnostics::Warning;
 pub use embedded::{embedded, names};
 pub(crate) use file_spec::{FileBody, FileSpec};
 pub(crate) use finding::{About, Finding};
@@ -78,7 +81,7 @@ pub(crate) use topology::{Ipv6Network, Network, Node, PeerNetwork, Subnet};
 pub use types::Algorithm;
 pub(crate) use types::{
     Binaries, Bundle, Certificates, Cluster, Compression, ConfigStyle, Etcd, Host, Login, Machine,
-    NodeCaConstraints, OptionSet, RenewedBy, Restart, Service, UnitSettings, UrlHost,
+    NodeCaConstraints, OptionSet, PrunedBy, RenewedBy, Restart, Service, UnitSettings, UrlHost,
 };
 pub(crate) use unit_values::UnitLine;
 pub use whole::Profile;

@@ -90,7 +90,7 @@ pub fn json_schema(carriers: &[Carrier]) -> Value {
             false => {
                 if !missing.is_empty() {
                     in_tables[name]["required"] = json!(missing);
-                    needed.push(name);
+                    needed.extend((!schema::may_be_omitted(header)).then_some(name));
                 }
                 table
             }
@@ -189,6 +189,13 @@ mod tests {
         if table == "[[network.subnet]]" {
             least.push_str("[[network.subnet]]\ncidr = \"10.0.0.0/25\"\ngateway = \"10.0.0.1\"\n");
         }
+        if table.starts_with("[backup") {
+            let recipient = "age1ykdregx80u7llcmfxzsv8xttws0g69wxadd7axn0fw4wfwnqjpgstnusn7";
+            least.push_str(&format!(
+                "[backup]\nrecipients = {recipient:?}\nsecrets = \"s\"\nretention = \"90d\"\n[backup.s3]\nendpoint = \
+                 \"https://s3.lan\"\nbucket = \"etcd\"\n"
+            ));
+        }
         let text = match least.contains(table) {
             true => least.replacen(table, &format!("{table}\n{line}"), 1),
             false => format!("{least}{table}\n{line}\n"),
@@ -221,8 +228,9 @@ mod tests {
         let mut tried = 0;
         for key in schema::all() {
             if let Usual::Is(value) = key.usual {
-                // The table itself says that there is such a network, bond or subnet.
-                let says_more = key.table.trim_start_matches('[').starts_with("network.");
+                // The table itself says that there is such a network, bond or subnet, or that nodes take snapshots.
+                let table = key.table.trim_start_matches('[');
+                let says_more = ["network.", "backup"].iter().any(|name| table.starts_with(name));
                 let plain = if says_more { read_with(key.table, "").unwrap() } else { plain.clone() };
                 assert_eq!(read_with(key.table, &line(key, value)).unwrap(), plain, "{}", key.path());
                 tried += 1;

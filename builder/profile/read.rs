@@ -57,7 +57,7 @@ pub fn read(
         return Err(private_keys(texts, keys));
     }
     if let Some(document) = &documents {
-        (secrets, digests) = (document.private_keys(), document.digests());
+        (secrets, digests) = (document.secrets(), document.digests());
         let mut diagnostics = Diagnostics::new(&texts);
         profile = sections::profile(&mut diagnostics, source, document.table(), available, carriers);
         warnings = diagnostics.warnings;
@@ -130,7 +130,8 @@ fn private_keys(mut texts: Texts, keys: Vec<Span>) -> Mistakes {
 /// A private key that a profile contains.
 fn private_key(place: Span) -> Mistake {
     Mistake::new(place, "this looks like a private key, and no value of a profile is one").help(
-        "keep it out of the profile, which is no secret; [machine] ssh-keys takes public keys, from files that end in .pub",
+        "keep it out of the profile, which is no secret; [machine] ssh-keys takes public keys, from files that end in .pub, and \
+         [backup] recipients what age-keygen -y prints",
     )
 }
 

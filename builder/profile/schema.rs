@@ -1,6 +1,7 @@
 //! Every key that a profile may have, as data: the source of the reader, "did you mean", the README's table and the
 //! JSON Schema.
 
+use super::backup;
 use super::key::{Key, Usual, ValueKind, key, number};
 use super::machine_keys;
 use super::network_keys;
@@ -136,8 +137,8 @@ static LATER: &[Key] = &[
         "[pki]",
         "renewal",
         Choice(RenewedBy::NAMES),
-        Is("desk"),
-        "`node`: each node renews its server and peer certificates by itself",
+        Follows("keystore's, else `\"desk\"`"),
+        "`node`: each node renews its member's certificates",
     ),
     key("[pki]", "node-leaf-lifetime", Text, Is("90d"), "of the certificates that a node makes"),
     key("[pki]", "node-ca-lifetime", Text, Is("5y"), "of the CAs with which a node makes them"),
@@ -281,6 +282,7 @@ pub fn all() -> impl Iterator<Item = &'static Key> {
         .chain(network_keys::KEYS)
         .chain(LATER)
         .chain(machine_keys::KEYS)
+        .chain(backup::keys::KEYS)
         .chain(keys::KEYS.iter().copied().flatten())
 }
 
@@ -307,6 +309,8 @@ pub fn about(header: &str) -> Option<&'static str> {
         "[pki.ca]" => "the CA that issues to members and clients",
         "[pki.peer-ca]" => "a CA of its own for the members among themselves",
         "[etcd]" => "the release of etcd, its files and its unit",
+        "[backup]" => "snapshots that each node takes of its member",
+        "[backup.s3]" => "a bucket to which they go, too",
         "[machine]" => "the machines that kiln up starts",
         "[bundle]" => "the forms in which the bundle has the nodes",
         _ if header.ends_with("subject]") => SUBJECT,
@@ -326,6 +330,11 @@ pub(super) fn tables() -> impl Iterator<Item = (&'static str, bool)> {
             (name, key.table.starts_with("[["))
         })
     })
+}
+
+/// Whether a profile without this table is complete, although the table has keys that are required in it.
+pub(super) fn may_be_omitted(header: &str) -> bool {
+    header == "[backup]"
 }
 
 /// `None` where there is no such key.

@@ -13,8 +13,8 @@ use super::rules::Around;
 use super::source::Source;
 use super::{
     Binaries, Bundle, Client, Cluster, Compression, ConfigStyle, EXTENDS, Etcd, FileSpec, Host, Login,
-    Machine, OptionSet, Pki, Profile, SCHEMA, Span, Written, addresses, directories, files, instance, link,
-    network, node_options, nodes, options, pki, programs, release, service,
+    Machine, OptionSet, Pki, Profile, SCHEMA, Span, Written, addresses, backup, directories, files, instance,
+    link, network, node_options, nodes, options, pki, programs, release, service,
 };
 use crate::etcd::Release;
 use crate::values::{
@@ -47,6 +47,7 @@ pub(super) fn profile(
     let (own_options, mut etcd) = etcd(diagnostics, &table, &near, available);
     let names_bin_dir = table.has("bin-dir");
     table.finish(diagnostics);
+    let backup = backup::read(diagnostics, &top, (&instance, etcd.as_ref(), pki.as_ref().map(|pki| &pki.0)));
     let table = top.table(diagnostics, "machine", "[machine]");
     let machine = machine(diagnostics, &table, &hosts);
     let login_place = table.place("login-user");
@@ -72,6 +73,7 @@ pub(super) fn profile(
         files,
         clients,
         pki: pki?.0,
+        backup,
         machine,
         bundle,
         written: Written::default(),
@@ -114,7 +116,8 @@ fn certificates(
     instance::mark(diagnostics, &table, &["directory"]);
     if let (Some((pki, _)), Some(cluster)) = (&pki, cluster) {
         let place = table.span.clone();
-        pki::check(diagnostics, &pki::Around { pki, nodes, clients: &clients, cluster, place });
+        let has_backup = top.has("backup");
+        pki::check(diagnostics, &pki::Around { pki, nodes, clients: &clients, cluster, has_backup, place });
     }
     table.finish(diagnostics);
     (clients.into_iter().map(Spanned::into_inner).collect(), pki)

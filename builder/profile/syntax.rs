@@ -53,6 +53,28 @@ impl<'t> Document<'t> {
         texts.filter(|(text, _, is_key)| !is_key && looks_private(text)).map(|(_, span, _)| span).collect()
     }
 
+    /// The places of all that no message may show.
+    pub fn secrets(&self) -> Vec<Span> {
+        [self.private_keys(), self.credentials()].concat()
+    }
+
+    /// The places of values whose keys are those of credentials elsewhere: no message may show one that was written
+    /// here by mistake.
+    fn credentials(&self) -> Vec<Span> {
+        let (mut found, mut tables) = (Vec::new(), vec![&self.0]);
+        while let Some(table) = tables.pop() {
+            for (key, value) in table.iter() {
+                let key = key.get_ref().replace('_', "-").to_ascii_lowercase();
+                if CREDENTIALS.contains(&key.as_str()) {
+                    found.push(value.span());
+                } else if let DeValue::Table(below) = value.get_ref() {
+                    tables.push(below);
+                }
+            }
+        }
+        found
+    }
+
     /// Every string and every key, with its place, and whether it is a key.
     fn texts(&self) -> Vec<(&str, Span, bool)> {
         let (mut found, mut tables, mut left) = (Vec::new(), vec![&self.0], Vec::new());
@@ -111,6 +133,10 @@ fn replace<'t>(own: &mut DeTable<'t>, over: DeTable<'t>) {
         }
     }
 }
+
+/// Keys of a bucket's credentials and of a ping, here and in other programs' files.
+const CREDENTIALS: [&str; 7] =
+    ["access-key", "access-key-id", "password", "ping", "secret-access-key", "secret-key", "session-token"];
 
 impl Drop for Document<'_> {
     fn drop(&mut self) {

@@ -222,6 +222,15 @@ pub enum RenewedBy {
     Node,
 }
 
+/// Who removes old snapshots from the bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PrunedBy {
+    /// Whoever calls `kiln snapshots prune`, or a rule of the bucket.
+    Desk,
+    /// Each node, after a snapshot of its own.
+    Node,
+}
+
 /// What the CA of a node for its client port may issue for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NodeCaConstraints {
@@ -346,6 +355,7 @@ choices! {
     Certificates { PerUse = "per-use", OnePerNode = "one-per-node" }
     RenewedBy { Desk = "desk", Node = "node" }
     NodeCaConstraints { Strict = "strict", Names = "names" }
+    PrunedBy { Desk = "desk", Node = "node" }
     Compression { Gzip = "gzip", Zstd = "zstd" }
     UrlHost { Address = "address", Fqdn = "fqdn", Public = "public-address" }
     Restart {

@@ -1,5 +1,6 @@
 //! A whole profile as values.
 
+use super::backup::Backup;
 use super::file_spec::FileSpec;
 use super::pki::{Client, Pki};
 use super::topology::{Network, Node};
@@ -28,6 +29,8 @@ pub struct Profile {
     pub clients: Vec<Client>,
     /// `[pki]`.
     pub pki: Pki,
+    /// `[backup]`; absent where nodes take no snapshots.
+    pub backup: Option<Backup>,
     /// `[machine]`.
     pub machine: Machine,
     /// `[bundle]`.
@@ -37,6 +40,11 @@ pub struct Profile {
 }
 
 impl Profile {
+    /// Whether its nodes have Kiln's own program.
+    pub fn has_node_program(&self) -> bool {
+        self.pki.renewal.is_some() || self.backup.is_some()
+    }
+
     /// The options that it sets for a node: the node's own ones take the place of those for all nodes.
     pub fn options<'p>(&'p self, node: &'p Node) -> Vec<&'p OptionSet> {
         merged(&self.etcd.options, &node.options, |option| &option.key)

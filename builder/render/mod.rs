@@ -1,5 +1,7 @@
 //! (Plan, keys, overlays) -> Tree: the files of one node.
 
+mod backup;
+mod backup_files;
 mod budget;
 mod client;
 mod config;
@@ -16,10 +18,13 @@ mod renewal;
 mod scan;
 mod systemd;
 mod template;
+mod told;
 mod unfit;
 mod values;
 mod variables;
 
+pub(crate) use backup::{bucket, signer};
+pub(crate) use backup_files::of_backup as files_of_backup;
 pub(crate) use budget::Budget;
 pub(crate) use client::CLIENT_FILES;
 pub use embedded::{EMBEDDED, embedded};
@@ -28,6 +33,7 @@ pub(crate) use lay::{Laid, Replaced};
 pub use overlay::Overlay;
 pub(crate) use overlay::load;
 pub(crate) use programs::{NamedProgram, insert_programs, programs_tree};
+pub(crate) use renderer::CERTIFICATES;
 pub use renderer::{NodeKeys, Renderer};
 pub use template::Templates;
 pub(crate) use template::{Context, Template, context};

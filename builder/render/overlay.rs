@@ -334,6 +334,14 @@ impl Overlay {
         Digest::of(text.as_bytes())
     }
 
+    /// The bytes of a file that is the same for every node.
+    pub fn blob(&self, path: &str) -> Option<&Arc<Blob>> {
+        self.files.iter().find(|file| file.path.as_str() == path).and_then(|file| match &file.body {
+            Body::Bytes(blob) => Some(blob),
+            _ => None,
+        })
+    }
+
     /// The number of its files and links.
     pub fn count(&self) -> usize {
         self.files.iter().filter(|file| !matches!(file.body, Body::Directory)).count()

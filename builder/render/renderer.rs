@@ -6,13 +6,13 @@ use super::overlay::Overlay;
 use super::programs::path;
 use super::template::Templates;
 use crate::failure::Result;
-use crate::pki::Issued;
+use crate::pki::{Issued, SnapshotKey};
 use crate::plan::{Node, Plan};
 use crate::tree::{Entry, Origin, Tree};
 use crate::values::{Epoch, Mode};
 
 /// The origin of the files that come from the keystore.
-pub(super) const CERTIFICATES: &str = "the certificates";
+pub(crate) const CERTIFICATES: &str = "the certificates";
 
 /// The keys and certificates in a node's files: the trusted CAs, and the leaves in the order of the node's
 /// certificates.
@@ -23,6 +23,10 @@ pub struct NodeKeys<'a> {
     pub roots: &'a [String],
     /// Issued by `pki`; as many as the node has certificates.
     pub leaves: &'a [Issued],
+    /// With which the node signs its snapshots; absent where it takes none.
+    pub signer: Option<&'a SnapshotKey>,
+    /// The public halves of these, of all nodes.
+    pub signers: &'a [kiln_wire::Signer],
 }
 
 /// The inputs of rendering besides the node itself.

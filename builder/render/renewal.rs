@@ -6,6 +6,7 @@ use kiln_wire::{self as wire, Policy};
 
 use super::programs::path;
 use super::renderer::{CERTIFICATES, NodeKeys, Renderer};
+use super::told::{told, untold};
 use crate::failure::{Failure, Result};
 use crate::pki::Issued;
 use crate::plan::{CertificateSpec, IssuerSpec, Node, Plan, RenewalPlaces};
@@ -115,16 +116,4 @@ fn pair(
             wire::Kind::Peer => vec![SocketAddr::new(node.peer_address, plan.instance.peer_port)],
         },
     })
-}
-
-/// A value of the plan as the node's program reads it.
-fn told<T: TryFrom<String>>(text: &str) -> Result<T>
-where
-    T::Error: std::fmt::Display,
-{
-    T::try_from(text.to_owned()).map_err(|why| untold(text, &why.to_string()))
-}
-
-fn untold(text: &str, why: &str) -> Failure {
-    Failure::io(format!("{text:?} is not valid for kiln-node: {why}"))
 }

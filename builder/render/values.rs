@@ -201,6 +201,7 @@ fn of_files(plan: &Plan, node: &Node, config: &config::Config) -> Value {
         "peer_key": key(Role::Peer),
         "peer_ca": ca(Role::Peer),
         "renewal": renewal(plan, node),
+        "backup": backup(plan),
         "exec_start": config.exec_start,
         "environment_files": config.environment_files,
         "unset": systemd::UNSET.join(" "),
@@ -234,6 +235,19 @@ fn renewal(plan: &Plan, node: &Node) -> Value {
             "first": format!("/{}", places.first()),
             "generations": places.generations(),
             "status": places.status(),
+        })
+    })
+}
+
+/// Where the node's program for snapshots has its files; null without one.
+fn backup(plan: &Plan) -> Value {
+    plan.backup().map_or(Value::Null, |(backup, places)| {
+        let interval = backup.interval.seconds();
+        json!({
+            "policy": format!("/{}", places.policy()),
+            "directory": places.directory(),
+            "interval": interval,
+            "jitter": (interval / 10).min(120),
         })
     })
 }

@@ -63,6 +63,10 @@ pub const VARIABLES: &[(&str, &str)] = &[
         "renewal",
         "with `[pki] renewal = \"node\"`: the paths `policy first generations status`, and `hosts_only`; or nothing",
     ),
+    (
+        "backup",
+        "with `[backup]`: the paths `policy directory`, and the seconds `interval jitter`; or nothing",
+    ),
     ("exec_start", "the command line of etcd's unit"),
     ("environment_files", "a list: the files with etcd's variables"),
     ("unset", "the variables that etcd must not inherit"),

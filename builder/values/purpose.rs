@@ -5,6 +5,8 @@
 pub enum Purpose {
     /// etcdctl, by hand.
     Etcdctl,
+    /// kiln-node, for the snapshots that it takes.
+    Snapshot,
 }
 
 impl Purpose {
@@ -12,6 +14,7 @@ impl Purpose {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Etcdctl => "etcdctl",
+            Self::Snapshot => "kiln-snapshot",
         }
     }
 

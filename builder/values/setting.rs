@@ -16,6 +16,11 @@ pub struct Setting {
 }
 
 impl Setting {
+    /// One of Kiln's own.
+    pub fn new(key: &str, value: &str) -> Self {
+        Self { key: key.to_owned(), value: value.to_owned() }
+    }
+
     /// `etcd.version`.
     pub fn key(&self) -> &str {
         &self.key

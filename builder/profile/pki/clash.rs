@@ -2,27 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use toml::Spanned;
-
+use super::around::Around;
 use super::pattern::{AltName, Filling, Pattern, alternative};
 use super::renewal;
 use super::subject;
 use super::types::{Ca, Client, Leaf, OnNodes, Pki};
+use crate::profile::backup::{BUCKET_CA, DESK_KEY};
 use crate::profile::diagnostics::Diagnostics;
 use crate::profile::mistake::Mistake;
-use crate::profile::nodes::Nodes;
-use crate::profile::{Certificates, Cluster, Node, OPERATOR, Span};
-use crate::values::{CA_FILES, Invalid, OPERATOR_FILES, PEER_CA_FILES, PemFile};
-
-/// The profile so far.
-pub struct Around<'a> {
-    pub pki: &'a Pki,
-    pub nodes: &'a Nodes<'a>,
-    pub clients: &'a [Spanned<Client>],
-    pub cluster: &'a Cluster,
-    /// The place of `[pki]`.
-    pub place: Option<Span>,
-}
+use crate::profile::{Certificates, Node, OPERATOR, Span};
+use crate::values::{CA_FILES, Invalid, OPERATOR_FILES, PEER_CA_FILES, PemFile, Purpose};
 
 pub fn check(diagnostics: &mut Diagnostics, around: &Around<'_>) {
     for client in around.clients {
@@ -139,6 +128,12 @@ fn on_node(
             }
         }
     }
+    if around.has_backup {
+        let of = |kind: PemFile| (kind.usual(Purpose::Snapshot.name()), ("[backup]", Some(kind)));
+        for (file, of) in [PemFile::Certificate, PemFile::Key].map(of) {
+            files.add(diagnostics, &file, of, None);
+        }
+    }
     for client in around.clients {
         let (client, place) = (client.get_ref(), client.span());
         if client.nodes.has(&node.name) {
@@ -190,10 +185,11 @@ fn add_client(diagnostics: &mut Diagnostics, files: &mut Files, client: &Client,
 
 /// The bundle's directory `client/`.
 fn client_directory(diagnostics: &mut Diagnostics, around: &Around<'_>) {
-    let own = [CA_FILES.cert, PEER_CA_FILES.cert, OPERATOR_FILES.cert, OPERATOR_FILES.key];
+    let of_all = [CA_FILES.cert, PEER_CA_FILES.cert, OPERATOR_FILES.cert, OPERATOR_FILES.key];
+    let of_backup = [DESK_KEY, BUCKET_CA].into_iter().filter(|_| around.has_backup);
     let seen =
         |file: &str| (file.to_owned(), Seen { of: "every bundle".to_owned(), holds: PemFile::of(file) });
-    let seen = own.map(seen).into_iter().collect();
+    let seen = of_all.into_iter().chain(of_backup).map(seen).collect();
     let mut files = Files { place: None, on: "in the bundle's client/".to_owned(), seen };
     for client in around.clients {
         add_client(diagnostics, &mut files, client.get_ref(), &client.span());

@@ -1,5 +1,6 @@
 //! `[pki]` and the tables below it, and `[[client]]`: certificates, their files, and the CAs.
 
+mod around;
 mod authorities;
 mod clash;
 mod clients;
@@ -11,7 +12,8 @@ mod renewal;
 mod subject;
 mod types;
 
-pub(super) use clash::{Around, check};
+pub(super) use around::Around;
+pub(super) use clash::check;
 pub(super) use clients::{Clients, clients, on_nodes};
 pub use pattern::{AltName, Filling, alternative};
 pub(super) use read::pki;

@@ -66,6 +66,7 @@ pub fn pki(
         ca,
         peer_ca,
         links,
+        says_who_renews: table.place("renewal").is_some(),
         renewal,
     };
     renewal::check(diagnostics, table, &pki);

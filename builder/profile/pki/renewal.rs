@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use kiln_wire::LONGEST_LIFE;
 use toml::Spanned;
 
-use super::clash::Around;
+use super::around::Around;
 use super::pattern::{Filling, Pattern};
 use super::types::{Leaf, Pki, Renewal};
 use crate::etcd::{PeerNames, Release};
@@ -48,6 +48,7 @@ pub fn read(diagnostics: &mut Diagnostics, pki: &Section, issuing: Option<Lifeti
         |given: &Option<Spanned<Lifetime>>, usual| given.as_ref().map_or(usual, |given| *given.get_ref());
     let renewal = Renewal {
         place: pki.place(RENEWAL),
+        is_of_keystore: false,
         leaf_lifetime: lifetime(&leaf, USUAL_LEAF),
         ca_lifetime: lifetime(&ca, issuing.map_or(USUAL_CA, |issuing| issuing.min(USUAL_CA))),
         constraints: constraints.unwrap_or(NodeCaConstraints::Strict),

@@ -35,6 +35,9 @@ pub struct Pki {
     pub peer_ca: Option<Ca>,
     /// `[pki.links]`: symbolic links in the directory, by name.
     pub links: Vec<Link>,
+    /// Whether `[pki] renewal` is written. Otherwise the keystore decides, and where there is none, the desk renews.
+    #[serde(skip)]
+    pub says_who_renews: bool,
     /// `[pki] renewal = "node"`; otherwise the desk renews.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub renewal: Option<Renewal>,
@@ -46,6 +49,9 @@ pub struct Renewal {
     /// Where the profile says it.
     #[serde(skip)]
     pub place: Option<Span>,
+    /// Whether the keystore has decided it, and the profile says nothing of it.
+    #[serde(skip)]
+    pub is_of_keystore: bool,
     /// Of what it makes.
     pub leaf_lifetime: Lifetime,
     /// Of its own CAs, from the date of issue.

@@ -1,0 +1,124 @@
+# Made by Kiln for n1 of golden: a first boot happens once. Decides whether etcd may start here. It needs no more
+# rights than etcd has, and its unit gives it none: the directory is that of etcd's account.
+set -u
+data=/var/lib/etcd
+cluster=3085885be645182c
+say() { echo "kiln: n1 $*"; }
+refuse() {
+    code=$1
+    shift
+    say "does not start etcd: $*"
+    exit "$code"
+}
+
+# Certificates are not valid yet at a time before they were made, and etcd's leases count on a clock that does not jump.
+waited=
+until [ "$(date +%s)" -ge 1767225600 ]; do
+    [ -n "$waited" ] || say "waits for the clock: it shows $(date -u '+%Y-%m-%d %H:%M') UTC, which is before this node was built"
+    waited=yes
+    sleep 1
+done
+[ -z "$waited" ] || say "has the time: $(date -u '+%Y-%m-%d %H:%M') UTC"
+
+# What this account cannot read is not empty.
+locked() { refuse 74 "the account etcd cannot read $1; give it the data (chown -R etcd:etcd $data)"; }
+for directory in "$data" "$data/member" "$data/member/wal"; do
+    [ ! -e "$directory" ] || { [ -r "$directory" ] && [ -x "$directory" ]; } || locked "$directory"
+done
+
+# number BYTE…: a varint of protobuf in hex; what follows it is left alone.
+number() {
+    value=0 shift=0
+    for byte in "$@"; do
+        value=$((value | (0x$byte & 127) << shift)) shift=$((shift + 7))
+        [ $((0x$byte)) -ge 128 ] || break
+    done
+    printf %x "$value"
+}
+# Every segment of etcd's log begins with the IDs of the member and of its cluster.
+for segment in "$data"/member/wal/*.wal; do
+    [ -e "$segment" ] || [ -L "$segment" ] || continue
+    [ -f "$segment" ] && [ -r "$segment" ] || locked "$segment"
+    begins=$(od -An -v -tx1 -N 512 "$segment") || locked "$segment"
+    case $(echo "$begins" | tr -d ' \n') in
+    *08aeddb5dfc3e8f7f4e70110acb094b2be8be2c230*) refuse 65 "$data has the data of n2; attach this node's own disk" ;;
+    *08d0e1bbedc8e787f4fc0110acb094b2be8be2c230*) refuse 65 "$data has the data of n3; attach this node's own disk" ;;
+    *10acb094b2be8be2c230*) exit 0 ;;
+    esac
+    # The second record, after one of 16 bytes (server/storage/wal): type 1, a checksum, and Metadata with its two fields.
+    varint='\( [89a-f].\)* [0-7].'
+    was=$(echo "$begins" | tr -d '\n' | cut -c 73- | sed -n "s/^ 08 01 10$varint 1a .. 08$varint 10\(.*\)/\3/p")
+    # shellcheck disable=SC2086 # a word per byte
+    [ -z "$was" ] || was=$(number $was)
+    refuse 65 "$data belongs to another cluster than golden: it holds the data of cluster ${was:-unknown}, and this node was built for $cluster; nothing was changed. Use the bundle that cluster ${was:-unknown} was formed from, or build it again from its sealed keystore"
+done
+record=$data/kiln-cluster
+if [ -e "$record" ] || [ -L "$record" ]; then
+    [ ! -L "$record" ] || refuse 74 "$record is a link, which neither Kiln nor etcd creates; inspect its target"
+    [ -f "$record" ] && [ -r "$record" ] || locked "$record"
+    was=$(head -c 16 "$record" | tr -cd 0-9a-f)
+    [ "$was" = "$cluster" ] ||
+        refuse 65 "$data has served another cluster (${was:-unknown}) than golden ($cluster), and its data is gone; restore the data and its bundle, or, to start a new member here, move $record elsewhere"
+    refuse 66 "$data has served golden and its data is gone; restore it, or replace this member (README: A first boot happens once)"
+fi
+[ ! -e "/var/lib/kiln/served-$cluster" ] ||
+    refuse 66 "n1 has served golden before and its data is gone from $data; restore it, or replace this member (README: A first boot happens once)"
+
+formed=false
+[ ! -e /run/kiln/formed ] || formed=true
+
+# An empty disk may found or join once. Whether it has before, every peer knows without a majority: a member's client
+# URLs are recorded when it first serves. Only HTTP/1.1 on the peer port tells, and etcd itself is the one program
+# that is surely here and speaks it: told of a cluster that cannot be, it prints the peer's members and exits. It has to
+# listen somewhere: on sockets in a directory that nobody else can enter, which etcd 3.4 takes as NAME:NUMBER only.
+asked=$(mktemp -d) || refuse 74 "there is no space for a temporary directory"
+trap 'cd / && rm -rf "$asked"' EXIT
+cd "$asked" || refuse 74 "$asked cannot be entered"
+waited=
+looks=0
+while :; do
+    timeout 20 /usr/local/bin/etcd --name=ask --data-dir="$asked/n2" --initial-cluster-state=existing \
+        --initial-cluster=ask=https://127.0.0.1:1,peer=https://10.0.0.12:2380 --initial-advertise-peer-urls=https://127.0.0.1:1 \
+        --listen-peer-urls=unix://n2:1 --listen-client-urls=unix://n2:2 \
+        --advertise-client-urls=http://127.0.0.1:1 \
+        --peer-trusted-ca-file=/etc/etcd/pki/ca.pem --peer-cert-file=/etc/etcd/pki/peer.pem \
+        --peer-key-file=/etc/etcd/pki/peer-key.pem >"$asked/n2.log" 2>&1 &
+    timeout 20 /usr/local/bin/etcd --name=ask --data-dir="$asked/n3" --initial-cluster-state=existing \
+        --initial-cluster=ask=https://127.0.0.1:1,peer=https://10.0.0.13:2380 --initial-advertise-peer-urls=https://127.0.0.1:1 \
+        --listen-peer-urls=unix://n3:1 --listen-client-urls=unix://n3:2 \
+        --advertise-client-urls=http://127.0.0.1:1 \
+        --peer-trusted-ca-file=/etc/etcd/pki/ca.pem --peer-cert-file=/etc/etcd/pki/peer.pem \
+        --peer-key-file=/etc/etcd/pki/peer-key.pem >"$asked/n3.log" 2>&1 &
+    wait
+    known=
+    young=
+    for peer in n2:e7e9df443bed6eae n3:fce81f3c8daef0d0; do
+        id=${peer#*:} peer=${peer%:*}
+        answer=$(grep -o "ClusterID:$cluster Members:.*RemovedMemberIDs:" "$asked/$peer.log" | tail -n 1)
+        [ -n "$answer" ] || continue
+        own=${answer#*"&{ID:770ac1ab202a8e2e "}
+        [ "$own" != "$answer" ] || refuse 66 "$peer says that n1 is no member of golden any more; add it again with etcdctl member add"
+        case ${own%%"}}"*} in
+        *"ClientURLs:[]")
+            # A peer without any of its own has never served, or has just begun to read its log again.
+            theirs=${answer#*"&{ID:$id "}
+            case ${theirs%%"}}"*} in
+            *"ClientURLs:[]") young=yes ;;
+            *) known=yes ;;
+            esac ;;
+        *) refuse 66 "$peer says that n1 has served golden before, but $data is empty; restore its data, or replace this member (README: A first boot happens once)" ;;
+        esac
+    done
+    if [ -z "$known" ] && [ -n "$young" ] && [ "$looks" -lt 3 ]; then
+        looks=$((looks + 1))
+        sleep 1
+        rm -rf "${asked:?}"/*
+        continue
+    fi
+    [ -z "$known$young" ] && [ "$formed" = true ] || exit 0
+    # A peer that answers can still say that this member is new.
+    [ -n "$waited" ] || say "does not bootstrap a new cluster: golden has formed before, but $data is empty and no peer answers; start the other members, or restore its data"
+    waited=yes
+    sleep 5
+    rm -rf "${asked:?}"/*
+done
