@@ -3,12 +3,14 @@
 //! ARCHITECTURE.md is the map. The modules below may use each other only as `tests/tidy.rs` allows.
 
 pub mod artifact;
+mod backup;
 mod base;
 mod build;
 pub mod bundle;
 mod cache;
 pub mod carrier;
 mod causes;
+mod cipher;
 pub mod cli;
 mod clock;
 mod cluster;
@@ -16,7 +18,6 @@ pub mod commands;
 mod digest;
 pub mod disk;
 mod elf;
-mod encryption;
 pub mod environ;
 pub mod etcd;
 pub mod failure;

@@ -94,6 +94,16 @@ const TABLE: &[Row] = &[
         "Read `systemctl status kiln-renew.timer` and `journalctl -t kiln-node` on the node.",
     ),
     row(
+        Fault::OtherRevision,
+        "The member does not have what is in the snapshot.",
+        "Test another snapshot, and keep this one: `kiln snapshots list` shows what there is.",
+    ),
+    row(
+        Fault::OldSnapshot,
+        "No node has stored a sound snapshot for two intervals: kiln-snapshot.timer is off, the bucket refuses, or each run fails.",
+        "Read `journalctl -t kiln-node` and /run/kiln/backup-status.json on the nodes.",
+    ),
+    row(
         Fault::NodeCaEnds,
         "The CA with which the node renews its certificates ends, and they end with it.",
         "Run `kiln keystore renew`, build again and deliver the node's files.",

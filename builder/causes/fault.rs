@@ -24,6 +24,8 @@ pub enum Fault {
     OtherForm,
     TooLong,
     NotRenewed,
+    OtherRevision,
+    OldSnapshot,
     NodeCaEnds,
     OtherOptions,
     NoLeader,

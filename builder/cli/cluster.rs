@@ -44,6 +44,9 @@ pub struct Verify {
     /// also try what a copy of one node's CA could make. Its certificates exist in memory only, for ten minutes
     #[arg(long, value_name = "DIR", env = "KILN_KEYSTORE")]
     pub keystore: Option<PathBuf>,
+    /// The file with credentials for the bundle's bucket: also look at the newest snapshot there (JSON, 0600)
+    #[arg(long, value_name = "FILE", env = "KILN_BUCKET_SECRETS")]
+    pub secrets: Option<PathBuf>,
     #[command(flatten)]
     pub trust: Trust,
     /// Print the report as JSON

@@ -12,6 +12,7 @@ mod keystore;
 mod machines;
 mod registry;
 mod shell;
+mod snapshots;
 mod stores;
 mod variables;
 
@@ -31,6 +32,7 @@ pub(crate) use machines::{Console, Down, Rehearse, Status, Up};
 pub(crate) use registry::Registry;
 pub(crate) use registry::{Pull, Push};
 pub(crate) use shell::{Completions, Man};
+pub(crate) use snapshots::{From as SnapshotsFrom, Snapshots};
 pub use stores::{Artifacts, Imports, Keystore};
 pub(crate) use stores::{CacheVerb, Profile};
 
@@ -118,6 +120,9 @@ pub enum Verb {
     Verify(Verify),
     /// Run the bundle's etcdctl with the endpoints and certificates of the cluster
     Etcdctl(Etcdctl),
+    /// Take, list, copy, test and prune snapshots of a cluster
+    #[command(subcommand)]
+    Snapshots(Snapshots),
     /// Merge the shards of a fleet build
     Join(Join),
     /// Push a bundle to an OCI registry; blobs that are already there are skipped

@@ -1,26 +1,30 @@
-//! Taking etcdctl out of a bundle.
+//! Taking programs of etcd out of a bundle.
 
 use std::path::{Path, PathBuf};
 
-use crate::bundle::{LAYER_ARCHIVE, Manifest, NODE_ARCHIVE, manifest, node_file};
+use crate::bundle::manifest::EtcdProgram;
+use crate::bundle::{LAYER_ARCHIVE, Manifest, NODE_ARCHIVE, node_file};
 use crate::disk::{self, Input};
 use crate::failure::{Doing, Failure, Result};
 use crate::format::read::Archive;
 use crate::values::{Digest, Mode};
 
-/// A generous limit: etcdctl itself is some 20 MB.
+/// A generous limit: each is some 20 MB.
 const MAX_PROGRAM_BYTES: u64 = 256 << 20;
 
-/// Writes the bundle's etcdctl into `scratch`, executable, after checking its digest.
+/// Writes a program of the bundle into `scratch`, executable, after checking its digest.
 ///
 /// # Errors
 /// `Exit::Wrong` when the bundle does not contain it; `Exit::Untrusted` when it does not match the manifest.
-pub fn bundled_etcdctl(bundle: &Path, manifest: &Manifest, scratch: &Path) -> Result<PathBuf> {
-    let binary = manifest
-        .etcd
-        .binaries
-        .get(&manifest::EtcdProgram::Etcdctl)
-        .ok_or_else(|| Failure::wrong("the bundle has no etcdctl; build it again with one"))?;
+pub fn bundled_program(
+    bundle: &Path,
+    manifest: &Manifest,
+    program: EtcdProgram,
+    scratch: &Path,
+) -> Result<PathBuf> {
+    let binary = manifest.etcd.binaries.get(&program);
+    let binary = binary
+        .ok_or_else(|| Failure::wrong(format!("the bundle has no {program}; build it again with one")))?;
     let archive = if manifest.shares_binaries() {
         bundle.join(LAYER_ARCHIVE)
     } else {
@@ -37,7 +41,7 @@ pub fn bundled_etcdctl(bundle: &Path, manifest: &Manifest, scratch: &Path) -> Re
         ))
         .while_doing(taking()));
     }
-    let path = scratch.join("etcdctl");
+    let path = scratch.join(program.as_str());
     disk::write_whole(&path, &bytes, Mode::PROGRAM)?;
     Ok(path)
 }

@@ -1,19 +1,24 @@
 //! Calling etcdctl with the bundle's client certificate.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::bundled::bundled_etcdctl;
+use super::bundled::bundled_program;
 use super::json::{HealthRow, StatusRow};
 use super::patience::Patience;
 use super::trouble::{Answered, Trouble};
+use crate::bundle::manifest::EtcdProgram;
 use crate::bundle::{CLIENT_CA, Manifest, OPERATOR_CERT, OPERATOR_KEY};
 use crate::causes::Fault;
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::process::{self, Ended, Finished, Program};
 use crate::values::Arch;
+
+/// The largest database that etcd suggests, over 100 Mbit/s.
+const SAVING: Duration = Duration::from_secs(900);
 
 /// An etcdctl with the bundle's client certificate.
 #[derive(Clone)]
@@ -32,7 +37,7 @@ impl Etcdctl {
         let (client, patience) = (bundle.join("client"), Patience::USUAL);
         let here = std::env::consts::ARCH;
         if Some(manifest.etcd.arch) == Arch::host() {
-            let program = bundled_etcdctl(bundle, manifest, scratch)?;
+            let program = bundled_program(bundle, manifest, EtcdProgram::Etcdctl, scratch)?;
             return Ok(Self { program, client, patience, note: None });
         }
         let program = process::find("etcdctl")?;
@@ -59,19 +64,25 @@ impl Etcdctl {
     }
 
     fn call(&self, endpoints: &str, arguments: &[&str]) -> Program {
-        let (dial, command) = (self.patience.for_an_answer(), self.patience.for_a_command());
-        Program::new(&self.program)
-            .args(["--endpoints", endpoints, "--write-out=json"])
-            .arg(format!("--dial-timeout={}s", dial.as_secs()))
+        let command = self.patience.for_a_command();
+        self.call_without_limit(endpoints)
+            .arg("--write-out=json")
             .arg(format!("--command-timeout={}s", command.as_secs()))
+            .args(arguments)
+            .within(self.patience.for_a_program())
+    }
+
+    fn call_without_limit(&self, endpoints: &str) -> Program {
+        let dial = self.patience.for_an_answer();
+        Program::new(&self.program)
+            .args(["--endpoints", endpoints])
+            .arg(format!("--dial-timeout={}s", dial.as_secs()))
             .arg("--cacert")
             .arg(self.client.join(CLIENT_CA))
             .arg("--cert")
             .arg(self.client.join(OPERATOR_CERT))
             .arg("--key")
             .arg(self.client.join(OPERATOR_KEY))
-            .args(arguments)
-            .within(self.patience.for_a_program())
     }
 
     /// Queries one endpoint and parses the JSON of its answer.
@@ -111,6 +122,28 @@ impl Etcdctl {
                 Err(Trouble::new(Fault::named_in(&row.error), row.error.trim()))
             }
             _ => Err(trouble(&finished)),
+        }
+    }
+
+    /// Writes a snapshot of one member to a file. It is as large as the database, which can be 8 GiB.
+    ///
+    /// # Errors
+    /// `Exit::Wrong` with what etcdctl said.
+    pub fn save(&self, endpoint: &str, to: &Path) -> Result<()> {
+        // With a limit for the command, etcdctl ends a snapshot that streams for longer (`isCommandTimeoutFlagSet` in
+        // etcdctl/ctlv3/command/global.go); without one it does not.
+        let program = self.call_without_limit(endpoint).args(["snapshot", "save"]).arg(to);
+        let finished = program.within(SAVING).run()?;
+        match finished.success() {
+            true => Ok(()),
+            false => {
+                let said = finished.stderr_text();
+                let failure = match said.contains("no space left on device") {
+                    true => Failure::io(format!("no space left on device for {}", to.display())),
+                    false => Failure::wrong(trouble(&finished).said),
+                };
+                Err(failure.while_doing(format!("taking a snapshot of {endpoint}")))
+            }
         }
     }
 

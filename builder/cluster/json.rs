@@ -110,6 +110,8 @@ pub struct Written {
 #[derive(Clone, Debug, Deserialize)]
 pub struct Range {
     #[serde(default)]
+    pub header: Header,
+    #[serde(default)]
     pub kvs: Vec<KeyValue>,
 }
 

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::ending::ending;
 use super::keystore::KEEP_IT;
 use super::output::{Output, and_said};
+use super::overlays::Near;
 use super::places::Places;
 use super::progress::Progress;
 use super::{cache, fleet, inputs, named, overlays, peers};
@@ -43,7 +44,7 @@ pub fn default_out(name: &ClusterName) -> PathBuf {
 fn one(name: &str, args: &cli::Build, out: &Output) -> Result<()> {
     let tell = |note| out.tell(note);
     let mut session = Session::new(inputs::options(&args.inputs)?, &tell)?;
-    let profile = inputs::profile(name, &args.source.settings, &session, out)?;
+    let profile = inputs::profile(name, &args.source.settings, Near::of(&session, &args.inputs.keys), out)?;
     let path = named::keystore_path(args.inputs.keys.keystore.as_ref(), &profile.cluster.name);
     let target = args.out.clone().unwrap_or_else(|| default_out(&profile.name));
     let places = Places::of(&args.inputs, &target)?;

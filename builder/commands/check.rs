@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::build::default_out;
 use super::output::Output;
+use super::overlays::Near;
 use super::places::Places;
 use super::{fleet, inputs, named, overlays, side_by_side};
 use crate::build::{self, Prepared, Session, Sink};
@@ -29,7 +30,7 @@ pub fn run(args: &cli::Check, out: &Output) -> Result<()> {
 fn profile(name: &str, args: &cli::Check, out: &Output) -> Result<()> {
     let tell = |note| out.tell(note);
     let session = Session::new(inputs::options(&args.inputs)?, &tell)?;
-    let profile = inputs::profile(name, &args.settings, &session, out)?;
+    let profile = inputs::profile(name, &args.settings, Near::of(&session, &args.inputs.keys), out)?;
     let path = named::keystore_path(args.inputs.keys.keystore.as_ref(), &profile.cluster.name);
     let target = default_out(&profile.name);
     let places = Places::of(&args.inputs, &target)?;
@@ -64,7 +65,7 @@ fn profiles(args: &cli::Check, out: &Output) -> Result<()> {
         settings: args.settings.clone(),
     };
     let sources = inputs::sources(&source)?;
-    let (profiles, _) = inputs::profiles(&sources, &session, out)?;
+    let (profiles, _) = inputs::profiles(&sources, Near::of(&session, &args.inputs.keys), out)?;
     let keystores = named::keystores(&args.inputs.keys);
     let target = fleet::default_out(&source);
     let places = Places::of(&args.inputs, &target)?;

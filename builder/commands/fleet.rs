@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::ending::ending;
 use super::output::{Output, and_said};
+use super::overlays::Near;
 use super::places::Places;
 use super::progress::Progress;
 use super::{cache, inputs, named, overlays, peers, side_by_side};
@@ -42,7 +43,7 @@ pub fn run(args: &cli::Build, out: &Output) -> Result<()> {
     let tell = |note| out.tell(note);
     let mut session = Session::new(inputs::options(&args.inputs)?, &tell)?;
     let sources = inputs::sources(&args.source)?;
-    let (profiles, whole) = inputs::profiles(&sources, &session, out)?;
+    let (profiles, whole) = inputs::profiles(&sources, Near::of(&session, &args.inputs.keys), out)?;
     let mine: Vec<&Profile> = profiles
         .iter()
         .enumerate()
@@ -71,12 +72,7 @@ pub fn run(args: &cli::Build, out: &Output) -> Result<()> {
     let index = Index::new(whole, args.source.shard, entries);
     place.index(&index)?;
     // The keystores are saved when every check has passed: a bundle whose keys are lost could never be built again.
-    let stale: Vec<_> = unsaved
-        .iter()
-        .flatten()
-        .filter(|(keystore, _)| keystore.reminder().is_some())
-        .map(|(keystore, _)| keystore.cluster().to_string())
-        .collect();
+    let stale = stale(&unsaved);
     let noted = place.publish(|| {
         Keystore::save_all(unsaved.into_iter().flatten().collect(), || Ok(()))?;
         if made > 0 {
@@ -89,12 +85,7 @@ pub fn run(args: &cli::Build, out: &Output) -> Result<()> {
         Ok(())
     })?;
     session.close(&target, &noted)?;
-    if !stale.is_empty() {
-        out.warn(format_args!(
-            "the last exports of these keystores are older than this change; export them again with kiln keystore export: {}",
-            stale.join(", ")
-        ));
-    }
+    stale.iter().for_each(|stale| out.warn(stale));
     if let Some(when) = expires.and_then(|expires| ending(expires, clock::now())) {
         out.warn(format_args!(
             "certificates in some of these bundles {when}; run kiln keystore renew, and build again"
@@ -102,6 +93,18 @@ pub fn run(args: &cli::Build, out: &Output) -> Result<()> {
     }
     let said = say(args, &target, &index, made, out);
     and_said(&format!("{} is built", target.display()), said)
+}
+
+/// A warning of the keystores whose last exports are older than what is to be saved.
+fn stale(unsaved: &[Option<(Keystore, PathBuf)>]) -> Option<String> {
+    let stale = unsaved.iter().flatten().filter(|(keystore, _)| keystore.reminder().is_some());
+    let stale: Vec<_> = stale.map(|(keystore, _)| keystore.cluster().to_string()).collect();
+    (!stale.is_empty()).then(|| {
+        format!(
+            "the last exports of these keystores are older than this change; export them again with kiln keystore export: {}",
+            stale.join(", ")
+        )
+    })
 }
 
 /// Missing inputs of any cluster are reported before the first one is built.

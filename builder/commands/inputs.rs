@@ -6,6 +6,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::output::{Output, colour};
 use super::overlays::{self, Near};
+use super::renewal;
 use crate::artifact::Store;
 use crate::base::Bases;
 use crate::build::{self, Options};
@@ -190,7 +191,7 @@ pub fn profiles<'a>(
     let directory = looked_in(store);
     let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let read =
-        parallel::each(sources, cores.get(), |source| Ok(profile::read(source, &available, carrier::all())))?;
+        parallel::each(sources, cores.get(), |source| Ok(renewal::read(source, &available, near.keys, out)))?;
     let mut profiles = Vec::with_capacity(sources.len());
     let mut mistakes = Vec::new();
     let mut warned: BTreeMap<String, (String, usize)> = BTreeMap::new();
@@ -290,7 +291,7 @@ pub fn profile<'a>(
     let store = near.store;
     let source = source(name, settings)?;
     refuse_missing_store(store)?;
-    match profile::read(&source, &store.available()?, carrier::all()) {
+    match renewal::read(&source, &store.available()?, near.keys, out) {
         Ok((profile, warnings)) => {
             for warning in warnings {
                 match warning.line {

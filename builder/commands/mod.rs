@@ -1,6 +1,7 @@
 //! One file per verb: the only place that connects the other modules.
 
 mod artifacts;
+mod bucket;
 mod build;
 mod cache;
 mod changes;
@@ -27,15 +28,18 @@ mod plan;
 mod profile;
 mod programs;
 mod progress;
+mod prune;
 #[cfg(feature = "oci")]
 mod pull;
 #[cfg(feature = "oci")]
 mod push;
 mod rehearse;
+mod renewal;
 mod seal;
 mod shell;
 mod show;
 mod side_by_side;
+mod snapshots;
 mod terminal;
 mod up;
 mod verify;
@@ -96,6 +100,7 @@ fn dispatch(verb: Verb, out: &output::Output) -> Result<()> {
         Verb::Push(args) => push::run(&args, out),
         Verb::Pull(args) => pull::run(&args, out),
         Verb::Artifacts(verb) => artifacts::run(&verb, out),
+        Verb::Snapshots(verb) => snapshots::run(&verb, out),
         Verb::Join(args) => join::run(&args, out),
         Verb::Cache(verb) => cache::run(&verb, out),
         Verb::Keystore(verb) => keystore::run(&verb, out),

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::build::default_out;
 use super::output::Output;
+use super::overlays::Near;
 use super::places::Places;
 use super::{inputs, named, overlays};
 use crate::build::{NodeProgram, Options, Overlays, Session, check_peers, plan_of};
@@ -31,7 +32,8 @@ pub fn run(args: &cli::Plan, out: &Output) -> Result<()> {
     };
     let tell = |note| out.tell(note);
     let session = Session::new(options, &tell)?;
-    let profile = inputs::profile(args.source.name(), &args.source.settings, &session, out)?;
+    let profile =
+        inputs::profile(args.source.name(), &args.source.settings, Near::of(&session, &args.keys), out)?;
     let path = named::keystore_path(args.keys.keystore.as_ref(), &profile.cluster.name);
     let places = Places::new(&args.store.artifacts, None, &default_out(&profile.name))?.and_keystore(&path);
     let replaced = overlays::check(&[&profile], &session, &places)?;

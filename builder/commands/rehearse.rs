@@ -35,6 +35,7 @@ pub fn run(args: &cli::Rehearse, out: &Output) -> Result<()> {
         quiet: out.is_quiet(),
         now: clock::now(),
         strangers,
+        snapshot: None,
     };
     let rehearsed = rehearse::rehearse(&bundles, &rehearsal);
     // Before a failure is reported: members of two bundles do not form one cluster.

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::bucket::bucket;
 use super::junit;
 use super::named;
 use super::output::Output;
 use super::programs;
 use crate::artifact::EtcdProgram;
+use crate::backup;
 use crate::bundle::{Bundle, OPERATOR_CERT, client_file};
 use crate::cli;
 use crate::clock;
@@ -16,7 +18,7 @@ use crate::failure::{Doing, Exit, Failure, Result};
 use crate::pki::{Authority, Keystore};
 use crate::plan;
 use crate::profile::Algorithm;
-use crate::report::Report;
+use crate::report::{Check, Report};
 use crate::values::Lifetime;
 use crate::verify::{self, Options, Stranger};
 
@@ -33,11 +35,36 @@ pub fn run(args: &cli::Verify, out: &Output) -> Result<()> {
     bundle.check_same()?;
     let mut report = report?;
     report.notes.extend(unknown);
+    match newest_snapshot(&bundle, args.secrets.as_deref())? {
+        Some(Ok(check)) => report.checks.push(check),
+        Some(Err(note)) => report.notes.push(note.to_owned()),
+        None => {}
+    }
     report.notes.extend(is_unused.then(|| {
         "the keystore was not used: nodes do not renew the certificates of this bundle, so none has a CA to copy"
             .to_owned()
     }));
     conclude(&[report], args.json, args.junit.as_deref(), out)
+}
+
+/// The row about the newest snapshot in the bundle's bucket, or why there is none; `None` without a bucket.
+///
+/// # Errors
+/// Those of opening the bucket and of reading it.
+fn newest_snapshot(
+    bundle: &Bundle,
+    secrets: Option<&Path>,
+) -> Result<Option<std::result::Result<Check, &'static str>>> {
+    if bundle.manifest.snapshots.as_ref().is_none_or(|of| of.s3.is_none()) {
+        return Ok(None);
+    }
+    if secrets.is_none() {
+        return Ok(Some(Err(
+            "the newest snapshot in the bucket was not looked for; name credentials with --secrets",
+        )));
+    }
+    let place = bucket(bundle, secrets)?;
+    backup::check_newest(&place, &bundle.manifest, clock::now()).map(|check| Some(Ok(check)))
 }
 
 /// The cluster's keystore, read and free for other runs.

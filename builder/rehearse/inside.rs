@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::journal;
 use super::network;
 use super::node::{self, Accounts, Member, Stage};
+use super::restored;
 use super::together::{self, Cluster, Ordered};
 use crate::causes::Fault;
 use crate::cluster::{self, Etcdctl};
@@ -159,7 +160,7 @@ fn form(
     }
     steps.say(&format!("started etcd: {}", users.join(", ")));
 
-    let formed = wait_for_all(order, &clusters, etcdctls, members)?;
+    let formed = wait_for_all(order, &clusters, etcdctls.clone(), members)?;
     if formed {
         steps.say("every member is healthy; verifying");
     } else {
@@ -174,7 +175,11 @@ fn form(
     for (at, (cluster, notes)) in clusters.iter().zip(notes).enumerate() {
         let of =
             |(of, name, line): &(usize, String, String)| (*of == at).then(|| (name.clone(), line.clone()));
-        reports.push(verified(order, cluster, notes, complaints.iter().filter_map(of))?);
+        // Before verify writes anything.
+        let restored = restored::check(cluster, &etcdctls[at])?;
+        let mut report = verified(order, cluster, notes, complaints.iter().filter_map(of))?;
+        report.checks.extend(restored);
+        reports.push(report);
     }
     steps.say("verified");
     Ok(reports)

@@ -12,11 +12,14 @@ mod mounts;
 mod namespace;
 mod network;
 mod node;
+mod restored;
 mod sandbox;
 mod service;
 mod settings;
+mod snapshot;
 mod together;
 mod unit;
 
 pub use inside::inside;
 pub use namespace::{Rehearsal, rehearse};
+pub use snapshot::Snapshot;

@@ -6,6 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::inside::{self, Answer, Request};
+use super::snapshot::Snapshot;
 use super::together::Ordered;
 use crate::bundle::Bundle;
 use crate::disk::{self, Scratch};
@@ -36,6 +37,8 @@ pub struct Rehearsal {
     pub now: Epoch,
     /// For each bundle, a client certificate of an unknown CA, which every port must refuse.
     pub strangers: Vec<Option<Stranger>>,
+    /// What the members of the only bundle begin with.
+    pub snapshot: Option<Snapshot>,
 }
 
 /// Formed and verified clusters; they are removed when this is dropped.
@@ -137,6 +140,7 @@ fn write_order(bundles: &[Bundle], options: &Rehearsal, root: bool, scratch: &Sc
     let ordered = bundles.iter().zip(&options.strangers).map(|(bundle, stranger)| Ordered {
         bundle: std::path::absolute(&bundle.path).unwrap_or_else(|_| bundle.path.clone()),
         stranger: stranger.as_ref().map(|s| (pem(&s.certificate), pem(&s.key))),
+        snapshot: options.snapshot.clone().filter(|_| bundles.len() == 1),
     });
     let order = Request {
         bundles: ordered.collect(),

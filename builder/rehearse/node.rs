@@ -10,6 +10,7 @@ use super::journald::{self, Journal};
 use super::linkage;
 use super::mounts;
 use super::network;
+use super::restored;
 use super::service::{self, Service};
 use super::together::{self, Cluster, Machine};
 use crate::bundle::{Manifest, NODE_ARCHIVE, manifest, node_file};
@@ -78,6 +79,10 @@ pub fn prepare(
             accounts.apply(&root).doing(|| format!("giving the files of {name} their owners"))?
         }
         None => mounts::tmpfiles(&root).doing(|| format!("making the directories of {name}"))?,
+    }
+    for of in &machine.clusters {
+        let own = clusters[*of].manifest.nodes.iter().find(|node| node.name == *name);
+        own.map_or(Ok(()), |node| restored::restore(&root, &clusters[*of], node))?;
     }
     let (mut services, mut borrows) = (Vec::new(), Vec::new());
     for (of, unit) in machine.clusters.iter().zip(&units) {

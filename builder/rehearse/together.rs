@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::snapshot::Snapshot;
 use crate::bundle::{MANIFEST, Manifest, manifest};
 use crate::digest;
 use crate::disk::{self, Kind};
@@ -18,6 +19,8 @@ pub struct Ordered {
     pub bundle: PathBuf,
     /// A certificate of an unknown CA and its key, in PEM.
     pub stranger: Option<(String, String)>,
+    /// What its members begin with; nothing without one.
+    pub snapshot: Option<Snapshot>,
 }
 
 /// A bundle of the rehearsal.
@@ -25,6 +28,7 @@ pub struct Cluster {
     pub bundle: PathBuf,
     pub manifest: Manifest,
     pub stranger: Option<(String, String)>,
+    pub snapshot: Option<Snapshot>,
 }
 
 /// The limit on a manifest, in bytes.
@@ -34,9 +38,9 @@ const MAX_BYTES: u64 = 96 << 20;
 /// `Exit::Unsafe` when they cannot be together.
 pub fn read(ordered: Vec<Ordered>) -> Result<Vec<Cluster>> {
     let mut all: Vec<Cluster> = Vec::new();
-    for Ordered { bundle, stranger } in ordered {
+    for Ordered { bundle, stranger, snapshot } in ordered {
         let manifest = Manifest::from_json(&disk::read(&bundle.join(MANIFEST), MAX_BYTES)?)?;
-        let cluster = Cluster { bundle, manifest, stranger };
+        let cluster = Cluster { bundle, manifest, stranger, snapshot };
         for other in &all {
             check(&other.manifest, &cluster.manifest)?;
             check_members(other, &cluster)?;

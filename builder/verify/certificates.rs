@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 
 use super::baked::{Baked, BakedPort};
-use super::clients;
 use super::look::Observed;
 use super::made_by_node::MadeByNode;
 use super::shown::short;
@@ -16,7 +15,7 @@ use crate::values::{Epoch, SOON_DAYS, counted};
 
 const DAY: u64 = 86_400;
 
-/// A row for each port's certificate, one for its dates, one for the dates of the manifest, and those of clients.
+/// A row for each port's certificate, one for its dates and one for the dates of the manifest.
 pub fn check(
     manifest: &Manifest,
     seen: &[Observed<'_>],
@@ -66,7 +65,6 @@ pub fn check(
         Some((from, to, what)) => judge("all certificates in date", None, from, to, now, &what),
         None => Check::skipped("all certificates in date", None, "the manifest lists none"),
     });
-    checks.extend(clients::check(manifest, now));
     checks
 }
 

@@ -226,6 +226,7 @@ mod tests {
                 sources: Vec::new(),
             },
             kiln_node: None,
+            snapshots: None,
             network: Network { cidr: "10.0.0.0/24".parse().unwrap(), gateway: None },
             machine: None,
             base: None,

@@ -116,6 +116,7 @@ pub fn run(bundle: &Path, manifest: &Manifest, options: &Options) -> Result<Repo
     let of_certificates = certificates::check(manifest, &seen, &visitors.authorities, options.now);
     let (renewals, late) = renewal::check(&seen, &of_certificates, options.now, options.renews);
     checks.extend(of_certificates);
+    checks.extend(clients::check(manifest, options.now));
     checks.extend(renewals);
     know_the_user(&mut checks);
 
