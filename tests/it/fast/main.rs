@@ -6,6 +6,7 @@
 
 mod archives;
 mod artifact;
+mod backup;
 mod bad_values;
 mod bundle;
 mod command_line;

@@ -18,6 +18,7 @@ macro_rules! golden {
 }
 
 golden! {
+    backup "backup",
     bond "bond",
     card_names "card-names",
     dhcp "dhcp",

@@ -37,6 +37,7 @@ mod registry;
 mod rehearse;
 mod rehearse_unit;
 mod side_by_side;
+mod snapshots;
 mod styles;
 #[path = "../support/mod.rs"]
 mod support;

@@ -147,7 +147,8 @@ fn without_memory_it_says_so_and_the_next_build_clears_up() {
     for kibibytes in [40_000, 60_000, 100_000, 200_000] {
         let output = built(&work, &format!("ulimit -v {kibibytes}; exec \"$@\""), "tight");
         match output.status.code() {
-            Some(0) => {}
+            // 127: there is no room for the program itself, when it is not optimized.
+            Some(0 | 127) => {}
             code => {
                 assert_eq!(code, Some(5), "{kibibytes}: {}", said(&output));
                 assert!(said(&output).to_lowercase().contains("memory"), "{kibibytes}: {}", said(&output));

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -73,7 +74,11 @@ fn made(case: &Path) -> BTreeMap<String, String> {
     {
         let name = entry.path().strip_prefix(case).unwrap().to_str().unwrap().to_owned();
         if !name.starts_with("want/") {
-            work.file(&name, fs::read(entry.path()).unwrap());
+            let path = work.file(&name, fs::read(entry.path()).unwrap());
+            // git keeps no closed modes.
+            if name == "bucket.json" {
+                fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+            }
         }
     }
     for entry in fs::read_dir(root().join("profiles")).unwrap() {

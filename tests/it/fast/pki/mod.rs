@@ -2,6 +2,7 @@
 //! rcgen.
 
 mod constraints;
+mod decided;
 mod derived;
 mod imported;
 mod peer_ca;

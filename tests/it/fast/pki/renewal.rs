@@ -10,14 +10,14 @@ use std::process::Command;
 use crate::support::{Workshop, ha3_with, output, refused, run, store};
 
 /// The keystore of tests has a date, and a build refuses certificates that have ended.
-const NODES: &str =
+pub const NODES: &str =
     "renewal = \"node\"\nca-lifetime = \"30y\"\nleaf-lifetime = \"9y\"\nnode-ca-lifetime = \"20y\"\n";
 
 fn profile(pki: &str) -> String {
     ha3_with(&[("[[node]]\nname = \"cp-a\"", &format!("[pki]\n{pki}\n[[node]]\nname = \"cp-a\""))])
 }
 
-fn build(work: &Workshop, pki: &str) -> Command {
+pub fn build(work: &Workshop, pki: &str) -> Command {
     work.file("p/ha3.toml", profile(pki));
     let mut command = work.kiln(["build", "--profile", "p/ha3.toml", "--artifacts"]);
     command.arg(store());
@@ -227,23 +227,6 @@ fn without_a_seed_the_cas_that_follow_have_a_secret_of_their_own() {
     run(&mut build(&work, NODES));
     assert_eq!(secret("ca-next.pem"), of_one);
     assert!(!keystore.join("successor").exists());
-}
-
-#[test]
-fn a_keystore_decides_once_who_renews() {
-    let work = Workshop::new();
-    work.keystore("ha3");
-    run(&mut build(&work, NODES));
-    let said = refused(&mut build(&work, ""), 6);
-    assert!(said.contains("nodes renew the certificates that it has issued"), "{said}");
-    assert!(said.contains("write renewal = \"node\" in [pki]"), "{said}");
-
-    let other = Workshop::new();
-    other.keystore("ha3");
-    run(&mut build(&other, ""));
-    let said = refused(&mut build(&other, NODES), 6);
-    assert!(said.contains("a build renews the certificates that it has issued"), "{said}");
-    assert!(!other.path().join("keystore/ha3/ca-next.pem").exists());
 }
 
 /// Where the desk renews, all nodes have the same: `tests/golden`.

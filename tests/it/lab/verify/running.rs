@@ -43,6 +43,32 @@ impl Running {
         command
     }
 
+    /// Directories of Kiln's in TMPDIR for this purpose.
+    pub fn left_in_tmpdir(&self, purpose: &str) -> Vec<String> {
+        let all = fs::read_dir(self.directory.path()).unwrap();
+        let names = all.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.starts_with(purpose)).collect()
+    }
+
+    /// A run of a node's kiln-node among its files, with a directory of its own that it can write to, and what it said.
+    pub fn on_node(&self, node: &str, verb: &str) -> String {
+        let root = self.scratch().join("nodes").join(node);
+        let is_in = |pid: &u32| fs::read_link(format!("/proc/{pid}/root")).is_ok_and(|there| there == root);
+        let pids = fs::read_dir("/proc").unwrap().flatten();
+        let mut pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+        let pid = pids.find(is_in).unwrap().to_string();
+        let script = "mountpoint -q \"$1/run/kiln\" || { mount -t tmpfs -o mode=0711 t \"$1/var/lib/kiln\" && \
+                      mount -t tmpfs -o mode=0755 t \"$1/run\" && mkdir -m 755 \"$1/run/kiln\" && \
+                      mount --bind \"$1/run/kiln\" \"$1/run/kiln\" && mkdir -m 700 \"$1/var/lib/kiln/snapshots\"; }";
+        run(Command::new("nsenter").args(["-t", &pid, "-m", "sh", "-ec", script, "sh"]).arg(&root));
+        let mut command = Command::new("nsenter");
+        command.args(["-t", &pid, "-m", "-n", "-r", "/usr/local/bin/kiln-node", verb]);
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{said}");
+        said
+    }
+
     /// `kiln` in the network of one of the nodes.
     pub fn on(&self, node: &str) -> Command {
         let mut command = Command::new(&self.enter[0]);
