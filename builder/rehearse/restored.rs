@@ -37,6 +37,8 @@ pub fn restore(root: &Path, cluster: &Cluster, node: &manifest::Node) -> Result<
     let program =
         program.ok_or_else(|| Failure::wrong("the bundle has no program that restores a snapshot"))?;
     let urls = |node: &manifest::Node| node.peer_urls.iter().map(ToString::to_string).collect::<Vec<_>>();
+    // The directory itself is there already, which etcdctl 3.4 refuses.
+    let apart = root.join("restored");
     let mut call = Program::new(program)
         .env("ETCDCTL_API", "3")
         .args(["snapshot", "restore"])
@@ -45,7 +47,7 @@ pub fn restore(root: &Path, cluster: &Cluster, node: &manifest::Node) -> Result<
         .args(["--initial-cluster-token", manifest.cluster.token.as_str()])
         .args(["--initial-advertise-peer-urls", &urls(node).join(",")])
         .arg("--data-dir")
-        .arg(&data)
+        .arg(&apart)
         .within(PATIENCE);
     let wal = of("wal-dir").map(|wal| root.join(wal));
     if let Some(wal) = &wal {
@@ -53,6 +55,11 @@ pub fn restore(root: &Path, cluster: &Cluster, node: &manifest::Node) -> Result<
     }
     call.must_telling(|said| said.lines().last().unwrap_or_default().to_owned())
         .doing(|| format!("restoring the snapshot as the data of {}", node.name))?;
+    let member = |of: &Path| of.join("member");
+    rustix::fs::rename(member(&apart), member(&data))
+        .map_err(std::io::Error::from)
+        .doing(|| format!("moving what was restored to {}", data.display()))?;
+    disk::remove_directory(&apart)?;
     for directory in [Some(data), wal].into_iter().flatten() {
         give(&directory, &owner)?;
     }

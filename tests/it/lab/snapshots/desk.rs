@@ -40,7 +40,10 @@ impl Desk<'_> {
     fn snapshots(&self, verb: &str, arguments: &[&str]) -> Command {
         let mut command = self.running.command(env!("CARGO_BIN_EXE_kiln"));
         command.args(["snapshots", verb]).arg(self.bundle).args(arguments).current_dir(self.work.path());
-        with_store(&mut command);
+        // Those that run a program of the bundle.
+        if ["fetch", "take", "test"].contains(&verb) {
+            with_store(&mut command);
+        }
         command
     }
 
@@ -192,9 +195,9 @@ fn what_nodes_store_is_found_at_the_desk() {
         let said = running.on_node(node, "snapshot");
         assert!(said.contains(&format!("{node} has taken a snapshot")), "{said}");
     }
-    // The leader's.
+    // The leader's, and before it another's, as there was none.
     let listed = desk.list(&secrets);
-    assert!(listed.len() == 1 && listed[0]["sound"] == true, "{listed:?}");
+    assert!([1, 2].contains(&listed.len()) && listed.iter().all(|one| one["sound"] == true), "{listed:?}");
     let name = listed[0]["name"].as_str().unwrap();
     let (outcome, detail) = desk.newest();
     assert!(
@@ -207,9 +210,9 @@ fn what_nodes_store_is_found_at_the_desk() {
     let plain = ["--from", "got", "-o", "plain", "--plain", "--identity", "key.txt"];
     run(&mut desk.snapshots("fetch", &plain));
     assert!(work.path().join(format!("plain/{name}.db")).exists());
-    // It is not old enough, and the only one.
+    // None is old enough.
     let said = run(&mut desk.snapshots("prune", &secrets));
-    assert!(said.contains("0 of 1 snapshots were removed"), "{said}");
+    assert!(said.contains(&format!("0 of {} snapshots were removed", listed.len())), "{said}");
     run(Command::new("chmod").arg("644").arg(work.path().join("secrets.json")));
     let (code, _, said) = output(&mut desk.snapshots("list", &secrets));
     assert!(code == 6 && said.contains("chmod 600") && !said.contains("hush"), "{code} {said}");
