@@ -59,8 +59,11 @@ impl Reader {
         let reading = || "reading what is in the snapshot".to_owned();
         let finished =
             program.must_telling(|said| said.lines().last().unwrap_or_default().to_owned()).doing(reading)?;
-        serde_json::from_slice(&finished.stdout)
-            .map_err(|error| Failure::io(format!("its JSON is unexpected: {error}")).while_doing(reading()))
+        let status: Status = serde_json::from_slice(&finished.stdout).map_err(|error| {
+            Failure::io(format!("its JSON is unexpected: {error}")).while_doing(reading())
+        })?;
+        // A store in which nothing was ever written is at revision 1, and its file says 0.
+        Ok(Status { revision: status.revision.max(1), ..status })
     }
 
     /// # Errors

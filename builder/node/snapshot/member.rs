@@ -173,7 +173,9 @@ pub fn save(policy: &Backup, member: &Member, to: &Path) -> Result<()> {
 pub fn status(policy: &Backup, path: &Path, size: u64) -> Result<Status> {
     let program = policy.etcdutl.as_ref().unwrap_or(&policy.etcdctl);
     let bytes = run(program.as_str(), &["snapshot", "status", text(path)?, "-w", "json"], patience(size))?;
-    parsed("snapshot status", &bytes)
+    let status: Status = parsed("snapshot status", &bytes)?;
+    // A store in which nothing was ever written is at revision 1, and its file says 0.
+    Ok(Status { revision: status.revision.max(1), ..status })
 }
 
 fn text(path: &Path) -> Result<&str> {

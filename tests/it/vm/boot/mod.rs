@@ -7,7 +7,6 @@ mod formation;
 mod pairs;
 mod renewal;
 mod site;
-mod snapshots;
 
 /// For machines that emulate three others on two busy cores.
 const DEADLINE: &str = "600";
