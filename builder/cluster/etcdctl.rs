@@ -32,7 +32,7 @@ pub struct Etcdctl {
 
 impl Etcdctl {
     /// # Errors
-    /// As [`bundled_etcdctl`]; for a foreign architecture `Exit::Io` when there is no etcdctl on PATH either.
+    /// As [`bundled_program`]; for a foreign architecture `Exit::Io` when there is no etcdctl on PATH either.
     pub fn new(bundle: &Path, manifest: &Manifest, scratch: &Path) -> Result<Self> {
         let (client, patience) = (bundle.join("client"), Patience::USUAL);
         let here = std::env::consts::ARCH;
