@@ -140,7 +140,7 @@ impl Backup {
     }
 }
 
-fn within<'de, D: Deserializer<'de>, T: PartialOrd + Deserialize<'de>>(
+pub(crate) fn within<'de, D: Deserializer<'de>, T: PartialOrd + Deserialize<'de>>(
     from: D,
     range: &std::ops::RangeInclusive<T>,
     why: &'static str,

@@ -7,6 +7,7 @@ mod hex;
 mod place;
 mod policy;
 mod prune;
+mod restore;
 mod secrets;
 mod snapshot;
 mod snapshot_name;
@@ -22,6 +23,7 @@ pub use policy::{
     Algorithm, Attribute, AttributeType, Kind, LONGEST_LIFE, Pair, Policy, SCHEMA, Text, Usage,
 };
 pub use prune::{AHEAD, Held, NoPrune, Retention, expired};
+pub use restore::{ClusterToken, Earlier, Restore, Restored, RestoredMember, Unit};
 pub use secrets::{Secret, Secrets};
 pub use snapshot::{EtcdVersion, Record, TRAILER, is_whole};
 pub use snapshot_name::{BODY, NotAName, RECORD, SnapshotName};
