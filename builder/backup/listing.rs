@@ -82,7 +82,7 @@ fn judged(place: &Place, entry: Entry, manifest: &Manifest, signers: &[Signer]) 
             Found::Unreadable(why) => unsound(format!("its record cannot be read: {why}")),
             Found::Bytes(bytes) => match kiln_wire::open(&bytes, &name, signers) {
                 Err(why) => unsound(why.to_string()),
-                Ok(record) if record.cluster_id != Id(manifest.cluster.id.0) => {
+                Ok(record) if generation_of(&record, manifest).is_none() => {
                     unsound(format!("it is of the cluster {}, which had the same name", record.cluster_id))
                 }
                 Ok(record) if record.size != size => {
@@ -95,6 +95,14 @@ fn judged(place: &Place, entry: Entry, manifest: &Manifest, signers: &[Signer]) 
     Ok(Snapshot { name, state })
 }
 
+/// The generation of the bundle's cluster that the record is of: its snapshots outlive a restore.
+fn generation_of(record: &Record, manifest: &Manifest) -> Option<u32> {
+    let cluster = &manifest.cluster;
+    let earlier = cluster.restored.iter().flat_map(|restored| &restored.earlier);
+    let mut all = (1..).zip(earlier.chain([&cluster.id]));
+    all.find(|(_, id)| record.cluster_id == Id(id.0)).map(|(generation, _)| generation)
+}
+
 /// A snapshot that can be believed.
 pub struct Chosen {
     pub record: Record,
@@ -104,7 +112,8 @@ pub struct Chosen {
     pub passed: Vec<String>,
 }
 
-/// The one that is named, or the newest sound one. A clock that was ahead makes none of them the newest.
+/// The one that is named, or the newest sound one. A clock that was ahead makes none of them the newest, and neither does
+/// a node that was left behind by a restore: those of the present generation come first.
 ///
 /// # Errors
 /// `Exit::Wrong` where there is none, or it cannot be believed; those of reading the place.
@@ -112,6 +121,7 @@ pub fn chosen(place: &Place, manifest: &Manifest, choice: &Choice, now: Epoch) -
     let signers = signers(manifest)?;
     let cluster = manifest.cluster.name.as_str();
     let mut passed = Vec::new();
+    let mut earlier = None;
     for entry in place.entries()?.into_iter().filter(|entry| entry.name.cluster().as_str() == cluster) {
         if let Choice::Named(name) = choice
             && entry.name != *name
@@ -124,12 +134,20 @@ pub fn chosen(place: &Place, manifest: &Manifest, choice: &Choice, now: Epoch) -
             (State::Sound(..), Choice::Newest) if is_ahead => {
                 passed.push(format!("{}: its time has not come yet; a clock is wrong", snapshot.name));
             }
+            (State::Sound(record, envelope), Choice::Newest)
+                if generation_of(&record, manifest) != Some(manifest.cluster.generation()) =>
+            {
+                earlier = earlier.or(Some((*record, envelope)));
+            }
             (State::Sound(record, envelope), _) => return Ok(Chosen { record: *record, envelope, passed }),
             (State::Unsound(why), Choice::Named(name)) => {
                 return Err(Failure::wrong(format!("{name} in {} is not used: {why}", place.shown())));
             }
             (State::Unsound(why), Choice::Newest) => passed.push(format!("{}: {why}", snapshot.name)),
         }
+    }
+    if let Some((record, envelope)) = earlier {
+        return Ok(Chosen { record, envelope, passed });
     }
     let few: String = passed.iter().take(3).map(|why| format!("\n  {why}")).collect();
     Err(Failure::wrong(match choice {

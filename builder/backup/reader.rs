@@ -66,6 +66,14 @@ impl Reader {
         Ok(Status { revision: status.revision.max(1), ..status })
     }
 
+    /// The highest revision in a snapshot that is whole.
+    ///
+    /// # Errors
+    /// As `status`.
+    pub fn revision(&self, plain: &Plain) -> Result<u64> {
+        self.status(plain).map(|status| status.revision)
+    }
+
     /// # Errors
     /// `Exit::Wrong` where what is in the snapshot is not what its record says.
     pub fn check(&self, plain: &Plain, record: &Record) -> Result<()> {

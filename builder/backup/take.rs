@@ -94,7 +94,7 @@ impl Taken {
             schema: SCHEMA,
             cluster: self.cluster.clone(),
             cluster_id: Id(self.before.cluster_id),
-            generation: 1,
+            generation: bundle.manifest.cluster.generation(),
             node: word(DESK)?,
             member_id: Id(self.before.member_id),
             taken: self.name.taken(),

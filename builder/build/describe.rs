@@ -205,6 +205,11 @@ pub fn bundle(prepared: &Prepared) -> Result<Manifest> {
             token: plan.cluster.token.clone(),
             id: plan.cluster.id,
             formed: plan.cluster.formed,
+            restored: plan.cluster.restored.as_ref().map(|restored| manifest::Restored {
+                generation: restored.generation,
+                id: restored.id,
+                earlier: restored.earlier.iter().map(|one| one.id).collect(),
+            }),
             instance: plan.instance.name.clone(),
         },
         etcd: manifest::Etcd {

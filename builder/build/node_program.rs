@@ -46,7 +46,7 @@ impl Session<'_> {
         let there = if there.is_empty() { "none".to_owned() } else { there.join(", ") };
         let beside = unfit.unwrap_or_else(|| format!("beside kiln there is no {}", beside.display()));
         Ok(Failure::untrusted(format!(
-            "{NODE_PROGRAM} {} for {arch}, which renews certificates on nodes ([pki] renewal = \"node\"), is missing: \
+            "{NODE_PROGRAM} {} for {arch}, which nodes run to renew, to take snapshots and to be restored, is missing: \
              {beside}; and the artifact store {directory} has {there}. Build it with ci/node in Kiln's source, and put it \
              beside kiln, or add it: kiln artifacts add --artifacts {directory} {NODE_PROGRAM}-{arch} --allow-unverified",
             Version::own(),

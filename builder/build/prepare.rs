@@ -41,9 +41,24 @@ impl Prepared {
     /// The first of: a missing release, a missing base system, a keystore that cannot be trusted, a cluster that
     /// according to the keystore has formed as another one, a bundle of another, formed cluster at `out`.
     pub fn new(profile: &Profile, session: &Session<'_>, keystore_path: PathBuf, out: &Path) -> Result<Self> {
+        let find = || Keystore::find(&keystore_path, &profile.cluster.name);
+        Self::with(profile, session, (&keystore_path, &find), out)
+    }
+
+    /// The same with the keystore that `find` returns: one that the caller has changed. `None` makes a new one.
+    ///
+    /// # Errors
+    /// As `new`, and those of `find`.
+    pub fn with(
+        profile: &Profile,
+        session: &Session<'_>,
+        (keystore_path, find): (&Path, &dyn Fn() -> Result<Option<Keystore>>),
+        out: &Path,
+    ) -> Result<Self> {
+        let keystore_path = keystore_path.to_owned();
         let release = session.release(profile)?;
         let boot = session.boot(profile)?;
-        let found = Keystore::find(&keystore_path, &profile.cluster.name)?;
+        let found = find()?;
         let keystore_is_new = found.is_none();
         let mut keystore = match found {
             Some(keystore) => keystore,
@@ -198,7 +213,17 @@ fn look_at_replaced(out: &Path, plan: &Plan, new: Option<&PathBuf>, session: &Se
     let (old, now) = (&there.manifest.cluster, &plan.cluster);
     let shown = out.display();
     let other = format!("{} ({})", old.name, old.id);
-    if old.formed && old.id != now.id {
+    let is_earlier = now.restored.as_ref().is_some_and(|restored| restored.comes_after(old.id));
+    if old.formed && old.id != now.id && !is_earlier {
+        if old.generation() > now.generation() && old.name == now.name {
+            return Err(Failure::unsafe_to(format!(
+                "{shown} is the bundle of generation {} of {}, and this keystore knows only {}: it is older than the cluster, which was \
+                 restored from a snapshot since; use the present keystore",
+                old.generation(),
+                old.name,
+                now.generation()
+            )));
+        }
         return Err(Failure::unsafe_to(format!(
             "{shown} is the bundle of a formed cluster ({}, {}), and this build would replace it with another cluster's, {} ({}): \
              name its keystore with --keystore, undo the change to the profile, or choose another --out",
@@ -212,7 +237,7 @@ fn look_at_replaced(out: &Path, plan: &Plan, new: Option<&PathBuf>, session: &Se
             keystore.display()
         )));
     }
-    if old.id != now.id {
+    if old.id != now.id && !is_earlier {
         (session.tell)(Note::warning(format_args!(
             "{shown} is the bundle of another cluster, {other}; it is replaced by {} ({}){}",
             now.name,

@@ -11,6 +11,7 @@ mod inputs;
 mod keystore;
 mod machines;
 mod registry;
+mod restore;
 mod shell;
 mod snapshots;
 mod stores;
@@ -31,6 +32,7 @@ pub(crate) use machines::{Console, Down, Rehearse, Status, Up};
 #[cfg(feature = "oci")]
 pub(crate) use registry::Registry;
 pub(crate) use registry::{Pull, Push};
+pub(crate) use restore::RestoreCluster;
 pub(crate) use shell::{Completions, Man};
 pub(crate) use snapshots::{From as SnapshotsFrom, Snapshots};
 pub use stores::{Artifacts, Imports, Keystore};
@@ -123,6 +125,8 @@ pub enum Verb {
     /// Take, list, copy, test and prune snapshots of a cluster
     #[command(subcommand)]
     Snapshots(Snapshots),
+    /// Make the next generation of a cluster from a snapshot: a bundle, and what each node runs to become a member of it
+    Restore(RestoreCluster),
     /// Merge the shards of a fleet build
     Join(Join),
     /// Push a bundle to an OCI registry; blobs that are already there are skipped

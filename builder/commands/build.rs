@@ -19,6 +19,8 @@ use crate::cli;
 use crate::clock;
 use crate::disk;
 use crate::failure::Result;
+use crate::pki::Keystore;
+use crate::profile::Profile;
 use crate::values::{ClusterName, counted};
 use crate::{parallel, pki, render};
 
@@ -42,42 +44,78 @@ pub fn default_out(name: &ClusterName) -> PathBuf {
 }
 
 fn one(name: &str, args: &cli::Build, out: &Output) -> Result<()> {
-    let tell = |note| out.tell(note);
-    let mut session = Session::new(inputs::options(&args.inputs)?, &tell)?;
-    let profile = inputs::profile(name, &args.source.settings, Near::of(&session, &args.inputs.keys), out)?;
-    let path = named::keystore_path(args.inputs.keys.keystore.as_ref(), &profile.cluster.name);
-    let target = args.out.clone().unwrap_or_else(|| default_out(&profile.name));
-    let places = Places::of(&args.inputs, &target)?;
-    places.refuse_keystore(&path)?;
-    overlays::check(&[&profile], &session, &places.and_keystore(&path))?;
-    // Only after the check that none of the directories is inside another.
-    session.keep_results(cache::opened(&args.inputs.cache, out));
-    let mut prepared = Prepared::new(&profile, &session, path, &target)?;
-    warn_of_same_keystore(&target, &prepared.plan, &session);
-    let place = Place::begin(&target, Holds::Bundle)?.having_seen(session.seen(&target));
-    let writer = place.bundle();
-    let manifest = make(&prepared, &session, &writer, &place, args, out)?;
-    if !prepared.plan.peers_by_name {
-        peers::warn(prepared.plan.release, out);
-    }
-    if let Some(end) = prepared.shortened(&manifest) {
-        out.warn(format_args!("certificates expire on {end} with the CA, earlier than leaf-lifetime allows"));
-    }
-    let expires = manifest.certificates.iter().map(|certificate| certificate.not_after).min();
+    let wanted = One {
+        name,
+        settings: &args.source.settings,
+        inputs: &args.inputs,
+        target: &|profile| args.out.clone().unwrap_or_else(|| default_out(&profile.name)),
+        find: &|path, cluster| Keystore::find(path, cluster),
+    };
+    let built = wanted.build(out)?;
+    let said = say(&built.target, &built.prepared, args.inputs.json, out);
+    and_said(&format!("{} is built", built.target.display()), said)
+}
 
-    writer.finish(manifest)?;
-    // The keystore is saved when every check has passed: a bundle whose keys are lost could never be built again.
-    let noted = place.publish(|| save_keystore(&mut prepared, out))?;
-    session.close(&target, &noted)?;
-    if let Some(when) = expires.and_then(|expires| ending(expires, clock::now())) {
-        out.warn(format_args!(
-            "certificates in this bundle {when}; run kiln keystore renew {} --keystore {}, and build again",
-            prepared.plan.cluster.name,
-            prepared.keystore_path.display()
-        ));
+/// A bundle that is to be built.
+pub struct One<'a> {
+    /// The profile's name or file.
+    pub name: &'a str,
+    pub settings: &'a cli::Settings,
+    pub inputs: &'a cli::BuildInputs,
+    pub target: &'a dyn Fn(&Profile) -> PathBuf,
+    /// Finds its keystore: in this directory, of this cluster.
+    pub find: &'a dyn Fn(&Path, &ClusterName) -> Result<Option<Keystore>>,
+}
+
+/// A bundle that was built.
+pub struct Built {
+    pub target: PathBuf,
+    pub prepared: Prepared,
+}
+
+impl One<'_> {
+    /// Builds and publishes it, and saves its keystore.
+    pub fn build(&self, out: &Output) -> Result<Built> {
+        let tell = |note| out.tell(note);
+        let inputs = self.inputs;
+        let mut session = Session::new(inputs::options(inputs)?, &tell)?;
+        let profile = inputs::profile(self.name, self.settings, Near::of(&session, &inputs.keys), out)?;
+        let path = named::keystore_path(inputs.keys.keystore.as_ref(), &profile.cluster.name);
+        let target = (self.target)(&profile);
+        let places = Places::of(inputs, &target)?;
+        places.refuse_keystore(&path)?;
+        overlays::check(&[&profile], &session, &places.and_keystore(&path))?;
+        // Only after the check that none of the directories is inside another.
+        session.keep_results(cache::opened(&inputs.cache, out));
+        let find = || (self.find)(&path, &profile.cluster.name);
+        let mut prepared = Prepared::with(&profile, &session, (&path, &find), &target)?;
+        warn_of_same_keystore(&target, &prepared.plan, &session);
+        let place = Place::begin(&target, Holds::Bundle)?.having_seen(session.seen(&target));
+        let writer = place.bundle();
+        let manifest = make(&prepared, &session, &writer, &place, inputs.jobs, out)?;
+        if !prepared.plan.peers_by_name {
+            peers::warn(prepared.plan.release, out);
+        }
+        if let Some(end) = prepared.shortened(&manifest) {
+            out.warn(format_args!(
+                "certificates expire on {end} with the CA, earlier than leaf-lifetime allows"
+            ));
+        }
+        let expires = manifest.certificates.iter().map(|certificate| certificate.not_after).min();
+
+        writer.finish(manifest)?;
+        // The keystore is saved when every check has passed: a bundle whose keys are lost could never be built again.
+        let noted = place.publish(|| save_keystore(&mut prepared, out))?;
+        session.close(&target, &noted)?;
+        if let Some(when) = expires.and_then(|expires| ending(expires, clock::now())) {
+            out.warn(format_args!(
+                "certificates in this bundle {when}; run kiln keystore renew {} --keystore {}, and build again",
+                prepared.plan.cluster.name,
+                prepared.keystore_path.display()
+            ));
+        }
+        Ok(Built { target, prepared })
     }
-    let said = say(&target, &prepared, args.inputs.json, out);
-    and_said(&format!("{} is built", target.display()), said)
 }
 
 /// Makes every file of the bundle except those that are written last.
@@ -86,7 +124,7 @@ fn make(
     session: &Session<'_>,
     writer: &Writer<'_>,
     place: &Place,
-    args: &cli::Build,
+    jobs: Option<NonZeroUsize>,
     out: &Output,
 ) -> Result<Manifest> {
     let replaced = place.replaced(None);
@@ -97,7 +135,7 @@ fn make(
     let sink = Sink::Bundle { writer, replaced, progress: &done };
     // One thread for each node by default: with two threads, the third of three nodes would be left to one core alone.
     let each = NonZeroUsize::new(nodes).map_or(session.jobs, |nodes| nodes.max(session.jobs));
-    crate::build::build(prepared, session, sink, args.inputs.jobs.unwrap_or(each))
+    crate::build::build(prepared, session, sink, jobs.unwrap_or(each))
 }
 
 fn save_keystore(prepared: &mut Prepared, out: &Output) -> Result<()> {

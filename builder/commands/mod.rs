@@ -35,12 +35,15 @@ mod pull;
 mod push;
 mod rehearse;
 mod renewal;
+mod restore;
 mod seal;
 mod shell;
 mod show;
 mod side_by_side;
+mod snapshot_files;
 mod snapshots;
 mod terminal;
+mod typed;
 mod up;
 mod verify;
 mod version;
@@ -100,6 +103,7 @@ fn dispatch(verb: Verb, out: &output::Output) -> Result<()> {
         Verb::Push(args) => push::run(&args, out),
         Verb::Pull(args) => pull::run(&args, out),
         Verb::Artifacts(verb) => artifacts::run(&verb, out),
+        Verb::Restore(args) => restore::run(&args, out),
         Verb::Snapshots(verb) => snapshots::run(&verb, out),
         Verb::Join(args) => join::run(&args, out),
         Verb::Cache(verb) => cache::run(&verb, out),

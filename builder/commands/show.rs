@@ -89,6 +89,9 @@ impl Inspection<'_> {
         if manifest.cluster.formed {
             text.push_str("has formed: an empty disk never bootstraps a new cluster\n");
         }
+        if let Some(restored) = &manifest.cluster.restored {
+            let _ = writeln!(text, "generation {}, restored from a snapshot", restored.generation);
+        }
         for source in &manifest.etcd.sources {
             let _ = writeln!(text, "  from {} ({}), sha256 {}", source.file, source.trust, source.sha256);
         }

@@ -1,29 +1,25 @@
 //! `kiln snapshots`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use kiln_wire::{BODY, RECORD, Record};
+use kiln_wire::{BODY, RECORD};
 use serde_json::json;
 
-use super::bucket::bucket;
 use super::output::{Output, and_said};
 use super::programs;
+use super::snapshot_files::{PURPOSE, age, copied, decrypted, place};
 use super::verify::{conclude, options};
 use crate::artifact::EtcdProgram;
-use crate::backup::{self, Chosen, Directory, Place, Plain, Reader, Snapshot};
+use crate::backup::{self, Chosen, Reader, Snapshot};
 use crate::bundle::Bundle;
 use crate::cli::{Snapshots, SnapshotsFrom, Trust};
 use crate::clock;
 use crate::cluster::Etcdctl;
 use crate::disk::{self, Scratch};
-use crate::failure::{Doing, Failure, Result};
+use crate::failure::Result;
 use crate::rehearse::{self, Rehearsal};
-use crate::unlock;
 use crate::values::{Epoch, Mode, SnapshotChoice};
-
-/// Of the directories in which something lies in plain: a killed run's are removed by the next one.
-const PURPOSE: &str = "snapshot";
 
 pub fn run(verb: &Snapshots, out: &Output) -> Result<()> {
     match verb {
@@ -42,15 +38,6 @@ pub fn run(verb: &Snapshots, out: &Output) -> Result<()> {
         Snapshots::Prune { bundle, secrets, dry_run, json } => {
             super::prune::run(&Bundle::open(bundle)?, secrets.as_deref(), *dry_run, *json, out)
         }
-    }
-}
-
-/// # Errors
-/// `Exit::Usage` where neither a directory nor credentials for the bucket are named.
-fn place(bundle: &Bundle, from: &SnapshotsFrom) -> Result<Place> {
-    match &from.from {
-        Some(directory) => Ok(Place::Directory(Directory::open(directory)?)),
-        None => bucket(bundle, from.secrets.as_deref()),
     }
 }
 
@@ -83,16 +70,6 @@ fn bytes(count: u64) -> String {
     }
 }
 
-/// `3 h old`, in the largest unit of which it has two or more.
-fn age(taken: Epoch, now: Epoch) -> String {
-    let Some(seconds) = now.seconds().checked_sub(taken.seconds()) else {
-        return "from the future".to_owned();
-    };
-    let units = [(86_400, "days"), (3600, "h"), (60, "min")];
-    let fits = units.into_iter().find(|(unit, _)| seconds >= 2 * unit);
-    fits.map_or_else(|| format!("{seconds} s old"), |(unit, name)| format!("{} {name} old", seconds / unit))
-}
-
 fn take(bundle: &Bundle, output: &Path, plain: bool, trust: &Trust, json: bool, out: &Output) -> Result<()> {
     let needed = [EtcdProgram::Etcdctl, Reader::program(bundle)];
     programs::check_aloud(bundle, &needed, trust, out)?;
@@ -110,42 +87,6 @@ fn take(bundle: &Bundle, output: &Path, plain: bool, trust: &Trust, json: bool, 
         false => out.print(format_args!("{done}, revision {}", taken.revision())),
     };
     and_said(&done, said)
-}
-
-/// The snapshot in a private directory, held against its record.
-fn copied(place: &Place, record: &Record, scratch: &Path) -> Result<PathBuf> {
-    let path = scratch.join(format!("{}{BODY}", record.name));
-    let mut counted = None;
-    disk::write_streamed(&path, Mode::SECRET, |to| {
-        let mut to = backup::Counted::new(to);
-        if !place.copy(&record.name, record.size, &mut to)? {
-            return Err(Failure::wrong(format!("{} has no {}{BODY} any more", place.shown(), record.name)));
-        }
-        counted = Some((to.size(), to.digest()));
-        Ok(())
-    })?;
-    match counted {
-        Some((size, digest)) if size == record.size && *digest.bytes() == record.sha256.0 => Ok(path),
-        _ => Err(Failure::wrong(format!(
-            "{}{BODY} in {} is not what its record is of; it was changed or truncated. Name an older one: kiln snapshots list \
-             shows them",
-            record.name,
-            place.shown()
-        ))),
-    }
-}
-
-/// What is in it, in the same directory.
-fn decrypted(bundle: &Bundle, body: &Path, record: &Record, scratch: &Path) -> Result<Plain> {
-    let path = scratch.join("snapshot.db");
-    let opening = || format!("decrypting {}{BODY}", record.name);
-    disk::write_streamed(&path, Mode::SECRET, |to| {
-        unlock::decrypt_to(&mut disk::Input::open(body)?, to, &record.name.to_string()).doing(opening)
-    })?;
-    let plain = Plain::of(&path)?;
-    plain.check(record)?;
-    Reader::new(bundle, scratch)?.check(&plain, record)?;
-    Ok(plain)
 }
 
 fn fetch(

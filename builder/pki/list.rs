@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 use super::copies::{Encrypted, Exported, RawEncrypted, RawExported};
 use super::damage::changed;
+use super::generations::{RawRestore, Restore};
 use super::record::{Fixed, Formed, RawFixed, RawFormed};
 use crate::failure::{Failure, Result};
 use crate::plan::PEER_CA;
@@ -22,6 +23,8 @@ pub const SCHEMA_WITH_PEER_CA: u32 = 4;
 pub const SCHEMA_WITH_SUCCESSORS: u32 = 5;
 /// The same, with a record of the last export, or of how its secrets are encrypted.
 pub const SCHEMA_WITH_EXPORT: u32 = 6;
+/// The same, with the restores of its cluster.
+pub const SCHEMA_WITH_RESTORES: u32 = 7;
 
 /// One round of leaf certificates.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,6 +105,9 @@ pub(super) struct List {
     #[serde(default)]
     formed: Vec<RawFormed>,
     issue: Vec<RawIssue>,
+    /// Absent until the first restore.
+    #[serde(default)]
+    restored: Vec<RawRestore>,
     /// Absent until the first export.
     exported: Option<RawExported>,
     /// Absent where its secrets lie in plain.
@@ -130,9 +136,9 @@ impl List {
             schema: u32,
         }
         let Schema { schema } = toml::from_str(text).map_err(|_| changed())?;
-        if !(SCHEMA..=SCHEMA_WITH_EXPORT).contains(&schema) {
+        if !(SCHEMA..=SCHEMA_WITH_RESTORES).contains(&schema) {
             return Err(Failure::untrusted(format!(
-                "keystore schema {schema} is not supported; this version of Kiln reads the schemas {SCHEMA} to {SCHEMA_WITH_EXPORT}"
+                "keystore schema {schema} is not supported; this version of Kiln reads the schemas {SCHEMA} to {SCHEMA_WITH_RESTORES}"
             )));
         }
         toml::from_str(text).map_err(|_| changed())
@@ -147,6 +153,11 @@ impl List {
     pub fn record(&self) -> Result<(Option<Fixed>, Vec<Formed>)> {
         let fixed = self.issued.as_ref().map(RawFixed::read).transpose()?;
         Ok((fixed, self.formed.iter().map(RawFormed::read).collect::<Result<_>>()?))
+    }
+
+    /// The restores of its clusters.
+    pub fn restores(&self) -> Result<Vec<Restore>> {
+        self.restored.iter().map(RawRestore::read).collect()
     }
 
     /// The last export, and how its secrets are encrypted.

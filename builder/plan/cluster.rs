@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::restored::Restored;
 use crate::etcd::ids::ClusterId;
 use crate::values::{ClusterName, Domain, Token};
 
@@ -18,4 +19,14 @@ pub struct Cluster {
     pub id: ClusterId,
     /// Whether the cluster already exists, so that a node with an empty disk never bootstraps a new one.
     pub formed: bool,
+    /// Absent in its first generation, which no snapshot was restored for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restored: Option<Restored>,
+}
+
+impl Cluster {
+    /// From 1; one more with each restore.
+    pub fn generation(&self) -> u32 {
+        self.restored.as_ref().map_or(1, |restored| restored.generation)
+    }
 }

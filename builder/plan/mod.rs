@@ -12,6 +12,7 @@ mod issuer;
 mod peers;
 mod permits;
 mod places;
+mod restored;
 mod settings;
 mod sources;
 mod subject;
@@ -40,6 +41,7 @@ pub(crate) use instance::Instance;
 pub(crate) use issuer::{IssuerSpec, label as issuer_label};
 pub(crate) use permits::Permits;
 pub(crate) use places::RenewalPlaces;
+pub use restored::{Earlier, Restored};
 pub(crate) use settings::Setting;
 pub use sources::refused;
 pub use usage::Usage;
@@ -139,18 +141,23 @@ pub struct Named {
     pub token: Token,
     /// By which peers know each other, where nodes renew their certificates.
     pub tag: PeerTag,
+    /// The clusters that were restored from a snapshot, by the token of their first generation.
+    pub restored: Vec<(Token, Restored)>,
 }
 
 impl Named {
     /// For a plan of which nothing is shown or kept that depends on the tag.
     pub fn by(token: &Token) -> Self {
-        Self { token: token.clone(), tag: PeerTag::placeholder() }
+        Self { token: token.clone(), tag: PeerTag::placeholder(), restored: Vec::new() }
     }
 }
 
-/// Resolves a profile. The token is the profile's own, else the keystore's.
+/// Resolves a profile. The token is the profile's own, else the keystore's; a restored cluster's follows from it.
 pub fn resolve(profile: &Profile, named: &Named) -> Plan {
-    let token = profile.cluster.token.as_ref().unwrap_or(&named.token).clone();
+    let first = profile.cluster.token.as_ref().unwrap_or(&named.token);
+    let restored =
+        named.restored.iter().find(|(token, _)| token == first).map(|(_, restored)| restored.clone());
+    let token = restored.as_ref().map_or(first, |restored| &restored.token).clone();
     let instance = Instance::of(profile);
     let service = &profile.etcd.service;
     let peer_url = |node: &profile::Node| {
@@ -166,6 +173,7 @@ pub fn resolve(profile: &Profile, named: &Named) -> Plan {
         id: cluster_id(&member_ids),
         formed: profile.cluster.formed,
         token,
+        restored,
     };
     let members = profile.nodes.iter().zip(&peer_urls);
     let initial_cluster: Vec<_> = members.map(|(node, url)| format!("{}={url}", node.name)).collect();

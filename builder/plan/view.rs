@@ -73,6 +73,7 @@ impl View<'_> {
                 "token": known(plan.cluster.token.to_string()),
                 "id": known(plan.cluster.id.to_string()),
                 "formed": plan.cluster.formed,
+                "generation": plan.cluster.generation(),
             },
             "ca": self.ca_json(),
             "etcd": { "version": plan.release, "arch": plan.arch },
@@ -339,6 +340,9 @@ impl fmt::Display for View<'_> {
         }
         writeln!(f, "  token      {}", self.identity(cluster.token.to_string()))?;
         writeln!(f, "  cluster ID {}", self.identity(cluster.id.to_string()))?;
+        if let Some(restored) = &cluster.restored {
+            writeln!(f, "  generation {}, restored from a snapshot", restored.generation)?;
+        }
         if cluster.formed {
             writeln!(f, "  has formed: an empty disk never bootstraps a new cluster")?;
         }

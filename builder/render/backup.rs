@@ -68,7 +68,7 @@ fn policy(
         cluster: told(plan.cluster.name.as_str())?,
         node: told(node.name.as_str())?,
         cluster_id: wire::Id(plan.cluster.id.0),
-        generation: 1,
+        generation: plan.cluster.generation(),
         built: renderer.epoch.seconds(),
         interval: backup.interval.seconds(),
         directory: told(places.directory())?,

@@ -9,7 +9,7 @@ use super::owners::{self, Owned};
 use super::renderer::Renderer;
 use super::variables::VARIABLES;
 use super::{config, logs, systemd};
-use crate::plan::{self, CertificateSpec, Instance, Node, Owner, Plan, Role, Setting};
+use crate::plan::{self, CertificateSpec, Earlier, Instance, Node, Owner, Plan, Role, Setting};
 use crate::values::{Bond, By, Card, Carried, Dhcp, HashPolicy, LacpRate, Purpose, Route};
 
 /// Those of `VARIABLES`, for one node.
@@ -160,6 +160,9 @@ fn of_members(renderer: &Renderer<'_>, node: &Node) -> Value {
         "cluster_id": plan.cluster.id.to_string(),
         "cluster_record": plan.cluster.id.in_log(),
         "formed": plan.cluster.formed,
+        "generation": plan.cluster.generation(),
+        "restore": plan.cluster.restored.as_ref().map_or(String::new(), |restored| restored.id.to_string()),
+        "earlier": earlier(plan),
         "epoch": renderer.epoch.seconds(),
         "data_serial": node.disk_serial,
     })
@@ -306,6 +309,13 @@ fn of_list(node: &Node) -> Value {
         "name": node.name, "fqdn": node.fqdn, "address": node.address,
         "client_url": node.client_url, "peer_url": node.peer_url,
     })
+}
+
+/// The generations before that of this build.
+fn earlier(plan: &Plan) -> Vec<Value> {
+    let all = plan.cluster.restored.iter().flat_map(|restored| &restored.earlier);
+    let row = |(generation, one): (u32, &Earlier)| json!({ "generation": generation, "cluster_id": one.id.to_string(), "cluster_record": one.id.in_log() });
+    (1..).zip(all).map(row).collect()
 }
 
 /// The other nodes.

@@ -68,7 +68,7 @@ pub use purpose::Purpose;
 pub(crate) use quorum::Members;
 pub use setting::Setting;
 pub(crate) use shard::Shard;
-pub use snapshot::{SnapshotChoice, unread_secrets};
+pub use snapshot::{RestoreFrom, SnapshotChoice, unread_secrets};
 pub use time::{Epoch, Lifetime, SOON_DAYS};
 pub(crate) use unit::{Account, InstanceName, ServiceUser, UnitName};
 pub(crate) use url::Url;

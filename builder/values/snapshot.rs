@@ -1,5 +1,6 @@
 //! What a user gives for snapshots: the name of one, and files of secrets.
 
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use kiln_wire::{BODY, RECORD, SnapshotName};
@@ -26,6 +27,25 @@ impl FromStr for SnapshotChoice {
                     [BODY, RECORD].into_iter().find_map(|end| plain.strip_suffix(end)).unwrap_or(plain);
                 plain.parse().map(Self::Named).map_err(|why| Invalid(format!("{why}; or write newest")))
             }
+        }
+    }
+}
+
+/// What a cluster is restored from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RestoreFrom {
+    /// A snapshot that a node has taken, with its record.
+    Taken(SnapshotChoice),
+    /// A file in plain: `NAME.db`.
+    Plain(PathBuf),
+}
+
+impl FromStr for RestoreFrom {
+    type Err = Invalid;
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        match text.ends_with(".db") {
+            true => Ok(Self::Plain(text.into())),
+            false => text.parse().map(Self::Taken),
         }
     }
 }

@@ -215,6 +215,7 @@ mod tests {
                 token: "t".parse().unwrap(),
                 id: ClusterId(7),
                 formed: false,
+                restored: None,
                 instance: Default::default(),
             },
             etcd: Etcd {

@@ -96,6 +96,8 @@ pub struct Earlier {
     pub generation: u32,
     /// Of the cluster then.
     pub cluster_id: Id,
+    /// Of this node in it: the data of another node is not replaced.
+    pub member_id: Id,
 }
 
 /// The snapshot, in plain.
@@ -169,7 +171,7 @@ mod tests {
         r#"{
         "schema": 1, "cluster": "ha3", "node": "cp-a", "generation": 2, "restore": "0123456789abcdef",
         "cluster-id": "00aa000000000002", "member-id": "00bb000000000002",
-        "earlier": [{"generation": 1, "cluster-id": "00aa000000000001"}],
+        "earlier": [{"generation": 1, "cluster-id": "00aa000000000001", "member-id": "00bb000000000001"}],
         "snapshot": {"size": 20512, "sha256": "SHA", "revision": 7},
         "token": "ha3-0123abcd-g2", "members": [{"name": "cp-a", "peer-url": "https://10.0.0.1:2380"}],
         "bump": 1000000000, "program": "/usr/local/bin/etcdutl", "program-sha256": "SHA",

@@ -52,6 +52,19 @@ pub fn describe(path: &Path, keystore: &Keystore) -> Result<Value> {
     if let Some((date, is_current)) = keystore.last_export() {
         all["exported"] = json!({ "date": date.to_string(), "current": is_current });
     }
+    let restores: Vec<_> = keystore
+        .restores()
+        .iter()
+        .map(|restore| {
+            json!({
+                "token": restore.token, "generation": restore.generation, "id": restore.id,
+                "date": restore.date.to_string(), "revision": restore.revision,
+            })
+        })
+        .collect();
+    if !restores.is_empty() {
+        all["restored"] = restores.into();
+    }
     if let Some(how) = keystore.protection() {
         all["secret"] = how.into();
     }
@@ -128,6 +141,15 @@ pub fn shown(path: &Path, keystore: &Keystore) -> Result<String> {
         text += &format!(", cluster ID {}, etcd {}", formed.id, formed.release);
         for member in &formed.members {
             text += &format!("\n         {} {} {}", member.name, member.id, member.peer_url);
+        }
+        let (first, generation) = keystore.generation_of(token);
+        let restore =
+            keystore.restores().iter().find(|one| one.token == first && one.generation == generation);
+        if let Some(restore) = restore {
+            text += &format!(
+                "\n  restored as generation {generation} on {}, from revision {}",
+                restore.date, restore.revision
+            );
         }
     }
     Ok(text)

@@ -18,6 +18,7 @@ use std::fmt;
 use zeroize::Zeroizing;
 
 use super::copies::{Encrypted, Exported};
+use super::generations::Restore;
 use super::list::{Issue, Issues};
 use super::record::{Fixed, Formed};
 use super::secret::Secret;
@@ -52,6 +53,8 @@ pub struct Keystore {
     fixed: Option<Fixed>,
     /// Sorted by token; those of the sealed clusters that are recorded.
     formed: Vec<Formed>,
+    /// Sorted by the token of the first generation, and by number.
+    pub(super) restores: Vec<Restore>,
     exported: Option<Exported>,
     /// How its secrets lie in the directory; absent where they do in plain.
     encrypted: Option<Encrypted>,
@@ -156,6 +159,11 @@ impl Keystore {
         self.formed.sort_by(|a, b| a.token.cmp(&b.token));
     }
 
+    pub(super) fn unset_formed(&mut self, token: &Token) {
+        self.sealed.remove(token);
+        self.formed.retain(|other| other.token != *token);
+    }
+
     pub(super) fn fixed(&self) -> Option<&Fixed> {
         self.fixed.as_ref()
     }
@@ -210,7 +218,7 @@ impl Keystore {
     /// `Exit::Untrusted` when nothing can be derived from the secret.
     pub fn names(&self) -> Result<Named> {
         let tag = PeerTag::of(&*self.secret.derive::<8>(&["peer tag", self.cluster.as_str()])?);
-        Ok(Named { token: self.token.clone(), tag })
+        Ok(Named { token: self.token.clone(), tag, restored: self.restored()? })
     }
 
     pub(super) fn secret(&self) -> &Secret {
@@ -247,6 +255,7 @@ impl Keystore {
             sealed: BTreeSet::new(),
             fixed: None,
             formed: Vec::new(),
+            restores: Vec::new(),
             exported: None,
             encrypted: None,
             is_secret_elsewhere: false,

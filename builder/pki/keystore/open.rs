@@ -94,12 +94,14 @@ impl Keystore {
         let sealed: std::result::Result<_, _> = list.sealed.iter().map(|token| token.parse()).collect();
         keystore.sealed = sealed.map_err(|_| changed())?;
         (keystore.fixed, keystore.formed) = list.record()?;
+        keystore.restores = list.restores()?;
         (keystore.exported, keystore.encrypted) = (exported, encrypted);
         keystore.is_secret_elsewhere = is_elsewhere;
         keystore.read_successors(source)?;
         if !keystore.formed.iter().all(|formed| keystore.sealed.contains(&formed.token)) {
             return Err(changed());
         }
+        keystore.check_restores()?;
         if let (Source::Page(_), Some(exported)) = (source, &keystore.exported) {
             keystore.exported = Some(Exported { state: keystore.state()?, ..exported.clone() });
         }

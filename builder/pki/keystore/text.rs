@@ -10,9 +10,10 @@ use crate::disk;
 use crate::failure::{Failure, Result};
 use crate::pki::copies::{Encrypted, Exported};
 use crate::pki::damage::changed;
+use crate::pki::generations;
 use crate::pki::list::{
     SCHEMA, SCHEMA_WITH_AUTHORITIES, SCHEMA_WITH_EXPORT, SCHEMA_WITH_PEER_CA, SCHEMA_WITH_RECORD,
-    SCHEMA_WITH_SUCCESSORS,
+    SCHEMA_WITH_RESTORES, SCHEMA_WITH_SUCCESSORS,
 };
 use crate::pki::place::{FOREIGN, SECRET, part};
 use crate::pki::record;
@@ -67,6 +68,7 @@ impl Keystore {
 
     fn rendered(&self, exported: Option<&Exported>, encrypted: Option<&Encrypted>) -> Result<String> {
         let schema = match &self.fixed {
+            _ if !self.restores.is_empty() => SCHEMA_WITH_RESTORES,
             _ if exported.is_some() || encrypted.is_some() => SCHEMA_WITH_EXPORT,
             Some(fixed) if fixed.renews_on_nodes() => SCHEMA_WITH_SUCCESSORS,
             _ if self.has_imported(PEER_CA) => SCHEMA_WITH_PEER_CA,
@@ -87,6 +89,7 @@ impl Keystore {
         for issue in self.issues.all() {
             rest.push_str(&format!("\n[[issue]]\nnumber = {}\ndate = \"{}\"\n", issue.number, issue.date));
         }
+        rest.push_str(&generations::render(&self.restores));
         rest.push_str(&exported.map(Exported::render).unwrap_or_default());
         rest.push_str(&encrypted.map(Encrypted::render).unwrap_or_default());
         let imported: Vec<_> = self.imported.values().map(|ca| (&*ca.chain, &**ca.key.pem)).collect();

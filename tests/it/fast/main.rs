@@ -24,6 +24,7 @@ mod places;
 mod private;
 mod profiles;
 mod published;
+mod restored;
 mod seal;
 #[path = "../support/mod.rs"]
 mod support;

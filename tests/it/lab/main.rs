@@ -18,6 +18,7 @@ mod etcd_values;
 mod etcdctl;
 mod examples;
 mod foreign;
+mod generations;
 mod golden;
 mod guard;
 mod guest;

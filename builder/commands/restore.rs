@@ -1,0 +1,276 @@
+//! `kiln restore`.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use super::build::{Built, One, default_out};
+use super::output::{Output, and_said};
+use super::snapshot_files::{PURPOSE, age, copied, decrypted, place};
+use super::{inputs, named, programs, typed};
+use crate::backup::{self, Chosen, Plain, Reader};
+use crate::build::{NodeProgram, Session};
+use crate::bundle::{Bundle, LAYER_ARCHIVE, NODE_ARCHIVE};
+use crate::cli;
+use crate::clock;
+use crate::disk::{self, Input, Scratch, Staging};
+use crate::failure::{Exit, Failure, Result};
+use crate::pki::{Keystore, RestoredFrom};
+use crate::render::{self, RestoredWith};
+use crate::values::{ClusterName, Epoch, Mode, NODE_PROGRAM, RestoreFrom};
+
+/// The bundle, and a directory for each node, in the one that is made.
+const BUNDLE: &str = "bundle";
+const NODES: &str = "nodes";
+
+/// A snapshot as each node gets it.
+const SNAPSHOT: &str = "snapshot.db";
+
+/// What is restored.
+struct Source {
+    plain: Plain,
+    revision: u64,
+    /// As messages have it.
+    called: String,
+}
+
+pub fn run(args: &cli::RestoreCluster, out: &Output) -> Result<()> {
+    let old = Bundle::open(&args.bundle)?;
+    if args.abandon {
+        return abandon(&old, args, out);
+    }
+    let trust = cli::Trust {
+        artifacts: Some(args.inputs.store.artifacts.clone()),
+        allow_unverified: args.allow_unverified,
+    };
+    programs::check_aloud(&old, &[Reader::program(&old)], &trust, out)?;
+    let scratch = Scratch::swept(PURPOSE)?;
+    let source = source(&old, args, scratch.path(), out)?;
+    let (cluster, next) = (&old.manifest.cluster, old.manifest.cluster.generation() + 1);
+    let meant = format!(
+        "this makes generation {next} of {} from {}, revision {}: what was written since is not in it, and every member \
+         has to be restored",
+        cluster.name, source.called, source.revision
+    );
+    typed::name(&cluster.name, args.cluster.as_ref(), &meant)?;
+    if render::bump(old.manifest.etcd.version).is_none() {
+        out.warn(format_args!(
+            "etcd {} cannot raise the revision of what it restores: restart whatever watches this cluster (API servers, Patroni, \
+             Cilium) once it serves again, or it takes new changes for those that it has seen",
+            old.manifest.etcd.version
+        ));
+    }
+    let root = args.out.clone().unwrap_or_else(|| beside(&args.bundle, next));
+    // Looked for before the keystore counts.
+    let tell = |note| out.tell(note);
+    let program =
+        Session::new(inputs::options(&args.inputs)?, &tell)?.node_program(old.manifest.etcd.arch)?;
+    disk::make_directories(&root, Mode::SECRET_DIRECTORY)?;
+    let built = build(&old, &source, args, &root, out)?;
+    hand_out(&built, &source, &program, &root)?;
+    say(&built, &source, &root, args.inputs.json, out)
+}
+
+/// `out/ha3-g2`.
+fn beside(bundle: &Path, generation: u32) -> PathBuf {
+    let real = disk::resolved(bundle);
+    let name = real.file_name().map_or_else(|| "restored".into(), |name| name.to_string_lossy().into_owned());
+    real.with_file_name(format!("{name}-g{generation}"))
+}
+
+fn source(old: &Bundle, args: &cli::RestoreCluster, scratch: &Path, out: &Output) -> Result<Source> {
+    match &args.snapshot {
+        None => Err(Failure::new(Exit::Usage, "name what to restore with --snapshot")),
+        Some(RestoreFrom::Plain(path)) if !args.accept_unsigned => Err(Failure::unsafe_to(format!(
+            "{} has no record that a node of {} has signed, so that it may be anything; name a snapshot of its nodes, or, if \
+             you know where the file is from, add --accept-unsigned",
+            path.display(),
+            old.manifest.cluster.name
+        ))),
+        Some(RestoreFrom::Plain(path)) => {
+            named::refuse_missing(path)?;
+            let own = scratch.join(SNAPSHOT);
+            disk::copy_new(path, &own, Mode::SECRET)?;
+            let plain = Plain::of(&own)?;
+            let revision = Reader::new(old, scratch)?.revision(&plain)?;
+            Ok(Source { plain, revision, called: format!("{}, which nobody has signed", path.display()) })
+        }
+        Some(RestoreFrom::Taken(choice)) => {
+            let place = place(old, &args.from)?;
+            let Chosen { record, passed, .. } = backup::chosen(&place, &old.manifest, choice, clock::now())?;
+            passed.iter().for_each(|why| out.warn(format_args!("passed over {why}")));
+            let body = copied(&place, &record, scratch)?;
+            let plain = decrypted(old, &body, &record, scratch)?;
+            let taken = Epoch::from_seconds(record.taken).unwrap_or(Epoch::START);
+            let called = format!("{}, {}", record.name, age(taken, clock::now()));
+            Ok(Source { plain, revision: record.revision, called })
+        }
+    }
+}
+
+/// The bundle of the next generation; the keystore counts it when every byte of the bundle is written.
+fn build(
+    old: &Bundle,
+    source: &Source,
+    args: &cli::RestoreCluster,
+    root: &Path,
+    out: &Output,
+) -> Result<Built> {
+    let cluster = &old.manifest.cluster;
+    let from = RestoredFrom {
+        sha256: source.plain.sha256,
+        revision: source.revision,
+        date: clock::now(),
+        release: old.manifest.etcd.version,
+    };
+    let begin = |dir: &Path, name: &ClusterName| match *name == cluster.name {
+        true => Keystore::begin_generation(dir, name, &cluster.token, &from).map(Some),
+        false => Err(Failure::new(
+            Exit::Usage,
+            format!("the profile is of the cluster {name}, and the bundle is of {}", cluster.name),
+        )),
+    };
+    let name = match &args.profile {
+        Some(name) => name.clone(),
+        None => disk::resolved(&args.bundle)
+            .file_name()
+            .map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
+    };
+    let wanted = One {
+        name: &name,
+        settings: &args.settings,
+        inputs: &args.inputs,
+        target: &|_| root.join(BUNDLE),
+        find: &begin,
+    };
+    let built = wanted.build(out)?;
+    // What it does not promise it cannot keep: the snapshot's format is that of the release which wrote it.
+    match built.prepared.plan.release == old.manifest.etcd.version {
+        true => Ok(built),
+        false => {
+            out.warn(format_args!(
+                "the nodes run etcd {}, and this generation {}",
+                old.manifest.etcd.version, built.prepared.plan.release
+            ));
+            Ok(built)
+        }
+    }
+}
+
+/// A directory for each node, all at once.
+fn hand_out(built: &Built, source: &Source, program: &NodeProgram, root: &Path) -> Result<()> {
+    let plan = &built.prepared.plan;
+    let new = Bundle::open(&built.target)?;
+    let reader = Reader::program(&new);
+    let sha256 = new.manifest.etcd.binaries.get(&reader).map(|binary| binary.sha256);
+    let with = RestoredWith {
+        size: source.plain.size,
+        sha256: source.plain.sha256,
+        revision: source.revision,
+        program: &reader.to_string(),
+        program_sha256: sha256
+            .ok_or_else(|| Failure::wrong("the bundle has no program that restores a snapshot"))?,
+    };
+    let staging = Staging::begin(&root.join(NODES))?;
+    let mut first: Option<String> = None;
+    for node in &plan.nodes {
+        let file = |name: &str| format!("{}/{name}", node.name);
+        let write = |name: &str, bytes: &[u8], mode: Mode| staging.create(&file(name), mode)?.write(bytes);
+        staging.directory(node.name.as_str(), Mode::SECRET_DIRECTORY)?;
+        write("restore.json", &render::restore_orders(plan, node, &with)?, Mode::SECRET)?;
+        write("restore.sh", render::restore_script(plan, node)?.as_bytes(), Mode::PROGRAM)?;
+        write(NODE_PROGRAM, &program.blob.bytes()?, Mode::PROGRAM)?;
+        take(
+            &staging,
+            &built.target.join(format!("nodes/{}/{NODE_ARCHIVE}", node.name)),
+            &file(NODE_ARCHIVE),
+        )?;
+        let layer = built.target.join(LAYER_ARCHIVE);
+        if disk::look(&layer)?.is_some() {
+            take(&staging, &layer, &file("programs.tar.gz"))?;
+        }
+        let own = file(SNAPSHOT);
+        let is_linked = match first.as_deref() {
+            Some(there) => staging.link_within(there, &own)?,
+            None => false,
+        };
+        if !is_linked {
+            copy(&staging, &source.plain.path, &own)?;
+            first = Some(own);
+        }
+    }
+    staging.publish(|_| Ok(()))
+}
+
+/// As a hard link where that is possible.
+fn take(staging: &Staging, from: &Path, to: &str) -> Result<()> {
+    match staging.link(&Input::open(from)?, to)? {
+        true => Ok(()),
+        false => copy(staging, from, to),
+    }
+}
+
+fn copy(staging: &Staging, from: &Path, to: &str) -> Result<()> {
+    let mut output = staging.create(to, Mode::SECRET)?;
+    crate::digest::each_piece_of(&mut Input::open(from)?, |bytes| output.write(bytes))
+}
+
+fn say(built: &Built, source: &Source, root: &Path, json: bool, out: &Output) -> Result<()> {
+    let plan = &built.prepared.plan;
+    let (cluster, generation) = (&plan.cluster, plan.cluster.generation());
+    let revision = source.revision + render::bump(plan.release).unwrap_or(0);
+    let done = format!("{} has generation {generation} of {}", root.display(), cluster.name);
+    let said = match json {
+        true => out.json(&json!({
+            "directory": root,
+            "bundle": built.target,
+            "cluster": {
+                "name": cluster.name, "token": cluster.token, "id": cluster.id, "generation": generation,
+            },
+            "revision": revision,
+            "nodes": plan.nodes.iter().map(|node| &node.name).collect::<Vec<_>>(),
+            "keystore": built.prepared.keystore_path,
+        })),
+        false => out.print(format_args!(
+            "{done}: cluster ID {}, token {}, revision {revision} and above",
+            cluster.id, cluster.token
+        )),
+    };
+    if !json {
+        let nodes = root.join(NODES);
+        out.say(format_args!(
+            "next: copy {}/NODE to each node, as root's alone; there: sh restore.sh prepare; when all are prepared: sh \
+             restore.sh switch; then: kiln verify {}",
+            nodes.display(),
+            built.target.display()
+        ));
+        out.say(format_args!(
+            "{}/*/{SNAPSHOT} is the cluster's data, decrypted: keep it from others. To go back before any node has switched: kiln \
+             restore --abandon BUNDLE with the bundle that the nodes run",
+            nodes.display()
+        ));
+    }
+    and_said(&done, said)
+}
+
+fn abandon(old: &Bundle, args: &cli::RestoreCluster, out: &Output) -> Result<()> {
+    let cluster = &old.manifest.cluster;
+    let path = named::keystore_path(args.inputs.keys.keystore.as_ref(), &cluster.name);
+    let (mut keystore, gone) = Keystore::end_generation(&path, &cluster.name, &cluster.token)?;
+    let meant = format!(
+        "this takes generation {} of {} back, which was made on {}: a node that has switched to it would be refused by later \
+         builds",
+        gone.generation, cluster.name, gone.date
+    );
+    typed::name(&cluster.name, args.cluster.as_ref(), &meant)?;
+    keystore.save(&path)?;
+    let done = format!("{} is generation {} again in {}", cluster.name, gone.generation - 1, path.display());
+    let said = match args.inputs.json {
+        true => out.json(&json!({ "keystore": path, "generation": gone.generation - 1 })),
+        false => out.print(format_args!(
+            "{done}; on nodes that were prepared: sh restore.sh abandon. Build {} again",
+            default_out(&cluster.name).display()
+        )),
+    };
+    and_said(&done, said)
+}

@@ -1,0 +1,144 @@
+//! `kiln restore` and what it hands out, with real members: the next generation of a cluster has what the snapshot has,
+//! and neither an old member nor an old bundle gets into it.
+
+use std::process::Command;
+
+use crate::support::{self, Workshop, ha3_with, run, store};
+
+/// Functions beside those of tests/guard/nodes.sh. There is no systemd on these machines: what `restore.sh` asks of it
+/// is done by hand, in its order.
+const FUNCTIONS: &str = r#"
+# ctl NODE ARGUMENT…: etcdctl on that machine.
+ctl() { local where
+    where=$1
+    shift
+    on "$where" /bin/sh -c 'set -a; . /etc/etcd/etcdctl.env; exec /usr/local/bin/etcdctl "$@"' sh "$@"
+}
+# hand NODE: its directory, copied there as an operator would.
+hand() {
+    rm -rf "$lab/$1/root/root/kiln-restore"
+    cp -r "$kit/nodes/$1" "$lab/$1/root/root/kiln-restore"
+}
+prepare() { on "$1" /bin/sh /root/kiln-restore/restore.sh prepare; }
+switch() {
+    on "$1" /root/kiln-restore/kiln-node restore switch --policy /root/kiln-restore/restore.json
+    on "$1" tar -xpzf /root/kiln-restore/overlay.tar.gz -C /
+    own "$1"
+}
+restore() { (cd "$work" && "$kiln" restore "$bundle" --artifacts "$store" --no-cache --profile ./ha3.toml --cluster ha3 "$@"); }
+abandon() { (cd "$work" && "$kiln" restore "$bundle" --abandon --cluster ha3); }
+fails() { code=$1; shift; got=0; said=$("$@" 2>&1) || got=$?; [ "$got" = "$code" ] || { echo "$*: $got, not $code: $said"; exit 1; }; }
+own() { systemd-tmpfiles --root="$lab/$1/root" --create --prefix=/etc/etcd --prefix=/var/lib/etcd --prefix=/var/lib/etcd-wal etcd.conf; }
+machines() {
+    node cp-a 10.240.16.10; node cp-b 10.240.48.10; node cp-c 10.240.80.10
+    for each in cp-a cp-b cp-c; do own $each; done
+}
+"#;
+
+#[track_caller]
+fn play(release: &str, changes: &[(&str, &str)], steps: &str) {
+    support::needs_root();
+    let work = Workshop::new();
+    let etcd = format!("[etcd]\nversion = \"{release}\" #");
+    work.file("ha3.toml", ha3_with(&[&[("# [etcd] version = \"3.5.33\"", &*etcd)], changes].concat()));
+    work.keystore("ha3");
+    let bundle = work.build("./ha3.toml");
+    run(work.kiln(["seal"]).arg(&bundle));
+    let nodes = support::root().join("tests/guard/nodes.sh");
+    let script = format!(". {}\n{FUNCTIONS}\nmachines\n{steps}", nodes.display());
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "bash", "-c"]);
+    command.arg(script).env("lab", work.path().join("lab")).env("bundle", bundle);
+    command.env("work", work.path()).env("kit", work.path().join("kit")).env("store", store());
+    run(command.env("kiln", env!("CARGO_BIN_EXE_kiln")).env("NO_COLOR", "1"));
+}
+
+/// The whole way, with the log in a directory of its own or in the data.
+fn a_cluster_is_restored(release: &str, changes: &[(&str, &str)]) {
+    play(
+        release,
+        changes,
+        r#"
+        all="cp-a cp-b cp-c"
+        for node in $all; do guard $node 0; etcd $node; done
+        for node in $all; do serves $node; done
+        for at in $(seq 20); do ctl cp-a put before/$at $at >/dev/null; done
+        ctl cp-a snapshot save /root/old.db >/dev/null 2>&1
+        cp "$lab/cp-a/root/root/old.db" "$work/old.db"
+        for at in $(seq 5); do ctl cp-a put after/$at $at >/dev/null; done
+
+        # Nobody has signed it.
+        fails 6 restore --snapshot old.db -o "$kit"
+        case $said in *--accept-unsigned*) ;; *) echo "$said"; exit 1 ;; esac
+        # Another name than the cluster's.
+        fails 2 restore --snapshot old.db --accept-unsigned --cluster ha4 -o "$kit"
+        [ ! -e "$kit" ]
+        head -c 5000 "$work/old.db" >"$work/cut.db"
+        fails 1 restore --snapshot cut.db --accept-unsigned -o "$kit"
+        [ ! -e "$kit" ]
+        restore --snapshot old.db --accept-unsigned -o "$kit"
+        # Once more is the same restore.
+        before=$(sha256sum <"$kit/nodes/cp-a/restore.json")
+        restore --snapshot old.db --accept-unsigned -o "$kit"
+        [ "$before" = "$(sha256sum <"$kit/nodes/cp-a/restore.json")" ]
+        # Another snapshot is another restore, of a generation that nodes do not run yet.
+        ctl cp-a snapshot save /root/new.db >/dev/null 2>&1
+        cp "$lab/cp-a/root/root/new.db" "$work/new.db"
+        fails 6 restore --snapshot new.db --accept-unsigned -o "$kit-other"
+        case $said in *'says that it was restored since'*) ;; *) echo "$said"; exit 1 ;; esac
+
+        # The data of another node is not replaced.
+        hand cp-a
+        cp "$kit/nodes/cp-b/restore.json" "$lab/cp-a/root/root/kiln-restore/restore.json"
+        fails 1 prepare cp-a
+        for node in $all; do hand $node; prepare $node; done
+        # Everything serves on until the switch.
+        ctl cp-a put while/prepared yes >/dev/null
+        fails 1 switch cp-a
+
+        for node in $all; do etcd_stop $node; done
+        # An old member with the files of the new generation, and a restored one with the old files.
+        on cp-c tar -xpzf /root/kiln-restore/overlay.tar.gz -C /
+        guard cp-c 65; says cp-c 'has the data of generation 1 of ha3, which was restored from a snapshot as generation 2'
+        for node in cp-a cp-b; do switch $node; guard $node 0; etcd $node; done
+        serves cp-a; serves cp-b
+        tar -xpzf "$bundle/nodes/cp-b/overlay.tar.gz" -C "$lab/cp-b/root"
+        guard cp-b 65; says cp-b 'its keystore is older than the cluster'
+        on cp-b tar -xpzf /root/kiln-restore/overlay.tar.gz -C /
+        switch cp-c; guard cp-c 0; etcd cp-c; serves cp-c
+
+        [ "$(ctl cp-c get before/ --prefix --count-only --write-out=fields | sed -n 's/"Count" : //p')" = 20 ]
+        [ "$(ctl cp-c get after/ --prefix --count-only --write-out=fields | sed -n 's/"Count" : //p')" = 0 ]
+        for node in $all; do
+            [ -d "$(data $node)/kiln-before-g1" ]
+            grep -q '^generation 2 ' "$(data $node)/kiln-cluster"
+        done
+        ip link add desk0 type veth peer name desk1
+        ip link set desk1 master br0 up; ip link set desk0 up; ip address add 10.240.0.1/16 dev desk0
+        (cd "$work" && "$kiln" verify "$kit/bundle" --deadline 60)
+        # Builds are of this generation now, and replace the old bundle.
+        (cd "$work" && "$kiln" build --profile ./ha3.toml --artifacts "$store" --no-cache -o "$bundle")
+        diff -r "$bundle" "$kit/bundle"
+        # Back is only from what the nodes ran before.
+        fails 6 abandon
+        "#,
+    );
+}
+
+#[test]
+fn a_cluster_is_restored_and_nothing_old_gets_in() {
+    a_cluster_is_restored("3.5.16", &[]);
+}
+
+#[test]
+fn a_log_of_its_own_is_restored_with_the_data() {
+    a_cluster_is_restored(
+        &support::newer_release(),
+        &[("[etcd]\nversion", "[etcd]\nwal-dir = \"/var/lib/etcd-wal/wal\"\nversion")],
+    );
+}
+
+#[test]
+fn the_oldest_etcd_is_restored() {
+    a_cluster_is_restored("3.4.23", &[]);
+}
