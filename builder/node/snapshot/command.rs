@@ -27,10 +27,18 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// # Errors
 /// Where it cannot be started, fails, or takes too long; with the end of its message.
 pub fn run(program: &str, arguments: &[&str], patience: Duration) -> Result<Vec<u8>> {
+    run_in("/", program, arguments, patience)
+}
+
+/// The same in a directory. The files that this program has opened to be shared are open there, too.
+///
+/// # Errors
+/// As `run`.
+pub fn run_in(directory: &str, program: &str, arguments: &[&str], patience: Duration) -> Result<Vec<u8>> {
     let name = Path::new(program).file_name().unwrap_or_default().to_string_lossy().into_owned();
     let failed = |why: String| Failure::new(format!("{name} {} {why}", verb(arguments)));
     let mut command = Command::new(program);
-    command.args(arguments).env_clear().env("ETCDCTL_API", "3").current_dir("/");
+    command.args(arguments).env_clear().env("ETCDCTL_API", "3").current_dir(directory);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     let mut child = command.spawn().map_err(|error| Failure::new(format!("starting {program}: {error}")))?;
     let (out, said) = (child.stdout.take(), child.stderr.take());
