@@ -46,11 +46,11 @@ Verbs:
             what was prepared. Each can be run again
 
 Options:
-  --ensure       For renew: etcd starts next: wait for the clock, ask no port, succeed with certificates that are valid now
-  --policy FILE  [default: /etc/kiln/renew.json, /etc/kiln/backup.json; restore has none]
-  --snapshot FILE  For restore prepare: the snapshot in plain, root's alone
-  -h, --help     Print help
-  -V, --version  Print version
+  --ensure         Of renew: etcd starts next: wait for the clock, ask no port, succeed with certificates that are valid now
+  --policy FILE    [default: /etc/kiln/renew.json, /etc/kiln/backup.json]; restore has no default
+  --snapshot FILE  Of restore prepare: the snapshot, decrypted; only root can write it
+  -h, --help       Print help
+  -V, --version    Print version
 
 Exit codes: 0 all is well; 1 it is not, and what was printed says why; 2 wrong usage
 ";

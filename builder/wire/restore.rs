@@ -150,7 +150,8 @@ impl Restore {
             inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
         let data = self.data.as_str();
-        let parent = self.wal.as_ref().map(|wal| wal.as_str().rsplit_once('/').map_or("", |(parent, _)| parent));
+        let parent =
+            self.wal.as_ref().map(|wal| wal.as_str().rsplit_once('/').map_or("", |(parent, _)| parent));
         parent.is_some_and(|parent| within(parent, data) || within(data, parent))
     }
 

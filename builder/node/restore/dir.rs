@@ -30,9 +30,10 @@ pub struct Dir {
 
 fn failure(what: &str, path: &Path, error: Errno) -> Failure {
     match error {
-        Errno::LOOP | Errno::NOTDIR => {
-            Failure::new(format!("{} is a link, or no directory; neither Kiln nor etcd made it", path.display()))
-        }
+        Errno::LOOP | Errno::NOTDIR => Failure::new(format!(
+            "{} is a link, or no directory; neither Kiln nor etcd made it",
+            path.display()
+        )),
         Errno::BUSY | Errno::XDEV => Failure::new(format!(
             "{} is a mount point, and what is mounted cannot be renamed; mount it above etcd's directory, with \
              etcd's files moved there",
@@ -76,7 +77,8 @@ impl Dir {
             }
             next = parts.next();
             let is_roots = is_closed && [0, own()].contains(&found.st_uid);
-            at = at.enter(name, if is_roots && next.is_some() { OFlags::empty() } else { OFlags::NOFOLLOW })?;
+            at =
+                at.enter(name, if is_roots && next.is_some() { OFlags::empty() } else { OFlags::NOFOLLOW })?;
         }
         Ok(at)
     }
@@ -152,7 +154,9 @@ impl Dir {
         let mut names = Vec::new();
         for entry in fs::Dir::read_from(&self.fd).map_err(failed)? {
             let entry = entry.map_err(failed)?;
-            names.extend(entry.file_name().to_str().ok().filter(|name| ![".", ".."].contains(name)).map(str::to_owned));
+            names.extend(
+                entry.file_name().to_str().ok().filter(|name| ![".", ".."].contains(name)).map(str::to_owned),
+            );
         }
         Ok(names)
     }
@@ -174,7 +178,7 @@ impl Dir {
         }
     }
 
-    /// The text of a short file of `uid` alone, where there is one.
+    /// The text of a short file that only `uid` and root can write, where there is one.
     ///
     /// # Errors
     /// Where it is anything else.
@@ -183,7 +187,8 @@ impl Dir {
         let Some(file) = self.file(name)? else { return Ok(None) };
         let found = file.metadata().map_err(|error| Failure::io("reading", &self.at(name), &error))?;
         let mut text = String::new();
-        let is_own = found.uid() == uid && found.mode() & OTHERS_WRITE == 0 && found.len() <= LONGEST;
+        let is_own =
+            [uid, own()].contains(&found.uid()) && found.mode() & OTHERS_WRITE == 0 && found.len() <= LONGEST;
         match is_own && file.take(LONGEST).read_to_string(&mut text).is_ok() {
             true => Ok(Some(text)),
             false => Err(Failure::new(format!(

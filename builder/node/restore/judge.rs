@@ -60,7 +60,9 @@ fn of(policy: &Restore, record: Option<Record>, logs: &[Ids], at: &str) -> Resul
             known.join(", ")
         ))
     };
-    if let Some(log) = logs.iter().find(|log| log.cluster != policy.cluster_id && of_before(log.cluster).is_none()) {
+    if let Some(log) =
+        logs.iter().find(|log| log.cluster != policy.cluster_id && of_before(log.cluster).is_none())
+    {
         return Err(foreign(log.cluster, &"the data"));
     }
     let is_new = |log: &Ids| log.cluster == policy.cluster_id;

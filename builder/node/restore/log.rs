@@ -172,7 +172,8 @@ mod tests {
         second.push(0x1a);
         put(&mut second, metadata.len() as u64);
         second.extend(metadata);
-        [framed(&first), framed(&second), framed(b"\x08\x05\x10\x00\x1a\x04\x08\x00\x10\x00"), vec![0; 64]].concat()
+        [framed(&first), framed(&second), framed(b"\x08\x05\x10\x00\x1a\x04\x08\x00\x10\x00"), vec![0; 64]]
+            .concat()
     }
 
     proptest! {

@@ -71,7 +71,9 @@ pub fn restore(orders: &Orders, action: &Action) -> bool {
 /// Whatever the data is: only the copy goes.
 fn abandon(place: &Place<'_>) -> Result<String> {
     if place.journal()?.is_some() {
-        return Err(Failure::new("the switch has begun and only goes forward; end it: kiln-node restore switch"));
+        return Err(Failure::new(
+            "the switch has begun and only goes forward; end it: kiln-node restore switch",
+        ));
     }
     Ok(match staged::clear(place)? {
         true => "has removed the prepared copy; etcd's data is unchanged",

@@ -1,21 +1,21 @@
 //! `prepare`: the snapshot becomes a data directory beside the one that etcd uses, which is not touched.
 
 use std::fs::File;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
 use kiln_wire::{Digest, Restore};
+use rustix::fs::{Mode, OFlags};
 
 use super::dir::{Dir, own};
 use super::judge::{State, judge};
 use super::log::{Ids, segments};
 use super::place::{PREPARING, Place};
 use super::staged;
-use crate::disk::Owner;
 use crate::failure::{Failure, Result};
 use crate::large;
-use crate::snapshot::command;
+use crate::snapshot::command::Program;
 use crate::snapshot::trailer::{sound, whole};
 use crate::steps::reached;
 
@@ -23,7 +23,6 @@ use crate::steps::reached;
 const PATIENCE: Duration = Duration::from_secs(3600);
 /// A segment of etcd's log.
 const SEGMENT: u64 = 64 << 20;
-const ROOT: Owner = Owner { uid: 0, gid: 0 };
 
 /// What was done is returned, as said after the node's name.
 ///
@@ -44,11 +43,11 @@ pub fn prepare(place: &Place<'_>, orders: Digest, snapshot: &Path) -> Result<Str
         return Ok(format!("has prepared generation {} already", policy.generation));
     }
     let from = check(policy, snapshot)?;
-    check_program(policy)?;
+    let program = check_program(policy)?;
     staged::clear(place)?;
     room(place)?;
     reached("checked");
-    let made = make(place, orders, &from);
+    let made = make(place, orders, [&program, &from]);
     if made.is_err() {
         // What cannot be removed now is removed by the next run.
         let _ = staged::clear(place);
@@ -67,7 +66,10 @@ fn check(policy: &Restore, path: &Path) -> Result<File> {
     let (file, size) = large::open(path)?;
     let wrong = |why: String| Failure::new(format!("{}: {why}", path.display()));
     if size != policy.snapshot.size {
-        return Err(wrong(format!("it has {size} bytes, and the snapshot of the orders {}", policy.snapshot.size)));
+        return Err(wrong(format!(
+            "it has {size} bytes, and the snapshot of the orders {}",
+            policy.snapshot.size
+        )));
     }
     match sound(&file, size).map_err(|why| wrong(why.to_string()))? == policy.snapshot.sha256 {
         true => Ok(file),
@@ -75,19 +77,21 @@ fn check(policy: &Restore, path: &Path) -> Result<File> {
     }
 }
 
-fn check_program(policy: &Restore) -> Result<()> {
+/// etcd's program, if it is the one of the orders. It is run by its open file, so that no other one is.
+fn check_program(policy: &Restore) -> Result<File> {
     let path = Path::new(policy.program.as_str());
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let file = Dir::open(path.parent().unwrap_or(path), ROOT)?.file(name)?;
-    let wrong = |why: &str| Failure::new(format!("{} {why}; deliver this node's files again", path.display()));
-    let file = file.ok_or_else(|| wrong("is missing"))?;
-    let found = rustix::fs::fstat(&file).map_err(|error| Failure::io("reading", path, &error.into()))?;
+    let failed = |error: rustix::io::Errno| Failure::io("opening", path, &error.into());
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::RDONLY;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty()).map_err(failed)?);
+    let found = rustix::fs::fstat(&file).map_err(failed)?;
+    let wrong =
+        |why: &str| Failure::new(format!("{} {why}; deliver this node's files again", path.display()));
     if found.st_uid != own() || found.st_mode & 0o022 != 0 {
         return Err(wrong("can be changed by other accounts than root"));
     }
-    let (_, digest) = whole(file).map_err(|error| Failure::io("reading", path, &error))?;
+    let (_, digest) = whole(&file).map_err(|error| Failure::io("reading", path, &error))?;
     match digest == policy.program_sha256 {
-        true => Ok(()),
+        true => Ok(file),
         false => Err(wrong("is another program than the orders are for")),
     }
 }
@@ -108,10 +112,10 @@ fn room(place: &Place<'_>) -> Result<()> {
     Ok(())
 }
 
-fn make(place: &Place<'_>, orders: Digest, from: &File) -> Result<()> {
+fn make(place: &Place<'_>, orders: Digest, files: [&File; 2]) -> Result<()> {
     let tops = staged::make(place)?;
     reached("begun");
-    restore(place, &tops, from)?;
+    restore(place, &tops, files)?;
     reached("restored");
     for side in &place.sides {
         let made = side.staged(PREPARING)?.ok_or_else(|| incomplete(place.policy))?;
@@ -159,21 +163,20 @@ fn check_made(policy: &Restore, made: &Dir, has_log: bool, has_database: bool) -
 
 /// Runs etcd's program in the first directory. It gets the others by their open files, so that none of its paths leads
 /// through a directory that another account can change.
-fn restore(place: &Place<'_>, tops: &[Dir], from: &File) -> Result<()> {
+fn restore(place: &Place<'_>, tops: &[Dir], [program, from]: [&File; 2]) -> Result<()> {
     let policy = place.policy;
     let shared = |fd: rustix::io::Result<OwnedFd>| {
         fd.map_err(|error| Failure::new(format!("sharing a file with {}: {error}", policy.program)))
     };
     let snapshot = shared(rustix::io::dup(from))?;
     let log = tops.get(1).map(|top| shared(rustix::io::dup(top.fd()))).transpose()?;
-    let path = |fd: &OwnedFd| format!("/proc/self/fd/{}", fd.as_raw_fd());
     let url = policy.peer_url().map(ToString::to_string).unwrap_or_default();
     let members: Vec<_> =
         policy.members.iter().map(|member| format!("{}={}", member.name, member.peer_url)).collect();
     let mut arguments: Vec<String> = [
         "snapshot",
         "restore",
-        &path(&snapshot),
+        &path(snapshot.as_fd()),
         "--name",
         policy.node.as_str(),
         "--initial-cluster",
@@ -188,12 +191,18 @@ fn restore(place: &Place<'_>, tops: &[Dir], from: &File) -> Result<()> {
     .map(str::to_owned)
     .into();
     if let Some(log) = &log {
-        arguments.extend(["--wal-dir".to_owned(), format!("{}/wal", path(log))]);
+        arguments.extend(["--wal-dir".to_owned(), format!("{}/wal", path(log.as_fd()))]);
     }
     if let Some(bump) = policy.bump {
         arguments.extend(["--bump-revision".to_owned(), bump.to_string(), "--mark-compacted".to_owned()]);
     }
     let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
-    let directory = format!("/proc/self/fd/{}", tops[0].fd().as_raw_fd());
-    command::run_in(&directory, policy.program.as_str(), &arguments, PATIENCE).map(|_| ())
+    let (directory, file) = (path(tops[0].fd()), path(program.as_fd()));
+    let program = Program { file: &file, name: policy.program.as_str(), directory: &directory };
+    program.run(&arguments, PATIENCE).map(|_| ())
+}
+
+/// Of an open file, for this process and those that it starts.
+fn path(file: BorrowedFd<'_>) -> String {
+    format!("/proc/self/fd/{}", file.as_raw_fd())
 }

@@ -118,7 +118,7 @@ fn replace(place: &Place<'_>, side: &Side, before: u32) -> Result<()> {
     if parent.find(side.made())?.is_none() {
         return Ok(());
     }
-    // An empty one, as systemd-tmpfiles may make it, is not worth to be kept.
+    // An empty one, as systemd-tmpfiles may make it, is not worth keeping.
     if side.dir.find(&side.live)?.is_some() && !side.dir.remove_empty(&side.live)? {
         let kept = keeping(place, &side.dir, before)?;
         if kept.find(&side.live)?.is_some() {

@@ -75,7 +75,9 @@ fn goes_on(lab: &Lab) {
     let places = if lab.has_wal { "data-1 wal-1" } else { "data-1" };
     lab.shell(&format!("tar -cf before.tar {places}"));
     for step in steps(lab, SWITCH) {
-        lab.shell(&format!("for place in {places}; do find $place -mindepth 1 -delete; done; tar -xpf before.tar"));
+        lab.shell(&format!(
+            "for place in {places}; do find $place -mindepth 1 -delete; done; tar -xpf before.tar"
+        ));
         killed_while_switching(lab, step);
     }
 }

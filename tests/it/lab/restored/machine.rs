@@ -32,7 +32,8 @@ impl Lab {
         kiln_node();
         let work = Workshop::new();
         fs::set_permissions(work.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let script = "set -e; ip link set lo up; sed \"\\$aetcd:x:998:997::/:/bin/false\" /etc/passwd >\"$0/passwd\"
+        let script =
+            "set -e; ip link set lo up; sed \"\\$aetcd:x:998:997::/:/bin/false\" /etc/passwd >\"$0/passwd\"
                       mount --bind \"$0/passwd\" /etc/passwd; echo ready >\"$0/ready\"; cat; :";
         let mut command = Command::new("unshare");
         command.args(["--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]);
@@ -105,7 +106,8 @@ impl Lab {
 
     /// Starts a member with this data as the account, of this generation.
     pub fn start_with(&self, number: usize, generation: usize, data: &str, wal: Option<&str>) {
-        let all: Vec<_> = (1..=self.members).map(|number| format!("n{number}={}", Self::url(number))).collect();
+        let all: Vec<_> =
+            (1..=self.members).map(|number| format!("n{number}={}", Self::url(number))).collect();
         let (client, peer) = (format!("https://127.0.0.1:{number}2379"), Self::url(number));
         let wal = wal.map_or(String::new(), |wal| format!("--wal-dir {wal}"));
         self.shell(&format!(

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use serde_json::json;
 
 use super::machine::Lab;
-use crate::support;
+use crate::support::{self, wait_for};
 
 /// One member that has served, and a snapshot of it.
 fn stopped(has_wal: bool) -> Lab {
@@ -58,7 +58,9 @@ fn the_data_of_another_cluster_or_of_a_newer_generation() {
     lab.orders(1, |orders| orders["earlier"] = other);
     lab.refuses(1, "prepare", &format!("has the data of cluster {}", id(&lab, 1)));
     lab.orders(1, |_| {});
-    let record = |text: &str| lab.shell(&format!("printf '{text}' >data-1/kiln-cluster; chown 998:997 data-1/kiln-cluster"));
+    let record = |text: &str| {
+        lab.shell(&format!("printf '{text}' >data-1/kiln-cluster; chown 998:997 data-1/kiln-cluster"))
+    };
     record("0000000000000007\\n");
     lab.refuses(1, "prepare", "of cluster 0000000000000007");
     record(&format!("{}\\ngeneration 2 00000000000000bb\\n", id(&lab, 2)));
@@ -120,8 +122,10 @@ fn mount_points_and_full_disks() {
     let lab = stopped(false);
     lab.shell("mv data-1/member m; mkdir data-1/member; mount -t tmpfs none data-1/member; cp -a m/. data-1/member/; chown 998:997 data-1/member; chmod 700 data-1/member");
     lab.refuses(1, "prepare", "is a mount point");
-    lab.shell("umount data-1/member; rmdir data-1/member; mv m data-1/member; mv data-1 d; mkdir data-1
-               mount -t tmpfs -o size=60m,mode=700,uid=998,gid=997 none data-1");
+    lab.shell(
+        "umount data-1/member; rmdir data-1/member; mv m data-1/member; mv data-1 d; mkdir data-1
+               mount -t tmpfs -o size=60m,mode=700,uid=998,gid=997 none data-1",
+    );
     lab.refuses(1, "prepare", "bytes free, and");
     lab.shell("mount -o remount,size=400m data-1");
     // An empty disk is a new one.
@@ -145,7 +149,10 @@ fn orders_that_change() {
     assert_eq!(lab.shell("cd data-1/member; find . -type f -exec sha256sum {} + | sort"), data);
     lab.does(1, "switch", "is switched");
     assert!(lab.shell("cat data-1/kiln-cluster").ends_with("generation 2 00000000000000bb\n"));
-    assert_eq!(lab.shell("cd data-1/kiln-before-g1/member; find . -type f -exec sha256sum {} + | sort"), data);
+    assert_eq!(
+        lab.shell("cd data-1/kiln-before-g1/member; find . -type f -exec sha256sum {} + | sort"),
+        data
+    );
     // Somebody else's file is no orders.
     fs::set_permissions(lab.path("restore-1.json"), fs::Permissions::from_mode(0o666)).unwrap();
     let (code, _, said) = support::output(&mut lab.restoring(1, "switch", None));
@@ -158,4 +165,8 @@ fn two_runs_exclude_each_other() {
     let lab = stopped(false);
     lab.shell("flock data-1 sleep 5 >/dev/null 2>&1 & sleep 0.3");
     lab.refuses(1, "prepare", "another run of this program has locked");
+    wait_for("the lock", || lab.restoring(1, "prepare", None).status().unwrap().success().then_some(()));
+    // etcd locks its database and its log, each in another way.
+    lab.shell("flock data-1/member/snap/db sleep 5 >/dev/null 2>&1 & sleep 0.3");
+    lab.refuses(1, "switch", "stop it first: systemctl stop etcd.service");
 }
