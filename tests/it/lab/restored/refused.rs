@@ -165,7 +165,9 @@ fn two_runs_exclude_each_other() {
     let lab = stopped(false);
     lab.shell("flock data-1 sleep 5 >/dev/null 2>&1 & sleep 0.3");
     lab.refuses(1, "prepare", "another run of this program has locked");
-    wait_for("the lock", || lab.restoring(1, "prepare", None).status().unwrap().success().then_some(()));
+    wait_for("the lock", || {
+        lab.restoring(1, "prepare", None).output().unwrap().status.success().then_some(())
+    });
     // etcd locks its database and its log, each in another way.
     lab.shell("flock data-1/member/snap/db sleep 5 >/dev/null 2>&1 & sleep 0.3");
     lab.refuses(1, "switch", "stop it first: systemctl stop etcd.service");
