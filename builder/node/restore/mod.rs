@@ -1,6 +1,6 @@
-//! `kiln-node restore`: this member becomes one of its cluster's next generation, out of a snapshot. `prepare` makes its
-//! data beside the data that etcd uses, which serves on; `switch` exchanges them while etcd is stopped; `abandon` removes
-//! what was prepared. No unit is started or stopped here, and no data is removed.
+//! `kiln-node restore`: this member becomes one of its cluster's next generation, out of a snapshot. `prepare` makes
+//! its data beside the data that etcd uses, which serves on; `switch` exchanges them while etcd is stopped; `abandon`
+//! removes what was prepared. No unit is started or stopped here, and no data is removed.
 
 mod dir;
 mod judge;
