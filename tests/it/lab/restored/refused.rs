@@ -172,3 +172,39 @@ fn two_runs_exclude_each_other() {
     lab.shell("flock data-1/member/snap/db sleep 5 >/dev/null 2>&1 & sleep 0.3");
     lab.refuses(1, "switch", "stop it first: systemctl stop etcd.service");
 }
+
+/// Whatever the account does while root works in its directory, nothing outside changes.
+#[test]
+fn an_account_that_swaps_what_is_in_its_directory() {
+    let lab = stopped(false);
+    let script = support::root().join("tests/it/lab/restored/swapping.py");
+    lab.shell(
+        "mkdir -p elsewhere/data/member/snap elsewhere/data/member/wal elsewhere/member elsewhere/wal
+         for file in policy data/member/snap/db member/db wal/0.wal; do echo mine >elsewhere/$file; done
+         tar -cf before.tar data-1",
+    );
+    let outside =
+        || lab.shell("find elsewhere -printf '%p %y %u %g %m %s %T@\\n' | sort; [ ! -e $PWD/policy ]");
+    let before = outside();
+    lab.shell(&format!(
+        "exec </dev/null >/dev/null 2>&1; setpriv --reuid 998 --regid 997 --clear-groups /usr/bin/python3 {} $PWD/data-1 \
+         $PWD/elsewhere $PWD/stop &",
+        script.display()
+    ));
+    let mut ends = Vec::new();
+    for _ in 0..8 {
+        for verb in ["prepare", "switch", "abandon"] {
+            let output = lab.restoring(1, verb, None).output().unwrap();
+            ends.push(output.status.code().unwrap_or_else(|| panic!("{verb}: {output:?}")));
+            assert_eq!(outside(), before, "{verb}: {output:?}");
+        }
+    }
+    lab.shell("touch stop; sleep 1");
+    assert!(ends.contains(&1), "nothing was in the way: {ends:?}");
+    assert_eq!(outside(), before);
+    // With its own data back, all is well.
+    lab.shell("find data-1 -mindepth 1 -delete; tar -xpf before.tar");
+    lab.does(1, "prepare", "has prepared");
+    lab.does(1, "switch", "is switched");
+    lab.is_tidy(1);
+}
