@@ -181,7 +181,8 @@ fn an_account_that_swaps_what_is_in_its_directory() {
     lab.shell(
         "mkdir -p elsewhere/data/member/snap elsewhere/data/member/wal elsewhere/member elsewhere/wal
          for file in policy data/member/snap/db member/db wal/0.wal; do echo mine >elsewhere/$file; done
-         tar -cf before.tar data-1",
+         # As this program makes its own.
+         chmod 700 elsewhere; tar -cf before.tar data-1",
     );
     let outside =
         || lab.shell("find elsewhere -printf '%p %y %u %g %m %s %T@\\n' | sort; [ ! -e $PWD/policy ]");
