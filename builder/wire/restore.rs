@@ -138,11 +138,23 @@ impl Restore {
                 Err("a generation before has the ID of the new one")
             }
             () if !has_itself => Err("the node itself is not among the members"),
+            () if self.is_nested() => Err("the wal-dir's directory and the data are one in the other"),
             () if !super::snapshot::is_whole(self.snapshot.size) => {
                 Err("no snapshot of etcd has the size that is written here")
             }
             () => Ok(()),
         }
+    }
+
+    /// Whether the directory that the `wal-dir` is in is not apart from the data.
+    fn is_nested(&self) -> bool {
+        let within = |inner: &str, outer: &str| {
+            inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        let data = self.data.as_str();
+        let parent =
+            self.wal.as_ref().map(|wal| wal.as_str().rsplit_once('/').map_or("", |(parent, _)| parent));
+        parent.is_some_and(|parent| within(parent, data) || within(data, parent))
     }
 
     /// Where its peers find this node.
@@ -212,6 +224,9 @@ mod tests {
             ("\"generation\": 2", "\"generation\": 3"),
             ("\"generation\": 1,", "\"generation\": 2,"),
             ("20512", "20513"),
+            ("\"unit\"", "\"wal\": \"/var/lib/etcd/wal\", \"unit\""),
+            ("\"unit\"", "\"wal\": \"/var/lib/wal\", \"unit\""),
+            ("\"unit\"", "\"wal\": \"/wal\", \"unit\""),
         ] {
             let restore: Restore = serde_json::from_str(&good().replacen(from, to, 1)).unwrap();
             assert!(restore.check().is_err(), "{to}");

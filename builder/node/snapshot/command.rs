@@ -27,24 +27,45 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// # Errors
 /// Where it cannot be started, fails, or takes too long; with the end of its message.
 pub fn run(program: &str, arguments: &[&str], patience: Duration) -> Result<Vec<u8>> {
-    let name = Path::new(program).file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let failed = |why: String| Failure::new(format!("{name} {} {why}", verb(arguments)));
-    let mut command = Command::new(program);
-    command.args(arguments).env_clear().env("ETCDCTL_API", "3").current_dir("/");
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-    let mut child = command.spawn().map_err(|error| Failure::new(format!("starting {program}: {error}")))?;
-    let (out, said) = (child.stdout.take(), child.stderr.take());
-    let (status, out, said) = std::thread::scope(|scope| {
-        let (out, said) = (reader(scope, out), reader(scope, said));
-        let status = wait(&mut child, patience);
-        (status, collect(out), collect(said))
-    });
-    let status = status.map_err(|error| failed(format!("cannot be waited for: {error}")))?;
-    match status {
-        None => Err(failed(format!("has not ended after {} s", patience.as_secs()))),
-        Some(_) if out.len() as u64 > LONGEST => Err(failed("prints without end".to_owned())),
-        Some(status) if status.success() => Ok(out),
-        Some(status) => Err(failed(format!("fails ({status}): {}", last_line(&said)))),
+    Program { file: program, name: program, directory: "/" }.run(arguments, patience)
+}
+
+/// A program that is run in a directory.
+pub struct Program<'p> {
+    /// Its file.
+    pub file: &'p str,
+    /// What it is called in messages: a path.
+    pub name: &'p str,
+    /// Where it runs.
+    pub directory: &'p str,
+}
+
+impl Program<'_> {
+    /// Runs it to its end; what it prints is returned. What this program has opened to be shared is open there, too.
+    ///
+    /// # Errors
+    /// As `run`.
+    pub fn run(&self, arguments: &[&str], patience: Duration) -> Result<Vec<u8>> {
+        let name = Path::new(self.name).file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let failed = |why: String| Failure::new(format!("{name} {} {why}", verb(arguments)));
+        let mut command = Command::new(self.file);
+        command.args(arguments).env_clear().env("ETCDCTL_API", "3").current_dir(self.directory);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+        let mut child =
+            command.spawn().map_err(|error| Failure::new(format!("starting {}: {error}", self.name)))?;
+        let (out, said) = (child.stdout.take(), child.stderr.take());
+        let (status, out, said) = std::thread::scope(|scope| {
+            let (out, said) = (reader(scope, out), reader(scope, said));
+            let status = wait(&mut child, patience);
+            (status, collect(out), collect(said))
+        });
+        let status = status.map_err(|error| failed(format!("cannot be waited for: {error}")))?;
+        match status {
+            None => Err(failed(format!("has not ended after {} s", patience.as_secs()))),
+            Some(_) if out.len() as u64 > LONGEST => Err(failed("prints without end".to_owned())),
+            Some(status) if status.success() => Ok(out),
+            Some(status) => Err(failed(format!("fails ({status}): {}", last_line(&said)))),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //! the bucket, and another member's where the leader's do not come.
 
 mod bucket;
-mod command;
+pub mod command;
 mod local;
 mod member;
 mod ping;
@@ -10,7 +10,7 @@ mod prune;
 mod ring;
 mod status;
 mod take;
-mod trailer;
+pub mod trailer;
 mod upload;
 
 use std::path::Path;

@@ -37,6 +37,7 @@ mod ready;
 mod registry;
 mod rehearse;
 mod rehearse_unit;
+mod restored;
 mod side_by_side;
 mod snapshots;
 mod styles;

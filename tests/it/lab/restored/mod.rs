@@ -1,0 +1,6 @@
+//! `kiln-node restore`, with real members: a snapshot becomes the next generation of their cluster.
+
+mod killed;
+mod machine;
+mod refused;
+mod switching;
