@@ -65,6 +65,18 @@ fn of(policy: &Restore, record: Option<Record>, logs: &[Ids], at: &str) -> Resul
     {
         return Err(foreign(log.cluster, &"the data"));
     }
+    let own = |log: &Ids| of_before(log.cluster).map_or(policy.member_id, |one| one.member_id);
+    if let Some(log) = logs.iter().find(|log| log.member != own(log)) {
+        return Err(Failure::new(format!(
+            "{} has the data of member {} of {}, and {} was {}; nothing was changed. Use the orders of the node that \
+             this disk is from, or attach this node's own disk",
+            policy.data,
+            log.member,
+            policy.cluster,
+            policy.node,
+            own(log)
+        )));
+    }
     let is_new = |log: &Ids| log.cluster == policy.cluster_id;
     if let Some(record) = record {
         if record.generation() >= policy.generation {
@@ -118,8 +130,9 @@ mod tests {
     fn policy() -> Restore {
         let text = r#"{
         "schema": 1, "cluster": "ha3", "node": "cp-a", "generation": 3, "restore": "00000000000000aa",
-        "cluster-id": "0000000000000003", "member-id": "00000000000000bb",
-        "earlier": [{"generation": 1, "cluster-id": "0000000000000001"}, {"generation": 2, "cluster-id": "0000000000000002"}],
+        "cluster-id": "0000000000000003", "member-id": "0000000000000009",
+        "earlier": [{"generation": 1, "cluster-id": "0000000000000001", "member-id": "0000000000000009"},
+            {"generation": 2, "cluster-id": "0000000000000002", "member-id": "0000000000000009"}],
         "snapshot": {"size": 20512, "sha256": "SHA", "revision": 7},
         "token": "ha3-g3", "members": [{"name": "cp-a", "peer-url": "https://10.0.0.1:2380"}],
         "program": "/usr/local/bin/etcdutl", "program-sha256": "SHA", "data": "/var/lib/etcd", "account": "etcd",
@@ -168,6 +181,15 @@ mod tests {
         ] {
             let said = judged(record, clusters).unwrap_err();
             assert!(said.contains(why), "{record:?} {clusters:?}: {said}");
+        }
+    }
+
+    #[test]
+    fn the_data_of_another_node_is_not_replaced() {
+        for cluster in [1, 3] {
+            let logs = [Ids { member: Id(8), cluster: Id(cluster) }];
+            let said = of(&policy(), None, &logs, "").unwrap_err().to_string();
+            assert!(said.contains("the data of member 0000000000000008 of ha3"), "{said}");
         }
     }
 

@@ -41,7 +41,7 @@ impl Record {
     /// `None`: Kiln wrote no such text.
     pub fn parse(text: &str) -> Option<Self> {
         let mut lines = text.lines();
-        let cluster = lines.next()?.parse().ok()?;
+        let cluster = cluster(lines.next()?)?;
         let restored = match lines.next() {
             Some(line) => Some(Restored::parse(line)?),
             None => None,
@@ -67,6 +67,11 @@ impl Journal {
     }
 }
 
+/// As Go's `%x` writes it, without leading zeros, or with all 16 digits.
+fn cluster(text: &str) -> Option<Id> {
+    (1..=16).contains(&text.len()).then(|| format!("{text:0>16}").parse().ok())?
+}
+
 /// As it is written: `7`, not `07` or `+7`.
 fn number(text: &str) -> Option<u32> {
     text.parse().ok().filter(|number: &u32| number.to_string() == text)
@@ -74,7 +79,8 @@ fn number(text: &str) -> Option<u32> {
 
 impl fmt::Display for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}", self.cluster)?;
+        // As etcdctl prints it, and as the guard compares it.
+        writeln!(f, "{:x}", self.cluster.0)?;
         self.restored.map_or(Ok(()), |restored| writeln!(f, "{restored}"))
     }
 }
@@ -106,8 +112,9 @@ mod tests {
         // As the shell of the first generation writes it.
         let first = Record::parse("00aa000000000001\n").unwrap();
         assert_eq!((first.cluster, first.generation()), (Id(0xaa_0000_0000_0001), 1));
-        let second = "00aa000000000002\ngeneration 2 0123456789abcdef\n";
+        let second = "aa000000000002\ngeneration 2 0123456789abcdef\n";
         assert_eq!(Record::parse(second).unwrap().to_string(), second);
+        assert_eq!(Record::parse(&format!("00{second}")).unwrap().to_string(), second);
     }
 
     #[test]

@@ -211,13 +211,14 @@ impl Lab {
     /// The orders of a member, after a change; every call writes all of it.
     pub fn orders(&self, number: usize, change: impl FnOnce(&mut Value)) {
         let (members, cluster) = self.ids(2);
+        let (old_members, old_cluster) = self.ids(1);
         let snapshot = fs::read(self.path("snapshot.db")).unwrap();
         let program = self.programs().join(if self.can_bump() { "etcdutl" } else { "etcdctl" });
         let member = |number: usize| json!({"name": format!("n{number}"), "peer-url": Self::url(number)});
         let mut orders = json!({
             "schema": 1, "cluster": "r1", "node": format!("n{number}"), "generation": 2, "restore": "00000000000000aa",
             "cluster-id": cluster, "member-id": members[number - 1],
-            "earlier": [{"generation": 1, "cluster-id": self.ids(1).1}],
+            "earlier": [{"generation": 1, "cluster-id": old_cluster, "member-id": old_members[number - 1]}],
             "snapshot": {"size": snapshot.len(), "sha256": Digest::of(&snapshot), "revision": 1},
             "token": TOKENS[1], "members": (1..=self.members).map(member).collect::<Vec<_>>(),
             "program": program, "program-sha256": Digest::of(&fs::read(&program).unwrap()),

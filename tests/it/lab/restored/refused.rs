@@ -54,7 +54,7 @@ fn a_snapshot_that_is_not_the_one() {
 #[test]
 fn the_data_of_another_cluster_or_of_a_newer_generation() {
     let lab = stopped(false);
-    let other = json!([{"generation": 1, "cluster-id": "0000000000000001"}]);
+    let other = json!([{"generation": 1, "cluster-id": "0000000000000001", "member-id": "0000000000000002"}]);
     lab.orders(1, |orders| orders["earlier"] = other);
     lab.refuses(1, "prepare", &format!("has the data of cluster {}", id(&lab, 1)));
     lab.orders(1, |_| {});

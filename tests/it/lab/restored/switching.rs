@@ -54,7 +54,7 @@ fn becomes(lab: &Lab) {
         lab.does(number, "abandon", "has nothing to abandon");
         lab.is_tidy(number);
         let record = lab.shell(&format!("cat data-{number}/kiln-cluster"));
-        assert_eq!(record, format!("{}\ngeneration 2 00000000000000aa\n", lab.ids(2).1));
+        assert_eq!(record, format!("{:x}\ngeneration 2 00000000000000aa\n", lab.ids(2).1.0));
     }
     lab.serve(2);
     serves_what_was(lab, revision);
