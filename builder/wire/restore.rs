@@ -52,7 +52,8 @@ pub struct Restore {
     /// The one that this makes; the first restore of a cluster makes its second.
     #[serde(deserialize_with = "generation")]
     pub generation: u32,
-    /// Identifies this restore: two of one keystore and an old copy of it have the same generation, and are not the same.
+    /// Identifies this restore: two of one keystore and an old copy of it have the same generation, and are not the
+    /// same.
     pub restore: Id,
     /// Of the next generation.
     pub cluster_id: Id,

@@ -96,7 +96,8 @@ fn check_program(policy: &Restore) -> Result<File> {
     }
 }
 
-/// The database is written once, and grows when etcd opens it; its log begins with a segment, and etcd prepares the next.
+/// The database is written once, and grows when etcd opens it; its log begins with a segment, and etcd prepares the
+/// next.
 fn room(place: &Place<'_>) -> Result<()> {
     let database = place.policy.snapshot.size.saturating_mul(2).saturating_add(SEGMENT);
     for side in &place.sides {

@@ -192,7 +192,8 @@ impl Lab {
         revision
     }
 
-    /// The IDs of the members and of their cluster, as etcd computes them of a token (server/etcdserver/api/membership).
+    /// The IDs of the members and of their cluster, as etcd computes them of a token
+    /// (server/etcdserver/api/membership).
     pub fn ids(&self, generation: usize) -> (Vec<Id>, Id) {
         let first = |bytes: &[u8]| Id(u64::from_be_bytes(Sha1::digest(bytes)[..8].try_into().unwrap()));
         let of = |number| first(format!("{}{}", Self::url(number), TOKENS[generation - 1]).as_bytes());

@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 
 use serde_json::json;
 
 use super::machine::Lab;
-use crate::support::{self, wait_for};
+use crate::support::{self, node::kiln_node, wait_for};
 
 /// One member that has served, and a snapshot of it.
 fn stopped(has_wal: bool) -> Lab {
@@ -157,6 +158,23 @@ fn orders_that_change() {
     fs::set_permissions(lab.path("restore-1.json"), fs::Permissions::from_mode(0o666)).unwrap();
     let (code, _, said) = support::output(&mut lab.restoring(1, "switch", None));
     assert!(code == 1 && said.contains("can be written by other accounts"), "{said}");
+}
+
+#[test]
+fn options_that_do_not_belong_together() {
+    for (arguments, why) in [
+        (&["restore"][..], "restore needs --policy FILE"),
+        (&["restore", "--policy", "x"], "prepare, switch or abandon"),
+        (&["restore", "undo", "--policy", "x"], "prepare, switch or abandon"),
+        (&["restore", "prepare", "--policy", "x"], "needs --snapshot FILE"),
+        (&["restore", "switch", "--policy", "x", "--snapshot", "y"], "--snapshot is for restore prepare"),
+        (&["snapshot", "--snapshot", "y"], "--snapshot is for restore prepare"),
+        (&["restore", "switch", "--policy", "x", "--ensure"], "--ensure is for renew"),
+        (&["snapshot", "switch"], "unexpected argument"),
+    ] {
+        let said = support::refused(Command::new(kiln_node()).args(arguments), 2);
+        assert!(said.contains(why), "{arguments:?}: {said}");
+    }
 }
 
 /// Two runs at the same time: one waits for a moment and says so.
