@@ -2,7 +2,7 @@
 //! the bucket, and another member's where the leader's do not come.
 
 mod bucket;
-mod command;
+pub mod command;
 mod local;
 mod member;
 mod ping;

@@ -43,3 +43,4 @@ mod styles;
 mod support;
 mod trust;
 mod verify;
+mod wiped;
