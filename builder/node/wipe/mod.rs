@@ -99,24 +99,25 @@ impl Run<'_> {
         }
         let keeps = |file: &&FilePath| Path::new(file.as_str()) != self.path;
         left.extend(self.files(files.into_iter().filter(keeps))?);
-        left.extend(remove::served(&list.state)?);
+        remove::served(&list.state)?;
         reached("removed");
         let shared = self.shared();
         let (program, others) =
             shared.split_last().map_or((None, shared), |(last, others)| (Some(last), others));
         left.extend(self.files(others)?);
-        disk::remove_file(&marker)?;
-        self.end(program, left)
+        self.end(program, &marker, left)
     }
 
     /// The directories, the list itself, and this program.
-    fn end(&self, program: Option<&FilePath>, mut left: Vec<String>) -> Result<()> {
-        let has_list = |directory: &&FilePath| self.path.starts_with(directory.as_str());
+    fn end(&self, program: Option<&FilePath>, marker: &Path, mut left: Vec<String>) -> Result<()> {
+        let has = |path: &Path, directory: &FilePath| path.starts_with(directory.as_str());
+        let has_list = |directory: &&FilePath| has(self.path, directory) || has(marker, directory);
         let (last, first): (Vec<_>, Vec<_>) = self.list.directories.iter().partition(has_list);
         for directory in first {
             left.extend(remove::directory(directory)?);
         }
         reached("emptied-all");
+        disk::remove_file(marker)?;
         disk::remove_file(self.path)?;
         reached("forgotten");
         for directory in last {
@@ -130,9 +131,9 @@ impl Run<'_> {
         self.tell(
             Level::Info,
             &format!(
-                "is wiped. The account {account} stays, as files elsewhere may be its own (userdel {account}), and so do \
-                 the files of the network. Before this machine starts again, detach what gave it its files: its seed, or \
-                 its entry where it boots from the network"
+                "is wiped. The account {account} stays, as files elsewhere may be its own (userdel {account}), and so \
+                 do the files of the network. Before this machine starts again, detach what gave it its files: its seed, \
+                 or its entry where it boots from the network"
             ),
         );
         Ok(())
@@ -183,7 +184,9 @@ impl Run<'_> {
                 name.to_owned()
             }
             None if !std::io::stdin().is_terminal() => {
-                return Err(Failure::new("there is no terminal to ask at; give the cluster's name with --cluster"));
+                return Err(Failure::new(
+                    "there is no terminal to ask at; give the cluster's name with --cluster",
+                ));
             }
             None => {
                 print(&format!("{text}Type the cluster's name to go on: "));

@@ -53,8 +53,8 @@ fn members(list: &Wipe) -> Result<Vec<Member>> {
         }
     }
     Err(Failure::new(format!(
-        "no member of {} says who its members are, so the data here may be all that is left of it ({}); start the others, \
-         or add --force if it is not needed any more",
+        "no member of {} says who its members are, so the data here may be all that is left of it ({}); start the \
+         others, or add --force if it is not needed any more",
         list.cluster,
         silent.join("; ")
     )))
@@ -102,8 +102,8 @@ pub fn can_go(list: &Wipe) -> Result<String> {
         1 => "it is the only one, with the only copy of the data; take a snapshot first, and add --force"
             .to_owned(),
         _ => format!(
-            "start the others, or remove this member first (etcdctl member remove {}) so that fewer are needed; --force \
-             goes without, and the cluster serves no more until it is restored",
+            "start the others, or remove this member first (etcdctl member remove {}) so that fewer are needed; \
+             --force goes without, and the cluster serves no more until it is restored",
             Id(own.id)
         ),
     };

@@ -50,8 +50,8 @@ fn is_kind(found: &Stat, kind: rustix::fs::FileType) -> bool {
     rustix::fs::FileType::from_raw_mode(found.st_mode) == kind
 }
 
-/// Looks at all of it before anything goes: whether root alone decides where each path leads, and whether each tree is a
-/// directory.
+/// Looks at all of it before anything goes: whether root alone decides where each path leads, and whether each tree is
+/// a directory.
 ///
 /// # Errors
 /// The first that is not so.
@@ -154,10 +154,10 @@ pub fn directory(path: &FilePath) -> Result<Option<String>> {
 ///
 /// # Errors
 /// Of the system.
-pub fn served(state: &FilePath) -> Result<Vec<String>> {
+pub fn served(state: &FilePath) -> Result<()> {
     let directory = Path::new(state.as_str());
     if !disk::is_there(directory) {
-        return Ok(Vec::new());
+        return Ok(());
     }
     disk::check_directory(directory)?;
     for name in disk::names(directory)? {
@@ -166,7 +166,7 @@ pub fn served(state: &FilePath) -> Result<Vec<String>> {
             disk::remove_file(&directory.join(name))?;
         }
     }
-    Ok(Vec::new())
+    Ok(())
 }
 
 /// Empties a directory and removes it. What stays is returned, with the reason: other file systems in it, and itself
