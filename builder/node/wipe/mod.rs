@@ -132,8 +132,8 @@ impl Run<'_> {
             Level::Info,
             &format!(
                 "is wiped. The account {account} stays, as files elsewhere may be its own (userdel {account}), and so \
-                 do the files of the network. Before this machine starts again, detach what gave it its files: its seed, \
-                 or its entry where it boots from the network"
+                 do the files of the network. Before this machine starts again, detach what gave it its files: its \
+                 seed, or its entry where it boots from the network"
             ),
         );
         Ok(())
