@@ -84,7 +84,11 @@ fn lay(renderer: &Renderer<'_>, node: &Node, keys: Option<&NodeKeys<'_>>) -> Res
     for overlay in renderer.overlays.iter().filter(|overlay| overlay.is_for(&node.name)) {
         laying.lay(overlay, &values)?;
     }
-    wipe::fill(renderer, &mut laying.laid, node)?;
+    let Laid { tree, replaced, .. } = &laying.laid;
+    let replaced = replaced.iter().map(|replaced| (replaced.path.clone(), replaced.of.clone())).collect();
+    if let Some((place, entry)) = wipe::entry(renderer, &wipe::Laid { tree, replaced }, node)? {
+        laying.laid.tree.replace(place, entry)?;
+    }
     laying.check_links();
     laying.check_data_directory();
     laying.check_replace();

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use kiln_wire as wire;
 
-use super::lay::Laid;
 use super::logs;
 use super::programs::path;
 use super::renderer::Renderer;
@@ -31,11 +30,23 @@ pub(super) fn reserve(renderer: &Renderer<'_>, tree: &mut Tree) -> Result<()> {
     tree.insert(place, Entry::file(Vec::new(), Mode::FILE, ORIGIN))
 }
 
-/// The list, once all other files are there.
-pub(super) fn fill(renderer: &Renderer<'_>, laid: &mut Laid, node: &Node) -> Result<()> {
-    let Some(place) = place(renderer.plan)? else { return Ok(()) };
+/// All other files of a node.
+pub(super) struct Laid<'a> {
+    /// With those of overlays.
+    pub tree: &'a Tree,
+    /// Places of files that an overlay has replaced, and whose these were.
+    pub replaced: Vec<(GuestPath, Origin)>,
+}
+
+/// The list, for its place.
+pub(super) fn entry(
+    renderer: &Renderer<'_>,
+    laid: &Laid<'_>,
+    node: &Node,
+) -> Result<Option<(GuestPath, Entry)>> {
+    let Some(place) = place(renderer.plan)? else { return Ok(None) };
     if laid.tree.get(place.as_str()).is_none_or(|entry| entry.origin != Origin::Part(ORIGIN)) {
-        return Ok(());
+        return Ok(None);
     }
     let wipe = list(renderer, laid, node)?;
     let mut json = serde_json::to_vec_pretty(&wipe)
@@ -45,10 +56,10 @@ pub(super) fn fill(renderer: &Renderer<'_>, laid: &mut Laid, node: &Node) -> Res
     let read = serde_json::from_slice::<wire::Wipe>(&json);
     let read = read.map_err(|why| untold("wipe.json", &why.to_string()))?;
     read.check().map_err(|why| untold("wipe.json", why))?;
-    laid.tree.replace(place, Entry::file(json, Mode::FILE, ORIGIN))
+    Ok(Some((place, Entry::file(json, Mode::FILE, ORIGIN))))
 }
 
-fn list(renderer: &Renderer<'_>, laid: &Laid, node: &Node) -> Result<wire::Wipe> {
+fn list(renderer: &Renderer<'_>, laid: &Laid<'_>, node: &Node) -> Result<wire::Wipe> {
     let plan = renderer.plan;
     let instance = &plan.instance;
     let kiln = instance.name.directory();
@@ -95,7 +106,7 @@ fn told_all(paths: BTreeSet<String>) -> Result<Vec<wire::FilePath>> {
 }
 
 /// Kiln's, etcd's own first, which the others would start again.
-fn units(laid: &Laid, plan: &Plan, node: &Node) -> Vec<String> {
+fn units(laid: &Laid<'_>, plan: &Plan, node: &Node) -> Vec<String> {
     let is_kilns =
         |name: &&str| name.starts_with("kiln-") && (name.ends_with(".service") || name.ends_with(".timer"));
     let prefix = format!("{UNITS}/");
@@ -120,7 +131,7 @@ fn trees(plan: &Plan, node: &Node) -> BTreeSet<String> {
 }
 
 /// Those of the bundle that are Kiln's, and those that its programs make.
-fn files(renderer: &Renderer<'_>, laid: &Laid, node: &Node) -> BTreeSet<String> {
+fn files(renderer: &Renderer<'_>, laid: &Laid<'_>, node: &Node) -> BTreeSet<String> {
     let plan = renderer.plan;
     let kiln = plan.instance.name.directory();
     let is_file = |entry: &Entry| !matches!(entry.kind, Kind::Directory);
@@ -152,14 +163,15 @@ fn files(renderer: &Renderer<'_>, laid: &Laid, node: &Node) -> BTreeSet<String> 
 }
 
 /// Directories of Kiln's, which hold the site's own files at most.
-fn directories(renderer: &Renderer<'_>, laid: &Laid, node: &Node) -> BTreeSet<String> {
+fn directories(renderer: &Renderer<'_>, laid: &Laid<'_>, node: &Node) -> BTreeSet<String> {
     let plan = renderer.plan;
-    let is_directory = |entry: &Entry| matches!(entry.kind, Kind::Directory);
-    let delivered = laid
-        .tree
-        .iter()
-        .filter(|(path, entry)| is_directory(entry) && is_kilns(renderer, laid, node, path, entry));
-    let mut all: BTreeSet<_> = delivered.map(|(path, _)| path.clone()).collect();
+    // An archive has the files that are in a directory, and not always the directory.
+    let delivered = laid.tree.iter().filter(|(path, entry)| is_kilns(renderer, laid, node, path, entry));
+    let above = delivered.flat_map(|(path, entry)| {
+        let own = matches!(entry.kind, Kind::Directory).then(|| path.clone());
+        path.parents().filter(|parent| is_in_places(plan, parent)).chain(own).collect::<Vec<_>>()
+    });
+    let mut all: BTreeSet<_> = above.collect();
     all.extend(drop_ins(laid, plan, node));
     all.extend([plan.instance.config_directory.clone(), plan.pki.directory.clone()]);
     let kiln = plan.instance.name.directory();
@@ -173,25 +185,30 @@ fn directories(renderer: &Renderer<'_>, laid: &Laid, node: &Node) -> BTreeSet<St
 }
 
 /// Directories with lines for Kiln's units.
-fn drop_ins(laid: &Laid, plan: &Plan, node: &Node) -> Vec<GuestPath> {
+fn drop_ins(laid: &Laid<'_>, plan: &Plan, node: &Node) -> Vec<GuestPath> {
     let all = units(laid, plan, node).into_iter().filter_map(|unit| format!("{UNITS}/{unit}.d").parse().ok());
     all.filter(|path| laid.tree.has(path)).collect()
 }
 
 /// Whether it goes with Kiln's etcd: not what the site's overlays put elsewhere, and not the network.
-fn is_kilns(renderer: &Renderer<'_>, laid: &Laid, node: &Node, path: &GuestPath, entry: &Entry) -> bool {
+fn is_kilns(renderer: &Renderer<'_>, laid: &Laid<'_>, node: &Node, path: &GuestPath, entry: &Entry) -> bool {
     let plan = renderer.plan;
     let of_overlay = renderer.overlays.iter().find(|overlay| overlay.origin == entry.origin);
     let by_origin = match (&entry.origin, of_overlay) {
         (_, Some(overlay)) => !overlay.is_own() && overlay.origin.name() != NETWORK,
         (origin, None) => origin.name() != NETWORK,
     };
-    let kiln = format!("etc/{}", plan.instance.name.directory());
-    let places = [kiln.as_str(), plan.instance.config_directory.as_str(), plan.pki.directory.as_str()];
     let is_in_place = || {
-        places.iter().any(|place| path.is_within(place) && known_mode(path).is_none())
+        path.is_within(&format!("etc/{}", plan.instance.name.directory()))
             || drop_ins(laid, plan, node).iter().any(|place| path.is_within(place.as_str()))
-            || laid.replaced.iter().any(|replaced| replaced.path == *path && replaced.of.name() != NETWORK)
+            || laid.replaced.iter().any(|(place, of)| place == path && of.name() != NETWORK)
     };
     by_origin || is_in_place()
+}
+
+/// Whether it is in a directory that Kiln alone has, or is one.
+fn is_in_places(plan: &Plan, path: &GuestPath) -> bool {
+    let kiln = format!("etc/{}", plan.instance.name.directory());
+    let places = [kiln.as_str(), plan.instance.config_directory.as_str(), plan.pki.directory.as_str()];
+    places.iter().any(|place| path.is_within(place))
 }

@@ -14,6 +14,12 @@ const MAX_UNITS: usize = 32;
 /// More paths than Kiln's own files have.
 const MAX_PATHS: usize = 4096;
 
+/// Directories at the top that hold a whole system's files.
+const TOPS: [&str; 17] = [
+    "bin", "boot", "dev", "etc", "home", "lib", "lib64", "mnt", "opt", "proc", "root", "run", "sbin", "srv",
+    "sys", "usr", "var",
+];
+
 text!(
     /// A service or a timer of systemd: `kiln-renew.timer`.
     OwnUnit,
@@ -102,11 +108,10 @@ impl Wipe {
     /// # Errors
     /// The reason.
     pub fn check(&self) -> Result<(), &'static str> {
-        // A directory at the top holds a whole system's files.
-        let is_deep = |path: &FilePath| path.as_str().matches('/').count() >= 2;
+        let is_of_system = |path: &FilePath| TOPS.contains(&&path.as_str()[1..]);
         match () {
             () if !self.trees.contains(&self.data) => Err("the data is not among the trees"),
-            () if !self.trees.iter().all(is_deep) => Err("a tree is at least two directories deep"),
+            () if self.trees.iter().any(is_of_system) => Err("a directory of the system is among the trees"),
             () if self.others.contains(&self.endpoint) => Err("the node itself is among the others"),
             () => Ok(()),
         }
