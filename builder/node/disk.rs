@@ -83,6 +83,21 @@ pub fn read_given(path: &Path, owner: Owner) -> Result<Zeroizing<Vec<u8>>> {
     })
 }
 
+/// A file that another account has written: nothing in it is believed.
+///
+/// # Errors
+/// Where it is not a file, or too long.
+pub fn read_others(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
+    content(path, |_| None)
+}
+
+/// What the kernel says in a file of proc(5), which has no length; empty where it does not.
+pub fn of_kernel(path: &Path) -> String {
+    let mut text = String::new();
+    let read = open(path).and_then(|file| file.take(4096).read_to_string(&mut text));
+    read.map(|_| text).unwrap_or_default()
+}
+
 /// Creates the directory and those above it where they are missing, and sees to it that no other account can put
 /// something else there.
 ///
@@ -177,6 +192,31 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     remove_file(&new)?;
     write_new(&new, bytes, 0o644, None)?;
     rename(&new, path)
+}
+
+/// The same for a file of others: mode, owner and SELinux's label stay as they are.
+///
+/// # Errors
+/// Of the system; then it is as before.
+pub fn replace_like(path: &Path, bytes: &[u8]) -> Result<()> {
+    const LABEL: &str = "security.selinux";
+    let new = beside(path);
+    remove_file(&new)?;
+    let found = fs::symlink_metadata(path).map_err(|error| Failure::io("reading", path, &error))?;
+    let owner = Owner { uid: found.uid(), gid: found.gid() };
+    let written = write_new(&new, bytes, found.mode() & 0o777, Some(owner)).and_then(|()| {
+        let mut label = [0; 256];
+        // A system without labels gives none.
+        if let Ok(length) = rustix::fs::lgetxattr(path, LABEL, &mut label[..]) {
+            let set = rustix::fs::lsetxattr(&new, LABEL, &label[..length], rustix::fs::XattrFlags::empty());
+            set.map_err(|errno| Failure::io("labelling", &new, &errno.into()))?;
+        }
+        rename(&new, path)
+    });
+    written.inspect_err(|_| {
+        // The next run removes it.
+        let _ = remove_file(&new);
+    })
 }
 
 /// Where the next content of a name is made: `NAME.new`.

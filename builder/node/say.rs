@@ -31,3 +31,9 @@ pub fn line(level: Level, text: &str) {
     // Where nobody listens, there is nobody to tell.
     let _ = writeln!(std::io::stderr(), "{prefix}{text}");
 }
+
+/// An answer, for whoever has asked. Where nobody reads it, nothing is lost.
+pub fn print(text: &str) {
+    let mut out = std::io::stdout();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}

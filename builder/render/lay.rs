@@ -7,7 +7,7 @@ use super::overlay::{Body, MAX_ENTRIES, Overlay, OverlayFile};
 use super::programs::path;
 use super::renderer::{CERTIFICATES, NodeKeys, Renderer};
 use super::template::{self, Context, Templates};
-use super::{backup, config, depends, owners, renewal, unfit, values};
+use super::{backup, config, depends, owners, renewal, unfit, values, wipe};
 use crate::failure::{Exit, Failure, Result};
 use crate::plan::Node;
 use crate::profile::{About, Finding};
@@ -72,6 +72,7 @@ fn lay(renderer: &Renderer<'_>, node: &Node, keys: Option<&NodeKeys<'_>>) -> Res
     renderer.insert_keys(&mut tree, node, keys)?;
     renewal::insert(renderer, &mut tree, node, keys)?;
     backup::insert(renderer, &mut tree, node, keys)?;
+    wipe::reserve(renderer, &mut tree)?;
     renderer.insert_install_links(&mut tree, node)?;
     let values = template::context(values::of_node(renderer, node, &config))?;
     let programs = renderer.programs.iter().map(|name| path(&format!("{}/{name}", renderer.plan.bin_dir)));
@@ -82,6 +83,11 @@ fn lay(renderer: &Renderer<'_>, node: &Node, keys: Option<&NodeKeys<'_>>) -> Res
     };
     for overlay in renderer.overlays.iter().filter(|overlay| overlay.is_for(&node.name)) {
         laying.lay(overlay, &values)?;
+    }
+    let Laid { tree, replaced, .. } = &laying.laid;
+    let replaced = replaced.iter().map(|replaced| (replaced.path.clone(), replaced.of.clone())).collect();
+    if let Some((place, entry)) = wipe::entry(renderer, &wipe::Laid { tree, replaced }, node)? {
+        laying.laid.tree.replace(place, entry)?;
     }
     laying.check_links();
     laying.check_data_directory();

@@ -23,6 +23,7 @@ mod told;
 mod unfit;
 mod values;
 mod variables;
+mod wipe;
 
 pub(crate) use backup::{bucket, signer};
 pub(crate) use backup_files::of_backup as files_of_backup;

@@ -115,7 +115,7 @@ impl FromStr for InstanceName {
         check_label(text)?;
         if text.len() > Self::MAX_BYTES {
             invalid(format!("it has {} characters; at most {} are allowed", text.len(), Self::MAX_BYTES))
-        } else if ["formed", "has-data-disk", "issuer", "pki", "unpacked"].contains(&text)
+        } else if ["formed", "has-data-disk", "issuer", "pki", "unpacked", "wiping"].contains(&text)
             || text.starts_with("served-")
         {
             // Files and directories of the first instance in /etc/kiln, /var/lib/kiln and /run/kiln.

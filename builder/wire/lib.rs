@@ -13,6 +13,7 @@ mod snapshot;
 mod snapshot_name;
 mod text;
 mod validity;
+mod wipe;
 pub mod x509;
 
 pub use backup::{Backup, Prune, S3, Signer};
@@ -29,3 +30,4 @@ pub use snapshot::{EtcdVersion, Record, TRAILER, is_whole};
 pub use snapshot_name::{BODY, NotAName, RECORD, SnapshotName};
 pub use text::{Account, DnsName, FileName, FilePath, Invalid, Name};
 pub use validity::Validity;
+pub use wipe::{OwnUnit, Wipe};

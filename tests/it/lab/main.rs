@@ -45,3 +45,4 @@ mod styles;
 mod support;
 mod trust;
 mod verify;
+mod wiped;

@@ -4,7 +4,7 @@ mod desk;
 mod foreign;
 mod hostile;
 mod killed;
-mod machine;
+pub mod machine;
 mod services;
 mod taking;
 mod uploading;
