@@ -11,7 +11,7 @@ use crate::values::{ClusterName, RestoreFrom};
 #[derive(Args, Debug)]
 #[command(
     after_help = "Examples:\n  kiln restore out/ha3 --snapshot newest --secrets desk.json --identity key.txt\n  kiln restore \
-out/ha3 --snapshot old.db --accept-unsigned\n  kiln restore out/ha3 --abandon\n\nNothing runs on a node: a directory with a \
+out/ha3 --snapshot old.db --accept-unsigned\n\nNothing runs on a node: a directory with a \
 script is made for each. On every node, as root: sh restore.sh prepare\nWhen all are prepared, on every node: sh restore.sh \
 switch"
 )]
@@ -19,7 +19,7 @@ pub struct RestoreCluster {
     /// The bundle that the nodes run
     pub bundle: PathBuf,
     /// What to restore: the name of a snapshot, newest, or a file NAME.db that is not encrypted
-    #[arg(long, value_name = "NAME|FILE", required_unless_present = "abandon")]
+    #[arg(long, value_name = "SNAPSHOT", required_unless_present = "abandon")]
     pub snapshot: Option<RestoreFrom>,
     #[command(flatten)]
     pub from: From,

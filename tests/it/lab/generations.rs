@@ -21,9 +21,8 @@ hand() {
 }
 prepare() { on "$1" /bin/sh /root/kiln-restore/restore.sh prepare; }
 switch() {
-    on "$1" /root/kiln-restore/kiln-node restore switch --policy /root/kiln-restore/restore.json
-    on "$1" tar -xpzf /root/kiln-restore/overlay.tar.gz -C /
-    own "$1"
+    on "$1" /root/kiln-restore/kiln-node restore switch --policy /root/kiln-restore/restore.json &&
+        on "$1" tar -xpzf /root/kiln-restore/overlay.tar.gz -C / && own "$1"
 }
 restore() { (cd "$work" && "$kiln" restore "$bundle" --artifacts "$store" --no-cache --profile ./ha3.toml --cluster ha3 "$@"); }
 abandon() { (cd "$work" && "$kiln" restore "$bundle" --abandon --cluster ha3); }
@@ -31,7 +30,7 @@ fails() { code=$1; shift; got=0; said=$("$@" 2>&1) || got=$?; [ "$got" = "$code"
 own() { systemd-tmpfiles --root="$lab/$1/root" --create --prefix=/etc/etcd --prefix=/var/lib/etcd --prefix=/var/lib/etcd-wal etcd.conf; }
 machines() {
     node cp-a 10.240.16.10; node cp-b 10.240.48.10; node cp-c 10.240.80.10
-    for each in cp-a cp-b cp-c; do own $each; done
+    for each in cp-a cp-b cp-c; do own $each; mount --bind /proc "$lab/$each/root/proc"; done
 }
 "#;
 
@@ -104,7 +103,7 @@ fn a_cluster_is_restored(release: &str, changes: &[(&str, &str)]) {
         serves cp-a; serves cp-b
         tar -xpzf "$bundle/nodes/cp-b/overlay.tar.gz" -C "$lab/cp-b/root"
         guard cp-b 65; says cp-b 'its keystore is older than the cluster'
-        on cp-b tar -xpzf /root/kiln-restore/overlay.tar.gz -C /
+        on cp-b tar -xpzf /root/kiln-restore/overlay.tar.gz -C /; own cp-b
         switch cp-c; guard cp-c 0; etcd cp-c; serves cp-c
 
         [ "$(ctl cp-c get before/ --prefix --count-only --write-out=fields | sed -n 's/"Count" : //p')" = 20 ]
@@ -115,7 +114,7 @@ fn a_cluster_is_restored(release: &str, changes: &[(&str, &str)]) {
         done
         ip link add desk0 type veth peer name desk1
         ip link set desk1 master br0 up; ip link set desk0 up; ip address add 10.240.0.1/16 dev desk0
-        (cd "$work" && "$kiln" verify "$kit/bundle" --deadline 60)
+        (cd "$work" && "$kiln" verify "$kit/bundle" >&2)
         # Builds are of this generation now, and replace the old bundle.
         (cd "$work" && "$kiln" build --profile ./ha3.toml --artifacts "$store" --no-cache -o "$bundle")
         diff -r "$bundle" "$kit/bundle"
