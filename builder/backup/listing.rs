@@ -112,8 +112,8 @@ pub struct Chosen {
     pub passed: Vec<String>,
 }
 
-/// The one that is named, or the newest sound one. A clock that was ahead makes none of them the newest, and neither does
-/// a node that was left behind by a restore: those of the present generation come first.
+/// The one that is named, or the newest sound one. A clock that was ahead makes none of them the newest, and neither
+/// does a node that was left behind by a restore: those of the present generation come first.
 ///
 /// # Errors
 /// `Exit::Wrong` where there is none, or it cannot be believed; those of reading the place.

@@ -66,19 +66,8 @@ impl Prepared {
         };
         refuse_own_ca(profile, &keystore, &keystore_path)?;
         let plan = without_strange_peers(plan_of(profile, Some(&keystore))?)?;
-        if adopt(&mut keystore, &keystore_path, &plan, out)?
-            && let Some(formed) = keystore.formed(&plan.cluster.token)
-        {
-            let members: Vec<_> = formed.members.iter().map(|member| member.name.as_str()).collect();
-            (session.tell)(Note::announcement(format_args!(
-                "{} was sealed by a Kiln that did not record the cluster; from {}, it is taken to be the cluster {} of {}. If the nodes \
-                 run another bundle, stop here, restore {} from a backup and name that bundle: kiln seal --adopt BUNDLE",
-                plan.cluster.name,
-                out.display(),
-                formed.id,
-                members.join(", "),
-                keystore_path.display()
-            )));
+        if adopt(&mut keystore, &keystore_path, &plan, out)? {
+            tell_adopted(&keystore, &keystore_path, &plan, out, session);
         }
         for remark in keystore.admit(&keystore_path, &plan)? {
             match remark {
@@ -309,6 +298,20 @@ const MAX_MANIFEST_BYTES: u64 = 96 << 20;
 
 /// In a directory with more entries no neighbours are read.
 const MOST_BESIDE: usize = 64;
+
+fn tell_adopted(keystore: &Keystore, dir: &Path, plan: &Plan, out: &Path, session: &Session<'_>) {
+    let Some(formed) = keystore.formed(&plan.cluster.token) else { return };
+    let members: Vec<_> = formed.members.iter().map(|member| member.name.as_str()).collect();
+    (session.tell)(Note::announcement(format_args!(
+        "{} was sealed by a Kiln that did not record the cluster; from {}, it is taken to be the cluster {} of {}. If the nodes \
+         run another bundle, stop here, restore {} from a backup and name that bundle: kiln seal --adopt BUNDLE",
+        plan.cluster.name,
+        out.display(),
+        formed.id,
+        members.join(", "),
+        dir.display()
+    )));
+}
 
 /// Records the cluster of a keystore that was sealed before keystores recorded it: from the bundle at the output,
 /// never from the profile that is being built. Returns whether there was something to record.

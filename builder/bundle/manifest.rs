@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, Serialize};
 
+pub use super::cluster::{Cluster, Restored};
 use super::json;
 pub use super::kiln_node::KilnNode;
 use super::layout::MAX_NODES;
@@ -16,13 +17,12 @@ pub use super::own_roots::OwnRoots;
 pub use super::snapshots::Snapshots;
 use crate::carrier;
 use crate::etcd::Release;
-use crate::etcd::ids::{ClusterId, MemberId};
+use crate::etcd::ids::MemberId;
 use crate::failure::{Failure, Result};
 use crate::profile;
 use crate::values::{
-    self, AltName, Arch, BaseSystem, By, Card, Carrier, ClusterName, Connect, Digest, Epoch, FileName,
-    GuestPath, HostName, InstanceName, Lifetime, Line, Link, Mac, Mode, NodeName, Route, Serial, Token, Url,
-    host_address,
+    self, AltName, Arch, BaseSystem, By, Card, Carrier, Connect, Digest, Epoch, FileName, GuestPath,
+    HostName, Lifetime, Line, Link, Mac, Mode, NodeName, Route, Serial, Url, host_address,
 };
 
 pub(crate) use crate::artifact::{EtcdProgram, Trust};
@@ -76,48 +76,6 @@ pub struct Manifest {
     /// Every file of the bundle but this one and SHA256SUMS, by its path in the bundle.
     #[serde(deserialize_with = "values::map")]
     pub files: BTreeMap<GuestPath, File>,
-}
-
-/// The name and the identity of the cluster.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Cluster {
-    /// `[cluster] name` of the profile; keys derive from it.
-    pub name: ClusterName,
-    /// `initial-cluster-token`.
-    pub token: Token,
-    /// As etcd computes it from the members' IDs; 16 hex digits in JSON.
-    pub id: ClusterId,
-    /// Whether its nodes were told that the cluster already exists, so that a node with an empty disk never bootstraps
-    /// a new one. Absent in bundles of early versions of Kiln 0.1, whose nodes were not told.
-    #[serde(default)]
-    pub formed: bool,
-    /// Absent in its first generation, which no snapshot was restored for.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub restored: Option<Restored>,
-    /// Its part of its nodes; absent for the one that sets them up.
-    #[serde(skip_serializing_if = "InstanceName::owns_host", default)]
-    pub instance: InstanceName,
-}
-
-/// The restore that a cluster is of.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Restored {
-    /// From 2; one more with each restore.
-    pub generation: u32,
-    /// Tells it from another restore of the same number, from an old copy of the keystore.
-    pub id: kiln_wire::Id,
-    /// The cluster's IDs in the generations before it, the first one first.
-    #[serde(deserialize_with = "values::list::<_, _, 256>")]
-    pub earlier: Vec<ClusterId>,
-}
-
-impl Cluster {
-    /// From 1; one more with each restore.
-    pub fn generation(&self) -> u32 {
-        self.restored.as_ref().map_or(1, |restored| restored.generation)
-    }
 }
 
 /// The release of etcd that the members run.

@@ -1,6 +1,7 @@
 //! The bundle on disk: its manifest, publishing it whole, reading it back and checking it; and fleets of bundles.
 
 mod check;
+mod cluster;
 mod contents;
 pub(crate) mod delivered;
 #[cfg(test)]

@@ -125,7 +125,7 @@ pub enum Verb {
     /// Take, list, copy, test and prune snapshots of a cluster
     #[command(subcommand)]
     Snapshots(Snapshots),
-    /// Make the next generation of a cluster from a snapshot: a bundle, and what each node runs to become a member of it
+    /// Make the next generation of a cluster from a snapshot: a bundle, and what its nodes run
     Restore(RestoreCluster),
     /// Merge the shards of a fleet build
     Join(Join),

@@ -93,7 +93,7 @@ fn source(old: &Bundle, args: &cli::RestoreCluster, scratch: &Path, out: &Output
             disk::copy_new(path, &own, Mode::SECRET)?;
             let plain = Plain::of(&own)?;
             let revision = Reader::new(old, scratch)?.revision(&plain)?;
-            Ok(Source { plain, revision, called: format!("{}, which nobody has signed", path.display()) })
+            Ok(Source { plain, revision, called: format!("{}, which no node has signed", path.display()) })
         }
         Some(RestoreFrom::Taken(choice)) => {
             let place = place(old, &args.from)?;

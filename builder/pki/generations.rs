@@ -1,35 +1,15 @@
-//! The restores of a cluster from a snapshot, as its keystore counts them.
-//!
-//! Each makes another cluster to etcd, with members that have the same names and places: its token says which. Who
-//! restores from an old copy of a keystore counts the same number again, and so a restore has an identity, too.
+//! Generations of a cluster: a keystore begins one with each restore, and takes the last one back.
 
-use std::fmt::Write;
 use std::path::Path;
-
-use serde::Deserialize;
 
 use super::damage::changed;
 use super::keystore::Keystore;
 use super::record::Formed;
+use super::restores::Restore;
 use crate::etcd::Release;
 use crate::failure::{Failure, Result};
 use crate::plan::{Earlier, Restored};
 use crate::values::{ClusterName, Digest, Epoch, NodeName, Token, Url};
-
-/// One restore.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Restore {
-    /// The token of the first generation.
-    pub token: Token,
-    /// From 2.
-    pub generation: u32,
-    /// What tells it from another one of the same number.
-    pub id: kiln_wire::Id,
-    /// When it was decided.
-    pub date: Epoch,
-    /// The highest revision of the snapshot.
-    pub revision: u64,
-}
 
 /// From what a cluster is restored.
 #[derive(Clone, Copy, Debug)]
@@ -42,43 +22,6 @@ pub struct RestoredFrom {
     pub date: Epoch,
     /// That of the bundle whose cluster is restored.
     pub release: Release,
-}
-
-/// `[[restored]]` in `keystore.toml`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RawRestore {
-    token: String,
-    generation: u32,
-    id: String,
-    date: String,
-    revision: u64,
-}
-
-impl RawRestore {
-    pub fn read(&self) -> Result<Restore> {
-        Ok(Restore {
-            token: self.token.parse().map_err(|_| changed())?,
-            generation: self.generation,
-            id: self.id.parse().map_err(|_| changed())?,
-            date: self.date.parse().map_err(|_| changed())?,
-            revision: self.revision,
-        })
-    }
-}
-
-/// As a part of `keystore.toml`; empty where there was none.
-pub(super) fn render(all: &[Restore]) -> String {
-    let mut text = String::new();
-    for Restore { token, generation, id, date, revision } in all {
-        // Writing to a String cannot fail.
-        let _ = write!(
-            text,
-            "\n[[restored]]\ntoken = \"{token}\"\ngeneration = {generation}\nid = \"{id}\"\ndate = \"{date}\"\n\
-             revision = {revision}\n"
-        );
-    }
-    text
 }
 
 impl Keystore {
@@ -141,8 +84,8 @@ impl Keystore {
         self.restored().map(drop)
     }
 
-    /// Opens it, to begin the next generation of the cluster with this token: `is_unsaved` says so then. The members are
-    /// those that have formed it. A restore of the same snapshot that was begun already goes on.
+    /// Opens it, to begin the next generation of the cluster with this token: `is_unsaved` says so then. The members
+    /// are those that have formed it. A restore of the same snapshot that was begun already goes on.
     ///
     /// # Errors
     /// As `open`; `Exit::Unsafe` where the cluster is not sealed here, or has been restored since.

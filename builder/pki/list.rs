@@ -4,8 +4,8 @@ use serde::Deserialize;
 
 use super::copies::{Encrypted, Exported, RawEncrypted, RawExported};
 use super::damage::changed;
-use super::generations::{RawRestore, Restore};
 use super::record::{Fixed, Formed, RawFixed, RawFormed};
+use super::restores::{RawRestore, Restore};
 use crate::failure::{Failure, Result};
 use crate::plan::PEER_CA;
 use crate::values::Epoch;

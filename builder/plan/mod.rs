@@ -150,14 +150,18 @@ impl Named {
     pub fn by(token: &Token) -> Self {
         Self { token: token.clone(), tag: PeerTag::placeholder(), restored: Vec::new() }
     }
+
+    /// The present generation of the cluster whose first one had this token, or the keystore's.
+    fn generation(&self, own: Option<&Token>) -> (Token, Option<Restored>) {
+        let first = own.unwrap_or(&self.token);
+        let restored = self.restored.iter().find(|(token, _)| token == first).map(|(_, restored)| restored);
+        (restored.map_or(first, |restored| &restored.token).clone(), restored.cloned())
+    }
 }
 
 /// Resolves a profile. The token is the profile's own, else the keystore's; a restored cluster's follows from it.
 pub fn resolve(profile: &Profile, named: &Named) -> Plan {
-    let first = profile.cluster.token.as_ref().unwrap_or(&named.token);
-    let restored =
-        named.restored.iter().find(|(token, _)| token == first).map(|(_, restored)| restored.clone());
-    let token = restored.as_ref().map_or(first, |restored| &restored.token).clone();
+    let (token, restored) = named.generation(profile.cluster.token.as_ref());
     let instance = Instance::of(profile);
     let service = &profile.etcd.service;
     let peer_url = |node: &profile::Node| {

@@ -6,7 +6,7 @@ use std::fmt;
 use ipnet::IpNet;
 use serde_json::{Value, json};
 
-use super::{AuthoritySpec, CA, CertificateSpec, Node, Owner, Plan, backup, failure};
+use super::{AuthoritySpec, CA, CertificateSpec, Cluster, Node, Owner, Plan, backup, failure};
 use crate::profile::{Bucket, Renewal, Subject};
 use crate::values::{By, Card, Epoch, Members, PeerTag, counted};
 
@@ -72,8 +72,7 @@ impl View<'_> {
                 "domain": plan.cluster.domain,
                 "token": known(plan.cluster.token.to_string()),
                 "id": known(plan.cluster.id.to_string()),
-                "formed": plan.cluster.formed,
-                "generation": plan.cluster.generation(),
+                "formed": plan.cluster.formed, "generation": plan.cluster.generation(),
             },
             "ca": self.ca_json(),
             "etcd": { "version": plan.release, "arch": plan.arch },
@@ -329,6 +328,17 @@ fn renewal(by_node: Option<&Renewal>) -> String {
     }
 }
 
+/// What the cluster has been through.
+fn state(f: &mut fmt::Formatter<'_>, cluster: &Cluster) -> fmt::Result {
+    if let Some(restored) = &cluster.restored {
+        writeln!(f, "  generation {}, restored from a snapshot", restored.generation)?;
+    }
+    if cluster.formed {
+        writeln!(f, "  has formed: an empty disk never bootstraps a new cluster")?;
+    }
+    Ok(())
+}
+
 impl fmt::Display for View<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Plan { cluster, release, arch, network, nodes, pki, .. } = self.plan;
@@ -340,12 +350,7 @@ impl fmt::Display for View<'_> {
         }
         writeln!(f, "  token      {}", self.identity(cluster.token.to_string()))?;
         writeln!(f, "  cluster ID {}", self.identity(cluster.id.to_string()))?;
-        if let Some(restored) = &cluster.restored {
-            writeln!(f, "  generation {}, restored from a snapshot", restored.generation)?;
-        }
-        if cluster.formed {
-            writeln!(f, "  has formed: an empty disk never bootstraps a new cluster")?;
-        }
+        state(f, cluster)?;
         let gateway = network.gateway.map_or(String::new(), |gateway| format!(", gateway {gateway}"));
         writeln!(f, "  network    {}{gateway}", network.cidr)?;
         if let Some(ipv6) = &network.ipv6 {

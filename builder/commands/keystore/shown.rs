@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::failure::Result;
 use crate::pki::Keystore;
 use crate::plan;
+use crate::values::Token;
 
 fn origin(keystore: &Keystore) -> &'static str {
     if keystore.has_imported_ca() { "imported" } else { "derived" }
@@ -142,15 +143,19 @@ pub fn shown(path: &Path, keystore: &Keystore) -> Result<String> {
         for member in &formed.members {
             text += &format!("\n         {} {} {}", member.name, member.id, member.peer_url);
         }
-        let (first, generation) = keystore.generation_of(token);
-        let restore =
-            keystore.restores().iter().find(|one| one.token == first && one.generation == generation);
-        if let Some(restore) = restore {
-            text += &format!(
-                "\n  restored as generation {generation} on {}, from revision {}",
-                restore.date, restore.revision
-            );
-        }
+        text += &restored(keystore, token);
     }
     Ok(text)
+}
+
+/// How the cluster with this token was made, where it was from a snapshot.
+fn restored(keystore: &Keystore, token: &Token) -> String {
+    let (first, generation) = keystore.generation_of(token);
+    let restore = keystore.restores().iter().find(|one| one.token == first && one.generation == generation);
+    restore.map_or(String::new(), |restore| {
+        format!(
+            "\n  restored as generation {generation} on {}, from revision {}",
+            restore.date, restore.revision
+        )
+    })
 }

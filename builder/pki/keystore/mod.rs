@@ -18,9 +18,9 @@ use std::fmt;
 use zeroize::Zeroizing;
 
 use super::copies::{Encrypted, Exported};
-use super::generations::Restore;
 use super::list::{Issue, Issues};
 use super::record::{Fixed, Formed};
+use super::restores::Restore;
 use super::secret::Secret;
 use super::successor::Successors;
 use crate::disk::Lock;

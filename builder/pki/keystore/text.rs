@@ -10,13 +10,13 @@ use crate::disk;
 use crate::failure::{Failure, Result};
 use crate::pki::copies::{Encrypted, Exported};
 use crate::pki::damage::changed;
-use crate::pki::generations;
 use crate::pki::list::{
     SCHEMA, SCHEMA_WITH_AUTHORITIES, SCHEMA_WITH_EXPORT, SCHEMA_WITH_PEER_CA, SCHEMA_WITH_RECORD,
     SCHEMA_WITH_RESTORES, SCHEMA_WITH_SUCCESSORS,
 };
 use crate::pki::place::{FOREIGN, SECRET, part};
 use crate::pki::record;
+use crate::pki::restores;
 use crate::pki::secret::Secret;
 use crate::plan::PEER_CA;
 use crate::values::{Digest, hex};
@@ -89,7 +89,7 @@ impl Keystore {
         for issue in self.issues.all() {
             rest.push_str(&format!("\n[[issue]]\nnumber = {}\ndate = \"{}\"\n", issue.number, issue.date));
         }
-        rest.push_str(&generations::render(&self.restores));
+        rest.push_str(&restores::render(&self.restores));
         rest.push_str(&exported.map(Exported::render).unwrap_or_default());
         rest.push_str(&encrypted.map(Encrypted::render).unwrap_or_default());
         let imported: Vec<_> = self.imported.values().map(|ca| (&*ca.chain, &**ca.key.pem)).collect();

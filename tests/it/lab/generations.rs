@@ -53,6 +53,7 @@ fn play(release: &str, changes: &[(&str, &str)], steps: &str) {
 }
 
 /// The whole way, with the log in a directory of its own or in the data.
+// long: one story, in its order.
 fn a_cluster_is_restored(release: &str, changes: &[(&str, &str)]) {
     play(
         release,

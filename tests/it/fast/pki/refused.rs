@@ -353,12 +353,12 @@ fn keystores_in_the_wrong_place() {
     assert_eq!(keystore_files(&dir), before);
 
     let text = String::from_utf8(lab.read("keystore/keystore.toml")).unwrap();
-    lab.write("keystore/keystore.toml", text.replace("schema = 1", "schema = 7"));
+    lab.write("keystore/keystore.toml", text.replace("schema = 1", "schema = 8"));
     expect(
         "schema",
         Keystore::open(&dir, &cluster()),
         Exit::Untrusted,
-        "keystore schema 7 is not supported; this version of Kiln reads the schemas 1 to 6",
+        "keystore schema 8 is not supported; this version of Kiln reads the schemas 1 to 7",
     );
 }
 
