@@ -65,7 +65,6 @@ pub fn run(args: &cli::RestoreCluster, out: &Output) -> Result<()> {
     let tell = |note| out.tell(note);
     let program =
         Session::new(inputs::options(&args.inputs)?, &tell)?.node_program(old.manifest.etcd.arch)?;
-    disk::make_directories(&root, Mode::SECRET_DIRECTORY)?;
     let built = build(&old, &source, args, &root, out)?;
     hand_out(&built, &source, &program, &root)?;
     say(&built, &source, &root, args.inputs.json, out)

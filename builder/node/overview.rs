@@ -3,12 +3,13 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use kiln_wire::{Backup, Id, Policy, Wipe};
+use kiln_wire::{Backup, Policy, Wipe};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::clock::{self, date};
 use crate::disk;
 use crate::failure::{Failure, Result};
+use crate::restore::{RECORD, Record};
 use crate::say;
 
 /// Where the first instance has its files; those of others are in directories there.
@@ -154,34 +155,19 @@ fn since_boot() -> u64 {
 /// Of the record beside the data, which etcd's account can write.
 fn generation(list: &Path) -> Result<Found> {
     let list: Wipe = parsed(list)?;
-    let record = Path::new(list.data.as_str()).join("kiln-cluster");
-    if !disk::is_there(&record) {
+    let path = Path::new(list.data.as_str()).join(RECORD);
+    if !disk::is_there(&path) {
         return Ok((true, "new", format!("{} has served no cluster yet", list.data)));
     }
-    let text = disk::read_others(&record)?;
-    let (cluster, number) = recorded(&String::from_utf8_lossy(&text))
-        .ok_or_else(|| Failure::new(format!("{} is not a record of Kiln's", record.display())))?;
-    let more = format!("generation {number} of {}, cluster {cluster}", list.cluster);
-    Ok(match cluster == list.cluster_id {
+    let text = disk::read_others(&path)?;
+    let record = Record::parse(&String::from_utf8_lossy(&text))
+        .ok_or_else(|| Failure::new(format!("{} is not a record of Kiln's", path.display())))?;
+    let more =
+        format!("generation {} of {}, cluster {:x}", record.generation(), list.cluster, record.cluster.0);
+    Ok(match record.cluster == list.cluster_id {
         true => (true, "good", more),
-        false => (false, "foreign", format!("{more}, and this node was built for {}", list.cluster_id)),
+        false => (false, "foreign", format!("{more}, and this node was built for {:x}", list.cluster_id.0)),
     })
-}
-
-/// The cluster's ID, and from the second generation on a line `generation N ID`.
-fn recorded(text: &str) -> Option<(Id, u32)> {
-    let mut lines = text.lines();
-    let id = |text: &str| serde_json::from_value::<Id>(text.into()).ok();
-    let cluster = id(lines.next()?)?;
-    let number = match lines.next() {
-        None => 1,
-        Some(line) => {
-            let (number, restore) = line.strip_prefix("generation ")?.split_once(' ')?;
-            id(restore)?;
-            number.parse().ok().filter(|number| *number > 1)?
-        }
-    };
-    lines.next().is_none().then_some((cluster, number))
 }
 
 fn table(rows: &[Row]) -> String {
@@ -200,28 +186,4 @@ fn table(rows: &[Row]) -> String {
 fn json(now: u64, good: bool, rows: &[Row]) -> String {
     let all = serde_json::json!({"schema": 1, "at": now, "good": good, "rows": rows});
     format!("{all:#}\n")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn records_have_one_form() {
-        let first = "00aa000000000001\n";
-        let second = format!("{first}generation 2 0123456789abcdef\n");
-        assert_eq!(recorded(first), Some((Id(0xaa00_0000_0000_01), 1)));
-        assert_eq!(recorded(&second), Some((Id(0xaa00_0000_0000_01), 2)));
-        for bad in [
-            "",
-            "aa\n",
-            "00aa00000000000g\n",
-            &format!("{first}generation 1 0123456789abcdef\n"),
-            &format!("{first}generation 2\n"),
-            &format!("{first}generation -2 0123456789abcdef\n"),
-            &format!("{second}x\n"),
-        ] {
-            assert_eq!(recorded(bad), None, "{bad:?}");
-        }
-    }
 }

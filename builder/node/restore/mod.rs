@@ -11,6 +11,9 @@ mod record;
 mod staged;
 mod switch;
 
+pub use place::RECORD;
+pub use record::Record;
+
 use std::path::{Path, PathBuf};
 
 use kiln_wire::{Digest, Restore};
