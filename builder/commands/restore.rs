@@ -178,7 +178,7 @@ fn hand_out(built: &Built, source: &Source, program: &NodeProgram, root: &Path) 
         staging.directory(node.name.as_str(), Mode::SECRET_DIRECTORY)?;
         write("restore.json", &render::restore_orders(plan, node, &with)?, Mode::SECRET)?;
         write("restore.sh", render::restore_script(plan, node)?.as_bytes(), Mode::PROGRAM)?;
-        write(NODE_PROGRAM, &program.blob.bytes()?, Mode::PROGRAM)?;
+        write(NODE_PROGRAM, program.blob.bytes()?, Mode::PROGRAM)?;
         take(
             &staging,
             &built.target.join(format!("nodes/{}/{NODE_ARCHIVE}", node.name)),
