@@ -26,6 +26,21 @@ for directory in "$data" "$data/member" "$data/member/wal"; do
     [ ! -e "$directory" ] || { [ -r "$directory" ] && [ -x "$directory" ]; } || locked "$directory"
 done
 
+# A restore from a snapshot exchanges the data. Between its first and its last step there is neither the old nor the new.
+[ ! -e "$data/kiln-restoring" ] && [ ! -L "$data/kiln-restoring" ] ||
+    refuse 75 "$data is being restored from a snapshot, which was interrupted: run its script once more (sh restore.sh switch)"
+
+# Which cluster the disk has served, and since which restore: of the first generation there is one line. The log decides
+# where it is; the ID of a cluster is another one in each generation.
+record=$data/kiln-cluster
+was=
+if [ ! -L "$record" ] && [ -f "$record" ] && [ -r "$record" ]; then
+    was=$(head -c 17 "$record" | head -n 1 | tr -cd 0-9a-f)
+    is=$(head -c 64 "$record" | sed -n '2s/^generation \([0-9]\{1,9\}\) [0-9a-f]\{16\}$/\1/p')
+    [ "${is:-1}" -le 1 ] ||
+        refuse 65 "$data is of generation $is of golden, and this node was built for generation 1: its keystore is older than the cluster, which was restored from a snapshot since; nothing was changed. Build from the present keystore"
+fi
+
 # number BYTE…: a varint of protobuf in hex; what follows it is left alone.
 number() {
     value=0 shift=0
@@ -52,11 +67,9 @@ for segment in "$data"/member/wal/*.wal; do
     [ -z "$was" ] || was=$(number $was)
     refuse 65 "$data belongs to another cluster than golden: it holds the data of cluster ${was:-unknown}, and this node was built for $cluster; nothing was changed. Use the bundle that cluster ${was:-unknown} was formed from, or build it again from its sealed keystore"
 done
-record=$data/kiln-cluster
 if [ -e "$record" ] || [ -L "$record" ]; then
     [ ! -L "$record" ] || refuse 74 "$record is a link, which neither Kiln nor etcd creates; inspect its target"
     [ -f "$record" ] && [ -r "$record" ] || locked "$record"
-    was=$(head -c 16 "$record" | tr -cd 0-9a-f)
     [ "$was" = "$cluster" ] ||
         refuse 65 "$data has served another cluster (${was:-unknown}) than golden ($cluster), and its data is gone; restore the data and its bundle, or, to start a new member here, move $record elsewhere"
     refuse 66 "$data has served golden and its data is gone; restore it, or replace this member (README: A first boot happens once)"

@@ -1,6 +1,8 @@
 # Made by Kiln for b of golden: leaves beside the data which cluster it has served, so that this goes where the
 # disk goes. etcd's own account runs it, for which a link in there leads nowhere that etcd itself could not go.
 cd /var/lib/etcd || exit
-[ "$(head -c 16 kiln-cluster 2>/dev/null)" != 2babb563cf3cd665 ] || exit 0
+[ "$(head -c 17 kiln-cluster 2>/dev/null | head -n 1)" != 2babb563cf3cd665 ] || exit 0
 rm -f kiln-cluster.new
-echo 2babb563cf3cd665 >kiln-cluster.new && mv -f kiln-cluster.new kiln-cluster && sync
+{
+    echo 2babb563cf3cd665
+} >kiln-cluster.new && mv -f kiln-cluster.new kiln-cluster && sync
