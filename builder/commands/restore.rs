@@ -17,7 +17,7 @@ use crate::disk::{self, Input, Scratch, Staging};
 use crate::failure::{Exit, Failure, Result};
 use crate::pki::{Keystore, RestoredFrom};
 use crate::render::{self, RestoredWith};
-use crate::values::{ClusterName, Epoch, Mode, NODE_PROGRAM, RestoreFrom};
+use crate::values::{ClusterName, Epoch, Mode, NODE_PROGRAM, RestoreFrom, Setting};
 
 /// The bundle, and a directory for each node, in the one that is made.
 const BUNDLE: &str = "bundle";
@@ -72,9 +72,10 @@ pub fn run(args: &cli::RestoreCluster, out: &Output) -> Result<()> {
 
 /// `out/ha3-g2`.
 fn beside(bundle: &Path, generation: u32) -> PathBuf {
-    let real = disk::resolved(bundle);
-    let name = real.file_name().map_or_else(|| "restored".into(), |name| name.to_string_lossy().into_owned());
-    real.with_file_name(format!("{name}-g{generation}"))
+    let named = if bundle.file_name().is_some() { bundle.to_owned() } else { disk::resolved(bundle) };
+    let name =
+        named.file_name().map_or_else(|| "restored".into(), |name| name.to_string_lossy().into_owned());
+    named.with_file_name(format!("{name}-g{generation}"))
 }
 
 fn source(old: &Bundle, args: &cli::RestoreCluster, scratch: &Path, out: &Output) -> Result<Source> {
@@ -135,25 +136,26 @@ fn build(
             .file_name()
             .map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
     };
+    let settings = settings(old, &args.settings);
     let wanted = One {
         name: &name,
-        settings: &args.settings,
+        settings: &settings,
         inputs: &args.inputs,
         target: &|_| root.join(BUNDLE),
         find: &begin,
     };
-    let built = wanted.build(out)?;
-    // What it does not promise it cannot keep: the snapshot's format is that of the release which wrote it.
-    match built.prepared.plan.release == old.manifest.etcd.version {
-        true => Ok(built),
-        false => {
-            out.warn(format_args!(
-                "the nodes run etcd {}, and this generation {}",
-                old.manifest.etcd.version, built.prepared.plan.release
-            ));
-            Ok(built)
-        }
+    wanted.build(out)
+}
+
+/// Those of the command line; the release is that of the bundle, whatever is newest in the store: its programs are on the
+/// nodes.
+fn settings(old: &Bundle, given: &cli::Settings) -> cli::Settings {
+    const VERSION: &str = "etcd.version";
+    let mut settings = given.clone();
+    if settings.set.iter().all(|setting| setting.key() != VERSION) {
+        settings.set.push(Setting::new(VERSION, &old.manifest.etcd.version.to_string()));
     }
+    settings
 }
 
 /// A directory for each node, all at once.

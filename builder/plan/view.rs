@@ -328,7 +328,6 @@ fn renewal(by_node: Option<&Renewal>) -> String {
     }
 }
 
-/// What the cluster has been through.
 fn state(f: &mut fmt::Formatter<'_>, cluster: &Cluster) -> fmt::Result {
     if let Some(restored) = &cluster.restored {
         writeln!(f, "  generation {}, restored from a snapshot", restored.generation)?;
