@@ -147,8 +147,8 @@ fn build(
     wanted.build(out)
 }
 
-/// Those of the command line; the release is that of the bundle, whatever is newest in the store: its programs are on the
-/// nodes.
+/// Those of the command line; the release is that of the bundle, whatever is newest in the store: its programs are on
+/// the nodes.
 fn settings(old: &Bundle, given: &cli::Settings) -> cli::Settings {
     const VERSION: &str = "etcd.version";
     let mut settings = given.clone();
