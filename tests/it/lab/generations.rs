@@ -107,8 +107,8 @@ fn a_cluster_is_restored(release: &str, changes: &[(&str, &str)]) {
         on cp-b tar -xpzf /root/kiln-restore/overlay.tar.gz -C /; own cp-b
         switch cp-c; guard cp-c 0; etcd cp-c; serves cp-c
 
-        [ "$(ctl cp-c get before/ --prefix --count-only --write-out=fields | sed -n 's/"Count" : //p')" = 20 ]
-        [ "$(ctl cp-c get after/ --prefix --count-only --write-out=fields | sed -n 's/"Count" : //p')" = 0 ]
+        [ "$(ctl cp-c get before/ --prefix --keys-only | grep -c before/)" = 20 ]
+        [ -z "$(ctl cp-c get after/ --prefix --keys-only)" ]
         for node in $all; do
             [ -d "$(data $node)/kiln-before-g1" ]
             grep -q '^generation 2 ' "$(data $node)/kiln-cluster"
