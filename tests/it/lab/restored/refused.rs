@@ -168,7 +168,7 @@ fn options_that_do_not_belong_together() {
         (&["restore", "undo", "--policy", "x"], "prepare, switch or abandon"),
         (&["restore", "prepare", "--policy", "x"], "needs --snapshot FILE"),
         (&["restore", "switch", "--policy", "x", "--snapshot", "y"], "--snapshot is for restore prepare"),
-        (&["snapshot", "--snapshot", "y"], "--snapshot is for restore prepare"),
+        (&["snapshot", "--snapshot", "y"], "--snapshot is for restore"),
         (&["restore", "switch", "--policy", "x", "--ensure"], "--ensure is for renew"),
         (&["snapshot", "switch"], "unexpected argument"),
     ] {
