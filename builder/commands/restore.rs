@@ -13,7 +13,7 @@ use crate::build::{NodeProgram, Session};
 use crate::bundle::{Bundle, LAYER_ARCHIVE, NODE_ARCHIVE};
 use crate::cli;
 use crate::clock;
-use crate::disk::{self, Input, Scratch, Staging};
+use crate::disk::{self, Input, Kind, Scratch, Staging};
 use crate::failure::{Exit, Failure, Result};
 use crate::pki::{Keystore, RestoredFrom};
 use crate::render::{self, RestoredWith};
@@ -23,8 +23,11 @@ use crate::values::{ClusterName, Epoch, Mode, NODE_PROGRAM, RestoreFrom, Setting
 const BUNDLE: &str = "bundle";
 const NODES: &str = "nodes";
 
-/// A snapshot as each node gets it.
+/// The files of a node: its orders, what has them carried out, and the programs where the bundle has them apart.
+const ORDERS: &str = "restore.json";
+const SCRIPT: &str = "restore.sh";
 const SNAPSHOT: &str = "snapshot.db";
+const PROGRAMS: &str = "programs.tar.gz";
 
 /// What is restored.
 struct Source {
@@ -61,13 +64,47 @@ pub fn run(args: &cli::RestoreCluster, out: &Output) -> Result<()> {
         ));
     }
     let root = args.out.clone().unwrap_or_else(|| beside(&args.bundle, next));
-    // Looked for before the keystore counts.
+    // Looked at before the keystore counts.
+    refuse_foreign(&root.join(NODES))?;
     let tell = |note| out.tell(note);
     let program =
         Session::new(inputs::options(&args.inputs)?, &tell)?.node_program(old.manifest.etcd.arch)?;
     let built = build(&old, &source, args, &root, out)?;
     hand_out(&built, &source, &program, &root)?;
     say(&built, &source, &root, args.inputs.json, out)
+}
+
+/// What is not of an earlier run is not replaced.
+///
+/// # Errors
+/// `Exit::Unsafe` where there is anything else.
+fn refuse_foreign(nodes: &Path) -> Result<()> {
+    let foreign = |what: &Path| {
+        Err(Failure::unsafe_to(format!(
+            "{} is not of a restore, and would be lost; move it elsewhere, or choose another --out",
+            what.display()
+        )))
+    };
+    match disk::look(nodes)? {
+        None => return Ok(()),
+        Some(found) if found.kind == Kind::Directory => {}
+        Some(_) => return foreign(nodes),
+    }
+    for found in disk::walk(nodes)? {
+        let name = found.path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let is_own = match found.path.components().count() {
+            1 => found.kind == Kind::Directory,
+            2 => {
+                found.kind == Kind::File
+                    && [ORDERS, SCRIPT, SNAPSHOT, PROGRAMS, NODE_PROGRAM, NODE_ARCHIVE].contains(&name)
+            }
+            _ => false,
+        };
+        if !is_own {
+            return foreign(&nodes.join(found.path));
+        }
+    }
+    Ok(())
 }
 
 /// `out/ha3-g2`.
@@ -172,14 +209,15 @@ fn hand_out(built: &Built, source: &Source, program: &NodeProgram, root: &Path) 
         program_sha256: sha256
             .ok_or_else(|| Failure::wrong("the bundle has no program that restores a snapshot"))?,
     };
-    let staging = Staging::begin(&root.join(NODES))?;
+    let nodes = root.join(NODES);
+    let staging = Staging::begin(&nodes)?;
     let mut first: Option<String> = None;
     for node in &plan.nodes {
         let file = |name: &str| format!("{}/{name}", node.name);
         let write = |name: &str, bytes: &[u8], mode: Mode| staging.create(&file(name), mode)?.write(bytes);
         staging.directory(node.name.as_str(), Mode::SECRET_DIRECTORY)?;
-        write("restore.json", &render::restore_orders(plan, node, &with)?, Mode::SECRET)?;
-        write("restore.sh", render::restore_script(plan, node)?.as_bytes(), Mode::PROGRAM)?;
+        write(ORDERS, &render::restore_orders(plan, node, &with)?, Mode::SECRET)?;
+        write(SCRIPT, render::restore_script(plan, node)?.as_bytes(), Mode::PROGRAM)?;
         write(NODE_PROGRAM, program.blob.bytes()?, Mode::PROGRAM)?;
         take(
             &staging,
@@ -188,7 +226,7 @@ fn hand_out(built: &Built, source: &Source, program: &NodeProgram, root: &Path) 
         )?;
         let layer = built.target.join(LAYER_ARCHIVE);
         if disk::look(&layer)?.is_some() {
-            take(&staging, &layer, &file("programs.tar.gz"))?;
+            take(&staging, &layer, &file(PROGRAMS))?;
         }
         let own = file(SNAPSHOT);
         let is_linked = match first.as_deref() {
@@ -200,7 +238,8 @@ fn hand_out(built: &Built, source: &Source, program: &NodeProgram, root: &Path) 
             first = Some(own);
         }
     }
-    staging.publish(|_| Ok(()))
+    // Looked at again: another process may have added a file meanwhile.
+    staging.publish(|_| refuse_foreign(&nodes))
 }
 
 /// As a hard link where that is possible.

@@ -76,6 +76,12 @@ fn a_cluster_is_restored(release: &str, changes: &[(&str, &str)]) {
         head -c 5000 "$work/old.db" >"$work/cut.db"
         fails 1 restore --snapshot cut.db --accept-unsigned -o "$kit"
         [ ! -e "$kit" ]
+        # Nothing that is there already is lost, and the keystore does not count.
+        mkdir -p "$kit/nodes" && echo mine >"$kit/nodes/notes"
+        fails 6 restore --snapshot old.db --accept-unsigned -o "$kit"
+        case $said in *'nodes/notes is not of a restore'*) ;; *) echo "$said"; exit 1 ;; esac
+        rm "$kit/nodes/notes"
+        (cd "$work" && "$kiln" keystore show ha3) | grep -q 'restored as' && exit 1
         restore --snapshot old.db --accept-unsigned -o "$kit"
         # Once more is the same restore.
         before=$(sha256sum <"$kit/nodes/cp-a/restore.json")
