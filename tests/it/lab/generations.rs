@@ -1,9 +1,8 @@
 //! `kiln restore` and what it hands out, with real members: the next generation of a cluster has what the snapshot has,
 //! and neither an old member nor an old bundle gets into it.
 
-use std::process::Command;
-
-use crate::support::{self, Workshop, ha3_with, run, store};
+use crate::guard;
+use crate::support::{self, run, store};
 
 /// Functions beside those of tests/guard/nodes.sh. There is no systemd on these machines: what `restore.sh` asks of it
 /// is done by hand, in its order.
@@ -28,28 +27,16 @@ restore() { (cd "$work" && "$kiln" restore "$bundle" --artifacts "$store" --no-c
 abandon() { (cd "$work" && "$kiln" restore "$bundle" --abandon --cluster ha3); }
 fails() { code=$1; shift; got=0; said=$("$@" 2>&1) || got=$?; [ "$got" = "$code" ] || { echo "$*: $got, not $code: $said"; exit 1; }; }
 own() { systemd-tmpfiles --root="$lab/$1/root" --create --prefix=/etc/etcd --prefix=/var/lib/etcd --prefix=/var/lib/etcd-wal etcd.conf; }
-machines() {
-    node cp-a 10.240.16.10; node cp-b 10.240.48.10; node cp-c 10.240.80.10
-    for each in cp-a cp-b cp-c; do own $each; mount --bind /proc "$lab/$each/root/proc"; done
-}
+for each in cp-a cp-b cp-c; do own $each; mount --bind /proc "$lab/$each/root/proc"; done
 "#;
 
 #[track_caller]
 fn play(release: &str, changes: &[(&str, &str)], steps: &str) {
-    support::needs_root();
-    let work = Workshop::new();
-    let etcd = format!("[etcd]\nversion = \"{release}\" #");
-    work.file("ha3.toml", ha3_with(&[&[("# [etcd] version = \"3.5.33\"", &*etcd)], changes].concat()));
-    work.keystore("ha3");
-    let bundle = work.build("./ha3.toml");
+    let (work, bundle) = guard::built(release, changes);
     run(work.kiln(["seal"]).arg(&bundle));
-    let nodes = support::root().join("tests/guard/nodes.sh");
-    let script = format!(". {}\n{FUNCTIONS}\nmachines\n{steps}", nodes.display());
-    let mut command = Command::new("unshare");
-    command.args(["--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "bash", "-c"]);
-    command.arg(script).env("lab", work.path().join("lab")).env("bundle", bundle);
-    command.env("work", work.path()).env("kit", work.path().join("kit")).env("store", store());
-    run(command.env("kiln", env!("CARGO_BIN_EXE_kiln")).env("NO_COLOR", "1"));
+    let mut script = guard::script(&work, &bundle, &format!("{FUNCTIONS}\n{steps}"));
+    script.env("work", work.path()).env("kit", work.path().join("kit")).env("store", store());
+    run(script.env("kiln", env!("CARGO_BIN_EXE_kiln")).env("NO_COLOR", "1"));
 }
 
 /// The whole way, with the log in a directory of its own or in the data.

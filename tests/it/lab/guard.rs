@@ -1,5 +1,6 @@
 //! The guard that runs on a node before etcd, with real members: a first boot happens once.
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::support::{self, Workshop, ha3_with, run};
@@ -12,18 +13,30 @@ fn play(changes: &[(&str, &str)], steps: &str) {
 
 #[track_caller]
 fn play_with(release: &str, changes: &[(&str, &str)], steps: &str) {
+    let (work, bundle) = built(release, changes);
+    run(&mut script(&work, &bundle, steps));
+}
+
+/// A bundle of ha3, after changes to its profile.
+pub fn built(release: &str, changes: &[(&str, &str)]) -> (Workshop, PathBuf) {
     support::needs_root();
     let work = Workshop::new();
     let etcd = format!("[etcd]\nversion = \"{release}\" #");
     work.file("ha3.toml", ha3_with(&[&[("# [etcd] version = \"3.5.33\"", &*etcd)], changes].concat()));
     work.keystore("ha3");
     let bundle = work.build("./ha3.toml");
+    (work, bundle)
+}
+
+/// Steps on its three nodes, with the functions of tests/guard/nodes.sh.
+pub fn script(work: &Workshop, bundle: &Path, steps: &str) -> Command {
     let nodes = support::root().join("tests/guard/nodes.sh");
     let machines = "node cp-a 10.240.16.10\nnode cp-b 10.240.48.10\nnode cp-c 10.240.80.10\n";
     let script = format!(". {}\n{machines}{steps}", nodes.display());
     let mut command = Command::new("unshare");
     command.args(["--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "bash", "-c"]);
-    run(command.arg(script).env("lab", work.path().join("lab")).env("bundle", bundle));
+    command.arg(script).env("lab", work.path().join("lab")).env("bundle", bundle);
+    command
 }
 
 #[test]

@@ -5,6 +5,7 @@
 pub mod bundles;
 pub mod golden;
 pub mod made;
+pub mod namespaces;
 pub mod node;
 mod releases;
 pub mod test_store;

@@ -1,14 +1,16 @@
 //! A node: namespaces of its own with the node's files below `/mnt`, kiln-node, and one member of a real etcd.
 
 use std::fs;
+use std::ops::Deref;
 use std::os::unix::fs::{PermissionsExt, chown};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::path::PathBuf;
+use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 
 use super::authority::{self, Days, TAG};
-use crate::support::{self, Workshop, debs_of, node::kiln_node, run, wait_for};
+use crate::support::namespaces::Namespaces;
+use crate::support::{self, Workshop, node::kiln_node, run, wait_for};
 
 /// etcd's account, which this machine does not have.
 pub const UID: u32 = 61_001;
@@ -28,9 +30,7 @@ pub const PLAIN: Start<'static> = Start { release: "3.5.16", pki: "/mnt/var/pki/
 
 pub struct Machine {
     pub work: Workshop,
-    /// Its death ends the namespaces and what runs in them; it lives as long as its standard input is open.
-    holder: Child,
-    pid: String,
+    inside: Namespaces,
 }
 
 impl Machine {
@@ -43,29 +43,9 @@ impl Machine {
         let passwd =
             work.file("passwd", format!("root:x:0:0::/root:/bin/sh\netcd:x:{UID}:{GID}::/:/bin/false\n"));
         fs::set_permissions(&passwd, fs::Permissions::from_mode(0o644)).unwrap();
-        // The shell is the first process, which gets rid of those that have ended.
-        let script = "set -e; mount -t tmpfs -o mode=0755 tmpfs /mnt; mount --bind \"$0\" /etc/passwd; ip link set lo up; \
-                      echo ready >/mnt/ready; cat; :";
-        let mut command = Command::new("unshare");
-        command.args([
-            "--mount",
-            "--net",
-            "--pid",
-            "--fork",
-            "--kill-child",
-            "--mount-proc",
-            "sh",
-            "-c",
-            script,
-        ]);
-        let holder = command.arg(&passwd).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
-        let children = format!("/proc/{0}/task/{0}/children", holder.id());
-        let pid = wait_for("the namespaces", || {
-            let pid = fs::read_to_string(&children).ok()?.trim().to_owned();
-            let is_ready = !pid.is_empty() && Path::new(&format!("/proc/{pid}/root/mnt/ready")).exists();
-            is_ready.then_some(pid)
-        });
-        let machine = Self { work, holder, pid };
+        let first = "mount -t tmpfs -o mode=0755 tmpfs /mnt; mount --bind \"$0/passwd\" /etc/passwd;";
+        let inside = Namespaces::new(work.path(), first);
+        let machine = Self { work, inside };
         machine.deliver();
         machine
     }
@@ -115,7 +95,7 @@ impl Machine {
 
     /// A path below `/mnt`, as it is seen from here.
     pub fn at(&self, name: &str) -> PathBuf {
-        PathBuf::from(format!("/proc/{}/root/mnt/{name}", self.pid))
+        PathBuf::from(format!("/proc/{}/root/mnt/{name}", self.inside.pid()))
     }
 
     pub fn read(&self, name: &str) -> String {
@@ -150,13 +130,6 @@ impl Machine {
     /// Another subject, so that the live certificates have to be replaced.
     pub fn another_subject(&self, organization: &str) {
         self.policy(|policy| policy["pairs"][0]["subject"][0][1] = organization.into());
-    }
-
-    /// A command on this node.
-    pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
-        let mut command = Command::new("nsenter");
-        command.args(["--target", &self.pid, "--mount", "--net", "--pid", "--"]).arg(program);
-        command
     }
 
     pub fn shell(&self, script: &str) -> String {
@@ -242,16 +215,6 @@ impl Machine {
         std::os::unix::fs::symlink(target, self.at("var/pki/live")).unwrap();
     }
 
-    fn programs(&self, release: &str) -> PathBuf {
-        let place = self.work.path().join(release);
-        if !place.exists() {
-            for deb in debs_of(release) {
-                run(Command::new("dpkg-deb").arg("-x").args([&deb, &place]));
-            }
-        }
-        place.join("usr/bin")
-    }
-
     /// Runs a script beside the test, until the node ends.
     pub fn background(&self, script: &str) {
         self.shell(&format!("exec </dev/null >/dev/null 2>&1\n({script}) &"));
@@ -325,9 +288,9 @@ impl Machine {
     }
 }
 
-impl Drop for Machine {
-    fn drop(&mut self) {
-        drop(self.holder.stdin.take());
-        let _ = self.holder.wait();
+impl Deref for Machine {
+    type Target = Namespaces;
+    fn deref(&self) -> &Namespaces {
+        &self.inside
     }
 }

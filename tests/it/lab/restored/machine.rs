@@ -1,15 +1,17 @@
 //! Members of a real etcd in a network of their own, which run as an account; and kiln-node, which is root.
 
 use std::fs;
+use std::ops::Deref;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use kiln_wire::{Digest, Id};
 use serde_json::{Value, json};
 use sha1::{Digest as _, Sha1};
 
-use crate::support::{self, Workshop, debs_of, node::kiln_node, run, wait_for};
+use crate::support::namespaces::Namespaces;
+use crate::support::{self, Workshop, node::kiln_node, wait_for};
 
 /// What is added to the revision, where etcd can.
 pub const BUMP: u64 = 1_000_000_000;
@@ -18,8 +20,7 @@ pub const TOKENS: [&str; 2] = ["t-1", "t-2"];
 
 pub struct Lab {
     pub work: Workshop,
-    holder: Child,
-    pid: String,
+    inside: Namespaces,
     pub release: &'static str,
     pub members: usize,
     pub has_wal: bool,
@@ -32,24 +33,10 @@ impl Lab {
         kiln_node();
         let work = Workshop::new();
         fs::set_permissions(work.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let script =
-            "set -e; ip link set lo up; sed \"\\$aetcd:x:998:997::/:/bin/false\" /etc/passwd >\"$0/passwd\"
-                      mount --bind \"$0/passwd\" /etc/passwd; echo ready >\"$0/ready\"; cat; :";
-        let mut command = Command::new("unshare");
-        command.args(["--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]);
-        let holder = command
-            .args(["sh", "-c", script])
-            .arg(work.path())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        let children = format!("/proc/{0}/task/{0}/children", holder.id());
-        let pid = wait_for("the namespaces", || {
-            let pid = fs::read_to_string(&children).ok()?.trim().to_owned();
-            (!pid.is_empty() && work.path().join("ready").exists()).then_some(pid)
-        });
-        let lab = Self { work, holder, pid, release, members, has_wal };
+        let first = "sed \"\\$aetcd:x:998:997::/:/bin/false\" /etc/passwd >\"$0/passwd\"
+                     mount --bind \"$0/passwd\" /etc/passwd;";
+        let inside = Namespaces::new(work.path(), first);
+        let lab = Self { work, inside, release, members, has_wal };
         lab.shell(
             "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=ca -days 9 -keyout ca-key.pem \
              -out ca.pem
@@ -79,25 +66,7 @@ impl Lab {
     }
 
     fn programs(&self) -> PathBuf {
-        let place = self.path(self.release);
-        if !place.exists() {
-            for deb in debs_of(self.release) {
-                run(Command::new("dpkg-deb").arg("-x").args([&deb, &place]));
-            }
-        }
-        place.join("usr/bin")
-    }
-
-    /// A command in these namespaces.
-    pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
-        let mut command = Command::new("nsenter");
-        command.args(["--target", &self.pid, "--mount", "--net", "--pid", "--"]).arg(program);
-        command
-    }
-
-    pub fn shell(&self, script: &str) -> String {
-        let script = format!("cd {} && {{ {script}\n}}", self.work.path().display());
-        run(self.command("sh").args(["-ec", &script]))
+        self.inside.programs(self.release)
     }
 
     fn url(number: usize) -> String {
@@ -280,9 +249,9 @@ impl Lab {
     }
 }
 
-impl Drop for Lab {
-    fn drop(&mut self) {
-        drop(self.holder.stdin.take());
-        let _ = self.holder.wait();
+impl Deref for Lab {
+    type Target = Namespaces;
+    fn deref(&self) -> &Namespaces {
+        &self.inside
     }
 }

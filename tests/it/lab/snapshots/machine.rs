@@ -1,20 +1,21 @@
 //! Nodes in a network of their own: members of a real etcd, kiln-node for each, and the services that they use.
 
 use std::fs;
+use std::ops::Deref;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use kiln_wire::{BODY, PublicKey, RECORD, Record, Signer, SnapshotName, open};
 use serde_json::{Value, json};
 
 use super::services::{BUCKET, S3_PORT, SECRET};
-use crate::support::{self, Workshop, debs_of, node::kiln_node, run, wait_for};
+use crate::support::namespaces::Namespaces;
+use crate::support::{self, Workshop, node::kiln_node, run, wait_for};
 
 pub struct Lab {
     pub work: Workshop,
-    holder: Child,
-    pid: String,
+    inside: Namespaces,
     release: &'static str,
     members: usize,
 }
@@ -26,26 +27,8 @@ impl Lab {
         kiln_node();
         let work = Workshop::new();
         fs::set_permissions(work.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let script = "set -e; ip link set lo up; echo ready >\"$0/ready\"; cat; :";
-        let mut command = Command::new("unshare");
-        command.args([
-            "--mount",
-            "--net",
-            "--pid",
-            "--fork",
-            "--kill-child",
-            "--mount-proc",
-            "sh",
-            "-c",
-            script,
-        ]);
-        let holder = command.arg(work.path()).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
-        let children = format!("/proc/{0}/task/{0}/children", holder.id());
-        let pid = wait_for("the namespaces", || {
-            let pid = fs::read_to_string(&children).ok()?.trim().to_owned();
-            (!pid.is_empty() && work.path().join("ready").exists()).then_some(pid)
-        });
-        let lab = Self { work, holder, pid, release, members };
+        let inside = Namespaces::new(work.path(), "");
+        let lab = Self { work, inside, release, members };
         lab.certificates();
         for number in 1..=members {
             lab.etcd(number);
@@ -90,25 +73,7 @@ impl Lab {
     }
 
     fn programs(&self) -> PathBuf {
-        let place = self.path(self.release);
-        if !place.exists() {
-            for deb in debs_of(self.release) {
-                run(Command::new("dpkg-deb").arg("-x").args([&deb, &place]));
-            }
-        }
-        place.join("usr/bin")
-    }
-
-    /// A command in these namespaces.
-    pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
-        let mut command = Command::new("nsenter");
-        command.args(["--target", &self.pid, "--mount", "--net", "--pid", "--"]).arg(program);
-        command
-    }
-
-    pub fn shell(&self, script: &str) -> String {
-        let script = format!("cd {} && {{ {script}\n}}", self.work.path().display());
-        run(self.command("sh").args(["-ec", &script]))
+        self.inside.programs(self.release)
     }
 
     /// Runs a program until the namespaces end, its number in `NAME.pid` and its output in `NAME.out`.
@@ -345,9 +310,9 @@ pub fn damage(path: &Path) {
     fs::write(path, bytes).unwrap();
 }
 
-impl Drop for Lab {
-    fn drop(&mut self) {
-        drop(self.holder.stdin.take());
-        let _ = self.holder.wait();
+impl Deref for Lab {
+    type Target = Namespaces;
+    fn deref(&self) -> &Namespaces {
+        &self.inside
     }
 }
