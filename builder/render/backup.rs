@@ -4,8 +4,8 @@ use kiln_wire as wire;
 
 use super::programs::path;
 use super::renderer::{NodeKeys, Renderer};
-use super::told::{told, untold};
-use crate::failure::{Failure, Result};
+use super::told::{json, told, untold};
+use crate::failure::Result;
 use crate::pki::SnapshotKey;
 use crate::plan::{self, BackupPlaces, Node};
 use crate::profile::{Backup, Bucket, PrunedBy};
@@ -29,24 +29,16 @@ pub(super) fn insert(
     let pem = signer.map(|signer| signer.pem.as_bytes().to_vec()).unwrap_or_default();
     tree.insert(path(&places.signer())?, Entry::file(pem, Mode::SECRET, ORIGIN))?;
     let json = match keys {
-        Some(keys) => json(&policy(renderer, node, (backup, &places), keys.signers)?)?,
+        Some(keys) => {
+            let policy = policy(renderer, node, (backup, &places), keys.signers)?;
+            json("backup.json", &policy, wire::Backup::check)?
+        }
         None => Vec::new(),
     };
     tree.insert(path(&places.policy())?, Entry::file(json, Mode::FILE, ORIGIN))?;
     let timer = format!("kiln-snapshot{}.timer", plan.instance.name.suffix());
     let link = path(&format!("etc/systemd/system/timers.target.wants/{timer}"))?;
     tree.insert(link, Entry::link(format!("/etc/systemd/system/{timer}"), Origin::Part(ORIGIN)))
-}
-
-/// As the node's program reads it: with what that refuses there would never be a snapshot.
-fn json(policy: &wire::Backup) -> Result<Vec<u8>> {
-    let mut json = serde_json::to_vec_pretty(policy)
-        .map_err(|error| Failure::io(format!("writing how {} takes snapshots: {error}", policy.node)))?;
-    json.push(b'\n');
-    let read = serde_json::from_slice::<wire::Backup>(&json);
-    let read = read.map_err(|why| untold("backup.json", &why.to_string()))?;
-    read.check().map_err(|why| untold("backup.json", why))?;
-    Ok(json)
 }
 
 fn policy(

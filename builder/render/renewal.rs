@@ -6,8 +6,8 @@ use kiln_wire::{self as wire, Policy};
 
 use super::programs::path;
 use super::renderer::{CERTIFICATES, NodeKeys, Renderer};
-use super::told::{told, untold};
-use crate::failure::{Failure, Result};
+use super::told::{json, told, untold};
+use crate::failure::Result;
 use crate::pki::Issued;
 use crate::plan::{CertificateSpec, IssuerSpec, Node, Plan, RenewalPlaces};
 use crate::tree::{Entry, Origin, Tree};
@@ -33,14 +33,7 @@ pub(super) fn insert(
         }
     }
     let policy = policy(renderer, node, &places)?;
-    let mut json = serde_json::to_vec_pretty(&policy).map_err(|error| {
-        Failure::io(format!("writing how {} renews its certificates: {error}", node.name))
-    })?;
-    json.push(b'\n');
-    // As the node's program reads it: what that refuses would never be renewed.
-    let read =
-        serde_json::from_slice::<Policy>(&json).map_err(|why| untold("renew.json", &why.to_string()))?;
-    read.check().map_err(|why| untold("renew.json", why))?;
+    let json = json("renew.json", &policy, Policy::check)?;
     tree.insert(path(&places.policy())?, Entry::file(json, Mode::FILE, ORIGIN))?;
     let timer = format!("kiln-renew{}.timer", plan.instance.name.suffix());
     let link = path(&format!("etc/systemd/system/timers.target.wants/{timer}"))?;

@@ -4,7 +4,7 @@
 use kiln_wire as wire;
 
 use super::template::{Template, Templates, context};
-use super::told::{told, untold};
+use super::told::{json, told};
 use crate::etcd::Release;
 use crate::etcd::ids::member_id;
 use crate::failure::{Failure, Result};
@@ -48,14 +48,7 @@ pub fn restore_orders(plan: &Plan, node: &Node, with: &RestoredWith<'_>) -> Resu
     let Some(restored) = &plan.cluster.restored else {
         return Err(Failure::io(format!("{} was not restored", plan.cluster.name)));
     };
-    let orders = orders(plan, node, restored, with)?;
-    let mut json = serde_json::to_vec_pretty(&orders)
-        .map_err(|error| Failure::io(format!("writing how {} is restored: {error}", node.name)))?;
-    json.push(b'\n');
-    let read = serde_json::from_slice::<wire::Restore>(&json);
-    let read = read.map_err(|why| untold("restore.json", &why.to_string()))?;
-    read.check().map_err(|why| untold("restore.json", why))?;
-    Ok(json)
+    json("restore.json", &orders(plan, node, restored, with)?, wire::Restore::check)
 }
 
 fn orders(plan: &Plan, node: &Node, restored: &Restored, with: &RestoredWith<'_>) -> Result<wire::Restore> {

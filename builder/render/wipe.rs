@@ -7,8 +7,8 @@ use kiln_wire as wire;
 use super::logs;
 use super::programs::path;
 use super::renderer::Renderer;
-use super::told::{told, untold};
-use crate::failure::{Failure, Result};
+use super::told::{json, told, untold};
+use crate::failure::Result;
 use crate::plan::{self, Node, Plan};
 use crate::tree::{Entry, Kind, Origin, Tree, known_mode};
 use crate::values::{GuestPath, Mode, NODE_PROGRAM, Purpose};
@@ -48,14 +48,7 @@ pub(super) fn entry(
     if laid.tree.get(place.as_str()).is_none_or(|entry| entry.origin != Origin::Part(ORIGIN)) {
         return Ok(None);
     }
-    let wipe = list(renderer, laid, node)?;
-    let mut json = serde_json::to_vec_pretty(&wipe)
-        .map_err(|error| Failure::io(format!("writing what {} has of Kiln: {error}", node.name)))?;
-    json.push(b'\n');
-    // As the node's program reads it.
-    let read = serde_json::from_slice::<wire::Wipe>(&json);
-    let read = read.map_err(|why| untold("wipe.json", &why.to_string()))?;
-    read.check().map_err(|why| untold("wipe.json", why))?;
+    let json = json("wipe.json", &list(renderer, laid, node)?, wire::Wipe::check)?;
     Ok(Some((place, Entry::file(json, Mode::FILE, ORIGIN))))
 }
 
