@@ -36,7 +36,7 @@ pub(crate) use layout::{
     node_file,
 };
 pub use manifest::Manifest;
-pub(crate) use place::{Holds, Place};
+pub(crate) use place::{Holds, Place, copy, take};
 #[cfg(feature = "oci")]
 pub(crate) use problem::{MAX_PROBLEMS_SHOWN, listed};
 pub(crate) use problem::{Problem, differs};

@@ -87,12 +87,7 @@ impl Place {
     /// Takes a file over from another place, as a hard link or a copy; the caller has checked it.
     pub fn take(&self, from: &Path, path: &str, mode: Mode) -> Result<()> {
         interrupt::check()?;
-        let mut input = disk::Input::open(from)?;
-        if self.staging.link(&input, path)? {
-            return Ok(());
-        }
-        let mut output = self.staging.create(path, mode)?;
-        digest::each_piece_of(&mut input, |bytes| output.write(bytes))
+        take(&self.staging, from, path, mode)
     }
 
     pub fn directory(&self, path: &str, mode: Mode) -> Result<()> {
@@ -108,6 +103,31 @@ impl Place {
         self.staging.publish_as(Mode::DIRECTORY, look_again, last)?;
         Ok(self.seen.note(&self.target))
     }
+}
+
+/// A file with the content of another one: the same one, where the file system allows it.
+///
+/// # Errors
+/// Of the system.
+pub fn take(staging: &Staging, from: &Path, path: &str, mode: Mode) -> Result<()> {
+    let mut input = disk::Input::open(from)?;
+    match staging.link(&input, path)? {
+        true => Ok(()),
+        false => copied(staging, &mut input, path, mode),
+    }
+}
+
+/// A file of its own with the content of another one.
+///
+/// # Errors
+/// Of the system.
+pub fn copy(staging: &Staging, from: &Path, path: &str, mode: Mode) -> Result<()> {
+    copied(staging, &mut disk::Input::open(from)?, path, mode)
+}
+
+fn copied(staging: &Staging, input: &mut disk::Input, path: &str, mode: Mode) -> Result<()> {
+    let mut output = staging.create(path, mode)?;
+    digest::each_piece_of(input, |bytes| output.write(bytes))
 }
 
 /// A bundle may replace a bundle, a fleet a fleet; neither may replace anything else.

@@ -1,15 +1,15 @@
 //! `kiln down`.
 
-use std::io::{BufRead as _, Write as _};
 use std::path::Path;
 
 use serde_json::json;
 
+use super::ask::confirm;
 use super::output::{Output, and_said};
 use crate::bundle::Bundle;
 use crate::cli;
 use crate::disk;
-use crate::failure::{Doing, Failure, Result};
+use crate::failure::Result;
 use crate::host::{self, State};
 
 pub fn run(args: &cli::Down, out: &Output) -> Result<()> {
@@ -62,19 +62,8 @@ fn places(called: &[String], directory: &Path) -> String {
 }
 
 fn ask(state: &State) -> Result<()> {
-    let asking = || "asking on the terminal".to_owned();
     let name = &state.record.names.cluster;
     let place = places(&state.record.places_called(), &disk::resolved(&state.directory));
-    let mut stderr = std::io::stderr();
-    write!(stderr, "this removes the disks of {name} {place} with all of etcd's data; continue? [y/N] ")
-        .and_then(|()| stderr.flush())
-        .doing(asking)?;
-    let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer).doing(asking)?;
-    match answer.trim() {
-        "y" | "Y" | "yes" => Ok(()),
-        _ => {
-            Err(Failure::unsafe_to("not confirmed, so nothing was removed; pass --yes to skip the question"))
-        }
-    }
+    let what = format!("this removes the disks of {name} {place} with all of etcd's data; continue");
+    confirm(&what, "nothing was removed")
 }

@@ -1,6 +1,7 @@
 //! One file per verb: the only place that connects the other modules.
 
 mod artifacts;
+mod ask;
 mod bucket;
 mod build;
 mod cache;
@@ -43,7 +44,6 @@ mod side_by_side;
 mod snapshot_files;
 mod snapshots;
 mod terminal;
-mod typed;
 mod up;
 mod verify;
 mod version;

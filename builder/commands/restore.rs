@@ -7,13 +7,13 @@ use serde_json::json;
 use super::build::{Built, One, default_out};
 use super::output::{Output, and_said};
 use super::snapshot_files::{PURPOSE, age, copied, decrypted, place};
-use super::{inputs, named, programs, typed};
+use super::{ask, inputs, named, programs};
 use crate::backup::{self, Chosen, Plain, Reader};
 use crate::build::{NodeProgram, Session};
-use crate::bundle::{Bundle, LAYER_ARCHIVE, NODE_ARCHIVE};
+use crate::bundle::{Bundle, LAYER_ARCHIVE, NODE_ARCHIVE, copy, take};
 use crate::cli;
 use crate::clock;
-use crate::disk::{self, Input, Kind, Scratch, Staging};
+use crate::disk::{self, Kind, Scratch, Staging};
 use crate::failure::{Exit, Failure, Result};
 use crate::pki::{Keystore, RestoredFrom};
 use crate::render::{self, RestoredWith};
@@ -55,7 +55,7 @@ pub fn run(args: &cli::RestoreCluster, out: &Output) -> Result<()> {
          has to be restored",
         cluster.name, source.called, source.revision
     );
-    typed::name(&cluster.name, args.cluster.as_ref(), &meant)?;
+    ask::name(&cluster.name, args.cluster.as_ref(), &meant)?;
     if render::bump(old.manifest.etcd.version).is_none() {
         out.warn(format_args!(
             "etcd {} cannot raise the revision of what it restores: restart whatever watches this cluster (API servers, Patroni, \
@@ -223,10 +223,11 @@ fn hand_out(built: &Built, source: &Source, program: &NodeProgram, root: &Path) 
             &staging,
             &built.target.join(format!("nodes/{}/{NODE_ARCHIVE}", node.name)),
             &file(NODE_ARCHIVE),
+            Mode::SECRET,
         )?;
         let layer = built.target.join(LAYER_ARCHIVE);
         if disk::look(&layer)?.is_some() {
-            take(&staging, &layer, &file(PROGRAMS))?;
+            take(&staging, &layer, &file(PROGRAMS), Mode::SECRET)?;
         }
         let own = file(SNAPSHOT);
         let is_linked = match first.as_deref() {
@@ -234,25 +235,12 @@ fn hand_out(built: &Built, source: &Source, program: &NodeProgram, root: &Path) 
             None => false,
         };
         if !is_linked {
-            copy(&staging, &source.plain.path, &own)?;
+            copy(&staging, &source.plain.path, &own, Mode::SECRET)?;
             first = Some(own);
         }
     }
     // Looked at again: another process may have added a file meanwhile.
     staging.publish(|_| refuse_foreign(&nodes))
-}
-
-/// As a hard link where that is possible.
-fn take(staging: &Staging, from: &Path, to: &str) -> Result<()> {
-    match staging.link(&Input::open(from)?, to)? {
-        true => Ok(()),
-        false => copy(staging, from, to),
-    }
-}
-
-fn copy(staging: &Staging, from: &Path, to: &str) -> Result<()> {
-    let mut output = staging.create(to, Mode::SECRET)?;
-    crate::digest::each_piece_of(&mut Input::open(from)?, |bytes| output.write(bytes))
 }
 
 fn say(built: &Built, source: &Source, root: &Path, json: bool, out: &Output) -> Result<()> {
@@ -302,7 +290,7 @@ fn abandon(old: &Bundle, args: &cli::RestoreCluster, out: &Output) -> Result<()>
          builds",
         gone.generation, cluster.name, gone.date
     );
-    typed::name(&cluster.name, args.cluster.as_ref(), &meant)?;
+    ask::name(&cluster.name, args.cluster.as_ref(), &meant)?;
     keystore.save(&path)?;
     let done = format!("{} is generation {} again in {}", cluster.name, gone.generation - 1, path.display());
     let said = match args.inputs.json {

@@ -30,7 +30,8 @@ pub struct Owner {
     pub gid: u32,
 }
 
-fn own() -> u32 {
+/// This program's user.
+pub fn own() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 

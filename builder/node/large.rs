@@ -31,7 +31,7 @@ pub fn open(path: &Path) -> Result<(File, u64)> {
     let file = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path);
     let file = file.map_err(|error| Failure::io("opening", path, &error))?;
     let found = file.metadata().map_err(|error| Failure::io("reading", path, &error))?;
-    let is_own = found.uid() == rustix::process::geteuid().as_raw();
+    let is_own = found.uid() == disk::own();
     if !found.is_file() || !is_own || found.mode() & 0o022 != 0 {
         return Err(Failure::new(format!("{} is not a file that only root can write", path.display())));
     }

@@ -14,6 +14,7 @@ mod large;
 mod leaf;
 mod overview;
 mod pem;
+mod policy;
 mod protect;
 mod prove;
 mod renew;
@@ -30,6 +31,7 @@ mod words;
 use std::process::ExitCode;
 
 use arguments::{Arguments, Verb};
+use kiln_wire::{Backup, Policy, Wipe};
 
 fn main() -> ExitCode {
     protect::memory();
@@ -41,19 +43,15 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    let path = &arguments.policy;
     let done = match arguments.verb {
         Verb::Renew { ensure } => {
-            renew::policy(&arguments.policy).map(|policy| renew::renew(&policy, ensure))
+            policy::read(path, Policy::check).map(|policy| renew::renew(&policy, ensure))
         }
-        Verb::Snapshot => snapshot::policy(&arguments.policy).map(|policy| snapshot::snapshot(&policy)),
-        Verb::Restore(action) => {
-            restore::orders(&arguments.policy).map(|orders| restore::restore(&orders, &action))
-        }
+        Verb::Snapshot => policy::read(path, Backup::check).map(|policy| snapshot::snapshot(&policy)),
+        Verb::Restore(action) => restore::orders(path).map(|orders| restore::restore(&orders, &action)),
         Verb::Status { json } => Ok(overview::overview(json)),
-        Verb::Wipe(asked) => {
-            let path = &arguments.policy;
-            wipe::policy(path).map(|list| wipe::wipe(&list, path, &asked))
-        }
+        Verb::Wipe(asked) => policy::read(path, Wipe::check).map(|list| wipe::wipe(&list, path, &asked)),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

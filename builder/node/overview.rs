@@ -4,13 +4,16 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use kiln_wire::{Backup, Policy, Wipe};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::Serialize;
 
 use crate::clock::{self, date};
 use crate::disk;
 use crate::failure::{Failure, Result};
+use crate::policy;
 use crate::restore::{RECORD, Record};
 use crate::say;
+use crate::snapshot::Status as Taken;
+use crate::status::Status as Renewed;
 
 /// Where the first instance has its files; those of others are in directories there.
 const KILN: &str = "/etc/kiln";
@@ -30,30 +33,6 @@ struct Row {
     state: &'static str,
     /// In words, for people.
     more: String,
-}
-
-/// What `renew` has written, as far as it is shown here.
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct Renewed {
-    at: u64,
-    good: bool,
-    error: Option<String>,
-    not_after: Option<u64>,
-    due: Option<u64>,
-    overdue: bool,
-}
-
-/// What `snapshot` has written.
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct Taken {
-    at: u64,
-    good: bool,
-    error: Option<String>,
-    last_success: Option<u64>,
-    revision: Option<u64>,
-    pending: u64,
 }
 
 /// Prints it, as a table or as JSON. Whether all is well is returned.
@@ -92,23 +71,16 @@ fn rows(instance: &Path, now: u64) -> Vec<Row> {
 
 type Found = (bool, &'static str, String);
 
-fn parsed<T: DeserializeOwned>(path: &Path) -> Result<T> {
-    let text = disk::read(path, false)?;
-    serde_json::from_slice(&text).map_err(|error| Failure::new(format!("{}: {error}", path.display())))
-}
-
 /// Without what controls a terminal.
 fn plain(text: &str) -> String {
     text.chars().filter(|letter| !letter.is_control()).collect()
 }
 
 fn certificates(policy: &Path, now: u64) -> Result<Found> {
-    let policy: Policy = parsed(policy)?;
-    let status = Path::new(policy.status.as_str()).join("renew.json");
-    if !disk::is_there(&status) {
+    let policy = policy::read(policy, Policy::check)?;
+    let Some(last) = Renewed::read(&policy)? else {
         return Ok((false, "not run", "kiln-node renew has not run since the machine started".to_owned()));
-    }
-    let last: Renewed = parsed(&status)?;
+    };
     let until = last.not_after.map(|until| format!("valid until {}", date(until)));
     let due = last.due.map(|due| format!("to be renewed from {}", date(due)));
     let more: Vec<_> = last.error.as_deref().map(plain).into_iter().chain(until).chain(due).collect();
@@ -122,15 +94,13 @@ fn certificates(policy: &Path, now: u64) -> Result<Found> {
 }
 
 fn snapshots(policy: &Path, now: u64) -> Result<Found> {
-    let policy: Backup = parsed(policy)?;
-    let status = Path::new(policy.status.as_str()).join("backup-status.json");
-    if !disk::is_there(&status) {
+    let policy = policy::read(policy, Backup::check)?;
+    let Some(last) = Taken::read(&policy)? else {
         // Its timer comes five minutes after the start.
         let late = since_boot() > policy.interval.saturating_mul(2).saturating_add(600);
         let more = "kiln-node snapshot has not run since the machine started".to_owned();
         return Ok((!late, if late { "overdue" } else { "not run" }, more));
-    }
-    let last: Taken = parsed(&status)?;
+    };
     let newest = match (last.last_success, last.revision) {
         (Some(taken), Some(revision)) => format!("the newest is of {}, revision {revision}", date(taken)),
         _ => "there is none on this node".to_owned(),
@@ -154,7 +124,7 @@ fn since_boot() -> u64 {
 
 /// Of the record beside the data, which etcd's account can write.
 fn generation(list: &Path) -> Result<Found> {
-    let list: Wipe = parsed(list)?;
+    let list = policy::read(list, Wipe::check)?;
     let path = Path::new(list.data.as_str()).join(RECORD);
     if !disk::is_there(&path) {
         return Ok((true, "new", format!("{} has served no cluster yet", list.data)));
@@ -163,10 +133,10 @@ fn generation(list: &Path) -> Result<Found> {
     let record = Record::parse(&String::from_utf8_lossy(&text))
         .ok_or_else(|| Failure::new(format!("{} is not a record of Kiln's", path.display())))?;
     let more =
-        format!("generation {} of {}, cluster {:x}", record.generation(), list.cluster, record.cluster.0);
+        format!("generation {} of {}, cluster {:x}", record.generation(), list.cluster, record.cluster);
     Ok(match record.cluster == list.cluster_id {
         true => (true, "good", more),
-        false => (false, "foreign", format!("{more}, and this node was built for {:x}", list.cluster_id.0)),
+        false => (false, "foreign", format!("{more}, and this node was built for {:x}", list.cluster_id)),
     })
 }
 

@@ -1,14 +1,12 @@
 //! `kiln-node renew`: the member's certificates stay valid, with new keys each time.
 
-use std::path::Path;
 use std::time::Duration;
 
 use kiln_wire::{Policy, Validity};
 
 use crate::account::account;
 use crate::clock::{self, date};
-use crate::disk;
-use crate::failure::{Failure, Result};
+use crate::failure::Failure;
 use crate::generation::{Generation, Generations};
 use crate::issuer::Issuers;
 use crate::run::Run;
@@ -16,18 +14,6 @@ use crate::say::{Level, say};
 use crate::status::Status;
 use crate::steps::reached;
 use crate::words::REBUILD;
-
-/// Reads the policy.
-///
-/// # Errors
-/// Where it is not this program's user's alone, or not a policy.
-pub fn policy(path: &Path) -> Result<Policy> {
-    let text = disk::read(path, false)?;
-    let policy: Policy = serde_json::from_slice(&text)
-        .map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
-    policy.check().map_err(|why| Failure::new(format!("{}: {why}", path.display())))?;
-    Ok(policy)
-}
 
 /// What a run has found and done.
 struct Outcome {

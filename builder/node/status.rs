@@ -5,18 +5,20 @@ use std::path::Path;
 use std::time::Duration;
 
 use kiln_wire::{Policy, Validity};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::disk;
 use crate::failure::Result;
 use crate::generation::Generation;
+use crate::policy;
 use crate::steps::reached;
 
 /// To write two small files.
 const PATIENCE: Duration = Duration::from_secs(5);
+const JSON: &str = "renew.json";
 
 /// After a run.
-#[derive(Serialize)]
+#[derive(Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Status {
     /// When it was written, in seconds since 1970, as all times here.
@@ -85,6 +87,15 @@ impl Status {
         text
     }
 
+    /// Of the last run, if there was one since the machine started.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn read(policy: &Policy) -> Result<Option<Self>> {
+        let path = Path::new(policy.status.as_str()).join(JSON);
+        disk::is_there(&path).then(|| policy::read(&path, |_| Ok(()))).transpose()
+    }
+
     /// Writes both.
     ///
     /// # Errors
@@ -95,7 +106,7 @@ impl Status {
         // Another run may end at the same time.
         let _one = disk::lock(&directory.join("renew.lock"), PATIENCE)?;
         let json = serde_json::to_string_pretty(self).unwrap_or_default() + "\n";
-        disk::replace(&directory.join("renew.json"), json.as_bytes())?;
+        disk::replace(&directory.join(JSON), json.as_bytes())?;
         reached("stated");
         disk::replace(&directory.join("renew.prom"), self.metrics(policy).as_bytes())
     }

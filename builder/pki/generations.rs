@@ -39,11 +39,16 @@ impl Keystore {
         self.restores.iter().rfind(|restore| restore.token == *first)
     }
 
-    /// The token of the first generation, and the number of the one with this token.
-    pub fn generation_of(&self, token: &Token) -> (Token, u32) {
+    /// The restore that made the cluster with this token, if one did.
+    pub fn restore_of(&self, token: &Token) -> Option<&Restore> {
         let is =
             |restore: &&Restore| token_of(&restore.token, restore.generation).is_ok_and(|own| own == *token);
-        let found = self.restores.iter().find(is);
+        self.restores.iter().find(is)
+    }
+
+    /// The token of the first generation, and the number of the one with this token.
+    fn generation_of(&self, token: &Token) -> (Token, u32) {
+        let found = self.restore_of(token);
         found.map_or_else(|| (token.clone(), 1), |restore| (restore.token.clone(), restore.generation))
     }
 

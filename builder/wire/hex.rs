@@ -36,6 +36,20 @@ impl Digest {
     }
 }
 
+impl Id {
+    /// Of a text as Go's `%x` writes it, without leading zeros, or with all 16 digits.
+    pub fn of_etcd(text: &str) -> Option<Self> {
+        (1..=16).contains(&text.len()).then(|| format!("{text:0>16}").parse().ok())?
+    }
+}
+
+/// As etcd and etcdctl print it, without leading zeros.
+impl fmt::LowerHex for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::LowerHex::fmt(&self.0, f)
+    }
+}
+
 impl PublicKey {
     /// By which an envelope names it: the digest of its 32 bytes.
     pub fn id(&self) -> Digest {

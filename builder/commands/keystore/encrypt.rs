@@ -1,12 +1,12 @@
 //! `kiln keystore encrypt` and `decrypt`.
 
-use std::io::{BufRead as _, Write as _};
 use std::path::Path;
 
 use serde_json::json;
 
 use crate::cipher;
 use crate::cli;
+use crate::commands::ask::confirm;
 use crate::commands::named;
 use crate::commands::output::{Output, and_said};
 use crate::failure::{Doing, Exit, Failure, Result};
@@ -84,22 +84,4 @@ fn tell(path: &Path, json: bool, done: &str, said: &str, keystore: &Keystore, ou
         false => out.print(said),
     };
     and_said(done, said)
-}
-
-/// Asks at the terminal.
-///
-/// # Errors
-/// `Exit::Unsafe` when the answer is not yes.
-pub fn confirm(what: &str, otherwise: &str) -> Result<()> {
-    let asking = || "asking on the terminal".to_owned();
-    let mut stderr = std::io::stderr();
-    write!(stderr, "{what}? [y/N] ").and_then(|()| stderr.flush()).doing(asking)?;
-    let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer).doing(asking)?;
-    match answer.trim() {
-        "y" | "Y" | "yes" => Ok(()),
-        _ => {
-            Err(Failure::unsafe_to(format!("not confirmed, so {otherwise}; pass --yes to skip the question")))
-        }
-    }
 }

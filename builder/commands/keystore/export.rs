@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::encrypt::confirm;
 use crate::cipher::{self, To};
 use crate::cli;
+use crate::commands::ask::confirm;
 use crate::commands::inputs;
 use crate::commands::named;
 use crate::commands::output::{Output, and_said};

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::failure::Result;
-use crate::pki::Keystore;
+use crate::pki::{Keystore, Restore};
 use crate::plan;
 use crate::values::Token;
 
@@ -150,12 +150,7 @@ pub fn shown(path: &Path, keystore: &Keystore) -> Result<String> {
 
 /// How the cluster with this token was made, where it was from a snapshot.
 fn restored(keystore: &Keystore, token: &Token) -> String {
-    let (first, generation) = keystore.generation_of(token);
-    let restore = keystore.restores().iter().find(|one| one.token == first && one.generation == generation);
-    restore.map_or(String::new(), |restore| {
-        format!(
-            "\n  restored as generation {generation} on {}, from revision {}",
-            restore.date, restore.revision
-        )
+    keystore.restore_of(token).map_or(String::new(), |Restore { generation, date, revision, .. }| {
+        format!("\n  restored as generation {generation} on {date}, from revision {revision}")
     })
 }

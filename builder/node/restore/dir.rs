@@ -10,7 +10,7 @@ use std::path::{Component, Path, PathBuf};
 use rustix::fs::{self, AtFlags, FileType, Gid, Mode, OFlags, Stat, Uid};
 use rustix::io::Errno;
 
-use crate::disk::Owner;
+use crate::disk::{Owner, own};
 use crate::failure::{Failure, Result};
 
 /// Of directories and files that are made here.
@@ -41,11 +41,6 @@ fn failure(what: &str, path: &Path, error: Errno) -> Failure {
         )),
         error => Failure::io(what, path, &error.into()),
     }
-}
-
-/// Of this program.
-pub fn own() -> u32 {
-    rustix::process::geteuid().as_raw()
 }
 
 fn kind(found: &Stat) -> FileType {

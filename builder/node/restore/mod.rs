@@ -20,6 +20,7 @@ use kiln_wire::{Digest, Restore};
 
 use crate::disk;
 use crate::failure::{Failure, Result};
+use crate::policy;
 use crate::say::{Level, say};
 use place::Place;
 
@@ -43,10 +44,7 @@ pub struct Orders {
 /// Where they are not this program's user's alone, or no orders.
 pub fn orders(path: &Path) -> Result<Orders> {
     let text = disk::read(path, false)?;
-    let wrong = |why: String| Failure::new(format!("{}: {why}", path.display()));
-    let policy: Restore = serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))?;
-    policy.check().map_err(|why| wrong(why.to_owned()))?;
-    Ok(Orders { policy, digest: Digest::of(&text) })
+    Ok(Orders { policy: policy::parse(path, &text, Restore::check)?, digest: Digest::of(&text) })
 }
 
 /// Does it. Whether all is well is returned; what was done, or why not, has been said.

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use kiln_wire::Restore;
 
-use super::dir::{Dir, own};
+use super::dir::Dir;
 use super::log::{self, Ids};
 use super::record::{Journal, Record};
 use crate::account::account;
-use crate::disk::{self, Lock, Owner};
+use crate::disk::{self, Lock, Owner, own};
 use crate::failure::{Failure, Result};
 
 /// The copy that is prepared, and what it is called until it is whole.

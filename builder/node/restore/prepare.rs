@@ -8,11 +8,12 @@ use std::time::Duration;
 use kiln_wire::{Digest, Restore};
 use rustix::fs::{Mode, OFlags};
 
-use super::dir::{Dir, own};
+use super::dir::Dir;
 use super::judge::{State, judge};
 use super::log::{Ids, segments};
 use super::place::{PREPARING, Place};
 use super::staged;
+use crate::disk::own;
 use crate::failure::{Failure, Result};
 use crate::large;
 use crate::snapshot::command::Program;

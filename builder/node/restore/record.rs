@@ -41,7 +41,7 @@ impl Record {
     /// `None`: Kiln wrote no such text.
     pub fn parse(text: &str) -> Option<Self> {
         let mut lines = text.lines();
-        let cluster = cluster(lines.next()?)?;
+        let cluster = Id::of_etcd(lines.next()?)?;
         let restored = match lines.next() {
             Some(line) => Some(Restored::parse(line)?),
             None => None,
@@ -67,11 +67,6 @@ impl Journal {
     }
 }
 
-/// As Go's `%x` writes it, without leading zeros, or with all 16 digits.
-fn cluster(text: &str) -> Option<Id> {
-    (1..=16).contains(&text.len()).then(|| format!("{text:0>16}").parse().ok())?
-}
-
 /// As it is written: `7`, not `07` or `+7`.
 fn number(text: &str) -> Option<u32> {
     text.parse().ok().filter(|number: &u32| number.to_string() == text)
@@ -80,7 +75,7 @@ fn number(text: &str) -> Option<u32> {
 impl fmt::Display for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // As etcdctl prints it, and as the guard compares it.
-        writeln!(f, "{:x}", self.cluster.0)?;
+        writeln!(f, "{:x}", self.cluster)?;
         self.restored.map_or(Ok(()), |restored| writeln!(f, "{restored}"))
     }
 }

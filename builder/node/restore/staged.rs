@@ -3,8 +3,9 @@
 
 use kiln_wire::Digest;
 
-use super::dir::{Dir, own};
+use super::dir::Dir;
 use super::place::{MARKER, PREPARED, PREPARING, Place};
+use crate::disk::own;
 use crate::failure::{Failure, Result};
 use crate::steps::reached;
 

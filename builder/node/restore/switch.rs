@@ -3,12 +3,13 @@
 
 use kiln_wire::Digest;
 
-use super::dir::{Dir, own};
+use super::dir::Dir;
 use super::judge::{State, judge, wanted};
 use super::log::Ids;
 use super::place::{JOURNAL, PREPARED, Place, RECORD, Side};
 use super::record::{Journal, Record};
 use super::staged;
+use crate::disk::own;
 use crate::failure::{Failure, Result};
 use crate::steps::reached;
 

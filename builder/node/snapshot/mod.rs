@@ -13,13 +13,11 @@ mod take;
 pub mod trailer;
 mod upload;
 
-use std::path::Path;
 use std::time::Duration;
 
 use kiln_wire::{Backup, Record, Secrets};
 
 use crate::clock;
-use crate::disk;
 use crate::failure::{Failure, Result};
 use crate::say::{Level, say};
 use crate::steps::reached;
@@ -27,20 +25,8 @@ use crate::words;
 use bucket::Bucket;
 use local::Local;
 use ping::Pings;
-use status::Status;
+pub use status::Status;
 use take::Tools;
-
-/// Reads the policy.
-///
-/// # Errors
-/// Where it is not this program's user's alone, or not a policy.
-pub fn policy(path: &Path) -> Result<Backup> {
-    let text = disk::read(path, false)?;
-    let wrong = |why: String| Failure::new(format!("{}: {why}", path.display()));
-    let policy: Backup = serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))?;
-    policy.check().map_err(|why| wrong(why.to_owned()))?;
-    Ok(policy)
-}
 
 /// Takes a snapshot, and uploads what is queued. Whether all is well is returned; the reason why not has been said.
 pub fn snapshot(policy: &Backup) -> bool {

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::disk;
 use crate::failure::Result;
+use crate::policy;
 use crate::steps::reached;
 
 /// To write two small files.
@@ -17,7 +18,7 @@ const JSON: &str = "backup-status.json";
 const METRICS: &str = "kiln-snapshot.prom";
 
 /// After a run. It is not secret.
-#[derive(Default, Serialize)]
+#[derive(Default, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Status {
     /// When it was written, in seconds since 1970, as all times here.
@@ -51,12 +52,6 @@ pub struct Status {
     pub uploaded: u64,
     /// Those that this run has removed from the bucket.
     pub pruned: u64,
-}
-
-/// What the next run wants to know of it.
-#[derive(Deserialize)]
-struct Last {
-    failures: u64,
 }
 
 impl Status {
@@ -93,12 +88,18 @@ impl Status {
         text
     }
 
+    /// Of the last run, if there was one since the machine started.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn read(policy: &Backup) -> Result<Option<Self>> {
+        let path = Path::new(policy.status.as_str()).join(JSON);
+        disk::is_there(&path).then(|| policy::read(&path, |_| Ok(()))).transpose()
+    }
+
     /// The number of failures before this run.
     pub fn failures_before(policy: &Backup) -> u64 {
-        let path = Path::new(policy.status.as_str()).join(JSON);
-        let text = disk::read(&path, false).ok();
-        let last = text.and_then(|text| serde_json::from_slice::<Last>(&text).ok());
-        last.map_or(0, |last| last.failures)
+        Self::read(policy).ok().flatten().map_or(0, |last| last.failures)
     }
 
     /// Writes both.

@@ -33,18 +33,6 @@ pub struct Asked {
     pub force: bool,
 }
 
-/// Reads the list.
-///
-/// # Errors
-/// Where it is not this program's user's alone, or not such a list.
-pub fn policy(path: &Path) -> Result<Wipe> {
-    let text = disk::read(path, false)?;
-    let wrong = |why: String| Failure::new(format!("{}: {why}", path.display()));
-    let wipe: Wipe = serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))?;
-    wipe.check().map_err(|why| wrong(why.to_owned()))?;
-    Ok(wipe)
-}
-
 /// Takes the host back. Whether that is done is returned; the reason why not has been said.
 pub fn wipe(list: &Wipe, path: &Path, asked: &Asked) -> bool {
     let done = disk::lock(path, PATIENCE).and_then(|_lock| Run { list, path }.act(asked));

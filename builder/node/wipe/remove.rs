@@ -6,7 +6,7 @@ use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use kiln_wire::{Account, FilePath, Wipe};
+use kiln_wire::{Account, FilePath, Id, Wipe};
 use rustix::fs::{
     AtFlags, CWD, Dir, FlockOperation, Mode, OFlags, ResolveFlags, Stat, flock, fstat, openat, openat2, stat,
     unlinkat,
@@ -161,8 +161,7 @@ pub fn served(state: &FilePath) -> Result<()> {
     }
     disk::check_directory(directory)?;
     for name in disk::names(directory)? {
-        let id = name.strip_prefix("served-").unwrap_or_default();
-        if id.len() == 16 && id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        if name.strip_prefix("served-").and_then(Id::of_etcd).is_some() {
             disk::remove_file(&directory.join(name))?;
         }
     }

@@ -29,6 +29,7 @@ fn host(lab: &Lab, number: usize) {
         "etc/etcd/pki/server-key.pem",
         "etc/kiln/guard.sh",
         "var/kiln/served-00aa000000000001",
+        "var/kiln/served-aa000000000002",
         "var/kiln/pki/1/peer.pem",
         "var/kiln/snapshots/s1/2026/a.db.age",
         "var/kiln/snapshots/of-the-site",
