@@ -9,6 +9,7 @@ mod listing;
 mod place;
 mod plain;
 mod reader;
+mod survivor;
 mod take;
 
 #[cfg(feature = "s3")]
@@ -22,4 +23,5 @@ pub use place::{Directory, Place};
 pub use plain::is_whole_there as is_whole;
 pub use plain::{Counted, Plain};
 pub use reader::Reader;
+pub use survivor::Survivor;
 pub use take::take;

@@ -8,8 +8,9 @@ use super::build::{Built, One, default_out};
 use super::output::{Output, and_said};
 use super::snapshot_files::{PURPOSE, age, copied, decrypted, place};
 use super::{ask, inputs, named, programs};
-use crate::backup::{self, Chosen, Plain, Reader};
+use crate::backup::{self, Chosen, Plain, Reader, Survivor};
 use crate::build::{NodeProgram, Session};
+use crate::bundle::manifest::EtcdProgram;
 use crate::bundle::{Bundle, LAYER_ARCHIVE, NODE_ARCHIVE, copy, take};
 use crate::cli;
 use crate::clock;
@@ -46,7 +47,11 @@ pub fn run(args: &cli::RestoreCluster, out: &Output) -> Result<()> {
         artifacts: Some(args.inputs.store.artifacts.clone()),
         allow_unverified: args.allow_unverified,
     };
-    programs::check_aloud(&old, &[Reader::program(&old)], &trust, out)?;
+    let mut run_here = vec![Reader::program(&old)];
+    if !args.from_data.is_empty() {
+        run_here.push(EtcdProgram::Etcd);
+    }
+    programs::check_aloud(&old, &run_here, &trust, out)?;
     let scratch = Scratch::swept(PURPOSE)?;
     let source = source(&old, args, scratch.path(), out)?;
     let (cluster, next) = (&old.manifest.cluster, old.manifest.cluster.generation() + 1);
@@ -117,7 +122,7 @@ fn beside(bundle: &Path, generation: u32) -> PathBuf {
 
 fn source(old: &Bundle, args: &cli::RestoreCluster, scratch: &Path, out: &Output) -> Result<Source> {
     match &args.snapshot {
-        None => Err(Failure::new(Exit::Usage, "name what to restore with --snapshot")),
+        None => survived(old, args, scratch, out),
         Some(RestoreFrom::Plain(path)) if !args.accept_unsigned => Err(Failure::unsafe_to(format!(
             "{} has no record that a node of {} has signed, so that it may be anything; name a snapshot of its nodes, or, if \
              you know where the file is from, add --accept-unsigned",
@@ -143,6 +148,33 @@ fn source(old: &Bundle, args: &cli::RestoreCluster, scratch: &Path, out: &Output
             Ok(Source { plain, revision: record.revision, called })
         }
     }
+}
+
+/// Of what members have left, that with the highest revision: they have the same history, as far as each goes.
+fn survived(old: &Bundle, args: &cli::RestoreCluster, scratch: &Path, out: &Output) -> Result<Source> {
+    if !args.wal_dir.is_empty() && args.wal_dir.len() != args.from_data.len() {
+        let text = "--wal-dir is given for some of --from-data; give one for each, in the same order";
+        return Err(Failure::new(Exit::Usage, text));
+    }
+    let reader = Reader::new(old, scratch)?;
+    let mut best: Option<Source> = None;
+    for (at, data) in args.from_data.iter().enumerate() {
+        let shown = data.display();
+        out.say(format_args!("reading a copy of {shown} with etcd {}", old.manifest.etcd.version));
+        let survivor = Survivor { data, log: args.wal_dir.get(at).map(PathBuf::as_path) };
+        let own = scratch.join(format!("survivor-{at}"));
+        disk::make_directories(&own, Mode::SECRET_DIRECTORY)?;
+        let plain = survivor.snapshot(old, &own)?;
+        let revision = reader.revision(&plain)?;
+        out.say(format_args!("{shown} has revision {revision}"));
+        if best.as_ref().is_none_or(|best| best.revision < revision) {
+            let called = format!(
+                "what is left in {shown}; start no member with its old data again, and stop those that still run"
+            );
+            best = Some(Source { plain, revision, called });
+        }
+    }
+    best.ok_or_else(|| Failure::new(Exit::Usage, "name what to restore with --snapshot or --from-data"))
 }
 
 /// The bundle of the next generation; the keystore counts it when every byte of the bundle is written.

@@ -7,7 +7,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Mode as Bits, OFlags};
+use rustix::fs::{AtFlags, CWD, FlockOperation, Mode as Bits, OFlags};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::list::Walked;
@@ -112,6 +113,25 @@ impl Input {
 
     pub fn size(&self) -> u64 {
         self.stamp.size
+    }
+
+    /// Whether another program has locked it, as etcd does with its database (flock(2)) and its log (fcntl(2), open file
+    /// description locks).
+    ///
+    /// # Errors
+    /// `Exit::Io` where the file system knows no locks.
+    pub fn is_locked(&self) -> Result<bool> {
+        let locked = rustix::fs::flock(&self.file, FlockOperation::NonBlockingLockShared)
+            .and_then(|()| rustix::fs::flock(&self.file, FlockOperation::Unlock))
+            .and_then(|()| rustix::fs::fcntl_lock(&self.file, FlockOperation::NonBlockingLockShared))
+            .and_then(|()| rustix::fs::fcntl_lock(&self.file, FlockOperation::NonBlockingUnlock));
+        match locked {
+            Ok(()) => Ok(false),
+            Err(Errno::WOULDBLOCK | Errno::ACCESS) => Ok(true),
+            Err(error) => {
+                Err(io::Error::from(error)).doing(|| format!("looking for a lock on {}", self.path.display()))
+            }
+        }
     }
 
     /// The device and inode of a file with several hard links; `None` for one with a single name.

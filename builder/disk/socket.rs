@@ -6,6 +6,7 @@ use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
+use std::time::Duration;
 
 use crate::failure::{Doing, Result};
 
@@ -36,6 +37,19 @@ impl Datagrams {
     /// Sends an empty datagram, which arrives after all that were sent before.
     pub fn send_empty(&self) -> io::Result<()> {
         self.socket.send_to(&[], &self.path).map(|_| ())
+    }
+
+    /// The next datagram, if one comes in this time.
+    pub fn next_within(&self, time: Duration) -> Result<Option<Vec<u8>>> {
+        let reading = || "waiting for a message at a socket".to_owned();
+        self.socket.set_read_timeout(Some(time)).doing(reading)?;
+        match self.next() {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if [io::ErrorKind::WouldBlock, io::ErrorKind::Interrupted].contains(&error.kind()) => {
+                Ok(None)
+            }
+            Err(error) => Err(error).doing(reading),
+        }
     }
 
     /// Waits for the next datagram.

@@ -59,6 +59,8 @@ pub(crate) struct Program {
     environment: Vec<(OsString, OsString)>,
     /// A line for its standard input.
     line: Option<String>,
+    /// Where it runs, if not where Kiln does.
+    directory: Option<PathBuf>,
     deadline: Duration,
     through_interrupt: bool,
     /// Selects variables of Kiln's own environment to withhold from a program that runs instead of Kiln.
@@ -76,6 +78,7 @@ impl Program {
                 ("PATH".into(), environ::value("PATH").unwrap_or_else(|| "/usr/bin:/bin".into())),
             ],
             line: None,
+            directory: None,
             deadline: Duration::from_secs(30),
             through_interrupt: false,
             withheld: |_| false,
@@ -127,6 +130,12 @@ impl Program {
         self
     }
 
+    /// With this working directory.
+    pub fn inside(mut self, directory: &Path) -> Self {
+        self.directory = Some(directory.to_owned());
+        self
+    }
+
     /// Killed when it runs longer; the default is 30 s.
     pub fn within(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
@@ -149,6 +158,9 @@ impl Program {
         command.args(&self.arguments).env_clear().envs(self.environment.iter().map(|(n, v)| (n, v)));
         // A process group of its own: Ctrl-C goes only to Kiln, which then ends its child processes and theirs.
         command.stdin(Stdio::null()).process_group(0);
+        if let Some(directory) = &self.directory {
+            command.current_dir(directory);
+        }
         command
     }
 

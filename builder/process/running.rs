@@ -56,6 +56,15 @@ impl Running {
         if has_ended(&self.child) { end(&mut self.child).map(Some) } else { Ok(None) }
     }
 
+    /// Asks it to end (SIGTERM), waits for `grace` until it does, then kills its group.
+    pub fn terminate(&mut self, grace: Duration) -> Result<Ended> {
+        // Not after its end: then its number may be another program's.
+        if let Some(pid) = pid(&self.child).filter(|_| !has_ended(&self.child)) {
+            let _ = rustix::process::kill_process(pid, Signal::TERM);
+        }
+        self.stop(grace)
+    }
+
     /// Closes its lifeline, waits for `grace` until it ends by itself, then kills its group.
     pub fn stop(&mut self, grace: Duration) -> Result<Ended> {
         self.lifeline = None;

@@ -4,6 +4,7 @@
 mod backup;
 mod envelope;
 mod hex;
+mod log;
 mod place;
 mod policy;
 mod prune;
@@ -19,6 +20,7 @@ pub mod x509;
 pub use backup::{Backup, Prune, S3, Signer};
 pub use envelope::{LONGEST_ENVELOPE, Unproven, open, seal};
 pub use hex::{Digest, Id, NotHex, PublicKey};
+pub use log::{LOG_BEGIN, LogIds, ids_of_log};
 pub use place::{Bucket, HttpUrl, MemberUrl, OriginUrl, Prefix, Recipient, Region};
 pub use policy::{
     Algorithm, Attribute, AttributeType, Kind, LONGEST_LIFE, Pair, Policy, SCHEMA, Text, Usage,

@@ -2,9 +2,8 @@
 
 use std::fmt::Display;
 
-use kiln_wire::{Id, Restore};
+use kiln_wire::{Id, LogIds, Restore};
 
-use super::log::Ids;
 use super::place::{JOURNAL, Place, RECORD};
 use super::record::{Journal, Record, Restored};
 use crate::failure::{Failure, Result};
@@ -48,7 +47,7 @@ fn switching(policy: &Restore, journal: Journal, at: &str) -> Result<State> {
     )))
 }
 
-fn of(policy: &Restore, record: Option<Record>, logs: &[Ids], at: &str) -> Result<State> {
+fn of(policy: &Restore, record: Option<Record>, logs: &[LogIds], at: &str) -> Result<State> {
     let of_before = |id: Id| policy.earlier.iter().rev().find(|one| one.cluster_id == id);
     let foreign = |id: Id, what: &dyn Display| {
         let known: Vec<_> = policy.earlier.iter().map(|one| one.cluster_id.to_string()).collect();
@@ -65,7 +64,7 @@ fn of(policy: &Restore, record: Option<Record>, logs: &[Ids], at: &str) -> Resul
     {
         return Err(foreign(log.cluster, &"the data"));
     }
-    let own = |log: &Ids| of_before(log.cluster).map_or(policy.member_id, |one| one.member_id);
+    let own = |log: &LogIds| of_before(log.cluster).map_or(policy.member_id, |one| one.member_id);
     if let Some(log) = logs.iter().find(|log| log.member != own(log)) {
         return Err(Failure::new(format!(
             "{} has the data of member {} of {}, and {} was {}; nothing was changed. Use the orders of the node that \
@@ -77,7 +76,7 @@ fn of(policy: &Restore, record: Option<Record>, logs: &[Ids], at: &str) -> Resul
             own(log)
         )));
     }
-    let is_new = |log: &Ids| log.cluster == policy.cluster_id;
+    let is_new = |log: &LogIds| log.cluster == policy.cluster_id;
     if let Some(record) = record {
         if record.generation() >= policy.generation {
             return newer(policy, record, logs, at);
@@ -100,7 +99,7 @@ fn of(policy: &Restore, record: Option<Record>, logs: &[Ids], at: &str) -> Resul
 }
 
 /// The record is of the same generation or a later one.
-fn newer(policy: &Restore, record: Record, logs: &[Ids], at: &str) -> Result<State> {
+fn newer(policy: &Restore, record: Record, logs: &[LogIds], at: &str) -> Result<State> {
     if record.restored != Some(wanted(policy)) || record.cluster != policy.cluster_id {
         return Err(Failure::new(format!(
             "{} has served generation {} of its cluster ({at}: cluster {}{}), and this restore makes generation {} \
@@ -148,7 +147,7 @@ mod tests {
     }
 
     fn judged(record: Option<Record>, clusters: &[u64]) -> std::result::Result<State, String> {
-        let logs: Vec<_> = clusters.iter().map(|id| Ids { member: Id(9), cluster: Id(*id) }).collect();
+        let logs: Vec<_> = clusters.iter().map(|id| LogIds { member: Id(9), cluster: Id(*id) }).collect();
         of(&policy(), record, &logs, "kiln-cluster").map_err(|why| why.to_string())
     }
 
@@ -187,7 +186,7 @@ mod tests {
     #[test]
     fn the_data_of_another_node_is_not_replaced() {
         for cluster in [1, 3] {
-            let logs = [Ids { member: Id(8), cluster: Id(cluster) }];
+            let logs = [LogIds { member: Id(8), cluster: Id(cluster) }];
             let said = of(&policy(), None, &logs, "").unwrap_err().to_string();
             assert!(said.contains("the data of member 0000000000000008 of ha3"), "{said}");
         }

@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
-use kiln_wire::Restore;
+use kiln_wire::{LogIds, Restore};
 
 use super::dir::Dir;
-use super::log::{self, Ids};
+use super::log;
 use super::record::{Journal, Record};
 use crate::account::account;
 use crate::disk::{self, Lock, Owner, own};
@@ -126,7 +126,7 @@ impl<'p> Place<'p> {
     ///
     /// # Errors
     /// Where one is a link, or no log.
-    pub fn logs(&self) -> Result<Vec<Ids>> {
+    pub fn logs(&self) -> Result<Vec<LogIds>> {
         let mut all = Vec::new();
         for directory in self.log_directories()? {
             all.extend(log::segments(&directory)?);

@@ -5,12 +5,12 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
-use kiln_wire::{Digest, Restore};
+use kiln_wire::{Digest, LogIds, Restore};
 use rustix::fs::{Mode, OFlags};
 
 use super::dir::Dir;
 use super::judge::{State, judge};
-use super::log::{Ids, segments};
+use super::log::segments;
 use super::place::{PREPARING, Place};
 use super::staged;
 use crate::disk::own;
@@ -141,7 +141,7 @@ fn incomplete(policy: &Restore) -> Failure {
 /// What was made is the log of the member, or its database, or both.
 fn check_made(policy: &Restore, made: &Dir, has_log: bool, has_database: bool) -> Result<()> {
     let within = |name: &str| made.sub(name)?.ok_or_else(|| incomplete(policy));
-    let wanted = Ids { member: policy.member_id, cluster: policy.cluster_id };
+    let wanted = LogIds { member: policy.member_id, cluster: policy.cluster_id };
     if has_log {
         let found = match has_database {
             true => segments(&within("wal")?)?,

@@ -1,11 +1,10 @@
 //! `switch`: what was prepared becomes the data, and the data before is kept. With the journal written, a killed run is
 //! only ever gone on with: the guard starts no etcd meanwhile.
 
-use kiln_wire::Digest;
+use kiln_wire::{Digest, LogIds};
 
 use super::dir::Dir;
 use super::judge::{State, judge, wanted};
-use super::log::Ids;
 use super::place::{JOURNAL, PREPARED, Place, RECORD, Side};
 use super::record::{Journal, Record};
 use super::staged;
@@ -29,7 +28,7 @@ pub fn switch(place: &Place<'_>, orders: Digest) -> Result<String> {
     for side in &place.sides {
         replace(place, side, before)?;
     }
-    let is_new = |log: &Ids| log.cluster == policy.cluster_id;
+    let is_new = |log: &LogIds| log.cluster == policy.cluster_id;
     if !place.logs()?.iter().all(is_new) || !has_all(place)? {
         return Err(Failure::new(format!(
             "{} does not have what was prepared, of which something has gone elsewhere since the switch began; etcd is not \

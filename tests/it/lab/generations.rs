@@ -135,3 +135,79 @@ fn a_log_of_its_own_is_restored_with_the_data() {
 fn the_oldest_etcd_is_restored() {
     a_cluster_is_restored("3.4.23", &[]);
 }
+
+/// Two of three disks are gone; of the last writes at most one, which had come to no other disk, is not in what is left.
+/// `wal`: where the members have their log, `-` for in the data.
+// long: one story, in its order.
+fn quorum_is_lost(release: &str, changes: &[(&str, &str)], wal: &str) {
+    let steps = r#"
+        left="$(data cp-b)"
+        mkdir "$work/tmp"; export TMPDIR=$work/tmp
+        log() { [ "$wal" = - ] || echo "--wal-dir $lab/$1/root$wal"; }
+        for node in cp-a cp-b cp-c; do guard $node 0; etcd $node; done
+        for node in cp-a cp-b cp-c; do serves $node; done
+        # While it is in use.
+        # shellcheck disable=SC2046 # an option and its value
+        fails 7 restore --from-data "$left" $(log cp-b) -o "$kit"
+        case $said in *'is in use: stop etcd'*) ;; *) echo "$said"; exit 1 ;; esac
+        # Members ask for a password, which nobody has here.
+        ctl cp-a user add root:not-known >/dev/null
+        ctl cp-a user grant-role root root >/dev/null
+        ctl cp-a put first write >/dev/null
+        for at in $(seq 30); do ctl cp-a put last/$at $at >/dev/null; done
+        kill -KILL $(cat "$lab"/cp-?/pid)
+        for node in cp-a cp-b cp-c; do wait "$(cat "$lab/$node/pid")" 2>/dev/null || :; done
+        cp -a "$(data cp-c)" "$work/other"
+        rm -rf "$(data cp-a)"/* "$(data cp-c)"/*
+        before=$(cd "$left" && find . -type f -exec sha256sum {} + | sort)
+
+        fails 2 restore --from-data "$work" -o "$kit"
+        fails 2 restore --from-data "$left" --wal-dir "$left" --wal-dir "$left" -o "$kit"
+        fails 2 restore --from-data "$left" --snapshot newest -o "$kit"
+        # What etcd cannot read: it says why, and nothing comes of it.
+        cp -a "$left" "$work/broken"
+        head -c 100000 /dev/urandom | dd of="$work/broken/member/snap/db" conv=notrunc status=none
+        # shellcheck disable=SC2046
+        fails 1 restore --from-data "$work/broken" $(log cp-b) -o "$kit"
+        case $said in *'it said last: '*) ;; *) echo "$said"; exit 1 ;; esac
+        [ ! -e "$kit" ]
+
+        # The one with the most is taken, whichever is named first.
+        [ "$wal" != - ] || others="--from-data $work/other"
+        # shellcheck disable=SC2046,SC2086
+        restore ${others-} --from-data "$left" $(log cp-b) -o "$kit"
+        [ "$before" = "$(cd "$left" && find . -type f -exec sha256sum {} + | sort)" ]
+        [ -z "$(ls -A "$work/tmp")" ]
+        for node in cp-a cp-b cp-c; do hand $node; prepare $node; switch $node; guard $node 0; etcd $node; done
+        for node in cp-a cp-b cp-c; do serves $node; done
+        [ "$(ctl cp-a get first --print-value-only)" = write ]
+        found=$(ctl cp-a get last/ --prefix --keys-only | grep -c last/)
+        [ "$found" -ge 29 ] || { echo "$found of 30 are found"; exit 1; }
+        ip link add desk0 type veth peer name desk1
+        ip link set desk1 master br0 up; ip link set desk0 up; ip address add 10.240.0.1/16 dev desk0
+        (cd "$work" && "$kiln" verify "$kit/bundle" >&2)
+        # What was left is of the generation before, and not of the one that is made next.
+        bundle=$kit/bundle
+        [ "$wal" != - ] || fails 6 restore --from-data "$left/kiln-before-g1" -o "$kit-3"
+        "#;
+    play(release, changes, &format!("wal={wal}\n{steps}"));
+}
+
+#[test]
+fn what_one_disk_has_left_is_restored() {
+    quorum_is_lost("3.5.16", &[], "-");
+}
+
+#[test]
+fn what_one_disk_has_left_of_the_oldest_etcd_is_restored() {
+    quorum_is_lost("3.4.23", &[], "-");
+}
+
+#[test]
+fn what_one_disk_has_left_of_a_log_of_its_own_is_restored() {
+    quorum_is_lost(
+        &support::newer_release(),
+        &[("[etcd]\nversion", "[etcd]\nwal-dir = \"/var/lib/etcd-wal/wal\"\nversion")],
+        "/var/lib/etcd-wal/wal",
+    );
+}
