@@ -1,10 +1,10 @@
 //! What one member has left on its disk, as a snapshot.
 //!
-//! Its database alone is not enough, because what was written last is only in its log. So etcd itself reads a copy of both
-//! to the end: started with `--force-new-cluster`, it drops what was never committed as far as this member knows, and is
-//! ready once all before is in the database (`publishV3` in server/etcdserver/server.go goes through the log). It has no
-//! network, and what it leaves is no member of anything: as it differs from the others (etcd-io/etcd#14009), only the
-//! database is used, which a restore takes without members.
+//! Its database alone is not enough, because what was written last is only in its log. So etcd itself reads a copy of
+//! both to the end: started with `--force-new-cluster`, it drops what was never committed as far as this member knows,
+//! and is ready once all before is in the database (`publishV3` in server/etcdserver/server.go goes through the log).
+//! It has no network, and what it leaves is no member of anything: as it differs from the others
+//! (etcd-io/etcd#14009), only the database is used, which a restore takes without members.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -61,8 +61,8 @@ impl Survivor<'_> {
     /// Nothing of the member's own is written.
     ///
     /// # Errors
-    /// `Exit::Locked` while etcd uses it, `Exit::Unsafe` where it is of another cluster, `Exit::Wrong` where etcd cannot
-    /// read it, and of the system.
+    /// `Exit::Locked` while etcd uses it, `Exit::Unsafe` where it is of another cluster, `Exit::Wrong` where etcd
+    /// cannot read it, and of the system.
     pub fn snapshot(&self, bundle: &Bundle, scratch: &Path) -> Result<Plain> {
         let manifest = &bundle.manifest;
         if Some(manifest.etcd.arch) != Arch::host() {

@@ -11,7 +11,7 @@ use crate::values::{ClusterName, RestoreFrom};
 #[derive(Args, Debug)]
 #[command(
     after_help = "Examples:\n  kiln restore out/ha3 --snapshot newest --secrets desk.json --identity key.txt\n  kiln restore \
-out/ha3 --snapshot old.db --accept-unsigned\n  kiln restore out/ha3 --from-data /mnt/disk/etcd\n\nNothing runs on a node: a directory with a \
+out/ha3 --from-data /mnt/disk/etcd\n\nNothing runs on a node: a directory with a \
 script is made for each. On every node, as root: sh restore.sh prepare\nWhen all are prepared, on every node: sh restore.sh \
 switch"
 )]
@@ -21,8 +21,8 @@ pub struct RestoreCluster {
     /// What to restore: the name of a snapshot, newest, or a file NAME.db that is not encrypted
     #[arg(long, value_name = "SNAPSHOT", required_unless_present_any = ["abandon", "from_data"])]
     pub snapshot: Option<RestoreFrom>,
-    /// Restore what members have left, when too few for a quorum are: etcd's data directory, or a copy of it; of several
-    /// that with the most is taken
+    /// Restore what members have left, when too few are for a quorum: etcd's data directory, or a copy of it; of
+    /// several that with the most is taken
     #[arg(long, value_name = "DIR", conflicts_with_all = ["snapshot", "abandon"])]
     pub from_data: Vec<PathBuf>,
     /// The directory of the member's log, where it had one of its own: one for each --from-data

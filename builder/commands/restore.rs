@@ -168,12 +168,11 @@ fn survived(old: &Bundle, args: &cli::RestoreCluster, scratch: &Path, out: &Outp
         let revision = reader.revision(&plain)?;
         out.say(format_args!("{shown} has revision {revision}"));
         if best.as_ref().is_none_or(|best| best.revision < revision) {
-            let called = format!(
-                "what is left in {shown}; start no member with its old data again, and stop those that still run"
-            );
+            let called = format!("what is left in {shown}");
             best = Some(Source { plain, revision, called });
         }
     }
+    out.warn("members that still run have to be stopped: what they write from now on is lost");
     best.ok_or_else(|| Failure::new(Exit::Usage, "name what to restore with --snapshot or --from-data"))
 }
 

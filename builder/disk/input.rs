@@ -115,8 +115,8 @@ impl Input {
         self.stamp.size
     }
 
-    /// Whether another program has locked it, as etcd does with its database (flock(2)) and its log (fcntl(2), open file
-    /// description locks).
+    /// Whether another program has locked it, as etcd does with its database (flock(2)) and its log (fcntl(2), open
+    /// file description locks).
     ///
     /// # Errors
     /// `Exit::Io` where the file system knows no locks.

@@ -136,9 +136,9 @@ fn the_oldest_etcd_is_restored() {
     a_cluster_is_restored("3.4.23", &[]);
 }
 
-/// Two of three disks are gone; of the last writes at most one, which had come to no other disk, is not in what is left.
+/// Two of three disks are gone; of the last writes at most one, which had come to no other disk, is not in what is
+/// left.
 /// `wal`: where the members have their log, `-` for in the data.
-// long: one story, in its order.
 fn quorum_is_lost(release: &str, changes: &[(&str, &str)], wal: &str) {
     let steps = r#"
         left="$(data cp-b)"

@@ -25,8 +25,8 @@ fn every_path_option_has_a_variable() {
                 option.get_value_names().unwrap_or_default().iter().map(ToString::to_string).collect();
             let is_path =
                 names.iter().any(|name| name.split('|').any(|name| ["DIR", "FILE", "PATH"].contains(&name)));
-            // The subject of a verb has no variable, and neither has the profile whose pins an import accepts.
-            if !is_path || ["profile", "fleet"].contains(&long) {
+            // The subject of a verb has no variable: a profile, also that whose pins an import accepts, and what is restored.
+            if !is_path || ["profile", "fleet", "from-data", "wal-dir"].contains(&long) {
                 continue;
             }
             let variable = option.get_env().unwrap_or_else(|| panic!("{words:?} --{long}")).to_str().unwrap();

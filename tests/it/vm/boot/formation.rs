@@ -9,6 +9,7 @@ use crate::support::{ha3_with, is_inside, run};
 
 /// Started a minute apart and in reverse order; two of three serve before the third has ever started.
 #[test]
+#[ignore = "emulated machines take many minutes for this: ci/long runs it"]
 fn members_come_a_minute_apart_in_reverse() {
     if !is_inside("boot::formation::members_come_a_minute_apart_in_reverse", &["live", "cloud"]) {
         return;
@@ -43,6 +44,7 @@ fn members_come_a_minute_apart_in_reverse() {
 
 /// Clean reboots, each of which ends all programs and unmounts the disk.
 #[test]
+#[ignore = "emulated machines take many minutes for this: ci/long runs it"]
 fn five_reboots_found_nothing_anew() {
     if !is_inside("boot::formation::five_reboots_found_nothing_anew", &["live", "cloud"]) {
         return;
@@ -65,6 +67,7 @@ fn five_reboots_found_nothing_anew() {
 }
 
 #[test]
+#[ignore = "emulated machines take many minutes for this: ci/long runs it"]
 fn five_members_form() {
     if !is_inside("boot::formation::five_members_form", &["live", "cloud"]) {
         return;
