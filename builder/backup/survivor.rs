@@ -2,7 +2,8 @@
 //!
 //! Its database alone is not enough, because what was written last is only in its log. So etcd itself reads a copy of
 //! both to the end: started with `--force-new-cluster`, it drops what was never committed as far as this member knows,
-//! and is ready once all before is in the database (`publishV3` in server/etcdserver/server.go goes through the log).
+//! and is ready once all before is in the database: it publishes its own name through the log first (`publish` in
+//! server/etcdserver/server.go).
 //! It has no network, and what it leaves is no member of anything: as it differs from the others
 //! (etcd-io/etcd#14009), only the database is used, which a restore takes without members.
 
@@ -11,34 +12,37 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use kiln_wire::{LOG_BEGIN, TRAILER, ids_of_log};
+use rustix::process::Signal;
 
 use super::plain::Plain;
 use crate::bundle::Bundle;
 use crate::bundle::manifest::EtcdProgram;
+use crate::causes::{self, Fault};
 use crate::cluster::bundled_program;
 use crate::digest;
-use crate::disk::{self, Datagrams, Input, Kind, Walked};
+use crate::disk::{self, Datagrams, Found, Input, Kind, Walked};
 use crate::failure::{Doing, Exit, Failure, Result};
 use crate::interrupt;
 use crate::process::{self, Ended, Program};
 use crate::values::{Arch, Mode, printable};
 
-/// To read a log of any length on a slow disk.
-const PATIENCE: Duration = Duration::from_secs(900);
+/// For a log of any length on a slow disk.
+const MAX_REPLAY_TIME: Duration = Duration::from_secs(900);
 /// To write the last of the database.
-const GRACE: Duration = Duration::from_secs(120);
+const MAX_STOP_TIME: Duration = Duration::from_secs(120);
 /// Between looks at a program that may have ended.
-const LOOK: Duration = Duration::from_millis(50);
-const SIGTERM: i32 = 15;
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Sockets in the directory in which etcd runs: the addresses of members are URLs with a host and a port.
 const ADDRESSES: [&str; 2] = ["unix://client:0", "unix://peer:0"];
 /// etcd asks for others to tell to clients and peers, of which there are none.
-const NOWHERE: &str = "http://127.0.0.1:1";
+const UNUSED_URL: &str = "http://127.0.0.1:1";
 const READY: &str = "ready";
 const LOG: &str = "etcd.log";
-/// Of what etcd says about its own end.
-const LONGEST_LINE: usize = 400;
+/// In characters: of what etcd says about its own end.
+const LONGEST_STORY: usize = 400;
+
+const _: () = assert!(TRAILER == 32, "a SHA-256");
 
 /// What is left of a member.
 pub struct Survivor<'s> {
@@ -61,8 +65,8 @@ impl Survivor<'_> {
     /// Nothing of the member's own is written.
     ///
     /// # Errors
-    /// `Exit::Locked` while etcd uses it, `Exit::Unsafe` where it is of another cluster, `Exit::Wrong` where etcd
-    /// cannot read it, and of the system.
+    /// `Exit::Usage` where that is no data directory, `Exit::Locked` while etcd uses it, `Exit::Unsafe` where it is of
+    /// another cluster, `Exit::Wrong` where etcd cannot read it, and of the system.
     pub fn snapshot(&self, bundle: &Bundle, scratch: &Path) -> Result<Plain> {
         let manifest = &bundle.manifest;
         if Some(manifest.etcd.arch) != Arch::host() {
@@ -76,11 +80,14 @@ impl Survivor<'_> {
             ));
         }
         let parts = self.parts()?;
+        // Before gigabytes are copied.
+        self.check_cluster(&parts, bundle)?;
         let copy = scratch.join("data");
         for part in &parts {
             part.copy(&copy.join("member"))?;
         }
-        self.check_cluster(&parts, bundle, &copy)?;
+        // Nobody has begun to write meanwhile.
+        parts.iter().try_for_each(|part| part.open().map(drop))?;
         let program = bundled_program(&bundle.path, manifest, EtcdProgram::Etcd, scratch)?;
         self.read_to_the_end(&program, scratch)?;
         let database = copy.join("member/snap/db");
@@ -88,70 +95,67 @@ impl Survivor<'_> {
         Plain::of(&database)
     }
 
-    /// # Errors
-    /// `Exit::Usage` where that is no data directory, `Exit::Locked` where it is in use.
     fn parts(&self) -> Result<Vec<Part<'_>>> {
-        let mut all = Vec::new();
-        let member = self.data.join("member");
-        for found in walk(&member)? {
-            let is_wanted = match found.path.to_str().and_then(|path| path.split_once('/')) {
-                Some(("snap", name)) => name == "db" || name.ends_with(".snap") || name.ends_with(".snap.db"),
-                Some(("wal", name)) => self.log.is_none() && name.ends_with(".wal"),
-                _ => false,
-            };
-            if is_wanted {
-                let to = found.path.clone();
-                all.push(Part {
-                    root: self.data,
-                    found: Walked { path: Path::new("member").join(&found.path), ..found },
-                    to,
-                });
-            }
-        }
-        if let Some(root) = self.log {
-            let logs = walk(root)?.into_iter().filter(|found| {
-                found.path.extension().is_some_and(|ending| ending == "wal")
-                    && found.path.components().count() == 1
-            });
-            all.extend(logs.map(|found| Part { root, to: Path::new("wal").join(&found.path), found }));
-        }
-        let has = |of: &str| all.iter().any(|part| part.to.starts_with(of));
-        let missing =
-            [("snap/db", "member/snap/db", self.data), ("wal", "a log", self.log.unwrap_or(self.data))];
-        if let Some((_, what, place)) = missing.iter().find(|(of, _, _)| !has(of)) {
-            let way_out = match self.log {
-                None => {
-                    "; name etcd's data directory, and with --wal-dir the one of its log, if it had one of its own"
-                }
-                Some(_) => "",
-            };
+        let is_of_snap = |name: &str| name == "db" || name.ends_with(".snap") || name.ends_with(".snap.db");
+        let is_segment = |name: &str| name.ends_with(".wal");
+        let mut all = files(self.data, "member/snap", "snap", is_of_snap)?;
+        if all.iter().all(|part| part.to != Path::new("snap/db")) {
             return Err(Failure::new(
                 Exit::Usage,
-                format!("{} does not have {what}{way_out}", place.display()),
+                format!(
+                    "{} has no member/snap/db: name etcd's data directory, or a copy",
+                    self.data.display()
+                ),
             ));
         }
+        let segments = match self.log {
+            None => files(self.data, "member/wal", "wal", is_segment)?,
+            Some(log) => files(log, "", "wal", is_segment)?,
+        };
+        if segments.is_empty() {
+            let text = match self.log {
+                None => format!(
+                    "{} has no log in member/wal: if the member had it elsewhere, name that directory with --wal-dir",
+                    self.data.display()
+                ),
+                Some(log) => {
+                    format!("{} has no *.wal: name etcd's wal-dir itself with --wal-dir", log.display())
+                }
+            };
+            return Err(Failure::new(Exit::Usage, text));
+        }
+        all.extend(segments);
         Ok(all)
     }
 
-    fn check_cluster(&self, parts: &[Part<'_>], bundle: &Bundle, copy: &Path) -> Result<()> {
+    /// Whether all of the log is of one member of the bundle's cluster.
+    fn check_cluster(&self, parts: &[Part<'_>], bundle: &Bundle) -> Result<()> {
         let cluster = &bundle.manifest.cluster;
+        let mut member = None;
         for part in parts.iter().filter(|part| part.to.starts_with("wal")) {
-            let at = || part.root.join(&part.found.path);
             let mut begin = Vec::new();
-            let mut copied = Input::open(&copy.join("member").join(&part.to))?.take(LOG_BEGIN);
-            copied.read_to_end(&mut begin).doing(|| format!("reading {}", at().display()))?;
+            part.open()?
+                .take(LOG_BEGIN)
+                .read_to_end(&mut begin)
+                .doing(|| format!("reading {}", part.shown()))?;
             let ids = ids_of_log(&begin).ok_or_else(|| {
-                Failure::wrong(format!("{} does not begin as a log of etcd's; it is damaged", at().display()))
+                Failure::wrong(format!("{} is not a segment of etcd's log, or is damaged", part.shown()))
             })?;
             if ids.cluster.0 != cluster.id.0 {
                 return Err(Failure::unsafe_to(format!(
-                    "{} is of the cluster {:x}, and the bundle is of {} (generation {}), whose ID is {}: name what is left \
-                     of a member of that one, or the bundle that this member ran",
-                    self.data.display(),
+                    "{} belongs to the cluster {:x}, and the bundle is of {}, generation {}, whose ID is {}: name the data of \
+                     a member of that cluster, or the bundle that this member ran",
+                    part.shown(),
                     ids.cluster,
                     cluster.name,
                     cluster.generation(),
                     cluster.id
+                )));
+            }
+            if *member.get_or_insert(ids.member) != ids.member {
+                return Err(Failure::wrong(format!(
+                    "{} is of another member than the segments before it; name the log of one member",
+                    part.shown()
                 )));
             }
         }
@@ -162,45 +166,63 @@ impl Survivor<'_> {
         let ready = Datagrams::bind(scratch, READY)?;
         let log = scratch.join(LOG);
         let mut running = alone(etcd, scratch)?.spawn_logging(&log)?;
-        let until = Instant::now() + PATIENCE;
-        while !ready.next_within(LOOK)?.is_some_and(|said| said.starts_with(b"READY=1")) {
+        let until = Instant::now() + MAX_REPLAY_TIME;
+        while !ready.next_within(POLL_INTERVAL)?.is_some_and(|said| said.starts_with(b"READY=1")) {
             interrupt::check()?;
             if let Some(ended) = running.ended()? {
                 return Err(self.failed(&format!("ended with {ended}"), &log));
             }
             if Instant::now() > until {
-                let late = format!("has not read it within {} min", PATIENCE.as_secs() / 60);
+                let late = format!("has not read it within {} min", MAX_REPLAY_TIME.as_secs() / 60);
                 return Err(self.failed(&late, &log));
             }
         }
-        match running.terminate(GRACE)? {
-            Ended::Code(0) | Ended::Signal(SIGTERM) => Ok(()),
+        match running.terminate(MAX_STOP_TIME)? {
+            Ended::Code(0) => Ok(()),
+            // etcd ends itself with the signal that it was sent (HandleInterrupts in pkg/osutil).
+            Ended::Signal(signal) if signal == Signal::TERM.as_raw() => Ok(()),
             ended => Err(self.failed(&format!("was ready, and then ended with {ended}"), &log)),
         }
     }
 
     fn failed(&self, how: &str, log: &Path) -> Failure {
-        let (said, _) = disk::read_end(log, 64 << 10).unwrap_or_default();
-        let said = String::from_utf8_lossy(&said);
-        let last = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("nothing").trim();
-        let last: String = last.chars().take(LONGEST_LINE).collect();
-        Failure::wrong(format!(
-            "etcd {how}; it said last: {}. {} is as it was",
-            printable(&last),
-            self.data.display()
-        ))
+        let said = match disk::read_end(log, 64 << 10) {
+            Ok((said, _)) => String::from_utf8_lossy(&said).into_owned(),
+            Err(failure) => return failure,
+        };
+        let story = causes::tell(&said);
+        let lines: String = story.lines.join("; ").chars().take(LONGEST_STORY).collect();
+        let lines = if lines.is_empty() { "it said nothing".into() } else { printable(&lines) };
+        let text = format!("etcd {how}: {lines}. {} was not changed", self.data.display());
+        // Of this machine, and not of the data.
+        let is_local = ["unshare: ", "setpriv: "].iter().any(|program| said.starts_with(program));
+        match story.fault {
+            Some(Fault::DiskFull) => Failure::io(format!("{text}; TMPDIR can be a directory with more room")),
+            _ if is_local => Failure::io(text),
+            _ => Failure::wrong(text),
+        }
     }
 }
 
 impl Part<'_> {
-    fn copy(&self, to: &Path) -> Result<()> {
-        let mut from = Input::open_found(self.root, &self.found)?;
-        if from.is_locked()? {
-            return Err(Failure::new(
-                Exit::Locked,
-                format!("{} is in use: stop etcd on it first", self.root.join(&self.found.path).display()),
-            ));
+    fn shown(&self) -> impl std::fmt::Display {
+        printable(&self.root.join(&self.found.path).display().to_string()).into_owned()
+    }
+
+    /// # Errors
+    /// `Exit::Locked` while another program has it open to write.
+    fn open(&self) -> Result<Input> {
+        let input = Input::open_found(self.root, &self.found)?;
+        match input.is_locked()? {
+            true => {
+                Err(Failure::new(Exit::Locked, format!("{} is in use: stop etcd on it first", self.shown())))
+            }
+            false => Ok(input),
         }
+    }
+
+    fn copy(&self, to: &Path) -> Result<()> {
+        let mut from = self.open()?;
         let to = to.join(&self.to);
         disk::make_directories(to.parent().unwrap_or(&to), Mode::SECRET_DIRECTORY)?;
         disk::stream_new(&to, Mode::SECRET, |file| {
@@ -211,18 +233,24 @@ impl Part<'_> {
     }
 }
 
-/// Files, at any depth; no link.
-fn walk(directory: &Path) -> Result<Vec<Walked>> {
-    if !disk::is_directory(directory) {
+/// The files in a directory `below` root whose names are wanted: no links, and nothing further below.
+fn files<'p>(root: &'p Path, below: &str, to: &str, is_wanted: fn(&str) -> bool) -> Result<Vec<Part<'p>>> {
+    let directory = if below.is_empty() { root.to_owned() } else { root.join(below) };
+    if !disk::is_directory(&directory) {
         return Err(Failure::new(
             Exit::Usage,
-            format!(
-                "there is no directory {}: name etcd's data directory, with member in it",
-                directory.display()
-            ),
+            format!("there is no directory {}", printable(&directory.display().to_string())),
         ));
     }
-    Ok(disk::walk(directory)?.into_iter().filter(|found| found.kind == Kind::File).collect())
+    let mut all = Vec::new();
+    for name in disk::list_utf8(&directory)?.into_iter().filter(|name| is_wanted(name)) {
+        let Some(Found { kind, mode, size, owner }) = disk::look(&directory.join(&name))? else { continue };
+        if kind == Kind::File {
+            let found = Walked { path: Path::new(below).join(&name), kind, mode, size, owner, target: None };
+            all.push(Part { root, found, to: Path::new(to).join(&name) });
+        }
+    }
+    Ok(all)
 }
 
 /// etcd on `data` in the directory, with nobody to talk to: in a network of its own, which has no card, and gone when
@@ -239,8 +267,10 @@ fn alone(etcd: &Path, directory: &Path) -> Result<Program> {
         .args(["--pdeathsig", "KILL", "--"])
         .arg(etcd)
         .args(["--name", "survivor", "--data-dir", "data", "--force-new-cluster"])
-        .args(["--listen-client-urls", client, "--advertise-client-urls", NOWHERE])
-        .args(["--listen-peer-urls", peer, "--initial-advertise-peer-urls", NOWHERE])
+        .args(["--listen-client-urls", client, "--advertise-client-urls", UNUSED_URL])
+        .args(["--listen-peer-urls", peer, "--initial-advertise-peer-urls", UNUSED_URL])
+        // Above its default quota it would raise the alarm NOSPACE while it reads, and the alarm would be restored, too.
+        .arg("--quota-backend-bytes=-1")
         .env("NOTIFY_SOCKET", READY)
         .inside(directory))
 }
@@ -248,6 +278,5 @@ fn alone(etcd: &Path, directory: &Path) -> Result<Program> {
 /// Makes what etcd hands out as a snapshot of its database: its SHA-256 comes behind it.
 fn with_trailer(database: &Path) -> Result<()> {
     let (size, digest) = digest::of_input(&mut Input::open(database)?)?;
-    debug_assert_eq!(digest.bytes().len() as u64, TRAILER);
     disk::write_at(database, size, digest.bytes())
 }

@@ -5,6 +5,8 @@ mod catalogue;
 mod fault;
 mod line;
 mod patterns;
+mod story;
 
 pub use fault::Fault;
 pub use line::Line;
+pub use story::{complaint, tell};

@@ -21,11 +21,11 @@ pub struct RestoreCluster {
     /// What to restore: the name of a snapshot, newest, or a file NAME.db that is not encrypted
     #[arg(long, value_name = "SNAPSHOT", required_unless_present_any = ["abandon", "from_data"])]
     pub snapshot: Option<RestoreFrom>,
-    /// Restore what members have left, when too few are for a quorum: etcd's data directory, or a copy of it; of
-    /// several that with the most is taken
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["snapshot", "abandon"])]
+    /// Restore from what a member has left, when quorum is lost: etcd's data directory, or a copy; of several, the one
+    /// with the highest revision is used
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["snapshot", "abandon", "accept_unsigned"])]
     pub from_data: Vec<PathBuf>,
-    /// The directory of the member's log, where it had one of its own: one for each --from-data
+    /// The member's wal-dir, if it had one: once for each --from-data, in the same order
     #[arg(long, value_name = "DIR", requires = "from_data")]
     pub wal_dir: Vec<PathBuf>,
     #[command(flatten)]

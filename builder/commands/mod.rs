@@ -37,6 +37,7 @@ mod push;
 mod rehearse;
 mod renewal;
 mod restore;
+mod restored_from;
 mod seal;
 mod shell;
 mod show;

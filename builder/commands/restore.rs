@@ -6,19 +6,19 @@ use serde_json::json;
 
 use super::build::{Built, One, default_out};
 use super::output::{Output, and_said};
-use super::snapshot_files::{PURPOSE, age, copied, decrypted, place};
+use super::restored_from::{KEPT, Source, source};
+use super::snapshot_files::PURPOSE;
 use super::{ask, inputs, named, programs};
-use crate::backup::{self, Chosen, Plain, Reader, Survivor};
+use crate::backup::Reader;
 use crate::build::{NodeProgram, Session};
 use crate::bundle::manifest::EtcdProgram;
 use crate::bundle::{Bundle, LAYER_ARCHIVE, NODE_ARCHIVE, copy, take};
 use crate::cli;
-use crate::clock;
 use crate::disk::{self, Kind, Scratch, Staging};
 use crate::failure::{Exit, Failure, Result};
-use crate::pki::{Keystore, RestoredFrom};
+use crate::pki::Keystore;
 use crate::render::{self, RestoredWith};
-use crate::values::{ClusterName, Epoch, Mode, NODE_PROGRAM, RestoreFrom, Setting};
+use crate::values::{ClusterName, Mode, NODE_PROGRAM, Setting};
 
 /// The bundle, and a directory for each node, in the one that is made.
 const BUNDLE: &str = "bundle";
@@ -29,14 +29,6 @@ const ORDERS: &str = "restore.json";
 const SCRIPT: &str = "restore.sh";
 const SNAPSHOT: &str = "snapshot.db";
 const PROGRAMS: &str = "programs.tar.gz";
-
-/// What is restored.
-struct Source {
-    plain: Plain,
-    revision: u64,
-    /// As messages have it.
-    called: String,
-}
 
 pub fn run(args: &cli::RestoreCluster, out: &Output) -> Result<()> {
     let old = Bundle::open(&args.bundle)?;
@@ -53,13 +45,17 @@ pub fn run(args: &cli::RestoreCluster, out: &Output) -> Result<()> {
     }
     programs::check_aloud(&old, &run_here, &trust, out)?;
     let scratch = Scratch::swept(PURPOSE)?;
-    let source = source(&old, args, scratch.path(), out)?;
     let (cluster, next) = (&old.manifest.cluster, old.manifest.cluster.generation() + 1);
+    let root = args.out.clone().unwrap_or_else(|| beside(&args.bundle, next));
+    let source = source(&old, args, &root, scratch.path(), out)?;
     let meant = format!(
         "this makes generation {next} of {} from {}, revision {}: what was written since is not in it, and every member \
          has to be restored",
         cluster.name, source.called, source.revision
     );
+    if !args.from_data.is_empty() {
+        out.warn("stop every member that still runs: what is written from now on is lost");
+    }
     ask::name(&cluster.name, args.cluster.as_ref(), &meant)?;
     if render::bump(old.manifest.etcd.version).is_none() {
         out.warn(format_args!(
@@ -68,7 +64,6 @@ pub fn run(args: &cli::RestoreCluster, out: &Output) -> Result<()> {
             old.manifest.etcd.version
         ));
     }
-    let root = args.out.clone().unwrap_or_else(|| beside(&args.bundle, next));
     // Looked at before the keystore counts.
     refuse_foreign(&root.join(NODES))?;
     let tell = |note| out.tell(note);
@@ -120,62 +115,6 @@ fn beside(bundle: &Path, generation: u32) -> PathBuf {
     named.with_file_name(format!("{name}-g{generation}"))
 }
 
-fn source(old: &Bundle, args: &cli::RestoreCluster, scratch: &Path, out: &Output) -> Result<Source> {
-    match &args.snapshot {
-        None => survived(old, args, scratch, out),
-        Some(RestoreFrom::Plain(path)) if !args.accept_unsigned => Err(Failure::unsafe_to(format!(
-            "{} has no record that a node of {} has signed, so that it may be anything; name a snapshot of its nodes, or, if \
-             you know where the file is from, add --accept-unsigned",
-            path.display(),
-            old.manifest.cluster.name
-        ))),
-        Some(RestoreFrom::Plain(path)) => {
-            named::refuse_missing(path)?;
-            let own = scratch.join(SNAPSHOT);
-            disk::copy_new(path, &own, Mode::SECRET)?;
-            let plain = Plain::of(&own)?;
-            let revision = Reader::new(old, scratch)?.revision(&plain)?;
-            Ok(Source { plain, revision, called: format!("{}, which no node has signed", path.display()) })
-        }
-        Some(RestoreFrom::Taken(choice)) => {
-            let place = place(old, &args.from)?;
-            let Chosen { record, passed, .. } = backup::chosen(&place, &old.manifest, choice, clock::now())?;
-            passed.iter().for_each(|why| out.warn(format_args!("passed over {why}")));
-            let body = copied(&place, &record, scratch)?;
-            let plain = decrypted(old, &body, &record, scratch)?;
-            let taken = Epoch::from_seconds(record.taken).unwrap_or(Epoch::START);
-            let called = format!("{}, {}", record.name, age(taken, clock::now()));
-            Ok(Source { plain, revision: record.revision, called })
-        }
-    }
-}
-
-/// Of what members have left, that with the highest revision: they have the same history, as far as each goes.
-fn survived(old: &Bundle, args: &cli::RestoreCluster, scratch: &Path, out: &Output) -> Result<Source> {
-    if !args.wal_dir.is_empty() && args.wal_dir.len() != args.from_data.len() {
-        let text = "--wal-dir is given for some of --from-data; give one for each, in the same order";
-        return Err(Failure::new(Exit::Usage, text));
-    }
-    let reader = Reader::new(old, scratch)?;
-    let mut best: Option<Source> = None;
-    for (at, data) in args.from_data.iter().enumerate() {
-        let shown = data.display();
-        out.say(format_args!("reading a copy of {shown} with etcd {}", old.manifest.etcd.version));
-        let survivor = Survivor { data, log: args.wal_dir.get(at).map(PathBuf::as_path) };
-        let own = scratch.join(format!("survivor-{at}"));
-        disk::make_directories(&own, Mode::SECRET_DIRECTORY)?;
-        let plain = survivor.snapshot(old, &own)?;
-        let revision = reader.revision(&plain)?;
-        out.say(format_args!("{shown} has revision {revision}"));
-        if best.as_ref().is_none_or(|best| best.revision < revision) {
-            let called = format!("what is left in {shown}");
-            best = Some(Source { plain, revision, called });
-        }
-    }
-    out.warn("members that still run have to be stopped: what they write from now on is lost");
-    best.ok_or_else(|| Failure::new(Exit::Usage, "name what to restore with --snapshot or --from-data"))
-}
-
 /// The bundle of the next generation; the keystore counts it when every byte of the bundle is written.
 fn build(
     old: &Bundle,
@@ -185,14 +124,15 @@ fn build(
     out: &Output,
 ) -> Result<Built> {
     let cluster = &old.manifest.cluster;
-    let from = RestoredFrom {
-        sha256: source.plain.sha256,
-        revision: source.revision,
-        date: clock::now(),
-        release: old.manifest.etcd.version,
-    };
+    let from = source.counted(old);
     let begin = |dir: &Path, name: &ClusterName| match *name == cluster.name {
-        true => Keystore::begin_generation(dir, name, &cluster.token, &from).map(Some),
+        true => {
+            let keystore = Keystore::begin_generation(dir, name, &cluster.token, &from)?;
+            if !args.from_data.is_empty() {
+                source.keep(root)?;
+            }
+            Ok(Some(keystore))
+        }
         false => Err(Failure::new(
             Exit::Usage,
             format!("the profile is of the cluster {name}, and the bundle is of {}", cluster.name),
@@ -303,9 +243,14 @@ fn say(built: &Built, source: &Source, root: &Path, json: bool, out: &Output) ->
             nodes.display(),
             built.target.display()
         ));
+        let kept = root.join(KEPT);
+        let kept = match disk::look(&kept)? {
+            Some(_) => format!(" and {}", kept.display()),
+            None => String::new(),
+        };
         out.say(format_args!(
-            "{}/*/{SNAPSHOT} is the cluster's data, decrypted: keep it from others. To go back before any node has switched: kiln \
-             restore --abandon BUNDLE with the bundle that the nodes run",
+            "the cluster's data, decrypted, is in {}/*/{SNAPSHOT}{kept}: keep it from others. To go back before any node has \
+             switched: kiln restore --abandon BUNDLE with the bundle that the nodes run",
             nodes.display()
         ));
     }

@@ -38,7 +38,13 @@ struct Row {
 /// Prints it, as a table or as JSON. Whether all is well is returned.
 pub fn overview(as_json: bool) -> bool {
     let now = clock::now();
-    let rows: Vec<_> = instances().iter().flat_map(|instance| rows(instance, now)).collect();
+    let rows: Vec<_> = match instances() {
+        Ok(all) => all.iter().flat_map(|instance| rows(instance, now)).collect(),
+        Err(why) => {
+            say::line(say::Level::Error, &format!("kiln: {why}"));
+            return false;
+        }
+    };
     let good = !rows.is_empty() && rows.iter().all(|row| row.good);
     say::print(&match as_json {
         true => json(now, good, &rows),
@@ -48,13 +54,14 @@ pub fn overview(as_json: bool) -> bool {
 }
 
 /// Directories of Kiln's with a policy for this program.
-fn instances() -> Vec<PathBuf> {
+fn instances() -> Result<Vec<PathBuf>> {
     let top = Path::new(KILN);
-    let mut names = disk::names(top).unwrap_or_default();
+    let mut names = disk::names_if_any(top)?;
     names.sort();
     let all = std::iter::once(top.to_owned()).chain(names.iter().map(|name| top.join(name)));
-    all.filter(|place| ["renew.json", "backup.json"].iter().any(|name| disk::is_there(&place.join(name))))
-        .collect()
+    let has_policy =
+        |place: &PathBuf| ["renew.json", "backup.json"].iter().any(|name| disk::is_there(&place.join(name)));
+    Ok(all.filter(has_policy).collect())
 }
 
 fn rows(instance: &Path, now: u64) -> Vec<Row> {

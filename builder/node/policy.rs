@@ -1,4 +1,4 @@
-//! What a build has told this program, in files that root alone can write.
+//! Files of JSON that root alone can write: what a build has told this program, and what its last runs have left.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use crate::disk;
 use crate::failure::{Failure, Result};
 
-/// What a type of one field alone cannot say: the reason against it.
+/// What spans several fields: why they cannot be.
 type Check<T> = fn(&T) -> std::result::Result<(), &'static str>;
 
 /// Reads such a file, and holds it against `check`.

@@ -18,8 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const JSON: &str = "renew.json";
 
 /// After a run.
-#[derive(Deserialize, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Default, Deserialize, Serialize)]
+#[serde(default, rename_all = "kebab-case")]
 pub struct Status {
     /// When it was written, in seconds since 1970, as all times here.
     pub at: u64,

@@ -106,10 +106,7 @@ impl Keystore {
         let present = keystore.generation(&first);
         let next = generation.checked_add(1).ok_or_else(changed)?;
         let new = token_of(&first, next)?;
-        let is_begun = |last: &Restore| {
-            last.generation == next && last.id == identity(&new, &RestoredFrom { date: last.date, ..*from })
-        };
-        if keystore.last_restore(&first).is_some_and(is_begun) {
+        if keystore.has_begun(token, from)? {
             return Ok(keystore);
         }
         if present != generation {
@@ -141,6 +138,20 @@ impl Keystore {
         keystore.restores.push(restore);
         keystore.restores.sort_by(|a, b| (&a.token, a.generation).cmp(&(&b.token, b.generation)));
         Ok(keystore)
+    }
+
+    /// Whether the last restore of the cluster with this token is the one from this, which an earlier run has begun.
+    ///
+    /// # Errors
+    /// As `open`.
+    pub fn has_begun(&self, token: &Token, from: &RestoredFrom) -> Result<bool> {
+        let (first, generation) = self.generation_of(token);
+        let next = generation.checked_add(1).ok_or_else(changed)?;
+        let new = token_of(&first, next)?;
+        let is_same = |last: &Restore| {
+            last.generation == next && last.id == identity(&new, &RestoredFrom { date: last.date, ..*from })
+        };
+        Ok(self.last_restore(&first).is_some_and(is_same))
     }
 
     /// Takes the last restore back of the cluster with this token, that of the generation before it, and returns the

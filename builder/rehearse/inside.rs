@@ -10,12 +10,11 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::journal;
 use super::network;
 use super::node::{self, Accounts, Member, Stage};
 use super::restored;
 use super::together::{self, Cluster, Ordered};
-use crate::causes::Fault;
+use crate::causes::{self, Fault};
 use crate::cluster::{self, Etcdctl};
 use crate::disk::{self, Lock};
 use crate::failure::{Doing, Exit, Failure, Result};
@@ -31,6 +30,9 @@ pub const MAX_MESSAGE_BYTES: u64 = 64 << 20;
 
 /// The interval of checking the members while the cluster forms.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
+
+/// The limit on a log: a rehearsal is short, and its logs stay far below this.
+const MAX_LOG_BYTES: u64 = 256 << 20;
 
 /// The time between two checks whether the cluster has formed.
 const FORMED_POLL_INTERVAL: Duration = Duration::from_millis(100);
@@ -294,7 +296,7 @@ fn wait_for_all(
         for member in members.iter_mut() {
             if let Some(ended) = member.running.ended()? {
                 member.journal.flush();
-                let story = journal::story(&member.log)?;
+                let story = causes::tell(&log(member)?);
                 let lines: String = story.lines.iter().map(|line| format!("\n  {line}")).collect();
                 let advice = |fault: Fault| format!("\nlikely cause: {} {}", fault.cause(), fault.way_out());
                 let cause = story.fault.map(advice).unwrap_or_default();
@@ -318,11 +320,16 @@ fn wait_for_all(
     }
 }
 
+/// What a member has said.
+fn log(member: &Member) -> Result<String> {
+    Ok(String::from_utf8_lossy(&disk::read(&member.log, MAX_LOG_BYTES)?).into_owned())
+}
+
 /// The last complaint of each member, with the place of its cluster and the name of its node.
 fn complaints(members: &[Member]) -> Result<Vec<(usize, String, String)>> {
     let mut all = Vec::new();
     for member in members {
-        all.extend(journal::complaint(&member.log)?.map(|line| (member.cluster, member.name.clone(), line)));
+        all.extend(causes::complaint(&log(member)?).map(|line| (member.cluster, member.name.clone(), line)));
     }
     Ok(all)
 }

@@ -5,7 +5,6 @@ mod account;
 mod environment;
 mod files;
 mod inside;
-mod journal;
 mod journald;
 mod linkage;
 mod mounts;

@@ -19,7 +19,7 @@ const METRICS: &str = "kiln-snapshot.prom";
 
 /// After a run. It is not secret.
 #[derive(Default, Deserialize, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(default, rename_all = "kebab-case")]
 pub struct Status {
     /// When it was written, in seconds since 1970, as all times here.
     pub at: u64,

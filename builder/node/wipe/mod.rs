@@ -89,7 +89,7 @@ impl Run<'_> {
         left.extend(self.files(files.into_iter().filter(keeps))?);
         remove::served(&list.state)?;
         reached("removed");
-        let shared = self.shared();
+        let shared = self.shared()?;
         let (program, others) =
             shared.split_last().map_or((None, shared), |(last, others)| (Some(last), others));
         left.extend(self.files(others)?);
@@ -137,17 +137,17 @@ impl Run<'_> {
     }
 
     /// The programs, unless another instance uses them.
-    fn shared(&self) -> &[FilePath] {
+    fn shared(&self) -> Result<&[FilePath]> {
         let own = Path::new(self.list.own.as_str());
-        let names = disk::names(Path::new(KILN)).unwrap_or_default();
+        let names = disk::names_if_any(Path::new(KILN))?;
         let all = names.iter().map(|name| Path::new(KILN).join(name)).chain([PathBuf::from(KILN)]);
         match all.filter(|place| place != own).find(|place| disk::is_there(&place.join("guard.sh"))) {
-            None => &self.list.shared,
+            None => Ok(&self.list.shared),
             Some(other) => {
                 let text =
                     format!("leaves etcd's programs and this one to the instance in {}", other.display());
                 self.tell(Level::Info, &text);
-                &[]
+                Ok(&[])
             }
         }
     }

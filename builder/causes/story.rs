@@ -1,15 +1,9 @@
 //! The log of a member in readable form, and the probable reason why it ended.
 
-use std::path::Path;
-
 use serde_json::{Map, Value};
 
-use crate::causes::{Fault, Line};
-use crate::disk;
-use crate::failure::Result;
-
-/// The limit on a log: a rehearsal is short, and its logs stay far below this.
-const MAX_LOG_BYTES: u64 = 256 << 20;
+use super::fault::Fault;
+use super::line::Line;
 
 /// The number of lines of a log that are shown.
 const TAIL_LINES: usize = 4;
@@ -24,12 +18,8 @@ pub struct Story {
     pub fault: Option<Fault>,
 }
 
-pub fn story(log: &Path) -> Result<Story> {
-    let text = String::from_utf8_lossy(&disk::read(log, MAX_LOG_BYTES)?).into_owned();
-    Ok(tell(&text))
-}
-
-fn tell(text: &str) -> Story {
+/// The story of a log.
+pub fn tell(text: &str) -> Story {
     let mut lines: Vec<_> = text.lines().filter(|line| !line.trim().is_empty()).map(Line::of).collect();
     let crash = crash(&mut lines);
     let worse = |levels: &'static [&'static str]| {
@@ -73,10 +63,9 @@ fn crash<'l>(lines: &mut Vec<Line<'l>>) -> Vec<Line<'l>> {
 }
 
 /// The last complaint of a member that still runs.
-pub fn complaint(log: &Path) -> Result<Option<String>> {
-    let text = String::from_utf8_lossy(&disk::read(log, MAX_LOG_BYTES)?).into_owned();
+pub fn complaint(text: &str) -> Option<String> {
     let bad = |line: &&str| matches!(level(line).as_deref(), Some("warn" | "error" | "fatal" | "panic"));
-    Ok(text.lines().rev().find(bad).map(readable))
+    text.lines().rev().find(bad).map(readable)
 }
 
 fn level(line: &str) -> Option<String> {
