@@ -116,10 +116,10 @@ impl Survivor<'_> {
             let text = match self.log {
                 None => format!(
                     "{} has no log in member/wal: if the member had it elsewhere, name that directory with --wal-dir",
-                    self.data.display()
+                    shown(self.data)
                 ),
                 Some(log) => {
-                    format!("{} has no *.wal: name etcd's wal-dir itself with --wal-dir", log.display())
+                    format!("{} has no *.wal: name etcd's wal-dir itself with --wal-dir", shown(log))
                 }
             };
             return Err(Failure::new(Exit::Usage, text));
@@ -193,20 +193,26 @@ impl Survivor<'_> {
         let story = causes::tell(&said);
         let lines: String = story.lines.join("; ").chars().take(LONGEST_STORY).collect();
         let lines = if lines.is_empty() { "it said nothing".into() } else { printable(&lines) };
-        let text = format!("etcd {how}: {lines}. {} was not changed", self.data.display());
-        // Of this machine, and not of the data.
-        let is_local = ["unshare: ", "setpriv: "].iter().any(|program| said.starts_with(program));
+        let not_changed = format!("{} was not changed", shown(self.data));
+        if ["unshare: ", "setpriv: "].iter().any(|program| said.starts_with(program)) {
+            return Failure::io(format!(
+                "etcd cannot be started here, in a network of its own: {lines}. {not_changed}. Do this on a machine where root, \
+                 or user namespaces, may do so, and with a TMPDIR that is not mounted noexec"
+            ));
+        }
+        let text = format!("etcd {how}: {lines}. {not_changed}");
         match story.fault {
             Some(Fault::DiskFull) => Failure::io(format!("{text}; TMPDIR can be a directory with more room")),
-            _ if is_local => Failure::io(text),
-            _ => Failure::wrong(text),
+            _ => Failure::wrong(format!(
+                "{text}; name another member's data, or the newest snapshot with --snapshot newest"
+            )),
         }
     }
 }
 
 impl Part<'_> {
-    fn shown(&self) -> impl std::fmt::Display {
-        printable(&self.root.join(&self.found.path).display().to_string()).into_owned()
+    fn shown(&self) -> String {
+        shown(&self.root.join(&self.found.path))
     }
 
     /// # Errors
@@ -233,24 +239,50 @@ impl Part<'_> {
     }
 }
 
-/// The files in a directory `below` root whose names are wanted: no links, and nothing further below.
+/// The files in a directory `below` root whose names are wanted, and nothing further below.
+///
+/// # Errors
+/// `Exit::Usage` where it is missing, or one of them is no file: without it the rest is another state.
 fn files<'p>(root: &'p Path, below: &str, to: &str, is_wanted: fn(&str) -> bool) -> Result<Vec<Part<'p>>> {
-    let directory = if below.is_empty() { root.to_owned() } else { root.join(below) };
-    if !disk::is_directory(&directory) {
-        return Err(Failure::new(
-            Exit::Usage,
-            format!("there is no directory {}", printable(&directory.display().to_string())),
-        ));
+    let usage = |text: String| Err(Failure::new(Exit::Usage, text));
+    let mut directory = root.to_owned();
+    for part in Path::new(below) {
+        directory.push(part);
+        match disk::look(&directory)? {
+            Some(found) if found.kind == Kind::Directory => {}
+            Some(_) => {
+                return usage(format!(
+                    "{} is no directory; name the one that it leads to",
+                    shown(&directory)
+                ));
+            }
+            None => {
+                return usage(format!(
+                    "there is no {}: name etcd's data directory, or a copy",
+                    shown(&directory)
+                ));
+            }
+        }
+    }
+    if disk::look(&directory)?.is_none() {
+        return usage(format!("there is no {}", shown(&directory)));
     }
     let mut all = Vec::new();
     for name in disk::list_utf8(&directory)?.into_iter().filter(|name| is_wanted(name)) {
-        let Some(Found { kind, mode, size, owner }) = disk::look(&directory.join(&name))? else { continue };
-        if kind == Kind::File {
-            let found = Walked { path: Path::new(below).join(&name), kind, mode, size, owner, target: None };
-            all.push(Part { root, found, to: Path::new(to).join(&name) });
+        let path = directory.join(&name);
+        let Some(Found { kind, mode, size, owner }) = disk::look(&path)? else { continue };
+        if kind != Kind::File {
+            return usage(format!("{} is not a file; name a copy in which it is one", shown(&path)));
         }
+        let found = Walked { path: Path::new(below).join(&name), kind, mode, size, owner, target: None };
+        all.push(Part { root, found, to: Path::new(to).join(&name) });
     }
     Ok(all)
+}
+
+/// A path on one line.
+fn shown(path: &Path) -> String {
+    printable(&path.display().to_string()).into_owned()
 }
 
 /// etcd on `data` in the directory, with nobody to talk to: in a network of its own, which has no card, and gone when

@@ -47,6 +47,7 @@ pub fn run(args: &cli::RestoreCluster, out: &Output) -> Result<()> {
     let scratch = Scratch::swept(PURPOSE)?;
     let (cluster, next) = (&old.manifest.cluster, old.manifest.cluster.generation() + 1);
     let root = args.out.clone().unwrap_or_else(|| beside(&args.bundle, next));
+    refuse_within(&root, args)?;
     let source = source(&old, args, &root, scratch.path(), out)?;
     let meant = format!(
         "this makes generation {next} of {} from {}, revision {}: what was written since is not in it, and every member \
@@ -72,6 +73,22 @@ pub fn run(args: &cli::RestoreCluster, out: &Output) -> Result<()> {
     let built = build(&old, &source, args, &root, out)?;
     hand_out(&built, &source, &program, &root)?;
     say(&built, &source, &root, args.inputs.json, out)
+}
+
+/// Nothing is written to what is restored from.
+///
+/// # Errors
+/// `Exit::Unsafe` where it would be.
+fn refuse_within(root: &Path, args: &cli::RestoreCluster) -> Result<()> {
+    let (own, given) = (disk::resolved(root), args.from_data.iter().chain(&args.wal_dir));
+    match given.map(|data| disk::resolved(data)).find(|data| own.starts_with(data)) {
+        None => Ok(()),
+        Some(data) => Err(Failure::unsafe_to(format!(
+            "{} is in {}, which may be the only copy and is not written to; choose another --out",
+            root.display(),
+            data.display()
+        ))),
+    }
 }
 
 /// What is not of an earlier run is not replaced.

@@ -14,6 +14,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("qemu-img", "qemu-utils"),
     ("qemu-system-aarch64", "qemu-system-arm"),
     ("qemu-system-x86_64", "qemu-system-x86"),
+    ("setpriv", "util-linux"),
     ("systemd-sysusers", "systemd"),
     ("systemd-tmpfiles", "systemd"),
     ("tar", "tar"),

@@ -3,8 +3,11 @@
 //! files is followed, because it would lead to files of this machine.
 
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{AtFlags, CWD, Gid, StatVfsMountFlags, Uid};
+use rustix::io::Errno;
 use rustix::mount::{MountFlags, MountPropagationFlags};
 
 use super::account::Account;
@@ -13,6 +16,10 @@ use super::sandbox::{Access, Sandbox};
 use crate::disk::{self, Kind};
 use crate::failure::{Doing, Failure, Result};
 use crate::values::Mode;
+
+/// For a child to call exec on a busy machine.
+const BUSY_PATIENCE: Duration = Duration::from_secs(5);
+const POLL_INTERVAL: Duration = Duration::from_millis(4);
 
 /// The devices that a program may expect in /dev.
 const DEVICES: [&str; 5] = ["full", "null", "random", "urandom", "zero"];
@@ -206,7 +213,15 @@ fn close(at: &Path) -> Result<()> {
     ];
     let kept = pairs.into_iter().filter(|(there, _)| has.contains(*there)).map(|(_, flag)| flag);
     let flags = kept.fold(MountFlags::BIND | MountFlags::RDONLY, |all, flag| all | flag);
-    rustix::mount::mount_remount(at, flags, "").map_err(std::io::Error::from).doing(closing)
+    // Busy while something below is open for writing: a child that another thread has forked, and that has not yet called
+    // exec, has a copy of what that thread was writing.
+    let until = Instant::now() + BUSY_PATIENCE;
+    loop {
+        match rustix::mount::mount_remount(at, flags, "") {
+            Err(Errno::BUSY) if Instant::now() < until => thread::sleep(POLL_INTERVAL),
+            other => return other.map_err(std::io::Error::from).doing(closing),
+        }
+    }
 }
 
 fn mount(what: &Path, on: &Path) -> Result<()> {

@@ -139,6 +139,7 @@ fn the_oldest_etcd_is_restored() {
 /// One member was cut off, one disk is gone: of the writes that the third one had, at most the newest is not restored,
 /// because etcd stores how far its log is committed only with the next entry.
 /// `wal`: where the members have their log, `-` for in the data.
+// long: one story, in its order.
 fn quorum_is_lost(release: &str, changes: &[(&str, &str)], wal: &str) {
     let steps = r#"
         left="$(data cp-b)"
@@ -163,16 +164,24 @@ fn quorum_is_lost(release: &str, changes: &[(&str, &str)], wal: &str) {
         rm -rf "$(data cp-a)"/* "$(data cp-c)"/*
         before=$(cd "$left" && find . -type f -exec sha256sum {} + | sort)
 
-        fails 2 restore --from-data "$work" -o "$kit"
+        fails 2 restore --from-data "$lab" -o "$kit"
         fails 2 restore --from-data "$left" --wal-dir "$left" --wal-dir "$left" -o "$kit"
         fails 2 restore --from-data "$left" --snapshot newest -o "$kit"
-        fails 2 restore --from-data "$left" --wal-dir "$work" -o "$kit"
+        fails 2 restore --from-data "$left" --wal-dir "$lab" -o "$kit"
         case $said in *"name etcd's wal-dir itself"*) ;; *) echo "$said"; exit 1 ;; esac
+        fails 6 restore --from-data "$left" -o "$left/kit"
         # Of a cluster that is not sealed there: nothing is kept.
         cp -a "$work/keystore" "$work/unsealed"; sed -i '/^\[\[formed\]\]/,$d' "$work/unsealed/ha3/keystore.toml"
         # shellcheck disable=SC2046
         ! restore --from-data "$left" $(log cp-b) -o "$kit" --keystore "$work/unsealed/ha3" 2>/dev/null
         [ ! -e "$kit" ]
+        mkdir "$work/linked"; ln -s "$left/member" "$work/linked/member"
+        fails 2 restore --from-data "$work/linked" -o "$kit"
+        case $said in *'name the one that it leads to'*) ;; *) echo "$said"; exit 1 ;; esac
+        # Somebody else cannot look into it.
+        chmod 0755 "$work"
+        fails 5 setpriv --reuid 65534 --regid 65534 --clear-groups "$kiln" restore "$bundle" --from-data "$left" \
+            --artifacts "$store" --no-cache --profile "$work/ha3.toml" --cluster ha3 -o "$kit"
         # What etcd cannot read: it says why, and nothing comes of it.
         cp -a "$left" "$work/broken"
         head -c 100000 /dev/urandom | dd of="$work/broken/member/snap/db" conv=notrunc status=none
