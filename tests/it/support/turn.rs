@@ -1,5 +1,5 @@
 //! Locks for tests that run one at a time on a small computer. nextest runs each test in a process of its own, where
-//! these locks have no effect: its groups in `.config/nextest.toml` let three clusters run at a time, and one machine.
+//! these locks have no effect: its groups in `.config/nextest.toml` let two clusters run at a time, and one machine.
 
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard};

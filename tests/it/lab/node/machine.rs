@@ -244,7 +244,7 @@ impl Machine {
             "for process in /proc/[0-9]*; do
                 [ \"$(cat $process/comm)\" = etcd ] || continue
                 kill ${process#/proc/}
-                while [ -e $process/exe ]; do sleep 0.05; done
+                while [ -e $process ] && ! grep -q '^State:.Z' $process/status; do sleep 0.05; done
             done",
         );
     }

@@ -89,8 +89,10 @@ impl Lab {
 
     /// Ends a background program, and waits until it has ended.
     pub fn stop(&self, name: &str) {
+        // Its files are closed, and their locks gone, when it is a zombie, and not yet when it has no memory any more.
         self.shell(&format!(
-            "kill -KILL $(cat {name}.pid); while [ -e /proc/$(cat {name}.pid)/exe ]; do sleep 0.05; done"
+            "kill -KILL $(cat {name}.pid)
+            while [ -e /proc/$(cat {name}.pid) ] && ! grep -q '^State:.Z' /proc/$(cat {name}.pid)/status; do sleep 0.05; done"
         ));
     }
 

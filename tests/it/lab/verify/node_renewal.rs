@@ -172,8 +172,11 @@ fn what_a_copy_of_a_nodes_ca_makes_is_refused() {
     fs::write(&file, without).unwrap();
     running.kill("c");
     let _again = running.start("c", ETCD);
-    wait_for("the member", || running.etcd_of("c"));
-    let said = running.verify(&bundle, &arguments);
+    let said = wait_for("the member", || {
+        let said = running.verify(&bundle, &arguments);
+        let is_silent = failed(&said.report()).iter().any(|check| check.starts_with("answers"));
+        (!is_silent).then_some(said)
+    });
     assert_eq!(failed(&said.report()), ["peer port refuses no name: open-to-copies c"], "{}", said.stdout);
     assert!(detail(&said.report(), TRIES[0], "c").contains("it was accepted and got: HTTP/1.0 200 OK"));
 }
