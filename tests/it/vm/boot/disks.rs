@@ -40,6 +40,7 @@ fn write_until_the_power_is_cut(site: &Site) -> Vec<String> {
 
 /// A power failure of all nodes, then the loss of every disk at once.
 #[test]
+#[ignore = "emulated machines take many minutes for this: ci/long runs it"]
 fn a_power_cut_on_every_node_loses_nothing() {
     if !is_inside("boot::disks::a_power_cut_on_every_node_loses_nothing", &["live", "cloud"]) {
         return;
