@@ -7,7 +7,7 @@ use kiln_wire::{Record, TRAILER, is_whole};
 
 #[cfg(feature = "s3")]
 use super::place::Place;
-use crate::disk::Input;
+use crate::disk::{self, Input};
 #[cfg(feature = "s3")]
 use crate::failure::Exit;
 use crate::failure::{Failure, Result};
@@ -45,6 +45,25 @@ impl Plain {
             true => Ok(Self { path: path.to_owned(), size, sha256: all.digest() }),
             false => Err(Failure::wrong("the snapshot is damaged: etcd's own digest at its end is another")),
         }
+    }
+
+    /// Makes one of a database that nobody has open: as etcd does, its SHA-256 comes behind it.
+    ///
+    /// # Errors
+    /// `Exit::Wrong` where it is no whole database, and of the system.
+    pub fn of_database(path: &Path) -> Result<Self> {
+        let mut all = Hasher::default();
+        crate::digest::each_piece_of(&mut Input::open(path)?, |bytes| {
+            all.update(bytes);
+            Ok(())
+        })?;
+        let (size, pages) = (all.size(), all.digest());
+        if !is_whole(size + TRAILER) {
+            return Err(Failure::wrong(format!("the database has {size} bytes, so that it is not whole")));
+        }
+        disk::write_at(path, size, pages.bytes())?;
+        all.update(pages.bytes());
+        Ok(Self { path: path.to_owned(), size: all.size(), sha256: all.digest() })
     }
 
     /// # Errors

@@ -11,20 +11,20 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use kiln_wire::{LOG_BEGIN, TRAILER, ids_of_log};
+use kiln_wire::{LOG_BEGIN, ids_of_log};
 use rustix::process::Signal;
 
 use super::plain::Plain;
 use crate::bundle::Bundle;
 use crate::bundle::manifest::EtcdProgram;
 use crate::causes::{self, Fault};
-use crate::cluster::bundled_program;
+use crate::cluster::{bundled_program, refuse_foreign};
 use crate::digest;
 use crate::disk::{self, Datagrams, Found, Input, Kind, Walked};
 use crate::failure::{Doing, Exit, Failure, Result};
 use crate::interrupt;
 use crate::process::{self, Ended, Program};
-use crate::values::{Arch, Mode, printable};
+use crate::values::{Mode, on_one_line, printable};
 
 /// For a log of any length on a slow disk.
 const MAX_REPLAY_TIME: Duration = Duration::from_secs(900);
@@ -41,8 +41,6 @@ const READY: &str = "ready";
 const LOG: &str = "etcd.log";
 /// In characters: of what etcd says about its own end.
 const LONGEST_STORY: usize = 400;
-
-const _: () = assert!(TRAILER == 32, "a SHA-256");
 
 /// What is left of a member.
 pub struct Survivor<'s> {
@@ -69,16 +67,7 @@ impl Survivor<'_> {
     /// another cluster, `Exit::Wrong` where etcd cannot read it, and of the system.
     pub fn snapshot(&self, bundle: &Bundle, scratch: &Path) -> Result<Plain> {
         let manifest = &bundle.manifest;
-        if Some(manifest.etcd.arch) != Arch::host() {
-            return Err(Failure::new(
-                Exit::Usage,
-                format!(
-                    "the bundle's etcd is for {} and has to run here, which is {}; do this on a machine of its architecture",
-                    manifest.etcd.arch,
-                    std::env::consts::ARCH
-                ),
-            ));
-        }
+        refuse_foreign(manifest, "restore from data")?;
         let parts = self.parts()?;
         // Before gigabytes are copied.
         self.check_cluster(&parts, bundle)?;
@@ -90,9 +79,7 @@ impl Survivor<'_> {
         parts.iter().try_for_each(|part| part.open().map(drop))?;
         let program = bundled_program(&bundle.path, manifest, EtcdProgram::Etcd, scratch)?;
         self.read_to_the_end(&program, scratch)?;
-        let database = copy.join("member/snap/db");
-        with_trailer(&database)?;
-        Plain::of(&database)
+        Plain::of_database(&copy.join("member/snap/db"))
     }
 
     fn parts(&self) -> Result<Vec<Part<'_>>> {
@@ -104,7 +91,7 @@ impl Survivor<'_> {
                 Exit::Usage,
                 format!(
                     "{} has no member/snap/db: name etcd's data directory, or a copy",
-                    self.data.display()
+                    on_one_line(self.data)
                 ),
             ));
         }
@@ -116,10 +103,10 @@ impl Survivor<'_> {
             let text = match self.log {
                 None => format!(
                     "{} has no log in member/wal: if the member had it elsewhere, name that directory with --wal-dir",
-                    shown(self.data)
+                    on_one_line(self.data)
                 ),
                 Some(log) => {
-                    format!("{} has no *.wal: name etcd's wal-dir itself with --wal-dir", shown(log))
+                    format!("{} has no *.wal: name etcd's wal-dir itself with --wal-dir", on_one_line(log))
                 }
             };
             return Err(Failure::new(Exit::Usage, text));
@@ -193,7 +180,7 @@ impl Survivor<'_> {
         let story = causes::tell(&said);
         let lines: String = story.lines.join("; ").chars().take(LONGEST_STORY).collect();
         let lines = if lines.is_empty() { "it said nothing".into() } else { printable(&lines) };
-        let not_changed = format!("{} was not changed", shown(self.data));
+        let not_changed = format!("{} was not changed", on_one_line(self.data));
         if ["unshare: ", "setpriv: "].iter().any(|program| said.starts_with(program)) {
             return Failure::io(format!(
                 "etcd cannot be started here, in a network of its own: {lines}. {not_changed}. Do this on a machine where root, \
@@ -212,7 +199,7 @@ impl Survivor<'_> {
 
 impl Part<'_> {
     fn shown(&self) -> String {
-        shown(&self.root.join(&self.found.path))
+        on_one_line(&self.root.join(&self.found.path))
     }
 
     /// # Errors
@@ -253,36 +240,31 @@ fn files<'p>(root: &'p Path, below: &str, to: &str, is_wanted: fn(&str) -> bool)
             Some(_) => {
                 return usage(format!(
                     "{} is no directory; name the one that it leads to",
-                    shown(&directory)
+                    on_one_line(&directory)
                 ));
             }
             None => {
                 return usage(format!(
                     "there is no {}: name etcd's data directory, or a copy",
-                    shown(&directory)
+                    on_one_line(&directory)
                 ));
             }
         }
     }
     if disk::look(&directory)?.is_none() {
-        return usage(format!("there is no {}", shown(&directory)));
+        return usage(format!("there is no {}", on_one_line(&directory)));
     }
     let mut all = Vec::new();
     for name in disk::list_utf8(&directory)?.into_iter().filter(|name| is_wanted(name)) {
         let path = directory.join(&name);
         let Some(Found { kind, mode, size, owner }) = disk::look(&path)? else { continue };
         if kind != Kind::File {
-            return usage(format!("{} is not a file; name a copy in which it is one", shown(&path)));
+            return usage(format!("{} is not a file; name a copy in which it is one", on_one_line(&path)));
         }
         let found = Walked { path: Path::new(below).join(&name), kind, mode, size, owner, target: None };
         all.push(Part { root, found, to: Path::new(to).join(&name) });
     }
     Ok(all)
-}
-
-/// A path on one line.
-fn shown(path: &Path) -> String {
-    printable(&path.display().to_string()).into_owned()
 }
 
 /// etcd on `data` in the directory, with nobody to talk to: in a network of its own, which has no card, and gone when
@@ -305,10 +287,4 @@ fn alone(etcd: &Path, directory: &Path) -> Result<Program> {
         .arg("--quota-backend-bytes=-1")
         .env("NOTIFY_SOCKET", READY)
         .inside(directory))
-}
-
-/// Makes what etcd hands out as a snapshot of its database: its SHA-256 comes behind it.
-fn with_trailer(database: &Path) -> Result<()> {
-    let (size, digest) = digest::of_input(&mut Input::open(database)?)?;
-    disk::write_at(database, size, digest.bytes())
 }

@@ -5,12 +5,30 @@ use std::path::{Path, PathBuf};
 use crate::bundle::manifest::EtcdProgram;
 use crate::bundle::{LAYER_ARCHIVE, Manifest, NODE_ARCHIVE, node_file};
 use crate::disk::{self, Input};
-use crate::failure::{Doing, Failure, Result};
+use crate::failure::{Doing, Exit, Failure, Result};
 use crate::format::read::Archive;
-use crate::values::{Digest, Mode};
+use crate::values::{Arch, Digest, Mode};
 
 /// A generous limit: each is some 20 MB.
 const MAX_PROGRAM_BYTES: u64 = 256 << 20;
+
+/// Programs of the bundle run on machines of its architecture only.
+///
+/// # Errors
+/// `Exit::Usage` on another one; `what` is to be done elsewhere: "rehearse it".
+pub fn refuse_foreign(manifest: &Manifest, what: &str) -> Result<()> {
+    let arch = manifest.etcd.arch;
+    match Some(arch) == Arch::host() {
+        true => Ok(()),
+        false => Err(Failure::new(
+            Exit::Usage,
+            format!(
+                "the bundle is for {arch} and this machine is {}; {what} on a machine of its architecture",
+                std::env::consts::ARCH
+            ),
+        )),
+    }
+}
 
 /// Writes a program of the bundle into `scratch`, executable, after checking its digest.
 ///

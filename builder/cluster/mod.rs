@@ -21,7 +21,7 @@ mod trouble;
 
 pub use answer::Answer;
 pub use authorities::{Authorities, MAX_VERSION_BYTES, identify};
-pub use bundled::bundled_program;
+pub use bundled::{bundled_program, refuse_foreign};
 pub use client_authorities::{Names as CaNames, asked_for};
 pub use connect::{Socket, connect};
 pub use etcdctl::Etcdctl;

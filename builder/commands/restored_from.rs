@@ -12,7 +12,7 @@ use crate::clock;
 use crate::disk;
 use crate::failure::{Doing, Exit, Failure, Result};
 use crate::pki::{Keystore, RestoredFrom};
-use crate::values::{Epoch, Mode, RestoreFrom, printable};
+use crate::values::{Epoch, Mode, RestoreFrom, on_one_line};
 
 /// What was read of members' data, in the directory that is made: reading it again gives other bytes, and the run that
 /// goes on with a restore needs the same.
@@ -139,8 +139,7 @@ fn survived(old: &Bundle, args: &cli::RestoreCluster, scratch: &Path, out: &Outp
     let reader = Reader::new(old, scratch)?;
     let mut best: Option<Source> = None;
     for (at, data) in args.from_data.iter().enumerate() {
-        let shown = data.display().to_string();
-        let shown = printable(&shown);
+        let shown = on_one_line(data);
         out.say(format_args!("reading a copy of {shown} with etcd {}", old.manifest.etcd.version));
         let survivor = Survivor { data, log: args.wal_dir.get(at).map(PathBuf::as_path) };
         let own = scratch.join(format!("survivor-{at}"));

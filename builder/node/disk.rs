@@ -283,14 +283,6 @@ pub fn names(directory: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// The same of a directory that may be missing.
-///
-/// # Errors
-/// As `names`.
-pub fn names_if_any(directory: &Path) -> Result<Vec<String>> {
-    if is_there(directory) { names(directory) } else { Ok(Vec::new()) }
-}
-
 /// Whether there is anything of this name.
 pub fn is_there(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()

@@ -8,6 +8,7 @@ mod decide;
 mod disk;
 mod failure;
 mod generation;
+mod instances;
 mod issuer;
 mod key;
 mod large;

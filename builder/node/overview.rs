@@ -9,14 +9,12 @@ use serde::Serialize;
 use crate::clock::{self, date};
 use crate::disk;
 use crate::failure::{Failure, Result};
+use crate::instances::{KILN, directories};
 use crate::policy;
 use crate::restore::{RECORD, Record};
 use crate::say;
 use crate::snapshot::Status as Taken;
 use crate::status::Status as Renewed;
-
-/// Where the first instance has its files; those of others are in directories there.
-const KILN: &str = "/etc/kiln";
 
 /// Eight times the six hours after which `renew` looks again.
 const LONGEST_REST: u64 = 2 * 86_400;
@@ -55,13 +53,9 @@ pub fn overview(as_json: bool) -> bool {
 
 /// Directories of Kiln's with a policy for this program.
 fn instances() -> Result<Vec<PathBuf>> {
-    let top = Path::new(KILN);
-    let mut names = disk::names_if_any(top)?;
-    names.sort();
-    let all = std::iter::once(top.to_owned()).chain(names.iter().map(|name| top.join(name)));
     let has_policy =
         |place: &PathBuf| ["renew.json", "backup.json"].iter().any(|name| disk::is_there(&place.join(name)));
-    Ok(all.filter(has_policy).collect())
+    Ok(directories()?.into_iter().filter(has_policy).collect())
 }
 
 fn rows(instance: &Path, now: u64) -> Vec<Row> {

@@ -8,7 +8,7 @@ use super::successor;
 use crate::disk::{self, Found, Kind};
 use crate::failure::{Exit, Failure, Result};
 use crate::plan;
-use crate::values::{CA_FILES, PEER_CA_FILES, printable};
+use crate::values::{CA_FILES, PEER_CA_FILES, on_one_line, printable};
 
 pub(super) const LIST: &str = "keystore.toml";
 pub(super) const SECRET: &str = "secret";
@@ -203,10 +203,7 @@ pub(super) fn lock_path(dir: &Path) -> Result<PathBuf> {
         Some(name) => Ok(dir.with_file_name(format!(".{name}.lock"))),
         None => Err(Failure::new(
             Exit::Usage,
-            format!(
-                "{} has no name of its own; give the keystore's directory by its name",
-                printable(&dir.display().to_string())
-            ),
+            format!("{} has no name of its own; give the keystore's directory by its name", on_one_line(dir)),
         )),
     }
 }

@@ -9,12 +9,13 @@ use super::inside::{self, Answer, Request};
 use super::snapshot::Snapshot;
 use super::together::Ordered;
 use crate::bundle::Bundle;
+use crate::cluster::refuse_foreign;
 use crate::disk::{self, Scratch};
 use crate::failure::{Exit, Failure, Result};
 use crate::interrupt;
 use crate::process::{self, Ended, Program, Running};
 use crate::report::Report;
-use crate::values::{Arch, Epoch, Mode};
+use crate::values::{Epoch, Mode};
 use crate::verbose;
 use crate::verify::Stranger;
 
@@ -58,17 +59,7 @@ pub struct Rehearsed {
 /// `Exit::Wrong` when the bundle does not start; `Exit::Io` when this machine refuses a step; `Exit::Interrupted`. A
 /// cluster that starts but does not match the bundle is not an error: the report says so.
 pub fn rehearse(bundles: &[Bundle], options: &Rehearsal) -> Result<Rehearsed> {
-    let is_foreign = |bundle: &&Bundle| Some(bundle.manifest.etcd.arch) != Arch::host();
-    if let Some(Bundle { manifest, .. }) = bundles.iter().find(is_foreign) {
-        let here = std::env::consts::ARCH;
-        return Err(Failure::new(
-            Exit::Usage,
-            format!(
-                "the bundle is for {} and this machine is {here}; rehearse it on a machine of its architecture",
-                manifest.etcd.arch
-            ),
-        ));
-    }
+    bundles.iter().try_for_each(|bundle| refuse_foreign(&bundle.manifest, "rehearse it"))?;
     let unshare = process::find("unshare")?;
     for program in ["ip", "nsenter", "prlimit", "tar", "gzip"] {
         process::find(program)?;

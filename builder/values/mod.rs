@@ -60,7 +60,7 @@ pub use peer_tag::PeerTag;
 pub(crate) use pem_file::{
     CA_FILES, NODE_FILES, OPERATOR_FILES, PEER_CA_FILES, PEER_FILES, PemFile, PemPair, SERVER_FILES,
 };
-pub(crate) use printable::{counted, printable};
+pub(crate) use printable::{counted, on_one_line, printable};
 pub use printable::{printable_lines, steers, toml_string};
 pub use private::without_passwords;
 pub(crate) use private::{holds_private_key, is_private_key};

@@ -2,6 +2,7 @@
 //! terminal; and counts of things.
 
 use std::borrow::Cow;
+use std::path::Path;
 
 /// One line: each control character and each character that changes the direction or the lines of a text becomes
 /// U+FFFD.
@@ -11,6 +12,11 @@ use std::borrow::Cow;
 /// Database), with which a name can be made to look like another one.
 pub fn printable(text: &str) -> Cow<'_, str> {
     replace(text, steers)
+}
+
+/// The same of a path.
+pub fn on_one_line(path: &Path) -> String {
+    printable(&path.display().to_string()).into_owned()
 }
 
 /// The same for a text of several lines: line ends and tabs are kept.

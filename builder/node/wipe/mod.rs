@@ -7,18 +7,17 @@ mod remove;
 mod units;
 
 use std::io::{BufRead, IsTerminal};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use kiln_wire::{FilePath, Wipe};
 
 use crate::disk;
 use crate::failure::{Failure, Result};
+use crate::instances;
 use crate::say::{Level, print, say};
 use crate::steps::reached;
 
-/// Where the first instance has its files; those of others are in directories there.
-const KILN: &str = "/etc/kiln";
 /// Made before anything goes.
 const MARKER: &str = "wiping";
 /// Another run is surely at work, and nobody waits for it.
@@ -139,9 +138,12 @@ impl Run<'_> {
     /// The programs, unless another instance uses them.
     fn shared(&self) -> Result<&[FilePath]> {
         let own = Path::new(self.list.own.as_str());
-        let names = disk::names_if_any(Path::new(KILN))?;
-        let all = names.iter().map(|name| Path::new(KILN).join(name)).chain([PathBuf::from(KILN)]);
-        match all.filter(|place| place != own).find(|place| disk::is_there(&place.join("guard.sh"))) {
+        let all = instances::directories()?;
+        match all
+            .iter()
+            .filter(|place| place.as_path() != own)
+            .find(|place| disk::is_there(&place.join("guard.sh")))
+        {
             None => Ok(&self.list.shared),
             Some(other) => {
                 let text =
