@@ -1,5 +1,5 @@
 """etcd's account against root: swaps what is in its data directory for links to elsewhere, as fast as it can, until a
-file `stop` is there."""
+file `stop` is there. Its own `swapping`, in that directory, says that it has begun."""
 
 import os
 import sys
@@ -15,6 +15,7 @@ def attempt(function, *arguments):
         pass
 
 
+open(os.path.join(data, "swapping"), "x").close()
 while not os.path.exists(stop):
     for name in NAMES:
         path = os.path.join(data, name)
