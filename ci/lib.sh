@@ -63,19 +63,29 @@ archive() {
 }
 
 # download SUITE DIRECTORY PACKAGE…: packages of any Debian suite, checked by apt against the archive's signature, into a
-# new directory.
+# new directory. A PACKAGE is NAME, NAME=VERSION, NAME:ARCH or NAME:ARCH=VERSION; this system need not know that ARCH.
 download() {
-    local suite=$1 directory=$2 apt=$LAB/apt
+    local suite=$1 directory=$2 apt=$LAB/apt package name foreign=() wanted=()
     shift 2
+    for package in "$@"; do
+        name=${package%%=*}
+        case $name in *:*) foreign+=(-o "APT::Architectures::=${name#*:}") ;; esac
+        case $package in *=*) wanted+=("$package") ;; *) wanted+=("$package/$suite") ;; esac
+    done
+    # With lists of its own: others need not wait for those of all architectures.
+    if [ ${#foreign[@]} -gt 0 ]; then
+        apt=$LAB/apt-$suite-foreign
+        foreign+=(-o "APT::Architectures::=$(dpkg --print-architecture)")
+    fi
     mkdir -p "$apt/sources" "$apt/lists/partial" "$apt/cache/archives/partial"
     local options=(-o Dir::Etc::SourceList=/dev/null -o Dir::Etc::SourceParts="$apt/sources" -o Dir::State::Lists="$apt/lists"
         -o Dir::Cache="$apt/cache" -o APT::Sandbox::User=root -o Acquire::Languages=none -o Debug::NoLocking=1
-        -o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false)
+        -o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false "${foreign[@]}")
     echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $(archive) $suite main" >"$apt/sources/$suite.list"
     apt-get "${options[@]}" update -qq
     rm -rf "$directory"
     mkdir -p "$directory"
-    (cd "$directory" && apt-get "${options[@]}" download -qq "${@/%//$suite}")
+    (cd "$directory" && apt-get "${options[@]}" download -qq "${wanted[@]}")
 }
 
 # debs SUITE: etcd's packages of that Debian suite, as ci/etcd downloaded them.

@@ -39,7 +39,9 @@ use crate::values::Digest;
 pub use audit::{Audit, Damage};
 pub(crate) use catalogue::{KnownRelease, known};
 pub(crate) use examine::check as check_program;
-pub(crate) use node::{MAX_NODE_BYTES, check as check_node, examine as examine_node, refuse_other_version};
+pub(crate) use node::{
+    MAX_NODE_BYTES, check as check_node, examine as examine_node, refuse_other_version, script as node_script,
+};
 pub use node_record::NodeRecord;
 pub use outcome::{Added, AddedNode, Imported, Outcome};
 pub use packed::Kept;

@@ -48,7 +48,8 @@ pub fn examine(bytes: &[u8]) -> Result<NodeKind> {
     if elf.is_dynamic() {
         return Err(Failure::untrusted(format!(
             "it is {NODE_PROGRAM} {version} for {arch}, but dynamically linked: it would need a C library on each node; \
-             build it with ci/node in Kiln's source, which links it statically"
+             build it with {} in Kiln's source, which links it statically",
+            script(arch)
         )));
     }
     Ok(NodeKind { version, arch })
@@ -73,15 +74,25 @@ pub fn check(bytes: &[u8], arch: Arch, version: &Version) -> Result<()> {
 ///
 /// # Errors
 /// `Exit::Untrusted` for one of another version.
-pub fn refuse_other_version(found: &Version) -> Result<()> {
+pub fn refuse_other_version(found: &NodeKind) -> Result<()> {
     let own = Version::own();
-    if *found == own {
+    if found.version == own {
         return Ok(());
     }
     Err(Failure::untrusted(format!(
-        "it is {NODE_PROGRAM} {found}, and this is Kiln {own}, whose nodes get {NODE_PROGRAM} {own}; build it with ci/node \
-         in the source of Kiln {own}"
+        "it is {NODE_PROGRAM} {}, and this is Kiln {own}, whose nodes get {NODE_PROGRAM} {own}; build it with {} in the \
+         source of Kiln {own}",
+        found.version,
+        script(found.arch)
     )))
+}
+
+/// What makes one for this architecture, in Kiln's source.
+pub fn script(arch: Arch) -> String {
+    match arch {
+        Arch::Amd64 => "ci/node".to_owned(),
+        Arch::Arm64 | Arch::Ppc64le | Arch::S390x => format!("ci/node-cross {arch}"),
+    }
 }
 
 fn version_in(bytes: &[u8]) -> Option<Version> {
@@ -115,6 +126,15 @@ mod tests {
         let good = marked("0.1.0");
         for cut in 0..good.len() - "\x03more".len() {
             assert_eq!(version_in(&good[..cut]), None, "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn the_script_that_makes_one_takes_the_name_of_its_architecture() {
+        let usage = include_str!("../../ci/node-cross");
+        for arch in Arch::ALL.into_iter().filter(|arch| *arch != Arch::Amd64) {
+            assert_eq!(script(arch), format!("ci/node-cross {arch}"));
+            assert!(usage.contains(&format!("\n        {arch}) made \"$arch\" ")), "{arch}");
         }
     }
 

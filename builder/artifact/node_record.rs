@@ -83,7 +83,7 @@ pub fn read(program: &mut impl Read, gauge: &Gauge<'_>) -> Result<(NodeKind, Arc
         )));
     }
     let kind = node::examine(&bytes)?;
-    node::refuse_other_version(&kind.version)?;
+    node::refuse_other_version(&kind)?;
     Ok((kind, Arc::new(Blob::new(bytes))))
 }
 

@@ -66,7 +66,7 @@ pub fn look(path: &Path, arch: Arch) -> Result<Option<NodeProgram>> {
     }
     let bytes = disk::read(&real, MAX_NODE_BYTES)?;
     let found = artifact::examine_node(&bytes)?;
-    artifact::refuse_other_version(&found.version)?;
+    artifact::refuse_other_version(&found)?;
     artifact::check_node(&bytes, arch, &found.version)?;
     Ok(Some(NodeProgram {
         version: found.version,

@@ -29,7 +29,7 @@ pub enum Artifacts {
 --allow-unverified etcd-server_*.deb etcd-client_*.deb"
     )]
     Add {
-        /// Release tarballs, Debian packages of the same release, or programs that ci/node made
+        /// Release tarballs, Debian packages of the same release, or programs that ci/node or ci/node-cross made
         #[arg(required = true)]
         files: Vec<PathBuf>,
         /// Where the artifact store is.

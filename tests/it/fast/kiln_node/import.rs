@@ -101,6 +101,12 @@ fn what_is_no_program_for_nodes_of_this_kiln_is_refused() {
         &dynamic_node_program(AMD64, OWN),
         &["kiln-node", "for amd64, but dynamically linked", "ci/node"],
     );
+    let foreign = dynamic_node_program(183, OWN);
+    refuses(
+        "dynamic for arm64",
+        &foreign,
+        &["for arm64, but dynamically linked", "build it with ci/node-cross arm64 in"],
+    );
     let old = node_program(AMD64, "0.0.9", 0);
     refuses("of another version", &old, &["it is kiln-node 0.0.9, and this is Kiln", OWN, "ci/node"]);
     refuses("for i386", &node_program(3, OWN, 0), &["for machine type 3; nodes are amd64, arm64"]);
