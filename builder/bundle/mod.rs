@@ -12,6 +12,7 @@ mod inside;
 mod json;
 mod judge;
 mod kiln_node;
+mod kit;
 mod layout;
 pub(crate) mod manifest;
 mod own_roots;
@@ -30,6 +31,8 @@ mod write;
 pub(crate) use contents::archives;
 pub use fleet::Index;
 pub(crate) use fleet::{Fleet, IndexEntry, join};
+pub use kit::Kit;
+pub(crate) use kit::{KIT_BUNDLE, KIT_NODES, KIT_ORDERS, KIT_SNAPSHOT};
 pub(crate) use layout::{
     CLIENT_CA, CLIENT_PEER_CA, DOMAIN, FILES, INDEX, LAYER_ARCHIVE, LISTING, MANIFEST, MANIFEST_SCHEMA,
     MAX_MANIFEST_BYTES, NETWORK, NODE_ARCHIVE, OPERATOR_CERT, OPERATOR_KEY, PEER_NETWORK, SUMS, client_file,

@@ -12,22 +12,20 @@ use super::{ask, inputs, named, programs};
 use crate::backup::Reader;
 use crate::build::{NodeProgram, Session};
 use crate::bundle::manifest::EtcdProgram;
-use crate::bundle::{Bundle, LAYER_ARCHIVE, NODE_ARCHIVE, copy, take};
+use crate::bundle::{
+    Bundle, KIT_BUNDLE, KIT_NODES, KIT_ORDERS, KIT_SNAPSHOT, LAYER_ARCHIVE, NODE_ARCHIVE, copy, take,
+};
 use crate::cli;
 use crate::disk::{self, Kind, Scratch, Staging};
 use crate::failure::{Exit, Failure, Result};
+use crate::host::{MachinesRecord, State};
 use crate::pki::Keystore;
 use crate::render::{self, RestoredWith};
 use crate::values::{ClusterName, Mode, NODE_PROGRAM, Setting};
 
-/// The bundle, and a directory for each node, in the one that is made.
-const BUNDLE: &str = "bundle";
-const NODES: &str = "nodes";
-
-/// The files of a node: its orders, what has them carried out, and the programs where the bundle has them apart.
-const ORDERS: &str = "restore.json";
+/// The files of a node besides its orders and the snapshot: what has the orders carried out, and the programs where the
+/// bundle has them apart.
 const SCRIPT: &str = "restore.sh";
-const SNAPSHOT: &str = "snapshot.db";
 const PROGRAMS: &str = "programs.tar.gz";
 
 pub fn run(args: &cli::RestoreCluster, out: &Output) -> Result<()> {
@@ -66,13 +64,16 @@ pub fn run(args: &cli::RestoreCluster, out: &Output) -> Result<()> {
         ));
     }
     // Looked at before the keystore counts.
-    refuse_foreign(&root.join(NODES))?;
+    refuse_foreign(&root.join(KIT_NODES))?;
     let tell = |note| out.tell(note);
     let program =
         Session::new(inputs::options(&args.inputs)?, &tell)?.node_program(old.manifest.etcd.arch)?;
     let built = build(&old, &source, args, &root, out)?;
     hand_out(&built, &source, &program, &root)?;
-    say(&built, &source, &root, args.inputs.json, out)
+    // Where there are some: that it cannot be known is no reason to fail now.
+    let machines = State::open(&old).ok().flatten().filter(|state| !state.record.nodes.is_empty());
+    let made = machines.as_ref().map(|state| (args.bundle.as_path(), &state.record));
+    say(&built, &source, &root, (made, args.inputs.json), out)
 }
 
 /// Nothing is written to what is restored from.
@@ -113,7 +114,8 @@ fn refuse_foreign(nodes: &Path) -> Result<()> {
             1 => found.kind == Kind::Directory,
             2 => {
                 found.kind == Kind::File
-                    && [ORDERS, SCRIPT, SNAPSHOT, PROGRAMS, NODE_PROGRAM, NODE_ARCHIVE].contains(&name)
+                    && [KIT_ORDERS, SCRIPT, KIT_SNAPSHOT, PROGRAMS, NODE_PROGRAM, NODE_ARCHIVE]
+                        .contains(&name)
             }
             _ => false,
         };
@@ -166,7 +168,7 @@ fn build(
         name: &name,
         settings: &settings,
         inputs: &args.inputs,
-        target: &|_| root.join(BUNDLE),
+        target: &|_| root.join(KIT_BUNDLE),
         find: &begin,
     };
     wanted.build(out)
@@ -197,14 +199,14 @@ fn hand_out(built: &Built, source: &Source, program: &NodeProgram, root: &Path) 
         program_sha256: sha256
             .ok_or_else(|| Failure::wrong("the bundle has no program that restores a snapshot"))?,
     };
-    let nodes = root.join(NODES);
+    let nodes = root.join(KIT_NODES);
     let staging = Staging::begin(&nodes)?;
     let mut first: Option<String> = None;
     for node in &plan.nodes {
         let file = |name: &str| format!("{}/{name}", node.name);
         let write = |name: &str, bytes: &[u8], mode: Mode| staging.create(&file(name), mode)?.write(bytes);
         staging.directory(node.name.as_str(), Mode::SECRET_DIRECTORY)?;
-        write(ORDERS, &render::restore_orders(plan, node, &with)?, Mode::SECRET)?;
+        write(KIT_ORDERS, &render::restore_orders(plan, node, &with)?, Mode::SECRET)?;
         write(SCRIPT, render::restore_script(plan, node)?.as_bytes(), Mode::PROGRAM)?;
         write(NODE_PROGRAM, program.blob.bytes()?, Mode::PROGRAM)?;
         take(
@@ -217,7 +219,7 @@ fn hand_out(built: &Built, source: &Source, program: &NodeProgram, root: &Path) 
         if disk::look(&layer)?.is_some() {
             take(&staging, &layer, &file(PROGRAMS), Mode::SECRET)?;
         }
-        let own = file(SNAPSHOT);
+        let own = file(KIT_SNAPSHOT);
         let is_linked = match first.as_deref() {
             Some(there) => staging.link_within(there, &own)?,
             None => false,
@@ -231,7 +233,13 @@ fn hand_out(built: &Built, source: &Source, program: &NodeProgram, root: &Path) 
     staging.publish(|_| refuse_foreign(&nodes))
 }
 
-fn say(built: &Built, source: &Source, root: &Path, json: bool, out: &Output) -> Result<()> {
+fn say(
+    built: &Built,
+    source: &Source,
+    root: &Path,
+    (machines, json): (Option<(&Path, &MachinesRecord)>, bool),
+    out: &Output,
+) -> Result<()> {
     let plan = &built.prepared.plan;
     let (cluster, generation) = (&plan.cluster, plan.cluster.generation());
     let revision = source.revision + render::bump(plan.release).unwrap_or(0);
@@ -253,25 +261,43 @@ fn say(built: &Built, source: &Source, root: &Path, json: bool, out: &Output) ->
         )),
     };
     if !json {
-        let nodes = root.join(NODES);
+        let nodes = root.join(KIT_NODES);
         out.say(format_args!(
             "next: copy {}/NODE to each node, as root's alone; there: sh restore.sh prepare; when all are prepared: sh \
              restore.sh switch; then: kiln verify {}",
             nodes.display(),
             built.target.display()
         ));
+        machines.iter().for_each(|machines| out.say(with_machines(*machines, &built.target, root)));
         let kept = root.join(KEPT);
         let kept = match disk::look(&kept)? {
             Some(_) => format!(" and {}", kept.display()),
             None => String::new(),
         };
         out.say(format_args!(
-            "the cluster's data, decrypted, is in {}/*/{SNAPSHOT}{kept}: keep it from others. To go back before any node has \
+            "the cluster's data, decrypted, is in {}/*/{KIT_SNAPSHOT}{kept}: keep it from others. To go back before any node has \
              switched: kiln restore --abandon BUNDLE with the bundle that the nodes run",
             nodes.display()
         ));
     }
     and_said(&done, said)
+}
+
+/// How the VMs of the generation before are replaced: with new ones that are run in the same way.
+fn with_machines((old, made): (&Path, &MachinesRecord), bundle: &Path, root: &Path) -> String {
+    let connect = match made.driver.as_str() {
+        "libvirt" => format!(" --connect {}", made.connect),
+        _ => String::new(),
+    };
+    format!(
+        "its VMs on this host: kiln down {}, then kiln up {} --restore {} --driver {}{connect} --carrier {}; the disks that \
+         they have stay as they are",
+        old.display(),
+        bundle.display(),
+        root.display(),
+        made.driver,
+        made.carrier
+    )
 }
 
 fn abandon(old: &Bundle, args: &cli::RestoreCluster, out: &Output) -> Result<()> {

@@ -10,7 +10,7 @@ use super::output::Output;
 use super::programs;
 use crate::artifact::EtcdProgram;
 use crate::base::System;
-use crate::bundle::Bundle;
+use crate::bundle::{Bundle, Kit};
 use crate::carrier;
 use crate::causes::{Fault, Line};
 use crate::cli;
@@ -40,6 +40,7 @@ fn start(args: &cli::Up, bundle: &Bundle, there: Option<&State>, out: &Output) -
     // Before anything is asked for that would not help.
     let linked = Linked::new(bundle)?;
     bundle.check_bytes()?;
+    let kit = kit(args, bundle)?;
     // Defaults to the driver and carrier of the first start; a different choice is refused later.
     let there = there.map(|state| &state.record);
     let driver = args.driver.clone().or(there.map(|there| there.driver.clone()));
@@ -61,6 +62,7 @@ fn start(args: &cli::Up, bundle: &Bundle, there: Option<&State>, out: &Output) -
         carrier,
         accel: args.accel,
         placed,
+        kit,
         only: &args.node,
         deadline: if args.no_wait { Duration::ZERO } else { Duration::from_secs(args.deadline) },
         quiet: out.is_quiet(),
@@ -87,6 +89,31 @@ fn start(args: &cli::Up, bundle: &Bundle, there: Option<&State>, out: &Output) -
         format!("after {} s, some members do not serve", args.deadline)
     };
     conclude(&status, &heading)
+}
+
+/// What members begin with that have none.
+///
+/// # Errors
+/// `Exit::Usage` where it is of another bundle, or too large for the VMs.
+fn kit(args: &cli::Up, bundle: &Bundle) -> Result<Option<Kit>> {
+    let Some(directory) = &args.restore else { return Ok(None) };
+    let kit = Kit::open(directory, bundle)?;
+    let largest =
+        bundle.manifest.nodes.iter().filter_map(|node| kit.node(&node.name)).map(|one| one.size).max();
+    // As kiln-node wants it: a copy, the database twice, and segments of its log; a file system takes a part as well.
+    let needed = (3 * (largest.unwrap_or(0) >> 20) + 256) * 10 / 9;
+    let there = u64::from(bundle.manifest.machine().data_disk_mib);
+    match needed <= there {
+        true => Ok(Some(kit)),
+        false => Err(Failure::new(
+            Exit::Usage,
+            format!(
+                "the data disks of new VMs have {there} MiB, and this snapshot needs {needed} MiB; set [machine] data-disk-mib, \
+                 and build {} again",
+                bundle.path.display()
+            ),
+        )),
+    }
 }
 
 /// # Errors

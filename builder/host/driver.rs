@@ -84,6 +84,13 @@ pub trait Driver: Sync {
         Ok(())
     }
 
+    /// Removes the disk that a member was restored from, which has served since. Its machine may run: the guest has the
+    /// disk until it is started anew.
+    ///
+    /// # Errors
+    /// `Exit::Io`.
+    fn remove_restore_disk(&self, state: &State, node: &NodeName) -> Result<()>;
+
     /// Stops all machines, as a power failure would, and removes what `create` has made; disks that the driver stores
     /// itself only with `purge`.
     ///

@@ -11,7 +11,7 @@ use super::display::Display;
 use super::progress::{NodeProgress, Phase};
 use super::state::State;
 use crate::bundle::Manifest;
-use crate::cluster::{self, Etcdctl, Patience};
+use crate::cluster::{self, Etcdctl, Patience, StatusRow};
 use crate::failure::{Exit, Failure, Result};
 use crate::interrupt;
 use crate::parallel;
@@ -39,6 +39,9 @@ pub struct Member {
     pub name: NodeName,
     endpoint: String,
     socket: Option<SocketAddr>,
+    /// Of a restored generation: the cluster and the member, because those of the generation before have the same
+    /// addresses and certificates.
+    ids: Option<(u64, u64)>,
 }
 
 /// # Errors
@@ -48,6 +51,7 @@ pub fn members(manifest: &Manifest) -> Result<Vec<Member>> {
     let members = manifest.nodes.iter().zip(endpoints).map(|(node, endpoint)| Member {
         name: node.name.clone(),
         socket: endpoint.trim_start_matches("https://").parse().ok(),
+        ids: manifest.cluster.restored.as_ref().map(|_| (manifest.cluster.id.0, node.member_id.0)),
         endpoint,
     });
     Ok(members.collect())
@@ -59,9 +63,15 @@ impl Member {
         let knocked = self.socket.map(|socket| cluster::connect(socket, CONNECT_TIMEOUT));
         match knocked {
             Some(Err(_)) => Phase::Booting,
-            _ if etcdctl.health(&self.endpoint).is_ok() => Phase::Formed,
+            _ if etcdctl.health(&self.endpoint).is_ok() && self.is_itself(etcdctl) => Phase::Formed,
             _ => Phase::EtcdStarted,
         }
+    }
+
+    fn is_itself(&self, etcdctl: &Etcdctl) -> bool {
+        let Some(own) = self.ids else { return true };
+        let rows = etcdctl.ask::<Vec<StatusRow>>(&self.endpoint, &["endpoint", "status"]).unwrap_or_default();
+        rows.iter().any(|row| (row.status.header.cluster_id, row.status.header.member_id) == own)
     }
 }
 

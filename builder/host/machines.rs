@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::Serialize;
-
 use super::accel::Accel;
 use super::cards::Linked;
 use super::display::Display;
@@ -17,18 +15,16 @@ use super::origin::Origin;
 use super::progress::{NodeProgress, Phase};
 use super::record::{DriverName, MachinesRecord, Place};
 use super::state::{self, Held, State};
-use super::{drivers, emulator, undo};
+use super::status::{ClusterStatus, is_asked, summary};
+use super::{drivers, emulator, restore_disk, undo};
 use crate::base::System;
-use crate::bundle::{Bundle, Manifest};
+use crate::bundle::{Bundle, Kit, Manifest};
 use crate::cluster::Etcdctl;
 use crate::disk::{self, Scratch};
 use crate::failure::{Exit, Failure, Result};
 use crate::interrupt;
 use crate::parallel;
-use crate::values::{Carrier, ClusterName, Connect, Mode, NodeName};
-
-/// The number of lines of the console that are shown for a node that has not formed.
-const MAX_CONSOLE_LINES: usize = 12;
+use crate::values::{Carrier, Connect, Mode, NodeName};
 
 /// The options of `up`.
 pub struct UpRequest<'a> {
@@ -42,6 +38,8 @@ pub struct UpRequest<'a> {
     pub accel: Accel,
     /// As `places` returns it.
     pub placed: (Connect, BTreeMap<NodeName, Place>),
+    /// What members are restored from that have not served yet.
+    pub kit: Option<Kit>,
     /// The nodes whose machines are started; empty means all.
     pub only: &'a [NodeName],
     /// The time for the cluster to form; zero means not to wait.
@@ -49,43 +47,6 @@ pub struct UpRequest<'a> {
     pub quiet: bool,
     /// Receives a warning, which `quiet` does not hide.
     pub warn: &'a dyn Fn(&str),
-}
-
-/// The state of a bundle's machines.
-#[derive(Serialize)]
-pub struct ClusterStatus {
-    pub cluster: ClusterName,
-    pub driver: DriverName,
-    pub carrier: Carrier,
-    pub accel: Accel,
-    /// From the beginning of `up` until the last member was healthy.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub seconds: Option<f64>,
-    /// Whether every requested member serves.
-    pub formed: bool,
-    pub nodes: Vec<NodeStatus>,
-    /// A sentence for each host that does not answer, with the names of its nodes.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub unreachable: Vec<String>,
-}
-
-#[derive(Serialize)]
-pub struct NodeStatus {
-    pub name: NodeName,
-    pub address: std::net::IpAddr,
-    pub phase: Phase,
-    /// The time of its last change, from the beginning of `up`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub seconds: Option<f64>,
-    /// The last message of its units, for nodes that have not formed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub said: Option<String>,
-    /// The end of its console, for nodes that have not formed.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub console: Vec<String>,
-    /// Whether `up` was to start it.
-    #[serde(skip)]
-    pub asked: bool,
 }
 
 /// Starts the machines that do not run yet and follows them until the cluster has formed.
@@ -132,6 +93,9 @@ pub fn up(request: &UpRequest) -> Result<ClusterStatus> {
             undo::after(failure, driver, (&state, bundle), fresh, &display)
         })?;
     let mut status = summary(&state, bundle, &progress, request.only)?;
+    restore_disk::forget(driver, &mut state, &formed(bundle, &progress))
+        .iter()
+        .for_each(|why| display.warn(why));
     let asked = status.nodes.iter().zip(&progress).filter(|(node, _)| node.asked);
     let last = asked.map(|(_, one)| one.at.as_secs_f64()).fold(0.0, f64::max);
     status.seconds = status.formed.then_some(last);
@@ -173,11 +137,6 @@ fn check_carrier(manifest: &Manifest, carrier: Carrier) -> Result<()> {
     Err(Failure::new(Exit::Usage, reason))
 }
 
-/// Whether a node was requested: all are when none is named.
-fn is_asked(only: &[NodeName], node: &NodeName) -> bool {
-    only.is_empty() || only.contains(node)
-}
-
 /// Starts the requested machines that do not run. `has_started` is set as soon as one of them was started.
 fn start(
     state: &mut State,
@@ -205,18 +164,22 @@ fn start(
         progress[*at] = NodeProgress::new(Phase::Defined, display.elapsed(), None);
         display.tell(&names, &progress, *at);
     }
+    let restored: Vec<_> = absent.iter().map(|at| &nodes[*at].name).collect();
+    let restored = restore_disk::make_all(state, bundle, request.kit.as_ref(), &restored)?;
     // Restored below for machines that are not started because of Ctrl-C.
     let before = state.record.nodes.clone();
     for at in &absent {
         let started = state.record.nodes.entry(nodes[*at].name.clone()).or_default();
         (started.bundle, started.system) = (Some(origin.bundle), Some(origin.system));
+        started.restores |= restored.contains(&&nodes[*at].name);
     }
     state.save()?;
     // In parallel: most of a start is waiting for programs, and members wait for one another.
     let shared = &*state;
+    let system = request.system;
     let started = parallel::all(&absent, absent.len(), |at| {
         interrupt::check().ok()?;
-        Some(driver.start(shared, bundle, request.system, &nodes[*at]))
+        Some(driver.start(shared, bundle, system, &nodes[*at]))
     });
     *has_started = started.iter().any(|done| matches!(done, Some(Ok(()))));
     let unbegun = absent.iter().zip(&started).filter(|(_, done)| done.is_none());
@@ -234,6 +197,12 @@ fn start(
         progress[at] = NodeProgress::new(Phase::Started, display.elapsed(), None);
     }
     Ok(Begun { progress, asked })
+}
+
+/// The nodes whose members serve.
+fn formed<'b>(bundle: &'b Bundle, progress: &[NodeProgress]) -> Vec<&'b NodeName> {
+    let nodes = bundle.manifest.nodes.iter().zip(progress);
+    nodes.filter(|(_, one)| one.phase == Phase::Formed).map(|(node, _)| &node.name).collect()
 }
 
 fn observe(state: &State, nodes: &[&NodeName]) -> Result<Vec<Observed>> {
@@ -255,37 +224,6 @@ pub fn runs(state: &State, node: &NodeName) -> Result<bool> {
 /// `Exit::Io` when that file cannot be written.
 pub fn hear(state: &State, node: &NodeName) -> Result<()> {
     drivers::named(&state.record.driver)?.hear(state, node)
-}
-
-fn summary(
-    state: &State,
-    bundle: &Bundle,
-    progress: &[NodeProgress],
-    only: &[NodeName],
-) -> Result<ClusterStatus> {
-    let mut nodes = Vec::new();
-    for (node, one) in bundle.manifest.nodes.iter().zip(progress) {
-        let console = match one.phase {
-            Phase::Formed => Vec::new(),
-            // An unreadable console must not hide the rest.
-            _ => state
-                .console_end(&node.name, MAX_CONSOLE_LINES)
-                .unwrap_or_else(|failure| vec![failure.to_string()]),
-        };
-        let (name, address, said) = (node.name.clone(), node.address, one.said.clone());
-        let asked = is_asked(only, &name);
-        nodes.push(NodeStatus { name, address, phase: one.phase, seconds: None, said, console, asked });
-    }
-    Ok(ClusterStatus {
-        cluster: bundle.manifest.cluster.name.clone(),
-        driver: state.record.driver.clone(),
-        carrier: state.record.carrier,
-        accel: state.record.accel,
-        seconds: None,
-        formed: nodes.iter().all(|node| !node.asked || node.phase == Phase::Formed),
-        nodes,
-        unreachable: Vec::new(),
-    })
 }
 
 /// What each host sees of its machines: `None` for those of a host that does not answer, which is said once.
@@ -344,6 +282,12 @@ pub fn status(bundle: &Bundle) -> Result<ClusterStatus> {
         for (member, _) in members.iter().zip(&progress).filter(|(_, one)| one.phase == Phase::Formed) {
             state.note_formed(&member.name)?;
         }
+        // The next run tries again what cannot be removed now: a host may be off.
+        let _ = restore_disk::forget(
+            drivers::named(&state.record.driver)?,
+            &mut state,
+            &formed(bundle, &progress),
+        );
     }
     Ok(ClusterStatus { unreachable, ..summary(&state, bundle, &progress, &[])? })
 }
@@ -377,6 +321,9 @@ pub fn down(mut held: Held, bundle: &Bundle, purge: bool) -> Result<Gone> {
             cluster.id
         )));
     }
+    let served: Vec<_> = bundle.manifest.nodes.iter().map(|node| &node.name).collect();
+    let served: Vec<_> = served.into_iter().filter(|node| state.has_formed(node)).collect();
+    let _ = restore_disk::forget(drivers::named(&state.record.driver)?, state, &served);
     let to_forget = purge.then(|| state.to_forget(&bundle.manifest)).transpose()?;
     let Left { laid, bridge } = drivers::named(&state.record.driver)?.destroy(state, bundle, purge)?;
     let directory = state.directory.clone();

@@ -64,6 +64,9 @@ pub struct Started {
     /// The digest of the bundle.json that it was last started with; unknown for machines of Kiln 0.1.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub bundle: Option<Digest>,
+    /// It has, or was to have, a disk with what its member is restored from.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub restores: bool,
     /// The system that it was last started from (`System::identity`).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub system: Option<Digest>,
@@ -311,7 +314,7 @@ mod tests {
             )]),
             laid_at: BTreeSet::from(["qemu+ssh://root@pve1/system".parse().unwrap()]),
             nodes: BTreeMap::from([
-                (node("lock"), Started { formed: true, bundle: digest, system: digest }),
+                (node("lock"), Started { formed: true, restores: true, bundle: digest, system: digest }),
                 (node("a"), Started::default()),
             ]),
         }

@@ -317,6 +317,19 @@ impl State {
         }
     }
 
+    /// Whether the machine of a node has a disk with what its member is restored from.
+    pub fn has_restore_disk(&self, name: &NodeName) -> bool {
+        self.record.nodes.get(name).is_some_and(|started| started.restores)
+    }
+
+    /// Records that it has none any more.
+    pub fn note_restore_disk_gone(&mut self, name: &NodeName) -> Result<()> {
+        match self.record.nodes.get_mut(name).map(|started| std::mem::take(&mut started.restores)) {
+            Some(true) => self.save(),
+            _ => Ok(()),
+        }
+    }
+
     /// Begins a new console file with the machine; the previous one is kept beside it.
     pub fn begin_console(&self, name: &NodeName) -> Result<()> {
         let console = self.console(name);

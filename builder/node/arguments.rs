@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use kiln_wire::Id;
 use lexopt::prelude::{Long, Short, Value, ValueExt};
 
 use crate::{restore, say, version, wipe};
@@ -13,6 +14,7 @@ Usage: kiln-node renew [--ensure] [--policy FILE]
        kiln-node snapshot [--policy FILE]
        kiln-node restore prepare --policy FILE --snapshot FILE
        kiln-node restore switch|abandon --policy FILE
+       kiln-node restore attached --disk FILE --member ID
        kiln-node status [--json]
        kiln-node wipe [--policy FILE] [--cluster NAME] [--force]
 
@@ -21,7 +23,7 @@ Verbs:
   snapshot  A snapshot of this member, encrypted and signed; uploads those that wait
   restore   This member as one of the cluster's next generation. prepare: its data out of a snapshot, beside the data
             that etcd serves; switch, with etcd stopped: exchanges them, and keeps the data before; abandon: removes
-            what was prepared. Each can be run again
+            what was prepared. attached: at a first boot, from a disk with its orders. Each can be run again
   status    What the last runs of renew and snapshot said; exit code 1 if anything is overdue or has failed
   wipe      Takes the host back: removes this member's data and all files of Kiln's, and stops its units
 
@@ -29,6 +31,8 @@ Options:
   --ensure         Of renew: etcd starts next: wait for the clock, ask no port, succeed with certificates that are valid now
   --policy FILE    [default: /etc/kiln/renew.json, /etc/kiln/backup.json, /etc/kiln/wipe.json]; restore has no default
   --snapshot FILE  Of restore prepare: the snapshot, decrypted; only root can write it
+  --disk FILE      Of restore attached: the disk; without it nothing is done
+  --member ID      Of restore attached: the member that this node will be, in hexadecimal
   --json           Of status: as JSON
   --cluster NAME   Of wipe: the cluster's name, in place of typing it
   --force          Of wipe: also a member that its cluster needs
@@ -47,8 +51,15 @@ pub enum Verb {
     },
     /// `snapshot`.
     Snapshot,
-    /// `restore`.
+    /// `restore`, by the orders in a file.
     Restore(restore::Action),
+    /// `restore attached`.
+    RestoreAttached {
+        /// With the orders and the snapshot.
+        disk: PathBuf,
+        /// That the node will be.
+        member: Id,
+    },
     /// `status`.
     Status {
         /// For programs.
@@ -71,6 +82,8 @@ struct Given {
     json: bool,
     policy: Option<PathBuf>,
     snapshot: Option<PathBuf>,
+    disk: Option<PathBuf>,
+    member: Option<Id>,
     asked: wipe::Asked,
 }
 
@@ -82,6 +95,8 @@ impl Given {
             (self.ensure, "--ensure", "renew"),
             (self.json, "--json", "status"),
             (self.snapshot.is_some(), "--snapshot", "restore"),
+            (self.disk.is_some(), "--disk", "restore"),
+            (self.member.is_some(), "--member", "restore"),
             (self.asked.cluster.is_some(), "--cluster", "wipe"),
             (self.asked.force, "--force", "wipe"),
         ] {
@@ -91,7 +106,7 @@ impl Given {
         }
         match (verb, &self.policy) {
             ("status", Some(_)) => Err("--policy is not for status".into()),
-            ("restore", None) => Err("restore needs --policy FILE".into()),
+            ("restore", None) if self.disk.is_none() => Err("restore needs --policy FILE".into()),
             _ => Ok(()),
         }
     }
@@ -119,6 +134,8 @@ impl Arguments {
                 Long("force") => given.asked.force = true,
                 Long("policy") => given.policy = Some(parser.value()?.into()),
                 Long("snapshot") => given.snapshot = Some(parser.value()?.into()),
+                Long("disk") => given.disk = Some(parser.value()?.into()),
+                Long("member") => given.member = Some(member(&parser.value()?.string()?)?),
                 Value(name) if verb.is_none() => verb = Some(name.string()?),
                 Value(name) if action.is_none() && verb.as_deref() == Some("restore") => {
                     action = Some(name.string()?);
@@ -131,7 +148,7 @@ impl Arguments {
         let (verb, usual) = match name {
             "renew" => (Verb::Renew { ensure: given.ensure }, "/etc/kiln/renew.json"),
             "snapshot" => (Verb::Snapshot, "/etc/kiln/backup.json"),
-            "restore" => (Verb::Restore(restoring(action.as_deref(), given.snapshot)?), ""),
+            "restore" => (restoring(action.as_deref(), &mut given)?, ""),
             "status" => (Verb::Status { json: given.json }, ""),
             "wipe" => (Verb::Wipe(given.asked), "/etc/kiln/wipe.json"),
             _ => {
@@ -144,13 +161,30 @@ impl Arguments {
     }
 }
 
-fn restoring(action: Option<&str>, snapshot: Option<PathBuf>) -> Result<restore::Action, lexopt::Error> {
-    match (action, snapshot) {
-        (Some("prepare"), Some(snapshot)) => Ok(restore::Action::Prepare(snapshot)),
-        (Some("prepare"), None) => Err("restore prepare needs --snapshot FILE".into()),
-        (Some("switch" | "abandon"), Some(_)) => Err("--snapshot is for restore prepare".into()),
-        (Some("switch"), None) => Ok(restore::Action::Switch),
-        (Some("abandon"), None) => Ok(restore::Action::Abandon),
-        _ => Err("restore takes prepare, switch or abandon; kiln-node --help says more".into()),
-    }
+fn member(text: &str) -> Result<Id, lexopt::Error> {
+    Id::of_etcd(text).ok_or_else(|| format!("--member {text}: it is no ID, as etcdctl prints it").into())
+}
+
+fn restoring(action: Option<&str>, given: &mut Given) -> Result<Verb, lexopt::Error> {
+    let attached = (given.disk.take(), given.member.take());
+    let action = match (action, given.snapshot.take(), attached) {
+        (Some("attached"), None, (Some(disk), Some(member))) if given.policy.is_none() => {
+            return Ok(Verb::RestoreAttached { disk, member });
+        }
+        (Some("attached"), ..) => return Err("restore attached takes --disk FILE and --member ID".into()),
+        (_, _, (Some(_), _) | (_, Some(_))) => {
+            return Err("--disk and --member are for restore attached".into());
+        }
+        (Some("prepare"), Some(snapshot), _) => restore::Action::Prepare(snapshot),
+        (Some("prepare"), None, _) => return Err("restore prepare needs --snapshot FILE".into()),
+        (Some("switch" | "abandon"), Some(_), _) => return Err("--snapshot is for restore prepare".into()),
+        (Some("switch"), None, _) => restore::Action::Switch,
+        (Some("abandon"), None, _) => restore::Action::Abandon,
+        _ => {
+            return Err(
+                "restore takes prepare, switch, abandon or attached; kiln-node --help says more".into()
+            );
+        }
+    };
+    Ok(Verb::Restore(action))
 }

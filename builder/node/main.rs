@@ -50,7 +50,8 @@ fn main() -> ExitCode {
             policy::read(path, Policy::check).map(|policy| renew::renew(&policy, ensure))
         }
         Verb::Snapshot => policy::read(path, Backup::check).map(|policy| snapshot::snapshot(&policy)),
-        Verb::Restore(action) => restore::orders(path).map(|orders| restore::restore(&orders, &action)),
+        Verb::Restore(action) => restore::Orders::read(path).map(|orders| restore::restore(&orders, &action)),
+        Verb::RestoreAttached { disk, member } => restore::attached(&disk, member),
         Verb::Status { json } => Ok(overview::overview(json)),
         Verb::Wipe(asked) => policy::read(path, Wipe::check).map(|list| wipe::wipe(&list, path, &asked)),
     };

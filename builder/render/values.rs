@@ -162,6 +162,7 @@ fn of_members(renderer: &Renderer<'_>, node: &Node) -> Value {
         "formed": plan.cluster.formed,
         "generation": plan.cluster.generation(),
         "restore": plan.cluster.restored.as_ref().map_or(String::new(), |restored| restored.id.to_string()),
+        "attached": attached(plan),
         "earlier": earlier(plan),
         "epoch": renderer.epoch.seconds(),
         "data_serial": node.disk_serial,
@@ -309,6 +310,14 @@ fn of_list(node: &Node) -> Value {
         "name": node.name, "fqdn": node.fqdn, "address": node.address,
         "client_url": node.client_url, "peer_url": node.peer_url,
     })
+}
+
+/// The disk of a machine with what its member is restored from. A cluster on other machines has none of its own.
+fn attached(plan: &Plan) -> String {
+    match plan.cluster.restored.is_some() && plan.instance.name.owns_host() {
+        true => format!("/dev/disk/by-id/virtio-{}", kiln_wire::ATTACHED_SERIAL),
+        false => String::new(),
+    }
 }
 
 /// The generations before that of this build.

@@ -42,6 +42,10 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("formed", "whether the cluster exists already"),
     ("generation", "of the cluster: 1, and one more with each restore from a snapshot"),
     ("restore", "what identifies the restore that it is of; or nothing"),
+    (
+        "attached",
+        "the disk that `kiln up --restore` attaches to the machine of a restored member; or nothing",
+    ),
     ("earlier", "a list of the generations before, each with `generation cluster_id cluster_record`"),
     ("epoch", "the build's date, in seconds since 1970"),
     ("data_serial", "the serial number of the data disk"),

@@ -20,7 +20,8 @@ const UNITS: &str = "etc/systemd/system";
 
 /// Where it is; `None` where the node has no program that reads it.
 fn place(plan: &Plan) -> Result<Option<GuestPath>> {
-    let has_program = plan.renewal_places().is_some() || plan.backup().is_some();
+    let has_program =
+        plan.renewal_places().is_some() || plan.backup().is_some() || plan.cluster.restored.is_some();
     has_program.then(|| path(&format!("etc/{}/wipe.json", plan.instance.name.directory()))).transpose()
 }
 

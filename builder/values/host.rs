@@ -25,11 +25,12 @@ pub enum Volume {
     Initrd,
     Seed,
     Ignition,
+    Restore,
 }
 
 impl Volume {
-    pub const ALL: [Volume; 5] =
-        [Volume::System, Volume::Data, Volume::Initrd, Volume::Seed, Volume::Ignition];
+    pub const ALL: [Volume; 6] =
+        [Volume::System, Volume::Data, Volume::Initrd, Volume::Seed, Volume::Ignition, Volume::Restore];
 
     /// Nodes' names contain no dot, so no two nodes share a volume name.
     pub fn name(self, node: &str) -> String {
@@ -39,6 +40,7 @@ impl Volume {
             Volume::Initrd => "initrd.img",
             Volume::Seed => "seed.iso",
             Volume::Ignition => "ign",
+            Volume::Restore => "restore.img",
         };
         format!("{node}.{ending}")
     }

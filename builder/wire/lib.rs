@@ -26,7 +26,9 @@ pub use policy::{
     Algorithm, Attribute, AttributeType, Kind, LONGEST_LIFE, Pair, Policy, SCHEMA, Text, Usage,
 };
 pub use prune::{AHEAD, Held, NoPrune, Retention, expired};
-pub use restore::{ClusterToken, Earlier, Restore, Restored, RestoredMember, Unit};
+pub use restore::{
+    ATTACHED_ORDERS, ATTACHED_SERIAL, ClusterToken, Earlier, Restore, Restored, RestoredMember, Unit,
+};
 pub use secrets::{Secret, Secrets};
 pub use snapshot::{EtcdVersion, Record, TRAILER, is_whole};
 pub use snapshot_name::{BODY, NotAName, RECORD, SnapshotName};

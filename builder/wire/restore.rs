@@ -13,6 +13,12 @@ const MAX_MEMBERS: usize = 64;
 /// More restores than anyone lives through.
 const MAX_GENERATIONS: usize = 256;
 
+/// On a disk that is attached to a machine, the orders have so many bytes, with zeros behind them; then comes the
+/// snapshot.
+pub const ATTACHED_ORDERS: usize = 1 << 20;
+/// Of that disk. No node's name has a dot, so that no data disk has it.
+pub const ATTACHED_SERIAL: &str = "kiln.restore";
+
 text!(
     /// `initial-cluster-token`.
     ClusterToken,

@@ -17,6 +17,7 @@ use virsh::Virsh;
 use super::accel::Accel;
 use super::driver::{Driver, Left};
 use super::record::MachinesRecord;
+use super::restore_disk;
 use super::state::State;
 use crate::base::System;
 use crate::bundle::manifest::Node;
@@ -106,6 +107,12 @@ impl Driver for Libvirt {
 
     fn hear(&self, state: &State, node: &NodeName) -> Result<()> {
         Cluster::new(state, state.record.connect_of(node))?.hear(node)
+    }
+
+    fn remove_restore_disk(&self, state: &State, node: &NodeName) -> Result<()> {
+        restore_disk::remove(state, node)?;
+        let connect = state.record.connect_of(node);
+        at(&state.record, connect, Cluster::new(state, connect)?.remove_restored(node))
     }
 
     fn destroy(&self, state: &State, bundle: &Bundle, purge: bool) -> Result<Left> {

@@ -3,19 +3,22 @@
 use std::path::Path;
 use std::time::Duration;
 
+use kiln_wire::ATTACHED_SERIAL;
+
 use super::Cluster;
 use super::domain::Disk;
 use crate::base::System;
 use crate::bundle::Bundle;
 use crate::disk::{self, Input};
 use crate::failure::{Doing, Result};
-use crate::host::initrd;
+use crate::host::{initrd, restore_disk};
 use crate::values::{Mode, NodeName, Volume, disk_serial};
 
-/// Half a gigabyte is copied into a volume within seconds; a busy disk may take longer.
+/// For copying a file into a volume, besides the time for its bytes.
 const COPY_TIMEOUT: Duration = Duration::from_secs(300);
-/// The same over a network, at a few megabits a second.
-const FAR_COPY_TIMEOUT: Duration = Duration::from_secs(3600);
+/// Bytes in a second: of a busy disk, and over a network of a few megabits.
+const SLOW_DISK: u64 = 4 << 20;
+const SLOW_NETWORK: u64 = 256 << 10;
 
 /// The backing volume of the machines' system disks.
 const BASE: &str = "base";
@@ -66,10 +69,46 @@ impl Cluster<'_> {
                 disks.push(Disk { volume: LAYER.to_owned(), serial: None, is_seed: true });
             }
         }
+        disks.extend(self.restored(node)?);
         if let Some(firmware) = carrier.firmware() {
             self.upload(&self.volume(node, Volume::Ignition), &files.join(firmware.file), "raw")?;
         }
         Ok(disks)
+    }
+
+    /// What its member is restored from: the file that `up` has made goes into the pool.
+    fn restored(&self, node: &NodeName) -> Result<Option<Disk>> {
+        if self.state.has_formed(node) {
+            return Ok(None);
+        }
+        let (volume, file) = (self.volume(node, Volume::Restore), restore_disk::file(self.state, node));
+        if disk::look(&file)?.is_some() {
+            self.upload(&volume, &file, "raw")?;
+            disk::remove_file(&file)?;
+        }
+        let is_there = self.names(["vol-list", &self.name])?.contains(&volume);
+        let serial = Some(ATTACHED_SERIAL.to_owned());
+        Ok(is_there.then_some(Disk { volume, serial, is_seed: true }))
+    }
+
+    /// Removes it.
+    pub(super) fn remove_restored(&self, node: &NodeName) -> Result<()> {
+        let volume = self.volume(node, Volume::Restore);
+        let domain = self.domain(node);
+        // Its definition, so that it can also be started without `up`.
+        let disks = self.virsh(["domblklist", "--inactive", &domain]).must()?;
+        let disks = String::from_utf8_lossy(&disks.stdout).into_owned();
+        for line in disks.lines() {
+            if let Some((target, source)) = line.trim().split_once(char::is_whitespace)
+                && source.trim() == volume
+            {
+                self.virsh(["detach-disk", &domain, target, "--config"]).must()?;
+            }
+        }
+        match self.names(["vol-list", &self.name])?.contains(&volume) {
+            true => self.virsh(["vol-delete", "--pool", &self.name, &volume]).must().map(drop),
+            false => Ok(()),
+        }
     }
 
     /// Uploads the volumes that all machines read. Only while none of them runs: the contents may have changed.
@@ -115,14 +154,16 @@ impl Cluster<'_> {
         if self.names(["vol-list", &self.name])?.contains(volume) {
             self.virsh(["vol-delete", "--pool", &self.name, volume]).must().doing(uploading)?;
         }
-        let size = Input::open(file)?.size().to_string();
+        let bytes = Input::open(file)?.size();
+        let pace = if self.connect.is_here() { SLOW_DISK } else { SLOW_NETWORK };
+        let size = bytes.to_string();
         // As raw bytes: they are not interpreted.
         self.virsh(["vol-create-as", &self.name, volume, &size, "--format", "raw"])
             .must()
             .doing(uploading)?;
         self.virsh(["vol-upload", "--pool", &self.name, volume])
             .arg(file)
-            .within(if self.connect.is_here() { COPY_TIMEOUT } else { FAR_COPY_TIMEOUT })
+            .within(COPY_TIMEOUT + Duration::from_secs(bytes / pace))
             .must()
             .doing(uploading)?;
         if format != "raw" {

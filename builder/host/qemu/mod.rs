@@ -6,11 +6,13 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use kiln_wire::ATTACHED_SERIAL;
+
 use super::accel::{self, Accel};
 use super::driver::{Driver, Left};
 use super::record::MachinesRecord;
 use super::state::State;
-use super::{emulator, initrd};
+use super::{emulator, initrd, restore_disk};
 use crate::base::System;
 use crate::bundle::{Bundle, Manifest, manifest};
 use crate::disk;
@@ -69,6 +71,10 @@ impl Driver for Qemu {
     fn running(&self, state: &State, nodes: &[&NodeName]) -> Result<BTreeSet<NodeName>> {
         let running = nodes.iter().filter(|node| running(state, node).is_some());
         Ok(running.map(|node| (*node).clone()).collect())
+    }
+
+    fn remove_restore_disk(&self, state: &State, node: &NodeName) -> Result<()> {
+        restore_disk::remove(state, node)
     }
 
     fn destroy(&self, state: &State, bundle: &Bundle, _purge: bool) -> Result<Left> {
@@ -156,7 +162,7 @@ fn machine(state: &State, manifest: &Manifest, node: &manifest::Node) -> Result<
         .args(["-serial", "chardev:c0"]))
 }
 
-/// A disk of a machine: a file of its own, which it writes to, or one of the bundle's.
+/// A disk of a machine: a file of its own, which it writes to, or one that it only reads.
 struct Disk {
     file: PathBuf,
     is_own: bool,
@@ -166,6 +172,11 @@ struct Disk {
 impl Disk {
     fn of_bundle(file: PathBuf) -> Self {
         Self { file, is_own: false, serial: None }
+    }
+
+    /// What its member is restored from.
+    fn restored(file: PathBuf) -> Self {
+        Self { file, is_own: false, serial: Some(ATTACHED_SERIAL.to_owned()) }
     }
 
     fn attach(&self, program: Program, number: usize) -> Program {
@@ -206,6 +217,10 @@ fn disks(
         if bundle.manifest.shares_binaries() {
             disks.push(Disk::of_bundle(files.join("../../layers/layer.iso")));
         }
+    }
+    let restored = restore_disk::file(state, &node.name);
+    if !state.has_formed(&node.name) && disk::look(&restored)?.is_some() {
+        disks.push(Disk::restored(restored));
     }
     Ok(disks)
 }

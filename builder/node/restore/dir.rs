@@ -210,6 +210,16 @@ impl Dir {
         fs::fsync(&file).map_err(failed)
     }
 
+    /// A new file that has no name, and so is gone with this program (open(2), O_TMPFILE).
+    ///
+    /// # Errors
+    /// Of the system; a file system that has no such files is one.
+    pub fn unnamed(&self) -> Result<File> {
+        let flags = OFlags::TMPFILE | OFlags::CLOEXEC | OFlags::RDWR;
+        let made = fs::openat(&self.fd, ".", flags, FILE);
+        made.map(File::from).map_err(|error| failure("creating a file in", &self.path, error))
+    }
+
     /// Gives it, and all that is in it, to an account alone, and syncs it.
     ///
     /// # Errors

@@ -1,11 +1,13 @@
 //! Whether these orders are for what is on the disk.
 
 use std::fmt::Display;
+use std::path::Path;
 
 use kiln_wire::{Id, LogIds, Restore};
 
 use super::place::{JOURNAL, Place, RECORD};
 use super::record::{Journal, Record, Restored};
+use crate::disk;
 use crate::failure::{Failure, Result};
 
 /// What is there.
@@ -120,6 +122,13 @@ fn newer(policy: &Restore, record: Record, logs: &[LogIds], at: &str) -> Result<
              not begin again with what it was. Replace it (README: A first boot happens once)"
         ))),
     }
+}
+
+/// Whether the member has served as one of this generation, as the host remembers (`prepare.sh`) or root's own record
+/// says (`formed.sh`), which names the cluster as etcd does.
+pub fn has_served(policy: &Restore) -> bool {
+    let served = format!("/var/lib/kiln/served-{:x}", policy.cluster_id);
+    ["/run/kiln/formed", &served].iter().any(|path| disk::is_there(Path::new(path)))
 }
 
 #[cfg(test)]

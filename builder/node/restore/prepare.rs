@@ -8,6 +8,7 @@ use std::time::Duration;
 use kiln_wire::{Digest, LogIds, Restore};
 use rustix::fs::{Mode, OFlags};
 
+use super::attached::Attached;
 use super::dir::Dir;
 use super::judge::{State, judge};
 use super::log::segments;
@@ -25,11 +26,19 @@ const PATIENCE: Duration = Duration::from_secs(3600);
 /// A segment of etcd's log.
 const SEGMENT: u64 = 64 << 20;
 
+/// Where the snapshot is.
+pub enum Snapshot<'s> {
+    /// A file of root's.
+    At(&'s Path),
+    /// On a disk.
+    Attached(&'s Attached),
+}
+
 /// What was done is returned, as said after the node's name.
 ///
 /// # Errors
 /// Why not; etcd's data is as it was.
-pub fn prepare(place: &Place<'_>, orders: Digest, snapshot: &Path) -> Result<String> {
+pub fn prepare(place: &Place<'_>, orders: Digest, snapshot: &Snapshot<'_>) -> Result<String> {
     let policy = place.policy;
     match judge(place)? {
         State::Switched => {
@@ -43,10 +52,22 @@ pub fn prepare(place: &Place<'_>, orders: Digest, snapshot: &Path) -> Result<Str
     if staged::is_prepared(place, orders)? {
         return Ok(format!("has prepared generation {} already", policy.generation));
     }
-    let from = check(policy, snapshot)?;
     let program = check_program(policy)?;
-    staged::clear(place)?;
-    room(place)?;
+    let from = match snapshot {
+        Snapshot::At(path) => {
+            let from = check(policy, path)?;
+            staged::clear(place)?;
+            room(place, 0)?;
+            from
+        }
+        Snapshot::Attached(disk) => {
+            staged::clear(place)?;
+            room(place, policy.snapshot.size)?;
+            let from = disk.snapshot(place)?;
+            is_meant(policy, &from, "the snapshot that is attached")?;
+            from
+        }
+    };
     reached("checked");
     let made = make(place, orders, [&program, &from]);
     if made.is_err() {
@@ -65,16 +86,23 @@ pub fn prepare(place: &Place<'_>, orders: Digest, snapshot: &Path) -> Result<Str
 /// The snapshot, if it is the one of the orders.
 fn check(policy: &Restore, path: &Path) -> Result<File> {
     let (file, size) = large::open(path)?;
-    let wrong = |why: String| Failure::new(format!("{}: {why}", path.display()));
     if size != policy.snapshot.size {
-        return Err(wrong(format!(
-            "it has {size} bytes, and the snapshot of the orders {}",
+        return Err(Failure::new(format!(
+            "{}: it has {size} bytes, and the snapshot of the orders {}",
+            path.display(),
             policy.snapshot.size
         )));
     }
-    match sound(&file, size).map_err(|why| wrong(why.to_string()))? == policy.snapshot.sha256 {
-        true => Ok(file),
-        false => Err(wrong("it is another snapshot than the orders are for".to_owned())),
+    is_meant(policy, &file, &path.display().to_string())?;
+    Ok(file)
+}
+
+/// Whether the file, of the size that the orders say, is sound and theirs.
+fn is_meant(policy: &Restore, file: &File, name: &str) -> Result<()> {
+    let size = policy.snapshot.size;
+    match sound(file, size).map_err(|why| Failure::new(format!("{name}: {why}")))? == policy.snapshot.sha256 {
+        true => Ok(()),
+        false => Err(Failure::new(format!("{name}: it is another snapshot than the orders are for"))),
     }
 }
 
@@ -98,9 +126,9 @@ fn check_program(policy: &Restore) -> Result<File> {
 }
 
 /// The database is written once, and grows when etcd opens it; its log begins with a segment, and etcd prepares the
-/// next.
-fn room(place: &Place<'_>) -> Result<()> {
-    let database = place.policy.snapshot.size.saturating_mul(2).saturating_add(SEGMENT);
+/// next. `more`: bytes beside it.
+fn room(place: &Place<'_>, more: u64) -> Result<()> {
+    let database = place.policy.snapshot.size.saturating_mul(2).saturating_add(SEGMENT).saturating_add(more);
     for side in &place.sides {
         let needed = if side.is_log { 2 * SEGMENT } else { database };
         let free = side.dir.free()?;

@@ -74,6 +74,10 @@ fn a_cluster_is_restored(release: &str, changes: &[(&str, &str)]) {
         before=$(sha256sum <"$kit/nodes/cp-a/restore.json")
         restore --snapshot old.db --accept-unsigned -o "$kit"
         [ "$before" = "$(sha256sum <"$kit/nodes/cp-a/restore.json")" ]
+        # All of it here, before any node is touched.
+        (cd "$work" && "$kiln" rehearse "$kit/bundle" --restore "$kit" --allow-unverified) >"$work/rehearsed"
+        grep -q '^ok       snapshot restored  *cp-a, cp-b, cp-c: revision ' "$work/rehearsed"
+        fails 2 "$kiln" rehearse "$bundle" --restore "$kit"
         # Another snapshot is another restore, of a generation that nodes do not run yet.
         ctl cp-a snapshot save /root/new.db >/dev/null 2>&1
         cp "$lab/cp-a/root/root/new.db" "$work/new.db"
@@ -95,6 +99,13 @@ fn a_cluster_is_restored(release: &str, changes: &[(&str, &str)]) {
         guard cp-c 65; says cp-c 'has the data of generation 1 of ha3, which was restored from a snapshot as generation 2'
         for node in cp-a cp-b; do switch $node; guard $node 0; etcd $node; done
         serves cp-a; serves cp-b
+        # An empty disk joins no restored cluster, though peers say that its member is new: it would have nothing of the
+        # snapshot, and a log that begins as theirs.
+        if [ ! -d "$lab/cp-c/root/var/lib/etcd-wal" ]; then
+            mv "$(data cp-c)" "$work/data-c"; own cp-c
+            guard cp-c 66; says cp-c 'generation 2 of ha3 begins with a snapshot'
+            rm -r "$(data cp-c)"; mv "$work/data-c" "$(data cp-c)"
+        fi
         tar -xpzf "$bundle/nodes/cp-b/overlay.tar.gz" -C "$lab/cp-b/root"
         guard cp-b 65; says cp-b 'its keystore is older than the cluster'
         on cp-b tar -xpzf /root/kiln-restore/overlay.tar.gz -C /; own cp-b

@@ -1,5 +1,6 @@
 //! `kiln-node restore`, with real members: a snapshot becomes the next generation of their cluster.
 
+mod attached;
 mod killed;
 mod machine;
 mod refused;

@@ -6,6 +6,7 @@ mod disks;
 mod formation;
 mod pairs;
 mod renewal;
+mod restored;
 mod site;
 
 /// For machines that emulate three others on two busy cores.
