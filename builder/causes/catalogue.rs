@@ -94,6 +94,21 @@ const TABLE: &[Row] = &[
         "Read `systemctl status kiln-renew.timer` and `journalctl -t kiln-node` on the node.",
     ),
     row(
+        Fault::RenewalFails,
+        "kiln-node cannot renew with what the bundle has given to the node.",
+        "Read what it said; if `kiln verify` accepts the bundle all the same, report it to Kiln's authors.",
+    ),
+    row(
+        Fault::LostWrites,
+        "etcd has lost writes that it had acknowledged.",
+        "Do not use this release of etcd here; keep this report.",
+    ),
+    row(
+        Fault::SnapshotFails,
+        "kiln-node cannot take a snapshot with what the bundle has given to the node.",
+        "Read what it said; if `kiln verify` accepts the bundle all the same, report it to Kiln's authors.",
+    ),
+    row(
         Fault::OtherRevision,
         "The member does not have what is in the snapshot.",
         "Test another snapshot, and keep this one: `kiln snapshots list` shows what there is.",

@@ -21,6 +21,13 @@ pub struct Rehearse {
     /// Seconds within which the cluster must form
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub deadline: u64,
+    /// The directory that kiln restore has made: the members begin with the snapshot in it
+    #[arg(long, value_name = "DIR")]
+    pub restore: Option<PathBuf>,
+    /// Afterwards let the nodes renew their certificates three times, each for this time (20s), while a client writes,
+    /// and take their snapshots; as root
+    #[arg(long, value_name = "SECONDS", value_parser = leaf_life)]
+    pub leaf_life: Option<u64>,
     /// Print the report as JSON
     #[arg(long)]
     pub json: bool,
@@ -32,6 +39,12 @@ pub struct Rehearse {
     /// The half that runs inside the namespaces
     #[arg(long, hide = true, value_name = "DIR")]
     pub inside: Option<PathBuf>,
+}
+
+/// Ten seconds to five minutes, with an `s` or without.
+fn leaf_life(text: &str) -> Result<u64, String> {
+    let seconds = text.strip_suffix('s').unwrap_or(text).parse().ok();
+    seconds.filter(|seconds| (10..=300).contains(seconds)).ok_or_else(|| "write 10s to 300s".to_owned())
 }
 
 #[derive(Args, Debug)]
@@ -60,6 +73,9 @@ pub struct Up {
     /// may be repeated [default: the profile's, else that of existing VMs, else qemu:///system]
     #[arg(long, value_name = "[HOST=]URI")]
     pub connect: Vec<ConnectTo>,
+    /// The directory that kiln restore has made: each member begins with the snapshot in it
+    #[arg(long, value_name = "DIR")]
+    pub restore: Option<PathBuf>,
     /// Start only the VM of this node, and wait only for its member; may be repeated
     #[arg(long, value_name = "NODE")]
     pub node: Vec<NodeName>,

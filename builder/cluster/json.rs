@@ -113,6 +113,9 @@ pub struct Range {
     pub header: Header,
     #[serde(default)]
     pub kvs: Vec<KeyValue>,
+    /// Of all that match.
+    #[serde(default)]
+    pub count: u64,
 }
 
 /// Both in base64, as JSON has no bytes.

@@ -7,11 +7,11 @@ use super::output::Output;
 use super::programs;
 use super::verify::{conclude, options};
 use crate::artifact::EtcdProgram;
-use crate::bundle::Bundle;
+use crate::bundle::{Bundle, Kit};
 use crate::cli;
 use crate::clock;
-use crate::failure::Result;
-use crate::rehearse::{self, Rehearsal};
+use crate::failure::{Doing, Exit, Failure, Result};
+use crate::rehearse::{self, Rehearsal, Snapshot};
 
 pub fn run(args: &cli::Rehearse, out: &Output) -> Result<()> {
     if let Some(scratch) = &args.inside {
@@ -30,12 +30,16 @@ pub fn run(args: &cli::Rehearse, out: &Output) -> Result<()> {
     if bundles.is_empty() {
         return Ok(());
     }
+    if args.leaf_life.is_some() {
+        check_life(&bundles)?;
+    }
     let rehearsal = Rehearsal {
         deadline: Duration::from_secs(args.deadline),
         quiet: out.is_quiet(),
         now: clock::now(),
         strangers,
-        snapshot: None,
+        snapshot: snapshot(args, &bundles)?,
+        leaf_life: args.leaf_life,
     };
     let rehearsed = rehearse::rehearse(&bundles, &rehearsal);
     // Before a failure is reported: members of two bundles do not form one cluster.
@@ -56,4 +60,39 @@ pub fn run(args: &cli::Rehearse, out: &Output) -> Result<()> {
     let what = if bundles.len() == 1 { "the cluster was" } else { "the clusters were" };
     out.say(format_args!("{what} stopped and removed"));
     concluded
+}
+
+/// What the members of the only bundle begin with.
+///
+/// # Errors
+/// `Exit::Usage` where it is of another bundle.
+fn snapshot(args: &cli::Rehearse, bundles: &[Bundle]) -> Result<Option<Snapshot>> {
+    let Some(directory) = &args.restore else { return Ok(None) };
+    let [bundle] = bundles else {
+        return Err(Failure::new(Exit::Usage, "--restore: name one bundle"));
+    };
+    let kit = Kit::open(directory, bundle)?;
+    let Some(part) = bundle.manifest.nodes.iter().find_map(|node| kit.node(&node.name)) else {
+        return Ok(None);
+    };
+    let path =
+        std::path::absolute(&part.snapshot).doing(|| format!("finding {}", part.snapshot.display()))?;
+    Ok(Some(Snapshot { path, revision: part.revision }))
+}
+
+/// # Errors
+/// `Exit::Usage` where no certificates can be renewed.
+fn check_life(bundles: &[Bundle]) -> Result<()> {
+    let refused = |reason: String| Err(Failure::new(Exit::Usage, format!("--leaf-life: {reason}")));
+    let [bundle] = bundles else { return refused("name one bundle".to_owned()) };
+    if !bundle.manifest.certificates.iter().any(|certificate| certificate.renewed.is_some()) {
+        return refused(format!(
+            "the nodes of {} do not renew their certificates; build it with renewal = \"node\" in [pki]",
+            bundle.path.display()
+        ));
+    }
+    match rustix::process::geteuid().is_root() {
+        true => Ok(()),
+        false => refused("only root can give etcd's account the certificates that a node makes".to_owned()),
+    }
 }

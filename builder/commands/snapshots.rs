@@ -155,6 +155,7 @@ fn test(
         now: clock::now(),
         strangers: vec![options(bundle)?.stranger],
         snapshot: Some(rehearse::Snapshot { path: plain.path.clone(), revision: record.revision }),
+        leaf_life: None,
     };
     let rehearsed = rehearse::rehearse(std::slice::from_ref(bundle), &rehearsal);
     bundle.check_same()?;

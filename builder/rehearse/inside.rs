@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use super::life::{self, Renewals};
 use super::network;
 use super::node::{self, Accounts, Member, Stage};
 use super::restored;
@@ -86,7 +87,8 @@ pub fn inside(scratch: &Path) -> Result<()> {
         .map_err(|error| Failure::new(Exit::Usage, format!("this is not a rehearsal's order: {error}")))?;
     let steps = Steps { begun: Instant::now(), quiet: order.quiet };
     let mut members = Vec::new();
-    let answer = match form(scratch, &mut order, &steps, &mut members) {
+    let mut clusters = Vec::new();
+    let answer = match form(scratch, &mut order, &steps, &mut clusters, &mut members) {
         Ok(reports) => Answer::Reports(reports),
         Err(failure) => {
             let failure = full(failure);
@@ -97,7 +99,9 @@ pub fn inside(scratch: &Path) -> Result<()> {
         .map_err(|error| Failure::io(format!("writing the rehearsal's answer: {error}")))?;
     disk::remove_file(&spare_file(scratch))?;
     disk::write_whole(&answer_file(scratch), &json, Mode::SECRET)?;
-    hold(members, &steps)
+    let renewals =
+        clusters.iter().map(|cluster| Renewals::of(scratch, cluster)).collect::<Result<Vec<_>>>()?;
+    hold(members, renewals.into_iter().flatten().collect(), &steps)
 }
 
 /// A failure for want of space is this machine's, whatever ran out of it; said with the way out.
@@ -114,8 +118,9 @@ pub fn full(failure: Failure) -> Failure {
 }
 
 /// Waits until the lifeline ends this process. Reports a member that ends by itself meanwhile.
-fn hold(mut members: Vec<Member>, steps: &Steps) -> Result<()> {
+fn hold(mut members: Vec<Member>, mut renewals: Vec<Renewals<'_>>, steps: &Steps) -> Result<()> {
     loop {
+        renewals.iter_mut().for_each(|one| one.look(&|what| steps.say(what)));
         thread::sleep(FORMED_POLL_INTERVAL);
         let mut left = Vec::new();
         for mut member in members {
@@ -147,11 +152,12 @@ fn form(
     scratch: &Path,
     order: &mut Request,
     steps: &Steps,
+    clusters: &mut Vec<Cluster>,
     members: &mut Vec<Member>,
 ) -> Result<Vec<Report>> {
-    let clusters = together::read(std::mem::take(&mut order.bundles))?;
+    *clusters = together::read(std::mem::take(&mut order.bundles))?;
     let accounts = if order.root { Accounts::find() } else { None };
-    let (mut stages, etcdctls) = stage(scratch, &clusters, accounts.as_ref())?;
+    let (mut stages, etcdctls) = stage(scratch, clusters, accounts.as_ref())?;
     stages.iter_mut().for_each(Stage::fit_limits);
     let mut notes: Vec<Vec<String>> =
         (0..clusters.len()).map(|at| limits(order, &stages, at, accounts.is_some())).collect();
@@ -162,7 +168,7 @@ fn form(
     }
     steps.say(&format!("started etcd: {}", users.join(", ")));
 
-    let formed = wait_for_all(order, &clusters, etcdctls.clone(), members)?;
+    let formed = wait_for_all(order, clusters, etcdctls.clone(), members)?;
     if formed {
         steps.say("every member is healthy; verifying");
     } else {
@@ -181,9 +187,18 @@ fn form(
         let restored = restored::check(cluster, &etcdctls[at])?;
         let mut report = verified(order, cluster, notes, complaints.iter().filter_map(of))?;
         report.checks.extend(restored);
+        let is_well = formed && report.checks.iter().all(|check| check.outcome != Outcome::Failed);
+        if let Some(seconds) = cluster.leaf_life.filter(|_| is_well) {
+            steps.say(&format!("verified; from here on certificates live for {seconds} s"));
+            let say = |what: &str| steps.say(what);
+            report.checks.extend(life::live(scratch, cluster, &etcdctls[at], seconds, &say)?);
+            report.notes.retain(|note| note != verify::UNPROVEN);
+        }
         reports.push(report);
     }
-    steps.say("verified");
+    if clusters.iter().all(|cluster| cluster.leaf_life.is_none()) {
+        steps.say("verified");
+    }
     Ok(reports)
 }
 

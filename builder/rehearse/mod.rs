@@ -6,6 +6,7 @@ mod environment;
 mod files;
 mod inside;
 mod journald;
+mod life;
 mod linkage;
 mod mounts;
 mod namespace;

@@ -40,6 +40,8 @@ pub struct Rehearsal {
     pub strangers: Vec<Option<Stranger>>,
     /// What the members of the only bundle begin with.
     pub snapshot: Option<Snapshot>,
+    /// The nodes of the only bundle renew afterwards, with certificates that live for so many seconds.
+    pub leaf_life: Option<u64>,
 }
 
 /// Formed and verified clusters; they are removed when this is dropped.
@@ -132,6 +134,7 @@ fn write_order(bundles: &[Bundle], options: &Rehearsal, root: bool, scratch: &Sc
         bundle: std::path::absolute(&bundle.path).unwrap_or_else(|_| bundle.path.clone()),
         stranger: stranger.as_ref().map(|s| (pem(&s.certificate), pem(&s.key))),
         snapshot: options.snapshot.clone().filter(|_| bundles.len() == 1),
+        leaf_life: options.leaf_life.filter(|_| bundles.len() == 1),
     });
     let order = Request {
         bundles: ordered.collect(),

@@ -7,12 +7,12 @@ use std::time::Duration;
 use rustix::process::{Resource, Rlimit};
 
 use super::journald::{self, Journal};
-use super::linkage;
 use super::mounts;
 use super::network;
 use super::restored;
 use super::service::{self, Service};
 use super::together::{self, Cluster, Machine};
+use super::{life, linkage};
 use crate::bundle::{Manifest, NODE_ARCHIVE, manifest, node_file};
 use crate::disk::{self, Datagrams, Kind};
 use crate::failure::{Doing, Failure, Result};
@@ -98,6 +98,7 @@ pub fn prepare(
     check_accounts(clusters, machine, &services)?;
     mounts::own(&root)?;
     mounts::furnish(&root, &names(clusters, machine), borrows.contains(&true))?;
+    life::open(scratch, clusters, machine, &root)?;
     // All of them before the first is restricted: a new mount inherits the restrictions of what it shows.
     let mut views = vec![root.clone()];
     for of in machine.clusters.iter().skip(1) {

@@ -21,6 +21,8 @@ pub struct Ordered {
     pub stranger: Option<(String, String)>,
     /// What its members begin with; nothing without one.
     pub snapshot: Option<Snapshot>,
+    /// Its nodes are to renew, with certificates that live for so many seconds.
+    pub leaf_life: Option<u64>,
 }
 
 /// A bundle of the rehearsal.
@@ -29,6 +31,7 @@ pub struct Cluster {
     pub manifest: Manifest,
     pub stranger: Option<(String, String)>,
     pub snapshot: Option<Snapshot>,
+    pub leaf_life: Option<u64>,
 }
 
 /// The limit on a manifest, in bytes.
@@ -38,9 +41,9 @@ const MAX_BYTES: u64 = 96 << 20;
 /// `Exit::Unsafe` when they cannot be together.
 pub fn read(ordered: Vec<Ordered>) -> Result<Vec<Cluster>> {
     let mut all: Vec<Cluster> = Vec::new();
-    for Ordered { bundle, stranger, snapshot } in ordered {
+    for Ordered { bundle, stranger, snapshot, leaf_life } in ordered {
         let manifest = Manifest::from_json(&disk::read(&bundle.join(MANIFEST), MAX_BYTES)?)?;
-        let cluster = Cluster { bundle, manifest, stranger, snapshot };
+        let cluster = Cluster { bundle, manifest, stranger, snapshot, leaf_life };
         for other in &all {
             check(&other.manifest, &cluster.manifest)?;
             check_members(other, &cluster)?;

@@ -16,6 +16,8 @@ mod shown;
 mod trust;
 mod writes;
 
+pub use renewal::UNPROVEN;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;

@@ -15,9 +15,9 @@ const CHECK: &str = "renewal";
 /// A note is given from this many days before the end of a node's CA.
 const NOTED_DAYS: u64 = 365;
 
-/// In a rehearsal.
-const UNPROVEN: &str = "renewals were not tried: a rehearsal starts etcd alone, and never kiln-node, which renews certificates on \
-                        nodes";
+/// In a rehearsal without `--leaf-life`.
+pub const UNPROVEN: &str = "renewals were not tried: a rehearsal starts etcd alone, and never kiln-node, which renews certificates on \
+                        nodes; --leaf-life tries them";
 
 /// A row for each node that renews its certificates, and notes. `judged` has the rows of [`super::certificates`]: only
 /// a certificate that is the node's own says something of the node. `runs` says whether kiln-node runs beside the

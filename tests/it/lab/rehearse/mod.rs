@@ -4,6 +4,7 @@
 mod fixture;
 mod full;
 mod kept;
+mod life;
 mod replaced;
 
 use std::fs;
