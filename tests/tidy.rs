@@ -66,7 +66,7 @@ const ROOMS: Rows = &[
     ("failure", &[]),
     ("format", &["tree"]),
     ("format/read", &["format"]),
-    ("host", &["base", "bundle", "carrier", "disk", "cluster", "etcd", "process", "xdg", "xml"]),
+    ("host", &["base", "bundle", "carrier", "digest", "disk", "cluster", "etcd", "process", "xdg", "xml"]),
     ("import", &["etcd", "plan", "profile"]),
     ("interrupt", &[]),
     ("main", &["cli", "commands", "environ", "process"]),

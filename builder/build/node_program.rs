@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::beside::{self, NodeProgram, Origin};
 use super::note::Note;
 use super::session::Session;
-use crate::artifact::NodeRecord;
+use crate::artifact::{self, NodeRecord};
 use crate::failure::{Exit, Failure, Result};
 use crate::values::{Arch, NODE_PROGRAM, Version};
 
@@ -47,9 +47,10 @@ impl Session<'_> {
         let beside = unfit.unwrap_or_else(|| format!("beside kiln there is no {}", beside.display()));
         Ok(Failure::untrusted(format!(
             "{NODE_PROGRAM} {} for {arch}, which nodes run to renew, to take snapshots and to be restored, is missing: \
-             {beside}; and the artifact store {directory} has {there}. Build it with ci/node in Kiln's source, and put it \
-             beside kiln, or add it: kiln artifacts add --artifacts {directory} {NODE_PROGRAM}-{arch} --allow-unverified",
+             {beside}; and the artifact store {directory} has {there}. Build it with {} in Kiln's source, and put it beside \
+             kiln, or add it: kiln artifacts add --artifacts {directory} {NODE_PROGRAM}-{arch} --allow-unverified",
             Version::own(),
+            artifact::node_script(arch),
         )))
     }
 }

@@ -56,7 +56,7 @@ impl Prepared {
         out: &Path,
     ) -> Result<Self> {
         let keystore_path = keystore_path.to_owned();
-        let release = session.release(profile)?;
+        let mut release = session.release(profile)?;
         let boot = session.boot(profile)?;
         let found = find()?;
         let keystore_is_new = found.is_none();
@@ -66,6 +66,10 @@ impl Prepared {
         };
         refuse_own_ca(profile, &keystore, &keystore_path)?;
         let plan = without_strange_peers(plan_of(profile, Some(&keystore))?)?;
+        // Machines that begin with a snapshot have it restored by that program.
+        if plan.cluster.restored.is_some() && release.node.is_none() {
+            release = session.with_node_program(&release, profile.etcd.arch)?;
+        }
         if adopt(&mut keystore, &keystore_path, &plan, out)? {
             tell_adopted(&keystore, &keystore_path, &plan, out, session);
         }

@@ -169,7 +169,7 @@ impl<'a> Session<'a> {
         self.keeps = true;
     }
 
-    /// The release that a profile wants, and Kiln's own program where its nodes need that.
+    /// The release that a profile wants, with Kiln's own program where its nodes need that.
     ///
     /// # Errors
     /// `Exit::Untrusted` when one is missing, or the release comes from other files than the profile pins.
@@ -188,9 +188,25 @@ impl<'a> Session<'a> {
                     "the etcd binaries are dynamically linked; nodes need {loader} and a matching C library"
                 )));
             }
-            let node = has_node_program.then(|| self.node_program(arch)).transpose()?;
+            let node = has_node_program.then(|| self.node_program(arch)).transpose();
+            let node = node.map_err(|failure| match profile.needs_node_program() {
+                true => failure,
+                false => Failure::new(
+                    failure.exit(),
+                    format!("{failure}; or have them renewed by builds: renewal = \"desk\" in [pki]"),
+                ),
+            })?;
             Ok(StoredRelease { record, node, programs: OnceLock::new(), reading: Mutex::default() })
         })
+    }
+
+    /// The same release with Kiln's own program, which restores members of machines.
+    ///
+    /// # Errors
+    /// `Exit::Untrusted` when it is missing.
+    pub fn with_node_program(&self, release: &StoredRelease, arch: Arch) -> Result<Arc<StoredRelease>> {
+        let (record, node) = (release.record.clone(), Some(self.node_program(arch)?));
+        Ok(Arc::new(StoredRelease { record, node, programs: OnceLock::new(), reading: Mutex::default() }))
     }
 
     pub fn overlays(&self, profile: &Profile) -> Result<Arc<Overlays>> {

@@ -13,7 +13,7 @@ use super::overlays::Near;
 use super::places::Places;
 use super::progress::Progress;
 use super::{cache, fleet, inputs, named, overlays, peers};
-use crate::build::{Prepared, Session, Sink, warn_of_same_keystore};
+use crate::build::{Note, Prepared, Session, Sink, warn_of_same_keystore};
 use crate::bundle::{Holds, Manifest, Place, Writer};
 use crate::cli;
 use crate::clock;
@@ -90,6 +90,11 @@ impl One<'_> {
         let find = || (self.find)(&path, &profile.cluster.name);
         let mut prepared = Prepared::with(&profile, &session, (&path, &find), &target)?;
         warn_of_same_keystore(&target, &prepared.plan, &session);
+        if let Some(why) = &prepared.plan.pki.desk_because {
+            out.tell(Note::detail(format_args!(
+                "certificates will be renewed by kiln keystore renew and builds, not by nodes: {why}; this build decides it"
+            )));
+        }
         let place = Place::begin(&target, Holds::Bundle)?.having_seen(session.seen(&target));
         let writer = place.bundle();
         let manifest = make(&prepared, &session, &writer, &place, inputs.jobs, out)?;

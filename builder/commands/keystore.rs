@@ -95,10 +95,7 @@ fn init(
     let path = named::keystore_path(keys.keystore.as_ref(), cluster);
     let open = seed_file.map(|file| named::open_to_others(file, "the keystore's secret")).transpose()?;
     let seed = seed_file.map(seed).transpose()?;
-    let mut keystore = Keystore::create(&path, cluster, seed.as_deref(), inputs::date_of_issue(issued)?)?;
-    if seed.is_some() {
-        keystore.seed_successor(&path)?;
-    }
+    let keystore = Keystore::create(&path, cluster, seed.as_deref(), inputs::date_of_issue(issued)?)?;
     let done = format!("created the keystore {}", path.display());
     let said =
         format!("{done} of {cluster}, issued {}, token {}: {KEEP_IT}", keystore.issued(), keystore.token());
@@ -194,10 +191,8 @@ fn init_all(
         // An existing keystore must be usable by the build.
         if Keystore::find(&path, name)?.is_none() {
             let mut draft = Keystore::draft(name, None, issued)?;
-            if profile.pki.renewal.is_some() {
-                // Copies on several machines must come to the same successors.
-                draft.draw_successors_secret()?;
-            }
+            // Copies on several machines must come to the same successors.
+            draft.draw_successors_secret()?;
             drafts.push((draft, path));
             names.push(name);
         }

@@ -9,8 +9,9 @@ use crate::pki;
 use crate::profile::{self, Mistakes, Profile, Source, Warning};
 use crate::values::{Arch, Setting};
 
-/// Reads a profile. One that says nothing of renewals is read again as its keystore has decided, so that all checks are
-/// those of a profile that says it; without a keystore the desk renews.
+/// Reads a profile. One that says nothing of renewals is read as its keystore has decided, so that all checks are those
+/// of a profile that says it. Where none has decided yet, nodes renew if its release and its CAs allow it, else the
+/// desk.
 ///
 /// # Errors
 /// Its mistakes. Where they come of what the keystore has decided, a warning says so.
@@ -21,23 +22,36 @@ pub fn read(
     out: &Output,
 ) -> Result<(Profile, Vec<Warning>), Mistakes> {
     let read = |source: &Source| profile::read(source, available, carrier::all());
-    let (profile, warnings) = read(source)?;
-    let Some(keys) = keys.filter(|_| !profile.pki.says_who_renews) else { return Ok((profile, warnings)) };
-    let keystore = named::keystore_path(keys.keystore.as_ref(), &profile.cluster.name);
-    if pki::renewed_on_nodes(&keystore) != Some(true) {
+    let (mut profile, warnings) = read(source)?;
+    if profile.pki.says_who_renews {
+        return Ok((profile, warnings));
+    }
+    let path = keys.map(|keys| named::keystore_path(keys.keystore.as_ref(), &profile.cluster.name));
+    let decided = path.as_deref().and_then(pki::renewed_on_nodes);
+    if decided == Some(false) {
         return Ok((profile, warnings));
     }
     let mut followed = source.clone();
     followed.settings.push(Setting::new("pki.renewal", "node"));
-    let (mut profile, warnings) = read(&followed).inspect_err(|_| {
-        out.warn(format_args!(
-            "{}: nodes renew what {} has issued, so the profile is read with renewal = \"node\" in [pki]",
-            source.path,
-            keystore.display()
-        ));
-    })?;
-    if let Some(renewal) = &mut profile.pki.renewal {
-        renewal.is_of_keystore = true;
+    match read(&followed) {
+        Ok((mut profile, warnings)) => {
+            if let Some(renewal) = &mut profile.pki.renewal {
+                renewal.is_of_keystore = decided.is_some();
+            }
+            Ok((profile, warnings))
+        }
+        Err(mistakes) if decided.is_none() => {
+            profile.pki.desk_because = mistakes.first().map(str::to_owned);
+            Ok((profile, warnings))
+        }
+        Err(mistakes) => {
+            let path = path.unwrap_or_default();
+            out.warn(format_args!(
+                "{}: nodes renew what {} has issued, so the profile is read with renewal = \"node\" in [pki]",
+                source.path,
+                path.display()
+            ));
+            Err(mistakes)
+        }
     }
-    Ok((profile, warnings))
 }

@@ -10,7 +10,7 @@ use super::damage::changed;
 use crate::failure::Result;
 use crate::plan::{AuthoritySpec, CA, Made, PEER_CA, Permits};
 use crate::profile::Subject;
-use crate::values::{ClusterName, Lifetime, toml_string};
+use crate::values::{ClusterName, Lifetime, steers, toml_string};
 
 /// A CA that Kiln makes, by its name.
 pub(super) type Recorded = (&'static str, Made);
@@ -75,10 +75,15 @@ impl RawAuthority {
             // The other lengths are compared below.
             is_above_nodes: self.issuing.as_ref().map_or(self.path_length, |below| below.path_length) > 0,
         };
-        // Names are encoded with these limits, so a longer one was never written.
-        let is_short = |text: &str| (1..=64).contains(&text.chars().count());
+        // Names are encoded with these limits, so another one was never written.
+        let is_name = |text: &str| {
+            (1..=64).contains(&text.chars().count()) && text.trim() == text && !text.chars().any(steers)
+        };
+        let subject = made.subject.attributes().map(|(_, value)| value);
+        let below = made.intermediate.iter().map(|(name, _)| name.as_str());
+        let are_names = subject.chain(below).chain([made.common_name.as_str()]).all(is_name);
         let lengths = (self.path_length, self.issuing.as_ref().map(|below| below.path_length));
-        match made.path_lengths() == lengths && is_short(&made.common_name) {
+        match made.path_lengths() == lengths && are_names {
             true => Ok((name, made)),
             false => Err(changed()),
         }

@@ -12,6 +12,7 @@ mod issuer;
 mod peers;
 mod permits;
 mod places;
+mod renewal;
 mod restored;
 mod settings;
 mod sources;

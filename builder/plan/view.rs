@@ -6,8 +6,8 @@ use std::fmt;
 use ipnet::IpNet;
 use serde_json::{Value, json};
 
-use super::{AuthoritySpec, CA, CertificateSpec, Cluster, Node, Owner, Plan, backup, failure};
-use crate::profile::{Bucket, Renewal, Subject};
+use super::{AuthoritySpec, CA, CertificateSpec, Cluster, Node, Owner, Plan, backup, failure, renewal};
+use crate::profile::{Bucket, Subject};
 use crate::values::{By, Card, Epoch, Members, PeerTag, counted};
 
 /// A plan to be printed. Without a keystore the token and the IDs that follow from it are not known yet.
@@ -99,10 +99,7 @@ impl View<'_> {
             })).collect::<Vec<_>>(),
             "authorities": plan.authorities.iter().map(|one| self.authority_json(one)).collect::<Vec<_>>(),
             "client_certificates": plan.clients.iter().map(|spec| self.certificate(spec)).collect::<Vec<_>>(),
-            "renewal": plan.pki.renewal.as_ref().map_or(json!({ "by": "desk" }), |renewal| json!({
-                "by": "node", "leaf_lifetime": renewal.leaf_lifetime.to_string(),
-                "ca_lifetime": renewal.ca_lifetime.to_string(), "constraints": renewal.constraints.to_string(),
-            })),
+            "renewal": renewal::view(&plan.pki),
         });
         if let Value::Object(view) = &mut view
             && !plan.hosts.is_empty()
@@ -317,17 +314,6 @@ fn made(authority: &AuthoritySpec) -> String {
     text
 }
 
-/// Who renews the members' certificates.
-fn renewal(by_node: Option<&Renewal>) -> String {
-    match by_node {
-        None => "kiln keystore renew, and a build (\"desk\")".to_owned(),
-        Some(Renewal { leaf_lifetime, ca_lifetime, constraints, is_of_keystore, .. }) => format!(
-            "each node: certificates of {leaf_lifetime}, with CAs of its own of {ca_lifetime} ({constraints}){}",
-            if *is_of_keystore { ", as its keystore has decided" } else { "" }
-        ),
-    }
-}
-
 fn state(f: &mut fmt::Formatter<'_>, cluster: &Cluster) -> fmt::Result {
     if let Some(restored) = &cluster.restored {
         writeln!(f, "  generation {}, restored from a snapshot", restored.generation)?;
@@ -375,7 +361,7 @@ impl fmt::Display for View<'_> {
             writeln!(f, "  {:<10} {} {what}{root}", authority.name, authority.file)?;
         }
         writeln!(f, "  leaves     {}, {}", pki.leaf_algorithm, pki.leaf_lifetime)?;
-        writeln!(f, "  renewal    {}", renewal(pki.renewal.as_ref()))?;
+        writeln!(f, "  renewal    {}", renewal::line(pki))?;
         if let Some((backup, places)) = self.plan.backup() {
             writeln!(f, "  snapshots  {}", backup::line(backup, places.directory()))?;
         }

@@ -76,6 +76,11 @@ impl Mistakes {
         self
     }
 
+    /// The reason of the first one.
+    pub fn first(&self) -> Option<&str> {
+        self.list.first().map(|mistake| mistake.reason.as_str())
+    }
+
     pub fn count(&self) -> usize {
         self.list.len()
     }

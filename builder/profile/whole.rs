@@ -45,6 +45,13 @@ impl Profile {
         self.pki.renewal.is_some() || self.backup.is_some()
     }
 
+    /// Whether they need it whatever a profile could say of renewals: it is said there, a keystore has decided it, or
+    /// nodes take snapshots.
+    pub fn needs_node_program(&self) -> bool {
+        let is_decided = |renewal: &super::pki::Renewal| renewal.is_of_keystore || self.pki.says_who_renews;
+        self.backup.is_some() || self.pki.renewal.as_ref().is_some_and(is_decided)
+    }
+
     /// The options that it sets for a node: the node's own ones take the place of those for all nodes.
     pub fn options<'p>(&'p self, node: &'p Node) -> Vec<&'p OptionSet> {
         merged(&self.etcd.options, &node.options, |option| &option.key)

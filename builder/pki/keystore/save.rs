@@ -95,7 +95,8 @@ impl Keystore {
         Ok(())
     }
 
-    /// A draft that is saved at once.
+    /// A draft that is saved at once, with the secret of the CAs that follow: of a seed, so that the same seed gives
+    /// the same bundles, else of the kernel.
     ///
     /// # Errors
     /// As `draft` and `save`; `Exit::Unsafe` when something is at the path already.
@@ -103,20 +104,15 @@ impl Keystore {
         refuse_existing(dir)?;
         refuse_around(dir)?;
         let mut keystore = Self::draft(cluster, seed, issued)?;
+        match seed {
+            Some(_) => {
+                let own = keystore.secret.derive::<32>(&["successor", cluster.as_str()])?;
+                keystore.successor = Some(Secret::new(&own));
+            }
+            None => keystore.draw_successors_secret()?,
+        }
         keystore.save(dir)?;
         Ok(keystore)
-    }
-
-    /// Gives a keystore from a seed the secret of the CAs that follow, so that the same seed gives the same bundles.
-    /// Otherwise the kernel gives it at the first build that needs it.
-    ///
-    /// # Errors
-    /// `Exit::Io` when it cannot be written.
-    pub fn seed_successor(&mut self, dir: &Path) -> Result<()> {
-        let own = Secret::new(&*self.secret.derive::<32>(&["successor", self.cluster.as_str()])?);
-        disk::replace_all(&[(dir.join(successor::SECRET), own.to_text().as_bytes().to_vec())], Mode::SECRET)?;
-        self.successor = Some(own);
-        Ok(())
     }
 
     /// Publishes it atomically. The staging directory's lock is the keystore's, and stays held.

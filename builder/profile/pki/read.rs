@@ -67,6 +67,7 @@ pub fn pki(
         peer_ca,
         links,
         says_who_renews: table.place("renewal").is_some(),
+        desk_because: None,
         renewal,
     };
     renewal::check(diagnostics, table, &pki);

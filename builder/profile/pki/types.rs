@@ -35,9 +35,12 @@ pub struct Pki {
     pub peer_ca: Option<Ca>,
     /// `[pki.links]`: symbolic links in the directory, by name.
     pub links: Vec<Link>,
-    /// Whether `[pki] renewal` is written. Otherwise the keystore decides, and where there is none, the desk renews.
+    /// Whether `[pki] renewal` is written. Otherwise the keystore decides.
     #[serde(skip)]
     pub says_who_renews: bool,
+    /// Why nodes cannot renew what a new keystore issues, so that the desk does.
+    #[serde(skip)]
+    pub desk_because: Option<String>,
     /// `[pki] renewal = "node"`; otherwise the desk renews.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub renewal: Option<Renewal>,

@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use crate::support::{Workshop, debs_of, root, turn};
+use crate::support::{Workshop, debs_of, node, root, turn};
 
 /// The commands that are compared, in the order in which a reader gives them. The other examples need machines, a
 /// registry or a directory of profiles; tests of their own give these commands.
@@ -89,14 +89,18 @@ fn the_readme_prints_what_the_commands_print() {
         let half = if name.starts_with("etcd-server") { "server" } else { "client" };
         fs::copy(&deb, work.path().join(format!("etcd-{half}_3.5.16-4_amd64.deb"))).unwrap();
     }
+    // As `cargo build` and `ci/node` leave them, one beside the other.
+    let bin = work.path().join("bin");
+    fs::create_dir(&bin).unwrap();
+    fs::hard_link(env!("CARGO_BIN_EXE_kiln"), bin.join("kiln")).unwrap();
+    fs::copy(node(), bin.join("kiln-node-amd64")).unwrap();
     let readme = fs::read_to_string(root().join("README.md")).unwrap();
     let mut wrong = Vec::new();
     for command in COMMANDS {
         let sample = sample(&readme, command);
         assert!(!sample.is_empty(), "README.md has no {command}");
         // As a terminal has it: both streams in the order in which they are written.
-        let script =
-            format!("exec '{}' {} 2>&1", env!("CARGO_BIN_EXE_kiln"), command.trim_start_matches("kiln "));
+        let script = format!("exec bin/kiln {} 2>&1", command.trim_start_matches("kiln "));
         let said = Command::new("sh").args(["-c", &script]).current_dir(work.path()).output().unwrap();
         let output = String::from_utf8(said.stdout).unwrap();
         assert!(said.status.success(), "{command}: {output}");

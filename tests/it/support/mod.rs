@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-pub use releases::{debs, debs_of, lab, newer_release, store};
+pub use releases::{debs, debs_of, lab, newer_release, node, store};
 pub use turn::is_inside;
 
 pub fn root() -> &'static Path {
@@ -159,8 +159,8 @@ impl Workshop {
         command
     }
 
-    /// A keystore that is the same in every test. Its secret is one that `keystore init --seed-file` refuses, for good
-    /// reason.
+    /// A keystore that is the same in every test, as they were before nodes could renew. Its secret is one that
+    /// `keystore init --seed-file` refuses, for good reason.
     pub fn keystore(&self, cluster: &str) {
         self.keystore_at(&format!("keystore/{cluster}"), cluster);
     }
@@ -169,19 +169,36 @@ impl Workshop {
     pub fn keystore_at(&self, path: &str, cluster: &str) {
         let (path, cluster) = (self.path().join(path), cluster.parse().unwrap());
         let issued = "2026-01-01".parse().unwrap();
-        kiln::pki::Keystore::create(&path, &cluster, Some(&[7; 32]), issued).unwrap();
+        kiln::pki::Keystore::draft(&cluster, Some(&[7; 32]), issued).unwrap().save(&path).unwrap();
     }
 
-    /// As `keystore`, also for nodes that renew their certificates: with the secret of the CAs that follow.
+    /// The same for nodes that renew their certificates, as `keystore init` makes it: with the secret of the CAs that
+    /// follow.
     pub fn keystore_of_renewal(&self, cluster: &str) {
         let path = self.path().join(format!("keystore/{cluster}"));
         let (cluster, issued) = (cluster.parse().unwrap(), "2026-01-01".parse().unwrap());
-        let keystore = kiln::pki::Keystore::create(&path, &cluster, Some(&[7; 32]), issued);
-        keystore.unwrap().seed_successor(&path).unwrap();
+        kiln::pki::Keystore::create(&path, &cluster, Some(&[7; 32]), issued).unwrap();
     }
 
-    /// Builds a profile from the shared store and returns the bundle.
+    /// A new keystore, as they were before nodes could renew, so that the desk does; those of today have tests of their
+    /// own.
+    pub fn desk(&self, cluster: &str) {
+        let (path, cluster) = (self.path().join("keystore").join(cluster), cluster.parse().unwrap());
+        let issued = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+        let issued = kiln::values::Epoch::from_seconds(issued).unwrap();
+        kiln::pki::Keystore::draft(&cluster, None, issued).unwrap().save(&path).unwrap();
+    }
+
+    /// Builds a profile from the shared store and returns the bundle. Without a keystore it is for the desk.
     pub fn build(&self, profile: &str) -> PathBuf {
+        if !self.path().join("keystore").exists() {
+            let text = fs::read_to_string(self.path().join(profile)).unwrap_or_default();
+            let name = text.lines().find_map(|line| line.split_once("name = \"")?.1.split('"').next());
+            let stem = Path::new(profile).file_stem().unwrap().to_str().unwrap();
+            self.desk(
+                name.filter(|_| text.contains("[cluster]") || text.contains("cluster = ")).unwrap_or(stem),
+            );
+        }
         let mut command = self.kiln(["build", "--profile", profile, "--artifacts"]);
         command.arg(store());
         let printed = run(&mut command);

@@ -26,7 +26,7 @@ fn every_path_option_has_a_variable() {
             let is_path =
                 names.iter().any(|name| name.split('|').any(|name| ["DIR", "FILE", "PATH"].contains(&name)));
             // The subject of a verb has no variable: a profile, also that whose pins an import accepts, and what is restored.
-            if !is_path || ["profile", "fleet", "from-data", "wal-dir"].contains(&long) {
+            if !is_path || ["profile", "fleet", "from-data", "wal-dir", "restore"].contains(&long) {
                 continue;
             }
             let variable = option.get_env().unwrap_or_else(|| panic!("{words:?} --{long}")).to_str().unwrap();

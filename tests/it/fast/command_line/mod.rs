@@ -222,7 +222,7 @@ fn a_profile_is_named_with_or_without_its_flag() {
     let printed = run(with_store(&mut shop.kiln(["check", "--profile", "./one.toml"])));
     assert_eq!(
         printed.trim(),
-        "one: a bundle of 1 node with etcd 3.5.16 and 5 certificates can be built from it"
+        "one: a bundle of 1 node with etcd 3.5.16 and 8 certificates can be built from it"
     );
     let printed = run(with_store(&mut shop.kiln(["build", "./one.toml"])));
     assert!(printed.starts_with("out/one: 1 member of etcd 3.5.16"), "{printed}");

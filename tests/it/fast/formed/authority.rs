@@ -122,7 +122,8 @@ fn a_second_keystore_with_the_same_secret_issues_under_the_same_ca() {
 fn a_keystore_whose_ca_has_ended_is_not_renewed() {
     let work = workshop();
     run(&mut work.kiln(["keystore", "init", "old", "--issued", "2010-01-01"]));
-    work.file("old.toml", SMALL.replace("\"small\"", "\"old\""));
+    let old = SMALL.replace("\"small\"", "\"old\"").replace("pki = { ", "pki = { renewal = \"desk\", ");
+    work.file("old.toml", old);
     run(work.kiln(["build", "--profile", "old.toml", "--artifacts"]).arg(store()));
     let path = work.path().join("keystore/old/keystore.toml");
     let before = fs::read(&path).unwrap();

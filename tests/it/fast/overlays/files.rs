@@ -45,6 +45,7 @@ fn the_list_of_files_tells_the_source_of_each() {
     let work = with(&files);
     put(&work, "a.conf.hbs", "{{node}}\n", 0o664);
     put(&work, "secret.txt", "x\n", 0o600);
+    work.desk("site");
     run(&mut kiln(&work, "build", &["-q"]));
     let shown = run(&mut work.kiln(["show", "out/site", "a", "--files"]));
     for wants in [
@@ -243,6 +244,7 @@ fn a_list_of_files_that_is_missing_is_a_problem_of_its_own() {
 fn an_owned_directory_that_an_overlay_has_too_is_listed_with_its_owner() {
     let work = with(&file("/srv/site", "directory = true\nowner = 'app'\ngroup = 'web'"));
     fs::create_dir_all(work.path().join("mine/srv/site")).unwrap();
+    work.desk("site");
     run(&mut kiln(&work, "build", &["-q"]));
     let shown = run(&mut work.kiln(["show", "out/site", "a", "--files"]));
     let line = shown.lines().find(|line| line.contains("/srv/site/")).unwrap_or_else(|| panic!("{shown}"));

@@ -1,6 +1,6 @@
 //! A keystore decides once who renews, and a profile that does not say it follows.
 
-use super::renewal::{NODES, build};
+use super::renewal::{NODES, build, profile};
 use crate::support::{Workshop, output, refused, run, store};
 
 #[test]
@@ -25,11 +25,6 @@ fn a_profile_that_does_not_say_who_renews_follows_its_keystore() {
     let silent = NODES.replace("renewal = \"node\"\n", "");
     let work = Workshop::new();
     work.keystore_of_renewal("ha3");
-    let plan = |work: &Workshop, keystore: &str| {
-        run(work
-            .kiln(["plan", "--profile", "p/ha3.toml", "--keystore", keystore, "--artifacts"])
-            .arg(store()))
-    };
     run(&mut build(&work, NODES));
     let said = plan(&work, "keystore/ha3");
     assert!(
@@ -58,12 +53,52 @@ fn a_profile_that_does_not_say_who_renews_follows_its_keystore() {
     {
         assert!(said.contains(part), "{part}: {said}");
     }
+}
 
-    // A new keystore, and one that has issued nothing, are for the desk.
-    for make in [None, Some(["keystore", "init", "ha3"])] {
-        let new = Workshop::new();
-        make.into_iter().for_each(|make| drop(run(&mut new.kiln(make))));
-        run(&mut build(&new, ""));
-        assert!(plan(&new, "keystore/ha3").contains("renewal    kiln keystore renew, and a build"));
+#[test]
+fn nodes_renew_for_a_new_keystore_where_they_can() {
+    // None, one that has issued nothing, and one from before nodes could renew.
+    let init = |work: &Workshop| drop(run(&mut work.kiln(["keystore", "init", "ha3"])));
+    let desk = |work: &Workshop| work.desk("ha3");
+    let none = |_: &Workshop| {};
+    let makes: [(&dyn Fn(&Workshop), bool); 3] = [(&none, true), (&init, true), (&desk, false)];
+    let by = |said: &str| match said.split_once("  renewal    ") {
+        Some((_, rest)) => rest.lines().next().unwrap().to_owned(),
+        None => panic!("{said}"),
+    };
+    for (make, is_by_nodes) in makes {
+        let work = Workshop::new();
+        make(&work);
+        run(&mut build(&work, ""));
+        let said = by(&plan(&work, "keystore/ha3"));
+        let want = match is_by_nodes {
+            true => {
+                "each node: certificates of 90d, with CAs of its own of 5y (strict), as its keystore has decided"
+            }
+            false => "kiln keystore renew, and a build (\"desk\")",
+        };
+        assert_eq!(said, want);
+        // What was decided stays, also for a profile that nodes could not renew for.
+        let (code, _, said) = output(&mut build(&work, "certificates = \"one-per-node\"\n"));
+        assert_eq!(code, if is_by_nodes { 3 } else { 0 }, "{said}");
     }
+    // Where they cannot, the desk does, and the plan says why.
+    for (more, why) in [
+        ("certificates = \"one-per-node\"\n", "needs certificates for each use"),
+        ("leaf-algorithm = \"p521\"\n", "makes keys of p256, p384 and ed25519"),
+        ("[pki.ca]\nsource = \"imported\"\n", "needs CAs that Kiln makes"),
+    ] {
+        let work = Workshop::new();
+        work.file("p/ha3.toml", profile(more));
+        let said = by(&plan(&work, "keystore/ha3"));
+        assert!(
+            said.starts_with("kiln keystore renew, and a build (\"desk\"): renewal = \"node\" ")
+                && said.contains(why),
+            "{said}"
+        );
+    }
+}
+
+fn plan(work: &Workshop, keystore: &str) -> String {
+    run(work.kiln(["plan", "--profile", "p/ha3.toml", "--keystore", keystore, "--artifacts"]).arg(store()))
 }

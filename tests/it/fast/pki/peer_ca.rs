@@ -39,7 +39,7 @@ fn both_cas_may_be_foreign() {
     lab.ca("peers", "RSA -pkeyopt rsa_keygen_bits:2048", "/CN=peers", None, &[]);
     let message = refused(&mut build(&work, BOTH), 4);
     assert!(message.contains("[pki.ca] source is \"imported\""), "{message}");
-    run(&mut work.kiln(["keystore", "init", "golden"]));
+    work.desk("golden");
     run(&mut import(&work, &lab, "ca", &["ca", "root"], "ca"));
     let message = refused(&mut build(&work, BOTH), 4);
     let command = "import the CA with kiln keystore import-ca golden --keystore keystore/golden --cert peer-ca.pem \
@@ -98,7 +98,7 @@ fn both_cas_may_be_foreign() {
 fn only_the_peers_ca_may_be_foreign() {
     let (lab, work) = (Lab::new(), Workshop::new());
     lab.ca("peers", EC, "/CN=peers", None, &[]);
-    run(&mut work.kiln(["keystore", "init", "golden"]));
+    work.desk("golden");
     run(&mut import(&work, &lab, "peers", &["peers"], "peer-ca"));
     run(&mut build(&work, "[pki.peer-ca]\nsource = \"imported\"\n"));
     let shown = run(&mut work.kiln(["keystore", "show", "golden"]));
@@ -136,7 +136,7 @@ fn the_manifest_says_for_each_authority_whether_its_root_is_kilns_own() {
         ("peer-ca", format!("{own}{peers}"), serde_json::json!(["ca"])),
     ] {
         let work = Workshop::new();
-        run(&mut work.kiln(["keystore", "init", "golden"]));
+        work.desk("golden");
         if !imported.is_empty() {
             run(&mut import(&work, &lab, "one", &["one", "root"], imported));
         }
@@ -173,7 +173,7 @@ fn neither_ca_is_or_issues_the_other() {
     ];
     for (first, second, why) in cases {
         let work = Workshop::new();
-        run(&mut work.kiln(["keystore", "init", "golden"]));
+        work.desk("golden");
         run(&mut import(&work, &lab, first[0], first, "ca"));
         let before = fs::read(work.path().join("keystore/golden/keystore.toml")).unwrap();
         let mut second = import(&work, &lab, second[0], second, "peer-ca");
@@ -212,7 +212,7 @@ fn an_unfit_ca_for_peers_is_refused() {
     lab.write("mixed.pem", lab.read("fine.pem")).write("mixed.key", lab.read("other.key"));
     lab.write("junk.pem", "junk").write("junk.key", lab.read("other.key"));
     let work = Workshop::new();
-    run(&mut work.kiln(["keystore", "init", "golden"]));
+    work.desk("golden");
     let before = fs::read(work.path().join("keystore/golden/keystore.toml")).unwrap();
     for name in ["leaf", "signs", "small", "mixed", "junk"] {
         let message = refused(&mut import(&work, &lab, name, &[name], "peer-ca"), 4);
@@ -230,7 +230,7 @@ fn a_seal_records_no_derived_ca_for_peers_that_it_cannot_know() {
     let work = Workshop::new();
     let tables = "[pki.peer-ca]\nalgorithm = \"p384\"\n";
     let list = || fs::read_to_string(work.path().join("keystore/golden/keystore.toml")).unwrap();
-    run(&mut work.kiln(["keystore", "init", "golden"]));
+    work.desk("golden");
     let backup = list();
     run(&mut build(&work, tables));
     let recorded = list();
@@ -253,7 +253,7 @@ fn a_seal_records_no_derived_ca_for_peers_that_it_cannot_know() {
     // The same of the CA for everything else.
     let work = Workshop::new();
     let list = || fs::read_to_string(work.path().join("keystore/golden/keystore.toml")).unwrap();
-    run(&mut work.kiln(["keystore", "init", "golden"]));
+    work.desk("golden");
     let backup = list();
     run(&mut build(&work, "[pki.ca]\nintermediate = true\n"));
     fs::write(work.path().join("keystore/golden/keystore.toml"), &backup).unwrap();
@@ -269,7 +269,7 @@ fn a_seal_records_the_imported_ca_for_peers_if_it_is_the_bundles() {
     lab.ca("peers", EC, "/CN=peers", None, &[]).ca("others", EC, "/CN=others", None, &[]);
     let path = work.path().join("keystore/golden/keystore.toml");
     let tables = "[pki.peer-ca]\nsource = \"imported\"\n";
-    run(&mut work.kiln(["keystore", "init", "golden"]));
+    work.desk("golden");
     let empty = fs::read_to_string(&path).unwrap();
     run(&mut import(&work, &lab, "peers", &["peers"], "peer-ca"));
     let imported = fs::read_to_string(&path).unwrap();
@@ -283,7 +283,7 @@ fn a_seal_records_the_imported_ca_for_peers_if_it_is_the_bundles() {
     for (name, tables) in [("none", ""), ("others", tables)] {
         let work = Workshop::new();
         let keystore = work.path().join("keystore/golden");
-        run(&mut work.kiln(["keystore", "init", "golden"]));
+        work.desk("golden");
         fs::write(keystore.join("secret"), &secret).unwrap();
         fs::write(keystore.join("keystore.toml"), &empty).unwrap();
         if !tables.is_empty() {

@@ -13,7 +13,7 @@ use crate::support::{Workshop, ha3_with, output, refused, run, store};
 pub const NODES: &str =
     "renewal = \"node\"\nca-lifetime = \"30y\"\nleaf-lifetime = \"9y\"\nnode-ca-lifetime = \"20y\"\n";
 
-fn profile(pki: &str) -> String {
+pub fn profile(pki: &str) -> String {
     ha3_with(&[("[[node]]\nname = \"cp-a\"", &format!("[pki]\n{pki}\n[[node]]\nname = \"cp-a\""))])
 }
 

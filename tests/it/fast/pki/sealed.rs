@@ -8,7 +8,7 @@ use kiln::pki::{Authority, Keystore, Sealed};
 use kiln::profile::Algorithm;
 use kiln::values::Lifetime;
 
-use super::tools::{ALGORITHMS, ISSUED, Lab, client, cluster, epoch, keystore_files, server};
+use super::tools::{ALGORITHMS, ISSUED, Lab, client, cluster, epoch, keystore_files, made, server};
 
 const EC: &str = "EC -pkeyopt ec_paramgen_curve:P-256";
 
@@ -33,7 +33,7 @@ fn a_keystore_without_a_seal_is_the_one_of_old() {
         fs::set_permissions(dir.join(name), fs::Permissions::from_mode(0o600)).unwrap();
     }
     assert!(sealed(&lab, "old").is_empty());
-    drop(Keystore::create(&lab.path("new"), &cluster(), Some(&[7; 32]), epoch("2026-01-01")).unwrap());
+    drop(made(&lab.path("new"), epoch("2026-01-01")));
     assert_eq!(keystore_files(&dir), keystore_files(&lab.path("new")));
 
     let witness = lab.witness("old", Algorithm::P256);

@@ -110,8 +110,9 @@ impl Lab {
         text
     }
 
+    /// As they were made before nodes could renew.
     pub fn keystore(&self, name: &str) -> Keystore {
-        Keystore::create(&self.path(name), &cluster(), Some(&[7; 32]), epoch(ISSUED)).unwrap()
+        made(&self.path(name), epoch(ISSUED))
     }
 
     /// The certificate for etcdctl in a bundle of this keystore.
@@ -175,7 +176,7 @@ impl Lab {
         let dir = self.path(&format!("{name}.keystore"));
         let _ = std::fs::remove_dir_all(&dir);
         let before = epoch("2001-01-01");
-        drop(Keystore::create(&dir, &cluster(), Some(&[7; 32]), before).unwrap());
+        drop(made(&dir, before));
         let imported = Keystore::import_ca(&dir, &cluster(), &all, key, passphrase, epoch(at));
         if imported.is_err() {
             let names = kiln::disk::list(&dir).unwrap();
@@ -233,4 +234,11 @@ fn words(line: &str) -> Vec<String> {
         }
     }
     words
+}
+
+/// The same at any date.
+pub fn made(dir: &Path, issued: Epoch) -> Keystore {
+    let mut keystore = Keystore::draft(&cluster(), Some(&[7; 32]), issued).unwrap();
+    keystore.save(dir).unwrap();
+    keystore
 }
