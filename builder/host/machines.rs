@@ -146,6 +146,7 @@ fn start(
 ) -> Result<Begun> {
     let bundle = request.linked.bundle();
     let nodes = &bundle.manifest.nodes;
+    restore_disk::check(state, bundle, request.kit.as_ref(), request.only)?;
     let origin = Origin::of(bundle, request.system)?;
     let driver = drivers::named(&state.record.driver)?;
     driver.create(state, bundle)?;
@@ -164,19 +165,18 @@ fn start(
         progress[*at] = NodeProgress::new(Phase::Defined, display.elapsed(), None);
         display.tell(&names, &progress, *at);
     }
-    let restored: Vec<_> = absent.iter().map(|at| &nodes[*at].name).collect();
-    let restored = restore_disk::make_all(state, bundle, request.kit.as_ref(), &restored)?;
+    let new = absent.iter().map(|at| names[*at]);
+    let restored = restore_disk::make_all(state, request.kit.as_ref(), new)?;
     // Restored below for machines that are not started because of Ctrl-C.
     let before = state.record.nodes.clone();
     for at in &absent {
         let started = state.record.nodes.entry(nodes[*at].name.clone()).or_default();
         (started.bundle, started.system) = (Some(origin.bundle), Some(origin.system));
-        started.restores |= restored.contains(&&nodes[*at].name);
+        started.restores |= restored.contains(&names[*at]);
     }
     state.save()?;
     // In parallel: most of a start is waiting for programs, and members wait for one another.
-    let shared = &*state;
-    let system = request.system;
+    let (shared, system) = (&*state, request.system);
     let started = parallel::all(&absent, absent.len(), |at| {
         interrupt::check().ok()?;
         Some(driver.start(shared, bundle, system, &nodes[*at]))

@@ -7,6 +7,7 @@ use kiln_wire::ATTACHED_ORDERS;
 
 use super::driver::Driver;
 use super::state::State;
+use super::status::is_asked;
 use crate::bundle::{Bundle, Kit};
 use crate::digest::each_piece_of;
 use crate::disk::{self, Input};
@@ -18,37 +19,43 @@ pub fn file(state: &State, node: &NodeName) -> PathBuf {
     state.node(node).join("restore.img")
 }
 
-/// Makes those of the nodes that are about to start and have not served; these are returned. Nothing for a cluster that
-/// was not restored.
+/// Whether each of the nodes that are to start has data, or is given some: in a restored cluster none begins with an
+/// empty disk. `only`: as `up` has it.
 ///
 /// # Errors
-/// `Exit::Usage` where there is no kit for one that needs it: its disk would be empty.
+/// `Exit::Usage` where there is no kit for one that needs it.
+pub fn check(state: &State, bundle: &Bundle, kit: Option<&Kit>, only: &[NodeName]) -> Result<()> {
+    let cluster = &bundle.manifest.cluster;
+    if cluster.restored.is_none() || kit.is_some() {
+        return Ok(());
+    }
+    let mut asked = bundle.manifest.nodes.iter().map(|node| &node.name).filter(|node| is_asked(only, node));
+    match asked.find(|node| !state.has_formed(node) && !state.has_restore_disk(node)) {
+        None => Ok(()),
+        Some(node) => Err(Failure::new(
+            Exit::Usage,
+            format!(
+                "{0} is generation {1} of {2}, which begins with a snapshot, and the new VM of {node} has none; name the \
+                 directory that kiln restore has made: kiln up {0} --restore DIR",
+                bundle.path.display(),
+                cluster.generation(),
+                cluster.name
+            ),
+        )),
+    }
+}
+
+/// Makes those of the nodes that are about to start and have not served; these are returned.
+///
+/// # Errors
+/// `Exit::Io`.
 pub fn make_all<'n>(
     state: &State,
-    bundle: &Bundle,
     kit: Option<&Kit>,
-    nodes: &[&'n NodeName],
+    nodes: impl Iterator<Item = &'n NodeName>,
 ) -> Result<Vec<&'n NodeName>> {
-    let cluster = &bundle.manifest.cluster;
-    if cluster.restored.is_none() {
-        return Ok(Vec::new());
-    }
-    let new: Vec<_> = nodes.iter().copied().filter(|node| !state.has_formed(node)).collect();
-    let Some(kit) = kit else {
-        return match new.iter().find(|node| !state.has_restore_disk(node)) {
-            None => Ok(Vec::new()),
-            Some(node) => Err(Failure::new(
-                Exit::Usage,
-                format!(
-                    "{} is generation {} of {}, which begins with a snapshot, and the new VM of {node} has none; name the \
-                     directory that kiln restore has made: kiln up {0} --restore DIR",
-                    bundle.path.display(),
-                    cluster.generation(),
-                    cluster.name
-                ),
-            )),
-        };
-    };
+    let Some(kit) = kit else { return Ok(Vec::new()) };
+    let new: Vec<_> = nodes.filter(|node| !state.has_formed(node)).collect();
     new.iter().try_for_each(|node| make(state, kit, node))?;
     Ok(new)
 }

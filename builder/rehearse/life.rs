@@ -265,7 +265,8 @@ fn write(etcdctl: &Etcdctl, endpoints: &[String], ended: &AtomicBool) -> Wrote {
 impl Wrote {
     fn judge(&self, etcdctl: &Etcdctl, endpoints: &[String]) -> Check {
         let Self { acknowledged, failed, first, longest } = self;
-        let count = ["get", "--prefix", "--count-only", PREFIX];
+        // The answer counts all that match (RangeResponse in api/etcdserverpb/rpc.proto of etcd).
+        let count = ["get", "--prefix", "--keys-only", "--limit=1", PREFIX];
         let there = endpoints.first().map(|endpoint| {
             let there = etcdctl.ask::<Range>(endpoint, &count).map(|range| range.count);
             // Also where it is kept running.

@@ -61,7 +61,8 @@ fn nodes_renew_for_a_new_keystore_where_they_can() {
     let init = |work: &Workshop| drop(run(&mut work.kiln(["keystore", "init", "ha3"])));
     let desk = |work: &Workshop| work.desk("ha3");
     let none = |_: &Workshop| {};
-    let makes: [(&dyn Fn(&Workshop), bool); 3] = [(&none, true), (&init, true), (&desk, false)];
+    type Make<'m> = (&'m dyn Fn(&Workshop), bool);
+    let makes: [Make; 3] = [(&none, true), (&init, true), (&desk, false)];
     let by = |said: &str| match said.split_once("  renewal    ") {
         Some((_, rest)) => rest.lines().next().unwrap().to_owned(),
         None => panic!("{said}"),

@@ -40,12 +40,17 @@ fn a_cluster_is_restored_into_new_machines(driver: &'static str, carrier: &'stat
     );
     assert!(said.contains(&next), "{next}: {said}");
 
-    // New machines have empty disks, and no snapshot unless it is named.
-    let said = refused(&mut up(&site, &[]), 2);
-    assert!(said.contains("name the directory that kiln restore has made"), "{said}");
+    if driver == "qemu" {
+        let said = refused(&mut up(&site, &["--restore", NEXT[1]]), 6);
+        assert!(said.contains("overlaps with"), "{said}");
+    }
     let said = refused(site.up(&["--restore", NEXT[1]]).env("LC_ALL", "C"), 2);
     assert!(said.contains("is of generation 1 of ha3, which is not restored"), "{said}");
     run(&mut site.kiln("down", &[]));
+    // New machines have empty disks, and no snapshot unless it is named; nothing is made then.
+    let said = refused(&mut up(&site, &[]), 2);
+    assert!(said.contains("name the directory that kiln restore has made"), "{said}");
+    assert!(!site.work.path().join("out/ha3-g2/.bundle.machines").exists());
     let said = run(&mut up(&site, &["--restore", NEXT[1]]));
     assert!(said.starts_with("ha3: 3 members formed after "), "{said}");
     assert_eq!(ctl(&site, &["get", "--print-value-only", "before"]).trim(), "1");
