@@ -111,6 +111,11 @@ pub struct LayerDigest {
 }
 
 impl StoredRelease {
+    /// One whose programs have not been read yet.
+    fn new(record: ReleaseRecord, node: Option<Arc<NodeProgram>>) -> Self {
+        Self { record, node, programs: OnceLock::new(), reading: Mutex::default() }
+    }
+
     /// The names of all programs, as nodes have them.
     pub fn names(&self) -> Vec<String> {
         let own = self.node.iter().map(|_| NODE_PROGRAM.to_owned());
@@ -196,7 +201,7 @@ impl<'a> Session<'a> {
                     format!("{failure}; or have them renewed by builds: renewal = \"desk\" in [pki]"),
                 ),
             })?;
-            Ok(StoredRelease { record, node, programs: OnceLock::new(), reading: Mutex::default() })
+            Ok(StoredRelease::new(record, node))
         })
     }
 
@@ -205,8 +210,7 @@ impl<'a> Session<'a> {
     /// # Errors
     /// `Exit::Untrusted` when it is missing.
     pub fn with_node_program(&self, release: &StoredRelease, arch: Arch) -> Result<Arc<StoredRelease>> {
-        let (record, node) = (release.record.clone(), Some(self.node_program(arch)?));
-        Ok(Arc::new(StoredRelease { record, node, programs: OnceLock::new(), reading: Mutex::default() }))
+        Ok(Arc::new(StoredRelease::new(release.record.clone(), Some(self.node_program(arch)?))))
     }
 
     pub fn overlays(&self, profile: &Profile) -> Result<Arc<Overlays>> {

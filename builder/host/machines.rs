@@ -321,8 +321,8 @@ pub fn down(mut held: Held, bundle: &Bundle, purge: bool) -> Result<Gone> {
             cluster.id
         )));
     }
-    let served: Vec<_> = bundle.manifest.nodes.iter().map(|node| &node.name).collect();
-    let served: Vec<_> = served.into_iter().filter(|node| state.has_formed(node)).collect();
+    let nodes = bundle.manifest.nodes.iter().map(|node| &node.name);
+    let served: Vec<_> = nodes.filter(|node| state.has_formed(node)).collect();
     let _ = restore_disk::forget(drivers::named(&state.record.driver)?, state, &served);
     let to_forget = purge.then(|| state.to_forget(&bundle.manifest)).transpose()?;
     let Left { laid, bridge } = drivers::named(&state.record.driver)?.destroy(state, bundle, purge)?;
